@@ -1,0 +1,25 @@
+"""python -m launcher: a verb, or a launch."""
+
+import importlib
+import sys
+
+from launcher.errors import Exit, LauncherError
+
+VERBS = ("plan", "status", "list", "logs", "cancel")
+
+
+def main(arguments: list[str]) -> int:
+    """The exit code. A refusal is one line on stderr."""
+    verb = arguments[0] if arguments and arguments[0] in VERBS else None
+    module = importlib.import_module(f"launcher.commands.{verb or 'launch'}")
+    try:
+        return module.main(arguments[1:] if verb else arguments)
+    except LauncherError as error:
+        print(f"launcher: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""When a checkpoint counts, free of torch."""

@@ -1,0 +1,1 @@
+"""The places where a run goes: Slurm, an allocation, this machine."""

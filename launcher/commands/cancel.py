@@ -1,0 +1,28 @@
+"""python -m launcher cancel [RUN]: end a run's job."""
+
+import json
+
+from launcher.clusters.choose import job_cluster
+from launcher.commands.options import add_run, chosen_run, make_parser
+from launcher.commands.state import is_over, read_status
+from launcher.errors import Exit, RunError
+
+
+def main(arguments: list[str]) -> int:
+    """The exit code."""
+    parser = make_parser("cancel", "End a run's job. What it has saved stays.", "python -m launcher cancel quickstart")
+    add_run(parser)
+    options = parser.parse_args(arguments)
+    run = chosen_run(options)
+    before = read_status(run)
+    if before.job_id is None:
+        raise RunError(f"{run.name} has no job to cancel: it was never submitted")
+    if is_over(before.state):
+        said = f"{run.name} is {before.state.value}: there is nothing to cancel"
+    else:
+        job = run.read_json(run.job)
+        job_cluster(str(job["cluster"])).cancel(before.job_id)
+        run.add_event("cancelled", attempt=before.attempts, job_id=before.job_id)
+        said = f"{run.name}: job {before.job_id} was told to end"
+    print(json.dumps({"run": run.name, "job_id": before.job_id, "state": read_status(run).state.value}) if options.json else said)
+    return Exit.OK

@@ -1,0 +1,104 @@
+"""python -m launcher +experiment=NAME [key=value ...]: plan a run, write it, start or submit it."""
+
+import json
+import os
+import shlex
+import sys
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from launcher.clusters.allocation import Allocation
+from launcher.clusters.choose import make_cluster, submit_command
+from launcher.clusters.local import Local
+from launcher.commands.compose import Composed, compose
+from launcher.commands.prepare import prepare
+from launcher.commands.summary import describe
+from launcher.errors import Exit
+from launcher.plan import LaunchPlan
+from launcher.render import render
+from launcher.run import RunDir, find_submitted, now, write_text
+
+
+def main(arguments: list[str]) -> int:
+    """The exit code: the run's own where it is followed to its end, 0 once it is queued."""
+    as_json = "--json" in arguments
+    arguments = [argument for argument in arguments if argument != "--json"]
+    code = Exit.OK
+
+    def launch_one(composed: Composed) -> None:
+        nonlocal code
+        code = max(code, launch(composed, as_json))
+
+    compose(arguments, launch_one)
+    return code
+
+
+def launch(composed: Composed, as_json: bool) -> int:
+    """Plans, writes and starts one run."""
+    if again := _requeued_run(composed):
+        return _start_here(again, Allocation(), as_json)
+    run, plan = prepare(composed)
+    cluster = make_cluster(plan.cluster)
+    write_run(run, plan, composed)
+    summary: dict[str, Any] = {
+        "run": run.name,
+        "run_dir": str(run.path),
+        "cluster": plan.cluster,
+        "job_id": None,
+        "dry_run": composed.config.dry_run,
+        "command": shlex.join(submit_command(plan.cluster, run)),
+    }
+    if not composed.config.dry_run and plan.cluster == "slurm":
+        summary["job_id"] = cluster.submit(run)
+        note_job(run, plan.cluster, summary["job_id"])
+    if as_json:
+        print(json.dumps(summary), flush=True)
+    else:
+        print(describe(run, plan, summary), flush=True)
+    if composed.config.dry_run or plan.cluster == "slurm":
+        return Exit.OK
+    assert isinstance(cluster, Local)
+    return _start_here(run, cluster, as_json)
+
+
+def write_run(run: RunDir, plan: LaunchPlan, composed: Composed) -> None:
+    """Makes the run dir with every file of the run; it must not exist."""
+    texts = render(plan)  # before the folder: a refusal leaves nothing behind
+    run.path.mkdir(parents=True)
+    run.logs.mkdir()  # Slurm fails in silence when it cannot write its log
+    (run.path / ".hydra").mkdir()
+    OmegaConf.save(composed.overrides, run.path / ".hydra" / "overrides.yaml")
+    OmegaConf.save(composed.cfg, run.config, resolve=True)
+    for name, text in texts.items():
+        write_text(run.path / name, text)
+    run.add_event("planned", attempt=0, experiment=plan.experiment, cluster=plan.cluster)
+
+
+def note_job(run: RunDir, kind: str, job_id: str) -> None:
+    """Writes job.json and the event."""
+    write_text(run.job, json.dumps({"cluster": kind, "job_id": job_id, "submitted": now()}) + "\n")
+    run.add_event("submitted", attempt=0, cluster=kind, job_id=job_id)
+
+
+def _start_here(run: RunDir, cluster: Local, as_json: bool) -> int:
+    """Runs the job script on this machine and shows its progress."""
+    from launcher.commands.follow import follow
+
+    process = cluster.start(run)
+    if isinstance(cluster, Allocation):
+        note_job(run, "allocation", cluster.job_id)
+    else:
+        note_job(run, "local", str(process.pid))
+    return follow(run, process, quiet=as_json)
+
+
+def _requeued_run(composed: Composed) -> RunDir | None:
+    """The run that this job started before Slurm queued it again: it goes on in the same run dir."""
+    job_id = os.environ.get("SLURM_JOB_ID")
+    if not job_id or os.environ.get("SLURM_RESTART_COUNT", "0") == "0":
+        return None
+    found = find_submitted(composed.config.runs_dir, composed.config.name, job_id)
+    if found:
+        print(f"launcher: job {job_id} goes on with {found.path}", file=sys.stderr)
+    return found

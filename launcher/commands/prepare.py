@@ -1,0 +1,98 @@
+"""Configuration -> (run dir, plan): what launch and plan have in common. Reads the machine, writes nothing."""
+
+import json
+import os
+import sys
+from datetime import datetime
+from pathlib import Path
+
+from launcher import __version__
+from launcher.clusters.allocation import check_nodes
+from launcher.clusters.choose import choose_kind, has_gpu
+from launcher.commands.compose import Composed
+from launcher.config import ArchitectureConfig, Config, Device
+from launcher.dataset.chat import check_head
+from launcher.errors import ConfigError, DataError
+from launcher.plan import Facts, LaunchPlan
+from launcher.plan.model import read_architecture
+from launcher.plugins.decide import decide
+from launcher.resources import resource_dir
+from launcher.run import RunDir, check_name, new_run_dir
+
+_CHECKED_ROWS = 1000
+_SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "WANDB_API_KEY", "OPENAI_API_KEY")
+
+
+def prepare(composed: Composed) -> tuple[RunDir, LaunchPlan]:
+    """The run's future folder and its plan; LauncherError for everything that can be known to be wrong by now."""
+    config = composed.config
+    check_name(config.name)
+    run = new_run_dir(Path(config.runs_dir).absolute(), config.name, datetime.now())
+    _check_secrets(config)
+    kind = choose_kind(config.cluster.kind, os.environ)
+    facts = Facts(
+        experiment=composed.experiment,
+        cluster=kind,
+        device=_device(config, kind),
+        run_dir=str(run.path),
+        work_dir=str(Path.cwd()),
+        cache_dir=str(Path(config.cache_dir).absolute()),
+        data_path=str(Path(config.data.path).absolute()),
+        eval_path=str(Path(config.data.eval_path).absolute()) if config.data.eval_path else None,
+        python=config.cluster.python or sys.executable,
+        architecture=_architecture(config),
+        version=__version__,
+    )
+    plan = decide(config, facts)
+    if kind == "allocation":
+        check_nodes(plan.topology.nodes)
+    _check_data(facts)
+    _check_resume(config)
+    return run, plan
+
+
+def _device(config: Config, kind: str) -> str:
+    asked = config.resources.device
+    if asked is not Device.auto:
+        return asked.name
+    # A login node has no GPU and the nodes have: only on this machine is looking here the same as looking there.
+    return "cuda" if kind != "local" or has_gpu() else "cpu"
+
+
+def _architecture(config: Config) -> ArchitectureConfig | None:
+    if config.model.architecture is not None:
+        return config.model.architecture
+    path = Path(config.model.name_or_path, "config.json")
+    try:
+        return read_architecture(json.loads(path.read_text()))
+    except (OSError, ValueError):
+        return None
+
+
+def _check_data(facts: Facts) -> None:
+    for key, path in (("data.path", facts.data_path), ("data.eval_path", facts.eval_path)):
+        if path is None:
+            continue
+        if not Path(path).is_file():
+            raise DataError(f"{key}={path} is not a file; give the path of a JSONL file of chats")
+        check_head(Path(path), _CHECKED_ROWS)
+    shipped = str(resource_dir("conf"))
+    if facts.eval_path and facts.eval_path.startswith(shipped) and not facts.data_path.startswith(shipped):
+        raise ConfigError(
+            f"data.path={facts.data_path} is yours, but data.eval_path still is the shipped sample; set data.eval_path=FILE "
+            "or data.eval_path=null"
+        )
+
+
+def _check_resume(config: Config) -> None:
+    if config.resume not in ("auto", "never") and not Path(config.resume).is_dir():
+        raise ConfigError(f"resume={config.resume} is not a folder; use resume=auto, resume=never or a checkpoint's path")
+
+
+def _check_secrets(config: Config) -> None:
+    """ConfigError when a secret of the environment stands in the configuration, which is written to files."""
+    text = repr(config)
+    for name in _SECRETS:
+        value = os.environ.get(name, "")
+        if len(value) >= 8 and value in text:
+            raise ConfigError(f"the value of {name} stands in the configuration, which is written to files; take it out: jobs inherit {name}")

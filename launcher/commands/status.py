@@ -1,0 +1,36 @@
+"""python -m launcher status [RUN]: where a run is, what it has reached, and what went wrong."""
+
+from launcher.commands.options import add_run, chosen_run, make_parser
+from launcher.commands.state import read_status
+from launcher.commands.summary import align
+from launcher.errors import Exit
+
+
+def main(arguments: list[str]) -> int:
+    """The exit code."""
+    parser = make_parser("status", "Show where a run is.", "python -m launcher status quickstart --json")
+    add_run(parser)
+    options = parser.parse_args(arguments)
+    run = chosen_run(options)
+    status = read_status(run)
+    if options.json:
+        print(status.to_json())
+        return Exit.OK
+    lines = [("run", status.run), ("state", status.state.value)]
+    if status.error:
+        lines.append(("error", status.error))
+    if status.note:
+        lines.append(("note", status.note))
+    if status.job_id:
+        lines.append(("job", status.job_id))
+    lines.append(("attempts", str(status.attempts)))
+    if status.step is not None:
+        lines.append(("step", f"{status.step} of {status.total_steps}"))
+    if status.loss is not None:
+        lines.append(("loss", f"{status.loss:.4f}"))
+    if status.eval_loss is not None:
+        lines.append(("eval loss", f"{status.eval_loss:.4f}"))
+    if run.export.is_dir():
+        lines.append(("model", str(run.export)))
+    print(align([*lines, ("run dir", status.run_dir)]))
+    return Exit.OK

@@ -1,0 +1,59 @@
+"""A plan in a few lines for a person."""
+
+from typing import Any
+
+from launcher.plan import LaunchPlan
+from launcher.run import RunDir
+
+
+def describe(run: RunDir, plan: LaunchPlan, summary: dict[str, Any]) -> str:
+    """What was decided and what to type next."""
+    lines = [
+        ("run", f"{run.name}" + (f"  (experiment {plan.experiment})" if plan.experiment else "")),
+        ("run dir", str(run.path)),
+        *plan_lines(plan),
+    ]
+    job_id = summary["job_id"]
+    if job_id:
+        lines.append(("job", job_id))
+    if summary["dry_run"]:
+        lines += [("dry run", "nothing was submitted"), ("submit with", str(summary["command"]))]
+    elif job_id:
+        lines += [
+            ("next", f"python -m launcher status {run.name}"),
+            ("", f"python -m launcher logs -f {run.name}"),
+            ("", f"python -m launcher cancel {run.name}"),
+        ]
+    return align(lines)
+
+
+def plan_lines(plan: LaunchPlan) -> list[tuple[str, str]]:
+    """The decisions, as (label, text)."""
+    topology, batch, model = plan.topology, plan.batch, plan.model
+    unit = "GPU" if plan.device == "cuda" else "CPU rank"
+    counts = ""
+    if model.parameters and model.trainable_parameters is not None:
+        share = 100 * model.trainable_parameters / model.parameters
+        counts = f"  {model.parameters:,} parameters, {model.trainable_parameters:,} trained ({share:.3g} %)"
+    return [
+        ("cluster", f"{plan.cluster}: {plural(topology.nodes, 'node')} x {plural(topology.gpus_per_node, unit)}"),
+        ("strategy", f"{plan.strategy.name}, {plan.precision}"),
+        (
+            "batch",
+            f"{batch.global_batch_size} sequences a step = {batch.micro_batch_size} micro x "
+            f"{batch.gradient_accumulation_steps} accumulation x {plural(topology.world_size, 'rank')}",
+        ),
+        ("model", f"{model.name_or_path}{counts}"),
+        ("data", plan.facts.data_path),
+    ]
+
+
+def align(lines: list[tuple[str, str]]) -> str:
+    """Labels in one column."""
+    width = max(len(label) for label, _ in lines)
+    return "\n".join(f"{label:<{width}}  {text}".rstrip() for label, text in lines)
+
+
+def plural(count: int, unit: str) -> str:
+    """`1 node`, `2 nodes`."""
+    return f"{count} {unit}{'' if count == 1 else 's'}"

@@ -1,0 +1,302 @@
+"""The schema of conf/: one dataclass per config group, registered with Hydra.
+
+Mutable while composing; `make_plan` turns it into a frozen LaunchPlan. An experiment says WHAT (model, data, trainer,
+plugins, resources); a cluster says WHERE.
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Optional
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, OmegaConf
+
+from launcher.resources import resource_dir
+
+
+class Init(Enum):
+    """Where a model's first weights come from."""
+
+    pretrained = "pretrained"
+    random = "random"
+
+
+class Engine(Enum):
+    """What shards the training state."""
+
+    ddp = "ddp"
+    deepspeed = "deepspeed"
+    fsdp2 = "fsdp2"
+
+
+class Device(Enum):
+    """What the ranks compute on. `auto`: a GPU where the place has one."""
+
+    auto = "auto"
+    cuda = "cuda"
+    cpu = "cpu"
+
+
+class Precision(Enum):
+    """Number format of the forward pass. `auto`: bf16 on a GPU, fp32 on a CPU."""
+
+    auto = "auto"
+    bf16 = "bf16"
+    fp32 = "fp32"
+
+
+class ClusterKind(Enum):
+    """How a run is started. `auto`: the allocation when inside one, else Slurm where it is, else this machine."""
+
+    auto = "auto"
+    slurm = "slurm"
+    allocation = "allocation"
+    local = "local"
+
+
+class ContainerRuntime(Enum):
+    """How a container image is started on the nodes."""
+
+    none = "none"
+    pyxis = "pyxis"
+    apptainer = "apptainer"
+
+
+class RankStarter(Enum):
+    """What starts the ranks of a node: this project's own light starter, or `accelerate launch`."""
+
+    launcher = "launcher"
+    accelerate = "accelerate"
+
+
+class TrainerKind(Enum):
+    """The training objective."""
+
+    sft = "sft"
+
+
+class TrackerKind(Enum):
+    """Where metrics go beside metrics.jsonl."""
+
+    none = "none"
+    wandb = "wandb"
+    tensorboard = "tensorboard"
+
+
+# Optional[X], not X | None: OmegaConf 2.3 reads the former on every supported Python.
+@dataclass(kw_only=True)
+class ArchitectureConfig:
+    """Shape of a Llama-class decoder, in the names of its config.json. It lets a plan count without weights."""
+
+    model_type: str = "llama"
+    """Hugging Face model type."""
+    hidden_size: int = MISSING
+    intermediate_size: int = MISSING
+    num_hidden_layers: int = MISSING
+    num_attention_heads: int = MISSING
+    num_key_value_heads: int = MISSING
+    head_dim: Optional[int] = None  # noqa: UP045
+    """Width of one head; None means hidden_size / num_attention_heads."""
+    vocab_size: int = MISSING
+    tie_word_embeddings: bool = False
+    attention_bias: bool = False
+    """Bias on q, k and v, as in Qwen2."""
+
+
+@dataclass(kw_only=True)
+class ModelConfig:
+    """Which model, and how much of its context is used."""
+
+    name_or_path: str = MISSING
+    """Hugging Face id, a local folder, or `package:NAME` for weights that an installed Python package ships."""
+    revision: Optional[str] = None  # noqa: UP045
+    """Branch, tag or commit on the hub."""
+    gguf_file: Optional[str] = None  # noqa: UP045
+    """File in the folder or package when the weights are GGUF."""
+    init: Init = Init.pretrained
+    """`random` makes a model of `architecture` from `seed`, with a byte tokenizer; for tests."""
+    max_length: int = 2048
+    """Longest training sequence, in tokens."""
+    attn_implementation: Optional[str] = None  # noqa: UP045
+    """Attention kernel, in transformers' spelling; None takes transformers' choice."""
+    trust_remote_code: bool = False
+    """Run Python code that comes with the model. Off unless asked for."""
+    architecture: Optional[ArchitectureConfig] = None  # noqa: UP045
+    """Shape of the model; None reads config.json of a local folder."""
+
+
+@dataclass(kw_only=True)
+class DataConfig:
+    """What is trained on: chat `messages` JSONL."""
+
+    path: str = MISSING
+    """JSONL file, one {"messages": [...]} a line."""
+    eval_path: Optional[str] = None  # noqa: UP045
+    """The same for evaluation; None evaluates nothing."""
+
+
+@dataclass(kw_only=True)
+class BatchConfig:
+    """How many sequences per step. Gradient accumulation follows: global / (micro * world_size)."""
+
+    global_batch_size: int = 32
+    """Sequences per optimizer step, over all ranks."""
+    micro_batch_size: int = 1
+    """Sequences per rank in one forward pass."""
+
+
+@dataclass(kw_only=True)
+class ResourcesConfig:
+    """How much a run needs."""
+
+    nodes: int = 1
+    gpus_per_node: int = 1
+    """Ranks per node, one GPU each; with device=cpu, CPU ranks per node."""
+    time: str = "04:00:00"
+    """Time limit of the job, in Slurm's spelling (minutes, HH:MM:SS, D-HH:MM:SS)."""
+    device: Device = Device.auto
+    cpus_per_gpu: Optional[int] = None  # noqa: UP045
+    """CPU cores asked for per rank; None leaves it to the site's default."""
+    memory_gib: Optional[int] = None  # noqa: UP045
+    """Host memory asked for per node, in GiB; None leaves it to the site's default."""
+
+
+@dataclass(kw_only=True)
+class TrainerConfig:
+    """The objective and its hyperparameters; names are transformers' TrainingArguments' and trl's."""
+
+    kind: TrainerKind = TrainerKind.sft
+    learning_rate: float = 2e-4
+    num_train_epochs: float = 1.0
+    max_steps: int = -1
+    """Optimizer steps; above 0 it overrides num_train_epochs."""
+    lr_scheduler_type: str = "cosine"
+    warmup_steps: float = 0.03
+    """Steps of linear warm-up; below 1 it is a share of all steps."""
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+    optim: str = "adamw_torch"
+    logging_steps: int = 1
+    eval_steps: Optional[int] = None  # noqa: UP045
+    """Steps between evaluations; None evaluates before and after training only."""
+    packing: bool = False
+    """Put several short chats into one sequence."""
+    assistant_only_loss: bool = True
+    """Train on the assistant's turns alone."""
+    precision: Precision = Precision.auto
+    sample_prompt: Optional[str] = None  # noqa: UP045
+    """A question that is answered before and after training, for a person to compare."""
+
+
+@dataclass(kw_only=True)
+class StrategyConfig:
+    """How the training state is sharded."""
+
+    engine: Engine = Engine.ddp
+    zero_stage: int = 0
+    """DeepSpeed ZeRO stage: 1 shards optimizer state, 2 also gradients, 3 also weights. 0 with other engines."""
+    offload_optimizer: bool = False
+    """Keep optimizer state in host memory (ZeRO 1 to 3)."""
+    offload_param: bool = False
+    """Keep weights in host memory: ZeRO-3, or FSDP2's CPU offload."""
+
+
+@dataclass(kw_only=True)
+class ContainerConfig:
+    """The image that the ranks run in."""
+
+    runtime: ContainerRuntime = ContainerRuntime.none
+    image: Optional[str] = None  # noqa: UP045
+    """Image reference (pyxis) or .sif path (apptainer)."""
+    mounts: list[str] = field(default_factory=list[str])
+    """Host folders to mount, each `path` or `host:container`; the run dir, data and cache are added."""
+    python: str = "python3"
+    """Python inside the image, with this package installed."""
+
+
+@dataclass(kw_only=True)
+class ClusterConfig:
+    """A place where runs go; the only group in which a site describes itself."""
+
+    kind: ClusterKind = ClusterKind.auto
+    gpus_per_node: Optional[int] = None  # noqa: UP045
+    """GPUs that a node has; a run that asks for more is refused. None: not checked."""
+    gpu_memory_gib: Optional[float] = None  # noqa: UP045
+    """Memory of one GPU, in GiB."""
+    sbatch: dict[str, Any] = field(default_factory=dict[str, Any])
+    """Any sbatch option by its long name (partition, account, qos, constraint, ...); true means no value."""
+    gpu_flag: str = "gpus-per-node"
+    """sbatch option by which the site counts GPUs: gpus-per-node, or gres for `gpu:N`."""
+    env: dict[str, str] = field(default_factory=dict[str, str])
+    """Environment variables for the ranks. Never secrets: those pass through from your own environment."""
+    modules: list[str] = field(default_factory=list[str])
+    """Environment modules to load, in order."""
+    setup: list[str] = field(default_factory=list[str])
+    """Simple commands run before the ranks, e.g. `source /opt/site/env.sh`. Words are quoted; nothing expands."""
+    python: Optional[str] = None  # noqa: UP045
+    """Python on the nodes; None is the one that runs this command."""
+    rank_starter: RankStarter = RankStarter.launcher
+    container: ContainerConfig = field(default_factory=ContainerConfig)
+
+
+@dataclass(kw_only=True)
+class TrackerConfig:
+    """Where metrics go beside the run dir's metrics.jsonl."""
+
+    kind: TrackerKind = TrackerKind.none
+    project: str = "launcher"
+    """Project name at the tracker."""
+
+
+@dataclass(kw_only=True)
+class Config:
+    """One run, as asked for."""
+
+    name: str = MISSING
+    """Name of the run, and of its folder under runs_dir."""
+    model: ModelConfig = MISSING
+    data: DataConfig = MISSING
+    trainer: TrainerConfig = MISSING
+    strategy: StrategyConfig = MISSING
+    cluster: ClusterConfig = MISSING
+    tracker: TrackerConfig = MISSING
+    batch: BatchConfig = field(default_factory=BatchConfig)
+    resources: ResourcesConfig = field(default_factory=ResourcesConfig)
+    plugins: dict[str, Any] = field(default_factory=dict[str, Any])
+    """Plugins by name, each with its `_target_`; filled by the list-valued group `plugin`."""
+    seed: int = 0
+    resume: str = "auto"
+    """auto: from the newest committed checkpoint of this run; never; or a checkpoint's path."""
+    dry_run: bool = False
+    """Write the run dir and print what would submit it."""
+    runs_dir: str = "runs"
+    """Folder of all runs; relative to where the command is typed."""
+    cache_dir: str = "${oc.env:XDG_CACHE_HOME,${oc.env:HOME,/tmp}/.cache}/launcher"
+    """Folder for models made on the spot; on a cluster it must be on a shared file system."""
+
+
+GROUPS: dict[str, type] = {
+    "model": ModelConfig,
+    "data": DataConfig,
+    "trainer": TrainerConfig,
+    "strategy": StrategyConfig,
+    "cluster": ClusterConfig,
+    "tracker": TrackerConfig,
+}
+
+
+def register() -> None:
+    """Put the schema into Hydra's ConfigStore, so that a typo or a wrong type fails at the override."""
+    store = ConfigStore.instance().store
+    store(name="schema", node=Config)
+    for group, node in GROUPS.items():
+        store(group=group, name="schema", node=node)
+    OmegaConf.register_new_resolver("shipped", lambda path: str(resource_dir("conf") / path), replace=True)
+
+
+def read_config(path: str) -> Config:
+    """The Config in a run dir's config.yaml, checked against the schema again."""
+    loaded = OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.load(path))
+    config = OmegaConf.to_object(loaded)
+    assert isinstance(config, Config)
+    return config

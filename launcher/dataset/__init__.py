@@ -1,0 +1,1 @@
+"""What valid training data is, free of torch."""

@@ -1,0 +1,73 @@
+"""The tree of errors and the one table of exit codes."""
+
+import difflib
+from collections.abc import Iterable
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """What a process of this project says by its exit code."""
+
+    OK = 0
+    """Finished, or done what was asked."""
+    REFUSED = 1
+    """Bad input; nothing was queued and nothing existing was touched."""
+    USAGE = 2
+    """A command line that no command understands."""
+    FAILED = 3
+    """The run was started and ended in an error; the logs say which."""
+    NOT_AS_PLANNED = 4
+    """A rank found another world size, device, strategy or precision than the plan says; a restart cannot help."""
+    PORT_TAKEN = 5
+    """The rendezvous port was taken between choice and use; the supervisor tries another."""
+    INTERRUPTED = 130
+    """Ended by Ctrl-C."""
+    TERMINATED = 143
+    """Ended by SIGTERM: a cancel, a pre-emption or the time limit."""
+
+
+class LauncherError(Exception):
+    """Anything that ends in one line on stderr and no traceback."""
+
+    exit_code: Exit = Exit.REFUSED
+
+
+class ConfigError(LauncherError):
+    """A key or value of the configuration is wrong."""
+
+
+class PlanError(LauncherError):
+    """The configuration is well formed but cannot be launched as asked."""
+
+
+class ClusterError(LauncherError):
+    """The place where the run should go is not there, or refused it."""
+
+
+class RunError(LauncherError):
+    """No such run, or its run dir is not what it should be."""
+
+
+class DataError(LauncherError):
+    """A data file is not what its format says."""
+
+
+class NotAsPlanned(LauncherError):
+    """What a node finds is not what the plan says."""
+
+    exit_code = Exit.NOT_AS_PLANNED
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name most like `name`, or None where nothing is like it."""
+    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return found[0] if found else None
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    """One sentence for an unknown name: the nearest known one and, where they are few, all of them."""
+    names = sorted(known)
+    close = nearest(name, names)
+    hint = f"; did you mean {close}?" if close else ""
+    listed = f" Known: {', '.join(names)}." if len(names) <= 40 else ""
+    return f"unknown {kind} '{name}'{hint or '.'}{listed}"

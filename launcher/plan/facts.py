@@ -1,0 +1,37 @@
+"""What a plan needs to know beside the configuration."""
+
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from launcher.config import ArchitectureConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What was found outside the configuration when the run was planned; kept in plan.json, used again on the node."""
+
+    experiment: str | None
+    cluster: str
+    """slurm, allocation or local: what cluster.kind=auto came to."""
+    device: str
+    """cuda or cpu: what resources.device=auto came to."""
+    run_dir: str
+    work_dir: str
+    """Where the command was typed; relative data paths and plugins' modules start there."""
+    cache_dir: str
+    """Absolute; models made on the spot are kept there."""
+    data_path: str
+    """Absolute path of the training data."""
+    eval_path: str | None
+    python: str
+    """Python on the nodes outside a container."""
+    architecture: ArchitectureConfig | None
+    """The model's shape: from its conf file, else from its config.json; None where it is not known."""
+    version: str
+    """Version of this package."""
+
+    @property
+    def data_dirs(self) -> tuple[str, ...]:
+        """Folders that the ranks read data from."""
+        paths = (self.data_path, *([self.eval_path] if self.eval_path else []))
+        return tuple(dict.fromkeys(str(PurePath(path).parent) for path in paths))

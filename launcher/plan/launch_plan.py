@@ -1,0 +1,140 @@
+"""Config -> LaunchPlan: every decision of a run, made once. Nothing here reads a clock, a file or the environment."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from launcher.config import Config, Init, Precision
+from launcher.errors import PlanError
+from launcher.plan.facts import Facts
+from launcher.plan.model import ModelFacts, count_parameters
+from launcher.plan.place import (
+    check_environment,
+    container_command,
+    environment,
+    module_name,
+    node_python,
+    simple_command,
+    srun_options,
+)
+from launcher.plan.sbatch import sbatch_options
+from launcher.plan.strategy import Strategy, accelerate_config, deepspeed_config, make_strategy
+from launcher.plan.topology import Batch, Topology, make_batch, make_topology
+from launcher.plan.trainer import check_trainer, trainer_args
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchPlan:
+    """One run, as decided. plan.json is this, field by field."""
+
+    run: str
+    experiment: str | None
+    cluster: str
+    topology: Topology
+    batch: Batch
+    strategy: Strategy
+    model: ModelFacts
+    device: str
+    precision: str
+    """bf16 or fp32: the number format of the forward pass."""
+    mixed_precision: str
+    """bf16 or no: what accelerate, DeepSpeed and the trainer are told."""
+    weights_dtype: str
+    """bfloat16 or float32: the format that the weights are loaded in."""
+    trainer_args: Mapping[str, Any]
+    """Keyword arguments of trl's SFTConfig."""
+    deepspeed: Mapping[str, Any] | None
+    accelerate: Mapping[str, Any]
+    sbatch: Mapping[str, str]
+    srun: tuple[str, ...]
+    env: Mapping[str, str]
+    modules: tuple[str, ...]
+    setup: tuple[tuple[str, ...], ...]
+    rank_starter: str
+    """launcher or accelerate."""
+    container_command: tuple[str, ...]
+    """What stands before the ranks' command to put it into a container."""
+    python: str
+    """Python that starts the ranks."""
+    save_steps: int | None
+    """Steps between checkpoints; None saves none."""
+    keep_last: int
+    facts: Facts
+
+    def to_dict(self) -> dict[str, Any]:
+        """The plan as plain JSON values."""
+        values = dataclasses.asdict(self)
+        values["topology"]["world_size"] = self.topology.world_size
+        return json.loads(json.dumps(values))
+
+
+def make_plan(config: Config, facts: Facts) -> LaunchPlan:
+    """The plan of one run before its plugins; PlanError names the key that cannot be."""
+    cuda = facts.device == "cuda"
+    topology = make_topology(config.resources.nodes, config.resources.gpus_per_node, config.cluster.gpus_per_node, cuda)
+    if facts.cluster == "local" and topology.nodes > 1:
+        raise PlanError(
+            f"resources.nodes={topology.nodes} needs Slurm, but this run stays on this machine (cluster=local); "
+            "use resources.nodes=1, or run it where sbatch is"
+        )
+    batch = make_batch(config.batch.global_batch_size, config.batch.micro_batch_size, topology.world_size)
+    strategy = make_strategy(config.strategy)
+    precision = _precision(config.trainer.precision, cuda)
+    # On a CPU, autocast costs more than it saves: bf16 then means bf16 weights. DeepSpeed keeps its own master weights.
+    mixed = "bf16" if precision == "bf16" and (cuda or strategy.engine == "deepspeed") else "no"
+    shape = facts.architecture
+    parameters = count_parameters(shape) if shape else None
+    _check_model(config)
+    check_trainer(config)
+    check_environment(config.cluster)
+    return LaunchPlan(
+        run=config.name,
+        experiment=facts.experiment,
+        cluster=facts.cluster,
+        topology=topology,
+        batch=batch,
+        strategy=strategy,
+        model=ModelFacts(
+            name_or_path=config.model.name_or_path,
+            revision=config.model.revision,
+            parameters=parameters,
+            trainable_parameters=parameters,
+        ),
+        device=facts.device,
+        precision=precision,
+        mixed_precision=mixed,
+        weights_dtype="float32",
+        trainer_args=trainer_args(config, batch, strategy, mixed, cuda),
+        deepspeed=deepspeed_config(
+            strategy, batch, bf16=mixed == "bf16", max_grad_norm=config.trainer.max_grad_norm, pin_memory=cuda
+        ),
+        accelerate=accelerate_config(strategy, topology, mixed_precision=mixed),
+        sbatch=sbatch_options(
+            job_name=config.name, topology=topology, resources=config.resources, cluster=config.cluster, cuda=cuda
+        ),
+        srun=srun_options(config, topology, facts),
+        env=environment(config, facts),
+        modules=tuple(module_name(module) for module in config.cluster.modules),
+        setup=tuple(simple_command(line) for line in config.cluster.setup),
+        rank_starter=config.cluster.rank_starter.name,
+        container_command=container_command(config, facts),
+        python=node_python(config, facts),
+        save_steps=None,
+        keep_last=1,
+        facts=facts,
+    )
+
+
+def _precision(asked: Precision, cuda: bool) -> str:
+    if asked is Precision.auto:
+        return "bf16" if cuda else "fp32"
+    return asked.name
+
+
+def _check_model(config: Config) -> None:
+    if config.model.max_length < 1:
+        raise PlanError(f"model.max_length={config.model.max_length} must be at least 1 token")
+    if config.model.init is Init.random and config.model.architecture is None:
+        raise PlanError("model.init=random needs model.architecture; use model=tiny, or fill model.architecture.*")

@@ -1,0 +1,108 @@
+"""What a place asks for: environment, setup commands, container, and srun's options."""
+
+import re
+import shlex
+
+from launcher.config import ClusterConfig, Config, ContainerRuntime, TrackerKind
+from launcher.errors import PlanError
+from launcher.plan.facts import Facts
+from launcher.plan.sbatch import one_line
+from launcher.plan.topology import Topology
+
+_SECRET = re.compile(r"(TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|CREDENTIAL)", re.IGNORECASE)
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def check_environment(cluster: ClusterConfig) -> None:
+    """PlanError for a variable whose name is not one, that looks like a secret, or that holds a newline."""
+    for name, value in cluster.env.items():
+        if not _VARIABLE.fullmatch(name):
+            raise PlanError(f"cluster.env.{name} is not a variable's name: letters, digits and _ only")
+        if _SECRET.search(name):
+            raise PlanError(
+                f"cluster.env.{name} looks like a secret, which must not be written to a file; export {name} in your "
+                "shell instead: jobs inherit it"
+            )
+        one_line(f"cluster.env.{name}", value)
+
+
+def environment(config: Config, facts: Facts) -> dict[str, str]:
+    """What every rank sees; the site's file has the last word."""
+    quiet = {"TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
+    threads = {} if facts.device == "cuda" else {"ACCELERATE_USE_CPU": "true"}
+    tracking = {"WANDB_PROJECT": one_line("tracker.project", config.tracker.project)}
+    return quiet | threads | (tracking if config.tracker.kind is TrackerKind.wandb else {}) | config.cluster.env
+
+
+def simple_command(line: str) -> tuple[str, ...]:
+    """A setup line as words, which the script quotes: a command and its arguments, with nothing to expand."""
+    try:
+        words = shlex.split(one_line("cluster.setup", line))
+    except ValueError as error:
+        raise PlanError(f"cluster.setup={line!r} is not one command ({error}); close its quotes") from None
+    if not words:
+        raise PlanError("cluster.setup holds an empty line; take it out")
+    return tuple(words)
+
+
+def module_name(module: str) -> str:
+    """An environment module's name; PlanError for one that `module load` would read as an option."""
+    if module.startswith("-") or not module:
+        raise PlanError(f"cluster.modules holds {module!r}, which is not a module's name; use one such as cuda/13.0")
+    return one_line("cluster.modules", module)
+
+
+def srun_options(config: Config, topology: Topology, facts: Facts) -> tuple[str, ...]:
+    """srun's options for one task a node; a rank's failure ends the step on every node."""
+    options = [
+        f"--nodes={topology.nodes}",
+        f"--ntasks={topology.nodes}",
+        "--ntasks-per-node=1",
+        "--kill-on-bad-exit=1",
+        "--wait=60",
+    ]
+    container = config.cluster.container
+    if container.runtime is ContainerRuntime.pyxis:
+        options += [
+            f"--container-image={_image(config)}",
+            f"--container-mounts={','.join(_mounts(config, facts))}",
+            f"--container-workdir={facts.run_dir}",
+        ]
+    return tuple(one_line("cluster.container", option) for option in options)
+
+
+def container_command(config: Config, facts: Facts) -> tuple[str, ...]:
+    """The words before the ranks' own command that put it into a container; none for bare nodes and pyxis.
+
+    Source: the manual pages of apptainer exec (--nv, --bind, --pwd) and of pyxis' srun options.
+    """
+    if config.cluster.container.runtime is not ContainerRuntime.apptainer:
+        return ()
+    binds = [word for mount in _mounts(config, facts) for word in ("--bind", mount)]
+    nv = ["--nv"] if facts.device == "cuda" else []
+    words = ["apptainer", "exec", *nv, *binds, "--pwd", facts.run_dir, _image(config)]
+    return tuple(one_line("cluster.container", word) for word in words)
+
+
+def node_python(config: Config, facts: Facts) -> str:
+    """The Python that starts the ranks: the image's, or the one that the plan was made with."""
+    container = config.cluster.container
+    bare = container.runtime is ContainerRuntime.none
+    return one_line("cluster.python", facts.python if bare else container.python)
+
+
+def _image(config: Config) -> str:
+    container = config.cluster.container
+    if not container.image:
+        raise PlanError(
+            f"cluster.container.runtime={container.runtime.name} needs cluster.container.image; set it, "
+            "or cluster.container.runtime=none"
+        )
+    return container.image
+
+
+def _mounts(config: Config, facts: Facts) -> list[str]:
+    """The run dir and the folders of data, cache and a local model, then the user's own; each once."""
+    needed = [facts.run_dir, facts.cache_dir, *facts.data_dirs]
+    mounts = [*(f"{path}:{path}" for path in needed), *config.cluster.container.mounts]
+    return list(dict.fromkeys(mounts))

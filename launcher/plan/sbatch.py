@@ -1,0 +1,99 @@
+"""The sbatch options of a job: what the plan sets, what a site adds, and what is refused."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from launcher.config import ClusterConfig, ResourcesConfig
+from launcher.errors import PlanError, nearest
+from launcher.plan.topology import Topology
+
+# Long options of sbatch, Slurm 22.05 to 25.05. Source: the manual page sbatch(1).
+KNOWN = frozenset(
+    """account acctg-freq array batch bb bbf begin chdir cluster-constraint clusters comment constraint container
+    container-id contiguous core-spec cores-per-socket cpu-freq cpus-per-gpu cpus-per-task deadline delay-boot dependency
+    distribution error exclude exclusive export export-file extra extra-node-info get-user-env gid gpu-bind gpu-freq gpus
+    gpus-per-node gpus-per-socket gpus-per-task gres gres-flags hint hold ignore-pbs input job-name kill-on-invalid-dep
+    licenses mail-type mail-user mcs-label mem mem-bind mem-per-cpu mem-per-gpu mincpus network nice no-kill no-requeue
+    nodefile nodelist nodes ntasks ntasks-per-core ntasks-per-gpu ntasks-per-node ntasks-per-socket open-mode
+    oom-kill-step output overcommit oversubscribe partition prefer priority profile propagate qos quiet reboot requeue
+    reservation resv-ports segment signal sockets-per-node spread-job stepmgr switches test-only thread-spec
+    threads-per-core time time-min tmp tres-bind tres-per-task uid use-min-nodes wait-all-nodes wckey
+    container-image container-mounts container-name container-workdir container-save""".split()
+)
+
+# Decided by the plan: a second value from the site's file would disagree with what the ranks are told.
+_PLANNED = {
+    "nodes": "resources.nodes",
+    "ntasks": "resources.nodes",
+    "ntasks-per-node": "resources.nodes",
+    "gpus-per-node": "resources.gpus_per_node",
+    "gpus": "resources.gpus_per_node",
+    "time": "resources.time",
+    "job-name": "name",
+    "chdir": "runs_dir",
+    "output": "runs_dir",
+    "error": "runs_dir",
+    "open-mode": "runs_dir",
+    "mem": "resources.memory_gib",
+    "cpus-per-task": "resources.cpus_per_gpu",
+}
+
+_TIME = re.compile(r"(\d+-)?\d+(:\d{1,2}){0,2}")
+
+
+def check_time(time: str) -> str:
+    """`time` itself when Slurm can read it; PlanError otherwise. Source: sbatch(1), --time."""
+    if not _TIME.fullmatch(time):
+        raise PlanError(f"resources.time={time!r} is not a Slurm time; use minutes, HH:MM:SS or D-HH:MM:SS")
+    return time
+
+
+def sbatch_options(
+    *, job_name: str, topology: Topology, resources: ResourcesConfig, cluster: ClusterConfig, cuda: bool
+) -> dict[str, str]:
+    """The #SBATCH options of the job, value "" for a bare flag; PlanError for one that is wrong or planned elsewhere."""
+    options = {
+        "job-name": job_name,
+        "nodes": str(topology.nodes),
+        "ntasks-per-node": "1",
+        "time": check_time(resources.time),
+        "output": "logs/slurm_%j.log",
+        "open-mode": "append",
+    }
+    if cuda:
+        if cluster.gpu_flag not in ("gpus-per-node", "gres"):
+            raise PlanError(f"cluster.gpu_flag={cluster.gpu_flag!r} must be gpus-per-node or gres")
+        prefix = "gpu:" if cluster.gpu_flag == "gres" else ""
+        options[cluster.gpu_flag] = f"{prefix}{topology.gpus_per_node}"
+    if resources.cpus_per_gpu is not None:
+        options["cpus-per-task"] = str(resources.cpus_per_gpu * topology.gpus_per_node)
+    if resources.memory_gib is not None:
+        options["mem"] = f"{resources.memory_gib}G"
+    return options | _site_options(cluster.sbatch)
+
+
+def _site_options(sbatch: Mapping[str, Any]) -> dict[str, str]:
+    options: dict[str, str] = {}
+    for flag, value in sbatch.items():
+        key = f"cluster.sbatch.{flag}"
+        if not re.fullmatch(r"[a-z][a-z0-9-]*", flag):
+            raise PlanError(f"{key} is not an sbatch option: use its long name without the dashes, such as partition")
+        if flag in _PLANNED:
+            raise PlanError(f"{key} is decided by the plan; set {_PLANNED[flag]} instead")
+        close = None if flag in KNOWN else nearest(flag, KNOWN)
+        if close:
+            raise PlanError(f"{key} is not an sbatch option; did you mean cluster.sbatch.{close}?")
+        if value is None or value is False:
+            continue
+        if isinstance(value, dict | list):
+            raise PlanError(f"{key} must be one value, not a {type(value).__name__}; write it as sbatch does, in one string")
+        options[flag] = "" if value is True else one_line(key, str(value))
+    return options
+
+
+def one_line(key: str, value: str) -> str:
+    """`value` itself; PlanError when it holds a newline or another control character, which could start a line."""
+    if any(not character.isprintable() for character in value):
+        raise PlanError(f"{key}={value!r} holds a newline or control character; use one line of plain text")
+    return value

@@ -1,0 +1,71 @@
+"""How many ranks there are, and how many sequences each of them takes."""
+
+from dataclasses import dataclass
+
+from launcher.errors import PlanError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topology:
+    """Nodes and ranks: world_size = nodes * gpus_per_node."""
+
+    nodes: int
+    gpus_per_node: int
+
+    @property
+    def world_size(self) -> int:
+        """Number of ranks."""
+        return self.nodes * self.gpus_per_node
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Sequences per step: global = micro * accumulation * world_size."""
+
+    global_batch_size: int
+    micro_batch_size: int
+    gradient_accumulation_steps: int
+
+
+def make_topology(nodes: int, gpus_per_node: int, gpus_on_a_node: int | None, cuda: bool) -> Topology:
+    """The topology asked for; PlanError when a node does not have that many GPUs.
+
+    `gpus_on_a_node` is what the cluster file says, None where it says nothing. CPU ranks are not held against it.
+    """
+    for key, value in (("nodes", nodes), ("gpus_per_node", gpus_per_node)):
+        if value < 1:
+            raise PlanError(f"resources.{key}={value} must be at least 1")
+    if cuda and gpus_on_a_node is not None and gpus_per_node > gpus_on_a_node:
+        total = nodes * gpus_per_node
+        more_nodes = -(-total // gpus_on_a_node) if gpus_on_a_node else 0
+        way_out = (
+            f"resources.nodes={more_nodes} resources.gpus_per_node={gpus_on_a_node}"
+            if gpus_on_a_node
+            else "resources.device=cpu"
+        )
+        raise PlanError(
+            f"resources.gpus_per_node={gpus_per_node} is more than cluster.gpus_per_node={gpus_on_a_node}, the GPUs "
+            f"that a node has; use {way_out}"
+        )
+    return Topology(nodes=nodes, gpus_per_node=gpus_per_node)
+
+
+def make_batch(global_batch_size: int, micro_batch_size: int, world_size: int) -> Batch:
+    """The batch arithmetic; PlanError names the two nearest global batch sizes that work."""
+    for key, value in (("global_batch_size", global_batch_size), ("micro_batch_size", micro_batch_size)):
+        if value < 1:
+            raise PlanError(f"batch.{key}={value} must be at least 1")
+    per_pass = micro_batch_size * world_size
+    accumulation, rest = divmod(global_batch_size, per_pass)
+    if rest or not accumulation:
+        below, above = accumulation * per_pass, (accumulation + 1) * per_pass
+        work = f"{below} or {above}" if below else f"{above} or {above + per_pass}"
+        raise PlanError(
+            f"batch.global_batch_size={global_batch_size} is not a multiple of batch.micro_batch_size * world_size = "
+            f"{micro_batch_size} * {world_size} = {per_pass}; use {work}"
+        )
+    return Batch(
+        global_batch_size=global_batch_size,
+        micro_batch_size=micro_batch_size,
+        gradient_accumulation_steps=accumulation,
+    )

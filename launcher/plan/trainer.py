@@ -1,0 +1,64 @@
+"""The trainer's keyword arguments, and the hyperparameters that are refused."""
+
+from typing import Any
+
+from launcher.config import Config, TrackerKind
+from launcher.errors import PlanError
+from launcher.plan.strategy import Strategy, fsdp_config
+from launcher.plan.topology import Batch
+
+
+def check_trainer(config: Config) -> None:
+    trainer = config.trainer
+    if trainer.learning_rate <= 0:
+        raise PlanError(f"trainer.learning_rate={trainer.learning_rate} must be above 0")
+    if trainer.max_steps == 0 or trainer.max_steps < -1:
+        raise PlanError(f"trainer.max_steps={trainer.max_steps} must be above 0, or -1 to train num_train_epochs")
+    if trainer.max_steps == -1 and trainer.num_train_epochs <= 0:
+        raise PlanError(f"trainer.num_train_epochs={trainer.num_train_epochs} must be above 0")
+    for key in ("logging_steps", "eval_steps"):
+        value = getattr(trainer, key)
+        if value is not None and value < 1:
+            raise PlanError(f"trainer.{key}={value} must be at least 1")
+    if trainer.eval_steps is not None and config.data.eval_path is None:
+        raise PlanError(f"trainer.eval_steps={trainer.eval_steps} needs data.eval_path; set it, or trainer.eval_steps=null")
+
+
+def trainer_args(config: Config, batch: Batch, strategy: Strategy, mixed: str, cuda: bool) -> dict[str, Any]:
+    """Keyword arguments of trl's SFTConfig; upstream's spelling. The output dir and the files are added on the rank."""
+    trainer = config.trainer
+    evaluates = config.data.eval_path is not None
+    args: dict[str, Any] = {
+        "per_device_train_batch_size": batch.micro_batch_size,
+        "per_device_eval_batch_size": batch.micro_batch_size,
+        "gradient_accumulation_steps": batch.gradient_accumulation_steps,
+        "learning_rate": trainer.learning_rate,
+        "num_train_epochs": trainer.num_train_epochs,
+        "max_steps": trainer.max_steps,
+        "lr_scheduler_type": trainer.lr_scheduler_type,
+        "warmup_steps": trainer.warmup_steps,
+        "weight_decay": trainer.weight_decay,
+        "max_grad_norm": trainer.max_grad_norm,
+        "optim": trainer.optim,
+        "logging_steps": trainer.logging_steps,
+        "logging_first_step": True,
+        "eval_strategy": "steps" if trainer.eval_steps else "no",
+        "eval_on_start": evaluates,
+        "save_strategy": "no",
+        "max_length": config.model.max_length,
+        "packing": trainer.packing,
+        "assistant_only_loss": trainer.assistant_only_loss,
+        "bf16": mixed == "bf16",
+        "use_cpu": not cuda,
+        "activation_checkpointing": False,
+        "seed": config.seed,
+        "data_seed": config.seed,
+        "disable_tqdm": True,
+        "report_to": "none" if config.tracker.kind is TrackerKind.none else config.tracker.kind.name,
+    }
+    if trainer.eval_steps:
+        args["eval_steps"] = trainer.eval_steps
+    fsdp = fsdp_config(strategy)
+    if fsdp is not None:
+        args |= {"fsdp": True, "fsdp_config": fsdp}
+    return args

@@ -1,0 +1,1 @@
+"""Units that change a run; see base.Plugin."""

@@ -1,0 +1,88 @@
+"""The plugin interface, and how plugins are made from a configuration.
+
+A hook takes the thing that is being built and returns it; plugins are applied in YAML order. A plugin transforms
+values, it never drives the run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+from collections.abc import Iterable, Mapping
+from functools import reduce
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from launcher.errors import ConfigError, unknown
+
+if TYPE_CHECKING:
+    from launcher.plan import LaunchPlan
+
+T = TypeVar("T")
+
+
+class Plugin:
+    """A change to a run. Subclass it as a frozen dataclass and override the hooks that it needs."""
+
+    def on_plan(self, plan: LaunchPlan) -> LaunchPlan:
+        """The plan, changed; on the login node and again on the compute node. Raise PlanError to refuse."""
+        return plan
+
+    def on_load(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The keyword arguments of from_pretrained, changed; on every rank."""
+        return kwargs
+
+    def on_model(self, model: Any) -> Any:
+        """The model, changed or wrapped; on every rank, before the trainer has it."""
+        return model
+
+    def on_trainer(self, trainer: Any) -> Any:
+        """The trainer, changed (add transformers' TrainerCallbacks here); on every rank, before training."""
+        return trainer
+
+
+def apply(plugins: Iterable[Plugin], hook: str, value: T) -> T:
+    """`value` after `hook` of every plugin, in order."""
+    return reduce(lambda built, plugin: getattr(plugin, hook)(built), plugins, value)
+
+
+def make_plugins(configs: Mapping[str, Any]) -> list[Plugin]:
+    """The plugins of a run, in order; ConfigError names the key of one that cannot be made."""
+    return [_make_plugin(f"plugins.{name}", config) for name, config in configs.items()]
+
+
+def _make_plugin(key: str, config: Any) -> Plugin:
+    if not isinstance(config, Mapping) or "_target_" not in config:
+        raise ConfigError(f"{key} has no _target_: choose it with 'plugin=[{key.removeprefix('plugins.')}]', or set {key}._target_")
+    options: dict[str, Any] = {str(name): value for name, value in config.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    target = options.pop("_target_")
+    plugin_class = _find_class(key, str(target))
+    known = [name for name in inspect.signature(plugin_class).parameters]
+    for name in options:
+        if name not in known:
+            raise ConfigError(f"{key}.{name}: {unknown('option', name, known)}")
+    try:
+        return plugin_class(**options)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{key}: {error}") from None
+
+
+def _find_class(key: str, target: str) -> type[Plugin]:
+    module_name, _, class_name = target.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"{key}._target_={target} cannot be imported: {error}; is its package installed here?") from None
+    if not (isinstance(found, type) and issubclass(found, Plugin)):
+        raise ConfigError(f"{key}._target_={target} is not a subclass of launcher.plugins.base.Plugin; make it one")
+    return found
+
+
+def check_types(plugin: Any, key: str) -> None:
+    """ValueError when a dataclass field holds another type than its default's; a plugin calls it in __post_init__."""
+    for field in dataclasses.fields(plugin):
+        value, default = getattr(plugin, field.name), field.default
+        if isinstance(default, bool | int | float | str):
+            numbers = isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool)
+            if type(value) is not type(default) and not numbers:
+                raise ValueError(f"{key}.{field.name}={value!r} must be a {type(default).__name__}, such as {default!r}")

@@ -1,0 +1,62 @@
+"""Config and facts -> the final LaunchPlan, and the check that it is still the same on the node."""
+
+import dataclasses
+from typing import Any, cast
+
+from launcher.config import ArchitectureConfig, Config, read_config
+from launcher.errors import NotAsPlanned
+from launcher.plan import Facts, LaunchPlan, make_plan
+from launcher.plugins.base import Plugin, apply, make_plugins
+from launcher.run import RunDir
+
+
+def decide(config: Config, facts: Facts) -> LaunchPlan:
+    """The plan after its plugins."""
+    return apply(make_plugins(config.plugins), "on_plan", make_plan(config, facts))
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """A run as its files say."""
+
+    config: Config
+    plan: LaunchPlan
+    plugins: list[Plugin]
+
+
+def read_run(run: RunDir) -> Decided:
+    """The run's config, plan and plugins, decided again from config.yaml.
+
+    NotAsPlanned when plan.json says otherwise: the code or a file was changed while the job was queued.
+    """
+    written = run.read_json(run.plan)
+    facts = _read_facts(written.get("facts"))
+    config = read_config(str(run.config))
+    plan = decide(config, facts)
+    difference = _first_difference("", written, plan.to_dict())
+    if difference:
+        raise NotAsPlanned(
+            f"{run.plan}: {difference}; the launcher or a file was changed after the run was planned: plan it anew, "
+            "or go back to the version that planned it"
+        )
+    return Decided(config=config, plan=plan, plugins=make_plugins(config.plugins))
+
+
+def _read_facts(written: Any) -> Facts:
+    fields = {field.name for field in dataclasses.fields(Facts)}
+    if not isinstance(written, dict) or set(cast("dict[str, Any]", written)) != fields:
+        raise NotAsPlanned("plan.json was written by another version of the launcher; plan the run anew")
+    values = cast("dict[str, Any]", written)
+    shape = values["architecture"]
+    return Facts(**{**values, "architecture": ArchitectureConfig(**shape) if shape else None})
+
+
+def _first_difference(key: str, written: Any, now: Any) -> str | None:
+    if isinstance(written, dict) and isinstance(now, dict):
+        before, after = cast("dict[str, Any]", written), cast("dict[str, Any]", now)
+        for name in [*before, *(name for name in after if name not in before)]:
+            found = _first_difference(f"{key}.{name}".lstrip("."), before.get(name), after.get(name))
+            if found:
+                return found
+        return None
+    return None if written == now else f"{key} was planned as {written!r} and is {now!r} now"

@@ -1,0 +1,72 @@
+"""LaunchPlan -> {name: text}: every file of a run that a person would read, diff or run by hand.
+
+A string of the plan becomes a shell word by shlex.quote, and an #SBATCH value by `directive`; nothing else is put into a
+script.
+"""
+
+import json
+import shlex
+from collections.abc import Iterable
+
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from launcher.errors import PlanError
+from launcher.plan import LaunchPlan
+from launcher.resources import resource_dir
+
+SCRIPTS = ("job.sbatch", "node.sh")
+
+
+def file_names(plan: LaunchPlan) -> list[str]:
+    """The names of the files that `render` gives."""
+    return [*(["deepspeed.json"] if plan.deepspeed else []), "accelerate.yaml", "plan.json", *SCRIPTS]
+
+
+def render(plan: LaunchPlan) -> dict[str, str]:
+    """The files of the run, by name."""
+    texts = {
+        "accelerate.yaml": yaml.safe_dump(dict(plan.accelerate), sort_keys=True),
+        "plan.json": as_json(plan.to_dict()),
+    }
+    if plan.deepspeed is not None:
+        texts["deepspeed.json"] = as_json(plan.deepspeed)
+    environment = _environment()
+    for script in SCRIPTS:
+        texts[script] = environment.get_template(f"{script}.j2").render(plan=plan)
+    return {name: texts[name] for name in file_names(plan)}
+
+
+def as_json(value: object) -> str:
+    """`value` as the JSON text of a file."""
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(resource_dir("slurm")),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    environment.filters["quote"] = lambda value: shlex.quote(str(value))
+    environment.filters["command"] = _command
+    environment.filters["directive"] = directive
+    return environment
+
+
+def _command(words: Iterable[str]) -> str:
+    return shlex.join(words)
+
+
+def directive(value: str) -> str:
+    r"""A value after `#SBATCH --flag=`, so that sbatch reads it back letter by letter.
+
+    sbatch splits a directive at blanks, takes ' and " as quotes and \ as an escape, and ends it at an unquoted #.
+    Source: src/sbatch/opt.c, _get_argument. PlanError for a character that could end the line.
+    """
+    if any(not character.isprintable() for character in value):
+        raise PlanError(f"{value!r} holds a newline or control character, which an sbatch option cannot hold")
+    return "".join(f"\\{character}" if character in " \t\"'\\#" else character for character in value)

@@ -1,0 +1,183 @@
+"""The run dir: every path of a run, its events, and how a run is found again.
+
+    runs/<name>/<date_time>/
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, cast
+
+from launcher.errors import ConfigError, RunError, unknown
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+def check_name(name: str) -> str:
+    """`name` itself, when it is one folder's name and safe as a job name; ConfigError otherwise."""
+    if not _NAME.fullmatch(name):
+        raise ConfigError(
+            f"name={name!r} is not a run name: it must be 1 to 100 of A-Z a-z 0-9 . _ - and start with a letter "
+            "or digit, so that it stays one folder under runs_dir; try name=my_run"
+        )
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class RunDir:
+    """Paths of one run. Nothing is read or written by making one."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """name/date_time, by which a person calls the run."""
+        return f"{self.path.parent.name}/{self.path.name}"
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration."""
+        return self.path / "config.yaml"
+
+    @property
+    def plan(self) -> Path:
+        """What was decided."""
+        return self.path / "plan.json"
+
+    @property
+    def job(self) -> Path:
+        """How it was submitted: kind, id, time."""
+        return self.path / "job.json"
+
+    @property
+    def events(self) -> Path:
+        """Append-only: what happened."""
+        return self.path / "events.jsonl"
+
+    @property
+    def metrics(self) -> Path:
+        """A line per logged step."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def logs(self) -> Path:
+        """One folder per attempt, one file per node."""
+        return self.path / "logs"
+
+    @property
+    def checkpoints(self) -> Path:
+        """What a resume reads."""
+        return self.path / "checkpoints"
+
+    @property
+    def export(self) -> Path:
+        """The adapter or model, ready to be loaded."""
+        return self.path / "model"
+
+    def add_event(self, event: str, *, attempt: int, **facts: Any) -> None:
+        """Append one line to events.jsonl, in one write, so that writers on several hosts do not mix."""
+        append_line(self.events, {"time": now(), "event": event, "attempt": attempt, **facts})
+
+    def read_events(self) -> list[dict[str, Any]]:
+        """All events so far; a torn last line is left out."""
+        return list(read_lines(self.events))
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """All metrics so far; a torn last line is left out."""
+        return list(read_lines(self.metrics))
+
+    def read_json(self, path: Path) -> dict[str, Any]:
+        """The JSON object in one of the run's files; RunError when it is missing or broken."""
+        try:
+            return json.loads(path.read_text())
+        except FileNotFoundError:
+            raise RunError(f"{path} is missing: {self.path} is not a run dir") from None
+        except ValueError as error:
+            raise RunError(f"{path} is not JSON ({error}); was it edited?") from None
+
+    def attempts(self) -> int:
+        """How many times the ranks were started."""
+        return sum(event["event"] == "started" for event in self.read_events())
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601, with milliseconds."""
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+
+
+def append_line(path: Path, value: Mapping[str, Any]) -> None:
+    """Append `value` as one JSON line with one write(2) on an O_APPEND descriptor."""
+    line = json.dumps(value, ensure_ascii=False) + "\n"
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        os.write(descriptor, line.encode())
+    finally:
+        os.close(descriptor)
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The JSON objects of a .jsonl file; none where there is no file. Lines that are not whole are left out."""
+    if not path.exists():
+        return
+    for line in path.read_text(errors="replace").splitlines():
+        try:
+            value = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(value, dict):
+            yield cast("dict[str, Any]", value)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole file or nothing: under a temporary name, then renamed."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text)
+    temporary.replace(path)
+
+
+def new_run_dir(runs_dir: Path, name: str, moment: datetime) -> RunDir:
+    """A path for a new run that no existing one has; nothing is made yet."""
+    base = runs_dir / check_name(name) / moment.strftime("%Y-%m-%d_%H-%M-%S")
+    path, number = base, 1
+    while path.exists():
+        number += 1
+        path = base.with_name(f"{base.name}_{number}")
+    return RunDir(path)
+
+
+def list_runs(runs_dir: Path) -> list[RunDir]:
+    """All runs under `runs_dir`, sweeps' trials included, oldest first."""
+    found = [RunDir(plan.parent) for pattern in ("*/*", "*/*/*") for plan in runs_dir.glob(f"{pattern}/plan.json")]
+    return sorted(found, key=lambda run: (run.plan.stat().st_mtime_ns, run.path.name))
+
+
+def find_run(runs_dir: Path, reference: str | None) -> RunDir:
+    """The run that `reference` means: a run dir, name/date_time, a run's name (its newest), or None for the newest."""
+    if reference:
+        for path in (Path(reference), runs_dir / reference):
+            if (path / "plan.json").is_file():
+                return RunDir(path.resolve())
+    runs = list_runs(runs_dir)
+    if not runs:
+        raise RunError(f"no runs under {runs_dir}: start one, or name its folder with --runs-dir DIR")
+    if not reference:
+        return RunDir(runs[-1].path.resolve())
+    parts = tuple(Path(reference).parts)
+    matching = [run for run in runs if run.path.relative_to(runs_dir).parts[: len(parts)] == parts]
+    if not matching:
+        names = {run.path.relative_to(runs_dir).parts[0] for run in runs}
+        raise RunError(unknown(f"run under {runs_dir}", reference, names))
+    return RunDir(matching[-1].path.resolve())
+
+
+def find_submitted(runs_dir: str, name: str, job_id: str) -> RunDir | None:
+    """The newest run of that name that was started by job `job_id`."""
+    for plan in sorted(Path(runs_dir).absolute().glob(f"{check_name(name)}/*/plan.json"), reverse=True):
+        run = RunDir(plan.parent)
+        if run.job.exists() and run.read_json(run.job).get("job_id") == job_id:
+            return run
+    return None

@@ -1,0 +1,1 @@
+"""What runs on the ranks. Nobody imports this package."""

@@ -1,0 +1,64 @@
+"""python -m launcher.train RUN_DIR: one rank of a run."""
+
+import os
+import socket
+import sys
+import traceback
+from pathlib import Path
+
+from launcher.errors import Exit, LauncherError, NotAsPlanned
+from launcher.plugins.decide import Decided, read_run
+from launcher.run import RunDir
+
+
+def main(argv: list[str]) -> int:
+    """The exit code of the rank; a failure is an event with host, rank and the last lines of the traceback."""
+    run = RunDir(Path(argv[0]).resolve())
+    try:
+        decided = read_run(run)
+        check_world(decided)
+        from launcher.train.session import train  # heavy, and only after the world is known to be right
+
+        train(run, decided)
+    except LauncherError as error:
+        print(f"launcher: {error}", file=sys.stderr, flush=True)
+        _note(run, str(error), [])
+        return error.exit_code
+    except Exception as error:
+        traceback.print_exc()
+        _note(run, f"{type(error).__name__}: {error}", traceback.format_exc().splitlines()[-12:])
+        return Exit.FAILED
+    return Exit.OK
+
+
+def check_world(decided: Decided) -> None:
+    """NotAsPlanned when the number of ranks that were started is not the planned one.
+
+    Some launchers start one rank where two were asked for, and exit with 0.
+    """
+    found, planned = int(os.environ.get("WORLD_SIZE", "1")), decided.plan.topology.world_size
+    if found != planned:
+        raise NotAsPlanned(
+            f"world_size is {found} on {socket.gethostname()} and {planned} in the plan; start the ranks with node.sh, or "
+            f"plan the run anew for {found}"
+        )
+
+
+def _note(run: RunDir, error: str, lines: list[str]) -> None:
+    run.add_event(
+        "crashed",
+        attempt=int(os.environ.get("LAUNCHER_ATTEMPT", "1")),
+        host=socket.gethostname(),
+        rank=int(os.environ.get("RANK", "0")),
+        error=error[:2000],
+        traceback=lines,
+    )
+
+
+if __name__ == "__main__":
+    code = main(sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if code:
+        # Other ranks may be inside a collective that will never end: no interpreter shutdown that waits for them.
+        os._exit(code)

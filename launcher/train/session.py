@@ -1,0 +1,137 @@
+"""One training session on one rank: model, data, trainer, resume, export."""
+
+import os
+import signal
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from transformers import Trainer, set_seed
+from transformers.utils import logging as transformers_logging
+from trl import SFTConfig, SFTTrainer
+
+from launcher.checkpoint.manifest import latest_committed
+from launcher.errors import ConfigError, NotAsPlanned
+from launcher.plan import LaunchPlan
+from launcher.plugins.base import apply
+from launcher.plugins.decide import Decided
+from launcher.run import RunDir
+from launcher.train.callbacks import Recorder, Sampler
+from launcher.train.data import tokenized
+from launcher.train.export import export
+from launcher.train.fsdp_on_cpu import keep_fsdp_on_cpu
+from launcher.train.model import load_model, load_tokenizer
+from launcher.train.store import serve_store
+
+
+def train(run: RunDir, decided: Decided) -> None:
+    """Trains from the newest committed checkpoint, or from the start, to the exported model."""
+    config, plan = decided.config, decided.plan
+    _check_device(plan)
+    is_main = int(os.environ.get("RANK", "0")) == 0
+    attempt = int(os.environ.get("LAUNCHER_ATTEMPT", "1"))
+    transformers_logging.disable_progress_bar()
+    if not is_main:
+        transformers_logging.set_verbosity_error()
+    store = serve_store()  # must live as long as the ranks talk
+    if plan.strategy.engine == "fsdp2" and plan.device == "cpu":
+        keep_fsdp_on_cpu()
+    args = make_arguments(run, plan)
+    checkpoint = _choose_checkpoint(run, config.resume, is_main)
+    args.eval_on_start = args.eval_on_start and checkpoint is None
+    set_seed(config.seed)
+    tokenizer = load_tokenizer(config.model, plan.facts, config.seed)
+    model = load_model(config.model, plan, decided.plugins, config.seed)
+    recorder = Recorder(run, plan, attempt, is_main)
+    trainer = SFTTrainer(
+        model=model,
+        args=args,
+        train_dataset=tokenized(plan.facts.data_path, tokenizer, config),
+        eval_dataset=tokenized(plan.facts.eval_path, tokenizer, config) if plan.facts.eval_path else None,
+        processing_class=tokenizer,
+        callbacks=[recorder],
+    )
+    if config.trainer.sample_prompt and not plan.strategy.shards_weights:
+        trainer.add_callback(Sampler(run, attempt, is_main, tokenizer, config.trainer.sample_prompt))
+    trainer = apply(decided.plugins, "on_trainer", trainer)
+    check_state(trainer, plan)
+    if checkpoint and is_main:
+        run.add_event("resumed", attempt=attempt, checkpoint=str(checkpoint))
+    trainer.train(resume_from_checkpoint=checkpoint)
+    if plan.facts.eval_path:
+        trainer.evaluate()
+    export(run, trainer, tokenizer)
+    if is_main:
+        run.add_event("exported", attempt=attempt, path=str(run.export), step=trainer.state.global_step)
+    if dist.is_initialized():
+        dist.barrier()
+        # torchrun's and Slurm's TERM would only print a traceback from here on
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        dist.destroy_process_group()
+    del store
+
+
+def make_arguments(run: RunDir, plan: LaunchPlan) -> SFTConfig:
+    """The trainer's arguments: the plan's, and the files of the run dir that they point to.
+
+    With DeepSpeed this must be made, and kept, before the model is loaded: ZeRO-3 then shards it while it loads.
+    """
+    arguments: dict[str, Any] = dict(plan.trainer_args)
+    if plan.deepspeed is not None:
+        arguments["deepspeed"] = str(run.path / "deepspeed.json")
+    if plan.save_steps is not None:
+        arguments |= {"save_strategy": "steps", "save_steps": plan.save_steps}
+    return SFTConfig(
+        output_dir=str(run.checkpoints),
+        logging_dir=str(run.path / "tensorboard") if "tensorboard" in arguments["report_to"] else None,
+        **arguments,
+    )
+
+
+def check_state(trainer: Trainer, plan: LaunchPlan) -> None:
+    """NotAsPlanned when accelerate came to another world, device, strategy or precision than the plan's."""
+    state = trainer.accelerator.state
+    deepspeed = state.deepspeed_plugin if trainer.is_deepspeed_enabled else None
+    fsdp = state.fsdp_plugin if trainer.is_fsdp_enabled else None
+    engine = "deepspeed" if deepspeed else "fsdp2" if fsdp and fsdp.fsdp_version == 2 else "ddp"
+    # One rank needs no FSDP: accelerate leaves it out, and there is nothing to shard.
+    if plan.topology.world_size == 1 and plan.strategy.engine == "fsdp2":
+        engine = "fsdp2"
+    stage = deepspeed.hf_ds_config.config["zero_optimization"]["stage"] if deepspeed else 0
+    for what, found, planned in (
+        ("world_size", state.num_processes, plan.topology.world_size),
+        ("device", trainer.accelerator.device.type, plan.device),
+        ("strategy.engine", engine, plan.strategy.engine),
+        ("strategy.zero_stage", stage, plan.strategy.zero_stage),
+        ("mixed_precision", str(state.mixed_precision), plan.mixed_precision),
+        ("micro_batch_size", trainer.args.per_device_train_batch_size, plan.batch.micro_batch_size),
+        (
+            "gradient_accumulation_steps",
+            trainer.args.gradient_accumulation_steps,
+            plan.batch.gradient_accumulation_steps,
+        ),
+    ):
+        if found != planned:
+            raise NotAsPlanned(f"{what} is {found} on this rank and {planned} in the plan; accelerate.yaml or deepspeed.json differs")
+
+
+def _check_device(plan: LaunchPlan) -> None:
+    if plan.device == "cuda":
+        if not torch.cuda.is_available():
+            raise NotAsPlanned("device is cpu on this rank and cuda in the plan; check the GPU driver, or use resources.device=cpu")
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    elif threads := os.environ.get("OMP_NUM_THREADS"):
+        torch.set_num_threads(int(threads))
+
+
+def _choose_checkpoint(run: RunDir, resume: str, is_main: bool) -> str | None:
+    """The checkpoint to go on from. Rank 0 looks, the others are told: a stale file-system view must not split them."""
+    chosen: list[str | None] = [None]
+    if is_main and resume != "never":
+        newest = latest_committed(run.checkpoints) if resume == "auto" else None
+        chosen = [str(newest) if newest else None if resume == "auto" else resume]
+    if dist.is_initialized() and dist.get_world_size() > 1:
+        dist.broadcast_object_list(chosen, src=0)
+    if chosen[0] is not None and not os.path.isdir(chosen[0]):  # noqa: PTH112
+        raise ConfigError(f"resume={chosen[0]} is not a folder on this node; use resume=auto or resume=never")
+    return chosen[0]
