@@ -103,6 +103,13 @@ class RunDir:
         """How many times the ranks were started."""
         return sum(event["event"] == "started" for event in self.read_events())
 
+    def crash(self, attempt: int) -> str | None:
+        """The first rank's error in an attempt, with its host and rank; None where no rank told one."""
+        for event in self.read_events():
+            if event["event"] == "crashed" and event["attempt"] == attempt:
+                return f"rank {event['rank']} on {event['host']}: {event['error']}"
+        return None
+
 
 def now() -> str:
     """The time in UTC, ISO 8601, with milliseconds."""

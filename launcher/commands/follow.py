@@ -61,6 +61,7 @@ class View:
         self.task = self.progress.add_task("starting", total=1, numbers="")
         self.events_seen = self.metrics_seen = 0
         self.last_plain = 0.0
+        self.crashed = False
         self.began = time.monotonic()
         # A run that goes on has the files of earlier attempts, which are not news.
         self.events_seen = len(run.read_events()) if run.attempts() else 0
@@ -85,16 +86,19 @@ class View:
         elif name == "training":
             self.progress.update(self.task, description="training", total=event["total_steps"], completed=event["step"])
         elif name == "resumed":
-            self.console.print(f"resumed from {event['checkpoint']}", highlight=False, markup=False)
+            self._say(f"resumed from {event['checkpoint']}")
         elif name == "evaluated":
             when = {"before": " before training", "after": " after training"}.get(event["when"], "")
-            self.console.print(f"evaluation loss{when}: {event['eval_loss']:.4f}", highlight=False)
+            self._say(f"evaluation loss{when}: {event['eval_loss']:.4f}")
         elif name == "sample":
             if event["when"] == "before":
-                self.console.print(f"question: {event['prompt']}", highlight=False, markup=False)
-            self.console.print(f"answer {event['when']}: {event['answer']}", highlight=False, markup=False, style="dim")
+                self._say(f"question: {event['prompt']}")
+            self._say(f"answer {event['when']}: {event['answer']}", style="dim")
         elif name == "crashed":
-            self.console.print(f"rank {event['rank']} on {event['host']}: {event['error']}", highlight=False, markup=False, style="red")
+            self.crashed = True
+            self._say(f"rank {event['rank']} on {event['host']}: {event['error']}", style="red")
+        elif name == "stopped" and not self.crashed:
+            self._say(f"stopped: {event['reason']}", style="red")
 
     def _metrics(self, line: dict[str, Any]) -> None:
         numbers = f"loss {line['loss']:.3f}  {line['tokens_per_s']:,.0f} tokens/s"
@@ -103,21 +107,23 @@ class View:
             self.last_plain = time.monotonic()
             left = self.progress.tasks[0].time_remaining
             said = "" if left is None else f"  {left:.0f} s left"
-            self.console.print(f"step {line['step']}/{line['total_steps']}  {numbers}{said}", highlight=False)
+            self._say(f"step {line['step']}/{line['total_steps']}  {numbers}{said}")
 
     def finish(self, code: int) -> None:
         """The last lines: where the result is and what to type next, or where to look."""
         seconds = time.monotonic() - self.began
         if code:
-            reason = next((event["reason"] for event in reversed(self.run.read_events()) if event["event"] == "stopped"), "")
-            self.console.print(f"stopped after {seconds:.0f} s with exit code {code}: {reason}", highlight=False, markup=False)
-            self.console.print(f"next  python -m launcher logs {self.run.name}", highlight=False, markup=False, soft_wrap=True)
+            self._say(f"stopped after {seconds:.0f} s with exit code {code}")
+            self._say(f"next  python -m launcher logs {self.run.name}")
             return
-        self.console.print(f"finished in {seconds:.0f} s", highlight=False)
-        self.console.print(f"model {self.run.export}", highlight=False, markup=False, soft_wrap=True)
+        self._say(f"finished in {seconds:.0f} s")
+        self._say(f"model {self.run.export}")
         for label, command in (
             ("next ", f"python -m launcher status {self.run.name}"),
             ("     ", "python -m launcher +experiment=quickstart data.path=your.jsonl data.eval_path=null"),
             ("     ", "python -m launcher plan +experiment=llama70b_qlora"),
         ):
-            self.console.print(f"{label} {command}", highlight=False, markup=False, soft_wrap=True)
+            self._say(f"{label} {command}")
+
+    def _say(self, text: str, style: str | None = None) -> None:
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True, style=style)

@@ -56,7 +56,7 @@ def read_status(run: RunDir) -> Status:
         total_steps=last.get("total_steps", total),
         loss=last.get("loss"),
         eval_loss=evaluated[-1]["eval_loss"] if evaluated else None,
-        error=_error(events) if state is not RunState.FINISHED else None,
+        error=None if state is RunState.FINISHED else _error(run, events),
         note=note,
     )
 
@@ -92,14 +92,10 @@ def _ask(kind: str, job_id: str) -> tuple[RunState | None, str]:
     return answer, f"Slurm does not answer about job {job_id}"
 
 
-def _error(events: list[dict[str, Any]]) -> str | None:
-    """The first rank's error of the last attempt, with host and rank; else the supervisor's reason."""
-    last_start = max((index for index, event in enumerate(events) if event["event"] == "started"), default=0)
-    recent = events[last_start:]
-    for event in recent:
-        if event["event"] == "crashed":
-            return f"rank {event['rank']} on {event['host']}: {event['error']}"
-    return next((str(event["reason"]) for event in reversed(recent) if event["event"] == "stopped"), None)
+def _error(run: RunDir, events: list[dict[str, Any]]) -> str | None:
+    """The first rank's error of the last attempt, else the supervisor's reason."""
+    stopped = [event for event in events if event["event"] == "stopped"]
+    return run.crash(run.attempts()) or (str(stopped[-1]["reason"]) if stopped else None)
 
 
 def is_over(state: RunState) -> bool:

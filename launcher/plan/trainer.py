@@ -47,12 +47,12 @@ def trainer_args(config: Config, batch: Batch, strategy: Strategy, mixed: str, c
         "save_strategy": "no",
         "max_length": config.model.max_length,
         "packing": trainer.packing,
-        "assistant_only_loss": trainer.assistant_only_loss,
         "bf16": mixed == "bf16",
         "use_cpu": not cuda,
         "activation_checkpointing": False,
         "seed": config.seed,
         "data_seed": config.seed,
+        "ddp_find_unused_parameters": False,
         "disable_tqdm": True,
         "report_to": "none" if config.tracker.kind is TrackerKind.none else config.tracker.kind.name,
     }

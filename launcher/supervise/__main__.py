@@ -68,7 +68,7 @@ def supervise(run: RunDir) -> int:
     if code == 0:
         run.add_event("finished", attempt=attempt)
     else:
-        reason = _REASONS.get(code, f"the ranks ended with exit code {code}")
+        reason = _REASONS.get(code) or run.crash(attempt) or f"the ranks ended with exit code {code}"
         run.add_event("stopped", attempt=attempt, exit_code=code, reason=reason)
     return code
 

@@ -81,11 +81,8 @@ def make_arguments(run: RunDir, plan: LaunchPlan) -> SFTConfig:
         arguments["deepspeed"] = str(run.path / "deepspeed.json")
     if plan.save_steps is not None:
         arguments |= {"save_strategy": "steps", "save_steps": plan.save_steps}
-    return SFTConfig(
-        output_dir=str(run.checkpoints),
-        logging_dir=str(run.path / "tensorboard") if "tensorboard" in arguments["report_to"] else None,
-        **arguments,
-    )
+    os.environ["TENSORBOARD_LOGGING_DIR"] = str(run.path / "tensorboard")
+    return SFTConfig(output_dir=str(run.checkpoints), **arguments)
 
 
 def check_state(trainer: Trainer, plan: LaunchPlan) -> None:
