@@ -35,8 +35,9 @@ class RunDir:
 
     @property
     def name(self) -> str:
-        """name/date_time, by which a person calls the run."""
-        return f"{self.path.parent.name}/{self.path.name}"
+        """name/date_time, or name/sweep_date_time/trial, by which a person calls the run."""
+        parts = self.path.parts
+        return "/".join(parts[-3:] if parts[-2].startswith("sweep_") else parts[-2:])
 
     @property
     def config(self) -> Path:
@@ -146,9 +147,10 @@ def write_text(path: Path, text: str) -> None:
     temporary.replace(path)
 
 
-def new_run_dir(runs_dir: Path, name: str, moment: datetime) -> RunDir:
-    """A path for a new run that no existing one has; nothing is made yet."""
-    base = runs_dir / check_name(name) / moment.strftime("%Y-%m-%d_%H-%M-%S")
+def new_run_dir(runs_dir: Path, name: str, moment: datetime, trial: str | None = None) -> RunDir:
+    """A path for a new run that no existing one has; nothing is made yet. A multirun's trials share one folder."""
+    stamp = moment.strftime("%Y-%m-%d_%H-%M-%S")
+    base = runs_dir / check_name(name) / (stamp if trial is None else f"sweep_{stamp}/{trial}")
     path, number = base, 1
     while path.exists():
         number += 1

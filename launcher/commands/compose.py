@@ -5,14 +5,18 @@ import difflib
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
-from typing import Any, get_args, get_type_hints
+import tempfile
+from collections.abc import Iterator
+from enum import Enum
+from typing import Any, get_args, get_origin, get_type_hints
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.types import RunMode
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
+from yaml import YAMLError
 
 from launcher.config import Config, register
 from launcher.errors import ConfigError, LauncherError, nearest, unknown
@@ -30,87 +34,120 @@ class Composed:
     config: Config
     experiment: str | None
     overrides: list[str]
+    trial: str | None
+    """Number of the trial in a multirun."""
 
 
-def compose(arguments: list[str], task: Callable[[Composed], None]) -> None:
-    """Calls `task` for the configuration that Hydra composes, or for each of a multirun's.
+def compose(arguments: list[str]) -> list[Composed]:
+    """The configuration that Hydra composes, or all of a multirun's; none where only help or information was asked for.
 
-    ConfigError for whatever Hydra and OmegaConf refuse.
+    ConfigError for whatever Hydra and OmegaConf refuse. Nothing is written where a person would find it.
     """
     register()
+    composed: list[Composed] = []
+    refused: list[Exception] = []
 
-    def run(cfg: DictConfig) -> None:
-        settings = HydraConfig.get()
-        experiment = settings.runtime.choices.get("experiment")
-        overrides = list(settings.overrides.task)
-        task(Composed(cfg=cfg, config=to_config(cfg), experiment=experiment, overrides=overrides))
+    def collect(cfg: DictConfig) -> None:
+        # Raised from here, an error would make Hydra print all overrides first, a secret among them included.
+        try:
+            composed.append(_composed(cfg))
+        except (LauncherError, OmegaConfBaseException) as error:
+            refused.append(error)
 
-    arguments = [_opened(argument) for argument in arguments]
-    decorated = hydra.main(version_base="1.3", config_path=str(resource_dir("conf")), config_name="config")(run)
-    before, sys.argv = sys.argv, ["launcher", *arguments]
+    arguments = [f"++{argument}" if argument.startswith(_OPEN) else argument for argument in arguments]
+    decorated = hydra.main(version_base="1.3", config_path=str(resource_dir("conf")), config_name="config")(collect)
+    before = sys.argv
     # Hydra then raises its errors instead of printing them over many lines and leaving.
     full_error = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
-        decorated()
-    except LauncherError:
-        raise
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(explain(error, arguments)) from None
+        with tempfile.TemporaryDirectory(prefix="launcher-") as scratch:
+            # where Hydra's sweeper puts its own notes; the launcher makes the sweep's folder itself
+            sys.argv = ["launcher", *arguments, f"hydra.sweep.dir={scratch}"]
+            decorated()
+        for error in refused:
+            raise error
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+        raise ConfigError(_one_line(explain(error, arguments))) from None
     finally:
         sys.argv = before
         if full_error is None:
             del os.environ["HYDRA_FULL_ERROR"]
         else:
             os.environ["HYDRA_FULL_ERROR"] = full_error
+    return composed
+
+
+def _composed(cfg: DictConfig) -> Composed:
+    settings = HydraConfig.get()
+    OmegaConf.resolve(cfg)  # here, where ${hydra:job.num} is this job's
+    return Composed(
+        cfg=cfg,
+        config=to_config(cfg),
+        experiment=settings.runtime.choices.get("experiment"),
+        overrides=list(settings.overrides.task),
+        trial=str(settings.job.num) if settings.mode is RunMode.MULTIRUN else None,
+    )
 
 
 def to_config(cfg: DictConfig) -> Config:
-    """The typed configuration; ConfigError for a value that is missing."""
+    """The typed configuration; ConfigError for a value that is missing, OmegaConf's for a key added with `+`."""
     try:
-        config = OmegaConf.to_object(cfg)
+        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.to_container(cfg)))
     except MissingMandatoryValue as error:
         key = str(error.full_key or error.key)
-        way_out = "choose an experiment, such as +experiment=quickstart, or set it" if key == "name" else f"set {key}=..."
-        raise ConfigError(f"{key} has no value; {way_out}") from None
+        choose = "choose an experiment, such as +experiment=quickstart, or set it"
+        raise ConfigError(f"{key} has no value; {choose if key == 'name' else f'set {key}=...'}") from None
     assert isinstance(config, Config)
     return config
 
 
-def explain(error: Exception, arguments: list[str]) -> str:
+def explain(error: BaseException, arguments: list[str]) -> str:
     """One sentence for an error of Hydra's or OmegaConf's."""
     for cause in _causes(error):
-        text = str(cause)
-        key = _unknown_key(cause, text, arguments)
-        if key:
-            return unknown_key(key)
-        option = re.search(r"Could not find '([^']+)'\n\nAvailable options in '([^']*)':\n((?:\t.*\n?)*)", text)
-        if option:
-            group = option[2]
-            return unknown(group or "config", option[1].removeprefix(f"{group}/"), _options(option[3]))
-        if re.search(r"Could not find '([^']+)'", text):
-            return _one_line(text)
-    text = _one_line(str(error))
-    for argument in arguments:
-        name, _, value = argument.lstrip("+~").partition("=")
-        if name and f"full_key: {name}" in text:
-            reason = text.split(" full_key:")[0]
-            return f"{argument.lstrip('+')}: {reason}; it must be {_expected(name)}"
-        if value and f"'{argument}'" in text and "parsing override" in text:
-            return f"{text}; quote the value, as in '{name}=\"...\"'"
-    return text.split(" full_key:")[0]
+        if isinstance(cause, OverrideParseException):
+            key, _, value = cause.override.partition("=")
+            way_out = f"quote the value, as in '{key}=\"...\"'" if value else f"write {key}=VALUE"
+            return f"{cause.override} is not an override Hydra can read ({_reason(cause)}); {way_out}"
+        if isinstance(cause, MissingConfigException) and cause.missing_cfg_file:
+            group, _, name = cause.missing_cfg_file.rpartition("/")
+            shipped = [path.stem for path in (resource_dir("conf") / group).glob("*.yaml")]
+            return unknown(group or "config", name, {*(cause.options or shipped)} - {"schema"})
+        key = str(getattr(cause, "full_key", None) or "")
+        if key and isinstance(cause, ConfigKeyError | ConfigAttributeError):
+            return _where(error) + unknown_key(_typed(key, arguments))
+        if key and isinstance(cause, ValidationError):
+            value = "null" if cause.value is None else cause.value
+            return f"{_where(error)}{key}={value} must be {_expected(key)}"
+    several = re.match(r"Ambiguous value for argument '(.*)'\n", str(error), re.DOTALL)
+    if several:
+        key, _, value = several[1].partition("=")
+        return f"{key}={value} holds a comma; quote the value, as in '{key}=\"...\"', or run each of several with -m"
+    absent_group = re.search(r"Could not override '/?([^'@]+)[^']*'", str(error))
+    if absent_group:
+        return unknown_key(absent_group[1])
+    key = str(getattr(error, "full_key", None) or "")
+    return f"{key}: {_reason(error)}" if key else _reason(error)
 
 
 def unknown_key(key: str) -> str:
     """One sentence for a key that the configuration does not have, with the nearest that it has."""
+    if key == "experiment":
+        return "experiment=NAME must be written +experiment=NAME"
+    plugins = sorted({name.split(".")[1] for name in known_keys() if name.startswith("plugins.")})
+    root, _, rest = key.partition(".")
+    plugin = rest.partition(".")[0]
+    if root == "plugins" and plugin and plugin not in plugins:
+        return f"{unknown('plugin', plugin, plugins)} One of your own starts with +plugins.{plugin}._target_=MODULE.CLASS"
     known = list(known_keys())
+    if key in known:
+        choose = f"choose 'plugin=[{plugin}]' first" if root == "plugins" else f"{key.rpartition('.')[0]} is null"
+        return f"{key} cannot be set here: {choose}"
     leaf = key.rpartition(".")[2]
-    close = nearest(key, known)
-    same_leaf = [name for name in known if name.rpartition(".")[2] == leaf and "." in name]
-    if same_leaf:
-        close = max(same_leaf, key=lambda name: difflib.SequenceMatcher(None, name, key).ratio())
-    hint = f"; did you mean {close}?" if close else "; python -m launcher --cfg job lists them all"
-    return f"unknown key {key}{hint}"
+    same_leaf = [name for name in known if name.rpartition(".")[2] == leaf]
+    close = max(same_leaf, key=lambda name: difflib.SequenceMatcher(None, name, key).ratio(), default=nearest(key, known))
+    close = close or ("+experiment" if nearest(key, ["experiment"]) else None)
+    return f"unknown key {key}; " + (f"did you mean {close}?" if close else "python -m launcher --cfg job lists them all")
 
 
 def known_keys(schema: type = Config, prefix: str = "") -> Iterator[str]:
@@ -129,41 +166,40 @@ def known_keys(schema: type = Config, prefix: str = "") -> Iterator[str]:
 
 
 def _dataclass_of(hint: Any) -> type | None:
-    return next((kind for kind in (hint, *get_args(hint)) if dataclasses.is_dataclass(kind) and isinstance(kind, type)), None)
+    kinds = (hint, *get_args(hint))
+    return next((kind for kind in kinds if isinstance(kind, type) and dataclasses.is_dataclass(kind)), None)
 
 
 def _expected(key: str) -> str:
     """What a key's type is called in a sentence."""
     schema: type = Config
     hint: Any = None
-    for name in key.split("."):
+    for name in re.sub(r"\[\d+\]", "", key).split("."):
         hint = get_type_hints(schema).get(name)
         schema = _dataclass_of(hint) or schema
-    kinds = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-    for kind in (hint, *get_args(hint)):
-        if kind in kinds:
-            return kinds[kind]
-        if isinstance(kind, type) and hasattr(kind, "__members__"):
-            return f"one of {', '.join(kind.__members__)}"
+    nested = _dataclass_of(hint)
+    if nested:
+        return f"a group of keys, such as {key}.{dataclasses.fields(nested)[0].name}=..."
+    names: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    names |= {list: "a list, such as [a,b]", dict: "keys with values, such as {key:value}"}
+    for kind in (get_origin(hint), hint, *get_args(hint)):
+        if isinstance(kind, type) and issubclass(kind, Enum):
+            return f"one of {', '.join(choice.name for choice in kind)}"
+        if kind in names:
+            return names[kind]
     return "of the type that conf/ shows"
 
 
-def _unknown_key(cause: BaseException, text: str, arguments: list[str]) -> str | None:
-    override = re.search(r"Could not override '([^']+)'", text)
-    if override:
-        group = override[1]
-        return group.removeprefix("/") if "No match in the defaults list" in text else group.rstrip(".")
-    append = re.search(r"Could not append '\+?([^']+)'", text)
-    if append:
-        return None
-    if re.search(r"Key '[^']+' (is not in struct|not in '\w+')", text):
-        full = getattr(cause, "full_key", None)
-        name = re.search(r"Key '([^']+)'", text)
-        typed = [argument.lstrip("+~").partition("=")[0] for argument in arguments]
-        if full and full in typed:
-            return str(full)
-        return next((key for key in typed if name and key.endswith(name[1])), str(full) if full else None)
-    return None
+def _typed(key: str, arguments: list[str]) -> str:
+    """The key as it was typed: OmegaConf names only the part of it up to the first that it does not know."""
+    names = (argument.lstrip("+~").partition("=")[0] for argument in arguments)
+    return next((name for name in names if name.startswith(f"{key}.")), key)
+
+
+def _where(error: BaseException) -> str:
+    """The start of a sentence about a key in a file: Hydra names the file of a group."""
+    file = re.match(r"In '([^']+)': \w+ raised while", str(error))
+    return f"in {file[1]}.yaml: " if file else ""
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -172,17 +208,10 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _options(block: str) -> list[str]:
-    return [name for name in (line.strip() for line in block.splitlines()) if name and name != "schema"]
+def _reason(error: BaseException) -> str:
+    """The error's own words, without Hydra's pointer to its manual and OmegaConf's list of types."""
+    return re.split(r"\nSee https|\n\s*full_key:", str(error))[0]
 
 
 def _one_line(text: str) -> str:
     return re.sub(r"\s+", " ", text).strip()
-
-
-def _opened(argument: str) -> str:
-    """`++` before an override of a free-form mapping, whose keys Hydra cannot know."""
-    if argument.startswith(_OPEN):
-        return f"++{argument}"
-    return argument
-

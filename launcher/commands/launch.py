@@ -4,6 +4,7 @@ import json
 import os
 import shlex
 import sys
+from datetime import datetime
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -21,24 +22,19 @@ from launcher.run import RunDir, find_submitted, now, write_text
 
 
 def main(arguments: list[str]) -> int:
-    """The exit code: the run's own where it is followed to its end, 0 once it is queued."""
+    """The exit code: the run's own where it is followed to its end, 0 once everything is queued."""
     as_json = "--json" in arguments
-    arguments = [argument for argument in arguments if argument != "--json"]
-    code = Exit.OK
-
-    def launch_one(composed: Composed) -> None:
-        nonlocal code
-        code = max(code, launch(composed, as_json))
-
-    compose(arguments, launch_one)
-    return code
+    moment = datetime.now()
+    composed = compose([argument for argument in arguments if argument != "--json"])
+    if again := [run for one in composed if (run := _requeued_run(one))]:
+        return max(_start_here(run, Allocation(), as_json) for run in again)
+    # Every trial of a multirun is planned before the first is written.
+    planned = [(one, *prepare(one, moment)) for one in composed]
+    return max((launch(*one, as_json) for one in planned), default=Exit.OK)
 
 
-def launch(composed: Composed, as_json: bool) -> int:
-    """Plans, writes and starts one run."""
-    if again := _requeued_run(composed):
-        return _start_here(again, Allocation(), as_json)
-    run, plan = prepare(composed)
+def launch(composed: Composed, run: RunDir, plan: LaunchPlan, as_json: bool) -> int:
+    """Writes and starts one planned run."""
     cluster = make_cluster(plan.cluster)
     write_run(run, plan, composed)
     summary: dict[str, Any] = {

@@ -2,10 +2,11 @@
 
 import json
 import shlex
+from datetime import datetime
 from typing import Any
 
 from launcher.clusters.choose import submit_command
-from launcher.commands.compose import Composed, compose
+from launcher.commands.compose import compose
 from launcher.commands.prepare import prepare
 from launcher.commands.summary import align, plan_lines
 from launcher.errors import Exit
@@ -27,12 +28,10 @@ def main(arguments: list[str]) -> int:
         print(HELP, end="")
         return Exit.OK
     as_json = "--json" in arguments
-
-    def show(composed: Composed) -> None:
-        run, plan = prepare(composed)
+    moment = datetime.now()
+    for composed in compose([argument for argument in arguments if argument != "--json"]):
+        run, plan = prepare(composed, moment)
         print(json.dumps(as_dict(run, plan), indent=2) if as_json else text(run, plan))
-
-    compose([argument for argument in arguments if argument != "--json"], show)
     return Exit.OK
 
 

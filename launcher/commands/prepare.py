@@ -23,11 +23,11 @@ _CHECKED_ROWS = 1000
 _SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "WANDB_API_KEY", "OPENAI_API_KEY")
 
 
-def prepare(composed: Composed) -> tuple[RunDir, LaunchPlan]:
+def prepare(composed: Composed, moment: datetime) -> tuple[RunDir, LaunchPlan]:
     """The run's future folder and its plan; LauncherError for everything that can be known to be wrong by now."""
     config = composed.config
     check_name(config.name)
-    run = new_run_dir(Path(config.runs_dir).absolute(), config.name, datetime.now())
+    run = new_run_dir(Path(config.runs_dir).absolute(), config.name, moment, composed.trial)
     _check_secrets(config)
     kind = choose_kind(config.cluster.kind, os.environ)
     facts = Facts(

@@ -82,8 +82,7 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
     batch = make_batch(config.batch.global_batch_size, config.batch.micro_batch_size, topology.world_size)
     strategy = make_strategy(config.strategy)
     precision = _precision(config.trainer.precision, cuda)
-    # On a CPU, autocast costs more than it saves: bf16 then means bf16 weights. DeepSpeed keeps its own master weights.
-    mixed = "bf16" if precision == "bf16" and (cuda or strategy.engine == "deepspeed") else "no"
+    mixed = _mixed_precision(precision, strategy, cuda)
     shape = facts.architecture
     parameters = count_parameters(shape) if shape else None
     _check_model(config)
@@ -138,3 +137,13 @@ def _check_model(config: Config) -> None:
         raise PlanError(f"model.max_length={config.model.max_length} must be at least 1 token")
     if config.model.init is Init.random and config.model.architecture is None:
         raise PlanError("model.init=random needs model.architecture; use model=tiny, or fill model.architecture.*")
+
+
+def _mixed_precision(precision: str, strategy: Strategy, cuda: bool) -> str:
+    """bf16 or no. On a CPU, autocast costs more than it saves: there, bf16 means bf16 weights and no autocast."""
+    if precision == "bf16" and not cuda and strategy.engine == "deepspeed":
+        raise PlanError(
+            f"trainer.precision=bf16 does not work with strategy={strategy.name} on a CPU: transformers refuses it there; use "
+            "trainer.precision=fp32 or strategy=fsdp2"
+        )
+    return "bf16" if precision == "bf16" and cuda else "no"

@@ -29,9 +29,9 @@ def check_environment(cluster: ClusterConfig) -> None:
 def environment(config: Config, facts: Facts) -> dict[str, str]:
     """What every rank sees; the site's file has the last word."""
     quiet = {"TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
-    threads = {} if facts.device == "cuda" else {"ACCELERATE_USE_CPU": "true"}
+    devices = {} if facts.device == "cuda" else {"CUDA_VISIBLE_DEVICES": ""}
     tracking = {"WANDB_PROJECT": one_line("tracker.project", config.tracker.project)}
-    return quiet | threads | (tracking if config.tracker.kind is TrackerKind.wandb else {}) | config.cluster.env
+    return quiet | devices | (tracking if config.tracker.kind is TrackerKind.wandb else {}) | config.cluster.env
 
 
 def simple_command(line: str) -> tuple[str, ...]:

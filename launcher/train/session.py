@@ -37,6 +37,12 @@ def train(run: RunDir, decided: Decided) -> None:
     if plan.strategy.engine == "fsdp2" and plan.device == "cpu":
         keep_fsdp_on_cpu()
     args = make_arguments(run, plan)
+    _ = args.device  # the ranks meet here
+    if plan.deepspeed is not None and plan.device == "cpu":
+        import deepspeed
+
+        # accelerate does this on GPUs alone; without it ZeRO-3 takes the world for one rank
+        deepspeed.init_distributed(dist_backend="gloo", auto_mpi_discovery=False)
     checkpoint = _choose_checkpoint(run, config.resume, is_main)
     args.eval_on_start = args.eval_on_start and checkpoint is None
     set_seed(config.seed)
