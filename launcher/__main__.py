@@ -5,7 +5,7 @@ import sys
 
 from launcher.errors import Exit, LauncherError
 
-VERBS = ("plan", "status", "list", "logs", "cancel")
+VERBS = ("plan", "status", "list", "logs", "follow", "cancel")
 
 
 def main(arguments: list[str]) -> int:

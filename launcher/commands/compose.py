@@ -55,19 +55,21 @@ def compose(arguments: list[str]) -> list[Composed]:
             refused.append(error)
 
     arguments = [f"++{argument}" if argument.startswith(_OPEN) else argument for argument in arguments]
+    # Hydra's parser wants all overrides in one piece; people put options among them.
+    arguments.sort(key=lambda argument: argument.startswith("-") or not re.match(r"~|.*=", argument))
     decorated = hydra.main(version_base="1.3", config_path=str(resource_dir("conf")), config_name="config")(collect)
     before = sys.argv
-    # Hydra then raises its errors instead of printing them over many lines and leaving.
+    # Hydra then raises its errors, some as bare ValueErrors, instead of printing them over many lines and leaving.
     full_error = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         with tempfile.TemporaryDirectory(prefix="launcher-") as scratch:
             # where Hydra's sweeper puts its own notes; the launcher makes the sweep's folder itself
-            sys.argv = ["launcher", *arguments, f"hydra.sweep.dir={scratch}"]
+            sys.argv = ["launcher", f"hydra.sweep.dir={scratch}", *arguments]
             decorated()
         for error in refused:
             raise error
-    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+    except (HydraException, OmegaConfBaseException, YAMLError, AssertionError, ValueError) as error:
         raise ConfigError(_one_line(explain(error, arguments))) from None
     finally:
         sys.argv = before
@@ -119,7 +121,7 @@ def explain(error: BaseException, arguments: list[str]) -> str:
         if key and isinstance(cause, ValidationError):
             value = "null" if cause.value is None else cause.value
             return f"{_where(error)}{key}={value} must be {_expected(key)}"
-    several = re.match(r"Ambiguous value for argument '(.*)'\n", str(error), re.DOTALL)
+    several = re.match(r"Ambiguous value for argument '(.*?)'\n1\. ", str(error), re.DOTALL)
     if several:
         key, _, value = several[1].partition("=")
         return f"{key}={value} holds a comma; quote the value, as in '{key}=\"...\"', or run each of several with -m"

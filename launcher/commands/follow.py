@@ -1,51 +1,89 @@
-"""Showing a run's progress from its own files, while its supervisor works."""
+"""python -m launcher follow [RUN]: a run's progress, from its own files, until it is over."""
 
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from launcher.clusters.base import RunState
+from launcher.commands.options import add_run, chosen_run, make_parser
+from launcher.commands.state import is_over, read_status
 from launcher.errors import Exit
 from launcher.run import RunDir
 
 _POLL_S = 0.2
+_STATE_EVERY_S = 3.0
 _PLAIN_EVERY_S = 10.0
 
 
-def follow(run: RunDir, process: subprocess.Popen[bytes], *, quiet: bool) -> int:
-    """The job's exit code; until then a progress bar, or lines where there is no terminal.
+def main(arguments: list[str]) -> int:
+    """The exit code: 0 for a finished run. Ctrl-C ends the showing, not the run."""
+    parser = make_parser("follow", "Show a run's progress until it is over.", "python -m launcher follow quickstart")
+    add_run(parser)
+    options = parser.parse_args(arguments)
+    run = chosen_run(options)
+    asked = 0.0
 
-    Ctrl-C and SIGTERM are passed on, so that the ranks end before this does.
-    """
-    code = int(Exit.OK)
+    def ended() -> int | None:
+        nonlocal asked
+        if time.monotonic() - asked < _STATE_EVERY_S:
+            return None
+        asked = time.monotonic()
+        state = read_status(run).state
+        if not is_over(state) and state is not RunState.PLANNED:
+            return None
+        return Exit.OK if state is RunState.FINISHED else Exit.FAILED
+
+    code = show(run, ended, Console(quiet=options.json), all_of_it=True)
+    if options.json:
+        print(read_status(run).to_json())
+    return code
+
+
+def follow_process(run: RunDir, process: subprocess.Popen[bytes], *, quiet: bool) -> int:
+    """The exit code of a job on this machine. Ctrl-C and SIGTERM are passed on, and the ranks end before this does."""
+    stopped = Exit.OK
 
     def pass_on(number: int, frame: FrameType | None) -> None:
-        nonlocal code
-        code = Exit.INTERRUPTED if number == signal.SIGINT else Exit.TERMINATED
+        nonlocal stopped
+        stopped = Exit.INTERRUPTED if number == signal.SIGINT else Exit.TERMINATED
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
 
+    def ended() -> int | None:
+        code = process.poll()
+        return code if code is None or code >= 0 else 128 - code
+
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, pass_on)
-    view = View(run, Console(quiet=quiet))
+    code = show(run, ended, Console(quiet=quiet), all_of_it=False)
+    return stopped or code
+
+
+def show(run: RunDir, ended: Callable[[], int | None], console: Console, *, all_of_it: bool) -> int:
+    """What `ended` says once it says something; until then a progress bar, or lines where there is no terminal.
+
+    Without `all_of_it`, what earlier attempts wrote is not shown again.
+    """
+    view = View(run, console, all_of_it)
     with view.progress:
-        while process.poll() is None:
+        while (code := ended()) is None:
             view.update()
             time.sleep(_POLL_S)
         view.update()
-    ended = process.returncode if process.returncode >= 0 else 128 - process.returncode
-    view.finish(ended)
-    return code or ended
+    view.finish(code)
+    return code
 
 
 class View:
     """What a person sees of one run."""
 
-    def __init__(self, run: RunDir, console: Console) -> None:
+    def __init__(self, run: RunDir, console: Console, all_of_it: bool) -> None:
         self.run, self.console = run, console
         self.progress = Progress(
             TextColumn("{task.description}"),
@@ -63,9 +101,8 @@ class View:
         self.last_plain = 0.0
         self.crashed = False
         self.began = time.monotonic()
-        # A run that goes on has the files of earlier attempts, which are not news.
-        self.events_seen = len(run.read_events()) if run.attempts() else 0
-        self.metrics_seen = len(run.read_metrics())
+        if not all_of_it and run.attempts():
+            self.events_seen, self.metrics_seen = len(run.read_events()), len(run.read_metrics())
 
     def update(self) -> None:
         """Shows what has been written since the last call."""

@@ -79,14 +79,14 @@ def note_job(run: RunDir, kind: str, job_id: str) -> None:
 
 def _start_here(run: RunDir, cluster: Local, as_json: bool) -> int:
     """Runs the job script on this machine and shows its progress."""
-    from launcher.commands.follow import follow
+    from launcher.commands.follow import follow_process
 
     process = cluster.start(run)
     if isinstance(cluster, Allocation):
         note_job(run, "allocation", cluster.job_id)
     else:
         note_job(run, "local", str(process.pid))
-    return follow(run, process, quiet=as_json)
+    return follow_process(run, process, quiet=as_json)
 
 
 def _requeued_run(composed: Composed) -> RunDir | None:

