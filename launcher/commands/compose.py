@@ -23,7 +23,7 @@ from launcher.errors import ConfigError, LauncherError, nearest, unknown
 from launcher.resources import resource_dir
 
 # Free-form mappings, which Hydra would only let a user add to with a `+`.
-_OPEN = ("cluster.sbatch.", "cluster.env.")
+_OPEN = re.compile(r"cluster\.(sbatch|env)[.=]")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,7 @@ def compose(arguments: list[str]) -> list[Composed]:
         except (LauncherError, OmegaConfBaseException) as error:
             refused.append(error)
 
-    arguments = [f"++{argument}" if argument.startswith(_OPEN) else argument for argument in arguments]
+    arguments = [f"++{argument}" if _OPEN.match(argument) else argument for argument in arguments]
     # Hydra's parser wants all overrides in one piece; people put options among them.
     arguments.sort(key=lambda argument: argument.startswith("-") or not re.match(r"~|.*=", argument))
     decorated = hydra.main(version_base="1.3", config_path=str(resource_dir("conf")), config_name="config")(collect)

@@ -112,7 +112,8 @@ def accelerate_config(
 
     num_processes counts all nodes. DeepSpeed's multi-node launcher is `standard`: accelerate's default is pdsh over
     ssh. On CPU ranks distributed_type is MULTI_GPU as well: with MULTI_CPU, accelerate 1.15 starts one rank in silence
-    (the trainer's use_cpu keeps them on the CPU).
+    (the trainer's use_cpu keeps them on the CPU). With DeepSpeed, batch, stage and precision stand in deepspeed.json alone: accelerate
+    refuses a second value beside it.
     """
     content: dict[str, Any] = {
         "compute_environment": "LOCAL_MACHINE",
@@ -125,7 +126,6 @@ def accelerate_config(
     if strategy.engine == "deepspeed":
         return content | {
             "distributed_type": "DEEPSPEED",
-            "mixed_precision": mixed_precision,
             "deepspeed_config": {
                 "deepspeed_config_file": "deepspeed.json",
                 "deepspeed_multinode_launcher": "standard",

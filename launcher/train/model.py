@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, set_seed
 
 from launcher.config import Init, ModelConfig
 from launcher.errors import ConfigError
@@ -47,6 +47,7 @@ def load_model(config: ModelConfig, plan: LaunchPlan, plugins: list[Plugin], see
         kwargs["attn_implementation"] = config.attn_implementation
     model = AutoModelForCausalLM.from_pretrained(where, **apply(plugins, "on_load", kwargs))
     model.config.use_cache = False  # with a cache, packed documents would see each other
+    set_seed(seed)  # adapters begin alike on every rank, whatever making and loading the model drew
     return apply(plugins, "on_model", model)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from transformers import Trainer, set_seed
+from transformers import Trainer
 from transformers.utils import logging as transformers_logging
 from trl import SFTConfig, SFTTrainer
 
@@ -45,7 +45,6 @@ def train(run: RunDir, decided: Decided) -> None:
         deepspeed.init_distributed(dist_backend="gloo", auto_mpi_discovery=False)
     checkpoint = _choose_checkpoint(run, config.resume, is_main)
     args.eval_on_start = args.eval_on_start and checkpoint is None
-    set_seed(config.seed)
     tokenizer = load_tokenizer(config.model, plan.facts, config.seed)
     model = load_model(config.model, plan, decided.plugins, config.seed)
     recorder = Recorder(run, plan, attempt, is_main)

@@ -1,0 +1,107 @@
+"""Fixtures of the login path: a typed config, the facts of a plan, and the command itself."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hydra
+import pytest
+
+from launcher.commands.compose import to_config
+from launcher.config import Config, register
+from launcher.plan import Facts, LaunchPlan
+from launcher.plugins.decide import decide
+from launcher.resources import resource_dir
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--golden-update", action="store_true", help="write tests/golden anew")
+
+
+@pytest.fixture
+def compose() -> Callable[..., Config]:
+    """The typed Config of some overrides."""
+    register()
+
+    def compose(*overrides: str) -> Config:
+        with hydra.initialize_config_dir(str(resource_dir("conf")), version_base="1.3"):
+            return to_config(hydra.compose("config", list(overrides)))
+
+    return compose
+
+
+@pytest.fixture
+def facts() -> Callable[..., Facts]:
+    """Facts of a GPU cluster that is no machine in particular."""
+
+    def facts(config: Config, **changes: Any) -> Facts:
+        known: dict[str, Any] = {
+            "experiment": None,
+            "cluster": "slurm",
+            "device": "cuda",
+            "run_dir": "/runs/NAME/DATE",
+            "work_dir": "/work_dir",
+            "cache_dir": "/cache",
+            "data_path": "/data/train.jsonl",
+            "eval_path": "/data/eval.jsonl" if config.data.eval_path else None,
+            "python": config.cluster.python or "/venv/bin/python",
+            "architecture": config.model.architecture,
+            "version": "VERSION",
+        }
+        return Facts(**{**known, **changes})
+
+    return facts
+
+
+@pytest.fixture
+def plan(compose: Callable[..., Config], facts: Callable[..., Facts]) -> Callable[..., LaunchPlan]:
+    """The plan of some overrides, plugins included."""
+
+    def plan(*overrides: str, **changes: Any) -> LaunchPlan:
+        config = compose(*overrides)
+        return decide(config, facts(config, **changes))
+
+    return plan
+
+
+@pytest.fixture
+def commands(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """A folder to be the whole PATH, with an `sbatch` of the given shell lines, or with none."""
+
+    def commands(sbatch: str | None = None) -> Path:
+        folder = tmp_path_factory.mktemp("bin")
+        if sbatch is not None:
+            (folder / "sbatch").write_text(f"#!/bin/sh\n{sbatch}\n")
+            (folder / "sbatch").chmod(0o755)
+        return folder
+
+    return commands
+
+
+@pytest.fixture
+def cli(tmp_path: Path, commands: Callable[..., Path]) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs `python -m launcher ...` in tmp_path, with no environment but what is given, and returns what it said."""
+
+    def cli(*arguments: str, sbatch: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+        path = commands(sbatch)
+        return subprocess.run(
+            [sys.executable, "-m", "launcher", *arguments],
+            cwd=tmp_path,
+            env={"PATH": str(path), "HOME": str(path), "LANG": "C.UTF-8", **environment},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    return cli
+
+
+@pytest.fixture(autouse=True)
+def _outside_slurm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine that runs the tests may itself be in a job."""
+    for name in os.environ:
+        if name.startswith(("SLURM_", "SBATCH_")):
+            monkeypatch.delenv(name)

@@ -1,0 +1,16 @@
+#!/bin/bash
+# Runs once on each node, under srun; on one machine by hand: `bash node.sh`.
+set -euo pipefail
+cd -- /runs/NAME/DATE
+export TOKENIZERS_PARALLELISM=false
+export PYTHONUNBUFFERED=1
+export NCCL_SOCKET_IFNAME=ib0
+# As in job.sbatch.
+export PYTHONPATH=/work_dir"${PYTHONPATH:+:$PYTHONPATH}"
+
+exec /opt/python/bin/python3 -m accelerate.commands.launch \
+    --config_file accelerate.yaml \
+    --machine_rank "${SLURM_NODEID:-0}" \
+    --main_process_ip "${MASTER_ADDR:-127.0.0.1}" \
+    --main_process_port "${MASTER_PORT:-29500}" \
+    -m launcher.train .

@@ -1,0 +1,11 @@
+#!/bin/bash
+# Runs once on each node, under srun; on one machine by hand: `bash node.sh`.
+set -euo pipefail
+cd -- /runs/NAME/DATE
+export TOKENIZERS_PARALLELISM=false
+export PYTHONUNBUFFERED=1
+export NCCL_SOCKET_IFNAME=ib0
+# As in job.sbatch.
+export PYTHONPATH=/work_dir"${PYTHONPATH:+:$PYTHONPATH}"
+
+exec apptainer exec --nv --bind /runs/NAME/DATE:/runs/NAME/DATE --bind /cache:/cache --bind /data:/data --bind /scratch --pwd /runs/NAME/DATE /images/train.sif /usr/bin/python3 -m launcher.supervise.node .

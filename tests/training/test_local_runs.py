@@ -1,0 +1,191 @@
+"""The local path, end to end, with real ranks."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from tests.runs import Finished, command, environment, launch
+
+pytestmark = pytest.mark.train
+
+TWO = ("resources.gpus_per_node=2", "batch.micro_batch_size=1")
+
+
+def adapter(run: Finished) -> dict:
+    return load_file(run.path / "model" / "adapter_model.safetensors")
+
+
+def test_a_run_ends_with_a_falling_loss_and_an_adapter_that_was_trained(trained):
+    run = trained()
+    assert len(run.losses) == 8
+    assert run.losses[-1] < run.losses[0] - 0.1
+    assert [event["when"] for event in run.events("evaluated")] == ["before", "after"]
+    assert any(tensor.abs().sum() > 0 for name, tensor in adapter(run).items() if "lora_B" in name)
+
+
+def test_the_exported_adapter_loads_with_peft_and_is_the_planned_size(trained):
+    from peft import AutoPeftModelForCausalLM
+
+    run = trained()
+    model = AutoPeftModelForCausalLM.from_pretrained(run.path / "model")
+    count = sum(parameter.numel() for name, parameter in model.named_parameters() if "lora_" in name)
+    assert count == json.loads((run.path / "plan.json").read_text())["model"]["trainable_parameters"]
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "zero1", "zero2", "zero3", "fsdp2"])
+def test_two_ranks_give_the_losses_of_one(trained, strategy):
+    one, two = trained(), trained(f"strategy={strategy}", *TWO)
+    assert two.losses[0] == pytest.approx(one.losses[0], abs=1e-5)
+    assert two.losses == pytest.approx(one.losses, abs=1e-3)
+    assert adapter(two).keys() == adapter(one).keys()
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "zero3", "fsdp2"])
+def test_a_full_fine_tune_exports_a_model_that_loads(trained, strategy):
+    from transformers import AutoModelForCausalLM
+
+    run = trained(f"strategy={strategy}", "plugin=[gradient_checkpointing]", *TWO)
+    model = AutoModelForCausalLM.from_pretrained(run.path / "model")
+    assert sum(parameter.numel() for parameter in model.parameters()) == 188_992
+    assert run.losses[-1] < run.losses[0]
+
+
+def test_qlora_trains_over_four_bit_weights(trained):
+    run = trained("plugin=[qlora,gradient_checkpointing]")
+    assert run.losses[-1] < run.losses[0]
+    assert len(adapter(run)) == 56  # 4 blocks, 7 linear layers, A and B
+
+
+def test_accelerate_launch_gives_the_same_losses_from_accelerate_yaml(trained):
+    ours = trained("strategy=zero2", *TWO)
+    theirs = trained("strategy=zero2", "cluster.rank_starter=accelerate", *TWO)
+    assert theirs.losses == pytest.approx(ours.losses, abs=1e-5)
+
+
+def test_packing_trains_on_fewer_longer_sequences(trained):
+    run = trained("trainer.packing=true", "model.max_length=1024", "trainer.max_steps=4")
+    assert run.losses[-1] < run.losses[0]
+
+
+def test_a_killed_run_goes_on_from_the_newest_committed_checkpoint(trained, tmp_path, cache):
+    straight = trained("trainer.max_steps=24", "plugins.sharded_checkpoint.save_steps=4")
+    arguments = command(
+        "+experiment=tiny", "cluster=local", f"cache_dir={cache}", "trainer.max_steps=24",
+        "plugins.sharded_checkpoint.save_steps=4",
+    )  # fmt: skip
+    process = subprocess.Popen(arguments, cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL, start_new_session=True)
+    run = _wait_for_step(tmp_path, 9)
+    supervisor = int(json.loads((run.path / "job.json").read_text())["job_id"])
+    os.killpg(process.pid, signal.SIGKILL)
+    os.kill(supervisor, signal.SIGKILL)
+    _wait_until_gone(run)
+    torn = run.path / "checkpoints" / "checkpoint-999"
+    torn.mkdir()
+    (torn / "trainer_state.json").write_text("{}")
+
+    done = subprocess.run(["bash", str(run.path / "job.sbatch")], cwd="/", env=environment(), capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stderr + run.logs()
+    resumed = run.events("resumed")[-1]["checkpoint"]
+    step = int(resumed.rpartition("-")[2])
+    assert step in (8, 12, 16, 20)
+    assert run.losses[-(24 - step) :] == straight.losses[step:]
+
+
+def test_a_rank_that_finds_another_world_size_stops_with_both_values(trained):
+    run = trained(*TWO, "strategy=ddp")
+    arguments = [*command()[:2], "launcher.train", str(run.path)]
+    done = subprocess.run(arguments, env=environment(), capture_output=True, text=True)
+    assert done.returncode == 4
+    assert "world_size is 1" in done.stderr and "2 in the plan" in done.stderr
+
+
+def test_a_plan_that_changed_in_the_queue_is_refused_with_the_difference(tmp_path, cache):
+    run = _dry_run(tmp_path, cache)
+    plan = json.loads((run.path / "plan.json").read_text())
+    plan["batch"]["micro_batch_size"] = 7
+    (run.path / "plan.json").write_text(json.dumps(plan))
+    done = subprocess.run(["bash", str(run.path / "job.sbatch")], env=environment(), capture_output=True, text=True)
+    assert done.returncode == 4
+    assert "batch.micro_batch_size was planned as 7 and is 2 now" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_deepspeed_file_edited_by_hand_cannot_disagree_with_the_plan(tmp_path, cache):
+    run = _dry_run(tmp_path, cache, "strategy=zero2", *TWO)
+    settings = json.loads((run.path / "deepspeed.json").read_text())
+    settings["zero_optimization"]["stage"] = 1
+    (run.path / "deepspeed.json").write_text(json.dumps(settings))
+    done = subprocess.run(["bash", str(run.path / "job.sbatch")], env=environment(), capture_output=True, text=True)
+    assert done.returncode == 4
+    assert "strategy.zero_stage is 1 on this rank and 2 in the plan" in run.logs()
+
+
+def test_node_sh_runs_by_hand(tmp_path, cache):
+    run = _dry_run(tmp_path, cache, "trainer.max_steps=2")
+    done = subprocess.run(["bash", str(run.path / "node.sh")], cwd="/", env=environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr + run.logs()
+    assert len(run.losses) == 2
+
+
+def test_ctrl_c_ends_every_rank(tmp_path, cache):
+    arguments = command("+experiment=tiny", "cluster=local", f"cache_dir={cache}", "trainer.max_steps=100000", *TWO)
+    process = subprocess.Popen(arguments, cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL, start_new_session=True)
+    run = _wait_for_step(tmp_path, 2)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == 130
+    _wait_until_gone(run)
+    assert run.events()[-1]["event"] == "stopped"
+
+
+def test_a_crashed_rank_ends_the_others_and_is_named_first(tmp_path, cache):
+    broken = tmp_path / "broken_plugin.py"
+    broken.write_text(
+        "import os\n"
+        "from launcher.plugins.base import Plugin\n"
+        "class Broken(Plugin):\n"
+        "    def on_trainer(self, trainer):\n"
+        "        if os.environ['RANK'] == '1':\n"
+        "            raise RuntimeError('the disk of this rank is on fire')\n"
+        "        return trainer\n"
+    )
+    run = launch(tmp_path, cache, "+plugins.broken._target_=broken_plugin.Broken", *TWO, code=3)
+    status = subprocess.run(command("status", "--json"), cwd=tmp_path, env=environment(), capture_output=True, text=True)
+    shown = json.loads(status.stdout)
+    assert shown["state"] == "failed"
+    assert shown["error"].startswith("rank 1 on ")
+    assert "the disk of this rank is on fire" in shown["error"]
+    _wait_until_gone(run)
+
+
+def _dry_run(folder: Path, cache: Path, *overrides: str) -> Finished:
+    arguments = command("+experiment=tiny", "cluster=local", f"cache_dir={cache}", "dry_run=true", "--json", *overrides)
+    done = subprocess.run(arguments, cwd=folder, env=environment(), capture_output=True, text=True, check=True)
+    return Finished(Path(json.loads(done.stdout)["run_dir"]))
+
+
+def _wait_for_step(folder: Path, step: int) -> Finished:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        for metrics in folder.glob("runs/*/*/metrics.jsonl"):
+            if any(f'"step": {step},' in line for line in metrics.read_text().splitlines()):
+                return Finished(metrics.parent)
+        time.sleep(0.02)
+    raise AssertionError("the run did not get there in time: " + "\n".join(Finished(p.parent).logs() for p in folder.glob("runs/*/*/plan.json")))
+
+
+def _wait_until_gone(run: Finished) -> None:
+    """No process of the run is left."""
+    deadline = time.monotonic() + 40
+    while time.monotonic() < deadline:
+        left = subprocess.run(["pgrep", "-f", f"launcher.train {run.path}"], capture_output=True, text=True).stdout
+        if not left:
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"left behind: {left}")
