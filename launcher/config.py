@@ -1,7 +1,7 @@
 """The schema of conf/: one dataclass per config group, registered with Hydra.
 
-Mutable while composing; `make_plan` turns it into a frozen LaunchPlan. An experiment says WHAT (model, data, trainer,
-plugins, resources); a cluster says WHERE.
+Mutable while composing; `make_plan` turns it into a frozen LaunchPlan. An experiment says WHAT (model, data,
+trainer, plugins, resources); a cluster says WHERE.
 """
 
 from dataclasses import dataclass, field
@@ -46,7 +46,7 @@ class Precision(Enum):
 
 
 class ClusterKind(Enum):
-    """How a run is started. `auto`: the allocation when inside one, else Slurm where it is, else this machine."""
+    """How a run is started. `auto`: the allocation when inside one, else Slurm if there, else local."""
 
     auto = "auto"
     slurm = "slurm"
@@ -86,7 +86,7 @@ class TrackerKind(Enum):
 # Optional[X], not X | None: OmegaConf 2.3 reads the former on every supported Python.
 @dataclass(kw_only=True)
 class ArchitectureConfig:
-    """Shape of a Llama-class decoder, in the names of its config.json. It lets a plan count without weights."""
+    """Shape of a Llama-class decoder, in the names of its config.json; a plan counts by it."""
 
     model_type: str = "llama"
     """Hugging Face model type."""
@@ -108,7 +108,7 @@ class ModelConfig:
     """Which model, and how much of its context is used."""
 
     name_or_path: str = MISSING
-    """Hugging Face id, a local folder, or `package:NAME` for weights that an installed Python package ships."""
+    """Hugging Face id, a local folder, or `package:NAME` for weights in an installed Python package."""
     revision: Optional[str] = None  # noqa: UP045
     """Branch, tag or commit on the hub."""
     gguf_file: Optional[str] = None  # noqa: UP045
@@ -194,7 +194,7 @@ class StrategyConfig:
 
     engine: Engine = Engine.ddp
     zero_stage: int = 0
-    """DeepSpeed ZeRO stage: 1 shards optimizer state, 2 also gradients, 3 also weights. 0 with other engines."""
+    """ZeRO stage: 1 shards optimizer state, 2 also gradients, 3 also weights. 0 with other engines."""
     offload_optimizer: bool = False
     """Keep optimizer state in host memory (ZeRO 1 to 3)."""
     offload_param: bool = False
@@ -232,7 +232,7 @@ class ClusterConfig:
     modules: list[str] = field(default_factory=list[str])
     """Environment modules to load, in order."""
     setup: list[str] = field(default_factory=list[str])
-    """Simple commands run before the ranks, e.g. `source /opt/site/env.sh`. Words are quoted; nothing expands."""
+    """Simple commands before the ranks, e.g. `source /opt/site/env.sh`. Words are quoted; nothing expands."""
     python: Optional[str] = None  # noqa: UP045
     """Python on the nodes; None is the one that runs this command."""
     rank_starter: RankStarter = RankStarter.launcher
@@ -291,7 +291,11 @@ def register() -> None:
     store(name="schema", node=Config)
     for group, node in GROUPS.items():
         store(group=group, name="schema", node=node)
-    OmegaConf.register_new_resolver("shipped", lambda path: str(resource_dir("conf") / path), replace=True)
+    OmegaConf.register_new_resolver("shipped", _shipped, replace=True)
+
+
+def _shipped(path: str) -> str:
+    return str(resource_dir("conf") / path)
 
 
 def read_config(path: str) -> Config:

@@ -17,7 +17,7 @@ class Exit(IntEnum):
     FAILED = 3
     """The run was started and ended in an error; the logs say which."""
     NOT_AS_PLANNED = 4
-    """A rank found another world size, device, strategy or precision than the plan says; a restart cannot help."""
+    """A rank found another world size, device, strategy or precision than planned; a restart cannot help."""
     PORT_TAKEN = 5
     """The rendezvous port was taken between choice and use; the supervisor tries another."""
     INTERRUPTED = 130

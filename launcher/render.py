@@ -1,12 +1,12 @@
 """LaunchPlan -> {name: text}: every file of a run that a person would read, diff or run by hand.
 
-A string of the plan becomes a shell word by shlex.quote, and an #SBATCH value by `directive`; nothing else is put into a
-script.
+A string of the plan becomes a shell word by shlex.quote, and an #SBATCH value by `directive`; nothing else is
+put into a script.
 """
 
 import json
 import shlex
-from collections.abc import Iterable
+from functools import cache
 
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -42,6 +42,7 @@ def as_json(value: object) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
+@cache
 def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(resource_dir("slurm")),
@@ -51,20 +52,15 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
         autoescape=False,
     )
-    environment.filters["quote"] = lambda value: shlex.quote(str(value))
-    environment.filters["command"] = _command
-    environment.filters["directive"] = directive
+    filters = {"quote": shlex.quote, "command": shlex.join, "directive": directive}
+    environment.filters.update(filters)  # pyright: ignore[reportUnknownMemberType] jinja2 does not type it
     return environment
-
-
-def _command(words: Iterable[str]) -> str:
-    return shlex.join(words)
 
 
 def directive(value: str) -> str:
     r"""A value after `#SBATCH --flag=`, so that sbatch reads it back letter by letter.
 
-    sbatch splits a directive at blanks, takes ' and " as quotes and \ as an escape, and ends it at an unquoted #.
+    sbatch splits a directive at blanks, takes ' and " as quotes and \ as an escape, and ends it at a bare #.
     Source: src/sbatch/opt.c, _get_argument. PlanError for a character that could end the line.
     """
     if any(not character.isprintable() for character in value):

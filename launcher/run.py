@@ -21,8 +21,8 @@ def check_name(name: str) -> str:
     """`name` itself, when it is one folder's name and safe as a job name; ConfigError otherwise."""
     if not _NAME.fullmatch(name):
         raise ConfigError(
-            f"name={name!r} is not a run name: it must be 1 to 100 of A-Z a-z 0-9 . _ - and start with a letter "
-            "or digit, so that it stays one folder under runs_dir; try name=my_run"
+            f"name={name!r} is not a run name: it must be 1 to 100 of A-Z a-z 0-9 . _ - and start with a "
+            "letter or digit, so that it stays one folder under runs_dir; try name=my_run"
         )
     return name
 
@@ -128,7 +128,7 @@ def append_line(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The JSON objects of a .jsonl file; none where there is no file. Lines that are not whole are left out."""
+    """The JSON objects of a .jsonl file; none where there is no file. Broken lines are left out."""
     if not path.exists():
         return
     for line in path.read_text(errors="replace").splitlines():
@@ -148,7 +148,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def new_run_dir(runs_dir: Path, name: str, moment: datetime, trial: str | None = None) -> RunDir:
-    """A path for a new run that no existing one has; nothing is made yet. A multirun's trials share one folder."""
+    """A path for a new run that no run has; nothing is made yet. A multirun's trials share one folder."""
     stamp = moment.strftime("%Y-%m-%d_%H-%M-%S")
     base = runs_dir / check_name(name) / (stamp if trial is None else f"sweep_{stamp}/{trial}")
     path, number = base, 1
@@ -160,12 +160,13 @@ def new_run_dir(runs_dir: Path, name: str, moment: datetime, trial: str | None =
 
 def list_runs(runs_dir: Path) -> list[RunDir]:
     """All runs under `runs_dir`, sweeps' trials included, oldest first."""
-    found = [RunDir(plan.parent) for pattern in ("*/*", "*/*/*") for plan in runs_dir.glob(f"{pattern}/plan.json")]
+    plans = [plan for pattern in ("*/*", "*/*/*") for plan in runs_dir.glob(f"{pattern}/plan.json")]
+    found = [RunDir(plan.parent) for plan in plans]
     return sorted(found, key=lambda run: (run.plan.stat().st_mtime_ns, run.path.name))
 
 
 def find_run(runs_dir: Path, reference: str | None) -> RunDir:
-    """The run that `reference` means: a run dir, name/date_time, a run's name (its newest), or None for the newest."""
+    """The run that `reference` means: a run dir, name/date_time or a name (its newest); None: the newest."""
     if reference:
         for path in (Path(reference), runs_dir / reference):
             if (path / "plan.json").is_file():

@@ -15,8 +15,8 @@ from launcher.resources import resource_dir
 GOLDEN = Path(__file__).with_name("golden")
 BINARIES = Path(sys.executable).parent
 SITE = [
-    "cluster.sbatch={partition:gpu,account:project_7,exclusive:true}",
-    "cluster.env={NCCL_SOCKET_IFNAME:ib0}",
+    "++cluster.sbatch={partition:gpu,account:project_7,exclusive:true}",
+    "++cluster.env={NCCL_SOCKET_IFNAME:ib0}",
     "cluster.modules=[gcc/13.2,cuda/13.0]",
     'cluster.setup=["source /opt/site/env.sh","ulimit -n 65536"]',
     "cluster.python=/opt/python/bin/python3",
@@ -44,9 +44,8 @@ def rendered(plan: Callable[..., LaunchPlan]) -> Callable[[str], dict[str, str]]
     """The files of a case on a Slurm cluster."""
 
     def rendered(case: str) -> dict[str, str]:
-        overrides = [override.replace("cluster.sbatch=", "++cluster.sbatch=") for override in CASES[case]]
-        overrides = [override.replace("cluster.env=", "++cluster.env=") for override in overrides]
-        return render(plan(*overrides, "cluster=slurm", experiment=CASES[case][0].partition("=")[2]))
+        experiment = CASES[case][0].partition("=")[2]
+        return render(plan("cluster=slurm", *CASES[case], experiment=experiment))
 
     return rendered
 
@@ -79,7 +78,9 @@ def test_bash_reads_every_script():
 
 
 def test_shellcheck_finds_nothing_in_any_script():
-    found = subprocess.run([BINARIES / "shellcheck", *scripts()], capture_output=True, text=True)
+    # SC1091: a site's own files, which a setup line sources, are not on this machine.
+    command = [BINARIES / "shellcheck", "--exclude=SC1091", *scripts()]
+    found = subprocess.run(command, capture_output=True, text=True)
     assert found.stdout == ""
     assert found.returncode == 0
 

@@ -53,7 +53,7 @@ def latest_committed(checkpoints: Path) -> Path | None:
 
 
 def retain(checkpoints: Path, keep_last: int) -> None:
-    """Deletes committed checkpoints older than the newest `keep_last`; call it after a commit, on one process."""
+    """Deletes committed checkpoints older than the newest `keep_last`; for one rank, after a commit."""
     steps = _by_step(checkpoints)
     committed = [step for step in sorted(steps, reverse=True) if is_committed(steps[step])]
     for step in committed[keep_last:]:

@@ -1,4 +1,4 @@
-"""A Slurm allocation that the command is typed in: the job script runs here and reaches the nodes with srun."""
+"""A Slurm allocation that the command is typed in: the job script runs here, and srun reaches the nodes."""
 
 import os
 
@@ -14,8 +14,8 @@ class Allocation(Local):
     def __init__(self) -> None:
         if not os.environ.get("SLURM_JOB_ID"):
             raise ClusterError(
-                "cluster=allocation, but SLURM_JOB_ID is not set; start from salloc or sbatch slurm/launch.sbatch, "
-                "or use cluster=slurm"
+                "cluster=allocation, but SLURM_JOB_ID is not set; start from salloc or sbatch "
+                "slurm/launch.sbatch, or use cluster=slurm"
             )
         self.job_id = os.environ["SLURM_JOB_ID"]
 
@@ -33,6 +33,6 @@ def check_nodes(nodes: int) -> None:
     have = int(os.environ.get("SLURM_JOB_NUM_NODES", "1"))
     if nodes > have:
         raise PlanError(
-            f"resources.nodes={nodes} is more than the {have} of allocation {os.environ.get('SLURM_JOB_ID')}; "
-            f"use resources.nodes={have}, or ask for {nodes} nodes"
+            f"resources.nodes={nodes} is more than the {have} of allocation "
+            f"{os.environ.get('SLURM_JOB_ID')}; use resources.nodes={have}, or ask for {nodes} nodes"
         )

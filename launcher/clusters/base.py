@@ -36,7 +36,7 @@ class Cluster(Protocol):
         ...
 
     def state(self, job_id: str) -> RunState | None:
-        """The job's state; None where the place did not answer or keeps no such record, which concludes nothing."""
+        """The job's state; None where the place did not answer or has no record, which concludes nothing."""
         ...
 
     def cancel(self, job_id: str) -> None:

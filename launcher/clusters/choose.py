@@ -11,7 +11,7 @@ from launcher.run import RunDir
 
 
 def choose_kind(asked: ClusterKind, environ: Mapping[str, str]) -> str:
-    """slurm, allocation or local. `auto`: the allocation when inside one, else Slurm where it is, else this machine."""
+    """slurm, allocation or local. `auto`: the allocation when inside one, else Slurm if there, else local."""
     if asked is not ClusterKind.auto:
         return asked.name
     if environ.get("SLURM_JOB_ID"):

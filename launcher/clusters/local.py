@@ -1,4 +1,4 @@
-"""This machine: the job script as a child process, in a session of its own so that it outlives a closed terminal."""
+"""This machine: the job script as a child in a session of its own, so that it outlives a closed terminal."""
 
 import os
 import signal

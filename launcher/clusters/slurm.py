@@ -1,8 +1,10 @@
 """Slurm: sbatch, squeue, sacct, scancel."""
 
 import json
+import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,33 +12,32 @@ from launcher.clusters.base import RunState
 from launcher.errors import ClusterError
 from launcher.run import RunDir
 
-_TIMEOUT_S = 30
+_TIMEOUT_S = 30.0
 
-# Source: squeue(1), JOB STATE CODES.
-_STATES = {
-    **dict.fromkeys(
-        ("PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD", "PREEMPTED"),
-        RunState.PENDING,
-    ),
-    **dict.fromkeys(
-        ("RUNNING", "CONFIGURING", "COMPLETING", "RESIZING", "SIGNALING", "STAGE_OUT", "STOPPED", "SUSPENDED"),
-        RunState.RUNNING,
-    ),
-    "COMPLETED": RunState.FINISHED,
-    "CANCELLED": RunState.CANCELLED,
-    "REVOKED": RunState.CANCELLED,
-    "TIMEOUT": RunState.TIMEOUT,
-    "DEADLINE": RunState.TIMEOUT,
-    **dict.fromkeys(("FAILED", "NODE_FAIL", "BOOT_FAIL", "OUT_OF_MEMORY", "LAUNCH_FAILED"), RunState.FAILED),
+# "id;cluster" where sbatch was told a cluster, or the clusters are federated. Source: sbatch(1), --parsable.
+_JOB_ID = re.compile(r"\d+(;\S+)?")
+
+# Source: squeue(1), JOB STATE CODES. PREEMPTED is a job that was not queued again.
+_WORDS = {
+    RunState.PENDING: "PENDING REQUEUED REQUEUE_FED REQUEUE_HOLD SPECIAL_EXIT RESV_DEL_HOLD",
+    RunState.RUNNING: "RUNNING CONFIGURING COMPLETING RESIZING SIGNALING STAGE_OUT STOPPED SUSPENDED",
+    RunState.FINISHED: "COMPLETED",
+    RunState.CANCELLED: "CANCELLED",
+    RunState.TIMEOUT: "TIMEOUT DEADLINE",
+    RunState.FAILED: "FAILED NODE_FAIL BOOT_FAIL OUT_OF_MEMORY LAUNCH_FAILED PREEMPTED",
 }
+_STATES = {word: state for state, words in _WORDS.items() for word in words.split()}
 
 
 class Slurm:
     """The cluster whose commands are on PATH."""
 
-    def __init__(self) -> None:
+    def __init__(self, timeout_s: float = _TIMEOUT_S) -> None:
         if shutil.which("sbatch") is None:
-            raise ClusterError("cluster=slurm, but sbatch is not on PATH; log in to the cluster, or use cluster=local")
+            raise ClusterError(
+                "cluster=slurm, but sbatch is not on PATH; log in to the cluster, or use cluster=local"
+            )
+        self.timeout_s = timeout_s
 
     @staticmethod
     def submit_command(run: RunDir) -> list[str]:
@@ -45,100 +46,147 @@ class Slurm:
 
     def submit(self, run: RunDir) -> str:
         """The job id that sbatch gave; ClusterError with sbatch's own words when it refuses."""
-        done = _ask(self.submit_command(run))
-        if done is None or done.returncode:
-            why = done.stderr.strip().replace("\n", "; ") if done else f"no answer within {_TIMEOUT_S} s"
-            raise ClusterError(f"sbatch refused {run.path / 'job.sbatch'}: {why}")
-        # "id" or "id;cluster"; a site's wrapper may print lines of its own before it
-        lines = done.stdout.strip().splitlines()
-        job_id = lines[-1].partition(";")[0].strip() if lines else ""
-        if not job_id.isdigit():
-            raise ClusterError(f"sbatch accepted {run.path / 'job.sbatch'} but printed no job id: {done.stdout.strip()!r}")
-        return job_id
+        script = run.path / "job.sbatch"
+        done = _ask(self.submit_command(run), self.timeout_s)
+        if done is None:
+            raise ClusterError(
+                f"sbatch did not answer within {self.timeout_s:g} s and may still have queued {script}; look "
+                "with `squeue --me` before you launch again"
+            )
+        if done.returncode:
+            raise ClusterError(f"sbatch refused {script}: {_words_of(done)}")
+        # A site's wrapper may print lines of its own.
+        job_ids = [line.strip() for line in done.stdout.splitlines() if _JOB_ID.fullmatch(line.strip())]
+        if not job_ids:
+            raise ClusterError(f"sbatch accepted {script} but printed no job id: {done.stdout.strip()!r}")
+        return job_ids[-1]
 
     def state(self, job_id: str) -> RunState | None:
-        """The job's state by squeue, then sacct; None where neither answered; LOST where both know no such job."""
-        queue = _ask(["squeue", "--json", "--jobs", job_id])
-        if queue is not None and queue.returncode == 0:
-            state = parse_squeue(queue.stdout, job_id)
-            if state is not None:
-                return state
-        elif queue is not None and _says_unsupported(queue.stderr):
-            queue = _ask(["squeue", "--noheader", "--format=%T", "--jobs", job_id])
-            if queue is not None and queue.returncode == 0 and queue.stdout.strip():
-                return parse_state(queue.stdout)
-        left = queue is not None and (queue.returncode == 0 or "Invalid job id" in queue.stderr)
-        record = _ask(["sacct", "--noheader", "--parsable2", "--allocations", "--duplicates", "--format=State", "--jobs", job_id])
-        if record is not None and record.returncode == 0 and record.stdout.strip():
-            return parse_state(record.stdout.strip().splitlines()[-1])
-        return RunState.LOST if left else None
+        """The job's state by squeue, then sacct; None where neither could tell.
+
+        LOST where squeue answers that it has no such job and sacct has no record of it.
+        """
+        queued = self._queued(job_id)
+        state = parse_states(queued or []) or self._recorded(job_id)
+        return RunState.LOST if state is None and queued == [] else state
 
     def cancel(self, job_id: str) -> None:
         """scancel, batch script included; ClusterError with scancel's words when it refuses."""
-        done = _ask(["scancel", job_id])
-        if done is None or (done.returncode and "Invalid job id" not in done.stderr):
-            why = done.stderr.strip() if done else f"no answer within {_TIMEOUT_S} s"
-            raise ClusterError(f"scancel refused job {job_id}: {why}")
+        number, cluster = _split(job_id)
+        done = _ask(["scancel", *cluster, number], self.timeout_s)
+        if done is None:
+            raise ClusterError(f"scancel {job_id} got no answer within {self.timeout_s:g} s; try again")
+        ended = ("Invalid job id specified", "already completing or completed")
+        if done.returncode and not any(words in done.stderr for words in ended):
+            raise ClusterError(f"scancel refused job {job_id}: {_words_of(done)}")
+
+    def _queued(self, job_id: str) -> list[str] | None:
+        """The job's state and flags by squeue; empty where it has no such job, None for no answer."""
+        number, cluster = _split(job_id)
+        command = ["squeue", "--states=all", "--jobs", number, *cluster]
+        done = _ask([*command, "--json"], self.timeout_s)
+        if done and done.returncode == 0:
+            return parse_squeue(done.stdout, number)
+        if done and _says_no_json(done.stderr):
+            done = _ask([*command, "--noheader", "--format=%T"], self.timeout_s)
+            if done and done.returncode == 0:
+                return done.stdout.split()
+        return [] if done and "Invalid job id specified" in done.stderr else None
+
+    def _recorded(self, job_id: str) -> RunState | None:
+        """The state in the job's newest record of the accounting: each requeue began a new one."""
+        number, cluster = _split(job_id)
+        options = ["--noheader", "--parsable2", "--allocations", "--duplicates", "--format=State"]
+        done = _ask(["sacct", *options, "--jobs", number, *cluster], self.timeout_s)
+        lines = done.stdout.strip().splitlines() if done and done.returncode == 0 else []
+        return parse_state(lines[-1]) if lines else None
 
 
 def parse_state(text: str) -> RunState | None:
-    """The state in a line of squeue or sacct, such as `CANCELLED by 1000` or `COMPLETED+`; None for an unknown word."""
-    words = text.split()
-    return _STATES.get(words[0].rstrip("+")) if words else None
+    """The state in a line of sacct, such as `CANCELLED by 1000` or `COMPLETED+`; None for an unknown word."""
+    return parse_states([word.rstrip("+") for word in text.split()[:1]])
 
 
-def parse_squeue(text: str, job_id: str) -> RunState | None:
-    """The state of `job_id` in the output of `squeue --json`; None when it is not in it.
+def parse_states(words: Sequence[str]) -> RunState | None:
+    """The one state of a job's state and flags; None for unknown words.
 
-    job_state is a string in the openapi plugins up to v0.0.39 (Slurm 22.05, 23.02) and a list of a state and its flags from
-    v0.0.40 (23.11) on.
+    What comes next counts: [COMPLETED, REQUEUED] is PENDING, [FAILED, COMPLETING] still is RUNNING. A REVOKED job
+    runs on another cluster of a federation, and this one does not know how it fares.
+    """
+    known = [_STATES[word] for word in words if word in _STATES and "REVOKED" not in words]
+    return min(known, key=list(_WORDS).index, default=None)
+
+
+def parse_squeue(text: str, job_id: str) -> list[str] | None:
+    """The state and flags of `job_id` in `squeue --json`; empty where it is not there, None for no answer.
+
+    job_state is a string in the openapi plugins up to v0.0.39 (Slurm 22.05, 23.02), and a list of a state and
+    its flags from v0.0.40 (23.11) on. 22.05 prints all jobs whatever --jobs says; where slurmctld does not
+    answer, it prints none and an entry in `errors`, and exits with 0.
     """
     try:
-        jobs: Any = json.loads(text)["jobs"]
+        answer: Any = json.loads(text)
+        jobs = cast("list[dict[str, Any]]", answer["jobs"])
+        state = next((job["job_state"] for job in jobs if str(job["job_id"]) == job_id), ())
+        if not state and answer.get("errors"):
+            return None
+        return [state] if isinstance(state, str) else [str(word) for word in state]
     except (ValueError, KeyError, TypeError):
         return None
-    for job in cast("list[dict[str, Any]]", jobs):
-        if str(job.get("job_id")) == job_id:
-            state: Any = job.get("job_state")
-            words = [state] if isinstance(state, str) else [str(word) for word in state or []]
-            known = [_STATES[word] for word in words if word in _STATES]
-            # [COMPLETED, REQUEUED]: what comes next counts
-            return RunState.PENDING if RunState.PENDING in known else (known[0] if known else None)
-    return None
 
 
 def first_host(nodelist: str) -> str:
     """The first host name of a Slurm node list such as `n[01-04],m2`; scontrol expands it."""
     done = _ask(["scontrol", "show", "hostnames", nodelist])
     if done is None or done.returncode or not done.stdout.strip():
-        raise ClusterError(f"scontrol could not expand SLURM_JOB_NODELIST={nodelist!r}; is scontrol on PATH of the nodes?")
+        raise ClusterError(
+            f"scontrol could not expand SLURM_JOB_NODELIST={nodelist!r}; is scontrol on PATH of the nodes?"
+        )
     return done.stdout.split()[0]
 
 
 def is_configured() -> bool:
-    """Whether sbatch is on PATH and belongs to a cluster. Debian's package alone, without any slurm.conf, does not count.
+    """Whether sbatch is on PATH and belongs to a cluster.
 
-    A controller that does not answer still counts: a cluster that is down for a minute is a cluster.
+    Debian's package alone, without any slurm.conf, does not count. A controller that does not answer still
+    counts: a cluster that is down for a minute is a cluster.
     """
     sbatch = shutil.which("sbatch")
     if sbatch is None:
         return False
     scontrol = Path(sbatch).with_name("scontrol")
-    if not scontrol.exists() or any(Path(path).exists() for path in ("/etc/slurm/slurm.conf", "/run/slurm/conf/slurm.conf")):
+    configurations = (Path("/etc/slurm/slurm.conf"), Path("/run/slurm/conf/slurm.conf"))
+    if not scontrol.exists() or any(path.exists() for path in configurations):
         return True
     done = _ask([str(scontrol), "ping"])
     return done is None or "configuration source" not in done.stderr + done.stdout
 
 
-def _says_unsupported(stderr: str) -> bool:
-    return any(word in stderr for word in ("unrecognized option", "invalid option", "Unable to find plugin", "serializer"))
+def _split(job_id: str) -> tuple[str, list[str]]:
+    """The number of a job id, and the option that names its cluster where the id does."""
+    number, _, cluster = job_id.partition(";")
+    return number, ["--clusters", cluster] if cluster else []
 
 
-def _ask(command: list[str]) -> subprocess.CompletedProcess[str] | None:
+def _says_no_json(stderr: str) -> bool:
+    return any(word in stderr for word in ("unrecognized option", "invalid option", "plugin", "serializer"))
+
+
+def _words_of(done: subprocess.CompletedProcess[str]) -> str:
+    """Why a command failed, in its own words on one line."""
+    return "; ".join(done.stderr.split("\n")).strip("; ") or f"exit code {done.returncode}"
+
+
+def _ask(command: list[str], timeout_s: float = _TIMEOUT_S) -> subprocess.CompletedProcess[str] | None:
     """The finished command; None when it is not there or does not answer in time."""
     try:
         return subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT_S, stdin=subprocess.DEVNULL
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout_s,
+            stdin=subprocess.DEVNULL,
         )
     except (FileNotFoundError, PermissionError, subprocess.TimeoutExpired):
         return None

@@ -10,7 +10,9 @@ from launcher.errors import Exit, RunError
 
 def main(arguments: list[str]) -> int:
     """The exit code."""
-    parser = make_parser("cancel", "End a run's job. What it has saved stays.", "python -m launcher cancel quickstart")
+    parser = make_parser(
+        "cancel", "End a run's job. What it has saved stays.", "python -m launcher cancel quickstart"
+    )
     add_run(parser)
     options = parser.parse_args(arguments)
     run = chosen_run(options)
@@ -24,5 +26,7 @@ def main(arguments: list[str]) -> int:
         job_cluster(str(job["cluster"])).cancel(before.job_id)
         run.add_event("cancelled", attempt=before.attempts, job_id=before.job_id)
         said = f"{run.name}: job {before.job_id} was told to end"
-    print(json.dumps({"run": run.name, "job_id": before.job_id, "state": read_status(run).state.value}) if options.json else said)
+    if options.json:
+        said = json.dumps({"run": run.name, "job_id": before.job_id, "state": read_status(run).state.value})
+    print(said)
     return Exit.OK

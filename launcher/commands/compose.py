@@ -1,4 +1,4 @@
-"""argv -> composed configuration, with every refusal of Hydra's turned into one line that names the way out."""
+"""argv -> composed configurations; each refusal of Hydra's becomes one line that names the way out."""
 
 import dataclasses
 import difflib
@@ -39,7 +39,7 @@ class Composed:
 
 
 def compose(arguments: list[str]) -> list[Composed]:
-    """The configuration that Hydra composes, or all of a multirun's; none where only help or information was asked for.
+    """The configuration that Hydra composes, or all of a multirun's; none where only help was asked for.
 
     ConfigError for whatever Hydra and OmegaConf refuse. Nothing is written where a person would find it.
     """
@@ -57,9 +57,10 @@ def compose(arguments: list[str]) -> list[Composed]:
     arguments = [f"++{argument}" if _OPEN.match(argument) else argument for argument in arguments]
     # Hydra's parser wants all overrides in one piece; people put options among them.
     arguments.sort(key=lambda argument: argument.startswith("-") or not re.match(r"~|.*=", argument))
-    decorated = hydra.main(version_base="1.3", config_path=str(resource_dir("conf")), config_name="config")(collect)
+    conf = str(resource_dir("conf"))
+    decorated = hydra.main(version_base="1.3", config_path=conf, config_name="config")(collect)
     before = sys.argv
-    # Hydra then raises its errors, some as bare ValueErrors, instead of printing them over many lines and leaving.
+    # Hydra then raises its errors, some as bare ValueErrors; else it prints them over many lines and leaves.
     full_error = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
@@ -93,9 +94,10 @@ def _composed(cfg: DictConfig) -> Composed:
 
 
 def to_config(cfg: DictConfig) -> Config:
-    """The typed configuration; ConfigError for a value that is missing, OmegaConf's for a key added with `+`."""
+    """The typed configuration; ConfigError for a missing value, OmegaConf's for a key that `+` added."""
     try:
-        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.to_container(cfg)))
+        checked = OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.to_container(cfg))
+        config = OmegaConf.to_object(checked)
     except MissingMandatoryValue as error:
         key = str(error.full_key or error.key)
         choose = "choose an experiment, such as +experiment=quickstart, or set it"
@@ -124,7 +126,8 @@ def explain(error: BaseException, arguments: list[str]) -> str:
     several = re.match(r"Ambiguous value for argument '(.*?)'\n1\. ", str(error), re.DOTALL)
     if several:
         key, _, value = several[1].partition("=")
-        return f"{key}={value} holds a comma; quote the value, as in '{key}=\"...\"', or run each of several with -m"
+        quote = f"quote the value, as in '{key}=\"...\"'"
+        return f"{key}={value} holds a comma; {quote}, or run each of several with -m"
     absent_group = re.search(r"Could not override '/?([^'@]+)[^']*'", str(error))
     if absent_group:
         return unknown_key(absent_group[1])
@@ -140,16 +143,25 @@ def unknown_key(key: str) -> str:
     root, _, rest = key.partition(".")
     plugin = rest.partition(".")[0]
     if root == "plugins" and plugin and plugin not in plugins:
-        return f"{unknown('plugin', plugin, plugins)} One of your own starts with +plugins.{plugin}._target_=MODULE.CLASS"
+        own = f"One of your own starts with +plugins.{plugin}._target_=MODULE.CLASS"
+        return f"{unknown('plugin', plugin, plugins)} {own}"
     known = list(known_keys())
     if key in known:
-        choose = f"choose 'plugin=[{plugin}]' first" if root == "plugins" else f"{key.rpartition('.')[0]} is null"
-        return f"{key} cannot be set here: {choose}"
+        parent = key.rpartition(".")[0]
+        why = f"choose 'plugin=[{plugin}]' first" if root == "plugins" else f"{parent} is null"
+        return f"{key} cannot be set here: {why}"
     leaf = key.rpartition(".")[2]
     same_leaf = [name for name in known if name.rpartition(".")[2] == leaf]
-    close = max(same_leaf, key=lambda name: difflib.SequenceMatcher(None, name, key).ratio(), default=nearest(key, known))
+    likeness = difflib.SequenceMatcher(b=key)
+
+    def like(name: str) -> float:
+        likeness.set_seq1(name)
+        return likeness.ratio()
+
+    close = max(same_leaf, key=like, default=nearest(key, known))
     close = close or ("+experiment" if nearest(key, ["experiment"]) else None)
-    return f"unknown key {key}; " + (f"did you mean {close}?" if close else "python -m launcher --cfg job lists them all")
+    hint = f"did you mean {close}?" if close else "python -m launcher --cfg job lists them all"
+    return f"unknown key {key}; {hint}"
 
 
 def known_keys(schema: type = Config, prefix: str = "") -> Iterator[str]:

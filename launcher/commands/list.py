@@ -15,7 +15,8 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     statuses = [read_status(run) for run in list_runs(options.runs_dir.absolute())]
     if options.json:
-        print(json.dumps([{**dataclasses.asdict(status), "state": status.state.value} for status in statuses]))
+        told = [{**dataclasses.asdict(status), "state": status.state.value} for status in statuses]
+        print(json.dumps(told))
         return Exit.OK
     if not statuses:
         print(f"no runs under {options.runs_dir}")

@@ -17,7 +17,11 @@ _STATE_EVERY_S = 10.0
 
 def main(arguments: list[str]) -> int:
     """The exit code."""
-    parser = make_parser("logs", "Print a run's logs: the last attempt's, a file per node.", "python -m launcher logs -f quickstart")
+    parser = make_parser(
+        "logs",
+        "Print a run's logs: the last attempt's, a file per node.",
+        "python -m launcher logs -f quickstart",
+    )
     add_run(parser)
     parser.add_argument("-f", "--follow", action="store_true", help="go on printing until the run is over")
     options = parser.parse_args(arguments)

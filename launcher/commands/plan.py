@@ -1,4 +1,4 @@
-"""python -m launcher plan +experiment=NAME [key=value ...] [--json]: show what would be launched; nothing is written."""
+"""python -m launcher plan +experiment=NAME [key=value ...] [--json]: what a launch would do."""
 
 import json
 import shlex
@@ -47,4 +47,5 @@ def as_dict(run: RunDir, plan: LaunchPlan) -> dict[str, Any]:
 def text(run: RunDir, plan: LaunchPlan) -> str:
     """The plan for a person."""
     command = shlex.join(submit_command(plan.cluster, run))
-    return align([("run", run.name), *plan_lines(plan), ("files", ", ".join(file_names(plan))), ("command", command)])
+    files = ", ".join(file_names(plan))
+    return align([("run", run.name), *plan_lines(plan), ("files", files), ("command", command)])

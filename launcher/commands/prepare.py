@@ -1,4 +1,4 @@
-"""Configuration -> (run dir, plan): what launch and plan have in common. Reads the machine, writes nothing."""
+"""Configuration -> (run dir, plan): what launch and plan share. Reads the machine, writes nothing."""
 
 import json
 import os
@@ -24,7 +24,7 @@ _SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "WANDB_API_KEY", "OPENAI_API_K
 
 
 def prepare(composed: Composed, moment: datetime) -> tuple[RunDir, LaunchPlan]:
-    """The run's future folder and its plan; LauncherError for everything that can be known to be wrong by now."""
+    """The run's future folder and its plan; LauncherError for all that can be known to be wrong by now."""
     config = composed.config
     check_name(config.name)
     run = new_run_dir(Path(config.runs_dir).absolute(), config.name, moment, composed.trial)
@@ -55,7 +55,7 @@ def _device(config: Config, kind: str) -> str:
     asked = config.resources.device
     if asked is not Device.auto:
         return asked.name
-    # A login node has no GPU and the nodes have: only on this machine is looking here the same as looking there.
+    # A login node has no GPU and the nodes have: only on this machine is looking here looking there.
     return "cuda" if kind != "local" or has_gpu() else "cpu"
 
 
@@ -79,14 +79,16 @@ def _check_data(facts: Facts) -> None:
     shipped = str(resource_dir("conf"))
     if facts.eval_path and facts.eval_path.startswith(shipped) and not facts.data_path.startswith(shipped):
         raise ConfigError(
-            f"data.path={facts.data_path} is yours, but data.eval_path still is the shipped sample; set data.eval_path=FILE "
-            "or data.eval_path=null"
+            f"data.path={facts.data_path} is yours, but data.eval_path still is the shipped sample; "
+            "set data.eval_path=FILE or data.eval_path=null"
         )
 
 
 def _check_resume(config: Config) -> None:
     if config.resume not in ("auto", "never") and not Path(config.resume).is_dir():
-        raise ConfigError(f"resume={config.resume} is not a folder; use resume=auto, resume=never or a checkpoint's path")
+        raise ConfigError(
+            f"resume={config.resume} is not a folder; use resume=auto, resume=never or a checkpoint's path"
+        )
 
 
 def _check_secrets(config: Config) -> None:
@@ -95,4 +97,7 @@ def _check_secrets(config: Config) -> None:
     for name in _SECRETS:
         value = os.environ.get(name, "")
         if len(value) >= 8 and value in text:
-            raise ConfigError(f"the value of {name} stands in the configuration, which is written to files; take it out: jobs inherit {name}")
+            raise ConfigError(
+                f"the value of {name} stands in the configuration, which is written to files; take it out: "
+                f"jobs inherit {name}"
+            )

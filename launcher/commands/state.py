@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import socket
 from typing import Any
 
 from launcher.clusters.base import RunState
@@ -9,8 +10,9 @@ from launcher.clusters.choose import job_cluster
 from launcher.errors import ClusterError
 from launcher.run import RunDir
 
-_ENDED = {"finished": RunState.FINISHED, "stopped": RunState.FAILED, "cancelled": RunState.CANCELLED}
-_OVER = (RunState.FINISHED, RunState.FAILED, RunState.CANCELLED, RunState.TIMEOUT)
+# The first of these wins: a cancelled run also stops, and a cancel can come after the finish.
+_ENDED = {"finished": RunState.FINISHED, "cancelled": RunState.CANCELLED, "stopped": RunState.FAILED}
+_OVER = (RunState.FINISHED, RunState.FAILED, RunState.CANCELLED, RunState.TIMEOUT, RunState.LOST)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,10 +40,13 @@ class Status:
 def read_status(run: RunDir) -> Status:
     """The run's status. A place that does not answer concludes nothing: the run dir then tells."""
     events = run.read_events()
+    job = _job(run, events)
+    answer, silence = None, ""
+    if job and _told(events) is not RunState.FINISHED:
+        answer, silence = _ask(job)
+        events = run.read_events()  # anew: a run that ended meanwhile has left its place and says so here
+    state, note = _conclude(_told(events), job.get("cluster"), answer, silence)
     metrics = run.read_metrics()
-    job: dict[str, Any] = run.read_json(run.job) if run.job.exists() else {}
-    job_id = job.get("job_id")
-    state, note = _state(events, job)
     training = [line for line in metrics if line.get("loss") is not None]
     evaluated = [line for line in metrics if line.get("eval_loss") is not None]
     last = training[-1] if training else {}
@@ -50,7 +55,7 @@ def read_status(run: RunDir) -> Status:
         run=run.name,
         run_dir=str(run.path),
         state=state,
-        job_id=job_id,
+        job_id=job.get("job_id"),
         attempts=run.attempts(),
         step=last.get("step"),
         total_steps=last.get("total_steps", total),
@@ -61,43 +66,68 @@ def read_status(run: RunDir) -> Status:
     )
 
 
-def _state(events: list[dict[str, Any]], job: dict[str, Any]) -> tuple[RunState, str | None]:
+def is_over(state: RunState) -> bool:
+    """Whether nothing more will happen by itself."""
+    return state in _OVER
+
+
+def _told(events: list[dict[str, Any]]) -> RunState:
+    """The state by the run dir alone."""
     names = [event["event"] for event in events]
-    last_start = max((index for index, name in enumerate(names) if name in ("submitted", "started")), default=-1)
-    ended = next((_ENDED[name] for name in names[last_start + 1 :] if name in _ENDED), None)
-    if ended is RunState.FINISHED:
-        return ended, None
-    if not job:
-        # started by hand from its files, or never
-        return ended or (RunState.RUNNING if "started" in names else RunState.PLANNED), None
-    answer, why = _ask(str(job["cluster"]), str(job["job_id"]))
+    begun = max((index for index, name in enumerate(names) if name in ("submitted", "started")), default=-1)
+    ended = next((state for name, state in _ENDED.items() if name in names[begun + 1 :]), None)
+    waiting = RunState.PENDING if "submitted" in names else RunState.PLANNED
+    return ended or (RunState.RUNNING if "started" in names else waiting)
+
+
+def _job(run: RunDir, events: list[dict[str, Any]]) -> dict[str, Any]:
+    """Kind, id and host of the job: job.json's, or one started by hand since; empty before any submit."""
+    if not run.job.exists():
+        return {}
+    job = run.read_json(run.job)
+    started = next(
+        (event for event in reversed(events) if event["event"] == "started" and "job_id" in event), None
+    )
+    if started is None:
+        return job
+    same = started["job_id"] == str(job["job_id"]).partition(";")[0]
+    return {**job, "job_id": job["job_id"] if same else started["job_id"], "host": started.get("host")}
+
+
+def _ask(job: dict[str, Any]) -> tuple[RunState | None, str]:
+    """What the place says of the job, and what to say where that is nothing."""
+    kind, job_id, host = str(job["cluster"]), str(job["job_id"]), job.get("host")
+    if kind == "local" and host not in (None, socket.gethostname()):
+        return None, f"its process {job_id} is on {host}"
+    try:
+        return job_cluster(kind).state(job_id), f"Slurm does not answer about job {job_id}"
+    except ClusterError as error:
+        return None, str(error)
+
+
+def _conclude(
+    told: RunState, kind: str | None, answer: RunState | None, silence: str
+) -> tuple[RunState, str | None]:
+    """The state, and a note where it is not certain."""
+    if told is RunState.FINISHED or kind is None:
+        return told, None
     if answer is None:
-        told = ended or (RunState.RUNNING if "started" in names else RunState.PENDING)
-        return told, f"{why}; this is what the run dir says"
+        return told, f"{silence}; this is what the run dir says"
+    ended = told in (RunState.CANCELLED, RunState.FAILED)
+    if kind == "allocation" and answer is RunState.RUNNING and ended:
+        return told, None  # the allocation outlives the run
+    if kind == "allocation" and answer is RunState.FINISHED:
+        answer = RunState.LOST  # its shell ended well, which says nothing of the run
     if ended and answer not in (RunState.PENDING, RunState.RUNNING):
-        # Slurm knows a cancel or the time limit; the run dir only saw the signal
-        return (answer if answer in (RunState.CANCELLED, RunState.TIMEOUT) else ended), None
-    if answer is RunState.RUNNING and ended and job["cluster"] == "allocation":
-        return ended, None  # the allocation outlives the run
+        # Slurm knows of a cancel or the time limit where the run dir only saw the signal
+        return answer if answer in (RunState.CANCELLED, RunState.TIMEOUT) else told, None
     if answer is RunState.LOST:
-        return RunState.LOST, "its job has left the queue and the run dir does not say how it ended"
+        return answer, "its job is gone and the run dir does not say how it ended"
     return answer, None
 
 
-def _ask(kind: str, job_id: str) -> tuple[RunState | None, str]:
-    try:
-        answer = job_cluster(kind).state(job_id)
-    except ClusterError as error:
-        return None, str(error)
-    return answer, f"Slurm does not answer about job {job_id}"
-
-
 def _error(run: RunDir, events: list[dict[str, Any]]) -> str | None:
-    """The first rank's error of the last attempt, else the supervisor's reason."""
-    stopped = [event for event in events if event["event"] == "stopped"]
-    return run.crash(run.attempts()) or (str(stopped[-1]["reason"]) if stopped else None)
-
-
-def is_over(state: RunState) -> bool:
-    """Whether nothing more will happen by itself."""
-    return state in _OVER or state is RunState.LOST
+    """The first rank's error in the last attempt, else why its supervisor stopped."""
+    attempt = max((event["attempt"] for event in events), default=0)
+    stopped = [event for event in events if event["event"] == "stopped" and event["attempt"] == attempt]
+    return run.crash(attempt) or (str(stopped[-1]["reason"]) if stopped else None)

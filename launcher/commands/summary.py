@@ -31,12 +31,13 @@ def plan_lines(plan: LaunchPlan) -> list[tuple[str, str]]:
     """The decisions, as (label, text)."""
     topology, batch, model = plan.topology, plan.batch, plan.model
     unit = "GPU" if plan.device == "cuda" else "CPU rank"
+    layout = f"{plural(topology.nodes, 'node')} x {plural(topology.gpus_per_node, unit)}"
     counts = ""
     if model.parameters and model.trainable_parameters is not None:
         share = 100 * model.trainable_parameters / model.parameters
         counts = f"  {model.parameters:,} parameters, {model.trainable_parameters:,} trained ({share:.3g} %)"
     return [
-        ("cluster", f"{plan.cluster}: {plural(topology.nodes, 'node')} x {plural(topology.gpus_per_node, unit)}"),
+        ("cluster", f"{plan.cluster}: {layout}"),
         ("strategy", f"{plan.strategy.name}, {plan.precision}"),
         (
             "batch",

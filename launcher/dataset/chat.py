@@ -19,7 +19,9 @@ def read_chats(path: Path) -> Iterator[dict[str, Any]]:
     try:
         file = path.open(encoding="utf-8-sig")
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}; check data.path and data.eval_path") from None
+        raise DataError(
+            f"{path} cannot be read: {error.strerror}; check data.path and data.eval_path"
+        ) from None
     with file:
         number = 0
         try:
@@ -27,11 +29,13 @@ def read_chats(path: Path) -> Iterator[dict[str, Any]]:
                 if line.strip():
                     yield _parse(path, number, line)
         except UnicodeDecodeError as error:
-            raise DataError(f"{path}, after line {number}: not UTF-8 ({error.reason}); convert the file with iconv") from None
+            raise DataError(
+                f"{path}, after line {number}: not UTF-8 ({error.reason}); convert the file with iconv"
+            ) from None
 
 
 def check_head(path: Path, rows: int) -> int:
-    """The number of rows read, `rows` at most; DataError for the first wrong one and for a file without any."""
+    """The number of rows read, `rows` at most; DataError for the first wrong one, and for none at all."""
     count = sum(1 for _ in islice(read_chats(path), rows))
     if not count:
         raise DataError(f"{path} holds no rows; it must have one {{\"messages\": [...]}} a line")
@@ -46,7 +50,10 @@ def _parse(path: Path, number: int, line: str) -> dict[str, Any]:
         raise DataError(f"{where}: not JSON ({error}); a row is one JSON object on one line") from None
     messages: Any = cast("dict[str, Any]", row).get("messages") if isinstance(row, dict) else None
     if not isinstance(messages, list) or not messages:
-        raise DataError(f'{where}: no "messages" list; a row is {{"messages": [{{"role": "user", "content": "..."}}, ...]}}')
+        raise DataError(
+            f'{where}: no "messages" list; a row is '
+            '{"messages": [{"role": "user", "content": "..."}, ...]}'
+        )
     clean = [_message(where, message) for message in cast("list[Any]", messages)]
     if not any(message["role"] == "assistant" for message in clean):
         raise DataError(f"{where}: no assistant turn, so there is nothing to train on; add the answer")

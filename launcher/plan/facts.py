@@ -8,7 +8,7 @@ from launcher.config import ArchitectureConfig
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What was found outside the configuration when the run was planned; kept in plan.json, used again on the node."""
+    """What was found outside the configuration at planning; kept in plan.json, used again on the node."""
 
     experiment: str | None
     cluster: str

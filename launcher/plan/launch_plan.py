@@ -1,4 +1,4 @@
-"""Config -> LaunchPlan: every decision of a run, made once. Nothing here reads a clock, a file or the environment."""
+"""Config -> LaunchPlan: every decision of a run, made once. Nothing here reads clock, file or environment."""
 
 import dataclasses
 import json
@@ -73,11 +73,13 @@ class LaunchPlan:
 def make_plan(config: Config, facts: Facts) -> LaunchPlan:
     """The plan of one run before its plugins; PlanError names the key that cannot be."""
     cuda = facts.device == "cuda"
-    topology = make_topology(config.resources.nodes, config.resources.gpus_per_node, config.cluster.gpus_per_node, cuda)
+    topology = make_topology(
+        config.resources.nodes, config.resources.gpus_per_node, config.cluster.gpus_per_node, cuda
+    )
     if facts.cluster == "local" and topology.nodes > 1:
         raise PlanError(
-            f"resources.nodes={topology.nodes} needs Slurm, but this run stays on this machine (cluster=local); "
-            "use resources.nodes=1, or run it where sbatch is"
+            f"resources.nodes={topology.nodes} needs Slurm, but this run stays on this machine "
+            "(cluster=local); use resources.nodes=1, or run it where sbatch is"
         )
     batch = make_batch(config.batch.global_batch_size, config.batch.micro_batch_size, topology.world_size)
     strategy = make_strategy(config.strategy)
@@ -111,7 +113,11 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
         ),
         accelerate=accelerate_config(strategy, topology, mixed_precision=mixed),
         sbatch=sbatch_options(
-            job_name=config.name, topology=topology, resources=config.resources, cluster=config.cluster, cuda=cuda
+            job_name=config.name,
+            topology=topology,
+            resources=config.resources,
+            cluster=config.cluster,
+            cuda=cuda,
         ),
         srun=srun_options(config, topology, facts),
         env=environment(config, facts),
@@ -136,14 +142,16 @@ def _check_model(config: Config) -> None:
     if config.model.max_length < 1:
         raise PlanError(f"model.max_length={config.model.max_length} must be at least 1 token")
     if config.model.init is Init.random and config.model.architecture is None:
-        raise PlanError("model.init=random needs model.architecture; use model=tiny, or fill model.architecture.*")
+        raise PlanError(
+            "model.init=random needs model.architecture; use model=tiny, or fill model.architecture.*"
+        )
 
 
 def _mixed_precision(precision: str, strategy: Strategy, cuda: bool) -> str:
-    """bf16 or no. On a CPU, autocast costs more than it saves: there, bf16 means bf16 weights and no autocast."""
+    """bf16 or no. On a CPU, autocast costs more than it saves: bf16 there means bf16 weights without it."""
     if precision == "bf16" and not cuda and strategy.engine == "deepspeed":
         raise PlanError(
-            f"trainer.precision=bf16 does not work with strategy={strategy.name} on a CPU: transformers refuses it there; use "
-            "trainer.precision=fp32 or strategy=fsdp2"
+            f"trainer.precision=bf16 does not work with strategy={strategy.name} on a CPU: transformers "
+            "refuses it there; use trainer.precision=fp32 or strategy=fsdp2"
         )
     return "bf16" if precision == "bf16" and cuda else "no"

@@ -67,8 +67,9 @@ def linear_shapes(shape: ArchitectureConfig) -> dict[str, tuple[int, int]]:
 def count_parameters(shape: ArchitectureConfig) -> int:
     """Number of parameters of a Llama-class decoder.
 
-    Embedding and head are vocab_size * hidden_size each (one where they are tied); a block has its seven linear
-    layers, two norms (Qwen3: also one per head width for q and k) and, where attention_bias is set, biases on q, k, v.
+    Embedding and head are vocab_size * hidden_size each (one where they are tied); a block has its seven
+    linear layers, two norms (Qwen3: also one per head width for q and k) and, where attention_bias is set,
+    biases on q, k, v.
     """
     linears = linear_shapes(shape)
     block = sum(rows * columns for rows, columns in linears.values()) + 2 * shape.hidden_size
@@ -80,10 +81,12 @@ def count_parameters(shape: ArchitectureConfig) -> int:
     return embeddings + shape.num_hidden_layers * block + shape.hidden_size
 
 
-def count_lora(shape: ArchitectureConfig, r: int, target_modules: str | Iterable[str], *, key: str = "plugins.lora") -> int:
+def count_lora(
+    shape: ArchitectureConfig, r: int, target_modules: str | Iterable[str], *, key: str = "plugins.lora"
+) -> int:
     """Number of LoRA parameters: r * (in_features + out_features) per adapted layer.
 
-    `target_modules` is all-linear or names of linear layers; PlanError for a name that the block does not have.
+    `target_modules` is all-linear or names of linear layers; PlanError for a name that no block has.
     Source: Hu et al., LoRA (arXiv 2106.09685), section 4.1.
     """
     linears = linear_shapes(shape)

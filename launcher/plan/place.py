@@ -20,8 +20,8 @@ def check_environment(cluster: ClusterConfig) -> None:
             raise PlanError(f"cluster.env.{name} is not a variable's name: letters, digits and _ only")
         if _SECRET.search(name):
             raise PlanError(
-                f"cluster.env.{name} looks like a secret, which must not be written to a file; export {name} in your "
-                "shell instead: jobs inherit it"
+                f"cluster.env.{name} looks like a secret, which must not be written to a file; export {name} "
+                "in your shell instead: jobs inherit it"
             )
         one_line(f"cluster.env.{name}", value)
 
@@ -31,7 +31,8 @@ def environment(config: Config, facts: Facts) -> dict[str, str]:
     quiet = {"TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
     devices = {} if facts.device == "cuda" else {"CUDA_VISIBLE_DEVICES": ""}
     tracking = {"WANDB_PROJECT": one_line("tracker.project", config.tracker.project)}
-    return quiet | devices | (tracking if config.tracker.kind is TrackerKind.wandb else {}) | config.cluster.env
+    asked = tracking if config.tracker.kind is TrackerKind.wandb else {}
+    return quiet | devices | asked | config.cluster.env
 
 
 def simple_command(line: str) -> tuple[str, ...]:
@@ -48,7 +49,9 @@ def simple_command(line: str) -> tuple[str, ...]:
 def module_name(module: str) -> str:
     """An environment module's name; PlanError for one that `module load` would read as an option."""
     if module.startswith("-") or not module:
-        raise PlanError(f"cluster.modules holds {module!r}, which is not a module's name; use one such as cuda/13.0")
+        raise PlanError(
+            f"cluster.modules holds {module!r}, which is not a module's name; use one such as cuda/13.0"
+        )
     return one_line("cluster.modules", module)
 
 

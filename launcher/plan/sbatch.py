@@ -10,16 +10,18 @@ from launcher.plan.topology import Topology
 
 # Long options of sbatch, Slurm 22.05 to 25.05. Source: the manual page sbatch(1).
 KNOWN = frozenset(
-    """account acctg-freq array batch bb bbf begin chdir cluster-constraint clusters comment constraint container
-    container-id contiguous core-spec cores-per-socket cpu-freq cpus-per-gpu cpus-per-task deadline delay-boot dependency
-    distribution error exclude exclusive export export-file extra extra-node-info get-user-env gid gpu-bind gpu-freq gpus
-    gpus-per-node gpus-per-socket gpus-per-task gres gres-flags hint hold ignore-pbs input job-name kill-on-invalid-dep
-    licenses mail-type mail-user mcs-label mem mem-bind mem-per-cpu mem-per-gpu mincpus network nice no-kill no-requeue
-    nodefile nodelist nodes ntasks ntasks-per-core ntasks-per-gpu ntasks-per-node ntasks-per-socket open-mode
-    oom-kill-step output overcommit oversubscribe partition prefer priority profile propagate qos quiet reboot requeue
-    reservation resv-ports segment signal sockets-per-node spread-job stepmgr switches test-only thread-spec
-    threads-per-core time time-min tmp tres-bind tres-per-task uid use-min-nodes wait-all-nodes wckey
-    container-image container-mounts container-name container-workdir container-save""".split()
+    """account acctg-freq array batch bb bbf begin chdir cluster-constraint clusters comment constraint
+    container container-id contiguous core-spec cores-per-socket cpu-freq cpus-per-gpu cpus-per-task
+    deadline delay-boot dependency distribution error exclude exclusive export export-file extra
+    extra-node-info get-user-env gid gpu-bind gpu-freq gpus gpus-per-node gpus-per-socket gpus-per-task
+    gres gres-flags hint hold ignore-pbs input job-name kill-on-invalid-dep licenses mail-type mail-user
+    mcs-label mem mem-bind mem-per-cpu mem-per-gpu mincpus network nice no-kill no-requeue nodefile
+    nodelist nodes ntasks ntasks-per-core ntasks-per-gpu ntasks-per-node ntasks-per-socket open-mode
+    oom-kill-step output overcommit oversubscribe partition prefer priority profile propagate qos quiet
+    reboot requeue reservation resv-ports segment signal sockets-per-node spread-job stepmgr switches
+    test-only thread-spec threads-per-core time time-min tmp tres-bind tres-per-task uid use-min-nodes
+    wait-all-nodes wckey container-image container-mounts container-name container-workdir
+    container-save""".split()  # noqa: SIM905 - a list would take a line for each
 )
 
 # Decided by the plan: a second value from the site's file would disagree with what the ranks are told.
@@ -52,7 +54,7 @@ def check_time(time: str) -> str:
 def sbatch_options(
     *, job_name: str, topology: Topology, resources: ResourcesConfig, cluster: ClusterConfig, cuda: bool
 ) -> dict[str, str]:
-    """The #SBATCH options of the job, value "" for a bare flag; PlanError for one that is wrong or planned elsewhere."""
+    """The #SBATCH options of the job, "" for a bare flag; PlanError for one that is wrong."""
     options = {
         "job-name": job_name,
         "nodes": str(topology.nodes),
@@ -78,7 +80,9 @@ def _site_options(sbatch: Mapping[str, Any]) -> dict[str, str]:
     for flag, value in sbatch.items():
         key = f"cluster.sbatch.{flag}"
         if not re.fullmatch(r"[a-z][a-z0-9-]*", flag):
-            raise PlanError(f"{key} is not an sbatch option: use its long name without the dashes, such as partition")
+            raise PlanError(
+                f"{key} is not an sbatch option: use its long name without the dashes, such as partition"
+            )
         if flag in _PLANNED:
             raise PlanError(f"{key} is decided by the plan; set {_PLANNED[flag]} instead")
         close = None if flag in KNOWN else nearest(flag, KNOWN)
@@ -87,13 +91,13 @@ def _site_options(sbatch: Mapping[str, Any]) -> dict[str, str]:
         if value is None or value is False:
             continue
         if isinstance(value, dict | list):
-            raise PlanError(f"{key} must be one value, not a {type(value).__name__}; write it as sbatch does, in one string")
+            raise PlanError(f"{key} must be one value, not a list or mapping; write it as one string")
         options[flag] = "" if value is True else one_line(key, str(value))
     return options
 
 
 def one_line(key: str, value: str) -> str:
-    """`value` itself; PlanError when it holds a newline or another control character, which could start a line."""
+    """`value` itself; PlanError when it holds a newline or another control character."""
     if any(not character.isprintable() for character in value):
         raise PlanError(f"{key}={value!r} holds a newline or control character; use one line of plain text")
     return value

@@ -29,19 +29,28 @@ def make_strategy(config: StrategyConfig) -> Strategy:
     stage, engine = config.zero_stage, config.engine
     if engine is Engine.deepspeed:
         if stage not in (1, 2, 3):
-            raise PlanError(f"strategy.zero_stage={stage} must be 1, 2 or 3 with DeepSpeed; without sharding use strategy=ddp")
+            raise PlanError(
+                f"strategy.zero_stage={stage} must be 1, 2 or 3 with DeepSpeed; "
+                "without sharding use strategy=ddp"
+            )
         if config.offload_param and stage != 3:
-            raise PlanError(f"strategy.offload_param=true needs strategy.zero_stage=3, not {stage}: only stage 3 shards weights")
+            raise PlanError(
+                f"strategy.offload_param=true needs strategy.zero_stage=3, not {stage}: "
+                "only stage 3 shards weights"
+            )
     elif stage != 0:
         raise PlanError(
-            f"strategy.zero_stage={stage} belongs to DeepSpeed, but strategy.engine={engine.name}; use strategy=zero{stage}"
+            f"strategy.zero_stage={stage} belongs to DeepSpeed, but strategy.engine={engine.name}; "
+            f"use strategy=zero{stage}"
             if stage in (1, 2, 3)
             else f"strategy.zero_stage={stage} is not a ZeRO stage; use strategy=zero1, zero2 or zero3"
         )
     if engine is Engine.ddp and (config.offload_optimizer or config.offload_param):
         raise PlanError("strategy.offload_*=true has no effect under ddp; use strategy=zero3_offload")
     if engine is Engine.fsdp2 and config.offload_optimizer:
-        raise PlanError("strategy.offload_optimizer=true is DeepSpeed's; with fsdp2 use strategy.offload_param=true")
+        raise PlanError(
+            "strategy.offload_optimizer=true is DeepSpeed's; with fsdp2 use strategy.offload_param=true"
+        )
     return Strategy(
         name=_name(config),
         engine=engine.name,
@@ -110,10 +119,10 @@ def accelerate_config(
 ) -> dict[str, Any]:
     """The content of accelerate.yaml: what `accelerate launch --config_file` needs for the same launch.
 
-    num_processes counts all nodes. DeepSpeed's multi-node launcher is `standard`: accelerate's default is pdsh over
-    ssh. On CPU ranks distributed_type is MULTI_GPU as well: with MULTI_CPU, accelerate 1.15 starts one rank in silence
-    (the trainer's use_cpu keeps them on the CPU). With DeepSpeed, batch, stage and precision stand in deepspeed.json alone: accelerate
-    refuses a second value beside it.
+    num_processes counts all nodes. DeepSpeed's multi-node launcher is `standard`: accelerate's default is
+    pdsh over ssh. On CPU ranks distributed_type is MULTI_GPU as well: with MULTI_CPU, accelerate 1.15 starts
+    one rank in silence (the trainer's use_cpu keeps them on the CPU). With DeepSpeed, batch, stage and
+    precision stand in deepspeed.json alone: accelerate refuses a second value beside it.
     """
     content: dict[str, Any] = {
         "compute_environment": "LOCAL_MACHINE",
@@ -136,5 +145,8 @@ def accelerate_config(
     fsdp = fsdp_config(strategy)
     if fsdp is not None:
         fsdp["offload_params"] = fsdp.pop("cpu_offload")  # the same switch; accelerate spells it so
-        return content | {"distributed_type": "FSDP", "fsdp_config": {f"fsdp_{key}": value for key, value in fsdp.items()}}
+        return content | {
+            "distributed_type": "FSDP",
+            "fsdp_config": {f"fsdp_{key}": value for key, value in fsdp.items()},
+        }
     return content | {"distributed_type": "MULTI_GPU" if topology.world_size > 1 else "NO"}

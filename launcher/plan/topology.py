@@ -30,7 +30,7 @@ class Batch:
 def make_topology(nodes: int, gpus_per_node: int, gpus_on_a_node: int | None, cuda: bool) -> Topology:
     """The topology asked for; PlanError when a node does not have that many GPUs.
 
-    `gpus_on_a_node` is what the cluster file says, None where it says nothing. CPU ranks are not held against it.
+    `gpus_on_a_node` is what the cluster file says, None where it says nothing. CPU ranks may be more.
     """
     for key, value in (("nodes", nodes), ("gpus_per_node", gpus_per_node)):
         if value < 1:
@@ -44,8 +44,8 @@ def make_topology(nodes: int, gpus_per_node: int, gpus_on_a_node: int | None, cu
             else "resources.device=cpu"
         )
         raise PlanError(
-            f"resources.gpus_per_node={gpus_per_node} is more than cluster.gpus_per_node={gpus_on_a_node}, the GPUs "
-            f"that a node has; use {way_out}"
+            f"resources.gpus_per_node={gpus_per_node} is more than cluster.gpus_per_node={gpus_on_a_node}, "
+            f"the GPUs that a node has; use {way_out}"
         )
     return Topology(nodes=nodes, gpus_per_node=gpus_per_node)
 
@@ -61,8 +61,8 @@ def make_batch(global_batch_size: int, micro_batch_size: int, world_size: int) -
         below, above = accumulation * per_pass, (accumulation + 1) * per_pass
         work = f"{below} or {above}" if below else f"{above} or {above + per_pass}"
         raise PlanError(
-            f"batch.global_batch_size={global_batch_size} is not a multiple of batch.micro_batch_size * world_size = "
-            f"{micro_batch_size} * {world_size} = {per_pass}; use {work}"
+            f"batch.global_batch_size={global_batch_size} is not a multiple of batch.micro_batch_size * "
+            f"world_size = {micro_batch_size} * {world_size} = {per_pass}; use {work}"
         )
     return Batch(
         global_batch_size=global_batch_size,

@@ -13,7 +13,9 @@ def check_trainer(config: Config) -> None:
     if trainer.learning_rate <= 0:
         raise PlanError(f"trainer.learning_rate={trainer.learning_rate} must be above 0")
     if trainer.max_steps == 0 or trainer.max_steps < -1:
-        raise PlanError(f"trainer.max_steps={trainer.max_steps} must be above 0, or -1 to train num_train_epochs")
+        raise PlanError(
+            f"trainer.max_steps={trainer.max_steps} must be above 0, or -1 to train num_train_epochs"
+        )
     if trainer.max_steps == -1 and trainer.num_train_epochs <= 0:
         raise PlanError(f"trainer.num_train_epochs={trainer.num_train_epochs} must be above 0")
     for key in ("logging_steps", "eval_steps"):
@@ -21,11 +23,14 @@ def check_trainer(config: Config) -> None:
         if value is not None and value < 1:
             raise PlanError(f"trainer.{key}={value} must be at least 1")
     if trainer.eval_steps is not None and config.data.eval_path is None:
-        raise PlanError(f"trainer.eval_steps={trainer.eval_steps} needs data.eval_path; set it, or trainer.eval_steps=null")
+        raise PlanError(
+            f"trainer.eval_steps={trainer.eval_steps} needs data.eval_path; set it, or "
+            "trainer.eval_steps=null"
+        )
 
 
 def trainer_args(config: Config, batch: Batch, strategy: Strategy, mixed: str, cuda: bool) -> dict[str, Any]:
-    """Keyword arguments of trl's SFTConfig; upstream's spelling. The output dir and the files are added on the rank."""
+    """Keyword arguments of trl's SFTConfig, in its spelling. Output dir and files are added on the rank."""
     trainer = config.trainer
     evaluates = config.data.eval_path is not None
     args: dict[str, Any] = {

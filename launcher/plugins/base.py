@@ -1,7 +1,7 @@
 """The plugin interface, and how plugins are made from a configuration.
 
-A hook takes the thing that is being built and returns it; plugins are applied in YAML order. A plugin transforms
-values, it never drives the run.
+A hook takes the thing that is being built and returns it; plugins are applied in YAML order. A plugin
+transforms values, it never drives the run.
 """
 
 from __future__ import annotations
@@ -53,11 +53,12 @@ def make_plugins(configs: Mapping[str, Any]) -> list[Plugin]:
 
 def _make_plugin(key: str, config: Any) -> Plugin:
     if not isinstance(config, Mapping) or "_target_" not in config:
-        raise ConfigError(f"{key} has no _target_: choose it with 'plugin=[{key.removeprefix('plugins.')}]', or set {key}._target_")
+        name = key.removeprefix("plugins.")
+        raise ConfigError(f"{key} has no _target_: choose it with 'plugin=[{name}]', or set {key}._target_")
     options: dict[str, Any] = {str(name): value for name, value in config.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
     target = options.pop("_target_")
     plugin_class = _find_class(key, str(target))
-    known = [name for name in inspect.signature(plugin_class).parameters]
+    known = list(inspect.signature(plugin_class).parameters)
     for name in options:
         if name not in known:
             raise ConfigError(f"{key}.{name}: {unknown('option', name, known)}")
@@ -72,17 +73,23 @@ def _find_class(key: str, target: str) -> type[Plugin]:
     try:
         found = getattr(importlib.import_module(module_name), class_name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"{key}._target_={target} cannot be imported: {error}; is its package installed here?") from None
+        raise ConfigError(
+            f"{key}._target_={target} cannot be imported: {error}; is its package installed here?"
+        ) from None
     if not (isinstance(found, type) and issubclass(found, Plugin)):
-        raise ConfigError(f"{key}._target_={target} is not a subclass of launcher.plugins.base.Plugin; make it one")
+        raise ConfigError(
+            f"{key}._target_={target} is not a subclass of launcher.plugins.base.Plugin; make it one"
+        )
     return found
 
 
 def check_types(plugin: Any, key: str) -> None:
-    """ValueError when a dataclass field holds another type than its default's; a plugin calls it in __post_init__."""
+    """ValueError when a dataclass field is not of its default's type; a plugin calls it in __post_init__."""
     for field in dataclasses.fields(plugin):
         value, default = getattr(plugin, field.name), field.default
         if isinstance(default, bool | int | float | str):
             numbers = isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool)
             if type(value) is not type(default) and not numbers:
-                raise ValueError(f"{key}.{field.name}={value!r} must be a {type(default).__name__}, such as {default!r}")
+                raise ValueError(
+                    f"{key}.{field.name}={value!r} must be a {type(default).__name__}, such as {default!r}"
+                )

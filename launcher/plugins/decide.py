@@ -36,8 +36,8 @@ def read_run(run: RunDir) -> Decided:
     difference = _first_difference("", written, plan.to_dict())
     if difference:
         raise NotAsPlanned(
-            f"{run.plan}: {difference}; the launcher or a file was changed after the run was planned: plan it anew, "
-            "or go back to the version that planned it"
+            f"{run.plan}: {difference}; the launcher or a file was changed after the run was planned: plan "
+            "it anew, or go back to the version that planned it"
         )
     return Decided(config=config, plan=plan, plugins=make_plugins(config.plugins))
 
@@ -46,9 +46,10 @@ def _read_facts(written: Any) -> Facts:
     fields = {field.name for field in dataclasses.fields(Facts)}
     if not isinstance(written, dict) or set(cast("dict[str, Any]", written)) != fields:
         raise NotAsPlanned("plan.json was written by another version of the launcher; plan the run anew")
-    values = cast("dict[str, Any]", written)
+    values = dict(cast("dict[str, Any]", written))
     shape = values["architecture"]
-    return Facts(**{**values, "architecture": ArchitectureConfig(**shape) if shape else None})
+    values["architecture"] = ArchitectureConfig(**shape) if shape else None
+    return Facts(**values)
 
 
 def _first_difference(key: str, written: Any, now: Any) -> str | None:

@@ -1,7 +1,7 @@
 """Gradient checkpointing: keep one activation per block and compute the rest again in the backward pass.
 
-Memory: activations shrink from about 34 to 2 bytes * hidden_size a token and block (16-bit). Speed: one more forward
-pass, about a third more compute.
+Memory: activations shrink from about 34 to 2 bytes * hidden_size a token and block (16-bit). Speed: one more
+forward pass, about a third more compute.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,9 @@ class GradientCheckpointing(Plugin):
 
     def on_model(self, model: Any) -> Any:
         """The model with checkpointing on and its key-value cache off."""
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": self.use_reentrant})
+        model.gradient_checkpointing_enable(
+            gradient_checkpointing_kwargs={"use_reentrant": self.use_reentrant}
+        )
         if self.use_reentrant:
             model.enable_input_require_grads()
         model.config.use_cache = False

@@ -1,6 +1,7 @@
 """LoRA and QLoRA: train a small adapter beside frozen weights.
 
-Memory: gradients and optimizer state shrink to the adapter's; QLoRA also stores the frozen linear layers in 4 bits.
+Memory: gradients and optimizer state shrink to the adapter's; QLoRA also stores the frozen linear layers in
+4 bits.
 """
 
 from __future__ import annotations
@@ -38,8 +39,10 @@ class LoRA(Plugin):
         if not 0 <= self.dropout < 1:
             raise ValueError(f"{self.key}.dropout={self.dropout} must be at least 0 and below 1")
         names: Any = [self.target_modules] if isinstance(self.target_modules, str) else self.target_modules
-        if not isinstance(names, list | tuple) or not names or not all(isinstance(name, str) for name in names):  # pyright: ignore[reportUnknownVariableType]
-            raise ValueError(f"{self.key}.target_modules={self.target_modules!r} must be all-linear or a list of layer names")
+        kinds = {type(name) for name in names} if isinstance(names, list | tuple) else None  # pyright: ignore[reportUnknownVariableType]
+        if kinds != {str}:
+            told = f"{self.key}.target_modules={self.target_modules!r}"
+            raise ValueError(f"{told} must be all-linear or a list of layer names")
 
     @property
     def key(self) -> str:
@@ -61,7 +64,11 @@ class LoRA(Plugin):
         if isinstance(targets, str) and targets != "all-linear":
             targets = [targets]
         config = LoraConfig(
-            r=self.r, lora_alpha=self.alpha, lora_dropout=self.dropout, target_modules=targets, task_type="CAUSAL_LM"
+            r=self.r,
+            lora_alpha=self.alpha,
+            lora_dropout=self.dropout,
+            target_modules=targets,
+            task_type="CAUSAL_LM",
         )
         return get_peft_model(model, config)
 
@@ -84,14 +91,17 @@ class QLoRA(LoRA):
         """Refuses what 4-bit weights cannot do."""
         if plan.strategy.offload_param:
             raise PlanError(
-                "plugins.qlora does not work with strategy.offload_param=true: 4-bit weights cannot be offloaded; "
-                "use strategy=zero3 or strategy=fsdp2"
+                "plugins.qlora does not work with strategy.offload_param=true: 4-bit weights cannot be "
+                "offloaded; use strategy=zero3 or strategy=fsdp2"
             )
         return LoRA.on_plan(self, plan)
 
     def on_load(self, kwargs: dict[str, Any]) -> dict[str, Any]:
-        """Adds the quantisation. Weights are stored in the compute format, without which ZeRO-3 and FSDP2 cannot shard
-        them (transformers' bitsandbytes page, "FSDP-QLoRA")."""
+        """Adds the quantisation.
+
+        Weights are stored in the compute format, without which ZeRO-3 and FSDP2 cannot shard them.
+        Source: transformers' bitsandbytes page, "FSDP-QLoRA".
+        """
         from transformers import BitsAndBytesConfig
 
         dtype = kwargs["dtype"]

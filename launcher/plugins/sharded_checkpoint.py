@@ -29,9 +29,13 @@ class ShardedCheckpoint(Plugin):
         check_types(self, "plugins.sharded_checkpoint")
         for name in ("save_steps", "keep_last"):
             if getattr(self, name) < 1:
-                raise ValueError(f"plugins.sharded_checkpoint.{name}={getattr(self, name)} must be at least 1")
+                raise ValueError(
+                    f"plugins.sharded_checkpoint.{name}={getattr(self, name)} must be at least 1"
+                )
 
     def on_plan(self, plan: LaunchPlan) -> LaunchPlan:
-        """Adds the interval, and the flag that lets Slurm requeue; the site's own choice of that flag stands."""
-        asked = {} if {"requeue", "no-requeue"} & set(plan.sbatch) else {"requeue" if self.requeue else "no-requeue": ""}
-        return replace(plan, save_steps=self.save_steps, keep_last=self.keep_last, sbatch={**plan.sbatch, **asked})
+        """Adds the interval, and the flag that lets Slurm requeue, unless the site has chosen that flag."""
+        chosen = {"requeue", "no-requeue"} & set(plan.sbatch)
+        asked = {} if chosen else {"requeue" if self.requeue else "no-requeue": ""}
+        sbatch = {**plan.sbatch, **asked}
+        return replace(plan, save_steps=self.save_steps, keep_last=self.keep_last, sbatch=sbatch)
