@@ -60,9 +60,12 @@ def _environment() -> Environment:
 def directive(value: str) -> str:
     r"""A value after `#SBATCH --flag=`, so that sbatch reads it back letter by letter.
 
-    sbatch splits a directive at blanks, takes ' and " as quotes and \ as an escape, and ends it at a bare #.
-    Source: src/sbatch/opt.c, _get_argument. PlanError for a character that could end the line.
+    sbatch ends an argument at a blank outside quotes, even an escaped one, and the line at a # that is not escaped, even
+    inside quotes; a backslash makes the next character plain. Source: Slurm's src/sbatch/opt.c, _get_argument, and
+    the tests on a real cluster.
+    PlanError for a character that could end the line.
     """
     if any(not character.isprintable() for character in value):
         raise PlanError(f"{value!r} holds a newline or control character, which an sbatch option cannot hold")
-    return "".join(f"\\{character}" if character in " \t\"'\\#" else character for character in value)
+    escaped = "".join(f"\\{character}" if character in "\"'\\#" else character for character in value)
+    return f'"{escaped}"' if " " in value else escaped

@@ -47,7 +47,9 @@ def command(*arguments: str) -> list[str]:
 def launch(folder: Path, cache: Path, *overrides: str, code: int = 0) -> Finished:
     """A run on this machine, followed to its end, which must have that exit code."""
     arguments = command("+experiment=tiny", "cluster=local", f"cache_dir={cache}", "--json", *overrides)
-    done = subprocess.run(arguments, cwd=folder, env=environment(), capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        arguments, cwd=folder, env=environment(), capture_output=True, text=True, timeout=300
+    )
     assert done.stdout, done.stderr
     run = Finished(Path(json.loads(done.stdout.splitlines()[0])["run_dir"]))
     assert done.returncode == code, f"exit code {done.returncode}\n{done.stderr}\n{run.logs()}"

@@ -23,7 +23,9 @@ _PLAIN_EVERY_S = 10.0
 
 def main(arguments: list[str]) -> int:
     """The exit code: 0 for a finished run. Ctrl-C ends the showing, not the run."""
-    parser = make_parser("follow", "Show a run's progress until it is over.", "python -m launcher follow quickstart")
+    parser = make_parser(
+        "follow", "Show a run's progress until it is over.", "python -m launcher follow quickstart"
+    )
     add_run(parser)
     options = parser.parse_args(arguments)
     run = chosen_run(options)
@@ -121,7 +123,9 @@ class View:
         if name == "started":
             self.progress.update(self.task, description="loading")
         elif name == "training":
-            self.progress.update(self.task, description="training", total=event["total_steps"], completed=event["step"])
+            self.progress.update(
+                self.task, description="training", total=event["total_steps"], completed=event["step"]
+            )
         elif name == "resumed":
             self._say(f"resumed from {event['checkpoint']}")
         elif name == "evaluated":

@@ -38,7 +38,7 @@ def check_head(path: Path, rows: int) -> int:
     """The number of rows read, `rows` at most; DataError for the first wrong one, and for none at all."""
     count = sum(1 for _ in islice(read_chats(path), rows))
     if not count:
-        raise DataError(f"{path} holds no rows; it must have one {{\"messages\": [...]}} a line")
+        raise DataError(f'{path} holds no rows; it must have one {{"messages": [...]}} a line')
     return count
 
 

@@ -7,7 +7,7 @@ Memory: gradients and optimizer state shrink to the adapter's; QLoRA also stores
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from launcher.errors import PlanError
 from launcher.plan.model import count_lora
@@ -39,8 +39,7 @@ class LoRA(Plugin):
         if not 0 <= self.dropout < 1:
             raise ValueError(f"{self.key}.dropout={self.dropout} must be at least 0 and below 1")
         names: Any = [self.target_modules] if isinstance(self.target_modules, str) else self.target_modules
-        kinds = {type(name) for name in names} if isinstance(names, list | tuple) else None  # pyright: ignore[reportUnknownVariableType]
-        if kinds != {str}:
+        if not isinstance(names, list | tuple) or {type(name) for name in cast("list[Any]", names)} != {str}:
             told = f"{self.key}.target_modules={self.target_modules!r}"
             raise ValueError(f"{told} must be all-linear or a list of layer names")
 

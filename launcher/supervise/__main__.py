@@ -38,7 +38,9 @@ def main(argv: list[str]) -> int:
     except LauncherError as error:
         print(f"launcher: {error}", file=sys.stderr, flush=True)
         if run.path.is_dir():
-            run.add_event("stopped", attempt=run.attempts() + 1, exit_code=int(error.exit_code), reason=str(error))
+            run.add_event(
+                "stopped", attempt=run.attempts() + 1, exit_code=int(error.exit_code), reason=str(error)
+            )
         return error.exit_code
 
 
@@ -60,7 +62,11 @@ def supervise(run: RunDir) -> int:
             "LAUNCHER_JOB": job_id,
         }
         child = subprocess.Popen(
-            command, cwd=run.path, env=environment, start_new_session=True, preexec_fn=die_with_parent  # noqa: PLW1509
+            command,
+            cwd=run.path,
+            env=environment,
+            start_new_session=True,
+            preexec_fn=die_with_parent,
         )
         code = wait_for_all([child], stopped)
         if code != Exit.PORT_TAKEN:

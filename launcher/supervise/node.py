@@ -38,7 +38,11 @@ def start_ranks(run: RunDir) -> int:
         try:
             listener = bind(port)
         except OSError as error:
-            print(f"launcher: port {port} is taken on {socket.gethostname()} ({error})", file=sys.stderr, flush=True)
+            print(
+                f"launcher: port {port} is taken on {socket.gethostname()} ({error})",
+                file=sys.stderr,
+                flush=True,
+            )
             return Exit.PORT_TAKEN
     stopped = Stopped()
     by_hand = "LAUNCHER_ATTEMPT" not in os.environ
@@ -73,7 +77,7 @@ def start_ranks(run: RunDir) -> int:
                     stderr=subprocess.STDOUT,
                     pass_fds=inherited,
                     start_new_session=True,
-                    preexec_fn=die_with_parent,  # noqa: PLW1509
+                    preexec_fn=die_with_parent,
                 )
             )
     if listener is not None:

@@ -37,10 +37,19 @@ class Recorder(TrainerCallback):
         """One line per logged step; evaluations are events."""
         logs = logs or {}
         if "eval_loss" in logs:
-            when = "before" if state.global_step == 0 else "after" if state.global_step >= state.max_steps else "during"
+            when = (
+                "before"
+                if state.global_step == 0
+                else "after"
+                if state.global_step >= state.max_steps
+                else "during"
+            )
             self._event("evaluated", when=when, step=state.global_step, eval_loss=logs["eval_loss"])
             if self.is_main:
-                append_line(self.run.metrics, {"time": now(), "step": state.global_step, "eval_loss": logs["eval_loss"]})
+                append_line(
+                    self.run.metrics,
+                    {"time": now(), "step": state.global_step, "eval_loss": logs["eval_loss"]},
+                )
         if "loss" not in logs:
             return
         moment, tokens = time.monotonic(), int(logs.get("num_tokens", 0))
@@ -74,7 +83,9 @@ class Recorder(TrainerCallback):
             return
         folder = self.run.checkpoints / f"checkpoint-{state.global_step}"
         topology, strategy = self.plan.topology, self.plan.strategy
-        commit(folder, {"step": state.global_step, "world_size": topology.world_size, "strategy": strategy.name})
+        commit(
+            folder, {"step": state.global_step, "world_size": topology.world_size, "strategy": strategy.name}
+        )
         retain(self.run.checkpoints, self.plan.keep_last)
         self._event("saved", step=state.global_step, checkpoint=folder.name)
 
@@ -103,7 +114,9 @@ class Sampler(TrainerCallback):
         if not self.is_main:
             return
         chat = [{"role": "user", "content": self.prompt}]
-        inputs = self.tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+        inputs = self.tokenizer.apply_chat_template(
+            chat, add_generation_prompt=True, return_tensors="pt", return_dict=True
+        )
         was_training = model.training
         model.eval()
         with torch.no_grad():
@@ -116,7 +129,9 @@ class Sampler(TrainerCallback):
             )
         model.train(was_training)
         answer = self.tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-        self.run.add_event("sample", attempt=self.attempt, when=when, prompt=self.prompt, answer=answer.strip())
+        self.run.add_event(
+            "sample", attempt=self.attempt, when=when, prompt=self.prompt, answer=answer.strip()
+        )
 
 
 def _finite(value: Any) -> float | None:

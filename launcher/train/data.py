@@ -25,11 +25,15 @@ def tokenized(path: str, tokenizer: Any, config: Config) -> Dataset:
         if any(label != IGNORED for label in row["labels"]):
             rows.append(row)
     if not rows:
-        raise DataError(f"{path}: no chat has a trained token within model.max_length={config.model.max_length}; raise it")
+        raise DataError(
+            f"{path}: no chat has a trained token within model.max_length={config.model.max_length}; raise it"
+        )
     return Dataset.from_list(rows)
 
 
-def encode(messages: list[dict[str, str]], tokenizer: Any, assistant_only: bool, where: str) -> dict[str, list[int]]:
+def encode(
+    messages: list[dict[str, str]], tokenizer: Any, assistant_only: bool, where: str
+) -> dict[str, list[int]]:
     """input_ids and labels of one chat.
 
     The trained spans are found by rendering the chat up to each assistant turn, so a template needs no generation marks;
@@ -41,7 +45,11 @@ def encode(messages: list[dict[str, str]], tokenizer: Any, assistant_only: bool,
     ids: list[int] = encoded["input_ids"]
     if not assistant_only:
         return {"input_ids": ids, "labels": list(ids)}
-    spans = [_span(messages, turn, text, tokenizer, where) for turn, message in enumerate(messages) if message["role"] == "assistant"]
+    spans = [
+        _span(messages, turn, text, tokenizer, where)
+        for turn, message in enumerate(messages)
+        if message["role"] == "assistant"
+    ]
     labels = [
         token if any(start <= first and last <= end and first < last for start, end in spans) else IGNORED
         for token, (first, last) in zip(ids, encoded["offset_mapping"], strict=True)
@@ -49,9 +57,15 @@ def encode(messages: list[dict[str, str]], tokenizer: Any, assistant_only: bool,
     return {"input_ids": ids, "labels": labels}
 
 
-def _span(messages: list[dict[str, str]], turn: int, text: str, tokenizer: Any, where: str) -> tuple[int, int]:
+def _span(
+    messages: list[dict[str, str]], turn: int, text: str, tokenizer: Any, where: str
+) -> tuple[int, int]:
     """Characters [start, end) of `text` that the assistant says in this turn, its end-of-turn token included."""
-    before = tokenizer.apply_chat_template(messages[:turn], tokenize=False, add_generation_prompt=True) if turn else ""
+    before = (
+        tokenizer.apply_chat_template(messages[:turn], tokenize=False, add_generation_prompt=True)
+        if turn
+        else ""
+    )
     upto = tokenizer.apply_chat_template(messages[: turn + 1], tokenize=False).rstrip()
     if not text.startswith(upto) or not upto.startswith(before):
         raise DataError(

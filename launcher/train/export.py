@@ -61,10 +61,14 @@ def check(folder: Path, expected: int | None) -> None:
             for name in tensors.keys():  # noqa: SIM118
                 tensor = tensors.get_tensor(name)
                 if tensor.numel() == 0 or not bool(torch.isfinite(tensor).all()):
-                    raise RunError(f"{file}: {name} is empty or not finite; the export is not usable, resume from a checkpoint")
+                    raise RunError(
+                        f"{file}: {name} is empty or not finite; the export is not usable, resume from a checkpoint"
+                    )
                 count += 1
     if count == 0 or (expected is not None and count != expected):
-        raise RunError(f"{folder}: {count} tensors were written, {expected} were trained; the export is not usable")
+        raise RunError(
+            f"{folder}: {count} tensors were written, {expected} were trained; the export is not usable"
+        )
 
 
 @contextmanager

@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, set_seed
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+    set_seed,
+)
 
 from launcher.config import Init, ModelConfig
 from launcher.errors import ConfigError
@@ -29,7 +36,9 @@ CHATML = (
 def load_tokenizer(config: ModelConfig, facts: Facts, seed: int) -> Any:
     """The model's tokenizer, with a padding token."""
     where, revision = _source(config, facts, seed)
-    tokenizer = AutoTokenizer.from_pretrained(where, revision=revision, trust_remote_code=config.trust_remote_code)
+    tokenizer = AutoTokenizer.from_pretrained(
+        where, revision=revision, trust_remote_code=config.trust_remote_code
+    )
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -83,7 +92,9 @@ def _made_once(facts: Facts, kind: str, key: dict[str, Any], make: Any) -> str:
     deadline = time.monotonic() + _WAIT_S
     while not (folder / _MADE).exists():
         if time.monotonic() > deadline:
-            raise ConfigError(f"cache_dir={facts.cache_dir}: {folder.name} did not appear within {_WAIT_S:.0f} s; is it shared by all nodes?")
+            raise ConfigError(
+                f"cache_dir={facts.cache_dir}: {folder.name} did not appear within {_WAIT_S:.0f} s; is it shared by all nodes?"
+            )
         time.sleep(0.2)
     return str(folder)
 
@@ -118,7 +129,9 @@ def _byte_tokenizer() -> PreTrainedTokenizerFast:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE(vocab={character: index for index, character in enumerate(alphabet)}, merges=[]))
+    tokenizer = Tokenizer(
+        models.BPE(vocab={character: index for index, character in enumerate(alphabet)}, merges=[])
+    )
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens(["<|pad|>", "<|im_start|>", "<|im_end|>"])

@@ -114,13 +114,17 @@ def check_state(trainer: Trainer, plan: LaunchPlan) -> None:
         ),
     ):
         if found != planned:
-            raise NotAsPlanned(f"{what} is {found} on this rank and {planned} in the plan; accelerate.yaml or deepspeed.json differs")
+            raise NotAsPlanned(
+                f"{what} is {found} on this rank and {planned} in the plan; accelerate.yaml or deepspeed.json differs"
+            )
 
 
 def _check_device(plan: LaunchPlan) -> None:
     if plan.device == "cuda":
         if not torch.cuda.is_available():
-            raise NotAsPlanned("device is cpu on this rank and cuda in the plan; check the GPU driver, or use resources.device=cpu")
+            raise NotAsPlanned(
+                "device is cpu on this rank and cuda in the plan; check the GPU driver, or use resources.device=cpu"
+            )
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     elif threads := os.environ.get("OMP_NUM_THREADS"):
         torch.set_num_threads(int(threads))

@@ -25,7 +25,9 @@ from rich.table import Table
 
 LOGIN_RUNS, STEP_RUNS = 20, 5
 BAR_RATIO, BAR_CALLS, BAR_STEP_S = 2.0, 3000, 0.5
-METADATA = "stat,lstat,newfstatat,statx,access,faccessat,faccessat2,open,openat,readlink,readlinkat,getdents64"
+METADATA = (
+    "stat,lstat,newfstatat,statx,access,faccessat,faccessat2,open,openat,readlink,readlinkat,getdents64"
+)
 
 APP = """
 import hydra
@@ -78,10 +80,17 @@ def make_folder(folder: Path) -> dict[str, str]:
     sbatch.write_text("#!/bin/sh\necho 1\n")
     sbatch.chmod(0o755)
     clean = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
-    return {**clean, "PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(folder / "cache")}
+    return {
+        **clean,
+        "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
+        "OMP_NUM_THREADS": "1",
+        "XDG_CACHE_HOME": str(folder / "cache"),
+    }
 
 
-def in_turn(runs: int, ours: Callable[[], float], peer: Callable[[], float], what: str) -> tuple[list[float], list[float]]:
+def in_turn(
+    runs: int, ours: Callable[[], float], peer: Callable[[], float], what: str
+) -> tuple[list[float], list[float]]:
     """Seconds of both, A B A B, after one warm-up of each."""
     ours(), peer()
     pairs = [(ours(), peer()) for _ in track(range(runs), description=what, console=Console(stderr=True))]
@@ -95,7 +104,11 @@ def count_calls(command: list[str], folder: Path, environment: dict[str, str]) -
         ["strace", "-f", "-c", "-e", f"trace={METADATA}", "-o", str(out), *command],
         cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL,
     )  # fmt: skip
-    return sum(int(found[1]) for line in out.read_text().splitlines() if (found := re.match(r"\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s", line)) and "total" not in line)
+    return sum(
+        int(found[1])
+        for line in out.read_text().splitlines()
+        if (found := re.match(r"\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s", line)) and "total" not in line
+    )
 
 
 def tiny(ranks: int) -> list[str]:
@@ -106,13 +119,22 @@ def tiny(ranks: int) -> list[str]:
 
 
 def plan(folder: Path, environment: dict[str, str], ranks: int) -> Path:
-    done = subprocess.run([*tiny(ranks), "dry_run=true"], cwd=folder, env=environment, check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        [*tiny(ranks), "dry_run=true"],
+        cwd=folder,
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     return Path(json.loads(done.stdout)["run_dir"])
 
 
 def launched(folder: Path, environment: dict[str, str], ranks: int) -> float:
     began = time.time()
-    done = subprocess.run(tiny(ranks), cwd=folder, env=environment, check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        tiny(ranks), cwd=folder, env=environment, check=True, capture_output=True, text=True
+    )
     return first_step(Path(json.loads(done.stdout)["run_dir"])) - began
 
 
@@ -121,7 +143,15 @@ def torchrun(run_dir: Path, environment: dict[str, str], ranks: int) -> float:
     (run_dir / "metrics.jsonl").unlink(missing_ok=True)
     shutil.rmtree(run_dir / "checkpoints", ignore_errors=True)
     began = time.time()
-    command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={ranks}", "-m", "launcher.train", str(run_dir)]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        f"--nproc-per-node={ranks}",
+        "-m",
+        "launcher.train",
+        str(run_dir),
+    ]
     subprocess.run(command, env=environment | {"CUDA_VISIBLE_DEVICES": ""}, check=True, capture_output=True)
     return first_step(run_dir) - began
 
@@ -131,11 +161,21 @@ def first_step(run_dir: Path) -> float:
     return datetime.fromisoformat(line["time"]).timestamp()
 
 
-def report(login: tuple[list[float], list[float]], calls: list[int], steps: dict[int, tuple[list[float], list[float]]]) -> int:
+def report(
+    login: tuple[list[float], list[float]],
+    calls: list[int],
+    steps: dict[int, tuple[list[float], list[float]]],
+) -> int:
     table = Table("", "ours", "peer", "difference", "bar")
     ours, bare = map(statistics.median, login)
     ratio, more = ours / bare, calls[0] - calls[1]
-    table.add_row(f"login path, s (peer: bare Hydra; n={LOGIN_RUNS})", f"{ours:.3f}", f"{bare:.3f}", f"x {ratio:.2f}", f"x {BAR_RATIO}")
+    table.add_row(
+        f"login path, s (peer: bare Hydra; n={LOGIN_RUNS})",
+        f"{ours:.3f}",
+        f"{bare:.3f}",
+        f"x {ratio:.2f}",
+        f"x {BAR_RATIO}",
+    )
     table.add_row("file-metadata calls", f"{calls[0]:,}", f"{calls[1]:,}", f"+ {more:,}", f"+ {BAR_CALLS:,}")
     met = ratio <= BAR_RATIO and more <= BAR_CALLS
     later = {}
@@ -143,7 +183,13 @@ def report(login: tuple[list[float], list[float]], calls: list[int], steps: dict
         ours, bare = map(statistics.median, pair)
         later[ranks] = ours - bare
         met = met and later[ranks] <= BAR_STEP_S
-        table.add_row(f"first step, {ranks} rank(s), s (peer: torchrun; n={STEP_RUNS})", f"{ours:.2f}", f"{bare:.2f}", f"{later[ranks]:+.2f}", f"+ {BAR_STEP_S}")
+        table.add_row(
+            f"first step, {ranks} rank(s), s (peer: torchrun; n={STEP_RUNS})",
+            f"{ours:.2f}",
+            f"{bare:.2f}",
+            f"{later[ranks]:+.2f}",
+            f"+ {BAR_STEP_S}",
+        )
     Console(width=120).print(table)
     said = ", ".join(f"first step {seconds:+.2f} s with {ranks} rank(s)" for ranks, seconds in later.items())
     print(f"{'met' if met else 'MISSED'}: login path x {ratio:.2f} and {more:+,} metadata calls, {said}")

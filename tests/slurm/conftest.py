@@ -20,14 +20,21 @@ class Lab:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.settings = {"SLAB": str(folder), "SLAB_NET": "10.87.0", "SLAB_CRED_EXPIRE": "5", "SLAB_CPUS": "8"}
+        self.settings = {
+            "SLAB": str(folder),
+            "SLAB_NET": "10.87.0",
+            "SLAB_CRED_EXPIRE": "5",
+            "SLAB_CPUS": "8",
+        }
 
     def __call__(self, *words: str) -> None:
         """slurm/lab up, down, crash, ..."""
         script = str(resource_dir("slurm") / "lab")
         subprocess.run([script, *words], env=environment(**self.settings), check=True, timeout=120)
 
-    def run(self, *arguments: str, cwd: Path, check: bool = True, **more: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *arguments: str, cwd: Path, check: bool = True, **more: str
+    ) -> subprocess.CompletedProcess[str]:
         """A command on the login node."""
         script = str(resource_dir("slurm") / "lab")
         done = subprocess.run(
@@ -41,7 +48,9 @@ class Lab:
         """The tiny model, submitted on CPU ranks."""
         arguments = command("+experiment=tiny", "cluster=slurm", "resources.device=cpu", *overrides)
         done = self.run(*arguments, cwd=cwd)
-        folder = next(line.split(maxsplit=2)[2] for line in done.stdout.splitlines() if line.startswith("run dir"))
+        folder = next(
+            line.split(maxsplit=2)[2] for line in done.stdout.splitlines() if line.startswith("run dir")
+        )
         return Finished(Path(folder))
 
     def wait(self, run: Finished, event: str, timeout_s: float = 180) -> None:
@@ -57,7 +66,9 @@ class Lab:
 
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    missing = [program for program in NEEDED if shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin") is None]
+    missing = [
+        program for program in NEEDED if shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin") is None
+    ]
     if os.geteuid() != 0 or missing:
         why = f"needs root and {', '.join(missing) or 'nothing else'}"
         # In CI a missing cluster is a failure: a skipped test would look like a passed one.

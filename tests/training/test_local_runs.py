@@ -79,7 +79,9 @@ def test_a_killed_run_goes_on_from_the_newest_committed_checkpoint(trained, tmp_
         "+experiment=tiny", "cluster=local", f"cache_dir={cache}", "trainer.max_steps=24",
         "plugins.sharded_checkpoint.save_steps=4",
     )  # fmt: skip
-    process = subprocess.Popen(arguments, cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL, start_new_session=True)
+    process = subprocess.Popen(
+        arguments, cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL, start_new_session=True
+    )
     run = _wait_for_step(tmp_path, 9)
     supervisor = int(json.loads((run.path / "job.json").read_text())["job_id"])
     os.killpg(process.pid, signal.SIGKILL)
@@ -89,7 +91,9 @@ def test_a_killed_run_goes_on_from_the_newest_committed_checkpoint(trained, tmp_
     torn.mkdir()
     (torn / "trainer_state.json").write_text("{}")
 
-    done = subprocess.run(["bash", str(run.path / "job.sbatch")], cwd="/", env=environment(), capture_output=True, text=True)
+    done = subprocess.run(
+        ["bash", str(run.path / "job.sbatch")], cwd="/", env=environment(), capture_output=True, text=True
+    )
 
     assert done.returncode == 0, done.stderr + run.logs()
     resumed = run.events("resumed")[-1]["checkpoint"]
@@ -111,7 +115,9 @@ def test_a_plan_that_changed_in_the_queue_is_refused_with_the_difference(tmp_pat
     plan = json.loads((run.path / "plan.json").read_text())
     plan["batch"]["micro_batch_size"] = 7
     (run.path / "plan.json").write_text(json.dumps(plan))
-    done = subprocess.run(["bash", str(run.path / "job.sbatch")], env=environment(), capture_output=True, text=True)
+    done = subprocess.run(
+        ["bash", str(run.path / "job.sbatch")], env=environment(), capture_output=True, text=True
+    )
     assert done.returncode == 4
     assert "batch.micro_batch_size was planned as 7 and is 2 now" in done.stderr
     assert len(done.stderr.splitlines()) == 1
@@ -122,21 +128,29 @@ def test_a_deepspeed_file_edited_by_hand_cannot_disagree_with_the_plan(tmp_path,
     settings = json.loads((run.path / "deepspeed.json").read_text())
     settings["zero_optimization"]["stage"] = 1
     (run.path / "deepspeed.json").write_text(json.dumps(settings))
-    done = subprocess.run(["bash", str(run.path / "job.sbatch")], env=environment(), capture_output=True, text=True)
+    done = subprocess.run(
+        ["bash", str(run.path / "job.sbatch")], env=environment(), capture_output=True, text=True
+    )
     assert done.returncode == 4
     assert "strategy.zero_stage is 1 on this rank and 2 in the plan" in run.logs()
 
 
 def test_node_sh_runs_by_hand(tmp_path, cache):
     run = _dry_run(tmp_path, cache, "trainer.max_steps=2")
-    done = subprocess.run(["bash", str(run.path / "node.sh")], cwd="/", env=environment(), capture_output=True, text=True)
+    done = subprocess.run(
+        ["bash", str(run.path / "node.sh")], cwd="/", env=environment(), capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr + run.logs()
     assert len(run.losses) == 2
 
 
 def test_ctrl_c_ends_every_rank(tmp_path, cache):
-    arguments = command("+experiment=tiny", "cluster=local", f"cache_dir={cache}", "trainer.max_steps=100000", *TWO)
-    process = subprocess.Popen(arguments, cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL, start_new_session=True)
+    arguments = command(
+        "+experiment=tiny", "cluster=local", f"cache_dir={cache}", "trainer.max_steps=100000", *TWO
+    )
+    process = subprocess.Popen(
+        arguments, cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL, start_new_session=True
+    )
     run = _wait_for_step(tmp_path, 2)
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=60) == 130
@@ -156,7 +170,9 @@ def test_a_crashed_rank_ends_the_others_and_is_named_first(tmp_path, cache):
         "        return trainer\n"
     )
     run = launch(tmp_path, cache, "+plugins.broken._target_=broken_plugin.Broken", *TWO, code=3)
-    status = subprocess.run(command("status", "--json"), cwd=tmp_path, env=environment(), capture_output=True, text=True)
+    status = subprocess.run(
+        command("status", "--json"), cwd=tmp_path, env=environment(), capture_output=True, text=True
+    )
     shown = json.loads(status.stdout)
     assert shown["state"] == "failed"
     assert shown["error"].startswith("rank 1 on ")
@@ -165,8 +181,12 @@ def test_a_crashed_rank_ends_the_others_and_is_named_first(tmp_path, cache):
 
 
 def _dry_run(folder: Path, cache: Path, *overrides: str) -> Finished:
-    arguments = command("+experiment=tiny", "cluster=local", f"cache_dir={cache}", "dry_run=true", "--json", *overrides)
-    done = subprocess.run(arguments, cwd=folder, env=environment(), capture_output=True, text=True, check=True)
+    arguments = command(
+        "+experiment=tiny", "cluster=local", f"cache_dir={cache}", "dry_run=true", "--json", *overrides
+    )
+    done = subprocess.run(
+        arguments, cwd=folder, env=environment(), capture_output=True, text=True, check=True
+    )
     return Finished(Path(json.loads(done.stdout)["run_dir"]))
 
 
@@ -177,14 +197,19 @@ def _wait_for_step(folder: Path, step: int) -> Finished:
             if any(f'"step": {step},' in line for line in metrics.read_text().splitlines()):
                 return Finished(metrics.parent)
         time.sleep(0.02)
-    raise AssertionError("the run did not get there in time: " + "\n".join(Finished(p.parent).logs() for p in folder.glob("runs/*/*/plan.json")))
+    raise AssertionError(
+        "the run did not get there in time: "
+        + "\n".join(Finished(p.parent).logs() for p in folder.glob("runs/*/*/plan.json"))
+    )
 
 
 def _wait_until_gone(run: Finished) -> None:
     """No process of the run is left."""
     deadline = time.monotonic() + 40
     while time.monotonic() < deadline:
-        left = subprocess.run(["pgrep", "-f", f"launcher.train {run.path}"], capture_output=True, text=True).stdout
+        left = subprocess.run(
+            ["pgrep", "-f", f"launcher.train {run.path}"], capture_output=True, text=True
+        ).stdout
         if not left:
             return
         time.sleep(0.1)
