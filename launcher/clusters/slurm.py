@@ -18,6 +18,7 @@ _TIMEOUT_S = 30.0
 _JOB_ID = re.compile(r"\d+(;\S+)?")
 
 # Source: squeue(1), JOB STATE CODES. PREEMPTED is a job that was not queued again.
+# In the order in which they count.
 _WORDS = {
     RunState.PENDING: "PENDING REQUEUED REQUEUE_FED REQUEUE_HOLD SPECIAL_EXIT RESV_DEL_HOLD",
     RunState.RUNNING: "RUNNING CONFIGURING COMPLETING RESIZING SIGNALING STAGE_OUT STOPPED SUSPENDED",
@@ -110,8 +111,8 @@ def parse_state(text: str) -> RunState | None:
 def parse_states(words: Sequence[str]) -> RunState | None:
     """The one state of a job's state and flags; None for unknown words.
 
-    What comes next counts: [COMPLETED, REQUEUED] is PENDING, [FAILED, COMPLETING] still is RUNNING. A REVOKED job
-    runs on another cluster of a federation, and this one does not know how it fares.
+    What comes next counts: [COMPLETED, REQUEUED] is PENDING, [FAILED, COMPLETING] still is RUNNING. A REVOKED
+    job runs on another cluster of a federation, and this one does not know how it fares.
     """
     known = [_STATES[word] for word in words if word in _STATES and "REVOKED" not in words]
     return min(known, key=list(_WORDS).index, default=None)

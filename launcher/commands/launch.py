@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from launcher.clusters.allocation import Allocation
 from launcher.clusters.choose import make_cluster, submit_command
 from launcher.clusters.local import Local
+from launcher.clusters.slurm import Slurm
 from launcher.commands.compose import Composed, compose
 from launcher.commands.prepare import prepare
 from launcher.commands.summary import describe
@@ -35,27 +36,25 @@ def main(arguments: list[str]) -> int:
 
 def launch(composed: Composed, run: RunDir, plan: LaunchPlan, as_json: bool) -> int:
     """Writes and starts one planned run."""
-    cluster = make_cluster(plan.cluster)
+    dry_run = composed.config.dry_run
+    cluster = None if dry_run else make_cluster(plan.cluster)
     write_run(run, plan, composed)
     summary: dict[str, Any] = {
         "run": run.name,
         "run_dir": str(run.path),
         "cluster": plan.cluster,
         "job_id": None,
-        "dry_run": composed.config.dry_run,
+        "dry_run": dry_run,
         "command": shlex.join(submit_command(plan.cluster, run)),
     }
-    if not composed.config.dry_run and plan.cluster == "slurm":
+    if isinstance(cluster, Slurm):
         summary["job_id"] = cluster.submit(run)
         note_job(run, plan.cluster, summary["job_id"])
     if as_json:
         print(json.dumps(summary), flush=True)
     else:
         print(describe(run, plan, summary), flush=True)
-    if composed.config.dry_run or plan.cluster == "slurm":
-        return Exit.OK
-    assert isinstance(cluster, Local)
-    return _start_here(run, cluster, as_json)
+    return _start_here(run, cluster, as_json) if isinstance(cluster, Local) else Exit.OK
 
 
 def write_run(run: RunDir, plan: LaunchPlan, composed: Composed) -> None:

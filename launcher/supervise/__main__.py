@@ -53,6 +53,7 @@ def supervise(run: RunDir) -> int:
     job_id = os.environ.get("SLURM_JOB_ID") or str(os.getpid())
     run.logs.mkdir(exist_ok=True)
     run.add_event("started", attempt=attempt, job_id=job_id, host=socket.gethostname())
+    code: int = Exit.PORT_TAKEN
     for _ in range(_PORT_TRIES):
         environment = {
             **os.environ,

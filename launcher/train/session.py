@@ -4,6 +4,7 @@ import os
 import signal
 from typing import Any
 
+import datasets
 import torch
 import torch.distributed as dist
 from transformers import Trainer
@@ -22,6 +23,7 @@ from launcher.train.export import export
 from launcher.train.fsdp_on_cpu import keep_fsdp_on_cpu
 from launcher.train.model import load_model, load_tokenizer
 from launcher.train.store import serve_store
+from launcher.train.tracking import finish_trackers, point_trackers
 
 
 def train(run: RunDir, decided: Decided) -> None:
@@ -31,6 +33,8 @@ def train(run: RunDir, decided: Decided) -> None:
     is_main = int(os.environ.get("RANK", "0")) == 0
     attempt = int(os.environ.get("LAUNCHER_ATTEMPT", "1"))
     transformers_logging.disable_progress_bar()
+    datasets.disable_progress_bars()
+    point_trackers(run, plan)
     if not is_main:
         transformers_logging.set_verbosity_error()
     store = serve_store()  # must live as long as the ranks talk
@@ -68,6 +72,7 @@ def train(run: RunDir, decided: Decided) -> None:
     export(run, trainer, tokenizer)
     if is_main:
         run.add_event("exported", attempt=attempt, path=str(run.export), step=trainer.state.global_step)
+        finish_trackers()
     if dist.is_initialized():
         dist.barrier()
         # torchrun's and Slurm's TERM would only print a traceback from here on
@@ -86,7 +91,6 @@ def make_arguments(run: RunDir, plan: LaunchPlan) -> SFTConfig:
         arguments["deepspeed"] = str(run.path / "deepspeed.json")
     if plan.save_steps is not None:
         arguments |= {"save_strategy": "steps", "save_steps": plan.save_steps}
-    os.environ["TENSORBOARD_LOGGING_DIR"] = str(run.path / "tensorboard")
     return SFTConfig(output_dir=str(run.checkpoints), **arguments)
 
 

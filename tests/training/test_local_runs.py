@@ -68,6 +68,17 @@ def test_accelerate_launch_gives_the_same_losses_from_accelerate_yaml(trained):
     assert theirs.losses == pytest.approx(ours.losses, abs=1e-5)
 
 
+def test_wandb_without_a_key_writes_into_the_run_dir_and_waits_for_nobody(tmp_path, cache):
+    run = launch(tmp_path, cache, "tracker=wandb", "trainer.max_steps=2", "data.eval_path=null")
+    assert list(run.path.glob("wandb/offline-run-*/*.wandb"))
+    assert run.events("finished")
+
+
+def test_tensorboard_writes_into_the_run_dir(tmp_path, cache):
+    run = launch(tmp_path, cache, "tracker=tensorboard", "trainer.max_steps=2", "data.eval_path=null")
+    assert list(run.path.glob("tensorboard/**/events.out.tfevents.*"))
+
+
 def test_packing_trains_on_fewer_longer_sequences(trained):
     run = trained("trainer.packing=true", "model.max_length=1024", "trainer.max_steps=4")
     assert run.losses[-1] < run.losses[0]

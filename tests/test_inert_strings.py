@@ -1,0 +1,368 @@
+"""Any string in any free place of a config is refused, or comes out of the scripts letter for letter and does nothing else.
+
+The generated scripts really run, in one bash in which `cd`, `module`, `exec` and the setup command are functions that
+print their words, and a DEBUG trap prints every command before it runs.
+"""
+
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, assume, event, example, given, settings
+from hypothesis import strategies as st
+
+from launcher.config import Config, ContainerRuntime, TrackerKind
+from launcher.errors import LauncherError
+from launcher.plan import Facts, LaunchPlan, make_plan
+from launcher.plan.place import simple_command
+from launcher.render import directive, render
+
+NASTY = " \t\n\r\0'\"\\$`;&|<>(){}[]*?!#~%=-^:,@/aé\u00a0\u2028\u200b漢😀"
+KNOWN_TRICKS = [
+    "$(touch canary)",
+    "`touch canary`",
+    "; touch canary",
+    "' ; touch canary ; '",
+    '"; touch canary; "',
+    "\ntouch canary\n",
+    "\r\ntouch canary",
+    "x\n#SBATCH --uid=0",
+    "a --uid=0",
+    "a\\ --uid=0",
+    '" --uid=0 "',
+    "#",
+    "a #b",
+    "-rf",
+    "--",
+    "${HOME}",
+    "!!",
+    "{a,b}",
+    "> canary",
+    "a\0b",
+    "packjob",
+    "",
+]
+TEXT = st.one_of(st.sampled_from(KNOWN_TRICKS), st.text(NASTY, max_size=12), st.text(max_size=12))
+# The fixtures that these tests share are values and one bash: nothing that an example could leave behind.
+PLAIN = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+RUNNER = r"""
+record() { printf '%s\0' "$#" "$@" >&3; }
+cd() { record cd "$@"; }
+module() { record module "$@"; }
+probe() { record probe "$@"; }
+exec() { record exec "$@"; for name in $names; do record variable "$name" "${!name}"; done; }
+while IFS= read -r names; do
+    ( set -T; trap '[ "${#FUNCNAME[@]}" -gt 1 ] || record command "$BASH_COMMAND"' DEBUG; . ./case.sh )
+    record end "$?"
+done
+"""
+
+
+class Bash:
+    """One bash for all cases."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.process = subprocess.Popen(
+            ["bash", "--noprofile", "--norc", "-c", f"exec 3>&1 >/dev/null 2>&1\n{RUNNER}"],
+            cwd=folder,
+            env={"PATH": "", "LC_ALL": "C.UTF-8"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+
+    def run(self, script: str, *variables: str) -> list[tuple[str, ...]]:
+        """What the script did, call by call; its last call is ("end", exit code)."""
+        assert "\0" not in script
+        assert self.process.stdin and self.process.stdout
+        (self.folder / "case.sh").write_text(script, newline="")
+        self.process.stdin.write(f"{' '.join(variables)}\n".encode())
+        self.process.stdin.flush()
+        calls: list[tuple[str, ...]] = []
+        while not calls or calls[-1][0] != "end":
+            calls.append(tuple(self._word() for _ in range(int(self._word()))))
+        return calls
+
+    def _word(self) -> str:
+        assert self.process.stdout
+        word = bytearray()
+        while (byte := self.process.stdout.read(1)) != b"\0":
+            assert byte, "bash ended"
+            word += byte
+        return word.decode()
+
+
+@pytest.fixture(scope="module")
+def bash(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bash]:
+    bash = Bash(tmp_path_factory.mktemp("bash"))
+    yield bash
+    bash.process.communicate()
+    assert [path.name for path in bash.folder.iterdir()] == ["case.sh"], "a script wrote a file"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strings:
+    """Every free string of a config, and the folders that a plan is made in."""
+
+    comment: str
+    partition: str
+    variable: str
+    modules: list[str]
+    words: list[str]
+    line: str
+    python: str
+    runtime: ContainerRuntime
+    image: str
+    container_python: str
+    mounts: list[str]
+    model: str
+    project: str
+    run_dir: str
+    work_dir: str
+    cache_dir: str
+    data_path: str
+
+
+ORDINARY = Strings(
+    comment="night",
+    partition="gpu",
+    variable="ib0",
+    modules=["cuda/13.0"],
+    words=["a", "b"],
+    line="c d",
+    python="/bin/python3",
+    runtime=ContainerRuntime.none,
+    image="train.sif",
+    container_python="python3",
+    mounts=["/scratch"],
+    model="tiny",
+    project="launcher",
+    run_dir="run",
+    work_dir="work",
+    cache_dir="cache",
+    data_path="data",
+)
+PLACES = [field.name for field in fields(Strings) if field.name != "runtime"]
+PRINTABLE = st.text([character for character in NASTY if character.isprintable()], min_size=1, max_size=8)
+STRINGS = st.builds(
+    Strings,
+    modules=st.lists(PRINTABLE.filter(lambda text: not text.startswith("-")), max_size=2),
+    words=st.lists(PRINTABLE, max_size=3),
+    line=st.lists(PRINTABLE, max_size=3).map(shlex.join),
+    mounts=st.lists(PRINTABLE, max_size=2),
+    runtime=st.sampled_from(ContainerRuntime),
+    **{place: PRINTABLE for place in PLACES if place not in ("modules", "words", "line", "mounts")},
+)
+
+
+def planned(config: Config, facts: Facts, strings: Strings) -> LaunchPlan:
+    container = replace(
+        config.cluster.container,
+        runtime=strings.runtime,
+        image=strings.image,
+        python=strings.container_python,
+        mounts=strings.mounts,
+    )
+    cluster = replace(
+        config.cluster,
+        sbatch={"comment": strings.comment, "partition": strings.partition, "exclusive": True},
+        env={"SITE": strings.variable},
+        modules=strings.modules,
+        setup=[shlex.join(["probe", *strings.words]), f"probe {strings.line}"],
+        container=container,
+    )
+    changed = replace(
+        config,
+        cluster=cluster,
+        model=replace(config.model, name_or_path=strings.model),
+        tracker=replace(config.tracker, kind=TrackerKind.wandb, project=strings.project),
+    )
+    found = replace(
+        facts,
+        python=strings.python,
+        run_dir=f"/runs/{strings.run_dir}",
+        work_dir=f"/{strings.work_dir}",
+        cache_dir=f"/{strings.cache_dir}",
+        data_path=f"/{strings.data_path}/train.jsonl",
+    )
+    return make_plan(changed, found)
+
+
+@pytest.fixture
+def tiny(compose: Callable[..., Config]) -> Config:
+    return compose("+experiment=tiny", "cluster=slurm")
+
+
+@settings(PLAIN, max_examples=4000)
+@given(st.sampled_from(PLACES), st.sampled_from(ContainerRuntime), TEXT)
+def test_any_string_in_any_place_is_refused_or_inert(bash, tiny, facts, place: str, runtime: ContainerRuntime, text: str):
+    assume(place != "work_dir" or "\0" not in text)  # the folder that one stands in has no NUL in its name
+    value = [text] if isinstance(getattr(ORDINARY, place), list) else text
+    strings = replace(ORDINARY, runtime=runtime, **{place: value})
+    try:
+        texts = render(planned(tiny, facts(tiny), strings))
+    except LauncherError:
+        event("refused")
+        return
+    event("rendered")
+    assert_job_is_inert(bash, texts["job.sbatch"], strings)
+    assert_node_is_inert(bash, texts["node.sh"], strings)
+
+
+@settings(PLAIN, max_examples=1000)
+@given(STRINGS)
+def test_strings_in_all_places_at_once_are_inert(bash, tiny, facts, strings: Strings):
+    texts = render(planned(tiny, facts(tiny), strings))
+    assert_job_is_inert(bash, texts["job.sbatch"], strings)
+    assert_node_is_inert(bash, texts["node.sh"], strings)
+
+
+def assert_job_is_inert(bash: Bash, script: str, strings: Strings) -> None:
+    arguments = sbatch_arguments(script)
+    assert f"--comment={strings.comment}" in arguments
+    assert f"--partition={strings.partition}" in arguments
+    assert arguments[-1] == f"--chdir=/runs/{strings.run_dir}"
+    assert len(arguments) == 11
+    calls = bash.run(script, "PYTHONPATH")
+    assert [call for call in calls if call[0] != "command"] == [
+        ("cd", "--", f"/runs/{strings.run_dir}"),
+        *(("module", "load", module) for module in strings.modules),
+        ("probe", *strings.words),
+        ("probe", *shlex.split(strings.line)),
+        ("exec", strings.python, "-m", "launcher.supervise", "."),
+        ("variable", "PYTHONPATH", f"/{strings.work_dir}"),
+        ("end", "0"),
+    ]
+    modules = 1 + len(strings.modules) if strings.modules else 0
+    # `.` itself, set, cd, two setup lines, export, exec
+    assert sum(call[0] == "command" for call in calls) == 7 + modules
+
+
+def assert_node_is_inert(bash: Bash, script: str, strings: Strings) -> None:
+    bare = strings.runtime is ContainerRuntime.none
+    calls = bash.run(script, "SITE", "WANDB_PROJECT", "PYTHONPATH")
+    (started,) = [call[1:] for call in calls if call[0] == "exec"]
+    start = (strings.python if bare else strings.container_python, "-m", "launcher.supervise.node", ".")
+    assert started[-len(start) :] == start
+    if strings.runtime is ContainerRuntime.apptainer:
+        own, cache, data = f"/runs/{strings.run_dir}", f"/{strings.cache_dir}", f"/{strings.data_path}"
+        assert started[: -len(start)][-3:] == ("--pwd", own, strings.image)
+        assert {f"{own}:{own}", f"{cache}:{cache}", *strings.mounts} <= set(started)
+        assert any(word.startswith(data.rstrip("/.")) for word in started)
+    else:
+        assert started == start
+    assert [call for call in calls if call[0] not in ("command", "exec")] == [
+        ("cd", "--", f"/runs/{strings.run_dir}"),
+        ("variable", "SITE", strings.variable),
+        ("variable", "WANDB_PROJECT", strings.project),
+        ("variable", "PYTHONPATH", f"/{strings.work_dir}"),
+        ("end", "0"),
+    ]
+    # `.` itself, set, cd, exports (two fixed, SITE, WANDB_PROJECT, PYTHONPATH), exec
+    assert sum(call[0] == "command" for call in calls) == 9
+
+
+@settings(PLAIN, max_examples=5000)
+@given(TEXT)
+def test_an_sbatch_value_comes_back_letter_for_letter_on_one_line(value: str):
+    assume(value)
+    try:
+        written = directive(value)
+    except LauncherError:
+        assert not value.isprintable()
+        return
+    assert "\n" not in written
+    assert sbatch_arguments(f"#!/bin/bash\n#SBATCH --comment={written}\n") == [f"--comment={value}"]
+
+
+@pytest.mark.skipif(shutil.which("sbatch") is None, reason="needs Slurm's sbatch; no cluster is asked")
+def test_sbatch_itself_reads_every_value_back(tmp_path: Path):
+    tricks = [text for text in KNOWN_TRICKS if text and text.isprintable()]
+    mixed = ["a b'c", 'a"b c', "a\\b c\\", "é 漢 😀", "a # b", " a ", "''", '""', "\\", " ", ":", "packjob hetjob"]
+    values = [*tricks, *mixed]
+    (tmp_path / "slurm.conf").write_text("ClusterName=none\nSlurmctldHost=none(127.0.0.1)\nAuthType=auth/none\n")
+    script = "".join(f"#SBATCH --comment={directive(value)}\n" for value in values)
+    (tmp_path / "job.sbatch").write_text(f"#!/bin/bash\n{script}#SBATCH --uid=read\n")
+    done = subprocess.run(
+        ["sbatch", "-vv", "--test-only", "job.sbatch"],
+        cwd=tmp_path,
+        env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "SLURM_CONF": str(tmp_path / "slurm.conf")},
+        capture_output=True,
+        text=True,
+    )
+    found = re.findall(r'Found in script, argument "(.*)"\n', done.stderr)
+    assert found == [*(f"--comment={value}" for value in values), "--uid=read"]
+
+
+@settings(PLAIN, max_examples=500)
+@given(TEXT)
+@example("if true")
+@example("! true")
+@example("{ true")
+@example("[[ a")
+@example("time true")
+@example("coproc true")
+@example("function f")
+@example("A=1 probe")
+@example("A=1")
+def test_the_first_word_of_a_setup_line_is_a_command_and_nothing_else(bash: Bash, line: str):
+    try:
+        words = simple_command(line)
+    except LauncherError:
+        return
+    # A builtin does what it says; a word that is none is looked up as a command, and here not found.
+    calls = bash.run(f"command_not_found_handle() {{ record missing \"$@\"; return 0; }}\n{shlex.join(words)}\n")
+    assert calls[-1][0] == "end"
+    assert ("missing", *words) in calls or "/" in words[0] or is_builtin(words[0])
+
+
+def is_builtin(word: str) -> bool:
+    return subprocess.run(["bash", "-c", 'type -t -- "$1"', "-", word], capture_output=True, text=True).stdout == "builtin\n"
+
+
+def sbatch_arguments(script: str) -> list[str]:
+    """What sbatch reads in a script: the arguments of its #SBATCH lines up to the first command.
+
+    Slurm's src/sbatch/opt.c, _opt_batch_script and _get_argument, as measured with 22.05: blanks end an argument unless
+    quoted, even after a backslash; a backslash makes any other character plain, in quotes too; # ends the line.
+    """
+    arguments: list[str] = []
+    for line in script.split("\n"):
+        if line.startswith("#SBATCH"):
+            arguments += _line_arguments(line.removeprefix("#SBATCH"))
+        elif line.strip(" \t\r\v\f") and not line.lstrip(" \t\r\v\f").startswith("#"):
+            break
+    return arguments
+
+
+def _line_arguments(line: str) -> Iterator[str]:
+    position = 0
+    blanks = " \t\r\v\f"
+    while True:
+        while position < len(line) and line[position] in blanks:
+            position += 1
+        if position == len(line):
+            return
+        argument, quote, escaped = "", "", False
+        while position < len(line) and (quote or line[position] not in blanks):
+            character = line[position]
+            position += 1
+            if escaped:
+                argument, escaped = argument + character, False
+            elif character == "\\":
+                escaped = True
+            elif quote:
+                quote, argument = ("", argument) if character == quote else (quote, argument + character)
+            elif character in "'\"":
+                quote = character
+            elif character == "#":
+                position = len(line)
+            else:
+                argument += character
+        assert not quote, "sbatch refuses an unmatched quote"
+        yield argument
