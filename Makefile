@@ -55,7 +55,9 @@ $(VENV)/.test: pyproject.toml $(VENV)/.train
 
 .PHONY: slurm-packages
 slurm-packages:
-	@if command -v slurmctld slurmd munged ip g++ >/dev/null; then :; \
+	@PATH="$$PATH:/usr/sbin:/sbin"; missing=; \
+	for program in slurmctld slurmd munged ip g++; do command -v $$program >/dev/null || missing=1; done; \
+	if [ -z "$$missing" ] && [ "$$(id -u)" = 0 ]; then :; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		echo "installing $(TEST_PACKAGES)"; apt-get update -q >/dev/null; \
 		DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends $(TEST_PACKAGES) >/dev/null; \

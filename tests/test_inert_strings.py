@@ -69,7 +69,7 @@ class Bash:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.process = subprocess.Popen(
-            ["bash", "--noprofile", "--norc", "-c", f"exec 3>&1 >/dev/null 2>&1\n{RUNNER}"],
+            [shutil.which("bash") or "bash", "--noprofile", "--norc", "-c", f"exec 3>&1 >/dev/null 2>&1\n{RUNNER}"],
             cwd=folder,
             env={"PATH": "", "LC_ALL": "C.UTF-8"},
             stdin=subprocess.PIPE,
@@ -287,9 +287,10 @@ def test_sbatch_itself_reads_every_value_back(tmp_path: Path):
     values = [*tricks, *mixed]
     (tmp_path / "slurm.conf").write_text("ClusterName=none\nSlurmctldHost=none(127.0.0.1)\nAuthType=auth/none\n")
     script = "".join(f"#SBATCH --comment={directive(value)}\n" for value in values)
+    # The last option is a wrong one, at which sbatch stops before it asks a controller.
     (tmp_path / "job.sbatch").write_text(f"#!/bin/bash\n{script}#SBATCH --uid=read\n")
     done = subprocess.run(
-        ["sbatch", "-vv", "--test-only", "job.sbatch"],
+        ["sbatch", "-vvvv", "--test-only", "job.sbatch"],
         cwd=tmp_path,
         env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "SLURM_CONF": str(tmp_path / "slurm.conf")},
         capture_output=True,
