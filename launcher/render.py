@@ -6,6 +6,7 @@ put into a script.
 
 import json
 import shlex
+from collections.abc import Sequence
 from functools import cache
 
 import yaml
@@ -16,6 +17,13 @@ from launcher.plan import LaunchPlan
 from launcher.resources import resource_dir
 
 SCRIPTS = ("job.sbatch", "node.sh")
+
+# Source: bash(1), RESERVED WORDS.
+_KEYWORDS = (
+    "! case coproc do done elif else esac fi for function if in select then until while { } time [[ ]]".split(
+        " "
+    )
+)  # noqa: SIM905
 
 
 def file_names(plan: LaunchPlan) -> list[str]:
@@ -52,9 +60,16 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
         autoescape=False,
     )
-    filters = {"quote": shlex.quote, "command": shlex.join, "directive": directive}
+    filters = {"quote": shlex.quote, "command": command, "directive": directive}
     environment.filters.update(filters)  # pyright: ignore[reportUnknownMemberType] jinja2 does not type it
     return environment
+
+
+def command(words: Sequence[str]) -> str:
+    """A simple command, all of whose words are only that: `if`, `!` and `A=1` are command names too."""
+    first = shlex.quote(words[0])
+    syntax = words[0] in _KEYWORDS or "=" in words[0]
+    return " ".join([f"'{first}'" if syntax and first == words[0] else first, *map(shlex.quote, words[1:])])
 
 
 def directive(value: str) -> str:

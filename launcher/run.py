@@ -1,6 +1,6 @@
 """The run dir: every path of a run, its events, and how a run is found again.
 
-    runs/<name>/<date_time>/
+runs/<name>/<date_time>/
 """
 
 import json

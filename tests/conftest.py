@@ -85,7 +85,9 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 def cli(tmp_path: Path, commands: Callable[..., Path]) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs `python -m launcher ...` in tmp_path, with no environment but what is given, and returns what it said."""
 
-    def cli(*arguments: str, sbatch: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    def cli(
+        *arguments: str, sbatch: str | None = None, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         path = commands(sbatch)
         return subprocess.run(
             [sys.executable, "-m", "launcher", *arguments],

@@ -24,8 +24,16 @@ def test_the_base_image_is_pinned_and_package_versions_are_pyprojects_alone():
 
 
 def test_what_the_image_copies_is_let_in_by_its_ignore_file():
-    copied = {word for line in re.findall(r"^COPY (.+)$", DOCKERFILE.read_text(), re.MULTILINE) for word in line.split()[:-1]}
-    let_in = {line[1:] for line in (ROOT / "docker" / "Dockerfile.dockerignore").read_text().splitlines() if line[:1] == "!"}
+    copied = {
+        word
+        for line in re.findall(r"^COPY (.+)$", DOCKERFILE.read_text(), re.MULTILINE)
+        for word in line.split()[:-1]
+    }
+    let_in = {
+        line[1:]
+        for line in (ROOT / "docker" / "Dockerfile.dockerignore").read_text().splitlines()
+        if line[:1] == "!"
+    }
     assert copied == let_in
     assert all((ROOT / name).exists() for name in copied)
 

@@ -23,7 +23,8 @@ SITE = [
 ]
 CONTAINER = ["cluster.container.mounts=[/scratch]", "cluster.container.python=/usr/bin/python3"]
 EXPERIMENTS = {
-    path.stem: [f"+experiment={path.stem}"] for path in sorted((resource_dir("conf") / "experiment").glob("*.yaml"))
+    path.stem: [f"+experiment={path.stem}"]
+    for path in sorted((resource_dir("conf") / "experiment").glob("*.yaml"))
 }
 VARIANTS = {
     "site_pyxis": [

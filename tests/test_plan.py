@@ -13,7 +13,12 @@ from launcher.run import RunDir
 
 DEEPSPEED = ["zero1", "zero2", "zero3", "zero3_offload"]
 STRATEGIES = ["ddp", *DEEPSPEED, "fsdp2"]
-LAYOUT = ["resources.nodes=2", "resources.gpus_per_node=4", "batch.global_batch_size=48", "batch.micro_batch_size=3"]
+LAYOUT = [
+    "resources.nodes=2",
+    "resources.gpus_per_node=4",
+    "batch.global_batch_size=48",
+    "batch.micro_batch_size=3",
+]
 
 
 def test_world_size_is_nodes_times_gpus_per_node():
@@ -31,7 +36,9 @@ def test_fewer_than_one_node_or_gpu_is_refused(nodes: int, gpus: int):
 
 
 @pytest.mark.parametrize(("nodes", "gpus", "on_a_node"), [(1, 8, 4), (2, 8, 4), (1, 9, 4), (3, 5, 2)])
-def test_the_topology_proposed_for_too_many_gpus_a_node_has_room_for_them(nodes: int, gpus: int, on_a_node: int):
+def test_the_topology_proposed_for_too_many_gpus_a_node_has_room_for_them(
+    nodes: int, gpus: int, on_a_node: int
+):
     with pytest.raises(PlanError) as refusal:
         make_topology(nodes, gpus, on_a_node, cuda=True)
     proposed = re.search(r"use resources.nodes=(\d+) resources.gpus_per_node=(\d+)", str(refusal.value))
@@ -43,7 +50,9 @@ def test_gradient_accumulation_is_what_remains_of_the_global_batch():
     assert make_batch(64, 2, world_size=8).gradient_accumulation_steps == 4
 
 
-@pytest.mark.parametrize(("size", "micro", "world"), [(100, 1, 32), (5, 2, 1), (3, 4, 2), (1, 1, 16), (97, 3, 7)])
+@pytest.mark.parametrize(
+    ("size", "micro", "world"), [(100, 1, 32), (5, 2, 1), (3, 4, 2), (1, 1, 16), (97, 3, 7)]
+)
 def test_both_batch_sizes_proposed_for_an_uneven_one_work(size: int, micro: int, world: int):
     with pytest.raises(PlanError) as refusal:
         make_batch(size, micro, world)
@@ -78,7 +87,10 @@ def test_lora_on_all_linear_layers_of_8b_trains_41943040_parameters(plan):
 
 def test_lora_on_the_attention_of_8b_trains_13631488_parameters(plan):
     attention = "plugins.lora.target_modules=[q_proj,k_proj,v_proj,o_proj]"
-    assert plan("+experiment=llama8b_lora", "plugins.lora.r=16", attention).model.trainable_parameters == 13_631_488
+    assert (
+        plan("+experiment=llama8b_lora", "plugins.lora.r=16", attention).model.trainable_parameters
+        == 13_631_488
+    )
 
 
 def test_a_full_fine_tune_trains_every_parameter(plan):
@@ -87,7 +99,9 @@ def test_a_full_fine_tune_trains_every_parameter(plan):
 
 
 def test_lora_on_a_layer_that_the_model_lacks_names_the_nearest(plan):
-    with pytest.raises(PlanError, match=r"plugins\.lora\.target_modules: unknown layer 'q_porj'; did you mean q_proj\?"):
+    with pytest.raises(
+        PlanError, match=r"plugins\.lora\.target_modules: unknown layer 'q_porj'; did you mean q_proj\?"
+    ):
         plan("+experiment=llama8b_lora", "plugins.lora.target_modules=[q_porj]")
 
 
@@ -97,7 +111,13 @@ def test_an_unknown_shape_leaves_the_counts_open(plan):
 
 
 def test_qwen2_has_biases_on_q_k_and_v():
-    shape = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 1, "num_attention_heads": 4, "vocab_size": 8}
+    shape = {
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 4,
+        "vocab_size": 8,
+    }
     qwen2 = read_architecture({**shape, "model_type": "qwen2"})
     assert qwen2 and qwen2.attention_bias
 
@@ -125,9 +145,17 @@ def test_batch_sizes_agree_wherever_they_are_told(plan, strategy: str):
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_the_world_size_agrees_wherever_it_is_told(plan, strategy: str):
     made = plan("+experiment=llama8b_lora", f"strategy={strategy}", *LAYOUT)
-    assert (made.accelerate["num_machines"], made.accelerate["num_processes"]) == (2, made.topology.world_size) == (2, 8)
+    assert (
+        (made.accelerate["num_machines"], made.accelerate["num_processes"])
+        == (2, made.topology.world_size)
+        == (2, 8)
+    )
     assert {"--nodes=2", "--ntasks=2", "--ntasks-per-node=1"} <= set(made.srun)
-    assert (made.sbatch["nodes"], made.sbatch["ntasks-per-node"], made.sbatch["gpus-per-node"]) == ("2", "1", "4")
+    assert (made.sbatch["nodes"], made.sbatch["ntasks-per-node"], made.sbatch["gpus-per-node"]) == (
+        "2",
+        "1",
+        "4",
+    )
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp32"])
@@ -143,7 +171,9 @@ def test_the_precision_agrees_wherever_it_is_told(plan, strategy: str, precision
     assert told == {precision == "bf16"}
 
 
-@pytest.mark.parametrize(("strategy", "stage"), [("zero1", 1), ("zero2", 2), ("zero3", 3), ("zero3_offload", 3)])
+@pytest.mark.parametrize(
+    ("strategy", "stage"), [("zero1", 1), ("zero2", 2), ("zero3", 3), ("zero3_offload", 3)]
+)
 def test_the_zero_stage_agrees_wherever_it_is_told(plan, strategy: str, stage: int):
     made = plan("+experiment=llama8b_lora", f"strategy={strategy}")
     assert made.strategy.zero_stage == made.deepspeed["zero_optimization"]["stage"] == stage
@@ -264,4 +294,6 @@ def test_plan_as_json_has_the_keys_that_scripts_read(cli):
     assert told["topology"] == {"nodes": 2, "gpus_per_node": 8, "world_size": 16}
     assert told["batch"] == {"global_batch_size": 64, "micro_batch_size": 1, "gradient_accumulation_steps": 4}
     assert {"name": "zero2", "zero_stage": 2}.items() <= told["strategy"].items()
-    assert {"parameters": 70_553_706_496, "trainable_parameters": 207_093_760}.items() <= told["model"].items()
+    assert {"parameters": 70_553_706_496, "trainable_parameters": 207_093_760}.items() <= told[
+        "model"
+    ].items()

@@ -15,7 +15,10 @@ ROW = {"messages": [{"role": "user", "content": "Hello"}, {"role": "assistant", 
 
 @pytest.fixture
 def refusal(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], commands: Callable[..., Path]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    commands: Callable[..., Path],
 ) -> Callable[..., str]:
     """Runs the command in tmp_path and returns its refusal: exit code 1, one line on stderr, nothing written."""
     monkeypatch.chdir(tmp_path)
@@ -68,7 +71,9 @@ def test_a_key_unlike_any_other_is_refused_with_the_way_to_see_them_all(refusal)
 
 
 def test_an_option_of_a_plugin_that_is_not_chosen_is_refused(refusal):
-    assert "plugins.qlora.r cannot be set here: choose 'plugin=[qlora]' first" in refusal(*TINY, "plugins.qlora.r=8")
+    assert "plugins.qlora.r cannot be set here: choose 'plugin=[qlora]' first" in refusal(
+        *TINY, "plugins.qlora.r=8"
+    )
 
 
 @pytest.mark.parametrize(
@@ -92,7 +97,9 @@ def test_a_value_of_the_wrong_type_is_refused_with_its_rule(refusal, typed: str,
     assert refusal(*TINY, typed) == f"launcher: {typed} must be {rule}\n"
 
 
-@pytest.mark.parametrize("typed", ["plugins.lora.r=eight", "plugins.lora.dropout=high", "plugins.sharded_checkpoint.requeue=1"])
+@pytest.mark.parametrize(
+    "typed", ["plugins.lora.r=eight", "plugins.lora.dropout=high", "plugins.sharded_checkpoint.requeue=1"]
+)
 def test_a_plugins_option_of_the_wrong_type_is_refused(refusal, typed: str):
     assert typed.partition("=")[0] in refusal(*TINY, typed)
 
@@ -109,7 +116,9 @@ def test_a_plugins_option_of_the_wrong_type_is_refused(refusal, typed: str):
         ([*TINY, "tracker=wandv"], ["none", "tensorboard", "wandb"]),
     ],
 )
-def test_an_unknown_option_of_a_group_is_refused_with_the_known_ones(refusal, arguments: list[str], known: list[str]):
+def test_an_unknown_option_of_a_group_is_refused_with_the_known_ones(
+    refusal, arguments: list[str], known: list[str]
+):
     said = refusal(*arguments)
     assert f"unknown {re.split('[+=]', arguments[-1])[-2]} " in said
     assert set(known) <= set(re.findall(r"\w+", said.partition("Known:")[2]))
@@ -154,12 +163,16 @@ def test_a_typo_in_a_sites_own_file_is_refused_with_the_file(refusal, tmp_path: 
     (tmp_path / "site" / "cluster").mkdir(parents=True)
     (tmp_path / "site" / "cluster" / "here.yaml").write_text("defaults: [slurm, _self_]\ngpus_per_nod: 4\n")
     said = refusal("--config-dir", "site", "+experiment=tiny", "cluster=here")
-    assert "in cluster/here.yaml: unknown key cluster.gpus_per_nod; did you mean cluster.gpus_per_node?" in said
+    assert (
+        "in cluster/here.yaml: unknown key cluster.gpus_per_nod; did you mean cluster.gpus_per_node?" in said
+    )
 
 
 def test_a_sites_own_file_that_is_not_yaml_is_refused_with_its_line(refusal, tmp_path: Path):
     (tmp_path / "site" / "cluster").mkdir(parents=True)
-    (tmp_path / "site" / "cluster" / "here.yaml").write_text("defaults: [slurm, _self_]\n  gpus_per_node: 4\n")
+    (tmp_path / "site" / "cluster" / "here.yaml").write_text(
+        "defaults: [slurm, _self_]\n  gpus_per_node: 4\n"
+    )
     said = refusal("--config-dir", "site", "+experiment=tiny", "cluster=here")
     assert "here.yaml" in said
     assert "line 2" in said
@@ -169,7 +182,10 @@ def test_an_uneven_batch_is_refused_with_two_that_work(refusal):
     said = refusal(*TINY, "batch.global_batch_size=7", "resources.gpus_per_node=4")
     proposed = re.findall(r"\d+", said.rpartition("; use ")[2])
     assert len(set(proposed)) == 2
-    codes = [main(["plan", *TINY, f"batch.global_batch_size={size}", "resources.gpus_per_node=4"]) for size in proposed]
+    codes = [
+        main(["plan", *TINY, f"batch.global_batch_size={size}", "resources.gpus_per_node=4"])
+        for size in proposed
+    ]
     assert codes == [0, 0]
 
 
@@ -180,7 +196,9 @@ def test_more_gpus_than_a_node_has_are_refused_with_a_layout_that_fits(refusal):
 
 
 def test_two_nodes_on_one_machine_are_refused(refusal):
-    assert "resources.nodes=2 needs Slurm" in refusal("+experiment=tiny", "cluster=local", "resources.nodes=2")
+    assert "resources.nodes=2 needs Slurm" in refusal(
+        "+experiment=tiny", "cluster=local", "resources.nodes=2"
+    )
 
 
 def test_slurm_without_sbatch_is_refused(refusal):
@@ -198,12 +216,16 @@ def test_more_nodes_than_the_allocation_has_are_refused(refusal, monkeypatch: py
     assert "resources.nodes=4 is more than the 2 of allocation 7" in said
 
 
-@pytest.mark.parametrize("name", ["../x", "a/b", "..", ".", "/tmp/x", "-x", "a b", '"a\\nb"', "''", '"ünïcode"'])
+@pytest.mark.parametrize(
+    "name", ["../x", "a/b", "..", ".", "/tmp/x", "-x", "a b", '"a\\nb"', "''", '"ünïcode"']
+)
 def test_a_run_name_that_could_leave_its_folder_is_refused(refusal, name: str):
     assert "is not a run name" in refusal(*TINY, f"name={name}")
 
 
-@pytest.mark.parametrize("key", ["cluster.sbatch.partition", "cluster.env.SITE", "cluster.setup", "cluster.modules"])
+@pytest.mark.parametrize(
+    "key", ["cluster.sbatch.partition", "cluster.env.SITE", "cluster.setup", "cluster.modules"]
+)
 def test_a_newline_in_what_goes_into_a_script_is_refused(refusal, key: str):
     value = '["a\\nb"]' if key in ("cluster.setup", "cluster.modules") else '"a\\nb"'
     assert "newline" in refusal(*TINY, f"{key}={value}".replace("\\n", "\n"))
@@ -245,7 +267,9 @@ def test_the_value_of_a_secret_is_refused_and_not_repeated(refusal, monkeypatch,
         ("cpus-per-task", "resources.cpus_per_gpu"),
     ],
 )
-def test_an_sbatch_option_that_the_plan_decides_is_refused_with_the_key_to_set(refusal, flag: str, instead: str):
+def test_an_sbatch_option_that_the_plan_decides_is_refused_with_the_key_to_set(
+    refusal, flag: str, instead: str
+):
     said = refusal(*TINY, f"cluster.sbatch.{flag}=3")
     assert f"cluster.sbatch.{flag} is decided by the plan; set {instead} instead" in said
 
@@ -265,11 +289,15 @@ def test_a_plugin_without_a_target_is_refused(refusal):
 
 @pytest.mark.parametrize("target", ["no_such_package.Thing", "json.NoSuchThing", "Thing", "3"])
 def test_a_plugin_that_cannot_be_imported_is_refused(refusal, target: str):
-    assert f"plugins.mine._target_={target} cannot be imported" in refusal(*TINY, f"+plugins.mine._target_={target}")
+    assert f"plugins.mine._target_={target} cannot be imported" in refusal(
+        *TINY, f"+plugins.mine._target_={target}"
+    )
 
 
 def test_a_class_that_is_no_plugin_is_refused(refusal):
-    assert "is not a subclass of launcher.plugins.base.Plugin" in refusal(*TINY, "+plugins.mine._target_=json.JSONDecoder")
+    assert "is not a subclass of launcher.plugins.base.Plugin" in refusal(
+        *TINY, "+plugins.mine._target_=json.JSONDecoder"
+    )
 
 
 def test_a_missing_data_file_is_refused_with_its_key(refusal, tmp_path: Path):
@@ -337,9 +365,12 @@ def test_a_resume_from_nowhere_is_refused(refusal):
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], [*TINY, "bacth=3"], [*TINY, "resources.nodes=two"], [*TINY, "foo=["], [*TINY, "name=../x"]]
+    "arguments",
+    [[], [*TINY, "bacth=3"], [*TINY, "resources.nodes=two"], [*TINY, "foo=["], [*TINY, "name=../x"]],
 )
-def test_the_command_itself_refuses_in_one_line_without_a_traceback(cli, tmp_path: Path, arguments: list[str]):
+def test_the_command_itself_refuses_in_one_line_without_a_traceback(
+    cli, tmp_path: Path, arguments: list[str]
+):
     done = cli(*arguments, sbatch="echo 1")
     assert (done.returncode, done.stdout) == (1, "")
     assert re.fullmatch(r"launcher: [^\n]+\n", done.stderr)

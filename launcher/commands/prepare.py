@@ -15,20 +15,19 @@ from launcher.dataset.chat import check_head
 from launcher.errors import ConfigError, DataError
 from launcher.plan import Facts, LaunchPlan
 from launcher.plan.model import read_architecture
+from launcher.plan.place import SECRET_NAME
 from launcher.plugins.decide import decide
 from launcher.resources import resource_dir
-from launcher.run import RunDir, check_name, new_run_dir
+from launcher.run import RunDir, new_run_dir
 
 _CHECKED_ROWS = 1000
-_SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "WANDB_API_KEY", "OPENAI_API_KEY")
 
 
 def prepare(composed: Composed, moment: datetime) -> tuple[RunDir, LaunchPlan]:
     """The run's future folder and its plan; LauncherError for all that can be known to be wrong by now."""
     config = composed.config
-    check_name(config.name)
-    run = new_run_dir(Path(config.runs_dir).absolute(), config.name, moment, composed.trial)
     _check_secrets(config)
+    run = new_run_dir(Path(config.runs_dir).absolute(), config.name, moment, composed.trial)
     kind = choose_kind(config.cluster.kind, os.environ)
     facts = Facts(
         experiment=composed.experiment,
@@ -94,9 +93,8 @@ def _check_resume(config: Config) -> None:
 def _check_secrets(config: Config) -> None:
     """ConfigError when a secret of the environment stands in the configuration, which is written to files."""
     text = repr(config)
-    for name in _SECRETS:
-        value = os.environ.get(name, "")
-        if len(value) >= 8 and value in text:
+    for name, value in os.environ.items():
+        if SECRET_NAME.search(name) and len(value) >= 8 and value in text:
             raise ConfigError(
                 f"the value of {name} stands in the configuration, which is written to files; take it out: "
                 f"jobs inherit {name}"

@@ -12,6 +12,7 @@ from launcher.plan.facts import Facts
 from launcher.plan.model import ModelFacts, count_parameters
 from launcher.plan.place import (
     check_environment,
+    check_facts,
     container_command,
     environment,
     module_name,
@@ -72,6 +73,7 @@ class LaunchPlan:
 
 def make_plan(config: Config, facts: Facts) -> LaunchPlan:
     """The plan of one run before its plugins; PlanError names the key that cannot be."""
+    check_facts(facts)
     cuda = facts.device == "cuda"
     topology = make_topology(
         config.resources.nodes, config.resources.gpus_per_node, config.cluster.gpus_per_node, cuda

@@ -9,8 +9,19 @@ from launcher.plan.facts import Facts
 from launcher.plan.sbatch import one_line
 from launcher.plan.topology import Topology
 
-_SECRET = re.compile(r"(TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|CREDENTIAL)", re.IGNORECASE)
+SECRET_NAME = re.compile(r"(TOKEN(?!IZ)|SECRET|PASSWORD|PASSWD|API_?KEY|CREDENTIAL)", re.IGNORECASE)
+"""What a variable is called that holds a secret."""
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def check_facts(facts: Facts) -> None:
+    """PlanError for a path with a newline or control character: it stands in the scripts."""
+    one_line("runs_dir", facts.run_dir)
+    one_line("the current folder", facts.work_dir)
+    one_line("cluster.python", facts.python)
+    one_line("cache_dir", facts.cache_dir)
+    for path in facts.data_dirs:
+        one_line("data.path", path)
 
 
 def check_environment(cluster: ClusterConfig) -> None:
@@ -18,7 +29,7 @@ def check_environment(cluster: ClusterConfig) -> None:
     for name, value in cluster.env.items():
         if not _VARIABLE.fullmatch(name):
             raise PlanError(f"cluster.env.{name} is not a variable's name: letters, digits and _ only")
-        if _SECRET.search(name):
+        if SECRET_NAME.search(name):
             raise PlanError(
                 f"cluster.env.{name} looks like a secret, which must not be written to a file; export {name} "
                 "in your shell instead: jobs inherit it"

@@ -92,6 +92,10 @@ def _site_options(sbatch: Mapping[str, Any]) -> dict[str, str]:
             continue
         if isinstance(value, dict | list):
             raise PlanError(f"{key} must be one value, not a list or mapping; write it as one string")
+        if value == "":
+            raise PlanError(
+                f"{key} is empty; use {key}=null to leave it out, or {key}=true for an option without a value"
+            )
         options[flag] = "" if value is True else one_line(key, str(value))
     return options
 

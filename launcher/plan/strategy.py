@@ -114,9 +114,7 @@ def fsdp_config(strategy: Strategy) -> dict[str, Any] | None:
     }
 
 
-def accelerate_config(
-    strategy: Strategy, topology: Topology, *, mixed_precision: str
-) -> dict[str, Any]:
+def accelerate_config(strategy: Strategy, topology: Topology, *, mixed_precision: str) -> dict[str, Any]:
     """The content of accelerate.yaml: what `accelerate launch --config_file` needs for the same launch.
 
     num_processes counts all nodes. DeepSpeed's multi-node launcher is `standard`: accelerate's default is

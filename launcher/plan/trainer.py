@@ -10,8 +10,8 @@ from launcher.plan.topology import Batch
 
 def check_trainer(config: Config) -> None:
     trainer = config.trainer
-    if trainer.learning_rate <= 0:
-        raise PlanError(f"trainer.learning_rate={trainer.learning_rate} must be above 0")
+    if not 0 < trainer.learning_rate < float("inf"):
+        raise PlanError(f"trainer.learning_rate={trainer.learning_rate} must be a number above 0")
     if trainer.max_steps == 0 or trainer.max_steps < -1:
         raise PlanError(
             f"trainer.max_steps={trainer.max_steps} must be above 0, or -1 to train num_train_epochs"

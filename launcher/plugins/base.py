@@ -87,7 +87,7 @@ def check_types(plugin: Any, key: str) -> None:
     """ValueError when a dataclass field is not of its default's type; a plugin calls it in __post_init__."""
     for field in dataclasses.fields(plugin):
         value, default = getattr(plugin, field.name), field.default
-        if isinstance(default, bool | int | float | str):
+        if field.type not in ("Any", Any) and isinstance(default, bool | int | float | str):
             numbers = isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool)
             if type(value) is not type(default) and not numbers:
                 raise ValueError(
