@@ -19,11 +19,25 @@ from launcher.resources import resource_dir
 SCRIPTS = ("job.sbatch", "node.sh")
 
 # Source: bash(1), RESERVED WORDS.
-_KEYWORDS = (
-    "! case coproc do done elif else esac fi for function if in select then until while { } time [[ ]]".split(
-        " "
-    )
-)  # noqa: SIM905
+_KEYWORDS = frozenset(
+    [
+        "!",
+        "case",
+        "coproc",
+        "do",
+        "done",
+        "elif",
+        "else",
+        "esac",
+        "fi",
+        "for",
+        "function",
+        "if",
+        "in",
+        "select",
+    ]
+    + ["then", "until", "while", "{", "}", "time", "[[", "]]"]
+)
 
 
 def file_names(plan: LaunchPlan) -> list[str]:

@@ -54,6 +54,10 @@ def simple_command(line: str) -> tuple[str, ...]:
         raise PlanError(f"cluster.setup={line!r} is not one command ({error}); close its quotes") from None
     if not words:
         raise PlanError("cluster.setup holds an empty line; take it out")
+    if words[0].startswith("%"):
+        raise PlanError(
+            f"cluster.setup={line!r} starts with %, by which bash names a job; start it with a command"
+        )
     return tuple(words)
 
 
