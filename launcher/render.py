@@ -19,25 +19,12 @@ from launcher.resources import resource_dir
 SCRIPTS = ("job.sbatch", "node.sh")
 
 # Source: bash(1), RESERVED WORDS.
-_KEYWORDS = frozenset(
-    [
-        "!",
-        "case",
-        "coproc",
-        "do",
-        "done",
-        "elif",
-        "else",
-        "esac",
-        "fi",
-        "for",
-        "function",
-        "if",
-        "in",
-        "select",
-    ]
-    + ["then", "until", "while", "{", "}", "time", "[[", "]]"]
-)
+# fmt: off
+_KEYWORDS = frozenset([
+    "!", "case", "coproc", "do", "done", "elif", "else", "esac", "fi", "for", "function", "if", "in", "select", "then",
+    "until", "while", "{", "}", "time", "[[", "]]",
+])
+# fmt: on
 
 
 def file_names(plan: LaunchPlan) -> list[str]:
