@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-from launcher.errors import Exit, LauncherError
+from launcher.errors import Exit, LauncherError, UsageError, unknown
 
 VERBS = ("plan", "status", "list", "logs", "follow", "cancel")
 
@@ -11,8 +11,10 @@ VERBS = ("plan", "status", "list", "logs", "follow", "cancel")
 def main(arguments: list[str]) -> int:
     """The exit code. A refusal is one line on stderr."""
     verb = arguments[0] if arguments and arguments[0] in VERBS else None
-    module = importlib.import_module(f"launcher.commands.{verb or 'launch'}")
     try:
+        if arguments and arguments[0].isalpha() and not verb:
+            raise UsageError(f"{unknown('verb', arguments[0], VERBS)} A run starts with +experiment=NAME.")
+        module = importlib.import_module(f"launcher.commands.{verb or 'launch'}")
         return module.main(arguments[1:] if verb else arguments)
     except LauncherError as error:
         print(f"launcher: {error}", file=sys.stderr)

@@ -32,6 +32,12 @@ class LauncherError(Exception):
     exit_code: Exit = Exit.REFUSED
 
 
+class UsageError(LauncherError):
+    """A command line that no command understands."""
+
+    exit_code: Exit = Exit.USAGE
+
+
 class ConfigError(LauncherError):
     """A key or value of the configuration is wrong."""
 

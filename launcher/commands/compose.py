@@ -158,6 +158,13 @@ def unknown_key(key: str) -> str:
         likeness.set_seq1(name)
         return likeness.ratio()
 
+    parent = key.rpartition(".")[0]
+    siblings = [name.rpartition(".")[2] for name in known if parent and name.rpartition(".")[0] == parent]
+    if siblings and not same_leaf:
+        close = nearest(leaf, siblings)
+        return f"unknown key {key}; " + (
+            f"did you mean {parent}.{close}?" if close else f"{parent} has {', '.join(siblings)}"
+        )
     close = max(same_leaf, key=like, default=nearest(key, known))
     close = close or ("+experiment" if nearest(key, ["experiment"]) else None)
     hint = f"did you mean {close}?" if close else "python -m launcher --cfg job lists them all"
