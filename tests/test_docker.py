@@ -1,26 +1,33 @@
 """The image and the three ways of using it."""
 
 import re
+import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from launcher.errors import PlanError
+from launcher.render import render
 
 ROOT = Path(__file__).parent.parent
 DOCKERFILE = ROOT / "docker" / "Dockerfile"
+README = (ROOT / "docker" / "README.md").read_text()
+COMMANDS = re.findall(r"^    python -m launcher (.+)$", README, re.MULTILINE)
 
 
 def test_the_dockerfile_passes_hadolint():
-    done = subprocess.run(["hadolint", str(DOCKERFILE)], capture_output=True, text=True)
+    hadolint = Path(sys.executable).with_name("hadolint")
+    done = subprocess.run([str(hadolint), str(DOCKERFILE)], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
 
 def test_the_base_image_is_pinned_and_package_versions_are_pyprojects_alone():
     text = DOCKERFILE.read_text()
     assert re.search(r"^FROM nvidia/cuda:\d+\.\d+\.\d+-devel-ubuntu\d\d\.04$", text, re.MULTILINE)
-    assert "==" not in text
+    installed = re.findall(r"pip install (.+)$", text, re.MULTILINE)
+    assert installed == ['".[train,track]"']
 
 
 def test_what_the_image_copies_is_let_in_by_its_ignore_file():
@@ -38,28 +45,64 @@ def test_what_the_image_copies_is_let_in_by_its_ignore_file():
     assert all((ROOT / name).exists() for name in copied)
 
 
-def test_pyxis_puts_the_image_and_mounts_into_sruns_options(plan):
-    srun = plan(
-        "+experiment=tiny",
-        "cluster=slurm",
-        "cluster.container.runtime=pyxis",
-        "cluster.container.image=/images/launcher.sqsh",
-        "cluster.container.mounts=[/scratch]",
-    ).srun
-    assert "--container-image=/images/launcher.sqsh" in srun
-    mounts = next(option for option in srun if option.startswith("--container-mounts="))
-    assert mounts.endswith(",/scratch")
-    assert mounts.startswith("--container-mounts=/runs/NAME/DATE:/runs/NAME/DATE,/cache:/cache,/data:/data")
+def test_the_ranks_do_not_run_as_root():
+    users = re.findall(r"^USER (.+)$", DOCKERFILE.read_text(), re.MULTILINE)
+    assert users and users[-1] not in ("root", "0")
 
 
-def test_apptainer_wraps_the_ranks_command(plan):
+def test_bare_nodes_have_no_container_in_their_scripts(plan):
+    bare = plan("+experiment=llama8b_lora", "cluster=slurm")
+    assert not [option for option in bare.srun if option.startswith("--container")]
+    assert last_command(bare) == "exec /venv/bin/python -m launcher.supervise.node ."
+
+
+def test_the_documented_pyxis_commands_become_sruns_options(plan):
+    commands = [shlex.split(command) for command in COMMANDS if "pyxis" in command]
+    plans = [plan(*command) for command in commands]
+    assert [option for one in plans for option in one.srun if option.startswith("--container-image")] == [
+        "--container-image=/images/launcher.sqsh",
+        "--container-image=registry.site#lab/launcher:0.1",
+    ]
+    for one in plans:
+        assert "--container-workdir=/runs/NAME/DATE" in one.srun
+        assert last_command(one) == "exec python3 -m launcher.supervise.node ."
+
+
+def test_the_documented_apptainer_command_becomes_the_exec_line_of_node_sh(plan):
+    (command,) = (shlex.split(command) for command in COMMANDS if "apptainer" in command)
+    line = last_command(plan(*command))
+    assert line.startswith("exec apptainer exec --nv --bind /runs/NAME/DATE:/runs/NAME/DATE ")
+    assert line.endswith(" --pwd /runs/NAME/DATE /images/launcher.sif python3 -m launcher.supervise.node .")
+
+
+def test_a_run_on_cpu_asks_apptainer_for_no_gpu(plan):
     container = ("cluster.container.runtime=apptainer", "cluster.container.image=/images/launcher.sif")
-    words = plan("+experiment=tiny", "cluster=slurm", *container).container_command
-    assert words[:3] == ("apptainer", "exec", "--nv")
-    assert words[-1] == "/images/launcher.sif"
+    assert "--nv" not in plan("+experiment=tiny", "cluster=slurm", *container, device="cpu").container_command
+
+
+@pytest.mark.parametrize("runtime", ["pyxis", "apptainer"])
+def test_a_site_s_mounts_come_after_the_run_dir_the_cache_and_the_data(plan, runtime: str):
+    container = [f"cluster.container.runtime={runtime}", "cluster.container.image=/images/launcher"]
+    mounts = "cluster.container.mounts=[/scratch,/models:/models]"
+    one = plan("+experiment=tiny", "cluster=slurm", *container, mounts)
+    (option,) = (option for option in one.srun if "mounts" in option) if runtime == "pyxis" else [""]
+    words = one.container_command
+    bound = [words[index + 1] for index, word in enumerate(words) if word == "--bind"]
+    assert (option.removeprefix("--container-mounts=").split(",") if option else bound) == [
+        "/runs/NAME/DATE:/runs/NAME/DATE",
+        "/cache:/cache",
+        "/data:/data",
+        "/scratch",
+        "/models:/models",
+    ]
 
 
 @pytest.mark.parametrize("runtime", ["pyxis", "apptainer"])
 def test_a_container_without_an_image_is_refused(plan, runtime):
     with pytest.raises(PlanError, match=r"needs cluster\.container\.image"):
         plan("+experiment=tiny", "cluster=slurm", f"cluster.container.runtime={runtime}")
+
+
+def last_command(plan) -> str:
+    """The line of node.sh that becomes the ranks' starter."""
+    return render(plan)["node.sh"].strip().splitlines()[-1]

@@ -1,0 +1,134 @@
+"""The command as a person types it, with a fake sbatch on PATH."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+
+COUNTING = """#!/bin/sh
+echo "$@" >> "$CALLS"
+echo $(( 100 + $(wc -l < "$CALLS") ))
+"""
+SECRETS = {
+    "HF_TOKEN": "hf_neverwrittendown",
+    "WANDB_API_KEY": "wandb_neverwrittendown",
+    "OPENAI_API_KEY": "sk-neverwrittendown",
+}
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    """The command in tmp_path/work, with an sbatch that counts its calls."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "work").mkdir()
+    sbatch = tmp_path / "bin" / "sbatch"
+    sbatch.write_text(COUNTING)
+    sbatch.chmod(0o755)
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
+    settings = {
+        **clean,
+        **SECRETS,
+        "PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin",
+        "CALLS": str(tmp_path / "calls"),
+    }
+
+    def cli(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "launcher", *arguments]
+        return subprocess.run(
+            command, cwd=tmp_path / "work", env={**settings, **more}, capture_output=True, text=True
+        )
+
+    return cli
+
+
+def test_a_dry_run_writes_every_file_submits_nothing_and_says_what_would(cli, tmp_path):
+    done = cli("+experiment=llama70b_lora_zero3", "cluster=slurm", "dry_run=true", "--json")
+    summary = json.loads(done.stdout)
+    run = Path(summary["run_dir"])
+    assert {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()} == {
+        ".hydra/overrides.yaml", "config.yaml", "plan.json", "accelerate.yaml", "deepspeed.json", "job.sbatch", "node.sh",
+        "events.jsonl",
+    }  # fmt: skip
+    assert (run / "logs").is_dir()
+    assert summary["command"] == f"sbatch --parsable {run}/job.sbatch"
+    assert not (tmp_path / "calls").exists()
+    assert json.loads(cli("status", "--json").stdout)["state"] == "planned"
+
+
+def test_a_launch_submits_its_script_once_and_notes_the_id(cli, tmp_path):
+    done = cli("+experiment=llama70b_qlora")
+    assert done.returncode == 0, done.stderr
+    run = next((tmp_path / "work" / "runs" / "llama70b_qlora").iterdir())
+    assert (tmp_path / "calls").read_text() == f"--parsable {run}/job.sbatch\n"
+    assert json.loads((run / "job.json").read_text())["job_id"] == "101"
+    assert "2 nodes x 8 GPUs" in done.stdout and "python -m launcher status" in done.stdout
+
+
+def test_a_multirun_submits_every_trial_and_returns(cli, tmp_path):
+    done = cli("-m", "+experiment=llama8b_lora", "trainer.learning_rate=1e-4,2e-4", "plugins.lora.r=8,16")
+    assert done.returncode == 0, done.stderr
+    assert len((tmp_path / "calls").read_text().splitlines()) == 4
+    sweep = next((tmp_path / "work" / "runs" / "llama8b_lora").iterdir())
+    assert sweep.name.startswith("sweep_")
+    assert sorted(path.name for path in sweep.iterdir()) == ["0", "1", "2", "3"]
+    assert sorted(path.name for path in (tmp_path / "work").iterdir()) == ["runs"]
+
+
+def test_runs_of_the_same_second_get_folders_of_their_own(cli, tmp_path):
+    for _ in range(3):
+        assert cli("+experiment=tiny", "cluster=slurm").returncode == 0
+    runs = list((tmp_path / "work" / "runs" / "tiny").iterdir())
+    assert len(runs) == 3
+
+
+def test_an_sbatch_that_refuses_is_quoted_in_one_line(cli, tmp_path):
+    (tmp_path / "bin" / "sbatch").write_text(
+        "#!/bin/sh\necho 'sbatch: error: invalid partition' >&2\nexit 1\n"
+    )
+    done = cli("+experiment=tiny", "cluster=slurm")
+    assert done.returncode == 1
+    assert "invalid partition" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_auto_takes_the_allocation_then_slurm_then_this_machine(cli, tmp_path):
+    def cluster(**more: str) -> str:
+        return json.loads(cli("plan", "+experiment=tiny", "--json", **more).stdout)["cluster"]
+
+    assert cluster(SLURM_JOB_ID="7", SLURM_JOB_NUM_NODES="1") == "allocation"
+    assert cluster() == "slurm"
+    (tmp_path / "empty").mkdir()
+    assert cluster(PATH=str(tmp_path / "empty")) == "local"
+
+
+def test_no_secret_is_written_or_printed(cli, tmp_path):
+    done = cli("+experiment=llama8b_lora", "tracker=wandb")
+    said = done.stdout + done.stderr
+    written = "".join(path.read_text() for path in (tmp_path / "work").rglob("*") if path.is_file())
+    assert done.returncode == 0
+    assert "neverwrittendown" not in said + written
+
+
+def test_a_plugin_of_ones_own_changes_the_plan(cli, tmp_path):
+    (tmp_path / "work" / "mine.py").write_text(
+        "from dataclasses import replace\n"
+        "from launcher.plugins.base import Plugin\n"
+        "class Longer(Plugin):\n"
+        "    def on_plan(self, plan):\n"
+        "        return replace(plan, keep_last=9)\n"
+    )
+    done = cli("plan", "+experiment=tiny", "+plugins.mine._target_=mine.Longer", "--json")
+    assert json.loads(done.stdout)["keep_last"] == 9
+
+
+@pytest.mark.parametrize("verb", ["plan", "status", "list", "logs", "follow", "cancel"])
+def test_every_verb_has_help_with_an_example(cli, verb):
+    done = cli(verb, "--help")
+    assert done.returncode == 0
+    assert "example: python -m launcher" in done.stdout
