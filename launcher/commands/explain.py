@@ -1,0 +1,148 @@
+"""One sentence for whatever Hydra and OmegaConf refuse: the key, the value, the rule and the way out."""
+
+import dataclasses
+import difflib
+import re
+from collections.abc import Iterator
+from enum import Enum
+from typing import Any, get_args, get_origin, get_type_hints
+
+from hydra.errors import MissingConfigException, OverrideParseException
+from omegaconf import OmegaConf
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, ValidationError
+
+from launcher.config import Config
+from launcher.errors import nearest, unknown
+from launcher.resources import resource_dir
+
+
+def explain(error: BaseException, arguments: list[str]) -> str:
+    """One sentence for an error of Hydra's or OmegaConf's."""
+    for cause in _causes(error):
+        if isinstance(cause, OverrideParseException):
+            key, _, value = cause.override.partition("=")
+            way_out = f"quote the value, as in '{key}=\"...\"'" if value else f"write {key}=VALUE"
+            return f"{cause.override} is not an override Hydra can read ({_reason(cause)}); {way_out}"
+        if isinstance(cause, MissingConfigException) and cause.missing_cfg_file:
+            group, _, name = cause.missing_cfg_file.rpartition("/")
+            shipped = [path.stem for path in (resource_dir("conf") / group).glob("*.yaml")]
+            return unknown(group or "config", name, {*(cause.options or shipped)} - {"schema"})
+        key = str(getattr(cause, "full_key", None) or "")
+        if key and isinstance(cause, ConfigKeyError | ConfigAttributeError):
+            return _where(error) + unknown_key(_typed(key, arguments))
+        if key and isinstance(cause, ValidationError):
+            value = "null" if cause.value is None else cause.value
+            return f"{_where(error)}{key}={value} must be {_expected(key)}"
+    several = re.match(r"Ambiguous value for argument '(.*?)'\n1\. ", str(error), re.DOTALL)
+    if several:
+        key, _, value = several[1].partition("=")
+        quote = f"quote the value, as in '{key}=\"...\"'"
+        return f"{key}={value} holds a comma; {quote}, or run each of several with -m"
+    absent_group = re.search(r"Could not override '/?([^'@]+)[^']*'", str(error))
+    if absent_group:
+        return unknown_key(absent_group[1])
+    key = str(getattr(error, "full_key", None) or "")
+    return f"{key}: {_reason(error)}" if key else _reason(error)
+
+
+def unknown_key(key: str) -> str:
+    """One sentence for a key that the configuration does not have, with the nearest that it has."""
+    if key == "experiment":
+        return "experiment=NAME must be written +experiment=NAME"
+    plugins = sorted({name.split(".")[1] for name in known_keys() if name.startswith("plugins.")})
+    root, _, rest = key.partition(".")
+    plugin = rest.partition(".")[0]
+    if root == "plugins" and plugin and plugin not in plugins:
+        own = f"One of your own starts with +plugins.{plugin}._target_=MODULE.CLASS"
+        return f"{unknown('plugin', plugin, plugins)} {own}"
+    known = list(known_keys())
+    if key in known:
+        parent = key.rpartition(".")[0]
+        why = f"choose 'plugin=[{plugin}]' first" if root == "plugins" else f"{parent} is null"
+        return f"{key} cannot be set here: {why}"
+    leaf = key.rpartition(".")[2]
+    same_leaf = [name for name in known if name.rpartition(".")[2] == leaf]
+    likeness = difflib.SequenceMatcher(b=key)
+
+    def like(name: str) -> float:
+        likeness.set_seq1(name)
+        return likeness.ratio()
+
+    parent = key.rpartition(".")[0]
+    siblings = [name.rpartition(".")[2] for name in known if parent and name.rpartition(".")[0] == parent]
+    if siblings and not same_leaf:
+        close = nearest(leaf, siblings)
+        return f"unknown key {key}; " + (
+            f"did you mean {parent}.{close}?" if close else f"{parent} has {', '.join(siblings)}"
+        )
+    close = max(same_leaf, key=like, default=nearest(key, known))
+    close = close or ("+experiment" if nearest(key, ["experiment"]) else None)
+    hint = f"did you mean {close}?" if close else "python -m launcher --cfg job lists them all"
+    return f"unknown key {key}; {hint}"
+
+
+def known_keys(schema: type = Config, prefix: str = "") -> Iterator[str]:
+    """Every key of the configuration, groups and shipped plugins included."""
+    hints = get_type_hints(schema)
+    for field in dataclasses.fields(schema):
+        name = f"{prefix}{field.name}"
+        yield name
+        nested = _dataclass_of(hints[field.name])
+        if nested:
+            yield from known_keys(nested, f"{name}.")
+    if schema is Config:
+        for path in sorted((resource_dir("conf") / "plugin").glob("*.yaml")):
+            for option in OmegaConf.load(path):
+                yield f"plugins.{path.stem}.{option}"
+
+
+def _dataclass_of(hint: Any) -> type | None:
+    kinds = (hint, *get_args(hint))
+    return next((kind for kind in kinds if isinstance(kind, type) and dataclasses.is_dataclass(kind)), None)
+
+
+def _expected(key: str) -> str:
+    """What a key's type is called in a sentence."""
+    schema: type = Config
+    hint: Any = None
+    for name in re.sub(r"\[\d+\]", "", key).split("."):
+        hint = get_type_hints(schema).get(name)
+        schema = _dataclass_of(hint) or schema
+    nested = _dataclass_of(hint)
+    if nested:
+        return f"a group of keys, such as {key}.{dataclasses.fields(nested)[0].name}=..."
+    names: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    names |= {list: "a list, such as [a,b]", dict: "keys with values, such as {key:value}"}
+    for kind in (get_origin(hint), hint, *get_args(hint)):
+        if isinstance(kind, type) and issubclass(kind, Enum):
+            return f"one of {', '.join(choice.name for choice in kind)}"
+        if kind in names:
+            return names[kind]
+    return "of the type that conf/ shows"
+
+
+def _typed(key: str, arguments: list[str]) -> str:
+    """The key as it was typed: OmegaConf names only the part of it up to the first that it does not know."""
+    names = (argument.lstrip("+~").partition("=")[0] for argument in arguments)
+    return next((name for name in names if name.startswith(f"{key}.")), key)
+
+
+def _where(error: BaseException) -> str:
+    """The start of a sentence about a key in a file: Hydra names the file of a group."""
+    file = re.match(r"In '([^']+)': \w+ raised while", str(error))
+    return f"in {file[1]}.yaml: " if file else ""
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _reason(error: BaseException) -> str:
+    """The error's own words, without Hydra's pointer to its manual and OmegaConf's list of types."""
+    return re.split(r"\nSee https|\n\s*full_key:", str(error))[0]
+
+
+def _one_line(text: str) -> str:
+    return re.sub(r"\s+", " ", text).strip()
