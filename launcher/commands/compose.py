@@ -14,7 +14,7 @@ from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from launcher.commands.explain import explain
+from launcher.commands.explain import explain, one_line
 from launcher.config import Config, register
 from launcher.errors import ConfigError, LauncherError
 from launcher.resources import resource_dir
@@ -68,7 +68,7 @@ def compose(arguments: list[str]) -> list[Composed]:
         for error in refused:
             raise error
     except (HydraException, OmegaConfBaseException, YAMLError, AssertionError, ValueError) as error:
-        raise ConfigError(_one_line(explain(error, arguments))) from None
+        raise ConfigError(one_line(explain(error, arguments))) from None
     finally:
         sys.argv = before
         if full_error is None:

@@ -144,5 +144,5 @@ def _reason(error: BaseException) -> str:
     return re.split(r"\nSee https|\n\s*full_key:", str(error))[0]
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     return re.sub(r"\s+", " ", text).strip()
