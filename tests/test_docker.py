@@ -4,6 +4,7 @@ import re
 import shlex
 import subprocess
 import sys
+import sys
 from pathlib import Path
 
 import pytest
