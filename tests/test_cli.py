@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -78,6 +79,48 @@ def test_a_multirun_submits_every_trial_and_returns(cli, tmp_path):
     assert sweep.name.startswith("sweep_")
     assert sorted(path.name for path in sweep.iterdir()) == ["0", "1", "2", "3"]
     assert sorted(path.name for path in (tmp_path / "work").iterdir()) == ["runs"]
+
+
+def test_launches_at_the_same_moment_get_folders_of_their_own(tmp_path, commands):
+    (tmp_path / "work").mkdir()
+    command = [sys.executable, "-m", "launcher", "+experiment=tiny", "cluster=slurm"]
+    settings = {"PATH": str(commands("echo 7")), "HOME": str(tmp_path)}
+    started = [
+        subprocess.Popen(command, cwd=tmp_path / "work", env=settings, stdout=subprocess.DEVNULL)
+        for _ in range(6)
+    ]
+    assert [process.wait() for process in started] == [0] * 6
+    assert len(list((tmp_path / "work" / "runs" / "tiny").glob("*/job.json"))) == 6
+
+
+def test_a_folder_that_cannot_be_made_is_refused_in_one_line(cli, tmp_path):
+    (tmp_path / "work" / "runs").write_text("a file")
+    done = cli("+experiment=tiny", "cluster=slurm")
+    assert done.returncode == 1
+    assert re.fullmatch(r"launcher: [^\n]*runs[^\n]*\n", done.stderr)
+
+
+def test_a_dry_run_tells_a_person_what_would_submit_it(cli):
+    done = cli("+experiment=llama8b_lora", "dry_run=true")
+    assert re.search(r"^dry run +nothing was submitted$", done.stdout, re.MULTILINE)
+    assert re.search(r"^submit with +sbatch --parsable /\S+/job\.sbatch$", done.stdout, re.MULTILINE)
+
+
+def test_planning_writes_nothing(cli, tmp_path):
+    assert cli("plan", "+experiment=llama8b_lora").returncode == 0
+    assert not list((tmp_path / "work").iterdir())
+
+
+def test_a_dry_run_inside_an_allocation_stays_in_it(cli):
+    job = {"SLURM_JOB_ID": "7", "SLURM_JOB_NUM_NODES": "1"}
+    summary = json.loads(cli("+experiment=tiny", "dry_run=true", "--json", **job).stdout)
+    assert summary["cluster"] == "allocation"
+    assert summary["command"] == f"bash {summary['run_dir']}/job.sbatch"
+
+
+def test_options_may_stand_among_the_overrides(cli, tmp_path):
+    assert cli("+experiment=tiny", "cluster=slurm", "-m", "seed=1,2", "dry_run=true").returncode == 0
+    assert len(list((tmp_path / "work").glob("runs/tiny/sweep_*/*/plan.json"))) == 2
 
 
 def test_runs_of_the_same_second_get_folders_of_their_own(cli, tmp_path):

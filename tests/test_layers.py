@@ -56,6 +56,17 @@ def test_the_login_path_imports_nothing_heavy(tmp_path, arguments):
     assert done.returncode == 0, done.stderr
 
 
+def test_looking_at_runs_imports_nothing_heavy(tmp_path):
+    launch = [sys.executable, "-m", "launcher", "+experiment=tiny", "cluster=local", "dry_run=true"]
+    subprocess.run(launch, cwd=tmp_path, check=True, capture_output=True)
+    for verb in ("status", "list"):
+        run = (
+            f"{BLOCKER}\nsys.argv = ['launcher', '{verb}']\nrunpy.run_module('launcher', run_name='__main__')"
+        )
+        done = subprocess.run([sys.executable, "-c", run], cwd=tmp_path, capture_output=True, text=True)
+        assert "planned" in done.stdout, done.stderr
+
+
 @pytest.mark.parametrize(
     "module", ["launcher.supervise.__main__", "launcher.supervise.node", "launcher.commands.follow"]
 )

@@ -90,11 +90,17 @@ def test_an_option_of_a_plugin_that_is_not_chosen_is_refused(refusal):
         ("name=null", "text"),
         ("cluster.modules=cuda", "a list, such as [a,b]"),
         ("cluster.env=x", "keys with values, such as {key:value}"),
+        ("cluster.env.SITE=null", "text"),
         ("batch=32", "a group of keys, such as batch.global_batch_size=..."),
     ],
 )
 def test_a_value_of_the_wrong_type_is_refused_with_its_rule(refusal, typed: str, rule: str):
     assert refusal(*TINY, typed) == f"launcher: {typed} must be {rule}\n"
+
+
+@pytest.mark.parametrize("key", ["cluster.modules", "cluster.setup", "cluster.container.mounts"])
+def test_an_item_of_a_list_that_is_no_text_is_refused(refusal, key: str):
+    assert f"{key} holds {{'a': 1}}, which must be text" in refusal(*TINY, f"{key}=[{{a:1}}]")
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ class Slurm:
         number, cluster = _split(job_id)
         done = _ask(["scancel", *cluster, number], self.timeout_s)
         if done is None:
-            raise ClusterError(f"scancel {job_id} got no answer within {self.timeout_s:g} s; try again")
+            raise ClusterError(f"scancel {job_id} is not there or did not answer within {self.timeout_s:g} s")
         ended = ("Invalid job id specified", "already completing or completed")
         if done.returncode and not any(words in done.stderr for words in ended):
             raise ClusterError(f"scancel refused job {job_id}: {_words_of(done)}")

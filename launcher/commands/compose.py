@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from launcher.commands.explain import explain, one_line
-from launcher.config import Config, register
+from launcher.config import ClusterConfig, Config, register
 from launcher.errors import ConfigError, LauncherError
 from launcher.resources import resource_dir
 
@@ -100,4 +100,14 @@ def to_config(cfg: DictConfig) -> Config:
         choose = "choose an experiment, such as +experiment=quickstart, or set it"
         raise ConfigError(f"{key} has no value; {choose if key == 'name' else f'set {key}=...'}") from None
     assert isinstance(config, Config)
+    _check_lists(config.cluster)
     return config
+
+
+def _check_lists(cluster: ClusterConfig) -> None:
+    """ConfigError for an item that is not text, which OmegaConf 2.3 lets stand in a list[str]."""
+    lists = {"modules": cluster.modules, "setup": cluster.setup, "container.mounts": cluster.container.mounts}
+    for name, items in lists.items():
+        for item in items:
+            if type(item) is not str:
+                raise ConfigError(f"cluster.{name} holds {item!r}, which must be text; quote it")

@@ -105,8 +105,9 @@ def _expected(key: str) -> str:
     """What a key's type is called in a sentence."""
     schema: type = Config
     hint: Any = None
-    for name in re.sub(r"\[\d+\]", "", key).split("."):
-        hint = get_type_hints(schema).get(name)
+    for name in key.replace("[", ".").split("."):
+        inside = get_origin(hint) in (dict, list)
+        hint = get_args(hint)[-1] if inside else get_type_hints(schema).get(name)
         schema = _dataclass_of(hint) or schema
     nested = _dataclass_of(hint)
     if nested:
