@@ -6,6 +6,7 @@ runs/<name>/<date_time>/
 import json
 import os
 import re
+import signal
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -13,6 +14,13 @@ from pathlib import Path
 from typing import Any, cast
 
 from launcher.errors import ConfigError, RunError, unknown
+
+_REASONS = {
+    128 + signal.SIGTERM: "terminated",
+    128 + signal.SIGINT: "interrupted",
+    128 + signal.SIGHUP: "terminal closed",
+    128 + signal.SIGKILL: "a rank was killed (SIGKILL: out of memory, or from outside)",
+}
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -104,6 +112,14 @@ class RunDir:
         """How many times the ranks were started."""
         return sum(event["event"] == "started" for event in self.read_events())
 
+    def add_end(self, attempt: int, code: int) -> None:
+        """The attempt's last event: finished, or stopped with the exit code and what it means."""
+        if code == 0:
+            self.add_event("finished", attempt=attempt)
+            return
+        reason = _REASONS.get(code) or self.crash(attempt) or f"the ranks ended with exit code {code}"
+        self.add_event("stopped", attempt=attempt, exit_code=code, reason=reason)
+
     def crash(self, attempt: int) -> str | None:
         """The first rank's error in an attempt, with its host and rank; None where no rank told one."""
         for event in self.read_events():
@@ -118,10 +134,13 @@ def now() -> str:
 
 
 def append_line(path: Path, value: Mapping[str, Any]) -> None:
-    """Append `value` as one JSON line with one write(2) on an O_APPEND descriptor."""
+    """Append `value` as one JSON line with one write(2) on an O_APPEND descriptor; after a torn line, on a new one."""
     line = json.dumps(value, ensure_ascii=False) + "\n"
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
     try:
+        size = os.fstat(descriptor).st_size
+        if size and os.pread(descriptor, 1, size - 1) != b"\n":
+            line = f"\n{line}"
         os.write(descriptor, line.encode())
     finally:
         os.close(descriptor)
@@ -131,7 +150,7 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     """The JSON objects of a .jsonl file; none where there is no file. Broken lines are left out."""
     if not path.exists():
         return
-    for line in path.read_text(errors="replace").splitlines():
+    for line in path.read_text(errors="replace").split("\n"):  # a JSON string may hold other line ends
         try:
             value = json.loads(line)
         except ValueError:

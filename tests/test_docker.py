@@ -4,7 +4,6 @@ import re
 import shlex
 import subprocess
 import sys
-import sys
 from pathlib import Path
 
 import pytest

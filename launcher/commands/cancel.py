@@ -1,6 +1,7 @@
 """python -m launcher cancel [RUN]: end a run's job."""
 
 import json
+import socket
 
 from launcher.clusters.choose import job_cluster
 from launcher.commands.options import add_run, chosen_run, make_parser
@@ -23,6 +24,13 @@ def main(arguments: list[str]) -> int:
         said = f"{run.name} is {before.state.value}: there is nothing to cancel"
     else:
         job = run.read_json(run.job)
+        host = next(
+            (event.get("host") for event in reversed(run.read_events()) if event["event"] == "started"), None
+        )
+        if job["cluster"] == "local" and host not in (None, socket.gethostname()):
+            raise RunError(
+                f"{run.name} runs on {host}, and this is {socket.gethostname()}; type the command there"
+            )
         job_cluster(str(job["cluster"])).cancel(before.job_id)
         run.add_event("cancelled", attempt=before.attempts, job_id=before.job_id)
         said = f"{run.name}: job {before.job_id} was told to end"

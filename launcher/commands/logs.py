@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import BinaryIO
 
+from launcher.clusters.base import RunState
 from launcher.commands.options import add_run, chosen_run, make_parser
 from launcher.commands.state import is_over, read_status
 from launcher.errors import Exit
@@ -34,8 +35,8 @@ def main(arguments: list[str]) -> int:
     checked = 0.0
     while options.follow:
         if time.monotonic() - checked > _STATE_EVERY_S:
-            over, checked = is_over(read_status(run).state), time.monotonic()
-            if over:
+            state, checked = read_status(run).state, time.monotonic()
+            if is_over(state) or state is RunState.PLANNED:
                 printer.print_new(log_files(run))
                 break
         time.sleep(_POLL_S)
@@ -49,8 +50,8 @@ def log_files(run: RunDir) -> list[Path]:
     """The supervisor's and Slurm's own logs, then the last attempt's, a file per node."""
     if not run.logs.is_dir():
         return []
-    folders = [path for path in run.logs.iterdir() if path.is_dir()]
-    last = max(folders, key=lambda path: int(path.name.rpartition("_")[2]), default=None)
+    attempts = {path.name.rpartition("_")[2]: path for path in run.logs.iterdir() if path.is_dir()}
+    last = attempts.get(max((name for name in attempts if name.isdecimal()), key=int, default=""))
     return [*sorted(run.logs.glob("*.log")), *(sorted(last.glob("*.log")) if last else [])]
 
 

@@ -85,6 +85,7 @@ def srun_options(config: Config, topology: Topology, facts: Facts) -> tuple[str,
             f"--container-image={_image(config)}",
             f"--container-mounts={','.join(_mounts(config, facts))}",
             f"--container-workdir={facts.run_dir}",
+            "--no-container-entrypoint",  # where a site runs it, the image's would take node.sh for its arguments
         ]
     return tuple(one_line("cluster.container", option) for option in options)
 

@@ -4,8 +4,8 @@ The last line of job.sbatch becomes this process. It checks that the plan still 
 node.sh on every node (with srun in a job, with bash on one machine), waits, and writes what happened to events.jsonl.
 """
 
+import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -15,19 +15,11 @@ from launcher.clusters.slurm import first_host
 from launcher.errors import Exit, LauncherError, RunError
 from launcher.plan import LaunchPlan
 from launcher.plugins.decide import read_run
-from launcher.run import RunDir
+from launcher.run import RunDir, now, write_text
 from launcher.supervise.children import Stopped, die_with_parent, wait_for_all
 from launcher.supervise.rendezvous import choose_port
 
 _PORT_TRIES = 5
-
-_REASONS = {
-    Exit.NOT_AS_PLANNED: "not as planned",
-    128 + signal.SIGTERM: "terminated",
-    128 + signal.SIGINT: "interrupted",
-    128 + signal.SIGHUP: "terminal closed",
-    128 + signal.SIGKILL: "a rank was killed (SIGKILL: out of memory, or from outside)",
-}
 
 
 def main(argv: list[str]) -> int:
@@ -52,6 +44,9 @@ def supervise(run: RunDir) -> int:
     attempt = run.attempts() + 1
     job_id = os.environ.get("SLURM_JOB_ID") or str(os.getpid())
     run.logs.mkdir(exist_ok=True)
+    if not run.job.exists():  # planned by a dry run, submitted by hand
+        job = {"cluster": plan.cluster, "job_id": job_id, "submitted": now()}
+        write_text(run.job, json.dumps(job) + "\n")
     run.add_event("started", attempt=attempt, job_id=job_id, host=socket.gethostname())
     code: int = Exit.PORT_TAKEN
     for _ in range(_PORT_TRIES):
@@ -72,11 +67,7 @@ def supervise(run: RunDir) -> int:
         code = wait_for_all([child], stopped)
         if code != Exit.PORT_TAKEN:
             break
-    if code == 0:
-        run.add_event("finished", attempt=attempt)
-    else:
-        reason = _REASONS.get(code) or run.crash(attempt) or f"the ranks ended with exit code {code}"
-        run.add_event("stopped", attempt=attempt, exit_code=code, reason=reason)
+    run.add_end(attempt, code)
     return code
 
 

@@ -82,7 +82,10 @@ def start_ranks(run: RunDir) -> int:
             )
     if listener is not None:
         listener.close()
-    return wait_for_all(children, stopped)
+    code = wait_for_all(children, stopped)
+    if by_hand and node_rank == 0:
+        run.add_end(attempt, code)
+    return code
 
 
 def _meeting_point(nodes: int) -> tuple[str, int]:
