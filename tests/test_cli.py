@@ -6,9 +6,14 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import pytest
+
+from launcher.commands.compose import compose
+from launcher.commands.launch import launch
+from launcher.commands.prepare import prepare
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -81,16 +86,14 @@ def test_a_multirun_submits_every_trial_and_returns(cli, tmp_path):
     assert sorted(path.name for path in (tmp_path / "work").iterdir()) == ["runs"]
 
 
-def test_launches_at_the_same_moment_get_folders_of_their_own(tmp_path, commands):
-    (tmp_path / "work").mkdir()
-    command = [sys.executable, "-m", "launcher", "+experiment=tiny", "cluster=slurm"]
-    settings = {"PATH": str(commands("echo 7")), "HOME": str(tmp_path)}
-    started = [
-        subprocess.Popen(command, cwd=tmp_path / "work", env=settings, stdout=subprocess.DEVNULL)
-        for _ in range(6)
-    ]
-    assert [process.wait() for process in started] == [0] * 6
-    assert len(list((tmp_path / "work" / "runs" / "tiny").glob("*/job.json"))) == 6
+def test_two_launches_that_chose_the_same_folder_both_go_ahead(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (composed,) = compose(["+experiment=tiny", "cluster=slurm", "dry_run=true"])
+    moment = datetime.now()
+    both = [prepare(composed, moment), prepare(composed, moment)]
+    assert [launch(composed, *planned, moment, as_json=True) for planned in both] == [0, 0]
+    plans = [json.loads(path.read_text()) for path in (tmp_path / "runs" / "tiny").glob("*/plan.json")]
+    assert len({plan["facts"]["run_dir"] for plan in plans}) == 2
 
 
 def test_a_folder_that_cannot_be_made_is_refused_in_one_line(cli, tmp_path):

@@ -204,7 +204,7 @@ def tiny(compose: Callable[..., Config]) -> Config:
     return compose("+experiment=tiny", "cluster=slurm")
 
 
-@settings(PLAIN, max_examples=4000)
+@settings(PLAIN, max_examples=3000)
 @given(st.sampled_from(PLACES), st.sampled_from(ContainerRuntime), TEXT)
 def test_any_string_in_any_place_is_refused_or_inert(
     bash, tiny, facts, place: str, runtime: ContainerRuntime, text: str
@@ -222,7 +222,7 @@ def test_any_string_in_any_place_is_refused_or_inert(
     assert_node_is_inert(bash, texts["node.sh"], strings)
 
 
-@settings(PLAIN, max_examples=1000)
+@settings(PLAIN, max_examples=500)
 @given(STRINGS)
 def test_strings_in_all_places_at_once_are_inert(bash, tiny, facts, strings: Strings):
     texts = render(planned(tiny, facts(tiny), strings))
@@ -275,7 +275,7 @@ def assert_node_is_inert(bash: Bash, script: str, strings: Strings) -> None:
     assert sum(call[0] == "command" for call in calls) == 9
 
 
-@settings(PLAIN, max_examples=5000)
+@settings(PLAIN, max_examples=7000)
 @given(TEXT)
 def test_an_sbatch_value_comes_back_letter_for_letter_on_one_line(value: str):
     assume(value)

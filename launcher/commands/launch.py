@@ -16,7 +16,7 @@ from launcher.clusters.slurm import Slurm
 from launcher.commands.compose import Composed, compose
 from launcher.commands.prepare import prepare
 from launcher.commands.summary import describe
-from launcher.errors import Exit
+from launcher.errors import Exit, RunError
 from launcher.plan import LaunchPlan
 from launcher.render import render
 from launcher.run import RunDir, find_submitted, now, write_text
@@ -43,7 +43,8 @@ def launch(composed: Composed, run: RunDir, plan: LaunchPlan, as_json: bool) -> 
     """Writes and starts one planned run."""
     dry_run = composed.config.dry_run
     cluster = None if dry_run else make_cluster(plan.cluster)
-    write_run(run, plan, composed)
+    while not write_run(run, plan, composed):
+        run, plan = prepare(composed, datetime.now())  # another launch of the same second took the folder
     summary: dict[str, Any] = {
         "run": run.name,
         "run_dir": str(run.path),
@@ -62,10 +63,19 @@ def launch(composed: Composed, run: RunDir, plan: LaunchPlan, as_json: bool) -> 
     return _start_here(run, cluster, as_json) if isinstance(cluster, Local) else Exit.OK
 
 
-def write_run(run: RunDir, plan: LaunchPlan, composed: Composed) -> None:
-    """Makes the run dir with every file of the run; it must not exist."""
+def write_run(run: RunDir, plan: LaunchPlan, composed: Composed) -> bool:
+    """Makes the run dir with every file of the run; False, and nothing written, where it exists already."""
     texts = render(plan)  # before the folder: a refusal leaves nothing behind
-    run.path.mkdir(parents=True)
+    try:
+        run.path.mkdir(parents=True)
+    except FileExistsError:
+        if run.path.is_dir():
+            return False
+        raise RunError(f"runs_dir={composed.config.runs_dir} is not a folder; choose another") from None
+    except OSError as error:
+        raise RunError(
+            f"runs_dir={composed.config.runs_dir}: {run.path} cannot be made ({error.strerror}); choose another folder"
+        ) from None
     run.logs.mkdir()  # Slurm fails in silence when it cannot write its log
     (run.path / ".hydra").mkdir()
     OmegaConf.save(composed.overrides, run.path / ".hydra" / "overrides.yaml")
@@ -73,6 +83,7 @@ def write_run(run: RunDir, plan: LaunchPlan, composed: Composed) -> None:
     for name, text in texts.items():
         write_text(run.path / name, text)
     run.add_event("planned", attempt=0, experiment=plan.experiment, cluster=plan.cluster)
+    return True
 
 
 def note_job(run: RunDir, kind: str, job_id: str) -> None:
