@@ -91,7 +91,7 @@ def test_two_launches_that_chose_the_same_folder_both_go_ahead(tmp_path, monkeyp
     (composed,) = compose(["+experiment=tiny", "cluster=slurm", "dry_run=true"])
     moment = datetime.now()
     both = [prepare(composed, moment), prepare(composed, moment)]
-    assert [launch(composed, *planned, moment, as_json=True) for planned in both] == [0, 0]
+    assert [launch(composed, *planned, as_json=True) for planned in both] == [0, 0]
     plans = [json.loads(path.read_text()) for path in (tmp_path / "runs" / "tiny").glob("*/plan.json")]
     assert len({plan["facts"]["run_dir"] for plan in plans}) == 2
 
