@@ -76,9 +76,8 @@ def command(words: Sequence[str]) -> str:
 def directive(value: str) -> str:
     r"""A value after `#SBATCH --flag=`, so that sbatch reads it back letter by letter.
 
-    sbatch ends an argument at a blank outside quotes, even an escaped one, and the line at a # that is not escaped, even
-    inside quotes; a backslash makes the next character plain. Source: Slurm's src/sbatch/opt.c, _get_argument, and
-    the tests on a real cluster.
+    sbatch ends an argument at a blank outside quotes, even an escaped one, and the line at a plain #; a backslash makes the
+    next character plain. Source: Slurm's src/sbatch/opt.c, _get_argument, and the tests on a real cluster.
     PlanError for a character that could end the line.
     """
     if any(not character.isprintable() for character in value):

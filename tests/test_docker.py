@@ -92,6 +92,7 @@ def test_a_site_s_mounts_come_after_the_run_dir_the_cache_and_the_data(plan, run
         "/runs/NAME/DATE:/runs/NAME/DATE",
         "/cache:/cache",
         "/data:/data",
+        "/work_dir:/work_dir",
         "/scratch",
         "/models:/models",
     ]

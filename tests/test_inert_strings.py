@@ -247,8 +247,8 @@ def assert_job_is_inert(bash: Bash, script: str, strings: Strings) -> None:
         ("end", "0"),
     ]
     modules = 1 + len(strings.modules) if strings.modules else 0
-    # `.` itself, set, cd, two setup lines, export, exec
-    assert sum(call[0] == "command" for call in calls) == 7 + modules
+    # `.` itself, set, cd, set +u, two setup lines, set -u, export, exec
+    assert sum(call[0] == "command" for call in calls) == 9 + modules
 
 
 def assert_node_is_inert(bash: Bash, script: str, strings: Strings) -> None:

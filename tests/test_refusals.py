@@ -351,6 +351,10 @@ def test_a_data_file_that_is_not_utf8_is_refused(refusal, tmp_path: Path):
     [
         "trainer.learning_rate=0",
         "trainer.learning_rate=nan",
+        "trainer.weight_decay=nan",
+        "seed=-1",
+        "resources.memory_gib=-1",
+        "model.architecture.num_attention_heads=0",
         "trainer.learning_rate=inf",
         "trainer.max_steps=0",
         "trainer.logging_steps=0",

@@ -74,6 +74,8 @@ class LaunchPlan:
 def make_plan(config: Config, facts: Facts) -> LaunchPlan:
     """The plan of one run before its plugins; PlanError names the key that cannot be."""
     check_facts(facts)
+    _check_model(config)
+    _check_resources(config)
     cuda = facts.device == "cuda"
     topology = make_topology(
         config.resources.nodes, config.resources.gpus_per_node, config.cluster.gpus_per_node, cuda
@@ -89,7 +91,6 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
     mixed = _mixed_precision(precision, strategy, cuda)
     shape = facts.architecture
     parameters = count_parameters(shape) if shape else None
-    _check_model(config)
     check_trainer(config)
     check_environment(config.cluster)
     return LaunchPlan(
@@ -141,12 +142,25 @@ def _precision(asked: Precision, cuda: bool) -> str:
 
 
 def _check_model(config: Config) -> None:
+    shape = config.model.architecture
+    for name, value in vars(shape).items() if shape else ():
+        if isinstance(value, int) and not isinstance(value, bool) and value < 1:
+            raise PlanError(f"model.architecture.{name}={value} must be at least 1")
     if config.model.max_length < 1:
         raise PlanError(f"model.max_length={config.model.max_length} must be at least 1 token")
     if config.model.init is Init.random and config.model.architecture is None:
         raise PlanError(
             "model.init=random needs model.architecture; use model=tiny, or fill model.architecture.*"
         )
+
+
+def _check_resources(config: Config) -> None:
+    for name in ("cpus_per_gpu", "memory_gib"):
+        value = getattr(config.resources, name)
+        if value is not None and value < 1:
+            raise PlanError(f"resources.{name}={value} must be at least 1, or null for the site's default")
+    if not 0 <= config.seed < 2**32:
+        raise PlanError(f"seed={config.seed} must be from 0 to 4294967295")
 
 
 def _mixed_precision(precision: str, strategy: Strategy, cuda: bool) -> str:

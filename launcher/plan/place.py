@@ -121,7 +121,9 @@ def _image(config: Config) -> str:
 
 
 def _mounts(config: Config, facts: Facts) -> list[str]:
-    """The run dir and the folders of data, cache and a local model, then the user's own; each once."""
-    needed = [facts.run_dir, facts.cache_dir, *facts.data_dirs]
+    """The run dir and the folders of data, cache, plugins and a local model, then the user's own; each once."""
+    model = config.model.name_or_path
+    local_model = [model] if model.startswith("/") else []
+    needed = [facts.run_dir, facts.cache_dir, *facts.data_dirs, facts.work_dir, *local_model]
     mounts = [*(f"{path}:{path}" for path in needed), *config.cluster.container.mounts]
     return list(dict.fromkeys(mounts))

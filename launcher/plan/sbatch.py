@@ -31,6 +31,9 @@ _PLANNED = {
     "ntasks-per-node": "resources.nodes",
     "gpus-per-node": "resources.gpus_per_node",
     "gpus": "resources.gpus_per_node",
+    "gpus-per-task": "resources.gpus_per_node",
+    "gpus-per-socket": "resources.gpus_per_node",
+    "ntasks-per-gpu": "resources.gpus_per_node",
     "time": "resources.time",
     "job-name": "name",
     "chdir": "runs_dir",
@@ -85,6 +88,12 @@ def _site_options(sbatch: Mapping[str, Any]) -> dict[str, str]:
             )
         if flag in _PLANNED:
             raise PlanError(f"{key} is decided by the plan; set {_PLANNED[flag]} instead")
+        if flag == "array":
+            raise PlanError(f"{key} would start several jobs in one run dir; use -m for several runs")
+        if flag == "gres" and "gpu" in str(value):
+            raise PlanError(
+                f"{key}={value} counts GPUs a second time; set resources.gpus_per_node and cluster.gpu_flag=gres"
+            )
         close = None if flag in KNOWN else nearest(flag, KNOWN)
         if close:
             raise PlanError(f"{key} is not an sbatch option; did you mean cluster.sbatch.{close}?")

@@ -18,6 +18,10 @@ def check_trainer(config: Config) -> None:
         )
     if trainer.max_steps == -1 and trainer.num_train_epochs <= 0:
         raise PlanError(f"trainer.num_train_epochs={trainer.num_train_epochs} must be above 0")
+    for key in ("warmup_steps", "weight_decay", "max_grad_norm"):
+        value = getattr(trainer, key)
+        if not 0 <= value < float("inf"):
+            raise PlanError(f"trainer.{key}={value} must be a number of at least 0")
     for key in ("logging_steps", "eval_steps"):
         value = getattr(trainer, key)
         if value is not None and value < 1:

@@ -8,4 +8,4 @@ export NCCL_SOCKET_IFNAME=ib0
 # As in job.sbatch.
 export PYTHONPATH=/work_dir"${PYTHONPATH:+:$PYTHONPATH}"
 
-exec apptainer exec --nv --bind /runs/NAME/DATE:/runs/NAME/DATE --bind /cache:/cache --bind /data:/data --bind /scratch --pwd /runs/NAME/DATE /images/train.sif /usr/bin/python3 -m launcher.supervise.node .
+exec apptainer exec --nv --bind /runs/NAME/DATE:/runs/NAME/DATE --bind /cache:/cache --bind /data:/data --bind /work_dir:/work_dir --bind /scratch --pwd /runs/NAME/DATE /images/train.sif /usr/bin/python3 -m launcher.supervise.node .
