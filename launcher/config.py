@@ -235,6 +235,8 @@ class ClusterConfig:
     """Simple commands before the ranks, e.g. `source /opt/site/env.sh`. Words are quoted; nothing expands."""
     python: Optional[str] = None  # noqa: UP045
     """Python on the nodes; None is the one that runs this command."""
+    failures_per_1000_node_days: float = 6.5
+    """How often a node of this place ends a job; saves and their interval are planned from it."""
     rank_starter: RankStarter = RankStarter.launcher
     container: ContainerConfig = field(default_factory=ContainerConfig)
 
