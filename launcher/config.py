@@ -268,7 +268,12 @@ class Config:
     """Plugins by name, each with its `_target_`; filled by the list-valued group `plugin`."""
     seed: int = 0
     resume: str = "auto"
-    """auto: from the newest committed checkpoint of this run; never; or a checkpoint's path."""
+    """auto: from the newest committed checkpoint of this run; never; or, until the run has its own, from a checkpoint's
+    path or another run."""
+    resume_weights_only: bool = False
+    """With resume=PATH: begin at step 0 with its weights, and take nothing else from it."""
+    trust_checkpoint: bool = False
+    """With resume=PATH: accept a checkpoint from outside runs_dir."""
     dry_run: bool = False
     """Write the run dir and print what would submit it."""
     runs_dir: str = "runs"

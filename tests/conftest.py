@@ -49,6 +49,9 @@ def facts() -> Callable[..., Facts]:
             "eval_path": "/data/eval.jsonl" if config.data.eval_path else None,
             "python": config.cluster.python or "/venv/bin/python",
             "architecture": config.model.architecture,
+            "resume": config.resume,
+            "save_s": 5.0,
+            "restart_s": 120.0,
             "version": "VERSION",
         }
         return Facts(**{**known, **changes})

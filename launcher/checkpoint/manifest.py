@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from launcher.errors import CheckpointError
 
@@ -84,9 +84,9 @@ def read_manifest(folder: Path) -> Manifest:
     """The manifest, every file having the size that it says; CheckpointError says what is wrong."""
     path = folder / MANIFEST
     try:
-        values = json.loads(path.read_text())
-        files = {name: FileFacts(**facts) for name, facts in values["files"].items()}
-        manifest = Manifest(**{**cast("dict[str, Any]", values), "files": files})
+        values: dict[str, Any] = json.loads(path.read_text())
+        files = {str(name): FileFacts(**facts) for name, facts in values.pop("files").items()}
+        manifest = Manifest(**values, files=files)
     except FileNotFoundError:
         raise CheckpointError(f"{folder} has no {MANIFEST}: it was never committed") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -20,7 +20,18 @@ from launcher.errors import CheckpointError
 CHUNK = 8 << 20
 """Bytes that are written, read or digested at a time."""
 
-ITEM_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
+ITEM_BYTES = {
+    "F64": 8,
+    "F32": 4,
+    "F16": 2,
+    "BF16": 2,
+    "I64": 8,
+    "I32": 4,
+    "I16": 2,
+    "I8": 1,
+    "U8": 1,
+    "BOOL": 1,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +98,13 @@ def read_index(path: Path) -> list[Located]:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
             header = cast("dict[str, Any]", json.loads(file.read(length)))
-        return [_located(path, 8 + length, key, entry) for key, entry in header.items() if key != "__metadata__"]
+        return [
+            _located(path, 8 + length, key, entry) for key, entry in header.items() if key != "__metadata__"
+        ]
     except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
-        raise CheckpointError(f"{path} cannot be read ({error}); use resume with an older checkpoint") from None
+        raise CheckpointError(
+            f"{path} cannot be read ({error}); use resume with an older checkpoint"
+        ) from None
 
 
 def _located(path: Path, base: int, key: str, entry: Mapping[str, Any]) -> Located:
@@ -121,7 +136,9 @@ class Reader:
         while position < stop:
             found = self._find(name, position)
             if found is None:
-                raise CheckpointError(f"{name}: elements {position} to {stop} are in no file of the checkpoint")
+                raise CheckpointError(
+                    f"{name}: elements {position} to {stop} are in no file of the checkpoint"
+                )
             piece = found.piece
             end = min(stop, piece.start + piece.numel)
             item = ITEM_BYTES[piece.dtype]

@@ -14,7 +14,7 @@ _THREADS = 4
 def first_difference(found: Found, names: Sequence[str]) -> str | None:
     """What is wrong with the first of these files that is not what was written; None when all are."""
     with ThreadPoolExecutor(_THREADS) as pool:
-        digests = pool.map(lambda name: _crc32(found.path / name), names)
+        digests = pool.map(_crc32, [found.path / name for name in names])
         for name, digest in zip(names, digests, strict=True):
             expected = found.manifest.files[name].crc32
             if digest != expected:

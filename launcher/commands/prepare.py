@@ -9,6 +9,7 @@ from pathlib import Path
 from launcher import __version__
 from launcher.clusters.allocation import check_nodes
 from launcher.clusters.choose import choose_kind, has_gpu
+from launcher.commands.before import measured, resume_source
 from launcher.commands.compose import Composed
 from launcher.config import ArchitectureConfig, Config, Device
 from launcher.dataset.chat import check_head
@@ -40,13 +41,14 @@ def prepare(composed: Composed, moment: datetime) -> tuple[RunDir, LaunchPlan]:
         eval_path=str(Path(config.data.eval_path).absolute()) if config.data.eval_path else None,
         python=config.cluster.python or sys.executable,
         architecture=_architecture(config),
+        resume=resume_source(config),
+        **measured(Path(config.runs_dir).absolute(), config.name),
         version=__version__,
     )
     plan = decide(config, facts)
     if kind == "allocation":
         check_nodes(plan.topology.nodes)
     _check_data(facts)
-    _check_resume(config)
     return run, plan
 
 
@@ -80,13 +82,6 @@ def _check_data(facts: Facts) -> None:
         raise ConfigError(
             f"data.path={facts.data_path} is yours, but data.eval_path still is the shipped sample; "
             "set data.eval_path=FILE or data.eval_path=null"
-        )
-
-
-def _check_resume(config: Config) -> None:
-    if config.resume not in ("auto", "never") and not Path(config.resume).is_dir():
-        raise ConfigError(
-            f"resume={config.resume} is not a folder; use resume=auto, resume=never or a checkpoint's path"
         )
 
 

@@ -20,6 +20,7 @@ from launcher.plan.place import (
     simple_command,
     srun_options,
 )
+from launcher.plan.save import SavePlan
 from launcher.plan.sbatch import sbatch_options
 from launcher.plan.strategy import Strategy, accelerate_config, deepspeed_config, make_strategy
 from launcher.plan.topology import Batch, Topology, make_batch, make_topology
@@ -59,9 +60,9 @@ class LaunchPlan:
     """What stands before the ranks' command to put it into a container."""
     python: str
     """Python that starts the ranks."""
-    save_steps: int | None
-    """Steps between checkpoints; None saves none."""
-    keep_last: int
+    failures_per_1000_node_days: float
+    save: SavePlan | None
+    """None saves nothing."""
     facts: Facts
 
     def to_dict(self) -> dict[str, Any]:
@@ -129,8 +130,8 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
         rank_starter=config.cluster.rank_starter.name,
         container_command=container_command(config, facts),
         python=node_python(config, facts),
-        save_steps=None,
-        keep_last=1,
+        failures_per_1000_node_days=config.cluster.failures_per_1000_node_days,
+        save=None,
         facts=facts,
     )
 
@@ -159,6 +160,9 @@ def _check_resources(config: Config) -> None:
         value = getattr(config.resources, name)
         if value is not None and value < 1:
             raise PlanError(f"resources.{name}={value} must be at least 1, or null for the site's default")
+    if not 0 <= config.cluster.failures_per_1000_node_days < float("inf"):
+        rate = config.cluster.failures_per_1000_node_days
+        raise PlanError(f"cluster.failures_per_1000_node_days={rate} must be a number of at least 0")
     if not 0 <= config.seed < 2**32:
         raise PlanError(f"seed={config.seed} must be from 0 to 4294967295")
 

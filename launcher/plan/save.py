@@ -58,5 +58,7 @@ def make_save_plan(
         restart_s=restart_s,
         mtbf_s=mtbf if finite else None,
         best_interval_s=interval if finite else None,
-        effective_training_time=effective_training_time(interval, save_s, restart_s, mtbf) if finite else None,
+        effective_training_time=effective_training_time(interval, save_s, restart_s, mtbf)
+        if finite
+        else None,
     )

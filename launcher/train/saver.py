@@ -22,6 +22,7 @@ from launcher.run import RunDir
 from launcher.train.shards import Shard
 from launcher.train.snapshot import Snapshot
 
+TRAINER_STATE = "trainer_state.json"
 _FAILURES = 2
 _HEADROOM = 1.1
 
@@ -33,6 +34,8 @@ class Save:
     step: int
     state: dict[str, Any]
     """This rank's small state: random generators, counters."""
+    trainer_state: dict[str, Any]
+    """transformers' TrainerState, written by rank 0."""
     make_manifest: Callable[[dict[str, FileFacts]], Manifest]
     blocked_s: float = 0.0
 
@@ -78,8 +81,8 @@ class Saver:
         """SaveFailed after two failures in a row; on rank 0, which ends the others with it."""
         if self._failures >= _FAILURES:
             raise SaveFailed(
-                f"{self.run.checkpoints}: {self._failures} checkpoints in a row could not be written ({self._reason}); make room "
-                "or choose another runs_dir, then go on from the last good one"
+                f"{self.run.checkpoints}: {self._failures} checkpoints in a row could not be written ({self._reason}); "
+                "make room or choose another runs_dir, then go on from the last good one"
             )
 
     def close(self) -> None:
@@ -98,7 +101,9 @@ class Saver:
             name = rank_file(self.rank)
             files[name] = write_pieces(folder / name, self.snapshot.pieces, self.snapshot.data())
             name = f"rank_{self.rank:05d}.json"
-            files[name] = write_file(folder / name, [memoryview(json.dumps(save.state).encode())])
+            files[name] = write_file(folder / name, [_json(save.state)])
+            if self.rank == 0:
+                files[TRAINER_STATE] = write_file(folder / TRAINER_STATE, [_json(save.trainer_state)])
         except Exception as caught:  # whatever it is, the run goes on and the others must hear of it
             error = f"rank {self.rank}: {_say(caught)}"
         try:
@@ -166,6 +171,10 @@ class Saver:
             self.run.add_event(event, attempt=self.attempt, **facts)
         except OSError as error:  # the same full disk; the rank's log says it
             print(f"launcher: warning: {event} {facts} could not be noted: {_say(error)}", flush=True)
+
+
+def _json(value: dict[str, Any]) -> memoryview:
+    return memoryview(json.dumps(value, default=float).encode())
 
 
 def _say(error: BaseException) -> str:
