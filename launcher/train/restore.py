@@ -39,6 +39,9 @@ def restore(trainer: Any, found: Found, rank: int, world_size: int, *, weights_o
             step = small["optimizer_step"]
             shard.state[STEP] = int(step) if isinstance(old, int) else torch.full_like(old, step)
     trainer.lr_scheduler.load_state_dict(small["scheduler"])
+    rates = trainer.lr_scheduler.get_last_lr()
+    for group, rate in zip(trainer.lr_scheduler.optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate  # a scheduler writes it after a step only
     if trainer.is_deepspeed_enabled:
         engine = trainer.model_wrapped
         engine.global_steps = manifest.step
