@@ -18,6 +18,7 @@ from launcher.resources import resource_dir
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kills", type=int, default=20, help="SIGKILLs in saves, over strategies and methods")
     parser.addoption("--golden-update", action="store_true", help="write tests/golden anew")
 
 

@@ -20,7 +20,15 @@ from typing import Any
 
 from tests.runs import environment
 
-HEAVY = ("datasets", "trl", "peft", "bitsandbytes", "deepspeed", "launcher.train.session", "torch.distributed.fsdp")
+HEAVY = (
+    "datasets",
+    "trl",
+    "peft",
+    "bitsandbytes",
+    "deepspeed",
+    "launcher.train.session",
+    "torch.distributed.fsdp",
+)
 
 
 class Warm:
@@ -36,8 +44,7 @@ class Warm:
     def run(self, path: Path, **request: Any) -> dict[str, Any]:
         """Starts the ranks of a planned run and waits for their end.
 
-        `kill_after_saves`: SIGKILL to all ranks once so many more checkpoints were begun in this attempt, `delay_s` later;
-        `python_path`: where its plugins are.
+        `kill_after_saves`: SIGKILL to all ranks once so many checkpoints were begun in this attempt, `delay_s` later.
         """
         assert self.process.stdin and self.process.stdout
         self.process.stdin.write(json.dumps({"path": str(path), **request}) + "\n")
@@ -77,14 +84,14 @@ def _serve(request: dict[str, Any]) -> dict[str, Any]:
     with (path / "events.jsonl").open("a") as events:
         started = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime())
         events.write(json.dumps({"time": started, "event": "started", "attempt": attempt}) + "\n")
-    pids = [_fork(request, path, common, rank, attempt, listener) for rank in range(world)]
+    pids = [_fork(path, plan["facts"]["work_dir"], common, rank, listener) for rank in range(world)]
     listener.close()
     killed = _watch(request, path, pids)
     codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
     return {"codes": codes, "attempt": attempt, "killed": killed}
 
 
-def _fork(request: dict[str, Any], path: Path, common: dict[str, str], rank: int, attempt: int, listener: Any) -> int:
+def _fork(path: Path, work_dir: str, common: dict[str, str], rank: int, listener: Any) -> int:
     pid = os.fork()
     if pid:
         return pid
@@ -96,12 +103,13 @@ def _fork(request: dict[str, Any], path: Path, common: dict[str, str], rank: int
             os.environ["LAUNCHER_STORE_FD"] = str(listener.fileno())
         else:
             listener.close()
-        (path / "logs" / f"warm_{attempt}").mkdir(parents=True, exist_ok=True)
-        log = os.open(path / "logs" / f"warm_{attempt}" / f"rank_{rank}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        folder = path / "logs" / f"warm_{common['LAUNCHER_ATTEMPT']}"
+        folder.mkdir(parents=True, exist_ok=True)
+        log = os.open(folder / f"rank_{rank}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(log, 1)
         os.dup2(log, 2)
         os.chdir(path)
-        sys.path.insert(0, request.get("python_path", str(path)))
+        sys.path.insert(0, work_dir)  # as node.sh does
         from launcher.train.__main__ import main as train
 
         code = train([str(path)])
@@ -122,7 +130,9 @@ def _watch(request: dict[str, Any], path: Path, pids: list[int]) -> bool:
         late = time.monotonic() > deadline
         if "kill_after_saves" in request:
             with contextlib.suppress(FileNotFoundError):
-                begun |= {name for name in os.listdir(path / "checkpoints") if name.startswith(".tmp_step")}
+                begun |= {
+                    one.name for one in (path / "checkpoints").iterdir() if one.name.startswith(".tmp_step")
+                }
         wanted = len(begun) >= request.get("kill_after_saves", 1 << 30)
         if wanted:
             time.sleep(request.get("delay_s", 0.0))

@@ -38,14 +38,24 @@ def restore(trainer: Any, found: Found, rank: int, world_size: int, *, weights_o
             old = shard.state[STEP]
             step = small["optimizer_step"]
             shard.state[STEP] = int(step) if isinstance(old, int) else torch.full_like(old, step)
-    trainer.lr_scheduler.load_state_dict(small["scheduler"])
-    rates = trainer.lr_scheduler.get_last_lr()
-    for group, rate in zip(trainer.lr_scheduler.optimizer.param_groups, rates, strict=True):
-        group["lr"] = rate  # a scheduler writes it after a step only
+    _restore_scheduler(trainer.lr_scheduler, small["scheduler"])
     if trainer.is_deepspeed_enabled:
         engine = trainer.model_wrapped
         engine.global_steps = manifest.step
         engine.global_samples = manifest.samples
+
+
+def _restore_scheduler(scheduler: Any, state: dict[str, Any]) -> None:
+    """The scheduler's state. Strategies keep another number of parameter groups (DeepSpeed leaves out empty ones); in all of
+    them the rate is the same."""
+    groups = len(scheduler.optimizer.param_groups)
+    fitted = {
+        key: value[:1] * groups if isinstance(value, list) and len(value) != groups else value
+        for key, value in state.items()
+    }
+    scheduler.load_state_dict(fitted)
+    for group, rate in zip(scheduler.optimizer.param_groups, scheduler.get_last_lr(), strict=True):
+        group["lr"] = rate  # a scheduler writes it after a step only
 
 
 def read_small(found: Found, rank: int) -> dict[str, Any]:
