@@ -8,8 +8,9 @@ from launcher.checkpoint.commit import retain
 from launcher.checkpoint.find import Broken, Found, committed, find_all
 from launcher.checkpoint.keep import reasons_to_keep
 from launcher.checkpoint.verify import first_difference
+from launcher.clusters.base import RunState
 from launcher.commands.options import add_run, chosen_run, make_parser
-from launcher.commands.state import is_over, read_status
+from launcher.commands.state import read_status
 from launcher.errors import Exit, RunError
 from launcher.run import RunDir
 
@@ -37,7 +38,7 @@ def main(arguments: list[str]) -> int:
 
 def _prune(run: RunDir, keep: tuple[int, int, int]) -> list[int]:
     status = read_status(run)
-    if not is_over(status.state):
+    if status.state in (RunState.PENDING, RunState.RUNNING):
         raise RunError(
             f"{run.name} is {status.state.value} and keeps its own checkpoints in order; use --prune once it has ended"
         )

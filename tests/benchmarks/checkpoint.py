@@ -56,7 +56,7 @@ def main() -> int:
     )
     for arm, blocked, worst, total, step_s, load_s, step in rows:
         print(
-            f"{arm:<10} {blocked:>11.3f} s {worst:>6.3f} s {total:>12.3f} s {step_s:>12.2f} s {load_s:>9.2f} s   (from step {step})"
+            f"{arm:<10} {blocked:>11.3f} s {worst:>6.3f} s {total:>12.3f} s {step_s:>12.2f} s {load_s:>9.2f} s (step {step})"
         )
     print(
         f"{'floor':<10} {size / 2 / rate:>11.3f} s   (each rank's half at a measured copy rate of {rate / 1e9:.1f} GB/s)\n"
@@ -75,7 +75,8 @@ def _plan(folder: Path) -> Path:
         command(
             "+experiment=tiny", "cluster=local", "dry_run=true", "--json", "plugin=[sharded_checkpoint]", "data.eval_path=null",
             "resources.gpus_per_node=2", "batch.global_batch_size=2", "batch.micro_batch_size=1", "model.max_length=32",
-            f"trainer.max_steps={SAVES * EVERY + 2}", f"plugins.sharded_checkpoint.save_steps={EVERY}", f"cache_dir={folder}/cache",
+            f"trainer.max_steps={SAVES * EVERY + 2}", f"plugins.sharded_checkpoint.save_steps={EVERY}",
+            f"cache_dir={folder}/cache",
             "trainer.learning_rate=1e-5", *shape,
         ),
         cwd=folder, env=environment(), capture_output=True, text=True,
@@ -99,8 +100,8 @@ def _arm(run: Path, arm: str, what: str) -> dict[str, Any]:
     ranks = [
         subprocess.Popen(
             [sys.executable, "-m", "tests.benchmarks.checkpoint_rank", str(run), arm, what],
-            env={**common, "RANK": str(rank), "LOCAL_RANK": str(rank)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            cwd=Path(__file__).parent.parent.parent,
+            env={**common, "RANK": str(rank), "LOCAL_RANK": str(rank)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True, cwd=Path(__file__).parent.parent.parent,
         )
         for rank in range(2)
     ]  # fmt: skip

@@ -12,7 +12,7 @@ import torch
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
-from transformers import Trainer, TrainerCallback
+from transformers import TrainerCallback
 from trl import SFTTrainer
 
 from launcher.plugins.decide import read_run
@@ -52,7 +52,7 @@ class Dcp(SFTTrainer):
         return {"model": model, "optimizer": optimizer}
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        folder = os.path.join(self.args.output_dir, f"dcp-{self.state.global_step}")
+        folder = f"{self.args.output_dir}/dcp-{self.state.global_step}"
         if self.asynchronous:
             if self.future is not None:
                 self.future.result()

@@ -24,7 +24,7 @@ class Samples(Plugin):
         def noting(features):
             ids = [hashlib.sha256(str(feature["input_ids"]).encode()).hexdigest()[:12] for feature in features]
             attempt, step = int(os.environ["LAUNCHER_ATTEMPT"]), trainer.state.global_step
-            with open(os.path.join(str(trainer.args.output_dir), "..", "samples.jsonl"), "a") as file:
+            with open(os.path.join(os.path.dirname(trainer.args.output_dir), "samples.jsonl"), "a") as file:
                 file.write(json.dumps({"attempt": attempt, "step": step, "ids": ids}) + "\\n")
             return collate(features)
         trainer.data_collator = noting
