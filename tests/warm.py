@@ -121,7 +121,8 @@ def _fork(path: Path, work_dir: str, common: dict[str, str], rank: int, listener
 
 def _watch(request: dict[str, Any], path: Path, pids: list[int]) -> bool:
     """Whether the ranks were killed here: at the asked moment, or for taking too long."""
-    begun: set[str] = set()
+    left = _begun(path)  # by an attempt before this one
+    begun: set[tuple[str, int]] = set()
     deadline = time.monotonic() + request.get("timeout_s", 120)
     while True:
         ended = [_ended(pid) for pid in pids]
@@ -129,10 +130,7 @@ def _watch(request: dict[str, Any], path: Path, pids: list[int]) -> bool:
             return False
         late = time.monotonic() > deadline
         if "kill_after_saves" in request:
-            with contextlib.suppress(FileNotFoundError):
-                begun |= {
-                    one.name for one in (path / "checkpoints").iterdir() if one.name.startswith(".tmp_step")
-                }
+            begun |= _begun(path) - left
         wanted = len(begun) >= request.get("kill_after_saves", 1 << 30)
         if wanted:
             time.sleep(request.get("delay_s", 0.0))
@@ -144,6 +142,17 @@ def _watch(request: dict[str, Any], path: Path, pids: list[int]) -> bool:
                     os.kill(pid, signal.SIGKILL)
             return wanted or late
         time.sleep(0.0005)
+
+
+def _begun(path: Path) -> set[tuple[str, int]]:
+    """Checkpoints that are being written, each with its inode."""
+    found: set[tuple[str, int]] = set()
+    with contextlib.suppress(FileNotFoundError):
+        for one in (path / "checkpoints").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                if one.name.startswith(".tmp_step"):
+                    found.add((one.name, one.stat().st_ino))
+    return found
 
 
 def _ended(pid: int) -> bool:

@@ -77,7 +77,7 @@ def _plan(folder: Path) -> Path:
             "resources.gpus_per_node=2", "batch.global_batch_size=2", "batch.micro_batch_size=1", "model.max_length=32",
             f"trainer.max_steps={SAVES * EVERY + 2}", f"plugins.sharded_checkpoint.save_steps={EVERY}",
             f"cache_dir={folder}/cache",
-            "trainer.learning_rate=1e-5", *shape,
+            "trainer.learning_rate=1e-5", "trainer.assistant_only_loss=false", *shape,
         ),
         cwd=folder, env=environment(), capture_output=True, text=True,
     )  # fmt: skip

@@ -122,9 +122,8 @@ def main(path: str, arm: str, what: str) -> None:
         if what == "resume":
             checkpoint = _newest(args.output_dir)
             if isinstance(trainer, Dcp):
-                Path(checkpoint, "trainer_state.json").write_text(
-                    json.dumps({"global_step": int(checkpoint.rpartition("-")[2])})
-                )
+                state = {"global_step": int(checkpoint.rpartition("-")[2]), "train_batch_size": 1}
+                Path(checkpoint, "trainer_state.json").write_text(json.dumps(state))
     if what == "resume":
         _drop_last_steps(trainer, plan)
     _time_saves(trainer)
