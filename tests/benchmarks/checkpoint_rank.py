@@ -17,6 +17,7 @@ from trl import SFTTrainer
 
 from launcher.plugins.decide import read_run
 from launcher.run import RunDir
+from launcher.train import resumable
 from launcher.train.callbacks import Recorder
 from launcher.train.data import tokenized
 from launcher.train.model import load_model, load_tokenizer
@@ -174,10 +175,11 @@ def _time_saves(trainer: Any) -> None:
 
 
 def _time_loads(trainer: Any) -> None:
-    for name in ("_load_from_checkpoint", "_load_optimizer_and_scheduler"):
-        load = getattr(trainer, name)
-        if not isinstance(trainer, Dcp):
-            setattr(trainer, name, _timed(load))
+    if isinstance(trainer, ResumableSFT):
+        resumable.restore = _timed(resumable.restore)
+    elif not isinstance(trainer, Dcp):
+        for name in ("_load_from_checkpoint", "_load_optimizer_and_scheduler"):
+            setattr(trainer, name, _timed(getattr(trainer, name)))
 
 
 def _timed(load: Any) -> Any:

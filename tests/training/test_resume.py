@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.runs import Finished
-from tests.training.resuming import METHODS, STRATEGIES, TWO, checkpoint, planned, samples
+from tests.training.resuming import METHODS, STRATEGIES, TWO, checkpoint, planned, samples, steps
 from tests.warm import Warm
 
 pytestmark = pytest.mark.train
@@ -149,3 +149,40 @@ def test_other_programs_read_the_files(straight):
     with safe_open(checkpoint(run, 20) / "rank_00000.safetensors", framework="pt") as file:
         name = next(key for key in file.keys() if key.startswith("weight/"))  # noqa: SIM118
         assert file.get_tensor(name).numel() > 0
+
+
+def test_an_automatic_interval_is_found_from_what_this_run_measures(warm, cache, tmp_path):
+    run = planned(
+        tmp_path, cache, *METHODS["lora"], "strategy=ddp", *TWO, "plugins.sharded_checkpoint.save_steps=auto",
+        "cluster.failures_per_1000_node_days=8.64e8", "trainer.max_steps=60",
+    )  # fmt: skip
+    assert warm.run(run.path)["codes"] == [0, 0], run.logs()
+    found = run.events("interval")
+    saved = [event["step"] for event in run.events("saved")]
+    assert saved[0] == 6  # early, to measure what a save costs
+    assert saved[1] == 6 + found[0]["steps"]
+    assert found[0]["interval_s"] == pytest.approx(
+        found[0]["steps"] * found[0]["step_s"], abs=found[0]["step_s"]
+    )
+    assert saved[-1] == 60
+
+
+def test_the_best_and_every_nth_checkpoint_stay(warm, cache, tmp_path):
+    run = planned(
+        tmp_path, cache, *METHODS["lora"], "strategy=ddp", *TWO, "plugins.sharded_checkpoint.save_steps=2",
+        "plugins.sharded_checkpoint.keep_last=1", "plugins.sharded_checkpoint.keep_every=8",
+        "plugins.sharded_checkpoint.keep_best=1", "trainer.eval_steps=2", "data=quickstart",
+        "data.eval_path=${shipped:data/quickstart/eval.jsonl}",
+    )  # fmt: skip
+    assert warm.run(run.path)["codes"] == [0, 0], run.logs()
+    losses = {event["step"]: event["eval_loss"] for event in run.events("evaluated") if event["step"]}
+    best = min(losses, key=lambda step: (losses[step], step))
+    assert set(steps(run)) == {8, 16, 20, best}
+
+
+def test_a_save_that_waits_for_the_disk_gives_the_same_losses(warm, straight, cache, tmp_path):
+    overrides = (*METHODS["lora"], "strategy=zero2", *TWO)
+    run = planned(tmp_path, cache, *overrides, "plugins.sharded_checkpoint.asynchronous=false")
+    assert warm.run(run.path)["codes"] == [0, 0], run.logs()
+    assert run.losses == straight(*overrides).losses
+    assert all(event["blocked_s"] <= event["total_s"] for event in run.events("saved"))
