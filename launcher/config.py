@@ -100,7 +100,9 @@ class ArchitectureConfig:
     vocab_size: int = MISSING
     tie_word_embeddings: bool = False
     attention_bias: bool = False
-    """Bias on q, k and v, as in Qwen2."""
+    """Bias on q, k and v, as in Qwen2; in a Llama on o too."""
+    num_experts: Optional[int] = None  # noqa: UP045
+    """Experts of each block, intermediate_size wide each (Mixtral, Qwen3-MoE); None for a dense model."""
 
 
 @dataclass(kw_only=True)
