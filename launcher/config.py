@@ -224,7 +224,7 @@ class ClusterConfig:
     gpus_per_node: Optional[int] = None  # noqa: UP045
     """GPUs that a node has; a run that asks for more is refused. None: not checked."""
     gpu_memory_gib: Optional[float] = None  # noqa: UP045
-    """Memory of one GPU, in GiB."""
+    """Memory of one GPU, in GiB; a launch that needs more is refused. None: not checked."""
     sbatch: dict[str, Any] = field(default_factory=dict[str, Any])
     """Any sbatch option by its long name (partition, account, qos, constraint, ...); true means no value."""
     gpu_flag: str = "gpus-per-node"
@@ -271,6 +271,8 @@ class Config:
     seed: int = 0
     resume: str = "auto"
     """auto: from the newest committed checkpoint of this run; never; or a checkpoint's path."""
+    force: bool = False
+    """Launch although the plan says that it does not fit into the GPUs' memory."""
     dry_run: bool = False
     """Write the run dir and print what would submit it."""
     runs_dir: str = "runs"

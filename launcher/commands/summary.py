@@ -46,6 +46,7 @@ def plan_lines(plan: LaunchPlan) -> list[tuple[str, str]]:
         ),
         ("model", f"{model.name_or_path}{counts}"),
         ("data", plan.facts.data_path),
+        *([("memory", f"{plan.memory.total:.1f} GiB a GPU, estimated")] if plan.memory else []),
     ]
 
 
