@@ -78,3 +78,10 @@ def test_a_launch_that_does_not_fit_is_refused_before_anything_is_written(cli, t
     assert len(done.stderr.splitlines()) == 1
     assert not list(tmp_path.iterdir())
     assert cli(*overrides, "force=true").returncode == 0
+
+
+def test_explain_tells_a_source_for_every_part_of_the_memory(cli):
+    lines = cli("plan", "+experiment=llama70b_qlora", "cluster=slurm", "--explain").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == PARTS[:-1]
+    assert all("Source: " in line for line in lines[:-1])
+    assert "Unverified" in lines[-1]

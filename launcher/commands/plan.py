@@ -1,4 +1,4 @@
-"""python -m launcher plan +experiment=NAME [key=value ...] [--json]: what a launch would do."""
+"""python -m launcher plan +experiment=NAME [key=value ...] [--json | --explain]: what a launch would do."""
 
 import dataclasses
 import json
@@ -12,12 +12,14 @@ from launcher.commands.prepare import prepare
 from launcher.commands.summary import align, plan_lines
 from launcher.errors import Exit
 from launcher.plan import LaunchPlan
+from launcher.plan.memory import EXPLAINED
 from launcher.render import file_names
 from launcher.run import RunDir
 
-HELP = """usage: python -m launcher plan +experiment=NAME [key=value ...] [--json]
+HELP = """usage: python -m launcher plan +experiment=NAME [key=value ...] [--json | --explain]
 
-Plan a run and print the plan. Nothing is written, nothing is submitted.
+Plan a run and print the plan. Nothing is written, nothing is submitted. --explain tells how each part of the memory is
+counted and by which source.
 
 example: python -m launcher plan +experiment=llama70b_qlora resources.nodes=4 --json
 """
@@ -30,8 +32,12 @@ def main(arguments: list[str]) -> int:
         return Exit.OK
     as_json = "--json" in arguments
     moment = datetime.now()
-    for composed in compose([argument for argument in arguments if argument != "--json"]):
+    explains = "--explain" in arguments
+    for composed in compose([argument for argument in arguments if argument not in ("--json", "--explain")]):
         run, plan = prepare(composed, moment)
+        if explains:
+            print(align(explain_memory(plan)))
+            continue
         size = composed.config.cluster.gpu_memory_gib
         print(json.dumps(as_dict(run, plan, size), indent=2) if as_json else text(run, plan, size))
     return Exit.OK
@@ -72,6 +78,16 @@ def verdict(plan: LaunchPlan, size: float | None) -> list[tuple[str, str]]:
         for kind, gib in dataclasses.asdict(plan.memory).items()
     ]
     return [("fits", told), *bars]
+
+
+def explain_memory(plan: LaunchPlan) -> list[tuple[str, str]]:
+    """A line for each kind of memory: its size, how it is counted, the source, and whether a CPU run has shown it."""
+    if plan.memory is None:
+        return [("memory", "not estimated: this run is on a CPU, or the model's shape is not known")]
+    return [
+        (f"{kind:<12}{gib:>8.2f} GiB", " ".join(EXPLAINED[kind].split()))
+        for kind, gib in dataclasses.asdict(plan.memory).items()
+    ]
 
 
 def text(run: RunDir, plan: LaunchPlan, size: float | None) -> str:
