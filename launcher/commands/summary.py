@@ -48,6 +48,7 @@ def plan_lines(plan: LaunchPlan) -> list[tuple[str, str]]:
         ("model", f"{model.name_or_path}{counts}"),
         ("data", plan.facts.data_path),
         *([("saves", saves(plan.save))] if plan.save else []),
+        *([("memory", f"{plan.memory.total:.1f} GiB a GPU, estimated")] if plan.memory else []),
     ]
 
 
