@@ -3,6 +3,7 @@
 import math
 
 DAY_S = 86_400
+LARGEST_EXPONENT = 700.0  # of e in a double
 
 
 def mean_time_between_failures_s(nodes: int, per_1000_node_days: float) -> float:
@@ -36,5 +37,7 @@ def effective_training_time(interval_s: float, save_s: float, restart_s: float, 
     """
     if math.isinf(mtbf_s):
         return interval_s / (interval_s + save_s)
+    if (restart_s + interval_s + save_s) / mtbf_s > LARGEST_EXPONENT:
+        return 0.0
     lost = mtbf_s * math.exp(restart_s / mtbf_s) * math.expm1((interval_s + save_s) / mtbf_s)
     return interval_s / lost
