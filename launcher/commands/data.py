@@ -4,50 +4,21 @@ import argparse
 import json
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-
+from launcher.commands.data_progress import progress
 from launcher.commands.data_report import describe, sample_text
 from launcher.dataset.check import Asked, check
 from launcher.dataset.convert import convert
 from launcher.dataset.formats import FORMATS
 from launcher.dataset.rules import RULES
-from launcher.dataset.survey import Advance
 from launcher.dataset.write import TARGETS
 from launcher.errors import DataError, Exit
 from launcher.run import write_text
-
-_SHOW_FROM = 8 << 20
-"""Bytes from which there is a progress bar."""
 
 
 def main(arguments: list[str]) -> int:
     """The exit code: 1 where a check finds an error."""
     options = _parser().parse_args(arguments)
     return options.run(options)
-
-
-def progress(path: Path, what: str, unit: str = "bytes") -> Progress:
-    """A bar over the bytes of a file, or a count of its rows, on stderr, for a person who waits."""
-    console = Console(stderr=True)
-    size = path.stat().st_size if path.is_file() else 0
-    bar = Progress(
-        TextColumn("{task.description}"),
-        *((BarColumn(), TaskProgressColumn(), TimeRemainingColumn()) if unit == "bytes" else ()),
-        *(() if unit == "bytes" else (TextColumn("{task.completed:,.0f} rows"), TimeElapsedColumn())),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal or size < _SHOW_FROM,
-    )
-    bar.add_task(what, total=size if unit == "bytes" else None)
-    return bar
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -67,8 +38,8 @@ def _check(options: argparse.Namespace) -> int:
         tokenizer=tokenizer,
         sample=options.sample,
     )
-    with progress(options.file, "check") as bar:
-        report = check(asked, lambda size: bar.advance(bar.task_ids[0], size))
+    with progress(options.file, "check") as advance:
+        report = check(asked, advance)
     if options.sample:
         write_text(options.sample_out, sample_text(options.file, report.sample))
     print(json.dumps(report.to_dict(), ensure_ascii=False) if options.json else describe(report))
@@ -83,8 +54,7 @@ def _convert(options: argparse.Namespace) -> int:
     if source.exists() and target.exists() and source.samefile(target):
         raise DataError(f"{target} is the file that is read; give another name for what is written")
     _check_free(target, options.force)
-    with progress(source, "convert", "rows") as bar:
-        advance: Advance = lambda size: bar.advance(bar.task_ids[0], size)  # noqa: E731
+    with progress(source, "convert", "rows") as advance:
         counts = convert(source, target, options.to, options.format, advance)
     if options.json:
         print(json.dumps({"path": str(target), "to": options.to, **counts}))

@@ -7,6 +7,7 @@ from typing import Any
 
 from launcher.clusters.choose import submit_command
 from launcher.commands.compose import compose
+from launcher.commands.data_gate import check_data, print_warnings
 from launcher.commands.prepare import prepare
 from launcher.commands.summary import align, plan_lines
 from launcher.errors import Exit
@@ -31,6 +32,7 @@ def main(arguments: list[str]) -> int:
     moment = datetime.now()
     for composed in compose([argument for argument in arguments if argument != "--json"]):
         run, plan = prepare(composed, moment)
+        print_warnings(check_data(composed.config))
         print(json.dumps(as_dict(run, plan), indent=2) if as_json else text(run, plan))
     return Exit.OK
 

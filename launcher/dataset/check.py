@@ -26,6 +26,8 @@ class Asked:
     bytes_per_token: float = 4.0
     tokenizer: Any = None
     assistant_only: bool = True
+    compare: bool = True
+    """Look for duplicates and for overlap with eval_path."""
     sample: int = 0
     """Examples to choose for a person to read."""
 
@@ -62,7 +64,8 @@ class Report:
             "verdict": self.verdict,
             "rows": part.rows,
             "findings": [finding.to_dict() for finding in self.findings],
-            "counts": dict(part.counts),
+            "errors": self.errors,
+            "counts": {rule: number for rule, number in part.counts.items() if number},
             "path": str(self.asked.path),
             "formats": dict(part.formats),
             "systems": {
@@ -96,10 +99,11 @@ def check(asked: Asked, advance: Advance | None = None) -> Report:
         asked=asked.format,
         max_length=asked.max_length,
         bytes_per_token=asked.bytes_per_token,
+        compare=asked.compare,
         keep_every=stride(asked.path, max(TOKENIZED if asked.tokenizer else 0, 50 * asked.sample)),
     )
     evaluation = count(read_rows(asked.eval_path), counting) if asked.eval_path else None
-    found = survey(asked.path, counting, evaluation, advance)
+    found = survey(asked.path, counting, evaluation if asked.compare else None, advance)
     part = found.part
     for line, first in found.duplicates:
         part.add_finding("duplicate", line, f"the same as line {first}; take one out")
@@ -108,7 +112,9 @@ def check(asked: Asked, advance: Advance | None = None) -> Report:
             "near_duplicate", line, f"{alike:.0%} of its three-word runs stand in line {other} too"
         )
     if evaluation:
-        _add_overlap(part, evaluation, found.seen, asked)
+        _add_evaluation(part, evaluation, asked)
+        if asked.compare:
+            _add_overlap(part, evaluation, found.seen, asked)
     report = Report(asked, part, [], len(found.near), evaluation.rows if evaluation else 0)
     report.tokens = (
         measure(part, asked.max_length, asked.tokenizer, asked.assistant_only)
@@ -123,11 +129,20 @@ def check(asked: Asked, advance: Advance | None = None) -> Report:
     return report
 
 
-def _add_overlap(part: Part, evaluation: Part, seen: dict[int, int], asked: Asked) -> None:
-    if evaluation.counts:
-        first = min(evaluation.findings, key=lambda one: one.line or 0)
+def _add_evaluation(part: Part, evaluation: Part, asked: Asked) -> None:
+    """The first error of the evaluation file: it stops a launch as well."""
+    errors = [finding for finding in evaluation.findings if finding.level == ERROR]
+    if errors:
+        first = errors[0]
         more = f"; python -m launcher data check {asked.eval_path} shows all"
         part.add_finding(first.rule, None, f"{asked.eval_path}, line {first.line}: {first.message}{more}")
+    elif not evaluation.rows:
+        part.add_finding(
+            "no_rows", None, f"{asked.eval_path} holds no rows; evaluate on another file, or on none"
+        )
+
+
+def _add_overlap(part: Part, evaluation: Part, seen: dict[int, int], asked: Asked) -> None:
     digests = set(evaluation.digests)
     lines: dict[int, int] = {}
     for digest, line in zip(part.digests, part.lines, strict=True):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from array import array
 from collections.abc import Callable, Iterator
@@ -42,6 +41,14 @@ def survey(path: Path, counting: Counting, evaluation: Part | None, advance: Adv
     size = path.stat().st_size
     if size <= SMALL and storage(path) != "parquet":
         return _survey_small(path, counting, evaluation)
+    if not counting.compare:
+        total = Part()
+        offset = 0
+        for done in _map(path, size, counting, None):
+            total.add(done.part, offset)
+            offset += done.lines
+            advance(done.size)
+        return Survey(total, [], [], {})
     import numpy as np
 
     hashes = EvalHashes(evaluation.words, evaluation.ends) if evaluation else None
@@ -73,6 +80,8 @@ def survey(path: Path, counting: Counting, evaluation: Part | None, advance: Adv
 
 def _survey_small(path: Path, counting: Counting, evaluation: Part | None) -> Survey:
     part = count(read_rows(path), counting)
+    if not counting.compare:
+        return Survey(part, [], [], {})
     duplicates, skipped = _duplicates(part)
     near = [
         (part.lines[a], part.lines[b], alike) for a, b, alike in exact_pairs(part.words, part.ends, skipped)
@@ -117,6 +126,8 @@ def _map(path: Path, size: int, counting: Counting, hashes: EvalHashes | None) -
     if processes < 2:
         yield from map(work, tasks)
         return
+    import multiprocessing  # small files do without
+
     # Spawned, not forked: the terminal's progress bar has a thread.
     context = multiprocessing.get_context("spawn")
     with context.Pool(processes, _start, (path, counting, hashes)) as pool:
@@ -168,6 +179,8 @@ def _count_group(task: tuple[list[Row], int]) -> _Done:
 
 
 def _finish(part: Part, lines: int, size: int) -> _Done:
+    if not _state["counting"].compare:
+        return _Done(part, None, None, {}, lines, size)
     bands, low = sketch(part.words, part.ends)
     hashes: EvalHashes | None = _state["hashes"]
     seen = hashes.overlaps(part.words, part.ends) if hashes else {}
