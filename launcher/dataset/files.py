@@ -120,7 +120,7 @@ def _read_array(path: Path) -> Iterator[Row]:
                 if block:
                     text += block
                     continue
-                line += text.count("\n", 0, _SPACE.match(text).end())  # type: ignore[union-attr]
+                line += text.count("\n", 0, _skip_to_item(text))
                 message = f"not JSON ({str(error).partition(': line')[0]}); the file is one array of objects"
                 yield Row(line, None, BrokenRow("not_json", message))
                 return
@@ -134,17 +134,26 @@ def _read_array(path: Path) -> Iterator[Row]:
 
 def _item_start(text: str, at: int, separator: str) -> int | None:
     """Where the next item begins, behind its separator; None behind the end of the array."""
-    start = _SPACE.match(text, at).end()  # type: ignore[union-attr]
-    if text[start : start + 1] == "]" and separator == ",":
-        if text[start + 1 :].strip():
-            raise ValueError("there is more behind the closing ]")
-        return None
-    if text[start : start + 1] != separator:
+    start = _skip_space(text, at)
+    if text[start : start + 1] == separator:
+        start = _skip_space(text, start + 1)
+        if separator == "," or text[start : start + 1] != "]":
+            return start
+    elif separator == "[" or text[start : start + 1] != "]":
         raise ValueError(f"{separator} is missing")
-    start = _SPACE.match(text, start + 1).end()  # type: ignore[union-attr]
-    if separator == "[" and text[start : start + 1] == "]":
-        return None
-    return start
+    if text[start + 1 :].strip():
+        raise ValueError("there is more behind the closing ]")
+    return None
+
+
+def _skip_to_item(text: str) -> int:
+    start = _skip_space(text, 0)
+    return _skip_space(text, start + 1) if text[start : start + 1] in ("[", ",") else start
+
+
+def _skip_space(text: str, at: int) -> int:
+    found = _SPACE.match(text, at)
+    return found.end() if found else at
 
 
 def _read_csv(path: Path) -> Iterator[Row]:
