@@ -107,6 +107,8 @@ def _read_array(path: Path) -> Iterator[Row]:
                     raise ValueError("the array is not closed with ]")
                 item = _item_start(text, at, separator)
                 if item is None:
+                    if file.read(_BLOCK).strip():
+                        raise ValueError("there is more behind the closing ]")
                     return
                 value, end = decoder.raw_decode(text, item)
             except (ValueError, RecursionError) as error:
