@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import trl
 
+from launcher.__main__ import main
 from launcher.config import DataFormat, SourceConfig
 from launcher.dataset.mask import IGNORED, encode, show
 from launcher.dataset.tokenizer import load_tokenizer
@@ -175,6 +176,11 @@ def test_a_template_that_hides_an_answer_is_refused(tiny):
         encode_turns(TWO_TURNS, tokenizer)
 
 
+def test_a_chat_that_the_template_refuses_is_one_line(dressed):
+    with pytest.raises(DataError, match=r"template refuses the chat \(System role not supported\)"):
+        encode_turns([{"role": "system", "content": "Be short."}, *TWO_TURNS], dressed("gemma"))
+
+
 SAME = {
     "messages": {"messages": TWO_TURNS[:2]},
     "sharegpt": {"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello."}]},
@@ -227,8 +233,6 @@ def test_a_hub_data_set_is_read_by_its_name_and_split(tmp_path, compose, tiny, m
 
 
 def test_the_check_counts_tokens_with_the_models_own_tokenizer(tmp_path, capsys, tiny):
-    from launcher.__main__ import main
-
     (tmp_path / "train.jsonl").write_text(json.dumps(SAME["messages"]) + "\n")
     main(["data", "check", str(tmp_path / "train.jsonl"), "--model", "tiny", "--json"])
     tokens = json.loads(capsys.readouterr().out)["tokens"]
@@ -240,8 +244,6 @@ def test_the_check_counts_tokens_with_the_models_own_tokenizer(tmp_path, capsys,
 
 
 def test_a_prompt_longer_than_max_length_leaves_nothing_to_train_on(tmp_path, capsys):
-    from launcher.__main__ import main
-
     (tmp_path / "train.jsonl").write_text(json.dumps({"prompt": "x" * 400, "completion": "y"}) + "\n")
     assert main(["data", "check", str(tmp_path / "train.jsonl"), "--model", "tiny", "--json"]) == 1
     found = json.loads(capsys.readouterr().out)["findings"][0]
@@ -249,9 +251,13 @@ def test_a_prompt_longer_than_max_length_leaves_nothing_to_train_on(tmp_path, ca
     assert "model.max_length=256" in found["message"]
 
 
-def test_an_unknown_model_is_one_line(tmp_path, capsys, monkeypatch):
-    from launcher.__main__ import main
+def test_answers_alone_are_everything_also_where_the_template_adds_tokens(tmp_path, capsys):
+    (tmp_path / "train.jsonl").write_text(json.dumps({"messages": [TWO_TURNS[1]]}) + "\n")
+    assert main(["data", "check", str(tmp_path / "train.jsonl"), "--model", "tiny", "--json"]) == 1
+    assert "everything_trained" in json.loads(capsys.readouterr().out)["counts"]
 
+
+def test_an_unknown_model_is_one_line(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     (tmp_path / "train.jsonl").write_text(json.dumps(SAME["messages"]) + "\n")
     assert main(["data", "check", str(tmp_path / "train.jsonl"), "--model", "nobody/nothing"]) == 1

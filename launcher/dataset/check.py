@@ -171,7 +171,7 @@ def _add_whole(part: Part, asked: Asked, tokens: dict[str, Any]) -> None:
         share = tokens["trained_share"]
         if share == 0:
             part.add_finding("nothing_trained", None, _why_nothing(part, tokens))
-        elif share == 1 and asked.assistant_only:
+        elif part.trained == part.characters and asked.assistant_only:
             part.add_finding(
                 "everything_trained",
                 None,

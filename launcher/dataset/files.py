@@ -103,7 +103,7 @@ def _read_array(path: Path) -> Iterator[Row]:
         text, at, line, separator = file.read(_BLOCK), 0, 1, "["
         while True:
             try:
-                if text[at:].isspace() or at == len(text):
+                if _skip_space(text, at) == len(text):
                     raise ValueError("the array is not closed with ]")
                 item = _item_start(text, at, separator)
                 if item is None:

@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+from jinja2 import TemplateError
+
 from launcher.dataset.formats import Example, to_chat
 from launcher.dataset.turns import Message, is_trained
 from launcher.errors import DataError
@@ -26,7 +28,7 @@ def encode(example: Example, tokenizer: Any, assistant_only: bool, where: str) -
             ids = [*ids, tokenizer.eos_token_id]
         return {"input_ids": ids, "labels": list(ids)}
     turns = _for_template(example["messages"], tokenizer)
-    render = _renderer(tokenizer, example)
+    render = _renderer(tokenizer, example, where)
     text = render(turns)
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     ids = encoded["input_ids"]
@@ -76,11 +78,16 @@ def _with_calls(turn: Message) -> str:
     return "\n".join(part for part in parts if part)
 
 
-def _renderer(tokenizer: Any, example: Example) -> Any:
+def _renderer(tokenizer: Any, example: Example, where: str) -> Any:
     tools = {"tools": example["tools"]} if "tools" in example else {}
 
     def render(turns: list[Message], **more: Any) -> str:
-        return tokenizer.apply_chat_template(turns, tokenize=False, **tools, **more)
+        try:
+            return tokenizer.apply_chat_template(turns, tokenize=False, **tools, **more)
+        except TemplateError as error:
+            raise DataError(
+                f"{where}: this model's chat template refuses the chat ({error}); change it, or leave it out"
+            ) from None
 
     return render
 

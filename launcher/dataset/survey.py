@@ -152,9 +152,13 @@ def _ranges(size: int) -> Iterator[tuple[int, int]]:
 
 
 def _groups(path: Path, size: int) -> Iterator[tuple[list[Row], int]]:
+    """Some thousand rows at a time, and about how many bytes they are."""
     rows = read_rows(path)
+    left = size
     while group := list(islice(rows, _ROWS)):
-        yield group, 0
+        about = min(left, len(str(group[0].value)) * len(group))
+        left -= about
+        yield group, about
 
 
 def _count_range(task: tuple[int, int]) -> _Done:
