@@ -42,10 +42,11 @@ def exact_pairs(words: array[int], ends: array[int], skipped: set[int]) -> Itera
     """
     found: dict[tuple[int, ...], list[int]] = {}
     shingles: dict[int, set[tuple[int, ...]]] = {}
+    said = words.tolist()
     for row, (start, end) in enumerate(zip([0, *ends], ends, strict=False)):
         if row in skipped or start == end:
             continue
-        mine = grams(words[start:end], SHINGLE)
+        mine = grams(said[start:end], SHINGLE)
         candidates: set[int] = set()
         for gram in sorted(mine)[: len(mine) - ceil(THRESHOLD * len(mine)) + 1]:
             others = found.setdefault(gram, [])

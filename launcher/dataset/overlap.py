@@ -7,30 +7,31 @@ without punctuation. System prompts, which all rows may share, are left out.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator
 from typing import Any, cast
 
-from launcher.dataset.near import gram_hashes, grams
+from launcher.dataset.near import gram_hashes
 
 LENGTH = 13
 
 
 class EvalSet:
-    """The runs of an evaluation file's rows as sets; for small files."""
+    """The runs of an evaluation file's rows, by three of their words; for small files."""
 
     def __init__(self, words: array[int], ends: array[int]) -> None:
-        self.rows: dict[tuple[int, ...], list[int]] = {}
-        for row, run in enumerate(_rows(words, ends)):
-            for gram in grams(run, LENGTH) if len(run) >= LENGTH else ():
-                self.rows.setdefault(gram, []).append(row)
+        self.runs: dict[tuple[int, ...], list[tuple[list[int], int]]] = {}
+        for row, said in enumerate(_rows(words, ends)):
+            for start, key in enumerate(_keys(said)):
+                self.runs.setdefault(key, []).append((said[start : start + LENGTH], row))
 
     def overlaps(self, words: array[int], ends: array[int]) -> dict[int, int]:
         """Evaluation row -> the first of these training rows that has 13 words in a row in common with it."""
         first: dict[int, int] = {}
-        for row, run in enumerate(_rows(words, ends)) if self.rows else ():
-            for gram in grams(run, LENGTH) if len(run) >= LENGTH else ():
-                for found in self.rows.get(gram, ()):
-                    first.setdefault(found, row)
+        for row, said in enumerate(_rows(words, ends)) if self.runs else ():
+            for start, key in enumerate(_keys(said)):
+                for run, found in self.runs.get(key, ()):
+                    if found not in first and said[start : start + LENGTH] == run:
+                        first[found] = row
         return first
 
 
@@ -67,8 +68,14 @@ class EvalHashes:
         return first
 
 
-def _rows(words: array[int], ends: array[int]) -> list[Sequence[int]]:
-    return [words[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+def _rows(words: array[int], ends: array[int]) -> list[list[int]]:
+    said = words.tolist()
+    return [said[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def _keys(said: list[int]) -> Iterator[tuple[int, ...]]:
+    """First, middle and last word of every run: enough to look up, and cheaper than all thirteen."""
+    return zip(said, said[LENGTH // 2 :], said[LENGTH - 1 :], strict=False)
 
 
 def _long_runs(words: array[int], ends: array[int]) -> tuple[Any, Any]:
