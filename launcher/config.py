@@ -121,7 +121,9 @@ class ArchitectureConfig:
     vocab_size: int = MISSING
     tie_word_embeddings: bool = False
     attention_bias: bool = False
-    """Bias on q, k and v, as in Qwen2."""
+    """Bias on q, k and v, as in Qwen2; in a Llama on o too."""
+    num_experts: Optional[int] = None  # noqa: UP045
+    """Experts of each block, intermediate_size wide each (Mixtral, Qwen3-MoE); None for a dense model."""
 
 
 @dataclass(kw_only=True)
@@ -260,7 +262,7 @@ class ClusterConfig:
     gpus_per_node: Optional[int] = None  # noqa: UP045
     """GPUs that a node has; a run that asks for more is refused. None: not checked."""
     gpu_memory_gib: Optional[float] = None  # noqa: UP045
-    """Memory of one GPU, in GiB."""
+    """Memory of one GPU, in GiB; a launch that needs more is refused. None: not checked."""
     sbatch: dict[str, Any] = field(default_factory=dict[str, Any])
     """Any sbatch option by its long name (partition, account, qos, constraint, ...); true means no value."""
     gpu_flag: str = "gpus-per-node"
@@ -306,7 +308,14 @@ class Config:
     """Plugins by name, each with its `_target_`; filled by the list-valued group `plugin`."""
     seed: int = 0
     resume: str = "auto"
-    """auto: from the newest committed checkpoint of this run; never; or a checkpoint's path."""
+    """auto: from the newest committed checkpoint of this run; never; or, until the run has its own, from a checkpoint's
+    path or another run."""
+    resume_weights_only: bool = False
+    """With resume=PATH: begin at step 0 with its weights, and take nothing else from it."""
+    trust_checkpoint: bool = False
+    """With resume=PATH: accept a checkpoint from outside runs_dir."""
+    force: bool = False
+    """Launch although the plan says that it does not fit into the GPUs' memory."""
     dry_run: bool = False
     """Write the run dir and print what would submit it."""
     runs_dir: str = "runs"

@@ -20,6 +20,8 @@ class Exit(IntEnum):
     """A rank found another world size, device, strategy or precision than planned; a restart cannot help."""
     PORT_TAKEN = 5
     """The rendezvous port was taken between choice and use; the supervisor tries another."""
+    SAVE_FAILED = 6
+    """Two checkpoints in a row could not be written; a restart would lose the same again."""
     INTERRUPTED = 130
     """Ended by Ctrl-C."""
     TERMINATED = 143
@@ -56,6 +58,18 @@ class RunError(LauncherError):
 
 class DataError(LauncherError):
     """A data file is not what its format says."""
+
+
+class CheckpointError(LauncherError):
+    """A checkpoint is broken, or does not belong to the run that should go on from it."""
+
+    exit_code: Exit = Exit.FAILED
+
+
+class SaveFailed(LauncherError):
+    """Checkpoints cannot be written any more."""
+
+    exit_code: Exit = Exit.SAVE_FAILED
 
 
 class NotAsPlanned(LauncherError):

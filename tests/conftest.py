@@ -18,6 +18,7 @@ from launcher.resources import resource_dir
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kills", type=int, default=20, help="SIGKILLs in saves, over strategies and methods")
     parser.addoption("--golden-update", action="store_true", help="write tests/golden anew")
 
 
@@ -49,6 +50,9 @@ def facts() -> Callable[..., Facts]:
             "eval_path": "/data/eval.jsonl" if config.data.eval_path else None,
             "python": config.cluster.python or "/venv/bin/python",
             "architecture": config.model.architecture,
+            "resume": config.resume,
+            "save_s": 5.0,
+            "restart_s": 120.0,
             "version": "VERSION",
         }
         return Facts(**{**known, **changes})

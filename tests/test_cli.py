@@ -167,10 +167,10 @@ def test_a_plugin_of_ones_own_changes_the_plan(cli, tmp_path):
         "from launcher.plugins.base import Plugin\n"
         "class Longer(Plugin):\n"
         "    def on_plan(self, plan):\n"
-        "        return replace(plan, keep_last=9)\n"
+        "        return replace(plan, rank_starter='accelerate')\n"
     )
     done = cli("plan", "+experiment=tiny", "+plugins.mine._target_=mine.Longer", "--json")
-    assert json.loads(done.stdout)["keep_last"] == 9
+    assert json.loads(done.stdout)["rank_starter"] == "accelerate"
 
 
 @pytest.mark.parametrize("verb", ["plan", "status", "list", "logs", "follow", "cancel"])

@@ -269,7 +269,7 @@ def test_a_site_that_forbids_requeue_has_the_last_word(plan):
 def test_plugins_are_applied_in_the_order_of_the_configuration(plan):
     both = ["plugin=[sharded_checkpoint,lora]", "plugins.sharded_checkpoint.save_steps=7"]
     made = plan("+experiment=tiny", *both)
-    assert (made.save_steps, made.weights_dtype) == (7, "bfloat16")
+    assert (made.save.save_steps, made.weights_dtype) == (7, "bfloat16")
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

@@ -373,7 +373,7 @@ def test_a_number_out_of_its_range_is_refused(refusal, typed: str):
 
 
 def test_a_resume_from_nowhere_is_refused(refusal):
-    assert "resume=nowhere is not a folder" in refusal(*TINY, "resume=nowhere")
+    assert "resume=nowhere is no folder and no run under" in refusal(*TINY, "resume=nowhere")
 
 
 @pytest.mark.parametrize(

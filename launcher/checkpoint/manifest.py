@@ -1,75 +1,103 @@
-"""A checkpoint is committed when its manifest, written last, is in place and true."""
+"""What makes a folder a checkpoint: a manifest, written last, in place and true."""
 
+import dataclasses
 import json
-import os
 import re
-import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from launcher.run import write_text
+from launcher.errors import CheckpointError
 
 MANIFEST = "manifest.json"
-_FOLDER = re.compile(r"checkpoint-(\d+)")
+FORMAT = 1
+_FOLDER = re.compile(r"step_(\d{8,})")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileFacts:
+    """What a file must be."""
+
+    bytes: int
+    crc32: str
+    """Eight hexadecimal digits. Source: zlib."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """One committed checkpoint."""
+
+    format: int
+    step: int
+    """Optimizer steps done."""
+    samples: int
+    """Sequences trained on: the position in the data, over all ranks."""
+    tokens: int
+    epoch: float
+    world_size: int
+    strategy: str
+    run: str
+    attempt: int
+    plan_digest: str
+    """SHA-256 of plan.json."""
+    global_batch_size: int
+    samples_per_epoch: int
+    seed: int
+    why: str
+    """interval, end, or what else asked for the save."""
+    eval_loss: float | None
+    """Evaluation loss at this very step; None where it was not evaluated."""
+    time: str
+    versions: Mapping[str, str]
+    parameters: Mapping[str, list[int]]
+    """Shape of every trained parameter."""
+    files: Mapping[str, FileFacts]
+
+    @property
+    def bytes(self) -> int:
+        """Size of all files."""
+        return sum(file.bytes for file in self.files.values())
+
+    def to_text(self) -> str:
+        """The file's content."""
+        return json.dumps(dataclasses.asdict(self), indent=1) + "\n"
+
+
+def folder_name(step: int) -> str:
+    """The name of a step's folder."""
+    return f"step_{step:08d}"
 
 
 def step_of(folder: Path) -> int | None:
-    """The optimizer step in a checkpoint folder's name; None when it is no checkpoint folder."""
+    """The optimizer step in a folder's name; None when it is no checkpoint's."""
     found = _FOLDER.fullmatch(folder.name)
     return int(found[1]) if found else None
 
 
-def commit(folder: Path, facts: dict[str, Any]) -> None:
-    """Makes the files of `folder` durable, then writes the manifest with every file's size in bytes."""
-    files: dict[str, int] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.name != MANIFEST:
-            _sync(path)
-            files[str(path.relative_to(folder))] = path.stat().st_size
-    write_text(folder / MANIFEST, json.dumps({**facts, "files": files}, indent=2) + "\n")
-    _sync(folder / MANIFEST)
-    _sync(folder)
+def rank_file(rank: int) -> str:
+    """The name of a rank's file."""
+    return f"rank_{rank:05d}.safetensors"
 
 
-def is_committed(folder: Path) -> bool:
-    """Whether the manifest is there and every file has the size that it says."""
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest, every file having the size that it says; CheckpointError says what is wrong."""
+    path = folder / MANIFEST
     try:
-        files: Any = json.loads((folder / MANIFEST).read_text())["files"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-    if not isinstance(files, dict):
-        return False
-    for name, size in cast("dict[str, int]", files).items():
-        path = folder / name
-        if not path.is_file() or path.stat().st_size != size:
-            return False
-    return True
-
-
-def latest_committed(checkpoints: Path) -> Path | None:
-    """The committed checkpoint with the highest step; None where there is none."""
-    steps = _by_step(checkpoints)
-    return next((steps[step] for step in sorted(steps, reverse=True) if is_committed(steps[step])), None)
-
-
-def retain(checkpoints: Path, keep_last: int) -> None:
-    """Deletes committed checkpoints older than the newest `keep_last`; for one rank, after a commit."""
-    steps = _by_step(checkpoints)
-    committed = [step for step in sorted(steps, reverse=True) if is_committed(steps[step])]
-    for step in committed[keep_last:]:
-        (steps[step] / MANIFEST).unlink()  # first: a half-deleted checkpoint must not count
-        shutil.rmtree(steps[step])
-
-
-def _by_step(checkpoints: Path) -> dict[int, Path]:
-    if not checkpoints.is_dir():
-        return {}
-    return {step: path for path in checkpoints.iterdir() if (step := step_of(path)) is not None}
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        values: dict[str, Any] = json.loads(path.read_text())
+        files = {str(name): FileFacts(**facts) for name, facts in values.pop("files").items()}
+        manifest = Manifest(**values, files=files)
+    except FileNotFoundError:
+        raise CheckpointError(f"{folder} has no {MANIFEST}: it was never committed") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path} is not a manifest ({type(error).__name__}: {error})") from None
+    if manifest.format != FORMAT:
+        raise CheckpointError(f"{path} has format {manifest.format}; this version reads {FORMAT}")
+    for name, facts in files.items():
+        try:
+            size = (folder / name).stat().st_size
+        except OSError as error:
+            raise CheckpointError(f"{folder / name} cannot be read: {error.strerror}") from None
+        if size != facts.bytes:
+            raise CheckpointError(f"{folder / name} has {size} bytes, and {facts.bytes} in the manifest")
+    return manifest

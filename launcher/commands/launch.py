@@ -18,7 +18,7 @@ from launcher.commands.data_gate import check_data, print_warnings
 from launcher.commands.prepare import prepare
 from launcher.commands.summary import describe
 from launcher.errors import Exit, RunError
-from launcher.plan import LaunchPlan
+from launcher.plan import LaunchPlan, check_fits
 from launcher.render import render
 from launcher.run import RunDir, find_submitted, now, write_text
 
@@ -32,6 +32,8 @@ def main(arguments: list[str]) -> int:
         return max(_start_here(run, Allocation(), as_json) for run in again)
     # Every trial of a multirun is planned before the first is written.
     planned = [(one, *prepare(one, moment)) for one in composed]
+    for one, _, plan in planned:
+        check_fits(one.config, plan)
     codes: list[int] = []
     for one in planned:
         codes.append(launch(*one, as_json))

@@ -9,6 +9,7 @@ from pathlib import Path
 from launcher import __version__
 from launcher.clusters.allocation import check_nodes
 from launcher.clusters.choose import choose_kind, has_gpu
+from launcher.commands.before import measured, resume_source
 from launcher.commands.compose import Composed
 from launcher.commands.data_gate import check_data, data_paths
 from launcher.config import ArchitectureConfig, Config, Device
@@ -40,6 +41,8 @@ def prepare(composed: Composed, moment: datetime) -> tuple[RunDir, LaunchPlan]:
         eval_path=data.evaluation,
         python=config.cluster.python or sys.executable,
         architecture=_architecture(config),
+        resume=resume_source(config),
+        **measured(Path(config.runs_dir).absolute(), config.name),
         version=__version__,
     )
     plan = decide(config, facts)
@@ -47,7 +50,6 @@ def prepare(composed: Composed, moment: datetime) -> tuple[RunDir, LaunchPlan]:
         check_nodes(plan.topology.nodes)
     _check_evaluation(facts)
     check_data(config)
-    _check_resume(config)
     return run, plan
 
 
@@ -75,13 +77,6 @@ def _check_evaluation(facts: Facts) -> None:
         raise ConfigError(
             f"data.path={facts.data_path} is yours, but data.eval_path still is the shipped sample; "
             "set data.eval_path=FILE or data.eval_path=null"
-        )
-
-
-def _check_resume(config: Config) -> None:
-    if config.resume not in ("auto", "never") and not Path(config.resume).is_dir():
-        raise ConfigError(
-            f"resume={config.resume} is not a folder; use resume=auto, resume=never or a checkpoint's path"
         )
 
 

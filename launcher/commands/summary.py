@@ -3,6 +3,7 @@
 from typing import Any
 
 from launcher.plan import LaunchPlan
+from launcher.plan.save import SavePlan
 from launcher.run import RunDir
 
 
@@ -46,7 +47,29 @@ def plan_lines(plan: LaunchPlan) -> list[tuple[str, str]]:
         ),
         ("model", f"{model.name_or_path}{counts}"),
         ("data", ", ".join(plan.facts.data_sources or (plan.facts.data_path,))),
+        *([("saves", saves(plan.save))] if plan.save else []),
+        *([("memory", f"{plan.memory.total:.1f} GiB a GPU, estimated")] if plan.memory else []),
     ]
+
+
+def saves(plan: SavePlan) -> str:
+    """How often, and which share of the wall time is then training that stays."""
+    every = f"every {plural(plan.save_steps, 'step')}" if plan.save_steps else "interval found while training"
+    if plan.best_interval_s is None or plan.effective_training_time is None or plan.mtbf_s is None:
+        return f"{every}; this cluster never fails (cluster.failures_per_1000_node_days=0)"
+    return (
+        f"{every}; best every {duration(plan.best_interval_s)} for saves of {duration(plan.save_s)}, restarts of "
+        f"{duration(plan.restart_s)} and a failure every {duration(plan.mtbf_s)}: "
+        f"{plan.effective_training_time:.1%} effective training time"
+    )
+
+
+def duration(seconds: float) -> str:
+    """A time in the unit that makes it short."""
+    for unit, size in (("days", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds:.3g} s"
 
 
 def align(lines: list[tuple[str, str]]) -> str:

@@ -1,6 +1,6 @@
 """Config -> LaunchPlan, pure."""
 
 from launcher.plan.facts import Facts
-from launcher.plan.launch_plan import LaunchPlan, make_plan
+from launcher.plan.launch_plan import LaunchPlan, check_fits, make_plan, with_memory
 
-__all__ = ["Facts", "LaunchPlan", "make_plan"]
+__all__ = ["Facts", "LaunchPlan", "check_fits", "make_plan", "with_memory"]

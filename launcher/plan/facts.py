@@ -29,6 +29,12 @@ class Facts:
     """Python on the nodes outside a container."""
     architecture: ArchitectureConfig | None
     """The model's shape: from its conf file, else from its config.json; None where it is not known."""
+    resume: str
+    """auto, never, or the absolute path of a checkpoint or of another run."""
+    save_s: float
+    """Seconds that training stands still for a save: measured by the newest run of that name, else assumed."""
+    restart_s: float
+    """Seconds from the start of an attempt to its first step: likewise."""
     version: str
     """Version of this package."""
 

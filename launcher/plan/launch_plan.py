@@ -9,6 +9,7 @@ from typing import Any
 from launcher.config import Config, Init, Precision
 from launcher.errors import PlanError
 from launcher.plan.facts import Facts
+from launcher.plan.memory import Adapter, Load, Memory, estimate_memory
 from launcher.plan.model import ModelFacts, count_parameters
 from launcher.plan.place import (
     check_environment,
@@ -20,6 +21,7 @@ from launcher.plan.place import (
     simple_command,
     srun_options,
 )
+from launcher.plan.save import SavePlan
 from launcher.plan.sbatch import sbatch_options
 from launcher.plan.strategy import Strategy, accelerate_config, deepspeed_config, make_strategy
 from launcher.plan.topology import Batch, Topology, make_batch, make_topology
@@ -44,6 +46,12 @@ class LaunchPlan:
     """bf16 or no: what accelerate, DeepSpeed and the trainer are told."""
     weights_dtype: str
     """bfloat16 or float32: the format that the weights are loaded in."""
+    adapter: Adapter | None
+    """The LoRA adapter; None trains every weight."""
+    checkpointing: bool
+    """Whether activations are computed again in the backward pass."""
+    memory: Memory | None
+    """Peak GiB of one GPU; None on a CPU, and where the model's shape is not known."""
     trainer_args: Mapping[str, Any]
     """Keyword arguments of trl's SFTConfig."""
     deepspeed: Mapping[str, Any] | None
@@ -59,15 +67,17 @@ class LaunchPlan:
     """What stands before the ranks' command to put it into a container."""
     python: str
     """Python that starts the ranks."""
-    save_steps: int | None
-    """Steps between checkpoints; None saves none."""
-    keep_last: int
+    failures_per_1000_node_days: float
+    save: SavePlan | None
+    """None saves nothing."""
     facts: Facts
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as plain JSON values."""
         values = dataclasses.asdict(self)
         values["topology"]["world_size"] = self.topology.world_size
+        if self.memory:
+            values["memory"]["total"] = round(self.memory.total, 3)
         return json.loads(json.dumps(values))
 
 
@@ -110,6 +120,9 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
         precision=precision,
         mixed_precision=mixed,
         weights_dtype="float32",
+        adapter=None,
+        checkpointing=False,
+        memory=None,
         trainer_args=trainer_args(config, batch, strategy, mixed, cuda),
         deepspeed=deepspeed_config(
             strategy, batch, bf16=mixed == "bf16", max_grad_norm=config.trainer.max_grad_norm, pin_memory=cuda
@@ -129,9 +142,45 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
         rank_starter=config.cluster.rank_starter.name,
         container_command=container_command(config, facts),
         python=node_python(config, facts),
-        save_steps=None,
-        keep_last=1,
+        failures_per_1000_node_days=config.cluster.failures_per_1000_node_days,
+        save=None,
         facts=facts,
+    )
+
+
+_ADAMW = ("adamw_torch", "adamw_torch_fused")
+
+
+def with_memory(config: Config, plan: LaunchPlan) -> LaunchPlan:
+    """The plan with its memory estimate, once the plugins have had their say; without one where the formulas do not hold:
+    on a CPU, for a model of unknown shape, for optimizers other than AdamW, for attention that keeps its scores."""
+    shape = plan.facts.architecture
+    known = config.trainer.optim in _ADAMW and config.model.attn_implementation != "eager"
+    if shape is None or plan.device != "cuda" or not known:
+        return plan
+    load = Load(
+        shape=shape,
+        adapter=plan.adapter,
+        checkpointing=plan.checkpointing,
+        strategy=plan.strategy,
+        world_size=plan.topology.world_size,
+        tokens=plan.batch.micro_batch_size * config.model.max_length,
+        bf16=plan.precision == "bf16",
+    )
+    return dataclasses.replace(plan, memory=estimate_memory(load))
+
+
+def check_fits(config: Config, plan: LaunchPlan) -> None:
+    """PlanError when the plan needs more than a GPU of the place has; force=true and an unknown size let it pass."""
+    size, memory = config.cluster.gpu_memory_gib, plan.memory
+    if config.force or size is None or memory is None or memory.total <= size:
+        return
+    parts = dataclasses.asdict(memory)
+    largest = max(parts, key=lambda kind: parts[kind])
+    raise PlanError(
+        f"cluster.gpu_memory_gib={size:g} is less than the {memory.total:.1f} GiB that a GPU needs by the plan (most of it "
+        f"{largest}: {parts[largest]:.1f} GiB); try strategy=fsdp2 or zero3 on more GPUs, a smaller "
+        "batch.micro_batch_size or model.max_length, 'plugin=[qlora,gradient_checkpointing]', or launch it with force=true"
     )
 
 
@@ -159,6 +208,9 @@ def _check_resources(config: Config) -> None:
         value = getattr(config.resources, name)
         if value is not None and value < 1:
             raise PlanError(f"resources.{name}={value} must be at least 1, or null for the site's default")
+    if not 0 <= config.cluster.failures_per_1000_node_days < float("inf"):
+        rate = config.cluster.failures_per_1000_node_days
+        raise PlanError(f"cluster.failures_per_1000_node_days={rate} must be a number of at least 0")
     if not 0 <= config.seed < 2**32:
         raise PlanError(f"seed={config.seed} must be from 0 to 4294967295")
 

@@ -23,12 +23,16 @@ def read_architecture(config_json: Mapping[str, Any]) -> ArchitectureConfig | No
     try:
         model_type = str(config_json["model_type"])
         heads = int(config_json["num_attention_heads"])
-        if model_type not in ("llama", "mistral", "qwen2", "qwen3"):
+        if model_type not in ("llama", "mistral", "mixtral", "qwen2", "qwen3", "qwen3_moe"):
             return None
+        if config_json.get("mlp_only_layers") or config_json.get("decoder_sparse_step", 1) != 1:
+            return None  # experts in some blocks alone are not counted
+        experts = config_json.get("num_local_experts") or config_json.get("num_experts")
+        moe_width = config_json.get("moe_intermediate_size") if experts else None
         return ArchitectureConfig(
             model_type=model_type,
             hidden_size=int(config_json["hidden_size"]),
-            intermediate_size=int(config_json["intermediate_size"]),
+            intermediate_size=int(moe_width or config_json["intermediate_size"]),
             num_hidden_layers=int(config_json["num_hidden_layers"]),
             num_attention_heads=heads,
             num_key_value_heads=int(config_json.get("num_key_value_heads") or heads),
@@ -36,6 +40,7 @@ def read_architecture(config_json: Mapping[str, Any]) -> ArchitectureConfig | No
             vocab_size=int(config_json["vocab_size"]),
             tie_word_embeddings=bool(config_json.get("tie_word_embeddings", False)),
             attention_bias=bool(config_json.get("attention_bias", model_type == "qwen2")),
+            num_experts=int(experts) if experts else None,
         )
     except (KeyError, TypeError, ValueError):
         return None
@@ -49,36 +54,86 @@ def head_dim(shape: ArchitectureConfig) -> int:
 def linear_shapes(shape: ArchitectureConfig) -> dict[str, tuple[int, int]]:
     """(in_features, out_features) of each linear layer of one decoder block, by its name.
 
-    Source: transformers' modeling_llama.py, LlamaAttention and LlamaMLP.
+    Experts are not among them: transformers 5 stores them as three-dimensional parameters, which bitsandbytes leaves
+    as they are. Source: transformers' modeling_llama.py and modeling_mixtral.py.
     """
     queries = shape.num_attention_heads * head_dim(shape)
     keys = shape.num_key_value_heads * head_dim(shape)
-    return {
+    attention = {
         "q_proj": (shape.hidden_size, queries),
         "k_proj": (shape.hidden_size, keys),
         "v_proj": (shape.hidden_size, keys),
         "o_proj": (queries, shape.hidden_size),
+    }
+    if shape.num_experts:
+        return attention
+    return attention | {
         "gate_proj": (shape.hidden_size, shape.intermediate_size),
         "up_proj": (shape.hidden_size, shape.intermediate_size),
         "down_proj": (shape.intermediate_size, shape.hidden_size),
     }
 
 
-def count_parameters(shape: ArchitectureConfig) -> int:
-    """Number of parameters of a Llama-class decoder.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameters:
+    """Number of parameters by kind, over all blocks."""
 
-    Embedding and head are vocab_size * hidden_size each (one where they are tied); a block has its seven
-    linear layers, two norms (Qwen3: also one per head width for q and k) and, where attention_bias is set,
-    biases on q, k, v.
+    embedding: int
+    attention: int
+    mlp: int
+    experts: int
+    """MoE experts and their routers."""
+    norms: int
+    head: int
+    """0 where it is tied to the embedding."""
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.embedding + self.attention + self.mlp + self.experts + self.norms + self.head
+
+
+def parameters_by_kind(shape: ArchitectureConfig) -> Parameters:
+    """Parameters of a Llama-class decoder by kind.
+
+    Embedding and head are vocab_size * hidden_size each (one where they are tied). A block has its linear layers,
+    biases on q, k and v where attention_bias is set, two norms (Qwen3: also one per head width for q and k), or in
+    place of the MLP three matrices per expert and a router row for each.
+    Source: transformers' modeling_llama.py, modeling_qwen2.py, modeling_qwen3.py and modeling_mixtral.py; held
+    against those models on the meta device in tests/training/test_model_counts.py.
     """
+    blocks, hidden = shape.num_hidden_layers, shape.hidden_size
     linears = linear_shapes(shape)
-    block = sum(rows * columns for rows, columns in linears.values()) + 2 * shape.hidden_size
+    sizes = {name: rows * columns for name, (rows, columns) in linears.items()}
+    attention = _attention_weights(sizes)
     if shape.attention_bias:
-        block += sum(linears[name][1] for name in ("q_proj", "k_proj", "v_proj"))
-    if shape.model_type == "qwen3":
-        block += 2 * head_dim(shape)
-    embeddings = shape.vocab_size * shape.hidden_size * (1 if shape.tie_word_embeddings else 2)
-    return embeddings + shape.num_hidden_layers * block + shape.hidden_size
+        attention += sum(linears[name][1] for name in ("q_proj", "k_proj", "v_proj"))
+        attention += hidden if shape.model_type != "qwen2" else 0
+    norms = 2 * hidden + (2 * head_dim(shape) if shape.model_type in ("qwen3", "qwen3_moe") else 0)
+    experts = (3 * hidden * shape.intermediate_size + hidden) * (shape.num_experts or 0)
+    table = shape.vocab_size * hidden
+    return Parameters(
+        embedding=table,
+        attention=blocks * attention,
+        mlp=0 if shape.num_experts else blocks * (sum(sizes.values()) - _attention_weights(sizes)),
+        experts=blocks * experts,
+        norms=blocks * norms + hidden,
+        head=0 if shape.tie_word_embeddings else table,
+    )
+
+
+def count_parameters(shape: ArchitectureConfig) -> int:
+    """Number of parameters of a Llama-class decoder."""
+    return parameters_by_kind(shape).total
+
+
+def count_linear(shape: ArchitectureConfig) -> int:
+    """Weights of all linear layers within blocks: what bitsandbytes quantises. The head stays as it is."""
+    return shape.num_hidden_layers * sum(rows * columns for rows, columns in linear_shapes(shape).values())
+
+
+def _attention_weights(sizes: Mapping[str, int]) -> int:
+    return sum(sizes[name] for name in ("q_proj", "k_proj", "v_proj", "o_proj"))
 
 
 def count_lora(
@@ -94,7 +149,20 @@ def count_lora(
     for name in names:
         if name not in linears:
             raise PlanError(f"{key}.target_modules: {unknown('layer', name, linears)} Or use all-linear.")
-    return shape.num_hidden_layers * r * sum(sum(linears[name]) for name in names)
+    each = sum(sum(linears[name]) for name in names)
+    if shape.num_experts and target_modules == "all-linear":
+        each += _expert_adapters(shape, shape.num_experts)
+    return shape.num_hidden_layers * r * each
+
+
+def _expert_adapters(shape: ArchitectureConfig, experts: int) -> int:
+    """Adapter parameters of a MoE block's experts and router, per unit of rank.
+
+    peft adapts the stacked experts as parameters, with twice the rank on the fused gate and up projection.
+    Source: peft 0.21's conversion of Mixtral's targets, held against it in tests/training/test_model_counts.py.
+    """
+    hidden, width = shape.hidden_size, shape.intermediate_size
+    return experts * (2 * (hidden + 2 * width) + (width + hidden)) + hidden + experts
 
 
 def _named(target_modules: str | Iterable[str]) -> list[str]:

@@ -5,14 +5,14 @@ from typing import Any, cast
 
 from launcher.config import ArchitectureConfig, Config, read_config
 from launcher.errors import NotAsPlanned
-from launcher.plan import Facts, LaunchPlan, make_plan
+from launcher.plan import Facts, LaunchPlan, make_plan, with_memory
 from launcher.plugins.base import Plugin, apply, make_plugins
 from launcher.run import RunDir
 
 
 def decide(config: Config, facts: Facts) -> LaunchPlan:
     """The plan after its plugins."""
-    return apply(make_plugins(config.plugins), "on_plan", make_plan(config, facts))
+    return with_memory(config, apply(make_plugins(config.plugins), "on_plan", make_plan(config, facts)))
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from launcher.errors import PlanError
+from launcher.plan.memory import Adapter
 from launcher.plan.model import count_lora
 from launcher.plugins.base import Plugin, check_types
 
@@ -53,7 +54,18 @@ class LoRA(Plugin):
         shape = plan.facts.architecture
         count = count_lora(shape, self.r, self.target_modules, key=self.key) if shape else None
         dtype = {"bf16": "bfloat16", "fp32": "float32"}[plan.precision]
-        return replace(plan, model=replace(plan.model, trainable_parameters=count), weights_dtype=dtype)
+        model = replace(plan.model, trainable_parameters=count)
+        return replace(plan, model=model, weights_dtype=dtype, adapter=self.adapter)
+
+    @property
+    def adapter(self) -> Adapter:
+        """What the memory estimate needs of it."""
+        targets = self.target_modules
+        whole = targets == "all-linear"
+        names = (targets,) if isinstance(targets, str) else tuple(cast("list[str]", targets))
+        return Adapter(
+            r=self.r, target_modules="all-linear" if whole else names, four_bit=False, double_quant=False
+        )
 
     def on_model(self, model: Any) -> Any:
         """The model with its adapters, everything else frozen."""
@@ -94,6 +106,11 @@ class QLoRA(LoRA):
                 "offloaded; use strategy=zero3 or strategy=fsdp2"
             )
         return LoRA.on_plan(self, plan)
+
+    @property
+    def adapter(self) -> Adapter:
+        """The same over 4-bit weights."""
+        return replace(super().adapter, four_bit=True, double_quant=self.double_quant)
 
     def on_load(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         """Adds the quantisation.

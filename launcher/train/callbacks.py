@@ -1,30 +1,33 @@
-"""What a run says of itself while it trains: metrics, events, commits, a sample."""
+"""What a run says of itself while it trains: metrics, events, a sample."""
 
 import math
 import time
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from transformers import TrainerCallback
 
-from launcher.checkpoint.manifest import commit, retain
 from launcher.plan import LaunchPlan
 from launcher.run import RunDir, append_line, now
 
 
 class Recorder(TrainerCallback):
-    """Writes metrics.jsonl and events.jsonl on rank 0, and commits checkpoints."""
+    """Writes metrics.jsonl and events.jsonl on rank 0."""
 
     def __init__(self, run: RunDir, plan: LaunchPlan, attempt: int, is_main: bool) -> None:
         self.run, self.plan, self.attempt, self.is_main = run, plan, attempt, is_main
+        self.evaluated: tuple[int, float] | None = None
+        """Step and loss of the newest evaluation."""
+        self.rows = 0
+        """Training sequences in an epoch."""
         self._last_time = time.monotonic()
-        self._last_tokens = 0
+        self._last_tokens = self.tokens = 0
         self._evaluated_s = 0.0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Says how long it will be."""
         self._last_time = time.monotonic()
+        self._last_tokens = self.tokens
         self._event("training", step=state.global_step, total_steps=state.max_steps)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -32,6 +35,10 @@ class Recorder(TrainerCallback):
         if self._evaluated_s:
             self._last_time += time.monotonic() - self._evaluated_s
             self._evaluated_s = 0.0
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Sets the true epoch: the Trainer counts the whole run as one."""
+        state.epoch = self._samples(state) / self.rows
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         """One line per logged step; evaluations are events."""
@@ -44,6 +51,7 @@ class Recorder(TrainerCallback):
                 if state.global_step >= state.max_steps
                 else "during"
             )
+            self.evaluated = (state.global_step, float(logs["eval_loss"]))
             self._event("evaluated", when=when, step=state.global_step, eval_loss=logs["eval_loss"])
             if self.is_main:
                 append_line(
@@ -63,6 +71,7 @@ class Recorder(TrainerCallback):
             "learning_rate": logs.get("learning_rate"),
             "grad_norm": _finite(logs.get("grad_norm")),
             "epoch": logs.get("epoch"),
+            "samples": self._samples(state),
             "tokens": tokens,
             "tokens_per_s": round(rate, 2),
         }
@@ -75,19 +84,8 @@ class Recorder(TrainerCallback):
         """Leaves the evaluation's time out of the training rate."""
         self._evaluated_s = time.monotonic()
 
-    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Commits the checkpoint once every rank has written its part, then deletes older ones."""
-        if dist.is_initialized():
-            dist.barrier()
-        if not self.is_main:
-            return
-        folder = self.run.checkpoints / f"checkpoint-{state.global_step}"
-        topology, strategy = self.plan.topology, self.plan.strategy
-        commit(
-            folder, {"step": state.global_step, "world_size": topology.world_size, "strategy": strategy.name}
-        )
-        retain(self.run.checkpoints, self.plan.keep_last)
-        self._event("saved", step=state.global_step, checkpoint=folder.name)
+    def _samples(self, state: Any) -> int:
+        return state.global_step * self.plan.batch.global_batch_size
 
     def _event(self, event: str, **facts: Any) -> None:
         if self.is_main:

@@ -1,5 +1,6 @@
 """One training session on one rank: model, data, trainer, resume, export."""
 
+import hashlib
 import os
 import signal
 from typing import Any
@@ -11,8 +12,8 @@ from transformers import Trainer
 from transformers.utils import logging as transformers_logging
 from trl import SFTConfig, SFTTrainer
 
-from launcher.checkpoint.manifest import latest_committed
-from launcher.errors import ConfigError, NotAsPlanned
+from launcher.config import Config
+from launcher.errors import NotAsPlanned
 from launcher.plan import LaunchPlan
 from launcher.plugins.base import apply
 from launcher.plugins.decide import Decided
@@ -22,8 +23,16 @@ from launcher.train.data import tokenized
 from launcher.train.export import export
 from launcher.train.fsdp_on_cpu import keep_fsdp_on_cpu
 from launcher.train.model import load_model, load_tokenizer
+from launcher.train.resumable import Resumable
+from launcher.train.resume import Resume
+from launcher.train.saver import Saver
+from launcher.train.schedule import Schedule
 from launcher.train.store import serve_store
 from launcher.train.tracking import finish_trackers, point_trackers
+
+
+class ResumableSFT(Resumable, SFTTrainer):
+    """trl's SFT trainer with this project's checkpoints."""
 
 
 def train(run: RunDir, decided: Decided) -> None:
@@ -47,12 +56,12 @@ def train(run: RunDir, decided: Decided) -> None:
 
         # accelerate does this on GPUs alone; without it ZeRO-3 takes the world for one rank
         deepspeed.init_distributed(dist_backend="gloo", auto_mpi_discovery=False)
-    checkpoint = _choose_checkpoint(run, config.resume, is_main)
-    args.eval_on_start = args.eval_on_start and checkpoint is None
+    world_size, rank = plan.topology.world_size, int(os.environ.get("RANK", "0"))
+    resume = Resume(run, plan.facts.resume, rank, world_size, attempt)
     tokenizer = load_tokenizer(config.model, plan.facts, config.seed)
     model = load_model(config.model, plan, decided.plugins, config.seed)
     recorder = Recorder(run, plan, attempt, is_main)
-    trainer = SFTTrainer(
+    trainer = ResumableSFT(
         model=model,
         args=args,
         train_dataset=tokenized(plan.facts.data_sources or plan.facts.data_path, tokenizer, config),
@@ -64,9 +73,11 @@ def train(run: RunDir, decided: Decided) -> None:
         trainer.add_callback(Sampler(run, attempt, is_main, tokenizer, config.trainer.sample_prompt))
     trainer = apply(decided.plugins, "on_trainer", trainer)
     check_state(trainer, plan)
-    if checkpoint and is_main:
-        run.add_event("resumed", attempt=attempt, checkpoint=str(checkpoint))
-    trainer.train(resume_from_checkpoint=checkpoint)
+    saver = Saver(run, plan.save, rank, world_size, attempt) if plan.save else None
+    trainer.follow(plan, hashlib.sha256(run.plan.read_bytes()).hexdigest(), saver, recorder)
+    if saver is not None and plan.save is not None:
+        trainer.add_callback(Schedule(run, plan.save, saver, trainer, attempt))
+    trainer.train(resume_from_checkpoint=_go_on(run, trainer, resume, config, attempt))
     if plan.facts.eval_path:
         trainer.evaluate()
     export(run, trainer, tokenizer)
@@ -89,8 +100,6 @@ def make_arguments(run: RunDir, plan: LaunchPlan) -> SFTConfig:
     arguments: dict[str, Any] = dict(plan.trainer_args)
     if plan.deepspeed is not None:
         arguments["deepspeed"] = str(run.path / "deepspeed.json")
-    if plan.save_steps is not None:
-        arguments |= {"save_strategy": "steps", "save_steps": plan.save_steps}
     return SFTConfig(output_dir=str(run.checkpoints), **arguments)
 
 
@@ -134,14 +143,20 @@ def _check_device(plan: LaunchPlan) -> None:
         torch.set_num_threads(int(threads))
 
 
-def _choose_checkpoint(run: RunDir, resume: str, is_main: bool) -> str | None:
-    """The checkpoint to go on from. Rank 0 looks, the others are told: a stale file-system view must not split them."""
-    chosen: list[str | None] = [None]
-    if is_main and resume != "never":
-        newest = latest_committed(run.checkpoints) if resume == "auto" else None
-        chosen = [str(newest) if newest else None if resume == "auto" else resume]
-    if dist.is_initialized() and dist.get_world_size() > 1:
-        dist.broadcast_object_list(chosen, src=0)
-    if chosen[0] is not None and not os.path.isdir(chosen[0]):  # noqa: PTH112
-        raise ConfigError(f"resume={chosen[0]} is not a folder on this node; use resume=auto or resume=never")
-    return chosen[0]
+def _go_on(run: RunDir, trainer: ResumableSFT, resume: Resume, config: Config, attempt: int) -> str | None:
+    """What Trainer.train resumes from; None where training begins at step 0."""
+    found = resume.settle()
+    weights_only = resume.from_elsewhere and config.resume_weights_only
+    if found is not None:
+        trainer.start_from(found, weights_only=weights_only)
+        if resume.rank == 0:
+            run.add_event(
+                "resumed",
+                attempt=attempt,
+                checkpoint=str(found.path),
+                step=found.manifest.step,
+                weights_only=weights_only,
+            )
+    begins = found is None or weights_only
+    trainer.args.eval_on_start = trainer.args.eval_on_start and begins
+    return None if begins or found is None else str(found.path)

@@ -1,6 +1,6 @@
 """How long a million rows take to be checked, how much memory, and whether what was planted is found.
 
-    python tests/benchmarks/data.py [ROWS]
+    python -m tests.benchmarks.data [ROWS]
 
 Bars: a million rows in 120 s and 2 GiB over all processes, every planted exact duplicate, evaluation row and broken row
 found, 98 of 100 planted near duplicates found, and at most one row in a thousand called a near duplicate that is none.

@@ -98,7 +98,7 @@ def test_a_killed_run_goes_on_from_the_newest_committed_checkpoint(trained, tmp_
     os.killpg(process.pid, signal.SIGKILL)
     os.kill(supervisor, signal.SIGKILL)
     _wait_until_gone(run)
-    torn = run.path / "checkpoints" / "checkpoint-999"
+    torn = run.path / "checkpoints" / "step_00000999"
     torn.mkdir()
     (torn / "trainer_state.json").write_text("{}")
 
@@ -108,7 +108,7 @@ def test_a_killed_run_goes_on_from_the_newest_committed_checkpoint(trained, tmp_
 
     assert done.returncode == 0, done.stderr + run.logs()
     resumed = run.events("resumed")[-1]["checkpoint"]
-    step = int(resumed.rpartition("-")[2])
+    step = int(resumed.rpartition("_")[2])
     assert step in (8, 12, 16, 20)
     assert run.losses[-(24 - step) :] == straight.losses[step:]
 

@@ -1,0 +1,60 @@
+"""The moment in which a folder becomes a checkpoint."""
+
+import os
+import shutil
+from pathlib import Path
+
+from launcher.checkpoint.find import TEMPORARY, Found, committed
+from launcher.checkpoint.keep import reasons_to_keep
+from launcher.checkpoint.manifest import MANIFEST, Manifest, folder_name
+from launcher.checkpoint.pieces import write_file
+
+
+def open_folder(checkpoints: Path, step: int) -> Path:
+    """The folder in which every rank writes its part, under a name that nobody takes for a checkpoint."""
+    folder = checkpoints / f"{TEMPORARY}{folder_name(step)}"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def commit(folder: Path, manifest: Manifest) -> Path:
+    """Writes the manifest, gives the folder its name, and makes both durable; for one rank, once all parts are written.
+
+    What had the name already, a broken one or an earlier save of the same step, goes. OSError as it comes.
+    """
+    write_file(folder / MANIFEST, [memoryview(manifest.to_text().encode())])
+    sync(folder)
+    target = folder.with_name(folder_name(manifest.step))
+    if target.exists():
+        replaced = folder.with_name(f"{TEMPORARY}replaced_{target.name}")
+        shutil.rmtree(replaced, ignore_errors=True)
+        target.rename(replaced)
+    folder.rename(target)
+    sync(target.parent)
+    return target
+
+
+def retain(checkpoints: Path, keep_last: int, keep_every: int, keep_best: int) -> list[int]:
+    """Deletes the committed checkpoints that nothing keeps; their steps."""
+    found = committed(checkpoints)
+    kept = reasons_to_keep([one.manifest for one in found], keep_last, keep_every, keep_best)
+    unwanted = [one for one in found if one.manifest.step not in kept]
+    for one in unwanted:
+        delete(one)
+    return [one.manifest.step for one in unwanted]
+
+
+def delete(found: Found) -> None:
+    """Deletes a checkpoint; half deleted, it does not count."""
+    doomed = found.path.with_name(f"{TEMPORARY}deleted_{found.path.name}")
+    found.path.rename(doomed)
+    shutil.rmtree(doomed, ignore_errors=True)
+
+
+def sync(folder: Path) -> None:
+    """Makes the names in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,171 @@
+"""One rank's file of a checkpoint: runs of flattened tensors, in the safetensors format.
+
+Whatever shards the training state (ddp, ZeRO, FSDP2), a rank holds contiguous runs of flattened tensors. A piece is one of
+them, under the key `kind/parameter@start`, so a checkpoint is read back on any number of ranks and under any strategy by
+cutting intervals, without a conversion. Nothing in it is a pickle. Source of the format: the safetensors README, "Format".
+"""
+
+import json
+import os
+import struct
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from launcher.checkpoint.manifest import FileFacts
+from launcher.errors import CheckpointError
+
+CHUNK = 8 << 20
+"""Bytes that are written, read or digested at a time."""
+
+ITEM_BYTES = {
+    "F64": 8,
+    "F32": 4,
+    "F16": 2,
+    "BF16": 2,
+    "I64": 8,
+    "I32": 4,
+    "I16": 2,
+    "I8": 1,
+    "U8": 1,
+    "BOOL": 1,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Elements [start, start + numel) of a flattened tensor."""
+
+    name: str
+    """kind/parameter, such as exp_avg/model.norm.weight."""
+    start: int
+    numel: int
+    dtype: str
+    """In safetensors' spelling."""
+
+    @property
+    def bytes(self) -> int:
+        """Its size."""
+        return self.numel * ITEM_BYTES[self.dtype]
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A piece and where its bytes lie."""
+
+    piece: Piece
+    path: Path
+    offset: int
+
+
+def write_pieces(path: Path, pieces: Sequence[Piece], data: memoryview) -> FileFacts:
+    """Writes the file durably, `data` being the pieces' bytes one after another; its size and digest. OSError as it comes."""
+    header: dict[str, Any] = {}
+    offset = 0
+    for piece in pieces:
+        end = offset + piece.bytes
+        key = f"{piece.name}@{piece.start}"
+        header[key] = {"dtype": piece.dtype, "shape": [piece.numel], "data_offsets": [offset, end]}
+        offset = end
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return write_file(path, [memoryview(struct.pack("<Q", len(text)) + text), data[:offset]])
+
+
+def write_file(path: Path, parts: Iterable[memoryview]) -> FileFacts:
+    """Writes and fsyncs a new file; its size and CRC-32, computed on the way."""
+    size = digest = 0
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    try:
+        for part in parts:
+            for start in range(0, len(part), CHUNK):
+                chunk = part[start : start + CHUNK]
+                digest = zlib.crc32(chunk, digest)
+                size += len(chunk)
+                while chunk:
+                    chunk = chunk[os.write(descriptor, chunk) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    return FileFacts(bytes=size, crc32=f"{digest:08x}")
+
+
+def read_index(path: Path) -> list[Located]:
+    """The pieces in a file; CheckpointError when its header is broken."""
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            header = cast("dict[str, Any]", json.loads(file.read(length)))
+        return [
+            _located(path, 8 + length, key, entry) for key, entry in header.items() if key != "__metadata__"
+        ]
+    except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
+        raise CheckpointError(
+            f"{path} cannot be read ({error}); use resume with an older checkpoint"
+        ) from None
+
+
+def _located(path: Path, base: int, key: str, entry: Mapping[str, Any]) -> Located:
+    name, _, start = key.rpartition("@")
+    begin, end = entry["data_offsets"]
+    piece = Piece(name, int(start), int(entry["shape"][0]), entry["dtype"])
+    if end - begin != piece.bytes:
+        raise ValueError(f"{key} has {end - begin} bytes, not {piece.bytes}")
+    return Located(piece, path, base + begin)
+
+
+class Reader:
+    """Looks wanted runs up in a checkpoint's files, and opens no more of them than are needed."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        """`paths`: all rank files, the most likely one first."""
+        self._paths = list(paths)
+        self._known: dict[str, list[Located]] = {}
+
+    def names(self) -> set[str]:
+        """Every kind/parameter in the checkpoint; reads all headers."""
+        while self._paths:
+            self._open_next()
+        return set(self._known)
+
+    def read(self, name: str, start: int, stop: int, put: Callable[[Piece, int, bytearray], None]) -> None:
+        """Hands every part of [start, stop) to `put` with the offset in the wanted run; CheckpointError when one is missing."""
+        position = start
+        while position < stop:
+            found = self._find(name, position)
+            if found is None:
+                raise CheckpointError(
+                    f"{name}: elements {position} to {stop} are in no file of the checkpoint"
+                )
+            piece = found.piece
+            end = min(stop, piece.start + piece.numel)
+            item = ITEM_BYTES[piece.dtype]
+            data = bytearray((end - position) * item)
+            with found.path.open("rb", buffering=0) as file:
+                file.seek(found.offset + (position - piece.start) * item)
+                _fill(file, memoryview(data))
+            put(Piece(name, position, end - position, piece.dtype), position - start, data)
+            position = end
+
+    def _find(self, name: str, position: int) -> Located | None:
+        while True:
+            for found in self._known.get(name, ()):
+                if found.piece.start <= position < found.piece.start + found.piece.numel:
+                    return found
+            if not self._paths:
+                return None
+            self._open_next()
+
+    def _open_next(self) -> None:
+        for found in read_index(self._paths.pop(0)):
+            self._known.setdefault(found.piece.name, []).append(found)
+
+
+def _fill(file: Any, view: memoryview) -> None:
+    while view:
+        count = file.readinto(view)
+        if not count:
+            raise CheckpointError(f"{file.name} ends early; it was cut after it was committed")
+        view = view[count:]

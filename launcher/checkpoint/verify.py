@@ -1,0 +1,35 @@
+"""Digests held against the manifest."""
+
+import zlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from launcher.checkpoint.find import Found
+from launcher.checkpoint.pieces import CHUNK
+
+_THREADS = 4
+
+
+def first_difference(found: Found, names: Sequence[str]) -> str | None:
+    """What is wrong with the first of these files that is not what was written; None when all are."""
+    with ThreadPoolExecutor(_THREADS) as pool:
+        digests = pool.map(_crc32, [found.path / name for name in names])
+        for name, digest in zip(names, digests, strict=True):
+            expected = found.manifest.files[name].crc32
+            if digest != expected:
+                return f"{found.path / name} has digest {digest}, and {expected} in the manifest"
+    return None
+
+
+def _crc32(path: Path) -> str:
+    """The digest, or why there is none."""
+    digest = 0
+    buffer = bytearray(CHUNK)
+    try:
+        with path.open("rb", buffering=0) as file:
+            while count := file.readinto(buffer):
+                digest = zlib.crc32(memoryview(buffer)[:count], digest)
+    except OSError as error:
+        return f"none ({error.strerror})"
+    return f"{digest:08x}"

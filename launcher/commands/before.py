@@ -1,0 +1,63 @@
+"""What earlier runs leave to a new one: a checkpoint to start from, and what they measured."""
+
+from pathlib import Path
+
+from launcher.checkpoint.find import Found, committed, look
+from launcher.config import Config
+from launcher.errors import ConfigError, RunError
+from launcher.plan.save import RESTART_S, SAVE_S
+from launcher.run import RunDir, find_run
+
+
+def resume_source(config: Config) -> str:
+    """auto, never, or an absolute path that holds a committed checkpoint; ConfigError for anything else."""
+    if config.resume in ("auto", "never"):
+        if config.resume_weights_only:
+            raise ConfigError(
+                f"resume_weights_only=true needs resume=PATH, and resume={config.resume}; name a checkpoint or another run"
+            )
+        return config.resume
+    runs_dir = Path(config.runs_dir).absolute()
+    path = Path(config.resume).absolute()
+    if not path.is_dir():
+        try:
+            path = find_run(runs_dir, config.resume).path
+        except RunError:
+            raise ConfigError(
+                f"resume={config.resume} is no folder and no run under {runs_dir}; use resume=auto, resume=never, a "
+                "checkpoint's path or a run's name"
+            ) from None
+    path = path.resolve()
+    _check_whole(config.resume, path)
+    if not path.is_relative_to(runs_dir.resolve()) and not config.trust_checkpoint:
+        raise ConfigError(
+            f"resume={config.resume} lies outside runs_dir={runs_dir}: whoever wrote it decides what this run's model says; "
+            "if you know who that was, add trust_checkpoint=true"
+        )
+    return str(path)
+
+
+def _check_whole(asked: str, path: Path) -> None:
+    inside = path / "checkpoints"
+    if inside.is_dir():
+        if not committed(inside):
+            raise ConfigError(f"resume={asked}: {inside} has no committed checkpoint; name another run")
+        return
+    found = look(path)
+    if not isinstance(found, Found):
+        raise ConfigError(
+            f"resume={asked}: {found.reason}; name a folder step_N or a run, or use resume=auto"
+        )
+
+
+def measured(runs_dir: Path, name: str) -> dict[str, float]:
+    """save_s and restart_s as the newest run of that name measured them, else as assumed."""
+    known = {"save_s": SAVE_S, "restart_s": RESTART_S}
+    plans = sorted(runs_dir.glob(f"{name}/*/plan.json"), reverse=True)
+    if plans:
+        for event in RunDir(plans[0].parent).read_events():
+            if event["event"] == "saved":
+                known["save_s"] = max(float(event["blocked_s"]), 1e-3)
+            elif event["event"] == "stepping":
+                known["restart_s"] = float(event["restart_s"])
+    return known

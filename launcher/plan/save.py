@@ -1,0 +1,64 @@
+"""When checkpoints are written and which are kept."""
+
+from dataclasses import dataclass
+
+from launcher.plan.interval import best_interval_s, effective_training_time, mean_time_between_failures_s
+
+SAVE_S = 5.0
+"""Assumed seconds that training stands still for a save, until a run of that name has measured it."""
+RESTART_S = 120.0
+"""Assumed seconds from a failure to the next new step, until a run of that name has measured it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavePlan:
+    """The saving of a run, as decided."""
+
+    save_steps: int
+    """Optimizer steps between checkpoints; 0 lets the ranks find the interval from what they measure."""
+    keep_last: int
+    keep_every: int
+    keep_best: int
+    asynchronous: bool
+    timeout_s: int
+    """After so long without a word from another rank's writer, a save has failed."""
+    save_s: float
+    restart_s: float
+    mtbf_s: float | None
+    """Mean time between failures of the whole job; None where nothing fails."""
+    best_interval_s: float | None
+    """Daly's interval for these figures."""
+    effective_training_time: float | None
+    """Share of the wall time that is training that stays, when saving at that interval."""
+
+
+def make_save_plan(
+    *,
+    save_steps: int,
+    keep: tuple[int, int, int],
+    asynchronous: bool,
+    timeout_s: int,
+    nodes: int,
+    failures_per_1000_node_days: float,
+    save_s: float,
+    restart_s: float,
+) -> SavePlan:
+    """The plan of a run's saves. `keep`: the last, every so many steps, the best."""
+    mtbf = mean_time_between_failures_s(nodes, failures_per_1000_node_days)
+    interval = best_interval_s(save_s, mtbf)
+    finite = interval < float("inf")
+    return SavePlan(
+        save_steps=save_steps,
+        keep_last=keep[0],
+        keep_every=keep[1],
+        keep_best=keep[2],
+        asynchronous=asynchronous,
+        timeout_s=timeout_s,
+        save_s=save_s,
+        restart_s=restart_s,
+        mtbf_s=mtbf if finite else None,
+        best_interval_s=interval if finite else None,
+        effective_training_time=effective_training_time(interval, save_s, restart_s, mtbf)
+        if finite
+        else None,
+    )

@@ -1,0 +1,49 @@
+"""Which samples every step takes: a stream that is the same on any number of ranks."""
+
+from collections.abc import Iterator
+
+import torch
+from torch.utils.data import Sampler
+
+from launcher.plan.topology import Batch
+
+
+class GlobalOrder(Sampler[list[int]]):
+    """This rank's micro-batches as lists of row numbers.
+
+    The data is one stream: epoch after epoch, each in an order drawn from (seed, epoch). Step s takes samples
+    [s * global, (s + 1) * global) of it, so the position in the data is a number of samples, and neither another number of
+    ranks nor a restart makes a sample come twice or not at all.
+    """
+
+    def __init__(self, rows: int, batch: Batch, steps: int, seed: int, rank: int, world_size: int) -> None:
+        self.rows, self.batch, self.steps, self.seed = rows, batch, steps, seed
+        self.rank, self.world_size = rank, world_size
+        self.first_step = 0
+        """Steps that were done before."""
+        self._epoch = -1
+        self._permutation: list[int] = []
+
+    def __len__(self) -> int:
+        """Micro-batches of the whole run, those done before included."""
+        return self.steps * self.batch.gradient_accumulation_steps
+
+    def __iter__(self) -> Iterator[list[int]]:
+        micro = self.batch.micro_batch_size
+        for step in range(self.first_step, self.steps):
+            for turn in range(self.batch.gradient_accumulation_steps):
+                first = step * self.batch.global_batch_size + (turn * self.world_size + self.rank) * micro
+                yield [self._row(position) for position in range(first, first + micro)]
+
+    def _row(self, position: int) -> int:
+        epoch, index = divmod(position, self.rows)
+        if epoch != self._epoch:
+            generator = torch.Generator().manual_seed(self.seed + (epoch << 32))
+            self._permutation = torch.randperm(self.rows, generator=generator).tolist()
+            self._epoch = epoch
+        return self._permutation[index]
+
+
+def total_steps(rows: int, global_batch_size: int, max_steps: int, epochs: float) -> int:
+    """Optimizer steps of a run: `max_steps` where that is set, else as many as `epochs` need, every one of full size."""
+    return max_steps if max_steps > 0 else max(1, -int(-(epochs * rows) // global_batch_size))

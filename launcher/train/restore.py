@@ -1,0 +1,153 @@
+"""Putting a checkpoint's state into the model and optimizer of this rank, however it was sharded when it was written."""
+
+import json
+import random
+from typing import Any
+
+import numpy
+import torch
+
+from launcher.checkpoint.find import Found
+from launcher.checkpoint.manifest import Manifest, rank_file
+from launcher.checkpoint.pieces import Piece, Reader
+from launcher.errors import CheckpointError
+from launcher.train.shards import STEP, WEIGHT, Shard, prepare_state, publish, shards
+from launcher.train.snapshot import TORCH
+
+
+def restore(trainer: Any, found: Found, rank: int, world_size: int, *, weights_only: bool) -> None:
+    """Fills weights and, unless `weights_only`, the optimizer's and scheduler's state. CheckpointError when they do not fit."""
+    manifest = found.manifest
+    if not weights_only:
+        prepare_state(trainer)
+    own = shards(trainer)
+    _check_shapes(found, own)
+    first = rank if world_size == manifest.world_size else 0
+    order = sorted(range(manifest.world_size), key=lambda number: number != first)
+    reader = Reader([found.path / rank_file(number) for number in order])
+    for shard in own:
+        for kind, tensor in shard.tensors().items():
+            if kind == WEIGHT or not weights_only:
+                _read(reader, found, f"{kind}/{shard.name}", shard.start, tensor)
+    publish(trainer)
+    if weights_only:
+        return
+    small = read_small(found, rank)
+    for shard in own:
+        if STEP in shard.state:
+            old = shard.state[STEP]
+            step = small["optimizer_step"]
+            shard.state[STEP] = int(step) if isinstance(old, int) else torch.full_like(old, step)
+    _restore_scheduler(trainer.lr_scheduler, small["scheduler"])
+    if trainer.is_deepspeed_enabled:
+        engine = trainer.model_wrapped
+        engine.global_steps = manifest.step
+        engine.global_samples = manifest.samples
+
+
+def _restore_scheduler(scheduler: Any, state: dict[str, Any]) -> None:
+    """The scheduler's state. Strategies keep another number of parameter groups (DeepSpeed leaves out empty ones); in all of
+    them the rate is the same."""
+    groups = len(scheduler.optimizer.param_groups)
+    fitted = {
+        key: value[:1] * groups if isinstance(value, list) and len(value) != groups else value
+        for key, value in state.items()
+    }
+    scheduler.load_state_dict(fitted)
+    for group, rate in zip(scheduler.optimizer.param_groups, scheduler.get_last_lr(), strict=True):
+        group["lr"] = rate  # a scheduler writes it after a step only
+
+
+def read_small(found: Found, rank: int) -> dict[str, Any]:
+    """The small state of this rank, or rank 0's where there were fewer ranks."""
+    path = found.path / f"rank_{rank if rank < found.manifest.world_size else 0:05d}.json"
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read ({error})") from None
+
+
+def small_state(trainer: Any) -> dict[str, Any]:
+    """What a rank keeps beside tensors: random generators, the scheduler, and what is not yet logged."""
+    state = shards(trainer)
+    steps = [shard.state[STEP] for shard in state if STEP in shard.state]
+    python = random.getstate()
+    name, keys, position, has_gauss, gauss = numpy.random.get_state()
+    return {
+        "optimizer_step": float(steps[0]) if steps else float(trainer.state.global_step),
+        "scheduler": trainer.lr_scheduler.state_dict(),
+        "not_logged": {
+            "loss": float(trainer._tr_loss),
+            "total": trainer._total_loss_scalar,
+            "step": trainer._globalstep_last_logged,
+        },
+        "random": {
+            "python": [python[0], list(python[1]), python[2]],
+            "numpy": [name, keys.tolist(), position, has_gauss, gauss],
+            "torch": bytes(torch.get_rng_state().numpy()).hex(),
+            "cuda": bytes(torch.cuda.get_rng_state().numpy()).hex() if torch.cuda.is_available() else None,
+        },
+    }
+
+
+def restore_random(trainer: Any, found: Found, rank: int, world_size: int, seed: int) -> None:
+    """Sets this rank's generators as they were; seeds of their own where the number of ranks is another one."""
+    small = read_small(found, rank)
+    waiting = small["not_logged"]
+    same = world_size == found.manifest.world_size
+    trainer._tr_loss.fill_(waiting["loss"] if same else 0.0)
+    trainer._total_loss_scalar = waiting["total"]
+    trainer._globalstep_last_logged = waiting["step"] if same else found.manifest.step
+    if not same:
+        torch.manual_seed(hash((seed, found.manifest.step, rank)))
+        return
+    states = small["random"]
+    version, keys, gauss = states["python"]
+    random.setstate((version, tuple(keys), gauss))
+    numpy.random.set_state(tuple(states["numpy"]))
+    torch.set_rng_state(_bytes(states["torch"]))
+    if states["cuda"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state(_bytes(states["cuda"]))
+
+
+def check_position(found: Found, *, rows: int, global_batch_size: int, seed: int) -> None:
+    """CheckpointError when this run's data is another stream than the checkpoint's, so that its position means nothing."""
+    manifest: Manifest = found.manifest
+    for key, old, new in (
+        ("batch.global_batch_size", manifest.global_batch_size, global_batch_size),
+        ("the number of training sequences", manifest.samples_per_epoch, rows),
+        ("seed", manifest.seed, seed),
+    ):
+        if old != new:
+            raise CheckpointError(
+                f"{key} is {new} here and {old} in {found.path}, so its position in the data means nothing; set it back, or "
+                "take its weights alone with resume_weights_only=true"
+            )
+
+
+def _check_shapes(found: Found, own: list[Shard]) -> None:
+    known = found.manifest.parameters
+    for shard in own:
+        if known.get(shard.name) != shard.shape:
+            raise CheckpointError(
+                f"{found.path}: {shard.name} has shape {known.get(shard.name)} there and {shard.shape} here; use the model and "
+                "plugins that it was written with"
+            )
+
+
+def _read(reader: Reader, found: Found, name: str, start: int, target: torch.Tensor) -> None:
+    def put(piece: Piece, offset: int, data: bytearray) -> None:
+        source = torch.frombuffer(data, dtype=TORCH[piece.dtype])
+        target.narrow(0, offset, piece.numel).copy_(source)
+
+    try:
+        with torch.no_grad():
+            reader.read(name, start, start + target.numel(), put)
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{found.path}: {error}; was trainer.optim changed? take its weights alone with resume_weights_only=true"
+        ) from None
+
+
+def _bytes(text: str) -> torch.Tensor:
+    return torch.frombuffer(bytearray.fromhex(text), dtype=torch.uint8)

@@ -1,0 +1,160 @@
+"""transformers' Trainer with this project's checkpoints and data order in the place of its own."""
+
+import dataclasses
+import math
+from importlib.metadata import version
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+from transformers.trainer_callback import ExportableState
+from transformers.trainer_utils import seed_worker
+
+from launcher.checkpoint.find import Found
+from launcher.checkpoint.manifest import FORMAT, FileFacts, Manifest
+from launcher.plan import LaunchPlan
+from launcher.run import now
+from launcher.train.callbacks import Recorder
+from launcher.train.order import GlobalOrder, total_steps
+from launcher.train.restore import check_position, restore, restore_random, small_state
+from launcher.train.saver import Save, Saver
+from launcher.train.shards import clean, shards
+
+_PACKAGES = ("launcher", "torch", "transformers", "accelerate", "peft", "trl", "deepspeed")
+
+
+class Resumable:
+    """Mixed into a Trainer, before it. `follow` must be called before `train`."""
+
+    def follow(self: Any, plan: LaunchPlan, digest: str, saver: Saver | None, recorder: Recorder) -> None:
+        """Makes the run's own order of data, and lets `saver` write what is saved."""
+        self.plan, self.plan_digest, self.saver, self.recorder = plan, digest, saver, recorder
+        self.start: Found | None = None
+        self.weights_only = False
+        self.save_reason = "interval"
+        rows = recorder.rows = len(self.train_dataset)
+        steps = total_steps(
+            rows, plan.batch.global_batch_size, self.args.max_steps, self.args.num_train_epochs
+        )
+        self.args.max_steps, self.args.num_train_epochs = steps, 1.0
+        self.args.ignore_data_skip = True
+        self.order = GlobalOrder(
+            rows, plan.batch, steps, self.args.seed, self.args.process_index, plan.topology.world_size
+        )
+
+    def start_from(self: Any, found: Found, *, weights_only: bool) -> None:
+        """Begins with a checkpoint's state. CheckpointError when its position in the data means nothing here."""
+        if not weights_only:
+            check_position(
+                found,
+                rows=self.order.rows,
+                global_batch_size=self.plan.batch.global_batch_size,
+                seed=self.args.seed,
+            )
+            self.order.first_step = found.manifest.step
+        self.start, self.weights_only = found, weights_only
+
+    def get_train_dataloader(self: Any) -> DataLoader:
+        """Batches in the run's own order; every rank takes its own, so accelerate has nothing to deal out."""
+        dataset = self._remove_unused_columns(self.train_dataset, description="training")
+        workers = self.args.dataloader_num_workers
+        return DataLoader(
+            dataset,
+            batch_sampler=self.order,
+            collate_fn=self.data_collator,
+            num_workers=workers,
+            pin_memory=self.args.dataloader_pin_memory and self.args.device.type == "cuda",
+            worker_init_fn=_Seeded(workers, self.args.process_index) if workers else None,
+            generator=_own_generator(self.args.seed),
+        )
+
+    def _load_from_checkpoint(self, *arguments: Any, **options: Any) -> None:
+        """Nothing yet: the state is restored once it is sharded."""
+
+    def _prepare_for_training(self: Any, max_steps: int, loader: Any, resume: str | None) -> Any:
+        prepared = super()._prepare_for_training(max_steps, loader, None)  # pyright: ignore
+        if self.start is not None:
+            world_size = self.plan.topology.world_size
+            restore(self, self.start, self.args.process_index, world_size, weights_only=self.weights_only)
+            if not self.weights_only:
+                self._total_train_tokens = self.recorder.tokens = self.start.manifest.tokens
+        return prepared
+
+    def _load_rng_state(self: Any, checkpoint: str | None) -> None:
+        if checkpoint is not None and self.start is not None:
+            ranks = self.plan.topology.world_size
+            restore_random(self, self.start, self.args.process_index, ranks, self.args.seed)
+
+    def _save_checkpoint(self: Any, model: Any, trial: Any) -> None:
+        """Called by the Trainer where a callback asked for a save; returns once the state is copied."""
+        if self.saver is None:
+            return
+        step = self.state.global_step
+        for callback in self.callback_handler.callbacks:
+            if isinstance(callback, ExportableState):
+                self.state.stateful_callbacks[type(callback).__name__] = callback.state()
+        save = Save(
+            step=step,
+            state=small_state(self),
+            trainer_state=dataclasses.asdict(self.state),
+            make_manifest=self._manifest(),
+        )
+        self.saver.save(shards(self), save)
+        self.save_reason = "interval"
+
+    def _manifest(self: Any) -> Any:
+        """A function of the written files, so that nothing of the trainer is read while it goes on."""
+        plan, step = self.plan, self.state.global_step
+        named = _shapes(self)
+        samples = step * plan.batch.global_batch_size
+        evaluated = self.recorder.evaluated
+        facts: dict[str, Any] = {
+            "format": FORMAT,
+            "step": step,
+            "samples": samples,
+            "tokens": int(getattr(self, "_total_train_tokens", 0)),
+            "epoch": round(samples / self.order.rows, 6),
+            "world_size": plan.topology.world_size,
+            "strategy": plan.strategy.name,
+            "run": plan.facts.run_dir,
+            "attempt": self.saver.attempt,
+            "plan_digest": self.plan_digest,
+            "global_batch_size": plan.batch.global_batch_size,
+            "samples_per_epoch": self.order.rows,
+            "seed": self.args.seed,
+            "why": self.save_reason,
+            "eval_loss": evaluated[1]
+            if evaluated and evaluated[0] == step and math.isfinite(evaluated[1])
+            else None,
+            "versions": {name: version(name) for name in _PACKAGES},
+            "parameters": named,
+        }
+
+        def make(files: dict[str, FileFacts]) -> Manifest:
+            return Manifest(**facts, time=now(), files=files)
+
+        return make
+
+
+def _shapes(trainer: Any) -> dict[str, list[int]]:
+    """Shape of every trained parameter, whole."""
+    return {
+        clean(name): list(getattr(parameter, "ds_shape", parameter.shape))
+        for name, parameter in trainer.model_wrapped.named_parameters()
+        if parameter.requires_grad
+    }
+
+
+class _Seeded:
+    """Seeds a loader's worker as the Trainer does."""
+
+    def __init__(self, workers: int, rank: int) -> None:
+        self.workers, self.rank = workers, rank
+
+    def __call__(self, worker: int) -> None:
+        seed_worker(worker, self.workers, self.rank)
+
+
+def _own_generator(seed: int) -> Any:
+    """The loader draws its seed here and leaves the training's generator alone."""
+    return torch.Generator().manual_seed(seed)

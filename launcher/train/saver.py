@@ -1,0 +1,183 @@
+"""Saving while training goes on: a snapshot, a writer thread, and a commit once every rank has written its part."""
+
+import json
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch.distributed as dist
+
+from launcher.checkpoint.commit import commit, open_folder, retain
+from launcher.checkpoint.manifest import FileFacts, Manifest, rank_file
+from launcher.checkpoint.pieces import write_file, write_pieces
+from launcher.errors import SaveFailed
+from launcher.plan.save import SavePlan
+from launcher.run import RunDir
+from launcher.train.shards import Shard
+from launcher.train.snapshot import Snapshot
+
+TRAINER_STATE = "trainer_state.json"
+_FAILURES = 2
+_HEADROOM = 1.1
+
+
+@dataclass
+class Save:
+    """One save, as every rank knows it."""
+
+    step: int
+    state: dict[str, Any]
+    """This rank's small state: random generators, counters."""
+    trainer_state: dict[str, Any]
+    """transformers' TrainerState, written by rank 0."""
+    make_manifest: Callable[[dict[str, FileFacts]], Manifest]
+    blocked_s: float = 0.0
+
+
+class Saver:
+    """Writes this rank's part of every checkpoint; rank 0 commits and keeps."""
+
+    def __init__(self, run: RunDir, plan: SavePlan, rank: int, world_size: int, attempt: int) -> None:
+        """Every rank must make it at the same point: the writers talk over a group of their own, since a collective of a
+        thread on the training's group would get between its collectives."""
+        self.run, self.plan, self.rank, self.world_size, self.attempt = run, plan, rank, world_size, attempt
+        self.snapshot = Snapshot()
+        self.last: Save | None = None
+        """The newest save that was committed."""
+        self.writing = False
+        self._thread: threading.Thread | None = None
+        self._failures = 0
+        self._reason = ""
+        self._size = 0
+        timeout = timedelta(seconds=plan.timeout_s)
+        self._group = dist.new_group(backend="gloo", timeout=timeout) if world_size > 1 else None
+
+    def save(self, shards: list[Shard], save: Save) -> None:
+        """Takes the snapshot and starts the writer; waits first while the previous one is still writing."""
+        begin = time.monotonic()
+        self.wait()
+        self.check()
+        self.snapshot.take(shards, self.rank, self.world_size)
+        save.blocked_s = time.monotonic() - begin
+        self.writing = True
+        self._thread = threading.Thread(target=self._write, args=(save,), name="checkpoint", daemon=True)
+        self._thread.start()
+        if not self.plan.asynchronous:
+            self.wait()
+
+    def wait(self) -> None:
+        """Returns once nothing is being written."""
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def check(self) -> None:
+        """SaveFailed after two failures in a row; on rank 0, which ends the others with it."""
+        if self._failures >= _FAILURES:
+            raise SaveFailed(
+                f"{self.run.checkpoints}: {self._failures} checkpoints in a row could not be written ({self._reason}); "
+                "make room or choose another runs_dir, then go on from the last good one"
+            )
+
+    def close(self) -> None:
+        """Waits for the last save, which must not fail in silence."""
+        self.wait()
+        self.check()
+
+    def _write(self, save: Save) -> None:
+        begin = time.monotonic()
+        folder: Path | None = None
+        files: dict[str, FileFacts] = {}
+        error = ""
+        try:
+            self._check_space()
+            folder = open_folder(self.run.checkpoints, save.step)
+            name = rank_file(self.rank)
+            files[name] = write_pieces(folder / name, self.snapshot.pieces, self.snapshot.data())
+            name = f"rank_{self.rank:05d}.json"
+            files[name] = write_file(folder / name, [_json(save.state)])
+            if self.rank == 0:
+                files[TRAINER_STATE] = write_file(folder / TRAINER_STATE, [_json(save.trainer_state)])
+        except Exception as caught:  # whatever it is, the run goes on and the others must hear of it
+            error = f"rank {self.rank}: {_say(caught)}"
+        try:
+            parts = self._gather((files, error))
+            if self.rank == 0:
+                self._finish(save, folder, parts, begin)
+        except Exception as caught:
+            self._failed(save, f"another rank's writer does not answer: {_say(caught)}")
+        self.writing = False
+
+    def _finish(self, save: Save, folder: Path | None, parts: list[Any], begin: float) -> None:
+        error = next((said for _, said in parts if said), "")
+        target = None
+        if not error and folder is not None:
+            try:
+                files = {name: facts for part, _ in parts for name, facts in part.items()}
+                manifest = save.make_manifest(files)
+                target = commit(folder, manifest)
+            except OSError as caught:
+                error = f"rank 0: {_say(caught)}"
+        if target is None:
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+            self._failed(save, error)
+            return
+        self._failures, self._size, self.last = 0, manifest.bytes, save
+        self._event(
+            "saved",
+            step=save.step,
+            checkpoint=target.name,
+            why=manifest.why,
+            bytes=manifest.bytes,
+            blocked_s=round(save.blocked_s, 4),
+            total_s=round(save.blocked_s + time.monotonic() - begin, 4),
+        )
+        try:
+            retain(self.run.checkpoints, self.plan.keep_last, self.plan.keep_every, self.plan.keep_best)
+        except OSError as caught:
+            self._event("not_deleted", step=save.step, error=_say(caught))
+
+    def _failed(self, save: Save, error: str) -> None:
+        self._failures += 1
+        self._reason = error
+        if self.rank == 0:
+            self._event("save_failed", step=save.step, error=error, in_a_row=self._failures)
+            print(f"launcher: warning: checkpoint of step {save.step} was not written: {error}", flush=True)
+
+    def _check_space(self) -> None:
+        """OSError when the last save would not fit again."""
+        need = int(max(self._size, sum(piece.bytes for piece in self.snapshot.pieces)) * _HEADROOM)
+        self.run.checkpoints.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(self.run.checkpoints).free
+        if free < need:
+            raise OSError(28, f"{free / 2**20:.0f} MiB are free and a save needs {need / 2**20:.0f} MiB")
+
+    def _gather(self, part: Any) -> list[Any]:
+        if self._group is None:
+            return [part]
+        parts: list[Any] = [None] * self.world_size
+        dist.all_gather_object(parts, part, group=self._group)
+        return parts
+
+    def _event(self, event: str, **facts: Any) -> None:
+        try:
+            self.run.add_event(event, attempt=self.attempt, **facts)
+        except OSError as error:  # the same full disk; the rank's log says it
+            print(f"launcher: warning: {event} {facts} could not be noted: {_say(error)}", flush=True)
+
+
+def _json(value: dict[str, Any]) -> memoryview:
+    return memoryview(json.dumps(value, default=float).encode())
+
+
+def _say(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{os.strerror(error.errno) if error.errno else ''}: {error.strerror}".removeprefix(": ")
+    return f"{type(error).__name__}: {error}"

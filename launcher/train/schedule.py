@@ -1,0 +1,94 @@
+"""When to save: every so many steps, or at the interval that loses the least for what is measured here."""
+
+import statistics
+import time
+from datetime import datetime, timezone
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from transformers import TrainerCallback
+
+from launcher.plan.interval import best_interval_s
+from launcher.plan.save import SavePlan
+from launcher.run import RunDir
+from launcher.train.saver import Saver
+
+_WARM_UP = 3
+"""Steps before the first measurement counts."""
+
+
+class Schedule(TrainerCallback):
+    """Asks the Trainer to save, and ends the run when saving has failed for good."""
+
+    def __init__(self, run: RunDir, plan: SavePlan, saver: Saver, trainer: Any, attempt: int) -> None:
+        self.run, self.plan, self.saver, self.trainer, self.attempt = run, plan, saver, trainer, attempt
+        self._times: list[float] = []
+        self._begin = 0.0
+        self._restart_s = plan.restart_s
+        self._first = 0
+        self._next = 0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """With automatic intervals, the first save comes soon: it measures what a save costs."""
+        self._first = state.global_step
+        self._next = state.global_step + (self.plan.save_steps or 2 * _WARM_UP)
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Starts the clock of a step."""
+        self._begin = time.monotonic()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Whether this step is one to save."""
+        self.saver.check()
+        step, last = state.global_step, state.global_step >= state.max_steps
+        self._times.append(time.monotonic() - self._begin)
+        if step == self._first + 1 and self.saver.rank == 0:
+            self._restart_s = self._measure_restart() or self._restart_s
+            self.run.add_event(
+                "stepping", attempt=self.attempt, step=step, restart_s=round(self._restart_s, 3)
+            )
+        due = step % self.plan.save_steps == 0 if self.plan.save_steps else step >= self._next
+        if due or last:
+            self.trainer.save_reason = "end" if last else "interval"
+            control.should_save = True
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """With automatic intervals: when the next one is, as rank 0 measures it."""
+        if not self.plan.save_steps:
+            self._next = state.global_step + self._agree(self._steps_between())
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Waits until the last checkpoint is committed."""
+        self.saver.close()
+
+    def _steps_between(self) -> int:
+        """Daly's interval in steps, for this run's step time and the time that saves have taken."""
+        step_s = statistics.median(self._times[_WARM_UP:] or self._times)
+        last = self.saver.last
+        save_s = last.blocked_s if last else self.plan.save_s
+        if self.plan.mtbf_s is None:
+            return 1 << 30
+        interval = best_interval_s(max(save_s, 1e-3), self.plan.mtbf_s)
+        steps = max(1, round(interval / max(step_s, 1e-6)))
+        if self.saver.rank == 0:
+            self.run.add_event(
+                "interval", attempt=self.attempt, steps=steps, interval_s=round(interval, 1), step_s=round(step_s, 4),
+                save_s=round(save_s, 4), restart_s=round(self._restart_s, 2),
+            )  # fmt: skip
+        return steps
+
+    def _agree(self, steps: int) -> int:
+        if self.saver.world_size == 1:
+            return steps
+        told = torch.tensor([steps], device=self.trainer.args.device)
+        dist.broadcast(told, src=0)
+        return int(told)
+
+    def _measure_restart(self) -> float | None:
+        """Seconds from the start of this attempt to its first step."""
+        for event in reversed(self.run.read_events()):
+            if event["event"] == "started" and event["attempt"] == self.attempt:
+                begun = datetime.fromisoformat(event["time"])
+                return (datetime.now(timezone.utc) - begun).total_seconds()
+        return None

@@ -1,0 +1,199 @@
+"""What counts as a checkpoint, which are kept, how often to save, and where a run may start from."""
+
+import dataclasses
+import itertools
+import json
+import math
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from launcher.checkpoint.commit import commit, open_folder, retain
+from launcher.checkpoint.find import Broken, Found, committed, find_all, remove_leftovers
+from launcher.checkpoint.keep import reasons_to_keep
+from launcher.checkpoint.manifest import FORMAT, Manifest
+from launcher.checkpoint.pieces import Piece, Reader, write_pieces
+from launcher.checkpoint.verify import first_difference
+from launcher.errors import CheckpointError, PlanError
+from launcher.plan.interval import best_interval_s, effective_training_time, mean_time_between_failures_s
+
+
+def manifest(step: int, eval_loss: float | None = None) -> Manifest:
+    return Manifest(
+        format=FORMAT, step=step, samples=4 * step, tokens=0, epoch=0.0, world_size=1, strategy="ddp", run="/runs/r/1",
+        attempt=1, plan_digest="", global_batch_size=4, samples_per_epoch=160, seed=0, why="interval", eval_loss=eval_loss,
+        time="2026-11-24T00:00:00.000+00:00", versions={}, parameters={}, files={},
+    )  # fmt: skip
+
+
+def save(checkpoints: Path, step: int, eval_loss: float | None = None) -> Path:
+    folder = open_folder(checkpoints, step)
+    data = bytes(range(8))
+    facts = write_pieces(
+        folder / "rank_00000.safetensors", [Piece("weight/w", 0, 2, "F32")], memoryview(data)
+    )
+    files = {"rank_00000.safetensors": facts}
+    return commit(folder, dataclasses.replace(manifest(step, eval_loss), files=files))
+
+
+def test_a_folder_is_no_checkpoint_until_it_is_committed(tmp_path):
+    open_folder(tmp_path, 10)
+    assert find_all(tmp_path) == []
+    assert save(tmp_path, 10).name == "step_00000010"
+    assert [found.manifest.step for found in committed(tmp_path)] == [10]
+
+
+def test_checkpoints_are_ordered_by_step_and_not_by_time(tmp_path):
+    for step in (30, 10, 20):
+        save(tmp_path, step)
+    assert [found.manifest.step for found in committed(tmp_path)] == [30, 20, 10]
+
+
+def test_leftovers_go_and_committed_ones_stay(tmp_path):
+    save(tmp_path, 10)
+    open_folder(tmp_path, 20)
+    assert remove_leftovers(tmp_path) == [".tmp_step_00000020"]
+    assert [path.name for path in tmp_path.iterdir()] == ["step_00000010"]
+
+
+def test_another_format_is_not_read(tmp_path):
+    folder = save(tmp_path, 10)
+    text = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({**text, "format": 2}))
+    (found,) = find_all(tmp_path)
+    assert isinstance(found, Broken) and "has format 2; this version reads 1" in found.reason
+
+
+def test_one_flipped_bit_is_found_by_its_digest(tmp_path):
+    folder = save(tmp_path, 10)
+    (found,) = committed(tmp_path)
+    assert first_difference(found, list(found.manifest.files)) is None
+    file = folder / "rank_00000.safetensors"
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+    assert isinstance(find_all(tmp_path)[0], Found)  # its size is right
+    assert "has digest" in str(first_difference(found, list(found.manifest.files)))
+
+
+def test_the_last_every_nth_and_the_best_are_kept_each_with_its_reason():
+    losses = {10: 3.0, 20: 1.0, 30: 2.0, 40: 2.5, 50: 2.6}
+    kept = reasons_to_keep([manifest(step, loss) for step, loss in losses.items()], 2, 30, 1)
+    assert kept == {50: ["last"], 40: ["last"], 30: ["every"], 20: ["best"]}
+
+
+@given(
+    st.lists(st.integers(1, 1000), min_size=1, unique=True),
+    st.integers(0, 3),
+    st.integers(0, 50),
+    st.integers(0, 3),
+)
+def test_the_newest_is_always_kept(steps, last, every, best):
+    assert max(steps) in reasons_to_keep([manifest(step) for step in steps], last, every, best)
+
+
+def test_retention_deletes_what_nothing_keeps(tmp_path):
+    for step in (10, 20, 30):
+        save(tmp_path, step)
+    assert retain(tmp_path, 1, 20, 0) == [10]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step_00000020", "step_00000030"]
+
+
+@given(st.data())
+def test_any_cut_of_a_tensor_is_read_back_from_any_other_cut(tmp_path_factory, data):
+    numel = data.draw(st.integers(1, 40))
+    cuts = sorted({0, numel, *data.draw(st.lists(st.integers(0, numel)))})
+    folder = tmp_path_factory.mktemp("pieces")
+    paths = []
+    for rank, (start, stop) in enumerate(itertools.pairwise(cuts)):
+        paths.append(folder / f"rank_{rank}")
+        write_pieces(
+            paths[-1], [Piece("weight/w", start, stop - start, "U8")], memoryview(bytes(range(start, stop)))
+        )
+    start = data.draw(st.integers(0, numel))
+    stop = data.draw(st.integers(start, numel))
+    read = bytearray(stop - start)
+
+    def put(piece: Piece, offset: int, part: bytearray) -> None:
+        read[offset : offset + piece.numel] = part
+
+    Reader(paths).read("weight/w", start, stop, put)
+    assert bytes(read) == bytes(range(start, stop))
+
+
+def test_a_missing_run_of_elements_is_named(tmp_path):
+    write_pieces(tmp_path / "a", [Piece("weight/w", 0, 4, "U8")], memoryview(bytes(4)))
+    with pytest.raises(CheckpointError, match="weight/w: elements 4 to 8 are in no file"):
+        Reader([tmp_path / "a"]).read("weight/w", 0, 8, lambda *part: None)
+
+
+def test_dalys_interval_is_the_best_of_its_neighbours():
+    mtbf, save_s, restart_s = 3600.0, 20.0, 60.0
+    best = best_interval_s(save_s, mtbf)
+    share = effective_training_time(best, save_s, restart_s, mtbf)
+    assert share >= effective_training_time(best * 1.3, save_s, restart_s, mtbf)
+    assert share >= effective_training_time(best / 1.3, save_s, restart_s, mtbf)
+    assert best == pytest.approx(math.sqrt(2 * save_s * mtbf), rel=0.1)  # Young's first order
+
+
+def test_more_nodes_fail_more_often():
+    assert mean_time_between_failures_s(1000, 6.5) == pytest.approx(86_400 / 6.5)
+    assert math.isinf(mean_time_between_failures_s(8, 0.0))
+
+
+def test_the_plan_holds_the_saves_and_what_they_are_worth(plan):
+    save = plan("+experiment=llama70b_qlora", "plugins.sharded_checkpoint.save_steps=auto").save
+    assert save.save_steps == 0
+    assert 0.99 < save.effective_training_time < 1
+    assert plan("+experiment=tiny", "cluster.failures_per_1000_node_days=0").save.best_interval_s is None
+
+
+def test_keeping_the_best_needs_an_evaluation_at_every_save(plan):
+    with pytest.raises(PlanError, match="keep_best=1 needs an evaluation at every saved step"):
+        plan("+experiment=tiny", "plugins.sharded_checkpoint.keep_best=1")
+    plan(
+        "+experiment=tiny", "plugins.sharded_checkpoint.keep_best=1", "trainer.eval_steps=2",
+        "plugins.sharded_checkpoint.save_steps=4",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "often", "1.5"])
+def test_an_interval_is_a_number_of_steps_or_auto(cli, value):
+    done = cli(
+        "+experiment=tiny",
+        "cluster=local",
+        f"plugins.sharded_checkpoint.save_steps={value}",
+        "dry_run=true",
+    )
+    assert done.returncode == 1
+    assert "save_steps=" in done.stderr and "or auto" in done.stderr
+
+
+def test_a_start_from_outside_runs_dir_needs_trust(cli, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    folder = save(elsewhere, 10)
+    launch = ("+experiment=tiny", "cluster=local", "dry_run=true", f"resume={folder}")
+    done = cli(*launch)
+    assert done.returncode == 1
+    assert "trust_checkpoint=true" in done.stderr and "whoever wrote it decides" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert cli(*launch, "trust_checkpoint=true").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("resume", "said"),
+    [("nothing", "is no folder and no run"), ("empty", "was never committed")],
+)
+def test_a_start_that_is_no_checkpoint_is_refused(cli, tmp_path, resume, said):
+    (tmp_path / "empty").mkdir()
+    done = cli("+experiment=tiny", "cluster=local", "dry_run=true", f"resume={resume}")
+    assert done.returncode == 1
+    assert said in done.stderr
+
+
+def test_weights_alone_need_a_checkpoint_to_take_them_from(cli):
+    done = cli("+experiment=tiny", "cluster=local", "dry_run=true", "resume_weights_only=true")
+    assert done.returncode == 1
+    assert "resume_weights_only=true needs resume=PATH" in done.stderr

@@ -1,0 +1,87 @@
+"""What a GPU holds by the plan, and what is refused for it."""
+
+import json
+
+import pytest
+
+from launcher.errors import PlanError
+from launcher.plan import check_fits
+
+QLORA_70B = ("+experiment=llama70b_qlora", "resources.nodes=1")
+PARTS = ["weights", "gradients", "optimizer", "activations", "logits", "buffers", "context", "total"]
+
+
+def test_70b_in_nf4_with_double_quantisation_is_36_8_gib(plan):
+    made = plan(*QLORA_70B, "strategy=ddp", "resources.gpus_per_node=1", "plugins.qlora.r=1")
+    adapter = 4 * made.model.trainable_parameters / 2**30
+    assert made.memory.weights - adapter == pytest.approx(36.8, abs=0.02)
+
+
+def test_70b_in_nf4_does_not_fit_one_24_gb_gpu_and_the_refusal_says_what_takes_the_room(compose, plan):
+    size = "cluster.gpu_memory_gib=24"
+    overrides = (*QLORA_70B, "strategy=ddp", "resources.gpus_per_node=1", size)
+    with pytest.raises(PlanError, match=r"cluster.gpu_memory_gib=24 is less than .* GiB.*weights: 37"):
+        check_fits(compose(*overrides), plan(*overrides))
+    check_fits(compose(*overrides, "force=true"), plan(*overrides, "force=true"))
+
+
+def test_a_place_that_does_not_tell_its_gpus_size_refuses_nothing(compose, plan):
+    check_fits(compose(*QLORA_70B), plan(*QLORA_70B))
+
+
+def test_a_cpu_run_has_no_gpu_memory_to_fit_into(compose, plan):
+    overrides = ("+experiment=tiny", "cluster.gpu_memory_gib=0.001")
+    made = plan(*overrides, device="cpu")
+    assert made.memory is None
+    check_fits(compose(*overrides), made)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "sharded"),
+    [
+        ("ddp", ()),
+        ("zero1", ("optimizer",)),
+        ("zero2", ("optimizer", "gradients")),
+        ("zero3", ("optimizer", "gradients", "weights")),
+        ("fsdp2", ("optimizer", "gradients", "weights")),
+    ],
+)
+def test_a_strategy_shards_what_its_paper_says(plan, strategy: str, sharded: tuple[str, ...]):
+    one, eight = (
+        plan("+experiment=llama8b_full_zero3", f"strategy={strategy}", f"resources.nodes={nodes}").memory
+        for nodes in (1, 8)
+    )
+    for kind in ("weights", "gradients", "optimizer"):
+        share = 8 if kind in sharded else 1
+        assert getattr(one, kind) == pytest.approx(share * getattr(eight, kind), abs=0.01)
+
+
+def test_zero_takes_sixteen_bytes_a_parameter(plan):
+    memory = plan("+experiment=llama8b_full_zero3", "resources.nodes=1", "resources.gpus_per_node=1").memory
+    states = (memory.weights + memory.gradients + memory.optimizer) * 2**30
+    assert states == pytest.approx(16 * 8_030_261_248, rel=1e-3)
+
+
+def test_the_json_of_a_plan_says_whether_it_fits_and_adds_up(cli):
+    overrides = ("+experiment=llama70b_qlora", "cluster=slurm", "cluster.gpu_memory_gib=79")
+    memory = json.loads(cli("plan", *overrides, "--json").stdout)["memory"]
+    assert (memory["fits"], memory["gpu_gib"], list(memory["per_gpu_gib"])) == (True, 79, PARTS)
+    parts = dict(memory["per_gpu_gib"])
+    assert parts.pop("total") == pytest.approx(sum(parts.values()), abs=0.01)
+
+
+def test_a_launch_that_does_not_fit_is_refused_before_anything_is_written(cli, tmp_path):
+    overrides = ("+experiment=llama70b_qlora", "cluster=slurm", "cluster.gpu_memory_gib=24", "dry_run=true")
+    done = cli(*overrides)
+    assert done.returncode == 1
+    assert done.stderr.startswith("launcher: cluster.gpu_memory_gib=24")
+    assert len(done.stderr.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+    assert cli(*overrides, "force=true").returncode == 0
+
+
+def test_explain_tells_a_source_for_every_part_of_the_memory(cli):
+    lines = cli("plan", "+experiment=llama70b_qlora", "cluster=slurm", "--explain").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == PARTS[:-1]
+    assert all("Source: " in line for line in lines[:-1])
+    assert "Unverified" in lines[-1]

@@ -1,0 +1,63 @@
+"""The planner's counts against transformers' models on the meta device and peft's adapters on them."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from launcher.config import ArchitectureConfig
+from launcher.plan.model import count_lora, count_parameters, linear_shapes, read_architecture
+from launcher.resources import resource_dir
+
+pytestmark = pytest.mark.train
+
+SHIPPED = sorted((resource_dir("conf") / "model").glob("*.yaml"))
+
+
+def shape_of(file: Path) -> ArchitectureConfig:
+    return ArchitectureConfig(**yaml.safe_load(file.read_text())["architecture"])
+
+
+def on_meta(shape: ArchitectureConfig) -> torch.nn.Module:
+    """transformers' model of this shape, without memory."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    values = {name: value for name, value in vars(shape).items() if value is not None}
+    experts = values.pop("num_experts", None)
+    if experts:
+        values |= {"num_local_experts": experts, "num_experts": experts}
+        values["moe_intermediate_size"] = shape.intermediate_size
+    if shape.model_type == "qwen2":
+        values.pop("attention_bias")  # always there, and no key of its config
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(AutoConfig.for_model(**values))
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=[file.stem for file in SHIPPED])
+def test_every_shipped_shape_has_as_many_parameters_as_its_model(file: Path):
+    shape = shape_of(file)
+    model = on_meta(shape)
+    assert count_parameters(shape) == sum(parameter.numel() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("targets", ["all-linear", ["q_proj", "v_proj"]])
+@pytest.mark.parametrize("file", SHIPPED, ids=[file.stem for file in SHIPPED])
+def test_an_adapter_has_as_many_parameters_as_pefts(file: Path, targets):
+    from peft import LoraConfig, get_peft_model
+
+    shape = shape_of(file)
+    model = get_peft_model(on_meta(shape), LoraConfig(r=16, target_modules=targets, task_type="CAUSAL_LM"))
+    trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    assert count_lora(shape, 16, targets) == trained
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=[file.stem for file in SHIPPED])
+def test_a_config_json_gives_the_shape_that_its_model_has(file: Path):
+    shape = shape_of(file)
+    config = json.loads(on_meta(shape).config.to_json_string())
+    read = read_architecture(config)
+    assert read is not None
+    assert count_parameters(read) == count_parameters(shape)
+    assert linear_shapes(read) == linear_shapes(shape)

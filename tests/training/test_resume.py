@@ -1,0 +1,188 @@
+"""A killed run goes on with the same numbers, on the same ranks or on others."""
+
+import itertools
+import json
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.runs import Finished
+from tests.training.resuming import METHODS, STRATEGIES, TWO, checkpoint, planned, samples, steps
+from tests.warm import Warm
+
+pytestmark = pytest.mark.train
+
+
+@pytest.fixture(scope="module")
+def warm() -> Iterator[Warm]:
+    process = Warm()
+    yield process
+    process.close()
+
+
+@pytest.fixture(scope="module")
+def straight(warm: Warm, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Finished]:
+    """An undisturbed run with these overrides."""
+    known: dict[tuple[str, ...], Finished] = {}
+
+    def straight(*overrides: str) -> Finished:
+        if overrides not in known:
+            run = planned(tmp_path_factory.mktemp("straight"), cache, *overrides)
+            done = warm.run(run.path)
+            assert set(done["codes"]) == {0}, run.logs()
+            known[overrides] = run
+        return known[overrides]
+
+    return straight
+
+
+@pytest.mark.parametrize(("method", "strategy"), [*itertools.product(METHODS, STRATEGIES)])
+def test_a_killed_run_goes_on_bitwise(warm, straight, cache, tmp_path, method, strategy):
+    overrides = (*METHODS[method], f"strategy={strategy}", *TWO)
+    whole = straight(*overrides)
+    assert len(whole.losses) == 20
+    run = planned(tmp_path, cache, *overrides)
+    assert warm.run(run.path, kill_after_saves=2)["codes"] == [-9, -9]
+    assert warm.run(run.path)["codes"] == [0, 0], run.logs()
+    step = run.events("resumed")[0]["step"]
+    assert step in (10, 20)
+    assert run.losses[len(run.losses) - (20 - step) :] == whole.losses[step:]
+    assert samples(run) == samples(whole)
+    assert sorted(itertools.chain(*samples(whole))) == sorted(set(itertools.chain(*samples(whole))))
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        *((f"{name}-2", f"{name}-1") for name in STRATEGIES),
+        *((f"{name}-1", f"{name}-2") for name in STRATEGIES),
+        ("zero3-2", "fsdp2-2"),
+        ("fsdp2-2", "zero3-2"),
+        ("zero2-2", "ddp-1"),
+    ],
+)
+def test_another_world_size_or_strategy_gives_the_same_losses(
+    warm, straight, cache, tmp_path, method, before, after
+):
+    plugins = METHODS["full"] if method == "full" else ("plugin=[lora,sharded_checkpoint]",)
+    old = straight(*plugins, *_sized(before))
+    start = f"resume={checkpoint(old, 10)}"
+    run = planned(tmp_path, cache, *plugins, *_sized(after), start, "trust_checkpoint=true")
+    done = warm.run(run.path)
+    assert set(done["codes"]) == {0}, run.logs()
+    assert run.losses == pytest.approx(old.losses[10:], abs=1e-5)
+    assert samples(run, 10) == samples(old, 10)
+    assert json.loads((checkpoint(run, 20) / "manifest.json").read_text())["samples"] == 80
+
+
+def _sized(name: str) -> tuple[str, ...]:
+    strategy, _, ranks = name.partition("-")
+    return (
+        f"strategy={strategy}",
+        f"resources.gpus_per_node={ranks}",
+        f"batch.micro_batch_size={2 // int(ranks)}",
+    )
+
+
+def test_tokens_and_epochs_go_on_after_a_resume(warm, straight, cache, tmp_path):
+    overrides = (*METHODS["lora"], "strategy=ddp", *TWO)
+    whole = straight(*overrides)
+    run = planned(tmp_path, cache, *overrides)
+    warm.run(run.path, kill_after_saves=2)
+    warm.run(run.path)
+    for key in ("tokens", "epoch", "samples", "learning_rate"):
+        assert run.metrics()[-1][key] == whole.metrics()[-1][key]
+
+
+def test_weights_alone_begin_at_step_0_and_lower_the_first_loss(warm, straight, cache, tmp_path):
+    old = straight(*METHODS["lora"], "strategy=ddp", *TWO)
+    run = planned(
+        tmp_path, cache, *METHODS["lora"], "strategy=ddp", *TWO, f"resume={old.path}", "resume_weights_only=true",
+        "trust_checkpoint=true",
+    )  # fmt: skip
+    assert warm.run(run.path)["codes"] == [0, 0], run.logs()
+    assert run.events("resumed")[0]["weights_only"] is True
+    assert len(run.losses) == 20
+    assert run.losses[0] < old.losses[0] - 0.05
+    assert run.metrics()[0]["step"] == 1
+
+
+def test_an_adapter_of_another_rank_is_refused_with_both_shapes(warm, straight, cache, tmp_path):
+    old = straight(*METHODS["lora"], "strategy=ddp", *TWO)
+    run = planned(
+        tmp_path, cache, *METHODS["lora"], "strategy=ddp", *TWO, f"resume={old.path}", "trust_checkpoint=true",
+        "plugins.lora.r=4",
+    )  # fmt: skip
+    warm.run(run.path)
+    said = run.events("crashed")[0]["error"]
+    assert "has shape [16, 64] there and [4, 64] here" in said
+
+
+def test_another_global_batch_is_refused_because_the_position_means_nothing(warm, straight, cache, tmp_path):
+    old = straight(*METHODS["lora"], "strategy=ddp", *TWO)
+    run = planned(
+        tmp_path, cache, *METHODS["lora"], "strategy=ddp", *TWO, f"resume={old.path}", "trust_checkpoint=true",
+        "batch.global_batch_size=8",
+    )  # fmt: skip
+    warm.run(run.path)
+    assert "batch.global_batch_size is 8 here and 4 in" in run.events("crashed")[0]["error"]
+
+
+def test_a_checkpoint_of_lora_holds_the_adapter_and_no_pickle(straight):
+    run = straight(*METHODS["lora"], "strategy=ddp", *TWO)
+    folder = checkpoint(run, 20)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert all("lora_" in name for name in manifest["parameters"])
+    trained = sum(math.prod(shape) for shape in manifest["parameters"].values())
+    size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    assert 12 * trained <= size < 12 * trained * 1.2
+    assert {path.suffix for path in folder.iterdir()} == {".safetensors", ".json"}
+
+
+def test_other_programs_read_the_files(straight):
+    from safetensors import safe_open
+
+    run = straight(*METHODS["lora"], "strategy=ddp", *TWO)
+    with safe_open(checkpoint(run, 20) / "rank_00000.safetensors", framework="pt") as file:
+        name = next(key for key in file.keys() if key.startswith("weight/"))  # noqa: SIM118
+        assert file.get_tensor(name).numel() > 0
+
+
+def test_an_automatic_interval_is_found_from_what_this_run_measures(warm, cache, tmp_path):
+    run = planned(
+        tmp_path, cache, *METHODS["lora"], "strategy=ddp", *TWO, "plugins.sharded_checkpoint.save_steps=auto",
+        "cluster.failures_per_1000_node_days=8.64e8", "trainer.max_steps=60",
+    )  # fmt: skip
+    assert warm.run(run.path)["codes"] == [0, 0], run.logs()
+    found = run.events("interval")
+    saved = [event["step"] for event in run.events("saved")]
+    assert saved[0] == 6  # early, to measure what a save costs
+    assert saved[1] == 6 + found[0]["steps"]
+    assert found[0]["interval_s"] == pytest.approx(
+        found[0]["steps"] * found[0]["step_s"], abs=found[0]["step_s"]
+    )
+    assert saved[-1] == 60
+
+
+def test_the_best_and_every_nth_checkpoint_stay(warm, cache, tmp_path):
+    run = planned(
+        tmp_path, cache, *METHODS["lora"], "strategy=ddp", *TWO, "plugins.sharded_checkpoint.save_steps=2",
+        "plugins.sharded_checkpoint.keep_last=1", "plugins.sharded_checkpoint.keep_every=8",
+        "plugins.sharded_checkpoint.keep_best=1", "trainer.eval_steps=2", "data=quickstart",
+        "data.eval_path=${shipped:data/quickstart/eval.jsonl}",
+    )  # fmt: skip
+    assert warm.run(run.path)["codes"] == [0, 0], run.logs()
+    losses = {event["step"]: event["eval_loss"] for event in run.events("evaluated") if event["step"]}
+    best = min(losses, key=lambda step: (losses[step], step))
+    assert set(steps(run)) == {8, 16, 20, best}
+
+
+def test_a_save_that_waits_for_the_disk_gives_the_same_losses(warm, straight, cache, tmp_path):
+    overrides = (*METHODS["lora"], "strategy=zero2", *TWO)
+    run = planned(tmp_path, cache, *overrides, "plugins.sharded_checkpoint.asynchronous=false")
+    assert warm.run(run.path)["codes"] == [0, 0], run.logs()
+    assert run.losses == straight(*overrides).losses
+    assert all(event["blocked_s"] <= event["total_s"] for event in run.events("saved"))
