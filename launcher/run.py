@@ -58,6 +58,11 @@ class RunDir:
         return self.path / "plan.json"
 
     @property
+    def data_check(self) -> Path:
+        """What was found in the training data before the launch."""
+        return self.path / "data_check.json"
+
+    @property
     def job(self) -> Path:
         """How it was submitted: kind, id, time."""
         return self.path / "job.json"

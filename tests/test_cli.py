@@ -59,7 +59,7 @@ def test_a_dry_run_writes_every_file_submits_nothing_and_says_what_would(cli, tm
     run = Path(summary["run_dir"])
     assert {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()} == {
         ".hydra/overrides.yaml", "config.yaml", "plan.json", "accelerate.yaml", "deepspeed.json", "job.sbatch", "node.sh",
-        "events.jsonl",
+        "data_check.json", "events.jsonl",
     }  # fmt: skip
     assert (run / "logs").is_dir()
     assert summary["command"] == f"sbatch --parsable {run}/job.sbatch"

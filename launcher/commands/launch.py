@@ -14,6 +14,7 @@ from launcher.clusters.choose import make_cluster, submit_command
 from launcher.clusters.local import Local
 from launcher.clusters.slurm import Slurm
 from launcher.commands.compose import Composed, compose
+from launcher.commands.data_gate import check_data, print_warnings
 from launcher.commands.prepare import prepare
 from launcher.commands.summary import describe
 from launcher.errors import Exit, RunError
@@ -58,6 +59,7 @@ def launch(composed: Composed, run: RunDir, plan: LaunchPlan, as_json: bool) -> 
     if isinstance(cluster, Slurm):
         summary["job_id"] = cluster.submit(run)
         note_job(run, plan.cluster, summary["job_id"])
+    print_warnings(check_data(composed.config))
     if as_json:
         print(json.dumps(summary), flush=True)
     else:
@@ -84,6 +86,7 @@ def write_run(run: RunDir, plan: LaunchPlan, composed: Composed) -> bool:
     OmegaConf.save(composed.cfg, run.config, resolve=True)
     for name, text in texts.items():
         write_text(run.path / name, text)
+    write_text(run.data_check, json.dumps(check_data(composed.config), indent=2, ensure_ascii=False) + "\n")
     run.add_event("planned", attempt=0, experiment=plan.experiment, cluster=plan.cluster)
     return True
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from launcher.clusters.choose import submit_command
 from launcher.commands.compose import compose
+from launcher.commands.data_gate import check_data, print_warnings
 from launcher.commands.prepare import prepare
 from launcher.commands.summary import align, plan_lines
 from launcher.errors import Exit
@@ -35,6 +36,7 @@ def main(arguments: list[str]) -> int:
     explains = "--explain" in arguments
     for composed in compose([argument for argument in arguments if argument not in ("--json", "--explain")]):
         run, plan = prepare(composed, moment)
+        print_warnings(check_data(composed.config))
         if explains:
             print(align(explain_memory(plan)))
             continue

@@ -11,17 +11,15 @@ from launcher.clusters.allocation import check_nodes
 from launcher.clusters.choose import choose_kind, has_gpu
 from launcher.commands.before import measured, resume_source
 from launcher.commands.compose import Composed
+from launcher.commands.data_gate import check_data, data_paths
 from launcher.config import ArchitectureConfig, Config, Device
-from launcher.dataset.chat import check_head
-from launcher.errors import ConfigError, DataError
+from launcher.errors import ConfigError
 from launcher.plan import Facts, LaunchPlan
 from launcher.plan.model import read_architecture
 from launcher.plan.place import SECRET_NAME
 from launcher.plugins.decide import decide
 from launcher.resources import resource_dir
 from launcher.run import RunDir, new_run_dir
-
-_CHECKED_ROWS = 1000
 
 
 def prepare(composed: Composed, moment: datetime) -> tuple[RunDir, LaunchPlan]:
@@ -30,6 +28,7 @@ def prepare(composed: Composed, moment: datetime) -> tuple[RunDir, LaunchPlan]:
     _check_secrets(config)
     run = new_run_dir(Path(config.runs_dir).absolute(), config.name, moment, composed.trial)
     kind = choose_kind(config.cluster.kind, os.environ)
+    data = data_paths(config)
     facts = Facts(
         experiment=composed.experiment,
         cluster=kind,
@@ -37,8 +36,9 @@ def prepare(composed: Composed, moment: datetime) -> tuple[RunDir, LaunchPlan]:
         run_dir=str(run.path),
         work_dir=str(Path.cwd()),
         cache_dir=str(Path(config.cache_dir).absolute()),
-        data_path=str(Path(config.data.path).absolute()),
-        eval_path=str(Path(config.data.eval_path).absolute()) if config.data.eval_path else None,
+        data_path=data.training[0],
+        data_sources=data.training if config.data.sources else (),
+        eval_path=data.evaluation,
         python=config.cluster.python or sys.executable,
         architecture=_architecture(config),
         resume=resume_source(config),
@@ -48,7 +48,8 @@ def prepare(composed: Composed, moment: datetime) -> tuple[RunDir, LaunchPlan]:
     plan = decide(config, facts)
     if kind == "allocation":
         check_nodes(plan.topology.nodes)
-    _check_data(facts)
+    _check_evaluation(facts)
+    check_data(config)
     return run, plan
 
 
@@ -70,13 +71,7 @@ def _architecture(config: Config) -> ArchitectureConfig | None:
         return None
 
 
-def _check_data(facts: Facts) -> None:
-    for key, path in (("data.path", facts.data_path), ("data.eval_path", facts.eval_path)):
-        if path is None:
-            continue
-        if not Path(path).is_file():
-            raise DataError(f"{key}={path} is not a file; give the path of a JSONL file of chats")
-        check_head(Path(path), _CHECKED_ROWS)
+def _check_evaluation(facts: Facts) -> None:
     shipped = str(resource_dir("conf"))
     if facts.eval_path and facts.eval_path.startswith(shipped) and not facts.data_path.startswith(shipped):
         raise ConfigError(

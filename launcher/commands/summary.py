@@ -46,7 +46,7 @@ def plan_lines(plan: LaunchPlan) -> list[tuple[str, str]]:
             f"{batch.gradient_accumulation_steps} accumulation x {plural(topology.world_size, 'rank')}",
         ),
         ("model", f"{model.name_or_path}{counts}"),
-        ("data", plan.facts.data_path),
+        ("data", ", ".join(plan.facts.data_sources or (plan.facts.data_path,))),
         *([("saves", saves(plan.save))] if plan.save else []),
         *([("memory", f"{plan.memory.total:.1f} GiB a GPU, estimated")] if plan.memory else []),
     ]

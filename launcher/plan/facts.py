@@ -21,8 +21,10 @@ class Facts:
     cache_dir: str
     """Absolute; models made on the spot are kept there."""
     data_path: str
-    """Absolute path of the training data."""
+    """Absolute path of the training data; the first of several."""
     eval_path: str | None
+    data_sources: tuple[str, ...] = ()
+    """Absolute paths of data.sources, in their order."""
     python: str
     """Python on the nodes outside a container."""
     architecture: ArchitectureConfig | None
@@ -39,5 +41,6 @@ class Facts:
     @property
     def data_dirs(self) -> tuple[str, ...]:
         """Folders that the ranks read data from."""
-        paths = (self.data_path, *([self.eval_path] if self.eval_path else []))
-        return tuple(dict.fromkeys(str(PurePath(path).parent) for path in paths))
+        paths = (self.data_path, *self.data_sources, *([self.eval_path] if self.eval_path else []))
+        files = [path for path in paths if not path.startswith("hub:")]
+        return tuple(dict.fromkeys(str(PurePath(path).parent) for path in files))

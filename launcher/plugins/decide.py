@@ -49,6 +49,7 @@ def _read_facts(written: Any) -> Facts:
     values = dict(cast("dict[str, Any]", written))
     shape = values["architecture"]
     values["architecture"] = ArchitectureConfig(**shape) if shape else None
+    values["data_sources"] = tuple(values["data_sources"])
     return Facts(**values)
 
 

@@ -1,75 +1,76 @@
-"""Chats -> token ids and labels."""
+"""Data files and hub data sets -> token ids and labels."""
 
+import random
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import datasets
 from datasets import Dataset
 
 from launcher.config import Config
-from launcher.dataset.chat import read_chats
+from launcher.dataset.examples import example_of, read_examples
+from launcher.dataset.files import Row, without_nulls
+from launcher.dataset.formats import Example
+from launcher.dataset.hub import parse_hub
+from launcher.dataset.mask import IGNORED, encode
+from launcher.dataset.rules import BrokenRow
 from launcher.errors import DataError
 
-IGNORED = -100
-"""Label of a token that is not trained on. Source: torch.nn.CrossEntropyLoss, ignore_index."""
 
+def tokenized(paths: str | Sequence[str], tokenizer: Any, config: Config) -> Dataset:
+    """The examples as input_ids and labels, cut at model.max_length; the trainer adds nothing to them.
 
-def tokenized(path: str, tokenizer: Any, config: Config) -> Dataset:
-    """The file's chats as input_ids and labels, cut at model.max_length; the trainer adds nothing to them.
-
-    Chats of which no trained token is left after the cut are left out; DataError when none remains.
+    Several paths are those of data.sources. Examples of which no trained token is left after the cut are left out;
+    DataError when none remains.
     """
-    rows = []
-    for number, chat in enumerate(read_chats(Path(path)), start=1):
-        row = encode(chat["messages"], tokenizer, config.trainer.assistant_only_loss, f"{path}, row {number}")
-        row = {name: values[: config.model.max_length] for name, values in row.items()}
-        if any(label != IGNORED for label in row["labels"]):
-            rows.append(row)
-    if not rows:
-        raise DataError(
-            f"{path}: no chat has a trained token within model.max_length={config.model.max_length}; raise it"
-        )
+    rows: list[dict[str, list[int]]] = []
+    for path, weight, format in _sources(paths, config):
+        encoded = list(_encoded(path, format, tokenizer, config))
+        if not encoded:
+            raise DataError(
+                f"{path}: no example has a trained token within model.max_length={config.model.max_length}; raise it"
+            )
+        rows += repeat(encoded, weight, config.seed)
     return Dataset.from_list(rows)
 
 
-def encode(
-    messages: list[dict[str, str]], tokenizer: Any, assistant_only: bool, where: str
-) -> dict[str, list[int]]:
-    """input_ids and labels of one chat.
-
-    The trained spans are found by rendering the chat up to each assistant turn, so a template needs no generation marks;
-    the end-of-turn token is trained on, or the model would never stop. DataError for a template that renders the
-    beginning of a chat differently from the whole of it.
-    """
-    text = tokenizer.apply_chat_template(messages, tokenize=False)
-    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-    ids: list[int] = encoded["input_ids"]
-    if not assistant_only:
-        return {"input_ids": ids, "labels": list(ids)}
-    spans = [
-        _span(messages, turn, text, tokenizer, where)
-        for turn, message in enumerate(messages)
-        if message["role"] == "assistant"
-    ]
-    labels = [
-        token if any(start <= first and last <= end and first < last for start, end in spans) else IGNORED
-        for token, (first, last) in zip(ids, encoded["offset_mapping"], strict=True)
-    ]
-    return {"input_ids": ids, "labels": labels}
+def repeat(rows: list[Any], weight: float, seed: int) -> list[Any]:
+    """Every row as often as the whole part of `weight`, and the rest drawn by the seed; at least one row."""
+    whole = int(weight)
+    rest = round((weight - whole) * len(rows))
+    chosen = sorted(random.Random(seed).sample(range(len(rows)), rest))
+    return rows * whole + [rows[index] for index in chosen] or rows[:1]
 
 
-def _span(
-    messages: list[dict[str, str]], turn: int, text: str, tokenizer: Any, where: str
-) -> tuple[int, int]:
-    """Characters [start, end) of `text` that the assistant says in this turn, its end-of-turn token included."""
-    before = (
-        tokenizer.apply_chat_template(messages[:turn], tokenize=False, add_generation_prompt=True)
-        if turn
-        else ""
-    )
-    upto = tokenizer.apply_chat_template(messages[: turn + 1], tokenize=False).rstrip()
-    if not text.startswith(upto) or not upto.startswith(before):
-        raise DataError(
-            f"{where}: this model's chat template renders turn {turn + 1} differently within the whole chat, so its tokens "
-            "cannot be told apart; use trainer.assistant_only_loss=false, or split the chat"
-        )
-    return len(before), len(upto)
+def _sources(paths: str | Sequence[str], config: Config) -> list[tuple[str, float, str]]:
+    """(path, weight, format) of each training set, or of the one file that is meant."""
+    if isinstance(paths, str):
+        return [(paths, 1.0, config.data.format.name)]
+    sources = config.data.sources
+    return [(path, one.weight, one.format.name) for path, one in zip(paths, sources, strict=True)]
+
+
+def _encoded(path: str, format: str, tokenizer: Any, config: Config) -> Iterator[dict[str, list[int]]]:
+    for line, example in _examples(path, format):
+        row = encode(example, tokenizer, config.trainer.assistant_only_loss, f"{path}, line {line}")
+        row = {name: values[: config.model.max_length] for name, values in row.items()}
+        if any(label != IGNORED for label in row["labels"]):
+            yield row
+
+
+def _examples(path: str, format: str) -> Iterator[tuple[int, Example]]:
+    if not path.startswith("hub:"):
+        yield from read_examples(Path(path), format)
+        return
+    name = parse_hub(path)
+    try:
+        found = datasets.load_dataset(name.name, name.subset, split=name.split, revision=name.revision)
+    except (OSError, ValueError) as error:  # datasets' own errors are kinds of both
+        reason = str(error).strip().splitlines()[0]
+        raise DataError(f"data.path={path} cannot be read from the hub on this node ({reason})") from None
+    for number, value in enumerate(found, start=1):
+        try:
+            yield number, example_of(Row(number, without_nulls(value)), format)
+        except BrokenRow as fault:
+            raise DataError(f"{path}, row {number}: {fault.message} [{fault.rule}]") from None

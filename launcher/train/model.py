@@ -15,22 +15,17 @@ from transformers import (
     AutoTokenizer,
     LlamaConfig,
     LlamaForCausalLM,
-    PreTrainedTokenizerFast,
     set_seed,
 )
 
 from launcher.config import Init, ModelConfig
+from launcher.dataset.tokenizer import byte_tokenizer
 from launcher.errors import ConfigError
 from launcher.plan import Facts, LaunchPlan
 from launcher.plugins.base import Plugin, apply
 
 _MADE = "complete"
 _WAIT_S = 1800.0
-
-CHATML = (
-    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
 
 
 def load_tokenizer(config: ModelConfig, facts: Facts, seed: int) -> Any:
@@ -102,7 +97,7 @@ def _made_once(facts: Facts, kind: str, key: dict[str, Any], make: Any) -> str:
 def _make_random(config: ModelConfig, folder: Path, seed: int) -> None:
     """A Llama of the given shape with random weights, and a tokenizer whose tokens are bytes."""
     shape = config.architecture
-    tokenizer = _byte_tokenizer()
+    tokenizer = byte_tokenizer()
     torch.manual_seed(seed)
     model = LlamaForCausalLM(
         LlamaConfig(
@@ -123,21 +118,6 @@ def _make_random(config: ModelConfig, folder: Path, seed: int) -> None:
     )
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-
-
-def _byte_tokenizer() -> PreTrainedTokenizerFast:
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(
-        models.BPE(vocab={character: index for index, character in enumerate(alphabet)}, merges=[])
-    )
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens(["<|pad|>", "<|im_start|>", "<|im_end|>"])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<|pad|>", eos_token="<|im_end|>", chat_template=CHATML
-    )
 
 
 def _convert_package(config: ModelConfig, folder: Path) -> None:

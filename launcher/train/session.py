@@ -64,7 +64,7 @@ def train(run: RunDir, decided: Decided) -> None:
     trainer = ResumableSFT(
         model=model,
         args=args,
-        train_dataset=tokenized(plan.facts.data_path, tokenizer, config),
+        train_dataset=tokenized(plan.facts.data_sources or plan.facts.data_path, tokenizer, config),
         eval_dataset=tokenized(plan.facts.eval_path, tokenizer, config) if plan.facts.eval_path else None,
         processing_class=tokenizer,
         callbacks=[recorder],

@@ -1,0 +1,120 @@
+"""One example -> token ids and labels, by the model's own chat template. Needs a tokenizer, and no torch."""
+
+import json
+from typing import Any
+
+from jinja2 import TemplateError
+
+from launcher.dataset.formats import Example, to_chat
+from launcher.dataset.turns import Message, is_trained
+from launcher.errors import DataError
+
+IGNORED = -100
+"""Label of a token that is not trained on. Source: torch.nn.CrossEntropyLoss, ignore_index."""
+_MARK = "ANOTHERANSWER"
+
+
+def encode(example: Example, tokenizer: Any, assistant_only: bool, where: str) -> dict[str, list[int]]:
+    """input_ids and labels of one example; plain text is trained on whole and closed with the end-of-text token.
+
+    The trained spans are found by rendering with the model's own template, so it needs no generation marks, and what is
+    trained on is token by token what the stock template renders. The end-of-turn token is trained on, or the model would
+    never stop. DataError for a template in whose text an answer cannot be found.
+    """
+    example = to_chat(example)
+    if "text" in example:
+        ids: list[int] = tokenizer(example["text"], add_special_tokens=True)["input_ids"]
+        if tokenizer.eos_token_id is not None and ids[-1:] != [tokenizer.eos_token_id]:
+            ids = [*ids, tokenizer.eos_token_id]
+        return {"input_ids": ids, "labels": list(ids)}
+    turns = _for_template(example["messages"], tokenizer)
+    render = _renderer(tokenizer, example, where)
+    text = render(turns)
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    ids = encoded["input_ids"]
+    if not assistant_only:
+        return {"input_ids": ids, "labels": list(ids)}
+    spans: list[tuple[int, int]] = []
+    for turn in (number for number, message in enumerate(turns) if is_trained(message)):
+        span = _span(turns, turn, text, render) or _content_span(turns, turn, text, render, tokenizer)
+        if span is None:
+            raise DataError(
+                f"{where}: the answer of turn {turn + 1} cannot be found in what this model's chat template renders, so its "
+                "tokens cannot be told apart; use trainer.assistant_only_loss=false, or split the chat"
+            )
+        spans.append(span)
+    labels = [
+        token if any(start <= first and last <= end and first < last for start, end in spans) else IGNORED
+        for token, (first, last) in zip(ids, encoded["offset_mapping"], strict=True)
+    ]
+    return {"input_ids": ids, "labels": labels}
+
+
+def show(encoded: dict[str, list[int]], tokenizer: Any) -> str:
+    """The example's tokens for a person: what is trained on stands in [brackets]."""
+    pieces: list[str] = []
+    trained = False
+    for token, label in zip(encoded["input_ids"], encoded["labels"], strict=True):
+        if (label != IGNORED) != trained:
+            trained = not trained
+            pieces.append("[" if trained else "]")
+        pieces.append(tokenizer.decode([token]))
+    return "".join(pieces) + ("]" if trained else "")
+
+
+def _for_template(turns: list[Message], tokenizer: Any) -> list[Message]:
+    """The turns as the template can show them: where it knows no tool calls, they become text of the turn.
+
+    The spelling is that of Qwen2.5's and Hermes' templates: <tool_call>, a line of JSON, </tool_call>.
+    """
+    if "tool_calls" in (tokenizer.chat_template or ""):
+        return turns
+    return [{**turn, "content": _with_calls(turn)} if "tool_calls" in turn else turn for turn in turns]
+
+
+def _with_calls(turn: Message) -> str:
+    calls = [json.dumps(call["function"], ensure_ascii=False) for call in turn["tool_calls"]]
+    parts = [turn["content"], *(f"<tool_call>\n{call}\n</tool_call>" for call in calls)]
+    return "\n".join(part for part in parts if part)
+
+
+def _renderer(tokenizer: Any, example: Example, where: str) -> Any:
+    tools = {"tools": example["tools"]} if "tools" in example else {}
+
+    def render(turns: list[Message], **more: Any) -> str:
+        try:
+            return tokenizer.apply_chat_template(turns, tokenize=False, **tools, **more)
+        except TemplateError as error:
+            raise DataError(
+                f"{where}: this model's chat template refuses the chat ({error}); change it, or leave it out"
+            ) from None
+
+    return render
+
+
+def _span(turns: list[Message], turn: int, text: str, render: Any) -> tuple[int, int] | None:
+    """Characters [start, end) of `text` that the assistant says in this turn, its end-of-turn token included.
+
+    None for a template that renders the beginning of this chat differently from the whole of it.
+    """
+    before: str = render(turns[:turn], add_generation_prompt=True) if turn else ""
+    upto: str = render(turns[: turn + 1]).rstrip()
+    return (len(before), len(upto)) if text.startswith(upto) and upto.startswith(before) else None
+
+
+def _content_span(
+    turns: list[Message], turn: int, text: str, render: Any, tokenizer: Any
+) -> tuple[int, int] | None:
+    """The answer itself and the special token behind it, found by rendering the whole chat with another answer.
+
+    For templates that show the last turn otherwise than those before it (Qwen3 with its empty thought, Phi-3).
+    """
+    content = turns[turn]["content"].strip()
+    other: list[Message] = [*turns[:turn], {**turns[turn], "content": _MARK}, *turns[turn + 1 :]]
+    before, found, _ = str(render(other)).partition(_MARK)
+    start, end = len(before), len(before) + len(content)
+    if not found or not content or text[:start] != before or text[start:end] != content:
+        return None
+    rest = text[end:].lstrip()
+    closing = [token for token in tokenizer.get_added_vocab() if rest.startswith(token)]
+    return (start, len(text) - len(rest) + len(max(closing, key=len))) if closing else None

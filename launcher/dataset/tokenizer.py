@@ -1,0 +1,67 @@
+"""The tokenizer of a model that a person names: a file of conf/model, a folder, a package or a hub id.
+
+Importing this module is light; loading a tokenizer imports transformers.
+"""
+
+import importlib
+import importlib.util
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+
+from launcher.errors import DataError
+from launcher.resources import resource_dir
+
+CHATML = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def load_tokenizer(model: str) -> tuple[Any, int | None]:
+    """The tokenizer, and model.max_length where conf/model has a file of that name; DataError where there is none."""
+    file = resource_dir("conf") / "model" / f"{model}.yaml"
+    known: dict[str, Any] = {}
+    if file.is_file():
+        known = cast("dict[str, Any]", yaml.safe_load(file.read_text()))
+    if known.get("init") == "random":
+        return byte_tokenizer(), known.get("max_length")
+    where: str = known.get("name_or_path", model)
+    options: dict[str, Any] = {"revision": known["revision"]} if known.get("revision") else {}
+    if where.startswith("package:"):
+        found = importlib.util.find_spec(where.removeprefix("package:"))
+        if found is None or found.origin is None:
+            raise DataError(f"--model {model}: its package {where.removeprefix('package:')} is not installed")
+        where, options = str(Path(found.origin).parent), {"gguf_file": known.get("gguf_file")}
+    try:
+        transformers: Any = importlib.import_module("transformers")
+    except ImportError:
+        raise DataError(
+            "--model needs transformers; pip install 'launcher[train]', or leave --model out"
+        ) from None
+    try:
+        return transformers.AutoTokenizer.from_pretrained(where, **options), known.get("max_length")
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise DataError(
+            f"--model {model}: no tokenizer could be loaded ({reason}); give a name from conf/model, a folder or a hub id"
+        ) from None
+
+
+def byte_tokenizer() -> Any:
+    """A tokenizer whose tokens are bytes, with ChatML's marks; for models made on the spot."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    transformers: Any = importlib.import_module("transformers")
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer: Any = Tokenizer(
+        models.BPE(vocab={character: index for index, character in enumerate(alphabet)}, merges=[])
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(["<|pad|>", "<|im_start|>", "<|im_end|>"])
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<|pad|>", eos_token="<|im_end|>", chat_template=CHATML
+    )
