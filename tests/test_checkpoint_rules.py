@@ -138,6 +138,10 @@ def test_dalys_interval_is_the_best_of_its_neighbours():
     assert best == pytest.approx(math.sqrt(2 * save_s * mtbf), rel=0.1)  # Young's first order
 
 
+def test_a_machine_that_fails_faster_than_a_job_starts_trains_nothing():
+    assert effective_training_time(interval_s=60, save_s=1, restart_s=7200, mtbf_s=1) == 0
+
+
 def test_more_nodes_fail_more_often():
     assert mean_time_between_failures_s(1000, 6.5) == pytest.approx(86_400 / 6.5)
     assert math.isinf(mean_time_between_failures_s(8, 0.0))
