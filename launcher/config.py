@@ -199,6 +199,11 @@ class ResourcesConfig:
     """CPU cores asked for per rank; None leaves it to the site's default."""
     memory_gib: Optional[int] = None  # noqa: UP045
     """Host memory asked for per node, in GiB; None leaves it to the site's default."""
+    spares: int = 0
+    """Nodes more than `nodes`, that wait in the allocation and take the place of one that fails."""
+    silence_s: float = 60.0
+    """Seconds without a step after which ranks count as hanging, once steps are known to be shorter; 10 times the longest
+    step where that is more."""
 
 
 @dataclass(kw_only=True)

@@ -22,6 +22,16 @@ class Exit(IntEnum):
     """The rendezvous port was taken between choice and use; the supervisor tries another."""
     SAVE_FAILED = 6
     """Two checkpoints in a row could not be written; a restart would lose the same again."""
+    ALREADY_RUNNING = 7
+    """Another job writes this run dir; this one left without writing."""
+    OUT_OF_MEMORY = 8
+    """A GPU had too little memory; a restart would need the same."""
+    NO_PROGRESS = 9
+    """Several ends in a row without a new checkpoint; not to be queued again."""
+    LEFT = 74
+    """A rank was told to end, and has saved."""
+    REQUEUED = 75
+    """Saved, and queued again: the run goes on in another allocation."""
     INTERRUPTED = 130
     """Ended by Ctrl-C."""
     TERMINATED = 143
@@ -70,6 +80,12 @@ class SaveFailed(LauncherError):
     """Checkpoints cannot be written any more."""
 
     exit_code: Exit = Exit.SAVE_FAILED
+
+
+class AlreadyRunning(LauncherError):
+    """Another job writes the run dir."""
+
+    exit_code: Exit = Exit.ALREADY_RUNNING
 
 
 class NotAsPlanned(LauncherError):

@@ -83,6 +83,11 @@ class RunDir:
         return self.path / "job.json"
 
     @property
+    def lease(self) -> Path:
+        """Which supervisor writes this run dir."""
+        return self.path / "lease.json"
+
+    @property
     def events(self) -> Path:
         """Append-only: what happened."""
         return self.path / "events.jsonl"
@@ -131,6 +136,11 @@ class RunDir:
     def attempts(self) -> int:
         """How many times the ranks were started."""
         return sum(event["event"] == "started" for event in self.read_events())
+
+    def note_job(self, kind: str, job_id: str) -> None:
+        """Writes job.json and the event."""
+        write_text(self.job, json.dumps({"cluster": kind, "job_id": job_id, "submitted": now()}) + "\n")
+        self.add_event("submitted", attempt=self.attempts(), cluster=kind, job_id=job_id)
 
     def add_end(self, attempt: int, code: int) -> None:
         """The attempt's last event: finished, or stopped with the exit code and what it means."""

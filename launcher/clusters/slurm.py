@@ -1,10 +1,12 @@
 """Slurm: sbatch, squeue, sacct, scancel."""
 
+import contextlib
 import json
 import re
 import shutil
 import subprocess
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -45,10 +47,11 @@ class Slurm:
         """sbatch with the run's own job script."""
         return ["sbatch", "--parsable", str(run.path / "job.sbatch")]
 
-    def submit(self, run: RunDir) -> str:
+    def submit(self, run: RunDir, *options: str) -> str:
         """The job id that sbatch gave; ClusterError with sbatch's own words when it refuses."""
         script = run.path / "job.sbatch"
-        done = _ask(self.submit_command(run), self.timeout_s)
+        command = self.submit_command(run)
+        done = _ask([*command[:-1], *options, command[-1]], self.timeout_s)
         if done is None:
             raise ClusterError(
                 f"sbatch did not answer within {self.timeout_s:g} s and may still have queued {script}; look "
@@ -80,6 +83,20 @@ class Slurm:
         ended = ("Invalid job id specified", "already completing or completed")
         if done.returncode and not any(words in done.stderr for words in ended):
             raise ClusterError(f"scancel refused job {job_id}: {_words_of(done)}")
+
+    def requeue(self, job_id: str) -> None:
+        """Ends the job and queues it again, from within it; ClusterError where this site does not allow it."""
+        done = _ask(["scontrol", "requeue", job_id], self.timeout_s)
+        if done is None or done.returncode:
+            raise ClusterError(f"scontrol requeue {job_id}: {_words_of(done) if done else 'no answer'}")
+
+    def forbid_requeue(self, job_id: str) -> None:
+        """Tells Slurm not to queue the job again by itself; where it does not answer, the run's lease keeps the job out."""
+        _ask(["scontrol", "update", f"JobId={job_id}", "Requeue=0"], self.timeout_s)
+
+    def words(self, job_id: str) -> list[str] | None:
+        """The job's state and flags in squeue's words; empty where it has no such job, None for no answer."""
+        return self._queued(job_id)
 
     def _queued(self, job_id: str) -> list[str] | None:
         """The job's state and flags by squeue; empty where it has no such job, None for no answer."""
@@ -144,6 +161,21 @@ def first_host(nodelist: str) -> str:
             f"scontrol could not expand SLURM_JOB_NODELIST={nodelist!r}; is scontrol on PATH of the nodes?"
         )
     return done.stdout.split()[0]
+
+
+def time_limits(job_id: str) -> tuple[float | None, float]:
+    """When the job ends (time.time(); None for no limit), and Slurm's KillWait in seconds: from SIGTERM to SIGKILL.
+
+    Where Slurm does not answer: no limit, and the 30 s that KillWait is by default.
+    """
+    done = _ask(["squeue", "--noheader", "--jobs", job_id, "--format=%e"], 10)
+    ends: float | None = None
+    if done and done.returncode == 0:
+        with contextlib.suppress(ValueError):
+            ends = datetime.fromisoformat(done.stdout.strip()).timestamp()
+    done = _ask(["scontrol", "show", "config"], 10)
+    found = re.search(r"^KillWait\s*=\s*(\d+)", done.stdout, re.MULTILINE) if done else None
+    return ends, float(found[1]) if found else 30.0
 
 
 def is_configured() -> bool:

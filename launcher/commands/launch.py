@@ -18,7 +18,7 @@ from launcher.commands.run_files import write_run
 from launcher.commands.summary import describe
 from launcher.errors import Exit
 from launcher.plan import LaunchPlan, check_fits
-from launcher.run import RunDir, find_submitted, now, write_text
+from launcher.run import RunDir, find_submitted
 
 
 def main(arguments: list[str]) -> int:
@@ -62,7 +62,7 @@ def start(
     }
     if isinstance(cluster, Slurm):
         summary["job_id"] = cluster.submit(run)
-        note_job(run, plan.cluster, summary["job_id"])
+        run.note_job(plan.cluster, summary["job_id"])
     print_warnings(check_data(composed.config))
     if as_json:
         print(json.dumps(summary), flush=True)
@@ -71,21 +71,15 @@ def start(
     return _start_here(run, cluster, as_json) if isinstance(cluster, Local) else Exit.OK
 
 
-def note_job(run: RunDir, kind: str, job_id: str) -> None:
-    """Writes job.json and the event."""
-    write_text(run.job, json.dumps({"cluster": kind, "job_id": job_id, "submitted": now()}) + "\n")
-    run.add_event("submitted", attempt=0, cluster=kind, job_id=job_id)
-
-
 def _start_here(run: RunDir, cluster: Local, as_json: bool) -> int:
     """Runs the job script on this machine and shows its progress."""
     from launcher.commands.follow import follow_process
 
     process = cluster.start(run)
     if isinstance(cluster, Allocation):
-        note_job(run, "allocation", cluster.job_id)
+        run.note_job("allocation", cluster.job_id)
     else:
-        note_job(run, "local", str(process.pid))
+        run.note_job("local", str(process.pid))
     return follow_process(run, process, quiet=as_json)
 
 

@@ -67,6 +67,10 @@ class LaunchPlan:
     """What stands before the ranks' command to put it into a container."""
     python: str
     """Python that starts the ranks."""
+    spares: int
+    """Nodes that wait in the allocation to take the place of one that fails."""
+    silence_s: float
+    """Seconds without a step after which the ranks count as hanging."""
     failures_per_1000_node_days: float
     save: SavePlan | None
     """None saves nothing."""
@@ -142,6 +146,8 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
         rank_starter=config.cluster.rank_starter.name,
         container_command=container_command(config, facts),
         python=node_python(config, facts),
+        spares=config.resources.spares,
+        silence_s=config.resources.silence_s,
         failures_per_1000_node_days=config.cluster.failures_per_1000_node_days,
         save=None,
         facts=facts,

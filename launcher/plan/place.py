@@ -3,7 +3,7 @@
 import re
 import shlex
 
-from launcher.config import ClusterConfig, Config, ContainerRuntime, TrackerKind
+from launcher.config import ClusterConfig, Config, ContainerRuntime, RankStarter, TrackerKind
 from launcher.errors import PlanError
 from launcher.plan.facts import Facts
 from launcher.plan.sbatch import one_line
@@ -71,13 +71,17 @@ def module_name(module: str) -> str:
 
 
 def srun_options(config: Config, topology: Topology, facts: Facts) -> tuple[str, ...]:
-    """srun's options for one task a node; a rank's failure ends the step on every node."""
+    """srun's options for one task a node. Where the supervisor leads the nodes, one that fails leaves the others alone; where
+    another starter does, a rank's failure ends the step on every node."""
+    nodes = topology.nodes + config.resources.spares
+    led = config.cluster.rank_starter is RankStarter.launcher
     options = [
-        f"--nodes={topology.nodes}",
-        f"--ntasks={topology.nodes}",
+        f"--nodes={nodes}",
+        f"--ntasks={nodes}",
         "--ntasks-per-node=1",
-        "--kill-on-bad-exit=1",
-        "--wait=60",
+        f"--kill-on-bad-exit={int(not led)}",
+        f"--wait={0 if led else 60}",
+        *(["--no-kill"] if led else []),
     ]
     container = config.cluster.container
     if container.runtime is ContainerRuntime.pyxis:

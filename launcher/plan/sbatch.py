@@ -54,13 +54,24 @@ def check_time(time: str) -> str:
     return time
 
 
+def time_in_seconds(time: str) -> int:
+    """Seconds of a Slurm time. Source: sbatch(1), --time: minutes, minutes:seconds, h:m:s, d-h, d-h:m, d-h:m:s."""
+    days, dash, rest = time.rpartition("-")
+    parts = [int(part) for part in rest.split(":")]
+    if dash:
+        hours, minutes, seconds = (*parts, 0, 0)[:3]
+    else:
+        hours, minutes, seconds = {1: (0, parts[0], 0), 2: (0, *parts), 3: parts}[len(parts)]
+    return ((int(days or 0) * 24 + hours) * 60 + minutes) * 60 + seconds
+
+
 def sbatch_options(
     *, job_name: str, topology: Topology, resources: ResourcesConfig, cluster: ClusterConfig, cuda: bool
 ) -> dict[str, str]:
     """The #SBATCH options of the job, "" for a bare flag; PlanError for one that is wrong."""
     options = {
         "job-name": job_name,
-        "nodes": str(topology.nodes),
+        "nodes": str(topology.nodes + resources.spares),
         "ntasks-per-node": "1",
         "time": check_time(resources.time),
         "output": "logs/slurm_%j.log",
@@ -71,6 +82,8 @@ def sbatch_options(
             raise PlanError(f"cluster.gpu_flag={cluster.gpu_flag!r} must be gpus-per-node or gres")
         prefix = "gpu:" if cluster.gpu_flag == "gres" else ""
         options[cluster.gpu_flag] = f"{prefix}{topology.gpus_per_node}"
+    if resources.spares:
+        options["no-kill"] = ""  # a node's failure must not end the job that has another to put in its place
     if resources.cpus_per_gpu is not None:
         options["cpus-per-task"] = str(resources.cpus_per_gpu * topology.gpus_per_node)
     if resources.memory_gib is not None:

@@ -1,22 +1,29 @@
-"""python -m launcher.supervise RUN_DIR: run one attempt of a planned run and say how it ended.
+"""python -m launcher.supervise RUN_DIR: carry a planned run to its end, over as many attempts as it takes.
 
-The last line of job.sbatch becomes this process. It checks that the plan still holds, chooses the rendezvous, starts
-node.sh on every node (with srun in a job, with bash on one machine), waits, and writes what happened to events.jsonl.
+The last line of job.sbatch becomes this process, one for each job. It takes the run's lease, starts node.sh on every node
+(with srun in a job, with bash on one machine), has the ranks started, watches them, and at each end of theirs does what
+launcher.supervise.policy decides: finish, start them again, queue the job again, or stop and say why.
 """
 
-import json
 import os
 import socket
-import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
-from launcher.clusters.slurm import first_host
-from launcher.errors import Exit, LauncherError, RunError
+from launcher.clusters.base import RunState
+from launcher.clusters.slurm import Slurm
+from launcher.errors import Exit, LauncherError
 from launcher.plan import LaunchPlan
 from launcher.plugins.decide import read_run
-from launcher.run import RunDir, now, write_text
-from launcher.supervise.children import Stopped, die_with_parent, wait_for_all
+from launcher.run import RunDir
+from launcher.supervise import policy
+from launcher.supervise.children import Stopped, wait_for_all
+from launcher.supervise.lease import Lease
+from launcher.supervise.led import Led, Orders
+from launcher.supervise.place import Place, lives_here, who
+from launcher.supervise.policy import Action, Do, Ended, How, Told
 from launcher.supervise.rendezvous import choose_port
 
 _PORT_TRIES = 5
@@ -29,63 +36,137 @@ def main(argv: list[str]) -> int:
         return supervise(run)
     except LauncherError as error:
         print(f"launcher: {error}", file=sys.stderr, flush=True)
-        if run.path.is_dir():
-            run.add_event(
-                "stopped", attempt=run.attempts() + 1, exit_code=int(error.exit_code), reason=str(error)
-            )
+        if run.path.is_dir() and error.exit_code != Exit.ALREADY_RUNNING:
+            attempt = run.attempts() + 1
+            run.add_event("stopped", attempt=attempt, exit_code=int(error.exit_code), reason=str(error))
         return error.exit_code
 
 
 def supervise(run: RunDir) -> int:
-    """Runs one attempt."""
+    """Every attempt of this job, under the run's lease."""
     stopped = Stopped()
-    plan = read_run(run).plan
-    command, address = _node_command(plan)
-    attempt = run.attempts() + 1
-    job_id = os.environ.get("SLURM_JOB_ID") or str(os.getpid())
-    run.logs.mkdir(exist_ok=True)
-    if not run.job.exists():  # planned by a dry run, submitted by hand
-        job = {"cluster": plan.cluster, "job_id": job_id, "submitted": now()}
-        write_text(run.job, json.dumps(job) + "\n")
-    run.add_event("started", attempt=attempt, job_id=job_id, host=socket.gethostname())
-    code: int = Exit.PORT_TAKEN
-    for _ in range(_PORT_TRIES):
-        environment = {
-            **os.environ,
-            "MASTER_ADDR": address,
-            "MASTER_PORT": str(choose_port()),
-            "LAUNCHER_ATTEMPT": str(attempt),
-            "LAUNCHER_JOB": job_id,
-        }
-        child = subprocess.Popen(
-            command,
-            cwd=run.path,
-            env=environment,
-            start_new_session=True,
-            preexec_fn=die_with_parent,
-        )
-        code = wait_for_all([child], stopped)
-        if code != Exit.PORT_TAKEN:
-            break
-    run.add_end(attempt, code)
-    return code
+    lease = Lease(run, who())
+    lease.take(_lives)
+    try:
+        plan = read_run(run).plan
+        place = Place(run, plan)
+        if not run.job.exists():  # planned by a dry run, submitted by hand
+            run.note_job(plan.cluster, _job_id())
+        run.logs.mkdir(exist_ok=True)
+        return Supervisor(run, plan, place, lease, stopped).carry()
+    finally:
+        lease.release()
 
 
-def _node_command(plan: LaunchPlan) -> tuple[list[str], str]:
-    """argv that runs node.sh on every node, and the address of the first one."""
-    if plan.cluster == "local":
-        return ["bash", "node.sh"], "127.0.0.1"
-    nodelist = os.environ.get("SLURM_JOB_NODELIST")
-    if not nodelist:
-        raise RunError(
-            "this run was planned for Slurm and SLURM_JOB_NODELIST is not set; use `sbatch job.sbatch`, or `bash "
-            "job.sbatch` inside an allocation"
+class Supervisor:
+    """One job's attempts."""
+
+    def __init__(self, run: RunDir, plan: LaunchPlan, place: Place, lease: Lease, stopped: Stopped) -> None:
+        self.run, self.plan, self.place, self.lease, self.stopped = run, plan, place, lease, stopped
+        more = {"LAUNCHER_JOB": _job_id(), "LAUNCHER_LEASE": lease.nonce}
+        self.led: Led | None = None
+        if plan.rank_starter == "launcher":
+            self.led = Led(run, plan, stopped, lease.held, lambda nodes: place.start_nodes(nodes, more))
+        self.more = more
+
+    def carry(self) -> int:
+        """The exit code of the job."""
+        try:
+            while True:
+                number = self.run.attempts() + 1
+                self.run.add_event("started", attempt=number, job_id=_job_id(), host=socket.gethostname())
+                begun = time.monotonic()
+                ended = self._attempt(number)
+                if ended.how is How.FENCED:
+                    print(f"launcher: {ended.reason}", file=sys.stderr, flush=True)
+                    return Exit.ALREADY_RUNNING
+                history = policy.read_history(self.run.read_events())
+                action = policy.decide(ended, history, self._place())
+                self._note(number, ended, action, time.monotonic() - begun)
+                if action.do is Do.RESTART:
+                    continue
+                return self._finish(number, ended, action)
+        finally:
+            if self.led is not None:
+                self.led.close()
+
+    def _attempt(self, number: int) -> Ended:
+        if self.led is None:
+            return self._follow_srun(number)
+        blamed = policy.read_history(self.run.read_events()).blamed
+        folder = f"{_job_id()}_{number}"
+        return self.led.attempt(
+            Orders(number=number, folder=folder, blamed=tuple(blamed), why_told=self.place.why_told)
         )
-    srun = ["srun", *plan.srun]
-    # Since 22.05, srun takes no --cpus-per-task from the job by itself: the ranks would share one core.
-    if os.environ.get("SLURM_CPUS_PER_TASK"):
-        srun.append(f"--cpus-per-task={os.environ['SLURM_CPUS_PER_TASK']}")
-    return [*srun, "bash", "node.sh"], first_host(nodelist)
+
+    def _follow_srun(self, number: int) -> Ended:
+        """An attempt whose ranks another starter starts: only its exit code is known."""
+        code: int = Exit.PORT_TAKEN
+        for _ in range(_PORT_TRIES):
+            meeting = {"MASTER_ADDR": self.place.address(), "MASTER_PORT": str(choose_port())}
+            child = self.place.start_nodes(None, {**self.more, **meeting, "LAUNCHER_ATTEMPT": str(number)})
+            code = wait_for_all([child], self.stopped)
+            if code != Exit.PORT_TAKEN:
+                break
+        if self.stopped.signal:
+            told, _ = self.place.why_told(self.stopped.signal)
+            return Ended(how=How.CUT, code=code, told=told, reason=told.value)
+        if code:
+            reason = self.run.crash(number) or f"the ranks ended with exit code {code}"
+            return Ended(how=How.CRASHED, code=code, reason=reason)
+        return Ended(how=How.FINISHED)
+
+    def _place(self) -> policy.Place:
+        needed = self.plan.topology.nodes
+        return policy.Place(
+            can_requeue=self.place.can_requeue,
+            healthy_nodes=self.led.healthy() if self.led else needed,
+            needed_nodes=needed,
+        )
+
+    def _note(self, number: int, ended: Ended, action: Action, seconds: float) -> None:
+        if ended.how is How.FINISHED:
+            return
+        self.run.add_event(
+            "ended", attempt=number, how=ended.how.value, exit_code=ended.code, reason=ended.reason, hosts=list(ended.hosts),
+            then=action.do.value, seconds=round(seconds, 2),
+        )  # fmt: skip
+        print(
+            f"launcher: attempt {number} {ended.how.value}: {ended.reason}; {action.do.value}",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    def _finish(self, number: int, ended: Ended, action: Action) -> int:
+        """The last event of this job."""
+        if ended.how is How.FINISHED:
+            self.run.add_event("finished", attempt=number)
+        elif action.do is Do.REQUEUE:
+            self.lease.release()  # before the next job can begin
+            self.run.add_event("requeued", attempt=number, reason=action.reason)
+            said = self.place.requeue(ended.hosts if ended.how is How.LOST else ())
+            print(f"launcher: {said}", file=sys.stderr, flush=True)
+        elif ended.told is Told.PREEMPTED:
+            self.run.add_event("requeued", attempt=number, reason=action.reason)
+        else:
+            self.run.add_event("stopped", attempt=number, exit_code=int(action.code), reason=action.reason)
+        return int(action.code)
+
+
+def _lives(holder: dict[str, Any]) -> bool | None:
+    """Whether the holder of a lease lives, as far as this place can tell."""
+    if holder["job_id"] is None:
+        return lives_here(holder) if holder["host"] == socket.gethostname() else None
+    if holder["job_id"] == os.environ.get("SLURM_JOB_ID"):
+        return lives_here(holder) if holder["host"] == socket.gethostname() else None
+    state = Slurm().state(str(holder["job_id"]))
+    if state is None:
+        return None
+    return state is RunState.RUNNING
+
+
+def _job_id() -> str:
+    return os.environ.get("SLURM_JOB_ID") or str(os.getpid())
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Child processes that are never left behind."""
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -8,30 +7,30 @@ import time
 from collections.abc import Callable, Sequence
 from types import FrameType
 
+from launcher.processes import exit_code
+
 GRACE_S = 30.0
 """From SIGTERM to SIGKILL. Slurm's own KillWait is 30 s by default."""
 
 
-def die_with_parent() -> None:
-    """Run in a child before exec: the kernel ends it when its parent is gone. Source: prctl(2), PR_SET_PDEATHSIG."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-
-
-def exit_code(returncode: int) -> int:
-    """A Popen's returncode as a shell would say it: 128 + N for signal N."""
-    return 128 - returncode if returncode < 0 else returncode
-
-
 class Stopped:
-    """Whether SIGTERM, SIGINT or SIGHUP has come; each is passed on by the loop that looks here."""
+    """Whether SIGTERM, SIGINT, SIGHUP or SIGUSR1 (the time limit comes) was sent; each is passed on by the loop that looks
+    here. Slurm sends one signal twice, to a step and to the batch script: only one that comes a while later counts again."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        self.again = False
+        self._came = 0.0
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
             signal.signal(number, self._note)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.signal = number
+        if self.signal is None:
+            self.signal, self._came = number, time.monotonic()
+        elif number == signal.SIGINT or (
+            number == signal.SIGTERM and self.signal == signal.SIGTERM and time.monotonic() - self._came > 1
+        ):
+            self.again = True
 
 
 def wait_for_all(

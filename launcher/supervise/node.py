@@ -1,91 +1,260 @@
-"""python -m launcher.supervise.node RUN_DIR: start the ranks of this node and end with them.
+"""python -m launcher.supervise.node RUN_DIR: start the ranks of this node, as often as the supervisor says.
 
 The environment of a rank is torchrun's (RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, ...), so a script that runs under
-torchrun runs here. Unlike torchrun this imports nothing heavy: a rank starts in the time that Python itself takes. The
-first node binds the rendezvous port and hands the open socket to rank 0, so nobody can take it in between.
+torchrun runs here. This process imports nothing heavy. The first node binds the rendezvous port and hands the open socket
+to rank 0, so nobody can take it in between. Without a supervisor, which is node.sh typed by hand, it starts one attempt.
 """
 
 import os
+import select
+import signal
 import socket
-import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 from launcher.errors import Exit, LauncherError, RunError
 from launcher.run import RunDir
-from launcher.supervise.children import Stopped, die_with_parent, wait_for_all
+from launcher.supervise.children import Stopped
+from launcher.supervise.preflight import look_at_node
+from launcher.supervise.ranks import Ranks
 from launcher.supervise.rendezvous import bind, choose_port
+from launcher.supervise.starters import Cold, Warm
+from launcher.supervise.wire import Closed, Wire
+
+FENCE_S = 15.0
+"""Seconds without a word from the supervisor after which the ranks end: it has given this node up by then."""
+_POLL_S = 0.02
+_BEAT_S = 0.5
+_CONNECT_S = 60.0
+STACKS_SIGNAL = signal.SIGUSR2
 
 
 def main(argv: list[str]) -> int:
     """The exit code of the node: the first failed rank's, else 0."""
     run = RunDir(Path(argv[0]).resolve())
     try:
-        return start_ranks(run)
+        if "LAUNCHER_SUPERVISOR" in os.environ:
+            return Node(run).serve()
+        return start_by_hand(run)
     except LauncherError as error:
         print(f"launcher: {error}", file=sys.stderr, flush=True)
         return error.exit_code
 
 
-def start_ranks(run: RunDir) -> int:
-    """Starts the ranks and waits for them."""
-    topology = run.read_json(run.plan)["topology"]
-    nodes, ranks = int(topology["nodes"]), int(topology["gpus_per_node"])
-    node_rank = int(os.environ.get("SLURM_NODEID", "0")) if nodes > 1 else 0
-    address, port = _meeting_point(nodes)
-    listener = None
-    if node_rank == 0:
+class Node:
+    """This node, led by the supervisor."""
+
+    def __init__(self, run: RunDir) -> None:
+        # Slurm tells every process of a step to end; when and how the ranks do is the supervisor's to say.
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+            signal.signal(number, signal.SIG_IGN)
+        self.run = run
+        self.index = int(os.environ.get("SLURM_NODEID", "0"))
+        self.host = os.environ.get("SLURMD_NODENAME") or socket.gethostname()
+        topology = run.read_json(run.plan)["topology"]
+        self.ranks_here = int(topology["gpus_per_node"])
+        self.world_size = int(topology["world_size"])
+        self.wire = _connect()
+        self.heard = time.monotonic()
+        self.listener: socket.socket | None = None
+        self.starting: dict[str, Any] | None = None
+        self.stopping = False
+        self.log = _open_log(run, os.environ.get("LAUNCHER_JOB", "hand"), self.host)
+        self.warm: Warm | None = Warm(run.path, self._common(), self.log)
+        self.ranks = Ranks(Cold(run.path))
+        self.next_beat = 0.0
+
+    def serve(self) -> int:
+        """Until the supervisor says exit, or is gone."""
+        self.wire.send(
+            kind="hello",
+            token=os.environ["LAUNCHER_TOKEN"],
+            index=self.index,
+            host=self.host,
+            facts=look_at_node(self.run),
+        )
         try:
-            listener = bind(port)
-        except OSError as error:
+            while True:
+                select.select([self.wire], [], [], _POLL_S)
+                for message in self.wire.receive():
+                    self.heard = time.monotonic()
+                    if message["kind"] == "exit":
+                        return Exit.OK
+                    self._obey(message)
+                if time.monotonic() - self.heard > FENCE_S:
+                    raise Closed(f"silent for {FENCE_S:g} s")
+                self._go_on()
+                self.wire.flush()
+        except Closed as error:
             print(
-                f"launcher: port {port} is taken on {socket.gethostname()} ({error})",
+                f"launcher: the supervisor is gone ({error}); the ranks of {self.host} end",
                 file=sys.stderr,
                 flush=True,
             )
+            return Exit.FAILED
+        finally:
+            self._end_all()
+
+    def _obey(self, message: dict[str, Any]) -> None:
+        kind = message["kind"]
+        if kind == "prepare":
+            self.listener = self.listener or bind(choose_port())
+            self.wire.send(kind="prepared", attempt=message["attempt"], port=self.listener.getsockname()[1])
+        elif kind == "start":
+            self.starting, self.stopping = message, False
+        elif kind == "leave":
+            self.ranks.tell_to_leave()
+        elif kind == "dump":
+            folder = self.run.logs / message["folder"]
+            folder.mkdir(parents=True, exist_ok=True)
+            self.wire.send(kind="dumped", states=self.ranks.dump(folder, STACKS_SIGNAL))
+        elif kind == "kill":
+            self.starting, self.stopping = None, True
+            self.ranks.kill()
+
+    def _go_on(self) -> None:
+        if self.starting is not None:
+            self._start()
+        self.ranks.poll()
+        if self.ranks.never_spoke():
+            self._give_up_warm()
+        if self.stopping and self.ranks.all_ended():
+            self.stopping = False
+            self.ranks.close()
+            self.wire.send(kind="stopped", host=self.host)
+        codes = self.ranks.codes()
+        if time.monotonic() > self.next_beat or (codes and codes != self._said):
+            self._said = codes
+            self.next_beat = time.monotonic() + _BEAT_S
+            waiting = {"waiting": True} if self.starting is not None else {}
+            self.wire.send(kind="beat", ranks=self.ranks.beats(), codes=codes, **waiting)
+
+    _said: dict[int, int] = {}  # noqa: RUF012
+
+    def _start(self) -> None:
+        """Starts the ranks once the warm process can fork, or without it."""
+        ready = self.warm.ready() if self.warm else False
+        if ready is None or self.starting is None:
+            return
+        order, self.starting = self.starting, None
+        if ready is False and self.warm is not None:
+            self.warm.close()
+            self.warm = None
+        self.ranks = Ranks(self.warm or Cold(self.run.path))
+        first = int(order["first"])
+        env = {
+            **self._common(),
+            "GROUP_RANK": str(first // self.ranks_here),
+            "MASTER_ADDR": order["address"],
+            "MASTER_PORT": str(order["port"]),
+            "LAUNCHER_ATTEMPT": str(order["attempt"]),
+        }
+        log = _open_log(self.run, f"{os.environ.get('LAUNCHER_JOB', 'hand')}_{order['attempt']}", self.host)
+        self.order = order
+        try:
+            self.ranks.start(
+                range(first, first + self.ranks_here), env, log, self.listener if first == 0 else None
+            )
+        except OSError as error:
+            print(f"launcher: {self.host}: {error}; ranks are started cold", file=sys.stderr, flush=True)
+            self._give_up_warm()
+        finally:
+            os.close(log)
+        if self.listener is not None and self.starting is None:
+            self.listener.close()
+            self.listener = None
+
+    def _give_up_warm(self) -> None:
+        """Starts the same attempt again, each rank a process of its own."""
+        self.ranks.kill()
+        if self.warm is not None:
+            self.warm.close()
+            self.warm = None
+        self.ranks = Ranks(Cold(self.run.path))
+        self.wire.send(
+            kind="failed", host=self.host, reason="forked ranks did not begin; they are started cold"
+        )
+
+    def _common(self) -> dict[str, str]:
+        return {
+            **{key: value for key, value in os.environ.items() if key != "LAUNCHER_TOKEN"},
+            "WORLD_SIZE": str(self.world_size),
+            "LOCAL_WORLD_SIZE": str(self.ranks_here),
+            "TORCHELASTIC_USE_AGENT_STORE": "True",  # rank 0 serves the store on the socket that it inherits
+            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(_threads(self.ranks_here))),
+        }
+
+    def _end_all(self) -> None:
+        self.ranks.kill()
+        deadline = time.monotonic() + 5
+        while not self.ranks.all_ended() and time.monotonic() < deadline:
+            self.ranks.poll()
+            time.sleep(_POLL_S)
+        if self.warm is not None:
+            self.warm.close()
+
+
+def start_by_hand(run: RunDir) -> int:
+    """One attempt of this node's ranks, without a supervisor."""
+    topology = run.read_json(run.plan)["topology"]
+    nodes, here = int(topology["nodes"]), int(topology["gpus_per_node"])
+    index = int(os.environ.get("SLURM_NODEID", "0")) if nodes > 1 else 0
+    address, port = _meeting_point(nodes)
+    listener = None
+    if index == 0:
+        try:
+            listener = bind(port)
+        except OSError as error:
+            host = socket.gethostname()
+            print(f"launcher: port {port} is taken on {host} ({error})", file=sys.stderr, flush=True)
             return Exit.PORT_TAKEN
     stopped = Stopped()
-    by_hand = "LAUNCHER_ATTEMPT" not in os.environ
-    attempt = run.attempts() + 1 if by_hand else int(os.environ["LAUNCHER_ATTEMPT"])
-    if by_hand and node_rank == 0:
+    attempt = run.attempts() + 1
+    if index == 0:
         run.add_event("started", attempt=attempt, host=socket.gethostname(), by="node.sh")
-    common = {
-        "WORLD_SIZE": str(nodes * ranks),
-        "LOCAL_WORLD_SIZE": str(ranks),
-        "GROUP_RANK": str(node_rank),
+    env = {
+        **os.environ,
+        "WORLD_SIZE": str(nodes * here),
+        "LOCAL_WORLD_SIZE": str(here),
+        "GROUP_RANK": str(index),
         "MASTER_ADDR": address,
         "MASTER_PORT": str(port),
-        "TORCHELASTIC_USE_AGENT_STORE": "True",  # rank 0 serves the store on the socket that it inherits
+        "TORCHELASTIC_USE_AGENT_STORE": "True",
         "LAUNCHER_ATTEMPT": str(attempt),
-        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(_threads(ranks))),
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(_threads(here))),
     }
-    children: list[subprocess.Popen[bytes]] = []
-    with _open_log(run, attempt) as log:
-        for local_rank in range(ranks):
-            rank = node_rank * ranks + local_rank
-            own = {"RANK": str(rank), "LOCAL_RANK": str(local_rank)}
-            inherited: tuple[int, ...] = ()
-            if rank == 0 and listener is not None:
-                own["LAUNCHER_STORE_FD"] = str(listener.fileno())
-                inherited = (listener.fileno(),)
-            children.append(
-                subprocess.Popen(
-                    [sys.executable, "-m", "launcher.train", str(run.path)],
-                    env={**os.environ, **common, **own},
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    pass_fds=inherited,
-                    start_new_session=True,
-                    preexec_fn=die_with_parent,
-                )
-            )
-    if listener is not None:
-        listener.close()
-    code = wait_for_all(children, stopped)
-    if by_hand and node_rank == 0:
+    ranks = Ranks(Cold(run.path))
+    log = _open_log(run, f"hand_{attempt}", socket.gethostname())
+    ranks.start(range(index * here, (index + 1) * here), env, log, listener)
+    code = 0
+    while not ranks.all_ended():
+        ranks.poll()
+        failed = next((value for value in ranks.codes().values() if value), 0)
+        if stopped.signal or failed:
+            code = code or (128 + stopped.signal if stopped.signal else failed)
+            ranks.kill()
+        time.sleep(_POLL_S)
+    code = code or next((value for value in ranks.codes().values() if value), 0)
+    if index == 0:
         run.add_end(attempt, code)
     return code
+
+
+def _connect() -> Wire:
+    host, _, port = os.environ["LAUNCHER_SUPERVISOR"].rpartition(":")
+    deadline = time.monotonic() + _CONNECT_S
+    while True:
+        try:
+            return Wire(socket.create_connection((host, int(port)), timeout=5))
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise RunError(
+                    f"{socket.gethostname()} cannot reach the supervisor at {host}:{port} ({error}); is a firewall between "
+                    "the nodes of the job?"
+                ) from None
+            time.sleep(0.2)
 
 
 def _meeting_point(nodes: int) -> tuple[str, int]:
@@ -100,10 +269,10 @@ def _meeting_point(nodes: int) -> tuple[str, int]:
     return "127.0.0.1", choose_port()
 
 
-def _open_log(run: RunDir, attempt: int):
-    folder = run.logs / f"{os.environ.get('LAUNCHER_JOB', 'hand')}_{attempt}"
-    folder.mkdir(parents=True, exist_ok=True)
-    return (folder / f"{socket.gethostname()}.log").open("ab", buffering=0)
+def _open_log(run: RunDir, folder: str, host: str) -> int:
+    path = run.logs / folder
+    path.mkdir(parents=True, exist_ok=True)
+    return os.open(path / f"{host}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
 
 def _threads(ranks: int) -> int:

@@ -9,17 +9,20 @@ from pathlib import Path
 from launcher.errors import Exit, LauncherError, NotAsPlanned
 from launcher.plugins.decide import Decided, read_run
 from launcher.run import RunDir
+from launcher.train.beat import Beat
 
 
 def main(argv: list[str]) -> int:
     """The exit code of the rank; a failure is an event with host, rank and the last lines of the traceback."""
     run = RunDir(Path(argv[0]).resolve())
+    beat = Beat()
     try:
         decided = read_run(run)
         check_world(decided)
+        beat.phase("import")
         from launcher.train.session import train  # heavy, and only after the world is known to be right
 
-        train(run, decided)
+        return train(run, decided, beat)
     except LauncherError as error:
         print(f"launcher: {error}", file=sys.stderr, flush=True)
         _note(run, str(error), [])
@@ -27,8 +30,7 @@ def main(argv: list[str]) -> int:
     except Exception as error:
         traceback.print_exc()
         _note(run, f"{type(error).__name__}: {error}", traceback.format_exc().splitlines()[-12:])
-        return Exit.FAILED
-    return Exit.OK
+        return Exit.OUT_OF_MEMORY if type(error).__name__ == "OutOfMemoryError" else Exit.FAILED
 
 
 def check_world(decided: Decided) -> None:

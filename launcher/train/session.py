@@ -13,15 +13,17 @@ from transformers.utils import logging as transformers_logging
 from trl import SFTConfig, SFTTrainer
 
 from launcher.config import Config
-from launcher.errors import NotAsPlanned
+from launcher.errors import Exit, NotAsPlanned
 from launcher.plan import LaunchPlan
 from launcher.plugins.base import apply
 from launcher.plugins.decide import Decided
 from launcher.run import RunDir
+from launcher.train.beat import Beat
 from launcher.train.callbacks import Recorder, Sampler
 from launcher.train.data import tokenized
 from launcher.train.export import export
 from launcher.train.fsdp_on_cpu import keep_fsdp_on_cpu
+from launcher.train.leave import Leave
 from launcher.train.model import load_model, load_tokenizer
 from launcher.train.resumable import Resumable
 from launcher.train.resume import Resume
@@ -35,8 +37,9 @@ class ResumableSFT(Resumable, SFTTrainer):
     """trl's SFT trainer with this project's checkpoints."""
 
 
-def train(run: RunDir, decided: Decided) -> None:
-    """Trains from the newest committed checkpoint, or from the start, to the exported model."""
+def train(run: RunDir, decided: Decided, beat: Beat) -> Exit:
+    """Trains from the newest committed checkpoint, or from the start, to the exported model; LEFT when told to leave."""
+    beat.phase("load")
     config, plan = decided.config, decided.plan
     _check_device(plan)
     is_main = int(os.environ.get("RANK", "0")) == 0
@@ -61,6 +64,7 @@ def train(run: RunDir, decided: Decided) -> None:
     tokenizer = load_tokenizer(config.model, plan.facts, config.seed)
     model = load_model(config.model, plan, decided.plugins, config.seed)
     recorder = Recorder(run, plan, attempt, is_main)
+    beat.phase("data")
     trainer = ResumableSFT(
         model=model,
         args=args,
@@ -77,19 +81,25 @@ def train(run: RunDir, decided: Decided) -> None:
     trainer.follow(plan, hashlib.sha256(run.plan.read_bytes()).hexdigest(), saver, recorder)
     if saver is not None and plan.save is not None:
         trainer.add_callback(Schedule(run, plan.save, saver, trainer, attempt))
+    leave = Leave(beat, trainer, world_size)
+    trainer.add_callback(leave)
     trainer.train(resume_from_checkpoint=_go_on(run, trainer, resume, config, attempt))
+    if leave.left:
+        return Exit.LEFT
     if plan.facts.eval_path:
+        beat.phase("eval")
         trainer.evaluate()
+    beat.phase("export")
     export(run, trainer, tokenizer)
     if is_main:
         run.add_event("exported", attempt=attempt, path=str(run.export), step=trainer.state.global_step)
         finish_trackers()
     if dist.is_initialized():
-        dist.barrier()
         # torchrun's and Slurm's TERM would only print a traceback from here on
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        dist.destroy_process_group()
+        dist.barrier()  # and no destroy_process_group, which can hang; the process ends next
     del store
+    return Exit.OK
 
 
 def make_arguments(run: RunDir, plan: LaunchPlan) -> SFTConfig:

@@ -1,0 +1,88 @@
+"""One writer for a run dir: the supervisor that holds its lease."""
+
+import json
+import os
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any
+
+from launcher.errors import AlreadyRunning
+from launcher.run import RunDir, now, write_text
+
+_SETTLE_S = 0.2
+_WAIT_S = 900.0
+_ASK_S = 3.0
+
+
+class Lease:
+    """Held from `take` to `release`; another supervisor may take it once the place says that this one is gone."""
+
+    def __init__(self, run: RunDir, who: dict[str, Any]) -> None:
+        self.run = run
+        self.mine = {**who, "nonce": secrets.token_hex(8), "time": now()}
+
+    @property
+    def nonce(self) -> str:
+        """What the ranks hold against the lease before they commit a checkpoint."""
+        return str(self.mine["nonce"])
+
+    def take(self, lives: Callable[[dict[str, Any]], bool | None], wait_s: float = _WAIT_S) -> None:
+        """Returns once it is held. `lives` says of a holder whether it lives, None where that cannot be told yet.
+
+        AlreadyRunning for a holder that lives, and for one of which nobody could say within `wait_s`.
+        """
+        deadline = time.monotonic() + wait_s
+        while True:
+            holder = self._read()
+            if holder is None:
+                if self._create():
+                    return
+                continue
+            same_job = holder["job_id"] is not None and holder["job_id"] == self.mine["job_id"]
+            alive = False if same_job and holder["restart"] != self.mine["restart"] else lives(holder)
+            if alive is False and self._take_over():
+                return
+            if alive or (alive is None and time.monotonic() > deadline):
+                job = f"job {holder['job_id']}" if holder["job_id"] else f"process {holder['pid']}"
+                doubt = "" if alive else f"; if it is gone, remove {self.run.lease}"
+                raise AlreadyRunning(f"{self.run.path} is being trained by {job} on {holder['host']}{doubt}")
+            time.sleep(_ASK_S if alive is None else 0)
+
+    def held(self) -> bool:
+        """Whether it still is ours; True where the file system does not answer."""
+        try:
+            holder = json.loads(self.run.lease.read_text())
+        except (OSError, ValueError):
+            return self.run.path.is_dir()
+        return holder.get("nonce") == self.nonce
+
+    def release(self) -> None:
+        """Gives it up, where it still is ours."""
+        if self.held():
+            self.run.lease.unlink(missing_ok=True)
+
+    def _read(self) -> dict[str, Any] | None:
+        try:
+            return json.loads(self.run.lease.read_text())
+        except FileNotFoundError:
+            return None
+        except ValueError:
+            return {"job_id": None, "restart": 0, "host": "?", "pid": 0, "started": -1}
+
+    def _create(self) -> bool:
+        own = self.run.lease.with_name(f".lease.{self.nonce}")
+        own.write_text(json.dumps(self.mine) + "\n")
+        try:
+            os.link(own, self.run.lease)
+        except FileExistsError:
+            return False
+        finally:
+            own.unlink()
+        return True
+
+    def _take_over(self) -> bool:
+        """The last of several that take over at once holds it."""
+        write_text(self.run.lease, json.dumps(self.mine) + "\n")
+        time.sleep(_SETTLE_S)
+        return self.held()

@@ -1,0 +1,303 @@
+"""One attempt of the ranks, led over the nodes' connections: gather, start, watch, end."""
+
+import subprocess
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from launcher.errors import Exit
+from launcher.plan import LaunchPlan
+from launcher.run import RunDir
+from launcher.supervise.children import Stopped
+from launcher.supervise.limits import Limits
+from launcher.supervise.nodes import Nodes, Peer
+from launcher.supervise.policy import Ended, How, Told
+
+GATHER_S = 300.0
+"""Seconds from the start of the step until every node must have said hello."""
+_ANSWER_S = 10.0
+_POLL_S = 0.05
+_TRAINING = ("first step", "step", "save", "eval")
+"""Phases in which a rank hears that it should leave."""
+_LEASE_S = 3.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orders:
+    """What the supervisor gives an attempt."""
+
+    number: int
+    folder: str
+    """Under logs/."""
+    blamed: Iterable[str]
+    """Hosts to use only where there are no others."""
+    why_told: Callable[[int], tuple[Told, float]]
+    """Signal -> why the job must end, and in how many seconds at most."""
+
+
+class Led:
+    """The nodes of this allocation, over all attempts."""
+
+    def __init__(
+        self,
+        run: RunDir,
+        plan: LaunchPlan,
+        stopped: Stopped,
+        held: Callable[[], bool],
+        start_step: Callable[[Nodes], subprocess.Popen[bytes]],
+    ) -> None:
+        """`held`: whether the run's lease still is ours; `start_step` starts node.sh everywhere."""
+        self.run, self.plan, self.stopped, self._held = run, plan, stopped, held
+        self._next_look = 0.0
+        self.limits = Limits(step_floor_s=plan.silence_s)
+        self.nodes = Nodes()
+        self._start_step = start_step
+        self._step: subprocess.Popen[bytes] | None = None
+        self._used: list[Peer] = []
+        self._last: dict[int, tuple[str, int, float]] = {}
+
+    def attempt(self, orders: Orders) -> Ended:
+        """Runs the ranks once, to whatever end; afterwards none of them lives on a node that answers."""
+        ended = self._gather(orders) or self._start(orders) or self._watch(orders)
+        if ended.how is not How.FINISHED:
+            self._end_ranks()
+        return ended
+
+    def healthy(self) -> int:
+        """Nodes that answer."""
+        return len(self.nodes.there())
+
+    def close(self) -> None:
+        """Sends the nodes home and ends the step."""
+        self.nodes.tell(self.nodes.there(), kind="exit")
+        if self._step is not None:
+            try:
+                self._step.wait(_ANSWER_S)
+            except subprocess.TimeoutExpired:
+                self._step.kill()
+                self._step.wait()
+        self.nodes.listener.close()
+
+    def _gather(self, orders: Orders) -> Ended | None:
+        if self._step is None or self._step.poll() is not None:
+            self.nodes.drop()
+            self._step = self._start_step(self.nodes)
+        expected = self.plan.topology.nodes + self.plan.spares
+        deadline = time.monotonic() + GATHER_S
+        while len(self.nodes.peers) < expected:
+            self.nodes.poll(_POLL_S)
+            if self.stopped.signal:
+                return Ended(
+                    how=How.CUT,
+                    code=128 + self.stopped.signal,
+                    told=orders.why_told(self.stopped.signal)[0],
+                    reason="told to end before the ranks were started",
+                )
+            if self._step.poll() is not None:
+                code = self._step.returncode
+                return Ended(
+                    how=How.CRASHED,
+                    code=_code(code),
+                    reason=f"srun ended with exit code {code} before the nodes answered",
+                )
+            if time.monotonic() > deadline:
+                if self.healthy() >= self.plan.topology.nodes:
+                    break
+                return Ended(
+                    how=How.LOST,
+                    reason=f"{self.healthy()} of {expected} nodes answered within {GATHER_S:g} s",
+                )
+        self._note_preflight(orders)
+        return None
+
+    def _note_preflight(self, orders: Orders) -> None:
+        for peer in self.nodes.there():
+            for problem in peer.facts.pop("problems", ()):
+                peer.facts["bad"] = problem
+                self.run.add_event("preflight", attempt=orders.number, host=peer.host, problem=problem)
+
+    def _start(self, orders: Orders) -> Ended | None:
+        needed = self.plan.topology.nodes
+        blamed = set(orders.blamed)
+        good = [peer for peer in self.nodes.there() if "bad" not in peer.facts]
+        if len(good) < needed:
+            bad = [peer for peer in self.nodes.there() if "bad" in peer.facts]
+            said = (
+                "; ".join(f"{peer.host}: {peer.facts['bad']}" for peer in bad)
+                or f"{len(good)} of {needed} nodes answer"
+            )
+            return Ended(how=How.LOST, reason=said, hosts=tuple(peer.host for peer in bad))
+        chosen = sorted(good, key=lambda peer: (peer.host in blamed, peer.index))[:needed]
+        self._used = sorted(chosen, key=lambda peer: peer.index)
+        first = self._used[0]
+        for peer in self._used:
+            peer.beats, peer.codes, peer.said = {}, {}, []
+        self.nodes.tell([first], kind="prepare", attempt=orders.number)
+        deadline = time.monotonic() + _ANSWER_S
+        while not (prepared := self.nodes.answers(first, "prepared")):
+            self.nodes.poll(_POLL_S)
+            if first.lost or time.monotonic() > deadline:
+                return Ended(
+                    how=How.LOST,
+                    reason=f"{first.host}: {first.lost or 'it does not answer'}",
+                    hosts=(first.host,),
+                )
+        address = "127.0.0.1" if self.plan.cluster == "local" else first.host
+        here = self.plan.topology.gpus_per_node
+        for place, peer in enumerate(self._used):
+            self.nodes.tell(
+                [peer],
+                kind="start",
+                attempt=orders.number,
+                first=place * here,
+                address=address,
+                port=prepared[-1]["port"],
+            )
+        self._last = {}
+        return None
+
+    def _watch(self, orders: Orders) -> Ended:
+        told: Told | None = None
+        deadline = 0.0
+        world_size = self.plan.topology.world_size
+        while True:
+            self.nodes.poll(_POLL_S)
+            codes = {rank: code for peer in self._used for rank, code in peer.codes.items()}
+            failed = {rank: code for rank, code in codes.items() if code not in (Exit.OK, Exit.LEFT)}
+            if failed and told is None:
+                return self._crashed(orders, failed)
+            if len(codes) == world_size:
+                if set(codes.values()) == {int(Exit.OK)}:
+                    return Ended(how=How.FINISHED)
+                if not failed:
+                    return Ended(how=How.LEFT, told=told or Told.NOTHING, reason=self._told_reason(told))
+            if time.monotonic() > self._next_look:
+                self._next_look = time.monotonic() + _LEASE_S
+                if not self._held():
+                    return Ended(
+                        how=How.FENCED, reason=f"another job has taken {self.run.path}; this one leaves"
+                    )
+            lost = next((peer for peer in self._used if peer.lost), None)
+            if lost is not None:
+                return Ended(how=How.LOST, hosts=(lost.host,), reason=f"{lost.host}: {lost.lost}")
+            refused = [message for peer in self._used for message in self.nodes.answers(peer, "failed")]
+            if refused:
+                return Ended(
+                    how=How.CRASHED, code=Exit.FAILED, reason=f"{refused[0]['host']}: {refused[0]['reason']}"
+                )
+            if self.stopped.signal and told is None:
+                told, seconds = orders.why_told(self.stopped.signal)
+                deadline = time.monotonic() + seconds
+                self.run.add_event("told", attempt=orders.number, why=told.value, seconds=round(seconds, 1))
+                if all(self._phase(rank) in _TRAINING for rank in range(world_size)) and self.plan.save:
+                    self.nodes.tell(self._used, kind="leave")
+                else:
+                    deadline = 0.0
+            if told is not None and (time.monotonic() > deadline or self.stopped.again or failed):
+                why = f"{self._told_reason(told)}; the ranks could not save in time"
+                return Ended(how=How.CUT, code=128 + (self.stopped.signal or 15), told=told, reason=why)
+            silent = self._silent()
+            if silent is not None:
+                return self._hung(orders, silent)
+
+    def _phase(self, rank: int) -> str:
+        for peer in self._used:
+            if rank in peer.beats:
+                return str(peer.beats[rank][0])
+        return "start"
+
+    @staticmethod
+    def _told_reason(told: Told | None) -> str:
+        return told.value if told else "the ranks saved and left by themselves"
+
+    def _crashed(self, orders: Orders, failed: dict[int, int]) -> Ended:
+        """The first failed rank: the one that told its error, since others then fail because of it."""
+        moment = time.monotonic() + 0.2
+        while time.monotonic() < moment:
+            self.nodes.poll(_POLL_S)
+        rank = next(iter(failed))
+        reason = self.run.crash(orders.number)
+        crashed = [
+            event
+            for event in self.run.read_events()
+            if event["event"] == "crashed" and event["attempt"] == orders.number
+        ]
+        if crashed:
+            rank = int(crashed[0]["rank"])
+        code = failed.get(rank, next(iter(failed.values())))
+        host = self._host(rank)
+        said = reason or (f"rank {rank} on {host} " + _how_it_ended(code))
+        return Ended(how=How.CRASHED, code=code, reason=said, hosts=(host,))
+
+    def _silent(self) -> str | None:
+        """What the limits say of the ranks; also lets them learn."""
+        moment = time.monotonic()
+        for peer in self._used:
+            for rank, (phase, step, age) in peer.beats.items():
+                changed = peer.heard - age
+                before = self._last.get(rank)
+                if before is None or before[:2] != (phase, step):
+                    if before is not None:
+                        steps = max(1, step - before[1]) if before[0] == phase == "step" else 1
+                        self.limits.note(before[0], (changed - before[2]) / steps, steps)
+                    self._last[rank] = (phase, step, changed)
+                elif rank not in peer.codes and moment - changed > self.limits.limit_s(phase):
+                    limit = self.limits.limit_s(phase)
+                    return f"rank {rank} on {peer.host} has been in phase '{phase}' at step {step} for more than {limit:.0f} s"
+        return None
+
+    def _hung(self, orders: Orders, silent: str) -> Ended:
+        """Writes all ranks' stacks, and names the hosts whose ranks are stopped or behind."""
+        self.nodes.tell(self._used, kind="dump", folder=orders.folder)
+        deadline = time.monotonic() + _ANSWER_S
+        states: dict[int, str] = {}
+        answered: set[int] = set()
+        while len(answered) < len(self._used) and time.monotonic() < deadline:
+            self.nodes.poll(_POLL_S)
+            for peer in self._used:
+                for message in self.nodes.answers(peer, "dumped"):
+                    answered.add(peer.index)
+                    states |= {int(rank): state for rank, state in message["states"].items()}
+        stuck = [rank for rank, state in states.items() if state in "TD"]
+        if not stuck:
+            steps = {rank: step for rank, (_, step, _) in self._last.items()}
+            stuck = [rank for rank, step in steps.items() if step < max(steps.values())]
+        hosts = tuple(dict.fromkeys(self._host(rank) for rank in stuck))
+        named = (
+            f"; {', '.join(hosts)}: rank {', '.join(map(str, stuck))} "
+            + ("stopped" if any(states.get(rank) == "T" for rank in stuck) else "behind")
+            if hosts
+            else ""
+        )
+        return Ended(
+            how=How.HUNG,
+            code=Exit.FAILED,
+            hosts=hosts,
+            reason=f"{silent}{named}; stacks are in logs/{orders.folder}",
+        )
+
+    def _end_ranks(self) -> None:
+        living = [peer for peer in self._used if not peer.lost]
+        self.nodes.tell(living, kind="kill")
+        deadline = time.monotonic() + _ANSWER_S
+        left = {peer.index for peer in living}
+        while left and time.monotonic() < deadline:
+            self.nodes.poll(_POLL_S)
+            for peer in living:
+                if peer.lost or self.nodes.answers(peer, "stopped"):
+                    left.discard(peer.index)
+        for peer in living:
+            if peer.index in left:
+                peer.lost = "its ranks do not end"
+
+    def _host(self, rank: int) -> str:
+        place = rank // self.plan.topology.gpus_per_node
+        return self._used[place].host if place < len(self._used) else "?"
+
+
+def _code(returncode: int) -> int:
+    return 128 - returncode if returncode < 0 else returncode
+
+
+def _how_it_ended(code: int) -> str:
+    return f"was ended by signal {code - 128}" if code > 128 else f"ended with exit code {code}"

@@ -1,0 +1,134 @@
+"""Where the supervisor runs: how the nodes are started, how long the job may last, how it is queued again."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+from launcher.clusters.slurm import Slurm, first_host, time_limits
+from launcher.errors import ClusterError, RunError
+from launcher.plan import LaunchPlan
+from launcher.processes import die_with_parent
+from launcher.run import RunDir
+from launcher.supervise.nodes import Nodes, own_address
+from launcher.supervise.policy import Told
+
+_LOCAL_GRACE_S = 30.0
+_RESERVE_S = 5.0
+"""Seconds of Slurm's KillWait that are left for the supervisor itself."""
+
+
+class Place:
+    """This machine, or a Slurm job."""
+
+    def __init__(self, run: RunDir, plan: LaunchPlan) -> None:
+        self.run, self.plan = run, plan
+        self.in_job = plan.cluster != "local"
+        self.job_id = os.environ.get("SLURM_JOB_ID") if self.in_job else None
+        self.ends, self.kill_wait_s = time_limits(self.job_id) if self.job_id else (None, _LOCAL_GRACE_S)
+        """Time of the job's end (time.time()), None for no limit; seconds from SIGTERM to SIGKILL."""
+
+    @property
+    def can_requeue(self) -> bool:
+        """Whether this job can be queued again: a batch job, and the plan does not forbid it."""
+        batch = self.plan.cluster == "slurm" and os.environ.get("SLURM_JOB_ID") is not None
+        return batch and "no-requeue" not in self.plan.sbatch and self.plan.save is not None
+
+    def start_nodes(self, nodes: Nodes | None, more: dict[str, str]) -> subprocess.Popen[bytes]:
+        """node.sh on every node of the allocation."""
+        own = nodes.environment(own_address(self.plan.cluster)) if nodes else {}
+        return subprocess.Popen(
+            self._command(),
+            cwd=self.run.path,
+            env={**os.environ, **own, **more},
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            preexec_fn=die_with_parent,
+        )
+
+    def address(self) -> str:
+        """The first node's, where the ranks meet when nobody leads the nodes."""
+        return first_host(self._nodelist()) if self.in_job else "127.0.0.1"
+
+    def why_told(self, number: int) -> tuple[Told, float]:
+        """Why a signal came, and how many seconds there are."""
+        if number == signal.SIGUSR1:
+            left = self.ends - time.time() if self.ends else 120.0
+            return Told.TIME_LIMIT, max(left - _RESERVE_S, _RESERVE_S)
+        seconds = max(self.kill_wait_s - _RESERVE_S, 1.0)
+        if number != signal.SIGTERM or not self.job_id:
+            return Told.CANCELLED, seconds
+        if self.ends and time.time() > self.ends - 30:
+            return Told.TIME_LIMIT, seconds
+        words = set(Slurm().words(self.job_id) or ())
+        known = {
+            Told.CANCELLED: {"CANCELLED"},
+            Told.TIME_LIMIT: {"TIMEOUT"},
+            Told.PREEMPTED: {"PENDING", "REQUEUED", "PREEMPTED"},
+        }
+        return next((told for told, names in known.items() if words & names), Told.ASKED), seconds
+
+    def requeue(self, exclude: tuple[str, ...]) -> str:
+        """Queues the run again and says how. The same job where nothing is wrong with its nodes, else a new one without them:
+        a requeued job cannot be told to avoid a host, and waits for Slurm to notice that the host is dead."""
+        assert self.job_id
+        slurm = Slurm()
+        if not exclude:
+            try:
+                slurm.requeue(self.job_id)
+                return f"job {self.job_id} is queued again"
+            except ClusterError as error:
+                said = str(error)
+        else:
+            slurm.forbid_requeue(self.job_id)
+            said = f"without {', '.join(exclude)}"
+        new = slurm.submit(self.run, *([f"--exclude={','.join(exclude)}"] if exclude else []))
+        self.run.note_job(self.plan.cluster, new)
+        return f"job {new} goes on ({said})"
+
+    def _command(self) -> list[str]:
+        if not self.in_job:
+            return ["bash", "node.sh"]
+        self._nodelist()
+        srun = ["srun", *self.plan.srun]
+        # Since 22.05, srun takes no --cpus-per-task from the job by itself: the ranks would share one core.
+        if os.environ.get("SLURM_CPUS_PER_TASK"):
+            srun.append(f"--cpus-per-task={os.environ['SLURM_CPUS_PER_TASK']}")
+        return [*srun, "bash", "node.sh"]
+
+    @staticmethod
+    def _nodelist() -> str:
+        nodelist = os.environ.get("SLURM_JOB_NODELIST")
+        if not nodelist:
+            raise RunError(
+                "this run was planned for Slurm and SLURM_JOB_NODELIST is not set; use `sbatch job.sbatch`, or `bash "
+                "job.sbatch` inside an allocation"
+            )
+        return nodelist
+
+
+def who() -> dict[str, str | int | None]:
+    """This supervisor, as its lease names it."""
+    return {
+        "job_id": os.environ.get("SLURM_JOB_ID"),
+        "restart": int(os.environ.get("SLURM_RESTART_COUNT", "0") or 0),
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "started": _start_ticks(os.getpid()),
+    }
+
+
+def lives_here(holder: dict[str, object]) -> bool:
+    """Whether a process of this machine that held a lease still is the same one."""
+    return _start_ticks(int(str(holder["pid"]))) == holder["started"]
+
+
+def _start_ticks(pid: int) -> int | None:
+    """When a process began, in ticks since boot. Source: proc(5), /proc/pid/stat, field 22."""
+    try:
+        return int(re.split(r"\s+", Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].strip())[19])
+    except (OSError, IndexError, ValueError):
+        return None

@@ -1,0 +1,155 @@
+"""What is done when the ranks have ended: a pure function of how they ended and of what was before."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from launcher.errors import Exit
+
+TRIES = 3
+"""Restarts in a row without a new committed checkpoint after which the run stops."""
+_FINAL = {
+    Exit.REFUSED: "a restart would be refused again",
+    Exit.USAGE: "a restart would be refused again",
+    Exit.NOT_AS_PLANNED: "a restart would find the same",
+    Exit.SAVE_FAILED: "a restart would lose the same again",
+    Exit.OUT_OF_MEMORY: "a restart would need the same memory",
+    Exit.ALREADY_RUNNING: "the other one goes on",
+}
+
+
+class How(Enum):
+    """How an attempt of the ranks ended."""
+
+    FINISHED = "finished"
+    CRASHED = "crashed"
+    """A rank ended with an exit code, or by a signal that nobody here sent."""
+    HUNG = "hung"
+    """No rank went on."""
+    LOST = "lost"
+    """A node does not answer any more."""
+    LEFT = "left"
+    """Saved and ended because they were told to."""
+    CUT = "cut"
+    """Ended because they were told to, before they could save."""
+    FENCED = "fenced"
+    """Ended because another supervisor has the run's lease."""
+
+
+class Told(Enum):
+    """Why the supervisor was told to end."""
+
+    NOTHING = "nothing"
+    TIME_LIMIT = "time limit"
+    PREEMPTED = "pre-empted"
+    """Slurm queues the job again by itself."""
+    ASKED = "asked to leave"
+    """By a signal, and nothing else: the place wants its nodes back, and queues nothing."""
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """The end of one attempt."""
+
+    how: How
+    code: int = 0
+    """The first failed rank's exit code, 128 + N for signal N."""
+    reason: str = ""
+    hosts: tuple[str, ...] = ()
+    """Hosts to blame, where that is known."""
+    told: Told = Told.NOTHING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """What of a run's past counts."""
+
+    without_progress: int = 0
+    """Ends in a row since the newest committed checkpoint."""
+    blamed: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Times that a host was to blame."""
+
+
+class Do(Enum):
+    """What the supervisor does next."""
+
+    FINISH = "finish"
+    RESTART = "restart"
+    """The ranks, in this allocation."""
+    REQUEUE = "requeue"
+    """The job, for another allocation."""
+    STOP = "stop"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """The decision."""
+
+    do: Do
+    code: Exit | int
+    """The exit code of the job, where it ends."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """What the place can do."""
+
+    can_requeue: bool
+    """Whether another allocation can be had without a person."""
+    healthy_nodes: int
+    """Nodes of this allocation that answer."""
+    needed_nodes: int
+
+
+def decide(ended: Ended, history: History, place: Place) -> Action:
+    """One action for the end of an attempt."""
+    if ended.how is How.FINISHED:
+        return Action(do=Do.FINISH, code=Exit.OK, reason="")
+    if ended.how in (How.LEFT, How.CUT):
+        return _after_being_told(ended, place)
+    if ended.code in _FINAL:
+        return Action(do=Do.STOP, code=ended.code, reason=f"{ended.reason}; {_FINAL[Exit(ended.code)]}")
+    if history.without_progress + 1 >= TRIES:
+        return Action(
+            do=Do.STOP,
+            code=Exit.NO_PROGRESS,
+            reason=f"{ended.reason}; {TRIES} ends in a row without a new checkpoint",
+        )
+    if place.healthy_nodes >= place.needed_nodes:
+        return Action(do=Do.RESTART, code=Exit.OK, reason=ended.reason)
+    if place.can_requeue:
+        return Action(do=Do.REQUEUE, code=Exit.REQUEUED, reason=ended.reason)
+    return Action(
+        do=Do.STOP,
+        code=Exit.FAILED,
+        reason=f"{ended.reason}; {place.healthy_nodes} of {place.needed_nodes} nodes are left",
+    )
+
+
+def _after_being_told(ended: Ended, place: Place) -> Action:
+    if ended.told in (Told.TIME_LIMIT, Told.ASKED) and place.can_requeue:
+        return Action(do=Do.REQUEUE, code=Exit.REQUEUED, reason=ended.reason)
+    if ended.told is Told.PREEMPTED:
+        return Action(do=Do.FINISH, code=Exit.REQUEUED, reason=ended.reason)
+    return Action(do=Do.STOP, code=ended.code or Exit.TERMINATED, reason=ended.reason)
+
+
+def read_history(events: Iterable[Mapping[str, Any]]) -> History:
+    """The history in a run's events. Being told to end is nobody's fault."""
+    without = 0
+    blamed: dict[str, int] = {}
+    for event in events:
+        if event["event"] in ("saved", "submitted"):
+            without = 0
+        elif event["event"] == "ended" and event["how"] in (
+            How.CRASHED.value,
+            How.HUNG.value,
+            How.LOST.value,
+        ):
+            without += 1
+            for host in event.get("hosts", ()):
+                blamed[host] = blamed.get(host, 0) + 1
+    return History(without_progress=without, blamed=blamed)

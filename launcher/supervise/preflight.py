@@ -1,0 +1,67 @@
+"""What a node finds in itself before ranks start on it."""
+
+import csv
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from launcher.run import RunDir
+
+_LEAST_DISK = 1 << 30
+_LEAST_MEMORY = 1 << 30
+_GPU_FIELDS = ("index", "memory.used", "memory.total", "ecc.errors.uncorrected.volatile.total")
+_BUSY_MIB = 1024
+"""More used GPU memory than this before the ranks start belongs to someone else."""
+
+
+def look_at_node(run: RunDir) -> dict[str, Any]:
+    """Clock, free space and memory, GPUs; `problems` is a list of sentences, empty on a node that can work."""
+    plan = run.read_json(run.plan)
+    disk = shutil.disk_usage(run.path).free
+    memory = _available_memory()
+    problems: list[str] = []
+    if disk < _LEAST_DISK:
+        problems.append(f"{disk / 2**30:.2f} GiB are free at {run.path}, and a save needs room")
+    if memory < _LEAST_MEMORY:
+        problems.append(f"{memory / 2**30:.2f} GiB of memory are available")
+    if not os.access(run.path, os.W_OK):
+        problems.append(f"{run.path} cannot be written")
+    if plan["device"] == "cuda":
+        problems += _gpu_problems(int(plan["topology"]["gpus_per_node"]))
+    return {"time": time.time(), "disk": disk, "memory": memory, "problems": problems}
+
+
+def _available_memory() -> int:
+    """Bytes. Source: proc(5), /proc/meminfo."""
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def _gpu_problems(needed: int) -> list[str]:
+    command = ["nvidia-smi", f"--query-gpu={','.join(_GPU_FIELDS)}", "--format=csv,noheader,nounits"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=8, stdin=subprocess.DEVNULL)
+    except FileNotFoundError:
+        return []  # a container without the tool: the ranks will tell
+    except subprocess.TimeoutExpired:
+        return ["nvidia-smi does not answer within 8 s: a GPU of this node hangs"]
+    if done.returncode:
+        return [f"nvidia-smi says: {(done.stdout + done.stderr).strip().splitlines()[-1:]}"]
+    return gpu_problems(done.stdout, needed)
+
+
+def gpu_problems(table: str, needed: int) -> list[str]:
+    """What is wrong in nvidia-smi's table of index, memory used and total (MiB), uncorrected ECC errors."""
+    rows = [[cell.strip() for cell in row] for row in csv.reader(table.splitlines()) if row]
+    problems = [] if len(rows) >= needed else [f"{len(rows)} GPUs are here and {needed} are needed"]
+    for index, used, total, errors in rows:
+        if used.isdigit() and int(used) > _BUSY_MIB:
+            problems.append(f"GPU {index} is in use: {used} of {total} MiB")
+        if errors.isdigit() and int(errors):
+            problems.append(f"GPU {index} has {errors} uncorrected memory errors")
+    return problems

@@ -1,0 +1,152 @@
+"""The ranks of one node in one attempt: started, watched, told, ended."""
+
+import json
+import os
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from launcher.supervise.starters import Cold, Warm, kill
+
+FORK_S = 20.0
+"""Seconds in which a forked rank must have said its first word; else it is started cold."""
+
+
+@dataclass
+class Rank:
+    """One rank."""
+
+    number: int
+    pid: int
+    channel: socket.socket
+    stacks: int
+    """A memory file into which the rank writes its stacks when it is asked to."""
+    begun: float
+    changed: float
+    phase: str = "start"
+    step: int = 0
+    code: int | None = None
+    facts: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+class Ranks:
+    """All ranks of this node."""
+
+    def __init__(self, starter: Cold | Warm) -> None:
+        self.starter = starter
+        self.ranks: list[Rank] = []
+
+    def start(self, numbers: range, env: Mapping[str, str], log: int, listener: socket.socket | None) -> None:
+        """Starts them; `listener` is the rendezvous socket, for rank 0."""
+        self.ranks = []
+        for local, number in enumerate(numbers):
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            ours.setblocking(False)
+            stacks = os.memfd_create("stacks")
+            descriptors = {"LAUNCHER_BEAT_FD": theirs.fileno(), "LAUNCHER_STACKS_FD": stacks}
+            if number == 0 and listener is not None:
+                descriptors["LAUNCHER_STORE_FD"] = listener.fileno()
+            own = {**env, "RANK": str(number), "LOCAL_RANK": str(local)}
+            pid = self.starter.start(own, log, descriptors)
+            theirs.close()
+            moment = time.monotonic()
+            self.ranks.append(Rank(number, pid, ours, stacks, moment, moment))
+
+    def poll(self) -> None:
+        """Reads what the ranks say and which have ended."""
+        for rank in self.ranks:
+            self._hear(rank)
+        ended = self.starter.ended()
+        for rank in self.ranks:
+            if rank.pid in ended:
+                self._hear(rank)
+                rank.code = ended[rank.pid]
+
+    def all_ended(self) -> bool:
+        """Whether none lives; also where none was started."""
+        return all(rank.code is not None for rank in self.ranks)
+
+    def never_spoke(self) -> bool:
+        """Whether a forked rank is stuck before its first word."""
+        moment = time.monotonic()
+        return isinstance(self.starter, Warm) and any(
+            rank.phase == "start" and rank.code is None and moment - rank.begun > FORK_S
+            for rank in self.ranks
+        )
+
+    def tell_to_leave(self) -> None:
+        """Each rank hears it at its next step."""
+        for rank in self.ranks:
+            try:
+                rank.channel.send(b"leave")
+            except OSError:
+                continue
+
+    def kill(self) -> None:
+        """SIGKILL to all that live. A rank in a collective hears nothing less."""
+        kill([rank.pid for rank in self.ranks if rank.code is None])
+
+    def dump(self, folder: Path, number: int) -> dict[int, str]:
+        """Writes every rank's stacks under `folder`; the state of each process, T for one that is stopped."""
+        living = [rank for rank in self.ranks if rank.code is None]
+        states = {rank.number: _state(rank.pid) for rank in living}
+        for rank in living:
+            try:
+                os.kill(rank.pid, number)
+            except ProcessLookupError:
+                continue
+        time.sleep(0.5)
+        for rank in living:
+            size = os.fstat(rank.stacks).st_size
+            text = os.pread(rank.stacks, size, 0).decode(errors="replace") or _kernel_stack(rank.pid)
+            (folder / f"stacks_rank_{rank.number:05d}.txt").write_text(text)
+        return states
+
+    def beats(self) -> dict[int, list[Any]]:
+        """rank -> [phase, step, seconds since that changed]."""
+        moment = time.monotonic()
+        return {rank.number: [rank.phase, rank.step, round(moment - rank.changed, 3)] for rank in self.ranks}
+
+    def codes(self) -> dict[int, int]:
+        """Exit codes of the ranks that have ended."""
+        return {rank.number: rank.code for rank in self.ranks if rank.code is not None}
+
+    def close(self) -> None:
+        """Forgets ranks that have ended."""
+        for rank in self.ranks:
+            rank.channel.close()
+            os.close(rank.stacks)
+        self.ranks = []
+
+    def _hear(self, rank: Rank) -> None:
+        while True:
+            try:
+                data = rank.channel.recv(4096)
+            except OSError:
+                return
+            if not data:
+                return
+            said = json.loads(data)
+            rank.phase, rank.step, rank.changed = said["phase"], said["step"], time.monotonic()
+
+
+def _state(pid: int) -> str:
+    """R, S, D, T, Z or X; X where it is gone. Source: proc(5), /proc/pid/stat."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return "X"
+
+
+def _kernel_stack(pid: int) -> str:
+    """What the kernel says of a process that wrote no stack itself: stopped, or in an uninterruptible wait."""
+    lines = [f"no Python stack: process {pid} is in state {_state(pid)}"]
+    for name in ("wchan", "stack"):
+        try:
+            lines.append(Path(f"/proc/{pid}/{name}").read_text())
+        except OSError:
+            continue
+    return "\n".join(lines) + "\n"

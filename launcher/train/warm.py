@@ -1,0 +1,104 @@
+"""python -m launcher.train.warm DESCRIPTOR RUN_DIR: import the training stack once and fork a rank for each request.
+
+Nothing here may touch a tensor or a GPU: a child of a process whose OpenMP threads or CUDA context have been at work can
+hang. A request is a SEQPACKET message with the rank's environment, and its log and other descriptors beside it.
+"""
+
+import contextlib
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+from launcher.processes import die_with_parent
+
+_MOST = 8  # descriptors in a request
+
+
+def main(argv: list[str]) -> int:
+    """The exit code; it ends when the node's starter does."""
+    channel = socket.socket(fileno=int(argv[0]))
+    run_dir = Path(argv[1])
+    plan = json.loads((run_dir / "plan.json").read_text())
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
+    for module in modules(plan):
+        importlib.import_module(module)
+    gc.collect()
+    gc.freeze()
+    channel.send(json.dumps({"ready": not _has_cuda_context()}).encode())
+    children: set[int] = set()
+    while True:
+        if select.select([channel], [], [], 0.02 if children else None)[0]:
+            data, descriptors, _, _ = socket.recv_fds(channel, 1 << 20, _MOST)
+            if not data:
+                return 0
+            pid = _fork(channel, run_dir, json.loads(data), descriptors)
+            children.add(pid)
+            for descriptor in descriptors:
+                os.close(descriptor)
+            channel.send(json.dumps({"started": pid}).encode())
+        for pid in list(children):
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                children.discard(pid)
+                code = os.waitstatus_to_exitcode(status)
+                channel.send(json.dumps({"ended": pid, "code": code}).encode())
+
+
+def modules(plan: dict[str, Any]) -> list[str]:
+    """What the ranks of this plan import."""
+    adapter = plan["adapter"]
+    return [
+        "datasets",
+        "launcher.train.session",
+        *(["peft"] if adapter else []),
+        *(["bitsandbytes"] if adapter and adapter["four_bit"] else []),
+        *(["deepspeed"] if plan["deepspeed"] else []),
+        *(["torch.distributed.fsdp"] if plan["strategy"]["engine"] == "fsdp2" else []),
+    ]
+
+
+def _has_cuda_context() -> bool:
+    """Whether an import has started CUDA, which no child could then use. NVML alone opens no nvidia-uvm."""
+    links: list[str] = []
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            links.append(str(descriptor.readlink()))
+    return any("nvidia-uvm" in link for link in links)
+
+
+def _fork(channel: socket.socket, run_dir: Path, request: dict[str, Any], descriptors: list[int]) -> int:
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 70
+    try:
+        os.setsid()
+        die_with_parent()
+        channel.close()
+        log, *others = descriptors
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        os.environ.clear()
+        os.environ.update(request["env"])
+        os.environ.update({name: str(number) for name, number in zip(request["names"], others, strict=True)})
+        os.chdir(run_dir)
+        from launcher.train.__main__ import main as train
+
+        code = train([str(run_dir)])
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(main(sys.argv[1:]))
