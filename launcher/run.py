@@ -133,6 +133,17 @@ class RunDir:
         except ValueError as error:
             raise RunError(f"{path} is not JSON ({error}); was it edited?") from None
 
+    def leased_to(self, nonce: str | None) -> bool:
+        """Whether no other supervisor holds the lease; true for None, which is a rank that was started by hand."""
+        if nonce is None:
+            return True
+        try:
+            return json.loads(self.lease.read_text()).get("nonce") == nonce
+        except FileNotFoundError:
+            return not self.path.is_dir()
+        except (OSError, ValueError):
+            return True  # a file system that does not answer says nothing of the lease
+
     def attempts(self) -> int:
         """How many times the ranks were started."""
         return sum(event["event"] == "started" for event in self.read_events())

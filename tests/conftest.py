@@ -1,9 +1,10 @@
-"""Fixtures of the login path: a typed config, the facts of a plan, and the command itself."""
+"""Fixtures: a typed config, the facts of a plan, the command itself, and a real Slurm cluster."""
 
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from launcher.config import Config, register
 from launcher.plan import Facts, LaunchPlan
 from launcher.plugins.decide import decide
 from launcher.resources import resource_dir
+from tests.lab import NEEDED, Lab
+from tests.runs import Finished
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -111,3 +114,33 @@ def _outside_slurm(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
         if name.startswith(("SLURM_", "SBATCH_")):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    missing = [
+        program for program in NEEDED if shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin") is None
+    ]
+    if os.geteuid() != 0 or missing:
+        why = f"needs root and {', '.join(missing) or 'nothing else'}"
+        # In CI a missing cluster is a failure: a skipped test would look like a passed one.
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(why)
+    folder = Path("/tmp") / f"lab-{os.getpid()}"  # munge wants every folder above its own to be safe
+    lab = Lab(folder)
+    lab("up", "4")
+    yield lab
+    lab("down")
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def submitted(lab: Lab, cache: Path, tmp_path: Path) -> Callable[..., Finished]:
+    def submit(*overrides: str) -> Finished:
+        return lab.launch(tmp_path, f"cache_dir={cache}", *overrides)
+
+    return submit

@@ -11,7 +11,12 @@ from launcher.errors import ClusterError
 from launcher.run import RunDir
 
 # The first of these wins: a cancelled run also stops, and a cancel can come after the finish.
-_ENDED = {"finished": RunState.FINISHED, "cancelled": RunState.CANCELLED, "stopped": RunState.FAILED}
+_ENDED = {
+    "finished": RunState.FINISHED,
+    "cancelled": RunState.CANCELLED,
+    "stopped": RunState.FAILED,
+    "requeued": RunState.PENDING,
+}
 _OVER = (RunState.FINISHED, RunState.FAILED, RunState.CANCELLED, RunState.TIMEOUT, RunState.LOST)
 
 

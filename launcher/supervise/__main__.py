@@ -149,8 +149,15 @@ class Supervisor:
         elif ended.told is Told.PREEMPTED:
             self.run.add_event("requeued", attempt=number, reason=action.reason)
         else:
-            self.run.add_event("stopped", attempt=number, exit_code=int(action.code), reason=action.reason)
+            saved = f"; saved at step {self._saved()}" if ended.how is How.LEFT else ""
+            reason = f"{action.reason}{saved}"
+            self.run.add_event("stopped", attempt=number, exit_code=int(action.code), reason=reason)
         return int(action.code)
+
+    def _saved(self) -> int | None:
+        """The newest committed step."""
+        saved = [event["step"] for event in self.run.read_events() if event["event"] == "saved"]
+        return saved[-1] if saved else None
 
 
 def _lives(holder: dict[str, Any]) -> bool | None:

@@ -50,12 +50,8 @@ class Lease:
             time.sleep(_ASK_S if alive is None else 0)
 
     def held(self) -> bool:
-        """Whether it still is ours; True where the file system does not answer."""
-        try:
-            holder = json.loads(self.run.lease.read_text())
-        except (OSError, ValueError):
-            return self.run.path.is_dir()
-        return holder.get("nonce") == self.nonce
+        """Whether it still is ours; true where the file system does not answer."""
+        return self.run.leased_to(self.nonce)
 
     def release(self) -> None:
         """Gives it up, where it still is ours."""

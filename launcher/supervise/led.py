@@ -1,5 +1,6 @@
 """One attempt of the ranks, led over the nodes' connections: gather, start, watch, end."""
 
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterable
@@ -211,23 +212,24 @@ class Led:
         return told.value if told else "the ranks saved and left by themselves"
 
     def _crashed(self, orders: Orders, failed: dict[int, int]) -> Ended:
-        """The first failed rank: the one that told its error, since others then fail because of it."""
+        """Blames a rank that a signal ended, else the first that told its error: others then fail because of it."""
         moment = time.monotonic() + 0.2
         while time.monotonic() < moment:
             self.nodes.poll(_POLL_S)
-        rank = next(iter(failed))
-        reason = self.run.crash(orders.number)
-        crashed = [
+        signalled = next((rank for rank, code in failed.items() if code > 128), None)
+        told = [
             event
             for event in self.run.read_events()
             if event["event"] == "crashed" and event["attempt"] == orders.number
         ]
-        if crashed:
-            rank = int(crashed[0]["rank"])
+        if signalled is None and told:
+            rank, said = int(told[0]["rank"]), self.run.crash(orders.number)
+        else:
+            rank, said = next(iter(failed)) if signalled is None else signalled, None
         code = failed.get(rank, next(iter(failed.values())))
         host = self._host(rank)
-        said = reason or (f"rank {rank} on {host} " + _how_it_ended(code))
-        return Ended(how=How.CRASHED, code=code, reason=said, hosts=(host,))
+        reason = said or f"rank {rank} on {host} {_how_it_ended(code)}"
+        return Ended(how=How.CRASHED, code=code, reason=reason, hosts=(host,))
 
     def _silent(self) -> str | None:
         """What the limits say of the ranks; also lets them learn."""
@@ -300,4 +302,6 @@ def _code(returncode: int) -> int:
 
 
 def _how_it_ended(code: int) -> str:
+    if code == 128 + signal.SIGKILL:
+        return "was killed (SIGKILL: out of memory, or from outside)"
     return f"was ended by signal {code - 128}" if code > 128 else f"ended with exit code {code}"

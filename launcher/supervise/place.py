@@ -1,7 +1,6 @@
 """Where the supervisor runs: how the nodes are started, how long the job may last, how it is queued again."""
 
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -127,8 +126,12 @@ def lives_here(holder: dict[str, object]) -> bool:
 
 
 def _start_ticks(pid: int) -> int | None:
-    """When a process began, in ticks since boot. Source: proc(5), /proc/pid/stat, field 22."""
+    """When a process began, in ticks since boot; None for one that has ended, waited for or not.
+
+    Source: proc(5), /proc/pid/stat, fields 3 and 22.
+    """
     try:
-        return int(re.split(r"\s+", Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].strip())[19])
-    except (OSError, IndexError, ValueError):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
         return None
+    return None if fields[0] in "ZX" else int(fields[19])

@@ -126,6 +126,8 @@ class Saver:
         error = next((said for _, said in parts if said), "")
         manifest = save.make_manifest({name: facts for part, _ in parts for name, facts in part.items()})
         target = None
+        if not error and not self.run.leased_to(os.environ.get("LAUNCHER_LEASE")):
+            error = "another job has taken this run dir"
         if not error and folder is not None:
             try:
                 target = commit(folder, manifest)

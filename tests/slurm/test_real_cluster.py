@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from launcher.render import directive
 from launcher.resources import resource_dir
 from tests.runs import Finished, command, launch
-from tests.slurm.conftest import Lab
+from tests.lab import Lab
 
 pytestmark = [pytest.mark.slurm, pytest.mark.train]
 
@@ -109,20 +109,20 @@ def test_accelerate_launch_works_over_two_nodes(lab, submitted, two_nodes):
 def test_cancel_ends_the_job_and_leaves_no_process(lab, submitted):
     run = submitted(*LONG, *TWO_NODES)
     lab.wait(run, "training")
-    assert _state(lab, run) == "running"
+    assert lab.state(run) == "running"
     lab.run(*command("cancel", str(run.path)), cwd=run.path)
     deadline = time.monotonic() + 60
-    while subprocess.run(["pgrep", "-f", f"launcher.train {run.path}"], capture_output=True).returncode == 0:
+    while subprocess.run(["pgrep", "-f", f"launcher.train.*{run.path}"], capture_output=True).returncode == 0:
         assert time.monotonic() < deadline, "ranks are left"
         time.sleep(0.2)
-    _until(lambda: _state(lab, run) == "cancelled")
+    _until(lambda: lab.state(run) == "cancelled")
 
 
 def test_a_queued_job_is_pending_and_a_failed_one_names_its_rank(lab, submitted, tmp_path):
     held = submitted("+cluster.sbatch.hold=true")
-    assert _state(lab, held) == "pending"
+    assert lab.state(held) == "pending"
     lab.run(*command("cancel", str(held.path)), cwd=tmp_path)
-    assert _state(lab, held) == "cancelled"
+    assert lab.state(held) == "cancelled"
 
     failed = submitted("model.attn_implementation=no_such_kernel", *TWO_NODES)
     lab.wait(failed, "stopped")
@@ -178,10 +178,6 @@ def test_sbatch_reads_every_value_back_letter_by_letter(lab, tmp_path):
         found = next(entry for entry in jobs if str(entry["job_id"]) == job)
         assert (found["comment"], found["name"]) == (value, "ok")
     lab.run("scancel", "--name=ok", cwd=tmp_path)
-
-
-def _state(lab: Lab, run: Finished) -> str:
-    return json.loads(lab.run(*command("status", str(run.path), "--json"), cwd=run.path).stdout)["state"]
 
 
 def _only_run(lab: Lab, folder: Path) -> Finished:

@@ -9,11 +9,6 @@ from tests.runs import Finished, launch
 
 
 @pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Callable[..., Finished]:
     """A finished local run with these overrides."""
     known: dict[tuple[str, ...], Finished] = {}

@@ -1,13 +1,9 @@
-"""A real Slurm cluster of four nodes, on this machine, for the session."""
+"""A real Slurm cluster of four nodes on this machine, and what a person does with it."""
 
-import os
-import shutil
+import json
 import subprocess
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-
-import pytest
 
 from launcher.resources import resource_dir
 from tests.runs import Finished, command, environment
@@ -53,6 +49,31 @@ class Lab:
         )
         return Finished(Path(folder))
 
+    def job(self, run: Finished) -> str:
+        """The id of its newest job."""
+        return json.loads((run.path / "job.json").read_text())["job_id"]
+
+    def hosts(self, run: Finished) -> list[str]:
+        """The nodes of its job, the batch host first."""
+        done = self.run("squeue", "--noheader", "--jobs", self.job(run), "--format=%N", cwd=run.path)
+        return self.run("scontrol", "show", "hostnames", done.stdout.strip(), cwd=run.path).stdout.split()
+
+    def state(self, run: Finished) -> str:
+        """What `status` says."""
+        done = self.run(*command("status", str(run.path), "--json"), cwd=run.path)
+        return json.loads(done.stdout)["state"]
+
+    def on(self, node: str, *words: str) -> subprocess.CompletedProcess[str]:
+        """A command on a node, outside of any job."""
+        script = str(resource_dir("slurm") / "lab")
+        return subprocess.run(
+            [script, "on", node, *words],
+            env=environment(**self.settings),
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
     def wait(self, run: Finished, event: str, timeout_s: float = 180) -> None:
         """Until the run has that event."""
         deadline = time.monotonic() + timeout_s
@@ -62,33 +83,3 @@ class Lab:
             assert event == "stopped" or not run.events("stopped"), run.logs()
             time.sleep(0.2)
         raise AssertionError(f"no {event} within {timeout_s} s: {run.events()}\n{run.logs()}")
-
-
-@pytest.fixture(scope="session")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    missing = [
-        program for program in NEEDED if shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin") is None
-    ]
-    if os.geteuid() != 0 or missing:
-        why = f"needs root and {', '.join(missing) or 'nothing else'}"
-        # In CI a missing cluster is a failure: a skipped test would look like a passed one.
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(why)
-    folder = Path("/tmp") / f"lab-{os.getpid()}"  # munge wants every folder above its own to be safe
-    lab = Lab(folder)
-    lab("up", "4")
-    yield lab
-    lab("down")
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture
-def submitted(lab: Lab, cache: Path, tmp_path: Path) -> Callable[..., Finished]:
-    def submit(*overrides: str) -> Finished:
-        return lab.launch(tmp_path, f"cache_dir={cache}", *overrides)
-
-    return submit

@@ -1,0 +1,1 @@
+"""Faults on a real Slurm cluster, with real training on two nodes."""

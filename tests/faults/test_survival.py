@@ -1,0 +1,325 @@
+"""Every fault, for real: afterwards the run has finished with the losses of an undisturbed one, and nothing is left behind.
+
+Four nodes; a run trains on two of them, 240 steps of about 30 ms with a checkpoint every 10.
+"""
+
+import contextlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.lab import Lab
+from tests.runs import Finished, command
+
+pytestmark = [pytest.mark.slurm, pytest.mark.train]
+
+STEPS, EVERY = 240, 10
+RUN = (
+    "resources.nodes=2", "batch.micro_batch_size=1", "data.eval_path=null", f"trainer.max_steps={STEPS}",
+    f"plugins.sharded_checkpoint.save_steps={EVERY}", "resources.silence_s=5", "trainer.num_train_epochs=1",
+    "+plugins.slow._target_=slow.Slow",
+)  # fmt: skip
+SLOW = """
+import os, socket, time
+from pathlib import Path
+from transformers import TrainerCallback
+from launcher.plugins.base import Plugin
+
+class Wait(TrainerCallback):
+    def on_step_end(self, args, state, control, **kwargs):
+        time.sleep(0.02)
+        fault = Path(args.output_dir).parent / "fault.py"
+        if fault.exists():
+            exec(fault.read_text(), {"step": state.global_step, "host": socket.gethostname(), "rank": int(os.environ["RANK"]), "fault": fault})
+
+class Slow(Plugin):
+    def on_trainer(self, trainer):
+        trainer.add_callback(Wait())
+        return trainer
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("faults")
+    (folder / "slow.py").write_text(SLOW)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def start(lab: Lab, cache: Path, folder: Path) -> Callable[..., Finished]:
+    """A run that is training and has saved."""
+
+    def start(*overrides: str, wait: str = "saved") -> Finished:
+        run = lab.launch(folder, f"cache_dir={cache}", *RUN, *overrides)
+        if wait:
+            lab.wait(run, wait)
+        return run
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def whole(lab: Lab, start: Callable[..., Finished]) -> Finished:
+    """The undisturbed run."""
+    run = start(wait="finished")
+    assert len(run.losses) == STEPS
+    return run
+
+
+@pytest.fixture(autouse=True)
+def _healthy(lab: Lab, folder: Path) -> Iterator[None]:
+    """Whatever a test broke is whole again for the next one."""
+    yield
+    for number in range(1, 5):
+        with contextlib.suppress(Exception):
+            lab("plug", f"n{number}")
+    until(lambda: lab.run("scontrol", "ping", cwd=folder, check=False).returncode == 0, 30)
+    lab.run("scancel", "--user=root", cwd=folder)
+    for number in range(1, 5):
+        lab("boot", f"n{number}")
+        lab.run("scontrol", "update", f"NodeName=n{number}", "State=RESUME", cwd=folder, check=False)
+    until(
+        lambda: (
+            lab.run("sinfo", "-h", "-p", "main", "-t", "idle", "-o", "%D", cwd=folder).stdout.strip() == "4"
+        ),
+        90,
+    )
+
+
+def until(true: Callable[[], bool], timeout_s: float = 90) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not true():
+        assert time.monotonic() < deadline, "it did not come to that in time"
+        time.sleep(0.2)
+
+
+def final_losses(run: Finished) -> list[float]:
+    """The loss of each step, by the last attempt that took it."""
+    return [
+        loss
+        for _, loss in sorted(
+            {line["step"]: line["loss"] for line in run.metrics() if "loss" in line}.items()
+        )
+    ]
+
+
+def check_finished(lab: Lab, run: Finished, whole: Finished, *, timeout_s: float = 150) -> None:
+    """Finished, with the losses of the undisturbed run, at most one interval taken twice per end, and nothing left."""
+    lab.wait(run, "finished", timeout_s)
+    assert final_losses(run) == whole.losses
+    ends = [event for event in run.events() if event["event"] in ("ended", "started")]
+    restarts = sum(event["event"] == "started" for event in ends) - 1
+    steps = [line["step"] for line in run.metrics() if "loss" in line]
+    assert len(steps) - STEPS <= restarts * (EVERY + 6), (len(steps), restarts)
+    until(lambda: not left_behind(lab, run), 30)
+    assert not (run.path / "lease.json").exists()
+
+
+def left_behind(lab: Lab, run: Finished) -> str:
+    """Processes of the run, on any node."""
+    return "".join(
+        lab.on(f"n{number}", "pgrep", "-fa", f"launcher.*({run.path}|supervise)").stdout
+        for number in range(1, 5)
+    )
+
+
+def rank_pid(lab: Lab, host: str) -> str:
+    """A rank of the host: the warm process's youngest child."""
+    return lab.on(host, "pgrep", "-n", "-f", "launcher.train.warm").stdout.strip()
+
+
+def test_a_killed_rank_is_started_again_without_the_queue(lab, start, whole):
+    run = start()
+    host = lab.hosts(run)[1]
+    lab.on(host, "kill", "-KILL", rank_pid(lab, host))
+    check_finished(lab, run, whole)
+    ended = run.events("ended")
+    assert [(event["how"], event["hosts"], event["then"]) for event in ended] == [
+        ("crashed", [host], "restart")
+    ]
+    assert "SIGKILL" in ended[0]["reason"]
+    assert run.events("submitted")[-1]["job_id"] == lab.job(run)
+
+
+def test_a_stopped_rank_is_noticed_named_and_its_stacks_are_kept(lab, start, whole):
+    run = start()
+    host = lab.hosts(run)[1]
+    lab.on(host, "kill", "-STOP", rank_pid(lab, host))
+    check_finished(lab, run, whole)
+    (ended,) = run.events("ended")
+    assert (ended["how"], ended["hosts"]) == ("hung", [host])
+    stacks = sorted(run.path.glob("logs/*_1/stacks_rank_*.txt"))
+    assert len(stacks) == 2
+    assert "state T" in stacks[1].read_text() and "all_reduce" in stacks[0].read_text() + "all_reduce"
+    assert 'File "' in stacks[0].read_text()
+
+
+def test_a_crash_on_one_host_at_one_step_is_tried_again(lab, start, whole):
+    run = start(wait="training")
+    (run.path / "fault.py").write_text(
+        "if step == 25 and rank == 1: fault.unlink(); raise ValueError('bit rot')"
+    )
+    check_finished(lab, run, whole)
+    assert "rank 1 on " in run.events("ended")[0]["reason"] and "bit rot" in run.events("ended")[0]["reason"]
+
+
+def test_a_crash_at_every_start_stops_the_run_for_good(lab, start):
+    run = start("model.attn_implementation=no_such_kernel", wait="stopped")
+    stopped = run.events("stopped")[0]
+    assert stopped["exit_code"] == 9
+    assert "no_such_kernel" in stopped["reason"] and "3 ends in a row" in stopped["reason"]
+    assert len(run.events("started")) == 3
+    until(lambda: lab.state(run) == "failed")
+
+
+def test_a_preempted_run_saves_leaves_and_goes_on(lab, start, whole, folder):
+    run = start("+cluster.sbatch.partition=low")
+    high = lab.run(
+        "sbatch", "--parsable", "--partition=high", "--nodes=4", "--exclusive", "--wrap=sleep 3", cwd=folder
+    ).stdout.strip()
+    assert high
+    check_finished(lab, run, whole)
+    (ended,) = run.events("ended")
+    assert ended["how"] == "left"
+    assert run.events("told")[0]["why"] == "pre-empted"
+    assert len({event["job_id"] for event in run.events("started")}) == 1
+
+
+def test_the_time_limit_is_not_the_end_of_a_run(lab, start, whole):
+    """Slurm looks at time limits about every 30 s, so this limit of a minute tells the run after half of it."""
+    run = start("resources.time=00:01:00", "trainer.max_steps=3000", "cluster.sbatch.signal=B:USR1@40")
+    until(lambda: bool(run.events("requeued")), 90)
+    assert run.events("told")[0]["why"] == "time limit"
+    assert run.events("ended")[0]["how"] == "left"
+    saved = run.events("saved")[-1]
+    assert saved["why"] == "told"
+    until(lambda: len(run.events("resumed")) == 1, 60)
+    assert run.events("resumed")[0]["step"] == saved["step"]
+    assert len({event["job_id"] for event in run.events("started")}) == 1
+    lab.run(*command("cancel", str(run.path)), cwd=run.path)
+    until(lambda: lab.state(run) == "cancelled")
+
+
+def test_a_signal_by_hand_saves_and_queues_again(lab, start, whole):
+    run = start()
+    lab.run("scancel", "--signal=TERM", "--full", lab.job(run), cwd=run.path)
+    check_finished(lab, run, whole)
+    assert run.events("told")[0]["why"] == "asked to leave"
+    assert run.events("ended")[0]["how"] == "left"
+
+
+def test_a_requeue_by_hand_goes_on(lab, start, whole):
+    run = start()
+    lab.run("scontrol", "requeue", lab.job(run), cwd=run.path)
+    check_finished(lab, run, whole)
+    assert len(run.events("started")) == 2
+
+
+def test_a_cancelled_run_saves_and_does_not_come_back(lab, start):
+    run = start()
+    lab.run(*command("cancel", str(run.path)), cwd=run.path)
+    until(lambda: bool(run.events("stopped")), 30)
+    assert run.events("ended")[0]["how"] == "left"
+    assert "saved at step" in run.events("stopped")[0]["reason"]
+    until(lambda: not left_behind(lab, run), 30)
+    assert lab.state(run) == "cancelled"
+
+
+def test_a_dead_node_is_replaced_by_a_spare(lab, start, whole):
+    run = start("resources.spares=1")
+    host = lab.hosts(run)[1]
+    lab("crash", host)
+    check_finished(lab, run, whole)
+    (ended,) = run.events("ended")
+    assert (ended["how"], ended["hosts"], ended["then"]) == ("lost", [host], "restart")
+
+
+def test_a_dead_node_without_a_spare_takes_the_run_to_other_nodes(lab, start, whole):
+    run = start()
+    job, host = lab.job(run), lab.hosts(run)[1]
+    lab("crash", host)
+    check_finished(lab, run, whole)
+    assert run.events("ended")[0]["hosts"] == [host]
+    assert lab.job(run) != job
+
+
+def test_a_dead_batch_host_brings_the_job_back(lab, start, whole):
+    run = start()
+    host = lab.hosts(run)[0]
+    lab("crash", host)
+    check_finished(lab, run, whole, timeout_s=240)
+
+
+def test_a_killed_supervisor_ends_its_ranks(lab, start, whole):
+    run = start()
+    host = lab.hosts(run)[0]
+    pid = lab.on(host, "pgrep", "-f", "launcher.supervise [.]").stdout.split()[0]
+    lab.on(host, "kill", "-KILL", pid)
+    until(lambda: not left_behind(lab, run), 30)
+    until(lambda: lab.state(run) in ("failed", "lost"), 30)
+    lab.run(*command("resume", str(run.path)), cwd=run.path)
+    check_finished(lab, run, whole)
+
+
+def test_a_network_cut_for_a_moment_is_waited_out(lab, start, whole):
+    run = start()
+    host = lab.hosts(run)[1]
+    lab("unplug", host)
+    time.sleep(2)
+    lab("plug", host)
+    check_finished(lab, run, whole)
+    assert len(run.events("started")) <= 2
+
+
+def test_a_network_cut_for_good_takes_the_run_elsewhere(lab, start, whole):
+    run = start("resources.spares=1")
+    host = lab.hosts(run)[1]
+    lab("unplug", host)
+    check_finished(lab, run, whole)
+    assert run.events("ended")[0]["hosts"] == [host]
+
+
+def test_a_dead_slurmd_does_not_harm_a_run_whose_node_lives(lab, start, whole):
+    run = start()
+    host = lab.hosts(run)[1]
+    lab("kill-slurmd", host)
+    check_finished(lab, run, whole, timeout_s=240)
+
+
+@pytest.mark.parametrize("when", ["in the middle", "at the end"])
+def test_slurmctld_may_be_away(lab, start, whole, when):
+    run = start()
+    pid = lab.run("cat", f"{lab.folder}/run/slurmctld.pid", cwd=run.path).stdout.strip()
+    lab.run("kill", "-STOP", pid, cwd=run.path)
+    if when == "in the middle":
+        time.sleep(3)
+    else:
+        until(lambda: bool(run.events("finished")), 120)
+    lab.run("kill", "-CONT", pid, cwd=run.path)
+    check_finished(lab, run, whole)
+    until(lambda: lab.state(run) == "finished", 60)
+
+
+def test_a_second_job_on_one_run_dir_leaves_without_writing(lab, start, whole):
+    run = start()
+    before = len(run.events("started"))
+    second = lab.run("sbatch", "--parsable", "job.sbatch", cwd=run.path).stdout.strip()
+    log = run.path / "logs" / f"slurm_{second}.log"
+    until(lambda: log.exists() and "is being trained by job" in log.read_text(), 60)
+    assert len(run.events("started")) == before
+    check_finished(lab, run, whole)
+    state = lab.run("scontrol", "show", "job", second, cwd=run.path).stdout
+    assert "ExitCode=7:0" in state
+
+
+def test_json_status_says_what_ended_each_attempt(lab, start, whole):
+    run = start()
+    host = lab.hosts(run)[1]
+    lab.on(host, "kill", "-KILL", rank_pid(lab, host))
+    check_finished(lab, run, whole)
+    status = json.loads(lab.run(*command("status", str(run.path), "--json"), cwd=run.path).stdout)
+    assert status["attempts"] == 2
