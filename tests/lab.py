@@ -20,6 +20,7 @@ class Lab:
             "SLAB": str(folder),
             "SLAB_NET": "10.87.0",
             "SLAB_CRED_EXPIRE": "5",
+            "SLAB_KILLWAIT": "15",
             "SLAB_CPUS": "8",
         }
 

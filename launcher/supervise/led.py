@@ -187,13 +187,15 @@ class Led:
                     how=How.CRASHED, code=Exit.FAILED, reason=f"{refused[0]['host']}: {refused[0]['reason']}"
                 )
             if self.stopped.signal and told is None:
-                told, seconds = orders.why_told(self.stopped.signal)
-                deadline = time.monotonic() + seconds
-                self.run.add_event("told", attempt=orders.number, why=told.value, seconds=round(seconds, 1))
-                if all(self._phase(rank) in _TRAINING for rank in range(world_size)) and self.plan.save:
+                came = time.monotonic()
+                can_save = self.plan.save is not None and all(
+                    self._phase(rank) in _TRAINING for rank in range(world_size)
+                )
+                if can_save:  # before anything else, for the time may be short
                     self.nodes.tell(self._used, kind="leave")
-                else:
-                    deadline = 0.0
+                told, seconds = orders.why_told(self.stopped.signal)
+                deadline = came + seconds if can_save else 0.0
+                self.run.add_event("told", attempt=orders.number, why=told.value, seconds=round(seconds, 1))
             if told is not None and (time.monotonic() > deadline or self.stopped.again or failed):
                 why = f"{self._told_reason(told)}; the ranks could not save in time"
                 return Ended(how=How.CUT, code=128 + (self.stopped.signal or 15), told=told, reason=why)

@@ -16,6 +16,8 @@ from launcher.supervise.nodes import Nodes, own_address
 from launcher.supervise.policy import Told
 
 _LOCAL_GRACE_S = 30.0
+_ANSWER_S = 3.0
+"""Seconds to wait for Slurm to say why it sent a signal."""
 _RESERVE_S = 5.0
 """Seconds of Slurm's KillWait that are left for the supervisor itself."""
 
@@ -62,7 +64,7 @@ class Place:
             return Told.CANCELLED, seconds
         if self.ends and time.time() > self.ends - 30:
             return Told.TIME_LIMIT, seconds
-        words = set(Slurm().words(self.job_id) or ())
+        words = set(Slurm(_ANSWER_S).words(self.job_id) or ())
         known = {
             Told.CANCELLED: {"CANCELLED"},
             Told.TIME_LIMIT: {"TIMEOUT"},

@@ -23,7 +23,7 @@ RUN = (
     "+plugins.slow._target_=slow.Slow",
 )  # fmt: skip
 SLOW = """
-import os, socket, time
+import os, time
 from pathlib import Path
 from transformers import TrainerCallback
 from launcher.plugins.base import Plugin
@@ -33,7 +33,8 @@ class Wait(TrainerCallback):
         time.sleep(0.02)
         fault = Path(args.output_dir).parent / "fault.py"
         if fault.exists():
-            exec(fault.read_text(), {"step": state.global_step, "host": socket.gethostname(), "rank": int(os.environ["RANK"]), "fault": fault})
+            names = {"step": state.global_step, "rank": int(os.environ["RANK"]), "fault": fault}
+            exec(fault.read_text(), names)
 
 class Slow(Plugin):
     def on_trainer(self, trainer):
@@ -77,7 +78,7 @@ def _healthy(lab: Lab, folder: Path) -> Iterator[None]:
     for number in range(1, 5):
         with contextlib.suppress(Exception):
             lab("plug", f"n{number}")
-    until(lambda: lab.run("scontrol", "ping", cwd=folder, check=False).returncode == 0, 30)
+    until(lambda: lab.run("scontrol", "ping", cwd=folder, check=False).returncode == 0, 60)
     lab.run("scancel", "--user=root", cwd=folder)
     for number in range(1, 5):
         lab("boot", f"n{number}")
@@ -90,7 +91,7 @@ def _healthy(lab: Lab, folder: Path) -> Iterator[None]:
     )
 
 
-def until(true: Callable[[], bool], timeout_s: float = 90) -> None:
+def until(true: Callable[[], bool], timeout_s: float = 120) -> None:
     deadline = time.monotonic() + timeout_s
     while not true():
         assert time.monotonic() < deadline, "it did not come to that in time"
@@ -115,7 +116,7 @@ def check_finished(lab: Lab, run: Finished, whole: Finished, *, timeout_s: float
     restarts = sum(event["event"] == "started" for event in ends) - 1
     steps = [line["step"] for line in run.metrics() if "loss" in line]
     assert len(steps) - STEPS <= restarts * (EVERY + 6), (len(steps), restarts)
-    until(lambda: not left_behind(lab, run), 30)
+    until(lambda: not left_behind(lab, run), 60)
     assert not (run.path / "lease.json").exists()
 
 
@@ -222,10 +223,10 @@ def test_a_requeue_by_hand_goes_on(lab, start, whole):
 def test_a_cancelled_run_saves_and_does_not_come_back(lab, start):
     run = start()
     lab.run(*command("cancel", str(run.path)), cwd=run.path)
-    until(lambda: bool(run.events("stopped")), 30)
+    until(lambda: bool(run.events("stopped")), 60)
     assert run.events("ended")[0]["how"] == "left"
     assert "saved at step" in run.events("stopped")[0]["reason"]
-    until(lambda: not left_behind(lab, run), 30)
+    until(lambda: not left_behind(lab, run), 60)
     assert lab.state(run) == "cancelled"
 
 
@@ -259,8 +260,8 @@ def test_a_killed_supervisor_ends_its_ranks(lab, start, whole):
     host = lab.hosts(run)[0]
     pid = lab.on(host, "pgrep", "-f", "launcher.supervise [.]").stdout.split()[0]
     lab.on(host, "kill", "-KILL", pid)
-    until(lambda: not left_behind(lab, run), 30)
-    until(lambda: lab.state(run) in ("failed", "lost"), 30)
+    until(lambda: not left_behind(lab, run), 60)
+    until(lambda: lab.state(run) in ("failed", "lost"), 60)
     lab.run(*command("resume", str(run.path)), cwd=run.path)
     check_finished(lab, run, whole)
 

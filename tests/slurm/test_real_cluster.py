@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 
 from launcher.render import directive
 from launcher.resources import resource_dir
-from tests.runs import Finished, command, launch
 from tests.lab import Lab
+from tests.runs import Finished, command, launch
 
 pytestmark = [pytest.mark.slurm, pytest.mark.train]
 
