@@ -261,6 +261,20 @@ def test_status_as_json_has_every_field(tmp_path: Path, cli):
         "total_steps": None,
         "loss": None,
         "eval_loss": None,
+        "history": [
+            {
+                "attempt": 1,
+                "job_id": None,
+                "host": None,
+                "started": run.read_events()[1]["time"],
+                "resumed_from": None,
+                "how": None,
+                "reason": None,
+                "hosts": [],
+            }
+        ],
+        "effective_training_time": None,
+        "planned_training_time": None,
         "error": None,
         "note": "its job is gone and the run dir does not say how it ended",
     }
@@ -438,3 +452,35 @@ def test_a_cancel_that_slurm_refuses_is_an_error_and_no_event(tmp_path: Path, cl
     assert done.returncode == 1
     assert "scancel" in done.stderr
     assert [event["event"] for event in run.read_events()] == ["submitted", "started"]
+
+
+def test_what_ended_each_attempt_is_shown_and_which_share_was_training(tmp_path: Path, cli):
+    run = make_run(tmp_path, "submitted")
+    times = ["2026-01-01T00:00:00+00:00", "2026-01-01T00:00:10+00:00", "2026-01-01T00:00:20+00:00"]
+    lines = [
+        {"time": times[0], "event": "started", "attempt": 1, "job_id": "7", "host": "n1"},
+        {
+            "time": times[1],
+            "event": "ended",
+            "attempt": 1,
+            "how": "hung",
+            "reason": "rank 1 is silent",
+            "hosts": ["n2"],
+        },
+        {"time": times[1], "event": "started", "attempt": 2, "job_id": "7", "host": "n1"},
+        {"time": times[1], "event": "resumed", "attempt": 2, "step": 2},
+        {"time": times[2], "event": "finished", "attempt": 2},
+    ]
+    run.events.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    add_metrics(
+        run, *({"time": f"2026-01-01T00:00:0{step}+00:00", "step": step, "loss": 1.0} for step in range(1, 9))
+    )
+    status = json.loads(cli("status", "--json").stdout)
+    assert status["effective_training_time"] == pytest.approx(8 / 20)
+    assert [(one["how"], one["resumed_from"], one["hosts"]) for one in status["history"]] == [
+        ("hung", None, ["n2"]),
+        ("finished", 2, []),
+    ]
+    shown = cli("status").stdout
+    assert "attempt 1  hung: rank 1 is silent" in shown
+    assert "40.0% of the time" in shown

@@ -121,6 +121,7 @@ class View:
     def _event(self, event: dict[str, Any]) -> None:
         name = event["event"]
         if name == "started":
+            self.crashed = False
             self.progress.update(self.task, description="loading")
         elif name == "training":
             self.progress.update(
@@ -135,11 +136,16 @@ class View:
             if event["when"] == "before":
                 self._say(f"question: {event['prompt']}")
             self._say(f"answer {event['when']}: {event['answer']}", style="dim")
-        elif name == "crashed":
+        elif name == "crashed" and not self.crashed:
             self.crashed = True
             self._say(f"rank {event['rank']} on {event['host']}: {event['error']}", style="red")
+        elif name == "ended" and not (self.crashed and event["how"] == "crashed"):
+            self.crashed = True
+            self._say(f"attempt {event['attempt']} {event['how']}: {event['reason']}", style="red")
         elif name == "stopped" and not self.crashed:
             self._say(f"stopped: {event['reason']}", style="red")
+        elif name == "requeued":
+            self._say(f"queued again: {event['reason']}")
 
     def _metrics(self, line: dict[str, Any]) -> None:
         numbers = f"loss {line['loss']:.3f}  {line['tokens_per_s']:,.0f} tokens/s"

@@ -7,6 +7,7 @@ from typing import Any
 
 from launcher.clusters.base import RunState
 from launcher.clusters.choose import job_cluster
+from launcher.commands.record import attempts, effective_training_time
 from launcher.errors import ClusterError
 from launcher.run import RunDir
 
@@ -33,6 +34,12 @@ class Status:
     total_steps: int | None
     loss: float | None
     eval_loss: float | None
+    history: list[dict[str, Any]]
+    """Every attempt: when and where it began, from which step, how it ended and why."""
+    effective_training_time: float | None
+    """Share of the wall time since the first start that was training that stayed."""
+    planned_training_time: float | None
+    """The same, as the plan predicted it."""
     error: str | None
     note: str | None
     """What could not be told, and why."""
@@ -66,6 +73,9 @@ def read_status(run: RunDir) -> Status:
         total_steps=last.get("total_steps", total),
         loss=last.get("loss"),
         eval_loss=evaluated[-1]["eval_loss"] if evaluated else None,
+        history=attempts(events),
+        effective_training_time=effective_training_time(events, metrics),
+        planned_training_time=_planned(run),
         error=None if state is RunState.FINISHED else _error(run, events),
         note=note,
     )
@@ -129,6 +139,11 @@ def _conclude(
     if answer is RunState.LOST:
         return answer, "its job is gone and the run dir does not say how it ended"
     return answer, None
+
+
+def _planned(run: RunDir) -> float | None:
+    save = run.read_json(run.plan).get("save") if run.plan.is_file() else None
+    return save["effective_training_time"] if save else None
 
 
 def _error(run: RunDir, events: list[dict[str, Any]]) -> str | None:

@@ -1,6 +1,7 @@
 """python -m launcher status [RUN]: where a run is, what it has reached, and what went wrong."""
 
 from launcher.commands.options import add_run, chosen_run, make_parser
+from launcher.commands.record import attempt_lines
 from launcher.commands.state import read_status
 from launcher.commands.summary import align
 from launcher.errors import Exit
@@ -24,6 +25,12 @@ def main(arguments: list[str]) -> int:
     if status.job_id:
         lines.append(("job", status.job_id))
     lines.append(("attempts", str(status.attempts)))
+    lines += attempt_lines(status.history)
+    if status.effective_training_time is not None:
+        planned = f" (planned {status.planned_training_time:.1%})" if status.planned_training_time else ""
+        lines.append(
+            ("training", f"{status.effective_training_time:.1%} of the time since the first start{planned}")
+        )
     if status.step is not None:
         lines.append(("step", f"{status.step} of {status.total_steps}"))
     if status.loss is not None:

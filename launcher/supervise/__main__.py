@@ -80,9 +80,9 @@ class Supervisor:
                 if ended.how is How.FENCED:
                     print(f"launcher: {ended.reason}", file=sys.stderr, flush=True)
                     return Exit.ALREADY_RUNNING
+                self._note(number, ended, time.monotonic() - begun)
                 history = policy.read_history(self.run.read_events())
                 action = policy.decide(ended, history, self._place())
-                self._note(number, ended, action, time.monotonic() - begun)
                 if action.do is Do.RESTART:
                     continue
                 return self._finish(number, ended, action)
@@ -124,18 +124,14 @@ class Supervisor:
             needed_nodes=needed,
         )
 
-    def _note(self, number: int, ended: Ended, action: Action, seconds: float) -> None:
+    def _note(self, number: int, ended: Ended, seconds: float) -> None:
         if ended.how is How.FINISHED:
             return
         self.run.add_event(
             "ended", attempt=number, how=ended.how.value, exit_code=ended.code, reason=ended.reason, hosts=list(ended.hosts),
-            then=action.do.value, seconds=round(seconds, 2),
+            told=ended.told.value, seconds=round(seconds, 2),
         )  # fmt: skip
-        print(
-            f"launcher: attempt {number} {ended.how.value}: {ended.reason}; {action.do.value}",
-            file=sys.stderr,
-            flush=True,
-        )
+        print(f"launcher: attempt {number} {ended.how.value}: {ended.reason}", file=sys.stderr, flush=True)
 
     def _finish(self, number: int, ended: Ended, action: Action) -> int:
         """The last event of this job."""

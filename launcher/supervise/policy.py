@@ -105,28 +105,23 @@ class Place:
 
 
 def decide(ended: Ended, history: History, place: Place) -> Action:
-    """One action for the end of an attempt."""
+    """One action for the end of an attempt; `history` counts this end already."""
     if ended.how is How.FINISHED:
         return Action(do=Do.FINISH, code=Exit.OK, reason="")
+    if ended.code in _FINAL:
+        why = _FINAL[Exit(ended.code)]
+        return Action(do=Do.STOP, code=ended.code, reason=f"{ended.reason}; {why}")
+    if history.without_progress >= TRIES and ended.told not in (Told.CANCELLED, Told.PREEMPTED):
+        why = f"{ended.reason}; {TRIES} ends in a row without a new checkpoint"
+        return Action(do=Do.STOP, code=Exit.NO_PROGRESS, reason=why)
     if ended.how in (How.LEFT, How.CUT):
         return _after_being_told(ended, place)
-    if ended.code in _FINAL:
-        return Action(do=Do.STOP, code=ended.code, reason=f"{ended.reason}; {_FINAL[Exit(ended.code)]}")
-    if history.without_progress + 1 >= TRIES:
-        return Action(
-            do=Do.STOP,
-            code=Exit.NO_PROGRESS,
-            reason=f"{ended.reason}; {TRIES} ends in a row without a new checkpoint",
-        )
     if place.healthy_nodes >= place.needed_nodes:
         return Action(do=Do.RESTART, code=Exit.OK, reason=ended.reason)
     if place.can_requeue:
         return Action(do=Do.REQUEUE, code=Exit.REQUEUED, reason=ended.reason)
-    return Action(
-        do=Do.STOP,
-        code=Exit.FAILED,
-        reason=f"{ended.reason}; {place.healthy_nodes} of {place.needed_nodes} nodes are left",
-    )
+    why = f"{ended.reason}; {place.healthy_nodes} of {place.needed_nodes} nodes are left"
+    return Action(do=Do.STOP, code=Exit.FAILED, reason=why)
 
 
 def _after_being_told(ended: Ended, place: Place) -> Action:
@@ -138,18 +133,20 @@ def _after_being_told(ended: Ended, place: Place) -> Action:
 
 
 def read_history(events: Iterable[Mapping[str, Any]]) -> History:
-    """The history in a run's events. Being told to end is nobody's fault."""
+    """The history in a run's events. Being told to end is nobody's fault, but a time limit that leaves no time to save is."""
     without = 0
     blamed: dict[str, int] = {}
     for event in events:
-        if event["event"] in ("saved", "submitted"):
+        if event["event"] in ("saved", "replanned", "stopped"):
             without = 0
-        elif event["event"] == "ended" and event["how"] in (
-            How.CRASHED.value,
-            How.HUNG.value,
-            How.LOST.value,
-        ):
+        elif event["event"] == "ended" and _counts(event):
             without += 1
             for host in event.get("hosts", ()):
                 blamed[host] = blamed.get(host, 0) + 1
     return History(without_progress=without, blamed=blamed)
+
+
+def _counts(event: Mapping[str, Any]) -> bool:
+    faults = (How.CRASHED.value, How.HUNG.value, How.LOST.value)
+    cut = event["how"] == How.CUT.value and event.get("told") == Told.TIME_LIMIT.value
+    return event["how"] in faults or cut

@@ -1,0 +1,196 @@
+"""What the supervisor does at each end of the ranks, what it learns, and who may write a run dir."""
+
+import json
+import threading
+
+import pytest
+
+from launcher.errors import AlreadyRunning, Exit
+from launcher.plan.sbatch import time_in_seconds
+from launcher.plugins.sharded_checkpoint import notice_s
+from launcher.run import RunDir
+from launcher.supervise.lease import Lease
+from launcher.supervise.limits import Limits
+from launcher.supervise.policy import TRIES, Do, Ended, History, How, Place, Told, decide, read_history
+from launcher.supervise.preflight import gpu_problems
+
+WHOLE = Place(can_requeue=True, healthy_nodes=2, needed_nodes=2)
+ONE_LEFT = Place(can_requeue=True, healthy_nodes=1, needed_nodes=2)
+NOWHERE = Place(can_requeue=False, healthy_nodes=1, needed_nodes=2)
+
+
+@pytest.mark.parametrize(
+    ("ended", "place", "without", "do", "code"),
+    [
+        (Ended(how=How.FINISHED), WHOLE, 0, Do.FINISH, 0),
+        # A crash, a hang or a lost node: again, here where the nodes are left, elsewhere where they are not.
+        (Ended(how=How.CRASHED, code=3), WHOLE, 1, Do.RESTART, 0),
+        (Ended(how=How.CRASHED, code=137), WHOLE, 1, Do.RESTART, 0),
+        (Ended(how=How.HUNG, code=3), WHOLE, 1, Do.RESTART, 0),
+        (Ended(how=How.LOST), WHOLE, 1, Do.RESTART, 0),
+        (Ended(how=How.LOST), ONE_LEFT, 1, Do.REQUEUE, Exit.REQUEUED),
+        (Ended(how=How.LOST), NOWHERE, 1, Do.STOP, Exit.FAILED),
+        # Three in a row without a new checkpoint.
+        (Ended(how=How.CRASHED, code=3), WHOLE, TRIES - 1, Do.RESTART, 0),
+        (Ended(how=How.CRASHED, code=3), WHOLE, TRIES, Do.STOP, Exit.NO_PROGRESS),
+        (Ended(how=How.HUNG, code=3), WHOLE, TRIES, Do.STOP, Exit.NO_PROGRESS),
+        (Ended(how=How.LOST), ONE_LEFT, TRIES, Do.STOP, Exit.NO_PROGRESS),
+        (Ended(how=How.CUT, code=138, told=Told.TIME_LIMIT), WHOLE, TRIES, Do.STOP, Exit.NO_PROGRESS),
+        # What a restart cannot help.
+        (Ended(how=How.CRASHED, code=Exit.NOT_AS_PLANNED), WHOLE, 1, Do.STOP, Exit.NOT_AS_PLANNED),
+        (Ended(how=How.CRASHED, code=Exit.REFUSED), WHOLE, 1, Do.STOP, Exit.REFUSED),
+        (Ended(how=How.CRASHED, code=Exit.SAVE_FAILED), WHOLE, 1, Do.STOP, Exit.SAVE_FAILED),
+        (Ended(how=How.CRASHED, code=Exit.OUT_OF_MEMORY), WHOLE, 1, Do.STOP, Exit.OUT_OF_MEMORY),
+        # Told to end.
+        (Ended(how=How.LEFT, told=Told.TIME_LIMIT), WHOLE, 0, Do.REQUEUE, Exit.REQUEUED),
+        (Ended(how=How.LEFT, told=Told.ASKED), WHOLE, 0, Do.REQUEUE, Exit.REQUEUED),
+        (Ended(how=How.CUT, code=138, told=Told.TIME_LIMIT), WHOLE, 1, Do.REQUEUE, Exit.REQUEUED),
+        (Ended(how=How.LEFT, told=Told.TIME_LIMIT), NOWHERE, 0, Do.STOP, Exit.TERMINATED),
+        (Ended(how=How.LEFT, told=Told.PREEMPTED), WHOLE, 0, Do.FINISH, Exit.REQUEUED),
+        (Ended(how=How.LEFT, told=Told.CANCELLED), WHOLE, 0, Do.STOP, Exit.TERMINATED),
+        (Ended(how=How.CUT, code=130, told=Told.CANCELLED), WHOLE, 1, Do.STOP, Exit.INTERRUPTED),
+    ],
+)
+def test_every_end_has_one_answer(ended, place, without, do, code):
+    action = decide(ended, History(without_progress=without), place)
+    assert (action.do, action.code) == (do, code)
+
+
+def _ended(how: How, *hosts: str, told: Told = Told.NOTHING) -> dict[str, object]:
+    return {"event": "ended", "how": how.value, "hosts": list(hosts), "told": told.value}
+
+
+@pytest.mark.parametrize(
+    ("events", "without"),
+    [
+        ([], 0),
+        ([_ended(How.CRASHED), _ended(How.HUNG), _ended(How.LOST)], 3),
+        ([_ended(How.CRASHED), {"event": "saved"}, _ended(How.CRASHED)], 1),
+        ([_ended(How.CRASHED), {"event": "started"}, _ended(How.CRASHED)], 2),
+        ([_ended(How.LEFT), _ended(How.CUT, told=Told.CANCELLED)], 0),
+        ([_ended(How.CUT, told=Told.TIME_LIMIT), _ended(How.CUT, told=Told.TIME_LIMIT)], 2),
+        ([_ended(How.CRASHED), {"event": "replanned"}, _ended(How.CRASHED)], 1),
+    ],
+)
+def test_only_a_new_checkpoint_or_a_person_clears_the_record(events, without):
+    assert read_history(events).without_progress == without
+
+
+def test_hosts_are_blamed_by_name():
+    events = [_ended(How.HUNG, "n2"), _ended(How.CRASHED, "n1"), _ended(How.LOST, "n2")]
+    assert read_history(events).blamed == {"n1": 1, "n2": 2}
+
+
+def test_a_first_step_may_compile_and_a_known_one_may_not_be_silent():
+    limits = Limits(step_floor_s=60)
+    assert limits.limit_s("step") == 1800
+    limits.note("step", 2.0, 10)
+    assert limits.limit_s("step") == 60
+    limits.note("step", 30.0)
+    assert limits.limit_s("step") == 300
+    assert limits.limit_s("first step") == 1800
+    limits.note("load", 1000.0)
+    assert limits.limit_s("load") == 10_000
+
+
+@pytest.mark.parametrize(
+    ("time", "seconds"),
+    [
+        ("90", 5400),
+        ("1:30", 90),
+        ("04:00:00", 14_400),
+        ("1-0", 86_400),
+        ("1-2:03", 93_780),
+        ("2-00:00:30", 172_830),
+    ],
+)
+def test_slurm_times_are_read(time, seconds):
+    assert time_in_seconds(time) == seconds
+
+
+def test_the_notice_is_two_minutes_at_least_and_never_most_of_the_run():
+    assert notice_s(5, "04:00:00") == 150
+    assert notice_s(600, "04:00:00") == 1290
+    assert notice_s(5, "00:03:00") == 60
+
+
+def test_a_lease_has_one_holder(tmp_path):
+    run = RunDir(tmp_path)
+    first, second = Lease(run, who(job_id="1")), Lease(run, who(job_id="2"))
+    first.take(lambda holder: True)
+    with pytest.raises(AlreadyRunning, match="being trained by job 1 on n1"):
+        second.take(lambda holder: True)
+    assert first.held() and not second.held()
+    first.release()
+    second.take(lambda holder: True)
+    assert second.held()
+
+
+def test_a_lease_of_a_job_that_is_gone_is_taken_and_its_holder_notices(tmp_path):
+    run = RunDir(tmp_path)
+    first, second = Lease(run, who(job_id="1")), Lease(run, who(job_id="2"))
+    first.take(lambda holder: True)
+    second.take(lambda holder: False)
+    assert second.held() and not first.held()
+    first.release()
+    assert second.held()
+
+
+def test_a_requeued_job_takes_its_own_lease(tmp_path):
+    run = RunDir(tmp_path)
+    Lease(run, who(job_id="1")).take(lambda holder: True)
+    again = Lease(run, who(job_id="1", restart=1))
+    again.take(lambda holder: True)
+    assert again.held()
+
+
+def test_a_lease_of_which_nobody_can_say_anything_is_not_taken(tmp_path):
+    run = RunDir(tmp_path)
+    Lease(run, who(job_id="1")).take(lambda holder: True)
+    with pytest.raises(AlreadyRunning, match=r"remove .*lease\.json"):
+        Lease(run, who(job_id="2")).take(lambda holder: None, wait_s=0)
+
+
+def test_of_many_that_take_at_once_one_holds_it(tmp_path):
+    for number in range(20):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        run = RunDir(folder)
+        leases = [Lease(run, who(job_id=str(job))) for job in range(6)]
+        taken: list[Lease] = []
+
+        def take(lease: Lease, taken: list[Lease] = taken) -> None:
+            try:
+                lease.take(lambda holder: True)
+            except AlreadyRunning:
+                return
+            taken.append(lease)
+
+        threads = [threading.Thread(target=take, args=(lease,)) for lease in leases]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(taken) == 1 and taken[0].held()
+
+
+def test_a_checkpoint_is_not_committed_under_another_lease(tmp_path):
+    run = RunDir(tmp_path)
+    lease = Lease(run, who(job_id="1"))
+    lease.take(lambda holder: True)
+    assert run.leased_to(lease.nonce) and not run.leased_to("other")
+    assert run.leased_to(None)  # a rank that a person started
+    assert json.loads(run.lease.read_text())["job_id"] == "1"
+
+
+def who(job_id: str, restart: int = 0) -> dict[str, object]:
+    return {"job_id": job_id, "restart": restart, "host": "n1", "pid": 1, "started": 1}
+
+
+def test_gpus_that_are_busy_broken_or_missing_are_named():
+    table = "0, 3, 81559, 0\n1, 40000, 81559, 0\n2, 3, 81559, 2\n3, 3, 81559, [N/A]\n"
+    assert gpu_problems(table, 4) == [
+        "GPU 1 is in use: 40000 of 81559 MiB",
+        "GPU 2 has 2 uncorrected memory errors",
+    ]
+    assert gpu_problems("0, 3, 81559, 0\n", 2) == ["1 GPUs are here and 2 are needed"]
