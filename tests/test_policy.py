@@ -11,6 +11,7 @@ from launcher.plugins.sharded_checkpoint import notice_s
 from launcher.run import RunDir
 from launcher.supervise.lease import Lease
 from launcher.supervise.limits import Limits
+from launcher.supervise.place import why_ended
 from launcher.supervise.policy import TRIES, Do, Ended, History, How, Place, Told, decide, read_history
 from launcher.supervise.preflight import gpu_problems
 
@@ -112,6 +113,20 @@ def test_the_notice_is_two_minutes_at_least_and_never_most_of_the_run():
     assert notice_s(5, "04:00:00") == 150
     assert notice_s(600, "04:00:00") == 1290
     assert notice_s(5, "00:03:00") == 60
+
+
+@pytest.mark.parametrize(
+    ("facts", "restart", "told"),
+    [
+        ({"JobState": "COMPLETING", "Restarts": "1"}, 0, Told.PREEMPTED),
+        ({"JobState": "COMPLETING", "Restarts": "0"}, 0, Told.CANCELLED),
+        ({"JobState": "CANCELLED", "Restarts": "2"}, 2, Told.CANCELLED),
+        ({"JobState": "RUNNING", "Restarts": "1"}, 1, Told.ASKED),
+        ({}, 0, Told.ASKED),
+    ],
+)
+def test_why_slurm_ends_a_job_is_told_by_its_restarts(facts, restart, told):
+    assert why_ended(facts, restart) is told
 
 
 def test_a_lease_has_one_holder(tmp_path):

@@ -94,9 +94,13 @@ class Slurm:
         """Tells Slurm not to queue the job again by itself; where it does not answer, the run's lease keeps the job out."""
         _ask(["scontrol", "update", f"JobId={job_id}", "Requeue=0"], self.timeout_s)
 
-    def words(self, job_id: str) -> list[str] | None:
-        """The job's state and flags in squeue's words; empty where it has no such job, None for no answer."""
-        return self._queued(job_id)
+    def facts(self, job_id: str) -> dict[str, str]:
+        """The job's fields in scontrol's words, such as JobState and Restarts; empty for no answer."""
+        done = _ask(["scontrol", "show", "job", "--oneliner", job_id], self.timeout_s)
+        if done is None or done.returncode:
+            return {}
+        pairs = (word.partition("=") for word in done.stdout.split())
+        return {key: value for key, equals, value in pairs if equals}
 
     def _queued(self, job_id: str) -> list[str] | None:
         """The job's state and flags by squeue; empty where it has no such job, None for no answer."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from launcher.clusters.base import RunState
 from launcher.clusters.slurm import Slurm
-from launcher.errors import Exit, LauncherError
+from launcher.errors import ClusterError, Exit, LauncherError
 from launcher.plan import LaunchPlan
 from launcher.plugins.decide import read_run
 from launcher.run import RunDir
@@ -27,6 +27,8 @@ from launcher.supervise.policy import Action, Do, Ended, How, Told
 from launcher.supervise.rendezvous import choose_port
 
 _PORT_TRIES = 5
+_REQUEUE_S = 600.0
+_AGAIN_S = 5.0
 
 
 def main(argv: list[str]) -> int:
@@ -138,10 +140,9 @@ class Supervisor:
         if ended.how is How.FINISHED:
             self.run.add_event("finished", attempt=number)
         elif action.do is Do.REQUEUE:
-            self.lease.release()  # before the next job can begin
             self.run.add_event("requeued", attempt=number, reason=action.reason)
-            said = self.place.requeue(ended.hosts if ended.how is How.LOST else ())
-            print(f"launcher: {said}", file=sys.stderr, flush=True)
+            self.lease.release()  # before the next job can begin, or this one is ended
+            return self._requeue(number, ended, action)
         elif ended.told is Told.PREEMPTED:
             self.run.add_event("requeued", attempt=number, reason=action.reason)
         else:
@@ -149,6 +150,22 @@ class Supervisor:
             reason = f"{action.reason}{saved}"
             self.run.add_event("stopped", attempt=number, exit_code=int(action.code), reason=reason)
         return int(action.code)
+
+    def _requeue(self, number: int, ended: Ended, action: Action) -> int:
+        """Queues the run again; tries on while Slurm does not answer."""
+        deadline = time.monotonic() + _REQUEUE_S
+        while True:
+            try:
+                said = self.place.requeue(ended.hosts if ended.how is How.LOST else ())
+            except ClusterError as error:
+                if time.monotonic() < deadline:
+                    time.sleep(_AGAIN_S)
+                    continue
+                reason = f"{action.reason}; it could not be queued again ({error}); python -m launcher resume {self.run.name}"
+                self.run.add_event("stopped", attempt=number, exit_code=int(Exit.FAILED), reason=reason)
+                return Exit.FAILED
+            print(f"launcher: {said}", file=sys.stderr, flush=True)
+            return int(action.code)
 
     def _saved(self) -> int | None:
         """The newest committed step."""

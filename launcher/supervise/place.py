@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from launcher.clusters.slurm import Slurm, first_host, time_limits
@@ -29,6 +30,7 @@ class Place:
         self.run, self.plan = run, plan
         self.in_job = plan.cluster != "local"
         self.job_id = os.environ.get("SLURM_JOB_ID") if self.in_job else None
+        self.restart = int(os.environ.get("SLURM_RESTART_COUNT", "0") or 0)
         self.ends, self.kill_wait_s = time_limits(self.job_id) if self.job_id else (None, _LOCAL_GRACE_S)
         """Time of the job's end (time.time()), None for no limit; seconds from SIGTERM to SIGKILL."""
 
@@ -64,19 +66,13 @@ class Place:
             return Told.CANCELLED, seconds
         if self.ends and time.time() > self.ends - 30:
             return Told.TIME_LIMIT, seconds
-        words = set(Slurm(_ANSWER_S).words(self.job_id) or ())
-        known = {
-            Told.CANCELLED: {"CANCELLED"},
-            Told.TIME_LIMIT: {"TIMEOUT"},
-            Told.PREEMPTED: {"PENDING", "REQUEUED", "PREEMPTED"},
-        }
-        return next((told for told, names in known.items() if words & names), Told.ASKED), seconds
+        return why_ended(Slurm(_ANSWER_S).facts(self.job_id), self.restart), seconds
 
     def requeue(self, exclude: tuple[str, ...]) -> str:
         """Queues the run again and says how. The same job where nothing is wrong with its nodes, else a new one without them:
         a requeued job cannot be told to avoid a host, and waits for Slurm to notice that the host is dead."""
         assert self.job_id
-        slurm = Slurm()
+        slurm = Slurm(_ANSWER_S * 3)
         if not exclude:
             try:
                 slurm.requeue(self.job_id)
@@ -109,6 +105,17 @@ class Place:
                 "job.sbatch` inside an allocation"
             )
         return nodelist
+
+
+def why_ended(facts: Mapping[str, str], restart: int) -> Told:
+    """Why Slurm sent SIGTERM, by `scontrol show job`; `restart` is this start's SLURM_RESTART_COUNT.
+
+    A job that Slurm takes off its nodes to queue it again counts one restart more at once; a cancelled one does not. Both are
+    COMPLETING while they end (seen with 22.05).
+    """
+    if int(facts.get("Restarts", "0")) > restart:
+        return Told.PREEMPTED
+    return Told.ASKED if facts.get("JobState", "RUNNING") == "RUNNING" else Told.CANCELLED
 
 
 def who() -> dict[str, str | int | None]:
