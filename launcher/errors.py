@@ -28,6 +28,8 @@ class Exit(IntEnum):
     """A GPU had too little memory; a restart would need the same."""
     NO_PROGRESS = 9
     """Several ends in a row without a new checkpoint; not to be queued again."""
+    DIVERGED = 10
+    """The loss is no number any more; rolled back and the batch left out twice at most."""
     LEFT = 74
     """A rank was told to end, and has saved."""
     REQUEUED = 75
@@ -80,6 +82,12 @@ class SaveFailed(LauncherError):
     """Checkpoints cannot be written any more."""
 
     exit_code: Exit = Exit.SAVE_FAILED
+
+
+class Diverged(LauncherError):
+    """The loss is no number any more."""
+
+    exit_code: Exit = Exit.DIVERGED
 
 
 class AlreadyRunning(LauncherError):

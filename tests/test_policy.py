@@ -57,6 +57,14 @@ def test_every_end_has_one_answer(ended, place, without, do, code):
     assert (action.do, action.code) == (do, code)
 
 
+def test_a_loss_that_is_no_number_is_rolled_back_twice():
+    ended = Ended(how=How.CRASHED, code=Exit.DIVERGED, reason="loss is nan at step 7")
+    assert decide(ended, History(without_progress=1, diverged=2), WHOLE).do is Do.RESTART
+    action = decide(ended, History(without_progress=1, diverged=3), WHOLE)
+    assert (action.do, action.code) == (Do.STOP, Exit.DIVERGED)
+    assert "trainer.learning_rate" in action.reason
+
+
 def _ended(how: How, *hosts: str, told: Told = Told.NOTHING) -> dict[str, object]:
     return {"event": "ended", "how": how.value, "hosts": list(hosts), "told": told.value}
 

@@ -51,6 +51,7 @@ def trainer_args(config: Config, batch: Batch, strategy: Strategy, mixed: str, c
         "optim": trainer.optim,
         "logging_steps": trainer.logging_steps,
         "logging_first_step": True,
+        "logging_nan_inf_filter": False,  # it would show the loss of another step in place of one that is no number
         "eval_strategy": "steps" if trainer.eval_steps else "no",
         "eval_on_start": evaluates,
         "save_strategy": "no",

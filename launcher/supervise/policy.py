@@ -9,6 +9,8 @@ from launcher.errors import Exit
 
 TRIES = 3
 """Restarts in a row without a new committed checkpoint after which the run stops."""
+ROLLBACKS = 2
+"""Times that a run goes back to its newest checkpoint and leaves a batch out because the loss was no number."""
 _FINAL = {
     Exit.REFUSED: "a restart would be refused again",
     Exit.USAGE: "a restart would be refused again",
@@ -68,6 +70,8 @@ class History:
 
     without_progress: int = 0
     """Ends in a row since the newest committed checkpoint."""
+    diverged: int = 0
+    """Times that the loss was no number."""
     blamed: Mapping[str, int] = field(default_factory=dict[str, int])
     """Times that a host was to blame."""
 
@@ -111,6 +115,9 @@ def decide(ended: Ended, history: History, place: Place) -> Action:
     if ended.code in _FINAL:
         why = _FINAL[Exit(ended.code)]
         return Action(do=Do.STOP, code=ended.code, reason=f"{ended.reason}; {why}")
+    if ended.code == Exit.DIVERGED and history.diverged > ROLLBACKS:
+        why = f"{ended.reason}; rolled back {ROLLBACKS} times already: lower trainer.learning_rate, or look at the data"
+        return Action(do=Do.STOP, code=Exit.DIVERGED, reason=why)
     if history.without_progress >= TRIES and ended.told not in (Told.CANCELLED, Told.PREEMPTED):
         why = f"{ended.reason}; {TRIES} ends in a row without a new checkpoint"
         return Action(do=Do.STOP, code=Exit.NO_PROGRESS, reason=why)
@@ -134,16 +141,18 @@ def _after_being_told(ended: Ended, place: Place) -> Action:
 
 def read_history(events: Iterable[Mapping[str, Any]]) -> History:
     """The history in a run's events. Being told to end is nobody's fault, but a time limit that leaves no time to save is."""
-    without = 0
+    without = diverged = 0
     blamed: dict[str, int] = {}
     for event in events:
         if event["event"] in ("saved", "replanned", "stopped"):
             without = 0
+        elif event["event"] == "diverged":
+            diverged += 1
         elif event["event"] == "ended" and _counts(event):
             without += 1
             for host in event.get("hosts", ()):
                 blamed[host] = blamed.get(host, 0) + 1
-    return History(without_progress=without, blamed=blamed)
+    return History(without_progress=without, diverged=diverged, blamed=blamed)
 
 
 def _counts(event: Mapping[str, Any]) -> bool:

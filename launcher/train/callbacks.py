@@ -2,11 +2,13 @@
 
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from transformers import TrainerCallback
 
+from launcher.errors import Diverged
 from launcher.plan import LaunchPlan
 from launcher.run import RunDir, append_line, now
 
@@ -20,6 +22,9 @@ class Recorder(TrainerCallback):
         """Step and loss of the newest evaluation."""
         self.rows = 0
         """Training sequences in an epoch."""
+        self.batch_of: Callable[[int], int] = int
+        """Step -> the batch that it takes."""
+        self._logged = 0
         self._last_time = time.monotonic()
         self._last_tokens = self.tokens = 0
         self._evaluated_s = 0.0
@@ -27,7 +32,7 @@ class Recorder(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Says how long it will be."""
         self._last_time = time.monotonic()
-        self._last_tokens = self.tokens
+        self._last_tokens, self._logged = self.tokens, state.global_step
         self._event("training", step=state.global_step, total_steps=state.max_steps)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -60,6 +65,7 @@ class Recorder(TrainerCallback):
                 )
         if "loss" not in logs:
             return
+        self._check_finite(state.global_step, logs)
         moment, tokens = time.monotonic(), int(logs.get("num_tokens", 0))
         rate = (tokens - self._last_tokens) / max(moment - self._last_time, 1e-9)
         self._last_time, self._last_tokens = moment, tokens
@@ -79,6 +85,18 @@ class Recorder(TrainerCallback):
             line["peak_memory_gib"] = round(torch.cuda.max_memory_allocated() / 2**30, 3)
         if self.is_main:
             append_line(self.run.metrics, line)
+
+    def _check_finite(self, step: int, logs: Any) -> None:
+        """Diverged, before anything of it can be saved; the batches since the last log are left out from then on."""
+        wrong = {
+            key: logs[key] for key in ("loss", "grad_norm") if not math.isfinite(float(logs.get(key) or 0.0))
+        }
+        if wrong:
+            batches = [self.batch_of(done) for done in range(self._logged, step)]
+            self._event("diverged", step=step, batches=batches)
+            said = ", ".join(f"{key} is {value}" for key, value in wrong.items())
+            raise Diverged(f"{said} at step {step}")
+        self._logged = step
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Leaves the evaluation's time out of the training rate."""

@@ -21,6 +21,8 @@ class GlobalOrder(Sampler[list[int]]):
         self.rank, self.world_size = rank, world_size
         self.first_step = 0
         """Steps that were done before."""
+        self.skipped: list[int] = []
+        """Batches that are left out, ascending: a step from there on takes a later one."""
         self._epoch = -1
         self._permutation: list[int] = []
 
@@ -32,8 +34,19 @@ class GlobalOrder(Sampler[list[int]]):
         micro = self.batch.micro_batch_size
         for step in range(self.first_step, self.steps):
             for turn in range(self.batch.gradient_accumulation_steps):
-                first = step * self.batch.global_batch_size + (turn * self.world_size + self.rank) * micro
+                first = (
+                    self.batch_of(step) * self.batch.global_batch_size
+                    + (turn * self.world_size + self.rank) * micro
+                )
                 yield [self._row(position) for position in range(first, first + micro)]
+
+    def batch_of(self, step: int) -> int:
+        """The number of the batch that a step takes."""
+        batch = step
+        for skipped in self.skipped:
+            if skipped <= batch:
+                batch += 1
+        return batch
 
     def _row(self, position: int) -> int:
         epoch, index = divmod(position, self.rows)

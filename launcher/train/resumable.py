@@ -26,8 +26,10 @@ _PACKAGES = ("launcher", "torch", "transformers", "accelerate", "peft", "trl", "
 class Resumable:
     """Mixed into a Trainer, before it. `follow` must be called before `train`."""
 
-    def follow(self: Any, plan: LaunchPlan, digest: str, saver: Saver | None, recorder: Recorder) -> None:
-        """Makes the run's own order of data, and lets `saver` write what is saved."""
+    def follow(
+        self: Any, plan: LaunchPlan, digest: str, saver: Saver | None, recorder: Recorder, skipped: list[int]
+    ) -> None:
+        """Makes the run's own order of data, without the `skipped` batches, and lets `saver` write what is saved."""
         self.plan, self.plan_digest, self.saver, self.recorder = plan, digest, saver, recorder
         self.start: Found | None = None
         self.weights_only = False
@@ -41,6 +43,8 @@ class Resumable:
         self.order = GlobalOrder(
             rows, plan.batch, steps, self.args.seed, self.args.process_index, plan.topology.world_size
         )
+        self.order.skipped = skipped
+        recorder.batch_of = self.order.batch_of
 
     def start_from(self: Any, found: Found, *, weights_only: bool) -> None:
         """Begins with a checkpoint's state. CheckpointError when its position in the data means nothing here."""

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch.distributed as dist
 
@@ -22,6 +23,12 @@ class Resume:
         """Whether it is a start from another run's checkpoint, and not this run's own."""
         self._candidates = self._search(resume) if rank == 0 else iter(())
         self._look_at_next()
+
+    def skipped(self) -> list[int]:
+        """Batches at which the run has diverged before, ascending; every rank must ask at the same point."""
+        events = self.run.read_events() if self.rank == 0 else []
+        batches = {batch for event in events if event["event"] == "diverged" for batch in event["batches"]}
+        return self._from_first(sorted(batches))
 
     def settle(self) -> Found | None:
         """The checkpoint to go on from, true to the last bit; None for the beginning. Falls back one at a time."""
@@ -63,14 +70,19 @@ class Resume:
         )
 
     def _look_at_next(self) -> None:
-        chosen: list[tuple[Found, bool] | None] = [next(self._candidates, None)]
-        if self.world_size > 1:
-            dist.broadcast_object_list(chosen, src=0)
-        self.found, self.from_elsewhere = chosen[0] or (None, False)
+        chosen: tuple[Found, bool] | None = self._from_first(next(self._candidates, None))
+        self.found, self.from_elsewhere = chosen or (None, False)
         self._difference: str | None = None
         if self.found is not None:
             self._thread = threading.Thread(target=self._verify, args=(self.found,), daemon=True)
             self._thread.start()
+
+    def _from_first(self, value: Any) -> Any:
+        """Rank 0's value, on every rank."""
+        told = [value]
+        if self.world_size > 1:
+            dist.broadcast_object_list(told, src=0)
+        return told[0]
 
     def _verify(self, found: Found) -> None:
         """Each rank reads its share of the files, its own first: they are then in memory when they are loaded."""

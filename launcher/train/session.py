@@ -25,6 +25,7 @@ from launcher.train.export import export
 from launcher.train.fsdp_on_cpu import keep_fsdp_on_cpu
 from launcher.train.leave import Leave
 from launcher.train.model import load_model, load_tokenizer
+from launcher.train.ops import build_operators
 from launcher.train.resumable import Resumable
 from launcher.train.resume import Resume
 from launcher.train.saver import Saver
@@ -54,6 +55,8 @@ def train(run: RunDir, decided: Decided, beat: Beat) -> Exit:
         keep_fsdp_on_cpu()
     args = make_arguments(run, plan)
     _ = args.device  # the ranks meet here
+    if plan.deepspeed is not None:
+        build_operators(plan)
     if plan.deepspeed is not None and plan.device == "cpu":
         import deepspeed
 
@@ -78,7 +81,7 @@ def train(run: RunDir, decided: Decided, beat: Beat) -> Exit:
     trainer = apply(decided.plugins, "on_trainer", trainer)
     check_state(trainer, plan)
     saver = Saver(run, plan.save, rank, world_size, attempt) if plan.save else None
-    trainer.follow(plan, hashlib.sha256(run.plan.read_bytes()).hexdigest(), saver, recorder)
+    trainer.follow(plan, hashlib.sha256(run.plan.read_bytes()).hexdigest(), saver, recorder, resume.skipped())
     if saver is not None and plan.save is not None:
         trainer.add_callback(Schedule(run, plan.save, saver, trainer, attempt))
     leave = Leave(beat, trainer, world_size)

@@ -209,3 +209,36 @@ def test_a_save_that_waits_for_the_disk_gives_the_same_losses(warm, straight, ca
     assert warm.run(run.path)["codes"] == [0, 0], run.logs()
     assert run.losses == straight(*overrides).losses
     assert all(event["blocked_s"] <= event["total_s"] for event in run.events("saved"))
+
+
+NAN = """
+from launcher.plugins.base import Plugin
+
+class Nan(Plugin):
+    def on_trainer(self, trainer):
+        step, compute = [], trainer.compute_loss
+        def loss(model, inputs, *arguments, **options):
+            found = compute(model, inputs, *arguments, **options)
+            bad = trainer.order.batch_of(trainer.state.global_step) == 13
+            scale = float("nan") if bad else 1.0
+            return (found[0] * scale, *found[1:]) if isinstance(found, tuple) else found * scale
+        trainer.compute_loss = loss
+        return trainer
+"""
+
+
+def test_a_loss_that_is_no_number_is_never_saved_and_its_batch_is_left_out(warm, straight, cache, tmp_path):
+    (tmp_path / "nan.py").write_text(NAN)
+    overrides = (*METHODS["lora"], "strategy=zero2", *TWO)
+    whole = straight(*overrides)
+    run = planned(tmp_path, cache, *overrides, "+plugins.nan._target_=nan.Nan")
+    assert warm.run(run.path)["codes"][0] == 10, run.logs()
+    assert "loss is nan" in run.events("crashed")[0]["error"]
+    assert warm.run(run.path)["codes"] == [0, 0], run.logs()
+    assert run.events("resumed")[0]["step"] == 10
+    assert all(math.isfinite(loss) for loss in run.losses)
+    assert len(run.losses) == 13 + 10
+    taken = samples(run)
+    assert taken[:13] == samples(whole)[:13]
+    assert taken[13:-1] == samples(whole)[14:]  # the batch after it is in its place
+    assert samples(whole)[13] not in taken
