@@ -259,7 +259,11 @@ def assert_node_is_inert(bash: Bash, script: str, strings: Strings) -> None:
     start = (strings.python if bare else strings.container_python, "-m", "launcher.supervise.node", ".")
     assert started[-len(start) :] == start
     if strings.runtime is ContainerRuntime.apptainer:
-        own, cache, data = f"/runs/{strings.run_dir}", f"/{strings.cache_dir}", str(Path(f"/{strings.data_path}"))
+        own, cache, data = (
+            f"/runs/{strings.run_dir}",
+            f"/{strings.cache_dir}",
+            str(Path(f"/{strings.data_path}")),
+        )
         assert started[: -len(start)][-3:] == ("--pwd", own, strings.image)
         assert {f"{own}:{own}", f"{cache}:{cache}", *strings.mounts} <= set(started)
         assert any(word.startswith(data.rstrip("/.")) for word in started)

@@ -48,7 +48,10 @@ def test_a_cpu_run_has_no_gpu_memory_to_fit_into(compose, plan):
 )
 def test_a_strategy_shards_what_its_paper_says(plan, strategy: str, sharded: tuple[str, ...]):
     one, eight = (
-        plan("+experiment=llama8b_full_zero3", f"strategy={strategy}", f"resources.nodes={nodes}").memory
+        plan(
+            *("+experiment=llama8b_full_zero3", f"strategy={strategy}", f"resources.nodes={nodes}"),
+            f"batch.global_batch_size={16 * nodes}",
+        ).memory
         for nodes in (1, 8)
     )
     for kind in ("weights", "gradients", "optimizer"):
