@@ -13,7 +13,10 @@ def activation_bytes(load: Load) -> float:
     blocks, block = load.shape.num_hidden_layers, block_activation_bytes(load)
     kept = blocks * block
     if load.checkpointing:
-        kept = blocks * load.stream_width * load.shape.hidden_size * load.tokens + block
+        stream = load.stream_width * load.shape.hidden_size * load.tokens
+        kept = (
+            blocks * stream + block - (stream if load.stream_width == 4 else 0)
+        )  # which the first norm keeps anyway
     return kept + _norm_bytes(load) * load.tokens + _shared_bytes(load)
 
 
@@ -23,8 +26,8 @@ def block_activation_bytes(load: Load) -> float:
     Kept: the inputs of both norms in fp32, what the trained linears and adapters take in, q, k, v and the attention's
     output, and of the MLP the gate, its activation and the up projection. A frozen linear keeps no input, a frozen norm
     not its normalised one; a norm of q and k both. Where torch casts as it goes, each linear and adapter keeps a copy of
-    its own. With a mask, k and v are repeated for every head. Experts count once for each that a token visits
-    (unverified).
+    its own. With a mask, k and v are repeated for every head, and the mask is kept in the forward pass's format.
+    Dropout's mask is a byte a value on a GPU, and experts count once for each that a token visits (both unverified).
     Source: the operations of transformers' modeling_llama.py and peft's lora/layer.py; the method of Korthikanti et al.
     (arXiv 2205.05198), section 4.1.
     """
@@ -39,6 +42,7 @@ def block_activation_bytes(load: Load) -> float:
         kept += (4 + (width if load.adapter is None else 0)) * raw
     experts = (shape.num_experts_per_tok or 2) if shape.num_experts else 1
     kept += width * 3 * shape.intermediate_size * experts
+    kept += width * load.length if load.masked else 0
     return (kept + _input_bytes(load) * (experts if shape.num_experts else 1)) * load.tokens
 
 
@@ -70,6 +74,8 @@ def _input_bytes(load: Load) -> float:
         product = shape.intermediate_size
         return width * ((attention + mlp) * shape.hidden_size + product)
     names = [name for name in linears if adapter.targets == "all-linear" or name in adapter.targets]
+    if adapter.four_bit and width == 4:  # adapters in bf16 beside a pass in fp32: each casts its input
+        return 2 * sum(adapter.r + linears[name][0] for name in names)
     ranks = width * adapter.r * len(names)
     # peft casts for fp32 adapters over plain weights; over 4-bit ones it leaves that to autocast, which finds bf16 already
     copies = load.autocast and not adapter.four_bit and load.engine == "ddp"

@@ -4,18 +4,16 @@ from launcher.plan.memory.load import Load
 
 
 def gradient_bytes(load: Load) -> float:
-    """Gradients in the trained weights' format: sharded from ZeRO-2 on and under FSDP2, none on the GPU where offloaded.
+    """Gradients in the trained weights' format, under DeepSpeed in the forward pass's; none on the GPU where offloaded.
 
-    FSDP2 accumulates over several forward passes without sharding, in the forward pass's format.
-    Source: ZeRO (arXiv 1910.02054), section 5.2; accelerate 1.15's no_sync. Held against ranks on a CPU, to the byte.
+    Sharded under ZeRO, in stage 1 too, since DeepSpeed frees what it has reduced, and under FSDP2, but not while that
+    accumulates over several forward passes.
+    Source: ZeRO (arXiv 1910.02054), section 5.2; DeepSpeed 0.19.8, stage_1_and_2.py; accelerate 1.15's no_sync. Held
+    against ranks on a CPU, to the byte.
     """
     strategy = load.strategy
-    if load.engine == "fsdp2":
-        if load.accumulation > 1:
-            return load.trained * load.width
-        return 0 if strategy.offload_param else load.shard(load.trained_tensors) * load.trained_width
+    if load.engine == "ddp" or (load.engine == "fsdp2" and load.accumulation > 1):
+        return load.trained * load.gradient_width
     if strategy.offload_param or (strategy.offload_optimizer and strategy.zero_stage > 1):
         return 0
-    if strategy.zero_stage >= 2:
-        return load.shard(load.trained_tensors) * load.trained_width
-    return load.trained * load.trained_width
+    return load.shard(load.trained_tensors) * load.gradient_width

@@ -96,8 +96,17 @@ class Load:
 
     @property
     def trained_width(self) -> int:
-        """Bytes of a trained weight: fp32, but bf16 where DeepSpeed casts the module and keeps a master copy."""
-        return 2 if self.bf16 and (self.engine == "deepspeed" or self.pure_bf16) else 4
+        """Bytes of a trained weight: fp32, but bf16 where DeepSpeed casts the module and keeps a master copy.
+
+        Adapters over 4-bit weights are bf16 everywhere: trl casts them. Source: trl 1.16, trainer/sft_trainer.py.
+        """
+        four_bit = self.adapter is not None and self.adapter.four_bit
+        return 2 if four_bit or (self.bf16 and (self.engine == "deepspeed" or self.pure_bf16)) else 4
+
+    @property
+    def gradient_width(self) -> int:
+        """Bytes of a gradient: as the weight's, under DeepSpeed as the forward pass's."""
+        return self.width if self.engine == "deepspeed" else self.trained_width
 
     @property
     def stream_width(self) -> int:

@@ -8,6 +8,7 @@ SMALLEST_8BIT = 4096
 """Tensors with fewer elements keep 32-bit state. Source: bitsandbytes 0.50, optim/optimizer.py, min_8bit_size."""
 SMALLEST_PAGED = 100_000
 """Tensors with fewer elements are never paged. Source: the same file, get_state_buffer."""
+_CODE = 256 * 4  # bytes of the table of 8-bit values, one for each moment
 _SUB_GROUP = 1_000_000_000  # elements; DeepSpeed's sub_group_size where deepspeed.json names none
 
 
@@ -46,11 +47,11 @@ OPTIMIZERS = {
 def optimizer_bytes(load: Load) -> float:
     """Optimizer state on the GPU, and DeepSpeed's fp32 master copy; sharded from ZeRO-1 on and under FSDP2.
 
-    AdamW keeps two fp32 moments, Lion one; in 8 bits a byte each and one fp32 per 256. Paged state counts where it is
-    when the GPU is full: on the host. Adafactor keeps a row and a column of each matrix, but of DeepSpeed's flat shards
-    every value. ZeRO-3 in fp32 has no copy: its master is the weight.
-    Source: ZeRO (arXiv 1910.02054), section 5.1; Dettmers et al. (arXiv 2110.02861), section 2; Shazeer and Stern
-    (arXiv 1804.04235), section 4. AdamW, 8-bit AdamW and Adafactor held against ranks on a CPU.
+    AdamW keeps two fp32 moments, Lion one; in 8 bits a byte each and one fp32 per 256, but for the embedding. Paged state
+    counts where it is when the GPU is full: on the host. Adafactor keeps a row and a column of each matrix, but of
+    DeepSpeed's flat shards every value. Moments have the format of the weights they belong to: bf16 for adapters over 4-bit weights.
+    Source: ZeRO (arXiv 1910.02054), section 5.1; Dettmers et al. (arXiv 2110.02861), sections 2 and 2.3; Shazeer and Stern
+    (arXiv 1804.04235), section 4. Held against ranks on a CPU, to the byte; paging unverified.
     """
     if load.strategy.offload_optimizer or (load.strategy.offload_param and load.shards_weights):
         return 0
@@ -59,8 +60,7 @@ def optimizer_bytes(load: Load) -> float:
 
 def master_bytes(load: Load) -> float:
     """DeepSpeed's fp32 copy of the rank's share of what is trained."""
-    aliased = load.strategy.zero_stage == 3 and not load.bf16
-    return 4 * _elements(load) if load.engine == "deepspeed" and not aliased else 0
+    return 4 * _elements(load) if load.engine == "deepspeed" else 0
 
 
 def state_bytes(load: Load, *, on_gpu: bool) -> float:
@@ -76,9 +76,14 @@ def state_bytes(load: Load, *, on_gpu: bool) -> float:
         for dim in dims[1:]:
             size *= dim
         paged = kind.paged and size >= SMALLEST_PAGED
-        if paged != on_gpu:
-            total += count * _tensor_bytes(kind, (rows, *dims[1:]), size)
-    return total / 2 if load.pure_bf16 and kind.bits == 32 else total
+        if paged == on_gpu:
+            continue
+        total += count * _tensor_bytes(kind, (rows, *dims[1:]), size)
+        if kind.bits == 8 and dims == (load.shape.vocab_size, load.shape.hidden_size):
+            total += kind.moments * 4 * size - _tensor_bytes(kind, dims, size)  # the embedding
+    total += kind.moments * _CODE if kind.bits == 8 and on_gpu and total else 0
+    halved = kind.bits == 32 and not flat and load.trained_width == 2
+    return total / 2 if halved else total
 
 
 def step_bytes(load: Load) -> float:
