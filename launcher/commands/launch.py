@@ -18,7 +18,7 @@ from launcher.commands.data_gate import check_data, print_warnings
 from launcher.commands.prepare import prepare
 from launcher.commands.summary import describe
 from launcher.errors import Exit, RunError
-from launcher.plan import LaunchPlan, check_fits
+from launcher.plan import LaunchPlan, check_fits, close_call
 from launcher.render import render
 from launcher.run import RunDir, find_submitted, now, write_text
 
@@ -34,6 +34,8 @@ def main(arguments: list[str]) -> int:
     planned = [(one, *prepare(one, moment)) for one in composed]
     for one, _, plan in planned:
         check_fits(one.config, plan)
+        if warning := close_call(one.config, plan):
+            print(f"launcher: warning: {warning}", file=sys.stderr, flush=True)
     codes: list[int] = []
     for one in planned:
         codes.append(launch(*one, as_json))

@@ -15,7 +15,7 @@ from launcher.plan.time import estimate_time
 GPU_SIZES_GIB = (16, 24, 32, 40, 48, 80, 96, 141, 180)
 """GPUs that there are, for where none of the place is large enough."""
 _MOST_NODES, _GPUS_OF_A_NODE = 64, 8
-_STEP, _LONGEST = 256, 1 << 20
+_MOST_SEQUENCES, _STEP, _LONGEST = 16, 256, 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,11 +63,15 @@ class Search:
 
     def __init__(self, config: Config, facts: Facts, load: Load, size: float) -> None:
         self.config, self.facts, self.load, self.size = config, facts, load, size
+        self._totals: dict[tuple[object, ...], float] = {}
         self.batch = load.sequences * load.accumulation * load.world_size
 
     def total(self, load: Load) -> float:
-        """GiB that a GPU needs."""
-        return estimate_memory(load, self.config.cluster.context_gib).total
+        """GiB that a GPU needs; counted once for a setting."""
+        key = (load.strategy.name, load.world_size, load.checkpointing, load.sequences, load.length)
+        if key not in self._totals:
+            self._totals[key] = estimate_memory(load, self.config.cluster.context_gib).total
+        return self._totals[key]
 
     def fits(self, load: Load) -> bool:
         """Whether the place's GPUs hold it."""
@@ -150,7 +154,7 @@ class Search:
         """The plan's settings on so many GPUs, under every strategy, with checkpointing or without."""
         world = nodes * gpus
         per_rank = self.batch // world
-        micros = [1] if smallest else [micro for micro in divisors(per_rank) if micro <= 64]
+        micros = [1] if smallest else [micro for micro in divisors(per_rank) if micro <= _MOST_SEQUENCES]
         for strategy in strategies(self.load):
             if world == 1 and strategy.name in ("zero1", "zero2", "zero3", "fsdp2"):
                 continue  # nothing to share with

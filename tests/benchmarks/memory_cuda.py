@@ -1,7 +1,7 @@
 """The CUDA arm of memory.py: torch.cuda.max_memory_allocated of real runs against their plans.
 
-It needs one GPU of 80 GB, and has never been run. Beside ours stand accelerate's estimate-memory, DeepSpeed's
-ZeRO estimators and torch.distributed._tools' MemTracker, as far as each answers for a case.
+It needs one GPU of 80 GB, and has never been run. Beside ours stand accelerate's estimate-memory and DeepSpeed's
+ZeRO estimator, as far as each answers for a case.
 """
 
 import itertools

@@ -1,7 +1,7 @@
 """Bytes that the forward pass keeps for the backward pass on one GPU."""
 
 from launcher.plan.memory.load import Load
-from launcher.plan.model import block_norms, head_dim, linear_shapes
+from launcher.plan.model import block_norms, head_dim
 
 
 def activation_bytes(load: Load) -> float:
@@ -65,7 +65,7 @@ def _norm_bytes(load: Load) -> float:
 def _input_bytes(load: Load) -> float:
     """A token's bytes of what the linears and adapters of a block take in; q, k and v share one input, as gate and up do."""
     shape, width, adapter = load.shape, load.width, load.adapter
-    linears = linear_shapes(shape)
+    linears = load.counts.linears
     inputs = {"q_proj": "attention", "k_proj": "attention", "v_proj": "attention", "o_proj": "output"}
     inputs |= {"gate_proj": "mlp", "up_proj": "mlp", "down_proj": "product"}
     if adapter is None:

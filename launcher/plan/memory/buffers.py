@@ -1,7 +1,6 @@
 """Bytes of what comes and goes on one GPU: buckets, gathered weights, casts."""
 
 from launcher.plan.memory.load import Load
-from launcher.plan.model import adapter_tensors, model_tensors
 
 PERSISTENT = 100_000
 """ZeRO-3 keeps tensors of at most so many elements whole. Source: DeepSpeed's stage3_param_persistence_threshold."""
@@ -45,9 +44,7 @@ def _gathered_bytes(load: Load) -> float:
 
 def _persistent_bytes(load: Load) -> float:
     """What ZeRO-3 keeps whole because it is small."""
-    tensors = list(model_tensors(load.shape))
-    if load.adapter:
-        tensors += adapter_tensors(load.shape, load.adapter.r, load.adapter.targets)
+    tensors = load.counts.all_tensors + (load.trained_tensors if load.adapter else [])
     small = 0
     for dims, count in tensors:
         size = 1

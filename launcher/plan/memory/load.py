@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from typing import Any
 
 from launcher.config import ArchitectureConfig
 from launcher.plan.model import (
@@ -10,6 +11,7 @@ from launcher.plan.model import (
     count_linear,
     count_lora,
     count_parameters,
+    linear_shapes,
     model_tensors,
 )
 from launcher.plan.strategy import BUCKET, Strategy
@@ -115,28 +117,29 @@ class Load:
         return 2 if self.bf16 and not trains_fp32 else 4
 
     @cached_property
+    def counts(self) -> "Counts":
+        """What is counted of the model, whatever the strategy."""
+        return _count(tuple(vars(self.shape).items()), self.adapter)
+
+    @property
     def parameters(self) -> int:
         """Parameters of the model, without the adapter."""
-        return count_parameters(self.shape)
+        return self.counts.parameters
 
-    @cached_property
+    @property
     def linear(self) -> int:
         """Weights of all linear layers within blocks."""
-        return count_linear(self.shape)
+        return self.counts.linear
 
-    @cached_property
+    @property
     def trained(self) -> int:
         """Parameters that get a gradient."""
-        if self.adapter is None:
-            return self.parameters
-        return count_lora(self.shape, self.adapter.r, self.adapter.targets)
+        return self.counts.trained
 
-    @cached_property
+    @property
     def trained_tensors(self) -> list[tuple[tuple[int, ...], int]]:
         """Shapes of what gets a gradient."""
-        if self.adapter is None:
-            return model_tensors(self.shape)
-        return adapter_tensors(self.shape, self.adapter.r, self.adapter.targets)
+        return self.counts.trained_tensors
 
     def shard(self, tensors: Tensors) -> int:
         """Elements of these tensors on the first rank: FSDP2 cuts rows, ZeRO-3 every tensor, ZeRO-1 and 2 all in one.
@@ -149,6 +152,35 @@ class Load:
         if self.strategy.zero_stage == 3:
             return sum(-(-_size(dims) // world) * count for dims, count in tensors)
         return -(-sum(_size(dims) * count for dims, count in tensors) // world)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """What is counted of a model and its adapter."""
+
+    parameters: int
+    linear: int
+    linears: dict[str, tuple[int, int]]
+    """(in_features, out_features) of a block's linear layers."""
+    trained: int
+    trained_tensors: list[tuple[tuple[int, ...], int]]
+    all_tensors: list[tuple[tuple[int, ...], int]]
+    """The model's weights, without the adapter."""
+
+
+@lru_cache(maxsize=64)
+def _count(shape_items: tuple[tuple[str, Any], ...], adapter: Adapter | None) -> Counts:
+    """Counted once for all the settings that a search looks at."""
+    shape = ArchitectureConfig(**dict(shape_items))
+    parameters, tensors = count_parameters(shape), model_tensors(shape)
+    return Counts(
+        parameters=parameters,
+        linear=count_linear(shape),
+        linears=linear_shapes(shape),
+        trained=count_lora(shape, adapter.r, adapter.targets) if adapter else parameters,
+        trained_tensors=adapter_tensors(shape, adapter.r, adapter.targets) if adapter else tensors,
+        all_tensors=tensors,
+    )
 
 
 def _size(dims: tuple[int, ...]) -> int:

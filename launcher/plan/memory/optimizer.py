@@ -49,7 +49,7 @@ def optimizer_bytes(load: Load) -> float:
 
     AdamW keeps two fp32 moments, Lion one; in 8 bits a byte each and one fp32 per 256, but for the embedding. Paged state
     counts where it is when the GPU is full: on the host. Adafactor keeps a row and a column of each matrix, but of
-    DeepSpeed's flat shards every value. Moments have the format of the weights they belong to: bf16 for adapters over 4-bit weights.
+    DeepSpeed's flat shards every value. Moments have the format of their weights: bf16 for adapters over 4-bit ones.
     Source: ZeRO (arXiv 1910.02054), section 5.1; Dettmers et al. (arXiv 2110.02861), sections 2 and 2.3; Shazeer and Stern
     (arXiv 1804.04235), section 4. Held against ranks on a CPU, to the byte; paging unverified.
     """

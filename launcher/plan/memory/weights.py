@@ -1,7 +1,6 @@
 """Bytes of weights on one GPU: what is trained, what is frozen, and the constants of 4-bit weights."""
 
 from launcher.plan.memory.load import Load
-from launcher.plan.model import linear_shapes, model_tensors
 
 _BLOCK, _NESTED_BLOCK = 64, 256
 _CODE, _NESTED_CODE = 16 * 4, 256 * 4
@@ -27,7 +26,7 @@ def sharded_weight_bytes(load: Load) -> float:
     if load.adapter is None:
         return trained
     if not load.adapter.four_bit:
-        return trained + load.shard(model_tensors(load.shape)) * load.width
+        return trained + load.shard(load.counts.all_tensors) * load.width
     packed = [((rows * columns // 2, 1), load.shape.num_hidden_layers) for rows, columns in _linears(load)]
     return trained + load.shard(packed) + (load.parameters - load.linear) * load.width / load.world_size
 
@@ -62,4 +61,4 @@ def quantisation_bytes(load: Load) -> float:
 
 
 def _linears(load: Load) -> list[tuple[int, int]]:
-    return list(linear_shapes(load.shape).values())
+    return list(load.counts.linears.values())
