@@ -13,7 +13,7 @@ PARTS = ["weights", "gradients", "optimizer", "activations", "logits", "buffers"
 
 def test_70b_in_nf4_with_double_quantisation_is_36_8_gib(plan):
     made = plan(*QLORA_70B, "strategy=ddp", "resources.gpus_per_node=1", "plugins.qlora.r=1")
-    adapter = 4 * made.model.trainable_parameters / 2**30
+    adapter = 2 * made.model.trainable_parameters / 2**30
     assert made.memory.weights - adapter == pytest.approx(36.8, abs=0.02)
 
 
@@ -40,13 +40,13 @@ def test_a_cpu_run_has_no_gpu_memory_to_fit_into(compose, plan):
     ("strategy", "sharded"),
     [
         ("ddp", ()),
-        ("zero1", ("optimizer",)),
+        ("zero1", ("optimizer", "gradients")),  # DeepSpeed frees the gradients that it has reduced
         ("zero2", ("optimizer", "gradients")),
         ("zero3", ("optimizer", "gradients", "weights")),
         ("fsdp2", ("optimizer", "gradients", "weights")),
     ],
 )
-def test_a_strategy_shards_what_its_paper_says(plan, strategy: str, sharded: tuple[str, ...]):
+def test_a_strategy_shards_what_its_engine_does(plan, strategy: str, sharded: tuple[str, ...]):
     one, eight = (
         plan(
             *("+experiment=llama8b_full_zero3", f"strategy={strategy}", f"resources.nodes={nodes}"),
@@ -85,6 +85,9 @@ def test_a_launch_that_does_not_fit_is_refused_before_anything_is_written(cli, t
 
 def test_explain_tells_a_source_for_every_part_of_the_memory(cli):
     lines = cli("plan", "+experiment=llama70b_qlora", "cluster=slurm", "--explain").stdout.splitlines()
-    assert [line.split()[0] for line in lines] == PARTS[:-1]
+    assert [line.split()[0] for line in lines] == [*PARTS[:-1], "host", "checkpoint", "time"]
     assert all("Source: " in line for line in lines[:-1])
-    assert "Unverified" in lines[-1]
+    told = {line.split()[0]: line for line in lines}
+    # what a CPU run has shown is not marked, what only a GPU shows is
+    assert "Unverified" not in told["weights"] + told["gradients"]
+    assert all("nverified" in told[kind] for kind in ("logits", "buffers", "context", "host", "time"))

@@ -61,7 +61,7 @@ def _fastest(
 ) -> Load:
     """The candidate with the shortest step among those that fit with room to spare, else that fit, else the smallest.
 
-    Of equally fast ones the one that sends least, then the one that shards least.
+    Of equally fast ones the first: the one that shards least.
     """
     candidates: list[tuple[Load, float]] = []
     for strategy in choices:
@@ -74,13 +74,8 @@ def _fastest(
     for room in (size * (1 - MARGIN), size):
         fitting = [one for one, total in candidates if total <= room]
         if fitting:
-            return min(fitting, key=lambda one: _speed(config, facts, one))
+            return min(fitting, key=lambda one: estimate_time(config, one, facts).step_s)
     return min(candidates, key=lambda one: one[1])[0]
-
-
-def _speed(config: Config, facts: Facts, load: Load) -> tuple[float, float]:
-    time = estimate_time(config, load, facts)
-    return time.step_s, time.communication_s
 
 
 def _total(config: Config, load: Load) -> float:
