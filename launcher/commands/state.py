@@ -29,6 +29,10 @@ class Status:
     loss: float | None
     eval_loss: float | None
     error: str | None
+    planned: dict[str, Any]
+    """step_s and memory_gib of a GPU by the plan; null where it does not estimate them."""
+    measured: dict[str, Any] | None
+    """What the ranks measured of themselves; None before they did."""
     note: str | None
     """What could not be told, and why."""
 
@@ -61,9 +65,17 @@ def read_status(run: RunDir) -> Status:
         total_steps=last.get("total_steps", total),
         loss=last.get("loss"),
         eval_loss=evaluated[-1]["eval_loss"] if evaluated else None,
+        planned=_planned(run),
+        measured=next((event for event in reversed(events) if event["event"] == "measured"), None),
         error=None if state is RunState.FINISHED else _error(run, events),
         note=note,
     )
+
+
+def _planned(run: RunDir) -> dict[str, Any]:
+    plan = run.read_json(run.plan)
+    time, memory = plan.get("time"), plan.get("memory")
+    return {"step_s": time["step_s"] if time else None, "memory_gib": memory["total"] if memory else None}
 
 
 def is_over(state: RunState) -> bool:

@@ -22,6 +22,7 @@ from launcher.train.callbacks import Recorder, Sampler
 from launcher.train.data import tokenized
 from launcher.train.export import export
 from launcher.train.fsdp_on_cpu import keep_fsdp_on_cpu
+from launcher.train.meter import Meter
 from launcher.train.model import load_model, load_tokenizer
 from launcher.train.resumable import Resumable
 from launcher.train.resume import Resume
@@ -67,7 +68,7 @@ def train(run: RunDir, decided: Decided) -> None:
         train_dataset=tokenized(plan.facts.data_sources or plan.facts.data_path, tokenizer, config),
         eval_dataset=tokenized(plan.facts.eval_path, tokenizer, config) if plan.facts.eval_path else None,
         processing_class=tokenizer,
-        callbacks=[recorder],
+        callbacks=[recorder, Meter(run, plan, attempt, rank)],
     )
     if config.trainer.sample_prompt and not plan.strategy.shards_weights:
         trainer.add_callback(Sampler(run, attempt, is_main, tokenizer, config.trainer.sample_prompt))
