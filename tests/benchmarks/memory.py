@@ -144,7 +144,7 @@ class Bench:
     def hold(self, case: Case) -> Held:
         """One case, measured on its rank 0."""
         run = self.plan(case)
-        done = self.warm.run(run.path)
+        done = self.warm.run(run.path, timeout_s=300)
         if any(done["codes"]):
             log = min(run.logs.rglob("rank_0.log")).read_text()
             raise SystemExit(f"MISSED: {case} ended with {done['codes']}\n{log[-2000:]}")
