@@ -17,6 +17,8 @@ from launcher.plan import LaunchPlan
 from launcher.resources import resource_dir
 
 SCRIPTS = ("job.sbatch", "node.sh")
+FILES = ("deepspeed.json", "accelerate.yaml", "plan.json", *SCRIPTS)
+"""All that a run may have; the first only where DeepSpeed is used."""
 
 # Source: bash(1), RESERVED WORDS.
 # fmt: off
@@ -29,7 +31,7 @@ _KEYWORDS = frozenset([
 
 def file_names(plan: LaunchPlan) -> list[str]:
     """The names of the files that `render` gives."""
-    return [*(["deepspeed.json"] if plan.deepspeed else []), "accelerate.yaml", "plan.json", *SCRIPTS]
+    return [*FILES] if plan.deepspeed else [*FILES[1:]]
 
 
 def render(plan: LaunchPlan) -> dict[str, str]:

@@ -53,6 +53,21 @@ class RunDir:
         return self.path / "config.yaml"
 
     @property
+    def overrides(self) -> Path:
+        """What was typed."""
+        return self.path / ".hydra" / "overrides.yaml"
+
+    @property
+    def config_dir(self) -> Path:
+        """The absolute path that was given with --config-dir; no such file where there was none."""
+        return self.path / ".hydra" / "config_dir"
+
+    @property
+    def earlier(self) -> Path:
+        """The files of plans that a later one took the place of, a folder each."""
+        return self.path / "earlier"
+
+    @property
     def plan(self) -> Path:
         """What was decided."""
         return self.path / "plan.json"

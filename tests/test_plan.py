@@ -56,10 +56,14 @@ def test_gradient_accumulation_is_what_remains_of_the_global_batch():
 def test_both_batch_sizes_proposed_for_an_uneven_one_work(size: int, micro: int, world: int):
     with pytest.raises(PlanError) as refusal:
         make_batch(size, micro, world)
-    proposed = [int(number) for number in re.findall(r"\d+", str(refusal.value).rpartition("; use ")[2])]
+    others, _, same = str(refusal.value).rpartition("; use ")[2].partition(", or keep it with ")
+    proposed = [int(number) for number in re.findall(r"\d+", others)]
     assert len(set(proposed)) == 2
     for good in proposed:
         assert make_batch(good, micro, world).gradient_accumulation_steps * micro * world == good
+    if way := re.search(r"(micro_batch_size=)?(\d+)", same):
+        number = int(way[2])
+        assert make_batch(size, *((number, world) if way[1] else (micro, number))).global_batch_size == size
 
 
 @pytest.mark.parametrize("key", ["batch.global_batch_size", "batch.micro_batch_size"])

@@ -33,6 +33,8 @@ class Composed:
     overrides: list[str]
     trial: str | None
     """Number of the trial in a multirun."""
+    config_dir: str | None
+    """Absolute path given with --config-dir."""
 
 
 def compose(arguments: list[str]) -> list[Composed]:
@@ -87,6 +89,9 @@ def _composed(cfg: DictConfig) -> Composed:
         experiment=settings.runtime.choices.get("experiment"),
         overrides=list(settings.overrides.task),
         trial=str(settings.job.num) if settings.mode is RunMode.MULTIRUN else None,
+        config_dir=next(
+            (str(one.path) for one in settings.runtime.config_sources if one.provider == "command-line"), None
+        ),
     )
 
 

@@ -7,8 +7,6 @@ import sys
 from datetime import datetime
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from launcher.clusters.allocation import Allocation
 from launcher.clusters.choose import make_cluster, submit_command
 from launcher.clusters.local import Local
@@ -16,10 +14,10 @@ from launcher.clusters.slurm import Slurm
 from launcher.commands.compose import Composed, compose
 from launcher.commands.data_gate import check_data, print_warnings
 from launcher.commands.prepare import prepare
+from launcher.commands.run_files import write_run
 from launcher.commands.summary import describe
-from launcher.errors import Exit, RunError
+from launcher.errors import Exit
 from launcher.plan import LaunchPlan, check_fits, close_call
-from launcher.render import render
 from launcher.run import RunDir, find_submitted, now, write_text
 
 
@@ -46,16 +44,22 @@ def main(arguments: list[str]) -> int:
 
 def launch(composed: Composed, run: RunDir, plan: LaunchPlan, as_json: bool) -> int:
     """Writes and starts one planned run."""
-    dry_run = composed.config.dry_run
-    cluster = None if dry_run else make_cluster(plan.cluster)
+    cluster = None if composed.config.dry_run else make_cluster(plan.cluster)
     while not write_run(run, plan, composed):
         run, plan = prepare(composed, datetime.now())  # another launch of the same second took the folder
+    return start(composed, run, plan, cluster, as_json)
+
+
+def start(
+    composed: Composed, run: RunDir, plan: LaunchPlan, cluster: Slurm | Local | None, as_json: bool
+) -> int:
+    """Submits a run whose files are written, or follows it to its end on this machine; None: a dry run."""
     summary: dict[str, Any] = {
         "run": run.name,
         "run_dir": str(run.path),
         "cluster": plan.cluster,
         "job_id": None,
-        "dry_run": dry_run,
+        "dry_run": cluster is None,
         "command": shlex.join(submit_command(plan.cluster, run)),
     }
     if isinstance(cluster, Slurm):
@@ -67,30 +71,6 @@ def launch(composed: Composed, run: RunDir, plan: LaunchPlan, as_json: bool) -> 
     else:
         print(describe(run, plan, summary), flush=True)
     return _start_here(run, cluster, as_json) if isinstance(cluster, Local) else Exit.OK
-
-
-def write_run(run: RunDir, plan: LaunchPlan, composed: Composed) -> bool:
-    """Makes the run dir with every file of the run; False, and nothing written, where it exists already."""
-    texts = render(plan)  # before the folder: a refusal leaves nothing behind
-    try:
-        run.path.mkdir(parents=True)
-    except FileExistsError:
-        if run.path.is_dir():
-            return False
-        raise RunError(f"runs_dir={composed.config.runs_dir} is not a folder; choose another") from None
-    except OSError as error:
-        raise RunError(
-            f"runs_dir={composed.config.runs_dir}: {run.path} cannot be made ({error.strerror}); choose another folder"
-        ) from None
-    run.logs.mkdir()  # Slurm fails in silence when it cannot write its log
-    (run.path / ".hydra").mkdir()
-    OmegaConf.save(composed.overrides, run.path / ".hydra" / "overrides.yaml")
-    OmegaConf.save(composed.cfg, run.config, resolve=True)
-    for name, text in texts.items():
-        write_text(run.path / name, text)
-    write_text(run.data_check, json.dumps(check_data(composed.config), indent=2, ensure_ascii=False) + "\n")
-    run.add_event("planned", attempt=0, experiment=plan.experiment, cluster=plan.cluster)
-    return True
 
 
 def note_job(run: RunDir, kind: str, job_id: str) -> None:

@@ -26,8 +26,14 @@ from launcher.run import RunDir, new_run_dir
 def prepare(composed: Composed, moment: datetime) -> tuple[RunDir, LaunchPlan]:
     """The run's future folder and its plan; LauncherError for all that can be known to be wrong by now."""
     config = composed.config
-    _check_secrets(config)
     run = new_run_dir(Path(config.runs_dir).absolute(), config.name, moment, composed.trial)
+    return run, prepare_in(composed, run)
+
+
+def prepare_in(composed: Composed, run: RunDir) -> LaunchPlan:
+    """The plan of a run in that folder, which may be there already."""
+    config = composed.config
+    _check_secrets(config)
     kind = choose_kind(config.cluster.kind, os.environ)
     data = data_paths(config)
     known = measured(Path(config.runs_dir).absolute(), config.name)
@@ -52,7 +58,7 @@ def prepare(composed: Composed, moment: datetime) -> tuple[RunDir, LaunchPlan]:
     if kind == "allocation":
         check_nodes(plan.topology.nodes)
     _check_evaluation(facts)
-    return run, decide(config, dataclasses.replace(facts, **count_examples(config, check_data(config))))
+    return decide(config, dataclasses.replace(facts, **count_examples(config, check_data(config))))
 
 
 def _device(config: Config, kind: str) -> str:

@@ -60,6 +60,7 @@ def make_batch(global_batch_size: int, micro_batch_size: int, world_size: int) -
     if rest or not accumulation:
         below, above = accumulation * per_pass, (accumulation + 1) * per_pass
         work = f"{below} or {above}" if below else f"{above} or {above + per_pass}"
+        work += _other_ways(global_batch_size, micro_batch_size, world_size)
         raise PlanError(
             f"batch.global_batch_size={global_batch_size} is not a multiple of batch.micro_batch_size * "
             f"world_size = {micro_batch_size} * {world_size} = {per_pass}; use {work}"
@@ -69,3 +70,17 @@ def make_batch(global_batch_size: int, micro_batch_size: int, world_size: int) -
         micro_batch_size=micro_batch_size,
         gradient_accumulation_steps=accumulation,
     )
+
+
+def _other_ways(global_batch_size: int, micro_batch_size: int, world_size: int) -> str:
+    """What keeps the global batch: another micro batch on as many ranks, else fewer ranks."""
+    micro = [
+        size
+        for size in range(1, global_batch_size // world_size + 1)
+        if global_batch_size % (size * world_size) == 0
+    ]
+    if micro:
+        best = min(micro, key=lambda size: abs(size - micro_batch_size))
+        return f", or keep it with batch.micro_batch_size={best}"
+    fewer = [ranks for ranks in range(1, world_size) if global_batch_size % (ranks * micro_batch_size) == 0]
+    return f", or keep it with {fewer[-1]} rank{'s' if fewer[-1] > 1 else ''}" if fewer else ""

@@ -25,6 +25,8 @@ from launcher.train.snapshot import Snapshot
 TRAINER_STATE = "trainer_state.json"
 _FAILURES = 2
 _HEADROOM = 1.1
+_ANSWER = 2
+"""Timeouts until a writer is given up: one to write, one to hear of the others."""
 
 
 @dataclass
@@ -72,9 +74,15 @@ class Saver:
             self.wait()
 
     def wait(self) -> None:
-        """Returns once nothing is being written."""
+        """Returns once nothing is being written; SaveFailed when the writer has been silent for the plan's timeout."""
         if self._thread is not None:
-            self._thread.join()
+            limit = _ANSWER * self.plan.timeout_s
+            self._thread.join(limit)
+            if self._thread.is_alive():
+                raise SaveFailed(
+                    f"{self.run.checkpoints}: rank {self.rank} has been writing for more than {limit} s: "
+                    "its disk does not answer; choose another runs_dir, or raise plugins.sharded_checkpoint.timeout_s"
+                )
             self._thread = None
 
     def check(self) -> None:
@@ -116,11 +124,10 @@ class Saver:
 
     def _finish(self, save: Save, folder: Path | None, parts: list[Any], begin: float) -> None:
         error = next((said for _, said in parts if said), "")
+        manifest = save.make_manifest({name: facts for part, _ in parts for name, facts in part.items()})
         target = None
         if not error and folder is not None:
             try:
-                files = {name: facts for part, _ in parts for name, facts in part.items()}
-                manifest = save.make_manifest(files)
                 target = commit(folder, manifest)
             except OSError as caught:
                 error = f"rank 0: {_say(caught)}"
@@ -178,6 +185,7 @@ def _json(value: dict[str, Any]) -> memoryview:
 
 
 def _say(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return f"{os.strerror(error.errno) if error.errno else ''}: {error.strerror}".removeprefix(": ")
+    if isinstance(error, OSError) and error.errno and error.strerror:
+        general = os.strerror(error.errno)
+        return general if error.strerror == general else f"{general}: {error.strerror}"
     return f"{type(error).__name__}: {error}"

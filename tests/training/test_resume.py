@@ -3,12 +3,14 @@
 import itertools
 import json
 import math
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.runs import Finished
+from launcher.run import RunDir
+from tests.runs import Finished, command, environment
 from tests.training.resuming import METHODS, STRATEGIES, TWO, checkpoint, planned, samples, steps
 from tests.warm import Warm
 
@@ -85,6 +87,27 @@ def _sized(name: str) -> tuple[str, ...]:
         f"resources.gpus_per_node={ranks}",
         f"batch.micro_batch_size={2 // int(ranks)}",
     )
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("zero2-2", "ddp-1"), ("fsdp2-1", "zero3-2"), ("ddp-2", "fsdp2-2")]
+)
+def test_a_killed_run_goes_on_in_its_own_folder_on_other_ranks(
+    warm, straight, cache, tmp_path, before, after
+):
+    plugins = ("plugin=[lora,sharded_checkpoint]",)
+    whole = straight(*plugins, *_sized(before))
+    run = planned(tmp_path, cache, *plugins, *_sized(before))
+    warm.run(run.path, kill_after_saves=2)
+    RunDir(run.path).add_end(1, 137)  # as the supervisor does
+    verb = command("resume", str(run.path), *_sized(after), "dry_run=true")
+    done = subprocess.run(verb, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert set(warm.run(run.path)["codes"]) == {0}, run.logs()
+    step = run.events("resumed")[0]["step"]
+    assert step in (10, 20)
+    assert run.losses[len(run.losses) - (20 - step) :] == pytest.approx(whole.losses[step:], abs=1e-5)
+    assert samples(run) == samples(whole)
 
 
 def test_tokens_and_epochs_go_on_after_a_resume(warm, straight, cache, tmp_path):

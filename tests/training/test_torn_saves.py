@@ -46,7 +46,7 @@ def test_a_kill_at_any_moment_of_a_save_loses_at_most_one_interval(
 ):
     trials = max(1, pytestconfig.getoption("--kills") // 10)
     moments = random.Random(f"{method} {strategy}")
-    every = 3
+    every = 10
     run = planned(
         tmp_path, cache, *METHODS[method], f"strategy={strategy}", *TWO, "trainer.max_steps=100000",
         f"plugins.sharded_checkpoint.save_steps={every}",
@@ -58,9 +58,8 @@ def test_a_kill_at_any_moment_of_a_save_loses_at_most_one_interval(
         resumed = [event["step"] for event in run.events("resumed") if event["attempt"] == done["attempt"]]
         assert resumed == ([before] if before else [])
         newest, reached = max(_committed(run), default=0), run.metrics()[-1]["step"]
-        assert reached - newest <= 2 * every, (
-            f"trial {trial}"
-        )  # one interval, and what was trained while it was written
+        # One interval, and what was trained while the save that was cut was being written: 20 ms at most.
+        assert reached - newest <= every + 4, f"trial {trial}"
         assert newest >= before
 
 
@@ -180,6 +179,69 @@ def test_a_read_only_folder_is_a_warning_and_then_a_stop(warm, cache, tmp_path, 
     assert 6 in warm.run(run.path)["codes"], run.logs()
     assert "Read-only file system" in run.events("save_failed")[0]["error"]
     assert run.metrics()[-1]["step"] >= 10
+
+
+FAULT = """
+import errno, os, time
+from launcher.plugins.base import Plugin
+
+class Fault(Plugin):
+    def __init__(self, kind):
+        self.kind = kind
+
+    def on_trainer(self, trainer):
+        from launcher.train import saver
+
+        write, calls = saver.write_pieces, []
+
+        def failing(*arguments):
+            calls.append(arguments)
+            if os.environ["RANK"] == "1" and (len(calls) == 2 or self.kind == "dies"):
+                if self.kind == "eio":
+                    raise OSError(errno.EIO, "Input/output error")
+                if self.kind == "quota":
+                    raise OSError(errno.EDQUOT, "Disk quota exceeded")
+                if self.kind == "dies":
+                    raise SystemExit
+                time.sleep(3600)
+            return write(*arguments)
+
+        saver.write_pieces = failing
+        return trainer
+"""
+
+
+def _faulty(folder: Path, cache: Path, kind: str) -> Finished:
+    folder.mkdir(exist_ok=True)
+    (folder / "fault.py").write_text(FAULT)
+    return planned(
+        folder, cache, *METHODS["lora"], "strategy=ddp", *TWO, "plugins.sharded_checkpoint.save_steps=5",
+        "plugins.sharded_checkpoint.timeout_s=2", "+plugins.fault._target_=fault.Fault", f"+plugins.fault.kind={kind}",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"), [("eio", "rank 1: Input/output error"), ("quota", "rank 1: Disk quota exceeded")]
+)
+def test_one_failed_save_is_a_warning_and_the_run_goes_on(warm, cache, tmp_path, kind, said):
+    run = _faulty(tmp_path, cache, kind)
+    assert warm.run(run.path)["codes"] == [0, 0], run.logs()
+    assert [(event["step"], event["error"]) for event in run.events("save_failed")] == [(10, said)]
+    assert _committed(run) == [15, 20]
+
+
+def test_a_writer_that_dies_is_a_failed_save_and_stops_the_run_at_the_second(warm, cache, tmp_path):
+    run = _faulty(tmp_path, cache, "dies")
+    assert 6 in warm.run(run.path)["codes"], run.logs()
+    assert "another rank's writer does not answer" in run.events("save_failed")[0]["error"]
+    assert not _committed(run)
+
+
+def test_a_writer_whose_disk_never_answers_stops_the_run_with_its_last_checkpoint(warm, cache, tmp_path):
+    run = _faulty(tmp_path, cache, "hangs")
+    assert 6 in warm.run(run.path, timeout_s=60)["codes"], run.logs()
+    assert any("its disk does not answer" in event["error"] for event in run.events("crashed"))
+    assert _committed(run) == [5]
 
 
 def test_a_folder_deleted_under_the_run_is_made_again(warm, cache, tmp_path):

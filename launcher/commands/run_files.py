@@ -1,0 +1,61 @@
+"""The files of a run dir: written once when it is planned, and again when a resume plans it anew."""
+
+import json
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from launcher.commands.compose import Composed
+from launcher.commands.data_gate import check_data
+from launcher.errors import RunError
+from launcher.plan import LaunchPlan
+from launcher.render import FILES, render
+from launcher.run import RunDir, write_text
+
+
+def write_run(run: RunDir, plan: LaunchPlan, composed: Composed) -> bool:
+    """Makes the run dir with every file of the run; False, and nothing written, where it exists already."""
+    texts = render(plan)  # before the folder: a refusal leaves nothing behind
+    try:
+        run.path.mkdir(parents=True)
+    except FileExistsError:
+        if run.path.is_dir():
+            return False
+        raise RunError(f"runs_dir={composed.config.runs_dir} is not a folder; choose another") from None
+    except OSError as error:
+        raise RunError(
+            f"runs_dir={composed.config.runs_dir}: {run.path} cannot be made ({error.strerror}); choose another folder"
+        ) from None
+    run.logs.mkdir()  # Slurm fails in silence when it cannot write its log
+    (run.path / ".hydra").mkdir()
+    _write(run, composed, texts)
+    run.add_event("planned", attempt=0, experiment=plan.experiment, cluster=plan.cluster)
+    return True
+
+
+def rewrite_run(run: RunDir, plan: LaunchPlan, composed: Composed, changes: dict[str, Any]) -> None:
+    """The new plan in the same run dir; the files of the old one stay under earlier/N.
+
+    Cut anywhere, it leaves files that do not belong together, which no node accepts, and can be done again.
+    """
+    texts = render(plan)
+    kept = run.earlier / str(1 + sum(1 for _ in run.earlier.glob("[0-9]*")))
+    kept.mkdir(parents=True)
+    for name in (*FILES, ".hydra/overrides.yaml", run.config.name, run.data_check.name):
+        if (run.path / name).is_file():
+            (kept / name).parent.mkdir(exist_ok=True)
+            (kept / name).write_bytes((run.path / name).read_bytes())
+            if name in FILES and name not in texts:
+                (run.path / name).unlink()
+    _write(run, composed, texts)
+    run.add_event("replanned", attempt=run.attempts(), changes=changes, earlier=str(kept))
+
+
+def _write(run: RunDir, composed: Composed, texts: dict[str, str]) -> None:
+    write_text(run.overrides, OmegaConf.to_yaml(OmegaConf.create(composed.overrides)))
+    if composed.config_dir:
+        write_text(run.config_dir, composed.config_dir + "\n")
+    write_text(run.config, OmegaConf.to_yaml(composed.cfg, resolve=True))
+    for name, text in texts.items():
+        write_text(run.path / name, text)
+    write_text(run.data_check, json.dumps(check_data(composed.config), indent=2, ensure_ascii=False) + "\n")
