@@ -104,6 +104,10 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
         )
     batch = make_batch(config.batch.global_batch_size, micro_batch_size(config), topology.world_size)
     strategy = make_strategy(config.strategy)
+    if strategy.engine == "fsdp2" and strategy.offload_param and not cuda:
+        raise PlanError(
+            f"strategy={strategy.name} offloads to pinned memory, which torch has on GPUs alone; use strategy=fsdp2 on a CPU"
+        )
     precision = _precision(config.trainer.precision, cuda)
     mixed = _mixed_precision(precision, strategy, cuda)
     shape = facts.architecture
