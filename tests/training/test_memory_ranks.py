@@ -23,7 +23,8 @@ CASES = [
         more=("batch.global_batch_size=8",),
     ),
     Case(
-        model="tiny", method="full", strategy="ddp", checkpointing=False, length=128, ranks=1, more=("trainer.optim=adamw_8bit",)
+        model="tiny", method="full", strategy="ddp", checkpointing=False, length=128, ranks=1,
+        more=("trainer.optim=adamw_8bit",),
     ),
 ]  # fmt: skip
 
