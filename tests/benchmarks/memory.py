@@ -38,7 +38,7 @@ from launcher.run import RunDir
 from tests.warm import Warm
 
 STATES = {"weights": weight_bytes, "gradients": gradient_bytes, "optimizer": optimizer_bytes}
-PADDING = 512
+PADDING = 1024
 """Bytes that DeepSpeed's alignment may add to a rank's shard of a flat buffer."""
 BAR = 0.05
 METHODS = {"full": [], "lora": ["lora"], "qlora": ["qlora"]}

@@ -34,7 +34,6 @@ ADAPTERS: dict[str, LoRA | None] = {
     "full": None,
     "lora": LoRA(),
     "qlora": QLoRA(),
-    "lora+dropout": LoRA(dropout=0.1),
 }
 
 

@@ -12,6 +12,8 @@ def activation_bytes(load: Load) -> float:
     """
     blocks, block = load.shape.num_hidden_layers, block_activation_bytes(load)
     kept = blocks * block
+    if load.adapter:  # nothing before the first adapter needs a gradient, so its norm keeps nothing
+        kept -= _norm_bytes(load) * load.tokens
     if load.checkpointing:
         stream = load.stream_width * load.shape.hidden_size * load.tokens
         kept = (
@@ -47,11 +49,13 @@ def block_activation_bytes(load: Load) -> float:
 
 
 def working_bytes(load: Load) -> float:
-    """Gradients of one block's widest values while they are computed: of the MLP's product and one of its factors.
+    """The mask of truth values that the blocks' own are made from, and gradients of one block's widest values while they
+    are computed: of the MLP's product and one of its factors.
 
-    Source: the derivative of silu(gate) * up. Unverified.
+    Source: transformers' masking_utils.py; the derivative of silu(gate) * up. Unverified.
     """
-    return 2 * load.width * load.shape.intermediate_size * load.tokens
+    mask = load.sequences * load.length**2 if load.masked else 0
+    return mask + 2 * load.width * load.shape.intermediate_size * load.tokens
 
 
 def _norm_bytes(load: Load) -> float:
@@ -89,8 +93,7 @@ def _input_bytes(load: Load) -> float:
 
 
 def _shared_bytes(load: Load) -> float:
-    """Kept once for all blocks: the rotary table, the mask, and the head's copy of its input."""
+    """Kept once for all blocks: the rotary table, and the head's copy of its input."""
     shape = load.shape
     rotary = 2 * load.stream_width * head_dim(shape) * load.length
-    mask = load.sequences * load.length**2 if load.masked else 0
-    return rotary + mask + load.stream_width * shape.hidden_size * load.tokens
+    return rotary + load.stream_width * shape.hidden_size * load.tokens
