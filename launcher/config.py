@@ -6,7 +6,7 @@ trainer, plugins, resources); a cluster says WHERE.
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
@@ -22,8 +22,9 @@ class Init(Enum):
 
 
 class Engine(Enum):
-    """What shards the training state."""
+    """What shards the training state. `auto`: the planner takes the fastest that fits."""
 
+    auto = "auto"
     ddp = "ddp"
     deepspeed = "deepspeed"
     fsdp2 = "fsdp2"
@@ -124,6 +125,8 @@ class ArchitectureConfig:
     """Bias on q, k and v, as in Qwen2; in a Llama on o too."""
     num_experts: Optional[int] = None  # noqa: UP045
     """Experts of each block, intermediate_size wide each (Mixtral, Qwen3-MoE); None for a dense model."""
+    num_experts_per_tok: Optional[int] = None  # noqa: UP045
+    """Experts that a token visits; None means 2 where there are experts."""
 
 
 @dataclass(kw_only=True)
@@ -181,8 +184,8 @@ class BatchConfig:
 
     global_batch_size: int = 32
     """Sequences per optimizer step, over all ranks."""
-    micro_batch_size: int = 1
-    """Sequences per rank in one forward pass."""
+    micro_batch_size: Union[int, str] = 1  # noqa: UP007
+    """Sequences per rank in one forward pass; auto takes the fastest that fits."""
 
 
 @dataclass(kw_only=True)
@@ -268,6 +271,18 @@ class ClusterConfig:
     """GPUs that a node has; a run that asks for more is refused. None: not checked."""
     gpu_memory_gib: Optional[float] = None  # noqa: UP045
     """Memory of one GPU, in GiB; a launch that needs more is refused. None: not checked."""
+    context_gib: float = 1.0
+    """GiB of a GPU that are no tensors: CUDA's context, communicators, fragmentation. Assumed until `calibrate`."""
+    gpu_tflops: Optional[float] = None  # noqa: UP045
+    """Dense bf16 TFLOP/s of one GPU by its data sheet. None: an A100's are assumed."""
+    achieved_share: float = 0.4
+    """Share of gpu_tflops that training reaches. Assumed until `calibrate`."""
+    link_gb_s: Optional[float] = None  # noqa: UP045
+    """GB/s that one GPU sends to others of its node. None: assumed."""
+    network_gb_s: Optional[float] = None  # noqa: UP045
+    """GB/s that one GPU sends to other nodes. None: assumed."""
+    price_per_gpu_hour: Optional[float] = None  # noqa: UP045
+    """Price of one GPU for an hour, in your currency; a plan then tells the cost."""
     sbatch: dict[str, Any] = field(default_factory=dict[str, Any])
     """Any sbatch option by its long name (partition, account, qos, constraint, ...); true means no value."""
     gpu_flag: str = "gpus-per-node"

@@ -229,6 +229,11 @@ def test_settings_of_a_strategy_that_exclude_each_other_are_refused(plan, overri
         plan("+experiment=llama8b_lora", *overrides)
 
 
+def test_offloading_under_fsdp2_is_refused_on_a_cpu(plan):
+    with pytest.raises(PlanError, match="strategy=fsdp2_offload offloads to pinned memory"):
+        plan("+experiment=tiny", "strategy=fsdp2_offload", device="cpu")
+
+
 def test_auto_precision_is_bf16_on_a_gpu_and_fp32_on_a_cpu(plan):
     assert plan("+experiment=tiny").precision == "bf16"
     assert plan("+experiment=tiny", device="cpu").precision == "fp32"

@@ -70,6 +70,24 @@ def check_data(config: Config) -> list[dict[str, Any]]:
     ]
 
 
+def count_examples(config: Config, reports: list[dict[str, Any]]) -> dict[str, int | None]:
+    """rows, the training examples of an epoch, and mean_tokens, by the reports; None where a file was not counted."""
+    weights = [source.weight for source in config.data.sources] or [1.0]
+    if len(reports) != len(weights) or any("tokens" not in report for report in reports):
+        return {"rows": None, "mean_tokens": None}
+    rows = tokens = 0.0
+    for report, weight in zip(reports, weights, strict=True):
+        histogram = report["tokens"]["histogram"]
+        rows += weight * report["tokens"]["examples"]
+        tokens += weight * sum(_middle(bucket) * number for bucket, number in histogram.items())
+    return {"rows": round(rows), "mean_tokens": max(1, round(tokens / rows)) if rows else None}
+
+
+def _middle(bucket: str) -> float:
+    """Tokens of an example in a bucket of the length histogram: each is twice as long as the one before."""
+    return float(bucket[2:]) * 0.75 if bucket.startswith("<=") else float(bucket[1:]) * 1.5
+
+
 def print_warnings(reports: list[dict[str, Any]]) -> None:
     """One line on stderr for each rule that a file breaks."""
     for report in reports:

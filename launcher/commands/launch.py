@@ -17,7 +17,7 @@ from launcher.commands.prepare import prepare
 from launcher.commands.run_files import write_run
 from launcher.commands.summary import describe
 from launcher.errors import Exit
-from launcher.plan import LaunchPlan, check_fits
+from launcher.plan import LaunchPlan, check_fits, close_call
 from launcher.run import RunDir, find_submitted
 
 
@@ -32,6 +32,8 @@ def main(arguments: list[str]) -> int:
     planned = [(one, *prepare(one, moment)) for one in composed]
     for one, _, plan in planned:
         check_fits(one.config, plan)
+        if warning := close_call(one.config, plan):
+            print(f"launcher: warning: {warning}", file=sys.stderr, flush=True)
     codes: list[int] = []
     for one in planned:
         codes.append(launch(*one, as_json))

@@ -1,5 +1,6 @@
 """Configuration -> (run dir, plan): what launch and plan share. Reads the machine, writes nothing."""
 
+import dataclasses
 import json
 import os
 import sys
@@ -11,7 +12,7 @@ from launcher.clusters.allocation import check_nodes
 from launcher.clusters.choose import choose_kind, has_gpu
 from launcher.commands.before import measured, resume_source
 from launcher.commands.compose import Composed
-from launcher.commands.data_gate import check_data, data_paths
+from launcher.commands.data_gate import check_data, count_examples, data_paths
 from launcher.config import ArchitectureConfig, Config, Device
 from launcher.errors import ConfigError
 from launcher.plan import Facts, LaunchPlan
@@ -35,6 +36,7 @@ def prepare_in(composed: Composed, run: RunDir) -> LaunchPlan:
     _check_secrets(config)
     kind = choose_kind(config.cluster.kind, os.environ)
     data = data_paths(config)
+    known = measured(Path(config.runs_dir).absolute(), config.name)
     facts = Facts(
         experiment=composed.experiment,
         cluster=kind,
@@ -48,15 +50,15 @@ def prepare_in(composed: Composed, run: RunDir) -> LaunchPlan:
         python=config.cluster.python or sys.executable,
         architecture=_architecture(config),
         resume=resume_source(config),
-        **measured(Path(config.runs_dir).absolute(), config.name),
+        save_s=known["save_s"],
+        restart_s=known["restart_s"],
         version=__version__,
     )
-    plan = decide(config, facts)
+    plan = decide(config, facts)  # its refusals come before a look at the data, which can take a while
     if kind == "allocation":
         check_nodes(plan.topology.nodes)
     _check_evaluation(facts)
-    check_data(config)
-    return plan
+    return decide(config, dataclasses.replace(facts, **count_examples(config, check_data(config))))
 
 
 def _device(config: Config, kind: str) -> str:

@@ -41,6 +41,10 @@ class Status:
     planned_training_time: float | None
     """The same, as the plan predicted it."""
     error: str | None
+    planned: dict[str, Any]
+    """step_s and memory_gib of a GPU by the plan; null where it does not estimate them."""
+    measured: dict[str, Any] | None
+    """What the ranks measured of themselves; None before they did."""
     note: str | None
     """What could not be told, and why."""
 
@@ -76,9 +80,17 @@ def read_status(run: RunDir) -> Status:
         history=attempts(events),
         effective_training_time=effective_training_time(events, metrics),
         planned_training_time=_planned(run),
+        planned=_estimated(run),
+        measured=next((event for event in reversed(events) if event["event"] == "measured"), None),
         error=None if state is RunState.FINISHED else _error(run, events),
         note=note,
     )
+
+
+def _estimated(run: RunDir) -> dict[str, Any]:
+    plan = run.read_json(run.plan)
+    time, memory = plan.get("time"), plan.get("memory")
+    return {"step_s": time["step_s"] if time else None, "memory_gib": memory["total"] if memory else None}
 
 
 def is_over(state: RunState) -> bool:

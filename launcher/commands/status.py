@@ -2,7 +2,7 @@
 
 from launcher.commands.options import add_run, chosen_run, make_parser
 from launcher.commands.record import attempt_lines
-from launcher.commands.state import read_status
+from launcher.commands.state import Status, read_status
 from launcher.commands.summary import align
 from launcher.errors import Exit
 
@@ -37,7 +37,26 @@ def main(arguments: list[str]) -> int:
         lines.append(("loss", f"{status.loss:.4f}"))
     if status.eval_loss is not None:
         lines.append(("eval loss", f"{status.eval_loss:.4f}"))
+    lines += compare(status)
     if run.export.is_dir():
         lines.append(("model", str(run.export)))
     print(align([*lines, ("run dir", status.run_dir)]))
     return Exit.OK
+
+
+def compare(status: Status) -> list[tuple[str, str]]:
+    """Planned against measured, as far as both are known."""
+    measured, planned = status.measured, status.planned
+    if measured is None:
+        return []
+    step = "" if planned["step_s"] is None else f"planned {planned['step_s']:.3g} s, "
+    lines = [("step time", f"{step}measured {measured['step_s']:.3g} s")]
+    host = max(measured["host_gib_by_rank"])
+    if measured["peak_gib"] is None:
+        return [*lines, ("memory", f"measured {host:.1f} GiB of the host by the largest rank")]
+    tensors = measured["peak_gib"] + measured["context_gib"]
+    memory = "" if planned["memory_gib"] is None else f"planned {planned['memory_gib']:.1f} GiB a GPU, "
+    return [
+        *lines,
+        ("memory", f"{memory}measured {tensors:.1f} GiB at most, {host:.1f} GiB of the host by a rank"),
+    ]

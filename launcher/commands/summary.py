@@ -49,6 +49,7 @@ def plan_lines(plan: LaunchPlan) -> list[tuple[str, str]]:
         ("data", ", ".join(plan.facts.data_sources or (plan.facts.data_path,))),
         *([("saves", saves(plan.save))] if plan.save else []),
         *([("memory", f"{plan.memory.total:.1f} GiB a GPU, estimated")] if plan.memory else []),
+        *([("chosen", plan.chosen)] if plan.chosen else []),
     ]
 
 

@@ -1,6 +1,8 @@
 """Config -> LaunchPlan, pure."""
 
 from launcher.plan.facts import Facts
-from launcher.plan.launch_plan import LaunchPlan, check_fits, make_plan, with_memory
+from launcher.plan.fit import with_estimates
+from launcher.plan.launch_plan import LaunchPlan, make_plan
+from launcher.plan.verdict import check_fits, close_call
 
-__all__ = ["Facts", "LaunchPlan", "check_fits", "make_plan", "with_memory"]
+__all__ = ["Facts", "LaunchPlan", "check_fits", "close_call", "make_plan", "with_estimates"]

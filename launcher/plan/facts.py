@@ -37,6 +37,10 @@ class Facts:
     """Seconds from the start of an attempt to its first step: likewise."""
     version: str
     """Version of this package."""
+    rows: int | None = None
+    """Training examples in an epoch; None where they were not counted."""
+    mean_tokens: int | None = None
+    """Tokens of a training example on average, estimated by the data check."""
 
     @property
     def data_dirs(self) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 from launcher.config import Config, Init, Precision
 from launcher.errors import PlanError
 from launcher.plan.facts import Facts
-from launcher.plan.memory import Adapter, Load, Memory, estimate_memory
+from launcher.plan.memory import Adapter, Memory, Room
 from launcher.plan.model import ModelFacts, count_parameters
 from launcher.plan.place import (
     check_environment,
@@ -24,6 +24,7 @@ from launcher.plan.place import (
 from launcher.plan.save import SavePlan
 from launcher.plan.sbatch import sbatch_options
 from launcher.plan.strategy import Strategy, accelerate_config, deepspeed_config, make_strategy
+from launcher.plan.time import StepTime
 from launcher.plan.topology import Batch, Topology, make_batch, make_topology
 from launcher.plan.trainer import check_trainer, trainer_args
 
@@ -52,6 +53,12 @@ class LaunchPlan:
     """Whether activations are computed again in the backward pass."""
     memory: Memory | None
     """Peak GiB of one GPU; None on a CPU, and where the model's shape is not known."""
+    room: Room | None
+    """GiB of a node's host memory and of a checkpoint; likewise."""
+    time: StepTime | None
+    """How long a step takes; likewise."""
+    chosen: str | None
+    """Why this strategy and micro-batch, where the planner chose them."""
     trainer_args: Mapping[str, Any]
     """Keyword arguments of trl's SFTConfig."""
     deepspeed: Mapping[str, Any] | None
@@ -99,8 +106,12 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
             f"resources.nodes={topology.nodes} needs Slurm, but this run stays on this machine "
             "(cluster=local); use resources.nodes=1, or run it where sbatch is"
         )
-    batch = make_batch(config.batch.global_batch_size, config.batch.micro_batch_size, topology.world_size)
+    batch = make_batch(config.batch.global_batch_size, micro_batch_size(config), topology.world_size)
     strategy = make_strategy(config.strategy)
+    if strategy.engine == "fsdp2" and strategy.offload_param and not cuda:
+        raise PlanError(
+            f"strategy={strategy.name} offloads to pinned memory, which torch has on GPUs alone; use strategy=fsdp2 on a CPU"
+        )
     precision = _precision(config.trainer.precision, cuda)
     mixed = _mixed_precision(precision, strategy, cuda)
     shape = facts.architecture
@@ -127,6 +138,9 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
         adapter=None,
         checkpointing=False,
         memory=None,
+        room=None,
+        time=None,
+        chosen=None,
         trainer_args=trainer_args(config, batch, strategy, mixed, cuda),
         deepspeed=deepspeed_config(
             strategy, batch, bf16=mixed == "bf16", max_grad_norm=config.trainer.max_grad_norm, pin_memory=cuda
@@ -154,40 +168,13 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
     )
 
 
-_ADAMW = ("adamw_torch", "adamw_torch_fused")
-
-
-def with_memory(config: Config, plan: LaunchPlan) -> LaunchPlan:
-    """The plan with its memory estimate, once the plugins have had their say; without one where the formulas do not hold:
-    on a CPU, for a model of unknown shape, for optimizers other than AdamW, for attention that keeps its scores."""
-    shape = plan.facts.architecture
-    known = config.trainer.optim in _ADAMW and config.model.attn_implementation != "eager"
-    if shape is None or plan.device != "cuda" or not known:
-        return plan
-    load = Load(
-        shape=shape,
-        adapter=plan.adapter,
-        checkpointing=plan.checkpointing,
-        strategy=plan.strategy,
-        world_size=plan.topology.world_size,
-        tokens=plan.batch.micro_batch_size * config.model.max_length,
-        bf16=plan.precision == "bf16",
-    )
-    return dataclasses.replace(plan, memory=estimate_memory(load))
-
-
-def check_fits(config: Config, plan: LaunchPlan) -> None:
-    """PlanError when the plan needs more than a GPU of the place has; force=true and an unknown size let it pass."""
-    size, memory = config.cluster.gpu_memory_gib, plan.memory
-    if config.force or size is None or memory is None or memory.total <= size:
-        return
-    parts = dataclasses.asdict(memory)
-    largest = max(parts, key=lambda kind: parts[kind])
-    raise PlanError(
-        f"cluster.gpu_memory_gib={size:g} is less than the {memory.total:.1f} GiB that a GPU needs by the plan (most of it "
-        f"{largest}: {parts[largest]:.1f} GiB); try strategy=fsdp2 or zero3 on more GPUs, a smaller "
-        "batch.micro_batch_size or model.max_length, 'plugin=[qlora,gradient_checkpointing]', or launch it with force=true"
-    )
+def micro_batch_size(config: Config) -> int:
+    """batch.micro_batch_size as a number; PlanError for any other text than auto, which is settled before."""
+    asked = config.batch.micro_batch_size
+    try:
+        return int(asked)
+    except ValueError:
+        raise PlanError(f"batch.micro_batch_size={asked} must be a whole number, or auto") from None
 
 
 def _precision(asked: Precision, cuda: bool) -> str:

@@ -7,6 +7,9 @@ from typing import Any
 from launcher.config import ArchitectureConfig
 from launcher.errors import PlanError, unknown
 
+_PLAIN = ("llama", "mistral", "mixtral", "qwen2", "qwen3", "qwen3_moe")
+_GEMMA = ("gemma", "gemma2", "gemma3_text")  # their head is tied where config.json does not say
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFacts:
@@ -23,7 +26,7 @@ def read_architecture(config_json: Mapping[str, Any]) -> ArchitectureConfig | No
     try:
         model_type = str(config_json["model_type"])
         heads = int(config_json["num_attention_heads"])
-        if model_type not in ("llama", "mistral", "mixtral", "qwen2", "qwen3", "qwen3_moe"):
+        if model_type not in (*_PLAIN, *_GEMMA):
             return None
         if config_json.get("mlp_only_layers") or config_json.get("decoder_sparse_step", 1) != 1:
             return None  # experts in some blocks alone are not counted
@@ -38,9 +41,10 @@ def read_architecture(config_json: Mapping[str, Any]) -> ArchitectureConfig | No
             num_key_value_heads=int(config_json.get("num_key_value_heads") or heads),
             head_dim=config_json.get("head_dim"),
             vocab_size=int(config_json["vocab_size"]),
-            tie_word_embeddings=bool(config_json.get("tie_word_embeddings", False)),
+            tie_word_embeddings=bool(config_json.get("tie_word_embeddings", model_type in _GEMMA)),
             attention_bias=bool(config_json.get("attention_bias", model_type == "qwen2")),
             num_experts=int(experts) if experts else None,
+            num_experts_per_tok=int(config_json.get("num_experts_per_tok") or 2) if experts else None,
         )
     except (KeyError, TypeError, ValueError):
         return None
@@ -97,10 +101,10 @@ def parameters_by_kind(shape: ArchitectureConfig) -> Parameters:
     """Parameters of a Llama-class decoder by kind.
 
     Embedding and head are vocab_size * hidden_size each (one where they are tied). A block has its linear layers,
-    biases on q, k and v where attention_bias is set, two norms (Qwen3: also one per head width for q and k), or in
-    place of the MLP three matrices per expert and a router row for each.
-    Source: transformers' modeling_llama.py, modeling_qwen2.py, modeling_qwen3.py and modeling_mixtral.py; held
-    against those models on the meta device in tests/training/test_model_counts.py.
+    biases on q, k and v where attention_bias is set, its norms, or in place of the MLP three matrices per expert and a
+    router row for each.
+    Source: transformers' modeling_llama.py, modeling_qwen2.py, modeling_qwen3.py, modeling_mixtral.py and
+    modeling_gemma*.py; held against those models on the meta device in tests/training/test_model_counts.py.
     """
     blocks, hidden = shape.num_hidden_layers, shape.hidden_size
     linears = linear_shapes(shape)
@@ -109,7 +113,7 @@ def parameters_by_kind(shape: ArchitectureConfig) -> Parameters:
     if shape.attention_bias:
         attention += sum(linears[name][1] for name in ("q_proj", "k_proj", "v_proj"))
         attention += hidden if shape.model_type != "qwen2" else 0
-    norms = 2 * hidden + (2 * head_dim(shape) if shape.model_type in ("qwen3", "qwen3_moe") else 0)
+    norms = sum(block_norms(shape))
     experts = (3 * hidden * shape.intermediate_size + hidden) * (shape.num_experts or 0)
     table = shape.vocab_size * hidden
     return Parameters(
@@ -120,6 +124,49 @@ def parameters_by_kind(shape: ArchitectureConfig) -> Parameters:
         norms=blocks * norms + hidden,
         head=0 if shape.tie_word_embeddings else table,
     )
+
+
+def block_norms(shape: ArchitectureConfig) -> list[int]:
+    """Widths of a block's norms: two, in Gemma 2 and 3 four; Qwen3 and Gemma 3 also have one each for q and k."""
+    blocks = 4 if shape.model_type in ("gemma2", "gemma3_text") else 2
+    heads = 2 if shape.model_type in ("qwen3", "qwen3_moe", "gemma3_text") else 0
+    return [shape.hidden_size] * blocks + [head_dim(shape)] * heads
+
+
+def model_tensors(shape: ArchitectureConfig) -> list[tuple[tuple[int, ...], int]]:
+    """(shape, how many) of every weight of the model, in torch's order of dimensions; together parameters_by_kind."""
+    blocks, hidden, width = shape.num_hidden_layers, shape.hidden_size, shape.intermediate_size
+    tables = 1 if shape.tie_word_embeddings else 2
+    found: list[tuple[tuple[int, ...], int]] = [((shape.vocab_size, hidden), tables), ((hidden,), 1)]
+    linears = linear_shapes(shape)
+    found += [((columns, rows), blocks) for rows, columns in linears.values()]
+    found += [((size,), blocks) for size in block_norms(shape)]
+    if shape.attention_bias:
+        names = ("q_proj", "k_proj", "v_proj") if shape.model_type == "qwen2" else tuple(linears)[:4]
+        found += [((linears[name][1],), blocks) for name in names]
+    if shape.num_experts:
+        each = shape.num_experts
+        found += [
+            ((each, 2 * width, hidden), blocks),
+            ((each, hidden, width), blocks),
+            ((each, hidden), blocks),
+        ]
+    return found
+
+
+def adapter_tensors(
+    shape: ArchitectureConfig, r: int, target_modules: str | Iterable[str]
+) -> list[tuple[tuple[int, ...], int]]:
+    """(shape, how many) of an adapter's weights; together count_lora. Adapters of experts count as one tensor a block."""
+    linears, blocks = linear_shapes(shape), shape.num_hidden_layers
+    names = list(linears) if target_modules == "all-linear" else _named(target_modules)
+    found: list[tuple[tuple[int, ...], int]] = []
+    for name in names:
+        rows, columns = linears[name]
+        found += [((r, rows), blocks), ((columns, r), blocks)]
+    if shape.num_experts and target_modules == "all-linear":
+        found.append(((r, _expert_adapters(shape, shape.num_experts)), blocks))
+    return found
 
 
 def count_parameters(shape: ArchitectureConfig) -> int:

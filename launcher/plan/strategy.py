@@ -7,6 +7,9 @@ from launcher.config import Engine, StrategyConfig
 from launcher.errors import PlanError
 from launcher.plan.topology import Batch, Topology
 
+BUCKET = 500_000_000
+"""Elements of the buckets in which DeepSpeed reduces gradients, where no fewer are trained: DeepSpeed's own default."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Strategy:
@@ -61,10 +64,27 @@ def make_strategy(config: StrategyConfig) -> Strategy:
 
 
 def _name(config: StrategyConfig) -> str:
-    if config.engine is not Engine.deepspeed:
-        return config.engine.name
     offload = "_offload" if config.offload_optimizer or config.offload_param else ""
+    if config.engine is not Engine.deepspeed:
+        return f"{config.engine.name}{offload}"
     return f"zero{config.zero_stage}{offload}"
+
+
+STRATEGIES = {
+    name: make_strategy(config)
+    for name, config in {
+        "ddp": StrategyConfig(engine=Engine.ddp),
+        "zero1": StrategyConfig(engine=Engine.deepspeed, zero_stage=1),
+        "zero2": StrategyConfig(engine=Engine.deepspeed, zero_stage=2),
+        "fsdp2": StrategyConfig(engine=Engine.fsdp2),
+        "zero3": StrategyConfig(engine=Engine.deepspeed, zero_stage=3),
+        "fsdp2_offload": StrategyConfig(engine=Engine.fsdp2, offload_param=True),
+        "zero3_offload": StrategyConfig(
+            engine=Engine.deepspeed, zero_stage=3, offload_optimizer=True, offload_param=True
+        ),
+    }.items()
+}
+"""The shipped strategies, the least sharding first; conf/strategy has a file for each."""
 
 
 def deepspeed_config(
@@ -76,7 +96,12 @@ def deepspeed_config(
     """
     if strategy.engine != "deepspeed":
         return None
-    zero: dict[str, Any] = {"stage": strategy.zero_stage, "overlap_comm": True, "contiguous_gradients": True}
+    zero: dict[str, Any] = {
+        "stage": strategy.zero_stage,
+        "overlap_comm": True,
+        "contiguous_gradients": True,
+        "reduce_bucket_size": BUCKET,
+    }
     if strategy.zero_stage == 3:
         zero |= {
             "stage3_gather_16bit_weights_on_model_save": True,
@@ -98,6 +123,14 @@ def deepspeed_config(
         "steps_per_print": 1_000_000_000,
         "wall_clock_breakdown": False,
     }
+
+
+def bucket_size(trained: int | None) -> int:
+    """Elements of a gradient bucket: never more than are trained, since DeepSpeed allocates the whole of it.
+
+    Source: DeepSpeed 0.19.8, stage_1_and_2.py (setup_buckets) and stage3.py (ipg_buckets).
+    """
+    return BUCKET if trained is None else max(1_000, min(BUCKET, trained))
 
 
 def fsdp_config(strategy: Strategy) -> dict[str, Any] | None:

@@ -5,14 +5,21 @@ from typing import Any, cast
 
 from launcher.config import ArchitectureConfig, Config, read_config
 from launcher.errors import NotAsPlanned
-from launcher.plan import Facts, LaunchPlan, make_plan, with_memory
+from launcher.plan import Facts, LaunchPlan, make_plan, with_estimates
+from launcher.plan.auto import settle
 from launcher.plugins.base import Plugin, apply, make_plugins
 from launcher.run import RunDir
 
 
 def decide(config: Config, facts: Facts) -> LaunchPlan:
-    """The plan after its plugins."""
-    return with_memory(config, apply(make_plugins(config.plugins), "on_plan", make_plan(config, facts)))
+    """The plan after its plugins, with what was left to the planner chosen."""
+    plugins = make_plugins(config.plugins)
+
+    def make(config: Config) -> LaunchPlan:
+        return apply(plugins, "on_plan", make_plan(config, facts))
+
+    config, chosen = settle(config, facts, make)
+    return dataclasses.replace(with_estimates(config, make(config)), chosen=chosen)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

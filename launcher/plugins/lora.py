@@ -64,7 +64,11 @@ class LoRA(Plugin):
         whole = targets == "all-linear"
         names = (targets,) if isinstance(targets, str) else tuple(cast("list[str]", targets))
         return Adapter(
-            r=self.r, target_modules="all-linear" if whole else names, four_bit=False, double_quant=False
+            r=self.r,
+            target_modules="all-linear" if whole else names,
+            four_bit=False,
+            double_quant=False,
+            dropout=self.dropout > 0,
         )
 
     def on_model(self, model: Any) -> Any:
@@ -100,10 +104,10 @@ class QLoRA(LoRA):
 
     def on_plan(self, plan: LaunchPlan) -> LaunchPlan:
         """Refuses what 4-bit weights cannot do."""
-        if plan.strategy.offload_param:
+        if plan.strategy.offload_param and plan.strategy.engine != "fsdp2":
             raise PlanError(
-                "plugins.qlora does not work with strategy.offload_param=true: 4-bit weights cannot be "
-                "offloaded; use strategy=zero3 or strategy=fsdp2"
+                "plugins.qlora does not work with strategy.offload_param=true under DeepSpeed: its 4-bit weights cannot be "
+                "offloaded; use strategy=fsdp2_offload, or strategy=zero3"
             )
         return LoRA.on_plan(self, plan)
 

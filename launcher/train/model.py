@@ -47,12 +47,26 @@ def load_model(config: ModelConfig, plan: LaunchPlan, plugins: list[Plugin], see
         "trust_remote_code": config.trust_remote_code,
         "revision": revision,
     }
+    if plan.adapter is not None and plan.adapter.four_bit and plan.strategy.engine == "fsdp2":
+        kwargs["device_map"] = {
+            "": "cpu"
+        }  # else every rank puts the whole model on its GPU before it is sharded
     if config.attn_implementation:
         kwargs["attn_implementation"] = config.attn_implementation
     model = AutoModelForCausalLM.from_pretrained(where, **apply(plugins, "on_load", kwargs))
+    if plan.device == "cuda" and "device_map" in kwargs:
+        _constants_to_gpu(model)
     model.config.use_cache = False  # with a cache, packed documents would see each other
     set_seed(seed)  # adapters begin alike on every rank, whatever making and loading the model drew
     return apply(plugins, "on_model", model)
+
+
+def _constants_to_gpu(model: Any) -> None:
+    """Moves what unpacks 4-bit weights: FSDP2 does not, since it is no parameter."""
+    for module in model.modules():
+        state = getattr(getattr(module, "weight", None), "quant_state", None)
+        if state is not None:
+            state.to(torch.device("cuda", torch.cuda.current_device()))
 
 
 def _source(config: ModelConfig, facts: Facts, seed: int) -> tuple[str, str]:

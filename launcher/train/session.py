@@ -24,6 +24,7 @@ from launcher.train.data import tokenized
 from launcher.train.export import export
 from launcher.train.fsdp_on_cpu import keep_fsdp_on_cpu
 from launcher.train.leave import Leave
+from launcher.train.meter import Meter
 from launcher.train.model import load_model, load_tokenizer
 from launcher.train.ops import build_operators
 from launcher.train.resumable import Resumable
@@ -74,7 +75,7 @@ def train(run: RunDir, decided: Decided, beat: Beat) -> Exit:
         train_dataset=tokenized(plan.facts.data_sources or plan.facts.data_path, tokenizer, config),
         eval_dataset=tokenized(plan.facts.eval_path, tokenizer, config) if plan.facts.eval_path else None,
         processing_class=tokenizer,
-        callbacks=[recorder],
+        callbacks=[recorder, Meter(run, plan, attempt, rank)],
     )
     if config.trainer.sample_prompt and not plan.strategy.shards_weights:
         trainer.add_callback(Sampler(run, attempt, is_main, tokenizer, config.trainer.sample_prompt))

@@ -1,0 +1,92 @@
+"""python -m launcher calibrate [RUN]: what a run measured, as the lines that the cluster file should hold."""
+
+import dataclasses
+import json
+from typing import Any
+
+from launcher.commands.options import add_run, chosen_run, make_parser
+from launcher.commands.summary import align
+from launcher.errors import Exit, RunError
+from launcher.plan.fit import make_load
+from launcher.plan.time import A100_TFLOPS, FOUR_BIT_SHARE, PASS_S, step_flops
+from launcher.plugins.decide import read_run
+from launcher.run import RunDir
+
+
+def main(arguments: list[str]) -> int:
+    """The exit code."""
+    parser = make_parser(
+        "calibrate",
+        "Show what the cluster file should hold, by what a run measured.",
+        "python -m launcher calibrate llama8b_lora",
+    )
+    add_run(parser)
+    options = parser.parse_args(arguments)
+    run = chosen_run(options)
+    found = calibrate(run)
+    if options.json:
+        print(json.dumps(found))
+        return Exit.OK
+    cluster = [(f"{key}:", f"{value:g}") for key, value in found["cluster"].items()]
+    print(f"# measured by {run.name}; put this into your cluster file")
+    print(align(cluster) if cluster else "# nothing of it depends on the place: it was no run on GPUs")
+    print(f"# achieved {found['achieved_tflops']:.4g} TFLOP/s a rank, {found['step_s']:.4g} s a step")
+    return Exit.OK
+
+
+def calibrate(run: RunDir) -> dict[str, Any]:
+    """cluster: keys and values for the cluster file; and the figures that they follow from.
+
+    RunError where the run has measured nothing, or the formulas do not hold for it.
+    """
+    measured = latest_measured(run)
+    if measured is None:
+        raise RunError(f"{run.name} has measured nothing yet: it does so after 10 steps and at its end")
+    decided = read_run(run)
+    plan, config = decided.plan, decided.config
+    load = make_load(config, dataclasses.replace(plan, device="cuda"))
+    if load is None:
+        raise RunError(
+            f"{run.name}: no time is planned for such a model or optimizer, so nothing can be compared"
+        )
+    length = min(_tokens_of_a_sequence(run) or load.length, load.length)
+    flops = step_flops(load, length) * load.sequences * length * load.accumulation
+    launching = PASS_S * load.accumulation * load.shape.num_hidden_layers if plan.device == "cuda" else 0.0
+    computing_s = max(measured["step_s"] - launching, 1e-9)
+    four_bit = load.adapter is not None and load.adapter.four_bit
+    peak = config.cluster.gpu_tflops or A100_TFLOPS
+    share = flops / computing_s / (peak * 1e12 * (FOUR_BIT_SHARE if four_bit else 1))
+    cluster: dict[str, float] = {}
+    if plan.device == "cuda":
+        cluster = {
+            "gpu_tflops": peak,
+            "achieved_share": _round(share),
+            "context_gib": measured["context_gib"],
+        }
+        if measured["link_gb_s"]:
+            inside = plan.topology.nodes == 1
+            cluster["link_gb_s" if inside else "network_gb_s"] = measured["link_gb_s"]
+    return {
+        "run": run.name,
+        "cluster": cluster,
+        "step_s": measured["step_s"],
+        "achieved_tflops": _round(flops / measured["step_s"] / 1e12),
+        "tokens_of_a_sequence": round(length, 1),
+        "link_gb_s": measured["link_gb_s"],
+        "peak_gib": measured["peak_gib"],
+    }
+
+
+def latest_measured(run: RunDir) -> dict[str, Any] | None:
+    """The newest event in which the run told what it measured."""
+    return next((event for event in reversed(run.read_events()) if event["event"] == "measured"), None)
+
+
+def _tokens_of_a_sequence(run: RunDir) -> int | None:
+    """Tokens of a trained sequence on average, by the logged steps."""
+    lines = [line for line in run.read_metrics() if line.get("tokens") and line.get("samples")]
+    return max(1, round(lines[-1]["tokens"] / lines[-1]["samples"])) if lines else None
+
+
+def _round(value: float) -> float:
+    return float(f"{value:.4g}")

@@ -1,0 +1,209 @@
+"""Other settings than the planned ones: the cheapest that fits, and how far each setting could go."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from launcher.config import Config
+from launcher.plan.facts import Facts
+from launcher.plan.fit import make_load
+from launcher.plan.launch_plan import LaunchPlan
+from launcher.plan.memory import MARGIN, Load, estimate_memory
+from launcher.plan.strategy import STRATEGIES, Strategy
+from launcher.plan.time import estimate_time
+
+GPU_SIZES_GIB = (16, 24, 32, 40, 48, 80, 96, 141, 180)
+"""GPUs that there are, for where none of the place is large enough."""
+_MOST_NODES, _GPUS_OF_A_NODE = 64, 8
+_MOST_SEQUENCES, _STEP, _LONGEST = 16, 256, 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alternative:
+    """One other setting and what it comes to."""
+
+    kind: str
+    """cheapest, largest_micro_batch, longest_context, fewest_gpus or larger_gpu."""
+    overrides: tuple[str, ...]
+    """What to type for it; empty where it is the planned setting."""
+    gpus: int
+    total_gib: float
+    step_s: float
+    gpu_hours_per_1000_steps: float
+
+
+def find_alternatives(config: Config, plan: LaunchPlan) -> list[Alternative]:
+    """The next better choices for GPUs of the place's size; none where size or memory is not known."""
+    load, size = make_load(config, plan), config.cluster.gpu_memory_gib
+    if load is None or size is None:
+        return []
+    search = Search(config, plan.facts, load, size)
+    found = [search.cheapest(), search.largest_micro_batch(), search.longest_context(), search.fewest_gpus()]
+    if not search.fits(load):
+        found.append(search.larger_gpu())
+    return [one for one in found if one is not None]
+
+
+def strategies(load: Load) -> Iterator[Strategy]:
+    """The strategies that the run could take: DeepSpeed cannot offload 4-bit weights."""
+    four_bit = load.adapter is not None and load.adapter.four_bit
+    for strategy in STRATEGIES.values():
+        if not (four_bit and strategy.offload_param and strategy.engine == "deepspeed"):
+            yield strategy
+
+
+def divisors(number: int) -> list[int]:
+    """All of them, the smallest first."""
+    small = [n for n in range(1, int(number**0.5) + 1) if number % n == 0]
+    return sorted({*small, *(number // n for n in small)})
+
+
+class Search:
+    """Settings near one plan, held against one size of GPU."""
+
+    def __init__(self, config: Config, facts: Facts, load: Load, size: float) -> None:
+        self.config, self.facts, self.load, self.size = config, facts, load, size
+        self._totals: dict[tuple[object, ...], float] = {}
+        self.batch = load.sequences * load.accumulation * load.world_size
+
+    def total(self, load: Load) -> float:
+        """GiB that a GPU needs; counted once for a setting."""
+        key = (load.strategy.name, load.world_size, load.checkpointing, load.sequences, load.length)
+        if key not in self._totals:
+            self._totals[key] = estimate_memory(load, self.config.cluster.context_gib).total
+        return self._totals[key]
+
+    def fits(self, load: Load) -> bool:
+        """Whether the place's GPUs hold it."""
+        return self.total(load) <= self.size
+
+    def cheapest(self) -> Alternative | None:
+        """The fewest GPU-seconds for a step with room to spare: on at most the GPUs asked for where that fits, else on more."""
+        worlds = list(self._worlds())
+        asked = [one for one in worlds if one[0] * one[1] <= self.load.world_size]
+        for some in (asked, [one for one in worlds if one not in asked]):
+            fitting = [
+                load
+                for nodes, gpus in some
+                for load in self._variants(nodes, gpus)
+                if self.total(load) <= self.size * (1 - MARGIN)
+            ]
+            if fitting:
+                return self._made("cheapest", min(fitting, key=self._cost))
+        return None
+
+    def largest_micro_batch(self) -> Alternative | None:
+        """The most sequences in a pass at the planned setting."""
+        per_rank = self.load.sequences * self.load.accumulation
+        return self._last(
+            "largest_micro_batch",
+            [
+                dataclasses.replace(self.load, sequences=micro, accumulation=per_rank // micro)
+                for micro in divisors(per_rank)
+            ],
+        )
+
+    def longest_context(self) -> Alternative | None:
+        """The longest sequences at the planned setting, in steps of 256 tokens."""
+        low, high = 0, _LONGEST // _STEP
+        while low < high:
+            middle = (low + high + 1) // 2
+            longer = dataclasses.replace(self.load, length=middle * _STEP)
+            low, high = (middle, high) if self.fits(longer) else (low, middle - 1)
+        if low == 0:
+            return None
+        return self._made("longest_context", dataclasses.replace(self.load, length=low * _STEP))
+
+    def fewest_gpus(self) -> Alternative | None:
+        """The fewest GPUs on which any strategy fits, with room to spare."""
+        for nodes, gpus in self._worlds():
+            fitting = [
+                load
+                for load in self._variants(nodes, gpus, smallest=True)
+                if self.total(load) <= self.size * (1 - MARGIN)
+            ]
+            if fitting:
+                return self._made("fewest_gpus", min(fitting, key=self._cost))
+        return None
+
+    def larger_gpu(self) -> Alternative | None:
+        """The smallest GPU that there is which holds the planned setting."""
+        total = self.total(self.load)
+        for size in GPU_SIZES_GIB:
+            if size > self.size and total <= size * (1 - MARGIN / 2):
+                return self._made("larger_gpu", self.load, f"cluster.gpu_memory_gib={size}")
+        return None
+
+    def _last(self, kind: str, loads: list[Load]) -> Alternative | None:
+        fitting = [load for load in loads if self.fits(load)]
+        return self._made(kind, fitting[-1]) if fitting else None
+
+    def _worlds(self) -> Iterator[tuple[int, int]]:
+        """(nodes, GPUs of each) that share the global batch, the fewest first."""
+        most = max(self.config.cluster.gpus_per_node or _GPUS_OF_A_NODE, self.load.gpus_per_node)
+        for gpus in range(1, most + 1):
+            if self.batch % gpus == 0 and (gpus & (gpus - 1) == 0 or gpus == most):
+                yield 1, gpus
+        nodes, asked = 2, max(self.load.world_size // self.load.gpus_per_node, 1)
+        while nodes <= max(_MOST_NODES, asked):
+            if self.batch % (nodes * most) == 0:
+                yield nodes, most
+            nodes *= 2
+
+    def _variants(self, nodes: int, gpus: int, *, smallest: bool = False) -> Iterator[Load]:
+        """The plan's settings on so many GPUs, under every strategy, with checkpointing or without."""
+        world = nodes * gpus
+        per_rank = self.batch // world
+        micros = [1] if smallest else [micro for micro in divisors(per_rank) if micro <= _MOST_SEQUENCES]
+        for strategy in strategies(self.load):
+            if world == 1 and strategy.name in ("zero1", "zero2", "zero3", "fsdp2"):
+                continue  # nothing to share with
+            for checkpointing in {self.load.checkpointing, True}:
+                for micro in micros:
+                    load = dataclasses.replace(
+                        self.load,
+                        strategy=strategy,
+                        world_size=world,
+                        gpus_per_node=gpus,
+                        checkpointing=checkpointing,
+                        sequences=micro,
+                        accumulation=per_rank // micro,
+                    )
+                    yield load
+                    if not self.fits(load):
+                        break  # nor will more sequences
+
+    def _step_s(self, load: Load) -> float:
+        return estimate_time(self.config, load, self.facts).step_s
+
+    def _cost(self, load: Load) -> tuple[float, float, bool]:
+        """GPU-seconds of a step; of equals the faster, and the one without recomputing."""
+        seconds = self._step_s(load)
+        return (round(seconds * load.world_size, 6), seconds, load.checkpointing)
+
+    def _made(self, kind: str, load: Load, *more: str) -> Alternative:
+        seconds = self._step_s(load)
+        return Alternative(
+            kind=kind,
+            overrides=(*self._overrides(load), *more),
+            gpus=load.world_size,
+            total_gib=round(self.total(load), 2),
+            step_s=seconds,
+            gpu_hours_per_1000_steps=float(f"{seconds * load.world_size / 3.6:.4g}"),
+        )
+
+    def _overrides(self, load: Load) -> Iterator[str]:
+        """What differs from the planned setting, as it is typed."""
+        same: Callable[[str], bool] = lambda name: getattr(load, name) == getattr(self.load, name)  # noqa: E731
+        if not same("strategy"):
+            yield f"strategy={load.strategy.name}"
+        if load.world_size // load.gpus_per_node != self.load.world_size // self.load.gpus_per_node:
+            yield f"resources.nodes={load.world_size // load.gpus_per_node}"
+        if not same("gpus_per_node"):
+            yield f"resources.gpus_per_node={load.gpus_per_node}"
+        if not same("sequences"):
+            yield f"batch.micro_batch_size={load.sequences}"
+        if not same("length"):
+            yield f"model.max_length={load.length}"
+        if not same("checkpointing"):
+            yield f"'plugin=[{','.join([*self.config.plugins, 'gradient_checkpointing'])}]'"

@@ -1,0 +1,102 @@
+"""strategy=auto and batch.micro_batch_size=auto: the fastest setting that fits, and why."""
+
+import dataclasses
+from collections.abc import Callable
+
+from launcher.config import Config, Engine, StrategyConfig
+from launcher.errors import PlanError
+from launcher.plan.alternatives import divisors, strategies
+from launcher.plan.facts import Facts
+from launcher.plan.fit import make_load
+from launcher.plan.launch_plan import LaunchPlan
+from launcher.plan.memory import MARGIN, Load, estimate_memory
+from launcher.plan.strategy import Strategy, make_strategy
+from launcher.plan.time import estimate_time
+
+AUTO = "auto"
+
+
+def settle(config: Config, facts: Facts, make: Callable[[Config], LaunchPlan]) -> tuple[Config, str | None]:
+    """The configuration with both choices made, and the reason; as it is where nothing is left to choose.
+
+    `make` gives the plan of a configuration after its plugins. PlanError where a choice needs what is not known.
+    """
+    free_strategy = config.strategy.engine is Engine.auto
+    free_micro = config.batch.micro_batch_size == AUTO
+    if not (free_strategy or free_micro):
+        return config, None
+    keys = [*(["strategy"] if free_strategy else []), *(["batch.micro_batch_size"] if free_micro else [])]
+    world = config.resources.nodes * config.resources.gpus_per_node
+    rest = config.batch.global_batch_size % world if world > 0 else 0
+    start = _with(config, StrategyConfig() if free_strategy else None, 1 if free_micro else None)
+    plan = make(start)  # refuses what no choice can mend
+    load, size = make_load(start, plan), config.cluster.gpu_memory_gib
+    if load is None and facts.device != "cuda":
+        return start, f"{_told(keys)}: CPU ranks share nothing, so ddp, one sequence at a time"
+    if load is None or size is None or rest:
+        raise PlanError(
+            f"{keys[0]}=auto needs {'cluster.gpu_memory_gib, the memory of one GPU' if load else 'a memory estimate'}, "
+            f"which this run does not have; set it, or {'strategy=zero3' if free_strategy else f'{keys[0]}=1'}"
+        )
+    per_rank = load.sequences * load.accumulation
+    micros = divisors(per_rank) if free_micro else [load.sequences]
+    best = _fastest(
+        config, facts, load, [*strategies(load)] if free_strategy else [load.strategy], micros, size
+    )
+    strategy = _config_of(best.strategy) if free_strategy else None
+    seconds, total = estimate_time(config, best, facts).step_s, _total(config, best)
+    told = (
+        f"{_told(keys)}: {best.strategy.name} with micro-batch {best.sequences} is the fastest of those that fit "
+        f"{size:g} GiB ({total:.1f} GiB a GPU, {seconds:.3g} s a step by the plan)"
+    )
+    if total > size:
+        told = (
+            f"{_told(keys)}: nothing fits {size:g} GiB; {best.strategy.name} needs the least, {total:.1f} GiB"
+        )
+    return _with(config, strategy, best.sequences if free_micro else None), told
+
+
+def _fastest(
+    config: Config, facts: Facts, load: Load, choices: list[Strategy], micros: list[int], size: float
+) -> Load:
+    """The candidate with the shortest step among those that fit with room to spare, else that fit, else the smallest.
+
+    Of equally fast ones the first: the one that shards least.
+    """
+    candidates: list[tuple[Load, float]] = []
+    for strategy in choices:
+        for micro in micros:
+            passes = load.sequences * load.accumulation // micro
+            one = dataclasses.replace(load, strategy=strategy, sequences=micro, accumulation=passes)
+            candidates.append((one, _total(config, one)))
+            if candidates[-1][1] > size:
+                break  # nor will more sequences fit
+    for room in (size * (1 - MARGIN), size):
+        fitting = [one for one, total in candidates if total <= room]
+        if fitting:
+            return min(fitting, key=lambda one: estimate_time(config, one, facts).step_s)
+    return min(candidates, key=lambda one: one[1])[0]
+
+
+def _total(config: Config, load: Load) -> float:
+    return estimate_memory(load, config.cluster.context_gib).total
+
+
+def _config_of(strategy: Strategy) -> StrategyConfig:
+    found = StrategyConfig(
+        engine=Engine[strategy.engine],
+        zero_stage=strategy.zero_stage,
+        offload_optimizer=strategy.offload_optimizer,
+        offload_param=strategy.offload_param,
+    )
+    assert make_strategy(found) == strategy
+    return found
+
+
+def _with(config: Config, strategy: StrategyConfig | None, micro: int | None) -> Config:
+    batch = config.batch if micro is None else dataclasses.replace(config.batch, micro_batch_size=micro)
+    return dataclasses.replace(config, strategy=strategy or config.strategy, batch=batch)
+
+
+def _told(keys: list[str]) -> str:
+    return " ".join(f"{key}=auto" for key in keys)

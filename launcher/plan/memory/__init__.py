@@ -1,0 +1,28 @@
+"""How many bytes each GPU, node and checkpoint holds, term by term, a file for each. Values in, values out."""
+
+from launcher.plan.memory.estimate import (
+    CONTEXT_GIB,
+    EXPLAINED,
+    GIB,
+    MARGIN,
+    Memory,
+    Room,
+    estimate_memory,
+    estimate_room,
+)
+from launcher.plan.memory.load import Adapter, Load
+from launcher.plan.memory.optimizer import OPTIMIZERS
+
+__all__ = [
+    "CONTEXT_GIB",
+    "EXPLAINED",
+    "GIB",
+    "MARGIN",
+    "OPTIMIZERS",
+    "Adapter",
+    "Load",
+    "Memory",
+    "Room",
+    "estimate_memory",
+    "estimate_room",
+]

@@ -1,0 +1,99 @@
+"""Bytes that the forward pass keeps for the backward pass on one GPU."""
+
+from launcher.plan.memory.load import Load
+from launcher.plan.model import block_norms, head_dim
+
+
+def activation_bytes(load: Load) -> float:
+    """Activations at the peak: all blocks', or with checkpointing each block's input and one block's; the final norm's.
+
+    Source: Chen et al. (arXiv 1604.06174) and block_activation_bytes. Held against autograd's saved tensors on a CPU,
+    within 5 %, in fp32 through the launcher's own ranks and in bf16 under autocast.
+    """
+    blocks, block = load.shape.num_hidden_layers, block_activation_bytes(load)
+    kept = blocks * block
+    if load.adapter:  # nothing before the first adapter needs a gradient, so its norm keeps nothing
+        kept -= _norm_bytes(load) * load.tokens
+    if load.checkpointing:
+        stream = load.stream_width * load.shape.hidden_size * load.tokens
+        kept = (
+            blocks * stream + block - (stream if load.stream_width == 4 else 0)
+        )  # which the first norm keeps anyway
+    return kept + _norm_bytes(load) * load.tokens + _shared_bytes(load)
+
+
+def block_activation_bytes(load: Load) -> float:
+    """What one decoder block keeps, with an attention kernel that keeps no scores.
+
+    Kept: the inputs of both norms in fp32, what the trained linears and adapters take in, q, k, v and the attention's
+    output, and of the MLP the gate, its activation and the up projection. A frozen linear keeps no input, a frozen norm
+    not its normalised one; a norm of q and k both. Where torch casts as it goes, each linear and adapter keeps a copy of
+    its own. With a mask, k and v are repeated for every head, and the mask is kept in the forward pass's format.
+    Dropout's mask is a byte a value on a GPU, and experts count once for each that a token visits (both unverified).
+    Source: the operations of transformers' modeling_llama.py and peft's lora/layer.py; the method of Korthikanti et al.
+    (arXiv 2205.05198), section 4.1.
+    """
+    shape, width = load.shape, load.width
+    queries = shape.num_attention_heads * head_dim(shape)
+    keys = queries if load.masked else shape.num_key_value_heads * head_dim(shape)
+    norms = block_norms(shape)
+    kept = norms.count(shape.hidden_size) * _norm_bytes(load) + width * 2 * (queries + keys)
+    kept += 4 * shape.num_attention_heads
+    if len(norms) > norms.count(shape.hidden_size):  # of q and k, before they are turned and repeated
+        raw = queries + shape.num_key_value_heads * head_dim(shape)
+        kept += (4 + (width if load.adapter is None else 0)) * raw
+    experts = (shape.num_experts_per_tok or 2) if shape.num_experts else 1
+    kept += width * 3 * shape.intermediate_size * experts
+    kept += width * load.length if load.masked else 0
+    return (kept + _input_bytes(load) * (experts if shape.num_experts else 1)) * load.tokens
+
+
+def working_bytes(load: Load) -> float:
+    """The mask of truth values that the blocks' own are made from, and gradients of one block's widest values while they
+    are computed: of the MLP's product and one of its factors.
+
+    Source: transformers' masking_utils.py; the derivative of silu(gate) * up. Unverified.
+    """
+    mask = load.sequences * load.length**2 if load.masked else 0
+    return mask + 2 * load.width * load.shape.intermediate_size * load.tokens
+
+
+def _norm_bytes(load: Load) -> float:
+    """A token's bytes in one RMSNorm: its input in fp32, its scale, and where it is trained the normalised input."""
+    hidden, trained = load.shape.hidden_size, load.adapter is None
+    if load.shape.model_type in ("gemma", "gemma2", "gemma3_text"):  # computes in fp32 to its end
+        return 4 * hidden + 4 + (4 * hidden if trained else 0)
+    return 4 * hidden + 4 + (load.stream_width * hidden if trained else 0)
+
+
+def _input_bytes(load: Load) -> float:
+    """A token's bytes of what the linears and adapters of a block take in; q, k and v share one input, as gate and up do."""
+    shape, width, adapter = load.shape, load.width, load.adapter
+    linears = load.counts.linears
+    inputs = {"q_proj": "attention", "k_proj": "attention", "v_proj": "attention", "o_proj": "output"}
+    inputs |= {"gate_proj": "mlp", "up_proj": "mlp", "down_proj": "product"}
+    if adapter is None:
+        casts = load.autocast and load.stream_width == 4
+        attention, mlp = (3, 2) if casts else (1, 1)
+        product = shape.intermediate_size
+        return width * ((attention + mlp) * shape.hidden_size + product)
+    names = [name for name in linears if adapter.targets == "all-linear" or name in adapter.targets]
+    if adapter.four_bit and width == 4:  # adapters in bf16 beside a pass in fp32: each casts its input
+        return 2 * sum(adapter.r + linears[name][0] for name in names)
+    ranks = width * adapter.r * len(names)
+    # peft casts for fp32 adapters over plain weights; over 4-bit ones it leaves that to autocast, which finds bf16 already
+    copies = load.autocast and not adapter.four_bit and load.engine == "ddp"
+    if adapter.dropout:
+        return ranks + sum((width + 1) * linears[name][0] for name in names)
+    if copies:
+        return ranks + sum(width * linears[name][0] for name in names)
+    shared = {inputs[name]: linears[name][0] for name in names}
+    shared.pop("output", None)  # attention has kept its output already
+    return ranks + width * sum(shared.values())
+
+
+def _shared_bytes(load: Load) -> float:
+    """Kept once for all blocks: the rotary table, and the head's copy of its input."""
+    shape = load.shape
+    rotary = 2 * load.stream_width * head_dim(shape) * load.length
+    return rotary + load.stream_width * shape.hidden_size * load.tokens

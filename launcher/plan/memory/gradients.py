@@ -1,0 +1,21 @@
+"""Bytes of gradients on one GPU."""
+
+from launcher.plan.memory.load import Load
+
+
+def gradient_bytes(load: Load) -> float:
+    """Gradients in the trained weights' format, under DeepSpeed in the forward pass's; none on the GPU where offloaded.
+
+    Sharded under ZeRO, in stage 1 too, since DeepSpeed frees what it has reduced, and under FSDP2, but not while that
+    accumulates over several forward passes. ZeRO-1 keeps them whole beside its shard where weights have another format.
+    Source: ZeRO (arXiv 1910.02054), section 5.2; DeepSpeed 0.19.8, stage_1_and_2.py; accelerate 1.15's no_sync. Held
+    against ranks on a CPU, to the byte.
+    """
+    strategy = load.strategy
+    if load.engine == "ddp" or (load.engine == "fsdp2" and load.accumulation > 1):
+        return load.trained * load.gradient_width
+    if strategy.offload_param or (strategy.offload_optimizer and strategy.zero_stage > 1):
+        return 0
+    shard = load.shard(load.trained_tensors) * load.gradient_width
+    converts = strategy.zero_stage == 1 and load.gradient_width != load.trained_width and load.world_size > 1
+    return shard + (load.trained * load.gradient_width if converts else 0)

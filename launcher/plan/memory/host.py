@@ -1,0 +1,48 @@
+"""Bytes of host memory on one node, and of a checkpoint on disk."""
+
+from launcher.plan.memory.load import Load
+from launcher.plan.memory.optimizer import master_bytes, state_bytes
+from launcher.plan.memory.weights import frozen_bytes, sharded_weight_bytes
+
+PROCESS = 2 << 30
+"""A rank's own memory with the training stack and CUDA loaded. Unverified: an assumption of this project."""
+_FILE = 5_000_000_000  # bytes of one file of weights on the hub
+
+
+def host_bytes(load: Load) -> float:
+    """Host memory of one node: each rank's process, and the larger of what loading takes and what is offloaded.
+
+    Every rank loads the whole model in the format it is trained in (fp32, frozen bf16) before it goes to the GPU or is
+    sharded; ZeRO-3 loads shards, 4-bit weights go file by file to the GPU, and with FSDP2 they wait on the host. Offloaded
+    are weights, gradients and optimizer state as the strategy says, and what a paged optimizer cannot keep.
+    Source: transformers 5.23's from_pretrained; Ren et al., ZeRO-Offload (arXiv 2101.06840), section 4. Unverified.
+    """
+    return load.gpus_per_node * (PROCESS + max(_loading_bytes(load), _offloaded_bytes(load)))
+
+
+def checkpoint_bytes(load: Load) -> float:
+    """Disk of one checkpoint over all ranks: the trained weights in fp32 and the optimizer's state.
+
+    Source: this project's checkpoint format (docs of the plugin sharded_checkpoint). Held against a run on a CPU.
+    """
+    state = state_bytes(load, on_gpu=True) + state_bytes(load, on_gpu=False)
+    shared = 1 if load.engine == "ddp" else load.world_size
+    return 4 * load.trained + state * shared
+
+
+def _loading_bytes(load: Load) -> float:
+    four_bit = load.adapter is not None and load.adapter.four_bit
+    if load.strategy.zero_stage == 3:
+        return sharded_weight_bytes(load) + _FILE
+    if four_bit and load.engine != "fsdp2":
+        return _FILE
+    return frozen_bytes(load) if load.adapter else 4 * load.parameters
+
+
+def _offloaded_bytes(load: Load) -> float:
+    strategy, paged = load.strategy, state_bytes(load, on_gpu=False)
+    if not (strategy.offload_optimizer or strategy.offload_param):
+        return paged
+    shard = load.shard(load.trained_tensors)
+    state = master_bytes(load) + state_bytes(load, on_gpu=True) + paged + shard * load.trained_width
+    return state + (sharded_weight_bytes(load) if strategy.offload_param else 0)

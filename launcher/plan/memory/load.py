@@ -1,0 +1,190 @@
+"""What is trained on one GPU, and how: the one value that every formula of this package takes."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any
+
+from launcher.config import ArchitectureConfig
+from launcher.plan.model import (
+    adapter_tensors,
+    count_linear,
+    count_lora,
+    count_parameters,
+    linear_shapes,
+    model_tensors,
+)
+from launcher.plan.strategy import BUCKET, Strategy
+
+Tensors = Iterable[tuple[tuple[int, ...], int]]
+"""(shape, how many of it)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adapter:
+    """The LoRA adapter of a run, as the memory estimate needs it."""
+
+    r: int
+    target_modules: tuple[str, ...] | str
+    four_bit: bool
+    double_quant: bool
+    dropout: bool = False
+    """Whether anything is dropped: the mask is then kept for the backward pass."""
+
+    @property
+    def targets(self) -> str | list[str]:
+        """As count_lora takes them."""
+        return self.target_modules if isinstance(self.target_modules, str) else list(self.target_modules)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """What is trained on one GPU, and how."""
+
+    shape: ArchitectureConfig
+    adapter: Adapter | None
+    checkpointing: bool
+    strategy: Strategy
+    world_size: int
+    gpus_per_node: int = 1
+    sequences: int
+    """Sequences in one forward pass."""
+    length: int
+    """Tokens of each."""
+    accumulation: int = 1
+    """Forward passes a step."""
+    bf16: bool
+    """Whether the forward pass computes in bf16."""
+    optimizer: str = "adamw_torch"
+    packed: bool = False
+    """Whether several documents share a sequence."""
+    varlen: bool = False
+    """Whether the attention kernel takes lengths and needs no mask, as flash attention does."""
+    bucket: int = BUCKET
+    """DeepSpeed's reduce_bucket_size, in elements."""
+    pure_bf16: bool = False
+    """Weights, gradients and moments in bf16 without a master copy, as some published setups have it. No run of ours."""
+
+    @property
+    def engine(self) -> str:
+        """ddp, deepspeed or fsdp2. One rank has nothing to shard: accelerate leaves FSDP2 out there."""
+        alone = self.strategy.engine == "fsdp2" and self.world_size == 1
+        return "ddp" if alone else self.strategy.engine
+
+    @property
+    def shards_weights(self) -> bool:
+        """Whether no rank holds the whole model."""
+        return self.engine != "ddp" and self.strategy.shards_weights
+
+    @property
+    def tokens(self) -> int:
+        """Tokens in one forward pass."""
+        return self.sequences * self.length
+
+    @property
+    def masked(self) -> bool:
+        """Whether attention is given a mask, for sequences of different lengths or packed ones."""
+        return not self.varlen and (self.sequences > 1 or self.packed)
+
+    @property
+    def width(self) -> int:
+        """Bytes of a value that the forward pass computes."""
+        return 2 if self.bf16 else 4
+
+    @property
+    def autocast(self) -> bool:
+        """Whether torch casts as it goes: DeepSpeed and pure bf16 have cast the whole module before."""
+        return self.bf16 and self.engine != "deepspeed" and not self.pure_bf16
+
+    @property
+    def trained_width(self) -> int:
+        """Bytes of a trained weight: fp32, but bf16 where DeepSpeed casts the module and keeps a master copy.
+
+        Adapters over 4-bit weights are bf16 everywhere: trl casts them. Source: trl 1.16, trainer/sft_trainer.py.
+        """
+        four_bit = self.adapter is not None and self.adapter.four_bit
+        return 2 if four_bit or (self.bf16 and (self.engine == "deepspeed" or self.pure_bf16)) else 4
+
+    @property
+    def gradient_width(self) -> int:
+        """Bytes of a gradient: as the weight's, under DeepSpeed as the forward pass's."""
+        return self.width if self.engine == "deepspeed" else self.trained_width
+
+    @property
+    def stream_width(self) -> int:
+        """Bytes of a value of the residual stream: that of the embeddings, which autocast leaves alone."""
+        trains_fp32 = self.adapter is None and self.engine == "ddp" and not self.pure_bf16
+        return 2 if self.bf16 and not trains_fp32 else 4
+
+    @cached_property
+    def counts(self) -> "Counts":
+        """What is counted of the model, whatever the strategy."""
+        return _count(tuple(vars(self.shape).items()), self.adapter)
+
+    @property
+    def parameters(self) -> int:
+        """Parameters of the model, without the adapter."""
+        return self.counts.parameters
+
+    @property
+    def linear(self) -> int:
+        """Weights of all linear layers within blocks."""
+        return self.counts.linear
+
+    @property
+    def trained(self) -> int:
+        """Parameters that get a gradient."""
+        return self.counts.trained
+
+    @property
+    def trained_tensors(self) -> list[tuple[tuple[int, ...], int]]:
+        """Shapes of what gets a gradient."""
+        return self.counts.trained_tensors
+
+    def shard(self, tensors: Tensors) -> int:
+        """Elements of these tensors on the first rank: FSDP2 cuts rows, ZeRO-3 every tensor, ZeRO-1 and 2 all in one.
+
+        Source: torch's fully_shard (Shard(0)), DeepSpeed 0.19.8's partition_parameters.py and stage_1_and_2.py.
+        """
+        world = self.world_size
+        if self.engine == "fsdp2":
+            return sum(-(-dims[0] // world) * _size(dims[1:]) * count for dims, count in tensors)
+        if self.strategy.zero_stage == 3:
+            return sum(-(-_size(dims) // world) * count for dims, count in tensors)
+        return -(-sum(_size(dims) * count for dims, count in tensors) // world)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """What is counted of a model and its adapter."""
+
+    parameters: int
+    linear: int
+    linears: dict[str, tuple[int, int]]
+    """(in_features, out_features) of a block's linear layers."""
+    trained: int
+    trained_tensors: list[tuple[tuple[int, ...], int]]
+    all_tensors: list[tuple[tuple[int, ...], int]]
+    """The model's weights, without the adapter."""
+
+
+@lru_cache(maxsize=64)
+def _count(shape_items: tuple[tuple[str, Any], ...], adapter: Adapter | None) -> Counts:
+    """Counted once for all the settings that a search looks at."""
+    shape = ArchitectureConfig(**dict(shape_items))
+    parameters, tensors = count_parameters(shape), model_tensors(shape)
+    return Counts(
+        parameters=parameters,
+        linear=count_linear(shape),
+        linears=linear_shapes(shape),
+        trained=count_lora(shape, adapter.r, adapter.targets) if adapter else parameters,
+        trained_tensors=adapter_tensors(shape, adapter.r, adapter.targets) if adapter else tensors,
+        all_tensors=tensors,
+    )
+
+
+def _size(dims: tuple[int, ...]) -> int:
+    size = 1
+    for dim in dims:
+        size *= dim
+    return size

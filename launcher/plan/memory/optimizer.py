@@ -1,0 +1,114 @@
+"""Bytes of optimizer state on one GPU, by optimizer, and what its step takes for a moment."""
+
+from dataclasses import dataclass
+
+from launcher.plan.memory.load import Load
+
+SMALLEST_8BIT = 4096
+"""Tensors with fewer elements keep 32-bit state. Source: bitsandbytes 0.50, optim/optimizer.py, min_8bit_size."""
+SMALLEST_PAGED = 100_000
+"""Tensors with fewer elements are never paged. Source: the same file, get_state_buffer."""
+_CODE = 256 * 4  # bytes of the table of 8-bit values, one for each moment
+_SUB_GROUP = 1_000_000_000  # elements; DeepSpeed's sub_group_size where deepspeed.json names none
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One optimizer."""
+
+    moments: int
+    """Values that it keeps for each trained one."""
+    bits: int = 32
+    paged: bool = False
+    """In memory that CUDA moves to the host when the GPU has no room."""
+    factored: bool = False
+    """A row and a column in the place of a matrix."""
+    foreach: bool = False
+    """Its step makes a copy of the state's size."""
+
+
+OPTIMIZERS = {
+    "adamw_torch": Kind(2, foreach=True),
+    "adamw_torch_fused": Kind(2),
+    "adamw_8bit": Kind(2, 8),
+    "adamw_bnb_8bit": Kind(2, 8),
+    "paged_adamw_32bit": Kind(2, paged=True),
+    "paged_adamw_8bit": Kind(2, 8, paged=True),
+    "lion_32bit": Kind(1),
+    "lion_8bit": Kind(1, 8),
+    "paged_lion_32bit": Kind(1, paged=True),
+    "paged_lion_8bit": Kind(1, 8, paged=True),
+    "adafactor": Kind(1, factored=True),
+    "sgd": Kind(0),
+}
+"""What trainer.optim may be for a plan that estimates memory, in transformers' spelling."""
+
+
+def optimizer_bytes(load: Load) -> float:
+    """Optimizer state on the GPU, and DeepSpeed's fp32 master copy; sharded from ZeRO-1 on and under FSDP2.
+
+    AdamW keeps two fp32 moments, Lion one; in 8 bits a byte each and one fp32 per 256, but for the embedding. Paged state
+    counts where it is when the GPU is full: on the host. Adafactor keeps a row and a column of each matrix, but of
+    DeepSpeed's flat shards every value. Moments have the format of their weights: bf16 for adapters over 4-bit ones.
+    Source: ZeRO (arXiv 1910.02054), section 5.1; Dettmers et al. (arXiv 2110.02861), sections 2 and 2.3; Shazeer and Stern
+    (arXiv 1804.04235), section 4. Held against ranks on a CPU, to the byte; paging unverified.
+    """
+    if load.strategy.offload_optimizer or (load.strategy.offload_param and load.shards_weights):
+        return 0
+    return master_bytes(load) + state_bytes(load, on_gpu=True)
+
+
+def master_bytes(load: Load) -> float:
+    """DeepSpeed's fp32 copy of the rank's share of what is trained."""
+    return 4 * _elements(load) if load.engine == "deepspeed" else 0
+
+
+def state_bytes(load: Load, *, on_gpu: bool) -> float:
+    """The optimizer's own state: what stays on the GPU, or what is paged to the host."""
+    kind = OPTIMIZERS[load.optimizer]
+    flat = load.engine == "deepspeed"
+    tensors = [((_elements(load),), 1)] if flat else load.trained_tensors
+    world = load.world_size if load.engine == "fsdp2" else 1
+    total = 0.0
+    for dims, count in tensors:
+        rows = -(-dims[0] // world)
+        size = rows
+        for dim in dims[1:]:
+            size *= dim
+        paged = kind.paged and size >= SMALLEST_PAGED
+        if paged == on_gpu:
+            continue
+        total += count * _tensor_bytes(kind, (rows, *dims[1:]), size)
+        if kind.bits == 8 and dims == (load.shape.vocab_size, load.shape.hidden_size):
+            total += kind.moments * 4 * size - _tensor_bytes(kind, dims, size)  # the embedding
+    total += kind.moments * _CODE if kind.bits == 8 and on_gpu and total else 0
+    halved = kind.bits == 32 and not flat and load.trained_width == 2
+    return total / 2 if halved else total
+
+
+def step_bytes(load: Load) -> float:
+    """What the optimizer's step takes for a moment, when activations are gone: torch's foreach AdamW one more fp32 value.
+
+    DeepSpeed makes fp32 gradients of its shard; ZeRO-3 goes by sub-groups of 1e9 elements.
+    Source: torch's AdamW page (foreach), DeepSpeed 0.19.8's stage_1_and_2.py and stage3.py. Unverified on a GPU.
+    """
+    elements = _elements(load)
+    if load.strategy.offload_optimizer or load.strategy.offload_param:
+        return 0
+    if load.strategy.zero_stage == 3:
+        elements = min(elements, _SUB_GROUP)
+    foreach = 4 * elements if OPTIMIZERS[load.optimizer].foreach else 0
+    return foreach + (4 * elements if load.engine == "deepspeed" else 0)
+
+
+def _elements(load: Load) -> int:
+    """Trained values that this rank's optimizer sees."""
+    return load.trained if load.engine == "ddp" else load.shard(load.trained_tensors)
+
+
+def _tensor_bytes(kind: Kind, dims: tuple[int, ...], size: int) -> float:
+    if kind.factored:
+        return 4 * (size // dims[-1] + size // dims[-2]) if len(dims) > 1 else 4 * size
+    if kind.bits == 8 and size >= SMALLEST_8BIT:
+        return kind.moments * (size + 4 * -(-size // 256))
+    return kind.moments * 4 * size

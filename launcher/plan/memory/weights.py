@@ -1,0 +1,64 @@
+"""Bytes of weights on one GPU: what is trained, what is frozen, and the constants of 4-bit weights."""
+
+from launcher.plan.memory.load import Load
+
+_BLOCK, _NESTED_BLOCK = 64, 256
+_CODE, _NESTED_CODE = 16 * 4, 256 * 4
+
+
+def weight_bytes(load: Load) -> float:
+    """Weights: the trained in fp32 (bf16 under DeepSpeed, whose fp32 copy counts as optimizer), the frozen in bf16.
+
+    Sharded under ZeRO-3 and FSDP2, none where they are offloaded, but for the constants of 4-bit weights.
+    Source: Rajbhandari et al., ZeRO (arXiv 1910.02054), section 5.3. Held against ranks on a CPU, to the byte.
+    """
+    constants = quantisation_bytes(load)
+    if load.strategy.offload_param and load.shards_weights:
+        return constants
+    if not load.shards_weights:
+        return load.trained * load.trained_width + frozen_bytes(load) + constants
+    return sharded_weight_bytes(load) + constants
+
+
+def sharded_weight_bytes(load: Load) -> float:
+    """The first rank's share of all weights, without the constants of 4-bit ones."""
+    trained = load.shard(load.trained_tensors) * load.trained_width
+    if load.adapter is None:
+        return trained
+    if not load.adapter.four_bit:
+        return trained + load.shard(load.counts.all_tensors) * load.width
+    packed = [((rows * columns // 2, 1), load.shape.num_hidden_layers) for rows, columns in _linears(load)]
+    return trained + load.shard(packed) + (load.parameters - load.linear) * load.width / load.world_size
+
+
+def frozen_bytes(load: Load) -> float:
+    """Frozen weights of the whole model: the forward pass's format, half a byte where they are in 4 bits.
+
+    bitsandbytes quantises the linear layers within blocks alone; embeddings, norms, head and experts stay.
+    Source: Dettmers et al., QLoRA (arXiv 2305.14314), section 3; transformers' bitsandbytes page.
+    """
+    if load.adapter is None:
+        return 0
+    if not load.adapter.four_bit:
+        return load.parameters * load.width
+    return load.linear / 2 + (load.parameters - load.linear) * load.width
+
+
+def quantisation_bytes(load: Load) -> float:
+    """Constants of 4-bit weights: one fp32 per 64 weights; double quantisation makes that a byte, and one fp32 per 256.
+
+    Each layer also has its tables of codes. They are no parameters: neither FSDP2 nor ZeRO-3 shards them.
+    Source: Dettmers et al. (as above), section 3; bitsandbytes 0.50's QuantState.
+    """
+    if load.adapter is None or not load.adapter.four_bit:
+        return 0
+    total = 0
+    for rows, columns in _linears(load):
+        blocks = -(-rows * columns // _BLOCK)
+        nested = blocks + -(-blocks // _NESTED_BLOCK) * 4 + _NESTED_CODE + 4
+        total += _CODE + (nested if load.adapter.double_quant else blocks * 4)
+    return total * load.shape.num_hidden_layers
+
+
+def _linears(load: Load) -> list[tuple[int, int]]:
+    return list(load.counts.linears.values())

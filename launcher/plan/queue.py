@@ -1,0 +1,81 @@
+"""What the queue does to a run: whether the time limit cuts it, how often it starts, and what it costs."""
+
+import math
+from dataclasses import dataclass
+
+from launcher.config import Config
+from launcher.plan.launch_plan import LaunchPlan
+
+_MINUTE_S, _HOUR_S, _DAY_S = 60, 3_600, 86_400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Course:
+    """How a run goes over its attempts, as expected."""
+
+    limit_h: float
+    cut: bool
+    """Whether the time limit ends it before it is done."""
+    attempts: int | None
+    """Jobs of that limit, with as many more as nodes fail meanwhile; None where it never comes to an end."""
+    wall_h: float | None
+    """Over all attempts, without waiting in the queue."""
+    effective_training_time: float | None
+    gpu_hours: float | None
+    money: float | None
+    """In the currency of cluster.price_per_gpu_hour; None where that is not set."""
+
+
+def expect(config: Config, plan: LaunchPlan) -> Course | None:
+    """The expected course; None where the plan does not know how long training takes.
+
+    A limit gives its time less the start and half an interval between saves, which is lost at the cut. Without saves every
+    attempt begins anew. Source: launcher/plan/interval.py for failures of nodes.
+    """
+    if plan.time is None or plan.time.total_h is None:
+        return None
+    limit_s, save = parse_time(config.resources.time), plan.save
+    training_s = plan.time.total_h * _HOUR_S
+    share = save.effective_training_time if save and save.effective_training_time is not None else 1.0
+    restart_s = plan.facts.restart_s
+    wall_s = restart_s + (training_s / share if share else math.inf)
+    cut = wall_s > limit_s
+    interval_s = 0.0
+    if save:
+        interval_s = save.save_steps * plan.time.step_s or save.best_interval_s or 0.0
+    useful_s = limit_s - restart_s - interval_s / 2
+    attempts: int | None = 1
+    if cut:
+        attempts = math.ceil((wall_s - restart_s) / useful_s) if save and useful_s > 0 and share else None
+        wall_s = wall_s + (attempts - 1) * (restart_s + interval_s / 2) if attempts else math.inf
+    failures = int(wall_s / save.mtbf_s) if save and save.mtbf_s and attempts else 0
+    gpu_hours = wall_s / _HOUR_S * plan.topology.world_size
+    price = config.cluster.price_per_gpu_hour
+    return Course(
+        limit_h=_round(limit_s / _HOUR_S),
+        cut=cut,
+        attempts=None if attempts is None else attempts + failures,
+        wall_h=None if attempts is None else _round(wall_s / _HOUR_S),
+        effective_training_time=None if attempts is None else _round(training_s / wall_s),
+        gpu_hours=None if attempts is None else _round(gpu_hours),
+        money=None if attempts is None or price is None else _round(gpu_hours * price),
+    )
+
+
+def parse_time(time: str) -> float:
+    """Seconds of a Slurm time: minutes, minutes:seconds, hours:minutes:seconds, or with days- before hours.
+
+    Source: sbatch(1), --time.
+    """
+    days, dash, rest = time.rpartition("-")
+    parts = [int(part) for part in rest.split(":")]
+    if dash:
+        hours, minutes, seconds = (*parts, 0, 0)[:3]
+        return int(days) * _DAY_S + hours * _HOUR_S + minutes * _MINUTE_S + seconds
+    if len(parts) == 3:
+        return parts[0] * _HOUR_S + parts[1] * _MINUTE_S + parts[2]
+    return parts[0] * _MINUTE_S + (parts[1] if len(parts) == 2 else 0)
+
+
+def _round(value: float) -> float:
+    return float(f"{value:.4g}")

@@ -1,0 +1,153 @@
+"""How long a step takes, from FLOPs, an achieved share of the GPU's peak, and what is sent over the links."""
+
+from dataclasses import dataclass
+
+from launcher.config import ClusterConfig, Config
+from launcher.plan.facts import Facts
+from launcher.plan.memory.load import Load
+from launcher.plan.memory.weights import frozen_bytes
+from launcher.plan.model import head_dim
+
+A100_TFLOPS = 312.0
+"""Dense bf16 by NVIDIA's data sheet; taken where cluster.gpu_tflops is not set."""
+LINK_GB_S, NETWORK_GB_S, HOST_LINK_GB_S = 200.0, 20.0, 20.0
+"""One GPU to others of its node, to other nodes, and to its host, where the cluster file does not say. Assumptions."""
+PASS_S = 3e-4
+"""Seconds that one block's forward and backward pass takes beside its FLOPs: launching kernels. An assumption."""
+FOUR_BIT_SHARE = 0.75
+"""Speed of 4-bit weights, which are unpacked in every pass, against bf16 ones. An assumption."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepTime:
+    """How long a step takes; total_h is None where the number of steps is not known."""
+
+    step_s: float
+    tokens_per_s: float
+    total_h: float | None
+    steps: int | None
+    compute_s: float
+    communication_s: float
+    """Of one GPU in a step; it overlaps with computing."""
+    basis: str
+
+
+def estimate_time(config: Config, load: Load, facts: Facts) -> StepTime:
+    """The time of an optimizer step: the longer of computing and sending, which overlap, and what offloading adds.
+
+    Unverified on a GPU; `status` shows it beside what a run measured, and `calibrate` corrects it.
+    """
+    cluster = config.cluster
+    length = min(facts.mean_tokens or load.length, load.length)
+    length = load.length if config.trainer.packing else length
+    passes = load.accumulation
+    tflops = cluster.gpu_tflops or A100_TFLOPS
+    flops = step_flops(load, length) * load.sequences * length * passes
+    speed = tflops * 1e12 * cluster.achieved_share * (FOUR_BIT_SHARE if _four_bit(load) else 1)
+    compute = flops / speed + passes * load.shape.num_hidden_layers * PASS_S
+    sent = communication_bytes(load) / (_link(cluster, load) * 1e9)
+    step = max(compute, sent) + offload_bytes(load) / (HOST_LINK_GB_S * 1e9)
+    tokens = load.sequences * length * passes * load.world_size
+    steps = count_steps(config, facts, load, length)
+    return StepTime(
+        step_s=_round(step),
+        tokens_per_s=_round(tokens / step),
+        total_h=None if steps is None else _round(steps * step / 3600),
+        steps=steps,
+        compute_s=_round(compute),
+        communication_s=_round(sent),
+        basis=f"{flops:.3g} FLOPs a GPU and step at {cluster.achieved_share:.0%} of {tflops:g} TFLOP/s"
+        + ("" if cluster.gpu_tflops else " (an A100's: cluster.gpu_tflops is not set)")
+        + (f", x {FOUR_BIT_SHARE} for 4-bit weights" if _four_bit(load) else "")
+        + f", {length} tokens a sequence, {_link(cluster, load):g} GB/s between GPUs; unverified",
+    )
+
+
+def step_flops(load: Load, length: int) -> float:
+    """FLOPs for one token, forward and backward.
+
+    Forward: 2 for each weight of a matrix, and 2 * length * width of the heads for causal attention. The backward pass
+    takes the same again for the gradient of the inputs, and once more for that of the weights where they are trained;
+    attention's takes twice. Checkpointing repeats the blocks' forward pass, the fused head its own.
+    Source: Kaplan et al. (arXiv 2001.08361), section 2.1; Korthikanti et al. (arXiv 2205.05198), appendix A; trl 1.16.
+    """
+    shape = load.shape
+    table = shape.vocab_size * shape.hidden_size
+    blocks = load.parameters - table * (1 if shape.tie_word_embeddings else 2)
+    if shape.num_experts:
+        unused = 1 - (shape.num_experts_per_tok or 2) / shape.num_experts
+        blocks -= (
+            shape.num_hidden_layers
+            * shape.num_experts
+            * 3
+            * shape.hidden_size
+            * shape.intermediate_size
+            * unused
+        )
+    attention = 2 * length * shape.num_attention_heads * head_dim(shape) * shape.num_hidden_layers
+    forward = 2 * blocks + attention
+    passes = (2 if load.adapter else 3) * 2 * blocks + 3 * attention
+    head = (3 if load.adapter else 4) * 2 * table
+    adapter = 6 * load.trained if load.adapter else 0
+    return passes + head + adapter + (forward if load.checkpointing else 0)
+
+
+def communication_bytes(load: Load) -> float:
+    """Bytes that one GPU sends in a step.
+
+    DDP: gradients once, twice their size. ZeRO-1: the same, and the new weights. ZeRO-2: gradients in every pass, and the
+    new weights once. ZeRO-3 and FSDP2: the weights twice in every pass (three times with checkpointing), and gradients.
+    Source: ZeRO (arXiv 1910.02054), section 7; DeepSpeed 0.19.8 and accelerate 1.15 on accumulation.
+    """
+    share = (load.world_size - 1) / load.world_size
+    gradients = load.trained * load.trained_width
+    if load.engine == "ddp":
+        return 2 * share * gradients
+    if not load.shards_weights:
+        passes = load.accumulation if load.strategy.zero_stage == 2 else 1
+        return share * (gradients * (passes if passes > 1 else 1) + load.trained * load.width)
+    whole = frozen_bytes(load) + load.trained * load.width
+    passes = 1 if load.engine == "fsdp2" else load.accumulation
+    gathers = (3 if load.checkpointing else 2) * load.accumulation
+    return share * (whole * gathers + load.trained * load.width * passes)
+
+
+def offload_bytes(load: Load) -> float:
+    """Bytes that one GPU moves to and from its host in a step, and that the host's optimizer touches.
+
+    Source: Ren et al., ZeRO-Offload (arXiv 2101.06840), section 4.
+    """
+    if not (load.strategy.offload_optimizer or load.strategy.offload_param):
+        return 0
+    trained = load.trained / load.world_size
+    moved = 2 * trained * load.trained_width + 28 * trained
+    if load.strategy.offload_param:
+        gathers = (3 if load.checkpointing else 2) * load.accumulation
+        moved += gathers * (frozen_bytes(load) + load.trained * load.width) / load.world_size
+    return moved
+
+
+def count_steps(config: Config, facts: Facts, load: Load, length: int) -> int | None:
+    """Optimizer steps of the run; None where neither trainer.max_steps nor the number of examples is known."""
+    if config.trainer.max_steps > 0:
+        return config.trainer.max_steps
+    if facts.rows is None:
+        return None
+    rows = facts.rows * config.trainer.num_train_epochs
+    if config.trainer.packing and facts.mean_tokens:
+        rows *= min(facts.mean_tokens / length, 1)
+    return max(1, -int(-rows // (load.sequences * load.accumulation * load.world_size)))
+
+
+def _four_bit(load: Load) -> bool:
+    return load.adapter is not None and load.adapter.four_bit
+
+
+def _link(cluster: ClusterConfig, load: Load) -> float:
+    """GB/s of the slowest link that a ring over all ranks goes through."""
+    inside = cluster.link_gb_s or LINK_GB_S
+    return inside if load.world_size <= load.gpus_per_node else (cluster.network_gb_s or NETWORK_GB_S)
+
+
+def _round(value: float) -> float:
+    return float(f"{value:.4g}")

@@ -1,0 +1,44 @@
+"""Whether a plan fits its GPUs: what is refused, and what is warned of."""
+
+import dataclasses
+
+from launcher.config import Config
+from launcher.errors import PlanError
+from launcher.plan.alternatives import find_alternatives
+from launcher.plan.launch_plan import LaunchPlan
+from launcher.plan.memory import MARGIN
+
+
+def check_fits(config: Config, plan: LaunchPlan) -> None:
+    """PlanError when the plan needs more than a GPU of the place has; force=true and an unknown size let it pass."""
+    size, memory = config.cluster.gpu_memory_gib, plan.memory
+    if config.force or size is None or memory is None or memory.total <= size:
+        return
+    parts = dataclasses.asdict(memory)
+    largest = max(parts, key=lambda kind: parts[kind])
+    raise PlanError(
+        f"cluster.gpu_memory_gib={size:g} is less than the {memory.total:.1f} GiB that a GPU needs by the plan (most of it "
+        f"{largest}: {parts[largest]:.1f} GiB); {_way_out(config, plan)}, or launch it with force=true"
+    )
+
+
+def close_call(config: Config, plan: LaunchPlan) -> str | None:
+    """A warning where the plan fits by less than the estimate may be off."""
+    size, memory = config.cluster.gpu_memory_gib, plan.memory
+    if size is None or memory is None or not size * (1 - MARGIN) < memory.total:
+        return None
+    return (
+        f"the plan needs {memory.total:.1f} of cluster.gpu_memory_gib={size:g} GiB, and the estimate may be off by "
+        f"{MARGIN:.0%}: it can run out of memory"
+    )
+
+
+def _way_out(config: Config, plan: LaunchPlan) -> str:
+    """The nearest settings that fit, else what usually helps."""
+    found = [one for one in find_alternatives(config, plan) if one.kind in ("cheapest", "fewest_gpus")]
+    if found:
+        return "these fit: " + "; or ".join(dict.fromkeys(" ".join(one.overrides) for one in found))
+    return (
+        "try strategy=fsdp2 or zero3 on more GPUs, a smaller batch.micro_batch_size or model.max_length, "
+        "'plugin=[qlora,gradient_checkpointing]'"
+    )

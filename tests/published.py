@@ -1,0 +1,185 @@
+"""Memory figures that others published, each with the planner's answer to the same settings; docs/memory.md shows them.
+
+Settings are those that the source names; what it does not name is said in `taken`. litgpt, torchtune and axolotl train with
+weights, adapters and Adam in bf16 (`pure_bf16`), which no run of ours does. Figures are of tensors alone (torch's own peak)
+unless `whole` says that they are what the GPU needs, context included.
+"""
+
+from dataclasses import dataclass
+
+from launcher.config import ArchitectureConfig
+from launcher.plan.memory import CONTEXT_GIB, GIB, Adapter, Load, estimate_memory
+from launcher.plan.strategy import STRATEGIES
+
+GB = 1e9 / GIB
+LITGPT = "litgpt, tutorials/resource-tables.md, LoRA on 1 GPU"
+TORCHTUNE = "torchtune, README.md, memory and training speed"
+AXOLOTL = "axolotl, examples/llama-3/README.md"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """One figure."""
+
+    source: str
+    row: str
+    gib: float
+    """What was published; with `limit` the size of a GPU, else the peak."""
+    load: Load
+    limit: str = ""
+    """fits or out of memory, where the source tells no more."""
+    whole: bool = True
+    taken: str = ""
+
+    @property
+    def planned(self) -> float:
+        total = estimate_memory(self.load).total
+        return total if self.whole else total - CONTEXT_GIB
+
+    @property
+    def off(self) -> float | None:
+        """(planned - published) / published; None where only a limit was published."""
+        return None if self.limit else (self.planned - self.gib) / self.gib
+
+    @property
+    def agrees(self) -> bool:
+        """Within 10 %, or on the same side of the limit."""
+        if self.limit:
+            return (self.planned <= self.gib) == (self.limit == "fits")
+        return abs(self.off or 0) <= 0.10
+
+
+def shape(hidden: int, width: int, layers: int, heads: int, keys: int, vocabulary: int) -> ArchitectureConfig:
+    return ArchitectureConfig(
+        hidden_size=hidden, intermediate_size=width, num_hidden_layers=layers, num_attention_heads=heads,
+        num_key_value_heads=keys, vocab_size=vocabulary,
+    )  # fmt: skip
+
+
+LLAMA2_7B = shape(4096, 11008, 32, 32, 32, 32_000)
+LLAMA2_13B = shape(5120, 13824, 40, 40, 40, 32_000)
+LLAMA_65B = shape(8192, 22016, 80, 64, 64, 32_000)
+LLAMA2_70B = shape(8192, 28672, 80, 64, 8, 32_000)
+LLAMA3_8B = shape(4096, 14336, 32, 32, 8, 128_256)
+LLAMA3_70B = shape(8192, 28672, 80, 64, 8, 128_256)
+QV, QVO = ("q_proj", "v_proj"), ("q_proj", "v_proj", "o_proj")
+MLP = ("gate_proj", "up_proj", "down_proj")
+
+
+def adapter(
+    r: int, targets: tuple[str, ...] | str = "all-linear", bits: str = "", dropout: bool = False
+) -> Adapter:
+    return Adapter(
+        r=r,
+        target_modules=targets,
+        four_bit=bits.startswith("nf4"),
+        double_quant=bits == "nf4-dq",
+        dropout=dropout,
+    )
+
+
+def load(
+    model: ArchitectureConfig, lora: Adapter | None, sequences: int, length: int, *, checkpointing: bool = True,
+    strategy: str = "ddp", gpus: int = 1, pure: bool = True, optimizer: str = "adamw_torch_fused", accumulation: int = 1,
+) -> Load:  # fmt: skip
+    return Load(
+        shape=model, adapter=lora, checkpointing=checkpointing, strategy=STRATEGIES[strategy], world_size=gpus,
+        gpus_per_node=gpus, sequences=sequences, length=length, accumulation=accumulation, bf16=True, pure_bf16=pure,
+        optimizer=optimizer, varlen=True, bucket=5_000_000,
+    )  # fmt: skip
+
+
+def litgpt(model: ArchitectureConfig, name: str, bits: str, micro: int, gb: float | None) -> Published:
+    return Published(
+        source=LITGPT,
+        row=f"{name}, {bits or 'None'}, microbatch {micro}",
+        gib=(gb or 40) * GB if gb else 39.4,
+        limit="" if gb else "out of memory",
+        whole=gb is None,
+        load=load(model, adapter(8, QV, bits), micro, 1304, checkpointing=False),
+    )
+
+
+PUBLISHED = (
+    litgpt(LLAMA2_7B, "7 B Llama 2", "", 1, 21.30),
+    litgpt(LLAMA2_7B, "7 B Llama 2", "nf4", 1, 14.14),
+    litgpt(LLAMA2_7B, "7 B Llama 2", "nf4-dq", 1, 13.84),
+    litgpt(LLAMA2_7B, "7 B Llama 2", "", 2, 29.07),
+    litgpt(LLAMA2_7B, "7 B Llama 2", "", 4, None),
+    litgpt(LLAMA2_13B, "13 B Llama 2", "", 1, 38.12),
+    litgpt(LLAMA2_13B, "13 B Llama 2", "nf4", 1, 23.14),
+    litgpt(LLAMA2_13B, "13 B Llama 2", "nf4-dq", 1, 22.55),
+    litgpt(LLAMA2_13B, "13 B Llama 2", "", 2, None),
+    Published(
+        source=TORCHTUNE, row="Llama 3.1 8B, QLoRA, 1x 4090", gib=7.4, whole=False,
+        load=load(LLAMA3_8B, adapter(8, "all-linear", "nf4-dq"), 2, 2048),
+        taken="the settings of recipes/configs/llama3_1/8B_qlora_single_device.yaml",
+    ),
+    Published(
+        source=TORCHTUNE, row="Llama 3.1 8B, LoRA, 1x 4090", gib=16.2, whole=False,
+        load=load(LLAMA3_8B, adapter(8, (*QVO, *MLP)), 2, 2048),
+        taken="r=8 on q, v, o and the MLP, checkpointing",
+    ),
+    Published(
+        source=TORCHTUNE, row="Llama 3.1 70B, LoRA, 8x A100", gib=27.6, whole=False,
+        load=load(LLAMA3_70B, adapter(16, (*QVO, *MLP)), 2, 2048, strategy="fsdp2", gpus=8),
+        taken="the settings of recipes/configs/llama3_1/70B_lora.yaml",
+    ),
+    Published(
+        source=AXOLOTL, row="8B full fine-tune (fft-8b.yaml), single GPU @ 48GB", gib=48, limit="fits",
+        load=load(LLAMA3_8B, None, 1, 8192, optimizer="paged_adamw_8bit", accumulation=8),
+    ),
+    Published(
+        source=AXOLOTL, row="70B QLoRA+FSDP (qlora-fsdp-70b.yaml), dual GPU @ 21GB", gib=21, limit="fits",
+        load=load(
+            LLAMA3_70B, adapter(8, "all-linear", "nf4-dq", True), 1, 512, strategy="fsdp2_offload", gpus=2, pure=False,
+            accumulation=4,
+        ),
+    ),
+    Published(
+        source="Answer.AI, fsdp_qlora, README.md", row="Llama 2 70B QLoRA, dual 24GB GPUs, CPU offload", gib=24, limit="fits",
+        load=load(LLAMA2_70B, adapter(8, "all-linear", "nf4-dq"), 2, 2048, strategy="fsdp2_offload", gpus=2),
+        taken="r=8 on all linear layers",
+    ),
+    Published(
+        source="QLoRA (arXiv 2305.14314), abstract", row="65B on a single 48GB GPU", gib=48, limit="fits",
+        load=load(
+            LLAMA_65B, adapter(64, "all-linear", "nf4-dq", True), 4, 528, optimizer="paged_adamw_32bit", pure=False,
+            accumulation=4,
+        ),
+        taken="the settings of artidoro/qlora, scripts/finetune_guanaco_65b.sh",
+    ),
+    Published(
+        source="LongLoRA (arXiv 2309.12307), table 12, as odyn-network/benchmark-finetune-lora-v1 quotes it",
+        row="Llama 2 7B, plain LoRA, 8192 tokens, ZeRO-2, 8x A100", gib=25.7 * GB, whole=False,
+        load=load(
+            LLAMA2_7B, adapter(8, ("q_proj", "k_proj", "v_proj", "o_proj")), 1, 8192, strategy="zero2", gpus=8, pure=False,
+            accumulation=8,
+        ),
+        taken="r=8 on q, k, v, o",
+    ),
+)  # fmt: skip
+
+
+def table() -> str:
+    """The Markdown table of docs/memory.md."""
+    lines = [
+        "| source | row | published | planner | off | taken where not said |",
+        "|---|---|---|---|---|---|",
+    ]
+    for one in PUBLISHED:
+        told = f"{one.limit} {one.gib:.3g} GiB" if one.limit == "fits" else f"{one.gib:.1f} GiB"
+        if one.limit == "out of memory":
+            told = f"out of memory at {one.gib:.1f} GiB"
+        off = f"{one.off:+.0%}" if one.off is not None else "agrees" if one.agrees else ""
+        miss = "" if one.agrees else " **miss**"
+        lines.append(
+            f"| {one.source} | {one.row} | {told} | {one.planned:.1f} GiB | {off}{miss} | {one.taken} |"
+        )
+    return "\n".join(lines)
+
+
+def summary() -> str:
+    """How many agree."""
+    agreeing = sum(one.agrees for one in PUBLISHED)
+    return f"{agreeing} of {len(PUBLISHED)} agree (within 10 %, or on the same side of a limit)."

@@ -1,0 +1,60 @@
+"""The plan's bytes against what ranks really hold; tests/benchmarks/memory.py does it over many more cases."""
+
+import itertools
+
+import pytest
+
+from launcher.plan.memory.activations import activation_bytes
+from launcher.plan.memory.host import checkpoint_bytes
+from launcher.run import RunDir
+from tests.benchmarks import memory_bf16
+from tests.benchmarks.memory import BAR, PADDING, STATES, Bench, Case, load_of
+
+pytestmark = pytest.mark.train
+
+CASES = [
+    Case(model="tiny", method="full", strategy="ddp", checkpointing=False, length=128, ranks=1),
+    Case(model="tiny", method="full", strategy="zero1", checkpointing=True, length=128, ranks=2),
+    Case(model="tiny", method="lora", strategy="zero3", checkpointing=False, length=128, ranks=2),
+    Case(model="tiny", method="qlora", strategy="zero2", checkpointing=True, length=128, ranks=2),
+    Case(model="tiny", method="qlora", strategy="fsdp2", checkpointing=False, length=128, ranks=2),
+    Case(
+        model="tiny", method="full", strategy="fsdp2", checkpointing=False, length=128, ranks=2,
+        more=("batch.global_batch_size=8",),
+    ),
+    Case(
+        model="tiny", method="full", strategy="ddp", checkpointing=False, length=128, ranks=1,
+        more=("trainer.optim=adamw_8bit",),
+    ),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    bench = Bench(tmp_path_factory.mktemp("bench"))
+    yield bench
+    bench.warm.close()
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.method}-{case.strategy}-{case.ranks}")
+def test_states_are_exact_and_activations_within_5_percent(bench: Bench, case: Case):
+    held = bench.hold(case)
+    for kind in STATES:
+        assert abs(held.planned[kind] - held.measured[kind]) <= PADDING, kind
+    assert abs(held.off("activations")) <= BAR
+
+
+@pytest.mark.parametrize(
+    ("method", "checkpointing"), list(itertools.product(memory_bf16.ADAPTERS, (False, True)))
+)
+def test_activations_in_bf16_under_autocast_are_within_5_percent(method: str, checkpointing: bool):
+    shape, plugin = memory_bf16.SHAPES["tiny"], memory_bf16.ADAPTERS[method]
+    planned = activation_bytes(memory_bf16.load_of(shape, plugin, checkpointing))
+    assert planned == pytest.approx(memory_bf16.saved_bytes(shape, plugin, checkpointing), rel=BAR)
+
+
+@pytest.mark.parametrize("plugin", ["lora,sharded_checkpoint", "sharded_checkpoint"], ids=["lora", "full"])
+def test_a_checkpoint_takes_the_disk_that_was_planned(trained, plugin: str):
+    run = trained(f"plugin=[{plugin}]", "data.eval_path=null")
+    tensors = sum(path.stat().st_size for path in run.path.glob("checkpoints/step_*/*.safetensors"))
+    assert tensors == pytest.approx(checkpoint_bytes(load_of(RunDir(run.path))), rel=0.05)
