@@ -1,12 +1,14 @@
 """python -m launcher resume: the same run, planned anew on other resources, and what it refuses."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 
 from launcher.run import RunDir
+from tests.runs import command, environment
 
 
 @pytest.fixture
@@ -98,3 +100,30 @@ def test_a_run_that_still_runs_is_not_resumed(cli, ended):
 def test_a_run_that_is_not_there_is_named(cli):
     done = cli("resume", "tinny")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+
+
+PLUGIN = """
+from launcher.plugins.base import Plugin
+
+class Mine(Plugin):
+    pass
+"""
+
+
+def test_it_may_be_typed_anywhere_and_finds_the_plugins_of_where_the_run_was_launched(cli, tmp_path):
+    (tmp_path / "mine.py").write_text(PLUGIN)
+    done = cli(
+        "+experiment=tiny", "cluster=local", "dry_run=true", "--json", "+plugins.mine._target_=mine.Mine"
+    )
+    run = Path(json.loads(done.stdout.splitlines()[0])["run_dir"])
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    again = subprocess.run(
+        command("resume", str(run), "dry_run=true"),
+        cwd=elsewhere,
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert again.returncode == 0, again.stderr
+    assert json.loads((run / "plan.json").read_text())["facts"]["work_dir"] == str(tmp_path)

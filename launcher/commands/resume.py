@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sys
 from typing import Any, cast
 
 from omegaconf import OmegaConf
@@ -42,6 +43,7 @@ def main(arguments: list[str]) -> int:
         raise RunError(
             f"{work_dir}, where {run.name} was launched, cannot be entered: {error.strerror}"
         ) from None
+    sys.path.insert(0, work_dir)
     composed = _compose(run, [*options.overrides, *overrides])
     changes = _changes(run, composed)
     plan = prepare_in(composed, run)
