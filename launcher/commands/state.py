@@ -61,6 +61,7 @@ def read_status(run: RunDir) -> Status:
     if job and _told(events) is not RunState.FINISHED:
         answer, silence = _ask(job)
         events = run.read_events()  # anew: a run that ended meanwhile has left its place and says so here
+    plan = _read_plan(run)
     state, note = _conclude(_told(events), job.get("cluster"), answer, silence)
     metrics = run.read_metrics()
     training = [line for line in metrics if line.get("loss") is not None]
@@ -79,16 +80,20 @@ def read_status(run: RunDir) -> Status:
         eval_loss=evaluated[-1]["eval_loss"] if evaluated else None,
         history=attempts(events),
         effective_training_time=effective_training_time(events, metrics),
-        planned_training_time=_planned(run),
-        planned=_estimated(run),
+        planned_training_time=(plan.get("save") or {}).get("effective_training_time"),
+        planned=_estimated(plan),
         measured=next((event for event in reversed(events) if event["event"] == "measured"), None),
         error=None if state is RunState.FINISHED else _error(run, events),
         note=note,
     )
 
 
-def _estimated(run: RunDir) -> dict[str, Any]:
-    plan = run.read_json(run.plan)
+def _read_plan(run: RunDir) -> dict[str, Any]:
+    """The run's plan; empty where it has none yet."""
+    return run.read_json(run.plan) if run.plan.is_file() else {}
+
+
+def _estimated(plan: dict[str, Any]) -> dict[str, Any]:
     time, memory = plan.get("time"), plan.get("memory")
     return {"step_s": time["step_s"] if time else None, "memory_gib": memory["total"] if memory else None}
 
@@ -151,11 +156,6 @@ def _conclude(
     if answer is RunState.LOST:
         return answer, "its job is gone and the run dir does not say how it ended"
     return answer, None
-
-
-def _planned(run: RunDir) -> float | None:
-    save = run.read_json(run.plan).get("save") if run.plan.is_file() else None
-    return save["effective_training_time"] if save else None
 
 
 def _error(run: RunDir, events: list[dict[str, Any]]) -> str | None:

@@ -142,6 +142,9 @@ def test_a_killed_rank_is_started_again_without_the_queue(lab, start, whole):
     assert [(event["how"], event["hosts"]) for event in ended] == [("crashed", [host])]
     assert "SIGKILL" in ended[0]["reason"]
     assert run.events("submitted")[-1]["job_id"] == lab.job(run)
+    status = json.loads(lab.run(*command("status", str(run.path), "--json"), cwd=run.path).stdout)
+    assert [one["how"] for one in status["history"]] == ["crashed", "finished"]
+    assert 0 < status["effective_training_time"] < 1
 
 
 def test_a_stopped_rank_is_noticed_named_and_its_stacks_are_kept(lab, start, whole):
@@ -157,6 +160,7 @@ def test_a_stopped_rank_is_noticed_named_and_its_stacks_are_kept(lab, start, who
     assert 'File "' in stacks[0].read_text()
 
 
+@pytest.mark.long
 def test_a_crash_on_one_host_at_one_step_is_tried_again(lab, start, whole):
     run = start(wait="training")
     (run.path / "fault.py").write_text(
@@ -203,6 +207,7 @@ def test_the_time_limit_is_not_the_end_of_a_run(lab, start, whole):
     until(lambda: lab.state(run) == "cancelled")
 
 
+@pytest.mark.long
 def test_a_signal_by_hand_saves_and_queues_again(lab, start, whole):
     run = start()
     lab.run("scancel", "--signal=TERM", "--full", lab.job(run), cwd=run.path)
@@ -211,6 +216,7 @@ def test_a_signal_by_hand_saves_and_queues_again(lab, start, whole):
     assert run.events("ended")[0]["how"] == "left"
 
 
+@pytest.mark.long
 def test_a_requeue_by_hand_goes_on(lab, start, whole):
     run = start()
     lab.run("scontrol", "requeue", lab.job(run), cwd=run.path)
@@ -218,6 +224,7 @@ def test_a_requeue_by_hand_goes_on(lab, start, whole):
     assert len(run.events("started")) == 2
 
 
+@pytest.mark.long
 def test_a_cancelled_run_saves_and_does_not_come_back(lab, start):
     run = start()
     lab.run(*command("cancel", str(run.path)), cwd=run.path)
@@ -237,6 +244,7 @@ def test_a_dead_node_is_replaced_by_a_spare(lab, start, whole):
     assert (ended["how"], ended["hosts"]) == ("lost", [host])
 
 
+@pytest.mark.long
 def test_a_dead_node_without_a_spare_takes_the_run_to_other_nodes(lab, start, whole):
     run = start()
     job, host = lab.job(run), lab.hosts(run)[1]
@@ -246,6 +254,7 @@ def test_a_dead_node_without_a_spare_takes_the_run_to_other_nodes(lab, start, wh
     assert lab.job(run) != job
 
 
+@pytest.mark.long
 def test_a_dead_batch_host_brings_the_job_back(lab, start, whole):
     run = start()
     host = lab.hosts(run)[0]
@@ -253,6 +262,7 @@ def test_a_dead_batch_host_brings_the_job_back(lab, start, whole):
     check_finished(lab, run, whole, timeout_s=240)
 
 
+@pytest.mark.long
 def test_a_killed_supervisor_ends_its_ranks(lab, start, whole):
     run = start()
     host = lab.hosts(run)[0]
@@ -264,6 +274,7 @@ def test_a_killed_supervisor_ends_its_ranks(lab, start, whole):
     check_finished(lab, run, whole)
 
 
+@pytest.mark.long
 def test_a_network_cut_for_a_moment_is_waited_out(lab, start, whole):
     run = start()
     host = lab.hosts(run)[1]
@@ -274,6 +285,7 @@ def test_a_network_cut_for_a_moment_is_waited_out(lab, start, whole):
     assert len(run.events("started")) <= 2
 
 
+@pytest.mark.long
 def test_a_network_cut_for_good_takes_the_run_elsewhere(lab, start, whole):
     run = start("resources.spares=1")
     host = lab.hosts(run)[1]
@@ -282,6 +294,7 @@ def test_a_network_cut_for_good_takes_the_run_elsewhere(lab, start, whole):
     assert run.events("ended")[0]["hosts"] == [host]
 
 
+@pytest.mark.long
 def test_a_dead_slurmd_does_not_harm_a_run_whose_node_lives(lab, start, whole):
     run = start()
     host = lab.hosts(run)[1]
@@ -289,6 +302,7 @@ def test_a_dead_slurmd_does_not_harm_a_run_whose_node_lives(lab, start, whole):
     check_finished(lab, run, whole, timeout_s=240)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("when", ["in the middle", "at the end"])
 def test_slurmctld_may_be_away(lab, start, whole, when):
     run = start()
@@ -313,12 +327,3 @@ def test_a_second_job_on_one_run_dir_leaves_without_writing(lab, start, whole):
     check_finished(lab, run, whole)
     state = lab.run("scontrol", "show", "job", second, cwd=run.path).stdout
     assert "ExitCode=7:0" in state
-
-
-def test_json_status_says_what_ended_each_attempt(lab, start, whole):
-    run = start()
-    host = lab.hosts(run)[1]
-    lab.on(host, "kill", "-KILL", rank_pid(lab, host))
-    check_finished(lab, run, whole)
-    status = json.loads(lab.run(*command("status", str(run.path), "--json"), cwd=run.path).stdout)
-    assert status["attempts"] == 2
