@@ -80,7 +80,7 @@ def read_status(run: RunDir) -> Status:
         eval_loss=evaluated[-1]["eval_loss"] if evaluated else None,
         history=attempts(events),
         effective_training_time=effective_training_time(events, metrics),
-        planned_training_time=(plan.get("save") or {}).get("effective_training_time"),
+        planned_training_time=plan["save"]["effective_training_time"] if plan.get("save") else None,
         planned=_estimated(plan),
         measured=next((event for event in reversed(events) if event["event"] == "measured"), None),
         error=None if state is RunState.FINISHED else _error(run, events),
