@@ -169,7 +169,7 @@ def test_ctrl_c_ends_every_rank(tmp_path, cache):
     assert run.events()[-1]["event"] == "stopped"
 
 
-def test_a_crashed_rank_ends_the_others_and_is_named_first(tmp_path, cache):
+def test_a_rank_that_crashes_every_time_is_named_and_the_run_stops_after_three(tmp_path, cache):
     broken = tmp_path / "broken_plugin.py"
     broken.write_text(
         "import os\n"
@@ -180,7 +180,7 @@ def test_a_crashed_rank_ends_the_others_and_is_named_first(tmp_path, cache):
         "            raise RuntimeError('the disk of this rank is on fire')\n"
         "        return trainer\n"
     )
-    run = launch(tmp_path, cache, "+plugins.broken._target_=broken_plugin.Broken", *TWO, code=3)
+    run = launch(tmp_path, cache, "+plugins.broken._target_=broken_plugin.Broken", *TWO, code=9)
     status = subprocess.run(
         command("status", "--json"), cwd=tmp_path, env=environment(), capture_output=True, text=True
     )
@@ -188,6 +188,7 @@ def test_a_crashed_rank_ends_the_others_and_is_named_first(tmp_path, cache):
     assert shown["state"] == "failed"
     assert shown["error"].startswith("rank 1 on ")
     assert "the disk of this rank is on fire" in shown["error"]
+    assert shown["attempts"] == 3
     _wait_until_gone(run)
 
 
