@@ -55,23 +55,18 @@ def outage(
 ) -> dict[str, Any] | None:
     """From a fault to the next step of new ranks, by phase; None where none came, or another fault came in between.
 
-    A phase that an arm does not tell apart is counted in the one before it.
+    `down` is the part of it without a step: who is asked to leave may train on for a while. A phase that an arm does not tell apart is counted in the one before it.
     """
     fault = hits[index]
     begins = fault["time"]
     old = {line["process"] for line in lines if line["what"] == "step" and line["time"] <= begins}
-    step = next(
-        (
-            line
-            for line in lines
-            if line["what"] == "step" and line["time"] > begins and line["process"] not in old
-        ),
-        None,
-    )
+    after = [line for line in lines if line["what"] == "step" and line["time"] > begins]
+    step = next((line for line in after if line["process"] not in old), None)
     if step is None:
         return None
     if index + 1 < len(hits) and hits[index + 1]["time"] < step["time"]:
         return None
+    last = max((line["time"] for line in after if line["time"] < step["time"]), default=begins)
     own = {line["what"]: line["time"] for line in lines if line.get("process") == step["process"] and line["rank"] == 0
            and line["time"] < step["time"] and line["what"] != "step"}  # fmt: skip
     process = own["process"]
@@ -85,6 +80,7 @@ def outage(
         "rank": fault["rank"],
         "at_s": fault["at_s"],
         "total": round(step["time"] - begins, 3),
+        "down": round(step["time"] - last, 3),
         **phases,
     }
 
@@ -95,22 +91,23 @@ def effective(figures: Line, step_s: float) -> float:
 
 
 def ceiling(figures: Line, step_s: float) -> float:
-    """The best that can be had at this arm's cost of a restart and of a save, for the faults that hit it.
+    """The best that can be had at this arm's cost of a step, a save and a restart, for the faults that hit it.
 
     Source: Daly, as in launcher.plan.interval, at his best interval; an interval is at least a step.
     """
+    speed = step_s / figures["step_s"]
     if not figures["hits"]:
-        return 1.0
+        return speed
     between = figures["seconds"] / figures["hits"]
     save_s = max(figures["save_s"], 1e-3)
-    interval = max(best_interval_s(save_s, between), step_s)
-    return effective_training_time(interval, save_s, restart_s(figures), between)
+    interval = max(best_interval_s(save_s, between), figures["step_s"])
+    return speed * effective_training_time(interval, save_s, restart_s(figures), between)
 
 
 def restart_s(figures: Line) -> float:
-    """Mean seconds from a fault to the next step; infinite for an arm that never came back from one."""
-    totals = [one["total"] for one in figures["outages"]]
-    return statistics.mean(totals) if totals else math.inf
+    """Mean seconds without a step; infinite for an arm that never came back from a fault."""
+    downs = [one["down"] for one in figures["outages"]]
+    return statistics.mean(downs) if downs else math.inf
 
 
 def phase_means(figures: Sequence[Line]) -> dict[str, float]:

@@ -9,6 +9,7 @@ import socket
 import sys
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,8 @@ def train(folder: Path) -> None:
     model.config.use_cache = False
     model = peft.get_peft_model(model, peft.LoraConfig(task_type="CAUSAL_LM", **settings["lora"]))
     output = folder / "checkpoints"
+    # On CPU ranks the Trainer does not pass ddp_timeout on; a group that is there already is kept.
+    torch.distributed.init_process_group("gloo", timeout=timedelta(seconds=settings["timeout_s"]))
     args = TrainingArguments(output_dir=str(output), **settings["arguments"])
     trainer = Trainer(
         model=model, args=args, train_dataset=datasets.load_from_disk(settings["data"]),
