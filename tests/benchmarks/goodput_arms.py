@@ -192,9 +192,9 @@ class Torchrun(Looped):
     name = "torchrun"
 
     def ranks(self) -> str:
-        """A worker that does not end by TERM, as a stopped one, gets KILL after 5 s, not the default's 30."""
+        """At a restart it waits 30 s for a stopped worker to end by TERM; torch 2.13 passes --shutdown-timeout elsewhere."""
         options = (
-            f"--nnodes={NODES} --nproc-per-node=1 --max-restarts=1000 --shutdown-timeout=5 --rdzv-backend=c10d "
+            f"--nnodes={NODES} --nproc-per-node=1 --max-restarts=1000 --rdzv-backend=c10d "
             "--rdzv-id=$SLURM_JOB_ID --rdzv-endpoint=$MASTER_ADDR:$MASTER_PORT"
         )
         script = f"-m tests.benchmarks.goodput_rank train {self.folder}"
