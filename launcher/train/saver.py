@@ -5,6 +5,7 @@ import os
 import shutil
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -25,6 +26,7 @@ from launcher.train.snapshot import Snapshot
 TRAINER_STATE = "trainer_state.json"
 _FAILURES = 2
 _HEADROOM = 1.1
+_RECENT = 9
 _ANSWER = 2
 """Timeouts until a writer is given up: one to write, one to hear of the others."""
 
@@ -52,8 +54,8 @@ class Saver:
         thread on the training's group would get between its collectives."""
         self.run, self.plan, self.rank, self.world_size, self.attempt = run, plan, rank, world_size, attempt
         self.snapshot = Snapshot()
-        self.stalled_s: float | None = None
-        """Seconds that training stood still for the newest save, committed or not."""
+        self.stalls_s: deque[float] = deque(maxlen=_RECENT)
+        """Seconds that training stood still for each of the newest saves, committed or not."""
         self.writing = False
         self._thread: threading.Thread | None = None
         self._failures = 0
@@ -73,7 +75,7 @@ class Saver:
         self._thread.start()
         if not self.plan.asynchronous:
             self.wait()
-        self.stalled_s = time.monotonic() - save.begun
+        self.stalls_s.append(time.monotonic() - save.begun)
 
     def wait(self) -> None:
         """Returns once nothing is being written; SaveFailed when the writer has been silent for the plan's timeout."""

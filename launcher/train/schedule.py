@@ -71,9 +71,9 @@ class Schedule(TrainerCallback):
         self.saver.close()
 
     def _steps_between(self) -> int:
-        """Daly's interval in steps, for this run's step time and the time that saves have taken."""
+        """Daly's interval in steps, for this run's step time and the time that its newest saves have taken."""
         step_s = statistics.median(self._times)
-        save_s = self.plan.save_s if self.saver.stalled_s is None else self.saver.stalled_s
+        save_s = statistics.median(self.saver.stalls_s)
         if self.plan.mtbf_s is None:
             return 1 << 30
         interval = best_interval_s(max(save_s, 1e-3), self.plan.mtbf_s)
