@@ -13,6 +13,7 @@ of its ceiling. An arm that a fault ends for good keeps what it had committed.
 
 import argparse
 import json
+import math
 import os
 import shutil
 import statistics
@@ -67,7 +68,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="write the figures here, after every arm")
     parser.add_argument("--join", type=Path, nargs="+", default=[], help="report on these files, run nothing")
     parser.add_argument("--keep", type=Path, help="keep the arms' folders here")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if wrong := set(options.arms) - set(ARMS):
+        parser.error(f"--arms: {', '.join(sorted(wrong))} is none of {', '.join(ARMS)}")
+    return options
 
 
 def measure(name: str, seed: int, minutes: float, keep: Path | None) -> dict[str, Any]:
@@ -164,19 +168,21 @@ def report(results: list[dict[str, Any]]) -> int:
 
 
 def verdict(results: list[dict[str, Any]], step_s: float) -> int:
-    """One line, and the exit code."""
-    ours = {one["seed"]: one for one in results if one["arm"] == "ours"}
-    said, met = [], bool(ours)
-    for seed, own in sorted(ours.items()):
-        share, best = effective(own, step_s), ceiling(own, step_s)
-        peers = {
-            one["arm"]: effective(one, step_s) for one in results if one["seed"] == seed and one is not own
-        }
-        met = met and all(share > other for other in peers.values()) and share >= BAR * best
-        against = ", ".join(f"{name} {value:.3f}" for name, value in peers.items()) or "no peer"
-        said.append(f"seed {seed}: ours {share:.3f} = {share / best:.3f} of its ceiling, {against}")
-    print(f"{'met' if met else 'MISSED'}: {'; '.join(said) or 'ours was not run'}")
-    return 0 if met else 1
+    """One line, and the exit code: 1 as well where an arm is missing, for then nothing is shown."""
+    said, met, whole = [], True, True
+    for seed in sorted({one["seed"] for one in results}):
+        shares = {one["arm"]: effective(one, step_s) for one in results if one["seed"] == seed}
+        whole = whole and set(shares) == set(ARMS)
+        own = next((one for one in results if (one["seed"], one["arm"]) == (seed, "ours")), None)
+        of_ceiling = shares["ours"] / max(ceiling(own, step_s), 1e-9) if own else math.nan
+        peers = [share for arm, share in shares.items() if arm != "ours"]
+        if own:
+            met = met and of_ceiling >= BAR and all(shares["ours"] > share for share in peers)
+        listed = ", ".join(f"{arm} {share:.3f}" for arm, share in shares.items())
+        said.append(f"seed {seed}: {listed}; ours at {of_ceiling:.3f} of its ceiling")
+    word = "MISSED" if not met else "met" if whole else "incomplete, and nothing missed so far"
+    print(f"{word}: {'; '.join(said)} (bars: above every peer, {BAR})")
+    return 0 if met and whole else 1
 
 
 if __name__ == "__main__":
