@@ -126,7 +126,11 @@ class Injector:
         newest = self._newest(rank)
         if newest is None or any(host == newest["host"] for _, host in self._boots):
             return False
-        return self.lab.on(newest["host"], "kill", f"-{name}", str(newest["pid"])).returncode == 0
+        host, pid, ticks = newest["process"].split("/")
+        stat = self.lab.on(host, "cat", f"/proc/{pid}/stat").stdout.rpartition(")")[2].split()
+        if not stat or stat[19] != ticks:  # it has ended, and another process may have its number
+            return False
+        return self.lab.on(host, "kill", f"-{name}", pid).returncode == 0
 
     def _newest(self, rank: int) -> dict[str, Any] | None:
         """The newest process of a rank, where it may still live."""
