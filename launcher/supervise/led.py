@@ -4,7 +4,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from launcher.errors import Exit
 from launcher.plan import LaunchPlan
@@ -60,9 +60,11 @@ class Led:
     def attempt(self, orders: Orders) -> Ended:
         """Runs the ranks once, to whatever end; afterwards none of them lives on a node that answers."""
         ended = self._gather(orders) or self._start(orders) or self._watch(orders)
-        if ended.how is not How.FINISHED:
-            self._end_ranks()
-        return ended
+        if ended.how is How.FINISHED:
+            return ended
+        begun = time.monotonic()
+        self._end_ranks()
+        return replace(ended, stop_s=time.monotonic() - begun)
 
     def healthy(self) -> int:
         """Nodes that answer."""

@@ -62,6 +62,8 @@ class Ended:
     hosts: tuple[str, ...] = ()
     """Hosts to blame, where that is known."""
     told: Told = Told.NOTHING
+    stop_s: float = 0.0
+    """Seconds from that end until no rank lived any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

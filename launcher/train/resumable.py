@@ -1,7 +1,9 @@
 """transformers' Trainer with this project's checkpoints and data order in the place of its own."""
 
 import dataclasses
+import functools
 import math
+import time
 from importlib.metadata import version
 from typing import Any
 
@@ -91,6 +93,7 @@ class Resumable:
 
     def _save_checkpoint(self: Any, model: Any, trial: Any) -> None:
         """Called by the Trainer where a callback asked for a save; returns once the state is copied."""
+        begun = time.monotonic()
         if self.saver is None:
             return
         step = self.state.global_step
@@ -100,8 +103,10 @@ class Resumable:
         save = Save(
             step=step,
             state=small_state(self),
-            trainer_state=dataclasses.asdict(self.state),
+            # metrics.jsonl has the log; copied here, every save would take longer than the one before it
+            trainer_state=dataclasses.asdict(dataclasses.replace(self.state, log_history=[])),
             make_manifest=self._manifest(),
+            begun=begun,
         )
         self.saver.save(shards(self), save)
         self.save_reason = "interval"
@@ -130,7 +135,7 @@ class Resumable:
             "eval_loss": evaluated[1]
             if evaluated and evaluated[0] == step and math.isfinite(evaluated[1])
             else None,
-            "versions": {name: version(name) for name in _PACKAGES},
+            "versions": _versions(),
             "parameters": named,
         }
 
@@ -138,6 +143,11 @@ class Resumable:
             return Manifest(**facts, time=now(), files=files)
 
         return make
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in _PACKAGES}
 
 
 def _shapes(trainer: Any) -> dict[str, list[int]]:

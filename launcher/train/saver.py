@@ -5,6 +5,7 @@ import os
 import shutil
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -25,6 +26,7 @@ from launcher.train.snapshot import Snapshot
 TRAINER_STATE = "trainer_state.json"
 _FAILURES = 2
 _HEADROOM = 1.1
+_RECENT = 9
 _ANSWER = 2
 """Timeouts until a writer is given up: one to write, one to hear of the others."""
 
@@ -39,6 +41,8 @@ class Save:
     trainer_state: dict[str, Any]
     """transformers' TrainerState, written by rank 0."""
     make_manifest: Callable[[dict[str, FileFacts]], Manifest]
+    begun: float
+    """time.monotonic() when training stood still for it."""
     blocked_s: float = 0.0
 
 
@@ -50,8 +54,8 @@ class Saver:
         thread on the training's group would get between its collectives."""
         self.run, self.plan, self.rank, self.world_size, self.attempt = run, plan, rank, world_size, attempt
         self.snapshot = Snapshot()
-        self.last: Save | None = None
-        """The newest save that was committed."""
+        self.stalls_s: deque[float] = deque(maxlen=_RECENT)
+        """Seconds that training stood still for each of the newest saves, committed or not."""
         self.writing = False
         self._thread: threading.Thread | None = None
         self._failures = 0
@@ -62,16 +66,16 @@ class Saver:
 
     def save(self, shards: list[Shard], save: Save) -> None:
         """Takes the snapshot and starts the writer; waits first while the previous one is still writing."""
-        begin = time.monotonic()
         self.wait()
         self.check()
         self.snapshot.take(shards, self.rank, self.world_size)
-        save.blocked_s = time.monotonic() - begin
+        save.blocked_s = time.monotonic() - save.begun
         self.writing = True
         self._thread = threading.Thread(target=self._write, args=(save,), name="checkpoint", daemon=True)
         self._thread.start()
         if not self.plan.asynchronous:
             self.wait()
+        self.stalls_s.append(time.monotonic() - save.begun)
 
     def wait(self) -> None:
         """Returns once nothing is being written; SaveFailed when the writer has been silent for the plan's timeout."""
@@ -99,7 +103,6 @@ class Saver:
         self.check()
 
     def _write(self, save: Save) -> None:
-        begin = time.monotonic()
         folder: Path | None = None
         files: dict[str, FileFacts] = {}
         error = ""
@@ -117,12 +120,12 @@ class Saver:
         try:
             parts = self._gather((files, error))
             if self.rank == 0:
-                self._finish(save, folder, parts, begin)
+                self._finish(save, folder, parts)
         except Exception as caught:
             self._failed(save, f"another rank's writer does not answer: {_say(caught)}")
         self.writing = False
 
-    def _finish(self, save: Save, folder: Path | None, parts: list[Any], begin: float) -> None:
+    def _finish(self, save: Save, folder: Path | None, parts: list[Any]) -> None:
         error = next((said for _, said in parts if said), "")
         manifest = save.make_manifest({name: facts for part, _ in parts for name, facts in part.items()})
         target = None
@@ -138,15 +141,16 @@ class Saver:
                 shutil.rmtree(folder, ignore_errors=True)
             self._failed(save, error)
             return
-        self._failures, self._size, self.last = 0, manifest.bytes, save
+        self._failures, self._size = 0, manifest.bytes
+        total = time.monotonic() - save.begun
         self._event(
             "saved",
             step=save.step,
             checkpoint=target.name,
             why=manifest.why,
             bytes=manifest.bytes,
-            blocked_s=round(save.blocked_s, 4),
-            total_s=round(save.blocked_s + time.monotonic() - begin, 4),
+            blocked_s=round(save.blocked_s if self.plan.asynchronous else total, 4),
+            total_s=round(total, 4),
         )
         try:
             retain(self.run.checkpoints, self.plan.keep_last, self.plan.keep_every, self.plan.keep_best)

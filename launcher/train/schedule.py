@@ -2,6 +2,7 @@
 
 import statistics
 import time
+from collections import deque
 from datetime import datetime, timezone
 from typing import Any
 
@@ -16,6 +17,10 @@ from launcher.train.saver import Saver
 
 _WARM_UP = 3
 """Steps before the first measurement counts."""
+_RECENT = 256
+"""Steps whose times are looked at."""
+_CHANGE = 0.1
+"""An interval that differs by a smaller share is no news."""
 
 
 class Schedule(TrainerCallback):
@@ -23,11 +28,12 @@ class Schedule(TrainerCallback):
 
     def __init__(self, run: RunDir, plan: SavePlan, saver: Saver, trainer: Any, attempt: int) -> None:
         self.run, self.plan, self.saver, self.trainer, self.attempt = run, plan, saver, trainer, attempt
-        self._times: list[float] = []
+        self._times: deque[float] = deque(maxlen=_RECENT)
         self._begin = 0.0
         self._restart_s = plan.restart_s
         self._first = 0
         self._next = 0
+        self._noted = 0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """With automatic intervals, the first save comes soon: it measures what a save costs."""
@@ -42,6 +48,8 @@ class Schedule(TrainerCallback):
         """Whether this step is one to save."""
         self.saver.check()
         step, last = state.global_step, state.global_step >= state.max_steps
+        if step == self._first + _WARM_UP + 1:
+            self._times.clear()
         self._times.append(time.monotonic() - self._begin)
         if step == self._first + 1 and self.saver.rank == 0:
             self._restart_s = self._measure_restart() or self._restart_s
@@ -63,15 +71,15 @@ class Schedule(TrainerCallback):
         self.saver.close()
 
     def _steps_between(self) -> int:
-        """Daly's interval in steps, for this run's step time and the time that saves have taken."""
-        step_s = statistics.median(self._times[_WARM_UP:] or self._times)
-        last = self.saver.last
-        save_s = last.blocked_s if last else self.plan.save_s
+        """Daly's interval in steps, for this run's step time and the time that its newest saves have taken."""
+        step_s = statistics.median(self._times)
+        save_s = statistics.median(self.saver.stalls_s)
         if self.plan.mtbf_s is None:
             return 1 << 30
         interval = best_interval_s(max(save_s, 1e-3), self.plan.mtbf_s)
         steps = max(1, round(interval / max(step_s, 1e-6)))
-        if self.saver.rank == 0:
+        if self.saver.rank == 0 and abs(steps - self._noted) > _CHANGE * self._noted:
+            self._noted = steps
             self.run.add_event(
                 "interval", attempt=self.attempt, steps=steps, interval_s=round(interval, 1), step_s=round(step_s, 4),
                 save_s=round(save_s, 4), restart_s=round(self._restart_s, 2),

@@ -184,6 +184,9 @@ def test_an_automatic_interval_is_found_from_what_this_run_measures(warm, cache,
     saved = [event["step"] for event in run.events("saved")]
     assert saved[0] == 6  # early, to measure what a save costs
     assert saved[1] == 6 + found[0]["steps"]
+    first, *_, last = run.events("saved")
+    assert found[0]["save_s"] == pytest.approx(first["blocked_s"], abs=0.005)  # and not what the plan assumed
+    assert abs(last["bytes"] - first["bytes"]) < 1000  # what is saved does not grow with the steps behind it
     assert found[0]["interval_s"] == pytest.approx(
         found[0]["steps"] * found[0]["step_s"], abs=found[0]["step_s"]
     )
