@@ -36,8 +36,8 @@ bench: $(VENV)/.test slurm-packages ## time the login path, the start of trainin
 	$(VENV)/bin/python -m tests.benchmarks.start
 	$(VENV)/bin/python -m tests.benchmarks.checkpoint
 
-kill-test: $(VENV)/.test ## SIGKILL in the middle of 200 saves
-	$(VENV)/bin/python -m pytest tests/training/test_torn_saves.py -k kill --kills 200
+kill-test: $(VENV)/.test slurm-packages ## SIGKILL in the middle of 200 saves, and of 100 submits, as root
+	$(VENV)/bin/python -m pytest tests/training/test_torn_saves.py tests/slurm/test_submission.py -k kill --kills 200 --submit-kills 100
 
 fault-test: $(VENV)/.test slurm-packages ## every fault on the real cluster, about 15 minutes; `test` runs a third of them
 	$(VENV)/bin/python -m pytest tests/faults --long

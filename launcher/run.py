@@ -83,6 +83,11 @@ class RunDir:
         return self.path / "job.json"
 
     @property
+    def intent(self) -> Path:
+        """There while a job of the run is being submitted."""
+        return self.path / "intent.json"
+
+    @property
     def lease(self) -> Path:
         """Which supervisor writes this run dir."""
         return self.path / "lease.json"
@@ -149,7 +154,9 @@ class RunDir:
         return sum(event["event"] == "started" for event in self.read_events())
 
     def note_job(self, kind: str, job_id: str) -> None:
-        """Writes job.json and the event."""
+        """Writes job.json and the event, once for each job."""
+        if self.job.exists() and job_number(str(self.read_json(self.job)["job_id"])) == job_number(job_id):
+            return
         write_text(self.job, json.dumps({"cluster": kind, "job_id": job_id, "submitted": now()}) + "\n")
         self.add_event("submitted", attempt=self.attempts(), cluster=kind, job_id=job_id)
 
@@ -167,6 +174,11 @@ class RunDir:
             if event["event"] == "crashed" and event["attempt"] == attempt:
                 return f"rank {event['rank']} on {event['host']}: {event['error']}"
         return None
+
+
+def job_number(job_id: str) -> str:
+    """A job id without the name of its cluster, which sbatch --parsable adds behind a semicolon."""
+    return job_id.partition(";")[0]
 
 
 def now() -> str:

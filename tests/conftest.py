@@ -22,6 +22,9 @@ from tests.runs import Finished
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kills", type=int, default=20, help="SIGKILLs in saves, over strategies and methods")
+    parser.addoption(
+        "--submit-kills", type=int, default=10, help="SIGKILLs of launches before they have told of a job"
+    )
     parser.addoption("--golden-update", action="store_true", help="write tests/golden anew")
     parser.addoption("--long", action="store_true", help="the tests marked long as well")
 

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from launcher.clusters.base import RunState
 from launcher.errors import ClusterError
-from launcher.run import RunDir
+from launcher.run import RunDir, job_number
 
 _TIMEOUT_S = 30.0
 
@@ -32,6 +32,10 @@ _WORDS = {
 _STATES = {word: state for state, words in _WORDS.items() for word in words.split()}
 
 
+class Refused(ClusterError):
+    """sbatch said no: nothing was queued."""
+
+
 class Slurm:
     """The cluster whose commands are on PATH."""
 
@@ -47,23 +51,47 @@ class Slurm:
         """sbatch with the run's own job script."""
         return ["sbatch", "--parsable", str(run.path / "job.sbatch")]
 
-    def submit(self, run: RunDir, *options: str) -> str:
-        """The job id that sbatch gave; ClusterError with sbatch's own words when it refuses."""
+    def submit(self, run: RunDir, *options: str, keep_open: int | None = None) -> str:
+        """The job id that sbatch gave. Refused with sbatch's own words where nothing was queued; any other ClusterError
+        may have left a job. sbatch holds the descriptor `keep_open` as long as it lives.
+        """
         script = run.path / "job.sbatch"
         command = self.submit_command(run)
-        done = _ask([*command[:-1], *options, command[-1]], self.timeout_s)
+        kept = () if keep_open is None else (keep_open,)
+        done = _ask([*command[:-1], *options, command[-1]], self.timeout_s, kept)
         if done is None:
             raise ClusterError(
-                f"sbatch did not answer within {self.timeout_s:g} s and may still have queued {script}; look "
-                "with `squeue --me` before you launch again"
+                f"sbatch did not answer within {self.timeout_s:g} s and may still have queued {script}; "
+                "type the command again: it finds the job, or queues it"
+            )
+        if done.returncode and "timed out" in done.stderr:
+            raise ClusterError(
+                f"sbatch {script}: {_words_of(done)}, and it may have been queued; "
+                "type the command again: it finds the job, or queues it"
             )
         if done.returncode:
-            raise ClusterError(f"sbatch refused {script}: {_words_of(done)}")
+            raise Refused(f"sbatch refused {script}: {_words_of(done)}")
         # A site's wrapper may print lines of its own.
         job_ids = [line.strip() for line in done.stdout.splitlines() if _JOB_ID.fullmatch(line.strip())]
         if not job_ids:
             raise ClusterError(f"sbatch accepted {script} but printed no job id: {done.stdout.strip()!r}")
         return job_ids[-1]
+
+    def jobs_of(self, run: RunDir) -> list[str] | None:
+        """Ids of the queued and running jobs of that run dir; None for no answer.
+
+        By the comment that the plan gives them, or by their working directory where a site's plugin has changed the comment.
+        """
+        done = _ask(["squeue", "--me", "--noheader", "--format=%A|%Z|%k"], self.timeout_s)
+        if done is None or done.returncode:
+            return None
+        jobs = [line.split("|", 2) for line in done.stdout.splitlines() if line.count("|") >= 2]
+        path = str(run.path)
+        return [
+            job_id
+            for job_id, folder, comment in jobs
+            if folder == path or comment.endswith(f"launcher:{path}")
+        ]
 
     def state(self, job_id: str) -> RunState | None:
         """The job's state by squeue, then sacct; None where neither could tell.
@@ -201,8 +229,8 @@ def is_configured() -> bool:
 
 def _split(job_id: str) -> tuple[str, list[str]]:
     """The number of a job id, and the option that names its cluster where the id does."""
-    number, _, cluster = job_id.partition(";")
-    return number, ["--clusters", cluster] if cluster else []
+    cluster = job_id.partition(";")[2]
+    return job_number(job_id), ["--clusters", cluster] if cluster else []
 
 
 def _says_no_json(stderr: str) -> bool:
@@ -214,7 +242,9 @@ def _words_of(done: subprocess.CompletedProcess[str]) -> str:
     return "; ".join(done.stderr.split("\n")).strip("; ") or f"exit code {done.returncode}"
 
 
-def _ask(command: list[str], timeout_s: float = _TIMEOUT_S) -> subprocess.CompletedProcess[str] | None:
+def _ask(
+    command: list[str], timeout_s: float = _TIMEOUT_S, keep_open: tuple[int, ...] = ()
+) -> subprocess.CompletedProcess[str] | None:
     """The finished command; None when it is not there or does not answer in time."""
     try:
         return subprocess.run(
@@ -224,6 +254,7 @@ def _ask(command: list[str], timeout_s: float = _TIMEOUT_S) -> subprocess.Comple
             errors="replace",
             timeout=timeout_s,
             stdin=subprocess.DEVNULL,
+            pass_fds=keep_open,
         )
     except (FileNotFoundError, PermissionError, subprocess.TimeoutExpired):
         return None

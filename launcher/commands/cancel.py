@@ -5,6 +5,7 @@ import socket
 
 from launcher.clusters.choose import job_cluster
 from launcher.commands.options import add_run, chosen_run, make_parser
+from launcher.commands.run_files import settle
 from launcher.commands.state import is_over, read_status
 from launcher.errors import Exit, RunError
 
@@ -17,6 +18,7 @@ def main(arguments: list[str]) -> int:
     add_run(parser)
     options = parser.parse_args(arguments)
     run = chosen_run(options)
+    settle(run)
     before = read_status(run)
     if before.job_id is None:
         raise RunError(f"{run.name} has no job to cancel: it was never submitted")

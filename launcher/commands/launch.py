@@ -11,13 +11,15 @@ from launcher.clusters.allocation import Allocation
 from launcher.clusters.choose import make_cluster, submit_command
 from launcher.clusters.local import Local
 from launcher.clusters.slurm import Slurm
+from launcher.clusters.submission import cut_short, submitted
 from launcher.commands.compose import Composed, compose
 from launcher.commands.data_gate import check_data, print_warnings
 from launcher.commands.prepare import prepare
-from launcher.commands.run_files import write_run
+from launcher.commands.run_files import find_cut_short, write_run
 from launcher.commands.summary import describe
 from launcher.errors import Exit
 from launcher.plan import LaunchPlan, check_fits, close_call
+from launcher.plugins.decide import read_run
 from launcher.run import RunDir, find_submitted
 
 
@@ -45,6 +47,16 @@ def main(arguments: list[str]) -> int:
 def launch(composed: Composed, run: RunDir, plan: LaunchPlan, as_json: bool) -> int:
     """Writes and starts one planned run."""
     cluster = None if composed.config.dry_run else make_cluster(plan.cluster)
+    if isinstance(cluster, Slurm) and (cut := find_cut_short(run, composed)):
+        with cut_short(cluster, cut) as job_id:
+            if job_id:
+                print(
+                    f"launcher: goes on with {cut.name}, whose submit was cut short",
+                    file=sys.stderr,
+                    flush=True,
+                )
+                _tell(composed, cut, read_run(cut).plan, as_json, job_id)
+                return Exit.OK
     while not write_run(run, plan, composed):
         run, plan = prepare(composed, datetime.now())  # another launch of the same second took the folder
     return start(composed, run, plan, cluster, as_json)
@@ -54,23 +66,33 @@ def start(
     composed: Composed, run: RunDir, plan: LaunchPlan, cluster: Slurm | Local | None, as_json: bool
 ) -> int:
     """Submits a run whose files are written, or follows it to its end on this machine; None: a dry run."""
+    if isinstance(cluster, Slurm):
+        with submitted(cluster, run) as job_id:
+            _tell(composed, run, plan, as_json, job_id)
+        return Exit.OK
+    _tell(composed, run, plan, as_json, dry_run=cluster is None)
+    return _start_here(run, cluster, as_json) if cluster else Exit.OK
+
+
+def _tell(
+    composed: Composed,
+    run: RunDir,
+    plan: LaunchPlan,
+    as_json: bool,
+    job_id: str | None = None,
+    *,
+    dry_run: bool = False,
+) -> None:
     summary: dict[str, Any] = {
         "run": run.name,
         "run_dir": str(run.path),
         "cluster": plan.cluster,
-        "job_id": None,
-        "dry_run": cluster is None,
+        "job_id": job_id,
+        "dry_run": dry_run,
         "command": shlex.join(submit_command(plan.cluster, run)),
     }
-    if isinstance(cluster, Slurm):
-        summary["job_id"] = cluster.submit(run)
-        run.note_job(plan.cluster, summary["job_id"])
     print_warnings(check_data(composed.config))
-    if as_json:
-        print(json.dumps(summary), flush=True)
-    else:
-        print(describe(run, plan, summary), flush=True)
-    return _start_here(run, cluster, as_json) if isinstance(cluster, Local) else Exit.OK
+    print(json.dumps(summary) if as_json else describe(run, plan, summary), flush=True)
 
 
 def _start_here(run: RunDir, cluster: Local, as_json: bool) -> int:

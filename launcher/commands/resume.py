@@ -13,7 +13,7 @@ from launcher.commands.compose import Composed, compose
 from launcher.commands.launch import start
 from launcher.commands.options import make_parser
 from launcher.commands.prepare import prepare_in
-from launcher.commands.run_files import rewrite_run
+from launcher.commands.run_files import rewrite_run, settle
 from launcher.commands.state import is_over, read_status
 from launcher.errors import ConfigError, RunError
 from launcher.plan import check_fits
@@ -34,6 +34,7 @@ def main(arguments: list[str]) -> int:
     """The exit code: the run's own where it is followed to its end, 0 once it is queued."""
     options, overrides = _parser().parse_known_args(arguments)
     run = find_run(options.runs_dir.absolute(), options.run)
+    settle(run)
     _check_can_go_on(run)
     # Paths of the configuration are relative to where the run was launched, and a user's plugins are imported from there.
     work_dir = str(run.read_json(run.plan)["facts"]["work_dir"])

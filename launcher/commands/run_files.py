@@ -1,10 +1,13 @@
 """The files of a run dir: written once when it is planned, and again when a resume plans it anew."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
+from launcher.clusters.slurm import Slurm
+from launcher.clusters.submission import cut_short
 from launcher.commands.compose import Composed
 from launcher.commands.data_gate import check_data
 from launcher.errors import RunError
@@ -33,6 +36,41 @@ def write_run(run: RunDir, plan: LaunchPlan, composed: Composed) -> bool:
     return True
 
 
+def settle(run: RunDir) -> None:
+    """Notes the job of a submit of the run that was cut, or that there is none; ClusterError where Slurm cannot tell."""
+    if run.intent.exists():
+        with cut_short(Slurm(), run):
+            pass
+
+
+def find_cut_short(run: RunDir, composed: Composed) -> RunDir | None:
+    """An earlier launch of the very same run that was cut between its decision to submit and its note of the job's id."""
+    config, overrides = _texts(composed)
+    depth = 1 if composed.trial is None else 2  # a trial's folder is in its sweep's
+    for intent in run.path.parents[depth - 1].glob("*/" * depth + run.intent.name):
+        found = RunDir(intent.parent)
+        same_trial = composed.trial is None or found.path.name == run.path.name
+        if (
+            same_trial
+            and _read(found.config) == config
+            and _read(found.overrides) == overrides
+            and found.plan.is_file()
+        ):
+            return found
+    return None
+
+
+def _read(path: Path) -> str | None:
+    return path.read_text() if path.is_file() else None
+
+
+def _texts(composed: Composed) -> tuple[str, str]:
+    """What config.yaml and overrides.yaml hold."""
+    return OmegaConf.to_yaml(composed.cfg, resolve=True), OmegaConf.to_yaml(
+        OmegaConf.create(composed.overrides)
+    )
+
+
 def rewrite_run(run: RunDir, plan: LaunchPlan, composed: Composed, changes: dict[str, Any]) -> None:
     """The new plan in the same run dir; the files of the old one stay under earlier/N.
 
@@ -52,10 +90,11 @@ def rewrite_run(run: RunDir, plan: LaunchPlan, composed: Composed, changes: dict
 
 
 def _write(run: RunDir, composed: Composed, texts: dict[str, str]) -> None:
-    write_text(run.overrides, OmegaConf.to_yaml(OmegaConf.create(composed.overrides)))
+    config, overrides = _texts(composed)
+    write_text(run.overrides, overrides)
     if composed.config_dir:
         write_text(run.config_dir, composed.config_dir + "\n")
-    write_text(run.config, OmegaConf.to_yaml(composed.cfg, resolve=True))
+    write_text(run.config, config)
     for name, text in texts.items():
         write_text(run.path / name, text)
     write_text(run.data_check, json.dumps(check_data(composed.config), indent=2, ensure_ascii=False) + "\n")

@@ -63,6 +63,11 @@ def read_status(run: RunDir) -> Status:
         events = run.read_events()  # anew: a run that ended meanwhile has left its place and says so here
     plan = _read_plan(run)
     state, note = _conclude(_told(events), job.get("cluster"), answer, silence)
+    if run.intent.exists() and not job:
+        note = (
+            f"it is being submitted, or its submit was cut short; "
+            f"python -m launcher resume {run.name} finds its job or queues it"
+        )
     metrics = run.read_metrics()
     training = [line for line in metrics if line.get("loss") is not None]
     evaluated = [line for line in metrics if line.get("eval_loss") is not None]

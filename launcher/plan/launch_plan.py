@@ -148,6 +148,7 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
         accelerate=accelerate_config(strategy, topology, mixed_precision=mixed),
         sbatch=sbatch_options(
             job_name=config.name,
+            run_dir=facts.run_dir,
             topology=topology,
             resources=config.resources,
             cluster=config.cluster,

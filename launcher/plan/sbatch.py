@@ -66,7 +66,13 @@ def time_in_seconds(time: str) -> int:
 
 
 def sbatch_options(
-    *, job_name: str, topology: Topology, resources: ResourcesConfig, cluster: ClusterConfig, cuda: bool
+    *,
+    job_name: str,
+    run_dir: str,
+    topology: Topology,
+    resources: ResourcesConfig,
+    cluster: ClusterConfig,
+    cuda: bool,
 ) -> dict[str, str]:
     """The #SBATCH options of the job, "" for a bare flag; PlanError for one that is wrong."""
     options = {
@@ -88,7 +94,10 @@ def sbatch_options(
         options["cpus-per-task"] = str(resources.cpus_per_gpu * topology.gpus_per_node)
     if resources.memory_gib is not None:
         options["mem"] = f"{resources.memory_gib}G"
-    return options | _site_options(cluster.sbatch)
+    options |= _site_options(cluster.sbatch)
+    # A submit that was cut short finds its job by this.
+    options["comment"] = " ".join([*filter(None, [options.get("comment")]), f"launcher:{run_dir}"])
+    return options
 
 
 def _site_options(sbatch: Mapping[str, Any]) -> dict[str, str]:

@@ -52,7 +52,9 @@ def supervise(run: RunDir) -> int:
     try:
         plan = read_run(run).plan
         place = Place(run, plan)
-        if not run.job.exists():  # planned by a dry run, submitted by hand
+        if (
+            place.job_id or not run.job.exists()
+        ):  # submitted by hand, or by a launch that was cut before it noted it
             run.note_job(plan.cluster, _job_id())
         run.logs.mkdir(exist_ok=True)
         return Supervisor(run, plan, place, lease, stopped).carry()

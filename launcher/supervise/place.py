@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from launcher.clusters.slurm import Slurm, first_host, time_limits
+from launcher.clusters.submission import submitted
 from launcher.errors import ClusterError, RunError
 from launcher.plan import LaunchPlan
 from launcher.processes import die_with_parent
@@ -82,9 +83,9 @@ class Place:
         else:
             slurm.forbid_requeue(self.job_id)
             said = f"without {', '.join(exclude)}"
-        new = slurm.submit(self.run, *([f"--exclude={','.join(exclude)}"] if exclude else []))
-        self.run.note_job(self.plan.cluster, new)
-        return f"job {new} goes on ({said})"
+        options = [f"--exclude={','.join(exclude)}"] if exclude else []
+        with submitted(slurm, self.run, *options, me=self.job_id) as new:
+            return f"job {new} goes on ({said})"
 
     def _command(self) -> list[str]:
         if not self.in_job:
