@@ -223,6 +223,9 @@ class TrainerConfig:
     """Steps of linear warm-up; below 1 it is a share of all steps."""
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
+    loss_spike: Optional[float] = 2.0  # noqa: UP045
+    """A loss of more than so many times the largest of the last 64 is a spike: the run goes back to its newest checkpoint and
+    leaves the batch out, twice at most. None: only a loss that is no number is."""
     optim: str = "adamw_torch"
     logging_steps: int = 1
     eval_steps: Optional[int] = None  # noqa: UP045

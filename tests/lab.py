@@ -22,6 +22,7 @@ class Lab:
             "SLAB_CRED_EXPIRE": "5",
             "SLAB_KILLWAIT": "15",
             "SLAB_CPUS": "8",
+            "XDG_STATE_HOME": str(folder / "state"),  # what is known of its hosts is not for the next cluster
         }
 
     def __call__(self, *words: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 
 import pytest
 
@@ -9,11 +10,14 @@ from launcher.errors import AlreadyRunning, Exit
 from launcher.plan.sbatch import time_in_seconds
 from launcher.plugins.sharded_checkpoint import notice_s
 from launcher.run import RunDir
+from launcher.supervise.hosts import note_faults, recent_suspects, record_path
 from launcher.supervise.lease import Lease
 from launcher.supervise.limits import Limits
+from launcher.supervise.pace import SUSTAINED, Paces
 from launcher.supervise.place import why_ended
 from launcher.supervise.policy import TRIES, Do, Ended, History, How, Place, Told, decide, read_history
 from launcher.supervise.preflight import gpu_problems
+from launcher.supervise.ring import Ring, blame
 
 WHOLE = Place(can_requeue=True, healthy_nodes=2, needed_nodes=2)
 ONE_LEFT = Place(can_requeue=True, healthy_nodes=1, needed_nodes=2)
@@ -217,3 +221,86 @@ def test_gpus_that_are_busy_broken_or_missing_are_named():
         "GPU 2 has 2 uncorrected memory errors",
     ]
     assert gpu_problems("0, 3, 81559, 0\n", 2) == ["1 GPUs are here and 2 are needed"]
+
+
+def test_a_slow_host_is_a_suspect_at_once_and_a_failing_one_after_two_faults():
+    slow = {"event": "slow", "attempt": 1, "host": "n3", "relative": 0.4}
+    lost = {"event": "ended", "attempt": 1, "how": "lost", "hosts": ["n2"]}
+    assert read_history([slow, lost]).suspects() == ("n3",)
+    assert set(read_history([slow, lost, lost]).suspects()) == {"n2", "n3"}
+
+
+def paces(seconds: dict[int, list[float]]) -> Paces:
+    """Probes of rank -> seconds; two ranks a host."""
+    found = Paces()
+    for rank, taken in seconds.items():
+        for number, one in enumerate(taken):
+            assert found.note(rank, f"n{rank // 2}", number + 1, one)
+    return found
+
+
+def test_a_host_is_slow_when_the_median_of_its_probes_stays_behind_the_others():
+    usual = [0.003] * SUSTAINED
+    assert paces({0: usual, 1: usual, 2: usual, 3: [0.006] * SUSTAINED}).find_slow() == {"n1": 0.5}
+    assert paces({0: usual, 2: [0.006] * SUSTAINED}).find_slow() == {
+        "n1": 0.5
+    }  # of two, the faster one is usual
+    assert paces({0: usual, 2: [0.004] * SUSTAINED}).find_slow() == {}
+    assert paces({0: usual, 2: [0.003] * (SUSTAINED - 1) + [9.0]}).find_slow() == {}  # one disturbance
+    assert paces({0: usual, 2: [0.03] * (SUSTAINED - 1)}).find_slow() == {}  # too early to say
+    assert paces({0: [0.03] * SUSTAINED}).find_slow() == {}  # nothing to compare with
+    told = paces({0: usual, 2: [0.006] * SUSTAINED})
+    assert told.find_slow() and not told.find_slow()
+    assert not told.note(0, "n0", SUSTAINED, 0.003)
+
+
+def test_hosts_are_remembered_over_runs_for_a_day(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert recent_suspects() == {}
+    note_faults(["n1", "n2"], "lost", "one")
+    assert recent_suspects() == {}
+    note_faults(["n1"], "hung", "two")
+    note_faults(["n3"], "slow", "two")
+    assert recent_suspects() == {"n1": 2, "n3": 2}
+    old = record_path().read_text().replace('"time": ', '"time": -')
+    record_path().write_text(old)
+    assert recent_suspects() == {}
+    record_path().unlink()
+    record_path().mkdir()  # cannot be read or written: nothing is known, and nothing breaks
+    note_faults(["n1"], "lost", "three")
+    assert recent_suspects() == {}
+
+
+@pytest.mark.parametrize(
+    ("failed", "bad"),
+    [
+        ({}, {}),
+        ({"n1": "timed out", "n2": "refused"}, {"n2": "it does not reach n3 (refused), nor n1 it"}),
+        ({"n2": "timed out"}, {"n3": "n2 does not reach n3 (timed out)"}),
+        ({"n3": "timed out"}, {"n3": "n3 does not reach n1 (timed out)"}),
+    ],
+)
+def test_the_ring_names_the_bad_host(failed, bad):
+    assert blame(["n1", "n2", "n3"], failed) == bad
+
+
+def test_of_two_hosts_that_do_not_reach_each_other_the_second_is_bad():
+    assert list(blame(["n1", "n2"], {"n1": "timed out", "n2": "timed out"})) == ["n2"]
+    assert list(blame(["n1", "n2"], {"n1": "timed out"})) == ["n2"]
+
+
+def sent(address: str, port: int) -> str:
+    ring = Ring()
+    ring.send(address, port)
+    deadline = time.monotonic() + 20
+    while ring.result is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return ring.result
+
+
+def test_a_ring_message_arrives_whole_or_says_why_not():
+    assert sent("127.0.0.1", Ring().listen()) == ""
+    deaf = Ring().listen()
+    assert sent("127.0.0.1", deaf) == ""
+    assert "refused" in sent("127.0.0.1", deaf)  # it hears one message and is gone

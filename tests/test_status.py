@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from launcher.clusters.base import RunState
+from launcher.commands.record import next_save
 from launcher.commands.state import read_status
 from launcher.run import RunDir
 
@@ -270,11 +271,13 @@ def test_status_as_json_has_every_field(tmp_path: Path, cli):
                 "resumed_from": None,
                 "how": None,
                 "reason": None,
+                "slow": {},
                 "hosts": [],
             }
         ],
         "effective_training_time": None,
         "planned_training_time": None,
+        "next_save": None,
         "error": None,
         "planned": {"step_s": None, "memory_gib": None},
         "measured": None,
@@ -486,3 +489,22 @@ def test_what_ended_each_attempt_is_shown_and_which_share_was_training(tmp_path:
     shown = cli("status").stdout
     assert "attempt 1  hung: rank 1 is silent" in shown
     assert "40.0% of the time" in shown
+
+
+def test_the_next_save_is_told_while_a_run_trains():
+    def line(step: int) -> dict[str, object]:
+        return {"time": f"2026-01-01T00:00:{step:02d}+00:00", "step": step, "total_steps": 40, "loss": 1.0}
+
+    metrics = [line(step) for step in range(1, 14)]
+    fixed = {"save": {"save_steps": 10}}
+    assert next_save(fixed, [], metrics) == {"step": 20, "in_s": 7.0}
+    assert next_save({"save": {"save_steps": 100}}, [], metrics) == {
+        "step": 40,
+        "in_s": 27.0,
+    }  # the last step saves
+    assert next_save({"save": None}, [], metrics) is None
+    assert next_save(fixed, [], []) is None
+    events = [{"event": "saved", "step": 6}, {"event": "interval", "steps": 12}]
+    automatic = {"save": {"save_steps": 0}}
+    assert next_save(automatic, [], metrics) is None  # nothing measured yet
+    assert next_save(automatic, events, metrics) == {"step": 18, "in_s": 5.0}

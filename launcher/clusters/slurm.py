@@ -112,6 +112,15 @@ class Slurm:
         if done.returncode and not any(words in done.stderr for words in ended):
             raise ClusterError(f"scancel refused job {job_id}: {_words_of(done)}")
 
+    def signal(self, job_id: str, name: str) -> None:
+        """Sends a signal to everything of a job, as a pre-emption does; ClusterError with scancel's words when it refuses."""
+        number, cluster = _split(job_id)
+        done = _ask(["scancel", f"--signal={name}", "--full", *cluster, number], self.timeout_s)
+        if done is None or done.returncode:
+            raise ClusterError(
+                f"scancel --signal={name} {job_id}: {_words_of(done) if done else 'no answer'}"
+            )
+
     def requeue(self, job_id: str) -> None:
         """Ends the job and queues it again, from within it; ClusterError where this site does not allow it."""
         done = _ask(["scontrol", "requeue", job_id], self.timeout_s)

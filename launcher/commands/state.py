@@ -7,7 +7,7 @@ from typing import Any
 
 from launcher.clusters.base import RunState
 from launcher.clusters.choose import job_cluster
-from launcher.commands.record import attempts, effective_training_time
+from launcher.commands.record import attempts, effective_training_time, next_save
 from launcher.errors import ClusterError
 from launcher.run import RunDir
 
@@ -40,6 +40,8 @@ class Status:
     """Share of the wall time since the first start that was training that stayed."""
     planned_training_time: float | None
     """The same, as the plan predicted it."""
+    next_save: dict[str, float | None] | None
+    """step and in_s (seconds) of the next save, while the run is training."""
     error: str | None
     planned: dict[str, Any]
     """step_s and memory_gib of a GPU by the plan; null where it does not estimate them."""
@@ -88,6 +90,7 @@ def read_status(run: RunDir) -> Status:
         planned_training_time=plan["save"]["effective_training_time"] if plan.get("save") else None,
         planned=_estimated(plan),
         measured=next((event for event in reversed(events) if event["event"] == "measured"), None),
+        next_save=next_save(plan, events, metrics) if state is RunState.RUNNING else None,
         error=None if state is RunState.FINISHED else _error(run, events),
         note=note,
     )

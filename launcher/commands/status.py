@@ -33,6 +33,10 @@ def main(arguments: list[str]) -> int:
         )
     if status.step is not None:
         lines.append(("step", f"{status.step} of {status.total_steps}"))
+    if status.next_save is not None:
+        seconds = status.next_save["in_s"]
+        when = "" if seconds is None else f", in about {seconds:.0f} s"
+        lines.append(("next save", f"at step {status.next_save['step']}{when}"))
     if status.loss is not None:
         lines.append(("loss", f"{status.loss:.4f}"))
     if status.eval_loss is not None:

@@ -18,6 +18,9 @@ def check_trainer(config: Config) -> None:
         )
     if trainer.max_steps == -1 and trainer.num_train_epochs <= 0:
         raise PlanError(f"trainer.num_train_epochs={trainer.num_train_epochs} must be above 0")
+    spike = trainer.loss_spike
+    if spike is not None and not spike > 1:
+        raise PlanError(f"trainer.loss_spike={spike} must be above 1, or null for no limit")
     for key in ("warmup_steps", "weight_decay", "max_grad_norm"):
         value = getattr(trainer, key)
         if not 0 <= value < float("inf"):

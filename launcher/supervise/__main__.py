@@ -9,6 +9,7 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from launcher.plugins.decide import read_run
 from launcher.run import RunDir
 from launcher.supervise import policy
 from launcher.supervise.children import Stopped, wait_for_all
+from launcher.supervise.hosts import note_faults, recent_suspects
 from launcher.supervise.lease import Lease
 from launcher.supervise.led import Led, Orders
 from launcher.supervise.place import Place, lives_here, who
@@ -97,7 +99,7 @@ class Supervisor:
     def _attempt(self, number: int) -> Ended:
         if self.led is None:
             return self._follow_srun(number)
-        blamed = policy.read_history(self.run.read_events()).blamed
+        blamed = {**policy.read_history(self.run.read_events()).blamed, **self._known()}
         folder = f"{_job_id()}_{number}"
         return self.led.attempt(
             Orders(number=number, folder=folder, blamed=tuple(blamed), why_told=self.place.why_told)
@@ -128,9 +130,15 @@ class Supervisor:
             needed_nodes=needed,
         )
 
+    def _known(self) -> Mapping[str, int]:
+        """Suspects by what this user's other runs have seen. One machine has no other host."""
+        return {} if self.plan.cluster == "local" else recent_suspects()
+
     def _note(self, number: int, ended: Ended, seconds: float) -> None:
         if ended.how is How.FINISHED:
             return
+        if self.plan.cluster != "local" and ended.how in (How.LOST, How.HUNG):
+            note_faults(ended.hosts, ended.how.value, self.run.name)
         self.run.add_event(
             "ended", attempt=number, how=ended.how.value, exit_code=ended.code, reason=ended.reason, hosts=list(ended.hosts),
             told=ended.told.value, seconds=round(seconds, 2), stop_s=round(ended.stop_s, 3),
@@ -158,7 +166,7 @@ class Supervisor:
         deadline = time.monotonic() + _REQUEUE_S
         while True:
             try:
-                said = self.place.requeue(ended.hosts if ended.how is How.LOST else ())
+                said = self.place.requeue(self._to_avoid(ended))
             except ClusterError as error:
                 if time.monotonic() < deadline:
                     time.sleep(_AGAIN_S)
@@ -168,6 +176,13 @@ class Supervisor:
                 return Exit.FAILED
             print(f"launcher: {said}", file=sys.stderr, flush=True)
             return int(action.code)
+
+    def _to_avoid(self, ended: Ended) -> tuple[str, ...]:
+        """Hosts of this job that the next one should not get."""
+        lost = ended.hosts if ended.how is How.LOST else ()
+        suspects = {*policy.read_history(self.run.read_events()).suspects(), *self._known()}
+        own = self.led.hosts() if self.led else ()
+        return tuple(dict.fromkeys([*lost, *(host for host in own if host in suspects)]))
 
     def _saved(self) -> int | None:
         """The newest committed step."""

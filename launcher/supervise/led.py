@@ -2,17 +2,22 @@
 
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from launcher.errors import Exit
 from launcher.plan import LaunchPlan
 from launcher.run import RunDir
 from launcher.supervise.children import Stopped
+from launcher.supervise.hosts import note_faults
 from launcher.supervise.limits import Limits
 from launcher.supervise.nodes import Nodes, Peer
+from launcher.supervise.pace import Paces
 from launcher.supervise.policy import Ended, How, Told
+from launcher.supervise.ring import WAIT_S, blame
 
 GATHER_S = 300.0
 """Seconds from the start of the step until every node must have said hello."""
@@ -56,6 +61,7 @@ class Led:
         self._step: subprocess.Popen[bytes] | None = None
         self._used: list[Peer] = []
         self._last: dict[int, tuple[str, int, float]] = {}
+        self._paces = Paces()
 
     def attempt(self, orders: Orders) -> Ended:
         """Runs the ranks once, to whatever end; afterwards none of them lives on a node that answers."""
@@ -69,6 +75,10 @@ class Led:
     def healthy(self) -> int:
         """Nodes that answer."""
         return len(self.nodes.there())
+
+    def hosts(self) -> list[str]:
+        """All nodes of this allocation that have ever answered."""
+        return [peer.host for _, peer in sorted(self.nodes.peers.items())]
 
     def close(self) -> None:
         """Sends the nodes home and ends the step."""
@@ -110,14 +120,50 @@ class Led:
                     how=How.LOST,
                     reason=f"{self.healthy()} of {expected} nodes answered within {GATHER_S:g} s",
                 )
-        self._note_preflight(orders)
+        self._preflight(orders)
         return None
 
-    def _note_preflight(self, orders: Orders) -> None:
-        for peer in self.nodes.there():
-            for problem in peer.facts.pop("problems", ()):
-                peer.facts["bad"] = problem
-                self.run.add_event("preflight", attempt=orders.number, host=peer.host, problem=problem)
+    def _preflight(self, orders: Orders) -> None:
+        """Marks nodes that cannot work, by what they found in themselves and by the ring; once in their life."""
+        new = [peer for peer in self.nodes.there() if "problems" in peer.facts]
+        for peer in new:
+            for problem in peer.facts.pop("problems"):
+                self._mark(peer, problem, orders)
+        good = [peer for peer in self.nodes.there() if "bad" not in peer.facts]
+        if new and len(good) > 1 and self.plan.cluster != "local":
+            for host, problem in blame([peer.host for peer in good], self._send_round(good)).items():
+                self._mark(next(peer for peer in good if peer.host == host), problem, orders)
+
+    def _mark(self, peer: Peer, problem: str, orders: Orders) -> None:
+        peer.facts["bad"] = problem
+        self.run.add_event("preflight", attempt=orders.number, host=peer.host, problem=problem)
+        if self.plan.cluster != "local":
+            note_faults([peer.host], "preflight", self.run.name)
+
+    def _send_round(self, ring: list[Peer]) -> dict[str, str]:
+        """Host -> why it did not reach the next one of the ring."""
+        self.nodes.tell(ring, kind="listen")
+        ports = {host: said["port"] for host, said in self._answers(ring, "listening", WAIT_S).items()}
+        for peer, behind in zip(ring, [*ring[1:], *ring[:1]], strict=True):
+            if behind.host in ports:
+                self.nodes.tell([peer], kind="ring", address=behind.host, port=ports[behind.host])
+        results = self._answers(ring, "rung", 2 * WAIT_S)
+        return {
+            peer.host: results[peer.host]["error"] if peer.host in results else "no answer"
+            for peer in ring
+            if peer.host not in results or results[peer.host]["error"]
+        }
+
+    def _answers(self, peers: list[Peer], kind: str, seconds: float) -> dict[str, dict[str, Any]]:
+        """Host -> its answer of that kind, of those that come in time."""
+        found: dict[str, dict[str, Any]] = {}
+        deadline = time.monotonic() + seconds
+        while len(found) < len(peers) and time.monotonic() < deadline:
+            self.nodes.poll(_POLL_S)
+            for peer in peers:
+                if answers := self.nodes.answers(peer, kind):
+                    found[peer.host] = answers[-1]
+        return found
 
     def _start(self, orders: Orders) -> Ended | None:
         needed = self.plan.topology.nodes
@@ -156,7 +202,7 @@ class Led:
                 address=address,
                 port=prepared[-1]["port"],
             )
-        self._last = {}
+        self._last, self._paces = {}, Paces()
         return None
 
     def _watch(self, orders: Orders) -> Ended:
@@ -202,6 +248,7 @@ class Led:
                 why = f"{self._told_reason(told)}; the ranks could not save in time"
                 return Ended(how=How.CUT, code=128 + (self.stopped.signal or 15), told=told, reason=why)
             silent = self._silent()
+            self._name_slow(orders)
             if silent is not None:
                 return self._hung(orders, silent)
 
@@ -239,7 +286,9 @@ class Led:
         """What the limits say of the ranks; also lets them learn."""
         moment = time.monotonic()
         for peer in self._used:
-            for rank, (phase, step, age) in peer.beats.items():
+            for rank, (phase, step, age, probe) in peer.beats.items():
+                if probe is not None:
+                    self._paces.note(rank, peer.host, *probe)
                 changed = peer.heard - age
                 before = self._last.get(rank)
                 if before is None or before[:2] != (phase, step):
@@ -251,6 +300,16 @@ class Led:
                     limit = self.limits.limit_s(phase)
                     return f"rank {rank} on {peer.host} has been in phase '{phase}' at step {step} for more than {limit:.0f} s"
         return None
+
+    def _name_slow(self, orders: Orders) -> None:
+        for host, relative in self._paces.find_slow().items():
+            self.run.add_event("slow", attempt=orders.number, host=host, relative=round(relative, 3))
+            note_faults([host], "slow", self.run.name)
+            print(
+                f"launcher: {host} computes at {relative:.2f} of the others' speed",
+                file=sys.stderr,
+                flush=True,
+            )
 
     def _hung(self, orders: Orders, silent: str) -> Ended:
         """Writes all ranks' stacks, and names the hosts whose ranks are stopped or behind."""

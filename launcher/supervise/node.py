@@ -20,6 +20,7 @@ from launcher.supervise.children import Stopped
 from launcher.supervise.preflight import look_at_node
 from launcher.supervise.ranks import Ranks
 from launcher.supervise.rendezvous import bind, choose_port
+from launcher.supervise.ring import Ring
 from launcher.supervise.starters import Cold, Warm
 from launcher.supervise.wire import Closed, Wire
 
@@ -65,6 +66,7 @@ class Node:
         self.warm: Warm | None = Warm(run.path, self._common(), self.log)
         self.ranks = Ranks(Cold(run.path))
         self.next_beat = 0.0
+        self.ring: Ring | None = None
 
     def serve(self) -> int:
         """Until the supervisor says exit, or is gone."""
@@ -104,6 +106,11 @@ class Node:
             self.wire.send(kind="prepared", attempt=message["attempt"], port=self.listener.getsockname()[1])
         elif kind == "start":
             self.starting, self.stopping = message, False
+        elif kind == "listen":
+            self.ring = Ring()
+            self.wire.send(kind="listening", port=self.ring.listen())
+        elif kind == "ring" and self.ring is not None:
+            self.ring.send(message["address"], message["port"])
         elif kind == "leave":
             self.ranks.tell_to_leave()
         elif kind == "dump":
@@ -117,6 +124,9 @@ class Node:
     def _go_on(self) -> None:
         if self.starting is not None:
             self._start()
+        if self.ring is not None and self.ring.result is not None:
+            self.wire.send(kind="rung", error=self.ring.result)
+            self.ring = None
         self.ranks.poll()
         if self.ranks.never_spoke():
             self._give_up_warm()

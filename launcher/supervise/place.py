@@ -4,11 +4,12 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from launcher.clusters.slurm import Slurm, first_host, time_limits
+from launcher.clusters.slurm import Refused, Slurm, first_host, time_limits
 from launcher.clusters.submission import submitted
 from launcher.errors import ClusterError, RunError
 from launcher.plan import LaunchPlan
@@ -37,9 +38,9 @@ class Place:
 
     @property
     def can_requeue(self) -> bool:
-        """Whether this job can be queued again: a batch job, and the plan does not forbid it."""
+        """Whether the run can be queued again: from a batch job, and where something is saved."""
         batch = self.plan.cluster == "slurm" and os.environ.get("SLURM_JOB_ID") is not None
-        return batch and "no-requeue" not in self.plan.sbatch and self.plan.save is not None
+        return batch and self.plan.save is not None
 
     def start_nodes(self, nodes: Nodes | None, more: dict[str, str]) -> subprocess.Popen[bytes]:
         """node.sh on every node of the allocation."""
@@ -71,21 +72,29 @@ class Place:
 
     def requeue(self, exclude: tuple[str, ...]) -> str:
         """Queues the run again and says how. The same job where nothing is wrong with its nodes, else a new one without them:
-        a requeued job cannot be told to avoid a host, and waits for Slurm to notice that the host is dead."""
+        a requeued job cannot be told to avoid a host, and waits for Slurm to notice that the host is dead. Where requeueing
+        is forbidden, a new job behind this one."""
         assert self.job_id
         slurm = Slurm(_ANSWER_S * 3)
-        if not exclude:
+        if exclude:
+            slurm.forbid_requeue(self.job_id)
+            try:
+                without = f"without {', '.join(exclude)}"
+                return self._submit(slurm, f"--exclude={','.join(exclude)}", without)
+            except Refused as error:  # the place has not enough others
+                print(f"launcher: {error}; the next job may get them again", file=sys.stderr, flush=True)
+        elif "no-requeue" not in self.plan.sbatch:
             try:
                 slurm.requeue(self.job_id)
                 return f"job {self.job_id} is queued again"
             except ClusterError as error:
-                said = str(error)
-        else:
-            slurm.forbid_requeue(self.job_id)
-            said = f"without {', '.join(exclude)}"
-        options = [f"--exclude={','.join(exclude)}"] if exclude else []
-        with submitted(slurm, self.run, *options, me=self.job_id) as new:
-            return f"job {new} goes on ({said})"
+                print(f"launcher: {error}; a new job is queued behind this one", file=sys.stderr, flush=True)
+        return self._submit(slurm, f"--dependency=afterany:{self.job_id}", "behind this one")
+
+    def _submit(self, slurm: Slurm, option: str, how: str) -> str:
+        assert self.job_id
+        with submitted(slurm, self.run, option, me=self.job_id) as new:
+            return f"job {new} goes on, {how}"
 
     def _command(self) -> list[str]:
         if not self.in_job:

@@ -6,17 +6,19 @@ from enum import Enum
 from typing import Any
 
 from launcher.errors import Exit
+from launcher.supervise.hosts import SUSPECT
 
 TRIES = 3
 """Restarts in a row without a new committed checkpoint after which the run stops."""
 ROLLBACKS = 2
-"""Times that a run goes back to its newest checkpoint and leaves a batch out because the loss was no number."""
+"""Times that a run goes back to its newest checkpoint and leaves a batch out because the loss was no number, or a spike."""
 _FINAL = {
     Exit.REFUSED: "a restart would be refused again",
     Exit.USAGE: "a restart would be refused again",
     Exit.NOT_AS_PLANNED: "a restart would find the same",
     Exit.SAVE_FAILED: "a restart would lose the same again",
-    Exit.OUT_OF_MEMORY: "a restart would need the same memory",
+    Exit.OUT_OF_MEMORY: "a restart would need the same memory: python -m launcher plan, with what was typed for this run, "
+    "shows what fits; a smaller batch.micro_batch_size or another strategy can go on with python -m launcher resume",
     Exit.ALREADY_RUNNING: "the other one goes on",
 }
 
@@ -75,7 +77,11 @@ class History:
     diverged: int = 0
     """Times that the loss was no number."""
     blamed: Mapping[str, int] = field(default_factory=dict[str, int])
-    """Times that a host was to blame."""
+    """Times that a host was to blame; a slow one counts as a suspect at once."""
+
+    def suspects(self) -> tuple[str, ...]:
+        """Hosts that another allocation should not have."""
+        return tuple(host for host, times in self.blamed.items() if times >= SUSPECT)
 
 
 class Do(Enum):
@@ -150,6 +156,8 @@ def read_history(events: Iterable[Mapping[str, Any]]) -> History:
             without = 0
         elif event["event"] == "diverged":
             diverged += 1
+        elif event["event"] == "slow":
+            blamed[event["host"]] = blamed.get(event["host"], 0) + SUSPECT
         elif event["event"] == "ended" and _counts(event):
             without += 1
             for host in event.get("hosts", ()):

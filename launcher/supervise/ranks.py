@@ -5,7 +5,7 @@ import os
 import socket
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,8 @@ class Rank:
     phase: str = "start"
     step: int = 0
     code: int | None = None
-    facts: dict[str, Any] = field(default_factory=dict[str, Any])
+    probe: list[float] | None = None
+    """Number and seconds of its newest probe."""
 
 
 class Ranks:
@@ -106,9 +107,12 @@ class Ranks:
         return states
 
     def beats(self) -> dict[int, list[Any]]:
-        """rank -> [phase, step, seconds since that changed]."""
+        """rank -> [phase, step, seconds since that changed, [number, seconds] of its newest probe]."""
         moment = time.monotonic()
-        return {rank.number: [rank.phase, rank.step, round(moment - rank.changed, 3)] for rank in self.ranks}
+        return {
+            rank.number: [rank.phase, rank.step, round(moment - rank.changed, 3), rank.probe]
+            for rank in self.ranks
+        }
 
     def codes(self) -> dict[int, int]:
         """Exit codes of the ranks that have ended."""
@@ -131,6 +135,7 @@ class Ranks:
                 return
             said = json.loads(data)
             rank.phase, rank.step, rank.changed = said["phase"], said["step"], time.monotonic()
+            rank.probe = said["probe"]
 
 
 def _state(pid: int) -> str:

@@ -21,6 +21,7 @@ class Beat:
         self._socket = socket.socket(fileno=int(descriptor)) if descriptor else None
         self._phase, self._step, self._sent = "", 0, 0.0
         self._leave = False
+        self._probe: list[float] | None = None
         if self._socket is not None:
             self._socket.setblocking(False)
             # The supervisor tells when to leave; Slurm's TERM, which comes to all, and to loader workers too, must not.
@@ -39,9 +40,14 @@ class Beat:
         self._phase, self._step, self._sent = name, step, moment
         if self._socket is not None:
             try:
-                self._socket.send(json.dumps({"phase": name, "step": step}).encode())
+                said = {"phase": name, "step": step, "probe": self._probe}
+                self._socket.send(json.dumps(said).encode())
             except OSError:  # its buffer is full: the next word says more
                 return
+
+    def probed(self, seconds: float) -> None:
+        """Says with the next word how long a probe of this rank's speed took."""
+        self._probe = [self._probe[0] + 1 if self._probe else 1, round(seconds, 6)]
 
     def should_leave(self) -> bool:
         """Whether this rank was told to save and end."""

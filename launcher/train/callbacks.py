@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -12,12 +13,21 @@ from launcher.errors import Diverged
 from launcher.plan import LaunchPlan
 from launcher.run import RunDir, append_line, now
 
+_RECENT, _ENOUGH = 64, 20
+"""Logged losses that a new one is held against, and how many of them there must be."""
+_LEAST_SPIKE = 0.5
+"""A smaller rise is none: near zero, twice as much is nothing."""
+
 
 class Recorder(TrainerCallback):
     """Writes metrics.jsonl and events.jsonl on rank 0."""
 
-    def __init__(self, run: RunDir, plan: LaunchPlan, attempt: int, is_main: bool) -> None:
-        self.run, self.plan, self.attempt, self.is_main = run, plan, attempt, is_main
+    def __init__(
+        self, run: RunDir, plan: LaunchPlan, attempt: int, is_main: bool, spike: float | None
+    ) -> None:
+        """`spike`: how many times the largest of the newest losses is too much; None for no limit."""
+        self.run, self.plan, self.attempt, self.is_main, self.spike = run, plan, attempt, is_main, spike
+        self._losses: deque[float] = deque(maxlen=_RECENT)
         self.evaluated: tuple[int, float] | None = None
         """Step and loss of the newest evaluation."""
         self.rows = 0
@@ -65,7 +75,7 @@ class Recorder(TrainerCallback):
                 )
         if "loss" not in logs:
             return
-        self._check_finite(state.global_step, logs)
+        self._check_loss(state.global_step, logs)
         moment, tokens = time.monotonic(), int(logs.get("num_tokens", 0))
         rate = (tokens - self._last_tokens) / max(moment - self._last_time, 1e-9)
         self._last_time, self._last_tokens = moment, tokens
@@ -86,17 +96,31 @@ class Recorder(TrainerCallback):
         if self.is_main:
             append_line(self.run.metrics, line)
 
-    def _check_finite(self, step: int, logs: Any) -> None:
+    def _check_loss(self, step: int, logs: Any) -> None:
         """Diverged, before anything of it can be saved; the batches since the last log are left out from then on."""
-        wrong = {
-            key: logs[key] for key in ("loss", "grad_norm") if not math.isfinite(float(logs.get(key) or 0.0))
-        }
+        wrong = [
+            f"{key} is {logs[key]}"
+            for key in ("loss", "grad_norm")
+            if not math.isfinite(float(logs.get(key) or 0.0))
+        ] or self._spike(float(logs["loss"]))
         if wrong:
             batches = [self.batch_of(done) for done in range(self._logged, step)]
-            self._event("diverged", step=step, batches=batches)
-            said = ", ".join(f"{key} is {value}" for key, value in wrong.items())
-            raise Diverged(f"{said} at step {step}")
+            self._event("diverged", step=step, batches=batches, why=wrong[0])
+            raise Diverged(f"{', '.join(wrong)} at step {step}")
         self._logged = step
+
+    def _spike(self, loss: float) -> list[str]:
+        """What is wrong with a finite loss: nothing, or far more than any of the newest. By the largest, and not by mean and
+        deviation, because losses of small batches have heavy tails."""
+        if self.spike is not None and len(self._losses) >= _ENOUGH:
+            most = max(self._losses)
+            if loss > max(self.spike * most, most + _LEAST_SPIKE):
+                return [
+                    f"loss is {loss:.4g}, more than trainer.loss_spike={self.spike:g} times any of the last "
+                    f"{len(self._losses)} (at most {most:.4g}),"
+                ]
+        self._losses.append(loss)
+        return []
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Leaves the evaluation's time out of the training rate."""

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+import signal
 import time
 from importlib.metadata import version
 from typing import Any
@@ -160,12 +161,15 @@ def _shapes(trainer: Any) -> dict[str, list[int]]:
 
 
 class _Seeded:
-    """Seeds a loader's worker as the Trainer does."""
+    """Seeds a loader's worker as the Trainer does, and lets it ignore the signals that Slurm sends to all of a step: the ranks
+    are told by the supervisor, and need their workers until they have left."""
 
     def __init__(self, workers: int, rank: int) -> None:
         self.workers, self.rank = workers, rank
 
     def __call__(self, worker: int) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+            signal.signal(number, signal.SIG_IGN)
         seed_worker(worker, self.workers, self.rank)
 
 

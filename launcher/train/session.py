@@ -27,6 +27,7 @@ from launcher.train.leave import Leave
 from launcher.train.meter import Meter
 from launcher.train.model import load_model, load_tokenizer
 from launcher.train.ops import build_operators
+from launcher.train.probe import Probe
 from launcher.train.resumable import Resumable
 from launcher.train.resume import Resume
 from launcher.train.saver import Saver
@@ -67,7 +68,7 @@ def train(run: RunDir, decided: Decided, beat: Beat) -> Exit:
     resume = Resume(run, plan.facts.resume, rank, world_size, attempt)
     tokenizer = load_tokenizer(config.model, plan.facts, config.seed)
     model = load_model(config.model, plan, decided.plugins, config.seed)
-    recorder = Recorder(run, plan, attempt, is_main)
+    recorder = Recorder(run, plan, attempt, is_main, config.trainer.loss_spike)
     beat.phase("data")
     trainer = ResumableSFT(
         model=model,
@@ -87,6 +88,8 @@ def train(run: RunDir, decided: Decided, beat: Beat) -> Exit:
         trainer.add_callback(Schedule(run, plan.save, saver, trainer, attempt))
     leave = Leave(beat, trainer, world_size)
     trainer.add_callback(leave)
+    if world_size > 1:
+        trainer.add_callback(Probe(beat, trainer.args.device))
     trainer.train(resume_from_checkpoint=_go_on(run, trainer, resume, config, attempt))
     if leave.left:
         return Exit.LEFT

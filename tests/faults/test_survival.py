@@ -24,6 +24,7 @@ RUN = (
 )  # fmt: skip
 SLOW = """
 import os, time
+from dataclasses import dataclass
 from pathlib import Path
 from transformers import TrainerCallback
 from launcher.plugins.base import Plugin
@@ -33,12 +34,16 @@ class Wait(TrainerCallback):
         time.sleep(0.02)
         fault = Path(args.output_dir).parent / "fault.py"
         if fault.exists():
-            names = {"step": state.global_step, "rank": int(os.environ["RANK"]), "fault": fault}
+            model = kwargs["model"]
+            names = {"step": state.global_step, "rank": int(os.environ["RANK"]), "fault": fault, "model": model}
             exec(fault.read_text(), names)
 
+@dataclass(frozen=True, kw_only=True)
 class Slow(Plugin):
+    workers: int = 0
     def on_trainer(self, trainer):
         trainer.add_callback(Wait())
+        trainer.args.dataloader_num_workers = self.workers
         return trainer
 """
 
@@ -209,7 +214,8 @@ def test_the_time_limit_is_not_the_end_of_a_run(lab, start, whole):
 
 @pytest.mark.long
 def test_a_signal_by_hand_saves_and_queues_again(lab, start, whole):
-    run = start()
+    """The loaders' worker processes get it too, and the ranks need them until they have left."""
+    run = start("+plugins.slow.workers=1")
     lab.run("scancel", "--signal=TERM", "--full", lab.job(run), cwd=run.path)
     check_finished(lab, run, whole)
     assert run.events("told")[0]["why"] == "asked to leave"
@@ -327,3 +333,90 @@ def test_a_second_job_on_one_run_dir_leaves_without_writing(lab, start, whole):
     check_finished(lab, run, whole)
     state = lab.run("scontrol", "show", "job", second, cwd=run.path).stdout
     assert "ExitCode=7:0" in state
+
+
+@pytest.mark.long
+def test_where_requeueing_is_forbidden_a_new_job_goes_on(lab, start, whole):
+    run = start("+cluster.sbatch.no-requeue=true")
+    job = lab.job(run)
+    lab.run("scancel", "--signal=TERM", "--full", job, cwd=run.path)
+    check_finished(lab, run, whole)
+    assert run.events("ended")[0]["how"] == "left"
+    assert len(run.events("started")) == 2
+    assert lab.job(run) != job
+
+
+@pytest.mark.long
+def test_a_slow_host_is_named_and_the_next_job_leaves_it_out(lab, start):
+    run = start("trainer.max_steps=3000", "plugins.sharded_checkpoint.save_steps=200", wait="training")
+    host = lab.hosts(run)[1]
+    pid = rank_pid(lab, host)
+    slow_down = f"while kill -STOP {pid}; do sleep 0.01; kill -CONT {pid}; sleep 0.002; done"
+    until(lambda: (run.path / "metrics.jsonl").exists(), 60)
+    lab.on(host, "sh", "-c", f"({slow_down}) >/dev/null 2>&1 &")
+    until(lambda: bool(run.events("slow")), 120)
+    (slow,) = run.events("slow")
+    assert slow["host"] == host
+    assert slow["relative"] < 0.7
+    status = lab.run(*command("status", str(run.path)), cwd=run.path).stdout
+    assert f"slow host  {host}: 0." in status and "next save" in status
+    job = lab.job(run)
+    lab.run("scancel", "--signal=TERM", "--full", job, cwd=run.path)
+    until(lambda: len(run.events("resumed")) == 1, 120)
+    assert lab.job(run) != job
+    assert host not in lab.hosts(run)
+    lab.run(*command("cancel", str(run.path)), cwd=run.path)
+
+
+@pytest.mark.long
+def test_a_link_that_drops_everything_is_found_before_the_ranks_wait_on_it(lab, start, whole, folder):
+    for behind in ("n2", "n3", "n4"):  # n1 leads and reaches all; n2 is cut off from the others
+        address = lab.on("n1", "getent", "hosts", behind).stdout.split()[0]
+        if behind != "n2":
+            lab.on("n2", "ip", "route", "add", "blackhole", address)
+    try:
+        run = start("resources.spares=1", "+cluster.sbatch.exclude=n4", wait="finished")
+        (found,) = run.events("preflight")
+        assert "does not reach n3" in found["problem"]
+        assert len(run.events("started")) == 1
+        assert final_losses(run) == whole.losses
+    finally:
+        lab.on("n2", "ip", "route", "flush", "type", "blackhole")
+
+
+@pytest.mark.long
+def test_out_of_gpu_memory_is_not_tried_again(lab, start):
+    run = start(wait="training")
+    (run.path / "fault.py").write_text(
+        "if rank == 1: import torch; raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 2 GiB')"
+    )
+    until(lambda: bool(run.events("stopped")), 60)
+    (stopped,) = run.events("stopped")
+    assert stopped["exit_code"] == 8
+    assert "out of memory" in stopped["reason"] and "launcher plan" in stopped["reason"]
+    assert len(run.events("started")) == 1
+    until(lambda: not left_behind(lab, run), 60)
+
+
+def test_a_loss_that_is_no_number_goes_back_and_leaves_the_batch_out(lab, start):
+    run = start()
+    poison = "import torch\nfor one in model.parameters():\n    one.data.fill_(float('nan'))"
+    (run.path / "fault.py").write_text(f"if rank == 0: fault.unlink(missing_ok=True)\n{poison}")
+    lab.wait(run, "finished")
+    (diverged,) = run.events("diverged")
+    assert run.events("ended")[0]["exit_code"] == 10
+    assert run.events("resumed")[0]["step"] <= diverged["step"]
+    assert len(final_losses(run)) == STEPS
+    assert all(loss == loss for loss in final_losses(run))
+
+
+@pytest.mark.long
+def test_a_host_that_cannot_write_stops_the_run_with_its_own_exit_code(lab, start):
+    run = start()
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))"
+    (run.path / "fault.py").write_text(f"if rank == 1: {limit}")
+    until(lambda: bool(run.events("stopped")), 90)
+    (stopped,) = run.events("stopped")
+    assert stopped["exit_code"] == 6
+    assert len(run.events("started")) == 1
+    until(lambda: not left_behind(lab, run), 60)
