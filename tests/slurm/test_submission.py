@@ -75,7 +75,7 @@ def test_a_launch_killed_at_any_point_and_typed_again_queues_one_job(lab, tmp_pa
     dice = random.Random(7)
     wanted = request.config.getoption("--submit-kills")
     launches = cut = found = 0
-    while cut < wanted:
+    while cut < wanted or not found:
         name = f"kill{launches}"
         launches += 1
         assert launches < 10 * wanted, "the kills come too late"
@@ -91,7 +91,6 @@ def test_a_launch_killed_at_any_point_and_typed_again_queues_one_job(lab, tmp_pa
         assert len(list(tmp_path.glob(f"runs/{name}/*/job.json"))) == 1
         lab.run("scancel", f"--name={name}", cwd=tmp_path)
     print(f"{cut} of {launches} launches were cut, {found} of them after their job was queued")
-    assert found
 
 
 def test_resume_and_cancel_find_the_job_of_a_submit_that_was_cut(lab, tmp_path):
