@@ -5,11 +5,12 @@ import json
 import os
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import quote
 
 import yaml
 
 from launcher import __version__
-from launcher.commands.options import add_run, chosen_run, make_parser
+from launcher.commands.options import make_parser
 from launcher.commands.state import read_status
 from launcher.errors import Exit, RunError
 from launcher.report.conceal import known_secrets
@@ -17,7 +18,10 @@ from launcher.report.facts import RunFacts
 from launcher.report.html import MARK, render_page
 from launcher.report.page import Page
 from launcher.report.run_page import make_run_page
-from launcher.run import RunDir, now, write_text
+from launcher.report.sweep_page import make_sweep_page
+from launcher.run import RunDir, find_run, now, write_text
+from launcher.sweep.folder import SweepDir, list_sweeps
+from launcher.sweep.read import read_sweep
 
 NAME = "report.html"
 _BEGINNING = 4096
@@ -29,21 +33,55 @@ def main(arguments: list[str]) -> int:
     parser = make_parser(
         "report", "Write one HTML page about a run or a sweep.", "python -m launcher report quickstart --out quickstart.html"
     )
-    add_run(parser)
-    parser.add_argument("--out", type=Path, metavar="FILE", help=f"where to write it (default: {NAME} in the run dir)")
+    parser.add_argument(
+        "run",
+        nargs="?",
+        metavar="RUN|SWEEP",
+        help="a run dir or a sweep's folder, name/date_time, name/sweep_date_time, or a name; default: the newest",
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help=f"where to write it (default: {NAME} in its folder)")
     parser.add_argument("--force", action="store_true", help="overwrite a file that is not a report")
     options = parser.parse_args(arguments)
-    run = chosen_run(options)
-    out = options.out or run.path / NAME
+    chosen = find_either(options.runs_dir.absolute(), options.run)
+    out = options.out or chosen.path / NAME
     check_overwrite(out, force=options.force)
-    page = make_run_page(read_facts(run))
+    page = make_run_page(read_facts(chosen)) if isinstance(chosen, RunDir) else sweep_page(chosen, out)
     write_page(out, page)
     if options.json:
-        told = {"run": page.name, "report": str(out.absolute()), "bytes": out.stat().st_size, "charts": len(page.charts)}
+        told = {page.kind: page.name, "report": str(out.absolute()), "bytes": out.stat().st_size, "charts": len(page.charts)}
         print(json.dumps(told))
     else:
         print(f"{out.absolute()}  ({out.stat().st_size / 2**20:.1f} MiB; open it in any browser, or send it to someone)")
     return Exit.OK
+
+
+def find_either(runs_dir: Path, reference: str | None) -> RunDir | SweepDir:
+    """The run or sweep that `reference` means. A name whose newest run is a sweep's trial means the sweep."""
+    paths = [Path(reference), runs_dir / reference] if reference else []
+    for path in paths:
+        if (path / "sweep.json").is_file():
+            return SweepDir(path.resolve())
+    try:
+        run = find_run(runs_dir, reference)
+    except RunError:
+        waiting = [sweep for sweep in list_sweeps(runs_dir) if not reference or sweep.path.parent.name == reference]
+        if not waiting:
+            raise
+        return SweepDir(waiting[-1].path.resolve())
+    exact = any((path / "plan.json").is_file() for path in paths)
+    if not exact and (run.path.parent / "sweep.json").is_file():
+        return SweepDir(run.path.parent)
+    return run
+
+
+def sweep_page(sweep: SweepDir, out: Path) -> Page:
+    """The page of a sweep, with links to its trials' run dirs as seen from the folder of `out`."""
+    read = read_sweep(sweep.path)
+    here = out.absolute().parent
+    links = {
+        trial.number: f"./{quote(os.path.relpath(trial.run_dir, here))}/" for trial in read.trials if trial.run_dir is not None
+    }
+    return make_sweep_page(read, links=links, written=now(), version=__version__)
 
 
 def check_overwrite(out: Path, *, force: bool) -> None:

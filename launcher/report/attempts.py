@@ -113,9 +113,10 @@ def _did(
         return "stopped for good" if following is None else "stopped, and resumed by hand"
     if following is None:
         return "queued again" if last is not None and last["event"] == "requeued" else ""
-    after = say.duration(max(0.0, seconds(following["time"]) - ended))
+    gap = seconds(following["time"]) - ended
+    after = f"after {say.duration(gap)}" if gap >= 0.1 else "at once"
     if following.get("job_id") == start.get("job_id"):
         same_host = following.get("host") == start.get("host")
         where = "in the same job" if same_host else f"in the same job, on {following.get('host')}"
-        return f"started again {where} after {after}"
-    return f"queued again; started as job {following.get('job_id')} after {after}"
+        return f"started again {where} {after}"
+    return f"queued again; started as job {following.get('job_id')} {after}"

@@ -35,5 +35,5 @@ def plural(count: int, unit: str) -> str:
 
 
 def percent(share: float) -> str:
-    """A share in percent, with three digits."""
-    return f"{100 * share:.3g} %"
+    """A share in percent, with three digits; nearly all is not all."""
+    return f"{100 * share:.4g} %" if 0.9995 > share >= 0.995 or share >= 10 else f"{100 * share:.3g} %"

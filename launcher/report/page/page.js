@@ -6,7 +6,7 @@
   const charts = new Map();
   let palette = {};
 
-  const COLORS = ["ground", "paper", "ink", "soft", "line", "grid", "idle", "lost", "from", "to", "good", "bad",
+  const COLORS = ["ground", "paper", "ink", "soft", "line", "grid", "idle", "lost", "from", "mid", "to", "good", "bad",
     "c0", "c1", "c2", "c3", "c4", "c5"];
 
   /* A custom property may hold light-dark(); only a real property of an element resolves it. */
@@ -92,7 +92,7 @@
       const named = spec.series.length > 1 && !many;
       const marks = (spec.marks || []).map((mark) => ({ xAxis: mark.x, name: mark.label }));
       return { ...option,
-        legend: { ...option.legend, show: named },
+        legend: { ...option.legend, show: named, data: spec.series.map((one) => ({ name: one.name, itemStyle: { opacity: one.faint ? 0.4 : 1 } })) },
         grid: { ...option.grid, top: named ? 62 : 30, bottom: 26 },
         tooltip: { ...option.tooltip, trigger: many ? "item" : "axis", axisPointer: { type: "line", lineStyle: { color: palette.idle } },
           formatter(found) {
@@ -104,9 +104,9 @@
           scale: !spec.zero, type: spec.log ? "log" : "value", axisLine: { show: false } }),
         series: spec.series.map((one, index) => {
           const color = one.shade === undefined ? series(one.color) : shade(one.shade);
-          return { name: one.name, type: "line", data: one.points, showSymbol: Boolean(one.dots) || one.points.length < 2,
+          return { name: one.name, type: "line", data: one.points, showSymbol: Boolean(one.dots || one.bare) || one.points.length < 2, step: one.stairs ? "end" : false,
             symbol: "circle", symbolSize: 6, color, sampling: undefined, z: one.strong ? 5 : one.faint ? 1 : 3,
-            lineStyle: { width: one.strong ? 3.2 : one.faint ? 1 : many ? 1.3 : 2.2, opacity: one.faint ? 0.32 : many && !one.strong ? 0.55 : 1 },
+            lineStyle: { width: one.bare ? 0 : one.strong ? 3.2 : one.faint ? 1 : many ? 1.3 : 2.2, opacity: one.faint ? 0.32 : many && !one.strong ? 0.55 : 1 },
             emphasis: { focus: many ? "series" : "none" }, triggerLineEvent: many,
             markLine: index || !marks.length ? undefined : { silent: true, symbol: "none", data: marks,
               lineStyle: { color: palette.idle, type: "dashed", width: 1 },
@@ -181,14 +181,14 @@
       const small = narrow();
       return { ...option, legend: { show: false },
         parallel: small
-          ? { layout: "vertical", left: 18, right: 26, top: 44, bottom: 22 }
-          : { left: 56, right: 90, top: 46, bottom: 26 },
+          ? { layout: "vertical", left: 18, right: 26, top: 40, bottom: 30 }
+          : { left: 90, right: 90, top: 46, bottom: 26 },
         parallelAxis: spec.axes.map((one, index) => ({ dim: index, name: one.name, type: one.type, data: one.categories, scale: true,
           nameLocation: small ? "start" : "end", nameGap: small ? 4 : 16, inverse: Boolean(one.inverse),
-          nameTextStyle: { color: palette.ink, fontSize: 12, fontWeight: 600, align: small ? "left" : "center", width: small ? 260 : 170, overflow: "truncate",
-            padding: small ? [0, 0, 26, 0] : 0 },
+          nameTextStyle: { color: palette.ink, fontSize: 12, fontWeight: 600, align: small ? "left" : "center", verticalAlign: small ? "bottom" : undefined,
+            padding: small ? [0, 0, 9, 0] : 0, width: small ? 260 : 170, overflow: "truncate", textBorderColor: palette.paper, textBorderWidth: 4 },
           axisLine: { lineStyle: { color: palette.idle } }, axisTick: { show: false },
-          axisLabel: { color: palette.soft, fontSize: 12, hideOverlap: true, formatter: one.type === "value" || one.type === "log" ? tick : undefined },
+          axisLabel: { color: palette.ink, fontSize: 12, hideOverlap: true, textBorderColor: palette.paper, textBorderWidth: 4, formatter: one.type === "value" || one.type === "log" ? tick : undefined },
           areaSelectStyle: { color: palette.c0, borderColor: palette.c0, opacity: 0.2 } })),
         tooltip: { ...option.tooltip, trigger: "item", formatter: (one) => tip(one.name, spec.axes.map((at, index) => [null, `${at.name}  ${say(one.data.value[index])}`])) },
         series: [{ type: "parallel", smooth: 0, inactiveOpacity: 0.06, activeOpacity: 0.9,
@@ -200,8 +200,10 @@
   /* From the best trial's colour to the worst's. */
   function shade(share) {
     if (share === null) return palette.idle;
-    const [from, to] = [palette.from, palette.to].map((color) => color.match(/[\d.]+/g).slice(0, 3).map(Number));
-    return `rgb(${from.map((one, at) => Math.round(one + (to[at] - one) * share)).join(",")})`;
+    const ends = share < 0.5 ? [palette.from, palette.mid] : [palette.mid, palette.to];
+    const [from, to] = ends.map((color) => color.match(/[\d.]+/g).slice(0, 3).map(Number));
+    const part = share < 0.5 ? share * 2 : share * 2 - 1;
+    return `rgb(${from.map((one, at) => Math.round(one + (to[at] - one) * part)).join(",")})`;
   }
 
   function drawAll() {
