@@ -14,7 +14,7 @@ from launcher.commands.options import make_parser
 from launcher.commands.state import read_status
 from launcher.errors import Exit, RunError
 from launcher.report.conceal import known_secrets
-from launcher.report.facts import RunFacts
+from launcher.report.facts import RunFacts, listing
 from launcher.report.html import MARK, render_page
 from launcher.report.page import Page
 from launcher.report.run_page import make_run_page
@@ -31,7 +31,9 @@ _BEGINNING = 4096
 def main(arguments: list[str]) -> int:
     """The exit code."""
     parser = make_parser(
-        "report", "Write one HTML page about a run or a sweep.", "python -m launcher report quickstart --out quickstart.html"
+        "report",
+        "Write one HTML page about a run or a sweep.",
+        "python -m launcher report quickstart --out quickstart.html",
     )
     parser.add_argument(
         "run",
@@ -39,7 +41,9 @@ def main(arguments: list[str]) -> int:
         metavar="RUN|SWEEP",
         help="a run dir or a sweep's folder, name/date_time, name/sweep_date_time, or a name; default: the newest",
     )
-    parser.add_argument("--out", type=Path, metavar="FILE", help=f"where to write it (default: {NAME} in its folder)")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help=f"where to write it (default: {NAME} in its folder)"
+    )
     parser.add_argument("--force", action="store_true", help="overwrite a file that is not a report")
     options = parser.parse_args(arguments)
     chosen = find_either(options.runs_dir.absolute(), options.run)
@@ -48,10 +52,17 @@ def main(arguments: list[str]) -> int:
     page = make_run_page(read_facts(chosen)) if isinstance(chosen, RunDir) else sweep_page(chosen, out)
     write_page(out, page)
     if options.json:
-        told = {page.kind: page.name, "report": str(out.absolute()), "bytes": out.stat().st_size, "charts": len(page.charts)}
+        told = {
+            page.kind: page.name,
+            "report": str(out.absolute()),
+            "bytes": out.stat().st_size,
+            "charts": len(page.charts),
+        }
         print(json.dumps(told))
     else:
-        print(f"{out.absolute()}  ({out.stat().st_size / 2**20:.1f} MiB; open it in any browser, or send it to someone)")
+        print(
+            f"{out.absolute()}  ({out.stat().st_size / 2**20:.1f} MiB; open it in any browser, or send it to someone)"
+        )
     return Exit.OK
 
 
@@ -64,7 +75,9 @@ def find_either(runs_dir: Path, reference: str | None) -> RunDir | SweepDir:
     try:
         run = find_run(runs_dir, reference)
     except RunError:
-        waiting = [sweep for sweep in list_sweeps(runs_dir) if not reference or sweep.path.parent.name == reference]
+        waiting = [
+            sweep for sweep in list_sweeps(runs_dir) if not reference or sweep.path.parent.name == reference
+        ]
         if not waiting:
             raise
         return SweepDir(waiting[-1].path.resolve())
@@ -79,7 +92,9 @@ def sweep_page(sweep: SweepDir, out: Path) -> Page:
     read = read_sweep(sweep.path)
     here = out.absolute().parent
     links = {
-        trial.number: f"./{quote(os.path.relpath(trial.run_dir, here))}/" for trial in read.trials if trial.run_dir is not None
+        trial.number: f"./{quote(os.path.relpath(trial.run_dir, here))}/"
+        for trial in read.trials
+        if trial.run_dir is not None
     }
     return make_sweep_page(read, links=links, written=now(), version=__version__)
 
@@ -103,7 +118,9 @@ def write_page(out: Path, page: Page) -> None:
     try:
         write_text(out, render_page(page, known_secrets(os.environ)))
     except OSError as error:
-        raise RunError(f"--out={out} cannot be written ({error.strerror}); name a file in another folder") from None
+        raise RunError(
+            f"--out={out} cannot be written ({error.strerror}); name a file in another folder"
+        ) from None
 
 
 def read_facts(run: RunDir) -> RunFacts:
@@ -120,7 +137,7 @@ def read_facts(run: RunDir) -> RunFacts:
         metrics=run.read_metrics(),
         data_check=cast("list[dict[str, Any]]", checked),
         status={**dataclasses.asdict(status), "state": status.state.value},
-        overrides=[str(one) for one in overrides or []],
+        overrides=[str(one) for one in listing(overrides)],
         export=[(str(path.relative_to(run.export)), path.stat().st_size) for path in files],
         written=now(),
         version=__version__,

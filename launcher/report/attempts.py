@@ -78,7 +78,9 @@ def _attempt(
         from_step=from_step,
         to_step=to_step,
         lost_steps=lost,
-        how=str((end or {}).get("how") or (end["event"] if end else "goes on" if not following else "unknown")),
+        how=str(
+            (end or {}).get("how") or (end["event"] if end else "goes on" if not following else "unknown")
+        ),
         why=str((end or {}).get("reason") or ""),
         did=_did(last, following, start, ended),
         saves=tuple((seconds(event["time"]) - first, int(event["step"])) for event in saves),
@@ -96,7 +98,9 @@ def _kept(
 ) -> int:
     """The last step of an attempt that did not have to be done again: where the next one went on, else its newest save."""
     if following is not None:
-        after = (event for event in facts.of("resumed", "training") if event["attempt"] == following["attempt"])
+        after = (
+            event for event in facts.of("resumed", "training") if event["attempt"] == following["attempt"]
+        )
         went_on = next(after, None)
         if went_on is not None:
             return int(went_on["step"])
@@ -107,7 +111,10 @@ def _kept(
 
 
 def _did(
-    last: Mapping[str, Any] | None, following: Mapping[str, Any] | None, start: Mapping[str, Any], ended: float
+    last: Mapping[str, Any] | None,
+    following: Mapping[str, Any] | None,
+    start: Mapping[str, Any],
+    ended: float,
 ) -> str:
     if last is not None and last["event"] == "stopped":
         return "stopped for good" if following is None else "stopped, and resumed by hand"

@@ -7,7 +7,7 @@ from typing import Any
 from launcher.report import say
 from launcher.report.attempts import Attempt
 from launcher.report.curves import Points, Record, as_points, is_number, points, sample_rows, short, smooth
-from launcher.report.facts import RunFacts, at
+from launcher.report.facts import RunFacts, at, listing, mapping
 from launcher.report.page import Chart, Table
 
 _SHOWN = 40
@@ -46,7 +46,7 @@ def loss(record: Record, attempts: Sequence[Attempt]) -> Chart | None:
             f"({lowest[1]:.4f})"
         )
     marks = [{"x": one.from_step, "label": f"attempt {one.number}"} for one in attempts if one.from_step]
-    by_step = {step: value for step, value in evaluated}
+    by_step = dict(evaluated)
     rows = [(int(step), value, by_step.get(step)) for step, value in trained]
     return lines_chart(
         "loss", "Loss", f"{'; '.join(told)}.", shown, ("step", "training loss", "evaluation loss"), rows,
@@ -133,24 +133,29 @@ def others(record: Record) -> list[Chart]:
 
 def memory(facts: RunFacts) -> Chart | None:
     """Planned memory of a GPU by kind beside the measured peak of every GPU; on a CPU, the host memory of every rank."""
-    planned, measured = facts.plan.get("memory"), facts.last("measured")
-    kinds = {kind: gib for kind, gib in (planned or {}).items() if kind != "total" and is_number(gib) and gib > 0}
-    peaks = (measured or {}).get("peak_gib_by_rank")
+    measured = mapping(facts.last("measured"))
+    planned = mapping(facts.plan.get("memory"))
+    kinds = {kind: gib for kind, gib in planned.items() if kind != "total" and is_number(gib) and gib > 0}
+    peaks = measured.get("peak_gib_by_rank")
     on_host = not peaks
-    values = [v for v in (peaks or (measured or {}).get("host_gib_by_rank") or []) if is_number(v)]
+    values = [gib for gib in listing(peaks or measured.get("host_gib_by_rank")) if is_number(gib)]
     if not kinds and not values:
         return None
-    context = (measured or {}).get("context_gib") if peaks else None
+    context = measured.get("context_gib") if peaks else None
     shown = _worst(values)
     rows = ([] if not kinds else ["planned"]) + [name for name, _ in shown]
     blank = [None] * len(shown)
-    parts = [{"name": kind, "values": [short(gib), *blank]} for kind, gib in kinds.items()]
+    parts: list[dict[str, Any]] = [
+        {"name": kind, "values": [short(gib), *blank]} for kind, gib in kinds.items()
+    ]
     before = [None] if kinds else []
     if shown:
         label = "measured, of the host" if on_host else "measured peak"
         parts.append({"name": label, "values": [*before, *(short(value) for _, value in shown)]})
     if shown and is_number(context):
-        parts.append({"name": "measured beside tensors", "values": [*before, *(short(context) for _ in shown)]})
+        parts.append(
+            {"name": "measured beside tensors", "values": [*before, *(short(context) for _ in shown)]}
+        )
     size = at(facts.plan, "facts", "gpu_memory_gib")
     told = f"Planned {sum(kinds.values()):.2f} GiB a GPU. " if kinds else ""
     if values and not on_host:
@@ -158,7 +163,9 @@ def memory(facts: RunFacts) -> Chart | None:
         told += f"Measured {most:.2f} GiB on the fullest"
         told += f", {say.percent(most / sum(kinds.values()))} of the plan." if kinds else "."
     elif values:
-        told += f"Measured {max(values):.2f} GiB of the host by the largest of {say.plural(len(values), 'rank')}."
+        told += (
+            f"Measured {max(values):.2f} GiB of the host by the largest of {say.plural(len(values), 'rank')}."
+        )
     elif kinds:
         told += "Not measured yet."
     table = Table(
@@ -190,9 +197,18 @@ def timeline(attempts: Sequence[Attempt]) -> Chart | None:
         ):
             if end > begin:
                 text = f"{kind}: {say.duration(end - begin)}"
-                text += f", {say.plural(one.lost_steps, 'step')} done again" if kind == "lost" and one.lost_steps else ""
-                spans.append({"row": row, "kind": kind, "from": round(begin, 3), "to": round(end, 3), "text": text})
-        ticks += [{"row": row, "at": round(time, 3), "text": f"saved step {step:,}"} for time, step in one.saves[-200:]]
+                text += (
+                    f", {say.plural(one.lost_steps, 'step')} done again"
+                    if kind == "lost" and one.lost_steps
+                    else ""
+                )
+                spans.append(
+                    {"row": row, "kind": kind, "from": round(begin, 3), "to": round(end, 3), "text": text}
+                )
+        ticks += [
+            {"row": row, "at": round(time, 3), "text": f"saved step {step:,}"}
+            for time, step in one.saves[-200:]
+        ]
     lost = sum(one.lost_steps for one in attempts)
     told = f"{say.plural(len(attempts), 'attempt')} in {say.duration(attempts[-1].ended)}"
     told += f"; {say.plural(lost, 'step')} lost and done again." if lost else "; no step was lost."
@@ -201,17 +217,24 @@ def timeline(attempts: Sequence[Attempt]) -> Chart | None:
     table = Table(
         columns=("attempt", "start-up, s", "training, s", "lost, s"),
         rows=[
-            (one.number, round(one.trained - one.began, 1), round(one.kept - one.trained, 1), round(one.ended - one.kept, 1))
+            (
+                one.number,
+                round(one.trained - one.began, 1),
+                round(one.kept - one.trained, 1),
+                round(one.ended - one.kept, 1),
+            )
             for one in shown
         ],
     )
     spec = {"rows": rows, "spans": spans, "ticks": ticks}
-    return Chart(id="timeline", title="Time line", summary=told, kind="timeline", spec=spec, table=table, wide=True)
+    return Chart(
+        id="timeline", title="Time line", summary=told, kind="timeline", spec=spec, table=table, wide=True
+    )
 
 
 def lengths(report: Mapping[str, Any], number: int) -> Chart | None:
     """How long the examples of a data file are."""
-    histogram = at(report, "tokens", "histogram")
+    histogram = mapping(at(report, "tokens", "histogram"))
     if not histogram:
         return None
     rows, values = list(histogram), list(histogram.values())
@@ -240,4 +263,10 @@ def lines_chart(
 
 
 def _cell(value: Any) -> Any:
-    return short(value) if isinstance(value, float) and value % 1 else int(value) if isinstance(value, float) else value
+    return (
+        short(value)
+        if isinstance(value, float) and value % 1
+        else int(value)
+        if isinstance(value, float)
+        else value
+    )

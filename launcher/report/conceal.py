@@ -23,7 +23,9 @@ _IN_ADDRESS = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)[^/\s:@]+:[^/\s@]+@")
 
 def known_secrets(environment: Mapping[str, str]) -> tuple[str, ...]:
     """The values of an environment's variables that are called like secrets, the longest first."""
-    values = {value for name, value in environment.items() if SECRET_NAME.search(name) and len(value) >= _SHORTEST}
+    values = {
+        value for name, value in environment.items() if SECRET_NAME.search(name) and len(value) >= _SHORTEST
+    }
     return tuple(sorted(values, key=len, reverse=True))
 
 

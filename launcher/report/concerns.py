@@ -125,8 +125,14 @@ def _survived(facts: RunFacts) -> list[Notice]:
         )
     slow = {str(event.get("host")): event.get("relative") for event in facts.of("slow")}
     if slow:
-        lines = [f"{host}: {speed:.2f} of the others' speed" for host, speed in slow.items() if is_number(speed)]
-        found.append(Notice(tone=WARN, title="Slow hosts", text="Every rank waits for the slowest.", items=lines[:_HOSTS]))
+        lines = [
+            f"{host}: {speed:.2f} of the others' speed" for host, speed in slow.items() if is_number(speed)
+        ]
+        found.append(
+            Notice(
+                tone=WARN, title="Slow hosts", text="Every rank waits for the slowest.", items=lines[:_HOSTS]
+            )
+        )
     return found
 
 

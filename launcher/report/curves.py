@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 Points = list[tuple[float, float]]
 
@@ -50,10 +50,14 @@ def stayed(metrics: Iterable[Mapping[str, Any]]) -> Record:
 
 def points(lines: Iterable[Mapping[str, Any]], key: str, x: str = "step") -> Points:
     """(x, value) of the lines that have a finite number under `key`."""
-    return [(float(line[x]), float(line[key])) for line in lines if is_number(line.get(key)) and is_number(line.get(x))]
+    return [
+        (float(line[x]), float(line[key]))
+        for line in lines
+        if is_number(line.get(key)) and is_number(line.get(x))
+    ]
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
     """Whether it is a finite number."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
@@ -83,7 +87,7 @@ def smooth(curve: Points) -> Points | None:
     if len(curve) < _SMOOTH_FROM:
         return None
     keep = 1 - 1 / max(5.0, len(curve) / 20)
-    mean, weight, found = 0.0, 0.0, []
+    mean, weight, found = 0.0, 0.0, Points()
     for x, y in curve:
         mean, weight = keep * mean + (1 - keep) * y, keep * weight + (1 - keep)
         found.append((x, mean / weight))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +36,16 @@ class RunFacts:
         return found[-1] if found else None
 
 
+def mapping(value: Any) -> Mapping[str, Any]:
+    """`value` where it is a mapping, else an empty one."""
+    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
+
+
+def listing(value: Any) -> Sequence[Any]:
+    """`value` where it is a list, else an empty one."""
+    return cast("Sequence[Any]", value) if isinstance(value, list | tuple) else ()
+
+
 def seconds(time: str) -> float:
     """Seconds since 1970 of an ISO 8601 time."""
     return datetime.fromisoformat(time).timestamp()
@@ -44,7 +54,5 @@ def seconds(time: str) -> float:
 def at(value: Any, *keys: str) -> Any:
     """value[key][key]...; None as soon as one is not there."""
     for key in keys:
-        if not isinstance(value, Mapping):
-            return None
-        value = value.get(key)  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
-    return value  # pyright: ignore[reportUnknownVariableType]
+        value = mapping(value).get(key)
+    return value

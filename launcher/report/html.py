@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -58,10 +58,10 @@ def _clean(value: Any, secrets: tuple[str, ...]) -> Any:
         names = [field.name for field in dataclasses.fields(value)]
         return dataclasses.replace(value, **{name: _clean(getattr(value, name), secrets) for name in names})
     if isinstance(value, Mapping):
-        items: Mapping[Any, Any] = value
+        items = cast("Mapping[Any, Any]", value)
         return {_clean(key, secrets): _clean(item, secrets) for key, item in items.items()}
     if isinstance(value, Sequence):
-        parts: Sequence[Any] = value
+        parts = cast("Sequence[Any]", value)
         return [_clean(part, secrets) for part in parts]
     return value
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 _ENOUGH = 16
 """Finished trials from which PED-ANOVA's densities say something."""
@@ -53,9 +54,11 @@ def find_importance(
     if len(trials) < 3 or not varied or len({value for _, value in trials}) < 2:
         return None
     if len(trials) >= _ENOUGH and importlib.util.find_spec("optuna"):
-        found, measure = _ped_anova(varied, trials, direction), "PED-ANOVA (Optuna): each key's share of what the best trials have in common"
+        found = _ped_anova(varied, trials, direction)
+        measure = "PED-ANOVA (Optuna): each key's share of what the best trials have in common"
     else:
-        found = {key: _correlation([values[key] for values, _ in trials], [value for _, value in trials]) for key in varied}
+        objective = [value for _, value in trials]
+        found = {key: _correlation([values[key] for values, _ in trials], objective) for key in varied}
         measure = "rank correlation with the objective, from 0 to 1 (Spearman's; for a choice the correlation ratio of ranks)"
     ranked = sorted(found.items(), key=lambda one: -one[1])
     return Importance(values={key: round(value, 4) for key, value in ranked}, measure=measure)
@@ -79,7 +82,7 @@ def _ped_anova(
         else:
             distributions[key] = FloatDistribution(min(numbers), max(numbers), log=is_log(numbers))
             columns[key] = list(numbers)
-    study = optuna.create_study(direction=direction)
+    study = optuna.create_study(direction="minimize" if direction == "minimize" else "maximize")
     for row, (_, value) in enumerate(trials):
         params = {key: column[row] for key, column in columns.items()}
         study.add_trial(optuna.trial.create_trial(params=params, distributions=distributions, value=value))
@@ -90,13 +93,14 @@ def _ped_anova(
 def _correlation(typed: Sequence[str], objective: Sequence[float]) -> float:
     numbers, ranks = as_numbers(typed), _ranks(objective)
     if numbers is not None:
-        return float(abs(np.corrcoef(_ranks(numbers), ranks)[0, 1]))
+        mine, other = _ranks(numbers) - _ranks(numbers).mean(), ranks - ranks.mean()
+        return float(abs((mine * other).sum()) / np.sqrt((mine**2).sum() * (other**2).sum()))
     groups = [ranks[[at for at, value in enumerate(typed) if value == choice]] for choice in set(typed)]
     between = sum(len(group) * (group.mean() - ranks.mean()) ** 2 for group in groups)
     return float(np.sqrt(between / ((ranks - ranks.mean()) ** 2).sum()))
 
 
-def _ranks(values: Sequence[float]) -> Any:
+def _ranks(values: Sequence[float]) -> NDArray[np.float64]:
     """Ranks; equal values share the mean of theirs."""
     array = np.asarray(values, dtype=float)
     _, inverse, counts = np.unique(array, return_inverse=True, return_counts=True)

@@ -8,7 +8,7 @@ from launcher.report import charts, say
 from launcher.report.attempts import Attempt, find_attempts
 from launcher.report.concerns import find_concerns
 from launcher.report.curves import Record, is_number, points, stayed
-from launcher.report.facts import RunFacts, at
+from launcher.report.facts import RunFacts, at, listing, mapping
 from launcher.report.page import BAD, GOOD, PLAIN, WARN, Chart, Page, Section, Table, Tile
 
 TONES = {"finished": GOOD, "failed": BAD, "lost": BAD, "timeout": BAD, "cancelled": WARN}
@@ -60,14 +60,17 @@ def _subtitle(facts: RunFacts) -> str:
 
 def _what(facts: RunFacts) -> list[tuple[str, str]]:
     plan = facts.plan
-    topology, batch, model = (plan.get(name) or {} for name in ("topology", "batch", "model"))
-    adapter = plan.get("adapter")
-    sources = at(plan, "facts", "data_sources") or [at(plan, "facts", "data_path")]
+    topology, batch, model = (mapping(plan.get(name)) for name in ("topology", "batch", "model"))
+    adapter = mapping(plan.get("adapter"))
+    sources = listing(at(plan, "facts", "data_sources")) or [at(plan, "facts", "data_path")]
     lines: list[tuple[str, Any]] = [
         ("experiment", plan.get("experiment")),
         ("model", _model(model)),
         ("trained", _adapter(adapter) if adapter else "every weight" if model else None),
-        ("strategy", " ".join(str(part) for part in (at(plan, "strategy", "name"), plan.get("precision")) if part)),
+        (
+            "strategy",
+            " ".join(str(part) for part in (at(plan, "strategy", "name"), plan.get("precision")) if part),
+        ),
         ("chosen", plan.get("chosen")),
         (
             "batch",
@@ -85,7 +88,7 @@ def _what(facts: RunFacts) -> list[tuple[str, str]]:
         ),
         ("data", ", ".join(str(source) for source in sources if source)),
         ("evaluation data", at(plan, "facts", "eval_path")),
-        ("optimizer", _optimizer(plan.get("trainer_args") or {})),
+        ("optimizer", _optimizer(mapping(plan.get("trainer_args")))),
         ("job", facts.status.get("job_id")),
         ("run dir", facts.run_dir),
         ("launcher", at(plan, "facts", "version")),
@@ -116,27 +119,40 @@ def _tiles(facts: RunFacts, record: Record, attempts: Sequence[Attempt]) -> list
     status, found = facts.status, list[Tile]()
     step, total = status.get("step"), status.get("total_steps")
     if step is not None:
-        found.append(Tile(label="step", value=say.number(step), note=f"of {say.number(total)}" if total else ""))
+        found.append(
+            Tile(label="step", value=say.number(step), note=f"of {say.number(total)}" if total else "")
+        )
     trained, evaluated = points(record.training, "loss"), points(record.evaluation, "eval_loss")
     if trained:
-        found.append(Tile(label="training loss", value=f"{trained[-1][1]:.4f}", note=f"from {trained[0][1]:.4f}"))
+        found.append(
+            Tile(label="training loss", value=f"{trained[-1][1]:.4f}", note=f"from {trained[0][1]:.4f}")
+        )
     if evaluated:
         better = evaluated[-1][1] <= evaluated[0][1]
         note = f"from {evaluated[0][1]:.4f}" if len(evaluated) > 1 else ""
         found.append(
-            Tile(label="evaluation loss", value=f"{evaluated[-1][1]:.4f}", note=note, tone=GOOD if better else WARN)
+            Tile(
+                label="evaluation loss",
+                value=f"{evaluated[-1][1]:.4f}",
+                note=note,
+                tone=GOOD if better else WARN,
+            )
         )
     rate = sorted(y for _, y in points(record.training, "tokens_per_s"))
     if rate:
         found.append(Tile(label="tokens/s", value=say.number(round(rate[len(rate) // 2])), note="median"))
     share, planned = status.get("effective_training_time"), status.get("planned_training_time")
     if is_number(share):
-        note = f"planned {say.percent(planned)}" if is_number(planned) else "of the time since the first start"
+        note = (
+            f"planned {say.percent(planned)}" if is_number(planned) else "of the time since the first start"
+        )
         found.append(Tile(label="effective training time", value=say.percent(share), note=note))
     if attempts:
         lost = sum(one.lost_steps for one in attempts)
         note = f"{say.plural(lost, 'step')} done again" if lost else "nothing lost"
-        found.append(Tile(label="attempts", value=str(len(attempts)), note=note, tone=WARN if lost else PLAIN))
+        found.append(
+            Tile(label="attempts", value=str(len(attempts)), note=note, tone=WARN if lost else PLAIN)
+        )
         found.append(Tile(label="time", value=say.duration(attempts[-1].ended), note="since the first start"))
     return [*found, *_spent(status.get("spent"))]
 
@@ -152,7 +168,9 @@ def _spent(spent: Mapping[str, Any] | None) -> list[Tile]:
     if spent.get("money") is not None:
         planned = spent.get("planned_money")
         note = f"planned {planned:,.2f}" if is_number(planned) else "at cluster.price_per_gpu_hour"
-        found.append(Tile(label="cost", value=f"{spent['money']:,.2f}", note=note, tone=WARN if over else PLAIN))
+        found.append(
+            Tile(label="cost", value=f"{spent['money']:,.2f}", note=note, tone=WARN if over else PLAIN)
+        )
     return found
 
 
@@ -163,12 +181,16 @@ def _learning(record: Record, attempts: Sequence[Attempt]) -> Section | None:
 
 def _machine(record: Record, facts: RunFacts) -> Section | None:
     shown = [chart for chart in (*charts.speed(record, facts), charts.memory(facts)) if chart]
-    measured = facts.last("measured") or {}
+    measured = mapping(facts.last("measured"))
     lines: list[tuple[str, str]] = []
     planned = at(facts.plan, "time", "step_s")
     if is_number(measured.get("step_s")):
         text = f"{measured['step_s']:.3g} s measured"
-        text += f", {planned:.3g} s planned ({say.percent(measured['step_s'] / planned)})" if is_number(planned) else ""
+        text += (
+            f", {planned:.3g} s planned ({say.percent(measured['step_s'] / planned)})"
+            if is_number(planned)
+            else ""
+        )
         lines.append(("a step", text))
     if is_number(measured.get("link_gb_s")):
         lines.append(("between ranks", f"{measured['link_gb_s']:.3g} GB/s in an all-reduce"))
@@ -203,9 +225,15 @@ def _attempts(attempts: Sequence[Attempt], facts: RunFacts) -> Section | None:
     ]
     columns = ("attempt", "host", "job", "time", "steps", "lost", "ended", "why", "then")
     share = facts.status.get("effective_training_time")
-    told = f"{say.percent(share)} of the time since the first start was training that stayed." if is_number(share) else ""
+    told = (
+        f"{say.percent(share)} of the time since the first start was training that stayed."
+        if is_number(share)
+        else ""
+    )
     table = Table(columns=columns, rows=rows)
-    return Section(id="attempts", title="Attempts", text=told, charts=[chart], tables=[("Every attempt", table)])
+    return Section(
+        id="attempts", title="Attempts", text=told, charts=[chart], tables=[("Every attempt", table)]
+    )
 
 
 def _data(facts: RunFacts) -> Section | None:
@@ -213,22 +241,31 @@ def _data(facts: RunFacts) -> Section | None:
     lines: list[tuple[str, str]] = []
     rows: list[tuple[Any, ...]] = []
     for number, report in enumerate(facts.data_check):
-        path, counts = str(report.get("path")), report.get("counts") or {}
-        kinds = ", ".join(f"{count:,} {name}" for name, count in (report.get("formats") or {}).items())
+        path, counts = str(report.get("path")), mapping(report.get("counts"))
+        kinds = ", ".join(f"{count:,} {name}" for name, count in mapping(report.get("formats")).items())
         total = report.get("rows")
         lines.append(("file", path))
-        lines.append(("verdict", f"{report.get('verdict')}" + (f"; {total:,} rows: {kinds}" if total is not None else "")))
-        if overlap := report.get("eval"):
-            text = f"{overlap.get('exact', 0):,} of {overlap.get('rows', 0):,} evaluation rows are trained on, "
+        lines.append(
+            (
+                "verdict",
+                f"{report.get('verdict')}" + (f"; {total:,} rows: {kinds}" if total is not None else ""),
+            )
+        )
+        if overlap := mapping(report.get("eval")):
+            text = (
+                f"{overlap.get('exact', 0):,} of {overlap.get('rows', 0):,} evaluation rows are trained on, "
+            )
             lines.append(("evaluation", f"{text}{overlap.get('overlap', 0):,} more overlap"))
         if is_number(at(report, "tokens", "trained_share")):
             lines.append(("trained on", f"{say.percent(report['tokens']['trained_share'])} of the tokens"))
-        lines += [("advice", str(one)) for one in report.get("advice") or ()]
+        lines += [("advice", str(one)) for one in listing(report.get("advice"))]
         chart = charts.lengths(report, number)
         shown += [chart] if chart else []
-        for finding in (report.get("findings") or ())[:_FINDINGS]:
+        for finding in listing(report.get("findings"))[:_FINDINGS]:
             rule = finding.get("rule")
-            rows.append((finding.get("level"), rule, finding.get("line"), counts.get(rule), finding.get("message")))
+            rows.append(
+                (finding.get("level"), rule, finding.get("line"), counts.get(rule), finding.get("message"))
+            )
     if not lines:
         return None
     columns = ("level", "rule", "line", "in all", "what was found")
@@ -248,14 +285,19 @@ def _result(facts: RunFacts) -> Section | None:
     lines: list[tuple[str, str]] = []
     if exported:
         lines = [("model", str(exported.get("path"))), ("of step", f"{exported.get('step'):,}")]
-        lines.append(
-            ("checked", "every tensor on disk was read back: none missing, none empty, all finite before the folder got its name")
-        )
+        lines.append(("checked", "every tensor on disk was read back: none missing or empty, all finite"))
     if facts.export:
         total = sum(count for _, count in facts.export)
         lines.append(("size", f"{say.size(total)} in {say.plural(len(facts.export), 'file')}"))
     tables = (
-        [("Files", Table(columns=("file", "size"), rows=[(name, say.size(count)) for name, count in facts.export]))]
+        [
+            (
+                "Files",
+                Table(
+                    columns=("file", "size"), rows=[(name, say.size(count)) for name, count in facts.export]
+                ),
+            )
+        ]
         if facts.export
         else []
     )
@@ -278,7 +320,9 @@ def _events(facts: RunFacts) -> Section | None:
         (
             str(event.get("time"))[:19].replace("T", " "),
             event["event"],
-            ", ".join(f"{key}={value}" for key, value in event.items() if key not in ("time", "event", "attempt")),
+            ", ".join(
+                f"{key}={value}" for key, value in event.items() if key not in ("time", "event", "attempt")
+            ),
         )
         for event in facts.events
         if event["event"] not in _HANDLED

@@ -26,7 +26,13 @@ def number(value: float) -> str:
     """Four digits, with thousands apart; whole numbers as they are."""
     if value == int(value) and abs(value) < 1e15:
         return f"{int(value):,}"
-    return f"{value:,.4g}" if 1e-3 <= abs(value) < 1e4 else f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:.3g}"
+    return (
+        f"{value:,.4g}"
+        if 1e-3 <= abs(value) < 1e4
+        else f"{value:,.0f}"
+        if abs(value) >= 1e4
+        else f"{value:.3g}"
+    )
 
 
 def plural(count: int, unit: str) -> str:

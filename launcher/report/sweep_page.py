@@ -69,32 +69,53 @@ def _notices(sweep: Sweep) -> list[Notice]:
     failed = [trial for trial in sweep.trials if trial.state == FAILED]
     if not failed:
         return []
-    errors = Counter(trial.error or "no reason was noted" for trial in failed)
-    first = {error: next(trial.number for trial in failed if (trial.error or "no reason was noted") == error) for error in errors}
+    reasons = {trial.number: trial.error or "no reason was noted" for trial in failed}
+    errors = Counter(reasons.values())
+    first = {error: number for number, error in reversed(reasons.items())}
     items = [
         f"trial {first[error]}{f' and {count - 1} more' if count > 1 else ''}: {error}"
         for error, count in errors.most_common(_ERRORS)
     ]
     tone = BAD if not sweep.count(FINISHED) else WARN
-    return [Notice(tone=tone, title=f"{say.plural(len(failed), 'trial')} failed", text="The others went on.", items=items)]
+    return [
+        Notice(
+            tone=tone,
+            title=f"{say.plural(len(failed), 'trial')} failed",
+            text="The others went on.",
+            items=items,
+        )
+    ]
 
 
 def _tiles(sweep: Sweep) -> list[Tile]:
     best = sweep.best
     found: list[Tile] = []
     if best is not None and best.value is not None:
-        found.append(Tile(label=f"best {sweep.objective}", value=f"{best.value:.5g}", note=f"trial {best.number}", tone=GOOD))
+        found.append(
+            Tile(
+                label=f"best {sweep.objective}",
+                value=f"{best.value:.5g}",
+                note=f"trial {best.number}",
+                tone=GOOD,
+            )
+        )
     found.append(Tile(label="trials", value=f"{len(sweep.trials):,}"))
     tones = {FINISHED: PLAIN, FAILED: BAD}
     found += [
-        Tile(label=state, value=f"{count:,}", tone=tones.get(state, PLAIN)) for state in STATES if (count := sweep.count(state))
+        Tile(label=state, value=f"{count:,}", tone=tones.get(state, PLAIN))
+        for state in STATES
+        if (count := sweep.count(state))
     ]
     times = [_took(trial) for trial in sweep.trials]
     known = [took for took in times if took is not None]
     if known:
         began = min(seconds(trial.started) for trial in sweep.trials if trial.started)
         ended = max(seconds(trial.ended) for trial in sweep.trials if trial.ended)
-        found.append(Tile(label="time", value=say.duration(ended - began), note=f"{say.duration(sum(known))} of trials"))
+        found.append(
+            Tile(
+                label="time", value=say.duration(ended - began), note=f"{say.duration(sum(known))} of trials"
+            )
+        )
     return found
 
 
@@ -131,7 +152,11 @@ def _comparison(sweep: Sweep, ranked: Sequence[Trial]) -> Section | None:
                 title="Importance of each key",
                 summary=f"{most} mattered most. By {importance.measure}.",
                 kind="bars",
-                spec={"rows": list(importance.values), "values": list(importance.values.values()), "unit": "importance"},
+                spec={
+                    "rows": list(importance.values),
+                    "values": list(importance.values.values()),
+                    "unit": "importance",
+                },
                 table=Table(columns=("key", "importance"), rows=list(importance.values.items())),
             )
         )
@@ -187,7 +212,8 @@ def _parallel(sweep: Sweep, ranked: Sequence[Trial], keys: Sequence[str]) -> Cha
 
 def _progress(sweep: Sweep) -> Chart | None:
     """The value of each trial in their order, and the best so far."""
-    values = [(float(trial.number), trial.value) for trial in sweep.trials if trial.state == FINISHED and trial.value is not None]
+    done = [trial for trial in sweep.trials if trial.state == FINISHED]
+    values = [(float(trial.number), trial.value) for trial in done if trial.value is not None]
     if len(values) < 2:
         return None
     better = min if sweep.direction == "minimize" else max
@@ -211,12 +237,20 @@ def _curves(sweep: Sweep, ranked: Sequence[Trial]) -> Section | None:
     if not told:
         return None
     last = {trial.number: trial.intermediate[max(trial.intermediate)] for trial in told}
-    told.sort(key=lambda trial: (trial.number not in shades, shades.get(trial.number, 0), sign * last[trial.number]))
+    told.sort(
+        key=lambda trial: (trial.number not in shades, shades.get(trial.number, 0), sign * last[trial.number])
+    )
     shown: list[dict[str, Any]] = []
     for place, trial in enumerate(told[:_CURVES]):
-        curve = thin([(float(step), value) for step, value in sorted(trial.intermediate.items())], _CURVE_POINTS)
+        curve = thin(
+            [(float(step), value) for step, value in sorted(trial.intermediate.items())], _CURVE_POINTS
+        )
         name = f"trial {trial.number}" + ("" if trial.state == FINISHED else f", {trial.state}")
-        shown.append(series(name, curve, 0, shade=shades.get(trial.number), strong=place == 0 and trial.number in shades))
+        shown.append(
+            series(
+                name, curve, 0, shade=shades.get(trial.number), strong=place == 0 and trial.number in shades
+            )
+        )
     steps = sum(max(trial.intermediate) for trial in told)
     cut = [trial for trial in told if trial.state == PRUNED]
     text = f"{say.plural(len(told), 'trial')}, {say.plural(steps, 'step')} in all"

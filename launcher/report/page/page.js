@@ -37,7 +37,14 @@
     const size = Math.abs(value);
     if (size >= 1e6) return `${Number((value / 1e6).toPrecision(3))}M`;
     if (size >= 1e4) return `${Number((value / 1e3).toPrecision(3))}k`;
-    return size !== 0 && size < 1e-3 ? value.toExponential(0) : String(Number(value.toPrecision(4)));
+    return size !== 0 && size < 1e-3 ? Number(value.toPrecision(3)).toExponential() : String(Number(value.toPrecision(4)));
+  }
+
+  /* Seconds between the marks of a clock that shows so many: as a clock has them. */
+  function clockStep(seconds) {
+    const steps = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400];
+    const most = narrow() ? 4 : 9;
+    return steps.find((step) => seconds / step <= most) || 86400 * Math.ceil(seconds / 86400 / most);
   }
 
   function time(seconds) {
@@ -85,6 +92,12 @@
     return axis({ type: "value", scale: true, axisLabel: { ...axis({}).axisLabel, formatter: tick }, ...more });
   }
 
+  /* Lines that the legend of a `parts` chart takes: its names, each with a mark and a gap, over the width that there is. */
+  function legendLines(spec, place) {
+    const width = spec.parts.reduce((sum, part) => sum + 34 + 7.2 * part.name.length, 0);
+    return Math.ceil(width / (0.9 * place.clientWidth));
+  }
+
   const draw = {
     lines(spec) {
       const option = base();
@@ -114,10 +127,12 @@
         }) };
     },
 
-    parts(spec) {
+    parts(spec, place) {
       const option = base();
+      const lines = legendLines(spec, place);
       return { ...option,
-        grid: { ...option.grid, top: 62, right: 34, bottom: 26 },
+        legend: { ...option.legend, type: "plain" },
+        grid: { ...option.grid, top: 14 + 22 * lines, right: 34, bottom: 26 },
         tooltip: { ...option.tooltip, trigger: "axis", axisPointer: { type: "none" },
           formatter: (list) => tip(list[0].name, list.filter((one) => typeof one.value === "number").map((one) => [one.color, `${one.seriesName}  ${say(one.value)} ${spec.unit}`])) },
         xAxis: valueAxis(spec, { scale: false, name: spec.unit, nameLocation: "middle", nameGap: 26,
@@ -170,7 +185,7 @@
       return { ...option,
         grid: { ...option.grid, top: 34, bottom: 26, right: 24 },
         tooltip: { ...option.tooltip, trigger: "item", formatter: (one) => tip(spec.rows[one.value[0]], [[one.color, one.data.text]]) },
-        xAxis: axis({ type: "value", min: 0, max: "dataMax", name: "time since the first start", nameLocation: "middle", nameGap: 26,
+        xAxis: axis({ type: "value", min: 0, max: "dataMax", interval: clockStep(Math.max(...spec.spans.map((span) => span.to), 0.1)), name: "time since the first start", nameLocation: "middle", nameGap: 26,
           axisLabel: { color: palette.soft, fontSize: 12, formatter: time, hideOverlap: true, showMaxLabel: false } }),
         yAxis: axis({ type: "category", data: spec.rows, inverse: true, splitLine: { show: false }, axisLine: { show: false } }),
         series: groups };
@@ -211,7 +226,7 @@
     for (const [id, spec] of Object.entries(specs)) {
       const place = document.getElementById(`chart-${id}`);
       if (spec.kind === "timeline") place.style.height = `${110 + 34 * spec.rows.length}px`;
-      if (spec.kind === "parts") place.style.height = `${130 + 38 * spec.rows.length}px`;
+      if (spec.kind === "parts") place.style.height = `${90 + 22 * legendLines(spec, place) + 38 * spec.rows.length}px`;
       if (spec.kind === "bars" && !spec.upright) place.style.height = `${70 + 34 * spec.rows.length}px`;
       if (spec.kind === "parallel") place.style.height = `${narrow() ? 70 + 92 * spec.axes.length : 420}px`;
       let chart = charts.get(id);
@@ -220,7 +235,7 @@
         charts.set(id, chart);
       }
       chart.resize();
-      chart.setOption(draw[spec.kind](spec), true);
+      chart.setOption(draw[spec.kind](spec, place), true);
     }
   }
 
