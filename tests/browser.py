@@ -74,14 +74,17 @@ class Browser:
     def open(self, page: Path, scheme: str = "light", width: int = 1280) -> None:
         """Loads the page as someone sees it who prefers that scheme, on a screen of that width."""
         self.emulate(scheme)
-        screen = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
-        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+        self.resize(width)
         self.console(), self.requests()  # what earlier pages said
         self.driver.get(page.absolute().as_uri())
 
     def emulate(self, scheme: str, media: str = "") -> None:
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media, "features": features})
+
+    def resize(self, width: int) -> None:
+        screen = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
 
     def do(self, script: str, *arguments: Any) -> Any:
         return self.driver.execute_script(script, *arguments)

@@ -117,6 +117,15 @@ def test_the_button_switches_between_light_and_dark_with_the_charts(browser, pag
     assert browser.do(look) == light
 
 
+def test_a_phone_that_is_turned_keeps_every_chart_on_its_screen(browser, pages):
+    browser.open(pages["run"], width=840)
+    browser.resize(1)  # as a browser does that makes a picture of the page
+    browser.resize(390)
+    browser.wait("return document.querySelector('#chart-loss svg').getBoundingClientRect().width < 390")
+    assert browser.do("return [innerWidth, document.documentElement.scrollWidth]") == [390, 390]
+    assert browser.console() == []
+
+
 def test_the_charts_follow_the_systems_scheme_while_the_page_is_open(browser, pages):
     browser.open(pages["sweep"], "light")
     look = "return getComputedStyle(document.querySelector('#chart-curves svg text')).fill"

@@ -22,7 +22,8 @@
   }
 
   const series = (index) => palette[`c${index % 6}`];
-  const narrow = () => window.innerWidth < 760;
+  const narrow = () => root.clientWidth < 760;
+  const SMALLEST = 200; // a window of fewer pixels is being made or hidden, and shows no chart
 
   function say(value) {
     if (value === null || value === undefined) return "–";
@@ -276,10 +277,10 @@
   dark.addEventListener("change", () => show(chosen));
   window.addEventListener("beforeprint", () => show("light"));
   window.addEventListener("afterprint", () => show(chosen));
-  let width = window.innerWidth, waiting = 0;
+  let width = root.clientWidth, waiting = 0;
   window.addEventListener("resize", () => {
-    if (window.innerWidth === width) return;
-    width = window.innerWidth;
+    if (root.clientWidth === width || root.clientWidth < SMALLEST) return;
+    width = root.clientWidth;
     cancelAnimationFrame(waiting);
     waiting = requestAnimationFrame(drawAll);
   });
