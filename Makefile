@@ -19,7 +19,7 @@ quickstart: $(VENV)/.train ## install, then fine-tune a real 135M model on this 
 	$(VENV)/bin/python -m launcher +experiment=quickstart
 
 test: $(VENV)/.test slurm-packages ## install what the tests need, then run them
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -n 2 --dist loadgroup
 
 check: $(VENV)/.test ## lint and types alone
 	$(VENV)/bin/ruff check .
