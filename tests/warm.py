@@ -27,6 +27,7 @@ HEAVY = (
     "bitsandbytes",
     "deepspeed",
     "launcher.train.session",
+    "launcher.train.objectives.sft",
     "torch.distributed.fsdp",
 )
 
