@@ -59,8 +59,10 @@ class LaunchPlan:
     """How long a step takes; likewise."""
     chosen: str | None
     """Why this strategy and micro-batch, where the planner chose them."""
+    trainer: str
+    """The training objective: sft, dpo, ..."""
     trainer_args: Mapping[str, Any]
-    """Keyword arguments of trl's SFTConfig."""
+    """Keyword arguments of trl's class of arguments for the trainer's kind."""
     deepspeed: Mapping[str, Any] | None
     accelerate: Mapping[str, Any]
     sbatch: Mapping[str, str]
@@ -141,6 +143,7 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
         room=None,
         time=None,
         chosen=None,
+        trainer=config.trainer.kind.name,
         trainer_args=trainer_args(config, batch, strategy, mixed, cuda),
         deepspeed=deepspeed_config(
             strategy, batch, bf16=mixed == "bf16", max_grad_norm=config.trainer.max_grad_norm, pin_memory=cuda
