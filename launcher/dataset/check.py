@@ -205,7 +205,8 @@ def _add_mixtures(part: Part) -> None:
         part.add_finding(
             "format",
             part.firsts[kind],
-            f"a {SPOKEN[kind]} in a file of {SPOKEN[kinds[0][0]]}s ({number} of {len(part.lines)} rows); put them into a file of their own",
+            f"a {SPOKEN[kind]} in a file of {SPOKEN[kinds[0][0]]}s ({number} of {len(part.lines)} rows); put them into a file "
+            "of their own",
         )
     formats = part.formats.most_common()
     if len(kinds) == 1 and len(formats) > 1:

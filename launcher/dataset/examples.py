@@ -32,7 +32,9 @@ def example_of(row: Row, asked: str) -> Example:
 def canonical(example: Example) -> bytes:
     """One text for all rows that mean the same, whatever their format; BrokenRow for half a surrogate pair."""
     turns: list[dict[str, Any]] = [
-        turn for name in ("messages", "prompt", "completion", "chosen", "rejected") for turn in example.get(name, ())
+        turn
+        for name in ("messages", "prompt", "completion", "chosen", "rejected")
+        for turn in example.get(name, ())
     ]
     parts = [f"{turn['role']}\x1e{turn['content']}" for turn in turns]
     plain = {"messages", "prompt", "chosen", "rejected", "text"} >= example.keys()

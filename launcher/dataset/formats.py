@@ -40,7 +40,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     ),
     "prompt_completion": ("prompt", "completion"),
     "labelled": ("prompt", "completion", "label", *_TOOLS),
-    "prompt": ("prompt", *REFERENCES, *_TOOLS),
+    "prompt": ("prompt", *REFERENCES),
     "alpaca": ("instruction", "input", "output", "system", "history"),
     "input_output": ("input", "output", "systemPrompt"),
     "text": ("text",),
@@ -220,7 +220,11 @@ def _read_labelled(row: dict[str, Any]) -> Example:
     )
     check_order([*prompt, *completion])
     given = row.get("label")
-    label = _LABELS.get(given.lower() if isinstance(given, str) else given) if isinstance(given, bool | int | str) else None
+    label = (
+        _LABELS.get(given.lower() if isinstance(given, str) else given)
+        if isinstance(given, bool | int | str)
+        else None
+    )
     if label is None:
         raise BrokenRow("label", f"label {given!r} must be true (a good answer) or false (a bad one)")
     return _with_tools({"prompt": prompt, "completion": completion, "label": label}, row)
@@ -230,7 +234,7 @@ def _read_prompt(row: dict[str, Any]) -> Example:
     prompt = _side(row.get("prompt"), "prompt", "user")
     check_prompt(prompt)
     given = {name: row[name] for name in REFERENCES if row.get(name) is not None}
-    return _with_tools({"prompt": prompt, **given}, row)
+    return {"prompt": prompt, **given}
 
 
 def _read_alpaca(row: dict[str, Any]) -> Example:

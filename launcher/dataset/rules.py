@@ -24,7 +24,8 @@ RULES = {
     "not_object": Rule(ERROR, "a row is a JSON object with named values"),
     "no_rows": Rule(ERROR, "an empty file trains nothing"),
     "format": Rule(
-        ERROR, "a row is of one known format, and all rows of a file are of one kind: chats, pairs, texts, ..."
+        ERROR,
+        "a row is of one known format, and all rows of a file are of one kind: chats, pairs, texts, ...",
     ),
     "unknown_key": Rule(
         ERROR, "a key that no format has is most often a misspelt one, and would be left out unseen"

@@ -131,7 +131,11 @@ def _labelled(example: Example) -> dict[str, Any]:
 def _prompt(example: Example) -> dict[str, Any]:
     """All turns before the last answer; a chat's last answer is kept as `answer`, for the reward functions."""
     if "messages" not in example:
-        left = {key: value for key, value in example.items() if key not in ("chosen", "rejected", "completion", "label")}
+        left = {
+            key: value
+            for key, value in example.items()
+            if key not in ("chosen", "rejected", "completion", "label")
+        }
     else:
         *prompt, answer = example["messages"]
         left = {**example, "prompt": [_without_weight(turn) for turn in prompt], "answer": answer["content"]}

@@ -10,7 +10,8 @@ from launcher.config import Config, Init, Precision
 from launcher.errors import PlanError
 from launcher.plan.facts import Facts
 from launcher.plan.memory import Adapter, Memory, Room
-from launcher.plan.model import ModelFacts, count_parameters
+from launcher.plan.model import ModelFacts
+from launcher.plan.objective import count_trained
 from launcher.plan.place import (
     check_environment,
     check_facts,
@@ -117,7 +118,7 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
     precision = _precision(config.trainer.precision, cuda)
     mixed = _mixed_precision(precision, strategy, cuda)
     shape = facts.architecture
-    parameters = count_parameters(shape) if shape else None
+    parameters = count_trained(config, shape) if shape else None
     check_trainer(config)
     check_environment(config.cluster)
     return LaunchPlan(

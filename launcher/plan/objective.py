@@ -4,8 +4,9 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from launcher.config import Config, TrainerConfig, TrainerKind
+from launcher.config import ArchitectureConfig, Config, TrainerConfig, TrainerKind
 from launcher.errors import PlanError, unknown
+from launcher.plan.model import count_parameters
 from launcher.plan.topology import Batch
 
 PAIRS = ("dpo", "orpo", "reward")
@@ -138,7 +139,18 @@ def completion_length(config: Config) -> int:
 def has_reference(config: Config) -> bool:
     """Whether the loss holds the model against what it was before training."""
     kind = config.trainer.kind
-    return kind in (TrainerKind.dpo, TrainerKind.kto) or (kind is TrainerKind.grpo and bool(config.trainer.beta))
+    return kind in (TrainerKind.dpo, TrainerKind.kto) or (
+        kind is TrainerKind.grpo and bool(config.trainer.beta)
+    )
+
+
+def count_trained(config: Config, shape: ArchitectureConfig) -> int:
+    """Parameters of the model that is trained: a reward model has a head of one number in the place of the vocabulary's."""
+    count = count_parameters(shape)
+    if config.trainer.kind is not TrainerKind.reward:
+        return count
+    head = 0 if shape.tie_word_embeddings else shape.vocab_size * shape.hidden_size
+    return count - head + shape.hidden_size
 
 
 def objective_args(config: Config, batch: Batch) -> dict[str, Any]:
@@ -149,7 +161,9 @@ def objective_args(config: Config, batch: Batch) -> dict[str, Any]:
     named = {
         key: getattr(trainer, key)
         for key, kinds in USES.items()
-        if kind in kinds and key not in ("sample_prompt", "reward_functions") and getattr(trainer, key) is not None
+        if kind in kinds
+        and key not in ("sample_prompt", "reward_functions")
+        and getattr(trainer, key) is not None
     }
     if kind != "grpo":
         return {"max_length": config.model.max_length, **named}

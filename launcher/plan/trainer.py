@@ -39,7 +39,7 @@ def check_trainer(config: Config) -> None:
 
 
 def trainer_args(config: Config, batch: Batch, strategy: Strategy, mixed: str, cuda: bool) -> dict[str, Any]:
-    """Keyword arguments of trl's class of arguments for the kind, in its spelling. Output dir and files are added on the rank."""
+    """Keyword arguments of trl's class of arguments for the kind. Output dir and files are added on the rank."""
     trainer = config.trainer
     evaluates = config.data.eval_path is not None
     args: dict[str, Any] = {

@@ -54,7 +54,8 @@ class LoRA(Plugin):
         shape = plan.facts.architecture
         count = count_lora(shape, self.r, self.target_modules, key=self.key) if shape else None
         dtype = {"bf16": "bfloat16", "fp32": "float32"}[plan.precision]
-        model = replace(plan.model, trainable_parameters=count)
+        head = shape.hidden_size if shape and plan.trainer == "reward" else 0
+        model = replace(plan.model, trainable_parameters=count and count + head)
         return replace(plan, model=model, weights_dtype=dtype, adapter=self.adapter)
 
     @property
@@ -83,9 +84,16 @@ class LoRA(Plugin):
             lora_alpha=self.alpha,
             lora_dropout=self.dropout,
             target_modules=targets,
-            task_type="CAUSAL_LM",
+            **_task(model),
         )
         return get_peft_model(model, config)
+
+
+def _task(model: Any) -> dict[str, Any]:
+    """What peft is told of the model's use; a reward model's new head is trained whole and kept with the adapter."""
+    if hasattr(model, "score"):
+        return {"task_type": "SEQ_CLS", "modules_to_save": ["score"]}
+    return {"task_type": "CAUSAL_LM"}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,6 +26,7 @@ from launcher.train.meter import Meter
 from launcher.train.model import load_model, load_tokenizer
 from launcher.train.objectives.choose import make_arguments, make_trainer
 from launcher.train.objectives.parts import Parts
+from launcher.train.objectives.reference import forget_copy
 from launcher.train.ops import build_operators
 from launcher.train.probe import Probe
 from launcher.train.resume import Resume
@@ -97,6 +98,7 @@ def train(run: RunDir, decided: Decided, beat: Beat) -> Exit:
         beat.phase("eval")
         trainer.evaluate()
     beat.phase("export")
+    forget_copy(trainer)
     export(run, trainer, tokenizer)
     if is_main:
         run.add_event("exported", attempt=attempt, path=str(run.export), step=trainer.state.global_step)
