@@ -129,7 +129,8 @@ def _check_one(config: Config, path: str, evaluation: str | None, format: DataFo
         raise DataError(_refusal(report))
     kind = config.trainer.kind.name
     check_serves(kind, path, report["kinds"])
-    check_serves(kind, evaluation or "", (report["eval"] or {}).get("kinds", {}))
+    if evaluation and report["eval"]:
+        check_serves(kind, evaluation, report["eval"]["kinds"])
     return report
 
 

@@ -48,7 +48,8 @@ KEYS: dict[str, tuple[str, ...]] = {
 FORMATS = tuple(KEYS)
 _KINDS = {"messages": "chat", "chosen": "pair", "label": "labelled", "prompt": "prompt", "text": "text"}
 """The key by which a common form is told, in this order."""
-_LABELS = {True: True, False: False, "true": True, "false": False, "1": True, "0": False}
+_LABELS = {"true": True, "false": False, "1": True, "0": False}
+"""What a label is given as, in JSON or in a cell of a table."""
 SPOKEN = {"chat": "chat", "pair": "pair", "labelled": "labelled answer", "prompt": "prompt", "text": "text"}
 """What a row of each kind is called."""
 LEARNS_FROM: dict[str, tuple[str, ...]] = {
@@ -220,11 +221,7 @@ def _read_labelled(row: dict[str, Any]) -> Example:
     )
     check_order([*prompt, *completion])
     given = row.get("label")
-    label = (
-        _LABELS.get(given.lower() if isinstance(given, str) else given)
-        if isinstance(given, bool | int | str)
-        else None
-    )
+    label = _LABELS.get(str(given).lower())
     if label is None:
         raise BrokenRow("label", f"label {given!r} must be true (a good answer) or false (a bad one)")
     return _with_tools({"prompt": prompt, "completion": completion, "label": label}, row)

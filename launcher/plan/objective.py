@@ -9,8 +9,8 @@ from launcher.errors import PlanError, unknown
 from launcher.plan.model import count_parameters
 from launcher.plan.topology import Batch
 
-PAIRS = ("dpo", "orpo", "reward")
-"""Kinds whose rows are a chosen and a rejected answer, which go through the model as one batch."""
+ESTIMATED = ("sft", "pretrain")
+"""Kinds whose memory and time are estimated."""
 _TRAINED = tuple(kind.name for kind in TrainerKind)
 
 USES: dict[str, tuple[str, ...]] = {

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
-from launcher.errors import PlanError
 from launcher.plan.memory import Adapter
 from launcher.plan.model import count_lora
 from launcher.plugins.base import Plugin, check_types
@@ -109,15 +108,6 @@ class QLoRA(LoRA):
         super().__post_init__()
         if self.quant_type not in ("nf4", "fp4"):
             raise ValueError(f"{self.key}.quant_type={self.quant_type!r} must be nf4 or fp4")
-
-    def on_plan(self, plan: LaunchPlan) -> LaunchPlan:
-        """Refuses what 4-bit weights cannot do."""
-        if plan.strategy.offload_param and plan.strategy.engine != "fsdp2":
-            raise PlanError(
-                "plugins.qlora does not work with strategy.offload_param=true under DeepSpeed: its 4-bit weights cannot be "
-                "offloaded; use strategy=fsdp2_offload, or strategy=zero3"
-            )
-        return LoRA.on_plan(self, plan)
 
     @property
     def adapter(self) -> Adapter:

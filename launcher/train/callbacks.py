@@ -140,14 +140,27 @@ class Recorder(TrainerCallback):
             self.run.add_event(event, attempt=self.attempt, **facts)
 
 
-_FIGURES = ("reward", "rewards/", "kl", "accuracy", "margin", "mean_reward", "completions/mean_length", "nll_loss")
+_FIGURES = (
+    "reward",
+    "rewards/",
+    "kl",
+    "accuracy",
+    "margin",
+    "mean_reward",
+    "completions/mean_length",
+    "nll_loss",
+)
 """Beginnings of the names of what trl's trainers for preferences and rewards log beside the loss."""
 
 
 def figures(logs: dict[str, Any], prefix: str = "") -> dict[str, float]:
     """What the trainer's kind logs of itself, by trl's names: rewards of the answers, their margins, and the like."""
     names = tuple(f"{prefix}{name}" for name in _FIGURES)
-    return {name: float(value) for name, value in logs.items() if name.startswith(names) and _finite(value) is not None}
+    return {
+        name: float(value)
+        for name, value in logs.items()
+        if name.startswith(names) and _finite(value) is not None
+    }
 
 
 class Sampler(TrainerCallback):

@@ -1,4 +1,4 @@
-"""python -m tests.matrix [--only WORDS] [--again] [--minutes N]: tries every cell that has no outcome yet; writes docs/matrix.md."""
+"""python -m tests.matrix: tries every cell that has no outcome yet, and writes the table of all into docs/matrix.md."""
 
 import argparse
 import json
@@ -19,7 +19,11 @@ def main(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     known = _read(options.results)
     chosen = [cell for cell in all_cells() if all(word in cell.name.split() for word in options.only)]
-    left = [cell for cell in chosen if options.again or known.get(cell.name, {}).get("result") not in ("passed", "refused")]
+    left = [
+        cell
+        for cell in chosen
+        if options.again or known.get(cell.name, {}).get("result") not in ("passed", "refused")
+    ]
     end = time.monotonic() + 60 * options.minutes
     options.results.parent.mkdir(parents=True, exist_ok=True)
     _share_operators(options.cache)
@@ -34,7 +38,10 @@ def main(arguments: list[str]) -> int:
                 outcome = try_cell(cell, folder, options.cache, warm)
             with options.results.open("a") as results:
                 results.write(to_line(outcome) + "\n")
-            print(f"{number}/{len(left)}  {outcome.cell:<55} {outcome.result:<8} {outcome.seconds:5.1f} s  {outcome.note[:160]}", flush=True)
+            print(
+                f"{number}/{len(left)}  {outcome.cell:<55} {outcome.result:<8} {outcome.seconds:5.1f} s  {outcome.note[:160]}",
+                flush=True,
+            )
     finally:
         warm.close()
     known = _read(options.results)
@@ -60,7 +67,9 @@ def _read(path: Path) -> dict[str, dict]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.matrix", description=__doc__)
-    parser.add_argument("--only", nargs="*", default=[], metavar="WORD", help="cells with all of these: dpo lora zero3 2")
+    parser.add_argument(
+        "--only", nargs="*", default=[], metavar="WORD", help="cells with all of these: dpo lora zero3 2"
+    )
     parser.add_argument("--again", action="store_true", help="those that passed or were refused as well")
     parser.add_argument("--minutes", type=float, default=1e9, help="begin no cell after so many")
     cache = Path.home() / ".cache" / "launcher_tests"

@@ -38,7 +38,9 @@ def try_cell(cell: Cell, folder: Path, cache: Path, warm: Warm) -> Outcome:
 
 
 def _try(cell: Cell, folder: Path, cache: Path, warm: Warm) -> tuple[str, str]:
-    code, said = _plan(folder, ["+experiment=tiny", "cluster=local", f"cache_dir={cache}", *cell.overrides(folder)])
+    code, said = _plan(
+        folder, ["+experiment=tiny", "cluster=local", f"cache_dir={cache}", *cell.overrides(folder)]
+    )
     if code:
         rule = re.search(r"rule (\d+)", said)
         return ("refused", f"rule {rule[1]}") if rule else ("failed", said.strip())

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from trl import RewardConfig, RewardTrainer
 
 from launcher.train.objectives.parts import Parts
@@ -22,7 +23,7 @@ class ResumableReward(Resumable, RewardTrainer):
 def make(parts: Parts) -> Any:
     """The trainer and its data."""
     encode, evaluation = whole_pairs(parts.tokenizer, parts.config), parts.plan.facts.eval_path
-    return ResumableReward(
+    trainer = ResumableReward(
         model=parts.model,
         args=parts.args,
         train_dataset=rows_of(parts.training, parts.config, encode),
@@ -30,3 +31,13 @@ def make(parts: Parts) -> Any:
         processing_class=parts.tokenizer,
         callbacks=parts.callbacks,
     )
+    _restore_head(trainer.model, getattr(torch, parts.plan.weights_dtype))
+    return trainer
+
+
+def _restore_head(model: Any, dtype: torch.dtype) -> None:
+    """Puts the head back into the format of what it reads: trl 1.16 casts all that is trained over 4-bit weights to bf16, and
+    unlike an adapter the head does not cast its input ("expected m1 and m2 to have the same dtype")."""
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad and "modules_to_save" in name:
+            parameter.data = parameter.data.to(dtype)
