@@ -13,6 +13,7 @@ from launcher.clusters.choose import choose_kind, has_gpu
 from launcher.commands.before import measured, resume_source
 from launcher.commands.compose import Composed
 from launcher.commands.data_gate import check_data, count_examples, data_paths
+from launcher.commands.reward_functions import check_reward_functions
 from launcher.config import ArchitectureConfig, Config, Device
 from launcher.errors import ConfigError
 from launcher.plan import Facts, LaunchPlan
@@ -55,6 +56,7 @@ def prepare_in(composed: Composed, run: RunDir) -> LaunchPlan:
         version=__version__,
     )
     plan = decide(config, facts)  # its refusals come before a look at the data, which can take a while
+    check_reward_functions(config)
     if kind == "allocation":
         check_nodes(plan.topology.nodes)
     _check_evaluation(facts)

@@ -7,6 +7,7 @@ from launcher.config import ArchitectureConfig, Config, read_config
 from launcher.errors import NotAsPlanned
 from launcher.plan import Facts, LaunchPlan, make_plan, with_estimates
 from launcher.plan.auto import settle
+from launcher.plan.combine import checked
 from launcher.plugins.base import Plugin, apply, make_plugins
 from launcher.run import RunDir
 
@@ -16,7 +17,7 @@ def decide(config: Config, facts: Facts) -> LaunchPlan:
     plugins = make_plugins(config.plugins)
 
     def make(config: Config) -> LaunchPlan:
-        return apply(plugins, "on_plan", make_plan(config, facts))
+        return checked(config, apply(plugins, "on_plan", make_plan(config, facts)))
 
     config, chosen = settle(config, facts, make)
     return dataclasses.replace(with_estimates(config, make(config)), chosen=chosen)

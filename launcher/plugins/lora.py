@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
-from launcher.errors import PlanError
 from launcher.plan.memory import Adapter
 from launcher.plan.model import count_lora
 from launcher.plugins.base import Plugin, check_types
@@ -54,7 +53,8 @@ class LoRA(Plugin):
         shape = plan.facts.architecture
         count = count_lora(shape, self.r, self.target_modules, key=self.key) if shape else None
         dtype = {"bf16": "bfloat16", "fp32": "float32"}[plan.precision]
-        model = replace(plan.model, trainable_parameters=count)
+        head = shape.hidden_size if shape and plan.trainer == "reward" else 0
+        model = replace(plan.model, trainable_parameters=count and count + head)
         return replace(plan, model=model, weights_dtype=dtype, adapter=self.adapter)
 
     @property
@@ -83,9 +83,16 @@ class LoRA(Plugin):
             lora_alpha=self.alpha,
             lora_dropout=self.dropout,
             target_modules=targets,
-            task_type="CAUSAL_LM",
+            **_task(model),
         )
         return get_peft_model(model, config)
+
+
+def _task(model: Any) -> dict[str, Any]:
+    """What peft is told of the model's use; a reward model's new head is trained whole and kept with the adapter."""
+    if hasattr(model, "score"):
+        return {"task_type": "SEQ_CLS", "modules_to_save": ["score"]}
+    return {"task_type": "CAUSAL_LM"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,15 +108,6 @@ class QLoRA(LoRA):
         super().__post_init__()
         if self.quant_type not in ("nf4", "fp4"):
             raise ValueError(f"{self.key}.quant_type={self.quant_type!r} must be nf4 or fp4")
-
-    def on_plan(self, plan: LaunchPlan) -> LaunchPlan:
-        """Refuses what 4-bit weights cannot do."""
-        if plan.strategy.offload_param and plan.strategy.engine != "fsdp2":
-            raise PlanError(
-                "plugins.qlora does not work with strategy.offload_param=true under DeepSpeed: its 4-bit weights cannot be "
-                "offloaded; use strategy=fsdp2_offload, or strategy=zero3"
-            )
-        return LoRA.on_plan(self, plan)
 
     @property
     def adapter(self) -> Adapter:

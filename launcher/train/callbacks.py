@@ -71,7 +71,12 @@ class Recorder(TrainerCallback):
             if self.is_main:
                 append_line(
                     self.run.metrics,
-                    {"time": now(), "step": state.global_step, "eval_loss": logs["eval_loss"]},
+                    {
+                        "time": now(),
+                        "step": state.global_step,
+                        "eval_loss": logs["eval_loss"],
+                        **figures(logs, "eval_"),
+                    },
                 )
         if "loss" not in logs:
             return
@@ -90,6 +95,7 @@ class Recorder(TrainerCallback):
             "samples": self._samples(state),
             "tokens": tokens,
             "tokens_per_s": round(rate, 2),
+            **figures(logs),
         }
         if torch.cuda.is_available():
             line["peak_memory_gib"] = round(torch.cuda.max_memory_allocated() / 2**30, 3)
@@ -132,6 +138,29 @@ class Recorder(TrainerCallback):
     def _event(self, event: str, **facts: Any) -> None:
         if self.is_main:
             self.run.add_event(event, attempt=self.attempt, **facts)
+
+
+_FIGURES = (
+    "reward",
+    "rewards/",
+    "kl",
+    "accuracy",
+    "margin",
+    "mean_reward",
+    "completions/mean_length",
+    "nll_loss",
+)
+"""Beginnings of the names of what trl's trainers for preferences and rewards log beside the loss."""
+
+
+def figures(logs: dict[str, Any], prefix: str = "") -> dict[str, float]:
+    """What the trainer's kind logs of itself, by trl's names: rewards of the answers, their margins, and the like."""
+    names = tuple(f"{prefix}{name}" for name in _FIGURES)
+    return {
+        name: float(value)
+        for name, value in logs.items()
+        if name.startswith(names) and _finite(value) is not None
+    }
 
 
 class Sampler(TrainerCallback):

@@ -25,7 +25,7 @@ def tokenized(paths: str | Sequence[str], tokenizer: Any, config: Config) -> Dat
     DataError when none remains.
     """
     rows: list[dict[str, list[int]]] = []
-    for path, weight, format in _sources(paths, config):
+    for path, weight, format in sources_of(paths, config):
         encoded = list(_encoded(path, format, tokenizer, config))
         if not encoded:
             raise DataError(
@@ -43,7 +43,7 @@ def repeat(rows: list[Any], weight: float, seed: int) -> list[Any]:
     return rows * whole + [rows[index] for index in chosen] or rows[:1]
 
 
-def _sources(paths: str | Sequence[str], config: Config) -> list[tuple[str, float, str]]:
+def sources_of(paths: str | Sequence[str], config: Config) -> list[tuple[str, float, str]]:
     """(path, weight, format) of each training set, or of the one file that is meant."""
     if isinstance(paths, str):
         return [(paths, 1.0, config.data.format.name)]
@@ -52,14 +52,15 @@ def _sources(paths: str | Sequence[str], config: Config) -> list[tuple[str, floa
 
 
 def _encoded(path: str, format: str, tokenizer: Any, config: Config) -> Iterator[dict[str, list[int]]]:
-    for line, example in _examples(path, format):
+    for line, example in examples_of(path, format):
         row = encode(example, tokenizer, config.trainer.assistant_only_loss, f"{path}, line {line}")
         row = {name: values[: config.model.max_length] for name, values in row.items()}
         if any(label != IGNORED for label in row["labels"]):
             yield row
 
 
-def _examples(path: str, format: str) -> Iterator[tuple[int, Example]]:
+def examples_of(path: str, format: str) -> Iterator[tuple[int, Example]]:
+    """Line and common form of every row of a file or hub data set; DataError for the first wrong one."""
     if not path.startswith("hub:"):
         yield from read_examples(Path(path), format)
         return

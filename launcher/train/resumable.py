@@ -29,6 +29,9 @@ _PACKAGES = ("launcher", "torch", "transformers", "accelerate", "peft", "trl", "
 class Resumable:
     """Mixed into a Trainer, before it. `follow` must be called before `train`."""
 
+    group = 1
+    """Samples of the batch that are made of one row of data."""
+
     def follow(
         self: Any, plan: LaunchPlan, digest: str, saver: Saver | None, recorder: Recorder, skipped: list[int]
     ) -> None:
@@ -37,17 +40,22 @@ class Resumable:
         self.start: Found | None = None
         self.weights_only = False
         self.save_reason = "interval"
-        rows = recorder.rows = len(self.train_dataset)
+        rows = len(self.train_dataset)
+        recorder.rows = rows * self.group
         steps = total_steps(
-            rows, plan.batch.global_batch_size, self.args.max_steps, self.args.num_train_epochs
+            recorder.rows, plan.batch.global_batch_size, self.args.max_steps, self.args.num_train_epochs
         )
         self.args.max_steps, self.args.num_train_epochs = steps, 1.0
         self.args.ignore_data_skip = True
-        self.order = GlobalOrder(
+        self.order = self.make_order(
             rows, plan.batch, steps, self.args.seed, self.args.process_index, plan.topology.world_size
         )
         self.order.skipped = skipped
         recorder.batch_of = self.order.batch_of
+
+    def make_order(self, *arguments: Any) -> GlobalOrder:
+        """Which rows this rank takes in every step."""
+        return GlobalOrder(*arguments)
 
     def start_from(self: Any, found: Found, *, weights_only: bool) -> None:
         """Begins with a checkpoint's state. CheckpointError when its position in the data means nothing here."""
@@ -123,7 +131,7 @@ class Resumable:
             "step": step,
             "samples": samples,
             "tokens": int(getattr(self, "_total_train_tokens", 0)),
-            "epoch": round(samples / self.order.rows, 6),
+            "epoch": round(samples / (self.order.rows * self.group), 6),
             "world_size": plan.topology.world_size,
             "strategy": plan.strategy.name,
             "run": plan.facts.run_dir,
