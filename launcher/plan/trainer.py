@@ -59,7 +59,7 @@ def trainer_args(config: Config, batch: Batch, strategy: Strategy, mixed: str, c
         "eval_on_start": evaluates,
         "save_strategy": "no",
         "max_length": config.model.max_length,
-        "packing": trainer.packing,
+        "packing": False,  # rows come packed: see launcher/train/packing.py
         "bf16": mixed == "bf16",
         "use_cpu": not cuda,
         "activation_checkpointing": False,
