@@ -5,8 +5,10 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset
 
 from launcher.dataset.mask import IGNORED
+from launcher.train.order import EvalOrder
 
 
 class PlainLoss:
@@ -71,6 +73,14 @@ class PlainLoss:
         sums = torch.stack([total.double(), (targets != IGNORED).sum().double()])
         self._sums = sums if self._sums is None else self._sums + sums
 
+    def get_eval_dataloader(self: Any, eval_dataset: Any = None) -> DataLoader:
+        """Every row once over all ranks, and none for a rank that has one fewer."""
+        rows = Rows(self.eval_dataset if eval_dataset is None else eval_dataset)
+        order = EvalOrder(
+            len(rows), self.args.per_device_eval_batch_size, self.args.process_index, self.args.world_size
+        )
+        return DataLoader(rows, batch_sampler=order, collate_fn=self.data_collator)
+
     def evaluation_loop(self: Any, *arguments: Any, **options: Any) -> Any:
         """The evaluation, whose loss is the mean over all tokens: the Trainer's is one of batches, and depends on their size."""
         self._sums = None
@@ -82,6 +92,22 @@ class PlainLoss:
             key = f"{options.get('metric_key_prefix', 'eval')}_loss"
             output.metrics[key] = total / max(count, 1)
         return output
+
+
+class Rows(Dataset[dict[str, Any]]):
+    """A data set, behind whose last row stands one of which nothing is trained on."""
+
+    def __init__(self, rows: Any) -> None:
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, number: int) -> dict[str, Any]:
+        if number < len(self.rows):
+            return self.rows[number]
+        row = self.rows[len(self.rows) - 1]
+        return {**row, "labels": [IGNORED] * len(row["labels"])}
 
 
 def _fused(device: torch.device) -> bool:

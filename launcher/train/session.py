@@ -66,7 +66,7 @@ def train(run: RunDir, decided: Decided, beat: Beat) -> Exit:
     resume = Resume(run, plan.facts.resume, rank, world_size, attempt)
     tokenizer = load_tokenizer(config.model, plan.facts, config.seed)
     model = load_model(config.model, plan, decided.plugins, config.seed)
-    recorder = Recorder(run, plan, attempt, is_main, config.trainer.loss_spike)
+    recorder = Recorder(run, plan, attempt, is_main, config.trainer.loss_spike, config.cluster.gpu_tflops)
     beat.phase("data")
     callbacks = [recorder, Meter(run, plan, attempt, rank)]
     trainer = make_trainer(
