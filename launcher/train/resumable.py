@@ -22,6 +22,7 @@ from launcher.train.order import GlobalOrder, total_steps
 from launcher.train.restore import check_position, restore, restore_random, small_state
 from launcher.train.saver import Save, Saver
 from launcher.train.shards import clean, shards
+from launcher.train.tally import Tally
 
 _PACKAGES = ("launcher", "torch", "transformers", "accelerate", "peft", "trl", "deepspeed")
 
@@ -52,6 +53,13 @@ class Resumable:
         )
         self.order.skipped = skipped
         recorder.batch_of = self.order.batch_of
+        if "seq_lengths" in self.train_dataset.column_names:
+            recorder.tally = Tally(plan, self.train_dataset, self.order, recorder.peak_tflops)
+
+    def log(self: Any, logs: dict[str, float], *arguments: Any, **options: Any) -> None:
+        """Adds this project's figures, so that trackers get what metrics.jsonl has, under the same names."""
+        logs.update(self.recorder.figures(logs))
+        super().log(logs, *arguments, **options)  # pyright: ignore
 
     def make_order(self, *arguments: Any) -> GlobalOrder:
         """Which rows this rank takes in every step."""
@@ -73,8 +81,9 @@ class Resumable:
         """Batches in the run's own order; every rank takes its own, so accelerate has nothing to deal out."""
         dataset = self._remove_unused_columns(self.train_dataset, description="training")
         workers = self.args.dataloader_num_workers
-        return DataLoader(
+        return Timed(
             dataset,
+            self.recorder,
             batch_sampler=self.order,
             collate_fn=self.data_collator,
             num_workers=workers,
@@ -130,7 +139,7 @@ class Resumable:
             "format": FORMAT,
             "step": step,
             "samples": samples,
-            "tokens": int(getattr(self, "_total_train_tokens", 0)),
+            "tokens": self.recorder.tokens or int(getattr(self, "_total_train_tokens", 0)),
             "epoch": round(samples / (self.order.rows * self.group), 6),
             "world_size": plan.topology.world_size,
             "strategy": plan.strategy.name,
@@ -166,6 +175,24 @@ def _shapes(trainer: Any) -> dict[str, list[int]]:
         for name, parameter in trainer.model_wrapped.named_parameters()
         if parameter.requires_grad
     }
+
+
+class Timed(DataLoader):
+    """A loader that tells the recorder how long training has waited for it."""
+
+    def __init__(self, dataset: Any, recorder: Recorder, **options: Any) -> None:
+        super().__init__(dataset, **options)
+        self._recorder = recorder
+
+    def __iter__(self) -> Any:
+        batches = super().__iter__()
+        while True:
+            begun = time.monotonic()
+            batch = next(batches, None)
+            self._recorder.waited(time.monotonic() - begun)
+            if batch is None:
+                return
+            yield batch
 
 
 class _Seeded:
