@@ -16,7 +16,8 @@ from launcher.plan.memory import Adapter, Load
 from launcher.plan.memory.activations import activation_bytes
 from launcher.plan.strategy import STRATEGIES
 from launcher.plugins.gradient_checkpointing import GradientCheckpointing
-from launcher.plugins.lora import LoRA, QLoRA
+from launcher.plugins.lora import LoRA
+from launcher.plugins.qlora import QLoRA
 from tests.benchmarks.memory_rank import Counted, saved_tensors
 
 SHAPES = {

@@ -12,7 +12,7 @@ def activation_bytes(load: Load) -> float:
     """
     blocks, block = load.shape.num_hidden_layers, block_activation_bytes(load)
     kept = blocks * block
-    if load.adapter:  # nothing before the first adapter needs a gradient, so its norm keeps nothing
+    if not load.trains_embedding:  # nothing before the first adapter needs a gradient, so its norm keeps nothing
         kept -= _norm_bytes(load) * load.tokens
     if load.checkpointing:
         stream = load.stream_width * load.shape.hidden_size * load.tokens
