@@ -21,6 +21,8 @@ class Load:
     shape: ArchitectureConfig
     adapter: Adapter | None
     checkpointing: bool
+    kernels: tuple[str, ...] = ()
+    """Layers with liger's fused kernels: of rope, rms_norm and glu."""
     strategy: Strategy
     world_size: int
     gpus_per_node: int = 1
