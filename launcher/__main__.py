@@ -17,6 +17,7 @@ VERBS = (
     "data",
     "calibrate",
     "rules",
+    "stale",
 )
 
 

@@ -30,6 +30,12 @@ class Exit(IntEnum):
     """Several ends in a row without a new checkpoint; not to be queued again."""
     DIVERGED = 10
     """The loss is no number any more; rolled back and the batch left out twice at most."""
+    FORGOT = 11
+    """The perplexity on general text rose above plugins.forgetting_guard.max_increase; the newest checkpoint is from before."""
+    MOVED = 12
+    """`stale`: the base model has another revision on the hub now."""
+    CANNOT_TELL = 13
+    """`stale`: whether it has cannot be told from here."""
     LEFT = 74
     """A rank was told to end, and has saved."""
     REQUEUED = 75
@@ -88,6 +94,12 @@ class Diverged(LauncherError):
     """The loss is no number any more."""
 
     exit_code: Exit = Exit.DIVERGED
+
+
+class Forgot(LauncherError):
+    """More was forgotten than allowed."""
+
+    exit_code: Exit = Exit.FORGOT
 
 
 class AlreadyRunning(LauncherError):

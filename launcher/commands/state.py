@@ -7,6 +7,7 @@ from typing import Any
 
 from launcher.clusters.base import RunState
 from launcher.clusters.choose import job_cluster
+from launcher.commands.learning import early_stopped, general, overfitting
 from launcher.commands.record import attempts, effective_training_time, next_save
 from launcher.errors import ClusterError
 from launcher.run import RunDir
@@ -47,6 +48,12 @@ class Status:
     """step_s and memory_gib of a GPU by the plan; null where it does not estimate them."""
     measured: dict[str, Any] | None
     """What the ranks measured of themselves; None before they did."""
+    early_stopped: dict[str, Any] | None
+    """step, metric, best, best_step and patience, of a run that early_stopping has ended."""
+    general: dict[str, Any] | None
+    """before, now, step and increase of the perplexity that forgetting_guard measures."""
+    warnings: list[str]
+    """What a person should look at."""
     note: str | None
     """What could not be told, and why."""
 
@@ -92,6 +99,9 @@ def read_status(run: RunDir) -> Status:
         measured=next((event for event in reversed(events) if event["event"] == "measured"), None),
         next_save=next_save(plan, events, metrics) if state is RunState.RUNNING else None,
         error=None if state is RunState.FINISHED else _error(run, events),
+        early_stopped=early_stopped(events),
+        general=general(events),
+        warnings=[warning for warning in [overfitting(metrics)] if warning],
         note=note,
     )
 

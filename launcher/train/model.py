@@ -25,6 +25,7 @@ from launcher.dataset.tokenizer import byte_tokenizer
 from launcher.errors import ConfigError
 from launcher.plan import Facts, LaunchPlan
 from launcher.plugins.base import Plugin, apply
+from launcher.run import RunDir
 
 _MADE = "complete"
 _WAIT_S = 1800.0
@@ -74,6 +75,13 @@ def load_model(
     model.config.use_cache = False  # with a cache, packed documents would see each other
     set_seed(seed)  # adapters begin alike on every rank, whatever making and loading the model drew
     return apply(plugins, "on_model", model) if "on_model" in hooks else model
+
+
+def note_revision(run: RunDir, config: ModelConfig, model: Any, attempt: int) -> None:
+    """Notes which commit of a hub's model was loaded, for `stale`; nothing where it does not come from a hub."""
+    commit = getattr(model.config, "_commit_hash", None)
+    if commit is not None:
+        run.add_event("base", attempt=attempt, model=config.name_or_path, revision=config.revision, commit=commit)
 
 
 def _constants_to_gpu(model: Any) -> None:

@@ -9,14 +9,15 @@ from importlib.metadata import version
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch.utils.data import DataLoader
 from transformers.trainer_callback import ExportableState
 from transformers.trainer_utils import seed_worker
 
-from launcher.checkpoint.find import Found
+from launcher.checkpoint.find import Found, committed
 from launcher.checkpoint.manifest import FORMAT, FileFacts, Manifest
 from launcher.plan import LaunchPlan
-from launcher.run import now
+from launcher.run import append_line, now
 from launcher.train.callbacks import Recorder
 from launcher.train.order import GlobalOrder, total_steps
 from launcher.train.restore import check_position, restore, restore_random, small_state
@@ -76,6 +77,35 @@ class Resumable:
             )
             self.order.first_step = found.manifest.step
         self.start, self.weights_only = found, weights_only
+
+    def note(self: Any, event: str, **facts: Any) -> None:
+        """An event of this run, written by rank 0; for plugins' callbacks."""
+        if self.recorder.is_main:
+            self.recorder.run.add_event(event, attempt=self.recorder.attempt, **facts)
+
+    def measured(self: Any, **values: float) -> None:
+        """A line of metrics.jsonl at this step, likewise."""
+        if self.recorder.is_main:
+            append_line(self.recorder.run.metrics, {"time": now(), "step": self.state.global_step, **values})
+
+    def go_back_to_best(self: Any) -> int | None:
+        """Puts the weights of the saved step with the lowest evaluation loss in the place of the last; that step, or None
+        where none is saved. Every rank must call it."""
+        if self.saver is None:
+            return None
+        self.saver.wait()
+        evaluated = [
+            one for one in committed(self.recorder.run.checkpoints) if one.manifest.eval_loss is not None
+        ]
+        best = min(evaluated, key=lambda one: (one.manifest.eval_loss, one.manifest.step), default=None)
+        told = [best]
+        if self.plan.topology.world_size > 1:
+            dist.broadcast_object_list(told, src=0)  # rank 0 has waited for its commit
+        if told[0] is None:
+            return None
+        world_size = self.plan.topology.world_size
+        restore(self, told[0], self.args.process_index, world_size, weights_only=True)
+        return told[0].manifest.step
 
     def get_train_dataloader(self: Any) -> DataLoader:
         """Batches in the run's own order; every rank takes its own, so accelerate has nothing to deal out."""

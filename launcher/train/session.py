@@ -24,7 +24,7 @@ from launcher.train.export import export
 from launcher.train.fsdp_on_cpu import keep_fsdp_on_cpu
 from launcher.train.leave import Leave
 from launcher.train.meter import Meter
-from launcher.train.model import load_model, load_tokenizer
+from launcher.train.model import load_model, load_tokenizer, note_revision
 from launcher.train.objectives.choose import make_arguments, make_trainer
 from launcher.train.objectives.parts import Parts
 from launcher.train.objectives.reference import forget_copy
@@ -67,6 +67,8 @@ def train(run: RunDir, decided: Decided, beat: Beat) -> Exit:
     resume = Resume(run, plan.facts.resume, rank, world_size, attempt)
     tokenizer = load_tokenizer(config.model, plan.facts, config.seed)
     model = load_model(config.model, plan, decided.plugins, config.seed)
+    if is_main:
+        note_revision(run, config.model, model, attempt)
     recorder = Recorder(run, plan, attempt, is_main, config.trainer.loss_spike, config.cluster.gpu_tflops)
     beat.phase("data")
     callbacks = [recorder, Meter(run, plan, attempt, rank)]
