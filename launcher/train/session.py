@@ -97,9 +97,11 @@ def train(run: RunDir, decided: Decided, beat: Beat) -> Exit:
         beat.phase("eval")
         trainer.evaluate()
     beat.phase("export")
-    export(run, trainer, tokenizer)
+    exported = export(run, decided, trainer, tokenizer)
     if is_main:
-        run.add_event("exported", attempt=attempt, path=str(run.export), step=trainer.state.global_step)
+        run.add_event(
+            "exported", attempt=attempt, path=str(run.export), step=trainer.state.global_step, **exported
+        )
         finish_trackers()
     if dist.is_initialized():
         # torchrun's and Slurm's TERM would only print a traceback from here on
