@@ -23,6 +23,7 @@ from launcher.dataset.tokenizer import byte_tokenizer
 from launcher.errors import ConfigError
 from launcher.plan import Facts, LaunchPlan
 from launcher.plugins.base import Plugin, apply
+from launcher.train.four_bit import keep_layout
 
 _MADE = "complete"
 _WAIT_S = 1800.0
@@ -56,6 +57,7 @@ def load_model(config: ModelConfig, plan: LaunchPlan, plugins: list[Plugin], see
     model = AutoModelForCausalLM.from_pretrained(where, **apply(plugins, "on_load", kwargs))
     if plan.device == "cuda" and "device_map" in kwargs:
         _constants_to_gpu(model)
+    keep_layout(model)
     model.config.use_cache = False  # with a cache, packed documents would see each other
     set_seed(seed)  # adapters begin alike on every rank, whatever making and loading the model drew
     return apply(plugins, "on_model", model)
