@@ -6,18 +6,8 @@ import sys
 from launcher.errors import Exit, LauncherError, UsageError, unknown
 
 VERBS = (
-    "plan",
-    "status",
-    "list",
-    "logs",
-    "follow",
-    "cancel",
-    "resume",
-    "checkpoints",
-    "data",
-    "calibrate",
-    "rules",
-    "stale",
+    *("plan", "status", "list", "logs", "follow", "cancel", "resume", "checkpoints", "data", "calibrate"),
+    *("export", "chat", "evaluate", "sync", "managed", "stale", "rules"),
 )
 
 

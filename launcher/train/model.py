@@ -26,6 +26,7 @@ from launcher.errors import ConfigError
 from launcher.plan import Facts, LaunchPlan
 from launcher.plugins.base import Plugin, apply
 from launcher.run import RunDir
+from launcher.train.four_bit import keep_layout
 
 _MADE = "complete"
 _WAIT_S = 1800.0
@@ -72,6 +73,7 @@ def load_model(
         model = AutoModelForCausalLM.from_pretrained(where, **kwargs)
     if plan.device == "cuda" and "device_map" in kwargs:
         _constants_to_gpu(model)
+    keep_layout(model)
     model.config.use_cache = False  # with a cache, packed documents would see each other
     set_seed(seed)  # adapters begin alike on every rank, whatever making and loading the model drew
     return apply(plugins, "on_model", model) if "on_model" in hooks else model

@@ -46,7 +46,7 @@ def train(run: RunDir, decided: Decided, beat: Beat) -> Exit:
     attempt = int(os.environ.get("LAUNCHER_ATTEMPT", "1"))
     transformers_logging.disable_progress_bar()
     datasets.disable_progress_bars()
-    point_trackers(run, plan)
+    point_trackers(run, plan, attempt, is_main=is_main)
     if not is_main:
         transformers_logging.set_verbosity_error()
     store = serve_store()  # must live as long as the ranks talk
@@ -105,9 +105,11 @@ def train(run: RunDir, decided: Decided, beat: Beat) -> Exit:
         trainer.evaluate()
     beat.phase("export")
     forget_copy(trainer)
-    export(run, trainer, tokenizer)
+    exported = export(run, decided, trainer, tokenizer)
     if is_main:
-        run.add_event("exported", attempt=attempt, path=str(run.export), step=trainer.state.global_step)
+        run.add_event(
+            "exported", attempt=attempt, path=str(run.export), step=trainer.state.global_step, **exported
+        )
         finish_trackers()
     if dist.is_initialized():
         # torchrun's and Slurm's TERM would only print a traceback from here on
