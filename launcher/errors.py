@@ -32,6 +32,8 @@ class Exit(IntEnum):
     """The loss is no number any more; rolled back and the batch left out twice at most."""
     LEFT = 74
     """A rank was told to end, and has saved."""
+    PRUNED = 73
+    """A sweep's pruner ended the run early: nothing failed, and nothing is queued again."""
     REQUEUED = 75
     """Saved, and queued again: the run goes on in another allocation."""
     INTERRUPTED = 130

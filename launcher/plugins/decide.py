@@ -37,7 +37,7 @@ def read_run(run: RunDir) -> Decided:
     NotAsPlanned when plan.json says otherwise: the code or a file was changed while the job was queued.
     """
     written = run.read_json(run.plan)
-    facts = _read_facts(written.get("facts"))
+    facts = facts_from(written.get("facts"))
     config = read_config(str(run.config))
     plan = decide(config, facts)
     difference = _first_difference("", written, plan.to_dict())
@@ -49,7 +49,8 @@ def read_run(run: RunDir) -> Decided:
     return Decided(config=config, plan=plan, plugins=make_plugins(config.plugins))
 
 
-def _read_facts(written: Any) -> Facts:
+def facts_from(written: Any) -> Facts:
+    """Facts from the JSON values that they were written as; NotAsPlanned for those of another version."""
     fields = {field.name for field in dataclasses.fields(Facts)}
     if not isinstance(written, dict) or set(cast("dict[str, Any]", written)) != fields:
         raise NotAsPlanned("plan.json was written by another version of the launcher; plan the run anew")
