@@ -34,9 +34,7 @@ class LauncherSweeper(BasicSweeper):
         super().__init__(max_batch_size, params)
         self._take_sweep: Any = None
 
-    def setup(
-        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
-    ) -> None:
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Looks whether the task function takes sweeps."""
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
         if config.hydra.launcher.get("_target_") == _OWN:

@@ -67,9 +67,7 @@ def cut_short(slurm: Slurm, run: RunDir) -> Generator[str | None]:
         run.intent.unlink()
 
 
-def _submit(
-    slurm: Slurm, run: RunDir, file: IO[str], options: tuple[str, ...], script_name: str
-) -> str:
+def _submit(slurm: Slurm, run: RunDir, file: IO[str], options: tuple[str, ...], script_name: str) -> str:
     file.truncate(0)
     file.write(json.dumps({"before": sorted(_known(run))}) + "\n")
     file.flush()

@@ -79,11 +79,10 @@ def compose(
             refused.append(error)
 
     if take_sweep is not None:
-        take = take_sweep
         setattr(  # noqa: B010 - where hydra_plugins/launcher_sweeper looks for it
             collect,
             "take_sweep",
-            lambda loader, master, typed: take(Asked(loader=loader, master=master, typed=typed)),
+            _taking(take_sweep),
         )
     arguments = [f"++{argument}" if _OPEN.match(argument) else argument for argument in arguments]
     # Hydra's parser wants all overrides in one piece; people put options among them.
@@ -110,6 +109,13 @@ def compose(
         else:
             os.environ["HYDRA_FULL_ERROR"] = full_error
     return composed
+
+
+def _taking(take: Callable[[Asked], None]) -> Callable[[ConfigLoader, DictConfig, list[str]], None]:
+    def taking(loader: ConfigLoader, master: DictConfig, typed: list[str]) -> None:
+        take(Asked(loader=loader, master=master, typed=typed))
+
+    return taking
 
 
 def compose_trial(asked: Asked, overrides: list[str], number: int) -> tuple[DictConfig, Composed]:

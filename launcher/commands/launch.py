@@ -12,12 +12,11 @@ from launcher.clusters.choose import make_cluster, submit_command
 from launcher.clusters.local import Local
 from launcher.clusters.slurm import Slurm
 from launcher.clusters.submission import cut_short, submitted
-from launcher.commands.compose import Composed, compose
+from launcher.commands.compose import Asked, Composed, compose
 from launcher.commands.data_gate import check_data, print_warnings
 from launcher.commands.prepare import prepare
 from launcher.commands.run_files import find_cut_short, write_run
 from launcher.commands.summary import describe
-from launcher.commands.sweep_launch import launch_sweep
 from launcher.errors import ClusterError, ConfigError, Exit
 from launcher.plan import LaunchPlan, check_fits, close_call
 from launcher.plugins.decide import read_run
@@ -31,7 +30,7 @@ def main(arguments: list[str]) -> int:
     sweeps: list[int] = []
     composed = compose(
         [argument for argument in arguments if argument != "--json"],
-        take_sweep=lambda asked: sweeps.append(launch_sweep(asked, as_json)),
+        take_sweep=lambda asked: sweeps.append(_launch_sweep(asked, as_json)),
         run_here=lambda one: launch_one(one, moment, as_json),
     )
     if sweeps:
@@ -54,8 +53,14 @@ def main(arguments: list[str]) -> int:
     return max(codes, default=Exit.OK)
 
 
+def _launch_sweep(asked: Asked, as_json: bool) -> int:
+    from launcher.commands.sweep_launch import launch_sweep  # a single run has no time for what it imports
+
+    return launch_sweep(asked, as_json)
+
+
 def launch_one(composed: Composed, moment: datetime, as_json: bool) -> None:
-    """Plans and starts one job of a multirun where a launcher of Hydra's has taken it; ClusterError where it does not go well."""
+    """Plans and starts one job of a multirun where a launcher of Hydra's has taken it; ClusterError where it ends badly."""
     run, plan = prepare(composed, moment)
     check_fits(composed.config, plan)
     if code := launch(composed, run, plan, as_json):

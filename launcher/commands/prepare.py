@@ -34,7 +34,9 @@ def prepare(composed: Composed, moment: datetime) -> tuple[RunDir, LaunchPlan]:
 def prepare_in(composed: Composed, run: RunDir) -> LaunchPlan:
     """The plan of a run in that folder, which may be there already."""
     facts = gather(composed.config, composed.experiment, run)
-    plan = decide(composed.config, facts)  # its refusals come before a look at the data, which can take a while
+    plan = decide(
+        composed.config, facts
+    )  # its refusals come before a look at the data, which can take a while
     check_place(composed.config, facts, plan)
     return decide(composed.config, count(composed.config, facts))
 
@@ -110,9 +112,7 @@ def check_secrets(config: Config) -> None:
 
 def secrets_of(environ: Mapping[str, str]) -> dict[str, str]:
     """The variables that hold secrets."""
-    return {
-        name: value for name, value in environ.items() if SECRET_NAME.search(name) and len(value) >= 8
-    }
+    return {name: value for name, value in environ.items() if SECRET_NAME.search(name) and len(value) >= 8}
 
 
 def refuse_secrets(text: str, secrets: Mapping[str, str]) -> None:

@@ -1,9 +1,9 @@
 """The configurations of many trials, from few compositions.
 
 A composition of Hydra's takes about 60 ms, which 1000 trials do not have. Values that only replace a scalar need none of
-their own: each is put into one composed configuration once, by Hydra's own code and under OmegaConf's types, and what came of it
-is put together per trial. Groups, lists, mappings and whatever else one override can do to another are composed for real, once
-per combination. tests/sweeps/test_derive.py holds the outcome against Hydra's own.
+their own: each is put into one composed configuration once, by Hydra's own code and under OmegaConf's types, and what came
+of it is put together per trial. Groups, lists, mappings and whatever else one override can do to another are composed for
+real, once per combination. tests/sweeps/test_derive.py holds the outcome against Hydra's own.
 """
 
 import copy
@@ -76,9 +76,7 @@ class Deriver:
                 if OmegaConf.is_config(found):
                     return self._compose(values, number).derived
                 config = _with(config, name.split("."), found)
-        return Derived(
-            config=config, experiment=base.derived.experiment, config_dir=base.derived.config_dir
-        )
+        return Derived(config=config, experiment=base.derived.experiment, config_dir=base.derived.config_dir)
 
     def _is_plain(self, axis: Axis) -> bool:
         """Whether nothing but the axis' own key changes with it."""

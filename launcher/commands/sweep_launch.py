@@ -1,4 +1,4 @@
-"""python -m launcher -m ...: every trial planned, one folder written, one array submitted; or the trials run on this machine."""
+"""python -m launcher -m ...: every trial planned, one folder written, one array submitted; or the trials run here."""
 
 import dataclasses
 import hashlib
@@ -23,7 +23,7 @@ from launcher.config import Config, Pruner, Sampler, SweepConfig
 from launcher.errors import ConfigError, Exit, RunError
 from launcher.plan import LaunchPlan
 from launcher.run import check_name, now, write_text
-from launcher.sweep.array import cut_short, script, submit, written
+from launcher.sweep.array import cut_short, described, script, submit, written
 from launcher.sweep.budget import check_deadline
 from launcher.sweep.expand import Axis, Value, grid, read_axes, search_lines
 from launcher.sweep.folder import SweepDir
@@ -51,7 +51,9 @@ class Prepared:
     @property
     def texts(self) -> dict[str, str]:
         """The files of the sweep, but for sweep.json."""
-        what = f"All trials: `sbatch {self.arrays[0].script}`; on one machine `python -m launcher sweep work .`"
+        what = (
+            f"All trials: `sbatch {self.arrays[0].script}`; on one machine `python -m launcher sweep work .`"
+        )
         scripts = {array.script: script(self.sweep, array, self.plan, what) for array in self.arrays}
         return {"trials.jsonl": "".join(trial.line() for trial in self.trials), **scripts}
 
@@ -68,16 +70,18 @@ def launch_sweep(asked: Asked, as_json: bool) -> int:
         tell(prepared, [], as_json)
         return run_here(prepared.sweep, quiet=as_json)
     slurm = Slurm()
-    with cut_short(prepared.sweep.path.parent, prepared.spec["request"], len(prepared.arrays)) as cut:
+    with cut_short(prepared.sweep.path.parent, prepared.spec["request"]) as cut:
         if cut is not None:
-            print(f"launcher: goes on with {cut.name}, whose submit was cut short", file=sys.stderr, flush=True)
+            print(
+                f"launcher: goes on with {cut.name}, whose submit was cut short", file=sys.stderr, flush=True
+            )
             prepared = dataclasses.replace(prepared, sweep=cut)
-            tell(prepared, submit(cut, prepared.arrays, slurm), as_json)
+            tell(prepared, submit(cut, slurm), as_json)
             return Exit.OK
     prepared = write_files(prepared)
     with written(prepared.sweep, prepared.spec):
         try:
-            job_ids = submit(prepared.sweep, prepared.arrays, slurm)
+            job_ids = submit(prepared.sweep, slurm)
         except Refused:
             if not prepared.sweep.jobs.exists():
                 shutil.rmtree(prepared.sweep.path)  # nothing of it is queued
@@ -140,7 +144,8 @@ def prepare_sweep(asked: Asked, moment: datetime) -> Prepared:
         "first_report": _first_report(settings, config),
         "last_report": config.trainer.max_steps if config.trainer.max_steps > 0 else None,
         "facts": [facts_line(facts) for facts in planner.facts],
-        "arrays": len(arrays),
+        "arrays": [described(array) for array in arrays],
+        "trials": 0 if sampled else len(planned),
         "dry_run": config.dry_run,
     }  # fmt: skip
     prepared = Prepared(
@@ -198,9 +203,10 @@ def tell(prepared: Prepared, job_ids: Sequence[str], as_json: bool) -> None:
         print(json.dumps(told), flush=True)
         return
     how = "every combination" if spec["sampler"] == "grid" else f"{spec['sampler']}, {spec['pruner']} prunes"
+    over = ", ".join(spec["parameters"]) or "nothing"
     print(f"sweep     {sweep.name}")
     print(f"folder    {sweep.path}")
-    print(f"trials    {'until the budget is spent' if number is None else number} ({how}) over {', '.join(spec['parameters']) or 'nothing'}")
+    print(f"trials    {'until the budget is spent' if number is None else number} ({how}) over {over}")
     if job_ids:
         print(f"jobs      {', '.join(job_ids)}")
     elif spec["dry_run"]:
@@ -240,7 +246,14 @@ def _space(axis: Axis, sampled: bool) -> dict[str, Any]:
     if axis.interval is None or not sampled:
         return {"key": axis.key, "choices": [value.text for value in axis.values]}
     low, high = axis.interval
-    return {"key": axis.key, "low": low, "high": high, "step": axis.step, "whole": axis.whole, "log": axis.log}
+    return {
+        "key": axis.key,
+        "low": low,
+        "high": high,
+        "step": axis.step,
+        "whole": axis.whole,
+        "log": axis.log,
+    }
 
 
 def _check(settings: SweepConfig, config: Config, axes: Sequence[Axis]) -> None:

@@ -20,7 +20,7 @@ _POLL_S = 0.5
 
 
 def run_here(sweep: SweepDir, *, quiet: bool) -> int:
-    """The exit code, after the last trial. Ctrl-C and SIGTERM end the trials that run, and leave a sweep that can be resumed."""
+    """The exit code, after the last trial. Ctrl-C and SIGTERM end the trials that run; the sweep can be resumed."""
     stopped = Exit.OK
     workers: list[subprocess.Popen[bytes]] = []
 

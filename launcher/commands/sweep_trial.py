@@ -16,11 +16,16 @@ from launcher.sweep.trials import digest
 
 
 def write_trial(
-    sweep: SweepDir, spec: Mapping[str, Any], number: int, typed: Sequence[str], planned: Mapping[str, Any] | None
+    sweep: SweepDir,
+    spec: Mapping[str, Any],
+    number: int,
+    typed: Sequence[str],
+    planned: Mapping[str, Any] | None,
 ) -> RunDir:
     """The trial's run, whose folder is written now or was before.
 
-    `planned`: its line in trials.jsonl, None for a trial whose values a sampler gave. NotAsPlanned where code, conf/ or the
+    `planned`: its line in trials.jsonl, None for a trial whose values a sampler gave; without a digest it is planned anew.
+    NotAsPlanned where code, conf/ or the
     environment make something else of it than they did then; LauncherError for values that cannot be planned.
     """
     run = sweep.trial(number)
@@ -31,7 +36,7 @@ def write_trial(
     site = ["--config-dir", spec["config_dir"]] if spec["config_dir"] else []
     (composed,) = compose([*site, *spec["hydra"], *typed])
     composed = dataclasses.replace(composed, trial=str(number))
-    if planned is None:
+    if planned is None or planned["digest"] is None:
         plan, _ = Planner(sweep.path).plan(composed.config, composed.experiment, number)
     else:
         facts = facts_from({**spec["facts"][planned["facts"]], "run_dir": str(run.path)})

@@ -61,7 +61,11 @@ class Work:
         self.spec = sweep.read_spec()
         os.chdir(self.spec["work_dir"])
         sys.path.insert(0, self.spec["work_dir"])
-        self.planned = {int(line["number"]): line for line in read_lines(sweep.trials)}
+        self.planned = {
+            int(line["number"]): line
+            for line in read_lines(sweep.trials)
+            if int(line["number"]) < self.spec["trials"]
+        }
         searches = self.spec["sampler"] != "grid" or self.spec["pruner"] != "none"
         self.study = Study(sweep, self.spec, self._seed()) if searches else None
 
@@ -84,12 +88,12 @@ class Work:
             index = os.environ.get("SLURM_ARRAY_TASK_ID") if self.worker.task else None
             mine_alone = [self.first + int(index)] if index is not None else sorted(self.planned)
             for number in mine_alone:
-                if self._may_begin(number) and claims.claim(self.sweep, number, self.worker, _gone):
+                if self._may_begin(number) and claims.claim(self.sweep, number, self.worker, is_gone):
                     yield number
             return
         number = 0
         while self._begins(number):
-            if self._may_begin(number) and claims.claim(self.sweep, number, self.worker, _gone):
+            if self._may_begin(number) and claims.claim(self.sweep, number, self.worker, is_gone):
                 yield number
             number += 1
 
@@ -207,7 +211,7 @@ class Work:
         return zlib.crc32(f"{self.spec['seed']} {who} {len(claims.read_claims(self.sweep))}".encode())
 
 
-def _gone(holder: Mapping[str, Any]) -> bool:
+def is_gone(holder: Mapping[str, Any]) -> bool:
     """Whether the worker is certainly no more."""
     if holder["job_id"]:
         try:

@@ -236,8 +236,10 @@ class Led:
                 )
             if self.stopped.signal and told is None:
                 came = time.monotonic()
-                can_save = self.plan.save is not None and self.stopped.signal != signal.SIGUSR2 and all(
-                    self._phase(rank) in _TRAINING for rank in range(world_size)
+                can_save = (
+                    self.plan.save is not None
+                    and self.stopped.signal != signal.SIGUSR2
+                    and all(self._phase(rank) in _TRAINING for rank in range(world_size))
                 )
                 if can_save:  # before anything else, for the time may be short
                     self.nodes.tell(self._used, kind="leave")

@@ -38,25 +38,42 @@ def queued(sweep: SweepDir) -> list[dict[str, Any]]:
     return list(sweep.as_run.read_json(sweep.jobs)["arrays"])
 
 
-def submit(sweep: SweepDir, arrays: Sequence[Array], slurm: Slurm) -> list[str]:
-    """The job ids of all arrays, those of an earlier call that was cut among them.
+def described(array: Array) -> dict[str, Any]:
+    """What sweep.json says of an array."""
+    return {
+        "script": array.script, "array": array.spec, "first": array.first, "indices": list(array.indices),
+        "limited": array.parallel is not None,
+    }  # fmt: skip
+
+
+def submit(sweep: SweepDir, slurm: Slurm) -> list[str]:
+    """Queues every array of sweep.json that is not queued yet; the job ids of all of them.
 
     With a limit on parallel trials, each array waits for the one before it, or there would be as many more.
     """
-    known = queued(sweep)
-    names = {one["script"] for one in known}
+    arrays: list[dict[str, Any]] = sweep.read_spec()["arrays"]
+    known = {one["script"]: one["job_id"] for one in queued(sweep) if not one["again"]}
+    before = None
     for array in arrays:
-        if array.script in names:
-            continue
-        _forget_told(sweep, known)
-        limited = array.parallel is not None and array is not arrays[0] and known
-        behind = [f"--dependency=afterany:{job_number(known[-1]['job_id'])}"] if limited else []
-        with submitted(slurm, sweep.as_run, *behind, script_name=array.script) as job_id:
-            known.append(
-                {"job_id": job_id, "script": array.script, "array": array.spec, "first": array.first, "time": now()}
+        if array["script"] not in known:
+            behind = [f"--dependency=afterany:{job_number(before)}"] if array["limited"] and before else []
+            known[array["script"]] = submit_one(
+                sweep, slurm, array["script"], array["array"], *behind, again=False
             )
-            write_text(sweep.jobs, json.dumps({"arrays": known}, indent=2) + "\n")
-    return [one["job_id"] for one in known if one["script"] in {array.script for array in arrays}]
+        before = known[array["script"]]
+    return list(known.values())
+
+
+def submit_one(
+    sweep: SweepDir, slurm: Slurm, script_name: str, indices: str, *options: str, again: bool
+) -> str:
+    """The job id of one array, noted in jobs.json; `again`: it is one more for trials that were queued before."""
+    known = queued(sweep)
+    _forget_told(sweep, known)
+    with submitted(slurm, sweep.as_run, *options, script_name=script_name) as job_id:
+        one = {"job_id": job_id, "script": script_name, "array": indices, "again": again, "time": now()}
+        write_text(sweep.jobs, json.dumps({"arrays": [*known, one]}, indent=2) + "\n")
+        return job_id
 
 
 def _forget_told(sweep: SweepDir, known: Sequence[dict[str, Any]]) -> None:
@@ -82,7 +99,7 @@ def written(sweep: SweepDir, spec: dict[str, Any]) -> Generator[None]:
 
 
 @contextlib.contextmanager
-def cut_short(folder: Path, request: str, arrays: int) -> Generator[SweepDir | None]:
+def cut_short(folder: Path, request: str) -> Generator[SweepDir | None]:
     """A sweep under `folder` of that very request whose submit was cut, locked; None where there is none."""
     with contextlib.ExitStack() as stack:
         for path in sorted(folder.glob("sweep_*/sweep.json")):
@@ -90,12 +107,16 @@ def cut_short(folder: Path, request: str, arrays: int) -> Generator[SweepDir | N
             with contextlib.suppress(OSError):
                 file = stack.enter_context(path.open())
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if _is_cut(sweep, request, arrays):
+                if _is_cut(sweep, request):
                     yield sweep
                     return
         yield None
 
 
-def _is_cut(sweep: SweepDir, request: str, arrays: int) -> bool:
+def _is_cut(sweep: SweepDir, request: str) -> bool:
     spec = sweep.read_spec()
-    return spec["request"] == request and not spec["dry_run"] and len(queued(sweep)) < arrays
+    return (
+        spec["request"] == request
+        and not spec["dry_run"]
+        and len([one for one in queued(sweep) if not one["again"]]) < len(spec["arrays"])
+    )

@@ -50,7 +50,7 @@ def read_claims(sweep: SweepDir) -> dict[int, dict[str, Any]]:
     """The newest claim of every trial that has one."""
     newest: dict[int, int] = {}
     try:
-        names = os.listdir(sweep.claims)
+        names = [path.name for path in sweep.claims.iterdir()]
     except FileNotFoundError:
         return {}
     for name in names:

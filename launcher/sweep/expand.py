@@ -124,7 +124,9 @@ def _value(key: str, override: Override, element: Any) -> Value:
 def _interval(key: str, override: Override) -> Axis:
     asked = override.value()
     if not isinstance(asked, IntervalSweep) or asked.start is None or asked.end is None:
-        raise ConfigError(f"{override.input_line} is not a sweep that is known here; use choice, range or interval")
+        raise ConfigError(
+            f"{override.input_line} is not a sweep that is known here; use choice, range or interval"
+        )
     low, high = float(asked.start), float(asked.end)
     unknown = asked.tags - {"log", "int"}
     if unknown:
@@ -170,5 +172,3 @@ def _scalar(key: str, value: Any) -> str:
         escaped = value.replace("\\", "\\\\").replace("'", "\\'")
         return f"'{escaped}'"
     return repr(value)
-
-

@@ -23,14 +23,20 @@ def reports(run: RunDir, objective: str) -> dict[int, float]:
     return {
         int(line["step"]): float(line[objective])
         for line in run.read_metrics()
-        if isinstance(line.get(objective), int | float) and math.isfinite(line[objective]) and line.get("step")
+        if isinstance(line.get(objective), int | float)
+        and math.isfinite(line[objective])
+        and line.get("step")
     }
 
 
 def outcome_of(run: RunDir, objective: str) -> dict[str, Any] | None:
     """What outcomes/N.json holds; None for a run that goes on."""
     events = run.read_events()
-    told = [event for event in events if event["event"] in (*_ENDS, "started", "requeued", "submitted", "replanned")]
+    told = [
+        event
+        for event in events
+        if event["event"] in (*_ENDS, "started", "requeued", "submitted", "replanned")
+    ]
     last = told[-1] if told else None
     if last is None or last["event"] not in _ENDS:
         return None

@@ -8,6 +8,7 @@ from launcher.run import read_lines
 from launcher.sweep.claims import read_claims
 from launcher.sweep.folder import SweepDir, read_numbered
 from launcher.sweep.outcome import FINISHED, RUNNING, STATES, WAITING, outcome_of, reports
+
 __all__ = ["STATES", "Sweep", "Trial", "read_sweep"]
 
 
@@ -67,7 +68,9 @@ def read_sweep(folder: Path) -> Sweep:
     sweep = SweepDir(folder)
     spec = sweep.read_spec()
     values: dict[int, dict[str, str]] = {
-        line["number"]: line["values"] for line in read_lines(sweep.trials) if "number" in line
+        line["number"]: line["values"]
+        for line in read_lines(sweep.trials)
+        if "number" in line and line["number"] < spec["trials"]
     }
     claims = read_claims(sweep)
     outcomes = dict(read_numbered(sweep.outcomes))

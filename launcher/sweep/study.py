@@ -34,6 +34,7 @@ class Study:
     def __init__(self, sweep: SweepDir, spec: Mapping[str, Any], seed: int) -> None:
         """`seed` must differ between workers and starts, or two of them would choose the same values."""
         import optuna
+        import optuna.storages.journal
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         backend = optuna.storages.journal.JournalFileBackend(
@@ -145,7 +146,9 @@ def _distribution(optuna: Any, one: Mapping[str, Any]) -> Any:
         return distributions.CategoricalDistribution(one["choices"])
     step = one["step"]
     if one["whole"]:
-        return distributions.IntDistribution(int(one["low"]), int(one["high"]), log=one["log"], step=int(step or 1))
+        return distributions.IntDistribution(
+            int(one["low"]), int(one["high"]), log=one["log"], step=int(step or 1)
+        )
     return distributions.FloatDistribution(one["low"], one["high"], log=one["log"], step=step)
 
 
