@@ -67,7 +67,7 @@ $(VENV)/.train: pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.test: pyproject.toml $(VENV)/.train
-	$(PIP) install -q -e '.[train,quickstart,track,test]'
+	$(PIP) install -q -e '.[train,quickstart,track,sweep,test]'
 	@touch $@
 
 .PHONY: slurm-packages

@@ -38,6 +38,8 @@ class Exit(IntEnum):
     """`stale`: whether it has cannot be told from here."""
     LEFT = 74
     """A rank was told to end, and has saved."""
+    PRUNED = 73
+    """A sweep's pruner ended the run early: nothing failed, and nothing is queued again."""
     REQUEUED = 75
     """Saved, and queued again: the run goes on in another allocation."""
     INTERRUPTED = 130

@@ -38,7 +38,7 @@ def read_run(run: RunDir) -> Decided:
     NotAsPlanned when plan.json says otherwise: the code or a file was changed while the job was queued.
     """
     written = run.read_json(run.plan)
-    facts = _read_facts(written.get("facts"))
+    facts = facts_from(written.get("facts"))
     config = read_config(str(run.config))
     plan = decide(config, facts)
     difference = _first_difference("", written, plan.to_dict())
@@ -57,7 +57,7 @@ def reread_run(run: RunDir) -> Decided:
     """
     written = run.read_json(run.plan)
     try:
-        facts = _read_facts(written.get("facts"))
+        facts = facts_from(written.get("facts"))
     except NotAsPlanned:
         raise RunError(
             f"{run.path} was planned by another version of the launcher ({_version(written)}), which this one cannot read; "
@@ -72,7 +72,8 @@ def _version(written: dict[str, Any]) -> str:
     return str(cast("dict[str, Any]", facts).get("version")) if isinstance(facts, dict) else "unknown"
 
 
-def _read_facts(written: Any) -> Facts:
+def facts_from(written: Any) -> Facts:
+    """Facts from the JSON values that they were written as; NotAsPlanned for those of another version."""
     fields = {field.name for field in dataclasses.fields(Facts)}
     if not isinstance(written, dict) or set(cast("dict[str, Any]", written)) != fields:
         raise NotAsPlanned("plan.json was written by another version of the launcher; plan the run anew")
