@@ -7,7 +7,7 @@ from launcher.errors import Exit, LauncherError, UsageError, unknown
 
 VERBS = (
     *("plan", "status", "list", "logs", "follow", "cancel", "resume", "checkpoints", "data", "calibrate"),
-    *("export", "chat", "evaluate", "sync", "managed", "stale", "rules", "sweep"),
+    *("export", "chat", "evaluate", "sync", "managed", "stale", "rules", "sweep", "report"),
 )
 
 
