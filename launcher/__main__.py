@@ -5,7 +5,20 @@ import sys
 
 from launcher.errors import Exit, LauncherError, UsageError, unknown
 
-VERBS = ("plan", "status", "list", "logs", "follow", "cancel", "resume", "checkpoints", "data", "calibrate")
+VERBS = (
+    "plan",
+    "fetch",
+    "rehearse",
+    "status",
+    "list",
+    "logs",
+    "follow",
+    "cancel",
+    "resume",
+    "checkpoints",
+    "data",
+    "calibrate",
+)
 
 
 def main(arguments: list[str]) -> int:

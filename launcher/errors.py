@@ -30,6 +30,8 @@ class Exit(IntEnum):
     """Several ends in a row without a new checkpoint; not to be queued again."""
     DIVERGED = 10
     """The loss is no number any more; rolled back and the batch left out twice at most."""
+    FETCH_FAILED = 11
+    """The model or the data is neither in the cache nor to be had from the hub; a restart would find the same."""
     LEFT = 74
     """A rank was told to end, and has saved."""
     REQUEUED = 75
@@ -94,6 +96,12 @@ class AlreadyRunning(LauncherError):
     """Another job writes the run dir."""
 
     exit_code: Exit = Exit.ALREADY_RUNNING
+
+
+class FetchFailed(LauncherError):
+    """The model or the data is neither in the cache nor to be had from the hub."""
+
+    exit_code: Exit = Exit.FETCH_FAILED
 
 
 class NotAsPlanned(LauncherError):
