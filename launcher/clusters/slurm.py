@@ -128,6 +128,15 @@ class Slurm:
                 f"scancel --signal={name} {job_id}: {_words_of(done) if done else 'no answer'}"
             )
 
+    def signal_batch(self, job_id: str, name: str) -> None:
+        """Sends a signal to the batch script alone, as Slurm does before the time limit; errors as `signal`."""
+        number, cluster = _split(job_id)
+        done = _ask(["scancel", f"--signal={name}", "--batch", *cluster, number], self.timeout_s)
+        if done is None or done.returncode:
+            raise ClusterError(
+                f"scancel --signal={name} --batch {job_id}: {_words_of(done) if done else 'no answer'}"
+            )
+
     def requeue(self, job_id: str) -> None:
         """Ends the job and queues it again, from within it; ClusterError where this site does not allow it."""
         done = _ask(["scontrol", "requeue", job_id], self.timeout_s)

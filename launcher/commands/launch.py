@@ -14,6 +14,7 @@ from launcher.clusters.slurm import Slurm
 from launcher.clusters.submission import cut_short, submitted
 from launcher.commands.compose import Asked, Composed, compose
 from launcher.commands.data_gate import check_data, print_warnings
+from launcher.commands.hub_gate import check_hub
 from launcher.commands.prepare import prepare
 from launcher.commands.run_files import find_cut_short, write_run
 from launcher.commands.summary import describe
@@ -45,6 +46,7 @@ def main(arguments: list[str]) -> int:
         check_fits(one.config, plan)
         if warning := close_call(one.config, plan):
             print(f"launcher: warning: {warning}", file=sys.stderr, flush=True)
+        check_hub(one.config, plan)
     codes: list[int] = []
     for one in planned:
         codes.append(launch(*one, as_json))

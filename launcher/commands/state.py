@@ -81,6 +81,10 @@ def read_status(run: RunDir) -> Status:
             f"it is being submitted, or its submit was cut short; "
             f"python -m launcher resume {run.name} finds its job or queues it"
         )
+    if state is RunState.RUNNING and events[-1]["event"] == "fetching":
+        note = (
+            f"{events[-1]['host']} fetches model and data from their hub: {events[-1]['gib']:.2f} GiB so far"
+        )
     metrics = run.read_metrics()
     training = [line for line in metrics if line.get("loss") is not None]
     evaluated = [line for line in metrics if line.get("eval_loss") is not None]

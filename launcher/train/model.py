@@ -103,7 +103,11 @@ def _source(config: ModelConfig, facts: Facts, seed: int) -> tuple[str, str]:
         key = {"package": config.name_or_path, "file": config.gguf_file}
         return _made_once(facts, "package", key, lambda folder: _convert_package(config, folder)), "main"
     local = Path(facts.work_dir, config.name_or_path)
-    return (str(local) if local.is_dir() else config.name_or_path), config.revision or "main"
+    return (
+        (str(local), config.revision or "main")
+        if local.is_dir()
+        else (config.name_or_path, os.environ.get("LAUNCHER_MODEL_COMMIT") or config.revision or "main")
+    )
 
 
 def _made_once(facts: Facts, kind: str, key: dict[str, Any], make: Any) -> str:
