@@ -4,6 +4,7 @@ import dataclasses
 import json
 
 from launcher.clusters.base import RunState
+from launcher.commands.learning import learning_lines
 from launcher.commands.options import add_run, chosen_run, make_parser
 from launcher.commands.record import attempt_lines
 from launcher.commands.spent import read_spent, spent_line
@@ -51,6 +52,7 @@ def main(arguments: list[str]) -> int:
         lines.append(("loss", f"{status.loss:.4f}"))
     if status.eval_loss is not None:
         lines.append(("eval loss", f"{status.eval_loss:.4f}"))
+    lines += learning_lines(status.early_stopped, status.general, status.warnings)
     lines += compare(status)
     if spent is not None:
         lines.append(("spent", spent_line(spent)))

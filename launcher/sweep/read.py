@@ -4,13 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from launcher.run import RunDir, read_lines
+from launcher.run import read_lines
+from launcher.sweep.claims import read_claims
 from launcher.sweep.folder import SweepDir, read_numbered
+from launcher.sweep.outcome import FINISHED, RUNNING, STATES, WAITING, outcome_of, reports
 
-WAITING, RUNNING, FINISHED, PRUNED, FAILED, CANCELLED = (
-    "waiting", "running", "finished", "pruned", "failed", "cancelled",
-)  # fmt: skip
-STATES = (WAITING, RUNNING, FINISHED, PRUNED, FAILED, CANCELLED)
+__all__ = ["STATES", "Sweep", "Trial", "read_sweep"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,9 +68,11 @@ def read_sweep(folder: Path) -> Sweep:
     sweep = SweepDir(folder)
     spec = sweep.read_spec()
     values: dict[int, dict[str, str]] = {
-        line["number"]: line["values"] for line in read_lines(sweep.trials) if "number" in line
+        line["number"]: line["values"]
+        for line in read_lines(sweep.trials)
+        if "number" in line and line["number"] < spec["trials"]
     }
-    claims = dict(read_numbered(sweep.claims))
+    claims = read_claims(sweep)
     outcomes = dict(read_numbered(sweep.outcomes))
     values |= {number: claim["values"] for number, claim in claims.items() if claim.get("values")}
     numbers = sorted({*values, *claims, *outcomes})
@@ -101,7 +102,8 @@ def _trial(
 ) -> Trial:
     run = sweep.trial(number)
     begun = run.path.is_dir()
-    over = outcome or {}
+    held = claim is not None and claim["worker"] is not None
+    over = outcome or (outcome_of(run, objective) if begun and held else None) or {}
     reported = (
         {int(step): value for step, value in over["intermediate"].items()}
         if "intermediate" in over
@@ -112,7 +114,7 @@ def _trial(
     return Trial(
         number=number,
         overrides=dict(values),
-        state=over.get("state", RUNNING if claim else WAITING),
+        state=over.get("state", RUNNING if held else WAITING),
         value=over.get("value"),
         intermediate=reported,
         run_dir=run.path if begun else None,
@@ -120,12 +122,3 @@ def _trial(
         started=over.get("started") or (claim or {}).get("time"),
         ended=over.get("ended"),
     )
-
-
-def reports(run: RunDir, objective: str) -> dict[int, float]:
-    """Step -> the objective, as the run's metrics say; what was before the first step does not count."""
-    return {
-        int(line["step"]): float(line[objective])
-        for line in run.read_metrics()
-        if isinstance(line.get(objective), int | float) and line.get("step")
-    }
