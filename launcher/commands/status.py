@@ -1,5 +1,6 @@
 """python -m launcher status [RUN]: where a run is, what it has reached, and what went wrong."""
 
+from launcher.commands.learning import learning_lines
 from launcher.commands.options import add_run, chosen_run, make_parser
 from launcher.commands.record import attempt_lines
 from launcher.commands.state import Status, read_status
@@ -41,6 +42,7 @@ def main(arguments: list[str]) -> int:
         lines.append(("loss", f"{status.loss:.4f}"))
     if status.eval_loss is not None:
         lines.append(("eval loss", f"{status.eval_loss:.4f}"))
+    lines += learning_lines(status.early_stopped, status.general, status.warnings)
     lines += compare(status)
     if run.export.is_dir():
         lines.append(("model", str(run.export)))

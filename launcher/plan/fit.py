@@ -26,6 +26,7 @@ def make_load(config: Config, plan: LaunchPlan) -> Load | None:
         shape=shape,
         adapter=plan.adapter,
         checkpointing=plan.checkpointing,
+        kernels=plan.kernels,
         strategy=plan.strategy,
         world_size=plan.topology.world_size,
         gpus_per_node=plan.topology.gpus_per_node,

@@ -52,6 +52,8 @@ class LaunchPlan:
     """The LoRA adapter; None trains every weight."""
     checkpointing: bool
     """Whether activations are computed again in the backward pass."""
+    kernels: tuple[str, ...]
+    """Layers whose kernels are fused: of rope, rms_norm and glu; empty for the model's own."""
     memory: Memory | None
     """Peak GiB of one GPU; None on a CPU, and where the model's shape is not known."""
     room: Room | None
@@ -137,6 +139,7 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
         weights_dtype="float32",
         adapter=None,
         checkpointing=False,
+        kernels=(),
         memory=None,
         room=None,
         time=None,

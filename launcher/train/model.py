@@ -25,6 +25,8 @@ from launcher.dataset.tokenizer import byte_tokenizer
 from launcher.errors import ConfigError
 from launcher.plan import Facts, LaunchPlan
 from launcher.plugins.base import Plugin, apply
+from launcher.run import RunDir
+from launcher.train.four_bit import keep_layout
 
 _MADE = "complete"
 _WAIT_S = 1800.0
@@ -71,9 +73,17 @@ def load_model(
         model = AutoModelForCausalLM.from_pretrained(where, **kwargs)
     if plan.device == "cuda" and "device_map" in kwargs:
         _constants_to_gpu(model)
+    keep_layout(model)
     model.config.use_cache = False  # with a cache, packed documents would see each other
     set_seed(seed)  # adapters begin alike on every rank, whatever making and loading the model drew
     return apply(plugins, "on_model", model) if "on_model" in hooks else model
+
+
+def note_revision(run: RunDir, config: ModelConfig, model: Any, attempt: int) -> None:
+    """Notes which commit of a hub's model was loaded, for `stale`; nothing where it does not come from a hub."""
+    commit = getattr(model.config, "_commit_hash", None)
+    if commit is not None:
+        run.add_event("base", attempt=attempt, model=config.name_or_path, revision=config.revision, commit=commit)
 
 
 def _constants_to_gpu(model: Any) -> None:
@@ -93,7 +103,11 @@ def _source(config: ModelConfig, facts: Facts, seed: int) -> tuple[str, str]:
         key = {"package": config.name_or_path, "file": config.gguf_file}
         return _made_once(facts, "package", key, lambda folder: _convert_package(config, folder)), "main"
     local = Path(facts.work_dir, config.name_or_path)
-    return (str(local) if local.is_dir() else config.name_or_path), config.revision or "main"
+    return (
+        (str(local), config.revision or "main")
+        if local.is_dir()
+        else (config.name_or_path, os.environ.get("LAUNCHER_MODEL_COMMIT") or config.revision or "main")
+    )
 
 
 def _made_once(facts: Facts, kind: str, key: dict[str, Any], make: Any) -> str:

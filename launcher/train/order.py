@@ -49,6 +49,11 @@ class GlobalOrder(Sampler[list[int]]):
                 batch += 1
         return batch
 
+    def rows_of(self, step: int) -> list[int]:
+        """The rows that all ranks together take in a step."""
+        first, size = self.batch_of(step) * self.batch.global_batch_size, self.batch.global_batch_size
+        return [self._row(position) for position in range(first, first + size)]
+
     def _row(self, position: int) -> int:
         epoch, index = divmod(position, self.rows)
         if epoch != self._epoch:
@@ -81,3 +86,21 @@ class GroupOrder(GlobalOrder):
 def total_steps(rows: int, global_batch_size: int, max_steps: int, epochs: float) -> int:
     """Optimizer steps of a run: `max_steps` where that is set, else as many as `epochs` need, every one of full size."""
     return max_steps if max_steps > 0 else max(1, -int(-(epochs * rows) // global_batch_size))
+
+
+class EvalOrder(Sampler[list[int]]):
+    """This rank's batches of an evaluation in which every row comes once; all ranks have as many.
+
+    Where rows run out, `rows` stands for one that is not there: see `Rows`.
+    """
+
+    def __init__(self, rows: int, batch_size: int, rank: int, world_size: int) -> None:
+        self.rows, self.batch_size, self.rank, self.world_size = rows, batch_size, rank, world_size
+
+    def __len__(self) -> int:
+        return -(-self.rows // (self.batch_size * self.world_size))
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for turn in range(len(self)):
+            first = (turn * self.world_size + self.rank) * self.batch_size
+            yield [min(row, self.rows) for row in range(first, first + self.batch_size)]

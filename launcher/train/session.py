@@ -18,12 +18,13 @@ from launcher.plugins.base import apply
 from launcher.plugins.decide import Decided
 from launcher.run import RunDir
 from launcher.train.beat import Beat
+from launcher.train.cache import Shared
 from launcher.train.callbacks import Recorder, Sampler
 from launcher.train.export import export
 from launcher.train.fsdp_on_cpu import keep_fsdp_on_cpu
 from launcher.train.leave import Leave
 from launcher.train.meter import Meter
-from launcher.train.model import load_model, load_tokenizer
+from launcher.train.model import load_model, load_tokenizer, note_revision
 from launcher.train.objectives.choose import make_arguments, make_trainer
 from launcher.train.objectives.parts import Parts
 from launcher.train.objectives.reference import forget_copy
@@ -45,13 +46,15 @@ def train(run: RunDir, decided: Decided, beat: Beat) -> Exit:
     attempt = int(os.environ.get("LAUNCHER_ATTEMPT", "1"))
     transformers_logging.disable_progress_bar()
     datasets.disable_progress_bars()
-    point_trackers(run, plan)
+    point_trackers(run, plan, attempt, is_main=is_main)
     if not is_main:
         transformers_logging.set_verbosity_error()
     store = serve_store()  # must live as long as the ranks talk
     if plan.strategy.engine == "fsdp2" and plan.device == "cpu":
         keep_fsdp_on_cpu()
     args = make_arguments(run, plan)
+    shared = Shared(run, plan.facts.cache_dir, attempt, int(os.environ.get("RANK", "0")), beat)
+    shared.forget()
     _ = args.device  # the ranks meet here
     if plan.deepspeed is not None:
         build_operators(plan)
@@ -64,7 +67,9 @@ def train(run: RunDir, decided: Decided, beat: Beat) -> Exit:
     resume = Resume(run, plan.facts.resume, rank, world_size, attempt)
     tokenizer = load_tokenizer(config.model, plan.facts, config.seed)
     model = load_model(config.model, plan, decided.plugins, config.seed)
-    recorder = Recorder(run, plan, attempt, is_main, config.trainer.loss_spike)
+    if is_main:
+        note_revision(run, config.model, model, attempt)
+    recorder = Recorder(run, plan, attempt, is_main, config.trainer.loss_spike, config.cluster.gpu_tflops)
     beat.phase("data")
     callbacks = [recorder, Meter(run, plan, attempt, rank)]
     trainer = make_trainer(
@@ -77,6 +82,7 @@ def train(run: RunDir, decided: Decided, beat: Beat) -> Exit:
             model=model,
             tokenizer=tokenizer,
             callbacks=callbacks,
+            shared=shared,
         )
     )
     if config.trainer.sample_prompt and not plan.strategy.shards_weights:
@@ -99,9 +105,11 @@ def train(run: RunDir, decided: Decided, beat: Beat) -> Exit:
         trainer.evaluate()
     beat.phase("export")
     forget_copy(trainer)
-    export(run, trainer, tokenizer)
+    exported = export(run, decided, trainer, tokenizer)
     if is_main:
-        run.add_event("exported", attempt=attempt, path=str(run.export), step=trainer.state.global_step)
+        run.add_event(
+            "exported", attempt=attempt, path=str(run.export), step=trainer.state.global_step, **exported
+        )
         finish_trackers()
     if dist.is_initialized():
         # torchrun's and Slurm's TERM would only print a traceback from here on
