@@ -26,17 +26,18 @@ RATES, RANKS = "1e-4,1e-3,3e-3,1e-2,3e-2,1e-1", "2,4,8,16"
 FAILING = """
 from dataclasses import dataclass
 from pathlib import Path
-from transformers import TrainerCallback
 from launcher.plugins.base import Plugin
-
-class Fail(TrainerCallback):
-    def on_step_begin(self, args, state, control, **kwargs):
-        if (Path(args.output_dir).parent / "fail").exists():
-            raise RuntimeError("this trial was told to fail")
 
 @dataclass(frozen=True, kw_only=True)
 class Failing(Plugin):
     def on_trainer(self, trainer):
+        from transformers import TrainerCallback  # for workers and supervisors it would take long
+
+        class Fail(TrainerCallback):
+            def on_step_begin(self, args, state, control, **kwargs):
+                if (Path(args.output_dir).parent / "fail").exists():
+                    raise RuntimeError("this trial was told to fail")
+
         trainer.add_callback(Fail())
         return trainer
 """
