@@ -10,7 +10,8 @@ from launcher.report.curves import short, thin
 from launcher.report.facts import seconds
 from launcher.report.importance import as_numbers, find_importance, is_log
 from launcher.report.page import BAD, GOOD, PLAIN, WARN, Chart, Notice, Page, Section, Table, Tile
-from launcher.sweep.read import CANCELLED, FAILED, FINISHED, PRUNED, RUNNING, STATES, WAITING, Sweep, Trial
+from launcher.sweep.outcome import CANCELLED, FAILED, FINISHED, PRUNED, RUNNING, STATES, WAITING
+from launcher.sweep.read import Sweep, Trial
 
 _AXES = 10
 """Of the parallel coordinates: more cannot be told apart."""
