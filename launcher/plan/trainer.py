@@ -67,6 +67,7 @@ def trainer_args(config: Config, batch: Batch, strategy: Strategy, mixed: str, c
         "seed": config.seed,
         "data_seed": config.seed,
         "ddp_find_unused_parameters": False,
+        "ddp_broadcast_buffers": False,  # they are constants, and alike on every rank
         "disable_tqdm": True,
         "report_to": "none" if config.tracker.kind is TrackerKind.none else config.tracker.kind.name,
     }

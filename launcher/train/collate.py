@@ -20,8 +20,8 @@ class Collator:
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         """input_ids, labels and position_ids, [rows, longest] each; with varlen [1, all], and the documents' lengths."""
-        ids = [torch.as_tensor(row["input_ids"], dtype=torch.int64) for row in rows]
-        labels = [torch.as_tensor(row["labels"], dtype=torch.int64) for row in rows]
+        ids = [torch.tensor(row["input_ids"], dtype=torch.int64) for row in rows]
+        labels = [torch.tensor(row["labels"], dtype=torch.int64) for row in rows]
         lengths = [[int(length) for length in row["seq_lengths"]] for row in rows]
         if self.varlen:
             return _in_one_row(ids, labels, lengths)

@@ -5,10 +5,11 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch.nn import functional
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from launcher.dataset.mask import IGNORED
 from launcher.train.order import EvalOrder
+from launcher.train.rows import Rows
 
 
 class PlainLoss:
@@ -92,22 +93,6 @@ class PlainLoss:
             key = f"{options.get('metric_key_prefix', 'eval')}_loss"
             output.metrics[key] = total / max(count, 1)
         return output
-
-
-class Rows(Dataset[dict[str, Any]]):
-    """A data set, behind whose last row stands one of which nothing is trained on."""
-
-    def __init__(self, rows: Any) -> None:
-        self.rows = rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, number: int) -> dict[str, Any]:
-        if number < len(self.rows):
-            return self.rows[number]
-        row = self.rows[len(self.rows) - 1]
-        return {**row, "labels": [IGNORED] * len(row["labels"])}
 
 
 def _fused(device: torch.device) -> bool:

@@ -63,9 +63,9 @@ class Cell:
 
 
 def all_cells() -> Iterator[Cell]:
-    """Every combination, one strategy's after another's."""
-    for strategy, ranks, trainer, plugin, checkpointing in itertools.product(
-        STRATEGIES, (1, 2), TRAINERS, PLUGINS, (False, True)
+    """Every combination; those of two ranks first, which show more."""
+    for ranks, checkpointing, strategy, trainer, plugin in itertools.product(
+        (2, 1), (False, True), STRATEGIES, TRAINERS, PLUGINS
     ):
         yield Cell(trainer, plugin, checkpointing, strategy, ranks)
 

@@ -1,12 +1,14 @@
 """One cell, for real: planned, trained on its ranks, and its export loaded back."""
 
 import contextlib
+import importlib
 import io
 import json
 import math
 import os
 import re
 import statistics
+import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -54,10 +56,13 @@ def _plan(folder: Path, overrides: list[str]) -> tuple[int, str]:
     """The exit code of a dry run typed in that folder, and what it said."""
     out, err, before = io.StringIO(), io.StringIO(), Path.cwd()
     os.chdir(folder)
+    sys.path.insert(0, str(folder))  # as python -m has it
+    importlib.invalidate_caches()
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             code = main([*overrides, "dry_run=true", "--json"])
     finally:
+        sys.path.remove(str(folder))
         os.chdir(before)
     return code, out.getvalue() if code == 0 else err.getvalue()
 

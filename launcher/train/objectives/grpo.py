@@ -38,8 +38,8 @@ def make(parts: Parts) -> Any:
             for number, function in enumerate(parts.config.trainer.reward_functions)
         ],
         args=parts.args,
-        train_dataset=rows_of(parts.training, parts.config, encode),
-        eval_dataset=rows_of(evaluation, parts.config, encode) if evaluation else None,
+        train_dataset=rows_of(parts, "train", parts.training, encode),
+        eval_dataset=rows_of(parts, "eval", evaluation, encode) if evaluation else None,
         processing_class=parts.tokenizer,
         callbacks=parts.callbacks,
     )

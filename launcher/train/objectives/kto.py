@@ -28,8 +28,8 @@ def make(parts: Parts) -> Any:
         model=parts.model,
         ref_model=load_reference(parts),
         args=parts.args,
-        train_dataset=_rows(parts.training, parts),
-        eval_dataset=_rows(evaluation, parts) if evaluation else None,
+        train_dataset=_rows(parts, "train", parts.training),
+        eval_dataset=_rows(parts, "eval", evaluation) if evaluation else None,
         processing_class=parts.tokenizer,
         callbacks=parts.callbacks,
     )
@@ -37,6 +37,8 @@ def make(parts: Parts) -> Any:
     return trainer
 
 
-def _rows(paths: str | Sequence[str], parts: Parts) -> Any:
-    rows = rows_of(paths, parts.config, labelled(parts.tokenizer, parts.config))
-    return with_mismatched(rows) if parts.args.loss_type == "kto" else rows
+def _rows(parts: Parts, name: str, paths: str | Sequence[str]) -> Any:
+    encode = labelled(parts.tokenizer, parts.config)
+    if parts.args.loss_type == "kto":
+        return rows_of(parts, name, paths, encode, with_mismatched)
+    return rows_of(parts, name, paths, encode)

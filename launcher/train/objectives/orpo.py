@@ -37,8 +37,8 @@ class ResumableORPO(Resumable, ORPOTrainer):
 
 def make(parts: Parts) -> Any:
     """The trainer and its data, which it is given whole once it is made: its constructor would go over it three times."""
-    train, evaluation = _rows(parts, parts.training), parts.plan.facts.eval_path
-    held_out = _rows(parts, evaluation) if evaluation else None
+    train, evaluation = _rows(parts, "train", parts.training), parts.plan.facts.eval_path
+    held_out = _rows(parts, "eval", evaluation) if evaluation else None
     trainer = ResumableORPO(
         model=parts.model,
         args=parts.args,
@@ -51,7 +51,7 @@ def make(parts: Parts) -> Any:
     return trainer
 
 
-def _rows(parts: Parts, paths: Any) -> Any:
+def _rows(parts: Parts, name: str, paths: Any) -> Any:
     """The columns that trl's collator takes: ids, attention and labels of both answers with their prompt."""
     length = parts.config.model.max_length
 
@@ -68,4 +68,4 @@ def _rows(parts: Parts, paths: Any) -> Any:
         return made
 
     one = pairs(parts.tokenizer, parts.config)
-    return rows_of(paths, parts.config, lambda example, where: map(columns, one(example, where)))
+    return rows_of(parts, name, paths, lambda example, where: map(columns, one(example, where)))

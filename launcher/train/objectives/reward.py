@@ -26,8 +26,8 @@ def make(parts: Parts) -> Any:
     trainer = ResumableReward(
         model=parts.model,
         args=parts.args,
-        train_dataset=rows_of(parts.training, parts.config, encode),
-        eval_dataset=rows_of(evaluation, parts.config, encode) if evaluation else None,
+        train_dataset=rows_of(parts, "train", parts.training, encode),
+        eval_dataset=rows_of(parts, "eval", evaluation, encode) if evaluation else None,
         processing_class=parts.tokenizer,
         callbacks=parts.callbacks,
     )

@@ -1,9 +1,12 @@
 """Pairs, labelled answers and prompts -> the rows that trl's trainers take, as token ids of the model's own template."""
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from datasets import Dataset
 
 from launcher.config import Config
@@ -11,28 +14,80 @@ from launcher.dataset.formats import Example, check_serves, kind_of
 from launcher.dataset.mask import IGNORED, encode, encode_prompt
 from launcher.errors import DataError
 from launcher.plan.objective import completion_length
-from launcher.train.data import examples_of, repeat, sources_of
+from launcher.train.cache import ROWS, Progress
+from launcher.train.data import examples_of, key_of, repeat, sources_of
+from launcher.train.objectives.parts import Parts
 
-Encode = Callable[[Example, str], Iterator[dict[str, Any]]]
+Row = dict[str, Any]
+Finish = Callable[[list[Row]], list[Row]]
+Encode = Callable[[Example, str], Iterator[Row]]
 """An example and where it stands -> its rows: none where it is too long to learn from, several where it is taken apart."""
+_EVERY = 64
+"""Examples between two words about progress."""
+_BATCH = 512
 _NEAR = 64
 """Rows that are looked at for another prompt."""
 
 
-def rows_of(paths: str | Sequence[str], config: Config, encode_one: Encode) -> Dataset:
-    """The rows of one file, or of those of data.sources; DataError where none is left within model.max_length."""
-    rows: list[dict[str, Any]] = []
+def rows_of(
+    parts: Parts,
+    name: str,
+    paths: str | Sequence[str],
+    encode_one: Encode,
+    finish: Finish = lambda rows: rows,
+) -> Dataset:
+    """The rows of one file, or of those of data.sources, made by the first rank of the first run that wants them.
+
+    `finish` sees all of them at once. DataError where a file has none within model.max_length.
+    """
+    config = parts.config
+    found = parts.shared.rows(
+        name,
+        lambda: _key_of(parts, paths),
+        lambda folder, progress: _make(folder, paths, config, encode_one, finish, progress),
+    )
+    return Dataset.from_file(str(found))
+
+
+def _key_of(parts: Parts, paths: str | Sequence[str]) -> dict[str, Any]:
+    """Everything that the rows follow from."""
+    config = parts.config
+    own = {
+        "trainer": config.trainer.kind.name,
+        "loss_type": config.trainer.loss_type,
+        "completion_length": completion_length(config),
+        "code": hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16],
+    }
+    return {**key_of(paths, parts.tokenizer, config, parts.shared.folder), "objective": own}
+
+
+def _make(
+    folder: Path,
+    paths: str | Sequence[str],
+    config: Config,
+    encode_one: Encode,
+    finish: Finish,
+    progress: Progress,
+) -> dict[str, int]:
+    """Writes the rows into the folder, and returns how many there are."""
+    rows: list[Row] = []
     for path, weight, format in sources_of(paths, config):
-        found: list[dict[str, Any]] = []
-        for line, example in examples_of(path, format):
-            check_serves(config.trainer.kind.name, f"{path}, line {line}", [kind_of(example)])
-            found += encode_one(example, f"{path}, line {line}")
+        found: list[Row] = []
+        for count, (line, example) in enumerate(examples_of(path, format)):
+            if count % _EVERY == 0:
+                progress(len(rows) + count)
+            where = f"{path}, line {line}"
+            check_serves(config.trainer.kind.name, where, [kind_of(example)])
+            found += encode_one(example, where)
         if not found:
             raise DataError(
                 f"{path}: no row has room for its answers within model.max_length={config.model.max_length}; raise it"
             )
         rows += repeat(found, weight, config.seed)
-    return Dataset.from_list(rows)
+    table = pa.Table.from_pylist(finish(rows))
+    with pa.OSFile(str(folder / ROWS), "wb") as file, pa.ipc.new_stream(file, table.schema) as writer:
+        writer.write_table(table, max_chunksize=_BATCH)
+    return {"rows": len(rows)}
 
 
 def pairs(tokenizer: Any, config: Config) -> Encode:
@@ -80,18 +135,17 @@ def labelled(tokenizer: Any, config: Config) -> Encode:
     return encode_one
 
 
-def with_mismatched(rows: Dataset) -> Dataset:
+def with_mismatched(rows: list[Row]) -> list[Row]:
     """The rows with KL_completion_ids: the answer to another prompt, the nearest that follows.
 
     KTO holds the model to the reference by the likelihood of such answers. Whatever batch a row comes into, and on however
     many ranks, its answer is the same. Source: Ethayarajh et al. (arXiv 2402.01306), section 4.1.
     """
-    prompts, answers = rows["prompt_ids"][:], rows["completion_ids"][:]
-    found: list[list[int]] = []
-    for row, prompt in enumerate(prompts):
-        others = ((row + step) % len(prompts) for step in range(1, _NEAR))
-        found.append(answers[next((other for other in others if prompts[other] != prompt), row)])
-    return rows.add_column("KL_completion_ids", found)
+    for number, row in enumerate(rows):
+        others = (rows[(number + step) % len(rows)] for step in range(1, _NEAR))
+        other = next((other for other in others if other["prompt_ids"] != row["prompt_ids"]), row)
+        row["KL_completion_ids"] = other["completion_ids"]
+    return rows
 
 
 def prompts(tokenizer: Any, config: Config) -> Encode:

@@ -24,7 +24,9 @@ def make(parts: Parts) -> Any:
     if config.trainer.packing:
         check_packable(parts.model)
     train = shared_rows(parts.shared, "train", parts.training, tokenizer, config)
-    held_out = shared_rows(parts.shared, "eval", facts.eval_path, tokenizer, config) if facts.eval_path else None
+    held_out = (
+        shared_rows(parts.shared, "eval", facts.eval_path, tokenizer, config) if facts.eval_path else None
+    )
     return ResumableSFT(
         model=parts.model,
         args=parts.args,
