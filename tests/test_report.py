@@ -1,6 +1,7 @@
 """What a report says: which lines count, what it warns of, what it hides, and what it never overwrites."""
 
 import dataclasses
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from launcher.report.sweep_page import make_sweep_page
 from launcher.run import RunDir
 from launcher.sweep.read import read_sweep
 from tests.reports import HOSTILE, fill_run, fill_sweep
+
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture
@@ -198,6 +201,13 @@ def test_a_loss_that_is_no_number_leaves_a_gap_and_no_broken_json(facts: RunFact
 
 
 # Text and secrets
+
+
+def test_the_chart_library_is_the_published_one_that_the_docs_name():
+    digest = hashlib.sha256(
+        (ROOT / "launcher" / "report" / "page" / "echarts.min.js").read_bytes()
+    ).hexdigest()
+    assert f"sha256 `{digest}`" in (ROOT / "docs" / "report.md").read_text()
 
 
 def test_a_string_cannot_end_the_script_that_holds_it():
