@@ -19,6 +19,7 @@ from launcher.commands.run_files import find_cut_short, write_run
 from launcher.commands.summary import describe
 from launcher.errors import Exit
 from launcher.plan import LaunchPlan, check_fits, close_call
+from launcher.plan.options import notes
 from launcher.plugins.decide import read_run
 from launcher.run import RunDir, find_submitted
 
@@ -36,6 +37,8 @@ def main(arguments: list[str]) -> int:
         check_fits(one.config, plan)
         if warning := close_call(one.config, plan):
             print(f"launcher: warning: {warning}", file=sys.stderr, flush=True)
+        for note in notes(one.config, plan):
+            print(f"launcher: note: {note}", file=sys.stderr, flush=True)
     codes: list[int] = []
     for one in planned:
         codes.append(launch(*one, as_json))

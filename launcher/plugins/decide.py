@@ -7,6 +7,7 @@ from launcher.config import ArchitectureConfig, Config, read_config
 from launcher.errors import NotAsPlanned
 from launcher.plan import Facts, LaunchPlan, make_plan, with_estimates
 from launcher.plan.auto import settle
+from launcher.plan.options import check_options
 from launcher.plugins.base import Plugin, apply, make_plugins
 from launcher.run import RunDir
 
@@ -19,7 +20,9 @@ def decide(config: Config, facts: Facts) -> LaunchPlan:
         return apply(plugins, "on_plan", make_plan(config, facts))
 
     config, chosen = settle(config, facts, make)
-    return dataclasses.replace(with_estimates(config, make(config)), chosen=chosen)
+    plan = make(config)
+    check_options(config, plan)
+    return dataclasses.replace(with_estimates(config, plan), chosen=chosen)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

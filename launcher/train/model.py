@@ -52,7 +52,8 @@ def load_model(config: ModelConfig, plan: LaunchPlan, plugins: list[Plugin], see
             "": "cpu"
         }  # else every rank puts the whole model on its GPU before it is sharded
     if config.attn_implementation:
-        kwargs["attn_implementation"] = config.attn_implementation
+        short = {"flex": "flex_attention"}
+        kwargs["attn_implementation"] = short.get(config.attn_implementation, config.attn_implementation)
     model = AutoModelForCausalLM.from_pretrained(where, **apply(plugins, "on_load", kwargs))
     if plan.device == "cuda" and "device_map" in kwargs:
         _constants_to_gpu(model)

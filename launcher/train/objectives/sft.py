@@ -24,13 +24,19 @@ def make(parts: Parts) -> Any:
     if config.trainer.packing:
         check_packable(parts.model)
     train = shared_rows(parts.shared, "train", parts.training, tokenizer, config)
-    held_out = shared_rows(parts.shared, "eval", facts.eval_path, tokenizer, config) if facts.eval_path else None
+    held_out = (
+        shared_rows(parts.shared, "eval", facts.eval_path, tokenizer, config) if facts.eval_path else None
+    )
     return ResumableSFT(
         model=parts.model,
         args=parts.args,
         train_dataset=train,
         eval_dataset=held_out,
-        data_collator=Collator(tokenizer.pad_token_id, varlen=takes_lengths(parts.model)),
+        data_collator=Collator(
+            tokenizer.pad_token_id,
+            varlen=takes_lengths(parts.model),
+            length=config.model.max_length if config.trainer.torch_compile else None,
+        ),
         processing_class=tokenizer,
         callbacks=parts.callbacks,
     )
