@@ -120,7 +120,10 @@ class Recorder(TrainerCallback, ExportableState):
             found = {key: logs.get(key) for key in ("eval_loss", "perplexity")}
             self._event("evaluated", when=when, step=state.global_step, **found)
             if self.is_main:
-                append_line(self.run.metrics, {"time": now(), "step": state.global_step, **found})
+                append_line(
+                    self.run.metrics,
+                    {"time": now(), "step": state.global_step, **found, **figures(logs, "eval_")},
+                )
         if "loss" not in logs:
             return
         self._check_loss(state.global_step, logs)
@@ -134,6 +137,7 @@ class Recorder(TrainerCallback, ExportableState):
             "epoch": logs.get("epoch"),
             "samples": self._samples(state),
             **({key: logs.get(key) for key in FIGURES} if self.tally is not None else self._counts(logs)),
+            **figures(logs),
         }
         if self.is_main:
             append_line(self.run.metrics, line)
@@ -187,6 +191,29 @@ class Recorder(TrainerCallback, ExportableState):
     def _event(self, event: str, **facts: Any) -> None:
         if self.is_main:
             self.run.add_event(event, attempt=self.attempt, **facts)
+
+
+_FIGURES = (
+    "reward",
+    "rewards/",
+    "kl",
+    "accuracy",
+    "margin",
+    "mean_reward",
+    "completions/mean_length",
+    "nll_loss",
+)
+"""Beginnings of the names of what trl's trainers for preferences and rewards log beside the loss."""
+
+
+def figures(logs: dict[str, Any], prefix: str = "") -> dict[str, float]:
+    """What the trainer's kind logs of itself, by trl's names: rewards of the answers, their margins, and the like."""
+    names = tuple(f"{prefix}{name}" for name in _FIGURES)
+    return {
+        name: float(value)
+        for name, value in logs.items()
+        if name.startswith(names) and _finite(value) is not None
+    }
 
 
 class Sampler(TrainerCallback):

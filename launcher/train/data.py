@@ -65,7 +65,7 @@ def make_rows(
 
     def every() -> Iterator[Encoded]:
         count = 0
-        for path, _, format in _sources(paths, config):
+        for path, _, format in sources_of(paths, config):
             first = count
             for encoded in _encoded(path, format, tokenizer, config, progress):
                 count += 1
@@ -77,7 +77,7 @@ def make_rows(
             ends.append(count)
 
     write_documents(documents, every())
-    for first, end, (_, weight, _) in zip([0, *ends], ends, _sources(paths, config), strict=False):
+    for first, end, (_, weight, _) in zip([0, *ends], ends, sources_of(paths, config), strict=False):
         numbers += repeat(list(range(first, end)), weight, config.seed)
     lengths = document_lengths(documents)[np.array(numbers)].tolist()
     rows = [[number] for number in numbers]
@@ -93,7 +93,7 @@ def key_of(paths: str | Sequence[str], tokenizer: Any, config: Config, notes: Pa
     """Everything that the rows follow from; other rows have another key. Large files' digests are kept in `notes`."""
     return {
         "data": [
-            [_data_digest(path, notes), weight, format] for path, weight, format in _sources(paths, config)
+            [_data_digest(path, notes), weight, format] for path, weight, format in sources_of(paths, config)
         ],
         "tokenizer": tokenizer_digest(tokenizer),
         "max_length": config.model.max_length,
@@ -126,7 +126,7 @@ def repeat(rows: list[Any], weight: float, seed: int) -> list[Any]:
     return rows * whole + [rows[index] for index in chosen] or rows[:1]
 
 
-def _sources(paths: str | Sequence[str], config: Config) -> list[tuple[str, float, str]]:
+def sources_of(paths: str | Sequence[str], config: Config) -> list[tuple[str, float, str]]:
     """(path, weight, format) of each training set, or of the one file that is meant."""
     if isinstance(paths, str):
         return [(paths, 1.0, config.data.format.name)]
@@ -135,7 +135,7 @@ def _sources(paths: str | Sequence[str], config: Config) -> list[tuple[str, floa
 
 
 def _encoded(path: str, format: str, tokenizer: Any, config: Config, progress: Progress) -> Iterator[Encoded]:
-    for count, (line, example) in enumerate(_examples(path, format)):
+    for count, (line, example) in enumerate(examples_of(path, format)):
         if count % _EVERY == 0:
             progress(count)
         row = encode(example, tokenizer, config.trainer.assistant_only_loss, f"{path}, line {line}")
@@ -144,7 +144,8 @@ def _encoded(path: str, format: str, tokenizer: Any, config: Config, progress: P
             yield row
 
 
-def _examples(path: str, format: str) -> Iterator[tuple[int, Example]]:
+def examples_of(path: str, format: str) -> Iterator[tuple[int, Example]]:
+    """Line and common form of every row of a file or hub data set; DataError for the first wrong one."""
     if not path.startswith("hub:"):
         yield from read_examples(Path(path), format)
         return

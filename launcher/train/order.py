@@ -1,6 +1,7 @@
 """Which samples every step takes: a stream that is the same on any number of ranks."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch.utils.data import Sampler
@@ -60,6 +61,26 @@ class GlobalOrder(Sampler[list[int]]):
             self._permutation = torch.randperm(self.rows, generator=generator).tolist()
             self._epoch = epoch
         return self._permutation[index]
+
+
+class GroupOrder(GlobalOrder):
+    """This rank's rows where `group` answers are drawn for each row, and all of a step's at once.
+
+    A step takes global / group rows of the stream, each of them `group` times in a row; the ranks have equal runs of that.
+    The same list comes for each of a step's forward passes.
+    """
+
+    def __init__(self, *arguments: Any, group: int) -> None:
+        super().__init__(*arguments)
+        self.group = group
+
+    def __iter__(self) -> Iterator[list[int]]:
+        size = self.batch.micro_batch_size * self.batch.gradient_accumulation_steps
+        for step in range(self.first_step, self.steps):
+            first = self.batch_of(step) * self.batch.global_batch_size + self.rank * size
+            rows = [self._row(answer // self.group) for answer in range(first, first + size)]
+            for _ in range(self.batch.gradient_accumulation_steps):
+                yield rows
 
 
 def total_steps(rows: int, global_batch_size: int, max_steps: int, epochs: float) -> int:

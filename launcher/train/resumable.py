@@ -9,14 +9,15 @@ from importlib.metadata import version
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch.utils.data import DataLoader
 from transformers.trainer_callback import ExportableState
 from transformers.trainer_utils import seed_worker
 
-from launcher.checkpoint.find import Found
+from launcher.checkpoint.find import Found, committed
 from launcher.checkpoint.manifest import FORMAT, FileFacts, Manifest
 from launcher.plan import LaunchPlan
-from launcher.run import now
+from launcher.run import append_line, now
 from launcher.train.callbacks import Recorder
 from launcher.train.order import GlobalOrder, total_steps
 from launcher.train.restore import check_position, restore, restore_random, small_state
@@ -31,6 +32,9 @@ _PACKAGES = ("launcher", "torch", "transformers", "accelerate", "peft", "trl", "
 class Resumable:
     """Mixed into a Trainer, before it. `follow` must be called before `train`."""
 
+    group = 1
+    """Samples of the batch that are made of one row of data."""
+
     def follow(
         self: Any, plan: LaunchPlan, digest: str, saver: Saver | None, recorder: Recorder, skipped: list[int]
     ) -> None:
@@ -39,13 +43,14 @@ class Resumable:
         self.start: Found | None = None
         self.weights_only = False
         self.save_reason = "interval"
-        rows = recorder.rows = len(self.train_dataset)
+        rows = len(self.train_dataset)
+        recorder.rows = rows * self.group
         steps = total_steps(
-            rows, plan.batch.global_batch_size, self.args.max_steps, self.args.num_train_epochs
+            recorder.rows, plan.batch.global_batch_size, self.args.max_steps, self.args.num_train_epochs
         )
         self.args.max_steps, self.args.num_train_epochs = steps, 1.0
         self.args.ignore_data_skip = True
-        self.order = GlobalOrder(
+        self.order = self.make_order(
             rows, plan.batch, steps, self.args.seed, self.args.process_index, plan.topology.world_size
         )
         self.order.skipped = skipped
@@ -58,6 +63,10 @@ class Resumable:
         logs.update(self.recorder.figures(logs))
         super().log(logs, *arguments, **options)  # pyright: ignore
 
+    def make_order(self, *arguments: Any) -> GlobalOrder:
+        """Which rows this rank takes in every step."""
+        return GlobalOrder(*arguments)
+
     def start_from(self: Any, found: Found, *, weights_only: bool) -> None:
         """Begins with a checkpoint's state. CheckpointError when its position in the data means nothing here."""
         if not weights_only:
@@ -69,6 +78,35 @@ class Resumable:
             )
             self.order.first_step = found.manifest.step
         self.start, self.weights_only = found, weights_only
+
+    def note(self: Any, event: str, **facts: Any) -> None:
+        """An event of this run, written by rank 0; for plugins' callbacks."""
+        if self.recorder.is_main:
+            self.recorder.run.add_event(event, attempt=self.recorder.attempt, **facts)
+
+    def measured(self: Any, **values: float) -> None:
+        """A line of metrics.jsonl at this step, likewise."""
+        if self.recorder.is_main:
+            append_line(self.recorder.run.metrics, {"time": now(), "step": self.state.global_step, **values})
+
+    def go_back_to_best(self: Any) -> int | None:
+        """Puts the weights of the saved step with the lowest evaluation loss in the place of the last; that step, or None
+        where none is saved. Every rank must call it."""
+        if self.saver is None:
+            return None
+        self.saver.wait()
+        evaluated = [
+            one for one in committed(self.recorder.run.checkpoints) if one.manifest.eval_loss is not None
+        ]
+        best = min(evaluated, key=lambda one: (one.manifest.eval_loss, one.manifest.step), default=None)
+        told = [best]
+        if self.plan.topology.world_size > 1:
+            dist.broadcast_object_list(told, src=0)  # rank 0 has waited for its commit
+        if told[0] is None:
+            return None
+        world_size = self.plan.topology.world_size
+        restore(self, told[0], self.args.process_index, world_size, weights_only=True)
+        return told[0].manifest.step
 
     def get_train_dataloader(self: Any) -> DataLoader:
         """Batches in the run's own order; every rank takes its own, so accelerate has nothing to deal out."""
@@ -144,7 +182,7 @@ class Resumable:
             "step": step,
             "samples": samples,
             "tokens": self.recorder.tokens or int(getattr(self, "_total_train_tokens", 0)),
-            "epoch": round(samples / self.order.rows, 6),
+            "epoch": round(samples / (self.order.rows * self.group), 6),
             "world_size": plan.topology.world_size,
             "strategy": plan.strategy.name,
             "run": plan.facts.run_dir,

@@ -24,9 +24,10 @@ from launcher.train.export import export
 from launcher.train.fsdp_on_cpu import keep_fsdp_on_cpu
 from launcher.train.leave import Leave
 from launcher.train.meter import Meter
-from launcher.train.model import load_model, load_tokenizer
+from launcher.train.model import load_model, load_tokenizer, note_revision
 from launcher.train.objectives.choose import make_arguments, make_trainer
 from launcher.train.objectives.parts import Parts
+from launcher.train.objectives.reference import forget_copy
 from launcher.train.ops import build_operators
 from launcher.train.probe import Probe
 from launcher.train.resume import Resume
@@ -45,7 +46,7 @@ def train(run: RunDir, decided: Decided, beat: Beat) -> Exit:
     attempt = int(os.environ.get("LAUNCHER_ATTEMPT", "1"))
     transformers_logging.disable_progress_bar()
     datasets.disable_progress_bars()
-    point_trackers(run, plan)
+    point_trackers(run, plan, attempt, is_main=is_main)
     if not is_main:
         transformers_logging.set_verbosity_error()
     store = serve_store()  # must live as long as the ranks talk
@@ -66,6 +67,8 @@ def train(run: RunDir, decided: Decided, beat: Beat) -> Exit:
     resume = Resume(run, plan.facts.resume, rank, world_size, attempt)
     tokenizer = load_tokenizer(config.model, plan.facts, config.seed)
     model = load_model(config.model, plan, decided.plugins, config.seed)
+    if is_main:
+        note_revision(run, config.model, model, attempt)
     recorder = Recorder(run, plan, attempt, is_main, config.trainer.loss_spike, config.cluster.gpu_tflops)
     beat.phase("data")
     callbacks = [recorder, Meter(run, plan, attempt, rank)]
@@ -101,9 +104,12 @@ def train(run: RunDir, decided: Decided, beat: Beat) -> Exit:
         beat.phase("eval")
         trainer.evaluate()
     beat.phase("export")
-    export(run, trainer, tokenizer)
+    forget_copy(trainer)
+    exported = export(run, decided, trainer, tokenizer)
     if is_main:
-        run.add_event("exported", attempt=attempt, path=str(run.export), step=trainer.state.global_step)
+        run.add_event(
+            "exported", attempt=attempt, path=str(run.export), step=trainer.state.global_step, **exported
+        )
         finish_trackers()
     if dist.is_initialized():
         # torchrun's and Slurm's TERM would only print a traceback from here on

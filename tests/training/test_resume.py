@@ -65,7 +65,9 @@ def test_a_killed_run_goes_on_bitwise_with_an_8_bit_optimizer(warm, straight, ca
     step = run.events("resumed")[0]["step"]
     assert run.losses[len(run.losses) - (20 - step) :] == whole.losses[step:]
     lines = [[line for line in one.metrics() if "loss" in line][-1] for one in (run, whole)]
-    assert lines[0]["tokens"] == lines[1]["tokens"] and lines[0]["trained_tokens"] == lines[1]["trained_tokens"]
+    assert (
+        lines[0]["tokens"] == lines[1]["tokens"] and lines[0]["trained_tokens"] == lines[1]["trained_tokens"]
+    )
 
 
 @pytest.mark.parametrize("method", ["full", "lora"])
