@@ -5,7 +5,19 @@ import sys
 
 from launcher.errors import Exit, LauncherError, UsageError, unknown
 
-VERBS = ("plan", "status", "list", "logs", "follow", "cancel", "resume", "checkpoints", "data", "calibrate", "stale")
+VERBS = (
+    "plan",
+    "status",
+    "list",
+    "logs",
+    "follow",
+    "cancel",
+    "resume",
+    "checkpoints",
+    "data",
+    "calibrate",
+    "stale",
+)
 
 
 def main(arguments: list[str]) -> int:

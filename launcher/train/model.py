@@ -66,7 +66,9 @@ def note_revision(run: RunDir, config: ModelConfig, model: Any, attempt: int) ->
     """Notes which commit of a hub's model was loaded, for `stale`; nothing where it does not come from a hub."""
     commit = getattr(model.config, "_commit_hash", None)
     if commit is not None:
-        run.add_event("base", attempt=attempt, model=config.name_or_path, revision=config.revision, commit=commit)
+        run.add_event(
+            "base", attempt=attempt, model=config.name_or_path, revision=config.revision, commit=commit
+        )
 
 
 def _constants_to_gpu(model: Any) -> None:
