@@ -36,8 +36,12 @@ class Exit(IntEnum):
     """`stale`: the base model has another revision on the hub now."""
     CANNOT_TELL = 13
     """`stale`: whether it has cannot be told from here."""
+    FETCH_FAILED = 14
+    """The model or the data is neither in the cache nor to be had from the hub; a restart would find the same."""
     LEFT = 74
     """A rank was told to end, and has saved."""
+    PRUNED = 73
+    """A sweep's pruner ended the run early: nothing failed, and nothing is queued again."""
     REQUEUED = 75
     """Saved, and queued again: the run goes on in another allocation."""
     INTERRUPTED = 130
@@ -106,6 +110,12 @@ class AlreadyRunning(LauncherError):
     """Another job writes the run dir."""
 
     exit_code: Exit = Exit.ALREADY_RUNNING
+
+
+class FetchFailed(LauncherError):
+    """The model or the data is neither in the cache nor to be had from the hub."""
+
+    exit_code: Exit = Exit.FETCH_FAILED
 
 
 class NotAsPlanned(LauncherError):

@@ -16,10 +16,12 @@ from launcher.run import RunDir
 _ENDED = {
     "finished": RunState.FINISHED,
     "cancelled": RunState.CANCELLED,
+    "pruned": RunState.PRUNED,
     "stopped": RunState.FAILED,
     "requeued": RunState.PENDING,
 }
-_OVER = (RunState.FINISHED, RunState.FAILED, RunState.CANCELLED, RunState.TIMEOUT, RunState.LOST)
+_SETTLED = (RunState.FINISHED, RunState.PRUNED)
+_OVER = (*_SETTLED, RunState.FAILED, RunState.CANCELLED, RunState.TIMEOUT, RunState.LOST)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,15 +69,21 @@ def read_status(run: RunDir) -> Status:
     events = run.read_events()
     job = _job(run, events)
     answer, silence = None, ""
-    if job and _told(events) is not RunState.FINISHED:
+    if job and _told(events) not in _SETTLED:
         answer, silence = _ask(job)
         events = run.read_events()  # anew: a run that ended meanwhile has left its place and says so here
     plan = _read_plan(run)
-    state, note = _conclude(_told(events), job.get("cluster"), answer, silence)
+    # The job of a sweep's trial is its worker's, and outlives the trial as an allocation does.
+    kind = "allocation" if job and run.path.parent.name.startswith("sweep_") else job.get("cluster")
+    state, note = _conclude(_told(events), kind, answer, silence)
     if run.intent.exists() and not job:
         note = (
             f"it is being submitted, or its submit was cut short; "
             f"python -m launcher resume {run.name} finds its job or queues it"
+        )
+    if state is RunState.RUNNING and events[-1]["event"] == "fetching":
+        note = (
+            f"{events[-1]['host']} fetches model and data from their hub: {events[-1]['gib']:.2f} GiB so far"
         )
     metrics = run.read_metrics()
     training = [line for line in metrics if line.get("loss") is not None]
@@ -159,7 +167,7 @@ def _conclude(
     told: RunState, kind: str | None, answer: RunState | None, silence: str
 ) -> tuple[RunState, str | None]:
     """The state, and a note where it is not certain."""
-    if told is RunState.FINISHED or kind is None:
+    if told in _SETTLED or kind is None:
         return told, None
     if answer is None:
         return told, f"{silence}; this is what the run dir says"

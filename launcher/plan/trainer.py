@@ -4,6 +4,7 @@ from typing import Any
 
 from launcher.config import Config, TrackerKind
 from launcher.errors import PlanError
+from launcher.plan.objective import check_objective, objective_args
 from launcher.plan.strategy import Strategy, fsdp_config
 from launcher.plan.topology import Batch
 
@@ -34,10 +35,11 @@ def check_trainer(config: Config) -> None:
             f"trainer.eval_steps={trainer.eval_steps} needs data.eval_path; set it, or "
             "trainer.eval_steps=null"
         )
+    check_objective(config)
 
 
 def trainer_args(config: Config, batch: Batch, strategy: Strategy, mixed: str, cuda: bool) -> dict[str, Any]:
-    """Keyword arguments of trl's SFTConfig, in its spelling. Output dir and files are added on the rank."""
+    """Keyword arguments of trl's class of arguments for the kind. Output dir and files are added on the rank."""
     trainer = config.trainer
     evaluates = config.data.eval_path is not None
     args: dict[str, Any] = {
@@ -58,14 +60,14 @@ def trainer_args(config: Config, batch: Batch, strategy: Strategy, mixed: str, c
         "eval_strategy": "steps" if trainer.eval_steps else "no",
         "eval_on_start": evaluates,
         "save_strategy": "no",
-        "max_length": config.model.max_length,
-        "packing": trainer.packing,
+        **objective_args(config, batch),
         "bf16": mixed == "bf16",
         "use_cpu": not cuda,
         "activation_checkpointing": False,
         "seed": config.seed,
         "data_seed": config.seed,
         "ddp_find_unused_parameters": False,
+        "ddp_broadcast_buffers": False,  # they are constants, and alike on every rank
         "disable_tqdm": True,
         "report_to": "none" if config.tracker.kind is TrackerKind.none else config.tracker.kind.name,
     }

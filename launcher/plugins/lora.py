@@ -126,7 +126,8 @@ class LoRA(Plugin):
                 f"does not add up over the ranks where strategy={plan.strategy.name} shards it; use strategy=zero3"
             )
         dtype = {"bf16": "bfloat16", "fp32": "float32"}[plan.precision]
-        model = replace(plan.model, trainable_parameters=count)
+        head = shape.hidden_size if shape and plan.trainer == "reward" else 0
+        model = replace(plan.model, trainable_parameters=count and count + head)
         return replace(plan, model=model, weights_dtype=dtype, adapter=self.adapter)
 
     def _names(self, linears: dict[str, Any]) -> list[str]:
@@ -159,7 +160,10 @@ class LoRA(Plugin):
         from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 
         four_bit = getattr(model, "is_loaded_in_4bit", False)
-        saved = None if self.modules_to_save is None else list(self.modules_to_save)
+        reward = hasattr(model, "score")  # its new head is trained whole and kept with the adapter
+        saved = [
+            str(name) for name in (*(self.modules_to_save or ()), *(["score"] if reward else []))
+        ] or None
         config = LoraConfig(
             r=self.r,
             lora_alpha=self.alpha,
@@ -172,8 +176,9 @@ class LoRA(Plugin):
             layers_to_transform=None if self.layers_to_transform is None else list(self.layers_to_transform),
             bias=cast("Any", self.bias),
             # an embedding that is trained apart from the head tied to it would come apart in the export
-            ensure_weight_tying=bool(saved) and bool(getattr(model.config, "tie_word_embeddings", False)),
-            task_type="CAUSAL_LM",
+            ensure_weight_tying=bool(self.modules_to_save)
+            and bool(getattr(model.config, "tie_word_embeddings", False)),
+            task_type="SEQ_CLS" if reward else "CAUSAL_LM",
         )
         # ZeRO-3 gathers several tensors in one buffer of the first one's format, so all must have the same
         zero3: bool = is_deepspeed_zero3_enabled()  # pyright: ignore[reportUnknownVariableType]

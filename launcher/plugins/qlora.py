@@ -50,11 +50,6 @@ class QLoRA(LoRA):
 
     def on_plan(self, plan: LaunchPlan) -> LaunchPlan:
         """Refuses what 4-bit weights cannot do."""
-        if plan.strategy.offload_param and plan.strategy.engine != "fsdp2":
-            raise PlanError(
-                "plugins.qlora does not work with strategy.offload_param=true under DeepSpeed: its 4-bit weights cannot be "
-                "offloaded; use strategy=fsdp2_offload, or strategy=zero3"
-            )
         planned = LoRA.on_plan(self, plan)
         own = planned.weights_dtype
         if plan.strategy.shards_weights and self.storage_dtype not in ("auto", own):
