@@ -118,6 +118,7 @@ def _choices(found: list[Alternative]) -> Lines:
         "largest_micro_batch": "largest micro-batch",
         "longest_context": "longest context",
         "fewest_gpus": "fewest GPUs",
+        "four_bit": "4-bit weights",
         "larger_gpu": "larger GPU",
     }
     lines: Lines = []
