@@ -147,11 +147,15 @@ def test_the_charts_follow_the_systems_scheme_while_the_page_is_open(browser, pa
     assert [one for one in browser.contrasts() if one[2] < 4.5] == []
 
 
-def test_a_dark_page_prints_on_white(browser, pages):
-    browser.open(pages["run"], "dark")
+def test_a_dark_page_prints_on_white_with_every_column(browser, pages):
+    browser.open(pages["run"], "dark", width=794)  # A4 at 96 dots an inch
     browser.emulate("dark", media="print")
     browser.do("window.dispatchEvent(new Event('beforeprint'))")
     assert browser.do("return getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    tables = "[...document.querySelectorAll('section > .scroll')]"
+    assert browser.do(f"return {tables}.length") >= 1
+    assert browser.do(f"return {tables}.filter((one) => one.scrollWidth > one.clientWidth + 1).length") == 0
+    assert browser.console() == []
     assert [one for one in browser.contrasts() if one[2] < 4.5] == []
 
 
