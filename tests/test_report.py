@@ -70,6 +70,22 @@ def test_work_that_was_lost_and_never_done_again_is_not_shown():
     assert record.evaluation == []
 
 
+def test_a_plugins_line_before_its_steps_own_counts_and_of_two_the_later():
+    def steps(last: int, value: float, first: int = 1) -> list[dict[str, Any]]:
+        return [
+            one for step in range(first, last + 1) for one in (line(step, norm=value), line(step, loss=1.0))
+        ]
+
+    record = stayed([*steps(6, 1.0), *steps(5, 2.0, first=4)])
+    assert [(one["step"], one["norm"]) for one in record.measured] == [
+        (1, 1.0),
+        (2, 1.0),
+        (3, 1.0),
+        (4, 2.0),
+        (5, 2.0),
+    ]
+
+
 def test_of_two_evaluations_of_a_step_the_later_counts():
     record = stayed([line(4, eval_loss=3.0), line(4, eval_loss=2.0)])
     assert [one["eval_loss"] for one in record.evaluation] == [2.0]
@@ -190,8 +206,9 @@ def test_a_run_that_has_not_begun_has_a_page(facts: RunFacts, events: list[dict[
 
 def test_numbers_of_other_measures_get_charts_of_their_own(facts: RunFacts):
     metrics = [line(step, loss=1.0, rewards_margin=0.1 * step) for step in range(1, 5)]
+    metrics += [line(step, adapter_norm=1.0 * step) for step in (2, 4)]  # by a plugin, in lines of its own
     charts = make_run_page(dataclasses.replace(facts, metrics=metrics)).charts
-    assert "rewards margin" in [chart.title for chart in charts]
+    assert {"rewards margin", "adapter norm"} <= {chart.title for chart in charts}
 
 
 def test_a_loss_that_is_no_number_leaves_a_gap_and_no_broken_json(facts: RunFacts):
