@@ -1,6 +1,7 @@
 """A plan after its plugins -> the combination that the rules look at, and the check of it."""
 
 from launcher.config import Config
+from launcher.plan.adapter import Adapter, trains_head
 from launcher.plan.launch_plan import LaunchPlan
 from launcher.plan.objective import generations
 from launcher.plan.rules import Combination, check_rules
@@ -24,9 +25,16 @@ def combination_of(config: Config, plan: LaunchPlan) -> Combination:
         dropout=adapter is not None and adapter.dropout,
         disable_dropout=config.trainer.disable_dropout,
         attention=config.model.attn_implementation,
+        trains_head=adapter is not None and _trains_head(plan, adapter),
+        kernels=bool(plan.kernels),
         rank_starter=plan.rank_starter,
         spares=plan.spares,
     )
+
+
+def _trains_head(plan: LaunchPlan, adapter: Adapter) -> bool:
+    shape = plan.facts.architecture
+    return trains_head(shape, adapter) if shape else "lm_head" in adapter.modules_to_save
 
 
 def checked(config: Config, plan: LaunchPlan) -> LaunchPlan:

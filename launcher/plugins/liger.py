@@ -34,16 +34,20 @@ class Liger(Plugin):
     def __post_init__(self) -> None:
         check_types(self, "plugins.liger")
         if not (self.rope or self.rms_norm or self.glu):
-            raise ValueError("plugins.liger with rope, rms_norm and glu all false does nothing; take it out of plugin=[...]")
+            raise ValueError(
+                "plugins.liger with rope, rms_norm and glu all false does nothing; take it out of plugin=[...]"
+            )
 
     def on_plan(self, plan: LaunchPlan) -> LaunchPlan:
-        """Refuses CPU ranks, and this machine where it lacks the package; tells the memory estimate."""
-        if plan.device == "cpu":
+        """Refuses this machine where it lacks the package; tells the memory estimate, and the rules, which refuse CPU ranks."""
+        if (
+            plan.device == "cuda"
+            and plan.cluster == "local"
+            and importlib.util.find_spec("liger_kernel") is None
+        ):
             raise PlanError(
-                "plugins.liger needs GPUs, and these are CPU ranks: its kernels are Triton's; take liger out of plugin=[...]"
+                f"plugins.liger: liger-kernel is not installed here; {_INSTALL}, or take liger out of plugin=[...]"
             )
-        if plan.cluster == "local" and importlib.util.find_spec("liger_kernel") is None:
-            raise PlanError(f"plugins.liger: liger-kernel is not installed here; {_INSTALL}, or take liger out of plugin=[...]")
         kernels = tuple(name for name in ("rope", "rms_norm", "glu") if getattr(self, name))
         return replace(plan, kernels=kernels)
 
@@ -61,7 +65,9 @@ class Liger(Plugin):
         kind = model.config.model_type
         if kind not in KNOWN:
             known = ", ".join(sorted(str(name) for name in KNOWN))  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-            raise PlanError(f"plugins.liger has no kernels for model type {kind}, only for {known}; take liger out of plugin=[...]")
+            raise PlanError(
+                f"plugins.liger has no kernels for model type {kind}, only for {known}; take liger out of plugin=[...]"
+            )
         wanted = {
             "rope": self.rope,
             "rms_norm": self.rms_norm,
