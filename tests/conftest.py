@@ -25,6 +25,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--submit-kills", type=int, default=10, help="SIGKILLs of launches before they have told of a job"
     )
+    parser.addoption(
+        "--sweep-kills", type=int, default=4, help="SIGKILLs of sweeps before they have told of their array"
+    )
     parser.addoption("--golden-update", action="store_true", help="write tests/golden anew")
     parser.addoption("--long", action="store_true", help="the tests marked long as well")
 

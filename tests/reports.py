@@ -112,6 +112,8 @@ def fill_run(run: RunDir) -> None:
                     "hosts": ["n2"],
                 }
             )
+        if attempt == 2:
+            events.append({"time": end, "event": "requeued", "attempt": attempt, "reason": reason})
     events += [
         {
             "time": at(922),
@@ -150,9 +152,9 @@ def fill_sweep(folder: Path, trials: int = 24) -> None:
         "sampler": "tpe",
         "pruner": "asha",
         "parameters": keys,
+        "trials": trials,
     }
-    for name in ("claims", "outcomes"):
-        (folder / name).mkdir(parents=True)
+    (folder / "outcomes").mkdir(parents=True)
     (folder / "sweep.json").write_text(json.dumps(spec))
     planned: list[dict[str, Any]] = []
     for number in range(trials):
@@ -172,8 +174,5 @@ def fill_sweep(folder: Path, trials: int = 24) -> None:
             "ended": at(60 * number + 50),
         }
         (folder / str(number)).mkdir()
-        (folder / "claims" / f"{number}.json").write_text(
-            json.dumps({"time": at(60 * number), "values": values})
-        )
         (folder / "outcomes" / f"{number}.json").write_text(json.dumps(outcome))
     write_lines(folder / "trials.jsonl", planned)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from launcher.commands.learning import overfitting
 from launcher.report.attempts import find_attempts
 from launcher.report.conceal import conceal, known_secrets
 from launcher.report.concerns import find_concerns
@@ -131,33 +132,27 @@ def test_an_attempt_that_was_stopped_for_good_lost_what_was_not_saved(facts: Run
 
 def titles(facts: RunFacts, *events: dict[str, Any], **status: Any) -> list[str]:
     facts = dataclasses.replace(facts, events=[*facts.events, *events], status={**facts.status, **status})
-    return [notice.title for notice in find_concerns(facts, stayed(facts.metrics))]
+    return [notice.title for notice in find_concerns(facts)]
 
 
-def test_evaluation_loss_that_rises_while_training_loss_falls_is_called_overfitting(facts: RunFacts):
-    notice = find_concerns(facts, stayed(facts.metrics))[0]
+def test_what_status_warns_of_is_said_with_its_first_word_as_the_title(facts: RunFacts):
+    warning = overfitting(facts.metrics)
+    assert warning is not None
+    facts = dataclasses.replace(facts, status={"state": "finished", "warnings": [warning]})
+    (notice,) = find_concerns(facts)
     assert notice.title == "Overfitting"
-    assert "lowest at step 120 (1.2000) and is 1.8400 at step 280, 53.3 % higher" in notice.text
+    assert notice.text.startswith("The evaluation loss rose from 1.2000 at step 120 to 1.8400 at step 280")
 
 
-@pytest.mark.parametrize(
-    ("evaluated", "trained"),
-    [
-        ([3.0, 2.0, 1.9], [3.0, 2.0, 1.0]),  # falls to the end
-        ([3.0, 2.0, 2.01], [3.0, 2.0, 1.0]),  # rises by less than noise
-        ([3.0, 2.0, 2.5], [3.0, 2.0, 2.4]),  # training loss rises too: that is divergence
-        ([2.0, 2.5, 3.0], [3.0, 2.0, 1.0]),  # never fell: not learned at all
-    ],
-)
-def test_other_courses_are_not_called_overfitting(
-    facts: RunFacts, evaluated: list[float], trained: list[float]
-):
-    metrics = [
-        one
-        for number, (evaluation, training) in enumerate(zip(evaluated, trained, strict=True), start=1)
-        for one in (line(10 * number, loss=training), line(10 * number, eval_loss=evaluation))
-    ]
-    assert titles(dataclasses.replace(facts, metrics=metrics)) == []
+def test_forgetting_is_named_where_general_text_became_harder(facts: RunFacts):
+    forgotten = {"before": 20.0, "now": 30.0, "step": 300, "increase": 1.5}
+    assert titles(facts, general=forgotten) == ["Forgetting"]
+    assert titles(facts, general={**forgotten, "now": 20.2, "increase": 1.01}) == []
+
+
+def test_an_early_stop_is_no_fault(facts: RunFacts):
+    stopped = {"step": 80, "metric": "eval_loss", "best": 1.5, "best_step": 50, "patience": 3}
+    assert titles(facts, early_stopped=stopped) == ["Stopped early, at step 80"]
 
 
 def test_the_error_comes_first_and_faults_that_were_survived_are_named(facts: RunFacts):
@@ -171,7 +166,6 @@ def test_the_error_comes_first_and_faults_that_were_survived_are_named(facts: Ru
     )
     assert found[0] == "What went wrong"
     assert set(found[1:]) == {
-        "Overfitting",
         "Slow hosts",
         "The loss left its course",
         "1 checkpoint could not be written",

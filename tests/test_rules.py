@@ -22,6 +22,14 @@ BROKEN = {
     6: ("cuda", ["strategy=fsdp2", *HEAD]),
     7: ("cpu", ["plugin=[lora,liger]"]),
     8: ("cpu", ["model.attn_implementation=flash_attention_2"]),
+    9: ("cuda", ["plugin=[lora,forgetting_guard]", "trainer=reward"]),
+    10: ("cuda", ["trainer.optim=adamw_bnb_8bit"]),
+    11: (
+        "cuda",
+        ["plugin=[lora]", "trainer.optim=adamw_bnb_8bit", "strategy=fsdp2", "resources.gpus_per_node=2"],
+    ),
+    12: ("cuda", ["trainer=dpo", "plugins.lora.init_lora_weights=pissa"]),
+    13: ("cuda", ["plugin=[qlora]", "trainer=reward", "strategy=zero3"]),
 }
 """For each rule the device and what is typed to break it, and it alone."""
 MENDED = {
@@ -33,6 +41,11 @@ MENDED = {
     6: ["strategy=zero3", *HEAD],
     7: ["plugin=[lora]"],
     8: ["model.attn_implementation=sdpa"],
+    9: ["plugin=[lora]", "trainer=reward"],
+    10: ["plugin=[lora]", "trainer.optim=adamw_bnb_8bit"],
+    11: ["plugin=[lora]", "trainer.optim=adamw_bnb_8bit", "strategy=zero2", "resources.gpus_per_node=2"],
+    12: ["trainer=orpo", "plugins.lora.init_lora_weights=pissa"],
+    13: ["plugin=[qlora]", "trainer=reward", "strategy=zero2"],
 }
 """What is typed for the rule's way out."""
 

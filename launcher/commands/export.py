@@ -2,8 +2,6 @@
 
 import json
 import sys
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +9,7 @@ from launcher.checkpoint.find import Broken, committed, look
 from launcher.checkpoint.manifest import folder_name
 from launcher.commands.options import add_run, chosen_run, make_parser
 from launcher.commands.summary import align
-from launcher.commands.worker import worker
+from launcher.commands.worker import showing, worker
 from launcher.errors import Exit, RunError, UsageError
 from launcher.run import RunDir
 
@@ -66,23 +64,6 @@ def find_checkpoint(run: RunDir, asked: str) -> Path:
             return folder
     steps = ", ".join(str(found.manifest.step) for found in reversed(known)) or "none"
     raise RunError(f"{run.name} has no checkpoint {asked}; committed steps: {steps}")
-
-
-@contextmanager
-def showing() -> Generator[Callable[[dict[str, Any]], None]]:
-    """What to tell of progress: on a terminal it is shown on stderr, a line that goes away."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console
-
-    with Console(stderr=True).status("starting") as status:
-        yield lambda progress: status.update(_words(progress))
-
-
-def _words(progress: dict[str, Any]) -> str:
-    done = f" {progress['done']:,} of {progress['total']:,}" if "total" in progress else ""
-    return f"{progress['what']}{done}"
 
 
 def describe(result: dict[str, Any]) -> str:

@@ -10,7 +10,9 @@ from urllib.parse import quote
 import yaml
 
 from launcher import __version__
+from launcher.clusters.base import RunState
 from launcher.commands.options import make_parser
+from launcher.commands.spent import read_spent
 from launcher.commands.state import read_status
 from launcher.errors import Exit, RunError
 from launcher.report.conceal import known_secrets
@@ -126,6 +128,7 @@ def write_page(out: Path, page: Page) -> None:
 def read_facts(run: RunDir) -> RunFacts:
     """What the run's files say now; a file that is missing says nothing."""
     status = read_status(run)
+    spent = read_spent(run, running=status.state is RunState.RUNNING)
     checked: Any = json.loads(run.data_check.read_text()) if run.data_check.is_file() else []
     overrides: Any = yaml.safe_load(run.overrides.read_text()) if run.overrides.is_file() else []
     files = sorted(path for path in run.export.rglob("*") if path.is_file()) if run.export.is_dir() else []
@@ -136,7 +139,11 @@ def read_facts(run: RunDir) -> RunFacts:
         events=run.read_events(),
         metrics=run.read_metrics(),
         data_check=cast("list[dict[str, Any]]", checked),
-        status={**dataclasses.asdict(status), "state": status.state.value},
+        status={
+            **dataclasses.asdict(status),
+            "state": status.state.value,
+            "spent": dataclasses.asdict(spent) if spent else None,
+        },
         overrides=[str(one) for one in listing(overrides)],
         export=[(str(path.relative_to(run.export)), path.stat().st_size) for path in files],
         written=now(),

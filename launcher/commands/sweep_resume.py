@@ -93,15 +93,15 @@ def start_again(
         return run_here(sweep, quiet=as_json)
     job_ids: list[str] = []
     limit = f"%{spec['parallel']}" if spec["parallel"] else ""
-    for array in spec["arrays"]:
-        numbers: list[int] = [index for index in array["indices"] if array["first"] + index in chosen]
+    arrays: list[dict[str, Any]] = spec["arrays"]
+    for array in arrays:
+        indices: list[int] = array["indices"]
+        numbers = [index for index in indices if int(array["first"]) + index in chosen]
         if spec["sampler"] != "grid":
-            numbers, limit = ([] if alive else array["indices"]), ""
+            numbers, limit = ([] if alive else indices), ""
         if numbers:
-            indices = f"{ranges(numbers)}{limit}"
-            job_ids.append(
-                submit_one(sweep, slurm, array["script"], indices, f"--array={indices}", again=True)
-            )
+            asked = f"{ranges(numbers)}{limit}"
+            job_ids.append(submit_one(sweep, slurm, array["script"], asked, f"--array={asked}", again=True))
     _tell(sweep, chosen, job_ids, as_json)
     return Exit.OK
 

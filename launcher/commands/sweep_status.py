@@ -10,7 +10,6 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from launcher.commands.sweep_local import numbers
 from launcher.commands.sweep_options import chosen_sweep, sweep_parser
 from launcher.errors import Exit
 from launcher.sweep.folder import SweepDir
@@ -95,7 +94,8 @@ def view(sweep: SweepDir, now: Sweep, *, every: bool) -> Group:
     counts = "  ".join(f"{number} {state}" for state in STATES if (number := now.count(state)))
     hidden = len(now.trials) - len(shown)
     below = f"{hidden} more; --all shows them" if hidden else ""
-    head = Text(f"{now.name}  {counts}  {numbers(now)}")
+    found = f"  best {best.value:.4f} (trial {best.number})" if best and best.value is not None else ""
+    head = Text(f"{now.name}  {counts}{found}")
     return Group(head, table, *([Text(below)] if below else []))
 
 

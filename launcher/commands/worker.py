@@ -44,10 +44,14 @@ class Worker:
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
 
+    def interrupt(self) -> None:
+        """Tells it to end its answer."""
+        self._process.send_signal(signal.SIGINT)
+
     def replies(self) -> Iterator[dict[str, Any]]:
         """What it says, line by line; WorkFailed with its own words where it fails."""
         assert self._process.stdout
-        for line in self._process.stdout:
+        while line := self._process.stdout.readline():
             reply = json.loads(line)
             if "error" in reply:
                 raise WorkFailed(reply["error"], reply["exit_code"])
@@ -100,3 +104,20 @@ def worker(request: dict[str, Any]) -> Generator[Worker]:
         finally:
             process.kill()
             process.wait()
+
+
+@contextlib.contextmanager
+def showing() -> Generator[Callable[[dict[str, Any]], None]]:
+    """What to tell of progress: on a terminal it is shown on stderr, a line that goes away."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("starting") as status:
+        yield lambda progress: status.update(_words(progress))
+
+
+def _words(progress: dict[str, Any]) -> str:
+    done = f" {progress['done']:,} of {progress['total']:,}" if "total" in progress else ""
+    return f"{progress['what']}{done}"

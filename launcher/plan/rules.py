@@ -27,6 +27,14 @@ class Combination:
     dropout: bool = False
     """Whether the adapter drops anything."""
     disable_dropout: bool | None = None
+    moves_weights: bool = False
+    """Whether the adapter's start takes a part out of the base model's weights."""
+    has_reference: bool = False
+    """Whether the loss holds the model against what it was before training."""
+    guarded: bool = False
+    """Whether forgetting_guard measures it."""
+    saves: bool = False
+    optimizer: str = "adamw_torch"
     attention: str | None = None
     """model.attn_implementation."""
     trains_head: bool = False
@@ -52,6 +60,10 @@ class Rule:
     def to_dict(self) -> dict[str, Any]:
         """The rule as plain JSON values."""
         return {name: getattr(self, name) for name in ("number", "what", "reason", "way_out")}
+
+
+def _is_bitsandbytes(optimizer: str) -> bool:
+    return "8bit" in optimizer or "bnb" in optimizer or optimizer.startswith("paged_")
 
 
 _NO_DROPOUT = ("dpo", "kto", "orpo", "reward")
@@ -118,6 +130,43 @@ RULES: tuple[Rule, ...] = (
         reason='transformers 5.23 finds no kernel there ("FlashAttention2 has been toggled on, but it cannot be used")',
         way_out="use model.attn_implementation=sdpa",
         broken=lambda run: "flash" in (run.attention or "") and run.device == "cpu",
+    ),
+    Rule(
+        number=9,
+        what="plugins.forgetting_guard with trainer=reward",
+        reason="it measures how well tokens are predicted, and a reward model predicts none",
+        way_out="take forgetting_guard out of plugin=[...]",
+        broken=lambda run: run.guarded and run.trainer == "reward",
+    ),
+    Rule(
+        number=10,
+        what="plugins.sharded_checkpoint with an 8-bit optimizer or adafactor (trainer.optim)",
+        reason="their state is not of the parameters' size, and checkpoints hold no other: the first save ends the run",
+        way_out="use trainer.optim=adamw_torch, or plugin=[...] without sharded_checkpoint",
+        broken=lambda run: run.saves and ("8bit" in run.optimizer or run.optimizer == "adafactor"),
+    ),
+    Rule(
+        number=11,
+        what="an optimizer of bitsandbytes (trainer.optim) under FSDP2 on several ranks",
+        reason='bitsandbytes 0.50 knows no sharded tensors ("does not have a sharding strategy registered")',
+        way_out="use trainer.optim=adamw_torch, or strategy=zero2",
+        broken=lambda run: (
+            run.strategy.engine == "fsdp2" and run.ranks > 1 and _is_bitsandbytes(run.optimizer)
+        ),
+    ),
+    Rule(
+        number=12,
+        what="init_lora_weights=pissa or olora with a reference (trainer=dpo, kto, or grpo with beta above 0)",
+        reason="trl 1.16 then keeps a second adapter as the reference, beside which the export is not what was trained",
+        way_out="use init_lora_weights=true, or trainer=orpo",
+        broken=lambda run: run.moves_weights and run.has_reference,
+    ),
+    Rule(
+        number=13,
+        what="plugins.qlora with trainer=reward under ZeRO-3",
+        reason="the head's format is not that of the other weights, over which DeepSpeed 0.19.8 stops with an AssertionError",
+        way_out="use strategy=zero2 or fsdp2, or plugin=[lora]",
+        broken=lambda run: run.four_bit and run.trainer == "reward" and run.strategy.zero_stage == 3,
     ),
 )
 """Every rule by its number."""

@@ -7,7 +7,7 @@ from typing import Any
 from launcher.report import say
 from launcher.report.facts import RunFacts, seconds
 
-_ENDS = ("ended", "finished", "stopped", "requeued", "cancelled")
+_ENDS = ("ended", "finished", "stopped", "requeued", "pruned", "cancelled")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ _OTHERS = 12
 _KNOWN = {
     "time", "step", "total_steps", "loss", "learning_rate", "grad_norm", "epoch", "samples", "tokens", "tokens_per_s",
     "tokens_per_s_per_gpu", "mfu", "hfu", "data_wait_s", "peak_memory_gib", "eval_loss", "trained_tokens", "attempt",
+    "perplexity",
 }  # fmt: skip
 
 
@@ -78,6 +79,19 @@ def rates(record: Record) -> list[Chart]:
     return found
 
 
+def general_text(facts: RunFacts) -> Chart | None:
+    """Perplexity on general text over steps, where the plugin forgetting_guard measured it."""
+    curve = points(sorted(facts.of("general"), key=lambda event: event.get("step") or 0), "perplexity")
+    if len(curve) < 2:
+        return None
+    told = f"On text that is not trained on: from {say.number(curve[0][1])} to {say.number(curve[-1][1])}. "
+    told += "A rise means forgetting."
+    return lines_chart(
+        "general-text", "Perplexity on general text", told, [series("perplexity", curve, 1, dots=True)],
+        ("step", "perplexity"), curve, x="step", y="perplexity",
+    )  # fmt: skip
+
+
 def speed(record: Record, facts: RunFacts) -> list[Chart]:
     """Tokens per second, use of the GPUs' arithmetic, and waiting for data, as far as they were measured."""
     found: list[Chart] = []
@@ -87,7 +101,8 @@ def speed(record: Record, facts: RunFacts) -> list[Chart]:
     if rate:
         planned = at(facts.plan, "time", "tokens_per_s")
         middle = median(y for _, y in rate)
-        told = f"Median {say.number(round(middle))} tokens/s, {say.number(round(middle / world))} for each of {world}"
+        told = f"Median {say.number(round(middle))} tokens/s"
+        told += f", {say.number(round(middle / world))} for each of {world}" if world > 1 else ""
         told += f"; planned {say.number(round(planned))}." if is_number(planned) else "."
         shown = [series("tokens/s", rate, 2)]
         found.append(

@@ -1,25 +1,28 @@
 """What a person should look at before the curves: errors, overfitting, forgetting, and faults that were survived."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from statistics import fmean
-from typing import Any
+from collections.abc import Sequence
 
 from launcher.report import say
-from launcher.report.curves import Points, Record, is_number, points
-from launcher.report.facts import RunFacts
-from launcher.report.page import BAD, WARN, Notice
+from launcher.report.curves import is_number
+from launcher.report.facts import RunFacts, listing, mapping
+from launcher.report.page import BAD, PLAIN, WARN, Notice
 
-_RISE = 0.01
-"""Rise of the evaluation loss over its lowest, from which it is called one: less is noise of a small evaluation set."""
-_FORGOT = 0.05
-"""Rise of the perplexity on general text from which forgetting is named, where the run's own guard said nothing."""
+_FORGOT = 1.05
+"""Times that the perplexity on general text may rise before it is called forgetting: a twentieth is no loss of skill."""
 _HOSTS = 6
 
 
-def find_concerns(facts: RunFacts, record: Record) -> list[Notice]:
+def find_concerns(facts: RunFacts) -> list[Notice]:
     """All of them, the worst first."""
-    found = [_error(facts), *_marked(facts), _overfitting(record), _forgetting(facts), *_survived(facts)]
+    found = [
+        _error(facts),
+        *_marked(facts),
+        *_warnings(facts),
+        _forgetting(facts),
+        _stopped_early(facts),
+        *_survived(facts),
+    ]
     return sorted((one for one in found if one), key=lambda one: one.tone != BAD)
 
 
@@ -30,60 +33,47 @@ def _error(facts: RunFacts) -> Notice | None:
     return Notice(tone=WARN, title="Not certain", text=str(note)) if note else None
 
 
-def _overfitting(record: Record) -> Notice | None:
-    """Where evaluation loss rises while training loss goes on falling."""
-    evaluated, trained = points(record.evaluation, "eval_loss"), points(record.training, "loss")
-    if len(evaluated) < 3 or not trained:
-        return None
-    lowest = min(range(len(evaluated)), key=lambda at: evaluated[at][1])
-    (best_step, best), (last_step, last) = evaluated[lowest], evaluated[-1]
-    if lowest == 0 or last <= best * (1 + _RISE):
-        return None
-    before = _mean(trained, evaluated[lowest - 1][0], best_step)
-    after = _mean(trained, evaluated[-2][0], last_step)
-    if before is None or after is None or after >= before:
-        return None
-    return Notice(
-        tone=WARN,
-        title="Overfitting",
-        text=f"Evaluation loss was lowest at step {best_step:,.0f} ({best:.4f}) and is {last:.4f} at step {last_step:,.0f}, "
-        f"{say.percent(last / best - 1)} higher, while training loss fell from {before:.4f} to {after:.4f}. From there on "
-        "the model learns its training set by heart: use the checkpoint next to that step, fewer epochs, more data, or a "
-        "lower learning rate.",
-    )
-
-
-def _mean(curve: Points, after: float, until: float) -> float | None:
-    values = [y for x, y in curve if after < x <= until]
-    return fmean(values) if values else None
+def _warnings(facts: RunFacts) -> list[Notice]:
+    """What `status` warns of, each sentence with its first word as the title."""
+    found: list[Notice] = []
+    for warning in listing(facts.status.get("warnings")):
+        title, colon, text = str(warning).partition(": ")
+        found.append(
+            Notice(tone=WARN, title=_upper(title) if colon else "Warning", text=_upper(text or title))
+        )
+    return found
 
 
 def _forgetting(facts: RunFacts) -> Notice | None:
-    """A rise of the perplexity on text that is not trained on, by the run's own word or by its figures."""
-    told = [event for event in facts.events if "forg" in event["event"]]
-    rises = [_rise(event) for event in told]
-    values = [(event, rise) for event, rise in zip(told, rises, strict=True) if rise is not None]
-    if not values:
+    """Where general text, which is not trained on, has become less likely to the model."""
+    general = mapping(facts.status.get("general"))
+    before, now, increase = (general.get(key) for key in ("before", "now", "increase"))
+    if not (is_number(before) and is_number(now) and is_number(increase)) or increase <= _FORGOT:
         return None
-    event, rise = values[-1]
-    if rise <= _FORGOT and not event.get("warning") and not event.get("exceeded"):
-        return None
-    step = event.get("step")
-    where = f" at step {step:,}" if isinstance(step, int) else ""
     return Notice(
         tone=WARN,
         title="Forgetting",
-        text=f"Perplexity on text that is not trained on has risen by {say.percent(rise)}{where}: the model loses what it "
-        "could do before. Mix general chats into the data, lower the learning rate or the adapter's rank, or stop earlier.",
+        text=f"Perplexity on general text was {say.number(before)} before training and is {say.number(now)} at step "
+        f"{general.get('step')}, {increase:.3g} times as much: the model loses what it could do before. Mix general chats into "
+        "the data, lower the learning rate or the adapter's rank, or stop earlier.",
     )
 
 
-def _rise(event: Mapping[str, Any]) -> float | None:
-    for now, before in (("perplexity", "before"), ("perplexity", "perplexity_before"), ("after", "before")):
-        if is_number(event.get(now)) and is_number(event.get(before)) and event[before]:
-            return float(event[now]) / float(event[before]) - 1
-    ratio = event.get("ratio")
-    return float(ratio) - 1 if ratio is not None and is_number(ratio) else None
+def _stopped_early(facts: RunFacts) -> Notice | None:
+    stopped = mapping(facts.status.get("early_stopped"))
+    if not stopped:
+        return None
+    best = stopped.get("best")
+    told = (
+        f"was best with {best:.4f} at step {stopped.get('best_step')}"
+        if is_number(best)
+        else "was never a number"
+    )
+    return Notice(
+        tone=PLAIN,
+        title=f"Stopped early, at step {stopped.get('step')}",
+        text=f"{stopped.get('metric')} {told}, and not better in {stopped.get('patience')} evaluations since.",
+    )
 
 
 def _marked(facts: RunFacts) -> list[Notice]:
@@ -134,6 +124,10 @@ def _survived(facts: RunFacts) -> list[Notice]:
             )
         )
     return found
+
+
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _distinct(lines: Sequence[str], most: int = 5) -> list[str]:

@@ -2,37 +2,31 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
+from statistics import median
 from typing import Any
 
-from launcher.report import charts, say
+from launcher.report import say, sections
 from launcher.report.attempts import Attempt, find_attempts
 from launcher.report.concerns import find_concerns
 from launcher.report.curves import Record, is_number, points, stayed
 from launcher.report.facts import RunFacts, at, listing, mapping
-from launcher.report.page import BAD, GOOD, PLAIN, WARN, Chart, Page, Section, Table, Tile
+from launcher.report.page import BAD, GOOD, PLAIN, WARN, Page, Tile
 
 TONES = {"finished": GOOD, "failed": BAD, "lost": BAD, "timeout": BAD, "cancelled": WARN}
-_FINDINGS = 60
-_HANDLED = {
-    "planned", "submitted", "started", "training", "stepping", "measured", "evaluated", "sample", "saved", "ended", "finished",
-    "stopped", "requeued", "cancelled", "resumed", "crashed", "exported", "slow", "diverged", "save_failed",
-    "checkpoint_broken", "interval", "told", "preflight", "replanned", "not_deleted",
-}  # fmt: skip
-_EVENTS = 40
 
 
 def make_run_page(facts: RunFacts) -> Page:
     """The report of one run."""
     record, attempts = stayed(facts.metrics), find_attempts(facts)
     state = str(facts.status.get("state", "unknown"))
-    sections = (
-        _learning(record, attempts),
-        _machine(record, facts),
-        _attempts(attempts, facts),
-        _data(facts),
-        _result(facts),
-        _measures(record),
-        _events(facts),
+    shown = (
+        sections.learning(record, attempts, facts),
+        sections.machine(record, facts),
+        sections.attempts(attempts, facts),
+        sections.data(facts),
+        sections.result(facts),
+        sections.measures(record),
+        sections.events(facts),
     )
     return Page(
         kind="run",
@@ -42,10 +36,10 @@ def make_run_page(facts: RunFacts) -> Page:
         tone=TONES.get(state, PLAIN),
         written=facts.written,
         version=facts.version,
-        notices=find_concerns(facts, record),
+        notices=find_concerns(facts),
         tiles=_tiles(facts, record, attempts),
         facts=_what(facts),
-        sections=[section for section in sections if section],
+        sections=[section for section in shown if section],
     )
 
 
@@ -130,6 +124,8 @@ def _tiles(facts: RunFacts, record: Record, attempts: Sequence[Attempt]) -> list
     if evaluated:
         better = evaluated[-1][1] <= evaluated[0][1]
         note = f"from {evaluated[0][1]:.4f}" if len(evaluated) > 1 else ""
+        perplexity = record.evaluation[-1].get("perplexity")
+        note += f"; perplexity {perplexity:.4g}" if is_number(perplexity) else ""
         found.append(
             Tile(
                 label="evaluation loss",
@@ -138,9 +134,9 @@ def _tiles(facts: RunFacts, record: Record, attempts: Sequence[Attempt]) -> list
                 tone=GOOD if better else WARN,
             )
         )
-    rate = sorted(y for _, y in points(record.training, "tokens_per_s"))
+    rate = [y for _, y in points(record.training, "tokens_per_s")]
     if rate:
-        found.append(Tile(label="tokens/s", value=say.number(round(rate[len(rate) // 2])), note="median"))
+        found.append(Tile(label="tokens/s", value=say.number(round(median(rate))), note="median"))
     share, planned = status.get("effective_training_time"), status.get("planned_training_time")
     if is_number(share):
         note = (
@@ -172,162 +168,3 @@ def _spent(spent: Mapping[str, Any] | None) -> list[Tile]:
             Tile(label="cost", value=f"{spent['money']:,.2f}", note=note, tone=WARN if over else PLAIN)
         )
     return found
-
-
-def _learning(record: Record, attempts: Sequence[Attempt]) -> Section | None:
-    shown = [chart for chart in (charts.loss(record, attempts), *charts.rates(record)) if chart]
-    return Section(id="learning", title="What it learned", charts=shown) if shown else None
-
-
-def _machine(record: Record, facts: RunFacts) -> Section | None:
-    shown = [chart for chart in (*charts.speed(record, facts), charts.memory(facts)) if chart]
-    measured = mapping(facts.last("measured"))
-    lines: list[tuple[str, str]] = []
-    planned = at(facts.plan, "time", "step_s")
-    if is_number(measured.get("step_s")):
-        text = f"{measured['step_s']:.3g} s measured"
-        text += (
-            f", {planned:.3g} s planned ({say.percent(measured['step_s'] / planned)})"
-            if is_number(planned)
-            else ""
-        )
-        lines.append(("a step", text))
-    if is_number(measured.get("link_gb_s")):
-        lines.append(("between ranks", f"{measured['link_gb_s']:.3g} GB/s in an all-reduce"))
-    saves = facts.of("saved")
-    if saves:
-        longest = max(float(event.get("blocked_s") or 0) for event in saves)
-        bytes_ = saves[-1].get("bytes")
-        text = f"{say.plural(len(saves), 'checkpoint')}, training waited {longest:.3g} s at most"
-        lines.append(("saves", text + (f", {say.size(bytes_)} each" if is_number(bytes_) else "")))
-    if not shown and not lines:
-        return None
-    return Section(id="machine", title="Speed and memory", charts=shown, facts=lines)
-
-
-def _attempts(attempts: Sequence[Attempt], facts: RunFacts) -> Section | None:
-    chart = charts.timeline(attempts)
-    if chart is None:
-        return None
-    rows = [
-        (
-            one.number,
-            one.host,
-            one.job,
-            say.duration(one.ended - one.began),
-            f"{one.from_step:,}–{one.to_step:,}" if one.to_step is not None else "none",
-            one.lost_steps,
-            one.how,
-            one.why,
-            one.did,
-        )
-        for one in attempts
-    ]
-    columns = ("attempt", "host", "job", "time", "steps", "lost", "ended", "why", "then")
-    share = facts.status.get("effective_training_time")
-    told = (
-        f"{say.percent(share)} of the time since the first start was training that stayed."
-        if is_number(share)
-        else ""
-    )
-    table = Table(columns=columns, rows=rows)
-    return Section(
-        id="attempts", title="Attempts", text=told, charts=[chart], tables=[("Every attempt", table)]
-    )
-
-
-def _data(facts: RunFacts) -> Section | None:
-    shown: list[Chart] = []
-    lines: list[tuple[str, str]] = []
-    rows: list[tuple[Any, ...]] = []
-    for number, report in enumerate(facts.data_check):
-        path, counts = str(report.get("path")), mapping(report.get("counts"))
-        kinds = ", ".join(f"{count:,} {name}" for name, count in mapping(report.get("formats")).items())
-        total = report.get("rows")
-        lines.append(("file", path))
-        lines.append(
-            (
-                "verdict",
-                f"{report.get('verdict')}" + (f"; {total:,} rows: {kinds}" if total is not None else ""),
-            )
-        )
-        if overlap := mapping(report.get("eval")):
-            text = (
-                f"{overlap.get('exact', 0):,} of {overlap.get('rows', 0):,} evaluation rows are trained on, "
-            )
-            lines.append(("evaluation", f"{text}{overlap.get('overlap', 0):,} more overlap"))
-        if is_number(at(report, "tokens", "trained_share")):
-            lines.append(("trained on", f"{say.percent(report['tokens']['trained_share'])} of the tokens"))
-        lines += [("advice", str(one)) for one in listing(report.get("advice"))]
-        chart = charts.lengths(report, number)
-        shown += [chart] if chart else []
-        for finding in listing(report.get("findings"))[:_FINDINGS]:
-            rule = finding.get("rule")
-            rows.append(
-                (finding.get("level"), rule, finding.get("line"), counts.get(rule), finding.get("message"))
-            )
-    if not lines:
-        return None
-    columns = ("level", "rule", "line", "in all", "what was found")
-    tables = [("Findings", Table(columns=columns, rows=rows))] if rows else []
-    return Section(id="data", title="Data", charts=shown, facts=lines, tables=tables)
-
-
-def _result(facts: RunFacts) -> Section | None:
-    exported = facts.last("exported")
-    samples = facts.of("sample")
-    quotes: list[tuple[str, str]] = []
-    if samples:
-        quotes = [("question", str(samples[0].get("prompt")))]
-        quotes += [(f"answer {event.get('when')}", str(event.get("answer"))) for event in _newest(samples)]
-    if not exported and not quotes:
-        return None
-    lines: list[tuple[str, str]] = []
-    if exported:
-        lines = [("model", str(exported.get("path"))), ("of step", f"{exported.get('step'):,}")]
-        lines.append(("checked", "every tensor on disk was read back: none missing or empty, all finite"))
-    if facts.export:
-        total = sum(count for _, count in facts.export)
-        lines.append(("size", f"{say.size(total)} in {say.plural(len(facts.export), 'file')}"))
-    tables = (
-        [
-            (
-                "Files",
-                Table(
-                    columns=("file", "size"), rows=[(name, say.size(count)) for name, count in facts.export]
-                ),
-            )
-        ]
-        if facts.export
-        else []
-    )
-    return Section(id="result", title="The result", facts=lines, quotes=quotes, tables=tables)
-
-
-def _newest(samples: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Of each `when` the newest."""
-    return list({str(event.get("when")): event for event in samples}.values())
-
-
-def _measures(record: Record) -> Section | None:
-    shown = charts.others(record)
-    return Section(id="measures", title="Other measures", charts=shown) if shown else None
-
-
-def _events(facts: RunFacts) -> Section | None:
-    """What else the run noted: events that this page has no place of its own for."""
-    rows = [
-        (
-            str(event.get("time"))[:19].replace("T", " "),
-            event["event"],
-            ", ".join(
-                f"{key}={value}" for key, value in event.items() if key not in ("time", "event", "attempt")
-            ),
-        )
-        for event in facts.events
-        if event["event"] not in _HANDLED
-    ]
-    if not rows:
-        return None
-    table = Table(columns=("time", "event", "what"), rows=rows[-_EVENTS:])
-    return Section(id="events", title="Also noted", tables=[("Events", table)])

@@ -14,8 +14,9 @@ GRACE_S = 30.0
 
 
 class Stopped:
-    """Whether SIGTERM, SIGINT, SIGHUP, SIGUSR1 (the time limit comes) or SIGUSR2 (a sweep prunes it) was sent; each is passed
-    on by the loop that looks here. Slurm sends one signal twice, to a step and to the batch script: only one that comes a while later counts again."""
+    """Whether SIGTERM, SIGINT, SIGHUP, SIGUSR1 (the time limit comes) or SIGUSR2 (a sweep prunes it) was sent; each is
+    passed on by the loop that looks here. Slurm sends one signal twice, to a step and to the batch script: only one that
+    comes a while later counts again."""
 
     def __init__(self) -> None:
         self.signal: int | None = None

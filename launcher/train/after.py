@@ -60,6 +60,8 @@ def quiet() -> None:
 
 def _work_dir(request: dict[str, Any]) -> str | None:
     """Where the run was typed: plugins' modules are found there, as on the ranks."""
+    if not request["run_dir"]:
+        return None
     run = RunDir(Path(request["run_dir"]))
     return run.read_json(run.plan)["facts"]["work_dir"] if run.plan.is_file() else None
 

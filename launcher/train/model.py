@@ -62,7 +62,8 @@ def load_model(
             "": "cpu"
         }  # else every rank puts the whole model on its GPU before it is sharded
     if config.attn_implementation:
-        kwargs["attn_implementation"] = config.attn_implementation
+        short = {"flex": "flex_attention"}
+        kwargs["attn_implementation"] = short.get(config.attn_implementation, config.attn_implementation)
     kwargs = apply(plugins, "on_load", kwargs)
     if plan.trainer == "reward":
         set_seed(seed)  # its head is drawn here, on every rank
@@ -83,7 +84,9 @@ def note_revision(run: RunDir, config: ModelConfig, model: Any, attempt: int) ->
     """Notes which commit of a hub's model was loaded, for `stale`; nothing where it does not come from a hub."""
     commit = getattr(model.config, "_commit_hash", None)
     if commit is not None:
-        run.add_event("base", attempt=attempt, model=config.name_or_path, revision=config.revision, commit=commit)
+        run.add_event(
+            "base", attempt=attempt, model=config.name_or_path, revision=config.revision, commit=commit
+        )
 
 
 def _constants_to_gpu(model: Any) -> None:

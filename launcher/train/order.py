@@ -91,7 +91,7 @@ def total_steps(rows: int, global_batch_size: int, max_steps: int, epochs: float
 class EvalOrder(Sampler[list[int]]):
     """This rank's batches of an evaluation in which every row comes once; all ranks have as many.
 
-    Where rows run out, `rows` stands for one that is not there: see `Rows`.
+    Where rows run out, the number `rows` stands for the one behind the last (see rows.py).
     """
 
     def __init__(self, rows: int, batch_size: int, rank: int, world_size: int) -> None:

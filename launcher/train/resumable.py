@@ -21,6 +21,7 @@ from launcher.run import append_line, now
 from launcher.train.callbacks import Recorder
 from launcher.train.order import GlobalOrder, total_steps
 from launcher.train.restore import check_position, restore, restore_random, small_state
+from launcher.train.rows import Rows
 from launcher.train.saver import Save, Saver
 from launcher.train.shards import clean, shards
 from launcher.train.tally import Tally
@@ -109,7 +110,12 @@ class Resumable:
 
     def get_train_dataloader(self: Any) -> DataLoader:
         """Batches in the run's own order; every rank takes its own, so accelerate has nothing to deal out."""
-        dataset = self._remove_unused_columns(self.train_dataset, description="training")
+        packed = self.recorder.tally is not None
+        dataset = (
+            Rows(self.train_dataset)
+            if packed
+            else self._remove_unused_columns(self.train_dataset, description="training")
+        )
         workers = self.args.dataloader_num_workers
         return Timed(
             dataset,
@@ -121,6 +127,12 @@ class Resumable:
             worker_init_fn=_Seeded(workers, self.args.process_index) if workers else None,
             generator=_own_generator(self.args.seed),
         )
+
+    def _get_num_items_in_batch(self: Any, batches: list[Any], device: Any) -> Any:
+        """Trained tokens of the step over all ranks. Where the order of rows tells them, no rank asks another."""
+        if self.recorder.tally is None or not self.model.training:
+            return super()._get_num_items_in_batch(batches, device)  # pyright: ignore
+        return torch.tensor(self.recorder.tally.trained_in(self.state.global_step), device=device)
 
     def _load_from_checkpoint(self, *arguments: Any, **options: Any) -> None:
         """Nothing yet: the state is restored once it is sharded."""

@@ -1,7 +1,9 @@
 """Encoded examples -> the rows that training takes, in an Arrow file that every rank maps into memory."""
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +57,27 @@ def document_lengths(documents: Path) -> np.ndarray:
     return pa.compute.list_value_length(table["input_ids"]).to_numpy()
 
 
+class Rows:
+    """Rows of write_rows' file by their number, as arrays that lie in the file. Behind the last stands one more, the same
+    but for its labels: nothing of it is trained on."""
+
+    def __init__(self, dataset: Any) -> None:
+        self._batches = [batch for batch in dataset.data.table.to_batches() if batch.num_rows]
+        self._starts = list(accumulate((batch.num_rows for batch in self._batches), initial=0))
+
+    def __len__(self) -> int:
+        return self._starts[-1]
+
+    def __getitem__(self, number: int) -> dict[str, np.ndarray]:
+        if number == len(self):
+            row = self[number - 1]
+            return {**row, "labels": np.full_like(row["labels"], IGNORED)}
+        at = bisect_right(self._starts, number) - 1
+        inside = number - self._starts[at]
+        names = ("input_ids", "labels", "seq_lengths")
+        return {name: self._batches[at].column(name)[inside].values.to_numpy() for name in names}
+
+
 class Counts:
     """What is counted of every row: its tokens, those trained on, and the pairs that attention compares."""
 
@@ -63,7 +86,9 @@ class Counts:
         table = dataset.data.table
         documents = pa.compute.list_value_length(table["seq_lengths"]).to_numpy().astype(np.int64)
         ends = np.concatenate([[0], documents.cumsum()])
-        lengths = np.concatenate([chunk.values.to_numpy() for chunk in _lists(table["seq_lengths"])]).astype(np.int64)
+        lengths = np.concatenate([chunk.values.to_numpy() for chunk in _lists(table["seq_lengths"])]).astype(
+            np.int64
+        )
         self.tokens = np.add.reduceat(lengths, ends[:-1])
         self.pairs = np.add.reduceat(lengths * (lengths + 1) // 2, ends[:-1])
         self.trained = table["trained"].to_numpy().astype(np.int64)

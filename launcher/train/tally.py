@@ -64,6 +64,10 @@ class Tally:
         self.seen.trained += int(self.counts.trained[rows].sum())
         self.seen.pairs += int(self.counts.pairs[rows].sum())
 
+    def trained_in(self, step: int) -> int:
+        """Trained tokens of the step with this number, from 0."""
+        return int(self.counts.trained[self.order.rows_of(step)].sum())
+
     def figures(self) -> dict[str, float | int | None]:
         """What a log line says of tokens, speed and memory since the one before it."""
         seconds = max(time.monotonic() - self._at, 1e-9)
