@@ -12,6 +12,7 @@ from transformers.trainer_callback import ExportableState
 
 from launcher.errors import Diverged
 from launcher.plan import LaunchPlan
+from launcher.plan.objective import NEXT_TOKEN
 from launcher.run import RunDir, append_line, now
 from launcher.train.tally import FIGURES, Seen, Tally, peak_memory_gib, perplexity
 
@@ -101,7 +102,7 @@ class Recorder(TrainerCallback, ExportableState):
         """What is logged beside the trainer's own figures."""
         if "loss" in logs and self.tally is not None:
             return self.tally.figures()
-        if "eval_loss" in logs:
+        if "eval_loss" in logs and self.plan.trainer in NEXT_TOKEN:
             return {"perplexity": perplexity(float(logs["eval_loss"]))}
         return {}
 
