@@ -7,7 +7,19 @@ from launcher.errors import Exit, LauncherError, UsageError, unknown
 
 VERBS = (
     *("plan", "rehearse", "fetch", "status", "list", "logs", "follow", "cancel", "resume", "checkpoints"),
-    *("data", "calibrate", "export", "chat", "evaluate", "sync", "managed", "stale", "rules", "sweep", "report"),
+    *(
+        "data",
+        "calibrate",
+        "export",
+        "chat",
+        "evaluate",
+        "sync",
+        "managed",
+        "stale",
+        "rules",
+        "sweep",
+        "report",
+    ),
 )
 
 

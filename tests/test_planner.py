@@ -99,6 +99,19 @@ def test_an_alternative_is_as_good_as_its_own_plan_says(compose, plan, kind: str
     assert made.time.step_s == pytest.approx(found.step_s, rel=1e-3)
 
 
+def test_a_lora_that_does_not_fit_is_told_what_qlora_would_take(compose, plan):
+    overrides = ("+experiment=llama8b_lora", "cluster.gpu_memory_gib=16", "plugins.lora.r=8")
+    made = plan(*overrides)
+    found = {one.kind: one for one in find_alternatives(compose(*overrides), made)}["four_bit"]
+    assert made.memory.total > 16 >= found.total_gib
+    assert "plugins.qlora.r=8" in found.overrides
+    typed = [override.strip("'") for override in found.overrides]
+    again = plan(overrides[0], overrides[1], *typed)
+    assert again.adapter.four_bit and again.adapter.r == 8
+    assert again.memory.total == pytest.approx(found.total_gib, abs=0.01)
+    assert "four_bit" not in {one.kind for one in find_alternatives(compose(*QLORA_70B), plan(*QLORA_70B))}
+
+
 def test_one_more_than_the_largest_micro_batch_or_context_does_not_fit(compose, plan):
     overrides = ("+experiment=llama8b_lora", "cluster.gpu_memory_gib=40")
     found = {one.kind: one for one in find_alternatives(compose(*overrides), plan(*overrides))}

@@ -135,7 +135,11 @@ class View:
             when = {"before": " before training", "after": " after training"}.get(event["when"], "")
             self._say(f"evaluation loss{when}: {event['eval_loss']:.4f}")
         elif name == "general":
-            said = f"{event['increase']:.3g} times that before" if event["when"] != "before" else "before training"
+            said = (
+                f"{event['increase']:.3g} times that before"
+                if event["when"] != "before"
+                else "before training"
+            )
             self._say(f"general text at step {event['step']}: perplexity {event['perplexity']:.4g}, {said}")
         elif name == "early_stopped":
             self._say(

@@ -58,7 +58,11 @@ def learning_lines(
     lines: list[tuple[str, str]] = []
     if stopped:
         known = stopped["best"] is not None
-        best = f"was best with {stopped['best']:.4f} at step {stopped['best_step']}" if known else "was never a number"
+        best = (
+            f"was best with {stopped['best']:.4f} at step {stopped['best_step']}"
+            if known
+            else "was never a number"
+        )
         tries = f"not better in {stopped['patience']} evaluations since"
         lines.append(("stopped early", f"at step {stopped['step']}: {stopped['metric']} {best}, {tries}"))
     if forgotten:

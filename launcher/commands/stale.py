@@ -1,4 +1,4 @@
-"""python -m launcher stale [RUN]: whether the base model has another revision on the hub now than when the run trained on it."""
+"""python -m launcher stale [RUN]: whether the base model has moved on the hub since the run trained on it."""
 
 import dataclasses
 import json
@@ -45,7 +45,11 @@ def main(arguments: list[str]) -> int:
     )
     add_run(parser)
     parser.add_argument(
-        "--timeout", type=float, default=10.0, metavar="SECONDS", help="wait so long for the hub (default: 10)"
+        "--timeout",
+        type=float,
+        default=10.0,
+        metavar="SECONDS",
+        help="wait so long for the hub (default: 10)",
     )
     options = parser.parse_args(arguments)
     if not 0 < options.timeout < float("inf"):
@@ -71,7 +75,9 @@ def look(run: RunDir, timeout_s: float) -> Verdict:
     newest: str | None = None
     reason = _not_on_a_hub(model, work_dir) or _offline()
     if not reason and trained is None:
-        reason = "the run has not noted which revision it loaded; it was stopped before that, or never started"
+        reason = (
+            "the run has not noted which revision it loaded; it was stopped before that, or never started"
+        )
     if not reason:
         newest, reason = _ask(model.name_or_path, branch, timeout_s)
     if newest is None or trained is None:
@@ -80,9 +86,14 @@ def look(run: RunDir, timeout_s: float) -> Verdict:
         verdict, reason = "same", f"{branch} still is {newest[:12]}"
     else:
         verdict = "moved"
-        reason = f"trained on {trained[:12]}, and {branch} is {newest[:12]} now; see what changed, and train anew where it matters"
+        reason = f"trained on {trained[:12]}, and {branch} is {newest[:12]} now; see what changed, and whether it matters"
     return Verdict(
-        verdict=verdict, model=model.name_or_path, branch=branch, trained=trained, newest=newest, reason=reason
+        verdict=verdict,
+        model=model.name_or_path,
+        branch=branch,
+        trained=trained,
+        newest=newest,
+        reason=reason,
     )
 
 
@@ -117,7 +128,7 @@ def _ask(name: str, branch: str, timeout_s: float) -> tuple[str | None, str]:
             GatedRepoError,
             HfHubHTTPError,
             HFValidationError,
-            HTTPError,
+            HTTPError,  # pyright: ignore[reportPrivateImportUsage]
             RepositoryNotFoundError,
             RevisionNotFoundError,
         )

@@ -73,7 +73,9 @@ def _check_blocks(shape: ArchitectureConfig, adapter: Adapter, key: str) -> None
     every = shape.num_hidden_layers
     for number in adapter.layers or ():
         if not 0 <= number < every:
-            raise PlanError(f"{key}.layers_to_transform: {number} is no block of {every}, which are 0 to {every - 1}")
+            raise PlanError(
+                f"{key}.layers_to_transform: {number} is no block of {every}, which are 0 to {every - 1}"
+            )
     experts = bool(shape.num_experts) and adapter.target_modules == "all-linear"
     if experts and (adapter.dora or adapter.layers is not None):
         option = "use_dora=true" if adapter.dora else "layers_to_transform"

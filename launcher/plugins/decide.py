@@ -13,9 +13,9 @@ from launcher.plugins.base import Plugin, apply, make_plugins
 from launcher.run import RunDir
 
 
-def decide(config: Config, facts: Facts) -> LaunchPlan:
-    """The plan after its plugins, with what was left to the planner chosen."""
-    plugins = make_plugins(config.plugins)
+def decide(config: Config, facts: Facts, plugins: list[Plugin] | None = None) -> LaunchPlan:
+    """The plan after its plugins, with what was left to the planner chosen. `plugins`: those of the configuration, if made."""
+    plugins = make_plugins(config.plugins) if plugins is None else plugins
 
     def make(config: Config) -> LaunchPlan:
         return checked(config, apply(plugins, "on_plan", make_plan(config, facts)))

@@ -45,7 +45,9 @@ class EarlyStopping(Plugin):
                 f"{_KEY}.restore_best=false"
             )
         if self.metric == "eval_loss" and self.greater_is_better:
-            raise ValueError(f"{_KEY}.greater_is_better=true would stop a run whose eval_loss falls; use false")
+            raise ValueError(
+                f"{_KEY}.greater_is_better=true would stop a run whose eval_loss falls; use false"
+            )
 
     def on_plan(self, plan: LaunchPlan) -> LaunchPlan:
         """Refuses a run without evaluations; lets the best checkpoint be kept."""

@@ -44,7 +44,9 @@ class ForgettingGuard(Plugin):
                 f"{_KEY}.max_increase={limit!r} must be a number above 1, such as 1.2 for a fifth more, or null"
             )
         if self.text_path is not None and not isinstance(self.text_path, str):
-            raise ValueError(f"{_KEY}.text_path={self.text_path!r} must be a path, or null for the shipped text")
+            raise ValueError(
+                f"{_KEY}.text_path={self.text_path!r} must be a path, or null for the shipped text"
+            )
 
     def on_plan(self, plan: LaunchPlan) -> LaunchPlan:
         """Refuses a text that is not there."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from launcher.plan import LaunchPlan
 
 _INSTALL = "pip install liger-kernel==0.8.5"
+_WITHOUT = "take liger out of plugin=[...]"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,34 +35,27 @@ class Liger(Plugin):
     def __post_init__(self) -> None:
         check_types(self, "plugins.liger")
         if not (self.rope or self.rms_norm or self.glu):
-            raise ValueError("plugins.liger with rope, rms_norm and glu all false does nothing; take it out of plugin=[...]")
+            raise ValueError(
+                "plugins.liger does nothing with rope, rms_norm and glu all false; take it out of plugin=[...]"
+            )
 
     def on_plan(self, plan: LaunchPlan) -> LaunchPlan:
         """Refuses CPU ranks, and this machine where it lacks the package; tells the memory estimate."""
         if plan.device == "cpu":
             raise PlanError(
-                "plugins.liger needs GPUs, and these are CPU ranks: its kernels are Triton's; take liger out of plugin=[...]"
+                f"plugins.liger needs GPUs, and these are CPU ranks: its kernels are Triton's; {_WITHOUT}"
             )
         if plan.cluster == "local" and importlib.util.find_spec("liger_kernel") is None:
-            raise PlanError(f"plugins.liger: liger-kernel is not installed here; {_INSTALL}, or take liger out of plugin=[...]")
+            raise PlanError(f"plugins.liger: liger-kernel is not installed here; {_INSTALL}, or {_WITHOUT}")
         kernels = tuple(name for name in ("rope", "rms_norm", "glu") if getattr(self, name))
         return replace(plan, kernels=kernels)
 
     def on_model(self, model: Any) -> Any:
-        """The model with its layers' forward passes replaced. PlanError where the package or the model's kernels are missing."""
+        """The model with its layers' forward passes replaced; PlanError where the package or the model's kernels lack."""
         if importlib.util.find_spec("liger_kernel") is None:
             raise PlanError(
-                f"plugins.liger: liger-kernel is not installed on this node; {_INSTALL} there, or take liger out of plugin=[...]"
+                f"plugins.liger: liger-kernel is not installed on this node; {_INSTALL} there, or {_WITHOUT}"
             )
-        from liger_kernel.transformers.monkey_patch import (  # pyright: ignore[reportMissingImports]
-            MODEL_TYPE_TO_APPLY_LIGER_FN as KNOWN,
-        )
-        from transformers.integrations.liger import apply_liger_kernel
-
-        kind = model.config.model_type
-        if kind not in KNOWN:
-            known = ", ".join(sorted(str(name) for name in KNOWN))  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-            raise PlanError(f"plugins.liger has no kernels for model type {kind}, only for {known}; take liger out of plugin=[...]")
         wanted = {
             "rope": self.rope,
             "rms_norm": self.rms_norm,
@@ -70,5 +64,6 @@ class Liger(Plugin):
             "cross_entropy": False,
             "fused_linear_cross_entropy": False,  # it would take trl's fused head out
         }
-        apply_liger_kernel(model, wanted)
-        return model
+        from launcher.plugins.on_rank.liger_layers import with_layers
+
+        return with_layers(model, wanted, _WITHOUT)

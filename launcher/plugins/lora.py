@@ -13,7 +13,6 @@ from launcher.errors import PlanError
 from launcher.plan.adapter import Adapter, count_adapter, trains_head
 from launcher.plan.model import linear_shapes
 from launcher.plugins.base import Plugin, check_types
-from launcher.plugins.initial import moves_weights, remember_initial
 
 if TYPE_CHECKING:
     from launcher.plan import LaunchPlan
@@ -27,6 +26,11 @@ _REFUSED = {
     "mica": "it freezes half of the adapter, which then is neither counted nor saved as planned",
     "false": "an adapter of random A and B changes the model before the first step",
 }
+
+
+def moves_weights(init: str) -> bool:
+    """Whether this initialisation changes the base model's weights."""
+    return init == "olora" or init.startswith("pissa")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +74,9 @@ class LoRA(Plugin):
             raise ValueError(f"{told} must be all-linear or a list of layer names")
         if self.modules_to_save is not None and not _list_of(self.modules_to_save, str):
             told = f"{self.key}.modules_to_save={self.modules_to_save!r}"
-            raise ValueError(f"{told} must be a list of module names such as [embed_tokens, lm_head], or null")
+            raise ValueError(
+                f"{told} must be a list of module names such as [embed_tokens, lm_head], or null"
+            )
         if self.layers_to_transform is not None and not _list_of(self.layers_to_transform, int):
             told = f"{self.key}.layers_to_transform={self.layers_to_transform!r}"
             raise ValueError(f"{told} must be a list of block numbers such as [0, 1], or null")
@@ -99,7 +105,8 @@ class LoRA(Plugin):
     @property
     def init(self) -> str:
         """init_lora_weights as text."""
-        return str(self.init_lora_weights).lower() if isinstance(self.init_lora_weights, bool) else str(self.init_lora_weights)
+        told = str(self.init_lora_weights)
+        return told.lower() if isinstance(self.init_lora_weights, bool) else told
 
     def on_plan(self, plan: LaunchPlan) -> LaunchPlan:
         """Counts what is trained and lets the frozen weights be loaded in the forward pass's format."""
@@ -115,8 +122,8 @@ class LoRA(Plugin):
         head = trains_head(shape, self.adapter) if shape else "lm_head" in self.adapter.modules_to_save
         if head and plan.strategy.engine == "fsdp2" and plan.topology.world_size > 1:
             raise PlanError(
-                f"{self.key}.modules_to_save={list(self.adapter.modules_to_save)} trains the head, whose gradients trl 1.16 does "
-                f"not add up over the ranks where strategy={plan.strategy.name} shards it; use strategy=zero3"
+                f"{self.key}.modules_to_save={list(self.adapter.modules_to_save)} trains the head, whose gradients trl 1.16 "
+                f"does not add up over the ranks where strategy={plan.strategy.name} shards it; use strategy=zero3"
             )
         dtype = {"bf16": "bfloat16", "fp32": "float32"}[plan.precision]
         head = shape.hidden_size if shape and plan.trainer == "reward" else 0
@@ -150,11 +157,13 @@ class LoRA(Plugin):
     def on_model(self, model: Any) -> Any:
         """The model with its adapters, everything else frozen."""
         from peft import LoraConfig, get_peft_model
-        from transformers.integrations import is_deepspeed_zero3_enabled
+        from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 
         four_bit = getattr(model, "is_loaded_in_4bit", False)
         reward = hasattr(model, "score")  # its new head is trained whole and kept with the adapter
-        saved = [*(self.modules_to_save or ()), *(["score"] if reward else [])] or None
+        saved = [
+            str(name) for name in (*(self.modules_to_save or ()), *(["score"] if reward else []))
+        ] or None
         config = LoraConfig(
             r=self.r,
             lora_alpha=self.alpha,
@@ -167,27 +176,34 @@ class LoRA(Plugin):
             layers_to_transform=None if self.layers_to_transform is None else list(self.layers_to_transform),
             bias=cast("Any", self.bias),
             # an embedding that is trained apart from the head tied to it would come apart in the export
-            ensure_weight_tying=bool(saved) and bool(getattr(model.config, "tie_word_embeddings", False)),
+            ensure_weight_tying=bool(self.modules_to_save)
+            and bool(getattr(model.config, "tie_word_embeddings", False)),
             task_type="SEQ_CLS" if reward else "CAUSAL_LM",
         )
         # ZeRO-3 gathers several tensors in one buffer of the first one's format, so all must have the same
-        one_format = is_deepspeed_zero3_enabled() and not four_bit
-        adapted = get_peft_model(model, config, autocast_adapter_dtype=not one_format)
+        zero3: bool = is_deepspeed_zero3_enabled()  # pyright: ignore[reportUnknownVariableType]
+        adapted = get_peft_model(model, config, autocast_adapter_dtype=four_bit or not zero3)
         if moves_weights(self.init):
+            from launcher.plugins.on_rank.initial import remember_initial
+
             remember_initial(adapted)
         return adapted
 
     def _targets(self, model: Any) -> Any:
         """Names of layers; peft takes `all-linear` only where all blocks are adapted."""
         if self.target_modules != "all-linear":
-            return [self.target_modules] if isinstance(self.target_modules, str) else list(self.target_modules)
+            return (
+                [self.target_modules] if isinstance(self.target_modules, str) else list(self.target_modules)
+            )
         if self.layers_to_transform is None:
             return "all-linear"
         from torch import nn
 
         head = model.get_output_embeddings()
-        linears = ((name, one) for name, one in model.named_modules() if isinstance(one, nn.Linear) and one is not head)
-        return sorted({name.rpartition(".")[2] for name, _ in linears})
+        linears = [
+            name for name, one in model.named_modules() if isinstance(one, nn.Linear) and one is not head
+        ]
+        return sorted({name.rpartition(".")[2] for name in linears})
 
     def on_trainer(self, trainer: Any) -> Any:
         """Trained parameters in fp32 where a smaller format would swallow their updates.

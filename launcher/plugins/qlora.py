@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from launcher.errors import PlanError
 from launcher.plan.adapter import Adapter
-from launcher.plugins.initial import moves_weights
-from launcher.plugins.lora import LoRA
+from launcher.plugins.lora import LoRA, moves_weights
 
 if TYPE_CHECKING:
     from launcher.plan import LaunchPlan
@@ -31,7 +30,7 @@ class QLoRA(LoRA):
     compute_dtype: str = "auto"
     """Format in which unpacked weights are multiplied; auto is that of the forward pass."""
     storage_dtype: str = "auto"
-    """Format that packed weights pretend to have; auto is that of the forward pass, which ZeRO-3 and FSDP2 need to shard them."""
+    """Format that packed weights pretend to have; auto is that of the forward pass, which ZeRO-3 and FSDP2 need."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -39,11 +38,14 @@ class QLoRA(LoRA):
             raise ValueError(f"{self.key}.quant_type={self.quant_type!r} must be nf4 or fp4")
         for name, known in (("compute_dtype", _COMPUTE), ("storage_dtype", _STORAGE)):
             if getattr(self, name) not in known:
-                raise ValueError(f"{self.key}.{name}={getattr(self, name)!r} must be one of {', '.join(known)}")
+                raise ValueError(
+                    f"{self.key}.{name}={getattr(self, name)!r} must be one of {', '.join(known)}"
+                )
         if moves_weights(self.init):
             raise ValueError(
                 f"{self.key}.init_lora_weights={self.init} takes a part out of the base model's weights, and what is left "
-                f"would be quantised anew, so that the export fits no base model; use lora, or {self.key}.init_lora_weights=true"
+                f"would be quantised anew, so that the export fits no base model; use lora, or "
+                f"{self.key}.init_lora_weights=true"
             )
 
     def on_plan(self, plan: LaunchPlan) -> LaunchPlan:

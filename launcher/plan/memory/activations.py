@@ -12,7 +12,9 @@ def activation_bytes(load: Load) -> float:
     """
     blocks, block = load.shape.num_hidden_layers, block_activation_bytes(load)
     kept = blocks * block
-    if not load.trains_embedding:  # nothing before the first adapter needs a gradient, so its norm keeps nothing
+    if (
+        not load.trains_embedding
+    ):  # nothing before the first adapter needs a gradient, so its norm keeps nothing
         kept -= _norm_bytes(load) * load.tokens
     if load.checkpointing:
         stream = load.stream_width * load.shape.hidden_size * load.tokens
@@ -47,7 +49,9 @@ def block_activation_bytes(load: Load) -> float:
     experts = (shape.num_experts_per_tok or 2) if shape.num_experts else 1
     kept += width * (2 if "glu" in load.kernels else 3) * shape.intermediate_size * experts
     kept += width * load.length if load.masked else 0
-    if load.adapter is not None and load.adapter.dora:  # each layer's own result and the adapter's, which the magnitude scales
+    if (
+        load.adapter is not None and load.adapter.dora
+    ):  # each layer's own result and the adapter's, which the magnitude scales
         kept += 2 * width * sum(load.counts.linears[name][1] for name in _adapted(load))
     return (kept + _input_bytes(load) * (experts if shape.num_experts else 1)) * load.tokens
 
@@ -63,7 +67,10 @@ def working_bytes(load: Load) -> float:
     made = 0
     if load.adapter is not None and load.adapter.dora:
         wide = (load.counts.linears[name] for name in _adapted(load))
-        made = max(((4 * 4 + load.width) * rows * columns + (4 + load.width) * rows**2 for rows, columns in wide), default=0)
+        made = max(
+            ((4 * 4 + load.width) * rows * columns + (4 + load.width) * rows**2 for rows, columns in wide),
+            default=0,
+        )
     return mask + max(2 * load.width * load.shape.intermediate_size * load.tokens, made)
 
 

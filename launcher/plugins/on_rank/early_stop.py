@@ -41,7 +41,9 @@ class EarlyStop(TrainerCallback, ExportableState):
             raise ConfigError(
                 f"plugins.early_stopping.metric={self.metric} is none of this evaluation's: {', '.join(known)}"
             )
-        self.patience = self.patience.after(state.global_step, from_first(float(metrics[self.metric]), args.device))
+        self.patience = self.patience.after(
+            state.global_step, from_first(float(metrics[self.metric]), args.device)
+        )
         if self.patience.waited == 0 and self.restore_best:
             self._save(control, "best")
         if self.patience.over:

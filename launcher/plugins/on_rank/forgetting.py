@@ -17,7 +17,13 @@ class Forgetting(TrainerCallback, ExportableState):
     """Measures before, during and after training; what it was before is in every checkpoint."""
 
     def __init__(
-        self, trainer: Any, *, text_path: str | None, every_steps: int, max_increase: float | None, max_length: int
+        self,
+        trainer: Any,
+        *,
+        text_path: str | None,
+        every_steps: int,
+        max_increase: float | None,
+        max_length: int,
     ) -> None:
         self.trainer, self.text_path, self.every_steps = trainer, text_path, every_steps
         self.max_increase, self.max_length = max_increase, max_length
@@ -39,7 +45,11 @@ class Forgetting(TrainerCallback, ExportableState):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """The perplexity during training."""
-        if self.every_steps and state.global_step % self.every_steps == 0 and state.global_step < state.max_steps:
+        if (
+            self.every_steps
+            and state.global_step % self.every_steps == 0
+            and state.global_step < state.max_steps
+        ):
             self._measure("during", args, state)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -84,7 +94,9 @@ class Forgetting(TrainerCallback, ExportableState):
         inputs = torch.tensor([ids], device=device)
         logits = model(input_ids=inputs, attention_mask=torch.ones_like(inputs), use_cache=False).logits
         if logits.dim() != 3:
-            raise ConfigError("plugins.forgetting_guard needs a model that predicts tokens; take it out of plugin=[...]")
+            raise ConfigError(
+                "plugins.forgetting_guard needs a model that predicts tokens; take it out of plugin=[...]"
+            )
         loss = torch.nn.functional.cross_entropy(logits[0, :-1].float(), inputs[0, 1:], reduction="sum")
         return float(loss), len(ids) - 1
 
@@ -95,12 +107,20 @@ class Forgetting(TrainerCallback, ExportableState):
             else Path(self.trainer.plan.facts.work_dir, self.text_path)
         )
         try:
-            paragraphs = [text.strip() for text in path.read_text(encoding="utf-8").split("\n\n") if text.strip()]
+            paragraphs = [
+                text.strip() for text in path.read_text(encoding="utf-8").split("\n\n") if text.strip()
+            ]
         except (OSError, ValueError) as error:
-            raise ConfigError(f"plugins.forgetting_guard.text_path={path} cannot be read on this node ({error})") from None
+            raise ConfigError(
+                f"plugins.forgetting_guard.text_path={path} cannot be read on this node ({error})"
+            ) from None
         tokenizer = self.trainer.processing_class
-        encoded = [tokenizer(text, truncation=True, max_length=self.max_length)["input_ids"] for text in paragraphs]
+        encoded = [
+            tokenizer(text, truncation=True, max_length=self.max_length)["input_ids"] for text in paragraphs
+        ]
         texts = [ids for ids in encoded if len(ids) > 1]
         if not texts:
-            raise ConfigError(f"plugins.forgetting_guard.text_path={path} holds no paragraph of two tokens or more")
+            raise ConfigError(
+                f"plugins.forgetting_guard.text_path={path} holds no paragraph of two tokens or more"
+            )
         return texts

@@ -5,16 +5,11 @@ plain adapter of twice the rank, B A - B0 A0, which fits the base model as anyon
 (arXiv 2404.02948), appendix C; Buyukakyuz, OLoRA (arXiv 2406.01775).
 """
 
-from __future__ import annotations
-
 import copy
 import math
 from typing import Any
 
-
-def moves_weights(init: str) -> bool:
-    """Whether this initialisation changes the base model's weights."""
-    return init == "olora" or init.startswith("pissa")
+import torch
 
 
 def remember_initial(model: Any) -> None:
@@ -38,8 +33,6 @@ def remember_initial(model: Any) -> None:
 
 def plain(state: dict[str, Any], initial: dict[str, Any]) -> dict[str, Any]:
     """The trained tensors beside the initial ones: [A; A0] and [B, -B0]."""
-    import torch
-
     changed: dict[str, Any] = {}
     for name, tensor in state.items():
         if ".lora_A." in name:
