@@ -178,7 +178,7 @@ class ModelConfig:
     max_length: int = 2048
     """Longest training sequence, in tokens."""
     attn_implementation: Optional[str] = None  # noqa: UP045
-    """Attention kernel, in transformers' spelling; None takes transformers' choice."""
+    """Attention kernel: sdpa, eager, flash_attention_2, flash_attention_3 or flex; None takes transformers' choice."""
     trust_remote_code: bool = False
     """Run Python code that comes with the model. Off unless asked for."""
     architecture: Optional[ArchitectureConfig] = None  # noqa: UP045
@@ -253,6 +253,9 @@ class TrainerConfig:
     max_steps: int = -1
     """Optimizer steps; above 0 it overrides num_train_epochs."""
     lr_scheduler_type: str = "cosine"
+    """The learning rate's course, in transformers' spelling."""
+    lr_scheduler_kwargs: dict[str, Any] = field(default_factory=dict[str, Any])
+    """What that course needs beside: min_lr_rate for cosine_with_min_lr, num_decay_steps for warmup_stable_decay."""
     warmup_steps: float = 0.03
     """Steps of linear warm-up; below 1 it is a share of all steps."""
     weight_decay: float = 0.0
@@ -261,11 +264,16 @@ class TrainerConfig:
     """A loss of more than so many times the largest of the last 64 is a spike: the run goes back to its newest checkpoint and
     leaves the batch out, twice at most. None: only a loss that is no number is."""
     optim: str = "adamw_torch"
+    """Optimizer, in transformers' spelling; adamw_8bit and its kin take a quarter of AdamW's memory."""
     logging_steps: int = 1
     eval_steps: Optional[int] = None  # noqa: UP045
     """Steps between evaluations; None evaluates before and after training only."""
     packing: bool = False
-    """Put several short chats into one sequence."""
+    """Put several short documents into one sequence; none sees another."""
+    torch_compile: bool = False
+    """Compile the model: minutes before the first step, faster ones after it. Not with DeepSpeed."""
+    activation_offloading: bool = False
+    """Keep activations in host memory between the forward and the backward pass. On a GPU alone."""
     assistant_only_loss: bool = True
     """Train on the assistant's turns alone."""
     precision: Precision = Precision.auto

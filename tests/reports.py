@@ -112,6 +112,8 @@ def fill_run(run: RunDir) -> None:
                     "hosts": ["n2"],
                 }
             )
+        if attempt == 2:
+            events.append({"time": end, "event": "requeued", "attempt": attempt, "reason": reason})
     events += [
         {
             "time": at(922),

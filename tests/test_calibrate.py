@@ -127,7 +127,7 @@ def test_calibrate_begins_a_file_that_a_run_can_use(cli, measured_run, tmp_path)
 def test_a_file_in_which_no_line_can_be_changed_is_left_alone(tmp_path, text):
     file = tmp_path / "odd.yaml"
     file.write_text(text)
-    with pytest.raises(ConfigError, match="odd.yaml is"):
+    with pytest.raises(ConfigError, match=r"odd\.yaml is"):
         write_values(file, {"gpu_tflops": 990.0, "context_gib": 1.6}, "slurm")
     assert file.read_text() == text
 

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from launcher.commands.summary import duration, plural
+from launcher.commands.summary import duration, leave_dict, plural
 from launcher.config import Config
 from launcher.plan import LaunchPlan
 from launcher.plan.alternatives import Alternative, find_alternatives
@@ -22,6 +22,7 @@ def estimates_dict(config: Config, plan: LaunchPlan) -> dict[str, Any]:
         "time": dataclasses.asdict(plan.time) if plan.time else None,
         "cost": {"gpu_hours": course.gpu_hours if course else None, "money": money},
         "queue": dataclasses.asdict(course) if course else None,
+        "leave": leave_dict(plan),
         "alternatives": [dataclasses.asdict(one) for one in find_alternatives(config, plan)],
     }
 
@@ -122,6 +123,7 @@ def _choices(found: list[Alternative]) -> Lines:
         "largest_micro_batch": "largest micro-batch",
         "longest_context": "longest context",
         "fewest_gpus": "fewest GPUs",
+        "four_bit": "4-bit weights",
         "larger_gpu": "larger GPU",
     }
     lines: Lines = []

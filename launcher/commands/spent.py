@@ -28,15 +28,14 @@ class Spent:
 def read_spent(run: RunDir, *, running: bool) -> Spent | None:
     """What the run has spent; None for a run on CPUs, and where its files are of another version of this program."""
     events = run.read_events()
-    if not any(event["event"] == "started" for event in events):
+    started = any(event["event"] == "started" for event in events)
+    if not started or run.read_json(run.plan).get("device") != "cuda":
         return None
     try:
         decided = read_run(run)
     except LauncherError:
         return None
     plan, config = decided.plan, decided.config
-    if plan.device != "cuda":
-        return None
     seconds = held_s(events, run.read_metrics(), now() if running else None)
     hours = seconds / 3600 * (plan.topology.nodes + plan.spares) * plan.topology.gpus_per_node
     price, course = config.cluster.price_per_gpu_hour, expect(config, plan)

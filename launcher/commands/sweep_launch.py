@@ -23,7 +23,7 @@ from launcher.config import Config, Pruner, Sampler, SweepConfig
 from launcher.errors import ConfigError, Exit, RunError
 from launcher.plan import LaunchPlan
 from launcher.run import check_name, now, write_text
-from launcher.sweep.array import cut_short, described, script, submit, written
+from launcher.sweep.array import cut_short, described, note_told, script, submit, written
 from launcher.sweep.budget import check_deadline
 from launcher.sweep.expand import Axis, Value, grid, read_axes, search_lines
 from launcher.sweep.folder import SweepDir
@@ -77,6 +77,7 @@ def launch_sweep(asked: Asked, as_json: bool) -> int:
             )
             prepared = dataclasses.replace(prepared, sweep=cut)
             tell(prepared, submit(cut, slurm), as_json)
+            note_told(cut)
             return Exit.OK
     prepared = write_files(prepared)
     with written(prepared.sweep, prepared.spec):
@@ -87,6 +88,7 @@ def launch_sweep(asked: Asked, as_json: bool) -> int:
                 shutil.rmtree(prepared.sweep.path)  # nothing of it is queued
             raise
         tell(prepared, job_ids, as_json)
+        note_told(prepared.sweep)
     return Exit.OK
 
 

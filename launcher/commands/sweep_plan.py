@@ -1,6 +1,5 @@
 """Every trial of a sweep, composed and planned before anything is written: a bad one is named."""
 
-import copy
 import dataclasses
 import os
 import sys
@@ -16,6 +15,7 @@ from launcher.commands.sweep_derive import Derived, Deriver
 from launcher.config import Config
 from launcher.errors import ConfigError, LauncherError
 from launcher.plan import Facts, LaunchPlan, check_fits, close_call
+from launcher.plugins.base import Plugin, make_plugins
 from launcher.plugins.decide import decide
 from launcher.sweep.expand import Axis, Value
 from launcher.sweep.folder import SweepDir
@@ -26,6 +26,8 @@ _INERT = frozenset(
     """learning_rate num_train_epochs max_steps lr_scheduler_type warmup_steps weight_decay max_grad_norm loss_spike optim
     logging_steps eval_steps sample_prompt""".split()  # noqa: SIM905
 )
+_FREE = frozenset(["seed", "batch", "plugins", "strategy", "trainer", "sweep"])
+"""Likewise of the whole; trainer's other keys are looked at by themselves."""
 
 
 class Planner:
@@ -35,7 +37,9 @@ class Planner:
         self.sweep = SweepDir(folder)
         self.facts: list[Facts] = [*known]
         """All facts so far, each without a trial's own folder."""
-        self._seen: dict[str, int] = {}
+        self._seen: dict[object, int] = {}
+        self._kept: list[Config] = []
+        self._plugins: dict[str, list[Plugin]] = {}
         self._secrets = secrets_of(os.environ)
         self._warned: set[str] = set()
 
@@ -43,18 +47,29 @@ class Planner:
         """A trial's plan, and which facts it was made with; LauncherError for all that can be known to be wrong by now."""
         refuse_secrets(repr(config), self._secrets)
         run_dir = str(self.sweep.trial(number).path)
-        key = f"{experiment} {_outside(config)}"
-        if key not in self._seen:
-            facts = gather(config, experiment, self.sweep.trial(number))
-            check_place(config, facts, decide(config, facts))
-            self._seen[key] = self._index(count(config, facts))
-        at = self._seen[key]
-        plan = decide(config, dataclasses.replace(self.facts[at], run_dir=run_dir))
+        at = self._facts(config, experiment, number)
+        named = repr(config.plugins)
+        if named not in self._plugins:
+            self._plugins[named] = make_plugins(config.plugins)
+        plan = decide(config, dataclasses.replace(self.facts[at], run_dir=run_dir), self._plugins[named])
         check_fits(config, plan)
         if (warning := close_call(config, plan)) and warning not in self._warned:
             self._warned.add(warning)
             print(f"launcher: warning: trial {number}: {warning}", file=sys.stderr, flush=True)
         return plan, at
+
+    def _facts(self, config: Config, experiment: str | None, number: int) -> int:
+        """Which facts hold for the trial. Parts that derived configurations share are told by their identity: it is quick."""
+        quick = (experiment, *_identities(config))
+        if quick not in self._seen:
+            self._kept.append(config)  # or another object could come to have the same identity
+            key = f"{experiment} {_outside(config)}"
+            if key not in self._seen:
+                facts = gather(config, experiment, self.sweep.trial(number))
+                check_place(config, facts, decide(config, facts))
+                self._seen[key] = self._index(count(config, facts))
+            self._seen[quick] = self._seen[key]
+        return self._seen[quick]
 
     def _index(self, facts: Facts) -> int:
         common = dataclasses.replace(facts, run_dir="")
@@ -112,11 +127,17 @@ def _which(axes: Sequence[Axis], values: Sequence[Value], number: int) -> str:
     return f"trial {number} ({shown}): " if shown else ""
 
 
+def _identities(config: Config) -> list[object]:
+    """As _outside, but for parts that are not the same objects."""
+    parts = [value for key, value in vars(config).items() if key not in _FREE]
+    trainer = [value for key, value in vars(config.trainer).items() if key not in _INERT]
+    return [value if isinstance(value, str | bool) else id(value) for value in (*parts, *trainer)]
+
+
 def _outside(config: Config) -> str:
     """What of a configuration can make a difference to the facts."""
-    rest = copy.copy(config)
-    del rest.seed, rest.batch, rest.plugins, rest.strategy, rest.trainer, rest.sweep
+    rest: Mapping[str, object] = {key: value for key, value in vars(config).items() if key not in _FREE}
     trainer: Mapping[str, object] = {
         key: value for key, value in vars(config.trainer).items() if key not in _INERT
     }
-    return f"{vars(rest)!r} {trainer!r}"
+    return f"{rest!r} {trainer!r}"

@@ -4,6 +4,7 @@ from typing import Any
 
 from launcher.config import Config, TrackerKind
 from launcher.errors import PlanError
+from launcher.plan.names import check_names
 from launcher.plan.objective import check_objective, objective_args
 from launcher.plan.strategy import Strategy, fsdp_config
 from launcher.plan.topology import Batch
@@ -11,6 +12,7 @@ from launcher.plan.topology import Batch
 
 def check_trainer(config: Config) -> None:
     trainer = config.trainer
+    check_names(trainer)
     if not 0 < trainer.learning_rate < float("inf"):
         raise PlanError(f"trainer.learning_rate={trainer.learning_rate} must be a number above 0")
     if trainer.max_steps == 0 or trainer.max_steps < -1:
@@ -73,6 +75,11 @@ def trainer_args(config: Config, batch: Batch, strategy: Strategy, mixed: str, c
     }
     if trainer.eval_steps:
         args["eval_steps"] = trainer.eval_steps
+    if trainer.lr_scheduler_kwargs:
+        args["lr_scheduler_kwargs"] = dict(trainer.lr_scheduler_kwargs)
+    for name in ("torch_compile", "activation_offloading"):
+        if getattr(trainer, name):
+            args[name] = True
     fsdp = fsdp_config(strategy)
     if fsdp is not None:
         args |= {"fsdp": True, "fsdp_config": fsdp}

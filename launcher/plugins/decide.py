@@ -8,19 +8,22 @@ from launcher.errors import NotAsPlanned, RunError
 from launcher.plan import Facts, LaunchPlan, make_plan, with_estimates
 from launcher.plan.auto import settle
 from launcher.plan.combine import checked
+from launcher.plan.options import check_options
 from launcher.plugins.base import Plugin, apply, make_plugins
 from launcher.run import RunDir
 
 
-def decide(config: Config, facts: Facts) -> LaunchPlan:
-    """The plan after its plugins, with what was left to the planner chosen."""
-    plugins = make_plugins(config.plugins)
+def decide(config: Config, facts: Facts, plugins: list[Plugin] | None = None) -> LaunchPlan:
+    """The plan after its plugins, with what was left to the planner chosen. `plugins`: those of the configuration, if made."""
+    plugins = make_plugins(config.plugins) if plugins is None else plugins
 
     def make(config: Config) -> LaunchPlan:
         return checked(config, apply(plugins, "on_plan", make_plan(config, facts)))
 
     config, chosen = settle(config, facts, make)
-    return dataclasses.replace(with_estimates(config, make(config)), chosen=chosen)
+    plan = make(config)
+    check_options(config, plan)
+    return dataclasses.replace(with_estimates(config, plan), chosen=chosen)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

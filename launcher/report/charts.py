@@ -101,7 +101,8 @@ def speed(record: Record, facts: RunFacts) -> list[Chart]:
     if rate:
         planned = at(facts.plan, "time", "tokens_per_s")
         middle = median(y for _, y in rate)
-        told = f"Median {say.number(round(middle))} tokens/s, {say.number(round(middle / world))} for each of {world}"
+        told = f"Median {say.number(round(middle))} tokens/s"
+        told += f", {say.number(round(middle / world))} for each of {world}" if world > 1 else ""
         told += f"; planned {say.number(round(planned))}." if is_number(planned) else "."
         shown = [series("tokens/s", rate, 2)]
         found.append(

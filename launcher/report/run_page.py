@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
+from statistics import median
 from typing import Any
 
 from launcher.report import say, sections
@@ -133,9 +134,9 @@ def _tiles(facts: RunFacts, record: Record, attempts: Sequence[Attempt]) -> list
                 tone=GOOD if better else WARN,
             )
         )
-    rate = sorted(y for _, y in points(record.training, "tokens_per_s"))
+    rate = [y for _, y in points(record.training, "tokens_per_s")]
     if rate:
-        found.append(Tile(label="tokens/s", value=say.number(round(rate[len(rate) // 2])), note="median"))
+        found.append(Tile(label="tokens/s", value=say.number(round(median(rate))), note="median"))
     share, planned = status.get("effective_training_time"), status.get("planned_training_time")
     if is_number(share):
         note = (

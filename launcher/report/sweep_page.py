@@ -70,7 +70,7 @@ def _notices(sweep: Sweep) -> list[Notice]:
     failed = [trial for trial in sweep.trials if trial.state == FAILED]
     if not failed:
         return []
-    reasons = {trial.number: trial.error or "no reason was noted" for trial in failed}
+    reasons = {trial.number: _reason(trial) or "no reason was noted" for trial in failed}
     errors = Counter(reasons.values())
     first = {error: number for number, error in reversed(reasons.items())}
     items = [
@@ -120,6 +120,11 @@ def _tiles(sweep: Sweep) -> list[Tile]:
     return found
 
 
+def _reason(trial: Trial) -> str | None:
+    """Its error without its own folder, so that the same error of many trials reads the same."""
+    return trial.error.replace(f"{trial.run_dir}/", "") if trial.error else None
+
+
 def _took(trial: Trial) -> float | None:
     return seconds(trial.ended) - seconds(trial.started) if trial.started and trial.ended else None
 
@@ -130,6 +135,7 @@ def _winner(sweep: Sweep) -> Section | None:
         return None
     lines = [("trial", str(best.number)), (sweep.objective, f"{best.value:.6g}")]
     lines += [(key, value) for key, value in best.overrides.items()]
+    lines.append(("as an experiment", f"python -m launcher sweep best {sweep.name}"))
     if best.run_dir:
         lines.append(("run dir", str(best.run_dir)))
     return Section(id="best", title="The best trial", facts=lines)
@@ -281,7 +287,7 @@ def _trials(sweep: Sweep, links: Mapping[int, str]) -> Section | None:
                 *(_typed(value) for value in values),
                 steps,
                 None if took is None else round(took, 1),
-                trial.error,
+                _reason(trial),
             )
         )
     columns = ("trial", "state", sweep.objective, *sweep.parameters, "steps", "time, s", "first error")

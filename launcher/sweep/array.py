@@ -72,8 +72,21 @@ def submit_one(
     _forget_told(sweep, known)
     with submitted(slurm, sweep.as_run, *options, script_name=script_name) as job_id:
         one = {"job_id": job_id, "script": script_name, "array": indices, "again": again, "time": now()}
-        write_text(sweep.jobs, json.dumps({"arrays": [*known, one]}, indent=2) + "\n")
+        _write_jobs(sweep, [*known, one], told=_is_told(sweep))
         return job_id
+
+
+def note_told(sweep: SweepDir) -> None:
+    """Says that whoever submitted the sweep knows of its jobs: typed once more, the same command is another sweep."""
+    _write_jobs(sweep, queued(sweep), told=True)
+
+
+def _write_jobs(sweep: SweepDir, arrays: Sequence[dict[str, Any]], *, told: bool) -> None:
+    write_text(sweep.jobs, json.dumps({"arrays": arrays, "told": told}, indent=2) + "\n")
+
+
+def _is_told(sweep: SweepDir) -> bool:
+    return sweep.jobs.exists() and bool(sweep.as_run.read_json(sweep.jobs)["told"])
 
 
 def _forget_told(sweep: SweepDir, known: Sequence[dict[str, Any]]) -> None:
@@ -115,8 +128,4 @@ def cut_short(folder: Path, request: str) -> Generator[SweepDir | None]:
 
 def _is_cut(sweep: SweepDir, request: str) -> bool:
     spec = sweep.read_spec()
-    return (
-        spec["request"] == request
-        and not spec["dry_run"]
-        and len([one for one in queued(sweep) if not one["again"]]) < len(spec["arrays"])
-    )
+    return spec["request"] == request and not spec["dry_run"] and not _is_told(sweep)

@@ -90,7 +90,9 @@ class Shared:
             commit(temporary, words, facts)
             _put(temporary, folder)
         except OSError as error:
-            raise DataError(f"cache_dir: tokens cannot be kept in {self.folder} ({error}); name another") from None
+            raise DataError(
+                f"cache_dir: tokens cannot be kept in {self.folder} ({error}); name another"
+            ) from None
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
             claim.release()

@@ -12,11 +12,12 @@ class Collator:
 
     No mask is given: transformers looks for such positions only where there is none, and only where no cache is used. What
     fills a row up stands behind its last document, where causal attention lets nothing see it; so rows of one document each
-    need no mask at all. For kernels that take lengths (flash attention) the rows stand in one, and nothing is filled up.
+    need no mask at all. A compiled model wants every batch of one `length`. For kernels that take lengths (flash attention)
+    the rows stand in one, and nothing is filled up.
     """
 
-    def __init__(self, pad_token_id: int, *, varlen: bool = False) -> None:
-        self.pad_token_id, self.varlen = pad_token_id, varlen
+    def __init__(self, pad_token_id: int, *, varlen: bool = False, length: int | None = None) -> None:
+        self.pad_token_id, self.varlen, self.length = pad_token_id, varlen, length
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         """input_ids, labels and position_ids, [rows, longest] each; with varlen [1, all], and the documents' lengths."""
@@ -25,7 +26,7 @@ class Collator:
         lengths = [[int(length) for length in row["seq_lengths"]] for row in rows]
         if self.varlen:
             return _in_one_row(ids, labels, lengths)
-        longest = max(len(row) for row in ids)
+        longest = self.length or max(len(row) for row in ids)
         batch = {
             "input_ids": torch.full((len(rows), longest), self.pad_token_id),
             "labels": torch.full((len(rows), longest), IGNORED),

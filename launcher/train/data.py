@@ -109,7 +109,12 @@ def tokenizer_digest(tokenizer: Any) -> str:
     """Of its vocabulary, rules, special tokens and chat template."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     rules = backend.to_str() if backend is not None else repr(sorted(tokenizer.get_vocab().items()))
-    parts = (type(tokenizer).__name__, rules, repr(tokenizer.chat_template), repr(tokenizer.special_tokens_map))
+    parts = (
+        type(tokenizer).__name__,
+        rules,
+        repr(tokenizer.chat_template),
+        repr(tokenizer.special_tokens_map),
+    )
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
@@ -129,9 +134,7 @@ def sources_of(paths: str | Sequence[str], config: Config) -> list[tuple[str, fl
     return [(path, one.weight, one.format.name) for path, one in zip(paths, sources, strict=True)]
 
 
-def _encoded(
-    path: str, format: str, tokenizer: Any, config: Config, progress: Progress
-) -> Iterator[Encoded]:
+def _encoded(path: str, format: str, tokenizer: Any, config: Config, progress: Progress) -> Iterator[Encoded]:
     for count, (line, example) in enumerate(examples_of(path, format)):
         if count % _EVERY == 0:
             progress(count)
@@ -167,9 +170,11 @@ def _data_digest(path: str, notes: Path) -> str:
     if path.startswith("hub:"):
         return str(_from_hub(path)._fingerprint)
     try:
-        facts = os.stat(path)
+        facts = Path(path).stat()
     except OSError as error:
-        raise DataError(f"{path} cannot be read on this node ({error.strerror}); is it on a shared disk?") from None
+        raise DataError(
+            f"{path} cannot be read on this node ({error.strerror}); is it on a shared disk?"
+        ) from None
     if facts.st_size < _LARGE:
         return _digest(path)
     known = repr((path, facts.st_size, facts.st_mtime_ns, facts.st_ino))
@@ -183,7 +188,7 @@ def _data_digest(path: str, notes: Path) -> str:
 
 
 def _digest(path: str) -> str:
-    with open(path, "rb") as file:
+    with Path(path).open("rb") as file:
         digest = hashlib.blake2b(digest_size=16)
         while block := file.read(1 << 22):
             digest.update(block)

@@ -37,17 +37,23 @@ class PlainLoss:
         inputs = {name: value for name, value in inputs.items() if name != "labels"}
         where = (targets != IGNORED).nonzero().flatten()
         if not len(where):
-            where = torch.zeros(1, dtype=torch.int64, device=targets.device)  # so that there is a graph: its loss is 0
+            where = torch.zeros(
+                1, dtype=torch.int64, device=targets.device
+            )  # so that there is a graph: its loss is 0
         length = inputs["input_ids"].shape[1]
         kept = where // (length - 1) * length + where % (length - 1)  # targets are one shorter than rows
         logits = self._logits(model, inputs, kept)
-        total = functional.cross_entropy(logits.float(), targets[where], ignore_index=IGNORED, reduction="sum")
+        total = functional.cross_entropy(
+            logits.float(), targets[where], ignore_index=IGNORED, reduction="sum"
+        )
         if not self.model.training:
             self._add(total.detach(), targets)
         count = (targets != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
         loss = total / torch.as_tensor(count, device=total.device).clamp(min=1)
         if num_items_in_batch is not None and self.args.average_tokens_across_devices:
-            loss = loss * self.accelerator.num_processes  # gradients are averaged over the ranks, and the count is of all
+            loss = (
+                loss * self.accelerator.num_processes
+            )  # gradients are averaged over the ranks, and the count is of all
         return loss
 
     def _logits(self: Any, model: Any, inputs: Any, kept: torch.Tensor) -> torch.Tensor:
@@ -83,7 +89,7 @@ class PlainLoss:
         return DataLoader(rows, batch_sampler=order, collate_fn=self.data_collator)
 
     def evaluation_loop(self: Any, *arguments: Any, **options: Any) -> Any:
-        """The evaluation, whose loss is the mean over all tokens: the Trainer's is one of batches, and depends on their size."""
+        """The evaluation, whose loss is the mean over all tokens; the Trainer's is one of batches."""
         self._sums = None
         output = super().evaluation_loop(*arguments, **options)  # pyright: ignore
         if self._sums is not None:

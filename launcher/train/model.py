@@ -62,7 +62,8 @@ def load_model(
             "": "cpu"
         }  # else every rank puts the whole model on its GPU before it is sharded
     if config.attn_implementation:
-        kwargs["attn_implementation"] = config.attn_implementation
+        short = {"flex": "flex_attention"}
+        kwargs["attn_implementation"] = short.get(config.attn_implementation, config.attn_implementation)
     kwargs = apply(plugins, "on_load", kwargs)
     if plan.trainer == "reward":
         set_seed(seed)  # its head is drawn here, on every rank

@@ -24,4 +24,6 @@ def check_packable(model: Any) -> None:
         why = "takes no position_ids, by which documents are kept apart"
     else:
         return
-    raise ConfigError(f"trainer.packing=true does not work with {config.model_type}: it {why}; use trainer.packing=false")
+    raise ConfigError(
+        f"trainer.packing=true does not work with {config.model_type}: it {why}; use trainer.packing=false"
+    )

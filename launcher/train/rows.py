@@ -86,7 +86,9 @@ class Counts:
         table = dataset.data.table
         documents = pa.compute.list_value_length(table["seq_lengths"]).to_numpy().astype(np.int64)
         ends = np.concatenate([[0], documents.cumsum()])
-        lengths = np.concatenate([chunk.values.to_numpy() for chunk in _lists(table["seq_lengths"])]).astype(np.int64)
+        lengths = np.concatenate([chunk.values.to_numpy() for chunk in _lists(table["seq_lengths"])]).astype(
+            np.int64
+        )
         self.tokens = np.add.reduceat(lengths, ends[:-1])
         self.pairs = np.add.reduceat(lengths * (lengths + 1) // 2, ends[:-1])
         self.trained = table["trained"].to_numpy().astype(np.int64)

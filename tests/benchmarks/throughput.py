@@ -5,9 +5,10 @@
 All arms train the same model on the same documents, chats of many lengths, tokenized once. Each is a process that stays; they
 take turns of a few steps in one run, in another order every round, so that whatever else this machine does falls on all of
 them alike. Ours is the launcher's own rank (python -m launcher.train) of a planned run. Tokens are those of documents: padding
-counts for nothing. Of each arm the median of its turns counts, after one that warms up; on a machine that others use too, --clock cpu counts CPU time. Bars: ours at least as fast as the best
-arm of trl, and at least 0.9 of the bare loop with our batches. MFU and HFU are against a matrix product timed in the same run.
---cuda takes models of 0.5B to 8B with random weights in bf16 on a GPU; it has not been run: no GPU was at hand.
+counts for nothing. Of each arm the median of its turns counts, after one that warms up; on a machine that others use too,
+--clock cpu counts CPU time. Bars: ours at least as fast as the best arm of trl, and at least 0.9 of the bare loop with our
+batches. MFU and HFU are against a matrix product timed in the same run. --cuda takes models of 0.5B to 8B with random weights
+in bf16 on a GPU; it has not been run: no GPU was at hand.
 """
 
 import argparse
@@ -38,7 +39,8 @@ NAMES = {
     "trl_packing": "trl SFTTrainer, packing (bfd)",
     "ours": "ours",
 }
-WORDS = "the keeper climbs up to the lamp and looks at ships that pass far out before night falls over rock".split()
+SAID = "the keeper climbs up to the lamp and looks at ships that pass far out before night falls over rock"
+WORDS = SAID.split()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +61,14 @@ class Case:
 
 
 CASES = [
-    Case(name="tiny Llama, full, fp32", overrides=["+experiment=tiny", "plugin=[]"], max_length=512, rows=4, lora=False, words=2.6, turn=2),
-    Case(name="SmolLM2-135M, LoRA, bf16", overrides=["+experiment=quickstart", "plugin=[lora]"], max_length=512, precision="bf16", turn=1),
+    Case(
+        name="tiny Llama, full, fp32", overrides=["+experiment=tiny", "plugin=[]"], max_length=512, rows=4, lora=False,
+        words=2.6, turn=2,
+    ),
+    Case(
+        name="SmolLM2-135M, LoRA, bf16", overrides=["+experiment=quickstart", "plugin=[lora]"], max_length=256,
+        precision="bf16", turn=1, words=3.2,
+    ),
 ]  # fmt: skip
 CUDA_CASES = [
     Case(
@@ -112,7 +120,10 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=8, help="turns of every arm that count")
     parser.add_argument("--case", default="", help="only cases whose name holds this")
     parser.add_argument(
-        "--clock", choices=("wall", "cpu"), default="wall", help="cpu: seconds of CPU time, where others use the machine too"
+        "--clock",
+        choices=("wall", "cpu"),
+        default="wall",
+        help="cpu: seconds of CPU time, where others use the machine too",
     )
     parser.add_argument("--cuda", action="store_true", help="large random models on a GPU")
     options = parser.parse_args()
@@ -126,7 +137,10 @@ def main() -> int:
         against_trl = rates["ours"] / max(rates["trl"], rates["trl_packing"])
         verdicts.append((case.name, against_trl, rates["ours"] / rates["bare"]))
     met = bool(verdicts) and all(trl >= BAR_TRL and bare >= BAR_BARE for _, trl, bare in verdicts)
-    said = "; ".join(f"{name}: x {trl:.2f} of the best trl arm, x {bare:.2f} of the bare loop" for name, trl, bare in verdicts)
+    said = "; ".join(
+        f"{name}: x {trl:.2f} of the best trl arm, x {bare:.2f} of the bare loop"
+        for name, trl, bare in verdicts
+    )
     print(f"{'met' if met else 'MISSED'} (bars {BAR_TRL} and {BAR_BARE}): {said}")
     return 0 if met else 1
 
@@ -148,7 +162,9 @@ def measure(case: Case, folder: Path, rounds: int, clock: str) -> tuple[list[Arm
         arm.listen()
         arm.tokens_of_a_turn = packed_turn
         if arm.name == "trl":
-            arm.tokens_of_a_turn = documents["mean"] * settings["documents_micro_batch"] * case.accumulation * case.turn
+            arm.tokens_of_a_turn = (
+                documents["mean"] * settings["documents_micro_batch"] * case.accumulation * case.turn
+            )
     peaks: list[float] = []
     for turn in range(rounds + 1):
         for arm in random.Random(turn).sample(arms, len(arms)):
@@ -182,8 +198,9 @@ def plan(case: Case, folder: Path) -> dict[str, Any]:
 
     done = subprocess.run(
         command(
-            *case.overrides, "cluster=local", f"cache_dir={folder / 'cache'}", "dry_run=true", "--json", "data.path=chats.jsonl",
-            "data.eval_path=null", "data.check=off", f"model.max_length={case.max_length}", f"batch.micro_batch_size={case.rows}",
+            *case.overrides, "cluster=local", f"cache_dir={folder / 'cache'}", "dry_run=true", "--json",
+            "data.path=chats.jsonl", "data.eval_path=null", "data.check=off", f"model.max_length={case.max_length}",
+            f"batch.micro_batch_size={case.rows}",
             f"batch.global_batch_size={case.rows * case.accumulation}", f"trainer.precision={case.precision}",
             "trainer.max_steps=1000000", "trainer.sample_prompt=null", "trainer.learning_rate=1e-4", "trainer.loss_spike=null",
             f"+plugins.baton._target_={__package__}.throughput_arm.Baton", f"+plugins.baton.steps={case.turn}",
@@ -232,7 +249,14 @@ def tokenize(run: dict[str, Any], folder: Path) -> tuple[dict[str, Any], dict[st
     return rows, documents, model, tokenizer.pad_token_id
 
 
-def start(arm: str, settings: dict[str, Any], rows: dict[str, Any], documents: dict[str, Any], run: dict[str, Any], folder: Path) -> Arm:
+def start(
+    arm: str,
+    settings: dict[str, Any],
+    rows: dict[str, Any],
+    documents: dict[str, Any],
+    run: dict[str, Any],
+    folder: Path,
+) -> Arm:
     """The arm's process, loading."""
     there, words = os.pipe()
     out, back = os.pipe()
@@ -242,8 +266,15 @@ def start(arm: str, settings: dict[str, Any], rows: dict[str, Any], documents: d
         path = folder / f"{arm}.json"
         path.write_text(json.dumps({**settings, "arm": arm, "rows": file}))
         argv = [sys.executable, "-m", "tests.benchmarks.throughput_arm", str(path)]
-    threads = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(os.cpu_count() or 1)), "OMP_WAIT_POLICY": "PASSIVE"}
-    quiet = {"TOKENIZERS_PARALLELISM": "false", "PYTHONWARNINGS": "ignore", "THROUGHPUT_FDS": f"{there},{back}"}
+    threads = {
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(os.cpu_count() or 1)),
+        "OMP_WAIT_POLICY": "PASSIVE",
+    }
+    quiet = {
+        "TOKENIZERS_PARALLELISM": "false",
+        "PYTHONWARNINGS": "ignore",
+        "THROUGHPUT_FDS": f"{there},{back}",
+    }
     more = run["decided"].plan.env if arm == "ours" else {}
     with (folder / f"{arm}.log").open("wb") as log:
         process = subprocess.Popen(
@@ -277,7 +308,15 @@ def matmul_flops(precision: str) -> float:
 def show(case: Case, arms: list[Arm], flops: Any, peak: float, clock: str) -> None:
     """The table of a case."""
     ours = next(arm for arm in arms if arm.name == "ours").rate
-    table = Table("arm", "tokens/s" if clock == "wall" else "tokens/CPU s", "spread", "ours is", "MFU", "HFU", title=f"{case.name}, {case.rows} x {case.max_length} tokens a step")
+    table = Table(
+        "arm",
+        "tokens/s" if clock == "wall" else "tokens/CPU s",
+        "spread",
+        "ours is",
+        "MFU",
+        "HFU",
+        title=f"{case.name}, {case.rows} x {case.max_length} tokens a step",
+    )
     for arm in arms:
         low, high = min(arm.seconds), max(arm.seconds)
         table.add_row(

@@ -117,7 +117,9 @@ def train_bare(model: Any, rows: Any, settings: dict[str, Any], turns: Turns) ->
     device = next(model.parameters()).device
     size, accumulation = settings["micro_batch"], settings["accumulation"]
     collate = Collator(settings["pad"], varlen=takes_lengths(model))
-    batches = [collate([rows[n] for n in range(at, at + size)]) for at in range(0, len(rows) - size + 1, size)]
+    batches = [
+        collate([rows[n] for n in range(at, at + size)]) for at in range(0, len(rows) - size + 1, size)
+    ]
     trained = [one for one in model.parameters() if one.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-4)
     mixed = cuda_autocast(device, settings["autocast"])
@@ -175,7 +177,11 @@ def train_trl(model: Any, rows: Any, settings: dict[str, Any], turns: Turns) -> 
         **own,
     )
     trainer = SFTTrainer(
-        model=model, args=args, train_dataset=rows, processing_class=tokenizer, callbacks=[make_callback(turns)]
+        model=model,
+        args=args,
+        train_dataset=rows,
+        processing_class=tokenizer,
+        callbacks=[make_callback(turns)],
     )
     trainer.train()
 

@@ -101,7 +101,8 @@ def test_a_bad_trial_is_named_and_nothing_is_submitted_or_written(cli, tmp_path)
     done = cli(*GRID, "trainer.learning_rate=1e-3,-1")
     assert done.returncode == 1
     assert re.fullmatch(
-        r"launcher: trial 1 \(seed=1 plugins\.lora\.r=2 trainer\.learning_rate=-1\): trainer\.learning_rate=-1\S* must [^\n]*\n",
+        r"launcher: trial 1 \(seed=1 plugins\.lora\.r=2 trainer\.learning_rate=-1\): trainer\.learning_rate=-1\S* must "
+        r"[^\n]*\n",
         done.stderr,
     )
     assert not calls(tmp_path)
@@ -137,7 +138,10 @@ def test_a_search_needs_an_end_a_space_and_reports(cli):
     for more, said in (
         (("sweep.sampler=tpe",), "sweep.sampler=tpe would never end"),
         ((), "trainer.learning_rate is an interval"),
-        (("sweep.sampler=tpe", "sweep.trials=4", "data.eval_path=null", "trainer.eval_steps=null"), "sweep.objective=eval_loss"),
+        (
+            ("sweep.sampler=tpe", "sweep.trials=4", "data.eval_path=null", "trainer.eval_steps=null"),
+            "sweep.objective=eval_loss",
+        ),
         (("sweep.sampler=tpe", "sweep.trials=4", "sweep.pruner=asha", "trainer.eval_steps=null"), "sweep.pruner=asha"),
         (("sweep.sampler=tep",), "sweep.sampler=tep must be one of grid, random, tpe"),
         (("sweep.sampler=tpe", "sweep.trials=4", "resources.nodes=1,2"), "--nodes=2"),

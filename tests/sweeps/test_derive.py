@@ -15,13 +15,15 @@ from launcher.sweep.expand import grid, read_axes
 # Every kind of override: numbers, enums, unions, nulls, groups, lists, mappings, new keys, interpolations across keys.
 AXES = (
     "trainer.learning_rate=1e-3,2,3e-2", "trainer.learning_rate=range(0.001,0.004,0.001)", "plugins.lora.r=range(1,4)",
-    "plugins.lora.r=choice(4,8)", "seed=range(3)", "batch.micro_batch_size=1,2,auto", "data.check=full,off", "data.eval_path=null,a",
-    "strategy=glob(zero*)", "strategy=ddp,fsdp2", "plugin=[lora],[lora,gradient_checkpointing]", "model=tiny,smollm2_135m",
+    "plugins.lora.r=choice(4,8)", "seed=range(3)", "batch.micro_batch_size=1,2,auto", "data.check=full,off",
+    "data.eval_path=null,a", "strategy=glob(zero*)", "strategy=ddp,fsdp2", "plugin=[lora],[lora,gradient_checkpointing]", 
+    "model=tiny,smollm2_135m",
     "name=a,b", "name='x_${seed}',y", "trainer.weight_decay=${trainer.learning_rate},0.5", "trainer.weight_decay=0,1",
     "+plugins.lora.more=1,null,text", "++plugins.lora.more=1,2", "cluster.modules=[a],[b,c]", "+cluster.env.A=1,2",
     "resources.nodes=1,2", "data.sources=[],[{path: z.jsonl, weight: 2}]", "trainer.optim=adamw_torch,'sgd'",
     "tracker.project=${name},${model.name_or_path}", "model.architecture.hidden_size=32,64", "trainer.packing=true,false",
-    "name='job_${hydra:job.num}',z", "trainer.sample_prompt='a b, c',null", "batch={global_batch_size: 4},{global_batch_size: 8}",
+    "name='job_${hydra:job.num}',z", "trainer.sample_prompt='a b, c',null",
+    "batch={global_batch_size: 4},{global_batch_size: 8}",
 )  # fmt: skip
 FIXED = ("trainer.max_steps=3", "tracker.project='${name}_${seed}'", "plugins.lora.alpha=${plugins.lora.r}")
 

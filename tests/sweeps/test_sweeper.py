@@ -13,6 +13,7 @@ from hydra.test_utils.launcher_common_tests import (
     LauncherTestSuite,
 )
 from hydra.test_utils.test_utils import run_process
+
 from hydra_plugins.launcher_sweeper import LauncherSweeper
 
 ROOT = Path(__file__).parent.parent.parent
@@ -48,7 +49,8 @@ def test_another_launcher_of_hydras_gets_the_jobs_itself(tmp_path):
     """submitit's local executor: each trial is launched in a process of its own, by Hydra's own path."""
     typed = [
         sys.executable, "-m", "launcher", "-m", "+experiment=tiny", "cluster=local", "dry_run=true", "seed=1,2",
-        "data.check=off", f"runs_dir={tmp_path}/runs", "hydra/launcher=submitit_local", f"hydra.launcher.submitit_folder={tmp_path}",
+        "data.check=off", f"runs_dir={tmp_path}/runs", "hydra/launcher=submitit_local",
+        f"hydra.launcher.submitit_folder={tmp_path}",
     ]  # fmt: skip
     run_process(typed, env=None)
     plans = sorted(tmp_path.glob("runs/tiny/sweep_*/*/plan.json"))

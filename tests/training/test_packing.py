@@ -2,7 +2,6 @@
 
 import json
 import random
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -95,7 +94,9 @@ class Trainer(PlainLoss):
         self.args.torch_compile = whole
 
 
-def loss_and_gradient(model: Any, rows: list[dict[str, Any]], whole: bool = False) -> tuple[float, torch.Tensor]:
+def loss_and_gradient(
+    model: Any, rows: list[dict[str, Any]], whole: bool = False
+) -> tuple[float, torch.Tensor]:
     """Of one batch, or of batches of one row each that count as one."""
     model.zero_grad()
     collate, trainer = Collator(0), Trainer(model, whole)
@@ -136,7 +137,10 @@ def test_a_document_does_not_see_the_one_before_it():
     rows = packed_rows()
     row = max(rows, key=lambda row: len(row["seq_lengths"]))
     first = row["seq_lengths"][0]
-    other = {**row, "input_ids": [(token + 7) % 300 + 3 for token in row["input_ids"][:first]] + row["input_ids"][first:]}
+    other = {
+        **row,
+        "input_ids": [(token + 7) % 300 + 3 for token in row["input_ids"][:first]] + row["input_ids"][first:],
+    }
     outputs = []
     for one in (row, other):
         batch = {name: value for name, value in Collator(0)([one]).items() if name != "labels"}
@@ -176,12 +180,12 @@ def test_two_ranks_packed_have_the_first_loss_and_gradient_of_one_rank_unpacked(
         "trainer.assistant_only_loss=false", "model.max_length=256",
     )  # fmt: skip
     alone: Finished = trained(*common, "trainer.packing=false", "batch.global_batch_size=8")
-    packed: Finished = trained(*common, "batch.global_batch_size=4", "batch.micro_batch_size=1", "resources.gpus_per_node=2")
+    packed: Finished = trained(
+        *common, "batch.global_batch_size=4", "batch.micro_batch_size=1", "resources.gpus_per_node=2"
+    )
     told = json.loads((packed.path / "data.json").read_text())["train"]
     assert (told["rows"], told["documents"]) == (4, 8)
-    one, other = (
-        next(line for line in run.metrics() if "loss" in line) for run in (alone, packed)
-    )
+    one, other = (next(line for line in run.metrics() if "loss" in line) for run in (alone, packed))
     assert other["loss"] == pytest.approx(one["loss"], abs=1e-5)
     assert other["grad_norm"] == pytest.approx(one["grad_norm"], abs=1e-4)
     assert other["tokens"] == one["tokens"] == sum(len(text) + 1 for text in texts)

@@ -81,7 +81,8 @@ def test_a_second_attempt_and_another_run_do_not_tokenize_again(tmp_path, data, 
 
 
 @pytest.mark.parametrize(
-    "override", ["trainer.packing=false", "model.max_length=128", "seed=1", "trainer.assistant_only_loss=false"]
+    "override",
+    ["trainer.packing=false", "model.max_length=128", "seed=1", "trainer.assistant_only_loss=false"],
 )
 def test_what_makes_other_rows_has_a_key_of_its_own(tmp_path, data, read, override: str):
     read(data)
@@ -143,7 +144,9 @@ def test_a_run_killed_while_it_tokenizes_leaves_nothing_that_counts_and_the_next
     data = write(tmp_path / "train.jsonl", 60_000)
     process = start(tmp_path, "killed", data)
     claims = tmp_path / "cache" / "tokens"
-    while not any(json.loads(claim.read_text() or "{}").get("count", 0) > 500 for claim in claims.glob(".*.claim")):
+    while not any(
+        json.loads(claim.read_text() or "{}").get("count", 0) > 500 for claim in claims.glob(".*.claim")
+    ):
         assert process.poll() is None
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)

@@ -32,7 +32,11 @@ def make(parts: Parts) -> Any:
         args=parts.args,
         train_dataset=train,
         eval_dataset=held_out,
-        data_collator=Collator(tokenizer.pad_token_id, varlen=takes_lengths(parts.model)),
+        data_collator=Collator(
+            tokenizer.pad_token_id,
+            varlen=takes_lengths(parts.model),
+            length=config.model.max_length if config.trainer.torch_compile else None,
+        ),
         processing_class=tokenizer,
         callbacks=parts.callbacks,
     )
