@@ -60,7 +60,7 @@ def test_a_killed_run_with_any_kind_of_adapter_goes_on_bitwise_and_exports(
     assert all(math.isfinite(loss) for loss in whole.losses)
     assert whole.losses[-1] < whole.losses[0]
     run = planned(tmp_path, cache, *overrides)
-    assert warm.run(run.path, kill_after_saves=1)["codes"] == [-9, -9]
+    assert warm.run(run.path, kill_after_saves=2)["codes"] == [-9, -9]
     assert warm.run(run.path)["codes"] == [0, 0], run.logs()
     step = run.events("resumed")[0]["step"]
     assert run.losses[len(run.losses) - (20 - step) :] == whole.losses[step:]
