@@ -17,16 +17,20 @@ LORA = ("+experiment=llama8b_lora",)
          "plugins.qlora.storage_dtype=uint8 cannot be sharded by strategy=fsdp2"),
         (("plugin=[qlora]", "plugins.qlora.init_lora_weights=pissa"), "plugins.qlora.init_lora_weights=pissa takes a part"),
         (("plugin=[qlora]", "plugins.qlora.compute_dtype=int8"), "plugins.qlora.compute_dtype='int8' must be one of"),
-        (("strategy=fsdp2", "plugins.lora.modules_to_save=[lm_head]"), "plugins.lora.modules_to_save=['lm_head'] trains the head"),
+        (("strategy=fsdp2", "plugins.lora.modules_to_save=[lm_head]"),
+         "plugins.lora.modules_to_save=['lm_head'] trains the head"),
         (("plugins.lora.r=2000", "plugins.lora.init_lora_weights=olora"), "plugins.lora.r=2000 is more than the 1024"),
         (("plugin=[lora,early_stopping]",), "plugins.early_stopping needs evaluations to look at"),
         (("plugin=[lora,early_stopping]", "trainer.eval_steps=5"), "plugins.early_stopping.restore_best=true exports from a"),
-        (("plugin=[lora,early_stopping]", "plugins.early_stopping.metric=eval_x"), "plugins.early_stopping.restore_best=true finds"),
+        (("plugin=[lora,early_stopping]", "plugins.early_stopping.metric=eval_x"),
+         "plugins.early_stopping.restore_best=true finds"),
         (("plugin=[lora,forgetting_guard]", "plugins.forgetting_guard.max_increase=1"),
          "plugins.forgetting_guard.max_increase=1 must be a number above 1"),
         (("plugin=[lora,forgetting_guard]", "plugins.forgetting_guard.text_path=nowhere.txt"),
          "plugins.forgetting_guard.text_path=nowhere.txt is no file"),
-        (("plugin=[lora,neftune]", "plugins.neftune.noise_alpha=0.0"), "plugins.neftune.noise_alpha=0.0 must be a number above 0"),
+        (("plugin=[lora,forgetting_guard]", "trainer=reward"), "plugins.forgetting_guard needs a model that predicts tokens"),
+        (("plugin=[lora,neftune]", "plugins.neftune.noise_alpha=0.0"),
+         "plugins.neftune.noise_alpha=0.0 must be a number above 0"),
     ],
     ids=lambda value: value[-1] if isinstance(value, tuple) else "",
 )  # fmt: skip
@@ -38,7 +42,7 @@ def test_a_plugin_refuses_in_the_plan_with_its_key_and_the_way_out(plan, overrid
 
 
 def test_liger_is_refused_on_cpu_ranks_and_where_this_machine_lacks_it(plan):
-    with pytest.raises(PlanError, match="plugins.liger needs GPUs, and these are CPU ranks"):
+    with pytest.raises(PlanError, match=r"plugins\.liger needs GPUs, and these are CPU ranks"):
         plan(*LORA, "plugin=[lora,liger]", device="cpu", cluster="local")
     with pytest.raises(PlanError, match="liger-kernel is not installed here; pip install liger-kernel"):
         plan(*LORA, "plugin=[lora,liger]", cluster="local")
@@ -54,10 +58,14 @@ def test_a_plan_with_liger_keeps_less_for_the_backward_pass(plan):
 def test_dora_and_whole_modules_cost_what_they_hold(plan):
     plain, dora = plan(*LORA), plan(*LORA, "plugins.lora.use_dora=true")
     head = plan(*LORA, "plugins.lora.modules_to_save=[lm_head]")
-    assert dora.model.trainable_parameters - plain.model.trainable_parameters == 32 * (4 * 4096 + 2 * 1024 + 2 * 14336 - 4096)
+    assert dora.model.trainable_parameters - plain.model.trainable_parameters == 32 * (
+        4 * 4096 + 2 * 1024 + 2 * 14336 - 4096
+    )
     assert dora.memory.activations > plain.memory.activations
     assert head.model.trainable_parameters - plain.model.trainable_parameters == 128256 * 4096
-    assert head.memory.optimizer - plain.memory.optimizer == pytest.approx(8 * 128256 * 4096 / 2**30, abs=0.01)
+    assert head.memory.optimizer - plain.memory.optimizer == pytest.approx(
+        8 * 128256 * 4096 / 2**30, abs=0.01
+    )
 
 
 def test_early_stopping_keeps_the_best_checkpoint(plan):
@@ -91,11 +99,15 @@ def lines(train: list[float], evaluated: dict[int, float]) -> list[dict]:
 def test_a_rising_evaluation_loss_beside_a_falling_training_loss_is_overfitting():
     falling = [3 - 0.1 * step for step in range(20)]
     warning = overfitting(lines(falling, {0: 3.0, 5: 2.0, 10: 2.2, 15: 2.5}))
-    assert warning.startswith("overfitting: the evaluation loss rose from 2.0000 at step 5 to 2.5000 at step 15")
+    assert warning.startswith(
+        "overfitting: the evaluation loss rose from 2.0000 at step 5 to 2.5000 at step 15"
+    )
     assert overfitting(lines(falling, {0: 3.0, 5: 2.5, 10: 2.2, 15: 2.0})) is None
     assert overfitting(lines(falling, {5: 2.0, 15: 2.5})) is None  # one evaluation is noise
     assert overfitting(lines(falling, {5: 2.0, 10: 2.001, 15: 2.002})) is None
-    assert overfitting(lines(falling[::-1], {0: 3.0, 5: 2.0, 10: 2.2, 15: 2.5})) is None  # diverging is another thing
+    assert (
+        overfitting(lines(falling[::-1], {0: 3.0, 5: 2.0, 10: 2.2, 15: 2.5})) is None
+    )  # diverging is another thing
     assert overfitting([]) is None
 
 

@@ -67,7 +67,9 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         arguments = command("+experiment=llama8b_lora", "dry_run=true", "cluster=local", "resources.device=cpu", "--json",
                             "resources.gpus_per_node=1", *overrides)  # fmt: skip
         folder = tmp_path_factory.mktemp("run")
-        done = subprocess.run(arguments, cwd=folder, env=environment(), capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            arguments, cwd=folder, env=environment(), capture_output=True, text=True, timeout=60
+        )
         assert done.returncode == 0, done.stderr
         return Path(json.loads(done.stdout.splitlines()[0])["run_dir"])
 
@@ -97,7 +99,9 @@ def test_a_base_model_is_held_against_its_branch_on_the_hub(hub, planned):
 def test_the_commit_that_the_ranks_noted_and_the_branch_that_was_asked_for_count(hub, planned):
     run, endpoint = planned("model.revision=v2"), f"http://127.0.0.1:{hub.server_port}"
     hub.commits = {"v2": OTHER, "main": PINNED}
-    assert stale(run, HF_ENDPOINT=endpoint)[1]["reason"].startswith("the run has not noted which revision it loaded")
+    assert stale(run, HF_ENDPOINT=endpoint)[1]["reason"].startswith(
+        "the run has not noted which revision it loaded"
+    )
     event = {"time": "2026-01-01T00:00:00.000+00:00", "event": "base", "attempt": 1, "commit": OTHER}
     with (run / "events.jsonl").open("a") as file:
         file.write(json.dumps(event) + "\n")
