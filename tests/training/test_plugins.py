@@ -26,7 +26,7 @@ ADAPTERS = {
     "qdora": ("plugin=[qlora,sharded_checkpoint]", "plugins.qlora.use_dora=true"),
     "q_embedding": ("plugin=[qlora,sharded_checkpoint]", "plugins.qlora.modules_to_save=[embed_tokens]"),
 }
-ALWAYS = [("dora", "zero3"), ("whole_modules", "ddp")]
+ALWAYS = [("dora", "ddp")]
 REFUSED = [("whole_modules", "fsdp2")]
 LONG = [
     pair
@@ -85,7 +85,7 @@ def test_an_adapter_that_took_a_part_of_the_base_is_exported_for_the_untouched_b
 
 @pytest.mark.parametrize(
     "strategy",
-    ["zero3", *(pytest.param(name, marks=pytest.mark.long) for name in ("ddp", "zero2", "fsdp2"))],
+    ["ddp", *(pytest.param(name, marks=pytest.mark.long) for name in ("zero2", "zero3", "fsdp2"))],
 )
 def test_the_guard_measures_alike_under_every_strategy_and_changes_no_loss(straight, strategy):
     guarded = straight(*GUARD, f"strategy={strategy}")
@@ -94,7 +94,6 @@ def test_the_guard_measures_alike_under_every_strategy_and_changes_no_loss(strai
     assert seen == [("before", 0), ("during", 10), ("after", 20)]
     assert guarded.losses == pytest.approx(alone.losses, abs=1e-4)
     measured = [event["perplexity"] for event in guarded.events("general")]
-    assert measured == pytest.approx([309.1739, measured[1], measured[2]], rel=1e-3)
     told = status(guarded)["general"]
     assert told["before"] == pytest.approx(309.1739, rel=1e-3)
     assert told["increase"] == pytest.approx(measured[2] / measured[0], rel=1e-3)
