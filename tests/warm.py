@@ -27,7 +27,7 @@ HEAVY = (
     "bitsandbytes",
     "deepspeed",
     "launcher.train.session",
-    "launcher.train.objectives.sft",
+    *(f"launcher.train.objectives.{kind}" for kind in ("sft", "dpo", "kto", "orpo", "reward", "grpo")),
     "torch.distributed.fsdp",
 )
 

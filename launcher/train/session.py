@@ -18,14 +18,16 @@ from launcher.plugins.base import apply
 from launcher.plugins.decide import Decided
 from launcher.run import RunDir
 from launcher.train.beat import Beat
+from launcher.train.cache import Shared
 from launcher.train.callbacks import Recorder, Sampler
 from launcher.train.export import export
 from launcher.train.fsdp_on_cpu import keep_fsdp_on_cpu
 from launcher.train.leave import Leave
 from launcher.train.meter import Meter
-from launcher.train.model import load_model, load_tokenizer
+from launcher.train.model import load_model, load_tokenizer, note_revision
 from launcher.train.objectives.choose import make_arguments, make_trainer
 from launcher.train.objectives.parts import Parts
+from launcher.train.objectives.reference import forget_copy
 from launcher.train.ops import build_operators
 from launcher.train.probe import Probe
 from launcher.train.resume import Resume
@@ -51,6 +53,8 @@ def train(run: RunDir, decided: Decided, beat: Beat) -> Exit:
     if plan.strategy.engine == "fsdp2" and plan.device == "cpu":
         keep_fsdp_on_cpu()
     args = make_arguments(run, plan)
+    shared = Shared(run, plan.facts.cache_dir, attempt, int(os.environ.get("RANK", "0")), beat)
+    shared.forget()
     _ = args.device  # the ranks meet here
     if plan.deepspeed is not None:
         build_operators(plan)
@@ -63,7 +67,9 @@ def train(run: RunDir, decided: Decided, beat: Beat) -> Exit:
     resume = Resume(run, plan.facts.resume, rank, world_size, attempt)
     tokenizer = load_tokenizer(config.model, plan.facts, config.seed)
     model = load_model(config.model, plan, decided.plugins, config.seed)
-    recorder = Recorder(run, plan, attempt, is_main, config.trainer.loss_spike)
+    if is_main:
+        note_revision(run, config.model, model, attempt)
+    recorder = Recorder(run, plan, attempt, is_main, config.trainer.loss_spike, config.cluster.gpu_tflops)
     beat.phase("data")
     callbacks = [recorder, Meter(run, plan, attempt, rank)]
     trainer = make_trainer(
@@ -76,6 +82,7 @@ def train(run: RunDir, decided: Decided, beat: Beat) -> Exit:
             model=model,
             tokenizer=tokenizer,
             callbacks=callbacks,
+            shared=shared,
         )
     )
     if config.trainer.sample_prompt and not plan.strategy.shards_weights:
@@ -97,6 +104,7 @@ def train(run: RunDir, decided: Decided, beat: Beat) -> Exit:
         beat.phase("eval")
         trainer.evaluate()
     beat.phase("export")
+    forget_copy(trainer)
     exported = export(run, decided, trainer, tokenizer)
     if is_main:
         run.add_event(

@@ -18,9 +18,9 @@ def make_arguments(run: RunDir, plan: LaunchPlan) -> Any:
 
     With DeepSpeed this must be made, and kept, before the model is loaded: ZeRO-3 then shards it while it loads.
     """
-    return arguments_of(importlib.import_module(module_of("sft")).ARGUMENTS, run, plan)
+    return arguments_of(importlib.import_module(module_of(plan.trainer)).ARGUMENTS, run, plan)
 
 
 def make_trainer(parts: Parts) -> Any:
     """trl's trainer with this project's checkpoints and data order."""
-    return importlib.import_module(module_of("sft")).make(parts)
+    return importlib.import_module(module_of(parts.plan.trainer)).make(parts)

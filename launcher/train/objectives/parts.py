@@ -8,6 +8,7 @@ from launcher.config import Config
 from launcher.plan import LaunchPlan
 from launcher.plugins.base import Plugin
 from launcher.run import RunDir
+from launcher.train.cache import Shared
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +23,8 @@ class Parts:
     model: Any
     tokenizer: Any
     callbacks: list[Any]
+    shared: Shared
+    """Where rank 0 puts tokens that every rank reads."""
 
     @property
     def training(self) -> str | Sequence[str]:
