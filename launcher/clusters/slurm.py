@@ -5,7 +5,7 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
@@ -183,6 +183,16 @@ def parse_states(words: Sequence[str]) -> RunState | None:
     return min(known, key=list(_WORDS).index, default=None)
 
 
+def own_job_id(environ: Mapping[str, str]) -> str | None:
+    """The id of the job that this process is in; ARRAY_INDEX in an array, None outside of any job.
+
+    One task of an array has the array's own number as its SLURM_JOB_ID, and squeue, scontrol and scancel take that number for
+    all of its tasks. Source: sbatch(1), JOB ARRAYS; seen with 22.05.
+    """
+    array, index = environ.get("SLURM_ARRAY_JOB_ID"), environ.get("SLURM_ARRAY_TASK_ID")
+    return f"{array}_{index}" if array and index else environ.get("SLURM_JOB_ID")
+
+
 def parse_squeue(text: str, job_id: str) -> list[str] | None:
     """The state and flags of `job_id` in `squeue --json`; empty where it is not there, None for no answer.
 
@@ -193,12 +203,21 @@ def parse_squeue(text: str, job_id: str) -> list[str] | None:
     try:
         answer: Any = json.loads(text)
         jobs = cast("list[dict[str, Any]]", answer["jobs"])
-        state = next((job["job_state"] for job in jobs if str(job["job_id"]) == job_id), ())
+        state = next((job["job_state"] for job in jobs if _is(job, job_id)), ())
         if not state and answer.get("errors"):
             return None
         return [state] if isinstance(state, str) else [str(word) for word in state]
     except (ValueError, KeyError, TypeError):
         return None
+
+
+def _is(job: Mapping[str, Any], job_id: str) -> bool:
+    """Whether it is that job. An array's numbers are plain up to v0.0.38, and objects with a `number` from v0.0.39 on."""
+    array, task, index = job_id.partition("_")
+    if not task:
+        return str(job["job_id"]) == job_id
+    found = [job.get(key) for key in ("array_job_id", "array_task_id")]
+    return [str(one.get("number") if isinstance(one, dict) else one) for one in found] == [array, index]
 
 
 def first_host(nodelist: str) -> str:
