@@ -558,3 +558,15 @@ def submitted_run(folder: Path, job_id: str, events: list[str], kind: str = "slu
         attempt = 1 if event in ("started", "stopped", "finished") else 0
         run.add_event(event, attempt=attempt, reason="terminated")
     return run
+
+
+@pytest.mark.parametrize("shape", [lambda number: number, lambda number: {"set": True, "number": number}])
+def test_a_task_of_an_array_is_told_from_the_one_that_has_the_arrays_own_number(shape):
+    jobs = [
+        {"job_id": 8, "array_job_id": shape(7), "array_task_id": shape(0), "job_state": "RUNNING"},
+        {"job_id": 7, "array_job_id": shape(7), "array_task_id": shape(1), "job_state": "PENDING"},
+    ]
+    text = json.dumps({"jobs": jobs})
+    assert parse_squeue(text, "7_0") == ["RUNNING"]
+    assert parse_squeue(text, "7_1") == ["PENDING"]
+    assert parse_squeue(text, "7_2") == []

@@ -216,8 +216,11 @@ def _is(job: Mapping[str, Any], job_id: str) -> bool:
     array, task, index = job_id.partition("_")
     if not task:
         return str(job["job_id"]) == job_id
-    found = [job.get(key) for key in ("array_job_id", "array_task_id")]
-    return [str(one.get("number") if isinstance(one, dict) else one) for one in found] == [array, index]
+    return [_plain(job.get(key)) for key in ("array_job_id", "array_task_id")] == [array, index]
+
+
+def _plain(number: Any) -> str:
+    return str(cast("dict[str, Any]", number).get("number") if isinstance(number, dict) else number)
 
 
 def first_host(nodelist: str) -> str:
