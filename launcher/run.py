@@ -78,6 +78,11 @@ class RunDir:
         return self.path / "data_check.json"
 
     @property
+    def data(self) -> Path:
+        """Which tokens this attempt trains on, as rank 0 tells the others."""
+        return self.path / "data.json"
+
+    @property
     def job(self) -> Path:
         """How it was submitted: kind, id, time."""
         return self.path / "job.json"

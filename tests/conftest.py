@@ -33,7 +33,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves out, by name and not as skipped, what is marked long."""
+    """Leaves out, by name and not as skipped, what is marked long.
+
+    Under `-n` one worker has the cluster, since there is one, and a file's tests stay together, since they share runs.
+    """
+    for item in items:
+        on_cluster = "lab" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("lab" if on_cluster else str(item.path)))
     if config.getoption("--long"):
         return
     left_out = [item for item in items if item.get_closest_marker("long")]

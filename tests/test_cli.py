@@ -174,7 +174,7 @@ def test_a_plugin_of_ones_own_changes_the_plan(cli, tmp_path):
     assert json.loads(done.stdout)["rank_starter"] == "accelerate"
 
 
-@pytest.mark.parametrize("verb", ["plan", "status", "list", "logs", "follow", "cancel"])
+@pytest.mark.parametrize("verb", ["plan", "status", "list", "logs", "follow", "cancel", "report"])
 def test_every_verb_has_help_with_an_example(cli, verb):
     done = cli(verb, "--help")
     assert done.returncode == 0

@@ -99,6 +99,19 @@ def test_an_alternative_is_as_good_as_its_own_plan_says(compose, plan, kind: str
     assert made.time.step_s == pytest.approx(found.step_s, rel=1e-3)
 
 
+def test_a_lora_that_does_not_fit_is_told_what_qlora_would_take(compose, plan):
+    overrides = ("+experiment=llama8b_lora", "cluster.gpu_memory_gib=16", "plugins.lora.r=8")
+    made = plan(*overrides)
+    found = {one.kind: one for one in find_alternatives(compose(*overrides), made)}["four_bit"]
+    assert made.memory.total > 16 >= found.total_gib
+    assert "plugins.qlora.r=8" in found.overrides
+    typed = [override.strip("'") for override in found.overrides]
+    again = plan(overrides[0], overrides[1], *typed)
+    assert again.adapter.four_bit and again.adapter.r == 8
+    assert again.memory.total == pytest.approx(found.total_gib, abs=0.01)
+    assert "four_bit" not in {one.kind for one in find_alternatives(compose(*QLORA_70B), plan(*QLORA_70B))}
+
+
 def test_one_more_than_the_largest_micro_batch_or_context_does_not_fit(compose, plan):
     overrides = ("+experiment=llama8b_lora", "cluster.gpu_memory_gib=40")
     found = {one.kind: one for one in find_alternatives(compose(*overrides), plan(*overrides))}
@@ -160,7 +173,7 @@ def test_a_plan_close_to_the_limit_is_warned_of_and_one_far_from_it_is_not(compo
     ],
 )  # fmt: skip
 def test_an_optimizer_takes_its_bytes_a_parameter(plan, optim: str, bytes_a_parameter: int):
-    one = plan("+experiment=llama8b_full_zero3", "strategy=ddp", f"trainer.optim={optim}")
+    one = plan("+experiment=llama8b_full_zero3", "strategy=ddp", "plugin=[]", f"trainer.optim={optim}")
     embedding = 128_256 * 4096 * 6 if optim == "adamw_8bit" else 0  # bitsandbytes leaves it in 32 bits
     told = one.memory.optimizer * 2**30 - embedding
     assert told == pytest.approx(bytes_a_parameter * one.model.parameters, rel=0.02, abs=2e8)
@@ -168,14 +181,14 @@ def test_an_optimizer_takes_its_bytes_a_parameter(plan, optim: str, bytes_a_para
 
 def test_a_paged_optimizer_counts_on_the_host(plan):
     plain, paged = (
-        plan("+experiment=llama8b_full_zero3", "strategy=ddp", f"trainer.optim={optim}")
+        plan("+experiment=llama8b_full_zero3", "strategy=ddp", "plugin=[]", f"trainer.optim={optim}")
         for optim in ("adamw_8bit", "paged_adamw_8bit")
     )
     assert paged.memory.optimizer < 0.1 < plain.memory.optimizer
 
 
 def test_an_optimizer_that_is_not_known_gives_no_estimate(plan):
-    assert plan("+experiment=llama8b_lora", "trainer.optim=lomo").memory is None
+    assert plan("+experiment=llama8b_lora", "plugin=[lora]", "trainer.optim=lomo").memory is None
 
 
 def test_offloading_moves_memory_from_gpus_to_the_host(plan):

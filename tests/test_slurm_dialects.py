@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from launcher.clusters.base import RunState
-from launcher.clusters.slurm import Slurm, first_host, is_configured, parse_squeue, parse_state, parse_states
-from launcher.commands.state import read_status
+from launcher.clusters.slurm import Slurm, first_host, is_configured, parse_state, parse_states
+from launcher.commands.state import read_status, read_statuses
 from launcher.errors import ClusterError
 from launcher.run import RunDir
 
@@ -33,22 +33,13 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]
         folder = tmp_path / "bin"
         folder.mkdir()
         for program, answer in {"sbatch": SILENT, **programs}.items():
-            name, _, words = program.partition("_")
-            file = folder / name
-            shared = (
-                ""
-                if file.exists()
-                else f'#!/bin/sh\nPATH=/usr/bin:/bin\necho "{name} $*" >>{tmp_path}/calls\n'
-            )
-            # squeue_json answers a call with --json, squeue any other
-            condition = f'case "$*" in *--{words}*) true ;; *) false ;; esac' if words else "true"
+            file = folder / program
             for stream in ("stdout", "stderr"):
                 (folder / f"{program}.{stream}").write_text(answer[stream])
-            with file.open("a") as script:
-                script.write(
-                    f"{shared}if {condition}; then {answer.get('before', ':')}; cat {folder}/{program}.stdout; "
-                    f"cat {folder}/{program}.stderr >&2; exit {answer['exit_code']}; fi\n"
-                )
+            file.write_text(
+                f'#!/bin/sh\nPATH=/usr/bin:/bin\necho "{program} $*" >>{tmp_path}/calls\n{answer.get("before", ":")}\n'
+                f"cat {folder}/{program}.stdout; cat {folder}/{program}.stderr >&2; exit {answer['exit_code']}\n"
+            )
             file.chmod(0o755)
         monkeypatch.setenv("PATH", str(folder))
         return tmp_path / "calls"
@@ -56,7 +47,24 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]
     return path
 
 
-# What squeue --json says of a job
+def queue(**words: str) -> Answer:
+    """What squeue prints of some jobs, such as j9="RUNNING"."""
+    return {**SILENT, "stdout": "".join(f"{name[1:]}|{word}\n" for name, word in words.items())}
+
+
+QUEUE = queue(
+    j1="TIMEOUT",
+    j2="COMPLETED",
+    j3="FAILED",
+    j4="CANCELLED",
+    j7="PENDING",
+    j8="PREEMPTED",
+    j9="RUNNING",
+    j10="PENDING",
+)
+
+
+# What squeue says of a job
 
 
 @pytest.mark.parametrize(
@@ -72,54 +80,30 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]
         ("10", RunState.PENDING),
     ],
 )
-def test_each_job_of_the_recorded_queue_has_its_own_state(path, job_id: str, state: RunState):
-    path(squeue_json=OLD["squeue_json"])
+def test_each_job_of_the_queue_has_its_own_state(path, job_id: str, state: RunState):
+    path(squeue=QUEUE)
     assert Slurm().state(job_id) is state
 
 
-def test_a_completing_job_still_runs(path):
-    path(squeue_json=OLD["squeue_json_completing"])
-    assert Slurm().state("6") is RunState.RUNNING
+def test_many_jobs_are_asked_about_at_once(path):
+    calls = path(squeue=QUEUE, sacct=OLD["sacct_unknown_job"])
+    assert Slurm().states(["9", "2", "999", "10"]) == {
+        "9": RunState.RUNNING, "2": RunState.FINISHED, "999": RunState.LOST, "10": RunState.PENDING,
+    }  # fmt: skip
+    assert [call for call in calls.read_text().splitlines() if call.startswith("squeue")] == [
+        "squeue --noheader --states=all --format=%A|%T --jobs 9,2,999,10"
+    ]
 
 
-@pytest.mark.parametrize(
-    ("job_id", "state"),
-    [
-        ("1", RunState.PENDING),
-        ("2", RunState.RUNNING),
-        ("3", RunState.RUNNING),
-        ("4", RunState.RUNNING),
-        ("5", RunState.FINISHED),
-        ("6", RunState.CANCELLED),
-        ("7", RunState.FAILED),
-        ("8", RunState.TIMEOUT),
-        ("9", RunState.PENDING),
-        ("10", RunState.PENDING),
-        ("11", RunState.PENDING),
-        ("12", RunState.FAILED),
-        ("13", RunState.FAILED),
-        ("14", RunState.TIMEOUT),
-        ("15", RunState.RUNNING),
-        ("16", RunState.FAILED),
-        ("17", RunState.RUNNING),
-    ],
-)
-def test_a_list_of_a_state_and_its_flags_is_one_state(path, job_id: str, state: RunState):
-    path(squeue_json=NEW["squeue_json_23.11"])
-    assert Slurm().state(job_id) is state
-
-
-@pytest.mark.parametrize(
-    ("version", "job_id", "words"),
-    [
-        ("23.02", "2", ["RUNNING"]),
-        ("23.11", "3", ["RUNNING", "CONFIGURING"]),
-        ("24.05", "2", ["RUNNING"]),
-        ("25.05", "9", ["PENDING", "REQUEUED"]),
-    ],
-)
-def test_every_version_of_the_json_is_read(version: str, job_id: str, words: list[str]):
-    assert parse_squeue(NEW[f"squeue_json_{version}"]["stdout"], job_id) == words
+def test_the_list_of_all_runs_asks_slurm_once(path, tmp_path: Path):
+    calls = path(squeue=QUEUE, sacct=OLD["sacct_unknown_job"])
+    runs = [
+        submitted_run(tmp_path / number, number, ["planned", "submitted", "started"])
+        for number in ("9", "2", "999")
+    ]
+    states = [status.state for status in read_statuses(runs)]
+    assert states == [RunState.RUNNING, RunState.FINISHED, RunState.LOST]
+    assert sum(call.startswith("squeue") for call in calls.read_text().splitlines()) == 1
 
 
 @pytest.mark.parametrize("flags", [["CANCELLED", "REVOKED"], ["REVOKED"], ["PENDING", "REVOKED"]])
@@ -128,51 +112,18 @@ def test_a_job_that_another_cluster_of_the_federation_took_is_not_over(flags: li
 
 
 def test_a_revoked_job_is_neither_cancelled_nor_lost(path):
-    path(squeue_json=NEW["squeue_json_revoked"], sacct=SILENT)
+    path(squeue=queue(j20="REVOKED"), sacct=SILENT)
     assert Slurm().state("20") is None
 
 
-def test_another_jobs_state_is_not_taken_for_ours():
-    assert parse_squeue(OLD["squeue_json_unknown_job"]["stdout"], "999") == []
-
-
-def test_a_job_id_is_not_found_by_its_beginning():
-    assert parse_squeue(OLD["squeue_json"]["stdout"], "") == []
-    assert parse_squeue(NEW["squeue_json_25.05"]["stdout"], "99") == []
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "no json",
-        "[]",
-        "{}",
-        "null",
-        '{"jobs": 3}',
-        '{"jobs": [3]}',
-        '{"jobs": [{"job_id": 1, "job_state": 5}]}',
-    ],
-)
-def test_garbage_is_no_answer(text: str):
-    assert parse_squeue(text, "1") is None
+def test_a_job_id_is_not_found_by_its_beginning(path):
+    path(squeue=queue(j99="RUNNING"), sacct=OLD["sacct_unknown_job"])
+    assert Slurm().state("9") is RunState.LOST
 
 
 @pytest.mark.parametrize("words", [[], ["NOVEL"], ["NOVEL", "FLAG"]])
 def test_unknown_words_are_no_state(words: list[str]):
     assert parse_states(words) is None
-
-
-# squeue without --json
-
-
-@pytest.mark.parametrize(
-    "refusal", ["squeue_unknown_option", "squeue_no_json_serializer", "squeue_no_openapi_plugin"]
-)
-def test_a_squeue_without_json_is_asked_in_words(path, refusal: str):
-    calls = path(squeue_json=OLD[refusal], squeue=OLD["squeue_words_running"])
-    assert Slurm().state("9") is RunState.RUNNING
-    assert len(calls.read_text().splitlines()) == 2
 
 
 @pytest.mark.parametrize(
@@ -190,19 +141,19 @@ def test_a_squeue_without_json_is_asked_in_words(path, refusal: str):
     ],
 )
 def test_each_word_of_squeue_is_its_state(path, answer: str, state: RunState):
-    path(squeue_json=OLD["squeue_unknown_option"], squeue=OLD[f"squeue_words_{answer}"])
+    path(squeue=queue(j1=OLD[f"squeue_words_{answer}"]["stdout"].strip()))
     assert Slurm().state("1") is state
 
 
 def test_squeue_is_asked_about_ended_jobs_too(path):
-    calls = path(squeue_json=OLD["squeue_unknown_option"], squeue=OLD["squeue_words_completed"])
+    calls = path(squeue=QUEUE)
     Slurm().state("2")
     assert all("--states=all" in call for call in calls.read_text().splitlines())
 
 
 @pytest.mark.parametrize("left", [OLD["squeue_words_unknown_job"], SILENT])
-def test_a_job_that_the_wordy_squeue_no_longer_has_is_looked_up_in_the_accounting(path, left: Answer):
-    path(squeue_json=OLD["squeue_unknown_option"], squeue=left, sacct=OLD["sacct_completed"])
+def test_a_job_that_squeue_no_longer_has_is_looked_up_in_the_accounting(path, left: Answer):
+    path(squeue=left, sacct=OLD["sacct_completed"])
     assert Slurm().state("2") is RunState.FINISHED
 
 
@@ -224,11 +175,11 @@ def test_a_job_that_the_wordy_squeue_no_longer_has_is_looked_up_in_the_accountin
         ("pending", RunState.PENDING),
     ],
 )
-@pytest.mark.parametrize("left", [OLD["squeue_json_unknown_job"], NEW["squeue_json_unknown_job"]])
+@pytest.mark.parametrize("left", [OLD["squeue_words_unknown_job"], NEW["squeue_unknown_job"], SILENT])
 def test_a_job_that_left_the_queue_has_the_state_of_its_last_record(
     path, left: Answer, answer: str, state: RunState
 ):
-    path(squeue_json=left, sacct=OLD[f"sacct_{answer}"])
+    path(squeue=left, sacct=OLD[f"sacct_{answer}"])
     assert Slurm().state("999") is state
 
 
@@ -258,7 +209,7 @@ def test_a_line_of_sacct_is_one_state(line: str, state: RunState | None):
     ],
 )
 def test_the_newest_of_several_records_counts(path, answer: str, state: RunState):
-    path(squeue_json=NEW["squeue_json_unknown_job"], sacct=NEW[f"sacct_{answer}"])
+    path(squeue=NEW["squeue_unknown_job"], sacct=NEW[f"sacct_{answer}"])
     assert Slurm().state("999") is state
 
 
@@ -268,40 +219,34 @@ def test_sacct_alone_is_enough(path):
 
 
 def test_sacct_tells_while_the_controller_is_down(path):
-    path(squeue_json=OLD["squeue_json_controller_down"], sacct=OLD["sacct_controller_down"])
+    path(squeue=OLD["squeue_words_controller_down"], sacct=OLD["sacct_controller_down"])
     assert Slurm().state("2") is RunState.FINISHED
 
 
 # Nobody knows, and nobody answers
 
 
-@pytest.mark.parametrize("left", [OLD["squeue_json_unknown_job"], NEW["squeue_json_unknown_job"]])
+@pytest.mark.parametrize("left", [OLD["squeue_words_unknown_job"], NEW["squeue_unknown_job"], SILENT])
 @pytest.mark.parametrize("record", [OLD["sacct_unknown_job"], OLD["sacct_disabled"]])
 def test_a_job_that_squeue_and_sacct_do_not_know_is_lost(path, left: Answer, record: Answer):
-    path(squeue_json=left, sacct=record)
+    path(squeue=left, sacct=record)
     assert Slurm().state("999") is RunState.LOST
 
 
 @pytest.mark.parametrize(
     "silence",
     [
-        OLD["squeue_json_controller_down"],
-        NEW["squeue_json_controller_down"],
-        NEW["squeue_json_timed_out"],
+        OLD["squeue_words_controller_down"],
+        NEW["squeue_controller_down"],
+        NEW["squeue_timed_out"],
         GARBAGE,
-        SILENT,
     ],
 )
 @pytest.mark.parametrize(
     "record", [None, OLD["sacct_disabled"], OLD["sacct_slurmdbd_down"], OLD["sacct_unknown_job"]]
 )
 def test_a_controller_that_does_not_answer_proves_nothing(path, silence: Answer, record: Answer | None):
-    path(squeue_json=silence, **({"sacct": record} if record else {}))
-    assert Slurm().state("9") is None
-
-
-def test_a_wordy_squeue_that_does_not_answer_proves_nothing(path):
-    path(squeue_json=OLD["squeue_unknown_option"], squeue=OLD["squeue_words_controller_down"])
+    path(squeue=silence, **({"sacct": record} if record else {}))
     assert Slurm().state("9") is None
 
 
@@ -312,7 +257,7 @@ def test_squeue_and_sacct_that_are_not_there_prove_nothing(path):
 
 @pytest.mark.parametrize("program", ["squeue", "sacct"])
 def test_a_command_that_hangs_is_given_up(path, program: str):
-    path(**{"squeue": NEW["squeue_json_timed_out"], "sacct": SILENT, program: HANGING})
+    path(**{"squeue": NEW["squeue_timed_out"], "sacct": SILENT, program: HANGING})
     began = time.monotonic()
     assert Slurm(timeout_s=0.3).state("9") is None
     assert time.monotonic() - began < 5
@@ -332,7 +277,7 @@ def test_a_command_that_hangs_is_given_up(path, program: str):
 def test_status_says_what_the_run_dir_says_while_slurm_is_down(
     path, tmp_path: Path, events: list[str], state: RunState
 ):
-    path(squeue_json=OLD["squeue_json_controller_down"], sacct=OLD["sacct_slurmdbd_down"])
+    path(squeue=OLD["squeue_words_controller_down"], sacct=OLD["sacct_slurmdbd_down"])
     run = submitted_run(tmp_path, "9", events)
     status = read_status(run)
     assert status.state is state
@@ -340,14 +285,14 @@ def test_status_says_what_the_run_dir_says_while_slurm_is_down(
 
 
 def test_status_calls_a_run_lost_only_when_slurm_answered(path, tmp_path: Path):
-    path(squeue_json=OLD["squeue_json_unknown_job"], sacct=OLD["sacct_unknown_job"])
+    path(squeue=OLD["squeue_words_unknown_job"], sacct=OLD["sacct_unknown_job"])
     status = read_status(submitted_run(tmp_path, "999", ["planned", "submitted", "started"]))
     assert status.state is RunState.LOST
     assert status.note and "does not say how it ended" in status.note
 
 
 def test_a_run_that_says_it_finished_needs_no_slurm(path, tmp_path: Path):
-    calls = path(squeue_json=OLD["squeue_json_unknown_job"], sacct=SILENT)
+    calls = path(squeue=OLD["squeue_words_unknown_job"], sacct=SILENT)
     status = read_status(submitted_run(tmp_path, "999", ["planned", "submitted", "started", "finished"]))
     assert status.state is RunState.FINISHED
     assert not calls.exists()
@@ -356,32 +301,32 @@ def test_a_run_that_says_it_finished_needs_no_slurm(path, tmp_path: Path):
 def test_a_run_that_ends_while_slurm_is_asked_is_not_lost(path, tmp_path: Path):
     run = submitted_run(tmp_path, "999", ["planned", "submitted", "started"])
     ending = f"""echo '{{"event": "finished", "attempt": 1}}' >>{run.events}"""
-    path(squeue_json={**OLD["squeue_json_unknown_job"], "before": ending}, sacct=SILENT)
+    path(squeue={**OLD["squeue_words_unknown_job"], "before": ending}, sacct=SILENT)
     assert read_status(run).state is RunState.FINISHED
 
 
 @pytest.mark.parametrize("answer", ["squeue_words_timeout", "squeue_words_cancelled"])
 def test_slurm_knows_why_a_run_was_stopped_better_than_the_run_dir(path, tmp_path: Path, answer: str):
-    path(squeue_json=OLD["squeue_unknown_option"], squeue=OLD[answer])
+    path(squeue=queue(j1=OLD[answer]["stdout"].strip()))
     status = read_status(submitted_run(tmp_path, "1", ["planned", "submitted", "started", "stopped"]))
     assert status.state.name == OLD[answer]["stdout"].strip()
 
 
 @pytest.mark.parametrize("record", [OLD["sacct_failed"], OLD["sacct_unknown_job"], OLD["sacct_completed"]])
 def test_a_run_that_says_it_stopped_failed_whatever_slurm_still_knows(path, tmp_path: Path, record: Answer):
-    path(squeue_json=OLD["squeue_json_unknown_job"], sacct=record)
+    path(squeue=OLD["squeue_words_unknown_job"], sacct=record)
     status = read_status(submitted_run(tmp_path, "999", ["planned", "submitted", "started", "stopped"]))
     assert status.state is RunState.FAILED
 
 
 def test_a_stopped_run_whose_job_is_queued_again_is_pending(path, tmp_path: Path):
-    path(squeue_json=OLD["squeue_json"])
+    path(squeue=QUEUE)
     status = read_status(submitted_run(tmp_path, "10", ["planned", "submitted", "started", "stopped"]))
     assert status.state is RunState.PENDING
 
 
 def test_a_job_that_was_submitted_by_hand_after_the_first_is_the_one_asked_about(path, tmp_path: Path):
-    path(squeue_json=OLD["squeue_json"])
+    path(squeue=QUEUE)
     run = submitted_run(tmp_path, "3", ["planned", "submitted", "started", "stopped"])
     run.add_event("started", attempt=2, job_id="9", host="n1")
     status = read_status(run)
@@ -401,7 +346,7 @@ def test_a_job_that_was_submitted_by_hand_after_the_first_is_the_one_asked_about
 def test_an_allocation_is_not_the_run_inside_it(
     path, tmp_path: Path, job_id: str, events: list[str], state: RunState
 ):
-    path(squeue_json=OLD["squeue_json"], sacct=SILENT)
+    path(squeue=QUEUE, sacct=SILENT)
     assert read_status(submitted_run(tmp_path, job_id, events, kind="allocation")).state is state
 
 
@@ -463,18 +408,14 @@ def test_a_cluster_without_sbatch_is_refused(tmp_path: Path, monkeypatch: pytest
         Slurm()
 
 
-@pytest.mark.parametrize(
-    ("program", "answer"),
-    [("squeue", "squeue_words_of_a_named_cluster"), ("squeue_json", "squeue_json_of_a_named_cluster")],
-)
-def test_a_job_on_a_named_cluster_is_asked_about_there(path, program: str, answer: str):
-    calls = path(**{"squeue_json": OLD["squeue_unknown_option"], program: OLD[answer]})
+def test_a_job_on_a_named_cluster_is_asked_about_there(path):
+    calls = path(squeue=queue(j9=OLD["squeue_words_of_a_named_cluster"]["stdout"].strip()))
     assert Slurm().state("9;lab") is RunState.RUNNING
     assert all("--jobs 9 --clusters lab" in call for call in calls.read_text().splitlines())
 
 
 def test_the_accounting_of_a_named_cluster_is_asked(path):
-    calls = path(squeue_json=NEW["squeue_json_unknown_job"], sacct=OLD["sacct_of_a_named_cluster"])
+    calls = path(squeue=NEW["squeue_unknown_job"], sacct=OLD["sacct_of_a_named_cluster"])
     assert Slurm().state("9;lab") is RunState.RUNNING
     assert calls.read_text().splitlines()[-1].endswith("--jobs 9 --clusters lab")
 
@@ -560,13 +501,10 @@ def submitted_run(folder: Path, job_id: str, events: list[str], kind: str = "slu
     return run
 
 
-@pytest.mark.parametrize("shape", [lambda number: number, lambda number: {"set": True, "number": number}])
-def test_a_task_of_an_array_is_told_from_the_one_that_has_the_arrays_own_number(shape):
-    jobs = [
-        {"job_id": 8, "array_job_id": shape(7), "array_task_id": shape(0), "job_state": "RUNNING"},
-        {"job_id": 7, "array_job_id": shape(7), "array_task_id": shape(1), "job_state": "PENDING"},
-    ]
-    text = json.dumps({"jobs": jobs})
-    assert parse_squeue(text, "7_0") == ["RUNNING"]
-    assert parse_squeue(text, "7_1") == ["PENDING"]
-    assert parse_squeue(text, "7_2") == []
+def test_a_task_of_an_array_is_told_from_the_one_that_has_the_arrays_own_number(path):
+    tasks = {**SILENT, "stdout": "7_0|RUNNING\n7_1|PENDING\n"}
+    calls = path(squeue=tasks, sacct=OLD["sacct_unknown_job"])
+    assert Slurm().states(["7_0", "7_1", "7_2"]) == {
+        "7_0": RunState.RUNNING, "7_1": RunState.PENDING, "7_2": RunState.LOST,
+    }  # fmt: skip
+    assert "squeue --noheader --states=all --format=%F_%K|%T --jobs 7_0,7_1,7_2" in calls.read_text()

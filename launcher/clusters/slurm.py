@@ -1,20 +1,20 @@
 """Slurm: sbatch, squeue, sacct, scancel."""
 
 import contextlib
-import json
 import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, cast
 
 from launcher.clusters.base import RunState
 from launcher.errors import ClusterError
 from launcher.run import RunDir, job_number
 
 _TIMEOUT_S = 30.0
+KILL_WAIT_S = 30.0
+"""Slurm's default. Source: slurm.conf(5), KillWait."""
 
 # "id;cluster" where sbatch was told a cluster, or the clusters are federated. Source: sbatch(1), --parsable.
 _JOB_ID = re.compile(r"\d+(;\S+)?")
@@ -99,9 +99,21 @@ class Slurm:
 
         LOST where squeue answers that it has no such job and sacct has no record of it.
         """
-        queued = self._queued(job_id)
-        state = parse_states(queued or []) or self._recorded(job_id)
-        return RunState.LOST if state is None and queued == [] else state
+        return self.states([job_id])[job_id]
+
+    def states(self, job_ids: Sequence[str]) -> dict[str, RunState | None]:
+        """`state` of each, asked about at once, or once for each cluster that the ids name; tasks of arrays by themselves."""
+        found: dict[str, RunState | None] = {}
+        alike: dict[tuple[str, bool], list[str]] = {}
+        for job_id in job_ids:
+            alike.setdefault((job_id.partition(";")[2], "_" in job_id), []).append(job_id)
+        for own in alike.values():
+            queued = self._queued(own)
+            for job_id in own:
+                words = None if queued is None else queued.get(job_number(job_id), [])
+                state = parse_states(words or []) or self._recorded(job_id)
+                found[job_id] = RunState.LOST if state is None and words == [] else state
+        return found
 
     def cancel(self, job_id: str) -> None:
         """scancel, batch script included; ClusterError with scancel's words when it refuses."""
@@ -128,6 +140,15 @@ class Slurm:
                 f"scancel --signal={name} {job_id}: {_words_of(done) if done else 'no answer'}"
             )
 
+    def signal_batch(self, job_id: str, name: str) -> None:
+        """Sends a signal to the batch script alone, as Slurm does before the time limit; errors as `signal`."""
+        number, cluster = _split(job_id)
+        done = _ask(["scancel", f"--signal={name}", "--batch", *cluster, number], self.timeout_s)
+        if done is None or done.returncode:
+            raise ClusterError(
+                f"scancel --signal={name} --batch {job_id}: {_words_of(done) if done else 'no answer'}"
+            )
+
     def requeue(self, job_id: str) -> None:
         """Ends the job and queues it again, from within it; ClusterError where this site does not allow it."""
         done = _ask(["scontrol", "requeue", job_id], self.timeout_s)
@@ -146,18 +167,24 @@ class Slurm:
         pairs = (word.partition("=") for word in done.stdout.split())
         return {key: value for key, equals, value in pairs if equals}
 
-    def _queued(self, job_id: str) -> list[str] | None:
-        """The job's state and flags by squeue; empty where it has no such job, None for no answer."""
-        number, cluster = _split(job_id)
-        command = ["squeue", "--states=all", "--jobs", number, *cluster]
-        done = _ask([*command, "--json"], self.timeout_s)
-        if done and done.returncode == 0:
-            return parse_squeue(done.stdout, number)
-        if done and _says_no_json(done.stderr):
-            done = _ask([*command, "--noheader", "--format=%T"], self.timeout_s)
-            if done and done.returncode == 0:
-                return done.stdout.split()
-        return [] if done and "Invalid job id specified" in done.stderr else None
+    def _queued(self, job_ids: Sequence[str]) -> dict[str, list[str]] | None:
+        """Number -> state in words, of those of the jobs that squeue has, which are all tasks of arrays or none is; None for
+        no answer.
+
+        Not with --json: 22.05 then prints every job of the cluster, whatever --jobs says.
+        """
+        numbers, cluster = ",".join(job_number(job_id) for job_id in job_ids), _split(job_ids[0])[1]
+        name = "%F_%K" if "_" in numbers else "%A"
+        command = ["squeue", "--noheader", "--states=all", f"--format={name}|%T", "--jobs", numbers, *cluster]
+        done = _ask(command, self.timeout_s)
+        if done is None or done.returncode:
+            return {} if done and "Invalid job id specified" in done.stderr else None
+        found: dict[str, list[str]] = {}
+        for line in done.stdout.splitlines():
+            number, bar, word = line.strip().partition("|")
+            if bar:
+                found.setdefault(number, []).append(word)
+        return found if found or not done.stdout.strip() else None  # words of something else are no answer
 
     def _recorded(self, job_id: str) -> RunState | None:
         """The state in the job's newest record of the accounting: each requeue began a new one."""
@@ -174,9 +201,9 @@ def parse_state(text: str) -> RunState | None:
 
 
 def parse_states(words: Sequence[str]) -> RunState | None:
-    """The one state of a job's state and flags; None for unknown words.
+    """The one state of a job's words; None for unknown ones.
 
-    What comes next counts: [COMPLETED, REQUEUED] is PENDING, [FAILED, COMPLETING] still is RUNNING. A REVOKED
+    What comes next counts, as with several jobs of one id: [COMPLETED, PENDING] is PENDING. A REVOKED
     job runs on another cluster of a federation, and this one does not know how it fares.
     """
     known = [_STATES[word] for word in words if word in _STATES and "REVOKED" not in words]
@@ -191,36 +218,6 @@ def own_job_id(environ: Mapping[str, str]) -> str | None:
     """
     array, index = environ.get("SLURM_ARRAY_JOB_ID"), environ.get("SLURM_ARRAY_TASK_ID")
     return f"{array}_{index}" if array and index else environ.get("SLURM_JOB_ID")
-
-
-def parse_squeue(text: str, job_id: str) -> list[str] | None:
-    """The state and flags of `job_id` in `squeue --json`; empty where it is not there, None for no answer.
-
-    job_state is a string in the openapi plugins up to v0.0.39 (Slurm 22.05, 23.02), and a list of a state and
-    its flags from v0.0.40 (23.11) on. 22.05 prints all jobs whatever --jobs says; where slurmctld does not
-    answer, it prints none and an entry in `errors`, and exits with 0.
-    """
-    try:
-        answer: Any = json.loads(text)
-        jobs = cast("list[dict[str, Any]]", answer["jobs"])
-        state = next((job["job_state"] for job in jobs if _is(job, job_id)), ())
-        if not state and answer.get("errors"):
-            return None
-        return [state] if isinstance(state, str) else [str(word) for word in state]
-    except (ValueError, KeyError, TypeError):
-        return None
-
-
-def _is(job: Mapping[str, Any], job_id: str) -> bool:
-    """Whether it is that job. An array's numbers are plain up to v0.0.38, and objects with a `number` from v0.0.39 on."""
-    array, task, index = job_id.partition("_")
-    if not task:
-        return str(job["job_id"]) == job_id
-    return [_plain(job.get(key)) for key in ("array_job_id", "array_task_id")] == [array, index]
-
-
-def _plain(number: Any) -> str:
-    return str(cast("dict[str, Any]", number).get("number") if isinstance(number, dict) else number)
 
 
 def first_host(nodelist: str) -> str:
@@ -243,9 +240,14 @@ def time_limits(job_id: str) -> tuple[float | None, float]:
     if done and done.returncode == 0:
         with contextlib.suppress(ValueError):
             ends = datetime.fromisoformat(done.stdout.strip()).timestamp()
-    done = _ask(["scontrol", "show", "config"], 10)
+    return ends, kill_wait_s(10)
+
+
+def kill_wait_s(timeout_s: float) -> float:
+    """Slurm's KillWait in seconds; its default where Slurm does not say."""
+    done = _ask(["scontrol", "show", "config"], timeout_s)
     found = re.search(r"^KillWait\s*=\s*(\d+)", done.stdout, re.MULTILINE) if done else None
-    return ends, float(found[1]) if found else 30.0
+    return float(found[1]) if found else KILL_WAIT_S
 
 
 def is_configured() -> bool:
@@ -269,10 +271,6 @@ def _split(job_id: str) -> tuple[str, list[str]]:
     """The number of a job id, and the option that names its cluster where the id does."""
     cluster = job_id.partition(";")[2]
     return job_number(job_id), ["--clusters", cluster] if cluster else []
-
-
-def _says_no_json(stderr: str) -> bool:
-    return any(word in stderr for word in ("unrecognized option", "invalid option", "plugin", "serializer"))
 
 
 def _words_of(done: subprocess.CompletedProcess[str]) -> str:

@@ -2,8 +2,10 @@
 
 import dataclasses
 import json
+from pathlib import Path
 from typing import Any
 
+from launcher.commands.cluster_file import write_values
 from launcher.commands.options import add_run, chosen_run, make_parser
 from launcher.commands.summary import align
 from launcher.errors import Exit, RunError
@@ -21,11 +23,26 @@ def main(arguments: list[str]) -> int:
         "python -m launcher calibrate llama8b_lora",
     )
     add_run(parser)
+    parser.add_argument(
+        "--write", type=Path, metavar="FILE",
+        help="change these values in your cluster file, or begin one; its comments stay, and the difference is shown",
+    )  # fmt: skip
     options = parser.parse_args(arguments)
     run = chosen_run(options)
     found = calibrate(run)
+    difference = ""
+    if options.write:
+        if not found["cluster"]:
+            raise RunError(
+                f"{run.name} was no run on GPUs, so nothing that it measured belongs into a cluster file"
+            )
+        kind = str(run.read_json(run.plan)["cluster"])
+        difference = write_values(options.write, found["cluster"], kind)
     if options.json:
-        print(json.dumps(found))
+        print(json.dumps({**found, "difference": difference} if options.write else found))
+        return Exit.OK
+    if options.write:
+        print(difference or f"{options.write} holds all of it already")
         return Exit.OK
     cluster = [(f"{key}:", f"{value:g}") for key, value in found["cluster"].items()]
     print(f"# measured by {run.name}; put this into your cluster file")

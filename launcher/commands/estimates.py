@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from launcher.commands.summary import duration, plural
+from launcher.commands.summary import duration, leave_dict, plural
 from launcher.config import Config
 from launcher.plan import LaunchPlan
 from launcher.plan.alternatives import Alternative, find_alternatives
@@ -22,6 +22,7 @@ def estimates_dict(config: Config, plan: LaunchPlan) -> dict[str, Any]:
         "time": dataclasses.asdict(plan.time) if plan.time else None,
         "cost": {"gpu_hours": course.gpu_hours if course else None, "money": money},
         "queue": dataclasses.asdict(course) if course else None,
+        "leave": leave_dict(plan),
         "alternatives": [dataclasses.asdict(one) for one in find_alternatives(config, plan)],
     }
 
@@ -55,7 +56,12 @@ def estimate_lines(config: Config, plan: LaunchPlan) -> Lines:
 def explain_lines(config: Config, plan: LaunchPlan) -> Lines:
     """A line for each kind of memory: its size, how it is counted, the source, and whether a CPU run has shown it."""
     if plan.memory is None or plan.room is None:
-        return [("memory", "not estimated: this run is on a CPU, or the model's shape is not known")]
+        return [
+            (
+                "memory",
+                "not estimated: this run is on a CPU, its trainer is not sft or pretrain, or the model's shape is not known",
+            )
+        ]
     sizes = dataclasses.asdict(plan.memory)
     sizes |= {"host": plan.room.host_gib, "checkpoint": plan.room.checkpoint_gib}
     lines = [(f"{kind:<12}{gib:>8.2f} GiB", " ".join(EXPLAINED[kind].split())) for kind, gib in sizes.items()]
@@ -117,6 +123,7 @@ def _choices(found: list[Alternative]) -> Lines:
         "largest_micro_batch": "largest micro-batch",
         "longest_context": "longest context",
         "fewest_gpus": "fewest GPUs",
+        "four_bit": "4-bit weights",
         "larger_gpu": "larger GPU",
     }
     lines: Lines = []

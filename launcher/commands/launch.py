@@ -14,11 +14,13 @@ from launcher.clusters.slurm import Slurm
 from launcher.clusters.submission import cut_short, submitted
 from launcher.commands.compose import Asked, Composed, compose
 from launcher.commands.data_gate import check_data, print_warnings
+from launcher.commands.hub_gate import check_hub
 from launcher.commands.prepare import prepare
 from launcher.commands.run_files import find_cut_short, write_run
 from launcher.commands.summary import describe
 from launcher.errors import ClusterError, ConfigError, Exit
 from launcher.plan import LaunchPlan, check_fits, close_call
+from launcher.plan.options import notes
 from launcher.plugins.decide import read_run
 from launcher.run import RunDir, find_submitted
 
@@ -45,6 +47,9 @@ def main(arguments: list[str]) -> int:
         check_fits(one.config, plan)
         if warning := close_call(one.config, plan):
             print(f"launcher: warning: {warning}", file=sys.stderr, flush=True)
+        for note in notes(one.config, plan):
+            print(f"launcher: note: {note}", file=sys.stderr, flush=True)
+        check_hub(one.config, plan)
     codes: list[int] = []
     for one in planned:
         codes.append(launch(*one, as_json))

@@ -4,7 +4,7 @@ import dataclasses
 import json
 
 from launcher.commands.options import make_parser
-from launcher.commands.state import read_status
+from launcher.commands.state import read_statuses
 from launcher.errors import Exit
 from launcher.run import list_runs
 
@@ -13,7 +13,7 @@ def main(arguments: list[str]) -> int:
     """The exit code."""
     parser = make_parser("list", "List all runs, newest last.", "python -m launcher list --json")
     options = parser.parse_args(arguments)
-    statuses = [read_status(run) for run in list_runs(options.runs_dir.absolute())]
+    statuses = read_statuses(list_runs(options.runs_dir.absolute()))
     if options.json:
         told = [{**dataclasses.asdict(status), "state": status.state.value} for status in statuses]
         print(json.dumps(told))

@@ -11,9 +11,11 @@ from pathlib import Path
 from launcher import __version__
 from launcher.clusters.allocation import check_nodes
 from launcher.clusters.choose import choose_kind, has_gpu
+from launcher.clusters.slurm import KILL_WAIT_S, kill_wait_s
 from launcher.commands.before import measured, resume_source
 from launcher.commands.compose import Composed
 from launcher.commands.data_gate import check_data, count_examples, data_paths
+from launcher.commands.reward_functions import check_reward_functions
 from launcher.config import ArchitectureConfig, Config, Device
 from launcher.errors import ConfigError
 from launcher.plan import Facts, LaunchPlan
@@ -22,6 +24,9 @@ from launcher.plan.place import SECRET_NAME
 from launcher.plugins.decide import decide
 from launcher.resources import resource_dir
 from launcher.run import RunDir, new_run_dir
+
+_ANSWER_S = 2.0
+"""Seconds to wait for Slurm to say how it is configured."""
 
 
 def prepare(composed: Composed, moment: datetime) -> tuple[RunDir, LaunchPlan]:
@@ -62,12 +67,15 @@ def gather(config: Config, experiment: str | None, run: RunDir) -> Facts:
         resume=resume_source(config),
         save_s=known["save_s"],
         restart_s=known["restart_s"],
+        leave_s=known["leave_s"],
+        kill_wait_s=kill_wait_s(_ANSWER_S) if kind != "local" else KILL_WAIT_S,
         version=__version__,
     )
 
 
 def check_place(config: Config, facts: Facts, plan: LaunchPlan) -> None:
     """ClusterError or ConfigError for what a plan cannot know to be wrong."""
+    check_reward_functions(config)
     if facts.cluster == "allocation":
         check_nodes(plan.topology.nodes)
     _check_evaluation(facts)

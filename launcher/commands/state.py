@@ -3,10 +3,14 @@
 import dataclasses
 import json
 import socket
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from launcher.clusters.base import RunState
 from launcher.clusters.choose import job_cluster
+from launcher.clusters.slurm import Slurm
+from launcher.commands.learning import early_stopped, general, overfitting
 from launcher.commands.record import attempts, effective_training_time, next_save
 from launcher.errors import ClusterError
 from launcher.run import RunDir
@@ -49,6 +53,12 @@ class Status:
     """step_s and memory_gib of a GPU by the plan; null where it does not estimate them."""
     measured: dict[str, Any] | None
     """What the ranks measured of themselves; None before they did."""
+    early_stopped: dict[str, Any] | None
+    """step, metric, best, best_step and patience, of a run that early_stopping has ended."""
+    general: dict[str, Any] | None
+    """before, now, step and increase of the perplexity that forgetting_guard measures."""
+    warnings: list[str]
+    """What a person should look at."""
     note: str | None
     """What could not be told, and why."""
 
@@ -57,13 +67,29 @@ class Status:
         return json.dumps({**dataclasses.asdict(self), "state": self.state.value})
 
 
-def read_status(run: RunDir) -> Status:
-    """The run's status. A place that does not answer concludes nothing: the run dir then tells."""
+def read_statuses(runs: Sequence[RunDir]) -> list[Status]:
+    """The status of each; Slurm is asked about all of them at once."""
+    jobs = [
+        _job(run, events)
+        for run in runs
+        if (events := run.read_events()) and _told(events) is not RunState.FINISHED
+    ]
+    ids = [str(job["job_id"]) for job in jobs if job and job["cluster"] != "local"]
+    try:
+        known = Slurm().states(ids) if ids else {}
+    except ClusterError:
+        known = {}
+    return [read_status(run, known) for run in runs]
+
+
+def read_status(run: RunDir, known: Mapping[str, RunState | None] = MappingProxyType({})) -> Status:
+    """The run's status. A place that does not answer concludes nothing: the run dir then tells. `known` is what Slurm has
+    said already, by job id."""
     events = run.read_events()
     job = _job(run, events)
     answer, silence = None, ""
     if job and _told(events) not in _SETTLED:
-        answer, silence = _ask(job)
+        answer, silence = _ask(job, known)
         events = run.read_events()  # anew: a run that ended meanwhile has left its place and says so here
     plan = _read_plan(run)
     # The job of a sweep's trial is its worker's, and outlives the trial as an allocation does.
@@ -73,6 +99,10 @@ def read_status(run: RunDir) -> Status:
         note = (
             f"it is being submitted, or its submit was cut short; "
             f"python -m launcher resume {run.name} finds its job or queues it"
+        )
+    if state is RunState.RUNNING and events[-1]["event"] == "fetching":
+        note = (
+            f"{events[-1]['host']} fetches model and data from their hub: {events[-1]['gib']:.2f} GiB so far"
         )
     metrics = run.read_metrics()
     training = [line for line in metrics if line.get("loss") is not None]
@@ -96,6 +126,9 @@ def read_status(run: RunDir) -> Status:
         measured=next((event for event in reversed(events) if event["event"] == "measured"), None),
         next_save=next_save(plan, events, metrics) if state is RunState.RUNNING else None,
         error=None if state is RunState.FINISHED else _error(run, events),
+        early_stopped=early_stopped(events),
+        general=general(events),
+        warnings=[warning for warning in [overfitting(metrics)] if warning],
         note=note,
     )
 
@@ -138,13 +171,14 @@ def _job(run: RunDir, events: list[dict[str, Any]]) -> dict[str, Any]:
     return {**job, "job_id": job["job_id"] if same else started["job_id"], "host": started.get("host")}
 
 
-def _ask(job: dict[str, Any]) -> tuple[RunState | None, str]:
+def _ask(job: dict[str, Any], known: Mapping[str, RunState | None]) -> tuple[RunState | None, str]:
     """What the place says of the job, and what to say where that is nothing."""
     kind, job_id, host = str(job["cluster"]), str(job["job_id"]), job.get("host")
     if kind == "local" and host not in (None, socket.gethostname()):
         return None, f"its process {job_id} is on {host}"
     try:
-        return job_cluster(kind).state(job_id), f"Slurm does not answer about job {job_id}"
+        state = known[job_id] if job_id in known and kind != "local" else job_cluster(kind).state(job_id)
+        return state, f"Slurm does not answer about job {job_id}"
     except ClusterError as error:
         return None, str(error)
 

@@ -3,7 +3,8 @@
 from typing import Any
 
 from launcher.plan import LaunchPlan
-from launcher.plan.save import SavePlan
+from launcher.plan.objective import ESTIMATED
+from launcher.plan.save import RESERVE_S, SavePlan
 from launcher.run import RunDir
 
 
@@ -40,17 +41,60 @@ def plan_lines(plan: LaunchPlan) -> list[tuple[str, str]]:
     return [
         ("cluster", f"{plan.cluster}: {layout}"),
         ("strategy", f"{plan.strategy.name}, {plan.precision}"),
+        *([] if plan.trainer == "sft" else [("trainer", plan.trainer)]),
         (
             "batch",
-            f"{batch.global_batch_size} sequences a step = {batch.micro_batch_size} micro x "
+            f"{batch.global_batch_size} {_UNITS.get(plan.trainer, 'sequences')} a step = {batch.micro_batch_size} micro x "
             f"{batch.gradient_accumulation_steps} accumulation x {plural(topology.world_size, 'rank')}",
         ),
         ("model", f"{model.name_or_path}{counts}"),
         ("data", ", ".join(plan.facts.data_sources or (plan.facts.data_path,))),
         *([("saves", saves(plan.save))] if plan.save else []),
-        *([("memory", f"{plan.memory.total:.1f} GiB a GPU, estimated")] if plan.memory else []),
+        *([("", too_late)] if (too_late := cannot_leave(plan)) else []),
+        *_memory(plan),
         *([("chosen", plan.chosen)] if plan.chosen else []),
     ]
+
+
+def _memory(plan: LaunchPlan) -> list[tuple[str, str]]:
+    if plan.memory:
+        return [("memory", f"{plan.memory.total:.1f} GiB a GPU, estimated")]
+    if plan.device == "cuda" and plan.trainer not in ESTIMATED:
+        return [("memory", f"not estimated for trainer.kind={plan.trainer}: {_WHY_NOT[plan.trainer]}")]
+    return []
+
+
+_UNITS = {"dpo": "pairs", "orpo": "pairs", "reward": "pairs", "kto": "answers", "grpo": "answers"}
+"""What a sequence of the batch is called."""
+_WHY_NOT = {
+    "dpo": "both answers of a pair are in the batch, and a full fine-tune has a second model",
+    "kto": "it makes two more forward passes, and a full fine-tune has a second model",
+    "orpo": "both answers of a pair are in the batch, with their logits",
+    "reward": "both answers of a pair are in the batch",
+    "grpo": "answers are drawn beside the training",
+}
+
+
+def leave_dict(plan: LaunchPlan) -> dict[str, float | bool] | None:
+    """needs_s from being told to end until all is saved, given_s by the place, and whether that fits; None without saves."""
+    if plan.save is None:
+        return None
+    step_s = plan.time.step_s if plan.time else 0.0
+    needs_s = plan.facts.leave_s or 2 * step_s + plan.save.save_s
+    given_s = plan.facts.kill_wait_s
+    return {"needs_s": float(f"{needs_s:.4g}"), "given_s": given_s, "fits": needs_s + RESERVE_S <= given_s}
+
+
+def cannot_leave(plan: LaunchPlan) -> str | None:
+    """What a pre-emption costs where the place kills before two steps and a save are done; None where it does not."""
+    leave = leave_dict(plan)
+    if leave is None or leave["fits"]:
+        return None
+    known = "measured" if plan.facts.leave_s else "estimated"
+    return (
+        f"a pre-emption cannot save: two steps and a save take {duration(leave['needs_s'])} ({known}), and KillWait is "
+        f"{duration(leave['given_s'])}; it costs up to an interval. The time limit is told early enough"
+    )
 
 
 def saves(plan: SavePlan) -> str:

@@ -9,11 +9,14 @@ from launcher.plan.facts import Facts
 from launcher.plan.fit import make_load
 from launcher.plan.launch_plan import LaunchPlan
 from launcher.plan.memory import MARGIN, Load, estimate_memory
+from launcher.plan.rules import Combination, broken_rules
 from launcher.plan.strategy import STRATEGIES, Strategy
 from launcher.plan.time import estimate_time
 
 GPU_SIZES_GIB = (16, 24, 32, 40, 48, 80, 96, 141, 180)
 """GPUs that there are, for where none of the place is large enough."""
+_QLORA = {"r": 16, "alpha": 32, "dropout": 0.0}
+"""What conf/plugin/qlora.yaml holds; a LoRA of other values keeps them."""
 _MOST_NODES, _GPUS_OF_A_NODE = 64, 8
 _MOST_SEQUENCES, _STEP, _LONGEST = 16, 256, 1 << 20
 
@@ -23,7 +26,7 @@ class Alternative:
     """One other setting and what it comes to."""
 
     kind: str
-    """cheapest, largest_micro_batch, longest_context, fewest_gpus or larger_gpu."""
+    """cheapest, largest_micro_batch, longest_context, fewest_gpus, four_bit or larger_gpu."""
     overrides: tuple[str, ...]
     """What to type for it; empty where it is the planned setting."""
     gpus: int
@@ -39,16 +42,23 @@ def find_alternatives(config: Config, plan: LaunchPlan) -> list[Alternative]:
         return []
     search = Search(config, plan.facts, load, size)
     found = [search.cheapest(), search.largest_micro_batch(), search.longest_context(), search.fewest_gpus()]
+    found.append(search.four_bit())
     if not search.fits(load):
         found.append(search.larger_gpu())
     return [one for one in found if one is not None]
 
 
 def strategies(load: Load) -> Iterator[Strategy]:
-    """The strategies that the run could take: DeepSpeed cannot offload 4-bit weights."""
-    four_bit = load.adapter is not None and load.adapter.four_bit
+    """The strategies that the run could take: none that a rule forbids."""
+    adapter = load.adapter
     for strategy in STRATEGIES.values():
-        if not (four_bit and strategy.offload_param and strategy.engine == "deepspeed"):
+        run = Combination(
+            strategy=strategy,
+            precision="bf16" if load.bf16 else "fp32",
+            adapter=adapter is not None,
+            four_bit=adapter is not None and adapter.four_bit,
+        )
+        if not any(broken_rules(run)):
             yield strategy
 
 
@@ -63,6 +73,8 @@ class Search:
 
     def __init__(self, config: Config, facts: Facts, load: Load, size: float) -> None:
         self.config, self.facts, self.load, self.size = config, facts, load, size
+        self.plugins = list(config.plugins)
+        """What to type as plugin=[...] for these settings."""
         self._totals: dict[tuple[object, ...], float] = {}
         self.batch = load.sequences * load.accumulation * load.world_size
 
@@ -125,6 +137,23 @@ class Search:
             if fitting:
                 return self._made("fewest_gpus", min(fitting, key=self._cost))
         return None
+
+    def four_bit(self) -> Alternative | None:
+        """The cheapest setting of the same adapter over 4-bit weights: QLoRA in the place of LoRA."""
+        adapter = self.load.adapter
+        if adapter is None or adapter.four_bit or "lora" not in self.plugins:
+            return None
+        quantised = dataclasses.replace(adapter, four_bit=True, double_quant=True)
+        search = Search(self.config, self.facts, dataclasses.replace(self.load, adapter=quantised), self.size)
+        search.plugins = ["qlora" if name == "lora" else name for name in self.plugins]
+        found = search.cheapest()
+        options = self.config.plugins["lora"]
+        kept = [
+            f"plugins.qlora.{name}={options[name]}"
+            for name, usual in _QLORA.items()
+            if options.get(name, usual) != usual
+        ]
+        return found and dataclasses.replace(found, kind="four_bit", overrides=(*found.overrides, *kept))
 
     def larger_gpu(self) -> Alternative | None:
         """The smallest GPU that there is which holds the planned setting."""
@@ -205,5 +234,6 @@ class Search:
             yield f"batch.micro_batch_size={load.sequences}"
         if not same("length"):
             yield f"model.max_length={load.length}"
-        if not same("checkpointing"):
-            yield f"'plugin=[{','.join([*self.config.plugins, 'gradient_checkpointing'])}]'"
+        more = [] if same("checkpointing") else ["gradient_checkpointing"]
+        if more or self.plugins != list(self.config.plugins):
+            yield f"'plugin=[{','.join([*self.plugins, *more])}]'"

@@ -4,9 +4,11 @@ import dataclasses
 from typing import Any, cast
 
 from launcher.config import ArchitectureConfig, Config, read_config
-from launcher.errors import NotAsPlanned
+from launcher.errors import NotAsPlanned, RunError
 from launcher.plan import Facts, LaunchPlan, make_plan, with_estimates
 from launcher.plan.auto import settle
+from launcher.plan.combine import checked
+from launcher.plan.options import check_options
 from launcher.plugins.base import Plugin, apply, make_plugins
 from launcher.run import RunDir
 
@@ -16,10 +18,12 @@ def decide(config: Config, facts: Facts, plugins: list[Plugin] | None = None) ->
     plugins = make_plugins(config.plugins) if plugins is None else plugins
 
     def make(config: Config) -> LaunchPlan:
-        return apply(plugins, "on_plan", make_plan(config, facts))
+        return checked(config, apply(plugins, "on_plan", make_plan(config, facts)))
 
     config, chosen = settle(config, facts, make)
-    return dataclasses.replace(with_estimates(config, make(config)), chosen=chosen)
+    plan = make(config)
+    check_options(config, plan)
+    return dataclasses.replace(with_estimates(config, plan), chosen=chosen)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +51,28 @@ def read_run(run: RunDir) -> Decided:
             "it anew, or go back to the version that planned it"
         )
     return Decided(config=config, plan=plan, plugins=make_plugins(config.plugins))
+
+
+def reread_run(run: RunDir) -> Decided:
+    """The run as its files say, for what comes after training, where a newer launcher is no harm.
+
+    RunError when its plan was written by a version that knew other facts.
+    """
+    written = run.read_json(run.plan)
+    try:
+        facts = facts_from(written.get("facts"))
+    except NotAsPlanned:
+        raise RunError(
+            f"{run.path} was planned by another version of the launcher ({_version(written)}), which this one cannot read; "
+            "use that version"
+        ) from None
+    config = read_config(str(run.config))
+    return Decided(config=config, plan=decide(config, facts), plugins=make_plugins(config.plugins))
+
+
+def _version(written: dict[str, Any]) -> str:
+    facts = written.get("facts")
+    return str(cast("dict[str, Any]", facts).get("version")) if isinstance(facts, dict) else "unknown"
 
 
 def facts_from(written: Any) -> Facts:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from launcher.errors import PlanError
+from launcher.plan.names import BITSANDBYTES
 from launcher.plan.save import make_save_plan
 from launcher.plan.sbatch import time_in_seconds
 from launcher.plugins.base import Plugin, check_types
@@ -18,11 +19,11 @@ if TYPE_CHECKING:
     from launcher.plan import LaunchPlan
 
 
-def notice_s(save_s: float, time: str) -> int:
-    """Seconds before the time limit at which the run is told to save and leave: two saves and a minute, at least 120, at most
-    a third of the limit, and 30 more since Slurm looks at its clock that seldom (slurm.conf(5): OverTimeLimit is checked
-    every 30 s)."""
-    return min(max(120, round(2 * save_s) + 60) + 30, time_in_seconds(time) // 3)
+def notice_s(leave_s: float, time: str) -> int:
+    """Seconds before the time limit at which the run is told to save and leave: a minute and twice `leave_s`, which is two
+    steps and a save, or a save alone where no run has measured them; at least 120, at most a third of the limit, and 30 more
+    since Slurm looks at its clock that seldom (slurm.conf(5): OverTimeLimit is checked every 30 s)."""
+    return min(max(120, round(2 * leave_s) + 60) + 30, time_in_seconds(time) // 3)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +61,7 @@ class ShardedCheckpoint(Plugin):
         """Adds the saves, and the flag that lets Slurm requeue, unless the site has chosen that flag."""
         steps = 0 if self.save_steps == "auto" else int(self.save_steps)
         self._check_best(plan, steps)
+        _check_optimizer(plan)
         chosen = {"requeue", "no-requeue"} & set(plan.sbatch)
         asked = {} if chosen else {"requeue" if self.requeue else "no-requeue": ""}
         save = make_save_plan(
@@ -73,7 +75,7 @@ class ShardedCheckpoint(Plugin):
             restart_s=plan.facts.restart_s,
         )
         if plan.cluster != "local" and "signal" not in plan.sbatch:
-            asked["signal"] = f"B:USR1@{notice_s(save.save_s, plan.sbatch['time'])}"
+            asked["signal"] = f"B:USR1@{notice_s(max(save.save_s, plan.facts.leave_s), plan.sbatch['time'])}"
         return replace(plan, save=save, sbatch={**plan.sbatch, **asked})
 
     def _check_best(self, plan: LaunchPlan, steps: int) -> None:
@@ -84,3 +86,21 @@ class ShardedCheckpoint(Plugin):
                 f"trainer.eval_steps so that plugins.sharded_checkpoint.save_steps={self.save_steps} is a multiple of it "
                 f"(it is {evaluates})"
             )
+
+
+def _check_optimizer(plan: LaunchPlan) -> None:
+    """PlanError for an optimizer whose state a checkpoint cannot hold, so that the run could not go on from it."""
+    optimizer = plan.trainer_args["optim"]
+    if optimizer in ("adamw_torch", "adamw_torch_fused"):
+        return
+    if optimizer not in BITSANDBYTES:
+        known = ", ".join(("adamw_torch", *BITSANDBYTES))
+        raise PlanError(
+            f"trainer.optim={optimizer} cannot be resumed: checkpoints hold the state of {known}; use one of them, or "
+            "a list of plugins without sharded_checkpoint"
+        )
+    if plan.strategy.engine != "ddp":
+        raise PlanError(
+            f"trainer.optim={optimizer} cannot be resumed with strategy={plan.strategy.name}, which shards its state in other "
+            "pieces than its weights; use strategy=ddp, adamw_torch, or a list of plugins without sharded_checkpoint"
+        )

@@ -16,6 +16,7 @@ from typing import Any
 from launcher.clusters.base import RunState
 from launcher.clusters.slurm import Slurm, own_job_id
 from launcher.errors import ClusterError, Exit, LauncherError
+from launcher.hub import Wanted, find_wanted
 from launcher.plan import LaunchPlan
 from launcher.plugins.decide import read_run
 from launcher.run import RunDir
@@ -52,14 +53,18 @@ def supervise(run: RunDir) -> int:
     lease = Lease(run, who())
     lease.take(_lives)
     try:
-        plan = read_run(run).plan
+        decided = read_run(run)
+        plan, facts = decided.plan, decided.plan.facts
+        wanted = find_wanted(
+            decided.config, facts.work_dir, (facts.data_path, *facts.data_sources, facts.eval_path)
+        )
         place = Place(run, plan)
         if (
             place.job_id or not run.job.exists()
         ):  # submitted by hand, or by a launch that was cut before it noted it
             run.note_job(plan.cluster, _job_id())
         run.logs.mkdir(exist_ok=True)
-        return Supervisor(run, plan, place, lease, stopped).carry()
+        return Supervisor(run, plan, place, lease, stopped, wanted).carry()
     finally:
         lease.release()
 
@@ -67,12 +72,22 @@ def supervise(run: RunDir) -> int:
 class Supervisor:
     """One job's attempts."""
 
-    def __init__(self, run: RunDir, plan: LaunchPlan, place: Place, lease: Lease, stopped: Stopped) -> None:
+    def __init__(
+        self,
+        run: RunDir,
+        plan: LaunchPlan,
+        place: Place,
+        lease: Lease,
+        stopped: Stopped,
+        wanted: Wanted | None,
+    ) -> None:
         self.run, self.plan, self.place, self.lease, self.stopped = run, plan, place, lease, stopped
         more = {"LAUNCHER_JOB": _job_id(), "LAUNCHER_LEASE": lease.nonce}
         self.led: Led | None = None
         if plan.rank_starter == "launcher":
-            self.led = Led(run, plan, stopped, lease.held, lambda nodes: place.start_nodes(nodes, more))
+            self.led = Led(
+                run, plan, stopped, lease.held, lambda nodes: place.start_nodes(nodes, more), wanted
+            )
         self.more = more
 
     def carry(self) -> int:

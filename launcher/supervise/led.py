@@ -9,9 +9,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from launcher.errors import Exit
+from launcher.hub import Wanted
 from launcher.plan import LaunchPlan
 from launcher.run import RunDir
 from launcher.supervise.children import Stopped
+from launcher.supervise.fetching import wait_for_fetch
 from launcher.supervise.hosts import note_faults
 from launcher.supervise.limits import Limits
 from launcher.supervise.nodes import Nodes, Peer
@@ -51,10 +53,13 @@ class Led:
         stopped: Stopped,
         held: Callable[[], bool],
         start_step: Callable[[Nodes], subprocess.Popen[bytes]],
+        wanted: Wanted | None,
     ) -> None:
-        """`held`: whether the run's lease still is ours; `start_step` starts node.sh everywhere."""
+        """`held`: whether the run's lease still is ours; `start_step` starts node.sh everywhere; `wanted` comes from a hub."""
         self.run, self.plan, self.stopped, self._held = run, plan, stopped, held
         self._next_look = 0.0
+        self._wanted, self._fetched = wanted, False
+        self._commit: str | None = None
         self.limits = Limits(step_floor_s=plan.silence_s)
         self.nodes = Nodes()
         self._start_step = start_step
@@ -65,7 +70,7 @@ class Led:
 
     def attempt(self, orders: Orders) -> Ended:
         """Runs the ranks once, to whatever end; afterwards none of them lives on a node that answers."""
-        ended = self._gather(orders) or self._start(orders) or self._watch(orders)
+        ended = self._gather(orders) or self._fetch(orders) or self._start(orders) or self._watch(orders)
         if ended.how is How.FINISHED:
             return ended
         begun = time.monotonic()
@@ -121,6 +126,34 @@ class Led:
                     reason=f"{self.healthy()} of {expected} nodes answered within {GATHER_S:g} s",
                 )
         self._preflight(orders)
+        return None
+
+    def _fetch(self, orders: Orders) -> Ended | None:
+        """Brings model and data from their hub, once for all attempts; on a node that will have ranks."""
+        good = [peer for peer in self.nodes.there() if "bad" not in peer.facts]
+        if self._wanted is None or self._fetched or not good:
+            return None
+        earlier = [event for event in self.run.read_events() if event["event"] == "fetched"]
+        commit: str | None = earlier[-1]["commit"] if earlier else None
+        self.run.add_event("fetching", attempt=orders.number, host=good[0].host, gib=0.0)
+        begun = time.monotonic()
+        found = wait_for_fetch(
+            self.nodes,
+            good[0],
+            self._wanted.to_json(commit, again=bool(earlier)),
+            self.stopped,
+            lambda gib: self.run.add_event(
+                "fetching", attempt=orders.number, host=good[0].host, gib=round(gib, 2)
+            ),
+        )
+        if isinstance(found, Ended):
+            told = orders.why_told(self.stopped.signal)[0] if self.stopped.signal else found.told
+            return replace(found, told=told)
+        self._fetched, self._commit = True, found["commit"]
+        self.run.add_event(
+            "fetched", attempt=orders.number, commit=self._commit, gib=round(found["bytes"] / 2**30, 3),
+            seconds=round(time.monotonic() - begun, 2),
+        )  # fmt: skip
         return None
 
     def _preflight(self, orders: Orders) -> None:
@@ -201,6 +234,7 @@ class Led:
                 first=place * here,
                 address=address,
                 port=prepared[-1]["port"],
+                commit=self._commit,
             )
         self._last, self._paces = {}, Paces()
         return None

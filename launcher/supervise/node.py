@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from launcher.errors import Exit, LauncherError, RunError
+from launcher.hub import OFFLINE
 from launcher.run import RunDir
 from launcher.supervise.children import Stopped
+from launcher.supervise.fetching import Fetch
 from launcher.supervise.preflight import look_at_node
 from launcher.supervise.ranks import Ranks
 from launcher.supervise.rendezvous import bind, choose_port
@@ -67,6 +69,7 @@ class Node:
         self.ranks = Ranks(Cold(run.path))
         self.next_beat = 0.0
         self.ring: Ring | None = None
+        self.fetch: Fetch | None = None
 
     def serve(self) -> int:
         """Until the supervisor says exit, or is gone."""
@@ -111,6 +114,8 @@ class Node:
             self.wire.send(kind="listening", port=self.ring.listen())
         elif kind == "ring" and self.ring is not None:
             self.ring.send(message["address"], message["port"])
+        elif kind == "fetch":
+            self.fetch = Fetch(message["wanted"], os.environ, self.log, self.run.path)
         elif kind == "leave":
             self.ranks.tell_to_leave()
         elif kind == "dump":
@@ -118,6 +123,7 @@ class Node:
             folder.mkdir(parents=True, exist_ok=True)
             self.wire.send(kind="dumped", states=self.ranks.dump(folder, STACKS_SIGNAL))
         elif kind == "kill":
+            self._end_fetch()
             self.starting, self.stopping = None, True
             self.ranks.kill()
 
@@ -127,6 +133,10 @@ class Node:
         if self.ring is not None and self.ring.result is not None:
             self.wire.send(kind="rung", error=self.ring.result)
             self.ring = None
+        if self.fetch is not None and (said := self.fetch.poll()) is not None:
+            self.wire.send(kind="fetch", **said)
+            if "code" in said:
+                self._end_fetch()
         self.ranks.poll()
         if self.ranks.never_spoke():
             self._give_up_warm()
@@ -160,6 +170,7 @@ class Node:
             "MASTER_ADDR": order["address"],
             "MASTER_PORT": str(order["port"]),
             "LAUNCHER_ATTEMPT": str(order["attempt"]),
+            **({"LAUNCHER_MODEL_COMMIT": order["commit"]} if order["commit"] else {}),
         }
         log = _open_log(self.run, f"{os.environ.get('LAUNCHER_JOB', 'hand')}_{order['attempt']}", self.host)
         self.order = order
@@ -189,6 +200,7 @@ class Node:
 
     def _common(self) -> dict[str, str]:
         return {
+            **OFFLINE,  # what ranks need is fetched before them; a site's own value stands
             **{key: value for key, value in os.environ.items() if key != "LAUNCHER_TOKEN"},
             "WORLD_SIZE": str(self.world_size),
             "LOCAL_WORLD_SIZE": str(self.ranks_here),
@@ -196,7 +208,13 @@ class Node:
             "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(_threads(self.ranks_here))),
         }
 
+    def _end_fetch(self) -> None:
+        if self.fetch is not None:
+            self.fetch.close()
+            self.fetch = None
+
     def _end_all(self) -> None:
+        self._end_fetch()
         self.ranks.kill()
         deadline = time.monotonic() + 5
         while not self.ranks.all_ended() and time.monotonic() < deadline:

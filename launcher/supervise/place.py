@@ -12,6 +12,7 @@ from launcher.clusters.slurm import Refused, Slurm, first_host, own_job_id, time
 from launcher.clusters.submission import submitted
 from launcher.errors import ClusterError, RunError
 from launcher.plan import LaunchPlan
+from launcher.plan.save import RESERVE_S
 from launcher.processes import die_with_parent, start_ticks
 from launcher.run import RunDir
 from launcher.supervise.nodes import Nodes, own_address
@@ -20,8 +21,6 @@ from launcher.supervise.policy import Told
 _LOCAL_GRACE_S = 30.0
 _ANSWER_S = 3.0
 """Seconds to wait for Slurm to say why it sent a signal."""
-_RESERVE_S = 5.0
-"""Seconds of Slurm's KillWait that are left for the supervisor itself."""
 
 
 class Place:
@@ -61,10 +60,10 @@ class Place:
         """Why a signal came, and how many seconds there are."""
         if number == signal.SIGUSR1:
             left = self.ends - time.time() if self.ends else 120.0
-            return Told.TIME_LIMIT, max(left - _RESERVE_S, _RESERVE_S)
+            return Told.TIME_LIMIT, max(left - RESERVE_S, RESERVE_S)
         if number == signal.SIGUSR2:
             return Told.PRUNED, 0.0
-        seconds = max(self.kill_wait_s - _RESERVE_S, 1.0)
+        seconds = max(self.kill_wait_s - RESERVE_S, 1.0)
         if number != signal.SIGTERM or not self.job_id:
             return Told.CANCELLED, seconds
         if self.ends and time.time() > self.ends - 30:

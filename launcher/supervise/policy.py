@@ -19,6 +19,9 @@ _FINAL = {
     Exit.SAVE_FAILED: "a restart would lose the same again",
     Exit.OUT_OF_MEMORY: "a restart would need the same memory: python -m launcher plan, with what was typed for this run, "
     "shows what fits; a smaller batch.micro_batch_size or another strategy can go on with python -m launcher resume",
+    Exit.FORGOT: "a restart would forget the same",
+    Exit.FETCH_FAILED: "a restart would find the same: python -m launcher fetch, with what was typed for this run, where the "
+    "hub can be reached, and then python -m launcher resume",
     Exit.ALREADY_RUNNING: "the other one goes on",
 }
 

@@ -1,0 +1,103 @@
+"""What a run needs from a hub, fetched on one node before any rank starts.
+
+The node's starter runs launcher.train.fetch and passes on what it says; the supervisor waits for it outside any collective.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from launcher.errors import Exit
+from launcher.processes import die_with_parent, exit_code
+from launcher.supervise.children import Stopped
+from launcher.supervise.nodes import Nodes, Peer
+from launcher.supervise.policy import Ended, How
+
+SILENT_S = 900.0
+"""Seconds without a new byte after which fetching has failed. Preparing a data set adds none for a while."""
+_POLL_S = 0.05
+_TELL_S = 30.0
+
+
+class Fetch:
+    """The process that fetches, on its node."""
+
+    def __init__(self, wanted: str, env: Mapping[str, str], log: int, folder: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "launcher.train.fetch", wanted],
+            cwd=folder,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            start_new_session=True,
+            preexec_fn=die_with_parent,
+        )
+        assert self._process.stdout
+        os.set_blocking(self._process.stdout.fileno(), False)
+        self._read = b""
+        self._said: dict[str, Any] = {}
+
+    def poll(self) -> dict[str, Any] | None:
+        """What it says new: its bytes so far, or in the end `code` with `commit`, or `error`."""
+        assert self._process.stdout
+        code = self._process.poll()
+        piece = self._process.stdout.read() or b""
+        *lines, self._read = (self._read + piece).split(b"\n")
+        for line in lines:
+            if line.startswith(b"{"):  # a library may print words of its own
+                self._said = json.loads(line)
+        if code is not None:
+            return {"error": "", "commit": None, "bytes": 0, **self._said, "code": exit_code(code)}
+        return dict(self._said) if lines else None
+
+    def close(self) -> None:
+        """Ends it, where it still lives."""
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+
+def wait_for_fetch(
+    nodes: Nodes, peer: Peer, wanted: str, stopped: Stopped, tell: Callable[[float], None]
+) -> Ended | dict[str, Any]:
+    """What was fetched, or how it ended otherwise; `tell` is given the GiB that have come, now and then.
+
+    CUT where a signal came, whose reason the caller knows.
+    """
+    nodes.tell([peer], kind="fetch", wanted=wanted)
+    most, changed, told = 0, time.monotonic(), time.monotonic()
+    while True:
+        nodes.poll(_POLL_S)
+        moment = time.monotonic()
+        for said in nodes.answers(peer, "fetch"):
+            if "code" in said:
+                return said if said["code"] == Exit.OK else _failed(peer, said)
+            if said.get("bytes", 0) > most:
+                most, changed = said["bytes"], moment
+        if moment - told > _TELL_S:
+            told = moment
+            tell(most / 2**30)
+        if stopped.signal:
+            nodes.tell([peer], kind="kill")
+            return Ended(
+                how=How.CUT, code=128 + stopped.signal, reason="told to end while model and data were fetched"
+            )
+        if peer.lost:
+            return Ended(how=How.LOST, hosts=(peer.host,), reason=f"{peer.host}: {peer.lost}")
+        if moment - changed > SILENT_S:
+            nodes.tell([peer], kind="kill")
+            reason = f"{peer.host}: the hub has sent no byte for {SILENT_S:g} s"
+            return Ended(how=How.CRASHED, code=Exit.FETCH_FAILED, reason=reason)
+
+
+def _failed(peer: Peer, said: Mapping[str, Any]) -> Ended:
+    code = said["code"]
+    why = said["error"] or f"fetching model and data ended with exit code {code}; see logs/"
+    return Ended(how=How.CRASHED, code=code, reason=f"{peer.host}: {why}")

@@ -1,0 +1,162 @@
+"""python -m launcher.train.fetch WANTED: bring a run's model and data from their hub into the cache, in one process.
+
+It runs before any rank does, outside any collective, so a slow hub delays a run and hangs nothing. It says what it does in
+JSON lines on stdout: {"bytes": N} while it goes on, and at its end {"commit": C, "bytes": N} or {"error": TEXT}. WANTED is
+launcher.hub.Wanted as JSON, with `commit`, to which an earlier attempt of the run has pinned the model, and `again`, true
+where one has fetched all of it: then the hub is asked only for what has gone from the cache.
+"""
+
+import json
+import os
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from launcher.dataset.hub import parse_hub
+from launcher.errors import Exit
+from launcher.hub import OFFLINE, cache_folder, endpoint, find_missing, is_offline
+
+_TRIES_S = (0.0, 1.0, 4.0)
+"""Seconds before each try of a hub that does not answer."""
+_ANSWER_S = 10.0
+_TELL_S = 5.0
+_SKIPPED = ["original/*", "onnx/*", "openvino/*", "coreml/*", "runs/*"]
+"""Copies of the weights for other programs."""
+_KEPT = ["*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken"]
+
+
+class Unreachable(Exception):
+    """Something is neither in the cache nor to be had from the hub."""
+
+
+def main(argv: list[str]) -> int:
+    """The exit code: FETCH_FAILED where something of it is not to be had."""
+    wanted: dict[str, Any] = json.loads(argv[0])
+    again, before, why = bool(wanted.get("again")), held_bytes(), "HF_HUB_OFFLINE is set"
+    if again or not is_offline(os.environ):
+        why = "" if again else silence(endpoint(os.environ))
+        if again or why:
+            os.environ.update(OFFLINE)  # before the libraries are imported, which would try again and again
+    threading.Thread(target=_tell, args=(before,), daemon=True).start()
+    commit: str | None = None
+    try:
+        if wanted["model"]:
+            commit = fetch_model(wanted, why)
+        for name in wanted["data"]:
+            fetch_data(name, why)
+    except Unreachable as error:
+        if again:
+            _once_more(wanted)
+        print(json.dumps({"error": str(error)}), flush=True)
+        return Exit.FETCH_FAILED
+    print(json.dumps({"commit": commit, "bytes": held_bytes() - before}), flush=True)
+    return Exit.OK
+
+
+def fetch_model(wanted: dict[str, Any], why: str) -> str:
+    """The commit of the model that lies whole in the cache afterwards; Unreachable where it does not. `why` the hub cannot be
+    asked, where it cannot."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    name, revision = wanted["model"], wanted.get("commit") or wanted["revision"]
+    lacking: str | None = None
+    try:
+        for kinds in kept(wanted):
+            folder = Path(
+                snapshot_download(name, revision=revision, allow_patterns=kinds, ignore_patterns=_SKIPPED)
+            )
+            lacking = find_missing(folder, wanted["gguf_file"])
+            if lacking is None:
+                return folder.name
+    except LocalEntryNotFoundError as error:
+        raise Unreachable(
+            f"model.name_or_path={name} is not in the cache {cache_folder(os.environ)}, and the hub cannot be asked: "
+            f"{why or _first_line(error)}"
+        ) from None
+    except HfHubHTTPError as error:
+        raise Unreachable(f"model.name_or_path={name}: the hub says {_refusal(error.response)}") from None
+    raise Unreachable(f"model.name_or_path={name} has no {lacking}")
+
+
+def kept(wanted: dict[str, Any]) -> list[list[str]]:
+    """Patterns of the files that loading a model needs, for each try; weights of the older format where there are no others."""
+    if wanted["gguf_file"]:
+        return [[wanted["gguf_file"]]]
+    around = [*_KEPT, *(["*.py"] if wanted["code"] else [])]
+    return [[*around, "*.safetensors"], [*around, "*.bin"]]
+
+
+def fetch_data(name: str, why: str) -> None:
+    """Loads a data set once, so that the ranks find it prepared in the cache; Unreachable where it cannot be had."""
+    import datasets
+
+    part = parse_hub(name)
+    try:
+        datasets.load_dataset(part.name, part.subset, split=part.split, revision=part.revision)
+    except (OSError, ValueError) as error:  # no such name, split or file; no connection
+        asked = f"is not in the cache, and the hub cannot be asked: {why}" if why else _first_line(error)
+        raise Unreachable(f"data.path={name}: {asked}") from None
+
+
+def silence(url: str) -> str:
+    """Why nobody answers there after some tries; empty where somebody does, with whatever words."""
+    why = ""
+    for wait in _TRIES_S:
+        time.sleep(wait)
+        try:
+            with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=_ANSWER_S):
+                return ""
+        except urllib.error.HTTPError:
+            return ""
+        except (OSError, ValueError) as error:
+            why = f"{url} does not answer ({getattr(error, 'reason', error)})"
+    return why
+
+
+def held_bytes() -> int:
+    """Bytes in the caches of the hub's files and of prepared data sets, of which what is still coming is part."""
+    cache = cache_folder(os.environ)
+    prepared = Path(os.environ.get("HF_DATASETS_CACHE") or cache.parent / "datasets")
+    total = 0
+    for file in (*cache.glob("*--*/blobs/*"), *prepared.rglob("*.arrow")):
+        try:
+            total += file.stat().st_size
+        except OSError:
+            continue  # renamed just now, having come whole
+    return total
+
+
+def _once_more(wanted: dict[str, Any]) -> None:
+    """Begins anew as a process that asks the hub."""
+    environ = {name: value for name, value in os.environ.items() if name not in OFFLINE}
+    words = [sys.executable, "-m", "launcher.train.fetch", json.dumps({**wanted, "again": False})]
+    sys.stdout.flush()
+    os.execve(sys.executable, words, environ)
+
+
+def _tell(before: int) -> None:
+    while True:
+        time.sleep(_TELL_S)
+        print(json.dumps({"bytes": held_bytes() - before}), flush=True)
+
+
+def _refusal(response: Any) -> str:
+    said = response.headers.get("X-Error-Message") or f"HTTP {response.status_code}"
+    way = {401: "; is HF_TOKEN exported?", 403: "; ask for access on its page, with the account of HF_TOKEN"}
+    return f"'{said}'{way.get(response.status_code, '')}"
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:300] if lines else type(error).__name__
+
+
+if __name__ == "__main__":
+    code = main(sys.argv[1:])
+    sys.stdout.flush()
+    os._exit(code)  # threads of a download that failed may still wait for the hub
