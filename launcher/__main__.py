@@ -6,18 +6,20 @@ import sys
 from launcher.errors import Exit, LauncherError, UsageError, unknown
 
 VERBS = (
-    "plan",
-    "fetch",
-    "rehearse",
-    "status",
-    "list",
-    "logs",
-    "follow",
-    "cancel",
-    "resume",
-    "checkpoints",
-    "data",
-    "calibrate",
+    *("plan", "rehearse", "fetch", "status", "list", "logs", "follow", "cancel", "resume", "checkpoints"),
+    *(
+        "data",
+        "calibrate",
+        "export",
+        "chat",
+        "evaluate",
+        "sync",
+        "managed",
+        "stale",
+        "rules",
+        "sweep",
+        "report",
+    ),
 )
 
 

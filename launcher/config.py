@@ -80,6 +80,8 @@ class DataFormat(Enum):
     prompt_completion = "prompt_completion"
     alpaca = "alpaca"
     input_output = "input_output"
+    labelled = "labelled"
+    prompt = "prompt"
     text = "text"
 
 
@@ -92,9 +94,15 @@ class DataCheck(Enum):
 
 
 class TrainerKind(Enum):
-    """The training objective."""
+    """The training objective; docs/trainers.md has a section for each."""
 
     sft = "sft"
+    pretrain = "pretrain"
+    dpo = "dpo"
+    kto = "kto"
+    orpo = "orpo"
+    reward = "reward"
+    grpo = "grpo"
 
 
 class TrackerKind(Enum):
@@ -103,6 +111,32 @@ class TrackerKind(Enum):
     none = "none"
     wandb = "wandb"
     tensorboard = "tensorboard"
+
+
+class Sampler(Enum):
+    """How a sweep's values are chosen: every combination, or by one of Optuna's samplers."""
+
+    grid = "grid"
+    random = "random"
+    tpe = "tpe"
+    cmaes = "cmaes"
+    qmc = "qmc"
+
+
+class Pruner(Enum):
+    """Which trials of a sweep end early, by one of Optuna's pruners."""
+
+    none = "none"
+    asha = "asha"
+    hyperband = "hyperband"
+    median = "median"
+
+
+class Direction(Enum):
+    """Which values of a sweep's objective are good."""
+
+    minimize = "minimize"
+    maximize = "maximize"
 
 
 # Optional[X], not X | None: OmegaConf 2.3 reads the former on every supported Python.
@@ -144,7 +178,7 @@ class ModelConfig:
     max_length: int = 2048
     """Longest training sequence, in tokens."""
     attn_implementation: Optional[str] = None  # noqa: UP045
-    """Attention kernel, in transformers' spelling; None takes transformers' choice."""
+    """Attention kernel: sdpa, eager, flash_attention_2, flash_attention_3 or flex; None takes transformers' choice."""
     trust_remote_code: bool = False
     """Run Python code that comes with the model. Off unless asked for."""
     architecture: Optional[ArchitectureConfig] = None  # noqa: UP045
@@ -219,6 +253,9 @@ class TrainerConfig:
     max_steps: int = -1
     """Optimizer steps; above 0 it overrides num_train_epochs."""
     lr_scheduler_type: str = "cosine"
+    """The learning rate's course, in transformers' spelling."""
+    lr_scheduler_kwargs: dict[str, Any] = field(default_factory=dict[str, Any])
+    """What that course needs beside: min_lr_rate for cosine_with_min_lr, num_decay_steps for warmup_stable_decay."""
     warmup_steps: float = 0.03
     """Steps of linear warm-up; below 1 it is a share of all steps."""
     weight_decay: float = 0.0
@@ -227,16 +264,55 @@ class TrainerConfig:
     """A loss of more than so many times the largest of the last 64 is a spike: the run goes back to its newest checkpoint and
     leaves the batch out, twice at most. None: only a loss that is no number is."""
     optim: str = "adamw_torch"
+    """Optimizer, in transformers' spelling; adamw_8bit and its kin take a quarter of AdamW's memory."""
     logging_steps: int = 1
     eval_steps: Optional[int] = None  # noqa: UP045
     """Steps between evaluations; None evaluates before and after training only."""
     packing: bool = False
-    """Put several short chats into one sequence."""
+    """Put several short documents into one sequence; none sees another."""
+    torch_compile: bool = False
+    """Compile the model: minutes before the first step, faster ones after it. Not with DeepSpeed."""
+    activation_offloading: bool = False
+    """Keep activations in host memory between the forward and the backward pass. On a GPU alone."""
     assistant_only_loss: bool = True
     """Train on the assistant's turns alone."""
     precision: Precision = Precision.auto
     sample_prompt: Optional[str] = None  # noqa: UP045
     """A question that is answered before and after training, for a person to compare."""
+    beta: Optional[float] = None  # noqa: UP045
+    """dpo, kto, grpo: how far the model is held to the reference model; orpo: weight of the odds ratio. None: trl's."""
+    loss_type: Optional[str] = None  # noqa: UP045
+    """dpo, kto, grpo: the loss, in trl's spelling (sigmoid, ipo, ...; kto, apo_zero_unpaired; dapo, grpo, ...). None: trl's."""
+    label_smoothing: Optional[float] = None  # noqa: UP045
+    """dpo: share of pairs that are taken to be labelled the wrong way round (robust), or EXO's epsilon (exo_pair)."""
+    desirable_weight: Optional[float] = None  # noqa: UP045
+    """kto: weight of the good answers' loss."""
+    undesirable_weight: Optional[float] = None  # noqa: UP045
+    """kto: weight of the bad answers' loss."""
+    center_rewards_coefficient: Optional[float] = None  # noqa: UP045
+    """reward: weight of a term that holds the mean reward at 0; 0.01 is usual, None leaves it out."""
+    disable_dropout: Optional[bool] = None  # noqa: UP045
+    """dpo, kto, orpo, reward, grpo: train without dropout. None: trl's, which is yes for all but grpo."""
+    num_generations: Optional[int] = None  # noqa: UP045
+    """grpo: answers that are drawn for each prompt; batch.global_batch_size counts answers. None: 8."""
+    max_completion_length: Optional[int] = None  # noqa: UP045
+    """grpo: longest answer, in tokens; prompts may have the rest of model.max_length. None: half of model.max_length."""
+    temperature: Optional[float] = None  # noqa: UP045
+    """grpo: temperature at which answers are drawn. None: 1."""
+    top_p: Optional[float] = None  # noqa: UP045
+    """grpo: share of the probability that tokens are drawn from. None: 1, all of it."""
+    top_k: Optional[int] = None  # noqa: UP045
+    """grpo: so many of the likeliest tokens are drawn from. None: 0, all of them."""
+    repetition_penalty: Optional[float] = None  # noqa: UP045
+    """grpo: above 1, tokens that were said before are less likely. None: 1."""
+    epsilon: Optional[float] = None  # noqa: UP045
+    """grpo: how far the ratio to the old policy may go before it is clipped. None: 0.2."""
+    scale_rewards: Optional[str] = None  # noqa: UP045
+    """grpo: group, batch or none: whose standard deviation rewards are divided by. None: group."""
+    reward_functions: list[Any] = field(default_factory=list[Any])
+    """grpo: functions from answers to rewards, each `{_target_: my_rewards.length}`, further keys being its arguments."""
+    reward_weights: Optional[list[float]] = None  # noqa: UP045
+    """grpo: a weight for each reward function. None: all alike."""
 
 
 @dataclass(kw_only=True)
@@ -314,6 +390,36 @@ class TrackerConfig:
 
 
 @dataclass(kw_only=True)
+class SweepConfig:
+    """What many trials from one command search, and when they stop. Of no effect without -m."""
+
+    search: dict[str, Any] = field(default_factory=dict[str, Any])
+    """Keys with the values to try, in Hydra's sweep syntax: "1e-4,1e-3", "choice(8,16)", "range(1,5)", "interval(0,1)",
+    "tag(log, interval(1e-5,1e-2))", or a list. What is typed on the command line replaces a key of it."""
+    objective: str = "eval_loss"
+    """The key of metrics.jsonl by which trials are compared; its last value counts."""
+    direction: Direction = Direction.minimize
+    sampler: Sampler = Sampler.grid
+    """grid tries every combination; the others are Optuna's and try `trials` of them."""
+    pruner: Pruner = Pruner.none
+    """Ends trials that promise little, at an evaluation; asha is successive halving without waiting."""
+    reduction_factor: int = 3
+    """With asha and hyperband: one of so many trials goes on at each rung."""
+    trials: Optional[int] = None  # noqa: UP045
+    """How many trials a sampler may begin; None needs another budget."""
+    gpu_hours: Optional[float] = None  # noqa: UP045
+    """GPU-hours (with device=cpu, rank-hours) after which no trial is begun; None: no limit."""
+    deadline: Optional[str] = None  # noqa: UP045
+    """Time after which no trial is begun, as 2026-11-30T08:00 in local time or with an offset; None: no limit."""
+    parallel: Optional[int] = None  # noqa: UP045
+    """Trials at once. None: on Slurm all of a grid, or 4 of a sampler; on this machine 1."""
+    fail_fast: bool = False
+    """The first trial that fails ends the others."""
+    seed: int = 0
+    """Of the sampler."""
+
+
+@dataclass(kw_only=True)
 class Config:
     """One run, as asked for."""
 
@@ -327,6 +433,7 @@ class Config:
     tracker: TrackerConfig = MISSING
     batch: BatchConfig = field(default_factory=BatchConfig)
     resources: ResourcesConfig = field(default_factory=ResourcesConfig)
+    sweep: SweepConfig = field(default_factory=SweepConfig)
     plugins: dict[str, Any] = field(default_factory=dict[str, Any])
     """Plugins by name, each with its `_target_`; filled by the list-valued group `plugin`."""
     seed: int = 0
@@ -354,6 +461,7 @@ GROUPS: dict[str, type] = {
     "strategy": StrategyConfig,
     "cluster": ClusterConfig,
     "tracker": TrackerConfig,
+    "sweep": SweepConfig,
 }
 
 

@@ -30,10 +30,18 @@ class Exit(IntEnum):
     """Several ends in a row without a new checkpoint; not to be queued again."""
     DIVERGED = 10
     """The loss is no number any more; rolled back and the batch left out twice at most."""
-    FETCH_FAILED = 11
+    FORGOT = 11
+    """The perplexity on general text rose above plugins.forgetting_guard.max_increase; the newest checkpoint is from before."""
+    MOVED = 12
+    """`stale`: the base model has another revision on the hub now."""
+    CANNOT_TELL = 13
+    """`stale`: whether it has cannot be told from here."""
+    FETCH_FAILED = 14
     """The model or the data is neither in the cache nor to be had from the hub; a restart would find the same."""
     LEFT = 74
     """A rank was told to end, and has saved."""
+    PRUNED = 73
+    """A sweep's pruner ended the run early: nothing failed, and nothing is queued again."""
     REQUEUED = 75
     """Saved, and queued again: the run goes on in another allocation."""
     INTERRUPTED = 130
@@ -90,6 +98,12 @@ class Diverged(LauncherError):
     """The loss is no number any more."""
 
     exit_code: Exit = Exit.DIVERGED
+
+
+class Forgot(LauncherError):
+    """More was forgotten than allowed."""
+
+    exit_code: Exit = Exit.FORGOT
 
 
 class AlreadyRunning(LauncherError):

@@ -2,6 +2,7 @@
 
 import ctypes
 import signal
+from pathlib import Path
 
 
 def die_with_parent() -> None:
@@ -12,3 +13,15 @@ def die_with_parent() -> None:
 def exit_code(returncode: int) -> int:
     """A Popen's returncode as a shell would say it: 128 + N for signal N."""
     return 128 - returncode if returncode < 0 else returncode
+
+
+def start_ticks(pid: int) -> int | None:
+    """When a process began, in ticks since boot; None for one that has ended, waited for or not.
+
+    Source: proc(5), /proc/pid/stat, fields 3 and 22.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else int(fields[19])

@@ -48,6 +48,11 @@ def render(plan: LaunchPlan) -> dict[str, str]:
     return {name: texts[name] for name in file_names(plan)}
 
 
+def render_script(template: str, **values: object) -> str:
+    """A script that is no run's, from a template of slurm/."""
+    return _environment().get_template(template).render(**values)
+
+
 def as_json(value: object) -> str:
     """`value` as the JSON text of a file."""
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"

@@ -78,6 +78,11 @@ class RunDir:
         return self.path / "data_check.json"
 
     @property
+    def data(self) -> Path:
+        """Which tokens this attempt trains on, as rank 0 tells the others."""
+        return self.path / "data.json"
+
+    @property
     def job(self) -> Path:
         """How it was submitted: kind, id, time."""
         return self.path / "job.json"
@@ -155,7 +160,9 @@ class RunDir:
 
     def note_job(self, kind: str, job_id: str) -> None:
         """Writes job.json and the event, once for each job."""
-        if self.job.exists() and job_number(str(self.read_json(self.job)["job_id"])) == job_number(job_id):
+        known = {job_number(event["job_id"]) for event in self.read_events() if event["event"] == "submitted"}
+        same = self.job.exists() and job_number(str(self.read_json(self.job)["job_id"])) == job_number(job_id)
+        if same and job_number(job_id) in known:
             return
         write_text(self.job, json.dumps({"cluster": kind, "job_id": job_id, "submitted": now()}) + "\n")
         self.add_event("submitted", attempt=self.attempts(), cluster=kind, job_id=job_id)

@@ -25,12 +25,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--submit-kills", type=int, default=10, help="SIGKILLs of launches before they have told of a job"
     )
+    parser.addoption(
+        "--sweep-kills", type=int, default=4, help="SIGKILLs of sweeps before they have told of their array"
+    )
     parser.addoption("--golden-update", action="store_true", help="write tests/golden anew")
     parser.addoption("--long", action="store_true", help="the tests marked long as well")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves out, by name and not as skipped, what is marked long."""
+    """Leaves out, by name and not as skipped, what is marked long.
+
+    Under `-n` one worker has the cluster, since there is one, and a file's tests stay together, since they share runs.
+    """
+    for item in items:
+        on_cluster = "lab" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("lab" if on_cluster else str(item.path)))
     if config.getoption("--long"):
         return
     left_out = [item for item in items if item.get_closest_marker("long")]

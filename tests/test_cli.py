@@ -76,13 +76,13 @@ def test_a_launch_submits_its_script_once_and_notes_the_id(cli, tmp_path):
     assert "2 nodes x 8 GPUs" in done.stdout and "python -m launcher status" in done.stdout
 
 
-def test_a_multirun_submits_every_trial_and_returns(cli, tmp_path):
+def test_a_multirun_submits_all_trials_as_one_array_and_returns(cli, tmp_path):
     done = cli("-m", "+experiment=llama8b_lora", "trainer.learning_rate=1e-4,2e-4", "plugins.lora.r=8,16")
     assert done.returncode == 0, done.stderr
-    assert len((tmp_path / "calls").read_text().splitlines()) == 4
     sweep = next((tmp_path / "work" / "runs" / "llama8b_lora").iterdir())
     assert sweep.name.startswith("sweep_")
-    assert sorted(path.name for path in sweep.iterdir()) == ["0", "1", "2", "3"]
+    assert (tmp_path / "calls").read_text() == f"--parsable {sweep}/job.sbatch\n"
+    assert len((sweep / "trials.jsonl").read_text().splitlines()) == 4
     assert sorted(path.name for path in (tmp_path / "work").iterdir()) == ["runs"]
 
 
@@ -123,7 +123,8 @@ def test_a_dry_run_inside_an_allocation_stays_in_it(cli):
 
 def test_options_may_stand_among_the_overrides(cli, tmp_path):
     assert cli("+experiment=tiny", "cluster=slurm", "-m", "seed=1,2", "dry_run=true").returncode == 0
-    assert len(list((tmp_path / "work").glob("runs/tiny/sweep_*/*/plan.json"))) == 2
+    (trials,) = (tmp_path / "work").glob("runs/tiny/sweep_*/trials.jsonl")
+    assert len(trials.read_text().splitlines()) == 2
 
 
 def test_runs_of_the_same_second_get_folders_of_their_own(cli, tmp_path):
@@ -173,7 +174,7 @@ def test_a_plugin_of_ones_own_changes_the_plan(cli, tmp_path):
     assert json.loads(done.stdout)["rank_starter"] == "accelerate"
 
 
-@pytest.mark.parametrize("verb", ["plan", "status", "list", "logs", "follow", "cancel"])
+@pytest.mark.parametrize("verb", ["plan", "status", "list", "logs", "follow", "cancel", "report"])
 def test_every_verb_has_help_with_an_example(cli, verb):
     done = cli(verb, "--help")
     assert done.returncode == 0

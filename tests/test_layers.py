@@ -59,12 +59,12 @@ def test_the_login_path_imports_nothing_heavy(tmp_path, arguments):
 def test_looking_at_runs_imports_nothing_heavy(tmp_path):
     launch = [sys.executable, "-m", "launcher", "+experiment=tiny", "cluster=local", "dry_run=true"]
     subprocess.run(launch, cwd=tmp_path, check=True, capture_output=True)
-    for verb in ("status", "list"):
+    for verb, said in (("status", "planned"), ("list", "planned"), ("report", "report.html")):
         run = (
             f"{BLOCKER}\nsys.argv = ['launcher', '{verb}']\nrunpy.run_module('launcher', run_name='__main__')"
         )
         done = subprocess.run([sys.executable, "-c", run], cwd=tmp_path, capture_output=True, text=True)
-        assert "planned" in done.stdout, done.stderr
+        assert said in done.stdout, done.stderr
 
 
 @pytest.mark.parametrize(

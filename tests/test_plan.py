@@ -223,17 +223,11 @@ def test_fsdp2_is_told_to_the_trainer_and_to_accelerate_alike(plan):
         (["strategy=zero2", "strategy.offload_param=true"], "needs strategy.zero_stage=3"),
         (["strategy=ddp", "strategy.offload_optimizer=true"], "has no effect under ddp"),
         (["strategy=fsdp2", "strategy.offload_optimizer=true"], "use strategy.offload_param=true"),
-        (["plugin=[qlora]", "strategy=zero3_offload"], "4-bit weights cannot be offloaded"),
     ],
 )
 def test_settings_of_a_strategy_that_exclude_each_other_are_refused(plan, overrides: list[str], said: str):
     with pytest.raises(PlanError, match=re.escape(said)):
         plan("+experiment=llama8b_lora", *overrides)
-
-
-def test_offloading_under_fsdp2_is_refused_on_a_cpu(plan):
-    with pytest.raises(PlanError, match="strategy=fsdp2_offload offloads to pinned memory"):
-        plan("+experiment=tiny", "strategy=fsdp2_offload", device="cpu")
 
 
 def test_auto_precision_is_bf16_on_a_gpu_and_fp32_on_a_cpu(plan):

@@ -173,7 +173,7 @@ def test_a_plan_close_to_the_limit_is_warned_of_and_one_far_from_it_is_not(compo
     ],
 )  # fmt: skip
 def test_an_optimizer_takes_its_bytes_a_parameter(plan, optim: str, bytes_a_parameter: int):
-    one = plan("+experiment=llama8b_full_zero3", "strategy=ddp", f"trainer.optim={optim}")
+    one = plan("+experiment=llama8b_full_zero3", "strategy=ddp", "plugin=[]", f"trainer.optim={optim}")
     embedding = 128_256 * 4096 * 6 if optim == "adamw_8bit" else 0  # bitsandbytes leaves it in 32 bits
     told = one.memory.optimizer * 2**30 - embedding
     assert told == pytest.approx(bytes_a_parameter * one.model.parameters, rel=0.02, abs=2e8)
@@ -181,14 +181,14 @@ def test_an_optimizer_takes_its_bytes_a_parameter(plan, optim: str, bytes_a_para
 
 def test_a_paged_optimizer_counts_on_the_host(plan):
     plain, paged = (
-        plan("+experiment=llama8b_full_zero3", "strategy=ddp", f"trainer.optim={optim}")
+        plan("+experiment=llama8b_full_zero3", "strategy=ddp", "plugin=[]", f"trainer.optim={optim}")
         for optim in ("adamw_8bit", "paged_adamw_8bit")
     )
     assert paged.memory.optimizer < 0.1 < plain.memory.optimizer
 
 
 def test_an_optimizer_that_is_not_known_gives_no_estimate(plan):
-    assert plan("+experiment=llama8b_lora", "trainer.optim=lomo").memory is None
+    assert plan("+experiment=llama8b_lora", "plugin=[lora]", "trainer.optim=lomo").memory is None
 
 
 def test_offloading_moves_memory_from_gpus_to_the_host(plan):

@@ -53,6 +53,8 @@ NOWHERE = Place(can_requeue=False, healthy_nodes=1, needed_nodes=2)
         (Ended(how=How.LEFT, told=Told.TIME_LIMIT), NOWHERE, 0, Do.STOP, Exit.TERMINATED),
         (Ended(how=How.LEFT, told=Told.PREEMPTED), WHOLE, 0, Do.FINISH, Exit.REQUEUED),
         (Ended(how=How.LEFT, told=Told.CANCELLED), WHOLE, 0, Do.STOP, Exit.TERMINATED),
+        (Ended(how=How.CUT, code=140, told=Told.PRUNED), WHOLE, 1, Do.STOP, Exit.PRUNED),
+        (Ended(how=How.CUT, code=140, told=Told.PRUNED), WHOLE, TRIES, Do.STOP, Exit.PRUNED),
         (Ended(how=How.CUT, code=130, told=Told.CANCELLED), WHOLE, 1, Do.STOP, Exit.INTERRUPTED),
     ],
 )

@@ -282,6 +282,10 @@ def test_status_as_json_has_every_field(tmp_path: Path, cli):
         "planned": {"step_s": None, "memory_gib": None},
         "measured": None,
         "note": "its job is gone and the run dir does not say how it ended",
+        "spent": None,
+        "early_stopped": None,
+        "general": None,
+        "warnings": [],
     }
 
 

@@ -25,10 +25,15 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_holds_what_git_tracks(wheel):
     listed = subprocess.run(
-        ["git", "ls-files", "launcher", "conf", "slurm"], cwd=ROOT, check=True, capture_output=True, text=True
+        ["git", "ls-files", "launcher", "hydra_plugins", "conf", "slurm"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
     )
     tracked = {
-        path if path.startswith("launcher/") else f"launcher/{path}" for path in listed.stdout.splitlines()
+        path if path.startswith(("launcher/", "hydra_plugins/")) else f"launcher/{path}"
+        for path in listed.stdout.splitlines()
     }
     held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert held == tracked

@@ -27,6 +27,7 @@ HEAVY = (
     "bitsandbytes",
     "deepspeed",
     "launcher.train.session",
+    *(f"launcher.train.objectives.{kind}" for kind in ("sft", "dpo", "kto", "orpo", "reward", "grpo")),
     "torch.distributed.fsdp",
 )
 

@@ -17,6 +17,8 @@ class RunState(Enum):
     FINISHED = "finished"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    PRUNED = "pruned"
+    """Ended early by its sweep."""
     TIMEOUT = "timeout"
     """Ended by the time limit."""
     LOST = "lost"

@@ -51,14 +51,15 @@ class Slurm:
         """sbatch with the run's own job script."""
         return ["sbatch", "--parsable", str(run.path / "job.sbatch")]
 
-    def submit(self, run: RunDir, *options: str, keep_open: int | None = None) -> str:
+    def submit(
+        self, run: RunDir, *options: str, keep_open: int | None = None, script_name: str = "job.sbatch"
+    ) -> str:
         """The job id that sbatch gave. Refused with sbatch's own words where nothing was queued; any other ClusterError
         may have left a job. sbatch holds the descriptor `keep_open` as long as it lives.
         """
-        script = run.path / "job.sbatch"
-        command = self.submit_command(run)
+        script = run.path / script_name
         kept = () if keep_open is None else (keep_open,)
-        done = _ask([*command[:-1], *options, command[-1]], self.timeout_s, kept)
+        done = _ask([*self.submit_command(run)[:-1], *options, str(script)], self.timeout_s, kept)
         if done is None:
             raise ClusterError(
                 f"sbatch did not answer within {self.timeout_s:g} s and may still have queued {script}; "
@@ -78,11 +79,11 @@ class Slurm:
         return job_ids[-1]
 
     def jobs_of(self, run: RunDir) -> list[str] | None:
-        """Ids of the queued and running jobs of that run dir; None for no answer.
+        """Ids of the queued and running jobs of that run dir, an array's once for each task; None for no answer.
 
         By the comment that the plan gives them, or by their working directory where a site's plugin has changed the comment.
         """
-        done = _ask(["squeue", "--me", "--noheader", "--format=%A|%Z|%k"], self.timeout_s)
+        done = _ask(["squeue", "--me", "--noheader", "--format=%F|%Z|%k"], self.timeout_s)
         if done is None or done.returncode:
             return None
         jobs = [line.split("|", 2) for line in done.stdout.splitlines() if line.count("|") >= 2]
@@ -123,6 +124,12 @@ class Slurm:
         ended = ("Invalid job id specified", "already completing or completed")
         if done.returncode and not any(words in done.stderr for words in ended):
             raise ClusterError(f"scancel refused job {job_id}: {_words_of(done)}")
+
+    def largest_array(self) -> int:
+        """MaxArraySize: an array's indices stay below it. 1001, Slurm's default, where it does not answer."""
+        done = _ask(["scontrol", "show", "config"], self.timeout_s)
+        found = re.search(r"^MaxArraySize\s*=\s*(\d+)", done.stdout, re.MULTILINE) if done else None
+        return int(found[1]) if found else 1001
 
     def signal(self, job_id: str, name: str) -> None:
         """Sends a signal to everything of a job, as a pre-emption does; ClusterError with scancel's words when it refuses."""

@@ -24,7 +24,9 @@ _LATE_S = 2.0
 
 
 @contextlib.contextmanager
-def submitted(slurm: Slurm, run: RunDir, *options: str, me: str = "") -> Generator[str]:
+def submitted(
+    slurm: Slurm, run: RunDir, *options: str, me: str = "", script_name: str = "job.sbatch"
+) -> Generator[str]:
     """The id of the run's new job, or of the one that an earlier call queued before it was cut; noted in the run dir.
 
     The submit is over when the body, which tells somebody of the job, has ended. `me` is the job that asks, where one does.
@@ -35,7 +37,7 @@ def submitted(slurm: Slurm, run: RunDir, *options: str, me: str = "") -> Generat
             _lock(file, run)
             if not _is(file, run.intent):
                 continue  # another call has finished with it meanwhile
-            job_id = _earlier(slurm, run, file, me) or _submit(slurm, run, file, options)
+            job_id = _earlier(slurm, run, file, me) or _submit(slurm, run, file, options, script_name)
             run.note_job("slurm", job_id)
             yield job_id
             run.intent.unlink()
@@ -65,13 +67,13 @@ def cut_short(slurm: Slurm, run: RunDir) -> Generator[str | None]:
         run.intent.unlink()
 
 
-def _submit(slurm: Slurm, run: RunDir, file: IO[str], options: tuple[str, ...]) -> str:
+def _submit(slurm: Slurm, run: RunDir, file: IO[str], options: tuple[str, ...], script_name: str) -> str:
     file.truncate(0)
     file.write(json.dumps({"before": sorted(_known(run))}) + "\n")
     file.flush()
     os.fsync(file.fileno())
     try:
-        return slurm.submit(run, *options, keep_open=file.fileno())
+        return slurm.submit(run, *options, keep_open=file.fileno(), script_name=script_name)
     except Refused:
         run.intent.unlink()
         raise

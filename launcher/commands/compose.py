@@ -1,16 +1,19 @@
 """argv -> composed configurations; each refusal of Hydra's becomes one line that names the way out."""
 
+import copy
 import dataclasses
 import os
 import re
 import sys
 import tempfile
+from collections.abc import Callable
 
 import hydra
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
+from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
@@ -37,22 +40,50 @@ class Composed:
     """Absolute path given with --config-dir."""
 
 
-def compose(arguments: list[str]) -> list[Composed]:
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A multirun before it is expanded."""
+
+    loader: ConfigLoader
+    master: DictConfig
+    """The configuration with what is not swept, Hydra's own part included."""
+    typed: list[str]
+    """The overrides, those of Hydra's own configuration left out."""
+
+
+def compose(
+    arguments: list[str],
+    take_sweep: Callable[[Asked], None] | None = None,
+    run_here: Callable[[Composed], None] | None = None,
+) -> list[Composed]:
     """The configuration that Hydra composes, or all of a multirun's; none where only help was asked for.
+
+    With `take_sweep`, a multirun is handed to it unexpanded, unless another launcher or sweeper of Hydra's is named. Where
+    Hydra's launcher takes a job to another process, `run_here` gets its configuration there.
 
     ConfigError for whatever Hydra and OmegaConf refuse. Nothing is written where a person would find it.
     """
     register()
     composed: list[Composed] = []
     refused: list[Exception] = []
+    own = os.getpid()
 
     def collect(cfg: DictConfig) -> None:
+        if run_here is not None and os.getpid() != own:
+            run_here(_composed(cfg))
+            return
         # Raised from here, an error would make Hydra print all overrides first, a secret among them included.
         try:
             composed.append(_composed(cfg))
         except (LauncherError, OmegaConfBaseException) as error:
             refused.append(error)
 
+    if take_sweep is not None:
+        setattr(  # noqa: B010 - where hydra_plugins/launcher_sweeper looks for it
+            collect,
+            "take_sweep",
+            _taking(take_sweep),
+        )
     arguments = [f"++{argument}" if _OPEN.match(argument) else argument for argument in arguments]
     # Hydra's parser wants all overrides in one piece; people put options among them.
     arguments.sort(key=lambda argument: argument.startswith("-") or not re.match(r"~|.*=", argument))
@@ -78,6 +109,25 @@ def compose(arguments: list[str]) -> list[Composed]:
         else:
             os.environ["HYDRA_FULL_ERROR"] = full_error
     return composed
+
+
+def _taking(take: Callable[[Asked], None]) -> Callable[[ConfigLoader, DictConfig, list[str]], None]:
+    def taking(loader: ConfigLoader, master: DictConfig, typed: list[str]) -> None:
+        take(Asked(loader=loader, master=master, typed=typed))
+
+    return taking
+
+
+def compose_trial(asked: Asked, overrides: list[str], number: int) -> tuple[DictConfig, Composed]:
+    """One job of a multirun, as Hydra's own sweeper and launcher compose it: before and after interpolation."""
+    loaded = asked.loader.load_sweep_config(asked.master, overrides)
+    with open_dict(loaded):
+        loaded.hydra.job.id = loaded.hydra.job.num = number
+    HydraConfig.instance().set_config(loaded)
+    cfg = copy.deepcopy(loaded)
+    with read_write(cfg), open_dict(cfg):
+        del cfg["hydra"]
+    return copy.deepcopy(cfg), _composed(cfg)
 
 
 def _composed(cfg: DictConfig) -> Composed:

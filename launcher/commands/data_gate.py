@@ -12,6 +12,7 @@ from launcher import __version__
 from launcher.commands.data_progress import progress
 from launcher.config import Config, DataCheck, DataFormat, Init
 from launcher.dataset.check import Asked, check
+from launcher.dataset.formats import check_serves
 from launcher.dataset.hub import parse_hub
 from launcher.dataset.rules import Finding
 from launcher.errors import ConfigError, DataError
@@ -126,6 +127,10 @@ def _check_one(config: Config, path: str, evaluation: str | None, format: DataFo
     report = _remembered(asked, Path(config.cache_dir))
     if report["verdict"] == "error":
         raise DataError(_refusal(report))
+    kind = config.trainer.kind.name
+    check_serves(kind, path, report["kinds"])
+    if evaluation and report["eval"]:
+        check_serves(kind, evaluation, report["eval"]["kinds"])
     return report
 
 

@@ -56,7 +56,12 @@ def estimate_lines(config: Config, plan: LaunchPlan) -> Lines:
 def explain_lines(config: Config, plan: LaunchPlan) -> Lines:
     """A line for each kind of memory: its size, how it is counted, the source, and whether a CPU run has shown it."""
     if plan.memory is None or plan.room is None:
-        return [("memory", "not estimated: this run is on a CPU, or the model's shape is not known")]
+        return [
+            (
+                "memory",
+                "not estimated: this run is on a CPU, its trainer is not sft or pretrain, or the model's shape is not known",
+            )
+        ]
     sizes = dataclasses.asdict(plan.memory)
     sizes |= {"host": plan.room.host_gib, "checkpoint": plan.room.checkpoint_gib}
     lines = [(f"{kind:<12}{gib:>8.2f} GiB", " ".join(EXPLAINED[kind].split())) for kind, gib in sizes.items()]

@@ -132,6 +132,19 @@ class View:
         elif name == "evaluated":
             when = {"before": " before training", "after": " after training"}.get(event["when"], "")
             self._say(f"evaluation loss{when}: {event['eval_loss']:.4f}")
+        elif name == "general":
+            said = (
+                f"{event['increase']:.3g} times that before"
+                if event["when"] != "before"
+                else "before training"
+            )
+            self._say(f"general text at step {event['step']}: perplexity {event['perplexity']:.4g}, {said}")
+        elif name == "early_stopped":
+            self._say(
+                f"stopped early at step {event['step']}: {event['metric']} was best at step {event['best_step']}"
+            )
+        elif name == "restored":
+            self._say(f"back to the weights of step {event['step']}: {event['why']}")
         elif name == "sample":
             if event["when"] == "before":
                 self._say(f"question: {event['prompt']}")

@@ -12,14 +12,15 @@ from launcher.clusters.choose import make_cluster, submit_command
 from launcher.clusters.local import Local
 from launcher.clusters.slurm import Slurm
 from launcher.clusters.submission import cut_short, submitted
-from launcher.commands.compose import Composed, compose
+from launcher.commands.compose import Asked, Composed, compose
 from launcher.commands.data_gate import check_data, print_warnings
 from launcher.commands.hub_gate import check_hub
 from launcher.commands.prepare import prepare
 from launcher.commands.run_files import find_cut_short, write_run
 from launcher.commands.summary import describe
-from launcher.errors import Exit
+from launcher.errors import ClusterError, ConfigError, Exit
 from launcher.plan import LaunchPlan, check_fits, close_call
+from launcher.plan.options import notes
 from launcher.plugins.decide import read_run
 from launcher.run import RunDir, find_submitted
 
@@ -28,15 +29,26 @@ def main(arguments: list[str]) -> int:
     """The exit code: the run's own where it is followed to its end, 0 once everything is queued."""
     as_json = "--json" in arguments
     moment = datetime.now()
-    composed = compose([argument for argument in arguments if argument != "--json"])
+    sweeps: list[int] = []
+    composed = compose(
+        [argument for argument in arguments if argument != "--json"],
+        take_sweep=lambda asked: sweeps.append(_launch_sweep(asked, as_json)),
+        run_here=lambda one: launch_one(one, moment, as_json),
+    )
+    if sweeps:
+        return sweeps[0]
     if again := [run for one in composed if (run := _requeued_run(one))]:
         return max(_start_here(run, Allocation(), as_json) for run in again)
+    if any(one.config.sweep.search for one in composed):
+        raise ConfigError("+sweep=NAME searches over many trials; put -m in front of it")
     # Every trial of a multirun is planned before the first is written.
     planned = [(one, *prepare(one, moment)) for one in composed]
     for one, _, plan in planned:
         check_fits(one.config, plan)
         if warning := close_call(one.config, plan):
             print(f"launcher: warning: {warning}", file=sys.stderr, flush=True)
+        for note in notes(one.config, plan):
+            print(f"launcher: note: {note}", file=sys.stderr, flush=True)
         check_hub(one.config, plan)
     codes: list[int] = []
     for one in planned:
@@ -44,6 +56,20 @@ def main(arguments: list[str]) -> int:
         if codes[-1] in (Exit.INTERRUPTED, Exit.TERMINATED):
             break
     return max(codes, default=Exit.OK)
+
+
+def _launch_sweep(asked: Asked, as_json: bool) -> int:
+    from launcher.commands.sweep_launch import launch_sweep  # a single run has no time for what it imports
+
+    return launch_sweep(asked, as_json)
+
+
+def launch_one(composed: Composed, moment: datetime, as_json: bool) -> None:
+    """Plans and starts one job of a multirun where a launcher of Hydra's has taken it; ClusterError where it ends badly."""
+    run, plan = prepare(composed, moment)
+    check_fits(composed.config, plan)
+    if code := launch(composed, run, plan, as_json):
+        raise ClusterError(f"{run.name} ended with exit code {code}; python -m launcher logs {run.name}")
 
 
 def launch(composed: Composed, run: RunDir, plan: LaunchPlan, as_json: bool) -> int:

@@ -16,6 +16,7 @@ from launcher.commands.summary import align, plan_lines
 from launcher.config import Config
 from launcher.errors import Exit
 from launcher.plan import LaunchPlan, close_call
+from launcher.plan.options import notes
 from launcher.render import file_names
 from launcher.run import RunDir
 
@@ -46,6 +47,8 @@ def main(arguments: list[str]) -> int:
         print_warnings(check_data(composed.config))
         if warning := close_call(composed.config, plan):
             print(f"launcher: warning: {warning}", file=sys.stderr)
+        for note in notes(composed.config, plan):
+            print(f"launcher: note: {note}", file=sys.stderr)
         if "--explain" in arguments:
             print(align(explain_lines(composed.config, plan)))
         elif as_json:

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import sys
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from launcher.clusters.slurm import KILL_WAIT_S, kill_wait_s
 from launcher.commands.before import measured, resume_source
 from launcher.commands.compose import Composed
 from launcher.commands.data_gate import check_data, count_examples, data_paths
+from launcher.commands.reward_functions import check_reward_functions
 from launcher.config import ArchitectureConfig, Config, Device
 from launcher.errors import ConfigError
 from launcher.plan import Facts, LaunchPlan
@@ -36,13 +38,22 @@ def prepare(composed: Composed, moment: datetime) -> tuple[RunDir, LaunchPlan]:
 
 def prepare_in(composed: Composed, run: RunDir) -> LaunchPlan:
     """The plan of a run in that folder, which may be there already."""
-    config = composed.config
-    _check_secrets(config)
+    facts = gather(composed.config, composed.experiment, run)
+    plan = decide(
+        composed.config, facts
+    )  # its refusals come before a look at the data, which can take a while
+    check_place(composed.config, facts, plan)
+    return decide(composed.config, count(composed.config, facts))
+
+
+def gather(config: Config, experiment: str | None, run: RunDir) -> Facts:
+    """What the plan of a run in that folder must know of the machine, but for what is in the data."""
+    check_secrets(config)
     kind = choose_kind(config.cluster.kind, os.environ)
     data = data_paths(config)
     known = measured(Path(config.runs_dir).absolute(), config.name)
-    facts = Facts(
-        experiment=composed.experiment,
+    return Facts(
+        experiment=experiment,
         cluster=kind,
         device=_device(config, kind),
         run_dir=str(run.path),
@@ -60,11 +71,19 @@ def prepare_in(composed: Composed, run: RunDir) -> LaunchPlan:
         kill_wait_s=kill_wait_s(_ANSWER_S) if kind != "local" else KILL_WAIT_S,
         version=__version__,
     )
-    plan = decide(config, facts)  # its refusals come before a look at the data, which can take a while
-    if kind == "allocation":
+
+
+def check_place(config: Config, facts: Facts, plan: LaunchPlan) -> None:
+    """ClusterError or ConfigError for what a plan cannot know to be wrong."""
+    check_reward_functions(config)
+    if facts.cluster == "allocation":
         check_nodes(plan.topology.nodes)
     _check_evaluation(facts)
-    return decide(config, dataclasses.replace(facts, **count_examples(config, check_data(config))))
+
+
+def count(config: Config, facts: Facts) -> Facts:
+    """The facts with what is in the data; DataError for its first error."""
+    return dataclasses.replace(facts, **count_examples(config, check_data(config)))
 
 
 def _device(config: Config, kind: str) -> str:
@@ -94,11 +113,20 @@ def _check_evaluation(facts: Facts) -> None:
         )
 
 
-def _check_secrets(config: Config) -> None:
+def check_secrets(config: Config) -> None:
     """ConfigError when a secret of the environment stands in the configuration, which is written to files."""
-    text = repr(config)
-    for name, value in os.environ.items():
-        if SECRET_NAME.search(name) and len(value) >= 8 and value in text:
+    refuse_secrets(repr(config), secrets_of(os.environ))
+
+
+def secrets_of(environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables that hold secrets."""
+    return {name: value for name, value in environ.items() if SECRET_NAME.search(name) and len(value) >= 8}
+
+
+def refuse_secrets(text: str, secrets: Mapping[str, str]) -> None:
+    """ConfigError when one of them stands in the text of a configuration."""
+    for name, value in secrets.items():
+        if value in text:
             raise ConfigError(
                 f"the value of {name} stands in the configuration, which is written to files; take it out: "
                 f"jobs inherit {name}"

@@ -24,7 +24,7 @@ MAY_CHANGE = (
     "resources", "cluster", "strategy", "batch.micro_batch_size", "plugins.sharded_checkpoint",
     "plugins.gradient_checkpointing", "tracker", "trainer.logging_steps", "trainer.eval_steps", "trainer.sample_prompt",
     "data.check", "data.eval_path", "model.attn_implementation", "cache_dir", "runs_dir", "force", "dry_run",
-    "trust_checkpoint",
+    "trust_checkpoint", "sweep",
 )
 # fmt: on
 """Keys that change where and how a run computes, and not what it learns."""

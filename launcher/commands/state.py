@@ -10,6 +10,7 @@ from typing import Any
 from launcher.clusters.base import RunState
 from launcher.clusters.choose import job_cluster
 from launcher.clusters.slurm import Slurm
+from launcher.commands.learning import early_stopped, general, overfitting
 from launcher.commands.record import attempts, effective_training_time, next_save
 from launcher.errors import ClusterError
 from launcher.run import RunDir
@@ -18,10 +19,12 @@ from launcher.run import RunDir
 _ENDED = {
     "finished": RunState.FINISHED,
     "cancelled": RunState.CANCELLED,
+    "pruned": RunState.PRUNED,
     "stopped": RunState.FAILED,
     "requeued": RunState.PENDING,
 }
-_OVER = (RunState.FINISHED, RunState.FAILED, RunState.CANCELLED, RunState.TIMEOUT, RunState.LOST)
+_SETTLED = (RunState.FINISHED, RunState.PRUNED)
+_OVER = (*_SETTLED, RunState.FAILED, RunState.CANCELLED, RunState.TIMEOUT, RunState.LOST)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +53,12 @@ class Status:
     """step_s and memory_gib of a GPU by the plan; null where it does not estimate them."""
     measured: dict[str, Any] | None
     """What the ranks measured of themselves; None before they did."""
+    early_stopped: dict[str, Any] | None
+    """step, metric, best, best_step and patience, of a run that early_stopping has ended."""
+    general: dict[str, Any] | None
+    """before, now, step and increase of the perplexity that forgetting_guard measures."""
+    warnings: list[str]
+    """What a person should look at."""
     note: str | None
     """What could not be told, and why."""
 
@@ -79,11 +88,13 @@ def read_status(run: RunDir, known: Mapping[str, RunState | None] = MappingProxy
     events = run.read_events()
     job = _job(run, events)
     answer, silence = None, ""
-    if job and _told(events) is not RunState.FINISHED:
+    if job and _told(events) not in _SETTLED:
         answer, silence = _ask(job, known)
         events = run.read_events()  # anew: a run that ended meanwhile has left its place and says so here
     plan = _read_plan(run)
-    state, note = _conclude(_told(events), job.get("cluster"), answer, silence)
+    # The job of a sweep's trial is its worker's, and outlives the trial as an allocation does.
+    kind = "allocation" if job and run.path.parent.name.startswith("sweep_") else job.get("cluster")
+    state, note = _conclude(_told(events), kind, answer, silence)
     if run.intent.exists() and not job:
         note = (
             f"it is being submitted, or its submit was cut short; "
@@ -115,6 +126,9 @@ def read_status(run: RunDir, known: Mapping[str, RunState | None] = MappingProxy
         measured=next((event for event in reversed(events) if event["event"] == "measured"), None),
         next_save=next_save(plan, events, metrics) if state is RunState.RUNNING else None,
         error=None if state is RunState.FINISHED else _error(run, events),
+        early_stopped=early_stopped(events),
+        general=general(events),
+        warnings=[warning for warning in [overfitting(metrics)] if warning],
         note=note,
     )
 
@@ -173,7 +187,7 @@ def _conclude(
     told: RunState, kind: str | None, answer: RunState | None, silence: str
 ) -> tuple[RunState, str | None]:
     """The state, and a note where it is not certain."""
-    if told is RunState.FINISHED or kind is None:
+    if told in _SETTLED or kind is None:
         return told, None
     if answer is None:
         return told, f"{silence}; this is what the run dir says"

@@ -1,7 +1,13 @@
 """python -m launcher status [RUN]: where a run is, what it has reached, and what went wrong."""
 
+import dataclasses
+import json
+
+from launcher.clusters.base import RunState
+from launcher.commands.learning import learning_lines
 from launcher.commands.options import add_run, chosen_run, make_parser
 from launcher.commands.record import attempt_lines
+from launcher.commands.spent import read_spent, spent_line
 from launcher.commands.state import Status, read_status
 from launcher.commands.summary import align
 from launcher.errors import Exit
@@ -14,8 +20,13 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     run = chosen_run(options)
     status = read_status(run)
+    spent = read_spent(run, running=status.state is RunState.RUNNING)
     if options.json:
-        print(status.to_json())
+        print(
+            json.dumps(
+                {**json.loads(status.to_json()), "spent": dataclasses.asdict(spent) if spent else None}
+            )
+        )
         return Exit.OK
     lines = [("run", status.run), ("state", status.state.value)]
     if status.error:
@@ -41,7 +52,10 @@ def main(arguments: list[str]) -> int:
         lines.append(("loss", f"{status.loss:.4f}"))
     if status.eval_loss is not None:
         lines.append(("eval loss", f"{status.eval_loss:.4f}"))
+    lines += learning_lines(status.early_stopped, status.general, status.warnings)
     lines += compare(status)
+    if spent is not None:
+        lines.append(("spent", spent_line(spent)))
     if run.export.is_dir():
         lines.append(("model", str(run.export)))
     print(align([*lines, ("run dir", status.run_dir)]))

@@ -3,6 +3,7 @@
 from typing import Any
 
 from launcher.plan import LaunchPlan
+from launcher.plan.objective import ESTIMATED
 from launcher.plan.save import RESERVE_S, SavePlan
 from launcher.run import RunDir
 
@@ -40,18 +41,38 @@ def plan_lines(plan: LaunchPlan) -> list[tuple[str, str]]:
     return [
         ("cluster", f"{plan.cluster}: {layout}"),
         ("strategy", f"{plan.strategy.name}, {plan.precision}"),
+        *([] if plan.trainer == "sft" else [("trainer", plan.trainer)]),
         (
             "batch",
-            f"{batch.global_batch_size} sequences a step = {batch.micro_batch_size} micro x "
+            f"{batch.global_batch_size} {_UNITS.get(plan.trainer, 'sequences')} a step = {batch.micro_batch_size} micro x "
             f"{batch.gradient_accumulation_steps} accumulation x {plural(topology.world_size, 'rank')}",
         ),
         ("model", f"{model.name_or_path}{counts}"),
         ("data", ", ".join(plan.facts.data_sources or (plan.facts.data_path,))),
         *([("saves", saves(plan.save))] if plan.save else []),
         *([("", too_late)] if (too_late := cannot_leave(plan)) else []),
-        *([("memory", f"{plan.memory.total:.1f} GiB a GPU, estimated")] if plan.memory else []),
+        *_memory(plan),
         *([("chosen", plan.chosen)] if plan.chosen else []),
     ]
+
+
+def _memory(plan: LaunchPlan) -> list[tuple[str, str]]:
+    if plan.memory:
+        return [("memory", f"{plan.memory.total:.1f} GiB a GPU, estimated")]
+    if plan.device == "cuda" and plan.trainer not in ESTIMATED:
+        return [("memory", f"not estimated for trainer.kind={plan.trainer}: {_WHY_NOT[plan.trainer]}")]
+    return []
+
+
+_UNITS = {"dpo": "pairs", "orpo": "pairs", "reward": "pairs", "kto": "answers", "grpo": "answers"}
+"""What a sequence of the batch is called."""
+_WHY_NOT = {
+    "dpo": "both answers of a pair are in the batch, and a full fine-tune has a second model",
+    "kto": "it makes two more forward passes, and a full fine-tune has a second model",
+    "orpo": "both answers of a pair are in the batch, with their logits",
+    "reward": "both answers of a pair are in the batch",
+    "grpo": "answers are drawn beside the training",
+}
 
 
 def leave_dict(plan: LaunchPlan) -> dict[str, float | bool] | None:

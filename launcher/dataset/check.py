@@ -7,7 +7,7 @@ from typing import Any
 
 from launcher.dataset.advice import advise
 from launcher.dataset.files import read_rows
-from launcher.dataset.formats import Example
+from launcher.dataset.formats import SPOKEN, Example
 from launcher.dataset.lengths import TOKENIZED, estimate, measure, stride
 from launcher.dataset.part import Counting, Part, count
 from launcher.dataset.rules import ERROR, Finding
@@ -41,6 +41,7 @@ class Report:
     findings: list[Finding]
     near_duplicates: int = 0
     eval_rows: int = 0
+    eval_kinds: dict[str, int] = field(default_factory=dict[str, int])
     tokens: dict[str, Any] = field(default_factory=dict[str, Any])
     sample: list[tuple[int, Example]] = field(default_factory=list[tuple[int, Example]])
 
@@ -59,7 +60,7 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """The report as plain JSON values."""
         part = self.part
-        chats = part.kinds["chat"] + part.kinds["pair"]
+        chats = len(part.lines) - part.kinds["text"]
         return {
             "verdict": self.verdict,
             "rows": part.rows,
@@ -68,6 +69,7 @@ class Report:
             "counts": {rule: number for rule, number in part.counts.items() if number},
             "path": str(self.asked.path),
             "formats": dict(part.formats),
+            "kinds": dict(part.kinds),
             "systems": {
                 "different": len([text for text in part.systems if text]),
                 "rows_with": chats - part.systems[""],
@@ -83,6 +85,7 @@ class Report:
             else {
                 "path": str(self.asked.eval_path),
                 "rows": self.eval_rows,
+                "kinds": self.eval_kinds,
                 "exact": part.counts["eval_exact"],
                 "overlap": part.counts["eval_overlap"],
             },
@@ -116,6 +119,7 @@ def check(asked: Asked, advance: Advance | None = None) -> Report:
         if asked.compare:
             _add_overlap(part, evaluation, found.seen, asked)
     report = Report(asked, part, [], len(found.near), evaluation.rows if evaluation else 0)
+    report.eval_kinds = dict(evaluation.kinds) if evaluation else {}
     report.tokens = (
         measure(part, asked.max_length, asked.tokenizer, asked.assistant_only)
         if asked.tokenizer
@@ -201,7 +205,8 @@ def _add_mixtures(part: Part) -> None:
         part.add_finding(
             "format",
             part.firsts[kind],
-            f"a {kind} in a file of {kinds[0][0]}s ({number} of {len(part.lines)} rows); put them into a file of their own",
+            f"a {SPOKEN[kind]} in a file of {SPOKEN[kinds[0][0]]}s ({number} of {len(part.lines)} rows); put them into a file "
+            "of their own",
         )
     formats = part.formats.most_common()
     if len(kinds) == 1 and len(formats) > 1:
@@ -210,7 +215,7 @@ def _add_mixtures(part: Part) -> None:
             "mixed_formats", part.firsts[formats[-1][0]], f"several formats in one file: {listed}"
         )
     without = part.systems[""]
-    with_one = part.kinds["chat"] + part.kinds["pair"] - without
+    with_one = len(part.lines) - part.kinds["text"] - without
     if with_one and without:
         part.add_finding(
             "mixed_systems",

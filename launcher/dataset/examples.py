@@ -32,10 +32,13 @@ def example_of(row: Row, asked: str) -> Example:
 def canonical(example: Example) -> bytes:
     """One text for all rows that mean the same, whatever their format; BrokenRow for half a surrogate pair."""
     turns: list[dict[str, Any]] = [
-        turn for name in ("messages", "prompt", "chosen", "rejected") for turn in example.get(name, ())
+        turn
+        for name in ("messages", "prompt", "completion", "chosen", "rejected")
+        for turn in example.get(name, ())
     ]
     parts = [f"{turn['role']}\x1e{turn['content']}" for turn in turns]
-    if any(len(turn) > 2 for turn in turns) or "tools" in example:
+    plain = {"messages", "prompt", "chosen", "rejected", "text"} >= example.keys()
+    if not plain or any(len(turn) > 2 for turn in turns):
         parts.append(json.dumps(example, ensure_ascii=False, sort_keys=True))
     try:
         return (example.get("text", "") + "\x1f".join(parts)).encode()

@@ -1,16 +1,17 @@
-"""The formats of a row, each read into one of three common forms.
+"""The formats of a row, each read into one of five common forms.
 
-chat {"messages": [...], "tools"?}, pair {"prompt": [...], "chosen": [...], "rejected": [...]}, text {"text": ...};
-the turns are those of launcher.dataset.turns.
+chat {"messages": [...], "tools"?}, pair {"prompt": [...], "chosen": [...], "rejected": [...]}, labelled {"prompt": [...],
+"completion": [...], "label": bool}, prompt {"prompt": [...], "answer"?, ...}, text {"text": ...}; the turns are those of
+launcher.dataset.turns.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from launcher.dataset.rules import BrokenRow, check_known
-from launcher.dataset.turns import Message, check_order, read_turn, read_turns
-from launcher.errors import unknown
+from launcher.dataset.turns import Message, check_order, check_prompt, read_turn, read_turns
+from launcher.errors import DataError, unknown
 
 Example = dict[str, Any]
 ABOUT = (
@@ -28,6 +29,8 @@ ABOUT = (
 )
 """Keys that say where a row comes from; any row may have them, and they are not trained on."""
 _TOOLS = ("tools", "parallel_tool_calls")
+REFERENCES = ("answer", "solution", "ground_truth", "reference")
+"""Keys of a prompt that a reward function is given by their names."""
 KEYS: dict[str, tuple[str, ...]] = {
     "messages": ("messages", *_TOOLS, "chat_template_kwargs"),
     "sharegpt": ("conversations", "system", "tools"),
@@ -36,11 +39,31 @@ KEYS: dict[str, tuple[str, ...]] = {
         *("input", "preferred_output", "non_preferred_output"),
     ),
     "prompt_completion": ("prompt", "completion"),
+    "labelled": ("prompt", "completion", "label", *_TOOLS),
+    "prompt": ("prompt", *REFERENCES),
     "alpaca": ("instruction", "input", "output", "system", "history"),
     "input_output": ("input", "output", "systemPrompt"),
     "text": ("text",),
 }
 FORMATS = tuple(KEYS)
+_KINDS = {"messages": "chat", "chosen": "pair", "label": "labelled", "prompt": "prompt", "text": "text"}
+"""The key by which a common form is told, in this order."""
+_LABELS = {"true": True, "false": False, "1": True, "0": False}
+"""What a label is given as, in JSON or in a cell of a table."""
+SPOKEN = {"chat": "chat", "pair": "pair", "labelled": "labelled answer", "prompt": "prompt", "text": "text"}
+"""What a row of each kind is called."""
+LEARNS_FROM: dict[str, tuple[str, ...]] = {
+    "sft": ("chat", "pair", "text"),
+    "pretrain": ("text",),
+    "dpo": ("pair",),
+    "kto": ("labelled", "pair"),
+    "orpo": ("pair",),
+    "reward": ("pair",),
+    "grpo": ("prompt",),
+}
+"""Kinds of rows that each trainer takes."""
+_TARGETS = {"chat": "messages", "text": "text", "prompt": "prompt"}
+_CONVERTED = {(kind, to) for kind in ("chat", "pair", "labelled") for to in ("messages", "text", "prompt")}
 _SPEAKERS = {
     "system": "system",
     "human": "user",
@@ -64,12 +87,14 @@ def detect(row: dict[str, Any]) -> str | None:
     if ("chosen" in row and "rejected" in row) or "preferred_output" in row:
         return "preference"
     if "prompt" in row and "completion" in row:
-        return "prompt_completion"
+        return "labelled" if "label" in row else "prompt_completion"
     if "instruction" in row and "output" in row:
         return "alpaca"
     if "input" in row and "output" in row:
         return "input_output"
-    return "text" if "text" in row else None
+    if "text" in row:
+        return "text"
+    return "prompt" if "prompt" in row else None
 
 
 def read_example(value: Any, asked: str = "auto") -> tuple[str, Example]:
@@ -88,15 +113,31 @@ def read_example(value: Any, asked: str = "auto") -> tuple[str, Example]:
 
 
 def kind_of(example: Example) -> str:
-    """chat, pair or text: which of the common forms this is."""
-    return "chat" if "messages" in example else "pair" if "chosen" in example else "text"
+    """chat, pair, labelled, prompt or text: which of the common forms this is."""
+    return next(kind for key, kind in _KINDS.items() if key in example)
 
 
 def to_chat(example: Example) -> Example:
     """What supervised training makes of it: a pair becomes the chat with its chosen answer; text stays text."""
-    if "chosen" not in example:
+    answer = example.get("chosen") or example.get("completion")
+    if not answer:
         return example
-    return {"messages": [*_untrained(example["prompt"]), *example["chosen"]]}
+    return _with_tools({"messages": [*_untrained(example["prompt"]), *answer]}, example)
+
+
+def check_serves(trainer: str, path: str, kinds: Iterable[str]) -> None:
+    """DataError where a trainer cannot learn from rows of these kinds, with the trainers that can, or how to convert them."""
+    for kind in kinds:
+        if kind in LEARNS_FROM[trainer]:
+            continue
+        others = [name for name, learns in LEARNS_FROM.items() if kind in learns]
+        target = _TARGETS.get(LEARNS_FROM[trainer][0])
+        written = f", or write them anew: python -m launcher data convert {path} OUT --to {target}"
+        raise DataError(
+            f"{path} holds {SPOKEN[kind]}s, and trainer.kind={trainer} learns from "
+            f"{' or '.join(f'{SPOKEN[one]}s' for one in LEARNS_FROM[trainer])}; use trainer={' or '.join(others)}"
+            + (written if target and (kind, target) in _CONVERTED else "")
+        )
 
 
 def _no_format(row: dict[str, Any]) -> str:
@@ -172,6 +213,25 @@ def _read_prompt_completion(row: dict[str, Any]) -> Example:
     turns = [*_untrained(prompt), *_side(row.get("completion"), "completion", "assistant")]
     check_order(turns)
     return {"messages": turns}
+
+
+def _read_labelled(row: dict[str, Any]) -> Example:
+    prompt, completion = (
+        _side(row.get(name), name, role) for name, role in (("prompt", "user"), ("completion", "assistant"))
+    )
+    check_order([*prompt, *completion])
+    given = row.get("label")
+    label = _LABELS.get(str(given).lower())
+    if label is None:
+        raise BrokenRow("label", f"label {given!r} must be true (a good answer) or false (a bad one)")
+    return _with_tools({"prompt": prompt, "completion": completion, "label": label}, row)
+
+
+def _read_prompt(row: dict[str, Any]) -> Example:
+    prompt = _side(row.get("prompt"), "prompt", "user")
+    check_prompt(prompt)
+    given = {name: row[name] for name in REFERENCES if row.get(name) is not None}
+    return {"prompt": prompt, **given}
 
 
 def _read_alpaca(row: dict[str, Any]) -> Example:
@@ -256,6 +316,8 @@ _READERS: dict[str, Callable[[dict[str, Any]], Example]] = {
     "sharegpt": _read_sharegpt,
     "preference": _read_preference,
     "prompt_completion": _read_prompt_completion,
+    "labelled": _read_labelled,
+    "prompt": _read_prompt,
     "alpaca": _read_alpaca,
     "input_output": _read_input_output,
     "text": _read_text,

@@ -27,6 +27,9 @@ def encode(example: Example, tokenizer: Any, assistant_only: bool, where: str) -
         if tokenizer.eos_token_id is not None and ids[-1:] != [tokenizer.eos_token_id]:
             ids = [*ids, tokenizer.eos_token_id]
         return {"input_ids": ids, "labels": list(ids)}
+    if "messages" not in example:
+        ids = encode_prompt(example, tokenizer, where)
+        return {"input_ids": ids, "labels": [IGNORED] * len(ids)}
     turns = _for_template(example["messages"], tokenizer)
     render = _renderer(tokenizer, example, where)
     text = render(turns)
@@ -48,6 +51,14 @@ def encode(example: Example, tokenizer: Any, assistant_only: bool, where: str) -
         for token, (first, last) in zip(ids, encoded["offset_mapping"], strict=True)
     ]
     return {"input_ids": ids, "labels": labels}
+
+
+def encode_prompt(example: Example, tokenizer: Any, where: str) -> list[int]:
+    """input_ids of a prompt, up to where the assistant begins to speak."""
+    text = _renderer(tokenizer, example, where)(
+        _for_template(example["prompt"], tokenizer), add_generation_prompt=True
+    )
+    return tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
 def show(encoded: dict[str, list[int]], tokenizer: Any) -> str:

@@ -172,9 +172,9 @@ def _measure(part: Part, line: int, name: str, example: Example, text: bytes, co
 
 def _measure_turns(part: Part, line: int, kind: str, example: Example) -> str:
     """Everything that is said outside of the system prompt; counts characters, prompts and refusals."""
-    turns: list[dict[str, Any]] = (
-        example["messages"] if kind == "chat" else [*example["prompt"], *example["chosen"]]
-    )
+    turns: list[dict[str, Any]] = [
+        turn for name in ("messages", "prompt", "completion", "chosen") for turn in example.get(name, ())
+    ]
     system = turns[0]["content"][:200] if turns[0]["role"] == "system" else ""
     if system in part.systems or len(part.systems) < SYSTEMS:
         part.systems[system] += 1
@@ -192,7 +192,7 @@ def _measure_turns(part: Part, line: int, kind: str, example: Example) -> str:
         if example["chosen"] == example["rejected"]:
             part.add_finding("same_pair", line, "chosen and rejected are the same")
         turns = [*turns, *example["rejected"]]
-    elif not trained:
+    elif kind == "chat" and not trained:
         part.add_finding("untrained_row", line, "every assistant turn has weight 0; take the row out")
     return " ".join(turn["content"] for turn in turns if turn["role"] != "system")
 

@@ -24,7 +24,8 @@ RULES = {
     "not_object": Rule(ERROR, "a row is a JSON object with named values"),
     "no_rows": Rule(ERROR, "an empty file trains nothing"),
     "format": Rule(
-        ERROR, "a row is of one known format, and all rows of a file are chats, or pairs, or texts"
+        ERROR,
+        "a row is of one known format, and all rows of a file are of one kind: chats, pairs, texts, ...",
     ),
     "unknown_key": Rule(
         ERROR, "a key that no format has is most often a misspelt one, and would be left out unseen"
@@ -36,6 +37,7 @@ RULES = {
     ),
     "empty": Rule(ERROR, "an empty turn teaches to say nothing"),
     "weight": Rule(ERROR, "weight is 0 or 1, of an assistant turn: whether it is trained on"),
+    "label": Rule(ERROR, "label is true or false: whether the answer is a good one"),
     "tool_call": Rule(ERROR, "a tool call names its function, and its arguments are an object"),
     "no_answer": Rule(ERROR, "without an assistant turn there is nothing to train on"),
     "nothing_trained": Rule(ERROR, "0 % of the tokens are trained on: every step has a loss of nothing"),

@@ -96,6 +96,15 @@ def check_order(turns: list[Message]) -> None:
         )
 
 
+def check_prompt(turns: list[Message]) -> None:
+    """BrokenRow where no answer could follow these turns."""
+    if turns[-1]["role"] not in ("user", "tool"):
+        raise BrokenRow(
+            "role_order", f"the last turn of a prompt is {turns[-1]['role']}'s; end with the user's question"
+        )
+    check_order([*turns, {"role": "assistant", "content": ""}])
+
+
 def is_trained(turn: Message) -> bool:
     """Whether the turn's tokens have a loss: the assistant's do, unless its weight is 0."""
     return turn["role"] == "assistant" and turn.get("weight", 1) == 1

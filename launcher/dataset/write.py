@@ -16,10 +16,18 @@ def write_row(example: Example, name: str) -> dict[str, Any]:
     kind = kind_of(example)
     if name == "preference" and kind != "pair":
         raise BrokenRow("format", f"a {kind} has no rejected answer; only pairs can be written as preference")
-    if name == "text" or name == "preference":
+    if name == "labelled" and kind != "labelled":
+        raise BrokenRow("format", f"a {kind} has no label; only labelled answers can be written as labelled")
+    if name in ("text", "preference", "labelled") and kind != "prompt":
         return _WRITERS[name](example)
     if kind == "text":
         raise BrokenRow("format", "plain text has no turns; only --to text can hold it")
+    if name == "prompt":
+        return _prompt(example)
+    if kind == "prompt":
+        raise BrokenRow("format", "a prompt has no answer; only --to prompt can hold it")
+    if kind == "labelled" and not example["label"]:
+        raise BrokenRow("format", f"{name} cannot hold that an answer is a bad one; use --to labelled")
     return _WRITERS[name](to_chat(example))
 
 
@@ -112,6 +120,32 @@ def _preference(example: Example) -> dict[str, Any]:
     return dict(example)
 
 
+def _labelled(example: Example) -> dict[str, Any]:
+    sides = {name: example[name] for name in ("prompt", "completion")}
+    flat = all(len(turns) == 1 and set(turns[0]) == {"role", "content"} for turns in sides.values())
+    if flat and sides["prompt"][0]["role"] == "user":
+        return {**{name: turns[0]["content"] for name, turns in sides.items()}, "label": example["label"]}
+    return dict(example)
+
+
+def _prompt(example: Example) -> dict[str, Any]:
+    """All turns before the last answer; a chat's last answer is kept as `answer`, for the reward functions."""
+    if "messages" not in example:
+        left = {
+            key: value
+            for key, value in example.items()
+            if key not in ("chosen", "rejected", "completion", "label")
+        }
+    else:
+        *prompt, answer = example["messages"]
+        left = {**example, "prompt": [_without_weight(turn) for turn in prompt], "answer": answer["content"]}
+        del left["messages"]
+    turns: list[Message] = left["prompt"]
+    if len(turns) == 1 and turns[0]["role"] == "user" and set(turns[0]) == {"role", "content"}:
+        left["prompt"] = turns[0]["content"]
+    return left
+
+
 def _text(example: Example) -> dict[str, Any]:
     if kind_of(example) == "text":
         return dict(example)
@@ -152,6 +186,8 @@ _WRITERS: dict[str, Callable[[Example], dict[str, Any]]] = {
     "prompt_completion": _prompt_completion,
     "alpaca": _alpaca,
     "input_output": _input_output,
+    "labelled": _labelled,
+    "prompt": _prompt,
     "text": _text,
 }
 TARGETS = tuple(_WRITERS)

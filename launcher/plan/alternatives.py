@@ -9,6 +9,7 @@ from launcher.plan.facts import Facts
 from launcher.plan.fit import make_load
 from launcher.plan.launch_plan import LaunchPlan
 from launcher.plan.memory import MARGIN, Load, estimate_memory
+from launcher.plan.rules import Combination, broken_rules
 from launcher.plan.strategy import STRATEGIES, Strategy
 from launcher.plan.time import estimate_time
 
@@ -48,10 +49,16 @@ def find_alternatives(config: Config, plan: LaunchPlan) -> list[Alternative]:
 
 
 def strategies(load: Load) -> Iterator[Strategy]:
-    """The strategies that the run could take: DeepSpeed cannot offload 4-bit weights."""
-    four_bit = load.adapter is not None and load.adapter.four_bit
+    """The strategies that the run could take: none that a rule forbids."""
+    adapter = load.adapter
     for strategy in STRATEGIES.values():
-        if not (four_bit and strategy.offload_param and strategy.engine == "deepspeed"):
+        run = Combination(
+            strategy=strategy,
+            precision="bf16" if load.bf16 else "fp32",
+            adapter=adapter is not None,
+            four_bit=adapter is not None and adapter.four_bit,
+        )
+        if not any(broken_rules(run)):
             yield strategy
 
 

@@ -5,6 +5,7 @@ import dataclasses
 from launcher.config import Config
 from launcher.plan.launch_plan import LaunchPlan
 from launcher.plan.memory import OPTIMIZERS, Load, estimate_memory, estimate_room
+from launcher.plan.objective import ESTIMATED
 from launcher.plan.strategy import bucket_size
 from launcher.plan.time import estimate_time
 
@@ -12,17 +13,20 @@ from launcher.plan.time import estimate_time
 def make_load(config: Config, plan: LaunchPlan) -> Load | None:
     """What the estimates start from; None where their formulas do not hold.
 
-    That is on a CPU, for a model of unknown shape, an optimizer that memory/optimizer.py does not list, and attention
-    that keeps its scores.
+    That is on a CPU, for a model of unknown shape, an optimizer that memory/optimizer.py does not list, attention that keeps
+    its scores, and trainers other than sft and pretrain: those take pairs for sequences, draw answers, or have a second
+    model, and an estimate that leaves that out would say that they fit.
     """
     shape, attention = plan.facts.architecture, config.model.attn_implementation
     known = config.trainer.optim in OPTIMIZERS and attention != "eager"
+    known = known and plan.trainer in ESTIMATED
     if shape is None or plan.device != "cuda" or not known:
         return None
     return Load(
         shape=shape,
         adapter=plan.adapter,
         checkpointing=plan.checkpointing,
+        kernels=plan.kernels,
         strategy=plan.strategy,
         world_size=plan.topology.world_size,
         gpus_per_node=plan.topology.gpus_per_node,

@@ -10,7 +10,8 @@ from launcher.config import Config, Init, Precision
 from launcher.errors import PlanError
 from launcher.plan.facts import Facts
 from launcher.plan.memory import Adapter, Memory, Room
-from launcher.plan.model import ModelFacts, count_parameters
+from launcher.plan.model import ModelFacts
+from launcher.plan.objective import count_trained
 from launcher.plan.place import (
     check_environment,
     check_facts,
@@ -51,6 +52,8 @@ class LaunchPlan:
     """The LoRA adapter; None trains every weight."""
     checkpointing: bool
     """Whether activations are computed again in the backward pass."""
+    kernels: tuple[str, ...]
+    """Layers whose kernels are fused: of rope, rms_norm and glu; empty for the model's own."""
     memory: Memory | None
     """Peak GiB of one GPU; None on a CPU, and where the model's shape is not known."""
     room: Room | None
@@ -59,8 +62,10 @@ class LaunchPlan:
     """How long a step takes; likewise."""
     chosen: str | None
     """Why this strategy and micro-batch, where the planner chose them."""
+    trainer: str
+    """The training objective: sft, dpo, ..."""
     trainer_args: Mapping[str, Any]
-    """Keyword arguments of trl's SFTConfig."""
+    """Keyword arguments of trl's class of arguments for the trainer's kind."""
     deepspeed: Mapping[str, Any] | None
     accelerate: Mapping[str, Any]
     sbatch: Mapping[str, str]
@@ -108,14 +113,11 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
         )
     batch = make_batch(config.batch.global_batch_size, micro_batch_size(config), topology.world_size)
     strategy = make_strategy(config.strategy)
-    if strategy.engine == "fsdp2" and strategy.offload_param and not cuda:
-        raise PlanError(
-            f"strategy={strategy.name} offloads to pinned memory, which torch has on GPUs alone; use strategy=fsdp2 on a CPU"
-        )
     precision = _precision(config.trainer.precision, cuda)
-    mixed = _mixed_precision(precision, strategy, cuda)
+    # On a CPU, autocast costs more than it saves: bf16 there means bf16 weights without it.
+    mixed = "bf16" if precision == "bf16" and cuda else "no"
     shape = facts.architecture
-    parameters = count_parameters(shape) if shape else None
+    parameters = count_trained(config, shape) if shape else None
     check_trainer(config)
     check_environment(config.cluster)
     return LaunchPlan(
@@ -137,10 +139,12 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
         weights_dtype="float32",
         adapter=None,
         checkpointing=False,
+        kernels=(),
         memory=None,
         room=None,
         time=None,
         chosen=None,
+        trainer=config.trainer.kind.name,
         trainer_args=trainer_args(config, batch, strategy, mixed, cuda),
         deepspeed=deepspeed_config(
             strategy, batch, bf16=mixed == "bf16", max_grad_norm=config.trainer.max_grad_norm, pin_memory=cuda
@@ -207,13 +211,3 @@ def _check_resources(config: Config) -> None:
         raise PlanError(f"cluster.failures_per_1000_node_days={rate} must be a number of at least 0")
     if not 0 <= config.seed < 2**32:
         raise PlanError(f"seed={config.seed} must be from 0 to 4294967295")
-
-
-def _mixed_precision(precision: str, strategy: Strategy, cuda: bool) -> str:
-    """bf16 or no. On a CPU, autocast costs more than it saves: bf16 there means bf16 weights without it."""
-    if precision == "bf16" and not cuda and strategy.engine == "deepspeed":
-        raise PlanError(
-            f"trainer.precision=bf16 does not work with strategy={strategy.name} on a CPU: transformers "
-            "refuses it there; use trainer.precision=fp32 or strategy=fsdp2"
-        )
-    return "bf16" if precision == "bf16" and cuda else "no"

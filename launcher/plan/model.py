@@ -126,11 +126,19 @@ def parameters_by_kind(shape: ArchitectureConfig) -> Parameters:
     )
 
 
+def block_norm_names(shape: ArchitectureConfig) -> dict[str, int]:
+    """Width of each of a block's norms by its name: two, in Gemma 2 and 3 four; Qwen3 and Gemma 3 also have one each for q
+    and k."""
+    names = ["input_layernorm", "post_attention_layernorm"]
+    if shape.model_type in ("gemma2", "gemma3_text"):
+        names += ["pre_feedforward_layernorm", "post_feedforward_layernorm"]
+    heads = ("q_norm", "k_norm") if shape.model_type in ("qwen3", "qwen3_moe", "gemma3_text") else ()
+    return dict.fromkeys(names, shape.hidden_size) | dict.fromkeys(heads, head_dim(shape))
+
+
 def block_norms(shape: ArchitectureConfig) -> list[int]:
-    """Widths of a block's norms: two, in Gemma 2 and 3 four; Qwen3 and Gemma 3 also have one each for q and k."""
-    blocks = 4 if shape.model_type in ("gemma2", "gemma3_text") else 2
-    heads = 2 if shape.model_type in ("qwen3", "qwen3_moe", "gemma3_text") else 0
-    return [shape.hidden_size] * blocks + [head_dim(shape)] * heads
+    """Widths of a block's norms."""
+    return list(block_norm_names(shape).values())
 
 
 def model_tensors(shape: ArchitectureConfig) -> list[tuple[tuple[int, ...], int]]:

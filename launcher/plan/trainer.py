@@ -4,12 +4,15 @@ from typing import Any
 
 from launcher.config import Config, TrackerKind
 from launcher.errors import PlanError
+from launcher.plan.names import check_names
+from launcher.plan.objective import check_objective, objective_args
 from launcher.plan.strategy import Strategy, fsdp_config
 from launcher.plan.topology import Batch
 
 
 def check_trainer(config: Config) -> None:
     trainer = config.trainer
+    check_names(trainer)
     if not 0 < trainer.learning_rate < float("inf"):
         raise PlanError(f"trainer.learning_rate={trainer.learning_rate} must be a number above 0")
     if trainer.max_steps == 0 or trainer.max_steps < -1:
@@ -34,10 +37,11 @@ def check_trainer(config: Config) -> None:
             f"trainer.eval_steps={trainer.eval_steps} needs data.eval_path; set it, or "
             "trainer.eval_steps=null"
         )
+    check_objective(config)
 
 
 def trainer_args(config: Config, batch: Batch, strategy: Strategy, mixed: str, cuda: bool) -> dict[str, Any]:
-    """Keyword arguments of trl's SFTConfig, in its spelling. Output dir and files are added on the rank."""
+    """Keyword arguments of trl's class of arguments for the kind. Output dir and files are added on the rank."""
     trainer = config.trainer
     evaluates = config.data.eval_path is not None
     args: dict[str, Any] = {
@@ -58,19 +62,24 @@ def trainer_args(config: Config, batch: Batch, strategy: Strategy, mixed: str, c
         "eval_strategy": "steps" if trainer.eval_steps else "no",
         "eval_on_start": evaluates,
         "save_strategy": "no",
-        "max_length": config.model.max_length,
-        "packing": trainer.packing,
+        **objective_args(config, batch),
         "bf16": mixed == "bf16",
         "use_cpu": not cuda,
         "activation_checkpointing": False,
         "seed": config.seed,
         "data_seed": config.seed,
         "ddp_find_unused_parameters": False,
+        "ddp_broadcast_buffers": False,  # they are constants, and alike on every rank
         "disable_tqdm": True,
         "report_to": "none" if config.tracker.kind is TrackerKind.none else config.tracker.kind.name,
     }
     if trainer.eval_steps:
         args["eval_steps"] = trainer.eval_steps
+    if trainer.lr_scheduler_kwargs:
+        args["lr_scheduler_kwargs"] = dict(trainer.lr_scheduler_kwargs)
+    for name in ("torch_compile", "activation_offloading"):
+        if getattr(trainer, name):
+            args[name] = True
     fsdp = fsdp_config(strategy)
     if fsdp is not None:
         args |= {"fsdp": True, "fsdp_config": fsdp}

@@ -65,7 +65,8 @@ def _make_plugin(key: str, config: Any) -> Plugin:
     try:
         return plugin_class(**options)
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"{key}: {error}") from None
+        said = str(error)
+        raise ConfigError(said if said.startswith(f"{key}.") else f"{key}: {said}") from None
 
 
 def _find_class(key: str, target: str) -> type[Plugin]:

@@ -4,22 +4,26 @@ import dataclasses
 from typing import Any, cast
 
 from launcher.config import ArchitectureConfig, Config, read_config
-from launcher.errors import NotAsPlanned
+from launcher.errors import NotAsPlanned, RunError
 from launcher.plan import Facts, LaunchPlan, make_plan, with_estimates
 from launcher.plan.auto import settle
+from launcher.plan.combine import checked
+from launcher.plan.options import check_options
 from launcher.plugins.base import Plugin, apply, make_plugins
 from launcher.run import RunDir
 
 
-def decide(config: Config, facts: Facts) -> LaunchPlan:
-    """The plan after its plugins, with what was left to the planner chosen."""
-    plugins = make_plugins(config.plugins)
+def decide(config: Config, facts: Facts, plugins: list[Plugin] | None = None) -> LaunchPlan:
+    """The plan after its plugins, with what was left to the planner chosen. `plugins`: those of the configuration, if made."""
+    plugins = make_plugins(config.plugins) if plugins is None else plugins
 
     def make(config: Config) -> LaunchPlan:
-        return apply(plugins, "on_plan", make_plan(config, facts))
+        return checked(config, apply(plugins, "on_plan", make_plan(config, facts)))
 
     config, chosen = settle(config, facts, make)
-    return dataclasses.replace(with_estimates(config, make(config)), chosen=chosen)
+    plan = make(config)
+    check_options(config, plan)
+    return dataclasses.replace(with_estimates(config, plan), chosen=chosen)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +41,7 @@ def read_run(run: RunDir) -> Decided:
     NotAsPlanned when plan.json says otherwise: the code or a file was changed while the job was queued.
     """
     written = run.read_json(run.plan)
-    facts = _read_facts(written.get("facts"))
+    facts = facts_from(written.get("facts"))
     config = read_config(str(run.config))
     plan = decide(config, facts)
     difference = _first_difference("", written, plan.to_dict())
@@ -49,7 +53,30 @@ def read_run(run: RunDir) -> Decided:
     return Decided(config=config, plan=plan, plugins=make_plugins(config.plugins))
 
 
-def _read_facts(written: Any) -> Facts:
+def reread_run(run: RunDir) -> Decided:
+    """The run as its files say, for what comes after training, where a newer launcher is no harm.
+
+    RunError when its plan was written by a version that knew other facts.
+    """
+    written = run.read_json(run.plan)
+    try:
+        facts = facts_from(written.get("facts"))
+    except NotAsPlanned:
+        raise RunError(
+            f"{run.path} was planned by another version of the launcher ({_version(written)}), which this one cannot read; "
+            "use that version"
+        ) from None
+    config = read_config(str(run.config))
+    return Decided(config=config, plan=decide(config, facts), plugins=make_plugins(config.plugins))
+
+
+def _version(written: dict[str, Any]) -> str:
+    facts = written.get("facts")
+    return str(cast("dict[str, Any]", facts).get("version")) if isinstance(facts, dict) else "unknown"
+
+
+def facts_from(written: Any) -> Facts:
+    """Facts from the JSON values that they were written as; NotAsPlanned for those of another version."""
     fields = {field.name for field in dataclasses.fields(Facts)}
     if not isinstance(written, dict) or set(cast("dict[str, Any]", written)) != fields:
         raise NotAsPlanned("plan.json was written by another version of the launcher; plan the run anew")

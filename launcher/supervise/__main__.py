@@ -170,6 +170,8 @@ class Supervisor:
             return self._requeue(number, ended, action)
         elif ended.told is Told.PREEMPTED:
             self.run.add_event("requeued", attempt=number, reason=action.reason)
+        elif ended.told is Told.PRUNED and action.code == Exit.PRUNED:
+            self.run.add_event("pruned", attempt=number)
         else:
             saved = f"; saved at step {self._saved()}" if ended.how is How.LEFT else ""
             reason = f"{action.reason}{saved}"

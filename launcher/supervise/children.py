@@ -14,14 +14,15 @@ GRACE_S = 30.0
 
 
 class Stopped:
-    """Whether SIGTERM, SIGINT, SIGHUP or SIGUSR1 (the time limit comes) was sent; each is passed on by the loop that looks
-    here. Slurm sends one signal twice, to a step and to the batch script: only one that comes a while later counts again."""
+    """Whether SIGTERM, SIGINT, SIGHUP, SIGUSR1 (the time limit comes) or SIGUSR2 (a sweep prunes it) was sent; each is
+    passed on by the loop that looks here. Slurm sends one signal twice, to a step and to the batch script: only one that
+    comes a while later counts again."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
         self.again = False
         self._came = 0.0
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(number, self._note)
 
     def _note(self, number: int, frame: FrameType | None) -> None:

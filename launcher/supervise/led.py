@@ -274,8 +274,10 @@ class Led:
                 )
             if self.stopped.signal and told is None:
                 came = time.monotonic()
-                can_save = self.plan.save is not None and all(
-                    self._phase(rank) in _TRAINING for rank in range(world_size)
+                can_save = (
+                    self.plan.save is not None
+                    and self.stopped.signal != signal.SIGUSR2
+                    and all(self._phase(rank) in _TRAINING for rank in range(world_size))
                 )
                 if can_save:  # before anything else, for the time may be short
                     self.nodes.tell(self._used, kind="leave")
@@ -283,7 +285,8 @@ class Led:
                 deadline = came + seconds if can_save else 0.0
                 self.run.add_event("told", attempt=orders.number, why=told.value, seconds=round(seconds, 1))
             if told is not None and (time.monotonic() > deadline or self.stopped.again or failed):
-                why = f"{self._told_reason(told)}; the ranks could not save in time"
+                unsaved = "" if told is Told.PRUNED else "; the ranks could not save in time"
+                why = f"{self._told_reason(told)}{unsaved}"
                 return Ended(how=How.CUT, code=128 + (self.stopped.signal or 15), told=told, reason=why)
             silent = self._silent()
             self._name_slow(orders)

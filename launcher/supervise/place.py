@@ -7,14 +7,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from pathlib import Path
 
 from launcher.clusters.slurm import Refused, Slurm, first_host, time_limits
 from launcher.clusters.submission import submitted
 from launcher.errors import ClusterError, RunError
 from launcher.plan import LaunchPlan
 from launcher.plan.save import RESERVE_S
-from launcher.processes import die_with_parent
+from launcher.processes import die_with_parent, start_ticks
 from launcher.run import RunDir
 from launcher.supervise.nodes import Nodes, own_address
 from launcher.supervise.policy import Told
@@ -62,6 +61,8 @@ class Place:
         if number == signal.SIGUSR1:
             left = self.ends - time.time() if self.ends else 120.0
             return Told.TIME_LIMIT, max(left - RESERVE_S, RESERVE_S)
+        if number == signal.SIGUSR2:
+            return Told.PRUNED, 0.0
         seconds = max(self.kill_wait_s - RESERVE_S, 1.0)
         if number != signal.SIGTERM or not self.job_id:
             return Told.CANCELLED, seconds
@@ -75,6 +76,8 @@ class Place:
         is forbidden, a new job behind this one."""
         assert self.job_id
         slurm = Slurm(_ANSWER_S * 3)
+        if os.environ.get("SLURM_ARRAY_TASK_ID"):
+            exclude = ()  # a new job would be none of the array's: a sweep's worker would lose its trial
         if exclude:
             slurm.forbid_requeue(self.job_id)
             try:
@@ -134,22 +137,10 @@ def who() -> dict[str, str | int | None]:
         "restart": int(os.environ.get("SLURM_RESTART_COUNT", "0") or 0),
         "host": socket.gethostname(),
         "pid": os.getpid(),
-        "started": _start_ticks(os.getpid()),
+        "started": start_ticks(os.getpid()),
     }
 
 
 def lives_here(holder: dict[str, object]) -> bool:
     """Whether a process of this machine that held a lease still is the same one."""
-    return _start_ticks(int(str(holder["pid"]))) == holder["started"]
-
-
-def _start_ticks(pid: int) -> int | None:
-    """When a process began, in ticks since boot; None for one that has ended, waited for or not.
-
-    Source: proc(5), /proc/pid/stat, fields 3 and 22.
-    """
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] in "ZX" else int(fields[19])
+    return start_ticks(int(str(holder["pid"]))) == holder["started"]

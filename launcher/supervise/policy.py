@@ -19,6 +19,7 @@ _FINAL = {
     Exit.SAVE_FAILED: "a restart would lose the same again",
     Exit.OUT_OF_MEMORY: "a restart would need the same memory: python -m launcher plan, with what was typed for this run, "
     "shows what fits; a smaller batch.micro_batch_size or another strategy can go on with python -m launcher resume",
+    Exit.FORGOT: "a restart would forget the same",
     Exit.FETCH_FAILED: "a restart would find the same: python -m launcher fetch, with what was typed for this run, where the "
     "hub can be reached, and then python -m launcher resume",
     Exit.ALREADY_RUNNING: "the other one goes on",
@@ -53,6 +54,8 @@ class Told(Enum):
     ASKED = "asked to leave"
     """By a signal, and nothing else: the place wants its nodes back, and queues nothing."""
     CANCELLED = "cancelled"
+    PRUNED = "pruned"
+    """By its sweep: what it has learned so far promises little."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +131,7 @@ def decide(ended: Ended, history: History, place: Place) -> Action:
     if ended.code == Exit.DIVERGED and history.diverged > ROLLBACKS:
         why = f"{ended.reason}; rolled back {ROLLBACKS} times already: lower trainer.learning_rate, or look at the data"
         return Action(do=Do.STOP, code=Exit.DIVERGED, reason=why)
-    if history.without_progress >= TRIES and ended.told not in (Told.CANCELLED, Told.PREEMPTED):
+    if history.without_progress >= TRIES and ended.told not in (Told.CANCELLED, Told.PREEMPTED, Told.PRUNED):
         why = f"{ended.reason}; {TRIES} ends in a row without a new checkpoint"
         return Action(do=Do.STOP, code=Exit.NO_PROGRESS, reason=why)
     if ended.how in (How.LEFT, How.CUT):
@@ -146,6 +149,8 @@ def _after_being_told(ended: Ended, place: Place) -> Action:
         return Action(do=Do.REQUEUE, code=Exit.REQUEUED, reason=ended.reason)
     if ended.told is Told.PREEMPTED:
         return Action(do=Do.FINISH, code=Exit.REQUEUED, reason=ended.reason)
+    if ended.told is Told.PRUNED:
+        return Action(do=Do.STOP, code=Exit.PRUNED, reason=ended.told.value)
     return Action(do=Do.STOP, code=ended.code or Exit.TERMINATED, reason=ended.reason)
 
 

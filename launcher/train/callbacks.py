@@ -3,15 +3,17 @@
 import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from transformers import TrainerCallback
+from transformers.trainer_callback import ExportableState
 
 from launcher.errors import Diverged
 from launcher.plan import LaunchPlan
 from launcher.run import RunDir, append_line, now
+from launcher.train.tally import FIGURES, Seen, Tally, peak_memory_gib, perplexity
 
 _RECENT, _ENOUGH = 64, 20
 """Logged losses that a new one is held against, and how many of them there must be."""
@@ -19,14 +21,22 @@ _LEAST_SPIKE = 0.5
 """A smaller rise is none: near zero, twice as much is nothing."""
 
 
-class Recorder(TrainerCallback):
+class Recorder(TrainerCallback, ExportableState):
     """Writes metrics.jsonl and events.jsonl on rank 0."""
 
     def __init__(
-        self, run: RunDir, plan: LaunchPlan, attempt: int, is_main: bool, spike: float | None
+        self,
+        run: RunDir,
+        plan: LaunchPlan,
+        attempt: int,
+        is_main: bool,
+        spike: float | None,
+        peak_tflops: float | None = None,
     ) -> None:
         """`spike`: how many times the largest of the newest losses is too much; None for no limit."""
         self.run, self.plan, self.attempt, self.is_main, self.spike = run, plan, attempt, is_main, spike
+        self.peak_tflops = peak_tflops
+        """Of one rank's device, where the cluster file says it."""
         self._losses: deque[float] = deque(maxlen=_RECENT)
         self.evaluated: tuple[int, float] | None = None
         """Step and loss of the newest evaluation."""
@@ -34,13 +44,40 @@ class Recorder(TrainerCallback):
         """Training sequences in an epoch."""
         self.batch_of: Callable[[int], int] = int
         """Step -> the batch that it takes."""
+        self.tally: Tally | None = None
+        """None where the data's rows do not tell their tokens: the trainer's own count is logged then."""
         self._logged = 0
         self._last_time = time.monotonic()
-        self._last_tokens = self.tokens = 0
+        self._last_tokens = self._counted = 0
         self._evaluated_s = 0.0
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that the run has trained on so far."""
+        return self.tally.seen.tokens if self.tally is not None else self._counted
+
+    @tokens.setter
+    def tokens(self, tokens: int) -> None:
+        self._counted = tokens
+        if self.tally is not None:
+            self.tally.seen.tokens = tokens
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps of it."""
+        return {"args": {}, "attributes": vars(self.tally.seen) if self.tally is not None else {}}
+
+    def waited(self, seconds: float) -> None:
+        """Counts time in which training had no batch."""
+        if self.tally is not None:
+            self.tally.waited_s += seconds
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Says how long it will be."""
+        if self.tally is not None:
+            kept = state.stateful_callbacks.get(type(self).__name__, {})
+            if state.global_step and isinstance(kept, dict):
+                self.tally.seen = Seen(**{**vars(self.tally.seen), **kept.get("attributes", {})})
+            self.tally.restart_clock()
         self._last_time = time.monotonic()
         self._last_tokens, self._logged = self.tokens, state.global_step
         self._event("training", step=state.global_step, total_steps=state.max_steps)
@@ -48,12 +85,25 @@ class Recorder(TrainerCallback):
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Starts the clock of the first step after everything that comes before training."""
         if self._evaluated_s:
-            self._last_time += time.monotonic() - self._evaluated_s
+            seconds = time.monotonic() - self._evaluated_s
+            self._last_time += seconds
+            if self.tally is not None:
+                self.tally.leave_out(seconds)
             self._evaluated_s = 0.0
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Sets the true epoch: the Trainer counts the whole run as one."""
         state.epoch = self._samples(state) / self.rows
+        if self.tally is not None:
+            self.tally.add_step(state.global_step - 1)
+
+    def figures(self, logs: Mapping[str, Any]) -> dict[str, Any]:
+        """What is logged beside the trainer's own figures."""
+        if "loss" in logs and self.tally is not None:
+            return self.tally.figures()
+        if "eval_loss" in logs:
+            return {"perplexity": perplexity(float(logs["eval_loss"]))}
+        return {}
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         """One line per logged step; evaluations are events."""
@@ -67,18 +117,16 @@ class Recorder(TrainerCallback):
                 else "during"
             )
             self.evaluated = (state.global_step, float(logs["eval_loss"]))
-            self._event("evaluated", when=when, step=state.global_step, eval_loss=logs["eval_loss"])
+            found = {key: logs.get(key) for key in ("eval_loss", "perplexity")}
+            self._event("evaluated", when=when, step=state.global_step, **found)
             if self.is_main:
                 append_line(
                     self.run.metrics,
-                    {"time": now(), "step": state.global_step, "eval_loss": logs["eval_loss"]},
+                    {"time": now(), "step": state.global_step, **found, **figures(logs, "eval_")},
                 )
         if "loss" not in logs:
             return
         self._check_loss(state.global_step, logs)
-        moment, tokens = time.monotonic(), int(logs.get("num_tokens", 0))
-        rate = (tokens - self._last_tokens) / max(moment - self._last_time, 1e-9)
-        self._last_time, self._last_tokens = moment, tokens
         line: dict[str, Any] = {
             "time": now(),
             "step": state.global_step,
@@ -88,13 +136,24 @@ class Recorder(TrainerCallback):
             "grad_norm": _finite(logs.get("grad_norm")),
             "epoch": logs.get("epoch"),
             "samples": self._samples(state),
-            "tokens": tokens,
-            "tokens_per_s": round(rate, 2),
+            **({key: logs.get(key) for key in FIGURES} if self.tally is not None else self._counts(logs)),
+            **figures(logs),
         }
-        if torch.cuda.is_available():
-            line["peak_memory_gib"] = round(torch.cuda.max_memory_allocated() / 2**30, 3)
         if self.is_main:
             append_line(self.run.metrics, line)
+
+    def _counts(self, logs: Mapping[str, Any]) -> dict[str, Any]:
+        """Tokens by the trainer's own count, and their rate."""
+        moment, tokens = time.monotonic(), int(logs.get("num_tokens", 0))
+        rate = (tokens - self._last_tokens) / max(moment - self._last_time, 1e-9)
+        self._last_time, self._last_tokens = moment, tokens
+        ranks = self.plan.topology.world_size
+        return {
+            "tokens": tokens,
+            "tokens_per_s": round(rate, 2),
+            "tokens_per_s_per_gpu": round(rate / ranks, 2),
+            "peak_memory_gib": round(peak_memory_gib(self.plan.device == "cuda"), 3),
+        }
 
     def _check_loss(self, step: int, logs: Any) -> None:
         """Diverged, before anything of it can be saved; the batches since the last log are left out from then on."""
@@ -132,6 +191,29 @@ class Recorder(TrainerCallback):
     def _event(self, event: str, **facts: Any) -> None:
         if self.is_main:
             self.run.add_event(event, attempt=self.attempt, **facts)
+
+
+_FIGURES = (
+    "reward",
+    "rewards/",
+    "kl",
+    "accuracy",
+    "margin",
+    "mean_reward",
+    "completions/mean_length",
+    "nll_loss",
+)
+"""Beginnings of the names of what trl's trainers for preferences and rewards log beside the loss."""
+
+
+def figures(logs: dict[str, Any], prefix: str = "") -> dict[str, float]:
+    """What the trainer's kind logs of itself, by trl's names: rewards of the answers, their margins, and the like."""
+    names = tuple(f"{prefix}{name}" for name in _FIGURES)
+    return {
+        name: float(value)
+        for name, value in logs.items()
+        if name.startswith(names) and _finite(value) is not None
+    }
 
 
 class Sampler(TrainerCallback):

@@ -1,11 +1,17 @@
-"""Data files and hub data sets -> token ids and labels."""
+"""Data files and hub data sets -> token ids and labels, tokenized once and packed."""
 
+import functools
+import hashlib
+import os
 import random
+import tempfile
 from collections.abc import Iterator, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import datasets
+import numpy as np
 from datasets import Dataset
 
 from launcher.config import Config
@@ -16,23 +22,100 @@ from launcher.dataset.hub import parse_hub
 from launcher.dataset.mask import IGNORED, encode
 from launcher.dataset.rules import BrokenRow
 from launcher.errors import DataError
+from launcher.train.cache import ROWS, Progress, Shared
+from launcher.train.packing import pack
+from launcher.train.rows import Encoded, document_lengths, write_documents, write_rows
+
+_LARGE = 8 << 20
+"""Bytes from which a file's digest is kept, by its size and time of change."""
+_EVERY = 64
+"""Examples between two words about progress."""
+
+
+def shared_rows(
+    shared: Shared, name: str, paths: str | Sequence[str], tokenizer: Any, config: Config
+) -> Dataset:
+    """The rows of `tokenized`, made by the first rank of the first run that wants them."""
+    found = shared.rows(
+        name,
+        lambda: key_of(paths, tokenizer, config, shared.folder),
+        lambda folder, progress: make_rows(folder, paths, tokenizer, config, progress),
+    )
+    return Dataset.from_file(str(found))
 
 
 def tokenized(paths: str | Sequence[str], tokenizer: Any, config: Config) -> Dataset:
-    """The examples as input_ids and labels, cut at model.max_length; the trainer adds nothing to them.
+    """The examples as rows of input_ids and labels, cut at model.max_length; seq_lengths are those of a row's documents.
 
     Several paths are those of data.sources. Examples of which no trained token is left after the cut are left out;
     DataError when none remains.
     """
-    rows: list[dict[str, list[int]]] = []
-    for path, weight, format in _sources(paths, config):
-        encoded = list(_encoded(path, format, tokenizer, config))
-        if not encoded:
-            raise DataError(
-                f"{path}: no example has a trained token within model.max_length={config.model.max_length}; raise it"
-            )
-        rows += repeat(encoded, weight, config.seed)
-    return Dataset.from_list(rows)
+    with tempfile.TemporaryDirectory() as name:
+        make_rows(Path(name), paths, tokenizer, config, lambda count: None)
+        return Dataset.from_file(str(Path(name) / ROWS), in_memory=True)
+
+
+def make_rows(
+    folder: Path, paths: str | Sequence[str], tokenizer: Any, config: Config, progress: Progress
+) -> dict[str, Any]:
+    """Writes the rows into the folder, and returns how many there are of what."""
+    numbers: list[int] = []
+    ends: list[int] = []
+    documents = folder / "documents.arrow"
+
+    def every() -> Iterator[Encoded]:
+        count = 0
+        for path, _, format in sources_of(paths, config):
+            first = count
+            for encoded in _encoded(path, format, tokenizer, config, progress):
+                count += 1
+                yield encoded
+            if count == first:
+                raise DataError(
+                    f"{path}: no example has a trained token within model.max_length={config.model.max_length}; raise it"
+                )
+            ends.append(count)
+
+    write_documents(documents, every())
+    for first, end, (_, weight, _) in zip([0, *ends], ends, sources_of(paths, config), strict=False):
+        numbers += repeat(list(range(first, end)), weight, config.seed)
+    lengths = document_lengths(documents)[np.array(numbers)].tolist()
+    rows = [[number] for number in numbers]
+    if config.trainer.packing:
+        packed = pack(lengths, config.model.max_length, config.seed)
+        rows = [[numbers[document] for document in row] for row in packed]
+    counts: dict[str, Any] = write_rows(folder / ROWS, documents, rows)
+    documents.unlink()
+    return {**counts, "filled": round(counts["tokens"] / (counts["rows"] * counts["longest"]), 4)}
+
+
+def key_of(paths: str | Sequence[str], tokenizer: Any, config: Config, notes: Path) -> dict[str, Any]:
+    """Everything that the rows follow from; other rows have another key. Large files' digests are kept in `notes`."""
+    return {
+        "data": [
+            [_data_digest(path, notes), weight, format] for path, weight, format in sources_of(paths, config)
+        ],
+        "tokenizer": tokenizer_digest(tokenizer),
+        "max_length": config.model.max_length,
+        "packing": config.trainer.packing,
+        "assistant_only_loss": config.trainer.assistant_only_loss,
+        "seed": config.seed,
+        "code": _code_digest(),
+        "versions": {name: version(name) for name in ("transformers", "tokenizers", "jinja2", "pyarrow")},
+    }
+
+
+def tokenizer_digest(tokenizer: Any) -> str:
+    """Of its vocabulary, rules, special tokens and chat template."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    rules = backend.to_str() if backend is not None else repr(sorted(tokenizer.get_vocab().items()))
+    parts = (
+        type(tokenizer).__name__,
+        rules,
+        repr(tokenizer.chat_template),
+        repr(tokenizer.special_tokens_map),
+    )
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def repeat(rows: list[Any], weight: float, seed: int) -> list[Any]:
@@ -43,7 +126,7 @@ def repeat(rows: list[Any], weight: float, seed: int) -> list[Any]:
     return rows * whole + [rows[index] for index in chosen] or rows[:1]
 
 
-def _sources(paths: str | Sequence[str], config: Config) -> list[tuple[str, float, str]]:
+def sources_of(paths: str | Sequence[str], config: Config) -> list[tuple[str, float, str]]:
     """(path, weight, format) of each training set, or of the one file that is meant."""
     if isinstance(paths, str):
         return [(paths, 1.0, config.data.format.name)]
@@ -51,26 +134,71 @@ def _sources(paths: str | Sequence[str], config: Config) -> list[tuple[str, floa
     return [(path, one.weight, one.format.name) for path, one in zip(paths, sources, strict=True)]
 
 
-def _encoded(path: str, format: str, tokenizer: Any, config: Config) -> Iterator[dict[str, list[int]]]:
-    for line, example in _examples(path, format):
+def _encoded(path: str, format: str, tokenizer: Any, config: Config, progress: Progress) -> Iterator[Encoded]:
+    for count, (line, example) in enumerate(examples_of(path, format)):
+        if count % _EVERY == 0:
+            progress(count)
         row = encode(example, tokenizer, config.trainer.assistant_only_loss, f"{path}, line {line}")
         row = {name: values[: config.model.max_length] for name, values in row.items()}
-        if any(label != IGNORED for label in row["labels"]):
+        if any(label != IGNORED for label in row["labels"][1:]):  # nothing predicts the first token
             yield row
 
 
-def _examples(path: str, format: str) -> Iterator[tuple[int, Example]]:
+def examples_of(path: str, format: str) -> Iterator[tuple[int, Example]]:
+    """Line and common form of every row of a file or hub data set; DataError for the first wrong one."""
     if not path.startswith("hub:"):
         yield from read_examples(Path(path), format)
         return
-    name = parse_hub(path)
-    try:
-        found = datasets.load_dataset(name.name, name.subset, split=name.split, revision=name.revision)
-    except (OSError, ValueError) as error:  # datasets' own errors are kinds of both
-        reason = str(error).strip().splitlines()[0]
-        raise DataError(f"data.path={path} cannot be read from the hub on this node ({reason})") from None
-    for number, value in enumerate(found, start=1):
+    for number, value in enumerate(_from_hub(path), start=1):
         try:
             yield number, example_of(Row(number, without_nulls(value)), format)
         except BrokenRow as fault:
             raise DataError(f"{path}, row {number}: {fault.message} [{fault.rule}]") from None
+
+
+def _from_hub(path: str) -> Any:
+    name = parse_hub(path)
+    try:
+        return datasets.load_dataset(name.name, name.subset, split=name.split, revision=name.revision)
+    except (OSError, ValueError) as error:  # datasets' own errors are kinds of both
+        reason = str(error).strip().splitlines()[0]
+        raise DataError(f"data.path={path} cannot be read from the hub on this node ({reason})") from None
+
+
+def _data_digest(path: str, notes: Path) -> str:
+    """Of a file's bytes, or of what the hub has sent. A large file is read once for each time that it changes."""
+    if path.startswith("hub:"):
+        return str(_from_hub(path)._fingerprint)
+    try:
+        facts = Path(path).stat()
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be read on this node ({error.strerror}); is it on a shared disk?"
+        ) from None
+    if facts.st_size < _LARGE:
+        return _digest(path)
+    known = repr((path, facts.st_size, facts.st_mtime_ns, facts.st_ino))
+    note = Path(notes, f"{hashlib.sha256(known.encode()).hexdigest()[:24]}.digest")
+    if not note.exists():
+        note.parent.mkdir(parents=True, exist_ok=True)
+        temporary = note.with_name(f".{note.name}.{os.getpid()}")
+        temporary.write_text(_digest(path))
+        temporary.replace(note)
+    return note.read_text()
+
+
+def _digest(path: str) -> str:
+    with Path(path).open("rb") as file:
+        digest = hashlib.blake2b(digest_size=16)
+        while block := file.read(1 << 22):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+@functools.cache
+def _code_digest() -> str:
+    """Of the code by which examples become rows."""
+    here = Path(__file__).resolve().parent
+    own = [here / f"{name}.py" for name in ("data", "packing", "rows")]
+    files = [*sorted((here.parent / "dataset").glob("*.py")), *own]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]

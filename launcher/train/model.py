@@ -6,12 +6,14 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import (
     AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
     AutoTokenizer,
     LlamaConfig,
     LlamaForCausalLM,
@@ -23,6 +25,8 @@ from launcher.dataset.tokenizer import byte_tokenizer
 from launcher.errors import ConfigError
 from launcher.plan import Facts, LaunchPlan
 from launcher.plugins.base import Plugin, apply
+from launcher.run import RunDir
+from launcher.train.four_bit import keep_layout
 
 _MADE = "complete"
 _WAIT_S = 1800.0
@@ -39,8 +43,14 @@ def load_tokenizer(config: ModelConfig, facts: Facts, seed: int) -> Any:
     return tokenizer
 
 
-def load_model(config: ModelConfig, plan: LaunchPlan, plugins: list[Plugin], seed: int) -> Any:
-    """The model in the planned format, after every plugin's on_load and on_model."""
+def load_model(
+    config: ModelConfig,
+    plan: LaunchPlan,
+    plugins: Sequence[Plugin],
+    seed: int,
+    hooks: Sequence[str] = ("on_load", "on_model"),
+) -> Any:
+    """The model in the planned format, after these hooks of every plugin; for a reward, with a head of one number."""
     where, revision = _source(config, plan.facts, seed)
     kwargs: dict[str, Any] = {
         "dtype": getattr(torch, plan.weights_dtype),
@@ -52,13 +62,31 @@ def load_model(config: ModelConfig, plan: LaunchPlan, plugins: list[Plugin], see
             "": "cpu"
         }  # else every rank puts the whole model on its GPU before it is sharded
     if config.attn_implementation:
-        kwargs["attn_implementation"] = config.attn_implementation
-    model = AutoModelForCausalLM.from_pretrained(where, **apply(plugins, "on_load", kwargs))
+        short = {"flex": "flex_attention"}
+        kwargs["attn_implementation"] = short.get(config.attn_implementation, config.attn_implementation)
+    kwargs = apply(plugins, "on_load", kwargs)
+    if plan.trainer == "reward":
+        set_seed(seed)  # its head is drawn here, on every rank
+        if quantization := kwargs.get("quantization_config"):
+            quantization.llm_int8_skip_modules = ["score"]
+        model = AutoModelForSequenceClassification.from_pretrained(where, num_labels=1, **kwargs)
+    else:
+        model = AutoModelForCausalLM.from_pretrained(where, **kwargs)
     if plan.device == "cuda" and "device_map" in kwargs:
         _constants_to_gpu(model)
+    keep_layout(model)
     model.config.use_cache = False  # with a cache, packed documents would see each other
     set_seed(seed)  # adapters begin alike on every rank, whatever making and loading the model drew
-    return apply(plugins, "on_model", model)
+    return apply(plugins, "on_model", model) if "on_model" in hooks else model
+
+
+def note_revision(run: RunDir, config: ModelConfig, model: Any, attempt: int) -> None:
+    """Notes which commit of a hub's model was loaded, for `stale`; nothing where it does not come from a hub."""
+    commit = getattr(model.config, "_commit_hash", None)
+    if commit is not None:
+        run.add_event(
+            "base", attempt=attempt, model=config.name_or_path, revision=config.revision, commit=commit
+        )
 
 
 def _constants_to_gpu(model: Any) -> None:

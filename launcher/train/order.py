@@ -1,6 +1,7 @@
 """Which samples every step takes: a stream that is the same on any number of ranks."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch.utils.data import Sampler
@@ -48,6 +49,11 @@ class GlobalOrder(Sampler[list[int]]):
                 batch += 1
         return batch
 
+    def rows_of(self, step: int) -> list[int]:
+        """The rows that all ranks together take in a step."""
+        first, size = self.batch_of(step) * self.batch.global_batch_size, self.batch.global_batch_size
+        return [self._row(position) for position in range(first, first + size)]
+
     def _row(self, position: int) -> int:
         epoch, index = divmod(position, self.rows)
         if epoch != self._epoch:
@@ -57,6 +63,44 @@ class GlobalOrder(Sampler[list[int]]):
         return self._permutation[index]
 
 
+class GroupOrder(GlobalOrder):
+    """This rank's rows where `group` answers are drawn for each row, and all of a step's at once.
+
+    A step takes global / group rows of the stream, each of them `group` times in a row; the ranks have equal runs of that.
+    The same list comes for each of a step's forward passes.
+    """
+
+    def __init__(self, *arguments: Any, group: int) -> None:
+        super().__init__(*arguments)
+        self.group = group
+
+    def __iter__(self) -> Iterator[list[int]]:
+        size = self.batch.micro_batch_size * self.batch.gradient_accumulation_steps
+        for step in range(self.first_step, self.steps):
+            first = self.batch_of(step) * self.batch.global_batch_size + self.rank * size
+            rows = [self._row(answer // self.group) for answer in range(first, first + size)]
+            for _ in range(self.batch.gradient_accumulation_steps):
+                yield rows
+
+
 def total_steps(rows: int, global_batch_size: int, max_steps: int, epochs: float) -> int:
     """Optimizer steps of a run: `max_steps` where that is set, else as many as `epochs` need, every one of full size."""
     return max_steps if max_steps > 0 else max(1, -int(-(epochs * rows) // global_batch_size))
+
+
+class EvalOrder(Sampler[list[int]]):
+    """This rank's batches of an evaluation in which every row comes once; all ranks have as many.
+
+    Where rows run out, the number `rows` stands for the one behind the last (see rows.py).
+    """
+
+    def __init__(self, rows: int, batch_size: int, rank: int, world_size: int) -> None:
+        self.rows, self.batch_size, self.rank, self.world_size = rows, batch_size, rank, world_size
+
+    def __len__(self) -> int:
+        return -(-self.rows // (self.batch_size * self.world_size))
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for turn in range(len(self)):
+            first = (turn * self.world_size + self.rank) * self.batch_size
+            yield [min(row, self.rows) for row in range(first, first + self.batch_size)]

@@ -28,7 +28,7 @@ def restore(trainer: Any, found: Found, rank: int, world_size: int, *, weights_o
     for shard in own:
         for kind, tensor in shard.tensors().items():
             if kind == WEIGHT or not weights_only:
-                _read(reader, found, f"{kind}/{shard.name}", shard.start, tensor)
+                read_into(reader, found, f"{kind}/{shard.name}", shard.start, tensor)
     publish(trainer)
     if weights_only:
         return
@@ -135,7 +135,9 @@ def _check_shapes(found: Found, own: list[Shard]) -> None:
             )
 
 
-def _read(reader: Reader, found: Found, name: str, start: int, target: torch.Tensor) -> None:
+def read_into(reader: Reader, found: Found, name: str, start: int, target: torch.Tensor) -> None:
+    """Fills a flat tensor with the elements of `kind/parameter` from `start` on; CheckpointError when some are missing."""
+
     def put(piece: Piece, offset: int, data: bytearray) -> None:
         source = torch.frombuffer(data, dtype=TORCH[piece.dtype])
         target.narrow(0, offset, piece.numel).copy_(source)

@@ -9,25 +9,31 @@ from importlib.metadata import version
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch.utils.data import DataLoader
 from transformers.trainer_callback import ExportableState
 from transformers.trainer_utils import seed_worker
 
-from launcher.checkpoint.find import Found
+from launcher.checkpoint.find import Found, committed
 from launcher.checkpoint.manifest import FORMAT, FileFacts, Manifest
 from launcher.plan import LaunchPlan
-from launcher.run import now
+from launcher.run import append_line, now
 from launcher.train.callbacks import Recorder
 from launcher.train.order import GlobalOrder, total_steps
 from launcher.train.restore import check_position, restore, restore_random, small_state
+from launcher.train.rows import Rows
 from launcher.train.saver import Save, Saver
 from launcher.train.shards import clean, shards
+from launcher.train.tally import Tally
 
 _PACKAGES = ("launcher", "torch", "transformers", "accelerate", "peft", "trl", "deepspeed")
 
 
 class Resumable:
     """Mixed into a Trainer, before it. `follow` must be called before `train`."""
+
+    group = 1
+    """Samples of the batch that are made of one row of data."""
 
     def follow(
         self: Any, plan: LaunchPlan, digest: str, saver: Saver | None, recorder: Recorder, skipped: list[int]
@@ -37,17 +43,29 @@ class Resumable:
         self.start: Found | None = None
         self.weights_only = False
         self.save_reason = "interval"
-        rows = recorder.rows = len(self.train_dataset)
+        rows = len(self.train_dataset)
+        recorder.rows = rows * self.group
         steps = total_steps(
-            rows, plan.batch.global_batch_size, self.args.max_steps, self.args.num_train_epochs
+            recorder.rows, plan.batch.global_batch_size, self.args.max_steps, self.args.num_train_epochs
         )
         self.args.max_steps, self.args.num_train_epochs = steps, 1.0
         self.args.ignore_data_skip = True
-        self.order = GlobalOrder(
+        self.order = self.make_order(
             rows, plan.batch, steps, self.args.seed, self.args.process_index, plan.topology.world_size
         )
         self.order.skipped = skipped
         recorder.batch_of = self.order.batch_of
+        if "seq_lengths" in self.train_dataset.column_names:
+            recorder.tally = Tally(plan, self.train_dataset, self.order, recorder.peak_tflops)
+
+    def log(self: Any, logs: dict[str, float], *arguments: Any, **options: Any) -> None:
+        """Adds this project's figures, so that trackers get what metrics.jsonl has, under the same names."""
+        logs.update(self.recorder.figures(logs))
+        super().log(logs, *arguments, **options)  # pyright: ignore
+
+    def make_order(self, *arguments: Any) -> GlobalOrder:
+        """Which rows this rank takes in every step."""
+        return GlobalOrder(*arguments)
 
     def start_from(self: Any, found: Found, *, weights_only: bool) -> None:
         """Begins with a checkpoint's state. CheckpointError when its position in the data means nothing here."""
@@ -61,12 +79,47 @@ class Resumable:
             self.order.first_step = found.manifest.step
         self.start, self.weights_only = found, weights_only
 
+    def note(self: Any, event: str, **facts: Any) -> None:
+        """An event of this run, written by rank 0; for plugins' callbacks."""
+        if self.recorder.is_main:
+            self.recorder.run.add_event(event, attempt=self.recorder.attempt, **facts)
+
+    def measured(self: Any, **values: float) -> None:
+        """A line of metrics.jsonl at this step, likewise."""
+        if self.recorder.is_main:
+            append_line(self.recorder.run.metrics, {"time": now(), "step": self.state.global_step, **values})
+
+    def go_back_to_best(self: Any) -> int | None:
+        """Puts the weights of the saved step with the lowest evaluation loss in the place of the last; that step, or None
+        where none is saved. Every rank must call it."""
+        if self.saver is None:
+            return None
+        self.saver.wait()
+        evaluated = [
+            one for one in committed(self.recorder.run.checkpoints) if one.manifest.eval_loss is not None
+        ]
+        best = min(evaluated, key=lambda one: (one.manifest.eval_loss, one.manifest.step), default=None)
+        told = [best]
+        if self.plan.topology.world_size > 1:
+            dist.broadcast_object_list(told, src=0)  # rank 0 has waited for its commit
+        if told[0] is None:
+            return None
+        world_size = self.plan.topology.world_size
+        restore(self, told[0], self.args.process_index, world_size, weights_only=True)
+        return told[0].manifest.step
+
     def get_train_dataloader(self: Any) -> DataLoader:
         """Batches in the run's own order; every rank takes its own, so accelerate has nothing to deal out."""
-        dataset = self._remove_unused_columns(self.train_dataset, description="training")
+        packed = self.recorder.tally is not None
+        dataset = (
+            Rows(self.train_dataset)
+            if packed
+            else self._remove_unused_columns(self.train_dataset, description="training")
+        )
         workers = self.args.dataloader_num_workers
-        return DataLoader(
+        return Timed(
             dataset,
+            self.recorder,
             batch_sampler=self.order,
             collate_fn=self.data_collator,
             num_workers=workers,
@@ -74,6 +127,12 @@ class Resumable:
             worker_init_fn=_Seeded(workers, self.args.process_index) if workers else None,
             generator=_own_generator(self.args.seed),
         )
+
+    def _get_num_items_in_batch(self: Any, batches: list[Any], device: Any) -> Any:
+        """Trained tokens of the step over all ranks. Where the order of rows tells them, no rank asks another."""
+        if self.recorder.tally is None or not self.model.training:
+            return super()._get_num_items_in_batch(batches, device)  # pyright: ignore
+        return torch.tensor(self.recorder.tally.trained_in(self.state.global_step), device=device)
 
     def _load_from_checkpoint(self, *arguments: Any, **options: Any) -> None:
         """Nothing yet: the state is restored once it is sharded."""
@@ -122,8 +181,8 @@ class Resumable:
             "format": FORMAT,
             "step": step,
             "samples": samples,
-            "tokens": int(getattr(self, "_total_train_tokens", 0)),
-            "epoch": round(samples / self.order.rows, 6),
+            "tokens": self.recorder.tokens or int(getattr(self, "_total_train_tokens", 0)),
+            "epoch": round(samples / (self.order.rows * self.group), 6),
             "world_size": plan.topology.world_size,
             "strategy": plan.strategy.name,
             "run": plan.facts.run_dir,
@@ -158,6 +217,24 @@ def _shapes(trainer: Any) -> dict[str, list[int]]:
         for name, parameter in trainer.model_wrapped.named_parameters()
         if parameter.requires_grad
     }
+
+
+class Timed(DataLoader):
+    """A loader that tells the recorder how long training has waited for it."""
+
+    def __init__(self, dataset: Any, recorder: Recorder, **options: Any) -> None:
+        super().__init__(dataset, **options)
+        self._recorder = recorder
+
+    def __iter__(self) -> Any:
+        batches = super().__iter__()
+        while True:
+            begun = time.monotonic()
+            batch = next(batches, None)
+            self._recorder.waited(time.monotonic() - begun)
+            if batch is None:
+                return
+            yield batch
 
 
 class _Seeded:

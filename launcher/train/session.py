@@ -10,7 +10,6 @@ import torch
 import torch.distributed as dist
 from transformers import Trainer
 from transformers.utils import logging as transformers_logging
-from trl import SFTConfig, SFTTrainer
 
 from launcher.config import Config
 from launcher.errors import Exit, NotAsPlanned
@@ -19,25 +18,23 @@ from launcher.plugins.base import apply
 from launcher.plugins.decide import Decided
 from launcher.run import RunDir
 from launcher.train.beat import Beat
+from launcher.train.cache import Shared
 from launcher.train.callbacks import Recorder, Sampler
-from launcher.train.data import tokenized
 from launcher.train.export import export
 from launcher.train.fsdp_on_cpu import keep_fsdp_on_cpu
 from launcher.train.leave import Leave
 from launcher.train.meter import Meter
-from launcher.train.model import load_model, load_tokenizer
+from launcher.train.model import load_model, load_tokenizer, note_revision
+from launcher.train.objectives.choose import make_arguments, make_trainer
+from launcher.train.objectives.parts import Parts
+from launcher.train.objectives.reference import forget_copy
 from launcher.train.ops import build_operators
 from launcher.train.probe import Probe
-from launcher.train.resumable import Resumable
 from launcher.train.resume import Resume
 from launcher.train.saver import Saver
 from launcher.train.schedule import Schedule
 from launcher.train.store import serve_store
 from launcher.train.tracking import finish_trackers, point_trackers
-
-
-class ResumableSFT(Resumable, SFTTrainer):
-    """trl's SFT trainer with this project's checkpoints."""
 
 
 def train(run: RunDir, decided: Decided, beat: Beat) -> Exit:
@@ -49,13 +46,15 @@ def train(run: RunDir, decided: Decided, beat: Beat) -> Exit:
     attempt = int(os.environ.get("LAUNCHER_ATTEMPT", "1"))
     transformers_logging.disable_progress_bar()
     datasets.disable_progress_bars()
-    point_trackers(run, plan)
+    point_trackers(run, plan, attempt, is_main=is_main)
     if not is_main:
         transformers_logging.set_verbosity_error()
     store = serve_store()  # must live as long as the ranks talk
     if plan.strategy.engine == "fsdp2" and plan.device == "cpu":
         keep_fsdp_on_cpu()
     args = make_arguments(run, plan)
+    shared = Shared(run, plan.facts.cache_dir, attempt, int(os.environ.get("RANK", "0")), beat)
+    shared.forget()
     _ = args.device  # the ranks meet here
     if plan.deepspeed is not None:
         build_operators(plan)
@@ -68,15 +67,23 @@ def train(run: RunDir, decided: Decided, beat: Beat) -> Exit:
     resume = Resume(run, plan.facts.resume, rank, world_size, attempt)
     tokenizer = load_tokenizer(config.model, plan.facts, config.seed)
     model = load_model(config.model, plan, decided.plugins, config.seed)
-    recorder = Recorder(run, plan, attempt, is_main, config.trainer.loss_spike)
+    if is_main:
+        note_revision(run, config.model, model, attempt)
+    recorder = Recorder(run, plan, attempt, is_main, config.trainer.loss_spike, config.cluster.gpu_tflops)
     beat.phase("data")
-    trainer = ResumableSFT(
-        model=model,
-        args=args,
-        train_dataset=tokenized(plan.facts.data_sources or plan.facts.data_path, tokenizer, config),
-        eval_dataset=tokenized(plan.facts.eval_path, tokenizer, config) if plan.facts.eval_path else None,
-        processing_class=tokenizer,
-        callbacks=[recorder, Meter(run, plan, attempt, rank)],
+    callbacks = [recorder, Meter(run, plan, attempt, rank)]
+    trainer = make_trainer(
+        Parts(
+            run=run,
+            config=config,
+            plan=plan,
+            plugins=decided.plugins,
+            args=args,
+            model=model,
+            tokenizer=tokenizer,
+            callbacks=callbacks,
+            shared=shared,
+        )
     )
     if config.trainer.sample_prompt and not plan.strategy.shards_weights:
         trainer.add_callback(Sampler(run, attempt, is_main, tokenizer, config.trainer.sample_prompt))
@@ -97,9 +104,12 @@ def train(run: RunDir, decided: Decided, beat: Beat) -> Exit:
         beat.phase("eval")
         trainer.evaluate()
     beat.phase("export")
-    export(run, trainer, tokenizer)
+    forget_copy(trainer)
+    exported = export(run, decided, trainer, tokenizer)
     if is_main:
-        run.add_event("exported", attempt=attempt, path=str(run.export), step=trainer.state.global_step)
+        run.add_event(
+            "exported", attempt=attempt, path=str(run.export), step=trainer.state.global_step, **exported
+        )
         finish_trackers()
     if dist.is_initialized():
         # torchrun's and Slurm's TERM would only print a traceback from here on
@@ -107,17 +117,6 @@ def train(run: RunDir, decided: Decided, beat: Beat) -> Exit:
         dist.barrier()  # and no destroy_process_group, which can hang; the process ends next
     del store
     return Exit.OK
-
-
-def make_arguments(run: RunDir, plan: LaunchPlan) -> SFTConfig:
-    """The trainer's arguments: the plan's, and the files of the run dir that they point to.
-
-    With DeepSpeed this must be made, and kept, before the model is loaded: ZeRO-3 then shards it while it loads.
-    """
-    arguments: dict[str, Any] = dict(plan.trainer_args)
-    if plan.deepspeed is not None:
-        arguments["deepspeed"] = str(run.path / "deepspeed.json")
-    return SFTConfig(output_dir=str(run.checkpoints), **arguments)
 
 
 def check_state(trainer: Trainer, plan: LaunchPlan) -> None:
@@ -160,7 +159,7 @@ def _check_device(plan: LaunchPlan) -> None:
         torch.set_num_threads(int(threads))
 
 
-def _go_on(run: RunDir, trainer: ResumableSFT, resume: Resume, config: Config, attempt: int) -> str | None:
+def _go_on(run: RunDir, trainer: Any, resume: Resume, config: Config, attempt: int) -> str | None:
     """What Trainer.train resumes from; None where training begins at step 0."""
     found = resume.settle()
     weights_only = resume.from_elsewhere and config.resume_weights_only

@@ -40,6 +40,9 @@ class Shard:
         for kind, value in self.state.items():
             if kind != STEP and torch.is_tensor(value):
                 flat = _flat(_local(value))
+                if self.whole:  # also what is of another size, as the constants of 8-bit state
+                    found[kind] = flat
+                    continue
                 if flat.numel() < self.offset + self.numel:
                     raise CheckpointError(
                         f"trainer.optim: its state {kind} of {self.name} is not of the parameter's size; checkpoints hold "
@@ -132,6 +135,8 @@ def prepare_state(trainer: Any) -> None:
     then advances it twice a step.
     """
     if not trainer.is_deepspeed_enabled:
+        if _bitsandbytes(trainer):
+            return
         for shard in shards(trainer):
             _zeros(shard.state, shard.weight, _original(trainer, shard))
         return
@@ -139,6 +144,24 @@ def prepare_state(trainer: Any) -> None:
     stage3 = hasattr(zero, "fp32_partitioned_groups_flat")
     for flat in zero.fp32_partitioned_groups_flat if stage3 else zero.single_partition_of_fp32_groups:
         _zeros(zero.optimizer.state[flat], flat, flat)
+
+
+def _bitsandbytes(trainer: Any) -> bool:
+    """Whether the optimizer is one of bitsandbytes', whose state is then made; its parts differ by parameter and size."""
+    optimizer = trainer.optimizer
+    while hasattr(optimizer, "optimizer"):
+        optimizer = optimizer.optimizer
+    if not hasattr(optimizer, "init_state"):
+        return False
+    if not optimizer.initialized:
+        optimizer.check_overrides()
+        optimizer.to_gpu()
+        optimizer.initialized = True
+    for number, group in enumerate(optimizer.param_groups):
+        for index, parameter in enumerate(group["params"]):
+            if not optimizer.state[parameter]:
+                optimizer.init_state(group, parameter, number, index)
+    return True
 
 
 def _original(trainer: Any, shard: Shard) -> torch.Tensor:

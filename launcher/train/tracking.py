@@ -1,26 +1,71 @@
-"""Where trackers write, and under which id."""
+"""Trackers beside metrics.jsonl: where they write, under which id, and that training never waits for one."""
 
 import hashlib
 import os
 import sys
-from pathlib import Path
+from typing import Any
 
 from launcher.plan import LaunchPlan
 from launcher.run import RunDir
+from launcher.tracker_host import answers, why_offline
+
+_INIT_S = 20.0
+"""Seconds that wandb may take to start online, in the place of its 90."""
 
 
-def point_trackers(run: RunDir, plan: LaunchPlan) -> None:
-    """Sets the trackers' environment: one id per run over all attempts, all files in the run dir.
+def wandb_environment(run: RunDir, plan: LaunchPlan) -> dict[str, str]:
+    """What wandb is told: one id per run over all attempts, a group for a sweep, all files in the run dir.
 
-    wandb waits 90 s for a network that is not there, so without a key it is offline from the start.
+    The id is made of the planned run dir, which no two runs of a person share, and stays when the folder is moved.
     """
+    known = {
+        "WANDB_DIR": str(run.path),
+        "WANDB_RUN_ID": hashlib.sha256(plan.facts.run_dir.encode()).hexdigest()[:16],
+        "WANDB_NAME": run.name,
+        "WANDB_RESUME": "allow",
+    }
+    sweep = run.path.parent.name
+    return {**known, "WANDB_RUN_GROUP": sweep} if sweep.startswith("sweep_") else known
+
+
+def point_trackers(run: RunDir, plan: LaunchPlan, attempt: int, *, is_main: bool) -> None:
+    """Tells the trackers where to write, and starts wandb on rank 0: online where it can, else offline, never in more than
+    some seconds. transformers' callback then goes on with that run."""
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(run.path / "tensorboard")
-    os.environ["WANDB_DIR"] = str(run.path)
-    os.environ["WANDB_RUN_ID"] = hashlib.sha256(run.name.encode()).hexdigest()[:16]
-    os.environ["WANDB_NAME"] = run.name
-    os.environ["WANDB_RESUME"] = "allow"
-    if not os.environ.get("WANDB_API_KEY") and not _has_netrc():
-        os.environ.setdefault("WANDB_MODE", "offline")
+    if "wandb" not in _asked(plan) or not is_main:
+        return
+    os.environ.update(wandb_environment(run, plan))
+    why = why_offline(os.environ, answers)
+    if why is None:
+        why = _start()
+    if why is not None:
+        if os.environ.get("WANDB_MODE", "online") == "online":
+            os.environ["WANDB_MODE"] = "offline"
+        if os.environ["WANDB_MODE"] == "offline":
+            _start()
+    facts: dict[str, Any] = {"id": os.environ["WANDB_RUN_ID"], "group": os.environ.get("WANDB_RUN_GROUP")}
+    mode = os.environ.get("WANDB_MODE", "online")
+    run.add_event("tracking", attempt=attempt, tracker="wandb", mode=mode, why=why, **facts)
+
+
+def _start() -> str | None:
+    """Starts wandb as the environment says; what was wrong, in a line."""
+    import wandb
+
+    try:
+        wandb.init(
+            project=os.environ.get("WANDB_PROJECT"),
+            settings=wandb.Settings(init_timeout=_INIT_S, silent=True),
+        )
+    except wandb.Error as error:
+        wandb.teardown()
+        return str(error).strip().partition("\n")[0][:300] or type(error).__name__
+    return None
+
+
+def _asked(plan: LaunchPlan) -> tuple[str, ...]:
+    asked = plan.trainer_args["report_to"]
+    return (asked,) if isinstance(asked, str) else tuple(asked)
 
 
 def finish_trackers() -> None:
@@ -28,8 +73,3 @@ def finish_trackers() -> None:
     wandb = sys.modules.get("wandb")
     if wandb is not None and wandb.run is not None:
         wandb.finish()
-
-
-def _has_netrc() -> bool:
-    netrc = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
-    return netrc.is_file() and "api.wandb.ai" in netrc.read_text(errors="replace")

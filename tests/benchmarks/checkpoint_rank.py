@@ -21,10 +21,11 @@ from launcher.train import resumable
 from launcher.train.callbacks import Recorder
 from launcher.train.data import tokenized
 from launcher.train.model import load_model, load_tokenizer
+from launcher.train.objectives.choose import make_arguments
+from launcher.train.objectives.sft import ResumableSFT
 from launcher.train.resume import Resume
 from launcher.train.saver import Saver
 from launcher.train.schedule import Schedule
-from launcher.train.session import ResumableSFT, make_arguments
 
 
 class Clock(TrainerCallback):

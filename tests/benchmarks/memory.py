@@ -136,8 +136,8 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.data = folder / "data.jsonl"
-        # every other row is short, so that a batch of two needs a mask
-        rows = (json.dumps({"text": "abcdefgh " * (400 if row % 2 else 10)}) for row in range(64))
+        # 16 tokens each, so that they fill rows of every length that is measured, and attention needs a mask
+        rows = (json.dumps({"text": "abcdefgh abcdef"}) for _ in range(2048))
         self.data.write_text("\n".join(rows))
         self.warm = Warm()
 

@@ -16,7 +16,8 @@ from launcher.plan.memory import Adapter, Load
 from launcher.plan.memory.activations import activation_bytes
 from launcher.plan.strategy import STRATEGIES
 from launcher.plugins.gradient_checkpointing import GradientCheckpointing
-from launcher.plugins.lora import LoRA, QLoRA
+from launcher.plugins.lora import LoRA
+from launcher.plugins.qlora import QLoRA
 from tests.benchmarks.memory_rank import Counted, saved_tensors
 
 SHAPES = {
@@ -34,6 +35,8 @@ ADAPTERS: dict[str, LoRA | None] = {
     "full": None,
     "lora": LoRA(),
     "qlora": QLoRA(),
+    "dora": LoRA(use_dora=True),
+    "lora_embedding": LoRA(modules_to_save=["embed_tokens"]),
 }
 
 
@@ -67,6 +70,9 @@ def saved_bytes(shape: ArchitectureConfig, plugin: LoRA | None, checkpointing: b
     model: Any = _model(shape, plugin)
     if plugin:
         model = plugin.on_model(model)
+    if plugin and plugin.modules_to_save:
+        trainer = SimpleNamespace(model=model, args=SimpleNamespace(bf16=True), is_deepspeed_enabled=False)
+        plugin.on_trainer(trainer)
     if isinstance(plugin, QLoRA):  # as trl does
         for parameter in model.parameters():
             parameter.data = parameter.data.to(torch.bfloat16) if parameter.requires_grad else parameter.data

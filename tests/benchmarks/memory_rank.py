@@ -127,9 +127,15 @@ def saved_tensors(counted: Counted) -> Iterator[None]:
     alive: list[torch.Tensor] = []  # so that no address is used twice
     again: list[dict[int, int]] = []
     shapes = {tuple(dims) for one in model.parameters() for dims in (one.shape, one.shape[::-1])}
+    shapes |= {
+        (width, width) for one in model.parameters() for width in one.shape if one.dim() == 2
+    }  # DoRA's, for a moment
+    vocabulary = model.config.get_text_config().vocab_size
 
     def keep(kept: dict[int, int], tensor: torch.Tensor) -> None:
-        if tuple(tensor.shape) in shapes:
+        if tuple(tensor.shape) in shapes or tensor.shape[-1:] == (
+            vocabulary,
+        ):  # logits are a kind of their own
             return
         own = {local(one).untyped_storage().data_ptr() for one in model.parameters()}
         for pointer, size in storages([tensor]).items():

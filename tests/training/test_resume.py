@@ -55,6 +55,21 @@ def test_a_killed_run_goes_on_bitwise(warm, straight, cache, tmp_path, method, s
     assert sorted(itertools.chain(*samples(whole))) == sorted(set(itertools.chain(*samples(whole))))
 
 
+@pytest.mark.parametrize("optimizer", ["adamw_8bit", "paged_lion_8bit"])
+def test_a_killed_run_goes_on_bitwise_with_an_8_bit_optimizer(warm, straight, cache, tmp_path, optimizer):
+    overrides = ("plugin=[sharded_checkpoint]", f"trainer.optim={optimizer}", "trainer.learning_rate=1e-3")
+    whole = straight(*overrides)
+    run = planned(tmp_path, cache, *overrides)
+    assert warm.run(run.path, kill_after_saves=2)["codes"] == [-9]
+    assert warm.run(run.path)["codes"] == [0], run.logs()
+    step = run.events("resumed")[0]["step"]
+    assert run.losses[len(run.losses) - (20 - step) :] == whole.losses[step:]
+    lines = [[line for line in one.metrics() if "loss" in line][-1] for one in (run, whole)]
+    assert (
+        lines[0]["tokens"] == lines[1]["tokens"] and lines[0]["trained_tokens"] == lines[1]["trained_tokens"]
+    )
+
+
 @pytest.mark.parametrize("method", ["full", "lora"])
 @pytest.mark.parametrize(
     ("before", "after"),

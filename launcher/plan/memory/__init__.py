@@ -1,5 +1,6 @@
 """How many bytes each GPU, node and checkpoint holds, term by term, a file for each. Values in, values out."""
 
+from launcher.plan.adapter import Adapter
 from launcher.plan.memory.estimate import (
     CONTEXT_GIB,
     EXPLAINED,
@@ -10,7 +11,7 @@ from launcher.plan.memory.estimate import (
     estimate_memory,
     estimate_room,
 )
-from launcher.plan.memory.load import Adapter, Load
+from launcher.plan.memory.load import Load
 from launcher.plan.memory.optimizer import OPTIMIZERS
 
 __all__ = [

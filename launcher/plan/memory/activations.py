@@ -12,7 +12,9 @@ def activation_bytes(load: Load) -> float:
     """
     blocks, block = load.shape.num_hidden_layers, block_activation_bytes(load)
     kept = blocks * block
-    if load.adapter:  # nothing before the first adapter needs a gradient, so its norm keeps nothing
+    if (
+        not load.trains_embedding
+    ):  # nothing before the first adapter needs a gradient, so its norm keeps nothing
         kept -= _norm_bytes(load) * load.tokens
     if load.checkpointing:
         stream = load.stream_width * load.shape.hidden_size * load.tokens
@@ -29,7 +31,9 @@ def block_activation_bytes(load: Load) -> float:
     output, and of the MLP the gate, its activation and the up projection. A frozen linear keeps no input, a frozen norm
     not its normalised one; a norm of q and k both. Where torch casts as it goes, each linear and adapter keeps a copy of
     its own. With a mask, k and v are repeated for every head, and the mask is kept in the forward pass's format.
-    Dropout's mask is a byte a value on a GPU, and experts count once for each that a token visits (both unverified).
+    Dropout's mask is a byte a value on a GPU, and experts count once for each that a token visits (both unverified). liger's
+    norms keep their input as it is, its MLP the gate and the up projection (liger-kernel 0.8, ops/rms_norm.py and
+    ops/swiglu.py; unverified).
     Source: the operations of transformers' modeling_llama.py and peft's lora/layer.py; the method of Korthikanti et al.
     (arXiv 2205.05198), section 4.1.
     """
@@ -43,8 +47,12 @@ def block_activation_bytes(load: Load) -> float:
         raw = queries + shape.num_key_value_heads * head_dim(shape)
         kept += (4 + (width if load.adapter is None else 0)) * raw
     experts = (shape.num_experts_per_tok or 2) if shape.num_experts else 1
-    kept += width * 3 * shape.intermediate_size * experts
+    kept += width * (2 if "glu" in load.kernels else 3) * shape.intermediate_size * experts
     kept += width * load.length if load.masked else 0
+    if (
+        load.adapter is not None and load.adapter.dora
+    ):  # each layer's own result and the adapter's, which the magnitude scales
+        kept += 2 * width * sum(load.counts.linears[name][1] for name in _adapted(load))
     return (kept + _input_bytes(load) * (experts if shape.num_experts else 1)) * load.tokens
 
 
@@ -52,18 +60,36 @@ def working_bytes(load: Load) -> float:
     """The mask of truth values that the blocks' own are made from, and gradients of one block's widest values while they
     are computed: of the MLP's product and one of its factors.
 
-    Source: transformers' masking_utils.py; the derivative of silu(gate) * up. Unverified.
+    DoRA makes the widest layer's weights and the adapter's product anew in each pass, in fp32 and from an identity matrix.
+    Source: transformers' masking_utils.py; the derivative of silu(gate) * up; peft 0.21's lora/dora.py. Unverified.
     """
     mask = load.sequences * load.length**2 if load.masked else 0
-    return mask + 2 * load.width * load.shape.intermediate_size * load.tokens
+    made = 0
+    if load.adapter is not None and load.adapter.dora:
+        wide = (load.counts.linears[name] for name in _adapted(load))
+        made = max(
+            ((4 * 4 + load.width) * rows * columns + (4 + load.width) * rows**2 for rows, columns in wide),
+            default=0,
+        )
+    return mask + max(2 * load.width * load.shape.intermediate_size * load.tokens, made)
 
 
 def _norm_bytes(load: Load) -> float:
     """A token's bytes in one RMSNorm: its input in fp32, its scale, and where it is trained the normalised input."""
     hidden, trained = load.shape.hidden_size, load.adapter is None
+    if "rms_norm" in load.kernels:
+        return load.stream_width * hidden + 4
     if load.shape.model_type in ("gemma", "gemma2", "gemma3_text"):  # computes in fp32 to its end
         return 4 * hidden + 4 + (4 * hidden if trained else 0)
     return 4 * hidden + 4 + (load.stream_width * hidden if trained else 0)
+
+
+def _adapted(load: Load) -> list[str]:
+    """Names of a block's linear layers that have an adapter."""
+    if load.adapter is None:
+        return []
+    targets = load.adapter.targets
+    return [name for name in load.counts.linears if targets == "all-linear" or name in targets]
 
 
 def _input_bytes(load: Load) -> float:
@@ -77,7 +103,7 @@ def _input_bytes(load: Load) -> float:
         attention, mlp = (3, 2) if casts else (1, 1)
         product = shape.intermediate_size
         return width * ((attention + mlp) * shape.hidden_size + product)
-    names = [name for name in linears if adapter.targets == "all-linear" or name in adapter.targets]
+    names = _adapted(load)
     if adapter.four_bit and width == 4:  # adapters in bf16 beside a pass in fp32: each casts its input
         return 2 * sum(adapter.r + linears[name][0] for name in names)
     ranks = width * adapter.r * len(names)

@@ -6,35 +6,12 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from launcher.config import ArchitectureConfig
-from launcher.plan.model import (
-    adapter_tensors,
-    count_linear,
-    count_lora,
-    count_parameters,
-    linear_shapes,
-    model_tensors,
-)
+from launcher.plan.adapter import Adapter, count_adapter, trained_tensors, trains_embedding, trains_head
+from launcher.plan.model import count_linear, count_parameters, linear_shapes, model_tensors
 from launcher.plan.strategy import BUCKET, Strategy
 
 Tensors = Iterable[tuple[tuple[int, ...], int]]
 """(shape, how many of it)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Adapter:
-    """The LoRA adapter of a run, as the memory estimate needs it."""
-
-    r: int
-    target_modules: tuple[str, ...] | str
-    four_bit: bool
-    double_quant: bool
-    dropout: bool = False
-    """Whether anything is dropped: the mask is then kept for the backward pass."""
-
-    @property
-    def targets(self) -> str | list[str]:
-        """As count_lora takes them."""
-        return self.target_modules if isinstance(self.target_modules, str) else list(self.target_modules)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +21,8 @@ class Load:
     shape: ArchitectureConfig
     adapter: Adapter | None
     checkpointing: bool
+    kernels: tuple[str, ...] = ()
+    """Layers with liger's fused kernels: of rope, rms_norm and glu."""
     strategy: Strategy
     world_size: int
     gpus_per_node: int = 1
@@ -100,9 +79,11 @@ class Load:
     def trained_width(self) -> int:
         """Bytes of a trained weight: fp32, but bf16 where DeepSpeed casts the module and keeps a master copy.
 
-        Adapters over 4-bit weights are bf16 everywhere: trl casts them. Source: trl 1.16, trainer/sft_trainer.py.
+        Adapters over 4-bit weights are bf16 everywhere: trl casts them. Source: trl 1.16, trainer/sft_trainer.py. With DoRA or
+        whole modules the plugin casts them back, since bf16 would swallow their small updates.
         """
-        four_bit = self.adapter is not None and self.adapter.four_bit
+        adapter = self.adapter
+        four_bit = adapter is not None and adapter.four_bit and not (adapter.dora or adapter.modules_to_save)
         return 2 if four_bit or (self.bf16 and (self.engine == "deepspeed" or self.pure_bf16)) else 4
 
     @property
@@ -111,9 +92,19 @@ class Load:
         return self.width if self.engine == "deepspeed" else self.trained_width
 
     @property
+    def trains_embedding(self) -> bool:
+        """Whether the embedding gets a gradient."""
+        return trains_embedding(self.shape, self.adapter)
+
+    @property
+    def trains_head(self) -> bool:
+        """Whether the head gets a gradient."""
+        return trains_head(self.shape, self.adapter)
+
+    @property
     def stream_width(self) -> int:
         """Bytes of a value of the residual stream: that of the embeddings, which autocast leaves alone."""
-        trains_fp32 = self.adapter is None and self.engine == "ddp" and not self.pure_bf16
+        trains_fp32 = self.trains_embedding and self.engine == "ddp" and not self.pure_bf16
         return 2 if self.bf16 and not trains_fp32 else 4
 
     @cached_property
@@ -177,8 +168,8 @@ def _count(shape_items: tuple[tuple[str, Any], ...], adapter: Adapter | None) ->
         parameters=parameters,
         linear=count_linear(shape),
         linears=linear_shapes(shape),
-        trained=count_lora(shape, adapter.r, adapter.targets) if adapter else parameters,
-        trained_tensors=adapter_tensors(shape, adapter.r, adapter.targets) if adapter else tensors,
+        trained=count_adapter(shape, adapter) if adapter else parameters,
+        trained_tensors=trained_tensors(shape, adapter) if adapter else tensors,
         all_tensors=tensors,
     )
 

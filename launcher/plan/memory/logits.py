@@ -14,7 +14,7 @@ def logit_bytes(load: Load) -> float:
     shape = load.shape
     tile = min(load.tokens, TILE_TOKENS) * min(shape.vocab_size, TILE_VOCABULARY) * load.width
     hidden = (4 + load.stream_width) * shape.hidden_size * load.tokens
-    own = load.adapter is None and (load.accumulation > 1 or load.trained_width == 2)
+    own = load.trains_head and (load.accumulation > 1 or load.trained_width == 2)
     return tile + hidden + (4 * shape.vocab_size * shape.hidden_size if own else 0)
 
 

@@ -1,0 +1,81 @@
+"""What a run's own files say of how it learned: stopped early, forgetting, overfitting. Values in, values out."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_RISES = 2
+"""Evaluations in a row above the best before a rise is more than noise."""
+_RISE = 0.01
+"""Share of the best evaluation loss by which the newest must be above it."""
+
+
+def early_stopped(events: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """step, metric, best and best_step of a run that was stopped early; None for one that was not."""
+    found = next((event for event in reversed(events) if event["event"] == "early_stopped"), None)
+    if found is None:
+        return None
+    return {name: found[name] for name in ("step", "metric", "best", "best_step", "patience")}
+
+
+def general(events: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """before, now, step and increase of the perplexity on general text; None where it was not measured."""
+    measured = [event for event in events if event["event"] == "general"]
+    if not measured:
+        return None
+    last = measured[-1]
+    before = last["perplexity"] / last["increase"] if last["increase"] else None
+    first = next((event["perplexity"] for event in measured if event["when"] == "before"), before)
+    return {"before": first, "now": last["perplexity"], "step": last["step"], "increase": last["increase"]}
+
+
+def overfitting(metrics: Sequence[Mapping[str, Any]]) -> str | None:
+    """One sentence where the evaluation loss has risen while the training loss has fallen; None where it has not."""
+    evaluated = _newest(metrics, "eval_loss")
+    trained = _newest(metrics, "loss")
+    if not evaluated:
+        return None
+    best_step = min(evaluated, key=lambda step: (evaluated[step], step))
+    since = [step for step in evaluated if step > best_step]
+    last = max(evaluated)
+    if len(since) < _RISES or evaluated[last] <= evaluated[best_step] * (1 + _RISE):
+        return None
+    newest = max(1, len(trained) // 4)
+    before = _mean([loss for step, loss in trained.items() if step <= best_step][-newest:])
+    after = _mean([loss for step, loss in trained.items() if step > best_step][-newest:])
+    if before is None or after is None or after >= before:
+        return None
+    return (
+        f"overfitting: the evaluation loss rose from {evaluated[best_step]:.4f} at step {best_step} to "
+        f"{evaluated[last]:.4f} at step {last}, while the training loss fell from {before:.4f} to {after:.4f}; the plugin "
+        "early_stopping exports the best step"
+    )
+
+
+def learning_lines(
+    stopped: Mapping[str, Any] | None, forgotten: Mapping[str, Any] | None, warnings: Sequence[str]
+) -> list[tuple[str, str]]:
+    """The same for a person, as (label, text)."""
+    lines: list[tuple[str, str]] = []
+    if stopped:
+        known = stopped["best"] is not None
+        best = (
+            f"was best with {stopped['best']:.4f} at step {stopped['best_step']}"
+            if known
+            else "was never a number"
+        )
+        tries = f"not better in {stopped['patience']} evaluations since"
+        lines.append(("stopped early", f"at step {stopped['step']}: {stopped['metric']} {best}, {tries}"))
+    if forgotten:
+        text = f"perplexity {forgotten['before']:.4g} before training, {forgotten['now']:.4g} at step {forgotten['step']}"
+        lines.append(("general text", f"{text} ({forgotten['increase']:.3g} times)"))
+    return lines + [("warning", warning) for warning in warnings]
+
+
+def _newest(metrics: Sequence[Mapping[str, Any]], name: str) -> dict[int, float]:
+    """Values by step, in order of steps; of a step that was done again the newest."""
+    found = {int(line["step"]): float(line[name]) for line in metrics if line.get(name) is not None}
+    return dict(sorted(found.items()))
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None

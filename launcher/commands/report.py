@@ -1,0 +1,151 @@
+"""python -m launcher report RUN|SWEEP: everything about a run on one page, for a browser without a network."""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import quote
+
+import yaml
+
+from launcher import __version__
+from launcher.clusters.base import RunState
+from launcher.commands.options import make_parser
+from launcher.commands.spent import read_spent
+from launcher.commands.state import read_status
+from launcher.errors import Exit, RunError
+from launcher.report.conceal import known_secrets
+from launcher.report.facts import RunFacts, listing
+from launcher.report.html import MARK, render_page
+from launcher.report.page import Page
+from launcher.report.run_page import make_run_page
+from launcher.report.sweep_page import make_sweep_page
+from launcher.run import RunDir, find_run, now, write_text
+from launcher.sweep.folder import SweepDir, list_sweeps
+from launcher.sweep.read import read_sweep
+
+NAME = "report.html"
+_BEGINNING = 4096
+"""Characters in which a page of ours says that it is one."""
+
+
+def main(arguments: list[str]) -> int:
+    """The exit code."""
+    parser = make_parser(
+        "report",
+        "Write one HTML page about a run or a sweep.",
+        "python -m launcher report quickstart --out quickstart.html",
+    )
+    parser.add_argument(
+        "run",
+        nargs="?",
+        metavar="RUN|SWEEP",
+        help="a run dir or a sweep's folder, name/date_time, name/sweep_date_time, or a name; default: the newest",
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help=f"where to write it (default: {NAME} in its folder)"
+    )
+    parser.add_argument("--force", action="store_true", help="overwrite a file that is not a report")
+    options = parser.parse_args(arguments)
+    chosen = find_either(options.runs_dir.absolute(), options.run)
+    out = options.out or chosen.path / NAME
+    check_overwrite(out, force=options.force)
+    page = make_run_page(read_facts(chosen)) if isinstance(chosen, RunDir) else sweep_page(chosen, out)
+    write_page(out, page)
+    if options.json:
+        told = {
+            page.kind: page.name,
+            "report": str(out.absolute()),
+            "bytes": out.stat().st_size,
+            "charts": len(page.charts),
+        }
+        print(json.dumps(told))
+    else:
+        print(
+            f"{out.absolute()}  ({out.stat().st_size / 2**20:.1f} MiB; open it in any browser, or send it to someone)"
+        )
+    return Exit.OK
+
+
+def find_either(runs_dir: Path, reference: str | None) -> RunDir | SweepDir:
+    """The run or sweep that `reference` means. A name whose newest run is a sweep's trial means the sweep."""
+    paths = [Path(reference), runs_dir / reference] if reference else []
+    for path in paths:
+        if (path / "sweep.json").is_file():
+            return SweepDir(path.resolve())
+    try:
+        run = find_run(runs_dir, reference)
+    except RunError:
+        waiting = [
+            sweep for sweep in list_sweeps(runs_dir) if not reference or sweep.path.parent.name == reference
+        ]
+        if not waiting:
+            raise
+        return SweepDir(waiting[-1].path.resolve())
+    exact = any((path / "plan.json").is_file() for path in paths)
+    if not exact and (run.path.parent / "sweep.json").is_file():
+        return SweepDir(run.path.parent)
+    return run
+
+
+def sweep_page(sweep: SweepDir, out: Path) -> Page:
+    """The page of a sweep, with links to its trials' run dirs as seen from the folder of `out`."""
+    read = read_sweep(sweep.path)
+    here = out.absolute().parent
+    links = {
+        trial.number: f"./{quote(os.path.relpath(trial.run_dir, here))}/"
+        for trial in read.trials
+        if trial.run_dir is not None
+    }
+    return make_sweep_page(read, links=links, written=now(), version=__version__)
+
+
+def check_overwrite(out: Path, *, force: bool) -> None:
+    """RunError where writing `out` would destroy anything but an earlier report."""
+    if out.is_dir():
+        raise RunError(f"--out={out} is a folder; name a file in it, such as --out={out / NAME}")
+    if not out.parent.is_dir():
+        raise RunError(f"--out={out}: the folder {out.parent} is not there; make it, or name another file")
+    if out.exists() and not force:
+        with out.open(encoding="utf-8", errors="replace") as file:
+            if MARK not in file.read(_BEGINNING):
+                raise RunError(
+                    f"--out={out} exists and is not a report of this command; name another file, or overwrite it with --force"
+                )
+
+
+def write_page(out: Path, page: Page) -> None:
+    """Writes the page whole, or not at all."""
+    try:
+        write_text(out, render_page(page, known_secrets(os.environ)))
+    except OSError as error:
+        raise RunError(
+            f"--out={out} cannot be written ({error.strerror}); name a file in another folder"
+        ) from None
+
+
+def read_facts(run: RunDir) -> RunFacts:
+    """What the run's files say now; a file that is missing says nothing."""
+    status = read_status(run)
+    spent = read_spent(run, running=status.state is RunState.RUNNING)
+    checked: Any = json.loads(run.data_check.read_text()) if run.data_check.is_file() else []
+    overrides: Any = yaml.safe_load(run.overrides.read_text()) if run.overrides.is_file() else []
+    files = sorted(path for path in run.export.rglob("*") if path.is_file()) if run.export.is_dir() else []
+    return RunFacts(
+        name=run.name,
+        run_dir=str(run.path),
+        plan=run.read_json(run.plan),
+        events=run.read_events(),
+        metrics=run.read_metrics(),
+        data_check=cast("list[dict[str, Any]]", checked),
+        status={
+            **dataclasses.asdict(status),
+            "state": status.state.value,
+            "spent": dataclasses.asdict(spent) if spent else None,
+        },
+        overrides=[str(one) for one in listing(overrides)],
+        export=[(str(path.relative_to(run.export)), path.stat().st_size) for path in files],
+        written=now(),
+        version=__version__,
+    )

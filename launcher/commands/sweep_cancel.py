@@ -1,0 +1,54 @@
+"""python -m launcher sweep cancel [SWEEP]: end the trials that run, and begin no others."""
+
+import json
+import socket
+
+from launcher.clusters.local import Local
+from launcher.clusters.slurm import Slurm
+from launcher.commands.sweep_options import chosen_sweep, queued_jobs, sweep_parser
+from launcher.errors import Exit, RunError
+from launcher.run import now, write_text
+from launcher.sweep.claims import read_claims
+from launcher.sweep.folder import SweepDir
+
+
+def main(arguments: list[str]) -> int:
+    """The exit code."""
+    parser = sweep_parser(
+        "cancel",
+        "End the trials that run, and begin no others. What they have saved stays, and sweep resume goes on with them.",
+        "python -m launcher sweep cancel tiny",
+    )
+    options = parser.parse_args(arguments)
+    sweep = chosen_sweep(options)
+    write_text(sweep.stop, json.dumps({"time": now(), "why": "cancelled"}) + "\n")
+    ended = _cancel(sweep)
+    sweep.as_run.add_event("cancelled", attempt=0, job_ids=ended)
+    said = f"told to end: {', '.join(ended)}" if ended else "nothing was left to cancel"
+    told = f"{sweep.name}: {said}"
+    print(json.dumps({"sweep": sweep.name, "cancelled": ended}) if options.json else told)
+    return Exit.OK
+
+
+def _cancel(sweep: SweepDir) -> list[str]:
+    """Ids of the jobs or processes that were told to end."""
+    if sweep.read_spec()["cluster"] == "slurm":
+        slurm = Slurm()
+        jobs = queued_jobs(sweep, slurm)
+        for job_id in jobs:
+            slurm.cancel(job_id)
+        return jobs
+    ended: list[str] = []
+    for number, claim in read_claims(sweep).items():
+        holder = claim["worker"]
+        if holder is None or (sweep.outcomes / f"{number}.json").exists():
+            continue
+        if holder["host"] != socket.gethostname():
+            raise RunError(
+                f"trial {number} runs on {holder['host']}, and this is {socket.gethostname()}; type it there"
+            )
+        run = sweep.trial(number)
+        if run.job.exists():
+            Local().cancel(str(run.read_json(run.job)["job_id"]))
+            ended.append(str(number))
+    return ended

@@ -1,0 +1,36 @@
+"""What the sweep commands have in common."""
+
+import argparse
+
+from launcher.clusters.slurm import Slurm
+from launcher.commands.options import make_parser
+from launcher.errors import ClusterError
+from launcher.run import job_number
+from launcher.sweep.folder import SweepDir, find_sweep
+
+
+def sweep_parser(verb: str, description: str, example: str) -> argparse.ArgumentParser:
+    """A parser with SWEEP, --runs-dir and --json."""
+    parser = make_parser(f"sweep {verb}", description, example)
+    parser.add_argument(
+        "sweep",
+        nargs="?",
+        metavar="SWEEP",
+        help="a sweep's folder, name/sweep_date_time or a name; default: the newest sweep",
+    )
+    return parser
+
+
+def chosen_sweep(options: argparse.Namespace) -> SweepDir:
+    """The sweep that was named; RunError where there is none."""
+    return find_sweep(options.runs_dir.absolute(), options.sweep)
+
+
+def queued_jobs(sweep: SweepDir, slurm: Slurm) -> list[str]:
+    """Numbers of the sweep's arrays that Slurm still has; ClusterError where it does not say."""
+    found = slurm.jobs_of(sweep.as_run)
+    if found is None:
+        raise ClusterError(
+            f"Slurm does not say whether it has jobs of {sweep.name}; type the command again later"
+        )
+    return list(dict.fromkeys(job_number(job_id) for job_id in found))

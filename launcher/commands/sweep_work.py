@@ -1,0 +1,227 @@
+"""python -m launcher sweep work SWEEP: take trials and carry each to its end. What the tasks of a sweep's array are.
+
+A worker has one trial at a time. It writes the trial's run dir, starts the trial's supervisor, shows the study what the trial
+reports, and has a trial pruned that promises little. A task that Slurm queues again goes on with the trial it had.
+"""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import zlib
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from launcher.clusters.base import RunState
+from launcher.clusters.slurm import Slurm
+from launcher.commands.sweep_trial import write_trial
+from launcher.errors import ClusterError, Exit, LauncherError
+from launcher.processes import die_with_parent, exit_code, start_ticks
+from launcher.run import RunDir, now, read_lines, write_text
+from launcher.supervise.children import Stopped
+from launcher.sweep import claims
+from launcher.sweep.budget import spent
+from launcher.sweep.claims import Worker
+from launcher.sweep.folder import SweepDir
+from launcher.sweep.outcome import FAILED, failed_before, gpu_s, keep, reports, settle
+from launcher.sweep.study import Study, as_typed
+
+_POLL_S = 0.1
+_LOOK_S = 0.5
+_CUT = (Exit.REQUEUED, Exit.ALREADY_RUNNING)
+"""Ends of a supervisor after which the trial goes on elsewhere."""
+
+
+def main(arguments: list[str]) -> int:
+    """The exit code of the task."""
+    parser = argparse.ArgumentParser(
+        prog="python -m launcher sweep work",
+        description="Take trials of a sweep and train them: what each task of its array is. `sbatch job.sbatch` in the sweep's "
+        "folder starts such tasks by hand.",
+        epilog="example: python -m launcher sweep work runs/tiny/sweep_2026-11-25_08-00-00",
+        allow_abbrev=False,
+    )
+    parser.add_argument("folder", type=Path, metavar="SWEEP", help="the sweep's folder")
+    parser.add_argument("--first", type=int, default=0, help="the trial of array index 0")
+    options = parser.parse_args(arguments)
+    return Work(SweepDir(options.folder.resolve()), Worker.here(os.environ), options.first).all()
+
+
+class Work:
+    """One worker."""
+
+    def __init__(self, sweep: SweepDir, worker: Worker, first: int) -> None:
+        self.sweep, self.worker, self.first = sweep, worker, first
+        self.stopped = Stopped()
+        self.spec = sweep.read_spec()
+        os.chdir(self.spec["work_dir"])
+        sys.path.insert(0, self.spec["work_dir"])
+        self.planned = {
+            int(line["number"]): line
+            for line in read_lines(sweep.trials)
+            if int(line["number"]) < self.spec["trials"]
+        }
+        searches = self.spec["sampler"] != "grid" or self.spec["pruner"] != "none"
+        self.study = Study(sweep, self.spec, self._seed()) if searches else None
+
+    def all(self) -> int:
+        """The exit code, after every trial that this worker can have."""
+        self._tell_of_others()
+        code: int = Exit.OK
+        for number in self._numbers():
+            code = self._train(number)
+            if code in _CUT or self.stopped.signal:
+                return code
+        return code
+
+    def _numbers(self) -> Iterator[int]:
+        """Trials that have become this worker's."""
+        mine = claims.own(self.sweep, self.worker)
+        if mine is not None:
+            yield mine
+        if self.spec["sampler"] == "grid":
+            index = os.environ.get("SLURM_ARRAY_TASK_ID") if self.worker.task else None
+            mine_alone = [self.first + int(index)] if index is not None else sorted(self.planned)
+            for number in mine_alone:
+                if self._may_begin(number) and claims.claim(self.sweep, number, self.worker, is_gone):
+                    yield number
+            return
+        number = 0
+        while self._begins(number):
+            if self._may_begin(number) and claims.claim(self.sweep, number, self.worker, is_gone):
+                yield number
+            number += 1
+
+    def _may_begin(self, number: int) -> bool:
+        over = (self.sweep.outcomes / f"{number}.json").exists()
+        return not over and not self.sweep.stop.exists() and not self.stopped.signal
+
+    def _begins(self, number: int) -> bool:
+        """Whether the budget lets the sampler's trial of that number begin, or begin again."""
+        if self.sweep.stop.exists() or self.stopped.signal:
+            return False
+        begun = claims.read_claims(self.sweep)
+        if number in begun:
+            return True
+        self.spec = self.sweep.read_spec()  # `sweep extend` may have raised the budget
+        used = (gpu_s(self.sweep.trial(one)) for one in begun)
+        why = spent(self.spec["budget"], number, used, datetime.now(timezone.utc))
+        if why:
+            _say(why)
+        return why is None
+
+    def _train(self, number: int) -> int:
+        """The exit code of one trial's supervisor."""
+        began = now()
+        try:
+            typed, trial = self._values(number)
+            run = write_trial(self.sweep, self.spec, number, typed, self.planned.get(number))
+        except LauncherError as error:
+            _say(f"trial {number}: {error}")
+            self._end(number, failed_before(str(error), began))
+            return error.exit_code
+        values = claims.read_claim(self.sweep, number) or {}
+        shown = values.get("values") or self.planned[number]["values"]
+        _say(f"trial {number}: {' '.join(f'{key}={value}' for key, value in shown.items())}")
+        code = self._supervise(run, trial)
+        if code in _CUT:
+            return code
+        outcome = settle(self.sweep, number, self.spec["objective"])
+        if outcome is None:
+            reason = f"its supervisor ended with exit code {code} and left no word; see {run.logs}"
+            outcome = failed_before(reason, began)
+        self._end(number, outcome)
+        return Exit.OK if code == Exit.PRUNED else code
+
+    def _values(self, number: int) -> tuple[list[str], Any]:
+        """What the trial is typed as, and the study's trial where there is a study."""
+        if number in self.planned:
+            line = self.planned[number]
+            trial = self.study.enrol(number, line["values"]) if self.study else None
+            return line["typed"], trial
+        assert self.study is not None
+        params = (claims.read_claim(self.sweep, number) or {}).get("params")
+        if params is None:
+            params = self.study.ask(number)
+            values = {key: as_typed(value) for key, value in params.items()}
+            claims.note(self.sweep, number, params=params, values=values)
+        typed = [f"{self.spec['space'][key]['key']}={as_typed(value)}" for key, value in params.items()]
+        return [*self.spec["fixed"], *typed], self.study.enrol(number, params)
+
+    def _supervise(self, run: RunDir, trial: Any) -> int:
+        """The exit code of the trial's job script, which becomes its supervisor. Signals are passed on to it."""
+        run.logs.mkdir(exist_ok=True)
+        with (run.logs / "supervisor.log").open("ab") as log:
+            child = subprocess.Popen(
+                ["bash", str(run.path / "job.sbatch")],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=die_with_parent,
+            )
+        passed, looked, size = 0, 0.0, -1
+        pruned = False
+        while child.poll() is None:
+            wanted = int(self.stopped.signal is not None) + int(self.stopped.again)
+            if wanted > passed:
+                passed = wanted
+                child.send_signal(self.stopped.signal or signal.SIGTERM)
+            if self.study and not pruned and time.monotonic() - looked > _LOOK_S:
+                looked = time.monotonic()
+                grown = run.metrics.stat().st_size if run.metrics.exists() else 0
+                if grown != size:
+                    size = grown
+                    pruned = self.study.should_prune(trial, reports(run, self.spec["objective"]))
+                    if pruned:
+                        child.send_signal(signal.SIGUSR2)
+            time.sleep(_POLL_S)
+        return exit_code(child.returncode)
+
+    def _end(self, number: int, outcome: Mapping[str, Any]) -> None:
+        """Keeps the outcome, tells the study, and ends the sweep where it must fail fast."""
+        keep(self.sweep, number, outcome)
+        if self.study:
+            self.study.tell(number, outcome)
+        value = "" if outcome["value"] is None else f", {self.spec['objective']} {outcome['value']:.6g}"
+        why = f": {outcome['error']}" if outcome["error"] else ""
+        _say(f"trial {number} {outcome['state']}{value}{why}")
+        if outcome["state"] == FAILED and self.spec["fail_fast"] and not self.sweep.stop.exists():
+            write_text(self.sweep.stop, json.dumps({"time": now(), "why": f"trial {number} failed"}) + "\n")
+            if self.worker.task:
+                for array in self.sweep.as_run.read_json(self.sweep.jobs)["arrays"]:
+                    Slurm().cancel(array["job_id"])
+
+    def _tell_of_others(self) -> None:
+        """Outcomes of trials whose worker could not tell them, because they went on in jobs of their own."""
+        if self.study is None:
+            return
+        for number, found in claims.read_claims(self.sweep).items():
+            if found["worker"] and (outcome := settle(self.sweep, number, self.spec["objective"])):
+                self.study.tell(number, outcome)
+
+    def _seed(self) -> int:
+        """Another one for each worker and each start of it."""
+        who = self.worker.task or self.worker.pid
+        return zlib.crc32(f"{self.spec['seed']} {who} {len(claims.read_claims(self.sweep))}".encode())
+
+
+def is_gone(holder: Mapping[str, Any]) -> bool:
+    """Whether the worker is certainly no more."""
+    if holder["job_id"]:
+        try:
+            state = Slurm().state(str(holder["job_id"]))
+        except ClusterError:
+            return False
+        return state not in (None, RunState.RUNNING, RunState.PENDING)
+    here = holder["host"] == os.uname().nodename
+    return here and start_ticks(int(holder["pid"])) != holder["started"]
+
+
+def _say(text: str) -> None:
+    print(f"launcher: {text}", file=sys.stderr, flush=True)

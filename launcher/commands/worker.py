@@ -1,0 +1,123 @@
+"""A process with the training stack that works for a verb, so that the command itself never imports it."""
+
+import contextlib
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Generator, Iterator
+from typing import Any
+
+from launcher.errors import Exit, LauncherError, RunError
+from launcher.processes import die_with_parent
+
+_QUIET = {
+    "TRANSFORMERS_VERBOSITY": "error",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "PYTHONWARNINGS": "ignore",
+}
+_SHOWN = 15
+
+
+class WorkFailed(LauncherError):
+    """What the process said before it ended."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.exit_code = Exit(code)
+
+
+class Worker:
+    """The process, its requests and its replies."""
+
+    def __init__(self, process: subprocess.Popen[str], log: Any) -> None:
+        self._process, self._log = process, log
+
+    def send(self, request: dict[str, Any]) -> None:
+        """Hands it one more line."""
+        assert self._process.stdin
+        with contextlib.suppress(BrokenPipeError):  # it has ended: its last reply says why
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+
+    def interrupt(self) -> None:
+        """Tells it to end its answer."""
+        self._process.send_signal(signal.SIGINT)
+
+    def replies(self) -> Iterator[dict[str, Any]]:
+        """What it says, line by line; WorkFailed with its own words where it fails."""
+        assert self._process.stdout
+        while line := self._process.stdout.readline():
+            reply = json.loads(line)
+            if "error" in reply:
+                raise WorkFailed(reply["error"], reply["exit_code"])
+            yield reply
+        code = self._process.wait()
+        if code:
+            killed = " (SIGKILL: out of memory, or from outside)" if code == -signal.SIGKILL else ""
+            raise WorkFailed(f"it ended with {code}{killed}{self._last_words()}", Exit.FAILED)
+
+    def result(self, progress: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+        """Its result; `progress` is told on the way."""
+        for reply in self.replies():
+            if "result" in reply:
+                return reply["result"]
+            if "progress" in reply:
+                progress(reply["progress"])
+        raise WorkFailed(f"it ended without a result{self._last_words()}", Exit.FAILED)
+
+    def _last_words(self) -> str:
+        self._log.seek(0)
+        lines = [
+            line.strip() for line in self._log.read().decode(errors="replace").splitlines() if line.strip()
+        ]
+        return f": {' | '.join(lines[-_SHOWN:])}" if lines else ""
+
+
+@contextlib.contextmanager
+def worker(request: dict[str, Any]) -> Generator[Worker]:
+    """The process, at work on the request; ended with the block. RunError where the training stack is not installed."""
+    if importlib.util.find_spec("torch") is None or importlib.util.find_spec("transformers") is None:
+        raise RunError(
+            f"{request['verb']} loads a model and needs the training stack, which {sys.executable} has not; "
+            "pip install 'launcher[train]', or type it where the runs' Python is"
+        )
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "launcher.train.after"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env={**os.environ, **_QUIET},
+            start_new_session=True,  # Ctrl-C is for the command
+            preexec_fn=die_with_parent,
+        )
+        one = Worker(process, log)
+        one.send(request)
+        try:
+            yield one
+        finally:
+            process.kill()
+            process.wait()
+
+
+@contextlib.contextmanager
+def showing() -> Generator[Callable[[dict[str, Any]], None]]:
+    """What to tell of progress: on a terminal it is shown on stderr, a line that goes away."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("starting") as status:
+        yield lambda progress: status.update(_words(progress))
+
+
+def _words(progress: dict[str, Any]) -> str:
+    done = f" {progress['done']:,} of {progress['total']:,}" if "total" in progress else ""
+    return f"{progress['what']}{done}"

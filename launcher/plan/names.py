@@ -1,0 +1,58 @@
+"""Names that transformers takes, copied as data: a login node has no transformers. tests/training/test_names.py holds them
+against the installed one."""
+
+from launcher.config import TrainerConfig
+from launcher.errors import PlanError, unknown
+
+OPTIMIZERS = (
+    "adamw_torch", "adamw_torch_fused", "adamw_torch_xla", "adamw_torch_npu_fused", "adafactor", "adamw_anyprecision",
+    "adamw_torch_4bit", "adamw_torch_8bit", "ademamix", "sgd", "adagrad", "adamw_bnb_8bit", "adamw_8bit", "ademamix_8bit",
+    "lion_8bit", "lion_32bit", "paged_adamw_32bit", "paged_adamw_8bit", "paged_ademamix_32bit", "paged_ademamix_8bit",
+    "paged_lion_32bit", "paged_lion_8bit", "rmsprop", "rmsprop_bnb", "rmsprop_bnb_8bit", "rmsprop_bnb_32bit", "galore_adamw",
+    "galore_adamw_8bit", "galore_adafactor", "galore_adamw_layerwise", "galore_adamw_8bit_layerwise",
+    "galore_adafactor_layerwise", "lomo", "adalomo", "grokadamw", "schedule_free_radam", "schedule_free_adamw",
+    "schedule_free_sgd", "apollo_adamw", "apollo_adamw_layerwise", "stable_adamw",
+)  # fmt: skip
+"""trainer.optim. Source: transformers 5.23, training_args.py, OptimizerNames."""
+
+SCHEDULERS = (
+    "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup", "inverse_sqrt",
+    "reduce_lr_on_plateau", "cosine_with_min_lr", "cosine_warmup_with_min_lr", "warmup_stable_decay", "greedy",
+)  # fmt: skip
+"""trainer.lr_scheduler_type. Source: transformers 5.23, trainer_utils.py, SchedulerType."""
+
+ATTENTION = ("sdpa", "eager", "flash_attention_2", "flash_attention_3", "flex_attention", "flex")
+"""model.attn_implementation; a name with a slash is a kernel of the hub. `flex` is short for flex_attention."""
+
+BITSANDBYTES = (
+    "adamw_bnb_8bit", "adamw_8bit", "lion_8bit", "lion_32bit", "paged_adamw_32bit", "paged_adamw_8bit", "paged_lion_32bit",
+    "paged_lion_8bit",
+)  # fmt: skip
+"""Optimizers whose state bitsandbytes makes, and a checkpoint can hold where every rank has all of it."""
+_NEEDS = {
+    "cosine_with_min_lr": ("min_lr", "min_lr_rate"),
+    "cosine_warmup_with_min_lr": ("min_lr", "min_lr_rate"),
+    "warmup_stable_decay": ("num_decay_steps",),
+}
+"""What a schedule cannot do without, one of each. Source: transformers 5.23, optimization.py."""
+_BY_METRIC = ("reduce_lr_on_plateau", "greedy")
+
+
+def check_names(trainer: TrainerConfig) -> None:
+    """PlanError for an optimizer or a schedule that transformers does not know, or that lacks what it needs."""
+    if trainer.optim not in OPTIMIZERS:
+        raise PlanError(f"trainer.optim: {unknown('optimizer', trainer.optim, OPTIMIZERS)}")
+    schedule = trainer.lr_scheduler_type
+    if schedule not in SCHEDULERS:
+        raise PlanError(f"trainer.lr_scheduler_type: {unknown('schedule', schedule, SCHEDULERS)}")
+    needed = _NEEDS.get(schedule, ())
+    if needed and not set(needed) & set(trainer.lr_scheduler_kwargs):
+        raise PlanError(
+            f"trainer.lr_scheduler_type={schedule} needs {' or '.join(needed)}; set "
+            f"'+trainer.lr_scheduler_kwargs.{needed[0]}=...', or use cosine"
+        )
+    if schedule in _BY_METRIC:
+        raise PlanError(
+            f"trainer.lr_scheduler_type={schedule} follows a metric, so that a run could not be resumed to the same losses; "
+            "use cosine, linear or another that follows the step"
+        )

@@ -1,0 +1,33 @@
+"""NEFTune: noise on the embeddings while training, which makes answers of small chat fine-tunes better.
+
+Memory and speed: the noise of one batch of embeddings. It is off in every evaluation and after training.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from launcher.plugins.base import Plugin, check_types
+
+if TYPE_CHECKING:
+    from launcher.plan import LaunchPlan
+
+
+@dataclass(frozen=True, kw_only=True)
+class NEFTune(Plugin):
+    """Uniform noise of alpha / sqrt(tokens * hidden_size). Source: Jain et al., arXiv 2310.05914; transformers' own hook."""
+
+    noise_alpha: float = 5.0
+    """Size of the noise; the paper uses 5, 10 and 15."""
+
+    def __post_init__(self) -> None:
+        check_types(self, "plugins.neftune")
+        if not 0 < self.noise_alpha < float("inf"):
+            raise ValueError(
+                f"plugins.neftune.noise_alpha={self.noise_alpha} must be a number above 0, or take neftune out of plugin=[...]"
+            )
+
+    def on_plan(self, plan: LaunchPlan) -> LaunchPlan:
+        """Lets the trainer add the noise."""
+        return replace(plan, trainer_args={**plan.trainer_args, "neftune_noise_alpha": self.noise_alpha})

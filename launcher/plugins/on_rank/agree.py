@@ -1,0 +1,23 @@
+"""Numbers that all ranks must have alike."""
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+
+def from_first(value: float, device: Any) -> float:
+    """Rank 0's value, on every rank; every rank must ask at the same point."""
+    if not dist.is_initialized() or dist.get_world_size() == 1:
+        return value
+    told = torch.tensor([value], dtype=torch.float64, device=device)
+    dist.broadcast(told, src=0)
+    return float(told)
+
+
+def sums(values: list[float], device: Any) -> list[float]:
+    """Each value summed over all ranks, likewise."""
+    told = torch.tensor(values, dtype=torch.float64, device=device)
+    if dist.is_initialized() and dist.get_world_size() > 1:
+        dist.all_reduce(told)
+    return told.tolist()

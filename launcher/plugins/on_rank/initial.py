@@ -1,0 +1,53 @@
+"""Adapters that begin with a part of the base model's weights (PiSSA, OLoRA), and how they are exported.
+
+peft takes that part, A0 and B0, out of the base model. A resumed run does the same again, from the same seed. The export is a
+plain adapter of twice the rank, B A - B0 A0, which fits the base model as anyone else has it. Source: Meng et al., PiSSA
+(arXiv 2404.02948), appendix C; Buyukakyuz, OLoRA (arXiv 2406.01775).
+"""
+
+import copy
+import math
+from typing import Any
+
+import torch
+
+
+def remember_initial(model: Any) -> None:
+    """Keeps A0 and B0, and lets the PeftModel save itself as an adapter of the untouched base model."""
+    initial = {
+        name: parameter.detach().float().cpu().clone()
+        for name, parameter in model.named_parameters()
+        if ".lora_A." in name or ".lora_B." in name
+    }
+
+    def save_pretrained(folder: Any, *, state_dict: dict[str, Any], **options: Any) -> None:
+        trained = model.peft_config
+        model.peft_config = {name: plain_config(config) for name, config in trained.items()}
+        try:
+            type(model).save_pretrained(model, folder, state_dict=plain(state_dict, initial), **options)
+        finally:
+            model.peft_config = trained
+
+    model.save_pretrained = save_pretrained
+
+
+def plain(state: dict[str, Any], initial: dict[str, Any]) -> dict[str, Any]:
+    """The trained tensors beside the initial ones: [A; A0] and [B, -B0]."""
+    changed: dict[str, Any] = {}
+    for name, tensor in state.items():
+        if ".lora_A." in name:
+            tensor = torch.cat([tensor.float(), initial[name]], dim=0)
+        elif ".lora_B." in name:
+            tensor = torch.cat([tensor.float(), -initial[name]], dim=1)
+        changed[name] = tensor
+    return changed
+
+
+def plain_config(config: Any) -> Any:
+    """The adapter's configuration at twice the rank and the same scale."""
+    changed = copy.deepcopy(config)
+    scale = config.lora_alpha / (math.sqrt(config.r) if config.use_rslora else config.r)
+    changed.r, changed.use_rslora = 2 * config.r, False
+    changed.lora_alpha = scale * changed.r
+    changed.init_lora_weights = True
+    return changed

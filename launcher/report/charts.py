@@ -1,0 +1,287 @@
+"""A run's curves, memory and attempts as charts: values that page.js draws, each with its numbers as a table."""
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean, median
+from typing import Any
+
+from launcher.report import say
+from launcher.report.attempts import Attempt
+from launcher.report.curves import Points, Record, as_points, is_number, points, sample_rows, short, smooth
+from launcher.report.facts import RunFacts, at, listing, mapping
+from launcher.report.page import Chart, Table
+
+_SHOWN = 40
+"""Attempts on the time line."""
+_OTHERS = 12
+"""Charts of measures that this page knows nothing of."""
+_KNOWN = {
+    "time", "step", "total_steps", "loss", "learning_rate", "grad_norm", "epoch", "samples", "tokens", "tokens_per_s",
+    "tokens_per_s_per_gpu", "mfu", "hfu", "data_wait_s", "peak_memory_gib", "eval_loss", "trained_tokens", "attempt",
+    "perplexity",
+}  # fmt: skip
+
+
+def series(name: str, curve: Points, color: int, **more: Any) -> dict[str, Any]:
+    """One curve of a `lines` chart; `color` is a number of the page's palette."""
+    return {"name": name, "color": color, "points": as_points(curve), **more}
+
+
+def loss(record: Record, attempts: Sequence[Attempt]) -> Chart | None:
+    """Training and evaluation loss over steps, with the steps at which ranks started again."""
+    trained, evaluated = points(record.training, "loss"), points(record.evaluation, "eval_loss")
+    if not trained and not evaluated:
+        return None
+    smoothed = smooth(trained)
+    shown = [series("training", trained, 0, faint=smoothed is not None)]
+    if smoothed:
+        shown.append(series("training, smoothed", smoothed, 0))
+    if evaluated:
+        shown.append(series("evaluation", evaluated, 1, dots=True))
+    told: list[str] = []
+    if trained:
+        told.append(f"Training loss went from {trained[0][1]:.4f} to {(smoothed or trained)[-1][1]:.4f}")
+    if evaluated:
+        lowest = min(evaluated, key=lambda one: one[1])
+        told.append(
+            f"evaluation loss from {evaluated[0][1]:.4f} to {evaluated[-1][1]:.4f}, lowest at step {lowest[0]:,.0f} "
+            f"({lowest[1]:.4f})"
+        )
+    marks = [{"x": one.from_step, "label": f"attempt {one.number}"} for one in attempts if one.from_step]
+    by_step = dict(evaluated)
+    rows = [(int(step), value, by_step.get(step)) for step, value in trained]
+    return lines_chart(
+        "loss", "Loss", f"{'; '.join(told)}.", shown, ("step", "training loss", "evaluation loss"), rows,
+        x="step", y="loss", marks=marks[-_SHOWN:], wide=True,
+    )  # fmt: skip
+
+
+def rates(record: Record) -> list[Chart]:
+    """Learning rate and gradient norm."""
+    found: list[Chart] = []
+    rate = points(record.training, "learning_rate")
+    if rate:
+        highest = max(rate, key=lambda one: one[1])
+        told = f"Highest {highest[1]:.3g} at step {highest[0]:,.0f}, at the end {rate[-1][1]:.3g}."
+        found.append(
+            lines_chart("learning-rate", "Learning rate", told, [series("learning rate", rate, 3)],
+                        ("step", "learning rate"), rate, x="step", y="learning rate")
+        )  # fmt: skip
+    norm = points(record.training, "grad_norm")
+    if norm:
+        told = f"Median {median(y for _, y in norm):.3g}, highest {max(y for _, y in norm):.3g}, before clipping."
+        smoothed = smooth(norm)
+        shown = [series("gradient norm", norm, 4, faint=smoothed is not None)]
+        shown += [series("smoothed", smoothed, 4)] if smoothed else []
+        found.append(
+            lines_chart("gradient-norm", "Gradient norm", told, shown, ("step", "gradient norm"), norm,
+                        x="step", y="norm")
+        )  # fmt: skip
+    return found
+
+
+def general_text(facts: RunFacts) -> Chart | None:
+    """Perplexity on general text over steps, where the plugin forgetting_guard measured it."""
+    curve = points(sorted(facts.of("general"), key=lambda event: event.get("step") or 0), "perplexity")
+    if len(curve) < 2:
+        return None
+    told = f"On text that is not trained on: from {say.number(curve[0][1])} to {say.number(curve[-1][1])}. "
+    told += "A rise means forgetting."
+    return lines_chart(
+        "general-text", "Perplexity on general text", told, [series("perplexity", curve, 1, dots=True)],
+        ("step", "perplexity"), curve, x="step", y="perplexity",
+    )  # fmt: skip
+
+
+def speed(record: Record, facts: RunFacts) -> list[Chart]:
+    """Tokens per second, use of the GPUs' arithmetic, and waiting for data, as far as they were measured."""
+    found: list[Chart] = []
+    lines = record.training
+    world = at(facts.plan, "topology", "world_size") or 1
+    rate = points(lines, "tokens_per_s")
+    if rate:
+        planned = at(facts.plan, "time", "tokens_per_s")
+        middle = median(y for _, y in rate)
+        told = f"Median {say.number(round(middle))} tokens/s"
+        told += f", {say.number(round(middle / world))} for each of {world}" if world > 1 else ""
+        told += f"; planned {say.number(round(planned))}." if is_number(planned) else "."
+        shown = [series("tokens/s", rate, 2)]
+        found.append(
+            lines_chart("throughput", "Throughput", told, shown, ("step", "tokens/s", "tokens/s per GPU or rank"),
+                        [(x, y, y / world) for x, y in rate], x="step", y="tokens/s", zero=True)
+        )  # fmt: skip
+    use = [(name, points(lines, key)) for key, name in (("mfu", "model (MFU)"), ("hfu", "hardware (HFU)"))]
+    use = [(name, [(x, 100 * y) for x, y in curve]) for name, curve in use if curve]
+    if use:
+        told = "; ".join(f"{name}: median {median(y for _, y in curve):.3g} %" for name, curve in use) + "."
+        shown = [series(name, curve, color) for color, (name, curve) in enumerate(use)]
+        found.append(
+            lines_chart("utilisation", "FLOPs utilisation", told, shown, ("step", f"{use[0][0]}, %"), use[0][1],
+                        x="step", y="% of peak", zero=True)
+        )  # fmt: skip
+    wait = points(lines, "data_wait_s")
+    if wait:
+        told = f"Mean {fmean(y for _, y in wait):.3g} s, longest {max(y for _, y in wait):.3g} s."
+        found.append(
+            lines_chart("data-wait", "Waiting for data", told, [series("seconds", wait, 5)], ("step", "seconds"), wait,
+                        x="step", y="s", zero=True)
+        )  # fmt: skip
+    return found
+
+
+def others(record: Record) -> list[Chart]:
+    """A chart for every other number that was logged, such as a preference objective's rewards."""
+    found: list[Chart] = []
+    for lines, kind in ((record.training, "train"), (record.evaluation, "eval")):
+        keys = dict.fromkeys(key for line in lines for key in line if key not in _KNOWN)
+        for key in keys:
+            curve = points(lines, key)
+            if len(curve) < 2:
+                continue
+            name = key.replace("_", " ")
+            told = f"From {say.number(curve[0][1])} to {say.number(curve[-1][1])}."
+            found.append(
+                lines_chart(f"other-{kind}-{len(found)}", name, told, [series(name, curve, 3 + len(found) % 3)],
+                            ("step", name), curve, x="step", y=name)
+            )  # fmt: skip
+    return found[:_OTHERS]
+
+
+def memory(facts: RunFacts) -> Chart | None:
+    """Planned memory of a GPU by kind beside the measured peak of every GPU; on a CPU, the host memory of every rank."""
+    measured = mapping(facts.last("measured"))
+    planned = mapping(facts.plan.get("memory"))
+    kinds = {kind: gib for kind, gib in planned.items() if kind != "total" and is_number(gib) and gib > 0}
+    peaks = measured.get("peak_gib_by_rank")
+    on_host = not peaks
+    values = [gib for gib in listing(peaks or measured.get("host_gib_by_rank")) if is_number(gib)]
+    if not kinds and not values:
+        return None
+    context = measured.get("context_gib") if peaks else None
+    shown = _worst(values)
+    rows = ([] if not kinds else ["planned"]) + [name for name, _ in shown]
+    blank = [None] * len(shown)
+    parts: list[dict[str, Any]] = [
+        {"name": kind, "values": [short(gib), *blank]} for kind, gib in kinds.items()
+    ]
+    before = [None] if kinds else []
+    if shown:
+        label = "measured, of the host" if on_host else "measured peak"
+        parts.append({"name": label, "values": [*before, *(short(value) for _, value in shown)]})
+    if shown and is_number(context):
+        parts.append(
+            {"name": "measured beside tensors", "values": [*before, *(short(context) for _ in shown)]}
+        )
+    size = at(facts.plan, "facts", "gpu_memory_gib")
+    told = f"Planned {sum(kinds.values()):.2f} GiB a GPU. " if kinds else ""
+    if values and not on_host:
+        most = max(values) + (context or 0)
+        told += f"Measured {most:.2f} GiB on the fullest"
+        told += f", {say.percent(most / sum(kinds.values()))} of the plan." if kinds else "."
+    elif values:
+        told += (
+            f"Measured {max(values):.2f} GiB of the host by the largest of {say.plural(len(values), 'rank')}."
+        )
+    elif kinds:
+        told += "Not measured yet."
+    table = Table(
+        columns=("", *(part["name"] for part in parts)),
+        rows=[(row, *(part["values"][at_row] for part in parts)) for at_row, row in enumerate(rows)],
+        note="GiB",
+    )
+    spec = {"rows": rows, "parts": parts, "unit": "GiB", "limit": size if is_number(size) else None}
+    return Chart(id="memory", title="Memory", summary=told, kind="parts", spec=spec, table=table)
+
+
+def _worst(values: Sequence[float], most: int = 8) -> list[tuple[str, float]]:
+    ranked = sorted(enumerate(values), key=lambda one: -one[1])[:most]
+    return [(f"rank {rank}", value) for rank, value in sorted(ranked)]
+
+
+def timeline(attempts: Sequence[Attempt]) -> Chart | None:
+    """Every attempt on one clock."""
+    if not attempts:
+        return None
+    shown = attempts[-_SHOWN:]
+    spans: list[dict[str, Any]] = []
+    ticks: list[dict[str, Any]] = []
+    for row, one in enumerate(shown):
+        for kind, begin, end in (
+            ("start-up", one.began, one.trained),
+            ("training", one.trained, one.kept),
+            ("lost", one.kept, one.ended),
+        ):
+            if end > begin:
+                text = f"{kind}: {say.duration(end - begin)}"
+                text += (
+                    f", {say.plural(one.lost_steps, 'step')} done again"
+                    if kind == "lost" and one.lost_steps
+                    else ""
+                )
+                spans.append(
+                    {"row": row, "kind": kind, "from": round(begin, 3), "to": round(end, 3), "text": text}
+                )
+        ticks += [
+            {"row": row, "at": round(time, 3), "text": f"saved step {step:,}"}
+            for time, step in one.saves[-200:]
+        ]
+    lost = sum(one.lost_steps for one in attempts)
+    told = f"{say.plural(len(attempts), 'attempt')} in {say.duration(attempts[-1].ended)}"
+    told += f"; {say.plural(lost, 'step')} lost and done again." if lost else "; no step was lost."
+    told += f" The last {_SHOWN} are drawn." if len(attempts) > _SHOWN else ""
+    rows = [f"attempt {one.number}" for one in shown]
+    table = Table(
+        columns=("attempt", "start-up, s", "training, s", "lost, s"),
+        rows=[
+            (
+                one.number,
+                round(one.trained - one.began, 1),
+                round(one.kept - one.trained, 1),
+                round(one.ended - one.kept, 1),
+            )
+            for one in shown
+        ],
+    )
+    spec = {"rows": rows, "spans": spans, "ticks": ticks}
+    return Chart(
+        id="timeline", title="Time line", summary=told, kind="timeline", spec=spec, table=table, wide=True
+    )
+
+
+def lengths(report: Mapping[str, Any], number: int) -> Chart | None:
+    """How long the examples of a data file are."""
+    histogram = mapping(at(report, "tokens", "histogram"))
+    if not histogram:
+        return None
+    rows, values = list(histogram), list(histogram.values())
+    told = f"{say.number(at(report, 'tokens', 'examples') or sum(values))} examples; "
+    told += f"{say.percent(at(report, 'tokens', 'truncated_share') or 0)} are longer than "
+    told += f"{say.number(at(report, 'tokens', 'max_length') or 0)} tokens and are cut off."
+    return Chart(
+        id=f"lengths-{number}",
+        title="Length of the examples",
+        summary=told,
+        kind="bars",
+        spec={"rows": rows, "values": values, "unit": "examples", "name": "tokens", "upright": True},
+        table=Table(columns=("tokens", "examples"), rows=list(zip(rows, values, strict=True))),
+    )
+
+
+def lines_chart(
+    id: str, title: str, summary: str, shown: Sequence[Mapping[str, Any]], columns: Sequence[str],
+    rows: Sequence[Sequence[Any]], *, x: str, y: str, wide: bool = False, **more: Any,
+) -> Chart:  # fmt: skip
+    """A chart of curves over x."""
+    chosen, note = sample_rows(rows)
+    table = Table(columns=columns, rows=[tuple(_cell(value) for value in row) for row in chosen], note=note)
+    spec = {"x": x, "y": y, "series": list(shown), **more}
+    return Chart(id=id, title=title, summary=summary, kind="lines", spec=spec, table=table, wide=wide)
+
+
+def _cell(value: Any) -> Any:
+    return (
+        short(value)
+        if isinstance(value, float) and value % 1
+        else int(value)
+        if isinstance(value, float)
+        else value
+    )

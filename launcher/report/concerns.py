@@ -1,0 +1,136 @@
+"""What a person should look at before the curves: errors, overfitting, forgetting, and faults that were survived."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from launcher.report import say
+from launcher.report.curves import is_number
+from launcher.report.facts import RunFacts, listing, mapping
+from launcher.report.page import BAD, PLAIN, WARN, Notice
+
+_FORGOT = 1.05
+"""Times that the perplexity on general text may rise before it is called forgetting: a twentieth is no loss of skill."""
+_HOSTS = 6
+
+
+def find_concerns(facts: RunFacts) -> list[Notice]:
+    """All of them, the worst first."""
+    found = [
+        _error(facts),
+        *_marked(facts),
+        *_warnings(facts),
+        _forgetting(facts),
+        _stopped_early(facts),
+        *_survived(facts),
+    ]
+    return sorted((one for one in found if one), key=lambda one: one.tone != BAD)
+
+
+def _error(facts: RunFacts) -> Notice | None:
+    error, note = facts.status.get("error"), facts.status.get("note")
+    if error:
+        return Notice(tone=BAD, title="What went wrong", text=str(error))
+    return Notice(tone=WARN, title="Not certain", text=str(note)) if note else None
+
+
+def _warnings(facts: RunFacts) -> list[Notice]:
+    """What `status` warns of, each sentence with its first word as the title."""
+    found: list[Notice] = []
+    for warning in listing(facts.status.get("warnings")):
+        title, colon, text = str(warning).partition(": ")
+        found.append(
+            Notice(tone=WARN, title=_upper(title) if colon else "Warning", text=_upper(text or title))
+        )
+    return found
+
+
+def _forgetting(facts: RunFacts) -> Notice | None:
+    """Where general text, which is not trained on, has become less likely to the model."""
+    general = mapping(facts.status.get("general"))
+    before, now, increase = (general.get(key) for key in ("before", "now", "increase"))
+    if not (is_number(before) and is_number(now) and is_number(increase)) or increase <= _FORGOT:
+        return None
+    return Notice(
+        tone=WARN,
+        title="Forgetting",
+        text=f"Perplexity on general text was {say.number(before)} before training and is {say.number(now)} at step "
+        f"{general.get('step')}, {increase:.3g} times as much: the model loses what it could do before. Mix general chats into "
+        "the data, lower the learning rate or the adapter's rank, or stop earlier.",
+    )
+
+
+def _stopped_early(facts: RunFacts) -> Notice | None:
+    stopped = mapping(facts.status.get("early_stopped"))
+    if not stopped:
+        return None
+    best = stopped.get("best")
+    told = (
+        f"was best with {best:.4f} at step {stopped.get('best_step')}"
+        if is_number(best)
+        else "was never a number"
+    )
+    return Notice(
+        tone=PLAIN,
+        title=f"Stopped early, at step {stopped.get('step')}",
+        text=f"{stopped.get('metric')} {told}, and not better in {stopped.get('patience')} evaluations since.",
+    )
+
+
+def _marked(facts: RunFacts) -> list[Notice]:
+    failed = facts.of("save_failed")
+    broken = facts.of("checkpoint_broken")
+    found: list[Notice] = []
+    if failed:
+        found.append(
+            Notice(
+                tone=WARN,
+                title=f"{say.plural(len(failed), 'checkpoint')} could not be written",
+                text="The run went on without; a fault in that time would have lost more.",
+                items=_distinct([f"step {event.get('step')}: {event.get('error')}" for event in failed]),
+            )
+        )
+    if broken:
+        found.append(
+            Notice(
+                tone=WARN,
+                title=f"{say.plural(len(broken), 'checkpoint')} found torn or damaged",
+                text="The run went on from the one before.",
+                items=_distinct([str(event.get("reason")) for event in broken]),
+            )
+        )
+    return found
+
+
+def _survived(facts: RunFacts) -> list[Notice]:
+    found: list[Notice] = []
+    diverged = facts.of("diverged")
+    if diverged:
+        found.append(
+            Notice(
+                tone=WARN,
+                title="The loss left its course",
+                text="The run went back to its newest checkpoint and left these batches out.",
+                items=[f"step {event.get('step')}: {event.get('why')}" for event in diverged],
+            )
+        )
+    slow = {str(event.get("host")): event.get("relative") for event in facts.of("slow")}
+    if slow:
+        lines = [
+            f"{host}: {speed:.2f} of the others' speed" for host, speed in slow.items() if is_number(speed)
+        ]
+        found.append(
+            Notice(
+                tone=WARN, title="Slow hosts", text="Every rank waits for the slowest.", items=lines[:_HOSTS]
+            )
+        )
+    return found
+
+
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _distinct(lines: Sequence[str], most: int = 5) -> list[str]:
+    """Each line once, with how often it came; the first of them."""
+    counts = Counter(lines)
+    return [line if count == 1 else f"{line} ({count} times)" for line, count in list(counts.items())[:most]]

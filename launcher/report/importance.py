@@ -1,0 +1,108 @@
+"""How much each swept key decided the outcome of a sweep."""
+
+import importlib.util
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_ENOUGH = 16
+"""Finished trials from which PED-ANOVA's densities say something."""
+_TOP = 5
+"""Trials that its top group has at least."""
+_LOG_FROM = 10.0
+"""Largest value over the smallest, from which a positive key is looked at by its logarithm."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Importance:
+    """Key -> how important, the most important first, and by which measure."""
+
+    values: Mapping[str, float]
+    measure: str
+
+
+def as_numbers(values: Sequence[str]) -> list[float] | None:
+    """The values of a key as numbers; None where one of them is none, which makes the key a choice."""
+    try:
+        found = [float(value) for value in values]
+    except ValueError:
+        return None
+    return found if all(np.isfinite(found)) else None
+
+
+def is_log(numbers: Sequence[float]) -> bool:
+    """Whether numbers spread so far that their logarithm is the scale to see them on."""
+    return min(numbers) > 0 and max(numbers) / min(numbers) >= _LOG_FROM
+
+
+def find_importance(
+    parameters: Sequence[str], trials: Sequence[tuple[Mapping[str, str], float]], direction: str
+) -> Importance | None:
+    """By PED-ANOVA where Optuna is installed and 16 trials or more have finished, else by rank correlation; None below 3.
+
+    `trials`: (key -> value as typed, objective). Keys that never differ, or that a trial lacks, are left out.
+    Source: Watanabe et al., PED-ANOVA (IJCAI 2023, arXiv 2304.10255).
+    """
+    varied = [
+        key
+        for key in parameters
+        if all(key in values for values, _ in trials) and len({values[key] for values, _ in trials}) > 1
+    ]
+    if len(trials) < 3 or not varied or len({value for _, value in trials}) < 2:
+        return None
+    if len(trials) >= _ENOUGH and importlib.util.find_spec("optuna"):
+        found = _ped_anova(varied, trials, direction)
+        measure = "PED-ANOVA (Optuna): each key's share of what the best trials have in common"
+    else:
+        objective = [value for _, value in trials]
+        found = {key: _correlation([values[key] for values, _ in trials], objective) for key in varied}
+        measure = "rank correlation with the objective, from 0 to 1 (Spearman's; for a choice the correlation ratio of ranks)"
+    ranked = sorted(found.items(), key=lambda one: -one[1])
+    return Importance(values={key: round(value, 4) for key, value in ranked}, measure=measure)
+
+
+def _ped_anova(
+    keys: Sequence[str], trials: Sequence[tuple[Mapping[str, str], float]], direction: str
+) -> dict[str, float]:
+    import optuna
+    from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    distributions: dict[str, BaseDistribution] = {}
+    columns: dict[str, list[Any]] = {}
+    for key in keys:
+        typed = [values[key] for values, _ in trials]
+        numbers = as_numbers(typed)
+        if numbers is None:
+            distributions[key], columns[key] = CategoricalDistribution(sorted(set(typed))), list(typed)
+        else:
+            distributions[key] = FloatDistribution(min(numbers), max(numbers), log=is_log(numbers))
+            columns[key] = list(numbers)
+    study = optuna.create_study(direction="minimize" if direction == "minimize" else "maximize")
+    for row, (_, value) in enumerate(trials):
+        params = {key: column[row] for key, column in columns.items()}
+        study.add_trial(optuna.trial.create_trial(params=params, distributions=distributions, value=value))
+    evaluator = PedAnovaImportanceEvaluator(target_quantile=max(0.1, _TOP / len(trials)))
+    return {key: float(value) for key, value in get_param_importances(study, evaluator=evaluator).items()}
+
+
+def _correlation(typed: Sequence[str], objective: Sequence[float]) -> float:
+    numbers, ranks = as_numbers(typed), _ranks(objective)
+    if numbers is not None:
+        mine, other = _ranks(numbers) - _ranks(numbers).mean(), ranks - ranks.mean()
+        return float(abs((mine * other).sum()) / np.sqrt((mine**2).sum() * (other**2).sum()))
+    groups = [ranks[[at for at, value in enumerate(typed) if value == choice]] for choice in set(typed)]
+    between = sum(len(group) * (group.mean() - ranks.mean()) ** 2 for group in groups)
+    return float(np.sqrt(between / ((ranks - ranks.mean()) ** 2).sum()))
+
+
+def _ranks(values: Sequence[float]) -> NDArray[np.float64]:
+    """Ranks; equal values share the mean of theirs."""
+    array = np.asarray(values, dtype=float)
+    _, inverse, counts = np.unique(array, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    return (last - (counts - 1) / 2)[inverse]

@@ -1,0 +1,92 @@
+"""A report as values: what is said and shown, before anything of HTML."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+GOOD, WARN, BAD, PLAIN = "good", "warn", "bad", "plain"
+"""Tones: how a badge, a notice or a figure is coloured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """Columns and rows; a row's cells are texts, numbers or None."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    links: Mapping[int, str] | None = None
+    """Row -> address that its first cell leads to."""
+    sortable: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """One chart: what it shows in a sentence, its numbers for a reader without a screen, and what page.js draws."""
+
+    id: str
+    title: str
+    summary: str
+    kind: str
+    """lines, parts, bars, timeline or parallel."""
+    spec: Mapping[str, Any]
+    table: Table
+    wide: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """A box at the top: something that a person should know before the curves."""
+
+    tone: str
+    title: str
+    text: str
+    items: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tile:
+    """One figure, large."""
+
+    label: str
+    value: str
+    note: str = ""
+    tone: str = PLAIN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """A heading with its charts, tables and (label, text) facts."""
+
+    id: str
+    title: str
+    text: str = ""
+    charts: Sequence[Chart] = ()
+    tables: Sequence[tuple[str, Table]] = ()
+    """(caption, table)."""
+    facts: Sequence[tuple[str, str]] = ()
+    quotes: Sequence[tuple[str, str]] = ()
+    """(who or when, what was said)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """The whole report."""
+
+    kind: str
+    """run or sweep."""
+    name: str
+    subtitle: str
+    state: str
+    tone: str
+    written: str
+    version: str
+    notices: Sequence[Notice]
+    tiles: Sequence[Tile]
+    facts: Sequence[tuple[str, str]]
+    sections: Sequence[Section]
+
+    @property
+    def charts(self) -> list[Chart]:
+        """Every chart of the page."""
+        return [chart for section in self.sections for chart in section.charts]

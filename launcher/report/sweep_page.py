@@ -1,0 +1,302 @@
+"""Sweep -> Page: which values won, what decided it, and what became of every trial."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from launcher.report import say
+from launcher.report.charts import lines_chart, series
+from launcher.report.curves import short, thin
+from launcher.report.facts import seconds
+from launcher.report.importance import as_numbers, find_importance, is_log
+from launcher.report.page import BAD, GOOD, PLAIN, WARN, Chart, Notice, Page, Section, Table, Tile
+from launcher.sweep.outcome import CANCELLED, FAILED, FINISHED, PRUNED, RUNNING, STATES, WAITING
+from launcher.sweep.read import Sweep, Trial
+
+_AXES = 10
+"""Of the parallel coordinates: more cannot be told apart."""
+_CURVES, _CURVE_POINTS = 300, 120
+_ERRORS = 6
+
+
+def make_sweep_page(sweep: Sweep, *, links: Mapping[int, str], written: str, version: str) -> Page:
+    """The report of one sweep; `links`: trial -> where its run dir is, seen from the page."""
+    ranked = _ranked(sweep)
+    state, tone = _state(sweep)
+    sections = (_winner(sweep), _comparison(sweep, ranked), _curves(sweep, ranked), _trials(sweep, links))
+    return Page(
+        kind="sweep",
+        name=sweep.name,
+        subtitle=f"{say.plural(len(sweep.trials), 'trial')} · {sweep.direction} {sweep.objective} · "
+        f"sampler {sweep.sampler}, pruner {sweep.pruner}",
+        state=state,
+        tone=tone,
+        written=written,
+        version=version,
+        notices=_notices(sweep),
+        tiles=_tiles(sweep),
+        facts=[
+            ("objective", f"{sweep.direction} {sweep.objective}"),
+            ("swept", ", ".join(sweep.parameters)),
+            ("sampler", sweep.sampler),
+            ("pruner", sweep.pruner),
+            ("folder", str(sweep.path)),
+        ],
+        sections=[section for section in sections if section],
+    )
+
+
+def _state(sweep: Sweep) -> tuple[str, str]:
+    if sweep.count(RUNNING) or sweep.count(WAITING):
+        return (RUNNING if sweep.count(RUNNING) else WAITING), PLAIN
+    if not sweep.count(FINISHED):
+        return (FAILED, BAD) if sweep.count(FAILED) else (CANCELLED, WARN)
+    return FINISHED, WARN if sweep.count(FAILED) else GOOD
+
+
+def _ranked(sweep: Sweep) -> list[Trial]:
+    """Finished trials with a value, the best first."""
+    sign = 1 if sweep.direction == "minimize" else -1
+    done = [trial for trial in sweep.trials if trial.state == FINISHED and trial.value is not None]
+    return sorted(done, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
+
+
+def _shades(ranked: Sequence[Trial]) -> dict[int, float]:
+    """Trial -> 0 for the best to 1 for the worst, by rank."""
+    return {trial.number: round(place / max(1, len(ranked) - 1), 3) for place, trial in enumerate(ranked)}
+
+
+def _notices(sweep: Sweep) -> list[Notice]:
+    failed = [trial for trial in sweep.trials if trial.state == FAILED]
+    if not failed:
+        return []
+    reasons = {trial.number: _reason(trial) or "no reason was noted" for trial in failed}
+    errors = Counter(reasons.values())
+    first = {error: number for number, error in reversed(reasons.items())}
+    items = [
+        f"trial {first[error]}{f' and {count - 1} more' if count > 1 else ''}: {error}"
+        for error, count in errors.most_common(_ERRORS)
+    ]
+    tone = BAD if not sweep.count(FINISHED) else WARN
+    return [
+        Notice(
+            tone=tone,
+            title=f"{say.plural(len(failed), 'trial')} failed",
+            text="The others went on.",
+            items=items,
+        )
+    ]
+
+
+def _tiles(sweep: Sweep) -> list[Tile]:
+    best = sweep.best
+    found: list[Tile] = []
+    if best is not None and best.value is not None:
+        found.append(
+            Tile(
+                label=f"best {sweep.objective}",
+                value=f"{best.value:.5g}",
+                note=f"trial {best.number}",
+                tone=GOOD,
+            )
+        )
+    found.append(Tile(label="trials", value=f"{len(sweep.trials):,}"))
+    tones = {FINISHED: PLAIN, FAILED: BAD}
+    found += [
+        Tile(label=state, value=f"{count:,}", tone=tones.get(state, PLAIN))
+        for state in STATES
+        if (count := sweep.count(state))
+    ]
+    times = [_took(trial) for trial in sweep.trials]
+    known = [took for took in times if took is not None]
+    if known:
+        began = min(seconds(trial.started) for trial in sweep.trials if trial.started)
+        ended = max(seconds(trial.ended) for trial in sweep.trials if trial.ended)
+        found.append(
+            Tile(
+                label="time", value=say.duration(ended - began), note=f"{say.duration(sum(known))} of trials"
+            )
+        )
+    return found
+
+
+def _reason(trial: Trial) -> str | None:
+    """Its error without its own folder, so that the same error of many trials reads the same."""
+    return trial.error.replace(f"{trial.run_dir}/", "") if trial.error else None
+
+
+def _took(trial: Trial) -> float | None:
+    return seconds(trial.ended) - seconds(trial.started) if trial.started and trial.ended else None
+
+
+def _winner(sweep: Sweep) -> Section | None:
+    best = sweep.best
+    if best is None:
+        return None
+    lines = [("trial", str(best.number)), (sweep.objective, f"{best.value:.6g}")]
+    lines += [(key, value) for key, value in best.overrides.items()]
+    lines.append(("as an experiment", f"python -m launcher sweep best {sweep.name}"))
+    if best.run_dir:
+        lines.append(("run dir", str(best.run_dir)))
+    return Section(id="best", title="The best trial", facts=lines)
+
+
+def _comparison(sweep: Sweep, ranked: Sequence[Trial]) -> Section | None:
+    importance = find_importance(
+        sweep.parameters, [(trial.overrides, trial.value or 0.0) for trial in ranked], sweep.direction
+    )
+    keys = list(importance.values) if importance else []
+    keys += [key for key in sweep.parameters if key not in keys]
+    shown: list[Chart] = []
+    parallel = _parallel(sweep, ranked, keys[:_AXES])
+    if parallel:
+        shown.append(parallel)
+    if importance:
+        most = next(iter(importance.values))
+        shown.append(
+            Chart(
+                id="importance",
+                title="Importance of each key",
+                summary=f"{most} mattered most. By {importance.measure}.",
+                kind="bars",
+                spec={
+                    "rows": list(importance.values),
+                    "values": list(importance.values.values()),
+                    "unit": "importance",
+                },
+                table=Table(columns=("key", "importance"), rows=list(importance.values.items())),
+            )
+        )
+    progress = _progress(sweep)
+    if progress:
+        shown.append(progress)
+    return Section(id="comparison", title="What decided it", charts=shown) if shown else None
+
+
+def _parallel(sweep: Sweep, ranked: Sequence[Trial], keys: Sequence[str]) -> Chart | None:
+    """A line for every finished trial, over an axis for every key and one for the objective."""
+    whole = [trial for trial in ranked if all(key in trial.overrides for key in keys)]
+    if len(whole) < 2 or not keys:
+        return None
+    shades, axes, columns = _shades(ranked), list[dict[str, Any]](), list[list[Any]]()
+    for key in keys:
+        typed = [trial.overrides[key] for trial in whole]
+        numbers = as_numbers(typed)
+        if numbers is None:
+            axes.append({"name": key, "type": "category", "categories": sorted(set(typed))})
+            columns.append(list(typed))
+        else:
+            axes.append({"name": key, "type": "log" if is_log(numbers) else "value"})
+            columns.append([short(value) for value in numbers])
+    better = "lower" if sweep.direction == "minimize" else "higher"
+    axes.append({"name": sweep.objective, "type": "value"})
+    columns.append([short(trial.value or 0.0) for trial in whole])
+    rows = [
+        {
+            "name": f"trial {trial.number}",
+            "values": [column[at] for column in columns],
+            "shade": shades[trial.number],
+            "best": at == 0,
+        }
+        for at, trial in enumerate(whole)
+    ]
+    table = Table(
+        columns=("trial", *(axis["name"] for axis in axes)),
+        rows=[(trial.number, *(column[at] for column in columns)) for at, trial in enumerate(whole[:40])],
+        note="the 40 best" if len(whole) > 40 else "",
+    )
+    return Chart(
+        id="parallel",
+        title="Every finished trial",
+        summary=f"A line is a trial, from blue for the best to orange for the worst; the best one is bold. {sweep.objective}: "
+        f"{better} is better. Drag along an axis to pick trials out.",
+        kind="parallel",
+        spec={"axes": axes, "rows": rows[::-1]},
+        table=table,
+        wide=True,
+    )
+
+
+def _progress(sweep: Sweep) -> Chart | None:
+    """The value of each trial in their order, and the best so far."""
+    done = [trial for trial in sweep.trials if trial.state == FINISHED]
+    values = [(float(trial.number), trial.value) for trial in done if trial.value is not None]
+    if len(values) < 2:
+        return None
+    better = min if sweep.direction == "minimize" else max
+    best, so_far = values[0][1], list[tuple[float, float]]()
+    for number, value in values:
+        best = better(best, value)
+        so_far.append((number, best))
+    shown = [series("trial", values, 0, bare=True), series("best so far", so_far, 1, stairs=True)]
+    changes = len({value for _, value in so_far})
+    return lines_chart(
+        "progress", "In the order of trials", f"The best value was bettered {say.plural(changes - 1, 'time')}.", shown,
+        ("trial", sweep.objective, "best so far"), [(n, v, b) for (n, v), (_, b) in zip(values, so_far, strict=True)],
+        x="trial", y=sweep.objective,
+    )  # fmt: skip
+
+
+def _curves(sweep: Sweep, ranked: Sequence[Trial]) -> Section | None:
+    """What every trial reported on its way."""
+    shades, sign = _shades(ranked), 1 if sweep.direction == "minimize" else -1
+    told = [trial for trial in sweep.trials if trial.intermediate]
+    if not told:
+        return None
+    last = {trial.number: trial.intermediate[max(trial.intermediate)] for trial in told}
+    told.sort(
+        key=lambda trial: (trial.number not in shades, shades.get(trial.number, 0), sign * last[trial.number])
+    )
+    shown: list[dict[str, Any]] = []
+    for place, trial in enumerate(told[:_CURVES]):
+        curve = thin(
+            [(float(step), value) for step, value in sorted(trial.intermediate.items())], _CURVE_POINTS
+        )
+        name = f"trial {trial.number}" + ("" if trial.state == FINISHED else f", {trial.state}")
+        shown.append(
+            series(
+                name, curve, 0, shade=shades.get(trial.number), strong=place == 0 and trial.number in shades
+            )
+        )
+    steps = sum(max(trial.intermediate) for trial in told)
+    cut = [trial for trial in told if trial.state == PRUNED]
+    text = f"{say.plural(len(told), 'trial')}, {say.plural(steps, 'step')} in all"
+    text += f"; {say.plural(len(cut), 'trial')} pruned (grey)." if cut else "."
+    text += f" The best {_CURVES} are drawn." if len(told) > _CURVES else ""
+    rows = [(trial.number, trial.state, max(trial.intermediate), last[trial.number]) for trial in told]
+    chart = lines_chart(
+        "curves", f"{sweep.objective} of all trials", text, shown[::-1], ("trial", "state", "last step", sweep.objective), rows,
+        x="step", y=sweep.objective, wide=True,
+    )  # fmt: skip
+    return Section(id="curves", title="Learning curves", charts=[chart])
+
+
+def _trials(sweep: Sweep, links: Mapping[int, str]) -> Section | None:
+    if not sweep.trials:
+        return None
+    rows: list[tuple[Any, ...]] = []
+    for trial in sweep.trials:
+        values = [trial.overrides.get(key) for key in sweep.parameters]
+        took = _took(trial)
+        steps = max(trial.intermediate) if trial.intermediate else None
+        rows.append(
+            (
+                trial.number,
+                trial.state,
+                trial.value,
+                *(_typed(value) for value in values),
+                steps,
+                None if took is None else round(took, 1),
+                _reason(trial),
+            )
+        )
+    columns = ("trial", "state", sweep.objective, *sweep.parameters, "steps", "time, s", "first error")
+    found = {row: links[trial.number] for row, trial in enumerate(sweep.trials) if trial.number in links}
+    table = Table(columns=columns, rows=rows, links=found, sortable=True, note="a column's name sorts by it")
+    return Section(id="trials", title="All trials", tables=[("Trials", table)])
+
+
+def _typed(value: str | None) -> Any:
+    """A number where the text is one, so that it sorts as one."""
+    numbers = None if value is None else as_numbers([value])
+    return numbers[0] if numbers else value

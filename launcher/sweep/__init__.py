@@ -1,0 +1,1 @@
+"""Many runs from one command: expanding, queueing, taking and reading trials."""

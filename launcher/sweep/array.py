@@ -1,0 +1,131 @@
+"""The arrays of a sweep: their scripts, and their submit, which can be cut anywhere and done again."""
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import Any
+
+from launcher.clusters.slurm import Slurm
+from launcher.clusters.submission import submitted
+from launcher.plan import LaunchPlan
+from launcher.render import render_script
+from launcher.run import job_number, now, write_text
+from launcher.sweep.folder import SweepDir
+from launcher.sweep.trials import Array
+
+
+def script(sweep: SweepDir, array: Array, plan: LaunchPlan, what: str) -> str:
+    """The sbatch script of an array; `plan` is that of any of its trials."""
+    options = {
+        "job-name": plan.sbatch["job-name"],
+        **array.shape,
+        "array": array.spec,
+        "output": "logs/slurm_%A_%a.log",
+        "comment": f"launcher:{sweep.path}",
+    }
+    return render_script(
+        "sweep.sbatch.j2", options=options, folder=str(sweep.path), plan=plan, first=array.first, what=what
+    )
+
+
+def queued(sweep: SweepDir) -> list[dict[str, Any]]:
+    """The arrays that are known to be queued, in their order: job_id, script, trials."""
+    if not sweep.jobs.exists():
+        return []
+    return list(sweep.as_run.read_json(sweep.jobs)["arrays"])
+
+
+def described(array: Array) -> dict[str, Any]:
+    """What sweep.json says of an array."""
+    return {
+        "script": array.script, "array": array.spec, "first": array.first, "indices": list(array.indices),
+        "limited": array.parallel is not None,
+    }  # fmt: skip
+
+
+def submit(sweep: SweepDir, slurm: Slurm) -> list[str]:
+    """Queues every array of sweep.json that is not queued yet; the job ids of all of them.
+
+    With a limit on parallel trials, each array waits for the one before it, or there would be as many more.
+    """
+    arrays: list[dict[str, Any]] = sweep.read_spec()["arrays"]
+    known = {one["script"]: one["job_id"] for one in queued(sweep) if not one["again"]}
+    before = None
+    for array in arrays:
+        if array["script"] not in known:
+            behind = [f"--dependency=afterany:{job_number(before)}"] if array["limited"] and before else []
+            known[array["script"]] = submit_one(
+                sweep, slurm, array["script"], array["array"], *behind, again=False
+            )
+        before = known[array["script"]]
+    return list(known.values())
+
+
+def submit_one(
+    sweep: SweepDir, slurm: Slurm, script_name: str, indices: str, *options: str, again: bool
+) -> str:
+    """The job id of one array, noted in jobs.json; `again`: it is one more for trials that were queued before."""
+    known = queued(sweep)
+    _forget_told(sweep, known)
+    with submitted(slurm, sweep.as_run, *options, script_name=script_name) as job_id:
+        one = {"job_id": job_id, "script": script_name, "array": indices, "again": again, "time": now()}
+        _write_jobs(sweep, [*known, one], told=_is_told(sweep))
+        return job_id
+
+
+def note_told(sweep: SweepDir) -> None:
+    """Says that whoever submitted the sweep knows of its jobs: typed once more, the same command is another sweep."""
+    _write_jobs(sweep, queued(sweep), told=True)
+
+
+def _write_jobs(sweep: SweepDir, arrays: Sequence[dict[str, Any]], *, told: bool) -> None:
+    write_text(sweep.jobs, json.dumps({"arrays": arrays, "told": told}, indent=2) + "\n")
+
+
+def _is_told(sweep: SweepDir) -> bool:
+    return sweep.jobs.exists() and bool(sweep.as_run.read_json(sweep.jobs)["told"])
+
+
+def _forget_told(sweep: SweepDir, known: Sequence[dict[str, Any]]) -> None:
+    """Removes the mark of a submit that was cut after its job was noted: the next one would take that job for its own."""
+    run = sweep.as_run
+    if run.intent.exists() and run.job.exists():
+        job_id = job_number(str(run.read_json(run.job)["job_id"]))
+        if job_id in {job_number(one["job_id"]) for one in known}:
+            run.intent.unlink()
+
+
+@contextlib.contextmanager
+def written(sweep: SweepDir, spec: dict[str, Any]) -> Generator[None]:
+    """Writes sweep.json, by which the folder becomes a sweep, and holds its lock: a process that lives has it."""
+    temporary = sweep.spec.with_name(f".sweep.json.{os.getpid()}")
+    with temporary.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write(json.dumps(spec, indent=2, ensure_ascii=False) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+        temporary.replace(sweep.spec)
+        yield
+
+
+@contextlib.contextmanager
+def cut_short(folder: Path, request: str) -> Generator[SweepDir | None]:
+    """A sweep under `folder` of that very request whose submit was cut, locked; None where there is none."""
+    with contextlib.ExitStack() as stack:
+        for path in sorted(folder.glob("sweep_*/sweep.json")):
+            sweep = SweepDir(path.parent)
+            with contextlib.suppress(OSError):
+                file = stack.enter_context(path.open())
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if _is_cut(sweep, request):
+                    yield sweep
+                    return
+        yield None
+
+
+def _is_cut(sweep: SweepDir, request: str) -> bool:
+    spec = sweep.read_spec()
+    return spec["request"] == request and not spec["dry_run"] and not _is_told(sweep)

@@ -1,0 +1,131 @@
+"""Who has a trial. Two workers never have the same, on any shared file system that has hard links.
+
+claims/N.G.json is made whole and at once, by a hard link that fails where the name exists. The newest generation G counts: a
+trial is given up, or taken over from a worker that is gone, by making the next one.
+"""
+
+import json
+import os
+import secrets
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from launcher.processes import start_ticks
+from launcher.run import now
+from launcher.sweep.folder import SweepDir
+
+_KEPT = ("values", "params")
+"""What a sampler gave belongs to the trial, and not to whoever has it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worker:
+    """A process that trains trials."""
+
+    task: str | None
+    """ARRAY_INDEX on Slurm: the same after a requeue. None on one machine."""
+    job_id: str | None
+    """The task's own job id."""
+    host: str
+    pid: int
+    started: int | None
+    """Ticks since boot, so that another process with the same id is not taken for it."""
+
+    @classmethod
+    def here(cls, environ: Mapping[str, str]) -> "Worker":
+        """This process."""
+        array, index = environ.get("SLURM_ARRAY_JOB_ID"), environ.get("SLURM_ARRAY_TASK_ID")
+        return cls(
+            task=f"{array}_{index}" if array and index else None,
+            job_id=environ.get("SLURM_JOB_ID") if array and index else None,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            started=start_ticks(os.getpid()),
+        )
+
+
+def read_claims(sweep: SweepDir) -> dict[int, dict[str, Any]]:
+    """The newest claim of every trial that has one."""
+    newest: dict[int, int] = {}
+    try:
+        names = [path.name for path in sweep.claims.iterdir()]
+    except FileNotFoundError:
+        return {}
+    for name in names:
+        number, _, rest = name.partition(".")
+        generation, _, ending = rest.partition(".")
+        if ending == "json" and number.isdigit() and generation.isdigit():
+            newest[int(number)] = max(int(generation), newest.get(int(number), 0))
+    return {number: _read(sweep, number, generation) for number, generation in sorted(newest.items())}
+
+
+def read_claim(sweep: SweepDir, number: int) -> dict[str, Any] | None:
+    """A trial's newest claim."""
+    generation = -1
+    while (sweep.claims / f"{number}.{generation + 1}.json").exists():
+        generation += 1
+    return _read(sweep, number, generation) if generation >= 0 else None
+
+
+def claim(
+    sweep: SweepDir, number: int, worker: Worker, gone: Callable[[Mapping[str, Any]], bool] | None = None
+) -> bool:
+    """Whether the trial is this worker's from now on. One that another worker has is taken only where `gone` says so of it."""
+    before = read_claim(sweep, number)
+    holder = before["worker"] if before else None
+    if holder is not None and (gone is None or not gone(holder)):
+        return False
+    kept = {key: before[key] for key in _KEPT if key in before} if before else {}
+    generation = before["generation"] + 1 if before else 0
+    return _make(sweep, number, generation, {**kept, "worker": asdict(worker), "time": now()})
+
+
+def give_up(sweep: SweepDir, number: int) -> None:
+    """Lets anybody claim the trial again; nothing happens where nobody has it."""
+    before = read_claim(sweep, number)
+    if before is not None and before["worker"] is not None:
+        kept = {key: before[key] for key in _KEPT if key in before}
+        _make(sweep, number, before["generation"] + 1, {**kept, "worker": None, "time": now()})
+
+
+def note(sweep: SweepDir, number: int, **facts: Any) -> None:
+    """Adds facts, such as the values that a sampler gave, to a claim of one's own."""
+    before = read_claim(sweep, number)
+    assert before is not None
+    path = sweep.claims / f"{number}.{before['generation']}.json"
+    whole = {key: value for key, value in {**before, **facts}.items() if key != "generation"}
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary.write_text(json.dumps(whole) + "\n")
+    temporary.replace(path)
+
+
+def own(sweep: SweepDir, worker: Worker) -> int | None:
+    """The trial that this array task had before it was queued again, and that has not ended."""
+    if worker.task is None:
+        return None
+    for number, found in read_claims(sweep).items():
+        holder = found["worker"]
+        if holder and holder["task"] == worker.task and not (sweep.outcomes / f"{number}.json").exists():
+            return number
+    return None
+
+
+def _make(sweep: SweepDir, number: int, generation: int, content: Mapping[str, Any]) -> bool:
+    sweep.claims.mkdir(exist_ok=True)
+    path = sweep.claims / f"{number}.{generation}.json"
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    temporary.write_text(json.dumps(content) + "\n")
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    finally:
+        temporary.unlink()
+    return True
+
+
+def _read(sweep: SweepDir, number: int, generation: int) -> dict[str, Any]:
+    text = (sweep.claims / f"{number}.{generation}.json").read_text()
+    return {**json.loads(text), "generation": generation}

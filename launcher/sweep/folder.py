@@ -1,0 +1,118 @@
+"""The sweep's folder: every path of a sweep, and how a sweep is found again.
+
+runs/<name>/sweep_<date_time>/
+    sweep.json          what was asked, and what all trials have in common; written last, so that a torn folder is no sweep
+    trials.jsonl        a line per trial that was planned when the sweep was submitted
+    job.sbatch          the array, ready to be submitted by hand; job_1.sbatch, ... where one array does not hold all
+    jobs.json           the arrays that are queued
+    claims/N.json       who has trial N, made once and whole
+    outcomes/N.json     how trial N ended
+    study.log           Optuna's journal, where a sampler or a pruner needs a study
+    N/                  the run dir of trial N, written when the trial starts
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from launcher.errors import RunError, unknown
+from launcher.run import RunDir
+
+
+@dataclass(frozen=True, slots=True)
+class SweepDir:
+    """Paths of one sweep. Nothing is read or written by making one."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """name/sweep_date_time, by which a person calls the sweep."""
+        return "/".join(self.path.parts[-2:])
+
+    @property
+    def spec(self) -> Path:
+        """What was asked, and what all trials have in common."""
+        return self.path / "sweep.json"
+
+    @property
+    def trials(self) -> Path:
+        """The planned trials."""
+        return self.path / "trials.jsonl"
+
+    @property
+    def jobs(self) -> Path:
+        """The arrays that are queued."""
+        return self.path / "jobs.json"
+
+    @property
+    def claims(self) -> Path:
+        """Who has which trial."""
+        return self.path / "claims"
+
+    @property
+    def outcomes(self) -> Path:
+        """How trials ended."""
+        return self.path / "outcomes"
+
+    @property
+    def study(self) -> Path:
+        """Optuna's journal."""
+        return self.path / "study.log"
+
+    @property
+    def stop(self) -> Path:
+        """There once no further trial may be begun; it says why."""
+        return self.path / "stop.json"
+
+    @property
+    def as_run(self) -> RunDir:
+        """The folder as that of a job: its script, intent, job, events and logs."""
+        return RunDir(self.path)
+
+    def trial(self, number: int) -> RunDir:
+        """The run dir of a trial."""
+        return RunDir(self.path / str(number))
+
+    def read_spec(self) -> dict[str, Any]:
+        """sweep.json; RunError where the folder is no sweep's."""
+        return self.as_run.read_json(self.spec)
+
+
+def read_numbered(folder: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of N.json in a folder, by number; one that is being written is left out."""
+    if not folder.is_dir():
+        return
+    for path in sorted(folder.glob("[0-9]*.json"), key=lambda path: int(path.stem)):
+        try:
+            yield int(path.stem), json.loads(path.read_text())
+        except (OSError, ValueError):
+            continue
+
+
+def list_sweeps(runs_dir: Path) -> list[SweepDir]:
+    """All sweeps under `runs_dir`, oldest first."""
+    found = [SweepDir(spec.parent) for spec in runs_dir.glob("*/sweep_*/sweep.json")]
+    return sorted(found, key=lambda sweep: (sweep.spec.stat().st_mtime_ns, sweep.path.name))
+
+
+def find_sweep(runs_dir: Path, reference: str | None) -> SweepDir:
+    """The sweep that `reference` means: its folder, name/sweep_date_time or a name (its newest); None: the newest."""
+    if reference:
+        for path in (Path(reference), runs_dir / reference):
+            if (path / "sweep.json").is_file():
+                return SweepDir(path.resolve())
+    sweeps = list_sweeps(runs_dir)
+    if not sweeps:
+        raise RunError(
+            f"no sweeps under {runs_dir}: start one with -m, or name the folder of all runs with --runs-dir DIR"
+        )
+    if not reference:
+        return SweepDir(sweeps[-1].path.resolve())
+    parts = tuple(Path(reference).parts)
+    matching = [sweep for sweep in sweeps if sweep.path.relative_to(runs_dir).parts[: len(parts)] == parts]
+    if not matching:
+        raise RunError(unknown(f"sweep under {runs_dir}", reference, {sweep.name for sweep in sweeps}))
+    return SweepDir(matching[-1].path.resolve())

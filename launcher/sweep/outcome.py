@@ -1,0 +1,100 @@
+"""How a trial ended, as its run's own files say: the same for whoever looks."""
+
+import json
+import math
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from launcher.errors import Exit
+from launcher.run import RunDir, now, write_text
+from launcher.sweep.folder import SweepDir
+
+WAITING, RUNNING, FINISHED, PRUNED, FAILED, CANCELLED = (
+    "waiting", "running", "finished", "pruned", "failed", "cancelled",
+)  # fmt: skip
+STATES = (WAITING, RUNNING, FINISHED, PRUNED, FAILED, CANCELLED)
+_ENDS = {"finished": FINISHED, "pruned": PRUNED, "stopped": FAILED}
+_CANCELLED = (Exit.INTERRUPTED, Exit.TERMINATED)
+
+
+def reports(run: RunDir, objective: str) -> dict[int, float]:
+    """Step -> the objective, as the run's metrics say; what was before the first step does not count."""
+    return {
+        int(line["step"]): float(line[objective])
+        for line in run.read_metrics()
+        if isinstance(line.get(objective), int | float)
+        and math.isfinite(line[objective])
+        and line.get("step")
+    }
+
+
+def outcome_of(run: RunDir, objective: str) -> dict[str, Any] | None:
+    """What outcomes/N.json holds; None for a run that goes on."""
+    events = run.read_events()
+    told = [
+        event
+        for event in events
+        if event["event"] in (*_ENDS, "started", "requeued", "submitted", "replanned")
+    ]
+    last = told[-1] if told else None
+    if last is None or last["event"] not in _ENDS:
+        return None
+    state, error = _ENDS[last["event"]], None
+    if state == FAILED:
+        state = CANCELLED if last["exit_code"] in _CANCELLED else FAILED
+        error = str(last["reason"])
+    reported = reports(run, objective)
+    started = [event["time"] for event in events if event["event"] == "started"]
+    return {
+        "state": state,
+        "value": list(reported.values())[-1] if reported and state == FINISHED else None,
+        "intermediate": reported,
+        "error": error,
+        "started": started[0] if started else None,
+        "ended": last["time"],
+        "gpu_s": round(gpu_s(run), 1),
+    }
+
+
+def failed_before(reason: str, started: str) -> dict[str, Any]:
+    """The outcome of a trial that never became a run."""
+    return {
+        "state": FAILED, "value": None, "intermediate": {}, "error": reason, "started": started, "ended": now(), "gpu_s": 0.0,
+    }  # fmt: skip
+
+
+def gpu_s(run: RunDir) -> float:
+    """Seconds in which the run held GPUs (with device=cpu, ranks), times their number; up to its newest event."""
+    events = run.read_events()
+    if not any(event["event"] == "started" for event in events):
+        return 0.0
+    total, begun = 0.0, None
+    for event in events:
+        moment = datetime.fromisoformat(event["time"]).timestamp()
+        if event["event"] == "started" and begun is None:
+            begun = moment
+        elif event["event"] in (*_ENDS, "requeued") and begun is not None:
+            total, begun = total + moment - begun, None
+    if begun is not None:
+        total += datetime.fromisoformat(events[-1]["time"]).timestamp() - begun
+    return total * float(run.read_json(run.plan)["topology"]["world_size"])
+
+
+def settle(sweep: SweepDir, number: int, objective: str) -> dict[str, Any] | None:
+    """The trial's outcome, kept from now on; None while it has none."""
+    path = sweep.outcomes / f"{number}.json"
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        pass
+    found = outcome_of(sweep.trial(number), objective)
+    if found is not None:
+        keep(sweep, number, found)
+    return found
+
+
+def keep(sweep: SweepDir, number: int, outcome: Mapping[str, Any]) -> None:
+    """Writes outcomes/N.json."""
+    sweep.outcomes.mkdir(exist_ok=True)
+    write_text(sweep.outcomes / f"{number}.json", json.dumps(outcome) + "\n")

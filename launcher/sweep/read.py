@@ -1,0 +1,124 @@
+"""A sweep as its files say: every trial with its values, its state and what it reported. Nothing here asks the cluster."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from launcher.run import read_lines
+from launcher.sweep.claims import read_claims
+from launcher.sweep.folder import SweepDir, read_numbered
+from launcher.sweep.outcome import FINISHED, RUNNING, STATES, WAITING, outcome_of, reports
+
+__all__ = ["STATES", "Sweep", "Trial", "read_sweep"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One trial."""
+
+    number: int
+    overrides: dict[str, str]
+    """The swept keys, with the values of this trial as they would be typed."""
+    state: str
+    """One of STATES. A trial whose job is queued again still is running."""
+    value: float | None
+    """The objective at the trial's end; None for a trial that has not finished."""
+    intermediate: dict[int, float]
+    """Step -> the objective as reported there."""
+    run_dir: Path | None
+    """None before the trial has begun."""
+    error: str | None
+    """Why a failed trial failed."""
+    started: str | None
+    """ISO 8601, UTC."""
+    ended: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """One sweep."""
+
+    name: str
+    """name/sweep_date_time."""
+    path: Path
+    objective: str
+    """The key of metrics.jsonl that counts."""
+    direction: str
+    """minimize or maximize."""
+    sampler: str
+    pruner: str
+    parameters: list[str]
+    """The swept keys."""
+    trials: list[Trial]
+
+    @property
+    def best(self) -> Trial | None:
+        """The finished trial with the best value; the earliest of equals."""
+        finished = [trial for trial in self.trials if trial.state == FINISHED and trial.value is not None]
+        sign = 1 if self.direction == "minimize" else -1
+        return min(finished, key=lambda trial: (sign * (trial.value or 0.0), trial.number), default=None)
+
+    def count(self, state: str) -> int:
+        """Trials in that state."""
+        return sum(trial.state == state for trial in self.trials)
+
+
+def read_sweep(folder: Path) -> Sweep:
+    """The sweep in that folder; RunError where it is none."""
+    sweep = SweepDir(folder)
+    spec = sweep.read_spec()
+    values: dict[int, dict[str, str]] = {
+        line["number"]: line["values"]
+        for line in read_lines(sweep.trials)
+        if "number" in line and line["number"] < spec["trials"]
+    }
+    claims = read_claims(sweep)
+    outcomes = dict(read_numbered(sweep.outcomes))
+    values |= {number: claim["values"] for number, claim in claims.items() if claim.get("values")}
+    numbers = sorted({*values, *claims, *outcomes})
+    objective = str(spec["objective"])
+    return Sweep(
+        name=sweep.name,
+        path=sweep.path,
+        objective=objective,
+        direction=spec["direction"],
+        sampler=spec["sampler"],
+        pruner=spec["pruner"],
+        parameters=list(spec["parameters"]),
+        trials=[
+            _trial(sweep, number, values.get(number, {}), claims.get(number), outcomes.get(number), objective)
+            for number in numbers
+        ],
+    )
+
+
+def _trial(
+    sweep: SweepDir,
+    number: int,
+    values: dict[str, str],
+    claim: dict[str, Any] | None,
+    outcome: dict[str, Any] | None,
+    objective: str,
+) -> Trial:
+    run = sweep.trial(number)
+    begun = run.path.is_dir()
+    held = claim is not None and claim["worker"] is not None
+    over = outcome or (outcome_of(run, objective) if begun and held else None) or {}
+    reported = (
+        {int(step): value for step, value in over["intermediate"].items()}
+        if "intermediate" in over
+        else reports(run, objective)
+        if begun
+        else {}
+    )
+    return Trial(
+        number=number,
+        overrides=dict(values),
+        state=over.get("state", RUNNING if held else WAITING),
+        value=over.get("value"),
+        intermediate=reported,
+        run_dir=run.path if begun else None,
+        error=over.get("error"),
+        started=over.get("started") or (claim or {}).get("time"),
+        ended=over.get("ended"),
+    )

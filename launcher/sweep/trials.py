@@ -1,0 +1,115 @@
+"""What a sweep's files hold: its spec, its planned trials, and the arrays in which they are queued."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from launcher.config import Config
+from launcher.plan import LaunchPlan
+
+# Options in which trials differ by nature: paths and the job's name are the array's own.
+_NOT_SHAPE = ("comment", "output", "job-name")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """A trial that has been planned."""
+
+    number: int
+    values: Mapping[str, str]
+    """The swept keys, as they would be typed."""
+    typed: Sequence[str]
+    """All overrides."""
+    facts: int
+    """Which of the spec's facts its plan was made with."""
+    digest: str
+    """Of its configuration and plan; the node's must be the same."""
+    shape: Mapping[str, str]
+    """What it asks of sbatch."""
+
+    def line(self) -> str:
+        """Its line in trials.jsonl."""
+        kept = {
+            "number": self.number, "values": self.values, "typed": self.typed, "facts": self.facts, "digest": self.digest,
+        }  # fmt: skip
+        return json.dumps(kept, ensure_ascii=False) + "\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Array:
+    """Trials, or workers, in one job array."""
+
+    script: str
+    first: int
+    """Trial = first + array index."""
+    indices: tuple[int, ...]
+    shape: Mapping[str, str]
+    parallel: int | None
+
+    @property
+    def spec(self) -> str:
+        """sbatch's --array."""
+        limit = "" if self.parallel is None else f"%{self.parallel}"
+        return f"{ranges(self.indices)}{limit}"
+
+
+def digest(config: Config, plan: LaunchPlan, folder: Path) -> str:
+    """What a trial was planned to be, wherever the sweep's folder is."""
+    text = f"{config!r}\n{plan!r}".replace(str(folder), "SWEEP")
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+
+
+def shape(plan: LaunchPlan) -> dict[str, str]:
+    """What a trial asks of sbatch, but for what each job has of its own."""
+    return {flag: value for flag, value in plan.sbatch.items() if flag not in _NOT_SHAPE}
+
+
+def make_arrays(
+    numbered: Sequence[tuple[int, Mapping[str, str]]], largest: int, parallel: int | None, taken: int = 0
+) -> list[Array]:
+    """The fewest arrays that hold all trials: of one shape each, with indices below `largest` (MaxArraySize).
+
+    Source: slurm.conf(5), MaxArraySize: the largest index is one less. `taken`: scripts that the sweep has already.
+    """
+    groups: dict[tuple[tuple[str, str], ...], list[int]] = {}
+    for number, asked in numbered:
+        groups.setdefault(tuple(asked.items()), []).append(number)
+    arrays: list[Array] = []
+    for asked, numbers in groups.items():
+        windows: dict[int, list[int]] = {}
+        for number in sorted(numbers):
+            windows.setdefault(number // largest * largest, []).append(number)
+        for first, inside in windows.items():
+            at = len(arrays) + taken
+            arrays.append(
+                Array(
+                    script=f"job_{at}.sbatch" if at else "job.sbatch",
+                    first=first,
+                    indices=tuple(number - first for number in inside),
+                    shape=dict(asked),
+                    parallel=parallel,
+                )
+            )
+    return arrays
+
+
+def ranges(numbers: Iterable[int]) -> str:
+    """Sorted numbers as sbatch reads them: 0-3,7."""
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and parts[-1][-1] == number - 1:
+            parts[-1][1:] = [number]
+        else:
+            parts.append([number])
+    return ",".join("-".join(map(str, part)) for part in parts)
+
+
+def facts_line(facts: Any) -> dict[str, Any]:
+    """Facts as JSON values, without the folder that each trial has of its own."""
+    values = dataclasses.asdict(facts)
+    del values["run_dir"]
+    return json.loads(json.dumps(values))

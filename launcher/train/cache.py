@@ -1,0 +1,182 @@
+"""Tokens on disk, made once and shared by ranks, restarts and runs: a folder per key, whole or absent."""
+
+import hashlib
+import json
+import os
+import shutil
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from launcher.errors import DataError
+from launcher.run import RunDir, write_text
+from launcher.train.beat import Beat
+from launcher.train.claim import Claim
+
+ROWS = "rows.arrow"
+_COMMIT = "commit.json"
+_POLL_S = 0.25
+_SAY_S = 1.0
+_SILENT_S = 3600.0
+"""Seconds without progress of rank 0 after which another rank waits no longer; where there is a supervisor, it is faster."""
+
+Progress = Callable[[int], None]
+
+
+class Shared:
+    """What rank 0 makes and all ranks read. They hear of it through the run dir's data.json, which no collective waits for."""
+
+    def __init__(self, run: RunDir, cache_dir: str, attempt: int, rank: int, beat: Beat) -> None:
+        self.run, self.attempt, self.rank, self.beat = run, attempt, rank, beat
+        self.folder = Path(cache_dir) / "tokens"
+        self._said: dict[str, Any] = {}
+        self._next = 0.0
+
+    def forget(self) -> None:
+        """Takes away what an earlier attempt said. Rank 0 must call it before the ranks meet for the first time."""
+        if self.rank == 0:
+            self.run.data.unlink(missing_ok=True)
+
+    def rows(
+        self, name: str, key: Callable[[], dict[str, Any]], make: Callable[[Path, Progress], dict[str, Any]]
+    ) -> Path:
+        """The file of rows for what `key` says, which `make` writes where there is none. Every rank must ask for the same
+        names in the same order; `make` gets an empty folder and a function to tell how many examples it has read."""
+        if self.rank:
+            return self._wait(name) / ROWS
+        begun = time.monotonic()
+        words = key()
+        digest = hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()[:24]
+        folder, made = self.folder / digest, False
+        facts = committed(folder)
+        if facts is None:
+            facts, made = self._make(name, folder, words, make)
+        told = {**facts, "tokenized": made, "seconds": round(time.monotonic() - begun, 2)}
+        self.run.add_event("data", attempt=self.attempt, set=name, folder=str(folder), **told)
+        self._say({name: {"folder": str(folder), **told}, "progress": 0})
+        self.beat.phase("data", 0)
+        return folder / ROWS
+
+    def _make(
+        self, name: str, folder: Path, words: dict[str, Any], make: Callable[[Path, Progress], dict[str, Any]]
+    ) -> tuple[dict[str, Any], bool]:
+        """The facts of the committed folder, and whether it was made here."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        claim = Claim(self.folder / f".{folder.name}.claim")
+
+        def progress(count: int) -> None:
+            claim.count = count
+            self._progress(count)
+
+        found: list[dict[str, Any]] = []
+
+        def done() -> bool:
+            facts = committed(folder)
+            found.extend([facts] if facts is not None else [])
+            return facts is not None
+
+        if not claim.take(done, self._progress):
+            return found[0], False
+        temporary = self.folder / f".{folder.name}.{claim.nonce}"
+        try:
+            for left in self.folder.glob(f".{folder.name}.*"):  # of a process that was killed
+                if left.is_dir():
+                    shutil.rmtree(left, ignore_errors=True)
+            self.run.add_event("tokenizing", attempt=self.attempt, set=name, key=folder.name)
+            temporary.mkdir()
+            facts = make(temporary, progress)
+            commit(temporary, words, facts)
+            _put(temporary, folder)
+        except OSError as error:
+            raise DataError(
+                f"cache_dir: tokens cannot be kept in {self.folder} ({error}); name another"
+            ) from None
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+            claim.release()
+        return facts, True
+
+    def _progress(self, count: int) -> None:
+        self.beat.phase("data", count)
+        if time.monotonic() > self._next:
+            self._next = time.monotonic() + _SAY_S
+            self._say({"progress": count})
+
+    def _say(self, more: dict[str, Any]) -> None:
+        self._said |= more
+        write_text(self.run.data, json.dumps({"attempt": self.attempt, **self._said}, indent=1) + "\n")
+
+    def _wait(self, name: str) -> Path:
+        seen, since = -1, time.monotonic()
+        while True:
+            said = _read(self.run.data)
+            if name in said:
+                self.beat.phase("data", 0)
+                return Path(said[name]["folder"])
+            count = int(said.get("progress", 0))
+            if count != seen:
+                seen, since = count, time.monotonic()
+            if time.monotonic() - since > _SILENT_S:
+                raise DataError(f"rank 0 has not told where the {name} tokens are for {_SILENT_S:.0f} s")
+            self.beat.phase("data", count)
+            time.sleep(_POLL_S)
+
+
+def commit(folder: Path, words: dict[str, Any], facts: dict[str, Any]) -> None:
+    """Writes what makes the folder count, last: its facts, and size and checksum of every file."""
+    files = {path.name: _sum(path) for path in sorted(folder.iterdir())}
+    for path in folder.iterdir():
+        _sync(path)
+    write_text(folder / _COMMIT, json.dumps({"key": words, "facts": facts, "files": files}, indent=1))
+    _sync(folder / _COMMIT)
+
+
+def committed(folder: Path) -> dict[str, Any] | None:
+    """The facts of a folder that is whole, read through to its end; None for any other."""
+    said = _read(folder / _COMMIT)
+    try:
+        whole = "files" in said and all(_sum(folder / name) == known for name, known in said["files"].items())
+    except OSError:
+        return None
+    return said["facts"] if whole else None
+
+
+def _put(temporary: Path, folder: Path) -> None:
+    """Renames the folder to its place; one that is there and is not whole makes way."""
+    if folder.exists() and committed(folder) is None:
+        torn = folder.with_name(f".{folder.name}.torn{os.getpid()}")
+        folder.rename(torn)
+        shutil.rmtree(torn, ignore_errors=True)
+    try:
+        temporary.rename(folder)
+    except OSError:  # another run was faster, with the same content
+        if committed(folder) is None:
+            raise
+    _sync(folder.parent)
+
+
+def _sum(path: Path) -> list[int]:
+    """Size and CRC-32 of a file."""
+    size = value = 0
+    with path.open("rb") as file:
+        while block := file.read(1 << 22):
+            size += len(block)
+            value = zlib.crc32(block, value)
+    return [size, value]
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}

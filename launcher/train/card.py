@@ -1,0 +1,175 @@
+"""The model card: what a model is, how it was made and how it was checked, so that another person can make it again."""
+
+import hashlib
+import json
+import math
+import platform
+import shlex
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from launcher import __version__
+from launcher.plan import LaunchPlan
+from launcher.plugins.decide import Decided
+from launcher.run import RunDir
+
+NAME = "README.md"
+_PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "deepspeed", "bitsandbytes", "datasets")
+_CHUNK = 8 << 20
+
+
+def add_card(folder: Path, run: RunDir, decided: Decided, facts: Mapping[str, Any]) -> None:
+    """Writes README.md into the folder, in the place of the one that peft leaves there."""
+    (folder / NAME).write_text(card(run, decided, facts, adapter=(folder / "adapter_config.json").is_file()))
+
+
+def card(run: RunDir, decided: Decided, facts: Mapping[str, Any], *, adapter: bool) -> str:
+    """The text, its head in the form that model hubs read. Source: huggingface.co/docs/hub/model-cards."""
+    plan, model = decided.plan, decided.config.model
+    base = model.name_or_path
+    head: dict[str, Any] = {
+        "base_model": base,
+        "base_model_relation": "adapter" if adapter else "finetune",
+        "library_name": "peft" if adapter else "transformers",
+        "pipeline_tag": "text-generation",
+        "tags": ["launcher", decided.config.trainer.kind.name, *(["lora"] if plan.adapter else [])],
+    }
+    if base.startswith(("package:", ".", "/")) or "/" not in base:
+        del head["base_model"], head["base_model_relation"]  # hubs take ids of theirs alone
+    parts = [
+        f"---\n{yaml.safe_dump(head, sort_keys=False)}---",
+        f"# {plan.run}",
+        f"{'An adapter for' if adapter else 'Made from'} `{base}`, revision `{model.revision or 'main'}`, by the run "
+        f"`{run.name}`.",
+        f"## How it was made\n\n```sh\n{command(run)}\n```",
+        table("", [("strategy", f"{plan.strategy.name}, {plan.topology.world_size} ranks, {plan.precision}"),
+                   ("seed", str(decided.config.seed)), *_settings(decided)]),
+        table("## Data", [("file", "rows | SHA-256"), *_data(run, facts.get("data", []))]),
+        table("## Metrics", metrics(run, facts)),
+        table("## How it was checked", _checks(facts)),
+        table("## Versions", [("launcher", __version__), ("python", platform.python_version()), *versions()]),
+    ]  # fmt: skip
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def command(run: RunDir) -> str:
+    """What was typed, as a shell reads it."""
+    typed: list[str] = yaml.safe_load(run.overrides.read_text()) if run.overrides.is_file() else []
+    where = ["--config-dir", run.config_dir.read_text().strip()] if run.config_dir.is_file() else []
+    return f"python -m launcher {shlex.join([*typed, *where])}".strip()
+
+
+def table(title: str, rows: Sequence[tuple[str, str]]) -> str:
+    """A table of two columns or, where a value has a | of its own, three; nothing without rows."""
+    if not rows:
+        return ""
+    columns = 2 + rows[0][1].count("|")
+    lines = [f"| {name} | {value} |" for name, value in rows]
+    if columns == 2:
+        return "\n".join([*([title, ""] if title else []), "| | |", "|---|---|", *lines])
+    return "\n".join([title, "", lines[0], "|---" * columns + "|", *lines[1:]])
+
+
+def _settings(decided: Decided) -> list[tuple[str, str]]:
+    config, plan = decided.config, decided.plan
+    trainer = config.trainer
+    rows = [
+        ("objective", trainer.kind.name),
+        ("learning rate", f"{trainer.learning_rate:g}, {trainer.lr_scheduler_type}"),
+        ("sequences a step", str(plan.batch.global_batch_size)),
+        ("longest sequence", f"{config.model.max_length} tokens"),
+    ]
+    for name, options in config.plugins.items():
+        told = ", ".join(f"{key}={value}" for key, value in options.items() if key != "_target_")
+        rows.append((f"plugin {name}", told.replace("|", "\\|") or "as it is"))
+    return rows
+
+
+def digests(plan: LaunchPlan) -> list[dict[str, Any]]:
+    """Name, path and SHA-256 of every file of training and evaluation data; None for what lies on a hub."""
+    training = plan.facts.data_sources or (plan.facts.data_path,)
+    named = [("train", path) for path in training]
+    named += [("eval", plan.facts.eval_path)] if plan.facts.eval_path else []
+    return [{"use": use, "path": path, "sha256": _sha256(Path(path))} for use, path in named]
+
+
+def _sha256(path: Path) -> str | None:
+    if not path.is_file():
+        return None
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _data(run: RunDir, found: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    rows: dict[str, Any] = {}
+    if run.data_check.is_file():
+        for report in json.loads(run.data_check.read_text()):
+            rows[report["path"]] = report["rows"]
+            if report.get("eval"):
+                rows[report["eval"]["path"]] = report["eval"]["rows"]
+    return [
+        (
+            f"{one['use']}: `{Path(one['path']).name if one['sha256'] else one['path']}`",
+            f"{rows.get(one['path']) or 'not counted'} | {one['sha256'] or 'on a hub'}",
+        )
+        for one in found
+    ]
+
+
+def metrics(run: RunDir, facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Evaluation loss before and after with perplexities, last training loss, steps and tokens; up to facts' step, if any."""
+    step = facts.get("step")
+    losses: dict[str, float] = {}
+    for event in run.read_events():
+        if event["event"] == "evaluated" and (step is None or event["step"] <= step):
+            losses["before" if event["when"] == "before" else "after"] = float(event["eval_loss"])
+    rows = [
+        (f"evaluation loss {when} training", f"{loss:.4f} (perplexity {math.exp(min(loss, 80)):.4g})")
+        for when, loss in losses.items()
+    ]
+    lines = [
+        line
+        for line in run.read_metrics()
+        if line.get("loss") is not None and (step is None or line["step"] <= step)
+    ]
+    if lines:
+        last = lines[-1]
+        rows += [
+            ("training loss, last", f"{last['loss']:.4f}"),
+            ("steps", f"{last['step']} of {last['total_steps']}"),
+        ]
+        rows += [("tokens", f"{last['tokens']:,}")] if last.get("tokens") else []
+    return rows
+
+
+def _checks(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    if facts.get("verified") != "logits":
+        return [("tensors", "read back, complete and finite; too large for this host to be loaded again")]
+    rows = [
+        ("loaded back", "its logits on fixed prompts were held against the trained model's"),
+        (
+            "difference",
+            f"{facts['difference']:.2g} of their size; at most {facts['tolerance']:g} is rounding",
+        ),
+    ]
+    if facts.get("effect") is not None:
+        rows.append(("what training changed", f"{facts['effect']:.2g} of their size"))
+    return rows
+
+
+def versions() -> list[tuple[str, str]]:
+    """The training stack's, as installed here."""
+    found: list[tuple[str, str]] = []
+    for name in _PACKAGES:
+        try:
+            found.append((name, metadata.version(name)))
+        except metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,168 @@
+"""The verb export: a run's adapter, merged model or whole model in a folder of its own, loaded back and compared first."""
+
+import gc
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from launcher.checkpoint.find import Found, look
+from launcher.errors import RunError
+from launcher.plugins.decide import Decided, reread_run
+from launcher.run import RunDir
+from launcher.train.after import Say
+from launcher.train.card import NAME, add_card, digests
+from launcher.train.compare import check_same, difference, logits_of, prompts, tolerance
+from launcher.train.export import REFERENCE, check, formats, gather, replace_folder, write
+from launcher.train.load_back import is_adapter, load_back, open_whole, saved_dtype
+from launcher.train.merge import merge
+from launcher.train.model import load_tokenizer
+from launcher.train.rebuild import check_room, rebuild
+
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+_ADAPTER_WEIGHTS = "adapter_model.safetensors"
+
+
+def answer(request: dict[str, Any], say: Say) -> dict[str, Any]:
+    """Where the export is and how it was checked; RunError, and nothing that looks finished, where it is another model."""
+    run = RunDir(Path(request["run_dir"]))
+    target = Path(request["to"])
+    decided = reread_run(run)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary, adapter = (target.with_name(f".{target.name}.{part}") for part in ("part", "adapter"))
+    try:
+        facts = _make(run, decided, request, temporary, adapter, say)
+        if target.exists() and not request["force"]:
+            raise RunError(f"{target} exists; give --force to write it anew, or another folder with --to")
+        replace_folder(temporary, target)
+    finally:
+        for folder in (temporary, adapter):
+            shutil.rmtree(folder, ignore_errors=True)
+    return {"run": run.name, "path": str(target), **facts}
+
+
+def _make(
+    run: RunDir, decided: Decided, request: Mapping[str, Any], folder: Path, adapter: Path, say: Say
+) -> dict[str, Any]:
+    """Writes the export to `folder`; `adapter` is for one that is only on the way to a merged model."""
+    tokenizer = load_tokenizer(decided.config.model, decided.plan.facts, decided.config.seed)
+    ids = prompts(tokenizer)
+    dtype = DTYPES[request["dtype"]] if request["dtype"] else None
+    source = run.export
+    if request["checkpoint"] is not None:
+        source, trained, step = adapter, *_from_checkpoint(decided, request, adapter, ids, tokenizer, say)
+    else:
+        trained, step = _reference(run, decided, ids, say)
+    facts: dict[str, Any] = {"step": step, "effect": None}
+    kind = "adapter" if is_adapter(source) else "model"
+    if request["merged"]:
+        if kind == "model":
+            raise RunError(
+                f"{run.name} trained every weight: its export is whole already; leave --merged out"
+            )
+        kind = "merged"
+        say(progress={"what": "merging the adapter into its base"})
+        dtype = dtype or getattr(torch, decided.plan.weights_dtype)
+        merged, before = merge(source, decided, dtype, ids)
+        facts["effect"] = difference(before, trained)
+        say(progress={"what": "writing"})
+        _save(merged, tokenizer, folder)
+        del merged
+        gc.collect()
+    else:
+        say(progress={"what": "writing"})
+        _copy(source, folder, decided, dtype, tokenizer)
+    say(progress={"what": "loading it back"})
+    again = load_back(folder, decided)
+    limit = tolerance(*formats(decided.plan, again, folder, source), *([str(dtype)] if dtype else []))
+    apart = check_same(logits_of(again, ids), trained, limit)
+    facts |= {
+        "kind": kind,
+        "dtype": saved_dtype(folder),
+        "verified": "logits",
+        "difference": apart,
+        "tolerance": limit,
+    }
+    facts["warning"] = _warning(facts)
+    facts["data"] = _digests(run, decided)
+    add_card(folder, run, decided, facts)
+    return {**facts, "bytes": sum(file.stat().st_size for file in folder.iterdir())}
+
+
+def _from_checkpoint(
+    decided: Decided, request: Mapping[str, Any], folder: Path, ids: list[list[int]], tokenizer: Any, say: Say
+) -> tuple[torch.Tensor, int]:
+    """Writes what the checkpoint holds as an ordinary folder; what that model says, and its step."""
+    found = look(Path(request["checkpoint"]))
+    if not isinstance(found, Found):
+        raise RunError(found.reason)
+    say(progress={"what": f"putting together the model of step {found.manifest.step}"})
+    model = rebuild(decided, found)
+    trained = logits_of(model, ids)
+    adapter = hasattr(model, "peft_config")
+    write(model, gather(model, trainable_only=adapter), tokenizer, folder, decided)
+    del model
+    gc.collect()
+    return trained, found.manifest.step
+
+
+def _reference(
+    run: RunDir, decided: Decided, ids: list[list[int]], say: Say
+) -> tuple[torch.Tensor, int | None]:
+    """What the ranks' model said at the end of training, and after how many steps; of an older run, what model/ says."""
+    if not (run.export / "config.json").is_file() and not is_adapter(run.export):
+        raise RunError(
+            f"{run.name} has no model yet; name a checkpoint with --checkpoint STEP, which python -m launcher checkpoints "
+            f"{run.name} lists, or newest"
+        )
+    file = run.path / REFERENCE
+    if file.is_file():
+        kept = load_file(file)
+        return kept["logits"], int(kept["step"])
+    check_room(decided)
+    say(progress={"what": "loading the trained model"})
+    return logits_of(load_back(run.export, decided), ids), None
+
+
+def _copy(source: Path, folder: Path, decided: Decided, dtype: torch.dtype | None, tokenizer: Any) -> None:
+    """The adapter or whole model in `folder`, in `dtype` where one was asked for."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if dtype is not None and not is_adapter(source):
+        model = open_whole(source, decided, dtype=str(dtype).removeprefix("torch."))
+        model.config.use_cache = True
+        _save(model, tokenizer, folder)
+        return
+    shutil.copytree(source, folder, ignore=shutil.ignore_patterns(NAME))
+    if dtype is not None:
+        weights = {name: tensor.to(dtype) for name, tensor in load_file(folder / _ADAPTER_WEIGHTS).items()}
+        save_file(weights, folder / _ADAPTER_WEIGHTS, metadata={"format": "pt"})
+    check(folder, expected=None)
+
+
+def _save(model: Any, tokenizer: Any, folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    check(folder, expected=None)
+
+
+def _warning(facts: Mapping[str, Any]) -> str | None:
+    """What a person should know of a merged model whose rounding is as large as what it has learned."""
+    effect = facts["effect"]
+    if effect is None or facts["difference"] <= effect / 4:
+        return None
+    return (
+        f"rounding to {facts['dtype']} changes the logits by {facts['difference']:.2g} of their size and training by "
+        f"{effect:.2g}: part of what was learned may be lost; --dtype fp32 or the adapter alone keeps it"
+    )
+
+
+def _digests(run: RunDir, decided: Decided) -> list[dict[str, Any]]:
+    """The data's digests as noted when the run ended, else as the files are now."""
+    for event in reversed(run.read_events()):
+        if event["event"] == "exported" and event.get("data"):
+            return event["data"]
+    return digests(decided.plan)

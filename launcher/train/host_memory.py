@@ -1,0 +1,30 @@
+"""How much of this host's memory another model may take."""
+
+import contextlib
+from pathlib import Path
+
+_SHARE = 0.7
+"""Of what is free; the rest is for the loading itself and for others on the host."""
+
+
+def fits(need_bytes: float) -> bool:
+    """Whether so much can be taken without the kernel ending a process for it."""
+    return need_bytes <= _SHARE * free_bytes()
+
+
+def free_bytes() -> int:
+    """What the kernel says is available, or less where this process's cgroup has less left.
+
+    Source: proc(5), MemAvailable; the kernel's cgroup-v2 page, memory.max and memory.current.
+    """
+    free = 1 << 62
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            free = int(line.split()[1]) * 1024
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        group = Path("/proc/self/cgroup").read_text().split("0::", 1)[1].splitlines()[0]
+        for folder in [Path("/sys/fs/cgroup", group.lstrip("/")), Path("/sys/fs/cgroup")]:
+            with contextlib.suppress(OSError, ValueError):
+                limit = int((folder / "memory.max").read_text())
+                free = min(free, limit - int((folder / "memory.current").read_text()))
+    return max(free, 0)

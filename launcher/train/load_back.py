@@ -1,0 +1,136 @@
+"""A run's base model, or what was exported of it, opened by one process on its own."""
+
+import dataclasses
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+
+from launcher.config import Init
+from launcher.plugins.base import Plugin, apply
+from launcher.plugins.decide import Decided
+from launcher.train.model import load_model
+
+ADAPTER = "adapter_config.json"
+_BYTES = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0}
+_FOUR_BIT = 1.0
+"""Bytes a weight while 4-bit weights are made: half of one, the constants, the embeddings and a file's 16-bit weights."""
+_FALLBACK_ON_CPU = "sdpa"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Only(Plugin):
+    """The part of a run's plugins that says how weights are loaded, and where they go."""
+
+    plugins: tuple[Plugin, ...]
+    device: str
+
+    def on_load(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        found = apply(self.plugins, "on_load", kwargs)
+        return {**found, "device_map": {"": self.device}}
+
+
+def is_adapter(folder: Path) -> bool:
+    """Whether a folder holds an adapter, and not a whole model."""
+    return (folder / ADAPTER).is_file()
+
+
+def open_base(
+    decided: Decided, *, device: str = "cpu", dtype: str | None = None, changed: bool = False
+) -> Any:
+    """The model that was trained from, quantised where it was; with `changed`, after every plugin's on_model too."""
+    only = _Only(tuple(decided.plugins), device)
+    then = [_OnModel(tuple(decided.plugins))] if changed else []
+    return load_model(
+        _model_config(decided, device), _plan(decided, dtype), [only, *then], decided.config.seed
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _OnModel(Plugin):
+    plugins: tuple[Plugin, ...]
+
+    def on_model(self, model: Any) -> Any:
+        return apply(self.plugins, "on_model", model)
+
+
+def open_whole(folder: Path, decided: Decided, *, device: str = "cpu", dtype: str | None = None) -> Any:
+    """A folder with a whole model, in the class that was trained, in the format that it was saved in."""
+    config = dataclasses.replace(
+        _model_config(decided, device),
+        name_or_path=str(folder.absolute()), init=Init.pretrained, revision=None, gguf_file=None,
+    )  # fmt: skip
+    plan = _plan(decided, dtype or saved_dtype(folder))
+    return load_model(config, plan, [_Only((), device)], decided.config.seed)
+
+
+def load_back(folder: Path, decided: Decided, *, device: str = "cpu", dtype: str | None = None) -> Any:
+    """An exported folder, as anyone would load it: an adapter over a base loaded anew, or a whole model."""
+    if not is_adapter(folder):
+        return open_whole(folder, decided, device=device, dtype=dtype)
+    from peft import PeftModel
+
+    return PeftModel.from_pretrained(open_base(decided, device=device, dtype=dtype), folder).eval()
+
+
+def saved_dtype(folder: Path) -> str:
+    """The number format of the largest tensor in a folder: float32, bfloat16 or float16."""
+    largest, dtype = 0, torch.float32
+    for file in sorted(folder.glob("*.safetensors")):
+        with safe_open(file, framework="pt") as tensors:
+            for name in tensors.keys():  # noqa: SIM118
+                shape = tensors.get_slice(name).get_shape()
+                size = int(torch.Size(shape).numel())
+                if size > largest:
+                    largest, dtype = size, tensors.get_tensor(name).dtype
+    return str(dtype).removeprefix("torch.")
+
+
+def bytes_to_load(folder: Path, decided: Decided, *, dtype: str | None = None, parameters: int = 0) -> float:
+    """What `load_back` takes of the host's memory, about. `parameters`: the base's, for a plan that does not know them."""
+    if not is_adapter(folder):
+        return 1.1 * sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    plan = decided.plan
+    four_bit = dtype is None and plan.adapter is not None and plan.adapter.four_bit
+    size = _FOUR_BIT if four_bit else _BYTES[dtype or plan.weights_dtype]
+    return 1.1 * size * (plan.model.parameters or parameters)
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Loading as one process, in a rank of several: else ZeRO-3 would shard the weights and FSDP2 leave them out.
+
+    Source: transformers' integrations/deepspeed.py and modeling_utils.py, which look at these.
+    """
+    from transformers.integrations import deepspeed as integration
+
+    kept = integration._hf_deepspeed_config_weak_ref
+    fsdp = os.environ.pop("ACCELERATE_USE_FSDP", None)
+    integration.unset_hf_deepspeed_config()
+    try:
+        yield
+    finally:
+        integration._hf_deepspeed_config_weak_ref = kept
+        if fsdp is not None:
+            os.environ["ACCELERATE_USE_FSDP"] = fsdp
+
+
+def _model_config(decided: Decided, device: str) -> Any:
+    """The run's, without a kernel that needs a GPU where there is none."""
+    config = decided.config.model
+    if device == "cpu" and config.attn_implementation:
+        return dataclasses.replace(config, attn_implementation=_FALLBACK_ON_CPU)
+    return config
+
+
+def _plan(decided: Decided, dtype: str | None) -> Any:
+    """The run's, for a process without other ranks."""
+    plan = decided.plan
+    strategy = dataclasses.replace(plan.strategy, engine="ddp")
+    return dataclasses.replace(
+        plan, strategy=strategy, device="cpu", weights_dtype=dtype or plan.weights_dtype
+    )

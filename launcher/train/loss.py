@@ -1,0 +1,108 @@
+"""The loss of supervised training: the mean over all trained tokens of the whole global batch, and nothing beside it."""
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch.nn import functional
+from torch.utils.data import DataLoader
+
+from launcher.dataset.mask import IGNORED
+from launcher.train.order import EvalOrder
+from launcher.train.rows import Rows
+
+
+class PlainLoss:
+    """Mixed into trl's SFTTrainer, before it.
+
+    trl's own loss reads the head's weights in tiles and measures entropy and accuracy in every step. On a GPU with Triton
+    those are single kernels, and it is left as it is; elsewhere they are many passes over [tokens, vocabulary], and the head
+    is computed twice (three times as slow on CPU cores). There the head is computed once, at trained tokens alone.
+    """
+
+    _kept: "torch.Tensor | None" = None
+    _hooked = False
+    _sums: "torch.Tensor | None" = None
+
+    def compute_loss(
+        self: Any, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """The sum of the losses of this micro-batch's trained tokens over `num_items_in_batch`, those of the global batch."""
+        targets = inputs["labels"][:, 1:].flatten()
+        if return_outputs or self.aux_loss_enabled or _fused(inputs["input_ids"].device):
+            loss = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)  # pyright: ignore
+            if not self.model.training and not return_outputs:
+                self._add(loss.detach() * (targets != IGNORED).sum(), targets)
+            return loss
+        inputs = {name: value for name, value in inputs.items() if name != "labels"}
+        where = (targets != IGNORED).nonzero().flatten()
+        if not len(where):
+            where = torch.zeros(
+                1, dtype=torch.int64, device=targets.device
+            )  # so that there is a graph: its loss is 0
+        length = inputs["input_ids"].shape[1]
+        kept = where // (length - 1) * length + where % (length - 1)  # targets are one shorter than rows
+        logits = self._logits(model, inputs, kept)
+        total = functional.cross_entropy(
+            logits.float(), targets[where], ignore_index=IGNORED, reduction="sum"
+        )
+        if not self.model.training:
+            self._add(total.detach(), targets)
+        count = (targets != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
+        loss = total / torch.as_tensor(count, device=total.device).clamp(min=1)
+        if num_items_in_batch is not None and self.args.average_tokens_across_devices:
+            loss = (
+                loss * self.accelerator.num_processes
+            )  # gradients are averaged over the ranks, and the count is of all
+        return loss
+
+    def _logits(self: Any, model: Any, inputs: Any, kept: torch.Tensor) -> torch.Tensor:
+        """Logits at the kept positions of the flattened batch, [kept, vocabulary]."""
+        inputs["use_cache"] = False  # with a cache, packed documents would see each other
+        if self.args.torch_compile:  # its graphs are of fixed shapes
+            return model(**inputs).logits.flatten(0, 1)[kept]
+        if not self._hooked:
+            self.model.get_output_embeddings().register_forward_pre_hook(self._only_kept)
+            self._hooked = True
+        self._kept = kept
+        try:
+            return model(**inputs).logits[0]
+        finally:
+            self._kept = None
+
+    def _only_kept(self, module: Any, arguments: Any) -> Any:
+        """The head's input at the kept positions; whole outside of compute_loss."""
+        if self._kept is None:
+            return None
+        return (arguments[0].flatten(0, 1)[self._kept][None], *arguments[1:])
+
+    def _add(self: Any, total: torch.Tensor, targets: torch.Tensor) -> None:
+        sums = torch.stack([total.double(), (targets != IGNORED).sum().double()])
+        self._sums = sums if self._sums is None else self._sums + sums
+
+    def get_eval_dataloader(self: Any, eval_dataset: Any = None) -> DataLoader:
+        """Every row once over all ranks, and none for a rank that has one fewer."""
+        rows = Rows(self.eval_dataset if eval_dataset is None else eval_dataset)
+        order = EvalOrder(
+            len(rows), self.args.per_device_eval_batch_size, self.args.process_index, self.args.world_size
+        )
+        return DataLoader(rows, batch_sampler=order, collate_fn=self.data_collator)
+
+    def evaluation_loop(self: Any, *arguments: Any, **options: Any) -> Any:
+        """The evaluation, whose loss is the mean over all tokens; the Trainer's is one of batches."""
+        self._sums = None
+        output = super().evaluation_loop(*arguments, **options)  # pyright: ignore
+        if self._sums is not None:
+            if dist.is_initialized() and dist.get_world_size() > 1:
+                dist.all_reduce(self._sums)
+            total, count = self._sums.tolist()
+            key = f"{options.get('metric_key_prefix', 'eval')}_loss"
+            output.metrics[key] = total / max(count, 1)
+        return output
+
+
+def _fused(device: torch.device) -> bool:
+    """Whether trl's head is one of Triton's kernels here."""
+    from trl.kernels.chunked_logprob import _use_triton
+
+    return _use_triton(device)

@@ -1,0 +1,57 @@
+"""An adapter and its base as one model."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from launcher.errors import RunError
+from launcher.plugins.decide import Decided
+from launcher.train.compare import logits_of
+from launcher.train.host_memory import fits
+from launcher.train.load_back import open_base
+
+
+def merge(
+    adapter: Path, decided: Decided, dtype: torch.dtype, ids: list[list[int]]
+) -> tuple[Any, torch.Tensor]:
+    """The merged model in `dtype`, and what its base alone says on the prompts.
+
+    The sum is made in fp32 where that fits into this host's memory, and rounded once. A 4-bit base is unpacked first: the
+    adapter was trained over its rounded weights, and not over those from which they were made.
+    """
+    from peft import PeftModel
+    from peft.tuners.tuners_utils import BaseTuner
+
+    plan = decided.plan
+    wide = torch.float32 if fits(4.4 * (plan.model.parameters or 0)) else dtype
+    four_bit = plan.adapter is not None and plan.adapter.four_bit
+    base = open_base(decided, dtype=None if four_bit else str(wide).removeprefix("torch."))
+    if getattr(base, "hf_quantizer", None) is not None:
+        base = base.dequantize(dtype=wide)
+    base.to(wide)
+    model = PeftModel.from_pretrained(base, adapter).eval()
+    if not isinstance(model.base_model, BaseTuner) or not hasattr(model, "merge_and_unload"):
+        raise RunError(
+            f"{model.active_peft_config.peft_type.value} adapters are no change of weights and cannot be merged; leave "
+            "--merged out"
+        )
+    with model.disable_adapter():
+        before = logits_of(model, ids)
+    merged = model.merge_and_unload(safe_merge=True)
+    _untie(merged)
+    for parameter in merged.parameters():
+        parameter.data = parameter.data.to(dtype)
+    merged.config.dtype = dtype
+    merged.config.use_cache = True
+    return merged, before
+
+
+def _untie(model: Any) -> None:
+    """Lets input and output embeddings be saved as two where training made them two (modules_to_save=[lm_head])."""
+    first, last = model.get_input_embeddings(), model.get_output_embeddings()
+    if first is None or last is None or not model.config.tie_word_embeddings:
+        return
+    if first.weight is not last.weight and not torch.equal(first.weight, last.weight):
+        model.config.tie_word_embeddings = False
+        model.all_tied_weights_keys = {}

@@ -1,0 +1,40 @@
+"""What a trainer is built from, and the arguments that all of trl's trainers share."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from launcher.config import Config
+from launcher.plan import LaunchPlan
+from launcher.plugins.base import Plugin
+from launcher.run import RunDir
+from launcher.train.cache import Shared
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """Everything that is made before the trainer."""
+
+    run: RunDir
+    config: Config
+    plan: LaunchPlan
+    plugins: Sequence[Plugin]
+    args: Any
+    model: Any
+    tokenizer: Any
+    callbacks: list[Any]
+    shared: Shared
+    """Where rank 0 puts tokens that every rank reads."""
+
+    @property
+    def training(self) -> str | Sequence[str]:
+        """The training file, or those of data.sources."""
+        return self.plan.facts.data_sources or self.plan.facts.data_path
+
+
+def arguments_of(kind: type, run: RunDir, plan: LaunchPlan) -> Any:
+    """trl's arguments of that class: the plan's, and the files of the run dir that they point to."""
+    arguments: dict[str, Any] = dict(plan.trainer_args)
+    if plan.deepspeed is not None:
+        arguments["deepspeed"] = str(run.path / "deepspeed.json")
+    return kind(output_dir=str(run.checkpoints), **arguments)

@@ -1,0 +1,113 @@
+"""A run's model, ready to answer: the trained one, a checkpoint's or the base."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from launcher.checkpoint.find import Found, look
+from launcher.errors import RunError
+from launcher.plugins.decide import Decided, reread_run
+from launcher.run import RunDir
+from launcher.train.load_back import is_adapter, load_back, open_base
+from launcher.train.model import load_tokenizer
+from launcher.train.rebuild import check_room, rebuild
+
+_MARK = "ANANSWERTHATSTANDSNOWHERE"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A model on this machine's GPU, or on its CPU where there is none."""
+
+    decided: Decided | None
+    model: Any
+    tokenizer: Any
+    device: str
+
+    @contextlib.contextmanager
+    def base(self) -> Iterator[Any]:
+        """The model that was trained from: the same with its adapter off, or loaded for the moment."""
+        if hasattr(self.model, "disable_adapter"):
+            with self.model.disable_adapter():
+                yield self.model
+            return
+        if self.decided is None:
+            raise RunError(
+                "the base of a whole model in a folder is not known; name the run in the place of the folder"
+            )
+        check_room(self.decided)
+        yield _ready(open_base(self.decided, device=self.device))
+
+
+def open_run(run: RunDir, checkpoint: str | None = None, *, base: bool = False) -> Opened:
+    """The run's model/, or a checkpoint's; with `base`, what was trained from. RunError where there is none."""
+    decided = reread_run(run)
+    if decided.config.trainer.kind.name == "reward":
+        raise RunError(f"{run.name} trained a reward model, which gives numbers and no answers")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cpu":
+        check_room(decided)
+    tokenizer = load_tokenizer(decided.config.model, decided.plan.facts, decided.config.seed)
+    if base:
+        model = open_base(decided, device=device)
+    elif checkpoint is not None:
+        found = look(Path(checkpoint))
+        if not isinstance(found, Found):
+            raise RunError(found.reason)
+        model = rebuild(decided, found).to(device)
+    elif is_adapter(run.export) or (run.export / "config.json").is_file():
+        model = load_back(run.export, decided, device=device)
+    else:
+        raise RunError(
+            f"{run.name} has no model yet; wait for its end, or name a checkpoint with --checkpoint STEP or newest"
+        )
+    return Opened(decided, _ready(model), tokenizer, device)
+
+
+def open_folder(folder: Path) -> Opened:
+    """An exported folder; an adapter's base is loaded from where it was trained from."""
+    from peft import AutoPeftModelForCausalLM
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    kind = AutoPeftModelForCausalLM if is_adapter(folder) else AutoModelForCausalLM
+    try:
+        model = kind.from_pretrained(folder, dtype="auto", device_map={"": device})
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise RunError(
+            f"{folder} cannot be loaded ({reason}); name a run, or a folder that `export` wrote"
+        ) from None
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return Opened(None, _ready(model), tokenizer, device)
+
+
+def stop_ids(model: Any, tokenizer: Any) -> list[int]:
+    """Tokens that end an answer: the model's own, the tokenizer's, and what the chat template closes a turn with."""
+    known = model.generation_config.eos_token_id
+    found = {*(known if isinstance(known, list) else [known]), tokenizer.eos_token_id}
+    if tokenizer.chat_template:
+        chat = [{"role": "user", "content": "?"}, {"role": "assistant", "content": _MARK}]
+        rest = tokenizer.apply_chat_template(chat, tokenize=False).partition(_MARK)[2].lstrip()
+        closing = [token for token in tokenizer.get_added_vocab() if rest.startswith(token)]
+        found |= {tokenizer.convert_tokens_to_ids(max(closing, key=len))} if closing else set()
+    return sorted(one for one in found if one is not None)
+
+
+def prompt_text(tokenizer: Any, turns: list[dict[str, Any]], **more: Any) -> str:
+    """What the model is given to answer; without a chat template the last turn alone."""
+    if not tokenizer.chat_template:
+        return str(turns[-1]["content"])
+    return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True, **more)
+
+
+def _ready(model: Any) -> Any:
+    model.eval()
+    model.config.use_cache = True
+    return model

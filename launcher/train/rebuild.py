@@ -1,0 +1,57 @@
+"""A run's trained model from one of its checkpoints, in one process."""
+
+from typing import Any
+
+from launcher.checkpoint.find import Found
+from launcher.checkpoint.manifest import rank_file
+from launcher.checkpoint.pieces import Reader
+from launcher.checkpoint.verify import first_difference
+from launcher.errors import CheckpointError, RunError
+from launcher.plugins.decide import Decided
+from launcher.train.host_memory import fits, free_bytes
+from launcher.train.load_back import open_base
+from launcher.train.restore import read_into
+from launcher.train.shards import WEIGHT, clean
+
+_BYTES = {"float32": 4.0, "bfloat16": 2.0}
+
+
+def rebuild(decided: Decided, found: Found) -> Any:
+    """The model as it was at the checkpoint's step, whatever sharded it; CheckpointError where the files are not whole."""
+    if wrong := first_difference(found, sorted(found.manifest.files)):
+        raise CheckpointError(f"{wrong}; choose another step, python -m launcher checkpoints shows them")
+    check_room(decided)
+    model = open_base(decided, changed=True)
+    fill(model, found)
+    return model
+
+
+def fill(model: Any, found: Found) -> None:
+    """Puts a checkpoint's weights into the trained parameters; CheckpointError unless they are the very same ones."""
+    manifest = found.manifest
+    trained = {clean(name): one for name, one in model.named_parameters() if one.requires_grad}
+    if trained.keys() != manifest.parameters.keys():
+        odd = min(trained.keys() ^ manifest.parameters.keys())
+        raise CheckpointError(
+            f"{found.path}: {odd} is {'not there' if odd in trained else 'not in this model'}; was a plugin changed since?"
+        )
+    reader = Reader([found.path / rank_file(rank) for rank in range(manifest.world_size)])
+    for name, parameter in trained.items():
+        if manifest.parameters[name] != list(parameter.shape):
+            raise CheckpointError(
+                f"{found.path}: {name} has shape {manifest.parameters[name]} there and {list(parameter.shape)} here"
+            )
+        parameter.data = parameter.data.contiguous()
+        read_into(reader, found, f"{WEIGHT}/{name}", 0, parameter.data.view(-1))
+
+
+def check_room(decided: Decided, size: float | None = None) -> None:
+    """RunError when this host has too little memory for the model, in `size` bytes a weight or as it was trained."""
+    plan = decided.plan
+    four_bit = plan.adapter is not None and plan.adapter.four_bit
+    need = (size or (1.0 if four_bit else _BYTES[plan.weights_dtype])) * 1.1 * (plan.model.parameters or 0)
+    if not fits(need):
+        raise RunError(
+            f"{plan.model.name_or_path} needs about {need / 2**30:.0f} GiB of this host's memory and "
+            f"{free_bytes() / 2**30:.0f} GiB are free, of which 70 % may be taken; do it on a larger node"
+        )

@@ -1,0 +1,101 @@
+"""The verb chat: answers, piece by piece, to one chat after another."""
+
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import StoppingCriteria, TextStreamer
+
+from launcher.errors import RunError
+from launcher.run import RunDir
+from launcher.train.after import Say
+from launcher.train.opened import Opened, open_folder, open_run, prompt_text, stop_ids
+
+
+class _Pieces(TextStreamer):
+    """Hands on each piece of text as soon as its words are whole."""
+
+    def __init__(self, tokenizer: Any, say: Callable[[str], None]) -> None:
+        super().__init__(tokenizer, skip_prompt=True, skip_special_tokens=True)
+        self._say = say
+
+    def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
+        """A piece that will not change any more."""
+        if text:
+            self._say(text)
+
+
+class _Told(StoppingCriteria):
+    """Ends an answer when the command was interrupted."""
+
+    def __init__(self) -> None:
+        self.told = False
+        signal.signal(signal.SIGINT, self._note)
+
+    def _note(self, number: int, frame: Any) -> None:
+        self.told = True
+
+    def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
+        return torch.full((input_ids.shape[0],), self.told, device=input_ids.device)
+
+
+def answer(request: dict[str, Any], say: Say) -> dict[str, Any]:
+    """How many chats were answered, once there are no more; each is a line of stdin with its `messages`."""
+    say(progress={"what": "loading the model"})
+    if request["folder"]:
+        opened = open_folder(Path(request["folder"]))
+    else:
+        opened = open_run(RunDir(Path(request["run_dir"])), request["checkpoint"], base=request["base"])
+    told = _Told()
+    say(ready=opened.device)
+    count = 0
+    while line := sys.stdin.readline():
+        told.told = False
+        _answer(opened, json.loads(line), request, told, say)
+        count += 1
+    return {"answers": count}
+
+
+def _answer(opened: Opened, asked: dict[str, Any], request: dict[str, Any], told: _Told, say: Say) -> None:
+    tokenizer, model = opened.tokenizer, opened.model
+    text = prompt_text(tokenizer, asked["messages"])
+    inputs = tokenizer(text, return_tensors="pt", add_special_tokens=not tokenizer.chat_template).to(
+        opened.device
+    )
+    length = inputs["input_ids"].shape[1]
+    most = getattr(model.config, "max_position_embeddings", None)
+    if most and length + request["max_new_tokens"] > most:
+        raise RunError(
+            f"the chat has {length} tokens, and with --max-new-tokens {request['max_new_tokens']} over the model's {most}; "
+            "begin a new one"
+        )
+    sampling = (
+        {"do_sample": True, "temperature": request["temperature"]}
+        if request["temperature"]
+        else {"do_sample": False}
+    )
+    pieces: list[str] = []
+
+    def hand_on(piece: str) -> None:
+        pieces.append(piece)
+        say(text=piece)
+
+    begun = time.monotonic()
+    with torch.no_grad():
+        output = model.generate(
+            **inputs,
+            **sampling,
+            max_new_tokens=request["max_new_tokens"],
+            use_cache=True,
+            pad_token_id=tokenizer.pad_token_id,
+            eos_token_id=stop_ids(model, tokenizer),
+            streamer=_Pieces(tokenizer, hand_on),
+            stopping_criteria=[told],
+        )
+    tokens = output.shape[1] - length
+    say(done={"answer": "".join(pieces), "tokens": tokens, "seconds": round(time.monotonic() - begun, 3)})

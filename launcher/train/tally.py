@@ -1,0 +1,110 @@
+"""What every step takes in, known on every rank without asking the others, and how fast it went."""
+
+import math
+import resource
+import time
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+
+from launcher.plan import LaunchPlan
+from launcher.plan.flops import count_flops, known_peak_tflops
+from launcher.train.order import GlobalOrder
+from launcher.train.rows import Counts
+
+FIGURES = (
+    "tokens", "trained_tokens", "tokens_per_s", "tokens_per_s_per_gpu", "mfu", "hfu", "peak_memory_gib", "data_wait_s",
+)  # fmt: skip
+"""What a logged step says beside loss, learning rate and gradient norm."""
+
+
+@dataclass
+class Seen:
+    """Sums over rows."""
+
+    tokens: int = 0
+    trained: int = 0
+    pairs: int = 0
+    """Pairs of tokens that attention compares."""
+
+    def __sub__(self, other: "Seen") -> "Seen":
+        return Seen(*(getattr(self, one.name) - getattr(other, one.name) for one in fields(Seen)))
+
+
+class Tally:
+    """The tokens of a run so far, all ranks together, and the rates since the last log.
+
+    The rows of every step follow from the order alone, so nothing is sent between ranks for it.
+    """
+
+    def __init__(self, plan: LaunchPlan, dataset: Any, order: GlobalOrder, peak_tflops: float | None) -> None:
+        """`peak_tflops`: of one GPU or CPU rank; None: the data sheet's where the GPU is a known one."""
+        self.counts, self.order, self.seen = Counts(dataset), order, Seen()
+        self._flops = count_flops(plan)
+        cuda = torch.cuda.is_available() and plan.device == "cuda"
+        self._peak = peak_tflops or (known_peak_tflops(torch.cuda.get_device_name()) if cuda else None)
+        self._ranks, self._cuda = plan.topology.world_size, cuda
+        self.waited_s = 0.0
+        """Seconds that this rank has waited for batches."""
+        self.restart_clock()
+
+    def restart_clock(self) -> None:
+        """Begins the stretch that the next rates are of."""
+        self._last, self._at, self._waited = Seen(**vars(self.seen)), time.monotonic(), self.waited_s
+
+    def leave_out(self, seconds: float) -> None:
+        """Takes time that was no training, as an evaluation, out of the stretch."""
+        self._at += seconds
+
+    def add_step(self, step: int) -> None:
+        """Counts the rows of the step with this number, from 0."""
+        rows = self.order.rows_of(step)
+        self.seen.tokens += int(self.counts.tokens[rows].sum())
+        self.seen.trained += int(self.counts.trained[rows].sum())
+        self.seen.pairs += int(self.counts.pairs[rows].sum())
+
+    def trained_in(self, step: int) -> int:
+        """Trained tokens of the step with this number, from 0."""
+        return int(self.counts.trained[self.order.rows_of(step)].sum())
+
+    def figures(self) -> dict[str, float | int | None]:
+        """What a log line says of tokens, speed and memory since the one before it."""
+        seconds = max(time.monotonic() - self._at, 1e-9)
+        new, waited = self.seen - self._last, self.waited_s - self._waited
+        self.restart_clock()
+        return {
+            "tokens": self.seen.tokens,
+            "trained_tokens": self.seen.trained,
+            "tokens_per_s": round(new.tokens / seconds, 2),
+            "tokens_per_s_per_gpu": round(new.tokens / seconds / self._ranks, 2),
+            **self._utilization(new, seconds),
+            "peak_memory_gib": round(peak_memory_gib(self._cuda), 3),
+            "data_wait_s": round(waited, 4),
+        }
+
+    def _utilization(self, new: Seen, seconds: float) -> dict[str, float | None]:
+        """Model and hardware FLOPs a second over the peak of all ranks; None where either is not known."""
+        if self._flops is None or self._peak is None:
+            return {"mfu": None, "hfu": None}
+        most = self._peak * 1e12 * self._ranks * seconds
+        return {
+            "mfu": _share(self._flops.model(new.tokens, new.pairs) / most),
+            "hfu": _share(self._flops.hardware(new.tokens, new.trained, new.pairs) / most),
+        }
+
+
+def peak_memory_gib(cuda: bool) -> float:
+    """Of this rank: tensors on its GPU; on a CPU the whole process."""
+    if cuda:
+        return torch.cuda.max_memory_allocated() / 2**30
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def perplexity(loss: float) -> float | None:
+    """e to the loss; None where that is no number that JSON can hold."""
+    return math.exp(loss) if loss < 700 else None
+
+
+def _share(value: float) -> float:
+    return float(f"{value:.4g}")

@@ -1,0 +1,270 @@
+"""Sweeps as a person types them, with a fake sbatch on PATH."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from launcher.sweep.claims import Worker, claim
+from launcher.sweep.folder import SweepDir
+from launcher.sweep.outcome import keep
+from launcher.sweep.read import read_sweep
+
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+FAKES = {
+    "sbatch": 'echo "$@" >> "$CALLS"\n[ -z "${REFUSE:-}" ] || { echo "sbatch: error: no" >&2; exit 1; }\n'
+    'echo $(( 100 + $(wc -l < "$CALLS") ))',
+    "squeue": "true",
+    "scancel": 'echo "cancel $@" >> "$CALLS"',
+    "scontrol": 'echo "MaxArraySize = ${LARGEST:-1001}"',
+    "sacct": "true",
+}
+GRID = (
+    "-m",
+    "+experiment=tiny",
+    "cluster=slurm",
+    "data.check=off",
+    "seed=1,2,3",
+    "plugins.lora.r=2,4",
+    "--json",
+)
+SEARCH = (
+    "-m", "+experiment=tiny", "cluster=slurm", "data.check=off", "trainer.learning_rate=tag(log,interval(1e-4,1e-2))",
+    "trainer.eval_steps=2", "--json",
+)  # fmt: skip
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    (tmp_path / "bin").mkdir()
+    for name, lines in FAKES.items():
+        fake = tmp_path / "bin" / name
+        fake.write_text(f"#!/bin/sh\n{lines}\n")
+        fake.chmod(0o755)
+    settings = {
+        "PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin", "HOME": str(tmp_path), "LANG": "C.UTF-8", "CALLS": str(tmp_path / "calls"),
+    }  # fmt: skip
+
+    def cli(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "launcher", *arguments], cwd=tmp_path, env={**settings, **more}, capture_output=True,
+            text=True, timeout=120,
+        )  # fmt: skip
+
+    return cli
+
+
+def calls(tmp_path: Path) -> list[str]:
+    path = tmp_path / "calls"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def sweep_of(done: subprocess.CompletedProcess[str]) -> SweepDir:
+    assert done.returncode == 0, done.stderr
+    return SweepDir(Path(json.loads(done.stdout)["sweep_dir"]))
+
+
+def finish(
+    sweep: SweepDir, number: int, state: str, value: float | None = None, error: str | None = None
+) -> None:
+    """As a worker leaves a trial."""
+    assert claim(sweep, number, Worker(task=f"101_{number}", job_id="1", host="h", pid=1, started=1))
+    outcome = {
+        "state": state, "value": value, "intermediate": {"8": value} if value else {}, "error": error,
+        "started": "2026-11-25T00:00:00+00:00", "ended": "2026-11-25T00:00:09+00:00", "gpu_s": 9.0,
+    }  # fmt: skip
+    keep(sweep, number, outcome)
+
+
+def test_a_sweep_is_one_folder_one_script_and_one_array(cli, tmp_path):
+    done = cli(*GRID, "sweep.parallel=2")
+    sweep = sweep_of(done)
+    assert calls(tmp_path) == [f"--parsable {sweep.path}/job.sbatch"]
+    assert "#SBATCH --array=0-5%2\n" in (sweep.path / "job.sbatch").read_text()
+    told = json.loads(done.stdout)
+    assert (told["trials"], told["job_ids"]) == (6, ["101"])
+    now = read_sweep(sweep.path)
+    assert now.parameters == ["seed", "plugins.lora.r"]
+    assert [trial.overrides for trial in now.trials][:2] == [
+        {"seed": "1", "plugins.lora.r": "2"},
+        {"seed": "1", "plugins.lora.r": "4"},
+    ]
+    assert {trial.state for trial in now.trials} == {"waiting"}
+
+
+def test_a_bad_trial_is_named_and_nothing_is_submitted_or_written(cli, tmp_path):
+    done = cli(*GRID, "trainer.learning_rate=1e-3,-1")
+    assert done.returncode == 1
+    assert re.fullmatch(
+        r"launcher: trial 1 \(seed=1 plugins\.lora\.r=2 trainer\.learning_rate=-1\): trainer\.learning_rate=-1\S* must "
+        r"[^\n]*\n",
+        done.stderr,
+    )
+    assert not calls(tmp_path)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_value_of_the_wrong_type_names_its_trial(cli, tmp_path):
+    done = cli(*GRID, "trainer.max_steps=3,many")
+    assert done.returncode == 1
+    assert re.fullmatch(
+        r"launcher: trial 1 \([^\n]*\): trainer\.max_steps=many must be a whole number\n", done.stderr
+    )
+    assert not calls(tmp_path)
+
+
+def test_more_trials_than_an_array_holds_wait_for_each_other(cli, tmp_path):
+    sweep = sweep_of(cli(*GRID, "sweep.parallel=2", LARGEST="4"))
+    assert calls(tmp_path) == [
+        f"--parsable {sweep.path}/job.sbatch",
+        f"--parsable --dependency=afterany:101 {sweep.path}/job_1.sbatch",
+    ]
+    assert (sweep.path / "job_1.sbatch").read_text().splitlines()[-1].endswith("--first 4")
+
+
+def test_a_refused_array_leaves_nothing(cli, tmp_path):
+    done = cli(*GRID, REFUSE="1")
+    assert done.returncode == 1
+    assert done.stderr.startswith("launcher: sbatch refused")
+    assert not list(tmp_path.glob("runs/tiny/*"))
+
+
+def test_a_search_needs_an_end_a_space_and_reports(cli):
+    for more, said in (
+        (("sweep.sampler=tpe",), "sweep.sampler=tpe would never end"),
+        ((), "trainer.learning_rate is an interval"),
+        (
+            ("sweep.sampler=tpe", "sweep.trials=4", "data.eval_path=null", "trainer.eval_steps=null"),
+            "sweep.objective=eval_loss",
+        ),
+        (("sweep.sampler=tpe", "sweep.trials=4", "sweep.pruner=asha", "trainer.eval_steps=null"), "sweep.pruner=asha"),
+        (("sweep.sampler=tep",), "sweep.sampler=tep must be one of grid, random, tpe"),
+        (("sweep.sampler=tpe", "sweep.trials=4", "resources.nodes=1,2"), "--nodes=2"),
+    ):  # fmt: skip
+        done = cli(*SEARCH, *more)
+        assert done.returncode == 1, done
+        assert said in done.stderr
+        assert done.stderr.count("\n") == 1
+
+
+def test_a_search_queues_workers_and_no_trials(cli):
+    sweep = sweep_of(
+        cli(*SEARCH, "sweep.sampler=tpe", "sweep.pruner=asha", "sweep.trials=24", "sweep.parallel=3")
+    )
+    assert "#SBATCH --array=0-2\n" in (sweep.path / "job.sbatch").read_text()
+    spec = sweep.read_spec()
+    assert spec["space"]["trainer.learning_rate"] | {"step": None} == spec["space"]["trainer.learning_rate"]
+    assert (spec["first_report"], spec["trials"]) == (2, 0)
+    assert read_sweep(sweep.path).trials == []
+
+
+def test_a_search_space_comes_from_a_file_too(cli, tmp_path):
+    (tmp_path / "site" / "sweep").mkdir(parents=True)
+    (tmp_path / "site" / "sweep" / "rates.yaml").write_text(
+        "defaults: [schema, _self_]\nsearch:\n  trainer.learning_rate: [1.0e-4, 1.0e-3]\n  plugins.lora.r: choice(2,4,8)\n"
+    )
+    typed = (
+        "--config-dir",
+        str(tmp_path / "site"),
+        "+experiment=tiny",
+        "cluster=slurm",
+        "data.check=off",
+        "+sweep=rates",
+    )
+    sweep = sweep_of(cli("-m", *typed, "--json"))
+    assert len(read_sweep(sweep.path).trials) == 6
+    refused = cli(*typed)
+    assert refused.returncode == 1
+    assert "put -m in front" in refused.stderr
+
+
+def test_status_shows_failed_trials_first_with_their_error(cli):
+    sweep = sweep_of(cli(*GRID))
+    finish(sweep, 0, "finished", 2.5)
+    finish(sweep, 1, "finished", 2.25)
+    finish(sweep, 2, "failed", error="rank 0 on h: OutOfMemoryError")
+    finish(sweep, 3, "pruned")
+    told = json.loads(cli("sweep", "status", "tiny", "--json").stdout)
+    assert told["counts"] == {
+        "waiting": 2,
+        "running": 0,
+        "finished": 2,
+        "pruned": 1,
+        "failed": 1,
+        "cancelled": 0,
+    }
+    assert told["best"] == 1
+    shown = cli("sweep", "status").stdout
+    assert "rank 0 on h: OutOfMemoryError" in shown
+    table = shown[shown.index("OutOfMemoryError") :]
+    assert table.index("2.2500") < table.index("2.5000")
+
+
+def test_resume_queues_what_failed_and_only_that(cli, tmp_path):
+    sweep = sweep_of(cli(*GRID))
+    for number in range(5):
+        finish(sweep, number, "failed" if number in (1, 4) else "finished", 1.0)
+    assert json.loads(cli("sweep", "resume", "--only-failed", "--json").stdout)["trials"] == [1, 4]
+    assert calls(tmp_path)[1:] == [f"--parsable --array=1,4 {sweep.path}/job.sbatch"]
+    assert [trial.number for trial in read_sweep(sweep.path).trials if trial.state == "waiting"] == [1, 4, 5]
+    nothing = cli("sweep", "resume", "--only-failed")
+    assert nothing.returncode == 1
+    assert "nothing to resume" in nothing.stderr
+
+
+def test_extend_adds_the_new_combinations_alone(cli, tmp_path):
+    sweep = sweep_of(cli(*GRID))
+    done = cli("sweep", "extend", "tiny", "seed=3,4", "--json")
+    assert json.loads(done.stdout)["trials"] == 2, done.stderr
+    now = read_sweep(sweep.path)
+    assert [trial.overrides for trial in now.trials[6:]] == [
+        {"seed": "4", "plugins.lora.r": "2"},
+        {"seed": "4", "plugins.lora.r": "4"},
+    ]
+    assert calls(tmp_path)[1:] == [f"--parsable {sweep.path}/job_1.sbatch"]
+    assert "#SBATCH --array=6-7\n" in (sweep.path / "job_1.sbatch").read_text()
+    again = cli("sweep", "extend", "tiny", "seed=4", "--json")
+    assert json.loads(again.stdout)["trials"] == 0
+    assert len(calls(tmp_path)) == 2
+    unknown = cli("sweep", "extend", "tiny", "sed=4")
+    assert unknown.returncode == 1
+    assert "did you mean seed?" in unknown.stderr
+
+
+def test_extend_gives_a_search_more_budget_and_workers(cli, tmp_path):
+    sweep = sweep_of(cli(*SEARCH, "sweep.sampler=random", "sweep.trials=2", "sweep.parallel=2"))
+    assert cli("sweep", "extend", "tiny", "sweep.trials=5").returncode == 0
+    assert sweep.read_spec()["budget"]["trials"] == 5
+    assert calls(tmp_path)[1:] == [f"--parsable --array=0-1 {sweep.path}/job.sbatch"]
+
+
+def test_cancel_ends_the_arrays_and_keeps_others_from_beginning(cli, tmp_path):
+    sweep = sweep_of(cli(*GRID))
+    (tmp_path / "bin" / "squeue").write_text(f'#!/bin/sh\necho "101|{sweep.path}|launcher:{sweep.path}"\n')
+    assert json.loads(cli("sweep", "cancel", "--json").stdout)["cancelled"] == ["101"]
+    assert calls(tmp_path)[-1] == "cancel 101"
+    assert sweep.stop.exists()
+
+
+def test_a_command_that_is_none_names_the_nearest(cli):
+    done = cli("sweep", "statsu")
+    assert done.returncode == 2
+    assert "did you mean status?" in done.stderr
+    assert "sweep resume" in cli("sweep", "resume", "--help").stdout
+    assert cli("sweep", "status", "nothing").returncode == 1
+
+
+def test_workers_import_neither_optuna_nor_torch_for_a_grid(cli, tmp_path):
+    sweep_of(cli(*GRID))
+    blocked = "import sys; sys.modules.update(optuna=None, torch=None)\nfrom launcher.__main__ import main\n"
+    for typed in (["sweep", "status", "--json"], ["sweep", "resume", "--only-failed"]):
+        done = subprocess.run(
+            [sys.executable, "-c", f"{blocked}sys.exit(main({typed!r}))"], cwd=tmp_path, capture_output=True, text=True,
+            env={**os.environ, "PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin", "CALLS": str(tmp_path / "calls")},
+        )  # fmt: skip
+        assert "ImportError" not in done.stderr and "Traceback" not in done.stderr, done.stderr

@@ -1,0 +1,260 @@
+"""What is done with a run after its training: export, evaluate, chat."""
+
+import hashlib
+import itertools
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from launcher.errors import LauncherError
+from launcher.train import export_run, judge
+from launcher.train.compare import difference, logits_of, prompts
+from tests.runs import Finished, command, environment
+from tests.training.resuming import METHODS, TWO, planned
+from tests.warm import Warm
+
+pytestmark = pytest.mark.train
+
+ANSWER = "red, green and blue"
+ADAPTED = """
+from dataclasses import dataclass
+from launcher.plugins.base import Plugin
+
+@dataclass(frozen=True, kw_only=True)
+class Adapted(Plugin):
+    dora: bool = False
+    saved: str = ""
+    def on_model(self, model):
+        from peft import LoraConfig, get_peft_model
+        saved = [self.saved] if self.saved else None
+        return get_peft_model(model, LoraConfig(
+            r=4, use_dora=self.dora, modules_to_save=saved, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM"))
+"""
+
+
+def asked(run: Finished, to: Path, **options: Any) -> dict[str, Any]:
+    """The request that the verb makes of its options."""
+    known = {
+        "to": str(to),
+        "merged": False,
+        "dtype": None,
+        "checkpoint": None,
+        "force": False,
+        "run_dir": str(run.path),
+    }
+    return {**known, **options}
+
+
+def exported(run: Finished, to: Path, **options: Any) -> dict[str, Any]:
+    return export_run.answer(asked(run, to, **options), lambda **_: None)
+
+
+def opened(folder: Path) -> Any:
+    """The folder as any program would load it."""
+    from peft import AutoPeftModelForCausalLM
+    from transformers import AutoModelForCausalLM
+
+    kind = AutoPeftModelForCausalLM if (folder / "adapter_config.json").exists() else AutoModelForCausalLM
+    return kind.from_pretrained(folder, dtype=torch.float32)
+
+
+def apart(one: Path, other: Path) -> float:
+    from transformers import AutoTokenizer
+
+    ids = prompts(AutoTokenizer.from_pretrained(one))
+    return difference(logits_of(opened(one), ids), logits_of(opened(other), ids))
+
+
+@pytest.fixture(scope="session")
+def learned(
+    trained: Callable[..., Finished], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Finished, Path]:
+    """A full fine-tune that knows one answer by heart, and its data."""
+    data = tmp_path_factory.mktemp("data") / "colours.jsonl"
+    turns = [{"role": "user", "content": "Which colours?"}, {"role": "assistant", "content": ANSWER}]
+    data.write_text("".join(json.dumps({"messages": turns}) + "\n" for _ in range(16)))
+    run = trained(
+        "plugin=[]", f"data.path={data}", "data.eval_path=null", "data.check=errors", "trainer.max_steps=120",
+        "trainer.learning_rate=3e-3", "trainer.loss_spike=null",
+    )  # fmt: skip
+    return run, data
+
+
+def test_the_end_of_training_loads_the_export_back_and_says_so(trained):
+    event = trained().events("exported")[0]
+    assert event["verified"] == "logits"
+    assert event["difference"] <= event["tolerance"] == 1e-3
+
+
+def test_the_card_holds_command_data_versions_and_metrics(trained):
+    run = trained()
+    card = (run.path / "model" / "README.md").read_text()
+    data = Path(json.loads((run.path / "plan.json").read_text())["facts"]["data_path"])
+    assert "python -m launcher +experiment=tiny cluster=local" in card
+    assert hashlib.sha256(data.read_bytes()).hexdigest() in card
+    for said in (
+        "evaluation loss before training",
+        "perplexity",
+        "| torch | 2.",
+        "| steps | 8 of 8 |",
+        "loaded back",
+    ):
+        assert said in card
+
+
+def test_a_merged_model_of_two_zero3_ranks_answers_as_the_adapter_does(trained, tmp_path):
+    run = trained("strategy=zero3", *TWO)
+    done = exported(run, tmp_path / "merged", merged=True, dtype="bf16")
+    assert (done["kind"], done["dtype"], done["verified"]) == ("merged", "bfloat16", "logits")
+    assert 0 < apart(tmp_path / "merged", run.path / "model") < 0.02 < done["effect"]
+    assert not (tmp_path / "merged" / "adapter_config.json").exists()
+    names = {path.name for path in (tmp_path / "merged").iterdir()}
+    assert {"README.md", "tokenizer.json", "chat_template.jinja"} <= names
+
+
+def test_qlora_is_merged_into_the_rounded_weights_that_it_was_trained_over(trained, tmp_path):
+    run = trained("plugin=[qlora,gradient_checkpointing]")
+    done = exported(run, tmp_path / "merged", merged=True, dtype="fp32")
+    assert done["difference"] < 5e-3  # adapters in bf16 beside fp32
+    assert apart(tmp_path / "merged", run.path / "model") > 2e-2  # which peft puts over the unrounded base
+
+
+def test_a_checkpoint_gives_the_model_of_its_step(trained, tmp_path):
+    run = trained("trainer.max_steps=24", "plugins.sharded_checkpoint.save_steps=4")
+    last = sorted((run.path / "checkpoints").iterdir())[-1]
+    done = exported(run, tmp_path / "last", checkpoint=str(last))
+    assert done["step"] == 24
+    assert apart(tmp_path / "last", run.path / "model") < 1e-5
+    before = exported(run, tmp_path / "before", checkpoint=str(last.with_name("step_00000020")))
+    assert before["step"] == 20
+    assert apart(tmp_path / "before", run.path / "model") > 1e-3
+
+
+def test_another_model_than_the_trained_one_is_an_error_and_leaves_nothing(trained, tmp_path):
+    run = Finished(tmp_path / "runs" / "tiny" / "changed")
+    shutil.copytree(trained().path, run.path)
+    weights = run.path / "model" / "adapter_model.safetensors"
+    save_file({name: tensor * 1.02 for name, tensor in load_file(weights).items()}, weights)
+    with pytest.raises(LauncherError, match="logits differ from the trained model's"):
+        exported(run, tmp_path / "out" / "merged", merged=True)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_nothing_is_written_over_without_force_and_nothing_but_an_export_with_it(trained, tmp_path):
+    run, target = trained(), tmp_path / "model"
+    target.mkdir()
+    (target / "thesis.tex").write_text("")
+    for more, why in (([], "exists; give --force"), (["--force"], "is no export")):
+        done = _verb("export", str(run.path), "--to", str(target), *more)
+        assert done.returncode == 1 and why in done.stderr and len(done.stderr.splitlines()) == 1
+    assert [path.name for path in target.iterdir()] == ["thesis.tex"]
+
+
+def test_the_command_exports_evaluates_and_answers_by_itself(learned, tmp_path):
+    run, data = learned
+    exports = json.loads(
+        _verb("export", str(run.path), "--dtype", "bf16", "--to", str(tmp_path / "bf16"), "--json").stdout
+    )
+    assert exports["dtype"] == "bfloat16"
+    found = json.loads(
+        _verb("evaluate", str(run.path), "--data", str(data), "--max-rows", "4", "--json").stdout
+    )
+    assert (found["base"]["exact_match"], found["tuned"]["exact_match"]) == (0.0, 1.0)
+    assert found["tuned"]["loss"] < 0.1 < 2 < found["base"]["loss"]
+    said = _verb("chat", str(tmp_path / "bf16"), "--max-new-tokens", "40", given="Which colours?\n")
+    assert said.stdout == f"{ANSWER}\n", said.stderr
+    before = _verb(
+        "chat", str(run.path), "--base", "--prompt", "Which colours?", "--max-new-tokens", "40", "--json"
+    )
+    assert json.loads(before.stdout)["answer"] != ANSWER
+
+
+def test_the_loss_is_the_mean_over_every_trained_token(trained, tmp_path):
+    from transformers import AutoTokenizer
+
+    from launcher.dataset.mask import encode
+
+    run = trained("plugin=[gradient_checkpointing]", *TWO, "strategy=ddp")
+    rows = [
+        {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": word * 9}]}
+        for word in ("no ", "so")
+    ]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    request = {
+        "run_dir": str(run.path),
+        "checkpoint": None,
+        "max_rows": None,
+        "metrics": ["loss"],
+        "data": str(tmp_path / "rows.jsonl"),
+    }
+    found = judge.answer(request, lambda **_: None)
+    model, tokenizer = opened(run.path / "model"), AutoTokenizer.from_pretrained(run.path / "model")
+    losses, tokens = 0.0, 0
+    for row in rows:
+        encoded = encode(row, tokenizer, True, "here")
+        labels = torch.tensor([encoded["labels"]])
+        count = int((labels[:, 1:] != -100).sum())
+        losses += float(model(input_ids=torch.tensor([encoded["input_ids"]]), labels=labels).loss) * count
+        tokens += count
+    assert found["tokens"] == tokens
+    assert found["tuned"]["loss"] == pytest.approx(losses / tokens, rel=1e-5)
+    assert found["tuned"]["loss"] < found["base"]["loss"]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("dora", "saved", "tied"), [(True, "", False), (False, "lm_head", False), (True, "lm_head", True)]
+)
+def test_dora_and_modules_that_are_trained_whole_can_be_merged(cache, tmp_path, dora, saved, tied):
+    (tmp_path / "adapted.py").write_text(ADAPTED)
+    run = planned(
+        tmp_path, cache, "plugin=[sharded_checkpoint]", "+plugins.adapted._target_=adapted.Adapted",
+        f"+plugins.adapted.dora={dora}", f"+plugins.adapted.saved={saved}", "trainer.max_steps=4",
+        f"model.architecture.tie_word_embeddings={tied}",
+    )  # fmt: skip
+    warm = Warm()
+    assert warm.run(run.path)["codes"] == [0], run.logs()
+    warm.close()
+    assert run.events("exported")[0]["verified"] == "logits"
+    done = json.loads(
+        _verb("export", str(run.path), "--merged", "--to", str(tmp_path / "merged"), "--json").stdout
+    )
+    assert done["difference"] < 1e-4
+    assert apart(tmp_path / "merged", run.path / "model") < 1e-4
+
+
+@pytest.mark.long
+def test_every_strategy_and_method_exports_from_model_and_from_checkpoints(cache, tmp_path):
+    warm = Warm()
+    for method, strategy in itertools.product(METHODS, ("ddp", "zero2", "zero3", "fsdp2")):
+        run = planned(
+            tmp_path / method / strategy, cache, *METHODS[method], f"strategy={strategy}", *TWO, "trainer.max_steps=4",
+            "plugins.sharded_checkpoint.save_steps=2",
+        )  # fmt: skip
+        assert warm.run(run.path)["codes"] == [0, 0], run.logs()
+        assert run.events("exported")[0]["verified"] == "logits"
+        merged = method != "full"
+        for name, options in (
+            ("model", {}),
+            ("merged", {"merged": merged, "dtype": "fp16"}),
+            ("step", {"merged": merged, "checkpoint": str(run.path / "checkpoints" / "step_00000002")}),
+        ):
+            done = exported(run, run.path / "export" / name, **options)
+            assert done["verified"] == "logits" and done["difference"] <= done["tolerance"]
+            if method != "qlora":  # peft would put that over the unrounded base
+                near = apart(run.path / "export" / name, run.path / "model")
+                assert near > 1e-3 if name == "step" else near < 1e-2
+    warm.close()
+
+
+def _verb(*arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*arguments), env=environment(), input=given, capture_output=True, text=True, timeout=240
+    )
