@@ -25,7 +25,7 @@ test: $(VENV)/.test slurm-packages browser-packages ## install what the tests ne
 
 check: $(VENV)/.test ## lint and types alone
 	$(VENV)/bin/ruff check .
-	$(VENV)/bin/pyright
+	$(VENV)/bin/pyright --pythonpath $(VENV)/bin/python
 	$(VENV)/bin/lint-imports
 
 slurm-demo: $(VENV)/.train slurm-packages ## a four-node Slurm cluster here, the quickstart's model on two of them
