@@ -1,11 +1,13 @@
 """The arithmetic of tests/benchmarks/goodput.py."""
 
+import json
 import math
 from collections import Counter
 from typing import Any
 
 import pytest
 
+from tests.benchmarks.goodput import read_results, report
 from tests.benchmarks.goodput_account import account, ceiling, effective
 from tests.benchmarks.goodput_faults import MEAN_S, Kind, make_schedule
 
@@ -80,3 +82,14 @@ def test_a_schedule_is_the_same_each_time_and_mixes_all_kinds(seed: int):
     counts = Counter(fault.kind for fault in schedule)
     assert set(counts) == set(Kind) and max(counts.values()) == 2
     assert [fault.at_s for fault in schedule] == sorted(fault.at_s for fault in schedule)
+
+
+def test_pieces_of_a_measurement_make_one_report_and_different_lengths_none(tmp_path):
+    found = account(JOURNAL, [(105, 5)], [(111, 0.5)], [KILL], 20)
+    for arm in ("ours", "requeue"):
+        (tmp_path / f"{arm}_0.json").write_text(json.dumps({"arm": arm, "seed": 0, **found}))
+    assert [one["arm"] for one in read_results(tmp_path)] == ["ours", "requeue"]
+    assert report(read_results(tmp_path)) == 1
+    (tmp_path / "ours_1.json").write_text(json.dumps({"arm": "ours", "seed": 1, **found, "seconds": 60}))
+    with pytest.raises(SystemExit, match="20 s, 60 s"):
+        read_results(tmp_path)

@@ -16,7 +16,7 @@ from launcher.supervise.limits import Limits
 from launcher.supervise.pace import SUSTAINED, Paces
 from launcher.supervise.place import why_ended
 from launcher.supervise.policy import TRIES, Do, Ended, History, How, Place, Told, decide, read_history
-from launcher.supervise.preflight import gpu_problems
+from launcher.supervise.preflight import gpu_problems, xid_problems
 from launcher.supervise.ring import Ring, blame
 
 WHOLE = Place(can_requeue=True, healthy_nodes=2, needed_nodes=2)
@@ -223,6 +223,15 @@ def test_gpus_that_are_busy_broken_or_missing_are_named():
         "GPU 2 has 2 uncorrected memory errors",
     ]
     assert gpu_problems("0, 3, 81559, 0\n", 2) == ["1 GPUs are here and 2 are needed"]
+
+
+def test_a_gpu_whose_driver_told_of_a_broken_one_is_named_and_a_program_s_own_fault_is_not():
+    log = (
+        "[   90.100000] NVRM: Xid (PCI:0000:1a:00): 79, pid=1, GPU has fallen off the bus.\n"
+        "[ 8000.123456] NVRM: Xid (PCI:0000:3b:00): 79, pid=1234, GPU has fallen off the bus.\n"
+        "[ 8001.000001] NVRM: Xid (PCI:0000:86:00): 31, pid=99, Ch 00000010, MMU Fault\n"
+    )
+    assert xid_problems(log, 8100.0) == ["the GPU at 0000:3b:00 reported XID 79 within the last hour"]
 
 
 def test_a_slow_host_is_a_suspect_at_once_and_a_failing_one_after_two_faults():

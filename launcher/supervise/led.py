@@ -28,6 +28,8 @@ _POLL_S = 0.05
 _TRAINING = ("first step", "step", "save", "eval")
 """Phases in which a rank hears that it should leave."""
 _LEASE_S = 3.0
+_CLOCK_S = 60.0
+"""Seconds that a node's clock may differ from this one's: munge refuses credentials at more, and caches go by the time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +164,8 @@ class Led:
         for peer in new:
             for problem in peer.facts.pop("problems"):
                 self._mark(peer, problem, orders)
+            if abs(skew := float(peer.facts["time"]) - peer.since) > _CLOCK_S:
+                self._mark(peer, f"its clock is off by {skew:.0f} s", orders)
         good = [peer for peer in self.nodes.there() if "bad" not in peer.facts]
         if new and len(good) > 1 and self.plan.cluster != "local":
             for host, problem in blame([peer.host for peer in good], self._send_round(good)).items():

@@ -26,6 +26,8 @@ class Peer:
     wire: Wire
     facts: dict[str, Any]
     heard: float
+    since: float
+    """When it said hello, by the clock of this host."""
     beats: dict[int, list[Any]] = field(default_factory=dict[int, list[Any]])
     codes: dict[int, int] = field(default_factory=dict[int, int])
     waiting: bool = False
@@ -124,7 +126,9 @@ class Nodes:
             ):
                 wire.close()
                 continue
-            peer = Peer(int(hello["index"]), str(hello["host"]), wire, hello["facts"], time.monotonic())
+            peer = Peer(
+                int(hello["index"]), str(hello["host"]), wire, hello["facts"], time.monotonic(), time.time()
+            )
             self.peers[peer.index] = peer
             for message in messages[1:]:
                 self._take(peer, message)

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -13,6 +14,10 @@ from launcher.run import RunDir
 _LEAST_DISK = 1 << 30
 _LEAST_MEMORY = 1 << 30
 _GPU_FIELDS = ("index", "memory.used", "memory.total", "ecc.errors.uncorrected.volatile.total")
+_XID = re.compile(r"\[\s*(\d+)\.\d+\] NVRM: Xid \(PCI:([0-9a-fA-F:.]+)\): (\d+),")
+_BROKEN_XIDS = (48, 64, 74, 79, 95, 119, 120)
+_XID_RECENT_S = 3600.0
+"""Older messages may be of before a reset or a repair."""
 _BUSY_MIB = 1024
 """More used GPU memory than this before the ranks start belongs to someone else."""
 
@@ -52,7 +57,33 @@ def _gpu_problems(needed: int) -> list[str]:
         return ["nvidia-smi does not answer within 8 s: a GPU of this node hangs"]
     if done.returncode:
         return [f"nvidia-smi says: {(done.stdout + done.stderr).strip().splitlines()[-1:]}"]
-    return gpu_problems(done.stdout, needed)
+    return gpu_problems(done.stdout, needed) + xid_problems(
+        _kernel_log(), time.clock_gettime(time.CLOCK_BOOTTIME)
+    )
+
+
+def _kernel_log() -> str:
+    """The newest of the kernel's messages; empty where a user may not read them."""
+    try:
+        done = subprocess.run(
+            ["dmesg"], capture_output=True, text=True, timeout=2, stdin=subprocess.DEVNULL, errors="replace"
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout if done.returncode == 0 else ""
+
+
+def xid_problems(log: str, uptime_s: float) -> list[str]:
+    """What the driver has told in the last hour of GPUs that need a reset or a repair; one sentence for each GPU.
+
+    Source: NVIDIA's "XID Errors" (docs.nvidia.com/deploy/xid-errors): 48 and 95 uncorrected memory errors, 64 and 79 a GPU
+    that lost its rows or fell off the bus, 74 NVLink, 119 and 120 a GPU's own processor that does not answer.
+    """
+    found: dict[str, str] = {}
+    for moment, device, number in _XID.findall(log):
+        if int(number) in _BROKEN_XIDS and uptime_s - float(moment) < _XID_RECENT_S:
+            found[device] = f"the GPU at {device} reported XID {number} within the last hour"
+    return list(found.values())
 
 
 def gpu_problems(table: str, needed: int) -> list[str]:

@@ -1,7 +1,8 @@
 """Effective training time under faults on a real Slurm cluster: ours, and what people use today.
 
-    python -m tests.benchmarks.goodput --seeds 0,1,2 --minutes 10 --arms ours,requeue,submitit,torchrun --json all.json
-    python -m tests.benchmarks.goodput --join part_1.json part_2.json
+    python -m tests.benchmarks.goodput --seeds 0,1,2 --minutes 10 --arms ours,requeue,submitit,torchrun --results DIR
+    python -m tests.benchmarks.goodput --results DIR --seeds 0 --arms ours     # a piece; what DIR has already is not run again
+    python -m tests.benchmarks.goodput --results DIR --report                  # the tables of all pieces
 
 Four nodes, two of which train a tiny model in steps of 0.1 s and more. One fault a minute from a seeded schedule
 (tests/benchmarks/goodput_faults.py), at the same moments, of the same kinds and on the same ranks for every arm; the arms
@@ -25,7 +26,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from launcher.run import read_lines
+from launcher.run import read_lines, write_text
 from tests.benchmarks.goodput_account import (
     PHASES,
     account,
@@ -48,13 +49,31 @@ def main() -> int:
     """0 where every bar is met."""
     options = parse()
     os.environ["PYTHONPATH"] = str(ROOT)  # the ranks import this package
-    results: list[dict[str, Any]] = [one for path in options.join for one in json.loads(path.read_text())]
-    for seed in [] if options.join else options.seeds:
+    for seed in [] if options.report else options.seeds:
         for name in options.arms:
-            results.append({"arm": name, "seed": seed, **measure(name, seed, options.minutes, options.keep)})
-            if options.json:
-                options.json.write_text(json.dumps(results, indent=1) + "\n")
+            path = options.results / f"{name}_{seed}.json"
+            if path.exists():
+                print(f"{path} is there already", file=sys.stderr, flush=True)
+                continue
+            found = {"arm": name, "seed": seed, **measure(name, seed, options.minutes, options.keep)}
+            write_text(path, json.dumps(found, indent=1) + "\n")
+    results = read_results(options.results)
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=1) + "\n")
+    if not results:
+        print(f"MISSED: {options.results} holds no result, so nothing is shown")
+        return 1
     return report(results)
+
+
+def read_results(folder: Path) -> list[dict[str, Any]]:
+    """Every piece that was measured there; SystemExit where they are not of one length, which cannot be compared."""
+    results = [json.loads(path.read_text()) for path in sorted(folder.glob("*_*.json"))]
+    lengths = sorted({one["seconds"] for one in results})
+    if len(lengths) > 1:
+        said = ", ".join(f"{length:g} s" for length in lengths)
+        raise SystemExit(f"MISSED: {folder} holds results of {said}, which cannot stand in one table")
+    return results
 
 
 def parse() -> argparse.Namespace:
@@ -65,12 +84,16 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--minutes", type=float, default=10.0, help="of every arm, from its first step on")
     parser.add_argument("--arms", type=lambda text: text.split(","), default=list(ARMS), help=",".join(ARMS))
-    parser.add_argument("--json", type=Path, help="write the figures here, after every arm")
-    parser.add_argument("--join", type=Path, nargs="+", default=[], help="report on these files, run nothing")
+    parser.add_argument("--json", type=Path, help="write the figures of all arms here")
+    parser.add_argument(
+        "--results", type=Path, default=Path("goodput_results"), help="a file for each arm and seed; kept, and gone on with"
+    )  # fmt: skip
+    parser.add_argument("--report", action="store_true", help="run nothing, report on --results")
     parser.add_argument("--keep", type=Path, help="keep the arms' folders here")
     options = parser.parse_args()
     if wrong := set(options.arms) - set(ARMS):
         parser.error(f"--arms: {', '.join(sorted(wrong))} is none of {', '.join(ARMS)}")
+    options.results.mkdir(parents=True, exist_ok=True)
     return options
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from launcher.errors import Exit
 from launcher.hub import find_missing
 from tests.hub import COMMIT, serve
 from tests.runs import Finished, command, environment
@@ -110,7 +111,7 @@ def test_a_hub_that_is_away_with_an_empty_cache_stops_the_run_for_good_with_one_
     known = environment(HF_ENDPOINT=hub.endpoint, HF_HOME=str(home))
     done = subprocess.run(["bash", str(run.path / "job.sbatch")], env=known, timeout=120)
     (stopped,) = run.events("stopped")
-    assert (done.returncode, stopped["exit_code"]) == (11, 11)
+    assert (done.returncode, stopped["exit_code"]) == (Exit.FETCH_FAILED, Exit.FETCH_FAILED)
     assert f"model.name_or_path={MODEL} is not in the cache {home}/hub" in stopped["reason"]
     assert "Connection refused" in stopped["reason"] and "launcher fetch" in stopped["reason"]
     assert len(run.events("started")) == 1
