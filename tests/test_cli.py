@@ -174,7 +174,34 @@ def test_a_plugin_of_ones_own_changes_the_plan(cli, tmp_path):
     assert json.loads(done.stdout)["rank_starter"] == "accelerate"
 
 
-@pytest.mark.parametrize("verb", ["plan", "status", "list", "logs", "follow", "cancel", "report"])
+@pytest.mark.parametrize(
+    ("arguments", "code", "why"),
+    [
+        (("export", "tiny"), 1, "has no model yet"),
+        (("export", "tiny", "--checkpoint", "7"), 1, "no checkpoint 7; committed steps: none"),
+        (("export", "tiny", "--checkpoint", "last"), 2, "must be a step"),
+        (("evaluate", "tiny", "--data", "nowhere.jsonl"), 1, "nowhere.jsonl is not a file"),
+        (("evaluate", "tiny", "--data", "nowhere.jsonl", "--metrics", "los"), 2, "did you mean loss"),
+        (("chat", "tiny", "--prompt", "a", "--temperature", "9"), 2, "must be from 0 to 5"),
+        (("chat", "tiny", "--prompt", ""), 2, "there is no question"),
+        (("chat", "tiny", "--prompt", "a"), 1, "has no model yet"),
+        (("sync", "tiny", "--all"), 2, "name a run, or give --all"),
+    ],
+)
+def test_what_cannot_be_done_after_training_is_told_at_once(cli, arguments, code, why):
+    cli("+experiment=tiny", "cluster=local", "dry_run=true")
+    done = cli(*arguments)
+    assert done.returncode == code and why in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        *("plan", "status", "list", "logs", "follow", "cancel", "report"),
+        *("export", "chat", "evaluate", "sync", "managed"),
+    ],
+)
 def test_every_verb_has_help_with_an_example(cli, verb):
     done = cli(verb, "--help")
     assert done.returncode == 0

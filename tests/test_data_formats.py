@@ -208,6 +208,7 @@ WRONG = {
         {"messages": [{**USER, "tool_calls": [CALL]}, ANSWER]},
     ],
     "no_answer": [{"messages": [USER]}],
+    "label": [{"prompt": "x", "completion": "y", "label": label} for label in ("good", 2, None, 0.5)],
 }
 
 
@@ -264,7 +265,9 @@ def chats(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("to", [name for name in TARGETS if name not in ("preference", "text")])
+@pytest.mark.parametrize(
+    "to", [name for name in TARGETS if name not in ("preference", "labelled", "prompt", "text")]
+)
 @pytest.mark.parametrize("suffix", ["jsonl", "json", "csv", "tsv", "parquet"])
 def test_a_file_comes_back_through_every_format_and_storage(chats, tmp_path, capsys, to: str, suffix: str):
     between, back = tmp_path / f"between.{suffix}", tmp_path / "back.jsonl"
@@ -272,6 +275,34 @@ def test_a_file_comes_back_through_every_format_and_storage(chats, tmp_path, cap
     assert main(["data", "convert", str(between), str(back), "--to", "alpaca"]) == 0
     assert main(["data", "convert", str(back), str(tmp_path / "again.jsonl"), "--to", "messages"]) == 0
     assert (tmp_path / "again.jsonl").read_text() == chats.read_text()
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "json", "csv", "parquet"])
+@pytest.mark.parametrize(
+    ("to", "row"),
+    [
+        ("labelled", {"prompt": "Hi", "completion": "Hello", "label": False}),
+        ("prompt", {"prompt": "Hi", "answer": "Hello"}),
+    ],
+)
+def test_labelled_answers_and_prompts_come_back_through_every_storage(
+    tmp_path, to: str, row: dict, suffix: str
+):
+    (tmp_path / "rows.jsonl").write_text(f"{json.dumps(row)}\n")
+    between, back = tmp_path / f"between.{suffix}", tmp_path / "back.jsonl"
+    assert main(["data", "convert", str(tmp_path / "rows.jsonl"), str(between), "--to", to]) == 0
+    assert main(["data", "convert", str(between), str(back), "--to", to]) == 0
+    assert back.read_text() == f"{json.dumps(row)}\n"
+
+
+def test_a_chat_becomes_a_prompt_with_its_last_answer_beside_it():
+    assert write_row(TURNS, "prompt") == {"prompt": TURNS["messages"][:2], "answer": "Hello"}
+
+
+def test_a_bad_answer_is_not_written_as_something_to_learn():
+    bad = common({"prompt": "Hi", "completion": "Hello", "label": False})
+    with pytest.raises(BrokenRow, match="use --to labelled"):
+        write_row(bad, "messages")
 
 
 def test_nothing_is_overwritten_without_force(chats, tmp_path, capsys):

@@ -1,10 +1,12 @@
 """What each trainer kind takes: its hyperparameters, its rows, its reward functions, and what a plan says of its memory."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from launcher.__main__ import main
 from launcher.errors import PlanError
 from launcher.plan.objective import LOSSES, USES
 from launcher.plan.topology import Batch
@@ -31,42 +33,51 @@ REWARD = "trainer.reward_functions=[{_target_: json.dumps}]"
 GRPO = ("trainer=grpo", "batch.global_batch_size=8", REWARD)
 
 
+@pytest.fixture
+def planned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd, commands
+) -> Callable[..., tuple[int, str]]:
+    """Plans in tmp_path, and returns the exit code and what stderr said."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PATH", str(commands("echo 1")))
+
+    def planned(*arguments: str) -> tuple[int, str]:
+        code = main(["plan", "+experiment=tiny", "cluster=slurm", *arguments])
+        return code, capfd.readouterr().err
+
+    return planned
+
+
 @pytest.mark.parametrize(
     ("trainer", "kind"),
     [(trainer, kind) for trainer in LEARNS for kind in ROWS if kind not in LEARNS[trainer]],
 )
 def test_rows_that_a_trainer_cannot_learn_from_are_refused_in_one_line(
-    cli, tmp_path: Path, trainer: str, kind: str
+    planned, tmp_path: Path, trainer: str, kind: str
 ):
     (tmp_path / "rows.jsonl").write_text(json.dumps(ROWS[kind]))
     more = GRPO if trainer == "grpo" else (f"trainer={trainer}",)
-    done = cli(
-        "plan",
-        "+experiment=tiny",
-        "cluster=slurm",
-        "data.path=rows.jsonl",
-        "data.eval_path=null",
-        *more,
-        sbatch="echo",
-    )
-    assert (done.returncode, done.stdout) == (1, "")
-    said = done.stderr.splitlines()
-    assert len(said) == 1 and f"and trainer.kind={trainer} learns from" in said[0]
+    code, said = planned("data.path=rows.jsonl", "data.eval_path=null", *more)
+    assert code == 1
+    assert said.count("\n") == 1 and f"and trainer.kind={trainer} learns from" in said
 
 
-def test_rows_for_evaluation_must_serve_the_trainer_too(cli, tmp_path: Path):
+@pytest.mark.parametrize(
+    ("trainer", "kind"), [(trainer, kind) for trainer in LEARNS for kind in LEARNS[trainer]]
+)
+def test_rows_that_a_trainer_learns_from_are_planned(planned, tmp_path: Path, trainer: str, kind: str):
+    (tmp_path / "rows.jsonl").write_text(json.dumps(ROWS[kind]))
+    more = GRPO if trainer == "grpo" else (f"trainer={trainer}",)
+    assert planned("data.path=rows.jsonl", "data.eval_path=null", *more)[0] == 0
+
+
+def test_rows_for_evaluation_must_serve_the_trainer_too(planned, tmp_path: Path):
     (tmp_path / "rows.jsonl").write_text(json.dumps(ROWS["pair"]))
     (tmp_path / "eval.jsonl").write_text(json.dumps(ROWS["chat"]))
-    done = cli(
-        "plan",
-        "+experiment=tiny",
-        "cluster=slurm",
-        "trainer=dpo",
-        "data.path=rows.jsonl",
-        "data.eval_path=eval.jsonl",
-    )
-    assert done.returncode == 1
-    assert "eval.jsonl holds chats, and trainer.kind=dpo learns from pairs" in done.stderr
+    code, said = planned("trainer=dpo", "data.path=rows.jsonl", "data.eval_path=eval.jsonl")
+    assert code == 1
+    assert "eval.jsonl holds chats, and trainer.kind=dpo learns from pairs" in said
 
 
 VALUES = {
@@ -136,23 +147,16 @@ def test_trls_own_defaults_and_names_are_the_ones_that_are_checked_here():
     ],
 )
 def test_a_reward_function_that_is_not_there_is_refused_without_running_it(
-    cli, tmp_path: Path, target: str, said: str
+    planned, tmp_path: Path, target: str, said: str
 ):
-    (tmp_path / "my_rewards.py").write_text("def length(completions, **_):\n    raise SystemExit(9)\n")
+    (tmp_path / "my_rewards.py").write_text(
+        "def length(completions, **_):\n    return [len(one) for one in completions]\nprint(1 / 0)\n"
+    )
     (tmp_path / "rows.jsonl").write_text(json.dumps(ROWS["prompt"]))
-    typed = (
-        "plan",
-        "+experiment=tiny",
-        "cluster=slurm",
-        *GRPO[:2],
-        "data.path=rows.jsonl",
-        "data.eval_path=null",
-    )
-    refused = cli(*typed, f"trainer.reward_functions=[{{_target_: {target}}}]", sbatch="echo")
-    assert refused.returncode == 1 and said in refused.stderr
-    assert (
-        cli(*typed, "trainer.reward_functions=[{_target_: my_rewards.length}]", sbatch="echo").returncode == 0
-    )
+    typed = (*GRPO[:2], "data.path=rows.jsonl", "data.eval_path=null")
+    code, refused = planned(*typed, f"trainer.reward_functions=[{{_target_: {target}}}]")
+    assert code == 1 and said in refused
+    assert planned(*typed, "trainer.reward_functions=[{_target_: my_rewards.length}]")[0] == 0
 
 
 @pytest.mark.parametrize("trainer", ["dpo", "kto", "orpo", "reward", "grpo"])

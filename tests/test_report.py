@@ -1,6 +1,7 @@
 """What a report says: which lines count, what it warns of, what it hides, and what it never overwrites."""
 
 import dataclasses
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from launcher.report.sweep_page import make_sweep_page
 from launcher.run import RunDir
 from launcher.sweep.read import read_sweep
 from tests.reports import HOSTILE, fill_run, fill_sweep
+
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture
@@ -65,6 +68,22 @@ def test_work_that_was_lost_and_never_done_again_is_not_shown():
     )
     assert [one["step"] for one in record.training] == [1, 2, 3, 4, 5]
     assert record.evaluation == []
+
+
+def test_a_plugins_line_before_its_steps_own_counts_and_of_two_the_later():
+    def steps(last: int, value: float, first: int = 1) -> list[dict[str, Any]]:
+        return [
+            one for step in range(first, last + 1) for one in (line(step, norm=value), line(step, loss=1.0))
+        ]
+
+    record = stayed([*steps(6, 1.0), *steps(5, 2.0, first=4)])
+    assert [(one["step"], one["norm"]) for one in record.measured] == [
+        (1, 1.0),
+        (2, 1.0),
+        (3, 1.0),
+        (4, 2.0),
+        (5, 2.0),
+    ]
 
 
 def test_of_two_evaluations_of_a_step_the_later_counts():
@@ -187,8 +206,9 @@ def test_a_run_that_has_not_begun_has_a_page(facts: RunFacts, events: list[dict[
 
 def test_numbers_of_other_measures_get_charts_of_their_own(facts: RunFacts):
     metrics = [line(step, loss=1.0, rewards_margin=0.1 * step) for step in range(1, 5)]
+    metrics += [line(step, adapter_norm=1.0 * step) for step in (2, 4)]  # by a plugin, in lines of its own
     charts = make_run_page(dataclasses.replace(facts, metrics=metrics)).charts
-    assert "rewards margin" in [chart.title for chart in charts]
+    assert {"rewards margin", "adapter norm"} <= {chart.title for chart in charts}
 
 
 def test_a_loss_that_is_no_number_leaves_a_gap_and_no_broken_json(facts: RunFacts):
@@ -198,6 +218,13 @@ def test_a_loss_that_is_no_number_leaves_a_gap_and_no_broken_json(facts: RunFact
 
 
 # Text and secrets
+
+
+def test_the_chart_library_is_the_published_one_that_the_docs_name():
+    digest = hashlib.sha256(
+        (ROOT / "launcher" / "report" / "page" / "echarts.min.js").read_bytes()
+    ).hexdigest()
+    assert f"sha256 `{digest}`" in (ROOT / "docs" / "report.md").read_text()
 
 
 def test_a_string_cannot_end_the_script_that_holds_it():

@@ -98,12 +98,18 @@ def test_the_charts_show_the_numbers_of_the_run(browser, pages):
     assert {"attempt 1", "attempt 2", "attempt 3"} <= set(drawn["chart-timeline"]["texts"])
     assert {"start-up", "training", "lost", "checkpoint"} <= set(drawn["chart-timeline"]["texts"])
     assert {"planned", "rank 0", "rank 1", "weights", "optimizer"} <= set(drawn["chart-memory"]["texts"])
-    tiles = browser.do("return [...document.querySelectorAll('.tile')].map((tile) => tile.innerText.split('\\n'))")
+    tiles = browser.do(
+        "return [...document.querySelectorAll('.tile')].map((tile) => tile.innerText.split('\\n'))"
+    )
     found = {label: (value, *note) for label, value, *note in tiles}
     assert found["step"] == ("300", "of 300") and found["attempts"] == ("3", "25 steps done again")
     hours = float(found["GPU-hours"][0])
-    assert hours == pytest.approx(2 * (590 + 230) / 3600, rel=1e-3)  # two GPUs, without the queue before the second job
-    assert float(found["cost"][0]) == pytest.approx(3 * hours, abs=0.01) and found["cost"][1].startswith("planned ")
+    assert hours == pytest.approx(
+        2 * (590 + 230) / 3600, rel=1e-3
+    )  # two GPUs, without the queue before the second job
+    assert float(found["cost"][0]) == pytest.approx(3 * hours, abs=0.01) and found["cost"][1].startswith(
+        "planned "
+    )
     spans = browser.do("return document.querySelectorAll('#chart-timeline svg path').length")
     assert spans >= 3 + 3 + 2 + 5  # start-up and training of each, two losses, five checkpoints
 
@@ -141,11 +147,15 @@ def test_the_charts_follow_the_systems_scheme_while_the_page_is_open(browser, pa
     assert [one for one in browser.contrasts() if one[2] < 4.5] == []
 
 
-def test_a_dark_page_prints_on_white(browser, pages):
-    browser.open(pages["run"], "dark")
+def test_a_dark_page_prints_on_white_with_every_column(browser, pages):
+    browser.open(pages["run"], "dark", width=794)  # A4 at 96 dots an inch
     browser.emulate("dark", media="print")
     browser.do("window.dispatchEvent(new Event('beforeprint'))")
     assert browser.do("return getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    tables = "[...document.querySelectorAll('section > .scroll')]"
+    assert browser.do(f"return {tables}.length") >= 1
+    assert browser.do(f"return {tables}.filter((one) => one.scrollWidth > one.clientWidth + 1).length") == 0
+    assert browser.console() == []
     assert [one for one in browser.contrasts() if one[2] < 4.5] == []
 
 

@@ -8,18 +8,44 @@ from launcher.__main__ import main
 from launcher.errors import PlanError
 from launcher.plan.rules import RULES
 
+GRPO = (
+    "trainer=grpo", "trainer.reward_functions=[{_target_: json.dumps}]", "data.eval_path=eval.jsonl",
+    "batch.global_batch_size=8",
+)  # fmt: skip
+HEAD = ("plugins.lora.modules_to_save=[lm_head]", "resources.gpus_per_node=2")
 BROKEN = {
     1: ("cuda", ["plugin=[qlora]", "strategy=zero3_offload"]),
-    2: ("cpu", ["trainer.precision=bf16", "strategy=zero2"]),
-    3: ("cpu", ["strategy=fsdp2_offload"]),
-    4: ("cuda", ["trainer=kto", "batch.micro_batch_size=1"]),
+    2: ("cpu", ["strategy=fsdp2_offload"]),
+    3: ("cuda", ["trainer=kto", "batch.micro_batch_size=1"]),
+    4: ("cuda", [*GRPO, "batch.micro_batch_size=2", "resources.gpus_per_node=2"]),
+    5: ("cuda", ["trainer=dpo", "plugins.lora.dropout=0.1"]),
+    6: ("cuda", ["strategy=fsdp2", *HEAD]),
+    7: ("cpu", ["plugin=[lora,liger]"]),
+    8: ("cpu", ["model.attn_implementation=flash_attention_2"]),
+    9: ("cuda", ["plugin=[lora,forgetting_guard]", "trainer=reward"]),
+    10: ("cuda", ["trainer.optim=adamw_bnb_8bit"]),
+    11: (
+        "cuda",
+        ["plugin=[lora]", "trainer.optim=adamw_bnb_8bit", "strategy=fsdp2", "resources.gpus_per_node=2"],
+    ),
+    12: ("cuda", ["trainer=dpo", "plugins.lora.init_lora_weights=pissa"]),
+    13: ("cuda", ["plugin=[qlora]", "trainer=reward", "strategy=zero3"]),
 }
 """For each rule the device and what is typed to break it, and it alone."""
 MENDED = {
     1: ["plugin=[qlora]", "strategy=fsdp2_offload"],
-    2: ["strategy=zero2"],
-    3: ["strategy=fsdp2"],
-    4: ["trainer=kto", "batch.micro_batch_size=1", "trainer.loss_type=apo_zero_unpaired"],
+    2: ["strategy=fsdp2"],
+    3: ["trainer=kto", "batch.micro_batch_size=1", "trainer.loss_type=apo_zero_unpaired"],
+    4: [*GRPO, "batch.micro_batch_size=4", "resources.gpus_per_node=2"],
+    5: ["trainer=dpo", "plugins.lora.dropout=0.1", "trainer.disable_dropout=false"],
+    6: ["strategy=zero3", *HEAD],
+    7: ["plugin=[lora]"],
+    8: ["model.attn_implementation=sdpa"],
+    9: ["plugin=[lora]", "trainer=reward"],
+    10: ["plugin=[lora]", "trainer.optim=adamw_bnb_8bit"],
+    11: ["plugin=[lora]", "trainer.optim=adamw_bnb_8bit", "strategy=zero2", "resources.gpus_per_node=2"],
+    12: ["trainer=orpo", "plugins.lora.init_lora_weights=pissa"],
+    13: ["plugin=[qlora]", "trainer=reward", "strategy=zero2"],
 }
 """What is typed for the rule's way out."""
 

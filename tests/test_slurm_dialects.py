@@ -499,3 +499,12 @@ def submitted_run(folder: Path, job_id: str, events: list[str], kind: str = "slu
         attempt = 1 if event in ("started", "stopped", "finished") else 0
         run.add_event(event, attempt=attempt, reason="terminated")
     return run
+
+
+def test_a_task_of_an_array_is_told_from_the_one_that_has_the_arrays_own_number(path):
+    tasks = {**SILENT, "stdout": "7_0|RUNNING\n7_1|PENDING\n"}
+    calls = path(squeue=tasks, sacct=OLD["sacct_unknown_job"])
+    assert Slurm().states(["7_0", "7_1", "7_2"]) == {
+        "7_0": RunState.RUNNING, "7_1": RunState.PENDING, "7_2": RunState.LOST,
+    }  # fmt: skip
+    assert "squeue --noheader --states=all --format=%F_%K|%T --jobs 7_0,7_1,7_2" in calls.read_text()

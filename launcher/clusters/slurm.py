@@ -4,7 +4,7 @@ import contextlib
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -102,12 +102,12 @@ class Slurm:
         return self.states([job_id])[job_id]
 
     def states(self, job_ids: Sequence[str]) -> dict[str, RunState | None]:
-        """`state` of each, all asked about at once, or once for each cluster that the ids name."""
+        """`state` of each, asked about at once, or once for each cluster that the ids name; tasks of arrays by themselves."""
         found: dict[str, RunState | None] = {}
-        clusters: dict[str, list[str]] = {}
+        alike: dict[tuple[str, bool], list[str]] = {}
         for job_id in job_ids:
-            clusters.setdefault(job_id.partition(";")[2], []).append(job_id)
-        for own in clusters.values():
+            alike.setdefault((job_id.partition(";")[2], "_" in job_id), []).append(job_id)
+        for own in alike.values():
             queued = self._queued(own)
             for job_id in own:
                 words = None if queued is None else queued.get(job_number(job_id), [])
@@ -168,12 +168,14 @@ class Slurm:
         return {key: value for key, equals, value in pairs if equals}
 
     def _queued(self, job_ids: Sequence[str]) -> dict[str, list[str]] | None:
-        """Number -> state in words, of those of the jobs that squeue has; None for no answer.
+        """Number -> state in words, of those of the jobs that squeue has, which are all tasks of arrays or none is; None for
+        no answer.
 
         Not with --json: 22.05 then prints every job of the cluster, whatever --jobs says.
         """
         numbers, cluster = ",".join(job_number(job_id) for job_id in job_ids), _split(job_ids[0])[1]
-        command = ["squeue", "--noheader", "--states=all", "--format=%A|%T", "--jobs", numbers, *cluster]
+        name = "%F_%K" if "_" in numbers else "%A"
+        command = ["squeue", "--noheader", "--states=all", f"--format={name}|%T", "--jobs", numbers, *cluster]
         done = _ask(command, self.timeout_s)
         if done is None or done.returncode:
             return {} if done and "Invalid job id specified" in done.stderr else None
@@ -206,6 +208,16 @@ def parse_states(words: Sequence[str]) -> RunState | None:
     """
     known = [_STATES[word] for word in words if word in _STATES and "REVOKED" not in words]
     return min(known, key=list(_WORDS).index, default=None)
+
+
+def own_job_id(environ: Mapping[str, str]) -> str | None:
+    """The id of the job that this process is in; ARRAY_INDEX in an array, None outside of any job.
+
+    One task of an array has the array's own number as its SLURM_JOB_ID, and squeue, scontrol and scancel take that number for
+    all of its tasks. Source: sbatch(1), JOB ARRAYS; seen with 22.05.
+    """
+    array, index = environ.get("SLURM_ARRAY_JOB_ID"), environ.get("SLURM_ARRAY_TASK_ID")
+    return f"{array}_{index}" if array and index else environ.get("SLURM_JOB_ID")
 
 
 def first_host(nodelist: str) -> str:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from launcher.commands.export import find_checkpoint
+from launcher.commands.export import chosen_checkpoint
 from launcher.commands.options import add_run, chosen_run, make_parser
 from launcher.commands.worker import Worker, showing, worker
 from launcher.errors import Exit, UsageError
@@ -77,8 +77,8 @@ def _request(options: Any) -> dict[str, Any]:
     if folder is None:
         run = chosen_run(options)
         request["run_dir"] = str(run.path)
-        if options.checkpoint:
-            request["checkpoint"] = str(find_checkpoint(run, options.checkpoint))
+        if not options.base and (checkpoint := chosen_checkpoint(run, options.checkpoint)):
+            request["checkpoint"] = str(checkpoint)
     elif options.base or options.checkpoint:
         raise UsageError(f"{folder} is an export; --base and --checkpoint need a run")
     return request

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from launcher.commands.export import find_checkpoint
+from launcher.commands.export import chosen_checkpoint
 from launcher.commands.options import add_run, chosen_run, make_parser
 from launcher.commands.worker import showing, worker
 from launcher.errors import DataError, Exit, UsageError, unknown
@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> int:
             f"--data {options.data} is not a file; give the path of a JSONL, JSON, CSV, TXT or Parquet file"
         )
     run = chosen_run(options)
-    checkpoint = find_checkpoint(run, options.checkpoint) if options.checkpoint else None
+    checkpoint = chosen_checkpoint(run, options.checkpoint)
     request = {
         "verb": "evaluate", "run_dir": str(run.path), "data": str(options.data.absolute()), "max_rows": options.max_rows,
         "metrics": metrics, "checkpoint": str(checkpoint) if checkpoint else None,

@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--force", action="store_true", help="write over an export that exists")
     options = parser.parse_args(arguments)
     run = chosen_run(options)
-    checkpoint = find_checkpoint(run, options.checkpoint) if options.checkpoint else None
+    checkpoint = chosen_checkpoint(run, options.checkpoint)
     target: Path = (options.to or run.path / "export" / _name(options, checkpoint)).absolute()
     _check_free(target, options.force)
     request = {
@@ -46,6 +46,18 @@ def main(arguments: list[str]) -> int:
         print(f"launcher: warning: {result['warning']}", file=sys.stderr)
     print(json.dumps(result) if options.json else describe(result))
     return Exit.OK
+
+
+def chosen_checkpoint(run: RunDir, asked: str | None) -> Path | None:
+    """The folder of a step that was asked for; None for the finished model, which must be there."""
+    if asked:
+        return find_checkpoint(run, asked)
+    if not any((run.export / name).is_file() for name in ("config.json", "adapter_config.json")):
+        raise RunError(
+            f"{run.name} has no model yet; wait for its end, or name one of the steps that python -m launcher checkpoints "
+            f"{run.name} lists with --checkpoint STEP, or newest"
+        )
+    return None
 
 
 def find_checkpoint(run: RunDir, asked: str) -> Path:

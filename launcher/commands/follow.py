@@ -123,6 +123,8 @@ class View:
         if name == "started":
             self.crashed = False
             self.progress.update(self.task, description="loading")
+        elif name == "tokenizing":
+            self.progress.update(self.task, description="tokenizing")
         elif name == "training":
             self.progress.update(
                 self.task, description="training", total=event["total_steps"], completed=event["step"]
@@ -162,6 +164,8 @@ class View:
 
     def _metrics(self, line: dict[str, Any]) -> None:
         numbers = f"loss {line['loss']:.3f}  {line['tokens_per_s']:,.0f} tokens/s"
+        if line.get("mfu") is not None:
+            numbers += f"  MFU {line['mfu']:.0%}"
         self.progress.update(self.task, completed=line["step"], total=line["total_steps"], numbers=numbers)
         if not self.console.is_terminal and time.monotonic() - self.last_plain > _PLAIN_EVERY_S:
             self.last_plain = time.monotonic()

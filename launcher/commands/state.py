@@ -25,6 +25,10 @@ _ENDED = {
 }
 _SETTLED = (RunState.FINISHED, RunState.PRUNED)
 _OVER = (*_SETTLED, RunState.FAILED, RunState.CANCELLED, RunState.TIMEOUT, RunState.LOST)
+FIGURES = (
+    "grad_norm", "tokens", "trained_tokens", "tokens_per_s", "tokens_per_s_per_gpu", "mfu", "hfu", "peak_memory_gib",
+    "data_wait_s",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +44,10 @@ class Status:
     total_steps: int | None
     loss: float | None
     eval_loss: float | None
+    perplexity: float | None
+    """e to the evaluation loss."""
+    figures: dict[str, float | int | None]
+    """Of the newest logged step: tokens, rates, MFU and HFU, memory, waiting for data; names as in metrics.jsonl."""
     history: list[dict[str, Any]]
     """Every attempt: when and where it began, from which step, how it ended and why."""
     effective_training_time: float | None
@@ -119,6 +127,8 @@ def read_status(run: RunDir, known: Mapping[str, RunState | None] = MappingProxy
         total_steps=last.get("total_steps", total),
         loss=last.get("loss"),
         eval_loss=evaluated[-1]["eval_loss"] if evaluated else None,
+        perplexity=evaluated[-1].get("perplexity") if evaluated else None,
+        figures={name: last[name] for name in FIGURES if name in last},
         history=attempts(events),
         effective_training_time=effective_training_time(events, metrics),
         planned_training_time=plan["save"]["effective_training_time"] if plan.get("save") else None,

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from launcher.clusters.base import RunState
 from launcher.commands.learning import learning_lines
@@ -51,7 +53,9 @@ def main(arguments: list[str]) -> int:
     if status.loss is not None:
         lines.append(("loss", f"{status.loss:.4f}"))
     if status.eval_loss is not None:
-        lines.append(("eval loss", f"{status.eval_loss:.4f}"))
+        perplexity = "" if status.perplexity is None else f", perplexity {status.perplexity:.4g}"
+        lines.append(("eval loss", f"{status.eval_loss:.4f}{perplexity}"))
+    lines += speed_line(status.figures)
     lines += learning_lines(status.early_stopped, status.general, status.warnings)
     lines += compare(status)
     if spent is not None:
@@ -60,6 +64,16 @@ def main(arguments: list[str]) -> int:
         lines.append(("model", str(run.export)))
     print(align([*lines, ("run dir", status.run_dir)]))
     return Exit.OK
+
+
+def speed_line(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Tokens and how fast they went at the newest logged step."""
+    if not figures.get("tokens_per_s"):
+        return []
+    told = f"{figures['tokens_per_s']:,.0f} tokens/s, {figures.get('tokens') or 0:,} tokens so far"
+    if figures.get("mfu") is not None:
+        told += f", MFU {figures['mfu']:.1%}, HFU {figures['hfu']:.1%}"
+    return [("speed", told)]
 
 
 def compare(status: Status) -> list[tuple[str, str]]:

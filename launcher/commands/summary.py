@@ -3,7 +3,7 @@
 from typing import Any
 
 from launcher.plan import LaunchPlan
-from launcher.plan.objective import ESTIMATED
+from launcher.plan.objective import NEXT_TOKEN
 from launcher.plan.save import RESERVE_S, SavePlan
 from launcher.run import RunDir
 
@@ -59,7 +59,7 @@ def plan_lines(plan: LaunchPlan) -> list[tuple[str, str]]:
 def _memory(plan: LaunchPlan) -> list[tuple[str, str]]:
     if plan.memory:
         return [("memory", f"{plan.memory.total:.1f} GiB a GPU, estimated")]
-    if plan.device == "cuda" and plan.trainer not in ESTIMATED:
+    if plan.device == "cuda" and plan.trainer not in NEXT_TOKEN:
         return [("memory", f"not estimated for trainer.kind={plan.trainer}: {_WHY_NOT[plan.trainer]}")]
     return []
 

@@ -213,9 +213,9 @@ class Work:
 
 def is_gone(holder: Mapping[str, Any]) -> bool:
     """Whether the worker is certainly no more."""
-    if holder["job_id"]:
+    if holder["task"]:
         try:
-            state = Slurm().state(str(holder["job_id"]))
+            state = Slurm().state(str(holder["task"]))
         except ClusterError:
             return False
         return state not in (None, RunState.RUNNING, RunState.PENDING)

@@ -1,8 +1,11 @@
 """A plan after its plugins -> the combination that the rules look at, and the check of it."""
 
+from typing import Any, cast
+
 from launcher.config import Config
+from launcher.plan.adapter import Adapter, trains_head
 from launcher.plan.launch_plan import LaunchPlan
-from launcher.plan.objective import generations
+from launcher.plan.objective import generations, has_reference
 from launcher.plan.rules import Combination, check_rules
 
 
@@ -23,10 +26,27 @@ def combination_of(config: Config, plan: LaunchPlan) -> Combination:
         four_bit=adapter is not None and adapter.four_bit,
         dropout=adapter is not None and adapter.dropout,
         disable_dropout=config.trainer.disable_dropout,
+        moves_weights=any(_starts_elsewhere(plugin) for plugin in config.plugins.values()),
+        has_reference=has_reference(config),
+        guarded=any("forgetting_guard" in str(plugin) for plugin in config.plugins.values()),
+        saves=plan.save is not None,
+        optimizer=config.trainer.optim,
         attention=config.model.attn_implementation,
+        trains_head=adapter is not None and _trains_head(plan, adapter),
+        kernels=bool(plan.kernels),
         rank_starter=plan.rank_starter,
         spares=plan.spares,
     )
+
+
+def _starts_elsewhere(plugin: Any) -> bool:
+    start = cast("dict[str, Any]", plugin).get("init_lora_weights") if isinstance(plugin, dict) else None
+    return str(start).startswith(("pissa", "olora"))
+
+
+def _trains_head(plan: LaunchPlan, adapter: Adapter) -> bool:
+    shape = plan.facts.architecture
+    return trains_head(shape, adapter) if shape else "lm_head" in adapter.modules_to_save
 
 
 def checked(config: Config, plan: LaunchPlan) -> LaunchPlan:

@@ -5,7 +5,7 @@ import dataclasses
 from launcher.config import Config
 from launcher.plan.launch_plan import LaunchPlan
 from launcher.plan.memory import OPTIMIZERS, Load, estimate_memory, estimate_room
-from launcher.plan.objective import ESTIMATED
+from launcher.plan.objective import NEXT_TOKEN
 from launcher.plan.strategy import bucket_size
 from launcher.plan.time import estimate_time
 
@@ -19,7 +19,7 @@ def make_load(config: Config, plan: LaunchPlan) -> Load | None:
     """
     shape, attention = plan.facts.architecture, config.model.attn_implementation
     known = config.trainer.optim in OPTIMIZERS and attention != "eager"
-    known = known and plan.trainer in ESTIMATED
+    known = known and plan.trainer in NEXT_TOKEN
     if shape is None or plan.device != "cuda" or not known:
         return None
     return Load(

@@ -9,8 +9,8 @@ from launcher.errors import PlanError, unknown
 from launcher.plan.model import count_parameters
 from launcher.plan.topology import Batch
 
-ESTIMATED = ("sft", "pretrain")
-"""Kinds whose memory and time are estimated."""
+NEXT_TOKEN = ("sft", "pretrain")
+"""Kinds whose loss is that of the next token, over one sequence a row; memory and time are estimated for these."""
 _TRAINED = tuple(kind.name for kind in TrainerKind)
 
 USES: dict[str, tuple[str, ...]] = {

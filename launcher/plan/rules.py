@@ -27,8 +27,20 @@ class Combination:
     dropout: bool = False
     """Whether the adapter drops anything."""
     disable_dropout: bool | None = None
+    moves_weights: bool = False
+    """Whether the adapter's start takes a part out of the base model's weights."""
+    has_reference: bool = False
+    """Whether the loss holds the model against what it was before training."""
+    guarded: bool = False
+    """Whether forgetting_guard measures it."""
+    saves: bool = False
+    optimizer: str = "adamw_torch"
     attention: str | None = None
     """model.attn_implementation."""
+    trains_head: bool = False
+    """Whether modules_to_save trains the model's head whole."""
+    kernels: bool = False
+    """Whether liger's kernels take the place of the model's layers."""
     rank_starter: str = "launcher"
     spares: int = 0
 
@@ -50,40 +62,111 @@ class Rule:
         return {name: getattr(self, name) for name in ("number", "what", "reason", "way_out")}
 
 
+def _is_bitsandbytes(optimizer: str) -> bool:
+    return "8bit" in optimizer or "bnb" in optimizer or optimizer.startswith("paged_")
+
+
+_NO_DROPOUT = ("dpo", "kto", "orpo", "reward")
+"""Trainers for which trl switches dropout off unless it is told not to."""
+
 RULES: tuple[Rule, ...] = (
     Rule(
         number=1,
         what="plugins.qlora with strategy.offload_param=true under DeepSpeed",
-        reason="4-bit weights cannot be offloaded",
+        reason="4-bit weights cannot be offloaded (DeepSpeed 0.19.8)",
         way_out="use strategy=fsdp2_offload, or strategy=zero3",
         broken=lambda run: run.four_bit and run.strategy.engine == "deepspeed" and run.strategy.offload_param,
     ),
     Rule(
         number=2,
-        what="trainer.precision=bf16 under DeepSpeed on a CPU",
-        reason="transformers refuses it there",
-        way_out="use trainer.precision=fp32, or strategy=fsdp2",
-        broken=lambda run: (
-            run.precision == "bf16" and run.device == "cpu" and run.strategy.engine == "deepspeed"
-        ),
-    ),
-    Rule(
-        number=3,
         what="strategy=fsdp2_offload on a CPU",
-        reason="it offloads to pinned memory, which torch has on GPUs alone",
+        reason='it offloads to pinned memory, which torch 2.13 has on GPUs alone ("Cannot access accelerator device")',
         way_out="use strategy=fsdp2",
         broken=lambda run: (
             run.device == "cpu" and run.strategy.engine == "fsdp2" and run.strategy.offload_param
         ),
     ),
     Rule(
-        number=4,
+        number=3,
         what="trainer=kto with batch.micro_batch_size=1",
-        reason="a term of its loss is a mean over the other answers of the batch, so trl 1.16 refuses a batch of one",
+        reason="trl 1.16 refuses a batch of one, whose KL term would be the reward itself",
         way_out="use batch.micro_batch_size=2 or more, or trainer.loss_type=apo_zero_unpaired",
         broken=lambda run: (
             run.trainer == "kto" and run.loss_type in (None, "kto") and run.micro_batch_size == 1
         ),
+    ),
+    Rule(
+        number=4,
+        what="an evaluation of grpo where batch.micro_batch_size x ranks is not a multiple of trainer.num_generations",
+        reason="the answers to a prompt are then in several batches, and trl 1.16 cannot compare them (\"shape '[-1, 4]' is "
+        'invalid for input of size 2")',
+        way_out="use another batch.micro_batch_size, or data.eval_path=null",
+        broken=lambda run: run.evaluates and bool(run.micro_batch_size * run.ranks % run.generations),
+    ),
+    Rule(
+        number=5,
+        what="dropout in an adapter with trainer=dpo, kto, orpo or reward",
+        reason="trl 1.16 switches all dropout off in these, and says nothing",
+        way_out="use dropout=0 in the plugin, or trainer.disable_dropout=false",
+        broken=lambda run: run.dropout and run.trainer in _NO_DROPOUT and run.disable_dropout is not False,
+    ),
+    Rule(
+        number=6,
+        what="modules_to_save with the head (lm_head, or embeddings tied to it) under FSDP2 on several ranks",
+        reason="trl 1.16 does not add up the head's gradients over the ranks that share it",
+        way_out="use strategy=zero3",
+        broken=lambda run: run.trains_head and run.strategy.engine == "fsdp2" and run.ranks > 1,
+    ),
+    Rule(
+        number=7,
+        what="plugins.liger on a CPU",
+        reason="its kernels are Triton's, which needs GPUs",
+        way_out="take liger out of plugin=[...]",
+        broken=lambda run: run.kernels and run.device == "cpu",
+    ),
+    Rule(
+        number=8,
+        what="flash attention (model.attn_implementation) on a CPU",
+        reason='transformers 5.23 finds no kernel there ("FlashAttention2 has been toggled on, but it cannot be used")',
+        way_out="use model.attn_implementation=sdpa",
+        broken=lambda run: "flash" in (run.attention or "") and run.device == "cpu",
+    ),
+    Rule(
+        number=9,
+        what="plugins.forgetting_guard with trainer=reward",
+        reason="it measures how well tokens are predicted, and a reward model predicts none",
+        way_out="take forgetting_guard out of plugin=[...]",
+        broken=lambda run: run.guarded and run.trainer == "reward",
+    ),
+    Rule(
+        number=10,
+        what="plugins.sharded_checkpoint with an 8-bit optimizer or adafactor (trainer.optim)",
+        reason="their state is not of the parameters' size, and checkpoints hold no other: the first save ends the run",
+        way_out="use trainer.optim=adamw_torch, or plugin=[...] without sharded_checkpoint",
+        broken=lambda run: run.saves and ("8bit" in run.optimizer or run.optimizer == "adafactor"),
+    ),
+    Rule(
+        number=11,
+        what="an optimizer of bitsandbytes (trainer.optim) under FSDP2 on several ranks",
+        reason='bitsandbytes 0.50 knows no sharded tensors ("does not have a sharding strategy registered")',
+        way_out="use trainer.optim=adamw_torch, or strategy=zero2",
+        broken=lambda run: (
+            run.strategy.engine == "fsdp2" and run.ranks > 1 and _is_bitsandbytes(run.optimizer)
+        ),
+    ),
+    Rule(
+        number=12,
+        what="init_lora_weights=pissa or olora with a reference (trainer=dpo, kto, or grpo with beta above 0)",
+        reason="trl 1.16 then keeps a second adapter as the reference, beside which the export is not what was trained",
+        way_out="use init_lora_weights=true, or trainer=orpo",
+        broken=lambda run: run.moves_weights and run.has_reference,
+    ),
+    Rule(
+        number=13,
+        what="plugins.qlora with trainer=reward under ZeRO-3",
+        reason="the head's format is not that of the other weights, over which DeepSpeed 0.19.8 stops with an AssertionError",
+        way_out="use strategy=zero2 or fsdp2, or plugin=[lora]",
+        broken=lambda run: run.four_bit and run.trainer == "reward" and run.strategy.zero_stage == 3,
     ),
 )
 """Every rule by its number."""

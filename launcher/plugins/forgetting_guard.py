@@ -49,7 +49,11 @@ class ForgettingGuard(Plugin):
             )
 
     def on_plan(self, plan: LaunchPlan) -> LaunchPlan:
-        """Refuses a text that is not there."""
+        """Refuses a text that is not there, and a model that gives scores in the place of tokens."""
+        if plan.trainer == "reward":
+            raise PlanError(
+                f"{_KEY} needs a model that predicts tokens, and trainer=reward makes none; take it out of plugin=[...]"
+            )
         if self.text_path is not None and not Path(plan.facts.work_dir, self.text_path).is_file():
             raise PlanError(f"{_KEY}.text_path={self.text_path} is no file; name a text file, or use null")
         return plan

@@ -40,13 +40,15 @@ class Liger(Plugin):
             )
 
     def on_plan(self, plan: LaunchPlan) -> LaunchPlan:
-        """Refuses CPU ranks, and this machine where it lacks the package; tells the memory estimate."""
-        if plan.device == "cpu":
+        """Refuses this machine where it lacks the package; tells the memory estimate, and the rules, which refuse CPU ranks."""
+        if (
+            plan.device == "cuda"
+            and plan.cluster == "local"
+            and importlib.util.find_spec("liger_kernel") is None
+        ):
             raise PlanError(
-                f"plugins.liger needs GPUs, and these are CPU ranks: its kernels are Triton's; {_WITHOUT}"
+                f"plugins.liger: liger-kernel is not installed here; {_INSTALL}, or {_WITHOUT}"
             )
-        if plan.cluster == "local" and importlib.util.find_spec("liger_kernel") is None:
-            raise PlanError(f"plugins.liger: liger-kernel is not installed here; {_INSTALL}, or {_WITHOUT}")
         kernels = tuple(name for name in ("rope", "rms_norm", "glu") if getattr(self, name))
         return replace(plan, kernels=kernels)
 

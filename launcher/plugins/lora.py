@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from launcher.errors import PlanError
-from launcher.plan.adapter import Adapter, count_adapter, trains_head
+from launcher.plan.adapter import Adapter, count_adapter
 from launcher.plan.model import linear_shapes
 from launcher.plugins.base import Plugin, check_types
 
@@ -119,12 +119,6 @@ class LoRA(Plugin):
                     f"{self.key}.r={self.r} is more than the {narrow} of the narrowest adapted layer, from which "
                     f"{self.key}.init_lora_weights={self.init} takes its vectors; use r={narrow} or less"
                 )
-        head = trains_head(shape, self.adapter) if shape else "lm_head" in self.adapter.modules_to_save
-        if head and plan.strategy.engine == "fsdp2" and plan.topology.world_size > 1:
-            raise PlanError(
-                f"{self.key}.modules_to_save={list(self.adapter.modules_to_save)} trains the head, whose gradients trl 1.16 "
-                f"does not add up over the ranks where strategy={plan.strategy.name} shards it; use strategy=zero3"
-            )
         dtype = {"bf16": "bfloat16", "fp32": "float32"}[plan.precision]
         head = shape.hidden_size if shape and plan.trainer == "reward" else 0
         model = replace(plan.model, trainable_parameters=count and count + head)

@@ -17,7 +17,7 @@ _OTHERS = 12
 _KNOWN = {
     "time", "step", "total_steps", "loss", "learning_rate", "grad_norm", "epoch", "samples", "tokens", "tokens_per_s",
     "tokens_per_s_per_gpu", "mfu", "hfu", "data_wait_s", "peak_memory_gib", "eval_loss", "trained_tokens", "attempt",
-    "perplexity",
+    "perplexity", "general_perplexity",
 }  # fmt: skip
 
 
@@ -131,7 +131,7 @@ def speed(record: Record, facts: RunFacts) -> list[Chart]:
 def others(record: Record) -> list[Chart]:
     """A chart for every other number that was logged, such as a preference objective's rewards."""
     found: list[Chart] = []
-    for lines, kind in ((record.training, "train"), (record.evaluation, "eval")):
+    for lines, kind in ((record.training, "train"), (record.evaluation, "eval"), (record.measured, "own")):
         keys = dict.fromkeys(key for line in lines for key in line if key not in _KNOWN)
         for key in keys:
             curve = points(lines, key)

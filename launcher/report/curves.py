@@ -21,6 +21,8 @@ class Record:
 
     training: Sequence[Mapping[str, Any]]
     evaluation: Sequence[Mapping[str, Any]]
+    measured: Sequence[Mapping[str, Any]]
+    """Lines of their own, by plugins."""
     repeated: int
     """Logged steps that were done again after a restart."""
 
@@ -29,6 +31,7 @@ def stayed(metrics: Iterable[Mapping[str, Any]]) -> Record:
     """Lines by step. After a restart the steps from its checkpoint on come again: what was logged of them before is dropped."""
     training: list[Mapping[str, Any]] = []
     evaluation: list[Mapping[str, Any]] = []
+    measured: list[Mapping[str, Any]] = []
     repeated = 0
     for line in metrics:
         step = line.get("step")
@@ -44,8 +47,16 @@ def stayed(metrics: Iterable[Mapping[str, Any]]) -> Record:
                 repeated += 1
             while evaluation and evaluation[-1]["step"] >= step:
                 evaluation.pop()
+            while measured and measured[-1]["step"] > step:
+                measured.pop()
             training.append(line)
-    return Record(training=training, evaluation=evaluation, repeated=repeated)
+        else:  # a plugin's line of a step may stand before that step's own
+            same: list[Mapping[str, Any]] = []
+            while measured and measured[-1]["step"] >= step:
+                same.append(measured.pop())
+            measured += [one for one in reversed(same) if one["step"] == step and one.keys() != line.keys()]
+            measured.append(line)
+    return Record(training=training, evaluation=evaluation, measured=measured, repeated=repeated)
 
 
 def points(lines: Iterable[Mapping[str, Any]], key: str, x: str = "step") -> Points:

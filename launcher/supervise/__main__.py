@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from launcher.clusters.base import RunState
-from launcher.clusters.slurm import Slurm
+from launcher.clusters.slurm import Slurm, own_job_id
 from launcher.errors import ClusterError, Exit, LauncherError
 from launcher.hub import Wanted, find_wanted
 from launcher.plan import LaunchPlan
@@ -220,7 +220,7 @@ def _lives(holder: dict[str, Any]) -> bool | None:
 
 
 def _job_id() -> str:
-    return os.environ.get("SLURM_JOB_ID") or str(os.getpid())
+    return own_job_id(os.environ) or str(os.getpid())
 
 
 if __name__ == "__main__":

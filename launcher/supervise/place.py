@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Mapping
 
-from launcher.clusters.slurm import Refused, Slurm, first_host, time_limits
+from launcher.clusters.slurm import Refused, Slurm, first_host, own_job_id, time_limits
 from launcher.clusters.submission import submitted
 from launcher.errors import ClusterError, RunError
 from launcher.plan import LaunchPlan
@@ -29,7 +29,7 @@ class Place:
     def __init__(self, run: RunDir, plan: LaunchPlan) -> None:
         self.run, self.plan = run, plan
         self.in_job = plan.cluster != "local"
-        self.job_id = os.environ.get("SLURM_JOB_ID") if self.in_job else None
+        self.job_id = own_job_id(os.environ) if self.in_job else None
         self.restart = int(os.environ.get("SLURM_RESTART_COUNT", "0") or 0)
         self.ends, self.kill_wait_s = time_limits(self.job_id) if self.job_id else (None, _LOCAL_GRACE_S)
         """Time of the job's end (time.time()), None for no limit; seconds from SIGTERM to SIGKILL."""

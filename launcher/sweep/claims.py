@@ -25,9 +25,7 @@ class Worker:
     """A process that trains trials."""
 
     task: str | None
-    """ARRAY_INDEX on Slurm: the same after a requeue. None on one machine."""
-    job_id: str | None
-    """The task's own job id."""
+    """ARRAY_INDEX on Slurm, which is its job id too, and the same after a requeue. None on one machine."""
     host: str
     pid: int
     started: int | None
@@ -39,7 +37,6 @@ class Worker:
         array, index = environ.get("SLURM_ARRAY_JOB_ID"), environ.get("SLURM_ARRAY_TASK_ID")
         return cls(
             task=f"{array}_{index}" if array and index else None,
-            job_id=environ.get("SLURM_JOB_ID") if array and index else None,
             host=socket.gethostname(),
             pid=os.getpid(),
             started=start_ticks(os.getpid()),

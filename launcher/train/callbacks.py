@@ -12,6 +12,7 @@ from transformers.trainer_callback import ExportableState
 
 from launcher.errors import Diverged
 from launcher.plan import LaunchPlan
+from launcher.plan.objective import NEXT_TOKEN
 from launcher.run import RunDir, append_line, now
 from launcher.train.tally import FIGURES, Seen, Tally, peak_memory_gib, perplexity
 
@@ -49,7 +50,8 @@ class Recorder(TrainerCallback, ExportableState):
         self._logged = 0
         self._last_time = time.monotonic()
         self._last_tokens = self._counted = 0
-        self._evaluated_s = 0.0
+        self._since = self._last_time
+        """When training was last seen at work; what comes before the end of an evaluation is the evaluation."""
 
     @property
     def tokens(self) -> int:
@@ -78,21 +80,13 @@ class Recorder(TrainerCallback, ExportableState):
             if state.global_step and isinstance(kept, dict):
                 self.tally.seen = Seen(**{**vars(self.tally.seen), **kept.get("attributes", {})})
             self.tally.restart_clock()
-        self._last_time = time.monotonic()
+        self._last_time = self._since = time.monotonic()
         self._last_tokens, self._logged = self.tokens, state.global_step
         self._event("training", step=state.global_step, total_steps=state.max_steps)
 
-    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Starts the clock of the first step after everything that comes before training."""
-        if self._evaluated_s:
-            seconds = time.monotonic() - self._evaluated_s
-            self._last_time += seconds
-            if self.tally is not None:
-                self.tally.leave_out(seconds)
-            self._evaluated_s = 0.0
-
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Sets the true epoch: the Trainer counts the whole run as one."""
+        self._since = time.monotonic()
         state.epoch = self._samples(state) / self.rows
         if self.tally is not None:
             self.tally.add_step(state.global_step - 1)
@@ -101,7 +95,7 @@ class Recorder(TrainerCallback, ExportableState):
         """What is logged beside the trainer's own figures."""
         if "loss" in logs and self.tally is not None:
             return self.tally.figures()
-        if "eval_loss" in logs:
+        if "eval_loss" in logs and self.plan.trainer in NEXT_TOKEN:
             return {"perplexity": perplexity(float(logs["eval_loss"]))}
         return {}
 
@@ -126,6 +120,7 @@ class Recorder(TrainerCallback, ExportableState):
                 )
         if "loss" not in logs:
             return
+        self._since = time.monotonic()
         self._check_loss(state.global_step, logs)
         line: dict[str, Any] = {
             "time": now(),
@@ -183,7 +178,11 @@ class Recorder(TrainerCallback, ExportableState):
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Leaves the evaluation's time out of the training rate."""
-        self._evaluated_s = time.monotonic()
+        seconds = time.monotonic() - self._since
+        self._last_time += seconds
+        if self.tally is not None:
+            self.tally.leave_out(seconds)
+        self._since += seconds
 
     def _samples(self, state: Any) -> int:
         return state.global_step * self.plan.batch.global_batch_size

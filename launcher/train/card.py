@@ -35,7 +35,7 @@ def card(run: RunDir, decided: Decided, facts: Mapping[str, Any], *, adapter: bo
         "base_model": base,
         "base_model_relation": "adapter" if adapter else "finetune",
         "library_name": "peft" if adapter else "transformers",
-        "pipeline_tag": "text-generation",
+        "pipeline_tag": "text-classification" if plan.trainer == "reward" else "text-generation",
         "tags": ["launcher", decided.config.trainer.kind.name, *(["lora"] if plan.adapter else [])],
     }
     if base.startswith(("package:", ".", "/")) or "/" not in base:

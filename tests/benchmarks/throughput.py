@@ -203,6 +203,7 @@ def plan(case: Case, folder: Path) -> dict[str, Any]:
             f"batch.micro_batch_size={case.rows}",
             f"batch.global_batch_size={case.rows * case.accumulation}", f"trainer.precision={case.precision}",
             "trainer.max_steps=1000000", "trainer.sample_prompt=null", "trainer.learning_rate=1e-4", "trainer.loss_spike=null",
+            "trainer.packing=true",
             f"+plugins.baton._target_={__package__}.throughput_arm.Baton", f"+plugins.baton.steps={case.turn}",
             *([f"model.attn_implementation={case.attention}"] if case.attention else []),
         ),

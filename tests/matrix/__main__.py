@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from tests.matrix.cells import all_cells, write_data
+from tests.matrix.table import make_table
 from tests.matrix.try_cell import to_line, try_cell
 from tests.warm import Warm
 
@@ -45,6 +46,9 @@ def main(arguments: list[str]) -> int:
     finally:
         warm.close()
     known = _read(options.results)
+    table = make_table(known)
+    (ROOT / "docs" / "matrix.md").write_text(table)
+    print(table)
     return 1 if any(known.get(cell.name, {}).get("result") == "failed" for cell in chosen) else 0
 
 

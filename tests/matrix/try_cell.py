@@ -40,7 +40,7 @@ def try_cell(cell: Cell, folder: Path, cache: Path, warm: Warm) -> Outcome:
 
 
 def _try(cell: Cell, folder: Path, cache: Path, warm: Warm) -> tuple[str, str]:
-    code, said = _plan(
+    code, said = plan_in(
         folder, ["+experiment=tiny", "cluster=local", f"cache_dir={cache}", *cell.overrides(folder)]
     )
     if code:
@@ -52,7 +52,7 @@ def _try(cell: Cell, folder: Path, cache: Path, warm: Warm) -> tuple[str, str]:
     return ("failed", wrong) if wrong else ("passed", " ".join(f"{loss:.3g}" for loss in run.losses))
 
 
-def _plan(folder: Path, overrides: list[str]) -> tuple[int, str]:
+def plan_in(folder: Path, overrides: list[str]) -> tuple[int, str]:
     """The exit code of a dry run typed in that folder, and what it said."""
     out, err, before = io.StringIO(), io.StringIO(), Path.cwd()
     os.chdir(folder)

@@ -15,7 +15,7 @@ RACES, WORKERS = 200, 4
 
 
 def worker(task: str | None = None, pid: int | None = None) -> Worker:
-    return Worker(task=task, job_id=None, host="here", pid=pid or os.getpid(), started=1)
+    return Worker(task=task, host="here", pid=pid or os.getpid(), started=1)
 
 
 @pytest.fixture

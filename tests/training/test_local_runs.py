@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
+from launcher.commands.report import read_facts
+from launcher.report.run_page import make_run_page
+from launcher.run import RunDir
 from tests.runs import Finished, command, environment, launch
 
 pytestmark = pytest.mark.train
@@ -27,6 +30,19 @@ def test_a_run_ends_with_a_falling_loss_and_an_adapter_that_was_trained(trained)
     assert run.losses[-1] < run.losses[0] - 0.1
     assert [event["when"] for event in run.events("evaluated")] == ["before", "after"]
     assert any(tensor.abs().sum() > 0 for name, tensor in adapter(run).items() if "lora_B" in name)
+
+
+def test_the_report_of_a_run_draws_what_it_logged_and_says_how_its_export_was_checked(trained):
+    page = make_run_page(read_facts(RunDir(trained().path)))
+    charts = {chart.id: chart for chart in page.charts}
+    assert {"loss", "learning-rate", "gradient-norm", "throughput", "memory", "timeline", "lengths-0"} <= set(
+        charts
+    )
+    assert charts["loss"].summary.startswith(f"Training loss went from {trained().losses[0]:.4f} to ")
+    assert charts["timeline"].summary.startswith("1 attempt in ")
+    (result,) = [section for section in page.sections if section.id == "result"]
+    assert dict(result.facts)["checked"].startswith("loaded again from disk: its logits are ")
+    assert "Also noted" not in [section.title for section in page.sections]
 
 
 def test_the_exported_adapter_loads_with_peft_and_is_the_planned_size(trained):

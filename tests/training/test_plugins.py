@@ -1,3 +1,4 @@
+# ruff: noqa: F811  fixtures are arguments of their own names
 """What each plugin does to a real run of two ranks, and to its export."""
 
 import itertools
@@ -25,7 +26,7 @@ ADAPTERS = {
     "qdora": ("plugin=[qlora,sharded_checkpoint]", "plugins.qlora.use_dora=true"),
     "q_embedding": ("plugin=[qlora,sharded_checkpoint]", "plugins.qlora.modules_to_save=[embed_tokens]"),
 }
-ALWAYS = [("dora", "zero3"), ("whole_modules", "ddp")]
+ALWAYS = [("dora", "ddp")]
 REFUSED = [("whole_modules", "fsdp2")]
 LONG = [
     pair
@@ -43,7 +44,11 @@ EARLY = (
 
 def status(run: Finished) -> dict:
     done = subprocess.run(
-        command("status", str(run.path), "--json"), env=environment(), capture_output=True, text=True, timeout=60
+        command("status", str(run.path), "--json"),
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -53,21 +58,26 @@ def status(run: Finished) -> dict:
     ("adapter", "strategy"), [*ALWAYS, *(pytest.param(*pair, marks=pytest.mark.long) for pair in LONG)]
 )
 def test_a_killed_run_with_any_kind_of_adapter_goes_on_bitwise_and_exports(
-    warm, straight, cache, tmp_path, adapter, strategy  # noqa: F811
+    warm,
+    straight,
+    cache,
+    tmp_path,
+    adapter,
+    strategy,
 ):
     overrides = (*ADAPTERS[adapter], f"strategy={strategy}", *TWO)
     whole = straight(*overrides)
     assert all(math.isfinite(loss) for loss in whole.losses)
     assert whole.losses[-1] < whole.losses[0]
     run = planned(tmp_path, cache, *overrides)
-    assert warm.run(run.path, kill_after_saves=1)["codes"] == [-9, -9]
+    assert warm.run(run.path, kill_after_saves=2)["codes"] == [-9, -9]
     assert warm.run(run.path)["codes"] == [0, 0], run.logs()
     step = run.events("resumed")[0]["step"]
     assert run.losses[len(run.losses) - (20 - step) :] == whole.losses[step:]
     assert (run.path / "model" / "adapter_model.safetensors").is_file()
 
 
-def test_an_adapter_that_took_a_part_of_the_base_is_exported_for_the_untouched_base(warm, straight):  # noqa: F811
+def test_an_adapter_that_took_a_part_of_the_base_is_exported_for_the_untouched_base(warm, straight):
     run = straight(*ADAPTERS["pissa"])
     config = json.loads((run.path / "model" / "adapter_config.json").read_text())
     assert (config["r"], config["lora_alpha"], config["init_lora_weights"]) == (32, 64, True)
@@ -75,30 +85,31 @@ def test_an_adapter_that_took_a_part_of_the_base_is_exported_for_the_untouched_b
 
 @pytest.mark.parametrize(
     "strategy",
-    ["zero3", *(pytest.param(name, marks=pytest.mark.long) for name in ("ddp", "zero2", "fsdp2"))],
+    ["ddp", *(pytest.param(name, marks=pytest.mark.long) for name in ("zero2", "zero3", "fsdp2"))],
 )
-def test_the_guard_measures_alike_under_every_strategy_and_changes_no_loss(straight, strategy):  # noqa: F811
+def test_the_guard_measures_alike_under_every_strategy_and_changes_no_loss(straight, strategy):
     guarded = straight(*GUARD, f"strategy={strategy}")
     alone = straight("plugin=[lora,sharded_checkpoint]", *TWO)
     seen = [(event["when"], event["step"]) for event in guarded.events("general")]
     assert seen == [("before", 0), ("during", 10), ("after", 20)]
     assert guarded.losses == pytest.approx(alone.losses, abs=1e-4)
     measured = [event["perplexity"] for event in guarded.events("general")]
-    assert measured == pytest.approx([309.1739, measured[1], measured[2]], rel=1e-3)
     told = status(guarded)["general"]
     assert told["before"] == pytest.approx(309.1739, rel=1e-3)
     assert told["increase"] == pytest.approx(measured[2] / measured[0], rel=1e-3)
 
 
-def test_a_run_that_forgets_more_than_allowed_stops_with_its_own_exit_code(warm, cache, tmp_path):  # noqa: F811
+def test_a_run_that_forgets_more_than_allowed_stops_with_its_own_exit_code(warm, cache, tmp_path):
     limit = "plugins.forgetting_guard.max_increase=1.05"
-    run = planned(tmp_path, cache, *GUARD, limit, "trainer.learning_rate=0.1", "plugins.forgetting_guard.every_steps=2")
+    run = planned(
+        tmp_path, cache, *GUARD, limit, "trainer.learning_rate=0.1", "plugins.forgetting_guard.every_steps=2"
+    )
     assert set(warm.run(run.path)["codes"]) == {11}, run.logs()
     assert "more than plugins.forgetting_guard.max_increase=1.05" in run.events("crashed")[0]["error"]
     assert not (run.path / "model").exists()
 
 
-def test_an_evaluation_that_gets_no_better_ends_the_run_with_its_best_weights(warm, straight):  # noqa: F811
+def test_an_evaluation_that_gets_no_better_ends_the_run_with_its_best_weights(warm, straight):
     run = straight(*EARLY)
     evaluated = {event["step"]: event["eval_loss"] for event in run.events("evaluated") if event["step"]}
     stopped, restored = run.events("early_stopped")[0], run.events("restored")[0]
@@ -111,7 +122,7 @@ def test_an_evaluation_that_gets_no_better_ends_the_run_with_its_best_weights(wa
     assert status(run)["early_stopped"]["step"] == stopped["step"]
 
 
-def test_a_run_that_was_stopped_early_and_starts_again_takes_no_further_step(warm, cache, tmp_path):  # noqa: F811
+def test_a_run_that_was_stopped_early_and_starts_again_takes_no_further_step(warm, cache, tmp_path):
     run = planned(tmp_path, cache, *EARLY)
     assert warm.run(run.path)["codes"] == [0, 0], run.logs()
     taken = len(run.losses)
@@ -121,8 +132,10 @@ def test_a_run_that_was_stopped_early_and_starts_again_takes_no_further_step(war
     assert (run.path / "model" / "adapter_model.safetensors").is_file()
 
 
-def test_neftunes_noise_is_in_training_and_in_no_evaluation(straight):  # noqa: F811
-    noisy = straight("plugin=[lora,sharded_checkpoint,neftune]", EVALUATES, "plugins.neftune.noise_alpha=15.0")
+def test_neftunes_noise_is_in_training_and_in_no_evaluation(straight):
+    noisy = straight(
+        "plugin=[lora,sharded_checkpoint,neftune]", EVALUATES, "plugins.neftune.noise_alpha=15.0"
+    )
     quiet = straight("plugin=[lora,sharded_checkpoint]", EVALUATES)
     assert noisy.events("evaluated")[0]["eval_loss"] == quiet.events("evaluated")[0]["eval_loss"]
     assert noisy.losses[0] != quiet.losses[0]
@@ -135,7 +148,9 @@ def test_a_plugin_of_your_own_package_works_as_the_documentation_shows(cache, tm
         block = page.split(f"`{name}`:\n\n")[1].split("```")[1].partition("\n")[2]
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).write_text(block)
-    typed = page.split("`site/plugin/adapter_norm.yaml`:")[1].split("    python -m launcher ")[1].splitlines()[0]
+    typed = (
+        page.split("`site/plugin/adapter_norm.yaml`:")[1].split("    python -m launcher ")[1].splitlines()[0]
+    )
     arguments = [one.strip("'") for one in typed.split()]
     done = subprocess.run(
         command(*arguments, "cluster=local", f"cache_dir={cache}", "--json"), cwd=tmp_path, env=environment(),

@@ -6,6 +6,7 @@ plain adapter of twice the rank, B A - B0 A0, which fits the base model as anyon
 """
 
 import copy
+import functools
 import math
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 
 
 def remember_initial(model: Any) -> None:
-    """Keeps A0 and B0, and lets the PeftModel save itself as an adapter of the untouched base model."""
+    """Keeps A0 and B0, and lets the PeftModel export itself as an adapter of the untouched base model."""
     initial = {
         name: parameter.detach().float().cpu().clone()
         for name, parameter in model.named_parameters()
@@ -24,11 +25,12 @@ def remember_initial(model: Any) -> None:
         trained = model.peft_config
         model.peft_config = {name: plain_config(config) for name, config in trained.items()}
         try:
-            type(model).save_pretrained(model, folder, state_dict=plain(state_dict, initial), **options)
+            type(model).save_pretrained(model, folder, state_dict=state_dict, **options)
         finally:
             model.peft_config = trained
 
     model.save_pretrained = save_pretrained
+    model.as_exported = functools.partial(plain, initial=initial)
 
 
 def plain(state: dict[str, Any], initial: dict[str, Any]) -> dict[str, Any]:

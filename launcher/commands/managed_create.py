@@ -1,0 +1,116 @@
+"""What `managed create` asks for, and asking for it once."""
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from launcher.dataset.check import Asked, check
+from launcher.errors import DataError, UsageError
+from launcher.managed.api import Api, ApiError, Unanswered
+from launcher.managed.records import TAG, Records, tag_in, tag_of
+from launcher.managed.rows import Prepared
+
+_ASSUMED_EPOCHS = 3
+"""With epochs=auto the provider decides; for small files OpenAI has taken three."""
+_ENDED_BADLY = ("failed", "cancelled")
+_SUFFIX = 64
+
+
+def upload(api: Api, records: Records, source: Path, prepared: Prepared) -> dict[str, Any]:
+    """The file's id, uploaded once for a content; DataError where the data check finds an error."""
+    _check(source)
+    known = records.uploaded(api.base, prepared.sha256)
+    if known and _is_there(api, known):
+        return {"file": known, "rows": prepared.rows, "sha256": prepared.sha256, "existing": True}
+    found = api.upload(prepared.path)
+    records.note_upload(api.base, prepared.sha256, str(found["id"]))
+    return {"file": str(found["id"]), "rows": prepared.rows, "sha256": prepared.sha256, "existing": False}
+
+
+def _is_there(api: Api, file_id: str) -> bool:
+    try:
+        return api.file(file_id).get("status") not in ("deleted", "error")
+    except ApiError:
+        return False
+
+
+def _check(source: Path) -> None:
+    report = check(Asked(path=source)).to_dict()
+    if report["verdict"] == "error":
+        first = next(one for one in report["findings"] if one["level"] == "error")
+        line = "" if first["line"] is None else f", line {first['line']}"
+        raise DataError(
+            f"{source}{line}: {first['message']} [{first['rule']}]; python -m launcher data check {source} shows all"
+        )
+
+
+def estimate(prepared: Prepared, epochs: int | str, price_per_million: float | None) -> dict[str, Any]:
+    """Tokens of an epoch, epochs, and the price of all of it; a provider counts with its own tokenizer."""
+    if price_per_million is not None and not 0 <= price_per_million < float("inf"):
+        raise UsageError(f"--price-per-million {price_per_million:g} must be a number of at least 0")
+    times = _ASSUMED_EPOCHS if epochs == "auto" else int(epochs)
+    price = None if price_per_million is None else round(prepared.tokens * times * price_per_million / 1e6, 4)
+    return {
+        "rows": prepared.rows,
+        "tokens": prepared.tokens,
+        "epochs": times,
+        "epochs_assumed": epochs == "auto",
+        "price": price,
+    }
+
+
+def asked_job(options: argparse.Namespace, training: str, validation: str | None) -> dict[str, Any]:
+    """The body of the request. Source: OpenAI's API reference, "Create fine-tuning job"."""
+    if options.suffix and len(options.suffix) > _SUFFIX:
+        raise UsageError(f"--suffix has {len(options.suffix)} characters; at most {_SUFFIX} are possible")
+    if options.beta != "auto" and options.method != "dpo":
+        raise UsageError("--beta belongs to --method dpo; leave it out")
+    named = {
+        "n_epochs": options.epochs,
+        "batch_size": options.batch_size,
+        "learning_rate_multiplier": options.learning_rate_multiplier,
+        **({"beta": options.beta} if options.method == "dpo" else {}),
+    }
+    given = {name: value for name, value in named.items() if value != "auto"}
+    more = {"validation_file": validation, "suffix": options.suffix, "seed": options.seed}
+    return {
+        "model": options.model,
+        "training_file": training,
+        "method": {"type": options.method, options.method: {"hyperparameters": given}},
+        **{name: value for name, value in more.items() if value is not None},
+    }
+
+
+def create(
+    api: Api, records: Records, asked: Mapping[str, Any], about: Mapping[str, Any], *, again: bool
+) -> tuple[dict[str, Any], bool]:
+    """The job, and whether it was there already: one that was asked for before goes on, unless it ended badly or `again`.
+
+    The request is noted before it is sent and carries its tag, so that a job whose answer got lost is found again.
+    """
+    number = 0
+    while record := records.read(tag := tag_of(api.base, asked, number)):
+        job = _known(api, record, tag)
+        if job is not None:
+            records.note_job(job)
+            if not again and job["status"] not in _ENDED_BADLY:
+                return job, True
+        elif record["job"] is None:
+            break  # it was noted, and never reached the provider
+        number += 1
+    records.begin(tag, api.base, asked, {"estimate": about})
+    try:
+        job = api.create({**asked, "metadata": {TAG: tag}})
+    except Unanswered as error:
+        raise Unanswered(
+            f"{error}; whether the job exists is not known: the same command finds it, or creates it"
+        ) from None
+    records.note_job({**job, "metadata": {TAG: tag}})
+    return job, False
+
+
+def _known(api: Api, record: Mapping[str, Any], tag: str) -> dict[str, Any] | None:
+    if record["job"]:
+        return api.job(str(record["job"]["id"]))
+    return next((job for job in api.jobs(1000) if tag_in(job) == tag), None)
