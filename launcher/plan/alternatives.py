@@ -139,21 +139,29 @@ class Search:
         return None
 
     def four_bit(self) -> Alternative | None:
-        """The cheapest setting of the same adapter over 4-bit weights: QLoRA in the place of LoRA."""
+        """The cheapest setting of the same adapter over 4-bit weights, on the GPUs asked for: QLoRA in the place of LoRA."""
         adapter = self.load.adapter
         if adapter is None or adapter.four_bit or "lora" not in self.plugins:
             return None
         quantised = dataclasses.replace(adapter, four_bit=True, double_quant=True)
         search = Search(self.config, self.facts, dataclasses.replace(self.load, adapter=quantised), self.size)
         search.plugins = ["qlora" if name == "lora" else name for name in self.plugins]
-        found = search.cheapest()
+        gpus = self.load.gpus_per_node
+        fitting = [
+            load
+            for load in search._variants(self.load.world_size // gpus, gpus, smallest=True)
+            if search.total(load) <= self.size * (1 - MARGIN)
+        ]
+        if not fitting:
+            return None
+        found = search._made("four_bit", min(fitting, key=search._cost))
         options = self.config.plugins["lora"]
         kept = [
             f"plugins.qlora.{name}={options[name]}"
             for name, usual in _QLORA.items()
             if options.get(name, usual) != usual
         ]
-        return found and dataclasses.replace(found, kind="four_bit", overrides=(*found.overrides, *kept))
+        return dataclasses.replace(found, overrides=(*found.overrides, *kept))
 
     def larger_gpu(self) -> Alternative | None:
         """The smallest GPU that there is which holds the planned setting."""
