@@ -46,9 +46,7 @@ class Liger(Plugin):
             and plan.cluster == "local"
             and importlib.util.find_spec("liger_kernel") is None
         ):
-            raise PlanError(
-                f"plugins.liger: liger-kernel is not installed here; {_INSTALL}, or {_WITHOUT}"
-            )
+            raise PlanError(f"plugins.liger: liger-kernel is not installed here; {_INSTALL}, or {_WITHOUT}")
         kernels = tuple(name for name in ("rope", "rms_norm", "glu") if getattr(self, name))
         return replace(plan, kernels=kernels)
 

@@ -163,7 +163,9 @@ def gather(model: Any, *, trainable_only: bool) -> dict[str, torch.Tensor]:
             state[name] = tensor.detach().to("cpu", copy=True)
     if not trainable_only:
         state |= {name: buffer.cpu() for name, buffer in model.named_buffers() if name in model.state_dict()}
-    as_exported = getattr(model, "as_exported", None)  # of an adapter that has changed its base, see plugins/on_rank/initial.py
+    as_exported = getattr(
+        model, "as_exported", None
+    )  # of an adapter that has changed its base, see plugins/on_rank/initial.py
     return as_exported(state) if as_exported else state
 
 

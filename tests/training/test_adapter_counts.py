@@ -64,7 +64,11 @@ def test_trained_biases_are_counted_as_peft_counts_them(name: str, targets: Any,
 def test_all_linear_in_some_blocks_is_the_same_layers_by_name():
     shape = shape_of(next(file for file in SHIPPED if file.stem == "llama3_1_8b"))
     plugin = LoRA(layers_to_transform=[1, 2, 31])  # peft itself takes layer numbers only beside layer names
-    assert count_adapter(shape, plugin.adapter) == trained(plugin.on_model(on_meta(shape))) == 3 * 41_943_040 // 32
+    assert (
+        count_adapter(shape, plugin.adapter)
+        == trained(plugin.on_model(on_meta(shape)))
+        == 3 * 41_943_040 // 32
+    )
 
 
 @pytest.mark.parametrize(
