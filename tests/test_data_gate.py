@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from launcher.commands import data_gate
-from launcher.commands.data_gate import check_data, data_paths
+from launcher.commands.data import gate
+from launcher.commands.data.gate import check_data, data_paths
 from launcher.config import Config
 from launcher.errors import ConfigError, DataError
 from launcher.run import RunDir
@@ -143,12 +143,12 @@ def test_a_hub_data_set_is_one_warning_and_stays_a_name(write, launch):
 def test_the_outcome_for_a_large_file_is_kept_until_the_file_changes(
     write, compose: Callable[..., Config], tmp_path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(data_gate, "_KEPT_FROM", 0)
+    monkeypatch.setattr(gate, "_KEPT_FROM", 0)
     path = write(ROW)
     config = compose(*TINY, "data.path=train.jsonl", f"cache_dir={tmp_path}/cache")
     first = check_data(config)
     (kept,) = (tmp_path / "cache" / "data_checks").iterdir()
-    monkeypatch.setattr(data_gate, "_known", {})
+    monkeypatch.setattr(gate, "_known", {})
     kept.write_text(json.dumps({**first[0], "rows": 77}))
     assert check_data(config)[0]["rows"] == 77
     path.write_text(json.dumps(ROW) + "\n" + json.dumps(BAD))
@@ -161,7 +161,7 @@ def test_a_small_files_launch_imports_no_numpy(write):
     run = "import sys; from launcher.__main__ import main; code = main(sys.argv[1:]); print(code, 'numpy' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", run, *TINY, "data.path=train.jsonl", "dry_run=true", "--json"],
-        env={**os.environ, "PYTHONPATH": str(Path(data_gate.__file__).parents[2])},
+        env={**os.environ, "PYTHONPATH": str(Path(gate.__file__).parents[3])},
         capture_output=True,
         text=True,
     )

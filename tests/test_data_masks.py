@@ -15,7 +15,7 @@ from launcher.dataset.mask import IGNORED, encode, show
 from launcher.dataset.tokenizer import load_tokenizer
 from launcher.errors import DataError
 from launcher.resources import resource_dir
-from launcher.train.data import repeat, tokenized
+from launcher.train.data.tokens import repeat, tokenized
 
 TWO_TURNS = [
     {"role": "user", "content": "Hi"},

@@ -10,7 +10,7 @@ from launcher.__main__ import main
 from launcher.errors import PlanError
 from launcher.plan.objective import LOSSES, USES
 from launcher.plan.topology import Batch
-from launcher.train.order import GroupOrder
+from launcher.train.data.order import GroupOrder
 
 TURN = {"role": "assistant", "content": "Yes."}
 ROWS = {

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from launcher.commands.compose import compose
-from launcher.commands.data_gate import data_paths
+from launcher.commands.data.gate import data_paths
 from launcher.errors import Exit, FetchFailed
 from launcher.hub import Wanted, cache_folder, find_wanted
 

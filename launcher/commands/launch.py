@@ -13,7 +13,7 @@ from launcher.clusters.local import Local
 from launcher.clusters.slurm import Slurm
 from launcher.clusters.submission import cut_short, submitted
 from launcher.commands.compose import Asked, Composed, compose
-from launcher.commands.data_gate import check_data, print_warnings
+from launcher.commands.data.gate import check_data, print_warnings
 from launcher.commands.hub_gate import check_hub
 from launcher.commands.prepare import prepare
 from launcher.commands.run_files import find_cut_short, write_run
@@ -59,7 +59,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _launch_sweep(asked: Asked, as_json: bool) -> int:
-    from launcher.commands.sweep_launch import launch_sweep  # a single run has no time for what it imports
+    from launcher.commands.sweep.launch import launch_sweep  # a single run has no time for what it imports
 
     return launch_sweep(asked, as_json)
 

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from launcher.commands.data_progress import progress
+from launcher.commands.data.progress import progress
 from launcher.commands.managed_create import asked_job, create, estimate, upload
 from launcher.commands.summary import align
 from launcher.errors import Exit

@@ -8,7 +8,7 @@ from typing import Any
 
 from launcher.clusters.choose import submit_command
 from launcher.commands.compose import compose
-from launcher.commands.data_gate import check_data, print_warnings
+from launcher.commands.data.gate import check_data, print_warnings
 from launcher.commands.estimates import estimate_lines, estimates_dict, explain_lines
 from launcher.commands.plan_sweep import sweep
 from launcher.commands.prepare import prepare

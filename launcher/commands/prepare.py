@@ -14,7 +14,7 @@ from launcher.clusters.choose import choose_kind, has_gpu
 from launcher.clusters.slurm import KILL_WAIT_S, kill_wait_s
 from launcher.commands.before import measured, resume_source
 from launcher.commands.compose import Composed
-from launcher.commands.data_gate import check_data, count_examples, data_paths
+from launcher.commands.data.gate import check_data, count_examples, data_paths
 from launcher.commands.reward_functions import check_reward_functions
 from launcher.config import ArchitectureConfig, Config, Device
 from launcher.errors import ConfigError

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from launcher.clusters.choose import make_cluster
 from launcher.commands.compose import Composed, compose
-from launcher.commands.data_gate import data_paths
+from launcher.commands.data.gate import data_paths
 from launcher.commands.hub_gate import check_hub
 from launcher.commands.options import make_parser
 from launcher.commands.prepare import prepare

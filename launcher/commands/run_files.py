@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from launcher.clusters.slurm import Slurm
 from launcher.clusters.submission import cut_short
 from launcher.commands.compose import Composed
-from launcher.commands.data_gate import check_data
+from launcher.commands.data.gate import check_data
 from launcher.errors import RunError
 from launcher.plan import LaunchPlan
 from launcher.render import FILES, render

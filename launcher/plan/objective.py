@@ -157,7 +157,7 @@ def objective_args(config: Config, batch: Batch) -> dict[str, Any]:
     """What the kind adds to the arguments, in the spelling of trl's class of arguments for it."""
     trainer, kind = config.trainer, config.trainer.kind.name
     if kind in ("sft", "pretrain"):
-        # rows come packed: see launcher/train/packing.py
+        # rows come packed: see launcher/train/data/packing.py
         return {"max_length": config.model.max_length, "packing": False}
     named = {
         key: getattr(trainer, key)

@@ -8,8 +8,8 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from launcher.dataset.mask import IGNORED
-from launcher.train.order import EvalOrder
-from launcher.train.rows import Rows
+from launcher.train.data.order import EvalOrder
+from launcher.train.data.rows import Rows
 
 
 class PlainLoss:

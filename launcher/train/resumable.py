@@ -19,11 +19,11 @@ from launcher.checkpoint.manifest import FORMAT, FileFacts, Manifest
 from launcher.plan import LaunchPlan
 from launcher.run import append_line, now
 from launcher.train.callbacks import Recorder
-from launcher.train.order import GlobalOrder, total_steps
-from launcher.train.restore import check_position, restore, restore_random, small_state
-from launcher.train.rows import Rows
-from launcher.train.saver import Save, Saver
-from launcher.train.shards import clean, shards
+from launcher.train.checkpoint.restore import check_position, restore, restore_random, small_state
+from launcher.train.checkpoint.saver import Save, Saver
+from launcher.train.checkpoint.shards import clean, shards
+from launcher.train.data.order import GlobalOrder, total_steps
+from launcher.train.data.rows import Rows
 from launcher.train.tally import Tally
 
 _PACKAGES = ("launcher", "torch", "transformers", "accelerate", "peft", "trl", "deepspeed")

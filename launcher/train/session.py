@@ -17,10 +17,13 @@ from launcher.plan import LaunchPlan
 from launcher.plugins.base import apply
 from launcher.plugins.decide import Decided
 from launcher.run import RunDir
+from launcher.train.after.export import export
 from launcher.train.beat import Beat
-from launcher.train.cache import Shared
 from launcher.train.callbacks import Recorder, Sampler
-from launcher.train.export import export
+from launcher.train.checkpoint.resume import Resume
+from launcher.train.checkpoint.saver import Saver
+from launcher.train.checkpoint.schedule import Schedule
+from launcher.train.data.cache import Shared
 from launcher.train.fsdp_on_cpu import keep_fsdp_on_cpu
 from launcher.train.leave import Leave
 from launcher.train.meter import Meter
@@ -30,9 +33,6 @@ from launcher.train.objectives.parts import Parts
 from launcher.train.objectives.reference import forget_copy
 from launcher.train.ops import build_operators
 from launcher.train.probe import Probe
-from launcher.train.resume import Resume
-from launcher.train.saver import Saver
-from launcher.train.schedule import Schedule
 from launcher.train.store import serve_store
 from launcher.train.tracking import finish_trackers, point_trackers
 

@@ -10,8 +10,8 @@ import torch
 
 from launcher.plan import LaunchPlan
 from launcher.plan.flops import count_flops, known_peak_tflops
-from launcher.train.order import GlobalOrder
-from launcher.train.rows import Counts
+from launcher.train.data.order import GlobalOrder
+from launcher.train.data.rows import Counts
 
 FIGURES = (
     "tokens", "trained_tokens", "tokens_per_s", "tokens_per_s_per_gpu", "mfu", "hfu", "peak_memory_gib", "data_wait_s",

@@ -19,13 +19,13 @@ from launcher.plugins.decide import read_run
 from launcher.run import RunDir
 from launcher.train import resumable
 from launcher.train.callbacks import Recorder
-from launcher.train.data import tokenized
+from launcher.train.checkpoint.resume import Resume
+from launcher.train.checkpoint.saver import Saver
+from launcher.train.checkpoint.schedule import Schedule
+from launcher.train.data.tokens import tokenized
 from launcher.train.model import load_model, load_tokenizer
 from launcher.train.objectives.choose import make_arguments
 from launcher.train.objectives.sft import ResumableSFT
-from launcher.train.resume import Resume
-from launcher.train.saver import Saver
-from launcher.train.schedule import Schedule
 
 
 class Clock(TrainerCallback):

@@ -145,7 +145,7 @@ def train(folder: Path) -> None:
 def prepare(run: RunDir, folder: Path) -> None:
     """Model, data and settings for `train`, all from a planned run of ours."""
     from launcher.plugins.decide import read_run
-    from launcher.train.data import tokenized
+    from launcher.train.data.tokens import tokenized
     from launcher.train.model import load_tokenizer
 
     decided = read_run(run)

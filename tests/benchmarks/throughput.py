@@ -224,10 +224,10 @@ def tokenize(run: dict[str, Any], folder: Path) -> tuple[dict[str, Any], dict[st
     import numpy as np
     from datasets import Dataset
 
-    from launcher.train.cache import ROWS
-    from launcher.train.data import make_rows
+    from launcher.train.data.cache import ROWS
+    from launcher.train.data.rows import Counts
+    from launcher.train.data.tokens import make_rows
     from launcher.train.model import _source, load_tokenizer
-    from launcher.train.rows import Counts
 
     decided = run["decided"]
     config = decided.config

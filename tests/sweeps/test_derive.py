@@ -7,7 +7,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from launcher.commands.compose import Asked, compose, compose_trial
-from launcher.commands.sweep_derive import Deriver
+from launcher.commands.sweep.derive import Deriver
 from launcher.config import Config
 from launcher.errors import ConfigError
 from launcher.sweep.expand import grid, read_axes

@@ -14,8 +14,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from launcher.errors import LauncherError
-from launcher.train import export_run, judge
-from launcher.train.compare import difference, logits_of, prompts
+from launcher.train.after import export_run, judge
+from launcher.train.after.compare import difference, logits_of, prompts
 from tests.runs import Finished, command, environment
 from tests.training.resuming import METHODS, TWO, planned
 from tests.warm import Warm

@@ -12,10 +12,10 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from launcher.dataset.mask import IGNORED
 from launcher.errors import ConfigError
-from launcher.train.collate import Collator
+from launcher.train.data.collate import Collator
+from launcher.train.data.packable import check_packable
+from launcher.train.data.packing import pack
 from launcher.train.loss import PlainLoss
-from launcher.train.packable import check_packable
-from launcher.train.packing import pack
 from tests.runs import Finished
 
 LENGTHS = (5, 40, 17, 64, 3, 29, 11, 2)

@@ -17,8 +17,8 @@ from launcher.config import Config
 from launcher.dataset.tokenizer import byte_tokenizer
 from launcher.run import RunDir
 from launcher.train.beat import Beat
-from launcher.train.cache import ROWS, Shared, committed
-from launcher.train.data import shared_rows
+from launcher.train.data.cache import ROWS, Shared, committed
+from launcher.train.data.tokens import shared_rows
 from tests.runs import environment
 
 ONE_RUN = """
@@ -31,8 +31,8 @@ from launcher.dataset.tokenizer import byte_tokenizer
 from launcher.resources import resource_dir
 from launcher.run import RunDir
 from launcher.train.beat import Beat
-from launcher.train.cache import Shared
-from launcher.train.data import shared_rows
+from launcher.train.data.cache import Shared
+from launcher.train.data.tokens import shared_rows
 
 run, cache, data = sys.argv[1:]
 register()
@@ -168,7 +168,7 @@ def test_of_two_runs_at_the_same_time_one_tokenizes_and_both_have_the_rows(tmp_p
 
 
 def test_a_claim_whose_holder_is_gone_is_taken_over(tmp_path, data, read, monkeypatch):
-    monkeypatch.setattr("launcher.train.claim.STALE_S", 0.5)
+    monkeypatch.setattr("launcher.train.data.claim.STALE_S", 0.5)
     read(data)
     folder = Path(told(tmp_path)[0]["folder"])
     (folder / "commit.json").unlink()

@@ -190,7 +190,7 @@ class Fault(Plugin):
         self.kind = kind
 
     def on_trainer(self, trainer):
-        from launcher.train import saver
+        from launcher.train.checkpoint import saver
 
         write, calls = saver.write_pieces, []
 

@@ -9,10 +9,10 @@ from trl import GRPOConfig, GRPOTrainer
 
 from launcher.errors import ConfigError
 from launcher.plan.objective import generations
+from launcher.train.data.order import GlobalOrder, GroupOrder
 from launcher.train.objectives.parts import Parts
 from launcher.train.objectives.reference import leave_out_copy
 from launcher.train.objectives.rows import prompts, read_prompts, rows_of
-from launcher.train.order import GlobalOrder, GroupOrder
 from launcher.train.resumable import Resumable
 
 ARGUMENTS = GRPOConfig

@@ -8,7 +8,7 @@ from launcher.config import Config
 from launcher.plan import LaunchPlan
 from launcher.plugins.base import Plugin
 from launcher.run import RunDir
-from launcher.train.cache import Shared
+from launcher.train.data.cache import Shared
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,8 +14,8 @@ from launcher.dataset.formats import Example, check_serves, kind_of
 from launcher.dataset.mask import IGNORED, encode, encode_prompt
 from launcher.errors import DataError
 from launcher.plan.objective import completion_length
-from launcher.train.cache import ROWS, Progress
-from launcher.train.data import examples_of, key_of, repeat, sources_of
+from launcher.train.data.cache import ROWS, Progress
+from launcher.train.data.tokens import examples_of, key_of, repeat, sources_of
 from launcher.train.objectives.parts import Parts
 
 Row = dict[str, Any]

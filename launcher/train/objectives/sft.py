@@ -4,11 +4,11 @@ from typing import Any
 
 from trl import SFTConfig, SFTTrainer
 
-from launcher.train.collate import Collator
-from launcher.train.data import shared_rows
+from launcher.train.data.collate import Collator
+from launcher.train.data.packable import check_packable
+from launcher.train.data.tokens import shared_rows
 from launcher.train.loss import PlainLoss
 from launcher.train.objectives.parts import Parts
-from launcher.train.packable import check_packable
 from launcher.train.resumable import Resumable
 
 ARGUMENTS = SFTConfig

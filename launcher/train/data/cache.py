@@ -13,7 +13,7 @@ from typing import Any
 from launcher.errors import DataError
 from launcher.run import RunDir, write_text
 from launcher.train.beat import Beat
-from launcher.train.claim import Claim
+from launcher.train.data.claim import Claim
 
 ROWS = "rows.arrow"
 _COMMIT = "commit.json"

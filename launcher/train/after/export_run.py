@@ -13,14 +13,14 @@ from launcher.checkpoint.find import Found, look
 from launcher.errors import RunError
 from launcher.plugins.decide import Decided, reread_run
 from launcher.run import RunDir
-from launcher.train.after import Say
-from launcher.train.card import NAME, add_card, digests
-from launcher.train.compare import check_same, difference, logits_of, prompts, tolerance
-from launcher.train.export import REFERENCE, check, formats, gather, replace_folder, write
-from launcher.train.load_back import is_adapter, load_back, open_whole, saved_dtype
-from launcher.train.merge import merge
+from launcher.train.after.__main__ import Say
+from launcher.train.after.card import NAME, add_card, digests
+from launcher.train.after.compare import check_same, difference, logits_of, prompts, tolerance
+from launcher.train.after.export import REFERENCE, check, formats, gather, replace_folder, write
+from launcher.train.after.load_back import is_adapter, load_back, open_whole, saved_dtype
+from launcher.train.after.merge import merge
+from launcher.train.after.rebuild import check_room, rebuild
 from launcher.train.model import load_tokenizer
-from launcher.train.rebuild import check_room, rebuild
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 _ADAPTER_WEIGHTS = "adapter_model.safetensors"

@@ -12,9 +12,9 @@ from launcher.checkpoint.find import Found, look
 from launcher.errors import RunError
 from launcher.plugins.decide import Decided, reread_run
 from launcher.run import RunDir
-from launcher.train.load_back import is_adapter, load_back, open_base
+from launcher.train.after.load_back import is_adapter, load_back, open_base
+from launcher.train.after.rebuild import check_room, rebuild
 from launcher.train.model import load_tokenizer
-from launcher.train.rebuild import check_room, rebuild
 
 _MARK = "ANANSWERTHATSTANDSNOWHERE"
 

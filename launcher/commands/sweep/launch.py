@@ -15,10 +15,10 @@ from omegaconf import OmegaConf
 
 from launcher.clusters.slurm import Refused, Slurm
 from launcher.commands.compose import Asked
-from launcher.commands.data_gate import check_data, print_warnings
-from launcher.commands.sweep_derive import Deriver
-from launcher.commands.sweep_local import run_here
-from launcher.commands.sweep_plan import Planner, derive_and_plan, plan_trials
+from launcher.commands.data.gate import check_data, print_warnings
+from launcher.commands.sweep.derive import Deriver
+from launcher.commands.sweep.local import run_here
+from launcher.commands.sweep.plan import Planner, derive_and_plan, plan_trials
 from launcher.config import Config, Pruner, Sampler, SweepConfig
 from launcher.errors import ConfigError, Exit, RunError
 from launcher.plan import LaunchPlan

@@ -5,7 +5,7 @@ import socket
 
 from launcher.clusters.local import Local
 from launcher.clusters.slurm import Slurm
-from launcher.commands.sweep_options import chosen_sweep, queued_jobs, sweep_parser
+from launcher.commands.sweep.options import chosen_sweep, queued_jobs, sweep_parser
 from launcher.errors import Exit, RunError
 from launcher.run import now, write_text
 from launcher.sweep.claims import read_claims

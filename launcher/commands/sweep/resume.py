@@ -5,9 +5,9 @@ import os
 from typing import Any
 
 from launcher.clusters.slurm import Slurm
-from launcher.commands.sweep_local import run_here
-from launcher.commands.sweep_options import chosen_sweep, queued_jobs, sweep_parser
-from launcher.commands.sweep_work import is_gone
+from launcher.commands.sweep.local import run_here
+from launcher.commands.sweep.options import chosen_sweep, queued_jobs, sweep_parser
+from launcher.commands.sweep.work import is_gone
 from launcher.errors import ConfigError, Exit, RunError
 from launcher.run import read_lines, write_text
 from launcher.sweep.array import submit, submit_one

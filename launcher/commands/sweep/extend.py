@@ -11,11 +11,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from launcher.clusters.slurm import Slurm
 from launcher.commands.compose import Asked, compose
-from launcher.commands.sweep_derive import Deriver
-from launcher.commands.sweep_local import run_here
-from launcher.commands.sweep_options import chosen_sweep, queued_jobs, sweep_parser
-from launcher.commands.sweep_plan import Planner, plan_trials, swept
-from launcher.commands.sweep_resume import start_again
+from launcher.commands.sweep.derive import Deriver
+from launcher.commands.sweep.local import run_here
+from launcher.commands.sweep.options import chosen_sweep, queued_jobs, sweep_parser
+from launcher.commands.sweep.plan import Planner, plan_trials, swept
+from launcher.commands.sweep.resume import start_again
 from launcher.errors import ConfigError, Exit, unknown
 from launcher.plugins.decide import facts_from
 from launcher.run import read_lines, write_text

@@ -11,8 +11,8 @@ from launcher.checkpoint.find import Found
 from launcher.checkpoint.manifest import Manifest, rank_file
 from launcher.checkpoint.pieces import Piece, Reader
 from launcher.errors import CheckpointError
-from launcher.train.shards import STEP, WEIGHT, Shard, prepare_state, publish, shards
-from launcher.train.snapshot import TORCH
+from launcher.train.checkpoint.shards import STEP, WEIGHT, Shard, prepare_state, publish, shards
+from launcher.train.checkpoint.snapshot import TORCH
 
 
 def restore(trainer: Any, found: Found, rank: int, world_size: int, *, weights_only: bool) -> None:

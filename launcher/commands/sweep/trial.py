@@ -7,7 +7,7 @@ from typing import Any
 
 from launcher.commands.compose import compose
 from launcher.commands.run_files import write_run
-from launcher.commands.sweep_plan import Planner
+from launcher.commands.sweep.plan import Planner
 from launcher.errors import NotAsPlanned
 from launcher.plugins.decide import decide, facts_from
 from launcher.run import RunDir

@@ -13,7 +13,7 @@ from transformers import TrainerCallback
 from launcher.plan.interval import best_interval_s
 from launcher.plan.save import SavePlan
 from launcher.run import RunDir
-from launcher.train.saver import Saver
+from launcher.train.checkpoint.saver import Saver
 
 _WARM_UP = 3
 """Steps before the first measurement counts."""

@@ -20,8 +20,8 @@ from launcher.checkpoint.pieces import write_file, write_pieces
 from launcher.errors import SaveFailed
 from launcher.plan.save import SavePlan
 from launcher.run import RunDir
-from launcher.train.shards import Shard
-from launcher.train.snapshot import Snapshot
+from launcher.train.checkpoint.shards import Shard
+from launcher.train.checkpoint.snapshot import Snapshot
 
 TRAINER_STATE = "trainer_state.json"
 _FAILURES = 2

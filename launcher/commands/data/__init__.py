@@ -4,8 +4,8 @@ import argparse
 import json
 from pathlib import Path
 
-from launcher.commands.data_progress import progress
-from launcher.commands.data_report import describe, sample_text
+from launcher.commands.data.progress import progress
+from launcher.commands.data.report import describe, sample_text
 from launcher.dataset.check import Asked, check
 from launcher.dataset.convert import convert
 from launcher.dataset.formats import FORMATS

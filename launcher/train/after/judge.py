@@ -16,8 +16,8 @@ from launcher.dataset.mask import IGNORED, encode
 from launcher.errors import DataError
 from launcher.plugins.decide import Decided
 from launcher.run import RunDir
-from launcher.train.after import Say
-from launcher.train.opened import Opened, open_run, prompt_text, stop_ids
+from launcher.train.after.__main__ import Say
+from launcher.train.after.opened import Opened, open_run, prompt_text, stop_ids
 
 _BATCH_TOKENS = 4096
 """Padded tokens of a batch."""

@@ -8,10 +8,10 @@ from launcher.checkpoint.pieces import Reader
 from launcher.checkpoint.verify import first_difference
 from launcher.errors import CheckpointError, RunError
 from launcher.plugins.decide import Decided
-from launcher.train.host_memory import fits, free_bytes
-from launcher.train.load_back import open_base
-from launcher.train.restore import read_into
-from launcher.train.shards import WEIGHT, clean
+from launcher.train.after.host_memory import fits, free_bytes
+from launcher.train.after.load_back import open_base
+from launcher.train.checkpoint.restore import read_into
+from launcher.train.checkpoint.shards import WEIGHT, clean
 
 _BYTES = {"float32": 4.0, "bfloat16": 2.0}
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from launcher.clusters.base import RunState
 from launcher.clusters.slurm import Slurm
-from launcher.commands.sweep_trial import write_trial
+from launcher.commands.sweep.trial import write_trial
 from launcher.errors import ClusterError, Exit, LauncherError
 from launcher.processes import die_with_parent, exit_code, start_ticks
 from launcher.run import RunDir, now, read_lines, write_text

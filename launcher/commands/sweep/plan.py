@@ -11,7 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from launcher.commands.explain import explain, one_line
 from launcher.commands.prepare import check_place, count, gather, refuse_secrets, secrets_of
-from launcher.commands.sweep_derive import Derived, Deriver
+from launcher.commands.sweep.derive import Derived, Deriver
 from launcher.config import Config
 from launcher.errors import ConfigError, LauncherError
 from launcher.plan import Facts, LaunchPlan, check_fits, close_call

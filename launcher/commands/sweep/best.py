@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from launcher.commands.sweep_options import chosen_sweep, sweep_parser
+from launcher.commands.sweep.options import chosen_sweep, sweep_parser
 from launcher.errors import Exit, RunError
 from launcher.run import RunDir, write_text
 from launcher.sweep.folder import SweepDir

@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from launcher.commands.sweep_options import chosen_sweep, sweep_parser
+from launcher.commands.sweep.options import chosen_sweep, sweep_parser
 from launcher.errors import Exit
 from launcher.sweep.folder import SweepDir
 from launcher.sweep.outcome import CANCELLED, FAILED, FINISHED, PRUNED, RUNNING, STATES, WAITING

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from launcher import __version__
-from launcher.commands.data_progress import progress
+from launcher.commands.data.progress import progress
 from launcher.config import Config, DataCheck, DataFormat, Init
 from launcher.dataset.check import Asked, check
 from launcher.dataset.formats import check_serves

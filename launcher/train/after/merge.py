@@ -7,9 +7,9 @@ import torch
 
 from launcher.errors import RunError
 from launcher.plugins.decide import Decided
-from launcher.train.compare import logits_of
-from launcher.train.host_memory import fits
-from launcher.train.load_back import open_base
+from launcher.train.after.compare import logits_of
+from launcher.train.after.host_memory import fits
+from launcher.train.after.load_back import open_base
 
 
 def merge(

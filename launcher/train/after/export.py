@@ -15,10 +15,10 @@ from launcher.errors import RunError
 from launcher.plan import LaunchPlan
 from launcher.plugins.decide import Decided
 from launcher.run import RunDir
-from launcher.train.card import add_card, digests
-from launcher.train.compare import check_same, logits_of, prompts, tolerance
-from launcher.train.host_memory import fits
-from launcher.train.load_back import alone, bytes_to_load, load_back, saved_dtype
+from launcher.train.after.card import add_card, digests
+from launcher.train.after.compare import check_same, logits_of, prompts, tolerance
+from launcher.train.after.host_memory import fits
+from launcher.train.after.load_back import alone, bytes_to_load, load_back, saved_dtype
 
 REFERENCE = "trained_logits.safetensors"
 """In the run dir: what the trained model said on the fixed prompts, so that every later export is held against it."""

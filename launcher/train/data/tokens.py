@@ -22,9 +22,9 @@ from launcher.dataset.hub import parse_hub
 from launcher.dataset.mask import IGNORED, encode
 from launcher.dataset.rules import BrokenRow
 from launcher.errors import DataError
-from launcher.train.cache import ROWS, Progress, Shared
-from launcher.train.packing import pack
-from launcher.train.rows import Encoded, document_lengths, write_documents, write_rows
+from launcher.train.data.cache import ROWS, Progress, Shared
+from launcher.train.data.packing import pack
+from launcher.train.data.rows import Encoded, document_lengths, write_documents, write_rows
 
 _LARGE = 8 << 20
 """Bytes from which a file's digest is kept, by its size and time of change."""
@@ -199,6 +199,6 @@ def _digest(path: str) -> str:
 def _code_digest() -> str:
     """Of the code by which examples become rows."""
     here = Path(__file__).resolve().parent
-    own = [here / f"{name}.py" for name in ("data", "packing", "rows")]
-    files = [*sorted((here.parent / "dataset").glob("*.py")), *own]
+    own = [here / f"{name}.py" for name in ("tokens", "packing", "rows")]
+    files = [*sorted((here.parents[1] / "dataset").glob("*.py")), *own]
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]

@@ -13,8 +13,8 @@ from transformers import StoppingCriteria, TextStreamer
 
 from launcher.errors import RunError
 from launcher.run import RunDir
-from launcher.train.after import Say
-from launcher.train.opened import Opened, open_folder, open_run, prompt_text, stop_ids
+from launcher.train.after.__main__ import Say
+from launcher.train.after.opened import Opened, open_folder, open_run, prompt_text, stop_ids
 
 
 class _Pieces(TextStreamer):

@@ -17,10 +17,7 @@ SWEEP is a sweep's folder, name/sweep_date_time or a name (its newest sweep); no
 example: python -m launcher -m +experiment=llama8b_lora 'trainer.learning_rate=1e-5,3e-5,1e-4' 'plugins.lora.r=8,16,32'
          python -m launcher sweep status --watch
 """
-_MODULES = {
-    "status": "sweep_status", "best": "sweep_best", "resume": "sweep_resume", "extend": "sweep_extend",
-    "cancel": "sweep_cancel", "work": "sweep_work",
-}  # fmt: skip
+_VERBS = ("status", "best", "resume", "extend", "cancel", "work")
 
 
 def main(arguments: list[str]) -> int:
@@ -29,7 +26,7 @@ def main(arguments: list[str]) -> int:
         print(HELP, end="")
         return Exit.OK if arguments else Exit.USAGE
     action, *rest = arguments
-    if action not in _MODULES:
-        raise UsageError(f"{unknown('sweep command', action, _MODULES)} See python -m launcher sweep --help.")
-    module = importlib.import_module(f"launcher.commands.{_MODULES[action]}")
+    if action not in _VERBS:
+        raise UsageError(f"{unknown('sweep command', action, _VERBS)} See python -m launcher sweep --help.")
+    module = importlib.import_module(f"launcher.commands.sweep.{action}")
     return module.main(rest)

@@ -3,7 +3,7 @@
 import torch
 
 from launcher.checkpoint.pieces import Piece
-from launcher.train.shards import Shard
+from launcher.train.checkpoint.shards import Shard
 
 DTYPES = {
     torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64",

@@ -1,0 +1,1 @@
+"""What is done with a trained model: the export at the end of every run, and the verbs that open one."""
