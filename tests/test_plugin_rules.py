@@ -28,7 +28,7 @@ LORA = ("+experiment=llama8b_lora",)
          "plugins.forgetting_guard.max_increase=1 must be a number above 1"),
         (("plugin=[lora,forgetting_guard]", "plugins.forgetting_guard.text_path=nowhere.txt"),
          "plugins.forgetting_guard.text_path=nowhere.txt is no file"),
-        (("plugin=[lora,forgetting_guard]", "trainer=reward"), "plugins.forgetting_guard needs a model that predicts tokens"),
+        (("plugin=[lora,forgetting_guard]", "trainer=reward"), "it measures how well tokens are predicted"),
         (("plugin=[lora,neftune]", "plugins.neftune.noise_alpha=0.0"),
          "plugins.neftune.noise_alpha=0.0 must be a number above 0"),
     ],
