@@ -18,7 +18,7 @@ LORA = ("+experiment=llama8b_lora",)
         (("plugin=[qlora]", "plugins.qlora.init_lora_weights=pissa"), "plugins.qlora.init_lora_weights=pissa takes a part"),
         (("plugin=[qlora]", "plugins.qlora.compute_dtype=int8"), "plugins.qlora.compute_dtype='int8' must be one of"),
         (("strategy=fsdp2", "plugins.lora.modules_to_save=[lm_head]"),
-         "plugins.lora.modules_to_save=['lm_head'] trains the head"),
+         "modules_to_save with the head"),
         (("plugins.lora.r=2000", "plugins.lora.init_lora_weights=olora"), "plugins.lora.r=2000 is more than the 1024"),
         (("plugin=[lora,early_stopping]",), "plugins.early_stopping needs evaluations to look at"),
         (("plugin=[lora,early_stopping]", "trainer.eval_steps=5"), "plugins.early_stopping.restore_best=true exports from a"),
@@ -28,7 +28,7 @@ LORA = ("+experiment=llama8b_lora",)
          "plugins.forgetting_guard.max_increase=1 must be a number above 1"),
         (("plugin=[lora,forgetting_guard]", "plugins.forgetting_guard.text_path=nowhere.txt"),
          "plugins.forgetting_guard.text_path=nowhere.txt is no file"),
-        (("plugin=[lora,forgetting_guard]", "trainer=reward"), "it measures how well tokens are predicted"),
+        (("plugin=[lora,forgetting_guard]", "trainer=reward"), "plugins.forgetting_guard with trainer=reward"),
         (("plugin=[lora,neftune]", "plugins.neftune.noise_alpha=0.0"),
          "plugins.neftune.noise_alpha=0.0 must be a number above 0"),
     ],
@@ -42,7 +42,7 @@ def test_a_plugin_refuses_in_the_plan_with_its_key_and_the_way_out(plan, overrid
 
 
 def test_liger_is_refused_on_cpu_ranks_and_where_this_machine_lacks_it(plan):
-    with pytest.raises(PlanError, match=r"plugins\.liger needs GPUs, and these are CPU ranks"):
+    with pytest.raises(PlanError, match=r"plugins\.liger on a CPU"):
         plan(*LORA, "plugin=[lora,liger]", device="cpu", cluster="local")
     with pytest.raises(PlanError, match="liger-kernel is not installed here; pip install liger-kernel"):
         plan(*LORA, "plugin=[lora,liger]", cluster="local")

@@ -50,17 +50,6 @@ class ForgettingGuard(Plugin):
 
     def on_plan(self, plan: LaunchPlan) -> LaunchPlan:
         """Refuses a text that is not there; a model that predicts no tokens is refused by a rule."""
-        if self.text_path is not None and not isinstance(self.text_path, str):
-            raise ValueError(
-                f"{_KEY}.text_path={self.text_path!r} must be a path, or null for the shipped text"
-            )
-
-    def on_plan(self, plan: LaunchPlan) -> LaunchPlan:
-        """Refuses a text that is not there; a model that predicts no tokens is refused by a rule."""
-        if plan.trainer == "reward":
-            raise PlanError(
-                f"{_KEY} needs a model that predicts tokens, and trainer=reward makes none; take it out of plugin=[...]"
-            )
         if self.text_path is not None and not Path(plan.facts.work_dir, self.text_path).is_file():
             raise PlanError(f"{_KEY}.text_path={self.text_path} is no file; name a text file, or use null")
         return plan
