@@ -18,10 +18,10 @@ FULL = ("+experiment=llama8b_full_zero3", "strategy=fsdp2")
         (("model.attn_implementation=flash",), "unknown attention kernel 'flash'"),
         (("model.attn_implementation=flash_attention_2", "trainer.precision=fp32"), "computes in 16 bits"),
         (("strategy=zero3", "trainer.torch_compile=true"), "does not work with strategy=zero3"),
-        (("trainer.optim=sgd", "plugin=[sharded_checkpoint]"), "trainer.optim=sgd cannot be resumed"),
+        (("trainer.optim=sgd", "plugin=[sharded_checkpoint]"), r"\(rule 10 of"),
         (
-            ("trainer.optim=adamw_8bit", "plugin=[sharded_checkpoint]"),
-            "cannot be resumed with strategy=fsdp2",
+            ("trainer.optim=adamw_8bit", "plugin=[sharded_checkpoint]", "strategy=zero2"),
+            r"\(rule 14 of",
         ),
     ],
 )
@@ -35,7 +35,7 @@ def test_an_option_that_cannot_work_is_refused(plan, overrides: tuple[str, ...],
     "option", ["model.attn_implementation=flash_attention_3", "model.attn_implementation=flex"]
 )
 def test_an_attention_kernel_of_gpus_is_refused_on_a_cpu(plan, option: str):
-    with pytest.raises(PlanError, match="no training kernel for a CPU; use sdpa"):
+    with pytest.raises(PlanError, match=r"on a CPU does not work|no training kernel for a CPU; use sdpa"):
         plan("+experiment=tiny", option, device="cpu")
 
 

@@ -1,6 +1,7 @@
 """What a plan says beside its memory: time, cost, the queue, other settings, and what it chooses itself."""
 
 import json
+import math
 
 import pytest
 
@@ -42,8 +43,10 @@ def test_a_slow_network_makes_a_sharded_step_longer_and_leaves_a_replicated_one(
 
 
 def test_steps_follow_from_the_rows_and_epochs(plan):
-    made = plan(*LORA_8B, rows=6400, mean_tokens=1000)
+    made = plan(*LORA_8B, "trainer.packing=false", rows=6400, mean_tokens=1000)
     assert made.time.steps == 6400 * 2 // 64
+    packed = plan(*LORA_8B, rows=6400, mean_tokens=1000)
+    assert packed.time.steps == math.ceil(math.ceil(6400 * 1000 / 4096) * 2 / 64)
     assert made.time.total_h == pytest.approx(made.time.steps * made.time.step_s / 3600, rel=1e-2)
     assert plan(*LORA_8B).time.total_h is None
     assert plan(*LORA_8B, "trainer.max_steps=7").time.steps == 7

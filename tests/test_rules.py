@@ -23,13 +23,14 @@ BROKEN = {
     7: ("cpu", ["plugin=[lora,liger]"]),
     8: ("cpu", ["model.attn_implementation=flash_attention_2"]),
     9: ("cuda", ["plugin=[lora,forgetting_guard]", "trainer=reward"]),
-    10: ("cuda", ["trainer.optim=adamw_bnb_8bit"]),
+    10: ("cuda", ["trainer.optim=adafactor"]),
     11: (
         "cuda",
         ["plugin=[lora]", "trainer.optim=adamw_bnb_8bit", "strategy=fsdp2", "resources.gpus_per_node=2"],
     ),
     12: ("cuda", ["trainer=dpo", "plugins.lora.init_lora_weights=pissa"]),
     13: ("cuda", ["plugin=[qlora]", "trainer=reward", "strategy=zero3"]),
+    14: ("cuda", ["trainer.optim=adamw_bnb_8bit", "strategy=zero2"]),
 }
 """For each rule the device and what is typed to break it, and it alone."""
 MENDED = {
@@ -42,10 +43,11 @@ MENDED = {
     7: ["plugin=[lora]"],
     8: ["model.attn_implementation=sdpa"],
     9: ["plugin=[lora]", "trainer=reward"],
-    10: ["plugin=[lora]", "trainer.optim=adamw_bnb_8bit"],
+    10: ["plugin=[lora]", "trainer.optim=adafactor"],
     11: ["plugin=[lora]", "trainer.optim=adamw_bnb_8bit", "strategy=zero2", "resources.gpus_per_node=2"],
     12: ["trainer=orpo", "plugins.lora.init_lora_weights=pissa"],
     13: ["plugin=[qlora]", "trainer=reward", "strategy=zero2"],
+    14: ["trainer.optim=adamw_bnb_8bit", "strategy=ddp"],
 }
 """What is typed for the rule's way out."""
 

@@ -20,7 +20,6 @@ from launcher.commands.run_files import find_cut_short, write_run
 from launcher.commands.summary import describe
 from launcher.errors import ClusterError, ConfigError, Exit
 from launcher.plan import LaunchPlan, check_fits, close_call
-from launcher.plan.options import notes
 from launcher.plugins.decide import read_run
 from launcher.run import RunDir, find_submitted
 
@@ -47,8 +46,6 @@ def main(arguments: list[str]) -> int:
         check_fits(one.config, plan)
         if warning := close_call(one.config, plan):
             print(f"launcher: warning: {warning}", file=sys.stderr, flush=True)
-        for note in notes(one.config, plan):
-            print(f"launcher: note: {note}", file=sys.stderr, flush=True)
         check_hub(one.config, plan)
     codes: list[int] = []
     for one in planned:

@@ -47,8 +47,6 @@ def main(arguments: list[str]) -> int:
         print_warnings(check_data(composed.config))
         if warning := close_call(composed.config, plan):
             print(f"launcher: warning: {warning}", file=sys.stderr)
-        for note in notes(composed.config, plan):
-            print(f"launcher: note: {note}", file=sys.stderr)
         if "--explain" in arguments:
             print(align(explain_lines(composed.config, plan)))
         elif as_json:
@@ -63,6 +61,7 @@ def as_dict(run: RunDir, plan: LaunchPlan, config: Config) -> dict[str, Any]:
     return {
         **plan.to_dict(),
         **estimates_dict(config, plan),
+        "notes": notes(config, plan),
         "files": ["config.yaml", *file_names(plan)],
         "command": shlex.join(submit_command(plan.cluster, run)),
     }
@@ -72,4 +71,5 @@ def text(run: RunDir, plan: LaunchPlan, config: Config) -> str:
     """The plan for a person."""
     command = shlex.join(submit_command(plan.cluster, run))
     lines = [("run", run.name), *plan_lines(plan), *estimate_lines(config, plan)]
+    lines += [("note", note) for note in notes(config, plan)]
     return align([*lines, ("files", ", ".join(file_names(plan))), ("command", command)])

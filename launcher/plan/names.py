@@ -24,6 +24,8 @@ SCHEDULERS = (
 ATTENTION = ("sdpa", "eager", "flash_attention_2", "flash_attention_3", "flex_attention", "flex")
 """model.attn_implementation; a name with a slash is a kernel of the hub. `flex` is short for flex_attention."""
 
+ADAMW = ("adamw_torch", "adamw_torch_fused")
+"""torch's AdamW, whose state checkpoints hold under every strategy."""
 BITSANDBYTES = (
     "adamw_bnb_8bit", "adamw_8bit", "lion_8bit", "lion_32bit", "paged_adamw_32bit", "paged_adamw_8bit", "paged_lion_32bit",
     "paged_lion_8bit",

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from launcher.errors import PlanError
+from launcher.plan.names import ADAMW, BITSANDBYTES
 from launcher.plan.strategy import Strategy
 
 
@@ -140,10 +141,10 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         number=10,
-        what="plugins.sharded_checkpoint with an 8-bit optimizer or adafactor (trainer.optim)",
-        reason="their state is not of the parameters' size, and checkpoints hold no other: the first save ends the run",
+        what="plugins.sharded_checkpoint with a trainer.optim other than AdamW, and bitsandbytes' AdamW and Lion",
+        reason="checkpoints do not hold the state of any other, so the run could not go on from them",
         way_out="use trainer.optim=adamw_torch, or plugin=[...] without sharded_checkpoint",
-        broken=lambda run: run.saves and ("8bit" in run.optimizer or run.optimizer == "adafactor"),
+        broken=lambda run: run.saves and run.optimizer not in (*ADAMW, *BITSANDBYTES),
     ),
     Rule(
         number=11,
@@ -167,6 +168,13 @@ RULES: tuple[Rule, ...] = (
         reason="the head's format is not that of the other weights, over which DeepSpeed 0.19.8 stops with an AssertionError",
         way_out="use strategy=zero2 or fsdp2, or plugin=[lora]",
         broken=lambda run: run.four_bit and run.trainer == "reward" and run.strategy.zero_stage == 3,
+    ),
+    Rule(
+        number=14,
+        what="plugins.sharded_checkpoint with an optimizer of bitsandbytes (trainer.optim) under another strategy than ddp",
+        reason="DeepSpeed 0.19.8 cuts its quantised state into other pieces than the weights, and FSDP2 cannot cut it",
+        way_out="use strategy=ddp, trainer.optim=adamw_torch, or plugin=[...] without sharded_checkpoint",
+        broken=lambda run: run.saves and run.optimizer in BITSANDBYTES and run.strategy.engine != "ddp",
     ),
 )
 """Every rule by its number."""

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from launcher.errors import PlanError
-from launcher.plan.names import BITSANDBYTES
 from launcher.plan.save import make_save_plan
 from launcher.plan.sbatch import time_in_seconds
 from launcher.plugins.base import Plugin, check_types
@@ -61,7 +60,6 @@ class ShardedCheckpoint(Plugin):
         """Adds the saves, and the flag that lets Slurm requeue, unless the site has chosen that flag."""
         steps = 0 if self.save_steps == "auto" else int(self.save_steps)
         self._check_best(plan, steps)
-        _check_optimizer(plan)
         chosen = {"requeue", "no-requeue"} & set(plan.sbatch)
         asked = {} if chosen else {"requeue" if self.requeue else "no-requeue": ""}
         save = make_save_plan(
@@ -86,21 +84,3 @@ class ShardedCheckpoint(Plugin):
                 f"trainer.eval_steps so that plugins.sharded_checkpoint.save_steps={self.save_steps} is a multiple of it "
                 f"(it is {evaluates})"
             )
-
-
-def _check_optimizer(plan: LaunchPlan) -> None:
-    """PlanError for an optimizer whose state a checkpoint cannot hold, so that the run could not go on from it."""
-    optimizer = plan.trainer_args["optim"]
-    if optimizer in ("adamw_torch", "adamw_torch_fused"):
-        return
-    if optimizer not in BITSANDBYTES:
-        known = ", ".join(("adamw_torch", *BITSANDBYTES))
-        raise PlanError(
-            f"trainer.optim={optimizer} cannot be resumed: checkpoints hold the state of {known}; use one of them, or "
-            "a list of plugins without sharded_checkpoint"
-        )
-    if plan.strategy.engine != "ddp":
-        raise PlanError(
-            f"trainer.optim={optimizer} cannot be resumed with strategy={plan.strategy.name}, which shards its state in other "
-            "pieces than its weights; use strategy=ddp, adamw_torch, or a list of plugins without sharded_checkpoint"
-        )

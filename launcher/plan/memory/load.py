@@ -62,8 +62,9 @@ class Load:
 
     @property
     def masked(self) -> bool:
-        """Whether attention is given a mask, for sequences of different lengths or packed ones."""
-        return not self.varlen and (self.sequences > 1 or self.packed)
+        """Whether attention is given a mask: documents that share a row need one. What fills a row up stands behind its
+        document, where causal attention lets nothing see it."""
+        return self.packed and not self.varlen
 
     @property
     def width(self) -> int:
