@@ -60,7 +60,7 @@ def is_at_work(run: RunDir) -> bool:
 
 def _check_possible(runs: int) -> None:
     if importlib.util.find_spec("wandb") is None:
-        raise RunError(f"sync needs wandb, which {sys.executable} has not; pip install 'launcher[track]'")
+        raise RunError(f"sync needs wandb, which {sys.executable} has not; pip install wandb")
     why = why_unreachable(os.environ, answers)
     if why is not None:
         way = "set it in your shell" if "WANDB_API_KEY" in why else "type it where there is a network"

@@ -84,7 +84,7 @@ def worker(request: dict[str, Any]) -> Generator[Worker]:
     if importlib.util.find_spec("torch") is None or importlib.util.find_spec("transformers") is None:
         raise RunError(
             f"{request['verb']} loads a model and needs the training stack, which {sys.executable} has not; "
-            "pip install 'launcher[train]', or type it where the runs' Python is"
+            "install this project with its extra `train`, or type it where the runs' Python is"
         )
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(

@@ -38,7 +38,7 @@ def load_tokenizer(model: str) -> tuple[Any, int | None]:
         transformers: Any = importlib.import_module("transformers")
     except ImportError:
         raise DataError(
-            "--model needs transformers; pip install 'launcher[train]', or leave --model out"
+            "--model needs transformers; pip install transformers, or leave --model out"
         ) from None
     try:
         return transformers.AutoTokenizer.from_pretrained(where, **options), known.get("max_length")

@@ -24,7 +24,7 @@ def check_installed(sampler: Sampler, pruner: Pruner) -> None:
         if find_spec(package) is None:
             raise ConfigError(
                 f"sweep.sampler={sampler.name} and sweep.pruner={pruner.name} need {package}; "
-                "pip install 'launcher[sweep]', or use sweep.sampler=grid sweep.pruner=none"
+                "pip install optuna cmaes scipy, or use sweep.sampler=grid sweep.pruner=none"
             )
 
 
