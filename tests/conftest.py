@@ -32,6 +32,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="the tests marked long as well")
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in its own
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leaves out, by name and not as skipped, what is marked long.
 
@@ -39,7 +40,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """
     for item in items:
         on_cluster = "lab" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("lab" if on_cluster else str(item.path)))
+        item.add_marker(
+            pytest.mark.xdist_group("lab" if on_cluster else f"{item.path.parent.name}.{item.path.stem}")
+        )
     if config.getoption("--long"):
         return
     left_out = [item for item in items if item.get_closest_marker("long")]
