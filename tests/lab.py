@@ -22,6 +22,7 @@ class Lab:
             "SLAB_CRED_EXPIRE": "5",
             "SLAB_KILLWAIT": "15",
             "SLAB_CPUS": "8",
+            "SLAB_SMALL": "64",
             "XDG_STATE_HOME": str(folder / "state"),  # what is known of its hosts is not for the next cluster
         }
 
@@ -50,6 +51,11 @@ class Lab:
             line.split(maxsplit=2)[2] for line in done.stdout.splitlines() if line.startswith("run dir")
         )
         return Finished(Path(folder))
+
+    def seen(self, run: Finished) -> Finished:
+        """A run on the cluster's small file system, as it is reached from outside of the cluster."""
+        controller = (self.folder / "ctl.pid").read_text().strip()
+        return Finished(Path(f"/proc/{controller}/root{run.path}"))
 
     def job(self, run: Finished) -> str:
         """The id of its newest job."""
