@@ -22,7 +22,7 @@ class Lab:
             "SLAB_CRED_EXPIRE": "5",
             "SLAB_KILLWAIT": "15",
             "SLAB_CPUS": "8",
-            "SLAB_SMALL": "64",
+            "SLAB_SMALL": "1100",
             "XDG_STATE_HOME": str(folder / "state"),  # what is known of its hosts is not for the next cluster
         }
 

@@ -73,7 +73,9 @@ def tracked_gib(shape: Shape, method: str, checkpointing: bool, length: int) -> 
             model = get_peft_model(
                 model, LoraConfig(r=16, target_modules="all-linear", init_lora_weights=False)
             )
-        optimizer = torch.optim.AdamW(one for one in model.parameters() if one.requires_grad)
+        optimizer = torch.optim.AdamW(
+            (one for one in model.parameters() if one.requires_grad), foreach=True
+        )  # as on GPUs
         tokens = torch.zeros(1, length, dtype=torch.int64)
         tracker = MemTracker()
         tracker.track_external(model, optimizer, tokens)
@@ -98,7 +100,7 @@ def sharded_gib(shape: Shape, checkpointing: bool, length: int) -> float:
             for block in model.model.layers:
                 fully_shard(block, mesh=mesh)
             fully_shard(model, mesh=mesh)
-            optimizer = torch.optim.AdamW(model.parameters())
+            optimizer = torch.optim.AdamW(model.parameters(), foreach=True)
             tokens = torch.zeros(1, length, dtype=torch.int64)
             tracker = FSDPMemTracker(model, optimizer)
             tracker.track_inputs((tokens,))
