@@ -1,6 +1,6 @@
 """What others say of a case's memory, in GiB: accelerate, DeepSpeed, and torch's trackers over a step of fake tensors.
 
-    python tests/benchmarks/memory_peers.py          needs no GPU: 135M and 0.5B, 1024 tokens, a minute or two
+    python tests/benchmarks/memory_peers.py          needs no GPU: 135M and 0.5B, 1024 tokens, some minutes
 
 The trackers see transformers' own model with its own loss, whose logits are whole: Triton's kernels take no fake tensors, and
 neither do bitsandbytes'. RuntimeEstimator is left out: it estimates time, and asks a real GPU for its speed.
