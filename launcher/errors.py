@@ -1,6 +1,7 @@
 """The tree of errors and the one table of exit codes."""
 
 import difflib
+import errno
 from collections.abc import Iterable
 from enum import IntEnum
 
@@ -48,6 +49,10 @@ class Exit(IntEnum):
     """Ended by Ctrl-C."""
     TERMINATED = 143
     """Ended by SIGTERM: a cancel, a pre-emption or the time limit."""
+
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What an OSError says where nothing can be written, be it a checkpoint, a metric or a line of a log."""
 
 
 class LauncherError(Exception):

@@ -4,11 +4,23 @@ import json
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 from launcher.resources import resource_dir
+from launcher.run import RunDir
 from tests.runs import Finished, command, environment
 
 NEEDED = ("slurmctld", "slurmd", "munged", "ip", "unshare")
+
+
+class OnSmallDisk(Finished):
+    """A run whose lines may be torn where its disk was full."""
+
+    def metrics(self) -> list[dict[str, Any]]:
+        return RunDir(self.path).read_metrics()
+
+    def events(self, name: str | None = None) -> list[dict[str, Any]]:
+        return [event for event in RunDir(self.path).read_events() if name in (None, event["event"])]
 
 
 class Lab:
@@ -22,6 +34,7 @@ class Lab:
             "SLAB_CRED_EXPIRE": "5",
             "SLAB_KILLWAIT": "15",
             "SLAB_CPUS": "8",
+            "SLAB_SMALL": "1100",
             "XDG_STATE_HOME": str(folder / "state"),  # what is known of its hosts is not for the next cluster
         }
 
@@ -50,6 +63,11 @@ class Lab:
             line.split(maxsplit=2)[2] for line in done.stdout.splitlines() if line.startswith("run dir")
         )
         return Finished(Path(folder))
+
+    def seen(self, run: Finished) -> OnSmallDisk:
+        """A run on the cluster's small file system, as it is reached from outside of the cluster."""
+        controller = (self.folder / "ctl.pid").read_text().strip()
+        return OnSmallDisk(Path(f"/proc/{controller}/root{run.path}"))
 
     def job(self, run: Finished) -> str:
         """The id of its newest job."""

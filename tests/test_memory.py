@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 import yaml
@@ -9,6 +10,7 @@ import yaml
 from launcher.config import ArchitectureConfig
 from launcher.errors import PlanError
 from launcher.plan import check_fits
+from launcher.plan.memory import EXPLAINED, SHOWN
 from launcher.plan.model import (
     adapter_tensors,
     count_lora,
@@ -18,6 +20,7 @@ from launcher.plan.model import (
 )
 from launcher.resources import resource_dir
 
+ROOT = Path(__file__).parent.parent
 QLORA_70B = ("+experiment=llama70b_qlora", "resources.nodes=1")
 PARTS = ["weights", "gradients", "optimizer", "activations", "logits", "buffers", "context", "total"]
 
@@ -98,10 +101,28 @@ def test_explain_tells_a_source_for_every_part_of_the_memory(cli):
     lines = cli("plan", "+experiment=llama70b_qlora", "cluster=slurm", "--explain").stdout.splitlines()
     assert [line.split()[0] for line in lines] == [*PARTS[:-1], "host", "checkpoint", "time"]
     assert all("Source: " in line for line in lines[:-1])
-    told = {line.split()[0]: line for line in lines}
-    # what a CPU run has shown is not marked, what only a GPU shows is
-    assert "Unverified" not in told["weights"] + told["gradients"]
-    assert all("nverified" in told[kind] for kind in ("logits", "buffers", "context", "host", "time"))
+
+
+def test_explain_marks_as_unverified_what_the_docs_table_does(cli):
+    """What no run on a CPU can show; and the docs say by what each kind was shown in the same words."""
+    lines = cli("plan", "+experiment=llama70b_qlora", "cluster=slurm", "--explain").stdout.splitlines()
+    told = {line.split()[0]: line.rpartition("Shown by: ")[2] for line in lines if "Shown by: " in line}
+    table = (ROOT / "docs" / "memory.md").read_text().partition("| kind | what | shown by |\n")[2]
+    rows = [line.strip("| ").split(" | ") for line in table.partition("\n\n")[0].splitlines()[1:]]
+    assert told == {kind: f"{shown}." for kind, _, shown in rows}
+    wholly = [kind for kind, shown in told.items() if shown.startswith("unverified")]
+    assert wholly == ["logits", "buffers", "context", "host"]
+    assert [kind for kind, shown in told.items() if "unverified" not in shown] == [
+        "weights",
+        "gradients",
+        "checkpoint",
+    ]
+    assert lines[-1].split()[0] == "time" and "unverified" in lines[-1]
+
+
+def test_a_formula_says_unverified_where_its_kind_is_marked():
+    for kind, how in EXPLAINED.items():
+        assert ("nverified" in how) == ("unverified" in SHOWN[kind]), kind
 
 
 SHAPES = sorted((resource_dir("conf") / "model").glob("*.yaml"))

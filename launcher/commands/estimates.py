@@ -7,7 +7,7 @@ from launcher.commands.summary import duration, leave_dict, plural
 from launcher.config import Config
 from launcher.plan import LaunchPlan
 from launcher.plan.alternatives import Alternative, find_alternatives
-from launcher.plan.memory import EXPLAINED
+from launcher.plan.memory import EXPLAINED, SHOWN
 from launcher.plan.queue import Course, expect
 
 Lines = list[tuple[str, str]]
@@ -64,7 +64,10 @@ def explain_lines(config: Config, plan: LaunchPlan) -> Lines:
         ]
     sizes = dataclasses.asdict(plan.memory)
     sizes |= {"host": plan.room.host_gib, "checkpoint": plan.room.checkpoint_gib}
-    lines = [(f"{kind:<12}{gib:>8.2f} GiB", " ".join(EXPLAINED[kind].split())) for kind, gib in sizes.items()]
+    lines = [
+        (f"{kind:<12}{gib:>8.2f} GiB", f"{' '.join(EXPLAINED[kind].split())} Shown by: {SHOWN[kind]}.")
+        for kind, gib in sizes.items()
+    ]
     return [*lines, *([("time", plan.time.basis)] if plan.time else [])]
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from launcher.clusters.base import RunState
 from launcher.clusters.slurm import Slurm, own_job_id
-from launcher.errors import ClusterError, Exit, LauncherError
+from launcher.errors import DISK_FULL, ClusterError, Exit, LauncherError
 from launcher.hub import Wanted, find_wanted
 from launcher.plan import LaunchPlan
 from launcher.plugins.decide import read_run
@@ -45,6 +45,10 @@ def main(argv: list[str]) -> int:
             attempt = run.attempts() + 1
             run.add_event("stopped", attempt=attempt, exit_code=int(error.exit_code), reason=str(error))
         return error.exit_code
+    except OSError as error:
+        if error.errno in DISK_FULL:  # not even why can be written
+            return Exit.SAVE_FAILED
+        raise
 
 
 def supervise(run: RunDir) -> int:

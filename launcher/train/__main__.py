@@ -1,20 +1,32 @@
 """python -m launcher.train RUN_DIR: one rank of a run."""
 
+import contextlib
 import os
 import socket
 import sys
 import traceback
 from pathlib import Path
 
-from launcher.errors import Exit, LauncherError, NotAsPlanned
+from launcher.errors import DISK_FULL, Exit, LauncherError, NotAsPlanned
 from launcher.plugins.decide import Decided, read_run
 from launcher.run import RunDir
 from launcher.train.beat import Beat
 
 
 def main(argv: list[str]) -> int:
-    """The exit code of the rank; a failure is an event with host, rank and the last lines of the traceback."""
-    run = RunDir(Path(argv[0]).resolve())
+    """The exit code of the rank; a failure is an event with host, rank and the last lines of the traceback.
+
+    Metrics, events and the rank's log may be on the checkpoints' disk: where it is full, no error can be told but by the code.
+    """
+    try:
+        return _train(RunDir(Path(argv[0]).resolve()))
+    except OSError as error:
+        if error.errno in DISK_FULL:
+            return Exit.SAVE_FAILED
+        raise
+
+
+def _train(run: RunDir) -> int:
     beat = Beat()
     try:
         decided = read_run(run)
@@ -30,6 +42,8 @@ def main(argv: list[str]) -> int:
     except Exception as error:
         traceback.print_exc()
         _note(run, f"{type(error).__name__}: {error}", traceback.format_exc().splitlines()[-12:])
+        if isinstance(error, OSError) and error.errno in DISK_FULL:
+            return Exit.SAVE_FAILED
         return Exit.OUT_OF_MEMORY if type(error).__name__ == "OutOfMemoryError" else Exit.FAILED
 
 
@@ -59,8 +73,9 @@ def _note(run: RunDir, error: str, lines: list[str]) -> None:
 
 if __name__ == "__main__":
     code = main(sys.argv[1:])
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):  # a full disk must not change the exit code
+        sys.stdout.flush()
+        sys.stderr.flush()
     # No interpreter shutdown: after a failure other ranks may be inside a collective that never ends, and after a success
     # it would only take seconds.
     os._exit(code)

@@ -95,8 +95,9 @@ def _fork(channel: socket.socket, run_dir: Path, request: dict[str, Any], descri
 
         code = train([str(run_dir)])
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        with contextlib.suppress(OSError):  # a full disk must not change the exit code
+            sys.stdout.flush()
+            sys.stderr.flush()
         os._exit(code)
 
 

@@ -1,7 +1,7 @@
 """The CUDA arm of memory.py: torch.cuda.max_memory_allocated of real runs against their plans.
 
-It needs one GPU of 80 GB, and has never been run. Beside ours stand accelerate's estimate-memory and DeepSpeed's
-ZeRO estimator, as far as each answers for a case.
+It needs one GPU of 80 GB, and has never been run. Beside ours stand accelerate's estimate-memory, DeepSpeed's ZeRO
+estimator and torch's MemTracker, as far as each answers for a case (memory_peers.py, which needs no GPU).
 """
 
 import itertools
@@ -16,6 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from tests.benchmarks.memory_peers import KEYS, NAMES, peers
 from tests.runs import command, environment
 
 MODELS = {
@@ -23,9 +24,6 @@ MODELS = {
     "1.5B": (2048, 5632, 24, 16, 8, 128_256),
     "8B": (4096, 14336, 32, 32, 8, 128_256),
 }
-KEYS = (
-    "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "vocab_size",
-)  # fmt: skip
 METHODS = {"full": [], "lora": ["lora"], "qlora": ["qlora"]}
 LENGTHS = (1024, 4096, 8192)
 MEDIAN_BAR, WORST_BAR = 0.03, 0.10
@@ -38,9 +36,7 @@ def main() -> int:
         print("MISSED: no GPU here, so nothing was measured")
         return 1
     size = torch.cuda.get_device_properties(0).total_memory / 2**30
-    table = Table(
-        "model", "method", "ckpt", "length", "planned GiB", "measured GiB", "off", "accelerate", "DeepSpeed"
-    )
+    table = Table("model", "method", "ckpt", "length", "planned GiB", "measured GiB", "off", *NAMES)
     offs: list[float] = []
     wrong = 0
     with tempfile.TemporaryDirectory() as name:
@@ -57,7 +53,7 @@ def main() -> int:
             table.add_row(
                 model, method, "yes" if checkpointing else "no", str(length), f"{planned:.2f}",
                 "out of memory" if measured is None else f"{measured:.2f}", "" if off is None else f"{off:+.1%}",
-                *peers(model),
+                *peers(MODELS[model], method, checkpointing, length),
             )  # fmt: skip
     Console(width=160).print(table)
     met = bool(offs) and statistics.median(offs) <= MEDIAN_BAR and max(offs) <= WORST_BAR and not wrong
@@ -92,23 +88,6 @@ def run(
             f"MISSED: {model} {method} {length} ended with {done.returncode}: {done.stderr[-1000:]}"
         )
     return planned, max((event["peak_gib"] for event in found), default=None)
-
-
-def peers(model: str) -> tuple[str, str]:
-    """What accelerate and DeepSpeed say of the model in GiB: weights with Adam, and ZeRO-3 on one GPU.
-
-    Neither knows of adapters, 4-bit weights, sequence length or checkpointing.
-    """
-    from deepspeed.runtime.zero.stage3 import estimate_zero3_model_states_mem_needs
-
-    from launcher.config import ArchitectureConfig
-    from launcher.plan.model import count_parameters
-
-    shape = ArchitectureConfig(**dict(zip(KEYS, MODELS[model], strict=True)))
-    total, table = count_parameters(shape), shape.vocab_size * shape.hidden_size
-    adam = 4 * total * 4 / 2**30  # accelerate's estimate-memory: four times the weights in fp32
-    _, on_gpu, _ = estimate_zero3_model_states_mem_needs(total, table, 1, 1, False, False, 1.5)
-    return f"{adam:.1f}", f"{on_gpu / 2**30:.1f}"
 
 
 if __name__ == "__main__":

@@ -323,6 +323,21 @@ def test_slurmctld_may_be_away(lab, start, whole, when):
     until(lambda: lab.state(run) == "finished", 60)
 
 
+@pytest.mark.long
+def test_a_killed_slurmctld_finds_the_run_again(lab, start, whole):
+    run = start()
+    pid = lab.run("cat", f"{lab.folder}/run/slurmctld.pid", cwd=run.path).stdout.strip()
+    lab("kill-ctld")
+    gone = lab.run("kill", "-0", pid, cwd=run.path, check=False)
+    assert gone.returncode != 0
+    time.sleep(3)
+    lab("start-ctld")
+    assert lab.run("cat", f"{lab.folder}/run/slurmctld.pid", cwd=run.path).stdout.strip() != pid
+    assert not run.events("finished")
+    check_finished(lab, run, whole)
+    until(lambda: lab.state(run) == "finished", 60)
+
+
 def test_a_second_job_on_one_run_dir_leaves_without_writing(lab, start, whole):
     run = start()
     before = len(run.events("started"))
@@ -420,3 +435,33 @@ def test_a_host_that_cannot_write_stops_the_run_with_its_own_exit_code(lab, star
     assert stopped["exit_code"] == 6
     assert len(run.events("started")) == 1
     until(lambda: not left_behind(lab, run), 60)
+
+
+@pytest.mark.long
+def test_a_full_file_system_stops_the_run_and_resume_goes_on_once_there_is_room(lab, start, whole):
+    run = start(f"runs_dir={lab.folder}/small/runs", wait="")
+    seen = lab.seen(run)
+    lab.wait(seen, "saved")
+    others = seen.path.parents[2] / "others"
+    fill(others)
+    until(lambda: not left_behind(lab, run), 90)
+    job = lab.job(seen)
+    told = lab.run("scontrol", "show", "job", job, cwd=Path("/")).stdout
+    assert "ExitCode=6:0" in told, (told, seen.events(), seen.logs())
+    assert len(seen.events("started")) == 1
+    saved = [event["step"] for event in seen.events("saved")]
+    assert f"step_{saved[-1]:08d}" in [folder.name for folder in (seen.path / "checkpoints").iterdir()]
+    others.unlink()
+    lab.run(*command("resume", str(run.path)), cwd=run.path.parents[3])
+    check_finished(lab, seen, whole)
+    assert seen.events("resumed")[0]["step"] == saved[-1]
+    assert not seen.events("checkpoint_broken")
+
+
+def fill(path: Path) -> None:
+    """A file that takes all that is free."""
+    with path.open("wb", buffering=0) as file:
+        for size in (1 << 20, 4096):
+            with contextlib.suppress(OSError):
+                while file.write(bytes(size)) == size:
+                    pass

@@ -86,3 +86,17 @@ EXPLAINED = {
     "checkpoint": f"{checkpoint_bytes.__doc__}",
 }
 """How each kind of memory is counted, and its source: the formulas' own docstrings."""
+
+_ON_CPU = "ranks on a CPU, to the byte"
+SHOWN = {
+    "weights": _ON_CPU,
+    "gradients": _ON_CPU,
+    "optimizer": f"{_ON_CPU}; paging unverified",
+    "activations": "ranks on a CPU and bf16 under autocast, within 5 %; dropout, experts and liger's kernels unverified",
+    "logits": "unverified",
+    "buffers": "unverified",
+    "context": "unverified until `calibrate`",
+    "host": "unverified",
+    "checkpoint": "a run on a CPU",
+}
+"""What has shown each kind of memory; what no run on a CPU can show is unverified. docs/memory.md has the same."""
