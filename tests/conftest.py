@@ -10,6 +10,7 @@ from typing import Any
 
 import hydra
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from launcher.commands.compose import to_config
 from launcher.config import Config, register
@@ -18,6 +19,9 @@ from launcher.plugins.decide import decide
 from launcher.resources import resource_dir
 from tests.lab import NEEDED, Lab
 from tests.runs import Finished
+
+ON_CLUSTER = ("tests/slurm/", "tests/faults/", "tests/sweeps/test_search")
+"""Where the tests on the real Slurm cluster are."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -32,17 +36,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="the tests marked long as well")
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in its own
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves out, by name and not as skipped, what is marked long.
+class _Scheduling(LoadFileScheduling):
+    """Under `-n`: a file's tests stay together, since they share runs, and one worker has the cluster, since there is one."""
 
-    Under `-n` one worker has the cluster, since there is one, and a file's tests stay together, since they share runs.
-    """
-    for item in items:
-        on_cluster = "lab" in getattr(item, "fixturenames", ())
-        item.add_marker(
-            pytest.mark.xdist_group("lab" if on_cluster else f"{item.path.parent.name}.{item.path.stem}")
-        )
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "cluster" if file.startswith(ON_CLUSTER) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _Scheduling:
+    return _Scheduling(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out, by name and not as skipped, what is marked long."""
     if config.getoption("--long"):
         return
     left_out = [item for item in items if item.get_closest_marker("long")]
