@@ -176,7 +176,7 @@ def test_a_crash_on_one_host_at_one_step_is_tried_again(lab, start, whole):
 
 
 def test_a_crash_at_every_start_stops_the_run_for_good(lab, start):
-    run = start("model.attn_implementation=no_such_kernel", wait="stopped")
+    run = start("model.attn_implementation=nobody/no_such_kernel", wait="stopped")
     stopped = run.events("stopped")[0]
     assert stopped["exit_code"] == 9
     assert "no_such_kernel" in stopped["reason"] and "3 ends in a row" in stopped["reason"]
@@ -198,8 +198,8 @@ def test_a_preempted_run_saves_leaves_and_goes_on(lab, start, whole, folder):
 
 
 def test_the_time_limit_is_not_the_end_of_a_run(lab, start, whole):
-    """Slurm looks at time limits about every 30 s, so this limit of a minute tells the run after half of it."""
-    run = start("resources.time=00:01:00", "trainer.max_steps=3000", "cluster.sbatch.signal=B:USR1@40")
+    """Slurm looks at time limits about every 30 s, and signals up to that much early: here 15 to 45 s after the start."""
+    run = start("resources.time=00:01:00", "trainer.max_steps=3000", "cluster.sbatch.signal=B:USR1@15")
     until(lambda: bool(run.events("requeued")), 90)
     assert run.events("told")[0]["why"] == "time limit"
     assert run.events("ended")[0]["how"] == "left"
