@@ -262,6 +262,8 @@ def test_status_as_json_has_every_field(tmp_path: Path, cli):
         "total_steps": None,
         "loss": None,
         "eval_loss": None,
+        "perplexity": None,
+        "figures": {},
         "history": [
             {
                 "attempt": 1,
