@@ -123,7 +123,7 @@ def test_qlora_is_merged_into_the_rounded_weights_that_it_was_trained_over(train
     run = trained("plugin=[qlora,gradient_checkpointing]")
     done = exported(run, tmp_path / "merged", merged=True, dtype="fp32")
     assert done["difference"] < 5e-3  # adapters in bf16 beside fp32
-    assert apart(tmp_path / "merged", run.path / "model") > 2e-2  # which peft puts over the unrounded base
+    assert apart(tmp_path / "merged", run.path / "model") > 5e-3  # which peft puts over the unrounded base
 
 
 def test_a_checkpoint_gives_the_model_of_its_step(trained, tmp_path):
