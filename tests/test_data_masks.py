@@ -126,7 +126,13 @@ def test_the_byte_tokenizer_trains_on_the_answers_and_their_ends_alone(tiny):
 
 def test_every_shipped_model_has_a_template_here():
     shipped = {path.stem for path in (resource_dir("conf") / "model").glob("*.yaml")}
-    assert shipped == {*MODELS, "smollm2_135m", "smollm2_360m", "smollm2_1_7b", "tiny"}  # SmolLM2 has one template
+    assert shipped == {
+        *MODELS,
+        "smollm2_135m",
+        "smollm2_360m",
+        "smollm2_1_7b",
+        "tiny",
+    }  # SmolLM2 has one template
     assert set(MODELS.values()) <= set(ENDS)
 
 

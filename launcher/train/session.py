@@ -100,8 +100,7 @@ def train(run: RunDir, decided: Decided, beat: Beat) -> Exit:
     trainer.train(resume_from_checkpoint=_go_on(run, trainer, resume, config, attempt))
     if leave.left:
         return Exit.LEFT
-    # the last step's evaluation, where there was one, already is that of the trained model
-    if plan.facts.eval_path and (recorder.evaluated or (None,))[0] != trainer.state.global_step:
+    if plan.facts.eval_path:  # after the last step's too: early stopping may have put other weights in place
         beat.phase("eval")
         trainer.evaluate()
     beat.phase("export")

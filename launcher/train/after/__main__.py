@@ -35,7 +35,9 @@ def main() -> int:
         quiet()
         sys.path[:0] = [work_dir] if (work_dir := _work_dir(request)) else []
         say(
-            result=importlib.import_module(f"launcher.train.after.{_MODULES[request['verb']]}").answer(request, say)
+            result=importlib.import_module(f"launcher.train.after.{_MODULES[request['verb']]}").answer(
+                request, say
+            )
         )
         return Exit.OK
     except LauncherError as error:
