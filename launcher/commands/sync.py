@@ -17,7 +17,7 @@ from launcher.run import RunDir, list_runs
 from launcher.tracker_host import answers, why_unreachable
 
 _HEADER_BYTES = 7
-"""Of a .wandb file. Source: wandb 0.31, sdk/internal/datastore.py, LEVELDBLOG_HEADER_LEN."""
+"""Of a .wandb file: `:W&B`, two bytes of magic and one of version, as wandb 0.31 writes them."""
 _LIMIT_S = 3600
 _SHOWN = 300
 
