@@ -1,26 +1,15 @@
 """python -m launcher: a verb, or a launch."""
 
 import importlib
+import os
 import sys
 
 from launcher.errors import Exit, LauncherError, UsageError, unknown
 
 VERBS = (
-    *("plan", "rehearse", "fetch", "status", "list", "logs", "follow", "cancel", "resume", "checkpoints"),
-    *(
-        "data",
-        "calibrate",
-        "export",
-        "chat",
-        "evaluate",
-        "sync",
-        "managed",
-        "stale",
-        "rules",
-        "sweep",
-        "report",
-    ),
-)
+    "plan", "rehearse", "fetch", "status", "list", "logs", "follow", "cancel", "resume", "checkpoints", "data", "calibrate",
+    "export", "chat", "evaluate", "sync", "managed", "stale", "rules", "sweep", "report",
+)  # fmt: skip
 
 
 def main(arguments: list[str]) -> int:
@@ -30,12 +19,19 @@ def main(arguments: list[str]) -> int:
         if arguments and arguments[0].isalpha() and not verb:
             raise UsageError(f"{unknown('verb', arguments[0], VERBS)} A run starts with +experiment=NAME.")
         module = importlib.import_module(f"launcher.commands.{verb or 'launch'}")
-        return module.main(arguments[1:] if verb else arguments)
+        code = module.main(arguments[1:] if verb else arguments)
+        sys.stdout.flush()
+        return code
     except LauncherError as error:
         print(f"launcher: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
+    except BrokenPipeError:  # the reader has seen enough, as `| head` does
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # so that the flush at exit has a place to go
+        return Exit.PIPE_CLOSED
 
 
 if __name__ == "__main__":

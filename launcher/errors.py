@@ -47,6 +47,8 @@ class Exit(IntEnum):
     """Saved, and queued again: the run goes on in another allocation."""
     INTERRUPTED = 130
     """Ended by Ctrl-C."""
+    PIPE_CLOSED = 141
+    """Whoever read its output left before the end; a command that only shows has lost nothing."""
     TERMINATED = 143
     """Ended by SIGTERM: a cancel, a pre-emption or the time limit."""
 

@@ -14,6 +14,7 @@ import pytest
 from launcher.commands.compose import compose
 from launcher.commands.launch import launch
 from launcher.commands.prepare import prepare
+from launcher.errors import Exit
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -152,6 +153,20 @@ def test_auto_takes_the_allocation_then_slurm_then_this_machine(cli, tmp_path):
     assert cluster() == "slurm"
     (tmp_path / "empty").mkdir()
     assert cluster(PATH=str(tmp_path / "empty")) == "local"
+
+
+def test_a_reader_that_leaves_early_ends_a_command_without_a_traceback(tmp_path):
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "launcher", "rules"],
+        cwd=tmp_path,
+        stdout=write,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (Exit.PIPE_CLOSED, "")
 
 
 def test_no_secret_is_written_or_printed(cli, tmp_path):

@@ -10,6 +10,7 @@ with random weights of 0.5B to 8B: bars 3 % in the median, 10 % at worst, and no
 That arm has not been run: no machine with a GPU was at hand.
 """
 
+import argparse
 import contextlib
 import dataclasses
 import io
@@ -200,8 +201,14 @@ def report(held: Iterable[Held], console: Console) -> list[Held]:
     return found
 
 
-def main(arguments: list[str]) -> int:
-    if "--cuda" in arguments:
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description="Measured memory against plans'; twelve minutes on two cores."
+    )
+    parser.add_argument("--quick", action="store_true", help="one case of each kind")
+    parser.add_argument("--cuda", action="store_true", help="peaks on a GPU of 80 GB instead")
+    options = parser.parse_args()
+    if options.cuda:
         from tests.benchmarks.memory_cuda import main as on_cuda
 
         return on_cuda()
@@ -210,7 +217,7 @@ def main(arguments: list[str]) -> int:
     console = Console(width=200)
     with tempfile.TemporaryDirectory() as name:
         bench = Bench(Path(name))
-        held = report((bench.hold(case) for case in cases("--quick" in arguments)), console)
+        held = report((bench.hold(case) for case in cases(options.quick)), console)
         bench.warm.close()
     casting = measure(console)
     exact = sum(abs(one.planned[kind] - one.measured[kind]) <= PADDING for one in held for kind in STATES)
@@ -226,4 +233,4 @@ def main(arguments: list[str]) -> int:
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parent.parent.parent))
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

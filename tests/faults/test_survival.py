@@ -241,6 +241,7 @@ def test_a_cancelled_run_saves_and_does_not_come_back(lab, start):
     until(lambda: lab.state(run) == "cancelled")
 
 
+@pytest.mark.long
 def test_a_dead_node_is_replaced_by_a_spare(lab, start, whole):
     run = start("resources.spares=1")
     host = lab.hosts(run)[1]
@@ -338,6 +339,7 @@ def test_a_killed_slurmctld_finds_the_run_again(lab, start, whole):
     until(lambda: lab.state(run) == "finished", 60)
 
 
+@pytest.mark.long
 def test_a_second_job_on_one_run_dir_leaves_without_writing(lab, start, whole):
     run = start()
     before = len(run.events("started"))
@@ -413,6 +415,7 @@ def test_out_of_gpu_memory_is_not_tried_again(lab, start):
     until(lambda: not left_behind(lab, run), 60)
 
 
+@pytest.mark.long
 def test_a_loss_that_is_no_number_goes_back_and_leaves_the_batch_out(lab, start):
     run = start()
     poison = "import torch\nfor one in model.parameters():\n    one.data.fill_(float('nan'))"

@@ -40,7 +40,15 @@ def straight(warm: Warm, cache: Path, tmp_path_factory: pytest.TempPathFactory) 
     return straight
 
 
-@pytest.mark.parametrize(("method", "strategy"), [*itertools.product(METHODS, STRATEGIES)])
+PAIRS = [*itertools.product(METHODS, STRATEGIES)]
+AS_OTHERS = [*((method, "zero1") for method in METHODS), ("qlora", "zero2"), ("qlora", "ddp")]
+"""Saved by the same code as zero2 and lora."""
+
+
+@pytest.mark.parametrize(
+    ("method", "strategy"),
+    [pytest.param(*pair, marks=[pytest.mark.long] if pair in AS_OTHERS else []) for pair in PAIRS],
+)
 def test_a_killed_run_goes_on_bitwise(warm, straight, cache, tmp_path, method, strategy):
     overrides = (*METHODS[method], f"strategy={strategy}", *TWO)
     whole = straight(*overrides)
