@@ -92,7 +92,9 @@ def describe(result: dict[str, Any]) -> str:
     ]
     if result["effect"] is not None:
         lines.append(("training", f"changed the base's logits by {result['effect']:.2g} of their size"))
-    return align([*lines, ("next", f"python -m launcher chat {result['path']}")])
+    if result["answers"]:
+        lines.append(("next", f"python -m launcher chat {result['path']}"))
+    return align(lines)
 
 
 def _name(options: Any, checkpoint: Path | None) -> str:

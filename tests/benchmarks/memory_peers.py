@@ -1,11 +1,14 @@
 """What others say of a case's memory, in GiB: accelerate, DeepSpeed, and torch's trackers over a step of fake tensors.
 
-    python tests/benchmarks/memory_peers.py          needs no GPU: 135M and 0.5B, 1024 tokens, some minutes
+    python -m tests.benchmarks.memory_peers          needs no GPU: 135M and 0.5B, 1024 tokens, some minutes
 
 The trackers see transformers' own model with its own loss, whose logits are whole: Triton's kernels take no fake tensors, and
 neither do bitsandbytes'. RuntimeEstimator is left out: it estimates time, and asks a real GPU for its speed.
 """
 
+import contextlib
+import io
+import json
 import sys
 import time
 from collections.abc import Callable
@@ -13,6 +16,8 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+
+from launcher.commands import plan
 
 KEYS = (
     "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "vocab_size",
@@ -30,14 +35,30 @@ STEPS = 2
 
 def main() -> int:
     table = Table(
-        "model", *NAMES, f"FSDPMemTracker on {RANKS}", "seconds", title="GiB, full fine-tune, 1024 tokens"
-    )
+        "model", *NAMES, "the plan", f"FSDPMemTracker on {RANKS}", f"the plan on {RANKS}", "seconds",
+        title="GiB of tensors, full fine-tune, 1024 tokens",
+    )  # fmt: skip
     for name, shape in SMALL.items():
         begun = time.monotonic()
-        said = (*peers(shape, "full", False, 1024), f"{sharded_gib(shape, False, 1024):.2f}")
-        table.add_row(name, *said, f"{time.monotonic() - begun:.0f}")
+        one = (*peers(shape, "full", False, 1024), planned_gib(shape, "ddp", 1))
+        several = (f"{sharded_gib(shape, False, 1024):.2f}", planned_gib(shape, "fsdp2", RANKS))
+        table.add_row(name, *one, *several, f"{time.monotonic() - begun:.0f}")
     Console(width=120).print(table)
     return 0
+
+
+def planned_gib(shape: Shape, strategy: str, ranks: int) -> str:
+    """The launcher's plan of the same, without the context that the trackers do not see; its head is fused."""
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        code = plan.main([
+            "+experiment=tiny", "cluster=local", "--json", "plugin=[]", f"strategy={strategy}", "resources.device=cuda",
+            "cluster.gpu_memory_gib=80", "cluster.context_gib=0", "trainer.precision=bf16", "model.max_length=1024",
+            "batch.micro_batch_size=1", f"batch.global_batch_size={ranks}", f"resources.gpus_per_node={ranks}",
+            *(f"model.architecture.{key}={value}" for key, value in zip(KEYS, shape, strict=True)),
+        ])  # fmt: skip
+    assert code == 0, said.getvalue()
+    return f"{json.loads(said.getvalue())['memory']['per_gpu_gib']['total']:.2f}"
 
 
 def peers(shape: Shape, method: str, checkpointing: bool, length: int) -> tuple[str, str, str]:
@@ -140,7 +161,4 @@ def take_steps(tracker: Any, model: Any, optimizer: Any, tokens: Any) -> float:
 
 
 if __name__ == "__main__":
-    from pathlib import Path
-
-    sys.path.insert(0, str(Path(__file__).parent.parent.parent))
     sys.exit(main())

@@ -13,9 +13,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from launcher.errors import LauncherError
+from launcher.errors import LauncherError, RunError
 from launcher.train.after import export_run, judge
 from launcher.train.after.compare import difference, logits_of, prompts
+from launcher.train.after.opened import open_folder
 from tests.runs import Finished, command, environment
 from tests.training.resuming import METHODS, TWO, planned
 from tests.warm import Warm
@@ -174,6 +175,19 @@ def test_the_command_exports_evaluates_and_answers_by_itself(learned, tmp_path):
         "chat", str(run.path), "--base", "--prompt", "Which colours?", "--max-new-tokens", "40", "--json"
     )
     assert json.loads(before.stdout)["answer"] != ANSWER
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("config.json", {"architectures": ["LlamaForSequenceClassification"]}),
+        ("adapter_config.json", {"task_type": "SEQ_CLS", "base_model_name_or_path": "x"}),
+    ],
+)
+def test_a_folder_with_a_reward_model_is_refused_and_not_given_a_random_head(tmp_path, name, content):
+    (tmp_path / name).write_text(json.dumps(content))
+    with pytest.raises(RunError, match="is a reward model, which gives numbers"):
+        open_folder(tmp_path)
 
 
 def test_the_loss_is_the_mean_over_every_trained_token(trained, tmp_path):

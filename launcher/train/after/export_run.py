@@ -81,6 +81,7 @@ def _make(
     apart = check_same(logits_of(again, ids), trained, limit)
     facts |= {
         "kind": kind,
+        "answers": decided.config.trainer.kind.name != "reward",
         "dtype": saved_dtype(folder),
         "verified": "logits",
         "difference": apart,

@@ -1,6 +1,7 @@
 """A run's model, ready to answer: the trained one, a checkpoint's or the base."""
 
 import contextlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +48,7 @@ def open_run(run: RunDir, checkpoint: str | None = None, *, base: bool = False) 
     """The run's model/, or a checkpoint's; with `base`, what was trained from. RunError where there is none."""
     decided = reread_run(run)
     if decided.config.trainer.kind.name == "reward":
-        raise RunError(f"{run.name} trained a reward model, which gives numbers and no answers")
+        raise _no_answers(run.name)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cpu":
         check_room(decided)
@@ -73,6 +74,8 @@ def open_folder(folder: Path) -> Opened:
     from peft import AutoPeftModelForCausalLM
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    if _is_reward_model(folder):
+        raise _no_answers(str(folder))
     device = "cuda" if torch.cuda.is_available() else "cpu"
     kind = AutoPeftModelForCausalLM if is_adapter(folder) else AutoModelForCausalLM
     try:
@@ -86,6 +89,24 @@ def open_folder(folder: Path) -> Opened:
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return Opened(None, _ready(model), tokenizer, device)
+
+
+def _is_reward_model(folder: Path) -> bool:
+    """By what peft and transformers write of it; loaded as a chat model it would get a head of random weights."""
+    for name, key, mark in (
+        ("adapter_config.json", "task_type", "SEQ_CLS"),
+        ("config.json", "architectures", "ForSequenceClassification"),
+    ):
+        file = folder / name
+        if file.is_file() and mark in str(json.loads(file.read_text()).get(key)):
+            return True
+    return False
+
+
+def _no_answers(name: str) -> RunError:
+    return RunError(
+        f"{name} is a reward model, which gives numbers and no answers; name one that was trained to answer"
+    )
 
 
 def stop_ids(model: Any, tokenizer: Any) -> list[int]:
