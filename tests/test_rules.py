@@ -31,6 +31,7 @@ BROKEN = {
     12: ("cuda", ["trainer=dpo", "plugins.lora.init_lora_weights=pissa"]),
     13: ("cuda", ["plugin=[qlora]", "trainer=reward", "strategy=zero3"]),
     14: ("cuda", ["trainer.optim=adamw_bnb_8bit", "strategy=zero2"]),
+    15: ("cuda", ["plugin=[qlora]", "plugins.qlora.use_dora=true", "strategy=zero3"]),
 }
 """For each rule the device and what is typed to break it, and it alone."""
 MENDED = {
@@ -48,6 +49,7 @@ MENDED = {
     12: ["trainer=orpo", "plugins.lora.init_lora_weights=pissa"],
     13: ["plugin=[qlora]", "trainer=reward", "strategy=zero2"],
     14: ["trainer.optim=adamw_bnb_8bit", "strategy=ddp"],
+    15: ["plugin=[qlora]", "plugins.qlora.use_dora=true", "strategy=fsdp2"],
 }
 """What is typed for the rule's way out."""
 

@@ -25,6 +25,7 @@ class Combination:
     evaluates: bool = False
     adapter: bool = False
     four_bit: bool = False
+    dora: bool = False
     dropout: bool = False
     """Whether the adapter drops anything."""
     disable_dropout: bool | None = None
@@ -175,6 +176,14 @@ RULES: tuple[Rule, ...] = (
         reason="DeepSpeed 0.19.8 cuts its quantised state into other pieces than the weights, and FSDP2 cannot cut it",
         way_out="use strategy=ddp, trainer.optim=adamw_torch, or plugin=[...] without sharded_checkpoint",
         broken=lambda run: run.saves and run.optimizer in BITSANDBYTES and run.strategy.engine != "ddp",
+    ),
+    Rule(
+        number=15,
+        what="plugins.qlora with use_dora=true under ZeRO-3",
+        reason="DoRA's norm reads the 4-bit weights by themselves, which DeepSpeed 0.19.8 takes for shards "
+        "(\"'Params4bit' object has no attribute 'ds_status'\")",
+        way_out="use strategy=zero2 or fsdp2, or use_dora=false",
+        broken=lambda run: run.four_bit and run.dora and run.strategy.zero_stage == 3,
     ),
 )
 """Every rule by its number."""

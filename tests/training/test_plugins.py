@@ -27,7 +27,7 @@ ADAPTERS = {
     "q_embedding": ("plugin=[qlora,sharded_checkpoint]", "plugins.qlora.modules_to_save=[embed_tokens]"),
 }
 ALWAYS = [("dora", "ddp")]
-REFUSED = [("whole_modules", "fsdp2")]
+REFUSED = [("whole_modules", "fsdp2"), ("qdora", "zero3")]
 LONG = [
     pair
     for pair in itertools.product(ADAPTERS, ("ddp", "zero2", "zero3", "fsdp2"))
