@@ -25,9 +25,21 @@ ADAPTERS = {
     "rslora": ("plugins.lora.use_rslora=true", "plugins.lora.init_lora_weights=orthogonal"),
     "qdora": ("plugin=[qlora,sharded_checkpoint]", "plugins.qlora.use_dora=true"),
     "q_embedding": ("plugin=[qlora,sharded_checkpoint]", "plugins.qlora.modules_to_save=[embed_tokens]"),
+    "fp4": (
+        "plugin=[qlora,sharded_checkpoint]",
+        "plugins.qlora.quant_type=fp4",
+        "plugins.qlora.double_quant=false",
+    ),
+    "computes_in_bf16": ("plugin=[qlora,sharded_checkpoint]", "plugins.qlora.compute_dtype=bfloat16"),
+    "stored_in_bytes": ("plugin=[qlora,sharded_checkpoint]", "plugins.qlora.storage_dtype=uint8"),
 }
 ALWAYS = [("dora", "ddp")]
-REFUSED = [("whole_modules", "fsdp2"), ("qdora", "zero3")]
+REFUSED = [
+    ("whole_modules", "fsdp2"),
+    ("qdora", "zero3"),
+    ("stored_in_bytes", "zero3"),
+    ("stored_in_bytes", "fsdp2"),
+]
 LONG = [
     pair
     for pair in itertools.product(ADAPTERS, ("ddp", "zero2", "zero3", "fsdp2"))
