@@ -21,7 +21,7 @@ _KEPT = ("values", "params")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Worker:
+class Claimant:
     """A process that trains trials."""
 
     task: str | None
@@ -32,7 +32,7 @@ class Worker:
     """Ticks since boot, so that another process with the same id is not taken for it."""
 
     @classmethod
-    def here(cls, environ: Mapping[str, str]) -> "Worker":
+    def here(cls, environ: Mapping[str, str]) -> "Claimant":
         """This process."""
         array, index = environ.get("SLURM_ARRAY_JOB_ID"), environ.get("SLURM_ARRAY_TASK_ID")
         return cls(
@@ -67,7 +67,7 @@ def read_claim(sweep: SweepDir, number: int) -> dict[str, Any] | None:
 
 
 def claim(
-    sweep: SweepDir, number: int, worker: Worker, gone: Callable[[Mapping[str, Any]], bool] | None = None
+    sweep: SweepDir, number: int, worker: Claimant, gone: Callable[[Mapping[str, Any]], bool] | None = None
 ) -> bool:
     """Whether the trial is this worker's from now on. One that another worker has is taken only where `gone` says so of it."""
     before = read_claim(sweep, number)
@@ -98,7 +98,7 @@ def note(sweep: SweepDir, number: int, **facts: Any) -> None:
     temporary.replace(path)
 
 
-def own(sweep: SweepDir, worker: Worker) -> int | None:
+def own(sweep: SweepDir, worker: Claimant) -> int | None:
     """The trial that this array task had before it was queued again, and that has not ended."""
     if worker.task is None:
         return None

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from launcher.sweep.claims import Worker, claim
+from launcher.sweep.claims import Claimant, claim
 from launcher.sweep.folder import SweepDir
 from launcher.sweep.outcome import keep
 from launcher.sweep.read import read_sweep
@@ -73,7 +73,7 @@ def finish(
     sweep: SweepDir, number: int, state: str, value: float | None = None, error: str | None = None
 ) -> None:
     """As a worker leaves a trial."""
-    assert claim(sweep, number, Worker(task=f"101_{number}", host="h", pid=1, started=1))
+    assert claim(sweep, number, Claimant(task=f"101_{number}", host="h", pid=1, started=1))
     outcome = {
         "state": state, "value": value, "intermediate": {"8": value} if value else {}, "error": error,
         "started": "2026-11-25T00:00:00+00:00", "ended": "2026-11-25T00:00:09+00:00", "gpu_s": 9.0,

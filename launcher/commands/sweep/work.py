@@ -26,7 +26,7 @@ from launcher.run import RunDir, now, read_lines, write_text
 from launcher.supervise.children import Stopped
 from launcher.sweep import claims
 from launcher.sweep.budget import spent
-from launcher.sweep.claims import Worker
+from launcher.sweep.claims import Claimant
 from launcher.sweep.folder import SweepDir
 from launcher.sweep.outcome import FAILED, failed_before, gpu_s, keep, reports, settle
 from launcher.sweep.study import Study, as_typed
@@ -49,13 +49,13 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("folder", type=Path, metavar="SWEEP", help="the sweep's folder")
     parser.add_argument("--first", type=int, default=0, help="the trial of array index 0")
     options = parser.parse_args(arguments)
-    return Work(SweepDir(options.folder.resolve()), Worker.here(os.environ), options.first).all()
+    return Work(SweepDir(options.folder.resolve()), Claimant.here(os.environ), options.first).all()
 
 
 class Work:
     """One worker."""
 
-    def __init__(self, sweep: SweepDir, worker: Worker, first: int) -> None:
+    def __init__(self, sweep: SweepDir, worker: Claimant, first: int) -> None:
         self.sweep, self.worker, self.first = sweep, worker, first
         self.stopped = Stopped()
         self.spec = sweep.read_spec()
