@@ -68,6 +68,7 @@ class Node:
         self.warm: Warm | None = Warm(run.path, self._common(), self.log)
         self.ranks = Ranks(Cold(run.path))
         self.next_beat = 0.0
+        self._said: tuple[dict[int, int], dict[int, str]] = ({}, {})
         self.ring: Ring | None = None
         self.fetch: Fetch | None = None
 
@@ -145,13 +146,15 @@ class Node:
             self.ranks.close()
             self.wire.send(kind="stopped", host=self.host)
         codes = self.ranks.codes()
-        if time.monotonic() > self.next_beat or (codes and codes != self._said):
-            self._said = codes
+        news = (
+            codes,
+            self.ranks.phases(),
+        )  # the supervisor lets ranks save by their phase, so it hears of one at once
+        if time.monotonic() > self.next_beat or news != self._said:
+            self._said = news
             self.next_beat = time.monotonic() + _BEAT_S
             waiting = {"waiting": True} if self.starting is not None else {}
             self.wire.send(kind="beat", ranks=self.ranks.beats(), codes=codes, **waiting)
-
-    _said: dict[int, int] = {}  # noqa: RUF012
 
     def _start(self) -> None:
         """Starts the ranks once the warm process can fork, or without it."""

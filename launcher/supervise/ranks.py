@@ -114,6 +114,10 @@ class Ranks:
             for rank in self.ranks
         }
 
+    def phases(self) -> dict[int, str]:
+        """What each rank does."""
+        return {rank.number: rank.phase for rank in self.ranks}
+
     def codes(self) -> dict[int, int]:
         """Exit codes of the ranks that have ended."""
         return {rank.number: rank.code for rank in self.ranks if rank.code is not None}
