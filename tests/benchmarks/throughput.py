@@ -63,7 +63,7 @@ class Case:
 CASES = [
     Case(
         name="tiny Llama, full, fp32", overrides=["+experiment=tiny", "plugin=[]"], max_length=512, rows=4, lora=False,
-        words=2.6, turn=2,
+        words=2.6, turn=10,  # a turn is then a second, of which waking up is no part to speak of
     ),
     Case(
         name="SmolLM2-135M, LoRA, bf16", overrides=["+experiment=quickstart", "plugin=[lora]"], max_length=256,
