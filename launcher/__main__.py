@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import select
 import sys
 
 from launcher.errors import Exit, LauncherError, UsageError, unknown
@@ -27,11 +28,19 @@ def main(arguments: list[str]) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
-    except BrokenPipeError:  # the reader has seen enough, as `| head` does
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # so that the flush at exit has a place to go
+    except BrokenPipeError:
+        if not _reader_left():
+            raise
+        # the flush at exit needs a place to go
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.PIPE_CLOSED
+
+
+def _reader_left() -> bool:
+    """Whether nobody reads stdout any more, as after `| head`; another pipe may have broken."""
+    stdout = select.poll()
+    stdout.register(sys.stdout, select.POLLOUT)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in stdout.poll(0))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from launcher.__main__ import main
 from launcher.commands.compose import compose
 from launcher.commands.launch import launch
 from launcher.commands.prepare import prepare
@@ -167,6 +168,15 @@ def test_a_reader_that_leaves_early_ends_a_command_without_a_traceback(tmp_path)
     )
     os.close(write)
     assert (done.returncode, done.stderr) == (Exit.PIPE_CLOSED, "")
+
+
+def test_another_pipe_that_breaks_is_not_taken_for_the_readers(monkeypatch):
+    def breaks(arguments: list[str]) -> int:
+        raise BrokenPipeError("a worker is gone")
+
+    monkeypatch.setattr("launcher.commands.rules.main", breaks)
+    with pytest.raises(BrokenPipeError, match="a worker is gone"):
+        main(["rules"])
 
 
 def test_no_secret_is_written_or_printed(cli, tmp_path):

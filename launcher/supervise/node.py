@@ -146,10 +146,8 @@ class Node:
             self.ranks.close()
             self.wire.send(kind="stopped", host=self.host)
         codes = self.ranks.codes()
-        news = (
-            codes,
-            self.ranks.phases(),
-        )  # the supervisor lets ranks save by their phase, so it hears of one at once
+        # the supervisor lets ranks save by their phase, so it hears of one at once
+        news = (codes, self.ranks.phases())
         if time.monotonic() > self.next_beat or news != self._said:
             self._said = news
             self.next_beat = time.monotonic() + _BEAT_S

@@ -74,11 +74,11 @@ def open_folder(folder: Path) -> Opened:
     from peft import AutoPeftModelForCausalLM
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    if _is_reward_model(folder):
-        raise _no_answers(str(folder))
     device = "cuda" if torch.cuda.is_available() else "cpu"
     kind = AutoPeftModelForCausalLM if is_adapter(folder) else AutoModelForCausalLM
     try:
+        if _is_reward_model(folder):
+            raise _no_answers(str(folder))
         model = kind.from_pretrained(folder, dtype="auto", device_map={"": device})
         tokenizer = AutoTokenizer.from_pretrained(folder)
     except (OSError, ValueError) as error:
