@@ -21,10 +21,13 @@ from launcher.plan import LaunchPlan
 from launcher.plugins.decide import read_run
 from launcher.run import RunDir
 from launcher.supervise import policy
+from launcher.supervise.allocation import Allocation
 from launcher.supervise.children import Stopped, wait_for_all
+from launcher.supervise.fetching import Fetcher
 from launcher.supervise.hosts import note_faults, recent_suspects
 from launcher.supervise.lease import Lease
-from launcher.supervise.led import Led, Orders
+from launcher.supervise.led import Led
+from launcher.supervise.orders import Orders
 from launcher.supervise.place import Place, lives_here, who
 from launcher.supervise.policy import Action, Do, Ended, How, Told
 from launcher.supervise.rendezvous import choose_port
@@ -89,9 +92,8 @@ class Supervisor:
         more = {"LAUNCHER_JOB": _job_id(), "LAUNCHER_LEASE": lease.nonce}
         self.led: Led | None = None
         if plan.rank_starter == "launcher":
-            self.led = Led(
-                run, plan, stopped, lease.held, lambda nodes: place.start_nodes(nodes, more), wanted
-            )
+            nodes = Allocation(run, plan, stopped, lambda nodes: place.start_nodes(nodes, more))
+            self.led = Led(nodes, Fetcher(run, nodes.nodes, stopped, wanted), lease.held)
         self.more = more
 
     def carry(self) -> int:
@@ -113,7 +115,7 @@ class Supervisor:
                 return self._finish(number, ended, action)
         finally:
             if self.led is not None:
-                self.led.close()
+                self.led.allocation.close()
 
     def _attempt(self, number: int) -> Ended:
         if self.led is None:
@@ -145,7 +147,7 @@ class Supervisor:
         needed = self.plan.topology.nodes
         return policy.Place(
             can_requeue=self.place.can_requeue,
-            healthy_nodes=self.led.healthy() if self.led else needed,
+            healthy_nodes=self.led.allocation.healthy() if self.led else needed,
             needed_nodes=needed,
         )
 
@@ -202,7 +204,7 @@ class Supervisor:
         """Hosts of this job that the next one should not get."""
         lost = ended.hosts if ended.how is How.LOST else ()
         suspects = {*policy.read_history(self.run.read_events()).suspects(), *self._known()}
-        own = self.led.hosts() if self.led else ()
+        own = self.led.allocation.hosts() if self.led else ()
         return tuple(dict.fromkeys([*lost, *(host for host in own if host in suspects)]))
 
     def _saved(self) -> int | None:

@@ -1,220 +1,61 @@
-"""One attempt of the ranks, led over the nodes' connections: gather, start, watch, end."""
+"""One attempt of the ranks, led over the nodes' connections: start, watch, end, and say who is to blame."""
 
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
 
 from launcher.errors import Exit
-from launcher.hub import Wanted
-from launcher.plan import LaunchPlan
-from launcher.run import RunDir
-from launcher.supervise.children import Stopped
-from launcher.supervise.fetching import wait_for_fetch
+from launcher.supervise.allocation import Allocation
+from launcher.supervise.fetching import Fetcher
 from launcher.supervise.hosts import note_faults
 from launcher.supervise.limits import Limits
-from launcher.supervise.nodes import Nodes, Peer
+from launcher.supervise.nodes import Peer
+from launcher.supervise.orders import Orders
 from launcher.supervise.pace import Paces
 from launcher.supervise.policy import Ended, How, Told
-from launcher.supervise.ring import WAIT_S, blame
 
-GATHER_S = 300.0
-"""Seconds from the start of the step until every node must have said hello."""
 _ANSWER_S = 10.0
 _POLL_S = 0.05
 _TRAINING = ("first step", "step", "save", "eval")
 """Phases in which a rank hears that it should leave."""
 _LEASE_S = 3.0
-_CLOCK_S = 60.0
-"""Seconds that a node's clock may differ from this one's: munge refuses credentials at more, and caches go by the time."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Orders:
-    """What the supervisor gives an attempt."""
-
-    number: int
-    folder: str
-    """Under logs/."""
-    blamed: Iterable[str]
-    """Hosts to use only where there are no others."""
-    why_told: Callable[[int], tuple[Told, float]]
-    """Signal -> why the job must end, and in how many seconds at most."""
 
 
 class Led:
-    """The nodes of this allocation, over all attempts."""
+    """The ranks on an allocation's nodes, over all attempts."""
 
-    def __init__(
-        self,
-        run: RunDir,
-        plan: LaunchPlan,
-        stopped: Stopped,
-        held: Callable[[], bool],
-        start_step: Callable[[Nodes], subprocess.Popen[bytes]],
-        wanted: Wanted | None,
-    ) -> None:
-        """`held`: whether the run's lease still is ours; `start_step` starts node.sh everywhere; `wanted` comes from a hub."""
-        self.run, self.plan, self.stopped, self._held = run, plan, stopped, held
+    def __init__(self, allocation: Allocation, fetcher: Fetcher, held: Callable[[], bool]) -> None:
+        """`held`: whether the run's lease still is ours."""
+        self.allocation, self._fetcher, self._held = allocation, fetcher, held
+        self.run, self.plan, self.stopped = allocation.run, allocation.plan, allocation.stopped
+        self.nodes = allocation.nodes
         self._next_look = 0.0
-        self._wanted, self._fetched = wanted, False
-        self._commit: str | None = None
-        self.limits = Limits(step_floor_s=plan.silence_s)
-        self.nodes = Nodes()
-        self._start_step = start_step
-        self._step: subprocess.Popen[bytes] | None = None
+        self.limits = Limits(step_floor_s=self.plan.silence_s)
         self._used: list[Peer] = []
         self._last: dict[int, tuple[str, int, float]] = {}
         self._paces = Paces()
 
     def attempt(self, orders: Orders) -> Ended:
         """Runs the ranks once, to whatever end; afterwards none of them lives on a node that answers."""
-        ended = self._gather(orders) or self._fetch(orders) or self._start(orders) or self._watch(orders)
+        ended = (
+            self.allocation.gather(orders)
+            or self._fetcher.fetch(self.allocation.good(), orders)
+            or self._start(orders)
+            or self._watch(orders)
+        )
         if ended.how is How.FINISHED:
             return ended
         begun = time.monotonic()
         self._end_ranks()
         return replace(ended, stop_s=time.monotonic() - begun)
 
-    def healthy(self) -> int:
-        """Nodes that answer."""
-        return len(self.nodes.there())
-
-    def hosts(self) -> list[str]:
-        """All nodes of this allocation that have ever answered."""
-        return [peer.host for _, peer in sorted(self.nodes.peers.items())]
-
-    def close(self) -> None:
-        """Sends the nodes home and ends the step."""
-        self.nodes.tell(self.nodes.there(), kind="exit")
-        if self._step is not None:
-            try:
-                self._step.wait(_ANSWER_S)
-            except subprocess.TimeoutExpired:
-                self._step.kill()
-                self._step.wait()
-        self.nodes.listener.close()
-
-    def _gather(self, orders: Orders) -> Ended | None:
-        if self._step is None or self._step.poll() is not None:
-            self.nodes.drop()
-            self._step = self._start_step(self.nodes)
-        expected = self.plan.topology.nodes + self.plan.spares
-        deadline = time.monotonic() + GATHER_S
-        while len(self.nodes.peers) < expected:
-            self.nodes.poll(_POLL_S)
-            if self.stopped.signal:
-                return Ended(
-                    how=How.CUT,
-                    code=128 + self.stopped.signal,
-                    told=orders.why_told(self.stopped.signal)[0],
-                    reason="told to end before the ranks were started",
-                )
-            if self._step.poll() is not None:
-                code = self._step.returncode
-                return Ended(
-                    how=How.CRASHED,
-                    code=_code(code),
-                    reason=f"srun ended with exit code {code} before the nodes answered",
-                )
-            if time.monotonic() > deadline:
-                if self.healthy() >= self.plan.topology.nodes:
-                    break
-                return Ended(
-                    how=How.LOST,
-                    reason=f"{self.healthy()} of {expected} nodes answered within {GATHER_S:g} s",
-                )
-        self._preflight(orders)
-        return None
-
-    def _fetch(self, orders: Orders) -> Ended | None:
-        """Brings model and data from their hub, once for all attempts; on a node that will have ranks."""
-        good = [peer for peer in self.nodes.there() if "bad" not in peer.facts]
-        if self._wanted is None or self._fetched or not good:
-            return None
-        earlier = [event for event in self.run.read_events() if event["event"] == "fetched"]
-        commit: str | None = earlier[-1]["commit"] if earlier else None
-        self.run.add_event("fetching", attempt=orders.number, host=good[0].host, gib=0.0)
-        begun = time.monotonic()
-        found = wait_for_fetch(
-            self.nodes,
-            good[0],
-            self._wanted.to_json(commit, again=bool(earlier)),
-            self.stopped,
-            lambda gib: self.run.add_event(
-                "fetching", attempt=orders.number, host=good[0].host, gib=round(gib, 2)
-            ),
-        )
-        if isinstance(found, Ended):
-            told = orders.why_told(self.stopped.signal)[0] if self.stopped.signal else found.told
-            return replace(found, told=told)
-        self._fetched, self._commit = True, found["commit"]
-        self.run.add_event(
-            "fetched", attempt=orders.number, commit=self._commit, gib=round(found["bytes"] / 2**30, 3),
-            seconds=round(time.monotonic() - begun, 2),
-        )  # fmt: skip
-        return None
-
-    def _preflight(self, orders: Orders) -> None:
-        """Marks nodes that cannot work, by what they found in themselves and by the ring; once in their life."""
-        new = [peer for peer in self.nodes.there() if "problems" in peer.facts]
-        for peer in new:
-            for problem in peer.facts.pop("problems"):
-                self._mark(peer, problem, orders)
-            if abs(skew := float(peer.facts["time"]) - peer.since) > _CLOCK_S:
-                self._mark(peer, f"its clock is off by {skew:.0f} s", orders)
-        good = [peer for peer in self.nodes.there() if "bad" not in peer.facts]
-        if new and len(good) > 1 and self.plan.cluster != "local":
-            for host, problem in blame([peer.host for peer in good], self._send_round(good)).items():
-                self._mark(next(peer for peer in good if peer.host == host), problem, orders)
-
-    def _mark(self, peer: Peer, problem: str, orders: Orders) -> None:
-        peer.facts["bad"] = problem
-        self.run.add_event("preflight", attempt=orders.number, host=peer.host, problem=problem)
-        if self.plan.cluster != "local":
-            note_faults([peer.host], "preflight", self.run.name)
-
-    def _send_round(self, ring: list[Peer]) -> dict[str, str]:
-        """Host -> why it did not reach the next one of the ring."""
-        self.nodes.tell(ring, kind="listen")
-        ports = {host: said["port"] for host, said in self._answers(ring, "listening", WAIT_S).items()}
-        for peer, behind in zip(ring, [*ring[1:], *ring[:1]], strict=True):
-            if behind.host in ports:
-                self.nodes.tell([peer], kind="ring", address=behind.host, port=ports[behind.host])
-        results = self._answers(ring, "rung", 2 * WAIT_S)
-        return {
-            peer.host: results[peer.host]["error"] if peer.host in results else "no answer"
-            for peer in ring
-            if peer.host not in results or results[peer.host]["error"]
-        }
-
-    def _answers(self, peers: list[Peer], kind: str, seconds: float) -> dict[str, dict[str, Any]]:
-        """Host -> its answer of that kind, of those that come in time."""
-        found: dict[str, dict[str, Any]] = {}
-        deadline = time.monotonic() + seconds
-        while len(found) < len(peers) and time.monotonic() < deadline:
-            self.nodes.poll(_POLL_S)
-            for peer in peers:
-                if answers := self.nodes.answers(peer, kind):
-                    found[peer.host] = answers[-1]
-        return found
-
     def _start(self, orders: Orders) -> Ended | None:
-        needed = self.plan.topology.nodes
-        blamed = set(orders.blamed)
-        good = [peer for peer in self.nodes.there() if "bad" not in peer.facts]
-        if len(good) < needed:
-            bad = [peer for peer in self.nodes.there() if "bad" in peer.facts]
-            said = (
-                "; ".join(f"{peer.host}: {peer.facts['bad']}" for peer in bad)
-                or f"{len(good)} of {needed} nodes answer"
-            )
-            return Ended(how=How.LOST, reason=said, hosts=tuple(peer.host for peer in bad))
-        chosen = sorted(good, key=lambda peer: (peer.host in blamed, peer.index))[:needed]
-        self._used = sorted(chosen, key=lambda peer: peer.index)
+        chosen = self.allocation.choose(orders.blamed)
+        if isinstance(chosen, Ended):
+            return chosen
+        self._used = chosen
         first = self._used[0]
         for peer in self._used:
             peer.beats, peer.codes, peer.said = {}, {}, []
@@ -238,7 +79,7 @@ class Led:
                 first=place * here,
                 address=address,
                 port=prepared[-1]["port"],
-                commit=self._commit,
+                commit=self._fetcher.commit,
             )
         self._last, self._paces = {}, Paces()
         return None
@@ -399,10 +240,6 @@ class Led:
     def _host(self, rank: int) -> str:
         place = rank // self.plan.topology.gpus_per_node
         return self._used[place].host if place < len(self._used) else "?"
-
-
-def _code(returncode: int) -> int:
-    return 128 - returncode if returncode < 0 else returncode
 
 
 def _how_it_ended(code: int) -> str:

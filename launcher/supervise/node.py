@@ -17,10 +17,10 @@ from typing import Any
 from launcher.errors import Exit, LauncherError, RunError
 from launcher.hub import OFFLINE
 from launcher.run import RunDir
-from launcher.supervise.children import Stopped
+from launcher.supervise.by_hand import start_by_hand
 from launcher.supervise.fetching import Fetch
 from launcher.supervise.preflight import look_at_node
-from launcher.supervise.ranks import Ranks
+from launcher.supervise.ranks import Ranks, every_rank, open_log
 from launcher.supervise.rendezvous import bind, choose_port
 from launcher.supervise.ring import Ring
 from launcher.supervise.starters import Cold, Warm
@@ -64,7 +64,7 @@ class Node:
         self.listener: socket.socket | None = None
         self.starting: dict[str, Any] | None = None
         self.stopping = False
-        self.log = _open_log(run, os.environ.get("LAUNCHER_JOB", "hand"), self.host)
+        self.log = open_log(run, os.environ.get("LAUNCHER_JOB", "hand"), self.host)
         self.warm: Warm | None = Warm(run.path, self._common(), self.log)
         self.ranks = Ranks(Cold(run.path))
         self.next_beat = 0.0
@@ -173,7 +173,7 @@ class Node:
             "LAUNCHER_ATTEMPT": str(order["attempt"]),
             **({"LAUNCHER_MODEL_COMMIT": order["commit"]} if order["commit"] else {}),
         }
-        log = _open_log(self.run, f"{os.environ.get('LAUNCHER_JOB', 'hand')}_{order['attempt']}", self.host)
+        log = open_log(self.run, f"{os.environ.get('LAUNCHER_JOB', 'hand')}_{order['attempt']}", self.host)
         self.order = order
         try:
             self.ranks.start(
@@ -203,10 +203,7 @@ class Node:
         return {
             **OFFLINE,  # what ranks need is fetched before them; a site's own value stands
             **{key: value for key, value in os.environ.items() if key != "LAUNCHER_TOKEN"},
-            "WORLD_SIZE": str(self.world_size),
-            "LOCAL_WORLD_SIZE": str(self.ranks_here),
-            "TORCHELASTIC_USE_AGENT_STORE": "True",  # rank 0 serves the store on the socket that it inherits
-            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(_threads(self.ranks_here))),
+            **every_rank(self.world_size, self.ranks_here),
         }
 
     def _end_fetch(self) -> None:
@@ -225,52 +222,6 @@ class Node:
             self.warm.close()
 
 
-def start_by_hand(run: RunDir) -> int:
-    """One attempt of this node's ranks, without a supervisor."""
-    topology = run.read_json(run.plan)["topology"]
-    nodes, here = int(topology["nodes"]), int(topology["gpus_per_node"])
-    index = int(os.environ.get("SLURM_NODEID", "0")) if nodes > 1 else 0
-    address, port = _meeting_point(nodes)
-    listener = None
-    if index == 0:
-        try:
-            listener = bind(port)
-        except OSError as error:
-            host = socket.gethostname()
-            print(f"launcher: port {port} is taken on {host} ({error})", file=sys.stderr, flush=True)
-            return Exit.PORT_TAKEN
-    stopped = Stopped()
-    attempt = run.attempts() + 1
-    if index == 0:
-        run.add_event("started", attempt=attempt, host=socket.gethostname(), by="node.sh")
-    env = {
-        **os.environ,
-        "WORLD_SIZE": str(nodes * here),
-        "LOCAL_WORLD_SIZE": str(here),
-        "GROUP_RANK": str(index),
-        "MASTER_ADDR": address,
-        "MASTER_PORT": str(port),
-        "TORCHELASTIC_USE_AGENT_STORE": "True",
-        "LAUNCHER_ATTEMPT": str(attempt),
-        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(_threads(here))),
-    }
-    ranks = Ranks(Cold(run.path))
-    log = _open_log(run, f"hand_{attempt}", socket.gethostname())
-    ranks.start(range(index * here, (index + 1) * here), env, log, listener)
-    code = 0
-    while not ranks.all_ended():
-        ranks.poll()
-        failed = next((value for value in ranks.codes().values() if value), 0)
-        if stopped.signal or failed:
-            code = code or (128 + stopped.signal if stopped.signal else failed)
-            ranks.kill()
-        time.sleep(_POLL_S)
-    code = code or next((value for value in ranks.codes().values() if value), 0)
-    if index == 0:
-        run.add_end(attempt, code)
-    return code
-
-
 def _connect() -> Wire:
     host, _, port = os.environ["LAUNCHER_SUPERVISOR"].rpartition(":")
     deadline = time.monotonic() + _CONNECT_S
@@ -284,28 +235,6 @@ def _connect() -> Wire:
                     "the nodes of the job?"
                 ) from None
             time.sleep(0.2)
-
-
-def _meeting_point(nodes: int) -> tuple[str, int]:
-    address, port = os.environ.get("MASTER_ADDR"), os.environ.get("MASTER_PORT")
-    if address and port:
-        return address, int(port)
-    if nodes > 1:
-        raise RunError(
-            f"node.sh starts one of {nodes} nodes and needs MASTER_ADDR and MASTER_PORT; run `bash job.sbatch` inside the "
-            "allocation, or set both and start node.sh on every node with srun"
-        )
-    return "127.0.0.1", choose_port()
-
-
-def _open_log(run: RunDir, folder: str, host: str) -> int:
-    path = run.logs / folder
-    path.mkdir(parents=True, exist_ok=True)
-    return os.open(path / f"{host}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-
-
-def _threads(ranks: int) -> int:
-    return max(1, len(os.sched_getaffinity(0)) // ranks)
 
 
 if __name__ == "__main__":

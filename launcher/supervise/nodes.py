@@ -30,6 +30,8 @@ class Peer:
     """When it said hello, by the clock of this host."""
     beats: dict[int, list[Any]] = field(default_factory=dict[int, list[Any]])
     codes: dict[int, int] = field(default_factory=dict[int, int])
+    bad: str = ""
+    """Why it can have no ranks, by the pre-flight."""
     waiting: bool = False
     """Its warm process still imports."""
     said: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])

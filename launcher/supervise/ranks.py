@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from launcher.run import RunDir
 from launcher.supervise.starters import Cold, Warm, kill
 
 FORK_S = 20.0
@@ -140,6 +141,24 @@ class Ranks:
             said = json.loads(data)
             rank.phase, rank.step, rank.changed = said["phase"], said["step"], time.monotonic()
             rank.probe = said["probe"]
+
+
+def every_rank(world_size: int, here: int) -> dict[str, str]:
+    """The environment that all ranks of a node have in common; `here` of them are its own. A site's thread count stands."""
+    threads = max(1, len(os.sched_getaffinity(0)) // here)
+    return {
+        "WORLD_SIZE": str(world_size),
+        "LOCAL_WORLD_SIZE": str(here),
+        "TORCHELASTIC_USE_AGENT_STORE": "True",  # rank 0 serves the store on the socket that it inherits
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads)),
+    }
+
+
+def open_log(run: RunDir, folder: str, host: str) -> int:
+    """A descriptor that appends to logs/FOLDER/HOST.log."""
+    path = run.logs / folder
+    path.mkdir(parents=True, exist_ok=True)
+    return os.open(path / f"{host}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
 
 def _state(pid: int) -> str:

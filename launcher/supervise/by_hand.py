@@ -1,0 +1,70 @@
+"""node.sh without a supervisor, typed by hand on every node: one attempt of this node's ranks."""
+
+import os
+import socket
+import sys
+import time
+
+from launcher.errors import Exit, RunError
+from launcher.run import RunDir
+from launcher.supervise.children import Stopped
+from launcher.supervise.ranks import Ranks, every_rank, open_log
+from launcher.supervise.rendezvous import bind, choose_port
+from launcher.supervise.starters import Cold
+
+_POLL_S = 0.02
+
+
+def start_by_hand(run: RunDir) -> int:
+    """One attempt of this node's ranks, without a supervisor."""
+    topology = run.read_json(run.plan)["topology"]
+    nodes, here = int(topology["nodes"]), int(topology["gpus_per_node"])
+    index = int(os.environ.get("SLURM_NODEID", "0")) if nodes > 1 else 0
+    address, port = _meeting_point(nodes)
+    listener = None
+    if index == 0:
+        try:
+            listener = bind(port)
+        except OSError as error:
+            host = socket.gethostname()
+            print(f"launcher: port {port} is taken on {host} ({error})", file=sys.stderr, flush=True)
+            return Exit.PORT_TAKEN
+    stopped = Stopped()
+    attempt = run.attempts() + 1
+    if index == 0:
+        run.add_event("started", attempt=attempt, host=socket.gethostname(), by="node.sh")
+    env = {
+        **os.environ,
+        **every_rank(nodes * here, here),
+        "GROUP_RANK": str(index),
+        "MASTER_ADDR": address,
+        "MASTER_PORT": str(port),
+        "LAUNCHER_ATTEMPT": str(attempt),
+    }
+    ranks = Ranks(Cold(run.path))
+    log = open_log(run, f"hand_{attempt}", socket.gethostname())
+    ranks.start(range(index * here, (index + 1) * here), env, log, listener)
+    code = 0
+    while not ranks.all_ended():
+        ranks.poll()
+        failed = next((value for value in ranks.codes().values() if value), 0)
+        if stopped.signal or failed:
+            code = code or (128 + stopped.signal if stopped.signal else failed)
+            ranks.kill()
+        time.sleep(_POLL_S)
+    code = code or next((value for value in ranks.codes().values() if value), 0)
+    if index == 0:
+        run.add_end(attempt, code)
+    return code
+
+
+def _meeting_point(nodes: int) -> tuple[str, int]:
+    address, port = os.environ.get("MASTER_ADDR"), os.environ.get("MASTER_PORT")
+    if address and port:
+        return address, int(port)
+    if nodes > 1:
+        raise RunError(
+            f"node.sh starts one of {nodes} nodes and needs MASTER_ADDR and MASTER_PORT; run `bash job.sbatch` inside the "
+            "allocation, or set both and start node.sh on every node with srun"
+        )
+    return "127.0.0.1", choose_port()
