@@ -7,7 +7,7 @@ from typing import Any
 
 from launcher.dataset.advice import advise
 from launcher.dataset.files import read_rows
-from launcher.dataset.formats import SPOKEN, Example
+from launcher.dataset.kinds import SPOKEN, Example
 from launcher.dataset.lengths import TOKENIZED, estimate, measure, stride
 from launcher.dataset.part import Counting, Part, count
 from launcher.dataset.rules import ERROR, Finding

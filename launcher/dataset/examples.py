@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from launcher.dataset.files import Row, read_rows
-from launcher.dataset.formats import Example, read_example
+from launcher.dataset.formats import read_example
+from launcher.dataset.kinds import Example
 from launcher.dataset.rules import BrokenRow
 from launcher.errors import DataError
 

@@ -1,19 +1,14 @@
-"""The formats of a row, each read into one of five common forms.
-
-chat {"messages": [...], "tools"?}, pair {"prompt": [...], "chosen": [...], "rejected": [...]}, labelled {"prompt": [...],
-"completion": [...], "label": bool}, prompt {"prompt": [...], "answer"?, ...}, text {"text": ...}; the turns are those of
-launcher.dataset.turns.
-"""
+"""The formats of a row, each read into one of the common forms of launcher.dataset.kinds."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, cast
 
+from launcher.dataset.kinds import Example, untrained
 from launcher.dataset.rules import BrokenRow, check_known
 from launcher.dataset.turns import Message, check_order, check_prompt, read_turn, read_turns
-from launcher.errors import DataError, unknown
+from launcher.errors import unknown
 
-Example = dict[str, Any]
 ABOUT = (
     "id",
     "idx",
@@ -46,24 +41,8 @@ KEYS: dict[str, tuple[str, ...]] = {
     "text": ("text",),
 }
 FORMATS = tuple(KEYS)
-_KINDS = {"messages": "chat", "chosen": "pair", "label": "labelled", "prompt": "prompt", "text": "text"}
-"""The key by which a common form is told, in this order."""
 _LABELS = {"true": True, "false": False, "1": True, "0": False}
 """What a label is given as, in JSON or in a cell of a table."""
-SPOKEN = {"chat": "chat", "pair": "pair", "labelled": "labelled answer", "prompt": "prompt", "text": "text"}
-"""What a row of each kind is called."""
-LEARNS_FROM: dict[str, tuple[str, ...]] = {
-    "sft": ("chat", "pair", "text"),
-    "pretrain": ("text",),
-    "dpo": ("pair",),
-    "kto": ("labelled", "pair"),
-    "orpo": ("pair",),
-    "reward": ("pair",),
-    "grpo": ("prompt",),
-}
-"""Kinds of rows that each trainer takes."""
-_TARGETS = {"chat": "messages", "text": "text", "prompt": "prompt"}
-_CONVERTED = {(kind, to) for kind in ("chat", "pair", "labelled") for to in ("messages", "text", "prompt")}
 _SPEAKERS = {
     "system": "system",
     "human": "user",
@@ -110,34 +89,6 @@ def read_example(value: Any, asked: str = "auto") -> tuple[str, Example]:
     for key in row:
         check_known(f"key of a {name} row", key, (*KEYS[name], *ABOUT))
     return name, _READERS[name](row)
-
-
-def kind_of(example: Example) -> str:
-    """chat, pair, labelled, prompt or text: which of the common forms this is."""
-    return next(kind for key, kind in _KINDS.items() if key in example)
-
-
-def to_chat(example: Example) -> Example:
-    """What supervised training makes of it: a pair becomes the chat with its chosen answer; text stays text."""
-    answer = example.get("chosen") or example.get("completion")
-    if not answer:
-        return example
-    return _with_tools({"messages": [*_untrained(example["prompt"]), *answer]}, example)
-
-
-def check_serves(trainer: str, path: str, kinds: Iterable[str]) -> None:
-    """DataError where a trainer cannot learn from rows of these kinds, with the trainers that can, or how to convert them."""
-    for kind in kinds:
-        if kind in LEARNS_FROM[trainer]:
-            continue
-        others = [name for name, learns in LEARNS_FROM.items() if kind in learns]
-        target = _TARGETS.get(LEARNS_FROM[trainer][0])
-        written = f", or write them anew: python -m launcher data convert {path} OUT --to {target}"
-        raise DataError(
-            f"{path} holds {SPOKEN[kind]}s, and trainer.kind={trainer} learns from "
-            f"{' or '.join(f'{SPOKEN[one]}s' for one in LEARNS_FROM[trainer])}; use trainer={' or '.join(others)}"
-            + (written if target and (kind, target) in _CONVERTED else "")
-        )
 
 
 def _no_format(row: dict[str, Any]) -> str:
@@ -210,7 +161,7 @@ def _read_preference(row: dict[str, Any]) -> Example:
 
 def _read_prompt_completion(row: dict[str, Any]) -> Example:
     prompt = _side(row.get("prompt"), "prompt", "user")
-    turns = [*_untrained(prompt), *_side(row.get("completion"), "completion", "assistant")]
+    turns = [*untrained(prompt), *_side(row.get("completion"), "completion", "assistant")]
     check_order(turns)
     return {"messages": turns}
 
@@ -276,10 +227,6 @@ def _common(one: list[Message], other: list[Message]) -> list[Message]:
     while length and one[length - 1]["role"] == "assistant":
         length -= 1  # the answer itself belongs to the sides, also where both give the same
     return one[:length]
-
-
-def _untrained(turns: list[Message]) -> list[Message]:
-    return [{**turn, "weight": 0} if turn["role"] == "assistant" else turn for turn in turns]
 
 
 def _system(value: Any) -> list[Message]:

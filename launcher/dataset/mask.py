@@ -5,7 +5,7 @@ from typing import Any
 
 from jinja2 import TemplateError
 
-from launcher.dataset.formats import Example, to_chat
+from launcher.dataset.kinds import Example, to_chat
 from launcher.dataset.turns import Message, is_trained
 from launcher.errors import DataError
 

@@ -13,7 +13,8 @@ from zlib import crc32
 
 from launcher.dataset.examples import canonical
 from launcher.dataset.files import Row
-from launcher.dataset.formats import Example, kind_of, read_example
+from launcher.dataset.formats import read_example
+from launcher.dataset.kinds import Example, kind_of
 from launcher.dataset.rules import BrokenRow, Finding
 from launcher.dataset.turns import is_trained
 

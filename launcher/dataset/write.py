@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from launcher.dataset.formats import Example, kind_of, to_chat
+from launcher.dataset.kinds import Example, kind_of, to_chat
 from launcher.dataset.rules import BrokenRow
 from launcher.dataset.turns import Message, is_trained
 

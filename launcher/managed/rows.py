@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from launcher.dataset.examples import read_examples
-from launcher.dataset.formats import kind_of
+from launcher.dataset.kinds import kind_of
 from launcher.dataset.rules import BrokenRow
 from launcher.dataset.write import write_row
 from launcher.errors import DataError

@@ -12,8 +12,8 @@ from launcher import __version__
 from launcher.commands.data.progress import progress
 from launcher.config import Config, DataCheck, DataFormat, Init
 from launcher.dataset.check import Asked, check
-from launcher.dataset.formats import check_serves
 from launcher.dataset.hub import parse_hub
+from launcher.dataset.kinds import check_serves
 from launcher.dataset.rules import Finding
 from launcher.errors import ConfigError, DataError
 from launcher.run import write_text

@@ -7,7 +7,7 @@ from typing import Any
 
 from launcher.commands.summary import align
 from launcher.dataset.check import Report
-from launcher.dataset.formats import Example
+from launcher.dataset.kinds import Example
 from launcher.dataset.rules import RULES
 
 _LINES_PER_RULE = 5

@@ -11,7 +11,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from launcher.dataset.examples import read_examples
-from launcher.dataset.formats import Example, to_chat
+from launcher.dataset.kinds import Example, to_chat
 from launcher.dataset.mask import IGNORED, encode
 from launcher.errors import DataError
 from launcher.plugins.decide import Decided

@@ -17,8 +17,8 @@ from datasets import Dataset
 from launcher.config import Config
 from launcher.dataset.examples import example_of, read_examples
 from launcher.dataset.files import Row, without_nulls
-from launcher.dataset.formats import Example
 from launcher.dataset.hub import parse_hub
+from launcher.dataset.kinds import Example
 from launcher.dataset.mask import IGNORED, encode
 from launcher.dataset.rules import BrokenRow
 from launcher.errors import DataError

@@ -10,7 +10,7 @@ import pyarrow as pa
 from datasets import Dataset
 
 from launcher.config import Config
-from launcher.dataset.formats import Example, check_serves, kind_of
+from launcher.dataset.kinds import Example, check_serves, kind_of
 from launcher.dataset.mask import IGNORED, encode, encode_prompt
 from launcher.errors import DataError
 from launcher.plan.objective import completion_length
