@@ -1,19 +1,15 @@
 """A launch that is killed at any point and typed again: one job, never none, never two."""
 
-import contextlib
 import json
-import os
 import random
-import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
 from launcher.resources import resource_dir
-from tests.lab import Lab
 from tests.runs import command, environment
+from tests.slurm.killing import jobs, kill_within
 
 pytestmark = pytest.mark.slurm
 
@@ -30,47 +26,6 @@ def typed(name: str) -> list[str]:
     )
 
 
-def kill_within(lab: Lab, folder: Path, name: str, dice: random.Random) -> str:
-    """Types the launch, SIGKILLs it at a random point, and returns what it had said by then.
-
-    A third of the points lie anywhere in its life, the others round its sbatch; half of the kills take sbatch along.
-    """
-    launch = subprocess.Popen(
-        [str(resource_dir("slurm") / "lab"), "exec", *typed(name)], cwd=folder, env=environment(**lab.settings),
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
-    with_sbatch = dice.random() < 0.5
-    if dice.random() < 1 / 3:
-        until = time.monotonic() + dice.uniform(0, 1)
-    else:
-        while launch.poll() is None and not list(folder.glob(f"runs/{name}/*/intent.json")):
-            time.sleep(0.001)
-        until = time.monotonic() + dice.uniform(0, 0.03)
-    while launch.poll() is None and time.monotonic() < until:
-        time.sleep(0.001)
-    for pid in _children(
-        launch.pid
-    ):  # that which went into the cluster's namespace has one child: the launcher
-        below = _children(pid) if with_sbatch else []
-        for victim in (pid, *below):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(victim, signal.SIGKILL)
-    said, _ = launch.communicate(timeout=60)
-    return said
-
-
-def _children(pid: int) -> list[int]:
-    try:
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except FileNotFoundError:
-        return []
-
-
-def jobs(lab: Lab, folder: Path, name: str) -> list[str]:
-    shown = lab.run("squeue", "--noheader", f"--name={name}", "--format=%A", cwd=folder)
-    return shown.stdout.split()
-
-
 def test_a_launch_killed_at_any_point_and_typed_again_queues_one_job(lab, tmp_path, request):
     dice = random.Random(7)
     wanted = request.config.getoption("--submit-kills")
@@ -79,7 +34,9 @@ def test_a_launch_killed_at_any_point_and_typed_again_queues_one_job(lab, tmp_pa
         name = f"kill{launches}"
         launches += 1
         assert launches < 10 * wanted, "the kills come too late"
-        said = kill_within(lab, tmp_path, name, dice)
+        said = kill_within(
+            lab, tmp_path, typed(name), dice, life_s=1.0, sign=f"runs/{name}/*/intent.json", after_s=0.03
+        )
         queued = jobs(lab, tmp_path, name)
         if said.endswith("}\n"):
             told = json.loads(said)["job_id"]  # nobody would type it again

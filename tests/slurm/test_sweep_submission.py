@@ -1,21 +1,14 @@
 """A sweep that is killed at any point of its submit and typed again: one folder, one array, every trial once."""
 
-import contextlib
 import json
-import os
 import random
-import signal
-import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
-from launcher.resources import resource_dir
 from launcher.sweep.read import read_sweep
-from tests.lab import Lab
-from tests.runs import command, environment
-from tests.slurm.test_submission import _children, jobs
+from tests.runs import command
+from tests.slurm.killing import jobs, kill_within
 
 pytestmark = pytest.mark.slurm
 TRIALS = 6
@@ -29,33 +22,6 @@ def typed(name: str) -> list[str]:
     )  # fmt: skip
 
 
-def kill_within(lab: Lab, folder: Path, name: str, dice: random.Random) -> str:
-    """Types the sweep, SIGKILLs it at a random point, and returns what it had said by then.
-
-    A third of the points lie anywhere in its life, the others between the first file of its folder and a little after its
-    sbatch; half of the kills take sbatch along.
-    """
-    launch = subprocess.Popen(
-        [str(resource_dir("slurm") / "lab"), "exec", *typed(name)], cwd=folder, env=environment(**lab.settings),
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
-    with_sbatch = dice.random() < 0.5
-    if dice.random() < 1 / 3:
-        until = time.monotonic() + dice.uniform(0, 3)
-    else:
-        while launch.poll() is None and not list(folder.glob(f"runs/{name}/sweep_*")):
-            time.sleep(0.001)
-        until = time.monotonic() + dice.uniform(0, 0.15)
-    while launch.poll() is None and time.monotonic() < until:
-        time.sleep(0.001)
-    for pid in _children(launch.pid):
-        for victim in (pid, *(_children(pid) if with_sbatch else [])):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(victim, signal.SIGKILL)
-    said, _ = launch.communicate(timeout=60)
-    return said
-
-
 def test_a_sweep_killed_at_any_point_and_typed_again_queues_every_trial_once(lab, tmp_path, request):
     dice = random.Random(11)
     wanted = request.config.getoption("--sweep-kills")
@@ -64,7 +30,9 @@ def test_a_sweep_killed_at_any_point_and_typed_again_queues_every_trial_once(lab
         name = f"cut{launches}"
         launches += 1
         assert launches < 10 * wanted, "the kills come too late"
-        said = kill_within(lab, tmp_path, name, dice)
+        said = kill_within(
+            lab, tmp_path, typed(name), dice, life_s=3.0, sign=f"runs/{name}/sweep_*", after_s=0.15
+        )
         before = jobs(lab, tmp_path, name)
         if said.endswith("}\n"):
             told = json.loads(said)
