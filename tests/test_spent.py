@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from launcher.commands.spent import held_s
+from launcher.held import held_s
 from launcher.run import RunDir
 from tests.reports import at, write_lines
 
@@ -31,6 +31,7 @@ def event(seconds: float, name: str) -> dict[str, str]:
         ),  # the first job died without a word
         ([(0, "started"), (100, "saved"), (500, "submitted")], 100),
         ([(0, "started"), (30, "stopped"), (90, "replanned"), (95, "submitted")], 30),
+        ([(0, "started"), (30, "pruned"), (90, "logged")], 30),
         ([(0, "planned"), (5, "submitted")], 0),
     ],
 )

@@ -3,10 +3,10 @@
 import json
 import math
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from launcher.errors import Exit
+from launcher.held import gpus_held, held_s
 from launcher.run import RunDir, now, write_text
 from launcher.sweep.folder import SweepDir
 
@@ -65,20 +65,9 @@ def failed_before(reason: str, started: str) -> dict[str, Any]:
 
 
 def gpu_s(run: RunDir) -> float:
-    """Seconds in which the run held GPUs (with device=cpu, ranks), times their number; up to its newest event."""
-    events = run.read_events()
-    if not any(event["event"] == "started" for event in events):
-        return 0.0
-    total, begun = 0.0, None
-    for event in events:
-        moment = datetime.fromisoformat(event["time"]).timestamp()
-        if event["event"] == "started" and begun is None:
-            begun = moment
-        elif event["event"] in (*_ENDS, "requeued") and begun is not None:
-            total, begun = total + moment - begun, None
-    if begun is not None:
-        total += datetime.fromisoformat(events[-1]["time"]).timestamp() - begun
-    return total * float(run.read_json(run.plan)["topology"]["world_size"])
+    """Seconds in which the run held GPUs (with device=cpu, ranks), times their number; up to its newest word."""
+    seconds = held_s(run.read_events(), run.read_metrics(), None)
+    return seconds * gpus_held(run) if seconds else 0.0
 
 
 def settle(sweep: SweepDir, number: int, objective: str) -> dict[str, Any] | None:
