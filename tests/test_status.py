@@ -125,6 +125,21 @@ def test_another_process_with_the_job_s_id_is_not_the_run(tmp_path: Path):
     assert read_status(run).state is RunState.LOST
 
 
+def test_a_job_that_waits_is_the_run_s_though_an_earlier_one_began(tmp_path: Path):
+    run = make_run(tmp_path, cluster="slurm", job_id="200")
+    for event, attempt, job in (
+        ("submitted", 0, "100"),
+        ("started", 1, "100"),
+        ("stopped", 1, "100"),
+        ("submitted", 1, "200"),
+    ):
+        run.add_event(event, attempt=attempt, job_id=job, reason="")
+    status = read_status(run, {"100": RunState.FAILED, "200": RunState.PENDING})
+    assert (status.state, status.job_id) == (RunState.PENDING, "200")
+    run.add_event("started", attempt=2, job_id="300")  # sbatch job.sbatch, typed by hand
+    assert read_status(run, {"200": RunState.CANCELLED, "300": RunState.RUNNING}).job_id == "300"
+
+
 def test_a_local_run_of_another_host_is_not_lost(tmp_path: Path):
     run = make_run(tmp_path, "submitted", cluster="local", job_id=NO_PROCESS)
     run.add_event("started", attempt=1, job_id=NO_PROCESS, host="elsewhere")

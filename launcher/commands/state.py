@@ -13,7 +13,7 @@ from launcher.clusters.slurm import Slurm
 from launcher.commands.learning import early_stopped, general, overfitting
 from launcher.commands.record import attempts, effective_training_time, next_save
 from launcher.errors import ClusterError
-from launcher.run import RunDir
+from launcher.run import RunDir, job_number
 
 # The first of these wins: a cancelled run also stops, and a cancel can come after the finish.
 _ENDED = {
@@ -168,17 +168,30 @@ def _told(events: list[dict[str, Any]]) -> RunState:
 
 
 def _job(run: RunDir, events: list[dict[str, Any]]) -> dict[str, Any]:
-    """Kind, id and host of the job: job.json's, or one started by hand since; empty before any submit."""
+    """Kind, id and host of the job: job.json's, or one started by hand since; empty before any submit.
+
+    A job that began before the newest submit is over, or is the one that was submitted.
+    """
     if not run.job.exists():
         return {}
     job = run.read_json(run.job)
-    started = next(
-        (event for event in reversed(events) if event["event"] == "started" and "job_id" in event), None
-    )
-    if started is None:
+    number = job_number(str(job["job_id"]))
+    newest = max((at for at, event in enumerate(events) if event["event"] == "submitted"), default=-1)
+    begun = [
+        event
+        for at, event in enumerate(events)
+        if event["event"] == "started"
+        and (at > newest or event.get("job_id") == number)
+        and "job_id" in event
+    ]
+    if not begun:
         return job
-    same = started["job_id"] == str(job["job_id"]).partition(";")[0]
-    return {**job, "job_id": job["job_id"] if same else started["job_id"], "host": started.get("host")}
+    last = begun[-1]
+    return {
+        **job,
+        "job_id": job["job_id"] if last["job_id"] == number else last["job_id"],
+        "host": last.get("host"),
+    }
 
 
 def _ask(job: dict[str, Any], known: Mapping[str, RunState | None]) -> tuple[RunState | None, str]:
