@@ -3,10 +3,12 @@
 runs/<name>/<date_time>/
 """
 
+import fcntl
 import json
 import os
 import re
 import signal
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -21,6 +23,8 @@ _REASONS = {
     128 + signal.SIGHUP: "terminal closed",
     128 + signal.SIGKILL: "a rank was killed (SIGKILL: out of memory, or from outside)",
 }
+
+_LOCK_TRIES, _LOCK_S = 50, 0.01
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -194,16 +198,33 @@ def now() -> str:
 
 
 def append_line(path: Path, value: Mapping[str, Any]) -> None:
-    """Append `value` as one JSON line with one write(2) on an O_APPEND descriptor; after a torn line, on a new one."""
+    """Append `value` as one JSON line with one write(2) on an O_APPEND descriptor; after a torn line, on a new one.
+
+    Under a lock where that is to be had soon: NFS does not append by itself (open(2)).
+    """
     line = json.dumps(value, ensure_ascii=False) + "\n"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
     try:
+        _lock(descriptor)
         size = os.fstat(descriptor).st_size
         if size and os.pread(descriptor, 1, size - 1) != b"\n":
             line = f"\n{line}"
         os.write(descriptor, line.encode())
     finally:
         os.close(descriptor)
+
+
+def _lock(descriptor: int) -> None:
+    """For as long as the descriptor is open; goes on without it where the file system has no locks or another holds it long."""
+    for _ in range(_LOCK_TRIES):
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_LOCK_S)
+        except OSError:
+            return
+        else:
+            return
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:

@@ -101,6 +101,13 @@ def test_retention_deletes_what_nothing_keeps(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step_00000020", "step_00000030"]
 
 
+def test_later_steps_of_a_run_that_went_back_take_nobody_s_place(tmp_path):
+    for step in (10, 20, 90, 100):
+        save(tmp_path, step)
+    assert retain(tmp_path, 1, 0, 0, newest=20) == [10]
+    assert sorted(path.name[-3:] for path in tmp_path.iterdir()) == ["020", "090", "100"]
+
+
 @given(st.data())
 def test_any_cut_of_a_tensor_is_read_back_from_any_other_cut(tmp_path_factory, data):
     numel = data.draw(st.integers(1, 40))

@@ -1,8 +1,11 @@
 """What the supervisor does at each end of the ranks, what it learns, and who may write a run dir."""
 
 import json
+import subprocess
+import sys
 import threading
 import time
+from datetime import datetime
 
 import pytest
 
@@ -14,7 +17,7 @@ from launcher.supervise.hosts import note_faults, recent_suspects, record_path
 from launcher.supervise.lease import Lease
 from launcher.supervise.limits import Limits
 from launcher.supervise.pace import SUSTAINED, Paces
-from launcher.supervise.place import why_ended
+from launcher.supervise.place import end_of, why_ended
 from launcher.supervise.policy import TRIES, Do, Ended, History, How, Place, Told, decide, read_history
 from launcher.supervise.preflight import gpu_problems, xid_problems
 from launcher.supervise.ring import Ring, blame
@@ -108,6 +111,13 @@ def test_a_first_step_may_compile_and_a_known_one_may_not_be_silent():
     assert limits.limit_s("load") == 10_000
 
 
+def test_short_saves_do_not_make_a_long_one_a_hang():
+    limits = Limits(step_floor_s=60, save_floor_s=3 * 900)
+    limits.note("save", 0.1, 64)
+    assert limits.limit_s("save") == 2700
+    assert Limits(step_floor_s=60).limit_s("save") == 1800
+
+
 @pytest.mark.parametrize(
     ("time", "seconds"),
     [
@@ -141,6 +151,53 @@ def test_the_notice_is_two_minutes_at_least_and_never_most_of_the_run():
 )
 def test_why_slurm_ends_a_job_is_told_by_its_restarts(facts, restart, told):
     assert why_ended(facts, restart) is told
+
+
+@pytest.mark.parametrize(
+    ("facts", "ends"),
+    [
+        ({"JobState": "RUNNING", "EndTime": "2026-01-01T02:00:00", "TimeLimit": "01:00:00"}, "2026-01-01T02:00:00"),
+        (
+            {"JobState": "COMPLETING", "StartTime": "2026-01-01T00:00:00", "EndTime": "2026-01-01T00:07:00",
+             "TimeLimit": "1-01:00:00"},
+            "2026-01-02T01:00:00",
+        ),
+        ({"JobState": "RUNNING", "EndTime": "Unknown", "TimeLimit": "UNLIMITED"}, None),
+        ({"JobState": "CANCELLED", "StartTime": "2026-01-01T00:00:00", "TimeLimit": "UNLIMITED"}, None),
+        ({}, None),
+    ],
+)  # fmt: skip
+def test_the_end_of_a_job_s_time_is_what_slurm_says_now(facts, ends):
+    assert end_of(facts) == (datetime.fromisoformat(ends).timestamp() if ends else None)
+
+
+def test_a_sigterm_takes_the_place_of_the_warning_before_the_time_limit():
+    code = (
+        "import os, signal; from launcher.supervise.children import Stopped; stopped = Stopped(); "
+        "os.kill(os.getpid(), signal.SIGUSR1); os.kill(os.getpid(), signal.SIGTERM); "
+        "os.kill(os.getpid(), signal.SIGUSR1); print(stopped.signal == signal.SIGTERM, stopped.again)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True False\n"
+
+
+def test_a_lease_that_another_takes_is_seen_without_asking(tmp_path, monkeypatch):
+    monkeypatch.setattr("launcher.supervise.lease._LOOK_S", 0.01)
+    run = RunDir(tmp_path)
+    first, second = Lease(run, who(job_id="1")), Lease(run, who(job_id="2"))
+    first.take(lambda holder: True)
+    first.watch()
+    time.sleep(0.1)
+    assert not first.lost
+    second.take(lambda holder: False)
+    deadline = time.monotonic() + 10
+    while not first.lost and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert first.lost
+    second.watch()
+    second.release()
+    time.sleep(0.1)
+    assert not second.lost  # given up is not taken
 
 
 def test_a_lease_has_one_holder(tmp_path):

@@ -34,9 +34,15 @@ def commit(folder: Path, manifest: Manifest) -> Path:
     return target
 
 
-def retain(checkpoints: Path, keep_last: int, keep_every: int, keep_best: int) -> list[int]:
-    """Deletes the committed checkpoints that nothing keeps; their steps."""
-    found = committed(checkpoints)
+def retain(
+    checkpoints: Path, keep_last: int, keep_every: int, keep_best: int, newest: int | None = None
+) -> list[int]:
+    """Deletes the committed checkpoints that nothing keeps; their steps.
+
+    `newest`: the step that was just saved. Later ones are of a run that went back, because they were broken or had diverged:
+    they take nobody's place, and are written over when the run gets there.
+    """
+    found = [one for one in committed(checkpoints) if newest is None or one.manifest.step <= newest]
     kept = reasons_to_keep([one.manifest for one in found], keep_last, keep_every, keep_best)
     unwanted = [one for one in found if one.manifest.step not in kept]
     for one in unwanted:

@@ -59,6 +59,7 @@ def supervise(run: RunDir) -> int:
     stopped = Stopped()
     lease = Lease(run, who())
     lease.take(_lives)
+    lease.watch()
     try:
         decided = read_run(run)
         plan, facts = decided.plan, decided.plan.facts
@@ -93,7 +94,7 @@ class Supervisor:
         self.led: Led | None = None
         if plan.rank_starter == "launcher":
             nodes = Allocation(run, plan, stopped, lambda nodes: place.start_nodes(nodes, more))
-            self.led = Led(nodes, Fetcher(run, nodes.nodes, stopped, wanted), lease.held)
+            self.led = Led(nodes, Fetcher(run, nodes.nodes, stopped, wanted), lease)
         self.more = more
 
     def carry(self) -> int:
@@ -140,14 +141,15 @@ class Supervisor:
             return Ended(how=How.CUT, code=code, told=told, reason=told.value)
         if code:
             reason = self.run.crash(number) or f"the ranks ended with exit code {code}"
-            return Ended(how=How.CRASHED, code=code, reason=reason)
+            foreign = code in (Exit.REFUSED, Exit.USAGE)  # srun and accelerate end so for whatever happened
+            return Ended(how=How.CRASHED, code=Exit.FAILED if foreign else code, reason=reason)
         return Ended(how=How.FINISHED)
 
     def _place(self) -> policy.Place:
         needed = self.plan.topology.nodes
         return policy.Place(
             can_requeue=self.place.can_requeue,
-            healthy_nodes=self.led.allocation.healthy() if self.led else needed,
+            healthy_nodes=len(self.led.allocation.good()) if self.led else needed,
             needed_nodes=needed,
         )
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from launcher.errors import Exit
 from launcher.plan import LaunchPlan
 from launcher.run import RunDir
 from launcher.supervise.children import Stopped
@@ -36,14 +37,11 @@ class Allocation:
         self.run, self.plan, self.stopped, self._start_step = run, plan, stopped, start_step
         self.nodes = Nodes()
         self._step: subprocess.Popen[bytes] | None = None
+        self._begun = 0.0
 
     def hosts(self) -> list[str]:
         """All that have ever answered."""
         return [peer.host for _, peer in sorted(self.nodes.peers.items())]
-
-    def healthy(self) -> int:
-        """Nodes that answer."""
-        return len(self.nodes.there())
 
     def good(self) -> list[Peer]:
         """Nodes that answer and can have ranks."""
@@ -65,9 +63,8 @@ class Allocation:
         """Starts the step where none runs, waits until its nodes have said hello, and looks at those that are new."""
         if self._step is None or self._step.poll() is not None:
             self.nodes.drop()
-            self._step = self._start_step(self.nodes)
+            self._step, self._begun = self._start_step(self.nodes), time.monotonic()
         expected = self.plan.topology.nodes + self.plan.spares
-        deadline = time.monotonic() + GATHER_S
         while len(self.nodes.peers) < expected:
             self.nodes.poll(_POLL_S)
             if self.stopped.signal:
@@ -78,13 +75,12 @@ class Allocation:
                     reason="told to end before the ranks were started",
                 )
             if self._step.poll() is not None:
-                code = self._step.returncode
-                reason = f"srun ended with exit code {code} before the nodes answered"
-                return Ended(how=How.CRASHED, code=128 - code if code < 0 else code, reason=reason)
-            if time.monotonic() > deadline:
-                if self.healthy() >= self.plan.topology.nodes:
+                reason = f"srun ended with exit code {self._step.returncode} before the nodes answered"
+                return Ended(how=How.CRASHED, code=Exit.FAILED, reason=reason)  # its 1 is not our "refused"
+            if time.monotonic() > self._begun + GATHER_S:
+                if len(self.nodes.there()) >= self.plan.topology.nodes:
                     break
-                reason = f"{self.healthy()} of {expected} nodes answered within {GATHER_S:g} s"
+                reason = f"{len(self.nodes.there())} of {expected} nodes answered within {GATHER_S:g} s"
                 return Ended(how=How.LOST, reason=reason)
         self._preflight(orders)
         return None

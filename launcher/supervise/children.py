@@ -16,7 +16,7 @@ GRACE_S = 30.0
 class Stopped:
     """Whether SIGTERM, SIGINT, SIGHUP, SIGUSR1 (the time limit comes) or SIGUSR2 (a sweep prunes it) was sent; each is
     passed on by the loop that looks here. Slurm sends one signal twice, to a step and to the batch script: only one that
-    comes a while later counts again."""
+    comes a while later counts again. A SIGTERM after the warning of the time limit takes its place: it may be a cancel."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
@@ -26,7 +26,8 @@ class Stopped:
             signal.signal(number, self._note)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.signal is None:
+        warned = self.signal == signal.SIGUSR1 and number == signal.SIGTERM
+        if self.signal is None or warned:
             self.signal, self._came = number, time.monotonic()
         elif number == signal.SIGINT or (
             number == signal.SIGTERM and self.signal == signal.SIGTERM and time.monotonic() - self._came > 1

@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +13,7 @@ from launcher.run import RunDir, now, write_text
 
 _SETTLE_S = 0.2
 _WAIT_S = 900.0
-_ASK_S = 3.0
+_ASK_S = _LOOK_S = 3.0
 
 
 class Lease:
@@ -21,6 +22,9 @@ class Lease:
     def __init__(self, run: RunDir, who: dict[str, Any]) -> None:
         self.run = run
         self.mine = {**who, "nonce": secrets.token_hex(8), "time": now()}
+        self.lost = False
+        """Whether another has taken it, as `watch` has seen."""
+        self._over = threading.Event()
 
     @property
     def nonce(self) -> str:
@@ -49,12 +53,24 @@ class Lease:
                 raise AlreadyRunning(f"{self.run.path} is being trained by {job} on {holder['host']}{doubt}")
             time.sleep(_ASK_S if alive is None else 0)
 
+    def watch(self) -> None:
+        """Looks from now on whether it still is ours; in a thread, for a file system that hangs must not hold up anything."""
+
+        def look() -> None:
+            while not self._over.wait(_LOOK_S):
+                if not self.held():
+                    self.lost = not self._over.is_set()
+                    return
+
+        threading.Thread(target=look, daemon=True).start()
+
     def held(self) -> bool:
         """Whether it still is ours; true where the file system does not answer."""
         return self.run.leased_to(self.nonce)
 
     def release(self) -> None:
         """Gives it up, where it still is ours."""
+        self._over.set()
         if self.held():
             self.run.lease.unlink(missing_ok=True)
 

@@ -3,13 +3,13 @@
 import signal
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import replace
 
 from launcher.errors import Exit
 from launcher.supervise.allocation import Allocation
 from launcher.supervise.fetching import Fetcher
 from launcher.supervise.hosts import note_faults
+from launcher.supervise.lease import Lease
 from launcher.supervise.limits import Limits
 from launcher.supervise.nodes import Peer
 from launcher.supervise.orders import Orders
@@ -18,21 +18,21 @@ from launcher.supervise.policy import Ended, How, Told
 
 _ANSWER_S = 10.0
 _POLL_S = 0.05
+_SAVES = 3
+"""A saver gives up after twice its time-out (launcher/train/checkpoint/saver.py)."""
 _TRAINING = ("first step", "step", "save", "eval")
 """Phases in which a rank hears that it should leave."""
-_LEASE_S = 3.0
 
 
 class Led:
     """The ranks on an allocation's nodes, over all attempts."""
 
-    def __init__(self, allocation: Allocation, fetcher: Fetcher, held: Callable[[], bool]) -> None:
-        """`held`: whether the run's lease still is ours."""
-        self.allocation, self._fetcher, self._held = allocation, fetcher, held
+    def __init__(self, allocation: Allocation, fetcher: Fetcher, lease: Lease) -> None:
+        self.allocation, self._fetcher, self._lease = allocation, fetcher, lease
         self.run, self.plan, self.stopped = allocation.run, allocation.plan, allocation.stopped
         self.nodes = allocation.nodes
-        self._next_look = 0.0
-        self.limits = Limits(step_floor_s=self.plan.silence_s)
+        save_floor_s = _SAVES * self.plan.save.timeout_s if self.plan.save else 0.0
+        self.limits = Limits(step_floor_s=self.plan.silence_s, save_floor_s=save_floor_s)
         self._used: list[Peer] = []
         self._last: dict[int, tuple[str, int, float]] = {}
         self._paces = Paces()
@@ -86,25 +86,22 @@ class Led:
 
     def _watch(self, orders: Orders) -> Ended:
         told: Told | None = None
-        deadline = 0.0
+        heard: int | None = None
+        can_save, deadline = False, 0.0
         world_size = self.plan.topology.world_size
         while True:
             self.nodes.poll(_POLL_S)
             codes = {rank: code for peer in self._used for rank, code in peer.codes.items()}
-            failed = {rank: code for rank, code in codes.items() if code not in (Exit.OK, Exit.LEFT)}
+            failed = self._failed()
             if failed and told is None:
-                return self._crashed(orders, failed)
+                return self._crashed(orders)
             if len(codes) == world_size:
                 if set(codes.values()) == {int(Exit.OK)}:
                     return Ended(how=How.FINISHED)
                 if not failed:
                     return Ended(how=How.LEFT, told=told or Told.NOTHING, reason=self._told_reason(told))
-            if time.monotonic() > self._next_look:
-                self._next_look = time.monotonic() + _LEASE_S
-                if not self._held():
-                    return Ended(
-                        how=How.FENCED, reason=f"another job has taken {self.run.path}; this one leaves"
-                    )
+            if self._lease.lost:
+                return Ended(how=How.FENCED, reason=f"another job has taken {self.run.path}; this one leaves")
             lost = next((peer for peer in self._used if peer.lost), None)
             if lost is not None:
                 return Ended(how=How.LOST, hosts=(lost.host,), reason=f"{lost.host}: {lost.lost}")
@@ -113,16 +110,21 @@ class Led:
                 return Ended(
                     how=How.CRASHED, code=Exit.FAILED, reason=f"{refused[0]['host']}: {refused[0]['reason']}"
                 )
-            if self.stopped.signal and told is None:
+            if self.stopped.signal not in (
+                None,
+                heard,
+            ):  # a cancel may come after the warning of the time limit
                 came = time.monotonic()
-                can_save = (
-                    self.plan.save is not None
-                    and self.stopped.signal != signal.SIGUSR2
-                    and all(self._phase(rank) in _TRAINING for rank in range(world_size))
-                )
-                if can_save:  # before anything else, for the time may be short
-                    self.nodes.tell(self._used, kind="leave")
-                told, seconds = orders.why_told(self.stopped.signal)
+                if heard is None:
+                    can_save = (
+                        self.plan.save is not None
+                        and self.stopped.signal != signal.SIGUSR2
+                        and all(self._phase(rank) in _TRAINING for rank in range(world_size))
+                    )
+                    if can_save:  # before anything else, for the time may be short
+                        self.nodes.tell(self._used, kind="leave")
+                heard = self.stopped.signal
+                told, seconds = orders.why_told(heard)
                 deadline = came + seconds if can_save else 0.0
                 self.run.add_event("told", attempt=orders.number, why=told.value, seconds=round(seconds, 1))
             if told is not None and (time.monotonic() > deadline or self.stopped.again or failed):
@@ -144,11 +146,17 @@ class Led:
     def _told_reason(told: Told | None) -> str:
         return told.value if told else "the ranks saved and left by themselves"
 
-    def _crashed(self, orders: Orders, failed: dict[int, int]) -> Ended:
+    def _failed(self) -> dict[int, int]:
+        """Exit codes of the ranks that have ended otherwise than they should."""
+        codes = {rank: code for peer in self._used for rank, code in peer.codes.items()}
+        return {rank: code for rank, code in codes.items() if code not in (Exit.OK, Exit.LEFT)}
+
+    def _crashed(self, orders: Orders) -> Ended:
         """Blames a rank that a signal ended, else the first that told its error: others then fail because of it."""
         moment = time.monotonic() + 0.2
         while time.monotonic() < moment:
             self.nodes.poll(_POLL_S)
+        failed = self._failed()
         signalled = next((rank for rank, code in failed.items() if code > 128), None)
         told = [
             event

@@ -7,11 +7,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from datetime import datetime
 
 from launcher.clusters.slurm import Refused, Slurm, first_host, own_job_id, time_limits
 from launcher.clusters.submission import submitted
 from launcher.errors import ClusterError, RunError
 from launcher.plan import LaunchPlan
+from launcher.plan.queue import parse_time
 from launcher.plan.save import RESERVE_S
 from launcher.processes import die_with_parent, start_ticks
 from launcher.run import RunDir
@@ -58,17 +60,19 @@ class Place:
 
     def why_told(self, number: int) -> tuple[Told, float]:
         """Why a signal came, and how many seconds there are."""
-        if number == signal.SIGUSR1:
-            left = self.ends - time.time() if self.ends else 120.0
-            return Told.TIME_LIMIT, max(left - RESERVE_S, RESERVE_S)
         if number == signal.SIGUSR2:
             return Told.PRUNED, 0.0
         seconds = max(self.kill_wait_s - RESERVE_S, 1.0)
-        if number != signal.SIGTERM or not self.job_id:
+        if number not in (signal.SIGTERM, signal.SIGUSR1):
             return Told.CANCELLED, seconds
-        if self.ends and time.time() > self.ends - 30:
+        facts = Slurm(_ANSWER_S).facts(self.job_id) if self.job_id else {}
+        ends = end_of(facts) or self.ends  # anew: a limit may have been changed
+        if number == signal.SIGUSR1:
+            left = ends - time.time() if ends else 120.0
+            return Told.TIME_LIMIT, max(left - RESERVE_S, RESERVE_S)
+        if ends and time.time() > ends - 30:
             return Told.TIME_LIMIT, seconds
-        return why_ended(Slurm(_ANSWER_S).facts(self.job_id), self.restart), seconds
+        return why_ended(facts, self.restart) if self.job_id else Told.CANCELLED, seconds
 
     def requeue(self, exclude: tuple[str, ...]) -> str:
         """Queues the run again and says how. The same job where nothing is wrong with its nodes, else a new one without them:
@@ -117,6 +121,19 @@ class Place:
                 "job.sbatch` inside an allocation"
             )
         return nodelist
+
+
+def end_of(facts: Mapping[str, str]) -> float | None:
+    """When the job's time is up (time.time()), by `scontrol show job`; None where that is not told or there is no limit.
+
+    The end of a job that ends already is now, so its limit tells it then.
+    """
+    try:
+        if facts["JobState"] == "RUNNING":
+            return datetime.fromisoformat(facts["EndTime"]).timestamp()
+        return datetime.fromisoformat(facts["StartTime"]).timestamp() + parse_time(facts["TimeLimit"])
+    except (KeyError, ValueError):
+        return None
 
 
 def why_ended(facts: Mapping[str, str], restart: int) -> Told:

@@ -20,6 +20,8 @@ from launcher.processes import die_with_parent, exit_code
 
 READY_S = 300.0
 """Seconds that the warm process has to import the stack."""
+_FORK_S = 5.0
+"""Seconds that it has to fork; the supervisor gives up a node that is silent for longer."""
 
 
 class Cold:
@@ -96,7 +98,7 @@ class Warm:
         names = list(descriptors)
         request = json.dumps({"env": dict(env), "names": names}).encode()
         socket.send_fds(self._channel, [request], [log, *(descriptors[name] for name in names)])
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + _FORK_S
         while time.monotonic() < deadline:
             pid = self._take()
             if pid is not None:

@@ -39,12 +39,17 @@ class Leave(TrainerCallback):
         self.beat.phase("step", state.global_step)
         if self._agreed() and state.global_step < state.max_steps:
             self.left = control.should_training_stop = True
-            control.should_save = self.trainer.saver is not None
+            control.should_save = control.should_log = self.trainer.saver is not None
             self.trainer.save_reason = "told"
+        if control.should_evaluate:  # it comes before the save
+            self.beat.phase("eval", state.global_step)
+        elif control.should_save:
+            self.beat.phase("save", state.global_step)
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """The evaluation is over."""
         if control.should_save:
             self.beat.phase("save", state.global_step)
-        elif control.should_evaluate:
-            self.beat.phase("eval", state.global_step)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """The last save may have to be waited for."""

@@ -3,10 +3,12 @@
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from peft import PeftModel
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -23,6 +25,10 @@ from launcher.train.after.load_back import alone, bytes_to_load, load_back, save
 REFERENCE = "trained_logits.safetensors"
 """In the run dir: what the trained model said on the fixed prompts, so that every later export is held against it."""
 
+_WAIT = timedelta(seconds=14_400)
+"""For rank 0, which writes, loads back and compares; a large base takes longer than a collective's half hour. The supervisor
+waits as long (launcher/supervise/limits.py)."""
+
 
 def export(run: RunDir, decided: Decided, trainer: Any, tokenizer: Any) -> dict[str, Any]:
     """Writes model/: an adapter where only an adapter was trained, else the whole model; how it was checked, on rank 0.
@@ -34,6 +40,7 @@ def export(run: RunDir, decided: Decided, trainer: Any, tokenizer: Any) -> dict[
     accelerator = trainer.accelerator
     model = accelerator.unwrap_model(trainer.model)
     adapter = isinstance(model, PeftModel)
+    wait = dist.new_group(backend="gloo", timeout=_WAIT) if accelerator.num_processes > 1 else None
     temporary = run.path / ".model"
     ids = prompts(tokenizer)
     trained = logits_of(trainer.model_wrapped if trainer.is_deepspeed_enabled else model, ids)
@@ -52,7 +59,8 @@ def export(run: RunDir, decided: Decided, trainer: Any, tokenizer: Any) -> dict[
             raise
         replace_folder(temporary, run.export)
         reference.replace(run.path / REFERENCE)
-    accelerator.wait_for_everyone()
+    if wait is not None:
+        dist.barrier(wait)
     return facts
 
 

@@ -153,7 +153,8 @@ class Saver:
             total_s=round(total, 4),
         )
         try:
-            retain(self.run.checkpoints, self.plan.keep_last, self.plan.keep_every, self.plan.keep_best)
+            keep = (self.plan.keep_last, self.plan.keep_every, self.plan.keep_best)
+            retain(self.run.checkpoints, *keep, newest=save.step)
         except OSError as caught:
             self._event("not_deleted", step=save.step, error=_say(caught))
 

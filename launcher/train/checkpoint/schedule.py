@@ -59,7 +59,7 @@ class Schedule(TrainerCallback):
         due = step % self.plan.save_steps == 0 if self.plan.save_steps else step >= self._next
         if due or last:
             self.trainer.save_reason = "end" if last else "interval"
-            control.should_save = True
+            control.should_save = control.should_log = True  # the log comes first, and looks at the loss
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """With automatic intervals: when the next one is, as rank 0 measures it."""

@@ -137,13 +137,14 @@ def prepare_state(trainer: Any) -> None:
     if not trainer.is_deepspeed_enabled:
         if _bitsandbytes(trainer):
             return
+        fused = _fused(trainer.optimizer)
         for shard in shards(trainer):
-            _zeros(shard.state, shard.weight, _original(trainer, shard))
+            _zeros(shard.state, _original(trainer, shard), fused)
         return
     zero = trainer.model_wrapped.optimizer
     stage3 = hasattr(zero, "fp32_partitioned_groups_flat")
     for flat in zero.fp32_partitioned_groups_flat if stage3 else zero.single_partition_of_fp32_groups:
-        _zeros(zero.optimizer.state[flat], flat, flat)
+        _zeros(zero.optimizer.state[flat], flat, _fused(zero.optimizer))
 
 
 def _bitsandbytes(trainer: Any) -> bool:
@@ -169,12 +170,18 @@ def _original(trainer: Any, shard: Shard) -> torch.Tensor:
     return named[shard.name]
 
 
-def _zeros(state: dict[str, Any], like: torch.Tensor, original: torch.Tensor) -> None:
+def _fused(optimizer: Any) -> bool:
+    """Whether its kernel reads the step itself, which then is where the parameter is (torch 2.13, optim/adamw.py)."""
+    return any(group.get("fused") or group.get("capturable") for group in optimizer.param_groups)
+
+
+def _zeros(state: dict[str, Any], original: torch.Tensor, fused: bool) -> None:
     for kind in ("exp_avg", "exp_avg_sq"):
         if kind not in state:
             state[kind] = torch.zeros_like(original.data)
     old = state.get(STEP)
-    state[STEP] = old if isinstance(old, int) else torch.zeros((), dtype=torch.float32)
+    device = original.device if fused else None
+    state[STEP] = old if isinstance(old, int) else torch.zeros((), dtype=torch.float32, device=device)
 
 
 def publish(trainer: Any) -> None:
