@@ -222,6 +222,16 @@ def test_more_nodes_than_the_allocation_has_are_refused(refusal, monkeypatch: py
     assert "resources.nodes=4 is more than the 2 of allocation 7" in said
 
 
+def test_spares_are_nodes_of_the_allocation_too(refusal, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("SLURM_JOB_NUM_NODES", "2")
+    said = refusal(
+        "+experiment=tiny", "cluster=allocation", "resources.nodes=2", "resources.spares=1", "batch.global_batch_size=8"
+    )  # fmt: skip
+    assert "resources.nodes=2 and resources.spares=1 are more than the 2 of allocation 7" in said
+    assert "use resources.spares=0, or ask for 3 nodes" in said
+
+
 @pytest.mark.parametrize(
     "name", ["../x", "a/b", "..", ".", "/tmp/x", "-x", "a b", '"a\\nb"', "''", '"ünïcode"']
 )
