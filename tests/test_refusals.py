@@ -299,6 +299,10 @@ def test_a_time_that_slurm_cannot_read_is_refused(refusal, time: str):
     assert "is not a Slurm time" in refusal(*TINY, f"resources.time={time}")
 
 
+def test_a_rehearsal_refuses_such_a_time_too(refusal):
+    assert "resources.time='2h' is not a Slurm time" in refusal("rehearse", *TINY, "resources.time=2h")
+
+
 def test_a_plugin_without_a_target_is_refused(refusal):
     assert "plugins.mine has no _target_" in refusal(*TINY, "+plugins.mine.strength=3")
 
