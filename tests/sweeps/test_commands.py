@@ -205,6 +205,21 @@ def test_status_shows_failed_trials_first_with_their_error(cli):
     assert table.index("2.2500") < table.index("2.5000")
 
 
+def test_a_watch_ends_with_a_search_whose_budget_is_spent(cli):
+    sweep = sweep_of(cli(*SEARCH, "sweep.sampler=random", "sweep.trials=2"))
+    finish(sweep, 0, "finished", 2.5)
+    finish(sweep, 1, "pruned")
+    assert "1 finished" in cli("sweep", "status", "tiny", "--watch").stdout
+
+
+def test_a_value_in_brackets_is_shown_as_it_was_typed(cli):
+    sweep_of(
+        cli("-m", "+experiment=tiny", "cluster=slurm", "data.check=off", "plugin=[lora],[qlora]", "--json")
+    )
+    shown = cli("sweep", "status", "tiny").stdout
+    assert "[lora]" in shown and "[qlora]" in shown
+
+
 def test_resume_queues_what_failed_and_only_that(cli, tmp_path):
     sweep = sweep_of(cli(*GRID))
     for number in range(5):

@@ -13,7 +13,6 @@ import sys
 import time
 import zlib
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +24,10 @@ from launcher.processes import die_with_parent, exit_code, start_ticks
 from launcher.run import RunDir, now, read_lines, write_text
 from launcher.supervise.children import Stopped
 from launcher.sweep import claims
-from launcher.sweep.budget import spent
 from launcher.sweep.claims import Claimant
 from launcher.sweep.folder import SweepDir
-from launcher.sweep.outcome import FAILED, failed_before, gpu_s, keep, reports, settle
+from launcher.sweep.outcome import FAILED, failed_before, keep, reports, settle
+from launcher.sweep.read import why_spent
 from launcher.sweep.study import Study, as_typed
 
 _POLL_S = 0.1
@@ -105,12 +104,9 @@ class Work:
         """Whether the budget lets the sampler's trial of that number begin, or begin again."""
         if self.sweep.stop.exists() or self.stopped.signal:
             return False
-        begun = claims.read_claims(self.sweep)
-        if number in begun:
+        if claims.read_claim(self.sweep, number) is not None:
             return True
-        self.spec = self.sweep.read_spec()  # `sweep extend` may have raised the budget
-        used = (gpu_s(self.sweep.trial(one)) for one in begun)
-        why = spent(self.spec["budget"], number, used, datetime.now(timezone.utc))
+        why = why_spent(self.sweep)
         if why:
             _say(why)
         return why is None
