@@ -118,6 +118,14 @@ def test_a_value_of_the_wrong_type_names_its_trial(cli, tmp_path):
     assert not calls(tmp_path)
 
 
+def test_a_secret_among_hydras_own_overrides_is_refused_and_not_repeated(cli, tmp_path):
+    done = cli(*GRID, "+hydra.job.env_set.HF_TOKEN=hf_neverwritten", HF_TOKEN="hf_neverwritten")
+    assert done.returncode == 1
+    assert done.stderr.startswith("launcher: the value of HF_TOKEN stands in the configuration")
+    assert "hf_neverwritten" not in done.stderr
+    assert not calls(tmp_path) and not (tmp_path / "runs").exists()
+
+
 def test_more_trials_than_an_array_holds_wait_for_each_other(cli, tmp_path):
     sweep = sweep_of(cli(*GRID, "sweep.parallel=2", LARGEST="4"))
     assert calls(tmp_path) == [
