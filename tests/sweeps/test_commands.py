@@ -14,6 +14,7 @@ from launcher.sweep.claims import Claimant, claim
 from launcher.sweep.folder import SweepDir
 from launcher.sweep.outcome import keep
 from launcher.sweep.read import read_sweep
+from tests.hub import serve
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 FAKES = {
@@ -124,6 +125,26 @@ def test_a_secret_among_hydras_own_overrides_is_refused_and_not_repeated(cli, tm
     assert done.stderr.startswith("launcher: the value of HF_TOKEN stands in the configuration")
     assert "hf_neverwritten" not in done.stderr
     assert not calls(tmp_path) and not (tmp_path / "runs").exists()
+
+
+def test_what_the_hub_refuses_is_refused_before_anything_is_queued(cli, tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    typed = (*GRID, "model.init=pretrained")
+    with serve({("model", "me/tiny"): tmp_path / "model"}) as hub:
+        done = cli(*typed, "model.name_or_path=me/tiny,me/tinny", HF_ENDPOINT=hub.endpoint)
+        assert done.returncode == 1
+        assert re.fullmatch(
+            r"launcher: trial 1 \(seed=1 plugins\.lora\.r=2 model\.name_or_path=me/tinny\): model\.name_or_path=me/tinny: "
+            r"the hub says RepoNotFound; [^\n]*\n",
+            done.stderr,
+        )
+        assert not calls(tmp_path) and not (tmp_path / "runs").exists()
+        hub.requests.clear()
+        sweep = sweep_of(cli(*typed, "model.name_or_path=me/tiny", HF_ENDPOINT=hub.endpoint))
+        assert hub.requests == ["HEAD /me/tiny/resolve/main/config.json"]  # once for all six trials
+        more = cli("sweep", "extend", sweep.name, "seed=4", HF_ENDPOINT="http://127.0.0.1:9")
+        assert "127.0.0.1:9 does not answer here" in more.stderr
 
 
 def test_more_trials_than_an_array_holds_wait_for_each_other(cli, tmp_path):
