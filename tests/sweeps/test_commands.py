@@ -5,11 +5,13 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from launcher.errors import Exit
 from launcher.sweep.claims import Claimant, claim
 from launcher.sweep.folder import SweepDir
 from launcher.sweep.outcome import keep
@@ -293,6 +295,33 @@ def test_cancel_ends_the_arrays_and_keeps_others_from_beginning(cli, tmp_path):
     assert json.loads(cli("sweep", "cancel", "--json").stdout)["cancelled"] == ["101"]
     assert calls(tmp_path)[-1] == "cancel 101"
     assert sweep.stop.exists()
+
+
+def test_cancel_on_this_machine_tells_a_trial_once_and_begins_no_other(cli, tmp_path):
+    """The trial's supervisor is a program that notes what it is told, and takes its time to end."""
+    supervisor = tmp_path / "bin" / "slow"
+    supervisor.write_text("#!/bin/bash\ntrap 'echo term >> told; n=7' TERM\ntouch began\n"
+                          "for ((n = 200; n > 0; n--)); do sleep 0.3; done\n")  # fmt: skip
+    supervisor.chmod(0o755)
+    local = [word.replace("cluster=slurm", "cluster=local") for word in GRID]
+    sweeping = subprocess.Popen(
+        [sys.executable, "-m", "launcher", *local, f"cluster.python={supervisor}"],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin"},
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.glob("runs/tiny/sweep_*/0/began")):
+            assert sweeping.poll() is None and time.monotonic() < deadline
+            time.sleep(0.1)
+        cancelled = cli("sweep", "cancel", "--json")
+        assert sweeping.wait(timeout=60) == Exit.FAILED
+    finally:
+        sweeping.kill()
+    (trial,) = tmp_path.glob("runs/tiny/sweep_*/0")
+    assert (trial / "told").read_text() == "term\n"
+    assert json.loads(cancelled.stdout)["cancelled"] == ["0"]
+    assert not (trial.parent / "1").exists()
 
 
 def test_a_command_that_is_none_names_the_nearest(cli):

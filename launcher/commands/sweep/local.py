@@ -58,7 +58,7 @@ def _environment(work_dir: str) -> dict[str, str]:
 
 
 def _follow(sweep: SweepDir, workers: list[subprocess.Popen[bytes]], console: Console) -> None:
-    """Shows progress until no worker lives; a sweep that must fail fast is ended."""
+    """Shows progress until no worker lives."""
     progress = Progress(
         TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[numbers]}"), console=console,
         transient=True, disable=not console.is_terminal,
@@ -67,7 +67,7 @@ def _follow(sweep: SweepDir, workers: list[subprocess.Popen[bytes]], console: Co
     with progress:
         task = progress.add_task(sweep.name, total=None, numbers="")
         while True:
-            living = [worker for worker in workers if worker.poll() is None]
+            living = any(worker.poll() is None for worker in workers)
             now = read_sweep(sweep.path)
             for trial in now.trials:
                 if trial.ended and trial.number not in shown:
@@ -76,9 +76,6 @@ def _follow(sweep: SweepDir, workers: list[subprocess.Popen[bytes]], console: Co
             progress.update(task, total=_total(sweep, now), completed=len(shown), numbers=numbers(now))
             if not living:
                 return
-            if sweep.stop.exists():
-                for worker in living:
-                    worker.send_signal(signal.SIGTERM)
             time.sleep(_POLL_S)
 
 

@@ -164,7 +164,7 @@ class Work:
         passed, looked, size = 0, 0.0, -1
         pruned = False
         while child.poll() is None:
-            wanted = int(self.stopped.signal is not None) + int(self.stopped.again)
+            wanted = int(self.stopped.signal is not None or self._must_end()) + int(self.stopped.again)
             if wanted > passed:
                 passed = wanted
                 child.send_signal(self.stopped.signal or signal.SIGTERM)
@@ -178,6 +178,11 @@ class Work:
                         child.send_signal(signal.SIGUSR2)
             time.sleep(_POLL_S)
         return exit_code(child.returncode)
+
+    def _must_end(self) -> bool:
+        """Whether the sweep was ended. Only the tasks of its array are told so by Slurm."""
+        told = self.worker.task and self.spec["cluster"] == "slurm"
+        return not told and self.sweep.stop.exists()
 
     def _end(self, number: int, outcome: Mapping[str, Any]) -> None:
         """Keeps the outcome, tells the study, and ends the sweep where it must fail fast."""
