@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from launcher.commands.sweep.resume import reopen
 from launcher.errors import Exit
 from launcher.sweep.claims import Claimant, claim
 from launcher.sweep.folder import SweepDir
@@ -297,31 +298,57 @@ def test_cancel_ends_the_arrays_and_keeps_others_from_beginning(cli, tmp_path):
     assert sweep.stop.exists()
 
 
-def test_cancel_on_this_machine_tells_a_trial_once_and_begins_no_other(cli, tmp_path):
-    """The trial's supervisor is a program that notes what it is told, and takes its time to end."""
-    supervisor = tmp_path / "bin" / "slow"
-    supervisor.write_text("#!/bin/bash\ntrap 'echo term >> told; n=7' TERM\ntouch began\n"
-                          "for ((n = 200; n > 0; n--)); do sleep 0.3; done\n")  # fmt: skip
+def start_here(tmp_path: Path, script: str, *typed: str) -> "subprocess.Popen[bytes]":
+    """A sweep on this machine, whose trials have a shell script in the place of the supervisor."""
+    supervisor = tmp_path / "bin" / "supervisor"
+    supervisor.write_text(f"#!/bin/bash\n{script}\n")
     supervisor.chmod(0o755)
-    local = [word.replace("cluster=slurm", "cluster=local") for word in GRID]
-    sweeping = subprocess.Popen(
+    local = [word.replace("cluster=slurm", "cluster=local") for word in typed]
+    return subprocess.Popen(
         [sys.executable, "-m", "launcher", *local, f"cluster.python={supervisor}"],
         cwd=tmp_path,
         env={**os.environ, "PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin"},
     )
+
+
+def began(tmp_path: Path, sweeping: "subprocess.Popen[bytes]", number: int) -> SweepDir:
+    """The sweep, once the script of that trial has made the file `began`."""
+    deadline = time.monotonic() + 60
+    while not (found := list(tmp_path.glob(f"runs/tiny/sweep_*/{number}/began"))):
+        assert sweeping.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
+    return SweepDir(found[0].parent.parent)
+
+
+def test_a_searchs_worker_takes_a_trial_that_was_opened_again_behind_it(tmp_path, cli):
+    wait = "touch began; [[ $PWD == */0 ]] || until [ -e go ]; do sleep 0.1; done"
+    sweeping = start_here(
+        tmp_path, wait, *SEARCH, "sweep.sampler=random", "sweep.trials=2", "sweep.parallel=1"
+    )
     try:
-        deadline = time.monotonic() + 60
-        while not list(tmp_path.glob("runs/tiny/sweep_*/0/began")):
-            assert sweeping.poll() is None and time.monotonic() < deadline
-            time.sleep(0.1)
+        sweep = began(tmp_path, sweeping, 1)
+        reopen(sweep, [0])
+        (sweep.trial(1).path / "go").touch()
+        sweeping.wait(timeout=60)
+    finally:
+        sweeping.kill()
+    assert [trial.state for trial in read_sweep(sweep.path).trials] == ["failed", "failed"]
+    assert (sweep.outcomes / "earlier" / "0.0.json").exists()
+
+
+def test_cancel_on_this_machine_tells_a_trial_once_and_begins_no_other(cli, tmp_path):
+    """The trial's supervisor is a program that notes what it is told, and takes its time to end."""
+    slow = "trap 'echo term >> told; n=7' TERM; touch began; for ((n = 200; n > 0; n--)); do sleep 0.3; done"
+    sweeping = start_here(tmp_path, slow, *GRID)
+    try:
+        sweep = began(tmp_path, sweeping, 0)
         cancelled = cli("sweep", "cancel", "--json")
         assert sweeping.wait(timeout=60) == Exit.FAILED
     finally:
         sweeping.kill()
-    (trial,) = tmp_path.glob("runs/tiny/sweep_*/0")
-    assert (trial / "told").read_text() == "term\n"
+    assert (sweep.trial(0).path / "told").read_text() == "term\n"
     assert json.loads(cancelled.stdout)["cancelled"] == ["0"]
-    assert not (trial.parent / "1").exists()
+    assert not sweep.trial(1).path.exists()
 
 
 def test_a_command_that_is_none_names_the_nearest(cli):

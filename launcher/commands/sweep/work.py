@@ -91,14 +91,17 @@ class Work:
                     yield number
             return
         number = 0
-        while self._begins(number):
-            if self._may_begin(number) and claims.claim(self.sweep, number, self.worker, is_gone):
+        while self._is_over(number) or self._begins(number):
+            taken = self._may_begin(number) and claims.claim(self.sweep, number, self.worker, is_gone)
+            if taken:
                 yield number
-            number += 1
+            number = 0 if taken else number + 1  # `sweep resume` may have opened an earlier one meanwhile
 
     def _may_begin(self, number: int) -> bool:
-        over = (self.sweep.outcomes / f"{number}.json").exists()
-        return not over and not self.sweep.stop.exists() and not self.stopped.signal
+        return not self._is_over(number) and not self.sweep.stop.exists() and not self.stopped.signal
+
+    def _is_over(self, number: int) -> bool:
+        return (self.sweep.outcomes / f"{number}.json").exists()
 
     def _begins(self, number: int) -> bool:
         """Whether the budget lets the sampler's trial of that number begin, or begin again."""
