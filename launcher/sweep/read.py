@@ -97,6 +97,8 @@ def read_sweep(folder: Path) -> Sweep:
 def why_spent(sweep: SweepDir) -> str | None:
     """Why no further trial may begin, by what those that have begun took until now; None while one may."""
     budget = sweep.read_spec()["budget"]  # as it is now: `sweep extend` may have raised it
+    if all(limit is None for limit in budget.values()):
+        return None  # a grid of many trials need not read them all
     begun = read_claims(sweep)
     used = (gpu_s(sweep.trial(number)) for number in begun)
     return spent(budget, len(begun), used, datetime.now(timezone.utc))

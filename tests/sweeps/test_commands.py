@@ -43,6 +43,12 @@ SEARCH = (
 )  # fmt: skip
 
 
+def settings(tmp_path: Path) -> dict[str, str]:
+    return {
+        "PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin", "HOME": str(tmp_path), "LANG": "C.UTF-8", "CALLS": str(tmp_path / "calls"),
+    }  # fmt: skip
+
+
 @pytest.fixture
 def cli(tmp_path: Path) -> Cli:
     (tmp_path / "bin").mkdir()
@@ -50,14 +56,11 @@ def cli(tmp_path: Path) -> Cli:
         fake = tmp_path / "bin" / name
         fake.write_text(f"#!/bin/sh\n{lines}\n")
         fake.chmod(0o755)
-    settings = {
-        "PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin", "HOME": str(tmp_path), "LANG": "C.UTF-8", "CALLS": str(tmp_path / "calls"),
-    }  # fmt: skip
 
     def cli(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "launcher", *arguments], cwd=tmp_path, env={**settings, **more}, capture_output=True,
-            text=True, timeout=120,
+            [sys.executable, "-m", "launcher", *arguments], cwd=tmp_path, env={**settings(tmp_path), **more}, text=True,
+            capture_output=True, timeout=120,
         )  # fmt: skip
 
     return cli
@@ -184,6 +187,14 @@ def test_a_search_needs_an_end_a_space_and_reports(cli):
         assert done.stderr.count("\n") == 1
 
 
+def test_a_grid_is_not_cut_to_a_number_of_trials(cli):
+    done = cli(*GRID, "sweep.trials=2")
+    assert done.returncode == 1
+    assert re.fullmatch(
+        r"launcher: sweep\.trials=2 [^\n]*sweep\.sampler=grid[^\n]* sweep\.trials=null[^\n]*\n", done.stderr
+    )
+
+
 def test_a_search_queues_workers_and_no_trials(cli):
     sweep = sweep_of(
         cli(*SEARCH, "sweep.sampler=tpe", "sweep.pruner=asha", "sweep.trials=24", "sweep.parallel=3")
@@ -307,7 +318,7 @@ def start_here(tmp_path: Path, script: str, *typed: str) -> "subprocess.Popen[by
     return subprocess.Popen(
         [sys.executable, "-m", "launcher", *local, f"cluster.python={supervisor}"],
         cwd=tmp_path,
-        env={**os.environ, "PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin"},
+        env=settings(tmp_path),
     )
 
 
@@ -318,6 +329,30 @@ def began(tmp_path: Path, sweeping: "subprocess.Popen[bytes]", number: int) -> S
         assert sweeping.poll() is None and time.monotonic() < deadline
         time.sleep(0.1)
     return SweepDir(found[0].parent.parent)
+
+
+def test_a_grid_begins_no_trial_once_its_budget_is_spent_and_goes_on_with_more(tmp_path, cli):
+    """Each trial says that it held its one rank for two hours."""
+    lines = [
+        json.dumps({"time": f"2026-11-25T0{hour}:00:00+00:00", "event": event, "attempt": 1})
+        for hour, event in ((1, "started"), (3, "finished"))
+    ]
+    says = f"printf '%s\\n' '{lines[0]}' '{lines[1]}' >> events.jsonl"
+    sweeping = start_here(tmp_path, says, *GRID, "resources.device=cpu", "sweep.gpu_hours=3")
+    assert sweeping.wait(timeout=60) == Exit.FAILED
+    (found,) = tmp_path.glob("runs/tiny/sweep_*")
+    trials = read_sweep(found).trials
+    assert [trial.state for trial in trials] == ["finished"] * 2 + ["cancelled"] * 4
+    assert (trials[2].error or "").startswith(
+        "sweep.gpu_hours=3 are spent (4); python -m launcher sweep extend"
+    )
+    SweepDir(found).trial(2).path.mkdir()  # begun by a worker that was cut
+    assert cli("sweep", "resume").returncode == Exit.FAILED
+    assert [trial.state for trial in read_sweep(found).trials] == ["finished"] * 3 + ["cancelled"] * 3
+    mixed = cli("sweep", "extend", "tiny", "sweep.gpu_hours=99", "seed=4")
+    assert "in a command of its own" in mixed.stderr
+    assert cli("sweep", "extend", "tiny", "sweep.gpu_hours=99").returncode == 0
+    assert [trial.state for trial in read_sweep(found).trials] == ["finished"] * 6
 
 
 def test_a_searchs_worker_takes_a_trial_that_was_opened_again_behind_it(tmp_path, cli):

@@ -26,7 +26,7 @@ from launcher.supervise.children import Stopped
 from launcher.sweep import claims
 from launcher.sweep.claims import Claimant
 from launcher.sweep.folder import SweepDir
-from launcher.sweep.outcome import FAILED, failed_before, keep, reports, settle
+from launcher.sweep.outcome import CANCELLED, FAILED, ended_before, keep, reports, settle
 from launcher.sweep.read import why_spent
 from launcher.sweep.study import Study, as_typed
 
@@ -114,15 +114,28 @@ class Work:
             _say(why)
         return why is None
 
+    def _too_late(self, number: int) -> str | None:
+        """Why a grid's trial cannot begin any more; None for one that may, or that has begun before.
+
+        A sampler's worker asks before it claims a trial: as many are made as the budget allows.
+        """
+        if self.spec["sampler"] != "grid" or self.sweep.trial(number).path.is_dir():
+            return None
+        why = why_spent(self.sweep)
+        return why and f"{why}; python -m launcher sweep extend {self.sweep.name} raises it"
+
     def _train(self, number: int) -> int:
         """The exit code of one trial's supervisor."""
         began = now()
+        if (why := self._too_late(number)) is not None:
+            self._end(number, ended_before(CANCELLED, why, began))
+            return Exit.OK
         try:
             typed, trial = self._values(number)
             run = write_trial(self.sweep, self.spec, number, typed, self.planned.get(number))
         except LauncherError as error:
             _say(f"trial {number}: {error}")
-            self._end(number, failed_before(str(error), began))
+            self._end(number, ended_before(FAILED, str(error), began))
             return error.exit_code
         values = claims.read_claim(self.sweep, number) or {}
         shown = values.get("values") or self.planned[number]["values"]
@@ -133,7 +146,7 @@ class Work:
         outcome = settle(self.sweep, number, self.spec["objective"])
         if outcome is None:
             reason = f"its supervisor ended with exit code {code} and left no word; see {run.logs}"
-            outcome = failed_before(reason, began)
+            outcome = ended_before(FAILED, reason, began)
         self._end(number, outcome)
         return Exit.OK if code == Exit.PRUNED else code
 
