@@ -13,7 +13,7 @@ import pytest
 
 from launcher.commands.sweep.resume import reopen
 from launcher.errors import Exit
-from launcher.sweep.claims import Claimant, claim
+from launcher.sweep.claims import Claimant, claim, note, read_claims
 from launcher.sweep.folder import SweepDir
 from launcher.sweep.outcome import keep
 from launcher.sweep.read import read_sweep
@@ -309,16 +309,18 @@ def test_cancel_ends_the_arrays_and_keeps_others_from_beginning(cli, tmp_path):
     assert sweep.stop.exists()
 
 
-def start_here(tmp_path: Path, script: str, *typed: str) -> "subprocess.Popen[bytes]":
+def start_here(
+    tmp_path: Path, script: str, *typed: str, place: str = "local", **more: str
+) -> "subprocess.Popen[bytes]":
     """A sweep on this machine, whose trials have a shell script in the place of the supervisor."""
     supervisor = tmp_path / "bin" / "supervisor"
     supervisor.write_text(f"#!/bin/bash\n{script}\n")
     supervisor.chmod(0o755)
-    local = [word.replace("cluster=slurm", "cluster=local") for word in typed]
+    here = [word.replace("cluster=slurm", f"cluster={place}") for word in typed]
     return subprocess.Popen(
-        [sys.executable, "-m", "launcher", *local, f"cluster.python={supervisor}"],
+        [sys.executable, "-m", "launcher", *here, f"cluster.python={supervisor}"],
         cwd=tmp_path,
-        env=settings(tmp_path),
+        env={**settings(tmp_path), **more},
     )
 
 
@@ -355,7 +357,8 @@ def test_a_grid_begins_no_trial_once_its_budget_is_spent_and_goes_on_with_more(t
     assert [trial.state for trial in read_sweep(found).trials] == ["finished"] * 6
 
 
-def test_a_searchs_worker_takes_a_trial_that_was_opened_again_behind_it(tmp_path, cli):
+@pytest.mark.usefixtures("cli")
+def test_a_searchs_worker_takes_a_trial_that_was_opened_again_behind_it(tmp_path):
     wait = "touch began; [[ $PWD == */0 ]] || until [ -e go ]; do sleep 0.1; done"
     sweeping = start_here(
         tmp_path, wait, *SEARCH, "sweep.sampler=random", "sweep.trials=2", "sweep.parallel=1"
@@ -369,6 +372,31 @@ def test_a_searchs_worker_takes_a_trial_that_was_opened_again_behind_it(tmp_path
         sweeping.kill()
     assert [trial.state for trial in read_sweep(sweep.path).trials] == ["failed", "failed"]
     assert (sweep.outcomes / "earlier" / "0.0.json").exists()
+
+
+@pytest.mark.usefixtures("cli")
+def test_a_sweep_whose_allocation_is_queued_again_goes_on_in_its_folder(tmp_path):
+    """The job of slurm/launch.sbatch loses its node under trial 1."""
+    script = "echo one >> tries; [[ $PWD != */1 || -e ../lost ]] || { touch began; exec sleep 100; }"
+    job = {"SLURM_JOB_ID": "7", "SLURM_JOB_NUM_NODES": "1"}
+    sweeping = start_here(tmp_path, script, *GRID, place="allocation", **job)
+    try:
+        sweep = began(tmp_path, sweeping, 1)
+    finally:
+        sweeping.kill()
+        sweeping.wait()
+    worker = read_claims(sweep)[1]["worker"]
+    note(sweep, 1, worker={**worker, "host": "the_lost_one"})
+    (sweep.path / "lost").touch()
+    again = start_here(tmp_path, script, *GRID, place="allocation", **job, SLURM_RESTART_COUNT="1")
+    try:
+        assert again.wait(timeout=60) == Exit.FAILED  # the script leaves no word of how a trial ended
+    finally:
+        again.kill()
+    assert [SweepDir(path) for path in tmp_path.glob("runs/tiny/*")] == [sweep]
+    tries = [(sweep.trial(number).path / "tries").read_text().count("one") for number in range(6)]
+    assert tries == [1, 2, 1, 1, 1, 1]
+    assert all(trial.ended for trial in read_sweep(sweep.path).trials)
 
 
 def test_cancel_on_this_machine_tells_a_trial_once_and_begins_no_other(cli, tmp_path):

@@ -10,6 +10,7 @@ from types import FrameType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from launcher.clusters.allocation import Allocation
 from launcher.errors import Exit
 from launcher.processes import die_with_parent
 from launcher.sweep.folder import SweepDir
@@ -34,6 +35,10 @@ def run_here(sweep: SweepDir, *, quiet: bool) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, pass_on)
     spec = sweep.read_spec()
+    if spec["cluster"] == "allocation":
+        sweep.as_run.note_job("allocation", Allocation().job_id)
+    else:
+        sweep.as_run.note_job("local", str(os.getpid()))
     with (sweep.as_run.logs / "workers.log").open("ab") as log:
         for _ in range(spec["parallel"] or 1):
             workers.append(
@@ -43,7 +48,6 @@ def run_here(sweep: SweepDir, *, quiet: bool) -> int:
                     preexec_fn=die_with_parent, env=_environment(spec["work_dir"]),
                 )
             )  # fmt: skip
-        sweep.as_run.note_job("local", str(os.getpid()))
         _follow(sweep, workers, Console(quiet=quiet))
     ended = read_sweep(sweep.path)
     if stopped:
