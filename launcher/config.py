@@ -406,7 +406,7 @@ class SweepConfig:
     reduction_factor: int = 3
     """With asha and hyperband: one of so many trials goes on at each rung."""
     trials: Optional[int] = None  # noqa: UP045
-    """How many trials a sampler may begin; None needs another budget."""
+    """How many trials a sampler may begin; None needs another budget. A grid has no such limit."""
     gpu_hours: Optional[float] = None  # noqa: UP045
     """GPU-hours (with device=cpu, rank-hours) after which no trial is begun; None: no limit."""
     deadline: Optional[str] = None  # noqa: UP045

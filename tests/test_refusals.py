@@ -222,6 +222,16 @@ def test_more_nodes_than_the_allocation_has_are_refused(refusal, monkeypatch: py
     assert "resources.nodes=4 is more than the 2 of allocation 7" in said
 
 
+def test_spares_are_nodes_of_the_allocation_too(refusal, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("SLURM_JOB_NUM_NODES", "2")
+    said = refusal(
+        "+experiment=tiny", "cluster=allocation", "resources.nodes=2", "resources.spares=1", "batch.global_batch_size=8"
+    )  # fmt: skip
+    assert "resources.nodes=2 and resources.spares=1 are more than the 2 of allocation 7" in said
+    assert "use resources.spares=0, or ask for 3 nodes" in said
+
+
 @pytest.mark.parametrize(
     "name", ["../x", "a/b", "..", ".", "/tmp/x", "-x", "a b", '"a\\nb"', "''", '"ünïcode"']
 )
@@ -287,6 +297,10 @@ def test_an_sbatch_option_with_its_dashes_is_refused(refusal):
 @pytest.mark.parametrize("time", ["soon", "'4 hours'", "1:2:3:4", "-5", "''"])
 def test_a_time_that_slurm_cannot_read_is_refused(refusal, time: str):
     assert "is not a Slurm time" in refusal(*TINY, f"resources.time={time}")
+
+
+def test_a_rehearsal_refuses_such_a_time_too(refusal):
+    assert "resources.time='2h' is not a Slurm time" in refusal("rehearse", *TINY, "resources.time=2h")
 
 
 def test_a_plugin_without_a_target_is_refused(refusal):

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from launcher.run import RunDir
+from tests.hub import serve
 from tests.runs import command, environment
 
 
@@ -95,6 +96,16 @@ def test_a_run_that_still_runs_is_not_resumed(cli, ended):
     done = cli("resume", ended.name)
     assert done.returncode == 1
     assert "is running; end it first" in done.stderr
+
+
+def test_what_the_hub_refuses_is_refused_before_anything_is_queued(cli, tmp_path):
+    typed = ("+experiment=tiny", "cluster=slurm", "model.init=pretrained", "model.name_or_path=me/tinny")
+    run = RunDir(Path(json.loads(cli(*typed, "dry_run=true", "--json", sbatch="echo 7").stdout)["run_dir"]))
+    with serve({}) as hub:
+        done = cli("resume", run.name, sbatch="echo 7", HF_ENDPOINT=hub.endpoint)
+    assert done.returncode == 1
+    assert "model.name_or_path=me/tinny: the hub says RepoNotFound" in done.stderr
+    assert not run.job.exists()
 
 
 def test_a_run_that_is_not_there_is_named(cli):

@@ -392,6 +392,21 @@ def test_logs_are_the_supervisor_s_and_the_last_attempt_s(tmp_path: Path, cli):
     assert [str(file) for file in files] == ["supervisor.log", "55_10/n1.log", "55_10/n2.log"]
 
 
+def test_an_array_task_s_own_folder_is_not_taken_for_an_attempt(tmp_path: Path, cli):
+    run = make_run(tmp_path, name="tiny/sweep_2026-01-01_00-00-00/37")
+    run.note_job("slurm", "500_37")
+    run.add_event("started", attempt=1, job_id="500_37")
+    add_log(run, "500_37/n1.log", "the agent\n")
+    assert cli("logs").stdout.splitlines() == ["==> 500_37/n1.log <==", "the agent"]
+    add_log(run, "500_37_1/n1.log", "Traceback of a rank\n")
+    assert cli("logs").stdout.splitlines() == [
+        "==> 500_37/n1.log <==",
+        "the agent",
+        "==> 500_37_1/n1.log <==",
+        "Traceback of a rank",
+    ]
+
+
 def test_a_run_without_logs_says_so(tmp_path: Path, cli):
     make_run(tmp_path, "planned")
     done = cli("logs")

@@ -28,11 +28,16 @@ class Allocation(Local):
         Slurm().cancel(job_id)
 
 
-def check_nodes(nodes: int) -> None:
-    """PlanError when the allocation has fewer nodes than the run needs."""
+def check_nodes(nodes: int, spares: int) -> None:
+    """PlanError when the allocation has fewer nodes than the run needs, its spares included."""
     have = int(os.environ.get("SLURM_JOB_NUM_NODES", "1"))
+    if nodes + spares > have >= nodes:
+        raise PlanError(
+            f"resources.nodes={nodes} and resources.spares={spares} are more than the {have} of allocation "
+            f"{os.environ.get('SLURM_JOB_ID')}; use resources.spares={have - nodes}, or ask for {nodes + spares} nodes"
+        )
     if nodes > have:
         raise PlanError(
             f"resources.nodes={nodes} is more than the {have} of allocation "
-            f"{os.environ.get('SLURM_JOB_ID')}; use resources.nodes={have}, or ask for {nodes} nodes"
+            f"{os.environ.get('SLURM_JOB_ID')}; use resources.nodes={have}, or ask for {nodes + spares} nodes"
         )

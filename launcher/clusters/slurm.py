@@ -210,6 +210,12 @@ def parse_states(words: Sequence[str]) -> RunState | None:
     return min(known, key=list(_WORDS).index, default=None)
 
 
+def requeued_job(environ: Mapping[str, str]) -> str | None:
+    """The id of the job that this process is in where Slurm has queued it again; None elsewhere."""
+    again = environ.get("SLURM_RESTART_COUNT", "0") != "0"
+    return environ.get("SLURM_JOB_ID") or None if again else None
+
+
 def own_job_id(environ: Mapping[str, str]) -> str | None:
     """The id of the job that this process is in; ARRAY_INDEX in an array, None outside of any job.
 

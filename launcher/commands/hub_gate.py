@@ -19,12 +19,18 @@ _ANSWER_S = 4.0
 _REFUSALS = {401: "is HF_TOKEN exported?", 403: "ask for access on its page", 404: "check its spelling"}
 
 
+def wanted_of(config: Config, plan: LaunchPlan) -> Wanted | None:
+    """What the run reads from a hub; None where it asks none."""
+    facts = plan.facts
+    paths = (facts.data_path, *facts.data_sources, facts.eval_path)
+    return None if config.dry_run else find_wanted(config, facts.work_dir, paths)
+
+
 def check_hub(config: Config, plan: LaunchPlan) -> None:
     """ConfigError where the hub refuses a name to this user, or where it cannot be asked from the machine that trains and the
     cache lacks the model; a warning where only this login node cannot ask. What is cached is not asked about."""
-    facts = plan.facts
-    wanted = find_wanted(config, facts.work_dir, (facts.data_path, *facts.data_sources, facts.eval_path))
-    if config.dry_run or wanted is None:
+    wanted = wanted_of(config, plan)
+    if wanted is None:
         return
     environ = {**os.environ, **config.cluster.env}
     cache = cache_folder(environ)

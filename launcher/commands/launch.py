@@ -10,7 +10,7 @@ from typing import Any
 from launcher.clusters.allocation import Allocation
 from launcher.clusters.choose import make_cluster, submit_command
 from launcher.clusters.local import Local
-from launcher.clusters.slurm import Slurm
+from launcher.clusters.slurm import Slurm, requeued_job
 from launcher.clusters.submission import cut_short, submitted
 from launcher.commands.compose import Asked, Composed, compose
 from launcher.commands.data.gate import check_data, print_warnings
@@ -134,8 +134,8 @@ def _start_here(run: RunDir, cluster: Local, as_json: bool) -> int:
 
 def _requeued_run(composed: Composed) -> RunDir | None:
     """The run that this job started before Slurm queued it again: it goes on in the same run dir."""
-    job_id = os.environ.get("SLURM_JOB_ID")
-    if not job_id or os.environ.get("SLURM_RESTART_COUNT", "0") == "0":
+    job_id = requeued_job(os.environ)
+    if job_id is None:
         return None
     found = find_submitted(composed.config.runs_dir, composed.config.name, job_id)
     if found:

@@ -10,7 +10,7 @@ from launcher.clusters.base import RunState
 from launcher.commands.options import add_run, chosen_run, make_parser
 from launcher.commands.state import is_over, read_status
 from launcher.errors import Exit
-from launcher.run import RunDir
+from launcher.run import RunDir, job_number
 
 _POLL_S = 0.5
 _STATE_EVERY_S = 10.0
@@ -50,12 +50,12 @@ def log_files(run: RunDir) -> list[Path]:
     """The supervisor's and Slurm's own logs, then those of the last job's node agents and of the last attempt's ranks."""
     if not run.logs.is_dir():
         return []
+    # The agents' folder is JOB and that of ranks JOB_ATTEMPT; JOB itself is ARRAY_INDEX where it is a task of an array.
+    known = {job_number(str(event["job_id"])) for event in run.read_events() if event.get("job_id")}
     folders = [path for path in run.logs.iterdir() if path.is_dir()]
-    attempts = [
-        path for path in folders if path.name.rpartition("_")[0]
-    ]  # JOB_ATTEMPT; JOB holds the agents'
+    jobs = [path for path in folders if path.name in known or "_" not in path.name]
+    attempts = [path for path in folders if path not in jobs]
     last = max(attempts, key=lambda path: int(path.name.rpartition("_")[2]), default=None)
-    jobs = [path for path in folders if path not in attempts]
     agents = (
         run.logs / last.name.rpartition("_")[0]
         if last

@@ -77,7 +77,7 @@ def check_place(config: Config, facts: Facts, plan: LaunchPlan) -> None:
     """ClusterError or ConfigError for what a plan cannot know to be wrong."""
     check_reward_functions(config)
     if facts.cluster == "allocation":
-        check_nodes(plan.topology.nodes)
+        check_nodes(plan.topology.nodes, plan.spares)
     _check_evaluation(facts)
 
 

@@ -35,7 +35,6 @@ def main(arguments: list[str]) -> int:
     if unknown := [word for word in overrides if word.startswith("-") and word != "--config-dir"]:
         raise UsageError(f"rehearse knows no option {unknown[0]}; see python -m launcher rehearse --help")
     composed = copy_of(compose(overrides), overrides, options)
-    check_time(composed.config.resources.time)
     run, plan = prepare(composed, datetime.now())
     check_fits(composed.config, plan)
     check_hub(composed.config, plan)
@@ -91,7 +90,7 @@ def copy_of(composed: list[Composed], overrides: list[str], options: argparse.Na
         raise ConfigError(
             "plugin has no sharded_checkpoint, so the run saves nothing and survives nothing; add it to 'plugin=[...]'"
         )
-    limit = min(config.resources.time, check_time(options.time), key=parse_time)
+    limit = min(check_time(config.resources.time), check_time(options.time), key=parse_time)
     changed = [
         f"name={f'rehearse-{config.name}'[:100]}", f"resources.time='{limit}'", f"trainer.max_steps={STEPS}",
         "trainer.logging_steps=1", "trainer.eval_steps=null", "trainer.sample_prompt=null", "data.eval_path=null",

@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 from launcher.clusters.base import RunState
 from launcher.clusters.choose import make_cluster
 from launcher.commands.compose import Composed, compose
+from launcher.commands.hub_gate import check_hub
 from launcher.commands.launch import start
 from launcher.commands.options import make_parser
 from launcher.commands.prepare import prepare_in
@@ -49,6 +50,7 @@ def main(arguments: list[str]) -> int:
     changes = _changes(run, composed)
     plan = prepare_in(composed, run)
     check_fits(composed.config, plan)
+    check_hub(composed.config, plan)
     cluster = None if composed.config.dry_run else make_cluster(plan.cluster)
     rewrite_run(run, plan, composed, changes)
     return start(composed, run, plan, cluster, options.json)

@@ -12,7 +12,7 @@ runs/<name>/sweep_<date_time>/
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,6 +96,15 @@ def list_sweeps(runs_dir: Path) -> list[SweepDir]:
     """All sweeps under `runs_dir`, oldest first."""
     found = [SweepDir(spec.parent) for spec in runs_dir.glob("*/sweep_*/sweep.json")]
     return sorted(found, key=lambda sweep: (sweep.spec.stat().st_mtime_ns, sweep.path.name))
+
+
+def find_begun(runs_dir: Path, job_id: str, typed: Sequence[str]) -> SweepDir | None:
+    """The newest sweep that was typed so and that job `job_id` began in its allocation."""
+    for sweep in reversed(list_sweeps(runs_dir)):
+        job = sweep.as_run.read_json(sweep.as_run.job) if sweep.as_run.job.exists() else {}
+        if job.get("job_id") == job_id and sweep.read_spec()["typed"] == list(typed):
+            return sweep
+    return None
 
 
 def find_sweep(runs_dir: Path, reference: str | None) -> SweepDir:

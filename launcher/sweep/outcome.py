@@ -57,10 +57,10 @@ def outcome_of(run: RunDir, objective: str) -> dict[str, Any] | None:
     }
 
 
-def failed_before(reason: str, started: str) -> dict[str, Any]:
+def ended_before(state: str, reason: str, started: str) -> dict[str, Any]:
     """The outcome of a trial that never became a run."""
     return {
-        "state": FAILED, "value": None, "intermediate": {}, "error": reason, "started": started, "ended": now(), "gpu_s": 0.0,
+        "state": state, "value": None, "intermediate": {}, "error": reason, "started": started, "ended": now(), "gpu_s": 0.0,
     }  # fmt: skip
 
 

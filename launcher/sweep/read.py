@@ -1,15 +1,17 @@
 """A sweep as its files say: every trial with its values, its state and what it reported. Nothing here asks the cluster."""
 
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from launcher.run import read_lines
+from launcher.sweep.budget import spent
 from launcher.sweep.claims import read_claims
 from launcher.sweep.folder import SweepDir, read_numbered
-from launcher.sweep.outcome import FINISHED, RUNNING, STATES, WAITING, outcome_of, reports
+from launcher.sweep.outcome import FINISHED, RUNNING, STATES, WAITING, gpu_s, outcome_of, reports
 
-__all__ = ["STATES", "Sweep", "Trial", "read_sweep"]
+__all__ = ["STATES", "Sweep", "Trial", "read_sweep", "why_spent"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +92,16 @@ def read_sweep(folder: Path) -> Sweep:
             for number in numbers
         ],
     )
+
+
+def why_spent(sweep: SweepDir) -> str | None:
+    """Why no further trial may begin, by what those that have begun took until now; None while one may."""
+    budget = sweep.read_spec()["budget"]  # as it is now: `sweep extend` may have raised it
+    if all(limit is None for limit in budget.values()):
+        return None  # a grid of many trials need not read them all
+    begun = read_claims(sweep)
+    used = (gpu_s(sweep.trial(number)) for number in begun)
+    return spent(budget, len(begun), used, datetime.now(timezone.utc))
 
 
 def _trial(

@@ -5,15 +5,19 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from launcher.sweep.claims import Claimant, claim
+from launcher.commands.sweep.resume import reopen
+from launcher.errors import Exit
+from launcher.sweep.claims import Claimant, claim, note, read_claims
 from launcher.sweep.folder import SweepDir
 from launcher.sweep.outcome import keep
 from launcher.sweep.read import read_sweep
+from tests.hub import serve
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 FAKES = {
@@ -39,6 +43,12 @@ SEARCH = (
 )  # fmt: skip
 
 
+def settings(tmp_path: Path) -> dict[str, str]:
+    return {
+        "PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin", "HOME": str(tmp_path), "LANG": "C.UTF-8", "CALLS": str(tmp_path / "calls"),
+    }  # fmt: skip
+
+
 @pytest.fixture
 def cli(tmp_path: Path) -> Cli:
     (tmp_path / "bin").mkdir()
@@ -46,14 +56,11 @@ def cli(tmp_path: Path) -> Cli:
         fake = tmp_path / "bin" / name
         fake.write_text(f"#!/bin/sh\n{lines}\n")
         fake.chmod(0o755)
-    settings = {
-        "PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin", "HOME": str(tmp_path), "LANG": "C.UTF-8", "CALLS": str(tmp_path / "calls"),
-    }  # fmt: skip
 
     def cli(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "launcher", *arguments], cwd=tmp_path, env={**settings, **more}, capture_output=True,
-            text=True, timeout=120,
+            [sys.executable, "-m", "launcher", *arguments], cwd=tmp_path, env={**settings(tmp_path), **more}, text=True,
+            capture_output=True, timeout=120,
         )  # fmt: skip
 
     return cli
@@ -118,6 +125,34 @@ def test_a_value_of_the_wrong_type_names_its_trial(cli, tmp_path):
     assert not calls(tmp_path)
 
 
+def test_a_secret_among_hydras_own_overrides_is_refused_and_not_repeated(cli, tmp_path):
+    done = cli(*GRID, "+hydra.job.env_set.HF_TOKEN=hf_neverwritten", HF_TOKEN="hf_neverwritten")
+    assert done.returncode == 1
+    assert done.stderr.startswith("launcher: the value of HF_TOKEN stands in the configuration")
+    assert "hf_neverwritten" not in done.stderr
+    assert not calls(tmp_path) and not (tmp_path / "runs").exists()
+
+
+def test_what_the_hub_refuses_is_refused_before_anything_is_queued(cli, tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    typed = (*GRID, "model.init=pretrained")
+    with serve({("model", "me/tiny"): tmp_path / "model"}) as hub:
+        done = cli(*typed, "model.name_or_path=me/tiny,me/tinny", HF_ENDPOINT=hub.endpoint)
+        assert done.returncode == 1
+        assert re.fullmatch(
+            r"launcher: trial 1 \(seed=1 plugins\.lora\.r=2 model\.name_or_path=me/tinny\): model\.name_or_path=me/tinny: "
+            r"the hub says RepoNotFound; [^\n]*\n",
+            done.stderr,
+        )
+        assert not calls(tmp_path) and not (tmp_path / "runs").exists()
+        hub.requests.clear()
+        sweep = sweep_of(cli(*typed, "model.name_or_path=me/tiny", HF_ENDPOINT=hub.endpoint))
+        assert hub.requests == ["HEAD /me/tiny/resolve/main/config.json"]  # once for all six trials
+        more = cli("sweep", "extend", sweep.name, "seed=4", HF_ENDPOINT="http://127.0.0.1:9")
+        assert "127.0.0.1:9 does not answer here" in more.stderr
+
+
 def test_more_trials_than_an_array_holds_wait_for_each_other(cli, tmp_path):
     sweep = sweep_of(cli(*GRID, "sweep.parallel=2", LARGEST="4"))
     assert calls(tmp_path) == [
@@ -150,6 +185,14 @@ def test_a_search_needs_an_end_a_space_and_reports(cli):
         assert done.returncode == 1, done
         assert said in done.stderr
         assert done.stderr.count("\n") == 1
+
+
+def test_a_grid_is_not_cut_to_a_number_of_trials(cli):
+    done = cli(*GRID, "sweep.trials=2")
+    assert done.returncode == 1
+    assert re.fullmatch(
+        r"launcher: sweep\.trials=2 [^\n]*sweep\.sampler=grid[^\n]* sweep\.trials=null[^\n]*\n", done.stderr
+    )
 
 
 def test_a_search_queues_workers_and_no_trials(cli):
@@ -205,6 +248,21 @@ def test_status_shows_failed_trials_first_with_their_error(cli):
     assert table.index("2.2500") < table.index("2.5000")
 
 
+def test_a_watch_ends_with_a_search_whose_budget_is_spent(cli):
+    sweep = sweep_of(cli(*SEARCH, "sweep.sampler=random", "sweep.trials=2"))
+    finish(sweep, 0, "finished", 2.5)
+    finish(sweep, 1, "pruned")
+    assert "1 finished" in cli("sweep", "status", "tiny", "--watch").stdout
+
+
+def test_a_value_in_brackets_is_shown_as_it_was_typed(cli):
+    sweep_of(
+        cli("-m", "+experiment=tiny", "cluster=slurm", "data.check=off", "plugin=[lora],[qlora]", "--json")
+    )
+    shown = cli("sweep", "status", "tiny").stdout
+    assert "[lora]" in shown and "[qlora]" in shown
+
+
 def test_resume_queues_what_failed_and_only_that(cli, tmp_path):
     sweep = sweep_of(cli(*GRID))
     for number in range(5):
@@ -249,6 +307,111 @@ def test_cancel_ends_the_arrays_and_keeps_others_from_beginning(cli, tmp_path):
     assert json.loads(cli("sweep", "cancel", "--json").stdout)["cancelled"] == ["101"]
     assert calls(tmp_path)[-1] == "cancel 101"
     assert sweep.stop.exists()
+
+
+def start_here(
+    tmp_path: Path, script: str, *typed: str, place: str = "local", **more: str
+) -> "subprocess.Popen[bytes]":
+    """A sweep on this machine, whose trials have a shell script in the place of the supervisor."""
+    supervisor = tmp_path / "bin" / "supervisor"
+    supervisor.write_text(f"#!/bin/bash\n{script}\n")
+    supervisor.chmod(0o755)
+    here = [word.replace("cluster=slurm", f"cluster={place}") for word in typed]
+    return subprocess.Popen(
+        [sys.executable, "-m", "launcher", *here, f"cluster.python={supervisor}"],
+        cwd=tmp_path,
+        env={**settings(tmp_path), **more},
+    )
+
+
+def began(tmp_path: Path, sweeping: "subprocess.Popen[bytes]", number: int) -> SweepDir:
+    """The sweep, once the script of that trial has made the file `began`."""
+    deadline = time.monotonic() + 60
+    while not (found := list(tmp_path.glob(f"runs/tiny/sweep_*/{number}/began"))):
+        assert sweeping.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
+    return SweepDir(found[0].parent.parent)
+
+
+def test_a_grid_begins_no_trial_once_its_budget_is_spent_and_goes_on_with_more(tmp_path, cli):
+    """Each trial says that it held its one rank for two hours."""
+    lines = [
+        json.dumps({"time": f"2026-11-25T0{hour}:00:00+00:00", "event": event, "attempt": 1})
+        for hour, event in ((1, "started"), (3, "finished"))
+    ]
+    says = f"printf '%s\\n' '{lines[0]}' '{lines[1]}' >> events.jsonl"
+    sweeping = start_here(tmp_path, says, *GRID, "resources.device=cpu", "sweep.gpu_hours=3")
+    assert sweeping.wait(timeout=60) == Exit.FAILED
+    (found,) = tmp_path.glob("runs/tiny/sweep_*")
+    trials = read_sweep(found).trials
+    assert [trial.state for trial in trials] == ["finished"] * 2 + ["cancelled"] * 4
+    assert (trials[2].error or "").startswith(
+        "sweep.gpu_hours=3 are spent (4); python -m launcher sweep extend"
+    )
+    SweepDir(found).trial(2).path.mkdir()  # begun by a worker that was cut
+    assert cli("sweep", "resume").returncode == Exit.FAILED
+    assert [trial.state for trial in read_sweep(found).trials] == ["finished"] * 3 + ["cancelled"] * 3
+    mixed = cli("sweep", "extend", "tiny", "sweep.gpu_hours=99", "seed=4")
+    assert "in a command of its own" in mixed.stderr
+    assert cli("sweep", "extend", "tiny", "sweep.gpu_hours=99").returncode == 0
+    assert [trial.state for trial in read_sweep(found).trials] == ["finished"] * 6
+
+
+@pytest.mark.usefixtures("cli")
+def test_a_searchs_worker_takes_a_trial_that_was_opened_again_behind_it(tmp_path):
+    wait = "touch began; [[ $PWD == */0 ]] || until [ -e go ]; do sleep 0.1; done"
+    sweeping = start_here(
+        tmp_path, wait, *SEARCH, "sweep.sampler=random", "sweep.trials=2", "sweep.parallel=1"
+    )
+    try:
+        sweep = began(tmp_path, sweeping, 1)
+        reopen(sweep, [0])
+        (sweep.trial(1).path / "go").touch()
+        sweeping.wait(timeout=60)
+    finally:
+        sweeping.kill()
+    assert [trial.state for trial in read_sweep(sweep.path).trials] == ["failed", "failed"]
+    assert (sweep.outcomes / "earlier" / "0.0.json").exists()
+
+
+@pytest.mark.usefixtures("cli")
+def test_a_sweep_whose_allocation_is_queued_again_goes_on_in_its_folder(tmp_path):
+    """The job of slurm/launch.sbatch loses its node under trial 1."""
+    script = "echo one >> tries; [[ $PWD != */1 || -e ../lost ]] || { touch began; exec sleep 100; }"
+    job = {"SLURM_JOB_ID": "7", "SLURM_JOB_NUM_NODES": "1"}
+    sweeping = start_here(tmp_path, script, *GRID, place="allocation", **job)
+    try:
+        sweep = began(tmp_path, sweeping, 1)
+    finally:
+        sweeping.kill()
+        sweeping.wait()
+    worker = read_claims(sweep)[1]["worker"]
+    note(sweep, 1, worker={**worker, "host": "the_lost_one"})
+    (sweep.path / "lost").touch()
+    again = start_here(tmp_path, script, *GRID, place="allocation", **job, SLURM_RESTART_COUNT="1")
+    try:
+        assert again.wait(timeout=60) == Exit.FAILED  # the script leaves no word of how a trial ended
+    finally:
+        again.kill()
+    assert [SweepDir(path) for path in tmp_path.glob("runs/tiny/*")] == [sweep]
+    tries = [(sweep.trial(number).path / "tries").read_text().count("one") for number in range(6)]
+    assert tries == [1, 2, 1, 1, 1, 1]
+    assert all(trial.ended for trial in read_sweep(sweep.path).trials)
+
+
+def test_cancel_on_this_machine_tells_a_trial_once_and_begins_no_other(cli, tmp_path):
+    """The trial's supervisor is a program that notes what it is told, and takes its time to end."""
+    slow = "trap 'echo term >> told; n=7' TERM; touch began; for ((n = 200; n > 0; n--)); do sleep 0.3; done"
+    sweeping = start_here(tmp_path, slow, *GRID)
+    try:
+        sweep = began(tmp_path, sweeping, 0)
+        cancelled = cli("sweep", "cancel", "--json")
+        assert sweeping.wait(timeout=60) == Exit.FAILED
+    finally:
+        sweeping.kill()
+    assert (sweep.trial(0).path / "told").read_text() == "term\n"
+    assert json.loads(cancelled.stdout)["cancelled"] == ["0"]
+    assert not sweep.trial(1).path.exists()
 
 
 def test_a_command_that_is_none_names_the_nearest(cli):

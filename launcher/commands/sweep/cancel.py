@@ -1,12 +1,11 @@
 """python -m launcher sweep cancel [SWEEP]: end the trials that run, and begin no others."""
 
 import json
-import socket
 
-from launcher.clusters.local import Local
 from launcher.clusters.slurm import Slurm
 from launcher.commands.sweep.options import chosen_sweep, queued_jobs, sweep_parser
-from launcher.errors import Exit, RunError
+from launcher.commands.sweep.work import is_gone
+from launcher.errors import Exit
 from launcher.run import now, write_text
 from launcher.sweep.claims import read_claims
 from launcher.sweep.folder import SweepDir
@@ -31,7 +30,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _cancel(sweep: SweepDir) -> list[str]:
-    """Ids of the jobs or processes that were told to end."""
+    """Ids of the jobs, or numbers of the trials, that were told to end. Workers outside of a queue look for stop.json."""
     if sweep.read_spec()["cluster"] == "slurm":
         slurm = Slurm()
         jobs = queued_jobs(sweep, slurm)
@@ -43,12 +42,6 @@ def _cancel(sweep: SweepDir) -> list[str]:
         holder = claim["worker"]
         if holder is None or (sweep.outcomes / f"{number}.json").exists():
             continue
-        if holder["host"] != socket.gethostname():
-            raise RunError(
-                f"trial {number} runs on {holder['host']}, and this is {socket.gethostname()}; type it there"
-            )
-        run = sweep.trial(number)
-        if run.job.exists():
-            Local().cancel(str(run.read_json(run.job)["job_id"]))
+        if not is_gone(holder):
             ended.append(str(number))
     return ended

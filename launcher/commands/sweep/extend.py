@@ -1,4 +1,4 @@
-"""python -m launcher sweep extend SWEEP key=value,...: more values of a grid, or more budget for a sampler."""
+"""python -m launcher sweep extend SWEEP key=value,...: more values of a grid, or more budget."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from launcher.commands.sweep.derive import Deriver
 from launcher.commands.sweep.local import run_here
 from launcher.commands.sweep.options import chosen_sweep, queued_jobs, sweep_parser
 from launcher.commands.sweep.plan import Planner, plan_trials, swept
-from launcher.commands.sweep.resume import start_again
+from launcher.commands.sweep.resume import reopen, start_again
 from launcher.errors import ConfigError, Exit, unknown
 from launcher.plugins.decide import facts_from
 from launcher.run import read_lines, write_text
@@ -23,6 +23,8 @@ from launcher.sweep.array import described, script, submit, written
 from launcher.sweep.budget import check_deadline
 from launcher.sweep.expand import grid, read_axes
 from launcher.sweep.folder import SweepDir
+from launcher.sweep.outcome import CANCELLED
+from launcher.sweep.read import read_sweep
 from launcher.sweep.trials import facts_line, make_arrays
 
 _BUDGET = {"sweep.trials": int, "sweep.gpu_hours": float, "sweep.deadline": str}
@@ -32,8 +34,8 @@ def main(arguments: list[str]) -> int:
     """The exit code."""
     parser = sweep_parser(
         "extend",
-        "More values for keys that a grid has swept: every new combination becomes a trial. For a sampler more budget: "
-        f"{', '.join(_BUDGET)}.",
+        "More values for keys that a grid has swept: every new combination becomes a trial. Or more budget: "
+        f"{', '.join(_BUDGET)}; the trials of a grid that came too late for it are opened again.",
         "python -m launcher sweep extend tiny 'trainer.learning_rate=3e-4,1e-3'",
     )
     parser.add_argument("more", nargs="+", metavar="key=value", help="in Hydra's sweep syntax")
@@ -44,7 +46,7 @@ def main(arguments: list[str]) -> int:
     os.chdir(spec["work_dir"])
     sys.path.insert(0, spec["work_dir"])
     sweep.stop.unlink(missing_ok=True)
-    if spec["sampler"] != "grid":
+    if options.more[0].partition("=")[0] in _BUDGET:
         return _more_budget(sweep, spec, options.more, as_json=options.json)
     asked: list[Asked] = []
     site = ["--config-dir", spec["config_dir"]] if spec["config_dir"] else []
@@ -65,13 +67,18 @@ def main(arguments: list[str]) -> int:
 
 def _check_keys(sweep: SweepDir, spec: dict[str, Any], more: Sequence[str]) -> None:
     """ConfigError for a key that cannot be extended."""
-    known = list(spec["space"]) if spec["sampler"] == "grid" else list(_BUDGET)
+    known = list(_BUDGET)
+    if spec["sampler"] == "grid":
+        known = [*spec["space"], "sweep.gpu_hours", "sweep.deadline"]
     for override in more:
         key, equals, value = override.lstrip("+").partition("=")
         if not equals or not value:
             raise ConfigError(f"{override} has no value; write {key}=VALUE")
         if key not in known:
             raise ConfigError(f"{unknown(f'key of {sweep.name} to extend', key, known)}")
+    budgets = [override for override in more if override.partition("=")[0] in _BUDGET]
+    if 0 < len(budgets) < len(more):
+        raise ConfigError(f"{budgets[0]} is no value of the grid; raise the budget in a command of its own")
 
 
 def _more_budget(sweep: SweepDir, spec: dict[str, Any], more: Sequence[str], *, as_json: bool) -> int:
@@ -86,7 +93,12 @@ def _more_budget(sweep: SweepDir, spec: dict[str, Any], more: Sequence[str], *, 
         pass
     slurm = Slurm() if spec["cluster"] == "slurm" else None
     alive = bool(queued_jobs(sweep, slurm)) if slurm else False
-    return start_again(sweep, spec, [], slurm, alive=alive, as_json=as_json)
+    late: list[int] = []
+    if spec["sampler"] == "grid":
+        trials = read_sweep(sweep.path).trials
+        late = [trial.number for trial in trials if trial.state == CANCELLED and trial.run_dir is None]
+        reopen(sweep, late)
+    return start_again(sweep, spec, late, slurm, alive=alive, as_json=as_json)
 
 
 def _more_trials(sweep: SweepDir, spec: dict[str, Any], asked: Asked, more: Sequence[str]) -> int:

@@ -2,23 +2,30 @@
 
 import dataclasses
 import json
+import os
 import shutil
 import sys
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 
-from launcher.clusters.slurm import Refused, Slurm
+from launcher.clusters.slurm import Refused, Slurm, requeued_job
 from launcher.commands.compose import Asked
 from launcher.commands.sweep.local import run_here
 from launcher.commands.sweep.prepare import Prepared, prepare_sweep
+from launcher.commands.sweep.resume import go_on
 from launcher.errors import Exit, RunError
 from launcher.run import write_text
 from launcher.sweep.array import cut_short, note_told, submit, written
-from launcher.sweep.folder import SweepDir
+from launcher.sweep.folder import SweepDir, find_begun
 
 
 def launch_sweep(asked: Asked, as_json: bool) -> int:
     """The exit code: 0 once everything is queued; where the trials run here, 0 when all went well."""
+    job_id = requeued_job(os.environ)
+    if job_id and (begun := find_begun(Path(str(asked.master.runs_dir)).absolute(), job_id, asked.typed)):
+        print(f"launcher: job {job_id} goes on with {begun.path}", file=sys.stderr, flush=True)
+        return go_on(begun, as_json=as_json)
     prepared = prepare_sweep(asked, datetime.now())
     if prepared.config.dry_run:
         write(prepared)

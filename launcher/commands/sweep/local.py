@@ -10,6 +10,7 @@ from types import FrameType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from launcher.clusters.allocation import Allocation
 from launcher.errors import Exit
 from launcher.processes import die_with_parent
 from launcher.sweep.folder import SweepDir
@@ -34,6 +35,10 @@ def run_here(sweep: SweepDir, *, quiet: bool) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, pass_on)
     spec = sweep.read_spec()
+    if spec["cluster"] == "allocation":
+        sweep.as_run.note_job("allocation", Allocation().job_id)
+    else:
+        sweep.as_run.note_job("local", str(os.getpid()))
     with (sweep.as_run.logs / "workers.log").open("ab") as log:
         for _ in range(spec["parallel"] or 1):
             workers.append(
@@ -43,7 +48,6 @@ def run_here(sweep: SweepDir, *, quiet: bool) -> int:
                     preexec_fn=die_with_parent, env=_environment(spec["work_dir"]),
                 )
             )  # fmt: skip
-        sweep.as_run.note_job("local", str(os.getpid()))
         _follow(sweep, workers, Console(quiet=quiet))
     ended = read_sweep(sweep.path)
     if stopped:
@@ -58,7 +62,7 @@ def _environment(work_dir: str) -> dict[str, str]:
 
 
 def _follow(sweep: SweepDir, workers: list[subprocess.Popen[bytes]], console: Console) -> None:
-    """Shows progress until no worker lives; a sweep that must fail fast is ended."""
+    """Shows progress until no worker lives."""
     progress = Progress(
         TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[numbers]}"), console=console,
         transient=True, disable=not console.is_terminal,
@@ -67,7 +71,7 @@ def _follow(sweep: SweepDir, workers: list[subprocess.Popen[bytes]], console: Co
     with progress:
         task = progress.add_task(sweep.name, total=None, numbers="")
         while True:
-            living = [worker for worker in workers if worker.poll() is None]
+            living = any(worker.poll() is None for worker in workers)
             now = read_sweep(sweep.path)
             for trial in now.trials:
                 if trial.ended and trial.number not in shown:
@@ -76,9 +80,6 @@ def _follow(sweep: SweepDir, workers: list[subprocess.Popen[bytes]], console: Co
             progress.update(task, total=_total(sweep, now), completed=len(shown), numbers=numbers(now))
             if not living:
                 return
-            if sweep.stop.exists():
-                for worker in living:
-                    worker.send_signal(signal.SIGTERM)
             time.sleep(_POLL_S)
 
 

@@ -10,10 +10,12 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from launcher.commands.explain import explain, one_line
+from launcher.commands.hub_gate import check_hub, wanted_of
 from launcher.commands.prepare import check_place, count, gather, refuse_secrets, secrets_of
 from launcher.commands.sweep.derive import Derived, Deriver
 from launcher.config import Config
 from launcher.errors import ConfigError, LauncherError
+from launcher.hub import Wanted
 from launcher.plan import Facts, LaunchPlan, check_fits, close_call
 from launcher.plugins.base import Plugin, make_plugins
 from launcher.plugins.decide import decide
@@ -81,12 +83,14 @@ class Planner:
 def plan_trials(
     deriver: Deriver, trials: Sequence[Sequence[Value]], planner: Planner, begin: int = 0
 ) -> tuple[list[Planned], LaunchPlan]:
-    """All trials, numbered from `begin`, and the first one's plan."""
+    """All trials, numbered from `begin`, and the first one's plan. A hub is asked once for each model and data."""
     planned: list[Planned] = []
     first: LaunchPlan | None = None
+    reading: dict[Wanted | None, tuple[int, Config, LaunchPlan]] = {}
     for number, values in enumerate(trials, begin):
         derived, (plan, at) = derive_and_plan(deriver, values, planner, number)
         first = first or plan
+        reading.setdefault(wanted_of(derived.config, plan), (number, derived.config, plan))
         planned.append(
             Planned(
                 number=number,
@@ -99,6 +103,11 @@ def plan_trials(
         )
     if first is None:
         raise ConfigError("the sweep has no trial; give at least one value for each key")
+    for number, config, plan in reading.values():
+        try:
+            check_hub(config, plan)
+        except LauncherError as error:
+            raise type(error)(f"{_which(deriver.axes, trials[number - begin], number)}{error}") from None
     return planned, first
 
 

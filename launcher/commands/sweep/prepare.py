@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from launcher.clusters.slurm import Slurm
 from launcher.commands.compose import Asked
 from launcher.commands.data.gate import check_data, print_warnings
+from launcher.commands.prepare import refuse_secrets, secrets_of
 from launcher.commands.sweep.derive import Deriver
 from launcher.commands.sweep.plan import Planner, derive_and_plan, plan_trials
 from launcher.commands.sweep.settings import check_settings, first_report, is_setting, read_settings
@@ -111,6 +113,7 @@ def prepare_sweep(asked: Asked, moment: datetime) -> Prepared:
         "trials": 0 if sampled else len(planned),
         "dry_run": config.dry_run,
     }  # fmt: skip
+    refuse_secrets(repr(spec), secrets_of(os.environ))  # hydra.* is in no trial's configuration
     prepared = Prepared(
         sweep=sweep, spec=spec, trials=[] if sampled else planned, arrays=arrays, plan=plan, config=config
     )

@@ -42,6 +42,16 @@ def main(arguments: list[str]) -> int:
     return start_again(sweep, spec, chosen, slurm, alive=bool(jobs), as_json=options.json)
 
 
+def go_on(sweep: SweepDir, *, as_json: bool) -> int:
+    """The exit code of a sweep whose allocation was queued again: what ran there goes on, and what was cancelled with it."""
+    chosen: list[int] = []
+    if not sweep.stop.exists():
+        states = (RUNNING, CANCELLED)
+        chosen = [trial.number for trial in read_sweep(sweep.path).trials if trial.state in states]
+        reopen(sweep, chosen)
+    return start_again(sweep, sweep.read_spec(), chosen, None, alive=False, as_json=as_json)
+
+
 def _settle(sweep: SweepDir, slurm: Slurm) -> list[str]:
     """Queues what a submit that was cut left out; the sweep's jobs that Slurm has."""
     submit(sweep, slurm)

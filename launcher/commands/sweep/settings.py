@@ -33,6 +33,11 @@ def check_settings(settings: SweepConfig, config: Config, axes: Sequence[Axis]) 
         value = getattr(settings, key)
         if value is not None and value < 1:
             raise ConfigError(f"sweep.{key}={value} must be at least 1, or null for no limit")
+    if settings.sampler is Sampler.grid and settings.trials is not None:
+        raise ConfigError(
+            f"sweep.trials={settings.trials} does not go with sweep.sampler=grid, which trains every combination; give fewer "
+            "values and sweep.trials=null, or draw that many with sweep.sampler=random"
+        )
     if settings.reduction_factor < 2:
         raise ConfigError(f"sweep.reduction_factor={settings.reduction_factor} must be at least 2")
     if settings.sampler is not Sampler.grid:

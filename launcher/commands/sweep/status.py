@@ -14,7 +14,7 @@ from launcher.commands.sweep.options import chosen_sweep, sweep_parser
 from launcher.errors import Exit
 from launcher.sweep.folder import SweepDir
 from launcher.sweep.outcome import CANCELLED, FAILED, FINISHED, PRUNED, RUNNING, STATES, WAITING
-from launcher.sweep.read import Sweep, Trial, read_sweep
+from launcher.sweep.read import Sweep, Trial, read_sweep, why_spent
 
 _STYLES = {
     FINISHED: "green",
@@ -85,7 +85,7 @@ def view(sweep: SweepDir, now: Sweep, *, every: bool) -> Group:
         mark = " *" if best is not None and trial.number == best.number else ""
         table.add_row(
             f"{trial.number}{mark}",
-            *(trial.overrides.get(key, "") for key in now.parameters),
+            *(Text(trial.overrides.get(key, "")) for key in now.parameters),
             Text(trial.state, style=_STYLES[trial.state]),
             "" if value is None else f"{value:.4f}",
             "" if step is None else str(step),
@@ -108,7 +108,9 @@ def _order(now: Sweep, trial: Trial) -> tuple[int, float, int]:
 def _is_over(sweep: SweepDir, now: Sweep) -> bool:
     if now.count(RUNNING):
         return False
-    return sweep.stop.exists() or (now.sampler == "grid" and not now.count(WAITING))
+    if sweep.stop.exists():
+        return True
+    return not now.count(WAITING) and (now.sampler == "grid" or why_spent(sweep) is not None)
 
 
 def _job_ids(sweep: SweepDir) -> list[str]:

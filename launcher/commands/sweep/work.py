@@ -13,7 +13,6 @@ import sys
 import time
 import zlib
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +24,10 @@ from launcher.processes import die_with_parent, exit_code, start_ticks
 from launcher.run import RunDir, now, read_lines, write_text
 from launcher.supervise.children import Stopped
 from launcher.sweep import claims
-from launcher.sweep.budget import spent
 from launcher.sweep.claims import Claimant
 from launcher.sweep.folder import SweepDir
-from launcher.sweep.outcome import FAILED, failed_before, gpu_s, keep, reports, settle
+from launcher.sweep.outcome import CANCELLED, FAILED, ended_before, keep, reports, settle
+from launcher.sweep.read import why_spent
 from launcher.sweep.study import Study, as_typed
 
 _POLL_S = 0.1
@@ -92,38 +91,51 @@ class Work:
                     yield number
             return
         number = 0
-        while self._begins(number):
-            if self._may_begin(number) and claims.claim(self.sweep, number, self.worker, is_gone):
+        while self._is_over(number) or self._begins(number):
+            taken = self._may_begin(number) and claims.claim(self.sweep, number, self.worker, is_gone)
+            if taken:
                 yield number
-            number += 1
+            number = 0 if taken else number + 1  # `sweep resume` may have opened an earlier one meanwhile
 
     def _may_begin(self, number: int) -> bool:
-        over = (self.sweep.outcomes / f"{number}.json").exists()
-        return not over and not self.sweep.stop.exists() and not self.stopped.signal
+        return not self._is_over(number) and not self.sweep.stop.exists() and not self.stopped.signal
+
+    def _is_over(self, number: int) -> bool:
+        return (self.sweep.outcomes / f"{number}.json").exists()
 
     def _begins(self, number: int) -> bool:
         """Whether the budget lets the sampler's trial of that number begin, or begin again."""
         if self.sweep.stop.exists() or self.stopped.signal:
             return False
-        begun = claims.read_claims(self.sweep)
-        if number in begun:
+        if claims.read_claim(self.sweep, number) is not None:
             return True
-        self.spec = self.sweep.read_spec()  # `sweep extend` may have raised the budget
-        used = (gpu_s(self.sweep.trial(one)) for one in begun)
-        why = spent(self.spec["budget"], number, used, datetime.now(timezone.utc))
+        why = why_spent(self.sweep)
         if why:
             _say(why)
         return why is None
 
+    def _too_late(self, number: int) -> str | None:
+        """Why a grid's trial cannot begin any more; None for one that may, or that has begun before.
+
+        A sampler's worker asks before it claims a trial: as many are made as the budget allows.
+        """
+        if self.spec["sampler"] != "grid" or self.sweep.trial(number).path.is_dir():
+            return None
+        why = why_spent(self.sweep)
+        return why and f"{why}; python -m launcher sweep extend {self.sweep.name} raises it"
+
     def _train(self, number: int) -> int:
         """The exit code of one trial's supervisor."""
         began = now()
+        if (why := self._too_late(number)) is not None:
+            self._end(number, ended_before(CANCELLED, why, began))
+            return Exit.OK
         try:
             typed, trial = self._values(number)
             run = write_trial(self.sweep, self.spec, number, typed, self.planned.get(number))
         except LauncherError as error:
             _say(f"trial {number}: {error}")
-            self._end(number, failed_before(str(error), began))
+            self._end(number, ended_before(FAILED, str(error), began))
             return error.exit_code
         values = claims.read_claim(self.sweep, number) or {}
         shown = values.get("values") or self.planned[number]["values"]
@@ -134,7 +146,7 @@ class Work:
         outcome = settle(self.sweep, number, self.spec["objective"])
         if outcome is None:
             reason = f"its supervisor ended with exit code {code} and left no word; see {run.logs}"
-            outcome = failed_before(reason, began)
+            outcome = ended_before(FAILED, reason, began)
         self._end(number, outcome)
         return Exit.OK if code == Exit.PRUNED else code
 
@@ -168,7 +180,7 @@ class Work:
         passed, looked, size = 0, 0.0, -1
         pruned = False
         while child.poll() is None:
-            wanted = int(self.stopped.signal is not None) + int(self.stopped.again)
+            wanted = int(self.stopped.signal is not None or self._must_end()) + int(self.stopped.again)
             if wanted > passed:
                 passed = wanted
                 child.send_signal(self.stopped.signal or signal.SIGTERM)
@@ -182,6 +194,11 @@ class Work:
                         child.send_signal(signal.SIGUSR2)
             time.sleep(_POLL_S)
         return exit_code(child.returncode)
+
+    def _must_end(self) -> bool:
+        """Whether the sweep was ended. Only the tasks of its array are told so by Slurm."""
+        told = self.worker.task and self.spec["cluster"] == "slurm"
+        return not told and self.sweep.stop.exists()
 
     def _end(self, number: int, outcome: Mapping[str, Any]) -> None:
         """Keeps the outcome, tells the study, and ends the sweep where it must fail fast."""
