@@ -23,6 +23,8 @@ TWO_TURNS = [
     {"role": "user", "content": "More?"},
     {"role": "assistant", "content": "No."},
 ]
+CALL = {"type": "function", "function": {"name": "clock", "arguments": {"zone": "UTC"}}}
+CALLED = '<tool_call>\n{"name": "clock", "arguments": {"zone": "UTC"}}\n</tool_call>'
 TEMPLATES = Path(trl.__file__).parent / "chat_templates"
 # Stock templates as trl ships them; llama3_1 is that of model=llama3_1_8b and llama3_1_70b.
 ENDS = {
@@ -87,6 +89,7 @@ def dressed(smollm2) -> Any:
             "</think>",
         ]
         tokenizer.add_tokens([ENDS[name], *starts], special_tokens=True)
+        tokenizer.add_tokens(["<tool_call>", "</tool_call>"])  # as in Qwen3's own: added, and not special
         tokenizer.bos_token = "<s>"
         if name == "mistral":
             tokenizer.eos_token = "</s>"
@@ -176,20 +179,41 @@ def test_a_turn_of_weight_0_is_not_trained_on(tiny):
 
 
 def test_a_tool_call_is_trained_on_where_the_template_knows_none(tiny):
-    call = {"type": "function", "function": {"name": "clock", "arguments": {"zone": "UTC"}}}
-    turns = [TWO_TURNS[0], {"role": "assistant", "content": "", "tool_calls": [call]}]
-    assert trained(encode_turns(turns, tiny), tiny) == [
-        '<tool_call>\n{"name": "clock", "arguments": {"zone": "UTC"}}\n</tool_call><|im_end|>'
+    turns = [TWO_TURNS[0], {"role": "assistant", "content": "", "tool_calls": [CALL]}]
+    assert trained(encode_turns(turns, tiny), tiny) == [f"{CALLED}<|im_end|>"]
+
+
+@pytest.mark.parametrize("name", ["qwen2_5", "qwen3"])
+@pytest.mark.parametrize("content", ["I'll check.", ""])
+@pytest.mark.parametrize("calls", [1, 2])
+def test_a_tool_call_is_trained_on_as_the_template_shows_it(dressed, name: str, content: str, calls: int):
+    tokenizer = dressed(name)
+    encoded = encode_turns(
+        [
+            TWO_TURNS[0],
+            {"role": "assistant", "content": content, "tool_calls": [CALL] * calls},
+            *[{"role": "tool", "content": "12:00"}] * calls,
+            {"role": "assistant", "content": "Noon."},
+            *TWO_TURNS[2:],
+        ],
+        tokenizer,
+    )
+    print(show(encoded, tokenizer))
+    called, *answers = trained(encoded, tokenizer)
+    said = [content] if content else []
+    assert called.strip() == "\n".join([*said, *[CALLED] * calls]) + "<|im_end|>"
+    assert [answer.removeprefix("<think>\n\n</think>\n\n") for answer in answers] == [
+        "Noon.<|im_end|>",
+        "No.<|im_end|>",
     ]
 
 
-def test_a_tool_call_is_trained_on_as_the_template_shows_it(dressed):
-    tokenizer = dressed("qwen2_5")
-    call = {"type": "function", "function": {"name": "clock", "arguments": {"zone": "UTC"}}}
-    encoded = encode_turns(
-        [TWO_TURNS[0], {"role": "assistant", "content": "", "tool_calls": [call]}], tokenizer
-    )
-    assert '{"name": "clock", "arguments": {"zone": "UTC"}}' in trained(encoded, tokenizer)[0]
+@pytest.mark.parametrize("name", ["qwen2_5", "qwen3"])
+def test_a_tool_call_at_the_end_of_a_chat_is_trained_on_with_its_end(dressed, name: str):
+    tokenizer = dressed(name)
+    turns = [TWO_TURNS[0], {"role": "assistant", "content": "", "tool_calls": [CALL]}]
+    (called,) = trained(encode_turns(turns, tokenizer), tokenizer)
+    assert called.removeprefix("<think>\n\n</think>\n\n").strip() == f"{CALLED}<|im_end|>"
 
 
 def test_plain_text_is_trained_on_whole_and_closed(tiny):
