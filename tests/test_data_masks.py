@@ -3,6 +3,7 @@
 import copy
 import itertools
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from launcher.dataset.tokenizer import load_tokenizer
 from launcher.errors import DataError
 from launcher.resources import resource_dir
 from launcher.train.data.tokens import repeat, tokenized
+from tests.runs import command, environment
 
 TWO_TURNS = [
     {"role": "user", "content": "Hi"},
@@ -324,3 +326,39 @@ def test_an_unknown_model_is_one_line(tmp_path, cli):
     done = cli("data", "check", "train.jsonl", "--model", "nobody/nothing", HF_HUB_OFFLINE="1")
     assert done.returncode == 1
     assert "--model nobody/nothing: no tokenizer could be loaded" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def base_model(tmp_path_factory, tiny) -> Path:
+    """A folder with the tokenizer of a base model, which has no chat template, and without weights."""
+    folder = tmp_path_factory.mktemp("base")
+    tokenizer = copy.deepcopy(tiny)
+    tokenizer.chat_template = None
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def test_a_model_without_a_chat_template_is_one_line_of_the_check_for_chats_alone(
+    tmp_path, capsys, base_model
+):
+    chats, texts = tmp_path / "chats.jsonl", tmp_path / "texts.jsonl"
+    chats.write_text(json.dumps(SAME["messages"]) + "\n")
+    texts.write_text(json.dumps({"text": "abc"}) + "\n")
+    assert main(["data", "check", str(chats), "--model", str(base_model)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"line 1: a chat is rendered by the model's chat template, and {base_model} has none; use" in line
+    assert main(["data", "check", str(texts), "--model", str(base_model)]) == 0
+
+
+def test_a_rank_refuses_chats_for_a_model_without_a_chat_template_before_it_looks_for_weights(
+    tmp_path, cli, base_model
+):
+    done = cli(
+        "+experiment=tiny", "dry_run=true", "model.init=pretrained", f"model.name_or_path={base_model}"
+    )
+    assert done.returncode == 0, done.stderr
+    (plan,) = tmp_path.glob("runs/*/*/plan.json")
+    arguments = [*command()[:2], "launcher.train", str(plan.parent)]
+    done = subprocess.run(arguments, env=environment(), capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    assert f"{base_model} has none; use its instruct version" in done.stderr

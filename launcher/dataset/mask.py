@@ -5,7 +5,7 @@ from typing import Any
 
 from jinja2 import TemplateError
 
-from launcher.dataset.kinds import Example, to_chat
+from launcher.dataset.kinds import SPOKEN, Example, kind_of, to_chat
 from launcher.dataset.turns import Message, is_trained
 from launcher.errors import DataError
 
@@ -21,6 +21,7 @@ def encode(example: Example, tokenizer: Any, assistant_only: bool, where: str) -
     trained on is token by token what the stock template renders. The end-of-turn token is trained on, or the model would
     never stop. DataError for a template in whose text an answer cannot be found.
     """
+    check_template(example, tokenizer, where)
     example = to_chat(example)
     if "text" in example:
         ids: list[int] = tokenizer(example["text"], add_special_tokens=True)["input_ids"]
@@ -53,8 +54,19 @@ def encode(example: Example, tokenizer: Any, assistant_only: bool, where: str) -
     return {"input_ids": ids, "labels": labels}
 
 
+def check_template(example: Example, tokenizer: Any, where: str) -> None:
+    """DataError for turns where the model has no chat template, as base models have none."""
+    if "text" not in example and not tokenizer.chat_template:
+        raise DataError(
+            f"{where}: a {SPOKEN[kind_of(example)]} is rendered by the model's chat template, and {tokenizer.name_or_path} has "
+            "none; use its instruct version, a copy of it with a chat_template.jinja, or plain text: "
+            "python -m launcher data convert IN OUT --to text"
+        )
+
+
 def encode_prompt(example: Example, tokenizer: Any, where: str) -> list[int]:
     """input_ids of a prompt, up to where the assistant begins to speak."""
+    check_template(example, tokenizer, where)
     text = _renderer(tokenizer, example, where)(
         _for_template(example["prompt"], tokenizer), add_generation_prompt=True
     )
