@@ -10,7 +10,10 @@ from typing import Any, Optional, Union
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+from yaml import YAMLError
 
+from launcher.errors import RunError, nearest
 from launcher.resources import resource_dir
 
 
@@ -479,8 +482,25 @@ def _shipped(path: str) -> str:
 
 
 def read_config(path: str) -> Config:
-    """The Config in a run dir's config.yaml, checked against the schema again."""
-    loaded = OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.load(path))
-    config = OmegaConf.to_object(loaded)
+    """The Config in a run dir's config.yaml, checked against the schema again; RunError where it is none of this version's."""
+    way_out = "mend it, or use the version of the launcher that wrote it"
+    try:
+        loaded = OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.load(path))
+        config = OmegaConf.to_object(loaded)
+    except OSError as error:
+        raise RunError(f"{path} cannot be read ({error.strerror or error}); is this a run dir?") from None
+    except YAMLError as error:
+        raise RunError(f"{path} is not YAML ({' '.join(str(error).split())}); {way_out}") from None
+    except OmegaConfBaseException as error:
+        raise RunError(f"{path}: {_fault(error)}; {way_out}") from None
     assert isinstance(config, Config)
     return config
+
+
+def _fault(error: OmegaConfBaseException) -> str:
+    """The key and what is wrong with it, in one line."""
+    key = str(error.full_key or error.key or "")
+    if not isinstance(error, ConfigKeyError):
+        return f"{key}: {str(error).partition(chr(10))[0]}"
+    close = nearest(str(error.key), getattr(error.object_type, "__dataclass_fields__", ()))
+    return f"{key} is no key of this version" + (f", and {close} the nearest that is" if close else "")

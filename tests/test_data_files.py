@@ -42,12 +42,12 @@ def test_an_array_is_read_item_by_item(tmp_path, values, indent: int | None):
 
 
 @SAME_FOLDER
-@given(VALUES)
-def test_an_array_is_read_alike_when_it_comes_in_small_pieces(tmp_path, values):
+@given(VALUES, st.integers(1, 60))
+def test_an_array_is_read_alike_when_it_comes_in_small_pieces(tmp_path, values, block: int):
     (tmp_path / "rows.json").write_text(json.dumps(values, indent=1, ensure_ascii=False), newline="")
     whole = rows(tmp_path / "rows.json")
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(files, "_BLOCK", 7)
+        patched.setattr(files, "_BLOCK", block)
         assert rows(tmp_path / "rows.json") == whole
 
 
@@ -60,6 +60,7 @@ def test_an_items_line_is_the_physical_one(tmp_path):
     ("text", "line"),
     [
         ('[{"a": 1},\n{"a" 2}]', 2),
+        ('[\n{"a": 1},\n{bad}\n]', 3),
         ('[{"a": 1},\n\n', 3),
         ('[{"a": 1}\n{"a": 2}]', 2),
         ("[]\nx", 1),
@@ -72,6 +73,14 @@ def test_an_items_line_is_the_physical_one(tmp_path):
 def test_a_broken_array_is_one_fault_with_its_line(tmp_path, text: str, line: int):
     (tmp_path / "rows.json").write_text(text)
     assert [found for found in rows(tmp_path / "rows.json") if found[1] == "not_json"] == [(line, "not_json")]
+
+
+@pytest.mark.parametrize(
+    "before", [b"[", b'[{"a": "' + b"x" * (2 << 20) + b'"},\n', b"[]" + b" " * (2 << 20)]
+)
+def test_an_array_that_is_not_utf8_is_one_fault(tmp_path, before: bytes):
+    (tmp_path / "rows.json").write_bytes(before + b'{"a": "\xff"}]')
+    assert [rule for _, rule in rows(tmp_path / "rows.json") if isinstance(rule, str)] == ["not_utf8"]
 
 
 @pytest.mark.parametrize("raw", [b"{", b"{'a': 1}", b'{"a": 1} x', b"nul", b"\x00"])
@@ -113,6 +122,11 @@ def test_a_records_line_is_where_it_begins(tmp_path):
 def test_csv_that_is_not_utf8_and_a_record_that_is_too_long_are_faults(tmp_path):
     (tmp_path / "rows.csv").write_bytes(b"input,output\na,\xff\na,b,c\na,b\n")
     assert rows(tmp_path / "rows.csv") == [(2, "not_utf8"), (3, "format"), (4, {"input": "a", "output": "b"})]
+
+
+def test_a_csv_header_that_is_not_utf8_is_the_one_fault(tmp_path):
+    (tmp_path / "rows.csv").write_bytes("input,output,catégorie\na,b,c\nd,e,f\n".encode("cp1252"))
+    assert rows(tmp_path / "rows.csv") == [(1, "not_utf8")]
 
 
 def test_a_line_of_plain_text_is_a_row(tmp_path):

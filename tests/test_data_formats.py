@@ -295,6 +295,25 @@ def test_labelled_answers_and_prompts_come_back_through_every_storage(
     assert back.read_text() == f"{json.dumps(row)}\n"
 
 
+@pytest.mark.parametrize("suffix", ["csv", "tsv"])
+def test_a_column_that_only_a_later_prompt_has_is_written(tmp_path, suffix: str):
+    rows = (
+        '{"prompt": "Hi"}\n{"prompt": "2+2?", "answer": "4"}\n{"prompt": "Capital?", "reference": "Rome"}\n'
+    )
+    (tmp_path / "rows.jsonl").write_text(rows)
+    between, back = tmp_path / f"between.{suffix}", tmp_path / "back.jsonl"
+    assert main(["data", "convert", str(tmp_path / "rows.jsonl"), str(between), "--to", "prompt"]) == 0
+    assert main(["data", "convert", str(between), str(back), "--to", "prompt"]) == 0
+    assert back.read_text() == rows
+
+
+@pytest.mark.parametrize("name", ["out.txt", "out", "out.CSV"])
+def test_a_name_that_does_not_say_how_rows_are_kept_is_refused(chats, tmp_path, capsys, name: str):
+    assert main(["data", "convert", str(chats), str(tmp_path / name), "--to", "text"]) == 1
+    assert "end it in .jsonl, .json, .csv, .tsv or .parquet" in capsys.readouterr().err
+    assert not (tmp_path / name).exists()
+
+
 def test_a_chat_becomes_a_prompt_with_its_last_answer_beside_it():
     assert write_row(TURNS, "prompt") == {"prompt": TURNS["messages"][:2], "answer": "Hello"}
 

@@ -3,6 +3,7 @@
 import copy
 import itertools
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from launcher.dataset.tokenizer import load_tokenizer
 from launcher.errors import DataError
 from launcher.resources import resource_dir
 from launcher.train.data.tokens import repeat, tokenized
+from tests.runs import command, environment
 
 TWO_TURNS = [
     {"role": "user", "content": "Hi"},
@@ -23,6 +25,8 @@ TWO_TURNS = [
     {"role": "user", "content": "More?"},
     {"role": "assistant", "content": "No."},
 ]
+CALL = {"type": "function", "function": {"name": "clock", "arguments": {"zone": "UTC"}}}
+CALLED = '<tool_call>\n{"name": "clock", "arguments": {"zone": "UTC"}}\n</tool_call>'
 TEMPLATES = Path(trl.__file__).parent / "chat_templates"
 # Stock templates as trl ships them; llama3_1 is that of model=llama3_1_8b and llama3_1_70b.
 ENDS = {
@@ -87,6 +91,7 @@ def dressed(smollm2) -> Any:
             "</think>",
         ]
         tokenizer.add_tokens([ENDS[name], *starts], special_tokens=True)
+        tokenizer.add_tokens(["<tool_call>", "</tool_call>"])  # as in Qwen3's own: added, and not special
         tokenizer.bos_token = "<s>"
         if name == "mistral":
             tokenizer.eos_token = "</s>"
@@ -176,20 +181,41 @@ def test_a_turn_of_weight_0_is_not_trained_on(tiny):
 
 
 def test_a_tool_call_is_trained_on_where_the_template_knows_none(tiny):
-    call = {"type": "function", "function": {"name": "clock", "arguments": {"zone": "UTC"}}}
-    turns = [TWO_TURNS[0], {"role": "assistant", "content": "", "tool_calls": [call]}]
-    assert trained(encode_turns(turns, tiny), tiny) == [
-        '<tool_call>\n{"name": "clock", "arguments": {"zone": "UTC"}}\n</tool_call><|im_end|>'
+    turns = [TWO_TURNS[0], {"role": "assistant", "content": "", "tool_calls": [CALL]}]
+    assert trained(encode_turns(turns, tiny), tiny) == [f"{CALLED}<|im_end|>"]
+
+
+@pytest.mark.parametrize("name", ["qwen2_5", "qwen3"])
+@pytest.mark.parametrize("content", ["I'll check.", ""])
+@pytest.mark.parametrize("calls", [1, 2])
+def test_a_tool_call_is_trained_on_as_the_template_shows_it(dressed, name: str, content: str, calls: int):
+    tokenizer = dressed(name)
+    encoded = encode_turns(
+        [
+            TWO_TURNS[0],
+            {"role": "assistant", "content": content, "tool_calls": [CALL] * calls},
+            *[{"role": "tool", "content": "12:00"}] * calls,
+            {"role": "assistant", "content": "Noon."},
+            *TWO_TURNS[2:],
+        ],
+        tokenizer,
+    )
+    print(show(encoded, tokenizer))
+    called, *answers = trained(encoded, tokenizer)
+    said = [content] if content else []
+    assert called.strip() == "\n".join([*said, *[CALLED] * calls]) + "<|im_end|>"
+    assert [answer.removeprefix("<think>\n\n</think>\n\n") for answer in answers] == [
+        "Noon.<|im_end|>",
+        "No.<|im_end|>",
     ]
 
 
-def test_a_tool_call_is_trained_on_as_the_template_shows_it(dressed):
-    tokenizer = dressed("qwen2_5")
-    call = {"type": "function", "function": {"name": "clock", "arguments": {"zone": "UTC"}}}
-    encoded = encode_turns(
-        [TWO_TURNS[0], {"role": "assistant", "content": "", "tool_calls": [call]}], tokenizer
-    )
-    assert '{"name": "clock", "arguments": {"zone": "UTC"}}' in trained(encoded, tokenizer)[0]
+@pytest.mark.parametrize("name", ["qwen2_5", "qwen3"])
+def test_a_tool_call_at_the_end_of_a_chat_is_trained_on_with_its_end(dressed, name: str):
+    tokenizer = dressed(name)
+    turns = [TWO_TURNS[0], {"role": "assistant", "content": "", "tool_calls": [CALL]}]
+    (called,) = trained(encode_turns(turns, tokenizer), tokenizer)
+    assert called.removeprefix("<think>\n\n</think>\n\n").strip() == f"{CALLED}<|im_end|>"
 
 
 def test_plain_text_is_trained_on_whole_and_closed(tiny):
@@ -300,3 +326,39 @@ def test_an_unknown_model_is_one_line(tmp_path, cli):
     done = cli("data", "check", "train.jsonl", "--model", "nobody/nothing", HF_HUB_OFFLINE="1")
     assert done.returncode == 1
     assert "--model nobody/nothing: no tokenizer could be loaded" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def base_model(tmp_path_factory, tiny) -> Path:
+    """A folder with the tokenizer of a base model, which has no chat template, and without weights."""
+    folder = tmp_path_factory.mktemp("base")
+    tokenizer = copy.deepcopy(tiny)
+    tokenizer.chat_template = None
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def test_a_model_without_a_chat_template_is_one_line_of_the_check_for_chats_alone(
+    tmp_path, capsys, base_model
+):
+    chats, texts = tmp_path / "chats.jsonl", tmp_path / "texts.jsonl"
+    chats.write_text(json.dumps(SAME["messages"]) + "\n")
+    texts.write_text(json.dumps({"text": "abc"}) + "\n")
+    assert main(["data", "check", str(chats), "--model", str(base_model)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"line 1: a chat is rendered by the model's chat template, and {base_model} has none; use" in line
+    assert main(["data", "check", str(texts), "--model", str(base_model)]) == 0
+
+
+def test_a_rank_refuses_chats_for_a_model_without_a_chat_template_before_it_looks_for_weights(
+    tmp_path, cli, base_model
+):
+    done = cli(
+        "+experiment=tiny", "dry_run=true", "model.init=pretrained", f"model.name_or_path={base_model}"
+    )
+    assert done.returncode == 0, done.stderr
+    (plan,) = tmp_path.glob("runs/*/*/plan.json")
+    arguments = [*command()[:2], "launcher.train", str(plan.parent)]
+    done = subprocess.run(arguments, env=environment(), capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    assert f"{base_model} has none; use its instruct version" in done.stderr

@@ -103,6 +103,22 @@ def test_explain_tells_a_source_for_every_part_of_the_memory(cli):
     assert all("Source: " in line for line in lines[:-1])
 
 
+def test_explain_as_json_says_the_same(cli):
+    typed = ("plan", "+experiment=llama70b_qlora", "cluster=slurm", "--explain")
+    told = json.loads(cli(*typed, "--json").stdout)
+    lines = [
+        f"{kind:<12}{one['gib']:>8.2f} GiB  {one['counted']} Shown by: {one['shown_by']}."
+        for kind, one in told["memory"].items()
+    ]
+    assert [*lines, told["time"]] == [
+        line.removeprefix("time").strip() for line in cli(*typed).stdout.splitlines()
+    ]
+    assert json.loads(cli("plan", "+experiment=tiny", "--explain", "--json").stdout) == {
+        "memory": None,
+        "time": None,
+    }
+
+
 def test_explain_marks_as_unverified_what_the_docs_table_does(cli):
     """What no run on a CPU can show; and the docs say by what each kind was shown in the same words."""
     lines = cli("plan", "+experiment=llama70b_qlora", "cluster=slurm", "--explain").stdout.splitlines()

@@ -1,6 +1,16 @@
 """The files of a run dir."""
 
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from launcher.config import read_config
+from launcher.errors import RunError
 from launcher.run import RunDir
+from tests.runs import command, environment
 
 
 def test_an_event_after_a_torn_line_is_not_lost(tmp_path):
@@ -28,3 +38,36 @@ def test_a_run_that_was_stopped_says_why(tmp_path):
     assert "SIGKILL" in first["reason"]
     assert second["reason"] == "rank 3 on n7: no such file"
     assert last["event"] == "finished"
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("model: {max_lenght: 3}", "model.max_lenght is no key of this version, and max_length the nearest that is"),
+        ("zzzz: 3", "zzzz is no key of this version; mend it"),
+        ("model: {max_length: long}", "model.max_length: Value 'long' of type 'str' could not be converted to Integer"),
+        ("model: [", "is not YAML"),
+        (None, "cannot be read (No such file or directory)"),
+    ],
+)  # fmt: skip
+def test_a_configuration_that_is_not_this_versions_is_one_line_with_file_and_key(tmp_path, written, told):
+    run = RunDir(tmp_path)
+    if written is not None:
+        run.config.write_text(written)
+    with pytest.raises(RunError, match=re.escape(told)) as raised:
+        read_config(str(run.config))
+    assert str(raised.value).startswith(str(run.config)) and "\n" not in str(raised.value)
+
+
+def test_stale_and_the_supervisor_refuse_a_configuration_with_another_versions_key_in_one_line(tmp_path, cli):
+    done = cli("+experiment=tiny", "dry_run=true")
+    assert done.returncode == 0, done.stderr
+    (config,) = tmp_path.glob("runs/*/*/config.yaml")
+    config.write_text(config.read_text() + "gone: 1\n")
+    supervisor = [sys.executable, "-m", "launcher.supervise", str(config.parent)]
+    for arguments in (command("stale", str(config.parent)), supervisor):
+        done = subprocess.run(
+            arguments, env=environment(), capture_output=True, text=True, cwd=Path(__file__).parents[1]
+        )
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+        assert f"{config}: gone is no key of this version" in done.stderr

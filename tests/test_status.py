@@ -1,6 +1,7 @@
 """Where a run is by its run dir, and the verbs that read it: status, list, logs, cancel."""
 
 import json
+import math
 import os
 import signal
 import socket
@@ -337,6 +338,18 @@ def test_where_there_are_no_runs_the_verbs_say_how_to_name_their_folder(cli):
     done = cli("status")
     assert done.returncode == 1
     assert "no runs under" in done.stderr and "--runs-dir" in done.stderr
+
+
+@pytest.mark.parametrize("verb", ["status", "list"])
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_a_loss_that_is_no_number_is_null_in_json(tmp_path: Path, cli, verb: str, loss: float):
+    run = make_run(tmp_path, "planned", "submitted", "started", "finished")
+    add_metrics(
+        run, {"step": 4, "total_steps": 8, "loss": 1.5, "grad_norm": loss}, {"step": 4, "eval_loss": loss}
+    )
+    told = json.loads(cli(verb, "--json").stdout, parse_constant=pytest.fail)
+    status = told if verb == "status" else told[0]
+    assert (status["loss"], status["eval_loss"], status["figures"]["grad_norm"]) == (1.5, None, None)
 
 
 def test_a_list_of_no_runs_is_no_error(cli):

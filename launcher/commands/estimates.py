@@ -53,22 +53,36 @@ def estimate_lines(config: Config, plan: LaunchPlan) -> Lines:
     ]
 
 
-def explain_lines(config: Config, plan: LaunchPlan) -> Lines:
-    """A line for each kind of memory: its size, how it is counted, the source, and whether a CPU run has shown it."""
+def explain_dict(plan: LaunchPlan) -> dict[str, Any]:
+    """memory: of each kind gib, how it is counted and by which source, and whether a CPU run has shown it; time: what it is
+    estimated by. null where they are not estimated."""
+    time = plan.time.basis if plan.time else None
     if plan.memory is None or plan.room is None:
+        return {"memory": None, "time": time}
+    sizes = dataclasses.asdict(plan.memory)
+    sizes |= {"host": plan.room.host_gib, "checkpoint": plan.room.checkpoint_gib}
+    memory = {
+        kind: {"gib": gib, "counted": " ".join(EXPLAINED[kind].split()), "shown_by": SHOWN[kind]}
+        for kind, gib in sizes.items()
+    }
+    return {"memory": memory, "time": time}
+
+
+def explain_lines(plan: LaunchPlan) -> Lines:
+    """The same for a person, a line for each kind of memory."""
+    told = explain_dict(plan)
+    if told["memory"] is None:
         return [
             (
                 "memory",
                 "not estimated: this run is on a CPU, its trainer is not sft or pretrain, or the model's shape is not known",
             )
         ]
-    sizes = dataclasses.asdict(plan.memory)
-    sizes |= {"host": plan.room.host_gib, "checkpoint": plan.room.checkpoint_gib}
     lines = [
-        (f"{kind:<12}{gib:>8.2f} GiB", f"{' '.join(EXPLAINED[kind].split())} Shown by: {SHOWN[kind]}.")
-        for kind, gib in sizes.items()
+        (f"{kind:<12}{one['gib']:>8.2f} GiB", f"{one['counted']} Shown by: {one['shown_by']}.")
+        for kind, one in told["memory"].items()
     ]
-    return [*lines, *([("time", plan.time.basis)] if plan.time else [])]
+    return [*lines, *([("time", told["time"])] if told["time"] else [])]
 
 
 def _verdict(plan: LaunchPlan, size: float | None) -> Lines:

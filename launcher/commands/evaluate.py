@@ -1,11 +1,11 @@
 """python -m launcher evaluate [RUN] --data F: base against tuned, side by side."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from launcher.commands.export import chosen_checkpoint
 from launcher.commands.options import add_run, chosen_run, make_parser
+from launcher.commands.summary import as_json
 from launcher.commands.worker import showing, worker
 from launcher.errors import DataError, Exit, UsageError, unknown
 
@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> int:
     }  # fmt: skip
     with worker(request) as work, showing() as show:
         result = {"run": run.name, **work.result(show)}
-    print(json.dumps(result)) if options.json else _show(result)
+    print(as_json(result)) if options.json else _show(result)
     return Exit.OK
 
 

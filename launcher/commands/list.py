@@ -1,10 +1,10 @@
 """python -m launcher list: all runs, newest last."""
 
 import dataclasses
-import json
 
 from launcher.commands.options import make_parser
 from launcher.commands.state import read_statuses
+from launcher.commands.summary import as_json
 from launcher.errors import Exit
 from launcher.run import list_runs
 
@@ -16,7 +16,7 @@ def main(arguments: list[str]) -> int:
     statuses = read_statuses(list_runs(options.runs_dir.absolute()))
     if options.json:
         told = [{**dataclasses.asdict(status), "state": status.state.value} for status in statuses]
-        print(json.dumps(told))
+        print(as_json(told))
         return Exit.OK
     if not statuses:
         print(f"no runs under {options.runs_dir}")

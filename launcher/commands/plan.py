@@ -1,4 +1,4 @@
-"""python -m launcher plan +experiment=NAME [key=value ...] [--json | --explain | --sweep]: what a launch would do."""
+"""python -m launcher plan +experiment=NAME [key=value ...] [--json] [--explain | --sweep]: what a launch would do."""
 
 import json
 import shlex
@@ -9,7 +9,7 @@ from typing import Any
 from launcher.clusters.choose import submit_command
 from launcher.commands.compose import compose
 from launcher.commands.data.gate import check_data, print_warnings
-from launcher.commands.estimates import estimate_lines, estimates_dict, explain_lines
+from launcher.commands.estimates import estimate_lines, estimates_dict, explain_dict, explain_lines
 from launcher.commands.plan_sweep import sweep
 from launcher.commands.prepare import prepare
 from launcher.commands.summary import align, plan_lines
@@ -20,7 +20,7 @@ from launcher.plan.options import notes
 from launcher.render import file_names
 from launcher.run import RunDir
 
-HELP = """usage: python -m launcher plan +experiment=NAME [key=value ...] [--json | --explain | --sweep]
+HELP = """usage: python -m launcher plan +experiment=NAME [key=value ...] [--json] [--explain | --sweep]
 
 Plan a run and print the plan: does it fit, how long, what does it cost, and what else would do. Nothing is written,
 nothing is submitted. --explain tells how each part of the memory is counted and by which source. --sweep makes a table
@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> int:
         if warning := close_call(composed.config, plan):
             print(f"launcher: warning: {warning}", file=sys.stderr)
         if "--explain" in arguments:
-            print(align(explain_lines(composed.config, plan)))
+            print(json.dumps(explain_dict(plan), indent=2) if as_json else align(explain_lines(plan)))
         elif as_json:
             print(json.dumps(as_dict(run, plan, composed.config), indent=2))
         else:

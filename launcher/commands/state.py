@@ -1,7 +1,6 @@
 """Where a run is: its own events first, then what the place says of its job."""
 
 import dataclasses
-import json
 import socket
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -12,6 +11,7 @@ from launcher.clusters.choose import job_cluster
 from launcher.clusters.slurm import Slurm
 from launcher.commands.learning import early_stopped, general, overfitting
 from launcher.commands.record import attempts, effective_training_time, next_save
+from launcher.commands.summary import as_json
 from launcher.errors import ClusterError
 from launcher.run import RunDir, job_number
 
@@ -72,7 +72,7 @@ class Status:
 
     def to_json(self) -> str:
         """One JSON object."""
-        return json.dumps({**dataclasses.asdict(self), "state": self.state.value})
+        return as_json({**dataclasses.asdict(self), "state": self.state.value})
 
 
 def read_statuses(runs: Sequence[RunDir]) -> list[Status]:

@@ -11,7 +11,7 @@ from launcher.commands.options import add_run, chosen_run, make_parser
 from launcher.commands.record import attempt_lines
 from launcher.commands.spent import read_spent, spent_line
 from launcher.commands.state import Status, read_status
-from launcher.commands.summary import align
+from launcher.commands.summary import align, as_json
 from launcher.errors import Exit
 
 
@@ -25,9 +25,7 @@ def main(arguments: list[str]) -> int:
     spent = read_spent(run, running=status.state is RunState.RUNNING)
     if options.json:
         print(
-            json.dumps(
-                {**json.loads(status.to_json()), "spent": dataclasses.asdict(spent) if spent else None}
-            )
+            as_json({**json.loads(status.to_json()), "spent": dataclasses.asdict(spent) if spent else None})
         )
         return Exit.OK
     lines = [("run", status.run), ("state", status.state.value)]

@@ -1,6 +1,9 @@
-"""A plan in a few lines for a person."""
+"""A plan in a few lines for a person, and what both a person and a machine are told with."""
 
-from typing import Any
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, cast
 
 from launcher.plan import LaunchPlan
 from launcher.plan.objective import NEXT_TOKEN
@@ -115,6 +118,19 @@ def duration(seconds: float) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:.3g} {unit}"
     return f"{seconds:.3g} s"
+
+
+def as_json(value: Any) -> str:
+    """The value as JSON for a machine; a metric that is no number (NaN, infinity) is null, since JSON has no word for it."""
+    return json.dumps(_finite(value), allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _finite(item) for name, item in cast("Mapping[Any, Any]", value).items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in cast("list[Any]", value)]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def align(lines: list[tuple[str, str]]) -> str:

@@ -4,12 +4,13 @@ import csv
 import importlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from launcher.dataset.examples import read_examples
+from launcher.dataset.formats import REFERENCES
 from launcher.dataset.kinds import kind_of
 from launcher.dataset.rules import BrokenRow
 from launcher.dataset.write import write_row
@@ -17,13 +18,13 @@ from launcher.errors import DataError
 
 _PARQUET_ROWS = 10_000
 _LATER_COLUMNS = {
-    "messages": ("tools",),
-    "conversations": ("tools",),
-    "instruction": ("system", "history"),
-    "input": ("systemPrompt",),
-    "prompt": ("tools",),
+    **dict.fromkeys(("messages", "openai", "sharegpt", "preference", "labelled"), ("tools",)),
+    "alpaca": ("system", "history"),
+    "input_output": ("systemPrompt",),
+    "prompt": ("tools", *REFERENCES),
 }
-"""Columns that a later row may have and the first has not, by the format's first column."""
+"""Columns that a later row may have and the first has not, by format."""
+_SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 
 
 def convert(
@@ -31,8 +32,13 @@ def convert(
 ) -> dict[str, int]:
     """Writes every row of `source` in format `to`; how many rows were written, and how many rejected answers left out.
 
-    The file's name says how rows are kept: .jsonl, .json (one array), .csv, .parquet. It appears whole or not at all.
+    The file's name says how rows are kept: .jsonl, .json (one array), .csv, .tsv, .parquet. It appears whole or not at all.
     """
+    if target.suffix not in _SUFFIXES:
+        raise DataError(
+            f"{target}: how rows are kept is told by the name, and none are written as '{target.suffix}'; end it in "
+            f"{', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]}"
+        )
     counts = {"rows": 0, "rejected_left_out": 0}
 
     def rows() -> Iterator[dict[str, Any]]:
@@ -49,7 +55,7 @@ def convert(
 
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        _store(rows(), temporary, target.suffix)
+        _store(rows(), temporary, target.suffix, to)
         if not counts["rows"]:
             raise DataError(f"{source} holds no rows; there is nothing to convert")
         temporary.replace(target)
@@ -60,11 +66,11 @@ def convert(
     return counts
 
 
-def _store(rows: Iterator[dict[str, Any]], path: Path, suffix: str) -> None:
+def _store(rows: Iterator[dict[str, Any]], path: Path, suffix: str, to: str) -> None:
     if suffix == ".parquet":
         _store_parquet(rows, path)
     elif suffix in (".csv", ".tsv"):
-        _store_csv(rows, path, "\t" if suffix == ".tsv" else ",")
+        _store_csv(rows, path, "\t" if suffix == ".tsv" else ",", _LATER_COLUMNS.get(to, ()))
     else:
         with path.open("w", encoding="utf-8", newline="\n") as file:
             array = suffix == ".json"
@@ -75,12 +81,12 @@ def _store(rows: Iterator[dict[str, Any]], path: Path, suffix: str) -> None:
                 file.write("\n]\n")
 
 
-def _store_csv(rows: Iterator[dict[str, Any]], path: Path, delimiter: str) -> None:
-    """The first row names the columns; lists are kept as JSON in their cell."""
+def _store_csv(rows: Iterator[dict[str, Any]], path: Path, delimiter: str, later: Sequence[str]) -> None:
+    """The first row names the columns, but for those that only later ones may have; lists are kept as JSON in their cell."""
     first = next(rows, None)
     if first is None:
         return
-    names = list(dict.fromkeys([*first, *_LATER_COLUMNS.get(next(iter(first)), ())]))
+    names = list(dict.fromkeys([*first, *later]))
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, names, delimiter=delimiter)
         writer.writeheader()

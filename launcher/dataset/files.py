@@ -100,24 +100,26 @@ def _read_array(path: Path) -> Iterator[Row]:
     """The items of one JSON array, decoded while the file is read; behind a fault nothing more can be told."""
     decoder = json.JSONDecoder()
     with path.open(encoding="utf-8-sig", newline="") as file:
-        text, at, line, separator = file.read(_BLOCK), 0, 1, "["
+        text, at, line, separator = "", 0, 1, "["
         while True:
             try:
                 if _skip_space(text, at) == len(text):
                     raise ValueError("the array is not closed with ]")
                 item = _item_start(text, at, separator)
                 if item is None:
-                    if file.read(_BLOCK).strip():
+                    if file.read().strip():
                         raise ValueError("there is more behind the closing ]")
                     return
                 value, end = decoder.raw_decode(text, item)
+            except UnicodeDecodeError as error:
+                yield _not_utf8(line, error)
+                return
             except (ValueError, RecursionError) as error:
-                line, text, at = line + text.count("\n", 0, at), text[at:], 0
+                text, at = text[at:], 0
                 try:
                     block = file.read(max(_BLOCK, len(text)))
                 except UnicodeDecodeError as fault:
-                    message = f"not UTF-8 in the megabyte from here on ({fault.reason}); convert the file with iconv"
-                    yield Row(line, None, BrokenRow("not_utf8", message))
+                    yield _not_utf8(line, fault)
                     return
                 if block:
                     text += block
@@ -132,6 +134,11 @@ def _read_array(path: Path) -> Iterator[Row]:
             at, separator = end, ","
             if at > _BLOCK // 2:
                 text, at = text[at:], 0
+
+
+def _not_utf8(line: int, error: UnicodeDecodeError) -> Row:
+    message = f"not UTF-8 in the megabyte from here on ({error.reason}); convert the file with iconv"
+    return Row(line, None, BrokenRow("not_utf8", message))
 
 
 def _item_start(text: str, at: int, separator: str) -> int | None:
@@ -167,6 +174,9 @@ def _read_csv(path: Path) -> Iterator[Row]:
         file.seek(0)
         reader = csv.reader(file, delimiter=delimiter)
         names = next(reader, cast("list[str]", []))
+        if not _is_utf8(names):
+            yield Row(1, None, BrokenRow("not_utf8", "the header is not UTF-8; convert the file with iconv"))
+            return
         line = reader.line_num + 1
         while True:
             try:
@@ -187,7 +197,7 @@ def _record(line: int, names: list[str], cells: list[str]) -> Row:
             f"{len(cells)} cells below a header of {len(names)}; quote cells that hold a comma or a line end"
         )
         return Row(line, None, BrokenRow("format", fault))
-    if any("\udc80" <= character <= "\udcff" for cell in cells for character in cell):
+    if not _is_utf8(cells):
         return Row(line, None, BrokenRow("not_utf8", "not UTF-8; convert the file with iconv"))
     row: dict[str, Any] = {}
     for name, cell in zip(names, cells, strict=False):
@@ -200,6 +210,11 @@ def _record(line: int, names: list[str], cells: list[str]) -> Row:
             except ValueError as error:
                 return Row(line, None, BrokenRow("not_json", f"column {name} is not JSON ({error})"))
     return Row(line, row)
+
+
+def _is_utf8(cells: list[str]) -> bool:
+    """Whether surrogateescape has kept no byte of the cells as half a surrogate pair."""
+    return not any("\udc80" <= character <= "\udcff" for cell in cells for character in cell)
 
 
 def _read_parquet(path: Path) -> Iterator[Row]:

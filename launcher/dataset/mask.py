@@ -5,7 +5,7 @@ from typing import Any
 
 from jinja2 import TemplateError
 
-from launcher.dataset.kinds import Example, to_chat
+from launcher.dataset.kinds import SPOKEN, Example, kind_of, to_chat
 from launcher.dataset.turns import Message, is_trained
 from launcher.errors import DataError
 
@@ -21,6 +21,7 @@ def encode(example: Example, tokenizer: Any, assistant_only: bool, where: str) -
     trained on is token by token what the stock template renders. The end-of-turn token is trained on, or the model would
     never stop. DataError for a template in whose text an answer cannot be found.
     """
+    check_template(example, tokenizer, where)
     example = to_chat(example)
     if "text" in example:
         ids: list[int] = tokenizer(example["text"], add_special_tokens=True)["input_ids"]
@@ -39,7 +40,7 @@ def encode(example: Example, tokenizer: Any, assistant_only: bool, where: str) -
         return {"input_ids": ids, "labels": list(ids)}
     spans: list[tuple[int, int]] = []
     for turn in (number for number, message in enumerate(turns) if is_trained(message)):
-        span = _span(turns, turn, text, render) or _content_span(turns, turn, text, render, tokenizer)
+        span = _span(turns, turn, text, render, tokenizer)
         if span is None:
             raise DataError(
                 f"{where}: the answer of turn {turn + 1} cannot be found in what this model's chat template renders, so its "
@@ -53,8 +54,19 @@ def encode(example: Example, tokenizer: Any, assistant_only: bool, where: str) -
     return {"input_ids": ids, "labels": labels}
 
 
+def check_template(example: Example, tokenizer: Any, where: str) -> None:
+    """DataError for turns where the model has no chat template, as base models have none."""
+    if "text" not in example and not tokenizer.chat_template:
+        raise DataError(
+            f"{where}: a {SPOKEN[kind_of(example)]} is rendered by the model's chat template, and {tokenizer.name_or_path} has "
+            "none; use its instruct version, a copy of it with a chat_template.jinja, or plain text: "
+            "python -m launcher data convert IN OUT --to text"
+        )
+
+
 def encode_prompt(example: Example, tokenizer: Any, where: str) -> list[int]:
     """input_ids of a prompt, up to where the assistant begins to speak."""
+    check_template(example, tokenizer, where)
     text = _renderer(tokenizer, example, where)(
         _for_template(example["prompt"], tokenizer), add_generation_prompt=True
     )
@@ -103,29 +115,41 @@ def _renderer(tokenizer: Any, example: Example, where: str) -> Any:
     return render
 
 
-def _span(turns: list[Message], turn: int, text: str, render: Any) -> tuple[int, int] | None:
-    """Characters [start, end) of `text` that the assistant says in this turn, its end-of-turn token included.
-
-    None for a template that renders the beginning of this chat differently from the whole of it.
-    """
+def _span(turns: list[Message], turn: int, text: str, render: Any, tokenizer: Any) -> tuple[int, int] | None:
+    """Characters [start, end) of `text` that the assistant says in this turn, its end-of-turn token included; None where they
+    cannot be found."""
     before: str = render(turns[:turn], add_generation_prompt=True) if turn else ""
     upto: str = render(turns[: turn + 1]).rstrip()
-    return (len(before), len(upto)) if text.startswith(upto) and upto.startswith(before) else None
+    if text.startswith(upto) and upto.startswith(before):
+        return len(before), len(upto)
+    return _shown_otherwise(turns, turn, text, upto, render, tokenizer)
 
 
-def _content_span(
-    turns: list[Message], turn: int, text: str, render: Any, tokenizer: Any
+def _shown_otherwise(
+    turns: list[Message], turn: int, text: str, upto: str, render: Any, tokenizer: Any
 ) -> tuple[int, int] | None:
-    """The answer itself and the special token behind it, found by rendering the whole chat with another answer.
+    """The span by a template that shows the last turn otherwise than those before it (Qwen3 with its empty thought, Phi-3).
 
-    For templates that show the last turn otherwise than those before it (Qwen3 with its empty thought, Phi-3).
+    It begins where another content of the turn would. From there it reads, calls and all, as where `upto` ends with the turn;
+    or, without calls, up to the special token behind its content.
     """
-    content = turns[turn]["content"].strip()
-    other: list[Message] = [*turns[:turn], {**turns[turn], "content": _MARK}, *turns[turn + 1 :]]
-    before, found, _ = str(render(other)).partition(_MARK)
-    start, end = len(before), len(before) + len(content)
-    if not found or not content or text[:start] != before or text[start:end] != content:
+    marked: list[Message] = [*turns[:turn], {**turns[turn], "content": _MARK}]
+    whole, alone = str(render([*marked, *turns[turn + 1 :]])), str(render(marked))
+    start, last = (shown.partition(_MARK)[0] for shown in (whole, alone))
+    if _MARK not in whole or _MARK not in alone or not text.startswith(start):
         return None
-    rest = text[end:].lstrip()
-    closing = [token for token in tokenizer.get_added_vocab() if rest.startswith(token)]
-    return (start, len(text) - len(rest) + len(max(closing, key=len))) if closing else None
+    rest, block = text[len(start) :].lstrip(), upto.removeprefix(last).lstrip()
+    if block and upto.startswith(last) and rest.startswith(block):
+        return len(start), len(text) - len(rest) + len(block)
+    content = turns[turn]["content"].strip()
+    if "tool_calls" in turns[turn] or not content or not rest.startswith(content):
+        return None
+    behind = rest[len(content) :].lstrip()
+    closing = [token for token in _special(tokenizer) if behind.startswith(token)]
+    return (len(start), len(text) - len(behind) + len(max(closing, key=len))) if closing else None
+
+
+def _special(tokenizer: Any) -> set[str]:
+    """Tokens that are marks and no text. Qwen3's <tool_call> and <think> are added tokens too, but text of the answer."""
+    added = tokenizer.added_tokens_decoder.values()
+    return {*tokenizer.all_special_tokens, *(token.content for token in added if token.special)}

@@ -24,6 +24,7 @@ from launcher.train.checkpoint.resume import Resume
 from launcher.train.checkpoint.saver import Saver
 from launcher.train.checkpoint.schedule import Schedule
 from launcher.train.data.cache import Shared
+from launcher.train.data.tokens import check_renders
 from launcher.train.fsdp_on_cpu import keep_fsdp_on_cpu
 from launcher.train.leave import Leave
 from launcher.train.meter import Meter
@@ -66,6 +67,7 @@ def train(run: RunDir, decided: Decided, beat: Beat) -> Exit:
     world_size, rank = plan.topology.world_size, int(os.environ.get("RANK", "0"))
     resume = Resume(run, plan.facts.resume, rank, world_size, attempt)
     tokenizer = load_tokenizer(config.model, plan.facts, config.seed)
+    check_renders(plan.facts, tokenizer, config)
     model = load_model(config.model, plan, decided.plugins, config.seed)
     if is_main:
         note_revision(run, config.model, model, attempt)

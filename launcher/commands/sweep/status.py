@@ -1,7 +1,6 @@
 """python -m launcher sweep status [SWEEP]: every trial with its values, its state and what it came to."""
 
 import dataclasses
-import json
 import time
 from typing import Any
 
@@ -10,6 +9,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from launcher.commands.summary import as_json
 from launcher.commands.sweep.options import chosen_sweep, sweep_parser
 from launcher.errors import Exit
 from launcher.sweep.folder import SweepDir
@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     sweep = chosen_sweep(options)
     if options.json:
-        print(json.dumps(as_dict(sweep, read_sweep(sweep.path))))
+        print(as_json(as_dict(sweep, read_sweep(sweep.path))))
         return Exit.OK
     console = Console()
     console = console if console.is_terminal else Console(width=160)

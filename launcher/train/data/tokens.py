@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import itertools
 import os
 import random
 import tempfile
@@ -19,9 +20,10 @@ from launcher.dataset.examples import example_of, read_examples
 from launcher.dataset.files import Row, without_nulls
 from launcher.dataset.hub import parse_hub
 from launcher.dataset.kinds import Example
-from launcher.dataset.mask import IGNORED, encode
+from launcher.dataset.mask import IGNORED, check_template, encode
 from launcher.dataset.rules import BrokenRow
 from launcher.errors import DataError
+from launcher.plan import Facts
 from launcher.train.data.cache import ROWS, Progress, Shared
 from launcher.train.data.packing import pack
 from launcher.train.data.rows import Encoded, document_lengths, write_documents, write_rows
@@ -142,6 +144,17 @@ def _encoded(path: str, format: str, tokenizer: Any, config: Config, progress: P
         row = {name: values[: config.model.max_length] for name, values in row.items()}
         if any(label != IGNORED for label in row["labels"][1:]):  # nothing predicts the first token
             yield row
+
+
+def check_renders(facts: Facts, tokenizer: Any, config: Config) -> None:
+    """DataError where the data needs a chat template and the model has none, by each file's first row: a file's rows are of one
+    kind. To be asked before the weights are loaded, which takes minutes."""
+    if tokenizer.chat_template:
+        return
+    held_out = sources_of(facts.eval_path, config) if facts.eval_path else []
+    for path, _, format in [*sources_of(facts.data_sources or facts.data_path, config), *held_out]:
+        for line, example in itertools.islice(examples_of(path, format), 1):
+            check_template(example, tokenizer, f"{path}, line {line}")
 
 
 def examples_of(path: str, format: str) -> Iterator[tuple[int, Example]]:
