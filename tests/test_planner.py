@@ -182,6 +182,28 @@ def test_auto_decides_alike_every_time(plan):
     assert plan(*overrides).to_dict() == plan(*overrides).to_dict()
 
 
+HEAD_70B = (
+    "+experiment=llama70b_lora_zero3",
+    "cluster.gpu_memory_gib=80",
+    "plugins.lora.modules_to_save=[lm_head]",
+)
+EIGHT_BIT = ("+experiment=llama8b_full_zero3", "cluster.gpu_memory_gib=60", "trainer.optim=adamw_8bit")
+
+
+@pytest.mark.parametrize("overrides", [HEAD_70B, EIGHT_BIT])
+def test_auto_takes_no_strategy_that_a_rule_forbids(plan, overrides: tuple[str, ...]):
+    assert plan(*overrides, "strategy=auto").chosen
+
+
+@pytest.mark.parametrize(
+    "overrides", [HEAD_70B, (*EIGHT_BIT, "strategy=ddp"), (*EIGHT_BIT, "plugin=[gradient_checkpointing]")]
+)
+def test_no_alternative_breaks_a_rule(compose, plan, overrides: tuple[str, ...]):
+    for found in find_alternatives(compose(*overrides), plan(*overrides)):
+        if found.kind != "four_bit":  # typed in the place of plugins.lora's keys, not beside them
+            assert plan(*overrides, *(override.strip("'") for override in found.overrides))
+
+
 def test_auto_without_the_size_of_a_gpu_is_refused(plan):
     with pytest.raises(PlanError, match=r"strategy=auto needs cluster.gpu_memory_gib"):
         plan("+experiment=llama8b_lora", "strategy=auto")
