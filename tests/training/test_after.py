@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from launcher.errors import LauncherError, RunError
 from launcher.train.after import export_run, judge
 from launcher.train.after.compare import difference, logits_of, prompts
+from launcher.train.after.host_memory import free_bytes
 from launcher.train.after.opened import open_folder
 from tests.runs import Finished, command, environment
 from tests.training.resuming import METHODS, TWO, planned
@@ -146,6 +147,41 @@ def test_another_model_than_the_trained_one_is_an_error_and_leaves_nothing(train
     with pytest.raises(LauncherError, match="logits differ from the trained model's"):
         exported(run, tmp_path / "out" / "merged", merged=True)
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_base_that_does_not_fit_into_the_hosts_memory_is_refused_before_it_is_loaded(
+    cache, tmp_path, monkeypatch
+):
+    """A run of a tiny base whose shape says that it takes between two and four bytes a weight of what is free."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from launcher.dataset.tokenizer import byte_tokenizer
+
+    tokenizer, base = byte_tokenizer(), tmp_path / "base"
+    tiny = LlamaConfig(
+        hidden_size=64, intermediate_size=128, num_hidden_layers=1, num_attention_heads=4, num_key_value_heads=2,
+        vocab_size=320,
+    )  # fmt: skip
+    model = LlamaForCausalLM(tiny)
+    model.save_pretrained(base)
+    tokenizer.save_pretrained(base)
+    layers = int(0.7 * free_bytes() / 1.1 / 3 / (2 * 64 * (64 + 32) + 3 * 64 * 128))
+    run = planned(
+        tmp_path, cache, f"model.name_or_path={base}", "model.init=pretrained",
+        f"model.architecture.num_hidden_layers={layers}",
+    )  # fmt: skip
+    monkeypatch.syspath_prepend(tmp_path)  # where the run's own plugin is
+    adapted = get_peft_model(model, LoraConfig(r=4, target_modules=["q_proj"], init_lora_weights=False))
+    adapted.save_pretrained(run.path / "model")
+    said = {"logits": logits_of(adapted, prompts(tokenizer)), "step": torch.tensor(8)}
+    save_file(said, run.path / "trained_logits.safetensors")
+    for options in ({"merged": True, "dtype": "fp32"}, {"merged": True}, {}):
+        with pytest.raises(
+            RunError, match=r"base needs about \d+ GiB of this host's memory and \d+ GiB are free"
+        ):
+            exported(run, tmp_path / "out", **options)
+    assert exported(run, tmp_path / "out", merged=True, dtype="fp16")["verified"] == "logits"
 
 
 def test_nothing_is_written_over_without_force_and_nothing_but_an_export_with_it(trained, tmp_path):
