@@ -260,7 +260,7 @@ class TrainerConfig:
     lr_scheduler_kwargs: dict[str, Any] = field(default_factory=dict[str, Any])
     """What that course needs beside: min_lr_rate for cosine_with_min_lr, num_decay_steps for warmup_stable_decay."""
     warmup_steps: float = 0.03
-    """Steps of linear warm-up; below 1 it is a share of all steps."""
+    """Steps of linear warm-up; below 1 it is a share of all steps, rounded down: 0.03 of fewer than 34 steps is none."""
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
     loss_spike: Optional[float] = 2.0  # noqa: UP045

@@ -19,10 +19,13 @@ class Provider:
     def __init__(self) -> None:
         self.url = ""
         self.files: dict[str, bytes] = {}
+        self.uploads = 0
         self.jobs: list[dict[str, Any]] = []
         self.asked: list[tuple[str, str]] = []
         self.busy = 0
         """Requests to come that are answered with 429."""
+        self.broken_files = False
+        """Whether no file can be looked up."""
         self.drop_create = False
         """Whether the next job is created and its answer lost."""
         self.ends = "succeeded"
@@ -31,7 +34,8 @@ class Provider:
         path = path.partition("?")[0]
         if method == "POST" and path == "/v1/files":
             data = body.split(b"application/jsonl\r\n\r\n", 1)[1].rsplit(b"\r\n--", 1)[0]
-            number = f"file-{len(self.files) + 1}"
+            self.uploads += 1
+            number = f"file-{self.uploads}"
             self.files[number] = data
             return 200, {
                 "id": number,
@@ -41,6 +45,8 @@ class Provider:
                 "status": "processed",
             }
         if found := re.fullmatch(r"/v1/files/([\w-]+)", path):
+            if self.broken_files:
+                return 403, _error("Your project has no access to files")
             known = found[1] in self.files
             return (
                 (200, {"id": found[1], "status": "processed"})

@@ -93,6 +93,27 @@ def test_the_same_command_starts_no_second_job(say, provider, data):
     assert json.loads(say("create", str(data), "--model", "gpt-y", "--json")[1])["id"] == "ftjob-3"
 
 
+def test_a_file_that_the_provider_has_deleted_starts_no_second_job(say, provider, data, tmp_path):
+    held_out = tmp_path / "eval.jsonl"
+    held_out.write_text("".join(data.read_text().splitlines(keepends=True)[:3]))
+    command = ("create", str(data), "--eval", str(held_out), "--model", "gpt-x", "--json")
+    assert say(*command)[0] == 0
+    provider.files.clear()
+    code, out, _ = say(*command)
+    assert (code, json.loads(out)["id"], json.loads(out)["existing"]) == (0, "ftjob-1", True)
+    assert provider.uploads == 4 and len(provider.jobs) == 1
+    held_out.write_text(data.read_text())
+    assert json.loads(say(*command)[1])["id"] == "ftjob-2"
+
+
+def test_a_file_that_cannot_be_asked_about_is_not_taken_for_deleted(say, provider, data):
+    assert say("upload", str(data))[0] == 0
+    provider.broken_files = True
+    code, _, error = say("create", str(data), "--model", "gpt-x")
+    assert code == 1 and "403, Your project has no access to files" in error and len(error.splitlines()) == 1
+    assert provider.uploads == 1 and provider.jobs == []
+
+
 def test_a_job_whose_answer_was_lost_is_found_again(say, provider, data):
     provider.drop_create = True
     code, _, error = say("create", str(data), "--model", "gpt-x")

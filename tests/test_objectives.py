@@ -10,6 +10,7 @@ from launcher.__main__ import main
 from launcher.errors import PlanError
 from launcher.plan.objective import LOSSES, USES
 from launcher.plan.topology import Batch
+from launcher.run import RunDir
 from launcher.train.data.order import GroupOrder
 
 TURN = {"role": "assistant", "content": "Yes."}
@@ -177,6 +178,44 @@ def test_a_reward_model_counts_a_head_of_one_number_in_the_place_of_the_vocabula
         plan("+experiment=tiny", f"trainer={kind}").model.trainable_parameters for kind in ("sft", "reward")
     ]
     assert adapters[1] - adapters[0] == 64
+
+
+@pytest.mark.parametrize(
+    ("rows", "asked", "warm"), [(61, 0.03, 0), (64 * 33, 0.03, 0), (64 * 34, 0.03, 1), (64 * 50, 5.0, 5)]
+)
+def test_a_share_of_warm_up_never_leaves_a_short_run_without_a_rate(
+    plan, tmp_path: Path, capsys, rows: int, asked: float, warm: int
+):
+    """By transformers' own Trainer, which takes its schedule from the arguments as this project leaves them."""
+    import torch
+    from datasets import Dataset
+    from transformers import Trainer, TrainingArguments
+
+    from launcher.train.callbacks import Recorder
+    from launcher.train.resumable import Resumable
+
+    class Run(Resumable, Trainer):
+        pass
+
+    planned = plan("+experiment=llama8b_lora", "batch.global_batch_size=64")
+    args = TrainingArguments(
+        output_dir=str(tmp_path),
+        warmup_steps=asked,
+        learning_rate=0.5,
+        num_train_epochs=1,
+        use_cpu=True,
+        report_to="none",
+    )
+    trainer = Run(torch.nn.Linear(1, 1), args, train_dataset=Dataset.from_dict({"x": list(range(rows))}))
+    recorder = Recorder(RunDir(tmp_path), planned, 1, True, None)
+    trainer.follow(planned, "", None, recorder, [])
+    trainer.state.max_steps = steps = args.max_steps
+    assert steps == -(-rows // 64)
+    trainer.create_optimizer_and_scheduler(steps)
+    assert args.get_warmup_steps(steps) == warm
+    assert (trainer.lr_scheduler.get_last_lr()[0] > 0) == (warm == 0)
+    recorder.on_train_begin(args, trainer.state, trainer.control)
+    assert ("few steps: the whole run takes 1 optimizer step," in capsys.readouterr().out) == (steps == 1)
 
 
 @pytest.mark.parametrize("world", [1, 2, 4])

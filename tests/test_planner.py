@@ -5,6 +5,7 @@ import math
 
 import pytest
 
+from launcher.commands.estimates import estimate_lines
 from launcher.errors import PlanError
 from launcher.plan import close_call
 from launcher.plan.alternatives import find_alternatives
@@ -80,6 +81,36 @@ def test_a_time_limit_that_is_too_short_takes_several_attempts_or_never_ends_wit
     assert course.cut and course.attempts is None and course.gpu_hours is None
 
 
+def test_a_run_that_saves_before_its_limit_loses_the_notice_and_not_half_an_interval(compose, plan):
+    long = ("+experiment=llama70b_qlora", "trainer.max_steps=500", "resources.time=01:00:00")
+    made = plan(*long)
+    told, course = int(made.sbatch["signal"].removeprefix("B:USR1@")), expect(compose(*long), made)
+    assert made.save.save_steps * made.time.step_s / 2 > 3600  # half an interval is more than the limit
+    restart_s = made.facts.restart_s
+    useful_s = made.time.total_h * 3600 / made.save.effective_training_time
+    assert course.attempts == math.ceil(useful_s / (3600 - restart_s - told))
+    assert course.wall_h * 3600 == pytest.approx(
+        restart_s + useful_s + (course.attempts - 1) * (restart_s + told), rel=1e-3
+    )
+    steps_alone = (
+        "+cluster.sbatch.signal=USR1@600"  # the batch script, and with it the supervisor, is not told
+    )
+    assert expect(compose(*long), plan(*long, steps_alone)).attempts is None
+    assert expect(compose(*long), plan(*long, cluster="allocation")).attempts is None
+    told = dict(estimate_lines(compose(*long), plan(*long, steps_alone)))["queue"]
+    assert "never ends" in told and "raise resources.time" in told and "sharded_checkpoint" not in told
+
+
+def test_spares_are_paid_for_as_the_nodes_that_train(compose, plan):
+    overrides = (*LORA_8B, "trainer.max_steps=100", "cluster.price_per_gpu_hour=2.5", "resources.nodes=2")
+    alone, spared = (
+        expect(compose(*overrides, *more), plan(*overrides, *more)) for more in ((), ("resources.spares=1",))
+    )
+    assert spared.wall_h == alone.wall_h
+    assert spared.gpu_hours == pytest.approx(alone.gpu_hours * 3 / 2, rel=1e-3)
+    assert spared.money == pytest.approx(alone.money * 3 / 2, rel=1e-3)
+
+
 def test_70b_on_one_24_gb_gpu_points_to_two_with_offload_or_one_of_48(compose, plan):
     overrides = (*QLORA_70B, *ONE_GPU, "cluster.gpu_memory_gib=24")
     made = plan(*overrides)
@@ -149,6 +180,28 @@ def test_auto_decides_alike_every_time(plan):
         *QLORA_70B, "strategy=auto", "batch.micro_batch_size=auto", "cluster.gpu_memory_gib=79", "resources.gpus_per_node=8",
     )  # fmt: skip
     assert plan(*overrides).to_dict() == plan(*overrides).to_dict()
+
+
+HEAD_70B = (
+    "+experiment=llama70b_lora_zero3",
+    "cluster.gpu_memory_gib=80",
+    "plugins.lora.modules_to_save=[lm_head]",
+)
+EIGHT_BIT = ("+experiment=llama8b_full_zero3", "cluster.gpu_memory_gib=60", "trainer.optim=adamw_8bit")
+
+
+@pytest.mark.parametrize("overrides", [HEAD_70B, EIGHT_BIT])
+def test_auto_takes_no_strategy_that_a_rule_forbids(plan, overrides: tuple[str, ...]):
+    assert plan(*overrides, "strategy=auto").chosen
+
+
+@pytest.mark.parametrize(
+    "overrides", [HEAD_70B, (*EIGHT_BIT, "strategy=ddp"), (*EIGHT_BIT, "plugin=[gradient_checkpointing]")]
+)
+def test_no_alternative_breaks_a_rule(compose, plan, overrides: tuple[str, ...]):
+    for found in find_alternatives(compose(*overrides), plan(*overrides)):
+        if found.kind != "four_bit":  # typed in the place of plugins.lora's keys, not beside them
+            assert plan(*overrides, *(override.strip("'") for override in found.overrides))
 
 
 def test_auto_without_the_size_of_a_gpu_is_refused(plan):

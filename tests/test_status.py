@@ -205,6 +205,24 @@ def test_the_number_of_steps_is_known_before_the_first_of_them(tmp_path: Path):
     assert (status.step, status.total_steps, status.loss) == (None, 8, None)
 
 
+@pytest.mark.parametrize(("total", "warned"), [(1, True), (9, True), (10, False)])
+def test_a_run_of_fewer_than_ten_steps_in_all_is_warned_of_with_the_ways_out(
+    tmp_path: Path, total: int, warned: bool
+):
+    run = make_run(tmp_path, "started")
+    assert read_status(run).warnings == []
+    run.add_event("training", attempt=1, step=0, total_steps=total)
+    warnings = read_status(run).warnings
+    assert len(warnings) == warned
+    for text in (
+        "few steps: ",
+        f"takes {total} optimizer step",
+        "smaller batch.global_batch_size",
+        "packing=false",
+    ):
+        assert all(text in warning for warning in warnings)
+
+
 def test_a_run_that_wrote_nothing_has_no_progress(tmp_path: Path):
     status = read_status(make_run(tmp_path))
     assert (status.step, status.total_steps, status.loss, status.eval_loss) == (None, None, None, None)

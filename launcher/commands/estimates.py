@@ -128,6 +128,8 @@ def _queue(plan: LaunchPlan, course: Course | None) -> Lines:
     limit = f"the limit of {course.limit_h:g} h"
     if course.attempts is None:
         way = "without saves it begins anew each time; add sharded_checkpoint to plugin, or raise resources.time"
+        if plan.save:
+            way = "its start and what is lost at the limit leave no time to train; raise resources.time"
         return [("queue", f"{limit} cuts it, and it never ends: {way}")]
     cut = f"{limit} cuts it" if course.cut else f"within {limit}"
     share = course.effective_training_time or 0

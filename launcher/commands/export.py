@@ -109,7 +109,17 @@ def _check_free(target: Path, force: bool) -> None:
         return
     if not force:
         raise RunError(f"{target} exists; give --force to write it anew, or another folder with --to")
-    if not any((target / name).is_file() for name in ("config.json", "adapter_config.json")):
+    if not is_export(target):
         raise RunError(
             f"{target} is no export, and --force writes over exports alone; give another folder with --to"
         )
+
+
+def is_export(folder: Path) -> bool:
+    """Whether an export of this program wrote the folder: by its card (launcher/train/after/card.py), which has this program's
+    tag and names the run. Any other model may be one that is nowhere else."""
+    card = folder / "README.md"
+    text = card.read_text(errors="replace") if card.is_file() else ""
+    return (
+        text.startswith("---\n") and "\n- launcher\n" in text.split("---\n")[1] and ", by the run `" in text
+    )

@@ -43,7 +43,12 @@ def _create(options: argparse.Namespace, records: Records) -> int:
     print(align(_estimate_lines(about)), file=out, flush=True)
     training = upload(api, records, options.file, prepared)["file"]
     validation = upload(api, records, options.eval, held_out)["file"] if held_out else None
-    job, known = create(api, records, asked_job(options, training, validation), about, again=options.again)
+    asked = asked_job(options, training, validation)
+    contents = {
+        "training_file": prepared.sha256,
+        **({"validation_file": held_out.sha256} if held_out else {}),
+    }
+    job, known = create(api, records, asked, contents, about, again=options.again)
     if options.poll:
         return _follow(options, api, records, str(job["id"]))
     note = [("note", "the same job was asked for before; --again makes another")] if known else []

@@ -7,7 +7,7 @@ from typing import Any
 
 from launcher.dataset.check import Asked, check
 from launcher.errors import DataError, UsageError
-from launcher.managed.api import Api, ApiError, Unanswered
+from launcher.managed.api import Api, NotThere, Unanswered
 from launcher.managed.records import TAG, Records, tag_in, tag_of
 from launcher.managed.rows import Prepared
 
@@ -31,7 +31,7 @@ def upload(api: Api, records: Records, source: Path, prepared: Prepared) -> dict
 def _is_there(api: Api, file_id: str) -> bool:
     try:
         return api.file(file_id).get("status") not in ("deleted", "error")
-    except ApiError:
+    except NotThere:
         return False
 
 
@@ -83,14 +83,21 @@ def asked_job(options: argparse.Namespace, training: str, validation: str | None
 
 
 def create(
-    api: Api, records: Records, asked: Mapping[str, Any], about: Mapping[str, Any], *, again: bool
+    api: Api,
+    records: Records,
+    asked: Mapping[str, Any],
+    contents: Mapping[str, str],
+    about: Mapping[str, Any],
+    *,
+    again: bool,
 ) -> tuple[dict[str, Any], bool]:
     """The job, and whether it was there already: one that was asked for before goes on, unless it ended badly or `again`.
 
-    The request is noted before it is sent and carries its tag, so that a job whose answer got lost is found again.
+    The request is noted before it is sent and carries its tag, so that a job whose answer got lost is found again. `contents`:
+    the SHA-256 of each file by its key in `asked`, since a file that the provider has deleted comes back with another id.
     """
     number = 0
-    while record := records.read(tag := tag_of(api.base, asked, number)):
+    while record := records.read(tag := tag_of(api.base, {**asked, **contents}, number)):
         job = _known(api, record, tag)
         if job is not None:
             records.note_job(job)

@@ -13,6 +13,7 @@ from launcher.commands.learning import early_stopped, general, overfitting
 from launcher.commands.record import attempts, effective_training_time, next_save
 from launcher.commands.summary import as_json
 from launcher.errors import ClusterError
+from launcher.plan.trainer import few_steps
 from launcher.run import RunDir, job_number
 
 # The first of these wins: a cancelled run also stops, and a cancel can come after the finish.
@@ -116,7 +117,8 @@ def read_status(run: RunDir, known: Mapping[str, RunState | None] = MappingProxy
     training = [line for line in metrics if line.get("loss") is not None]
     evaluated = [line for line in metrics if line.get("eval_loss") is not None]
     last = training[-1] if training else {}
-    total = next((event.get("total_steps") for event in reversed(events) if "total_steps" in event), None)
+    told = next((event.get("total_steps") for event in reversed(events) if "total_steps" in event), None)
+    total = last.get("total_steps", told)
     return Status(
         run=run.name,
         run_dir=str(run.path),
@@ -124,7 +126,7 @@ def read_status(run: RunDir, known: Mapping[str, RunState | None] = MappingProxy
         job_id=job.get("job_id"),
         attempts=run.attempts(),
         step=last.get("step"),
-        total_steps=last.get("total_steps", total),
+        total_steps=total,
         loss=last.get("loss"),
         eval_loss=evaluated[-1]["eval_loss"] if evaluated else None,
         perplexity=evaluated[-1].get("perplexity") if evaluated else None,
@@ -138,7 +140,7 @@ def read_status(run: RunDir, known: Mapping[str, RunState | None] = MappingProxy
         error=None if state is RunState.FINISHED else _error(run, events),
         early_stopped=early_stopped(events),
         general=general(events),
-        warnings=[warning for warning in [overfitting(metrics)] if warning],
+        warnings=[warning for warning in (few_steps(total), overfitting(metrics)) if warning],
         note=note,
     )
 

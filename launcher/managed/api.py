@@ -12,6 +12,7 @@ import urllib.parse
 import urllib.request
 import uuid
 from collections.abc import Iterator, Mapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,6 +31,10 @@ _LONGEST_WAIT_S = 60.0
 
 class ApiError(LauncherError):
     """The API refused, or did not answer; nothing is known to have changed unless it says so."""
+
+
+class NotThere(ApiError):
+    """The API knows nothing of that name."""
 
 
 class Unanswered(ApiError):
@@ -136,7 +141,8 @@ class Api:
             except urllib.error.HTTPError as error:
                 wait = error.code in _BUSY or (error.code in _BROKEN and repeatable)
                 if not wait or last:
-                    kind = Unanswered if error.code in _BROKEN and not repeatable else ApiError
+                    kind = NotThere if error.code == HTTPStatus.NOT_FOUND else ApiError
+                    kind = Unanswered if error.code in _BROKEN and not repeatable else kind
                     raise kind(_said(method, path, error)) from None
                 delay = _retry_after(error) or self._wait_s * 2 ** (number - 1)
             except (

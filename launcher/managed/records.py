@@ -94,5 +94,5 @@ def tag_in(job: Mapping[str, Any]) -> str:
 
 
 def tag_of(base: str, asked: Mapping[str, Any], number: int) -> str:
-    """One tag for all calls that ask for the same job; `number`: the how manieth of them."""
+    """One tag for all calls that ask for the same job of the same contents; `number`: the how manieth of them."""
     return hashlib.sha256(json.dumps([base, asked, number], sort_keys=True).encode()).hexdigest()[:16]

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from launcher.config import Config
+from launcher.plan.combine import combination_of
 from launcher.plan.facts import Facts
 from launcher.plan.fit import make_load
 from launcher.plan.launch_plan import LaunchPlan
@@ -40,7 +41,7 @@ def find_alternatives(config: Config, plan: LaunchPlan) -> list[Alternative]:
     load, size = make_load(config, plan), config.cluster.gpu_memory_gib
     if load is None or size is None:
         return []
-    search = Search(config, plan.facts, load, size)
+    search = Search(config, plan.facts, load, combination_of(config, plan), size)
     found = [search.cheapest(), search.largest_micro_batch(), search.longest_context(), search.fewest_gpus()]
     found.append(search.four_bit())
     if not search.fits(load):
@@ -48,17 +49,10 @@ def find_alternatives(config: Config, plan: LaunchPlan) -> list[Alternative]:
     return [one for one in found if one is not None]
 
 
-def strategies(load: Load) -> Iterator[Strategy]:
-    """The strategies that the run could take: none that a rule forbids."""
-    adapter = load.adapter
+def strategies(run: Combination) -> Iterator[Strategy]:
+    """The strategies that the run could take: none that a rule forbids beside all else that it combines."""
     for strategy in STRATEGIES.values():
-        run = Combination(
-            strategy=strategy,
-            precision="bf16" if load.bf16 else "fp32",
-            adapter=adapter is not None,
-            four_bit=adapter is not None and adapter.four_bit,
-        )
-        if not any(broken_rules(run)):
+        if not any(broken_rules(dataclasses.replace(run, strategy=strategy))):
             yield strategy
 
 
@@ -71,8 +65,8 @@ def divisors(number: int) -> list[int]:
 class Search:
     """Settings near one plan, held against one size of GPU."""
 
-    def __init__(self, config: Config, facts: Facts, load: Load, size: float) -> None:
-        self.config, self.facts, self.load, self.size = config, facts, load, size
+    def __init__(self, config: Config, facts: Facts, load: Load, run: Combination, size: float) -> None:
+        self.config, self.facts, self.load, self.run, self.size = config, facts, load, run, size
         self.plugins = list(config.plugins)
         """What to type as plugin=[...] for these settings."""
         self._totals: dict[tuple[object, ...], float] = {}
@@ -144,7 +138,9 @@ class Search:
         if adapter is None or adapter.four_bit or "lora" not in self.plugins:
             return None
         quantised = dataclasses.replace(adapter, four_bit=True, double_quant=True)
-        search = Search(self.config, self.facts, dataclasses.replace(self.load, adapter=quantised), self.size)
+        load = dataclasses.replace(self.load, adapter=quantised)
+        run = dataclasses.replace(self.run, four_bit=True)
+        search = Search(self.config, self.facts, load, run, self.size)
         search.plugins = ["qlora" if name == "lora" else name for name in self.plugins]
         gpus = self.load.gpus_per_node
         fitting = [
@@ -192,7 +188,7 @@ class Search:
         world = nodes * gpus
         per_rank = self.batch // world
         micros = [1] if smallest else [micro for micro in divisors(per_rank) if micro <= _MOST_SEQUENCES]
-        for strategy in strategies(self.load):
+        for strategy in strategies(dataclasses.replace(self.run, ranks=world)):
             if world == 1 and strategy.name in ("zero1", "zero2", "zero3", "fsdp2"):
                 continue  # nothing to share with
             for checkpointing in {self.load.checkpointing, True}:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from launcher.config import Config, Engine, StrategyConfig
 from launcher.errors import PlanError
 from launcher.plan.alternatives import divisors, strategies
+from launcher.plan.combine import combination_of
 from launcher.plan.facts import Facts
 from launcher.plan.fit import make_load
 from launcher.plan.launch_plan import LaunchPlan
@@ -40,9 +41,8 @@ def settle(config: Config, facts: Facts, make: Callable[[Config], LaunchPlan]) -
         )
     per_rank = load.sequences * load.accumulation
     micros = divisors(per_rank) if free_micro else [load.sequences]
-    best = _fastest(
-        config, facts, load, [*strategies(load)] if free_strategy else [load.strategy], micros, size
-    )
+    choices = [*strategies(combination_of(start, plan))] if free_strategy else [load.strategy]
+    best = _fastest(config, facts, load, choices, micros, size)
     strategy = _config_of(best.strategy) if free_strategy else None
     seconds, total = estimate_time(config, best, facts).step_s, _total(config, best)
     told = (

@@ -1,6 +1,7 @@
 """What the queue does to a run: whether the time limit cuts it, how often it starts, and what it costs."""
 
 import math
+import re
 from dataclasses import dataclass
 
 from launcher.config import Config
@@ -29,8 +30,9 @@ class Course:
 def expect(config: Config, plan: LaunchPlan) -> Course | None:
     """The expected course; None where the plan does not know how long training takes.
 
-    A limit gives its time less the start and half an interval between saves, which is lost at the cut. Without saves every
-    attempt begins anew. Source: launcher/plan/interval.py for failures of nodes.
+    A limit gives its time less the start and what is lost at the cut: the notice, where the run is told before the limit and
+    saves, else half an interval between saves. Without saves every attempt begins anew. Spares are paid for as the nodes
+    that train. Source: launcher/plan/interval.py for failures of nodes.
     """
     if plan.time is None or plan.time.total_h is None:
         return None
@@ -40,16 +42,16 @@ def expect(config: Config, plan: LaunchPlan) -> Course | None:
     restart_s = plan.facts.restart_s
     wall_s = restart_s + (training_s / share if share else math.inf)
     cut = wall_s > limit_s
-    interval_s = 0.0
-    if save:
-        interval_s = save.save_steps * plan.time.step_s or save.best_interval_s or 0.0
-    useful_s = limit_s - restart_s - interval_s / 2
+    lost_s = notice_s(plan)
+    if lost_s is None:
+        lost_s = (save.save_steps * plan.time.step_s or save.best_interval_s or 0.0) / 2 if save else 0.0
+    useful_s = limit_s - restart_s - lost_s
     attempts: int | None = 1
     if cut:
         attempts = math.ceil((wall_s - restart_s) / useful_s) if save and useful_s > 0 and share else None
-        wall_s = wall_s + (attempts - 1) * (restart_s + interval_s / 2) if attempts else math.inf
+        wall_s = wall_s + (attempts - 1) * (restart_s + lost_s) if attempts else math.inf
     failures = int(wall_s / save.mtbf_s) if save and save.mtbf_s and attempts else 0
-    gpu_hours = wall_s / _HOUR_S * plan.topology.world_size
+    gpu_hours = wall_s / _HOUR_S * (plan.topology.nodes + plan.spares) * plan.topology.gpus_per_node
     price = config.cluster.price_per_gpu_hour
     return Course(
         limit_h=_round(limit_s / _HOUR_S),
@@ -60,6 +62,19 @@ def expect(config: Config, plan: LaunchPlan) -> Course | None:
         gpu_hours=None if attempts is None else _round(gpu_hours),
         money=None if attempts is None or price is None else _round(gpu_hours * price),
     )
+
+
+def notice_s(plan: LaunchPlan) -> float | None:
+    """Seconds before the time limit at which the run is told to save and leave; None where it is not.
+
+    Source: sbatch(1), --signal: a minute where no time is given.
+    """
+    told = re.fullmatch(r"B:(?:SIG)?USR1(?:@(\d+))?", plan.sbatch.get("signal", ""))
+    if (
+        told is None or plan.save is None or plan.cluster != "slurm"
+    ):  # an allocation is not asked for with these options
+        return None
+    return float(told[1] or _MINUTE_S)
 
 
 def parse_time(time: str) -> float:

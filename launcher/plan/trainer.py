@@ -1,4 +1,4 @@
-"""The trainer's keyword arguments, and the hyperparameters that are refused."""
+"""The trainer's keyword arguments, the hyperparameters that are refused, and the run that is too short."""
 
 from typing import Any
 
@@ -8,6 +8,8 @@ from launcher.plan.names import check_names
 from launcher.plan.objective import check_objective, objective_args
 from launcher.plan.strategy import Strategy, fsdp_config
 from launcher.plan.topology import Batch
+
+_FEW_STEPS = 10
 
 
 def check_trainer(config: Config) -> None:
@@ -38,6 +40,17 @@ def check_trainer(config: Config) -> None:
             "trainer.eval_steps=null"
         )
     check_objective(config)
+
+
+def few_steps(total: int | None) -> str | None:
+    """One sentence where a whole run has too few optimizer steps to learn from; None where it has enough, or none is known."""
+    if total is None or total >= _FEW_STEPS:
+        return None
+    return (
+        f"few steps: the whole run takes {total} optimizer step{'' if total == 1 else 's'}, and below {_FEW_STEPS} a model "
+        "hardly learns; a smaller batch.global_batch_size, more trainer.num_train_epochs (or trainer.max_steps) or "
+        "trainer.packing=false gives more"
+    )
 
 
 def trainer_args(config: Config, batch: Batch, strategy: Strategy, mixed: str, cuda: bool) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from transformers.trainer_callback import ExportableState
 from launcher.errors import Diverged
 from launcher.plan import LaunchPlan
 from launcher.plan.objective import NEXT_TOKEN
+from launcher.plan.trainer import few_steps
 from launcher.run import RunDir, append_line, now
 from launcher.train.tally import FIGURES, Seen, Tally, peak_memory_gib, perplexity
 
@@ -83,6 +84,9 @@ class Recorder(TrainerCallback, ExportableState):
         self._last_time = self._since = time.monotonic()
         self._last_tokens, self._logged = self.tokens, state.global_step
         self._event("training", step=state.global_step, total_steps=state.max_steps)
+        few = few_steps(state.max_steps)
+        if few and self.is_main and state.global_step == 0:
+            print(f"launcher: warning: {few}", flush=True)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Sets the true epoch: the Trainer counts the whole run as one."""

@@ -22,7 +22,7 @@ from launcher.train.callbacks import Recorder
 from launcher.train.checkpoint.restore import check_position, restore, restore_random, small_state
 from launcher.train.checkpoint.saver import Save, Saver
 from launcher.train.checkpoint.shards import clean, shards
-from launcher.train.data.order import GlobalOrder, total_steps
+from launcher.train.data.order import GlobalOrder, total_steps, warmup_steps
 from launcher.train.data.rows import Rows
 from launcher.train.tally import Tally
 
@@ -49,6 +49,7 @@ class Resumable:
             recorder.rows, plan.batch.global_batch_size, self.args.max_steps, self.args.num_train_epochs
         )
         self.args.max_steps, self.args.num_train_epochs = steps, 1.0
+        self.args.warmup_steps = warmup_steps(self.args.warmup_steps, steps)
         self.args.ignore_data_skip = True
         self.order = self.make_order(
             rows, plan.batch, steps, self.args.seed, self.args.process_index, plan.topology.world_size

@@ -13,9 +13,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from launcher.commands.export import is_export
 from launcher.errors import LauncherError, RunError
+from launcher.plugins.decide import reread_run
+from launcher.run import RunDir
 from launcher.train.after import export_run, judge
+from launcher.train.after.card import add_card
 from launcher.train.after.compare import difference, logits_of, prompts
+from launcher.train.after.host_memory import free_bytes
 from launcher.train.after.opened import open_folder
 from tests.runs import Finished, command, environment
 from tests.training.resuming import METHODS, TWO, planned
@@ -148,6 +153,42 @@ def test_another_model_than_the_trained_one_is_an_error_and_leaves_nothing(train
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def test_a_base_that_does_not_fit_into_the_hosts_memory_is_refused_before_it_is_loaded(
+    cache, tmp_path, monkeypatch
+):
+    """A run of a tiny base whose shape says that it takes between two and four bytes a weight of what is free."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from launcher.dataset.tokenizer import byte_tokenizer
+
+    tokenizer, base = byte_tokenizer(), tmp_path / "base"
+    tiny = LlamaConfig(
+        hidden_size=64, intermediate_size=128, num_hidden_layers=1, num_attention_heads=4, num_key_value_heads=2,
+        vocab_size=320,
+    )  # fmt: skip
+    model = LlamaForCausalLM(tiny)
+    model.save_pretrained(base)
+    tokenizer.save_pretrained(base)
+    layers = int(0.7 * free_bytes() / 1.1 / 3 / (2 * 64 * (64 + 32) + 3 * 64 * 128))
+    run = planned(
+        tmp_path, cache, f"model.name_or_path={base}", "model.init=pretrained",
+        f"model.architecture.num_hidden_layers={layers}",
+    )  # fmt: skip
+    monkeypatch.syspath_prepend(tmp_path)  # where the run's own plugin is
+    adapted = get_peft_model(model, LoraConfig(r=4, target_modules=["q_proj"], init_lora_weights=False))
+    adapted.save_pretrained(run.path / "model")
+    said = {"logits": logits_of(adapted, prompts(tokenizer)), "step": torch.tensor(8)}
+    save_file(said, run.path / "trained_logits.safetensors")
+    for options in ({"merged": True, "dtype": "fp32"}, {"merged": True}, {}):
+        with pytest.raises(
+            RunError, match=r"base needs about \d+ GiB of this host's memory and \d+ GiB are free"
+        ):
+            exported(run, tmp_path / "out", **options)
+    assert exported(run, tmp_path / "out", merged=True, dtype="fp16")["verified"] == "logits"
+    assert is_export(tmp_path / "out")
+
+
 def test_nothing_is_written_over_without_force_and_nothing_but_an_export_with_it(trained, tmp_path):
     run, target = trained(), tmp_path / "model"
     target.mkdir()
@@ -156,6 +197,26 @@ def test_nothing_is_written_over_without_force_and_nothing_but_an_export_with_it
         done = _verb("export", str(run.path), "--to", str(target), *more)
         assert done.returncode == 1 and why in done.stderr and len(done.stderr.splitlines()) == 1
     assert [path.name for path in target.iterdir()] == ["thesis.tex"]
+
+
+def test_force_does_not_write_over_a_model_that_no_export_wrote(cache, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)  # where the run's own plugin is
+    run, base, export = planned(tmp_path, cache), tmp_path / "base", tmp_path / "export"
+    for folder in (run.path / "model", base, export):
+        folder.mkdir()
+        for name in ("config.json", "adapter_config.json", "model.safetensors"):
+            (folder / name).write_text("{}")
+    (base / "README.md").write_text(
+        "---\ntags:\n- llama\n---\n\n# A base\n\nThe launcher of a thousand runs.\n"
+    )
+    for _ in range(2):
+        done = _verb("export", str(run.path), "--merged", "--to", str(base), "--force")
+        assert done.returncode == 1 and "is no export, and --force" in done.stderr
+        assert (base / "model.safetensors").exists()
+        (base / "README.md").unlink(missing_ok=True)
+    assert not is_export(export)
+    add_card(export, RunDir(run.path), reread_run(RunDir(run.path)), {})
+    assert is_export(export)
 
 
 def test_the_command_exports_evaluates_and_answers_by_itself(learned, tmp_path):

@@ -48,10 +48,14 @@ def _make(
     run: RunDir, decided: Decided, request: Mapping[str, Any], folder: Path, adapter: Path, say: Say
 ) -> dict[str, Any]:
     """Writes the export to `folder`; `adapter` is for one that is only on the way to a merged model."""
+    source = run.export
+    dtype = DTYPES[request["dtype"]] if request["dtype"] else None
+    if request["merged"]:
+        dtype = dtype or getattr(torch, decided.plan.weights_dtype)
+    converted = request["merged"] or (request["checkpoint"] is None and not is_adapter(source))
+    check_room(decided, dtype.itemsize if dtype and converted else None)
     tokenizer = load_tokenizer(decided.config.model, decided.plan.facts, decided.config.seed)
     ids = prompts(tokenizer)
-    dtype = DTYPES[request["dtype"]] if request["dtype"] else None
-    source = run.export
     if request["checkpoint"] is not None:
         source, trained, step = adapter, *_from_checkpoint(decided, request, adapter, ids, tokenizer, say)
     else:
@@ -65,7 +69,7 @@ def _make(
             )
         kind = "merged"
         say(progress={"what": "merging the adapter into its base"})
-        dtype = dtype or getattr(torch, decided.plan.weights_dtype)
+        assert dtype is not None
         merged, before = merge(source, decided, dtype, ids)
         facts["effect"] = difference(before, trained)
         say(progress={"what": "writing"})
@@ -132,6 +136,7 @@ def _copy(source: Path, folder: Path, decided: Decided, dtype: torch.dtype | Non
     """The adapter or whole model in `folder`, in `dtype` where one was asked for."""
     shutil.rmtree(folder, ignore_errors=True)
     if dtype is not None and not is_adapter(source):
+        check_room(decided, dtype.itemsize)
         model = open_whole(source, decided, dtype=str(dtype).removeprefix("torch."))
         model.config.use_cache = True
         _save(model, tokenizer, folder)
