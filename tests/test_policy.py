@@ -16,6 +16,7 @@ from launcher.run import RunDir
 from launcher.supervise.hosts import note_faults, recent_suspects, record_path
 from launcher.supervise.lease import Lease
 from launcher.supervise.limits import Limits
+from launcher.supervise.orphaned import is_orphaned, is_own
 from launcher.supervise.pace import SUSTAINED, Paces
 from launcher.supervise.place import end_of, why_ended
 from launcher.supervise.policy import TRIES, Do, Ended, History, How, Place, Told, decide, read_history
@@ -169,6 +170,25 @@ def test_why_slurm_ends_a_job_is_told_by_its_restarts(facts, restart, told):
 )  # fmt: skip
 def test_the_end_of_a_job_s_time_is_what_slurm_says_now(facts, ends):
     assert end_of(facts) == (datetime.fromisoformat(ends).timestamp() if ends else None)
+
+
+@pytest.mark.parametrize(
+    ("facts", "own"),
+    [
+        ({"JobState": "RUNNING", "Restarts": "1"}, True),
+        ({"JobState": "RUNNING", "Restarts": "2"}, False),
+        ({"JobState": "PENDING", "Restarts": "1"}, False),
+        ({"JobState": "COMPLETING", "Restarts": "1"}, False),
+    ],
+)
+def test_a_node_that_outlives_its_batch_host_looks_at_its_own_start_of_the_job(facts, own):
+    assert is_own(facts, 1) is own
+
+
+def test_a_job_is_orphaned_once_slurm_has_taken_its_batch_host_out():
+    assert is_orphaned("n1", ["n2", "n3"])
+    assert not is_orphaned("n1", ["n1", "n2"])
+    assert not is_orphaned("n1", [])  # Slurm did not answer
 
 
 def test_a_sigterm_takes_the_place_of_the_warning_before_the_time_limit():

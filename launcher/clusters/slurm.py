@@ -226,14 +226,20 @@ def own_job_id(environ: Mapping[str, str]) -> str | None:
     return f"{array}_{index}" if array and index else environ.get("SLURM_JOB_ID")
 
 
-def first_host(nodelist: str) -> str:
-    """The first host name of a Slurm node list such as `n[01-04],m2`; scontrol expands it."""
+def host_names(nodelist: str) -> list[str]:
+    """The host names of a Slurm node list such as `n[01-04],m2`; scontrol expands it, and where it does not there are none."""
     done = _ask(["scontrol", "show", "hostnames", nodelist])
-    if done is None or done.returncode or not done.stdout.strip():
+    return [] if done is None or done.returncode else done.stdout.split()
+
+
+def first_host(nodelist: str) -> str:
+    """The first of them; ClusterError where there is none."""
+    hosts = host_names(nodelist)
+    if not hosts:
         raise ClusterError(
             f"scontrol could not expand SLURM_JOB_NODELIST={nodelist!r}; is scontrol on PATH of the nodes?"
         )
-    return done.stdout.split()[0]
+    return hosts[0]
 
 
 def time_limits(job_id: str) -> tuple[float | None, float]:

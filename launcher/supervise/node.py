@@ -19,6 +19,7 @@ from launcher.hub import OFFLINE
 from launcher.run import RunDir
 from launcher.supervise.by_hand import start_by_hand
 from launcher.supervise.fetching import Fetch
+from launcher.supervise.orphaned import queue_again
 from launcher.supervise.preflight import look_at_node
 from launcher.supervise.ranks import Ranks, every_rank, open_log
 from launcher.supervise.rendezvous import bind, choose_port
@@ -56,7 +57,10 @@ class Node:
         self.run = run
         self.index = int(os.environ.get("SLURM_NODEID", "0"))
         self.host = os.environ.get("SLURMD_NODENAME") or socket.gethostname()
-        topology = run.read_json(run.plan)["topology"]
+        plan = run.read_json(run.plan)
+        topology = plan["topology"]
+        self.outlives = plan["cluster"] == "slurm" and plan["spares"] > 0
+        """Whether Slurm keeps the job when its batch host is lost."""
         self.ranks_here = int(topology["gpus_per_node"])
         self.world_size = int(topology["world_size"])
         self.wire = _connect()
@@ -99,6 +103,11 @@ class Node:
                 file=sys.stderr,
                 flush=True,
             )
+            self._end_all()
+            job_id = os.environ.get("LAUNCHER_JOB", "")
+            if self.outlives and job_id:
+                restart = int(os.environ.get("SLURM_RESTART_COUNT", "0") or 0)
+                queue_again(self.run, job_id, restart, self.index)
             return Exit.FAILED
         finally:
             self._end_all()

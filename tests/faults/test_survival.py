@@ -279,6 +279,16 @@ def test_a_dead_batch_host_brings_the_job_back(lab, start, whole):
 
 
 @pytest.mark.long
+def test_a_dead_batch_host_of_a_job_with_a_spare_brings_the_job_back(lab, start, whole):
+    run = start("resources.spares=1")
+    job, host = lab.job(run), lab.hosts(run)[0]
+    lab("crash", host)
+    check_finished(lab, run, whole, timeout_s=150)
+    assert lab.job(run) == job
+    assert [event["reason"] for event in run.events("requeued")] == [f"{host}, the batch host, is lost"]
+
+
+@pytest.mark.long
 def test_a_killed_supervisor_ends_its_ranks(lab, start, whole):
     run = start()
     host = lab.hosts(run)[0]
