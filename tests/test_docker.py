@@ -31,18 +31,22 @@ def test_the_base_image_is_pinned_and_package_versions_are_pyprojects_alone():
 
 
 def test_what_the_image_copies_is_let_in_by_its_ignore_file():
-    copied = {
-        word
-        for line in re.findall(r"^COPY (.+)$", DOCKERFILE.read_text(), re.MULTILINE)
-        for word in line.split()[:-1]
-    }
     let_in = {
         line[1:]
         for line in (ROOT / "docker" / "Dockerfile.dockerignore").read_text().splitlines()
         if line[:1] == "!"
     }
-    assert copied == let_in
-    assert all((ROOT / name).exists() for name in copied)
+    assert copied() == let_in
+    assert all((ROOT / name).exists() for name in copied())
+
+
+def test_the_image_copies_all_that_the_wheel_holds():
+    project = (ROOT / "pyproject.toml").read_text()
+    packages, forced = re.findall(
+        r"^packages = (.+)$\n\n\[.+force-include\]\n((?:.+\n)+)", project, re.MULTILINE
+    )[0]
+    held = {*re.findall(r'"(\w+)"', packages), *re.findall(r"^(\w+) = ", forced, re.MULTILINE)}
+    assert {"launcher", "conf"} <= held <= copied()
 
 
 def test_the_ranks_do_not_run_as_root():
@@ -102,6 +106,12 @@ def test_a_site_s_mounts_come_after_the_run_dir_the_cache_and_the_data(plan, run
 def test_a_container_without_an_image_is_refused(plan, runtime):
     with pytest.raises(PlanError, match=r"needs cluster\.container\.image"):
         plan("+experiment=tiny", "cluster=slurm", f"cluster.container.runtime={runtime}")
+
+
+def copied() -> set[str]:
+    """What the Dockerfile takes from the project's root."""
+    lines = re.findall(r"^COPY (.+)$", DOCKERFILE.read_text(), re.MULTILINE)
+    return {word for line in lines for word in line.split()[:-1]}
 
 
 def last_command(plan) -> str:
