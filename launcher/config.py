@@ -336,7 +336,7 @@ class ContainerConfig:
     image: Optional[str] = None  # noqa: UP045
     """Image reference (pyxis) or .sif path (apptainer)."""
     mounts: list[str] = field(default_factory=list[str])
-    """Host folders to mount, each `path` or `host:container`; the run dir, data and cache are added."""
+    """Host folders to mount, each `path` or `host:container`; the run dir, data and caches are added."""
     python: str = "python3"
     """Python inside the image, with this package installed."""
 

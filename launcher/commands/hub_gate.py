@@ -12,7 +12,16 @@ from pathlib import Path
 from launcher.config import Config
 from launcher.dataset.hub import parse_hub
 from launcher.errors import ConfigError
-from launcher.hub import Wanted, cache_folder, endpoint, find_snapshot, find_wanted, has_model, is_offline
+from launcher.hub import (
+    Wanted,
+    cache_folder,
+    endpoint,
+    find_snapshot,
+    find_wanted,
+    has_model,
+    home_folder,
+    is_offline,
+)
 from launcher.plan import LaunchPlan
 
 _ANSWER_S = 4.0
@@ -92,10 +101,9 @@ def _ask(url: str, environ: Mapping[str, str]) -> tuple[int, str]:
 
 
 def _token(environ: Mapping[str, str]) -> dict[str, str]:
-    """The header with the user's own token, where there is one. Source: as launcher.hub.cache_folder."""
+    """The header with the user's own token, where there is one. Source: as launcher.hub.home_folder."""
     token = environ.get("HF_TOKEN", "")
     if not token:
-        home = environ.get("HF_HOME") or str(Path(environ.get("HOME", "~"), ".cache", "huggingface"))
-        path = Path(environ.get("HF_TOKEN_PATH") or Path(home, "token")).expanduser()
+        path = Path(environ.get("HF_TOKEN_PATH") or home_folder(environ) / "token").expanduser()
         token = path.read_text().strip() if path.is_file() else ""
     return {"Authorization": f"Bearer {token}"} if token else {}
