@@ -236,9 +236,11 @@ class ResourcesConfig:
     """Time limit of the job, in Slurm's spelling (minutes, HH:MM:SS, D-HH:MM:SS)."""
     device: Device = Device.auto
     cpus_per_gpu: Optional[int] = None  # noqa: UP045
-    """CPU cores asked for per rank; None leaves it to the site's default."""
+    """CPU cores asked for per rank, where cluster.sbatch has no cpus-per-gpu; None leaves it to the site's default, which may
+    be one core a node."""
     memory_gib: Optional[int] = None  # noqa: UP045
-    """Host memory asked for per node, in GiB; None leaves it to the site's default."""
+    """Host memory asked for per node, in GiB, where cluster.sbatch has no mem-per-gpu or mem-per-cpu: 0 is all that a node
+    has, None leaves it to the site's default."""
     spares: int = 0
     """Nodes more than `nodes`, that wait in the allocation and take the place of one that fails."""
     silence_s: float = 60.0
@@ -339,7 +341,7 @@ class ContainerConfig:
     image: Optional[str] = None  # noqa: UP045
     """Image reference (pyxis) or .sif path (apptainer)."""
     mounts: list[str] = field(default_factory=list[str])
-    """Host folders to mount, each `path` or `host:container`; the run dir, data and cache are added."""
+    """Host folders to mount, each `path` or `host:container`; the run dir, data and caches are added."""
     python: str = "python3"
     """Python inside the image, with this package installed."""
 

@@ -10,6 +10,8 @@ from launcher.config import Config, Init
 HUB = "hub:"
 OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
 """The environment of ranks: nothing is asked of a hub once they start."""
+_ELSEWHERE = ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_DATASETS_CACHE")
+"""Variables that take a part of what is fetched out of HF_HOME."""
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 
 
@@ -60,12 +62,23 @@ def endpoint(environ: Mapping[str, str]) -> str:
     return (environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
 
 
-def cache_folder(environ: Mapping[str, str]) -> Path:
-    """Where the hub's library keeps what it fetched. Source: the manual of huggingface_hub, "Environment variables"."""
-    own = environ.get("HF_HUB_CACHE") or environ.get("HUGGINGFACE_HUB_CACHE")
+def home_folder(environ: Mapping[str, str]) -> Path:
+    """Where the hub's library keeps all that is its own. Source: the manual of huggingface_hub, "Environment variables"."""
     cache = environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME", "~"), ".cache")
-    home = environ.get("HF_HOME") or Path(cache, "huggingface")
-    return Path(own or Path(home, "hub")).expanduser()
+    return Path(environ.get("HF_HOME") or Path(cache, "huggingface")).expanduser()
+
+
+def cache_folder(environ: Mapping[str, str]) -> Path:
+    """Where the hub's library keeps what it fetched. Source: as home_folder."""
+    own = environ.get("HF_HUB_CACHE") or environ.get("HUGGINGFACE_HUB_CACHE")
+    return Path(own or home_folder(environ) / "hub").expanduser()
+
+
+def named_folders(environ: Mapping[str, str]) -> dict[str, str]:
+    """Absolute paths by the variables that name them to the hub's library: HF_HOME, and the folders that are elsewhere."""
+    own = {name: environ[name] for name in _ELSEWHERE if environ.get(name)}
+    named = {"HF_HOME": home_folder(environ), **own}
+    return {name: str(Path(path).expanduser().absolute()) for name, path in named.items()}
 
 
 def find_snapshot(cache: Path, name: str, revision: str, kind: str = "model") -> Path | None:

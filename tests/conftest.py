@@ -13,7 +13,7 @@ import pytest
 from xdist.scheduler import LoadFileScheduling
 
 from launcher.commands.compose import to_config
-from launcher.config import Config, register
+from launcher.config import Config, ContainerRuntime, register
 from launcher.plan import Facts, LaunchPlan
 from launcher.plugins.decide import decide
 from launcher.resources import resource_dir
@@ -74,6 +74,7 @@ def facts() -> Callable[..., Facts]:
     """Facts of a GPU cluster that is no machine in particular."""
 
     def facts(config: Config, **changes: Any) -> Facts:
+        bare = config.cluster.container.runtime is ContainerRuntime.none
         known: dict[str, Any] = {
             "experiment": None,
             "cluster": "slurm",
@@ -81,6 +82,7 @@ def facts() -> Callable[..., Facts]:
             "run_dir": "/runs/NAME/DATE",
             "work_dir": "/work_dir",
             "cache_dir": "/cache",
+            "hub_folders": {} if bare else {"HF_HOME": "/huggingface"},
             "data_path": "/data/train.jsonl",
             "eval_path": "/data/eval.jsonl" if config.data.eval_path else None,
             "python": config.cluster.python or "/venv/bin/python",

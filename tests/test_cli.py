@@ -105,6 +105,14 @@ def test_a_folder_that_cannot_be_made_is_refused_in_one_line(cli, tmp_path):
     assert re.fullmatch(r"launcher: [^\n]*runs[^\n]*\n", done.stderr)
 
 
+@pytest.mark.parametrize("words", [[], ["-m", "seed=1,2"], ["plan"]])
+def test_gpus_without_cores_are_warned_of_once_at_a_launch_a_sweep_and_a_plan(cli, words: list[str]):
+    done = cli(*words, "+experiment=tiny", "cluster=slurm", "dry_run=true")
+    (said,) = [line for line in done.stderr.splitlines() if "resources.cpus_per_gpu=null" in line]
+    assert said.startswith("launcher: warning: ")
+    assert done.returncode == 0
+
+
 def test_a_dry_run_tells_a_person_what_would_submit_it(cli):
     done = cli("+experiment=llama8b_lora", "dry_run=true")
     assert re.search(r"^dry run +nothing was submitted$", done.stdout, re.MULTILINE)

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pytest
 from hypothesis import HealthCheck, assume, event, example, given, settings
@@ -132,6 +132,7 @@ class Strings:
     run_dir: str
     work_dir: str
     cache_dir: str
+    hub_home: str
     data_path: str
 
 
@@ -152,6 +153,7 @@ ORDINARY = Strings(
     run_dir="run",
     work_dir="work",
     cache_dir="cache",
+    hub_home="hub",
     data_path="data",
 )
 PLACES = [field.name for field in fields(Strings) if field.name != "runtime"]
@@ -189,12 +191,14 @@ def planned(config: Config, facts: Facts, strings: Strings) -> LaunchPlan:
         model=replace(config.model, name_or_path=strings.model),
         tracker=replace(config.tracker, kind=TrackerKind.wandb, project=strings.project),
     )
+    bare = strings.runtime is ContainerRuntime.none
     found = replace(
         facts,
         python=strings.python,
         run_dir=f"/runs/{strings.run_dir}",
         work_dir=f"/{strings.work_dir}",
         cache_dir=f"/{strings.cache_dir}",
+        hub_folders={} if bare else {"HF_HOME": f"/{strings.hub_home}"},
         data_path=f"/{strings.data_path}/train.jsonl",
     )
     return make_plan(changed, found)
@@ -254,7 +258,8 @@ def assert_job_is_inert(bash: Bash, script: str, strings: Strings) -> None:
 
 def assert_node_is_inert(bash: Bash, script: str, strings: Strings) -> None:
     bare = strings.runtime is ContainerRuntime.none
-    calls = bash.run(script, "SITE", "WANDB_PROJECT", "PYTHONPATH")
+    hub = [] if bare else [("variable", "HF_HOME", f"/{strings.hub_home}")]
+    calls = bash.run(script, "SITE", "WANDB_PROJECT", *(name for _, name, _ in hub), "PYTHONPATH")
     (started,) = [call[1:] for call in calls if call[0] == "exec"]
     start = (strings.python if bare else strings.container_python, "-m", "launcher.supervise.node", ".")
     assert started[-len(start) :] == start
@@ -265,7 +270,8 @@ def assert_node_is_inert(bash: Bash, script: str, strings: Strings) -> None:
             str(Path(f"/{strings.data_path}")),
         )
         assert started[: -len(start)][-3:] == ("--pwd", own, strings.image)
-        assert {f"{own}:{own}", f"{cache}:{cache}", *strings.mounts} <= set(started)
+        caches = {path for path in (cache, f"/{strings.hub_home}") if not mounted(path, strings.mounts)}
+        assert {f"{own}:{own}", *(f"{path}:{path}" for path in caches), *strings.mounts} <= set(started)
         assert any(word.startswith(data.rstrip("/.")) for word in started)
     else:
         assert started == start
@@ -273,11 +279,23 @@ def assert_node_is_inert(bash: Bash, script: str, strings: Strings) -> None:
         ("cd", "--", f"/runs/{strings.run_dir}"),
         ("variable", "SITE", strings.variable),
         ("variable", "WANDB_PROJECT", strings.project),
+        *hub,
         ("variable", "PYTHONPATH", f"/{strings.work_dir}"),
         ("end", "0"),
     ]
-    # `.` itself, set, cd, exports (two fixed, SITE, WANDB_PROJECT, PYTHONPATH), exec
-    assert sum(call[0] == "command" for call in calls) == 9
+    # `.` itself, set, cd, exports (two fixed, SITE, WANDB_PROJECT, HF_HOME in a container, PYTHONPATH), exec
+    assert sum(call[0] == "command" for call in calls) == 9 + len(hub)
+
+
+def mounted(path: str, mounts: list[str]) -> bool:
+    """Whether a mount of the site's own gives that path to a container."""
+    own = {
+        host
+        for mount in mounts
+        for host in [mount.split(":")[0]]
+        if mount in (host, f"{host}:", f"{host}:{host}")
+    }
+    return any(PurePath(path).is_relative_to(host) for host in own)
 
 
 @settings(PLAIN, max_examples=7000)

@@ -11,8 +11,10 @@ from launcher.errors import PlanError
 from launcher.plan.model import read_architecture
 from launcher.plan.topology import Topology, make_batch, make_topology
 from launcher.plugins.decide import read_run
+from launcher.resources import resource_dir
 from launcher.run import RunDir
 
+EXPERIMENTS = [path.stem for path in sorted((resource_dir("conf") / "experiment").glob("*.yaml"))]
 DEEPSPEED = ["zero1", "zero2", "zero3", "zero3_offload"]
 STRATEGIES = ["ddp", *DEEPSPEED, "fsdp2"]
 LAYOUT = [
@@ -254,6 +256,32 @@ def test_a_site_may_count_gpus_by_gres(plan):
     options = plan("+experiment=llama8b_lora", "cluster.gpu_flag=gres").sbatch
     assert options["gres"] == "gpu:4"
     assert "gpus-per-node" not in options
+
+
+def test_no_gib_of_memory_is_all_of_a_node_as_in_slurm(plan):
+    for asked, option in ((0, "0"), (500, "500G")):
+        assert plan("+experiment=tiny", f"resources.memory_gib={asked}").sbatch["mem"] == option
+    assert "mem" not in plan("+experiment=tiny").sbatch
+
+
+def test_cores_and_memory_are_asked_for_in_one_way_and_the_site_s_stands(plan):
+    asked = ("+experiment=tiny", "resources.cpus_per_gpu=8", "resources.memory_gib=100")
+    for site, left in (
+        ("cpus-per-gpu:4", "mem"),
+        ("mem-per-gpu:50G", "cpus-per-task"),
+        ("mem-per-cpu:5G", "cpus-per-task"),
+    ):
+        options = plan(*asked, f"++cluster.sbatch={{{site}}}").sbatch
+        assert {"cpus-per-task", "mem"} & options.keys() == {left}
+        assert options[site.split(":")[0]] == site.split(":")[1]
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_an_experiment_on_several_gpus_asks_for_cores_and_runs_with_and_without_slurm(plan, experiment: str):
+    one = plan(f"+experiment={experiment}")
+    if one.topology.gpus_per_node > 1:
+        assert int(one.sbatch["cpus-per-task"]) == 8 * one.topology.gpus_per_node
+    plan(f"+experiment={experiment}", "cluster=local", "resources.nodes=1", cluster="local")
 
 
 @pytest.mark.parametrize("time", ["30", "90:00", "04:00:00", "1-12", "2-00:30:00"])

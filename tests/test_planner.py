@@ -7,7 +7,7 @@ import pytest
 
 from launcher.commands.estimates import estimate_lines
 from launcher.errors import PlanError
-from launcher.plan import close_call
+from launcher.plan import close_call, few_cores
 from launcher.plan.alternatives import find_alternatives
 from launcher.plan.queue import expect, parse_time
 
@@ -220,6 +220,21 @@ def test_a_plan_close_to_the_limit_is_warned_of_and_one_far_from_it_is_not(compo
     for size, warned in ((total * 1.05, True), (total * 1.3, False)):
         overrides = ("+experiment=llama8b_lora", f"cluster.gpu_memory_gib={size:.2f}")
         assert (close_call(compose(*overrides), plan(*overrides)) is not None) is warned
+
+
+def test_gpus_without_cores_are_warned_of_with_what_slurm_gives_and_what_to_set(plan):
+    none = ("+experiment=llama8b_lora", "resources.cpus_per_gpu=null")
+    said = few_cores(plan(*none))
+    assert (
+        "=null asks Slurm for no cores: the 4 ranks of each node get one core and that core's memory" in said
+    )
+    assert "set resources.cpus_per_gpu=8 (and resources.memory_gib=0" in said
+    assert few_cores(plan("+experiment=tiny", "++cluster.sbatch={exclusive:null,mem-per-gpu:100G}"))
+    for site in ("cpus-per-gpu:8", "exclusive:true"):
+        assert few_cores(plan(*none, f"++cluster.sbatch={{{site}}}")) is None
+    assert few_cores(plan("+experiment=llama8b_lora")) is None
+    assert few_cores(plan(*none, cluster="local")) is few_cores(plan(*none, cluster="allocation")) is None
+    assert few_cores(plan("+experiment=tiny", device="cpu")) is None
 
 
 @pytest.mark.parametrize(

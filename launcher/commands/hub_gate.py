@@ -15,7 +15,16 @@ from urllib.parse import urlsplit
 from launcher.config import Config
 from launcher.dataset.hub import parse_hub
 from launcher.errors import ConfigError
-from launcher.hub import Wanted, cache_folder, endpoint, find_snapshot, find_wanted, has_model, is_offline
+from launcher.hub import (
+    Wanted,
+    cache_folder,
+    endpoint,
+    find_snapshot,
+    find_wanted,
+    has_model,
+    home_folder,
+    is_offline,
+)
 from launcher.plan import LaunchPlan
 
 _ANSWER_S = 4.0
@@ -122,11 +131,10 @@ def _why(error: Exception) -> str:
 def _token(environ: Mapping[str, str]) -> dict[str, str]:
     """The header with the user's own token, where there is one, without line ends that were copied with it.
 
-    Source: as launcher.hub.cache_folder; huggingface_hub/utils/_auth.py, _clean_token.
+    Source: as launcher.hub.home_folder; huggingface_hub/utils/_auth.py, _clean_token.
     """
     token = "".join(environ.get("HF_TOKEN", "").splitlines()).strip()
     if not token:
-        home = environ.get("HF_HOME") or str(Path(environ.get("HOME", "~"), ".cache", "huggingface"))
-        path = Path(environ.get("HF_TOKEN_PATH") or Path(home, "token")).expanduser()
+        path = Path(environ.get("HF_TOKEN_PATH") or home_folder(environ) / "token").expanduser()
         token = "".join(path.read_text().splitlines()).strip() if path.is_file() else ""
     return {"Authorization": f"Bearer {token}"} if token else {}

@@ -19,7 +19,7 @@ from launcher.commands.prepare import prepare
 from launcher.commands.run_files import find_cut_short, write_run
 from launcher.commands.summary import describe
 from launcher.errors import ClusterError, ConfigError, Exit
-from launcher.plan import LaunchPlan, check_fits, close_call
+from launcher.plan import LaunchPlan, check_fits, close_call, few_cores
 from launcher.plugins.decide import read_run
 from launcher.run import RunDir, find_submitted
 
@@ -117,6 +117,8 @@ def _tell(
         "command": shlex.join(submit_command(plan.cluster, run)),
     }
     print_warnings(check_data(composed.config))
+    if warning := few_cores(plan):
+        print(f"launcher: warning: {warning}", file=sys.stderr, flush=True)
     print(json.dumps(summary) if as_json else describe(run, plan, summary), flush=True)
 
 

@@ -15,7 +15,7 @@ from launcher.commands.prepare import prepare
 from launcher.commands.summary import align, plan_lines
 from launcher.config import Config
 from launcher.errors import Exit
-from launcher.plan import LaunchPlan, close_call
+from launcher.plan import LaunchPlan, close_call, few_cores
 from launcher.plan.options import notes
 from launcher.render import file_names
 from launcher.run import RunDir
@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
     for composed in compose(overrides):
         run, plan = prepare(composed, moment)
         print_warnings(check_data(composed.config))
-        if warning := close_call(composed.config, plan):
+        for warning in filter(None, [close_call(composed.config, plan), few_cores(plan)]):
             print(f"launcher: warning: {warning}", file=sys.stderr)
         if "--explain" in arguments:
             print(json.dumps(explain_dict(plan), indent=2) if as_json else align(explain_lines(plan)))

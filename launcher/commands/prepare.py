@@ -16,8 +16,9 @@ from launcher.commands.before import measured, resume_source
 from launcher.commands.compose import Composed
 from launcher.commands.data.gate import check_data, count_examples, data_paths
 from launcher.commands.reward_functions import check_reward_functions
-from launcher.config import ArchitectureConfig, Config, Device
+from launcher.config import ArchitectureConfig, Config, ContainerRuntime, Device
 from launcher.errors import ConfigError
+from launcher.hub import named_folders
 from launcher.plan import Facts, LaunchPlan
 from launcher.plan.model import read_architecture
 from launcher.plan.place import SECRET_NAME
@@ -51,6 +52,7 @@ def gather(config: Config, experiment: str | None, run: RunDir) -> Facts:
     check_secrets(config)
     kind = choose_kind(config.cluster.kind, os.environ)
     data = data_paths(config)
+    bare = config.cluster.container.runtime is ContainerRuntime.none
     known = measured(Path(config.runs_dir).absolute(), config.name)
     return Facts(
         experiment=experiment,
@@ -59,6 +61,7 @@ def gather(config: Config, experiment: str | None, run: RunDir) -> Facts:
         run_dir=str(run.path),
         work_dir=str(Path.cwd()),
         cache_dir=str(Path(config.cache_dir).absolute()),
+        hub_folders={} if bare else named_folders({**os.environ, **config.cluster.env}),
         data_path=data.training[0],
         data_sources=data.training if config.data.sources else (),
         eval_path=data.evaluation,

@@ -12,6 +12,7 @@ from launcher.commands.compose import Composed
 from launcher.commands.data.gate import check_data
 from launcher.errors import RunError
 from launcher.plan import LaunchPlan
+from launcher.plan.place import mounted_caches
 from launcher.render import FILES, render
 from launcher.run import RunDir, write_text
 
@@ -19,6 +20,7 @@ from launcher.run import RunDir, write_text
 def write_run(run: RunDir, plan: LaunchPlan, composed: Composed) -> bool:
     """Makes the run dir with every file of the run; False, and nothing written, where it exists already."""
     texts = render(plan)  # before the folder: a refusal leaves nothing behind
+    _make_caches(plan, composed)
     try:
         run.path.mkdir(parents=True)
     except FileExistsError:
@@ -77,6 +79,7 @@ def rewrite_run(run: RunDir, plan: LaunchPlan, composed: Composed, changes: dict
     Cut anywhere, it leaves files that do not belong together, which no node accepts, and can be done again.
     """
     texts = render(plan)
+    _make_caches(plan, composed)
     kept = run.earlier / str(1 + sum(1 for _ in run.earlier.glob("[0-9]*")))
     kept.mkdir(parents=True)
     for name in (*FILES, ".hydra/overrides.yaml", run.config.name, run.data_check.name):
@@ -87,6 +90,18 @@ def rewrite_run(run: RunDir, plan: LaunchPlan, composed: Composed, changes: dict
                 (run.path / name).unlink()
     _write(run, composed, texts)
     run.add_event("replanned", attempt=run.attempts(), changes=changes, earlier=str(kept))
+
+
+def _make_caches(plan: LaunchPlan, composed: Composed) -> None:
+    """Makes the folders that a container mounts and that nothing else makes before it starts."""
+    for name, path in mounted_caches(composed.config, plan.facts).items():
+        try:
+            Path(path).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(
+                f"{name}={path} is mounted into the container and cannot be made ({error.strerror}); choose another folder, "
+                "or one that is below a folder of cluster.container.mounts"
+            ) from None
 
 
 def _write(run: RunDir, composed: Composed, texts: dict[str, str]) -> None:

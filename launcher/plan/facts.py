@@ -1,5 +1,6 @@
 """What a plan needs to know beside the configuration."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 
@@ -20,6 +21,9 @@ class Facts:
     """Where the command was typed; relative data paths and plugins' modules start there."""
     cache_dir: str
     """Absolute; models made on the spot are kept there."""
+    hub_folders: Mapping[str, str]
+    """For a container: where the hub's library keeps what it fetched, absolute, by the variables that say so (HF_HOME, and
+    others if set). Empty on bare nodes, whose environment says it."""
     data_path: str
     """Absolute path of the training data; the first of several."""
     eval_path: str | None

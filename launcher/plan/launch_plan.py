@@ -202,10 +202,12 @@ def _check_model(config: Config) -> None:
 
 
 def _check_resources(config: Config) -> None:
-    for name in ("cpus_per_gpu", "memory_gib"):
+    for name, least, meant in (("cpus_per_gpu", 1, ""), ("memory_gib", 0, " (all that a node has)")):
         value = getattr(config.resources, name)
-        if value is not None and value < 1:
-            raise PlanError(f"resources.{name}={value} must be at least 1, or null for the site's default")
+        if value is not None and value < least:
+            raise PlanError(
+                f"resources.{name}={value} must be at least {least}{meant}, or null for the site's default"
+            )
     if not 0 <= config.cluster.failures_per_1000_node_days < float("inf"):
         rate = config.cluster.failures_per_1000_node_days
         raise PlanError(f"cluster.failures_per_1000_node_days={rate} must be a number of at least 0")

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from pathlib import PurePath
 
 from launcher.config import ClusterConfig, Config, ContainerRuntime, RankStarter, TrackerKind
 from launcher.errors import PlanError
@@ -20,6 +21,8 @@ def check_facts(facts: Facts) -> None:
     one_line("the current folder", facts.work_dir)
     one_line("cluster.python", facts.python)
     one_line("cache_dir", facts.cache_dir)
+    for name, path in facts.hub_folders.items():
+        one_line(name, path)
     for path in facts.data_dirs:
         one_line("data.path", path)
 
@@ -38,12 +41,13 @@ def check_environment(cluster: ClusterConfig) -> None:
 
 
 def environment(config: Config, facts: Facts) -> dict[str, str]:
-    """What every rank sees; the site's file has the last word."""
+    """What every rank sees; the site's file has the last word. A container is told where the hub's cache is: its image may say
+    otherwise."""
     quiet = {"TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
     devices = {} if facts.device == "cuda" else {"CUDA_VISIBLE_DEVICES": ""}
     tracking = {"WANDB_PROJECT": one_line("tracker.project", config.tracker.project)}
     asked = tracking if config.tracker.kind is TrackerKind.wandb else {}
-    return quiet | devices | asked | config.cluster.env
+    return quiet | devices | asked | config.cluster.env | dict(facts.hub_folders)
 
 
 def simple_command(line: str) -> tuple[str, ...]:
@@ -114,6 +118,22 @@ def node_python(config: Config, facts: Facts) -> str:
     return one_line("cluster.python", facts.python if bare else container.python)
 
 
+def mounted_caches(config: Config, facts: Facts) -> dict[str, str]:
+    """The caches that a container is given, by the key or variable that names each: none of what lies in a folder that the
+    site mounts under its own path."""
+    container = config.cluster.container
+    if container.runtime is ContainerRuntime.none:
+        return {}
+    parts = [mount.partition(":") for mount in container.mounts]
+    given = [host for host, _, inside in parts if inside in ("", host)]
+    caches = {"cache_dir": facts.cache_dir, **facts.hub_folders}
+    return {
+        name: path
+        for name, path in caches.items()
+        if not any(PurePath(path).is_relative_to(host) for host in given)
+    }
+
+
 def _image(config: Config) -> str:
     container = config.cluster.container
     if not container.image:
@@ -125,9 +145,10 @@ def _image(config: Config) -> str:
 
 
 def _mounts(config: Config, facts: Facts) -> list[str]:
-    """The run dir and the folders of data, cache, plugins and a local model, then the user's own; each once."""
+    """The run dir and the folders of caches, data, plugins and a local model, then the user's own; each once."""
     model = config.model.name_or_path
     local_model = [model] if model.startswith("/") else []
-    needed = [facts.run_dir, facts.cache_dir, *facts.data_dirs, facts.work_dir, *local_model]
+    caches = mounted_caches(config, facts).values()
+    needed = [facts.run_dir, *caches, *facts.data_dirs, facts.work_dir, *local_model]
     mounts = [*(f"{path}:{path}" for path in needed), *config.cluster.container.mounts]
     return list(dict.fromkeys(mounts))

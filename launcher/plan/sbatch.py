@@ -90,11 +90,13 @@ def sbatch_options(
         options[cluster.gpu_flag] = f"{prefix}{topology.gpus_per_node}"
     if resources.spares:
         options["no-kill"] = ""  # a node's failure must not end the job that has another to put in its place
-    if resources.cpus_per_gpu is not None:
+    site = _site_options(cluster.sbatch)
+    # sbatch refuses both ways of asking for cores, or for memory: the site knows what its nodes have.
+    if resources.cpus_per_gpu is not None and "cpus-per-gpu" not in site:
         options["cpus-per-task"] = str(resources.cpus_per_gpu * topology.gpus_per_node)
-    if resources.memory_gib is not None:
-        options["mem"] = f"{resources.memory_gib}G"
-    options |= _site_options(cluster.sbatch)
+    if resources.memory_gib is not None and not {"mem-per-gpu", "mem-per-cpu"} & site.keys():
+        options["mem"] = f"{resources.memory_gib}G" if resources.memory_gib else "0"  # 0: all of the node's
+    options |= site
     # A submit that was cut short finds its job by this.
     options["comment"] = " ".join([*filter(None, [options.get("comment")]), f"launcher:{run_dir}"])
     return options

@@ -59,8 +59,9 @@ def measure(config: Config) -> list[float]:
     """Seconds of planning, each time from the composed configuration to everything that `plan --json` says."""
     facts = Facts(
         experiment=None, cluster="slurm", device="cuda", run_dir="/runs/NAME/DATE", work_dir="/work_dir", cache_dir="/cache",
-        data_path="/data/train.jsonl", eval_path="/data/eval.jsonl", python="python3", architecture=config.model.architecture,
-        resume="auto", save_s=5.0, restart_s=120.0, version="", rows=100_000, mean_tokens=1000,
+        hub_folders={}, data_path="/data/train.jsonl", eval_path="/data/eval.jsonl", python="python3",
+        architecture=config.model.architecture, resume="auto", save_s=5.0, restart_s=120.0, version="", rows=100_000,
+        mean_tokens=1000,
     )  # fmt: skip
     times: list[float] = []
     for _ in range(RUNS):

@@ -15,6 +15,7 @@ from launcher.commands.sweep.local import run_here
 from launcher.commands.sweep.prepare import Prepared, prepare_sweep
 from launcher.commands.sweep.resume import go_on
 from launcher.errors import Exit, RunError
+from launcher.plan import few_cores
 from launcher.run import write_text
 from launcher.sweep.array import cut_short, note_told, submit, written
 from launcher.sweep.folder import SweepDir, find_begun
@@ -89,6 +90,8 @@ def write(prepared: Prepared) -> None:
 def tell(prepared: Prepared, job_ids: Sequence[str], as_json: bool) -> None:
     """Says what was done and what to type next."""
     sweep, spec = prepared.sweep, prepared.spec
+    if warning := few_cores(prepared.plan):
+        print(f"launcher: warning: {warning}", file=sys.stderr, flush=True)
     command = [f"sbatch --parsable {sweep.path / array.script}" for array in prepared.arrays]
     number = len(prepared.trials) or spec["budget"]["trials"]
     if as_json:

@@ -5,6 +5,7 @@ cd -- /runs/NAME/DATE
 export TOKENIZERS_PARALLELISM=false
 export PYTHONUNBUFFERED=1
 export NCCL_SOCKET_IFNAME=ib0
+export HF_HOME=/huggingface
 # As in job.sbatch.
 export PYTHONPATH=/work_dir"${PYTHONPATH:+:$PYTHONPATH}"
 
