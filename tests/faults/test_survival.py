@@ -253,7 +253,7 @@ def test_a_cancelled_run_saves_and_does_not_come_back(lab, start):
 @pytest.mark.long
 def test_a_dead_node_is_replaced_by_a_spare(lab, start, whole):
     run = start("resources.spares=1")
-    host = ranks_hosts(run)[1]
+    host = ranks_hosts(lab, run)[1]
     lab("crash", host)
     check_finished(lab, run, whole)
     (ended,) = run.events("ended")
