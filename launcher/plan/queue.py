@@ -42,7 +42,7 @@ def expect(config: Config, plan: LaunchPlan) -> Course | None:
     restart_s = plan.facts.restart_s
     wall_s = restart_s + (training_s / share if share else math.inf)
     cut = wall_s > limit_s
-    lost_s = notice_s(plan)
+    lost_s = _told_before_s(plan)
     if lost_s is None:
         lost_s = (save.save_steps * plan.time.step_s or save.best_interval_s or 0.0) / 2 if save else 0.0
     useful_s = limit_s - restart_s - lost_s
@@ -64,15 +64,14 @@ def expect(config: Config, plan: LaunchPlan) -> Course | None:
     )
 
 
-def notice_s(plan: LaunchPlan) -> float | None:
-    """Seconds before the time limit at which the run is told to save and leave; None where it is not.
+def _told_before_s(plan: LaunchPlan) -> float | None:
+    """Seconds before the time limit at which the run is told to save and leave, whoever chose the signal; None where it is
+    not, as in an allocation, which is not asked for with these options.
 
     Source: sbatch(1), --signal: a minute where no time is given.
     """
     told = re.fullmatch(r"B:(?:SIG)?USR1(?:@(\d+))?", plan.sbatch.get("signal", ""))
-    if (
-        told is None or plan.save is None or plan.cluster != "slurm"
-    ):  # an allocation is not asked for with these options
+    if told is None or plan.save is None or plan.cluster != "slurm":
         return None
     return float(told[1] or _MINUTE_S)
 

@@ -3,6 +3,7 @@
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 
 from launcher.errors import Exit
@@ -91,8 +92,8 @@ class Led:
         world_size = self.plan.topology.world_size
         while True:
             self.nodes.poll(_POLL_S)
-            codes = {rank: code for peer in self._used for rank, code in peer.codes.items()}
-            failed = self._failed()
+            codes = self._codes()
+            failed = _failures(codes)
             if failed and told is None:
                 return self._crashed(orders)
             if len(codes) == world_size:
@@ -146,17 +147,16 @@ class Led:
     def _told_reason(told: Told | None) -> str:
         return told.value if told else "the ranks saved and left by themselves"
 
-    def _failed(self) -> dict[int, int]:
-        """Exit codes of the ranks that have ended otherwise than they should."""
-        codes = {rank: code for peer in self._used for rank, code in peer.codes.items()}
-        return {rank: code for rank, code in codes.items() if code not in (Exit.OK, Exit.LEFT)}
+    def _codes(self) -> dict[int, int]:
+        """Exit codes of the ranks that have ended."""
+        return {rank: code for peer in self._used for rank, code in peer.codes.items()}
 
     def _crashed(self, orders: Orders) -> Ended:
         """Blames a rank that a signal ended, else the first that told its error: others then fail because of it."""
         moment = time.monotonic() + 0.2
         while time.monotonic() < moment:
             self.nodes.poll(_POLL_S)
-        failed = self._failed()
+        failed = _failures(self._codes())
         signalled = next((rank for rank, code in failed.items() if code > 128), None)
         told = [
             event
@@ -248,6 +248,11 @@ class Led:
     def _host(self, rank: int) -> str:
         place = rank // self.plan.topology.gpus_per_node
         return self._used[place].host if place < len(self._used) else "?"
+
+
+def _failures(codes: Mapping[int, int]) -> dict[int, int]:
+    """Of the ranks that have ended otherwise than they should."""
+    return {rank: code for rank, code in codes.items() if code not in (Exit.OK, Exit.LEFT)}
 
 
 def _how_it_ended(code: int) -> str:
