@@ -3,12 +3,13 @@
 import dataclasses
 from typing import Any
 
-from launcher.commands.summary import duration, leave_dict, plural
+from launcher.commands.summary import duration, leave_dict
 from launcher.config import Config
 from launcher.plan import LaunchPlan
 from launcher.plan.alternatives import Alternative, find_alternatives
 from launcher.plan.memory import EXPLAINED, SHOWN
 from launcher.plan.queue import Course, expect
+from launcher.words import plural
 
 Lines = list[tuple[str, str]]
 

@@ -9,6 +9,7 @@ from launcher.plan import LaunchPlan
 from launcher.plan.objective import NEXT_TOKEN
 from launcher.plan.save import RESERVE_S, SavePlan
 from launcher.run import RunDir
+from launcher.words import plural
 
 
 def describe(run: RunDir, plan: LaunchPlan, summary: dict[str, Any]) -> str:
@@ -137,8 +138,3 @@ def align(lines: list[tuple[str, str]]) -> str:
     """Labels in one column."""
     width = max(len(label) for label, _ in lines)
     return "\n".join(f"{label:<{width}}  {text}".rstrip() for label, text in lines)
-
-
-def plural(count: int, unit: str) -> str:
-    """`1 node`, `2 nodes`."""
-    return f"{count} {unit}{'' if count == 1 else 's'}"

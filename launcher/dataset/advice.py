@@ -6,6 +6,7 @@ and raise hallucination); Ovadia et al. (arXiv 2312.05934: retrieval beats fine-
 """
 
 from launcher.dataset.part import Part
+from launcher.words import plural
 
 STEPS = (
     (10, "put them into the prompt as examples: it costs nothing and works better than a fine-tune"),
@@ -26,7 +27,7 @@ def advise(part: Part) -> list[str]:
     said = next(text for end, text in STEPS if end is None or rows < end)
     if set(part.kinds) == {"text"}:
         said = "plain text teaches vocabulary and manner from some million words on; for answers, train chats after it"
-    lines = [f"{rows:,} rows: {said}"]
+    lines = [f"{plural(rows, 'row')}: {said}"]
     lines.append(
         "facts that change, or that must be quoted, belong into retrieval (RAG): fine-tuning teaches behaviour"
     )

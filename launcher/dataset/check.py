@@ -190,7 +190,7 @@ def _add_whole(part: Part, asked: Asked, tokens: dict[str, Any]) -> None:
             "and lose their end; raise it, or split them",
         )
     if len(part.lines) < 50:
-        part.add_finding("size", None, f"{len(part.lines)} rows are few: {advise(part)[0]}")
+        part.add_finding("size", None, advise(part)[0])
 
 
 def _why_nothing(part: Part, tokens: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ from launcher.report.attempts import Attempt
 from launcher.report.curves import Points, Record, as_points, is_number, points, sample_rows, short, smooth
 from launcher.report.facts import RunFacts, at, listing, mapping
 from launcher.report.page import Chart, Table
+from launcher.words import plural
 
 _SHOWN = 40
 """Attempts on the time line."""
@@ -178,9 +179,7 @@ def memory(facts: RunFacts) -> Chart | None:
         told += f"Measured {most:.2f} GiB on the fullest"
         told += f", {say.percent(most / sum(kinds.values()))} of the plan." if kinds else "."
     elif values:
-        told += (
-            f"Measured {max(values):.2f} GiB of the host by the largest of {say.plural(len(values), 'rank')}."
-        )
+        told += f"Measured {max(values):.2f} GiB of the host by the largest of {plural(len(values), 'rank')}."
     elif kinds:
         told += "Not measured yet."
     table = Table(
@@ -213,7 +212,7 @@ def timeline(attempts: Sequence[Attempt]) -> Chart | None:
             if end > begin:
                 text = f"{kind}: {say.duration(end - begin)}"
                 text += (
-                    f", {say.plural(one.lost_steps, 'step')} done again"
+                    f", {plural(one.lost_steps, 'step')} done again"
                     if kind == "lost" and one.lost_steps
                     else ""
                 )
@@ -225,8 +224,8 @@ def timeline(attempts: Sequence[Attempt]) -> Chart | None:
             for time, step in one.saves[-200:]
         ]
     lost = sum(one.lost_steps for one in attempts)
-    told = f"{say.plural(len(attempts), 'attempt')} in {say.duration(attempts[-1].ended)}"
-    told += f"; {say.plural(lost, 'step')} lost and done again." if lost else "; no step was lost."
+    told = f"{plural(len(attempts), 'attempt')} in {say.duration(attempts[-1].ended)}"
+    told += f"; {plural(lost, 'step')} lost and done again." if lost else "; no step was lost."
     told += f" The last {_SHOWN} are drawn." if len(attempts) > _SHOWN else ""
     rows = [f"attempt {one.number}" for one in shown]
     table = Table(

@@ -7,6 +7,7 @@ from launcher.report import say
 from launcher.report.curves import is_number
 from launcher.report.facts import RunFacts, listing, mapping
 from launcher.report.page import BAD, PLAIN, WARN, Notice
+from launcher.words import plural
 
 _FORGOT = 1.05
 """Times that the perplexity on general text may rise before it is called forgetting: a twentieth is no loss of skill."""
@@ -84,7 +85,7 @@ def _marked(facts: RunFacts) -> list[Notice]:
         found.append(
             Notice(
                 tone=WARN,
-                title=f"{say.plural(len(failed), 'checkpoint')} could not be written",
+                title=f"{plural(len(failed), 'checkpoint')} could not be written",
                 text="The run went on without; a fault in that time would have lost more.",
                 items=_distinct([f"step {event.get('step')}: {event.get('error')}" for event in failed]),
             )
@@ -93,7 +94,7 @@ def _marked(facts: RunFacts) -> list[Notice]:
         found.append(
             Notice(
                 tone=WARN,
-                title=f"{say.plural(len(broken), 'checkpoint')} found torn or damaged",
+                title=f"{plural(len(broken), 'checkpoint')} found torn or damaged",
                 text="The run went on from the one before.",
                 items=_distinct([str(event.get("reason")) for event in broken]),
             )

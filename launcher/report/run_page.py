@@ -11,6 +11,7 @@ from launcher.report.concerns import find_concerns
 from launcher.report.curves import Record, is_number, points, stayed
 from launcher.report.facts import RunFacts, at, listing, mapping
 from launcher.report.page import BAD, GOOD, PLAIN, WARN, Page, Tile
+from launcher.words import plural
 
 TONES = {"finished": GOOD, "failed": BAD, "lost": BAD, "timeout": BAD, "cancelled": WARN}
 
@@ -48,7 +49,7 @@ def _subtitle(facts: RunFacts) -> str:
     model, strategy = at(plan, "model", "name_or_path"), at(plan, "strategy", "name")
     world = at(plan, "topology", "world_size")
     unit = "GPU" if plan.get("device") == "cuda" else "CPU rank"
-    parts = [model, strategy and f"{strategy}, {plan.get('precision')}", world and say.plural(world, unit)]
+    parts = [model, strategy and f"{strategy}, {plan.get('precision')}", world and plural(world, unit)]
     return " · ".join(str(part) for part in parts if part)
 
 
@@ -69,13 +70,13 @@ def _what(facts: RunFacts) -> list[tuple[str, str]]:
         (
             "batch",
             f"{batch['global_batch_size']} sequences a step = {batch['micro_batch_size']} micro × "
-            f"{batch['gradient_accumulation_steps']} accumulation × {say.plural(topology['world_size'], 'rank')}"
+            f"{batch['gradient_accumulation_steps']} accumulation × {plural(topology['world_size'], 'rank')}"
             if batch and topology
             else None,
         ),
         (
             "place",
-            f"{plan.get('cluster')}: {say.plural(topology['nodes'], 'node')} × {topology['gpus_per_node']} "
+            f"{plan.get('cluster')}: {plural(topology['nodes'], 'node')} × {topology['gpus_per_node']} "
             f"{'GPU' if plan.get('device') == 'cuda' else 'CPU rank'}{'' if topology['gpus_per_node'] == 1 else 's'}"
             if topology
             else None,
@@ -145,7 +146,7 @@ def _tiles(facts: RunFacts, record: Record, attempts: Sequence[Attempt]) -> list
         found.append(Tile(label="effective training time", value=say.percent(share), note=note))
     if attempts:
         lost = sum(one.lost_steps for one in attempts)
-        note = f"{say.plural(lost, 'step')} done again" if lost else "nothing lost"
+        note = f"{plural(lost, 'step')} done again" if lost else "nothing lost"
         found.append(
             Tile(label="attempts", value=str(len(attempts)), note=note, tone=WARN if lost else PLAIN)
         )

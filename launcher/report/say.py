@@ -35,11 +35,6 @@ def number(value: float) -> str:
     )
 
 
-def plural(count: int, unit: str) -> str:
-    """`1 step`, `2 steps`."""
-    return f"{count:,} {unit}{'' if count == 1 else 's'}"
-
-
 def percent(share: float) -> str:
     """A share in percent, with three digits; nearly all is not all."""
     return f"{100 * share:.4g} %" if 0.9995 > share >= 0.995 or share >= 10 else f"{100 * share:.3g} %"

@@ -8,6 +8,7 @@ from launcher.report.attempts import Attempt
 from launcher.report.curves import Record, is_number
 from launcher.report.facts import RunFacts, at, listing, mapping
 from launcher.report.page import Chart, Section, Table
+from launcher.words import plural
 
 _FINDINGS = 60
 _HANDLED = {
@@ -47,7 +48,7 @@ def machine(record: Record, facts: RunFacts) -> Section | None:
     if saves:
         longest = max(float(event.get("blocked_s") or 0) for event in saves)
         bytes_ = saves[-1].get("bytes")
-        text = f"{say.plural(len(saves), 'checkpoint')}, training waited {longest:.3g} s at most"
+        text = f"{plural(len(saves), 'checkpoint')}, training waited {longest:.3g} s at most"
         lines.append(("saves", text + (f", {say.size(bytes_)} each" if is_number(bytes_) else "")))
     if not shown and not lines:
         return None
@@ -160,7 +161,7 @@ def result(facts: RunFacts) -> Section | None:
         ]
     if facts.export:
         total = sum(count for _, count in facts.export)
-        lines.append(("size", f"{say.size(total)} in {say.plural(len(facts.export), 'file')}"))
+        lines.append(("size", f"{say.size(total)} in {plural(len(facts.export), 'file')}"))
     files = Table(columns=("file", "size"), rows=[(name, say.size(count)) for name, count in facts.export])
     tables = [("Files", files)] if facts.export else []
     return Section(id="result", title="The result", facts=lines, quotes=quotes, tables=tables)

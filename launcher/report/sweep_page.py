@@ -12,6 +12,7 @@ from launcher.report.importance import as_numbers, find_importance, is_log
 from launcher.report.page import BAD, GOOD, PLAIN, WARN, Chart, Notice, Page, Section, Table, Tile
 from launcher.sweep.outcome import CANCELLED, FAILED, FINISHED, PRUNED, RUNNING, STATES, WAITING
 from launcher.sweep.read import Sweep, Trial
+from launcher.words import plural
 
 _AXES = 10
 """Of the parallel coordinates: more cannot be told apart."""
@@ -27,7 +28,7 @@ def make_sweep_page(sweep: Sweep, *, links: Mapping[int, str], written: str, ver
     return Page(
         kind="sweep",
         name=sweep.name,
-        subtitle=f"{say.plural(len(sweep.trials), 'trial')} · {sweep.direction} {sweep.objective} · "
+        subtitle=f"{plural(len(sweep.trials), 'trial')} · {sweep.direction} {sweep.objective} · "
         f"sampler {sweep.sampler}, pruner {sweep.pruner}",
         state=state,
         tone=tone,
@@ -81,7 +82,7 @@ def _notices(sweep: Sweep) -> list[Notice]:
     return [
         Notice(
             tone=tone,
-            title=f"{say.plural(len(failed), 'trial')} failed",
+            title=f"{plural(len(failed), 'trial')} failed",
             text="The others went on.",
             items=items,
         )
@@ -231,7 +232,7 @@ def _progress(sweep: Sweep) -> Chart | None:
     shown = [series("trial", values, 0, bare=True), series("best so far", so_far, 1, stairs=True)]
     changes = len({value for _, value in so_far})
     return lines_chart(
-        "progress", "In the order of trials", f"The best value was bettered {say.plural(changes - 1, 'time')}.", shown,
+        "progress", "In the order of trials", f"The best value was bettered {plural(changes - 1, 'time')}.", shown,
         ("trial", sweep.objective, "best so far"), [(n, v, b) for (n, v), (_, b) in zip(values, so_far, strict=True)],
         x="trial", y=sweep.objective,
     )  # fmt: skip
@@ -260,8 +261,8 @@ def _curves(sweep: Sweep, ranked: Sequence[Trial]) -> Section | None:
         )
     steps = sum(max(trial.intermediate) for trial in told)
     cut = [trial for trial in told if trial.state == PRUNED]
-    text = f"{say.plural(len(told), 'trial')}, {say.plural(steps, 'step')} in all"
-    text += f"; {say.plural(len(cut), 'trial')} pruned (grey)." if cut else "."
+    text = f"{plural(len(told), 'trial')}, {plural(steps, 'step')} in all"
+    text += f"; {plural(len(cut), 'trial')} pruned (grey)." if cut else "."
     text += f" The best {_CURVES} are drawn." if len(told) > _CURVES else ""
     rows = [(trial.number, trial.state, max(trial.intermediate), last[trial.number]) for trial in told]
     chart = lines_chart(

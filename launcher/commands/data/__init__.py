@@ -13,6 +13,7 @@ from launcher.dataset.rules import RULES
 from launcher.dataset.write import TARGETS
 from launcher.errors import DataError, Exit
 from launcher.run import write_text
+from launcher.words import plural
 
 
 def main(arguments: list[str]) -> int:
@@ -60,7 +61,7 @@ def _convert(options: argparse.Namespace) -> int:
         print(json.dumps({"path": str(target), "to": options.to, **counts}))
         return Exit.OK
     left_out = counts["rejected_left_out"]
-    print(f"{counts['rows']:,} rows as {options.to}: {target}")
+    print(f"{plural(counts['rows'], 'row')} as {options.to}: {target}")
     if left_out:
         print(f"{left_out:,} rejected answers were left out: {options.to} has no place for them")
     return Exit.OK
