@@ -14,17 +14,21 @@ from launcher.run import RunDir
 from launcher.supervise.hosts import note_faults
 
 _ASK_S = 5.0
+_SILENT_S = 45.0
+"""Seconds without an answer of Slurm's after which this node is the one that is cut off, and ends."""
 
 
 def queue_again(run: RunDir, job_id: str, restart: int, index: int) -> None:
-    """Returns once the job is over or queued again; waits until Slurm has found out that the batch host is lost.
+    """Returns once the job is over or queued again, or Slurm is silent; waits until that has found out of the lost batch host.
 
     `restart`: this start's SLURM_RESTART_COUNT; `index`: the node's, so that of several nodes the first does it.
     """
-    slurm, waited = Slurm(), False
+    slurm, waited, heard = Slurm(_ASK_S), False, time.monotonic()
     while True:
         facts = slurm.facts(job_id)
-        if facts and not is_own(facts, restart):
+        if facts:
+            heard = time.monotonic()
+        if time.monotonic() - heard > _SILENT_S or (facts and not is_own(facts, restart)):
             return
         if facts and is_orphaned(facts["BatchHost"], host_names(facts["NodeList"])):
             if waited:
