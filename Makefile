@@ -42,7 +42,7 @@ bench: $(VENV)/.test slurm-packages ## time the login path, the start of trainin
 kill-test: $(VENV)/.test slurm-packages ## SIGKILL in the middle of 200 saves, and of 100 submits, as root
 	$(VENV)/bin/python -m pytest tests/training/test_torn_saves.py tests/slurm/test_submission.py -k kill --kills 200 --submit-kills 100
 
-fault-test: $(VENV)/.test slurm-packages ## every fault on the real cluster, about 15 minutes; `test` runs a third of them
+fault-test: $(VENV)/.test slurm-packages ## every fault on the real cluster, about half an hour; `test` runs some of them
 	$(VENV)/bin/python -m pytest tests/faults --long
 
 bench-plan: $(VENV)/.test ## hold plans against what ranks hold in memory, and time the planning
