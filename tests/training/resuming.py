@@ -35,10 +35,10 @@ class Samples(Plugin):
 def planned(folder: Path, cache: Path, *overrides: str) -> Finished:
     """A run dir of 20 steps with a save every 10, not started; its samples are noted beside its metrics."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "noting.py").write_text(SAMPLES)
+    (folder / "noting_samples.py").write_text(SAMPLES)
     arguments = command(
         "+experiment=tiny", "cluster=local", f"cache_dir={cache}", "dry_run=true", "--json", "data.eval_path=null",
-        "trainer.max_steps=20", "plugins.sharded_checkpoint.save_steps=10", "+plugins.samples._target_=noting.Samples",
+        "trainer.max_steps=20", "plugins.sharded_checkpoint.save_steps=10", "+plugins.samples._target_=noting_samples.Samples",
         *overrides,
     )  # fmt: skip
     done = subprocess.run(

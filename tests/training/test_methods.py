@@ -114,10 +114,10 @@ def test_a_killed_run_of_any_trainer_goes_on_bitwise(warm, planned, trainer: str
 
 
 def _note(warm: Warm, planned: Callable[..., Finished], folder: Path, cell: Cell) -> dict:
-    (folder / "noting.py").write_text(NOTING)
+    (folder / "noting_model.py").write_text(NOTING)
     run = planned(
         cell,
-        "+plugins.noting._target_=noting.Noting",
+        "+plugins.noting._target_=noting_model.Noting",
         f"+plugins.noting.file={folder}/noted.json",
         "trainer.max_steps=1",
     )
