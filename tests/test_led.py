@@ -21,7 +21,7 @@ PLAN: Any = SimpleNamespace(
     topology=SimpleNamespace(nodes=2, gpus_per_node=1, world_size=2), spares=0, cluster="slurm", silence_s=60.0,
     save=SimpleNamespace(timeout_s=600),
 )  # fmt: skip
-STEPPING = ["step", 5, 0.1, None]
+STEPPING = ["step", 5, 0.1, None, 0.0]
 Poll = Callable[[Any], None]
 
 
@@ -50,6 +50,8 @@ class Scripted:
                 peer.beats = {message["first"]: STEPPING}
 
     def answers(self, peer: Peer, kind: str) -> list[dict[str, Any]]:
+        if kind == "dumped":
+            return [{"kind": kind, "states": {peer.index: "T" if peer.beats[peer.index][4] else "S"}}]
         return [{"kind": kind, "port": 1}] if kind in ("prepared", "stopped") else []
 
 
@@ -114,6 +116,20 @@ def test_a_cancel_after_the_warning_of_the_time_limit_is_a_cancel(tmp_path):
         "time limit",
         "cancelled",
     ]
+
+
+def test_a_rank_that_is_stopped_while_it_loads_is_found_long_before_a_load_is_too_long(tmp_path):
+    def loading(stopped_s: float) -> Poll:
+        def poll(nodes: Scripted) -> None:
+            nodes.peers[1].beats = {1: ["load", 0, stopped_s, None, stopped_s]}
+            nodes.peers[1].heard = time.monotonic()
+
+        return poll
+
+    attempt = Attempt(tmp_path, loading(59.0), loading(61.0))
+    ended = attempt.end()
+    assert (ended.how, ended.hosts) == (How.HUNG, ("n2",))
+    assert "rank 1 on n2 was stopped from outside (SIGSTOP) in phase 'load'" in ended.reason
 
 
 def test_a_node_that_cannot_have_ranks_does_not_count_as_one_that_can(tmp_path):

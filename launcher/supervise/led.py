@@ -176,9 +176,13 @@ class Led:
         """What the limits say of the ranks; also lets them learn."""
         moment = time.monotonic()
         for peer in self._used:
-            for rank, (phase, step, age, probe) in peer.beats.items():
+            for rank, (phase, step, age, probe, stopped_s) in peer.beats.items():
                 if probe is not None:
                     self._paces.note(rank, peer.host, *probe)
+                if stopped_s > self.plan.silence_s and rank not in peer.codes:
+                    # no phase is slow for that reason, so none has a longer limit
+                    what = f"was stopped from outside (SIGSTOP) in phase '{phase}' at step {step}"
+                    return f"rank {rank} on {peer.host} {what} for more than {self.plan.silence_s:g} s"
                 changed = peer.heard - age
                 before = self._last.get(rank)
                 if before is None or before[:2] != (phase, step):

@@ -32,6 +32,8 @@ class Rank:
     code: int | None = None
     probe: list[float] | None = None
     """Number and seconds of its newest probe."""
+    stopped: float | None = None
+    """Since when its process was seen stopped (SIGSTOP) at every look and has said nothing."""
 
 
 class Ranks:
@@ -108,10 +110,22 @@ class Ranks:
         return states
 
     def beats(self) -> dict[int, list[Any]]:
-        """rank -> [phase, step, seconds since that changed, [number, seconds] of its newest probe]."""
+        """rank -> [phase, step, seconds since that changed, [number, seconds] of its newest probe, seconds since its process
+        was first seen stopped]; 0 of one that is not. Looks at each process."""
         moment = time.monotonic()
+        for rank in self.ranks:
+            if rank.code is not None or _state(rank.pid) != "T":
+                rank.stopped = None
+            elif rank.stopped is None:
+                rank.stopped = moment
         return {
-            rank.number: [rank.phase, rank.step, round(moment - rank.changed, 3), rank.probe]
+            rank.number: [
+                rank.phase,
+                rank.step,
+                round(moment - rank.changed, 3),
+                rank.probe,
+                0.0 if rank.stopped is None else round(moment - rank.stopped, 3),
+            ]
             for rank in self.ranks
         }
 
@@ -140,7 +154,7 @@ class Ranks:
                 return
             said = json.loads(data)
             rank.phase, rank.step, rank.changed = said["phase"], said["step"], time.monotonic()
-            rank.probe = said["probe"]
+            rank.probe, rank.stopped = said["probe"], None
 
 
 def every_rank(world_size: int, here: int) -> dict[str, str]:

@@ -1,0 +1,50 @@
+"""What a node sees of the processes that are its ranks."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from launcher.supervise.ranks import Rank, Ranks
+from launcher.supervise.starters import Cold
+
+
+@pytest.fixture
+def child() -> Iterator["subprocess.Popen[bytes]"]:
+    with subprocess.Popen(["sleep", "60"]) as child:
+        yield child
+        child.kill()
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_rank_is_stopped_while_its_process_is_and_says_nothing(tmp_path, child):
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setblocking(False)
+    ranks, moment = Ranks(Cold(tmp_path)), time.monotonic()
+    ranks.ranks = [Rank(0, child.pid, ours, os.memfd_create("stacks"), moment, moment)]
+
+    def stopped_s() -> float:
+        return ranks.beats()[0][4]
+
+    assert stopped_s() == 0
+    os.kill(child.pid, signal.SIGSTOP)
+    until(lambda: stopped_s() > 0.2)
+    theirs.send(json.dumps({"phase": "load", "step": 0, "probe": None}).encode())
+    ranks.poll()
+    assert stopped_s() == 0  # what speaks is not stopped for long
+    until(lambda: stopped_s() > 0.2)
+    os.kill(child.pid, signal.SIGCONT)
+    until(lambda: stopped_s() == 0)
+    ranks.close()
+    theirs.close()
