@@ -10,8 +10,8 @@ from datetime import datetime
 import pytest
 
 from launcher.errors import AlreadyRunning, Exit
+from launcher.plan.leave import notice_s
 from launcher.plan.sbatch import time_in_seconds
-from launcher.plugins.sharded_checkpoint import notice_s
 from launcher.run import RunDir
 from launcher.supervise.hosts import note_faults, recent_suspects, record_path
 from launcher.supervise.lease import Lease

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from launcher.plan import LaunchPlan
+from launcher.plan.leave import fits_kill_wait, needs_s
 from launcher.plan.objective import NEXT_TOKEN
-from launcher.plan.save import RESERVE_S, SavePlan
+from launcher.plan.save import SavePlan
 from launcher.run import RunDir
 from launcher.words import plural
 
@@ -83,10 +84,8 @@ def leave_dict(plan: LaunchPlan) -> dict[str, float | bool] | None:
     """needs_s from being told to end until all is saved, given_s by the place, and whether that fits; None without saves."""
     if plan.save is None:
         return None
-    step_s = plan.time.step_s if plan.time else 0.0
-    needs_s = plan.facts.leave_s or 2 * step_s + plan.save.save_s
-    given_s = plan.facts.kill_wait_s
-    return {"needs_s": float(f"{needs_s:.4g}"), "given_s": given_s, "fits": needs_s + RESERVE_S <= given_s}
+    needs = float(f"{needs_s(plan):.4g}")
+    return {"needs_s": needs, "given_s": plan.facts.kill_wait_s, "fits": fits_kill_wait(plan)}
 
 
 def cannot_leave(plan: LaunchPlan) -> str | None:

@@ -9,9 +9,6 @@ SAVE_S = 5.0
 RESTART_S = 120.0
 """Assumed seconds from a failure to the next new step, until a run of that name has measured it."""
 
-RESERVE_S = 5.0
-"""Seconds of Slurm's KillWait that are left for the supervisor itself."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SavePlan:

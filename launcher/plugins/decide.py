@@ -8,6 +8,7 @@ from launcher.errors import NotAsPlanned, RunError
 from launcher.plan import Facts, LaunchPlan, make_plan, with_estimates
 from launcher.plan.auto import settle
 from launcher.plan.combine import checked
+from launcher.plan.leave import with_notice
 from launcher.plan.options import check_options
 from launcher.plugins.base import Plugin, apply, make_plugins
 from launcher.run import RunDir
@@ -23,7 +24,7 @@ def decide(config: Config, facts: Facts, plugins: list[Plugin] | None = None) ->
     config, chosen = settle(config, facts, make)
     plan = make(config)
     check_options(config, plan)
-    return dataclasses.replace(with_estimates(config, plan), chosen=chosen)
+    return dataclasses.replace(with_notice(with_estimates(config, plan)), chosen=chosen)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

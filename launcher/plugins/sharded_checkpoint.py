@@ -11,18 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from launcher.errors import PlanError
 from launcher.plan.save import make_save_plan
-from launcher.plan.sbatch import time_in_seconds
 from launcher.plugins.base import Plugin, check_types
 
 if TYPE_CHECKING:
     from launcher.plan import LaunchPlan
-
-
-def notice_s(leave_s: float, time: str) -> int:
-    """Seconds before the time limit at which the run is told to save and leave: a minute and twice `leave_s`, which is two
-    steps and a save, or a save alone where no run has measured them; at least 120, at most a third of the limit, and 30 more
-    since Slurm looks at its clock that seldom (slurm.conf(5): OverTimeLimit is checked every 30 s)."""
-    return min(max(120, round(2 * leave_s) + 60) + 30, time_in_seconds(time) // 3)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +64,6 @@ class ShardedCheckpoint(Plugin):
             save_s=plan.facts.save_s,
             restart_s=plan.facts.restart_s,
         )
-        if plan.cluster != "local" and "signal" not in plan.sbatch:
-            asked["signal"] = f"B:USR1@{notice_s(max(save.save_s, plan.facts.leave_s), plan.sbatch['time'])}"
         return replace(plan, save=save, sbatch={**plan.sbatch, **asked})
 
     def _check_best(self, plan: LaunchPlan, steps: int) -> None:

@@ -13,8 +13,8 @@ from launcher.clusters.slurm import Refused, Slurm, first_host, own_job_id, time
 from launcher.clusters.submission import submitted
 from launcher.errors import ClusterError, RunError
 from launcher.plan import LaunchPlan
+from launcher.plan.leave import RESERVE_S
 from launcher.plan.queue import parse_time
-from launcher.plan.save import RESERVE_S
 from launcher.processes import die_with_parent, start_ticks
 from launcher.run import RunDir
 from launcher.supervise.nodes import Nodes, own_address
