@@ -1,15 +1,18 @@
 """What a plan says beside its memory: time, cost, the queue, other settings, and what it chooses itself."""
 
+import dataclasses
 import json
 import math
 
 import pytest
+from omegaconf import OmegaConf
 
 from launcher.commands.estimates import estimate_lines
 from launcher.errors import PlanError
 from launcher.plan import close_call, few_cores
-from launcher.plan.alternatives import find_alternatives
+from launcher.plan.alternatives import ADAPTER_OPTIONS, find_alternatives
 from launcher.plan.queue import expect, parse_time
+from launcher.resources import resource_dir
 
 LORA_8B = ("+experiment=llama8b_lora", "cluster.gpu_tflops=990")
 QLORA_70B = ("+experiment=llama70b_qlora", "resources.nodes=1", "model.max_length=2048")
@@ -144,6 +147,26 @@ def test_a_lora_that_does_not_fit_is_told_what_qlora_would_take(compose, plan):
     assert again.adapter.four_bit and again.adapter.r == 8
     assert again.memory.total == pytest.approx(found.total_gib, abs=0.01)
     assert "four_bit" not in {one.kind for one in find_alternatives(compose(*QLORA_70B), plan(*QLORA_70B))}
+
+
+def test_qlora_in_place_of_lora_keeps_all_that_the_adapter_is(compose, plan):
+    adapter = (
+        "plugins.lora.modules_to_save=[lm_head]",
+        "plugins.lora.target_modules=[q_proj,v_proj]",
+        "plugins.lora.use_dora=true",
+    )
+    overrides = ("+experiment=llama8b_lora", "cluster.gpu_memory_gib=20", *adapter)
+    found = {one.kind: one for one in find_alternatives(compose(*overrides), plan(*overrides))}["four_bit"]
+    again = plan(*overrides[:2], *(override.strip("'") for override in found.overrides))
+    kept = dataclasses.replace(plan(*overrides).adapter, four_bit=True, double_quant=True)
+    assert again.adapter == kept
+    assert again.memory.total == pytest.approx(found.total_gib, abs=0.01)
+
+
+@pytest.mark.parametrize("name", ["lora", "qlora"])
+def test_the_options_of_an_adapter_are_those_that_are_shipped(name: str):
+    shipped = OmegaConf.load(resource_dir("conf") / "plugin" / f"{name}.yaml")
+    assert {key: shipped[key] for key in ADAPTER_OPTIONS} == ADAPTER_OPTIONS
 
 
 def test_one_more_than_the_largest_micro_batch_or_context_does_not_fit(compose, plan):

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from launcher.config import Config
 from launcher.plan.combine import combination_of
@@ -16,8 +17,13 @@ from launcher.plan.time import estimate_time
 
 GPU_SIZES_GIB = (16, 24, 32, 40, 48, 80, 96, 141, 180)
 """GPUs that there are, for where none of the place is large enough."""
-_QLORA = {"r": 16, "alpha": 32, "dropout": 0.0}
-"""What conf/plugin/qlora.yaml holds; a LoRA of other values keeps them."""
+ADAPTER_OPTIONS: dict[str, Any] = {
+    "r": 16, "alpha": 32, "dropout": 0.0, "target_modules": "all-linear", "use_rslora": False, "use_dora": False,
+    "modules_to_save": None, "init_lora_weights": True, "layers_to_transform": None, "bias": "none",
+}  # fmt: skip
+"""What conf/plugin/lora.yaml and qlora.yaml both hold; an adapter of other values keeps them over 4-bit weights."""
+_FULL_WEIGHTS_ONLY = ("pissa", "olora")
+"""Initialisations that QLoRA refuses begin so."""
 _MOST_NODES, _GPUS_OF_A_NODE = 64, 8
 _MOST_SEQUENCES, _STEP, _LONGEST = 16, 256, 1 << 20
 
@@ -151,13 +157,7 @@ class Search:
         if not fitting:
             return None
         found = search._made("four_bit", min(fitting, key=search._cost))
-        options = self.config.plugins["lora"]
-        kept = [
-            f"plugins.qlora.{name}={options[name]}"
-            for name, usual in _QLORA.items()
-            if options.get(name, usual) != usual
-        ]
-        return dataclasses.replace(found, overrides=(*found.overrides, *kept))
+        return dataclasses.replace(found, overrides=(*found.overrides, *self._kept()))
 
     def larger_gpu(self) -> Alternative | None:
         """The smallest GPU that there is which holds the planned setting."""
@@ -213,6 +213,18 @@ class Search:
         """GPU-seconds of a step; of equals the faster, and the one without recomputing."""
         seconds = self._step_s(load)
         return (round(seconds * load.world_size, 6), seconds, load.checkpointing)
+
+    def _kept(self) -> Iterator[str]:
+        """What a LoRA has of its own, typed for QLoRA."""
+        options = self.config.plugins["lora"]
+        for name, usual in ADAPTER_OPTIONS.items():
+            value = options.get(name, usual)
+            if value == usual or (name == "init_lora_weights" and str(value).startswith(_FULL_WEIGHTS_ONLY)):
+                continue
+            if isinstance(value, (list, tuple)):
+                yield f"'plugins.qlora.{name}=[{','.join(map(str, value))}]'"
+            else:
+                yield f"plugins.qlora.{name}={str(value).lower() if isinstance(value, bool) else value}"
 
     def _made(self, kind: str, load: Load, *more: str) -> Alternative:
         seconds = self._step_s(load)
