@@ -374,11 +374,11 @@ def test_a_searchs_worker_takes_a_trial_that_was_opened_again_behind_it(tmp_path
     assert (sweep.outcomes / "earlier" / "0.0.json").exists()
 
 
-@pytest.mark.usefixtures("cli")
-def test_a_sweep_whose_allocation_is_queued_again_goes_on_in_its_folder(tmp_path):
-    """The job of slurm/launch.sbatch loses its node under trial 1."""
+def test_a_sweep_whose_allocation_is_queued_again_goes_on_in_its_folder(tmp_path, cli):
+    """The job of slurm/launch.sbatch, here a task of an array that is not the sweep's, loses its node under trial 1."""
     script = "echo one >> tries; [[ $PWD != */1 || -e ../lost ]] || { touch began; exec sleep 100; }"
     job = {"SLURM_JOB_ID": "7", "SLURM_JOB_NUM_NODES": "1"}
+    job |= {"SLURM_ARRAY_JOB_ID": "6", "SLURM_ARRAY_TASK_ID": "5"}
     sweeping = start_here(tmp_path, script, *GRID, place="allocation", **job)
     try:
         sweep = began(tmp_path, sweeping, 1)
@@ -397,6 +397,10 @@ def test_a_sweep_whose_allocation_is_queued_again_goes_on_in_its_folder(tmp_path
     tries = [(sweep.trial(number).path / "tries").read_text().count("one") for number in range(6)]
     assert tries == [1, 2, 1, 1, 1, 1]
     assert all(trial.ended for trial in read_sweep(sweep.path).trials)
+    outside = cli("sweep", "resume")
+    assert (outside.returncode, outside.stderr.count("\n")) == (Exit.REFUSED, 1)
+    assert "start from salloc" in outside.stderr
+    assert all(trial.ended for trial in read_sweep(sweep.path).trials)  # none was opened again
 
 
 def test_cancel_on_this_machine_tells_a_trial_once_and_begins_no_other(cli, tmp_path):

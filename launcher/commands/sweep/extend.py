@@ -13,7 +13,7 @@ from launcher.clusters.slurm import Slurm
 from launcher.commands.compose import Asked, compose
 from launcher.commands.sweep.derive import Deriver
 from launcher.commands.sweep.local import run_here
-from launcher.commands.sweep.options import chosen_sweep, queued_jobs, sweep_parser
+from launcher.commands.sweep.options import check_starts, chosen_sweep, queued_jobs, sweep_parser
 from launcher.commands.sweep.plan import Planner, plan_trials, swept
 from launcher.commands.sweep.resume import reopen, start_again
 from launcher.errors import ConfigError, Exit, unknown
@@ -42,10 +42,10 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     sweep = chosen_sweep(options)
     spec = sweep.read_spec()
+    check_starts(sweep, spec)
     _check_keys(sweep, spec, options.more)
     os.chdir(spec["work_dir"])
     sys.path.insert(0, spec["work_dir"])
-    sweep.stop.unlink(missing_ok=True)
     if options.more[0].partition("=")[0] in _BUDGET:
         return _more_budget(sweep, spec, options.more, as_json=options.json)
     asked: list[Asked] = []
@@ -57,6 +57,7 @@ def main(arguments: list[str]) -> int:
         found.append(_more_trials(sweep, spec, one, options.more))
 
     compose([*site, "-m", *spec["hydra"], *spec["fixed"]], take_sweep=take)
+    sweep.stop.unlink(missing_ok=True)
     told = f"{sweep.name}: {found[0]} more trials\nnext  python -m launcher sweep status {sweep.name}"
     slurm = Slurm() if spec["cluster"] == "slurm" else None
     job_ids = submit(sweep, slurm) if slurm else []
@@ -91,6 +92,7 @@ def _more_budget(sweep: SweepDir, spec: dict[str, Any], more: Sequence[str], *, 
     check_deadline(spec["budget"]["deadline"])
     with written(sweep, spec):
         pass
+    sweep.stop.unlink(missing_ok=True)
     slurm = Slurm() if spec["cluster"] == "slurm" else None
     alive = bool(queued_jobs(sweep, slurm)) if slurm else False
     late: list[int] = []

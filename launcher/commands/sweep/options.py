@@ -1,10 +1,13 @@
 """What the sweep commands have in common."""
 
 import argparse
+from collections.abc import Mapping
+from typing import Any
 
+from launcher.clusters.allocation import Allocation
 from launcher.clusters.slurm import Slurm
 from launcher.commands.options import make_parser
-from launcher.errors import ClusterError
+from launcher.errors import ClusterError, ConfigError
 from launcher.run import job_number
 from launcher.sweep.folder import SweepDir, find_sweep
 
@@ -24,6 +27,14 @@ def sweep_parser(verb: str, description: str, example: str) -> argparse.Argument
 def chosen_sweep(options: argparse.Namespace) -> SweepDir:
     """The sweep that was named; RunError where there is none."""
     return find_sweep(options.runs_dir.absolute(), options.sweep)
+
+
+def check_starts(sweep: SweepDir, spec: Mapping[str, Any]) -> None:
+    """Before anything is changed: ConfigError of a dry run, ClusterError where an allocation's sweep is outside of one."""
+    if spec["dry_run"]:
+        raise ConfigError(f"{sweep.name} was a dry run; type its command without dry_run=true")
+    if spec["cluster"] == "allocation":
+        Allocation()
 
 
 def queued_jobs(sweep: SweepDir, slurm: Slurm) -> list[str]:

@@ -6,9 +6,9 @@ from typing import Any
 
 from launcher.clusters.slurm import Slurm
 from launcher.commands.sweep.local import run_here
-from launcher.commands.sweep.options import chosen_sweep, queued_jobs, sweep_parser
+from launcher.commands.sweep.options import check_starts, chosen_sweep, queued_jobs, sweep_parser
 from launcher.commands.sweep.work import is_gone
-from launcher.errors import ConfigError, Exit, RunError
+from launcher.errors import Exit, RunError
 from launcher.run import read_lines, write_text
 from launcher.sweep.array import submit, submit_one
 from launcher.sweep.claims import give_up, read_claims
@@ -30,8 +30,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     sweep = chosen_sweep(options)
     spec = sweep.read_spec()
-    if spec["dry_run"]:
-        raise ConfigError(f"{sweep.name} was a dry run; type its command without dry_run=true")
+    check_starts(sweep, spec)
     slurm = Slurm() if spec["cluster"] == "slurm" else None
     jobs = _settle(sweep, slurm) if slurm else []
     now = read_sweep(sweep.path)

@@ -48,16 +48,18 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("folder", type=Path, metavar="SWEEP", help="the sweep's folder")
     parser.add_argument("--first", type=int, default=0, help="the trial of array index 0")
     options = parser.parse_args(arguments)
-    return Work(SweepDir(options.folder.resolve()), Claimant.here(os.environ), options.first).all()
+    return Work(SweepDir(options.folder.resolve()), options.first).all()
 
 
 class Work:
     """One worker."""
 
-    def __init__(self, sweep: SweepDir, worker: Claimant, first: int) -> None:
-        self.sweep, self.worker, self.first = sweep, worker, first
+    def __init__(self, sweep: SweepDir, first: int) -> None:
+        self.sweep, self.first = sweep, first
         self.stopped = Stopped()
         self.spec = sweep.read_spec()
+        # on one machine or in one allocation several workers may be in one array task, which is not the sweep's own
+        self.worker = Claimant.here(os.environ if self.spec["cluster"] == "slurm" else {})
         os.chdir(self.spec["work_dir"])
         sys.path.insert(0, self.spec["work_dir"])
         self.planned = {
@@ -197,8 +199,7 @@ class Work:
 
     def _must_end(self) -> bool:
         """Whether the sweep was ended. Only the tasks of its array are told so by Slurm."""
-        told = self.worker.task and self.spec["cluster"] == "slurm"
-        return not told and self.sweep.stop.exists()
+        return not self.worker.task and self.sweep.stop.exists()
 
     def _end(self, number: int, outcome: Mapping[str, Any]) -> None:
         """Keeps the outcome, tells the study, and ends the sweep where it must fail fast."""
