@@ -178,6 +178,25 @@ def test_a_claim_whose_holder_is_gone_is_taken_over(tmp_path, data, read, monkey
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
+def test_a_maker_that_was_taken_for_dead_has_what_the_other_made(tmp_path, monkeypatch):
+    monkeypatch.setattr("launcher.train.data.claim.STALE_S", 0.2)  # less than between two signs of life
+    ranks = {name: Shared(RunDir(tmp_path / name), str(tmp_path / "cache"), 1, 0, Beat()) for name in "ab"}
+    for shared in ranks.values():
+        shared.run.path.mkdir()
+
+    def whole(folder: Path, progress: Callable[[int], None]) -> dict[str, Any]:
+        (folder / ROWS).write_bytes(b"whole")
+        return {"examples": 1}
+
+    def stands_still(folder: Path, progress: Callable[[int], None]) -> dict[str, Any]:
+        ranks["b"].rows("train", lambda: {"key": 1}, whole)
+        return whole(folder, progress)
+
+    found = ranks["a"].rows("train", lambda: {"key": 1}, stands_still)
+    assert found.read_bytes() == b"whole"
+    assert [told(tmp_path, name)[0]["tokenized"] for name in "ab"] == [False, True]
+
+
 def start(tmp_path: Path, name: str, data: Path) -> "subprocess.Popen[str]":
     (tmp_path / name).mkdir()
     return subprocess.Popen(

@@ -63,8 +63,27 @@ class Shared:
         self, name: str, folder: Path, words: dict[str, Any], make: Callable[[Path, Progress], dict[str, Any]]
     ) -> tuple[dict[str, Any], bool]:
         """The facts of the committed folder, and whether it was made here."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        claim = Claim(self.folder / f".{folder.name}.claim")
+        while True:
+            claim = Claim(self.folder / f".{folder.name}.claim")
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                return self._make_once(claim, name, folder, words, make)
+            except OSError as error:
+                if not claim.is_lost() and committed(folder) is None:
+                    raise DataError(
+                        f"cache_dir: tokens cannot be kept in {self.folder} ({error}); name another"
+                    ) from None
+                # stood still so long that another process took this one for dead: what that one makes is as good
+
+    def _make_once(
+        self,
+        claim: Claim,
+        name: str,
+        folder: Path,
+        words: dict[str, Any],
+        make: Callable[[Path, Progress], dict[str, Any]],
+    ) -> tuple[dict[str, Any], bool]:
+        """As `_make`, once the claim is held or the work done; OSError where the folder cannot be written."""
 
         def progress(count: int) -> None:
             claim.count = count
@@ -89,10 +108,6 @@ class Shared:
             facts = make(temporary, progress)
             commit(temporary, words, facts)
             _put(temporary, folder)
-        except OSError as error:
-            raise DataError(
-                f"cache_dir: tokens cannot be kept in {self.folder} ({error}); name another"
-            ) from None
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
             claim.release()

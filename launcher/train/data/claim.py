@@ -42,6 +42,10 @@ class Claim:
             waiting(int(said.get("count", 0)))
         return False
 
+    def is_lost(self) -> bool:
+        """Whether another process has taken it over, since this one stood still."""
+        return self._read().get("nonce", self.nonce) != self.nonce
+
     def release(self) -> None:
         """Ends the signs of life, and takes the file away where it still is this process's."""
         self._over.set()
@@ -63,7 +67,7 @@ class Claim:
 
     def _live(self) -> None:
         turn = 0
-        while not self._over.wait(_SHOWS_S):
+        while not self._over.wait(_SHOWS_S) and not self.is_lost():
             turn += 1
             with contextlib.suppress(OSError):  # a full disk is told by what writes the data
                 self._show(turn)
