@@ -318,6 +318,11 @@ def test_a_chat_becomes_a_prompt_with_its_last_answer_beside_it():
     assert write_row(TURNS, "prompt") == {"prompt": TURNS["messages"][:2], "answer": "Hello"}
 
 
+def test_tools_are_not_written_beside_a_prompt_that_cannot_hold_them():
+    with pytest.raises(BrokenRow, match="take tools out of the row"):
+        write_row(common(WITH_TOOLS), "prompt")
+
+
 def test_a_bad_answer_is_not_written_as_something_to_learn():
     bad = common({"prompt": "Hi", "completion": "Hello", "label": False})
     with pytest.raises(BrokenRow, match="use --to labelled"):

@@ -21,7 +21,7 @@ _LATER_COLUMNS = {
     **dict.fromkeys(("messages", "openai", "sharegpt", "preference", "labelled"), ("tools",)),
     "alpaca": ("system", "history"),
     "input_output": ("systemPrompt",),
-    "prompt": ("tools", *REFERENCES),
+    "prompt": REFERENCES,
 }
 """Columns that a later row may have and the first has not, by format."""
 _SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")

@@ -130,6 +130,11 @@ def _labelled(example: Example) -> dict[str, Any]:
 
 def _prompt(example: Example) -> dict[str, Any]:
     """All turns before the last answer; a chat's last answer is kept as `answer`, for the reward functions."""
+    if "tools" in example:
+        raise BrokenRow(
+            "format",
+            "a prompt cannot hold tools: no answer drawn to it calls one; take tools out of the row",
+        )
     if "messages" not in example:
         left = {
             key: value
