@@ -333,7 +333,7 @@ def test_plan_as_json_has_the_keys_that_scripts_read(cli):
 
 
 def test_the_notice_before_the_time_limit_is_planned_from_steps_and_saves(plan):
-    assert plan("+experiment=llama8b_lora").sbatch["signal"] == "B:USR1@150"
+    assert plan("+experiment=tiny").sbatch["signal"] == "B:USR1@150"
     long = plan("+experiment=llama70b_qlora")  # nothing is measured yet: the step is estimated
     assert int(long.sbatch["signal"].removeprefix("B:USR1@")) > 2 * (2 * long.time.step_s + long.save.save_s)
     assert plan("+experiment=llama8b_lora", leave_s=100.0).sbatch["signal"] == "B:USR1@290"

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from launcher.config import Config
 from launcher.plan.combine import combination_of
@@ -221,8 +221,8 @@ class Search:
             value = options.get(name, usual)
             if value == usual or (name == "init_lora_weights" and str(value).startswith(_FULL_WEIGHTS_ONLY)):
                 continue
-            if isinstance(value, (list, tuple)):
-                yield f"'plugins.qlora.{name}=[{','.join(map(str, value))}]'"
+            if isinstance(value, list):
+                yield f"'plugins.qlora.{name}=[{','.join(map(str, cast('list[Any]', value)))}]'"
             else:
                 yield f"plugins.qlora.{name}={str(value).lower() if isinstance(value, bool) else value}"
 
