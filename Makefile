@@ -33,14 +33,14 @@ slurm-demo: $(VENV)/.train slurm-packages ## a four-node Slurm cluster here, the
 	PATH="$(abspath $(VENV))/bin:$$PATH" slurm/demo
 
 golden: $(VENV)/.test ## write the golden files anew
-	$(VENV)/bin/python -m pytest tests/test_golden.py --golden-update
+	$(VENV)/bin/python -m pytest tests/unit/test_golden.py --golden-update
 
 bench: $(VENV)/.test slurm-packages ## time the login path, the start of training, saves and restarts
 	$(VENV)/bin/python -m tests.benchmarks.start
 	$(VENV)/bin/python -m tests.benchmarks.checkpoint
 
 kill-test: $(VENV)/.test slurm-packages ## SIGKILL in the middle of 200 saves, and of 100 submits, as root
-	$(VENV)/bin/python -m pytest tests/training/test_torn_saves.py tests/slurm/test_submission.py -k kill --kills 200 --submit-kills 100
+	$(VENV)/bin/python -m pytest tests/training/test_torn_saves.py tests/cluster/test_submission.py -k kill --kills 200 --submit-kills 100
 
 fault-test: $(VENV)/.test slurm-packages ## every fault on the real cluster, about half an hour; `test` runs some of them
 	$(VENV)/bin/python -m pytest tests/faults --long
@@ -65,7 +65,7 @@ bench-sweep: $(VENV)/.test slurm-packages ## time 1000 trials until they are que
 	$(VENV)/bin/python -m tests.benchmarks.sweep
 
 sweep-test: $(VENV)/.test slurm-packages ## a grid and a search of 24 trials under faults on the real cluster, about 30 minutes; as root
-	$(VENV)/bin/python -m pytest tests/sweeps tests/slurm/test_sweep_submission.py --long --sweep-kills 50
+	$(VENV)/bin/python -m pytest tests/unit/sweep tests/cluster/test_sweep_search.py tests/cluster/test_sweep_submission.py --long --sweep-kills 50
 
 clean: ## remove the virtual environment and what tests leave
 	rm -rf $(VENV) dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -12,15 +12,15 @@ import hydra
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
-from launcher.commands.compose import to_config
 from launcher.config import Config, ContainerRuntime, register
+from launcher.launching.compose import to_config
 from launcher.plan import Facts, LaunchPlan
 from launcher.plugins.decide import decide
 from launcher.resources import resource_dir
-from tests.lab import NEEDED, Lab
-from tests.runs import Finished
+from tests.support.lab import NEEDED, Lab
+from tests.support.runs import Finished
 
-ON_CLUSTER = ("tests/slurm/", "tests/faults/", "tests/sweeps/test_search")
+ON_CLUSTER = ("tests/cluster/", "tests/faults/")
 """Where the tests on the real Slurm cluster are."""
 
 
@@ -32,7 +32,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--sweep-kills", type=int, default=4, help="SIGKILLs of sweeps before they have told of their array"
     )
-    parser.addoption("--golden-update", action="store_true", help="write tests/golden anew")
+    parser.addoption("--golden-update", action="store_true", help="write tests/support/golden anew")
     parser.addoption("--long", action="store_true", help="the tests marked long as well")
 
 

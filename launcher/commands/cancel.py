@@ -5,9 +5,9 @@ import socket
 
 from launcher.clusters.choose import job_cluster
 from launcher.commands.options import add_run, chosen_run, make_parser
-from launcher.commands.run_files import settle
-from launcher.commands.state import is_over, read_status
 from launcher.errors import Exit, RunError
+from launcher.launching.write import settle
+from launcher.status.state import is_over, read_status
 
 
 def main(arguments: list[str]) -> int:

@@ -9,8 +9,8 @@ from typing import Any
 
 from launcher.commands.export import chosen_checkpoint
 from launcher.commands.options import add_run, chosen_run, make_parser
-from launcher.commands.worker import Worker, showing, worker
 from launcher.errors import Exit, UsageError
+from launcher.launching.worker import Worker, showing, worker
 
 _HELP = "Ctrl-D ends, Ctrl-C ends an answer, /new begins a new chat"
 

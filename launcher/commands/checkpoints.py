@@ -10,9 +10,9 @@ from launcher.checkpoint.keep import reasons_to_keep
 from launcher.checkpoint.verify import first_difference
 from launcher.clusters.base import RunState
 from launcher.commands.options import add_run, chosen_run, make_parser
-from launcher.commands.state import read_status
 from launcher.errors import Exit, RunError
 from launcher.run import RunDir
+from launcher.status.state import read_status
 
 
 def main(arguments: list[str]) -> int:

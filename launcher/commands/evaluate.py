@@ -5,9 +5,9 @@ from typing import Any
 
 from launcher.commands.export import chosen_checkpoint
 from launcher.commands.options import add_run, chosen_run, make_parser
-from launcher.commands.summary import as_json
-from launcher.commands.worker import showing, worker
 from launcher.errors import DataError, Exit, UsageError, unknown
+from launcher.launching.summary import as_json
+from launcher.launching.worker import showing, worker
 
 METRICS = ("loss", "exact_match")
 

@@ -8,9 +8,9 @@ from typing import Any
 from launcher.checkpoint.find import Broken, committed, look
 from launcher.checkpoint.manifest import folder_name
 from launcher.commands.options import add_run, chosen_run, make_parser
-from launcher.commands.summary import align
-from launcher.commands.worker import showing, worker
 from launcher.errors import Exit, RunError, UsageError
+from launcher.launching.summary import align
+from launcher.launching.worker import showing, worker
 from launcher.run import RunDir
 
 DTYPES = ("bf16", "fp16", "fp32")

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from launcher.commands.compose import compose
-from launcher.commands.data.gate import data_paths
 from launcher.errors import Exit, FetchFailed
 from launcher.hub import Wanted, cache_folder, find_wanted
+from launcher.launching.compose import compose
+from launcher.launching.data_gate import data_paths
 
 HELP = """usage: python -m launcher fetch +experiment=NAME [key=value ...] [--json]
 

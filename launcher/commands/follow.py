@@ -12,9 +12,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from launcher.clusters.base import RunState
 from launcher.commands.options import add_run, chosen_run, make_parser
-from launcher.commands.state import is_over, read_status
 from launcher.errors import Exit
 from launcher.run import RunDir
+from launcher.status.state import is_over, read_status
 
 _POLL_S = 0.2
 _STATE_EVERY_S = 3.0

@@ -12,13 +12,13 @@ from launcher.clusters.choose import make_cluster, submit_command
 from launcher.clusters.local import Local
 from launcher.clusters.slurm import Slurm, requeued_job
 from launcher.clusters.submission import cut_short, submitted
-from launcher.commands.compose import Asked, Composed, compose
-from launcher.commands.data.gate import check_data, print_warnings
-from launcher.commands.hub_gate import check_hub
-from launcher.commands.prepare import prepare
-from launcher.commands.run_files import find_cut_short, write_run
-from launcher.commands.summary import describe
 from launcher.errors import ClusterError, ConfigError, Exit
+from launcher.launching.compose import Asked, Composed, compose
+from launcher.launching.data_gate import check_data, print_warnings
+from launcher.launching.hub_gate import check_hub
+from launcher.launching.planning import prepare
+from launcher.launching.summary import describe
+from launcher.launching.write import find_cut_short, write_run
 from launcher.plan import LaunchPlan, check_fits, close_call, few_cores
 from launcher.plugins.decide import read_run
 from launcher.run import RunDir, find_submitted

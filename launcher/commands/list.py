@@ -3,10 +3,10 @@
 import dataclasses
 
 from launcher.commands.options import make_parser
-from launcher.commands.state import read_statuses
-from launcher.commands.summary import as_json
 from launcher.errors import Exit
+from launcher.launching.summary import as_json
 from launcher.run import list_runs
+from launcher.status.state import read_statuses
 
 
 def main(arguments: list[str]) -> int:

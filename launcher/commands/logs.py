@@ -8,9 +8,9 @@ from typing import BinaryIO
 
 from launcher.clusters.base import RunState
 from launcher.commands.options import add_run, chosen_run, make_parser
-from launcher.commands.state import is_over, read_status
 from launcher.errors import Exit
 from launcher.run import RunDir, job_number
+from launcher.status.state import is_over, read_status
 
 _POLL_S = 0.5
 _STATE_EVERY_S = 10.0

@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from launcher.commands.data.progress import progress
 from launcher.commands.managed_create import asked_job, create, estimate, upload
-from launcher.commands.summary import align
 from launcher.errors import Exit
+from launcher.launching.data_progress import progress
+from launcher.launching.summary import align
 from launcher.managed.api import Api
 from launcher.managed.records import Records
 from launcher.managed.rows import METHODS, prepare

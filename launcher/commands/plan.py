@@ -7,14 +7,14 @@ from datetime import datetime
 from typing import Any
 
 from launcher.clusters.choose import submit_command
-from launcher.commands.compose import compose
-from launcher.commands.data.gate import check_data, print_warnings
-from launcher.commands.estimates import estimate_lines, estimates_dict, explain_dict, explain_lines
-from launcher.commands.plan_sweep import sweep
-from launcher.commands.prepare import prepare
-from launcher.commands.summary import align, plan_lines
 from launcher.config import Config
 from launcher.errors import Exit
+from launcher.launching.compose import compose
+from launcher.launching.data_gate import check_data, print_warnings
+from launcher.launching.estimates import estimate_lines, estimates_dict, explain_dict, explain_lines
+from launcher.launching.plan_table import sweep
+from launcher.launching.planning import prepare
+from launcher.launching.summary import align, plan_lines
 from launcher.plan import LaunchPlan, close_call, few_cores
 from launcher.plan.options import notes
 from launcher.render import file_names

@@ -13,10 +13,10 @@ from launcher.clusters.allocation import Allocation
 from launcher.clusters.local import Local
 from launcher.clusters.slurm import Slurm
 from launcher.clusters.submission import submitted
-from launcher.commands.state import is_over
 from launcher.errors import ClusterError
 from launcher.plan import LaunchPlan
 from launcher.run import RunDir, write_text
+from launcher.status.state import is_over
 
 ASKED = "kill.json"
 """The file in the run dir by which a rank is asked to kill itself; launcher.plugins.rehearsal looks for it."""

@@ -9,16 +9,16 @@ from datetime import datetime
 from pathlib import Path
 
 from launcher.clusters.choose import make_cluster
-from launcher.commands.compose import Composed, compose
-from launcher.commands.data.gate import data_paths
-from launcher.commands.hub_gate import check_hub
 from launcher.commands.options import make_parser
-from launcher.commands.prepare import prepare
 from launcher.commands.rehearsal import ASKED, Check, Rehearsed
-from launcher.commands.run_files import write_run
 from launcher.config import Config
-from launcher.dataset.files import read_rows
+from launcher.data.files import read_rows
 from launcher.errors import ConfigError, Exit, UsageError
+from launcher.launching.compose import Composed, compose
+from launcher.launching.data_gate import data_paths
+from launcher.launching.hub_gate import check_hub
+from launcher.launching.planning import prepare
+from launcher.launching.write import write_run
 from launcher.plan import check_fits
 from launcher.plan.queue import parse_time
 from launcher.plan.sbatch import check_time

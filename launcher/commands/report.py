@@ -12,8 +12,6 @@ import yaml
 from launcher import __version__
 from launcher.clusters.base import RunState
 from launcher.commands.options import make_parser
-from launcher.commands.spent import read_spent
-from launcher.commands.state import read_status
 from launcher.errors import Exit, RunError
 from launcher.report.conceal import known_secrets
 from launcher.report.facts import RunFacts, listing
@@ -22,6 +20,8 @@ from launcher.report.page import Page
 from launcher.report.run_page import make_run_page
 from launcher.report.sweep_page import make_sweep_page
 from launcher.run import RunDir, find_run, now, write_text
+from launcher.status.spent import read_spent
+from launcher.status.state import read_status
 from launcher.sweep.folder import SweepDir, list_sweeps
 from launcher.sweep.read import read_sweep
 

@@ -9,16 +9,16 @@ from omegaconf import OmegaConf
 
 from launcher.clusters.base import RunState
 from launcher.clusters.choose import make_cluster
-from launcher.commands.compose import Composed, compose
-from launcher.commands.hub_gate import check_hub
 from launcher.commands.launch import start
 from launcher.commands.options import make_parser
-from launcher.commands.prepare import prepare_in
-from launcher.commands.run_files import rewrite_run, settle
-from launcher.commands.state import is_over, read_status
 from launcher.errors import ConfigError, RunError
+from launcher.launching.compose import Composed, compose
+from launcher.launching.hub_gate import check_hub
+from launcher.launching.planning import prepare_in
+from launcher.launching.write import rewrite_run, settle
 from launcher.plan import check_fits
 from launcher.run import RunDir, find_run
+from launcher.status.state import is_over, read_status
 
 # fmt: off
 MAY_CHANGE = (

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launcher.commands.options import add_run, chosen_run, make_parser
-from launcher.commands.summary import align
 from launcher.config import Init, ModelConfig, read_config
 from launcher.errors import Exit
+from launcher.launching.summary import align
 from launcher.run import RunDir
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from launcher.clusters.base import RunState
-from launcher.commands.learning import learning_lines
 from launcher.commands.options import add_run, chosen_run, make_parser
-from launcher.commands.record import attempt_lines
-from launcher.commands.spent import read_spent, spent_line
-from launcher.commands.state import Status, read_status
-from launcher.commands.summary import align, as_json
 from launcher.errors import Exit
+from launcher.launching.summary import align, as_json
+from launcher.status.learning import learning_lines
+from launcher.status.record import attempt_lines
+from launcher.status.spent import read_spent, spent_line
+from launcher.status.state import Status, read_status
 
 
 def main(arguments: list[str]) -> int:

@@ -10,11 +10,11 @@ from typing import Any
 
 from launcher.clusters.base import RunState
 from launcher.commands.options import add_run, chosen_run, make_parser
-from launcher.commands.state import read_status
 from launcher.errors import Exit, RunError, UsageError
 from launcher.run import RunDir, list_runs
+from launcher.status.state import read_status
 from launcher.tracker_host import answers, why_unreachable
-from launcher.words import plural
+from launcher.units import plural
 
 _HEADER_BYTES = 7
 """Of a .wandb file: `:W&B`, two bytes of magic and one of version, as wandb 0.31 writes them."""

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from launcher.dataset.examples import read_examples
-from launcher.dataset.kinds import kind_of
-from launcher.dataset.rules import BrokenRow
-from launcher.dataset.write import write_row
+from launcher.data.examples import read_examples
+from launcher.data.kinds import kind_of
+from launcher.data.rules import BrokenRow
+from launcher.data.write import write_row
 from launcher.errors import DataError
 
 LEAST = 10

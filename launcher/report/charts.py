@@ -9,7 +9,7 @@ from launcher.report.attempts import Attempt
 from launcher.report.curves import Points, Record, as_points, is_number, points, sample_rows, short, smooth
 from launcher.report.facts import RunFacts, at, listing, mapping
 from launcher.report.page import Chart, Table
-from launcher.words import plural
+from launcher.units import plural
 
 _SHOWN = 40
 """Attempts on the time line."""

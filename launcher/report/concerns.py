@@ -7,7 +7,7 @@ from launcher.report import say
 from launcher.report.curves import is_number
 from launcher.report.facts import RunFacts, listing, mapping
 from launcher.report.page import BAD, PLAIN, WARN, Notice
-from launcher.words import plural
+from launcher.units import plural
 
 _FORGOT = 1.05
 """Times that the perplexity on general text may rise before it is called forgetting: a twentieth is no loss of skill."""

@@ -11,7 +11,7 @@ from launcher.report.concerns import find_concerns
 from launcher.report.curves import Record, is_number, points, stayed
 from launcher.report.facts import RunFacts, at, listing, mapping
 from launcher.report.page import BAD, GOOD, PLAIN, WARN, Page, Tile
-from launcher.words import plural
+from launcher.units import plural
 
 TONES = {"finished": GOOD, "failed": BAD, "lost": BAD, "timeout": BAD, "cancelled": WARN}
 

@@ -8,7 +8,7 @@ from launcher.report.attempts import Attempt
 from launcher.report.curves import Record, is_number
 from launcher.report.facts import RunFacts, at, listing, mapping
 from launcher.report.page import Chart, Section, Table
-from launcher.words import plural
+from launcher.units import plural
 
 _FINDINGS = 60
 _HANDLED = {

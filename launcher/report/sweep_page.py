@@ -12,7 +12,7 @@ from launcher.report.importance import as_numbers, find_importance, is_log
 from launcher.report.page import BAD, GOOD, PLAIN, WARN, Chart, Notice, Page, Section, Table, Tile
 from launcher.sweep.outcome import CANCELLED, FAILED, FINISHED, PRUNED, RUNNING, STATES, WAITING
 from launcher.sweep.read import Sweep, Trial
-from launcher.words import plural
+from launcher.units import plural
 
 _AXES = 10
 """Of the parallel coordinates: more cannot be told apart."""

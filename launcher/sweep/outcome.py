@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from launcher.errors import Exit
-from launcher.held import gpus_held, held_s
 from launcher.run import RunDir, now, write_text
+from launcher.run.held import gpus_held, held_s
 from launcher.sweep.folder import SweepDir
 
 WAITING, RUNNING, FINISHED, PRUNED, FAILED, CANCELLED = (

@@ -16,7 +16,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from launcher.dataset.hub import parse_hub
+from launcher.data.hub import parse_hub
 from launcher.errors import Exit
 from launcher.hub import OFFLINE, cache_folder, endpoint, find_missing, is_offline
 

@@ -7,7 +7,7 @@ import torch.distributed as dist
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
-from launcher.dataset.mask import IGNORED
+from launcher.data.mask import IGNORED
 from launcher.train.data.order import EvalOrder
 from launcher.train.data.rows import Rows
 

@@ -21,7 +21,7 @@ from transformers import (
 )
 
 from launcher.config import Init, ModelConfig
-from launcher.dataset.tokenizer import byte_tokenizer
+from launcher.data.tokenizer import byte_tokenizer
 from launcher.errors import ConfigError
 from launcher.plan import Facts, LaunchPlan
 from launcher.plugins.base import Plugin, apply

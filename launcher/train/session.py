@@ -28,10 +28,10 @@ from launcher.train.data.tokens import check_renders
 from launcher.train.fsdp_on_cpu import keep_fsdp_on_cpu
 from launcher.train.leave import Leave
 from launcher.train.meter import Meter
+from launcher.train.methods.choose import make_arguments, make_trainer
+from launcher.train.methods.parts import Parts
+from launcher.train.methods.reference import forget_copy
 from launcher.train.model import load_model, load_tokenizer, note_revision
-from launcher.train.objectives.choose import make_arguments, make_trainer
-from launcher.train.objectives.parts import Parts
-from launcher.train.objectives.reference import forget_copy
 from launcher.train.ops import build_operators
 from launcher.train.probe import Probe
 from launcher.train.store import serve_store

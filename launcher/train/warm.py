@@ -58,7 +58,7 @@ def modules(plan: dict[str, Any]) -> list[str]:
     return [
         "datasets",
         "launcher.train.session",
-        f"launcher.train.objectives.{plan['trainer']}",
+        f"launcher.train.methods.{plan['trainer']}",
         *(["peft"] if adapter else []),
         *(["bitsandbytes"] if adapter and adapter["four_bit"] else []),
         *(["deepspeed"] if plan["deepspeed"] else []),

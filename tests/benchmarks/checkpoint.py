@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.runs import command, environment
+from tests.support.runs import command, environment
 
 ARMS = ("ours", "Trainer", "DCP sync", "DCP async")
 SAVES, EVERY = 4, 3

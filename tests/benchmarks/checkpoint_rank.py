@@ -23,9 +23,9 @@ from launcher.train.checkpoint.resume import Resume
 from launcher.train.checkpoint.saver import Saver
 from launcher.train.checkpoint.schedule import Schedule
 from launcher.train.data.tokens import tokenized
+from launcher.train.methods.choose import make_arguments
+from launcher.train.methods.sft import ResumableSFT
 from launcher.train.model import load_model, load_tokenizer
-from launcher.train.objectives.choose import make_arguments
-from launcher.train.objectives.sft import ResumableSFT
 
 
 class Clock(TrainerCallback):

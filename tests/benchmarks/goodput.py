@@ -38,7 +38,7 @@ from tests.benchmarks.goodput_account import (
 )
 from tests.benchmarks.goodput_arms import ARMS, ROOT, Arm
 from tests.benchmarks.goodput_faults import Injector, make_schedule
-from tests.lab import Lab
+from tests.support.lab import Lab
 
 BAR = 0.95
 _FIRST_STEP_S = 240.0

@@ -17,8 +17,8 @@ from typing import Any
 
 from launcher.run import RunDir, read_lines
 from tests.benchmarks.goodput_faults import MEAN_S
-from tests.lab import Lab
-from tests.runs import command, environment
+from tests.support.lab import Lab
+from tests.support.runs import command, environment
 
 ROOT = Path(__file__).parent.parent.parent
 NODES = 2

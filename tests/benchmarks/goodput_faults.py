@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from launcher.run import read_lines
-from tests.lab import Lab
+from tests.support.lab import Lab
 
 MEAN_S = 60.0
 """Mean time between failures."""

@@ -36,7 +36,7 @@ from launcher.plan.memory.optimizer import optimizer_bytes
 from launcher.plan.memory.weights import weight_bytes
 from launcher.plugins.decide import read_run
 from launcher.run import RunDir
-from tests.warm import Warm
+from tests.support.warm import Warm
 
 STATES = {"weights": weight_bytes, "gradients": gradient_bytes, "optimizer": optimizer_bytes}
 PADDING = 1024

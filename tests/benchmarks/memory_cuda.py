@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.benchmarks.memory_peers import KEYS, NAMES, peers
-from tests.runs import command, environment
+from tests.support.runs import command, environment
 
 MODELS = {
     "0.5B": (1024, 2816, 24, 16, 8, 128_256),

@@ -15,9 +15,9 @@ import hydra
 from rich.console import Console
 from rich.table import Table
 
-from launcher.commands.compose import to_config
-from launcher.commands.estimates import estimates_dict
 from launcher.config import Config, register
+from launcher.launching.compose import to_config
+from launcher.launching.estimates import estimates_dict
 from launcher.plan import Facts
 from launcher.plugins.decide import decide
 from launcher.resources import resource_dir

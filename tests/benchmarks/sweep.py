@@ -24,8 +24,8 @@ from rich.console import Console
 from rich.table import Table
 
 from launcher.resources import resource_dir
-from tests.lab import Lab
-from tests.runs import environment
+from tests.support.lab import Lab
+from tests.support.runs import environment
 
 BAR_S, BAR_RATIO, TRIALS = 2.0, 30.0, 1000
 RUN = ("+experiment=tiny", "cluster=slurm")

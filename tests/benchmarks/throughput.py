@@ -29,7 +29,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.benchmarks.memory_cuda import KEYS, MODELS
-from tests.runs import command, environment
+from tests.support.runs import command, environment
 
 BAR_TRL, BAR_BARE = 1.0, 0.9
 ARMS = ("bare", "trl", "trl_packing", "ours")

@@ -112,7 +112,7 @@ def train_bare(model: Any, rows: Any, settings: dict[str, Any], turns: Turns) ->
     import torch
 
     from launcher.train.data.collate import Collator
-    from launcher.train.objectives.sft import takes_lengths
+    from launcher.train.methods.sft import takes_lengths
 
     device = next(model.parameters()).device
     size, accumulation = settings["micro_batch"], settings["accumulation"]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import Lab
-from tests.runs import Finished, command, environment
+from tests.support.lab import Lab
+from tests.support.runs import Finished, command, environment
 
 pytestmark = pytest.mark.train
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import Lab
-from tests.runs import Finished, command
+from tests.support.lab import Lab
+from tests.support.runs import Finished, command
 
 pytestmark = [pytest.mark.slurm, pytest.mark.train]
 

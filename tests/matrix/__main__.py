@@ -10,9 +10,8 @@ from pathlib import Path
 from tests.matrix.cells import all_cells, write_data
 from tests.matrix.table import make_table
 from tests.matrix.try_cell import to_line, try_cell
-from tests.warm import Warm
-
-ROOT = Path(__file__).parent.parent.parent
+from tests.support.paths import ROOT
+from tests.support.warm import Warm
 
 
 def main(arguments: list[str]) -> int:

@@ -16,8 +16,8 @@ from typing import Any
 
 from launcher.__main__ import main
 from tests.matrix.cells import STEPS, Cell
-from tests.runs import Finished
-from tests.warm import Warm
+from tests.support.runs import Finished
+from tests.support.warm import Warm
 
 
 @dataclass(frozen=True)

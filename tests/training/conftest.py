@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs import Finished, launch
+from tests.support.runs import Finished, launch
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.runs import Finished, command, environment
+from tests.support.runs import Finished, command, environment
 
 TWO = ("resources.gpus_per_node=2", "batch.micro_batch_size=1")
 STRATEGIES = ("ddp", "zero1", "zero2", "zero3", "fsdp2")

@@ -22,9 +22,9 @@ from launcher.train.after.card import add_card
 from launcher.train.after.compare import difference, logits_of, prompts
 from launcher.train.after.host_memory import free_bytes
 from launcher.train.after.opened import open_folder
-from tests.runs import Finished, command, environment
+from tests.support.runs import Finished, command, environment
+from tests.support.warm import Warm
 from tests.training.resuming import METHODS, TWO, planned
-from tests.warm import Warm
 
 pytestmark = pytest.mark.train
 
@@ -160,7 +160,7 @@ def test_a_base_that_does_not_fit_into_the_hosts_memory_is_refused_before_it_is_
     from peft import LoraConfig, get_peft_model
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from launcher.dataset.tokenizer import byte_tokenizer
+    from launcher.data.tokenizer import byte_tokenizer
 
     tokenizer, base = byte_tokenizer(), tmp_path / "base"
     tiny = LlamaConfig(
@@ -254,7 +254,7 @@ def test_a_folder_with_a_reward_model_is_refused_and_not_given_a_random_head(tmp
 def test_the_loss_is_the_mean_over_every_trained_token(trained, tmp_path):
     from transformers import AutoTokenizer
 
-    from launcher.dataset.mask import encode
+    from launcher.data.mask import encode
 
     run = trained("plugin=[gradient_checkpointing]", *TWO, "strategy=ddp")
     rows = [

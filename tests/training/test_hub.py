@@ -8,8 +8,8 @@ import pytest
 
 from launcher.errors import Exit
 from launcher.hub import find_missing
-from tests.hub import COMMIT, serve
-from tests.runs import Finished, command, environment
+from tests.support.hub import COMMIT, serve
+from tests.support.runs import Finished, command, environment
 
 pytestmark = pytest.mark.train
 MODEL, DATA = "me/tiny", "me/chats"
@@ -25,7 +25,7 @@ def repositories(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, st
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from launcher.dataset.tokenizer import byte_tokenizer
+    from launcher.data.tokenizer import byte_tokenizer
 
     folder = tmp_path_factory.mktemp("hub")
     tokenizer = byte_tokenizer()

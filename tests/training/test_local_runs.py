@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from launcher.commands.report import read_facts
 from launcher.report.run_page import make_run_page
 from launcher.run import RunDir
-from tests.runs import Finished, command, environment, launch
+from tests.support.runs import Finished, command, environment, launch
 
 pytestmark = pytest.mark.train
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.runs import Finished
+from tests.support.runs import Finished
 
 pytestmark = pytest.mark.train
 

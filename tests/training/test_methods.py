@@ -8,8 +8,8 @@ import pytest
 
 from tests.matrix.cells import Cell, all_cells, write_data
 from tests.matrix.try_cell import plan_in, try_cell
-from tests.runs import Finished
-from tests.warm import Warm
+from tests.support.runs import Finished
+from tests.support.warm import Warm
 
 pytestmark = pytest.mark.train
 

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from launcher.dataset.mask import IGNORED
+from launcher.data.mask import IGNORED
 from launcher.errors import ConfigError
 from launcher.train.data.collate import Collator
 from launcher.train.data.packable import check_packable
 from launcher.train.data.packing import pack
 from launcher.train.loss import PlainLoss
-from tests.runs import Finished
+from tests.support.runs import Finished
 
 LENGTHS = (5, 40, 17, 64, 3, 29, 11, 2)
 CAPACITY = 64

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from launcher.run import RunDir
-from tests.runs import Finished, command, environment
+from tests.support.runs import Finished, command, environment
+from tests.support.warm import Warm
 from tests.training.resuming import METHODS, STRATEGIES, TWO, checkpoint, planned, samples, steps
-from tests.warm import Warm
 
 pytestmark = pytest.mark.train
 

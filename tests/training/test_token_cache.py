@@ -14,20 +14,20 @@ from typing import Any
 import pytest
 
 from launcher.config import Config
-from launcher.dataset.tokenizer import byte_tokenizer
+from launcher.data.tokenizer import byte_tokenizer
 from launcher.run import RunDir
 from launcher.train.beat import Beat
 from launcher.train.data.cache import ROWS, Shared, committed
 from launcher.train.data.tokens import shared_rows
-from tests.runs import environment
+from tests.support.runs import environment
 
 ONE_RUN = """
 import sys
 from pathlib import Path
 import hydra
-from launcher.commands.compose import to_config
+from launcher.launching.compose import to_config
 from launcher.config import register
-from launcher.dataset.tokenizer import byte_tokenizer
+from launcher.data.tokenizer import byte_tokenizer
 from launcher.resources import resource_dir
 from launcher.run import RunDir
 from launcher.train.beat import Beat

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs import Finished, command, environment
+from tests.support.runs import Finished, command, environment
+from tests.support.warm import Warm
 from tests.training.resuming import METHODS, TWO, checkpoint, planned, steps
-from tests.warm import Warm
 
 pytestmark = pytest.mark.train
 

@@ -10,10 +10,10 @@ import pytest
 
 from launcher.run import RunDir
 from launcher.tracker_host import answers, why_offline
-from tests.runs import Finished, command, environment
+from tests.support.runs import Finished, command, environment
+from tests.support.wandb_server import NAMED, silent_server, wandb_server
+from tests.support.warm import Warm
 from tests.training.resuming import METHODS, planned
-from tests.wandb_server import NAMED, silent_server, wandb_server
-from tests.warm import Warm
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
 

@@ -4,16 +4,16 @@ import argparse
 import json
 from pathlib import Path
 
-from launcher.commands.data.progress import progress
-from launcher.commands.data.report import describe, sample_text
-from launcher.dataset.check import Asked, check
-from launcher.dataset.convert import convert
-from launcher.dataset.formats import FORMATS
-from launcher.dataset.rules import RULES
-from launcher.dataset.write import TARGETS
+from launcher.data.check import Asked, check
+from launcher.data.convert import convert
+from launcher.data.formats import FORMATS
+from launcher.data.rules import RULES
+from launcher.data.write import TARGETS
 from launcher.errors import DataError, Exit
+from launcher.launching.data_progress import progress
+from launcher.launching.data_report import describe, sample_text
 from launcher.run import write_text
-from launcher.words import plural
+from launcher.units import plural
 
 
 def main(arguments: list[str]) -> int:
@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> int:
 def _check(options: argparse.Namespace) -> int:
     tokenizer, length = None, None
     if options.model:
-        from launcher.dataset.tokenizer import load_tokenizer
+        from launcher.data.tokenizer import load_tokenizer
 
         tokenizer, length = load_tokenizer(options.model)
         length = length or min(tokenizer.model_max_length, 1 << 20)

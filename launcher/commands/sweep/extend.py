@@ -10,20 +10,20 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from launcher.clusters.slurm import Slurm
-from launcher.commands.compose import Asked, compose
-from launcher.commands.sweep.derive import Deriver
 from launcher.commands.sweep.local import run_here
 from launcher.commands.sweep.options import check_starts, chosen_sweep, queued_jobs, sweep_parser
-from launcher.commands.sweep.plan import Planner, plan_trials, swept
 from launcher.commands.sweep.resume import reopen, start_again
 from launcher.errors import ConfigError, Exit, unknown
+from launcher.launching.compose import Asked, compose
 from launcher.plugins.decide import facts_from
 from launcher.run import read_lines, write_text
 from launcher.sweep.array import described, script, submit, written
 from launcher.sweep.budget import check_deadline
+from launcher.sweep.derive import Deriver
 from launcher.sweep.expand import grid, read_axes
 from launcher.sweep.folder import SweepDir
 from launcher.sweep.outcome import CANCELLED
+from launcher.sweep.plan_trials import Planner, plan_trials, swept
 from launcher.sweep.read import read_sweep
 from launcher.sweep.trials import facts_line, make_arrays
 

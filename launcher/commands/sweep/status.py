@@ -9,9 +9,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from launcher.commands.summary import as_json
 from launcher.commands.sweep.options import chosen_sweep, sweep_parser
 from launcher.errors import Exit
+from launcher.launching.summary import as_json
 from launcher.sweep.folder import SweepDir
 from launcher.sweep.outcome import CANCELLED, FAILED, FINISHED, PRUNED, RUNNING, STATES, WAITING
 from launcher.sweep.read import Sweep, Trial, read_sweep, why_spent

@@ -18,7 +18,6 @@ from typing import Any
 
 from launcher.clusters.base import RunState
 from launcher.clusters.slurm import Slurm
-from launcher.commands.sweep.trial import write_trial
 from launcher.errors import ClusterError, Exit, LauncherError
 from launcher.processes import die_with_parent, exit_code, start_ticks
 from launcher.run import RunDir, now, read_lines, write_text
@@ -29,6 +28,7 @@ from launcher.sweep.folder import SweepDir
 from launcher.sweep.outcome import CANCELLED, FAILED, ended_before, keep, reports, settle
 from launcher.sweep.read import why_spent
 from launcher.sweep.study import Study, as_typed
+from launcher.sweep.trial import write_trial
 
 _POLL_S = 0.1
 _LOOK_S = 0.5

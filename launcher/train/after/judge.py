@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch.nn.functional import cross_entropy
 
-from launcher.dataset.examples import read_examples
-from launcher.dataset.kinds import Example, to_chat
-from launcher.dataset.mask import IGNORED, encode
+from launcher.data.examples import read_examples
+from launcher.data.kinds import Example, to_chat
+from launcher.data.mask import IGNORED, encode
 from launcher.errors import DataError
 from launcher.plugins.decide import Decided
 from launcher.run import RunDir

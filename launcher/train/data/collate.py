@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from launcher.dataset.mask import IGNORED
+from launcher.data.mask import IGNORED
 
 
 class Collator:

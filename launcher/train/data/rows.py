@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from launcher.dataset.mask import IGNORED
+from launcher.data.mask import IGNORED
 
 Encoded = dict[str, list[int]]
 _LIST = pa.list_(pa.int32())

@@ -16,12 +16,12 @@ import numpy as np
 from datasets import Dataset
 
 from launcher.config import Config
-from launcher.dataset.examples import example_of, read_examples
-from launcher.dataset.files import Row, without_nulls
-from launcher.dataset.hub import parse_hub
-from launcher.dataset.kinds import Example
-from launcher.dataset.mask import IGNORED, check_template, encode
-from launcher.dataset.rules import BrokenRow
+from launcher.data.examples import example_of, read_examples
+from launcher.data.files import Row, without_nulls
+from launcher.data.hub import parse_hub
+from launcher.data.kinds import Example
+from launcher.data.mask import IGNORED, check_template, encode
+from launcher.data.rules import BrokenRow
 from launcher.errors import DataError
 from launcher.plan import Facts
 from launcher.train.data.cache import ROWS, Progress, Shared
@@ -213,5 +213,5 @@ def _code_digest() -> str:
     """Of the code by which examples become rows."""
     here = Path(__file__).resolve().parent
     own = [here / f"{name}.py" for name in ("tokens", "packing", "rows")]
-    files = [*sorted((here.parents[1] / "dataset").glob("*.py")), *own]
+    files = [*sorted((here.parents[1] / "data").glob("*.py")), *own]
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]

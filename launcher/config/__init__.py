@@ -1,0 +1,50 @@
+"""The schema of conf/: one dataclass per config group, a file each, registered with Hydra.
+
+Mutable while composing; `make_plan` turns it into a frozen LaunchPlan. An experiment says WHAT (model, data,
+trainer, plugins, resources); a cluster says WHERE.
+"""
+
+from launcher.config.batch import BatchConfig
+from launcher.config.cluster import ClusterConfig, ClusterKind, ContainerConfig, ContainerRuntime, RankStarter
+from launcher.config.data import DataCheck, DataConfig, DataFormat, SourceConfig
+from launcher.config.model import ArchitectureConfig, Init, ModelConfig
+from launcher.config.resources import Device, ResourcesConfig
+from launcher.config.run import Config
+from launcher.config.schema import GROUPS, read_config, register
+from launcher.config.strategy import Engine, StrategyConfig
+from launcher.config.sweep import Direction, Pruner, Sampler, SweepConfig
+from launcher.config.tracker import TrackerConfig, TrackerKind
+from launcher.config.trainer import Precision, TrainerConfig, TrainerKind
+
+__all__ = [
+    "GROUPS",
+    "ArchitectureConfig",
+    "BatchConfig",
+    "ClusterConfig",
+    "ClusterKind",
+    "Config",
+    "ContainerConfig",
+    "ContainerRuntime",
+    "DataCheck",
+    "DataConfig",
+    "DataFormat",
+    "Device",
+    "Direction",
+    "Engine",
+    "Init",
+    "ModelConfig",
+    "Precision",
+    "Pruner",
+    "RankStarter",
+    "ResourcesConfig",
+    "Sampler",
+    "SourceConfig",
+    "StrategyConfig",
+    "SweepConfig",
+    "TrackerConfig",
+    "TrackerKind",
+    "TrainerConfig",
+    "TrainerKind",
+    "read_config",
+    "register",
+]

@@ -1,0 +1,65 @@
+"""The schema in Hydra's ConfigStore, and a run dir's config.yaml read back."""
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import OmegaConf
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+from yaml import YAMLError
+
+from launcher.config.cluster import ClusterConfig
+from launcher.config.data import DataConfig
+from launcher.config.model import ModelConfig
+from launcher.config.run import Config
+from launcher.config.strategy import StrategyConfig
+from launcher.config.sweep import SweepConfig
+from launcher.config.tracker import TrackerConfig
+from launcher.config.trainer import TrainerConfig
+from launcher.errors import RunError, nearest
+from launcher.resources import resource_dir
+
+GROUPS: dict[str, type] = {
+    "model": ModelConfig,
+    "data": DataConfig,
+    "trainer": TrainerConfig,
+    "strategy": StrategyConfig,
+    "cluster": ClusterConfig,
+    "tracker": TrackerConfig,
+    "sweep": SweepConfig,
+}
+
+
+def register() -> None:
+    """Put the schema into Hydra's ConfigStore, so that a typo or a wrong type fails at the override."""
+    store = ConfigStore.instance().store
+    store(name="schema", node=Config)
+    for group, node in GROUPS.items():
+        store(group=group, name="schema", node=node)
+    OmegaConf.register_new_resolver("shipped", _shipped, replace=True)
+
+
+def _shipped(path: str) -> str:
+    return str(resource_dir("conf") / path)
+
+
+def read_config(path: str) -> Config:
+    """The Config in a run dir's config.yaml, checked against the schema again; RunError where it is none of this version's."""
+    way_out = "mend it, or use the version of the launcher that wrote it"
+    try:
+        loaded = OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.load(path))
+        config = OmegaConf.to_object(loaded)
+    except OSError as error:
+        raise RunError(f"{path} cannot be read ({error.strerror or error}); is this a run dir?") from None
+    except YAMLError as error:
+        raise RunError(f"{path} is not YAML ({' '.join(str(error).split())}); {way_out}") from None
+    except OmegaConfBaseException as error:
+        raise RunError(f"{path}: {_fault(error)}; {way_out}") from None
+    assert isinstance(config, Config)
+    return config
+
+
+def _fault(error: OmegaConfBaseException) -> str:
+    """The key and what is wrong with it, in one line."""
+    key = str(error.full_key or error.key or "")
+    if not isinstance(error, ConfigKeyError):
+        return f"{key}: {str(error).partition(chr(10))[0]}"
+    close = nearest(str(error.key), getattr(error.object_type, "__dataclass_fields__", ()))
+    return f"{key} is no key of this version" + (f", and {close} the nearest that is" if close else "")

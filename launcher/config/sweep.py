@@ -1,0 +1,63 @@
+"""The sweep group: what many trials from one command search."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Optional
+
+# Optional[X], not X | None: OmegaConf 2.3 reads the former on every supported Python.
+
+
+class Sampler(Enum):
+    """How a sweep's values are chosen: every combination, or by one of Optuna's samplers."""
+
+    grid = "grid"
+    random = "random"
+    tpe = "tpe"
+    cmaes = "cmaes"
+    qmc = "qmc"
+
+
+class Pruner(Enum):
+    """Which trials of a sweep end early, by one of Optuna's pruners."""
+
+    none = "none"
+    asha = "asha"
+    hyperband = "hyperband"
+    median = "median"
+
+
+class Direction(Enum):
+    """Which values of a sweep's objective are good."""
+
+    minimize = "minimize"
+    maximize = "maximize"
+
+
+@dataclass(kw_only=True)
+class SweepConfig:
+    """What many trials from one command search, and when they stop. Of no effect without -m."""
+
+    search: dict[str, Any] = field(default_factory=dict[str, Any])
+    """Keys with the values to try, in Hydra's sweep syntax: "1e-4,1e-3", "choice(8,16)", "range(1,5)", "interval(0,1)",
+    "tag(log, interval(1e-5,1e-2))", or a list. What is typed on the command line replaces a key of it."""
+    objective: str = "eval_loss"
+    """The key of metrics.jsonl by which trials are compared; its last value counts."""
+    direction: Direction = Direction.minimize
+    sampler: Sampler = Sampler.grid
+    """grid tries every combination; the others are Optuna's and try `trials` of them."""
+    pruner: Pruner = Pruner.none
+    """Ends trials that promise little, at an evaluation; asha is successive halving without waiting."""
+    reduction_factor: int = 3
+    """With asha and hyperband: one of so many trials goes on at each rung."""
+    trials: Optional[int] = None  # noqa: UP045
+    """How many trials a sampler may begin; None needs another budget. A grid has no such limit."""
+    gpu_hours: Optional[float] = None  # noqa: UP045
+    """GPU-hours (with device=cpu, rank-hours) after which no trial is begun; None: no limit."""
+    deadline: Optional[str] = None  # noqa: UP045
+    """Time after which no trial is begun, as 2026-11-30T08:00 in local time or with an offset; None: no limit."""
+    parallel: Optional[int] = None  # noqa: UP045
+    """Trials at once. None: on Slurm all of a grid, or 4 of a sampler; on this machine 1."""
+    fail_fast: bool = False
+    """The first trial that fails ends the others."""
+    seed: int = 0
+    """Of the sampler."""

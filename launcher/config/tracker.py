@@ -1,0 +1,21 @@
+"""The tracker group: where metrics go beside metrics.jsonl."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class TrackerKind(Enum):
+    """Where metrics go beside metrics.jsonl."""
+
+    none = "none"
+    wandb = "wandb"
+    tensorboard = "tensorboard"
+
+
+@dataclass(kw_only=True)
+class TrackerConfig:
+    """Where metrics go beside the run dir's metrics.jsonl."""
+
+    kind: TrackerKind = TrackerKind.none
+    project: str = "launcher"
+    """Project name at the tracker."""

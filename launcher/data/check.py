@@ -1,0 +1,224 @@
+"""Everything that can be said about a data file before a GPU is taken."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from launcher.data.advice import advise
+from launcher.data.files import read_rows
+from launcher.data.kinds import SPOKEN, Example
+from launcher.data.lengths import TOKENIZED, estimate, measure, stride
+from launcher.data.part import Counting, Part, count
+from launcher.data.rules import ERROR, Finding
+from launcher.data.survey import Advance, survey
+from launcher.errors import DataError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a check is to look at."""
+
+    path: Path
+    eval_path: Path | None = None
+    format: str = "auto"
+    max_length: int = 2048
+    bytes_per_token: float = 4.0
+    tokenizer: Any = None
+    assistant_only: bool = True
+    compare: bool = True
+    """Look for duplicates and for overlap with eval_path."""
+    sample: int = 0
+    """Examples to choose for a person to read."""
+
+
+@dataclass(slots=True)
+class Report:
+    """The outcome of a check."""
+
+    asked: Asked
+    part: Part
+    findings: list[Finding]
+    near_duplicates: int = 0
+    eval_rows: int = 0
+    eval_kinds: dict[str, int] = field(default_factory=dict[str, int])
+    tokens: dict[str, Any] = field(default_factory=dict[str, Any])
+    sample: list[tuple[int, Example]] = field(default_factory=list[tuple[int, Example]])
+
+    @property
+    def errors(self) -> int:
+        """Breaches of rules that stop a launch, listed or not."""
+        return sum(
+            number for rule, number in self.part.counts.items() if Finding(rule, None, "").level == ERROR
+        )
+
+    @property
+    def verdict(self) -> str:
+        """ok, warning or error."""
+        return "error" if self.errors else "warning" if self.findings else "ok"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain JSON values."""
+        part = self.part
+        chats = len(part.lines) - part.kinds["text"]
+        return {
+            "verdict": self.verdict,
+            "rows": part.rows,
+            "findings": [finding.to_dict() for finding in self.findings],
+            "errors": self.errors,
+            "counts": {rule: number for rule, number in part.counts.items() if number},
+            "path": str(self.asked.path),
+            "formats": dict(part.formats),
+            "kinds": dict(part.kinds),
+            "systems": {
+                "different": len([text for text in part.systems if text]),
+                "rows_with": chats - part.systems[""],
+                "rows_without": part.systems[""],
+                "most_common": [[text, number] for text, number in part.systems.most_common(3) if text],
+            },
+            "refusals": part.refusals,
+            "negatives": part.kinds["pair"],
+            "duplicates": part.counts["duplicate"],
+            "near_duplicates": self.near_duplicates,
+            "eval": None
+            if self.asked.eval_path is None
+            else {
+                "path": str(self.asked.eval_path),
+                "rows": self.eval_rows,
+                "kinds": self.eval_kinds,
+                "exact": part.counts["eval_exact"],
+                "overlap": part.counts["eval_overlap"],
+            },
+            "tokens": self.tokens,
+            "advice": advise(part),
+        }
+
+
+def check(asked: Asked, advance: Advance | None = None) -> Report:
+    """The report on a file; DataError where it cannot be read at all. `advance` is told of every byte that is done."""
+    if not asked.path.is_file():
+        raise DataError(f"{asked.path} is not a file; give the path of a JSONL, JSON, CSV or Parquet file")
+    counting = Counting(
+        asked=asked.format,
+        max_length=asked.max_length,
+        bytes_per_token=asked.bytes_per_token,
+        compare=asked.compare,
+        keep_every=stride(asked.path, max(TOKENIZED if asked.tokenizer else 0, 50 * asked.sample)),
+    )
+    evaluation = count(read_rows(asked.eval_path), counting) if asked.eval_path else None
+    found = survey(asked.path, counting, evaluation if asked.compare else None, advance)
+    part = found.part
+    for line, first in found.duplicates:
+        part.add_finding("duplicate", line, f"the same as line {first}; take one out")
+    for line, other, alike in found.near:
+        part.add_finding(
+            "near_duplicate", line, f"{alike:.0%} of its three-word runs stand in line {other} too"
+        )
+    if evaluation:
+        _add_evaluation(part, evaluation, asked)
+        if asked.compare:
+            _add_overlap(part, evaluation, found.seen, asked)
+    report = Report(asked, part, [], len(found.near), evaluation.rows if evaluation else 0)
+    report.eval_kinds = dict(evaluation.kinds) if evaluation else {}
+    report.tokens = (
+        measure(part, asked.max_length, asked.tokenizer, asked.assistant_only)
+        if asked.tokenizer
+        else estimate(part, counting)
+    )
+    _add_whole(part, asked, report.tokens)
+    report.sample = [
+        (line, example) for _, line, example in sorted(part.kept, key=lambda kept: kept[0])[: asked.sample]
+    ]
+    report.findings = sorted(part.findings, key=lambda one: (one.level != ERROR, one.line or 0))
+    return report
+
+
+def _add_evaluation(part: Part, evaluation: Part, asked: Asked) -> None:
+    """The first error of the evaluation file: it stops a launch as well."""
+    errors = [finding for finding in evaluation.findings if finding.level == ERROR]
+    if errors:
+        first = errors[0]
+        more = f"; python -m launcher data check {asked.eval_path} shows all"
+        part.add_finding(first.rule, None, f"{asked.eval_path}, line {first.line}: {first.message}{more}")
+    elif not evaluation.rows:
+        part.add_finding(
+            "no_rows", None, f"{asked.eval_path} holds no rows; evaluate on another file, or on none"
+        )
+
+
+def _add_overlap(part: Part, evaluation: Part, seen: dict[int, int], asked: Asked) -> None:
+    digests = set(evaluation.digests)
+    lines: dict[int, int] = {}
+    for digest, line in zip(part.digests, part.lines, strict=True):
+        if digest in digests:
+            lines.setdefault(digest, line)
+    for row, (digest, line) in enumerate(zip(evaluation.digests, evaluation.lines, strict=True)):
+        if digest in lines:
+            part.add_finding("eval_exact", lines[digest], f"stands in {asked.eval_path} too, line {line}")
+        elif row in seen:
+            part.add_finding(
+                "eval_overlap",
+                seen[row],
+                f"has 13 words in a row in common with {asked.eval_path}, line {line}",
+            )
+
+
+def _add_whole(part: Part, asked: Asked, tokens: dict[str, Any]) -> None:
+    """What is wrong with the file as a whole."""
+    if not part.rows:
+        part.add_finding(
+            "no_rows", None, f'{asked.path} holds no rows; it must have one {{"messages": [...]}} a line'
+        )
+        return
+    _add_mixtures(part)
+    if part.lines and set(part.kinds) == {"chat"}:
+        share = tokens["trained_share"]
+        if share == 0:
+            part.add_finding("nothing_trained", None, _why_nothing(part, tokens))
+        elif part.trained == part.characters and asked.assistant_only:
+            part.add_finding(
+                "everything_trained",
+                None,
+                "100 % of the tokens are trained on: the chats hold no user turn; add the questions, or use plain text",
+            )
+    if tokens["truncated"]:
+        how = "" if asked.tokenizer else "about "
+        part.add_finding(
+            "truncated",
+            None,
+            f"{how}{tokens['truncated_share']:.1%} of the examples are longer than model.max_length={asked.max_length} "
+            "and lose their end; raise it, or split them",
+        )
+    if len(part.lines) < 50:
+        part.add_finding("size", None, advise(part)[0])
+
+
+def _why_nothing(part: Part, tokens: dict[str, Any]) -> str:
+    if part.trained:
+        return f"0 % of the tokens are trained on: within model.max_length={tokens['max_length']} no answer begins; raise it"
+    return "0 % of the tokens are trained on: every assistant turn has weight 0; set weight 1 on the answers to learn"
+
+
+def _add_mixtures(part: Part) -> None:
+    kinds: Sequence[tuple[str, int]] = part.kinds.most_common()
+    for kind, number in kinds[1:]:
+        part.add_finding(
+            "format",
+            part.firsts[kind],
+            f"a {SPOKEN[kind]} in a file of {SPOKEN[kinds[0][0]]}s ({number} of {len(part.lines)} rows); put them into a file "
+            "of their own",
+        )
+    formats = part.formats.most_common()
+    if len(kinds) == 1 and len(formats) > 1:
+        listed = ", ".join(f"{number} {name}" for name, number in formats)
+        part.add_finding(
+            "mixed_formats", part.firsts[formats[-1][0]], f"several formats in one file: {listed}"
+        )
+    without = part.systems[""]
+    with_one = len(part.lines) - part.kinds["text"] - without
+    if with_one and without:
+        part.add_finding(
+            "mixed_systems",
+            None,
+            f"{with_one} rows have a system prompt and {without} have none; ask the model as it was trained, or give all one",
+        )

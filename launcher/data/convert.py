@@ -1,0 +1,121 @@
+"""Examples -> a file in a named format, whole or not at all."""
+
+import csv
+import importlib
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+from launcher.data.examples import read_examples
+from launcher.data.formats import REFERENCES
+from launcher.data.kinds import kind_of
+from launcher.data.rules import BrokenRow
+from launcher.data.write import write_row
+from launcher.errors import DataError
+
+_PARQUET_ROWS = 10_000
+_LATER_COLUMNS = {
+    **dict.fromkeys(("messages", "openai", "sharegpt", "preference", "labelled"), ("tools",)),
+    "alpaca": ("system", "history"),
+    "input_output": ("systemPrompt",),
+    "prompt": REFERENCES,
+}
+"""Columns that a later row may have and the first has not, by format."""
+_SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
+
+
+def convert(
+    source: Path, target: Path, to: str, asked: str = "auto", advance: Callable[[int], None] | None = None
+) -> dict[str, int]:
+    """Writes every row of `source` in format `to`; how many rows were written, and how many rejected answers left out.
+
+    The file's name says how rows are kept: .jsonl, .json (one array), .csv, .tsv, .parquet. It appears whole or not at all.
+    """
+    if target.suffix not in _SUFFIXES:
+        raise DataError(
+            f"{target}: how rows are kept is told by the name, and none are written as '{target.suffix}'; end it in "
+            f"{', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]}"
+        )
+    counts = {"rows": 0, "rejected_left_out": 0}
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for line, example in read_examples(source, asked):
+            try:
+                row = write_row(example, to)
+            except BrokenRow as fault:
+                raise DataError(f"{source}, line {line}: {fault.message}") from None
+            counts["rows"] += 1
+            counts["rejected_left_out"] += kind_of(example) == "pair" and to != "preference"
+            if advance:
+                advance(1)
+            yield row
+
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        _store(rows(), temporary, target.suffix, to)
+        if not counts["rows"]:
+            raise DataError(f"{source} holds no rows; there is nothing to convert")
+        temporary.replace(target)
+    except OSError as error:
+        raise DataError(f"{target} cannot be written: {error.strerror or error}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+    return counts
+
+
+def _store(rows: Iterator[dict[str, Any]], path: Path, suffix: str, to: str) -> None:
+    if suffix == ".parquet":
+        _store_parquet(rows, path)
+    elif suffix in (".csv", ".tsv"):
+        _store_csv(rows, path, "\t" if suffix == ".tsv" else ",", _LATER_COLUMNS.get(to, ()))
+    else:
+        with path.open("w", encoding="utf-8", newline="\n") as file:
+            array = suffix == ".json"
+            for number, row in enumerate(rows):
+                lead = ("[\n" if number == 0 else ",\n") if array else ""
+                file.write(f"{lead}{json.dumps(row, ensure_ascii=False)}{'' if array else chr(10)}")
+            if array:
+                file.write("\n]\n")
+
+
+def _store_csv(rows: Iterator[dict[str, Any]], path: Path, delimiter: str, later: Sequence[str]) -> None:
+    """The first row names the columns, but for those that only later ones may have; lists are kept as JSON in their cell."""
+    first = next(rows, None)
+    if first is None:
+        return
+    names = list(dict.fromkeys([*first, *later]))
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, names, delimiter=delimiter)
+        writer.writeheader()
+        for row in chain([first], rows):
+            writer.writerow({name: _cell(value) for name, value in row.items()})
+
+
+def _cell(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _store_parquet(rows: Iterator[dict[str, Any]], path: Path) -> None:
+    """Row groups of one schema, which is that of the first."""
+    try:
+        arrow, parquet = importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
+    except ImportError:
+        raise DataError(f"{path}: Parquet needs pyarrow; pip install pyarrow") from None
+    writer: Any = None
+    try:
+        while group := list(islice(rows, _PARQUET_ROWS)):
+            table = arrow.Table.from_pylist(group)
+            writer = writer or parquet.ParquetWriter(path, table.schema)
+            if table.schema != writer.schema:  # values outside of the first schema would be left out unseen
+                raise DataError("Parquet has one schema and these rows have several; write .jsonl instead")
+            writer.write_table(table)
+    except (arrow.ArrowException, NotImplementedError) as error:
+        raise DataError(
+            f"Parquet cannot hold these rows ({str(error).splitlines()[0]}); write .jsonl"
+        ) from None
+    finally:
+        if writer:
+            writer.close()

@@ -1,0 +1,155 @@
+"""One example -> token ids and labels, by the model's own chat template. Needs a tokenizer, and no torch."""
+
+import json
+from typing import Any
+
+from jinja2 import TemplateError
+
+from launcher.data.kinds import SPOKEN, Example, kind_of, to_chat
+from launcher.data.turns import Message, is_trained
+from launcher.errors import DataError
+
+IGNORED = -100
+"""Label of a token that is not trained on. Source: torch.nn.CrossEntropyLoss, ignore_index."""
+_MARK = "ANOTHERANSWER"
+
+
+def encode(example: Example, tokenizer: Any, assistant_only: bool, where: str) -> dict[str, list[int]]:
+    """input_ids and labels of one example; plain text is trained on whole and closed with the end-of-text token.
+
+    The trained spans are found by rendering with the model's own template, so it needs no generation marks, and what is
+    trained on is token by token what the stock template renders. The end-of-turn token is trained on, or the model would
+    never stop. DataError for a template in whose text an answer cannot be found.
+    """
+    check_template(example, tokenizer, where)
+    example = to_chat(example)
+    if "text" in example:
+        ids: list[int] = tokenizer(example["text"], add_special_tokens=True)["input_ids"]
+        if tokenizer.eos_token_id is not None and ids[-1:] != [tokenizer.eos_token_id]:
+            ids = [*ids, tokenizer.eos_token_id]
+        return {"input_ids": ids, "labels": list(ids)}
+    if "messages" not in example:
+        ids = encode_prompt(example, tokenizer, where)
+        return {"input_ids": ids, "labels": [IGNORED] * len(ids)}
+    turns = _for_template(example["messages"], tokenizer)
+    render = _renderer(tokenizer, example, where)
+    text = render(turns)
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    ids = encoded["input_ids"]
+    if not assistant_only:
+        return {"input_ids": ids, "labels": list(ids)}
+    spans: list[tuple[int, int]] = []
+    for turn in (number for number, message in enumerate(turns) if is_trained(message)):
+        span = _span(turns, turn, text, render, tokenizer)
+        if span is None:
+            raise DataError(
+                f"{where}: the answer of turn {turn + 1} cannot be found in what this model's chat template renders, so its "
+                "tokens cannot be told apart; use trainer.assistant_only_loss=false, or split the chat"
+            )
+        spans.append(span)
+    labels = [
+        token if any(start <= first and last <= end and first < last for start, end in spans) else IGNORED
+        for token, (first, last) in zip(ids, encoded["offset_mapping"], strict=True)
+    ]
+    return {"input_ids": ids, "labels": labels}
+
+
+def check_template(example: Example, tokenizer: Any, where: str) -> None:
+    """DataError for turns where the model has no chat template, as base models have none."""
+    if "text" not in example and not tokenizer.chat_template:
+        raise DataError(
+            f"{where}: a {SPOKEN[kind_of(example)]} is rendered by the model's chat template, and {tokenizer.name_or_path} has "
+            "none; use its instruct version, a copy of it with a chat_template.jinja, or plain text: "
+            "python -m launcher data convert IN OUT --to text"
+        )
+
+
+def encode_prompt(example: Example, tokenizer: Any, where: str) -> list[int]:
+    """input_ids of a prompt, up to where the assistant begins to speak."""
+    check_template(example, tokenizer, where)
+    text = _renderer(tokenizer, example, where)(
+        _for_template(example["prompt"], tokenizer), add_generation_prompt=True
+    )
+    return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def show(encoded: dict[str, list[int]], tokenizer: Any) -> str:
+    """The example's tokens for a person: what is trained on stands in [brackets]."""
+    pieces: list[str] = []
+    trained = False
+    for token, label in zip(encoded["input_ids"], encoded["labels"], strict=True):
+        if (label != IGNORED) != trained:
+            trained = not trained
+            pieces.append("[" if trained else "]")
+        pieces.append(tokenizer.decode([token]))
+    return "".join(pieces) + ("]" if trained else "")
+
+
+def _for_template(turns: list[Message], tokenizer: Any) -> list[Message]:
+    """The turns as the template can show them: where it knows no tool calls, they become text of the turn.
+
+    The spelling is that of Qwen2.5's and Hermes' templates: <tool_call>, a line of JSON, </tool_call>.
+    """
+    if "tool_calls" in (tokenizer.chat_template or ""):
+        return turns
+    return [{**turn, "content": _with_calls(turn)} if "tool_calls" in turn else turn for turn in turns]
+
+
+def _with_calls(turn: Message) -> str:
+    calls = [json.dumps(call["function"], ensure_ascii=False) for call in turn["tool_calls"]]
+    parts = [turn["content"], *(f"<tool_call>\n{call}\n</tool_call>" for call in calls)]
+    return "\n".join(part for part in parts if part)
+
+
+def _renderer(tokenizer: Any, example: Example, where: str) -> Any:
+    tools = {"tools": example["tools"]} if "tools" in example else {}
+
+    def render(turns: list[Message], **more: Any) -> str:
+        try:
+            return tokenizer.apply_chat_template(turns, tokenize=False, **tools, **more)
+        except TemplateError as error:
+            raise DataError(
+                f"{where}: this model's chat template refuses the chat ({error}); change it, or leave it out"
+            ) from None
+
+    return render
+
+
+def _span(turns: list[Message], turn: int, text: str, render: Any, tokenizer: Any) -> tuple[int, int] | None:
+    """Characters [start, end) of `text` that the assistant says in this turn, its end-of-turn token included; None where they
+    cannot be found."""
+    before: str = render(turns[:turn], add_generation_prompt=True) if turn else ""
+    upto: str = render(turns[: turn + 1]).rstrip()
+    if text.startswith(upto) and upto.startswith(before):
+        return len(before), len(upto)
+    return _shown_otherwise(turns, turn, text, upto, render, tokenizer)
+
+
+def _shown_otherwise(
+    turns: list[Message], turn: int, text: str, upto: str, render: Any, tokenizer: Any
+) -> tuple[int, int] | None:
+    """The span by a template that shows the last turn otherwise than those before it (Qwen3 with its empty thought, Phi-3).
+
+    It begins where another content of the turn would. From there it reads, calls and all, as where `upto` ends with the turn;
+    or, without calls, up to the special token behind its content.
+    """
+    marked: list[Message] = [*turns[:turn], {**turns[turn], "content": _MARK}]
+    whole, alone = str(render([*marked, *turns[turn + 1 :]])), str(render(marked))
+    start, last = (shown.partition(_MARK)[0] for shown in (whole, alone))
+    if _MARK not in whole or _MARK not in alone or not text.startswith(start):
+        return None
+    rest, block = text[len(start) :].lstrip(), upto.removeprefix(last).lstrip()
+    if block and upto.startswith(last) and rest.startswith(block):
+        return len(start), len(text) - len(rest) + len(block)
+    content = turns[turn]["content"].strip()
+    if "tool_calls" in turns[turn] or not content or not rest.startswith(content):
+        return None
+    behind = rest[len(content) :].lstrip()
+    closing = [token for token in _special(tokenizer) if behind.startswith(token)]
+    return (len(start), len(text) - len(behind) + len(max(closing, key=len))) if closing else None
+
+
+def _special(tokenizer: Any) -> set[str]:
+    """Tokens that are marks and no text. Qwen3's <tool_call> and <think> are added tokens too, but text of the answer."""
+    added = tokenizer.added_tokens_decoder.values()
+    return {*tokenizer.all_special_tokens, *(token.content for token in added if token.special)}

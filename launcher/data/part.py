@@ -1,0 +1,203 @@
+"""A stretch of rows -> what is counted in it; parts of a file add up to the whole. Nothing here needs numpy."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from array import array
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+from zlib import crc32
+
+from launcher.data.examples import canonical
+from launcher.data.files import Row
+from launcher.data.formats import read_example
+from launcher.data.kinds import Example, kind_of
+from launcher.data.rules import BrokenRow, Finding
+from launcher.data.turns import is_trained
+
+FINDINGS_PER_RULE = 100
+"""So many are listed of each rule; all are counted."""
+SYSTEMS = 1000
+"""So many different system prompts are told apart."""
+BUCKETS = (32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
+"""Upper ends of the length histogram, in tokens; one more bucket holds what is longer."""
+
+# Words: runs of ASCII letters and digits and of letters of two bytes or of the scripts in E0 and E1. The scripts from E3
+# on (Chinese, Japanese, Korean) have no spaces, or few: there a character is a word.
+_WORD = re.compile(
+    rb"(?:[0-9a-z]|[\xc3-\xdf][\x80-\xbf]|[\xe0\xe1][\x80-\xbf]{2})+|[\xe3-\xf4][\x80-\xbf]{2,3}"
+)
+_REFUSALS = (
+    *(
+        "i can't",
+        "i can’t",
+        "i cannot",
+        "i'm unable",
+        "i am unable",
+        "i won't",
+        "i'm sorry",
+        "i am sorry",
+        "i'm not able",
+    ),
+    *(
+        "i don't know",
+        "i don’t know",
+        "i do not know",
+        "i'm not sure",
+        "i don't have",
+        "i do not have",
+        "not sure",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counting:
+    """How rows are read and measured."""
+
+    asked: str = "auto"
+    """The format that was named, or auto."""
+    max_length: int = 2048
+    bytes_per_token: float = 4.0
+    """Bytes of text to a token, where no tokenizer is at hand. 4: English, within a fifth, for vocabularies above 32,000."""
+    compare: bool = True
+    """Take the words of each example, by which duplicates and overlap are found."""
+    keep_every: int = 0
+    """Keep the examples whose digest is a multiple of this, for counting tokens and for reading; 0 keeps none."""
+
+
+@dataclass(slots=True)
+class Part:
+    """Counts over some rows; lines are physical."""
+
+    rows: int = 0
+    findings: list[Finding] = field(default_factory=list[Finding])
+    counts: Counter[str] = field(default_factory=Counter[str])
+    """Breaches by rule, listed or not."""
+    formats: Counter[str] = field(default_factory=Counter[str])
+    firsts: dict[str, int] = field(default_factory=dict[str, int])
+    """The first line of each format, and of each kind of example."""
+    kinds: Counter[str] = field(default_factory=Counter[str])
+    systems: Counter[str] = field(default_factory=Counter[str])
+    """Rows by the beginning of their system prompt; "" is none."""
+    refusals: int = 0
+    characters: int = 0
+    trained: int = 0
+    """Characters that are trained on."""
+    lengths: Counter[int] = field(default_factory=Counter[int])
+    """Examples by the index of their bucket."""
+    truncated: int = 0
+    digests: array[int] = field(default_factory=lambda: array("Q"))
+    """64 bits of each good example: equal where the examples are."""
+    lines: array[int] = field(default_factory=lambda: array("Q"))
+    words: array[int] = field(default_factory=lambda: array("I"))
+    """crc32 of every word outside of system prompts, of all good examples in order."""
+    ends: array[int] = field(default_factory=lambda: array("Q"))
+    """Where each example's words end."""
+    kept: list[tuple[int, int, Example]] = field(default_factory=list[tuple[int, int, Example]])
+    """(digest, line, example) of the rows in the sample."""
+
+    def add_finding(self, rule: str, line: int | None, message: str) -> None:
+        """Counts a breach, and lists it while there are few."""
+        self.counts[rule] += 1
+        if self.counts[rule] <= FINDINGS_PER_RULE:
+            self.findings.append(Finding(rule, line, message))
+
+    def add(self, other: Part, line_offset: int = 0) -> None:
+        """Takes in the part that follows; its lines are counted from `line_offset`. Words are left out."""
+        for finding in other.findings:
+            if self.counts[finding.rule] < FINDINGS_PER_RULE:
+                line = None if finding.line is None else finding.line + line_offset
+                self.findings.append(Finding(finding.rule, line, finding.message))
+                self.counts[finding.rule] += 1
+                other.counts[finding.rule] -= 1
+        for name in ("counts", "formats", "kinds", "lengths"):
+            getattr(self, name).update(getattr(other, name))
+        for name in ("rows", "refusals", "characters", "trained", "truncated"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for name, line in other.firsts.items():
+            self.firsts.setdefault(name, line + line_offset)
+        for text, count in other.systems.items():
+            if text in self.systems or len(self.systems) < SYSTEMS:
+                self.systems[text] += count
+        self.digests.extend(other.digests)
+        self.lines.extend(array("Q", [line + line_offset for line in other.lines]))
+        self.kept += [(digest, line + line_offset, example) for digest, line, example in other.kept]
+
+
+def count(rows: Iterable[Row], counting: Counting) -> Part:
+    """The counts of some rows."""
+    part = Part()
+    for row in rows:
+        part.rows += 1
+        try:
+            if row.fault:
+                raise row.fault
+            name, example = read_example(row.value, counting.asked)
+            text = canonical(example)
+        except BrokenRow as fault:
+            part.add_finding(fault.rule, row.line, fault.message)
+            continue
+        _measure(part, row.line, name, example, text, counting)
+    return part
+
+
+def _measure(part: Part, line: int, name: str, example: Example, text: bytes, counting: Counting) -> None:
+    kind = kind_of(example)
+    part.formats[name] += 1
+    part.kinds[kind] += 1
+    part.firsts.setdefault(name, line)
+    part.firsts.setdefault(kind, line)
+    digest = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
+    part.digests.append(digest)
+    part.lines.append(line)
+    if kind == "text":
+        size = len(example["text"])
+        part.characters += size
+        part.trained += size
+        said = example["text"]
+    else:
+        said = _measure_turns(part, line, kind, example)
+    if counting.compare:
+        part.words.extend(map(crc32, _WORD.findall(said.lower().encode())))
+    part.ends.append(len(part.words))
+    tokens = len(text) / counting.bytes_per_token
+    part.lengths[bucket(tokens)] += 1
+    part.truncated += tokens > counting.max_length
+    if counting.keep_every and digest % counting.keep_every == 0:
+        part.kept.append((digest, line, example))
+
+
+def _measure_turns(part: Part, line: int, kind: str, example: Example) -> str:
+    """Everything that is said outside of the system prompt; counts characters, prompts and refusals."""
+    turns: list[dict[str, Any]] = [
+        turn for name in ("messages", "prompt", "completion", "chosen") for turn in example.get(name, ())
+    ]
+    system = turns[0]["content"][:200] if turns[0]["role"] == "system" else ""
+    if system in part.systems or len(part.systems) < SYSTEMS:
+        part.systems[system] += 1
+    answered = trained = 0
+    for turn in turns:
+        size = len(turn["content"]) + (len(str(turn["tool_calls"])) if "tool_calls" in turn else 0)
+        part.characters += size
+        if is_trained(turn):
+            trained += size
+        if turn["role"] == "assistant" and turn["content"][:160].lower().startswith(_REFUSALS):
+            answered = 1
+    part.trained += trained
+    part.refusals += answered
+    if kind == "pair":
+        if example["chosen"] == example["rejected"]:
+            part.add_finding("same_pair", line, "chosen and rejected are the same")
+        turns = [*turns, *example["rejected"]]
+    elif kind == "chat" and not trained:
+        part.add_finding("untrained_row", line, "every assistant turn has weight 0; take the row out")
+    return " ".join(turn["content"] for turn in turns if turn["role"] != "system")
+
+
+def bucket(tokens: float) -> int:
+    """The index of the histogram's bucket for a length."""
+    return next((index for index, end in enumerate(BUCKETS) if tokens <= end), len(BUCKETS))

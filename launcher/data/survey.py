@@ -1,0 +1,192 @@
+"""A file -> its counts, duplicates and overlap: small files here and without numpy, large ones in several processes."""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from launcher.data.files import BOM, Row, parse_lines, read_rows, storage
+from launcher.data.near import exact_pairs, sketch, sketched_pairs
+from launcher.data.overlap import EvalHashes, EvalSet
+from launcher.data.part import Counting, Part, count
+
+SMALL = 1 << 19
+"""Bytes up to which a file is compared by sets, which needs no numpy: importing it would be most of the time."""
+_BLOCK = 4 << 20
+_ROWS = 5000
+Advance = Callable[[int], None]
+
+
+@dataclass(slots=True)
+class Survey:
+    """What is found in a whole file."""
+
+    part: Part
+    duplicates: list[tuple[int, int]]
+    """(line, line of the first row that is the same)"""
+    near: list[tuple[int, int, float]]
+    """(line, earlier line, Jaccard)"""
+    seen: dict[int, int]
+    """Evaluation row -> the training line with 13 words in a row in common."""
+
+
+def survey(path: Path, counting: Counting, evaluation: Part | None, advance: Advance | None = None) -> Survey:
+    """Reads the whole file; `advance` is told how many bytes are done."""
+    advance = advance or (lambda _: None)
+    size = path.stat().st_size
+    if size <= SMALL and storage(path) != "parquet":
+        return _survey_small(path, counting, evaluation)
+    if not counting.compare:
+        total = Part()
+        offset = 0
+        for done in _map(path, size, counting, None):
+            total.add(done.part, offset)
+            offset += done.lines
+            advance(done.size)
+        return Survey(total, [], [], {})
+    import numpy as np
+
+    hashes = EvalHashes(evaluation.words, evaluation.ends) if evaluation else None
+    total = Part()
+    bands: list[Any] = []
+    low: list[Any] = []
+    seen: dict[int, int] = {}
+    offset = 0
+    for done in _map(path, size, counting, hashes):
+        for row, training in done.seen.items():
+            seen.setdefault(row, done.part.lines[training] + offset)
+        total.add(done.part, offset)
+        bands.append(done.bands)
+        low.append(done.low)
+        offset += done.lines
+        advance(done.size)
+    duplicates, skipped = _duplicates(total)
+    skip = np.zeros(len(total.lines), bool)
+    skip[list(skipped)] = True
+    if not bands:
+        return Survey(total, duplicates, [], seen)
+    all_bands = np.concatenate(bands)
+    bands.clear()
+    all_low = np.concatenate(low)
+    low.clear()
+    pairs = sketched_pairs(all_bands, all_low, skip)
+    return Survey(total, duplicates, [(total.lines[a], total.lines[b], alike) for a, b, alike in pairs], seen)
+
+
+def _survey_small(path: Path, counting: Counting, evaluation: Part | None) -> Survey:
+    part = count(read_rows(path), counting)
+    if not counting.compare:
+        return Survey(part, [], [], {})
+    duplicates, skipped = _duplicates(part)
+    near = [
+        (part.lines[a], part.lines[b], alike) for a, b, alike in exact_pairs(part.words, part.ends, skipped)
+    ]
+    seen: dict[int, int] = {}
+    if evaluation:
+        found = EvalSet(evaluation.words, evaluation.ends).overlaps(part.words, part.ends)
+        seen = {row: part.lines[training] for row, training in found.items()}
+    return Survey(part, duplicates, near, seen)
+
+
+def _duplicates(part: Part) -> tuple[list[tuple[int, int]], set[int]]:
+    """(line, first line) of rows seen before, and their indices."""
+    first: dict[int, int] = {}
+    rows = [row for row, digest in enumerate(part.digests) if first.setdefault(digest, row) != row]
+    return [(part.lines[row], part.lines[first[part.digests[row]]]) for row in rows], set(rows)
+
+
+@dataclass(slots=True)
+class _Done:
+    part: Part
+    bands: Any
+    low: Any
+    seen: dict[int, int]
+    lines: int
+    """Line ends in the block; 0 where lines are counted from the file's start."""
+    size: int
+
+
+_state: dict[str, Any] = {}
+
+
+def _map(path: Path, size: int, counting: Counting, hashes: EvalHashes | None) -> Iterator[_Done]:
+    """The blocks of the file in order, as processes finish them."""
+    processes = (
+        min(len(os.sched_getaffinity(0)), -(-size // _BLOCK)) if hasattr(os, "sched_getaffinity") else 2
+    )
+    by_range = storage(path) in ("jsonl", "txt")
+    tasks: Iterator[Any] = _ranges(size) if by_range else _groups(path, size)
+    work = _count_range if by_range else _count_group
+    _start(path, counting, hashes)
+    if processes < 2:
+        yield from map(work, tasks)
+        return
+    import multiprocessing  # small files do without
+
+    # Spawned, not forked: the terminal's progress bar has a thread.
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(processes, _start, (path, counting, hashes)) as pool:
+        yield from _in_flight(pool, work, tasks, 2 * processes)
+
+
+def _in_flight(pool: Any, work: Callable[[Any], _Done], tasks: Iterator[Any], most: int) -> Iterator[_Done]:
+    """pool.imap with a limit: rows that are read faster than they are counted must not pile up."""
+    waiting = [pool.apply_async(work, (task,)) for task in islice(tasks, most)]
+    while waiting:
+        yield waiting.pop(0).get()
+        waiting += [pool.apply_async(work, (task,)) for task in islice(tasks, 1)]
+
+
+def _start(path: Path, counting: Counting, hashes: EvalHashes | None) -> None:
+    _state.update(path=path, counting=counting, hashes=hashes, text=storage(path) == "txt")
+
+
+def _ranges(size: int) -> Iterator[tuple[int, int]]:
+    for start in range(0, size, _BLOCK):
+        yield start, min(start + _BLOCK, size)
+
+
+def _groups(path: Path, size: int) -> Iterator[tuple[list[Row], int]]:
+    """Some thousand rows at a time, and about how many bytes they are."""
+    rows = read_rows(path)
+    left = size
+    while group := list(islice(rows, _ROWS)):
+        about = min(left, len(str(group[0].value)) * len(group))
+        left -= about
+        yield group, about
+
+
+def _count_range(task: tuple[int, int]) -> _Done:
+    """The lines that begin within a range of bytes."""
+    start, end = task
+    with _state["path"].open("rb") as file:
+        if start:
+            file.seek(start - 1)
+            file.readline()  # belongs to the range before
+        start_at = file.tell()
+        block = file.read(max(end - start_at, 0))
+        if block and not block.endswith(b"\n"):
+            block += file.readline()
+    lines = block.count(b"\n")
+    rows = parse_lines(block if start else block.removeprefix(BOM), 1, text=_state["text"])
+    return _finish(count(rows, _state["counting"]), lines, end - start)
+
+
+def _count_group(task: tuple[list[Row], int]) -> _Done:
+    group, size = task
+    return _finish(count(group, _state["counting"]), 0, size)
+
+
+def _finish(part: Part, lines: int, size: int) -> _Done:
+    if not _state["counting"].compare:
+        return _Done(part, None, None, {}, lines, size)
+    bands, low = sketch(part.words, part.ends)
+    hashes: EvalHashes | None = _state["hashes"]
+    seen = hashes.overlaps(part.words, part.ends) if hashes else {}
+    part.words, part.ends = array("I"), array("Q")
+    return _Done(part, bands, low, seen, lines, size)

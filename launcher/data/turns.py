@@ -1,0 +1,179 @@
+"""One turn of a chat in its common form, and the order in which turns may come.
+
+The common form is {"role", "content"} with name, tool_calls, tool_call_id, reasoning_content, thinking and weight where
+they were given; content is a string, and the arguments of a tool call are an object, as chat templates expect them.
+"""
+
+import json
+from typing import Any, cast
+
+from launcher.data.rules import BrokenRow, check_known
+
+ROLES = ("system", "user", "assistant", "tool")
+_ALIASES = {"developer": "system", "function": "tool"}
+_THOUGHTS = ("reasoning_content", "thinking")
+_KEYS = (
+    "role",
+    "content",
+    "name",
+    "weight",
+    "tool_calls",
+    "tool_call_id",
+    "function_call",
+    "refusal",
+    *_THOUGHTS,
+)
+Message = dict[str, Any]
+
+
+def read_turns(value: Any, key: str) -> list[Message]:
+    """The turns of a list; BrokenRow for the first that is wrong in itself."""
+    if not isinstance(value, list):
+        raise BrokenRow(
+            "type", f'no "{key}" list: {key} is {_kind(value)}; a turn is {{"role": ..., "content": ...}}'
+        )
+    turns = [read_turn(item) for item in cast("list[Any]", value)]
+    if not turns:
+        raise BrokenRow("empty", f"{key} is an empty list; take the row out")
+    return turns
+
+
+def read_turn(value: Any) -> Message:
+    """One turn in its common form."""
+    if not isinstance(value, dict):
+        raise BrokenRow("type", f'a turn is {_kind(value)}, not {{"role": ..., "content": ...}}')
+    values = cast("dict[str, Any]", value)
+    role = values.get("role")
+    if not isinstance(role, str) or (role not in ROLES and role not in _ALIASES):
+        raise BrokenRow("role", f"role {role!r} must be one of {', '.join(ROLES)}")
+    for name in values:
+        check_known("key of a turn", name, _KEYS)
+    role = _ALIASES.get(role, role)
+    turn: Message = {"role": role, "content": ""}
+    calls = _tool_calls(values)
+    if calls:
+        if role != "assistant":
+            raise BrokenRow("tool_call", f"a {role} turn has tool_calls; only the assistant calls tools")
+        turn["tool_calls"] = calls
+    content = values.get("content")
+    if content is None and isinstance(values.get("refusal"), str):
+        content = values["refusal"]
+    turn["content"] = _text(content, role, bool(calls))
+    for name in ("name", "tool_call_id", *_THOUGHTS):
+        if values.get(name) is not None:
+            if not isinstance(values[name], str):
+                raise BrokenRow("type", f"{name} of a {role} turn is {_kind(values[name])}, not a string")
+            turn[name] = values[name]
+    if values.get("weight") is not None:
+        turn["weight"] = _weight(values["weight"], role)
+    return turn
+
+
+def check_order(turns: list[Message]) -> None:
+    """BrokenRow where a turn stands where none of its role can: templates refuse it or render it as another's."""
+    if all(turn["role"] != "assistant" for turn in turns):
+        raise BrokenRow("no_answer", "no assistant turn, so there is nothing to train on; add the answer")
+    before: Message | None = None
+    for number, turn in enumerate(turns, start=1):
+        role, last = turn["role"], before["role"] if before else None
+        wrong = None
+        if role == "system" and number > 1:
+            wrong = "a system turn stands first or nowhere"
+        elif role == "user" and last == "user":
+            wrong = "two user turns follow each other; join them"
+        elif role == "assistant" and last == "assistant":
+            wrong = "two assistant turns follow each other; join them"
+        elif role == "assistant" and last == "system":
+            wrong = "the assistant answers before the user has asked"
+        elif role == "tool" and not (before and (last == "tool" or "tool_calls" in before)):
+            wrong = "a tool's result needs the tool_calls of the assistant turn before it"
+        if wrong:
+            raise BrokenRow("role_order", f"turn {number} is {role}'s: {wrong}")
+        before = turn
+    if turns[-1]["role"] != "assistant":
+        raise BrokenRow(
+            "role_order", f"the last turn is {turns[-1]['role']}'s; end with the assistant's answer"
+        )
+
+
+def check_prompt(turns: list[Message]) -> None:
+    """BrokenRow where no answer could follow these turns."""
+    if turns[-1]["role"] not in ("user", "tool"):
+        raise BrokenRow(
+            "role_order", f"the last turn of a prompt is {turns[-1]['role']}'s; end with the user's question"
+        )
+    check_order([*turns, {"role": "assistant", "content": ""}])
+
+
+def is_trained(turn: Message) -> bool:
+    """Whether the turn's tokens have a loss: the assistant's do, unless its weight is 0."""
+    return turn["role"] == "assistant" and turn.get("weight", 1) == 1
+
+
+def _text(content: Any, role: str, has_calls: bool) -> str:
+    if content is None and has_calls:
+        return ""
+    if isinstance(content, list):
+        content = "".join(_part(part, role) for part in cast("list[Any]", content))
+    if not isinstance(content, str):
+        raise BrokenRow("type", f"the content of a {role} turn is {_kind(content)}, not a string")
+    if not content.strip() and not has_calls and role != "tool":
+        raise BrokenRow("empty", f"a {role} turn is empty; fill it or take the row out")
+    return content
+
+
+def _part(part: Any, role: str) -> str:
+    if isinstance(part, str):
+        return part
+    values = cast("dict[str, Any]", part) if isinstance(part, dict) else {}
+    if values.get("type") not in ("text", "refusal"):
+        kind = values.get("type", _kind(part))
+        raise BrokenRow("type", f"a part of a {role} turn is {kind!r}; this trains on text parts alone")
+    text = values.get("text", values.get("refusal"))
+    if not isinstance(text, str):
+        raise BrokenRow("type", f"a text part of a {role} turn holds {_kind(text)}, not a string")
+    return text
+
+
+def _tool_calls(values: dict[str, Any]) -> list[dict[str, Any]]:
+    calls = values.get("tool_calls")
+    if calls is None and values.get("function_call") is not None:
+        calls = [{"function": values["function_call"]}]
+    if calls is None:
+        return []
+    if not isinstance(calls, list):
+        raise BrokenRow("type", f"tool_calls is {_kind(calls)}, not a list")
+    return [_tool_call(call) for call in cast("list[Any]", calls)]
+
+
+def _tool_call(call: Any) -> dict[str, Any]:
+    values = cast("dict[str, Any]", call) if isinstance(call, dict) else {}
+    function: Any = values.get("function", values)
+    if not isinstance(function, dict) or not isinstance(cast("dict[str, Any]", function).get("name"), str):
+        raise BrokenRow("tool_call", 'a tool call is {"function": {"name": ..., "arguments": ...}}')
+    arguments: Any = cast("dict[str, Any]", function).get("arguments", {})
+    if isinstance(arguments, str):
+        try:
+            arguments = json.loads(arguments or "{}")
+        except ValueError as error:
+            raise BrokenRow(
+                "tool_call", f"the arguments of {function['name']} are not JSON ({error})"
+            ) from None
+    if not isinstance(arguments, dict):
+        raise BrokenRow(
+            "tool_call", f"the arguments of {function['name']} are {_kind(arguments)}, not an object"
+        )
+    known = {"id": values["id"]} if isinstance(values.get("id"), str) else {}
+    return {**known, "type": "function", "function": {"name": function["name"], "arguments": arguments}}
+
+
+def _weight(weight: Any, role: str) -> int:
+    if isinstance(weight, bool) or weight not in (0, 1):
+        raise BrokenRow("weight", f"weight {weight!r} must be 0 (not trained on) or 1")
+    if role != "assistant":
+        raise BrokenRow("weight", f"a {role} turn has a weight; only assistant turns are trained on")
+    return int(weight)
+
+
+def _kind(value: Any) -> str:
+    return "null" if value is None else type(value).__name__

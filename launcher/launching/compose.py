@@ -1,0 +1,168 @@
+"""argv -> composed configurations; each refusal of Hydra's becomes one line that names the way out."""
+
+import copy
+import dataclasses
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Callable
+
+import hydra
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf, open_dict, read_write
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from launcher.config import ClusterConfig, Config, register
+from launcher.errors import ConfigError, LauncherError
+from launcher.launching.explain import explain, one_line
+from launcher.resources import resource_dir
+
+# Free-form mappings, which Hydra would only let a user add to with a `+`.
+_OPEN = re.compile(r"cluster\.(sbatch|env)[.=]")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Composed:
+    """One composed configuration and what was typed for it."""
+
+    cfg: DictConfig
+    config: Config
+    experiment: str | None
+    overrides: list[str]
+    trial: str | None
+    """Number of the trial in a multirun."""
+    config_dir: str | None
+    """Absolute path given with --config-dir."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A multirun before it is expanded."""
+
+    loader: ConfigLoader
+    master: DictConfig
+    """The configuration with what is not swept, Hydra's own part included."""
+    typed: list[str]
+    """The overrides, those of Hydra's own configuration left out."""
+
+
+def compose(
+    arguments: list[str],
+    take_sweep: Callable[[Asked], None] | None = None,
+    run_here: Callable[[Composed], None] | None = None,
+) -> list[Composed]:
+    """The configuration that Hydra composes, or all of a multirun's; none where only help was asked for.
+
+    With `take_sweep`, a multirun is handed to it unexpanded, unless another launcher or sweeper of Hydra's is named. Where
+    Hydra's launcher takes a job to another process, `run_here` gets its configuration there.
+
+    ConfigError for whatever Hydra and OmegaConf refuse. Nothing is written where a person would find it.
+    """
+    register()
+    composed: list[Composed] = []
+    refused: list[Exception] = []
+    own = os.getpid()
+
+    def collect(cfg: DictConfig) -> None:
+        if run_here is not None and os.getpid() != own:
+            run_here(_composed(cfg))
+            return
+        # Raised from here, an error would make Hydra print all overrides first, a secret among them included.
+        try:
+            composed.append(_composed(cfg))
+        except (LauncherError, OmegaConfBaseException) as error:
+            refused.append(error)
+
+    if take_sweep is not None:
+        setattr(  # noqa: B010 - where hydra_plugins/launcher_sweeper looks for it
+            collect,
+            "take_sweep",
+            _taking(take_sweep),
+        )
+    arguments = [f"++{argument}" if _OPEN.match(argument) else argument for argument in arguments]
+    # Hydra's parser wants all overrides in one piece; people put options among them.
+    arguments.sort(key=lambda argument: argument.startswith("-") or not re.match(r"~|.*=", argument))
+    conf = str(resource_dir("conf"))
+    decorated = hydra.main(version_base="1.3", config_path=conf, config_name="config")(collect)
+    before = sys.argv
+    # Hydra then raises its errors, some as bare ValueErrors; else it prints them over many lines and leaves.
+    full_error = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        with tempfile.TemporaryDirectory(prefix="launcher-") as scratch:
+            # where Hydra's sweeper puts its own notes; the launcher makes the sweep's folder itself
+            sys.argv = ["launcher", f"hydra.sweep.dir={scratch}", *arguments]
+            decorated()
+        for error in refused:
+            raise error
+    except (HydraException, OmegaConfBaseException, YAMLError, AssertionError, ValueError) as error:
+        raise ConfigError(one_line(explain(error, arguments))) from None
+    finally:
+        sys.argv = before
+        if full_error is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = full_error
+    return composed
+
+
+def _taking(take: Callable[[Asked], None]) -> Callable[[ConfigLoader, DictConfig, list[str]], None]:
+    def taking(loader: ConfigLoader, master: DictConfig, typed: list[str]) -> None:
+        take(Asked(loader=loader, master=master, typed=typed))
+
+    return taking
+
+
+def compose_trial(asked: Asked, overrides: list[str], number: int) -> tuple[DictConfig, Composed]:
+    """One job of a multirun, as Hydra's own sweeper and launcher compose it: before and after interpolation."""
+    loaded = asked.loader.load_sweep_config(asked.master, overrides)
+    with open_dict(loaded):
+        loaded.hydra.job.id = loaded.hydra.job.num = number
+    HydraConfig.instance().set_config(loaded)
+    cfg = copy.deepcopy(loaded)
+    with read_write(cfg), open_dict(cfg):
+        del cfg["hydra"]
+    return copy.deepcopy(cfg), _composed(cfg)
+
+
+def _composed(cfg: DictConfig) -> Composed:
+    settings = HydraConfig.get()
+    OmegaConf.resolve(cfg)  # here, where ${hydra:job.num} is this job's
+    return Composed(
+        cfg=cfg,
+        config=to_config(cfg),
+        experiment=settings.runtime.choices.get("experiment"),
+        overrides=list(settings.overrides.task),
+        trial=str(settings.job.num) if settings.mode is RunMode.MULTIRUN else None,
+        config_dir=next(
+            (str(one.path) for one in settings.runtime.config_sources if one.provider == "command-line"), None
+        ),
+    )
+
+
+def to_config(cfg: DictConfig) -> Config:
+    """The typed configuration; ConfigError for a missing value, OmegaConf's for a key that `+` added."""
+    try:
+        checked = OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.to_container(cfg))
+        config = OmegaConf.to_object(checked)
+    except MissingMandatoryValue as error:
+        key = str(error.full_key or error.key)
+        choose = "choose an experiment, such as +experiment=quickstart, or set it"
+        raise ConfigError(f"{key} has no value; {choose if key == 'name' else f'set {key}=...'}") from None
+    assert isinstance(config, Config)
+    _check_lists(config.cluster)
+    return config
+
+
+def _check_lists(cluster: ClusterConfig) -> None:
+    """ConfigError for an item that is not text, which OmegaConf 2.3 lets stand in a list[str]."""
+    lists = {"modules": cluster.modules, "setup": cluster.setup, "container.mounts": cluster.container.mounts}
+    for name, items in lists.items():
+        for item in items:
+            if type(item) is not str:
+                raise ConfigError(f"cluster.{name} holds {item!r}, which must be text; quote it")

@@ -1,0 +1,195 @@
+"""The data check at the front of every launch: errors stop it, warnings are printed and kept in the run dir."""
+
+import hashlib
+import json
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from launcher import __version__
+from launcher.config import Config, DataCheck, DataFormat, Init
+from launcher.data.check import Asked, check
+from launcher.data.hub import parse_hub
+from launcher.data.kinds import check_serves
+from launcher.data.rules import Finding
+from launcher.errors import ConfigError, DataError
+from launcher.launching.data_progress import progress
+from launcher.run import write_text
+
+HUB = "hub:"
+_KEPT_FROM = 8 << 20
+"""Bytes from which the outcome is kept under cache_dir, for the next launch with the same file."""
+_known: dict[str, dict[str, Any]] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataPaths:
+    """Absolute paths, or hub names as they are."""
+
+    training: tuple[str, ...]
+    evaluation: str | None
+
+
+def data_paths(config: Config) -> DataPaths:
+    """Where the data is; ConfigError unless either data.path or data.sources says so."""
+    data = config.data
+    if data.sources and data.path:
+        raise ConfigError(f"data.path={data.path} and data.sources are both given; add data.path=null")
+    for number, source in enumerate(data.sources):
+        if not 0 < source.weight <= 100:
+            raise ConfigError(
+                f"data.sources[{number}].weight={source.weight:g} must be above 0 and at most 100: rows are seen so often"
+            )
+    paths = [source.path for source in data.sources] or ([data.path] if data.path else [])
+    if not paths:
+        raise ConfigError(
+            "data.path has no value; set data.path=FILE, or data=quickstart for the shipped sample"
+        )
+    return DataPaths(
+        training=tuple(_absolute(path) for path in paths),
+        evaluation=_absolute(data.eval_path) if data.eval_path else None,
+    )
+
+
+def check_data(config: Config) -> list[dict[str, Any]]:
+    """The reports on every training file, as `data check --json` has them; DataError for the first error."""
+    paths, data = data_paths(config), config.data
+    formats = [source.format for source in data.sources] or [data.format]
+    named = [(_key(data.sources, at), path) for at, path in enumerate(paths.training)]
+    for key, path in [*named, ("data.eval_path", paths.evaluation)]:
+        if path is not None and not path.startswith(HUB) and not Path(path).is_file():
+            raise DataError(
+                f"{key}={path} is not a file; give the path of a JSONL, JSON, CSV, TXT or Parquet file, or {HUB}NAME"
+            )
+    if data.check is DataCheck.off:
+        return []
+    return [
+        _check_one(config, path, paths.evaluation, format)
+        for path, format in zip(paths.training, formats, strict=True)
+    ]
+
+
+def count_examples(config: Config, reports: list[dict[str, Any]]) -> dict[str, int | None]:
+    """rows, the training examples of an epoch, and mean_tokens, by the reports; None where a file was not counted."""
+    weights = [source.weight for source in config.data.sources] or [1.0]
+    if len(reports) != len(weights) or any("tokens" not in report for report in reports):
+        return {"rows": None, "mean_tokens": None}
+    rows = tokens = 0.0
+    for report, weight in zip(reports, weights, strict=True):
+        histogram = report["tokens"]["histogram"]
+        rows += weight * report["tokens"]["examples"]
+        tokens += weight * sum(_middle(bucket) * number for bucket, number in histogram.items())
+    return {"rows": round(rows), "mean_tokens": max(1, round(tokens / rows)) if rows else None}
+
+
+def _middle(bucket: str) -> float:
+    """Tokens of an example in a bucket of the length histogram: each is twice as long as the one before."""
+    return float(bucket[2:]) * 0.75 if bucket.startswith("<=") else float(bucket[1:]) * 1.5
+
+
+def print_warnings(reports: list[dict[str, Any]]) -> None:
+    """One line on stderr for each rule that a file breaks."""
+    for report in reports:
+        shown: set[str] = set()
+        for finding in report["findings"]:
+            rule = finding["rule"]
+            if rule in shown:
+                continue
+            shown.add(rule)
+            more = report["counts"][rule] - 1
+            also = f" (and {more:,} more)" if more else ""
+            where = f"{report['path']}{_line(finding)}"
+            print(
+                f"launcher: warning: {where}: {finding['message']}{also} [{rule}]",
+                file=sys.stderr,
+                flush=True,
+            )
+
+
+def _check_one(config: Config, path: str, evaluation: str | None, format: DataFormat) -> dict[str, Any]:
+    if path.startswith(HUB):
+        parse_hub(path)
+        found = Finding(
+            "unchecked", None, "is read on the nodes from the hub, so nothing of it is checked before"
+        )
+        return _unchecked(path, found)
+    asked = Asked(
+        path=Path(path),
+        eval_path=Path(evaluation) if evaluation and not evaluation.startswith(HUB) else None,
+        format=format.name,
+        max_length=config.model.max_length,
+        bytes_per_token=1.0 if config.model.init is Init.random else 4.0,
+        assistant_only=config.trainer.assistant_only_loss,
+        compare=config.data.check is DataCheck.full,
+    )
+    report = _remembered(asked, Path(config.cache_dir))
+    if report["verdict"] == "error":
+        raise DataError(_refusal(report))
+    kind = config.trainer.kind.name
+    check_serves(kind, path, report["kinds"])
+    if evaluation and report["eval"]:
+        check_serves(kind, evaluation, report["eval"]["kinds"])
+    return report
+
+
+def _refusal(report: dict[str, Any]) -> str:
+    """The first error, how many more, and what shows them."""
+    errors = [finding for finding in report["findings"] if finding["level"] == "error"]
+    more = report["errors"] - 1
+    also = f"; and {more:,} more, which python -m launcher data check {report['path']} shows" if more else ""
+    first = errors[0]
+    return f"{report['path']}{_line(first)}: {first['message']} [{first['rule']}]{also}"
+
+
+def _remembered(asked: Asked, cache_dir: Path) -> dict[str, Any]:
+    """The report on a file, made once for a state of it: for all trials of a multirun, for a large file for all launches."""
+    state = [
+        (str(path), path.stat().st_size, path.stat().st_mtime_ns)
+        for path in (asked.path, asked.eval_path)
+        if path
+    ]
+    options = (asked.format, asked.max_length, asked.bytes_per_token, asked.assistant_only, asked.compare)
+    key = hashlib.sha256(repr((state, options, __version__)).encode()).hexdigest()[:32]
+    if key in _known:
+        return _known[key]
+    large = asked.path.stat().st_size >= _KEPT_FROM
+    kept = cache_dir / "data_checks" / f"{key}.json"
+    report: dict[str, Any] | None = None
+    if large and kept.is_file():
+        try:
+            report = json.loads(kept.read_text())
+        except ValueError:
+            report = None
+    if report is None:
+        with progress(asked.path, "checking data") as advance:
+            report = check(asked, advance).to_dict()
+        if large and report["verdict"] != "error":
+            with suppress(OSError):  # where it cannot be kept, the next launch checks again
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                write_text(kept, json.dumps(report))
+    _known[key] = report
+    return report
+
+
+def _unchecked(path: str, finding: Finding) -> dict[str, Any]:
+    return {
+        "verdict": "warning",
+        "rows": None,
+        "findings": [finding.to_dict()],
+        "counts": {finding.rule: 1},
+        "path": path,
+    }
+
+
+def _line(finding: dict[str, Any]) -> str:
+    return "" if finding["line"] is None else f", line {finding['line']}"
+
+
+def _key(sources: list[Any], at: int) -> str:
+    return f"data.sources[{at}].path" if sources else "data.path"
+
+
+def _absolute(path: str) -> str:
+    return path if path.startswith(HUB) else str(Path(path).absolute())

@@ -1,0 +1,154 @@
+"""A plan's estimates for a person and for a machine: memory, time, cost, the queue, and other settings."""
+
+import dataclasses
+from typing import Any
+
+from launcher.config import Config
+from launcher.launching.summary import duration, leave_dict
+from launcher.plan import LaunchPlan
+from launcher.plan.alternatives import Alternative, find_alternatives
+from launcher.plan.memory import EXPLAINED, SHOWN
+from launcher.plan.queue import Course, expect
+from launcher.units import plural
+
+Lines = list[tuple[str, str]]
+
+
+def estimates_dict(config: Config, plan: LaunchPlan) -> dict[str, Any]:
+    """memory, time, cost, queue and alternatives; null where they are not known."""
+    course = expect(config, plan)
+    money = None if course is None else course.money
+    return {
+        "memory": memory_dict(plan, config.cluster.gpu_memory_gib),
+        "time": dataclasses.asdict(plan.time) if plan.time else None,
+        "cost": {"gpu_hours": course.gpu_hours if course else None, "money": money},
+        "queue": dataclasses.asdict(course) if course else None,
+        "leave": leave_dict(plan),
+        "alternatives": [dataclasses.asdict(one) for one in find_alternatives(config, plan)],
+    }
+
+
+def memory_dict(plan: LaunchPlan, size: float | None) -> dict[str, Any] | None:
+    """Whether it fits GPUs of `size` GiB, null where that is not known, and what it needs of each."""
+    if plan.memory is None or plan.room is None:
+        return None
+    parts = {**dataclasses.asdict(plan.memory), "total": round(plan.memory.total, 3)}
+    return {
+        "fits": None if size is None else plan.memory.total <= size,
+        "gpu_gib": size,
+        "host_gib": plan.room.host_gib,
+        "per_gpu_gib": parts,
+        "checkpoint_gib": plan.room.checkpoint_gib,
+    }
+
+
+def estimate_lines(config: Config, plan: LaunchPlan) -> Lines:
+    """The verdict, a bar for each kind of memory, time, cost, the queue, and the next better choices."""
+    course = expect(config, plan)
+    return [
+        *_verdict(plan, config.cluster.gpu_memory_gib),
+        *_time(plan, course),
+        *_cost(course),
+        *_queue(plan, course),
+        *_choices(find_alternatives(config, plan)),
+    ]
+
+
+def explain_dict(plan: LaunchPlan) -> dict[str, Any]:
+    """memory: of each kind gib, how it is counted and by which source, and whether a CPU run has shown it; time: what it is
+    estimated by. null where they are not estimated."""
+    time = plan.time.basis if plan.time else None
+    if plan.memory is None or plan.room is None:
+        return {"memory": None, "time": time}
+    sizes = dataclasses.asdict(plan.memory)
+    sizes |= {"host": plan.room.host_gib, "checkpoint": plan.room.checkpoint_gib}
+    memory = {
+        kind: {"gib": gib, "counted": " ".join(EXPLAINED[kind].split()), "shown_by": SHOWN[kind]}
+        for kind, gib in sizes.items()
+    }
+    return {"memory": memory, "time": time}
+
+
+def explain_lines(plan: LaunchPlan) -> Lines:
+    """The same for a person, a line for each kind of memory."""
+    told = explain_dict(plan)
+    if told["memory"] is None:
+        return [
+            (
+                "memory",
+                "not estimated: this run is on a CPU, its trainer is not sft or pretrain, or the model's shape is not known",
+            )
+        ]
+    lines = [
+        (f"{kind:<12}{one['gib']:>8.2f} GiB", f"{one['counted']} Shown by: {one['shown_by']}.")
+        for kind, one in told["memory"].items()
+    ]
+    return [*lines, *([("time", told["time"])] if told["time"] else [])]
+
+
+def _verdict(plan: LaunchPlan, size: float | None) -> Lines:
+    if plan.memory is None or plan.room is None:
+        return []
+    total = plan.memory.total
+    if size is None:
+        told = f"needs {total:.1f} GiB a GPU; set cluster.gpu_memory_gib to have that checked"
+    elif total <= size:
+        told = f"yes, with {size - total:.1f} GiB to spare of {size:g}"
+    else:
+        told = f"no: needs {total:.1f} of {size:g} GiB; a launch would be refused"
+    bars = [
+        ("", f"{kind:<12}{gib:>8.2f} GiB  {'#' * round(40 * gib / max(total, size or 0))}")
+        for kind, gib in dataclasses.asdict(plan.memory).items()
+    ]
+    room = (
+        f"{plan.room.host_gib:.1f} GiB of each node's memory, {plan.room.checkpoint_gib:.2f} GiB a checkpoint"
+    )
+    return [("fits", told), *bars, ("needs", room)]
+
+
+def _time(plan: LaunchPlan, course: Course | None) -> Lines:
+    time = plan.time
+    if time is None:
+        return []
+    told = f"{time.step_s:.3g} s a step, {time.tokens_per_s:,.0f} tokens/s"
+    if time.steps is not None and course and course.wall_h is not None:
+        told += f"; {plural(time.steps, 'step')} in {duration(course.wall_h * 3600)}"
+    return [("time", told), ("", f"by {time.basis}")]
+
+
+def _cost(course: Course | None) -> Lines:
+    if course is None or course.gpu_hours is None:
+        return []
+    money = "" if course.money is None else f", {course.money:,.2f} at cluster.price_per_gpu_hour"
+    return [("cost", f"{course.gpu_hours:,.3g} GPU-hours{money}")]
+
+
+def _queue(plan: LaunchPlan, course: Course | None) -> Lines:
+    if course is None:
+        return []
+    limit = f"the limit of {course.limit_h:g} h"
+    if course.attempts is None:
+        way = "without saves it begins anew each time; add sharded_checkpoint to plugin, or raise resources.time"
+        if plan.save:
+            way = "its start and what is lost at the limit leave no time to train; raise resources.time"
+        return [("queue", f"{limit} cuts it, and it never ends: {way}")]
+    cut = f"{limit} cuts it" if course.cut else f"within {limit}"
+    share = course.effective_training_time or 0
+    return [("queue", f"{cut}; {plural(course.attempts, 'attempt')}, {share:.1%} of the time is training")]
+
+
+def _choices(found: list[Alternative]) -> Lines:
+    names = {
+        "cheapest": "cheapest",
+        "largest_micro_batch": "largest micro-batch",
+        "longest_context": "longest context",
+        "fewest_gpus": "fewest GPUs",
+        "four_bit": "4-bit weights",
+        "larger_gpu": "larger GPU",
+    }
+    lines: Lines = []
+    for one in found:
+        typed = " ".join(one.overrides) or "as planned"
+        takes = f"{plural(one.gpus, 'GPU')}, {one.total_gib:.1f} GiB each, {one.step_s:.3g} s a step"
+        lines.append(("or" if not lines else "", f"{names[one.kind]:<20}{typed}  ({takes})"))
+    return lines

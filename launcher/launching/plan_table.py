@@ -1,0 +1,77 @@
+"""A table of plans: one row for every combination of the values that were given with commas."""
+
+import json
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from launcher.errors import Exit, PlanError
+from launcher.launching.compose import Composed, compose
+from launcher.launching.planning import prepare
+from launcher.plan.queue import expect
+
+_COLUMNS = ("fits", "GiB a GPU", "GPUs", "s a step", "tokens/s", "hours", "GPU-hours", "money")
+
+
+def sweep(overrides: list[str], moment: datetime, *, as_json: bool) -> int:
+    """Prints the table, or a JSON list; a combination that is refused says why in its row."""
+    trials = compose(["-m", *overrides])
+    swept = [key for key in _keys(trials) if len({_value(one, key) for one in trials}) > 1]
+    rows = [_row(one, swept, moment) for one in trials]
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return Exit.OK
+    table = Table(*swept, *_COLUMNS)
+    for row in rows:
+        fits = {True: "yes", False: "no", None: "?"}[row["fits"]] if not row["refused"] else row["refused"]
+        numbers = [_short(row[key]) for key in _NUMBERS]
+        table.add_row(*(str(row["settings"][key]) for key in swept), fits, *numbers)
+    console = Console()
+    console.print(table) if console.is_terminal else Console(width=160).print(table)
+    return Exit.OK
+
+
+_NUMBERS = ("total_gib", "gpus", "step_s", "tokens_per_s", "total_h", "gpu_hours", "money")
+
+
+def _row(composed: Composed, swept: list[str], moment: datetime) -> dict[str, Any]:
+    config = composed.config
+    settings = {key: _value(composed, key) for key in swept}
+    row: dict[str, Any] = {"settings": settings, "refused": None, "fits": None, **dict.fromkeys(_NUMBERS)}
+    try:
+        _, plan = prepare(composed, moment)
+    except PlanError as error:
+        return {**row, "refused": str(error)}
+    row["gpus"] = plan.topology.world_size
+    if plan.memory is None or plan.time is None:
+        return row
+    size, course = config.cluster.gpu_memory_gib, expect(config, plan)
+    return {
+        **row,
+        "fits": None if size is None else plan.memory.total <= size,
+        "total_gib": round(plan.memory.total, 2),
+        "step_s": plan.time.step_s,
+        "tokens_per_s": plan.time.tokens_per_s,
+        "total_h": course.wall_h if course else None,
+        "gpu_hours": course.gpu_hours if course else None,
+        "money": course.money if course else None,
+    }
+
+
+def _keys(trials: list[Composed]) -> list[str]:
+    typed = [override.lstrip("+~").partition("=")[0] for one in trials for override in one.overrides]
+    return list(dict.fromkeys(typed))
+
+
+def _value(composed: Composed, key: str) -> str | None:
+    for override in composed.overrides:
+        name, _, value = override.lstrip("+~").partition("=")
+        if name == key:
+            return value
+    return None
+
+
+def _short(value: float | None) -> str:
+    return "" if value is None else f"{value:,.4g}"

@@ -1,0 +1,115 @@
+"""The files of a run dir: written once when it is planned, and again when a resume plans it anew."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from launcher.clusters.slurm import Slurm
+from launcher.clusters.submission import cut_short
+from launcher.errors import RunError
+from launcher.launching.compose import Composed
+from launcher.launching.data_gate import check_data
+from launcher.plan import LaunchPlan
+from launcher.plan.place import mounted_caches
+from launcher.render import FILES, render
+from launcher.run import RunDir, write_text
+
+
+def write_run(run: RunDir, plan: LaunchPlan, composed: Composed) -> bool:
+    """Makes the run dir with every file of the run; False, and nothing written, where it exists already."""
+    texts = render(plan)  # before the folder: a refusal leaves nothing behind
+    _make_caches(plan, composed)
+    try:
+        run.path.mkdir(parents=True)
+    except FileExistsError:
+        if run.path.is_dir():
+            return False
+        raise RunError(f"runs_dir={composed.config.runs_dir} is not a folder; choose another") from None
+    except OSError as error:
+        raise RunError(
+            f"runs_dir={composed.config.runs_dir}: {run.path} cannot be made ({error.strerror}); choose another folder"
+        ) from None
+    run.logs.mkdir()  # Slurm fails in silence when it cannot write its log
+    (run.path / ".hydra").mkdir()
+    _write(run, composed, texts)
+    run.add_event("planned", attempt=0, experiment=plan.experiment, cluster=plan.cluster)
+    return True
+
+
+def settle(run: RunDir) -> None:
+    """Notes the job of a submit of the run that was cut, or that there is none; ClusterError where Slurm cannot tell."""
+    if run.intent.exists():
+        with cut_short(Slurm(), run):
+            pass
+
+
+def find_cut_short(run: RunDir, composed: Composed) -> RunDir | None:
+    """An earlier launch of the very same run that was cut between its decision to submit and its note of the job's id."""
+    config, overrides = _texts(composed)
+    depth = 1 if composed.trial is None else 2  # a trial's folder is in its sweep's
+    for intent in run.path.parents[depth - 1].glob("*/" * depth + run.intent.name):
+        found = RunDir(intent.parent)
+        same_trial = composed.trial is None or found.path.name == run.path.name
+        if (
+            same_trial
+            and _read(found.config) == config
+            and _read(found.overrides) == overrides
+            and found.plan.is_file()
+        ):
+            return found
+    return None
+
+
+def _read(path: Path) -> str | None:
+    return path.read_text() if path.is_file() else None
+
+
+def _texts(composed: Composed) -> tuple[str, str]:
+    """What config.yaml and overrides.yaml hold."""
+    return OmegaConf.to_yaml(composed.cfg, resolve=True), OmegaConf.to_yaml(
+        OmegaConf.create(composed.overrides)
+    )
+
+
+def rewrite_run(run: RunDir, plan: LaunchPlan, composed: Composed, changes: dict[str, Any]) -> None:
+    """The new plan in the same run dir; the files of the old one stay under earlier/N.
+
+    Cut anywhere, it leaves files that do not belong together, which no node accepts, and can be done again.
+    """
+    texts = render(plan)
+    _make_caches(plan, composed)
+    kept = run.earlier / str(1 + sum(1 for _ in run.earlier.glob("[0-9]*")))
+    kept.mkdir(parents=True)
+    for name in (*FILES, ".hydra/overrides.yaml", run.config.name, run.data_check.name):
+        if (run.path / name).is_file():
+            (kept / name).parent.mkdir(exist_ok=True)
+            (kept / name).write_bytes((run.path / name).read_bytes())
+            if name in FILES and name not in texts:
+                (run.path / name).unlink()
+    _write(run, composed, texts)
+    run.add_event("replanned", attempt=run.attempts(), changes=changes, earlier=str(kept))
+
+
+def _make_caches(plan: LaunchPlan, composed: Composed) -> None:
+    """Makes the folders that a container mounts and that nothing else makes before it starts."""
+    for name, path in mounted_caches(composed.config, plan.facts).items():
+        try:
+            Path(path).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(
+                f"{name}={path} is mounted into the container and cannot be made ({error.strerror}); choose another folder, "
+                "or one that is below a folder of cluster.container.mounts"
+            ) from None
+
+
+def _write(run: RunDir, composed: Composed, texts: dict[str, str]) -> None:
+    config, overrides = _texts(composed)
+    write_text(run.overrides, overrides)
+    if composed.config_dir:
+        write_text(run.config_dir, composed.config_dir + "\n")
+    write_text(run.config, config)
+    for name, text in texts.items():
+        write_text(run.path / name, text)
+    write_text(run.data_check, json.dumps(check_data(composed.config), indent=2, ensure_ascii=False) + "\n")

@@ -1,0 +1,58 @@
+"""What a run has cost so far: the GPU-hours that it held and their price, beside what its plan expects."""
+
+from dataclasses import dataclass
+
+from launcher.errors import LauncherError
+from launcher.plan.queue import expect
+from launcher.plugins.decide import read_run
+from launcher.run import RunDir, now
+from launcher.run.held import gpus_held, held_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """So far and as planned; the latter is None where the plan does not know how long training takes."""
+
+    gpu_hours: float
+    money: float | None
+    """In the currency of cluster.price_per_gpu_hour; None where that is not set."""
+    planned_gpu_hours: float | None
+    planned_money: float | None
+
+
+def read_spent(run: RunDir, *, running: bool) -> Spent | None:
+    """What the run has spent; None for a run on CPUs, and where its files are of another version of this program."""
+    events = run.read_events()
+    started = any(event["event"] == "started" for event in events)
+    if not started or run.read_json(run.plan).get("device") != "cuda":
+        return None
+    try:
+        decided = read_run(run)
+    except LauncherError:
+        return None
+    plan, config = decided.plan, decided.config
+    seconds = held_s(events, run.read_metrics(), now() if running else None)
+    hours = seconds / 3600 * gpus_held(run)
+    price, course = config.cluster.price_per_gpu_hour, expect(config, plan)
+    return Spent(
+        gpu_hours=_round(hours),
+        money=None if price is None else _round(hours * price),
+        planned_gpu_hours=course.gpu_hours if course else None,
+        planned_money=course.money if course else None,
+    )
+
+
+def spent_line(spent: Spent) -> str:
+    """GPU-hours and money, each with what was planned."""
+    hours = f"{spent.gpu_hours:,.3g} GPU-hours"
+    hours += f" of {spent.planned_gpu_hours:,.3g} planned" if spent.planned_gpu_hours is not None else ""
+    if spent.money is None:
+        return hours
+    money = f"{spent.money:,.2f}" + (
+        f" of {spent.planned_money:,.2f}" if spent.planned_money is not None else ""
+    )
+    return f"{hours}; {money} at cluster.price_per_gpu_hour"
+
+
+def _round(value: float) -> float:
+    return float(f"{value:.4g}")

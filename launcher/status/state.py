@@ -1,0 +1,236 @@
+"""Where a run is: its own events first, then what the place says of its job."""
+
+import dataclasses
+import socket
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from launcher.clusters.base import RunState
+from launcher.clusters.choose import job_cluster
+from launcher.clusters.slurm import Slurm
+from launcher.errors import ClusterError
+from launcher.launching.summary import as_json
+from launcher.plan.trainer import few_steps
+from launcher.run import RunDir, job_number
+from launcher.status.learning import early_stopped, general, overfitting
+from launcher.status.record import attempts, effective_training_time, next_save
+
+# The first of these wins: a cancelled run also stops, and a cancel can come after the finish.
+_ENDED = {
+    "finished": RunState.FINISHED,
+    "cancelled": RunState.CANCELLED,
+    "pruned": RunState.PRUNED,
+    "stopped": RunState.FAILED,
+    "requeued": RunState.PENDING,
+}
+_SETTLED = (RunState.FINISHED, RunState.PRUNED)
+_OVER = (*_SETTLED, RunState.FAILED, RunState.CANCELLED, RunState.TIMEOUT, RunState.LOST)
+FIGURES = (
+    "grad_norm", "tokens", "trained_tokens", "tokens_per_s", "tokens_per_s_per_gpu", "mfu", "hfu", "peak_memory_gib",
+    "data_wait_s",
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """One run, as `status` shows it."""
+
+    run: str
+    run_dir: str
+    state: RunState
+    job_id: str | None
+    attempts: int
+    step: int | None
+    total_steps: int | None
+    loss: float | None
+    eval_loss: float | None
+    perplexity: float | None
+    """e to the evaluation loss."""
+    figures: dict[str, float | int | None]
+    """Of the newest logged step: tokens, rates, MFU and HFU, memory, waiting for data; names as in metrics.jsonl."""
+    history: list[dict[str, Any]]
+    """Every attempt: when and where it began, from which step, how it ended and why."""
+    effective_training_time: float | None
+    """Share of the wall time since the first start that was training that stayed."""
+    planned_training_time: float | None
+    """The same, as the plan predicted it."""
+    next_save: dict[str, float | None] | None
+    """step and in_s (seconds) of the next save, while the run is training."""
+    error: str | None
+    planned: dict[str, Any]
+    """step_s and memory_gib of a GPU by the plan; null where it does not estimate them."""
+    measured: dict[str, Any] | None
+    """What the ranks measured of themselves; None before they did."""
+    early_stopped: dict[str, Any] | None
+    """step, metric, best, best_step and patience, of a run that early_stopping has ended."""
+    general: dict[str, Any] | None
+    """before, now, step and increase of the perplexity that forgetting_guard measures."""
+    warnings: list[str]
+    """What a person should look at."""
+    note: str | None
+    """What could not be told, and why."""
+
+    def to_json(self) -> str:
+        """One JSON object."""
+        return as_json({**dataclasses.asdict(self), "state": self.state.value})
+
+
+def read_statuses(runs: Sequence[RunDir]) -> list[Status]:
+    """The status of each; Slurm is asked about all of them at once."""
+    jobs = [
+        _job(run, events)
+        for run in runs
+        if (events := run.read_events()) and _told(events) is not RunState.FINISHED
+    ]
+    ids = [str(job["job_id"]) for job in jobs if job and job["cluster"] != "local"]
+    try:
+        known = Slurm().states(ids) if ids else {}
+    except ClusterError:
+        known = {}
+    return [read_status(run, known) for run in runs]
+
+
+def read_status(run: RunDir, known: Mapping[str, RunState | None] = MappingProxyType({})) -> Status:
+    """The run's status. A place that does not answer concludes nothing: the run dir then tells. `known` is what Slurm has
+    said already, by job id."""
+    events = run.read_events()
+    job = _job(run, events)
+    answer, silence = None, ""
+    if job and _told(events) not in _SETTLED:
+        answer, silence = _ask(job, known)
+        events = run.read_events()  # anew: a run that ended meanwhile has left its place and says so here
+    plan = _read_plan(run)
+    # The job of a sweep's trial is its worker's, and outlives the trial as an allocation does.
+    kind = "allocation" if job and run.path.parent.name.startswith("sweep_") else job.get("cluster")
+    state, note = _conclude(_told(events), kind, answer, silence)
+    if run.intent.exists() and not job:
+        note = (
+            f"it is being submitted, or its submit was cut short; "
+            f"python -m launcher resume {run.name} finds its job or queues it"
+        )
+    if state is RunState.RUNNING and events[-1]["event"] == "fetching":
+        note = (
+            f"{events[-1]['host']} fetches model and data from their hub: {events[-1]['gib']:.2f} GiB so far"
+        )
+    metrics = run.read_metrics()
+    training = [line for line in metrics if line.get("loss") is not None]
+    evaluated = [line for line in metrics if line.get("eval_loss") is not None]
+    last = training[-1] if training else {}
+    told = next((event.get("total_steps") for event in reversed(events) if "total_steps" in event), None)
+    total = last.get("total_steps", told)
+    return Status(
+        run=run.name,
+        run_dir=str(run.path),
+        state=state,
+        job_id=job.get("job_id"),
+        attempts=run.attempts(),
+        step=last.get("step"),
+        total_steps=total,
+        loss=last.get("loss"),
+        eval_loss=evaluated[-1]["eval_loss"] if evaluated else None,
+        perplexity=evaluated[-1].get("perplexity") if evaluated else None,
+        figures={name: last[name] for name in FIGURES if name in last},
+        history=attempts(events),
+        effective_training_time=effective_training_time(events, metrics),
+        planned_training_time=plan["save"]["effective_training_time"] if plan.get("save") else None,
+        planned=_estimated(plan),
+        measured=next((event for event in reversed(events) if event["event"] == "measured"), None),
+        next_save=next_save(plan, events, metrics) if state is RunState.RUNNING else None,
+        error=None if state is RunState.FINISHED else _error(run, events),
+        early_stopped=early_stopped(events),
+        general=general(events),
+        warnings=[warning for warning in (few_steps(total), overfitting(metrics)) if warning],
+        note=note,
+    )
+
+
+def _read_plan(run: RunDir) -> dict[str, Any]:
+    """The run's plan; empty where it has none yet."""
+    return run.read_json(run.plan) if run.plan.is_file() else {}
+
+
+def _estimated(plan: dict[str, Any]) -> dict[str, Any]:
+    time, memory = plan.get("time"), plan.get("memory")
+    return {"step_s": time["step_s"] if time else None, "memory_gib": memory["total"] if memory else None}
+
+
+def is_over(state: RunState) -> bool:
+    """Whether nothing more will happen by itself."""
+    return state in _OVER
+
+
+def _told(events: list[dict[str, Any]]) -> RunState:
+    """The state by the run dir alone."""
+    names = [event["event"] for event in events]
+    begun = max((index for index, name in enumerate(names) if name in ("submitted", "started")), default=-1)
+    ended = next((state for name, state in _ENDED.items() if name in names[begun + 1 :]), None)
+    waiting = RunState.PENDING if "submitted" in names else RunState.PLANNED
+    return ended or (RunState.RUNNING if "started" in names else waiting)
+
+
+def _job(run: RunDir, events: list[dict[str, Any]]) -> dict[str, Any]:
+    """Kind, id and host of the job: job.json's, or one started by hand since; empty before any submit.
+
+    A job that began before the newest submit is over, or is the one that was submitted.
+    """
+    if not run.job.exists():
+        return {}
+    job = run.read_json(run.job)
+    number = job_number(str(job["job_id"]))
+    newest = max((at for at, event in enumerate(events) if event["event"] == "submitted"), default=-1)
+    begun = [
+        event
+        for at, event in enumerate(events)
+        if event["event"] == "started"
+        and (at > newest or event.get("job_id") == number)
+        and "job_id" in event
+    ]
+    if not begun:
+        return job
+    last = begun[-1]
+    return {
+        **job,
+        "job_id": job["job_id"] if last["job_id"] == number else last["job_id"],
+        "host": last.get("host"),
+    }
+
+
+def _ask(job: dict[str, Any], known: Mapping[str, RunState | None]) -> tuple[RunState | None, str]:
+    """What the place says of the job, and what to say where that is nothing."""
+    kind, job_id, host = str(job["cluster"]), str(job["job_id"]), job.get("host")
+    if kind == "local" and host not in (None, socket.gethostname()):
+        return None, f"its process {job_id} is on {host}"
+    try:
+        state = known[job_id] if job_id in known and kind != "local" else job_cluster(kind).state(job_id)
+        return state, f"Slurm does not answer about job {job_id}"
+    except ClusterError as error:
+        return None, str(error)
+
+
+def _conclude(
+    told: RunState, kind: str | None, answer: RunState | None, silence: str
+) -> tuple[RunState, str | None]:
+    """The state, and a note where it is not certain."""
+    if told in _SETTLED or kind is None:
+        return told, None
+    if answer is None:
+        return told, f"{silence}; this is what the run dir says"
+    ended = told in (RunState.CANCELLED, RunState.FAILED)
+    if kind == "allocation" and answer is RunState.RUNNING and ended:
+        return told, None  # the allocation outlives the run
+    if kind == "allocation" and answer is RunState.FINISHED:
+        answer = RunState.LOST  # its shell ended well, which says nothing of the run
+    if ended and answer not in (RunState.PENDING, RunState.RUNNING):
+        # Slurm knows of a cancel or the time limit where the run dir only saw the signal
+        return answer if answer in (RunState.CANCELLED, RunState.TIMEOUT) else told, None
+    if answer is RunState.LOST:
+        return answer, "its job is gone and the run dir does not say how it ended"
+    return answer, None
+
+
+def _error(run: RunDir, events: list[dict[str, Any]]) -> str | None:
+    """The first rank's error in the last attempt, else why its supervisor stopped."""
+    attempt = max((event["attempt"] for event in events), default=0)
+    stopped = [event for event in events if event["event"] == "stopped" and event["attempt"] == attempt]
+    return run.crash(attempt) or (str(stopped[-1]["reason"]) if stopped else None)

@@ -1,0 +1,152 @@
+"""Every trial of a sweep, composed and planned before anything is written: a bad one is named."""
+
+import dataclasses
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from launcher.config import Config
+from launcher.errors import ConfigError, LauncherError
+from launcher.hub import Wanted
+from launcher.launching.explain import explain, one_line
+from launcher.launching.hub_gate import check_hub, wanted_of
+from launcher.launching.planning import check_place, count, gather, refuse_secrets, secrets_of
+from launcher.plan import Facts, LaunchPlan, check_fits, close_call
+from launcher.plugins.base import Plugin, make_plugins
+from launcher.plugins.decide import decide
+from launcher.sweep.derive import Derived, Deriver
+from launcher.sweep.expand import Axis, Value
+from launcher.sweep.folder import SweepDir
+from launcher.sweep.trials import Planned, digest, shape
+
+# Keys of trainer that say nothing of the machine or the data; whatever else the configuration has may.
+_INERT = frozenset(
+    """learning_rate num_train_epochs max_steps lr_scheduler_type warmup_steps weight_decay max_grad_norm loss_spike optim
+    logging_steps eval_steps sample_prompt""".split()  # noqa: SIM905
+)
+_FREE = frozenset(["seed", "batch", "plugins", "strategy", "trainer", "sweep"])
+"""Likewise of the whole; trainer's other keys are looked at by themselves."""
+
+
+class Planner:
+    """Plans trials; looks at the machine and the data once for all that are alike."""
+
+    def __init__(self, folder: Path, known: Sequence[Facts] = ()) -> None:
+        self.sweep = SweepDir(folder)
+        self.facts: list[Facts] = [*known]
+        """All facts so far, each without a trial's own folder."""
+        self._seen: dict[object, int] = {}
+        self._kept: list[Config] = []
+        self._plugins: dict[str, list[Plugin]] = {}
+        self._secrets = secrets_of(os.environ)
+        self._warned: set[str] = set()
+
+    def plan(self, config: Config, experiment: str | None, number: int) -> tuple[LaunchPlan, int]:
+        """A trial's plan, and which facts it was made with; LauncherError for all that can be known to be wrong by now."""
+        refuse_secrets(repr(config), self._secrets)
+        run_dir = str(self.sweep.trial(number).path)
+        at = self._facts(config, experiment, number)
+        named = repr(config.plugins)
+        if named not in self._plugins:
+            self._plugins[named] = make_plugins(config.plugins)
+        plan = decide(config, dataclasses.replace(self.facts[at], run_dir=run_dir), self._plugins[named])
+        check_fits(config, plan)
+        if (warning := close_call(config, plan)) and warning not in self._warned:
+            self._warned.add(warning)
+            print(f"launcher: warning: trial {number}: {warning}", file=sys.stderr, flush=True)
+        return plan, at
+
+    def _facts(self, config: Config, experiment: str | None, number: int) -> int:
+        """Which facts hold for the trial. Parts that derived configurations share are told by their identity: it is quick."""
+        quick = (experiment, *_identities(config))
+        if quick not in self._seen:
+            self._kept.append(config)  # or another object could come to have the same identity
+            key = f"{experiment} {_outside(config)}"
+            if key not in self._seen:
+                facts = gather(config, experiment, self.sweep.trial(number))
+                check_place(config, facts, decide(config, facts))
+                self._seen[key] = self._index(count(config, facts))
+            self._seen[quick] = self._seen[key]
+        return self._seen[quick]
+
+    def _index(self, facts: Facts) -> int:
+        common = dataclasses.replace(facts, run_dir="")
+        if common not in self.facts:
+            self.facts.append(common)
+        return self.facts.index(common)
+
+
+def plan_trials(
+    deriver: Deriver, trials: Sequence[Sequence[Value]], planner: Planner, begin: int = 0
+) -> tuple[list[Planned], LaunchPlan]:
+    """All trials, numbered from `begin`, and the first one's plan. A hub is asked once for each model and data."""
+    planned: list[Planned] = []
+    first: LaunchPlan | None = None
+    reading: dict[Wanted | None, tuple[int, Config, LaunchPlan]] = {}
+    for number, values in enumerate(trials, begin):
+        derived, (plan, at) = derive_and_plan(deriver, values, planner, number)
+        first = first or plan
+        reading.setdefault(wanted_of(derived.config, plan), (number, derived.config, plan))
+        planned.append(
+            Planned(
+                number=number,
+                values=swept(deriver.axes, values),
+                typed=[value.line for value in values],
+                facts=at,
+                digest=digest(derived.config, plan, planner.sweep.path),
+                shape=shape(plan),
+            )
+        )
+    if first is None:
+        raise ConfigError("the sweep has no trial; give at least one value for each key")
+    for number, config, plan in reading.values():
+        try:
+            check_hub(config, plan)
+        except LauncherError as error:
+            raise type(error)(f"{_which(deriver.axes, trials[number - begin], number)}{error}") from None
+    return planned, first
+
+
+def derive_and_plan(
+    deriver: Deriver, values: Sequence[Value], planner: Planner, number: int
+) -> tuple[Derived, tuple[LaunchPlan, int]]:
+    """One trial's configuration and plan; ConfigError that names the trial for whatever is wrong with it."""
+    typed = [value.line for value in values]
+    try:
+        derived = deriver.derive(values, number)
+        return derived, planner.plan(derived.config, derived.experiment, number)
+    except LauncherError as error:
+        raise type(error)(f"{_which(deriver.axes, values, number)}{error}") from None
+    except (HydraException, OmegaConfBaseException, AssertionError, ValueError) as error:
+        reason = one_line(explain(error, typed))
+        raise ConfigError(f"{_which(deriver.axes, values, number)}{reason}") from None
+
+
+def swept(axes: Sequence[Axis], values: Sequence[Value]) -> dict[str, str]:
+    """The swept keys with one trial's values, as they would be typed."""
+    return {axis.name: value.text for axis, value in zip(axes, values, strict=True) if axis.swept}
+
+
+def _which(axes: Sequence[Axis], values: Sequence[Value], number: int) -> str:
+    shown = " ".join(f"{key}={text}" for key, text in swept(axes, values).items())
+    return f"trial {number} ({shown}): " if shown else ""
+
+
+def _identities(config: Config) -> list[object]:
+    """As _outside, but for parts that are not the same objects."""
+    parts = [value for key, value in vars(config).items() if key not in _FREE]
+    trainer = [value for key, value in vars(config.trainer).items() if key not in _INERT]
+    return [value if isinstance(value, str | bool) else id(value) for value in (*parts, *trainer)]
+
+
+def _outside(config: Config) -> str:
+    """What of a configuration can make a difference to the facts."""
+    rest: Mapping[str, object] = {key: value for key, value in vars(config).items() if key not in _FREE}
+    trainer: Mapping[str, object] = {
+        key: value for key, value in vars(config.trainer).items() if key not in _INERT
+    }
+    return f"{rest!r} {trainer!r}"

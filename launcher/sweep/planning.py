@@ -1,0 +1,191 @@
+"""A sweep with every trial planned, before anything is written."""
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from launcher.clusters.slurm import Slurm
+from launcher.config import Config, Sampler
+from launcher.errors import ConfigError
+from launcher.launching.compose import Asked
+from launcher.launching.data_gate import check_data, print_warnings
+from launcher.launching.planning import refuse_secrets, secrets_of
+from launcher.plan import LaunchPlan
+from launcher.run import check_name, now
+from launcher.sweep.array import described, script
+from launcher.sweep.derive import Deriver
+from launcher.sweep.expand import Axis, Value, grid, read_axes, search_lines
+from launcher.sweep.folder import SweepDir
+from launcher.sweep.plan_trials import Planner, derive_and_plan, plan_trials
+from launcher.sweep.settings import check_settings, first_report, is_setting, read_settings
+from launcher.sweep.trials import Array, Planned, facts_line, make_arrays, shape
+
+WORKERS = 4
+"""Of a sampler, where sweep.parallel does not say."""
+_MAY_DIFFER = ("created", "request")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A sweep whose trials are planned; nothing is written yet."""
+
+    sweep: SweepDir
+    spec: dict[str, Any]
+    trials: list[Planned]
+    """Empty where a sampler chooses the values."""
+    arrays: list[Array]
+    plan: LaunchPlan
+    """Of the first trial."""
+    config: Config
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """The files of the sweep, but for sweep.json."""
+        what = (
+            f"All trials: `sbatch {self.arrays[0].script}`; on one machine `python -m launcher sweep work .`"
+        )
+        scripts = {array.script: script(self.sweep, array, self.plan, what) for array in self.arrays}
+        return {"trials.jsonl": "".join(trial.line() for trial in self.trials), **scripts}
+
+
+def prepare_sweep(asked: Asked, moment: datetime) -> Prepared:
+    """The sweep with all its trials planned; LauncherError that names the first bad one."""
+    settings = read_settings(asked)
+    overrides = [one for one in asked.typed if not is_setting(one)]
+    lines = [*search_lines(settings.search, overrides), *overrides]
+    parser = OverridesParser.create(config_loader=asked.loader)
+    axes = read_axes(parser.parse_overrides(lines))
+    sampled = settings.sampler is not Sampler.grid
+    if sampled:
+        axes = [_with_ends(axis, parser) for axis in axes]
+        trials = _probes(axes)
+    else:
+        trials = list(grid(axes))
+    deriver = Deriver(asked, axes)
+    # The folder stands in every plan, and its name in the first trial's configuration.
+    first, _ = derive_and_plan(deriver, trials[0], Planner(Path("/")), 0)
+    config = first.config
+    check_settings(settings, config, axes)
+    sweep = _new_folder(Path(config.runs_dir).absolute(), config.name, moment)
+    planner = Planner(sweep.path)
+    planned, plan = plan_trials(deriver, trials, planner)
+    print_warnings(check_data(config))
+    parallel, cluster = settings.parallel, plan.facts.cluster
+    if sampled:
+        _check_one_shape(planned)
+        workers = parallel or min(WORKERS, settings.trials or WORKERS)
+        arrays = make_arrays([(number, shape(plan)) for number in range(workers)], workers, None)
+    else:
+        largest = Slurm().largest_array() if cluster == "slurm" and not config.dry_run else 1 << 30
+        arrays = make_arrays([(trial.number, trial.shape) for trial in planned], largest, parallel)
+    spec: dict[str, Any] = {
+        "created": now(),
+        "cluster": cluster,
+        "objective": settings.objective,
+        "direction": settings.direction.name,
+        "sampler": settings.sampler.name,
+        "pruner": settings.pruner.name,
+        "reduction_factor": settings.reduction_factor,
+        "budget": {
+            "trials": settings.trials, "gpu_hours": settings.gpu_hours, "deadline": settings.deadline,
+        },
+        "parallel": parallel,
+        "fail_fast": settings.fail_fast,
+        "seed": settings.seed,
+        "parameters": [axis.name for axis in axes if axis.swept],
+        "space": {axis.name: _space(axis, sampled) for axis in axes if axis.swept},
+        "typed": asked.typed,
+        "fixed": [axis.values[0].line for axis in axes if not axis.swept],
+        "hydra": _own_of_hydra(asked),
+        "config_dir": first.config_dir,
+        "work_dir": str(Path.cwd()),
+        "first_report": first_report(settings, config),
+        "last_report": config.trainer.max_steps if config.trainer.max_steps > 0 else None,
+        "facts": [facts_line(facts) for facts in planner.facts],
+        "arrays": [described(array) for array in arrays],
+        "trials": 0 if sampled else len(planned),
+        "dry_run": config.dry_run,
+    }  # fmt: skip
+    refuse_secrets(repr(spec), secrets_of(os.environ))  # hydra.* is in no trial's configuration
+    prepared = Prepared(
+        sweep=sweep, spec=spec, trials=[] if sampled else planned, arrays=arrays, plan=plan, config=config
+    )
+    spec["request"] = _request(prepared)
+    return prepared
+
+
+def _with_ends(axis: Axis, parser: OverridesParser) -> Axis:
+    """The axis with the ends of its interval as values, to be planned for a look."""
+    if axis.values or axis.interval is None:
+        return axis
+    numbers = [int(end) if axis.whole else end for end in axis.interval]
+    overrides = parser.parse_overrides([f"{axis.key}={number!r}" for number in numbers])
+    values = tuple(
+        Value(text=repr(number), line=f"{axis.key}={number!r}", override=override)
+        for number, override in zip(numbers, overrides, strict=True)
+    )
+    return dataclasses.replace(axis, values=values)
+
+
+def _probes(axes: Sequence[Axis]) -> list[tuple[Value, ...]]:
+    """The first value of every axis, and each other value once: what can be told of a space before a sampler is in it."""
+    first = tuple(axis.values[0] for axis in axes)
+    others = [
+        (*first[:at], value, *first[at + 1 :]) for at, axis in enumerate(axes) for value in axis.values[1:]
+    ]
+    return [first, *others]
+
+
+def _space(axis: Axis, sampled: bool) -> dict[str, Any]:
+    """What a study needs to know of an axis, as JSON values. A grid's values are choices."""
+    if axis.interval is None or not sampled:
+        return {"key": axis.key, "choices": [value.text for value in axis.values]}
+    low, high = axis.interval
+    return {
+        "key": axis.key,
+        "low": low,
+        "high": high,
+        "step": axis.step,
+        "whole": axis.whole,
+        "log": axis.log,
+    }
+
+
+def _check_one_shape(planned: Sequence[Planned]) -> None:
+    for trial in planned[1:]:
+        for flag, value in trial.shape.items():
+            if planned[0].shape.get(flag) != value:
+                shown = " ".join(f"{key}={text}" for key, text in trial.values.items())
+                raise ConfigError(
+                    f"{shown} would ask Slurm for --{flag}={value}, and other trials for {planned[0].shape.get(flag)}; a "
+                    "sampler's workers are alike: search such a key with sweep.sampler=grid"
+                )
+
+
+def _own_of_hydra(asked: Asked) -> list[str]:
+    """What was typed of Hydra's own configuration, such as a search path."""
+    ours = ("hydra.sweep.dir=", "hydra.mode=", "hydra/launcher", "hydra/sweeper")
+    return [one for one in asked.master.hydra.overrides.hydra if not one.lstrip("+~").startswith(ours)]
+
+
+def _new_folder(runs_dir: Path, name: str, moment: datetime) -> SweepDir:
+    base = runs_dir / check_name(name) / f"sweep_{moment.strftime('%Y-%m-%d_%H-%M-%S')}"
+    path, number = base, 1
+    while path.exists():
+        number += 1
+        path = base.with_name(f"{base.name}_{number}")
+    return SweepDir(path)
+
+
+def _request(prepared: Prepared) -> str:
+    """The same for the same sweep, whenever it is typed."""
+    kept = {key: value for key, value in prepared.spec.items() if key not in _MAY_DIFFER}
+    text = json.dumps([kept, prepared.texts]).replace(str(prepared.sweep.path), "SWEEP")
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()

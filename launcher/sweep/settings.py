@@ -1,0 +1,69 @@
+"""What is asked of a sweep itself, under sweep.*, and whether that can be followed."""
+
+from collections.abc import Sequence
+
+from omegaconf import OmegaConf
+
+from launcher.config import Config, Pruner, Sampler, SweepConfig
+from launcher.errors import ConfigError
+from launcher.launching.compose import Asked
+from launcher.sweep.budget import check_deadline
+from launcher.sweep.expand import Axis
+from launcher.sweep.study import check_installed
+
+
+def read_settings(asked: Asked) -> SweepConfig:
+    """What is asked of the sweep itself."""
+    settings = OmegaConf.to_object(asked.master.sweep)
+    assert isinstance(settings, SweepConfig)
+    return settings
+
+
+def is_setting(override: str) -> bool:
+    """Whether an override says something of the sweep, not of its trials."""
+    key = override.lstrip("+~").partition("=")[0]
+    return key == "sweep" or key.startswith(("sweep.", "sweep@"))
+
+
+def check_settings(settings: SweepConfig, config: Config, axes: Sequence[Axis]) -> None:
+    """ConfigError for settings that cannot be followed."""
+    check_installed(settings.sampler, settings.pruner)
+    check_deadline(settings.deadline)
+    for key in ("trials", "parallel"):
+        value = getattr(settings, key)
+        if value is not None and value < 1:
+            raise ConfigError(f"sweep.{key}={value} must be at least 1, or null for no limit")
+    if settings.sampler is Sampler.grid and settings.trials is not None:
+        raise ConfigError(
+            f"sweep.trials={settings.trials} does not go with sweep.sampler=grid, which trains every combination; give fewer "
+            "values and sweep.trials=null, or draw that many with sweep.sampler=random"
+        )
+    if settings.reduction_factor < 2:
+        raise ConfigError(f"sweep.reduction_factor={settings.reduction_factor} must be at least 2")
+    if settings.sampler is not Sampler.grid:
+        if not any(axis.swept for axis in axes):
+            raise ConfigError(
+                f"sweep.sampler={settings.sampler.name} has nothing to search; give a key several values, as in "
+                "'trainer.learning_rate=tag(log, interval(1e-5,1e-3))', or name a search space with +sweep=NAME"
+            )
+        if settings.trials is settings.gpu_hours is settings.deadline is None:
+            raise ConfigError(
+                f"sweep.sampler={settings.sampler.name} would never end; set sweep.trials, sweep.gpu_hours or sweep.deadline"
+            )
+    evaluates = settings.objective.startswith("eval_")
+    searches = settings.sampler is not Sampler.grid or settings.pruner is not Pruner.none
+    if searches and evaluates and config.data.eval_path is None:
+        raise ConfigError(
+            f"sweep.objective={settings.objective} is never reported: data.eval_path is null; set it, or sweep.objective=loss"
+        )
+    if settings.pruner is not Pruner.none and evaluates and config.trainer.eval_steps is None:
+        raise ConfigError(
+            f"sweep.pruner={settings.pruner.name} looks at {settings.objective} while a trial trains; set trainer.eval_steps"
+        )
+
+
+def first_report(settings: SweepConfig, config: Config) -> int | None:
+    """Steps until the objective is reported for the first time."""
+    if settings.objective.startswith("eval_"):
+        return config.trainer.eval_steps
+    return config.trainer.logging_steps

@@ -1,0 +1,50 @@
+"""The run dir of one trial, written where the trial starts and held against what was planned when the sweep was submitted."""
+
+import dataclasses
+import shutil
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from launcher.errors import NotAsPlanned
+from launcher.launching.compose import compose
+from launcher.launching.write import write_run
+from launcher.plugins.decide import decide, facts_from
+from launcher.run import RunDir
+from launcher.sweep.folder import SweepDir
+from launcher.sweep.plan_trials import Planner
+from launcher.sweep.trials import digest
+
+
+def write_trial(
+    sweep: SweepDir,
+    spec: Mapping[str, Any],
+    number: int,
+    typed: Sequence[str],
+    planned: Mapping[str, Any] | None,
+) -> RunDir:
+    """The trial's run, whose folder is written now or was before.
+
+    `planned`: its line in trials.jsonl, None for a trial whose values a sampler gave; without a digest it is planned anew.
+    NotAsPlanned where code, conf/ or the
+    environment make something else of it than they did then; LauncherError for values that cannot be planned.
+    """
+    run = sweep.trial(number)
+    if run.path.is_dir():
+        if any(event["event"] == "planned" for event in run.read_events()):
+            return run
+        shutil.rmtree(run.path)  # cut while it was written: nothing has started there
+    site = ["--config-dir", spec["config_dir"]] if spec["config_dir"] else []
+    (composed,) = compose([*site, *spec["hydra"], *typed])
+    composed = dataclasses.replace(composed, trial=str(number))
+    if planned is None or planned["digest"] is None:
+        plan, _ = Planner(sweep.path).plan(composed.config, composed.experiment, number)
+    else:
+        facts = facts_from({**spec["facts"][planned["facts"]], "run_dir": str(run.path)})
+        plan = decide(composed.config, facts)
+        if digest(composed.config, plan, sweep.path) != planned["digest"]:
+            raise NotAsPlanned(
+                f"trial {number} is not what was planned when the sweep was submitted: the launcher, conf/ or the environment "
+                "was changed since; python -m launcher sweep resume plans it anew"
+            )
+    write_run(run, plan, composed)
+    return run

@@ -1,0 +1,65 @@
+"""Group relative policy optimization. Source: Shao et al. (arXiv 2402.03300)."""
+
+import functools
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+from trl import GRPOConfig, GRPOTrainer
+
+from launcher.errors import ConfigError
+from launcher.plan.objective import generations
+from launcher.train.data.order import GlobalOrder, GroupOrder
+from launcher.train.methods.parts import Parts
+from launcher.train.methods.reference import leave_out_copy
+from launcher.train.methods.rows import prompts, read_prompts, rows_of
+from launcher.train.resumable import Resumable
+
+ARGUMENTS = GRPOConfig
+
+
+class ResumableGRPO(Resumable, GRPOTrainer):
+    """trl's GRPO trainer with this project's checkpoints, and its own order of prompts."""
+
+    def make_order(self, *arguments: Any) -> GlobalOrder:
+        """Prompts, each as often as answers are drawn for it."""
+        return GroupOrder(*arguments, group=self.group)
+
+
+def make(parts: Parts) -> Any:
+    """The trainer, its reward functions and its data."""
+    encode, evaluation = prompts(parts.tokenizer, parts.config), parts.plan.facts.eval_path
+    # for a reference, which trl loads by itself from where the model came from
+    parts.args.model_init_kwargs = {"revision": parts.config.model.revision or "main"}
+    trainer = ResumableGRPO(
+        model=parts.model,
+        reward_funcs=[
+            _reward_function(number, function)
+            for number, function in enumerate(parts.config.trainer.reward_functions)
+        ],
+        args=parts.args,
+        train_dataset=rows_of(parts, "train", parts.training, encode),
+        eval_dataset=rows_of(parts, "eval", evaluation, encode) if evaluation else None,
+        processing_class=parts.tokenizer,
+        callbacks=parts.callbacks,
+    )
+    trainer.group = generations(parts.config)
+    trainer.data_collator = read_prompts
+    leave_out_copy(trainer)
+    return trainer
+
+
+def _reward_function(number: int, config: dict[str, Any]) -> Callable[..., Any]:
+    """The function that `_target_` names, with the other keys as its arguments."""
+    options = dict(config)
+    target = str(options.pop("_target_"))
+    module, _, name = target.rpartition(".")
+    try:
+        function = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(
+            f"trainer.reward_functions[{number}]._target_={target} cannot be imported: {error}"
+        ) from None
+    if not callable(function):
+        raise ConfigError(f"trainer.reward_functions[{number}]._target_={target} is no function; name one")
+    return functools.partial(function, **options) if options else function

@@ -1,0 +1,71 @@
+"""Odds ratio preference optimization, which trl 1.16 keeps among its experimental trainers. Source: arXiv 2403.07691."""
+
+import os
+from typing import Any
+
+from launcher.train.methods.parts import Parts
+from launcher.train.methods.rows import pairs, rows_of
+from launcher.train.resumable import Resumable
+
+os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # docs/trainers.md says it, once and for all runs
+from trl.experimental.orpo import ORPOConfig, ORPOTrainer
+
+ARGUMENTS = ORPOConfig
+
+
+class ResumableORPO(Resumable, ORPOTrainer):
+    """trl's ORPO trainer with this project's checkpoints and rows, and with its tokens counted."""
+
+    _total_train_tokens = 0
+
+    def tokenize_row(self, feature: Any, model: Any = None) -> dict[str, Any]:
+        """Nothing more: the rows are token ids already."""
+        return {}
+
+    def compute_loss(self, model: Any, inputs: Any, *arguments: Any, **options: Any) -> Any:
+        """trl's loss; the tokens of all ranks are added up for the log."""
+        masks = inputs["chosen_attention_mask"].sum() + inputs["rejected_attention_mask"].sum()
+        self._total_train_tokens += int(self.accelerator.gather(masks).sum())
+        return super().compute_loss(model, inputs, *arguments, **options)
+
+    def log(self, logs: dict[str, float], *arguments: Any, **options: Any) -> None:
+        """With the tokens that were seen."""
+        if "loss" in logs:
+            logs["num_tokens"] = self._total_train_tokens
+        super().log(logs, *arguments, **options)
+
+
+def make(parts: Parts) -> Any:
+    """The trainer and its data, which it is given whole once it is made: its constructor would go over it three times."""
+    train, evaluation = _rows(parts, "train", parts.training), parts.plan.facts.eval_path
+    held_out = _rows(parts, "eval", evaluation) if evaluation else None
+    trainer = ResumableORPO(
+        model=parts.model,
+        args=parts.args,
+        train_dataset=train.select([0]),
+        eval_dataset=held_out.select([0]) if held_out else None,
+        processing_class=parts.tokenizer,
+        callbacks=parts.callbacks,
+    )
+    trainer.train_dataset, trainer.eval_dataset = train, held_out
+    return trainer
+
+
+def _rows(parts: Parts, name: str, paths: Any) -> Any:
+    """The columns that trl's collator takes: ids, attention and labels of both answers with their prompt."""
+    length = parts.config.model.max_length
+
+    def columns(row: dict[str, list[int]]) -> dict[str, list[int]]:
+        prompt = row["prompt_ids"]
+        made: dict[str, list[int]] = {
+            "prompt_input_ids": prompt,
+            "prompt_attention_mask": [1] * len(prompt),
+        }
+        for side in ("chosen", "rejected"):
+            ids = [*prompt, *row[f"{side}_ids"]][:length]
+            made[f"{side}_input_ids"], made[f"{side}_attention_mask"] = ids, [1] * len(ids)
+            made[f"{side}_labels"] = [*[-100] * len(prompt), *ids[len(prompt) :]]
+        return made
+
+    one = pairs(parts.tokenizer, parts.config)
+    return rows_of(parts, name, paths, lambda example, where: map(columns, one(example, where)))

@@ -1,0 +1,180 @@
+"""Pairs, labelled answers and prompts -> the rows that trl's trainers take, as token ids of the model's own template."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from datasets import Dataset
+
+from launcher.config import Config
+from launcher.data.kinds import Example, check_serves, kind_of
+from launcher.data.mask import IGNORED, encode, encode_prompt
+from launcher.errors import DataError
+from launcher.plan.objective import completion_length
+from launcher.train.data.cache import ROWS, Progress
+from launcher.train.data.tokens import examples_of, key_of, repeat, sources_of
+from launcher.train.methods.parts import Parts
+
+Row = dict[str, Any]
+Finish = Callable[[list[Row]], list[Row]]
+Encode = Callable[[Example, str], Iterator[Row]]
+"""An example and where it stands -> its rows: none where it is too long to learn from, several where it is taken apart."""
+_EVERY = 64
+"""Examples between two words about progress."""
+_BATCH = 512
+_NEAR = 64
+"""Rows that are looked at for another prompt."""
+
+
+def rows_of(
+    parts: Parts,
+    name: str,
+    paths: str | Sequence[str],
+    encode_one: Encode,
+    finish: Finish = lambda rows: rows,
+) -> Dataset:
+    """The rows of one file, or of those of data.sources, made by the first rank of the first run that wants them.
+
+    `finish` sees all of them at once. DataError where a file has none within model.max_length.
+    """
+    config = parts.config
+    found = parts.shared.rows(
+        name,
+        lambda: _key_of(parts, paths),
+        lambda folder, progress: _make(folder, paths, config, encode_one, finish, progress),
+    )
+    return Dataset.from_file(str(found))
+
+
+def _key_of(parts: Parts, paths: str | Sequence[str]) -> dict[str, Any]:
+    """Everything that the rows follow from."""
+    config = parts.config
+    own = {
+        "trainer": config.trainer.kind.name,
+        "loss_type": config.trainer.loss_type,
+        "completion_length": completion_length(config),
+        "code": hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16],
+    }
+    return {**key_of(paths, parts.tokenizer, config, parts.shared.folder), "objective": own}
+
+
+def _make(
+    folder: Path,
+    paths: str | Sequence[str],
+    config: Config,
+    encode_one: Encode,
+    finish: Finish,
+    progress: Progress,
+) -> dict[str, int]:
+    """Writes the rows into the folder, and returns how many there are."""
+    rows: list[Row] = []
+    for path, weight, format in sources_of(paths, config):
+        found: list[Row] = []
+        for count, (line, example) in enumerate(examples_of(path, format)):
+            if count % _EVERY == 0:
+                progress(len(rows) + count)
+            where = f"{path}, line {line}"
+            check_serves(config.trainer.kind.name, where, [kind_of(example)])
+            found += encode_one(example, where)
+        if not found:
+            raise DataError(
+                f"{path}: no row has room for its answers within model.max_length={config.model.max_length}; raise it"
+            )
+        rows += repeat(found, weight, config.seed)
+    table = pa.Table.from_pylist(finish(rows))
+    with pa.OSFile(str(folder / ROWS), "wb") as file, pa.ipc.new_stream(file, table.schema) as writer:
+        writer.write_table(table, max_chunksize=_BATCH)
+    return {"rows": len(rows)}
+
+
+def pairs(tokenizer: Any, config: Config) -> Encode:
+    """Rows of prompt_ids, chosen_ids and rejected_ids; the answers end with their end-of-turn token."""
+
+    def encode_one(example: Example, where: str) -> Iterator[dict[str, Any]]:
+        chosen, rejected = _sides(example, ("chosen", "rejected"), tokenizer, where)
+        prompt, answer = _split(chosen)
+        other, wrong = _split(rejected)
+        if prompt != other:
+            raise DataError(
+                f"{where}: this model's chat template renders the prompt otherwise before the rejected answer than before "
+                "the chosen one, so they cannot be compared"
+            )
+        if len(prompt) < config.model.max_length:
+            yield {"prompt_ids": prompt, "chosen_ids": answer, "rejected_ids": wrong}
+
+    return encode_one
+
+
+def whole_pairs(tokenizer: Any, config: Config) -> Encode:
+    """Rows of chosen_ids and rejected_ids with their prompt; those longer than model.max_length are left out, since a reward
+    is read at the last token."""
+
+    def encode_one(example: Example, where: str) -> Iterator[dict[str, Any]]:
+        sides = _sides(example, ("chosen", "rejected"), tokenizer, where)
+        chosen, rejected = ([*prompt, *answer] for prompt, answer in map(_split, sides))
+        if max(len(chosen), len(rejected)) <= config.model.max_length:
+            yield {"chosen_ids": chosen, "rejected_ids": rejected}
+
+    return encode_one
+
+
+def labelled(tokenizer: Any, config: Config) -> Encode:
+    """Rows of prompt_ids, completion_ids and label; a pair becomes a good and a bad answer."""
+
+    def encode_one(example: Example, where: str) -> Iterator[dict[str, Any]]:
+        names = ("chosen", "rejected") if "chosen" in example else ("completion",)
+        for name, encoded in zip(names, _sides(example, names, tokenizer, where), strict=True):
+            prompt, answer = _split(encoded)
+            label = example.get("label", name == "chosen")
+            if len(prompt) < config.model.max_length:
+                yield {"prompt_ids": prompt, "completion_ids": answer, "label": label}
+
+    return encode_one
+
+
+def with_mismatched(rows: list[Row]) -> list[Row]:
+    """The rows with KL_completion_ids: the answer to another prompt, the nearest that follows.
+
+    KTO holds the model to the reference by the likelihood of such answers. Whatever batch a row comes into, and on however
+    many ranks, its answer is the same. Source: Ethayarajh et al. (arXiv 2402.01306), section 4.1.
+    """
+    for number, row in enumerate(rows):
+        others = (rows[(number + step) % len(rows)] for step in range(1, _NEAR))
+        other = next((other for other in others if other["prompt_ids"] != row["prompt_ids"]), row)
+        row["KL_completion_ids"] = other["completion_ids"]
+    return rows
+
+
+def prompts(tokenizer: Any, config: Config) -> Encode:
+    """Rows whose one column is the prompt as JSON, which keeps what Arrow would fill up; those too long are left out."""
+    room = config.model.max_length - completion_length(config)
+
+    def encode_one(example: Example, where: str) -> Iterator[dict[str, Any]]:
+        if len(encode_prompt(example, tokenizer, where)) <= room:
+            yield {"prompt": json.dumps(example)}
+
+    return encode_one
+
+
+def read_prompts(rows: list[dict[str, str]]) -> list[Example]:
+    """A batch of such rows as trl takes it: the prompt's turns and what stands beside them."""
+    return [json.loads(row["prompt"]) for row in rows]
+
+
+def _sides(example: Example, names: Sequence[str], tokenizer: Any, where: str) -> list[dict[str, list[int]]]:
+    """The prompt with each of these answers, as ids and labels; the prompt has none."""
+    prompt = [{**turn, "weight": 0} if turn["role"] == "assistant" else turn for turn in example["prompt"]]
+    tools = {"tools": example["tools"]} if "tools" in example else {}
+    return [
+        encode({"messages": [*prompt, *example[name]], **tools}, tokenizer, True, where) for name in names
+    ]
+
+
+def _split(encoded: dict[str, list[int]]) -> tuple[list[int], list[int]]:
+    """The ids up to the first token of the answer, and those of the answer."""
+    trained = [at for at, label in enumerate(encoded["labels"]) if label != IGNORED]
+    first, end = trained[0], trained[-1] + 1
+    return encoded["input_ids"][:first], encoded["input_ids"][first:end]

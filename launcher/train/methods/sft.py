@@ -1,0 +1,47 @@
+"""Supervised fine-tuning: the loss of the next token, over what is trained on."""
+
+from typing import Any
+
+from trl import SFTConfig, SFTTrainer
+
+from launcher.train.data.collate import Collator
+from launcher.train.data.packable import check_packable
+from launcher.train.data.tokens import shared_rows
+from launcher.train.loss import PlainLoss
+from launcher.train.methods.parts import Parts
+from launcher.train.resumable import Resumable
+
+ARGUMENTS = SFTConfig
+
+
+class ResumableSFT(Resumable, PlainLoss, SFTTrainer):
+    """trl's SFT trainer with this project's checkpoints, rows and loss."""
+
+
+def make(parts: Parts) -> Any:
+    """The trainer, with its data tokenized."""
+    facts, tokenizer, config = parts.plan.facts, parts.tokenizer, parts.config
+    if config.trainer.packing:
+        check_packable(parts.model)
+    train = shared_rows(parts.shared, "train", parts.training, tokenizer, config)
+    held_out = (
+        shared_rows(parts.shared, "eval", facts.eval_path, tokenizer, config) if facts.eval_path else None
+    )
+    return ResumableSFT(
+        model=parts.model,
+        args=parts.args,
+        train_dataset=train,
+        eval_dataset=held_out,
+        data_collator=Collator(
+            tokenizer.pad_token_id,
+            varlen=takes_lengths(parts.model),
+            length=config.model.max_length if config.trainer.torch_compile else None,
+        ),
+        processing_class=tokenizer,
+        callbacks=parts.callbacks,
+    )
+
+
+def takes_lengths(model: Any) -> bool:
+    """Whether the model's attention kernel is given the documents' lengths: flash attention."""
+    return "flash" in str(model.config.get_text_config()._attn_implementation)

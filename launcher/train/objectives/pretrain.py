@@ -1,5 +1,0 @@
-"""Continued pre-training on plain text: supervised training, in which every token is trained on."""
-
-from launcher.train.objectives.sft import ARGUMENTS, make
-
-__all__ = ["ARGUMENTS", "make"]

@@ -1,0 +1,192 @@
+"""Submitting to, and running on, a real Slurm cluster."""
+
+import json
+import random
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from launcher.render import directive
+from launcher.resources import resource_dir
+from tests.support.lab import Lab
+from tests.support.runs import Finished, command, launch
+
+pytestmark = [pytest.mark.slurm, pytest.mark.train]
+
+TWO_NODES = ("resources.nodes=2", "batch.micro_batch_size=1")
+LONG = ("trainer.max_steps=100000", "data.eval_path=null")
+
+
+@pytest.fixture(scope="session")
+def one_rank(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Finished:
+    """The run that all others are held against: one rank, on this machine."""
+    return launch(tmp_path_factory.mktemp("one"), cache)
+
+
+@pytest.fixture(scope="session")
+def two_nodes(
+    lab: Lab, cache: Path, one_rank: Finished, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Finished]:
+    """Every strategy on two nodes, submitted together; Slurm runs two at a time."""
+    folder = tmp_path_factory.mktemp("two")
+    strategies = ("ddp", "zero2", "zero3", "fsdp2")
+    runs = {
+        name: lab.launch(folder, f"cache_dir={cache}", f"strategy={name}", f"name={name}", *TWO_NODES)
+        for name in strategies
+    }
+    for run in runs.values():
+        lab.wait(run, "finished")
+    return runs
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "zero2", "zero3", "fsdp2"])
+def test_two_nodes_begin_with_the_loss_of_one_rank(two_nodes, one_rank, strategy):
+    run = two_nodes[strategy]
+    assert len(run.losses) == 8
+    assert run.losses[0] == pytest.approx(one_rank.losses[0], abs=1e-5)
+    assert run.losses == pytest.approx(one_rank.losses, abs=1e-3)
+    hosts = {path.stem for path in run.path.glob("logs/*_1/*.log")}
+    assert len(hosts) == 2
+    weights = load_file(run.path / "model" / "adapter_model.safetensors")
+    assert any(tensor.abs().sum() > 0 for name, tensor in weights.items() if "lora_B" in name)
+
+
+def test_status_list_and_logs_agree_with_the_run(lab, two_nodes):
+    run = two_nodes["ddp"]
+    status = json.loads(lab.run(*command("status", str(run.path), "--json"), cwd=run.path).stdout)
+    assert status["state"] == "finished"
+    assert (status["attempts"], status["step"], status["total_steps"]) == (1, 8, 8)
+    assert status["loss"] == pytest.approx(run.losses[-1])
+    assert status["job_id"] == json.loads((run.path / "job.json").read_text())["job_id"]
+    assert "eval_loss" in lab.run(*command("logs", str(run.path)), cwd=run.path).stdout
+
+
+def test_sbatch_allocation_and_local_paths_give_the_same_losses(lab, cache, tmp_path):
+    two_ranks = ("resources.gpus_per_node=2", "batch.micro_batch_size=1")
+    local = launch(tmp_path, cache, *two_ranks)
+
+    submitted = lab.launch(tmp_path, f"cache_dir={cache}", "name=submitted", *two_ranks)
+    script = resource_dir("slurm") / "launch.sbatch"
+    lab.run(
+        "sbatch", "--nodes=1", "--cpus-per-task=2", str(script), "+experiment=tiny", "name=inside", "resources.device=cpu",
+        f"cache_dir={cache}", *two_ranks, cwd=tmp_path, LAUNCHER_PYTHON=command()[0],
+    )  # fmt: skip
+    lab.wait(submitted, "finished")
+    inside = _only_run(lab, tmp_path / "runs" / "inside")
+    lab.wait(inside, "finished")
+
+    assert submitted.losses == pytest.approx(local.losses, abs=1e-5)
+    assert inside.losses == pytest.approx(local.losses, abs=1e-5)
+    assert json.loads((inside.path / "plan.json").read_text())["cluster"] == "allocation"
+
+
+def test_the_generated_files_run_by_hand(lab, cache, tmp_path, one_rank):
+    overrides = (
+        "+experiment=tiny",
+        "cluster=slurm",
+        "resources.device=cpu",
+        f"cache_dir={cache}",
+        "dry_run=true",
+        "--json",
+    )
+    for how in ("sbatch job.sbatch", "salloc --nodes=1 bash job.sbatch"):
+        done = lab.run(*command(*overrides), cwd=tmp_path)
+        run = Finished(Path(json.loads(done.stdout)["run_dir"]))
+        lab.run(*how.split(), cwd=run.path)
+        lab.wait(run, "finished")
+        assert run.losses == pytest.approx(one_rank.losses, abs=1e-5)
+
+
+def test_accelerate_launch_works_over_two_nodes(lab, submitted, two_nodes):
+    run = submitted("cluster.rank_starter=accelerate", "strategy=zero2", *TWO_NODES)
+    lab.wait(run, "finished")
+    assert run.losses == pytest.approx(two_nodes["zero2"].losses, abs=1e-5)
+
+
+def test_cancel_ends_the_job_and_leaves_no_process(lab, submitted):
+    run = submitted(*LONG, *TWO_NODES)
+    lab.wait(run, "training")
+    assert lab.state(run) == "running"
+    lab.run(*command("cancel", str(run.path)), cwd=run.path)
+    deadline = time.monotonic() + 60
+    while subprocess.run(["pgrep", "-f", f"launcher.train.*{run.path}"], capture_output=True).returncode == 0:
+        assert time.monotonic() < deadline, "ranks are left"
+        time.sleep(0.2)
+    _until(lambda: lab.state(run) == "cancelled")
+
+
+def test_a_queued_job_is_pending_and_a_failed_one_names_its_rank(lab, submitted, tmp_path):
+    held = submitted("+cluster.sbatch.hold=true")
+    assert lab.state(held) == "pending"
+    lab.run(*command("cancel", str(held.path)), cwd=tmp_path)
+    assert lab.state(held) == "cancelled"
+
+    failed = submitted("model.attn_implementation=nobody/no_such_kernel", *TWO_NODES)
+    lab.wait(failed, "stopped")
+    status = json.loads(lab.run(*command("status", str(failed.path), "--json"), cwd=tmp_path).stdout)
+    assert status["state"] == "failed"
+    assert status["error"].startswith("rank ") and "kernel" in status["error"]
+
+
+def test_a_silent_controller_never_makes_a_job_dead(lab, submitted):
+    run = submitted(*LONG)
+    lab.wait(run, "training")
+    pid = lab.run("cat", f"{lab.folder}/run/slurmctld.pid", cwd=run.path).stdout.strip()
+    lab.run("kill", "-STOP", pid, cwd=run.path)
+    try:
+        done = lab.run(*command("status", str(run.path), "--json"), cwd=run.path)
+        status = json.loads(done.stdout)
+        assert status["state"] == "running"
+        assert "does not answer" in status["note"]
+    finally:
+        lab.run("kill", "-CONT", pid, cwd=run.path)
+    lab.run(*command("cancel", str(run.path)), cwd=run.path)
+
+
+def test_a_requeued_job_goes_on_in_its_run_dir(lab, submitted):
+    run = submitted(
+        "trainer.max_steps=400", "plugins.sharded_checkpoint.save_steps=10", "data.eval_path=null"
+    )
+    lab.wait(run, "saved")
+    job = json.loads((run.path / "job.json").read_text())["job_id"]
+    lab.run("scontrol", "requeue", job, cwd=run.path)
+    _until(lambda: len(run.events("started")) == 2, 120)
+    _until(lambda: bool(run.events("resumed")), 60)
+    _until(lambda: bool(run.events("finished")), 120)
+    assert (
+        json.loads(lab.run(*command("status", str(run.path), "--json"), cwd=run.path).stdout)["attempts"] == 2
+    )
+    assert run.metrics()[-1]["step"] == 400
+
+
+def test_sbatch_reads_every_value_back_letter_by_letter(lab, tmp_path):
+    """render.directive against the real parser: awkward comments, seeded."""
+    generator = random.Random(7)
+    alphabet = "aZ0 \t\"'\\#$`;|&<>(){}[]*?!~%^,:=+-_./é漢"
+    values = ["".join(generator.choice(alphabet) for _ in range(generator.randint(1, 24))) for _ in range(60)]
+    values = [value.replace("\t", " ") for value in values]  # a tab is refused as a control character
+    script = tmp_path / "job.sh"
+    for value in values:
+        script.write_text(
+            f"#!/bin/bash\n#SBATCH --hold\n#SBATCH --comment={directive(value)}\n#SBATCH --job-name=ok\ntrue\n"
+        )
+        job = lab.run("sbatch", "--parsable", str(script), cwd=tmp_path).stdout.strip()
+        jobs = json.loads(lab.run("squeue", "--json", "--jobs", job, cwd=tmp_path).stdout)["jobs"]
+        found = next(entry for entry in jobs if str(entry["job_id"]) == job)
+        assert (found["comment"], found["name"]) == (value, "ok")
+    lab.run("scancel", "--name=ok", cwd=tmp_path)
+
+
+def _only_run(lab: Lab, folder: Path) -> Finished:
+    _until(lambda: bool(list(folder.glob("*/events.jsonl"))), 60)
+    return Finished(next(folder.glob("*/events.jsonl")).parent)
+
+
+def _until(true, timeout_s: float = 60) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not true():
+        assert time.monotonic() < deadline, "it did not come to that in time"
+        time.sleep(0.3)

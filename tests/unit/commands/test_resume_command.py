@@ -1,0 +1,140 @@
+"""python -m launcher resume: the same run, planned anew on other resources, and what it refuses."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from launcher.run import RunDir
+from tests.support.hub import serve
+from tests.support.runs import command, environment
+
+
+@pytest.fixture
+def ended(cli, tmp_path) -> RunDir:
+    """A run of two ranks that was stopped."""
+    done = cli(
+        "+experiment=tiny", "cluster=local", "dry_run=true", "--json", "resources.gpus_per_node=2",
+        "strategy=zero2", "batch.micro_batch_size=1", f"cache_dir={tmp_path}",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    run = RunDir(Path(json.loads(done.stdout.splitlines()[0])["run_dir"]))
+    run.add_event("started", attempt=1)
+    run.add_event("stopped", attempt=1, exit_code=137, reason="killed")
+    return run
+
+
+def test_other_resources_are_planned_into_the_same_run_dir(cli, ended):
+    done = cli("resume", ended.name, "resources.gpus_per_node=1", "strategy=ddp", "dry_run=true", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[0])["run_dir"] == str(ended.path)
+    plan = json.loads(ended.plan.read_text())
+    assert plan["topology"]["world_size"] == 1
+    assert plan["batch"] == {
+        "global_batch_size": 4, "micro_batch_size": 1, "gradient_accumulation_steps": 4
+    }  # fmt: skip
+    assert not (ended.path / "deepspeed.json").exists()  # and accelerate.yaml names none
+    changes = next(event["changes"] for event in ended.read_events() if event["event"] == "replanned")
+    assert changes["resources.gpus_per_node"] == [2, 1]
+    earlier = ended.path / "earlier" / "1"
+    assert json.loads((earlier / "plan.json").read_text())["topology"]["world_size"] == 2
+    assert (earlier / "deepspeed.json").exists()
+
+
+def test_what_was_typed_is_kept_for_the_next_resume(cli, ended):
+    cli("resume", ended.name, "resources.gpus_per_node=4", "dry_run=true")
+    cli("resume", ended.name, "strategy=zero3", "dry_run=true")
+    plan = json.loads(ended.plan.read_text())
+    assert (plan["topology"]["world_size"], plan["strategy"]["name"]) == (4, "zero3")
+    assert {path.name for path in (ended.path / "earlier").iterdir()} == {"1", "2"}
+    assert yaml.safe_load(ended.overrides.read_text())[-1] == "dry_run=true"
+
+
+def test_files_of_a_resumed_run_are_those_of_a_new_one(cli, ended):
+    files = [path for path in ended.path.iterdir() if path.is_file() and path.name != "events.jsonl"]
+    before = {path.name: path.read_text() for path in files}
+    done = cli("resume", ended.name, "dry_run=true")
+    assert done.returncode == 0, done.stderr
+    assert {name: (ended.path / name).read_text() for name in before} == before
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("trainer.learning_rate=1", "trainer.learning_rate=1.0 would change what"),
+        ("batch.global_batch_size=8", "batch.global_batch_size=8 would change what"),
+        ("plugins.lora.r=4", "plugins.lora.r=4 would change what"),
+        ("seed=1", "seed=1 would change what"),
+        ("resources.gpus_per_node=3", "or keep it with 2 ranks"),
+        ("resources.nods=3", "did you mean resources.nodes"),
+        ("strategy=zero2,zero3", "one value for each key"),
+    ],
+)
+def test_what_cannot_change_is_refused_and_nothing_is_written(cli, ended, override, said):
+    before = {path: path.read_bytes() for path in ended.path.rglob("*") if path.is_file()}
+    more = ("--multirun",) if "," in override else ()
+    done = cli("resume", ended.name, override, *more)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert {path: path.read_bytes() for path in ended.path.rglob("*") if path.is_file()} == before
+
+
+def test_a_finished_run_is_not_resumed(cli, ended):
+    ended.add_event("finished", attempt=1)
+    ended.add_event("started", attempt=2)
+    ended.add_event("finished", attempt=2)
+    done = cli("resume", ended.name)
+    assert done.returncode == 1
+    assert "is finished" in done.stderr
+
+
+def test_a_run_that_still_runs_is_not_resumed(cli, ended):
+    ended.add_event("started", attempt=2)
+    done = cli("resume", ended.name)
+    assert done.returncode == 1
+    assert "is running; end it first" in done.stderr
+
+
+def test_what_the_hub_refuses_is_refused_before_anything_is_queued(cli, tmp_path):
+    typed = ("+experiment=tiny", "cluster=slurm", "model.init=pretrained", "model.name_or_path=me/tinny")
+    run = RunDir(Path(json.loads(cli(*typed, "dry_run=true", "--json", sbatch="echo 7").stdout)["run_dir"]))
+    with serve({}) as hub:
+        done = cli("resume", run.name, sbatch="echo 7", HF_ENDPOINT=hub.endpoint)
+    assert done.returncode == 1
+    assert "model.name_or_path=me/tinny: the hub says RepoNotFound" in done.stderr
+    assert not run.job.exists()
+
+
+def test_a_run_that_is_not_there_is_named(cli):
+    done = cli("resume", "tinny")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+
+
+PLUGIN = """
+from launcher.plugins.base import Plugin
+
+class Mine(Plugin):
+    pass
+"""
+
+
+def test_it_may_be_typed_anywhere_and_finds_the_plugins_of_where_the_run_was_launched(cli, tmp_path):
+    (tmp_path / "mine.py").write_text(PLUGIN)
+    done = cli(
+        "+experiment=tiny", "cluster=local", "dry_run=true", "--json", "+plugins.mine._target_=mine.Mine"
+    )
+    run = Path(json.loads(done.stdout.splitlines()[0])["run_dir"])
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    again = subprocess.run(
+        command("resume", str(run), "dry_run=true"),
+        cwd=elsewhere,
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert again.returncode == 0, again.stderr
+    assert json.loads((run / "plan.json").read_text())["facts"]["work_dir"] == str(tmp_path)

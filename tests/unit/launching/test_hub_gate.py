@@ -1,0 +1,78 @@
+"""What is asked of a hub before a launch, and who gets to see the token."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from launcher.launching.hub_gate import check_hub
+
+TOKEN = "hf_neverwrittendown"
+
+
+@contextmanager
+def redirecting(to: str) -> Iterator[tuple[int, list[str | None]]]:
+    """A port that sends every path but /there elsewhere, and the Authorization of each of its requests."""
+    seen: list[str | None] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            seen.append(self.headers["Authorization"])
+            self.send_response(200 if self.path == "/there" else 302)
+            self.send_header("Location", to)
+            self.end_headers()
+
+        do_HEAD = do_GET
+
+        def log_message(self, format: str, *arguments: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_port, seen
+    server.shutdown()
+
+
+@pytest.fixture
+def gate(compose, plan, tmp_path, monkeypatch, capfd) -> Callable[[str, str], str]:
+    """What a launch of a model from the hub at that address, with that token, prints before it submits."""
+
+    def gate(endpoint: str, token: str) -> str:
+        for name, value in {"HF_HOME": str(tmp_path), "HF_ENDPOINT": endpoint, "HF_TOKEN": token}.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+        overrides = ("+experiment=llama8b_lora", "model.name_or_path=me/model")
+        check_hub(compose(*overrides), plan(*overrides))
+        captured = capfd.readouterr()
+        return captured.out + captured.err
+
+    return gate
+
+
+@pytest.mark.parametrize("ends", ["", "\n", "\r\n", " \r"])
+def test_the_token_goes_to_the_hub_without_its_line_end_and_not_along_a_redirect(gate, ends: str):
+    with (
+        redirecting("/there") as (files, elsewhere),
+        redirecting(f"http://localhost:{files}/there") as (hub, seen),
+    ):
+        assert gate(f"http://127.0.0.1:{hub}", TOKEN + ends) == ""
+    assert (seen, elsewhere) == ([f"Bearer {TOKEN}"], [None])
+
+
+def test_the_token_stays_with_a_redirect_within_the_hub(gate):
+    with redirecting("/there") as (hub, seen):
+        assert gate(f"http://127.0.0.1:{hub}", TOKEN) == ""
+    assert seen == [f"Bearer {TOKEN}"] * 2
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "token"),
+    [("http://127.0.0.1:9", f"{TOKEN}\u2026"), ("hub.example", TOKEN), ("http://127.0.0.1:9", TOKEN)],
+)
+def test_a_hub_that_cannot_be_asked_is_one_line_without_the_token(gate, endpoint: str, token: str):
+    said = gate(endpoint, token)
+    assert "model.name_or_path=me/model is not in the cache" in said and "does not answer here (" in said
+    assert said.count("\n") == 1 and TOKEN not in said

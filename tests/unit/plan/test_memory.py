@@ -1,0 +1,171 @@
+"""What a GPU holds by the plan, and what is refused for it."""
+
+import json
+import math
+
+import pytest
+import yaml
+
+from launcher.config import ArchitectureConfig
+from launcher.errors import PlanError
+from launcher.plan import check_fits
+from launcher.plan.memory import EXPLAINED, SHOWN
+from launcher.plan.model import (
+    adapter_tensors,
+    count_lora,
+    count_parameters,
+    model_tensors,
+    read_architecture,
+)
+from launcher.resources import resource_dir
+from tests.support.paths import ROOT
+
+QLORA_70B = ("+experiment=llama70b_qlora", "resources.nodes=1")
+PARTS = ["weights", "gradients", "optimizer", "activations", "logits", "buffers", "context", "total"]
+
+
+def test_70b_in_nf4_with_double_quantisation_is_36_8_gib(plan):
+    made = plan(*QLORA_70B, "strategy=ddp", "resources.gpus_per_node=1", "plugins.qlora.r=1")
+    adapter = 2 * made.model.trainable_parameters / 2**30
+    assert made.memory.weights - adapter == pytest.approx(36.8, abs=0.02)
+
+
+def test_70b_in_nf4_does_not_fit_one_24_gb_gpu_and_the_refusal_says_what_takes_the_room(compose, plan):
+    size = "cluster.gpu_memory_gib=24"
+    overrides = (*QLORA_70B, "strategy=ddp", "resources.gpus_per_node=1", size)
+    with pytest.raises(PlanError, match=r"cluster.gpu_memory_gib=24 is less than .* GiB.*weights: 37"):
+        check_fits(compose(*overrides), plan(*overrides))
+    check_fits(compose(*overrides, "force=true"), plan(*overrides, "force=true"))
+
+
+def test_a_place_that_does_not_tell_its_gpus_size_refuses_nothing(compose, plan):
+    check_fits(compose(*QLORA_70B), plan(*QLORA_70B))
+
+
+def test_a_cpu_run_has_no_gpu_memory_to_fit_into(compose, plan):
+    overrides = ("+experiment=tiny", "cluster.gpu_memory_gib=0.001")
+    made = plan(*overrides, device="cpu")
+    assert made.memory is None
+    check_fits(compose(*overrides), made)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "sharded"),
+    [
+        ("ddp", ()),
+        ("zero1", ("optimizer", "gradients")),  # DeepSpeed frees the gradients that it has reduced
+        ("zero2", ("optimizer", "gradients")),
+        ("zero3", ("optimizer", "gradients", "weights")),
+        ("fsdp2", ("optimizer", "gradients", "weights")),
+    ],
+)
+def test_a_strategy_shards_what_its_engine_does(plan, strategy: str, sharded: tuple[str, ...]):
+    one, eight = (
+        plan(
+            *("+experiment=llama8b_full_zero3", f"strategy={strategy}", f"resources.nodes={nodes}"),
+            f"batch.global_batch_size={16 * nodes}",
+        ).memory
+        for nodes in (1, 8)
+    )
+    for kind in ("weights", "gradients", "optimizer"):
+        share = 8 if kind in sharded else 1
+        assert getattr(one, kind) == pytest.approx(share * getattr(eight, kind), abs=0.01)
+
+
+def test_zero_takes_sixteen_bytes_a_parameter(plan):
+    memory = plan("+experiment=llama8b_full_zero3", "resources.nodes=1", "resources.gpus_per_node=1").memory
+    states = (memory.weights + memory.gradients + memory.optimizer) * 2**30
+    assert states == pytest.approx(16 * 8_030_261_248, rel=1e-3)
+
+
+def test_the_json_of_a_plan_says_whether_it_fits_and_adds_up(cli):
+    overrides = ("+experiment=llama70b_qlora", "cluster=slurm", "cluster.gpu_memory_gib=79")
+    memory = json.loads(cli("plan", *overrides, "--json").stdout)["memory"]
+    assert (memory["fits"], memory["gpu_gib"], list(memory["per_gpu_gib"])) == (True, 79, PARTS)
+    parts = dict(memory["per_gpu_gib"])
+    assert parts.pop("total") == pytest.approx(sum(parts.values()), abs=0.01)
+
+
+def test_a_launch_that_does_not_fit_is_refused_before_anything_is_written(cli, tmp_path):
+    overrides = ("+experiment=llama70b_qlora", "cluster=slurm", "cluster.gpu_memory_gib=24", "dry_run=true")
+    done = cli(*overrides)
+    assert done.returncode == 1
+    assert done.stderr.startswith("launcher: cluster.gpu_memory_gib=24")
+    assert len(done.stderr.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+    assert cli(*overrides, "force=true").returncode == 0
+
+
+def test_explain_tells_a_source_for_every_part_of_the_memory(cli):
+    lines = cli("plan", "+experiment=llama70b_qlora", "cluster=slurm", "--explain").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == [*PARTS[:-1], "host", "checkpoint", "time"]
+    assert all("Source: " in line for line in lines[:-1])
+
+
+def test_explain_as_json_says_the_same(cli):
+    typed = ("plan", "+experiment=llama70b_qlora", "cluster=slurm", "--explain")
+    told = json.loads(cli(*typed, "--json").stdout)
+    lines = [
+        f"{kind:<12}{one['gib']:>8.2f} GiB  {one['counted']} Shown by: {one['shown_by']}."
+        for kind, one in told["memory"].items()
+    ]
+    assert [*lines, told["time"]] == [
+        line.removeprefix("time").strip() for line in cli(*typed).stdout.splitlines()
+    ]
+    assert json.loads(cli("plan", "+experiment=tiny", "--explain", "--json").stdout) == {
+        "memory": None,
+        "time": None,
+    }
+
+
+def test_explain_marks_as_unverified_what_the_docs_table_does(cli):
+    """What no run on a CPU can show; and the docs say by what each kind was shown in the same words."""
+    lines = cli("plan", "+experiment=llama70b_qlora", "cluster=slurm", "--explain").stdout.splitlines()
+    told = {line.split()[0]: line.rpartition("Shown by: ")[2] for line in lines if "Shown by: " in line}
+    table = (ROOT / "docs" / "memory.md").read_text().partition("| kind | what | shown by |\n")[2]
+    rows = [line.strip("| ").split(" | ") for line in table.partition("\n\n")[0].splitlines()[1:]]
+    assert told == {kind: f"{shown}." for kind, _, shown in rows}
+    wholly = [kind for kind, shown in told.items() if shown.startswith("unverified")]
+    assert wholly == ["logits", "buffers", "context", "host"]
+    assert [kind for kind, shown in told.items() if "unverified" not in shown] == [
+        "weights",
+        "gradients",
+        "checkpoint",
+    ]
+    assert lines[-1].split()[0] == "time" and "unverified" in lines[-1]
+
+
+def test_a_formula_says_unverified_where_its_kind_is_marked():
+    for kind, how in EXPLAINED.items():
+        assert ("nverified" in how) == ("unverified" in SHOWN[kind]), kind
+
+
+SHAPES = sorted((resource_dir("conf") / "model").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("file", SHAPES, ids=[file.stem for file in SHAPES])
+def test_the_listed_tensors_are_all_parameters(file):
+    shape = ArchitectureConfig(**yaml.safe_load(file.read_text())["architecture"])
+    assert sum(math.prod(dims) * count for dims, count in model_tensors(shape)) == count_parameters(shape)
+    for targets in ("all-linear", ["q_proj", "v_proj"]):
+        listed = sum(math.prod(dims) * count for dims, count in adapter_tensors(shape, 8, targets))
+        assert listed == count_lora(shape, 8, targets)
+
+
+def test_a_gemma_config_json_ties_its_head_where_it_does_not_say():
+    values = {
+        "model_type": "gemma2", "hidden_size": 2304, "intermediate_size": 9216, "num_hidden_layers": 26, "head_dim": 256,
+        "num_attention_heads": 8, "num_key_value_heads": 4, "vocab_size": 256000,
+    }  # fmt: skip
+    shape = read_architecture(values)
+    assert shape is not None and shape.tie_word_embeddings
+    assert count_parameters(shape) == 2_614_341_888  # as google/gemma-2-2b has
+
+
+def test_checkpointing_saves_activations_and_a_mask_costs_them(plan):
+    overrides = ("+experiment=llama8b_lora", "plugin=[lora]")
+    whole = plan(*overrides).memory.activations
+    assert plan("+experiment=llama8b_lora").memory.activations < whole / 5
+    flash = plan(*overrides, "model.attn_implementation=flash_attention_2").memory.activations
+    assert flash < whole
+    assert plan(*overrides, "trainer.packing=false").memory.activations < whole

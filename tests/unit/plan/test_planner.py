@@ -1,0 +1,344 @@
+"""What a plan says beside its memory: time, cost, the queue, other settings, and what it chooses itself."""
+
+import dataclasses
+import json
+import math
+
+import pytest
+from omegaconf import OmegaConf
+
+from launcher.errors import PlanError
+from launcher.launching.estimates import estimate_lines
+from launcher.plan import close_call, few_cores
+from launcher.plan.alternatives import ADAPTER_OPTIONS, find_alternatives
+from launcher.plan.queue import expect, parse_time
+from launcher.resources import resource_dir
+
+LORA_8B = ("+experiment=llama8b_lora", "cluster.gpu_tflops=990")
+QLORA_70B = ("+experiment=llama70b_qlora", "resources.nodes=1", "model.max_length=2048")
+ONE_GPU = ("strategy=ddp", "resources.gpus_per_node=1")
+
+
+def test_a_step_takes_its_flops_at_the_achieved_share(plan):
+    time = plan(*LORA_8B).time
+    assert time.compute_s == pytest.approx(
+        # frozen: 4 FLOPs a weight, 2 more for recomputation and the fused head; attention on top
+        6 * 7.5e9 * 4096 * 16 / (0.4 * 990e12),
+        rel=0.2,
+    )
+    assert time.tokens_per_s == pytest.approx(64 * 4096 / time.step_s, rel=1e-3)
+    twice = plan(*LORA_8B, "cluster.achieved_share=0.8").time
+    assert twice.step_s < 0.6 * time.step_s
+
+
+def test_the_basis_of_a_time_says_what_was_assumed(plan):
+    assert "an A100's: cluster.gpu_tflops is not set" in plan("+experiment=llama8b_lora").time.basis
+    assert "40% of 990 TFLOP/s" in plan(*LORA_8B).time.basis
+
+
+def test_a_slow_network_makes_a_sharded_step_longer_and_leaves_a_replicated_one(plan):
+    two_nodes = (*LORA_8B, "resources.nodes=2")
+    for strategy, longer in (("fsdp2", True), ("ddp", False)):
+        fast, slow = (
+            plan(*two_nodes, f"strategy={strategy}", f"cluster.network_gb_s={speed}").time.step_s
+            for speed in (100, 1)
+        )
+        assert (slow > 2 * fast) is longer
+
+
+def test_steps_follow_from_the_rows_and_epochs(plan):
+    made = plan(*LORA_8B, "trainer.packing=false", rows=6400, mean_tokens=1000)
+    assert made.time.steps == 6400 * 2 // 64
+    packed = plan(*LORA_8B, rows=6400, mean_tokens=1000)
+    assert packed.time.steps == math.ceil(math.ceil(6400 * 1000 / 4096) * 2 / 64)
+    assert made.time.total_h == pytest.approx(made.time.steps * made.time.step_s / 3600, rel=1e-2)
+    assert plan(*LORA_8B).time.total_h is None
+    assert plan(*LORA_8B, "trainer.max_steps=7").time.steps == 7
+
+
+@pytest.mark.parametrize(
+    ("time", "seconds"),
+    [
+        ("30", 1800), ("1:30", 90), ("04:00:00", 14_400), ("1-12", 129_600), ("2-0:30", 174_600), ("1-01:01:01", 90_061),
+    ],
+)  # fmt: skip
+def test_slurm_times_are_read_as_slurm_reads_them(time: str, seconds: int):
+    assert parse_time(time) == seconds
+
+
+def test_gpu_hours_and_money_follow_from_the_time(compose, plan):
+    overrides = (*LORA_8B, "trainer.max_steps=100", "cluster.price_per_gpu_hour=2.5")
+    course = expect(compose(*overrides), plan(*overrides))
+    assert not course.cut and course.attempts == 1
+    assert course.gpu_hours == pytest.approx(4 * course.wall_h, rel=1e-2)
+    assert course.money == pytest.approx(2.5 * course.gpu_hours, rel=1e-2)
+
+
+def test_a_time_limit_that_is_too_short_takes_several_attempts_or_never_ends_without_saves(compose, plan):
+    short = (*LORA_8B, "trainer.max_steps=2000", "resources.time=02:00:00")
+    course = expect(compose(*short), plan(*short))
+    assert course.cut and course.attempts > 2
+    assert course.wall_h > plan(*short).time.total_h
+    unsaved = (*short, "plugin=[lora,gradient_checkpointing]")
+    course = expect(compose(*unsaved), plan(*unsaved))
+    assert course.cut and course.attempts is None and course.gpu_hours is None
+
+
+def test_a_run_that_saves_before_its_limit_loses_the_notice_and_not_half_an_interval(compose, plan):
+    long = ("+experiment=llama70b_qlora", "trainer.max_steps=500", "resources.time=01:00:00")
+    made = plan(*long)
+    told, course = int(made.sbatch["signal"].removeprefix("B:USR1@")), expect(compose(*long), made)
+    assert made.save.save_steps * made.time.step_s / 2 > 3600  # half an interval is more than the limit
+    restart_s = made.facts.restart_s
+    useful_s = made.time.total_h * 3600 / made.save.effective_training_time
+    assert course.attempts == math.ceil(useful_s / (3600 - restart_s - told))
+    assert course.wall_h * 3600 == pytest.approx(
+        restart_s + useful_s + (course.attempts - 1) * (restart_s + told), rel=1e-3
+    )
+    steps_alone = (
+        "+cluster.sbatch.signal=USR1@600"  # the batch script, and with it the supervisor, is not told
+    )
+    assert expect(compose(*long), plan(*long, steps_alone)).attempts is None
+    assert expect(compose(*long), plan(*long, cluster="allocation")).attempts is None
+    told = dict(estimate_lines(compose(*long), plan(*long, steps_alone)))["queue"]
+    assert "never ends" in told and "raise resources.time" in told and "sharded_checkpoint" not in told
+
+
+def test_spares_are_paid_for_as_the_nodes_that_train(compose, plan):
+    overrides = (*LORA_8B, "trainer.max_steps=100", "cluster.price_per_gpu_hour=2.5", "resources.nodes=2")
+    alone, spared = (
+        expect(compose(*overrides, *more), plan(*overrides, *more)) for more in ((), ("resources.spares=1",))
+    )
+    assert spared.wall_h == alone.wall_h
+    assert spared.gpu_hours == pytest.approx(alone.gpu_hours * 3 / 2, rel=1e-3)
+    assert spared.money == pytest.approx(alone.money * 3 / 2, rel=1e-3)
+
+
+def test_70b_on_one_24_gb_gpu_points_to_two_with_offload_or_one_of_48(compose, plan):
+    overrides = (*QLORA_70B, *ONE_GPU, "cluster.gpu_memory_gib=24")
+    made = plan(*overrides)
+    found = {one.kind: one for one in find_alternatives(compose(*overrides), made)}
+    assert made.memory.total > 24
+    assert found["fewest_gpus"].gpus == 2
+    assert "strategy=fsdp2_offload" in found["fewest_gpus"].overrides
+    assert found["larger_gpu"].overrides == ("cluster.gpu_memory_gib=48",)
+
+
+@pytest.mark.parametrize("kind", ["cheapest", "largest_micro_batch", "longest_context", "fewest_gpus"])
+def test_an_alternative_is_as_good_as_its_own_plan_says(compose, plan, kind: str):
+    overrides = ("+experiment=llama8b_full_zero3", "cluster.gpu_memory_gib=79")
+    found = {one.kind: one for one in find_alternatives(compose(*overrides), plan(*overrides))}[kind]
+    typed = [override.strip("'") for override in found.overrides]
+    made = plan(*overrides, *typed)
+    assert made.memory.total == pytest.approx(found.total_gib, abs=0.01)
+    assert made.memory.total <= 79
+    assert made.topology.world_size == found.gpus
+    assert made.time.step_s == pytest.approx(found.step_s, rel=1e-3)
+
+
+def test_a_lora_that_does_not_fit_is_told_what_qlora_would_take(compose, plan):
+    overrides = ("+experiment=llama8b_lora", "cluster.gpu_memory_gib=16", "plugins.lora.r=8")
+    made = plan(*overrides)
+    found = {one.kind: one for one in find_alternatives(compose(*overrides), made)}["four_bit"]
+    assert made.memory.total > 16 >= found.total_gib
+    assert "plugins.qlora.r=8" in found.overrides
+    typed = [override.strip("'") for override in found.overrides]
+    again = plan(overrides[0], overrides[1], *typed)
+    assert again.adapter.four_bit and again.adapter.r == 8
+    assert again.memory.total == pytest.approx(found.total_gib, abs=0.01)
+    assert "four_bit" not in {one.kind for one in find_alternatives(compose(*QLORA_70B), plan(*QLORA_70B))}
+
+
+def test_qlora_in_place_of_lora_keeps_all_that_the_adapter_is(compose, plan):
+    adapter = (
+        "plugins.lora.modules_to_save=[lm_head]",
+        "plugins.lora.target_modules=[q_proj,v_proj]",
+        "plugins.lora.use_dora=true",
+    )
+    overrides = ("+experiment=llama8b_lora", "cluster.gpu_memory_gib=20", *adapter)
+    found = {one.kind: one for one in find_alternatives(compose(*overrides), plan(*overrides))}["four_bit"]
+    again = plan(*overrides[:2], *(override.strip("'") for override in found.overrides))
+    kept = dataclasses.replace(plan(*overrides).adapter, four_bit=True, double_quant=True)
+    assert again.adapter == kept
+    assert again.memory.total == pytest.approx(found.total_gib, abs=0.01)
+
+
+@pytest.mark.parametrize("name", ["lora", "qlora"])
+def test_the_options_of_an_adapter_are_those_that_are_shipped(name: str):
+    shipped = OmegaConf.load(resource_dir("conf") / "plugin" / f"{name}.yaml")
+    assert {key: shipped[key] for key in ADAPTER_OPTIONS} == ADAPTER_OPTIONS
+
+
+def test_one_more_than_the_largest_micro_batch_or_context_does_not_fit(compose, plan):
+    overrides = ("+experiment=llama8b_lora", "cluster.gpu_memory_gib=40")
+    found = {one.kind: one for one in find_alternatives(compose(*overrides), plan(*overrides))}
+    (micro,) = found["largest_micro_batch"].overrides
+    more = f"batch.micro_batch_size={2 * int(micro.partition('=')[2])}"
+    assert plan(*overrides, more).memory.total > 40
+    (length,) = found["longest_context"].overrides
+    assert plan(*overrides, f"model.max_length={int(length.partition('=')[2]) + 256}").memory.total > 40
+
+
+def test_auto_takes_the_fastest_setting_that_fits_and_says_why(plan):
+    roomy = plan(*LORA_8B, "strategy=auto", "cluster.gpu_memory_gib=79")
+    assert roomy.strategy.name == "ddp"
+    assert roomy.chosen.startswith("strategy=auto: ddp with micro-batch 2 is the fastest")
+    tight = plan("+experiment=llama8b_full_zero3", "strategy=auto", "cluster.gpu_memory_gib=60")
+    assert tight.strategy.shards_weights or tight.strategy.zero_stage
+    assert tight.memory.total <= 60
+
+
+def test_auto_leaves_nothing_faster_that_fits(plan):
+    overrides = ("+experiment=llama8b_full_zero3", "cluster.gpu_memory_gib=79")
+    chosen = plan(*overrides, "strategy=auto", "batch.micro_batch_size=auto")
+    for strategy in ("ddp", "zero1", "zero2", "zero3", "fsdp2"):
+        for micro in (1, 2, 4, 8):
+            other = plan(*overrides, f"strategy={strategy}", f"batch.micro_batch_size={micro}")
+            if other.memory.total <= 0.9 * 79:
+                assert chosen.time.step_s <= other.time.step_s
+
+
+def test_auto_decides_alike_every_time(plan):
+    overrides = (
+        *QLORA_70B, "strategy=auto", "batch.micro_batch_size=auto", "cluster.gpu_memory_gib=79", "resources.gpus_per_node=8",
+    )  # fmt: skip
+    assert plan(*overrides).to_dict() == plan(*overrides).to_dict()
+
+
+HEAD_70B = (
+    "+experiment=llama70b_lora_zero3",
+    "cluster.gpu_memory_gib=80",
+    "plugins.lora.modules_to_save=[lm_head]",
+)
+EIGHT_BIT = ("+experiment=llama8b_full_zero3", "cluster.gpu_memory_gib=60", "trainer.optim=adamw_8bit")
+
+
+@pytest.mark.parametrize("overrides", [HEAD_70B, EIGHT_BIT])
+def test_auto_takes_no_strategy_that_a_rule_forbids(plan, overrides: tuple[str, ...]):
+    assert plan(*overrides, "strategy=auto").chosen
+
+
+@pytest.mark.parametrize(
+    "overrides", [HEAD_70B, (*EIGHT_BIT, "strategy=ddp"), (*EIGHT_BIT, "plugin=[gradient_checkpointing]")]
+)
+def test_no_alternative_breaks_a_rule(compose, plan, overrides: tuple[str, ...]):
+    for found in find_alternatives(compose(*overrides), plan(*overrides)):
+        if found.kind != "four_bit":  # typed in the place of plugins.lora's keys, not beside them
+            assert plan(*overrides, *(override.strip("'") for override in found.overrides))
+
+
+def test_auto_without_the_size_of_a_gpu_is_refused(plan):
+    with pytest.raises(PlanError, match=r"strategy=auto needs cluster.gpu_memory_gib"):
+        plan("+experiment=llama8b_lora", "strategy=auto")
+
+
+def test_auto_on_cpu_ranks_shards_nothing(plan):
+    made = plan("+experiment=tiny", "strategy=auto", "batch.micro_batch_size=auto", device="cpu")
+    assert (made.strategy.name, made.batch.micro_batch_size) == ("ddp", 1)
+    assert "CPU" in made.chosen
+
+
+def test_a_plan_close_to_the_limit_is_warned_of_and_one_far_from_it_is_not(compose, plan):
+    total = plan("+experiment=llama8b_lora").memory.total
+    for size, warned in ((total * 1.05, True), (total * 1.3, False)):
+        overrides = ("+experiment=llama8b_lora", f"cluster.gpu_memory_gib={size:.2f}")
+        assert (close_call(compose(*overrides), plan(*overrides)) is not None) is warned
+
+
+def test_gpus_without_cores_are_warned_of_with_what_slurm_gives_and_what_to_set(plan):
+    none = ("+experiment=llama8b_lora", "resources.cpus_per_gpu=null")
+    said = few_cores(plan(*none))
+    assert (
+        "=null asks Slurm for no cores: the 4 ranks of each node get one core and that core's memory" in said
+    )
+    assert "set resources.cpus_per_gpu=8 (and resources.memory_gib=0" in said
+    assert few_cores(plan("+experiment=tiny", "++cluster.sbatch={exclusive:null,mem-per-gpu:100G}"))
+    for site in ("cpus-per-gpu:8", "exclusive:true"):
+        assert few_cores(plan(*none, f"++cluster.sbatch={{{site}}}")) is None
+    assert few_cores(plan("+experiment=llama8b_lora")) is None
+    assert few_cores(plan(*none, cluster="local")) is few_cores(plan(*none, cluster="allocation")) is None
+    assert few_cores(plan("+experiment=tiny", device="cpu")) is None
+
+
+@pytest.mark.parametrize(
+    ("optim", "bytes_a_parameter"),
+    [
+        ("adamw_torch", 8), ("adamw_torch_fused", 8), ("adamw_8bit", 2), ("lion_32bit", 4), ("sgd", 0), ("adafactor", 0),
+    ],
+)  # fmt: skip
+def test_an_optimizer_takes_its_bytes_a_parameter(plan, optim: str, bytes_a_parameter: int):
+    one = plan("+experiment=llama8b_full_zero3", "strategy=ddp", "plugin=[]", f"trainer.optim={optim}")
+    embedding = 128_256 * 4096 * 6 if optim == "adamw_8bit" else 0  # bitsandbytes leaves it in 32 bits
+    told = one.memory.optimizer * 2**30 - embedding
+    assert told == pytest.approx(bytes_a_parameter * one.model.parameters, rel=0.02, abs=2e8)
+
+
+def test_a_paged_optimizer_counts_on_the_host(plan):
+    plain, paged = (
+        plan("+experiment=llama8b_full_zero3", "strategy=ddp", "plugin=[]", f"trainer.optim={optim}")
+        for optim in ("adamw_8bit", "paged_adamw_8bit")
+    )
+    assert paged.memory.optimizer < 0.1 < plain.memory.optimizer
+
+
+def test_an_optimizer_that_is_not_known_gives_no_estimate(plan):
+    assert plan("+experiment=llama8b_lora", "plugin=[lora]", "trainer.optim=lomo").memory is None
+
+
+def test_offloading_moves_memory_from_gpus_to_the_host(plan):
+    kept, moved = (
+        plan("+experiment=llama8b_full_zero3", f"strategy={strategy}")
+        for strategy in ("zero3", "zero3_offload")
+    )
+    assert moved.memory.total < kept.memory.total
+    assert moved.room.host_gib > kept.room.host_gib
+    assert moved.time.step_s > kept.time.step_s
+
+
+def test_deepspeeds_buckets_are_no_larger_than_what_is_trained(plan):
+    lora = plan("+experiment=llama8b_lora", "strategy=zero2")
+    assert lora.deepspeed["zero_optimization"]["reduce_bucket_size"] == lora.model.trainable_parameters
+    full = plan("+experiment=llama8b_full_zero3")
+    assert full.deepspeed["zero_optimization"]["reduce_bucket_size"] == 500_000_000
+
+
+def test_json_has_every_estimate_by_its_name(cli):
+    overrides = ("+experiment=llama70b_qlora", "cluster=slurm", "cluster.gpu_memory_gib=79")
+    told = json.loads(cli("plan", *overrides, "cluster.price_per_gpu_hour=2", "--json").stdout)
+    assert {"fits", "gpu_gib", "host_gib", "per_gpu_gib", "checkpoint_gib"} == set(told["memory"])
+    assert {"step_s", "tokens_per_s", "total_h"} <= set(told["time"])
+    assert set(told["cost"]) == {"gpu_hours", "money"}
+    assert told["cost"]["money"] == pytest.approx(2 * told["cost"]["gpu_hours"], rel=1e-3)
+    assert {one["kind"] for one in told["alternatives"]} >= {"cheapest", "longest_context", "fewest_gpus"}
+
+
+def test_a_sweep_is_a_table_with_a_row_for_every_combination(cli):
+    overrides = ("+experiment=llama8b_lora", "cluster=slurm", "cluster.gpu_memory_gib=79")
+    swept = ("resources.nodes=1,2,3", "strategy=zero2,zero3")
+    rows = json.loads(cli("plan", *overrides, "--sweep", *swept, "--json").stdout)
+    settings = [tuple(row["settings"].values()) for row in rows]
+    assert settings == [(nodes, strategy) for nodes in "123" for strategy in ("zero2", "zero3")]
+    assert [row["refused"] is None for row in rows] == [True, True, True, True, False, False]
+    assert all(row["fits"] and row["step_s"] for row in rows[:4])
+    assert "not a multiple" in rows[4]["refused"]
+    table = cli("plan", *overrides, "--sweep", *swept).stdout
+    assert "GPU-hours" in table and "strategy" in table
+
+
+def test_a_launch_chooses_as_the_plan_did(cli, tmp_path):
+    overrides = ("+experiment=llama8b_lora", "cluster=slurm", "cluster.gpu_memory_gib=79", "strategy=auto")
+    assert cli(*overrides, "dry_run=true").returncode == 0
+    (plan,) = tmp_path.glob("runs/*/*/plan.json")
+    written = json.loads(plan.read_text())
+    assert written["strategy"]["name"] == "ddp" and written["chosen"].startswith("strategy=auto")
+
+
+def test_a_wrong_micro_batch_size_is_refused(plan):
+    with pytest.raises(PlanError, match=r"batch.micro_batch_size=many must be a whole number, or auto"):
+        plan("+experiment=llama8b_lora", "batch.micro_batch_size=many")
+
+
+def test_estimates_do_not_depend_on_what_was_estimated_before(plan):
+    first = plan("+experiment=llama8b_lora").memory
+    plan("+experiment=llama8b_lora", "plugins.lora.r=64")
+    assert plan("+experiment=llama8b_lora").memory == first

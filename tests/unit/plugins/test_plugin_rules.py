@@ -1,0 +1,117 @@
+"""What plugins refuse in the plan and change in it, when a metric counts as no better, and what status warns of."""
+
+import pytest
+
+from launcher.errors import ConfigError, PlanError
+from launcher.plugins.patience import Patience
+from launcher.status.learning import overfitting
+from launcher.supervise.policy import Do, Ended, History, How, Place, decide
+
+LORA = ("+experiment=llama8b_lora",)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (("plugin=[qlora]", "strategy=fsdp2", "plugins.qlora.storage_dtype=uint8"),
+         "plugins.qlora.storage_dtype=uint8 cannot be sharded by strategy=fsdp2"),
+        (("plugin=[qlora]", "plugins.qlora.init_lora_weights=pissa"), "plugins.qlora.init_lora_weights=pissa takes a part"),
+        (("plugin=[qlora]", "plugins.qlora.compute_dtype=int8"), "plugins.qlora.compute_dtype='int8' must be one of"),
+        (("strategy=fsdp2", "plugins.lora.modules_to_save=[lm_head]"),
+         "modules_to_save with the head"),
+        (("plugins.lora.r=2000", "plugins.lora.init_lora_weights=olora"), "plugins.lora.r=2000 is more than the 1024"),
+        (("plugin=[lora,early_stopping]",), "plugins.early_stopping needs evaluations to look at"),
+        (("plugin=[lora,early_stopping]", "trainer.eval_steps=5"), "plugins.early_stopping.restore_best=true exports from a"),
+        (("plugin=[lora,early_stopping]", "plugins.early_stopping.metric=eval_x"),
+         "plugins.early_stopping.restore_best=true finds"),
+        (("plugin=[lora,forgetting_guard]", "plugins.forgetting_guard.max_increase=1"),
+         "plugins.forgetting_guard.max_increase=1 must be a number above 1"),
+        (("plugin=[lora,forgetting_guard]", "plugins.forgetting_guard.text_path=nowhere.txt"),
+         "plugins.forgetting_guard.text_path=nowhere.txt is no file"),
+        (("plugin=[lora,forgetting_guard]", "trainer=reward"), "plugins.forgetting_guard with trainer=reward"),
+        (("plugin=[lora,neftune]", "plugins.neftune.noise_alpha=0.0"),
+         "plugins.neftune.noise_alpha=0.0 must be a number above 0"),
+    ],
+    ids=lambda value: value[-1] if isinstance(value, tuple) else "",
+)  # fmt: skip
+def test_a_plugin_refuses_in_the_plan_with_its_key_and_the_way_out(plan, overrides, said):
+    with pytest.raises((PlanError, ConfigError)) as refused:
+        plan(*LORA, *overrides)
+    assert str(refused.value).startswith(said)
+    assert "\n" not in str(refused.value)
+
+
+def test_liger_is_refused_on_cpu_ranks_and_where_this_machine_lacks_it(plan):
+    with pytest.raises(PlanError, match=r"plugins\.liger on a CPU"):
+        plan(*LORA, "plugin=[lora,liger]", device="cpu", cluster="local")
+    with pytest.raises(PlanError, match="liger-kernel is not installed here; pip install liger-kernel"):
+        plan(*LORA, "plugin=[lora,liger]", cluster="local")
+
+
+def test_a_plan_with_liger_keeps_less_for_the_backward_pass(plan):
+    plain, fused = plan(*LORA, "plugin=[lora]"), plan(*LORA, "plugin=[lora,liger]")
+    assert fused.kernels == ("rope", "rms_norm", "glu")
+    assert fused.memory.activations < 0.85 * plain.memory.activations
+    assert fused.memory.logits == plain.memory.logits
+
+
+def test_dora_and_whole_modules_cost_what_they_hold(plan):
+    plain, dora = plan(*LORA), plan(*LORA, "plugins.lora.use_dora=true")
+    head = plan(*LORA, "plugins.lora.modules_to_save=[lm_head]")
+    assert dora.model.trainable_parameters - plain.model.trainable_parameters == 32 * (
+        4 * 4096 + 2 * 1024 + 2 * 14336 - 4096
+    )
+    assert dora.memory.activations > plain.memory.activations
+    assert head.model.trainable_parameters - plain.model.trainable_parameters == 128256 * 4096
+    assert head.memory.optimizer - plain.memory.optimizer == pytest.approx(
+        8 * 128256 * 4096 / 2**30, abs=0.01
+    )
+
+
+def test_early_stopping_keeps_the_best_checkpoint(plan):
+    made = plan(*LORA, "plugin=[lora,sharded_checkpoint,early_stopping]", "trainer.eval_steps=7")
+    assert made.save.keep_best == 1
+
+
+def seen(*values: float, **options: float) -> Patience:
+    found = Patience(**{"patience": 2, "threshold": 0.0, "greater_is_better": False, **options})
+    for step, value in enumerate(values, start=1):
+        found = found.after(step, value)
+    return found
+
+
+def test_patience_ends_after_so_many_values_in_a_row_that_are_no_better():
+    assert not seen(3, 2, 2).over
+    assert seen(3, 2, 2, 2.5).over
+    assert not seen(3, 2, 2.5, 1.9, 2).over
+    assert seen(3, 2, 2.5, 1.9, 2, 1.9).best_step == 4
+    assert seen(3, 2.9, 2.8, threshold=0.3).over
+    assert not seen(1, 2, 3, greater_is_better=True).over
+    assert seen(float("nan"), float("nan")).over
+    assert seen(float("nan"), 2).best == 2
+
+
+def lines(train: list[float], evaluated: dict[int, float]) -> list[dict]:
+    told = [{"step": step, "loss": loss} for step, loss in enumerate(train, start=1)]
+    return told + [{"step": step, "eval_loss": loss} for step, loss in evaluated.items()]
+
+
+def test_a_rising_evaluation_loss_beside_a_falling_training_loss_is_overfitting():
+    falling = [3 - 0.1 * step for step in range(20)]
+    warning = overfitting(lines(falling, {0: 3.0, 5: 2.0, 10: 2.2, 15: 2.5}))
+    assert warning.startswith(
+        "overfitting: the evaluation loss rose from 2.0000 at step 5 to 2.5000 at step 15"
+    )
+    assert overfitting(lines(falling, {0: 3.0, 5: 2.5, 10: 2.2, 15: 2.0})) is None
+    assert overfitting(lines(falling, {5: 2.0, 15: 2.5})) is None  # one evaluation is noise
+    assert overfitting(lines(falling, {5: 2.0, 10: 2.001, 15: 2.002})) is None
+    assert (
+        overfitting(lines(falling[::-1], {0: 3.0, 5: 2.0, 10: 2.2, 15: 2.5})) is None
+    )  # diverging is another thing
+    assert overfitting([]) is None
+
+
+def test_a_run_that_forgot_too_much_is_not_started_again():
+    place = Place(can_requeue=True, healthy_nodes=2, needed_nodes=2)
+    action = decide(Ended(how=How.CRASHED, code=11, reason="it forgot"), History(), place)
+    assert (action.do, action.code) == (Do.STOP, 11)
