@@ -1,0 +1,77 @@
+"""Variants of one kind (methods, strategies, clusters, trackers, formats), found by name here and in other packages."""
+
+import importlib
+import pkgutil
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Any, Generic, TypeVar
+
+from launcher.errors import ConfigError, unknown
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registry(Generic[T]):
+    """All variants of one kind. Nothing is imported until it is asked for.
+
+    A variant of this project is the module of that name in `package`; one of another distribution is an entry point of
+    that name in `group`, which names a module or the spec itself. A module holds its spec under the name `SPEC`.
+    Source: importlib.metadata's manual page, "Entry points".
+    """
+
+    kind: str
+    """What a person calls it, such as `training method`."""
+    key: str
+    """The configuration key that names it, such as `trainer.kind`."""
+    package: str
+    group: str
+    spec: type[T]
+    """The class of every spec."""
+    skipped: frozenset[str] = frozenset({"base", "registry"})
+    """Modules of the package that are no variant."""
+
+    def own_names(self) -> tuple[str, ...]:
+        """Names of the variants that this project ships, sorted; imports none of them."""
+        folder = importlib.import_module(self.package).__path__
+        modules = (module.name for module in pkgutil.iter_modules(folder))
+        return tuple(
+            sorted(name for name in modules if name not in self.skipped and not name.startswith("_"))
+        )
+
+    def names(self) -> tuple[str, ...]:
+        """Names of all variants, the shipped ones first; reads the entry points of all installed distributions."""
+        own = self.own_names()
+        return own + tuple(sorted(name for name in self._foreign() if name not in own))
+
+    def find(self, name: str) -> T:
+        """The spec of that name; ConfigError where there is none, or where what stands there is not a spec."""
+        if name in self.own_names():
+            return self._checked(name, importlib.import_module(f"{self.package}.{name}"))
+        found = self._foreign().get(name)
+        if found is None:
+            raise ConfigError(f"{self.key}={name}: {unknown(self.kind, name, self.names())}")
+        try:
+            loaded = found.load()
+        except (ImportError, AttributeError) as error:
+            raise ConfigError(
+                f"{self.key}={name}: the {self.kind} of entry point {found.value} cannot be imported ({error}); "
+                "install its package again, or choose another"
+            ) from None
+        return self._checked(name, loaded)
+
+    def all(self) -> tuple[T, ...]:
+        """The specs of all variants, in the order of `names`."""
+        return tuple(self.find(name) for name in self.names())
+
+    def _foreign(self) -> dict[str, Any]:
+        return {point.name: point for point in entry_points(group=self.group)}
+
+    def _checked(self, name: str, loaded: Any) -> T:
+        spec = loaded if isinstance(loaded, self.spec) else getattr(loaded, "SPEC", None)
+        if not isinstance(spec, self.spec):
+            raise ConfigError(
+                f"{self.key}={name}: {getattr(loaded, '__name__', loaded)} holds no {self.spec.__name__} named SPEC; "
+                "add one"
+            )
+        return spec
