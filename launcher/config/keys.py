@@ -121,13 +121,16 @@ def _type(hint: Any) -> str:
     return _PLAIN.get(hint, str(hint))
 
 
-def _default(field: "dataclasses.Field[Any]") -> str | None:
-    made = field.default_factory
-    value = field.default if made is dataclasses.MISSING else made()
-    if value is dataclasses.MISSING or value == MISSING:
-        return None
+def in_yaml(value: Any) -> str:
+    """A default value in the spelling of YAML."""
     if isinstance(value, Enum):
         return value.name
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     return str(value)
+
+
+def _default(field: "dataclasses.Field[Any]") -> str | None:
+    made: Any = field.default_factory
+    value = field.default if made is dataclasses.MISSING else made()
+    return None if value is dataclasses.MISSING or value == MISSING else in_yaml(value)

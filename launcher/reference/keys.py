@@ -6,15 +6,15 @@ from typing import Any, cast
 
 from omegaconf import OmegaConf
 
-from launcher.config.keys import Key, field_docs, list_keys
+from launcher.config.keys import Key, field_docs, in_yaml, list_keys
 from launcher.plugins.base import find_class
 from launcher.reference.markdown import code, page, table
 from launcher.resources import resource_dir
 
 _HEAD = ("key", "type", "default", "meaning")
-_INTRO = """Every key can be set on the command line (`key=value`), in an experiment or in a group file of `conf/`. The default is
-that of the schema; a group file may set another, and `python -m launcher --cfg job` shows the values of a composed run. A value
-without a default must be given."""
+_INTRO = """Every key can be set on the command line (`key=value`), in an experiment or in a group file of `conf/`. The default
+is that of the schema; a group file may set another, and `python -m launcher --cfg job` shows the values of a composed run. A
+value without a default must be given."""
 
 
 def keys_page() -> str:
@@ -39,7 +39,7 @@ def plugins_page() -> str:
         rows = [
             (
                 code(f"plugins.{name}.{field.name}"),
-                code(_shown(options.get(field.name, field.default))),
+                code(in_yaml(options.get(field.name, field.default))),
                 docs.get(field.name, ""),
             )
             for field in dataclasses.fields(made)  # pyright: ignore[reportArgumentType]
@@ -66,9 +66,3 @@ def _table(keys: Iterable[Key]) -> str:
         for key in keys
     ]
     return table(_HEAD, rows)
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, bool) or value is None:
-        return {True: "true", False: "false", None: "null"}[value]
-    return str(value)

@@ -17,5 +17,5 @@ def exit_codes_page() -> str:
 def rules_page() -> str:
     """docs/reference/rules.md."""
     rows = [(str(rule.number), rule.what, rule.reason, rule.way_out) for rule in RULES]
-    intro = "Combinations that are known not to work: a plan that breaks one is refused with its number. `python -m launcher rules`"
+    intro = "Combinations that are known not to work: a plan that breaks one is refused. `launcher rules` prints them."
     return page("Rules", intro, table(("rule", "combination", "what happens", "way out"), rows))
