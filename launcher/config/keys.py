@@ -118,7 +118,7 @@ def _type(hint: Any) -> str:
         return ", ".join(member.name for member in hint)
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return "group"
-    return _PLAIN.get(hint, str(hint))
+    return _PLAIN.get(hint) or repr(hint)  # pyright: ignore[reportUnknownArgumentType]
 
 
 def in_yaml(value: Any) -> str:
