@@ -84,7 +84,7 @@ def _make_plugin(key: str, config: Any) -> Plugin:
         raise ConfigError(f"{key} has no _target_: choose it with 'plugin=[{name}]', or set {key}._target_")
     options: dict[str, Any] = {str(name): value for name, value in config.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
     target = options.pop("_target_")
-    plugin_class = _find_class(key, str(target))
+    plugin_class = find_class(key, str(target))
     known = list(inspect.signature(plugin_class).parameters)
     for name in options:
         if name not in known:
@@ -96,7 +96,8 @@ def _make_plugin(key: str, config: Any) -> Plugin:
         raise ConfigError(said if said.startswith(f"{key}.") else f"{key}: {said}") from None
 
 
-def _find_class(key: str, target: str) -> type[Plugin]:
+def find_class(key: str, target: str) -> type[Plugin]:
+    """The plugin class of a `_target_`; ConfigError with the key where it cannot be imported or is no plugin."""
     module_name, _, class_name = target.rpartition(".")
     try:
         found = getattr(importlib.import_module(module_name), class_name)
