@@ -1,4 +1,4 @@
-"""python -m tests.matrix: tries every cell that has no outcome yet, and writes the table of all into docs/measured/matrix.md."""
+"""python -m tests.matrix: tries each cell without an outcome, and writes the table into docs/measured/matrix.md."""
 
 import argparse
 import json
