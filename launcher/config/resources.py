@@ -33,6 +33,6 @@ class ResourcesConfig:
     has, None leaves it to the site's default."""
     spares: int = 0
     """Nodes more than `nodes`, that wait in the allocation and take the place of one that fails."""
-    silence_s: float = 60.0
-    """Seconds without a step after which ranks count as hanging, once steps are known to be shorter; 10 times the longest
-    step where that is more."""
+    hang_timeout_s: float = 60.0
+    """Seconds without a step after which the ranks count as hung, once the run has shown that its steps are shorter. The limit
+    is 10 times the longest step where that is more."""
