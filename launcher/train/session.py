@@ -24,18 +24,19 @@ from launcher.train.checkpoint.schedule import Schedule
 from launcher.train.checkpoint.selection import CheckpointSelection
 from launcher.train.data.cache import Shared
 from launcher.train.data.tokens import check_renders
-from launcher.train.fsdp_on_cpu import keep_fsdp_on_cpu
 from launcher.train.heartbeat import Heartbeat
 from launcher.train.meter import Meter
 from launcher.train.methods.choose import make_arguments, make_trainer
 from launcher.train.methods.parts import Parts
 from launcher.train.methods.reference import forget_copy
 from launcher.train.model import load_model, load_tokenizer, note_revision
-from launcher.train.ops import build_operators
 from launcher.train.probe import Probe
 from launcher.train.shutdown import Shutdown
 from launcher.train.store import serve_store
 from launcher.train.tracking import finish_trackers, point_trackers
+from launcher.train.upstream.accelerate_deepspeed_on_cpu import init_deepspeed_on_cpu
+from launcher.train.upstream.accelerate_fsdp_on_cpu import keep_fsdp_on_cpu
+from launcher.train.upstream.torch_build_locks import build_operators
 
 
 def train(run: RunDir, decided: Decided, heartbeat: Heartbeat) -> Exit:
@@ -60,10 +61,7 @@ def train(run: RunDir, decided: Decided, heartbeat: Heartbeat) -> Exit:
     if plan.deepspeed is not None:
         build_operators(plan)
     if plan.deepspeed is not None and plan.device == "cpu":
-        import deepspeed
-
-        # accelerate does this on GPUs alone; without it ZeRO-3 takes the world for one rank
-        deepspeed.init_distributed(dist_backend="gloo", auto_mpi_discovery=False)
+        init_deepspeed_on_cpu()
     world_size, rank = plan.topology.world_size, int(os.environ.get("RANK", "0"))
     selection = CheckpointSelection(run, plan.facts.resume, rank, world_size, attempt)
     tokenizer = load_tokenizer(config.model, plan.facts, config.seed)
