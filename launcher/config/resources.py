@@ -35,6 +35,6 @@ class ResourcesConfig:
     cluster.sbatch.mem-per-gpu or mem-per-cpu overrides it."""
     spares: int = 0
     """Additional nodes that wait in the allocation and replace a node that fails."""
-    silence_s: float = 60.0
-    """Seconds without progress after which a rank counts as hanging. Where steps are long, 10 times the longest step applies
+    hang_timeout_s: float = 60.0
+    """Seconds without progress after which a rank counts as hung. Where steps are long, 10 times the longest step applies
     instead."""

@@ -1,6 +1,6 @@
 """LoRA: train a small adapter beside frozen weights.
 
-Memory: gradients and optimizer state shrink to those of the adapter. docs/plugins.md has the figures.
+Memory: gradients and optimizer state shrink to those of the adapter. docs/guide/plugins.md has the figures.
 """
 
 from __future__ import annotations

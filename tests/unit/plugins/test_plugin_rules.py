@@ -7,7 +7,7 @@ from launcher.launching.plugin_gate import check_plugins
 from launcher.plugins.base import make_plugins
 from launcher.plugins.patience import Patience
 from launcher.status.learning import overfitting
-from launcher.supervise.policy import Do, Ended, History, How, Place, decide
+from launcher.supervise.policy import Capacity, Do, Ended, History, How, decide
 
 LORA = ("+experiment=llama8b_lora",)
 
@@ -134,6 +134,6 @@ def test_a_rising_evaluation_loss_beside_a_falling_training_loss_is_overfitting(
 
 
 def test_a_run_that_forgot_too_much_is_not_started_again():
-    place = Place(can_requeue=True, healthy_nodes=2, needed_nodes=2)
+    place = Capacity(can_requeue=True, healthy_nodes=2, needed_nodes=2)
     action = decide(Ended(how=How.CRASHED, code=11, reason="it forgot"), History(), place)
     assert (action.do, action.code) == (Do.STOP, 11)
