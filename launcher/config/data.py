@@ -9,21 +9,6 @@ from omegaconf import MISSING
 # Optional[X], not X | None: OmegaConf 2.3 reads the former on every supported Python.
 
 
-class DataFormat(Enum):
-    """What a row looks like. `auto`: told from its keys."""
-
-    auto = "auto"
-    messages = "messages"
-    sharegpt = "sharegpt"
-    preference = "preference"
-    prompt_completion = "prompt_completion"
-    alpaca = "alpaca"
-    input_output = "input_output"
-    labelled = "labelled"
-    prompt = "prompt"
-    text = "text"
-
-
 class DataCheck(Enum):
     """What is looked for in the data before a launch. `full`: everything that `data check` finds."""
 
@@ -40,7 +25,8 @@ class SourceConfig:
     """As data.path."""
     weight: float = 1.0
     """How often each row is seen in an epoch: 2 is twice, 0.5 every other row."""
-    format: DataFormat = DataFormat.auto
+    format: str = "auto"
+    """As data.format, for this source."""
 
 
 @dataclass(kw_only=True)
@@ -49,8 +35,8 @@ class DataConfig:
 
     path: Optional[str] = None  # noqa: UP045
     """JSONL, JSON, CSV, TSV, TXT or Parquet file, or `hub:NAME[/SUBSET][:SPLIT][@REVISION]`, read on the nodes."""
-    format: DataFormat = DataFormat.auto
-    """What a row looks like, in path and eval_path."""
+    format: str = "auto"
+    """The row format of path and eval_path, or `auto`: it is then detected from each row's keys."""
     sources: list[SourceConfig] = field(default_factory=list[SourceConfig])
     """Several training sets in the place of path: [{path: a.jsonl, weight: 2}, {path: b.csv}]."""
     eval_path: Optional[str] = None  # noqa: UP045
