@@ -5,11 +5,11 @@ import socket
 from typing import Any, cast
 
 
-class Closed(Exception):
+class ConnectionClosed(Exception):
     """The other end is gone."""
 
 
-class Wire:
+class Connection:
     """One connection."""
 
     def __init__(self, connection: socket.socket) -> None:
@@ -23,7 +23,7 @@ class Wire:
         return self.socket.fileno()
 
     def send(self, **message: Any) -> None:
-        """Queues a message and sends what the socket takes; Closed when the other end is gone."""
+        """Queues a message and sends what the socket takes; ConnectionClosed when the other end is gone."""
         self._unsent += json.dumps(message).encode() + b"\n"
         self.flush()
 
@@ -35,10 +35,10 @@ class Wire:
         except BlockingIOError:
             return
         except OSError as error:
-            raise Closed(str(error)) from None
+            raise ConnectionClosed(str(error)) from None
 
     def receive(self) -> list[dict[str, Any]]:
-        """All messages that have come whole; Closed when the other end is gone and nothing is left."""
+        """All messages that have come whole; ConnectionClosed when the other end is gone and nothing is left."""
         ended = ""
         while True:
             try:
@@ -56,7 +56,7 @@ class Wire:
         if newline:
             self._read = bytearray(rest)
         elif ended:
-            raise Closed(ended)
+            raise ConnectionClosed(ended)
         else:
             return []
         return [cast("dict[str, Any]", json.loads(line)) for line in whole.split(b"\n") if line]

@@ -21,11 +21,11 @@ def fits_kill_wait(plan: LaunchPlan) -> bool:
     return needs_s(plan) + RESERVE_S <= plan.facts.kill_wait_s
 
 
-def notice_s(leave_s: float, time: str) -> int:
-    """Seconds before the time limit at which the run is told to save and leave: a minute and twice `leave_s`; at least 120,
+def notice_s(shutdown_s: float, time: str) -> int:
+    """Seconds before the time limit at which the run is told to save and leave: a minute and twice `shutdown_s`; at least 120,
     at most a third of the limit, and 30 more since Slurm looks at its clock that seldom (slurm.conf(5): OverTimeLimit is
     checked every 30 s)."""
-    return min(max(120, round(2 * leave_s) + 60) + 30, time_in_seconds(time) // 3)
+    return min(max(120, round(2 * shutdown_s) + 60) + 30, time_in_seconds(time) // 3)
 
 
 def with_notice(plan: LaunchPlan) -> LaunchPlan:

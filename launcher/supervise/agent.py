@@ -1,4 +1,4 @@
-"""python -m launcher.supervise.node RUN_DIR: start the ranks of this node, as often as the supervisor says.
+"""python -m launcher.supervise.agent RUN_DIR: start the ranks of this node, as often as the supervisor says.
 
 The environment of a rank is torchrun's (RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, ...), so a script that runs under
 torchrun runs here. This process imports nothing heavy. The first node binds the rendezvous port and hands the open socket
@@ -18,19 +18,19 @@ from launcher.errors import Exit, LauncherError, RunError
 from launcher.hub import OFFLINE
 from launcher.run import RunDir
 from launcher.supervise.by_hand import start_by_hand
-from launcher.supervise.fetching import Fetch
+from launcher.supervise.connection import Connection, ConnectionClosed
+from launcher.supervise.fetching import FetchProcess
+from launcher.supervise.link_check import LinkCheck
 from launcher.supervise.orphaned import queue_again
 from launcher.supervise.preflight import look_at_node
-from launcher.supervise.ranks import Ranks, every_rank, open_log
+from launcher.supervise.ranks import Ranks, open_log, rank_environment
 from launcher.supervise.rendezvous import bind, choose_port
-from launcher.supervise.ring import Ring
-from launcher.supervise.starters import Cold, Warm
-from launcher.supervise.wire import Closed, Wire
+from launcher.supervise.starters import ColdStarter, WarmStarter
 
 FENCE_S = 15.0
 """Seconds without a word from the supervisor after which the ranks end: it has given this node up by then."""
 _POLL_S = 0.02
-_BEAT_S = 0.5
+_HEARTBEAT_S = 0.5
 _CONNECT_S = 60.0
 STACKS_SIGNAL = signal.SIGUSR2
 
@@ -40,14 +40,14 @@ def main(argv: list[str]) -> int:
     run = RunDir(Path(argv[0]).resolve())
     try:
         if "LAUNCHER_SUPERVISOR" in os.environ:
-            return Node(run).serve()
+            return Agent(run).serve()
         return start_by_hand(run)
     except LauncherError as error:
         print(f"launcher: {error}", file=sys.stderr, flush=True)
         return error.exit_code
 
 
-class Node:
+class Agent:
     """This node, led by the supervisor."""
 
     def __init__(self, run: RunDir) -> None:
@@ -69,12 +69,12 @@ class Node:
         self.starting: dict[str, Any] | None = None
         self.stopping = False
         self.log = open_log(run, os.environ.get("LAUNCHER_JOB", "hand"), self.host)
-        self.warm: Warm | None = Warm(run.path, self._common(), self.log)
-        self.ranks = Ranks(Cold(run.path))
-        self.next_beat = 0.0
+        self.warm: WarmStarter | None = WarmStarter(run.path, self._common(), self.log)
+        self.ranks = Ranks(ColdStarter(run.path))
+        self.next_heartbeat = 0.0
         self._said: tuple[dict[int, int], dict[int, str]] = ({}, {})
-        self.ring: Ring | None = None
-        self.fetch: Fetch | None = None
+        self.ring: LinkCheck | None = None
+        self.fetch: FetchProcess | None = None
 
     def serve(self) -> int:
         """Until the supervisor says exit, or is gone."""
@@ -94,10 +94,10 @@ class Node:
                         return Exit.OK
                     self._obey(message)
                 if time.monotonic() - self.heard > FENCE_S:
-                    raise Closed(f"silent for {FENCE_S:g} s")
+                    raise ConnectionClosed(f"silent for {FENCE_S:g} s")
                 self._go_on()
                 self.wire.flush()
-        except Closed as error:
+        except ConnectionClosed as error:
             print(
                 f"launcher: the supervisor is gone ({error}); the ranks of {self.host} end",
                 file=sys.stderr,
@@ -120,14 +120,14 @@ class Node:
         elif kind == "start":
             self.starting, self.stopping = message, False
         elif kind == "listen":
-            self.ring = Ring()
+            self.ring = LinkCheck()
             self.wire.send(kind="listening", port=self.ring.listen())
         elif kind == "ring" and self.ring is not None:
             self.ring.send(message["address"], message["port"])
         elif kind == "fetch":
-            self.fetch = Fetch(message["wanted"], os.environ, self.log, self.run.path)
+            self.fetch = FetchProcess(message["wanted"], os.environ, self.log, self.run.path)
         elif kind == "leave":
-            self.ranks.tell_to_leave()
+            self.ranks.request_shutdown()
         elif kind == "dump":
             folder = self.run.logs / message["folder"]
             folder.mkdir(parents=True, exist_ok=True)
@@ -157,11 +157,11 @@ class Node:
         codes = self.ranks.codes()
         # the supervisor lets ranks save by their phase, so it hears of one at once
         news = (codes, self.ranks.phases())
-        if time.monotonic() > self.next_beat or news != self._said:
+        if time.monotonic() > self.next_heartbeat or news != self._said:
             self._said = news
-            self.next_beat = time.monotonic() + _BEAT_S
+            self.next_heartbeat = time.monotonic() + _HEARTBEAT_S
             waiting = {"waiting": True} if self.starting is not None else {}
-            self.wire.send(kind="beat", ranks=self.ranks.beats(), codes=codes, **waiting)
+            self.wire.send(kind="beat", ranks=self.ranks.heartbeats(), codes=codes, **waiting)
 
     def _start(self) -> None:
         """Starts the ranks once the warm process can fork, or without it."""
@@ -172,7 +172,7 @@ class Node:
         if ready is False and self.warm is not None:
             self.warm.close()
             self.warm = None
-        self.ranks = Ranks(self.warm or Cold(self.run.path))
+        self.ranks = Ranks(self.warm or ColdStarter(self.run.path))
         first = int(order["first"])
         env = {
             **self._common(),
@@ -203,7 +203,7 @@ class Node:
         if self.warm is not None:
             self.warm.close()
             self.warm = None
-        self.ranks = Ranks(Cold(self.run.path))
+        self.ranks = Ranks(ColdStarter(self.run.path))
         self.wire.send(
             kind="failed", host=self.host, reason="forked ranks did not begin; they are started cold"
         )
@@ -212,7 +212,7 @@ class Node:
         return {
             **OFFLINE,  # what ranks need is fetched before them; a site's own value stands
             **{key: value for key, value in os.environ.items() if key != "LAUNCHER_TOKEN"},
-            **every_rank(self.world_size, self.ranks_here),
+            **rank_environment(self.world_size, self.ranks_here),
         }
 
     def _end_fetch(self) -> None:
@@ -231,12 +231,12 @@ class Node:
             self.warm.close()
 
 
-def _connect() -> Wire:
+def _connect() -> Connection:
     host, _, port = os.environ["LAUNCHER_SUPERVISOR"].rpartition(":")
     deadline = time.monotonic() + _CONNECT_S
     while True:
         try:
-            return Wire(socket.create_connection((host, int(port)), timeout=5))
+            return Connection(socket.create_connection((host, int(port)), timeout=5))
         except OSError as error:
             if time.monotonic() > deadline:
                 raise RunError(

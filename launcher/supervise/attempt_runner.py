@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from launcher.errors import Exit
-from launcher.supervise.allocation import Allocation
+from launcher.supervise.attempt_context import AttemptContext
 from launcher.supervise.fetching import Fetcher
+from launcher.supervise.hang_limits import HangLimits
 from launcher.supervise.hosts import note_faults
 from launcher.supervise.lease import Lease
-from launcher.supervise.limits import Limits
-from launcher.supervise.nodes import Peer
-from launcher.supervise.orders import Orders
-from launcher.supervise.pace import Paces
-from launcher.supervise.policy import Ended, How, Told
+from launcher.supervise.node_pool import NodePool
+from launcher.supervise.nodes import Node
+from launcher.supervise.policy import Ended, How, StopReason
+from launcher.supervise.slow_hosts import SpeedProbes
 
 _ANSWER_S = 10.0
 _POLL_S = 0.05
@@ -25,26 +25,26 @@ _TRAINING = ("first step", "step", "save", "eval")
 """Phases in which a rank hears that it should leave."""
 
 
-class Led:
-    """The ranks on an allocation's nodes, over all attempts."""
+class AttemptRunner:
+    """The ranks on an pool's nodes, over all attempts."""
 
-    def __init__(self, allocation: Allocation, fetcher: Fetcher, lease: Lease) -> None:
-        self.allocation, self._fetcher, self._lease = allocation, fetcher, lease
-        self.run, self.plan, self.stopped = allocation.run, allocation.plan, allocation.stopped
-        self.nodes = allocation.nodes
+    def __init__(self, pool: NodePool, fetcher: Fetcher, lease: Lease) -> None:
+        self.pool, self._fetcher, self._lease = pool, fetcher, lease
+        self.run, self.plan, self.stopped = pool.run, pool.plan, pool.stopped
+        self.nodes = pool.nodes
         save_floor_s = _SAVES * self.plan.save.timeout_s if self.plan.save else 0.0
-        self.limits = Limits(step_floor_s=self.plan.silence_s, save_floor_s=save_floor_s)
-        self._used: list[Peer] = []
+        self.limits = HangLimits(step_floor_s=self.plan.hang_timeout_s, save_floor_s=save_floor_s)
+        self._used: list[Node] = []
         self._last: dict[int, tuple[str, int, float]] = {}
-        self._paces = Paces()
+        self._paces = SpeedProbes()
 
-    def attempt(self, orders: Orders) -> Ended:
+    def attempt(self, context: AttemptContext) -> Ended:
         """Runs the ranks once, to whatever end; afterwards none of them lives on a node that answers."""
         ended = (
-            self.allocation.gather(orders)
-            or self._fetcher.fetch(self.allocation.good(), orders)
-            or self._start(orders)
-            or self._watch(orders)
+            self.pool.gather(context)
+            or self._fetcher.fetch(self.pool.good(), context)
+            or self._start(context)
+            or self._watch(context)
         )
         if ended.how is How.FINISHED:
             return ended
@@ -52,15 +52,15 @@ class Led:
         self._end_ranks()
         return replace(ended, stop_s=time.monotonic() - begun)
 
-    def _start(self, orders: Orders) -> Ended | None:
-        chosen = self.allocation.choose(orders.blamed)
+    def _start(self, context: AttemptContext) -> Ended | None:
+        chosen = self.pool.choose(context.blamed)
         if isinstance(chosen, Ended):
             return chosen
         self._used = chosen
         first = self._used[0]
-        for peer in self._used:
-            peer.beats, peer.codes, peer.said = {}, {}, []
-        self.nodes.tell([first], kind="prepare", attempt=orders.number)
+        for node in self._used:
+            node.heartbeats, node.codes, node.said = {}, {}, []
+        self.nodes.tell([first], kind="prepare", attempt=context.number)
         deadline = time.monotonic() + _ANSWER_S
         while not (prepared := self.nodes.answers(first, "prepared")):
             self.nodes.poll(_POLL_S)
@@ -72,21 +72,21 @@ class Led:
                 )
         address = "127.0.0.1" if self.plan.cluster == "local" else first.host
         here = self.plan.topology.gpus_per_node
-        for place, peer in enumerate(self._used):
+        for place, node in enumerate(self._used):
             self.nodes.tell(
-                [peer],
+                [node],
                 kind="start",
-                attempt=orders.number,
+                attempt=context.number,
                 first=place * here,
                 address=address,
                 port=prepared[-1]["port"],
                 commit=self._fetcher.commit,
             )
-        self._last, self._paces = {}, Paces()
+        self._last, self._paces = {}, SpeedProbes()
         return None
 
-    def _watch(self, orders: Orders) -> Ended:
-        told: Told | None = None
+    def _watch(self, context: AttemptContext) -> Ended:
+        told: StopReason | None = None
         heard: int | None = None
         can_save, deadline = False, 0.0
         world_size = self.plan.topology.world_size
@@ -95,18 +95,20 @@ class Led:
             codes = self._codes()
             failed = _failures(codes)
             if failed and told is None:
-                return self._crashed(orders)
+                return self._crashed(context)
             if len(codes) == world_size:
                 if set(codes.values()) == {int(Exit.OK)}:
                     return Ended(how=How.FINISHED)
                 if not failed:
-                    return Ended(how=How.LEFT, told=told or Told.NOTHING, reason=self._told_reason(told))
+                    return Ended(
+                        how=How.SHUT_DOWN, told=told or StopReason.NOTHING, reason=self._told_reason(told)
+                    )
             if self._lease.lost:
                 return Ended(how=How.FENCED, reason=f"another job has taken {self.run.path}; this one leaves")
-            lost = next((peer for peer in self._used if peer.lost), None)
+            lost = next((node for node in self._used if node.lost), None)
             if lost is not None:
                 return Ended(how=How.LOST, hosts=(lost.host,), reason=f"{lost.host}: {lost.lost}")
-            refused = [message for peer in self._used for message in self.nodes.answers(peer, "failed")]
+            refused = [message for node in self._used for message in self.nodes.answers(node, "failed")]
             if refused:
                 return Ended(
                     how=How.CRASHED, code=Exit.FAILED, reason=f"{refused[0]['host']}: {refused[0]['reason']}"
@@ -125,33 +127,33 @@ class Led:
                     if can_save:  # before anything else, for the time may be short
                         self.nodes.tell(self._used, kind="leave")
                 heard = self.stopped.signal
-                told, seconds = orders.why_told(heard)
+                told, seconds = context.explain_signal(heard)
                 deadline = came + seconds if can_save else 0.0
-                self.run.add_event("told", attempt=orders.number, why=told.value, seconds=round(seconds, 1))
+                self.run.add_event("told", attempt=context.number, why=told.value, seconds=round(seconds, 1))
             if told is not None and (time.monotonic() > deadline or self.stopped.again or failed):
-                unsaved = "" if told is Told.PRUNED else "; the ranks could not save in time"
+                unsaved = "" if told is StopReason.PRUNED else "; the ranks could not save in time"
                 why = f"{self._told_reason(told)}{unsaved}"
                 return Ended(how=How.CUT, code=128 + (self.stopped.signal or 15), told=told, reason=why)
             silent = self._silent()
-            self._name_slow(orders)
+            self._name_slow(context)
             if silent is not None:
-                return self._hung(orders, silent)
+                return self._hung(context, silent)
 
     def _phase(self, rank: int) -> str:
-        for peer in self._used:
-            if rank in peer.beats:
-                return str(peer.beats[rank][0])
+        for node in self._used:
+            if rank in node.heartbeats:
+                return str(node.heartbeats[rank][0])
         return "start"
 
     @staticmethod
-    def _told_reason(told: Told | None) -> str:
+    def _told_reason(told: StopReason | None) -> str:
         return told.value if told else "the ranks saved and left by themselves"
 
     def _codes(self) -> dict[int, int]:
         """Exit codes of the ranks that have ended."""
-        return {rank: code for peer in self._used for rank, code in peer.codes.items()}
+        return {rank: code for node in self._used for rank, code in node.codes.items()}
 
-    def _crashed(self, orders: Orders) -> Ended:
+    def _crashed(self, context: AttemptContext) -> Ended:
         """Blames a rank that a signal ended, else the first that told its error: others then fail because of it."""
         moment = time.monotonic() + 0.2
         while time.monotonic() < moment:
@@ -161,10 +163,10 @@ class Led:
         told = [
             event
             for event in self.run.read_events()
-            if event["event"] == "crashed" and event["attempt"] == orders.number
+            if event["event"] == "crashed" and event["attempt"] == context.number
         ]
         if signalled is None and told:
-            rank, said = int(told[0]["rank"]), self.run.crash(orders.number)
+            rank, said = int(told[0]["rank"]), self.run.crash(context.number)
         else:
             rank, said = next(iter(failed)) if signalled is None else signalled, None
         code = failed.get(rank, next(iter(failed.values())))
@@ -175,29 +177,29 @@ class Led:
     def _silent(self) -> str | None:
         """What the limits say of the ranks; also lets them learn."""
         moment = time.monotonic()
-        for peer in self._used:
-            for rank, (phase, step, age, probe, stopped_s) in peer.beats.items():
+        for node in self._used:
+            for rank, (phase, step, age, probe, stopped_s) in node.heartbeats.items():
                 if probe is not None:
-                    self._paces.note(rank, peer.host, *probe)
-                if stopped_s > self.plan.silence_s and rank not in peer.codes:
+                    self._paces.note(rank, node.host, *probe)
+                if stopped_s > self.plan.hang_timeout_s and rank not in node.codes:
                     # no phase is slow for that reason, so none has a longer limit
                     what = f"was stopped from outside (SIGSTOP) in phase '{phase}' at step {step}"
-                    return f"rank {rank} on {peer.host} {what} for more than {self.plan.silence_s:g} s"
-                changed = peer.heard - age
+                    return f"rank {rank} on {node.host} {what} for more than {self.plan.hang_timeout_s:g} s"
+                changed = node.heard - age
                 before = self._last.get(rank)
                 if before is None or before[:2] != (phase, step):
                     if before is not None:
                         steps = max(1, step - before[1]) if before[0] == phase == "step" else 1
                         self.limits.note(before[0], (changed - before[2]) / steps, steps)
                     self._last[rank] = (phase, step, changed)
-                elif rank not in peer.codes and moment - changed > self.limits.limit_s(phase):
+                elif rank not in node.codes and moment - changed > self.limits.limit_s(phase):
                     limit = self.limits.limit_s(phase)
-                    return f"rank {rank} on {peer.host} has been in phase '{phase}' at step {step} for more than {limit:.0f} s"
+                    return f"rank {rank} on {node.host} has been in phase '{phase}' at step {step} for more than {limit:.0f} s"
         return None
 
-    def _name_slow(self, orders: Orders) -> None:
+    def _name_slow(self, context: AttemptContext) -> None:
         for host, relative in self._paces.find_slow().items():
-            self.run.add_event("slow", attempt=orders.number, host=host, relative=round(relative, 3))
+            self.run.add_event("slow", attempt=context.number, host=host, relative=round(relative, 3))
             note_faults([host], "slow", self.run.name)
             print(
                 f"launcher: {host} computes at {relative:.2f} of the others' speed",
@@ -205,17 +207,17 @@ class Led:
                 flush=True,
             )
 
-    def _hung(self, orders: Orders, silent: str) -> Ended:
+    def _hung(self, context: AttemptContext, silent: str) -> Ended:
         """Writes all ranks' stacks, and names the hosts whose ranks are stopped or behind."""
-        self.nodes.tell(self._used, kind="dump", folder=orders.folder)
+        self.nodes.tell(self._used, kind="dump", folder=context.folder)
         deadline = time.monotonic() + _ANSWER_S
         states: dict[int, str] = {}
         answered: set[int] = set()
         while len(answered) < len(self._used) and time.monotonic() < deadline:
             self.nodes.poll(_POLL_S)
-            for peer in self._used:
-                for message in self.nodes.answers(peer, "dumped"):
-                    answered.add(peer.index)
+            for node in self._used:
+                for message in self.nodes.answers(node, "dumped"):
+                    answered.add(node.index)
                     states |= {int(rank): state for rank, state in message["states"].items()}
         stuck = [rank for rank, state in states.items() if state in "TD"]
         if not stuck:
@@ -232,22 +234,22 @@ class Led:
             how=How.HUNG,
             code=Exit.FAILED,
             hosts=hosts,
-            reason=f"{silent}{named}; stacks are in logs/{orders.folder}",
+            reason=f"{silent}{named}; stacks are in logs/{context.folder}",
         )
 
     def _end_ranks(self) -> None:
-        living = [peer for peer in self._used if not peer.lost]
+        living = [node for node in self._used if not node.lost]
         self.nodes.tell(living, kind="kill")
         deadline = time.monotonic() + _ANSWER_S
-        left = {peer.index for peer in living}
+        left = {node.index for node in living}
         while left and time.monotonic() < deadline:
             self.nodes.poll(_POLL_S)
-            for peer in living:
-                if peer.lost or self.nodes.answers(peer, "stopped"):
-                    left.discard(peer.index)
-        for peer in living:
-            if peer.index in left:
-                peer.lost = "its ranks do not end"
+            for node in living:
+                if node.lost or self.nodes.answers(node, "stopped"):
+                    left.discard(node.index)
+        for node in living:
+            if node.index in left:
+                node.lost = "its ranks do not end"
 
     def _host(self, rank: int) -> str:
         place = rank // self.plan.topology.gpus_per_node
@@ -256,7 +258,7 @@ class Led:
 
 def _failures(codes: Mapping[int, int]) -> dict[int, int]:
     """Of the ranks that have ended otherwise than they should."""
-    return {rank: code for rank, code in codes.items() if code not in (Exit.OK, Exit.LEFT)}
+    return {rank: code for rank, code in codes.items() if code not in (Exit.OK, Exit.SHUT_DOWN)}
 
 
 def _how_it_ended(code: int) -> str:

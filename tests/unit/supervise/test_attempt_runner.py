@@ -10,15 +10,15 @@ import pytest
 
 from launcher.errors import Exit
 from launcher.run import RunDir
-from launcher.supervise.allocation import Allocation
+from launcher.supervise.attempt_context import AttemptContext
+from launcher.supervise.attempt_runner import AttemptRunner
 from launcher.supervise.fetching import Fetcher
-from launcher.supervise.led import Led
-from launcher.supervise.nodes import Peer
-from launcher.supervise.orders import Orders
-from launcher.supervise.policy import Ended, How, Told
+from launcher.supervise.node_pool import NodePool
+from launcher.supervise.nodes import Node
+from launcher.supervise.policy import Ended, How, StopReason
 
 PLAN: Any = SimpleNamespace(
-    topology=SimpleNamespace(nodes=2, gpus_per_node=1, world_size=2), spares=0, cluster="slurm", silence_s=60.0,
+    topology=SimpleNamespace(nodes=2, gpus_per_node=1, world_size=2), spares=0, cluster="slurm", hang_timeout_s=60.0,
     save=SimpleNamespace(timeout_s=600),
 )  # fmt: skip
 STEPPING = ["step", 5, 0.1, None, 0.0]
@@ -32,26 +32,26 @@ class Scripted:
         self.polls = list(polls)
         self.told: list[str] = []
         wire: Any = None
-        self.peers = {
-            index: Peer(index, f"n{index + 1}", wire, {}, time.monotonic(), 0.0) for index in range(2)
+        self.by_index = {
+            index: Node(index, f"n{index + 1}", wire, {}, time.monotonic(), 0.0) for index in range(2)
         }
 
     def poll(self, timeout_s: float) -> None:
-        if self.polls and all(peer.beats for peer in self.peers.values()):
+        if self.polls and all(node.heartbeats for node in self.by_index.values()):
             self.polls.pop(0)(self)
 
-    def there(self) -> list[Peer]:
-        return [peer for peer in self.peers.values() if not peer.lost]
+    def there(self) -> list[Node]:
+        return [node for node in self.by_index.values() if not node.lost]
 
-    def tell(self, peers: Sequence[Peer], **message: Any) -> None:
+    def tell(self, nodes: Sequence[Node], **message: Any) -> None:
         self.told.append(message["kind"])
         if message["kind"] == "start":
-            for peer in peers:
-                peer.beats = {message["first"]: STEPPING}
+            for node in nodes:
+                node.heartbeats = {message["first"]: STEPPING}
 
-    def answers(self, peer: Peer, kind: str) -> list[dict[str, Any]]:
+    def answers(self, node: Node, kind: str) -> list[dict[str, Any]]:
         if kind == "dumped":
-            return [{"kind": kind, "states": {peer.index: "T" if peer.beats[peer.index][4] else "S"}}]
+            return [{"kind": kind, "states": {node.index: "T" if node.heartbeats[node.index][4] else "S"}}]
         return [{"kind": kind, "port": 1}] if kind in ("prepared", "stopped") else []
 
 
@@ -63,27 +63,27 @@ class Attempt:
         self.stopped: Any = SimpleNamespace(signal=None, again=False)
         self.nodes: Any = Scripted(polls)
         step: Any = SimpleNamespace(poll=lambda: None)
-        self.allocation = Allocation(self.run, PLAN, self.stopped, lambda nodes: step)
-        self.allocation.nodes.listener.close()
-        self.allocation.nodes, self.allocation._step = self.nodes, step
+        self.pool = NodePool(self.run, PLAN, self.stopped, lambda nodes: step)
+        self.pool.nodes.listener.close()
+        self.pool.nodes, self.pool._step = self.nodes, step
         lease: Any = SimpleNamespace(lost=False)
-        self.led = Led(self.allocation, Fetcher(self.run, self.nodes, self.stopped, None), lease)
+        self.runner = AttemptRunner(self.pool, Fetcher(self.run, self.nodes, self.stopped, None), lease)
 
     def end(self) -> Ended:
-        why = {signal.SIGUSR1: (Told.TIME_LIMIT, 100.0), signal.SIGTERM: (Told.CANCELLED, 20.0)}
-        orders = Orders(
-            number=1, folder="1_1", blamed=(), why_told=lambda number: why[signal.Signals(number)]
+        why = {signal.SIGUSR1: (StopReason.TIME_LIMIT, 100.0), signal.SIGTERM: (StopReason.CANCELLED, 20.0)}
+        context = AttemptContext(
+            number=1, folder="1_1", blamed=(), explain_signal=lambda number: why[signal.Signals(number)]
         )
-        return self.led.attempt(orders)
+        return self.runner.attempt(context)
 
 
 def ends(**codes: int) -> Poll:
     """Ranks end: n1=CODE is rank 0's."""
 
     def poll(nodes: Scripted) -> None:
-        for peer in nodes.peers.values():
-            if peer.host in codes:
-                peer.codes = {peer.index: codes[peer.host]}
+        for node in nodes.by_index.values():
+            if node.host in codes:
+                node.codes = {node.index: codes[node.host]}
 
     return poll
 
@@ -108,9 +108,9 @@ def test_a_cancel_after_the_warning_of_the_time_limit_is_a_cancel(tmp_path):
     def cancelled(nodes: Scripted) -> None:
         attempt.stopped.signal = signal.SIGTERM
 
-    attempt = Attempt(tmp_path, warned, cancelled, ends(n1=Exit.LEFT, n2=Exit.LEFT))
+    attempt = Attempt(tmp_path, warned, cancelled, ends(n1=Exit.SHUT_DOWN, n2=Exit.SHUT_DOWN))
     ended = attempt.end()
-    assert (ended.how, ended.told) == (How.LEFT, Told.CANCELLED)
+    assert (ended.how, ended.told) == (How.SHUT_DOWN, StopReason.CANCELLED)
     assert attempt.nodes.told.count("leave") == 1
     assert [event["why"] for event in attempt.run.read_events() if event["event"] == "told"] == [
         "time limit",
@@ -121,8 +121,8 @@ def test_a_cancel_after_the_warning_of_the_time_limit_is_a_cancel(tmp_path):
 def test_a_rank_that_is_stopped_while_it_loads_is_found_long_before_a_load_is_too_long(tmp_path):
     def loading(stopped_s: float) -> Poll:
         def poll(nodes: Scripted) -> None:
-            nodes.peers[1].beats = {1: ["load", 0, stopped_s, None, stopped_s]}
-            nodes.peers[1].heard = time.monotonic()
+            nodes.by_index[1].heartbeats = {1: ["load", 0, stopped_s, None, stopped_s]}
+            nodes.by_index[1].heard = time.monotonic()
 
         return poll
 
@@ -134,19 +134,19 @@ def test_a_rank_that_is_stopped_while_it_loads_is_found_long_before_a_load_is_to
 
 def test_a_node_that_cannot_have_ranks_does_not_count_as_one_that_can(tmp_path):
     attempt = Attempt(tmp_path)
-    attempt.nodes.peers[1].bad = "its disk is full"
+    attempt.nodes.by_index[1].bad = "its disk is full"
     ended = attempt.end()
     assert (ended.how, ended.hosts) == (How.LOST, ("n2",))
-    assert len(attempt.allocation.good()) == 1
+    assert len(attempt.pool.good()) == 1
 
 
 def test_srun_that_fails_by_itself_is_no_refusal_of_ours(tmp_path):
     attempt = Attempt(tmp_path)
-    attempt.nodes.peers.clear()
+    attempt.nodes.by_index.clear()
     dead: Any = SimpleNamespace(poll=lambda: 1, returncode=1)
     attempt.nodes.drop = lambda: None
-    attempt.allocation._start_step = lambda nodes: dead
-    attempt.allocation._step = None
+    attempt.pool._start_step = lambda nodes: dead
+    attempt.pool._step = None
     ended = attempt.end()
     assert (ended.how, ended.code) == (How.CRASHED, Exit.FAILED)
     assert "srun ended with exit code 1" in ended.reason

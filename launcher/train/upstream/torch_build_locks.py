@@ -1,7 +1,8 @@
-"""DeepSpeed's operators, built once and never waited for in vain.
+"""torch 2.13: the lock files of extensions that are compiled when they are first used, such as DeepSpeed's operators.
 
-torch compiles an extension behind a file named `lock` in its build folder, and every process waits for that file to go away.
-A process that is killed while it compiles leaves it behind: each later run would then hang without a word.
+Symptom: torch.utils.cpp_extension compiles an extension while a file named `lock` stands in its build folder, and every other
+process waits without a time limit until that file is gone (utils/file_baton.py). A process that is killed while it compiles
+leaves the file behind, and each later run waits forever and prints nothing.
 """
 
 import contextlib
@@ -14,11 +15,11 @@ from pathlib import Path
 from launcher.plan import LaunchPlan
 
 STALE_S = 120.0
-"""Seconds after which a lock in a folder that others use too belongs to nobody: builds took 37 s and 60 s on busy cores."""
+"""Age in seconds from which a lock in a shared folder is stale: builds took 37 s and 60 s on busy cores."""
 
 
 def build_operators(plan: LaunchPlan) -> None:
-    """Compiles and loads what DeepSpeed will want for this plan, one process at a time; later loads then take no lock."""
+    """Compiles and loads the operators that DeepSpeed needs for this plan, one process at a time; later loads take no lock."""
     from deepspeed.accelerator import get_accelerator
     from deepspeed.ops import __compatible_ops__ as compatible
 
@@ -37,19 +38,21 @@ def build_operators(plan: LaunchPlan) -> None:
 
 
 def remove_stale_locks(root: Path, stale_s: float) -> None:
-    """Waits until no build's lock is left, or one is older than `stale_s`, whose builder must be gone, and removes that."""
+    """Waits until no lock is left, and removes each lock that is older than `stale_s`: its process must be dead."""
     for lock in [*root.glob("*/lock"), *root.glob("*/*/lock")]:
         with contextlib.suppress(FileNotFoundError):
             while (age := time.time() - lock.stat().st_mtime) < stale_s:
                 time.sleep(min(0.5, stale_s - age))
             lock.unlink()
-            print(f"launcher: removed {lock}, left by a build that was killed", flush=True)
+            print(f"launcher: removed {lock}, which a killed build had left behind", flush=True)
 
 
 @contextlib.contextmanager
 def _one_at_a_time(root: Path) -> Iterator[bool]:
-    """Whether this process has the folder to itself; the kernel takes that back when the process dies. False on a file system
-    without locks."""
+    """Whether this process alone may build in the folder; the kernel releases its lock when the process dies.
+
+    False on a file system without locks.
+    """
     root.mkdir(parents=True, exist_ok=True)
     with (root / ".launcher").open("w") as file:
         try:

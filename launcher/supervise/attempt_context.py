@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from launcher.supervise.policy import Told
+from launcher.supervise.policy import StopReason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Orders:
+class AttemptContext:
     """One attempt: its number, its folder, and what its leader must know."""
 
     number: int
@@ -15,5 +15,5 @@ class Orders:
     """Under logs/."""
     blamed: Iterable[str]
     """Hosts to use only where there are no others."""
-    why_told: Callable[[int], tuple[Told, float]]
+    explain_signal: Callable[[int], tuple[StopReason, float]]
     """Signal -> why the job must end, and in how many seconds at most."""

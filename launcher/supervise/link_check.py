@@ -16,7 +16,7 @@ MESSAGE = 1 << 20
 WAIT_S = 4.0
 
 
-class Ring:
+class LinkCheck:
     """This node's place in the ring: hears the one before it, sends to the one behind it."""
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ def _hear(listener: socket.socket) -> None:
                 connection.sendall(b"\n")
 
 
-def blame(ring: Sequence[str], failed: Mapping[str, str]) -> dict[str, str]:
+def blame_hosts(ring: Sequence[str], failed: Mapping[str, str]) -> dict[str, str]:
     """Host -> why it is bad; `ring` is the order of the hosts, `failed` says why a host did not reach the next one.
 
     A host that neither reaches nor is reached is bad. Of a single bad link, nobody can tell which end is: it is the later

@@ -25,7 +25,7 @@ _ENOUGH = 5
 
 
 @dataclass
-class Limits:
+class HangLimits:
     """Longest seen seconds of each phase, and how often it was seen."""
 
     step_floor_s: float

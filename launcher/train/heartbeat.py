@@ -12,15 +12,15 @@ _LEAST_S = 0.1
 _SIGNAL = signal.SIGUSR2
 
 
-class Beat:
+class Heartbeat:
     """One rank's line to its starter. Without a starter, which is torchrun or a shell, it says nothing."""
 
     def __init__(self) -> None:
-        descriptor = os.environ.pop("LAUNCHER_BEAT_FD", None)
+        descriptor = os.environ.pop("LAUNCHER_HEARTBEAT_FD", None)
         stacks = os.environ.pop("LAUNCHER_STACKS_FD", None)
         self._socket = socket.socket(fileno=int(descriptor)) if descriptor else None
         self._phase, self._step, self._sent = "", 0, 0.0
-        self._leave = False
+        self._shutdown = False
         self._probe: list[float] | None = None
         if self._socket is not None:
             self._socket.setblocking(False)
@@ -49,11 +49,11 @@ class Beat:
         """Says with the next word how long a probe of this rank's speed took."""
         self._probe = [self._probe[0] + 1 if self._probe else 1, round(seconds, 6)]
 
-    def should_leave(self) -> bool:
+    def shutdown_requested(self) -> bool:
         """Whether this rank was told to save and end."""
-        if self._socket is not None and not self._leave:
+        if self._socket is not None and not self._shutdown:
             try:
-                self._leave = bool(self._socket.recv(64))
+                self._shutdown = bool(self._socket.recv(64))
             except OSError:
                 return False
-        return self._leave
+        return self._shutdown

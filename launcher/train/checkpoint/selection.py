@@ -13,7 +13,7 @@ from launcher.errors import CheckpointError
 from launcher.run import RunDir
 
 
-class Resume:
+class CheckpointSelection:
     """The search for a checkpoint; digests are read beside the loading of the model."""
 
     def __init__(self, run: RunDir, resume: str, rank: int, world_size: int, attempt: int) -> None:

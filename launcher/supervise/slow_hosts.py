@@ -12,7 +12,7 @@ SUSTAINED = 6
 """Probes that must agree: the median of the newest counts, so that no moment's disturbance does."""
 
 
-class Paces:
+class SpeedProbes:
     """The newest probes of every rank of an attempt."""
 
     def __init__(self) -> None:

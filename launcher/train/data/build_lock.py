@@ -17,7 +17,7 @@ STALE_S = 30.0
 _POLL_S = 0.25
 
 
-class Claim:
+class BuildLock:
     """A file that its holder rewrites all the time. File systems without locks are enough for it, and it is advice only: two
     holders at once, after a pause of one, do the work twice."""
 

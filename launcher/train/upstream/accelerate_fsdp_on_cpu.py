@@ -1,14 +1,14 @@
-"""FSDP2 on CPU ranks, for tests and small machines."""
+"""accelerate 1.15: FSDP2 on CPU ranks.
+
+Symptom: AcceleratorState.__init__ (state.py) reads its FSDP settings on GPUs only. On CPU ranks it runs DDP without a warning.
+No GPU run needs this patch; tests and small machines do.
+"""
 
 from typing import Any
 
 
 def keep_fsdp_on_cpu() -> None:
-    """Makes accelerate keep FSDP on CPU ranks.
-
-    accelerate 1.15 (state.py, AcceleratorState.__init__) looks at its FSDP settings on GPUs alone, and runs DDP on CPU ranks
-    without a word. On a GPU nothing needs this.
-    """
+    """Makes accelerate keep FSDP on CPU ranks. Must be called before the trainer's arguments are made."""
     from accelerate.state import AcceleratorState, PartialState
     from accelerate.utils import DistributedType
 
