@@ -31,7 +31,7 @@ class SourceConfig:
 
 @dataclass(kw_only=True)
 class DataConfig:
-    """What is trained on; docs/data.md shows the formats."""
+    """What is trained on; docs/guide/data.md shows the formats."""
 
     path: Optional[str] = None  # noqa: UP045
     """JSONL, JSON, CSV, TSV, TXT or Parquet file, or `hub:NAME[/SUBSET][:SPLIT][@REVISION]`, which the nodes read."""

@@ -16,7 +16,7 @@ class Precision(Enum):
 
 
 class TrainerKind(Enum):
-    """The training objective; docs/trainers.md has a section for each."""
+    """The training objective; docs/guide/methods.md has a section for each."""
 
     sft = "sft"
     pretrain = "pretrain"
