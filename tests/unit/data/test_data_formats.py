@@ -384,7 +384,7 @@ def test_the_example_of_every_format_is_detected_and_comes_back(name: str):
 
 
 def test_the_documentation_has_a_line_for_every_format():
-    said = (ROOT / "docs" / "data.md").read_text()
+    said = (ROOT / "docs" / "guide" / "data.md").read_text()
     for name in FORMATS.own_names():
         one = FORMATS.find(name)
         assert f"| `{name}` | {one.shape} | {one.kind}{one.note} |" in said
