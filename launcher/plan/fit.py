@@ -4,8 +4,9 @@ import dataclasses
 
 from launcher.config import Config
 from launcher.plan.launch_plan import LaunchPlan
+from launcher.plan.length import final_args, make_length
 from launcher.plan.memory import OPTIMIZERS, Load, estimate_memory, estimate_room
-from launcher.plan.objective import NEXT_TOKEN
+from launcher.plan.objective import NEXT_TOKEN, generations
 from launcher.plan.strategy import BUCKET, bucket_size
 from launcher.plan.time import estimate_time
 
@@ -41,6 +42,18 @@ def make_load(config: Config, plan: LaunchPlan) -> Load | None:
     )
 
 
+def with_length(config: Config, plan: LaunchPlan) -> LaunchPlan:
+    """The plan once its plugins are applied: its length decided, and trainer_args that hold it."""
+    length = make_length(
+        plan.trainer_args,
+        plan.facts,
+        plan.batch,
+        packing=config.trainer.packing,
+        samples=generations(config),
+    )
+    return dataclasses.replace(plan, length=length, trainer_args=final_args(plan.trainer_args, length))
+
+
 def with_estimates(config: Config, plan: LaunchPlan) -> LaunchPlan:
     """The plan once the plugins have had their say: DeepSpeed's buckets sized, memory and time estimated."""
     plan = _with_buckets(plan)
@@ -51,7 +64,7 @@ def with_estimates(config: Config, plan: LaunchPlan) -> LaunchPlan:
         plan,
         memory=estimate_memory(load, config.cluster.context_gib),
         room=estimate_room(load),
-        time=estimate_time(config, load, plan.facts),
+        time=estimate_time(config, load, plan.facts, plan.length.steps),
     )
 
 

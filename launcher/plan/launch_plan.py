@@ -9,9 +9,10 @@ from typing import Any
 from launcher.config import Config, Init, Precision
 from launcher.errors import PlanError
 from launcher.plan.facts import Facts
+from launcher.plan.length import Length, make_length
 from launcher.plan.memory import Adapter, Memory, Room
 from launcher.plan.model import ModelFacts
-from launcher.plan.objective import count_trained
+from launcher.plan.objective import count_trained, generations
 from launcher.plan.place import (
     check_environment,
     check_facts,
@@ -65,6 +66,8 @@ class LaunchPlan:
     """How long a step takes; likewise."""
     chosen: str | None
     """Why this strategy and micro-batch, where the planner chose them."""
+    length: Length
+    """How long the run trains."""
     trainer: str
     """The training objective: sft, dpo, ..."""
     trainer_args: Mapping[str, Any]
@@ -123,6 +126,7 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
     parameters = count_trained(config, shape) if shape else None
     check_trainer(config)
     check_environment(config.cluster)
+    args = trainer_args(config, batch, strategy, mixed, cuda)
     return LaunchPlan(
         run=config.name,
         experiment=facts.experiment,
@@ -148,8 +152,9 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
         room=None,
         time=None,
         chosen=None,
+        length=make_length(args, facts, batch, packing=config.trainer.packing, samples=generations(config)),
         trainer=config.trainer.kind.name,
-        trainer_args=trainer_args(config, batch, strategy, mixed, cuda),
+        trainer_args=args,
         deepspeed=deepspeed_config(
             strategy, batch, bf16=mixed == "bf16", max_grad_norm=config.trainer.max_grad_norm, pin_memory=cuda
         ),

@@ -75,6 +75,7 @@ def trainer_args(config: Config, batch: Batch, strategy: Strategy, mixed: str, c
         "eval_strategy": "steps" if trainer.eval_steps else "no",
         "eval_on_start": evaluates,
         "save_strategy": "no",
+        "ignore_data_skip": True,  # a resumed run's own data order begins at the right row
         **objective_args(config, batch),
         "bf16": mixed == "bf16",
         "use_cpu": not cuda,
