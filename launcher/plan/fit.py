@@ -6,7 +6,6 @@ from launcher.config import Config
 from launcher.plan.launch_plan import LaunchPlan
 from launcher.plan.memory import OPTIMIZERS, Load, estimate_memory, estimate_room
 from launcher.plan.objective import NEXT_TOKEN
-from launcher.plan.strategy import bucket_size
 from launcher.plan.time import estimate_time
 
 
@@ -28,7 +27,7 @@ def make_load(config: Config, plan: LaunchPlan) -> Load | None:
         checkpointing=plan.checkpointing,
         kernels=plan.kernels,
         strategy=plan.strategy,
-        world_size=plan.topology.world_size,
+        degrees=plan.degrees,
         gpus_per_node=plan.topology.gpus_per_node,
         sequences=plan.batch.micro_batch_size,
         length=config.model.max_length,
@@ -37,7 +36,7 @@ def make_load(config: Config, plan: LaunchPlan) -> Load | None:
         optimizer=config.trainer.optim,
         packed=config.trainer.packing,
         varlen=(attention or "").startswith("flash"),
-        bucket=bucket_size(plan.model.trainable_parameters),
+        bucket=plan.strategy.bucket(plan.deepspeed),
     )
 
 
@@ -58,6 +57,6 @@ def with_estimates(config: Config, plan: LaunchPlan) -> LaunchPlan:
 def _with_buckets(plan: LaunchPlan) -> LaunchPlan:
     if plan.deepspeed is None:
         return plan
-    bucket = bucket_size(plan.model.trainable_parameters)
-    zero = {**plan.deepspeed["zero_optimization"], "reduce_bucket_size": bucket}
-    return dataclasses.replace(plan, deepspeed={**plan.deepspeed, "zero_optimization": zero})
+    return dataclasses.replace(
+        plan, deepspeed=plan.strategy.sized(plan.deepspeed, plan.model.trainable_parameters)
+    )

@@ -6,7 +6,6 @@ from launcher.config import Config, TrackerKind
 from launcher.errors import PlanError
 from launcher.plan.names import check_names
 from launcher.plan.objective import check_objective, objective_args
-from launcher.plan.strategy import Strategy, fsdp_config
 from launcher.plan.topology import Batch
 
 _FEW_STEPS = 10
@@ -53,8 +52,8 @@ def few_steps(total: int | None) -> str | None:
     )
 
 
-def trainer_args(config: Config, batch: Batch, strategy: Strategy, mixed: str, cuda: bool) -> dict[str, Any]:
-    """Keyword arguments of trl's class of arguments for the kind. Output dir and files are added on the rank."""
+def trainer_args(config: Config, batch: Batch, mixed: str, cuda: bool) -> dict[str, Any]:
+    """Keyword arguments of trl's class of arguments for the kind; the strategy's, output dir and files are added later."""
     trainer = config.trainer
     evaluates = config.data.eval_path is not None
     args: dict[str, Any] = {
@@ -93,7 +92,4 @@ def trainer_args(config: Config, batch: Batch, strategy: Strategy, mixed: str, c
     for name in ("torch_compile", "activation_offloading"):
         if getattr(trainer, name):
             args[name] = True
-    fsdp = fsdp_config(strategy)
-    if fsdp is not None:
-        args |= {"fsdp": True, "fsdp_config": fsdp}
     return args
