@@ -40,11 +40,9 @@ def settle(config: Config, facts: Facts, make: Callable[[Config], LaunchPlan]) -
         )
     per_rank = load.sequences * load.accumulation
     micros = divisors(per_rank) if free_micro else [load.sequences]
-    choices = (
-        [*strategies(start.strategy, combination_of(start, plan), plan.topology.world_size)]
-        if free_strategy
-        else [load.strategy]
-    )
+    choices = [load.strategy]
+    if free_strategy:
+        choices = [*strategies(start.strategy, combination_of(start, plan), plan.topology.world_size)]
     best = _fastest(config, facts, load, choices, micros, size)
     strategy = best.strategy.config() if free_strategy else None
     seconds, total = estimate_time(config, best, facts).step_s, _total(config, best)
