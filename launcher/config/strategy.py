@@ -8,11 +8,11 @@ class StrategyConfig:
     """How the training state is sharded."""
 
     engine: str = "ddp"
-    """What shards it: the name of a strategy (ddp, fsdp2, or one of another package), `deepspeed` for the ZeRO stage of
-    zero_stage, or auto, by which the planner takes the fastest that fits."""
+    """What shards the training state: the name of a strategy (ddp, fsdp2, or one of another package), or `deepspeed` for the
+    ZeRO stage of zero_stage; `auto` lets the planner take the fastest strategy that fits into memory."""
     zero_stage: int = 0
-    """ZeRO stage: 1 shards optimizer state, 2 also gradients, 3 also weights. 0 with other engines."""
+    """ZeRO stage: 1 shards the optimizer state, 2 also the gradients, 3 also the weights; 0 without DeepSpeed."""
     offload_optimizer: bool = False
-    """Keep optimizer state in host memory (ZeRO 1 to 3)."""
+    """Whether to keep the optimizer state in host memory (ZeRO 1 to 3)."""
     offload_param: bool = False
-    """Keep weights in host memory: ZeRO-3, or FSDP2's CPU offload."""
+    """Whether to keep the weights in host memory (ZeRO-3, or CPU offload of FSDP2)."""

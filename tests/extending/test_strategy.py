@@ -87,7 +87,8 @@ def test_a_dry_run_writes_the_plan_of_the_foreign_strategy(site, cache, tmp_path
 def test_its_plan_is_that_of_ddp_but_for_the_name(site, tmp_path):
     arguments = ("plan", "+experiment=llama8b_lora", "cluster.gpus_per_node=8", "--json")
     toy, ddp = (
-        json.loads(run_command(site, tmp_path, *arguments, f"strategy.engine={name}")) for name in ("toy", "ddp")
+        json.loads(run_command(site, tmp_path, *arguments, f"strategy.engine={name}"))
+        for name in ("toy", "ddp")
     )
     assert toy["memory"] == ddp["memory"] and toy["time"] == ddp["time"] and toy["degrees"] == ddp["degrees"]
     assert (toy["strategy"]["name"], ddp["strategy"]["name"]) == ("toy", "ddp")
@@ -115,7 +116,9 @@ def test_a_run_goes_on_from_its_checkpoint(site, trained, cache, tmp_path):
 
 
 def test_status_and_report_name_it(site, trained, tmp_path):
-    assert json.loads(run_command(site, tmp_path, "status", str(trained.path), "--json"))["state"] == "finished"
+    assert (
+        json.loads(run_command(site, tmp_path, "status", str(trained.path), "--json"))["state"] == "finished"
+    )
     page = tmp_path / "report.html"
     run_command(site, tmp_path, "report", str(trained.path), "--output", str(page))
     assert "toy, fp32" in page.read_text()

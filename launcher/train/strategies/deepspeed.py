@@ -16,14 +16,13 @@ class DeepSpeedOnRank(OnRank):
 
     def after_ranks_met(self, plan: LaunchPlan) -> None:
         """Builds operators; starts DeepSpeed's process group on CPU ranks."""
-        from launcher.train.ops import build_operators
+        from launcher.train.upstream.torch_build_locks import build_operators
 
         build_operators(plan)
         if plan.device == "cpu":
-            import deepspeed
+            from launcher.train.upstream.accelerate_deepspeed_on_cpu import init_deepspeed_on_cpu
 
-            # accelerate does this on GPUs alone; without it ZeRO-3 takes the world for one rank
-            deepspeed.init_distributed(dist_backend="gloo", auto_mpi_discovery=False)
+            init_deepspeed_on_cpu()
 
     def found(self, trainer: Any, plan: LaunchPlan) -> dict[str, Any]:
         """The stage in the file that DeepSpeed has read."""

@@ -17,7 +17,7 @@ class Fsdp2OnRank(OnRank):
     def before_ranks_meet(self, plan: LaunchPlan) -> None:
         """Makes accelerate keep FSDP on CPU ranks."""
         if plan.device == "cpu":
-            from launcher.train.fsdp_on_cpu import keep_fsdp_on_cpu
+            from launcher.train.upstream.accelerate_fsdp_on_cpu import keep_fsdp_on_cpu
 
             keep_fsdp_on_cpu()
 
