@@ -120,5 +120,5 @@ def test_status_and_report_name_it(site, trained, tmp_path):
         json.loads(run_command(site, tmp_path, "status", str(trained.path), "--json"))["state"] == "finished"
     )
     page = tmp_path / "report.html"
-    run_command(site, tmp_path, "report", str(trained.path), "--output", str(page))
+    run_command(site, tmp_path, "report", str(trained.path), "--out", str(page))
     assert "toy, fp32" in page.read_text()
