@@ -83,14 +83,14 @@ class Zero(Strategy):
         (ipg_buckets).
         """
         zero = deepspeed["zero_optimization"]
-        if trained is None or zero["reduce_bucket_size"] != BUCKET:
+        if trained is None or zero.get("reduce_bucket_size") != BUCKET:
             return deepspeed
         return {**deepspeed, "zero_optimization": {**zero, "reduce_bucket_size": bucket_size(trained)}}
 
     def bucket(self, deepspeed: Mapping[str, Any] | None) -> int | None:
         """reduce_bucket_size where a plugin has set it; None where it is DeepSpeed's own, which `sized` makes smaller."""
-        size = BUCKET if deepspeed is None else int(deepspeed["zero_optimization"]["reduce_bucket_size"])
-        return None if size == BUCKET else size
+        size = (deepspeed or {}).get("zero_optimization", {}).get("reduce_bucket_size", BUCKET)
+        return size if isinstance(size, int) and size != BUCKET else None
 
     def averaged_over(self, degrees: Degrees) -> int:
         """ZeRO-1 and 2 divide by the data-parallel ranks alone. Source: DeepSpeed 0.19.8, stage_1_and_2.py; measured with two
