@@ -15,23 +15,13 @@ class Precision(Enum):
     fp32 = "fp32"
 
 
-class TrainerKind(Enum):
-    """The training objective; docs/trainers.md has a section for each."""
-
-    sft = "sft"
-    pretrain = "pretrain"
-    dpo = "dpo"
-    kto = "kto"
-    orpo = "orpo"
-    reward = "reward"
-    grpo = "grpo"
-
-
 @dataclass(kw_only=True)
 class TrainerConfig:
     """The objective and its hyperparameters; names are transformers' TrainingArguments' and trl's."""
 
-    kind: TrainerKind = TrainerKind.sft
+    kind: str = "sft"
+    """The training method: the name of a module in launcher/methods, or of an entry point in group launcher.methods;
+    docs/trainers.md has a section for each."""
     learning_rate: float = 2e-4
     num_train_epochs: float = 1.0
     max_steps: int = -1
