@@ -8,8 +8,8 @@ from typing import Any, cast
 from launcher.config import TrainerConfig
 from launcher.methods.registry import find_method
 from launcher.plan import LaunchPlan
-from launcher.plan.leave import fits_kill_wait, needs_s
 from launcher.plan.save import SavePlan
+from launcher.plan.shutdown import fits_kill_wait, needs_s
 from launcher.run import RunDir
 from launcher.units import plural
 
