@@ -5,9 +5,9 @@ from launcher.methods.base import Method
 from launcher.methods.registry import METHODS, find_method
 from launcher.reference.markdown import code, page, table
 
-_INTRO = """`trainer=NAME` chooses a method with the usual values of its keys; `trainer.kind=NAME` alone leaves the other keys
-as they are, and also names a method of another package (entry-point group `launcher.methods`). A key of the trainer group that is
-named below belongs to the methods that name it: others refuse it."""
+_INTRO = """`trainer=NAME` chooses a method with the usual values of its keys. `trainer.kind=NAME` alone leaves the other keys
+as they are; it also names a method of another package (entry-point group `launcher.methods`). A key of the trainer group
+that is named below belongs to the methods that name it: the others refuse it."""
 
 
 def methods_page() -> str:
