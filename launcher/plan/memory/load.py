@@ -40,6 +40,8 @@ class Load:
     """Elements of a bucket in which gradients are reduced, where they do not follow from what is trained."""
     pure_bf16: bool = False
     """Weights, gradients and moments in bf16 without a master copy, as some published setups have it. No run of ours."""
+    extra_passes: int = 0
+    """Forward passes over each sequence beside the one that is trained on, by the method's spec. They count for the time."""
 
     @cached_property
     def acting(self) -> Strategy:
