@@ -13,9 +13,9 @@ from launcher.config import Config, DataCheck, DataFormat, Init
 from launcher.data.check import Asked, check
 from launcher.data.hub import parse_hub
 from launcher.data.kinds import check_serves
+from launcher.data.progress import progress
 from launcher.data.rules import Finding
 from launcher.errors import ConfigError, DataError
-from launcher.launching.data_progress import progress
 from launcher.run import write_text
 
 HUB = "hub:"
