@@ -6,7 +6,9 @@ from pathlib import Path
 from launcher.launching.compose import Composed
 from launcher.launching.facts import count, gather
 from launcher.launching.place_gate import check_place
+from launcher.launching.plugin_gate import check_plugins
 from launcher.plan import LaunchPlan
+from launcher.plugins.base import make_plugins
 from launcher.plugins.decide import decide
 from launcher.run import RunDir, new_run_dir
 
@@ -21,8 +23,9 @@ def prepare(composed: Composed, moment: datetime) -> tuple[RunDir, LaunchPlan]:
 def prepare_in(composed: Composed, run: RunDir) -> LaunchPlan:
     """The plan of a run in that folder, which may be there already."""
     facts = gather(composed.config, composed.experiment, run)
-    plan = decide(
-        composed.config, facts
-    )  # its refusals come before a look at the data, which can take a while
+    plugins = make_plugins(composed.config.plugins)
+    # the plan's refusals come before the data is read, which can take a while
+    plan = decide(composed.config, facts, plugins)
+    check_plugins(composed.config, facts, plugins)
     check_place(composed.config, facts, plan)
-    return decide(composed.config, count(composed.config, facts))
+    return decide(composed.config, count(composed.config, facts), plugins)

@@ -81,7 +81,7 @@ class LaunchPlan:
     """Python that starts the ranks."""
     spares: int
     """Nodes that wait in the allocation to take the place of one that fails."""
-    silence_s: float
+    hang_timeout_s: float
     """Seconds without a step after which the ranks count as hanging."""
     failures_per_1000_node_days: float
     save: SavePlan | None
@@ -166,7 +166,7 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
         container_command=container_command(config, facts),
         python=node_python(config, facts),
         spares=config.resources.spares,
-        silence_s=config.resources.silence_s,
+        hang_timeout_s=config.resources.hang_timeout_s,
         failures_per_1000_node_days=config.cluster.failures_per_1000_node_days,
         save=None,
         facts=facts,

@@ -8,8 +8,8 @@ from launcher.errors import NotAsPlanned, RunError
 from launcher.plan import Facts, LaunchPlan, make_plan, with_estimates
 from launcher.plan.auto import settle
 from launcher.plan.combine import checked
-from launcher.plan.leave import with_notice
 from launcher.plan.options import check_options
+from launcher.plan.shutdown import with_notice
 from launcher.plugins.base import Plugin, apply, make_plugins
 from launcher.run import RunDir
 

@@ -1,6 +1,6 @@
 """LoRA: train a small adapter beside frozen weights.
 
-Memory: gradients and optimizer state shrink to what the adapter trains. docs/plugins.md has the figures.
+Memory: gradients and optimizer state shrink to what the adapter trains. docs/guide/plugins.md has the figures.
 """
 
 from __future__ import annotations
