@@ -14,7 +14,7 @@ from launcher.config.schema import GROUPS, read_config, register
 from launcher.config.strategy import Engine, StrategyConfig
 from launcher.config.sweep import Direction, Pruner, Sampler, SweepConfig
 from launcher.config.tracker import TrackerConfig, TrackerKind
-from launcher.config.trainer import Precision, TrainerConfig, TrainerKind
+from launcher.config.trainer import Precision, TrainerConfig
 
 __all__ = [
     "GROUPS",
@@ -43,7 +43,6 @@ __all__ = [
     "TrackerConfig",
     "TrackerKind",
     "TrainerConfig",
-    "TrainerKind",
     "read_config",
     "register",
 ]

@@ -3,6 +3,7 @@
 from launcher.clusters.allocation import check_nodes
 from launcher.config import Config
 from launcher.errors import ConfigError
+from launcher.launching.rank_module import check_rank_module
 from launcher.launching.reward_functions import check_reward_functions
 from launcher.plan import Facts, LaunchPlan
 from launcher.resources import resource_dir
@@ -10,6 +11,7 @@ from launcher.resources import resource_dir
 
 def check_place(config: Config, facts: Facts, plan: LaunchPlan) -> None:
     """ClusterError or ConfigError for what a plan cannot know to be wrong."""
+    check_rank_module(config)
     check_reward_functions(config)
     if facts.cluster == "allocation":
         check_nodes(plan.topology.nodes, plan.spares)
