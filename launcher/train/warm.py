@@ -20,6 +20,7 @@ from launcher import environment
 from launcher.processes import die_with_parent
 from launcher.protocol.codec import decode, encode
 from launcher.protocol.ranks import TO_WARM, ForkRank, RankExited, RankForked, WarmReady
+from launcher.strategies import planned_strategy
 
 _MOST_DESCRIPTORS = 8
 
@@ -59,15 +60,15 @@ def main(argv: list[str]) -> int:
 
 def modules(plan: dict[str, Any]) -> list[str]:
     """The modules that the ranks of this plan import."""
-    adapter = plan["adapter"]
+    adapter, strategy = plan["adapter"], planned_strategy(plan["strategy"])
     return [
         "datasets",
         "launcher.train.session",
         f"launcher.train.methods.{plan['trainer']}",
         *(["peft"] if adapter else []),
         *(["bitsandbytes"] if adapter and adapter["four_bit"] else []),
-        *(["deepspeed"] if plan["deepspeed"] else []),
-        *(["torch.distributed.fsdp"] if plan["strategy"]["engine"] == "fsdp2" else []),
+        *strategy.imports,
+        strategy.on_rank,
     ]
 
 

@@ -1,0 +1,99 @@
+"""A data report in some lines for a person, and rows to be read by one."""
+
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from launcher.data.check import Report
+from launcher.data.kinds import Example
+from launcher.data.rules import RULES
+from launcher.output import align
+
+_LINES_PER_RULE = 5
+_BAR = 40
+
+
+def describe(report: Report) -> str:
+    """Verdict, what is in the file, findings by rule, advice."""
+    values = report.to_dict()
+    tokens: dict[str, Any] = values["tokens"]
+    systems: dict[str, Any] = values["systems"]
+    lines = [
+        (
+            "verdict",
+            f"{report.verdict}: {report.errors:,} errors, {sum(report.part.counts.values()) - report.errors:,} warnings",
+        ),
+        ("file", str(report.asked.path)),
+        (
+            "rows",
+            f"{report.part.rows:,}"
+            + "".join(f"  {count:,} {name}" for name, count in values["formats"].items()),
+        ),
+        (
+            "system prompts",
+            f"{systems['different']:,} different; {systems['rows_with']:,} rows with one, {systems['rows_without']:,} without",
+        ),
+        ("duplicates", f"{values['duplicates']:,} exact, {values['near_duplicates']:,} near"),
+        (
+            "refusals",
+            f"{values['refusals']:,} answers that refuse or do not know; {values['negatives']:,} rejected answers",
+        ),
+    ]
+    if overlap := values["eval"]:
+        lines.append(
+            (
+                "evaluation",
+                f"{overlap['exact']:,} of {overlap['rows']:,} rows are trained on, {overlap['overlap']:,} more overlap",
+            )
+        )
+    lines += [
+        ("trained on", f"{tokens['trained_share']:.1%} of the tokens ({tokens['basis']})"),
+        (
+            "cut off",
+            f"{tokens['truncated_share']:.1%} of the rows are longer than {tokens['max_length']:,} tokens",
+        ),
+        *_bars(tokens["histogram"]),
+        *(("advice", line) for line in values["advice"]),
+    ]
+    return "\n".join([align(lines), *_findings(report)])
+
+
+def sample_text(path: Path, sample: Sequence[tuple[int, Example]]) -> str:
+    """The rows in Markdown, each under its line."""
+    parts = [f"# {len(sample)} rows of {path}\n"]
+    for line, example in sample:
+        parts.append(f"## line {line}\n")
+        if "text" in example:
+            parts.append(f"{example['text']}\n")
+        for name in ("messages", "prompt", "chosen", "rejected"):
+            for turn in example.get(name, ()):
+                side = "" if name in ("messages", "prompt") else f" ({name})"
+                weight = " (not trained on)" if turn.get("weight") == 0 else ""
+                calls = "".join(f"\n{call['function']}" for call in turn.get("tool_calls", ()))
+                parts.append(f"**{turn['role']}{side}{weight}:** {turn['content']}{calls}\n")
+    return "\n".join(parts)
+
+
+def _bars(histogram: dict[str, int]) -> list[tuple[str, str]]:
+    most = max(histogram.values(), default=1)
+    return [
+        ("tokens" if number == 0 else "", f"{name:>7}  {count:>9,}  {'#' * round(_BAR * count / most)}")
+        for number, (name, count) in enumerate(histogram.items())
+    ]
+
+
+def _findings(report: Report) -> list[str]:
+    lines: list[str] = []
+    for rule, findings in groupby(sorted(report.findings, key=_rank), key=lambda one: one.rule):
+        total = report.part.counts[rule]
+        listed = list(findings)[:_LINES_PER_RULE]
+        lines.append(f"\n{RULES[rule].level} {rule}, {total:,}: {RULES[rule].reason}")
+        lines += [f"  {'file' if one.line is None else f'line {one.line}'}: {one.message}" for one in listed]
+        if total > len(listed):
+            lines.append(f"  ... and {total - len(listed):,} more; --json lists the first hundred")
+    return lines
+
+
+def _rank(finding: Any) -> tuple[bool, int, int]:
+    return finding.level != "error", list(RULES).index(finding.rule), finding.line or 0

@@ -1,0 +1,119 @@
+"""A sweep is launched: every trial is planned, one folder written, one array submitted; or the trials run here."""
+
+import dataclasses
+import json
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from launcher.clusters.slurm import Refused, Slurm, requeued_job
+from launcher.errors import Exit, RunError
+from launcher.launching.compose import Asked
+from launcher.plan import few_cores
+from launcher.run import write_text
+from launcher.sweep.array import cut_short, note_told, submit, written
+from launcher.sweep.folder import SweepDir, find_begun
+from launcher.sweep.local import run_here
+from launcher.sweep.planning import Prepared, prepare_sweep
+from launcher.sweep.resume import go_on
+
+
+def launch_sweep(asked: Asked, as_json: bool) -> int:
+    """The exit code: 0 once everything is queued; where the trials run here, 0 when all went well."""
+    job_id = requeued_job(os.environ)
+    if job_id and (begun := find_begun(Path(str(asked.master.runs_dir)).absolute(), job_id, asked.typed)):
+        print(f"launcher: job {job_id} goes on with {begun.path}", file=sys.stderr, flush=True)
+        return go_on(begun, as_json=as_json)
+    prepared = prepare_sweep(asked, datetime.now())
+    if prepared.config.dry_run:
+        write(prepared)
+        tell(prepared, [], as_json)
+        return Exit.OK
+    if prepared.spec["cluster"] != "slurm":
+        write(prepared)
+        tell(prepared, [], as_json)
+        return run_here(prepared.sweep, quiet=as_json)
+    slurm = Slurm()
+    with cut_short(prepared.sweep.path.parent, prepared.spec["request"]) as cut:
+        if cut is not None:
+            print(
+                f"launcher: goes on with {cut.name}, whose submit was cut short", file=sys.stderr, flush=True
+            )
+            prepared = dataclasses.replace(prepared, sweep=cut)
+            tell(prepared, submit(cut, slurm), as_json)
+            note_told(cut)
+            return Exit.OK
+    prepared = write_files(prepared)
+    with written(prepared.sweep, prepared.spec):
+        try:
+            job_ids = submit(prepared.sweep, slurm)
+        except Refused:
+            if not prepared.sweep.jobs.exists():
+                shutil.rmtree(prepared.sweep.path)  # nothing of it is queued
+            raise
+        tell(prepared, job_ids, as_json)
+        note_told(prepared.sweep)
+    return Exit.OK
+
+
+def write_files(prepared: Prepared) -> Prepared:
+    """Makes the folder, under another name where it is there by now, with every file but sweep.json."""
+    sweep, number = prepared.sweep, 1
+    while True:
+        try:
+            sweep.path.mkdir(parents=True)
+            break
+        except FileExistsError:
+            if not sweep.path.is_dir():
+                raise _no_folder(prepared, "a file is in its place") from None
+            number += 1
+            sweep = SweepDir(prepared.sweep.path.with_name(f"{prepared.sweep.path.name}_{number}"))
+        except OSError as error:
+            raise _no_folder(prepared, str(error.strerror)) from None
+    for folder in (sweep.as_run.logs, sweep.claims, sweep.outcomes):
+        folder.mkdir()
+    for name, text in prepared.texts.items():
+        write_text(sweep.path / name, text.replace(str(prepared.sweep.path), str(sweep.path)))
+    return dataclasses.replace(prepared, sweep=sweep)
+
+
+def write(prepared: Prepared) -> None:
+    """The whole folder, for a sweep that is not submitted."""
+    prepared = write_files(prepared)
+    with written(prepared.sweep, prepared.spec):
+        pass
+
+
+def tell(prepared: Prepared, job_ids: Sequence[str], as_json: bool) -> None:
+    """Says what was done and what to type next."""
+    sweep, spec = prepared.sweep, prepared.spec
+    if warning := few_cores(prepared.plan):
+        print(f"launcher: warning: {warning}", file=sys.stderr, flush=True)
+    command = [f"sbatch --parsable {sweep.path / array.script}" for array in prepared.arrays]
+    number = len(prepared.trials) or spec["budget"]["trials"]
+    if as_json:
+        told = {
+            "sweep": sweep.name, "sweep_dir": str(sweep.path), "cluster": spec["cluster"], "trials": number,
+            "job_ids": list(job_ids), "dry_run": spec["dry_run"], "command": " && ".join(command),
+        }  # fmt: skip
+        print(json.dumps(told), flush=True)
+        return
+    how = "every combination" if spec["sampler"] == "grid" else f"{spec['sampler']}, {spec['pruner']} prunes"
+    over = ", ".join(spec["parameters"]) or "nothing"
+    print(f"sweep     {sweep.name}")
+    print(f"folder    {sweep.path}")
+    print(f"trials    {'until the budget is spent' if number is None else number} ({how}) over {over}")
+    if job_ids:
+        print(f"jobs      {', '.join(job_ids)}")
+    elif spec["dry_run"]:
+        print(f"dry run   nothing was submitted\nsubmit with  {' && '.join(command)}")
+    print(f"next      python -m launcher sweep status {sweep.name}", flush=True)
+
+
+def _no_folder(prepared: Prepared, why: str) -> RunError:
+    return RunError(
+        f"runs_dir={prepared.config.runs_dir}: {prepared.sweep.path} cannot be made ({why}); choose another folder"
+    )
