@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import pytest
 
 from launcher.methods.registry import METHODS
+from launcher.strategies.registry import STRATEGIES
 from tests.support.paths import ROOT
 
 
@@ -29,6 +30,7 @@ class Kind:
 
 KINDS = {
     "methods": Kind(names=METHODS.own_names(), own=("methods", "train/methods")),
+    "strategies": Kind(names=STRATEGIES.own_names(), own=("strategies",)),
 }
 ALLOWED = {
     (
