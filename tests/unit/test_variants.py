@@ -4,8 +4,8 @@ The syntax trees of launcher/ are read: a comparison with a name (`==`, `!=`, `i
 set or dict that holds two names or more, are found wherever they stand, but in the variant's own module.
 
 To switch a kind on (clusters and trackers are next), add it to KINDS: the names of its variants, and the folders in which the
-module NAME.py, or the package NAME, is the variant's own. A place that must know a name goes to ALLOWED with its reason; an entry
-that is no longer needed fails the test.
+module NAME.py, or the package NAME, is the variant's own. A place that must know a name goes to ALLOWED with its reason; an
+entry that is no longer needed fails the test.
 """
 
 import ast
