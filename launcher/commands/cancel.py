@@ -29,11 +29,12 @@ def main(arguments: list[str]) -> int:
         host = next(
             (event.get("host") for event in reversed(run.read_events()) if event["event"] == "started"), None
         )
-        if job["cluster"] == "local" and host not in (None, socket.gethostname()):
+        cluster = job_cluster(str(job["cluster"]))
+        if cluster.one_machine and host not in (None, socket.gethostname()):
             raise RunError(
                 f"{run.name} runs on {host}, and this is {socket.gethostname()}; type the command there"
             )
-        job_cluster(str(job["cluster"])).cancel(before.job_id)
+        cluster.cancel(before.job_id)
         run.add_event("cancelled", attempt=before.attempts, job_id=before.job_id)
         said = f"{run.name}: job {before.job_id} was told to end"
     if options.json:

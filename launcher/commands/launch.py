@@ -7,10 +7,9 @@ import sys
 from datetime import datetime
 from typing import Any
 
-from launcher.clusters.allocation import Allocation
-from launcher.clusters.choose import make_cluster, submit_command
-from launcher.clusters.local import Local
-from launcher.clusters.slurm import Slurm, requeued_job
+from launcher.clusters.base import Cluster
+from launcher.clusters.choose import choose_kind, make_cluster
+from launcher.clusters.registry import find_cluster
 from launcher.clusters.submission import cut_short, submitted
 from launcher.errors import ClusterError, ConfigError, Exit
 from launcher.launching.compose import Asked, Composed, compose
@@ -36,8 +35,8 @@ def main(arguments: list[str]) -> int:
     )
     if sweeps:
         return sweeps[0]
-    if again := [run for one in composed if (run := _requeued_run(one))]:
-        return max(_start_here(run, Allocation(), as_json) for run in again)
+    if again := [found for one in composed if (found := _requeued_run(one))]:
+        return max(_start_here(*found, as_json) for found in again)
     if any(one.config.sweep.search for one in composed):
         raise ConfigError("+sweep=NAME searches over many trials; put -m in front of it")
     # Every trial of a multirun is planned before the first is written.
@@ -72,7 +71,7 @@ def launch_one(composed: Composed, moment: datetime, as_json: bool) -> None:
 def launch(composed: Composed, run: RunDir, plan: LaunchPlan, as_json: bool) -> int:
     """Writes and starts one planned run."""
     cluster = None if composed.config.dry_run else make_cluster(plan.cluster)
-    if isinstance(cluster, Slurm) and (cut := find_cut_short(run, composed)):
+    if cluster and cluster.queued and (cut := find_cut_short(run, composed)):
         with cut_short(cluster, cut) as job_id:
             if job_id:
                 print(
@@ -87,11 +86,9 @@ def launch(composed: Composed, run: RunDir, plan: LaunchPlan, as_json: bool) -> 
     return start(composed, run, plan, cluster, as_json)
 
 
-def start(
-    composed: Composed, run: RunDir, plan: LaunchPlan, cluster: Slurm | Local | None, as_json: bool
-) -> int:
+def start(composed: Composed, run: RunDir, plan: LaunchPlan, cluster: Cluster | None, as_json: bool) -> int:
     """Submits a run whose files are written, or follows it to its end on this machine; None: a dry run."""
-    if isinstance(cluster, Slurm):
+    if cluster and cluster.queued:
         with submitted(cluster, run) as job_id:
             _tell(composed, run, plan, as_json, job_id)
         return Exit.OK
@@ -114,7 +111,7 @@ def _tell(
         "cluster": plan.cluster,
         "job_id": job_id,
         "dry_run": dry_run,
-        "command": shlex.join(submit_command(plan.cluster, run)),
+        "command": shlex.join(find_cluster(plan.cluster).submit_command(run.job_script)),
     }
     print_warnings(check_data(composed.config))
     if warning := few_cores(plan):
@@ -122,24 +119,24 @@ def _tell(
     print(json.dumps(summary) if as_json else describe(run, plan, summary), flush=True)
 
 
-def _start_here(run: RunDir, cluster: Local, as_json: bool) -> int:
+def _start_here(run: RunDir, cluster: Cluster, as_json: bool) -> int:
     """Runs the job script on this machine and shows its progress."""
     from launcher.commands.follow import follow_process
 
     process = cluster.start(run)
-    if isinstance(cluster, Allocation):
-        run.note_job("allocation", cluster.job_id)
-    else:
-        run.note_job("local", str(process.pid))
+    job = cluster.job(os.environ)
+    run.note_job(cluster.name, job.id if job else str(process.pid))
     return follow_process(run, process, quiet=as_json)
 
 
-def _requeued_run(composed: Composed) -> RunDir | None:
-    """The run that this job started before Slurm queued it again: it goes on in the same run dir."""
-    job_id = requeued_job(os.environ)
-    if job_id is None:
+def _requeued_run(composed: Composed) -> tuple[RunDir, Cluster] | None:
+    """The run that this job started before it was queued again: it goes on in the same run dir. None elsewhere."""
+    cluster = find_cluster(choose_kind(composed.config.cluster.kind, os.environ))
+    job = None if cluster.queued else cluster.job(os.environ)
+    if job is None or not job.restart:
         return None
-    found = find_submitted(composed.config.runs_dir, composed.config.name, job_id)
-    if found:
-        print(f"launcher: job {job_id} goes on with {found.path}", file=sys.stderr)
-    return found
+    found = find_submitted(composed.config.runs_dir, composed.config.name, job.id)
+    if found is None:
+        return None
+    print(f"launcher: job {job.id} goes on with {found.path}", file=sys.stderr)
+    return found, cluster

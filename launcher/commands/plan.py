@@ -6,7 +6,7 @@ import sys
 from datetime import datetime
 from typing import Any
 
-from launcher.clusters.choose import submit_command
+from launcher.clusters.registry import find_cluster
 from launcher.config import Config
 from launcher.errors import Exit
 from launcher.launching.compose import compose
@@ -63,13 +63,13 @@ def as_dict(run: RunDir, plan: LaunchPlan, config: Config) -> dict[str, Any]:
         **estimates_dict(config, plan),
         "notes": notes(config, plan),
         "files": ["config.yaml", *file_names(plan)],
-        "command": shlex.join(submit_command(plan.cluster, run)),
+        "command": shlex.join(find_cluster(plan.cluster).submit_command(run.job_script)),
     }
 
 
 def text(run: RunDir, plan: LaunchPlan, config: Config) -> str:
     """The plan for a person."""
-    command = shlex.join(submit_command(plan.cluster, run))
+    command = shlex.join(find_cluster(plan.cluster).submit_command(run.job_script))
     lines = [("run", run.name), *plan_lines(plan), *estimate_lines(config, plan)]
     lines += [("note", note) for note in notes(config, plan)]
     return align([*lines, ("files", ", ".join(file_names(plan))), ("command", command)])

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import time
@@ -9,9 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from launcher.clusters.allocation import Allocation
-from launcher.clusters.local import Local
-from launcher.clusters.slurm import Slurm
+from launcher.clusters.base import Cluster
 from launcher.clusters.submission import submitted
 from launcher.errors import ClusterError
 from launcher.plan import LaunchPlan
@@ -58,7 +57,7 @@ class Rehearsed:
         self,
         run: RunDir,
         plan: LaunchPlan,
-        cluster: Slurm | Local,
+        cluster: Cluster,
         patience_s: float,
         tell: Callable[[Check], None],
     ) -> None:
@@ -95,12 +94,10 @@ class Rehearsed:
             said = check()
         except (Failed, ClusterError) as error:
             return False, str(error)
-        return (
-            (None, "it needs a job in Slurm's queue that may be requeued") if said is None else (True, said)
-        )
+        return (None, "it needs a job in a queue that may be requeued") if said is None else (True, said)
 
     def _starts(self) -> str:
-        if isinstance(self.cluster, Slurm):
+        if self.cluster.queued:
             with submitted(self.cluster, self.run):
                 pass
         else:
@@ -124,8 +121,8 @@ class Rehearsed:
 
     def _survives_the_time_limit(self) -> str:
         mark = self._mark()
-        if isinstance(self.cluster, Slurm):
-            self.cluster.signal_batch(self._job(), "USR1")
+        if self.cluster.queued:
+            self.cluster.signal(self._job(), "USR1", batch_only=True)
             ended = self._left(mark)
         else:
             self._here().send_signal(signal.SIGUSR1)
@@ -137,7 +134,7 @@ class Rehearsed:
         return f"told that its time is up; {self._goes_on(mark, ended)}"
 
     def _survives_a_requeue(self) -> str | None:
-        if not isinstance(self.cluster, Slurm) or "no-requeue" in self.plan.sbatch:
+        if not self.cluster.may_requeue(self.plan.job_options):
             return None
         mark = self._mark()
         self.cluster.requeue(self._job())
@@ -218,7 +215,7 @@ class Rehearsed:
 
     def _queued(self, events: list[Event]) -> bool:
         """Whether its job waits in the queue, by what the run dir says last."""
-        if not isinstance(self.cluster, Slurm):
+        if not self.cluster.queued:
             return False
         last = [event["event"] for event in events if event["event"] in ("started", "submitted", "requeued")]
         return bool(last) and last[-1] != "started"
@@ -243,15 +240,12 @@ class Rehearsed:
         return self._process
 
     def _start_here(self) -> None:
-        assert not isinstance(self.cluster, Slurm)
         self._process = self.cluster.start(self.run)
-        if isinstance(self.cluster, Allocation):
-            self.run.note_job("allocation", self.cluster.job_id)
-        else:
-            self.run.note_job("local", str(self._process.pid))
+        job = self.cluster.job(os.environ)
+        self.run.note_job(self.cluster.name, job.id if job else str(self._process.pid))
 
     def _cancel(self) -> None:
-        if isinstance(self.cluster, Slurm):
+        if self.cluster.queued:
             self.cluster.cancel(self._job())
         else:
             self._here().send_signal(signal.SIGTERM)  # and not the allocation, in which a person works

@@ -12,6 +12,7 @@ from launcher.clusters.choose import make_cluster
 from launcher.commands.options import make_parser
 from launcher.commands.rehearsal import ASKED, Check, Rehearsed
 from launcher.config import Config
+from launcher.config.time_limit import check_time, limit_s
 from launcher.data.files import read_rows
 from launcher.errors import ConfigError, Exit, UsageError
 from launcher.launching.compose import Composed, compose
@@ -20,8 +21,6 @@ from launcher.launching.hub_gate import check_hub
 from launcher.launching.planning import prepare
 from launcher.launching.write import write_run
 from launcher.plan import check_fits
-from launcher.plan.queue import parse_time
-from launcher.plan.sbatch import check_time
 from launcher.run import write_text
 
 STEPS = 100_000
@@ -90,7 +89,7 @@ def copy_of(composed: list[Composed], overrides: list[str], options: argparse.Na
         raise ConfigError(
             "plugin has no sharded_checkpoint, so the run saves nothing and survives nothing; add it to 'plugin=[...]'"
         )
-    limit = min(check_time(config.resources.time), check_time(options.time), key=parse_time)
+    limit = min(check_time(config.resources.time), check_time(options.time), key=limit_s)
     changed = [
         f"name={f'rehearse-{config.name}'[:100]}", f"resources.time='{limit}'", f"trainer.max_steps={STEPS}",
         "trainer.logging_steps=1", "trainer.eval_steps=null", "trainer.sample_prompt=null", "data.eval_path=null",

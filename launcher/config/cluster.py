@@ -7,15 +7,6 @@ from typing import Any, Optional
 # Optional[X], not X | None: OmegaConf 2.3 reads the former on every supported Python.
 
 
-class ClusterKind(Enum):
-    """How a run is started. `auto`: the allocation when inside one, else Slurm if there, else local."""
-
-    auto = "auto"
-    slurm = "slurm"
-    allocation = "allocation"
-    local = "local"
-
-
 class ContainerRuntime(Enum):
     """How a container image is started on the nodes."""
 
@@ -48,7 +39,9 @@ class ContainerConfig:
 class ClusterConfig:
     """A place where runs go; the only group in which a site describes itself."""
 
-    kind: ClusterKind = ClusterKind.auto
+    kind: str = "auto"
+    """The scheduler: slurm, allocation (the one that the command is typed in), local, or one that another package brings (entry
+    point group launcher.clusters). `auto`: the allocation when inside one, else Slurm if there, else local."""
     gpus_per_node: Optional[int] = None  # noqa: UP045
     """GPUs that a node has; a run that asks for more is refused. None: not checked."""
     gpu_memory_gib: Optional[float] = None  # noqa: UP045
@@ -67,6 +60,8 @@ class ClusterConfig:
     """Price of one GPU for an hour, in your currency; a plan then tells the cost."""
     sbatch: dict[str, Any] = field(default_factory=dict[str, Any])
     """Any sbatch option by its long name (partition, account, qos, constraint, ...); true means no value."""
+    options: dict[str, Any] = field(default_factory=dict[str, Any])
+    """Options of a scheduler that another package brings, by its own names. Slurm's are in cluster.sbatch."""
     gpu_flag: str = "gpus-per-node"
     """sbatch option by which the site counts GPUs: gpus-per-node, or gres for `gpu:N`."""
     env: dict[str, str] = field(default_factory=dict[str, str])

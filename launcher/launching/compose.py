@@ -23,7 +23,9 @@ from launcher.launching.explain import explain, one_line
 from launcher.resources import resource_dir
 
 # Free-form mappings, which Hydra would only let a user add to with a `+`.
-_OPEN = re.compile(r"cluster\.(sbatch|env)[.=]")
+_OPEN = re.compile(
+    rf"cluster\.({'|'.join(key for key, value in vars(ClusterConfig()).items() if type(value) is dict)})[.=]"
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

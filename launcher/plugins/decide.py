@@ -24,7 +24,7 @@ def decide(config: Config, facts: Facts, plugins: list[Plugin] | None = None) ->
     config, chosen = settle(config, facts, make)
     plan = make(config)
     check_options(config, plan)
-    return dataclasses.replace(with_notice(with_estimates(config, plan)), chosen=chosen)
+    return dataclasses.replace(with_notice(config, with_estimates(config, plan)), chosen=chosen)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

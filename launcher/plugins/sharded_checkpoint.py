@@ -1,4 +1,4 @@
-"""Checkpoints that every rank writes its shard of, and a job that Slurm may start again.
+"""Checkpoints that every rank writes its shard of, and a job that the scheduler may start again.
 
 Disk: the trained state (with LoRA the adapter's alone) in fp32 with Adam's two moments, 12 bytes a trained parameter, per kept
 checkpoint. Memory: the same once in host memory, shared out over the ranks. Speed: training stands still for that copy.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from launcher.clusters.registry import find_cluster
 from launcher.errors import PlanError
 from launcher.plan.save import make_save_plan
 from launcher.plugins.base import Plugin, check_types
@@ -34,7 +35,7 @@ class ShardedCheckpoint(Plugin):
     timeout_s: int = 600
     """A save fails when another rank's part has not come after so many seconds."""
     requeue: bool = True
-    """Let Slurm queue the job again after a node failure or pre-emption."""
+    """Let the scheduler queue the job again after a node failure or pre-emption."""
 
     def __post_init__(self) -> None:
         check_types(self, "plugins.sharded_checkpoint")
@@ -49,11 +50,10 @@ class ShardedCheckpoint(Plugin):
                 )
 
     def on_plan(self, plan: LaunchPlan) -> LaunchPlan:
-        """Adds the saves, and the flag that lets Slurm requeue, unless the site has chosen that flag."""
+        """Adds the saves, and the option that lets the scheduler queue the job again, unless the site has chosen that flag."""
         steps = 0 if self.save_steps == "auto" else int(self.save_steps)
         self._check_best(plan, steps)
-        chosen = {"requeue", "no-requeue"} & set(plan.sbatch)
-        asked = {} if chosen else {"requeue" if self.requeue else "no-requeue": ""}
+        options = find_cluster(plan.cluster).with_requeue(plan.job_options, self.requeue)
         save = make_save_plan(
             save_steps=steps,
             keep=(self.keep_last, self.keep_every, self.keep_best),
@@ -64,7 +64,7 @@ class ShardedCheckpoint(Plugin):
             save_s=plan.facts.save_s,
             restart_s=plan.facts.restart_s,
         )
-        return replace(plan, save=save, sbatch={**plan.sbatch, **asked})
+        return replace(plan, save=save, job_options=options)
 
     def _check_best(self, plan: LaunchPlan, steps: int) -> None:
         evaluates = plan.trainer_args.get("eval_steps")

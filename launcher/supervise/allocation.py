@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from launcher.clusters.registry import find_cluster
 from launcher.errors import Exit
 from launcher.plan import LaunchPlan
 from launcher.run import RunDir
@@ -75,7 +76,7 @@ class Allocation:
                     reason="told to end before the ranks were started",
                 )
             if self._step.poll() is not None:
-                reason = f"srun ended with exit code {self._step.returncode} before the nodes answered"
+                reason = f"the command that starts the nodes ended with exit code {self._step.returncode} before they answered"
                 return Ended(how=How.CRASHED, code=Exit.FAILED, reason=reason)  # its 1 is not our "refused"
             if time.monotonic() > self._begun + GATHER_S:
                 if len(self.nodes.there()) >= self.plan.topology.nodes:
@@ -105,14 +106,14 @@ class Allocation:
             if abs(skew := float(peer.facts["time"]) - peer.since) > _CLOCK_S:
                 self._mark(peer, f"its clock is off by {skew:.0f} s", orders)
         good = self.good()
-        if new and len(good) > 1 and self.plan.cluster != "local":
+        if new and len(good) > 1 and not find_cluster(self.plan.cluster).one_machine:
             for host, problem in blame([peer.host for peer in good], self._send_round(good)).items():
                 self._mark(next(peer for peer in good if peer.host == host), problem, orders)
 
     def _mark(self, peer: Peer, problem: str, orders: Orders) -> None:
         peer.bad = problem
         self.run.add_event("preflight", attempt=orders.number, host=peer.host, problem=problem)
-        if self.plan.cluster != "local":
+        if not find_cluster(self.plan.cluster).one_machine:
             note_faults([peer.host], "preflight", self.run.name)
 
     def _send_round(self, ring: list[Peer]) -> dict[str, str]:

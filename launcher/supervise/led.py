@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 
+from launcher.clusters.registry import find_cluster
 from launcher.errors import Exit
 from launcher.supervise.allocation import Allocation
 from launcher.supervise.fetching import Fetcher
@@ -70,7 +71,7 @@ class Led:
                     reason=f"{first.host}: {first.lost or 'it does not answer'}",
                     hosts=(first.host,),
                 )
-        address = "127.0.0.1" if self.plan.cluster == "local" else first.host
+        address = "127.0.0.1" if find_cluster(self.plan.cluster).one_machine else first.host
         here = self.plan.topology.gpus_per_node
         for place, peer in enumerate(self._used):
             self.nodes.tell(

@@ -1,6 +1,5 @@
 """The supervisor's side of the nodes: who is there, what their ranks say, and telling them."""
 
-import os
 import secrets
 import select
 import socket
@@ -143,10 +142,3 @@ class Nodes:
             peer.waiting = bool(message.get("waiting"))
         else:
             peer.said.append(message)
-
-
-def own_address(cluster: str) -> str:
-    """The name under which the nodes reach this process."""
-    if cluster == "local":
-        return "127.0.0.1"
-    return os.environ.get("SLURMD_NODENAME") or socket.gethostname()

@@ -2,8 +2,7 @@
 
 import json
 
-from launcher.clusters.slurm import Slurm
-from launcher.commands.sweep.options import chosen_sweep, queued_jobs, sweep_parser
+from launcher.commands.sweep.options import chosen_sweep, queue_of, queued_jobs, sweep_parser
 from launcher.commands.sweep.work import is_gone
 from launcher.errors import Exit
 from launcher.run import now, write_text
@@ -31,17 +30,18 @@ def main(arguments: list[str]) -> int:
 
 def _cancel(sweep: SweepDir) -> list[str]:
     """Ids of the jobs, or numbers of the trials, that were told to end. Workers outside of a queue look for stop.json."""
-    if sweep.read_spec()["cluster"] == "slurm":
-        slurm = Slurm()
-        jobs = queued_jobs(sweep, slurm)
+    spec = sweep.read_spec()
+    cluster = queue_of(spec)
+    if cluster is not None:
+        jobs = queued_jobs(sweep, cluster)
         for job_id in jobs:
-            slurm.cancel(job_id)
+            cluster.cancel(job_id)
         return jobs
     ended: list[str] = []
     for number, claim in read_claims(sweep).items():
         holder = claim["worker"]
         if holder is None or (sweep.outcomes / f"{number}.json").exists():
             continue
-        if not is_gone(holder):
+        if not is_gone(str(spec["cluster"]), holder):
             ended.append(str(number))
     return ended
