@@ -13,11 +13,11 @@ from launcher.clusters.registry import find_cluster
 from launcher.clusters.submission import submitted
 from launcher.errors import ClusterError
 from launcher.plan import LaunchPlan
-from launcher.plan.leave import RESERVE_S
+from launcher.plan.shutdown import RESERVE_S
 from launcher.processes import die_with_parent, start_ticks
 from launcher.run import RunDir
 from launcher.supervise.nodes import Nodes
-from launcher.supervise.policy import Told
+from launcher.supervise.policy import StopReason
 
 _ANSWER_S = 3.0
 """Seconds to wait for the cluster to say why it sent a signal."""
@@ -64,21 +64,21 @@ class Place:
         """The first node's, where the ranks meet when nobody leads the nodes."""
         return self.cluster.first_host(os.environ)
 
-    def why_told(self, number: int) -> tuple[Told, float]:
+    def explain_signal(self, number: int) -> tuple[StopReason, float]:
         """Why a signal came, and how many seconds there are."""
         if number == signal.SIGUSR2:
-            return Told.PRUNED, 0.0
+            return StopReason.PRUNED, 0.0
         seconds = max(self.grace_s - RESERVE_S, 1.0)
         if number not in (signal.SIGTERM, signal.SIGUSR1):
-            return Told.CANCELLED, seconds
+            return StopReason.CANCELLED, seconds
         record = self.cluster.with_timeout(_ANSWER_S).record(self.job.id) if self.job else None
         ends = (record.ends if record else None) or self.ends  # anew: a limit may have been changed
         if number == signal.SIGUSR1:
             left = ends - time.time() if ends else 120.0
-            return Told.TIME_LIMIT, max(left - RESERVE_S, RESERVE_S)
+            return StopReason.TIME_LIMIT, max(left - RESERVE_S, RESERVE_S)
         if ends and time.time() > ends - 30:
-            return Told.TIME_LIMIT, seconds
-        return why_ended(record, self.job.restart) if self.job else Told.CANCELLED, seconds
+            return StopReason.TIME_LIMIT, seconds
+        return why_ended(record, self.job.restart) if self.job else StopReason.CANCELLED, seconds
 
     def requeue(self, exclude: tuple[str, ...]) -> str:
         """Queues the run again and says how. The same job where nothing is wrong with its nodes, else a new one without them:
@@ -105,16 +105,16 @@ class Place:
             return f"job {new} goes on, behind this one"
 
 
-def why_ended(record: JobRecord | None, restart: int) -> Told:
+def why_ended(record: JobRecord | None, restart: int) -> StopReason:
     """Why the cluster sent SIGTERM, by what it says of the job; `restart` is this start's.
 
     A job that is taken off its nodes to be queued again counts one restart more at once; a cancelled one does not.
     """
     if record is None:
-        return Told.ASKED
+        return StopReason.ASKED
     if record.restarts > restart:
-        return Told.PREEMPTED
-    return Told.ASKED if record.running else Told.CANCELLED
+        return StopReason.PREEMPTED
+    return StopReason.ASKED if record.running else StopReason.CANCELLED
 
 
 def who(cluster: Cluster) -> dict[str, str | int | None]:

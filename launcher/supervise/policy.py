@@ -36,22 +36,22 @@ class How(Enum):
     """No rank went on."""
     LOST = "lost"
     """A node does not answer any more."""
-    LEFT = "left"
-    """Saved and ended because they were told to."""
+    SHUT_DOWN = "left"
+    """The ranks saved and ended because they were told to. The value is what events.jsonl has always held."""
     CUT = "cut"
     """Ended because they were told to, before they could save."""
     FENCED = "fenced"
     """Ended because another supervisor has the run's lease."""
 
 
-class Told(Enum):
+class StopReason(Enum):
     """Why the supervisor was told to end."""
 
     NOTHING = "nothing"
     TIME_LIMIT = "time limit"
     PREEMPTED = "pre-empted"
     """Slurm queues the job again by itself."""
-    ASKED = "asked to leave"
+    ASKED = "asked to shut down"
     """By a signal, and nothing else: the place wants its nodes back, and queues nothing."""
     CANCELLED = "cancelled"
     PRUNED = "pruned"
@@ -68,7 +68,7 @@ class Ended:
     reason: str = ""
     hosts: tuple[str, ...] = ()
     """Hosts to blame, where that is known."""
-    told: Told = Told.NOTHING
+    told: StopReason = StopReason.NOTHING
     stop_s: float = 0.0
     """Seconds from that end until no rank lived any more."""
 
@@ -111,7 +111,7 @@ class Action:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Capacity:
     """What the place can do."""
 
     can_requeue: bool
@@ -121,7 +121,7 @@ class Place:
     needed_nodes: int
 
 
-def decide(ended: Ended, history: History, place: Place) -> Action:
+def decide(ended: Ended, history: History, place: Capacity) -> Action:
     """One action for the end of an attempt; `history` counts this end already."""
     if ended.how is How.FINISHED:
         return Action(do=Do.FINISH, code=Exit.OK, reason="")
@@ -131,10 +131,14 @@ def decide(ended: Ended, history: History, place: Place) -> Action:
     if ended.code == Exit.DIVERGED and history.diverged > ROLLBACKS:
         why = f"{ended.reason}; rolled back {ROLLBACKS} times already: lower trainer.learning_rate, or look at the data"
         return Action(do=Do.STOP, code=Exit.DIVERGED, reason=why)
-    if history.without_progress >= TRIES and ended.told not in (Told.CANCELLED, Told.PREEMPTED, Told.PRUNED):
+    if history.without_progress >= TRIES and ended.told not in (
+        StopReason.CANCELLED,
+        StopReason.PREEMPTED,
+        StopReason.PRUNED,
+    ):
         why = f"{ended.reason}; {TRIES} ends in a row without a new checkpoint"
         return Action(do=Do.STOP, code=Exit.NO_PROGRESS, reason=why)
-    if ended.how in (How.LEFT, How.CUT):
+    if ended.how in (How.SHUT_DOWN, How.CUT):
         return _after_being_told(ended, place)
     if place.healthy_nodes >= place.needed_nodes:
         return Action(do=Do.RESTART, code=Exit.OK, reason=ended.reason)
@@ -144,12 +148,12 @@ def decide(ended: Ended, history: History, place: Place) -> Action:
     return Action(do=Do.STOP, code=Exit.FAILED, reason=why)
 
 
-def _after_being_told(ended: Ended, place: Place) -> Action:
-    if ended.told in (Told.TIME_LIMIT, Told.ASKED) and place.can_requeue:
+def _after_being_told(ended: Ended, place: Capacity) -> Action:
+    if ended.told in (StopReason.TIME_LIMIT, StopReason.ASKED) and place.can_requeue:
         return Action(do=Do.REQUEUE, code=Exit.REQUEUED, reason=ended.reason)
-    if ended.told is Told.PREEMPTED:
+    if ended.told is StopReason.PREEMPTED:
         return Action(do=Do.FINISH, code=Exit.REQUEUED, reason=ended.reason)
-    if ended.told is Told.PRUNED:
+    if ended.told is StopReason.PRUNED:
         return Action(do=Do.STOP, code=Exit.PRUNED, reason=ended.told.value)
     return Action(do=Do.STOP, code=ended.code or Exit.TERMINATED, reason=ended.reason)
 
@@ -174,5 +178,5 @@ def read_history(events: Iterable[Mapping[str, Any]]) -> History:
 
 def _counts(event: Mapping[str, Any]) -> bool:
     faults = (How.CRASHED.value, How.HUNG.value, How.LOST.value)
-    cut = event["how"] == How.CUT.value and event.get("told") == Told.TIME_LIMIT.value
+    cut = event["how"] == How.CUT.value and event.get("told") == StopReason.TIME_LIMIT.value
     return event["how"] in faults or cut

@@ -26,7 +26,7 @@ from launcher.errors import ConfigError
 from launcher.plan import Facts, LaunchPlan
 from launcher.plugins.base import Plugin, apply
 from launcher.run import RunDir
-from launcher.train.four_bit import keep_layout
+from launcher.train.upstream.bitsandbytes_cpu_layout import keep_layout
 
 _MADE = "complete"
 _WAIT_S = 1800.0

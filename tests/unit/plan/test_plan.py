@@ -158,7 +158,7 @@ def test_the_world_size_agrees_wherever_it_is_told(plan, strategy: str):
         == (2, made.topology.world_size)
         == (2, 8)
     )
-    assert {"--nodes=2", "--ntasks=2", "--ntasks-per-node=1"} <= set(made.srun)
+    assert {"--nodes=2", "--ntasks=2", "--ntasks-per-node=1"} <= set(made.step_options)
     assert (
         made.job_options["nodes"],
         made.job_options["ntasks-per-node"],
