@@ -171,7 +171,7 @@ def _check_one_shape(planned: Sequence[Planned], title: str) -> None:
             if planned[0].shape.get(flag) != value:
                 shown = " ".join(f"{key}={text}" for key, text in trial.values.items())
                 raise ConfigError(
-                    f"{shown} would ask {title} for {flag}={value}, and other trials for {planned[0].shape.get(flag)}; a "
+                    f"{shown} would ask {title} for --{flag}={value}, and other trials for {planned[0].shape.get(flag)}; a "
                     "sampler's workers are alike: search such a key with sweep.sampler=grid"
                 )
 
