@@ -8,6 +8,7 @@ from launcher.errors import PlanError
 from launcher.plan.alternatives import find_alternatives
 from launcher.plan.launch_plan import LaunchPlan
 from launcher.plan.memory import MARGIN
+from launcher.strategies import candidates
 
 
 def check_fits(config: Config, plan: LaunchPlan) -> None:
@@ -45,7 +46,8 @@ def _way_out(config: Config, plan: LaunchPlan) -> str:
     found = [one for one in find_alternatives(config, plan) if one.kind in ("cheapest", "fewest_gpus")]
     if found:
         return "these fit: " + "; or ".join(dict.fromkeys(" ".join(one.overrides) for one in found))
+    sharding = " or ".join(one.name for one in candidates() if one.shards_weights and not one.offloads)
     return (
-        "try strategy=fsdp2 or zero3 on more GPUs, a smaller batch.micro_batch_size or model.max_length, "
+        f"try strategy={sharding} on more GPUs, a smaller batch.micro_batch_size or model.max_length, "
         "'plugin=[qlora,gradient_checkpointing]'"
     )
