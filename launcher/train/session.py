@@ -32,7 +32,7 @@ from launcher.train.methods.parts import Parts
 from launcher.train.methods.reference import forget_copy
 from launcher.train.model import load_model, load_tokenizer, note_revision
 from launcher.train.probe import Probe
-from launcher.train.shutdown import Shutdown
+from launcher.train.shutdown import ShutdownCallback
 from launcher.train.store import serve_store
 from launcher.train.strategies.base import on_rank
 from launcher.train.tracking import finish_trackers, point_trackers
@@ -99,7 +99,7 @@ def train(run: RunDir, decided: Decided, heartbeat: Heartbeat) -> Exit:
     )
     if saver is not None and plan.save is not None:
         trainer.add_callback(Schedule(run, plan.save, saver, trainer, attempt))
-    shutdown = Shutdown(heartbeat, trainer, world_size)
+    shutdown = ShutdownCallback(heartbeat, trainer, world_size)
     trainer.add_callback(shutdown)
     if world_size > 1:
         trainer.add_callback(Probe(heartbeat, trainer.args.device))
