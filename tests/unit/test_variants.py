@@ -16,6 +16,7 @@ import pytest
 
 from launcher.clusters.registry import CLUSTERS
 from launcher.methods.registry import METHODS
+from launcher.strategies.registry import STRATEGIES
 from tests.support.paths import ROOT
 
 
@@ -31,6 +32,7 @@ class Kind:
 KINDS = {
     "methods": Kind(names=METHODS.own_names(), own=("methods", "train/methods")),
     "clusters": Kind(names=CLUSTERS.own_names(), own=("clusters",)),
+    "strategies": Kind(names=STRATEGIES.own_names(), own=("strategies",)),
 }
 ALLOWED = {
     (
