@@ -1,4 +1,4 @@
-"""A scheduler of another package: one module and its own submit, query and cancel programs; no line of this project is changed."""
+"""A scheduler of another package: one module, own submit, query and cancel programs, and no line of this project changed."""
 
 import json
 import os
