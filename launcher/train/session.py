@@ -27,6 +27,7 @@ from launcher.train.checkpoint.selection import CheckpointSelection
 from launcher.train.data.cache import Shared
 from launcher.train.data.tokens import check_renders
 from launcher.train.heartbeat import Heartbeat
+from launcher.train.length import check_arguments
 from launcher.train.meter import Meter
 from launcher.train.methods.choose import make_arguments, make_trainer
 from launcher.train.methods.parts import Parts
@@ -104,6 +105,7 @@ def train(run: RunDir, decided: Decided, heartbeat: Heartbeat) -> Exit:
     trainer.add_callback(shutdown)
     if world_size > 1:
         trainer.add_callback(Probe(heartbeat, trainer.args.device))
+    check_arguments(trainer.args, plan)
     trainer.train(resume_from_checkpoint=_go_on(run, trainer, selection, config, attempt))
     if shutdown.happened:
         return Exit.SHUT_DOWN
