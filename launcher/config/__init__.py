@@ -13,7 +13,7 @@ from launcher.config.run import Config
 from launcher.config.schema import GROUPS, read_config, register
 from launcher.config.strategy import Engine, StrategyConfig
 from launcher.config.sweep import Direction, Pruner, Sampler, SweepConfig
-from launcher.config.tracker import TrackerConfig, TrackerKind
+from launcher.config.tracker import TrackerConfig
 from launcher.config.trainer import Precision, TrainerConfig, TrainerKind
 
 __all__ = [
@@ -41,7 +41,6 @@ __all__ = [
     "StrategyConfig",
     "SweepConfig",
     "TrackerConfig",
-    "TrackerKind",
     "TrainerConfig",
     "TrainerKind",
     "read_config",
