@@ -16,6 +16,7 @@ from launcher.errors import ClusterError, ConfigError, Exit
 from launcher.launching.compose import Asked, Composed, compose
 from launcher.launching.data_gate import check_data, print_warnings
 from launcher.launching.hub_gate import check_hub
+from launcher.launching.package_gate import check_packages, package_notes
 from launcher.launching.planning import prepare
 from launcher.launching.summary import describe
 from launcher.launching.write import find_cut_short, write_run
@@ -47,6 +48,7 @@ def main(arguments: list[str]) -> int:
         if warning := close_call(one.config, plan):
             print(f"launcher: warning: {warning}", file=sys.stderr, flush=True)
         check_hub(one.config, plan)
+        check_packages(one.config, plan)
     codes: list[int] = []
     for one in planned:
         codes.append(launch(*one, as_json))
@@ -65,6 +67,7 @@ def launch_one(composed: Composed, moment: datetime, as_json: bool) -> None:
     """Plans and starts one job of a multirun where a launcher of Hydra's has taken it; ClusterError where it ends badly."""
     run, plan = prepare(composed, moment)
     check_fits(composed.config, plan)
+    check_packages(composed.config, plan)
     if code := launch(composed, run, plan, as_json):
         raise ClusterError(f"{run.name} ended with exit code {code}; python -m launcher logs {run.name}")
 
@@ -115,6 +118,7 @@ def _tell(
         "job_id": job_id,
         "dry_run": dry_run,
         "command": shlex.join(submit_command(plan.cluster, run)),
+        "notes": package_notes(composed.config, plan),
     }
     print_warnings(check_data(composed.config))
     if warning := few_cores(plan):

@@ -17,6 +17,7 @@ from launcher.errors import ConfigError, Exit, UsageError
 from launcher.launching.compose import Composed, compose
 from launcher.launching.data_gate import data_paths
 from launcher.launching.hub_gate import check_hub
+from launcher.launching.package_gate import check_packages
 from launcher.launching.planning import prepare
 from launcher.launching.write import write_run
 from launcher.plan import check_fits
@@ -38,6 +39,7 @@ def main(arguments: list[str]) -> int:
     run, plan = prepare(composed, datetime.now())
     check_fits(composed.config, plan)
     check_hub(composed.config, plan)
+    check_packages(composed.config, plan)
     cluster = make_cluster(plan.cluster)
     while not write_run(run, plan, composed):
         run, plan = prepare(composed, datetime.now())

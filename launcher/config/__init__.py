@@ -14,7 +14,7 @@ from launcher.config.schema import GROUPS, read_config, register
 from launcher.config.strategy import Engine, StrategyConfig
 from launcher.config.sweep import Direction, Pruner, Sampler, SweepConfig
 from launcher.config.tracker import TrackerConfig
-from launcher.config.trainer import Precision, TrainerConfig, TrainerKind
+from launcher.config.trainer import Precision, TrainerConfig
 
 __all__ = [
     "GROUPS",
@@ -42,7 +42,6 @@ __all__ = [
     "SweepConfig",
     "TrackerConfig",
     "TrainerConfig",
-    "TrainerKind",
     "read_config",
     "register",
 ]

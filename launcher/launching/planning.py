@@ -19,6 +19,7 @@ from launcher.launching.compose import Composed
 from launcher.launching.data_gate import check_data, count_examples, data_paths
 from launcher.launching.earlier_runs import measured, resume_source
 from launcher.launching.plugin_gate import check_plugins
+from launcher.launching.rank_module import check_rank_module
 from launcher.launching.reward_functions import check_reward_functions
 from launcher.plan import Facts, LaunchPlan
 from launcher.plan.model import read_architecture
@@ -81,6 +82,7 @@ def gather(config: Config, experiment: str | None, run: RunDir) -> Facts:
 
 def check_place(config: Config, facts: Facts, plan: LaunchPlan) -> None:
     """ClusterError or ConfigError for what a plan cannot know to be wrong."""
+    check_rank_module(config)
     check_reward_functions(config)
     if facts.cluster == "allocation":
         check_nodes(plan.topology.nodes, plan.spares)

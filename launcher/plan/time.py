@@ -68,7 +68,8 @@ def step_flops(load: Load, length: int) -> float:
 
     Forward: 2 for each weight of a matrix, and 2 * length * width of the heads for causal attention. The backward pass
     takes the same again for the gradient of the inputs, and once more for that of the weights where they are trained;
-    attention's takes twice. Checkpointing repeats the blocks' forward pass, the fused head its own.
+    attention's takes twice. Checkpointing repeats the blocks' forward pass, the fused head its own. The method's further
+    forward passes take a forward pass each, without the backward one.
     Source: Kaplan et al. (arXiv 2001.08361), section 2.1; Korthikanti et al. (arXiv 2205.05198), appendix A; trl 1.16.
     """
     shape = load.shape
@@ -89,7 +90,8 @@ def step_flops(load: Load, length: int) -> float:
     passes = (2 if load.adapter else 3) * 2 * blocks + 3 * attention
     head = (3 if load.adapter else 4) * 2 * table
     adapter = 6 * load.trained if load.adapter else 0
-    return passes + head + adapter + (forward if load.checkpointing else 0)
+    again = forward if load.checkpointing else 0
+    return passes + head + adapter + again + load.extra_passes * (forward + 2 * table)
 
 
 def communication_bytes(load: Load) -> float:

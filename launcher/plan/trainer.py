@@ -4,8 +4,9 @@ from typing import Any
 
 from launcher.config import Config
 from launcher.errors import PlanError
+from launcher.methods.checks import check_keys
+from launcher.methods.registry import find_method
 from launcher.plan.names import check_names
-from launcher.plan.objective import check_objective, objective_args
 from launcher.plan.strategy import Strategy, fsdp_config
 from launcher.plan.topology import Batch
 from launcher.trackers.registry import TRACKERS
@@ -40,7 +41,7 @@ def check_trainer(config: Config) -> None:
             f"trainer.eval_steps={trainer.eval_steps} needs data.eval_path; set it, or "
             "trainer.eval_steps=null"
         )
-    check_objective(config)
+    check_keys(config)
 
 
 def few_steps(total: int | None) -> str | None:
@@ -55,7 +56,7 @@ def few_steps(total: int | None) -> str | None:
 
 
 def trainer_args(config: Config, batch: Batch, strategy: Strategy, mixed: str, cuda: bool) -> dict[str, Any]:
-    """Keyword arguments of trl's class of arguments for the kind. Output dir and files are added on the rank."""
+    """Keyword arguments of trl's class of arguments for the method. Output dir and files are added on the rank."""
     trainer = config.trainer
     evaluates = config.data.eval_path is not None
     args: dict[str, Any] = {
@@ -76,7 +77,7 @@ def trainer_args(config: Config, batch: Batch, strategy: Strategy, mixed: str, c
         "eval_strategy": "steps" if trainer.eval_steps else "no",
         "eval_on_start": evaluates,
         "save_strategy": "no",
-        **objective_args(config, batch),
+        **find_method(trainer.kind).trainer_arguments(config, batch.gradient_accumulation_steps),
         "bf16": mixed == "bf16",
         "use_cpu": not cuda,
         "activation_checkpointing": False,

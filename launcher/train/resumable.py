@@ -57,7 +57,9 @@ class Resumable:
         self.order.skipped = skipped
         recorder.batch_of = self.order.batch_of
         if "seq_lengths" in self.train_dataset.column_names:
-            recorder.tally = Tally(plan, self.train_dataset, self.order, recorder.peak_tflops)
+            recorder.tally = Tally(
+                plan, self.train_dataset, self.order, recorder.peak_tflops, recorder.extra_passes
+            )
 
     def log(self: Any, logs: dict[str, float], *arguments: Any, **options: Any) -> None:
         """Adds this project's figures, so that trackers get what metrics.jsonl has, under the same names."""

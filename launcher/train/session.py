@@ -13,6 +13,7 @@ from transformers.utils import logging as transformers_logging
 
 from launcher.config import Config
 from launcher.errors import Exit, NotAsPlanned
+from launcher.methods.registry import find_method
 from launcher.plan import LaunchPlan
 from launcher.plugins.base import apply
 from launcher.plugins.decide import Decided
@@ -71,7 +72,15 @@ def train(run: RunDir, decided: Decided, heartbeat: Heartbeat) -> Exit:
     model = load_model(config.model, plan, decided.plugins, config.seed)
     if is_main:
         note_revision(run, config.model, model, attempt)
-    recorder = Recorder(run, plan, attempt, is_main, config.trainer.loss_spike, config.cluster.gpu_tflops)
+    recorder = Recorder(
+        run,
+        plan,
+        attempt,
+        is_main,
+        config.trainer.loss_spike,
+        config.cluster.gpu_tflops,
+        find_method(plan.trainer).extra_passes(config),
+    )
     heartbeat.phase("data")
     callbacks = [recorder, Meter(run, plan, attempt, rank)]
     trainer = make_trainer(

@@ -43,6 +43,8 @@ class Load:
     """DeepSpeed's reduce_bucket_size, in elements."""
     pure_bf16: bool = False
     """Weights, gradients and moments in bf16 without a master copy, as some published setups have it. No run of ours."""
+    extra_passes: int = 0
+    """Forward passes over each sequence beside the one that is trained on, by the method's spec. They count for the time."""
 
     @property
     def engine(self) -> str:
