@@ -11,7 +11,7 @@ from launcher.config.model import ArchitectureConfig, Init, ModelConfig
 from launcher.config.resources import Device, ResourcesConfig
 from launcher.config.run import Config
 from launcher.config.schema import GROUPS, read_config, register
-from launcher.config.strategy import Engine, StrategyConfig
+from launcher.config.strategy import StrategyConfig
 from launcher.config.sweep import Direction, Pruner, Sampler, SweepConfig
 from launcher.config.tracker import TrackerConfig
 from launcher.config.trainer import Precision, TrainerConfig
@@ -29,7 +29,6 @@ __all__ = [
     "DataConfig",
     "Device",
     "Direction",
-    "Engine",
     "Init",
     "ModelConfig",
     "Precision",

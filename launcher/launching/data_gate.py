@@ -12,10 +12,10 @@ from launcher import __version__
 from launcher.config import Config, DataCheck, Init
 from launcher.data.check import Asked, check
 from launcher.data.hub import parse_hub
+from launcher.data.progress import progress
 from launcher.data.rules import Finding
 from launcher.errors import ConfigError, DataError
 from launcher.formats.registry import AUTO, FORMATS, code_digest, known_formats
-from launcher.launching.data_progress import progress
 from launcher.methods.rows import check_serves
 from launcher.run import write_text
 

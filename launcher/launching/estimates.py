@@ -4,12 +4,12 @@ import dataclasses
 from typing import Any
 
 from launcher.config import Config
-from launcher.launching.summary import duration, leave_dict, not_estimated
+from launcher.launching.summary import leave_dict, not_estimated
 from launcher.plan import LaunchPlan
 from launcher.plan.alternatives import Alternative, find_alternatives
 from launcher.plan.memory import EXPLAINED, SHOWN
 from launcher.plan.queue import Course, expect
-from launcher.units import plural
+from launcher.units import duration, plural
 
 Lines = list[tuple[str, str]]
 _NOT_KNOWN = (

@@ -1,17 +1,15 @@
 """A plan in a few lines for a person, and what both a person and a machine are told with."""
 
-import json
-import math
-from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from launcher.config import TrainerConfig
 from launcher.methods.registry import find_method
+from launcher.output import align
 from launcher.plan import LaunchPlan
 from launcher.plan.save import SavePlan
 from launcher.plan.shutdown import fits_kill_wait, needs_s
 from launcher.run import RunDir
-from launcher.units import plural
+from launcher.units import duration, plural
 
 
 def describe(run: RunDir, plan: LaunchPlan, summary: dict[str, Any]) -> str:
@@ -106,30 +104,3 @@ def saves(plan: SavePlan) -> str:
         f"{duration(plan.restart_s)} and a failure every {duration(plan.mtbf_s)}: "
         f"{plan.effective_training_time:.1%} effective training time"
     )
-
-
-def duration(seconds: float) -> str:
-    """A time in the unit that makes it short."""
-    for unit, size in (("days", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds:.3g} s"
-
-
-def as_json(value: Any) -> str:
-    """The value as JSON for a machine; a metric that is no number (NaN, infinity) is null, since JSON has no word for it."""
-    return json.dumps(_finite(value), allow_nan=False)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {name: _finite(item) for name, item in cast("Mapping[Any, Any]", value).items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in cast("list[Any]", value)]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def align(lines: list[tuple[str, str]]) -> str:
-    """Labels in one column."""
-    width = max(len(label) for label, _ in lines)
-    return "\n".join(f"{label:<{width}}  {text}".rstrip() for label, text in lines)

@@ -18,7 +18,7 @@ def combination_of(config: Config, plan: LaunchPlan) -> Combination:
         strategy=plan.strategy,
         device=plan.device,
         precision=plan.precision,
-        ranks=plan.topology.world_size,
+        degrees=plan.degrees,
         micro_batch_size=plan.batch.micro_batch_size,
         generations=method.generations(config),
         evaluates=config.data.eval_path is not None,

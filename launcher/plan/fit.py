@@ -6,7 +6,6 @@ from launcher.config import Config
 from launcher.methods.registry import find_method
 from launcher.plan.launch_plan import LaunchPlan
 from launcher.plan.memory import OPTIMIZERS, Load, estimate_memory, estimate_room
-from launcher.plan.strategy import BUCKET, bucket_size
 from launcher.plan.time import estimate_time
 
 
@@ -29,7 +28,7 @@ def make_load(config: Config, plan: LaunchPlan) -> Load | None:
         checkpointing=plan.checkpointing,
         kernels=plan.kernels,
         strategy=plan.strategy,
-        world_size=plan.topology.world_size,
+        degrees=plan.degrees,
         gpus_per_node=plan.topology.gpus_per_node,
         sequences=plan.batch.micro_batch_size,
         length=config.model.max_length,
@@ -38,7 +37,7 @@ def make_load(config: Config, plan: LaunchPlan) -> Load | None:
         optimizer=config.trainer.optim,
         packed=config.trainer.packing,
         varlen=(attention or "").startswith("flash"),
-        bucket=bucket_size(plan.model.trainable_parameters),
+        bucket=plan.strategy.bucket(plan.deepspeed),
         extra_passes=method.extra_passes(config),
     )
 
@@ -58,8 +57,8 @@ def with_estimates(config: Config, plan: LaunchPlan) -> LaunchPlan:
 
 
 def _with_buckets(plan: LaunchPlan) -> LaunchPlan:
-    if plan.deepspeed is None or plan.deepspeed["zero_optimization"].get("reduce_bucket_size") != BUCKET:
-        return plan  # a plugin has set another size, which stays
-    bucket = bucket_size(plan.model.trainable_parameters)
-    zero = {**plan.deepspeed["zero_optimization"], "reduce_bucket_size": bucket}
-    return dataclasses.replace(plan, deepspeed={**plan.deepspeed, "zero_optimization": zero})
+    if plan.deepspeed is None:
+        return plan
+    return dataclasses.replace(
+        plan, deepspeed=plan.strategy.sized(plan.deepspeed, plan.model.trainable_parameters)
+    )

@@ -2,14 +2,14 @@
 
 import dataclasses
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from launcher.errors import PlanError
 from launcher.methods.base import Method
 from launcher.methods.registry import METHODS, find_method
 from launcher.plan.names import ADAMW, BITSANDBYTES
-from launcher.plan.strategy import Strategy
 from launcher.rule import TRAINER, Rule
+from launcher.strategies import Degrees, Strategy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +23,7 @@ class Combination:
     strategy: Strategy
     device: str = "cuda"
     precision: str = "bf16"
-    ranks: int = 1
+    degrees: Degrees = field(default_factory=Degrees)
     micro_batch_size: int = 1
     generations: int = 1
     """Answers that are drawn for each prompt."""
@@ -62,7 +62,7 @@ RULES: tuple[Rule, ...] = (
         what="plugins.qlora with strategy.offload_param=true under DeepSpeed",
         reason="4-bit weights cannot be offloaded (DeepSpeed 0.19.8)",
         way_out="use strategy=fsdp2_offload, or strategy=zero3",
-        broken=lambda run: run.four_bit and run.strategy.engine == "deepspeed" and run.strategy.offload_param,
+        broken=lambda run: run.four_bit and run.strategy.offload_param and not run.strategy.offloads_four_bit,
     ),
     Rule(
         number=2,
@@ -70,7 +70,7 @@ RULES: tuple[Rule, ...] = (
         reason='it offloads to pinned memory, which torch 2.13 has on GPUs alone ("Cannot access accelerator device")',
         way_out="use strategy=fsdp2",
         broken=lambda run: (
-            run.device == "cpu" and run.strategy.engine == "fsdp2" and run.strategy.offload_param
+            run.device == "cpu" and run.strategy.offload_param and not run.strategy.offloads_on_cpu
         ),
     ),
     Rule(
@@ -81,7 +81,9 @@ RULES: tuple[Rule, ...] = (
         'invalid for input of size 2")',
         way_out="use another batch.micro_batch_size, or data.eval_path=null",
         methods=lambda method: method.draws is not None,
-        broken=lambda run: run.evaluates and bool(run.micro_batch_size * run.ranks % run.generations),
+        broken=lambda run: (
+            run.evaluates and bool(run.micro_batch_size * run.degrees.data_parallel_size % run.generations)
+        ),
     ),
     Rule(
         number=5,
@@ -96,7 +98,7 @@ RULES: tuple[Rule, ...] = (
         what="modules_to_save with the head (lm_head, or embeddings tied to it) under FSDP2 on several ranks",
         reason="trl 1.16 does not add up the head's gradients over the ranks that share it",
         way_out="use strategy=zero3",
-        broken=lambda run: run.trains_head and run.strategy.engine == "fsdp2" and run.ranks > 1,
+        broken=lambda run: run.trains_head and run.strategy.dtensors and run.degrees.shard_size > 1,
     ),
     Rule(
         number=7,
@@ -133,7 +135,7 @@ RULES: tuple[Rule, ...] = (
         reason='bitsandbytes 0.50 knows no sharded tensors ("does not have a sharding strategy registered")',
         way_out="use trainer.optim=adamw_torch, or strategy=zero2",
         broken=lambda run: (
-            run.strategy.engine == "fsdp2" and run.ranks > 1 and _is_bitsandbytes(run.optimizer)
+            run.strategy.dtensors and run.degrees.shard_size > 1 and _is_bitsandbytes(run.optimizer)
         ),
     ),
     Rule(
@@ -150,14 +152,14 @@ RULES: tuple[Rule, ...] = (
         reason="the head's format is not that of the other weights, over which DeepSpeed 0.19.8 stops with an AssertionError",
         way_out="use strategy=zero2 or fsdp2, or plugin=[lora]",
         methods=lambda method: method.scores > 0,
-        broken=lambda run: run.four_bit and run.strategy.zero_stage == 3,
+        broken=lambda run: run.four_bit and run.strategy.gathers_by_module,
     ),
     Rule(
         number=14,
         what="plugins.sharded_checkpoint with an optimizer of bitsandbytes (trainer.optim) under another strategy than ddp",
         reason="DeepSpeed 0.19.8 cuts its quantised state into other pieces than the weights, and FSDP2 cannot cut it",
         way_out="use strategy=ddp, trainer.optim=adamw_torch, or plugin=[...] without sharded_checkpoint",
-        broken=lambda run: run.saves and run.optimizer in BITSANDBYTES and run.strategy.engine != "ddp",
+        broken=lambda run: run.saves and run.optimizer in BITSANDBYTES and not run.strategy.replicates,
     ),
     Rule(
         number=15,
@@ -165,7 +167,7 @@ RULES: tuple[Rule, ...] = (
         reason="DoRA's norm reads the 4-bit weights by themselves, which DeepSpeed 0.19.8 takes for shards "
         "(\"'Params4bit' object has no attribute 'ds_status'\")",
         way_out="use strategy=zero2 or fsdp2, or use_dora=false",
-        broken=lambda run: run.four_bit and run.dora and run.strategy.zero_stage == 3,
+        broken=lambda run: run.four_bit and run.dora and run.strategy.gathers_by_module,
     ),
 )
 """The rules that are not of one method alone; those are in its spec."""

@@ -7,7 +7,6 @@ from launcher.errors import PlanError
 from launcher.methods.checks import check_keys
 from launcher.methods.registry import find_method
 from launcher.plan.names import check_names
-from launcher.plan.strategy import Strategy, fsdp_config
 from launcher.plan.topology import Batch
 from launcher.trackers.registry import TRACKERS
 
@@ -55,8 +54,8 @@ def few_steps(total: int | None) -> str | None:
     )
 
 
-def trainer_args(config: Config, batch: Batch, strategy: Strategy, mixed: str, cuda: bool) -> dict[str, Any]:
-    """Keyword arguments of trl's class of arguments for the method. Output dir and files are added on the rank."""
+def trainer_args(config: Config, batch: Batch, mixed: str, cuda: bool) -> dict[str, Any]:
+    """Keyword arguments of trl's class for the method; the strategy's, output dir and files are added later."""
     trainer = config.trainer
     evaluates = config.data.eval_path is not None
     args: dict[str, Any] = {
@@ -95,7 +94,4 @@ def trainer_args(config: Config, batch: Batch, strategy: Strategy, mixed: str, c
     for name in ("torch_compile", "activation_offloading"):
         if getattr(trainer, name):
             args[name] = True
-    fsdp = fsdp_config(strategy)
-    if fsdp is not None:
-        args |= {"fsdp": True, "fsdp_config": fsdp}
     return args

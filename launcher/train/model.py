@@ -58,7 +58,7 @@ def load_model(
         "trust_remote_code": config.trust_remote_code,
         "revision": revision,
     }
-    if plan.adapter is not None and plan.adapter.four_bit and plan.strategy.engine == "fsdp2":
+    if plan.adapter is not None and plan.adapter.four_bit and plan.strategy.four_bit_on_host:
         kwargs["device_map"] = {
             "": "cpu"
         }  # else every rank puts the whole model on its GPU before it is sharded

@@ -20,6 +20,7 @@ from launcher.checkpoint.pieces import write_file, write_pieces
 from launcher.errors import SaveFailed
 from launcher.plan.save import SavePlan
 from launcher.run import RunDir
+from launcher.timeouts import SAVER_GIVES_UP
 from launcher.train.checkpoint.shards import Shard
 from launcher.train.checkpoint.snapshot import Snapshot
 
@@ -27,8 +28,6 @@ TRAINER_STATE = "trainer_state.json"
 _FAILURES = 2
 _HEADROOM = 1.1
 _RECENT = 9
-_ANSWER = 2
-"""Timeouts until a writer is given up: one to write, one to hear of the others."""
 
 
 @dataclass
@@ -80,7 +79,7 @@ class Saver:
     def wait(self) -> None:
         """Returns once nothing is being written; SaveFailed when the writer has been silent for the plan's timeout."""
         if self._thread is not None:
-            limit = _ANSWER * self.plan.timeout_s
+            limit = SAVER_GIVES_UP * self.plan.timeout_s
             self._thread.join(limit)
             if self._thread.is_alive():
                 raise SaveFailed(
