@@ -16,6 +16,7 @@ from launcher.clusters.submission import cut_short, submitted
 from launcher.launching.compose import Composed
 from launcher.launching.data_gate import check_data, print_warnings
 from launcher.launching.hub_gate import check_hub
+from launcher.launching.package_gate import check_packages, package_notes
 from launcher.launching.planning import prepare
 from launcher.launching.write import find_cut_short, write_run
 from launcher.plan import LaunchPlan, check_fits, close_call, few_cores
@@ -64,6 +65,7 @@ def plan_launch(composed: Composed, moment: datetime) -> Planned:
     """The planned run; LauncherError for all that can be known to be wrong before anything is written."""
     run, plan = prepare(composed, moment)
     check_fits(composed.config, plan)
+    check_packages(composed.config, plan)
     return Planned(composed=composed, run=run, plan=plan)
 
 
@@ -131,6 +133,11 @@ def restart_here(composed: Composed) -> tuple[RunDir, subprocess.Popen[bytes]] |
         return None
     say(f"job {job.id} goes on with {found.path}")
     return found, start_here(found, cluster)
+
+
+def notes_of(composed: Composed, plan: LaunchPlan) -> list[str]:
+    """Sentences that a summary says beside the plan."""
+    return package_notes(composed.config, plan)
 
 
 def warn_of(composed: Composed, plan: LaunchPlan) -> None:

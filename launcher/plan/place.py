@@ -6,11 +6,12 @@ from pathlib import PurePath
 
 from launcher.clusters.base import Cluster
 from launcher.clusters.job import Request
-from launcher.config import ClusterConfig, Config, ContainerRuntime, TrackerKind
+from launcher.config import ClusterConfig, Config, ContainerRuntime
 from launcher.config.text import one_line
 from launcher.errors import PlanError
 from launcher.plan.facts import Facts
 from launcher.plan.topology import Topology
+from launcher.trackers.registry import TRACKERS
 
 SECRET_NAME = re.compile(r"(TOKEN(?!IZ)|SECRET|PASSWORD|PASSWD|API_?KEY|CREDENTIAL)", re.IGNORECASE)
 """What a variable is called that holds a secret."""
@@ -47,8 +48,7 @@ def environment(config: Config, facts: Facts) -> dict[str, str]:
     otherwise."""
     quiet = {"TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
     devices = {} if facts.device == "cuda" else {"CUDA_VISIBLE_DEVICES": ""}
-    tracking = {"WANDB_PROJECT": one_line("tracker.project", config.tracker.project)}
-    asked = tracking if config.tracker.kind is TrackerKind.wandb else {}
+    asked = TRACKERS.find(config.tracker.kind).variables(one_line("tracker.project", config.tracker.project))
     return quiet | devices | asked | config.cluster.env | dict(facts.hub_folders)
 
 
