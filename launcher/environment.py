@@ -304,3 +304,18 @@ CUDA_VISIBLE_DEVICES = _listed(
     set_by="node.sh, the scheduler",
     read_by="torch",
 )
+TRANSFORMERS_VERBOSITY = _listed(
+    "TRANSFORMERS_VERBOSITY",
+    "error: no warnings of transformers in the output of a launch's helper process.",
+    set_by="launch",
+    read_by="transformers",
+)
+PYTHONUNBUFFERED = _listed(
+    "PYTHONUNBUFFERED", "1: what the ranks print is in their log at once.", set_by="node.sh", read_by="Python"
+)
+PYTHONWARNINGS = _listed(
+    "PYTHONWARNINGS",
+    "ignore: no warnings of libraries in the output of a launch's helper process.",
+    set_by="launch",
+    read_by="Python",
+)

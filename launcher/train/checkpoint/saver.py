@@ -14,6 +14,7 @@ from typing import Any
 
 import torch.distributed as dist
 
+from launcher import environment
 from launcher.checkpoint.commit import commit, open_folder, retain
 from launcher.checkpoint.manifest import FileFacts, Manifest, rank_file
 from launcher.checkpoint.pieces import write_file, write_pieces
@@ -128,7 +129,7 @@ class Saver:
         error = next((said for _, said in parts if said), "")
         manifest = save.make_manifest({name: facts for part, _ in parts for name, facts in part.items()})
         target = None
-        if not error and not self.run.leased_to(os.environ.get("LAUNCHER_LEASE")):
+        if not error and not self.run.leased_to(os.environ.get(environment.LEASE)):
             error = "another job has taken this run dir"
         if not error and folder is not None:
             try:
