@@ -2,17 +2,18 @@
 
 import argparse
 import json
+import subprocess
 from datetime import datetime
 
 from launcher.cli.verb import Verb
 from launcher.clusters.allocation import Allocation
-from launcher.commands.follow import follow_process
 from launcher.errors import ClusterError, ConfigError, Exit
 from launcher.launching.compose import Asked, Composed, compose
 from launcher.launching.launch import (
     Launched,
     Planned,
     launch,
+    notes_of,
     plan_launch,
     plan_launches,
     requeued_run,
@@ -20,6 +21,7 @@ from launcher.launching.launch import (
     warn_of,
 )
 from launcher.launching.summary import describe
+from launcher.run import RunDir
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -35,7 +37,7 @@ def _run(options: argparse.Namespace) -> int:
     if sweeps:
         return sweeps[0]
     if again := [run for one in composed if (run := requeued_run(one))]:
-        return max(follow_process(run, start_here(run, Allocation()), quiet=as_json) for run in again)
+        return max(_follow(run, start_here(run, Allocation()), as_json) for run in again)
     if any(one.config.sweep.search for one in composed):
         raise ConfigError("+sweep=NAME searches over many trials; put -m in front of it")
     codes: list[int] = []
@@ -49,7 +51,7 @@ def _run(options: argparse.Namespace) -> int:
 def tell(composed: Composed, launched: Launched, as_json: bool) -> None:
     """Prints what became of a run, and what was doubtful in it."""
     warn_of(composed, launched.plan)
-    said = launched.to_dict()
+    said = {**launched.to_dict(), "notes": notes_of(composed, launched.plan)}
     print(json.dumps(said) if as_json else describe(launched.run, launched.plan, said), flush=True)
 
 
@@ -57,7 +59,15 @@ def _launch(planned: Planned, as_json: bool) -> int:
     launched = launch(planned, lambda launched: tell(planned.composed, launched, as_json))
     if launched.process is None:
         return Exit.OK
-    return follow_process(launched.run, launched.process, quiet=as_json)
+    return _follow(launched.run, launched.process, as_json)
+
+
+def _follow(run: RunDir, process: subprocess.Popen[bytes], as_json: bool) -> int:
+    from launcher.commands.follow import (
+        follow_process,  # a run that is queued has no time for what it imports
+    )
+
+    return follow_process(run, process, quiet=as_json)
 
 
 def _launch_job(composed: Composed, moment: datetime, as_json: bool) -> None:
