@@ -7,6 +7,8 @@ from launcher.clusters.choose import job_cluster
 from launcher.commands.options import add_run, chosen_run, make_parser
 from launcher.errors import Exit, RunError
 from launcher.launching.write import settle
+from launcher.run.events.launching import Cancelled
+from launcher.run.events.supervisor import Started
 from launcher.status.state import is_over, read_status
 
 
@@ -26,15 +28,14 @@ def main(arguments: list[str]) -> int:
         said = f"{run.name} is {before.state.value}: there is nothing to cancel"
     else:
         job = run.read_json(run.job)
-        host = next(
-            (event.get("host") for event in reversed(run.read_events()) if event["event"] == "started"), None
-        )
+        started = run.read_events(Started)
+        host = started[-1].host if started else None
         if job["cluster"] == "local" and host not in (None, socket.gethostname()):
             raise RunError(
                 f"{run.name} runs on {host}, and this is {socket.gethostname()}; type the command there"
             )
         job_cluster(str(job["cluster"])).cancel(before.job_id)
-        run.add_event("cancelled", attempt=before.attempts, job_id=before.job_id)
+        run.note(Cancelled(attempt=before.attempts, job_id=before.job_id))
         said = f"{run.name}: job {before.job_id} was told to end"
     if options.json:
         said = json.dumps({"run": run.name, "job_id": before.job_id, "state": read_status(run).state.value})

@@ -124,7 +124,7 @@ def _tell(
 
 def _start_here(run: RunDir, cluster: Local, as_json: bool) -> int:
     """Runs the job script on this machine and shows its progress."""
-    from launcher.commands.follow import follow_process
+    from launcher.status.follow import follow_process
 
     process = cluster.start(run)
     if isinstance(cluster, Allocation):

@@ -10,6 +10,8 @@ from launcher.clusters.base import RunState
 from launcher.commands.options import add_run, chosen_run, make_parser
 from launcher.errors import Exit
 from launcher.run import RunDir, job_number
+from launcher.run.events.launching import Cancelled, Submitted
+from launcher.run.events.supervisor import Started
 from launcher.status.state import is_over, read_status
 
 _POLL_S = 0.5
@@ -51,7 +53,8 @@ def log_files(run: RunDir) -> list[Path]:
     if not run.logs.is_dir():
         return []
     # The agents' folder is JOB and that of ranks JOB_ATTEMPT; JOB itself is ARRAY_INDEX where it is a task of an array.
-    known = {job_number(str(event["job_id"])) for event in run.read_events() if event.get("job_id")}
+    noted = run.read_events(Submitted, Started, Cancelled)
+    known = {job_number(event.job_id) for event in noted if event.job_id}
     folders = [path for path in run.logs.iterdir() if path.is_dir()]
     jobs = [path for path in folders if path.name in known or "_" not in path.name]
     attempts = [path for path in folders if path not in jobs]

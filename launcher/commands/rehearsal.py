@@ -7,7 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from launcher.clusters.allocation import Allocation
 from launcher.clusters.local import Local
@@ -16,6 +16,10 @@ from launcher.clusters.submission import submitted
 from launcher.errors import ClusterError
 from launcher.plan import LaunchPlan
 from launcher.run import RunDir, write_text
+from launcher.run.events import Event
+from launcher.run.events.checkpoints import Resumed, Saved, Stepping
+from launcher.run.events.launching import Submitted
+from launcher.run.events.supervisor import Ended, Finished, Requeued, Started, Stopped
 from launcher.status.state import is_over
 
 ASKED = "kill.json"
@@ -24,7 +28,7 @@ _POLL_S = 0.3
 _ASK_S = 10.0
 _GONE_S = 120.0
 
-Event = dict[str, Any]
+E = TypeVar("E", bound=Event)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,18 +109,16 @@ class Rehearsed:
                 pass
         else:
             self._start_here()
-        saved = self._wait("saved", 0, "a checkpoint")
-        return f"training, and saved at step {saved['step']}"
+        saved = self._wait(Saved, 0, "a checkpoint")
+        return f"training, and saved at step {saved.step}"
 
     def _survives_a_kill(self) -> str:
         mark, jobs = self._mark(), self._jobs()
         rank = self.plan.topology.world_size - 1
         write_text(self.run.path / ASKED, json.dumps({"rank": rank}) + "\n")
-        ended = self._wait("ended", mark, "the end of the killed rank")
-        if ended["how"] != "crashed":
-            raise Failed(
-                f"rank {rank} was killed, and the attempt ended as {ended['how']}: {ended['reason']}"
-            )
+        ended = self._wait(Ended, mark, "the end of the killed rank")
+        if ended.how != "crashed":
+            raise Failed(f"rank {rank} was killed, and the attempt ended as {ended.how}: {ended.reason}")
         said = self._goes_on(mark, ended)
         if self._jobs() != jobs:
             said += "; in another job, since a node was given up"
@@ -130,7 +132,7 @@ class Rehearsed:
         else:
             self._here().send_signal(signal.SIGUSR1)
             ended = self._left(mark)
-            self._wait("stopped", mark, "the end of the job", may_stop=True)
+            self._wait(Stopped, mark, "the end of the job", may_stop=True)
             self._here().wait(self.patience_s)
             mark = self._mark()
             self._start_here()
@@ -146,8 +148,8 @@ class Rehearsed:
     def _ends(self) -> str:
         mark = self._mark()
         self._cancel()
-        self._wait("stopped", mark, "its end", may_stop=True)
-        saved = [event["step"] for event in self.run.read_events()[mark:] if event["event"] == "saved"]
+        self._wait(Stopped, mark, "its end", may_stop=True)
+        saved = [event.step for event in self.run.read_events()[mark:] if isinstance(event, Saved)]
         deadline = time.monotonic() + _GONE_S
         while self._lives():
             if time.monotonic() > deadline:
@@ -159,47 +161,39 @@ class Rehearsed:
             else "cancelled, without a save"
         )
 
-    def _left(self, mark: int) -> Event:
+    def _left(self, mark: int) -> Ended:
         """The end of the ranks, who must have saved."""
-        ended = self._wait("ended", mark, "the ranks' end", may_stop=True)
-        if ended["how"] != "left":
-            raise Failed(f"the ranks did not save and leave: {ended['how']}, {ended['reason']}")
+        ended = self._wait(Ended, mark, "the ranks' end", may_stop=True)
+        if ended.how != "left":
+            raise Failed(f"the ranks did not save and leave: {ended.how}, {ended.reason}")
         return ended
 
-    def _goes_on(self, mark: int, ended: Event) -> str:
+    def _goes_on(self, mark: int, ended: Ended) -> str:
         """Waits for a checkpoint of the next attempt, which must have begun where the one that ended had saved."""
-        before = max(
-            event["step"]
-            for event in self.run.read_events()
-            if event["event"] == "saved" and event["attempt"] <= ended["attempt"]
-        )
-        resumed = self._wait("resumed", mark, "the next attempt")
-        saved = self._wait("saved", mark, "a new checkpoint", attempt=resumed["attempt"])
-        if resumed["step"] != before:
-            raise Failed(f"it went on from step {resumed['step']}, and had saved step {before}")
+        before = max(event.step for event in self.run.read_events(Saved) if event.attempt <= ended.attempt)
+        resumed = self._wait(Resumed, mark, "the next attempt")
+        saved = self._wait(Saved, mark, "a new checkpoint", attempt=resumed.attempt)
+        if resumed.step != before:
+            raise Failed(f"it went on from step {resumed.step}, and had saved step {before}")
         stepping = next(
-            (
-                event
-                for event in self.run.read_events()
-                if event["event"] == "stepping" and event["attempt"] == resumed["attempt"]
-            ),
+            (event for event in self.run.read_events(Stepping) if event.attempt == resumed.attempt),
             None,
         )
-        took = f" after {stepping['restart_s']:.1f} s" if stepping else ""
-        return f"went on from step {before}{took}, and saved at step {saved['step']}"
+        took = f" after {stepping.restart_s:.1f} s" if stepping else ""
+        return f"went on from step {before}{took}, and saved at step {saved.step}"
 
     def _wait(
-        self, name: str, mark: int, what: str, *, attempt: int | None = None, may_stop: bool = False
-    ) -> Event:
+        self, kind: type[E], mark: int, what: str, *, attempt: int | None = None, may_stop: bool = False
+    ) -> E:
         """The first event of that name after `mark`; Failed where it does not come. Waiting in the queue takes no patience."""
         deadline = time.monotonic() + self.patience_s
         while True:
             events = self.run.read_events()
             for event in events[mark:]:
-                if event["event"] == name and attempt in (None, event["attempt"]):
+                if isinstance(event, kind) and attempt in (None, event.attempt):
                     return event
-                if event["event"] in ("stopped", "finished") and not may_stop:
-                    raise Failed(f"it ended: {event.get('reason', 'finished')}")
+                if isinstance(event, Stopped | Finished) and not may_stop:
+                    raise Failed(f"it ended: {event.reason if isinstance(event, Stopped) else 'finished'}")
             moment = time.monotonic()
             if self._queued(events):
                 deadline = moment + self.patience_s
@@ -208,7 +202,7 @@ class Rehearsed:
             if moment - self._asked > _ASK_S:
                 self._asked = moment
                 gone, events = not self._lives(), self.run.read_events()
-                if gone and not any(event["event"] == name for event in events[mark:]):
+                if gone and not any(isinstance(event, kind) for event in events[mark:]):
                     raise Failed(f"its job is gone, and {what} did not come")
             time.sleep(_POLL_S)
 
@@ -220,8 +214,8 @@ class Rehearsed:
         """Whether its job waits in the queue, by what the run dir says last."""
         if not isinstance(self.cluster, Slurm):
             return False
-        last = [event["event"] for event in events if event["event"] in ("started", "submitted", "requeued")]
-        return bool(last) and last[-1] != "started"
+        last = [event for event in events if isinstance(event, Started | Submitted | Requeued)]
+        return bool(last) and not isinstance(last[-1], Started)
 
     def _lives(self) -> bool:
         if self._process is not None:
@@ -236,7 +230,7 @@ class Rehearsed:
         return str(self.run.read_json(self.run.job)["job_id"])
 
     def _jobs(self) -> list[str]:
-        return [event["job_id"] for event in self.run.read_events() if event["event"] == "submitted"]
+        return [event.job_id for event in self.run.read_events(Submitted)]
 
     def _here(self) -> subprocess.Popen[bytes]:
         assert self._process

@@ -8,6 +8,7 @@ from typing import Any
 from launcher.errors import Exit
 from launcher.plan import LaunchPlan
 from launcher.run import RunDir
+from launcher.run.events.supervisor import Preflight
 from launcher.supervise.children import Stopped
 from launcher.supervise.hosts import note_faults
 from launcher.supervise.nodes import Nodes, Peer
@@ -111,7 +112,7 @@ class Allocation:
 
     def _mark(self, peer: Peer, problem: str, orders: Orders) -> None:
         peer.bad = problem
-        self.run.add_event("preflight", attempt=orders.number, host=peer.host, problem=problem)
+        self.run.note(Preflight(attempt=orders.number, host=peer.host, problem=problem))
         if self.plan.cluster != "local":
             note_faults([peer.host], "preflight", self.run.name)
 

@@ -7,6 +7,7 @@ import time
 
 from launcher.errors import Exit, RunError
 from launcher.run import RunDir
+from launcher.run.events.supervisor import Started
 from launcher.supervise.children import Stopped
 from launcher.supervise.ranks import Ranks, every_rank, open_log
 from launcher.supervise.rendezvous import bind, choose_port
@@ -32,7 +33,7 @@ def start_by_hand(run: RunDir) -> int:
     stopped = Stopped()
     attempt = run.attempts() + 1
     if index == 0:
-        run.add_event("started", attempt=attempt, host=socket.gethostname(), by="node.sh")
+        run.note(Started(attempt=attempt, host=socket.gethostname(), by="node.sh"))
     env = {
         **os.environ,
         **every_rank(nodes * here, here),

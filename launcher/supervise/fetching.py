@@ -18,6 +18,7 @@ from launcher.errors import Exit
 from launcher.hub import Wanted
 from launcher.processes import die_with_parent, exit_code
 from launcher.run import RunDir
+from launcher.run.events import supervisor as noted
 from launcher.supervise.children import Stopped
 from launcher.supervise.nodes import Nodes, Peer
 from launcher.supervise.orders import Orders
@@ -83,8 +84,8 @@ class Fetcher:
         if self._wanted is None or self._fetched or not good:
             return None
         peer = good[0]
-        earlier = [event for event in self._run.read_events() if event["event"] == "fetched"]
-        commit: str | None = earlier[-1]["commit"] if earlier else None
+        earlier = self._run.read_events(noted.Fetched)
+        commit = earlier[-1].commit if earlier else None
         begun = time.monotonic()
         self._tell(peer, 0.0, orders)
         self._nodes.tell([peer], kind="fetch", wanted=self._wanted.to_json(commit, again=bool(earlier)))
@@ -92,14 +93,12 @@ class Fetcher:
         if isinstance(found, Ended):
             return found
         self._fetched, self.commit = True, found["commit"]
-        self._run.add_event(
-            "fetched", attempt=orders.number, commit=self.commit, gib=round(found["bytes"] / 2**30, 3),
-            seconds=round(time.monotonic() - begun, 2),
-        )  # fmt: skip
+        gib, seconds = round(found["bytes"] / 2**30, 3), round(time.monotonic() - begun, 2)
+        self._run.note(noted.Fetched(attempt=orders.number, commit=self.commit, gib=gib, seconds=seconds))
         return None
 
     def _tell(self, peer: Peer, gib: float, orders: Orders) -> None:
-        self._run.add_event("fetching", attempt=orders.number, host=peer.host, gib=round(gib, 2))
+        self._run.note(noted.Fetching(attempt=orders.number, host=peer.host, gib=round(gib, 2)))
 
     def _wait(self, peer: Peer, orders: Orders) -> Ended | dict[str, Any]:
         """What was fetched, or how it ended otherwise; tells the GiB that have come, now and then."""

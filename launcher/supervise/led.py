@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from launcher.errors import Exit
+from launcher.run.events import supervisor as noted
+from launcher.run.events.ranks import Crashed
 from launcher.supervise.allocation import Allocation
 from launcher.supervise.fetching import Fetcher
 from launcher.supervise.hosts import note_faults
@@ -127,7 +129,7 @@ class Led:
                 heard = self.stopped.signal
                 told, seconds = orders.why_told(heard)
                 deadline = came + seconds if can_save else 0.0
-                self.run.add_event("told", attempt=orders.number, why=told.value, seconds=round(seconds, 1))
+                self.run.note(noted.Told(attempt=orders.number, why=told.value, seconds=round(seconds, 1)))
             if told is not None and (time.monotonic() > deadline or self.stopped.again or failed):
                 unsaved = "" if told is Told.PRUNED else "; the ranks could not save in time"
                 why = f"{self._told_reason(told)}{unsaved}"
@@ -158,13 +160,9 @@ class Led:
             self.nodes.poll(_POLL_S)
         failed = _failures(self._codes())
         signalled = next((rank for rank, code in failed.items() if code > 128), None)
-        told = [
-            event
-            for event in self.run.read_events()
-            if event["event"] == "crashed" and event["attempt"] == orders.number
-        ]
+        told = [event for event in self.run.read_events(Crashed) if event.attempt == orders.number]
         if signalled is None and told:
-            rank, said = int(told[0]["rank"]), self.run.crash(orders.number)
+            rank, said = told[0].rank, told[0].told
         else:
             rank, said = next(iter(failed)) if signalled is None else signalled, None
         code = failed.get(rank, next(iter(failed.values())))
@@ -197,7 +195,7 @@ class Led:
 
     def _name_slow(self, orders: Orders) -> None:
         for host, relative in self._paces.find_slow().items():
-            self.run.add_event("slow", attempt=orders.number, host=host, relative=round(relative, 3))
+            self.run.note(noted.Slow(attempt=orders.number, host=host, relative=round(relative, 3)))
             note_faults([host], "slow", self.run.name)
             print(
                 f"launcher: {host} computes at {relative:.2f} of the others' speed",

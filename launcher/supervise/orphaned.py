@@ -11,6 +11,7 @@ from launcher.clusters.slurm import Slurm, host_names
 from launcher.clusters.submission import submitted
 from launcher.errors import ClusterError
 from launcher.run import RunDir
+from launcher.run.events.supervisor import Requeued
 from launcher.supervise.hosts import note_faults
 
 _ASK_S = 5.0
@@ -39,7 +40,7 @@ def queue_again(run: RunDir, job_id: str, restart: int, index: int) -> None:
         time.sleep(_ASK_S)
     host = facts["BatchHost"]
     note_faults([host], "lost", run.name)
-    run.add_event("requeued", attempt=run.attempts(), reason=f"{host}, the batch host, is lost")
+    run.note(Requeued(attempt=run.attempts(), reason=f"{host}, the batch host, is lost"))
     try:
         slurm.requeue(job_id)
     except ClusterError:  # this site forbids it

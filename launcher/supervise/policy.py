@@ -1,11 +1,12 @@
 """What is done when the ranks have ended: a pure function of how they ended and of what was before."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
 
 from launcher.errors import Exit
+from launcher.run.events.words import How, Told
+from launcher.run.totals import Faults
 from launcher.supervise.hosts import SUSPECT
 
 TRIES = 3
@@ -24,38 +25,6 @@ _FINAL = {
     "hub can be reached, and then python -m launcher resume",
     Exit.ALREADY_RUNNING: "the other one goes on",
 }
-
-
-class How(Enum):
-    """How an attempt of the ranks ended."""
-
-    FINISHED = "finished"
-    CRASHED = "crashed"
-    """A rank ended with an exit code, or by a signal that nobody here sent."""
-    HUNG = "hung"
-    """No rank went on."""
-    LOST = "lost"
-    """A node does not answer any more."""
-    LEFT = "left"
-    """Saved and ended because they were told to."""
-    CUT = "cut"
-    """Ended because they were told to, before they could save."""
-    FENCED = "fenced"
-    """Ended because another supervisor has the run's lease."""
-
-
-class Told(Enum):
-    """Why the supervisor was told to end."""
-
-    NOTHING = "nothing"
-    TIME_LIMIT = "time limit"
-    PREEMPTED = "pre-empted"
-    """Slurm queues the job again by itself."""
-    ASKED = "asked to leave"
-    """By a signal, and nothing else: the place wants its nodes back, and queues nothing."""
-    CANCELLED = "cancelled"
-    PRUNED = "pruned"
-    """By its sweep: what it has learned so far promises little."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,25 +123,9 @@ def _after_being_told(ended: Ended, place: Place) -> Action:
     return Action(do=Do.STOP, code=ended.code or Exit.TERMINATED, reason=ended.reason)
 
 
-def read_history(events: Iterable[Mapping[str, Any]]) -> History:
-    """The history in a run's events. Being told to end is nobody's fault, but a time limit that leaves no time to save is."""
-    without = diverged = 0
-    blamed: dict[str, int] = {}
-    for event in events:
-        if event["event"] in ("saved", "replanned", "stopped"):
-            without = 0
-        elif event["event"] == "diverged":
-            diverged += 1
-        elif event["event"] == "slow":
-            blamed[event["host"]] = blamed.get(event["host"], 0) + SUSPECT
-        elif event["event"] == "ended" and _counts(event):
-            without += 1
-            for host in event.get("hosts", ()):
-                blamed[host] = blamed.get(host, 0) + 1
-    return History(without_progress=without, diverged=diverged, blamed=blamed)
-
-
-def _counts(event: Mapping[str, Any]) -> bool:
-    faults = (How.CRASHED.value, How.HUNG.value, How.LOST.value)
-    cut = event["how"] == How.CUT.value and event.get("told") == Told.TIME_LIMIT.value
-    return event["how"] in faults or cut
+def read_history(faults: Faults) -> History:
+    """What of the run's faults counts. A slow host is a suspect at once."""
+    blamed = dict(faults.blamed)
+    for host, times in faults.slow.items():
+        blamed[host] = blamed.get(host, 0) + times * SUSPECT
+    return History(without_progress=faults.without_progress, diverged=faults.diverged, blamed=blamed)

@@ -26,6 +26,7 @@ from launcher.errors import ConfigError
 from launcher.plan import Facts, LaunchPlan
 from launcher.plugins.base import Plugin, apply
 from launcher.run import RunDir
+from launcher.run.events.ranks import Base
 from launcher.train.four_bit import keep_layout
 
 _MADE = "complete"
@@ -84,9 +85,7 @@ def note_revision(run: RunDir, config: ModelConfig, model: Any, attempt: int) ->
     """Notes which commit of a hub's model was loaded, for `stale`; nothing where it does not come from a hub."""
     commit = getattr(model.config, "_commit_hash", None)
     if commit is not None:
-        run.add_event(
-            "base", attempt=attempt, model=config.name_or_path, revision=config.revision, commit=commit
-        )
+        run.note(Base(attempt=attempt, model=config.name_or_path, revision=config.revision, commit=commit))
 
 
 def _constants_to_gpu(model: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from launcher.plan import LaunchPlan
 from launcher.run import RunDir
+from launcher.run.events.ranks import Tracking
 from launcher.tracker_host import answers, why_offline
 
 _INIT_S = 20.0
@@ -45,7 +46,7 @@ def point_trackers(run: RunDir, plan: LaunchPlan, attempt: int, *, is_main: bool
             _start()
     facts: dict[str, Any] = {"id": os.environ["WANDB_RUN_ID"], "group": os.environ.get("WANDB_RUN_GROUP")}
     mode = os.environ.get("WANDB_MODE", "online")
-    run.add_event("tracking", attempt=attempt, tracker="wandb", mode=mode, why=why, **facts)
+    run.note(Tracking(attempt=attempt, tracker="wandb", mode=mode, why=why, **facts))
 
 
 def _start() -> str | None:

@@ -7,6 +7,7 @@ from launcher.commands.sweep.options import chosen_sweep, queued_jobs, sweep_par
 from launcher.commands.sweep.work import is_gone
 from launcher.errors import Exit
 from launcher.run import now, write_text
+from launcher.run.events.launching import Cancelled
 from launcher.sweep.claims import read_claims
 from launcher.sweep.folder import SweepDir
 
@@ -22,7 +23,7 @@ def main(arguments: list[str]) -> int:
     sweep = chosen_sweep(options)
     write_text(sweep.stop, json.dumps({"time": now(), "why": "cancelled"}) + "\n")
     ended = _cancel(sweep)
-    sweep.as_run.add_event("cancelled", attempt=0, job_ids=ended)
+    sweep.as_run.note(Cancelled(attempt=0, job_ids=ended))
     said = f"told to end: {', '.join(ended)}" if ended else "nothing was left to cancel"
     told = f"{sweep.name}: {said}"
     print(json.dumps({"sweep": sweep.name, "cancelled": ended}) if options.json else told)

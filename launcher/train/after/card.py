@@ -16,6 +16,8 @@ from launcher import __version__
 from launcher.plan import LaunchPlan
 from launcher.plugins.decide import Decided
 from launcher.run import RunDir
+from launcher.run.events.ranks import Evaluated
+from launcher.run.metrics import Logged
 
 NAME = "README.md"
 _PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "deepspeed", "bitsandbytes", "datasets")
@@ -127,25 +129,22 @@ def metrics(run: RunDir, facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Evaluation loss before and after with perplexities, last training loss, steps and tokens; up to facts' step, if any."""
     step = facts.get("step")
     losses: dict[str, float] = {}
-    for event in run.read_events():
-        if event["event"] == "evaluated" and (step is None or event["step"] <= step):
-            losses["before" if event["when"] == "before" else "after"] = float(event["eval_loss"])
+    for event in run.read_events(Evaluated):
+        if step is None or event.step <= step:
+            losses["before" if event.when == "before" else "after"] = event.eval_loss
     rows = [
         (f"evaluation loss {when} training", f"{loss:.4f} (perplexity {math.exp(min(loss, 80)):.4g})")
         for when, loss in losses.items()
     ]
-    lines = [
-        line
-        for line in run.read_metrics()
-        if line.get("loss") is not None and (step is None or line["step"] <= step)
-    ]
+    logged = (line for line in run.read_metrics() if isinstance(line, Logged))
+    lines = [line for line in logged if step is None or line.step <= step]
     if lines:
         last = lines[-1]
         rows += [
-            ("training loss, last", f"{last['loss']:.4f}"),
-            ("steps", f"{last['step']} of {last['total_steps']}"),
+            ("training loss, last", f"{last.loss:.4f}"),
+            ("steps", f"{last.step} of {last.total_steps}"),
         ]
-        rows += [("tokens", f"{last['tokens']:,}")] if last.get("tokens") else []
+        rows += [("tokens", f"{last.tokens:,}")] if last.tokens else []
     return rows
 
 

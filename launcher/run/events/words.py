@@ -1,0 +1,35 @@
+"""The words in which an attempt's end is told, in the events and in the supervisor's decisions."""
+
+from enum import Enum
+
+
+class How(Enum):
+    """How an attempt of the ranks ended."""
+
+    FINISHED = "finished"
+    CRASHED = "crashed"
+    """A rank ended with an exit code, or by a signal that nobody here sent."""
+    HUNG = "hung"
+    """No rank made progress."""
+    LOST = "lost"
+    """A node does not answer any more."""
+    LEFT = "left"
+    """The ranks saved and ended because they were told to."""
+    CUT = "cut"
+    """The ranks were ended because the supervisor was told to end, before they could save."""
+    FENCED = "fenced"
+    """Ended because another supervisor has the run's lease."""
+
+
+class Told(Enum):
+    """Why the supervisor was told to end."""
+
+    NOTHING = "nothing"
+    TIME_LIMIT = "time limit"
+    PREEMPTED = "pre-empted"
+    """Slurm queues the job again by itself."""
+    ASKED = "asked to leave"
+    """By a signal, and nothing else: the place wants its nodes back, and queues nothing."""
+    CANCELLED = "cancelled"
+    PRUNED = "pruned"
+    """By its sweep: what it has learned so far promises little."""
