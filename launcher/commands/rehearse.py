@@ -99,7 +99,7 @@ def copy_of(composed: list[Composed], overrides: list[str], options: argparse.Na
         "plugins.sharded_checkpoint.keep_best=0",
         "+plugins.rehearsal._target_=launcher.plugins.rehearsal.Rehearsal", f"+plugins.rehearsal.file={ASKED}",
     ]  # fmt: skip
-    formats = [source.format.name for source in config.data.sources]
+    formats = [source.format for source in config.data.sources]
     return compose([*overrides, *changed, *([f"data.format={formats[0]}"] if formats else [])])[0]
 
 

@@ -6,7 +6,7 @@ trainer, plugins, resources); a cluster says WHERE.
 
 from launcher.config.batch import BatchConfig
 from launcher.config.cluster import ClusterConfig, ClusterKind, ContainerConfig, ContainerRuntime, RankStarter
-from launcher.config.data import DataCheck, DataConfig, DataFormat, SourceConfig
+from launcher.config.data import DataCheck, DataConfig, SourceConfig
 from launcher.config.model import ArchitectureConfig, Init, ModelConfig
 from launcher.config.resources import Device, ResourcesConfig
 from launcher.config.run import Config
@@ -27,7 +27,6 @@ __all__ = [
     "ContainerRuntime",
     "DataCheck",
     "DataConfig",
-    "DataFormat",
     "Device",
     "Direction",
     "Engine",

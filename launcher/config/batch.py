@@ -9,6 +9,6 @@ class BatchConfig:
     """How many sequences per step. Gradient accumulation follows: global / (micro * world_size)."""
 
     global_batch_size: int = 32
-    """Sequences per optimizer step, over all ranks."""
+    """Sequences per optimizer step, summed over all ranks."""
     micro_batch_size: Union[int, str] = 1  # noqa: UP007
-    """Sequences per rank in one forward pass; auto takes the fastest that fits."""
+    """Sequences per rank in one forward pass; `auto` takes the fastest size that fits into GPU memory."""

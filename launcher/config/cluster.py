@@ -33,15 +33,16 @@ class RankStarter(Enum):
 
 @dataclass(kw_only=True)
 class ContainerConfig:
-    """The image that the ranks run in."""
+    """The container image in which the ranks run."""
 
     runtime: ContainerRuntime = ContainerRuntime.none
+    """What starts the image; `none` runs without a container."""
     image: Optional[str] = None  # noqa: UP045
     """Image reference (pyxis) or .sif path (apptainer)."""
     mounts: list[str] = field(default_factory=list[str])
-    """Host folders to mount, each `path` or `host:container`; the run dir, data and caches are added."""
+    """Host folders to mount, each `path` or `host:container`; the run dir, the data and the caches are added."""
     python: str = "python3"
-    """Python inside the image, with this package installed."""
+    """Python interpreter inside the image; this package must be installed there."""
 
 
 @dataclass(kw_only=True)
@@ -49,35 +50,37 @@ class ClusterConfig:
     """A place where runs go; the only group in which a site describes itself."""
 
     kind: ClusterKind = ClusterKind.auto
+    """How a run is started; `auto` is the allocation when inside one, else Slurm where sbatch is, else this machine."""
     gpus_per_node: Optional[int] = None  # noqa: UP045
-    """GPUs that a node has; a run that asks for more is refused. None: not checked."""
+    """GPUs per node; a run that asks for more is refused. With null this is not checked."""
     gpu_memory_gib: Optional[float] = None  # noqa: UP045
-    """Memory of one GPU, in GiB; a launch that needs more is refused. None: not checked."""
+    """Memory of one GPU, in GiB; a run that needs more by its plan is refused. With null this is not checked."""
     context_gib: float = 1.0
-    """GiB of a GPU that are no tensors: CUDA's context, communicators, fragmentation. Assumed until `calibrate`."""
+    """GPU memory beside tensors, in GiB: CUDA context, communicators, fragmentation. Assumed until `calibrate` measures it."""
     gpu_tflops: Optional[float] = None  # noqa: UP045
-    """Dense bf16 TFLOP/s of one GPU by its data sheet. None: an A100's are assumed."""
+    """Dense bf16 TFLOP/s of one GPU by its data sheet; null assumes an A100."""
     achieved_share: float = 0.4
-    """Share of gpu_tflops that training reaches. Assumed until `calibrate`."""
+    """Share of gpu_tflops that training reaches. An assumption until `calibrate` measures it."""
     link_gb_s: Optional[float] = None  # noqa: UP045
-    """GB/s that one GPU sends to others of its node. None: assumed."""
+    """GB/s that one GPU sends to other GPUs of its node; null uses an assumption."""
     network_gb_s: Optional[float] = None  # noqa: UP045
-    """GB/s that one GPU sends to other nodes. None: assumed."""
+    """GB/s that one GPU sends to other nodes; null uses an assumption."""
     price_per_gpu_hour: Optional[float] = None  # noqa: UP045
-    """Price of one GPU for an hour, in your currency; a plan then tells the cost."""
+    """Price of one GPU for one hour, in your currency; a plan then shows the cost. null shows none."""
     sbatch: dict[str, Any] = field(default_factory=dict[str, Any])
-    """Any sbatch option by its long name (partition, account, qos, constraint, ...); true means no value."""
+    """Any sbatch option by its long name (partition, account, qos, constraint, ...); `true` is an option without a value."""
     gpu_flag: str = "gpus-per-node"
-    """sbatch option by which the site counts GPUs: gpus-per-node, or gres for `gpu:N`."""
+    """sbatch option with which the site requests GPUs: gpus-per-node, or gres for `gpu:N`."""
     env: dict[str, str] = field(default_factory=dict[str, str])
-    """Environment variables for the ranks. Never secrets: those pass through from your own environment."""
+    """Environment variables for the ranks. Never put secrets here: they are inherited from your own environment."""
     modules: list[str] = field(default_factory=list[str])
-    """Environment modules to load, in order."""
+    """Environment modules to load, in this order."""
     setup: list[str] = field(default_factory=list[str])
-    """Simple commands before the ranks, e.g. `source /opt/site/env.sh`. Words are quoted; nothing expands."""
+    """Simple commands to run before the ranks, such as `source /opt/site/env.sh`. Words are quoted, so nothing is expanded."""
     python: Optional[str] = None  # noqa: UP045
-    """Python on the nodes; None is the one that runs this command."""
+    """Python interpreter on the nodes; null is the one that runs this command."""
     failures_per_1000_node_days: float = 6.5
-    """How often a node of this place ends a job; saves and their interval are planned from it."""
+    """How many node failures 1,000 nodes have per day; the interval between checkpoints is planned from it."""
     rank_starter: RankStarter = RankStarter.launcher
+    """What starts the ranks on a node: `launcher` (its own light process) or `accelerate` (`accelerate launch`)."""
     container: ContainerConfig = field(default_factory=ContainerConfig)

@@ -9,21 +9,6 @@ from omegaconf import MISSING
 # Optional[X], not X | None: OmegaConf 2.3 reads the former on every supported Python.
 
 
-class DataFormat(Enum):
-    """What a row looks like. `auto`: told from its keys."""
-
-    auto = "auto"
-    messages = "messages"
-    sharegpt = "sharegpt"
-    preference = "preference"
-    prompt_completion = "prompt_completion"
-    alpaca = "alpaca"
-    input_output = "input_output"
-    labelled = "labelled"
-    prompt = "prompt"
-    text = "text"
-
-
 class DataCheck(Enum):
     """What is looked for in the data before a launch. `full`: everything that `data check` finds."""
 
@@ -37,23 +22,25 @@ class SourceConfig:
     """One of several training sets."""
 
     path: str = MISSING
-    """As data.path."""
+    """As data.path, for this source."""
     weight: float = 1.0
-    """How often each row is seen in an epoch: 2 is twice, 0.5 every other row."""
-    format: DataFormat = DataFormat.auto
+    """How many times each row is seen in one epoch: 2 is twice; 0.5 is a random half of the rows."""
+    format: str = "auto"
+    """As data.format, for this source."""
 
 
 @dataclass(kw_only=True)
 class DataConfig:
-    """What is trained on; docs/data.md shows the formats."""
+    """What is trained on; docs/guide/data.md shows the formats."""
 
     path: Optional[str] = None  # noqa: UP045
-    """JSONL, JSON, CSV, TSV, TXT or Parquet file, or `hub:NAME[/SUBSET][:SPLIT][@REVISION]`, read on the nodes."""
-    format: DataFormat = DataFormat.auto
-    """What a row looks like, in path and eval_path."""
+    """JSONL, JSON, CSV, TSV, TXT or Parquet file, or `hub:NAME[/SUBSET][:SPLIT][@REVISION]`, which the nodes read."""
+    format: str = "auto"
+    """Format of the rows in path and eval_path; `auto` detects it from the keys of each row."""
     sources: list[SourceConfig] = field(default_factory=list[SourceConfig])
-    """Several training sets in the place of path: [{path: a.jsonl, weight: 2}, {path: b.csv}]."""
+    """Several training sets instead of path, such as [{path: a.jsonl, weight: 2}, {path: b.csv}]."""
     eval_path: Optional[str] = None  # noqa: UP045
-    """The same as path for evaluation; None evaluates nothing."""
+    """Evaluation data, given like path; null runs no evaluation."""
     check: DataCheck = DataCheck.full
-    """`errors` leaves out duplicates and overlap with eval_path, `off` everything; `full` is kept for large files."""
+    """What is checked before a launch: `full` also looks for duplicates and overlap with eval_path, `errors` looks only
+    for invalid rows, `off` checks nothing."""

@@ -18,25 +18,32 @@ class Init(Enum):
 
 @dataclass(kw_only=True)
 class ArchitectureConfig:
-    """Shape of a Llama-class decoder, in the names of its config.json; a plan counts by it."""
+    """Shape of a Llama-class decoder, in the names of its config.json; memory and time are estimated from it."""
 
     model_type: str = "llama"
     """Hugging Face model type."""
     hidden_size: int = MISSING
+    """Width of the residual stream."""
     intermediate_size: int = MISSING
+    """Width of the MLP; of one expert in a mixture of experts."""
     num_hidden_layers: int = MISSING
+    """Number of transformer blocks."""
     num_attention_heads: int = MISSING
+    """Query heads per block."""
     num_key_value_heads: int = MISSING
+    """Key and value heads per block; fewer than num_attention_heads in grouped-query attention."""
     head_dim: Optional[int] = None  # noqa: UP045
-    """Width of one head; None means hidden_size / num_attention_heads."""
+    """Width of one attention head; null means hidden_size / num_attention_heads."""
     vocab_size: int = MISSING
+    """Rows of the embedding table."""
     tie_word_embeddings: bool = False
+    """Whether the output head shares its weights with the embedding table."""
     attention_bias: bool = False
-    """Bias on q, k and v, as in Qwen2; in a Llama on o too."""
+    """Whether q, k and v have a bias, as in Qwen2; in a Llama, o has one too."""
     num_experts: Optional[int] = None  # noqa: UP045
-    """Experts of each block, intermediate_size wide each (Mixtral, Qwen3-MoE); None for a dense model."""
+    """Experts per block in a mixture of experts (Mixtral, Qwen3-MoE); null for a dense model."""
     num_experts_per_tok: Optional[int] = None  # noqa: UP045
-    """Experts that a token visits; None means 2 where there are experts."""
+    """Experts that process each token; null means 2 where there are experts."""
 
 
 @dataclass(kw_only=True)
@@ -46,16 +53,16 @@ class ModelConfig:
     name_or_path: str = MISSING
     """Hugging Face id, a local folder, or `package:NAME` for weights in an installed Python package."""
     revision: Optional[str] = None  # noqa: UP045
-    """Branch, tag or commit on the hub."""
+    """Branch, tag or commit on the hub; null takes the default branch."""
     gguf_file: Optional[str] = None  # noqa: UP045
-    """File in the folder or package when the weights are GGUF."""
+    """Name of the GGUF file in the folder or package; null where the weights are not GGUF."""
     init: Init = Init.pretrained
-    """`random` makes a model of `architecture` from `seed`, with a byte tokenizer; for tests."""
+    """`pretrained` loads weights; `random` creates a model of `architecture` from `seed` with a byte tokenizer, for tests."""
     max_length: int = 2048
     """Longest training sequence, in tokens."""
     attn_implementation: Optional[str] = None  # noqa: UP045
-    """Attention kernel: sdpa, eager, flash_attention_2, flash_attention_3 or flex; None takes transformers' choice."""
+    """Attention kernel: sdpa, eager, flash_attention_2, flash_attention_3 or flex; null uses the default of transformers."""
     trust_remote_code: bool = False
-    """Run Python code that comes with the model. Off unless asked for."""
+    """Whether to run Python code that is shipped with the model. This code can do anything that you can do."""
     architecture: Optional[ArchitectureConfig] = None  # noqa: UP045
-    """Shape of the model; None reads config.json of a local folder."""
+    """Shape of the model; null reads config.json where the model is a local folder."""

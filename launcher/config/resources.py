@@ -20,19 +20,21 @@ class ResourcesConfig:
     """How much a run needs."""
 
     nodes: int = 1
+    """Nodes that train; spares are asked for in addition."""
     gpus_per_node: int = 1
     """Ranks per node, one GPU each; with device=cpu, CPU ranks per node."""
     time: str = "04:00:00"
-    """Time limit of the job, in Slurm's spelling (minutes, HH:MM:SS, D-HH:MM:SS)."""
+    """Time limit of the job: minutes, HH:MM:SS or D-HH:MM:SS."""
     device: Device = Device.auto
+    """What the ranks compute on; `auto` is a GPU where the place has one, else the CPU."""
     cpus_per_gpu: Optional[int] = None  # noqa: UP045
-    """CPU cores asked for per rank, where cluster.sbatch has no cpus-per-gpu; None leaves it to the site's default, which may
-    be one core a node."""
+    """CPU cores to request per rank; null requests the default of the site, which may be one core per node.
+    cluster.sbatch.cpus-per-gpu overrides it."""
     memory_gib: Optional[int] = None  # noqa: UP045
-    """Host memory asked for per node, in GiB, where cluster.sbatch has no mem-per-gpu or mem-per-cpu: 0 is all that a node
-    has, None leaves it to the site's default."""
+    """Host memory to request per node, in GiB; 0 requests all memory of the node, null requests the default of the site.
+    cluster.sbatch.mem-per-gpu or mem-per-cpu overrides it."""
     spares: int = 0
-    """Nodes more than `nodes`, that wait in the allocation and take the place of one that fails."""
-    silence_s: float = 60.0
-    """Seconds without a step after which ranks count as hanging, once steps are known to be shorter; 10 times the longest
-    step where that is more."""
+    """Additional nodes that wait in the allocation and replace a node that fails."""
+    hang_timeout_s: float = 60.0
+    """Seconds without progress after which a rank counts as hung. Where steps are long, 10 times the longest step applies
+    instead."""

@@ -32,20 +32,21 @@ class Config:
     resources: ResourcesConfig = field(default_factory=ResourcesConfig)
     sweep: SweepConfig = field(default_factory=SweepConfig)
     plugins: dict[str, Any] = field(default_factory=dict[str, Any])
-    """Plugins by name, each with its `_target_`; filled by the list-valued group `plugin`."""
+    """Plugins by name, each with its `_target_`; the group `plugin` fills it: `'plugin=[lora,gradient_checkpointing]'`."""
     seed: int = 0
+    """Random seed of initialization, data order and dropout."""
     resume: str = "auto"
-    """auto: from the newest committed checkpoint of this run; never; or, until the run has its own, from a checkpoint's
-    path or another run."""
+    """`auto` resumes from the newest committed checkpoint of this run, `never` begins at step 0. The path of a checkpoint or
+    the name of another run is used until the run has its own checkpoint."""
     resume_weights_only: bool = False
-    """With resume=PATH: begin at step 0 with its weights, and take nothing else from it."""
+    """With resume=PATH: begin at step 0 with the weights of that checkpoint and nothing else of it."""
     trust_checkpoint: bool = False
-    """With resume=PATH: accept a checkpoint from outside runs_dir."""
+    """With resume=PATH: whether to accept a checkpoint from outside runs_dir."""
     force: bool = False
-    """Launch although the plan says that it does not fit into the GPUs' memory."""
+    """Whether to launch although the plan says that the run does not fit into GPU memory."""
     dry_run: bool = False
-    """Write the run dir and print what would submit it."""
+    """Whether to write the run dir and print the submit command, without submitting."""
     runs_dir: str = "runs"
-    """Folder of all runs; relative to where the command is typed."""
+    """Folder of all runs, relative to where the command is typed."""
     cache_dir: str = "${oc.env:XDG_CACHE_HOME,${oc.env:HOME,/tmp}/.cache}/launcher"
-    """Folder for models made on the spot; on a cluster it must be on a shared file system."""
+    """Folder for tokenized data and created models; on a cluster it must be on a shared file system."""

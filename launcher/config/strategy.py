@@ -18,9 +18,10 @@ class StrategyConfig:
     """How the training state is sharded."""
 
     engine: Engine = Engine.ddp
+    """What shards the training state; `auto` lets the planner take the fastest strategy that fits into memory."""
     zero_stage: int = 0
-    """ZeRO stage: 1 shards optimizer state, 2 also gradients, 3 also weights. 0 with other engines."""
+    """ZeRO stage: 1 shards the optimizer state, 2 also the gradients, 3 also the weights; 0 without DeepSpeed."""
     offload_optimizer: bool = False
-    """Keep optimizer state in host memory (ZeRO 1 to 3)."""
+    """Whether to keep the optimizer state in host memory (ZeRO 1 to 3)."""
     offload_param: bool = False
-    """Keep weights in host memory: ZeRO-3, or FSDP2's CPU offload."""
+    """Whether to keep the weights in host memory (ZeRO-3, or CPU offload of FSDP2)."""

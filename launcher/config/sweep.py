@@ -39,25 +39,26 @@ class SweepConfig:
 
     search: dict[str, Any] = field(default_factory=dict[str, Any])
     """Keys with the values to try, in Hydra's sweep syntax: "1e-4,1e-3", "choice(8,16)", "range(1,5)", "interval(0,1)",
-    "tag(log, interval(1e-5,1e-2))", or a list. What is typed on the command line replaces a key of it."""
+    "tag(log, interval(1e-5,1e-2))", or a list. A value on the command line replaces that of the same key here."""
     objective: str = "eval_loss"
-    """The key of metrics.jsonl by which trials are compared; its last value counts."""
+    """Key of metrics.jsonl by which trials are compared; its last value counts."""
     direction: Direction = Direction.minimize
+    """Whether a small or a large value of the objective is better."""
     sampler: Sampler = Sampler.grid
-    """grid tries every combination; the others are Optuna's and try `trials` of them."""
+    """`grid` tries every combination; the others are samplers of Optuna and try `trials` combinations."""
     pruner: Pruner = Pruner.none
-    """Ends trials that promise little, at an evaluation; asha is successive halving without waiting."""
+    """Ends unpromising trials at an evaluation; `asha` is asynchronous successive halving."""
     reduction_factor: int = 3
-    """With asha and hyperband: one of so many trials goes on at each rung."""
+    """With asha and hyperband: one of this many trials continues at each rung."""
     trials: Optional[int] = None  # noqa: UP045
-    """How many trials a sampler may begin; None needs another budget. A grid has no such limit."""
+    """How many trials a sampler may begin; null needs another budget. A grid has no such limit."""
     gpu_hours: Optional[float] = None  # noqa: UP045
-    """GPU-hours (with device=cpu, rank-hours) after which no trial is begun; None: no limit."""
+    """GPU-hours (with device=cpu, rank-hours) after which no trial begins; null is no limit."""
     deadline: Optional[str] = None  # noqa: UP045
-    """Time after which no trial is begun, as 2026-11-30T08:00 in local time or with an offset; None: no limit."""
+    """Time after which no trial begins, such as 2026-11-30T08:00, in local time or with an offset; null is no limit."""
     parallel: Optional[int] = None  # noqa: UP045
-    """Trials at once. None: on Slurm all of a grid, or 4 of a sampler; on this machine 1."""
+    """Trials that run at the same time. null: on Slurm all of a grid or 4 of a sampler; on this machine 1."""
     fail_fast: bool = False
-    """The first trial that fails ends the others."""
+    """Whether the first trial that fails ends the others."""
     seed: int = 0
-    """Of the sampler."""
+    """Random seed of the sampler."""

@@ -17,5 +17,6 @@ class TrackerConfig:
     """Where metrics go beside the run dir's metrics.jsonl."""
 
     kind: TrackerKind = TrackerKind.none
+    """Experiment tracker that receives the metrics, beside metrics.jsonl."""
     project: str = "launcher"
-    """Project name at the tracker."""
+    """Project at the tracker to which the run belongs."""

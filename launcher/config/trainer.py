@@ -16,7 +16,7 @@ class Precision(Enum):
 
 
 class TrainerKind(Enum):
-    """The training objective; docs/trainers.md has a section for each."""
+    """The training objective; docs/guide/methods.md has a section for each."""
 
     sft = "sft"
     pretrain = "pretrain"
@@ -32,68 +32,77 @@ class TrainerConfig:
     """The objective and its hyperparameters; names are transformers' TrainingArguments' and trl's."""
 
     kind: TrainerKind = TrainerKind.sft
+    """Training method: the objective that is optimized. `trainer=NAME` also sets the usual values of a method."""
     learning_rate: float = 2e-4
+    """Peak learning rate."""
     num_train_epochs: float = 1.0
+    """Passes over the training data; max_steps above 0 overrides it."""
     max_steps: int = -1
     """Optimizer steps; above 0 it overrides num_train_epochs."""
     lr_scheduler_type: str = "cosine"
-    """The learning rate's course, in transformers' spelling."""
+    """Learning rate schedule, by its name in transformers: linear, cosine, constant_with_warmup, ..."""
     lr_scheduler_kwargs: dict[str, Any] = field(default_factory=dict[str, Any])
-    """What that course needs beside: min_lr_rate for cosine_with_min_lr, num_decay_steps for warmup_stable_decay."""
+    """Further arguments of the schedule, such as min_lr_rate for cosine_with_min_lr."""
     warmup_steps: float = 0.03
-    """Steps of linear warm-up; below 1 it is a share of all steps, rounded down: 0.03 of fewer than 34 steps is none."""
+    """Steps of linear warm-up. A value below 1 is a share of all steps, rounded down: 0.03 of 33 steps rounds to 0."""
     weight_decay: float = 0.0
+    """Weight decay of AdamW; biases and norms are excluded, as in transformers."""
     max_grad_norm: float = 1.0
+    """Gradients are clipped to this global norm."""
     loss_spike: Optional[float] = 2.0  # noqa: UP045
-    """A loss of more than so many times the largest of the last 64 is a spike: the run goes back to its newest checkpoint and
-    leaves the batch out, twice at most. None: only a loss that is no number is."""
+    """A loss above this many times the largest of the last 64 losses is a spike: the run returns to its newest checkpoint and
+    skips the batch, at most twice. With null, only a NaN or infinite loss is treated so."""
     optim: str = "adamw_torch"
-    """Optimizer, in transformers' spelling; adamw_8bit and its kin take a quarter of AdamW's memory."""
+    """Optimizer, by its name in transformers. adamw_8bit and other 8-bit kinds need a quarter of the memory of adamw_torch."""
     logging_steps: int = 1
+    """Steps between two lines of metrics.jsonl."""
     eval_steps: Optional[int] = None  # noqa: UP045
-    """Steps between evaluations; None evaluates before and after training only."""
+    """Steps between evaluations; null evaluates only before and after training."""
     packing: bool = False
-    """Put several short documents into one sequence; none sees another."""
+    """Whether to put several short documents into one sequence; attention never crosses documents."""
     torch_compile: bool = False
-    """Compile the model: minutes before the first step, faster ones after it. Not with DeepSpeed."""
+    """Whether to compile the model: it takes minutes before the first step, and steps are then faster. Not with DeepSpeed."""
     activation_offloading: bool = False
-    """Keep activations in host memory between the forward and the backward pass. On a GPU alone."""
+    """Whether to keep activations in host memory between the forward and backward pass. GPUs only."""
     assistant_only_loss: bool = True
-    """Train on the assistant's turns alone."""
+    """Whether the loss covers only the turns of the assistant."""
     precision: Precision = Precision.auto
+    """Number format of the forward pass; `auto` is bf16 on a GPU and fp32 on a CPU."""
     sample_prompt: Optional[str] = None  # noqa: UP045
-    """A question that is answered before and after training, for a person to compare."""
+    """A question that the model answers before and after training, for a person to compare."""
     beta: Optional[float] = None  # noqa: UP045
-    """dpo, kto, grpo: how far the model is held to the reference model; orpo: weight of the odds ratio. None: trl's."""
+    """dpo, kto, grpo: strength of the penalty for leaving the reference model; orpo: weight of the odds ratio. null uses the
+    default of trl."""
     loss_type: Optional[str] = None  # noqa: UP045
-    """dpo, kto, grpo: the loss, in trl's spelling (sigmoid, ipo, ...; kto, apo_zero_unpaired; dapo, grpo, ...). None: trl's."""
+    """dpo, kto, grpo: the loss, by its name in trl (sigmoid, ipo, ...; kto, apo_zero_unpaired; dapo, grpo, ...). null uses the
+    default of trl."""
     label_smoothing: Optional[float] = None  # noqa: UP045
-    """dpo: share of pairs that are taken to be labelled the wrong way round (robust), or EXO's epsilon (exo_pair)."""
+    """dpo: assumed share of pairs whose labels are swapped (robust), or epsilon of EXO (exo_pair)."""
     desirable_weight: Optional[float] = None  # noqa: UP045
-    """kto: weight of the good answers' loss."""
+    """kto: weight of the loss of good answers."""
     undesirable_weight: Optional[float] = None  # noqa: UP045
-    """kto: weight of the bad answers' loss."""
+    """kto: weight of the loss of bad answers."""
     center_rewards_coefficient: Optional[float] = None  # noqa: UP045
-    """reward: weight of a term that holds the mean reward at 0; 0.01 is usual, None leaves it out."""
+    """reward: weight of a term that keeps the mean reward at 0; 0.01 is usual, null omits the term."""
     disable_dropout: Optional[bool] = None  # noqa: UP045
-    """dpo, kto, orpo, reward, grpo: train without dropout. None: trl's, which is yes for all but grpo."""
+    """dpo, kto, orpo, reward, grpo: whether to train without dropout. null uses the default of trl: true except for grpo."""
     num_generations: Optional[int] = None  # noqa: UP045
-    """grpo: answers that are drawn for each prompt; batch.global_batch_size counts answers. None: 8."""
+    """grpo: answers that are sampled for each prompt; batch.global_batch_size counts answers. null means 8."""
     max_completion_length: Optional[int] = None  # noqa: UP045
-    """grpo: longest answer, in tokens; prompts may have the rest of model.max_length. None: half of model.max_length."""
+    """grpo: longest answer, in tokens; prompts may use the rest of model.max_length. null means half of model.max_length."""
     temperature: Optional[float] = None  # noqa: UP045
-    """grpo: temperature at which answers are drawn. None: 1."""
+    """grpo: sampling temperature of answers. null means 1."""
     top_p: Optional[float] = None  # noqa: UP045
-    """grpo: share of the probability that tokens are drawn from. None: 1, all of it."""
+    """grpo: nucleus sampling: the share of probability from which tokens are sampled. null means 1, no restriction."""
     top_k: Optional[int] = None  # noqa: UP045
-    """grpo: so many of the likeliest tokens are drawn from. None: 0, all of them."""
+    """grpo: tokens are sampled from this many most likely ones. null means 0, no restriction."""
     repetition_penalty: Optional[float] = None  # noqa: UP045
-    """grpo: above 1, tokens that were said before are less likely. None: 1."""
+    """grpo: a value above 1 makes tokens that occurred before less likely. null means 1."""
     epsilon: Optional[float] = None  # noqa: UP045
-    """grpo: how far the ratio to the old policy may go before it is clipped. None: 0.2."""
+    """grpo: clipping range of the ratio to the old policy. null means 0.2."""
     scale_rewards: Optional[str] = None  # noqa: UP045
-    """grpo: group, batch or none: whose standard deviation rewards are divided by. None: group."""
+    """grpo: rewards are divided by the standard deviation of their `group` or `batch`, or `none`. null means group."""
     reward_functions: list[Any] = field(default_factory=list[Any])
-    """grpo: functions from answers to rewards, each `{_target_: my_rewards.length}`, further keys being its arguments."""
+    """grpo: functions that reward answers, each `{_target_: my_rewards.length}`; further keys are passed as arguments."""
     reward_weights: Optional[list[float]] = None  # noqa: UP045
-    """grpo: a weight for each reward function. None: all alike."""
+    """grpo: one weight per reward function; null weights all equally."""

@@ -45,8 +45,14 @@ def explain(error: BaseException, arguments: list[str]) -> str:
     return f"{key}: {_reason(error)}" if key else _reason(error)
 
 
+_RENAMED = {"resources.silence_s": "resources.hang_timeout_s"}
+"""Former names of keys, and the present ones."""
+
+
 def unknown_key(key: str) -> str:
     """One sentence for a key that the configuration does not have, with the nearest that it has."""
+    if key in _RENAMED:
+        return f"{key} is now called {_RENAMED[key]}; write {_RENAMED[key]}=VALUE"
     if key == "experiment":
         return "experiment=NAME must be written +experiment=NAME"
     plugins = sorted({name.split(".")[1] for name in known_keys() if name.startswith("plugins.")})

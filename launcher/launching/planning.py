@@ -18,10 +18,12 @@ from launcher.hub import named_folders
 from launcher.launching.compose import Composed
 from launcher.launching.data_gate import check_data, count_examples, data_paths
 from launcher.launching.earlier_runs import measured, resume_source
+from launcher.launching.plugin_gate import check_plugins
 from launcher.launching.reward_functions import check_reward_functions
 from launcher.plan import Facts, LaunchPlan
 from launcher.plan.model import read_architecture
 from launcher.plan.place import SECRET_NAME
+from launcher.plugins.base import make_plugins
 from launcher.plugins.decide import decide
 from launcher.resources import resource_dir
 from launcher.run import RunDir, new_run_dir
@@ -40,11 +42,12 @@ def prepare(composed: Composed, moment: datetime) -> tuple[RunDir, LaunchPlan]:
 def prepare_in(composed: Composed, run: RunDir) -> LaunchPlan:
     """The plan of a run in that folder, which may be there already."""
     facts = gather(composed.config, composed.experiment, run)
-    plan = decide(
-        composed.config, facts
-    )  # its refusals come before a look at the data, which can take a while
+    plugins = make_plugins(composed.config.plugins)
+    # the plan's refusals come before the data is read, which can take a while
+    plan = decide(composed.config, facts, plugins)
+    check_plugins(composed.config, facts, plugins)
     check_place(composed.config, facts, plan)
-    return decide(composed.config, count(composed.config, facts))
+    return decide(composed.config, count(composed.config, facts), plugins)
 
 
 def gather(config: Config, experiment: str | None, run: RunDir) -> Facts:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from launcher.plan import LaunchPlan
-from launcher.plan.leave import fits_kill_wait, needs_s
 from launcher.plan.objective import NEXT_TOKEN
 from launcher.plan.save import SavePlan
+from launcher.plan.shutdown import fits_kill_wait, needs_s
 from launcher.run import RunDir
 from launcher.units import plural
 

@@ -1,9 +1,8 @@
 """Other settings than the planned ones: the cheapest that fits, and how far each setting could go."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
 
 from launcher.config import Config
 from launcher.plan.combine import combination_of
@@ -14,16 +13,10 @@ from launcher.plan.memory import MARGIN, Load, estimate_memory
 from launcher.plan.rules import Combination, broken_rules
 from launcher.plan.strategy import STRATEGIES, Strategy
 from launcher.plan.time import estimate_time
+from launcher.plan.traits import Traits
 
 GPU_SIZES_GIB = (16, 24, 32, 40, 48, 80, 96, 141, 180)
 """GPUs that there are, for where none of the place is large enough."""
-ADAPTER_OPTIONS: dict[str, Any] = {
-    "r": 16, "alpha": 32, "dropout": 0.0, "target_modules": "all-linear", "use_rslora": False, "use_dora": False,
-    "modules_to_save": None, "init_lora_weights": True, "layers_to_transform": None, "bias": "none",
-}  # fmt: skip
-"""What conf/plugin/lora.yaml and qlora.yaml both hold; an adapter of other values keeps them over 4-bit weights."""
-_FULL_WEIGHTS_ONLY = ("pissa", "olora")
-"""Initialisations that QLoRA refuses begin so."""
 _MOST_NODES, _GPUS_OF_A_NODE = 64, 8
 _MOST_SEQUENCES, _STEP, _LONGEST = 16, 256, 1 << 20
 
@@ -47,7 +40,7 @@ def find_alternatives(config: Config, plan: LaunchPlan) -> list[Alternative]:
     load, size = make_load(config, plan), config.cluster.gpu_memory_gib
     if load is None or size is None:
         return []
-    search = Search(config, plan.facts, load, combination_of(config, plan), size)
+    search = Search(config, plan.facts, load, combination_of(config, plan), size, plan.plugins)
     found = [search.cheapest(), search.largest_micro_batch(), search.longest_context(), search.fewest_gpus()]
     found.append(search.four_bit())
     if not search.fits(load):
@@ -71,7 +64,17 @@ def divisors(number: int) -> list[int]:
 class Search:
     """Settings near one plan, held against one size of GPU."""
 
-    def __init__(self, config: Config, facts: Facts, load: Load, run: Combination, size: float) -> None:
+    def __init__(
+        self,
+        config: Config,
+        facts: Facts,
+        load: Load,
+        run: Combination,
+        size: float,
+        declared: Mapping[str, Traits],
+    ) -> None:
+        self.declared = declared
+        """What the planned plugins declare about themselves."""
         self.config, self.facts, self.load, self.run, self.size = config, facts, load, run, size
         self.plugins = list(config.plugins)
         """What to type as plugin=[...] for these settings."""
@@ -140,14 +143,15 @@ class Search:
 
     def four_bit(self) -> Alternative | None:
         """The cheapest setting of the same adapter over 4-bit weights, on the GPUs asked for: QLoRA in the place of LoRA."""
-        adapter = self.load.adapter
-        if adapter is None or adapter.four_bit or "lora" not in self.plugins:
+        adapter, declared = self.load.adapter, self.declared
+        instead = {name: plugin.four_bit for name, plugin in declared.items() if plugin.four_bit}
+        if adapter is None or adapter.four_bit or not instead:
             return None
         quantised = dataclasses.replace(adapter, four_bit=True, double_quant=True)
         load = dataclasses.replace(self.load, adapter=quantised)
         run = dataclasses.replace(self.run, four_bit=True)
-        search = Search(self.config, self.facts, load, run, self.size)
-        search.plugins = ["qlora" if name == "lora" else name for name in self.plugins]
+        search = Search(self.config, self.facts, load, run, self.size, declared)
+        search.plugins = [instead[name][0] if name in instead else name for name in self.plugins]
         gpus = self.load.gpus_per_node
         fitting = [
             load
@@ -157,7 +161,8 @@ class Search:
         if not fitting:
             return None
         found = search._made("four_bit", min(fitting, key=search._cost))
-        return dataclasses.replace(found, overrides=(*found.overrides, *self._kept()))
+        options = [option for typed in instead.values() for option in typed[1:]]
+        return dataclasses.replace(found, overrides=(*found.overrides, *options))
 
     def larger_gpu(self) -> Alternative | None:
         """The smallest GPU that there is which holds the planned setting."""
@@ -213,18 +218,6 @@ class Search:
         """GPU-seconds of a step; of equals the faster, and the one without recomputing."""
         seconds = self._step_s(load)
         return (round(seconds * load.world_size, 6), seconds, load.checkpointing)
-
-    def _kept(self) -> Iterator[str]:
-        """What a LoRA has of its own, typed for QLoRA."""
-        options = self.config.plugins["lora"]
-        for name, usual in ADAPTER_OPTIONS.items():
-            value = options.get(name, usual)
-            if value == usual or (name == "init_lora_weights" and str(value).startswith(_FULL_WEIGHTS_ONLY)):
-                continue
-            if isinstance(value, list):
-                yield f"'plugins.qlora.{name}=[{','.join(map(str, cast('list[Any]', value)))}]'"
-            else:
-                yield f"plugins.qlora.{name}={str(value).lower() if isinstance(value, bool) else value}"
 
     def _made(self, kind: str, load: Load, *more: str) -> Alternative:
         seconds = self._step_s(load)

@@ -6,7 +6,7 @@ from launcher.config import Config
 from launcher.plan.launch_plan import LaunchPlan
 from launcher.plan.memory import OPTIMIZERS, Load, estimate_memory, estimate_room
 from launcher.plan.objective import NEXT_TOKEN
-from launcher.plan.strategy import bucket_size
+from launcher.plan.strategy import BUCKET, bucket_size
 from launcher.plan.time import estimate_time
 
 
@@ -56,8 +56,8 @@ def with_estimates(config: Config, plan: LaunchPlan) -> LaunchPlan:
 
 
 def _with_buckets(plan: LaunchPlan) -> LaunchPlan:
-    if plan.deepspeed is None:
-        return plan
+    if plan.deepspeed is None or plan.deepspeed["zero_optimization"].get("reduce_bucket_size") != BUCKET:
+        return plan  # a plugin has set another size, which stays
     bucket = bucket_size(plan.model.trainable_parameters)
     zero = {**plan.deepspeed["zero_optimization"], "reduce_bucket_size": bucket}
     return dataclasses.replace(plan, deepspeed={**plan.deepspeed, "zero_optimization": zero})

@@ -28,6 +28,7 @@ from launcher.plan.strategy import Strategy, accelerate_config, deepspeed_config
 from launcher.plan.time import StepTime
 from launcher.plan.topology import Batch, Topology, make_batch, make_topology
 from launcher.plan.trainer import check_trainer, trainer_args
+from launcher.plan.traits import Traits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +49,8 @@ class LaunchPlan:
     """bf16 or no: what accelerate, DeepSpeed and the trainer are told."""
     weights_dtype: str
     """bfloat16 or float32: the format that the weights are loaded in."""
+    plugins: Mapping[str, Traits]
+    """What each plugin declares about itself, by its name in the configuration."""
     adapter: Adapter | None
     """The LoRA adapter; None trains every weight."""
     checkpointing: bool
@@ -81,7 +84,7 @@ class LaunchPlan:
     """Python that starts the ranks."""
     spares: int
     """Nodes that wait in the allocation to take the place of one that fails."""
-    silence_s: float
+    hang_timeout_s: float
     """Seconds without a step after which the ranks count as hanging."""
     failures_per_1000_node_days: float
     save: SavePlan | None
@@ -137,6 +140,7 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
         precision=precision,
         mixed_precision=mixed,
         weights_dtype="float32",
+        plugins={},
         adapter=None,
         checkpointing=False,
         kernels=(),
@@ -166,7 +170,7 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
         container_command=container_command(config, facts),
         python=node_python(config, facts),
         spares=config.resources.spares,
-        silence_s=config.resources.silence_s,
+        hang_timeout_s=config.resources.hang_timeout_s,
         failures_per_1000_node_days=config.cluster.failures_per_1000_node_days,
         save=None,
         facts=facts,

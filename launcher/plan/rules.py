@@ -34,7 +34,7 @@ class Combination:
     has_reference: bool = False
     """Whether the loss holds the model against what it was before training."""
     guarded: bool = False
-    """Whether forgetting_guard measures it."""
+    """Whether a plugin measures how well the model predicts tokens."""
     saves: bool = False
     optimizer: str = "adamw_torch"
     attention: str | None = None
@@ -135,9 +135,9 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         number=9,
-        what="plugins.forgetting_guard with trainer=reward",
-        reason="it measures how well tokens are predicted, and a reward model predicts none",
-        way_out="take forgetting_guard out of plugin=[...]",
+        what="plugins.forgetting_guard, or another plugin that measures predictions of tokens, with trainer=reward",
+        reason="a reward model predicts no tokens",
+        way_out="take that plugin out of plugin=[...]",
         broken=lambda run: run.guarded and run.trainer == "reward",
     ),
     Rule(

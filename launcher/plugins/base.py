@@ -1,7 +1,7 @@
 """The plugin interface, and how plugins are made from a configuration.
 
-A hook takes the thing that is being built and returns it; plugins are applied in YAML order. A plugin
-transforms values, it never drives the run.
+A hook takes the value that is being built and returns it; plugins are applied in YAML order. A plugin transforms values and
+never drives the run. What it does is declared in its properties, so that no other code has to know it by its name.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from functools import reduce
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from launcher.errors import ConfigError, unknown
+from launcher.packages import Package
+from launcher.plan.traits import Traits
 
 if TYPE_CHECKING:
     from launcher.plan import LaunchPlan
@@ -22,10 +24,35 @@ T = TypeVar("T")
 
 
 class Plugin:
-    """A change to a run. Subclass it as a frozen dataclass and override the hooks that it needs."""
+    """A change to a run. Subclass it as a frozen dataclass, and override the hooks and properties that it needs."""
+
+    @property
+    def traits(self) -> Traits:
+        """What the plugin does to a run, as the plan's rules and other commands need to know it."""
+        return Traits()
+
+    @property
+    def packages(self) -> tuple[Package, ...]:
+        """Packages that the ranks import for this plugin; the launch looks for them where the ranks use this Python."""
+        return ()
+
+    @property
+    def files(self) -> Mapping[str, str]:
+        """Files that the ranks read, by the option that names each; they must exist before the launch."""
+        return {}
+
+    def rehearsed(self, save_every: int) -> Mapping[str, Any] | None:
+        """Options that `rehearse` changes in its short copy of a run, which saves every `save_every` steps and never evaluates.
+
+        None leaves the plugin out of the copy.
+        """
+        return None if self.traits.needs_eval else {}
 
     def on_plan(self, plan: LaunchPlan) -> LaunchPlan:
-        """The plan, changed; on the login node and again on the compute node. Raise PlanError to refuse."""
+        """The changed plan; on the login node and again on the compute node. Raise PlanError to refuse.
+
+        It must depend on the plan and the options alone: no file, clock, environment or installed package is looked at.
+        """
         return plan
 
     def on_load(self, kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -57,7 +84,7 @@ def _make_plugin(key: str, config: Any) -> Plugin:
         raise ConfigError(f"{key} has no _target_: choose it with 'plugin=[{name}]', or set {key}._target_")
     options: dict[str, Any] = {str(name): value for name, value in config.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
     target = options.pop("_target_")
-    plugin_class = _find_class(key, str(target))
+    plugin_class = find_class(key, str(target))
     known = list(inspect.signature(plugin_class).parameters)
     for name in options:
         if name not in known:
@@ -69,7 +96,8 @@ def _make_plugin(key: str, config: Any) -> Plugin:
         raise ConfigError(said if said.startswith(f"{key}.") else f"{key}: {said}") from None
 
 
-def _find_class(key: str, target: str) -> type[Plugin]:
+def find_class(key: str, target: str) -> type[Plugin]:
+    """The plugin class of a `_target_`; ConfigError with the key where it cannot be imported or is no plugin."""
     module_name, _, class_name = target.rpartition(".")
     try:
         found = getattr(importlib.import_module(module_name), class_name)

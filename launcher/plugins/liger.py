@@ -1,23 +1,23 @@
 """Liger: fused Triton kernels for norms, rotary embeddings and the MLP's product, on GPUs.
 
-Memory: the MLP keeps two wide activations in the place of three, and norms their input in the stream's format in the place of
-fp32. The head stays trl's, which is fused as well, so the logits are what they are without this plugin. Speed: fewer passes
-over memory; not measured by this project.
+Memory: the MLP keeps two wide activations instead of three, and a norm keeps its input in the format of the residual stream
+instead of fp32. trl's head, which is fused as well, stays in use, so the memory of the logits does not change. Speed: fewer
+passes over memory; this project has not measured it.
 """
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from launcher.errors import PlanError
+from launcher.packages import Package, missing
 from launcher.plugins.base import Plugin, check_types
 
 if TYPE_CHECKING:
     from launcher.plan import LaunchPlan
 
-_INSTALL = "pip install liger-kernel==0.8.5"
+_LIGER = Package(module="liger_kernel", name="liger-kernel", install="pip install liger-kernel==0.8.5")
 _WITHOUT = "take liger out of plugin=[...]"
 
 
@@ -39,22 +39,24 @@ class Liger(Plugin):
                 "plugins.liger does nothing with rope, rms_norm and glu all false; take it out of plugin=[...]"
             )
 
+    @property
+    def packages(self) -> tuple[Package, ...]:
+        """liger-kernel."""
+        return (_LIGER,)
+
     def on_plan(self, plan: LaunchPlan) -> LaunchPlan:
-        """Refuses this machine where it lacks the package; tells the memory estimate, and the rules, which refuse CPU ranks."""
-        if (
-            plan.device == "cuda"
-            and plan.cluster == "local"
-            and importlib.util.find_spec("liger_kernel") is None
-        ):
-            raise PlanError(f"plugins.liger: liger-kernel is not installed here; {_INSTALL}, or {_WITHOUT}")
+        """The plan with its fused layers, which the memory estimate counts and the rules refuse on CPU ranks."""
         kernels = tuple(name for name in ("rope", "rms_norm", "glu") if getattr(self, name))
         return replace(plan, kernels=kernels)
 
     def on_model(self, model: Any) -> Any:
-        """The model with its layers' forward passes replaced; PlanError where the package or the model's kernels lack."""
-        if importlib.util.find_spec("liger_kernel") is None:
+        """The model with the forward passes of its layers replaced.
+
+        PlanError where the package is missing on this node or has no kernels for the model.
+        """
+        if missing(self.packages):
             raise PlanError(
-                f"plugins.liger: liger-kernel is not installed on this node; {_INSTALL} there, or {_WITHOUT}"
+                f"plugins.liger: liger-kernel is not installed on this node; {_LIGER.install} there, or {_WITHOUT}"
             )
         wanted = {
             "rope": self.rope,
@@ -62,7 +64,7 @@ class Liger(Plugin):
             "swiglu": self.glu,
             "geglu": self.glu,
             "cross_entropy": False,
-            "fused_linear_cross_entropy": False,  # it would take trl's fused head out
+            "fused_linear_cross_entropy": False,  # it would replace trl's fused head
         }
         from launcher.plugins.on_rank.liger_layers import with_layers
 

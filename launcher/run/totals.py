@@ -9,7 +9,7 @@ from launcher.run.events.checkpoints import Saved
 from launcher.run.events.launching import Cancelled, Planned, Replanned, Submitted
 from launcher.run.events.ranks import Crashed, Diverged
 from launcher.run.events.supervisor import Ended, Finished, Pruned, Requeued, Slow, Started, Stopped
-from launcher.run.events.words import How, Told
+from launcher.run.events.words import How, StopReason
 from launcher.run.history import History
 
 _FROM_OUTSIDE = (Planned, Submitted, Replanned)
@@ -108,7 +108,7 @@ def faults(history: History) -> Faults:
 
 
 def _is_fault(event: Ended) -> bool:
-    cut = event.how == How.CUT.value and event.told == Told.TIME_LIMIT.value
+    cut = event.how == How.CUT.value and event.told == StopReason.TIME_LIMIT.value
     return event.how in _FAULTS or cut
 
 

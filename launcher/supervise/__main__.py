@@ -25,15 +25,15 @@ from launcher.run.events.checkpoints import Saved
 from launcher.run.history import HistoryReader
 from launcher.run.totals import faults
 from launcher.supervise import policy
-from launcher.supervise.allocation import Allocation
-from launcher.supervise.children import Stopped, wait_for_all
+from launcher.supervise.attempt_context import AttemptContext
+from launcher.supervise.attempt_runner import AttemptRunner
+from launcher.supervise.children import StopSignal, wait_for_all
 from launcher.supervise.fetching import Fetcher
 from launcher.supervise.hosts import note_faults, recent_suspects
 from launcher.supervise.lease import Lease
-from launcher.supervise.led import Led
-from launcher.supervise.orders import Orders
+from launcher.supervise.node_pool import NodePool
 from launcher.supervise.place import Place, lives_here, who
-from launcher.supervise.policy import Action, Do, Ended, How, Told
+from launcher.supervise.policy import Action, Do, Ended, How, StopReason
 from launcher.supervise.rendezvous import choose_port
 
 _PORT_TRIES = 5
@@ -60,7 +60,7 @@ def main(argv: list[str]) -> int:
 
 def supervise(run: RunDir) -> int:
     """Every attempt of this job, under the run's lease."""
-    stopped = Stopped()
+    stopped = StopSignal()
     lease = Lease(run, who())
     lease.take(_lives)
     lease.watch()
@@ -90,15 +90,15 @@ class Supervisor:
         plan: LaunchPlan,
         place: Place,
         lease: Lease,
-        stopped: Stopped,
+        stopped: StopSignal,
         wanted: Wanted | None,
     ) -> None:
         self.run, self.plan, self.place, self.lease, self.stopped = run, plan, place, lease, stopped
         more = {"LAUNCHER_JOB": _job_id(), "LAUNCHER_LEASE": lease.nonce}
-        self.led: Led | None = None
+        self.runner: AttemptRunner | None = None
         if plan.rank_starter == "launcher":
-            nodes = Allocation(run, plan, stopped, lambda nodes: place.start_nodes(nodes, more))
-            self.led = Led(nodes, Fetcher(run, nodes.nodes, stopped, wanted), lease)
+            pool = NodePool(run, plan, stopped, lambda nodes: place.start_nodes(nodes, more))
+            self.runner = AttemptRunner(pool, Fetcher(run, pool.nodes, stopped, wanted), lease)
         self.more = more
         self.history = HistoryReader(run, metrics=False)
 
@@ -119,16 +119,18 @@ class Supervisor:
                     continue
                 return self._finish(number, ended, action)
         finally:
-            if self.led is not None:
-                self.led.allocation.close()
+            if self.runner is not None:
+                self.runner.pool.close()
 
     def _attempt(self, number: int) -> Ended:
-        if self.led is None:
+        if self.runner is None:
             return self._follow_srun(number)
         blamed = {**self._past().blamed, **self._known()}
         folder = f"{_job_id()}_{number}"
-        return self.led.attempt(
-            Orders(number=number, folder=folder, blamed=tuple(blamed), why_told=self.place.why_told)
+        return self.runner.attempt(
+            AttemptContext(
+                number=number, folder=folder, blamed=tuple(blamed), explain_signal=self.place.explain_signal
+            )
         )
 
     def _follow_srun(self, number: int) -> Ended:
@@ -141,7 +143,7 @@ class Supervisor:
             if code != Exit.PORT_TAKEN:
                 break
         if self.stopped.signal:
-            told, _ = self.place.why_told(self.stopped.signal)
+            told, _ = self.place.explain_signal(self.stopped.signal)
             return Ended(how=How.CUT, code=code, told=told, reason=told.value)
         if code:
             reason = self.run.crash(number) or f"the ranks ended with exit code {code}"
@@ -149,11 +151,11 @@ class Supervisor:
             return Ended(how=How.CRASHED, code=Exit.FAILED if foreign else code, reason=reason)
         return Ended(how=How.FINISHED)
 
-    def _place(self) -> policy.Place:
+    def _place(self) -> policy.Capacity:
         needed = self.plan.topology.nodes
-        return policy.Place(
+        return policy.Capacity(
             can_requeue=self.place.can_requeue,
-            healthy_nodes=len(self.led.allocation.good()) if self.led else needed,
+            healthy_nodes=len(self.runner.pool.good()) if self.runner else needed,
             needed_nodes=needed,
         )
 
@@ -192,12 +194,12 @@ class Supervisor:
             self.run.note(noted.Requeued(attempt=number, reason=action.reason))
             self.lease.release()  # before the next job can begin, or this one is ended
             return self._requeue(number, ended, action)
-        elif ended.told is Told.PREEMPTED:
+        elif ended.told is StopReason.PREEMPTED:
             self.run.note(noted.Requeued(attempt=number, reason=action.reason))
-        elif ended.told is Told.PRUNED and action.code == Exit.PRUNED:
+        elif ended.told is StopReason.PRUNED and action.code == Exit.PRUNED:
             self.run.note(noted.Pruned(attempt=number))
         else:
-            saved = f"; saved at step {self._saved()}" if ended.how is How.LEFT else ""
+            saved = f"; saved at step {self._saved()}" if ended.how is How.SHUT_DOWN else ""
             reason = f"{action.reason}{saved}"
             self.run.note(noted.Stopped(attempt=number, exit_code=int(action.code), reason=reason))
         return int(action.code)
@@ -222,7 +224,7 @@ class Supervisor:
         """Hosts of this job that the next one should not get."""
         lost = ended.hosts if ended.how is How.LOST else ()
         suspects = {*self._past().suspects(), *self._known()}
-        own = self.led.allocation.hosts() if self.led else ()
+        own = self.runner.pool.hosts() if self.runner else ()
         return tuple(dict.fromkeys([*lost, *(host for host in own if host in suspects)]))
 
     def _saved(self) -> int | None:

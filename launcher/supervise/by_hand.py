@@ -8,10 +8,10 @@ import time
 from launcher.errors import Exit, RunError
 from launcher.run import RunDir
 from launcher.run.events.supervisor import Started
-from launcher.supervise.children import Stopped
-from launcher.supervise.ranks import Ranks, every_rank, open_log
+from launcher.supervise.children import StopSignal
+from launcher.supervise.ranks import Ranks, open_log, rank_environment
 from launcher.supervise.rendezvous import bind, choose_port
-from launcher.supervise.starters import Cold
+from launcher.supervise.starters import ColdStarter
 
 _POLL_S = 0.02
 
@@ -30,19 +30,19 @@ def start_by_hand(run: RunDir) -> int:
             host = socket.gethostname()
             print(f"launcher: port {port} is taken on {host} ({error})", file=sys.stderr, flush=True)
             return Exit.PORT_TAKEN
-    stopped = Stopped()
+    stopped = StopSignal()
     attempt = run.attempts() + 1
     if index == 0:
         run.note(Started(attempt=attempt, host=socket.gethostname(), by="node.sh"))
     env = {
         **os.environ,
-        **every_rank(nodes * here, here),
+        **rank_environment(nodes * here, here),
         "GROUP_RANK": str(index),
         "MASTER_ADDR": address,
         "MASTER_PORT": str(port),
         "LAUNCHER_ATTEMPT": str(attempt),
     }
-    ranks = Ranks(Cold(run.path))
+    ranks = Ranks(ColdStarter(run.path))
     log = open_log(run, f"hand_{attempt}", socket.gethostname())
     ranks.start(range(index * here, (index + 1) * here), env, log, listener)
     code = 0

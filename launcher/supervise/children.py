@@ -13,7 +13,7 @@ GRACE_S = 30.0
 """From SIGTERM to SIGKILL. Slurm's own KillWait is 30 s by default."""
 
 
-class Stopped:
+class StopSignal:
     """Whether SIGTERM, SIGINT, SIGHUP, SIGUSR1 (the time limit comes) or SIGUSR2 (a sweep prunes it) was sent; each is
     passed on by the loop that looks here. Slurm sends one signal twice, to a step and to the batch script: only one that
     comes a while later counts again. A SIGTERM after the warning of the time limit takes its place: it may be a cancel."""
@@ -36,7 +36,9 @@ class Stopped:
 
 
 def wait_for_all(
-    children: Sequence[subprocess.Popen[bytes]], stopped: Stopped, on_poll: Callable[[], None] | None = None
+    children: Sequence[subprocess.Popen[bytes]],
+    stopped: StopSignal,
+    on_poll: Callable[[], None] | None = None,
 ) -> int:
     """The exit code of the first child that failed, 0 when all ended well, 128 + N after a signal N to us.
 

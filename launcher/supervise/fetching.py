@@ -1,7 +1,7 @@
 """What a run needs from a hub, fetched on one node before any rank starts.
 
-The node's starter runs launcher.train.fetch (Fetch) and passes on what it says; the supervisor (Fetcher) waits for it outside
-any collective.
+The agent of one node runs launcher.train.fetch (FetchProcess) and passes its progress on. The supervisor (Fetcher) waits for
+it outside of any collective.
 """
 
 import json
@@ -19,9 +19,9 @@ from launcher.hub import Wanted
 from launcher.processes import die_with_parent, exit_code
 from launcher.run import RunDir
 from launcher.run.events import supervisor as noted
-from launcher.supervise.children import Stopped
-from launcher.supervise.nodes import Nodes, Peer
-from launcher.supervise.orders import Orders
+from launcher.supervise.attempt_context import AttemptContext
+from launcher.supervise.children import StopSignal
+from launcher.supervise.nodes import Node, Nodes
 from launcher.supervise.policy import Ended, How
 
 SILENT_S = 900.0
@@ -30,7 +30,7 @@ _POLL_S = 0.05
 _TELL_S = 30.0
 
 
-class Fetch:
+class FetchProcess:
     """The process that fetches, on its node."""
 
     def __init__(self, wanted: str, env: Mapping[str, str], log: int, folder: Path) -> None:
@@ -72,62 +72,62 @@ class Fetch:
 class Fetcher:
     """The supervisor's side: once for all attempts."""
 
-    def __init__(self, run: RunDir, nodes: Nodes, stopped: Stopped, wanted: Wanted | None) -> None:
+    def __init__(self, run: RunDir, nodes: Nodes, stopped: StopSignal, wanted: Wanted | None) -> None:
         """`wanted`: what comes from a hub, None for nothing."""
         self._run, self._nodes, self._stopped, self._wanted = run, nodes, stopped, wanted
         self._fetched = False
         self.commit: str | None = None
         """The model's, once it is known."""
 
-    def fetch(self, good: Sequence[Peer], orders: Orders) -> Ended | None:
+    def fetch(self, good: Sequence[Node], context: AttemptContext) -> Ended | None:
         """Has the first of these nodes fetch, for it will have ranks; how it ended where that failed."""
         if self._wanted is None or self._fetched or not good:
             return None
-        peer = good[0]
+        node = good[0]
         earlier = self._run.read_events(noted.Fetched)
         commit = earlier[-1].commit if earlier else None
         begun = time.monotonic()
-        self._tell(peer, 0.0, orders)
-        self._nodes.tell([peer], kind="fetch", wanted=self._wanted.to_json(commit, again=bool(earlier)))
-        found = self._wait(peer, orders)
+        self._tell(node, 0.0, context)
+        self._nodes.tell([node], kind="fetch", wanted=self._wanted.to_json(commit, again=bool(earlier)))
+        found = self._wait(node, context)
         if isinstance(found, Ended):
             return found
         self._fetched, self.commit = True, found["commit"]
         gib, seconds = round(found["bytes"] / 2**30, 3), round(time.monotonic() - begun, 2)
-        self._run.note(noted.Fetched(attempt=orders.number, commit=self.commit, gib=gib, seconds=seconds))
+        self._run.note(noted.Fetched(attempt=context.number, commit=self.commit, gib=gib, seconds=seconds))
         return None
 
-    def _tell(self, peer: Peer, gib: float, orders: Orders) -> None:
-        self._run.note(noted.Fetching(attempt=orders.number, host=peer.host, gib=round(gib, 2)))
+    def _tell(self, node: Node, gib: float, context: AttemptContext) -> None:
+        self._run.note(noted.Fetching(attempt=context.number, host=node.host, gib=round(gib, 2)))
 
-    def _wait(self, peer: Peer, orders: Orders) -> Ended | dict[str, Any]:
+    def _wait(self, node: Node, context: AttemptContext) -> Ended | dict[str, Any]:
         """What was fetched, or how it ended otherwise; tells the GiB that have come, now and then."""
         most, changed, told = 0, time.monotonic(), time.monotonic()
         while True:
             self._nodes.poll(_POLL_S)
             moment = time.monotonic()
-            for said in self._nodes.answers(peer, "fetch"):
+            for said in self._nodes.answers(node, "fetch"):
                 if "code" in said:
-                    return said if said["code"] == Exit.OK else _failed(peer, said)
+                    return said if said["code"] == Exit.OK else _failed(node, said)
                 if said.get("bytes", 0) > most:
                     most, changed = said["bytes"], moment
             if moment - told > _TELL_S:
                 told = moment
-                self._tell(peer, most / 2**30, orders)
+                self._tell(node, most / 2**30, context)
             if number := self._stopped.signal:
-                self._nodes.tell([peer], kind="kill")
-                why, _ = orders.why_told(number)
+                self._nodes.tell([node], kind="kill")
+                why, _ = context.explain_signal(number)
                 reason = "told to end while model and data were fetched"
                 return Ended(how=How.CUT, code=128 + number, told=why, reason=reason)
-            if peer.lost:
-                return Ended(how=How.LOST, hosts=(peer.host,), reason=f"{peer.host}: {peer.lost}")
+            if node.lost:
+                return Ended(how=How.LOST, hosts=(node.host,), reason=f"{node.host}: {node.lost}")
             if moment - changed > SILENT_S:
-                self._nodes.tell([peer], kind="kill")
-                reason = f"{peer.host}: the hub has sent no byte for {SILENT_S:g} s"
+                self._nodes.tell([node], kind="kill")
+                reason = f"{node.host}: the hub has sent no byte for {SILENT_S:g} s"
                 return Ended(how=How.CRASHED, code=Exit.FETCH_FAILED, reason=reason)
 
 
-def _failed(peer: Peer, said: Mapping[str, Any]) -> Ended:
+def _failed(node: Node, said: Mapping[str, Any]) -> Ended:
     code = said["code"]
     why = said["error"] or f"fetching model and data ended with exit code {code}; see logs/"
-    return Ended(how=How.CRASHED, code=code, reason=f"{peer.host}: {why}")
+    return Ended(how=How.CRASHED, code=code, reason=f"{node.host}: {why}")

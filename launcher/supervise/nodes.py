@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from launcher.supervise.connection import Connection, ConnectionClosed
 from launcher.supervise.rendezvous import bind, choose_port
-from launcher.supervise.wire import Closed, Wire
 
 SILENT_S = 10.0
 """Seconds without a word after which a node is given up; a node gives the supervisor up a little later."""
@@ -18,17 +18,17 @@ _PING_S = 1.0
 
 
 @dataclass
-class Peer:
+class Node:
     """One node that has said hello."""
 
     index: int
     host: str
-    wire: Wire
+    wire: Connection
     facts: dict[str, Any]
     heard: float
     since: float
     """When it said hello, by the clock of this host."""
-    beats: dict[int, list[Any]] = field(default_factory=dict[int, list[Any]])
+    heartbeats: dict[int, list[Any]] = field(default_factory=dict[int, list[Any]])
     codes: dict[int, int] = field(default_factory=dict[int, int])
     bad: str = ""
     """Why it can have no ranks, by the pre-flight."""
@@ -46,8 +46,8 @@ class Nodes:
         self.listener = bind(choose_port())
         self.listener.setblocking(False)
         self.token = secrets.token_hex(16)
-        self.peers: dict[int, Peer] = {}
-        self._strangers: list[Wire] = []
+        self.by_index: dict[int, Node] = {}
+        self._strangers: list[Connection] = []
         self._next_ping = 0.0
 
     def environment(self, address: str) -> dict[str, str]:
@@ -59,50 +59,50 @@ class Nodes:
 
     def poll(self, timeout_s: float) -> None:
         """Takes what has come; a node that closed or is silent is lost from then on."""
-        living = [peer for peer in self.peers.values() if not peer.lost]
-        waiting = [self.listener, *self._strangers, *(peer.wire for peer in living)]
+        living = [node for node in self.by_index.values() if not node.lost]
+        waiting = [self.listener, *self._strangers, *(node.wire for node in living)]
         select.select(waiting, [], [], timeout_s)
         self._accept()
         moment = time.monotonic()
         ping = moment > self._next_ping
         if ping:
             self._next_ping = moment + _PING_S
-        for peer in living:
+        for node in living:
             try:
-                for message in peer.wire.receive():
-                    self._take(peer, message)
+                for message in node.wire.receive():
+                    self._take(node, message)
                 if ping:
-                    peer.wire.send(kind="ping")
-                peer.wire.flush()
-            except Closed as error:
-                peer.lost = f"its connection ended ({error})"
-            if moment - peer.heard > SILENT_S:
-                peer.lost = f"it has not answered for {SILENT_S:g} s"
+                    node.wire.send(kind="ping")
+                node.wire.flush()
+            except ConnectionClosed as error:
+                node.lost = f"its connection ended ({error})"
+            if moment - node.heard > SILENT_S:
+                node.lost = f"it has not answered for {SILENT_S:g} s"
 
-    def tell(self, peers: Iterable[Peer], **message: Any) -> None:
+    def tell(self, nodes: Iterable[Node], **message: Any) -> None:
         """Sends a message to each that is there."""
-        for peer in peers:
-            if not peer.lost:
+        for node in nodes:
+            if not node.lost:
                 try:
-                    peer.wire.send(**message)
-                except Closed as error:
-                    peer.lost = f"its connection ended ({error})"
+                    node.wire.send(**message)
+                except ConnectionClosed as error:
+                    node.lost = f"its connection ended ({error})"
 
-    def there(self) -> list[Peer]:
+    def there(self) -> list[Node]:
         """Nodes that answer, by index."""
-        return [peer for _, peer in sorted(self.peers.items()) if not peer.lost]
+        return [node for _, node in sorted(self.by_index.items()) if not node.lost]
 
-    def answers(self, peer: Peer, kind: str) -> list[dict[str, Any]]:
+    def answers(self, node: Node, kind: str) -> list[dict[str, Any]]:
         """Takes a node's answers of that kind."""
-        found = [message for message in peer.said if message["kind"] == kind]
-        peer.said = [message for message in peer.said if message["kind"] != kind]
+        found = [message for message in node.said if message["kind"] == kind]
+        node.said = [message for message in node.said if message["kind"] != kind]
         return found
 
     def drop(self) -> None:
         """Forgets all nodes, before a new step is started."""
-        for peer in self.peers.values():
-            peer.wire.close()
-        self.peers = {}
+        for node in self.by_index.values():
+            node.wire.close()
+        self.by_index = {}
 
     def _accept(self) -> None:
         while True:
@@ -111,11 +111,11 @@ class Nodes:
             except OSError:
                 break
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._strangers.append(Wire(connection))
+            self._strangers.append(Connection(connection))
         for wire in list(self._strangers):
             try:
                 messages = wire.receive()
-            except (Closed, ValueError):
+            except (ConnectionClosed, ValueError):
                 self._strangers.remove(wire)
                 wire.close()
                 continue
@@ -128,21 +128,21 @@ class Nodes:
             ):
                 wire.close()
                 continue
-            peer = Peer(
+            node = Node(
                 int(hello["index"]), str(hello["host"]), wire, hello["facts"], time.monotonic(), time.time()
             )
-            self.peers[peer.index] = peer
+            self.by_index[node.index] = node
             for message in messages[1:]:
-                self._take(peer, message)
+                self._take(node, message)
 
-    def _take(self, peer: Peer, message: dict[str, Any]) -> None:
-        peer.heard = time.monotonic()
+    def _take(self, node: Node, message: dict[str, Any]) -> None:
+        node.heard = time.monotonic()
         if message["kind"] == "beat":
-            peer.beats = {int(rank): beat for rank, beat in message["ranks"].items()}
-            peer.codes = {int(rank): code for rank, code in message["codes"].items()}
-            peer.waiting = bool(message.get("waiting"))
+            node.heartbeats = {int(rank): beat for rank, beat in message["ranks"].items()}
+            node.codes = {int(rank): code for rank, code in message["codes"].items()}
+            node.waiting = bool(message.get("waiting"))
         else:
-            peer.said.append(message)
+            node.said.append(message)
 
 
 def own_address(cluster: str) -> str:

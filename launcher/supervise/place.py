@@ -13,12 +13,12 @@ from launcher.clusters.slurm import Refused, Slurm, first_host, own_job_id, time
 from launcher.clusters.submission import submitted
 from launcher.errors import ClusterError, RunError
 from launcher.plan import LaunchPlan
-from launcher.plan.leave import RESERVE_S
 from launcher.plan.queue import parse_time
+from launcher.plan.shutdown import RESERVE_S
 from launcher.processes import die_with_parent, start_ticks
 from launcher.run import RunDir
 from launcher.supervise.nodes import Nodes, own_address
-from launcher.supervise.policy import Told
+from launcher.supervise.policy import StopReason
 
 _LOCAL_GRACE_S = 30.0
 _ANSWER_S = 3.0
@@ -58,21 +58,21 @@ class Place:
         """The first node's, where the ranks meet when nobody leads the nodes."""
         return first_host(self._nodelist()) if self.in_job else "127.0.0.1"
 
-    def why_told(self, number: int) -> tuple[Told, float]:
+    def explain_signal(self, number: int) -> tuple[StopReason, float]:
         """Why a signal came, and how many seconds there are."""
         if number == signal.SIGUSR2:
-            return Told.PRUNED, 0.0
+            return StopReason.PRUNED, 0.0
         seconds = max(self.kill_wait_s - RESERVE_S, 1.0)
         if number not in (signal.SIGTERM, signal.SIGUSR1):
-            return Told.CANCELLED, seconds
+            return StopReason.CANCELLED, seconds
         facts = Slurm(_ANSWER_S).facts(self.job_id) if self.job_id else {}
         ends = end_of(facts) or self.ends  # anew: a limit may have been changed
         if number == signal.SIGUSR1:
             left = ends - time.time() if ends else 120.0
-            return Told.TIME_LIMIT, max(left - RESERVE_S, RESERVE_S)
+            return StopReason.TIME_LIMIT, max(left - RESERVE_S, RESERVE_S)
         if ends and time.time() > ends - 30:
-            return Told.TIME_LIMIT, seconds
-        return why_ended(facts, self.restart) if self.job_id else Told.CANCELLED, seconds
+            return StopReason.TIME_LIMIT, seconds
+        return why_ended(facts, self.restart) if self.job_id else StopReason.CANCELLED, seconds
 
     def requeue(self, exclude: tuple[str, ...]) -> str:
         """Queues the run again and says how. The same job where nothing is wrong with its nodes, else a new one without them:
@@ -136,15 +136,15 @@ def end_of(facts: Mapping[str, str]) -> float | None:
         return None
 
 
-def why_ended(facts: Mapping[str, str], restart: int) -> Told:
+def why_ended(facts: Mapping[str, str], restart: int) -> StopReason:
     """Why Slurm sent SIGTERM, by `scontrol show job`; `restart` is this start's SLURM_RESTART_COUNT.
 
     A job that Slurm takes off its nodes to queue it again counts one restart more at once; a cancelled one does not. Both are
     COMPLETING while they end (seen with 22.05).
     """
     if int(facts.get("Restarts", "0")) > restart:
-        return Told.PREEMPTED
-    return Told.ASKED if facts.get("JobState", "RUNNING") == "RUNNING" else Told.CANCELLED
+        return StopReason.PREEMPTED
+    return StopReason.ASKED if facts.get("JobState", "RUNNING") == "RUNNING" else StopReason.CANCELLED
 
 
 def who() -> dict[str, str | int | None]:

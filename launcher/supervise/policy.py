@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from launcher.errors import Exit
-from launcher.run.events.words import How, Told
+from launcher.run.events.words import How, StopReason
 from launcher.run.totals import Faults
 from launcher.supervise.hosts import SUSPECT
 
@@ -37,7 +37,7 @@ class Ended:
     reason: str = ""
     hosts: tuple[str, ...] = ()
     """Hosts to blame, where that is known."""
-    told: Told = Told.NOTHING
+    told: StopReason = StopReason.NOTHING
     stop_s: float = 0.0
     """Seconds from that end until no rank lived any more."""
 
@@ -80,7 +80,7 @@ class Action:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Capacity:
     """What the place can do."""
 
     can_requeue: bool
@@ -90,7 +90,7 @@ class Place:
     needed_nodes: int
 
 
-def decide(ended: Ended, history: History, place: Place) -> Action:
+def decide(ended: Ended, history: History, place: Capacity) -> Action:
     """One action for the end of an attempt; `history` counts this end already."""
     if ended.how is How.FINISHED:
         return Action(do=Do.FINISH, code=Exit.OK, reason="")
@@ -100,10 +100,14 @@ def decide(ended: Ended, history: History, place: Place) -> Action:
     if ended.code == Exit.DIVERGED and history.diverged > ROLLBACKS:
         why = f"{ended.reason}; rolled back {ROLLBACKS} times already: lower trainer.learning_rate, or look at the data"
         return Action(do=Do.STOP, code=Exit.DIVERGED, reason=why)
-    if history.without_progress >= TRIES and ended.told not in (Told.CANCELLED, Told.PREEMPTED, Told.PRUNED):
+    if history.without_progress >= TRIES and ended.told not in (
+        StopReason.CANCELLED,
+        StopReason.PREEMPTED,
+        StopReason.PRUNED,
+    ):
         why = f"{ended.reason}; {TRIES} ends in a row without a new checkpoint"
         return Action(do=Do.STOP, code=Exit.NO_PROGRESS, reason=why)
-    if ended.how in (How.LEFT, How.CUT):
+    if ended.how in (How.SHUT_DOWN, How.CUT):
         return _after_being_told(ended, place)
     if place.healthy_nodes >= place.needed_nodes:
         return Action(do=Do.RESTART, code=Exit.OK, reason=ended.reason)
@@ -113,12 +117,12 @@ def decide(ended: Ended, history: History, place: Place) -> Action:
     return Action(do=Do.STOP, code=Exit.FAILED, reason=why)
 
 
-def _after_being_told(ended: Ended, place: Place) -> Action:
-    if ended.told in (Told.TIME_LIMIT, Told.ASKED) and place.can_requeue:
+def _after_being_told(ended: Ended, place: Capacity) -> Action:
+    if ended.told in (StopReason.TIME_LIMIT, StopReason.ASKED) and place.can_requeue:
         return Action(do=Do.REQUEUE, code=Exit.REQUEUED, reason=ended.reason)
-    if ended.told is Told.PREEMPTED:
+    if ended.told is StopReason.PREEMPTED:
         return Action(do=Do.FINISH, code=Exit.REQUEUED, reason=ended.reason)
-    if ended.told is Told.PRUNED:
+    if ended.told is StopReason.PRUNED:
         return Action(do=Do.STOP, code=Exit.PRUNED, reason=ended.told.value)
     return Action(do=Do.STOP, code=ended.code or Exit.TERMINATED, reason=ended.reason)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from launcher.run import RunDir
-from launcher.supervise.starters import Cold, Warm, kill
+from launcher.supervise.starters import ColdStarter, WarmStarter, kill
 
 FORK_S = 20.0
 """Seconds in which a forked rank must have said its first word; else it is started cold."""
@@ -39,7 +39,7 @@ class Rank:
 class Ranks:
     """All ranks of this node."""
 
-    def __init__(self, starter: Cold | Warm) -> None:
+    def __init__(self, starter: ColdStarter | WarmStarter) -> None:
         self.starter = starter
         self.ranks: list[Rank] = []
 
@@ -50,7 +50,7 @@ class Ranks:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             ours.setblocking(False)
             stacks = os.memfd_create("stacks")
-            descriptors = {"LAUNCHER_BEAT_FD": theirs.fileno(), "LAUNCHER_STACKS_FD": stacks}
+            descriptors = {"LAUNCHER_HEARTBEAT_FD": theirs.fileno(), "LAUNCHER_STACKS_FD": stacks}
             if number == 0 and listener is not None:
                 descriptors["LAUNCHER_STORE_FD"] = listener.fileno()
             own = {**env, "RANK": str(number), "LOCAL_RANK": str(local)}
@@ -76,12 +76,12 @@ class Ranks:
     def never_spoke(self) -> bool:
         """Whether a forked rank is stuck before its first word."""
         moment = time.monotonic()
-        return isinstance(self.starter, Warm) and any(
+        return isinstance(self.starter, WarmStarter) and any(
             rank.phase == "start" and rank.code is None and moment - rank.begun > FORK_S
             for rank in self.ranks
         )
 
-    def tell_to_leave(self) -> None:
+    def request_shutdown(self) -> None:
         """Each rank hears it at its next step."""
         for rank in self.ranks:
             try:
@@ -109,7 +109,7 @@ class Ranks:
             (folder / f"stacks_rank_{rank.number:05d}.txt").write_text(text)
         return states
 
-    def beats(self) -> dict[int, list[Any]]:
+    def heartbeats(self) -> dict[int, list[Any]]:
         """rank -> [phase, step, seconds since that changed, [number, seconds] of its newest probe, seconds since its process
         was first seen stopped]; 0 of one that is not. Looks at each process."""
         moment = time.monotonic()
@@ -157,7 +157,7 @@ class Ranks:
             rank.probe, rank.stopped = said["probe"], None
 
 
-def every_rank(world_size: int, here: int) -> dict[str, str]:
+def rank_environment(world_size: int, here: int) -> dict[str, str]:
     """The environment that all ranks of a node have in common; `here` of them are its own. A site's thread count stands."""
     threads = max(1, len(os.sched_getaffinity(0)) // here)
     return {

@@ -24,7 +24,7 @@ _FORK_S = 5.0
 """Seconds that it has to fork; the supervisor gives up a node that is silent for longer."""
 
 
-class Cold:
+class ColdStarter:
     """A process of its own for each rank."""
 
     name = "cold"
@@ -60,7 +60,7 @@ class Cold:
         """Nothing is left where all ranks have ended."""
 
 
-class Warm:
+class WarmStarter:
     """The client of one warm process, launcher.train.warm."""
 
     name = "warm"
@@ -94,7 +94,7 @@ class Warm:
         return self._ready
 
     def start(self, env: Mapping[str, str], log: int, descriptors: Mapping[str, int]) -> int:
-        """As Cold.start; OSError where it does not answer."""
+        """As ColdStarter.start; OSError where it does not answer."""
         names = list(descriptors)
         request = json.dumps({"env": dict(env), "names": names}).encode()
         socket.send_fds(self._channel, [request], [log, *(descriptors[name] for name in names)])
@@ -108,7 +108,7 @@ class Warm:
         raise OSError("the warm process does not fork")
 
     def ended(self) -> dict[int, int]:
-        """As Cold.ended."""
+        """As ColdStarter.ended."""
         if self._living:
             self._take()
             if self._process.poll() is not None:  # and its ranks with it

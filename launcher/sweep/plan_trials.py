@@ -15,6 +15,7 @@ from launcher.hub import Wanted
 from launcher.launching.explain import explain, one_line
 from launcher.launching.hub_gate import check_hub, wanted_of
 from launcher.launching.planning import check_place, count, gather, refuse_secrets, secrets_of
+from launcher.launching.plugin_gate import check_plugins
 from launcher.plan import Facts, LaunchPlan, check_fits, close_call
 from launcher.plugins.base import Plugin, make_plugins
 from launcher.plugins.decide import decide
@@ -52,7 +53,9 @@ class Planner:
         at = self._facts(config, experiment, number)
         named = repr(config.plugins)
         if named not in self._plugins:
-            self._plugins[named] = make_plugins(config.plugins)
+            plugins = make_plugins(config.plugins)
+            check_plugins(config, self.facts[at], plugins)
+            self._plugins[named] = plugins
         plan = decide(config, dataclasses.replace(self.facts[at], run_dir=run_dir), self._plugins[named])
         check_fits(config, plan)
         if (warning := close_call(config, plan)) and warning not in self._warned:

@@ -11,7 +11,7 @@ from launcher.errors import DISK_FULL, Exit, LauncherError, NotAsPlanned
 from launcher.plugins.decide import Decided, read_run
 from launcher.run import RunDir
 from launcher.run.events.ranks import Crashed
-from launcher.train.beat import Beat
+from launcher.train.heartbeat import Heartbeat
 
 
 def main(argv: list[str]) -> int:
@@ -28,14 +28,14 @@ def main(argv: list[str]) -> int:
 
 
 def _train(run: RunDir) -> int:
-    beat = Beat()
+    heartbeat = Heartbeat()
     try:
         decided = read_run(run)
         check_world(decided)
-        beat.phase("import")
+        heartbeat.phase("import")
         from launcher.train.session import train  # heavy, and only after the world is known to be right
 
-        return train(run, decided, beat)
+        return train(run, decided, heartbeat)
     except LauncherError as error:
         print(f"launcher: {error}", file=sys.stderr, flush=True)
         _note(run, str(error), [])

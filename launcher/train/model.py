@@ -27,7 +27,7 @@ from launcher.plan import Facts, LaunchPlan
 from launcher.plugins.base import Plugin, apply
 from launcher.run import RunDir
 from launcher.run.events.ranks import Base
-from launcher.train.four_bit import keep_layout
+from launcher.train.upstream.bitsandbytes_cpu_layout import keep_layout
 
 _MADE = "complete"
 _WAIT_S = 1800.0

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
-from launcher.train.beat import Beat
+from launcher.train.heartbeat import Heartbeat
 
 _EVERY_S = 5.0
 _SIZE = {"cuda": (4096, 5), "cpu": (256, 16)}
@@ -16,10 +16,10 @@ _SIZE = {"cuda": (4096, 5), "cpu": (256, 16)}
 class Probe(TrainerCallback):
     """Times a few matrix products at the end of a step, every few seconds, and tells the starter."""
 
-    def __init__(self, beat: Beat, device: torch.device) -> None:
+    def __init__(self, heartbeat: Heartbeat, device: torch.device) -> None:
         side, self._products = _SIZE.get(device.type, _SIZE["cpu"])
         kind = torch.bfloat16 if device.type == "cuda" else torch.float32
-        self.beat, self.device = beat, device
+        self.heartbeat, self.device = heartbeat, device
         self._matrix = torch.full((side, side), 1 / side, dtype=kind, device=device)
         self._next = time.monotonic() + _EVERY_S
 
@@ -30,7 +30,7 @@ class Probe(TrainerCallback):
         self._multiply(1)
         begun = time.perf_counter()
         self._multiply(self._products)
-        self.beat.probed(time.perf_counter() - begun)
+        self.heartbeat.probed(time.perf_counter() - begun)
         self._next = time.monotonic() + _EVERY_S
 
     def _multiply(self, times: int) -> None:

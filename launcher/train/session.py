@@ -20,29 +20,30 @@ from launcher.run import RunDir
 from launcher.run.events.checkpoints import Resumed
 from launcher.run.events.ranks import Exported
 from launcher.train.after.export import export
-from launcher.train.beat import Beat
 from launcher.train.callbacks import Recorder, Sampler
-from launcher.train.checkpoint.resume import Resume
 from launcher.train.checkpoint.saver import Saver
 from launcher.train.checkpoint.schedule import Schedule
+from launcher.train.checkpoint.selection import CheckpointSelection
 from launcher.train.data.cache import Shared
 from launcher.train.data.tokens import check_renders
-from launcher.train.fsdp_on_cpu import keep_fsdp_on_cpu
-from launcher.train.leave import Leave
+from launcher.train.heartbeat import Heartbeat
 from launcher.train.meter import Meter
 from launcher.train.methods.choose import make_arguments, make_trainer
 from launcher.train.methods.parts import Parts
 from launcher.train.methods.reference import forget_copy
 from launcher.train.model import load_model, load_tokenizer, note_revision
-from launcher.train.ops import build_operators
 from launcher.train.probe import Probe
+from launcher.train.shutdown import Shutdown
 from launcher.train.store import serve_store
 from launcher.train.tracking import finish_trackers, point_trackers
+from launcher.train.upstream.accelerate_deepspeed_on_cpu import init_deepspeed_on_cpu
+from launcher.train.upstream.accelerate_fsdp_on_cpu import keep_fsdp_on_cpu
+from launcher.train.upstream.torch_build_locks import build_operators
 
 
-def train(run: RunDir, decided: Decided, beat: Beat) -> Exit:
-    """Trains from the newest committed checkpoint, or from the start, to the exported model; LEFT when told to leave."""
-    beat.phase("load")
+def train(run: RunDir, decided: Decided, heartbeat: Heartbeat) -> Exit:
+    """Trains from the newest committed checkpoint, or from the start, to the exported model; SHUT_DOWN where it was told to."""
+    heartbeat.phase("load")
     config, plan = decided.config, decided.plan
     _check_device(plan)
     is_main = int(os.environ.get("RANK", "0")) == 0
@@ -56,25 +57,22 @@ def train(run: RunDir, decided: Decided, beat: Beat) -> Exit:
     if plan.strategy.engine == "fsdp2" and plan.device == "cpu":
         keep_fsdp_on_cpu()
     args = make_arguments(run, plan)
-    shared = Shared(run, plan.facts.cache_dir, attempt, int(os.environ.get("RANK", "0")), beat)
+    shared = Shared(run, plan.facts.cache_dir, attempt, int(os.environ.get("RANK", "0")), heartbeat)
     shared.forget()
     _ = args.device  # the ranks meet here
     if plan.deepspeed is not None:
         build_operators(plan)
     if plan.deepspeed is not None and plan.device == "cpu":
-        import deepspeed
-
-        # accelerate does this on GPUs alone; without it ZeRO-3 takes the world for one rank
-        deepspeed.init_distributed(dist_backend="gloo", auto_mpi_discovery=False)
+        init_deepspeed_on_cpu()
     world_size, rank = plan.topology.world_size, int(os.environ.get("RANK", "0"))
-    resume = Resume(run, plan.facts.resume, rank, world_size, attempt)
+    selection = CheckpointSelection(run, plan.facts.resume, rank, world_size, attempt)
     tokenizer = load_tokenizer(config.model, plan.facts, config.seed)
     check_renders(plan.facts, tokenizer, config)
     model = load_model(config.model, plan, decided.plugins, config.seed)
     if is_main:
         note_revision(run, config.model, model, attempt)
     recorder = Recorder(run, plan, attempt, is_main, config.trainer.loss_spike, config.cluster.gpu_tflops)
-    beat.phase("data")
+    heartbeat.phase("data")
     callbacks = [recorder, Meter(run, plan, attempt, rank)]
     trainer = make_trainer(
         Parts(
@@ -94,20 +92,22 @@ def train(run: RunDir, decided: Decided, beat: Beat) -> Exit:
     trainer = apply(decided.plugins, "on_trainer", trainer)
     check_state(trainer, plan)
     saver = Saver(run, plan.save, rank, world_size, attempt) if plan.save else None
-    trainer.follow(plan, hashlib.sha256(run.plan.read_bytes()).hexdigest(), saver, recorder, resume.skipped())
+    trainer.follow(
+        plan, hashlib.sha256(run.plan.read_bytes()).hexdigest(), saver, recorder, selection.skipped()
+    )
     if saver is not None and plan.save is not None:
         trainer.add_callback(Schedule(run, plan.save, saver, trainer, attempt))
-    leave = Leave(beat, trainer, world_size)
-    trainer.add_callback(leave)
+    shutdown = Shutdown(heartbeat, trainer, world_size)
+    trainer.add_callback(shutdown)
     if world_size > 1:
-        trainer.add_callback(Probe(beat, trainer.args.device))
-    trainer.train(resume_from_checkpoint=_go_on(run, trainer, resume, config, attempt))
-    if leave.left:
-        return Exit.LEFT
+        trainer.add_callback(Probe(heartbeat, trainer.args.device))
+    trainer.train(resume_from_checkpoint=_go_on(run, trainer, selection, config, attempt))
+    if shutdown.happened:
+        return Exit.SHUT_DOWN
     if plan.facts.eval_path:  # after the last step's too: early stopping may have put other weights in place
-        beat.phase("eval")
+        heartbeat.phase("eval")
         trainer.evaluate()
-    beat.phase("export")
+    heartbeat.phase("export")
     forget_copy(trainer)
     exported = export(run, decided, trainer, tokenizer)
     if is_main:
@@ -161,13 +161,15 @@ def _check_device(plan: LaunchPlan) -> None:
         torch.set_num_threads(int(threads))
 
 
-def _go_on(run: RunDir, trainer: Any, resume: Resume, config: Config, attempt: int) -> str | None:
+def _go_on(
+    run: RunDir, trainer: Any, selection: CheckpointSelection, config: Config, attempt: int
+) -> str | None:
     """What Trainer.train resumes from; None where training begins at step 0."""
-    found = resume.settle()
-    weights_only = resume.from_elsewhere and config.resume_weights_only
+    found = selection.settle()
+    weights_only = selection.from_elsewhere and config.resume_weights_only
     if found is not None:
         trainer.start_from(found, weights_only=weights_only)
-        if resume.rank == 0:
+        if selection.rank == 0:
             run.note(
                 Resumed(
                     attempt=attempt,

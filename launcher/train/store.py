@@ -9,7 +9,7 @@ def serve_store() -> dist.TCPStore | None:
     """On rank 0 under our starter, the store served on the inherited socket; None elsewhere.
 
     With TORCHELASTIC_USE_AGENT_STORE, torch's env:// rendezvous makes every rank a client of it, as under torchrun
-    (torch/distributed/rendezvous.py, _create_c10d_store). Set by node.py for all ranks or none.
+    (torch/distributed/rendezvous.py, _create_c10d_store). The agent sets it for all ranks or none.
     """
     descriptor = os.environ.pop("LAUNCHER_STORE_FD", None)
     if descriptor is None:

@@ -19,9 +19,9 @@ from launcher.plugins.decide import read_run
 from launcher.run import RunDir
 from launcher.train import resumable
 from launcher.train.callbacks import Recorder
-from launcher.train.checkpoint.resume import Resume
 from launcher.train.checkpoint.saver import Saver
 from launcher.train.checkpoint.schedule import Schedule
+from launcher.train.checkpoint.selection import CheckpointSelection
 from launcher.train.data.tokens import tokenized
 from launcher.train.methods.choose import make_arguments
 from launcher.train.methods.sft import ResumableSFT
@@ -97,7 +97,7 @@ def main(path: str, arm: str, what: str) -> None:
         args.output_dir = f"{run.path}/{arm.replace(' ', '_')}"
     torch.set_num_threads(1)
     _ = args.device
-    resume = Resume(run, "auto", rank, 2, 1) if arm == "ours" and what == "resume" else None
+    selection = CheckpointSelection(run, "auto", rank, 2, 1) if arm == "ours" and what == "resume" else None
     tokenizer = load_tokenizer(config.model, plan.facts, config.seed)
     model = load_model(config.model, plan, decided.plugins, config.seed)
     kind = {"ours": ResumableSFT, "Trainer": SFTTrainer}.get(arm, Dcp)
@@ -112,8 +112,8 @@ def main(path: str, arm: str, what: str) -> None:
         saver = Saver(run, plan.save, rank, 2, 1)
         trainer.follow(plan, "", saver, recorder)
         trainer.add_callback(Schedule(run, plan.save, saver, trainer, 1))
-        if resume is not None:
-            found = resume.settle()
+        if selection is not None:
+            found = selection.settle()
             trainer.start_from(found, weights_only=False)
             checkpoint = str(found.path)
     else:

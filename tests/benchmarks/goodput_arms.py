@@ -98,7 +98,7 @@ class Ours(Arm):
         return [
             f"runs_dir={self.folder}/runs", f"cache_dir={self.folder}/cache", f"resources.nodes={NODES}", "data.eval_path=null",
             "batch.global_batch_size=2", "batch.micro_batch_size=1", f"resources.time={self.limit}", "resources.spares=1",
-            f"resources.silence_s={SILENCE_S}", f"trainer.max_steps={round(self.minutes * 60 * 20)}",
+            f"resources.hang_timeout_s={SILENCE_S}", f"trainer.max_steps={round(self.minutes * 60 * 20)}",
             "plugins.sharded_checkpoint.save_steps=auto", f"cluster.failures_per_1000_node_days={a_day:.0f}",
             "+plugins.pace._target_=tests.benchmarks.goodput_rank.Paced", f"+plugins.pace.folder={self.folder}",
         ]  # fmt: skip

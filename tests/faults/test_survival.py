@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.slurm, pytest.mark.train]
 STEPS, EVERY = 240, 10
 RUN = (
     "resources.nodes=2", "batch.micro_batch_size=1", "data.eval_path=null", f"trainer.max_steps={STEPS}",
-    f"plugins.sharded_checkpoint.save_steps={EVERY}", "resources.silence_s=5", "trainer.num_train_epochs=1",
+    f"plugins.sharded_checkpoint.save_steps={EVERY}", "resources.hang_timeout_s=5", "trainer.num_train_epochs=1",
     "+plugins.slow._target_=slow.Slow",
 )  # fmt: skip
 SLOW = """
@@ -244,7 +244,7 @@ def test_a_signal_by_hand_saves_and_queues_again(lab, start, whole):
     run = start("+plugins.slow.workers=1")
     lab.run("scancel", "--signal=TERM", "--full", lab.job(run), cwd=run.path)
     check_finished(lab, run, whole)
-    assert run.events("told")[0]["why"] == "asked to leave"
+    assert run.events("told")[0]["why"] == "asked to shut down"
     assert run.events("ended")[0]["how"] == "left"
 
 

@@ -1,4 +1,4 @@
-"""python -m tests.matrix: tries every cell that has no outcome yet, and writes the table of all into docs/matrix.md."""
+"""python -m tests.matrix: tries each cell without an outcome, and writes the table into docs/measured/matrix.md."""
 
 import argparse
 import json
@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> int:
         warm.close()
     known = _read(options.results)
     table = make_table(known)
-    (ROOT / "docs" / "matrix.md").write_text(table)
+    (ROOT / "docs" / "measured" / "matrix.md").write_text(table)
     print(table)
     return 1 if any(known.get(cell.name, {}).get("result") == "failed" for cell in chosen) else 0
 

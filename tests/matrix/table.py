@@ -1,4 +1,4 @@
-"""The outcomes of all cells as docs/matrix.md."""
+"""The outcomes of all cells as docs/measured/matrix.md."""
 
 from collections import Counter
 from collections.abc import Mapping

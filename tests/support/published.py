@@ -1,4 +1,4 @@
-"""Memory figures that others published, each with the planner's answer to the same settings; docs/memory.md shows them.
+"""Published memory figures with the answer of the planner to the same settings; shown in docs/measured/published_memory.md.
 
 Settings are those that the source names; what it does not name is said in `taken`. litgpt, torchtune and axolotl train with
 weights, adapters and Adam in bf16 (`pure_bf16`), which no run of ours does. Figures are of tensors alone (torch's own peak)
@@ -162,7 +162,7 @@ PUBLISHED = (
 
 
 def table() -> str:
-    """The Markdown table of docs/memory.md."""
+    """The Markdown table of docs/measured/published_memory.md."""
     lines = [
         "| source | row | published | planner | off | taken where not said |",
         "|---|---|---|---|---|---|",

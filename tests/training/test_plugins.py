@@ -156,7 +156,7 @@ def test_neftunes_noise_is_in_training_and_in_no_evaluation(straight):
 
 
 def test_a_plugin_of_your_own_package_works_as_the_documentation_shows(cache, tmp_path):
-    page = (ROOT / "docs" / "plugins.md").read_text()
+    page = (ROOT / "docs" / "guide" / "plugins.md").read_text()
     for name in ("my_package/norms.py", "site/plugin/adapter_norm.yaml"):
         block = page.split(f"`{name}`:\n\n")[1].split("```")[1].partition("\n")[2]
         (tmp_path / name).parent.mkdir(parents=True)

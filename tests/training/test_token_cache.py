@@ -16,9 +16,9 @@ import pytest
 from launcher.config import Config
 from launcher.data.tokenizer import byte_tokenizer
 from launcher.run import RunDir
-from launcher.train.beat import Beat
 from launcher.train.data.cache import ROWS, Shared, committed
 from launcher.train.data.tokens import shared_rows
+from launcher.train.heartbeat import Heartbeat
 from tests.support.runs import environment
 
 ONE_RUN = """
@@ -30,7 +30,7 @@ from launcher.config import register
 from launcher.data.tokenizer import byte_tokenizer
 from launcher.resources import resource_dir
 from launcher.run import RunDir
-from launcher.train.beat import Beat
+from launcher.train.heartbeat import Heartbeat
 from launcher.train.data.cache import Shared
 from launcher.train.data.tokens import shared_rows
 
@@ -38,7 +38,7 @@ run, cache, data = sys.argv[1:]
 register()
 with hydra.initialize_config_dir(str(resource_dir("conf")), version_base="1.3"):
     config = to_config(hydra.compose("config", ["+experiment=tiny"]))
-print(len(shared_rows(Shared(RunDir(Path(run)), cache, 1, 0, Beat()), "train", data, byte_tokenizer(), config)))
+print(len(shared_rows(Shared(RunDir(Path(run)), cache, 1, 0, Heartbeat()), "train", data, byte_tokenizer(), config)))
 """
 
 
@@ -61,7 +61,7 @@ def read(tmp_path: Path, compose: Callable[..., Config]) -> Callable[..., Any]:
     def read(data: Path, name: str = "run", *overrides: str, rank: int = 0) -> Any:
         run = RunDir(tmp_path / name)
         run.path.mkdir(exist_ok=True)
-        shared = Shared(run, str(tmp_path / "cache"), 1, rank, Beat())
+        shared = Shared(run, str(tmp_path / "cache"), 1, rank, Heartbeat())
         config = compose("+experiment=tiny", *overrides) if overrides else plain
         return shared_rows(shared, "train", str(data), byte_tokenizer(), config)
 
@@ -101,7 +101,7 @@ def test_a_changed_data_file_is_tokenized_anew(tmp_path, data, read):
 
 
 def test_another_chat_template_has_a_key_of_its_own(tmp_path, data, compose):
-    shared = Shared(RunDir(tmp_path), str(tmp_path / "cache"), 1, 0, Beat())
+    shared = Shared(RunDir(tmp_path), str(tmp_path / "cache"), 1, 0, Heartbeat())
     for mark in ("", "!"):
         tokenizer = byte_tokenizer()
         tokenizer.chat_template += mark
@@ -168,7 +168,7 @@ def test_of_two_runs_at_the_same_time_one_tokenizes_and_both_have_the_rows(tmp_p
 
 
 def test_a_claim_whose_holder_is_gone_is_taken_over(tmp_path, data, read, monkeypatch):
-    monkeypatch.setattr("launcher.train.data.claim.STALE_S", 0.5)
+    monkeypatch.setattr("launcher.train.data.build_lock.STALE_S", 0.5)
     read(data)
     folder = Path(told(tmp_path)[0]["folder"])
     (folder / "commit.json").unlink()
@@ -179,8 +179,10 @@ def test_a_claim_whose_holder_is_gone_is_taken_over(tmp_path, data, read, monkey
 
 
 def test_a_maker_that_was_taken_for_dead_has_what_the_other_made(tmp_path, monkeypatch):
-    monkeypatch.setattr("launcher.train.data.claim.STALE_S", 0.2)  # less than between two signs of life
-    ranks = {name: Shared(RunDir(tmp_path / name), str(tmp_path / "cache"), 1, 0, Beat()) for name in "ab"}
+    monkeypatch.setattr("launcher.train.data.build_lock.STALE_S", 0.2)  # less than between two signs of life
+    ranks = {
+        name: Shared(RunDir(tmp_path / name), str(tmp_path / "cache"), 1, 0, Heartbeat()) for name in "ab"
+    }
     for shared in ranks.values():
         shared.run.path.mkdir()
 

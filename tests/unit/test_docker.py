@@ -58,7 +58,7 @@ def test_the_ranks_do_not_run_as_root():
 def test_bare_nodes_have_no_container_in_their_scripts(plan):
     bare = plan("+experiment=llama8b_lora", "cluster=slurm")
     assert not [option for option in bare.srun if option.startswith("--container")]
-    assert last_command(bare) == "exec /venv/bin/python -m launcher.supervise.node ."
+    assert last_command(bare) == "exec /venv/bin/python -m launcher.supervise.agent ."
 
 
 def test_the_documented_pyxis_commands_become_sruns_options(plan):
@@ -70,14 +70,14 @@ def test_the_documented_pyxis_commands_become_sruns_options(plan):
     ]
     for one in plans:
         assert "--container-workdir=/runs/NAME/DATE" in one.srun
-        assert last_command(one) == "exec python3 -m launcher.supervise.node ."
+        assert last_command(one) == "exec python3 -m launcher.supervise.agent ."
 
 
 def test_the_documented_apptainer_command_becomes_the_exec_line_of_node_sh(plan):
     (command,) = (shlex.split(command) for command in COMMANDS if "apptainer" in command)
     line = last_command(plan(*command))
     assert line.startswith("exec apptainer exec --nv --bind /runs/NAME/DATE:/runs/NAME/DATE ")
-    assert line.endswith(" --pwd /runs/NAME/DATE /images/launcher.sif python3 -m launcher.supervise.node .")
+    assert line.endswith(" --pwd /runs/NAME/DATE /images/launcher.sif python3 -m launcher.supervise.agent .")
 
 
 def test_a_run_on_cpu_asks_apptainer_for_no_gpu(plan):

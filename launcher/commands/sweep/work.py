@@ -21,7 +21,7 @@ from launcher.clusters.slurm import Slurm
 from launcher.errors import ClusterError, Exit, LauncherError
 from launcher.processes import die_with_parent, exit_code, start_ticks
 from launcher.run import RunDir, now, read_lines, write_text
-from launcher.supervise.children import Stopped
+from launcher.supervise.children import StopSignal
 from launcher.sweep import claims
 from launcher.sweep.claims import Claimant
 from launcher.sweep.folder import SweepDir
@@ -56,7 +56,7 @@ class Work:
 
     def __init__(self, sweep: SweepDir, first: int) -> None:
         self.sweep, self.first = sweep, first
-        self.stopped = Stopped()
+        self.stopped = StopSignal()
         self.spec = sweep.read_spec()
         # on one machine or in one allocation several workers may be in one array task, which is not the sweep's own
         self.worker = Claimant.here(os.environ if self.spec["cluster"] == "slurm" else {})

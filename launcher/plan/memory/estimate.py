@@ -99,4 +99,4 @@ SHOWN = {
     "host": "unverified",
     "checkpoint": "a run on a CPU",
 }
-"""What has shown each kind of memory; what no run on a CPU can show is unverified. docs/memory.md has the same."""
+"""What has shown each kind of memory; what no run on a CPU can show is unverified. docs/guide/planning.md has the same."""

@@ -76,7 +76,7 @@ class Told(Event):
     """
 
     why: str
-    """A value of launcher.run.events.words.Told."""
+    """A value of launcher.run.events.words.StopReason."""
     seconds: float | None = None
     """Seconds that the ranks have to save."""
 
@@ -96,7 +96,7 @@ class Ended(Event):
     hosts: Sequence[str] = ()
     """The hosts to blame, where they are known."""
     told: str | None = None
-    """Why the supervisor was told to end, a value of launcher.run.events.words.Told."""
+    """Why the supervisor was told to end, a value of launcher.run.events.words.StopReason."""
     seconds: float | None = None
     """Seconds from the start of the attempt to its end."""
     stop_s: float | None = None

@@ -13,22 +13,22 @@ class How(Enum):
     """No rank made progress."""
     LOST = "lost"
     """A node does not answer any more."""
-    LEFT = "left"
-    """The ranks saved and ended because they were told to."""
+    SHUT_DOWN = "left"
+    """The ranks saved and ended because they were told to. The value is what events.jsonl has always held."""
     CUT = "cut"
     """The ranks were ended because the supervisor was told to end, before they could save."""
     FENCED = "fenced"
     """Ended because another supervisor has the run's lease."""
 
 
-class Told(Enum):
+class StopReason(Enum):
     """Why the supervisor was told to end."""
 
     NOTHING = "nothing"
     TIME_LIMIT = "time limit"
     PREEMPTED = "pre-empted"
     """Slurm queues the job again by itself."""
-    ASKED = "asked to leave"
+    ASKED = "asked to shut down"
     """By a signal, and nothing else: the place wants its nodes back, and queues nothing."""
     CANCELLED = "cancelled"
     PRUNED = "pruned"

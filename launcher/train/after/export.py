@@ -27,7 +27,7 @@ REFERENCE = "trained_logits.safetensors"
 
 _WAIT = timedelta(seconds=14_400)
 """For rank 0, which writes, loads back and compares; a large base takes longer than a collective's half hour. The supervisor
-waits as long (launcher/supervise/limits.py)."""
+waits as long (launcher/supervise/hang_limits.py)."""
 
 
 def export(run: RunDir, decided: Decided, trainer: Any, tokenizer: Any) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from typing import Any
 from launcher.errors import DataError
 from launcher.run import RunDir, write_text
 from launcher.run.events.ranks import Tokenizing
-from launcher.train.beat import Beat
-from launcher.train.data.claim import Claim
+from launcher.train.data.build_lock import BuildLock
+from launcher.train.heartbeat import Heartbeat
 
 ROWS = "rows.arrow"
 _COMMIT = "commit.json"
@@ -29,8 +29,8 @@ Progress = Callable[[int], None]
 class Shared:
     """What rank 0 makes and all ranks read. They hear of it through the run dir's data.json, which no collective waits for."""
 
-    def __init__(self, run: RunDir, cache_dir: str, attempt: int, rank: int, beat: Beat) -> None:
-        self.run, self.attempt, self.rank, self.beat = run, attempt, rank, beat
+    def __init__(self, run: RunDir, cache_dir: str, attempt: int, rank: int, heartbeat: Heartbeat) -> None:
+        self.run, self.attempt, self.rank, self.heartbeat = run, attempt, rank, heartbeat
         self.folder = Path(cache_dir) / "tokens"
         self._said: dict[str, Any] = {}
         self._next = 0.0
@@ -57,7 +57,7 @@ class Shared:
         told = {**facts, "tokenized": made, "seconds": round(time.monotonic() - begun, 2)}
         self.run.add_event("data", attempt=self.attempt, set=name, folder=str(folder), **told)
         self._say({name: {"folder": str(folder), **told}, "progress": 0})
-        self.beat.phase("data", 0)
+        self.heartbeat.phase("data", 0)
         return folder / ROWS
 
     def _make(
@@ -65,12 +65,12 @@ class Shared:
     ) -> tuple[dict[str, Any], bool]:
         """The facts of the committed folder, and whether it was made here."""
         while True:
-            claim = Claim(self.folder / f".{folder.name}.claim")
+            lock = BuildLock(self.folder / f".{folder.name}.claim")
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
-                return self._make_once(claim, name, folder, words, make)
+                return self._make_once(lock, name, folder, words, make)
             except OSError as error:
-                if not claim.is_lost() and committed(folder) is None:
+                if not lock.is_lost() and committed(folder) is None:
                     raise DataError(
                         f"cache_dir: tokens cannot be kept in {self.folder} ({error}); name another"
                     ) from None
@@ -78,16 +78,16 @@ class Shared:
 
     def _make_once(
         self,
-        claim: Claim,
+        lock: BuildLock,
         name: str,
         folder: Path,
         words: dict[str, Any],
         make: Callable[[Path, Progress], dict[str, Any]],
     ) -> tuple[dict[str, Any], bool]:
-        """As `_make`, once the claim is held or the work done; OSError where the folder cannot be written."""
+        """As `_make`, once the lock is held or the work done; OSError where the folder cannot be written."""
 
         def progress(count: int) -> None:
-            claim.count = count
+            lock.count = count
             self._progress(count)
 
         found: list[dict[str, Any]] = []
@@ -97,9 +97,9 @@ class Shared:
             found.extend([facts] if facts is not None else [])
             return facts is not None
 
-        if not claim.take(done, self._progress):
+        if not lock.take(done, self._progress):
             return found[0], False
-        temporary = self.folder / f".{folder.name}.{claim.nonce}"
+        temporary = self.folder / f".{folder.name}.{lock.nonce}"
         try:
             for left in self.folder.glob(f".{folder.name}.*"):  # of a process that was killed
                 if left.is_dir():
@@ -111,11 +111,11 @@ class Shared:
             _put(temporary, folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-            claim.release()
+            lock.release()
         return facts, True
 
     def _progress(self, count: int) -> None:
-        self.beat.phase("data", count)
+        self.heartbeat.phase("data", count)
         if time.monotonic() > self._next:
             self._next = time.monotonic() + _SAY_S
             self._say({"progress": count})
@@ -129,14 +129,14 @@ class Shared:
         while True:
             said = _read(self.run.data)
             if name in said:
-                self.beat.phase("data", 0)
+                self.heartbeat.phase("data", 0)
                 return Path(said[name]["folder"])
             count = int(said.get("progress", 0))
             if count != seen:
                 seen, since = count, time.monotonic()
             if time.monotonic() - since > _SILENT_S:
                 raise DataError(f"rank 0 has not told where the {name} tokens are for {_SILENT_S:.0f} s")
-            self.beat.phase("data", count)
+            self.heartbeat.phase("data", count)
             time.sleep(_POLL_S)
 
 

@@ -7,7 +7,7 @@ from launcher.train.methods.parts import Parts
 from launcher.train.methods.rows import pairs, rows_of
 from launcher.train.resumable import Resumable
 
-os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # docs/trainers.md says it, once and for all runs
+os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # docs/guide/methods.md says it, once and for all runs
 from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
 ARGUMENTS = ORPOConfig

@@ -50,7 +50,7 @@ def test_the_ranks_start_in_the_site_s_container(scripts: dict[str, str]):
     words = shlex.split(scripts["node.sh"].strip().splitlines()[-1])
     assert words[:4] == ["exec", "apptainer", "exec", "--nv"]
     assert words[words.index("/scratch") - 1] == "--bind"
-    starter = ["/images/launcher.sif", "python3", "-m", "launcher.supervise.node", "."]
+    starter = ["/images/launcher.sif", "python3", "-m", "launcher.supervise.agent", "."]
     assert words[-len(starter) :] == starter
 
 

@@ -223,7 +223,7 @@ def test_the_chart_library_is_the_published_one_that_the_docs_name():
     digest = hashlib.sha256(
         (ROOT / "launcher" / "report" / "page" / "echarts.min.js").read_bytes()
     ).hexdigest()
-    assert f"sha256 `{digest}`" in (ROOT / "docs" / "report.md").read_text()
+    assert f"sha256 `{digest}`" in (ROOT / "docs" / "guide" / "report.md").read_text()
 
 
 def test_a_string_cannot_end_the_script_that_holds_it():

@@ -3,9 +3,9 @@
 import json
 
 import pytest
+from launcher.run.held import held_s
 
 from launcher.run import RunDir
-from launcher.run.held import held_s
 from tests.support.reports import at, write_lines
 
 

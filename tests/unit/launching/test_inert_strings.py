@@ -261,7 +261,7 @@ def assert_node_is_inert(bash: Bash, script: str, strings: Strings) -> None:
     hub = [] if bare else [("variable", "HF_HOME", f"/{strings.hub_home}")]
     calls = bash.run(script, "SITE", "WANDB_PROJECT", *(name for _, name, _ in hub), "PYTHONPATH")
     (started,) = [call[1:] for call in calls if call[0] == "exec"]
-    start = (strings.python if bare else strings.container_python, "-m", "launcher.supervise.node", ".")
+    start = (strings.python if bare else strings.container_python, "-m", "launcher.supervise.agent", ".")
     assert started[-len(start) :] == start
     if strings.runtime is ContainerRuntime.apptainer:
         own, cache, data = (

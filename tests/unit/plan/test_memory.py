@@ -122,7 +122,7 @@ def test_explain_marks_as_unverified_what_the_docs_table_does(cli):
     """What no run on a CPU can show; and the docs say by what each kind was shown in the same words."""
     lines = cli("plan", "+experiment=llama70b_qlora", "cluster=slurm", "--explain").stdout.splitlines()
     told = {line.split()[0]: line.rpartition("Shown by: ")[2] for line in lines if "Shown by: " in line}
-    table = (ROOT / "docs" / "memory.md").read_text().partition("| kind | what | shown by |\n")[2]
+    table = (ROOT / "docs" / "guide" / "planning.md").read_text().partition("| kind | what | shown by |\n")[2]
     rows = [line.strip("| ").split(" | ") for line in table.partition("\n\n")[0].splitlines()[1:]]
     assert told == {kind: f"{shown}." for kind, _, shown in rows}
     wholly = [kind for kind, shown in told.items() if shown.startswith("unverified")]

@@ -1,11 +1,11 @@
-"""The table of published figures in docs/memory.md says what the planner says today."""
+"""The table of published figures in docs/measured/published_memory.md says what the planner says today."""
 
 import pytest
 
 from tests.support.paths import ROOT
 from tests.support.published import PUBLISHED, summary, table
 
-DOC = ROOT / "docs" / "memory.md"
+DOC = ROOT / "docs" / "measured" / "published_memory.md"
 BEGIN, END = "<!-- published -->\n", "\n<!-- end -->"
 
 

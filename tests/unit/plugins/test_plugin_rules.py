@@ -3,11 +3,24 @@
 import pytest
 
 from launcher.errors import ConfigError, PlanError
+from launcher.launching.plugin_gate import check_plugins
+from launcher.plugins.base import make_plugins
 from launcher.plugins.patience import Patience
 from launcher.status.learning import overfitting
-from launcher.supervise.policy import Do, Ended, History, How, Place, decide
+from launcher.supervise.policy import Capacity, Do, Ended, History, How, decide
 
 LORA = ("+experiment=llama8b_lora",)
+
+
+@pytest.fixture
+def gate(compose, facts):
+    """Checks what the plugins of some overrides need of the machine."""
+
+    def gate(*overrides: str, **changes: str) -> None:
+        config = compose(*LORA, *overrides)
+        check_plugins(config, facts(config, **changes), make_plugins(config.plugins))
+
+    return gate
 
 
 @pytest.mark.parametrize(
@@ -20,15 +33,13 @@ LORA = ("+experiment=llama8b_lora",)
         (("strategy=fsdp2", "plugins.lora.modules_to_save=[lm_head]"),
          "modules_to_save with the head"),
         (("plugins.lora.r=2000", "plugins.lora.init_lora_weights=olora"), "plugins.lora.r=2000 is more than the 1024"),
-        (("plugin=[lora,early_stopping]",), "plugins.early_stopping needs evaluations to look at"),
+        (("plugin=[lora,early_stopping]",), "plugins.early_stopping needs evaluations during training"),
         (("plugin=[lora,early_stopping]", "trainer.eval_steps=5"), "plugins.early_stopping.restore_best=true exports from a"),
         (("plugin=[lora,early_stopping]", "plugins.early_stopping.metric=eval_x"),
          "plugins.early_stopping.restore_best=true finds"),
         (("plugin=[lora,forgetting_guard]", "plugins.forgetting_guard.max_increase=1"),
          "plugins.forgetting_guard.max_increase=1 must be a number above 1"),
-        (("plugin=[lora,forgetting_guard]", "plugins.forgetting_guard.text_path=nowhere.txt"),
-         "plugins.forgetting_guard.text_path=nowhere.txt is no file"),
-        (("plugin=[lora,forgetting_guard]", "trainer=reward"), "plugins.forgetting_guard with trainer=reward"),
+        (("plugin=[lora,forgetting_guard]", "trainer=reward"), "plugins.forgetting_guard, or another plugin"),
         (("plugin=[lora,neftune]", "plugins.neftune.noise_alpha=0.0"),
          "plugins.neftune.noise_alpha=0.0 must be a number above 0"),
     ],
@@ -41,11 +52,22 @@ def test_a_plugin_refuses_in_the_plan_with_its_key_and_the_way_out(plan, overrid
     assert "\n" not in str(refused.value)
 
 
-def test_liger_is_refused_on_cpu_ranks_and_where_this_machine_lacks_it(plan):
+def test_liger_is_refused_on_cpu_ranks_and_where_this_machine_lacks_it(plan, gate):
     with pytest.raises(PlanError, match=r"plugins\.liger on a CPU"):
         plan(*LORA, "plugin=[lora,liger]", device="cpu", cluster="local")
-    with pytest.raises(PlanError, match="liger-kernel is not installed here; pip install liger-kernel"):
-        plan(*LORA, "plugin=[lora,liger]", cluster="local")
+    with pytest.raises(
+        ConfigError, match="liger-kernel, which is not installed here; pip install liger-kernel"
+    ):
+        gate("plugin=[lora,liger]", cluster="local")
+    gate(
+        "plugin=[lora,liger]", "cluster.python=/opt/python", cluster="local"
+    )  # another Python is not looked into
+
+
+def test_a_text_that_does_not_exist_is_refused_before_the_launch(gate):
+    with pytest.raises(ConfigError, match=r"plugins\.forgetting_guard\.text_path=nowhere\.txt is not a file"):
+        gate("plugin=[lora,forgetting_guard]", "plugins.forgetting_guard.text_path=nowhere.txt")
+    gate("plugin=[lora,forgetting_guard]")
 
 
 def test_a_plan_with_liger_keeps_less_for_the_backward_pass(plan):
@@ -112,6 +134,6 @@ def test_a_rising_evaluation_loss_beside_a_falling_training_loss_is_overfitting(
 
 
 def test_a_run_that_forgot_too_much_is_not_started_again():
-    place = Place(can_requeue=True, healthy_nodes=2, needed_nodes=2)
+    place = Capacity(can_requeue=True, healthy_nodes=2, needed_nodes=2)
     action = decide(Ended(how=How.CRASHED, code=11, reason="it forgot"), History(), place)
     assert (action.do, action.code) == (Do.STOP, 11)

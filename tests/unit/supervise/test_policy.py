@@ -10,22 +10,32 @@ from datetime import datetime
 import pytest
 
 from launcher.errors import AlreadyRunning, Exit
-from launcher.plan.leave import notice_s
 from launcher.plan.sbatch import time_in_seconds
+from launcher.plan.shutdown import notice_s
 from launcher.run import RunDir
+from launcher.supervise.hang_limits import HangLimits
 from launcher.supervise.hosts import note_faults, recent_suspects, record_path
 from launcher.supervise.lease import Lease
-from launcher.supervise.limits import Limits
+from launcher.supervise.link_check import LinkCheck, blame_hosts
 from launcher.supervise.orphaned import is_orphaned, is_own
-from launcher.supervise.pace import SUSTAINED, Paces
 from launcher.supervise.place import end_of, why_ended
-from launcher.supervise.policy import TRIES, Do, Ended, History, How, Place, Told, decide, read_history
+from launcher.supervise.policy import (
+    TRIES,
+    Capacity,
+    Do,
+    Ended,
+    History,
+    How,
+    StopReason,
+    decide,
+    read_history,
+)
 from launcher.supervise.preflight import gpu_problems, xid_problems
-from launcher.supervise.ring import Ring, blame
+from launcher.supervise.slow_hosts import SUSTAINED, SpeedProbes
 
-WHOLE = Place(can_requeue=True, healthy_nodes=2, needed_nodes=2)
-ONE_LEFT = Place(can_requeue=True, healthy_nodes=1, needed_nodes=2)
-NOWHERE = Place(can_requeue=False, healthy_nodes=1, needed_nodes=2)
+WHOLE = Capacity(can_requeue=True, healthy_nodes=2, needed_nodes=2)
+ONE_LEFT = Capacity(can_requeue=True, healthy_nodes=1, needed_nodes=2)
+NOWHERE = Capacity(can_requeue=False, healthy_nodes=1, needed_nodes=2)
 
 
 @pytest.mark.parametrize(
@@ -44,22 +54,22 @@ NOWHERE = Place(can_requeue=False, healthy_nodes=1, needed_nodes=2)
         (Ended(how=How.CRASHED, code=3), WHOLE, TRIES, Do.STOP, Exit.NO_PROGRESS),
         (Ended(how=How.HUNG, code=3), WHOLE, TRIES, Do.STOP, Exit.NO_PROGRESS),
         (Ended(how=How.LOST), ONE_LEFT, TRIES, Do.STOP, Exit.NO_PROGRESS),
-        (Ended(how=How.CUT, code=138, told=Told.TIME_LIMIT), WHOLE, TRIES, Do.STOP, Exit.NO_PROGRESS),
+        (Ended(how=How.CUT, code=138, told=StopReason.TIME_LIMIT), WHOLE, TRIES, Do.STOP, Exit.NO_PROGRESS),
         # What a restart cannot help.
         (Ended(how=How.CRASHED, code=Exit.NOT_AS_PLANNED), WHOLE, 1, Do.STOP, Exit.NOT_AS_PLANNED),
         (Ended(how=How.CRASHED, code=Exit.REFUSED), WHOLE, 1, Do.STOP, Exit.REFUSED),
         (Ended(how=How.CRASHED, code=Exit.SAVE_FAILED), WHOLE, 1, Do.STOP, Exit.SAVE_FAILED),
         (Ended(how=How.CRASHED, code=Exit.OUT_OF_MEMORY), WHOLE, 1, Do.STOP, Exit.OUT_OF_MEMORY),
-        # Told to end.
-        (Ended(how=How.LEFT, told=Told.TIME_LIMIT), WHOLE, 0, Do.REQUEUE, Exit.REQUEUED),
-        (Ended(how=How.LEFT, told=Told.ASKED), WHOLE, 0, Do.REQUEUE, Exit.REQUEUED),
-        (Ended(how=How.CUT, code=138, told=Told.TIME_LIMIT), WHOLE, 1, Do.REQUEUE, Exit.REQUEUED),
-        (Ended(how=How.LEFT, told=Told.TIME_LIMIT), NOWHERE, 0, Do.STOP, Exit.TERMINATED),
-        (Ended(how=How.LEFT, told=Told.PREEMPTED), WHOLE, 0, Do.FINISH, Exit.REQUEUED),
-        (Ended(how=How.LEFT, told=Told.CANCELLED), WHOLE, 0, Do.STOP, Exit.TERMINATED),
-        (Ended(how=How.CUT, code=140, told=Told.PRUNED), WHOLE, 1, Do.STOP, Exit.PRUNED),
-        (Ended(how=How.CUT, code=140, told=Told.PRUNED), WHOLE, TRIES, Do.STOP, Exit.PRUNED),
-        (Ended(how=How.CUT, code=130, told=Told.CANCELLED), WHOLE, 1, Do.STOP, Exit.INTERRUPTED),
+        # StopReason to end.
+        (Ended(how=How.SHUT_DOWN, told=StopReason.TIME_LIMIT), WHOLE, 0, Do.REQUEUE, Exit.REQUEUED),
+        (Ended(how=How.SHUT_DOWN, told=StopReason.ASKED), WHOLE, 0, Do.REQUEUE, Exit.REQUEUED),
+        (Ended(how=How.CUT, code=138, told=StopReason.TIME_LIMIT), WHOLE, 1, Do.REQUEUE, Exit.REQUEUED),
+        (Ended(how=How.SHUT_DOWN, told=StopReason.TIME_LIMIT), NOWHERE, 0, Do.STOP, Exit.TERMINATED),
+        (Ended(how=How.SHUT_DOWN, told=StopReason.PREEMPTED), WHOLE, 0, Do.FINISH, Exit.REQUEUED),
+        (Ended(how=How.SHUT_DOWN, told=StopReason.CANCELLED), WHOLE, 0, Do.STOP, Exit.TERMINATED),
+        (Ended(how=How.CUT, code=140, told=StopReason.PRUNED), WHOLE, 1, Do.STOP, Exit.PRUNED),
+        (Ended(how=How.CUT, code=140, told=StopReason.PRUNED), WHOLE, TRIES, Do.STOP, Exit.PRUNED),
+        (Ended(how=How.CUT, code=130, told=StopReason.CANCELLED), WHOLE, 1, Do.STOP, Exit.INTERRUPTED),
     ],
 )
 def test_every_end_has_one_answer(ended, place, without, do, code):
@@ -75,7 +85,7 @@ def test_a_loss_that_is_no_number_is_rolled_back_twice():
     assert "trainer.learning_rate" in action.reason
 
 
-def _ended(how: How, *hosts: str, told: Told = Told.NOTHING) -> dict[str, object]:
+def _ended(how: How, *hosts: str, told: StopReason = StopReason.NOTHING) -> dict[str, object]:
     return {"event": "ended", "how": how.value, "hosts": list(hosts), "told": told.value}
 
 
@@ -86,8 +96,8 @@ def _ended(how: How, *hosts: str, told: Told = Told.NOTHING) -> dict[str, object
         ([_ended(How.CRASHED), _ended(How.HUNG), _ended(How.LOST)], 3),
         ([_ended(How.CRASHED), {"event": "saved"}, _ended(How.CRASHED)], 1),
         ([_ended(How.CRASHED), {"event": "started"}, _ended(How.CRASHED)], 2),
-        ([_ended(How.LEFT), _ended(How.CUT, told=Told.CANCELLED)], 0),
-        ([_ended(How.CUT, told=Told.TIME_LIMIT), _ended(How.CUT, told=Told.TIME_LIMIT)], 2),
+        ([_ended(How.SHUT_DOWN), _ended(How.CUT, told=StopReason.CANCELLED)], 0),
+        ([_ended(How.CUT, told=StopReason.TIME_LIMIT), _ended(How.CUT, told=StopReason.TIME_LIMIT)], 2),
         ([_ended(How.CRASHED), {"event": "replanned"}, _ended(How.CRASHED)], 1),
     ],
 )
@@ -101,7 +111,7 @@ def test_hosts_are_blamed_by_name():
 
 
 def test_a_first_step_may_compile_and_a_known_one_may_not_be_silent():
-    limits = Limits(step_floor_s=60)
+    limits = HangLimits(step_floor_s=60)
     assert limits.limit_s("step") == 1800
     limits.note("step", 2.0, 10)
     assert limits.limit_s("step") == 60
@@ -113,10 +123,10 @@ def test_a_first_step_may_compile_and_a_known_one_may_not_be_silent():
 
 
 def test_short_saves_do_not_make_a_long_one_a_hang():
-    limits = Limits(step_floor_s=60, save_floor_s=3 * 900)
+    limits = HangLimits(step_floor_s=60, save_floor_s=3 * 900)
     limits.note("save", 0.1, 64)
     assert limits.limit_s("save") == 2700
-    assert Limits(step_floor_s=60).limit_s("save") == 1800
+    assert HangLimits(step_floor_s=60).limit_s("save") == 1800
 
 
 @pytest.mark.parametrize(
@@ -143,11 +153,11 @@ def test_the_notice_is_two_minutes_at_least_and_never_most_of_the_run():
 @pytest.mark.parametrize(
     ("facts", "restart", "told"),
     [
-        ({"JobState": "COMPLETING", "Restarts": "1"}, 0, Told.PREEMPTED),
-        ({"JobState": "COMPLETING", "Restarts": "0"}, 0, Told.CANCELLED),
-        ({"JobState": "CANCELLED", "Restarts": "2"}, 2, Told.CANCELLED),
-        ({"JobState": "RUNNING", "Restarts": "1"}, 1, Told.ASKED),
-        ({}, 0, Told.ASKED),
+        ({"JobState": "COMPLETING", "Restarts": "1"}, 0, StopReason.PREEMPTED),
+        ({"JobState": "COMPLETING", "Restarts": "0"}, 0, StopReason.CANCELLED),
+        ({"JobState": "CANCELLED", "Restarts": "2"}, 2, StopReason.CANCELLED),
+        ({"JobState": "RUNNING", "Restarts": "1"}, 1, StopReason.ASKED),
+        ({}, 0, StopReason.ASKED),
     ],
 )
 def test_why_slurm_ends_a_job_is_told_by_its_restarts(facts, restart, told):
@@ -193,7 +203,7 @@ def test_a_job_is_orphaned_once_slurm_has_taken_its_batch_host_out():
 
 def test_a_sigterm_takes_the_place_of_the_warning_before_the_time_limit():
     code = (
-        "import os, signal; from launcher.supervise.children import Stopped; stopped = Stopped(); "
+        "import os, signal; from launcher.supervise.children import StopSignal; stopped = StopSignal(); "
         "os.kill(os.getpid(), signal.SIGUSR1); os.kill(os.getpid(), signal.SIGTERM); "
         "os.kill(os.getpid(), signal.SIGUSR1); print(stopped.signal == signal.SIGTERM, stopped.again)"
     )
@@ -318,9 +328,9 @@ def test_a_slow_host_is_a_suspect_at_once_and_a_failing_one_after_two_faults():
     assert set(read_history([slow, lost, lost]).suspects()) == {"n2", "n3"}
 
 
-def paces(seconds: dict[int, list[float]]) -> Paces:
+def paces(seconds: dict[int, list[float]]) -> SpeedProbes:
     """Probes of rank -> seconds; two ranks a host."""
-    found = Paces()
+    found = SpeedProbes()
     for rank, taken in seconds.items():
         for number, one in enumerate(taken):
             assert found.note(rank, f"n{rank // 2}", number + 1, one)
@@ -369,16 +379,16 @@ def test_hosts_are_remembered_over_runs_for_a_day(tmp_path, monkeypatch):
     ],
 )
 def test_the_ring_names_the_bad_host(failed, bad):
-    assert blame(["n1", "n2", "n3"], failed) == bad
+    assert blame_hosts(["n1", "n2", "n3"], failed) == bad
 
 
 def test_of_two_hosts_that_do_not_reach_each_other_the_second_is_bad():
-    assert list(blame(["n1", "n2"], {"n1": "timed out", "n2": "timed out"})) == ["n2"]
-    assert list(blame(["n1", "n2"], {"n1": "timed out"})) == ["n2"]
+    assert list(blame_hosts(["n1", "n2"], {"n1": "timed out", "n2": "timed out"})) == ["n2"]
+    assert list(blame_hosts(["n1", "n2"], {"n1": "timed out"})) == ["n2"]
 
 
 def sent(address: str, port: int) -> str:
-    ring = Ring()
+    ring = LinkCheck()
     ring.send(address, port)
     deadline = time.monotonic() + 20
     while ring.result is None:
@@ -388,7 +398,7 @@ def sent(address: str, port: int) -> str:
 
 
 def test_a_ring_message_arrives_whole_or_says_why_not():
-    assert sent("127.0.0.1", Ring().listen()) == ""
-    deaf = Ring().listen()
+    assert sent("127.0.0.1", LinkCheck().listen()) == ""
+    deaf = LinkCheck().listen()
     assert sent("127.0.0.1", deaf) == ""
     assert "refused" in sent("127.0.0.1", deaf)  # it hears one message and is gone

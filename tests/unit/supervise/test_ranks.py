@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from launcher.supervise.ranks import Rank, Ranks
-from launcher.supervise.starters import Cold
+from launcher.supervise.starters import ColdStarter
 
 
 @pytest.fixture
@@ -31,11 +31,11 @@ def until(true: Callable[[], bool]) -> None:
 def test_a_rank_is_stopped_while_its_process_is_and_says_nothing(tmp_path, child):
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.setblocking(False)
-    ranks, moment = Ranks(Cold(tmp_path)), time.monotonic()
+    ranks, moment = Ranks(ColdStarter(tmp_path)), time.monotonic()
     ranks.ranks = [Rank(0, child.pid, ours, os.memfd_create("stacks"), moment, moment)]
 
     def stopped_s() -> float:
-        return ranks.beats()[0][4]
+        return ranks.heartbeats()[0][4]
 
     assert stopped_s() == 0
     os.kill(child.pid, signal.SIGSTOP)

@@ -7,4 +7,4 @@ export PYTHONUNBUFFERED=1
 # As in job.sbatch.
 export PYTHONPATH=/work_dir"${PYTHONPATH:+:$PYTHONPATH}"
 
-exec /venv/bin/python -m launcher.supervise.node .
+exec /venv/bin/python -m launcher.supervise.agent .

@@ -9,4 +9,4 @@ export HF_HOME=/huggingface
 # As in job.sbatch.
 export PYTHONPATH=/work_dir"${PYTHONPATH:+:$PYTHONPATH}"
 
-exec apptainer exec --nv --bind /runs/NAME/DATE:/runs/NAME/DATE --bind /cache:/cache --bind /huggingface:/huggingface --bind /data:/data --bind /work_dir:/work_dir --bind /scratch --pwd /runs/NAME/DATE /images/train.sif /usr/bin/python3 -m launcher.supervise.node .
+exec apptainer exec --nv --bind /runs/NAME/DATE:/runs/NAME/DATE --bind /cache:/cache --bind /huggingface:/huggingface --bind /data:/data --bind /work_dir:/work_dir --bind /scratch --pwd /runs/NAME/DATE /images/train.sif /usr/bin/python3 -m launcher.supervise.agent .

@@ -9,4 +9,4 @@ export HF_HOME=/huggingface
 # As in job.sbatch.
 export PYTHONPATH=/work_dir"${PYTHONPATH:+:$PYTHONPATH}"
 
-exec /usr/bin/python3 -m launcher.supervise.node .
+exec /usr/bin/python3 -m launcher.supervise.agent .

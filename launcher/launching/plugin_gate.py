@@ -1,0 +1,33 @@
+"""What plugins need of the machine, checked before anything is written or queued."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from launcher.config import Config, ContainerRuntime
+from launcher.errors import ConfigError
+from launcher.packages import missing
+from launcher.plan import Facts
+from launcher.plugins.base import Plugin
+
+
+def check_plugins(config: Config, facts: Facts, plugins: Sequence[Plugin]) -> None:
+    """ConfigError for a file that a plugin names and that does not exist, and for a package that the ranks will not find.
+
+    A package is looked for only where the ranks use this Python: on this machine, outside a container.
+    """
+    here = (
+        facts.cluster == "local"
+        and not config.cluster.python
+        and config.cluster.container.runtime is ContainerRuntime.none
+    )
+    for name, plugin in zip(config.plugins, plugins, strict=True):
+        for key, path in plugin.files.items():
+            if not Path(facts.work_dir, path).is_file():
+                raise ConfigError(
+                    f"plugins.{name}.{key}={path} is not a file; give a path relative to {facts.work_dir}, or an absolute one"
+                )
+        for package in missing(plugin.packages) if here else ():
+            raise ConfigError(
+                f"plugins.{name} needs the package {package.name}, which is not installed here; {package.install}, or take "
+                f"{name} out of plugin=[...]"
+            )

@@ -1,0 +1,21 @@
+"""What a plugin declares about itself, so that rules, gates and commands need not know its name."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traits:
+    """What a plugin does to a run. plan.json holds it for each plugin, under the plugin's name in the configuration."""
+
+    moves_weights: bool = False
+    """It changes the base model's weights before the first step, as the adapters PiSSA and OLoRA do."""
+    needs_eval: bool = False
+    """It reads the results of evaluations: data.eval_path and trainer.eval_steps must be set."""
+    needs_token_predictions: bool = False
+    """It measures how well the model predicts tokens, which a reward model does not do."""
+    saves: bool = False
+    """It writes checkpoints, so that the run can be resumed."""
+    same_training: bool = False
+    """It changes where and how the run computes, and not what it learns: `resume` may change its options."""
+    four_bit: tuple[str, ...] | None = None
+    """Where the same is possible over 4-bit weights: the plugin to choose instead, and what to type for its options."""

@@ -1,0 +1,14 @@
+"""All reference pages by name."""
+
+from launcher.reference.keys import keys_page, plugins_page
+from launcher.reference.tables import exit_codes_page, rules_page
+
+
+def pages() -> dict[str, str]:
+    """The text of each page by the name of its file, without `.md`."""
+    return {
+        "keys": keys_page(),
+        "plugins": plugins_page(),
+        "exit_codes": exit_codes_page(),
+        "rules": rules_page(),
+    }

@@ -1,0 +1,265 @@
+"""One attempt of the ranks, led over the nodes' connections: start, watch, end, and say who is to blame."""
+
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+
+from launcher.errors import Exit
+from launcher.run.events import supervisor as noted
+from launcher.run.events.ranks import Crashed
+from launcher.supervise.attempt_context import AttemptContext
+from launcher.supervise.fetching import Fetcher
+from launcher.supervise.hang_limits import HangLimits
+from launcher.supervise.hosts import note_faults
+from launcher.supervise.lease import Lease
+from launcher.supervise.node_pool import NodePool
+from launcher.supervise.nodes import Node
+from launcher.supervise.policy import Ended, How, StopReason
+from launcher.supervise.slow_hosts import SpeedProbes
+
+_ANSWER_S = 10.0
+_POLL_S = 0.05
+_SAVES = 3
+"""A saver gives up after twice its time-out (launcher/train/checkpoint/saver.py)."""
+_TRAINING = ("first step", "step", "save", "eval")
+"""Phases in which a rank hears that it should leave."""
+
+
+class AttemptRunner:
+    """The ranks on an pool's nodes, over all attempts."""
+
+    def __init__(self, pool: NodePool, fetcher: Fetcher, lease: Lease) -> None:
+        self.pool, self._fetcher, self._lease = pool, fetcher, lease
+        self.run, self.plan, self.stopped = pool.run, pool.plan, pool.stopped
+        self.nodes = pool.nodes
+        save_floor_s = _SAVES * self.plan.save.timeout_s if self.plan.save else 0.0
+        self.limits = HangLimits(step_floor_s=self.plan.hang_timeout_s, save_floor_s=save_floor_s)
+        self._used: list[Node] = []
+        self._last: dict[int, tuple[str, int, float]] = {}
+        self._paces = SpeedProbes()
+
+    def attempt(self, context: AttemptContext) -> Ended:
+        """Runs the ranks once, to whatever end; afterwards none of them lives on a node that answers."""
+        ended = (
+            self.pool.gather(context)
+            or self._fetcher.fetch(self.pool.good(), context)
+            or self._start(context)
+            or self._watch(context)
+        )
+        if ended.how is How.FINISHED:
+            return ended
+        begun = time.monotonic()
+        self._end_ranks()
+        return replace(ended, stop_s=time.monotonic() - begun)
+
+    def _start(self, context: AttemptContext) -> Ended | None:
+        chosen = self.pool.choose(context.blamed)
+        if isinstance(chosen, Ended):
+            return chosen
+        self._used = chosen
+        first = self._used[0]
+        for node in self._used:
+            node.heartbeats, node.codes, node.said = {}, {}, []
+        self.nodes.tell([first], kind="prepare", attempt=context.number)
+        deadline = time.monotonic() + _ANSWER_S
+        while not (prepared := self.nodes.answers(first, "prepared")):
+            self.nodes.poll(_POLL_S)
+            if first.lost or time.monotonic() > deadline:
+                return Ended(
+                    how=How.LOST,
+                    reason=f"{first.host}: {first.lost or 'it does not answer'}",
+                    hosts=(first.host,),
+                )
+        address = "127.0.0.1" if self.plan.cluster == "local" else first.host
+        here = self.plan.topology.gpus_per_node
+        for place, node in enumerate(self._used):
+            self.nodes.tell(
+                [node],
+                kind="start",
+                attempt=context.number,
+                first=place * here,
+                address=address,
+                port=prepared[-1]["port"],
+                commit=self._fetcher.commit,
+            )
+        self._last, self._paces = {}, SpeedProbes()
+        return None
+
+    def _watch(self, context: AttemptContext) -> Ended:
+        told: StopReason | None = None
+        heard: int | None = None
+        can_save, deadline = False, 0.0
+        world_size = self.plan.topology.world_size
+        while True:
+            self.nodes.poll(_POLL_S)
+            codes = self._codes()
+            failed = _failures(codes)
+            if failed and told is None:
+                return self._crashed(context)
+            if len(codes) == world_size:
+                if set(codes.values()) == {int(Exit.OK)}:
+                    return Ended(how=How.FINISHED)
+                if not failed:
+                    return Ended(
+                        how=How.SHUT_DOWN, told=told or StopReason.NOTHING, reason=self._told_reason(told)
+                    )
+            if self._lease.lost:
+                return Ended(how=How.FENCED, reason=f"another job has taken {self.run.path}; this one leaves")
+            lost = next((node for node in self._used if node.lost), None)
+            if lost is not None:
+                return Ended(how=How.LOST, hosts=(lost.host,), reason=f"{lost.host}: {lost.lost}")
+            refused = [message for node in self._used for message in self.nodes.answers(node, "failed")]
+            if refused:
+                return Ended(
+                    how=How.CRASHED, code=Exit.FAILED, reason=f"{refused[0]['host']}: {refused[0]['reason']}"
+                )
+            if self.stopped.signal not in (
+                None,
+                heard,
+            ):  # a cancel may come after the warning of the time limit
+                came = time.monotonic()
+                if heard is None:
+                    can_save = (
+                        self.plan.save is not None
+                        and self.stopped.signal != signal.SIGUSR2
+                        and all(self._phase(rank) in _TRAINING for rank in range(world_size))
+                    )
+                    if can_save:  # before anything else, for the time may be short
+                        self.nodes.tell(self._used, kind="leave")
+                heard = self.stopped.signal
+                told, seconds = context.explain_signal(heard)
+                deadline = came + seconds if can_save else 0.0
+                self.run.note(noted.Told(attempt=context.number, why=told.value, seconds=round(seconds, 1)))
+            if told is not None and (time.monotonic() > deadline or self.stopped.again or failed):
+                unsaved = "" if told is StopReason.PRUNED else "; the ranks could not save in time"
+                why = f"{self._told_reason(told)}{unsaved}"
+                return Ended(how=How.CUT, code=128 + (self.stopped.signal or 15), told=told, reason=why)
+            silent = self._silent()
+            self._name_slow(context)
+            if silent is not None:
+                return self._hung(context, silent)
+
+    def _phase(self, rank: int) -> str:
+        for node in self._used:
+            if rank in node.heartbeats:
+                return str(node.heartbeats[rank][0])
+        return "start"
+
+    @staticmethod
+    def _told_reason(told: StopReason | None) -> str:
+        return told.value if told else "the ranks saved and left by themselves"
+
+    def _codes(self) -> dict[int, int]:
+        """Exit codes of the ranks that have ended."""
+        return {rank: code for node in self._used for rank, code in node.codes.items()}
+
+    def _crashed(self, context: AttemptContext) -> Ended:
+        """Blames a rank that a signal ended, else the first that told its error: others then fail because of it."""
+        moment = time.monotonic() + 0.2
+        while time.monotonic() < moment:
+            self.nodes.poll(_POLL_S)
+        failed = _failures(self._codes())
+        signalled = next((rank for rank, code in failed.items() if code > 128), None)
+        told = [event for event in self.run.read_events(Crashed) if event.attempt == context.number]
+        if signalled is None and told:
+            rank, said = told[0].rank, told[0].told
+        else:
+            rank, said = next(iter(failed)) if signalled is None else signalled, None
+        code = failed.get(rank, next(iter(failed.values())))
+        host = self._host(rank)
+        reason = said or f"rank {rank} on {host} {_how_it_ended(code)}"
+        return Ended(how=How.CRASHED, code=code, reason=reason, hosts=(host,))
+
+    def _silent(self) -> str | None:
+        """What the limits say of the ranks; also lets them learn."""
+        moment = time.monotonic()
+        for node in self._used:
+            for rank, (phase, step, age, probe, stopped_s) in node.heartbeats.items():
+                if probe is not None:
+                    self._paces.note(rank, node.host, *probe)
+                if stopped_s > self.plan.hang_timeout_s and rank not in node.codes:
+                    # no phase is slow for that reason, so none has a longer limit
+                    what = f"was stopped from outside (SIGSTOP) in phase '{phase}' at step {step}"
+                    return f"rank {rank} on {node.host} {what} for more than {self.plan.hang_timeout_s:g} s"
+                changed = node.heard - age
+                before = self._last.get(rank)
+                if before is None or before[:2] != (phase, step):
+                    if before is not None:
+                        steps = max(1, step - before[1]) if before[0] == phase == "step" else 1
+                        self.limits.note(before[0], (changed - before[2]) / steps, steps)
+                    self._last[rank] = (phase, step, changed)
+                elif rank not in node.codes and moment - changed > self.limits.limit_s(phase):
+                    limit = self.limits.limit_s(phase)
+                    return f"rank {rank} on {node.host} has been in phase '{phase}' at step {step} for more than {limit:.0f} s"
+        return None
+
+    def _name_slow(self, context: AttemptContext) -> None:
+        for host, relative in self._paces.find_slow().items():
+            self.run.note(noted.Slow(attempt=context.number, host=host, relative=round(relative, 3)))
+            note_faults([host], "slow", self.run.name)
+            print(
+                f"launcher: {host} computes at {relative:.2f} of the others' speed",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def _hung(self, context: AttemptContext, silent: str) -> Ended:
+        """Writes all ranks' stacks, and names the hosts whose ranks are stopped or behind."""
+        self.nodes.tell(self._used, kind="dump", folder=context.folder)
+        deadline = time.monotonic() + _ANSWER_S
+        states: dict[int, str] = {}
+        answered: set[int] = set()
+        while len(answered) < len(self._used) and time.monotonic() < deadline:
+            self.nodes.poll(_POLL_S)
+            for node in self._used:
+                for message in self.nodes.answers(node, "dumped"):
+                    answered.add(node.index)
+                    states |= {int(rank): state for rank, state in message["states"].items()}
+        stuck = [rank for rank, state in states.items() if state in "TD"]
+        if not stuck:
+            steps = {rank: step for rank, (_, step, _) in self._last.items()}
+            stuck = [rank for rank, step in steps.items() if step < max(steps.values())]
+        hosts = tuple(dict.fromkeys(self._host(rank) for rank in stuck))
+        named = (
+            f"; {', '.join(hosts)}: rank {', '.join(map(str, stuck))} "
+            + ("stopped" if any(states.get(rank) == "T" for rank in stuck) else "behind")
+            if hosts
+            else ""
+        )
+        return Ended(
+            how=How.HUNG,
+            code=Exit.FAILED,
+            hosts=hosts,
+            reason=f"{silent}{named}; stacks are in logs/{context.folder}",
+        )
+
+    def _end_ranks(self) -> None:
+        living = [node for node in self._used if not node.lost]
+        self.nodes.tell(living, kind="kill")
+        deadline = time.monotonic() + _ANSWER_S
+        left = {node.index for node in living}
+        while left and time.monotonic() < deadline:
+            self.nodes.poll(_POLL_S)
+            for node in living:
+                if node.lost or self.nodes.answers(node, "stopped"):
+                    left.discard(node.index)
+        for node in living:
+            if node.index in left:
+                node.lost = "its ranks do not end"
+
+    def _host(self, rank: int) -> str:
+        place = rank // self.plan.topology.gpus_per_node
+        return self._used[place].host if place < len(self._used) else "?"
+
+
+def _failures(codes: Mapping[int, int]) -> dict[int, int]:
+    """Of the ranks that have ended otherwise than they should."""
+    return {rank: code for rank, code in codes.items() if code not in (Exit.OK, Exit.SHUT_DOWN)}
+
+
+def _how_it_ended(code: int) -> str:
+    if code == 128 + signal.SIGKILL:
+        return "was killed (SIGKILL: out of memory, or from outside)"
+    return f"was ended by signal {code - 128}" if code > 128 else f"ended with exit code {code}"

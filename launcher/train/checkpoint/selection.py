@@ -1,0 +1,109 @@
+"""What a run goes on from: chosen by rank 0, held against its digests by all, the same on every rank."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch.distributed as dist
+
+from launcher.checkpoint.find import Broken, Found, find_all, look, remove_leftovers
+from launcher.checkpoint.verify import first_difference
+from launcher.errors import CheckpointError
+from launcher.run import RunDir
+from launcher.run.events.checkpoints import CheckpointBroken, Removed
+from launcher.run.events.ranks import Diverged
+
+
+class CheckpointSelection:
+    """The search for a checkpoint; digests are read beside the loading of the model."""
+
+    def __init__(self, run: RunDir, resume: str, rank: int, world_size: int, attempt: int) -> None:
+        """Chooses the newest committed checkpoint by its manifest. Every rank must make it at the same point."""
+        self.run, self.rank, self.world_size, self.attempt = run, rank, world_size, attempt
+        self.from_elsewhere = False
+        """Whether it is a start from another run's checkpoint, and not this run's own."""
+        self._candidates = self._search(resume) if rank == 0 else iter(())
+        self._look_at_next()
+
+    def skipped(self) -> list[int]:
+        """Batches at which the run has diverged before, ascending; every rank must ask at the same point."""
+        events = self.run.read_events(Diverged) if self.rank == 0 else []
+        batches = {batch for event in events for batch in event.batches}
+        return self._from_first(sorted(batches))
+
+    def settle(self) -> Found | None:
+        """The checkpoint to go on from, true to the last bit; None for the beginning. Falls back one at a time."""
+        while self.found is not None:
+            self._thread.join()
+            said = self._gather(self._difference)
+            wrong = next((one for one in said if one), None)
+            if wrong is None:
+                return self.found
+            if self.rank == 0:
+                self._broken(self.found.path, wrong)
+            self._look_at_next()
+        return None
+
+    def _search(self, resume: str) -> Iterator[tuple[Found, bool]]:
+        left = remove_leftovers(self.run.checkpoints)
+        if left:
+            self.run.note(Removed(attempt=self.attempt, leftovers=left))
+        if resume == "never":
+            return
+        for found in find_all(self.run.checkpoints):
+            if isinstance(found, Broken):
+                self._broken(found.path, found.reason)
+            else:
+                yield found, False
+        if resume != "auto":
+            yield from self._search_elsewhere(Path(resume))
+
+    def _search_elsewhere(self, path: Path) -> Iterator[tuple[Found, bool]]:
+        """A checkpoint's folder, or all of another run's checkpoints."""
+        inside = path / "checkpoints"
+        for found in find_all(inside) if inside.is_dir() else [look(path)]:
+            if isinstance(found, Broken):
+                self._broken(found.path, found.reason)
+            else:
+                yield found, True
+        raise CheckpointError(
+            f"resume={path}: no checkpoint there is whole; name another, or use resume=auto"
+        )
+
+    def _look_at_next(self) -> None:
+        chosen: tuple[Found, bool] | None = self._from_first(next(self._candidates, None))
+        self.found, self.from_elsewhere = chosen or (None, False)
+        self._difference: str | None = None
+        if self.found is not None:
+            self._thread = threading.Thread(target=self._verify, args=(self.found,), daemon=True)
+            self._thread.start()
+
+    def _from_first(self, value: Any) -> Any:
+        """Rank 0's value, on every rank."""
+        told = [value]
+        if self.world_size > 1:
+            dist.broadcast_object_list(told, src=0)
+        return told[0]
+
+    def _verify(self, found: Found) -> None:
+        """Each rank reads its share of the files, its own first: they are then in memory when they are loaded."""
+        names = sorted(found.manifest.files)
+        own = [name for name in names if _rank_of(name) % self.world_size == self.rank]
+        self._difference = first_difference(found, own)
+
+    def _gather(self, value: str | None) -> list[str | None]:
+        if self.world_size == 1:
+            return [value]
+        values: list[str | None] = [None] * self.world_size
+        dist.all_gather_object(values, value)
+        return values
+
+    def _broken(self, path: Path, reason: str) -> None:
+        self.run.note(CheckpointBroken(attempt=self.attempt, checkpoint=str(path), reason=reason))
+        print(f"launcher: warning: {reason}; looking at the checkpoint before it", flush=True)
+
+
+def _rank_of(name: str) -> int:
+    digits = name.partition("_")[2].partition(".")[0]
+    return int(digits) if digits.isdigit() else 0

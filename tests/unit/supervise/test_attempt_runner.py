@@ -1,0 +1,152 @@
+"""What the supervisor makes of what the nodes say, one poll after the other, without any node."""
+
+import signal
+import time
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from launcher.errors import Exit
+from launcher.run import RunDir
+from launcher.supervise.attempt_context import AttemptContext
+from launcher.supervise.attempt_runner import AttemptRunner
+from launcher.supervise.fetching import Fetcher
+from launcher.supervise.node_pool import NodePool
+from launcher.supervise.nodes import Node
+from launcher.supervise.policy import Ended, How, StopReason
+
+PLAN: Any = SimpleNamespace(
+    topology=SimpleNamespace(nodes=2, gpus_per_node=1, world_size=2), spares=0, cluster="slurm", hang_timeout_s=60.0,
+    save=SimpleNamespace(timeout_s=600),
+)  # fmt: skip
+STEPPING = ["step", 5, 0.1, None, 0.0]
+Poll = Callable[[Any], None]
+
+
+class Scripted:
+    """Two nodes that say at each poll what the next of `polls` makes them say."""
+
+    def __init__(self, polls: Sequence[Poll]) -> None:
+        self.polls = list(polls)
+        self.told: list[str] = []
+        wire: Any = None
+        self.by_index = {
+            index: Node(index, f"n{index + 1}", wire, {}, time.monotonic(), 0.0) for index in range(2)
+        }
+
+    def poll(self, timeout_s: float) -> None:
+        if self.polls and all(node.heartbeats for node in self.by_index.values()):
+            self.polls.pop(0)(self)
+
+    def there(self) -> list[Node]:
+        return [node for node in self.by_index.values() if not node.lost]
+
+    def tell(self, nodes: Sequence[Node], **message: Any) -> None:
+        self.told.append(message["kind"])
+        if message["kind"] == "start":
+            for node in nodes:
+                node.heartbeats = {message["first"]: STEPPING}
+
+    def answers(self, node: Node, kind: str) -> list[dict[str, Any]]:
+        if kind == "dumped":
+            return [{"kind": kind, "states": {node.index: "T" if node.heartbeats[node.index][4] else "S"}}]
+        return [{"kind": kind, "port": 1}] if kind in ("prepared", "stopped") else []
+
+
+class Attempt:
+    """One attempt over such nodes."""
+
+    def __init__(self, folder: Any, *polls: Poll) -> None:
+        self.run = RunDir(folder)
+        self.stopped: Any = SimpleNamespace(signal=None, again=False)
+        self.nodes: Any = Scripted(polls)
+        step: Any = SimpleNamespace(poll=lambda: None)
+        self.pool = NodePool(self.run, PLAN, self.stopped, lambda nodes: step)
+        self.pool.nodes.listener.close()
+        self.pool.nodes, self.pool._step = self.nodes, step
+        lease: Any = SimpleNamespace(lost=False)
+        self.runner = AttemptRunner(self.pool, Fetcher(self.run, self.nodes, self.stopped, None), lease)
+
+    def end(self) -> Ended:
+        why = {signal.SIGUSR1: (StopReason.TIME_LIMIT, 100.0), signal.SIGTERM: (StopReason.CANCELLED, 20.0)}
+        context = AttemptContext(
+            number=1, folder="1_1", blamed=(), explain_signal=lambda number: why[signal.Signals(number)]
+        )
+        return self.runner.attempt(context)
+
+
+def ends(**codes: int) -> Poll:
+    """Ranks end: n1=CODE is rank 0's."""
+
+    def poll(nodes: Scripted) -> None:
+        for node in nodes.by_index.values():
+            if node.host in codes:
+                node.codes = {node.index: codes[node.host]}
+
+    return poll
+
+
+def test_a_run_that_ends_well_has_finished(tmp_path):
+    assert Attempt(tmp_path, ends(n1=0), ends(n2=0)).end() == Ended(how=How.FINISHED)
+
+
+@pytest.mark.parametrize("code", [Exit.OUT_OF_MEMORY, Exit.SAVE_FAILED, 128 + signal.SIGKILL])
+def test_the_rank_that_failed_first_gives_the_exit_code_though_another_s_is_heard_first(tmp_path, code):
+    attempt = Attempt(tmp_path, ends(n2=Exit.FAILED), ends(n1=code))
+    if code < 128:
+        attempt.run.add_event("crashed", attempt=1, rank=0, host="n1", error="what went wrong")
+    ended = attempt.end()
+    assert (ended.how, ended.code, ended.hosts) == (How.CRASHED, code, ("n1",))
+
+
+def test_a_cancel_after_the_warning_of_the_time_limit_is_a_cancel(tmp_path):
+    def warned(nodes: Scripted) -> None:
+        attempt.stopped.signal = signal.SIGUSR1
+
+    def cancelled(nodes: Scripted) -> None:
+        attempt.stopped.signal = signal.SIGTERM
+
+    attempt = Attempt(tmp_path, warned, cancelled, ends(n1=Exit.SHUT_DOWN, n2=Exit.SHUT_DOWN))
+    ended = attempt.end()
+    assert (ended.how, ended.told) == (How.SHUT_DOWN, StopReason.CANCELLED)
+    assert attempt.nodes.told.count("leave") == 1
+    assert [event["why"] for event in attempt.run.read_events() if event["event"] == "told"] == [
+        "time limit",
+        "cancelled",
+    ]
+
+
+def test_a_rank_that_is_stopped_while_it_loads_is_found_long_before_a_load_is_too_long(tmp_path):
+    def loading(stopped_s: float) -> Poll:
+        def poll(nodes: Scripted) -> None:
+            nodes.by_index[1].heartbeats = {1: ["load", 0, stopped_s, None, stopped_s]}
+            nodes.by_index[1].heard = time.monotonic()
+
+        return poll
+
+    attempt = Attempt(tmp_path, loading(59.0), loading(61.0))
+    ended = attempt.end()
+    assert (ended.how, ended.hosts) == (How.HUNG, ("n2",))
+    assert "rank 1 on n2 was stopped from outside (SIGSTOP) in phase 'load'" in ended.reason
+
+
+def test_a_node_that_cannot_have_ranks_does_not_count_as_one_that_can(tmp_path):
+    attempt = Attempt(tmp_path)
+    attempt.nodes.by_index[1].bad = "its disk is full"
+    ended = attempt.end()
+    assert (ended.how, ended.hosts) == (How.LOST, ("n2",))
+    assert len(attempt.pool.good()) == 1
+
+
+def test_srun_that_fails_by_itself_is_no_refusal_of_ours(tmp_path):
+    attempt = Attempt(tmp_path)
+    attempt.nodes.by_index.clear()
+    dead: Any = SimpleNamespace(poll=lambda: 1, returncode=1)
+    attempt.nodes.drop = lambda: None
+    attempt.pool._start_step = lambda nodes: dead
+    attempt.pool._step = None
+    ended = attempt.end()
+    assert (ended.how, ended.code) == (How.CRASHED, Exit.FAILED)
+    assert "srun ended with exit code 1" in ended.reason
