@@ -23,7 +23,7 @@ from launcher.run import RunDir
 from launcher.run.events import supervisor as noted
 from launcher.run.events.checkpoints import Saved
 from launcher.run.history import HistoryReader
-from launcher.run.totals import faults
+from launcher.run.totals import Faults, faults
 from launcher.supervise import policy
 from launcher.supervise.attempt_context import AttemptContext
 from launcher.supervise.attempt_runner import AttemptRunner
@@ -114,7 +114,7 @@ class Supervisor:
                     print(f"launcher: {ended.reason}", file=sys.stderr, flush=True)
                     return Exit.ALREADY_RUNNING
                 self._note(number, ended, time.monotonic() - begun)
-                action = policy.decide(ended, self._past(), self._place())
+                action = policy.decide(ended, self._faults(), self._place())
                 if action.do is Do.RESTART:
                     continue
                 return self._finish(number, ended, action)
@@ -125,7 +125,7 @@ class Supervisor:
     def _attempt(self, number: int) -> Ended:
         if self.runner is None:
             return self._follow_srun(number)
-        blamed = {**self._past().blamed, **self._known()}
+        blamed = {**policy.blamed(self._faults()), **self._known()}
         folder = f"{_job_id()}_{number}"
         return self.runner.attempt(
             AttemptContext(
@@ -159,9 +159,9 @@ class Supervisor:
             needed_nodes=needed,
         )
 
-    def _past(self) -> policy.History:
-        """What of the run's past counts."""
-        return policy.read_history(faults(self.history.read()))
+    def _faults(self) -> Faults:
+        """The faults of the run so far, this job's and earlier ones'."""
+        return faults(self.history.read())
 
     def _known(self) -> Mapping[str, int]:
         """Suspects by what this user's other runs have seen. One machine has no other host."""
@@ -223,7 +223,7 @@ class Supervisor:
     def _to_avoid(self, ended: Ended) -> tuple[str, ...]:
         """Hosts of this job that the next one should not get."""
         lost = ended.hosts if ended.how is How.LOST else ()
-        suspects = {*self._past().suspects(), *self._known()}
+        suspects = {*policy.suspects(self._faults()), *self._known()}
         own = self.runner.pool.hosts() if self.runner else ()
         return tuple(dict.fromkeys([*lost, *(host for host in own if host in suspects)]))
 

@@ -1,7 +1,6 @@
 """What is done when the ranks have ended: a pure function of how they ended and of what was before."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 
 from launcher.errors import Exit
@@ -42,22 +41,6 @@ class Ended:
     """Seconds from that end until no rank lived any more."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class History:
-    """What of a run's past counts."""
-
-    without_progress: int = 0
-    """Ends in a row since the newest committed checkpoint."""
-    diverged: int = 0
-    """Times that the loss was no number."""
-    blamed: Mapping[str, int] = field(default_factory=dict[str, int])
-    """Times that a host was to blame; a slow one counts as a suspect at once."""
-
-    def suspects(self) -> tuple[str, ...]:
-        """Hosts that another allocation should not have."""
-        return tuple(host for host, times in self.blamed.items() if times >= SUSPECT)
-
-
 class Do(Enum):
     """What the supervisor does next."""
 
@@ -90,17 +73,17 @@ class Capacity:
     needed_nodes: int
 
 
-def decide(ended: Ended, history: History, place: Capacity) -> Action:
-    """One action for the end of an attempt; `history` counts this end already."""
+def decide(ended: Ended, faults: Faults, place: Capacity) -> Action:
+    """One action for the end of an attempt; `faults` count this end already."""
     if ended.how is How.FINISHED:
         return Action(do=Do.FINISH, code=Exit.OK, reason="")
     if ended.code in _FINAL:
         why = _FINAL[Exit(ended.code)]
         return Action(do=Do.STOP, code=ended.code, reason=f"{ended.reason}; {why}")
-    if ended.code == Exit.DIVERGED and history.diverged > ROLLBACKS:
+    if ended.code == Exit.DIVERGED and faults.diverged > ROLLBACKS:
         why = f"{ended.reason}; rolled back {ROLLBACKS} times already: lower trainer.learning_rate, or look at the data"
         return Action(do=Do.STOP, code=Exit.DIVERGED, reason=why)
-    if history.without_progress >= TRIES and ended.told not in (
+    if faults.without_progress >= TRIES and ended.told not in (
         StopReason.CANCELLED,
         StopReason.PREEMPTED,
         StopReason.PRUNED,
@@ -127,9 +110,14 @@ def _after_being_told(ended: Ended, place: Capacity) -> Action:
     return Action(do=Do.STOP, code=ended.code or Exit.TERMINATED, reason=ended.reason)
 
 
-def read_history(faults: Faults) -> History:
-    """What of the run's faults counts. A slow host is a suspect at once."""
-    blamed = dict(faults.blamed)
+def blamed(faults: Faults) -> dict[str, int]:
+    """Host -> times that it was to blame; a slow one counts as a suspect at once."""
+    found = dict(faults.blamed)
     for host, times in faults.slow.items():
-        blamed[host] = blamed.get(host, 0) + times * SUSPECT
-    return History(without_progress=faults.without_progress, diverged=faults.diverged, blamed=blamed)
+        found[host] = found.get(host, 0) + times * SUSPECT
+    return found
+
+
+def suspects(faults: Faults) -> tuple[str, ...]:
+    """Hosts that another allocation should not have."""
+    return tuple(host for host, times in blamed(faults).items() if times >= SUSPECT)

@@ -10,6 +10,7 @@ import pytest
 
 from launcher.errors import Exit
 from launcher.run import RunDir
+from launcher.run.events.supervisor import Told
 from launcher.supervise.attempt_context import AttemptContext
 from launcher.supervise.attempt_runner import AttemptRunner
 from launcher.supervise.fetching import Fetcher
@@ -112,7 +113,7 @@ def test_a_cancel_after_the_warning_of_the_time_limit_is_a_cancel(tmp_path):
     ended = attempt.end()
     assert (ended.how, ended.told) == (How.SHUT_DOWN, StopReason.CANCELLED)
     assert attempt.nodes.told.count("leave") == 1
-    assert [event["why"] for event in attempt.run.read_events() if event["event"] == "told"] == [
+    assert [event.why for event in attempt.run.read_events(Told)] == [
         "time limit",
         "cancelled",
     ]
