@@ -11,10 +11,10 @@ from launcher.config.model import ArchitectureConfig, Init, ModelConfig
 from launcher.config.resources import Device, ResourcesConfig
 from launcher.config.run import Config
 from launcher.config.schema import GROUPS, read_config, register
-from launcher.config.strategy import Engine, StrategyConfig
+from launcher.config.strategy import StrategyConfig
 from launcher.config.sweep import Direction, Pruner, Sampler, SweepConfig
 from launcher.config.tracker import TrackerConfig, TrackerKind
-from launcher.config.trainer import Precision, TrainerConfig, TrainerKind
+from launcher.config.trainer import Precision, TrainerConfig
 
 __all__ = [
     "GROUPS",
@@ -29,7 +29,6 @@ __all__ = [
     "DataConfig",
     "Device",
     "Direction",
-    "Engine",
     "Init",
     "ModelConfig",
     "Precision",
@@ -43,7 +42,6 @@ __all__ = [
     "TrackerConfig",
     "TrackerKind",
     "TrainerConfig",
-    "TrainerKind",
     "read_config",
     "register",
 ]

@@ -12,11 +12,11 @@ from launcher import __version__
 from launcher.config import Config, DataCheck, Init
 from launcher.data.check import Asked, check
 from launcher.data.hub import parse_hub
-from launcher.data.kinds import check_serves
+from launcher.data.progress import progress
 from launcher.data.rules import Finding
 from launcher.errors import ConfigError, DataError
 from launcher.formats.registry import AUTO, FORMATS, code_digest, known_formats
-from launcher.launching.data_progress import progress
+from launcher.methods.rows import check_serves
 from launcher.run import write_text
 
 HUB = "hub:"
@@ -134,7 +134,7 @@ def _check_one(config: Config, path: str, evaluation: str | None, format: str) -
     report = _remembered(asked, Path(config.cache_dir))
     if report["verdict"] == "error":
         raise DataError(_refusal(report))
-    kind = config.trainer.kind.name
+    kind = config.trainer.kind
     check_serves(kind, path, report["kinds"])
     if evaluation and report["eval"]:
         check_serves(kind, evaluation, report["eval"]["kinds"])

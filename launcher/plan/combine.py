@@ -2,24 +2,25 @@
 
 from launcher.config import Config
 from launcher.errors import PlanError
+from launcher.methods.registry import find_method
 from launcher.plan.adapter import Adapter, trains_head
 from launcher.plan.launch_plan import LaunchPlan
-from launcher.plan.objective import generations, has_reference
 from launcher.plan.rules import Combination, check_rules
 
 
 def combination_of(config: Config, plan: LaunchPlan) -> Combination:
     """What is combined in this run."""
-    adapter = plan.adapter
+    adapter, method = plan.adapter, find_method(plan.trainer)
     return Combination(
         trainer=plan.trainer,
+        method=method,
         loss_type=config.trainer.loss_type,
         strategy=plan.strategy,
         device=plan.device,
         precision=plan.precision,
-        ranks=plan.topology.world_size,
+        degrees=plan.degrees,
         micro_batch_size=plan.batch.micro_batch_size,
-        generations=generations(config),
+        generations=method.generations(config),
         evaluates=config.data.eval_path is not None,
         adapter=adapter is not None,
         four_bit=adapter is not None and adapter.four_bit,
@@ -27,7 +28,7 @@ def combination_of(config: Config, plan: LaunchPlan) -> Combination:
         dropout=adapter is not None and adapter.dropout,
         disable_dropout=config.trainer.disable_dropout,
         moves_weights=any(plugin.moves_weights for plugin in plan.plugins.values()),
-        has_reference=has_reference(config),
+        has_reference=method.has_reference(config),
         guarded=any(plugin.needs_token_predictions for plugin in plan.plugins.values()),
         saves=plan.save is not None,
         optimizer=config.trainer.optim,

@@ -10,7 +10,7 @@ from launcher.clusters.base import RunState
 from launcher.clusters.choose import job_cluster
 from launcher.clusters.slurm import Slurm
 from launcher.errors import ClusterError
-from launcher.launching.summary import as_json
+from launcher.output import as_json
 from launcher.plan.trainer import few_steps
 from launcher.run import RunDir, job_number, now
 from launcher.run.attempts import find_attempts

@@ -11,8 +11,8 @@ from transformers import TrainerCallback
 from transformers.trainer_callback import ExportableState
 
 from launcher import errors
+from launcher.methods.registry import find_method
 from launcher.plan import LaunchPlan
-from launcher.plan.objective import NEXT_TOKEN
 from launcher.plan.trainer import few_steps
 from launcher.run import RunDir, now
 from launcher.run.events import Event
@@ -37,11 +37,15 @@ class Recorder(TrainerCallback, ExportableState):
         is_main: bool,
         spike: float | None,
         peak_tflops: float | None = None,
+        extra_passes: int = 0,
     ) -> None:
         """`spike`: how many times the largest of the newest losses is too much; None for no limit."""
         self.run, self.plan, self.attempt, self.is_main, self.spike = run, plan, attempt, is_main, spike
+        self.method = find_method(plan.trainer)
         self.peak_tflops = peak_tflops
         """Of one rank's device, where the cluster file says it."""
+        self.extra_passes = extra_passes
+        """Forward passes over each sequence beside the one that is trained on."""
         self._losses: deque[float] = deque(maxlen=_RECENT)
         self.evaluated: tuple[int, float] | None = None
         """Step and loss of the newest evaluation."""
@@ -102,7 +106,7 @@ class Recorder(TrainerCallback, ExportableState):
         """What is logged beside the trainer's own figures."""
         if "loss" in logs and self.tally is not None:
             return self.tally.figures()
-        if "eval_loss" in logs and self.plan.trainer in NEXT_TOKEN:
+        if "eval_loss" in logs and self.method.next_token_loss:
             return {"perplexity": perplexity(float(logs["eval_loss"]))}
         return {}
 
@@ -121,7 +125,7 @@ class Recorder(TrainerCallback, ExportableState):
             found = {key: logs.get(key) for key in ("eval_loss", "perplexity")}
             self._note(Evaluated(attempt=self.attempt, when=when, step=state.global_step, **found))
             if self.is_main:
-                more = figures(logs, "eval_")
+                more = figures(logs, self.method.figures, "eval_")
                 self.run.log(Evaluation(time=now(), step=state.global_step, **found, more=more))
         if "loss" not in logs:
             return
@@ -140,7 +144,7 @@ class Recorder(TrainerCallback, ExportableState):
                     epoch=logs.get("epoch"),
                     samples=self._samples(state),
                     **counts,
-                    more=figures(logs),
+                    more=figures(logs, self.method.figures),
                 )
             )
 
@@ -199,22 +203,9 @@ class Recorder(TrainerCallback, ExportableState):
             self.run.note(event)
 
 
-_FIGURES = (
-    "reward",
-    "rewards/",
-    "kl",
-    "accuracy",
-    "margin",
-    "mean_reward",
-    "completions/mean_length",
-    "nll_loss",
-)
-"""Beginnings of the names of what trl's trainers for preferences and rewards log beside the loss."""
-
-
-def figures(logs: dict[str, Any], prefix: str = "") -> dict[str, float]:
-    """What the trainer's kind logs of itself, by trl's names: rewards of the answers, their margins, and the like."""
-    names = tuple(f"{prefix}{name}" for name in _FIGURES)
+def figures(logs: dict[str, Any], beginnings: tuple[str, ...], prefix: str = "") -> dict[str, float]:
+    """The finite figures of which the names begin so: what a method logs of itself, by trl's names."""
+    names = tuple(f"{prefix}{name}" for name in beginnings)
     return {
         name: float(value)
         for name, value in logs.items()

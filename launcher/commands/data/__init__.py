@@ -6,12 +6,12 @@ from pathlib import Path
 
 from launcher.data.check import Asked, check
 from launcher.data.convert import convert
+from launcher.data.progress import progress
+from launcher.data.report import describe, sample_text
 from launcher.data.rules import RULES
 from launcher.data.write import targets
 from launcher.errors import DataError, Exit
 from launcher.formats.registry import AUTO, known_formats
-from launcher.launching.data_progress import progress
-from launcher.launching.data_report import describe, sample_text
 from launcher.run import write_text
 from launcher.units import plural
 

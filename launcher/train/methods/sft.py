@@ -11,7 +11,10 @@ from launcher.train.loss import PlainLoss
 from launcher.train.methods.parts import Parts
 from launcher.train.resumable import Resumable
 
-ARGUMENTS = SFTConfig
+
+def arguments() -> type:
+    """trl's class of arguments."""
+    return SFTConfig
 
 
 class ResumableSFT(Resumable, PlainLoss, SFTTrainer):

@@ -60,7 +60,8 @@ def make_run(folder: Path, *events: str, name: str = "tiny/2026-01-01_00-00-00",
     attempt = 0
     for event in events:
         attempt += event == "started"
-        run.add_event(event, attempt=attempt, reason=f"reason {attempt}")
+        facts = {"job_id": job.get("job_id", "7")} if event == "submitted" else {}
+        run.add_event(event, attempt=attempt, reason=f"reason {attempt}", **facts)
     if job:
         run.job.write_text(json.dumps(job))
     return run
