@@ -1,19 +1,31 @@
 """python -m launcher follow [RUN]: a run's progress, from its own files, until it is over."""
 
-from launcher.commands.options import add_run, chosen_run, make_parser
+import argparse
+
+from launcher.cli.parser import add_run, chosen_run
+from launcher.cli.verb import Verb
 from launcher.status.follow import follow_run
 from launcher.status.state import read_status
 
 
-def main(arguments: list[str]) -> int:
-    """The exit code: 0 for a finished run. Ctrl-C ends the showing, not the run."""
-    parser = make_parser(
-        "follow", "Show a run's progress until it is over.", "python -m launcher follow quickstart"
-    )
+def _add(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
-    options = parser.parse_args(arguments)
+
+
+def _run(options: argparse.Namespace) -> int:
+    """The exit code: 0 for a finished run. Ctrl-C ends the showing, not the run."""
     run = chosen_run(options)
     code = follow_run(run, quiet=options.json)
     if options.json:
         print(read_status(run).to_json())
     return code
+
+
+VERB = Verb(
+    line="show a run's progress until it is over",
+    about="Ctrl-C ends the showing, not the run.",
+    example="follow quickstart",
+    add=_add,
+    run=_run,
+    group="runs",
+)

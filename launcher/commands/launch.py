@@ -1,9 +1,11 @@
 """python -m launcher +experiment=NAME [key=value ...]: plan a run, write it, start or submit it."""
 
+import argparse
 import json
 import subprocess
 from datetime import datetime
 
+from launcher.cli.verb import Verb
 from launcher.clusters.allocation import Allocation
 from launcher.errors import ClusterError, ConfigError, Exit
 from launcher.launching.compose import Asked, Composed, compose
@@ -21,13 +23,13 @@ from launcher.launching.summary import describe
 from launcher.run import RunDir
 
 
-def main(arguments: list[str]) -> int:
+def _run(options: argparse.Namespace) -> int:
     """The exit code: the run's own where it is followed to its end, 0 once everything is queued."""
-    as_json = "--json" in arguments
+    as_json: bool = options.json
     moment = datetime.now()
     sweeps: list[int] = []
     composed = compose(
-        [argument for argument in arguments if argument != "--json"],
+        options.overrides,
         take_sweep=lambda asked: sweeps.append(_launch_sweep(asked, as_json)),
         run_here=lambda one: _launch_job(one, moment, as_json),
     )
@@ -79,3 +81,15 @@ def _launch_sweep(asked: Asked, as_json: bool) -> int:
     from launcher.sweep.launch import launch_sweep  # a single run has no time for what it imports
 
     return launch_sweep(asked, as_json)
+
+
+VERB = Verb(
+    line="plan a run, write it, and submit it or start it here; the word launch may be left out",
+    about="With dry_run=true everything is written and nothing is submitted. "
+    "With -m and values with commas between them, a sweep.",
+    example="launch +experiment=quickstart\n-m +experiment=llama8b_lora 'trainer.learning_rate=1e-5,3e-5' dry_run=true",
+    run=_run,
+    group="launch",
+    overrides=True,
+    runs_dir=False,
+)

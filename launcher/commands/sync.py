@@ -1,5 +1,6 @@
 """python -m launcher sync [RUN]: sends to Weights & Biases what runs without a network kept here."""
 
+import argparse
 import importlib.util
 import json
 import os
@@ -8,8 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from launcher.cli.parser import add_run, chosen_run
+from launcher.cli.verb import Verb
 from launcher.clusters.base import RunState
-from launcher.commands.options import add_run, chosen_run, make_parser
 from launcher.errors import Exit, RunError, UsageError
 from launcher.run import RunDir, list_runs
 from launcher.status.state import read_status
@@ -22,18 +24,15 @@ _LIMIT_S = 3600
 _SHOWN = 300
 
 
-def main(arguments: list[str]) -> int:
-    """The exit code; 1 where something could not be sent, which another call then sends."""
-    parser = make_parser(
-        "sync",
-        "Send offline Weights & Biases files of a run, under its one id; what was sent already is left out.",
-        "python -m launcher sync llama8b_lora",
-    )
+def _add(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
     parser.add_argument(
         "--all", action="store_true", help="of every run under --runs-dir, sweeps' trials included"
     )
-    options = parser.parse_args(arguments)
+
+
+def _run(options: argparse.Namespace) -> int:
+    """The exit code; 1 where something could not be sent, which another call then sends."""
     if options.all and options.run:
         raise UsageError(f"sync {options.run} --all: name a run, or give --all")
     runs = list_runs(options.runs_dir.absolute()) if options.all else [chosen_run(options)]
@@ -103,3 +102,13 @@ def _tell(as_json: bool, rows: list[dict[str, Any]]) -> None:
         print(f"{row['run']}  {said}")
     if not rows:
         print("nothing waits to be sent")
+
+
+VERB = Verb(
+    line="send the offline tracker files of a run, under its one id",
+    about="What was sent already is left out.",
+    example="sync llama8b_lora",
+    add=_add,
+    run=_run,
+    group="runs",
+)

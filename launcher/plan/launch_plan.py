@@ -10,6 +10,7 @@ from launcher.config import Config, Init, Precision
 from launcher.errors import PlanError
 from launcher.methods.registry import find_method
 from launcher.plan.facts import Facts
+from launcher.plan.length import Length, make_length
 from launcher.plan.memory import Adapter, Memory, Room
 from launcher.plan.model import ModelFacts, count_parameters
 from launcher.plan.place import (
@@ -66,6 +67,8 @@ class LaunchPlan:
     """How long a step takes; likewise."""
     chosen: str | None
     """Why this strategy and micro-batch, where the planner chose them."""
+    length: Length
+    """How long the run trains."""
     trainer: str
     """The training method (trainer.kind)."""
     trainer_args: Mapping[str, Any]
@@ -138,6 +141,7 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
             pin_memory=cuda,
         )
     )
+    args = trainer_args(config, batch, mixed, cuda) | dict(files.trainer_args)
     return LaunchPlan(
         run=config.name,
         experiment=facts.experiment,
@@ -164,8 +168,11 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
         room=None,
         time=None,
         chosen=None,
+        length=make_length(
+            args, facts, batch, packing=config.trainer.packing, samples=method.generations(config)
+        ),
         trainer=config.trainer.kind,
-        trainer_args=trainer_args(config, batch, mixed, cuda) | dict(files.trainer_args),
+        trainer_args=args,
         deepspeed=files.deepspeed,
         accelerate=files.accelerate,
         sbatch=sbatch_options(

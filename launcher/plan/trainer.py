@@ -75,6 +75,7 @@ def trainer_args(config: Config, batch: Batch, mixed: str, cuda: bool) -> dict[s
         "eval_strategy": "steps" if trainer.eval_steps else "no",
         "eval_on_start": evaluates,
         "save_strategy": "no",
+        "ignore_data_skip": True,  # a resumed run's own data order begins at the right row
         **find_method(trainer.kind).trainer_arguments(config, batch.gradient_accumulation_steps),
         "bf16": mixed == "bf16",
         "use_cpu": not cuda,

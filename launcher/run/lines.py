@@ -12,8 +12,8 @@ from typing import Any, cast
 _LOCK_TRIES, _LOCK_S = 50, 0.01
 _PIECE = 1 << 20
 """Bytes that are read at once."""
-_MARK = 64
-"""Bytes before a reader's offset by which it recognizes its file."""
+_MARK = 128
+"""Bytes at the file's start and before a reader's offset by which it recognizes its file: an inode number may be reused."""
 
 
 def now() -> str:
@@ -69,7 +69,7 @@ class LineReader:
         """Whether the newest look found another content before its offset, so that what was read earlier is void."""
         self._offset = 0
         self._inode = 0
-        self._mark = b""
+        self._head = self._mark = b""
 
     def read(self) -> list[dict[str, Any]]:
         """The JSON objects that are new; all at the first look, none where there is no file."""
@@ -90,12 +90,13 @@ class LineReader:
 
     def _begin(self, inode: int) -> None:
         self.restarted = self._offset > 0
-        self._offset, self._inode, self._mark = 0, inode, b""
+        self._offset, self._inode, self._head, self._mark = 0, inode, b"", b""
 
     def _is_same(self, descriptor: int, size: int) -> bool:
         if size < self._offset:
             return False
-        return os.pread(descriptor, len(self._mark), self._offset - len(self._mark)) == self._mark
+        mark = os.pread(descriptor, len(self._mark), self._offset - len(self._mark))
+        return mark == self._mark and os.pread(descriptor, len(self._head), 0) == self._head
 
     def _read_new(self, descriptor: int, size: int) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
@@ -113,6 +114,8 @@ class LineReader:
             found.append(value)
             self._offset += len(rest)
             self._mark = (self._mark + rest)[-_MARK:]
+        if len(self._head) < min(_MARK, self._offset):
+            self._head = os.pread(descriptor, min(_MARK, self._offset), 0)
         return found
 
     def _advance(self, lines: list[bytes]) -> None:

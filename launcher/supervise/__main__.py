@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from launcher import environment
 from launcher.clusters.base import RunState
 from launcher.clusters.slurm import Slurm, own_job_id
 from launcher.errors import DISK_FULL, ClusterError, Exit, LauncherError
@@ -94,7 +95,7 @@ class Supervisor:
         wanted: Wanted | None,
     ) -> None:
         self.run, self.plan, self.place, self.lease, self.stopped = run, plan, place, lease, stopped
-        more = {"LAUNCHER_JOB": _job_id(), "LAUNCHER_LEASE": lease.nonce}
+        more = {environment.JOB: _job_id(), environment.LEASE: lease.nonce}
         self.runner: AttemptRunner | None = None
         if plan.rank_starter == "launcher":
             pool = NodePool(run, plan, stopped, lambda nodes: place.start_nodes(nodes, more))
@@ -137,8 +138,11 @@ class Supervisor:
         """An attempt whose ranks another starter starts: only its exit code is known."""
         code: int = Exit.PORT_TAKEN
         for _ in range(_PORT_TRIES):
-            meeting = {"MASTER_ADDR": self.place.address(), "MASTER_PORT": str(choose_port())}
-            child = self.place.start_nodes(None, {**self.more, **meeting, "LAUNCHER_ATTEMPT": str(number)})
+            meeting = {
+                environment.MASTER_ADDR: self.place.address(),
+                environment.MASTER_PORT: str(choose_port()),
+            }
+            child = self.place.start_nodes(None, {**self.more, **meeting, environment.ATTEMPT: str(number)})
             code = wait_for_all([child], self.stopped)
             if code != Exit.PORT_TAKEN:
                 break

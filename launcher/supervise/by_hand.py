@@ -5,6 +5,7 @@ import socket
 import sys
 import time
 
+from launcher import environment
 from launcher.errors import Exit, RunError
 from launcher.run import RunDir
 from launcher.run.events.supervisor import Started
@@ -37,10 +38,10 @@ def start_by_hand(run: RunDir) -> int:
     env = {
         **os.environ,
         **rank_environment(nodes * here, here),
-        "GROUP_RANK": str(index),
-        "MASTER_ADDR": address,
-        "MASTER_PORT": str(port),
-        "LAUNCHER_ATTEMPT": str(attempt),
+        environment.GROUP_RANK: str(index),
+        environment.MASTER_ADDR: address,
+        environment.MASTER_PORT: str(port),
+        environment.ATTEMPT: str(attempt),
     }
     ranks = Ranks(ColdStarter(run.path))
     log = open_log(run, f"hand_{attempt}", socket.gethostname())
@@ -60,7 +61,7 @@ def start_by_hand(run: RunDir) -> int:
 
 
 def _meeting_point(nodes: int) -> tuple[str, int]:
-    address, port = os.environ.get("MASTER_ADDR"), os.environ.get("MASTER_PORT")
+    address, port = os.environ.get(environment.MASTER_ADDR), os.environ.get(environment.MASTER_PORT)
     if address and port:
         return address, int(port)
     if nodes > 1:

@@ -8,9 +8,7 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 
 from launcher.processes import exit_code
-
-GRACE_S = 30.0
-"""From SIGTERM to SIGKILL. Slurm's own KillWait is 30 s by default."""
+from launcher.timeouts import STOP_GRACE_S
 
 
 class StopSignal:
@@ -42,7 +40,7 @@ def wait_for_all(
 ) -> int:
     """The exit code of the first child that failed, 0 when all ended well, 128 + N after a signal N to us.
 
-    At the first failure or signal, the others get SIGTERM and, after GRACE_S, SIGKILL.
+    At the first failure or signal, the others get SIGTERM and, after STOP_GRACE_S, SIGKILL.
     """
     code = 0
     deadline: float | None = None
@@ -51,7 +49,7 @@ def wait_for_all(
         failed = next((exit_code(value) for value in codes if value), None)
         if deadline is None and (failed is not None or stopped.signal):
             code = 128 + stopped.signal if stopped.signal else failed or 0
-            deadline = time.monotonic() + GRACE_S
+            deadline = time.monotonic() + STOP_GRACE_S
             signal_all(children, signal.SIGTERM)
         if all(value is not None for value in codes):
             return code or failed or 0

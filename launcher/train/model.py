@@ -20,6 +20,7 @@ from transformers import (
     set_seed,
 )
 
+from launcher import environment
 from launcher.config import Init, ModelConfig
 from launcher.data.tokenizer import byte_tokenizer
 from launcher.errors import ConfigError
@@ -109,7 +110,7 @@ def _source(config: ModelConfig, facts: Facts, seed: int) -> tuple[str, str]:
     return (
         (str(local), config.revision or "main")
         if local.is_dir()
-        else (config.name_or_path, os.environ.get("LAUNCHER_MODEL_COMMIT") or config.revision or "main")
+        else (config.name_or_path, os.environ.get(environment.MODEL_COMMIT) or config.revision or "main")
     )
 
 
@@ -119,7 +120,7 @@ def _made_once(facts: Facts, kind: str, key: dict[str, Any], make: Any) -> str:
     folder = Path(facts.cache_dir) / "models" / f"{kind}-{digest}"
     if (folder / _MADE).exists():
         return str(folder)
-    if int(os.environ.get("RANK", "0")) == 0:
+    if int(os.environ.get(environment.RANK, "0")) == 0:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
         shutil.rmtree(temporary, ignore_errors=True)

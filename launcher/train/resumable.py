@@ -23,8 +23,9 @@ from launcher.train.callbacks import Recorder
 from launcher.train.checkpoint.restore import check_position, restore, restore_random, small_state
 from launcher.train.checkpoint.saver import Save, Saver
 from launcher.train.checkpoint.shards import clean
-from launcher.train.data.order import GlobalOrder, total_steps, warmup_steps
+from launcher.train.data.order import GlobalOrder
 from launcher.train.data.rows import Rows
+from launcher.train.length import length_facts, settle_length
 from launcher.train.strategies.base import on_rank
 from launcher.train.tally import Tally
 
@@ -47,12 +48,9 @@ class Resumable:
         self.save_reason = "interval"
         rows = len(self.train_dataset)
         recorder.rows = rows * self.group
-        steps = total_steps(
-            recorder.rows, plan.batch.global_batch_size, self.args.max_steps, self.args.num_train_epochs
-        )
-        self.args.max_steps, self.args.num_train_epochs = steps, 1.0
-        self.args.warmup_steps = warmup_steps(self.args.warmup_steps, steps)
-        self.args.ignore_data_skip = True
+        length = settle_length(plan, self.args, recorder.rows)
+        self.note("length", **length_facts(plan, length, recorder.rows))
+        steps = length.steps
         rank = plan.degrees.data_parallel_rank(self.args.process_index)
         self.order = self.make_order(
             rows, plan.batch, steps, self.args.seed, rank, plan.degrees.data_parallel_size

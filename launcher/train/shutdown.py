@@ -9,7 +9,7 @@ from transformers import TrainerCallback
 from launcher.train.heartbeat import Heartbeat
 
 
-class Shutdown(TrainerCallback):
+class ShutdownCallback(TrainerCallback):
     """Tells the starter of every step; agrees on the step at which all leave.
 
     The ranks add up who was told with a collective that runs beside the next step and is read at its end, so that training

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch.distributed as dist
 
+from launcher import environment
 from launcher.checkpoint.commit import commit, open_folder, retain
 from launcher.checkpoint.manifest import FileFacts, Manifest, rank_file
 from launcher.checkpoint.pieces import write_file, write_pieces
@@ -22,6 +23,7 @@ from launcher.plan.save import SavePlan
 from launcher.run import RunDir
 from launcher.run.events import Event
 from launcher.run.events import checkpoints as noted
+from launcher.timeouts import SAVER_GIVES_UP
 from launcher.train.checkpoint.shards import Shard
 from launcher.train.checkpoint.snapshot import Snapshot
 
@@ -29,8 +31,6 @@ TRAINER_STATE = "trainer_state.json"
 _FAILURES = 2
 _HEADROOM = 1.1
 _RECENT = 9
-_ANSWER = 2
-"""Timeouts until a writer is given up: one to write, one to hear of the others."""
 
 
 @dataclass
@@ -82,7 +82,7 @@ class Saver:
     def wait(self) -> None:
         """Returns once nothing is being written; SaveFailed when the writer has been silent for the plan's timeout."""
         if self._thread is not None:
-            limit = _ANSWER * self.plan.timeout_s
+            limit = SAVER_GIVES_UP * self.plan.timeout_s
             self._thread.join(limit)
             if self._thread.is_alive():
                 raise SaveFailed(
@@ -131,7 +131,7 @@ class Saver:
         error = next((said for _, said in parts if said), "")
         manifest = save.make_manifest({name: facts for part, _ in parts for name, facts in part.items()})
         target = None
-        if not error and not self.run.leased_to(os.environ.get("LAUNCHER_LEASE")):
+        if not error and not self.run.leased_to(os.environ.get(environment.LEASE)):
             error = "another job has taken this run dir"
         if not error and folder is not None:
             try:

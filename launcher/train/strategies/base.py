@@ -12,6 +12,8 @@ from launcher.plan import LaunchPlan
 from launcher.strategies import Strategy
 from launcher.train.checkpoint.shards import Shard, clean, flat, zeros
 
+NO_LIBRARY = "ddp"
+
 
 class OnRank:
     """The set-up of a strategy on a rank, and how its training state is read and filled."""
@@ -24,7 +26,8 @@ class OnRank:
 
     def found(self, trainer: Any, plan: LaunchPlan) -> dict[str, Any]:
         """What the libraries came to, by the fields of the plan's strategy."""
-        return {"engine": library(trainer) or plan.strategy.engine, "zero_stage": 0}
+        found = library(trainer)
+        return {"engine": plan.strategy.engine if found == NO_LIBRARY else found, "zero_stage": 0}
 
     def shard_frozen(self, model: Any, plan: LaunchPlan) -> None:
         """Shards a frozen second model, in place, where the library does not."""
@@ -79,12 +82,12 @@ def on_rank(strategy: Strategy) -> OnRank:
     return found
 
 
-def library(trainer: Any) -> str | None:
-    """The library that accelerate found to shard the training state; None for plain data parallelism."""
+def library(trainer: Any) -> str:
+    """The library by which accelerate shards the training state; NO_LIBRARY for plain data parallelism."""
     if trainer.is_deepspeed_enabled:
         return "deepspeed"
     if not trainer.is_fsdp_enabled:
-        return None
+        return NO_LIBRARY
     version = trainer.accelerator.state.fsdp_plugin.fsdp_version
     return f"fsdp{version}"
 

@@ -28,7 +28,7 @@ class DeepSpeedOnRank(OnRank):
         """The stage in the file that DeepSpeed has read."""
         plugin = trainer.accelerator.state.deepspeed_plugin if trainer.is_deepspeed_enabled else None
         stage = plugin.hf_ds_config.config["zero_optimization"]["stage"] if plugin else 0
-        return {"engine": library(trainer) or "ddp", "zero_stage": stage}
+        return {"engine": library(trainer), "zero_stage": stage}
 
     def forward_model(self, trainer: Any, model: Any) -> Any:
         """DeepSpeed's engine, whose hooks gather the weights."""

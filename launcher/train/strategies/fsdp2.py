@@ -24,7 +24,7 @@ class Fsdp2OnRank(OnRank):
     def found(self, trainer: Any, plan: LaunchPlan) -> dict[str, Any]:
         """One rank needs no FSDP: accelerate leaves it out, and there is nothing to shard."""
         alone = plan.degrees.world_size == 1
-        return {"engine": plan.strategy.engine if alone else library(trainer) or "ddp", "zero_stage": 0}
+        return {"engine": plan.strategy.engine if alone else library(trainer), "zero_stage": 0}
 
     def shard_frozen(self, model: Any, plan: LaunchPlan) -> None:
         """Shards the blocks one by one: accelerate would make one unit of all, which every rank gathers in each pass."""

@@ -375,7 +375,10 @@ def test_hosts_are_remembered_over_runs_for_a_day(tmp_path, monkeypatch):
     ("failed", "bad"),
     [
         ({}, {}),
-        ({"n1": "timed out", "n2": "refused"}, {"n2": "it does not reach n3 (refused), nor n1 it"}),
+        (
+            {"n1": "timed out", "n2": "refused"},
+            {"n2": "it does not reach n3 (refused), and n1 does not reach it"},
+        ),
         ({"n2": "timed out"}, {"n3": "n2 does not reach n3 (timed out)"}),
         ({"n3": "timed out"}, {"n3": "n3 does not reach n1 (timed out)"}),
     ],
