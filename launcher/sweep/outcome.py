@@ -9,6 +9,8 @@ from launcher.errors import Exit
 from launcher.run import RunDir, now, write_text
 from launcher.run.events.supervisor import Pruned, Started, Stopped
 from launcher.run.history import History, read_history
+from launcher.run.lines import LineReader
+from launcher.run.metrics import parse_metrics
 from launcher.run.totals import ended_by, gpu_s
 from launcher.sweep.folder import SweepDir
 
@@ -19,13 +21,28 @@ STATES = (WAITING, RUNNING, FINISHED, PRUNED, FAILED, CANCELLED)
 _CANCELLED = (Exit.INTERRUPTED, Exit.TERMINATED)
 
 
+class Reports:
+    """What a trial's run has reported of the objective: each look reads only the metrics that are new."""
+
+    def __init__(self, run: RunDir, objective: str) -> None:
+        self._lines, self._objective = LineReader(run.metrics), objective
+        self._found: dict[int, float] = {}
+
+    def read(self) -> dict[int, float]:
+        """Step -> the objective, as the run's metrics say; what was before the first step does not count."""
+        lines = self._lines.read()
+        if self._lines.restarted:
+            self._found.clear()
+        for line in map(parse_metrics, lines):
+            value = line.get(self._objective)
+            if isinstance(value, int | float) and math.isfinite(value) and line.step:
+                self._found[line.step] = float(value)
+        return self._found
+
+
 def reports(run: RunDir, objective: str) -> dict[int, float]:
-    """Step -> the objective, as the run's metrics say; what was before the first step does not count."""
-    return {
-        line.step: float(value)
-        for line in run.read_metrics()
-        if isinstance(value := line.get(objective), int | float) and math.isfinite(value) and line.step
-    }
+    """Step -> the objective, as the run's metrics say so far."""
+    return Reports(run, objective).read()
 
 
 def outcome_of(run: RunDir, objective: str) -> dict[str, Any] | None:
