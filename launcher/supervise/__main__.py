@@ -1,8 +1,8 @@
 """python -m launcher.supervise RUN_DIR: carry a planned run to its end, over as many attempts as it takes.
 
-The last line of job.sbatch becomes this process, one for each job. It takes the run's lease, starts node.sh on every node
-(with srun in a job, with bash on one machine), has the ranks started, watches them, and at each end of theirs does what
-launcher.supervise.policy decides: finish, start them again, queue the job again, or stop and say why.
+The last line of job.sbatch becomes this process, the supervisor, once per job. It takes the run's lease, starts an agent on
+every node (node.sh, with srun in a job and with bash on one machine), and leads the attempts. After an attempt, it does
+what launcher.supervise.policy decides: finish, start the ranks again, queue the job again, or stop and say why.
 """
 
 import os
@@ -54,7 +54,7 @@ def main(argv: list[str]) -> int:
             run.note(noted.Stopped(attempt=attempt, exit_code=int(error.exit_code), reason=str(error)))
         return error.exit_code
     except OSError as error:
-        if error.errno in DISK_FULL:  # not even why can be written
+        if error.errno in DISK_FULL:  # the reason cannot be written either
             return Exit.SAVE_FAILED
         raise
 
@@ -74,7 +74,7 @@ def supervise(run: RunDir) -> int:
         place = Place(run, plan)
         if (
             place.job_id or not run.job.exists()
-        ):  # submitted by hand, or by a launch that was cut before it noted it
+        ):  # submitted by hand, or by a launch that was killed before it noted the job
             run.note_job(plan.cluster, _job_id())
         run.logs.mkdir(exist_ok=True)
         return Supervisor(run, plan, place, lease, stopped, wanted).carry()
@@ -83,7 +83,7 @@ def supervise(run: RunDir) -> int:
 
 
 class Supervisor:
-    """One job's attempts."""
+    """The attempts of one job."""
 
     def __init__(
         self,
@@ -135,7 +135,7 @@ class Supervisor:
         )
 
     def _follow_srun(self, number: int) -> Ended:
-        """An attempt whose ranks another starter starts: only its exit code is known."""
+        """An attempt whose ranks another program starts (rank_starter=accelerate): only its exit code is known."""
         code: int = Exit.PORT_TAKEN
         for _ in range(_PORT_TRIES):
             meeting = {
@@ -151,7 +151,10 @@ class Supervisor:
             return Ended(how=How.CUT, code=code, told=told, reason=told.value)
         if code:
             reason = self.run.crash(number) or f"the ranks ended with exit code {code}"
-            foreign = code in (Exit.REFUSED, Exit.USAGE)  # srun and accelerate end so for whatever happened
+            foreign = code in (
+                Exit.REFUSED,
+                Exit.USAGE,
+            )  # srun and accelerate use these codes for any failure
             return Ended(how=How.CRASHED, code=Exit.FAILED if foreign else code, reason=reason)
         return Ended(how=How.FINISHED)
 
@@ -168,7 +171,7 @@ class Supervisor:
         return faults(self.history.read())
 
     def _known(self) -> Mapping[str, int]:
-        """Suspects by what this user's other runs have seen. One machine has no other host."""
+        """Suspects by the records of this user's other runs; none on one machine, which has no other host."""
         return {} if self.plan.cluster == "local" else recent_suspects()
 
     def _note(self, number: int, ended: Ended, seconds: float) -> None:
@@ -191,12 +194,12 @@ class Supervisor:
         print(f"launcher: attempt {number} {ended.how.value}: {ended.reason}", file=sys.stderr, flush=True)
 
     def _finish(self, number: int, ended: Ended, action: Action) -> int:
-        """The last event of this job."""
+        """The exit code of the job; adds its last event."""
         if ended.how is How.FINISHED:
             self.run.note(noted.Finished(attempt=number))
         elif action.do is Do.REQUEUE:
             self.run.note(noted.Requeued(attempt=number, reason=action.reason))
-            self.lease.release()  # before the next job can begin, or this one is ended
+            self.lease.release()  # before the next job can begin and before this one is ended
             return self._requeue(number, ended, action)
         elif ended.told is StopReason.PREEMPTED:
             self.run.note(noted.Requeued(attempt=number, reason=action.reason))
@@ -209,7 +212,7 @@ class Supervisor:
         return int(action.code)
 
     def _requeue(self, number: int, ended: Ended, action: Action) -> int:
-        """Queues the run again; tries on while Slurm does not answer."""
+        """The exit code of the job, once the run is queued again. Tries again while the scheduler does not answer."""
         deadline = time.monotonic() + _REQUEUE_S
         while True:
             try:
@@ -225,20 +228,20 @@ class Supervisor:
             return int(action.code)
 
     def _to_avoid(self, ended: Ended) -> tuple[str, ...]:
-        """Hosts of this job that the next one should not get."""
+        """The hosts of this job that the next one should avoid."""
         lost = ended.hosts if ended.how is How.LOST else ()
         suspects = {*policy.suspects(self._faults()), *self._known()}
         own = self.runner.pool.hosts() if self.runner else ()
         return tuple(dict.fromkeys([*lost, *(host for host in own if host in suspects)]))
 
     def _saved(self) -> int | None:
-        """The newest committed step."""
+        """The newest committed step; None where there is none."""
         saved = self.history.read().newest(Saved)
         return saved.step if saved else None
 
 
 def _lives(holder: dict[str, Any]) -> bool | None:
-    """Whether the holder of a lease lives, as far as this place can tell."""
+    """Whether the holder of a lease lives; None where that cannot be told from here."""
     if holder["job_id"] is None:
         return lives_here(holder) if holder["host"] == socket.gethostname() else None
     if holder["job_id"] == os.environ.get("SLURM_JOB_ID"):

@@ -1,4 +1,4 @@
-"""Child processes that are never left behind."""
+"""Signals to the supervisor, and child processes that never outlive it."""
 
 import os
 import signal
@@ -12,9 +12,10 @@ from launcher.timeouts import STOP_GRACE_S
 
 
 class StopSignal:
-    """Whether SIGTERM, SIGINT, SIGHUP, SIGUSR1 (the time limit comes) or SIGUSR2 (a sweep prunes it) was sent; each is
-    passed on by the loop that looks here. Slurm sends one signal twice, to a step and to the batch script: only one that
-    comes a while later counts again. A SIGTERM after the warning of the time limit takes its place: it may be a cancel."""
+    """The signal that asked this process to end: SIGTERM, SIGINT, SIGHUP, SIGUSR1 (the time limit is near) or SIGUSR2 (the
+    sweep prunes the trial). The loops of the supervisor look at it. Slurm sends a signal twice, to the step and to the batch
+    script, so that a second one counts only some time later. A SIGTERM replaces the warning of the time limit, because it may
+    be a cancel."""
 
     def __init__(self) -> None:
         self.signal: int | None = None

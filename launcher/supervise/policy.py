@@ -1,4 +1,4 @@
-"""What is done when the ranks have ended: a pure function of how they ended and of what was before."""
+"""What follows the end of an attempt: a pure function of how the attempt ended and of the run's history."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -11,18 +11,18 @@ from launcher.supervise.hosts import SUSPECT
 TRIES = 3
 """Restarts in a row without a new committed checkpoint after which the run stops."""
 ROLLBACKS = 2
-"""Times that a run goes back to its newest checkpoint and leaves a batch out because the loss was no number, or a spike."""
+"""Times that a run goes back to its newest checkpoint and skips a batch because the loss was NaN or infinite, or a spike."""
 _FINAL = {
     Exit.REFUSED: "a restart would be refused again",
     Exit.USAGE: "a restart would be refused again",
-    Exit.NOT_AS_PLANNED: "a restart would find the same",
-    Exit.SAVE_FAILED: "a restart would lose the same again",
+    Exit.NOT_AS_PLANNED: "a restart would find the same difference",
+    Exit.SAVE_FAILED: "a restart would fail to save too",
     Exit.OUT_OF_MEMORY: "a restart would need the same memory: python -m launcher plan, with what was typed for this run, "
     "shows what fits; a smaller batch.micro_batch_size or another strategy can go on with python -m launcher resume",
     Exit.FORGOT: "a restart would forget the same",
     Exit.FETCH_FAILED: "a restart would find the same: python -m launcher fetch, with what was typed for this run, where the "
     "hub can be reached, and then python -m launcher resume",
-    Exit.ALREADY_RUNNING: "the other one goes on",
+    Exit.ALREADY_RUNNING: "the other job goes on",
 }
 
 
@@ -32,13 +32,13 @@ class Ended:
 
     how: How
     code: int = 0
-    """The first failed rank's exit code, 128 + N for signal N."""
+    """Exit code of the rank that failed first; 128 + N for signal N."""
     reason: str = ""
     hosts: tuple[str, ...] = ()
-    """Hosts to blame, where that is known."""
+    """The hosts to blame, where they are known."""
     told: StopReason = StopReason.NOTHING
     stop_s: float = 0.0
-    """Seconds from that end until no rank lived any more."""
+    """Seconds from the end of the attempt until no rank lived."""
 
 
 class Do(Enum):
@@ -64,7 +64,7 @@ class Action:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capacity:
-    """What the place can do."""
+    """What this job and its cluster can still do."""
 
     can_requeue: bool
     """Whether another allocation can be had without a person."""
@@ -74,21 +74,21 @@ class Capacity:
 
 
 def decide(ended: Ended, faults: Faults, place: Capacity) -> Action:
-    """One action for the end of an attempt; `faults` count this end already."""
+    """What to do after the end of an attempt; `faults` include this end."""
     if ended.how is How.FINISHED:
         return Action(do=Do.FINISH, code=Exit.OK, reason="")
     if ended.code in _FINAL:
         why = _FINAL[Exit(ended.code)]
         return Action(do=Do.STOP, code=ended.code, reason=f"{ended.reason}; {why}")
     if ended.code == Exit.DIVERGED and faults.diverged > ROLLBACKS:
-        why = f"{ended.reason}; rolled back {ROLLBACKS} times already: lower trainer.learning_rate, or look at the data"
+        why = f"{ended.reason}; it was rolled back {ROLLBACKS} times already: lower trainer.learning_rate, or look at the data"
         return Action(do=Do.STOP, code=Exit.DIVERGED, reason=why)
     if faults.without_progress >= TRIES and ended.told not in (
         StopReason.CANCELLED,
         StopReason.PREEMPTED,
         StopReason.PRUNED,
     ):
-        why = f"{ended.reason}; {TRIES} ends in a row without a new checkpoint"
+        why = f"{ended.reason}; {TRIES} attempts in a row ended without a new checkpoint"
         return Action(do=Do.STOP, code=Exit.NO_PROGRESS, reason=why)
     if ended.how in (How.SHUT_DOWN, How.CUT):
         return _after_being_told(ended, place)
@@ -111,7 +111,7 @@ def _after_being_told(ended: Ended, place: Capacity) -> Action:
 
 
 def blamed(faults: Faults) -> dict[str, int]:
-    """Host -> times that it was to blame; a slow one counts as a suspect at once."""
+    """Host -> times that it was to blame; a slow host counts as a suspect at once."""
     found = dict(faults.blamed)
     for host, times in faults.slow.items():
         found[host] = found.get(host, 0) + times * SUSPECT
@@ -119,5 +119,5 @@ def blamed(faults: Faults) -> dict[str, int]:
 
 
 def suspects(faults: Faults) -> tuple[str, ...]:
-    """Hosts that another allocation should not have."""
+    """The hosts that another allocation should avoid."""
     return tuple(host for host, times in blamed(faults).items() if times >= SUSPECT)
