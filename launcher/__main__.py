@@ -1,5 +1,6 @@
 """python -m launcher, and the console script launcher: a verb, or a launch."""
 
+import gc
 import os
 import select
 import sys
@@ -11,6 +12,9 @@ from launcher.errors import Exit, LauncherError
 
 def main(arguments: list[str]) -> int:
     """The exit code. A refusal is one line on stderr."""
+    gc.set_threshold(
+        50_000, 20, 20
+    )  # composing makes many objects that all stay: looking at them is a tenth of a launch
     try:
         code = run(arguments)
         sys.stdout.flush()

@@ -63,7 +63,7 @@ def _launch(planned: Planned, as_json: bool) -> int:
 
 def _follow(run: RunDir, process: subprocess.Popen[bytes], as_json: bool) -> int:
     from launcher.status.follow import (
-        follow_process,  # what is queued or a dry run has no time for what it imports
+        follow_process,  # a run that is queued has no time for what it imports
     )
 
     return follow_process(run, process, quiet=as_json)
