@@ -13,6 +13,7 @@ from launcher.launching.launch import (
     Launched,
     Planned,
     launch,
+    notes_of,
     plan_launch,
     plan_launches,
     requeued_run,
@@ -50,7 +51,7 @@ def _run(options: argparse.Namespace) -> int:
 def tell(composed: Composed, launched: Launched, as_json: bool) -> None:
     """Prints what became of a run, and what was doubtful in it."""
     warn_of(composed, launched.plan)
-    said = launched.to_dict()
+    said = {**launched.to_dict(), "notes": notes_of(composed, launched.plan)}
     print(json.dumps(said) if as_json else describe(launched.run, launched.plan, said), flush=True)
 
 

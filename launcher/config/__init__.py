@@ -13,7 +13,7 @@ from launcher.config.run import Config
 from launcher.config.schema import GROUPS, read_config, register
 from launcher.config.strategy import StrategyConfig
 from launcher.config.sweep import Direction, Pruner, Sampler, SweepConfig
-from launcher.config.tracker import TrackerConfig, TrackerKind
+from launcher.config.tracker import TrackerConfig
 from launcher.config.trainer import Precision, TrainerConfig
 
 __all__ = [
@@ -40,7 +40,6 @@ __all__ = [
     "StrategyConfig",
     "SweepConfig",
     "TrackerConfig",
-    "TrackerKind",
     "TrainerConfig",
     "read_config",
     "register",

@@ -17,6 +17,7 @@ from launcher.clusters.submission import cut_short, submitted
 from launcher.launching.compose import Composed
 from launcher.launching.data_gate import check_data, print_warnings
 from launcher.launching.hub_gate import check_hub
+from launcher.launching.package_gate import check_packages, package_notes
 from launcher.launching.planning import prepare
 from launcher.launching.write import find_cut_short, write_run
 from launcher.plan import LaunchPlan, check_fits, close_call, few_cores
@@ -65,6 +66,7 @@ def plan_launch(composed: Composed, moment: datetime) -> Planned:
     """The planned run; LauncherError for all that can be known to be wrong before anything is written."""
     run, plan = prepare(composed, moment)
     check_fits(composed.config, plan)
+    check_packages(composed.config, plan)
     return Planned(composed=composed, run=run, plan=plan)
 
 
@@ -132,6 +134,11 @@ def requeued_run(composed: Composed) -> RunDir | None:
     if found:
         say(f"job {job_id} goes on with {found.path}")
     return found
+
+
+def notes_of(composed: Composed, plan: LaunchPlan) -> list[str]:
+    """Sentences that a summary says beside the plan."""
+    return package_notes(composed.config, plan)
 
 
 def warn_of(composed: Composed, plan: LaunchPlan) -> None:

@@ -19,6 +19,7 @@ def describe(run: RunDir, plan: LaunchPlan, summary: dict[str, Any]) -> str:
         ("run dir", str(run.path)),
         *plan_lines(plan),
     ]
+    lines += [("note", note) for note in summary.get("notes", ())]
     job_id = summary["job_id"]
     if job_id:
         lines.append(("job", job_id))

@@ -4,11 +4,12 @@ import re
 import shlex
 from pathlib import PurePath
 
-from launcher.config import ClusterConfig, Config, ContainerRuntime, RankStarter, TrackerKind
+from launcher.config import ClusterConfig, Config, ContainerRuntime, RankStarter
 from launcher.errors import PlanError
 from launcher.plan.facts import Facts
 from launcher.plan.sbatch import one_line
 from launcher.plan.topology import Topology
+from launcher.trackers.registry import TRACKERS
 
 SECRET_NAME = re.compile(r"(TOKEN(?!IZ)|SECRET|PASSWORD|PASSWD|API_?KEY|CREDENTIAL)", re.IGNORECASE)
 """What a variable is called that holds a secret."""
@@ -45,8 +46,7 @@ def environment(config: Config, facts: Facts) -> dict[str, str]:
     otherwise."""
     quiet = {"TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
     devices = {} if facts.device == "cuda" else {"CUDA_VISIBLE_DEVICES": ""}
-    tracking = {"WANDB_PROJECT": one_line("tracker.project", config.tracker.project)}
-    asked = tracking if config.tracker.kind is TrackerKind.wandb else {}
+    asked = TRACKERS.find(config.tracker.kind).variables(one_line("tracker.project", config.tracker.project))
     return quiet | devices | asked | config.cluster.env | dict(facts.hub_folders)
 
 

@@ -18,6 +18,7 @@ import pytest
 from launcher.formats.registry import FORMATS
 from launcher.methods.registry import METHODS
 from launcher.strategies.registry import STRATEGIES
+from launcher.trackers.registry import TRACKERS
 from tests.support.paths import ROOT
 
 
@@ -34,6 +35,8 @@ COMMON = ("labelled", "messages", "prompt", "text")
 """Formats that have the name of a kind of rows, or of a key of every row in its common form (launcher/data/kinds.py)."""
 KINDS = {
     "methods": Kind(names=METHODS.own_names(), own=("methods", "train/methods")),
+    # `none` is a value of other keys as well (a container's runtime, a pruner, an adapter's bias)
+    "trackers": Kind(names=tuple(name for name in TRACKERS.own_names() if name != "none"), own=("trackers",)),
     "strategies": Kind(names=(*STRATEGIES.own_names(), "deepspeed"), own=("strategies", "train/strategies")),
     "formats": Kind(
         names=tuple(name for name in FORMATS.own_names() if name not in COMMON), own=("formats",)

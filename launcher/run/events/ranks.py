@@ -82,7 +82,7 @@ class Data(Event):
 
 
 class Tracking(Event):
-    """An experiment tracker was started.
+    """An experiment tracker was started, or lost some of what was logged.
 
     Written by: rank 0.
     """
@@ -90,9 +90,9 @@ class Tracking(Event):
     tracker: str
     """Its name."""
     mode: str | None = None
-    """online or offline."""
+    """online, offline or failed, as the tracker's module says."""
     why: str | None = None
-    """Why it is offline; None where it is not."""
+    """Why it is offline or failed; None where it is not."""
     id: str | None = None
     """The run's id at the tracker, the same in all attempts."""
     group: str | None = None
