@@ -24,7 +24,7 @@ from launcher.methods.registry import find_method
 from launcher.resources import resource_dir
 
 # Free-form mappings, which Hydra would only let a user add to with a `+`.
-_OPEN = re.compile(r"cluster\.(sbatch|env)[.=]")
+_OPEN = re.compile(r"(cluster\.(sbatch|env)|trainer\.options)[.=]")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
