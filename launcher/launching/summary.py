@@ -50,7 +50,7 @@ def plan_lines(plan: LaunchPlan) -> list[tuple[str, str]]:
         (
             "batch",
             f"{batch.global_batch_size} {find_method(plan.trainer).unit} a step = {batch.micro_batch_size} micro x "
-            f"{batch.gradient_accumulation_steps} accumulation x {plural(topology.world_size, 'rank')}",
+            f"{batch.gradient_accumulation_steps} accumulation x {plural(plan.degrees.data_parallel_size, 'rank')}",
         ),
         ("model", f"{model.name_or_path}{counts}"),
         ("data", ", ".join(plan.facts.data_sources or (plan.facts.data_path,))),

@@ -18,6 +18,9 @@ from launcher.run.lines import append_line, now, read_lines
 from launcher.run.metrics import Line, parse_metrics
 from launcher.run.write import write_text
 
+JOB_SCRIPT = "job.sbatch"
+"""The script that carries a run, whatever starts it."""
+
 E = TypeVar("E", bound=Event)
 
 _REASONS = {
@@ -74,6 +77,11 @@ class RunDir:
     def data(self) -> Path:
         """Which tokens this attempt trains on, as rank 0 tells the others."""
         return self.path / "data.json"
+
+    @property
+    def job_script(self) -> Path:
+        """What a submit hands to the cluster, or bash runs here."""
+        return self.path / JOB_SCRIPT
 
     @property
     def job(self) -> Path:
@@ -189,5 +197,5 @@ class RunDir:
 
 
 def job_number(job_id: str) -> str:
-    """A job id without the name of its cluster, which sbatch --parsable adds behind a semicolon."""
+    """A job id without the name of its cluster, which may stand behind a semicolon."""
     return job_id.partition(";")[0]
