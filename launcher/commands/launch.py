@@ -6,7 +6,6 @@ import subprocess
 from datetime import datetime
 
 from launcher.cli.verb import Verb
-from launcher.clusters.allocation import Allocation
 from launcher.errors import ClusterError, ConfigError, Exit
 from launcher.launching.compose import Asked, Composed, compose
 from launcher.launching.launch import (
@@ -16,8 +15,7 @@ from launcher.launching.launch import (
     notes_of,
     plan_launch,
     plan_launches,
-    requeued_run,
-    start_here,
+    restart_here,
     warn_of,
 )
 from launcher.launching.summary import describe
@@ -36,8 +34,8 @@ def _run(options: argparse.Namespace) -> int:
     )
     if sweeps:
         return sweeps[0]
-    if again := [run for one in composed if (run := requeued_run(one))]:
-        return max(_follow(run, start_here(run, Allocation()), as_json) for run in again)
+    if again := [_follow(*found, as_json) for one in composed if (found := restart_here(one))]:
+        return max(again)
     if any(one.config.sweep.search for one in composed):
         raise ConfigError("+sweep=NAME searches over many trials; put -m in front of it")
     codes: list[int] = []
@@ -63,7 +61,7 @@ def _launch(planned: Planned, as_json: bool) -> int:
 
 
 def _follow(run: RunDir, process: subprocess.Popen[bytes], as_json: bool) -> int:
-    from launcher.commands.follow import (
+    from launcher.status.follow import (
         follow_process,  # a run that is queued has no time for what it imports
     )
 

@@ -5,7 +5,7 @@ trainer, plugins, resources); a cluster says WHERE.
 """
 
 from launcher.config.batch import BatchConfig
-from launcher.config.cluster import ClusterConfig, ClusterKind, ContainerConfig, ContainerRuntime, RankStarter
+from launcher.config.cluster import ClusterConfig, ContainerConfig, ContainerRuntime, RankStarter
 from launcher.config.data import DataCheck, DataConfig, SourceConfig
 from launcher.config.model import ArchitectureConfig, Init, ModelConfig
 from launcher.config.resources import Device, ResourcesConfig
@@ -21,7 +21,6 @@ __all__ = [
     "ArchitectureConfig",
     "BatchConfig",
     "ClusterConfig",
-    "ClusterKind",
     "Config",
     "ContainerConfig",
     "ContainerRuntime",

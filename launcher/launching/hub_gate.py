@@ -5,6 +5,7 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from launcher.clusters.registry import find_cluster
 from launcher.config import Config
 from launcher.data.hub import parse_hub
 from launcher.errors import ConfigError
@@ -56,7 +57,7 @@ def check_hub(config: Config, plan: LaunchPlan) -> None:
             )
         if not answer.status and not silent:
             silent = f"{one.key}={one.value} is not in the cache {cache}, and {answer.said}"
-    if silent and plan.cluster != "slurm":
+    if silent and not find_cluster(plan.cluster).queued:
         raise ConfigError(f"{silent}; {way}")
     if silent:
         print(f"launcher: warning: {silent}; the nodes must reach it, or {way}", file=sys.stderr, flush=True)

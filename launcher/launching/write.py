@@ -6,7 +6,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from launcher.clusters.slurm import Slurm
+from launcher.clusters.choose import job_cluster
 from launcher.clusters.submission import cut_short
 from launcher.errors import RunError
 from launcher.launching.compose import Composed
@@ -15,6 +15,7 @@ from launcher.plan import LaunchPlan
 from launcher.plan.place import mounted_caches
 from launcher.render import FILES, render
 from launcher.run import RunDir, write_text
+from launcher.run.events.launching import Planned, Replanned
 
 
 def write_run(run: RunDir, plan: LaunchPlan, composed: Composed) -> bool:
@@ -31,17 +32,18 @@ def write_run(run: RunDir, plan: LaunchPlan, composed: Composed) -> bool:
         raise RunError(
             f"runs_dir={composed.config.runs_dir}: {run.path} cannot be made ({error.strerror}); choose another folder"
         ) from None
-    run.logs.mkdir()  # Slurm fails in silence when it cannot write its log
+    run.logs.mkdir()  # a scheduler may fail in silence when it cannot write its log
     (run.path / ".hydra").mkdir()
     _write(run, composed, texts)
-    run.add_event("planned", attempt=0, experiment=plan.experiment, cluster=plan.cluster)
+    run.note(Planned(attempt=0, experiment=plan.experiment, cluster=plan.cluster))
     return True
 
 
 def settle(run: RunDir) -> None:
-    """Notes the job of a submit of the run that was cut, or that there is none; ClusterError where Slurm cannot tell."""
+    """Notes the job of a submit of the run that was cut, or that there is none; ClusterError where the cluster cannot
+    tell."""
     if run.intent.exists():
-        with cut_short(Slurm(), run):
+        with cut_short(job_cluster(str(run.read_json(run.plan)["cluster"])), run):
             pass
 
 
@@ -89,7 +91,7 @@ def rewrite_run(run: RunDir, plan: LaunchPlan, composed: Composed, changes: dict
             if name in FILES and name not in texts:
                 (run.path / name).unlink()
     _write(run, composed, texts)
-    run.add_event("replanned", attempt=run.attempts(), changes=changes, earlier=str(kept))
+    run.note(Replanned(attempt=run.attempts(), changes=changes, earlier=str(kept)))
 
 
 def _make_caches(plan: LaunchPlan, composed: Composed) -> None:

@@ -1,8 +1,8 @@
 """python -m launcher.supervise RUN_DIR: carry a planned run to its end, over as many attempts as it takes.
 
 The last line of job.sbatch becomes this process, the supervisor, once per job. It takes the run's lease, starts an agent on
-every node (node.sh, with srun in a job and with bash on one machine), and leads the attempts. After an attempt, it does
-what launcher.supervise.policy decides: finish, start the ranks again, queue the job again, or stop and say why.
+every node (node.sh, by Cluster.step_command), and leads the attempts. After an attempt, it does what
+launcher.supervise.policy decides: finish, start the ranks again, queue the job again, or stop and say why.
 """
 
 import os
@@ -14,13 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from launcher import environment
-from launcher.clusters.base import RunState
-from launcher.clusters.slurm import Slurm, own_job_id
+from launcher.clusters.base import Cluster, RunState
+from launcher.clusters.registry import find_cluster
 from launcher.errors import DISK_FULL, ClusterError, Exit, LauncherError
 from launcher.hub import Wanted, find_wanted
 from launcher.plan import LaunchPlan
 from launcher.plugins.decide import read_run
 from launcher.run import RunDir
+from launcher.run.events import supervisor as noted
+from launcher.run.events.checkpoints import Saved
+from launcher.run.history import HistoryReader
+from launcher.run.totals import Faults, faults
 from launcher.supervise import policy
 from launcher.supervise.attempt_context import AttemptContext
 from launcher.supervise.attempt_runner import AttemptRunner
@@ -47,7 +51,7 @@ def main(argv: list[str]) -> int:
         print(f"launcher: {error}", file=sys.stderr, flush=True)
         if run.path.is_dir() and error.exit_code != Exit.ALREADY_RUNNING:
             attempt = run.attempts() + 1
-            run.add_event("stopped", attempt=attempt, exit_code=int(error.exit_code), reason=str(error))
+            run.note(noted.Stopped(attempt=attempt, exit_code=int(error.exit_code), reason=str(error)))
         return error.exit_code
     except OSError as error:
         if error.errno in DISK_FULL:  # the reason cannot be written either
@@ -58,8 +62,9 @@ def main(argv: list[str]) -> int:
 def supervise(run: RunDir) -> int:
     """Every attempt of this job, under the run's lease."""
     stopped = StopSignal()
-    lease = Lease(run, who())
-    lease.take(_lives)
+    cluster = find_cluster(str(run.read_json(run.plan)["cluster"]))
+    lease = Lease(run, who(cluster))
+    lease.take(lambda holder: _lives(cluster, holder))
     lease.watch()
     try:
         decided = read_run(run)
@@ -69,9 +74,9 @@ def supervise(run: RunDir) -> int:
         )
         place = Place(run, plan)
         if (
-            place.job_id or not run.job.exists()
+            place.job or not run.job.exists()
         ):  # submitted by hand, or by a launch that was killed before it noted the job
-            run.note_job(plan.cluster, _job_id())
+            run.note_job(plan.cluster, place.job_id)
         run.logs.mkdir(exist_ok=True)
         return Supervisor(run, plan, place, lease, stopped, wanted).carry()
     finally:
@@ -91,27 +96,29 @@ class Supervisor:
         wanted: Wanted | None,
     ) -> None:
         self.run, self.plan, self.place, self.lease, self.stopped = run, plan, place, lease, stopped
-        more = {environment.JOB: _job_id(), environment.LEASE: lease.nonce}
+        more = {environment.JOB: place.job_id, environment.LEASE: lease.nonce}
         self.runner: AttemptRunner | None = None
         if plan.rank_starter == "launcher":
             pool = NodePool(run, plan, stopped, lambda nodes: place.start_nodes(nodes, more))
             self.runner = AttemptRunner(pool, Fetcher(run, pool.nodes, stopped, wanted), lease)
         self.more = more
+        self.history = HistoryReader(run, metrics=False)
 
     def carry(self) -> int:
         """The exit code of the job."""
         try:
             while True:
-                number = self.run.attempts() + 1
-                self.run.add_event("started", attempt=number, job_id=_job_id(), host=socket.gethostname())
+                number = len(self.history.read().all(noted.Started)) + 1
+                self.run.note(
+                    noted.Started(attempt=number, job_id=self.place.job_id, host=socket.gethostname())
+                )
                 begun = time.monotonic()
                 ended = self._attempt(number)
                 if ended.how is How.FENCED:
                     print(f"launcher: {ended.reason}", file=sys.stderr, flush=True)
                     return Exit.ALREADY_RUNNING
                 self._note(number, ended, time.monotonic() - begun)
-                history = policy.read_history(self.run.read_events())
-                action = policy.decide(ended, history, self._place())
+                action = policy.decide(ended, self._faults(), self._place())
                 if action.do is Do.RESTART:
                     continue
                 return self._finish(number, ended, action)
@@ -121,16 +128,16 @@ class Supervisor:
 
     def _attempt(self, number: int) -> Ended:
         if self.runner is None:
-            return self._follow_srun(number)
-        blamed = {**policy.read_history(self.run.read_events()).blamed, **self._known()}
-        folder = f"{_job_id()}_{number}"
+            return self._follow_step(number)
+        blamed = {**policy.blamed(self._faults()), **self._known()}
+        folder = f"{self.place.job_id}_{number}"
         return self.runner.attempt(
             AttemptContext(
                 number=number, folder=folder, blamed=tuple(blamed), explain_signal=self.place.explain_signal
             )
         )
 
-    def _follow_srun(self, number: int) -> Ended:
+    def _follow_step(self, number: int) -> Ended:
         """An attempt whose ranks another program starts (rank_starter=accelerate): only its exit code is known."""
         code: int = Exit.PORT_TAKEN
         for _ in range(_PORT_TRIES):
@@ -150,7 +157,7 @@ class Supervisor:
             foreign = code in (
                 Exit.REFUSED,
                 Exit.USAGE,
-            )  # srun and accelerate use these codes for any failure
+            )  # the step's command and accelerate use these codes for any failure
             return Ended(how=How.CRASHED, code=Exit.FAILED if foreign else code, reason=reason)
         return Ended(how=How.FINISHED)
 
@@ -162,37 +169,49 @@ class Supervisor:
             needed_nodes=needed,
         )
 
+    def _faults(self) -> Faults:
+        """The faults of the run so far, this job's and earlier ones'."""
+        return faults(self.history.read())
+
     def _known(self) -> Mapping[str, int]:
         """Suspects by the records of this user's other runs; none on one machine, which has no other host."""
-        return {} if self.plan.cluster == "local" else recent_suspects()
+        return {} if self.place.cluster.one_machine else recent_suspects()
 
     def _note(self, number: int, ended: Ended, seconds: float) -> None:
         if ended.how is How.FINISHED:
             return
-        if self.plan.cluster != "local" and ended.how in (How.LOST, How.HUNG):
+        if not self.place.cluster.one_machine and ended.how in (How.LOST, How.HUNG):
             note_faults(ended.hosts, ended.how.value, self.run.name)
-        self.run.add_event(
-            "ended", attempt=number, how=ended.how.value, exit_code=ended.code, reason=ended.reason, hosts=list(ended.hosts),
-            told=ended.told.value, seconds=round(seconds, 2), stop_s=round(ended.stop_s, 3),
-        )  # fmt: skip
+        self.run.note(
+            noted.Ended(
+                attempt=number,
+                how=ended.how.value,
+                exit_code=ended.code,
+                reason=ended.reason,
+                hosts=list(ended.hosts),
+                told=ended.told.value,
+                seconds=round(seconds, 2),
+                stop_s=round(ended.stop_s, 3),
+            )
+        )
         print(f"launcher: attempt {number} {ended.how.value}: {ended.reason}", file=sys.stderr, flush=True)
 
     def _finish(self, number: int, ended: Ended, action: Action) -> int:
         """The exit code of the job; adds its last event."""
         if ended.how is How.FINISHED:
-            self.run.add_event("finished", attempt=number)
+            self.run.note(noted.Finished(attempt=number))
         elif action.do is Do.REQUEUE:
-            self.run.add_event("requeued", attempt=number, reason=action.reason)
+            self.run.note(noted.Requeued(attempt=number, reason=action.reason))
             self.lease.release()  # before the next job can begin and before this one is ended
             return self._requeue(number, ended, action)
         elif ended.told is StopReason.PREEMPTED:
-            self.run.add_event("requeued", attempt=number, reason=action.reason)
+            self.run.note(noted.Requeued(attempt=number, reason=action.reason))
         elif ended.told is StopReason.PRUNED and action.code == Exit.PRUNED:
-            self.run.add_event("pruned", attempt=number)
+            self.run.note(noted.Pruned(attempt=number))
         else:
             saved = f"; saved at step {self._saved()}" if ended.how is How.SHUT_DOWN else ""
             reason = f"{action.reason}{saved}"
-            self.run.add_event("stopped", attempt=number, exit_code=int(action.code), reason=reason)
+            self.run.note(noted.Stopped(attempt=number, exit_code=int(action.code), reason=reason))
         return int(action.code)
 
     def _requeue(self, number: int, ended: Ended, action: Action) -> int:
@@ -206,7 +225,7 @@ class Supervisor:
                     time.sleep(_AGAIN_S)
                     continue
                 reason = f"{action.reason}; it could not be queued again ({error}); python -m launcher resume {self.run.name}"
-                self.run.add_event("stopped", attempt=number, exit_code=int(Exit.FAILED), reason=reason)
+                self.run.note(noted.Stopped(attempt=number, exit_code=int(Exit.FAILED), reason=reason))
                 return Exit.FAILED
             print(f"launcher: {said}", file=sys.stderr, flush=True)
             return int(action.code)
@@ -214,30 +233,26 @@ class Supervisor:
     def _to_avoid(self, ended: Ended) -> tuple[str, ...]:
         """The hosts of this job that the next one should avoid."""
         lost = ended.hosts if ended.how is How.LOST else ()
-        suspects = {*policy.read_history(self.run.read_events()).suspects(), *self._known()}
+        suspects = {*policy.suspects(self._faults()), *self._known()}
         own = self.runner.pool.hosts() if self.runner else ()
         return tuple(dict.fromkeys([*lost, *(host for host in own if host in suspects)]))
 
     def _saved(self) -> int | None:
         """The newest committed step; None where there is none."""
-        saved = [event["step"] for event in self.run.read_events() if event["event"] == "saved"]
-        return saved[-1] if saved else None
+        saved = self.history.read().newest(Saved)
+        return saved.step if saved else None
 
 
-def _lives(holder: dict[str, Any]) -> bool | None:
-    """Whether the holder of a lease lives; None where that cannot be told from here."""
-    if holder["job_id"] is None:
+def _lives(cluster: Cluster, holder: dict[str, Any]) -> bool | None:
+    """Whether the holder of a lease lives, as far as its place can tell; `cluster` is the run's now, and may have changed."""
+    cluster, job_id = find_cluster(str(holder.get("cluster", cluster.name))), holder["job_id"]
+    own = cluster.job(os.environ)
+    if job_id is None or (own is not None and job_id == own.id):
         return lives_here(holder) if holder["host"] == socket.gethostname() else None
-    if holder["job_id"] == os.environ.get("SLURM_JOB_ID"):
-        return lives_here(holder) if holder["host"] == socket.gethostname() else None
-    state = Slurm().state(str(holder["job_id"]))
+    state = cluster.state(str(job_id))
     if state is None:
         return None
     return state is RunState.RUNNING
-
-
-def _job_id() -> str:
-    return own_job_id(os.environ) or str(os.getpid())
 
 
 if __name__ == "__main__":

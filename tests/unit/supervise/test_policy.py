@@ -9,29 +9,32 @@ from datetime import datetime
 
 import pytest
 
+from launcher.clusters.slurm.parse import parse_record
+from launcher.config.time_limit import limit_s
 from launcher.errors import AlreadyRunning, Exit
-from launcher.plan.sbatch import time_in_seconds
 from launcher.plan.shutdown import notice_s
 from launcher.run import RunDir
+from launcher.run.totals import Faults, faults
 from launcher.supervise.hang_limits import HangLimits
 from launcher.supervise.hosts import note_faults, recent_suspects, record_path
 from launcher.supervise.lease import Lease
 from launcher.supervise.link_check import LinkCheck, blame_hosts
 from launcher.supervise.orphaned import is_orphaned, is_own
-from launcher.supervise.place import end_of, why_ended
+from launcher.supervise.place import why_ended
 from launcher.supervise.policy import (
     TRIES,
     Capacity,
     Do,
     Ended,
-    History,
     How,
     StopReason,
+    blamed,
     decide,
-    read_history,
+    suspects,
 )
 from launcher.supervise.preflight import gpu_problems, xid_problems
 from launcher.supervise.slow_hosts import SUSTAINED, SpeedProbes
+from tests.support.events import history_of
 
 WHOLE = Capacity(can_requeue=True, healthy_nodes=2, needed_nodes=2)
 ONE_LEFT = Capacity(can_requeue=True, healthy_nodes=1, needed_nodes=2)
@@ -73,14 +76,14 @@ NOWHERE = Capacity(can_requeue=False, healthy_nodes=1, needed_nodes=2)
     ],
 )
 def test_every_end_has_one_answer(ended, place, without, do, code):
-    action = decide(ended, History(without_progress=without), place)
+    action = decide(ended, Faults(without_progress=without), place)
     assert (action.do, action.code) == (do, code)
 
 
 def test_a_loss_that_is_no_number_is_rolled_back_twice():
     ended = Ended(how=How.CRASHED, code=Exit.DIVERGED, reason="loss is nan at step 7")
-    assert decide(ended, History(without_progress=1, diverged=2), WHOLE).do is Do.RESTART
-    action = decide(ended, History(without_progress=1, diverged=3), WHOLE)
+    assert decide(ended, Faults(without_progress=1, diverged=2), WHOLE).do is Do.RESTART
+    action = decide(ended, Faults(without_progress=1, diverged=3), WHOLE)
     assert (action.do, action.code) == (Do.STOP, Exit.DIVERGED)
     assert "trainer.learning_rate" in action.reason
 
@@ -94,7 +97,7 @@ def _ended(how: How, *hosts: str, told: StopReason = StopReason.NOTHING) -> dict
     [
         ([], 0),
         ([_ended(How.CRASHED), _ended(How.HUNG), _ended(How.LOST)], 3),
-        ([_ended(How.CRASHED), {"event": "saved"}, _ended(How.CRASHED)], 1),
+        ([_ended(How.CRASHED), {"event": "saved", "step": 5}, _ended(How.CRASHED)], 1),
         ([_ended(How.CRASHED), {"event": "started"}, _ended(How.CRASHED)], 2),
         ([_ended(How.SHUT_DOWN), _ended(How.CUT, told=StopReason.CANCELLED)], 0),
         ([_ended(How.CUT, told=StopReason.TIME_LIMIT), _ended(How.CUT, told=StopReason.TIME_LIMIT)], 2),
@@ -102,12 +105,12 @@ def _ended(how: How, *hosts: str, told: StopReason = StopReason.NOTHING) -> dict
     ],
 )
 def test_only_a_new_checkpoint_or_a_person_clears_the_record(events, without):
-    assert read_history(events).without_progress == without
+    assert faults(history_of(events)).without_progress == without
 
 
 def test_hosts_are_blamed_by_name():
     events = [_ended(How.HUNG, "n2"), _ended(How.CRASHED, "n1"), _ended(How.LOST, "n2")]
-    assert read_history(events).blamed == {"n1": 1, "n2": 2}
+    assert blamed(faults(history_of(events))) == {"n1": 1, "n2": 2}
 
 
 def test_a_first_step_may_compile_and_a_known_one_may_not_be_silent():
@@ -141,13 +144,18 @@ def test_short_saves_do_not_make_a_long_one_a_hang():
     ],
 )
 def test_slurm_times_are_read(time, seconds):
-    assert time_in_seconds(time) == seconds
+    assert limit_s(time) == seconds
 
 
 def test_the_notice_is_two_minutes_at_least_and_never_most_of_the_run():
     assert notice_s(5, "04:00:00") == 150
     assert notice_s(600, "04:00:00") == 1290
     assert notice_s(5, "00:03:00") == 60
+
+
+def record_of(facts):
+    """What scontrol says in its own words."""
+    return parse_record(" ".join(f"{key}={value}" for key, value in facts.items()))
 
 
 @pytest.mark.parametrize(
@@ -161,7 +169,7 @@ def test_the_notice_is_two_minutes_at_least_and_never_most_of_the_run():
     ],
 )
 def test_why_slurm_ends_a_job_is_told_by_its_restarts(facts, restart, told):
-    assert why_ended(facts, restart) is told
+    assert why_ended(record_of(facts), restart) is told
 
 
 @pytest.mark.parametrize(
@@ -179,7 +187,8 @@ def test_why_slurm_ends_a_job_is_told_by_its_restarts(facts, restart, told):
     ],
 )  # fmt: skip
 def test_the_end_of_a_job_s_time_is_what_slurm_says_now(facts, ends):
-    assert end_of(facts) == (datetime.fromisoformat(ends).timestamp() if ends else None)
+    record = record_of(facts)
+    assert (record and record.ends) == (datetime.fromisoformat(ends).timestamp() if ends else None)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +201,7 @@ def test_the_end_of_a_job_s_time_is_what_slurm_says_now(facts, ends):
     ],
 )
 def test_a_node_that_outlives_its_batch_host_looks_at_its_own_start_of_the_job(facts, own):
-    assert is_own(facts, 1) is own
+    assert is_own(record_of(facts), 1) is own
 
 
 def test_a_job_is_orphaned_once_slurm_has_taken_its_batch_host_out():
@@ -324,8 +333,8 @@ def test_a_gpu_whose_driver_told_of_a_broken_one_is_named_and_a_program_s_own_fa
 def test_a_slow_host_is_a_suspect_at_once_and_a_failing_one_after_two_faults():
     slow = {"event": "slow", "attempt": 1, "host": "n3", "relative": 0.4}
     lost = {"event": "ended", "attempt": 1, "how": "lost", "hosts": ["n2"]}
-    assert read_history([slow, lost]).suspects() == ("n3",)
-    assert set(read_history([slow, lost, lost]).suspects()) == {"n2", "n3"}
+    assert suspects(faults(history_of([slow, lost]))) == ("n3",)
+    assert set(suspects(faults(history_of([slow, lost, lost])))) == {"n2", "n3"}
 
 
 def paces(seconds: dict[int, list[float]]) -> SpeedProbes:
