@@ -52,13 +52,22 @@ def find_wanted(config: Config, work_dir: str, paths: Iterable[str | None]) -> W
     )
 
 
+def offline_variable(environ: Mapping[str, str]) -> str | None:
+    """The variable that tells the hub's library to ask nothing; None where none does.
+
+    Source: huggingface_hub/constants.py, where TRANSFORMERS_OFFLINE counts as far as HF_HUB_OFFLINE is empty.
+    """
+    name = "HF_HUB_OFFLINE" if environ.get("HF_HUB_OFFLINE") else "TRANSFORMERS_OFFLINE"
+    return name if environ.get(name, "").upper() in ("1", "ON", "YES", "TRUE") else None
+
+
 def is_offline(environ: Mapping[str, str]) -> bool:
-    """Whether the hub's library was told to ask nothing. Source: huggingface_hub/constants.py."""
-    return environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+    """Whether the hub's library was told to ask nothing."""
+    return offline_variable(environ) is not None
 
 
 def endpoint(environ: Mapping[str, str]) -> str:
-    """The hub's address. Source: as is_offline."""
+    """The hub's address. Source: as offline_variable."""
     return (environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
 
 

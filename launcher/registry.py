@@ -60,6 +60,10 @@ class Registry(Generic[T]):
             ) from None
         return self._checked(name, loaded)
 
+    def own(self) -> tuple[T, ...]:
+        """The specs of the variants that this project ships, in the order of their names."""
+        return tuple(self.find(name) for name in self.own_names())
+
     def all(self) -> tuple[T, ...]:
         """The specs of all variants, in the order of `names`."""
         return tuple(self.find(name) for name in self.names())

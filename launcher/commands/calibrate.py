@@ -8,7 +8,7 @@ from typing import Any
 from launcher.clusters.cluster_file import write_values
 from launcher.commands.options import add_run, chosen_run, make_parser
 from launcher.errors import Exit, RunError
-from launcher.launching.summary import align
+from launcher.output import align
 from launcher.plan.fit import make_load
 from launcher.plan.time import A100_TFLOPS, FOUR_BIT_SHARE, PASS_S, step_flops
 from launcher.plugins.decide import read_run

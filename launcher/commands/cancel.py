@@ -1,13 +1,11 @@
 """python -m launcher cancel [RUN]: end a run's job."""
 
 import json
-import socket
 
-from launcher.clusters.choose import job_cluster
 from launcher.commands.options import add_run, chosen_run, make_parser
-from launcher.errors import Exit, RunError
-from launcher.launching.write import settle
-from launcher.status.state import is_over, read_status
+from launcher.errors import Exit
+from launcher.launching.cancel import cancel
+from launcher.status.state import read_status
 
 
 def main(arguments: list[str]) -> int:
@@ -18,25 +16,11 @@ def main(arguments: list[str]) -> int:
     add_run(parser)
     options = parser.parse_args(arguments)
     run = chosen_run(options)
-    settle(run)
-    before = read_status(run)
-    if before.job_id is None:
-        raise RunError(f"{run.name} has no job to cancel: it was never submitted")
-    if is_over(before.state):
-        said = f"{run.name} is {before.state.value}: there is nothing to cancel"
-    else:
-        job = run.read_json(run.job)
-        host = next(
-            (event.get("host") for event in reversed(run.read_events()) if event["event"] == "started"), None
-        )
-        if job["cluster"] == "local" and host not in (None, socket.gethostname()):
-            raise RunError(
-                f"{run.name} runs on {host}, and this is {socket.gethostname()}; type the command there"
-            )
-        job_cluster(str(job["cluster"])).cancel(before.job_id)
-        run.add_event("cancelled", attempt=before.attempts, job_id=before.job_id)
-        said = f"{run.name}: job {before.job_id} was told to end"
+    done = cancel(run)
     if options.json:
-        said = json.dumps({"run": run.name, "job_id": before.job_id, "state": read_status(run).state.value})
-    print(said)
+        print(json.dumps({"run": run.name, "job_id": done.job_id, "state": read_status(run).state.value}))
+    elif done.was_over:
+        print(f"{run.name} is {done.state}: there is nothing to cancel")
+    else:
+        print(f"{run.name}: job {done.job_id} was told to end")
     return Exit.OK

@@ -3,13 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from launcher.commands.export import chosen_checkpoint
+from launcher.after.evaluate import METRICS, evaluate
 from launcher.commands.options import add_run, chosen_run, make_parser
-from launcher.errors import DataError, Exit, UsageError, unknown
-from launcher.launching.summary import as_json
-from launcher.launching.worker import showing, worker
-
-METRICS = ("loss", "exact_match")
+from launcher.errors import Exit
+from launcher.output import as_json
 
 
 def main(arguments: list[str]) -> int:
@@ -31,26 +28,9 @@ def main(arguments: list[str]) -> int:
         "--checkpoint", metavar="STEP", help="a step, or newest, in the place of the finished model"
     )
     options = parser.parse_args(arguments)
-    metrics = [name for name in options.metrics.split(",") if name]
-    for name in metrics:
-        if name not in METRICS:
-            raise UsageError(f"--metrics: {unknown('metric', name, METRICS)}")
-    if not metrics:
-        raise UsageError(f"--metrics is empty; give some of {', '.join(METRICS)}")
-    if options.max_rows is not None and options.max_rows < 1:
-        raise UsageError(f"--max-rows {options.max_rows} must be at least 1")
-    if not options.data.is_file():
-        raise DataError(
-            f"--data {options.data} is not a file; give the path of a JSONL, JSON, CSV, TXT or Parquet file"
-        )
-    run = chosen_run(options)
-    checkpoint = chosen_checkpoint(run, options.checkpoint)
-    request = {
-        "verb": "evaluate", "run_dir": str(run.path), "data": str(options.data.absolute()), "max_rows": options.max_rows,
-        "metrics": metrics, "checkpoint": str(checkpoint) if checkpoint else None,
-    }  # fmt: skip
-    with worker(request) as work, showing() as show:
-        result = {"run": run.name, **work.result(show)}
+    result = evaluate(
+        chosen_run(options), options.data, metrics=options.metrics, max_rows=options.max_rows, checkpoint=options.checkpoint
+    )  # fmt: skip
     print(as_json(result)) if options.json else _show(result)
     return Exit.OK
 

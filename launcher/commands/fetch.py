@@ -1,16 +1,11 @@
 """python -m launcher fetch +experiment=NAME [key=value ...]: bring a run's model and data into the cache."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-from typing import Any
 
-from launcher.errors import Exit, FetchFailed
-from launcher.hub import Wanted, cache_folder, find_wanted
+from launcher.errors import Exit
 from launcher.launching.compose import compose
-from launcher.launching.data_gate import data_paths
+from launcher.launching.fetch import fetch_all
+from launcher.units import gibibytes
 
 HELP = """usage: python -m launcher fetch +experiment=NAME [key=value ...] [--json]
 
@@ -27,40 +22,12 @@ def main(arguments: list[str]) -> int:
         print(HELP, end="")
         return Exit.OK
     as_json = "--json" in arguments
-    seen: list[str] = []
-    for composed in compose([argument for argument in arguments if argument != "--json"]):
-        config = composed.config
-        paths = data_paths(config)
-        wanted = find_wanted(config, str(Path.cwd()), (*paths.training, paths.evaluation))
-        if wanted is None or wanted.to_json() in seen:
-            continue
-        seen.append(wanted.to_json())
-        environ = {**os.environ, **config.cluster.env}
-        found = _fetch(wanted, environ, quiet=as_json)
-        names = [*filter(None, [wanted.model]), *wanted.data]
-        told = {"names": names, "cache": str(cache_folder(environ)), **found}
-        if as_json:
-            print(json.dumps(told), flush=True)
-        else:
-            print(f"{', '.join(names)}: in {told['cache']}, {found['bytes'] / 2**30:.2f} GiB of it new")
-    if not seen:
+    composed = compose([argument for argument in arguments if argument != "--json"])
+    none = True
+    for told in fetch_all(composed, quiet=as_json):
+        none = False
+        said = f"{', '.join(told['names'])}: in {told['cache']}, {gibibytes(told['bytes'])} of it new"
+        print(json.dumps(told) if as_json else said, flush=True)
+    if none:
         print(json.dumps({"names": []}) if as_json else "this run reads nothing from a hub")
     return Exit.OK
-
-
-def _fetch(wanted: Wanted, environ: dict[str, str], *, quiet: bool) -> dict[str, Any]:
-    """commit and bytes of what was fetched; FetchFailed where it is not to be had."""
-    words = [sys.executable, "-m", "launcher.train.fetch", wanted.to_json()]
-    said: dict[str, Any] = {}
-    with subprocess.Popen(
-        words, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE if quiet else None,
-        text=True,
-    ) as process:  # fmt: skip
-        assert process.stdout
-        for line in process.stdout:
-            if line.startswith("{"):
-                said = json.loads(line)
-        code = process.wait()
-    if code:
-        raise FetchFailed(said.get("error") or f"fetching ended with exit code {code}")
-    return said

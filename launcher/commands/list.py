@@ -4,7 +4,7 @@ import dataclasses
 
 from launcher.commands.options import make_parser
 from launcher.errors import Exit
-from launcher.launching.summary import as_json
+from launcher.output import as_json
 from launcher.run import list_runs
 from launcher.status.state import read_statuses
 

@@ -7,13 +7,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from launcher.commands.managed_create import asked_job, create, estimate, upload
+from launcher.data.progress import progress
 from launcher.errors import Exit
-from launcher.launching.data_progress import progress
-from launcher.launching.summary import align
 from launcher.managed.api import Api
+from launcher.managed.create import asked_job, create, estimate, upload
 from launcher.managed.records import Records
 from launcher.managed.rows import METHODS, prepare
+from launcher.output import align
 
 _OVER = ("succeeded", "failed", "cancelled")
 _LONGEST_POLL_S = 60.0

@@ -1,24 +1,17 @@
 """python -m launcher plan +experiment=NAME [key=value ...] [--json] [--explain | --sweep]: what a launch would do."""
 
 import json
-import shlex
-import sys
 from datetime import datetime
-from typing import Any
 
-from launcher.clusters.choose import submit_command
-from launcher.config import Config
 from launcher.errors import Exit
 from launcher.launching.compose import compose
-from launcher.launching.data_gate import check_data, print_warnings
-from launcher.launching.estimates import estimate_lines, estimates_dict, explain_dict, explain_lines
-from launcher.launching.plan_table import sweep
+from launcher.launching.estimates import explain_dict, explain_lines
+from launcher.launching.launch import warn, warn_of
+from launcher.launching.plan_table import print_table, table_rows
+from launcher.launching.plan_text import plan_dict, plan_text
 from launcher.launching.planning import prepare
-from launcher.launching.summary import align, plan_lines
-from launcher.plan import LaunchPlan, close_call, few_cores
-from launcher.plan.options import notes
-from launcher.render import file_names
-from launcher.run import RunDir
+from launcher.output import align
+from launcher.plan import close_call
 
 HELP = """usage: python -m launcher plan +experiment=NAME [key=value ...] [--json] [--explain | --sweep]
 
@@ -41,35 +34,18 @@ def main(arguments: list[str]) -> int:
     moment = datetime.now()
     overrides = [argument for argument in arguments if argument not in _OPTIONS]
     if "--sweep" in arguments:
-        return sweep(overrides, moment, as_json=as_json)
+        rows = table_rows(overrides, moment)
+        print(json.dumps(rows, indent=2)) if as_json else print_table(rows)
+        return Exit.OK
     for composed in compose(overrides):
         run, plan = prepare(composed, moment)
-        print_warnings(check_data(composed.config))
-        for warning in filter(None, [close_call(composed.config, plan), few_cores(plan)]):
-            print(f"launcher: warning: {warning}", file=sys.stderr)
+        if warning := close_call(composed.config, plan):
+            warn(warning)
+        warn_of(composed, plan)
         if "--explain" in arguments:
             print(json.dumps(explain_dict(plan), indent=2) if as_json else align(explain_lines(plan)))
         elif as_json:
-            print(json.dumps(as_dict(run, plan, composed.config), indent=2))
+            print(json.dumps(plan_dict(run, plan, composed.config), indent=2))
         else:
-            print(text(run, plan, composed.config))
+            print(plan_text(run, plan, composed.config))
     return Exit.OK
-
-
-def as_dict(run: RunDir, plan: LaunchPlan, config: Config) -> dict[str, Any]:
-    """The plan for a machine: plan.json's content, the estimates, and what launching it would write and type."""
-    return {
-        **plan.to_dict(),
-        **estimates_dict(config, plan),
-        "notes": notes(config, plan),
-        "files": ["config.yaml", *file_names(plan)],
-        "command": shlex.join(submit_command(plan.cluster, run)),
-    }
-
-
-def text(run: RunDir, plan: LaunchPlan, config: Config) -> str:
-    """The plan for a person."""
-    command = shlex.join(submit_command(plan.cluster, run))
-    lines = [("run", run.name), *plan_lines(plan), *estimate_lines(config, plan)]
-    lines += [("note", note) for note in notes(config, plan)]
-    return align([*lines, ("files", ", ".join(file_names(plan))), ("command", command)])

@@ -1,59 +1,25 @@
 """python -m launcher resume RUN [key=value ...]: go on with a run that ended early, on other nodes if need be."""
 
 import argparse
-import os
-import sys
-from typing import Any, cast
 
-from omegaconf import OmegaConf
-
-from launcher.clusters.base import RunState
-from launcher.clusters.choose import make_cluster
-from launcher.commands.launch import start
+from launcher.commands.follow import follow_process
+from launcher.commands.launch import tell
 from launcher.commands.options import make_parser
-from launcher.errors import ConfigError, RunError
-from launcher.launching.compose import Composed, compose
-from launcher.launching.hub_gate import check_hub
-from launcher.launching.planning import prepare_in
-from launcher.launching.write import rewrite_run, settle
-from launcher.plan import check_fits
-from launcher.run import RunDir, find_run
-from launcher.status.state import is_over, read_status
-
-# fmt: off
-MAY_CHANGE = (
-    "resources", "cluster", "strategy", "batch.micro_batch_size", "plugins.sharded_checkpoint",
-    "plugins.gradient_checkpointing", "tracker", "trainer.logging_steps", "trainer.eval_steps", "trainer.sample_prompt",
-    "data.check", "data.eval_path", "model.attn_implementation", "cache_dir", "runs_dir", "force", "dry_run",
-    "trust_checkpoint", "sweep",
-)
-# fmt: on
-"""Keys that change where and how a run computes, and not what it learns."""
+from launcher.errors import Exit
+from launcher.launching.resume import MAY_CHANGE, resume
+from launcher.run import find_run
 
 
 def main(arguments: list[str]) -> int:
     """The exit code: the run's own where it is followed to its end, 0 once it is queued."""
     options, overrides = _parser().parse_known_args(arguments)
     run = find_run(options.runs_dir.absolute(), options.run)
-    settle(run)
-    _check_can_go_on(run)
-    # Paths of the configuration are relative to where the run was launched, and a user's plugins are imported from there.
-    work_dir = str(run.read_json(run.plan)["facts"]["work_dir"])
-    try:
-        os.chdir(work_dir)
-    except OSError as error:
-        raise RunError(
-            f"{work_dir}, where {run.name} was launched, cannot be entered: {error.strerror}"
-        ) from None
-    sys.path.insert(0, work_dir)
-    composed = _compose(run, [*options.overrides, *overrides])
-    changes = _changes(run, composed)
-    plan = prepare_in(composed, run)
-    check_fits(composed.config, plan)
-    check_hub(composed.config, plan)
-    cluster = None if composed.config.dry_run else make_cluster(plan.cluster)
-    rewrite_run(run, plan, composed, changes)
-    return start(composed, run, plan, cluster, options.json)
+    launched = resume(
+        run, [*options.overrides, *overrides], lambda composed, one: tell(composed, one, options.json)
+    )
+    if launched.process is None:
+        return Exit.OK
+    return follow_process(run, launched.process, quiet=options.json)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -68,57 +34,3 @@ def _parser() -> argparse.ArgumentParser:
         "overrides", nargs="*", metavar="key=value", help="what is to be other than it was, in Hydra's syntax"
     )
     return parser
-
-
-def _check_can_go_on(run: RunDir) -> None:
-    status = read_status(run)
-    if status.state is RunState.FINISHED:
-        raise RunError(
-            f"{run.name} is finished; to train on from what it learned, start a run with resume={run.name} "
-            "resume_weights_only=true"
-        )
-    if status.state is not RunState.PLANNED and not is_over(status.state):
-        job = f" as job {status.job_id}" if status.job_id else ""
-        raise RunError(
-            f"{run.name} is {status.state.value}{job}; end it first: python -m launcher cancel {run.name}"
-        )
-
-
-def _compose(run: RunDir, overrides: list[str]) -> Composed:
-    """The run's configuration as it was typed, and what was typed now behind it."""
-    if not run.overrides.is_file():
-        raise RunError(
-            f"{run.overrides} is missing, so nobody knows what was typed for {run.name}; start a new run"
-        )
-    typed = cast("list[str]", OmegaConf.to_container(OmegaConf.load(run.overrides)))
-    site = ["--config-dir", run.config_dir.read_text().rstrip("\n")] if run.config_dir.is_file() else []
-    before = [override for override in typed if not override.startswith(("dry_run=", "force="))]
-    composed = compose([*([] if "--config-dir" in overrides else site), *before, *overrides])
-    if len(composed) != 1:
-        raise ConfigError(f"resume of {run.name} takes one value for each key; a sweep is a new command")
-    return composed[0]
-
-
-def _changes(run: RunDir, composed: Composed) -> dict[str, Any]:
-    """Keys with their old and new values; ConfigError for one that would change what is trained."""
-    old = _flat("", OmegaConf.to_container(OmegaConf.load(run.config)))
-    new = _flat("", OmegaConf.to_container(composed.cfg, resolve=True, enum_to_str=True))
-    changes = {
-        key: [old.get(key), new.get(key)] for key in sorted({*old, *new}) if old.get(key) != new.get(key)
-    }
-    for key, (before, after) in changes.items():
-        if not any(key == allowed or key.startswith(f"{allowed}.") for allowed in MAY_CHANGE):
-            raise ConfigError(
-                f"{key}={after} would change what {run.name} trains (it is {before} there); leave it, or start another run "
-                f"with resume={run.name}"
-            )
-    return changes
-
-
-def _flat(key: str, value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        return {key: value}
-    flat: dict[str, Any] = {}
-    for name, inner in cast("dict[str, Any]", value).items():
-        flat.update(_flat(f"{key}.{name}" if key else str(name), inner))
-    return flat

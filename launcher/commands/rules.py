@@ -5,7 +5,8 @@ import textwrap
 
 from launcher.commands.options import make_parser
 from launcher.errors import Exit
-from launcher.plan.rules import RULES, Rule
+from launcher.plan.rules import all_rules
+from launcher.rule import Rule
 
 _WIDTH = 110
 
@@ -20,9 +21,9 @@ def main(arguments: list[str]) -> int:
     )
     options = parser.parse_args(arguments)
     if options.json:
-        print(json.dumps([rule.to_dict() for rule in RULES], indent=2))
+        print(json.dumps([rule.to_dict() for rule in all_rules()], indent=2))
     else:
-        print("\n".join(_lines(rule) for rule in RULES))
+        print("\n".join(_lines(rule) for rule in all_rules()))
     return Exit.OK
 
 

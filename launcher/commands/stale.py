@@ -2,37 +2,13 @@
 
 import dataclasses
 import json
-import os
-import re
-from dataclasses import dataclass
-from pathlib import Path
 
+from launcher.after.base_model import look_at_base
 from launcher.commands.options import add_run, chosen_run, make_parser
-from launcher.config import Init, ModelConfig, read_config
 from launcher.errors import Exit
-from launcher.launching.summary import align
-from launcher.run import RunDir
+from launcher.output import align
 
-_COMMIT = re.compile(r"[0-9a-f]{40}")
-_OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
-_YES = ("1", "ON", "YES", "TRUE")  # as huggingface_hub reads them
 _EXITS = {"same": Exit.OK, "moved": Exit.MOVED, "cannot_tell": Exit.CANNOT_TELL}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """What can be said of one run's base model."""
-
-    verdict: str
-    """same, moved or cannot_tell."""
-    model: str
-    branch: str
-    """The branch or tag that was looked at: the run's own, or main where it names a commit."""
-    trained: str | None
-    """The commit that the run trained on."""
-    newest: str | None
-    """The commit that the branch has now."""
-    reason: str
 
 
 def main(arguments: list[str]) -> int:
@@ -55,7 +31,7 @@ def main(arguments: list[str]) -> int:
     if not 0 < options.timeout < float("inf"):
         parser.error(f"--timeout={options.timeout} must be a number of seconds above 0")
     run = chosen_run(options)
-    verdict = look(run, options.timeout)
+    verdict = look_at_base(run, options.timeout)
     if options.json:
         print(json.dumps({"run": run.name, **dataclasses.asdict(verdict)}))
     else:
@@ -63,87 +39,3 @@ def main(arguments: list[str]) -> int:
         lines = [("run", run.name), ("model", verdict.model), ("base model", f"{said}: {verdict.reason}")]
         print(align(lines))
     return _EXITS[verdict.verdict]
-
-
-def look(run: RunDir, timeout_s: float) -> Verdict:
-    """The verdict on one run."""
-    model = read_config(str(run.config)).model
-    trained = _trained(run, model)
-    own = model.revision
-    branch = own if own and not _COMMIT.fullmatch(own) else "main"
-    work_dir = str(run.read_json(run.plan)["facts"]["work_dir"])
-    newest: str | None = None
-    reason = _not_on_a_hub(model, work_dir) or _offline()
-    if not reason and trained is None:
-        reason = (
-            "the run has not noted which revision it loaded; it was stopped before that, or never started"
-        )
-    if not reason:
-        newest, reason = _ask(model.name_or_path, branch, timeout_s)
-    if newest is None or trained is None:
-        verdict = "cannot_tell"
-    elif newest == trained:
-        verdict, reason = "same", f"{branch} still is {newest[:12]}"
-    else:
-        verdict = "moved"
-        reason = f"trained on {trained[:12]}, and {branch} is {newest[:12]} now; see what changed, and whether it matters"
-    return Verdict(
-        verdict=verdict,
-        model=model.name_or_path,
-        branch=branch,
-        trained=trained,
-        newest=newest,
-        reason=reason,
-    )
-
-
-def _trained(run: RunDir, model: ModelConfig) -> str | None:
-    """The commit that the ranks have noted, else the one that was asked for."""
-    noted = [event["commit"] for event in run.read_events() if event["event"] == "base"]
-    if noted:
-        return str(noted[-1])
-    return model.revision if model.revision and _COMMIT.fullmatch(model.revision) else None
-
-
-def _not_on_a_hub(model: ModelConfig, work_dir: str) -> str:
-    if model.init is Init.random:
-        return "the model was made on the spot from the seed"
-    if model.name_or_path.startswith("package:"):
-        return "the model comes from an installed Python package; its version stands in pip's list"
-    if Path(work_dir, model.name_or_path).is_dir():
-        return "the model is a local folder, and nobody tells of its changes"
-    return ""
-
-
-def _offline() -> str:
-    name = next((name for name in _OFFLINE if os.environ.get(name, "").upper() in _YES), None)
-    return f"{name} is set, so the hub is not asked; unset it" if name else ""
-
-
-def _ask(name: str, branch: str, timeout_s: float) -> tuple[str | None, str]:
-    """The branch's commit on the hub, or None and why not."""
-    try:
-        from huggingface_hub import HfApi
-        from huggingface_hub.errors import (
-            GatedRepoError,
-            HfHubHTTPError,
-            HFValidationError,
-            HTTPError,  # pyright: ignore[reportPrivateImportUsage]
-            RepositoryNotFoundError,
-            RevisionNotFoundError,
-        )
-    except ImportError:
-        return None, "huggingface_hub is not installed here; pip install huggingface_hub, or ask on a node"
-    try:
-        return HfApi().model_info(name, revision=branch, timeout=timeout_s).sha, "the hub names no commit"
-    except GatedRepoError:
-        return None, f"{name} is gated: accept its licence on the hub and export HF_TOKEN"
-    except RepositoryNotFoundError:
-        return None, f"the hub has no {name}, or not for you; export HF_TOKEN where it is private"
-    except RevisionNotFoundError:
-        return None, f"{name} has no {branch} on the hub any more"
-    except HFValidationError:
-        return None, f"{name} is neither a folder here nor the name of a model on a hub"
-    except (HfHubHTTPError, HTTPError, OSError) as error:
-        said = str(error).strip().splitlines()
-        return None, f"the hub does not answer ({said[0] if said else type(error).__name__})"

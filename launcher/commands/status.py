@@ -8,7 +8,7 @@ from typing import Any
 from launcher.clusters.base import RunState
 from launcher.commands.options import add_run, chosen_run, make_parser
 from launcher.errors import Exit
-from launcher.launching.summary import align, as_json
+from launcher.output import align, as_json
 from launcher.status.learning import learning_lines
 from launcher.status.record import attempt_lines
 from launcher.status.spent import read_spent, spent_line

@@ -6,15 +6,15 @@ trainer, plugins, resources); a cluster says WHERE.
 
 from launcher.config.batch import BatchConfig
 from launcher.config.cluster import ClusterConfig, ClusterKind, ContainerConfig, ContainerRuntime, RankStarter
-from launcher.config.data import DataCheck, DataConfig, DataFormat, SourceConfig
+from launcher.config.data import DataCheck, DataConfig, SourceConfig
 from launcher.config.model import ArchitectureConfig, Init, ModelConfig
 from launcher.config.resources import Device, ResourcesConfig
 from launcher.config.run import Config
 from launcher.config.schema import GROUPS, read_config, register
-from launcher.config.strategy import Engine, StrategyConfig
+from launcher.config.strategy import StrategyConfig
 from launcher.config.sweep import Direction, Pruner, Sampler, SweepConfig
 from launcher.config.tracker import TrackerConfig, TrackerKind
-from launcher.config.trainer import Precision, TrainerConfig, TrainerKind
+from launcher.config.trainer import Precision, TrainerConfig
 
 __all__ = [
     "GROUPS",
@@ -27,10 +27,8 @@ __all__ = [
     "ContainerRuntime",
     "DataCheck",
     "DataConfig",
-    "DataFormat",
     "Device",
     "Direction",
-    "Engine",
     "Init",
     "ModelConfig",
     "Precision",
@@ -44,7 +42,6 @@ __all__ = [
     "TrackerConfig",
     "TrackerKind",
     "TrainerConfig",
-    "TrainerKind",
     "read_config",
     "register",
 ]

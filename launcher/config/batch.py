@@ -6,7 +6,7 @@ from typing import Union
 
 @dataclass(kw_only=True)
 class BatchConfig:
-    """How many sequences per step. Gradient accumulation follows: global / (micro * world_size)."""
+    """How many sequences per step. Gradient accumulation follows: global / (micro * data-parallel ranks)."""
 
     global_batch_size: int = 32
     """Sequences per optimizer step, summed over all ranks."""

@@ -9,21 +9,6 @@ from omegaconf import MISSING
 # Optional[X], not X | None: OmegaConf 2.3 reads the former on every supported Python.
 
 
-class DataFormat(Enum):
-    """What a row looks like. `auto`: told from its keys."""
-
-    auto = "auto"
-    messages = "messages"
-    sharegpt = "sharegpt"
-    preference = "preference"
-    prompt_completion = "prompt_completion"
-    alpaca = "alpaca"
-    input_output = "input_output"
-    labelled = "labelled"
-    prompt = "prompt"
-    text = "text"
-
-
 class DataCheck(Enum):
     """What is looked for in the data before a launch. `full`: everything that `data check` finds."""
 
@@ -40,7 +25,7 @@ class SourceConfig:
     """As data.path, for this source."""
     weight: float = 1.0
     """How many times each row is seen in one epoch: 2 is twice; 0.5 is a random half of the rows."""
-    format: DataFormat = DataFormat.auto
+    format: str = "auto"
     """As data.format, for this source."""
 
 
@@ -50,7 +35,7 @@ class DataConfig:
 
     path: Optional[str] = None  # noqa: UP045
     """JSONL, JSON, CSV, TSV, TXT or Parquet file, or `hub:NAME[/SUBSET][:SPLIT][@REVISION]`, which the nodes read."""
-    format: DataFormat = DataFormat.auto
+    format: str = "auto"
     """Format of the rows in path and eval_path; `auto` detects it from the keys of each row."""
     sources: list[SourceConfig] = field(default_factory=list[SourceConfig])
     """Several training sets instead of path, such as [{path: a.jsonl, weight: 2}, {path: b.csv}]."""

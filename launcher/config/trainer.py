@@ -15,24 +15,13 @@ class Precision(Enum):
     fp32 = "fp32"
 
 
-class TrainerKind(Enum):
-    """The training objective; docs/guide/methods.md has a section for each."""
-
-    sft = "sft"
-    pretrain = "pretrain"
-    dpo = "dpo"
-    kto = "kto"
-    orpo = "orpo"
-    reward = "reward"
-    grpo = "grpo"
-
-
 @dataclass(kw_only=True)
 class TrainerConfig:
     """The objective and its hyperparameters; names are transformers' TrainingArguments' and trl's."""
 
-    kind: TrainerKind = TrainerKind.sft
-    """Training method: the objective that is optimized. `trainer=NAME` also sets the usual values of a method."""
+    kind: str = "sft"
+    """Training method: the objective that is optimized; a module of launcher/methods, or an entry point of another package in
+    group launcher.methods. `trainer=NAME` also sets the usual values of a method."""
     learning_rate: float = 2e-4
     """Peak learning rate."""
     num_train_epochs: float = 1.0

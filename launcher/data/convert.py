@@ -10,20 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from launcher.data.examples import read_examples
-from launcher.data.formats import REFERENCES
 from launcher.data.kinds import kind_of
 from launcher.data.rules import BrokenRow
-from launcher.data.write import write_row
+from launcher.data.write import format_of, write_row
 from launcher.errors import DataError
 
 _PARQUET_ROWS = 10_000
-_LATER_COLUMNS = {
-    **dict.fromkeys(("messages", "openai", "sharegpt", "preference", "labelled"), ("tools",)),
-    "alpaca": ("system", "history"),
-    "input_output": ("systemPrompt",),
-    "prompt": REFERENCES,
-}
-"""Columns that a later row may have and the first has not, by format."""
 _SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 
 
@@ -40,6 +32,8 @@ def convert(
             f"{', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]}"
         )
     counts = {"rows": 0, "rejected_left_out": 0}
+    written = format_of(to)
+    keeps_rejected = written.kind == "pair"
 
     def rows() -> Iterator[dict[str, Any]]:
         for line, example in read_examples(source, asked):
@@ -48,14 +42,14 @@ def convert(
             except BrokenRow as fault:
                 raise DataError(f"{source}, line {line}: {fault.message}") from None
             counts["rows"] += 1
-            counts["rejected_left_out"] += kind_of(example) == "pair" and to != "preference"
+            counts["rejected_left_out"] += kind_of(example) == "pair" and not keeps_rejected
             if advance:
                 advance(1)
             yield row
 
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        _store(rows(), temporary, target.suffix, to)
+        _store(rows(), temporary, target.suffix, written.later_columns)
         if not counts["rows"]:
             raise DataError(f"{source} holds no rows; there is nothing to convert")
         temporary.replace(target)
@@ -66,11 +60,11 @@ def convert(
     return counts
 
 
-def _store(rows: Iterator[dict[str, Any]], path: Path, suffix: str, to: str) -> None:
+def _store(rows: Iterator[dict[str, Any]], path: Path, suffix: str, later: Sequence[str]) -> None:
     if suffix == ".parquet":
         _store_parquet(rows, path)
     elif suffix in (".csv", ".tsv"):
-        _store_csv(rows, path, "\t" if suffix == ".tsv" else ",", _LATER_COLUMNS.get(to, ()))
+        _store_csv(rows, path, "\t" if suffix == ".tsv" else ",", later)
     else:
         with path.open("w", encoding="utf-8", newline="\n") as file:
             array = suffix == ".json"

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from launcher.data.files import Row, read_rows
-from launcher.data.formats import read_example
 from launcher.data.kinds import Example
+from launcher.data.read import read_example
 from launcher.data.rules import BrokenRow
 from launcher.errors import DataError
 

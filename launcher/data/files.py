@@ -14,12 +14,11 @@ from typing import Any, BinaryIO, NamedTuple, cast
 
 from launcher.data.rules import BrokenRow
 from launcher.errors import DataError
+from launcher.formats.registry import known_formats
 
 BOM = b"\xef\xbb\xbf"
 _BLOCK = 1 << 20
 _SPACE = re.compile(r"\s*")
-_JSON_COLUMNS = ("messages", "conversations", "history", "tools")
-_PERHAPS_JSON = ("prompt", "completion", "chosen", "rejected")
 
 
 class Row(NamedTuple):
@@ -199,12 +198,13 @@ def _record(line: int, names: list[str], cells: list[str]) -> Row:
         return Row(line, None, BrokenRow("format", fault))
     if not _is_utf8(cells):
         return Row(line, None, BrokenRow("not_utf8", "not UTF-8; convert the file with iconv"))
+    known = known_formats()
     row: dict[str, Any] = {}
     for name, cell in zip(names, cells, strict=False):
         if not cell:
             continue
         row[name] = cell
-        if name in _JSON_COLUMNS or (name in _PERHAPS_JSON and cell.startswith('[{"role"')):
+        if name in known.json_columns or (name in known.text_or_turns and cell.startswith('[{"role"')):
             try:
                 row[name] = json.loads(cell)
             except ValueError as error:

@@ -1,31 +1,19 @@
-"""The five common forms of a row, and which trainer learns from which.
+"""The five common forms of a row.
 
 chat {"messages": [...], "tools"?}, pair {"prompt": [...], "chosen": [...], "rejected": [...]}, labelled {"prompt": [...],
 "completion": [...], "label": bool}, prompt {"prompt": [...], "answer"?, ...}, text {"text": ...}; the turns are those of
 launcher.data.turns.
 """
 
-from collections.abc import Iterable
 from typing import Any
 
 from launcher.data.turns import Message
-from launcher.errors import DataError
 
 Example = dict[str, Any]
 _KINDS = {"messages": "chat", "chosen": "pair", "label": "labelled", "prompt": "prompt", "text": "text"}
 """The key by which a common form is told, in this order."""
 SPOKEN = {"chat": "chat", "pair": "pair", "labelled": "labelled answer", "prompt": "prompt", "text": "text"}
 """What a row of each kind is called."""
-LEARNS_FROM: dict[str, tuple[str, ...]] = {
-    "sft": ("chat", "pair", "text"),
-    "pretrain": ("text",),
-    "dpo": ("pair",),
-    "kto": ("labelled", "pair"),
-    "orpo": ("pair",),
-    "reward": ("pair",),
-    "grpo": ("prompt",),
-}
-"""Kinds of rows that each trainer takes."""
 _TARGETS = {"chat": "messages", "text": "text", "prompt": "prompt"}
 _CONVERTED = {(kind, to) for kind in ("chat", "pair", "labelled") for to in ("messages", "text", "prompt")}
 
@@ -44,19 +32,10 @@ def to_chat(example: Example) -> Example:
     return {"messages": [*untrained(example["prompt"]), *answer], **tools}
 
 
-def check_serves(trainer: str, path: str, kinds: Iterable[str]) -> None:
-    """DataError where a trainer cannot learn from rows of these kinds, with the trainers that can, or how to convert them."""
-    for kind in kinds:
-        if kind in LEARNS_FROM[trainer]:
-            continue
-        others = [name for name, learns in LEARNS_FROM.items() if kind in learns]
-        target = _TARGETS.get(LEARNS_FROM[trainer][0])
-        written = f", or write them anew: python -m launcher data convert {path} OUT --to {target}"
-        raise DataError(
-            f"{path} holds {SPOKEN[kind]}s, and trainer.kind={trainer} learns from "
-            f"{' or '.join(f'{SPOKEN[one]}s' for one in LEARNS_FROM[trainer])}; use trainer={' or '.join(others)}"
-            + (written if target and (kind, target) in _CONVERTED else "")
-        )
+def conversion(kind: str, wanted: str) -> str | None:
+    """What `data convert --to` is given to make rows of one kind from those of another; None where it cannot."""
+    target = _TARGETS.get(wanted)
+    return target if target and (kind, target) in _CONVERTED else None
 
 
 def untrained(turns: list[Message]) -> list[Message]:

@@ -13,8 +13,8 @@ from zlib import crc32
 
 from launcher.data.examples import canonical
 from launcher.data.files import Row
-from launcher.data.formats import read_example
 from launcher.data.kinds import Example, kind_of
+from launcher.data.read import read_example
 from launcher.data.rules import BrokenRow, Finding
 from launcher.data.turns import is_trained
 

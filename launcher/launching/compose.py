@@ -20,6 +20,7 @@ from yaml import YAMLError
 from launcher.config import ClusterConfig, Config, register
 from launcher.errors import ConfigError, LauncherError
 from launcher.launching.explain import explain, one_line
+from launcher.methods.registry import find_method
 from launcher.resources import resource_dir
 
 # Free-form mappings, which Hydra would only let a user add to with a `+`.
@@ -146,7 +147,10 @@ def _composed(cfg: DictConfig) -> Composed:
 
 
 def to_config(cfg: DictConfig) -> Config:
-    """The typed configuration; ConfigError for a missing value, OmegaConf's for a key that `+` added."""
+    """The typed configuration.
+
+    ConfigError for a missing value or an unknown training method; OmegaConf's for a key that `+` added.
+    """
     try:
         checked = OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.to_container(cfg))
         config = OmegaConf.to_object(checked)
@@ -156,6 +160,7 @@ def to_config(cfg: DictConfig) -> Config:
         raise ConfigError(f"{key} has no value; {choose if key == 'name' else f'set {key}=...'}") from None
     assert isinstance(config, Config)
     _check_lists(config.cluster)
+    find_method(config.trainer.kind)
     return config
 
 

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from launcher import __version__
-from launcher.config import Config, DataCheck, DataFormat, Init
+from launcher.config import Config, DataCheck, Init
 from launcher.data.check import Asked, check
 from launcher.data.hub import parse_hub
-from launcher.data.kinds import check_serves
+from launcher.data.progress import progress
 from launcher.data.rules import Finding
 from launcher.errors import ConfigError, DataError
-from launcher.launching.data_progress import progress
+from launcher.formats.registry import AUTO, FORMATS, code_digest, known_formats
+from launcher.methods.rows import check_serves
 from launcher.run import write_text
 
 HUB = "hub:"
@@ -42,6 +43,12 @@ def data_paths(config: Config) -> DataPaths:
             raise ConfigError(
                 f"data.sources[{number}].weight={source.weight:g} must be above 0 and at most 100: rows are seen so often"
             )
+    for key, name in [
+        ("data.format", data.format),
+        *((f"data.sources[{at}].format", one.format) for at, one in enumerate(data.sources)),
+    ]:
+        if name != AUTO and name not in FORMATS.own_names() and name not in FORMATS.names():
+            raise ConfigError(f"{key}={name} must be one of {', '.join((AUTO, *known_formats().formats))}")
     paths = [source.path for source in data.sources] or ([data.path] if data.path else [])
     if not paths:
         raise ConfigError(
@@ -108,7 +115,7 @@ def print_warnings(reports: list[dict[str, Any]]) -> None:
             )
 
 
-def _check_one(config: Config, path: str, evaluation: str | None, format: DataFormat) -> dict[str, Any]:
+def _check_one(config: Config, path: str, evaluation: str | None, format: str) -> dict[str, Any]:
     if path.startswith(HUB):
         parse_hub(path)
         found = Finding(
@@ -118,7 +125,7 @@ def _check_one(config: Config, path: str, evaluation: str | None, format: DataFo
     asked = Asked(
         path=Path(path),
         eval_path=Path(evaluation) if evaluation and not evaluation.startswith(HUB) else None,
-        format=format.name,
+        format=format,
         max_length=config.model.max_length,
         bytes_per_token=1.0 if config.model.init is Init.random else 4.0,
         assistant_only=config.trainer.assistant_only_loss,
@@ -127,7 +134,7 @@ def _check_one(config: Config, path: str, evaluation: str | None, format: DataFo
     report = _remembered(asked, Path(config.cache_dir))
     if report["verdict"] == "error":
         raise DataError(_refusal(report))
-    kind = config.trainer.kind.name
+    kind = config.trainer.kind
     check_serves(kind, path, report["kinds"])
     if evaluation and report["eval"]:
         check_serves(kind, evaluation, report["eval"]["kinds"])
@@ -151,7 +158,7 @@ def _remembered(asked: Asked, cache_dir: Path) -> dict[str, Any]:
         if path
     ]
     options = (asked.format, asked.max_length, asked.bytes_per_token, asked.assistant_only, asked.compare)
-    key = hashlib.sha256(repr((state, options, __version__)).encode()).hexdigest()[:32]
+    key = hashlib.sha256(repr((state, options, code_digest(), __version__)).encode()).hexdigest()[:32]
     if key in _known:
         return _known[key]
     large = asked.path.stat().st_size >= _KEPT_FROM

@@ -4,14 +4,18 @@ import dataclasses
 from typing import Any
 
 from launcher.config import Config
-from launcher.launching.summary import duration, leave_dict
+from launcher.launching.summary import leave_dict, not_estimated
 from launcher.plan import LaunchPlan
 from launcher.plan.alternatives import Alternative, find_alternatives
 from launcher.plan.memory import EXPLAINED, SHOWN
 from launcher.plan.queue import Course, expect
-from launcher.units import plural
+from launcher.units import duration, plural
 
 Lines = list[tuple[str, str]]
+_NOT_KNOWN = (
+    "not estimated: this run is on a CPU, or the estimate does not know the model's shape, its trainer.optim or its "
+    "model.attn_implementation"
+)
 
 
 def estimates_dict(config: Config, plan: LaunchPlan) -> dict[str, Any]:
@@ -73,12 +77,8 @@ def explain_lines(plan: LaunchPlan) -> Lines:
     """The same for a person, a line for each kind of memory."""
     told = explain_dict(plan)
     if told["memory"] is None:
-        return [
-            (
-                "memory",
-                "not estimated: this run is on a CPU, its trainer is not sft or pretrain, or the model's shape is not known",
-            )
-        ]
+        why_not = not_estimated(plan) or _NOT_KNOWN
+        return [("memory", why_not)]
     lines = [
         (f"{kind:<12}{one['gib']:>8.2f} GiB", f"{one['counted']} Shown by: {one['shown_by']}.")
         for kind, one in told["memory"].items()

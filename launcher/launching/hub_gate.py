@@ -23,7 +23,7 @@ from launcher.hub import (
     find_wanted,
     has_model,
     home_folder,
-    is_offline,
+    offline_variable,
 )
 from launcher.plan import LaunchPlan
 
@@ -49,10 +49,10 @@ def check_hub(config: Config, plan: LaunchPlan) -> None:
     if has_model(wanted, environ):
         wanted = replace(wanted, model=None)
     way = "type the command's words behind `python -m launcher fetch` where the hub can be reached"
-    if is_offline(environ):
+    if offline := offline_variable(environ):
         if wanted.model:
             raise ConfigError(
-                f"model.name_or_path={wanted.model} is not in the cache {cache}, and HF_HUB_OFFLINE is set; {way}"
+                f"model.name_or_path={wanted.model} is not in the cache {cache}, and {offline} is set; {way}"
             )
         return
     silent = ""

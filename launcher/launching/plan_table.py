@@ -1,28 +1,30 @@
 """A table of plans: one row for every combination of the values that were given with commas."""
 
-import json
 from datetime import datetime
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
-from launcher.errors import Exit, PlanError
+from launcher.errors import PlanError
 from launcher.launching.compose import Composed, compose
 from launcher.launching.planning import prepare
 from launcher.plan.queue import expect
 
+_NUMBERS = ("total_gib", "gpus", "step_s", "tokens_per_s", "total_h", "gpu_hours", "money")
 _COLUMNS = ("fits", "GiB a GPU", "GPUs", "s a step", "tokens/s", "hours", "GPU-hours", "money")
 
 
-def sweep(overrides: list[str], moment: datetime, *, as_json: bool) -> int:
-    """Prints the table, or a JSON list; a combination that is refused says why in its row."""
+def table_rows(overrides: list[str], moment: datetime) -> list[dict[str, Any]]:
+    """A row for each combination: its settings, and its figures, or why it is refused."""
     trials = compose(["-m", *overrides])
     swept = [key for key in _keys(trials) if len({_value(one, key) for one in trials}) > 1]
-    rows = [_row(one, swept, moment) for one in trials]
-    if as_json:
-        print(json.dumps(rows, indent=2))
-        return Exit.OK
+    return [_row(one, swept, moment) for one in trials]
+
+
+def print_table(rows: list[dict[str, Any]]) -> None:
+    """Prints the rows for a person."""
+    from rich.console import Console
+    from rich.table import Table
+
+    swept = list(rows[0]["settings"])
     table = Table(*swept, *_COLUMNS)
     for row in rows:
         fits = {True: "yes", False: "no", None: "?"}[row["fits"]] if not row["refused"] else row["refused"]
@@ -30,10 +32,6 @@ def sweep(overrides: list[str], moment: datetime, *, as_json: bool) -> int:
         table.add_row(*(str(row["settings"][key]) for key in swept), fits, *numbers)
     console = Console()
     console.print(table) if console.is_terminal else Console(width=160).print(table)
-    return Exit.OK
-
-
-_NUMBERS = ("total_gib", "gpus", "step_s", "tokens_per_s", "total_h", "gpu_hours", "money")
 
 
 def _row(composed: Composed, swept: list[str], moment: datetime) -> dict[str, Any]:

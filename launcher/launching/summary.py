@@ -1,16 +1,15 @@
 """A plan in a few lines for a person, and what both a person and a machine are told with."""
 
-import json
-import math
-from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
+from launcher.config import TrainerConfig
+from launcher.methods.registry import find_method
+from launcher.output import align
 from launcher.plan import LaunchPlan
-from launcher.plan.objective import NEXT_TOKEN
 from launcher.plan.save import SavePlan
 from launcher.plan.shutdown import fits_kill_wait, needs_s
 from launcher.run import RunDir
-from launcher.units import plural
+from launcher.units import duration, plural
 
 
 def describe(run: RunDir, plan: LaunchPlan, summary: dict[str, Any]) -> str:
@@ -46,10 +45,10 @@ def plan_lines(plan: LaunchPlan) -> list[tuple[str, str]]:
     return [
         ("cluster", f"{plan.cluster}: {layout}"),
         ("strategy", f"{plan.strategy.name}, {plan.precision}"),
-        *([] if plan.trainer == "sft" else [("trainer", plan.trainer)]),
+        *([] if plan.trainer == TrainerConfig.kind else [("trainer", plan.trainer)]),
         (
             "batch",
-            f"{batch.global_batch_size} {_UNITS.get(plan.trainer, 'sequences')} a step = {batch.micro_batch_size} micro x "
+            f"{batch.global_batch_size} {find_method(plan.trainer).unit} a step = {batch.micro_batch_size} micro x "
             f"{batch.gradient_accumulation_steps} accumulation x {plural(topology.world_size, 'rank')}",
         ),
         ("model", f"{model.name_or_path}{counts}"),
@@ -64,20 +63,14 @@ def plan_lines(plan: LaunchPlan) -> list[tuple[str, str]]:
 def _memory(plan: LaunchPlan) -> list[tuple[str, str]]:
     if plan.memory:
         return [("memory", f"{plan.memory.total:.1f} GiB a GPU, estimated")]
-    if plan.device == "cuda" and plan.trainer not in NEXT_TOKEN:
-        return [("memory", f"not estimated for trainer.kind={plan.trainer}: {_WHY_NOT[plan.trainer]}")]
-    return []
+    why_not = not_estimated(plan)
+    return [("memory", why_not)] if plan.device == "cuda" and why_not else []
 
 
-_UNITS = {"dpo": "pairs", "orpo": "pairs", "reward": "pairs", "kto": "answers", "grpo": "answers"}
-"""What a sequence of the batch is called."""
-_WHY_NOT = {
-    "dpo": "both answers of a pair are in the batch, and a full fine-tune has a second model",
-    "kto": "it makes two more forward passes, and a full fine-tune has a second model",
-    "orpo": "both answers of a pair are in the batch, with their logits",
-    "reward": "both answers of a pair are in the batch",
-    "grpo": "answers are drawn beside the training",
-}
+def not_estimated(plan: LaunchPlan) -> str | None:
+    """Why no run of this plan's method has its memory and time estimated; None where they are."""
+    why_not = find_method(plan.trainer).not_estimated
+    return None if why_not is None else f"not estimated for trainer.kind={plan.trainer}: {why_not}"
 
 
 def leave_dict(plan: LaunchPlan) -> dict[str, float | bool] | None:
@@ -110,30 +103,3 @@ def saves(plan: SavePlan) -> str:
         f"{duration(plan.restart_s)} and a failure every {duration(plan.mtbf_s)}: "
         f"{plan.effective_training_time:.1%} effective training time"
     )
-
-
-def duration(seconds: float) -> str:
-    """A time in the unit that makes it short."""
-    for unit, size in (("days", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds:.3g} s"
-
-
-def as_json(value: Any) -> str:
-    """The value as JSON for a machine; a metric that is no number (NaN, infinity) is null, since JSON has no word for it."""
-    return json.dumps(_finite(value), allow_nan=False)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {name: _finite(item) for name, item in cast("Mapping[Any, Any]", value).items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in cast("list[Any]", value)]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def align(lines: list[tuple[str, str]]) -> str:
-    """Labels in one column."""
-    width = max(len(label) for label, _ in lines)
-    return "\n".join(f"{label:<{width}}  {text}".rstrip() for label, text in lines)

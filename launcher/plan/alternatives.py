@@ -1,29 +1,22 @@
 """Other settings than the planned ones: the cheapest that fits, and how far each setting could go."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
 
-from launcher.config import Config
+from launcher.config import Config, StrategyConfig
 from launcher.plan.combine import combination_of
 from launcher.plan.facts import Facts
 from launcher.plan.fit import make_load
 from launcher.plan.launch_plan import LaunchPlan
 from launcher.plan.memory import MARGIN, Load, estimate_memory
 from launcher.plan.rules import Combination, broken_rules
-from launcher.plan.strategy import STRATEGIES, Strategy
 from launcher.plan.time import estimate_time
+from launcher.plan.traits import Traits
+from launcher.strategies import Strategy, candidates
 
 GPU_SIZES_GIB = (16, 24, 32, 40, 48, 80, 96, 141, 180)
 """GPUs that there are, for where none of the place is large enough."""
-ADAPTER_OPTIONS: dict[str, Any] = {
-    "r": 16, "alpha": 32, "dropout": 0.0, "target_modules": "all-linear", "use_rslora": False, "use_dora": False,
-    "modules_to_save": None, "init_lora_weights": True, "layers_to_transform": None, "bias": "none",
-}  # fmt: skip
-"""What conf/plugin/lora.yaml and qlora.yaml both hold; an adapter of other values keeps them over 4-bit weights."""
-_FULL_WEIGHTS_ONLY = ("pissa", "olora")
-"""Initialisations that QLoRA refuses begin so."""
 _MOST_NODES, _GPUS_OF_A_NODE = 64, 8
 _MOST_SEQUENCES, _STEP, _LONGEST = 16, 256, 1 << 20
 
@@ -47,7 +40,7 @@ def find_alternatives(config: Config, plan: LaunchPlan) -> list[Alternative]:
     load, size = make_load(config, plan), config.cluster.gpu_memory_gib
     if load is None or size is None:
         return []
-    search = Search(config, plan.facts, load, combination_of(config, plan), size)
+    search = Search(config, plan.facts, load, combination_of(config, plan), size, plan.plugins)
     found = [search.cheapest(), search.largest_micro_batch(), search.longest_context(), search.fewest_gpus()]
     found.append(search.four_bit())
     if not search.fits(load):
@@ -55,10 +48,11 @@ def find_alternatives(config: Config, plan: LaunchPlan) -> list[Alternative]:
     return [one for one in found if one is not None]
 
 
-def strategies(run: Combination) -> Iterator[Strategy]:
-    """The strategies that the run could take: none that a rule forbids beside all else that it combines."""
-    for strategy in STRATEGIES.values():
-        if not any(broken_rules(dataclasses.replace(run, strategy=strategy))):
+def strategies(config: StrategyConfig, run: Combination, world_size: int) -> Iterator[Strategy]:
+    """The strategies that the run could take on so many ranks: none that a rule forbids beside all else that it combines."""
+    for strategy in candidates():
+        degrees = strategy.degrees(config, world_size)
+        if not any(broken_rules(dataclasses.replace(run, strategy=strategy, degrees=degrees))):
             yield strategy
 
 
@@ -71,16 +65,26 @@ def divisors(number: int) -> list[int]:
 class Search:
     """Settings near one plan, held against one size of GPU."""
 
-    def __init__(self, config: Config, facts: Facts, load: Load, run: Combination, size: float) -> None:
+    def __init__(
+        self,
+        config: Config,
+        facts: Facts,
+        load: Load,
+        run: Combination,
+        size: float,
+        declared: Mapping[str, Traits],
+    ) -> None:
+        self.declared = declared
+        """What the planned plugins declare about themselves."""
         self.config, self.facts, self.load, self.run, self.size = config, facts, load, run, size
         self.plugins = list(config.plugins)
         """What to type as plugin=[...] for these settings."""
         self._totals: dict[tuple[object, ...], float] = {}
-        self.batch = load.sequences * load.accumulation * load.world_size
+        self.batch = load.sequences * load.accumulation * load.degrees.data_parallel_size
 
     def total(self, load: Load) -> float:
         """GiB that a GPU needs; counted once for a setting."""
-        key = (load.strategy.name, load.world_size, load.checkpointing, load.sequences, load.length)
+        key = (load.strategy.name, load.degrees.world_size, load.checkpointing, load.sequences, load.length)
         if key not in self._totals:
             self._totals[key] = estimate_memory(load, self.config.cluster.context_gib).total
         return self._totals[key]
@@ -92,7 +96,7 @@ class Search:
     def cheapest(self) -> Alternative | None:
         """The fewest GPU-seconds for a step with room to spare: on at most the GPUs asked for where that fits, else on more."""
         worlds = list(self._worlds())
-        asked = [one for one in worlds if one[0] * one[1] <= self.load.world_size]
+        asked = [one for one in worlds if one[0] * one[1] <= self.load.degrees.world_size]
         for some in (asked, [one for one in worlds if one not in asked]):
             fitting = [
                 load
@@ -140,24 +144,26 @@ class Search:
 
     def four_bit(self) -> Alternative | None:
         """The cheapest setting of the same adapter over 4-bit weights, on the GPUs asked for: QLoRA in the place of LoRA."""
-        adapter = self.load.adapter
-        if adapter is None or adapter.four_bit or "lora" not in self.plugins:
+        adapter, declared = self.load.adapter, self.declared
+        instead = {name: plugin.four_bit for name, plugin in declared.items() if plugin.four_bit}
+        if adapter is None or adapter.four_bit or not instead:
             return None
         quantised = dataclasses.replace(adapter, four_bit=True, double_quant=True)
         load = dataclasses.replace(self.load, adapter=quantised)
         run = dataclasses.replace(self.run, four_bit=True)
-        search = Search(self.config, self.facts, load, run, self.size)
-        search.plugins = ["qlora" if name == "lora" else name for name in self.plugins]
+        search = Search(self.config, self.facts, load, run, self.size, declared)
+        search.plugins = [instead[name][0] if name in instead else name for name in self.plugins]
         gpus = self.load.gpus_per_node
         fitting = [
             load
-            for load in search._variants(self.load.world_size // gpus, gpus, smallest=True)
+            for load in search._variants(self.load.degrees.world_size // gpus, gpus, smallest=True)
             if search.total(load) <= self.size * (1 - MARGIN)
         ]
         if not fitting:
             return None
         found = search._made("four_bit", min(fitting, key=search._cost))
-        return dataclasses.replace(found, overrides=(*found.overrides, *self._kept()))
+        options = [option for typed in instead.values() for option in typed[1:]]
+        return dataclasses.replace(found, overrides=(*found.overrides, *options))
 
     def larger_gpu(self) -> Alternative | None:
         """The smallest GPU that there is which holds the planned setting."""
@@ -177,7 +183,7 @@ class Search:
         for gpus in range(1, most + 1):
             if self.batch % gpus == 0 and (gpus & (gpus - 1) == 0 or gpus == most):
                 yield 1, gpus
-        nodes, asked = 2, max(self.load.world_size // self.load.gpus_per_node, 1)
+        nodes, asked = 2, max(self.load.degrees.world_size // self.load.gpus_per_node, 1)
         while nodes <= max(_MOST_NODES, asked):
             if self.batch % (nodes * most) == 0:
                 yield nodes, most
@@ -186,17 +192,18 @@ class Search:
     def _variants(self, nodes: int, gpus: int, *, smallest: bool = False) -> Iterator[Load]:
         """The plan's settings on so many GPUs, under every strategy, with checkpointing or without."""
         world = nodes * gpus
-        per_rank = self.batch // world
-        micros = [1] if smallest else [micro for micro in divisors(per_rank) if micro <= _MOST_SEQUENCES]
-        for strategy in strategies(dataclasses.replace(self.run, ranks=world)):
-            if world == 1 and strategy.name in ("zero1", "zero2", "zero3", "fsdp2"):
-                continue  # nothing to share with
+        for strategy in strategies(self.config.strategy, self.run, world):
+            degrees = strategy.degrees(self.config.strategy, world)
+            per_rank = self.batch // degrees.data_parallel_size
+            if not strategy.worthwhile(degrees) or not per_rank:
+                continue
+            micros = [1] if smallest else [micro for micro in divisors(per_rank) if micro <= _MOST_SEQUENCES]
             for checkpointing in {self.load.checkpointing, True}:
                 for micro in micros:
                     load = dataclasses.replace(
                         self.load,
                         strategy=strategy,
-                        world_size=world,
+                        degrees=degrees,
                         gpus_per_node=gpus,
                         checkpointing=checkpointing,
                         sequences=micro,
@@ -212,29 +219,17 @@ class Search:
     def _cost(self, load: Load) -> tuple[float, float, bool]:
         """GPU-seconds of a step; of equals the faster, and the one without recomputing."""
         seconds = self._step_s(load)
-        return (round(seconds * load.world_size, 6), seconds, load.checkpointing)
-
-    def _kept(self) -> Iterator[str]:
-        """What a LoRA has of its own, typed for QLoRA."""
-        options = self.config.plugins["lora"]
-        for name, usual in ADAPTER_OPTIONS.items():
-            value = options.get(name, usual)
-            if value == usual or (name == "init_lora_weights" and str(value).startswith(_FULL_WEIGHTS_ONLY)):
-                continue
-            if isinstance(value, list):
-                yield f"'plugins.qlora.{name}=[{','.join(map(str, cast('list[Any]', value)))}]'"
-            else:
-                yield f"plugins.qlora.{name}={str(value).lower() if isinstance(value, bool) else value}"
+        return (round(seconds * load.degrees.world_size, 6), seconds, load.checkpointing)
 
     def _made(self, kind: str, load: Load, *more: str) -> Alternative:
         seconds = self._step_s(load)
         return Alternative(
             kind=kind,
             overrides=(*self._overrides(load), *more),
-            gpus=load.world_size,
+            gpus=load.degrees.world_size,
             total_gib=round(self.total(load), 2),
             step_s=seconds,
-            gpu_hours_per_1000_steps=float(f"{seconds * load.world_size / 3.6:.4g}"),
+            gpu_hours_per_1000_steps=float(f"{seconds * load.degrees.world_size / 3.6:.4g}"),
         )
 
     def _overrides(self, load: Load) -> Iterator[str]:
@@ -242,8 +237,11 @@ class Search:
         same: Callable[[str], bool] = lambda name: getattr(load, name) == getattr(self.load, name)  # noqa: E731
         if not same("strategy"):
             yield f"strategy={load.strategy.name}"
-        if load.world_size // load.gpus_per_node != self.load.world_size // self.load.gpus_per_node:
-            yield f"resources.nodes={load.world_size // load.gpus_per_node}"
+        if (
+            load.degrees.world_size // load.gpus_per_node
+            != self.load.degrees.world_size // self.load.gpus_per_node
+        ):
+            yield f"resources.nodes={load.degrees.world_size // load.gpus_per_node}"
         if not same("gpus_per_node"):
             yield f"resources.gpus_per_node={load.gpus_per_node}"
         if not same("sequences"):

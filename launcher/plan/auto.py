@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 
-from launcher.config import Config, Engine, StrategyConfig
+from launcher.config import Config, StrategyConfig
 from launcher.errors import PlanError
 from launcher.plan.alternatives import divisors, strategies
 from launcher.plan.combine import combination_of
@@ -11,10 +11,8 @@ from launcher.plan.facts import Facts
 from launcher.plan.fit import make_load
 from launcher.plan.launch_plan import LaunchPlan
 from launcher.plan.memory import MARGIN, Load, estimate_memory
-from launcher.plan.strategy import Strategy, make_strategy
 from launcher.plan.time import estimate_time
-
-AUTO = "auto"
+from launcher.strategies import AUTO, Strategy
 
 
 def settle(config: Config, facts: Facts, make: Callable[[Config], LaunchPlan]) -> tuple[Config, str | None]:
@@ -22,28 +20,31 @@ def settle(config: Config, facts: Facts, make: Callable[[Config], LaunchPlan]) -
 
     `make` gives the plan of a configuration after its plugins. PlanError where a choice needs what is not known.
     """
-    free_strategy = config.strategy.engine is Engine.auto
+    free_strategy = config.strategy.engine == AUTO
     free_micro = config.batch.micro_batch_size == AUTO
     if not (free_strategy or free_micro):
         return config, None
     keys = [*(["strategy"] if free_strategy else []), *(["batch.micro_batch_size"] if free_micro else [])]
-    world = config.resources.nodes * config.resources.gpus_per_node
-    rest = config.batch.global_batch_size % world if world > 0 else 0
     start = _with(config, StrategyConfig() if free_strategy else None, 1 if free_micro else None)
     plan = make(start)  # refuses what no choice can mend
     load, size = make_load(start, plan), config.cluster.gpu_memory_gib
     if load is None and facts.device != "cuda":
-        return start, f"{_told(keys)}: CPU ranks share nothing, so ddp, one sequence at a time"
-    if load is None or size is None or rest:
+        return (
+            start,
+            f"{_told(keys)}: CPU ranks share nothing, so {plan.strategy.name}, one sequence at a time",
+        )
+    if load is None or size is None:
         raise PlanError(
             f"{keys[0]}=auto needs {'cluster.gpu_memory_gib, the memory of one GPU' if load else 'a memory estimate'}, "
             f"which this run does not have; set it, or {'strategy=zero3' if free_strategy else f'{keys[0]}=1'}"
         )
     per_rank = load.sequences * load.accumulation
     micros = divisors(per_rank) if free_micro else [load.sequences]
-    choices = [*strategies(combination_of(start, plan))] if free_strategy else [load.strategy]
+    choices = [load.strategy]
+    if free_strategy:
+        choices = [*strategies(start.strategy, combination_of(start, plan), plan.topology.world_size)]
     best = _fastest(config, facts, load, choices, micros, size)
-    strategy = _config_of(best.strategy) if free_strategy else None
+    strategy = best.strategy.config() if free_strategy else None
     seconds, total = estimate_time(config, best, facts).step_s, _total(config, best)
     told = (
         f"{_told(keys)}: {best.strategy.name} with micro-batch {best.sequences} is the fastest of those that fit "
@@ -67,7 +68,13 @@ def _fastest(
     for strategy in choices:
         for micro in micros:
             passes = load.sequences * load.accumulation // micro
-            one = dataclasses.replace(load, strategy=strategy, sequences=micro, accumulation=passes)
+            one = dataclasses.replace(
+                load,
+                strategy=strategy,
+                degrees=strategy.degrees(config.strategy, load.degrees.world_size),
+                sequences=micro,
+                accumulation=passes,
+            )
             candidates.append((one, _total(config, one)))
             if candidates[-1][1] > size:
                 break  # nor will more sequences fit
@@ -80,17 +87,6 @@ def _fastest(
 
 def _total(config: Config, load: Load) -> float:
     return estimate_memory(load, config.cluster.context_gib).total
-
-
-def _config_of(strategy: Strategy) -> StrategyConfig:
-    found = StrategyConfig(
-        engine=Engine[strategy.engine],
-        zero_stage=strategy.zero_stage,
-        offload_optimizer=strategy.offload_optimizer,
-        offload_param=strategy.offload_param,
-    )
-    assert make_strategy(found) == strategy
-    return found
 
 
 def _with(config: Config, strategy: StrategyConfig | None, micro: int | None) -> Config:

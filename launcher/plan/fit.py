@@ -3,10 +3,9 @@
 import dataclasses
 
 from launcher.config import Config
+from launcher.methods.registry import find_method
 from launcher.plan.launch_plan import LaunchPlan
 from launcher.plan.memory import OPTIMIZERS, Load, estimate_memory, estimate_room
-from launcher.plan.objective import NEXT_TOKEN
-from launcher.plan.strategy import bucket_size
 from launcher.plan.time import estimate_time
 
 
@@ -14,12 +13,13 @@ def make_load(config: Config, plan: LaunchPlan) -> Load | None:
     """What the estimates start from; None where their formulas do not hold.
 
     That is on a CPU, for a model of unknown shape, an optimizer that memory/optimizer.py does not list, attention that keeps
-    its scores, and trainers other than sft and pretrain: those take pairs for sequences, draw answers, or have a second
-    model, and an estimate that leaves that out would say that they fit.
+    its scores, and methods whose spec says that they are not estimated: those take pairs for sequences, generate answers, or
+    have a second model, and an estimate that leaves that out would say that they fit.
     """
     shape, attention = plan.facts.architecture, config.model.attn_implementation
+    method = find_method(plan.trainer)
     known = config.trainer.optim in OPTIMIZERS and attention != "eager"
-    known = known and plan.trainer in NEXT_TOKEN
+    known = known and method.not_estimated is None
     if shape is None or plan.device != "cuda" or not known:
         return None
     return Load(
@@ -28,7 +28,7 @@ def make_load(config: Config, plan: LaunchPlan) -> Load | None:
         checkpointing=plan.checkpointing,
         kernels=plan.kernels,
         strategy=plan.strategy,
-        world_size=plan.topology.world_size,
+        degrees=plan.degrees,
         gpus_per_node=plan.topology.gpus_per_node,
         sequences=plan.batch.micro_batch_size,
         length=config.model.max_length,
@@ -37,7 +37,8 @@ def make_load(config: Config, plan: LaunchPlan) -> Load | None:
         optimizer=config.trainer.optim,
         packed=config.trainer.packing,
         varlen=(attention or "").startswith("flash"),
-        bucket=bucket_size(plan.model.trainable_parameters),
+        bucket=plan.strategy.bucket(plan.deepspeed),
+        extra_passes=method.extra_passes(config),
     )
 
 
@@ -58,6 +59,6 @@ def with_estimates(config: Config, plan: LaunchPlan) -> LaunchPlan:
 def _with_buckets(plan: LaunchPlan) -> LaunchPlan:
     if plan.deepspeed is None:
         return plan
-    bucket = bucket_size(plan.model.trainable_parameters)
-    zero = {**plan.deepspeed["zero_optimization"], "reduce_bucket_size": bucket}
-    return dataclasses.replace(plan, deepspeed={**plan.deepspeed, "zero_optimization": zero})
+    return dataclasses.replace(
+        plan, deepspeed=plan.strategy.sized(plan.deepspeed, plan.model.trainable_parameters)
+    )

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from launcher.methods.registry import find_method
 from launcher.plan.launch_plan import LaunchPlan
 from launcher.plan.model import head_dim, parameters_by_kind
 
@@ -31,14 +32,15 @@ class Flops:
         return self.token * tokens + self.trained_token * trained + self.pair * pairs
 
 
-def count_flops(plan: LaunchPlan) -> Flops | None:
+def count_flops(plan: LaunchPlan, extra_passes: int = 0) -> Flops | None:
     """The FLOPs of a plan's method; None where the model's shape is not known.
 
     A weight of a matrix takes 2 for a token forward, 2 backward for the gradient of its input, and 2 for its own where it is
     trained: 6 of every parameter in a full fine-tune, 4 of a frozen one under LoRA, 6 of the adapter's. The embedding is looked
     up and takes none; tied to the head it counts once. Of experts count those that a token visits. A pair of tokens that
     attention compares takes 4 * heads * head_dim a block forward, and twice that backward; a causal document of n tokens has
-    n * (n + 1) / 2. Padding, norms and the optimizer are left out.
+    n * (n + 1) / 2. Padding, norms and the optimizer are left out. `extra_passes`: forward passes beside the one that is
+    trained on, by the method's spec.
     Source: Chowdhery et al., PaLM (arXiv 2204.02311), appendix B (MFU, HFU); Kaplan et al. (arXiv 2001.08361), section 2.1;
     Korthikanti et al. (arXiv 2205.05198), appendix A (recomputation); Hu et al., LoRA (arXiv 2106.09685).
     """
@@ -49,17 +51,18 @@ def count_flops(plan: LaunchPlan) -> Flops | None:
     visited = kinds.experts
     if shape.num_experts:
         visited *= (shape.num_experts_per_tok or 2) / shape.num_experts
-    blocks, head = kinds.attention + kinds.mlp + visited, kinds.head or kinds.embedding
+    blocks = kinds.attention + kinds.mlp + visited
+    head = find_method(plan.trainer).count_head(shape) or kinds.head or kinds.embedding
     pair = 4 * shape.num_attention_heads * head_dim(shape) * shape.num_hidden_layers
-    passes = 4 if plan.adapter else 6
+    passes, more = 4 if plan.adapter else 6, 2 * extra_passes
     adapter = 6 * (plan.model.trainable_parameters or 0) if plan.adapter else 0
     again = 1 if plan.checkpointing else 0
     return Flops(
-        model_token=passes * (blocks + head) + adapter,
-        model_pair=3 * pair,
-        token=(passes + 2 * again) * blocks + adapter * (1 + again / 3),
-        trained_token=passes * head,
-        pair=(3 + again) * pair,
+        model_token=(passes + more) * (blocks + head) + adapter,
+        model_pair=(3 + extra_passes) * pair,
+        token=(passes + more + 2 * again) * blocks + adapter * (1 + again / 3),
+        trained_token=(passes + more) * head,
+        pair=(3 + again + extra_passes) * pair,
     )
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from launcher.config import Config, Init, Precision
 from launcher.errors import PlanError
+from launcher.methods.registry import find_method
 from launcher.plan.facts import Facts
 from launcher.plan.memory import Adapter, Memory, Room
-from launcher.plan.model import ModelFacts
-from launcher.plan.objective import count_trained
+from launcher.plan.model import ModelFacts, count_parameters
 from launcher.plan.place import (
     check_environment,
     check_facts,
@@ -24,10 +24,11 @@ from launcher.plan.place import (
 )
 from launcher.plan.save import SavePlan
 from launcher.plan.sbatch import sbatch_options
-from launcher.plan.strategy import Strategy, accelerate_config, deepspeed_config, make_strategy
 from launcher.plan.time import StepTime
 from launcher.plan.topology import Batch, Topology, make_batch, make_topology
 from launcher.plan.trainer import check_trainer, trainer_args
+from launcher.plan.traits import Traits
+from launcher.strategies import Degrees, Job, Strategy, make_strategy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,7 @@ class LaunchPlan:
     experiment: str | None
     cluster: str
     topology: Topology
+    degrees: Degrees
     batch: Batch
     strategy: Strategy
     model: ModelFacts
@@ -48,6 +50,8 @@ class LaunchPlan:
     """bf16 or no: what accelerate, DeepSpeed and the trainer are told."""
     weights_dtype: str
     """bfloat16 or float32: the format that the weights are loaded in."""
+    plugins: Mapping[str, Traits]
+    """What each plugin declares about itself, by its name in the configuration."""
     adapter: Adapter | None
     """The LoRA adapter; None trains every weight."""
     checkpointing: bool
@@ -63,9 +67,9 @@ class LaunchPlan:
     chosen: str | None
     """Why this strategy and micro-batch, where the planner chose them."""
     trainer: str
-    """The training objective: sft, dpo, ..."""
+    """The training method (trainer.kind)."""
     trainer_args: Mapping[str, Any]
-    """Keyword arguments of trl's class of arguments for the trainer's kind."""
+    """Keyword arguments of trl's class of arguments for the method."""
     deepspeed: Mapping[str, Any] | None
     accelerate: Mapping[str, Any]
     sbatch: Mapping[str, str]
@@ -100,6 +104,7 @@ class LaunchPlan:
 def make_plan(config: Config, facts: Facts) -> LaunchPlan:
     """The plan of one run before its plugins; PlanError names the key that cannot be."""
     check_facts(facts)
+    method = find_method(config.trainer.kind)
     _check_model(config)
     _check_resources(config)
     cuda = facts.device == "cuda"
@@ -111,20 +116,34 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
             f"resources.nodes={topology.nodes} needs Slurm, but this run stays on this machine "
             "(cluster=local); use resources.nodes=1, or run it where sbatch is"
         )
-    batch = make_batch(config.batch.global_batch_size, micro_batch_size(config), topology.world_size)
     strategy = make_strategy(config.strategy)
+    degrees = strategy.degrees(config.strategy, topology.world_size)
+    batch = make_batch(config.batch.global_batch_size, micro_batch_size(config), degrees.data_parallel_size)
     precision = _precision(config.trainer.precision, cuda)
     # On a CPU, autocast costs more than it saves: bf16 there means bf16 weights without it.
     mixed = "bf16" if precision == "bf16" and cuda else "no"
     shape = facts.architecture
-    parameters = count_trained(config, shape) if shape else None
+    parameters = method.count_parameters(shape, count_parameters(shape)) if shape else None
     check_trainer(config)
     check_environment(config.cluster)
+    files = strategy.files(
+        Job(
+            nodes=topology.nodes,
+            degrees=degrees,
+            global_batch_size=batch.global_batch_size,
+            micro_batch_size=batch.micro_batch_size,
+            gradient_accumulation_steps=batch.gradient_accumulation_steps,
+            mixed_precision=mixed,
+            max_grad_norm=config.trainer.max_grad_norm,
+            pin_memory=cuda,
+        )
+    )
     return LaunchPlan(
         run=config.name,
         experiment=facts.experiment,
         cluster=facts.cluster,
         topology=topology,
+        degrees=degrees,
         batch=batch,
         strategy=strategy,
         model=ModelFacts(
@@ -137,6 +156,7 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
         precision=precision,
         mixed_precision=mixed,
         weights_dtype="float32",
+        plugins={},
         adapter=None,
         checkpointing=False,
         kernels=(),
@@ -144,12 +164,10 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
         room=None,
         time=None,
         chosen=None,
-        trainer=config.trainer.kind.name,
-        trainer_args=trainer_args(config, batch, strategy, mixed, cuda),
-        deepspeed=deepspeed_config(
-            strategy, batch, bf16=mixed == "bf16", max_grad_norm=config.trainer.max_grad_norm, pin_memory=cuda
-        ),
-        accelerate=accelerate_config(strategy, topology, mixed_precision=mixed),
+        trainer=config.trainer.kind,
+        trainer_args=trainer_args(config, batch, mixed, cuda) | dict(files.trainer_args),
+        deepspeed=files.deepspeed,
+        accelerate=files.accelerate,
         sbatch=sbatch_options(
             job_name=config.name,
             run_dir=facts.run_dir,

@@ -49,7 +49,7 @@ def _check_attention(config: Config, plan: LaunchPlan) -> None:
 
 
 def _check_compile(config: Config, plan: LaunchPlan) -> None:
-    if config.trainer.torch_compile and plan.strategy.engine == "deepspeed":
+    if config.trainer.torch_compile and not plan.strategy.compiles:
         raise PlanError(
             f"trainer.torch_compile=true does not work with strategy={plan.strategy.name}: DeepSpeed's hooks gather and reduce "
             "inside of what would be compiled; use strategy=fsdp2 or ddp, or leave it out"

@@ -1,24 +1,29 @@
 """Combinations that are known not to work: one numbered list, applied to every plan. A number is never given twice."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from launcher.errors import PlanError
+from launcher.methods.base import Method
+from launcher.methods.registry import METHODS, find_method
 from launcher.plan.names import ADAMW, BITSANDBYTES
-from launcher.plan.strategy import Strategy
+from launcher.rule import TRAINER, Rule
+from launcher.strategies import Degrees, Strategy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Combination:
     """What the rules look at of a run."""
 
-    trainer: str = "sft"
+    trainer: str
+    method: Method
+    """The spec of that trainer.kind."""
     loss_type: str | None = None
     strategy: Strategy
     device: str = "cuda"
     precision: str = "bf16"
-    ranks: int = 1
+    degrees: Degrees = field(default_factory=Degrees)
     micro_batch_size: int = 1
     generations: int = 1
     """Answers that are drawn for each prompt."""
@@ -34,7 +39,7 @@ class Combination:
     has_reference: bool = False
     """Whether the loss holds the model against what it was before training."""
     guarded: bool = False
-    """Whether forgetting_guard measures it."""
+    """Whether a plugin measures how well the model predicts tokens."""
     saves: bool = False
     optimizer: str = "adamw_torch"
     attention: str | None = None
@@ -47,29 +52,9 @@ class Combination:
     spares: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
-    """One combination that does not work."""
-
-    number: int
-    what: str
-    """The combination, by the keys that make it."""
-    reason: str
-    """What happens, with the version in which it was seen."""
-    way_out: str
-    broken: Callable[[Combination], bool]
-
-    def to_dict(self) -> dict[str, Any]:
-        """The rule as plain JSON values."""
-        return {name: getattr(self, name) for name in ("number", "what", "reason", "way_out")}
-
-
 def _is_bitsandbytes(optimizer: str) -> bool:
     return "8bit" in optimizer or "bnb" in optimizer or optimizer.startswith("paged_")
 
-
-_NO_DROPOUT = ("dpo", "kto", "orpo", "reward")
-"""Trainers for which trl switches dropout off unless it is told not to."""
 
 RULES: tuple[Rule, ...] = (
     Rule(
@@ -77,7 +62,7 @@ RULES: tuple[Rule, ...] = (
         what="plugins.qlora with strategy.offload_param=true under DeepSpeed",
         reason="4-bit weights cannot be offloaded (DeepSpeed 0.19.8)",
         way_out="use strategy=fsdp2_offload, or strategy=zero3",
-        broken=lambda run: run.four_bit and run.strategy.engine == "deepspeed" and run.strategy.offload_param,
+        broken=lambda run: run.four_bit and run.strategy.offload_param and not run.strategy.offloads_four_bit,
     ),
     Rule(
         number=2,
@@ -85,39 +70,35 @@ RULES: tuple[Rule, ...] = (
         reason='it offloads to pinned memory, which torch 2.13 has on GPUs alone ("Cannot access accelerator device")',
         way_out="use strategy=fsdp2",
         broken=lambda run: (
-            run.device == "cpu" and run.strategy.engine == "fsdp2" and run.strategy.offload_param
-        ),
-    ),
-    Rule(
-        number=3,
-        what="trainer=kto with batch.micro_batch_size=1",
-        reason="trl 1.16 refuses a batch of one, whose KL term would be the reward itself",
-        way_out="use batch.micro_batch_size=2 or more, or trainer.loss_type=apo_zero_unpaired",
-        broken=lambda run: (
-            run.trainer == "kto" and run.loss_type in (None, "kto") and run.micro_batch_size == 1
+            run.device == "cpu" and run.strategy.offload_param and not run.strategy.offloads_on_cpu
         ),
     ),
     Rule(
         number=4,
-        what="an evaluation of grpo where batch.micro_batch_size x ranks is not a multiple of trainer.num_generations",
+        what="an evaluation with trainer={trainer} where batch.micro_batch_size x ranks is not a multiple of "
+        "trainer.num_generations",
         reason="the answers to a prompt are then in several batches, and trl 1.16 cannot compare them (\"shape '[-1, 4]' is "
         'invalid for input of size 2")',
         way_out="use another batch.micro_batch_size, or data.eval_path=null",
-        broken=lambda run: run.evaluates and bool(run.micro_batch_size * run.ranks % run.generations),
+        methods=lambda method: method.draws is not None,
+        broken=lambda run: (
+            run.evaluates and bool(run.micro_batch_size * run.degrees.data_parallel_size % run.generations)
+        ),
     ),
     Rule(
         number=5,
-        what="dropout in an adapter with trainer=dpo, kto, orpo or reward",
-        reason="trl 1.16 switches all dropout off in these, and says nothing",
+        what="dropout in an adapter with trainer={trainer}",
+        reason="trl 1.16 switches all dropout off in this method, and says nothing",
         way_out="use dropout=0 in the plugin, or trainer.disable_dropout=false",
-        broken=lambda run: run.dropout and run.trainer in _NO_DROPOUT and run.disable_dropout is not False,
+        methods=lambda method: method.disables_dropout,
+        broken=lambda run: run.dropout and run.disable_dropout is not False,
     ),
     Rule(
         number=6,
         what="modules_to_save with the head (lm_head, or embeddings tied to it) under FSDP2 on several ranks",
         reason="trl 1.16 does not add up the head's gradients over the ranks that share it",
         way_out="use strategy=zero3",
-        broken=lambda run: run.trains_head and run.strategy.engine == "fsdp2" and run.ranks > 1,
+        broken=lambda run: run.trains_head and run.strategy.dtensors and run.degrees.shard_size > 1,
     ),
     Rule(
         number=7,
@@ -135,10 +116,11 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         number=9,
-        what="plugins.forgetting_guard with trainer=reward",
-        reason="it measures how well tokens are predicted, and a reward model predicts none",
-        way_out="take forgetting_guard out of plugin=[...]",
-        broken=lambda run: run.guarded and run.trainer == "reward",
+        what="plugins.forgetting_guard, or another plugin that measures predictions of tokens, with trainer={trainer}",
+        reason="this model predicts no tokens",
+        way_out="take that plugin out of plugin=[...]",
+        methods=lambda method: method.scores > 0,
+        broken=lambda run: run.guarded,
     ),
     Rule(
         number=10,
@@ -153,29 +135,31 @@ RULES: tuple[Rule, ...] = (
         reason='bitsandbytes 0.50 knows no sharded tensors ("does not have a sharding strategy registered")',
         way_out="use trainer.optim=adamw_torch, or strategy=zero2",
         broken=lambda run: (
-            run.strategy.engine == "fsdp2" and run.ranks > 1 and _is_bitsandbytes(run.optimizer)
+            run.strategy.dtensors and run.degrees.shard_size > 1 and _is_bitsandbytes(run.optimizer)
         ),
     ),
     Rule(
         number=12,
-        what="init_lora_weights=pissa or olora with a reference (trainer=dpo, kto, or grpo with beta above 0)",
+        what="init_lora_weights=pissa or olora with a reference model (trainer={trainer})",
         reason="trl 1.16 then keeps a second adapter as the reference, beside which the export is not what was trained",
-        way_out="use init_lora_weights=true, or trainer=orpo",
+        way_out="use init_lora_weights=true, or a method without a reference model",
+        methods=lambda method: method.reference is not None,
         broken=lambda run: run.moves_weights and run.has_reference,
     ),
     Rule(
         number=13,
-        what="plugins.qlora with trainer=reward under ZeRO-3",
+        what="plugins.qlora with trainer={trainer} under ZeRO-3",
         reason="the head's format is not that of the other weights, over which DeepSpeed 0.19.8 stops with an AssertionError",
         way_out="use strategy=zero2 or fsdp2, or plugin=[lora]",
-        broken=lambda run: run.four_bit and run.trainer == "reward" and run.strategy.zero_stage == 3,
+        methods=lambda method: method.scores > 0,
+        broken=lambda run: run.four_bit and run.strategy.gathers_by_module,
     ),
     Rule(
         number=14,
         what="plugins.sharded_checkpoint with an optimizer of bitsandbytes (trainer.optim) under another strategy than ddp",
         reason="DeepSpeed 0.19.8 cuts its quantised state into other pieces than the weights, and FSDP2 cannot cut it",
         way_out="use strategy=ddp, trainer.optim=adamw_torch, or plugin=[...] without sharded_checkpoint",
-        broken=lambda run: run.saves and run.optimizer in BITSANDBYTES and run.strategy.engine != "ddp",
+        broken=lambda run: run.saves and run.optimizer in BITSANDBYTES and not run.strategy.replicates,
     ),
     Rule(
         number=15,
@@ -183,20 +167,36 @@ RULES: tuple[Rule, ...] = (
         reason="DoRA's norm reads the 4-bit weights by themselves, which DeepSpeed 0.19.8 takes for shards "
         "(\"'Params4bit' object has no attribute 'ds_status'\")",
         way_out="use strategy=zero2 or fsdp2, or use_dora=false",
-        broken=lambda run: run.four_bit and run.dora and run.strategy.zero_stage == 3,
+        broken=lambda run: run.four_bit and run.dora and run.strategy.gathers_by_module,
     ),
 )
-"""Every rule by its number."""
+"""The rules that are not of one method alone; those are in its spec."""
+
+
+def all_rules() -> list[Rule]:
+    """Every rule of this project by its number, with the names of the methods that it is about."""
+    rules = [*RULES, *(rule for method in METHODS.own() for rule in method.rules)]
+    return [_named(rule) for rule in sorted(rules, key=lambda rule: rule.number)]
 
 
 def broken_rules(run: Combination) -> Iterator[Rule]:
     """The rules that a run breaks, in the order of their numbers."""
-    return (rule for rule in RULES if rule.broken(run))
+    rules = sorted((*RULES, *run.method.rules), key=lambda rule: rule.number)
+    return (rule for rule in rules if (rule.methods is None or rule.methods(run.method)) and rule.broken(run))
 
 
 def check_rules(run: Combination) -> None:
     """PlanError with the number of the first rule that a run breaks."""
     for rule in broken_rules(run):
+        what = rule.what.replace(TRAINER, run.trainer)
         raise PlanError(
-            f"{rule.what} does not work: {rule.reason}; {rule.way_out} (rule {rule.number} of python -m launcher rules)"
+            f"{what} does not work: {rule.reason}; {rule.way_out} (rule {rule.number} of python -m launcher rules)"
         )
+
+
+def _named(rule: Rule) -> Rule:
+    about = rule.methods
+    if about is None:
+        return rule
+    names = [name for name in METHODS.names() if about(find_method(name))]
+    return dataclasses.replace(rule, what=rule.what.replace(TRAINER, " or ".join(names)))

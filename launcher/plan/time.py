@@ -47,7 +47,7 @@ def estimate_time(config: Config, load: Load, facts: Facts) -> StepTime:
     compute = flops / speed + passes * load.shape.num_hidden_layers * PASS_S
     sent = communication_bytes(load) / (_link(cluster, load) * 1e9)
     step = max(compute, sent) + offload_bytes(load) / (HOST_LINK_GB_S * 1e9)
-    tokens = load.sequences * length * passes * load.world_size
+    tokens = load.sequences * length * passes * load.degrees.data_parallel_size
     steps = count_steps(config, facts, load, length)
     return StepTime(
         step_s=_round(step),
@@ -68,7 +68,8 @@ def step_flops(load: Load, length: int) -> float:
 
     Forward: 2 for each weight of a matrix, and 2 * length * width of the heads for causal attention. The backward pass
     takes the same again for the gradient of the inputs, and once more for that of the weights where they are trained;
-    attention's takes twice. Checkpointing repeats the blocks' forward pass, the fused head its own.
+    attention's takes twice. Checkpointing repeats the blocks' forward pass, the fused head its own. The method's further
+    forward passes take a forward pass each, without the backward one.
     Source: Kaplan et al. (arXiv 2001.08361), section 2.1; Korthikanti et al. (arXiv 2205.05198), appendix A; trl 1.16.
     """
     shape = load.shape
@@ -89,7 +90,8 @@ def step_flops(load: Load, length: int) -> float:
     passes = (2 if load.adapter else 3) * 2 * blocks + 3 * attention
     head = (3 if load.adapter else 4) * 2 * table
     adapter = 6 * load.trained if load.adapter else 0
-    return passes + head + adapter + (forward if load.checkpointing else 0)
+    again = forward if load.checkpointing else 0
+    return passes + head + adapter + again + load.extra_passes * (forward + 2 * table)
 
 
 def communication_bytes(load: Load) -> float:
@@ -99,17 +101,7 @@ def communication_bytes(load: Load) -> float:
     new weights once. ZeRO-3 and FSDP2: the weights twice in every pass (three times with checkpointing), and gradients.
     Source: ZeRO (arXiv 1910.02054), section 7; DeepSpeed 0.19.8 and accelerate 1.15 on accumulation.
     """
-    share = (load.world_size - 1) / load.world_size
-    gradients = load.trained * load.trained_width
-    if load.engine == "ddp":
-        return 2 * share * gradients
-    if not load.shards_weights:
-        passes = load.accumulation if load.strategy.zero_stage == 2 else 1
-        return share * (gradients * (passes if passes > 1 else 1) + load.trained * load.width)
-    whole = frozen_bytes(load) + load.trained * load.width
-    passes = 1 if load.engine == "fsdp2" else load.accumulation
-    gathers = (3 if load.checkpointing else 2) * load.accumulation
-    return share * (whole * gathers + load.trained * load.width * passes)
+    return load.acting.communication_bytes(load, frozen_bytes(load) + load.trained * load.width)
 
 
 def offload_bytes(load: Load) -> float:
@@ -117,13 +109,13 @@ def offload_bytes(load: Load) -> float:
 
     Source: Ren et al., ZeRO-Offload (arXiv 2101.06840), section 4.
     """
-    if not (load.strategy.offload_optimizer or load.strategy.offload_param):
+    if not load.strategy.offloads:
         return 0
-    trained = load.trained / load.world_size
+    trained = load.trained / load.degrees.shard_size
     moved = 2 * trained * load.trained_width + 28 * trained
     if load.strategy.offload_param:
         gathers = (3 if load.checkpointing else 2) * load.accumulation
-        moved += gathers * (frozen_bytes(load) + load.trained * load.width) / load.world_size
+        moved += gathers * (frozen_bytes(load) + load.trained * load.width) / load.degrees.shard_size
     return moved
 
 
@@ -136,7 +128,7 @@ def count_steps(config: Config, facts: Facts, load: Load, length: int) -> int | 
     rows = facts.rows * config.trainer.num_train_epochs
     if config.trainer.packing and facts.mean_tokens:
         rows *= min(facts.mean_tokens / length, 1)
-    return max(1, -int(-rows // (load.sequences * load.accumulation * load.world_size)))
+    return max(1, -int(-rows // (load.sequences * load.accumulation * load.degrees.data_parallel_size)))
 
 
 def _four_bit(load: Load) -> bool:
@@ -146,7 +138,7 @@ def _four_bit(load: Load) -> bool:
 def _link(cluster: ClusterConfig, load: Load) -> float:
     """GB/s of the slowest link that a ring over all ranks goes through."""
     inside = cluster.link_gb_s or LINK_GB_S
-    return inside if load.world_size <= load.gpus_per_node else (cluster.network_gb_s or NETWORK_GB_S)
+    return inside if load.degrees.world_size <= load.gpus_per_node else (cluster.network_gb_s or NETWORK_GB_S)
 
 
 def _round(value: float) -> float:

@@ -20,7 +20,7 @@ class Topology:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Sequences per step: global = micro * accumulation * world_size."""
+    """Sequences per step: global = micro * accumulation * data_parallel_size."""
 
     global_batch_size: int
     micro_batch_size: int
@@ -50,20 +50,23 @@ def make_topology(nodes: int, gpus_per_node: int, gpus_on_a_node: int | None, cu
     return Topology(nodes=nodes, gpus_per_node=gpus_per_node)
 
 
-def make_batch(global_batch_size: int, micro_batch_size: int, world_size: int) -> Batch:
-    """The batch arithmetic; PlanError names the two nearest global batch sizes that work."""
+def make_batch(global_batch_size: int, micro_batch_size: int, data_parallel_size: int) -> Batch:
+    """The batch arithmetic; PlanError names the two nearest global batch sizes that work.
+
+    `data_parallel_size`: ranks, or groups of ranks, that take different sequences.
+    """
     for key, value in (("global_batch_size", global_batch_size), ("micro_batch_size", micro_batch_size)):
         if value < 1:
             raise PlanError(f"batch.{key}={value} must be at least 1")
-    per_pass = micro_batch_size * world_size
+    per_pass = micro_batch_size * data_parallel_size
     accumulation, rest = divmod(global_batch_size, per_pass)
     if rest or not accumulation:
         below, above = accumulation * per_pass, (accumulation + 1) * per_pass
         work = f"{below} or {above}" if below else f"{above} or {above + per_pass}"
-        work += _other_ways(global_batch_size, micro_batch_size, world_size)
+        work += _other_ways(global_batch_size, micro_batch_size, data_parallel_size)
         raise PlanError(
             f"batch.global_batch_size={global_batch_size} is not a multiple of batch.micro_batch_size * "
-            f"world_size = {micro_batch_size} * {world_size} = {per_pass}; use {work}"
+            f"data_parallel_size = {micro_batch_size} * {data_parallel_size} = {per_pass}; use {work}"
         )
     return Batch(
         global_batch_size=global_batch_size,
@@ -72,15 +75,17 @@ def make_batch(global_batch_size: int, micro_batch_size: int, world_size: int) -
     )
 
 
-def _other_ways(global_batch_size: int, micro_batch_size: int, world_size: int) -> str:
+def _other_ways(global_batch_size: int, micro_batch_size: int, data_parallel_size: int) -> str:
     """What keeps the global batch: another micro batch on as many ranks, else fewer ranks."""
     micro = [
         size
-        for size in range(1, global_batch_size // world_size + 1)
-        if global_batch_size % (size * world_size) == 0
+        for size in range(1, global_batch_size // data_parallel_size + 1)
+        if global_batch_size % (size * data_parallel_size) == 0
     ]
     if micro:
         best = min(micro, key=lambda size: abs(size - micro_batch_size))
         return f", or keep it with batch.micro_batch_size={best}"
-    fewer = [ranks for ranks in range(1, world_size) if global_batch_size % (ranks * micro_batch_size) == 0]
+    fewer = [
+        ranks for ranks in range(1, data_parallel_size) if global_batch_size % (ranks * micro_batch_size) == 0
+    ]
     return f", or keep it with {fewer[-1]} rank{'s' if fewer[-1] > 1 else ''}" if fewer else ""

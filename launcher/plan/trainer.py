@@ -4,9 +4,9 @@ from typing import Any
 
 from launcher.config import Config, TrackerKind
 from launcher.errors import PlanError
+from launcher.methods.checks import check_keys
+from launcher.methods.registry import find_method
 from launcher.plan.names import check_names
-from launcher.plan.objective import check_objective, objective_args
-from launcher.plan.strategy import Strategy, fsdp_config
 from launcher.plan.topology import Batch
 
 _FEW_STEPS = 10
@@ -39,7 +39,7 @@ def check_trainer(config: Config) -> None:
             f"trainer.eval_steps={trainer.eval_steps} needs data.eval_path; set it, or "
             "trainer.eval_steps=null"
         )
-    check_objective(config)
+    check_keys(config)
 
 
 def few_steps(total: int | None) -> str | None:
@@ -53,8 +53,8 @@ def few_steps(total: int | None) -> str | None:
     )
 
 
-def trainer_args(config: Config, batch: Batch, strategy: Strategy, mixed: str, cuda: bool) -> dict[str, Any]:
-    """Keyword arguments of trl's class of arguments for the kind. Output dir and files are added on the rank."""
+def trainer_args(config: Config, batch: Batch, mixed: str, cuda: bool) -> dict[str, Any]:
+    """Keyword arguments of trl's class for the method; the strategy's, output dir and files are added later."""
     trainer = config.trainer
     evaluates = config.data.eval_path is not None
     args: dict[str, Any] = {
@@ -75,7 +75,7 @@ def trainer_args(config: Config, batch: Batch, strategy: Strategy, mixed: str, c
         "eval_strategy": "steps" if trainer.eval_steps else "no",
         "eval_on_start": evaluates,
         "save_strategy": "no",
-        **objective_args(config, batch),
+        **find_method(trainer.kind).trainer_arguments(config, batch.gradient_accumulation_steps),
         "bf16": mixed == "bf16",
         "use_cpu": not cuda,
         "activation_checkpointing": False,
@@ -93,7 +93,4 @@ def trainer_args(config: Config, batch: Batch, strategy: Strategy, mixed: str, c
     for name in ("torch_compile", "activation_offloading"):
         if getattr(trainer, name):
             args[name] = True
-    fsdp = fsdp_config(strategy)
-    if fsdp is not None:
-        args |= {"fsdp": True, "fsdp_config": fsdp}
     return args

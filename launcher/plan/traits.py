@@ -17,5 +17,5 @@ class Traits:
     """It writes checkpoints, so that the run can be resumed."""
     same_training: bool = False
     """It changes where and how the run computes, and not what it learns: `resume` may change its options."""
-    four_bit_twin: str | None = None
-    """Name of the shipped plugin that takes the same options and stores the base model's weights in 4 bits."""
+    four_bit: tuple[str, ...] | None = None
+    """Where the same is possible over 4-bit weights: the plugin to choose instead, and what to type for its options."""

@@ -7,6 +7,7 @@ from launcher.errors import PlanError
 from launcher.plan.alternatives import find_alternatives
 from launcher.plan.launch_plan import LaunchPlan
 from launcher.plan.memory import MARGIN
+from launcher.strategies import candidates
 
 _CORES = frozenset(["cpus-per-task", "cpus-per-gpu", "mincpus", "exclusive"])
 """Options of sbatch by which a job gets more than a core."""
@@ -55,7 +56,8 @@ def _way_out(config: Config, plan: LaunchPlan) -> str:
     found = [one for one in find_alternatives(config, plan) if one.kind in ("cheapest", "fewest_gpus")]
     if found:
         return "these fit: " + "; or ".join(dict.fromkeys(" ".join(one.overrides) for one in found))
+    sharding = " or ".join(one.name for one in candidates() if one.shards_weights and not one.offloads)
     return (
-        "try strategy=fsdp2 or zero3 on more GPUs, a smaller batch.micro_batch_size or model.max_length, "
+        f"try strategy={sharding} on more GPUs, a smaller batch.micro_batch_size or model.max_length, "
         "'plugin=[qlora,gradient_checkpointing]'"
     )

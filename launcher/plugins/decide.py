@@ -7,7 +7,7 @@ from launcher.config import ArchitectureConfig, Config, read_config
 from launcher.errors import NotAsPlanned, RunError
 from launcher.plan import Facts, LaunchPlan, make_plan, with_estimates
 from launcher.plan.auto import settle
-from launcher.plan.combine import checked
+from launcher.plan.combine import check_needs, checked
 from launcher.plan.options import check_options
 from launcher.plan.shutdown import with_notice
 from launcher.plugins.base import Plugin, apply, make_plugins
@@ -17,9 +17,12 @@ from launcher.run import RunDir
 def decide(config: Config, facts: Facts, plugins: list[Plugin] | None = None) -> LaunchPlan:
     """The plan after its plugins, with what was left to the planner chosen. `plugins`: those of the configuration, if made."""
     plugins = make_plugins(config.plugins) if plugins is None else plugins
+    declared = {name: plugin.traits for name, plugin in zip(config.plugins, plugins, strict=True)}
 
     def make(config: Config) -> LaunchPlan:
-        return checked(config, apply(plugins, "on_plan", make_plan(config, facts)))
+        plan = dataclasses.replace(make_plan(config, facts), plugins=declared)
+        check_needs(plan)
+        return checked(config, apply(plugins, "on_plan", plan))
 
     config, chosen = settle(config, facts, make)
     plan = make(config)

@@ -1,6 +1,6 @@
-"""Early stopping: end a run whose evaluation has stopped getting better, and export its best weights.
+"""Early stopping: end a run whose evaluations no longer improve, and export its best weights.
 
-Memory: none. Disk: one checkpoint more, of the best evaluation. Speed: a save at each better evaluation.
+Memory: none. Disk: one more checkpoint, that of the best evaluation. Speed: a save at each evaluation that improves.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from launcher.errors import PlanError
+from launcher.plan.traits import Traits
 from launcher.plugins.base import Plugin, check_types
 from launcher.plugins.patience import Patience
 
@@ -20,16 +21,16 @@ _KEY = "plugins.early_stopping"
 
 @dataclass(frozen=True, kw_only=True)
 class EarlyStopping(Plugin):
-    """Stop after `patience` evaluations without a better one. Source: Prechelt, Early Stopping - But When? (1998)."""
+    """Stop after `patience` evaluations without an improvement. Source: Prechelt, Early Stopping - But When? (1998)."""
 
     patience: int = 3
-    """Evaluations in a row without a better value, after which the run ends."""
+    """The run ends after so many evaluations in a row without an improvement."""
     threshold: float = 0.0
-    """A value must be better by more than this to count."""
+    """A value counts as an improvement if it is better than the best one by more than this."""
     metric: str = "eval_loss"
-    """Name of a metric of the evaluation: eval_loss, or another that the trainer logs there."""
+    """Name of the metric: eval_loss, or another that the trainer logs at an evaluation."""
     greater_is_better: bool = False
-    """Whether the metric should rise."""
+    """Whether a higher value of the metric is better."""
     restore_best: bool = True
     """Export the weights of the best evaluation; false exports the last."""
 
@@ -41,21 +42,21 @@ class EarlyStopping(Plugin):
             raise ValueError(f"{_KEY}.threshold={self.threshold} must be a number of at least 0")
         if self.restore_best and self.metric != "eval_loss":
             raise ValueError(
-                f"{_KEY}.restore_best=true finds the best checkpoint by its eval_loss, and {_KEY}.metric={self.metric}; use "
+                f"{_KEY}.restore_best=true finds the best checkpoint by its eval_loss, but {_KEY}.metric={self.metric}; use "
                 f"{_KEY}.restore_best=false"
             )
         if self.metric == "eval_loss" and self.greater_is_better:
             raise ValueError(
-                f"{_KEY}.greater_is_better=true would stop a run whose eval_loss falls; use false"
+                f"{_KEY}.greater_is_better=true would stop a run whose eval_loss improves, which it does by falling; use false"
             )
 
+    @property
+    def traits(self) -> Traits:
+        """It reads the results of evaluations."""
+        return Traits(needs_eval=True)
+
     def on_plan(self, plan: LaunchPlan) -> LaunchPlan:
-        """Refuses a run without evaluations; lets the best checkpoint be kept."""
-        if not plan.trainer_args.get("eval_steps"):
-            raise PlanError(
-                "plugins.early_stopping needs evaluations to look at: set data.eval_path and trainer.eval_steps, or take "
-                "early_stopping out of plugin=[...]"
-            )
+        """The plan that keeps the best checkpoint, unless the last weights are exported."""
         if not self.restore_best:
             return plan
         if plan.save is None:
@@ -66,7 +67,7 @@ class EarlyStopping(Plugin):
         return replace(plan, save=replace(plan.save, keep_best=max(1, plan.save.keep_best)))
 
     def on_trainer(self, trainer: Any) -> Any:
-        """Adds the watch; before all other callbacks, so that what they do at the end they do with the best weights."""
+        """The trainer with its callback, which runs before all others, so that these find the best weights at the end."""
         from launcher.plugins.on_rank.early_stop import EarlyStop
 
         patience = Patience(

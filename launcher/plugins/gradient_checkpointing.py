@@ -1,7 +1,7 @@
-"""Gradient checkpointing: keep one activation per block and compute the rest again in the backward pass.
+"""Gradient checkpointing: keep one activation per block, and recompute the others in the backward pass.
 
-Memory: activations shrink from about 34 to 2 bytes * hidden_size a token and block (16-bit). Speed: one more
-forward pass, about a third more compute.
+Memory: activations shrink from about 34 to 2 bytes * hidden_size per token and block (16-bit). Speed: one more forward pass,
+about a third more compute.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from launcher.plan.traits import Traits
 from launcher.plugins.base import Plugin, check_types
 
 if TYPE_CHECKING:
@@ -20,17 +21,22 @@ class GradientCheckpointing(Plugin):
     """Recompute activations in the backward pass. Source: Chen et al., arXiv 1604.06174."""
 
     use_reentrant: bool = False
-    """PyTorch's older implementation; it needs inputs that require gradients."""
+    """Use PyTorch's older implementation, which needs inputs that require gradients."""
 
     def __post_init__(self) -> None:
         check_types(self, "plugins.gradient_checkpointing")
 
+    @property
+    def traits(self) -> Traits:
+        """It changes memory and speed alone."""
+        return Traits(same_training=True)
+
     def on_plan(self, plan: LaunchPlan) -> LaunchPlan:
-        """Lets the memory estimate count one block's activations."""
+        """The plan with recomputed activations, so that the memory estimate counts those of one block."""
         return replace(plan, checkpointing=True)
 
     def on_model(self, model: Any) -> Any:
-        """The model with checkpointing on and its key-value cache off."""
+        """The model with checkpointing switched on and its key-value cache switched off."""
         model.gradient_checkpointing_enable(
             gradient_checkpointing_kwargs={"use_reentrant": self.use_reentrant}
         )

@@ -1,6 +1,6 @@
-"""NEFTune: noise on the embeddings while training, which makes answers of small chat fine-tunes better.
+"""NEFTune: noise on the embeddings during training, which improves the answers of small chat fine-tunes.
 
-Memory and speed: the noise of one batch of embeddings. It is off in every evaluation and after training.
+Memory and speed: the noise for one batch of embeddings. It is switched off in evaluations and after training.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class NEFTune(Plugin):
     """Uniform noise of alpha / sqrt(tokens * hidden_size). Source: Jain et al., arXiv 2310.05914; transformers' own hook."""
 
     noise_alpha: float = 5.0
-    """Size of the noise; the paper uses 5, 10 and 15."""
+    """Scale of the noise; the paper uses 5, 10 and 15."""
 
     def __post_init__(self) -> None:
         check_types(self, "plugins.neftune")
@@ -29,5 +29,5 @@ class NEFTune(Plugin):
             )
 
     def on_plan(self, plan: LaunchPlan) -> LaunchPlan:
-        """Lets the trainer add the noise."""
+        """The plan whose trainer adds the noise."""
         return replace(plan, trainer_args={**plan.trainer_args, "neftune_noise_alpha": self.noise_alpha})

@@ -1,4 +1,4 @@
-"""When a metric has stopped getting better: values in, values out."""
+"""Whether a metric no longer improves; pure."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """What has been seen of a metric so far."""
+    """The values of a metric so far."""
 
     patience: int
-    """Evaluations in a row without a better value after which it is over."""
+    """Evaluations in a row without an improvement after which the run is over."""
     threshold: float
-    """A value must be better by more than this to count."""
+    """A value counts as an improvement if it is better than the best one by more than this."""
     greater_is_better: bool
     best: float | None = None
     best_step: int | None = None
     waited: int = 0
-    """Evaluations in a row without a better value."""
+    """Evaluations in a row without an improvement."""
 
     @property
     def over(self) -> bool:
-        """Whether it has been waited for long enough."""
+        """Whether the run is over."""
         return self.waited >= self.patience
 
     def after(self, step: int, value: float) -> Patience:
-        """The same with one more value; one that is no number is never better."""
+        """The same with one more value; NaN and infinity are never an improvement."""
         if math.isfinite(value) and (self.best is None or self._gain(self.best, value) > self.threshold):
             return replace(self, best=value, best_step=step, waited=0)
         return replace(self, waited=self.waited + 1)

@@ -1,6 +1,6 @@
 """QLoRA: LoRA over weights that are stored in 4 bits.
 
-Memory: the frozen linear layers shrink to about a quarter of bf16. Speed: they are unpacked in every pass.
+Memory: the frozen linear layers shrink to about a quarter of bf16. Speed: they are dequantised in every pass.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from launcher.errors import PlanError
 from launcher.plan.adapter import Adapter
-from launcher.plugins.lora import LoRA, moves_weights
+from launcher.plan.traits import Traits
+from launcher.plugins.lora import LoRA
 
 if TYPE_CHECKING:
     from launcher.plan import LaunchPlan
@@ -26,11 +27,11 @@ class QLoRA(LoRA):
     quant_type: str = "nf4"
     """nf4 or fp4."""
     double_quant: bool = True
-    """Quantise the quantisation constants too: 4.127 bits a weight in place of 4.5."""
+    """Quantise the quantisation constants too: 4.127 bits per weight instead of 4.5."""
     compute_dtype: str = "auto"
-    """Format in which unpacked weights are multiplied; auto is that of the forward pass."""
+    """Number format in which dequantised weights are multiplied; auto is that of the forward pass."""
     storage_dtype: str = "auto"
-    """Format that packed weights pretend to have; auto is that of the forward pass, which ZeRO-3 and FSDP2 need."""
+    """Number format of the tensors that hold packed weights; auto is that of the forward pass, which ZeRO-3 and FSDP2 need."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -41,15 +42,20 @@ class QLoRA(LoRA):
                 raise ValueError(
                     f"{self.key}.{name}={getattr(self, name)!r} must be one of {', '.join(known)}"
                 )
-        if moves_weights(self.init):
+        if self.takes_weights:
             raise ValueError(
-                f"{self.key}.init_lora_weights={self.init} takes a part out of the base model's weights, and what is left "
-                f"would be quantised anew, so that the export fits no base model; use lora, or "
+                f"{self.key}.init_lora_weights={self.init} takes a part out of the base model's weights, and the rest "
+                f"would be quantised again, so that the export fits no base model; use lora, or "
                 f"{self.key}.init_lora_weights=true"
             )
 
+    @property
+    def traits(self) -> Traits:
+        """Its weights have 4 bits already."""
+        return Traits()
+
     def on_plan(self, plan: LaunchPlan) -> LaunchPlan:
-        """Refuses what 4-bit weights cannot do."""
+        """LoRA's plan; PlanError where the strategy cannot shard the 4-bit weights."""
         planned = LoRA.on_plan(self, plan)
         own = planned.weights_dtype
         if plan.strategy.shards_weights and self.storage_dtype not in ("auto", own):
@@ -61,11 +67,11 @@ class QLoRA(LoRA):
 
     @property
     def adapter(self) -> Adapter:
-        """The same over 4-bit weights."""
+        """LoRA's adapter, over 4-bit weights."""
         return replace(super().adapter, four_bit=True, double_quant=self.double_quant)
 
     def on_load(self, kwargs: dict[str, Any]) -> dict[str, Any]:
-        """Adds the quantisation. Source: transformers' bitsandbytes page, "FSDP-QLoRA"."""
+        """The arguments with the quantisation. Source: transformers' bitsandbytes page, "FSDP-QLoRA"."""
         import torch
         from transformers import BitsAndBytesConfig
 

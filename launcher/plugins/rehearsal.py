@@ -1,4 +1,4 @@
-"""A rank that kills itself when it is asked to: what `python -m launcher rehearse` adds to its copy of a run."""
+"""A rank that kills itself on request: `python -m launcher rehearse` adds this plugin to its copy of a run."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from launcher.plugins.base import Plugin
 
 @dataclass(frozen=True, kw_only=True)
 class Rehearsal(Plugin):
-    """SIGKILL from within: it needs no way into the nodes, and is the same to everyone else."""
+    """SIGKILL from within the rank: it needs no access to the nodes, and nobody else can tell it from a kill from outside."""
 
     file: str = "kill.json"
-    """In the run dir; while it is there, rank N of its {"rank": N} dies after its next step."""
+    """File in the run dir; while it exists, rank N of its {"rank": N} kills itself after its next step."""
 
     def on_trainer(self, trainer: Any) -> Any:
-        """Looks for the file after every step."""
+        """The trainer, which looks for the file after every step."""
         from transformers import TrainerCallback
 
         asked = Path(trainer.args.output_dir).parent / self.file

@@ -1,16 +1,18 @@
-"""Checkpoints that every rank writes its shard of, and a job that Slurm may start again.
+"""Checkpoints of which every rank writes its shard, and a job that Slurm may start again.
 
-Disk: the trained state (with LoRA the adapter's alone) in fp32 with Adam's two moments, 12 bytes a trained parameter, per kept
-checkpoint. Memory: the same once in host memory, shared out over the ranks. Speed: training stands still for that copy.
+Disk: the trained state (with LoRA that of the adapter alone) in fp32 with Adam's two moments, 12 bytes per trained parameter,
+for each kept checkpoint. Memory: the same once in host memory, divided among the ranks. Speed: training pauses for that copy.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from launcher.errors import PlanError
 from launcher.plan.save import make_save_plan
+from launcher.plan.traits import Traits
 from launcher.plugins.base import Plugin, check_types
 
 if TYPE_CHECKING:
@@ -19,22 +21,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ShardedCheckpoint(Plugin):
-    """Save every `save_steps`; go on from the newest committed checkpoint."""
+    """Save every `save_steps`; resume from the newest committed checkpoint."""
 
     save_steps: Any = 100
-    """Optimizer steps between checkpoints; `auto` takes the interval that loses the least for what is measured."""
+    """Optimizer steps between checkpoints; `auto` takes the interval that loses the least time, from measured times."""
     keep_last: int = 2
-    """Committed checkpoints to keep."""
+    """Number of newest committed checkpoints to keep."""
     keep_every: int = 0
-    """Keep every step that is a multiple of this for good; 0 keeps none."""
+    """Keep the checkpoint of every step that is a multiple of this and never delete it; 0 keeps none."""
     keep_best: int = 0
-    """Keep so many with the lowest evaluation loss."""
+    """Number of checkpoints with the lowest evaluation loss to keep."""
     asynchronous: bool = True
-    """Train on while a checkpoint is written; false waits for the disk."""
+    """Continue training while a checkpoint is written; false waits until it is on disk."""
     timeout_s: int = 600
-    """A save fails when another rank's part has not come after so many seconds."""
+    """A save fails when another rank's part has not arrived after so many seconds."""
     requeue: bool = True
-    """Let Slurm queue the job again after a node failure or pre-emption."""
+    """Let Slurm requeue the job after a node failure or a pre-emption."""
 
     def __post_init__(self) -> None:
         check_types(self, "plugins.sharded_checkpoint")
@@ -48,8 +50,17 @@ class ShardedCheckpoint(Plugin):
                     f"plugins.sharded_checkpoint.{name}={getattr(self, name)} must be at least {least}"
                 )
 
+    @property
+    def traits(self) -> Traits:
+        """It saves, and does not change what the run learns."""
+        return Traits(saves=True, same_training=True)
+
+    def rehearsed(self, save_every: int) -> Mapping[str, Any]:
+        """Frequent saves, and none of the best evaluation, since there is no evaluation."""
+        return {"save_steps": save_every, "keep_best": 0}
+
     def on_plan(self, plan: LaunchPlan) -> LaunchPlan:
-        """Adds the saves, and the flag that lets Slurm requeue, unless the site has chosen that flag."""
+        """The plan with saves, and with the flag that lets Slurm requeue the job, unless the site has chosen that flag."""
         steps = 0 if self.save_steps == "auto" else int(self.save_steps)
         self._check_best(plan, steps)
         chosen = {"requeue", "no-requeue"} & set(plan.sbatch)

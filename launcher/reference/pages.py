@@ -1,6 +1,7 @@
 """All reference pages by name."""
 
 from launcher.reference.keys import keys_page, plugins_page
+from launcher.reference.methods import methods_page
 from launcher.reference.tables import exit_codes_page, rules_page
 
 
@@ -9,6 +10,7 @@ def pages() -> dict[str, str]:
     return {
         "keys": keys_page(),
         "plugins": plugins_page(),
+        "methods": methods_page(),
         "exit_codes": exit_codes_page(),
         "rules": rules_page(),
     }

@@ -2,7 +2,7 @@
 
 from launcher.config.keys import member_docs
 from launcher.errors import Exit
-from launcher.plan.rules import RULES
+from launcher.plan.rules import all_rules
 from launcher.reference.markdown import code, page, table
 
 
@@ -16,6 +16,6 @@ def exit_codes_page() -> str:
 
 def rules_page() -> str:
     """docs/reference/rules.md."""
-    rows = [(str(rule.number), rule.what, rule.reason, rule.way_out) for rule in RULES]
+    rows = [(str(rule.number), rule.what, rule.reason, rule.way_out) for rule in all_rules()]
     intro = "Combinations that are known not to work: a plan that breaks one is refused. `launcher rules` prints them."
     return page("Rules", intro, table(("rule", "combination", "what happens", "way out"), rows))

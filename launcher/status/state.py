@@ -10,7 +10,7 @@ from launcher.clusters.base import RunState
 from launcher.clusters.choose import job_cluster
 from launcher.clusters.slurm import Slurm
 from launcher.errors import ClusterError
-from launcher.launching.summary import as_json
+from launcher.output import as_json
 from launcher.plan.trainer import few_steps
 from launcher.run import RunDir, job_number
 from launcher.status.learning import early_stopped, general, overfitting

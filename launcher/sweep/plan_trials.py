@@ -13,9 +13,11 @@ from launcher.config import Config
 from launcher.errors import ConfigError, LauncherError
 from launcher.hub import Wanted
 from launcher.launching.explain import explain, one_line
+from launcher.launching.facts import count, gather
 from launcher.launching.hub_gate import check_hub, wanted_of
-from launcher.launching.planning import check_place, count, gather, refuse_secrets, secrets_of
+from launcher.launching.place_gate import check_place
 from launcher.launching.plugin_gate import check_plugins
+from launcher.launching.secrets import refuse_secrets, secrets_of
 from launcher.plan import Facts, LaunchPlan, check_fits, close_call
 from launcher.plugins.base import Plugin, make_plugins
 from launcher.plugins.decide import decide

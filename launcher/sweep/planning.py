@@ -16,7 +16,7 @@ from launcher.config import Config, Sampler
 from launcher.errors import ConfigError
 from launcher.launching.compose import Asked
 from launcher.launching.data_gate import check_data, print_warnings
-from launcher.launching.planning import refuse_secrets, secrets_of
+from launcher.launching.secrets import refuse_secrets, secrets_of
 from launcher.plan import LaunchPlan
 from launcher.run import check_name, now
 from launcher.sweep.array import described, script

@@ -11,8 +11,8 @@ from transformers import TrainerCallback
 from transformers.trainer_callback import ExportableState
 
 from launcher.errors import Diverged
+from launcher.methods.registry import find_method
 from launcher.plan import LaunchPlan
-from launcher.plan.objective import NEXT_TOKEN
 from launcher.plan.trainer import few_steps
 from launcher.run import RunDir, append_line, now
 from launcher.train.tally import FIGURES, Seen, Tally, peak_memory_gib, perplexity
@@ -34,11 +34,15 @@ class Recorder(TrainerCallback, ExportableState):
         is_main: bool,
         spike: float | None,
         peak_tflops: float | None = None,
+        extra_passes: int = 0,
     ) -> None:
         """`spike`: how many times the largest of the newest losses is too much; None for no limit."""
         self.run, self.plan, self.attempt, self.is_main, self.spike = run, plan, attempt, is_main, spike
+        self.method = find_method(plan.trainer)
         self.peak_tflops = peak_tflops
         """Of one rank's device, where the cluster file says it."""
+        self.extra_passes = extra_passes
+        """Forward passes over each sequence beside the one that is trained on."""
         self._losses: deque[float] = deque(maxlen=_RECENT)
         self.evaluated: tuple[int, float] | None = None
         """Step and loss of the newest evaluation."""
@@ -99,7 +103,7 @@ class Recorder(TrainerCallback, ExportableState):
         """What is logged beside the trainer's own figures."""
         if "loss" in logs and self.tally is not None:
             return self.tally.figures()
-        if "eval_loss" in logs and self.plan.trainer in NEXT_TOKEN:
+        if "eval_loss" in logs and self.method.next_token_loss:
             return {"perplexity": perplexity(float(logs["eval_loss"]))}
         return {}
 
@@ -120,7 +124,12 @@ class Recorder(TrainerCallback, ExportableState):
             if self.is_main:
                 append_line(
                     self.run.metrics,
-                    {"time": now(), "step": state.global_step, **found, **figures(logs, "eval_")},
+                    {
+                        "time": now(),
+                        "step": state.global_step,
+                        **found,
+                        **figures(logs, self.method.figures, "eval_"),
+                    },
                 )
         if "loss" not in logs:
             return
@@ -136,7 +145,7 @@ class Recorder(TrainerCallback, ExportableState):
             "epoch": logs.get("epoch"),
             "samples": self._samples(state),
             **({key: logs.get(key) for key in FIGURES} if self.tally is not None else self._counts(logs)),
-            **figures(logs),
+            **figures(logs, self.method.figures),
         }
         if self.is_main:
             append_line(self.run.metrics, line)
@@ -196,22 +205,9 @@ class Recorder(TrainerCallback, ExportableState):
             self.run.add_event(event, attempt=self.attempt, **facts)
 
 
-_FIGURES = (
-    "reward",
-    "rewards/",
-    "kl",
-    "accuracy",
-    "margin",
-    "mean_reward",
-    "completions/mean_length",
-    "nll_loss",
-)
-"""Beginnings of the names of what trl's trainers for preferences and rewards log beside the loss."""
-
-
-def figures(logs: dict[str, Any], prefix: str = "") -> dict[str, float]:
-    """What the trainer's kind logs of itself, by trl's names: rewards of the answers, their margins, and the like."""
-    names = tuple(f"{prefix}{name}" for name in _FIGURES)
+def figures(logs: dict[str, Any], beginnings: tuple[str, ...], prefix: str = "") -> dict[str, float]:
+    """The finite figures of which the names begin so: what a method logs of itself, by trl's names."""
+    names = tuple(f"{prefix}{name}" for name in beginnings)
     return {
         name: float(value)
         for name, value in logs.items()

@@ -51,9 +51,8 @@ class PlainLoss:
         count = (targets != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
         loss = total / torch.as_tensor(count, device=total.device).clamp(min=1)
         if num_items_in_batch is not None and self.args.average_tokens_across_devices:
-            loss = (
-                loss * self.accelerator.num_processes
-            )  # gradients are averaged over the ranks, and the count is of all
+            # gradients are averaged over ranks, and the count is of all of them
+            loss = loss * self.plan.strategy.averaged_over(self.plan.degrees)
         return loss
 
     def _logits(self: Any, model: Any, inputs: Any, kept: torch.Tensor) -> torch.Tensor:
@@ -83,8 +82,12 @@ class PlainLoss:
     def get_eval_dataloader(self: Any, eval_dataset: Any = None) -> DataLoader:
         """Every row once over all ranks, and none for a rank that has one fewer."""
         rows = Rows(self.eval_dataset if eval_dataset is None else eval_dataset)
+        degrees = self.plan.degrees
         order = EvalOrder(
-            len(rows), self.args.per_device_eval_batch_size, self.args.process_index, self.args.world_size
+            len(rows),
+            self.args.per_device_eval_batch_size,
+            degrees.data_parallel_rank(self.args.process_index),
+            degrees.data_parallel_size,
         )
         return DataLoader(rows, batch_sampler=order, collate_fn=self.data_collator)
 

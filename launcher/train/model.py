@@ -23,6 +23,7 @@ from transformers import (
 from launcher.config import Init, ModelConfig
 from launcher.data.tokenizer import byte_tokenizer
 from launcher.errors import ConfigError
+from launcher.methods.registry import find_method
 from launcher.plan import Facts, LaunchPlan
 from launcher.plugins.base import Plugin, apply
 from launcher.run import RunDir
@@ -50,14 +51,14 @@ def load_model(
     seed: int,
     hooks: Sequence[str] = ("on_load", "on_model"),
 ) -> Any:
-    """The model in the planned format, after these hooks of every plugin; for a reward, with a head of one number."""
+    """The model in the planned format, after these hooks of every plugin; with a head of its own where the method has one."""
     where, revision = _source(config, plan.facts, seed)
     kwargs: dict[str, Any] = {
         "dtype": getattr(torch, plan.weights_dtype),
         "trust_remote_code": config.trust_remote_code,
         "revision": revision,
     }
-    if plan.adapter is not None and plan.adapter.four_bit and plan.strategy.engine == "fsdp2":
+    if plan.adapter is not None and plan.adapter.four_bit and plan.strategy.four_bit_on_host:
         kwargs["device_map"] = {
             "": "cpu"
         }  # else every rank puts the whole model on its GPU before it is sharded
@@ -65,11 +66,11 @@ def load_model(
         short = {"flex": "flex_attention"}
         kwargs["attn_implementation"] = short.get(config.attn_implementation, config.attn_implementation)
     kwargs = apply(plugins, "on_load", kwargs)
-    if plan.trainer == "reward":
+    if scores := find_method(plan.trainer).scores:
         set_seed(seed)  # its head is drawn here, on every rank
         if quantization := kwargs.get("quantization_config"):
             quantization.llm_int8_skip_modules = ["score"]
-        model = AutoModelForSequenceClassification.from_pretrained(where, num_labels=1, **kwargs)
+        model = AutoModelForSequenceClassification.from_pretrained(where, num_labels=scores, **kwargs)
     else:
         model = AutoModelForCausalLM.from_pretrained(where, **kwargs)
     if plan.device == "cuda" and "device_map" in kwargs:

@@ -21,9 +21,10 @@ from launcher.run import append_line, now
 from launcher.train.callbacks import Recorder
 from launcher.train.checkpoint.restore import check_position, restore, restore_random, small_state
 from launcher.train.checkpoint.saver import Save, Saver
-from launcher.train.checkpoint.shards import clean, shards
+from launcher.train.checkpoint.shards import clean
 from launcher.train.data.order import GlobalOrder, total_steps, warmup_steps
 from launcher.train.data.rows import Rows
+from launcher.train.strategies.base import on_rank
 from launcher.train.tally import Tally
 
 _PACKAGES = ("launcher", "torch", "transformers", "accelerate", "peft", "trl", "deepspeed")
@@ -51,13 +52,16 @@ class Resumable:
         self.args.max_steps, self.args.num_train_epochs = steps, 1.0
         self.args.warmup_steps = warmup_steps(self.args.warmup_steps, steps)
         self.args.ignore_data_skip = True
+        rank = plan.degrees.data_parallel_rank(self.args.process_index)
         self.order = self.make_order(
-            rows, plan.batch, steps, self.args.seed, self.args.process_index, plan.topology.world_size
+            rows, plan.batch, steps, self.args.seed, rank, plan.degrees.data_parallel_size
         )
         self.order.skipped = skipped
         recorder.batch_of = self.order.batch_of
         if "seq_lengths" in self.train_dataset.column_names:
-            recorder.tally = Tally(plan, self.train_dataset, self.order, recorder.peak_tflops)
+            recorder.tally = Tally(
+                plan, self.train_dataset, self.order, recorder.peak_tflops, recorder.extra_passes
+            )
 
     def log(self: Any, logs: dict[str, float], *arguments: Any, **options: Any) -> None:
         """Adds this project's figures, so that trackers get what metrics.jsonl has, under the same names."""
@@ -169,7 +173,7 @@ class Resumable:
             make_manifest=self._manifest(),
             begun=begun,
         )
-        self.saver.save(shards(self), save)
+        self.saver.save([*on_rank(self.plan.strategy).shards(self)], save)
         self.save_reason = "interval"
 
     def _manifest(self: Any) -> Any:

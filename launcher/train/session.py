@@ -13,6 +13,7 @@ from transformers.utils import logging as transformers_logging
 
 from launcher.config import Config
 from launcher.errors import Exit, NotAsPlanned
+from launcher.methods.registry import find_method
 from launcher.plan import LaunchPlan
 from launcher.plugins.base import apply
 from launcher.plugins.decide import Decided
@@ -33,10 +34,8 @@ from launcher.train.model import load_model, load_tokenizer, note_revision
 from launcher.train.probe import Probe
 from launcher.train.shutdown import Shutdown
 from launcher.train.store import serve_store
+from launcher.train.strategies.base import on_rank
 from launcher.train.tracking import finish_trackers, point_trackers
-from launcher.train.upstream.accelerate_deepspeed_on_cpu import init_deepspeed_on_cpu
-from launcher.train.upstream.accelerate_fsdp_on_cpu import keep_fsdp_on_cpu
-from launcher.train.upstream.torch_build_locks import build_operators
 
 
 def train(run: RunDir, decided: Decided, heartbeat: Heartbeat) -> Exit:
@@ -52,16 +51,13 @@ def train(run: RunDir, decided: Decided, heartbeat: Heartbeat) -> Exit:
     if not is_main:
         transformers_logging.set_verbosity_error()
     store = serve_store()  # must live as long as the ranks talk
-    if plan.strategy.engine == "fsdp2" and plan.device == "cpu":
-        keep_fsdp_on_cpu()
+    strategy = on_rank(plan.strategy)
+    strategy.before_ranks_meet(plan)
     args = make_arguments(run, plan)
     shared = Shared(run, plan.facts.cache_dir, attempt, int(os.environ.get("RANK", "0")), heartbeat)
     shared.forget()
     _ = args.device  # the ranks meet here
-    if plan.deepspeed is not None:
-        build_operators(plan)
-    if plan.deepspeed is not None and plan.device == "cpu":
-        init_deepspeed_on_cpu()
+    strategy.after_ranks_met(plan)
     world_size, rank = plan.topology.world_size, int(os.environ.get("RANK", "0"))
     selection = CheckpointSelection(run, plan.facts.resume, rank, world_size, attempt)
     tokenizer = load_tokenizer(config.model, plan.facts, config.seed)
@@ -69,7 +65,15 @@ def train(run: RunDir, decided: Decided, heartbeat: Heartbeat) -> Exit:
     model = load_model(config.model, plan, decided.plugins, config.seed)
     if is_main:
         note_revision(run, config.model, model, attempt)
-    recorder = Recorder(run, plan, attempt, is_main, config.trainer.loss_spike, config.cluster.gpu_tflops)
+    recorder = Recorder(
+        run,
+        plan,
+        attempt,
+        is_main,
+        config.trainer.loss_spike,
+        config.cluster.gpu_tflops,
+        find_method(plan.trainer).extra_passes(config),
+    )
     heartbeat.phase("data")
     callbacks = [recorder, Meter(run, plan, attempt, rank)]
     trainer = make_trainer(
@@ -124,18 +128,11 @@ def train(run: RunDir, decided: Decided, heartbeat: Heartbeat) -> Exit:
 def check_state(trainer: Trainer, plan: LaunchPlan) -> None:
     """NotAsPlanned when accelerate came to another world, device, strategy or precision than the plan's."""
     state = trainer.accelerator.state
-    deepspeed = state.deepspeed_plugin if trainer.is_deepspeed_enabled else None
-    fsdp = state.fsdp_plugin if trainer.is_fsdp_enabled else None
-    engine = "deepspeed" if deepspeed else "fsdp2" if fsdp and fsdp.fsdp_version == 2 else "ddp"
-    # One rank needs no FSDP: accelerate leaves it out, and there is nothing to shard.
-    if plan.topology.world_size == 1 and plan.strategy.engine == "fsdp2":
-        engine = "fsdp2"
-    stage = deepspeed.hf_ds_config.config["zero_optimization"]["stage"] if deepspeed else 0
+    sharded = on_rank(plan.strategy).found(trainer, plan)
     for what, found, planned in (
         ("world_size", state.num_processes, plan.topology.world_size),
         ("device", trainer.accelerator.device.type, plan.device),
-        ("strategy.engine", engine, plan.strategy.engine),
-        ("strategy.zero_stage", stage, plan.strategy.zero_stage),
+        *((f"strategy.{key}", value, getattr(plan.strategy, key)) for key, value in sharded.items()),
         ("mixed_precision", str(state.mixed_precision), plan.mixed_precision),
         ("micro_batch_size", trainer.args.per_device_train_batch_size, plan.batch.micro_batch_size),
         (

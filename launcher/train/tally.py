@@ -38,10 +38,18 @@ class Tally:
     The rows of every step follow from the order alone, so nothing is sent between ranks for it.
     """
 
-    def __init__(self, plan: LaunchPlan, dataset: Any, order: GlobalOrder, peak_tflops: float | None) -> None:
-        """`peak_tflops`: of one GPU or CPU rank; None: the data sheet's where the GPU is a known one."""
+    def __init__(
+        self,
+        plan: LaunchPlan,
+        dataset: Any,
+        order: GlobalOrder,
+        peak_tflops: float | None,
+        extra_passes: int = 0,
+    ) -> None:
+        """`peak_tflops`: of one GPU or CPU rank; None: the data sheet's where the GPU is a known one. `extra_passes`: the
+        method's forward passes beside the one that is trained on."""
         self.counts, self.order, self.seen = Counts(dataset), order, Seen()
-        self._flops = count_flops(plan)
+        self._flops = count_flops(plan, extra_passes)
         cuda = torch.cuda.is_available() and plan.device == "cuda"
         self._peak = peak_tflops or (known_peak_tflops(torch.cuda.get_device_name()) if cuda else None)
         self._ranks, self._cuda = plan.topology.world_size, cuda

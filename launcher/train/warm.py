@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from launcher.processes import die_with_parent
+from launcher.strategies import planned_strategy
 
 _MOST = 8  # descriptors in a request
 
@@ -54,15 +55,15 @@ def main(argv: list[str]) -> int:
 
 def modules(plan: dict[str, Any]) -> list[str]:
     """What the ranks of this plan import."""
-    adapter = plan["adapter"]
+    adapter, strategy = plan["adapter"], planned_strategy(plan["strategy"])
     return [
         "datasets",
         "launcher.train.session",
         f"launcher.train.methods.{plan['trainer']}",
         *(["peft"] if adapter else []),
         *(["bitsandbytes"] if adapter and adapter["four_bit"] else []),
-        *(["deepspeed"] if plan["deepspeed"] else []),
-        *(["torch.distributed.fsdp"] if plan["strategy"]["engine"] == "fsdp2" else []),
+        *strategy.imports,
+        strategy.on_rank,
     ]
 
 

@@ -14,10 +14,10 @@ from transformers.utils import logging as transformers_logging
 from launcher.config import ArchitectureConfig
 from launcher.plan.memory import Adapter, Load
 from launcher.plan.memory.activations import activation_bytes
-from launcher.plan.strategy import STRATEGIES
 from launcher.plugins.gradient_checkpointing import GradientCheckpointing
 from launcher.plugins.lora import LoRA
 from launcher.plugins.qlora import QLoRA
+from launcher.strategies import Degrees, candidates
 from tests.benchmarks.memory_rank import Counted, saved_tensors
 
 SHAPES = {
@@ -60,7 +60,7 @@ def measure(console: Console) -> list[float]:
 def load_of(shape: ArchitectureConfig, plugin: LoRA | None, checkpointing: bool) -> Load:
     adapter: Adapter | None = plugin.adapter if plugin else None
     return Load(
-        shape=shape, adapter=adapter, checkpointing=checkpointing, strategy=STRATEGIES["ddp"], world_size=1, sequences=1,
+        shape=shape, adapter=adapter, checkpointing=checkpointing, strategy=candidates()[0], degrees=Degrees(), sequences=1,
         length=LENGTH, bf16=True,
     )  # fmt: skip
 

@@ -7,9 +7,9 @@ unless `whole` says that they are what the GPU needs, context included.
 
 from dataclasses import dataclass
 
-from launcher.config import ArchitectureConfig
+from launcher.config import ArchitectureConfig, StrategyConfig
 from launcher.plan.memory import CONTEXT_GIB, GIB, Adapter, Load, estimate_memory
-from launcher.plan.strategy import STRATEGIES
+from launcher.strategies import candidates
 
 GB = 1e9 / GIB
 LITGPT = "litgpt, tutorials/resource-tables.md, LoRA on 1 GPU"
@@ -82,8 +82,9 @@ def load(
     model: ArchitectureConfig, lora: Adapter | None, sequences: int, length: int, *, checkpointing: bool = True,
     strategy: str = "ddp", gpus: int = 1, pure: bool = True, optimizer: str = "adamw_torch_fused", accumulation: int = 1,
 ) -> Load:  # fmt: skip
+    spec = next(one for one in candidates() if one.name == strategy)
     return Load(
-        shape=model, adapter=lora, checkpointing=checkpointing, strategy=STRATEGIES[strategy], world_size=gpus,
+        shape=model, adapter=lora, checkpointing=checkpointing, strategy=spec, degrees=spec.degrees(StrategyConfig(), gpus),
         gpus_per_node=gpus, sequences=sequences, length=length, accumulation=accumulation, bf16=True, pure_bf16=pure,
         optimizer=optimizer, varlen=True, bucket=5_000_000,
     )  # fmt: skip

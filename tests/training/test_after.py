@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from launcher.commands.export import is_export
+from launcher.after.export import is_export
 from launcher.errors import LauncherError, RunError
 from launcher.plugins.decide import reread_run
 from launcher.run import RunDir

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from launcher.data.check import Asked, check
 from launcher.data.convert import convert
-from launcher.data.formats import FORMATS
+from launcher.data.progress import progress
+from launcher.data.report import describe, sample_text
 from launcher.data.rules import RULES
-from launcher.data.write import TARGETS
+from launcher.data.write import targets
 from launcher.errors import DataError, Exit
-from launcher.launching.data_progress import progress
-from launcher.launching.data_report import describe, sample_text
+from launcher.formats.registry import AUTO, known_formats
 from launcher.run import write_text
 from launcher.units import plural
 
@@ -121,13 +121,16 @@ def _parser() -> argparse.ArgumentParser:
     convert_.add_argument(
         "target", type=Path, metavar="OUT", help=".jsonl, .json (one array), .csv, .tsv or .parquet"
     )
-    convert_.add_argument("--to", required=True, choices=TARGETS, help="the format of OUT's rows")
+    convert_.add_argument("--to", required=True, choices=targets(), help="the format of OUT's rows")
     convert_.set_defaults(run=_convert)
     rules = verbs.add_parser("rules", help="every rule with its level and reason", allow_abbrev=False)
     rules.set_defaults(run=_rules)
     for verb in (check_, convert_):
         verb.add_argument(
-            "--format", choices=("auto", *FORMATS), default="auto", help="format of the rows (default: auto)"
+            "--format",
+            choices=(AUTO, *known_formats().formats),
+            default="auto",
+            help="format of the rows (default: auto)",
         )
         verb.add_argument("--force", action="store_true", help="write over a file that exists")
     for verb in (check_, convert_, rules):

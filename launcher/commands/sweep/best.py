@@ -1,29 +1,10 @@
 """python -m launcher sweep best [SWEEP]: the best trial as an experiment file that runs."""
 
 import json
-import shlex
-from typing import Any
-
-import yaml
 
 from launcher.commands.sweep.options import chosen_sweep, sweep_parser
-from launcher.errors import Exit, RunError
-from launcher.run import RunDir, write_text
-from launcher.sweep.folder import SweepDir
-from launcher.sweep.read import Trial, read_sweep
-
-# A place, and what belongs to one launch: an experiment says none of it.
-_LEFT_OUT = (
-    "cluster",
-    "sweep",
-    "runs_dir",
-    "cache_dir",
-    "dry_run",
-    "force",
-    "resume",
-    "resume_weights_only",
-    "trust_checkpoint",
-)
+from launcher.errors import Exit
+from launcher.sweep.best import write_best
 
 
 def main(arguments: list[str]) -> int:
@@ -34,58 +15,17 @@ def main(arguments: list[str]) -> int:
         "python -m launcher sweep best tiny",
     )
     options = parser.parse_args(arguments)
-    sweep = chosen_sweep(options)
-    now = read_sweep(sweep.path)
-    best = now.best
-    if best is None:
-        raise RunError(
-            f"no trial of {now.name} has finished with {now.objective}; python -m launcher sweep status {now.name} shows why"
-        )
-    path, command = write_best(sweep, best)
+    best = write_best(chosen_sweep(options))
     if options.json:
         told = {
-            "sweep": now.name, "trial": best.number, "value": best.value, "overrides": best.overrides,
-            "experiment": str(path), "command": command,
+            "sweep": best.sweep.name, "trial": best.trial.number, "value": best.trial.value,
+            "overrides": best.trial.overrides, "experiment": str(best.path), "command": best.command,
         }  # fmt: skip
         print(json.dumps(told))
         return Exit.OK
-    values = " ".join(f"{key}={value}" for key, value in best.overrides.items())
-    print(f"trial       {best.number}: {values}")
-    print(f"{now.objective:<11} {best.value}")
-    print(f"experiment  {path}")
-    print(f"run it      {command}")
+    values = " ".join(f"{key}={value}" for key, value in best.trial.overrides.items())
+    print(f"trial       {best.trial.number}: {values}")
+    print(f"{best.sweep.objective:<11} {best.trial.value}")
+    print(f"experiment  {best.path}")
+    print(f"run it      {best.command}")
     return Exit.OK
-
-
-def write_best(sweep: SweepDir, best: Trial) -> tuple[Any, str]:
-    """The file's path, and the command that runs it."""
-    run = sweep.trial(best.number)
-    config = _config(run)
-    name = f"{config['name']}_best"
-    kept = {key: value for key, value in config.items() if key not in _LEFT_OUT}
-    facts = run.read_json(run.plan)["facts"]
-    kept["name"] = name
-    # Relative paths were so to where the sweep was typed.
-    if kept["data"]["sources"]:
-        for source, path in zip(kept["data"]["sources"], facts["data_sources"], strict=True):
-            source["path"] = path
-    else:
-        kept["data"]["path"] = facts["data_path"]
-    kept["data"]["eval_path"] = facts["eval_path"]
-    folder = sweep.path / "best"
-    path = folder / "experiment" / f"{name}.yaml"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    command = f"python -m launcher --config-dir {shlex.quote(str(folder))} +experiment={name}"
-    head = (
-        f"# @package _global_\n# {command}\n# Trial {best.number} of {sweep.name}: the best, with {best.value}; every value it "
-        "had. It needs what the sweep's experiment says of hardware, memory and time.\n"
-    )
-    write_text(path, head + yaml.safe_dump(kept, sort_keys=False, allow_unicode=True))
-    return path, command
-
-
-def _config(run: RunDir) -> dict[str, Any]:
-    try:
-        return yaml.safe_load(run.config.read_text())
-    except OSError as error:
-        raise RunError(f"{run.config} cannot be read: {error.strerror}") from None

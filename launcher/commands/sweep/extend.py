@@ -1,33 +1,7 @@
 """python -m launcher sweep extend SWEEP key=value,...: more values of a grid, or more budget."""
 
-import json
-import os
-import sys
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
-
-from hydra.core.override_parser.overrides_parser import OverridesParser
-
-from launcher.clusters.slurm import Slurm
-from launcher.commands.sweep.local import run_here
-from launcher.commands.sweep.options import check_starts, chosen_sweep, queued_jobs, sweep_parser
-from launcher.commands.sweep.resume import reopen, start_again
-from launcher.errors import ConfigError, Exit, unknown
-from launcher.launching.compose import Asked, compose
-from launcher.plugins.decide import facts_from
-from launcher.run import read_lines, write_text
-from launcher.sweep.array import described, script, submit, written
-from launcher.sweep.budget import check_deadline
-from launcher.sweep.derive import Deriver
-from launcher.sweep.expand import grid, read_axes
-from launcher.sweep.folder import SweepDir
-from launcher.sweep.outcome import CANCELLED
-from launcher.sweep.plan_trials import Planner, plan_trials, swept
-from launcher.sweep.read import read_sweep
-from launcher.sweep.trials import facts_line, make_arrays
-
-_BUDGET = {"sweep.trials": int, "sweep.gpu_hours": float, "sweep.deadline": str}
+from launcher.commands.sweep.options import chosen_sweep, sweep_parser
+from launcher.sweep.extend import BUDGET, extend_sweep
 
 
 def main(arguments: list[str]) -> int:
@@ -35,109 +9,9 @@ def main(arguments: list[str]) -> int:
     parser = sweep_parser(
         "extend",
         "More values for keys that a grid has swept: every new combination becomes a trial. Or more budget: "
-        f"{', '.join(_BUDGET)}; the trials of a grid that came too late for it are opened again.",
+        f"{', '.join(BUDGET)}; the trials of a grid that came too late for it are opened again.",
         "python -m launcher sweep extend tiny 'trainer.learning_rate=3e-4,1e-3'",
     )
     parser.add_argument("more", nargs="+", metavar="key=value", help="in Hydra's sweep syntax")
     options = parser.parse_args(arguments)
-    sweep = chosen_sweep(options)
-    spec = sweep.read_spec()
-    check_starts(sweep, spec)
-    _check_keys(sweep, spec, options.more)
-    os.chdir(spec["work_dir"])
-    sys.path.insert(0, spec["work_dir"])
-    if options.more[0].partition("=")[0] in _BUDGET:
-        return _more_budget(sweep, spec, options.more, as_json=options.json)
-    asked: list[Asked] = []
-    site = ["--config-dir", spec["config_dir"]] if spec["config_dir"] else []
-    found: list[int] = []
-
-    def take(one: Asked) -> None:
-        asked.append(one)
-        found.append(_more_trials(sweep, spec, one, options.more))
-
-    compose([*site, "-m", *spec["hydra"], *spec["fixed"]], take_sweep=take)
-    sweep.stop.unlink(missing_ok=True)
-    told = f"{sweep.name}: {found[0]} more trials\nnext  python -m launcher sweep status {sweep.name}"
-    slurm = Slurm() if spec["cluster"] == "slurm" else None
-    job_ids = submit(sweep, slurm) if slurm else []
-    shown = {"sweep": sweep.name, "trials": found[0], "job_ids": job_ids}
-    print(json.dumps(shown) if options.json else told, flush=True)
-    return Exit.OK if slurm else run_here(sweep, quiet=options.json)
-
-
-def _check_keys(sweep: SweepDir, spec: dict[str, Any], more: Sequence[str]) -> None:
-    """ConfigError for a key that cannot be extended."""
-    known = list(_BUDGET)
-    if spec["sampler"] == "grid":
-        known = [*spec["space"], "sweep.gpu_hours", "sweep.deadline"]
-    for override in more:
-        key, equals, value = override.lstrip("+").partition("=")
-        if not equals or not value:
-            raise ConfigError(f"{override} has no value; write {key}=VALUE")
-        if key not in known:
-            raise ConfigError(f"{unknown(f'key of {sweep.name} to extend', key, known)}")
-    budgets = [override for override in more if override.partition("=")[0] in _BUDGET]
-    if 0 < len(budgets) < len(more):
-        raise ConfigError(f"{budgets[0]} is no value of the grid; raise the budget in a command of its own")
-
-
-def _more_budget(sweep: SweepDir, spec: dict[str, Any], more: Sequence[str], *, as_json: bool) -> int:
-    for override in more:
-        key, _, value = override.partition("=")
-        try:
-            spec["budget"][key.partition(".")[2]] = None if value == "null" else _BUDGET[key](value)
-        except ValueError:
-            raise ConfigError(f"{override} must be a number") from None
-    check_deadline(spec["budget"]["deadline"])
-    with written(sweep, spec):
-        pass
-    sweep.stop.unlink(missing_ok=True)
-    slurm = Slurm() if spec["cluster"] == "slurm" else None
-    alive = bool(queued_jobs(sweep, slurm)) if slurm else False
-    late: list[int] = []
-    if spec["sampler"] == "grid":
-        trials = read_sweep(sweep.path).trials
-        late = [trial.number for trial in trials if trial.state == CANCELLED and trial.run_dir is None]
-        reopen(sweep, late)
-    return start_again(sweep, spec, late, slurm, alive=alive, as_json=as_json)
-
-
-def _more_trials(sweep: SweepDir, spec: dict[str, Any], asked: Asked, more: Sequence[str]) -> int:
-    """How many trials there are more; their lines, scripts and, last, sweep.json are written."""
-    parser = OverridesParser.create(config_loader=asked.loader)
-    added = {
-        axis.name: [value.text for value in axis.values]
-        for axis in read_axes(parser.parse_overrides(list(more)))
-    }
-    lines = [line for line in read_lines(sweep.trials) if line["number"] < spec["trials"]]
-    choices = {name: one["choices"] for name, one in spec["space"].items()}
-    for name, texts in added.items():
-        choices[name] = list(dict.fromkeys([*choices[name], *texts]))
-    swept_lines = [
-        f"{spec['space'][name]['key']}={','.join(texts) if len(texts) > 1 else f'choice({texts[0]})'}"
-        for name, texts in choices.items()
-    ]
-    axes = read_axes(parser.parse_overrides([*spec["fixed"], *swept_lines]))
-    before = [line["values"] for line in lines]
-    trials = [values for values in grid(axes) if swept(axes, values) not in before]
-    if not trials:
-        return 0
-    planner = Planner(sweep.path, [facts_from({**facts, "run_dir": ""}) for facts in spec["facts"]])
-    planned, plan = plan_trials(Deriver(asked, axes), trials, planner, begin=len(lines))
-    largest = Slurm().largest_array() if spec["cluster"] == "slurm" else 1 << 30
-    arrays = make_arrays(
-        [(trial.number, trial.shape) for trial in planned], largest, spec["parallel"], len(spec["arrays"])
-    )
-    for array in arrays:
-        write_text(sweep.path / array.script, script(sweep, array, plan, "Trials that `sweep extend` added."))
-    kept = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-    write_text(sweep.trials, kept + "".join(trial.line() for trial in planned))
-    spec["facts"] = [facts_line(facts) for facts in planner.facts]
-    spec["arrays"] += [described(array) for array in arrays]
-    spec["trials"] = len(lines) + len(planned)
-    for name, texts in choices.items():
-        spec["space"][name]["choices"] = texts
-    with written(SweepDir(Path(sweep.path)), spec):
-        pass
-    return len(planned)
+    return extend_sweep(chosen_sweep(options), options.more, as_json=options.json)

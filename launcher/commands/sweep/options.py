@@ -1,14 +1,8 @@
 """What the sweep commands have in common."""
 
 import argparse
-from collections.abc import Mapping
-from typing import Any
 
-from launcher.clusters.allocation import Allocation
-from launcher.clusters.slurm import Slurm
 from launcher.commands.options import make_parser
-from launcher.errors import ClusterError, ConfigError
-from launcher.run import job_number
 from launcher.sweep.folder import SweepDir, find_sweep
 
 
@@ -27,21 +21,3 @@ def sweep_parser(verb: str, description: str, example: str) -> argparse.Argument
 def chosen_sweep(options: argparse.Namespace) -> SweepDir:
     """The sweep that was named; RunError where there is none."""
     return find_sweep(options.runs_dir.absolute(), options.sweep)
-
-
-def check_starts(sweep: SweepDir, spec: Mapping[str, Any]) -> None:
-    """Before anything is changed: ConfigError of a dry run, ClusterError where an allocation's sweep is outside of one."""
-    if spec["dry_run"]:
-        raise ConfigError(f"{sweep.name} was a dry run; type its command without dry_run=true")
-    if spec["cluster"] == "allocation":
-        Allocation()
-
-
-def queued_jobs(sweep: SweepDir, slurm: Slurm) -> list[str]:
-    """Numbers of the sweep's arrays that Slurm still has; ClusterError where it does not say."""
-    found = slurm.jobs_of(sweep.as_run)
-    if found is None:
-        raise ClusterError(
-            f"Slurm does not say whether it has jobs of {sweep.name}; type the command again later"
-        )
-    return list(dict.fromkeys(job_number(job_id) for job_id in found))

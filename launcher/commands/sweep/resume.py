@@ -1,21 +1,7 @@
 """python -m launcher sweep resume [SWEEP]: go on with trials that were not begun, were cancelled, or failed."""
 
-import json
-import os
-from typing import Any
-
-from launcher.clusters.slurm import Slurm
-from launcher.commands.sweep.local import run_here
-from launcher.commands.sweep.options import check_starts, chosen_sweep, queued_jobs, sweep_parser
-from launcher.commands.sweep.work import is_gone
-from launcher.errors import Exit, RunError
-from launcher.run import read_lines, write_text
-from launcher.sweep.array import submit, submit_one
-from launcher.sweep.claims import give_up, read_claims
-from launcher.sweep.folder import SweepDir
-from launcher.sweep.outcome import CANCELLED, FAILED, RUNNING, WAITING
-from launcher.sweep.read import Sweep, read_sweep
-from launcher.sweep.trials import ranges
+from launcher.commands.sweep.options import chosen_sweep, sweep_parser
+from launcher.sweep.resume import resume_sweep
 
 
 def main(arguments: list[str]) -> int:
@@ -28,102 +14,4 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("--only-failed", action="store_true", help="only trials that failed")
     options = parser.parse_args(arguments)
-    sweep = chosen_sweep(options)
-    spec = sweep.read_spec()
-    check_starts(sweep, spec)
-    slurm = Slurm() if spec["cluster"] == "slurm" else None
-    jobs = _settle(sweep, slurm) if slurm else []
-    now = read_sweep(sweep.path)
-    chosen = _open(sweep, now, only_failed=options.only_failed, waiting=not jobs)
-    if not chosen and (now.sampler == "grid" or jobs or options.only_failed):
-        raise RunError(f"{sweep.name} has nothing to resume: {_told(now)}")
-    reopen(sweep, chosen)
-    return start_again(sweep, spec, chosen, slurm, alive=bool(jobs), as_json=options.json)
-
-
-def go_on(sweep: SweepDir, *, as_json: bool) -> int:
-    """The exit code of a sweep whose allocation was queued again: what ran there goes on, and what was cancelled with it."""
-    chosen: list[int] = []
-    if not sweep.stop.exists():
-        states = (RUNNING, CANCELLED)
-        chosen = [trial.number for trial in read_sweep(sweep.path).trials if trial.state in states]
-        reopen(sweep, chosen)
-    return start_again(sweep, sweep.read_spec(), chosen, None, alive=False, as_json=as_json)
-
-
-def _settle(sweep: SweepDir, slurm: Slurm) -> list[str]:
-    """Queues what a submit that was cut left out; the sweep's jobs that Slurm has."""
-    submit(sweep, slurm)
-    return queued_jobs(sweep, slurm)
-
-
-def _open(sweep: SweepDir, now: Sweep, *, only_failed: bool, waiting: bool) -> list[int]:
-    """Trials to train again. `waiting`: no job of the sweep is left that would take those that were not begun."""
-    claims = read_claims(sweep)
-    chosen: list[int] = []
-    for trial in now.trials:
-        dead = trial.state == RUNNING and is_gone(claims[trial.number]["worker"])
-        wanted = trial.state == FAILED if only_failed else trial.state in (FAILED, CANCELLED) or dead
-        if wanted or (trial.state == WAITING and waiting and not only_failed):
-            chosen.append(trial.number)
-    return chosen
-
-
-def reopen(sweep: SweepDir, chosen: list[int]) -> None:
-    """Makes trials free to be claimed again. Their run dirs stay; one that never became a run is planned anew."""
-    earlier = sweep.outcomes / "earlier"
-    lines: list[dict[str, Any]] = list(read_lines(sweep.trials))
-    for number in chosen:
-        outcome = sweep.outcomes / f"{number}.json"
-        if outcome.exists():
-            earlier.mkdir(exist_ok=True)
-            at = sum(1 for _ in earlier.glob(f"{number}.*.json"))
-            outcome.replace(earlier / f"{number}.{at}.json")
-        give_up(sweep, number)
-    again = {number for number in chosen if not sweep.trial(number).path.is_dir()}
-    fresh = [{**line, "digest": None} if line["number"] in again else line for line in lines]
-    write_text(sweep.trials, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in fresh))
-    sweep.stop.unlink(missing_ok=True)
-
-
-def start_again(
-    sweep: SweepDir,
-    spec: dict[str, Any],
-    chosen: list[int],
-    slurm: Slurm | None,
-    *,
-    alive: bool,
-    as_json: bool,
-) -> int:
-    """Queues the chosen trials, or a sampler's workers where none is left; on this machine it runs them."""
-    if slurm is None:
-        os.chdir(spec["work_dir"])
-        _tell(sweep, chosen, [], as_json)
-        return run_here(sweep, quiet=as_json)
-    job_ids: list[str] = []
-    limit = f"%{spec['parallel']}" if spec["parallel"] else ""
-    arrays: list[dict[str, Any]] = spec["arrays"]
-    for array in arrays:
-        indices: list[int] = array["indices"]
-        numbers = [index for index in indices if int(array["first"]) + index in chosen]
-        if spec["sampler"] != "grid":
-            numbers, limit = ([] if alive else indices), ""
-        if numbers:
-            asked = f"{ranges(numbers)}{limit}"
-            job_ids.append(submit_one(sweep, slurm, array["script"], asked, f"--array={asked}", again=True))
-    _tell(sweep, chosen, job_ids, as_json)
-    return Exit.OK
-
-
-def _tell(sweep: SweepDir, chosen: list[int], job_ids: list[str], as_json: bool) -> None:
-    if as_json:
-        print(json.dumps({"sweep": sweep.name, "trials": chosen, "job_ids": job_ids}), flush=True)
-        return
-    jobs = f" as {', '.join(job_ids)}" if job_ids else ""
-    print(f"{sweep.name}: goes on with {len(chosen)} trials ({ranges(chosen) or 'the next ones'}){jobs}")
-    print(f"next  python -m launcher sweep status {sweep.name}", flush=True)
-
-
-def _told(now: Sweep) -> str:
-    states = {trial.state for trial in now.trials}
-    return ", ".join(f"{now.count(state)} {state}" for state in sorted(states)) or "it has no trial yet"
+    return resume_sweep(chosen_sweep(options), only_failed=options.only_failed, as_json=options.json)

@@ -1,31 +1,10 @@
 """python -m launcher sweep status [SWEEP]: every trial with its values, its state and what it came to."""
 
-import dataclasses
-import time
-from typing import Any
-
-from rich.console import Console, Group
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
-
 from launcher.commands.sweep.options import chosen_sweep, sweep_parser
 from launcher.errors import Exit
-from launcher.launching.summary import as_json
-from launcher.sweep.folder import SweepDir
-from launcher.sweep.outcome import CANCELLED, FAILED, FINISHED, PRUNED, RUNNING, STATES, WAITING
-from launcher.sweep.read import Sweep, Trial, read_sweep, why_spent
-
-_STYLES = {
-    FINISHED: "green",
-    RUNNING: "cyan",
-    PRUNED: "dim",
-    FAILED: "red",
-    CANCELLED: "yellow",
-    WAITING: "dim",
-}
-_ROWS = 40
-_EVERY_S = 2.0
+from launcher.output import as_json
+from launcher.sweep.read import read_sweep
+from launcher.sweep.view import ROWS, print_sweep, sweep_dict
 
 
 def main(arguments: list[str]) -> int:
@@ -38,82 +17,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--watch", action="store_true", help="keep the table up to date until no trial is left"
     )
-    parser.add_argument("--all", action="store_true", help=f"every trial, and not the {_ROWS} that tell most")
+    parser.add_argument("--all", action="store_true", help=f"every trial, and not the {ROWS} that tell most")
     options = parser.parse_args(arguments)
     sweep = chosen_sweep(options)
     if options.json:
-        print(as_json(as_dict(sweep, read_sweep(sweep.path))))
-        return Exit.OK
-    console = Console()
-    console = console if console.is_terminal else Console(width=160)
-    if not options.watch:
-        console.print(view(sweep, read_sweep(sweep.path), every=options.all))
-        return Exit.OK
-    with Live(console=console, auto_refresh=False) as live:
-        while True:
-            now = read_sweep(sweep.path)
-            live.update(view(sweep, now, every=options.all), refresh=True)
-            if _is_over(sweep, now):
-                return Exit.OK
-            time.sleep(_EVERY_S)
-
-
-def as_dict(sweep: SweepDir, now: Sweep) -> dict[str, Any]:
-    """The sweep for a machine."""
-    best = now.best
-    return {
-        **{key: value for key, value in dataclasses.asdict(now).items() if key != "trials"},
-        "path": str(now.path),
-        "counts": {state: now.count(state) for state in STATES},
-        "best": best.number if best else None,
-        "job_ids": _job_ids(sweep),
-        "trials": [
-            {**dataclasses.asdict(trial), "run_dir": str(trial.run_dir) if trial.run_dir else None}
-            for trial in now.trials
-        ],
-    }
-
-
-def view(sweep: SweepDir, now: Sweep, *, every: bool) -> Group:
-    """The sweep for a person: failed trials first, then those that run, then the best."""
-    table = Table("trial", *now.parameters, "state", now.objective, "step", "error")
-    best = now.best
-    shown = sorted(now.trials, key=lambda trial: _order(now, trial))[: None if every else _ROWS]
-    for trial in shown:
-        step, last = next(reversed(trial.intermediate.items()), (None, None))
-        value = trial.value if trial.value is not None else last
-        mark = " *" if best is not None and trial.number == best.number else ""
-        table.add_row(
-            f"{trial.number}{mark}",
-            *(Text(trial.overrides.get(key, "")) for key in now.parameters),
-            Text(trial.state, style=_STYLES[trial.state]),
-            "" if value is None else f"{value:.4f}",
-            "" if step is None else str(step),
-            Text(trial.error or ""),
-        )
-    counts = "  ".join(f"{number} {state}" for state in STATES if (number := now.count(state)))
-    hidden = len(now.trials) - len(shown)
-    below = f"{hidden} more; --all shows them" if hidden else ""
-    found = f"  best {best.value:.4f} (trial {best.number})" if best and best.value is not None else ""
-    head = Text(f"{now.name}  {counts}{found}")
-    return Group(head, table, *([Text(below)] if below else []))
-
-
-def _order(now: Sweep, trial: Trial) -> tuple[int, float, int]:
-    ranks = (FAILED, RUNNING, FINISHED, PRUNED, CANCELLED, WAITING)
-    sign = 1 if now.direction == "minimize" else -1
-    return ranks.index(trial.state), sign * (trial.value or 0.0), trial.number
-
-
-def _is_over(sweep: SweepDir, now: Sweep) -> bool:
-    if now.count(RUNNING):
-        return False
-    if sweep.stop.exists():
-        return True
-    return not now.count(WAITING) and (now.sampler == "grid" or why_spent(sweep) is not None)
-
-
-def _job_ids(sweep: SweepDir) -> list[str]:
-    return (
-        [one["job_id"] for one in sweep.as_run.read_json(sweep.jobs)["arrays"]] if sweep.jobs.exists() else []
-    )
+        print(as_json(sweep_dict(sweep, read_sweep(sweep.path))))
+    else:
+        print_sweep(sweep, every=options.all, watch=options.watch)
+    return Exit.OK

@@ -108,7 +108,7 @@ def _input_bytes(load: Load) -> float:
         return 2 * sum(adapter.r + linears[name][0] for name in names)
     ranks = width * adapter.r * len(names)
     # peft casts for fp32 adapters over plain weights; over 4-bit ones it leaves that to autocast, which finds bf16 already
-    copies = load.autocast and not adapter.four_bit and load.engine == "ddp"
+    copies = load.autocast and not adapter.four_bit and load.casts_each
     if adapter.dropout:
         return ranks + sum((width + 1) * linears[name][0] for name in names)
     if copies:

@@ -11,11 +11,4 @@ def gradient_bytes(load: Load) -> float:
     Source: ZeRO (arXiv 1910.02054), section 5.2; DeepSpeed 0.19.8, stage_1_and_2.py; accelerate 1.15's no_sync. Held
     against ranks on a CPU, to the byte.
     """
-    strategy = load.strategy
-    if load.engine == "ddp" or (load.engine == "fsdp2" and load.accumulation > 1):
-        return load.trained * load.gradient_width
-    if strategy.offload_param or (strategy.offload_optimizer and strategy.zero_stage > 1):
-        return 0
-    shard = load.shard(load.trained_tensors) * load.gradient_width
-    converts = strategy.zero_stage == 1 and load.gradient_width != load.trained_width and load.world_size > 1
-    return shard + (load.trained * load.gradient_width if converts else 0)
+    return load.acting.gradient_bytes(load)

@@ -26,22 +26,21 @@ def checkpoint_bytes(load: Load) -> float:
     Source: this project's checkpoint format (docs of the plugin sharded_checkpoint). Held against a run on a CPU.
     """
     state = state_bytes(load, on_gpu=True) + state_bytes(load, on_gpu=False)
-    shared = 1 if load.engine == "ddp" else load.world_size
-    return 4 * load.trained + state * shared
+    return 4 * load.trained + state * load.degrees.shard_size
 
 
 def _loading_bytes(load: Load) -> float:
     four_bit = load.adapter is not None and load.adapter.four_bit
-    if load.strategy.zero_stage == 3:
+    if load.acting.loads_shards:
         return sharded_weight_bytes(load) + _FILE
-    if four_bit and load.engine != "fsdp2":
+    if four_bit and not load.acting.four_bit_on_host:
         return _FILE
     return frozen_bytes(load) if load.adapter else 4 * load.parameters
 
 
 def _offloaded_bytes(load: Load) -> float:
     strategy, paged = load.strategy, state_bytes(load, on_gpu=False)
-    if not (strategy.offload_optimizer or strategy.offload_param):
+    if not strategy.offloads:
         return paged
     shard = load.shard(load.trained_tensors)
     state = master_bytes(load) + state_bytes(load, on_gpu=True) + paged + shard * load.trained_width

@@ -1,6 +1,5 @@
 """What is trained on one GPU, and how: the one value that every formula of this package takes."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -8,10 +7,8 @@ from typing import Any
 from launcher.config import ArchitectureConfig
 from launcher.plan.adapter import Adapter, count_adapter, trained_tensors, trains_embedding, trains_head
 from launcher.plan.model import count_linear, count_parameters, linear_shapes, model_tensors
-from launcher.plan.strategy import BUCKET, Strategy
-
-Tensors = Iterable[tuple[tuple[int, ...], int]]
-"""(shape, how many of it)."""
+from launcher.strategies.base import Strategy, Tensors
+from launcher.strategies.degrees import Degrees
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +21,7 @@ class Load:
     kernels: tuple[str, ...] = ()
     """Layers with liger's fused kernels: of rope, rms_norm and glu."""
     strategy: Strategy
-    world_size: int
+    degrees: Degrees
     gpus_per_node: int = 1
     sequences: int
     """Sequences in one forward pass."""
@@ -39,21 +36,22 @@ class Load:
     """Whether several documents share a sequence."""
     varlen: bool = False
     """Whether the attention kernel takes lengths and needs no mask, as flash attention does."""
-    bucket: int = BUCKET
-    """DeepSpeed's reduce_bucket_size, in elements."""
+    bucket: int | None = None
+    """Elements of a bucket in which gradients are reduced, where they do not follow from what is trained."""
     pure_bf16: bool = False
     """Weights, gradients and moments in bf16 without a master copy, as some published setups have it. No run of ours."""
+    extra_passes: int = 0
+    """Forward passes over each sequence beside the one that is trained on, by the method's spec. They count for the time."""
 
-    @property
-    def engine(self) -> str:
-        """ddp, deepspeed or fsdp2. One rank has nothing to shard: accelerate leaves FSDP2 out there."""
-        alone = self.strategy.engine == "fsdp2" and self.world_size == 1
-        return "ddp" if alone else self.strategy.engine
+    @cached_property
+    def acting(self) -> Strategy:
+        """The strategy that in truth runs: one rank has nothing to shard."""
+        return self.strategy.acting(self.degrees)
 
     @property
     def shards_weights(self) -> bool:
         """Whether no rank holds the whole model."""
-        return self.engine != "ddp" and self.strategy.shards_weights
+        return self.acting.shards_weights
 
     @property
     def tokens(self) -> int:
@@ -73,8 +71,13 @@ class Load:
 
     @property
     def autocast(self) -> bool:
-        """Whether torch casts as it goes: DeepSpeed and pure bf16 have cast the whole module before."""
-        return self.bf16 and self.engine != "deepspeed" and not self.pure_bf16
+        """Whether weights are cast as training goes; DeepSpeed and pure bf16 have cast the whole module before."""
+        return self.bf16 and self.acting.casts != "module" and not self.pure_bf16
+
+    @property
+    def casts_each(self) -> bool:
+        """Whether the weights stay in fp32 and each operation casts its inputs."""
+        return self.acting.casts == "operation"
 
     @property
     def trained_width(self) -> int:
@@ -85,12 +88,12 @@ class Load:
         """
         adapter = self.adapter
         four_bit = adapter is not None and adapter.four_bit and not (adapter.dora or adapter.modules_to_save)
-        return 2 if four_bit or (self.bf16 and (self.engine == "deepspeed" or self.pure_bf16)) else 4
+        return 2 if four_bit or (self.bf16 and (self.acting.casts == "module" or self.pure_bf16)) else 4
 
     @property
     def gradient_width(self) -> int:
         """Bytes of a gradient: as the weight's, under DeepSpeed as the forward pass's."""
-        return self.width if self.engine == "deepspeed" else self.trained_width
+        return self.width if self.acting.casts == "module" else self.trained_width
 
     @property
     def trains_embedding(self) -> bool:
@@ -105,7 +108,7 @@ class Load:
     @property
     def stream_width(self) -> int:
         """Bytes of a value of the residual stream: that of the embeddings, which autocast leaves alone."""
-        trains_fp32 = self.trains_embedding and self.engine == "ddp" and not self.pure_bf16
+        trains_fp32 = self.trains_embedding and self.casts_each and not self.pure_bf16
         return 2 if self.bf16 and not trains_fp32 else 4
 
     @cached_property
@@ -134,16 +137,8 @@ class Load:
         return self.counts.trained_tensors
 
     def shard(self, tensors: Tensors) -> int:
-        """Elements of these tensors on the first rank: FSDP2 cuts rows, ZeRO-3 every tensor, ZeRO-1 and 2 all in one.
-
-        Source: torch's fully_shard (Shard(0)), DeepSpeed 0.19.8's partition_parameters.py and stage_1_and_2.py.
-        """
-        world = self.world_size
-        if self.engine == "fsdp2":
-            return sum(-(-dims[0] // world) * _size(dims[1:]) * count for dims, count in tensors)
-        if self.strategy.zero_stage == 3:
-            return sum(-(-_size(dims) // world) * count for dims, count in tensors)
-        return -(-sum(_size(dims) * count for dims, count in tensors) // world)
+        """Elements of these tensors on the first rank."""
+        return self.acting.shard(tensors, self.degrees)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,10 +168,3 @@ def _count(shape_items: tuple[tuple[str, Any], ...], adapter: Adapter | None) ->
         trained_tensors=trained_tensors(shape, adapter) if adapter else tensors,
         all_tensors=tensors,
     )
-
-
-def _size(dims: tuple[int, ...]) -> int:
-    size = 1
-    for dim in dims:
-        size *= dim
-    return size

@@ -23,7 +23,7 @@ def logit_bytes(load: Load) -> float:
         return tile + states
     own = load.accumulation > 1 or load.trained_width == 2
     gradient = 4 * shape.vocab_size * hidden if own else 0
-    fp32_head = load.autocast and load.engine == "ddp" and load.trained_width == 4
+    fp32_head = load.autocast and load.casts_each and load.trained_width == 4
     head = 2 * min(shape.vocab_size, TILE_VOCABULARY) * hidden if fp32_head else 0
     return tile + states + gradient + head
 

@@ -9,7 +9,6 @@ SMALLEST_8BIT = 4096
 SMALLEST_PAGED = 100_000
 """Tensors with fewer elements are never paged. Source: the same file, get_state_buffer."""
 _CODE = 256 * 4  # bytes of the table of 8-bit values, one for each moment
-_SUB_GROUP = 1_000_000_000  # elements; DeepSpeed's sub_group_size where deepspeed.json names none
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +59,18 @@ def optimizer_bytes(load: Load) -> float:
 
 def master_bytes(load: Load) -> float:
     """DeepSpeed's fp32 copy of the rank's share of what is trained."""
-    return 4 * _elements(load) if load.engine == "deepspeed" else 0
+    return 4 * _elements(load) if load.acting.flat_copy else 0
 
 
 def state_bytes(load: Load, *, on_gpu: bool) -> float:
     """The optimizer's own state: what stays on the GPU, or what is paged to the host."""
     kind = OPTIMIZERS[load.optimizer]
-    flat = load.engine == "deepspeed"
+    flat = load.acting.flat_copy
     tensors = [((_elements(load),), 1)] if flat else load.trained_tensors
-    world = load.world_size if load.engine == "fsdp2" else 1
+    ranks = 1 if flat else load.degrees.shard_size
     total = 0.0
     for dims, count in tensors:
-        rows = -(-dims[0] // world)
+        rows = -(-dims[0] // ranks)
         size = rows
         for dim in dims[1:]:
             size *= dim
@@ -92,18 +91,14 @@ def step_bytes(load: Load) -> float:
     DeepSpeed makes fp32 gradients of its shard; ZeRO-3 goes by sub-groups of 1e9 elements.
     Source: torch's AdamW page (foreach), DeepSpeed 0.19.8's stage_1_and_2.py and stage3.py. Unverified on a GPU.
     """
-    elements = _elements(load)
-    if load.strategy.offload_optimizer or load.strategy.offload_param:
+    if load.strategy.offloads:
         return 0
-    if load.strategy.zero_stage == 3:
-        elements = min(elements, _SUB_GROUP)
-    foreach = 4 * elements if OPTIMIZERS[load.optimizer].foreach else 0
-    return foreach + (4 * elements if load.engine == "deepspeed" else 0)
+    return load.acting.step_bytes(load, _elements(load), OPTIMIZERS[load.optimizer].foreach)
 
 
 def _elements(load: Load) -> int:
     """Trained values that this rank's optimizer sees."""
-    return load.trained if load.engine == "ddp" else load.shard(load.trained_tensors)
+    return load.trained if load.acting.replicates else load.shard(load.trained_tensors)
 
 
 def _tensor_bytes(kind: Kind, dims: tuple[int, ...], size: int) -> float:

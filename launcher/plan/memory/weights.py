@@ -28,7 +28,9 @@ def sharded_weight_bytes(load: Load) -> float:
     if not load.adapter.four_bit:
         return trained + load.shard(load.counts.all_tensors) * load.width
     packed = [((rows * columns // 2, 1), load.shape.num_hidden_layers) for rows, columns in _linears(load)]
-    return trained + load.shard(packed) + (load.parameters - load.linear) * load.width / load.world_size
+    return (
+        trained + load.shard(packed) + (load.parameters - load.linear) * load.width / load.degrees.shard_size
+    )
 
 
 def frozen_bytes(load: Load) -> float:

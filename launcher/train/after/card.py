@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from launcher import __version__
+from launcher.methods.registry import find_method
 from launcher.plan import LaunchPlan
 from launcher.plugins.decide import Decided
 from launcher.run import RunDir
@@ -35,8 +36,8 @@ def card(run: RunDir, decided: Decided, facts: Mapping[str, Any], *, adapter: bo
         "base_model": base,
         "base_model_relation": "adapter" if adapter else "finetune",
         "library_name": "peft" if adapter else "transformers",
-        "pipeline_tag": "text-classification" if plan.trainer == "reward" else "text-generation",
-        "tags": ["launcher", decided.config.trainer.kind.name, *(["lora"] if plan.adapter else [])],
+        "pipeline_tag": "text-classification" if find_method(plan.trainer).scores else "text-generation",
+        "tags": ["launcher", plan.trainer, *(["lora"] if plan.adapter else [])],
     }
     if base.startswith(("package:", ".", "/")) or "/" not in base:
         del head["base_model"], head["base_model_relation"]  # hubs take ids of theirs alone
@@ -49,7 +50,7 @@ def card(run: RunDir, decided: Decided, facts: Mapping[str, Any], *, adapter: bo
         table("", [("strategy", f"{plan.strategy.name}, {plan.topology.world_size} ranks, {plan.precision}"),
                    ("seed", str(decided.config.seed)), *_settings(decided)]),
         table("## Data", [("file", "rows | SHA-256"), *_data(run, facts.get("data", []))]),
-        table("## Metrics", metrics(run, facts)),
+        table("## Metrics", metrics(run, facts, perplexity=find_method(plan.trainer).next_token_loss)),
         table("## How it was checked", _checks(facts)),
         table("## Versions", [("launcher", __version__), ("python", platform.python_version()), *versions()]),
     ]  # fmt: skip
@@ -78,7 +79,7 @@ def _settings(decided: Decided) -> list[tuple[str, str]]:
     config, plan = decided.config, decided.plan
     trainer = config.trainer
     rows = [
-        ("objective", trainer.kind.name),
+        ("method", f"{trainer.kind} ({find_method(trainer.kind).title})"),
         ("learning rate", f"{trainer.learning_rate:g}, {trainer.lr_scheduler_type}"),
         ("sequences a step", str(plan.batch.global_batch_size)),
         ("longest sequence", f"{config.model.max_length} tokens"),
@@ -123,15 +124,21 @@ def _data(run: RunDir, found: Sequence[Mapping[str, Any]]) -> list[tuple[str, st
     ]
 
 
-def metrics(run: RunDir, facts: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Evaluation loss before and after with perplexities, last training loss, steps and tokens; up to facts' step, if any."""
+def metrics(run: RunDir, facts: Mapping[str, Any], *, perplexity: bool) -> list[tuple[str, str]]:
+    """Evaluation loss before and after training, last training loss, steps and tokens; up to facts' step, if any.
+
+    `perplexity`: whether the loss is the mean over predicted tokens, so that it is also told as a perplexity.
+    """
     step = facts.get("step")
     losses: dict[str, float] = {}
     for event in run.read_events():
         if event["event"] == "evaluated" and (step is None or event["step"] <= step):
             losses["before" if event["when"] == "before" else "after"] = float(event["eval_loss"])
     rows = [
-        (f"evaluation loss {when} training", f"{loss:.4f} (perplexity {math.exp(min(loss, 80)):.4g})")
+        (
+            f"evaluation loss {when} training",
+            f"{loss:.4f}" + (f" (perplexity {math.exp(min(loss, 80)):.4g})" if perplexity else ""),
+        )
         for when, loss in losses.items()
     ]
     lines = [

@@ -1,8 +1,7 @@
 """The trained adapter or model as an ordinary folder, loaded back and compared before it counts."""
 
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from launcher.train.after.card import add_card, digests
 from launcher.train.after.compare import check_same, logits_of, prompts, tolerance
 from launcher.train.after.host_memory import fits
 from launcher.train.after.load_back import alone, bytes_to_load, load_back, saved_dtype
+from launcher.train.strategies.base import WHOLE, OnRank, on_rank
 
 REFERENCE = "trained_logits.safetensors"
 """In the run dir: what the trained model said on the fixed prompts, so that every later export is held against it."""
@@ -43,8 +43,9 @@ def export(run: RunDir, decided: Decided, trainer: Any, tokenizer: Any) -> dict[
     wait = dist.new_group(backend="gloo", timeout=_WAIT) if accelerator.num_processes > 1 else None
     temporary = run.path / ".model"
     ids = prompts(tokenizer)
-    trained = logits_of(trainer.model_wrapped if trainer.is_deepspeed_enabled else model, ids)
-    state = gather(model, trainable_only=adapter)
+    strategy = on_rank(decided.plan.strategy)
+    trained = logits_of(strategy.forward_model(trainer, model), ids)
+    state = gather(model, strategy, trainable_only=adapter)
     facts: dict[str, Any] = {}
     if accelerator.is_main_process:
         try:
@@ -160,14 +161,14 @@ def replace_folder(temporary: Path, target: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def gather(model: Any, *, trainable_only: bool) -> dict[str, torch.Tensor]:
+def gather(model: Any, strategy: OnRank = WHOLE, *, trainable_only: bool) -> dict[str, torch.Tensor]:
     """Whole tensors by parameter name, on the CPU; filled on rank 0. One parameter at a time, so a 70B base never is in one
     place when only its adapter is wanted."""
     state: dict[str, torch.Tensor] = {}
     for name, parameter in model.named_parameters():
         if trainable_only and not parameter.requires_grad:
             continue
-        with _whole(parameter) as tensor:
+        with strategy.whole(parameter) as tensor:
             state[name] = tensor.detach().to("cpu", copy=True)
     if not trainable_only:
         state |= {name: buffer.cpu() for name, buffer in model.named_buffers() if name in model.state_dict()}
@@ -175,17 +176,3 @@ def gather(model: Any, *, trainable_only: bool) -> dict[str, torch.Tensor]:
         model, "as_exported", None
     )  # of an adapter that has changed its base, see plugins/on_rank/initial.py
     return as_exported(state) if as_exported else state
-
-
-@contextmanager
-def _whole(parameter: Any) -> Iterator[torch.Tensor]:
-    """The parameter unsharded: ZeRO-3's gathered for the moment, FSDP2's DTensor as one tensor."""
-    if hasattr(parameter, "ds_id"):
-        import deepspeed
-
-        with deepspeed.zero.GatheredParameters([parameter]):
-            yield parameter.data
-    elif hasattr(parameter, "full_tensor"):
-        yield parameter.full_tensor()
-    else:
-        yield parameter.data

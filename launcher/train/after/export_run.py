@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from launcher.checkpoint.find import Found, look
 from launcher.errors import RunError
+from launcher.methods.registry import find_method
 from launcher.plugins.decide import Decided, reread_run
 from launcher.run import RunDir
 from launcher.train.after.__main__ import Say
@@ -85,7 +86,7 @@ def _make(
     apart = check_same(logits_of(again, ids), trained, limit)
     facts |= {
         "kind": kind,
-        "answers": decided.config.trainer.kind.name != "reward",
+        "answers": not find_method(decided.plan.trainer).scores,
         "dtype": saved_dtype(folder),
         "verified": "logits",
         "difference": apart,

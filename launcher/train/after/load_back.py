@@ -129,8 +129,4 @@ def _model_config(decided: Decided, device: str) -> Any:
 
 def _plan(decided: Decided, dtype: str | None) -> Any:
     """The run's, for a process without other ranks."""
-    plan = decided.plan
-    strategy = dataclasses.replace(plan.strategy, engine="ddp")
-    return dataclasses.replace(
-        plan, strategy=strategy, device="cpu", weights_dtype=dtype or plan.weights_dtype
-    )
+    return dataclasses.replace(decided.plan, device="cpu", weights_dtype=dtype or decided.plan.weights_dtype)

@@ -11,6 +11,7 @@ import torch
 
 from launcher.checkpoint.find import Found, look
 from launcher.errors import RunError
+from launcher.methods.registry import find_method
 from launcher.plugins.decide import Decided, reread_run
 from launcher.run import RunDir
 from launcher.train.after.load_back import is_adapter, load_back, open_base
@@ -47,8 +48,8 @@ class Opened:
 def open_run(run: RunDir, checkpoint: str | None = None, *, base: bool = False) -> Opened:
     """The run's model/, or a checkpoint's; with `base`, what was trained from. RunError where there is none."""
     decided = reread_run(run)
-    if decided.config.trainer.kind.name == "reward":
-        raise _no_answers(run.name)
+    if find_method(decided.plan.trainer).scores:
+        raise _no_answers(run.name, find_method(decided.plan.trainer).title)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cpu":
         check_room(decided)
@@ -103,9 +104,9 @@ def _is_reward_model(folder: Path) -> bool:
     return False
 
 
-def _no_answers(name: str) -> RunError:
+def _no_answers(name: str, what: str = "reward model") -> RunError:
     return RunError(
-        f"{name} is a reward model, which gives numbers and no answers; name one that was trained to answer"
+        f"{name} is a {what}, which gives numbers and no answers; name one that was trained to answer"
     )
 
 

@@ -11,16 +11,17 @@ from launcher.checkpoint.find import Found
 from launcher.checkpoint.manifest import Manifest, rank_file
 from launcher.checkpoint.pieces import Piece, Reader
 from launcher.errors import CheckpointError
-from launcher.train.checkpoint.shards import STEP, WEIGHT, Shard, prepare_state, publish, shards
+from launcher.train.checkpoint.shards import STEP, WEIGHT, Shard
 from launcher.train.checkpoint.snapshot import TORCH
+from launcher.train.strategies.base import on_rank
 
 
 def restore(trainer: Any, found: Found, rank: int, world_size: int, *, weights_only: bool) -> None:
     """Fills weights and, unless `weights_only`, the optimizer's and scheduler's state. CheckpointError when they do not fit."""
-    manifest = found.manifest
+    manifest, strategy = found.manifest, on_rank(trainer.plan.strategy)
     if not weights_only:
-        prepare_state(trainer)
-    own = shards(trainer)
+        strategy.prepare_state(trainer)
+    own = [*strategy.shards(trainer)]
     _check_shapes(found, own)
     first = rank if world_size == manifest.world_size else 0
     order = sorted(range(manifest.world_size), key=lambda number: number != first)
@@ -29,7 +30,7 @@ def restore(trainer: Any, found: Found, rank: int, world_size: int, *, weights_o
         for kind, tensor in shard.tensors().items():
             if kind == WEIGHT or not weights_only:
                 read_into(reader, found, f"{kind}/{shard.name}", shard.start, tensor)
-    publish(trainer)
+    strategy.publish(trainer)
     if weights_only:
         return
     small = read_small(found, rank)
@@ -39,10 +40,7 @@ def restore(trainer: Any, found: Found, rank: int, world_size: int, *, weights_o
             step = small["optimizer_step"]
             shard.state[STEP] = int(step) if isinstance(old, int) else torch.full_like(old, step)
     _restore_scheduler(trainer.lr_scheduler, small["scheduler"])
-    if trainer.is_deepspeed_enabled:
-        engine = trainer.model_wrapped
-        engine.global_steps = manifest.step
-        engine.global_samples = manifest.samples
+    strategy.go_on_from(trainer, manifest.step, manifest.samples)
 
 
 def _restore_scheduler(scheduler: Any, state: dict[str, Any]) -> None:
@@ -69,7 +67,7 @@ def read_small(found: Found, rank: int) -> dict[str, Any]:
 
 def small_state(trainer: Any) -> dict[str, Any]:
     """What a rank keeps beside tensors: random generators, the scheduler, and what is not yet logged."""
-    state = shards(trainer)
+    state = on_rank(trainer.plan.strategy).shards(trainer)
     steps = [shard.state[STEP] for shard in state if STEP in shard.state]
     python = random.getstate()
     name, keys, position, has_gauss, gauss = numpy.random.get_state()

@@ -17,9 +17,10 @@ class GlobalOrder(Sampler[list[int]]):
     ranks nor a restart makes a sample come twice or not at all.
     """
 
-    def __init__(self, rows: int, batch: Batch, steps: int, seed: int, rank: int, world_size: int) -> None:
+    def __init__(self, rows: int, batch: Batch, steps: int, seed: int, rank: int, ranks: int) -> None:
+        """`rank` of `ranks`: among those that take different samples."""
         self.rows, self.batch, self.steps, self.seed = rows, batch, steps, seed
-        self.rank, self.world_size = rank, world_size
+        self.rank, self.ranks = rank, ranks
         self.first_step = 0
         """Steps that were done before."""
         self.skipped: list[int] = []
@@ -37,7 +38,7 @@ class GlobalOrder(Sampler[list[int]]):
             for turn in range(self.batch.gradient_accumulation_steps):
                 first = (
                     self.batch_of(step) * self.batch.global_batch_size
-                    + (turn * self.world_size + self.rank) * micro
+                    + (turn * self.ranks + self.rank) * micro
                 )
                 yield [self._row(position) for position in range(first, first + micro)]
 
@@ -103,13 +104,14 @@ class EvalOrder(Sampler[list[int]]):
     Where rows run out, the number `rows` stands for the one behind the last (see rows.py).
     """
 
-    def __init__(self, rows: int, batch_size: int, rank: int, world_size: int) -> None:
-        self.rows, self.batch_size, self.rank, self.world_size = rows, batch_size, rank, world_size
+    def __init__(self, rows: int, batch_size: int, rank: int, ranks: int) -> None:
+        """`rank` of `ranks`: among those that take different rows."""
+        self.rows, self.batch_size, self.rank, self.ranks = rows, batch_size, rank, ranks
 
     def __len__(self) -> int:
-        return -(-self.rows // (self.batch_size * self.world_size))
+        return -(-self.rows // (self.batch_size * self.ranks))
 
     def __iter__(self) -> Iterator[list[int]]:
         for turn in range(len(self)):
-            first = (turn * self.world_size + self.rank) * self.batch_size
+            first = (turn * self.ranks + self.rank) * self.batch_size
             yield [min(row, self.rows) for row in range(first, first + self.batch_size)]

@@ -23,6 +23,7 @@ from launcher.data.kinds import Example
 from launcher.data.mask import IGNORED, check_template, encode
 from launcher.data.rules import BrokenRow
 from launcher.errors import DataError
+from launcher.formats.registry import code_digest
 from launcher.plan import Facts
 from launcher.train.data.cache import ROWS, Progress, Shared
 from launcher.train.data.packing import pack
@@ -102,7 +103,7 @@ def key_of(paths: str | Sequence[str], tokenizer: Any, config: Config, notes: Pa
         "packing": config.trainer.packing,
         "assistant_only_loss": config.trainer.assistant_only_loss,
         "seed": config.seed,
-        "code": _code_digest(),
+        "code": f"{_code_digest()}{code_digest()}",
         "versions": {name: version(name) for name in ("transformers", "tokenizers", "jinja2", "pyarrow")},
     }
 
@@ -131,9 +132,9 @@ def repeat(rows: list[Any], weight: float, seed: int) -> list[Any]:
 def sources_of(paths: str | Sequence[str], config: Config) -> list[tuple[str, float, str]]:
     """(path, weight, format) of each training set, or of the one file that is meant."""
     if isinstance(paths, str):
-        return [(paths, 1.0, config.data.format.name)]
+        return [(paths, 1.0, config.data.format)]
     sources = config.data.sources
-    return [(path, one.weight, one.format.name) for path, one in zip(paths, sources, strict=True)]
+    return [(path, one.weight, one.format) for path, one in zip(paths, sources, strict=True)]
 
 
 def _encoded(path: str, format: str, tokenizer: Any, config: Config, progress: Progress) -> Iterator[Encoded]:
@@ -210,7 +211,7 @@ def _digest(path: str) -> str:
 
 @functools.cache
 def _code_digest() -> str:
-    """Of the code by which examples become rows."""
+    """A digest of the code that turns examples into rows, but for that of the row formats."""
     here = Path(__file__).resolve().parent
     own = [here / f"{name}.py" for name in ("tokens", "packing", "rows")]
     files = [*sorted((here.parents[1] / "data").glob("*.py")), *own]

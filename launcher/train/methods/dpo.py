@@ -9,7 +9,10 @@ from launcher.train.methods.reference import leave_out_copy, load_reference
 from launcher.train.methods.rows import pairs, rows_of
 from launcher.train.resumable import Resumable
 
-ARGUMENTS = DPOConfig
+
+def arguments() -> type:
+    """trl's class of arguments."""
+    return DPOConfig
 
 
 class ResumableDPO(Resumable, DPOTrainer):

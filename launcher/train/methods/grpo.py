@@ -8,14 +8,17 @@ from typing import Any
 from trl import GRPOConfig, GRPOTrainer
 
 from launcher.errors import ConfigError
-from launcher.plan.objective import generations
+from launcher.methods.grpo import SPEC
 from launcher.train.data.order import GlobalOrder, GroupOrder
 from launcher.train.methods.parts import Parts
 from launcher.train.methods.reference import leave_out_copy
 from launcher.train.methods.rows import prompts, read_prompts, rows_of
 from launcher.train.resumable import Resumable
 
-ARGUMENTS = GRPOConfig
+
+def arguments() -> type:
+    """trl's class of arguments."""
+    return GRPOConfig
 
 
 class ResumableGRPO(Resumable, GRPOTrainer):
@@ -43,7 +46,7 @@ def make(parts: Parts) -> Any:
         processing_class=parts.tokenizer,
         callbacks=parts.callbacks,
     )
-    trainer.group = generations(parts.config)
+    trainer.group = SPEC.generations(parts.config)
     trainer.data_collator = read_prompts
     leave_out_copy(trainer)
     return trainer

@@ -10,7 +10,10 @@ from launcher.train.methods.reference import leave_out_copy, load_reference
 from launcher.train.methods.rows import labelled, rows_of, with_mismatched
 from launcher.train.resumable import Resumable
 
-ARGUMENTS = KTOConfig
+
+def arguments() -> type:
+    """trl's class of arguments."""
+    return KTOConfig
 
 
 class ResumableKTO(Resumable, KTOTrainer):

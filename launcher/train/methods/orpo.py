@@ -10,7 +10,10 @@ from launcher.train.resumable import Resumable
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # docs/guide/methods.md says it, once and for all runs
 from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
-ARGUMENTS = ORPOConfig
+
+def arguments() -> type:
+    """trl's class of arguments."""
+    return ORPOConfig
 
 
 class ResumableORPO(Resumable, ORPOTrainer):

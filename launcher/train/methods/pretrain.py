@@ -1,5 +1,5 @@
 """Continued pre-training on plain text: supervised training, in which every token is trained on."""
 
-from launcher.train.methods.sft import ARGUMENTS, make
+from launcher.train.methods.sft import arguments, make
 
-__all__ = ["ARGUMENTS", "make"]
+__all__ = ["arguments", "make"]

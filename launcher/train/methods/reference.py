@@ -2,41 +2,23 @@
 
 from typing import Any
 
-import torch
-
 from launcher.train.methods.parts import Parts
 from launcher.train.model import load_model
 from launcher.train.resumable import Resumable
+from launcher.train.strategies.base import on_rank
 
 
 def load_reference(parts: Parts) -> Any:
     """A frozen second model for a full fine-tune, sharded as the first is; None where an adapter can be left out instead.
 
-    trl hands it to DeepSpeed as it is. Under FSDP2 it would be one unit, which every rank gathers whole in each forward
-    pass: its blocks are sharded here, one by one.
+    trl hands it to DeepSpeed as it is; where no library shards it as the trained model is, the strategy does.
     """
     if parts.plan.adapter is not None:
         return None
     model = load_model(parts.config.model, parts.plan, parts.plugins, parts.config.seed, hooks=("on_load",))
     model.requires_grad_(False)
-    if parts.plan.strategy.engine == "fsdp2" and parts.plan.topology.world_size > 1:
-        _shard(model, parts)
+    on_rank(parts.plan.strategy).shard_frozen(model, parts.plan)
     return model
-
-
-def _shard(model: Any, parts: Parts) -> None:
-    from torch.distributed.fsdp import CPUOffloadPolicy, MixedPrecisionPolicy, OffloadPolicy, fully_shard
-
-    mixed = parts.plan.mixed_precision == "bf16"
-    policy = {
-        "mp_policy": MixedPrecisionPolicy(param_dtype=torch.bfloat16 if mixed else None),
-        "offload_policy": CPUOffloadPolicy() if parts.plan.strategy.offload_param else OffloadPolicy(),
-    }
-    blocks = set(getattr(model, "_no_split_modules", None) or ())
-    for module in model.modules():
-        if type(module).__name__ in blocks:
-            fully_shard(module, **policy)
-    fully_shard(model, **policy)
 
 
 def leave_out_copy(trainer: Resumable) -> None:

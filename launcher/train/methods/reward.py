@@ -9,7 +9,10 @@ from launcher.train.methods.parts import Parts
 from launcher.train.methods.rows import rows_of, whole_pairs
 from launcher.train.resumable import Resumable
 
-ARGUMENTS = RewardConfig
+
+def arguments() -> type:
+    """trl's class of arguments."""
+    return RewardConfig
 
 
 class ResumableReward(Resumable, RewardTrainer):

@@ -1,6 +1,7 @@
 """Pairs, labelled answers and prompts -> the rows that trl's trainers take, as token ids of the model's own template."""
 
 import hashlib
+import importlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -10,10 +11,11 @@ import pyarrow as pa
 from datasets import Dataset
 
 from launcher.config import Config
-from launcher.data.kinds import Example, check_serves, kind_of
+from launcher.data.kinds import Example, kind_of
 from launcher.data.mask import IGNORED, encode, encode_prompt
 from launcher.errors import DataError
-from launcher.plan.objective import completion_length
+from launcher.methods.registry import find_method
+from launcher.methods.rows import check_serves
 from launcher.train.data.cache import ROWS, Progress
 from launcher.train.data.tokens import examples_of, key_of, repeat, sources_of
 from launcher.train.methods.parts import Parts
@@ -52,11 +54,13 @@ def rows_of(
 def _key_of(parts: Parts, paths: str | Sequence[str]) -> dict[str, Any]:
     """Everything that the rows follow from."""
     config = parts.config
+    method = find_method(config.trainer.kind)
+    files = (__file__, str(importlib.import_module(method.module).__file__))
     own = {
-        "trainer": config.trainer.kind.name,
+        "trainer": config.trainer.kind,
         "loss_type": config.trainer.loss_type,
-        "completion_length": completion_length(config),
-        "code": hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16],
+        "completion_length": method.completion_length(config),
+        "code": hashlib.sha256(b"".join(Path(file).read_bytes() for file in files)).hexdigest()[:16],
     }
     return {**key_of(paths, parts.tokenizer, config, parts.shared.folder), "objective": own}
 
@@ -77,7 +81,7 @@ def _make(
             if count % _EVERY == 0:
                 progress(len(rows) + count)
             where = f"{path}, line {line}"
-            check_serves(config.trainer.kind.name, where, [kind_of(example)])
+            check_serves(config.trainer.kind, where, [kind_of(example)])
             found += encode_one(example, where)
         if not found:
             raise DataError(
@@ -150,7 +154,7 @@ def with_mismatched(rows: list[Row]) -> list[Row]:
 
 def prompts(tokenizer: Any, config: Config) -> Encode:
     """Rows whose one column is the prompt as JSON, which keeps what Arrow would fill up; those too long are left out."""
-    room = config.model.max_length - completion_length(config)
+    room = config.model.max_length - find_method(config.trainer.kind).completion_length(config)
 
     def encode_one(example: Example, where: str) -> Iterator[dict[str, Any]]:
         if len(encode_prompt(example, tokenizer, where)) <= room:

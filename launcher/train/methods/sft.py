@@ -11,15 +11,18 @@ from launcher.train.loss import PlainLoss
 from launcher.train.methods.parts import Parts
 from launcher.train.resumable import Resumable
 
-ARGUMENTS = SFTConfig
+
+def arguments() -> type:
+    """trl's class of arguments."""
+    return SFTConfig
 
 
 class ResumableSFT(Resumable, PlainLoss, SFTTrainer):
     """trl's SFT trainer with this project's checkpoints, rows and loss."""
 
 
-def make(parts: Parts) -> Any:
-    """The trainer, with its data tokenized."""
+def make(parts: Parts, trainer: type = ResumableSFT) -> Any:
+    """The trainer, with its data tokenized. `trainer`: a class derived from ResumableSFT, for a method with another loss."""
     facts, tokenizer, config = parts.plan.facts, parts.tokenizer, parts.config
     if config.trainer.packing:
         check_packable(parts.model)
@@ -27,7 +30,7 @@ def make(parts: Parts) -> Any:
     held_out = (
         shared_rows(parts.shared, "eval", facts.eval_path, tokenizer, config) if facts.eval_path else None
     )
-    return ResumableSFT(
+    return trainer(
         model=parts.model,
         args=parts.args,
         train_dataset=train,

@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 
 from launcher.__main__ import main
-from launcher.commands.launch import launch
 from launcher.errors import Exit
 from launcher.launching.compose import compose
-from launcher.launching.planning import prepare
+from launcher.launching.launch import launch, plan_launch
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -92,8 +91,9 @@ def test_two_launches_that_chose_the_same_folder_both_go_ahead(tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     (composed,) = compose(["+experiment=tiny", "cluster=slurm", "dry_run=true"])
     moment = datetime.now()
-    both = [prepare(composed, moment), prepare(composed, moment)]
-    assert [launch(composed, *planned, as_json=True) for planned in both] == [0, 0]
+    both = [plan_launch(composed, moment), plan_launch(composed, moment)]
+    launched = [launch(planned, lambda one: None) for planned in both]
+    assert all(one.dry_run and one.run.plan.is_file() for one in launched)
     plans = [json.loads(path.read_text()) for path in (tmp_path / "runs" / "tiny").glob("*/plan.json")]
     assert len({plan["facts"]["run_dir"] for plan in plans}) == 2
 

@@ -8,9 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from launcher.__main__ import main
-from launcher.data.formats import FORMATS, detect, read_example
+from launcher.data.kinds import kind_of
+from launcher.data.read import detect, read_example
 from launcher.data.rules import RULES, BrokenRow
-from launcher.data.write import TARGETS, write_row
+from launcher.data.write import targets, write_row
+from launcher.formats.registry import FORMATS, known_formats
+from tests.support.paths import ROOT
 
 SAID = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20).filter(str.strip)
 TURNS = {
@@ -246,7 +249,7 @@ JSON = st.recursive(
 )
 
 
-@given(JSON, st.sampled_from(["auto", *FORMATS]))
+@given(JSON, st.sampled_from(["auto", *known_formats().formats]))
 def test_any_json_is_read_or_breaks_a_rule(value, asked: str):
     try:
         read_example(value, asked)
@@ -266,7 +269,7 @@ def chats(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "to", [name for name in TARGETS if name not in ("preference", "labelled", "prompt", "text")]
+    "to", [name for name in targets() if name not in ("preference", "labelled", "prompt", "text")]
 )
 @pytest.mark.parametrize("suffix", ["jsonl", "json", "csv", "tsv", "parquet"])
 def test_a_file_comes_back_through_every_format_and_storage(chats, tmp_path, capsys, to: str, suffix: str):
@@ -369,3 +372,19 @@ def test_rejected_answers_that_are_left_out_are_counted(tmp_path, capsys):
         == 0
     )
     assert json.loads(capsys.readouterr().out)["rejected_left_out"] == 1
+
+
+@pytest.mark.parametrize("name", FORMATS.own_names())
+def test_the_example_of_every_format_is_detected_and_comes_back(name: str):
+    one = FORMATS.find(name)
+    assert detect(dict(one.example)) == name
+    _, example = read_example(dict(one.example))
+    assert kind_of(example) == one.kind and one.kind in one.writes
+    assert common(write_row(example, name)) == example
+
+
+def test_the_documentation_has_a_line_for_every_format():
+    said = (ROOT / "docs" / "guide" / "data.md").read_text()
+    for name in FORMATS.own_names():
+        one = FORMATS.find(name)
+        assert f"| `{name}` | {one.shape} | {one.kind}{one.note} |" in said

@@ -11,7 +11,7 @@ import pytest
 import trl
 
 from launcher.__main__ import main
-from launcher.config import DataFormat, SourceConfig
+from launcher.config import SourceConfig
 from launcher.data.mask import IGNORED, encode, show
 from launcher.data.tokenizer import load_tokenizer
 from launcher.errors import DataError
@@ -269,7 +269,7 @@ def test_sources_are_seen_by_their_weights(tmp_path, compose, tiny):
     config = compose("+experiment=tiny", "trainer.packing=false")
     config.data.sources = [
         SourceConfig(path="a", weight=2.0),
-        SourceConfig(path="b", weight=0.5, format=DataFormat.auto),
+        SourceConfig(path="b", weight=0.5),
     ]
     rows = tokenized([str(tmp_path / "a"), str(tmp_path / "b")], tiny, config)
     text = [tiny.decode(row["input_ids"]) for row in rows]

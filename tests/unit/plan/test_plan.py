@@ -51,7 +51,7 @@ def test_the_topology_proposed_for_too_many_gpus_a_node_has_room_for_them(
 
 
 def test_gradient_accumulation_is_what_remains_of_the_global_batch():
-    assert make_batch(64, 2, world_size=8).gradient_accumulation_steps == 4
+    assert make_batch(64, 2, data_parallel_size=8).gradient_accumulation_steps == 4
 
 
 @pytest.mark.parametrize(

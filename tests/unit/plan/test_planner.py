@@ -10,8 +10,9 @@ from omegaconf import OmegaConf
 from launcher.errors import PlanError
 from launcher.launching.estimates import estimate_lines
 from launcher.plan import close_call, few_cores
-from launcher.plan.alternatives import ADAPTER_OPTIONS, find_alternatives
+from launcher.plan.alternatives import find_alternatives
 from launcher.plan.queue import expect, parse_time
+from launcher.plugins.lora_options import LoRAOptions
 from launcher.resources import resource_dir
 
 LORA_8B = ("+experiment=llama8b_lora", "cluster.gpu_tflops=990")
@@ -166,7 +167,8 @@ def test_qlora_in_place_of_lora_keeps_all_that_the_adapter_is(compose, plan):
 @pytest.mark.parametrize("name", ["lora", "qlora"])
 def test_the_options_of_an_adapter_are_those_that_are_shipped(name: str):
     shipped = OmegaConf.load(resource_dir("conf") / "plugin" / f"{name}.yaml")
-    assert {key: shipped[key] for key in ADAPTER_OPTIONS} == ADAPTER_OPTIONS
+    options = {field.name: field.default for field in dataclasses.fields(LoRAOptions)}
+    assert {key: shipped[key] for key in options} == options
 
 
 def test_one_more_than_the_largest_micro_batch_or_context_does_not_fit(compose, plan):

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from launcher.commands.sweep.resume import reopen
 from launcher.errors import Exit
 from launcher.sweep.claims import Claimant, claim, note, read_claims
 from launcher.sweep.folder import SweepDir
 from launcher.sweep.outcome import keep
 from launcher.sweep.read import read_sweep
+from launcher.sweep.resume import reopen
 from tests.support.hub import serve
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]

@@ -8,7 +8,7 @@ from typing import Any
 from launcher.data.check import Report
 from launcher.data.kinds import Example
 from launcher.data.rules import RULES
-from launcher.launching.summary import align
+from launcher.output import align
 
 _LINES_PER_RULE = 5
 _BAR = 40

@@ -1,4 +1,4 @@
-"""What each trainer kind takes: its hyperparameters, its rows, its reward functions, and what a plan says of its memory."""
+"""What each training method takes: its hyperparameters, its rows, its reward functions, and what a plan says of its memory."""
 
 import json
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import pytest
 
 from launcher.__main__ import main
 from launcher.errors import PlanError
-from launcher.plan.objective import LOSSES, USES
+from launcher.methods.registry import METHODS, find_method
 from launcher.plan.topology import Batch
 from launcher.run import RunDir
 from launcher.train.data.order import GroupOrder
@@ -81,6 +81,11 @@ def test_rows_for_evaluation_must_serve_the_trainer_too(planned, tmp_path: Path)
     assert "eval.jsonl holds chats, and trainer.kind=dpo learns from pairs" in said
 
 
+USES = {
+    key: tuple(kind for kind in METHODS.own_names() if key in find_method(kind).key_names)
+    for key in sorted({key for spec in METHODS.own() for key in spec.key_names})
+}
+"""Keys of single methods, and the methods that use them."""
 VALUES = {
     "packing": "true", "assistant_only_loss": "false", "loss_type": "sigmoid", "sample_prompt": "Why", "num_generations": "4",
     "max_completion_length": "8", "top_k": "5", "scale_rewards": "batch", "reward_weights": "[1.0]",
@@ -133,11 +138,13 @@ def test_trls_own_defaults_and_names_are_the_ones_that_are_checked_here():
         "reward": RewardConfig,
         "grpo": GRPOConfig,
     }
-    for key, kinds in USES.items():
-        if key not in ("packing", "assistant_only_loss", "sample_prompt", "reward_functions"):
-            assert all(key in classes[kind].__dataclass_fields__ for kind in kinds), key
-    assert DPOConfig(output_dir="x", use_cpu=True, bf16=False).loss_type[0] in LOSSES["dpo"]
-    assert KTOConfig.loss_type in LOSSES["kto"] and GRPOConfig.loss_type in LOSSES["grpo"]
+    for kind, arguments in classes.items():
+        passed = {key.name for key in find_method(kind).keys if key.passed}
+        assert passed <= set(arguments.__dataclass_fields__), kind
+        assert find_method(kind).max_length == ("max_length" in arguments.__dataclass_fields__), kind
+    assert DPOConfig(output_dir="x", use_cpu=True, bf16=False).loss_type[0] in find_method("dpo").losses
+    assert KTOConfig.loss_type in find_method("kto").losses
+    assert GRPOConfig.loss_type in find_method("grpo").losses
 
 
 @pytest.mark.parametrize(

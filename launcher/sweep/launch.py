@@ -1,4 +1,4 @@
-"""python -m launcher -m ...: every trial planned, one folder written, one array submitted; or the trials run here."""
+"""A sweep is launched: every trial is planned, one folder written, one array submitted; or the trials run here."""
 
 import dataclasses
 import json
@@ -10,15 +10,15 @@ from datetime import datetime
 from pathlib import Path
 
 from launcher.clusters.slurm import Refused, Slurm, requeued_job
-from launcher.commands.sweep.local import run_here
-from launcher.commands.sweep.resume import go_on
 from launcher.errors import Exit, RunError
 from launcher.launching.compose import Asked
 from launcher.plan import few_cores
 from launcher.run import write_text
 from launcher.sweep.array import cut_short, note_told, submit, written
 from launcher.sweep.folder import SweepDir, find_begun
+from launcher.sweep.local import run_here
 from launcher.sweep.planning import Prepared, prepare_sweep
+from launcher.sweep.resume import go_on
 
 
 def launch_sweep(asked: Asked, as_json: bool) -> int:

@@ -1,0 +1,113 @@
+"""A conversation with the trained model, or with the one that was trained from."""
+
+import contextlib
+import importlib
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from launcher.after.choose import chosen_checkpoint, exported
+from launcher.after.worker import Worker, showing, worker
+from launcher.errors import UsageError
+from launcher.run import RunDir, find_run
+
+HELP = "Ctrl-D ends, Ctrl-C ends an answer, /new begins a new chat"
+Turn = dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """Whom to ask, and how answers are drawn."""
+
+    base: bool
+    """Ask the model that was trained from."""
+    checkpoint: str | None
+    """A step, or newest, in the place of the finished model."""
+    max_new_tokens: int
+    temperature: float
+    """0: always the likeliest token."""
+
+    def __post_init__(self) -> None:
+        if self.max_new_tokens < 1:
+            raise UsageError(f"--max-new-tokens {self.max_new_tokens} must be at least 1")
+        if not 0 <= self.temperature <= 5:
+            raise UsageError(f"--temperature {self.temperature:g} must be from 0 to 5")
+        if self.base and self.checkpoint:
+            raise UsageError("--base and --checkpoint are two models; give one of them")
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """A model that is loaded and answers."""
+
+    device: str
+    _worker: Worker
+
+    def ask(self, messages: list[Turn], *, aloud: bool) -> dict[str, Any]:
+        """The answer, with its tokens and seconds; printed while it comes. Ctrl-C ends it early."""
+        self._worker.send({"messages": messages})
+        while True:
+            try:
+                reply = next(self._worker.replies())  # anew each time: Ctrl-C ends a generator
+                if "done" in reply:
+                    if aloud:
+                        print(flush=True)
+                    return reply["done"]
+                if aloud and "text" in reply:
+                    print(reply["text"], end="", flush=True)
+            except KeyboardInterrupt:
+                self._worker.interrupt()
+
+    def converse(self, begin: list[Turn]) -> None:
+        """Turns with a person on a terminal, until the end of their input."""
+        with contextlib.suppress(ImportError):
+            importlib.import_module("readline")  # lines can then be edited
+        messages = list(begin)
+        while True:
+            try:
+                said = input("you> ").strip()
+            except EOFError:
+                print()
+                return
+            if said == "/new":
+                messages = list(begin)
+            elif said:
+                messages.append({"role": "user", "content": said})
+                done = self.ask(messages, aloud=True)
+                messages.append({"role": "assistant", "content": done["answer"].strip()})
+
+
+@contextlib.contextmanager
+def chatting(runs_dir: Path, name: str | None, asked: Asked) -> Generator[Chat]:
+    """The model of a run or of an export, loaded; it is gone with the block."""
+    with worker(_request(runs_dir, name, asked)) as work:
+        with showing() as show:
+            device = _ready(work, show)
+        yield Chat(device, work)
+
+
+def _request(runs_dir: Path, name: str | None, asked: Asked) -> dict[str, Any]:
+    folder = exported(name)
+    request: dict[str, Any] = {
+        "verb": "chat", "run_dir": "", "folder": str(folder) if folder else None, "checkpoint": None, "base": asked.base,
+        "max_new_tokens": asked.max_new_tokens, "temperature": asked.temperature,
+    }  # fmt: skip
+    if folder is None:
+        run: RunDir = find_run(runs_dir, name)
+        request["run_dir"] = str(run.path)
+        if not asked.base and (checkpoint := chosen_checkpoint(run, asked.checkpoint)):
+            request["checkpoint"] = str(checkpoint)
+    elif asked.base or asked.checkpoint:
+        raise UsageError(f"{folder} is an export; --base and --checkpoint need a run")
+    return request
+
+
+def _ready(work: Worker, show: Any) -> str:
+    """The device that the model is on, once it is loaded."""
+    for reply in work.replies():
+        if "progress" in reply:
+            show(reply["progress"])
+        if "ready" in reply:
+            return str(reply["ready"])
+    raise AssertionError("the worker ended well and was never ready")

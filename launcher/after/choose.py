@@ -1,0 +1,52 @@
+"""Which weights a verb works with: the finished model, a checkpoint of a run, or an export in a folder."""
+
+from pathlib import Path
+
+from launcher.checkpoint.find import Broken, committed, look
+from launcher.checkpoint.manifest import folder_name
+from launcher.errors import RunError, UsageError
+from launcher.run import RunDir
+
+_MODEL_FILES = ("config.json", "adapter_config.json")
+"""One of them is in every folder that a model or an adapter can be loaded from."""
+
+
+def holds_model(folder: Path) -> bool:
+    """Whether a model or an adapter can be loaded from the folder."""
+    return any((folder / file).is_file() for file in _MODEL_FILES)
+
+
+def chosen_checkpoint(run: RunDir, asked: str | None) -> Path | None:
+    """The folder of a step that was asked for; None for the finished model, which must be there."""
+    if asked:
+        return find_checkpoint(run, asked)
+    if not holds_model(run.export):
+        raise RunError(
+            f"{run.name} has no model yet; wait for its end, or name one of the steps that python -m launcher checkpoints "
+            f"{run.name} lists with --checkpoint STEP, or newest"
+        )
+    return None
+
+
+def find_checkpoint(run: RunDir, asked: str) -> Path:
+    """The folder of a step, or of the newest; RunError names the steps that there are."""
+    known = committed(run.checkpoints)
+    if asked == "newest" and known:
+        return known[0].path
+    if asked != "newest" and not asked.isdecimal():
+        raise UsageError(f"--checkpoint {asked} must be a step, such as 100, or newest")
+    if asked != "newest":
+        folder = run.checkpoints / folder_name(int(asked))
+        if folder.is_dir():
+            found = look(folder)
+            if isinstance(found, Broken):
+                raise RunError(f"{found.reason}; choose another step")
+            return folder
+    steps = ", ".join(str(found.manifest.step) for found in reversed(known)) or "none"
+    raise RunError(f"{run.name} has no checkpoint {asked}; committed steps: {steps}")
+
+
+def exported(name: str | None) -> Path | None:
+    """The folder that was named where it holds a model and is no run."""
+    folder = Path(name).absolute() if name else None
+    return folder if folder and holds_model(folder) else None

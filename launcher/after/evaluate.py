@@ -1,0 +1,41 @@
+"""The base model against the trained one on a data file."""
+
+from pathlib import Path
+from typing import Any
+
+from launcher.after.choose import chosen_checkpoint
+from launcher.after.worker import showing, worker
+from launcher.errors import DataError, UsageError, unknown
+from launcher.run import RunDir
+
+METRICS = ("loss", "exact_match")
+
+
+def evaluate(
+    run: RunDir, data: Path, *, metrics: str, max_rows: int | None, checkpoint: str | None
+) -> dict[str, Any]:
+    """rows, tokens, and base and tuned by metric; `metrics` are names with commas between them."""
+    names = [name for name in metrics.split(",") if name]
+    check_metrics(names)
+    if max_rows is not None and max_rows < 1:
+        raise UsageError(f"--max-rows {max_rows} must be at least 1")
+    if not data.is_file():
+        raise DataError(
+            f"--data {data} is not a file; give the path of a JSONL, JSON, CSV, TXT or Parquet file"
+        )
+    chosen = chosen_checkpoint(run, checkpoint)
+    request = {
+        "verb": "evaluate", "run_dir": str(run.path), "data": str(data.absolute()), "max_rows": max_rows,
+        "metrics": names, "checkpoint": str(chosen) if chosen else None,
+    }  # fmt: skip
+    with worker(request) as work, showing() as show:
+        return {"run": run.name, **work.result(show)}
+
+
+def check_metrics(names: list[str]) -> None:
+    """UsageError unless all of them, and at least one, are known."""
+    for name in names:
+        if name not in METRICS:
+            raise UsageError(f"--metrics: {unknown('metric', name, METRICS)}")
+    if not names:
+        raise UsageError(f"--metrics is empty; give some of {', '.join(METRICS)}")

@@ -1,0 +1,74 @@
+"""A run's adapter or model in a folder of its own, loaded back and compared before it counts."""
+
+from pathlib import Path
+from typing import Any
+
+from launcher.after.choose import chosen_checkpoint
+from launcher.after.worker import showing, worker
+from launcher.errors import RunError
+from launcher.output import align
+from launcher.run import RunDir
+from launcher.units import mebibytes
+
+DTYPES = ("bf16", "fp16", "fp32")
+
+
+def export(
+    run: RunDir, *, merged: bool, dtype: str | None, to: Path | None, checkpoint: str | None, force: bool
+) -> dict[str, Any]:
+    """What was written and how it was checked; RunError where the folder is taken, or the export is not what was trained."""
+    chosen = chosen_checkpoint(run, checkpoint)
+    target = (to or run.path / "export" / _name(merged, dtype, chosen)).absolute()
+    _check_free(target, force)
+    request = {
+        "verb": "export", "run_dir": str(run.path), "to": str(target), "merged": merged, "dtype": dtype,
+        "checkpoint": str(chosen) if chosen else None, "force": force,
+    }  # fmt: skip
+    with worker(request) as work, showing() as show:
+        return work.result(show)
+
+
+def describe(result: dict[str, Any]) -> str:
+    """What was written and how it was checked."""
+    step = "" if result["step"] is None else f" of step {result['step']}"
+    lines = [
+        ("export", result["path"]),
+        ("holds", f"{result['kind']}{step}, {result['dtype']}, {mebibytes(result['bytes'])}"),
+        (
+            "checked",
+            f"loaded back; logits differ from the trained model's by {result['difference']:.2g} of their size "
+            f"(rounding: at most {result['tolerance']:g})",
+        ),
+    ]
+    if result["effect"] is not None:
+        lines.append(("training", f"changed the base's logits by {result['effect']:.2g} of their size"))
+    if result["answers"]:
+        lines.append(("next", f"python -m launcher chat {result['path']}"))
+    return align(lines)
+
+
+def _name(merged: bool, dtype: str | None, checkpoint: Path | None) -> str:
+    kind = "merged" if merged else "model"
+    return "_".join([kind, *([dtype] if dtype else []), *([checkpoint.name] if checkpoint else [])])
+
+
+def _check_free(target: Path, force: bool) -> None:
+    """RunError for a folder that must not be written over."""
+    if not target.exists():
+        return
+    if not force:
+        raise RunError(f"{target} exists; give --force to write it anew, or another folder with --to")
+    if not is_export(target):
+        raise RunError(
+            f"{target} is no export, and --force writes over exports alone; give another folder with --to"
+        )
+
+
+def is_export(folder: Path) -> bool:
+    """Whether an export of this program wrote the folder: by its card (launcher/train/after/card.py), which has this program's
+    tag and names the run. Any other model may be one that is nowhere else."""
+    card = folder / "README.md"
+    text = card.read_text(errors="replace") if card.is_file() else ""
+    return (
+        text.startswith("---\n") and "\n- launcher\n" in text.split("---\n")[1] and ", by the run `" in text
+    )

@@ -1,0 +1,91 @@
+"""What the fields of rows hold, read from and written as plain JSON values; formats share it."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, cast
+
+from launcher.data.kinds import Example
+from launcher.data.rules import BrokenRow
+from launcher.data.turns import Message, read_turn, read_turns
+
+
+def read_side(value: Any, key: str, role: str) -> list[Message]:
+    """A string, one turn or a list of turns, as turns; a string is a turn of `role`."""
+    if value is None:
+        raise BrokenRow("format", f"no {key}; give a string or a list of turns")
+    if isinstance(value, str):
+        return [make_turn(role, value)]
+    return read_turns([value] if isinstance(value, dict) else value, key)
+
+
+def read_system(value: Any) -> list[Message]:
+    """The system turn of a field that holds a system prompt; no turn where the field is empty."""
+    return [make_turn("system", value)] if value else []
+
+
+def make_turn(role: str, content: Any) -> Message:
+    """A checked turn."""
+    return read_turn({"role": role, "content": content})
+
+
+def read_string(row: Mapping[str, Any], key: str) -> str:
+    """The field's text; BrokenRow for another type."""
+    value = row.get(key)
+    if not isinstance(value, str):
+        raise BrokenRow("type", f"{key} is {'null' if value is None else type(value).__name__}, not a string")
+    return value
+
+
+def with_tools(example: Example, row: Mapping[str, Any]) -> Example:
+    """The example with the row's tools, where it has some: a list of functions, or the same as a JSON string."""
+    tools: Any = row.get("tools")
+    if isinstance(tools, str) and tools:
+        try:
+            tools = json.loads(tools)
+        except ValueError as error:
+            raise BrokenRow("type", f"tools is not JSON ({error})") from None
+    if not tools:
+        return example
+    if not isinstance(tools, list):
+        raise BrokenRow("type", "tools is not a list of functions")
+    return {**example, "tools": tools}
+
+
+def plain_pairs(example: Example, name: str) -> tuple[str, list[tuple[str, str]]]:
+    """A chat's system prompt, and question and answer of each round; BrokenRow where a turn is more than its text.
+
+    `name` is the format that is written, for the error.
+    """
+    turns: list[Message] = example["messages"]
+    if "tools" in example:
+        raise BrokenRow("format", f"{name} cannot hold tools; use --to messages")
+    for turn in turns:
+        refuse_extras(turn, name, ("name", "tool_calls", "tool_call_id", "reasoning_content", "thinking"))
+        if turn.get("weight", 1) == 0:
+            raise BrokenRow("format", f"{name} cannot hold weight 0; use --to messages")
+    system = turns[0]["content"] if turns[0]["role"] == "system" else ""
+    texts = [turn["content"] for turn in turns[bool(system) :]]
+    return system, list(zip(texts[::2], texts[1::2], strict=True))
+
+
+def refuse_extras(turn: Message, name: str, extras: tuple[str, ...]) -> None:
+    """BrokenRow where the turn has one of these keys, which format `name` cannot hold."""
+    for extra in extras:
+        if extra in turn:
+            raise BrokenRow(
+                "format", f"{name} cannot hold {extra} of a {turn['role']} turn; use --to messages"
+            )
+
+
+def without_weight(turn: Message) -> Message:
+    """The turn without its weight."""
+    return {key: value for key, value in turn.items() if key != "weight"}
+
+
+def as_strings(example: Example, names: tuple[str, ...]) -> dict[str, Any] | None:
+    """The text of each side; None where a side is more than one plain turn, or the prompt is not the user's."""
+    sides = {name: cast("list[Message]", example[name]) for name in names}
+    flat = all(len(turns) == 1 and set(turns[0]) == {"role", "content"} for turns in sides.values())
+    if flat and sides["prompt"][0]["role"] == "user":
+        return {name: turns[0]["content"] for name, turns in sides.items()}
+    return None

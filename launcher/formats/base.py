@@ -1,0 +1,65 @@
+"""What a row format says of itself. Its module holds one Format under the name SPEC."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from launcher.data.kinds import Example
+
+Fields = Mapping[str, Any]
+Writer = Callable[[Example], dict[str, Any]]
+
+ABOUT = (
+    "id",
+    "idx",
+    "index",
+    "source",
+    "dataset",
+    "category",
+    "language",
+    "lang",
+    "metadata",
+    "meta",
+    "license",
+)
+"""Keys that say where a row comes from. A row of any format may have them, and they are not trained on."""
+TOOLS = ("tools", "parallel_tool_calls")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Format:
+    """One format of rows. Functions take and return rows as plain JSON values; none of them may change its argument.
+
+    `read` and `write` raise BrokenRow for a row that breaks a rule, or for what the format cannot hold.
+    """
+
+    keys: tuple[str, ...]
+    """Keys that a row may have beside those of ABOUT."""
+    kind: str
+    """The kind of common form that `read` returns."""
+    precedence: int
+    """Formats are tried in ascending order until one matches a row. The shipped ones are 10, 20, ..., 90."""
+    matches: Callable[[Fields], bool]
+    """Whether a row with these keys is of this format; called for every row without a named format, so it must be fast."""
+    read: Callable[[Fields], Example]
+    """A row -> the common form of its kind; launcher.data.kinds has them."""
+    write: Writer
+    """A common form of one of the kinds in `writes` -> a row."""
+    writes: tuple[str, ...]
+    """Kinds of common forms that `write` takes."""
+    from_chat: bool = False
+    """Whether `write` is given the chat with the good answer in place of a pair or a labelled answer."""
+    other_spellings: Mapping[str, Writer] = field(default_factory=dict[str, Writer])
+    """More names for `data convert --to`, each with a writer that takes what `write` takes."""
+    later_columns: tuple[str, ...] = ()
+    """Keys that a later row may have although the first has not: CSV names its columns before it knows all rows."""
+    json_columns: tuple[str, ...] = ()
+    """Keys whose cells in CSV always hold JSON."""
+    text_or_turns: tuple[str, ...] = ()
+    """Keys whose cells in CSV hold JSON where they begin as a list of turns, and plain text otherwise."""
+    example: Mapping[str, Any]
+    """A row that `matches` accepts and `read` reads."""
+    shape: str
+    """The row in one line of documentation, as Markdown."""
+    note: str = ""
+    """What documentation says behind the kind, with its punctuation."""

@@ -1,0 +1,50 @@
+"""`labelled`: a prompt, an answer, and whether the answer is a good one."""
+
+from typing import Any
+
+from launcher.data.fields import as_strings, read_side, with_tools
+from launcher.data.kinds import Example
+from launcher.data.rules import BrokenRow
+from launcher.data.turns import check_order
+from launcher.formats.base import TOOLS, Fields, Format
+
+_LABELS = {"true": True, "false": False, "1": True, "0": False}
+"""Spellings of a label, in JSON or in a cell of a table."""
+
+
+def _matches(row: Fields) -> bool:
+    return "prompt" in row and "completion" in row and "label" in row
+
+
+def _read(row: Fields) -> Example:
+    prompt, completion = (
+        read_side(row.get(name), name, role)
+        for name, role in (("prompt", "user"), ("completion", "assistant"))
+    )
+    check_order([*prompt, *completion])
+    given = row.get("label")
+    label = _LABELS.get(str(given).lower())
+    if label is None:
+        raise BrokenRow("label", f"label {given!r} must be true (a good answer) or false (a bad one)")
+    return with_tools({"prompt": prompt, "completion": completion, "label": label}, row)
+
+
+def _write(example: Example) -> dict[str, Any]:
+    texts = as_strings(example, ("prompt", "completion"))
+    return {**texts, "label": example["label"]} if texts else dict(example)
+
+
+SPEC = Format(
+    keys=("prompt", "completion", "label", *TOOLS),
+    kind="labelled",
+    precedence=40,
+    matches=_matches,
+    read=_read,
+    write=_write,
+    writes=("labelled",),
+    later_columns=("tools",),
+    json_columns=("tools",),
+    text_or_turns=("prompt", "completion"),
+    example={"prompt": "Hi", "completion": "Hello", "label": True},
+    shape='`{"prompt": ..., "completion": ..., "label": true or false}`: a good or a bad answer',
+)

@@ -1,0 +1,62 @@
+"""`messages`: chats as lists of turns, as OpenAI's API and trl have them."""
+
+import json
+from typing import Any
+
+from launcher.data.fields import with_tools
+from launcher.data.kinds import Example
+from launcher.data.turns import Message, check_order, read_turns
+from launcher.formats.base import TOOLS, Fields, Format
+
+
+def _matches(row: Fields) -> bool:
+    return "messages" in row
+
+
+def _read(row: Fields) -> Example:
+    turns = read_turns(row.get("messages"), "messages")
+    check_order(turns)
+    return with_tools({"messages": turns}, row)
+
+
+def _write(example: Example) -> dict[str, Any]:
+    return dict(example)
+
+
+def _write_openai(example: Example) -> dict[str, Any]:
+    """OpenAI's spelling: arguments as a JSON string, null content beside tool calls, an id on every call."""
+    return {**example, "messages": [_openai_turn(turn) for turn in example["messages"]]}
+
+
+def _openai_turn(turn: Message) -> Message:
+    if "tool_calls" not in turn:
+        return turn
+    calls = [
+        {
+            "id": call.get("id", f"call_{number}"),
+            "type": "function",
+            "function": {
+                "name": call["function"]["name"],
+                "arguments": json.dumps(call["function"]["arguments"], ensure_ascii=False),
+            },
+        }
+        for number, call in enumerate(turn["tool_calls"])
+    ]
+    return {**turn, "content": turn["content"] or None, "tool_calls": calls}
+
+
+SPEC = Format(
+    keys=("messages", *TOOLS, "chat_template_kwargs"),
+    kind="chat",
+    precedence=10,
+    matches=_matches,
+    read=_read,
+    write=_write,
+    writes=("chat", "pair", "labelled"),
+    from_chat=True,
+    other_spellings={"openai": _write_openai},
+    later_columns=("tools",),
+    json_columns=("messages", "tools"),
+    example={"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]},
+    shape='`{"messages": [{"role": ..., "content": ...}], "tools"?}`, as OpenAI and trl have it',
+)

@@ -1,0 +1,53 @@
+"""`prompt_completion`: a prompt and the answer to it, which alone is trained on."""
+
+from typing import Any
+
+from launcher.data.fields import read_side, without_weight
+from launcher.data.kinds import Example, untrained
+from launcher.data.rules import BrokenRow
+from launcher.data.turns import Message, check_order, is_trained
+from launcher.formats.base import Fields, Format
+
+
+def _matches(row: Fields) -> bool:
+    return "prompt" in row and "completion" in row
+
+
+def _read(row: Fields) -> Example:
+    prompt = read_side(row.get("prompt"), "prompt", "user")
+    turns = [*untrained(prompt), *read_side(row.get("completion"), "completion", "assistant")]
+    check_order(turns)
+    return {"messages": turns}
+
+
+def _write(example: Example) -> dict[str, Any]:
+    """Strings for one question and its answer; else lists of turns, all but the last in the prompt."""
+    turns: list[Message] = example["messages"]
+    if "tools" in example:
+        raise BrokenRow("format", "prompt_completion cannot hold tools; use --to messages")
+    if not is_trained(turns[-1]) or any(is_trained(turn) for turn in turns[:-1]):
+        raise BrokenRow(
+            "format",
+            "prompt_completion trains on the last turn alone; use --to messages, or weight 0 on the others",
+        )
+    prompt = [without_weight(turn) for turn in turns[:-1]]
+    completion = without_weight(turns[-1])
+    if [set(turn) for turn in (*prompt, completion)] == [{"role", "content"}] * 2:
+        return {"prompt": prompt[0]["content"], "completion": completion["content"]}
+    return {"prompt": prompt, "completion": [completion]}
+
+
+SPEC = Format(
+    keys=("prompt", "completion"),
+    kind="chat",
+    precedence=50,
+    matches=_matches,
+    read=_read,
+    write=_write,
+    writes=("chat", "pair", "labelled"),
+    from_chat=True,
+    text_or_turns=("prompt", "completion"),
+    example={"prompt": "Hi", "completion": "Hello"},
+    shape='`{"prompt": ..., "completion": ...}`: strings, or lists of turns',
+    note="; answers in the prompt are not trained on",
+)

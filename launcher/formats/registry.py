@@ -1,0 +1,77 @@
+"""All row formats by name, in the order in which they are tried; found once in each process."""
+
+import functools
+import hashlib
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from launcher.formats.base import ABOUT, Fields, Format, Writer
+from launcher.registry import Registry
+
+AUTO = "auto"
+"""The value of data.format that detects each row's format from its keys."""
+FORMATS = Registry(
+    kind="row format",
+    key="data.format",
+    package="launcher.formats",
+    group="launcher.formats",
+    spec=Format,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """The formats, and what is derived from all of them. It is made once and not for each row."""
+
+    formats: Mapping[str, Format]
+    """By name, in ascending order of precedence; formats of the same precedence in the order of their names."""
+    order: tuple[tuple[str, Callable[[Fields], bool]], ...]
+    """Name and `matches` of each, in that order."""
+    allowed: Mapping[str, frozenset[str]]
+    """Keys that a row of each format may have."""
+    writers: Mapping[str, tuple[Format, Writer]]
+    """Format and writer of each name that rows can be written as."""
+    json_columns: frozenset[str]
+    text_or_turns: frozenset[str]
+
+
+@functools.cache
+def known_formats() -> Known:
+    """All formats; ConfigError where one of another distribution cannot be imported."""
+    found = {name: FORMATS.find(name) for name in FORMATS.names()}
+    formats = dict(sorted(found.items(), key=lambda item: (item[1].precedence, item[0])))
+    writers = {name: (one, one.write) for name, one in formats.items()}
+    for one in formats.values():
+        for spelling, write in one.other_spellings.items():
+            writers.setdefault(spelling, (one, write))
+    return Known(
+        formats=formats,
+        order=tuple((name, one.matches) for name, one in formats.items()),
+        allowed={name: frozenset((*one.keys, *ABOUT)) for name, one in formats.items()},
+        writers=writers,
+        json_columns=frozenset(key for one in formats.values() for key in one.json_columns),
+        text_or_turns=frozenset(key for one in formats.values() for key in one.text_or_turns),
+    )
+
+
+def own_format(kind: str) -> str:
+    """The first format that holds common forms of this kind as they are."""
+    return next(name for name, one in known_formats().formats.items() if one.kind == kind)
+
+
+@functools.cache
+def code_digest() -> str:
+    """A digest of the code of all formats, those of other distributions included: what is derived from rows depends on it."""
+    return hashlib.sha256(b"".join(path.read_bytes() for path in _code_files())).hexdigest()[:16]
+
+
+def _code_files() -> Iterator[Path]:
+    own = Path(__file__).resolve().parent
+    yield from sorted(own.glob("*.py"))
+    modules = {one.read.__module__ for one in known_formats().formats.values()}
+    for name in sorted(modules):
+        file = getattr(sys.modules.get(name), "__file__", None)
+        if file and Path(file).resolve().parent != own:
+            yield Path(file)

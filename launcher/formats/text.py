@@ -1,0 +1,38 @@
+"""`text`: plain text, trained on whole."""
+
+from typing import Any
+
+from launcher.data.fields import read_string
+from launcher.data.kinds import Example, to_chat
+from launcher.data.rules import BrokenRow
+from launcher.formats.base import Fields, Format
+
+
+def _matches(row: Fields) -> bool:
+    return "text" in row
+
+
+def _read(row: Fields) -> Example:
+    if not read_string(row, "text").strip():
+        raise BrokenRow("empty", "text is empty; take the row out")
+    return {"text": row["text"]}
+
+
+def _write(example: Example) -> dict[str, Any]:
+    if "text" in example:
+        return dict(example)
+    return {"text": "\n\n".join(turn["content"] for turn in to_chat(example)["messages"] if turn["content"])}
+
+
+SPEC = Format(
+    keys=("text",),
+    kind="text",
+    precedence=80,
+    matches=_matches,
+    read=_read,
+    write=_write,
+    writes=("text", "chat", "pair", "labelled"),
+    example={"text": "Once upon a time."},
+    shape='`{"text": ...}`',
+    note=", trained on whole",
+)

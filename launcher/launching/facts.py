@@ -1,0 +1,74 @@
+"""What the plan of a run must know of the machine, of earlier runs and of the data. Reads, and writes nothing."""
+
+import dataclasses
+import json
+import os
+import sys
+from pathlib import Path
+
+from launcher import __version__
+from launcher.clusters.choose import choose_kind, has_gpu
+from launcher.clusters.slurm import KILL_WAIT_S, kill_wait_s
+from launcher.config import ArchitectureConfig, Config, ContainerRuntime, Device
+from launcher.hub import named_folders
+from launcher.launching.data_gate import check_data, count_examples, data_paths
+from launcher.launching.earlier_runs import measured, resume_source
+from launcher.launching.secrets import refuse_secrets, secrets_of
+from launcher.plan import Facts
+from launcher.plan.model import read_architecture
+from launcher.run import RunDir
+
+_ANSWER_S = 2.0
+"""Seconds to wait for Slurm to say how it is configured."""
+
+
+def gather(config: Config, experiment: str | None, run: RunDir) -> Facts:
+    """What the plan of a run in that folder must know of the machine, but for what is in the data."""
+    refuse_secrets(repr(config), secrets_of(os.environ))
+    kind = choose_kind(config.cluster.kind, os.environ)
+    data = data_paths(config)
+    bare = config.cluster.container.runtime is ContainerRuntime.none
+    known = measured(Path(config.runs_dir).absolute(), config.name)
+    return Facts(
+        experiment=experiment,
+        cluster=kind,
+        device=_device(config, kind),
+        run_dir=str(run.path),
+        work_dir=str(Path.cwd()),
+        cache_dir=str(Path(config.cache_dir).absolute()),
+        hub_folders={} if bare else named_folders({**os.environ, **config.cluster.env}),
+        data_path=data.training[0],
+        data_sources=data.training if config.data.sources else (),
+        eval_path=data.evaluation,
+        python=config.cluster.python or sys.executable,
+        architecture=_architecture(config),
+        resume=resume_source(config),
+        save_s=known["save_s"],
+        restart_s=known["restart_s"],
+        leave_s=known["leave_s"],
+        kill_wait_s=kill_wait_s(_ANSWER_S) if kind != "local" else KILL_WAIT_S,
+        version=__version__,
+    )
+
+
+def count(config: Config, facts: Facts) -> Facts:
+    """The facts with what is in the data; DataError for its first error."""
+    return dataclasses.replace(facts, **count_examples(config, check_data(config)))
+
+
+def _device(config: Config, kind: str) -> str:
+    asked = config.resources.device
+    if asked is not Device.auto:
+        return asked.name
+    # A login node has no GPU and the nodes have: only on this machine is looking here looking there.
+    return "cuda" if kind != "local" or has_gpu() else "cpu"
+
+
+def _architecture(config: Config) -> ArchitectureConfig | None:
+    if config.model.architecture is not None:
+        return config.model.architecture
+    path = Path(config.model.name_or_path, "config.json")
+    try:
+        return read_architecture(json.loads(path.read_text()))
+    except (OSError, ValueError):
+        return None

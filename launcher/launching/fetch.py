@@ -1,0 +1,48 @@
+"""A run's model and data, brought into the hub's cache by a process that has the hub's library."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from launcher.errors import FetchFailed
+from launcher.hub import Wanted, cache_folder, find_wanted
+from launcher.launching.compose import Composed
+from launcher.launching.data_gate import data_paths
+
+
+def fetch_all(composed: Iterable[Composed], *, quiet: bool) -> Iterator[dict[str, Any]]:
+    """names, cache, commit and bytes of what was fetched for each run that reads from a hub, each thing once."""
+    seen: list[str] = []
+    for one in composed:
+        config = one.config
+        paths = data_paths(config)
+        wanted = find_wanted(config, str(Path.cwd()), (*paths.training, paths.evaluation))
+        if wanted is None or wanted.to_json() in seen:
+            continue
+        seen.append(wanted.to_json())
+        environ = {**os.environ, **config.cluster.env}
+        found = _fetch(wanted, environ, quiet=quiet)
+        names = [*filter(None, [wanted.model]), *wanted.data]
+        yield {"names": names, "cache": str(cache_folder(environ)), **found}
+
+
+def _fetch(wanted: Wanted, environ: dict[str, str], *, quiet: bool) -> dict[str, Any]:
+    """commit and bytes of what was fetched; FetchFailed where it is not to be had."""
+    words = [sys.executable, "-m", "launcher.train.fetch", wanted.to_json()]
+    said: dict[str, Any] = {}
+    with subprocess.Popen(
+        words, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE if quiet else None,
+        text=True,
+    ) as process:  # fmt: skip
+        assert process.stdout
+        for line in process.stdout:
+            if line.startswith("{"):
+                said = json.loads(line)
+        code = process.wait()
+    if code:
+        raise FetchFailed(said.get("error") or f"fetching ended with exit code {code}")
+    return said

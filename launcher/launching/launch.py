@@ -1,0 +1,151 @@
+"""Planned runs become jobs: every file is written, then the run is submitted, or started on this machine."""
+
+import dataclasses
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+from launcher.clusters.allocation import Allocation
+from launcher.clusters.choose import make_cluster, submit_command
+from launcher.clusters.local import Local
+from launcher.clusters.slurm import Slurm, requeued_job
+from launcher.clusters.submission import cut_short, submitted
+from launcher.launching.compose import Composed
+from launcher.launching.data_gate import check_data, print_warnings
+from launcher.launching.hub_gate import check_hub
+from launcher.launching.planning import prepare
+from launcher.launching.write import find_cut_short, write_run
+from launcher.plan import LaunchPlan, check_fits, close_call, few_cores
+from launcher.plugins.decide import read_run
+from launcher.run import RunDir, find_submitted
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """A run that may be launched: it is decided, it fits, and the hub has what it reads."""
+
+    composed: Composed
+    run: RunDir
+    plan: LaunchPlan
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Launched:
+    """What became of a planned run: a job in a queue, a process on this machine, or files alone (a dry run)."""
+
+    run: RunDir
+    plan: LaunchPlan
+    job_id: str | None = None
+    """None for a run on this machine and for a dry run."""
+    dry_run: bool = False
+    process: subprocess.Popen[bytes] | None = None
+    """The job script where it runs on this machine, once it is started."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `--json` says of a launch."""
+        return {
+            "run": self.run.name,
+            "run_dir": str(self.run.path),
+            "cluster": self.plan.cluster,
+            "job_id": self.job_id,
+            "dry_run": self.dry_run,
+            "command": shlex.join(submit_command(self.plan.cluster, self.run)),
+        }
+
+
+Tell = Callable[[Launched], None]
+"""Tells whoever launched; a submit is over when this has returned, and is repeated where it was cut before."""
+
+
+def plan_launch(composed: Composed, moment: datetime) -> Planned:
+    """The planned run; LauncherError for all that can be known to be wrong before anything is written."""
+    run, plan = prepare(composed, moment)
+    check_fits(composed.config, plan)
+    return Planned(composed=composed, run=run, plan=plan)
+
+
+def plan_launches(composed: Sequence[Composed], moment: datetime) -> list[Planned]:
+    """All jobs of a multirun, each planned before the first is written; close calls are warned of."""
+    planned = [plan_launch(one, moment) for one in composed]
+    for one in planned:
+        if warning := close_call(one.composed.config, one.plan):
+            warn(warning)
+        check_hub(one.composed.config, one.plan)
+    return planned
+
+
+def launch(planned: Planned, tell: Tell) -> Launched:
+    """What became of one planned run, which is written and started; `tell` is told before a process of this machine starts."""
+    composed, run, plan = planned.composed, planned.run, planned.plan
+    cluster = None if composed.config.dry_run else make_cluster(plan.cluster)
+    if isinstance(cluster, Slurm) and (cut := find_cut_short(run, composed)):
+        with cut_short(cluster, cut) as job_id:
+            if job_id:
+                say(f"goes on with {cut.name}, whose submit was cut short")
+                launched = Launched(run=cut, plan=read_run(cut).plan, job_id=job_id)
+                tell(launched)
+                return launched
+    run, plan = write(planned)
+    return start(run, plan, cluster, tell)
+
+
+def write(planned: Planned) -> tuple[RunDir, LaunchPlan]:
+    """The run dir with its files, and the plan in it: of another folder where a launch of the same second took that one."""
+    run, plan = planned.run, planned.plan
+    while not write_run(run, plan, planned.composed):
+        run, plan = prepare(planned.composed, datetime.now())
+    return run, plan
+
+
+def start(run: RunDir, plan: LaunchPlan, cluster: Slurm | Local | None, tell: Tell) -> Launched:
+    """As `launch`, for a run whose files are written; no cluster: a dry run."""
+    if isinstance(cluster, Slurm):
+        with submitted(cluster, run) as job_id:
+            launched = Launched(run=run, plan=plan, job_id=job_id)
+            tell(launched)
+        return launched
+    launched = Launched(run=run, plan=plan, dry_run=cluster is None)
+    tell(launched)
+    return dataclasses.replace(launched, process=start_here(run, cluster)) if cluster else launched
+
+
+def start_here(run: RunDir, cluster: Local) -> subprocess.Popen[bytes]:
+    """The run's job script as a process of this machine, noted as the run's job."""
+    process = cluster.start(run)
+    if isinstance(cluster, Allocation):
+        run.note_job("allocation", cluster.job_id)
+    else:
+        run.note_job("local", str(process.pid))
+    return process
+
+
+def requeued_run(composed: Composed) -> RunDir | None:
+    """The run that this job started before Slurm queued it again: it goes on in the same run dir."""
+    job_id = requeued_job(os.environ)
+    if job_id is None:
+        return None
+    found = find_submitted(composed.config.runs_dir, composed.config.name, job_id)
+    if found:
+        say(f"job {job_id} goes on with {found.path}")
+    return found
+
+
+def warn_of(composed: Composed, plan: LaunchPlan) -> None:
+    """Prints what is doubtful in the data and in the cores that are asked for."""
+    print_warnings(check_data(composed.config))
+    if warning := few_cores(plan):
+        warn(warning)
+
+
+def warn(text: str) -> None:
+    """One line on stderr."""
+    say(f"warning: {text}")
+
+
+def say(text: str) -> None:
+    """One line on stderr, by the program's name."""
+    print(f"launcher: {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,33 @@
+"""A plan for a machine and for a person, with what launching it would write and type."""
+
+import shlex
+from typing import Any
+
+from launcher.clusters.choose import submit_command
+from launcher.config import Config
+from launcher.launching.estimates import estimate_lines, estimates_dict
+from launcher.launching.summary import plan_lines
+from launcher.output import align
+from launcher.plan import LaunchPlan
+from launcher.plan.options import notes
+from launcher.render import file_names
+from launcher.run import RunDir
+
+
+def plan_dict(run: RunDir, plan: LaunchPlan, config: Config) -> dict[str, Any]:
+    """The plan for a machine: plan.json's content, the estimates, and what launching it would write and type."""
+    return {
+        **plan.to_dict(),
+        **estimates_dict(config, plan),
+        "notes": notes(config, plan),
+        "files": ["config.yaml", *file_names(plan)],
+        "command": shlex.join(submit_command(plan.cluster, run)),
+    }
+
+
+def plan_text(run: RunDir, plan: LaunchPlan, config: Config) -> str:
+    """The plan for a person."""
+    command = shlex.join(submit_command(plan.cluster, run))
+    lines = [("run", run.name), *plan_lines(plan), *estimate_lines(config, plan)]
+    lines += [("note", note) for note in notes(config, plan)]
+    return align([*lines, ("files", ", ".join(file_names(plan))), ("command", command)])

@@ -1,0 +1,139 @@
+"""The spec of a training method: everything that this project must know about it before and while it trains."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from launcher.config import ArchitectureConfig, Config
+from launcher.errors import ConfigError
+from launcher.rule import Rule
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """A key of the trainer group that only some methods use."""
+
+    name: str
+    """Its name without `trainer.`; a field of TrainerConfig."""
+    holds: Callable[[Any], bool] | None = None
+    """Whether a value is allowed; None allows every value. It is not asked about null."""
+    rule: str = ""
+    """What is allowed, to follow `must be`."""
+    passed: bool = True
+    """Whether trl's class of arguments has a field of this name, which then gets the value."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draws:
+    """What a method generates while it trains."""
+
+    answers: Callable[[Config], int]
+    """Answers for each prompt. batch.global_batch_size counts answers and must be a multiple of it."""
+    tokens: Callable[[Config], int]
+    """Tokens of the longest answer."""
+
+
+def _no_passes(config: Config) -> int:
+    return 0
+
+
+def _nothing(config: Config) -> None:
+    """No check."""
+
+
+def _no_arguments(config: Config, accumulation: int) -> dict[str, Any]:
+    return {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Method:
+    """One training method. A module of this package, or an entry point of group `launcher.methods`, holds one as SPEC."""
+
+    title: str
+    """Its name in full."""
+    about: str
+    """One or two sentences for the documentation: what it trains, and towards what."""
+    source: str
+    """The paper, or the manual's page."""
+    module: str
+    """Module that builds it on the ranks: `arguments()` returns trl's class of arguments, `make(parts)` the trainer, where
+    `parts` is a launcher.train.methods.parts.Parts. It may be the spec's own module if it imports torch in these functions."""
+    learns_from: tuple[str, ...]
+    """Kinds of rows: chat, pair, labelled, prompt, text (launcher/data/kinds.py). The first is the one to convert to."""
+    keys: tuple[Key, ...] = ()
+    """Keys of the trainer group that it uses, of those that not every method uses. Any other of them is refused."""
+    losses: tuple[str, ...] = ()
+    """Values of trainer.loss_type, for a method that has this key."""
+    arguments: Callable[[Config, int], dict[str, Any]] = _no_arguments
+    """(config, gradient accumulation steps) -> arguments of trl's class that do not follow from `keys` and model.max_length."""
+    max_length: bool = True
+    """Whether trl's class of arguments has max_length, the longest sequence."""
+    check: Callable[[Config], None] = _nothing
+    """Raises PlanError for what its keys must not be together. It is called after each key was checked by itself."""
+    rules: tuple[Rule, ...] = ()
+    """Combinations that are known not to work, of this method alone. Methods of other packages raise in `check` instead."""
+    unit: str = "sequences"
+    """What batch.global_batch_size counts."""
+    sequences: int = 1
+    """Sequences of tokens that one of these units is: 2 for a pair of answers."""
+    extra_passes: Callable[[Config], int] = _no_passes
+    """Forward passes over each sequence beside the one that is trained on: by the reference model, or without gradients."""
+    reference: Callable[[Config], bool] | None = None
+    """Whether the loss compares the model with what it was before training; None: never."""
+    draws: Draws | None = None
+    """None: nothing is generated."""
+    scores: int = 0
+    """Numbers that the model's head gives in place of the vocabulary's logits; 0: the model predicts tokens."""
+    next_token_loss: bool = False
+    """Whether the loss is the mean over predicted tokens, so that its exponential is a perplexity."""
+    disables_dropout: bool = False
+    """Whether trl switches all dropout off unless trainer.disable_dropout=false."""
+    not_estimated: str | None = None
+    """Why memory and time are not estimated, to follow a colon; None: they are, as for one sequence a row."""
+    figures: tuple[str, ...] = ()
+    """Beginnings of the names, of what its trainer logs beside the loss, that go into metrics.jsonl."""
+
+    def __post_init__(self) -> None:
+        more = self.sequences != 1 or self.reference is not None or self.draws is not None or self.scores
+        if self.not_estimated is None and more:
+            raise ConfigError(
+                f"the spec of {self.title} has pairs, a reference model, generated answers or a head of its own, which the "
+                "memory estimate does not count; say so in not_estimated"
+            )
+
+    @property
+    def key_names(self) -> tuple[str, ...]:
+        """Names of the keys that it uses."""
+        return tuple(key.name for key in self.keys)
+
+    def has_reference(self, config: Config) -> bool:
+        """Whether this run's loss compares the model with what it was before training."""
+        return self.reference is not None and self.reference(config)
+
+    def generations(self, config: Config) -> int:
+        """Answers for each prompt; 1 where none are generated."""
+        return self.draws.answers(config) if self.draws else 1
+
+    def completion_length(self, config: Config) -> int:
+        """Tokens that a generated answer may have; 0 where none are generated."""
+        return self.draws.tokens(config) if self.draws else 0
+
+    def count_parameters(self, shape: ArchitectureConfig, language_model: int) -> int:
+        """Parameters of the model that is trained, from those of the language model of this shape."""
+        if not self.scores:
+            return language_model
+        head = 0 if shape.tie_word_embeddings else shape.vocab_size * shape.hidden_size
+        return language_model - head + self.count_head(shape)
+
+    def count_head(self, shape: ArchitectureConfig) -> int:
+        """Parameters of a head of its own, which is trained whole beside an adapter; 0 where the model predicts tokens."""
+        return self.scores * shape.hidden_size
+
+    def trainer_arguments(self, config: Config, accumulation: int) -> dict[str, Any]:
+        """What the method adds to the arguments, in the spelling of trl's class; keys without a value are left to trl."""
+        named = {key.name: getattr(config.trainer, key.name) for key in self.keys if key.passed}
+        return {
+            **({"max_length": config.model.max_length} if self.max_length else {}),
+            **{name: value for name, value in named.items() if value is not None},
+            **self.arguments(config, accumulation),
+        }

@@ -1,0 +1,18 @@
+"""Odds ratio preference optimization."""
+
+from launcher.methods.base import Method
+from launcher.methods.keys import BETA, DISABLE_DROPOUT, SAMPLE_PROMPT
+
+SPEC = Method(
+    title="odds ratio preference optimization",
+    about="Fine-tunes on the chosen answer of a pair and away from the rejected one, without a reference model.",
+    source="Hong et al. (arXiv 2403.07691)",
+    module="launcher.train.methods.orpo",
+    learns_from=("pair",),
+    keys=(SAMPLE_PROMPT, BETA, DISABLE_DROPOUT),
+    unit="pairs",
+    sequences=2,
+    disables_dropout=True,
+    not_estimated="both answers of a pair are in the batch, with their logits",
+    figures=("rewards/", "nll_loss"),
+)

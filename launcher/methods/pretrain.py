@@ -1,0 +1,16 @@
+"""Continued pre-training."""
+
+from launcher.methods import sft
+from launcher.methods.base import Method
+from launcher.methods.keys import PACKING, SAMPLE_PROMPT
+
+SPEC = Method(
+    title="continued pre-training",
+    about="Trains on every token of plain text.",
+    source="Gururangan et al. (arXiv 2004.10964)",
+    module="launcher.train.methods.pretrain",
+    learns_from=("text",),
+    keys=(PACKING, SAMPLE_PROMPT),
+    arguments=sft.arguments,
+    next_token_loss=True,
+)

@@ -1,0 +1,22 @@
+"""Reward models after Bradley and Terry."""
+
+from launcher.methods.base import Key, Method
+from launcher.methods.keys import DISABLE_DROPOUT, at_least_0
+
+SPEC = Method(
+    title="reward model",
+    about="Trains a model that gives an answer a number: higher for the chosen answer of a pair than for the rejected one.",
+    source="Ouyang et al. (arXiv 2203.02155), section 3.5",
+    module="launcher.train.methods.reward",
+    learns_from=("pair",),
+    keys=(
+        Key(name="center_rewards_coefficient", holds=at_least_0, rule="a number of at least 0"),
+        DISABLE_DROPOUT,
+    ),
+    unit="pairs",
+    sequences=2,
+    scores=1,
+    disables_dropout=True,
+    not_estimated="both answers of a pair are in the batch",
+    figures=("mean_reward", "accuracy", "margin"),
+)

@@ -1,0 +1,24 @@
+"""Supervised fine-tuning."""
+
+from typing import Any
+
+from launcher.config import Config
+from launcher.methods.base import Method
+from launcher.methods.keys import ASSISTANT_ONLY_LOSS, PACKING, SAMPLE_PROMPT
+
+
+def arguments(config: Config, accumulation: int) -> dict[str, Any]:
+    """Tells trl not to pack: rows come packed (launcher/train/data/packing.py)."""
+    return {"packing": False}
+
+
+SPEC = Method(
+    title="supervised fine-tuning",
+    about="Trains on the assistant's turns of chats, or on plain text: each next token is made more likely.",
+    source="Ouyang et al. (arXiv 2203.02155), section 3.5",
+    module="launcher.train.methods.sft",
+    learns_from=("chat", "pair", "text"),
+    keys=(PACKING, ASSISTANT_ONLY_LOSS, SAMPLE_PROMPT),
+    arguments=arguments,
+    next_token_loss=True,
+)

@@ -1,0 +1,147 @@
+"""The options of LoRA, which QLoRA has as well."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from dataclasses import dataclass
+from typing import Any, cast
+
+from launcher.plan.adapter import Adapter
+from launcher.plugins.base import check_types
+
+_INITS = ("true", "gaussian", "orthogonal", "pissa", "pissa_niter_N", "olora")
+_REFUSED = {
+    "eva": "it needs a pass over the training data before the adapter is made",
+    "loftq": "it quantises the base model in its own way, and the adapter would fit no other copy of it",
+    "corda": "it needs covariances that are collected before by a pass over chosen data",
+    "lora_ga": "it needs the gradients of a full model before the adapter is made",
+    "mica": "it freezes half of the adapter, which then is neither counted nor saved as planned",
+    "false": "an adapter of random A and B changes the model before the first step",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoRAOptions:
+    """What a LoRA adapter is made of. Options have peft's names."""
+
+    r: int = 16
+    """Rank of the update."""
+    alpha: int = 32
+    """The update is scaled by alpha / r."""
+    dropout: float = 0.0
+    """Dropout before the adapter."""
+    target_modules: Any = "all-linear"
+    """all-linear, or a list of layer names such as [q_proj, v_proj]."""
+    use_rslora: bool = False
+    """Scale by alpha / sqrt(r), so that a large r does not learn more slowly. Source: Kalajdzievski, arXiv 2312.03732."""
+    use_dora: bool = False
+    """Also train the norm of each output's weights (DoRA). Source: Liu et al., arXiv 2402.09353."""
+    modules_to_save: Any = None
+    """List of modules that are trained whole: embed_tokens, lm_head, or norms by name. Tied modules stay tied."""
+    init_lora_weights: Any = True
+    """true, gaussian, orthogonal, pissa, pissa_niter_N or olora. The last three take a part out of the base model's weights."""
+    layers_to_transform: Any = None
+    """Numbers of the blocks that are adapted, from 0; null adapts all."""
+    bias: str = "none"
+    """none, lora_only (of adapted layers) or all: which of the model's biases are trained."""
+
+    def __post_init__(self) -> None:
+        check_types(self, self.key)
+        if self.r < 1:
+            raise ValueError(f"{self.key}.r={self.r} must be at least 1")
+        if self.alpha < 1:
+            raise ValueError(f"{self.key}.alpha={self.alpha} must be at least 1")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"{self.key}.dropout={self.dropout} must be at least 0 and below 1")
+        if self.bias not in ("none", "lora_only", "all"):
+            raise ValueError(f"{self.key}.bias={self.bias!r} must be none, lora_only or all")
+        names: Any = [self.target_modules] if isinstance(self.target_modules, str) else self.target_modules
+        for name, value, kind, must in (
+            ("target_modules", names, str, "all-linear or a list of layer names"),
+            (
+                "modules_to_save",
+                self.modules_to_save,
+                str,
+                "a list of module names such as [embed_tokens, lm_head], or null",
+            ),
+            (
+                "layers_to_transform",
+                self.layers_to_transform,
+                int,
+                "a list of block numbers such as [0, 1], or null",
+            ),
+        ):
+            if value is not None and not _list_of(value, kind):
+                raise ValueError(f"{self.key}.{name}={getattr(self, name)!r} must be {must}")
+        self._check_init()
+
+    def _check_init(self) -> None:
+        init, told = self.init, f"{self.key}.init_lora_weights={self.init}"
+        if init in _REFUSED:
+            raise ValueError(f"{told} is not supported: {_REFUSED[init]}; use one of {', '.join(_INITS)}")
+        if init not in _INITS[:-2] + _INITS[-1:] and not re.fullmatch(r"pissa_niter_\d+", init):
+            raise ValueError(f"{told} must be one of {', '.join(_INITS)}")
+        if init == "orthogonal" and self.r % 2:
+            raise ValueError(f"{told} needs an even {self.key}.r, and it is {self.r}")
+        if self.takes_weights and (self.use_dora or self.bias != "none"):
+            option = "use_dora=true" if self.use_dora else f"bias={self.bias}"
+            raise ValueError(
+                f"{told} does not work with {self.key}.{option}: it is exported as a plain adapter of twice the rank, which "
+                "cannot hold that; use init_lora_weights=true"
+            )
+
+    @property
+    def key(self) -> str:
+        """Where a user sets these options."""
+        return f"plugins.{type(self).__name__.lower()}"
+
+    @property
+    def init(self) -> str:
+        """init_lora_weights as text."""
+        told = str(self.init_lora_weights)
+        return told.lower() if isinstance(self.init_lora_weights, bool) else told
+
+    @property
+    def takes_weights(self) -> bool:
+        """Whether the initialisation takes a part out of the base model's weights."""
+        return self.init == "olora" or self.init.startswith("pissa")
+
+    @property
+    def adapter(self) -> Adapter:
+        """The adapter as the counts and the memory estimate need it."""
+        targets = self.target_modules
+        names = (targets,) if isinstance(targets, str) else tuple(cast("list[str]", targets))
+        return Adapter(
+            r=self.r,
+            target_modules="all-linear" if targets == "all-linear" else names,
+            four_bit=False,
+            double_quant=False,
+            dropout=self.dropout > 0,
+            dora=self.use_dora,
+            bias=self.bias,
+            layers=None if self.layers_to_transform is None else tuple(self.layers_to_transform),
+            modules_to_save=tuple(self.modules_to_save or ()),
+        )
+
+    def typed_for(self, plugin: str) -> tuple[str, ...]:
+        """The options that differ from their defaults, as a user types them for that plugin.
+
+        An initialisation that takes a part out of the weights is left out, since 4-bit weights do not allow it.
+        """
+        typed: list[str] = []
+        for field in dataclasses.fields(LoRAOptions):
+            value = getattr(self, field.name)
+            if value == field.default or (field.name == "init_lora_weights" and self.takes_weights):
+                continue
+            if isinstance(value, list | tuple):
+                items = ",".join(map(str, cast("list[Any]", value)))
+                typed.append(f"'plugins.{plugin}.{field.name}=[{items}]'")
+            else:
+                text = str(value).lower() if isinstance(value, bool) else value
+                typed.append(f"plugins.{plugin}.{field.name}={text}")
+        return tuple(typed)
+
+
+def _list_of(value: Any, kind: type) -> bool:
+    return isinstance(value, list | tuple) and {type(one) for one in cast("list[Any]", value)} == {kind}

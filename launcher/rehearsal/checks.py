@@ -1,0 +1,133 @@
+"""What is done to a rehearsal's run, and what must come then: each check hits it for real and waits for a new checkpoint."""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from launcher.errors import ClusterError
+from launcher.plan import LaunchPlan
+from launcher.rehearsal.job import Event, Failed, Job
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One check's outcome."""
+
+    name: str
+    passed: bool | None
+    """None: this place cannot do it."""
+    seconds: float
+    said: str
+
+    def line(self) -> str:
+        """For a person."""
+        word = {True: "pass", False: "FAIL", None: "left out"}[self.passed]
+        return f"{word:<10}{self.name:<12}{self.seconds:7.1f} s  {self.said}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """For a machine."""
+        return asdict(self)
+
+
+class Rehearsal:
+    """The checks of one rehearsal."""
+
+    def __init__(self, job: Job, plan: LaunchPlan, tell: Callable[[Check], None]) -> None:
+        self.job, self.plan, self._tell = job, plan, tell
+
+    def carry(self) -> list[Check]:
+        """All checks, each told as it ends; the run is over afterwards."""
+        checks: list[Check] = []
+        try:
+            for name, check in (
+                ("start", self._starts),
+                ("kill", self._survives_a_kill),
+                ("time limit", self._survives_the_time_limit),
+                ("requeue", self._survives_a_requeue),
+                ("cancel", self._ends),
+            ):
+                begun = time.monotonic()
+                passed, said = self._outcome(check, checks)
+                checks.append(
+                    Check(name=name, passed=passed, seconds=round(time.monotonic() - begun, 2), said=said)
+                )
+                self._tell(checks[-1])
+        finally:
+            self.job.end_for_good()
+        return checks
+
+    def _outcome(self, check: Callable[[], str | None], before: list[Check]) -> tuple[bool | None, str]:
+        if before and not self.job.lives():
+            return False, "the run had ended before it"
+        try:
+            said = check()
+        except (Failed, ClusterError) as error:
+            return False, str(error)
+        return (
+            (None, "it needs a job in Slurm's queue that may be requeued") if said is None else (True, said)
+        )
+
+    def _starts(self) -> str:
+        self.job.start()
+        saved = self.job.wait("saved", 0, "a checkpoint")
+        return f"training, and saved at step {saved['step']}"
+
+    def _survives_a_kill(self) -> str:
+        mark, jobs = self.job.mark(), self.job.jobs()
+        rank = self.plan.topology.world_size - 1
+        self.job.kill_rank(rank)
+        ended = self.job.wait("ended", mark, "the end of the killed rank")
+        if ended["how"] != "crashed":
+            raise Failed(
+                f"rank {rank} was killed, and the attempt ended as {ended['how']}: {ended['reason']}"
+            )
+        said = self._goes_on(mark, ended)
+        if self.job.jobs() != jobs:
+            said += "; in another job, since a node was given up"
+        return f"rank {rank} killed; {said}"
+
+    def _survives_the_time_limit(self) -> str:
+        ended, mark = self.job.warn_of_time_limit(self.job.mark())
+        return f"told that its time is up; {self._goes_on(mark, ended)}"
+
+    def _survives_a_requeue(self) -> str | None:
+        mark = self.job.mark()
+        if "no-requeue" in self.plan.sbatch or not self.job.requeue():
+            return None
+        return f"requeued; {self._goes_on(mark, self.job.left(mark))}"
+
+    def _ends(self) -> str:
+        mark = self.job.mark()
+        self.job.cancel()
+        self.job.wait("stopped", mark, "its end", may_stop=True)
+        events = self.job.run.read_events()[mark:]
+        saved = [event["step"] for event in events if event["event"] == "saved"]
+        self.job.wait_until_gone()
+        return (
+            f"cancelled; saved at step {saved[-1]}, and nothing is queued"
+            if saved
+            else "cancelled, without a save"
+        )
+
+    def _goes_on(self, mark: int, ended: Event) -> str:
+        """Waits for a checkpoint of the next attempt, which must have begun where the one that ended had saved."""
+        before = max(
+            event["step"]
+            for event in self.job.run.read_events()
+            if event["event"] == "saved" and event["attempt"] <= ended["attempt"]
+        )
+        resumed = self.job.wait("resumed", mark, "the next attempt")
+        saved = self.job.wait("saved", mark, "a new checkpoint", attempt=resumed["attempt"])
+        if resumed["step"] != before:
+            raise Failed(f"it went on from step {resumed['step']}, and had saved step {before}")
+        stepping = next(
+            (
+                event
+                for event in self.job.run.read_events()
+                if event["event"] == "stepping" and event["attempt"] == resumed["attempt"]
+            ),
+            None,
+        )
+        took = f" after {stepping['restart_s']:.1f} s" if stepping else ""
+        return f"went on from step {before}{took}, and saved at step {saved['step']}"

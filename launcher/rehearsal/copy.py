@@ -1,0 +1,82 @@
+"""The run that is rehearsed with: the same model, strategy and nodes, a sample of the data, and a save every few steps."""
+
+import hashlib
+import heapq
+import itertools
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from launcher.config import Config
+from launcher.data.files import read_rows
+from launcher.errors import ConfigError
+from launcher.launching.compose import Composed, compose
+from launcher.launching.data_gate import data_paths
+from launcher.plan.queue import parse_time
+from launcher.plan.sbatch import check_time
+from launcher.rehearsal.job import ASKED
+from launcher.run import write_text
+
+STEPS = 100_000
+"""More than a rehearsal takes: it ends by a cancel, which is one of its checks."""
+_LOOKED_AT, _LEAST_ROWS = 20_000, 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a person may choose of a rehearsal."""
+
+    save_every: int = 5
+    """Steps between two saves."""
+    time: str = "00:30:00"
+    """Time limit of its job, where the run's is not shorter."""
+    patience_s: float = 900.0
+    """A check fails after so many seconds outside of the queue in which what it waits for does not come."""
+
+
+def compose_copy(overrides: list[str], settings: Settings) -> Composed:
+    """The rehearsal of the run that was typed; ConfigError where nothing of that run could be saved."""
+    composed = compose(overrides)
+    if len(composed) != 1:
+        raise ConfigError("rehearse takes one run: one value for each key, and no -m")
+    config = composed[0].config
+    if "sharded_checkpoint" not in config.plugins:
+        raise ConfigError(
+            "plugin has no sharded_checkpoint, so the run saves nothing and survives nothing; add it to 'plugin=[...]'"
+        )
+    limit = min(check_time(config.resources.time), check_time(settings.time), key=parse_time)
+    changed = [
+        f"name={f'rehearse-{config.name}'[:100]}", f"resources.time='{limit}'", f"trainer.max_steps={STEPS}",
+        "trainer.logging_steps=1", "trainer.eval_steps=null", "trainer.sample_prompt=null", "data.eval_path=null",
+        "data.check=errors", "data.sources=[]", f"data.path={_quoted(_sample(config))}", "tracker.kind=none", "dry_run=false",
+        "resume=auto", "resume_weights_only=false", f"plugins.sharded_checkpoint.save_steps={settings.save_every}",
+        "plugins.sharded_checkpoint.keep_best=0",
+        "+plugins.rehearsal._target_=launcher.plugins.rehearsal.Rehearsal", f"+plugins.rehearsal.file={ASKED}",
+    ]  # fmt: skip
+    formats = [source.format for source in config.data.sources]
+    return compose([*overrides, *changed, *([f"data.format={formats[0]}"] if formats else [])])[0]
+
+
+def _sample(config: Config) -> str:
+    """The path of a small file with the longest of the first rows, which need the most memory; a hub's name stays."""
+    path = data_paths(config).training[0]
+    if path.startswith("hub:"):
+        return path
+    rows = (json.dumps(row.value, default=str) for row in read_rows(Path(path)) if row.fault is None)
+    wanted = max(_LEAST_ROWS, 2 * config.batch.global_batch_size)
+    longest = heapq.nlargest(wanted, itertools.islice(rows, _LOOKED_AT), key=len)
+    if not longest:
+        raise ConfigError(f"data.path={path} holds no row; give a file with rows")
+    text = "\n".join(itertools.islice(itertools.cycle(longest), wanted)) + "\n"
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    folder = Path(config.cache_dir).absolute() / "rehearsals"
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{digest}.jsonl"
+    write_text(file, text)
+    return str(file)
+
+
+def _quoted(path: str) -> str:
+    """The path as a quoted value of Hydra's grammar. Source: Hydra's manual, "Extended override syntax", quoted values."""
+    escaped = path.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

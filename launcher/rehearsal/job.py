@@ -1,0 +1,158 @@
+"""The rehearsal's run as a job: it is started, hit and ended for real, and what its run dir says is waited for."""
+
+import contextlib
+import json
+import signal
+import subprocess
+import time
+from typing import Any
+
+from launcher.clusters.local import Local
+from launcher.clusters.slurm import Slurm
+from launcher.clusters.submission import submitted
+from launcher.errors import ClusterError
+from launcher.launching.launch import start_here
+from launcher.run import RunDir, write_text
+from launcher.status.state import is_over
+
+ASKED = "kill.json"
+"""The file in the run dir by which a rank is asked to kill itself; launcher.plugins.rehearsal looks for it."""
+_POLL_S = 0.3
+_ASK_S = 10.0
+"""Seconds between two questions to the place whether the job is there."""
+_GONE_S = 120.0
+
+Event = dict[str, Any]
+
+
+class Failed(Exception):
+    """What should have come did not."""
+
+
+class Job:
+    """The rehearsal's run, and how it is hit."""
+
+    def __init__(self, run: RunDir, cluster: Slurm | Local, patience_s: float) -> None:
+        self.run, self.cluster, self.patience_s = run, cluster, patience_s
+        self._process: subprocess.Popen[bytes] | None = None
+        self._asked = 0.0
+
+    def start(self) -> None:
+        """Submits the run, or starts it on this machine."""
+        if isinstance(self.cluster, Slurm):
+            with submitted(self.cluster, self.run):
+                pass
+        else:
+            self._process = start_here(self.run, self.cluster)
+
+    def kill_rank(self, rank: int) -> None:
+        """Has a rank kill itself at its next step."""
+        write_text(self.run.path / ASKED, json.dumps({"rank": rank}) + "\n")
+
+    def warn_of_time_limit(self, mark: int) -> tuple[Event, int]:
+        """The end of the ranks after the warning, and where the next attempt's events begin. Outside of a queue nobody queues
+        the run again, so it is started again."""
+        if isinstance(self.cluster, Slurm):
+            self.cluster.signal_batch(self._id(), "USR1")
+            return self.left(mark), mark
+        self._here().send_signal(signal.SIGUSR1)
+        ended = self.left(mark)
+        self.wait("stopped", mark, "the end of the job", may_stop=True)
+        self._here().wait(self.patience_s)
+        mark = self.mark()
+        self.start()
+        return ended, mark
+
+    def requeue(self) -> bool:
+        """Has Slurm queue the job again; False where the place has no queue."""
+        if not isinstance(self.cluster, Slurm):
+            return False
+        self.cluster.requeue(self._id())
+        return True
+
+    def cancel(self) -> None:
+        """Tells the job to end."""
+        if isinstance(self.cluster, Slurm):
+            self.cluster.cancel(self._id())
+        else:
+            self._here().send_signal(signal.SIGTERM)  # and not the allocation, in which a person works
+
+    def wait_until_gone(self) -> None:
+        """Failed where the job is still there after a while."""
+        deadline = time.monotonic() + _GONE_S
+        while self.lives():
+            if time.monotonic() > deadline:
+                raise Failed(f"the job was cancelled, and is still there after {_GONE_S:g} s")
+            time.sleep(_POLL_S)
+
+    def left(self, mark: int) -> Event:
+        """The end of the ranks, who must have saved."""
+        ended = self.wait("ended", mark, "the ranks' end", may_stop=True)
+        if ended["how"] != "left":
+            raise Failed(f"the ranks did not save and leave: {ended['how']}, {ended['reason']}")
+        return ended
+
+    def wait(
+        self, name: str, mark: int, what: str, *, attempt: int | None = None, may_stop: bool = False
+    ) -> Event:
+        """The first event of that name after `mark`; Failed where it does not come. Waiting in the queue takes no patience."""
+        deadline = time.monotonic() + self.patience_s
+        while True:
+            events = self.run.read_events()
+            for event in events[mark:]:
+                if event["event"] == name and attempt in (None, event["attempt"]):
+                    return event
+                if event["event"] in ("stopped", "finished") and not may_stop:
+                    raise Failed(f"it ended: {event.get('reason', 'finished')}")
+            moment = time.monotonic()
+            if self._queued(events):
+                deadline = moment + self.patience_s
+            if moment > deadline:
+                raise Failed(f"{what} did not come within {self.patience_s:g} s")
+            if moment - self._asked > _ASK_S:
+                self._asked = moment
+                gone, events = not self.lives(), self.run.read_events()
+                if gone and not any(event["event"] == name for event in events[mark:]):
+                    raise Failed(f"its job is gone, and {what} did not come")
+            time.sleep(_POLL_S)
+
+    def mark(self) -> int:
+        """What happens from now on comes behind it."""
+        return len(self.run.read_events())
+
+    def jobs(self) -> list[str]:
+        """Ids of all jobs that it was queued as."""
+        return [event["job_id"] for event in self.run.read_events() if event["event"] == "submitted"]
+
+    def lives(self) -> bool:
+        """Whether the place still has it."""
+        if self._process is not None:
+            return self._process.poll() is None
+        if not self.run.job.exists():
+            return False
+        state = self.cluster.state(self._id())
+        return state is None or not is_over(state)
+
+    def end_for_good(self) -> None:
+        """Whatever happened, nothing of it stays."""
+        with contextlib.suppress(ClusterError):
+            if self.lives():
+                self.cancel()
+        if self._process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_GONE_S)
+
+    def _queued(self, events: list[Event]) -> bool:
+        """Whether its job waits in the queue, by what the run dir says last."""
+        if not isinstance(self.cluster, Slurm):
+            return False
+        last = [event["event"] for event in events if event["event"] in ("started", "submitted", "requeued")]
+        return bool(last) and last[-1] != "started"
+
+    def _id(self) -> str:
+        """The id of its newest job."""
+        return str(self.run.read_json(self.run.job)["job_id"])
+
+    def _here(self) -> subprocess.Popen[bytes]:
+        assert self._process
+        return self._process

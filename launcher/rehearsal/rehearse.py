@@ -1,0 +1,42 @@
+"""A rehearsal from its settings to its last check."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from launcher.clusters.choose import make_cluster
+from launcher.launching.hub_gate import check_hub
+from launcher.launching.launch import plan_launch, write
+from launcher.plan import LaunchPlan
+from launcher.rehearsal.checks import Check, Rehearsal
+from launcher.rehearsal.copy import Settings, compose_copy
+from launcher.rehearsal.job import Job
+from launcher.run import RunDir
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rehearsed:
+    """A rehearsal that has ended."""
+
+    run: RunDir
+    checks: list[Check]
+
+    @property
+    def failed(self) -> list[str]:
+        """Names of the checks that did not pass; what the place cannot do has not failed."""
+        return [check.name for check in self.checks if check.passed is False]
+
+
+def rehearse(
+    overrides: list[str],
+    settings: Settings,
+    begin: Callable[[RunDir, LaunchPlan], None],
+    tell: Callable[[Check], None],
+) -> Rehearsed:
+    """All checks of a rehearsal of what was typed; `begin` is told of its run, `tell` of each check as it ends."""
+    planned = plan_launch(compose_copy(overrides, settings), datetime.now())
+    check_hub(planned.composed.config, planned.plan)
+    cluster = make_cluster(planned.plan.cluster)
+    run, plan = write(planned)
+    begin(run, plan)
+    return Rehearsed(run=run, checks=Rehearsal(Job(run, cluster, settings.patience_s), plan, tell).carry())

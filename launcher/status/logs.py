@@ -1,0 +1,50 @@
+"""The files that a run's ranks and supervisor printed into, and what is new in them."""
+
+import sys
+from pathlib import Path
+from typing import BinaryIO
+
+from launcher.run import RunDir, job_number
+
+
+def log_files(run: RunDir) -> list[Path]:
+    """The supervisor's and Slurm's own logs, then those of the last job's node agents and of the last attempt's ranks."""
+    if not run.logs.is_dir():
+        return []
+    # The agents' folder is JOB and that of ranks JOB_ATTEMPT; JOB itself is ARRAY_INDEX where it is a task of an array.
+    known = {job_number(str(event["job_id"])) for event in run.read_events() if event.get("job_id")}
+    folders = [path for path in run.logs.iterdir() if path.is_dir()]
+    jobs = [path for path in folders if path.name in known or "_" not in path.name]
+    attempts = [path for path in folders if path not in jobs]
+    last = max(attempts, key=lambda path: int(path.name.rpartition("_")[2]), default=None)
+    agents = (
+        run.logs / last.name.rpartition("_")[0]
+        if last
+        else max(jobs, key=lambda path: path.stat().st_mtime, default=None)
+    )
+    found = sorted(run.logs.glob("*.log"))
+    for folder in (agents, last):
+        found += sorted(folder.glob("*.log")) if folder else []
+    return found
+
+
+class LogPrinter:
+    """Prints what was added to files, under the name of each."""
+
+    def __init__(self) -> None:
+        self.files: dict[Path, BinaryIO] = {}
+        self.current: Path | None = None
+        self.printed = False
+
+    def print_new(self, paths: list[Path]) -> None:
+        """Prints what has come since the last call."""
+        for path in paths:
+            file = self.files.get(path) or self.files.setdefault(path, path.open("rb"))
+            new = file.read()
+            if not new:
+                continue
+            if self.current != path:
+                sys.stdout.write(f"==> {path.parent.name}/{path.name} <==\n")
+            self.current, self.printed = path, True
+            sys.stdout.write(new.decode(errors="replace"))
+            sys.stdout.flush()

@@ -1,0 +1,7 @@
+"""How the training state is spread over the ranks: one module a strategy, each of which holds its spec as SPEC."""
+
+from launcher.strategies.base import Files, Job, Strategy
+from launcher.strategies.degrees import Degrees
+from launcher.strategies.registry import AUTO, candidates, make_strategy, planned_strategy
+
+__all__ = ["AUTO", "Degrees", "Files", "Job", "Strategy", "candidates", "make_strategy", "planned_strategy"]

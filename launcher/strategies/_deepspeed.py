@@ -1,0 +1,140 @@
+"""What DeepSpeed's three ZeRO stages have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from launcher.config import StrategyConfig
+from launcher.errors import PlanError
+from launcher.strategies.base import Files, Job, Strategy, Tensors, share_sent, size_of
+from launcher.strategies.degrees import Degrees
+
+if TYPE_CHECKING:
+    from launcher.plan.memory.load import Load
+
+ENGINE = "deepspeed"
+BUCKET = 500_000_000
+"""Elements of the buckets in which DeepSpeed reduces gradients, where no fewer are trained: DeepSpeed's own default."""
+
+
+class Zero(Strategy):
+    """A ZeRO stage of DeepSpeed. Source: Rajbhandari et al., ZeRO (arXiv 1910.02054)."""
+
+    __slots__ = ()
+    on_rank: ClassVar[str] = "launcher.train.strategies.deepspeed"
+    imports: ClassVar[tuple[str, ...]] = ("deepspeed",)
+    replicates: ClassVar[bool] = False
+    casts: ClassVar[Literal["operation", "unit", "module"]] = "module"
+    flat_copy: ClassVar[bool] = True
+    compiles: ClassVar[bool] = False
+    offloads_four_bit: ClassVar[bool] = False
+
+    def degrees(self, config: StrategyConfig, world_size: int) -> Degrees:
+        """All ranks share one copy of what is sharded."""
+        return Degrees(dp_shard=world_size)
+
+    def files(self, job: Job) -> Files:
+        """accelerate.yaml points to deepspeed.json, which alone has batch, stage and precision: accelerate refuses a second
+        value beside it. DeepSpeed's multi-node launcher is `standard`: accelerate's default is pdsh over ssh."""
+        return Files(
+            accelerate=self._accelerate(
+                job,
+                distributed_type="DEEPSPEED",
+                deepspeed_config={
+                    "deepspeed_config_file": "deepspeed.json",
+                    "deepspeed_multinode_launcher": "standard",
+                    "zero3_init_flag": self.loads_shards,
+                },
+            ),
+            deepspeed={
+                "train_batch_size": job.global_batch_size,
+                "train_micro_batch_size_per_gpu": job.micro_batch_size,
+                "gradient_accumulation_steps": job.gradient_accumulation_steps,
+                "gradient_clipping": job.max_grad_norm,
+                "bf16": {"enabled": job.mixed_precision == "bf16"},
+                "zero_optimization": self.zero_optimization(job),
+                "zero_allow_untested_optimizer": True,
+                "steps_per_print": 1_000_000_000,
+                "wall_clock_breakdown": False,
+            },
+        )
+
+    def zero_optimization(self, job: Job) -> dict[str, Any]:
+        """That section of deepspeed.json. Source: DeepSpeed's "DeepSpeed Configuration JSON" page; sizes in elements."""
+        zero: dict[str, Any] = {
+            "stage": self.zero_stage,
+            "overlap_comm": True,
+            "contiguous_gradients": True,
+            "reduce_bucket_size": BUCKET,
+        }
+        for name, asked in (
+            ("offload_optimizer", self.offload_optimizer),
+            ("offload_param", self.offload_param),
+        ):
+            if asked:
+                zero[name] = {"device": "cpu", "pin_memory": job.pin_memory}
+        return zero
+
+    def sized(self, deepspeed: Mapping[str, Any], trained: int | None) -> Mapping[str, Any]:
+        """Gradient buckets of no more elements than are trained, since DeepSpeed allocates the whole of one.
+
+        A size that a plugin has set stays. Source: DeepSpeed 0.19.8, stage_1_and_2.py (setup_buckets), stage3.py
+        (ipg_buckets).
+        """
+        zero = deepspeed["zero_optimization"]
+        if trained is None or zero.get("reduce_bucket_size") != BUCKET:
+            return deepspeed
+        return {**deepspeed, "zero_optimization": {**zero, "reduce_bucket_size": bucket_size(trained)}}
+
+    def bucket(self, deepspeed: Mapping[str, Any] | None) -> int | None:
+        """reduce_bucket_size where a plugin has set it; None where it is DeepSpeed's own, which `sized` makes smaller."""
+        size = (deepspeed or {}).get("zero_optimization", {}).get("reduce_bucket_size", BUCKET)
+        return size if isinstance(size, int) and size != BUCKET else None
+
+    def averaged_over(self, degrees: Degrees) -> int:
+        """ZeRO-1 and 2 divide by the data-parallel ranks alone. Source: DeepSpeed 0.19.8, stage_1_and_2.py; measured with two
+        ranks that share a sequence."""
+        return degrees.data_parallel_size
+
+    def shard(self, tensors: Tensors, degrees: Degrees) -> int:
+        """Stages 1 and 2 cut all tensors as one flat one. Source: DeepSpeed 0.19.8, stage_1_and_2.py."""
+        return -(-sum(size_of(dims) * count for dims, count in tensors) // degrees.shard_size)
+
+    def gradient_bytes(self, load: Load) -> float:
+        """Sharded in stage 1 too, since DeepSpeed frees what it has reduced; none on the GPU where the optimizer is offloaded,
+        but in stage 1. Source: DeepSpeed 0.19.8, stage_1_and_2.py."""
+        if self.offload_param or (self.offload_optimizer and self.zero_stage > 1):
+            return 0
+        return load.shard(load.trained_tensors) * load.gradient_width
+
+    def buffer_bytes(self, load: Load, gathered: float) -> float:
+        """Two gradient buckets of reduce_bucket_size. Source: DeepSpeed 0.19.8, stage_1_and_2.py."""
+        return 2 * bucket_elements(load) * load.width
+
+    def step_bytes(self, load: Load, elements: int, foreach: bool) -> float:
+        """DeepSpeed makes fp32 gradients of the rank's shard beside what the optimizer takes."""
+        return (8 if foreach else 4) * elements
+
+    def communication_bytes(self, load: Load, weights: float) -> float:
+        """Gradients once, and the new weights once. Source: ZeRO (arXiv 1910.02054), section 7.2.1."""
+        gradients = load.trained * load.trained_width
+        return share_sent(load.degrees.shard_size) * (gradients + load.trained * load.width)
+
+
+def bucket_elements(load: Load) -> int:
+    """Elements of a gradient bucket under this load."""
+    return bucket_size(load.trained) if load.bucket is None else load.bucket
+
+
+def bucket_size(trained: int | None) -> int:
+    """Elements of a gradient bucket for so many trained parameters."""
+    return BUCKET if trained is None else max(1_000, min(BUCKET, trained))
+
+
+def check_offload(config: StrategyConfig, stage: int) -> None:
+    """PlanError for weights that are offloaded by a stage that does not shard them."""
+    if config.offload_param:
+        raise PlanError(
+            f"strategy.offload_param=true needs strategy.zero_stage=3, not {stage}: only stage 3 shards weights"
+        )

@@ -1,0 +1,46 @@
+"""How many ranks share one thing, for each way of sharing."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Degrees:
+    """The parallel degrees of a run. Their product, without `expert`, is the number of ranks.
+
+    Ranks are counted with `tensor` fastest, then `sequence`, then the two of data parallelism.
+    Source: torchtitan's parallel_dims.py, whose mesh has the same order.
+    """
+
+    dp_replicate: int = 1
+    """Copies of the sharded state; each takes other samples."""
+    dp_shard: int = 1
+    """Ranks that take different samples and share one copy of the state."""
+    sequence: int = 1
+    """Ranks that share the tokens of one sequence."""
+    tensor: int = 1
+    """Ranks that share each matrix."""
+    expert: int = 1
+    """Ranks that share the experts of a layer; it divides the ranks of the other degrees and adds none."""
+
+    @property
+    def world_size(self) -> int:
+        """All ranks."""
+        return self.dp_replicate * self.dp_shard * self.sequence * self.tensor
+
+    @property
+    def data_parallel_size(self) -> int:
+        """Ranks, or groups of ranks, that take different samples: world_size / (sequence * tensor)."""
+        return self.dp_replicate * self.dp_shard
+
+    @property
+    def shard_size(self) -> int:
+        """Ranks over which sharded weights, gradients and optimizer state are spread.
+
+        Ranks that share a sequence hold the same weights, so the state is sharded over them too.
+        Source: torchtitan's dp_shard_cp mesh; DeepSpeed 0.19.8 shards over sequence_data_parallel_group.
+        """
+        return self.dp_shard * self.sequence
+
+    def data_parallel_rank(self, rank: int) -> int:
+        """The position of a rank among those that take different samples, from 0."""
+        return rank // (self.sequence * self.tensor)

@@ -1,0 +1,107 @@
+"""fsdp2: torch's fully_shard shards weights, gradients and optimizer state; fsdp2_offload keeps them in host memory."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from launcher.config import StrategyConfig
+from launcher.errors import PlanError
+from launcher.strategies.base import Files, Job, Strategy, Tensors, share_sent, size_of
+from launcher.strategies.degrees import Degrees
+
+if TYPE_CHECKING:
+    from launcher.plan.memory.load import Load
+
+
+class Fsdp2(Strategy):
+    """FSDP2 through accelerate, which leaves it out on one rank."""
+
+    __slots__ = ()
+    order: ClassVar[int | None] = 40
+    on_rank: ClassVar[str] = "launcher.train.strategies.fsdp2"
+    imports: ClassVar[tuple[str, ...]] = ("torch.distributed.fsdp",)
+    replicates: ClassVar[bool] = False
+    shards_weights: ClassVar[bool] = True
+    casts: ClassVar[Literal["operation", "unit", "module"]] = "unit"
+    dtensors: ClassVar[bool] = True
+    four_bit_on_host: ClassVar[bool] = True
+    offloads_on_cpu: ClassVar[bool] = False
+
+    def check(self, config: StrategyConfig) -> None:
+        """PlanError for an optimizer that is offloaded alone."""
+        if config.offload_optimizer:
+            raise PlanError(
+                f"strategy.offload_optimizer=true is DeepSpeed's; with {self.name} use strategy.offload_param=true"
+            )
+
+    def presets(self) -> Iterator[Strategy]:
+        """On the GPUs, and all in host memory."""
+        yield self
+        yield dataclasses.replace(self, name=f"{self.name}_offload", offload_param=True)
+
+    def degrees(self, config: StrategyConfig, world_size: int) -> Degrees:
+        """All ranks share one copy of the state."""
+        return Degrees(dp_shard=world_size)
+
+    def acting(self, degrees: Degrees) -> Strategy:
+        """Plain data parallelism where there is nothing to shard."""
+        return self if degrees.shard_size > 1 else Strategy(name=self.name, engine=self.engine)
+
+    def files(self, job: Job) -> Files:
+        """accelerate.yaml and the trainer's fsdp_config say the same; `cpu_offload` is `offload_params` for accelerate."""
+        fsdp: dict[str, Any] = {
+            "version": 2,
+            "auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
+            "reshard_after_forward": True,
+            "state_dict_type": "SHARDED_STATE_DICT",
+            "cpu_offload": self.offload_param,
+            "cpu_ram_efficient_loading": False,
+        }
+        told = {"offload_params" if key == "cpu_offload" else key: value for key, value in fsdp.items()}
+        return Files(
+            accelerate=self._accelerate(
+                job,
+                mixed_precision=job.mixed_precision,
+                distributed_type="FSDP",
+                fsdp_config={f"fsdp_{key}": value for key, value in told.items()},
+            ),
+            trainer_args={"fsdp": True, "fsdp_config": fsdp},
+        )
+
+    def averaged_over(self, degrees: Degrees) -> int:
+        """Gradients are averaged over the ranks that shard and those that replicate. Source: torch's fully_shard."""
+        return degrees.dp_replicate * degrees.shard_size
+
+    def shard(self, tensors: Tensors, degrees: Degrees) -> int:
+        """Every tensor is cut by rows. Source: torch's fully_shard (Shard(0))."""
+        ranks = degrees.shard_size
+        return sum(-(-dims[0] // ranks) * size_of(dims[1:]) * count for dims, count in tensors)
+
+    def gradient_bytes(self, load: Load) -> float:
+        """Whole while they accumulate over several forward passes, else the rank's share; none on the GPU where offloaded.
+
+        Source: accelerate 1.15's no_sync.
+        """
+        if load.accumulation > 1:
+            return load.trained * load.gradient_width
+        return 0 if self.offload_param else load.shard(load.trained_tensors) * load.gradient_width
+
+    def buffer_bytes(self, load: Load, gathered: float) -> float:
+        """The block in use and the next with their gradients, and the head from the forward to the backward pass.
+
+        Source: torch's fully_shard; accelerate 1.15's fsdp_utils.py.
+        """
+        return gathered
+
+    def communication_bytes(self, load: Load, weights: float) -> float:
+        """The weights twice in every forward and backward pass, three times with checkpointing, and gradients once.
+
+        Source: ZeRO (arXiv 1910.02054), section 7.2.2; accelerate 1.15 on accumulation.
+        """
+        gathers = (3 if load.checkpointing else 2) * load.accumulation
+        return share_sent(load.degrees.shard_size) * (weights * gathers + load.trained * load.width)
+
+
+SPEC = Fsdp2(name="fsdp2", engine="fsdp2")

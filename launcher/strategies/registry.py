@@ -1,0 +1,73 @@
+"""Strategies found by the configuration's strategy.engine and strategy.zero_stage."""
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+from launcher.config import StrategyConfig
+from launcher.errors import PlanError
+from launcher.registry import Registry
+from launcher.strategies.base import Strategy
+
+AUTO = "auto"
+"""The value of strategy.engine that leaves the choice to the planner."""
+
+STRATEGIES = Registry(
+    kind="strategy",
+    key="strategy.engine",
+    package="launcher.strategies",
+    group="launcher.strategies",
+    spec=Strategy,
+    skipped=frozenset({"base", "registry", "degrees"}),
+)
+
+
+def make_strategy(config: StrategyConfig) -> Strategy:
+    """The strategy asked for; ConfigError for an unknown one, PlanError for settings that exclude each other."""
+    return _spec(config).configured(config)
+
+
+def planned_strategy(values: Mapping[str, Any]) -> Strategy:
+    """The strategy that plan.json holds."""
+    return make_strategy(StrategyConfig(**{key: value for key, value in values.items() if key != "name"}))
+
+
+@functools.cache
+def candidates() -> tuple[Strategy, ...]:
+    """What strategy=auto and the alternatives choose from, the least sharding first, offloading last."""
+    ordered = [
+        (spec.order, one) for spec in STRATEGIES.all() if spec.order is not None for one in spec.presets()
+    ]
+    return tuple(one for _, one in sorted(ordered, key=lambda item: (item[1].offloads, item[0])))
+
+
+def _spec(config: StrategyConfig) -> Strategy:
+    """The spec of that name, or where several share an engine the one with the stage asked for."""
+    engine, stage = config.engine, config.zero_stage
+    if engine in STRATEGIES.own_names():
+        return _of_stage(STRATEGIES.find(engine), stage)
+    sharing = [spec for spec in map(STRATEGIES.find, STRATEGIES.own_names()) if spec.engine == engine]
+    if not sharing:
+        return _of_stage(STRATEGIES.find(engine), stage)
+    for spec in sharing:
+        if spec.zero_stage == stage:
+            return spec
+    raise PlanError(
+        f"strategy.zero_stage={stage} must be 1, 2 or 3 with DeepSpeed; without sharding use strategy=ddp"
+    )
+
+
+def _of_stage(spec: Strategy, stage: int) -> Strategy:
+    """The spec; PlanError where a stage is asked for that is not its own."""
+    if stage in (0, spec.zero_stage):
+        return spec
+    stages = [one for one in map(STRATEGIES.find, STRATEGIES.own_names()) if one.zero_stage]
+    for one in stages:
+        if one.zero_stage == stage:
+            raise PlanError(
+                f"strategy.zero_stage={stage} belongs to DeepSpeed, but strategy.engine={spec.name}; use strategy={one.name}"
+            )
+    names = [one.name for one in stages]
+    raise PlanError(
+        f"strategy.zero_stage={stage} is not a ZeRO stage; use strategy={', '.join(names[:-1])} or {names[-1]}"
+    )

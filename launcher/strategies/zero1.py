@@ -1,0 +1,32 @@
+"""zero1: DeepSpeed shards optimizer state over all ranks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from launcher.config import StrategyConfig
+from launcher.strategies._deepspeed import ENGINE, Zero, check_offload
+
+if TYPE_CHECKING:
+    from launcher.plan.memory.load import Load
+
+
+class Zero1(Zero):
+    """ZeRO stage 1."""
+
+    __slots__ = ()
+    order: ClassVar[int | None] = 20
+
+    def check(self, config: StrategyConfig) -> None:
+        """PlanError for offloaded weights."""
+        check_offload(config, self.zero_stage)
+
+    def gradient_bytes(self, load: Load) -> float:
+        """The rank's share, and whole gradients beside it where weights have another format: they are converted."""
+        sharded = Zero.gradient_bytes(self, load)
+        if not sharded or load.gradient_width == load.trained_width or load.degrees.shard_size == 1:
+            return sharded
+        return sharded + load.trained * load.gradient_width
+
+
+SPEC = Zero1(name="zero1", engine=ENGINE, zero_stage=1)

@@ -1,0 +1,34 @@
+"""zero2: DeepSpeed shards optimizer state and gradients over all ranks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from launcher.config import StrategyConfig
+from launcher.strategies._deepspeed import ENGINE, Zero, check_offload
+from launcher.strategies.base import share_sent
+
+if TYPE_CHECKING:
+    from launcher.plan.memory.load import Load
+
+
+class Zero2(Zero):
+    """ZeRO stage 2."""
+
+    __slots__ = ()
+    order: ClassVar[int | None] = 30
+
+    def check(self, config: StrategyConfig) -> None:
+        """PlanError for offloaded weights."""
+        check_offload(config, self.zero_stage)
+
+    def communication_bytes(self, load: Load, weights: float) -> float:
+        """Gradients in every forward and backward pass of a step, and the new weights once.
+
+        Source: ZeRO (arXiv 1910.02054), section 7.2.1; DeepSpeed 0.19.8 on accumulation.
+        """
+        gradients = load.trained * load.trained_width * load.accumulation
+        return share_sent(load.degrees.shard_size) * (gradients + load.trained * load.width)
+
+
+SPEC = Zero2(name="zero2", engine=ENGINE, zero_stage=2)

@@ -1,0 +1,88 @@
+"""zero3: DeepSpeed shards optimizer state, gradients and weights over all ranks; zero3_offload keeps them in host memory."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from launcher.config import StrategyConfig
+from launcher.strategies._deepspeed import ENGINE, Zero, bucket_elements
+from launcher.strategies.base import Job, Strategy, Tensors, share_sent, size_of
+from launcher.strategies.degrees import Degrees
+
+if TYPE_CHECKING:
+    from launcher.plan.memory.load import Load
+
+PERSISTENT = 100_000
+"""Tensors of at most so many elements are kept whole. Source: DeepSpeed's stage3_param_persistence_threshold."""
+LIVE = 1_000_000_000
+"""stage3_max_live_parameters: elements that are gathered at once at most."""
+_SUB_GROUP = 1_000_000_000  # elements; DeepSpeed's sub_group_size where deepspeed.json names none
+
+
+class Zero3(Zero):
+    """ZeRO stage 3."""
+
+    __slots__ = ()
+    order: ClassVar[int | None] = 50
+    shards_weights: ClassVar[bool] = True
+    gathers_by_module: ClassVar[bool] = True
+    loads_shards: ClassVar[bool] = True
+
+    def check(self, config: StrategyConfig) -> None:
+        """Nothing is excluded."""
+
+    def presets(self) -> Iterator[Strategy]:
+        """On the GPUs, and all in host memory."""
+        yield self
+        yield dataclasses.replace(
+            self, name=f"{self.name}_offload", offload_optimizer=True, offload_param=True
+        )
+
+    def zero_optimization(self, job: Job) -> dict[str, Any]:
+        """Weights are gathered for a save, and no more of them than LIVE at once."""
+        zero = Zero.zero_optimization(self, job)
+        offload = {name: zero.pop(name) for name in [*zero] if name.startswith("offload")}
+        return {
+            **zero,
+            "stage3_gather_16bit_weights_on_model_save": True,
+            "stage3_max_live_parameters": LIVE,
+            "stage3_max_reuse_distance": 1_000_000_000,
+            **offload,
+        }
+
+    def averaged_over(self, degrees: Degrees) -> int:
+        """The reduce-scatter of stage 3 divides by all ranks. Source: DeepSpeed 0.19.8, stage3.py; measured as for stage 2."""
+        return degrees.world_size
+
+    def shard(self, tensors: Tensors, degrees: Degrees) -> int:
+        """Every tensor is cut for itself. Source: DeepSpeed 0.19.8, partition_parameters.py."""
+        return sum(-(-size_of(dims) // degrees.shard_size) * count for dims, count in tensors)
+
+    def buffer_bytes(self, load: Load, gathered: float) -> float:
+        """One gradient bucket, what is gathered (up to LIVE), and the small tensors that are kept whole.
+
+        Source: DeepSpeed 0.19.8, stage3.py, and its configuration page.
+        """
+        whole = min(load.parameters, LIVE) * load.width
+        tensors = load.counts.all_tensors + (load.trained_tensors if load.adapter else [])
+        sizes = ((size_of(dims), count) for dims, count in tensors)
+        persistent = sum(size * count for size, count in sizes if size <= PERSISTENT) * load.width
+        return max(min(whole, gathered * 2), gathered) + persistent + bucket_elements(load) * load.width
+
+    def step_bytes(self, load: Load, elements: int, foreach: bool) -> float:
+        """The step goes by sub-groups. Source: DeepSpeed 0.19.8, stage3.py."""
+        return Zero.step_bytes(self, load, min(elements, _SUB_GROUP), foreach)
+
+    def communication_bytes(self, load: Load, weights: float) -> float:
+        """The weights twice in every forward and backward pass, three times with checkpointing, and gradients in each.
+
+        Source: ZeRO (arXiv 1910.02054), section 7.2.2; DeepSpeed 0.19.8 on accumulation.
+        """
+        gathers = (3 if load.checkpointing else 2) * load.accumulation
+        gradients = load.trained * load.width * load.accumulation
+        return share_sent(load.degrees.shard_size) * (weights * gathers + gradients)
+
+
+SPEC = Zero3(name="zero3", engine=ENGINE, zero_stage=3)

@@ -1,0 +1,83 @@
+"""The best trial of a sweep as an experiment file that runs, with every value that the trial had."""
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from launcher.errors import RunError
+from launcher.run import RunDir, write_text
+from launcher.sweep.folder import SweepDir
+from launcher.sweep.read import Sweep, Trial, read_sweep
+
+# A place, and what belongs to one launch: an experiment says none of it.
+_LEFT_OUT = (
+    "cluster",
+    "sweep",
+    "runs_dir",
+    "cache_dir",
+    "dry_run",
+    "force",
+    "resume",
+    "resume_weights_only",
+    "trust_checkpoint",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Best:
+    """The best finished trial, written as an experiment."""
+
+    sweep: Sweep
+    trial: Trial
+    path: Path
+    """The experiment file."""
+    command: str
+    """What runs it."""
+
+
+def write_best(sweep: SweepDir) -> Best:
+    """The best trial's experiment file, written; RunError where no trial has finished."""
+    now = read_sweep(sweep.path)
+    if now.best is None:
+        raise RunError(
+            f"no trial of {now.name} has finished with {now.objective}; python -m launcher sweep status {now.name} shows why"
+        )
+    path, command = _write(sweep, now.best)
+    return Best(sweep=now, trial=now.best, path=path, command=command)
+
+
+def _write(sweep: SweepDir, best: Trial) -> tuple[Path, str]:
+    """The file's path, and the command that runs it."""
+    run = sweep.trial(best.number)
+    config = _config(run)
+    name = f"{config['name']}_best"
+    kept = {key: value for key, value in config.items() if key not in _LEFT_OUT}
+    facts = run.read_json(run.plan)["facts"]
+    kept["name"] = name
+    # Relative paths were so to where the sweep was typed.
+    if kept["data"]["sources"]:
+        for source, path in zip(kept["data"]["sources"], facts["data_sources"], strict=True):
+            source["path"] = path
+    else:
+        kept["data"]["path"] = facts["data_path"]
+    kept["data"]["eval_path"] = facts["eval_path"]
+    folder = sweep.path / "best"
+    path = folder / "experiment" / f"{name}.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    command = f"python -m launcher --config-dir {shlex.quote(str(folder))} +experiment={name}"
+    head = (
+        f"# @package _global_\n# {command}\n# Trial {best.number} of {sweep.name}: the best, with {best.value}; every value it "
+        "had. It needs what the sweep's experiment says of hardware, memory and time.\n"
+    )
+    write_text(path, head + yaml.safe_dump(kept, sort_keys=False, allow_unicode=True))
+    return path, command
+
+
+def _config(run: RunDir) -> dict[str, Any]:
+    try:
+        return yaml.safe_load(run.config.read_text())
+    except OSError as error:
+        raise RunError(f"{run.config} cannot be read: {error.strerror}") from None

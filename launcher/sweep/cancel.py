@@ -1,0 +1,36 @@
+"""The end of a sweep, asked for by a person."""
+
+import json
+
+from launcher.clusters.slurm import Slurm
+from launcher.run import now, write_text
+from launcher.sweep.claims import read_claims
+from launcher.sweep.folder import SweepDir
+from launcher.sweep.jobs import queued_jobs
+from launcher.sweep.work import is_gone
+
+
+def cancel_sweep(sweep: SweepDir) -> list[str]:
+    """Ids of the jobs, or numbers of the trials, that were told to end; no other trial begins."""
+    write_text(sweep.stop, json.dumps({"time": now(), "why": "cancelled"}) + "\n")
+    ended = _cancel(sweep)
+    sweep.as_run.add_event("cancelled", attempt=0, job_ids=ended)
+    return ended
+
+
+def _cancel(sweep: SweepDir) -> list[str]:
+    """As cancel_sweep. Workers outside of a queue look for stop.json."""
+    if sweep.read_spec()["cluster"] == "slurm":
+        slurm = Slurm()
+        jobs = queued_jobs(sweep, slurm)
+        for job_id in jobs:
+            slurm.cancel(job_id)
+        return jobs
+    ended: list[str] = []
+    for number, claim in read_claims(sweep).items():
+        holder = claim["worker"]
+        if holder is None or (sweep.outcomes / f"{number}.json").exists():
+            continue
+        if not is_gone(holder):
+            ended.append(str(number))
+    return ended

@@ -1,0 +1,135 @@
+"""DeepSpeed's ZeRO on a rank: its operators and process group, and its flat fp32 shards."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import torch
+
+from launcher.plan import LaunchPlan
+from launcher.train.checkpoint.shards import Shard, clean, zeros
+from launcher.train.strategies.base import OnRank, library
+
+
+class DeepSpeedOnRank(OnRank):
+    """ZeRO stages 1 to 3. Source: DeepSpeed 0.19.8, stage_1_and_2.py and stage3.py."""
+
+    def after_ranks_met(self, plan: LaunchPlan) -> None:
+        """Builds operators; starts DeepSpeed's process group on CPU ranks."""
+        from launcher.train.upstream.torch_build_locks import build_operators
+
+        build_operators(plan)
+        if plan.device == "cpu":
+            from launcher.train.upstream.accelerate_deepspeed_on_cpu import init_deepspeed_on_cpu
+
+            init_deepspeed_on_cpu()
+
+    def found(self, trainer: Any, plan: LaunchPlan) -> dict[str, Any]:
+        """The stage in the file that DeepSpeed has read."""
+        plugin = trainer.accelerator.state.deepspeed_plugin if trainer.is_deepspeed_enabled else None
+        stage = plugin.hf_ds_config.config["zero_optimization"]["stage"] if plugin else 0
+        return {"engine": library(trainer) or "ddp", "zero_stage": stage}
+
+    def forward_model(self, trainer: Any, model: Any) -> Any:
+        """DeepSpeed's engine, whose hooks gather the weights."""
+        return trainer.model_wrapped
+
+    def whole(self, parameter: Any) -> AbstractContextManager[torch.Tensor]:
+        """ZeRO-3's parameter gathered."""
+        return _gathered(parameter) if hasattr(parameter, "ds_id") else super().whole(parameter)
+
+    def shards(self, trainer: Any) -> Iterator[Shard]:
+        """Runs of this rank's flat fp32 partitions."""
+        engine = trainer.model_wrapped
+        return _stage3(engine) if engine.zero_optimization_partition_weights() else _stage12(engine)
+
+    def prepare_state(self, trainer: Any) -> None:
+        """Every flat tensor gets a step of its own: DeepSpeed 0.19.8 shares one over its groups after a universal load and
+        then advances it twice a step."""
+        zero = trainer.model_wrapped.optimizer
+        for partition in (
+            zero.fp32_partitioned_groups_flat if _is_stage3(zero) else zero.single_partition_of_fp32_groups
+        ):
+            zeros(zero.optimizer.state[partition], partition, zero.optimizer)
+
+    def publish(self, trainer: Any) -> None:
+        """Carries restored fp32 weights to the bf16 ones and, in stages 1 and 2, to the other ranks."""
+        zero = trainer.model_wrapped.optimizer
+        if _is_stage3(zero):
+            for group in range(len(zero.fp32_partitioned_groups_flat)):
+                zero._reassign_or_swap_out_partitioned_parameters(group)
+            if zero.persistent_parameters:
+                zero.persistent_parameters[0].partition(zero.persistent_parameters)
+                zero.persistent_parameters[0].all_gather(zero.persistent_parameters)
+            return
+        for index, partition in enumerate(zero.single_partition_of_fp32_groups):
+            group = zero.real_dp_process_group[index]
+            parts = zero.parallel_partitioned_bit16_groups[index]
+            own = parts[torch.distributed.get_rank(group=group)]
+            own.data.copy_(partition.data)
+            whole = [torch.empty_like(own) for _ in parts]
+            torch.distributed.all_gather(whole, own.data, group=group)
+            for part, gathered in zip(parts, whole, strict=True):
+                part.data.copy_(gathered)
+
+    def go_on_from(self, trainer: Any, step: int, samples: int) -> None:
+        """DeepSpeed counts steps and samples itself."""
+        engine = trainer.model_wrapped
+        engine.global_steps, engine.global_samples = step, samples
+
+
+@contextmanager
+def _gathered(parameter: Any) -> Iterator[torch.Tensor]:
+    import deepspeed
+
+    with deepspeed.zero.GatheredParameters([parameter]):
+        yield parameter.data
+
+
+def _is_stage3(zero: Any) -> bool:
+    return hasattr(zero, "fp32_partitioned_groups_flat")
+
+
+def _stage12(engine: Any) -> Iterator[Shard]:
+    """Stages 1 and 2 cut all parameters of a group as one flat tensor."""
+    zero = engine.optimizer
+    names = {id(parameter): clean(name) for name, parameter in engine.module.named_parameters()}
+    for group, partition in zip(zero.bit16_groups, zero.single_partition_of_fp32_groups, strict=True):
+        for parameter in group:
+            mapping = parameter._hp_mapping
+            if mapping is None:
+                continue
+            at, run = mapping.hp_fragment_address.start, mapping.lp_fragment_address
+            yield Shard(
+                name=names[id(parameter)],
+                shape=list(parameter.shape),
+                start=run.start,
+                weight=partition.data.narrow(0, at, run.numel),
+                state=zero.optimizer.state[partition],
+                offset=at,
+            )
+
+
+def _stage3(engine: Any) -> Iterator[Shard]:
+    """Stage 3 cuts every parameter into equal runs, the last of them padded."""
+    zero = engine.optimizer
+    rank = torch.distributed.get_rank(group=zero.dp_process_group)
+    for name, parameter in engine.module.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        group, at, size = zero.grad_position[zero.get_param_id(parameter)]
+        partition = zero.fp32_partitioned_groups_flat[group]
+        start = rank * size
+        numel = max(0, min(size, parameter.ds_numel - start))
+        if numel:
+            yield Shard(
+                name=clean(name),
+                shape=list(parameter.ds_shape),
+                start=start,
+                weight=partition.data.narrow(0, at, numel),
+                state=zero.optimizer.state[partition],
+                offset=at,
+            )
+
+
+ON_RANK = DeepSpeedOnRank()

@@ -1,0 +1,85 @@
+"""FSDP2 on a rank: parameters are DTensors, cut along their first dimension."""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+
+from launcher.errors import CheckpointError
+from launcher.plan import LaunchPlan
+from launcher.train.checkpoint.shards import Shard, flat, local
+from launcher.train.strategies.base import OnRank, library
+
+
+class Fsdp2OnRank(OnRank):
+    """torch's fully_shard through accelerate."""
+
+    def before_ranks_meet(self, plan: LaunchPlan) -> None:
+        """Makes accelerate keep FSDP on CPU ranks."""
+        if plan.device == "cpu":
+            from launcher.train.upstream.accelerate_fsdp_on_cpu import keep_fsdp_on_cpu
+
+            keep_fsdp_on_cpu()
+
+    def found(self, trainer: Any, plan: LaunchPlan) -> dict[str, Any]:
+        """One rank needs no FSDP: accelerate leaves it out, and there is nothing to shard."""
+        alone = plan.degrees.world_size == 1
+        return {"engine": plan.strategy.engine if alone else library(trainer) or "ddp", "zero_stage": 0}
+
+    def shard_frozen(self, model: Any, plan: LaunchPlan) -> None:
+        """Shards the blocks one by one: accelerate would make one unit of all, which every rank gathers in each pass."""
+        if plan.degrees.shard_size == 1:
+            return
+        from torch.distributed.fsdp import (
+            CPUOffloadPolicy,
+            MixedPrecisionPolicy,
+            OffloadPolicy,
+            fully_shard,
+        )
+
+        mixed = plan.mixed_precision == "bf16"
+        policy: dict[str, Any] = {
+            "mp_policy": MixedPrecisionPolicy(param_dtype=torch.bfloat16 if mixed else None),
+            "offload_policy": CPUOffloadPolicy() if plan.strategy.offload_param else OffloadPolicy(),
+        }
+        blocks = set(getattr(model, "_no_split_modules", None) or ())
+        for module in model.modules():
+            if type(module).__name__ in blocks:
+                fully_shard(module, **policy)
+        fully_shard(model, **policy)
+
+    def whole(self, parameter: Any) -> AbstractContextManager[torch.Tensor]:
+        """The DTensor as one tensor."""
+        if hasattr(parameter, "full_tensor"):
+            return nullcontext(parameter.full_tensor())
+        return super().whole(parameter)
+
+    def shard_of(self, name: str, parameter: Any, state: dict[str, Any]) -> Shard:
+        """This rank's rows; all of a parameter on one rank, where nothing is sharded."""
+        if not hasattr(parameter, "placements"):
+            return super().shard_of(name, parameter, state)
+        return Shard(
+            name=name,
+            shape=list(parameter.shape),
+            start=_start(parameter),
+            weight=flat(local(parameter.data)),
+            state=state,
+        )
+
+
+def _start(parameter: Any) -> int:
+    """Where this rank's run of a DTensor begins, in elements."""
+    from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
+
+    _, offset = compute_local_shape_and_global_offset(
+        parameter.shape, parameter.device_mesh, parameter.placements
+    )
+    if any(offset[1:]):
+        raise CheckpointError("strategy=fsdp2 shards along the first dimension alone; this model does not")
+    row = 1
+    for size in parameter.shape[1:]:
+        row *= size
+    return int(offset[0]) * row if offset else 0
+
+
+ON_RANK = Fsdp2OnRank()
