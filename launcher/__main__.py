@@ -1,31 +1,26 @@
-"""python -m launcher: a verb, or a launch."""
+"""python -m launcher, and the console script launcher: a verb, or a launch."""
 
-import importlib
+import gc
 import os
 import select
 import sys
+from pathlib import Path
 
-from launcher.errors import Exit, LauncherError, UsageError, unknown
-
-VERBS = (
-    "plan", "rehearse", "fetch", "status", "list", "logs", "follow", "cancel", "resume", "checkpoints", "data", "calibrate",
-    "export", "chat", "evaluate", "sync", "managed", "stale", "rules", "sweep", "report",
-)  # fmt: skip
+from launcher.cli.run import refuse, run
+from launcher.errors import Exit, LauncherError
 
 
 def main(arguments: list[str]) -> int:
     """The exit code. A refusal is one line on stderr."""
-    verb = arguments[0] if arguments and arguments[0] in VERBS else None
+    gc.set_threshold(
+        50_000, 20, 20
+    )  # composing makes many objects that all stay: looking at them is a tenth of a launch
     try:
-        if arguments and arguments[0].isalpha() and not verb:
-            raise UsageError(f"{unknown('verb', arguments[0], VERBS)} A run starts with +experiment=NAME.")
-        module = importlib.import_module(f"launcher.commands.{verb or 'launch'}")
-        code = module.main(arguments[1:] if verb else arguments)
+        code = run(arguments)
         sys.stdout.flush()
         return code
     except LauncherError as error:
-        print(f"launcher: {error}", file=sys.stderr)
-        return error.exit_code
+        return refuse(error, arguments)
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
     except BrokenPipeError:
@@ -34,6 +29,12 @@ def main(arguments: list[str]) -> int:
         # the flush at exit needs a place to go
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.PIPE_CLOSED
+
+
+def script() -> int:
+    """As main, for the console script: like `python -m`, it imports a user's plugins from the working directory."""
+    sys.path.insert(0, str(Path.cwd()))
+    return main(sys.argv[1:])
 
 
 def _reader_left() -> bool:

@@ -22,15 +22,15 @@ class Exit(IntEnum):
     PORT_TAKEN = 5
     """The rendezvous port was taken between choice and use; the supervisor tries another."""
     SAVE_FAILED = 6
-    """Two checkpoints in a row could not be written; a restart would lose the same again."""
+    """Two checkpoints in a row could not be written; a restart would fail to save too."""
     ALREADY_RUNNING = 7
-    """Another job writes this run dir; this one left without writing."""
+    """Another job holds the lease of this run dir; this one ended without writing."""
     OUT_OF_MEMORY = 8
     """A GPU had too little memory; a restart would need the same."""
     NO_PROGRESS = 9
-    """Several ends in a row without a new checkpoint; not to be queued again."""
+    """Several attempts in a row ended without a new checkpoint; the run is not queued again."""
     DIVERGED = 10
-    """The loss is no number any more; rolled back and the batch left out twice at most."""
+    """The loss or the gradient norm is NaN or infinite, or the loss has a spike; the run was rolled back twice already."""
     FORGOT = 11
     """The perplexity on general text rose above plugins.forgetting_guard.max_increase; the newest checkpoint is from before."""
     MOVED = 12
@@ -38,7 +38,7 @@ class Exit(IntEnum):
     CANNOT_TELL = 13
     """`stale`: whether it has cannot be told from here."""
     FETCH_FAILED = 14
-    """The model or the data is neither in the cache nor to be had from the hub; a restart would find the same."""
+    """The model or the data is not in the cache, and the hub does not provide it; a restart would find the same."""
     SHUT_DOWN = 74
     """The rank was told to shut down, and has saved."""
     PRUNED = 73
@@ -102,7 +102,7 @@ class SaveFailed(LauncherError):
 
 
 class Diverged(LauncherError):
-    """The loss is no number any more."""
+    """The loss or the gradient norm is NaN or infinite, or the loss has a spike."""
 
     exit_code: Exit = Exit.DIVERGED
 

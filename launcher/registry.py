@@ -1,7 +1,9 @@
 """Variants of one kind (methods, strategies, clusters, trackers, formats), found by name here and in other packages."""
 
+import functools
 import importlib
 import pkgutil
+import sys
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar
@@ -33,11 +35,8 @@ class Registry(Generic[T]):
 
     def own_names(self) -> tuple[str, ...]:
         """Names of the variants that this project ships, sorted; imports none of them."""
-        folder = importlib.import_module(self.package).__path__
-        modules = (module.name for module in pkgutil.iter_modules(folder))
-        return tuple(
-            sorted(name for name in modules if name not in self.skipped and not name.startswith("_"))
-        )
+        modules = _modules_of(self.package)
+        return tuple(name for name in modules if name not in self.skipped and not name.startswith("_"))
 
     def names(self) -> tuple[str, ...]:
         """Names of all variants, the shipped ones first; reads the entry points of all installed distributions."""
@@ -69,7 +68,7 @@ class Registry(Generic[T]):
         return tuple(self.find(name) for name in self.names())
 
     def _foreign(self) -> dict[str, Any]:
-        return {point.name: point for point in entry_points(group=self.group)}
+        return _entry_points_of(self.group, tuple(sys.path))
 
     def _checked(self, name: str, loaded: Any) -> T:
         spec = loaded if isinstance(loaded, self.spec) else getattr(loaded, "SPEC", None)
@@ -79,3 +78,16 @@ class Registry(Generic[T]):
                 "add one"
             )
         return spec
+
+
+@functools.cache
+def _modules_of(package: str) -> tuple[str, ...]:
+    """Names of a package's modules, sorted; its folder is read once, so that a plan reads no folder."""
+    folder = importlib.import_module(package).__path__
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(folder)))
+
+
+@functools.lru_cache(maxsize=64)
+def _entry_points_of(group: str, path: tuple[str, ...]) -> dict[str, Any]:
+    """The entry points of a group by name, read once for each search path: `path` is sys.path."""
+    return {point.name: point for point in entry_points(group=group)}

@@ -1,1 +1,1 @@
-"""When a checkpoint counts, free of torch."""
+"""The files of a checkpoint and when it counts as committed, without torch."""

@@ -1,4 +1,4 @@
-"""The moment in which a folder becomes a checkpoint."""
+"""How a folder becomes a checkpoint, and how checkpoints are deleted."""
 
 import os
 import shutil
@@ -11,16 +11,17 @@ from launcher.checkpoint.pieces import write_file
 
 
 def open_folder(checkpoints: Path, step: int) -> Path:
-    """The folder in which every rank writes its part, under a name that nobody takes for a checkpoint."""
+    """The folder in which every rank writes its part. Its temporary name is not the name of a checkpoint."""
     folder = checkpoints / f"{TEMPORARY}{folder_name(step)}"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
 def commit(folder: Path, manifest: Manifest) -> Path:
-    """Writes the manifest, gives the folder its name, and makes both durable; for one rank, once all parts are written.
+    """The checkpoint's folder, once the manifest is written, the folder has its final name, and both are durable.
 
-    What had the name already, a broken one or an earlier save of the same step, goes. OSError as it comes.
+    One rank calls it after all ranks have written their parts. A folder that has the name already, which is broken or an
+    earlier save of the same step, is deleted. Raises OSError.
     """
     write_file(folder / MANIFEST, [memoryview(manifest.to_text().encode())])
     sync(folder)
@@ -37,10 +38,10 @@ def commit(folder: Path, manifest: Manifest) -> Path:
 def retain(
     checkpoints: Path, keep_last: int, keep_every: int, keep_best: int, newest: int | None = None
 ) -> list[int]:
-    """Deletes the committed checkpoints that nothing keeps; their steps.
+    """The steps of the committed checkpoints that were deleted because no rule keeps them.
 
-    `newest`: the step that was just saved. Later ones are of a run that went back, because they were broken or had diverged:
-    they take nobody's place, and are written over when the run gets there.
+    `newest`: the step that was just saved. Later checkpoints belong to a past from which the run has gone back, because they
+    were broken or had diverged: they do not count, and the run replaces them when it gets there.
     """
     found = [one for one in committed(checkpoints) if newest is None or one.manifest.step <= newest]
     kept = reasons_to_keep([one.manifest for one in found], keep_last, keep_every, keep_best)
@@ -51,14 +52,14 @@ def retain(
 
 
 def delete(found: Found) -> None:
-    """Deletes a checkpoint; half deleted, it does not count."""
+    """Deletes a checkpoint. It is renamed first, so that a partly deleted one does not count."""
     doomed = found.path.with_name(f"{TEMPORARY}deleted_{found.path.name}")
     found.path.rename(doomed)
     shutil.rmtree(doomed, ignore_errors=True)
 
 
 def sync(folder: Path) -> None:
-    """Makes the names in a folder durable."""
+    """Makes the names of a folder's entries durable (fsync)."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""Which checkpoints a run has, and what is left of those that it has not."""
+"""The checkpoints of a run, and the leftovers of saves and deletions that were interrupted."""
 
 import shutil
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from launcher.checkpoint.manifest import Manifest, read_manifest, step_of
 from launcher.errors import CheckpointError
 
 TEMPORARY = ".tmp_"
-"""Begins the name of a folder that is being written, replaced or deleted."""
+"""Prefix of the name of a folder that is being written, replaced or deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +21,14 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """A folder that has a checkpoint's name and is none."""
+    """A folder that has the name of a checkpoint and is not a committed one."""
 
     path: Path
     reason: str
 
 
 def find_all(checkpoints: Path) -> list[Found | Broken]:
-    """Every folder with a checkpoint's name, the highest step first, by name and never by time."""
+    """Every folder with the name of a checkpoint, the highest step first. Times of files do not count."""
     if not checkpoints.is_dir():
         return []
     steps = {step: path for path in checkpoints.iterdir() if (step := step_of(path)) is not None}
@@ -36,7 +36,7 @@ def find_all(checkpoints: Path) -> list[Found | Broken]:
 
 
 def look(folder: Path) -> Found | Broken:
-    """What a folder is, by its manifest and its files' sizes."""
+    """A folder as a committed or broken checkpoint, by its manifest and the sizes of its files."""
     try:
         return Found(folder, read_manifest(folder))
     except CheckpointError as error:
@@ -44,12 +44,12 @@ def look(folder: Path) -> Found | Broken:
 
 
 def committed(checkpoints: Path) -> list[Found]:
-    """The committed ones, the newest first."""
+    """The committed checkpoints, the newest first."""
     return [found for found in find_all(checkpoints) if isinstance(found, Found)]
 
 
 def remove_leftovers(checkpoints: Path) -> list[str]:
-    """Deletes what a torn save or a torn deletion left; their names. Only before any rank of this attempt saves."""
+    """The names of the leftovers of interrupted saves and deletions, which are deleted. Call it before any rank saves."""
     if not checkpoints.is_dir():
         return []
     left = [path for path in checkpoints.iterdir() if path.name.startswith(TEMPORARY)]

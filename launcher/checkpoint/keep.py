@@ -1,4 +1,4 @@
-"""Which checkpoints to keep, and what for."""
+"""Which checkpoints to keep, and for which reason."""
 
 from collections.abc import Sequence
 
@@ -8,9 +8,10 @@ from launcher.checkpoint.manifest import Manifest
 def reasons_to_keep(
     manifests: Sequence[Manifest], keep_last: int, keep_every: int, keep_best: int
 ) -> dict[int, list[str]]:
-    """What each kept step is kept for: last, every, best. By step, never by time; the newest is always kept.
+    """Step -> the reasons to keep it: last, every, best. Steps count, never times; the newest step is always kept.
 
-    `keep_every`: all steps that are a multiple of it; 0 none. `keep_best`: so many with the lowest evaluation loss.
+    `keep_every`: keeps all multiples of this step; 0 keeps none. `keep_best`: keeps so many steps with the lowest evaluation
+    loss.
     """
     steps = sorted((manifest.step for manifest in manifests), reverse=True)
     evaluated = [one for one in manifests if one.eval_loss is not None]

@@ -1,4 +1,4 @@
-"""What makes a folder a checkpoint: a manifest, written last, in place and true."""
+"""The manifest of a checkpoint. It is written last, and a folder without a correct one is not a checkpoint."""
 
 import dataclasses
 import json
@@ -17,7 +17,7 @@ _FOLDER = re.compile(r"step_(\d{8,})")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileFacts:
-    """What a file must be."""
+    """The expected size and digest of a file."""
 
     bytes: int
     crc32: str
@@ -45,9 +45,9 @@ class Manifest:
     samples_per_epoch: int
     seed: int
     why: str
-    """interval, end, or what else asked for the save."""
+    """The reason for the save: interval, end, or another one."""
     eval_loss: float | None
-    """Evaluation loss at this very step; None where it was not evaluated."""
+    """Evaluation loss at this step; None where the step was not evaluated."""
     time: str
     versions: Mapping[str, str]
     parameters: Mapping[str, list[int]]
@@ -70,7 +70,7 @@ def folder_name(step: int) -> str:
 
 
 def step_of(folder: Path) -> int | None:
-    """The optimizer step in a folder's name; None when it is no checkpoint's."""
+    """The optimizer step in the name of a folder; None where it is not the name of a checkpoint."""
     found = _FOLDER.fullmatch(folder.name)
     return int(found[1]) if found else None
 
@@ -81,7 +81,7 @@ def rank_file(rank: int) -> str:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest, every file having the size that it says; CheckpointError says what is wrong."""
+    """The manifest, after the size of every file is checked; CheckpointError where something is wrong."""
     path = folder / MANIFEST
     try:
         values: dict[str, Any] = json.loads(path.read_text())

@@ -1,8 +1,8 @@
 """One rank's file of a checkpoint: runs of flattened tensors, in the safetensors format.
 
-Whatever shards the training state (ddp, ZeRO, FSDP2), a rank holds contiguous runs of flattened tensors. A piece is one of
-them, under the key `kind/parameter@start`, so a checkpoint is read back on any number of ranks and under any strategy by
-cutting intervals, without a conversion. Nothing in it is a pickle. Source of the format: the safetensors README, "Format".
+Under every strategy (ddp, ZeRO, FSDP2), a rank holds contiguous runs of flattened tensors. A piece is one run, under the key
+`kind/parameter@start`. A checkpoint is therefore read on any number of ranks and under any strategy by intersecting intervals,
+without a conversion. It contains no pickle. Source of the format: the safetensors README, "Format".
 """
 
 import json
@@ -18,7 +18,7 @@ from launcher.checkpoint.manifest import FileFacts
 from launcher.errors import CheckpointError
 
 CHUNK = 8 << 20
-"""Bytes that are written, read or digested at a time."""
+"""Bytes to write, read or digest at a time."""
 
 ITEM_BYTES = {
     "F64": 8,
@@ -43,17 +43,17 @@ class Piece:
     start: int
     numel: int
     dtype: str
-    """In safetensors' spelling."""
+    """As safetensors spells it."""
 
     @property
     def bytes(self) -> int:
-        """Its size."""
+        """Size of the piece."""
         return self.numel * ITEM_BYTES[self.dtype]
 
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """A piece and where its bytes lie."""
+    """A piece and the place of its bytes in a file."""
 
     piece: Piece
     path: Path
@@ -61,7 +61,7 @@ class Located:
 
 
 def write_pieces(path: Path, pieces: Sequence[Piece], data: memoryview) -> FileFacts:
-    """Writes the file durably, `data` being the pieces' bytes one after another; its size and digest. OSError as it comes."""
+    """Size and digest of the file, once it is written durably. `data`: the bytes of all pieces, in order. Raises OSError."""
     header: dict[str, Any] = {}
     offset = 0
     for piece in pieces:
@@ -75,7 +75,7 @@ def write_pieces(path: Path, pieces: Sequence[Piece], data: memoryview) -> FileF
 
 
 def write_file(path: Path, parts: Iterable[memoryview]) -> FileFacts:
-    """Writes and fsyncs a new file; its size and CRC-32, computed on the way."""
+    """Size and CRC-32 of a new file, once it is written and fsynced."""
     size = digest = 0
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     try:
@@ -93,7 +93,7 @@ def write_file(path: Path, parts: Iterable[memoryview]) -> FileFacts:
 
 
 def read_index(path: Path) -> list[Located]:
-    """The pieces in a file; CheckpointError when its header is broken."""
+    """The pieces in a file; CheckpointError where its header is broken."""
     try:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
@@ -117,7 +117,7 @@ def _located(path: Path, base: int, key: str, entry: Mapping[str, Any]) -> Locat
 
 
 class Reader:
-    """Looks wanted runs up in a checkpoint's files, and opens no more of them than are needed."""
+    """Finds elements of tensors in the files of a checkpoint, and opens only the files that are needed."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
         """`paths`: all rank files, the most likely one first."""
@@ -125,13 +125,13 @@ class Reader:
         self._known: dict[str, list[Located]] = {}
 
     def names(self) -> set[str]:
-        """Every kind/parameter in the checkpoint; reads all headers."""
+        """The names (kind/parameter) of all tensors in the checkpoint. Reads the header of every file."""
         while self._paths:
             self._open_next()
         return set(self._known)
 
     def read(self, name: str, start: int, stop: int, put: Callable[[Piece, int, bytearray], None]) -> None:
-        """Hands every part of [start, stop) to `put` with the offset in the wanted run; CheckpointError when one is missing."""
+        """Passes every part of [start, stop) to `put`, with its offset from `start`; CheckpointError where one is missing."""
         position = start
         while position < stop:
             found = self._find(name, position)
@@ -167,5 +167,5 @@ def _fill(file: Any, view: memoryview) -> None:
     while view:
         count = file.readinto(view)
         if not count:
-            raise CheckpointError(f"{file.name} ends early; it was cut after it was committed")
+            raise CheckpointError(f"{file.name} ends early; it was truncated after the commit")
         view = view[count:]

@@ -1,4 +1,4 @@
-"""Digests held against the manifest."""
+"""The comparison of a checkpoint's files with the digests of its manifest."""
 
 import zlib
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ _THREADS = 4
 
 
 def first_difference(found: Found, names: Sequence[str]) -> str | None:
-    """What is wrong with the first of these files that is not what was written; None when all are."""
+    """What is wrong with the first of these files that has changed since it was written; None where none has."""
     with ThreadPoolExecutor(_THREADS) as pool:
         digests = pool.map(_crc32, [found.path / name for name in names])
         for name, digest in zip(names, digests, strict=True):
@@ -23,7 +23,7 @@ def first_difference(found: Found, names: Sequence[str]) -> str | None:
 
 
 def _crc32(path: Path) -> str:
-    """The digest, or why there is none."""
+    """The digest of a file, or the reason why it cannot be read."""
     digest = 0
     buffer = bytearray(CHUNK)
     try:

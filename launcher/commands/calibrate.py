@@ -1,12 +1,14 @@
 """python -m launcher calibrate [RUN]: what a run measured, as the lines that the cluster file should hold."""
 
+import argparse
 import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
+from launcher.cli.parser import add_run, chosen_run
+from launcher.cli.verb import Verb
 from launcher.clusters.cluster_file import write_values
-from launcher.commands.options import add_run, chosen_run, make_parser
 from launcher.errors import Exit, RunError
 from launcher.output import align
 from launcher.plan.fit import make_load
@@ -15,19 +17,16 @@ from launcher.plugins.decide import read_run
 from launcher.run import RunDir
 
 
-def main(arguments: list[str]) -> int:
-    """The exit code."""
-    parser = make_parser(
-        "calibrate",
-        "Show what the cluster file should hold, by what a run measured.",
-        "python -m launcher calibrate llama8b_lora",
-    )
+def _add(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
     parser.add_argument(
         "--write", type=Path, metavar="FILE",
         help="change these values in your cluster file, or begin one; its comments stay, and the difference is shown",
     )  # fmt: skip
-    options = parser.parse_args(arguments)
+
+
+def _run(options: argparse.Namespace) -> int:
+    """The exit code."""
     run = chosen_run(options)
     found = calibrate(run)
     difference = ""
@@ -107,3 +106,12 @@ def _tokens_of_a_sequence(run: RunDir) -> int | None:
 
 def _round(value: float) -> float:
     return float(f"{value:.4g}")
+
+
+VERB = Verb(
+    line="show what the cluster file should hold, by what a run measured",
+    example="calibrate llama8b_lora",
+    add=_add,
+    run=_run,
+    group="runs",
+)

@@ -1,20 +1,21 @@
 """python -m launcher cancel [RUN]: end a run's job."""
 
+import argparse
 import json
 
-from launcher.commands.options import add_run, chosen_run, make_parser
+from launcher.cli.parser import add_run, chosen_run
+from launcher.cli.verb import Verb
 from launcher.errors import Exit
 from launcher.launching.cancel import cancel
 from launcher.status.state import read_status
 
 
-def main(arguments: list[str]) -> int:
-    """The exit code."""
-    parser = make_parser(
-        "cancel", "End a run's job. What it has saved stays.", "python -m launcher cancel quickstart"
-    )
+def _add(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
-    options = parser.parse_args(arguments)
+
+
+def _run(options: argparse.Namespace) -> int:
+    """The exit code."""
     run = chosen_run(options)
     done = cancel(run)
     if options.json:
@@ -24,3 +25,13 @@ def main(arguments: list[str]) -> int:
     else:
         print(f"{run.name}: job {done.job_id} was told to end")
     return Exit.OK
+
+
+VERB = Verb(
+    line="end a run's job",
+    about="What it has saved stays.",
+    example="cancel quickstart",
+    add=_add,
+    run=_run,
+    group="runs",
+)

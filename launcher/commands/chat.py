@@ -1,20 +1,16 @@
 """python -m launcher chat [RUN]: talk to the trained model."""
 
+import argparse
 import json
 import sys
 
 from launcher.after.chat import HELP, Asked, chatting
-from launcher.commands.options import add_run, make_parser
+from launcher.cli.parser import add_run
+from launcher.cli.verb import Verb
 from launcher.errors import Exit, UsageError
 
 
-def main(arguments: list[str]) -> int:
-    """The exit code."""
-    parser = make_parser(
-        "chat",
-        "Talk to the trained model: on a terminal in turns; with --prompt, or a text on stdin, one answer.",
-        'python -m launcher chat llama8b_lora --prompt "How do I stop my phone from distracting me?"',
-    )
+def _add(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
     parser.add_argument("--prompt", metavar="TEXT", help="one question; its answer is printed")
     parser.add_argument("--system", metavar="TEXT", help="a system prompt, as in the training data")
@@ -32,7 +28,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--checkpoint", metavar="STEP", help="a step, or newest, in the place of the finished model"
     )
-    options = parser.parse_args(arguments)
+
+
+def _run(options: argparse.Namespace) -> int:
+    """The exit code."""
     asked = Asked(
         base=options.base,
         checkpoint=options.checkpoint,
@@ -60,3 +59,13 @@ def _prompt(given: str | None) -> str | None:
     if not prompt:
         raise UsageError('there is no question: give --prompt "..." or a text on stdin')
     return prompt
+
+
+VERB = Verb(
+    line="talk to the trained model",
+    about="On a terminal in turns; with --prompt, or a text on stdin, one answer.",
+    example='chat llama8b_lora --prompt "How do I stop my phone from distracting me?"',
+    add=_add,
+    run=_run,
+    group="model",
+)

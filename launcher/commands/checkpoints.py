@@ -1,24 +1,25 @@
 """python -m launcher checkpoints [RUN]: what a run can go on from."""
 
+import argparse
 import json
 from typing import Any
 
-from launcher.commands.options import add_run, chosen_run, make_parser
+from launcher.cli.parser import add_run, chosen_run
+from launcher.cli.verb import Verb
 from launcher.errors import Exit
 from launcher.run import RunDir
 from launcher.status.checkpoints import list_checkpoints, prune, read_retention
 from launcher.units import age, mebibytes
 
 
-def main(arguments: list[str]) -> int:
-    """The exit code; 1 when --verify finds a committed checkpoint that is not what was written."""
-    parser = make_parser(
-        "checkpoints", "List a run's checkpoints.", "python -m launcher checkpoints llama8b_lora --verify"
-    )
+def _add(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
     parser.add_argument("--verify", action="store_true", help="read every file and compare its digest")
     parser.add_argument("--prune", action="store_true", help="delete what the run's retention does not keep")
-    options = parser.parse_args(arguments)
+
+
+def _run(options: argparse.Namespace) -> int:
+    """The exit code; 1 when --verify finds a committed checkpoint that is not what was written."""
     run = chosen_run(options)
     keep = read_retention(run)
     deleted = prune(run, keep) if options.prune else []
@@ -55,3 +56,12 @@ def _show(run: RunDir, rows: list[dict[str, Any]], deleted: list[int]) -> None:
             row["error"] or "",
         )
     Console(soft_wrap=True).print(table)
+
+
+VERB = Verb(
+    line="list a run's checkpoints, check them, or delete those that its retention does not keep",
+    example="checkpoints llama8b_lora --verify",
+    add=_add,
+    run=_run,
+    group="runs",
+)

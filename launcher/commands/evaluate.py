@@ -1,21 +1,17 @@
 """python -m launcher evaluate [RUN] --data F: base against tuned, side by side."""
 
+import argparse
 from pathlib import Path
 from typing import Any
 
 from launcher.after.evaluate import METRICS, evaluate
-from launcher.commands.options import add_run, chosen_run, make_parser
+from launcher.cli.parser import add_run, chosen_run
+from launcher.cli.verb import Verb
 from launcher.errors import Exit
 from launcher.output import as_json
 
 
-def main(arguments: list[str]) -> int:
-    """The exit code."""
-    parser = make_parser(
-        "evaluate",
-        "Loss, perplexity and exact match on a data file: the base model against the trained one.",
-        "python -m launcher evaluate llama8b_lora --data eval.jsonl --max-rows 200",
-    )
+def _add(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
     parser.add_argument(
         "--data", type=Path, required=True, metavar="F", help="any format that training reads"
@@ -27,7 +23,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--checkpoint", metavar="STEP", help="a step, or newest, in the place of the finished model"
     )
-    options = parser.parse_args(arguments)
+
+
+def _run(options: argparse.Namespace) -> int:
+    """The exit code."""
     result = evaluate(
         chosen_run(options), options.data, metrics=options.metrics, max_rows=options.max_rows, checkpoint=options.checkpoint
     )  # fmt: skip
@@ -57,3 +56,12 @@ def _show(result: dict[str, Any]) -> None:
     console.print(table)
     if result["questions"]:
         console.print(f"exact match: greedy answers to the last turn of {result['questions']:,} chats")
+
+
+VERB = Verb(
+    line="compare the base model with the trained one on a data file: loss, perplexity, exact match",
+    example="evaluate llama8b_lora --data eval.jsonl --max-rows 200",
+    add=_add,
+    run=_run,
+    group="model",
+)

@@ -1,21 +1,17 @@
 """python -m launcher export [RUN]: the adapter or a merged model in a folder, checked before it counts."""
 
+import argparse
 import json
 import sys
 from pathlib import Path
 
 from launcher.after.export import DTYPES, describe, export
-from launcher.commands.options import add_run, chosen_run, make_parser
+from launcher.cli.parser import add_run, chosen_run
+from launcher.cli.verb import Verb
 from launcher.errors import Exit
 
 
-def main(arguments: list[str]) -> int:
-    """The exit code; 1 where the export is not what was trained, and then there is none."""
-    parser = make_parser(
-        "export",
-        "Write a run's adapter or model with tokenizer, chat template and model card; it is loaded back first.",
-        "python -m launcher export llama8b_lora --merged --dtype bf16",
-    )
+def _add(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
     parser.add_argument("--merged", action="store_true", help="the adapter and its base as one model")
     parser.add_argument("--dtype", choices=DTYPES, help="number format of the weights (default: as trained)")
@@ -24,7 +20,10 @@ def main(arguments: list[str]) -> int:
         "--checkpoint", metavar="STEP", help="a step, or newest, in the place of the finished model"
     )
     parser.add_argument("--force", action="store_true", help="write over an export that exists")
-    options = parser.parse_args(arguments)
+
+
+def _run(options: argparse.Namespace) -> int:
+    """The exit code; 1 where the export is not what was trained, and then there is none."""
     result = export(
         chosen_run(options), merged=options.merged, dtype=options.dtype, to=options.to, checkpoint=options.checkpoint,
         force=options.force,
@@ -33,3 +32,13 @@ def main(arguments: list[str]) -> int:
         print(f"launcher: warning: {result['warning']}", file=sys.stderr)
     print(json.dumps(result) if options.json else describe(result))
     return Exit.OK
+
+
+VERB = Verb(
+    line="write a run's adapter or model with tokenizer, chat template and model card",
+    about="It is loaded back and compared first.",
+    example="export llama8b_lora --merged --dtype bf16",
+    add=_add,
+    run=_run,
+    group="model",
+)

@@ -1,33 +1,34 @@
 """python -m launcher fetch +experiment=NAME [key=value ...]: bring a run's model and data into the cache."""
 
+import argparse
 import json
 
+from launcher.cli.verb import Verb
 from launcher.errors import Exit
 from launcher.launching.compose import compose
 from launcher.launching.fetch import fetch_all
 from launcher.units import gibibytes
 
-HELP = """usage: python -m launcher fetch +experiment=NAME [key=value ...] [--json]
 
-Fetch the model and the data sets that a run reads from a hub into the hub's cache ($HF_HOME), with the words that launch it.
-Nodes need no way to the hub then. A run also fetches by itself, on one node before its ranks start.
-
-example: python -m launcher fetch +experiment=llama8b_lora
-"""
-
-
-def main(arguments: list[str]) -> int:
+def _run(options: argparse.Namespace) -> int:
     """The exit code."""
-    if "--help" in arguments or "-h" in arguments:
-        print(HELP, end="")
-        return Exit.OK
-    as_json = "--json" in arguments
-    composed = compose([argument for argument in arguments if argument != "--json"])
-    none = True
-    for told in fetch_all(composed, quiet=as_json):
-        none = False
+    nothing = True
+    for told in fetch_all(compose(options.overrides), quiet=options.json):
+        nothing = False
         said = f"{', '.join(told['names'])}: in {told['cache']}, {gibibytes(told['bytes'])} of it new"
-        print(json.dumps(told) if as_json else said, flush=True)
-    if none:
-        print(json.dumps({"names": []}) if as_json else "this run reads nothing from a hub")
+        print(json.dumps(told) if options.json else said, flush=True)
+    if nothing:
+        print(json.dumps({"names": []}) if options.json else "this run reads nothing from a hub")
     return Exit.OK
+
+
+VERB = Verb(
+    line="bring the model and the data sets that a run reads from a hub into the cache ($HF_HOME)",
+    about="It takes the words that launch the run. Nodes need no way to the hub then. A run also fetches by itself, "
+    "on one node before its ranks start.",
+    example="fetch +experiment=llama8b_lora",
+    run=_run,
+    group="launch",
+    overrides=True,
+    runs_dir=False,
+)

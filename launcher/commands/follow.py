@@ -1,5 +1,6 @@
 """python -m launcher follow [RUN]: a run's progress, from its own files, until it is over."""
 
+import argparse
 import signal
 import subprocess
 import time
@@ -10,8 +11,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from launcher.cli.parser import add_run, chosen_run
+from launcher.cli.verb import Verb
 from launcher.clusters.base import RunState
-from launcher.commands.options import add_run, chosen_run, make_parser
 from launcher.errors import Exit
 from launcher.run import RunDir
 from launcher.status.state import is_over, read_status
@@ -21,13 +23,12 @@ _STATE_EVERY_S = 3.0
 _PLAIN_EVERY_S = 10.0
 
 
-def main(arguments: list[str]) -> int:
-    """The exit code: 0 for a finished run. Ctrl-C ends the showing, not the run."""
-    parser = make_parser(
-        "follow", "Show a run's progress until it is over.", "python -m launcher follow quickstart"
-    )
+def _add(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
-    options = parser.parse_args(arguments)
+
+
+def _run(options: argparse.Namespace) -> int:
+    """The exit code: 0 for a finished run. Ctrl-C ends the showing, not the run."""
     run = chosen_run(options)
     asked = 0.0
 
@@ -191,3 +192,13 @@ class View:
 
     def _say(self, text: str, style: str | None = None) -> None:
         self.console.print(text, highlight=False, markup=False, soft_wrap=True, style=style)
+
+
+VERB = Verb(
+    line="show a run's progress until it is over",
+    about="Ctrl-C ends the showing, not the run.",
+    example="follow quickstart",
+    add=_add,
+    run=_run,
+    group="runs",
+)

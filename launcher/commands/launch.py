@@ -1,39 +1,41 @@
 """python -m launcher +experiment=NAME [key=value ...]: plan a run, write it, start or submit it."""
 
+import argparse
 import json
+import subprocess
 from datetime import datetime
 
-from launcher.clusters.allocation import Allocation
-from launcher.commands.follow import follow_process
+from launcher.cli.verb import Verb
 from launcher.errors import ClusterError, ConfigError, Exit
 from launcher.launching.compose import Asked, Composed, compose
 from launcher.launching.launch import (
     Launched,
     Planned,
     launch,
+    notes_of,
     plan_launch,
     plan_launches,
-    requeued_run,
-    start_here,
+    restart_here,
     warn_of,
 )
 from launcher.launching.summary import describe
+from launcher.run import RunDir
 
 
-def main(arguments: list[str]) -> int:
+def _run(options: argparse.Namespace) -> int:
     """The exit code: the run's own where it is followed to its end, 0 once everything is queued."""
-    as_json = "--json" in arguments
+    as_json: bool = options.json
     moment = datetime.now()
     sweeps: list[int] = []
     composed = compose(
-        [argument for argument in arguments if argument != "--json"],
+        options.overrides,
         take_sweep=lambda asked: sweeps.append(_launch_sweep(asked, as_json)),
         run_here=lambda one: _launch_job(one, moment, as_json),
     )
     if sweeps:
         return sweeps[0]
-    if again := [run for one in composed if (run := requeued_run(one))]:
-        return max(follow_process(run, start_here(run, Allocation()), quiet=as_json) for run in again)
+    if again := [_follow(*found, as_json) for one in composed if (found := restart_here(one))]:
+        return max(again)
     if any(one.config.sweep.search for one in composed):
         raise ConfigError("+sweep=NAME searches over many trials; put -m in front of it")
     codes: list[int] = []
@@ -47,7 +49,7 @@ def main(arguments: list[str]) -> int:
 def tell(composed: Composed, launched: Launched, as_json: bool) -> None:
     """Prints what became of a run, and what was doubtful in it."""
     warn_of(composed, launched.plan)
-    said = launched.to_dict()
+    said = {**launched.to_dict(), "notes": notes_of(composed, launched.plan)}
     print(json.dumps(said) if as_json else describe(launched.run, launched.plan, said), flush=True)
 
 
@@ -55,7 +57,15 @@ def _launch(planned: Planned, as_json: bool) -> int:
     launched = launch(planned, lambda launched: tell(planned.composed, launched, as_json))
     if launched.process is None:
         return Exit.OK
-    return follow_process(launched.run, launched.process, quiet=as_json)
+    return _follow(launched.run, launched.process, as_json)
+
+
+def _follow(run: RunDir, process: subprocess.Popen[bytes], as_json: bool) -> int:
+    from launcher.commands.follow import (
+        follow_process,  # a run that is queued has no time for what it imports
+    )
+
+    return follow_process(run, process, quiet=as_json)
 
 
 def _launch_job(composed: Composed, moment: datetime, as_json: bool) -> None:
@@ -70,3 +80,15 @@ def _launch_sweep(asked: Asked, as_json: bool) -> int:
     from launcher.sweep.launch import launch_sweep  # a single run has no time for what it imports
 
     return launch_sweep(asked, as_json)
+
+
+VERB = Verb(
+    line="plan a run, write it, and submit it or start it here; the word launch may be left out",
+    about="With dry_run=true everything is written and nothing is submitted. "
+    "With -m and values with commas between them, a sweep.",
+    example="launch +experiment=quickstart\n-m +experiment=llama8b_lora 'trainer.learning_rate=1e-5,3e-5' dry_run=true",
+    run=_run,
+    group="launch",
+    overrides=True,
+    runs_dir=False,
+)

@@ -1,18 +1,17 @@
 """python -m launcher list: all runs, newest last."""
 
+import argparse
 import dataclasses
 
-from launcher.commands.options import make_parser
+from launcher.cli.verb import Verb
 from launcher.errors import Exit
 from launcher.output import as_json
 from launcher.run import list_runs
 from launcher.status.state import read_statuses
 
 
-def main(arguments: list[str]) -> int:
+def _run(options: argparse.Namespace) -> int:
     """The exit code."""
-    parser = make_parser("list", "List all runs, newest last.", "python -m launcher list --json")
-    options = parser.parse_args(arguments)
     statuses = read_statuses(list_runs(options.runs_dir.absolute()))
     if options.json:
         told = [{**dataclasses.asdict(status), "state": status.state.value} for status in statuses]
@@ -31,3 +30,11 @@ def main(arguments: list[str]) -> int:
         table.add_row(status.run, status.state.value, step, loss, status.job_id or "")
     Console(soft_wrap=True).print(table)
     return Exit.OK
+
+
+VERB = Verb(
+    line="list all runs, newest last",
+    example="list --json",
+    run=_run,
+    group="runs",
+)

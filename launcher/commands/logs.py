@@ -1,11 +1,13 @@
 """python -m launcher logs [-f] [RUN]: what the ranks and the supervisor printed in the last attempt."""
 
+import argparse
 import json
 import sys
 import time
 
+from launcher.cli.parser import add_run, chosen_run
+from launcher.cli.verb import Verb
 from launcher.clusters.base import RunState
-from launcher.commands.options import add_run, chosen_run, make_parser
 from launcher.errors import Exit
 from launcher.status.logs import LogPrinter, log_files
 from launcher.status.state import is_over, read_status
@@ -14,16 +16,13 @@ _POLL_S = 0.5
 _STATE_EVERY_S = 10.0
 
 
-def main(arguments: list[str]) -> int:
-    """The exit code."""
-    parser = make_parser(
-        "logs",
-        "Print a run's logs: the last attempt's, a file per node.",
-        "python -m launcher logs -f quickstart",
-    )
+def _add(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
     parser.add_argument("-f", "--follow", action="store_true", help="go on printing until the run is over")
-    options = parser.parse_args(arguments)
+
+
+def _run(options: argparse.Namespace) -> int:
+    """The exit code."""
     run = chosen_run(options)
     if options.json:
         print(json.dumps({"run": run.name, "files": [str(path) for path in log_files(run)]}))
@@ -42,3 +41,12 @@ def main(arguments: list[str]) -> int:
     if not printer.printed:
         print(f"{run.name} has no logs yet: it is {read_status(run).state.value}", file=sys.stderr)
     return Exit.OK
+
+
+VERB = Verb(
+    line="print a run's logs: those of the last attempt, a file per node",
+    example="logs -f quickstart",
+    add=_add,
+    run=_run,
+    group="runs",
+)

@@ -1,8 +1,10 @@
 """python -m launcher plan +experiment=NAME [key=value ...] [--json] [--explain | --sweep]: what a launch would do."""
 
+import argparse
 import json
 from datetime import datetime
 
+from launcher.cli.verb import Verb
 from launcher.errors import Exit
 from launcher.launching.compose import compose
 from launcher.launching.estimates import explain_dict, explain_lines
@@ -13,39 +15,45 @@ from launcher.launching.planning import prepare
 from launcher.output import align
 from launcher.plan import close_call
 
-HELP = """usage: python -m launcher plan +experiment=NAME [key=value ...] [--json] [--explain | --sweep]
 
-Plan a run and print the plan: does it fit, how long, what does it cost, and what else would do. Nothing is written,
-nothing is submitted. --explain tells how each part of the memory is counted and by which source. --sweep makes a table
-of every combination of the values that are given with commas.
-
-example: python -m launcher plan +experiment=llama70b_qlora resources.nodes=4 --json
-         python -m launcher plan +experiment=llama70b_qlora --sweep resources.nodes=1,2,4,8 strategy=zero2,zero3,fsdp2
-"""
-_OPTIONS = ("--json", "--explain", "--sweep")
+def _add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--explain", action="store_true", help="how each part of the memory is counted, and by which source"
+    )
+    parser.add_argument(
+        "--sweep", action="store_true", help="a table of every combination of the values that have commas between them"
+    )  # fmt: skip
 
 
-def main(arguments: list[str]) -> int:
+def _run(options: argparse.Namespace) -> int:
     """The exit code."""
-    if "--help" in arguments or "-h" in arguments:
-        print(HELP, end="")
-        return Exit.OK
-    as_json = "--json" in arguments
     moment = datetime.now()
-    overrides = [argument for argument in arguments if argument not in _OPTIONS]
-    if "--sweep" in arguments:
-        rows = table_rows(overrides, moment)
-        print(json.dumps(rows, indent=2)) if as_json else print_table(rows)
+    if options.sweep:
+        rows = table_rows(options.overrides, moment)
+        print(json.dumps(rows, indent=2)) if options.json else print_table(rows)
         return Exit.OK
-    for composed in compose(overrides):
+    for composed in compose(options.overrides):
         run, plan = prepare(composed, moment)
         if warning := close_call(composed.config, plan):
             warn(warning)
         warn_of(composed, plan)
-        if "--explain" in arguments:
-            print(json.dumps(explain_dict(plan), indent=2) if as_json else align(explain_lines(plan)))
-        elif as_json:
+        if options.explain:
+            print(json.dumps(explain_dict(plan), indent=2) if options.json else align(explain_lines(plan)))
+        elif options.json:
             print(json.dumps(plan_dict(run, plan, composed.config), indent=2))
         else:
             print(plan_text(run, plan, composed.config))
     return Exit.OK
+
+
+VERB = Verb(
+    line="show what a launch would do: does it fit, how long, what does it cost, and what else would do",
+    about="Nothing is written, and nothing is submitted.",
+    example="plan +experiment=llama70b_qlora resources.nodes=4 --json\n"
+    "plan +experiment=llama70b_qlora --sweep resources.nodes=1,2,4,8 strategy=zero2,zero3,fsdp2",
+    add=_add,
+    run=_run,
+    group="launch",
+    overrides=True,
+    runs_dir=False,
+)

@@ -3,17 +3,27 @@
 import argparse
 import json
 
-from launcher.commands.options import make_parser
-from launcher.errors import Exit, UsageError
+from launcher.cli.verb import Verb
+from launcher.errors import Exit
 from launcher.rehearsal.copy import Settings
 from launcher.rehearsal.rehearse import rehearse
 
 
-def main(arguments: list[str]) -> int:
+def _add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--save-every", type=int, default=5, metavar="STEPS", help="save so often (default: 5)"
+    )
+    parser.add_argument(
+        "--time", default="00:30:00", help="time limit of its job, where the run's is not shorter (default: 00:30:00)"
+    )  # fmt: skip
+    parser.add_argument(
+        "--patience", type=float, default=900.0, metavar="S",
+        help="a check fails after so many seconds outside the queue without what it waits for (default: 900)",
+    )  # fmt: skip
+
+
+def _run(options: argparse.Namespace) -> int:
     """The exit code: 0 where every check passed."""
-    options, overrides = _parser().parse_known_args(arguments)
-    if unknown := [word for word in overrides if word.startswith("-") and word != "--config-dir"]:
-        raise UsageError(f"rehearse knows no option {unknown[0]}; see python -m launcher rehearse --help")
     settings = Settings(save_every=options.save_every, time=options.time, patience_s=options.patience)
 
     def say(text: str) -> None:
@@ -21,7 +31,7 @@ def main(arguments: list[str]) -> int:
             print(text, flush=True)
 
     done = rehearse(
-        overrides, settings,
+        options.overrides, settings,
         lambda run, plan: say(f"rehearsal {run.name} on {plan.cluster}; nothing of another run is touched"),
         lambda check: say(check.line()),
     )  # fmt: skip
@@ -33,22 +43,15 @@ def main(arguments: list[str]) -> int:
     return Exit.FAILED if done.failed else Exit.OK
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = make_parser(
-        "rehearse",
-        "Try on this place whether a run survives: a short copy of it, with the same model, strategy and nodes, has a rank "
-        "killed, is told that its time is up, is requeued and cancelled. Exit code 0: it went on each time from what it had "
-        "saved. Its run dir is its own (rehearse-NAME). Where there is no queue, what needs one is left out.",
-        "python -m launcher rehearse +experiment=llama8b_lora resources.nodes=2",
-    )
-    parser.add_argument(
-        "--save-every", type=int, default=5, metavar="STEPS", help="save so often (default: 5)"
-    )
-    parser.add_argument(
-        "--time", default="00:30:00", help="time limit of its job, where the run's is not shorter (default: 00:30:00)"
-    )  # fmt: skip
-    parser.add_argument(
-        "--patience", type=float, default=900.0, metavar="S",
-        help="a check fails after so many seconds outside the queue without what it waits for (default: 900)",
-    )  # fmt: skip
-    return parser
+VERB = Verb(
+    line="try on this place whether a run survives a killed rank, its time limit, a requeue and a cancel",
+    about="A short copy of the run, with the same model, strategy and nodes, is hit with each of them. Exit code 0: it went on "
+    "each time from what it had saved. Its run dir is its own (rehearse-NAME). Where there is no queue, "
+    "what needs one is left out.",
+    example="rehearse +experiment=llama8b_lora resources.nodes=2",
+    add=_add,
+    run=_run,
+    group="launch",
+    overrides=True,
+    runs_dir=False,
+)

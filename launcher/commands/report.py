@@ -1,5 +1,6 @@
 """python -m launcher report RUN|SWEEP: everything about a run on one page, for a browser without a network."""
 
+import argparse
 import dataclasses
 import json
 import os
@@ -10,8 +11,8 @@ from urllib.parse import quote
 import yaml
 
 from launcher import __version__
+from launcher.cli.verb import Verb
 from launcher.clusters.base import RunState
-from launcher.commands.options import make_parser
 from launcher.errors import Exit, RunError
 from launcher.report.conceal import known_secrets
 from launcher.report.facts import RunFacts, listing
@@ -30,13 +31,7 @@ _BEGINNING = 4096
 """Characters in which a page of ours says that it is one."""
 
 
-def main(arguments: list[str]) -> int:
-    """The exit code."""
-    parser = make_parser(
-        "report",
-        "Write one HTML page about a run or a sweep.",
-        "python -m launcher report quickstart --out quickstart.html",
-    )
+def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "run",
         nargs="?",
@@ -47,7 +42,10 @@ def main(arguments: list[str]) -> int:
         "--out", type=Path, metavar="FILE", help=f"where to write it (default: {NAME} in its folder)"
     )
     parser.add_argument("--force", action="store_true", help="overwrite a file that is not a report")
-    options = parser.parse_args(arguments)
+
+
+def _run(options: argparse.Namespace) -> int:
+    """The exit code."""
     chosen = find_either(options.runs_dir.absolute(), options.run)
     out = options.out or chosen.path / NAME
     check_overwrite(out, force=options.force)
@@ -149,3 +147,12 @@ def read_facts(run: RunDir) -> RunFacts:
         written=now(),
         version=__version__,
     )
+
+
+VERB = Verb(
+    line="write one HTML page about a run or a sweep",
+    example="report quickstart --out quickstart.html",
+    add=_add,
+    run=_run,
+    group="runs",
+)

@@ -1,24 +1,19 @@
 """python -m launcher stale [RUN]: whether the base model has moved on the hub since the run trained on it."""
 
+import argparse
 import dataclasses
 import json
 
 from launcher.after.base_model import look_at_base
-from launcher.commands.options import add_run, chosen_run, make_parser
-from launcher.errors import Exit
+from launcher.cli.parser import add_run, chosen_run
+from launcher.cli.verb import Verb
+from launcher.errors import Exit, UsageError
 from launcher.output import align
 
 _EXITS = {"same": Exit.OK, "moved": Exit.MOVED, "cannot_tell": Exit.CANNOT_TELL}
 
 
-def main(arguments: list[str]) -> int:
-    """0: the same; 12: moved; 13: it cannot be told from here."""
-    parser = make_parser(
-        "stale",
-        "Ask the hub whether the base model has moved since the run trained on it. Exit codes: 0 no, 12 yes, 13 it cannot be "
-        "told (no network, a local folder, an unknown revision; the reason is given).",
-        "python -m launcher stale llama8b_lora --json",
-    )
+def _add(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
     parser.add_argument(
         "--timeout",
@@ -27,9 +22,12 @@ def main(arguments: list[str]) -> int:
         metavar="SECONDS",
         help="wait so long for the hub (default: 10)",
     )
-    options = parser.parse_args(arguments)
+
+
+def _run(options: argparse.Namespace) -> int:
+    """0: the same; 12: moved; 13: it cannot be told from here."""
     if not 0 < options.timeout < float("inf"):
-        parser.error(f"--timeout={options.timeout} must be a number of seconds above 0")
+        raise UsageError(f"--timeout={options.timeout} must be a number of seconds above 0")
     run = chosen_run(options)
     verdict = look_at_base(run, options.timeout)
     if options.json:
@@ -39,3 +37,14 @@ def main(arguments: list[str]) -> int:
         lines = [("run", run.name), ("model", verdict.model), ("base model", f"{said}: {verdict.reason}")]
         print(align(lines))
     return _EXITS[verdict.verdict]
+
+
+VERB = Verb(
+    line="ask the hub whether the base model has moved since the run trained on it",
+    about="Exit codes: 0 no, 12 yes, 13 it cannot be told (no network, a local folder, "
+    "an unknown revision; the reason is given).",
+    example="stale llama8b_lora --json",
+    add=_add,
+    run=_run,
+    group="model",
+)

@@ -1,12 +1,14 @@
 """python -m launcher status [RUN]: where a run is, what it has reached, and what went wrong."""
 
+import argparse
 import dataclasses
 import json
 from collections.abc import Mapping
 from typing import Any
 
+from launcher.cli.parser import add_run, chosen_run
+from launcher.cli.verb import Verb
 from launcher.clusters.base import RunState
-from launcher.commands.options import add_run, chosen_run, make_parser
 from launcher.errors import Exit
 from launcher.output import align, as_json
 from launcher.status.learning import learning_lines
@@ -15,11 +17,12 @@ from launcher.status.spent import read_spent, spent_line
 from launcher.status.state import Status, read_status
 
 
-def main(arguments: list[str]) -> int:
-    """The exit code."""
-    parser = make_parser("status", "Show where a run is.", "python -m launcher status quickstart --json")
+def _add(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
-    options = parser.parse_args(arguments)
+
+
+def _run(options: argparse.Namespace) -> int:
+    """The exit code."""
     run = chosen_run(options)
     status = read_status(run)
     spent = read_spent(run, running=status.state is RunState.RUNNING)
@@ -90,3 +93,12 @@ def compare(status: Status) -> list[tuple[str, str]]:
         *lines,
         ("memory", f"{memory}measured {tensors:.1f} GiB at most, {host:.1f} GiB of the host by a rank"),
     ]
+
+
+VERB = Verb(
+    line="show where a run is: state, step, loss, what it cost, what went wrong",
+    example="status quickstart --json",
+    add=_add,
+    run=_run,
+    group="runs",
+)

@@ -95,3 +95,5 @@ class TrainerConfig:
     """grpo: functions that reward answers, each `{_target_: my_rewards.length}`; further keys are passed as arguments."""
     reward_weights: Optional[list[float]] = None  # noqa: UP045
     """grpo: one weight per reward function; null weights all equally."""
+    options: dict[str, Any] = field(default_factory=dict[str, Any])
+    """Options of a training method that are not keys of this group: those of methods of other packages, by their names."""

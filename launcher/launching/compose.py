@@ -24,7 +24,8 @@ from launcher.methods.registry import find_method
 from launcher.resources import resource_dir
 
 # Free-form mappings, which Hydra would only let a user add to with a `+`.
-_OPEN = re.compile(r"cluster\.(sbatch|env)[.=]")
+_FREE_FORM = [key for key, value in vars(ClusterConfig()).items() if type(value) is dict]
+_OPEN = re.compile(rf"(cluster\.({'|'.join(_FREE_FORM)})|trainer\.options)[.=]")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +90,8 @@ def compose(
     # Hydra's parser wants all overrides in one piece; people put options among them.
     arguments.sort(key=lambda argument: argument.startswith("-") or not re.match(r"~|.*=", argument))
     conf = str(resource_dir("conf"))
+    if _is_plain(arguments):
+        return [_compose_one(conf, arguments)]
     decorated = hydra.main(version_base="1.3", config_path=conf, config_name="config")(collect)
     before = sys.argv
     # Hydra then raises its errors, some as bare ValueErrors; else it prints them over many lines and leaves.
@@ -110,6 +113,28 @@ def compose(
         else:
             os.environ["HYDRA_FULL_ERROR"] = full_error
     return composed
+
+
+def _is_plain(arguments: list[str]) -> bool:
+    """Whether one run of this project's own files is asked for: no option of Hydra's, and no key of its own configuration."""
+    return all(
+        not word.startswith("-") and not word.lstrip("+~").startswith("hydra") and "${hydra" not in word
+        for word in arguments
+    )
+
+
+def _compose_one(conf: str, arguments: list[str]) -> Composed:
+    """As compose, for one run. Hydra 1.3's `main` composes twice, the first time only to look for hydra.mode, which conf/
+    does not set; its `compose` does so once."""
+    try:
+        with hydra.initialize_config_dir(conf, version_base="1.3", job_name="launcher"):
+            cfg = hydra.compose("config", arguments, return_hydra_config=True)
+            HydraConfig.instance().set_config(cfg)
+            with read_write(cfg), open_dict(cfg):
+                del cfg["hydra"]
+            return _composed(cfg)
+    except (HydraException, OmegaConfBaseException, YAMLError, AssertionError, ValueError) as error:
+        raise ConfigError(one_line(explain(error, arguments))) from None
 
 
 def _taking(take: Callable[[Asked], None]) -> Callable[[ConfigLoader, DictConfig, list[str]], None]:

@@ -1,7 +1,7 @@
 """What `managed create` asks for, and asking for it once."""
 
-import argparse
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -60,26 +60,41 @@ def estimate(prepared: Prepared, epochs: int | str, price_per_million: float | N
     }
 
 
-def asked_job(options: argparse.Namespace, training: str, validation: str | None) -> dict[str, Any]:
-    """The body of the request. Source: OpenAI's API reference, "Create fine-tuning job"."""
-    if options.suffix and len(options.suffix) > _SUFFIX:
-        raise UsageError(f"--suffix has {len(options.suffix)} characters; at most {_SUFFIX} are possible")
-    if options.beta != "auto" and options.method != "dpo":
-        raise UsageError("--beta belongs to --method dpo; leave it out")
-    named = {
-        "n_epochs": options.epochs,
-        "batch_size": options.batch_size,
-        "learning_rate_multiplier": options.learning_rate_multiplier,
-        **({"beta": options.beta} if options.method == "dpo" else {}),
-    }
-    given = {name: value for name, value in named.items() if value != "auto"}
-    more = {"validation_file": validation, "suffix": options.suffix, "seed": options.seed}
-    return {
-        "model": options.model,
-        "training_file": training,
-        "method": {"type": options.method, options.method: {"hyperparameters": given}},
-        **{name: value for name, value in more.items() if value is not None},
-    }
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What a person asks of a job, but for its files; `auto` leaves a value to the provider."""
+
+    model: str
+    method: str
+    suffix: str | None
+    epochs: int | str
+    batch_size: int | str
+    learning_rate_multiplier: float | str
+    beta: float | str
+    seed: int | None
+
+    def __post_init__(self) -> None:
+        if self.suffix and len(self.suffix) > _SUFFIX:
+            raise UsageError(f"--suffix has {len(self.suffix)} characters; at most {_SUFFIX} are possible")
+        if self.beta != "auto" and self.method != "dpo":
+            raise UsageError("--beta belongs to --method dpo; leave it out")
+
+    def request(self, training: str, validation: str | None) -> dict[str, Any]:
+        """The body of the request. Source: OpenAI's API reference, "Create fine-tuning job"."""
+        named = {
+            "n_epochs": self.epochs,
+            "batch_size": self.batch_size,
+            "learning_rate_multiplier": self.learning_rate_multiplier,
+            **({"beta": self.beta} if self.method == "dpo" else {}),
+        }
+        given = {name: value for name, value in named.items() if value != "auto"}
+        more = {"validation_file": validation, "suffix": self.suffix, "seed": self.seed}
+        return {
+            "model": self.model,
+            "training_file": training,
+            "method": {"type": self.method, self.method: {"hyperparameters": given}},
+            **{name: value for name, value in more.items() if value is not None},
+        }
 
 
 def create(

@@ -11,16 +11,18 @@ from launcher.rule import Rule
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """A key of the trainer group that only some methods use."""
+    """A key of the trainer group that only some methods use, or an option of one method under trainer.options."""
 
     name: str
-    """Its name without `trainer.`; a field of TrainerConfig."""
+    """Its name without `trainer.` or `trainer.options.`."""
     holds: Callable[[Any], bool] | None = None
     """Whether a value is allowed; None allows every value. It is not asked about null."""
     rule: str = ""
     """What is allowed, to follow `must be`."""
     passed: bool = True
-    """Whether trl's class of arguments has a field of this name, which then gets the value."""
+    """Whether trl's class of arguments has a field of this name, which then gets the value. Not of options."""
+    default: Any = None
+    """Of an option: its value where none is given. A key's default is that of its field of TrainerConfig."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +64,8 @@ class Method:
     """Kinds of rows: chat, pair, labelled, prompt, text (launcher/data/kinds.py). The first is the one to convert to."""
     keys: tuple[Key, ...] = ()
     """Keys of the trainer group that it uses, of those that not every method uses. Any other of them is refused."""
+    options: tuple[Key, ...] = ()
+    """Hyperparameters of its own, which are no fields of TrainerConfig: trainer.options.NAME sets one."""
     losses: tuple[str, ...] = ()
     """Values of trainer.loss_type, for a method that has this key."""
     arguments: Callable[[Config, int], dict[str, Any]] = _no_arguments
@@ -105,6 +109,11 @@ class Method:
     def key_names(self) -> tuple[str, ...]:
         """Names of the keys that it uses."""
         return tuple(key.name for key in self.keys)
+
+    def option(self, config: Config, name: str) -> Any:
+        """The value of one of its options in this run."""
+        default = next(option.default for option in self.options if option.name == name)
+        return config.trainer.options.get(name, default)
 
     def has_reference(self, config: Config) -> bool:
         """Whether this run's loss compares the model with what it was before training."""

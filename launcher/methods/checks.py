@@ -1,10 +1,11 @@
 """The trainer group of a run, checked by its method."""
 
 import dataclasses
+from typing import Any
 
 from launcher.config import Config, TrainerConfig
 from launcher.errors import PlanError, unknown
-from launcher.methods.base import Method
+from launcher.methods.base import Key, Method
 from launcher.methods.registry import METHODS, find_method
 
 
@@ -14,12 +15,34 @@ def check_keys(config: Config) -> None:
     method = find_method(kind)
     _check_unused(trainer, method)
     for key in method.keys:
-        value = getattr(trainer, key.name)
-        if key.holds is not None and value is not None and not key.holds(value):
-            raise PlanError(f"trainer.{key.name}={value} must be {key.rule}")
+        _check_value(f"trainer.{key.name}", key, getattr(trainer, key.name))
+    _check_options(trainer, method)
     if trainer.loss_type is not None and trainer.loss_type not in method.losses:
         raise PlanError(f"trainer.loss_type: {unknown(f'loss of {kind}', trainer.loss_type, method.losses)}")
     method.check(config)
+
+
+def _check_value(name: str, key: Key, value: Any) -> None:
+    if key.holds is None or value is None:
+        return
+    try:
+        allowed = key.holds(value)
+    except TypeError:  # an option has no declared type: it may be text where a number is compared
+        allowed = False
+    if not allowed:
+        raise PlanError(f"{name}={value} must be {key.rule}")
+
+
+def _check_options(trainer: TrainerConfig, method: Method) -> None:
+    known = {option.name: option for option in method.options}
+    for name, value in trainer.options.items():
+        if not known:
+            raise PlanError(
+                f"trainer.options.{name}={value}: trainer.kind={trainer.kind} has no options; take it out"
+            )
+        if name not in known:
+            raise PlanError(f"trainer.options.{name}: {unknown(f'option of {trainer.kind}', name, known)}")
+        _check_value(f"trainer.options.{name}", known[name], value)
 
 
 def _check_unused(trainer: TrainerConfig, method: Method) -> None:

@@ -5,6 +5,7 @@ import dataclasses
 from launcher.config import Config
 from launcher.methods.registry import find_method
 from launcher.plan.launch_plan import LaunchPlan
+from launcher.plan.length import final_args, make_length
 from launcher.plan.memory import OPTIMIZERS, Load, estimate_memory, estimate_room
 from launcher.plan.time import estimate_time
 
@@ -42,8 +43,20 @@ def make_load(config: Config, plan: LaunchPlan) -> Load | None:
     )
 
 
+def with_length(config: Config, plan: LaunchPlan) -> LaunchPlan:
+    """The plan once its plugins are applied: its length decided, and trainer_args that hold it."""
+    length = make_length(
+        plan.trainer_args,
+        plan.facts,
+        plan.batch,
+        packing=config.trainer.packing,
+        samples=find_method(config.trainer.kind).generations(config),
+    )
+    return dataclasses.replace(plan, length=length, trainer_args=final_args(plan.trainer_args, length))
+
+
 def with_estimates(config: Config, plan: LaunchPlan) -> LaunchPlan:
-    """The plan once the plugins have had their say: DeepSpeed's buckets sized, memory and time estimated."""
+    """The plan once its plugins are applied: DeepSpeed's buckets sized, memory and time estimated."""
     plan = _with_buckets(plan)
     load = make_load(config, plan)
     if load is None:
@@ -52,7 +65,7 @@ def with_estimates(config: Config, plan: LaunchPlan) -> LaunchPlan:
         plan,
         memory=estimate_memory(load, config.cluster.context_gib),
         room=estimate_room(load),
-        time=estimate_time(config, load, plan.facts),
+        time=estimate_time(config, load, plan.facts, plan.length.steps),
     )
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from launcher.config import ClusterConfig, Config
 from launcher.plan.facts import Facts
+from launcher.plan.length import count_steps
 from launcher.plan.memory.load import Load
 from launcher.plan.memory.weights import frozen_bytes
 from launcher.plan.model import head_dim
@@ -32,10 +33,11 @@ class StepTime:
     basis: str
 
 
-def estimate_time(config: Config, load: Load, facts: Facts) -> StepTime:
+def estimate_time(config: Config, load: Load, facts: Facts, steps: int | None = None) -> StepTime:
     """The time of an optimizer step: the longer of computing and sending, which overlap, and what offloading adds.
 
-    Unverified on a GPU; `status` shows it beside what a run measured, and `calibrate` corrects it.
+    `steps`: optimizer steps of the run, where the plan has decided them. Unverified on a GPU; `status` shows it beside what a
+    run measured, and `calibrate` corrects it.
     """
     cluster = config.cluster
     length = min(facts.mean_tokens or load.length, load.length)
@@ -48,7 +50,7 @@ def estimate_time(config: Config, load: Load, facts: Facts) -> StepTime:
     sent = communication_bytes(load) / (_link(cluster, load) * 1e9)
     step = max(compute, sent) + offload_bytes(load) / (HOST_LINK_GB_S * 1e9)
     tokens = load.sequences * length * passes * load.degrees.data_parallel_size
-    steps = count_steps(config, facts, load, length)
+    steps = expected_steps(config, facts, load, length) if steps is None else steps
     return StepTime(
         step_s=_round(step),
         tokens_per_s=_round(tokens / step),
@@ -119,16 +121,15 @@ def offload_bytes(load: Load) -> float:
     return moved
 
 
-def count_steps(config: Config, facts: Facts, load: Load, length: int) -> int | None:
-    """Optimizer steps of the run; None where neither trainer.max_steps nor the number of examples is known."""
+def expected_steps(config: Config, facts: Facts, load: Load, length: int) -> int | None:
+    """Estimated optimizer steps of a run whose plan cannot decide them; None where the number of examples is not known."""
     if config.trainer.max_steps > 0:
         return config.trainer.max_steps
     if facts.rows is None:
         return None
-    rows = facts.rows * config.trainer.num_train_epochs
-    if config.trainer.packing and facts.mean_tokens:
-        rows *= min(facts.mean_tokens / length, 1)
-    return max(1, -int(-rows // (load.sequences * load.accumulation * load.degrees.data_parallel_size)))
+    packed = min(facts.mean_tokens / length, 1) if config.trainer.packing and facts.mean_tokens else 1.0
+    batch = load.sequences * load.accumulation * load.degrees.data_parallel_size
+    return count_steps(facts.rows, batch, config.trainer.num_train_epochs * packed)
 
 
 def _four_bit(load: Load) -> bool:

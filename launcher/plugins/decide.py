@@ -8,6 +8,7 @@ from launcher.errors import NotAsPlanned, RunError
 from launcher.plan import Facts, LaunchPlan, make_plan, with_estimates
 from launcher.plan.auto import settle
 from launcher.plan.combine import check_needs, checked
+from launcher.plan.fit import with_length
 from launcher.plan.options import check_options
 from launcher.plan.shutdown import with_notice
 from launcher.plugins.base import Plugin, apply, make_plugins
@@ -27,7 +28,8 @@ def decide(config: Config, facts: Facts, plugins: list[Plugin] | None = None) ->
     config, chosen = settle(config, facts, make)
     plan = make(config)
     check_options(config, plan)
-    return dataclasses.replace(with_notice(with_estimates(config, plan)), chosen=chosen)
+    estimated = with_estimates(config, with_length(config, plan))
+    return dataclasses.replace(with_notice(config, estimated), chosen=chosen)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

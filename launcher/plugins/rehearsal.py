@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from launcher import environment
 from launcher.plugins.base import Plugin
 
 
@@ -24,7 +25,7 @@ class Rehearsal(Plugin):
         from transformers import TrainerCallback
 
         asked = Path(trainer.args.output_dir).parent / self.file
-        rank = int(os.environ.get("RANK", "0"))
+        rank = int(os.environ.get(environment.RANK, "0"))
 
         class Die(TrainerCallback):
             def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

@@ -27,6 +27,8 @@ def _rows(spec: Method) -> list[tuple[str, str]]:
         ("`batch.global_batch_size` counts", spec.unit),
         ("keys of its own", ", ".join(ranges)),
     ]
+    if spec.options:
+        rows.append(("options", ", ".join(code(f"trainer.options.{one.name}") for one in spec.options)))
     if spec.losses:
         rows.append(("`trainer.loss_type`", ", ".join(code(loss) for loss in spec.losses)))
     if spec.reference is not None:

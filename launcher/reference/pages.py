@@ -1,5 +1,6 @@
 """All reference pages by name."""
 
+from launcher.reference.environment import environment_page
 from launcher.reference.keys import keys_page, plugins_page
 from launcher.reference.methods import methods_page
 from launcher.reference.tables import exit_codes_page, rules_page
@@ -13,4 +14,5 @@ def pages() -> dict[str, str]:
         "methods": methods_page(),
         "exit_codes": exit_codes_page(),
         "rules": rules_page(),
+        "environment": environment_page(),
     }

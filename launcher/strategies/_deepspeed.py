@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from launcher.config import StrategyConfig
 from launcher.errors import PlanError
 from launcher.strategies.base import Files, Job, Strategy, Tensors, share_sent, size_of
 from launcher.strategies.degrees import Degrees
-
-if TYPE_CHECKING:
-    from launcher.plan.memory.load import Load
+from launcher.strategies.trained import Trained
 
 ENGINE = "deepspeed"
 BUCKET = 500_000_000
@@ -101,28 +99,28 @@ class Zero(Strategy):
         """Stages 1 and 2 cut all tensors as one flat one. Source: DeepSpeed 0.19.8, stage_1_and_2.py."""
         return -(-sum(size_of(dims) * count for dims, count in tensors) // degrees.shard_size)
 
-    def gradient_bytes(self, load: Load) -> float:
+    def gradient_bytes(self, load: Trained) -> float:
         """Sharded in stage 1 too, since DeepSpeed frees what it has reduced; none on the GPU where the optimizer is offloaded,
         but in stage 1. Source: DeepSpeed 0.19.8, stage_1_and_2.py."""
         if self.offload_param or (self.offload_optimizer and self.zero_stage > 1):
             return 0
-        return load.shard(load.trained_tensors) * load.gradient_width
+        return self.shard(load.trained_tensors, load.degrees) * load.gradient_width
 
-    def buffer_bytes(self, load: Load, gathered: float) -> float:
+    def buffer_bytes(self, load: Trained, gathered: float) -> float:
         """Two gradient buckets of reduce_bucket_size. Source: DeepSpeed 0.19.8, stage_1_and_2.py."""
         return 2 * bucket_elements(load) * load.width
 
-    def step_bytes(self, load: Load, elements: int, foreach: bool) -> float:
+    def step_bytes(self, load: Trained, elements: int, foreach: bool) -> float:
         """DeepSpeed makes fp32 gradients of the rank's shard beside what the optimizer takes."""
         return (8 if foreach else 4) * elements
 
-    def communication_bytes(self, load: Load, weights: float) -> float:
+    def communication_bytes(self, load: Trained, weights: float) -> float:
         """Gradients once, and the new weights once. Source: ZeRO (arXiv 1910.02054), section 7.2.1."""
         gradients = load.trained * load.trained_width
         return share_sent(load.degrees.shard_size) * (gradients + load.trained * load.width)
 
 
-def bucket_elements(load: Load) -> int:
+def bucket_elements(load: Trained) -> int:
     """Elements of a gradient bucket under this load."""
     return bucket_size(load.trained) if load.bucket is None else load.bucket
 

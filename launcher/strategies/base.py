@@ -5,14 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from launcher.config import StrategyConfig
 from launcher.errors import PlanError
 from launcher.strategies.degrees import Degrees
-
-if TYPE_CHECKING:
-    from launcher.plan.memory.load import Load
+from launcher.strategies.trained import Trained
 
 Tensors = Iterable[tuple[tuple[int, ...], int]]
 """(shape, how many tensors have it)."""
@@ -175,11 +173,11 @@ class Strategy:
         """Elements of these tensors that the first rank holds of what is sharded."""
         return sum(size_of(dims) * count for dims, count in tensors)
 
-    def gradient_bytes(self, load: Load) -> float:
+    def gradient_bytes(self, load: Trained) -> float:
         """Bytes of gradients on one GPU when the optimizer's step begins."""
         return load.trained * load.gradient_width
 
-    def buffer_bytes(self, load: Load, gathered: float) -> float:
+    def buffer_bytes(self, load: Trained, gathered: float) -> float:
         """Bytes of buffers at the peak of a backward pass. `gathered`: two blocks with their gradients, embedding and head.
 
         DistributedDataParallel copies gradients into buckets of their own. Source: torch's gradient_as_bucket_view.
@@ -187,12 +185,12 @@ class Strategy:
         casts = 2 * load.linear if load.autocast and load.adapter is None else 0
         return casts + (load.trained * load.trained_width if load.degrees.dp_replicate > 1 else 0)
 
-    def step_bytes(self, load: Load, elements: int, foreach: bool) -> float:
+    def step_bytes(self, load: Trained, elements: int, foreach: bool) -> float:
         """Bytes that the optimizer's step takes for a moment. `elements`: trained values on this rank; `foreach`: whether the
         optimizer makes one more fp32 value of each."""
         return 4 * elements if foreach else 0
 
-    def communication_bytes(self, load: Load, weights: float) -> float:
+    def communication_bytes(self, load: Trained, weights: float) -> float:
         """Bytes that one GPU sends in a step. `weights`: bytes of the whole model as the forward pass has it.
 
         An all-reduce of the gradients sends twice their size. Source: ZeRO (arXiv 1910.02054), section 7.1.

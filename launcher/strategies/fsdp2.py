@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from launcher.config import StrategyConfig
 from launcher.errors import PlanError
 from launcher.strategies.base import Files, Job, Strategy, Tensors, share_sent, size_of
 from launcher.strategies.degrees import Degrees
-
-if TYPE_CHECKING:
-    from launcher.plan.memory.load import Load
+from launcher.strategies.trained import Trained
 
 
 class Fsdp2(Strategy):
@@ -79,23 +77,25 @@ class Fsdp2(Strategy):
         ranks = degrees.shard_size
         return sum(-(-dims[0] // ranks) * size_of(dims[1:]) * count for dims, count in tensors)
 
-    def gradient_bytes(self, load: Load) -> float:
+    def gradient_bytes(self, load: Trained) -> float:
         """Whole while they accumulate over several forward passes, else the rank's share; none on the GPU where offloaded.
 
         Source: accelerate 1.15's no_sync.
         """
         if load.accumulation > 1:
             return load.trained * load.gradient_width
-        return 0 if self.offload_param else load.shard(load.trained_tensors) * load.gradient_width
+        return (
+            0 if self.offload_param else self.shard(load.trained_tensors, load.degrees) * load.gradient_width
+        )
 
-    def buffer_bytes(self, load: Load, gathered: float) -> float:
+    def buffer_bytes(self, load: Trained, gathered: float) -> float:
         """The block in use and the next with their gradients, and the head from the forward to the backward pass.
 
         Source: torch's fully_shard; accelerate 1.15's fsdp_utils.py.
         """
         return gathered
 
-    def communication_bytes(self, load: Load, weights: float) -> float:
+    def communication_bytes(self, load: Trained, weights: float) -> float:
         """The weights twice in every forward and backward pass, three times with checkpointing, and gradients once.
 
         Source: ZeRO (arXiv 1910.02054), section 7.2.2; accelerate 1.15 on accumulation.

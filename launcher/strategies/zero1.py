@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from launcher.config import StrategyConfig
 from launcher.strategies._deepspeed import ENGINE, Zero, check_offload
-
-if TYPE_CHECKING:
-    from launcher.plan.memory.load import Load
+from launcher.strategies.trained import Trained
 
 
 class Zero1(Zero):
@@ -21,7 +19,7 @@ class Zero1(Zero):
         """PlanError for offloaded weights."""
         check_offload(config, self.zero_stage)
 
-    def gradient_bytes(self, load: Load) -> float:
+    def gradient_bytes(self, load: Trained) -> float:
         """The rank's share, and whole gradients beside it where weights have another format: they are converted."""
         sharded = Zero.gradient_bytes(self, load)
         if not sharded or load.gradient_width == load.trained_width or load.degrees.shard_size == 1:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from launcher.config import StrategyConfig
 from launcher.strategies._deepspeed import ENGINE, Zero, check_offload
 from launcher.strategies.base import share_sent
-
-if TYPE_CHECKING:
-    from launcher.plan.memory.load import Load
+from launcher.strategies.trained import Trained
 
 
 class Zero2(Zero):
@@ -22,7 +20,7 @@ class Zero2(Zero):
         """PlanError for offloaded weights."""
         check_offload(config, self.zero_stage)
 
-    def communication_bytes(self, load: Load, weights: float) -> float:
+    def communication_bytes(self, load: Trained, weights: float) -> float:
         """Gradients in every forward and backward pass of a step, and the new weights once.
 
         Source: ZeRO (arXiv 1910.02054), section 7.2.1; DeepSpeed 0.19.8 on accumulation.

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from launcher.config import StrategyConfig
 from launcher.strategies._deepspeed import ENGINE, Zero, bucket_elements
 from launcher.strategies.base import Job, Strategy, Tensors, share_sent, size_of
 from launcher.strategies.degrees import Degrees
-
-if TYPE_CHECKING:
-    from launcher.plan.memory.load import Load
+from launcher.strategies.trained import Trained
 
 PERSISTENT = 100_000
 """Tensors of at most so many elements are kept whole. Source: DeepSpeed's stage3_param_persistence_threshold."""
@@ -60,22 +58,22 @@ class Zero3(Zero):
         """Every tensor is cut for itself. Source: DeepSpeed 0.19.8, partition_parameters.py."""
         return sum(-(-size_of(dims) // degrees.shard_size) * count for dims, count in tensors)
 
-    def buffer_bytes(self, load: Load, gathered: float) -> float:
+    def buffer_bytes(self, load: Trained, gathered: float) -> float:
         """One gradient bucket, what is gathered (up to LIVE), and the small tensors that are kept whole.
 
         Source: DeepSpeed 0.19.8, stage3.py, and its configuration page.
         """
         whole = min(load.parameters, LIVE) * load.width
-        tensors = load.counts.all_tensors + (load.trained_tensors if load.adapter else [])
+        tensors = load.all_tensors + (load.trained_tensors if load.adapter else [])
         sizes = ((size_of(dims), count) for dims, count in tensors)
         persistent = sum(size * count for size, count in sizes if size <= PERSISTENT) * load.width
         return max(min(whole, gathered * 2), gathered) + persistent + bucket_elements(load) * load.width
 
-    def step_bytes(self, load: Load, elements: int, foreach: bool) -> float:
+    def step_bytes(self, load: Trained, elements: int, foreach: bool) -> float:
         """The step goes by sub-groups. Source: DeepSpeed 0.19.8, stage3.py."""
         return Zero.step_bytes(self, load, min(elements, _SUB_GROUP), foreach)
 
-    def communication_bytes(self, load: Load, weights: float) -> float:
+    def communication_bytes(self, load: Trained, weights: float) -> float:
         """The weights twice in every forward and backward pass, three times with checkpointing, and gradients in each.
 
         Source: ZeRO (arXiv 1910.02054), section 7.2.2; DeepSpeed 0.19.8 on accumulation.

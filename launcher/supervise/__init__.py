@@ -1,1 +1,1 @@
-"""What stands over the ranks in a job: the supervisor on the batch host, and the starter on each node."""
+"""The processes of a job that are above the ranks: the supervisor on the batch host, and an agent on each node."""

@@ -1,8 +1,9 @@
-"""python -m launcher.supervise.agent RUN_DIR: start the ranks of this node, as often as the supervisor says.
+"""python -m launcher.supervise.agent RUN_DIR: the agent of a node, which starts the ranks as often as the supervisor orders.
 
-The environment of a rank is torchrun's (RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, ...), so a script that runs under
-torchrun runs here. This process imports nothing heavy. The first node binds the rendezvous port and hands the open socket
-to rank 0, so nobody can take it in between. Without a supervisor, which is node.sh typed by hand, it starts one attempt.
+The environment of a rank is torchrun's (RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, ...), so a script that runs under torchrun
+runs here. The agent imports nothing heavy. The agent of the first node binds the rendezvous port and hands the open socket to
+rank 0, so that no other process can take the port in between. Without a supervisor, which means that a person has started
+node.sh, it starts one attempt.
 """
 
 import os
@@ -12,34 +13,54 @@ import socket
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
+from launcher import environment
+from launcher.clusters.registry import find_cluster
 from launcher.errors import Exit, LauncherError, RunError
 from launcher.hub import OFFLINE
+from launcher.protocol.agents import (
+    TO_AGENT,
+    CheckLink,
+    DumpStacks,
+    EndAgent,
+    FetchEnded,
+    FetchFromHub,
+    Hello,
+    KillRanks,
+    LinkChecked,
+    LinkListening,
+    ListenForLink,
+    NodeHeartbeat,
+    OpenPort,
+    PortOpened,
+    RanksEnded,
+    Shutdown,
+    StacksDumped,
+    StartFailed,
+    StartRanks,
+)
+from launcher.protocol.codec import Message, ProtocolError
+from launcher.protocol.ranks import STACKS_SIGNAL
 from launcher.run import RunDir
 from launcher.supervise.by_hand import start_by_hand
 from launcher.supervise.connection import Connection, ConnectionClosed
-from launcher.supervise.fetching import FetchProcess
+from launcher.supervise.fetch_process import FetchProcess
 from launcher.supervise.link_check import LinkCheck
 from launcher.supervise.orphaned import queue_again
 from launcher.supervise.preflight import look_at_node
 from launcher.supervise.ranks import Ranks, open_log, rank_environment
 from launcher.supervise.rendezvous import bind, choose_port
 from launcher.supervise.starters import ColdStarter, WarmStarter
+from launcher.timeouts import CONNECT_S, END_RANKS_S, HEARTBEAT_S, SUPERVISOR_LOST_S
 
-FENCE_S = 15.0
-"""Seconds without a word from the supervisor after which the ranks end: it has given this node up by then."""
 _POLL_S = 0.02
-_HEARTBEAT_S = 0.5
-_CONNECT_S = 60.0
-STACKS_SIGNAL = signal.SIGUSR2
 
 
 def main(argv: list[str]) -> int:
-    """The exit code of the node: the first failed rank's, else 0."""
+    """The exit code of the node: that of its first failed rank, else 0."""
     run = RunDir(Path(argv[0]).resolve())
     try:
-        if "LAUNCHER_SUPERVISOR" in os.environ:
+        if environment.SUPERVISOR in os.environ:
             return Agent(run).serve()
         return start_by_hand(run)
     except LauncherError as error:
@@ -48,123 +69,134 @@ def main(argv: list[str]) -> int:
 
 
 class Agent:
-    """This node, led by the supervisor."""
+    """The agent of this node."""
 
     def __init__(self, run: RunDir) -> None:
-        # Slurm tells every process of a step to end; when and how the ranks do is the supervisor's to say.
+        # A scheduler sends these signals to every process of a step. The supervisor decides when and how the ranks end.
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
             signal.signal(number, signal.SIG_IGN)
         self.run = run
-        self.index = int(os.environ.get("SLURM_NODEID", "0"))
-        self.host = os.environ.get("SLURMD_NODENAME") or socket.gethostname()
         plan = run.read_json(run.plan)
+        self.cluster = find_cluster(str(plan["cluster"]))
+        self.index = self.cluster.node_index(os.environ)
+        self.host = self.cluster.host(os.environ)
         topology = plan["topology"]
-        self.outlives = plan["cluster"] == "slurm" and plan["spares"] > 0
-        """Whether Slurm keeps the job when its batch host is lost."""
+        self.outlives = self.cluster.keeps_job_without_head(int(plan["spares"]))
+        """Whether the cluster keeps the job when its batch host is lost."""
         self.ranks_here = int(topology["gpus_per_node"])
         self.world_size = int(topology["world_size"])
-        self.wire = _connect()
+        self.connection = _connect()
         self.heard = time.monotonic()
+        """When the supervisor last sent a message."""
         self.listener: socket.socket | None = None
-        self.starting: dict[str, Any] | None = None
-        self.stopping = False
-        self.log = open_log(run, os.environ.get("LAUNCHER_JOB", "hand"), self.host)
+        self.starting: StartRanks | None = None
+        """An order that waits for the warm process."""
+        self.first_rank = 0
+        self.killing = False
+        """Whether the supervisor waits for RanksEnded."""
+        self.log = open_log(run, os.environ.get(environment.JOB, "hand"), self.host)
         self.warm: WarmStarter | None = WarmStarter(run.path, self._common(), self.log)
         self.ranks = Ranks(ColdStarter(run.path))
         self.next_heartbeat = 0.0
-        self._said: tuple[dict[int, int], dict[int, str]] = ({}, {})
-        self.ring: LinkCheck | None = None
+        self._reported: tuple[dict[int, int], dict[int, str]] = ({}, {})
+        self.link_check: LinkCheck | None = None
         self.fetch: FetchProcess | None = None
 
     def serve(self) -> int:
-        """Until the supervisor says exit, or is gone."""
-        self.wire.send(
-            kind="hello",
-            token=os.environ["LAUNCHER_TOKEN"],
-            index=self.index,
-            host=self.host,
-            facts=look_at_node(self.run),
-        )
+        """Obeys until the supervisor ends the agent or is gone; the exit code of the node."""
+        self.connection.send(
+            Hello(
+                token=os.environ[environment.TOKEN], index=self.index, host=self.host, facts=look_at_node(self.run)
+            )
+        )  # fmt: skip
         try:
             while True:
-                select.select([self.wire], [], [], _POLL_S)
-                for message in self.wire.receive():
+                select.select([self.connection], [], [], _POLL_S)
+                for message in self.connection.receive(TO_AGENT):
                     self.heard = time.monotonic()
-                    if message["kind"] == "exit":
+                    if isinstance(message, EndAgent):
                         return Exit.OK
                     self._obey(message)
-                if time.monotonic() - self.heard > FENCE_S:
-                    raise ConnectionClosed(f"silent for {FENCE_S:g} s")
+                if time.monotonic() - self.heard > SUPERVISOR_LOST_S:
+                    raise ConnectionClosed(f"it has sent nothing for {SUPERVISOR_LOST_S:g} s")
                 self._go_on()
-                self.wire.flush()
-        except ConnectionClosed as error:
+                self.connection.flush()
+        except (ConnectionClosed, ProtocolError) as error:
             print(
-                f"launcher: the supervisor is gone ({error}); the ranks of {self.host} end",
+                f"launcher: the supervisor is lost ({error}); the ranks on {self.host} are killed",
                 file=sys.stderr,
                 flush=True,
             )
             self._end_all()
-            job_id = os.environ.get("LAUNCHER_JOB", "")
-            if self.outlives and job_id:
-                restart = int(os.environ.get("SLURM_RESTART_COUNT", "0") or 0)
-                queue_again(self.run, job_id, restart, self.index)
+            job = self.cluster.job(os.environ)
+            if self.outlives and job:
+                queue_again(self.run, self.cluster, job, self.index)
             return Exit.FAILED
         finally:
             self._end_all()
 
-    def _obey(self, message: dict[str, Any]) -> None:
-        kind = message["kind"]
-        if kind == "prepare":
-            self.listener = self.listener or bind(choose_port())
-            self.wire.send(kind="prepared", attempt=message["attempt"], port=self.listener.getsockname()[1])
-        elif kind == "start":
-            self.starting, self.stopping = message, False
-        elif kind == "listen":
-            self.ring = LinkCheck()
-            self.wire.send(kind="listening", port=self.ring.listen())
-        elif kind == "ring" and self.ring is not None:
-            self.ring.send(message["address"], message["port"])
-        elif kind == "fetch":
-            self.fetch = FetchProcess(message["wanted"], os.environ, self.log, self.run.path)
-        elif kind == "leave":
-            self.ranks.request_shutdown()
-        elif kind == "dump":
-            folder = self.run.logs / message["folder"]
-            folder.mkdir(parents=True, exist_ok=True)
-            self.wire.send(kind="dumped", states=self.ranks.dump(folder, STACKS_SIGNAL))
-        elif kind == "kill":
-            self._end_fetch()
-            self.starting, self.stopping = None, True
-            self.ranks.kill()
+    def _obey(self, message: Message) -> None:
+        match message:
+            case OpenPort():
+                self.listener = self.listener or bind(choose_port())
+                port = self.listener.getsockname()[1]
+                self.connection.send(PortOpened(attempt=message.attempt, port=port))
+            case StartRanks():
+                self.starting, self.killing = message, False
+            case ListenForLink():
+                self.link_check = LinkCheck()
+                self.connection.send(LinkListening(port=self.link_check.listen()))
+            case CheckLink() if self.link_check is not None:
+                self.link_check.send(message.address, message.port)
+            case FetchFromHub():
+                self.fetch = FetchProcess(message.wanted, os.environ, self.log, self.run.path)
+            case Shutdown():
+                self.ranks.request_shutdown()
+            case DumpStacks():
+                folder = self.run.logs / message.folder
+                folder.mkdir(parents=True, exist_ok=True)
+                self.connection.send(StacksDumped(states=self.ranks.dump(folder, STACKS_SIGNAL)))
+            case KillRanks():
+                self._end_fetch()
+                self.starting, self.killing = None, True
+                self.ranks.kill()
+            case _:  # a Ping says only that the supervisor lives
+                pass
 
     def _go_on(self) -> None:
         if self.starting is not None:
             self._start()
-        if self.ring is not None and self.ring.result is not None:
-            self.wire.send(kind="rung", error=self.ring.result)
-            self.ring = None
-        if self.fetch is not None and (said := self.fetch.poll()) is not None:
-            self.wire.send(kind="fetch", **said)
-            if "code" in said:
+        if self.link_check is not None and self.link_check.result is not None:
+            self.connection.send(LinkChecked(error=self.link_check.result))
+            self.link_check = None
+        if self.fetch is not None and (news := self.fetch.poll()) is not None:
+            self.connection.send(news)
+            if isinstance(news, FetchEnded):
                 self._end_fetch()
         self.ranks.poll()
         if self.ranks.never_spoke():
             self._give_up_warm()
-        if self.stopping and self.ranks.all_ended():
-            self.stopping = False
+        if self.killing and self.ranks.all_ended():
+            self.killing = False
             self.ranks.close()
-            self.wire.send(kind="stopped", host=self.host)
+            self.connection.send(RanksEnded(host=self.host))
         codes = self.ranks.codes()
-        # the supervisor lets ranks save by their phase, so it hears of one at once
-        news = (codes, self.ranks.phases())
-        if time.monotonic() > self.next_heartbeat or news != self._said:
-            self._said = news
-            self.next_heartbeat = time.monotonic() + _HEARTBEAT_S
-            waiting = {"waiting": True} if self.starting is not None else {}
-            self.wire.send(kind="beat", ranks=self.ranks.heartbeats(), codes=codes, **waiting)
+        # The supervisor orders a shutdown by the phases of the ranks, so a new phase is reported at once.
+        report = (codes, self.ranks.phases())
+        if time.monotonic() > self.next_heartbeat or report != self._reported:
+            self._reported = report
+            self.next_heartbeat = time.monotonic() + HEARTBEAT_S
+            self.connection.send(
+                NodeHeartbeat(
+                    first_rank=self.first_rank,
+                    ranks=self.ranks.states(),
+                    codes=codes,
+                    waiting=self.starting is not None,
+                )
+            )
 
     def _start(self) -> None:
-        """Starts the ranks once the warm process can fork, or without it."""
+        """Starts the ranks once the warm process can fork them, or without it where it never will."""
         ready = self.warm.ready() if self.warm else False
         if ready is None or self.starting is None:
             return
@@ -173,23 +205,25 @@ class Agent:
             self.warm.close()
             self.warm = None
         self.ranks = Ranks(self.warm or ColdStarter(self.run.path))
-        first = int(order["first"])
+        self.first_rank = order.first_rank
         env = {
             **self._common(),
-            "GROUP_RANK": str(first // self.ranks_here),
-            "MASTER_ADDR": order["address"],
-            "MASTER_PORT": str(order["port"]),
-            "LAUNCHER_ATTEMPT": str(order["attempt"]),
-            **({"LAUNCHER_MODEL_COMMIT": order["commit"]} if order["commit"] else {}),
+            environment.GROUP_RANK: str(order.first_rank // self.ranks_here),
+            environment.MASTER_ADDR: order.address,
+            environment.MASTER_PORT: str(order.port),
+            environment.ATTEMPT: str(order.attempt),
+            **({environment.MODEL_COMMIT: order.model_commit} if order.model_commit else {}),
         }
-        log = open_log(self.run, f"{os.environ.get('LAUNCHER_JOB', 'hand')}_{order['attempt']}", self.host)
-        self.order = order
+        log = open_log(self.run, f"{os.environ.get(environment.JOB, 'hand')}_{order.attempt}", self.host)
+        numbers = range(order.first_rank, order.first_rank + self.ranks_here)
         try:
-            self.ranks.start(
-                range(first, first + self.ranks_here), env, log, self.listener if first == 0 else None
-            )
+            self.ranks.start(numbers, env, log, self.listener if order.first_rank == 0 else None)
         except OSError as error:
-            print(f"launcher: {self.host}: {error}; ranks are started cold", file=sys.stderr, flush=True)
+            print(
+                f"launcher: {self.host}: {error}; the ranks are started without the warm process",
+                file=sys.stderr,
+                flush=True,
+            )
             self._give_up_warm()
         finally:
             os.close(log)
@@ -198,20 +232,23 @@ class Agent:
             self.listener = None
 
     def _give_up_warm(self) -> None:
-        """Starts the same attempt again, each rank a process of its own."""
+        """Ends this attempt's ranks and the warm process; the next attempt starts each rank as a new process."""
         self.ranks.kill()
         if self.warm is not None:
             self.warm.close()
             self.warm = None
         self.ranks = Ranks(ColdStarter(self.run.path))
-        self.wire.send(
-            kind="failed", host=self.host, reason="forked ranks did not begin; they are started cold"
+        self.connection.send(
+            StartFailed(
+                host=self.host,
+                reason="the ranks that the warm process forked did not begin; the next attempt starts them without it",
+            )
         )
 
     def _common(self) -> dict[str, str]:
         return {
-            **OFFLINE,  # what ranks need is fetched before them; a site's own value stands
-            **{key: value for key, value in os.environ.items() if key != "LAUNCHER_TOKEN"},
+            **OFFLINE,  # what the ranks need is fetched before; a value of the site is kept
+            **{key: value for key, value in os.environ.items() if key != environment.TOKEN},
             **rank_environment(self.world_size, self.ranks_here),
         }
 
@@ -223,7 +260,7 @@ class Agent:
     def _end_all(self) -> None:
         self._end_fetch()
         self.ranks.kill()
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + END_RANKS_S
         while not self.ranks.all_ended() and time.monotonic() < deadline:
             self.ranks.poll()
             time.sleep(_POLL_S)
@@ -232,16 +269,16 @@ class Agent:
 
 
 def _connect() -> Connection:
-    host, _, port = os.environ["LAUNCHER_SUPERVISOR"].rpartition(":")
-    deadline = time.monotonic() + _CONNECT_S
+    host, _, port = os.environ[environment.SUPERVISOR].rpartition(":")
+    deadline = time.monotonic() + CONNECT_S
     while True:
         try:
             return Connection(socket.create_connection((host, int(port)), timeout=5))
         except OSError as error:
             if time.monotonic() > deadline:
                 raise RunError(
-                    f"{socket.gethostname()} cannot reach the supervisor at {host}:{port} ({error}); is a firewall between "
-                    "the nodes of the job?"
+                    f"{socket.gethostname()} cannot reach the supervisor at {host}:{port} ({error}); is there a firewall "
+                    "between the nodes of the job?"
                 ) from None
             time.sleep(0.2)
 

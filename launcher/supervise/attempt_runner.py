@@ -1,4 +1,4 @@
-"""One attempt of the ranks, led over the nodes' connections: start, watch, end, and say who is to blame."""
+"""One attempt of the ranks: the leader starts them through the agents, watches them, ends them and finds who is to blame."""
 
 import signal
 import sys
@@ -6,7 +6,19 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 
+from launcher.clusters.registry import find_cluster
 from launcher.errors import Exit
+from launcher.protocol.agents import (
+    DumpStacks,
+    KillRanks,
+    OpenPort,
+    PortOpened,
+    RanksEnded,
+    Shutdown,
+    StacksDumped,
+    StartFailed,
+    StartRanks,
+)
 from launcher.supervise.attempt_context import AttemptContext
 from launcher.supervise.fetching import Fetcher
 from launcher.supervise.hang_limits import HangLimits
@@ -16,13 +28,11 @@ from launcher.supervise.node_pool import NodePool
 from launcher.supervise.nodes import Node
 from launcher.supervise.policy import Ended, How, StopReason
 from launcher.supervise.slow_hosts import SpeedProbes
+from launcher.timeouts import ANSWER_S, SAVE_HANGS
 
-_ANSWER_S = 10.0
 _POLL_S = 0.05
-_SAVES = 3
-"""A saver gives up after twice its time-out (launcher/train/checkpoint/saver.py)."""
 _TRAINING = ("first step", "step", "save", "eval")
-"""Phases in which a rank hears that it should leave."""
+"""Phases in which a rank hears the order to shut down."""
 
 
 class AttemptRunner:
@@ -32,14 +42,14 @@ class AttemptRunner:
         self.pool, self._fetcher, self._lease = pool, fetcher, lease
         self.run, self.plan, self.stopped = pool.run, pool.plan, pool.stopped
         self.nodes = pool.nodes
-        save_floor_s = _SAVES * self.plan.save.timeout_s if self.plan.save else 0.0
+        save_floor_s = SAVE_HANGS * self.plan.save.timeout_s if self.plan.save else 0.0
         self.limits = HangLimits(step_floor_s=self.plan.hang_timeout_s, save_floor_s=save_floor_s)
         self._used: list[Node] = []
         self._last: dict[int, tuple[str, int, float]] = {}
-        self._paces = SpeedProbes()
+        self._probes = SpeedProbes()
 
     def attempt(self, context: AttemptContext) -> Ended:
-        """Runs the ranks once, to whatever end; afterwards none of them lives on a node that answers."""
+        """How the attempt ended. Afterwards no rank lives on a node that answers."""
         ended = (
             self.pool.gather(context)
             or self._fetcher.fetch(self.pool.good(), context)
@@ -59,10 +69,10 @@ class AttemptRunner:
         self._used = chosen
         first = self._used[0]
         for node in self._used:
-            node.heartbeats, node.codes, node.said = {}, {}, []
-        self.nodes.tell([first], kind="prepare", attempt=context.number)
-        deadline = time.monotonic() + _ANSWER_S
-        while not (prepared := self.nodes.answers(first, "prepared")):
+            node.heartbeats, node.codes, node.answers = {}, {}, []
+        self.nodes.tell([first], OpenPort(attempt=context.number))
+        deadline = time.monotonic() + ANSWER_S
+        while not (opened := self.nodes.answers(first, PortOpened)):
             self.nodes.poll(_POLL_S)
             if first.lost or time.monotonic() > deadline:
                 return Ended(
@@ -70,19 +80,20 @@ class AttemptRunner:
                     reason=f"{first.host}: {first.lost or 'it does not answer'}",
                     hosts=(first.host,),
                 )
-        address = "127.0.0.1" if self.plan.cluster == "local" else first.host
+        address = "127.0.0.1" if find_cluster(self.plan.cluster).one_machine else first.host
         here = self.plan.topology.gpus_per_node
         for place, node in enumerate(self._used):
             self.nodes.tell(
                 [node],
-                kind="start",
-                attempt=context.number,
-                first=place * here,
-                address=address,
-                port=prepared[-1]["port"],
-                commit=self._fetcher.commit,
+                StartRanks(
+                    attempt=context.number,
+                    first_rank=place * here,
+                    address=address,
+                    port=opened[-1].port,
+                    model_commit=self._fetcher.commit,
+                ),
             )
-        self._last, self._paces = {}, SpeedProbes()
+        self._last, self._probes = {}, SpeedProbes()
         return None
 
     def _watch(self, context: AttemptContext) -> Ended:
@@ -104,14 +115,17 @@ class AttemptRunner:
                         how=How.SHUT_DOWN, told=told or StopReason.NOTHING, reason=self._told_reason(told)
                     )
             if self._lease.lost:
-                return Ended(how=How.FENCED, reason=f"another job has taken {self.run.path}; this one leaves")
+                return Ended(
+                    how=How.FENCED,
+                    reason=f"another job has taken the lease of {self.run.path}; this one ends",
+                )
             lost = next((node for node in self._used if node.lost), None)
             if lost is not None:
                 return Ended(how=How.LOST, hosts=(lost.host,), reason=f"{lost.host}: {lost.lost}")
-            refused = [message for node in self._used for message in self.nodes.answers(node, "failed")]
+            refused = [answer for node in self._used for answer in self.nodes.answers(node, StartFailed)]
             if refused:
                 return Ended(
-                    how=How.CRASHED, code=Exit.FAILED, reason=f"{refused[0]['host']}: {refused[0]['reason']}"
+                    how=How.CRASHED, code=Exit.FAILED, reason=f"{refused[0].host}: {refused[0].reason}"
                 )
             if self.stopped.signal not in (
                 None,
@@ -124,8 +138,8 @@ class AttemptRunner:
                         and self.stopped.signal != signal.SIGUSR2
                         and all(self._phase(rank) in _TRAINING for rank in range(world_size))
                     )
-                    if can_save:  # before anything else, for the time may be short
-                        self.nodes.tell(self._used, kind="leave")
+                    if can_save:  # before anything else, because the time may be short
+                        self.nodes.tell(self._used, Shutdown())
                 heard = self.stopped.signal
                 told, seconds = context.explain_signal(heard)
                 deadline = came + seconds if can_save else 0.0
@@ -134,27 +148,27 @@ class AttemptRunner:
                 unsaved = "" if told is StopReason.PRUNED else "; the ranks could not save in time"
                 why = f"{self._told_reason(told)}{unsaved}"
                 return Ended(how=How.CUT, code=128 + (self.stopped.signal or 15), told=told, reason=why)
-            silent = self._silent()
+            hung = self._find_hung()
             self._name_slow(context)
-            if silent is not None:
-                return self._hung(context, silent)
+            if hung is not None:
+                return self._hung(context, hung)
 
     def _phase(self, rank: int) -> str:
         for node in self._used:
             if rank in node.heartbeats:
-                return str(node.heartbeats[rank][0])
+                return node.heartbeats[rank].phase
         return "start"
 
     @staticmethod
     def _told_reason(told: StopReason | None) -> str:
-        return told.value if told else "the ranks saved and left by themselves"
+        return told.value if told else "the ranks saved and shut down by themselves"
 
     def _codes(self) -> dict[int, int]:
         """Exit codes of the ranks that have ended."""
         return {rank: code for node in self._used for rank, code in node.codes.items()}
 
     def _crashed(self, context: AttemptContext) -> Ended:
-        """Blames a rank that a signal ended, else the first that told its error: others then fail because of it."""
+        """Blames a rank that a signal ended, else the first that reported its error; others fail because of that one."""
         moment = time.monotonic() + 0.2
         while time.monotonic() < moment:
             self.nodes.poll(_POLL_S)
@@ -174,18 +188,18 @@ class AttemptRunner:
         reason = said or f"rank {rank} on {host} {_how_it_ended(code)}"
         return Ended(how=How.CRASHED, code=code, reason=reason, hosts=(host,))
 
-    def _silent(self) -> str | None:
-        """What the limits say of the ranks; also lets them learn."""
+    def _find_hung(self) -> str | None:
+        """Which rank hangs, as a sentence, or None; also teaches the limits how long phases take."""
         moment = time.monotonic()
         for node in self._used:
-            for rank, (phase, step, age, probe, stopped_s) in node.heartbeats.items():
+            for rank, (phase, step, age_s, probe, stopped_s) in node.heartbeats.items():
                 if probe is not None:
-                    self._paces.note(rank, node.host, *probe)
+                    self._probes.note(rank, node.host, *probe)
                 if stopped_s > self.plan.hang_timeout_s and rank not in node.codes:
-                    # no phase is slow for that reason, so none has a longer limit
+                    # every phase has this limit, because none is slow for this reason
                     what = f"was stopped from outside (SIGSTOP) in phase '{phase}' at step {step}"
                     return f"rank {rank} on {node.host} {what} for more than {self.plan.hang_timeout_s:g} s"
-                changed = node.heard - age
+                changed = node.heard - age_s
                 before = self._last.get(rank)
                 if before is None or before[:2] != (phase, step):
                     if before is not None:
@@ -198,7 +212,7 @@ class AttemptRunner:
         return None
 
     def _name_slow(self, context: AttemptContext) -> None:
-        for host, relative in self._paces.find_slow().items():
+        for host, relative in self._probes.find_slow().items():
             self.run.add_event("slow", attempt=context.number, host=host, relative=round(relative, 3))
             note_faults([host], "slow", self.run.name)
             print(
@@ -207,18 +221,18 @@ class AttemptRunner:
                 flush=True,
             )
 
-    def _hung(self, context: AttemptContext, silent: str) -> Ended:
-        """Writes all ranks' stacks, and names the hosts whose ranks are stopped or behind."""
-        self.nodes.tell(self._used, kind="dump", folder=context.folder)
-        deadline = time.monotonic() + _ANSWER_S
+    def _hung(self, context: AttemptContext, hung: str) -> Ended:
+        """The end of an attempt that hangs: has all stacks written, and names the hosts whose ranks are stopped or behind."""
+        self.nodes.tell(self._used, DumpStacks(folder=context.folder))
+        deadline = time.monotonic() + ANSWER_S
         states: dict[int, str] = {}
         answered: set[int] = set()
         while len(answered) < len(self._used) and time.monotonic() < deadline:
             self.nodes.poll(_POLL_S)
             for node in self._used:
-                for message in self.nodes.answers(node, "dumped"):
+                for answer in self.nodes.answers(node, StacksDumped):
                     answered.add(node.index)
-                    states |= {int(rank): state for rank, state in message["states"].items()}
+                    states |= answer.states
         stuck = [rank for rank, state in states.items() if state in "TD"]
         if not stuck:
             steps = {rank: step for rank, (_, step, _) in self._last.items()}
@@ -234,22 +248,22 @@ class AttemptRunner:
             how=How.HUNG,
             code=Exit.FAILED,
             hosts=hosts,
-            reason=f"{silent}{named}; stacks are in logs/{context.folder}",
+            reason=f"{hung}{named}; stacks are in logs/{context.folder}",
         )
 
     def _end_ranks(self) -> None:
         living = [node for node in self._used if not node.lost]
-        self.nodes.tell(living, kind="kill")
-        deadline = time.monotonic() + _ANSWER_S
+        self.nodes.tell(living, KillRanks())
+        deadline = time.monotonic() + ANSWER_S
         left = {node.index for node in living}
         while left and time.monotonic() < deadline:
             self.nodes.poll(_POLL_S)
             for node in living:
-                if node.lost or self.nodes.answers(node, "stopped"):
+                if node.lost or self.nodes.answers(node, RanksEnded):
                     left.discard(node.index)
         for node in living:
             if node.index in left:
-                node.lost = "its ranks do not end"
+                node.lost = "its ranks do not end after SIGKILL"
 
     def _host(self, rank: int) -> str:
         place = rank // self.plan.topology.gpus_per_node
@@ -257,7 +271,7 @@ class AttemptRunner:
 
 
 def _failures(codes: Mapping[int, int]) -> dict[int, int]:
-    """Of the ranks that have ended otherwise than they should."""
+    """Rank -> exit code, of the ranks that have failed."""
     return {rank: code for rank, code in codes.items() if code not in (Exit.OK, Exit.SHUT_DOWN)}
 
 

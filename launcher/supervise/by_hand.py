@@ -5,6 +5,8 @@ import socket
 import sys
 import time
 
+from launcher import environment
+from launcher.clusters.registry import find_cluster
 from launcher.errors import Exit, RunError
 from launcher.run import RunDir
 from launcher.supervise.children import StopSignal
@@ -17,9 +19,10 @@ _POLL_S = 0.02
 
 def start_by_hand(run: RunDir) -> int:
     """One attempt of this node's ranks, without a supervisor."""
-    topology = run.read_json(run.plan)["topology"]
+    plan = run.read_json(run.plan)
+    topology, cluster = plan["topology"], find_cluster(str(plan["cluster"]))
     nodes, here = int(topology["nodes"]), int(topology["gpus_per_node"])
-    index = int(os.environ.get("SLURM_NODEID", "0")) if nodes > 1 else 0
+    index = cluster.node_index(os.environ) if nodes > 1 else 0
     address, port = _meeting_point(nodes)
     listener = None
     if index == 0:
@@ -36,10 +39,10 @@ def start_by_hand(run: RunDir) -> int:
     env = {
         **os.environ,
         **rank_environment(nodes * here, here),
-        "GROUP_RANK": str(index),
-        "MASTER_ADDR": address,
-        "MASTER_PORT": str(port),
-        "LAUNCHER_ATTEMPT": str(attempt),
+        environment.GROUP_RANK: str(index),
+        environment.MASTER_ADDR: address,
+        environment.MASTER_PORT: str(port),
+        environment.ATTEMPT: str(attempt),
     }
     ranks = Ranks(ColdStarter(run.path))
     log = open_log(run, f"hand_{attempt}", socket.gethostname())
@@ -59,12 +62,12 @@ def start_by_hand(run: RunDir) -> int:
 
 
 def _meeting_point(nodes: int) -> tuple[str, int]:
-    address, port = os.environ.get("MASTER_ADDR"), os.environ.get("MASTER_PORT")
+    address, port = os.environ.get(environment.MASTER_ADDR), os.environ.get(environment.MASTER_PORT)
     if address and port:
         return address, int(port)
     if nodes > 1:
         raise RunError(
             f"node.sh starts one of {nodes} nodes and needs MASTER_ADDR and MASTER_PORT; run `bash job.sbatch` inside the "
-            "allocation, or set both and start node.sh on every node with srun"
+            "allocation, or set both and start node.sh on every node in one step"
         )
     return "127.0.0.1", choose_port()

@@ -1,4 +1,4 @@
-"""Child processes that are never left behind."""
+"""Signals to the supervisor, and child processes that never outlive it."""
 
 import os
 import signal
@@ -8,15 +8,14 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 
 from launcher.processes import exit_code
-
-GRACE_S = 30.0
-"""From SIGTERM to SIGKILL. Slurm's own KillWait is 30 s by default."""
+from launcher.timeouts import STOP_GRACE_S
 
 
 class StopSignal:
-    """Whether SIGTERM, SIGINT, SIGHUP, SIGUSR1 (the time limit comes) or SIGUSR2 (a sweep prunes it) was sent; each is
-    passed on by the loop that looks here. Slurm sends one signal twice, to a step and to the batch script: only one that
-    comes a while later counts again. A SIGTERM after the warning of the time limit takes its place: it may be a cancel."""
+    """The signal that asked this process to end: SIGTERM, SIGINT, SIGHUP, SIGUSR1 (the time limit is near) or SIGUSR2 (the
+    sweep prunes the trial). The loops of the supervisor look at it. Slurm sends a signal twice, to the step and to the batch
+    script, so that a second one counts only some time later. A SIGTERM replaces the warning of the time limit, because it may
+    be a cancel."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
@@ -42,7 +41,7 @@ def wait_for_all(
 ) -> int:
     """The exit code of the first child that failed, 0 when all ended well, 128 + N after a signal N to us.
 
-    At the first failure or signal, the others get SIGTERM and, after GRACE_S, SIGKILL.
+    At the first failure or signal, the others get SIGTERM and, after STOP_GRACE_S, SIGKILL.
     """
     code = 0
     deadline: float | None = None
@@ -51,7 +50,7 @@ def wait_for_all(
         failed = next((exit_code(value) for value in codes if value), None)
         if deadline is None and (failed is not None or stopped.signal):
             code = 128 + stopped.signal if stopped.signal else failed or 0
-            deadline = time.monotonic() + GRACE_S
+            deadline = time.monotonic() + STOP_GRACE_S
             signal_all(children, signal.SIGTERM)
         if all(value is not None for value in codes):
             return code or failed or 0

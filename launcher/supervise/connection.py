@@ -1,8 +1,9 @@
-"""JSON lines between the supervisor and the nodes, over sockets that never block."""
+"""A connection between the supervisor and an agent: one message per line, over a socket that never blocks."""
 
-import json
 import socket
-from typing import Any, cast
+from collections.abc import Mapping
+
+from launcher.protocol.codec import LONGEST_LINE, Message, ProtocolError, decode, encode
 
 
 class ConnectionClosed(Exception):
@@ -10,25 +11,25 @@ class ConnectionClosed(Exception):
 
 
 class Connection:
-    """One connection."""
+    """One end of a connection, with what is queued for the other end and what has come in part."""
 
     def __init__(self, connection: socket.socket) -> None:
         connection.setblocking(False)
         self.socket = connection
-        self._read = bytearray()
+        self._received = bytearray()
         self._unsent = bytearray()
 
     def fileno(self) -> int:
-        """For select."""
+        """The file descriptor, for select."""
         return self.socket.fileno()
 
-    def send(self, **message: Any) -> None:
+    def send(self, message: Message) -> None:
         """Queues a message and sends what the socket takes; ConnectionClosed when the other end is gone."""
-        self._unsent += json.dumps(message).encode() + b"\n"
+        self._unsent += encode(message) + b"\n"
         self.flush()
 
     def flush(self) -> None:
-        """Sends more of what is queued."""
+        """Sends more of what is queued; ConnectionClosed when the other end is gone."""
         try:
             while self._unsent:
                 del self._unsent[: self.socket.send(self._unsent)]
@@ -37,10 +38,14 @@ class Connection:
         except OSError as error:
             raise ConnectionClosed(str(error)) from None
 
-    def receive(self) -> list[dict[str, Any]]:
-        """All messages that have come whole; ConnectionClosed when the other end is gone and nothing is left."""
+    def receive(self, accepted: Mapping[str, type[Message]]) -> list[Message]:
+        """All messages that have arrived whole.
+
+        ConnectionClosed when the other end is gone and nothing is left to read; ProtocolError for a line that is none of the
+        `accepted` messages.
+        """
         ended = ""
-        while True:
+        while len(self._received) <= LONGEST_LINE:
             try:
                 piece = self.socket.recv(1 << 16)
             except BlockingIOError:
@@ -51,15 +56,16 @@ class Connection:
             if not piece:
                 ended = "closed"
                 break
-            self._read += piece
-        whole, newline, rest = self._read.rpartition(b"\n")
+            self._received += piece
+        whole, newline, rest = self._received.rpartition(b"\n")
         if newline:
-            self._read = bytearray(rest)
-        elif ended:
+            self._received = bytearray(rest)
+            return [decode(line, accepted) for line in whole.split(b"\n") if line]
+        if len(rest) > LONGEST_LINE:
+            raise ProtocolError(f"a line is longer than {LONGEST_LINE} bytes")
+        if ended:
             raise ConnectionClosed(ended)
-        else:
-            return []
-        return [cast("dict[str, Any]", json.loads(line)) for line in whole.split(b"\n") if line]
+        return []
 
     def close(self) -> None:
         """Ends the connection."""

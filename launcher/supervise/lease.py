@@ -1,4 +1,4 @@
-"""One writer for a run dir: the supervisor that holds its lease."""
+"""The lease of a run dir: only the supervisor that holds it writes there."""
 
 import json
 import os
@@ -17,24 +17,24 @@ _ASK_S = _LOOK_S = 3.0
 
 
 class Lease:
-    """Held from `take` to `release`; another supervisor may take it once the place says that this one is gone."""
+    """Held from `take` to `release`. Another supervisor may take it over once the cluster says that this one is gone."""
 
     def __init__(self, run: RunDir, who: dict[str, Any]) -> None:
         self.run = run
         self.mine = {**who, "nonce": secrets.token_hex(8), "time": now()}
         self.lost = False
-        """Whether another has taken it, as `watch` has seen."""
+        """Whether `watch` has seen that another supervisor has taken it over."""
         self._over = threading.Event()
 
     @property
     def nonce(self) -> str:
-        """What the ranks hold against the lease before they commit a checkpoint."""
+        """What the ranks compare with the lease before they commit a checkpoint."""
         return str(self.mine["nonce"])
 
     def take(self, lives: Callable[[dict[str, Any]], bool | None], wait_s: float = _WAIT_S) -> None:
-        """Returns once it is held. `lives` says of a holder whether it lives, None where that cannot be told yet.
+        """Returns once the lease is held. `lives` says whether a holder lives, None where that cannot be told yet.
 
-        AlreadyRunning for a holder that lives, and for one of which nobody could say within `wait_s`.
+        AlreadyRunning for a holder that lives, and for one of which that could not be told within `wait_s`.
         """
         deadline = time.monotonic() + wait_s
         while True:
@@ -54,7 +54,7 @@ class Lease:
             time.sleep(_ASK_S if alive is None else 0)
 
     def watch(self) -> None:
-        """Looks from now on whether it still is ours; in a thread, for a file system that hangs must not hold up anything."""
+        """Starts to look whether the lease is still held; in a thread, because a file system may hang."""
 
         def look() -> None:
             while not self._over.wait(_LOOK_S):
@@ -65,11 +65,11 @@ class Lease:
         threading.Thread(target=look, daemon=True).start()
 
     def held(self) -> bool:
-        """Whether it still is ours; true where the file system does not answer."""
+        """Whether the lease is still held; true where the file system does not answer."""
         return self.run.leased_to(self.nonce)
 
     def release(self) -> None:
-        """Gives it up, where it still is ours."""
+        """Gives the lease up where it is still held."""
         self._over.set()
         if self.held():
             self.run.lease.unlink(missing_ok=True)
@@ -94,7 +94,7 @@ class Lease:
         return True
 
     def _take_over(self) -> bool:
-        """The last of several that take over at once holds it."""
+        """Whether the lease is held now. Of several supervisors that take over at once, the last one holds it."""
         write_text(self.run.lease, json.dumps(self.mine) + "\n")
         time.sleep(_SETTLE_S)
         return self.held()

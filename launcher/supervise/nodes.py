@@ -1,42 +1,50 @@
-"""The supervisor's side of the nodes: who is there, what their ranks say, and telling them."""
+"""The supervisor's side of the agents: which nodes are there, what they report, and how they are told."""
 
-import os
 import secrets
 import select
 import socket
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypeVar
 
+from launcher import environment
+from launcher.protocol.agents import TO_SUPERVISOR, Hello, NodeFacts, NodeHeartbeat, Ping, RankState
+from launcher.protocol.codec import Message, ProtocolError
 from launcher.supervise.connection import Connection, ConnectionClosed
 from launcher.supervise.rendezvous import bind, choose_port
+from launcher.timeouts import AGENT_LOST_S, PING_S
 
-SILENT_S = 10.0
-"""Seconds without a word after which a node is given up; a node gives the supervisor up a little later."""
-_PING_S = 1.0
+Answer = TypeVar("Answer", bound=Message)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Node:
-    """One node that has said hello."""
+    """A node whose agent has said hello."""
 
     index: int
+    """Number of the node in the job step."""
     host: str
-    wire: Connection
-    facts: dict[str, Any]
+    connection: Connection
+    facts: NodeFacts
     heard: float
+    """time.monotonic() of the newest message."""
     since: float
-    """When it said hello, by the clock of this host."""
-    heartbeats: dict[int, list[Any]] = field(default_factory=dict[int, list[Any]])
+    """When it said hello, by the clock of the supervisor's host (time.time())."""
+    checked: bool = False
+    """Whether the pre-flight check has judged it."""
+    heartbeats: dict[int, RankState] = field(default_factory=dict[int, RankState])
+    """Rank -> its state, by the newest heartbeat."""
     codes: dict[int, int] = field(default_factory=dict[int, int])
+    """Rank -> its exit code, of the ranks that have ended."""
     bad: str = ""
-    """Why it can have no ranks, by the pre-flight."""
+    """Why the pre-flight check lets it have no ranks; empty for a healthy node."""
     waiting: bool = False
-    """Its warm process still imports."""
-    said: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-    """Answers that nobody has taken yet."""
+    """Whether its warm process still imports the training stack."""
+    answers: list[Message] = field(default_factory=list[Message])
+    """Messages other than heartbeats that nobody has taken yet."""
     lost: str = ""
+    """Why it is given up; empty while it answers."""
 
 
 class Nodes:
@@ -48,60 +56,64 @@ class Nodes:
         self.token = secrets.token_hex(16)
         self.by_index: dict[int, Node] = {}
         self._strangers: list[Connection] = []
+        """Connections that have not said hello yet."""
         self._next_ping = 0.0
 
     def environment(self, address: str) -> dict[str, str]:
-        """What a node needs to find this supervisor. The token keeps other users' processes out."""
+        """The variables with which an agent finds this supervisor. The token keeps other users' processes out."""
         return {
-            "LAUNCHER_SUPERVISOR": f"{address}:{self.listener.getsockname()[1]}",
-            "LAUNCHER_TOKEN": self.token,
+            environment.SUPERVISOR: f"{address}:{self.listener.getsockname()[1]}",
+            environment.TOKEN: self.token,
         }
 
     def poll(self, timeout_s: float) -> None:
-        """Takes what has come; a node that closed or is silent is lost from then on."""
-        living = [node for node in self.by_index.values() if not node.lost]
-        waiting = [self.listener, *self._strangers, *(node.wire for node in living)]
-        select.select(waiting, [], [], timeout_s)
+        """Takes what has arrived. A node that closes its connection, is silent or sends nonsense is lost from then on."""
+        living = self.there()
+        select.select(
+            [self.listener, *self._strangers, *(node.connection for node in living)], [], [], timeout_s
+        )
         self._accept()
         moment = time.monotonic()
         ping = moment > self._next_ping
         if ping:
-            self._next_ping = moment + _PING_S
+            self._next_ping = moment + PING_S
         for node in living:
             try:
-                for message in node.wire.receive():
+                for message in node.connection.receive(TO_SUPERVISOR):
                     self._take(node, message)
                 if ping:
-                    node.wire.send(kind="ping")
-                node.wire.flush()
+                    node.connection.send(Ping())
+                node.connection.flush()
             except ConnectionClosed as error:
                 node.lost = f"its connection ended ({error})"
-            if moment - node.heard > SILENT_S:
-                node.lost = f"it has not answered for {SILENT_S:g} s"
+            except ProtocolError as error:
+                node.lost = f"its agent sent a message that this version does not understand ({error})"
+            if moment - node.heard > AGENT_LOST_S:
+                node.lost = node.lost or f"it has not answered for {AGENT_LOST_S:g} s"
 
-    def tell(self, nodes: Iterable[Node], **message: Any) -> None:
-        """Sends a message to each that is there."""
+    def tell(self, nodes: Iterable[Node], message: Message) -> None:
+        """Sends a message to each of these nodes that is there."""
         for node in nodes:
             if not node.lost:
                 try:
-                    node.wire.send(**message)
+                    node.connection.send(message)
                 except ConnectionClosed as error:
                     node.lost = f"its connection ended ({error})"
 
     def there(self) -> list[Node]:
-        """Nodes that answer, by index."""
+        """The nodes that answer, by index."""
         return [node for _, node in sorted(self.by_index.items()) if not node.lost]
 
-    def answers(self, node: Node, kind: str) -> list[dict[str, Any]]:
-        """Takes a node's answers of that kind."""
-        found = [message for message in node.said if message["kind"] == kind]
-        node.said = [message for message in node.said if message["kind"] != kind]
+    def answers(self, node: Node, kind: type[Answer]) -> list[Answer]:
+        """Takes the answers of this kind from a node, the oldest first."""
+        found = [answer for answer in node.answers if isinstance(answer, kind)]
+        node.answers = [answer for answer in node.answers if not isinstance(answer, kind)]
         return found
 
     def drop(self) -> None:
-        """Forgets all nodes, before a new step is started."""
+        """Forgets all nodes, before a new job step is started."""
         for node in self.by_index.values():
-            node.wire.close()
+            node.connection.close()
         self.by_index = {}
 
     def _accept(self) -> None:
@@ -112,41 +124,37 @@ class Nodes:
                 break
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._strangers.append(Connection(connection))
-        for wire in list(self._strangers):
+        for stranger in list(self._strangers):
             try:
-                messages = wire.receive()
-            except (ConnectionClosed, ValueError):
-                self._strangers.remove(wire)
-                wire.close()
+                messages = stranger.receive(TO_SUPERVISOR)
+            except (ConnectionClosed, ProtocolError):
+                self._strangers.remove(stranger)
+                stranger.close()
                 continue
-            if not messages:
-                continue
-            self._strangers.remove(wire)
-            hello = messages[0]
-            if hello.get("kind") != "hello" or not secrets.compare_digest(
-                str(hello.get("token")), self.token
-            ):
-                wire.close()
-                continue
-            node = Node(
-                int(hello["index"]), str(hello["host"]), wire, hello["facts"], time.monotonic(), time.time()
-            )
-            self.by_index[node.index] = node
-            for message in messages[1:]:
-                self._take(node, message)
+            if messages:
+                self._strangers.remove(stranger)
+                self._admit(stranger, messages)
 
-    def _take(self, node: Node, message: dict[str, Any]) -> None:
+    def _admit(self, stranger: Connection, messages: list[Message]) -> None:
+        """Takes a connection whose first message is a Hello with this job's token; closes any other."""
+        hello, *others = messages
+        if not isinstance(hello, Hello) or not secrets.compare_digest(
+            hello.token.encode(), self.token.encode()
+        ):
+            stranger.close()
+            return
+        node = Node(
+            index=hello.index, host=hello.host, connection=stranger, facts=hello.facts,
+            heard=time.monotonic(), since=time.time(),
+        )  # fmt: skip
+        self.by_index[node.index] = node
+        for message in others:
+            self._take(node, message)
+
+    def _take(self, node: Node, message: Message) -> None:
         node.heard = time.monotonic()
-        if message["kind"] == "beat":
-            node.heartbeats = {int(rank): beat for rank, beat in message["ranks"].items()}
-            node.codes = {int(rank): code for rank, code in message["codes"].items()}
-            node.waiting = bool(message.get("waiting"))
+        if isinstance(message, NodeHeartbeat):
+            node.heartbeats = dict(enumerate(message.ranks, start=message.first_rank))
+            node.codes, node.waiting = message.codes, message.waiting
         else:
-            node.said.append(message)
-
-
-def own_address(cluster: str) -> str:
-    """The name under which the nodes reach this process."""
-    if cluster == "local":
-        return "127.0.0.1"
-    return os.environ.get("SLURMD_NODENAME") or socket.gethostname()
+            node.answers.append(message)

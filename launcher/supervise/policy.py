@@ -1,4 +1,4 @@
-"""What is done when the ranks have ended: a pure function of how they ended and of what was before."""
+"""What follows the end of an attempt: a pure function of how the attempt ended and of the run's history."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -11,18 +11,18 @@ from launcher.supervise.hosts import SUSPECT
 TRIES = 3
 """Restarts in a row without a new committed checkpoint after which the run stops."""
 ROLLBACKS = 2
-"""Times that a run goes back to its newest checkpoint and leaves a batch out because the loss was no number, or a spike."""
+"""Times that a run goes back to its newest checkpoint and skips a batch because the loss was NaN or infinite, or a spike."""
 _FINAL = {
     Exit.REFUSED: "a restart would be refused again",
     Exit.USAGE: "a restart would be refused again",
-    Exit.NOT_AS_PLANNED: "a restart would find the same",
-    Exit.SAVE_FAILED: "a restart would lose the same again",
+    Exit.NOT_AS_PLANNED: "a restart would find the same difference",
+    Exit.SAVE_FAILED: "a restart would fail to save too",
     Exit.OUT_OF_MEMORY: "a restart would need the same memory: python -m launcher plan, with what was typed for this run, "
     "shows what fits; a smaller batch.micro_batch_size or another strategy can go on with python -m launcher resume",
     Exit.FORGOT: "a restart would forget the same",
     Exit.FETCH_FAILED: "a restart would find the same: python -m launcher fetch, with what was typed for this run, where the "
     "hub can be reached, and then python -m launcher resume",
-    Exit.ALREADY_RUNNING: "the other one goes on",
+    Exit.ALREADY_RUNNING: "the other job goes on",
 }
 
 
@@ -33,15 +33,15 @@ class How(Enum):
     CRASHED = "crashed"
     """A rank ended with an exit code, or by a signal that nobody here sent."""
     HUNG = "hung"
-    """No rank went on."""
+    """A rank made no progress for too long."""
     LOST = "lost"
-    """A node does not answer any more."""
+    """A node no longer answers."""
     SHUT_DOWN = "left"
     """The ranks saved and ended because they were told to. The value is what events.jsonl has always held."""
     CUT = "cut"
-    """Ended because they were told to, before they could save."""
+    """The ranks ended because they were told to, before they could save."""
     FENCED = "fenced"
-    """Ended because another supervisor has the run's lease."""
+    """The ranks were ended because another supervisor has the run's lease."""
 
 
 class StopReason(Enum):
@@ -50,12 +50,12 @@ class StopReason(Enum):
     NOTHING = "nothing"
     TIME_LIMIT = "time limit"
     PREEMPTED = "pre-empted"
-    """Slurm queues the job again by itself."""
+    """The scheduler queues the job again by itself."""
     ASKED = "asked to shut down"
-    """By a signal, and nothing else: the place wants its nodes back, and queues nothing."""
+    """By a signal and nothing else: the cluster wants its nodes back, and queues nothing by itself."""
     CANCELLED = "cancelled"
     PRUNED = "pruned"
-    """By its sweep: what it has learned so far promises little."""
+    """By its sweep, because the trial promises little."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,28 +64,28 @@ class Ended:
 
     how: How
     code: int = 0
-    """The first failed rank's exit code, 128 + N for signal N."""
+    """Exit code of the rank that failed first; 128 + N for signal N."""
     reason: str = ""
     hosts: tuple[str, ...] = ()
-    """Hosts to blame, where that is known."""
+    """The hosts to blame, where they are known."""
     told: StopReason = StopReason.NOTHING
     stop_s: float = 0.0
-    """Seconds from that end until no rank lived any more."""
+    """Seconds from the end of the attempt until no rank lived."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """What of a run's past counts."""
+    """The part of a run's past that the policy depends on."""
 
     without_progress: int = 0
-    """Ends in a row since the newest committed checkpoint."""
+    """Failed attempts since the newest committed checkpoint."""
     diverged: int = 0
-    """Times that the loss was no number."""
+    """Times that the run has diverged."""
     blamed: Mapping[str, int] = field(default_factory=dict[str, int])
-    """Times that a host was to blame; a slow one counts as a suspect at once."""
+    """Host -> times that it was to blame. A slow host counts as a suspect at once."""
 
     def suspects(self) -> tuple[str, ...]:
-        """Hosts that another allocation should not have."""
+        """The hosts that another allocation should avoid."""
         return tuple(host for host, times in self.blamed.items() if times >= SUSPECT)
 
 
@@ -112,7 +112,7 @@ class Action:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capacity:
-    """What the place can do."""
+    """What this job and its cluster can still do."""
 
     can_requeue: bool
     """Whether another allocation can be had without a person."""
@@ -122,21 +122,21 @@ class Capacity:
 
 
 def decide(ended: Ended, history: History, place: Capacity) -> Action:
-    """One action for the end of an attempt; `history` counts this end already."""
+    """What to do after the end of an attempt; `history` includes this end."""
     if ended.how is How.FINISHED:
         return Action(do=Do.FINISH, code=Exit.OK, reason="")
     if ended.code in _FINAL:
         why = _FINAL[Exit(ended.code)]
         return Action(do=Do.STOP, code=ended.code, reason=f"{ended.reason}; {why}")
     if ended.code == Exit.DIVERGED and history.diverged > ROLLBACKS:
-        why = f"{ended.reason}; rolled back {ROLLBACKS} times already: lower trainer.learning_rate, or look at the data"
+        why = f"{ended.reason}; it was rolled back {ROLLBACKS} times already: lower trainer.learning_rate, or look at the data"
         return Action(do=Do.STOP, code=Exit.DIVERGED, reason=why)
     if history.without_progress >= TRIES and ended.told not in (
         StopReason.CANCELLED,
         StopReason.PREEMPTED,
         StopReason.PRUNED,
     ):
-        why = f"{ended.reason}; {TRIES} ends in a row without a new checkpoint"
+        why = f"{ended.reason}; {TRIES} attempts in a row ended without a new checkpoint"
         return Action(do=Do.STOP, code=Exit.NO_PROGRESS, reason=why)
     if ended.how in (How.SHUT_DOWN, How.CUT):
         return _after_being_told(ended, place)
@@ -159,7 +159,8 @@ def _after_being_told(ended: Ended, place: Capacity) -> Action:
 
 
 def read_history(events: Iterable[Mapping[str, Any]]) -> History:
-    """The history in a run's events. Being told to end is nobody's fault, but a time limit that leaves no time to save is."""
+    """The history in a run's events. An attempt that was told to end counts as failed only where a time limit left no time
+    to save."""
     without = diverged = 0
     blamed: dict[str, int] = {}
     for event in events:

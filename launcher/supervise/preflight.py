@@ -7,8 +7,8 @@ import shutil
 import subprocess
 import time
 from pathlib import Path
-from typing import Any
 
+from launcher.protocol.agents import NodeFacts
 from launcher.run import RunDir
 
 _LEAST_DISK = 1 << 30
@@ -22,8 +22,8 @@ _BUSY_MIB = 1024
 """More used GPU memory than this before the ranks start belongs to someone else."""
 
 
-def look_at_node(run: RunDir) -> dict[str, Any]:
-    """Clock, free space and memory, GPUs; `problems` is a list of sentences, empty on a node that can work."""
+def look_at_node(run: RunDir) -> NodeFacts:
+    """Clock, free disk space and memory of this node, and its problems."""
     plan = run.read_json(run.plan)
     disk = shutil.disk_usage(run.path).free
     memory = _available_memory()
@@ -36,7 +36,7 @@ def look_at_node(run: RunDir) -> dict[str, Any]:
         problems.append(f"{run.path} cannot be written")
     if plan["device"] == "cuda":
         problems += _gpu_problems(int(plan["topology"]["gpus_per_node"]))
-    return {"time": time.time(), "disk": disk, "memory": memory, "problems": problems}
+    return NodeFacts(time=time.time(), disk=disk, memory=memory, problems=tuple(problems))
 
 
 def _available_memory() -> int:

@@ -1,39 +1,41 @@
-"""The ranks of one node in one attempt: started, watched, told, ended."""
+"""The ranks of one node in one attempt: how they are started, watched, told and killed."""
 
-import json
 import os
 import socket
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from launcher import environment
+from launcher.protocol.agents import ProbeResult, RankState, Shutdown
+from launcher.protocol.codec import ProtocolError, decode, encode
+from launcher.protocol.ranks import FROM_RANK, RankHeartbeat
 from launcher.run import RunDir
 from launcher.supervise.starters import ColdStarter, WarmStarter, kill
-
-FORK_S = 20.0
-"""Seconds in which a forked rank must have said its first word; else it is started cold."""
+from launcher.timeouts import DUMP_S, FIRST_WORD_S
 
 
 @dataclass
 class Rank:
-    """One rank."""
+    """One rank, as its agent sees it."""
 
     number: int
     pid: int
     channel: socket.socket
     stacks: int
-    """A memory file into which the rank writes its stacks when it is asked to."""
+    """File descriptor of the memory file to which the rank writes its stacks when it gets STACKS_SIGNAL."""
     begun: float
+    """time.monotonic() of its start."""
     changed: float
+    """time.monotonic() of its newest heartbeat."""
     phase: str = "start"
     step: int = 0
     code: int | None = None
-    probe: list[float] | None = None
-    """Number and seconds of its newest probe."""
+    probe: ProbeResult | None = None
     stopped: float | None = None
-    """Since when its process was seen stopped (SIGSTOP) at every look and has said nothing."""
+    """Since when its process was seen stopped (SIGSTOP) at every look and has sent no heartbeat; None for one that runs."""
 
 
 class Ranks:
@@ -44,23 +46,23 @@ class Ranks:
         self.ranks: list[Rank] = []
 
     def start(self, numbers: range, env: Mapping[str, str], log: int, listener: socket.socket | None) -> None:
-        """Starts them; `listener` is the rendezvous socket, for rank 0."""
+        """Starts the ranks of these global numbers; rank 0 inherits `listener`, the rendezvous socket."""
         self.ranks = []
         for local, number in enumerate(numbers):
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             ours.setblocking(False)
             stacks = os.memfd_create("stacks")
-            descriptors = {"LAUNCHER_HEARTBEAT_FD": theirs.fileno(), "LAUNCHER_STACKS_FD": stacks}
+            descriptors = {environment.HEARTBEAT_FD: theirs.fileno(), environment.STACKS_FD: stacks}
             if number == 0 and listener is not None:
-                descriptors["LAUNCHER_STORE_FD"] = listener.fileno()
-            own = {**env, "RANK": str(number), "LOCAL_RANK": str(local)}
+                descriptors[environment.STORE_FD] = listener.fileno()
+            own = {**env, environment.RANK: str(number), environment.LOCAL_RANK: str(local)}
             pid = self.starter.start(own, log, descriptors)
             theirs.close()
             moment = time.monotonic()
             self.ranks.append(Rank(number, pid, ours, stacks, moment, moment))
 
     def poll(self) -> None:
-        """Reads what the ranks say and which have ended."""
+        """Reads the heartbeats of the ranks, and which of them have ended."""
         for rank in self.ranks:
             self._hear(rank)
         ended = self.starter.ended()
@@ -70,31 +72,31 @@ class Ranks:
                 rank.code = ended[rank.pid]
 
     def all_ended(self) -> bool:
-        """Whether none lives; also where none was started."""
+        """Whether no rank lives; also true where none was started."""
         return all(rank.code is not None for rank in self.ranks)
 
     def never_spoke(self) -> bool:
-        """Whether a forked rank is stuck before its first word."""
+        """Whether a forked rank is stuck before its first heartbeat."""
         moment = time.monotonic()
         return isinstance(self.starter, WarmStarter) and any(
-            rank.phase == "start" and rank.code is None and moment - rank.begun > FORK_S
+            rank.phase == "start" and rank.code is None and moment - rank.begun > FIRST_WORD_S
             for rank in self.ranks
         )
 
     def request_shutdown(self) -> None:
-        """Each rank hears it at its next step."""
+        """Tells all ranks to save and end; each of them hears it at its next step."""
         for rank in self.ranks:
             try:
-                rank.channel.send(b"leave")
+                rank.channel.send(encode(Shutdown()))
             except OSError:
                 continue
 
     def kill(self) -> None:
-        """SIGKILL to all that live. A rank in a collective hears nothing less."""
+        """Sends SIGKILL to all ranks that live. A rank inside of a collective reacts to no other signal."""
         kill([rank.pid for rank in self.ranks if rank.code is None])
 
     def dump(self, folder: Path, number: int) -> dict[int, str]:
-        """Writes every rank's stacks under `folder`; the state of each process, T for one that is stopped."""
+        """Writes the stacks of all ranks that live to `folder`; rank -> state of its process, T for a stopped one."""
         living = [rank for rank in self.ranks if rank.code is None]
         states = {rank.number: _state(rank.pid) for rank in living}
         for rank in living:
@@ -102,43 +104,42 @@ class Ranks:
                 os.kill(rank.pid, number)
             except ProcessLookupError:
                 continue
-        time.sleep(0.5)
+        time.sleep(DUMP_S)
         for rank in living:
             size = os.fstat(rank.stacks).st_size
             text = os.pread(rank.stacks, size, 0).decode(errors="replace") or _kernel_stack(rank.pid)
             (folder / f"stacks_rank_{rank.number:05d}.txt").write_text(text)
         return states
 
-    def heartbeats(self) -> dict[int, list[Any]]:
-        """rank -> [phase, step, seconds since that changed, [number, seconds] of its newest probe, seconds since its process
-        was first seen stopped]; 0 of one that is not. Looks at each process."""
+    def states(self) -> tuple[RankState, ...]:
+        """The state of every rank, in their order. Looks at each process."""
         moment = time.monotonic()
         for rank in self.ranks:
             if rank.code is not None or _state(rank.pid) != "T":
                 rank.stopped = None
             elif rank.stopped is None:
                 rank.stopped = moment
-        return {
-            rank.number: [
-                rank.phase,
-                rank.step,
-                round(moment - rank.changed, 3),
-                rank.probe,
-                0.0 if rank.stopped is None else round(moment - rank.stopped, 3),
-            ]
+        return tuple(
+            RankState(
+                phase=rank.phase,
+                step=rank.step,
+                age_s=round(moment - rank.changed, 3),
+                probe=rank.probe,
+                stopped_s=0.0 if rank.stopped is None else round(moment - rank.stopped, 3),
+            )
             for rank in self.ranks
-        }
+        )
 
     def phases(self) -> dict[int, str]:
-        """What each rank does."""
+        """Rank -> its phase."""
         return {rank.number: rank.phase for rank in self.ranks}
 
     def codes(self) -> dict[int, int]:
-        """Exit codes of the ranks that have ended."""
+        """Rank -> its exit code, of the ranks that have ended."""
         return {rank.number: rank.code for rank in self.ranks if rank.code is not None}
 
     def close(self) -> None:
-        """Forgets ranks that have ended."""
+        """Closes what belongs to the ranks, once all of them have ended."""
         for rank in self.ranks:
             rank.channel.close()
             os.close(rank.stacks)
@@ -152,31 +153,36 @@ class Ranks:
                 return
             if not data:
                 return
-            said = json.loads(data)
-            rank.phase, rank.step, rank.changed = said["phase"], said["step"], time.monotonic()
-            rank.probe, rank.stopped = said["probe"], None
+            try:
+                message = decode(data, FROM_RANK)
+            except ProtocolError as error:
+                print(f"launcher: rank {rank.number} sent {error}", file=sys.stderr, flush=True)
+                continue
+            if isinstance(message, RankHeartbeat):
+                rank.phase, rank.step, rank.probe = message.phase, message.step, message.probe
+                rank.changed, rank.stopped = time.monotonic(), None
 
 
 def rank_environment(world_size: int, here: int) -> dict[str, str]:
-    """The environment that all ranks of a node have in common; `here` of them are its own. A site's thread count stands."""
+    """The variables that all ranks of a node have in common; `here` of them are its own. OMP_NUM_THREADS of a site is kept."""
     threads = max(1, len(os.sched_getaffinity(0)) // here)
     return {
-        "WORLD_SIZE": str(world_size),
-        "LOCAL_WORLD_SIZE": str(here),
-        "TORCHELASTIC_USE_AGENT_STORE": "True",  # rank 0 serves the store on the socket that it inherits
-        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads)),
+        environment.WORLD_SIZE: str(world_size),
+        environment.LOCAL_WORLD_SIZE: str(here),
+        environment.USE_AGENT_STORE: "True",  # rank 0 serves the store on the socket that it inherits
+        environment.OMP_NUM_THREADS: os.environ.get(environment.OMP_NUM_THREADS, str(threads)),
     }
 
 
 def open_log(run: RunDir, folder: str, host: str) -> int:
-    """A descriptor that appends to logs/FOLDER/HOST.log."""
+    """A file descriptor that appends to logs/FOLDER/HOST.log."""
     path = run.logs / folder
     path.mkdir(parents=True, exist_ok=True)
     return os.open(path / f"{host}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
 
 def _state(pid: int) -> str:
-    """R, S, D, T, Z or X; X where it is gone. Source: proc(5), /proc/pid/stat."""
+    """State of a process: R, S, D, T, Z or X; X where it is gone. Source: proc(5), /proc/pid/stat."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (OSError, IndexError):
@@ -184,7 +190,7 @@ def _state(pid: int) -> str:
 
 
 def _kernel_stack(pid: int) -> str:
-    """What the kernel says of a process that wrote no stack itself: stopped, or in an uninterruptible wait."""
+    """The kernel's stack of a process that wrote none itself, since it is stopped or in an uninterruptible wait."""
     lines = [f"no Python stack: process {pid} is in state {_state(pid)}"]
     for name in ("wchan", "stack"):
         try:

@@ -9,7 +9,7 @@ _FIRST = 10_000
 
 
 def choose_port() -> int:
-    """A port that is free here and outside the ephemeral range, from which the kernel hands out others' ports."""
+    """A port that is free on this host and outside of the ephemeral range, from which the kernel gives ports to others."""
     low = int(_EPHEMERAL.read_text().split()[0]) if _EPHEMERAL.exists() else 32_768
     last = max(low, _FIRST + 1_000)
     generator = random.SystemRandom()

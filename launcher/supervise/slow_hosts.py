@@ -1,15 +1,15 @@
-"""Hosts that compute more slowly than the others, by a probe that each rank takes by itself every few seconds.
+"""Hosts that compute more slowly than the others, found by a probe that each rank takes every few seconds without waiting.
 
-Step times cannot tell: every rank waits for the slowest, so all steps take as long.
+Step times cannot show them: every rank waits for the slowest one, so that all ranks measure the same.
 """
 
 import statistics
 from collections import deque
 
 SLOW = 0.7
-"""Speed relative to the others' under which a host is slow."""
+"""A host is slow below this share of the speed of the others."""
 SUSTAINED = 6
-"""Probes that must agree: the median of the newest counts, so that no moment's disturbance does."""
+"""Newest probes of which the median counts, so that a short disturbance does not."""
 
 
 class SpeedProbes:
@@ -22,7 +22,7 @@ class SpeedProbes:
         self._told: set[str] = set()
 
     def note(self, rank: int, host: str, number: int, seconds: float) -> bool:
-        """Takes a rank's probe; False where it was known."""
+        """Records a probe of a rank; False where it was known already."""
         if self._taken.get(rank) == number:
             return False
         self._taken[rank], self._hosts[rank] = number, host
@@ -30,7 +30,7 @@ class SpeedProbes:
         return True
 
     def find_slow(self) -> dict[str, float]:
-        """Host -> relative speed of its slowest rank, for hosts that have just turned out to be slow."""
+        """Host -> relative speed of its slowest rank, for hosts that are slow and were not named before."""
         if any(len(taken) < SUSTAINED for taken in self._seconds.values()) or len(self._seconds) < 2:
             return {}
         medians = {rank: statistics.median(taken) for rank, taken in self._seconds.items()}

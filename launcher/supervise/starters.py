@@ -1,10 +1,9 @@
-"""How a node starts its ranks: forked by a process that has imported the training stack, or each from nothing.
+"""How an agent starts its ranks: forked by the warm process, or each as a new process.
 
-Importing torch, transformers and trl takes seconds and makes some hundred thousand file-metadata calls a rank. The warm
-process does it once a node and once for all attempts.
+To import torch, transformers and trl takes seconds and some hundred thousand file-metadata calls per rank. The warm process
+does it once per node, for all attempts.
 """
 
-import json
 import os
 import select
 import signal
@@ -14,18 +13,15 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from launcher.processes import die_with_parent, exit_code
-
-READY_S = 300.0
-"""Seconds that the warm process has to import the stack."""
-_FORK_S = 5.0
-"""Seconds that it has to fork; the supervisor gives up a node that is silent for longer."""
+from launcher.protocol.codec import ProtocolError, decode, encode
+from launcher.protocol.ranks import FROM_WARM, ForkRank, RankExited, RankForked, WarmReady
+from launcher.timeouts import FORK_S, WARM_READY_S
 
 
 class ColdStarter:
-    """A process of its own for each rank."""
+    """Starts each rank as a new process, which imports the training stack itself."""
 
     name = "cold"
 
@@ -34,7 +30,7 @@ class ColdStarter:
         self._children: dict[int, subprocess.Popen[bytes]] = {}
 
     def start(self, env: Mapping[str, str], log: int, descriptors: Mapping[str, int]) -> int:
-        """The rank's process id; `descriptors` are inherited, and their numbers put under these names."""
+        """The process id of the new rank. It inherits `descriptors`, whose numbers it finds in variables of these names."""
         child = subprocess.Popen(
             [sys.executable, "-m", "launcher.train", str(self._run_dir)],
             env={**env, **{name: str(number) for name, number in descriptors.items()}},
@@ -57,11 +53,11 @@ class ColdStarter:
         return over
 
     def close(self) -> None:
-        """Nothing is left where all ranks have ended."""
+        """Does nothing: there is no process beside the ranks."""
 
 
 class WarmStarter:
-    """The client of one warm process, launcher.train.warm."""
+    """Has ranks forked by a warm process, launcher.train.warm."""
 
     name = "warm"
 
@@ -84,21 +80,21 @@ class WarmStarter:
         self._living: set[int] = set()
 
     def ready(self) -> bool | None:
-        """True once it can fork, None while it imports, False when it never will."""
+        """True once the warm process can fork, None while it imports, False when it never will."""
         if self._ready is None:
             self._take()
-        if self._ready is None and time.monotonic() - self._begun > READY_S:
+        if self._ready is None and time.monotonic() - self._begun > WARM_READY_S:
             self._ready = False
         if self._process.poll() is not None:
             self._ready = False
         return self._ready
 
     def start(self, env: Mapping[str, str], log: int, descriptors: Mapping[str, int]) -> int:
-        """As ColdStarter.start; OSError where it does not answer."""
+        """As ColdStarter.start; OSError where the warm process does not fork in time."""
         names = list(descriptors)
-        request = json.dumps({"env": dict(env), "names": names}).encode()
-        socket.send_fds(self._channel, [request], [log, *(descriptors[name] for name in names)])
-        deadline = time.monotonic() + _FORK_S
+        request = ForkRank(environment=dict(env), descriptors=tuple(names))
+        socket.send_fds(self._channel, [encode(request)], [log, *(descriptors[name] for name in names)])
+        deadline = time.monotonic() + FORK_S
         while time.monotonic() < deadline:
             pid = self._take()
             if pid is not None:
@@ -127,24 +123,28 @@ class WarmStarter:
         self._process.wait()
 
     def _take(self) -> int | None:
-        """Reads what has come: whether it is ready, how ranks ended; the process id of a new rank."""
-        started: int | None = None
-        while started is None and select.select([self._channel], [], [], 0)[0]:
+        """Reads the messages of the warm process; the process id of the next rank that it has forked, None for none."""
+        while select.select([self._channel], [], [], 0)[0]:
             data = self._channel.recv(1 << 16)
             if not data:
                 self._ready = False
                 break
-            message: dict[str, Any] = json.loads(data)
-            if "ready" in message:
-                self._ready = bool(message["ready"])
-            if "ended" in message:
-                self._codes[message["ended"]] = exit_code(message["code"])
-            started = message.get("started")
-        return started
+            try:
+                message = decode(data, FROM_WARM)
+            except ProtocolError as error:
+                print(f"launcher: the warm process sent {error}", file=sys.stderr, flush=True)
+                continue
+            if isinstance(message, RankForked):
+                return message.pid
+            if isinstance(message, RankExited):
+                self._codes[message.pid] = exit_code(message.code)
+            elif isinstance(message, WarmReady):
+                self._ready = message.can_fork
+        return None
 
 
 def kill(pids: Sequence[int], number: int = signal.SIGKILL) -> None:
-    """A signal to the process group of each; a rank leads its own."""
+    """Sends a signal to the process group of each; every rank leads a group of its own."""
     for pid in pids:
         try:
             os.killpg(pid, number)

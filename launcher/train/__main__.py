@@ -7,6 +7,7 @@ import sys
 import traceback
 from pathlib import Path
 
+from launcher import environment
 from launcher.errors import DISK_FULL, Exit, LauncherError, NotAsPlanned
 from launcher.plugins.decide import Decided, read_run
 from launcher.run import RunDir
@@ -52,7 +53,7 @@ def check_world(decided: Decided) -> None:
 
     Some launchers start one rank where two were asked for, and exit with 0.
     """
-    found, planned = int(os.environ.get("WORLD_SIZE", "1")), decided.plan.topology.world_size
+    found, planned = int(os.environ.get(environment.WORLD_SIZE, "1")), decided.plan.topology.world_size
     if found != planned:
         raise NotAsPlanned(
             f"world_size is {found} on {socket.gethostname()} and {planned} in the plan; start the ranks with node.sh, or "
@@ -63,9 +64,9 @@ def check_world(decided: Decided) -> None:
 def _note(run: RunDir, error: str, lines: list[str]) -> None:
     run.add_event(
         "crashed",
-        attempt=int(os.environ.get("LAUNCHER_ATTEMPT", "1")),
+        attempt=int(os.environ.get(environment.ATTEMPT, "1")),
         host=socket.gethostname(),
-        rank=int(os.environ.get("RANK", "0")),
+        rank=int(os.environ.get(environment.RANK, "0")),
         error=error[:2000],
         traceback=lines,
     )

@@ -1,37 +1,42 @@
-"""What a rank tells the node's starter while it works, and how it hears that it should leave."""
+"""What a rank reports to the agent of its node while it works, and how it hears that it should shut down."""
 
 import faulthandler
-import json
 import os
 import signal
 import socket
+import sys
 import time
 
+from launcher import environment
+from launcher.protocol.agents import ProbeResult, Shutdown
+from launcher.protocol.codec import ProtocolError, decode, encode
+from launcher.protocol.ranks import STACKS_SIGNAL, TO_RANK, RankHeartbeat
+
 _LEAST_S = 0.1
-"""Seconds between two words about steps."""
-_SIGNAL = signal.SIGUSR2
+"""Between two heartbeats of one phase."""
 
 
 class Heartbeat:
-    """One rank's line to its starter. Without a starter, which is torchrun or a shell, it says nothing."""
+    """One rank's connection to its agent. Without an agent, which is torchrun or a shell, it does nothing."""
 
     def __init__(self) -> None:
-        descriptor = os.environ.pop("LAUNCHER_HEARTBEAT_FD", None)
-        stacks = os.environ.pop("LAUNCHER_STACKS_FD", None)
+        descriptor = os.environ.pop(environment.HEARTBEAT_FD, None)
+        stacks = os.environ.pop(environment.STACKS_FD, None)
         self._socket = socket.socket(fileno=int(descriptor)) if descriptor else None
         self._phase, self._step, self._sent = "", 0, 0.0
         self._shutdown = False
-        self._probe: list[float] | None = None
+        self._probe: ProbeResult | None = None
         if self._socket is not None:
             self._socket.setblocking(False)
-            # The supervisor tells when to leave; Slurm's TERM, which comes to all, and to loader workers too, must not.
+            # The supervisor decides when a rank shuts down. Slurm sends SIGTERM to every process, loader workers included,
+            # and it must end none of them.
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
                 signal.signal(number, signal.SIG_IGN)
         if stacks:
-            faulthandler.register(_SIGNAL, file=int(stacks), all_threads=True)
+            faulthandler.register(STACKS_SIGNAL, file=int(stacks), all_threads=True)
 
     def phase(self, name: str, step: int | None = None) -> None:
-        """Says what this rank does now: import, load, data, first step, step, save, eval, export."""
+        """Reports what this rank does now: import, load, data, first step, step, save, eval or export."""
         step = self._step if step is None else step
         moment = time.monotonic()
         if name == self._phase and moment - self._sent < _LEAST_S:
@@ -40,20 +45,25 @@ class Heartbeat:
         self._phase, self._step, self._sent = name, step, moment
         if self._socket is not None:
             try:
-                said = {"phase": name, "step": step, "probe": self._probe}
-                self._socket.send(json.dumps(said).encode())
-            except OSError:  # its buffer is full: the next word says more
+                self._socket.send(encode(RankHeartbeat(phase=name, step=step, probe=self._probe)))
+            except OSError:  # the buffer is full, and the next heartbeat says more
                 return
 
     def probed(self, seconds: float) -> None:
-        """Says with the next word how long a probe of this rank's speed took."""
-        self._probe = [self._probe[0] + 1 if self._probe else 1, round(seconds, 6)]
+        """Keeps a measurement of this rank's speed for the next heartbeat."""
+        number = self._probe.number + 1 if self._probe else 1
+        self._probe = ProbeResult(number=number, seconds=round(seconds, 6))
 
     def shutdown_requested(self) -> bool:
         """Whether this rank was told to save and end."""
         if self._socket is not None and not self._shutdown:
             try:
-                self._shutdown = bool(self._socket.recv(64))
+                data = self._socket.recv(4096)
             except OSError:
                 return False
+            if data:
+                try:
+                    self._shutdown = isinstance(decode(data, TO_RANK), Shutdown)
+                except ProtocolError as error:
+                    print(f"launcher: the agent of this node sent {error}", file=sys.stderr, flush=True)
         return self._shutdown

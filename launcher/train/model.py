@@ -20,6 +20,7 @@ from transformers import (
     set_seed,
 )
 
+from launcher import environment
 from launcher.config import Init, ModelConfig
 from launcher.data.tokenizer import byte_tokenizer
 from launcher.errors import ConfigError
@@ -27,7 +28,9 @@ from launcher.methods.registry import find_method
 from launcher.plan import Facts, LaunchPlan
 from launcher.plugins.base import Plugin, apply
 from launcher.run import RunDir
+from launcher.train.upstream.bitsandbytes_constants import constants_to_gpu
 from launcher.train.upstream.bitsandbytes_cpu_layout import keep_layout
+from launcher.train.upstream.transformers_model_facts import commit_of
 
 _MADE = "complete"
 _WAIT_S = 1800.0
@@ -74,7 +77,7 @@ def load_model(
     else:
         model = AutoModelForCausalLM.from_pretrained(where, **kwargs)
     if plan.device == "cuda" and "device_map" in kwargs:
-        _constants_to_gpu(model)
+        constants_to_gpu(model)
     keep_layout(model)
     model.config.use_cache = False  # with a cache, packed documents would see each other
     set_seed(seed)  # adapters begin alike on every rank, whatever making and loading the model drew
@@ -83,19 +86,11 @@ def load_model(
 
 def note_revision(run: RunDir, config: ModelConfig, model: Any, attempt: int) -> None:
     """Notes which commit of a hub's model was loaded, for `stale`; nothing where it does not come from a hub."""
-    commit = getattr(model.config, "_commit_hash", None)
+    commit = commit_of(model)
     if commit is not None:
         run.add_event(
             "base", attempt=attempt, model=config.name_or_path, revision=config.revision, commit=commit
         )
-
-
-def _constants_to_gpu(model: Any) -> None:
-    """Moves what unpacks 4-bit weights: FSDP2 does not, since it is no parameter."""
-    for module in model.modules():
-        state = getattr(getattr(module, "weight", None), "quant_state", None)
-        if state is not None:
-            state.to(torch.device("cuda", torch.cuda.current_device()))
 
 
 def _source(config: ModelConfig, facts: Facts, seed: int) -> tuple[str, str]:
@@ -110,7 +105,7 @@ def _source(config: ModelConfig, facts: Facts, seed: int) -> tuple[str, str]:
     return (
         (str(local), config.revision or "main")
         if local.is_dir()
-        else (config.name_or_path, os.environ.get("LAUNCHER_MODEL_COMMIT") or config.revision or "main")
+        else (config.name_or_path, os.environ.get(environment.MODEL_COMMIT) or config.revision or "main")
     )
 
 
@@ -120,7 +115,7 @@ def _made_once(facts: Facts, kind: str, key: dict[str, Any], make: Any) -> str:
     folder = Path(facts.cache_dir) / "models" / f"{kind}-{digest}"
     if (folder / _MADE).exists():
         return str(folder)
-    if int(os.environ.get("RANK", "0")) == 0:
+    if int(os.environ.get(environment.RANK, "0")) == 0:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
         shutil.rmtree(temporary, ignore_errors=True)

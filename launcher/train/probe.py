@@ -1,4 +1,4 @@
-"""How fast this rank computes when it waits for nobody."""
+"""How fast this rank computes without waiting for any other rank."""
 
 import time
 from typing import Any
@@ -14,7 +14,7 @@ _SIZE = {"cuda": (4096, 5), "cpu": (256, 16)}
 
 
 class Probe(TrainerCallback):
-    """Times a few matrix products at the end of a step, every few seconds, and tells the starter."""
+    """Times a few matrix products at the end of a step, every few seconds, and reports the time to the agent."""
 
     def __init__(self, heartbeat: Heartbeat, device: torch.device) -> None:
         side, self._products = _SIZE.get(device.type, _SIZE["cpu"])
@@ -24,7 +24,7 @@ class Probe(TrainerCallback):
         self._next = time.monotonic() + _EVERY_S
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """A probe where one is due; the first product is not timed."""
+        """Takes a probe where one is due. The first product is not timed."""
         if time.monotonic() < self._next:
             return
         self._multiply(1)

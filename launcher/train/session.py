@@ -11,6 +11,7 @@ import torch.distributed as dist
 from transformers import Trainer
 from transformers.utils import logging as transformers_logging
 
+from launcher import environment
 from launcher.config import Config
 from launcher.errors import Exit, NotAsPlanned
 from launcher.methods.registry import find_method
@@ -26,16 +27,17 @@ from launcher.train.checkpoint.selection import CheckpointSelection
 from launcher.train.data.cache import Shared
 from launcher.train.data.tokens import check_renders
 from launcher.train.heartbeat import Heartbeat
+from launcher.train.length import check_arguments
 from launcher.train.meter import Meter
 from launcher.train.methods.choose import make_arguments, make_trainer
 from launcher.train.methods.parts import Parts
-from launcher.train.methods.reference import forget_copy
 from launcher.train.model import load_model, load_tokenizer, note_revision
 from launcher.train.probe import Probe
-from launcher.train.shutdown import Shutdown
+from launcher.train.shutdown import ShutdownCallback
 from launcher.train.store import serve_store
 from launcher.train.strategies.base import on_rank
-from launcher.train.tracking import finish_trackers, point_trackers
+from launcher.train.tracking import Tracking
+from launcher.train.upstream.trl_reference_adapter import forget_copy
 
 
 def train(run: RunDir, decided: Decided, heartbeat: Heartbeat) -> Exit:
@@ -43,22 +45,24 @@ def train(run: RunDir, decided: Decided, heartbeat: Heartbeat) -> Exit:
     heartbeat.phase("load")
     config, plan = decided.config, decided.plan
     _check_device(plan)
-    is_main = int(os.environ.get("RANK", "0")) == 0
-    attempt = int(os.environ.get("LAUNCHER_ATTEMPT", "1"))
+    is_main = int(os.environ.get(environment.RANK, "0")) == 0
+    attempt = int(os.environ.get(environment.ATTEMPT, "1"))
     transformers_logging.disable_progress_bar()
     datasets.disable_progress_bars()
-    point_trackers(run, plan, attempt, is_main=is_main)
+    tracking = Tracking(run, config, plan, attempt, is_main=is_main)
     if not is_main:
         transformers_logging.set_verbosity_error()
     store = serve_store()  # must live as long as the ranks talk
     strategy = on_rank(plan.strategy)
     strategy.before_ranks_meet(plan)
     args = make_arguments(run, plan)
-    shared = Shared(run, plan.facts.cache_dir, attempt, int(os.environ.get("RANK", "0")), heartbeat)
+    if not tracking.reports:
+        args.report_to = []
+    shared = Shared(run, plan.facts.cache_dir, attempt, int(os.environ.get(environment.RANK, "0")), heartbeat)
     shared.forget()
     _ = args.device  # the ranks meet here
     strategy.after_ranks_met(plan)
-    world_size, rank = plan.topology.world_size, int(os.environ.get("RANK", "0"))
+    world_size, rank = plan.topology.world_size, int(os.environ.get(environment.RANK, "0"))
     selection = CheckpointSelection(run, plan.facts.resume, rank, world_size, attempt)
     tokenizer = load_tokenizer(config.model, plan.facts, config.seed)
     check_renders(plan.facts, tokenizer, config)
@@ -91,6 +95,8 @@ def train(run: RunDir, decided: Decided, heartbeat: Heartbeat) -> Exit:
     )
     if config.trainer.sample_prompt and not plan.strategy.shards_weights:
         trainer.add_callback(Sampler(run, attempt, is_main, tokenizer, config.trainer.sample_prompt))
+    if tracking.callback is not None:
+        trainer.add_callback(tracking.callback)
     trainer = apply(decided.plugins, "on_trainer", trainer)
     check_state(trainer, plan)
     saver = Saver(run, plan.save, rank, world_size, attempt) if plan.save else None
@@ -99,12 +105,14 @@ def train(run: RunDir, decided: Decided, heartbeat: Heartbeat) -> Exit:
     )
     if saver is not None and plan.save is not None:
         trainer.add_callback(Schedule(run, plan.save, saver, trainer, attempt))
-    shutdown = Shutdown(heartbeat, trainer, world_size)
+    shutdown = ShutdownCallback(heartbeat, trainer, world_size)
     trainer.add_callback(shutdown)
     if world_size > 1:
         trainer.add_callback(Probe(heartbeat, trainer.args.device))
+    check_arguments(trainer.args, plan)
     trainer.train(resume_from_checkpoint=_go_on(run, trainer, selection, config, attempt))
     if shutdown.happened:
+        tracking.finish(shutdown=True)
         return Exit.SHUT_DOWN
     if plan.facts.eval_path:  # after the last step's too: early stopping may have put other weights in place
         heartbeat.phase("eval")
@@ -116,7 +124,7 @@ def train(run: RunDir, decided: Decided, heartbeat: Heartbeat) -> Exit:
         run.add_event(
             "exported", attempt=attempt, path=str(run.export), step=trainer.state.global_step, **exported
         )
-        finish_trackers()
+        tracking.finish()
     if dist.is_initialized():
         # torchrun's and Slurm's TERM would only print a traceback from here on
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -153,8 +161,8 @@ def _check_device(plan: LaunchPlan) -> None:
             raise NotAsPlanned(
                 "device is cpu on this rank and cuda in the plan; check the GPU driver, or use resources.device=cpu"
             )
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    elif threads := os.environ.get("OMP_NUM_THREADS"):
+        torch.cuda.set_device(int(os.environ.get(environment.LOCAL_RANK, "0")))
+    elif threads := os.environ.get(environment.OMP_NUM_THREADS):
         torch.set_num_threads(int(threads))
 
 

@@ -1,7 +1,7 @@
-"""python -m launcher.train.warm DESCRIPTOR RUN_DIR: import the training stack once and fork a rank for each request.
+"""python -m launcher.train.warm DESCRIPTOR RUN_DIR: the warm process imports the training stack once and forks the ranks.
 
-Nothing here may touch a tensor or a GPU: a child of a process whose OpenMP threads or CUDA context have been at work can
-hang. A request is a SEQPACKET message with the rank's environment, and its log and other descriptors beside it.
+Nothing here may touch a tensor or a GPU: the child of a process with OpenMP threads or a CUDA context can hang. The messages
+between the agent and this process are in launcher/protocol/ranks.py.
 """
 
 import contextlib
@@ -16,45 +16,50 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from launcher import environment
 from launcher.processes import die_with_parent
+from launcher.protocol.codec import decode, encode
+from launcher.protocol.ranks import TO_WARM, ForkRank, RankExited, RankForked, WarmReady
 from launcher.strategies import planned_strategy
 
-_MOST = 8  # descriptors in a request
+_MOST_DESCRIPTORS = 8
 
 
 def main(argv: list[str]) -> int:
-    """The exit code; it ends when the node's starter does."""
+    """The exit code. The process ends when the agent closes its end of the channel."""
     channel = socket.socket(fileno=int(argv[0]))
     run_dir = Path(argv[1])
     plan = json.loads((run_dir / "plan.json").read_text())
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
+    os.environ[environment.TOKENIZERS_PARALLELISM] = "false"
+    os.environ.setdefault(environment.NVML_CUDA_CHECK, "1")
     for module in modules(plan):
         importlib.import_module(module)
     gc.collect()
     gc.freeze()
-    channel.send(json.dumps({"ready": not _has_cuda_context()}).encode())
+    channel.send(encode(WarmReady(can_fork=not _has_cuda_context())))
     children: set[int] = set()
     while True:
         if select.select([channel], [], [], 0.02 if children else None)[0]:
-            data, descriptors, _, _ = socket.recv_fds(channel, 1 << 20, _MOST)
+            data, descriptors, _, _ = socket.recv_fds(channel, 1 << 20, _MOST_DESCRIPTORS)
             if not data:
                 return 0
-            pid = _fork(channel, run_dir, json.loads(data), descriptors)
+            request = decode(data, TO_WARM)
+            assert isinstance(request, ForkRank)
+            pid = _fork(channel, run_dir, request, descriptors)
             children.add(pid)
             for descriptor in descriptors:
                 os.close(descriptor)
-            channel.send(json.dumps({"started": pid}).encode())
+            channel.send(encode(RankForked(pid=pid)))
         for pid in list(children):
             ended, status = os.waitpid(pid, os.WNOHANG)
             if ended:
                 children.discard(pid)
                 code = os.waitstatus_to_exitcode(status)
-                channel.send(json.dumps({"ended": pid, "code": code}).encode())
+                channel.send(encode(RankExited(pid=pid, code=code)))
 
 
 def modules(plan: dict[str, Any]) -> list[str]:
-    """What the ranks of this plan import."""
+    """The modules that the ranks of this plan import."""
     adapter, strategy = plan["adapter"], planned_strategy(plan["strategy"])
     return [
         "datasets",
@@ -68,7 +73,7 @@ def modules(plan: dict[str, Any]) -> list[str]:
 
 
 def _has_cuda_context() -> bool:
-    """Whether an import has started CUDA, which no child could then use. NVML alone opens no nvidia-uvm."""
+    """Whether an import has started CUDA, which no forked process could use. NVML alone does not open nvidia-uvm."""
     links: list[str] = []
     for descriptor in Path("/proc/self/fd").iterdir():
         with contextlib.suppress(OSError):
@@ -76,7 +81,7 @@ def _has_cuda_context() -> bool:
     return any("nvidia-uvm" in link for link in links)
 
 
-def _fork(channel: socket.socket, run_dir: Path, request: dict[str, Any], descriptors: list[int]) -> int:
+def _fork(channel: socket.socket, run_dir: Path, request: ForkRank, descriptors: list[int]) -> int:
     pid = os.fork()
     if pid:
         return pid
@@ -89,8 +94,10 @@ def _fork(channel: socket.socket, run_dir: Path, request: dict[str, Any], descri
         os.dup2(log, 1)
         os.dup2(log, 2)
         os.environ.clear()
-        os.environ.update(request["env"])
-        os.environ.update({name: str(number) for name, number in zip(request["names"], others, strict=True)})
+        os.environ.update(request.environment)
+        os.environ.update(
+            {name: str(number) for name, number in zip(request.descriptors, others, strict=True)}
+        )
         os.chdir(run_dir)
         from launcher.train.__main__ import main as train
 

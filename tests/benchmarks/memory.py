@@ -27,7 +27,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from launcher.commands import launch
+from launcher.__main__ import main as launcher
 from launcher.plan.fit import make_load
 from launcher.plan.memory import Load
 from launcher.plan.memory.activations import activation_bytes
@@ -161,7 +161,7 @@ class Bench:
         ]  # fmt: skip
         said = io.StringIO()
         with contextlib.redirect_stdout(said):
-            code = launch.main(arguments)
+            code = launcher(arguments)
         assert code == 0, said.getvalue()
         return RunDir(Path(json.loads(said.getvalue().splitlines()[0])["run_dir"]))
 

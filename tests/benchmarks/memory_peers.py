@@ -17,7 +17,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from launcher.commands import plan
+from launcher.__main__ import main as launcher
 
 KEYS = (
     "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "vocab_size",
@@ -51,7 +51,8 @@ def planned_gib(shape: Shape, strategy: str, ranks: int) -> str:
     """The launcher's plan of the same, without the context that the trackers do not see; its head is fused."""
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
-        code = plan.main([
+        code = launcher([
+            "plan",
             "+experiment=tiny", "cluster=local", "--json", "plugin=[]", f"strategy={strategy}", "resources.device=cuda",
             "cluster.gpu_memory_gib=80", "cluster.context_gib=0", "trainer.precision=bf16", "model.max_length=1024",
             "batch.micro_batch_size=1", f"batch.global_batch_size={ranks}", f"resources.gpus_per_node={ranks}",

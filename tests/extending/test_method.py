@@ -26,6 +26,7 @@ SPEC = Method(
         SAMPLE_PROMPT,
         Key(name="beta", holds=lambda value: 0 < value <= 10, rule="above 0 and at most 10", passed=False),
     ),
+    options=(Key(name="shift", holds=lambda value: value >= 0, rule="a number of at least 0", default=0.0),),
     arguments=lambda config, accumulation: {"packing": False},
     unit="chats",
     extra_passes=lambda config: 1,
@@ -42,11 +43,11 @@ def arguments():
 def make(parts):
     from launcher.train.methods import sft
 
-    scale = parts.config.trainer.beta or 1.0
+    scale, shift = parts.config.trainer.beta or 1.0, SPEC.option(parts.config, "shift")
 
     class Scaled(sft.ResumableSFT):
         def compute_loss(self, *arguments, **options):
-            return scale * super().compute_loss(*arguments, **options)
+            return scale * super().compute_loss(*arguments, **options) + shift
 
         def log(self, logs, *arguments, **options):
             logs["scaled_by"] = scale
@@ -102,6 +103,10 @@ def test_its_memory_is_estimated_and_its_further_forward_pass_takes_time(site):
         (("trainer.kind=scaled", "trainer.beta=11"), "trainer.beta=11.0 must be above 0 and at most 10"),
         (("trainer.kind=scaled", "trainer.epsilon=0.1"), "trainer.epsilon=0.1 is not used by trainer.kind=scaled, but by grpo"),
         (("trainer.beta=3",), "is not used by trainer.kind=sft, but by dpo, grpo, kto, orpo, scaled;"),
+        (("trainer.kind=scaled", "trainer.options.shift=-1"), "trainer.options.shift=-1 must be a number of at least 0"),
+        (("trainer.kind=scaled", "trainer.options.shift=much"), "trainer.options.shift=much must be a number of at least 0"),
+        (("trainer.kind=scaled", "trainer.options.shfit=1"), "unknown option of scaled 'shfit'; did you mean shift?"),
+        (("trainer.options.shift=1",), "trainer.options.shift=1: trainer.kind=sft has no options; take it out"),
         (("trainer.kind=scald",), "trainer.kind=scald: unknown training method 'scald'; did you mean scaled?"),
         (("trainer.kind=scaled", "data.path=text.jsonl", "data.eval_path=null"), "trainer.kind=scaled learns from chats"),
     ],
@@ -150,8 +155,9 @@ def test_a_run_trains_by_it_and_status_and_report_read_what_it_left(site, cache,
     short = ("trainer.max_steps=3", "name=scaled")
     plain = launch(site.parent, cache, *short, "name=plain")
     monkeypatch.setenv("PYTHONPATH", str(site))
-    run: Finished = launch(site.parent, cache, *short, *TYPED)
-    assert run.losses[0] == pytest.approx(3 * plain.losses[0], rel=1e-3)
+    run: Finished = launch(site.parent, cache, *short, *TYPED, "trainer.options.shift=0.5")
+    added = 2 * 0.5  # a step has two micro-batches
+    assert run.losses[0] == pytest.approx(3 * plain.losses[0] + added, rel=1e-3)
     assert [line["scaled_by"] for line in run.metrics() if "loss" in line] == [3.0] * 3
     assert run.events("exported") and (run.path / "model" / "adapter_config.json").is_file()
     assert "scaled fine-tuning" in (run.path / "model" / "README.md").read_text()

@@ -1,20 +1,20 @@
 """python -m launcher sweep best [SWEEP]: the best trial as an experiment file that runs."""
 
+import argparse
 import json
 
-from launcher.commands.sweep.options import chosen_sweep, sweep_parser
+from launcher.cli.sweep import add_sweep, chosen_sweep
+from launcher.cli.verb import Verb
 from launcher.errors import Exit
 from launcher.sweep.best import write_best
 
 
-def main(arguments: list[str]) -> int:
+def _add(parser: argparse.ArgumentParser) -> None:
+    add_sweep(parser)
+
+
+def _run(options: argparse.Namespace) -> int:
     """The exit code."""
-    parser = sweep_parser(
-        "best",
-        "Write the best finished trial as an experiment file, with every value it had, and show the command that runs it.",
-        "python -m launcher sweep best tiny",
-    )
-    options = parser.parse_args(arguments)
     best = write_best(chosen_sweep(options))
     if options.json:
         told = {
@@ -29,3 +29,12 @@ def main(arguments: list[str]) -> int:
     print(f"experiment  {best.path}")
     print(f"run it      {best.command}")
     return Exit.OK
+
+
+VERB = Verb(
+    line="write the best finished trial as an experiment file, and show the command that runs it",
+    about="The file has every value that the trial had.",
+    example="sweep best tiny",
+    add=_add,
+    run=_run,
+)

@@ -1,17 +1,27 @@
 """python -m launcher sweep extend SWEEP key=value,...: more values of a grid, or more budget."""
 
-from launcher.commands.sweep.options import chosen_sweep, sweep_parser
-from launcher.sweep.extend import BUDGET, extend_sweep
+import argparse
+
+from launcher.cli.sweep import add_sweep, chosen_sweep
+from launcher.cli.verb import Verb
+from launcher.sweep.extend import extend_sweep
 
 
-def main(arguments: list[str]) -> int:
-    """The exit code."""
-    parser = sweep_parser(
-        "extend",
-        "More values for keys that a grid has swept: every new combination becomes a trial. Or more budget: "
-        f"{', '.join(BUDGET)}; the trials of a grid that came too late for it are opened again.",
-        "python -m launcher sweep extend tiny 'trainer.learning_rate=3e-4,1e-3'",
-    )
+def _add(parser: argparse.ArgumentParser) -> None:
+    add_sweep(parser)
     parser.add_argument("more", nargs="+", metavar="key=value", help="in Hydra's sweep syntax")
-    options = parser.parse_args(arguments)
+
+
+def _run(options: argparse.Namespace) -> int:
+    """The exit code."""
     return extend_sweep(chosen_sweep(options), options.more, as_json=options.json)
+
+
+VERB = Verb(
+    line="add values to a grid, or raise the budget",
+    about="Every new combination becomes a trial. The keys of a budget are sweep.trials, "
+    "sweep.gpu_hours and sweep.deadline; the trials of a grid that came too late for it are opened again.",
+    example="sweep extend tiny 'trainer.learning_rate=3e-4,1e-3'",
+    add=_add,
+    run=_run,
+)

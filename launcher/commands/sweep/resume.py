@@ -1,17 +1,26 @@
 """python -m launcher sweep resume [SWEEP]: go on with trials that were not begun, were cancelled, or failed."""
 
-from launcher.commands.sweep.options import chosen_sweep, sweep_parser
+import argparse
+
+from launcher.cli.sweep import add_sweep, chosen_sweep
+from launcher.cli.verb import Verb
 from launcher.sweep.resume import resume_sweep
 
 
-def main(arguments: list[str]) -> int:
-    """The exit code."""
-    parser = sweep_parser(
-        "resume",
-        "Go on with the trials of a sweep that were not begun, were cancelled, failed, or whose worker is gone: each from its "
-        "newest checkpoint. A sampler's workers go on until the budget is spent.",
-        "python -m launcher sweep resume tiny --only-failed",
-    )
+def _add(parser: argparse.ArgumentParser) -> None:
+    add_sweep(parser)
     parser.add_argument("--only-failed", action="store_true", help="only trials that failed")
-    options = parser.parse_args(arguments)
+
+
+def _run(options: argparse.Namespace) -> int:
+    """The exit code."""
     return resume_sweep(chosen_sweep(options), only_failed=options.only_failed, as_json=options.json)
+
+
+VERB = Verb(
+    line="go on with trials that were not begun, were cancelled, failed, or lost their worker",
+    about="Each goes on from its newest checkpoint. A sampler's workers go on until the budget is spent.",
+    example="sweep resume tiny --only-failed",
+    add=_add,
+    run=_run,
+)

@@ -3,20 +3,26 @@
 import argparse
 from pathlib import Path
 
+from launcher.cli.verb import Verb
 from launcher.sweep.folder import SweepDir
 from launcher.sweep.work import Work
 
 
-def main(arguments: list[str]) -> int:
-    """The exit code of the task."""
-    parser = argparse.ArgumentParser(
-        prog="python -m launcher sweep work",
-        description="Take trials of a sweep and train them: what each task of its array is. `sbatch job.sbatch` in the sweep's "
-        "folder starts such tasks by hand.",
-        epilog="example: python -m launcher sweep work runs/tiny/sweep_2026-11-25_08-00-00",
-        allow_abbrev=False,
-    )
+def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, metavar="SWEEP", help="the sweep's folder")
     parser.add_argument("--first", type=int, default=0, help="the trial of array index 0")
-    options = parser.parse_args(arguments)
+
+
+def _run(options: argparse.Namespace) -> int:
+    """The exit code of the task."""
     return Work(SweepDir(options.folder.resolve()), options.first).all()
+
+
+VERB = Verb(
+    line="take trials of a sweep and train them: what each task of its array does",
+    about="Submitting job.sbatch in the sweep's folder starts such tasks by hand.",
+    example="sweep work runs/tiny/sweep_2026-11-25_08-00-00",
+    add=_add,
+    run=_run,
+    runs_dir=False,
+)

@@ -136,6 +136,11 @@ class Load:
         """Shapes of what gets a gradient."""
         return self.counts.trained_tensors
 
+    @property
+    def all_tensors(self) -> list[tuple[tuple[int, ...], int]]:
+        """Shapes of the model's weights, without the adapter."""
+        return self.counts.all_tensors
+
     def shard(self, tensors: Tensors) -> int:
         """Elements of these tensors on the first rank."""
         return self.acting.shard(tensors, self.degrees)

@@ -75,14 +75,15 @@ class Forgetting(TrainerCallback, ExportableState):
     def _perplexity(self, args: Any) -> float:
         """exp of the mean loss over all tokens of all paragraphs but the first of each."""
         model = self.trainer.model_wrapped
-        rank, world = args.process_index, args.world_size
-        rounds = -(-len(self._texts) // world)
+        degrees = self.trainer.plan.degrees  # ranks that share a sequence measure the same text
+        rank, ranks = degrees.data_parallel_rank(args.process_index), degrees.data_parallel_size
+        rounds = -(-len(self._texts) // ranks)
         training = model.training
         model.eval()
         total = count = 0.0
         with torch.no_grad(), self.trainer.compute_loss_context_manager():
             for turn in range(rounds):  # as many on every rank: sharded weights are gathered by all
-                index = turn * world + rank
+                index = turn * ranks + rank
                 loss, tokens = self._loss(model, self._texts[index % len(self._texts)], args.device)
                 if index < len(self._texts):
                     total, count = total + loss, count + tokens

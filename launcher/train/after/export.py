@@ -16,18 +16,16 @@ from launcher.errors import RunError
 from launcher.plan import LaunchPlan
 from launcher.plugins.decide import Decided
 from launcher.run import RunDir
+from launcher.timeouts import EXPORT_S
 from launcher.train.after.card import add_card, digests
 from launcher.train.after.compare import check_same, logits_of, prompts, tolerance
 from launcher.train.after.host_memory import fits
-from launcher.train.after.load_back import alone, bytes_to_load, load_back, saved_dtype
+from launcher.train.after.load_back import bytes_to_load, load_back, saved_dtype
 from launcher.train.strategies.base import WHOLE, OnRank, on_rank
+from launcher.train.upstream.transformers_single_process import single_process
 
 REFERENCE = "trained_logits.safetensors"
 """In the run dir: what the trained model said on the fixed prompts, so that every later export is held against it."""
-
-_WAIT = timedelta(seconds=14_400)
-"""For rank 0, which writes, loads back and compares; a large base takes longer than a collective's half hour. The supervisor
-waits as long (launcher/supervise/hang_limits.py)."""
 
 
 def export(run: RunDir, decided: Decided, trainer: Any, tokenizer: Any) -> dict[str, Any]:
@@ -40,7 +38,11 @@ def export(run: RunDir, decided: Decided, trainer: Any, tokenizer: Any) -> dict[
     accelerator = trainer.accelerator
     model = accelerator.unwrap_model(trainer.model)
     adapter = isinstance(model, PeftModel)
-    wait = dist.new_group(backend="gloo", timeout=_WAIT) if accelerator.num_processes > 1 else None
+    wait = (
+        dist.new_group(backend="gloo", timeout=timedelta(seconds=EXPORT_S))
+        if accelerator.num_processes > 1
+        else None
+    )
     temporary = run.path / ".model"
     ids = prompts(tokenizer)
     strategy = on_rank(decided.plan.strategy)
@@ -118,7 +120,7 @@ def _verify(
     """How the folder was held against the trained model; RunError where it is another one."""
     if not fits(bytes_to_load(folder, decided, parameters=parameters)):
         return {"verified": "tensors"}
-    with alone():
+    with single_process():
         again = load_back(folder, decided)
         compare_tensors(again, state)
         limit = tolerance(*formats(decided.plan, again, folder))

@@ -1,4 +1,4 @@
-"""Putting a checkpoint's state into the model and optimizer of this rank, however it was sharded when it was written."""
+"""How the state of a checkpoint is loaded into the model and optimizer of this rank, however it was sharded when written."""
 
 import json
 import random
@@ -14,10 +14,11 @@ from launcher.errors import CheckpointError
 from launcher.train.checkpoint.shards import STEP, WEIGHT, Shard
 from launcher.train.checkpoint.snapshot import TORCH
 from launcher.train.strategies.base import on_rank
+from launcher.train.upstream.transformers_trainer_hooks import not_logged, restore_not_logged
 
 
 def restore(trainer: Any, found: Found, rank: int, world_size: int, *, weights_only: bool) -> None:
-    """Fills weights and, unless `weights_only`, the optimizer's and scheduler's state. CheckpointError when they do not fit."""
+    """Loads weights and, unless `weights_only`, the state of optimizer and scheduler; CheckpointError where they do not fit."""
     manifest, strategy = found.manifest, on_rank(trainer.plan.strategy)
     if not weights_only:
         strategy.prepare_state(trainer)
@@ -44,8 +45,8 @@ def restore(trainer: Any, found: Found, rank: int, world_size: int, *, weights_o
 
 
 def _restore_scheduler(scheduler: Any, state: dict[str, Any]) -> None:
-    """The scheduler's state. Strategies keep another number of parameter groups (DeepSpeed leaves out empty ones); in all of
-    them the rate is the same."""
+    """Loads the state of the scheduler. The number of parameter groups depends on the strategy (DeepSpeed omits empty groups);
+    the learning rate is the same in all groups."""
     groups = len(scheduler.optimizer.param_groups)
     fitted = {
         key: value[:1] * groups if isinstance(value, list) and len(value) != groups else value
@@ -53,11 +54,11 @@ def _restore_scheduler(scheduler: Any, state: dict[str, Any]) -> None:
     }
     scheduler.load_state_dict(fitted)
     for group, rate in zip(scheduler.optimizer.param_groups, scheduler.get_last_lr(), strict=True):
-        group["lr"] = rate  # a scheduler writes it after a step only
+        group["lr"] = rate  # a scheduler sets it only after a step
 
 
 def read_small(found: Found, rank: int) -> dict[str, Any]:
-    """The small state of this rank, or rank 0's where there were fewer ranks."""
+    """The state of this rank that is no tensor; that of rank 0 where the checkpoint has fewer ranks."""
     path = found.path / f"rank_{rank if rank < found.manifest.world_size else 0:05d}.json"
     try:
         return json.loads(path.read_text())
@@ -66,7 +67,7 @@ def read_small(found: Found, rank: int) -> dict[str, Any]:
 
 
 def small_state(trainer: Any) -> dict[str, Any]:
-    """What a rank keeps beside tensors: random generators, the scheduler, and what is not yet logged."""
+    """The state of a rank that is no tensor: random generators, the scheduler, and losses that are not logged yet."""
     state = on_rank(trainer.plan.strategy).shards(trainer)
     steps = [shard.state[STEP] for shard in state if STEP in shard.state]
     python = random.getstate()
@@ -74,11 +75,7 @@ def small_state(trainer: Any) -> dict[str, Any]:
     return {
         "optimizer_step": float(steps[0]) if steps else float(trainer.state.global_step),
         "scheduler": trainer.lr_scheduler.state_dict(),
-        "not_logged": {
-            "loss": float(trainer._tr_loss),
-            "total": trainer._total_loss_scalar,
-            "step": trainer._globalstep_last_logged,
-        },
+        "not_logged": not_logged(trainer),
         "random": {
             "python": [python[0], list(python[1]), python[2]],
             "numpy": [name, keys.tolist(), position, has_gauss, gauss],
@@ -89,13 +86,16 @@ def small_state(trainer: Any) -> dict[str, Any]:
 
 
 def restore_random(trainer: Any, found: Found, rank: int, world_size: int, seed: int) -> None:
-    """Sets this rank's generators as they were; seeds of their own where the number of ranks is another one."""
+    """Restores the random generators of this rank, or seeds them anew where the number of ranks has changed."""
     small = read_small(found, rank)
     waiting = small["not_logged"]
     same = world_size == found.manifest.world_size
-    trainer._tr_loss.fill_(waiting["loss"] if same else 0.0)
-    trainer._total_loss_scalar = waiting["total"]
-    trainer._globalstep_last_logged = waiting["step"] if same else found.manifest.step
+    restore_not_logged(
+        trainer,
+        loss=waiting["loss"] if same else 0.0,
+        total=waiting["total"],
+        step=waiting["step"] if same else found.manifest.step,
+    )
     if not same:
         torch.manual_seed(hash((seed, found.manifest.step, rank)))
         return
@@ -109,7 +109,7 @@ def restore_random(trainer: Any, found: Found, rank: int, world_size: int, seed:
 
 
 def check_position(found: Found, *, rows: int, global_batch_size: int, seed: int) -> None:
-    """CheckpointError when this run's data is another stream than the checkpoint's, so that its position means nothing."""
+    """CheckpointError where the data stream of this run differs from the checkpoint's, so that its position is invalid."""
     manifest: Manifest = found.manifest
     for key, old, new in (
         ("batch.global_batch_size", manifest.global_batch_size, global_batch_size),
@@ -134,7 +134,7 @@ def _check_shapes(found: Found, own: list[Shard]) -> None:
 
 
 def read_into(reader: Reader, found: Found, name: str, start: int, target: torch.Tensor) -> None:
-    """Fills a flat tensor with the elements of `kind/parameter` from `start` on; CheckpointError when some are missing."""
+    """Fills a flat tensor with the elements of `kind/parameter` from `start` on; CheckpointError where some are missing."""
 
     def put(piece: Piece, offset: int, data: bytearray) -> None:
         source = torch.frombuffer(data, dtype=TORCH[piece.dtype])

@@ -1,4 +1,4 @@
-"""Saving while training goes on: a snapshot, a writer thread, and a commit once every rank has written its part."""
+"""How a checkpoint is saved while training goes on: a snapshot, a writer thread, and a commit after all ranks have written."""
 
 import json
 import os
@@ -14,12 +14,14 @@ from typing import Any
 
 import torch.distributed as dist
 
+from launcher import environment
 from launcher.checkpoint.commit import commit, open_folder, retain
 from launcher.checkpoint.manifest import FileFacts, Manifest, rank_file
 from launcher.checkpoint.pieces import write_file, write_pieces
 from launcher.errors import SaveFailed
 from launcher.plan.save import SavePlan
 from launcher.run import RunDir
+from launcher.timeouts import SAVER_GIVES_UP
 from launcher.train.checkpoint.shards import Shard
 from launcher.train.checkpoint.snapshot import Snapshot
 
@@ -27,8 +29,6 @@ TRAINER_STATE = "trainer_state.json"
 _FAILURES = 2
 _HEADROOM = 1.1
 _RECENT = 9
-_ANSWER = 2
-"""Timeouts until a writer is given up: one to write, one to hear of the others."""
 
 
 @dataclass
@@ -37,25 +37,25 @@ class Save:
 
     step: int
     state: dict[str, Any]
-    """This rank's small state: random generators, counters."""
+    """State of this rank that is no tensor: random generators, counters."""
     trainer_state: dict[str, Any]
     """transformers' TrainerState, written by rank 0."""
     make_manifest: Callable[[dict[str, FileFacts]], Manifest]
     begun: float
-    """time.monotonic() when training stood still for it."""
+    """time.monotonic() when training stopped for the save."""
     blocked_s: float = 0.0
 
 
 class Saver:
-    """Writes this rank's part of every checkpoint; rank 0 commits and keeps."""
+    """Writes this rank's part of every checkpoint. Rank 0 commits checkpoints and deletes old ones."""
 
     def __init__(self, run: RunDir, plan: SavePlan, rank: int, world_size: int, attempt: int) -> None:
-        """Every rank must make it at the same point: the writers talk over a group of their own, since a collective of a
-        thread on the training's group would get between its collectives."""
+        """Collective. The writers have a process group of their own, because the collectives of a thread would mix with
+        those of training on the same group."""
         self.run, self.plan, self.rank, self.world_size, self.attempt = run, plan, rank, world_size, attempt
         self.snapshot = Snapshot()
         self.stalls_s: deque[float] = deque(maxlen=_RECENT)
-        """Seconds that training stood still for each of the newest saves, committed or not."""
+        """Seconds that training stopped for each of the newest saves, committed or not."""
         self.writing = False
         self._thread: threading.Thread | None = None
         self._failures = 0
@@ -65,7 +65,7 @@ class Saver:
         self._group = dist.new_group(backend="gloo", timeout=timeout) if world_size > 1 else None
 
     def save(self, shards: list[Shard], save: Save) -> None:
-        """Takes the snapshot and starts the writer; waits first while the previous one is still writing."""
+        """Takes the snapshot and starts the writer, after the previous writer has finished."""
         self.wait()
         self.check()
         self.snapshot.take(shards, self.rank, self.world_size)
@@ -78,9 +78,9 @@ class Saver:
         self.stalls_s.append(time.monotonic() - save.begun)
 
     def wait(self) -> None:
-        """Returns once nothing is being written; SaveFailed when the writer has been silent for the plan's timeout."""
+        """Returns once nothing is being written; SaveFailed where the writer does not finish in time."""
         if self._thread is not None:
-            limit = _ANSWER * self.plan.timeout_s
+            limit = SAVER_GIVES_UP * self.plan.timeout_s
             self._thread.join(limit)
             if self._thread.is_alive():
                 raise SaveFailed(
@@ -98,7 +98,7 @@ class Saver:
             )
 
     def close(self) -> None:
-        """Waits for the last save, which must not fail in silence."""
+        """Waits for the last save; SaveFailed where it failed for good."""
         self.wait()
         self.check()
 
@@ -115,7 +115,7 @@ class Saver:
             files[name] = write_file(folder / name, [_json(save.state)])
             if self.rank == 0:
                 files[TRAINER_STATE] = write_file(folder / TRAINER_STATE, [_json(save.trainer_state)])
-        except Exception as caught:  # whatever it is, the run goes on and the others must hear of it
+        except Exception as caught:  # the run goes on whatever it is, and the other ranks must learn of it
             error = f"rank {self.rank}: {_say(caught)}"
         try:
             parts = self._gather((files, error))
@@ -129,8 +129,8 @@ class Saver:
         error = next((said for _, said in parts if said), "")
         manifest = save.make_manifest({name: facts for part, _ in parts for name, facts in part.items()})
         target = None
-        if not error and not self.run.leased_to(os.environ.get("LAUNCHER_LEASE")):
-            error = "another job has taken this run dir"
+        if not error and not self.run.leased_to(os.environ.get(environment.LEASE)):
+            error = "another job has taken the lease of this run dir"
         if not error and folder is not None:
             try:
                 target = commit(folder, manifest)
@@ -166,7 +166,7 @@ class Saver:
             print(f"launcher: warning: checkpoint of step {save.step} was not written: {error}", flush=True)
 
     def _check_space(self) -> None:
-        """OSError when the last save would not fit again."""
+        """OSError where there is less free space than the last save needed."""
         need = int(max(self._size, sum(piece.bytes for piece in self.snapshot.pieces)) * _HEADROOM)
         self.run.checkpoints.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(self.run.checkpoints).free
@@ -183,7 +183,7 @@ class Saver:
     def _event(self, event: str, **facts: Any) -> None:
         try:
             self.run.add_event(event, attempt=self.attempt, **facts)
-        except OSError as error:  # the same full disk; the rank's log says it
+        except OSError as error:  # the disk is full; the log of the rank says so
             print(f"launcher: warning: {event} {facts} could not be noted: {_say(error)}", flush=True)
 
 

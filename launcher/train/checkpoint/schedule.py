@@ -1,4 +1,4 @@
-"""When to save: every so many steps, or at the interval that loses the least for what is measured here."""
+"""When to save: every so many steps, or at the interval that loses the least time by what this run measures."""
 
 import statistics
 import time
@@ -20,11 +20,11 @@ _WARM_UP = 3
 _RECENT = 256
 """Steps whose times are looked at."""
 _CHANGE = 0.1
-"""An interval that differs by a smaller share is no news."""
+"""An interval is reported again only where it differs by more than this share."""
 
 
 class Schedule(TrainerCallback):
-    """Asks the Trainer to save, and ends the run when saving has failed for good."""
+    """Makes the Trainer save, and ends the run when saving has failed for good."""
 
     def __init__(self, run: RunDir, plan: SavePlan, saver: Saver, trainer: Any, attempt: int) -> None:
         self.run, self.plan, self.saver, self.trainer, self.attempt = run, plan, saver, trainer, attempt
@@ -36,7 +36,7 @@ class Schedule(TrainerCallback):
         self._noted = 0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """With automatic intervals, the first save comes soon: it measures what a save costs."""
+        """Sets the first save. With automatic intervals it comes soon, because it measures the cost of a save."""
         self._first = state.global_step
         self._next = state.global_step + (self.plan.save_steps or 2 * _WARM_UP)
 
@@ -45,7 +45,7 @@ class Schedule(TrainerCallback):
         self._begin = time.monotonic()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Whether this step is one to save."""
+        """Decides whether to save after this step."""
         self.saver.check()
         step, last = state.global_step, state.global_step >= state.max_steps
         if step == self._first + _WARM_UP + 1:
@@ -59,10 +59,10 @@ class Schedule(TrainerCallback):
         due = step % self.plan.save_steps == 0 if self.plan.save_steps else step >= self._next
         if due or last:
             self.trainer.save_reason = "end" if last else "interval"
-            control.should_save = control.should_log = True  # the log comes first, and looks at the loss
+            control.should_save = control.should_log = True  # logging comes first and checks the loss
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """With automatic intervals: when the next one is, as rank 0 measures it."""
+        """With automatic intervals, sets the step of the next save by what rank 0 has measured."""
         if not self.plan.save_steps:
             self._next = state.global_step + self._agree(self._steps_between())
 
@@ -71,7 +71,7 @@ class Schedule(TrainerCallback):
         self.saver.close()
 
     def _steps_between(self) -> int:
-        """Daly's interval in steps, for this run's step time and the time that its newest saves have taken."""
+        """Daly's interval in steps, for the step time of this run and the duration of its newest saves."""
         step_s = statistics.median(self._times)
         save_s = statistics.median(self.saver.stalls_s)
         if self.plan.mtbf_s is None:

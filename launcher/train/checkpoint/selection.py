@@ -1,4 +1,4 @@
-"""What a run goes on from: chosen by rank 0, held against its digests by all, the same on every rank."""
+"""The checkpoint from which a run goes on. Rank 0 chooses it, all ranks verify it, and all of them use the same one."""
 
 import threading
 from collections.abc import Iterator
@@ -14,24 +14,24 @@ from launcher.run import RunDir
 
 
 class CheckpointSelection:
-    """The search for a checkpoint; digests are read beside the loading of the model."""
+    """The search for a checkpoint. Its digests are computed while the model is loaded."""
 
     def __init__(self, run: RunDir, resume: str, rank: int, world_size: int, attempt: int) -> None:
-        """Chooses the newest committed checkpoint by its manifest. Every rank must make it at the same point."""
+        """Chooses the newest committed checkpoint by its manifest. Collective: every rank calls it at the same point."""
         self.run, self.rank, self.world_size, self.attempt = run, rank, world_size, attempt
         self.from_elsewhere = False
-        """Whether it is a start from another run's checkpoint, and not this run's own."""
+        """Whether the checkpoint belongs to another run (resume=PATH)."""
         self._candidates = self._search(resume) if rank == 0 else iter(())
         self._look_at_next()
 
     def skipped(self) -> list[int]:
-        """Batches at which the run has diverged before, ascending; every rank must ask at the same point."""
+        """The batches to skip, ascending, because the run has diverged at them. Collective."""
         events = self.run.read_events() if self.rank == 0 else []
         batches = {batch for event in events if event["event"] == "diverged" for batch in event["batches"]}
         return self._from_first(sorted(batches))
 
     def settle(self) -> Found | None:
-        """The checkpoint to go on from, true to the last bit; None for the beginning. Falls back one at a time."""
+        """The newest checkpoint whose digests are right, on every rank; None for a start at step 0. Collective."""
         while self.found is not None:
             self._thread.join()
             said = self._gather(self._difference)
@@ -58,7 +58,7 @@ class CheckpointSelection:
             yield from self._search_elsewhere(Path(resume))
 
     def _search_elsewhere(self, path: Path) -> Iterator[tuple[Found, bool]]:
-        """A checkpoint's folder, or all of another run's checkpoints."""
+        """The checkpoint in this folder, or all checkpoints of this run dir, the newest first."""
         inside = path / "checkpoints"
         for found in find_all(inside) if inside.is_dir() else [look(path)]:
             if isinstance(found, Broken):
@@ -66,7 +66,7 @@ class CheckpointSelection:
             else:
                 yield found, True
         raise CheckpointError(
-            f"resume={path}: no checkpoint there is whole; name another, or use resume=auto"
+            f"resume={path}: no checkpoint there is complete; name another one, or use resume=auto"
         )
 
     def _look_at_next(self) -> None:
@@ -78,14 +78,14 @@ class CheckpointSelection:
             self._thread.start()
 
     def _from_first(self, value: Any) -> Any:
-        """Rank 0's value, on every rank."""
+        """The value of rank 0, on every rank."""
         told = [value]
         if self.world_size > 1:
             dist.broadcast_object_list(told, src=0)
         return told[0]
 
     def _verify(self, found: Found) -> None:
-        """Each rank reads its share of the files, its own first: they are then in memory when they are loaded."""
+        """Computes the digests of this rank's share of the files, which are then in the page cache when they are loaded."""
         names = sorted(found.manifest.files)
         own = [name for name in names if _rank_of(name) % self.world_size == self.rank]
         self._difference = first_difference(found, own)
@@ -99,7 +99,7 @@ class CheckpointSelection:
 
     def _broken(self, path: Path, reason: str) -> None:
         self._event("checkpoint_broken", checkpoint=str(path), reason=reason)
-        print(f"launcher: warning: {reason}; looking at the checkpoint before it", flush=True)
+        print(f"launcher: warning: {reason}; trying the checkpoint before it", flush=True)
 
     def _event(self, event: str, **facts: object) -> None:
         self.run.add_event(event, attempt=self.attempt, **facts)

@@ -21,11 +21,11 @@ class Shard:
     shape: list[int]
     start: int
     weight: torch.Tensor
-    """As the optimizer keeps it: fp32 where there is a master copy."""
+    """As the optimizer holds it: in fp32 where there is a master copy."""
     state: dict[str, Any] = field(default_factory=dict)
-    """The optimizer's own dict for the tensor that this run lies in; changed in place by a restore."""
+    """The optimizer's own dict of the tensor that contains this run; a restore changes it in place."""
     offset: int = 0
-    """Where the run begins in the tensors of `state`."""
+    """Start of the run in the tensors of `state`, in elements."""
     whole: bool = False
     """Whether every rank holds all of it, so that one has to write it."""
 
@@ -34,12 +34,12 @@ class Shard:
         return self.weight.numel()
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """Flat views by kind: weight, and the optimizer's tensors of the same length."""
+        """Kind -> flat view: the weight, and the optimizer's tensors of the same length."""
         found = {WEIGHT: self.weight}
         for kind, value in self.state.items():
             if kind != STEP and torch.is_tensor(value):
                 run = flat(local(value))
-                if self.whole:  # also what is of another size, as the constants of 8-bit state
+                if self.whole:  # includes tensors of other sizes, such as the constants of 8-bit state
                     found[kind] = run
                     continue
                 if run.numel() < self.offset + self.numel:
@@ -53,7 +53,7 @@ class Shard:
 
 
 def clean(name: str) -> str:
-    """A parameter's name without what DDP, torch.compile or FSDP put into it."""
+    """The name of a parameter without the parts that DDP, torch.compile or FSDP add."""
     return _WRAPPERS.sub(r"\1", name).replace("..", ".").lstrip(".")
 
 

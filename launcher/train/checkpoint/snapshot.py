@@ -1,4 +1,4 @@
-"""A copy of this rank's trained state in host memory, from which it is written while training goes on."""
+"""A copy of the trained state of this rank in host memory, which is written to disk while training goes on."""
 
 import torch
 
@@ -14,14 +14,14 @@ _ALIGN = 8
 
 
 class Snapshot:
-    """One buffer that is used for every save: training stands still for a copy of memory, and for nothing else."""
+    """One buffer for all saves. Training stops only for the copy into it."""
 
     def __init__(self) -> None:
         self._buffer = torch.empty(0, dtype=torch.uint8)
         self.pieces: list[Piece] = []
 
     def take(self, shards: list[Shard], rank: int, world_size: int) -> None:
-        """Copies what this rank has to write; what every rank holds is dealt out to the ranks by size."""
+        """Copies what this rank has to write. Parameters that every rank holds are distributed over the ranks by size."""
         tensors = [
             (f"{kind}/{shard.name}", shard.start, tensor)
             for shard in _own(shards, rank, world_size)
@@ -44,7 +44,7 @@ class Snapshot:
             torch.cuda.synchronize()
 
     def data(self) -> memoryview:
-        """The pieces' bytes, one after another."""
+        """The bytes of all pieces, in order."""
         return memoryview(self._buffer.numpy())
 
 

@@ -1,4 +1,4 @@
-"""Who makes something that many want: one process, as long as it shows that it lives."""
+"""A lock for something that one of many processes builds. It is held as long as the holder shows that it lives."""
 
 import contextlib
 import json
@@ -11,25 +11,25 @@ from pathlib import Path
 from typing import Any
 
 _SHOWS_S = 1.0
-"""Seconds between two signs of life."""
+"""Seconds between two signs of life of the holder."""
 STALE_S = 30.0
-"""Seconds without one after which its maker is gone. By the reader's clock alone: hosts' clocks differ."""
+"""Seconds without a sign of life after which the holder is gone, by the clock of the reader, because clocks of hosts differ."""
 _POLL_S = 0.25
 
 
 class BuildLock:
-    """A file that its holder rewrites all the time. File systems without locks are enough for it, and it is advice only: two
-    holders at once, after a pause of one, do the work twice."""
+    """A file that its holder rewrites again and again. It works on file systems without locks, and it is advisory: where a
+    holder pauses and another one takes over, both do the work."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.nonce = uuid.uuid4().hex
         self.count = 0
-        """How far its holder is; others may show it."""
+        """Progress of the holder, which waiting processes may show."""
         self._over = threading.Event()
 
     def take(self, done: Callable[[], bool], waiting: Callable[[int], None]) -> bool:
-        """True once this process holds it, false once the work is `done` by another; tells `waiting` how far that one is."""
+        """True once this process holds the lock, False once another has `done` the work; passes its progress to `waiting`."""
         seen, since = self._read(), time.monotonic()
         while not done():
             if self._create() or time.monotonic() - since > STALE_S:
@@ -43,11 +43,11 @@ class BuildLock:
         return False
 
     def is_lost(self) -> bool:
-        """Whether another process has taken it over, since this one stood still."""
+        """Whether another process has taken the lock over, because this one paused."""
         return self._read().get("nonce", self.nonce) != self.nonce
 
     def release(self) -> None:
-        """Ends the signs of life, and takes the file away where it still is this process's."""
+        """Ends the signs of life, and removes the file where this process still holds the lock."""
         self._over.set()
         self._thread.join()
         if self._read().get("nonce") == self.nonce:
@@ -69,7 +69,7 @@ class BuildLock:
         turn = 0
         while not self._over.wait(_SHOWS_S) and not self.is_lost():
             turn += 1
-            with contextlib.suppress(OSError):  # a full disk is told by what writes the data
+            with contextlib.suppress(OSError):  # the writer of the data reports a full disk
                 self._show(turn)
 
     def _show(self, turn: int) -> None:

@@ -84,20 +84,6 @@ class GroupOrder(GlobalOrder):
                 yield rows
 
 
-def total_steps(rows: int, global_batch_size: int, max_steps: int, epochs: float) -> int:
-    """Optimizer steps of a run: `max_steps` where that is set, else as many as `epochs` need, every one of full size."""
-    return max_steps if max_steps > 0 else max(1, -int(-(epochs * rows) // global_batch_size))
-
-
-def warmup_steps(asked: float, steps: int) -> int:
-    """Whole steps of warm-up: a share below 1 is rounded down.
-
-    transformers rounds it up, and the first step of its warm-up has a learning rate of 0: a run of one step would train
-    nothing.
-    """
-    return int(asked) if asked >= 1 else int(asked * steps + 1e-9)  # 0.29 of 100 is 28.999999999999996
-
-
 class EvalOrder(Sampler[list[int]]):
     """This rank's batches of an evaluation in which every row comes once; all ranks have as many.
 

@@ -59,6 +59,7 @@ def _key_of(parts: Parts, paths: str | Sequence[str]) -> dict[str, Any]:
     own = {
         "trainer": config.trainer.kind,
         "loss_type": config.trainer.loss_type,
+        "options": dict(config.trainer.options),
         "completion_length": method.completion_length(config),
         "code": hashlib.sha256(b"".join(Path(file).read_bytes() for file in files)).hexdigest()[:16],
     }

@@ -11,6 +11,9 @@ from launcher.errors import ConfigError
 from launcher.plan import LaunchPlan
 from launcher.strategies import Strategy
 from launcher.train.checkpoint.shards import Shard, clean, flat, zeros
+from launcher.train.upstream.bitsandbytes_optimizer_state import make_state
+
+NO_LIBRARY = "ddp"
 
 
 class OnRank:
@@ -24,7 +27,8 @@ class OnRank:
 
     def found(self, trainer: Any, plan: LaunchPlan) -> dict[str, Any]:
         """What the libraries came to, by the fields of the plan's strategy."""
-        return {"engine": library(trainer) or plan.strategy.engine, "zero_stage": 0}
+        found = library(trainer)
+        return {"engine": plan.strategy.engine if found == NO_LIBRARY else found, "zero_stage": 0}
 
     def shard_frozen(self, model: Any, plan: LaunchPlan) -> None:
         """Shards a frozen second model, in place, where the library does not."""
@@ -56,9 +60,10 @@ class OnRank:
 
     def prepare_state(self, trainer: Any) -> None:
         """Gives the optimizer its state before the first step, zeroed, so that a restore can fill it."""
-        if _prepared_by_bitsandbytes(trainer):
+        optimizer = bare_optimizer(trainer)
+        if make_state(optimizer):
             return
-        state = bare_optimizer(trainer).state
+        state = optimizer.state
         for _, parameter in trained_parameters(trainer):
             zeros(state[parameter], parameter, trainer.optimizer)
 
@@ -79,12 +84,12 @@ def on_rank(strategy: Strategy) -> OnRank:
     return found
 
 
-def library(trainer: Any) -> str | None:
-    """The library that accelerate found to shard the training state; None for plain data parallelism."""
+def library(trainer: Any) -> str:
+    """The library by which accelerate shards the training state; NO_LIBRARY for plain data parallelism."""
     if trainer.is_deepspeed_enabled:
         return "deepspeed"
     if not trainer.is_fsdp_enabled:
-        return None
+        return NO_LIBRARY
     version = trainer.accelerator.state.fsdp_plugin.fsdp_version
     return f"fsdp{version}"
 
@@ -104,22 +109,6 @@ def bare_optimizer(trainer: Any) -> Any:
     while hasattr(optimizer, "optimizer"):
         optimizer = optimizer.optimizer
     return optimizer
-
-
-def _prepared_by_bitsandbytes(trainer: Any) -> bool:
-    """Whether the optimizer is one of bitsandbytes', whose state is then made; its parts differ by parameter and size."""
-    optimizer = bare_optimizer(trainer)
-    if not hasattr(optimizer, "init_state"):
-        return False
-    if not optimizer.initialized:
-        optimizer.check_overrides()
-        optimizer.to_gpu()
-        optimizer.initialized = True
-    for number, group in enumerate(optimizer.param_groups):
-        for index, parameter in enumerate(group["params"]):
-            if not optimizer.state[parameter]:
-                optimizer.init_state(group, parameter, number, index)
-    return True
 
 
 ON_RANK = WHOLE = OnRank()

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from launcher.__main__ import main
 from launcher.errors import Exit
 from launcher.launching.compose import compose
 from launcher.launching.launch import launch, plan_launch
@@ -178,13 +177,16 @@ def test_a_reader_that_leaves_early_ends_a_command_without_a_traceback(tmp_path)
     assert (done.returncode, done.stderr) == (Exit.PIPE_CLOSED, "")
 
 
-def test_another_pipe_that_breaks_is_not_taken_for_the_readers(monkeypatch):
-    def breaks(arguments: list[str]) -> int:
-        raise BrokenPipeError("a worker is gone")
-
-    monkeypatch.setattr("launcher.commands.rules.main", breaks)
-    with pytest.raises(BrokenPipeError, match="a worker is gone"):
-        main(["rules"])
+def test_another_pipe_that_breaks_is_not_taken_for_the_readers(cli, tmp_path):
+    (tmp_path / "work" / "mine.py").write_text(
+        "from launcher.plugins.base import Plugin\n"
+        "class Breaks(Plugin):\n"
+        "    def on_plan(self, plan):\n"
+        "        raise BrokenPipeError('a worker is gone')\n"
+    )
+    done = cli("plan", "+experiment=tiny", "+plugins.mine._target_=mine.Breaks")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "BrokenPipeError: a worker is gone"
 
 
 def test_no_secret_is_written_or_printed(cli, tmp_path):
@@ -226,16 +228,3 @@ def test_what_cannot_be_done_after_training_is_told_at_once(cli, arguments, code
     done = cli(*arguments)
     assert done.returncode == code and why in done.stderr
     assert len(done.stderr.splitlines()) == 1
-
-
-@pytest.mark.parametrize(
-    "verb",
-    [
-        *("plan", "status", "list", "logs", "follow", "cancel", "report"),
-        *("export", "chat", "evaluate", "sync", "managed"),
-    ],
-)
-def test_every_verb_has_help_with_an_example(cli, verb):
-    done = cli(verb, "--help")
-    assert done.returncode == 0
-    assert "example: python -m launcher" in done.stdout

@@ -204,7 +204,12 @@ def test_a_share_of_warm_up_never_leaves_a_short_run_without_a_rate(
     class Run(Resumable, Trainer):
         pass
 
-    planned = plan("+experiment=llama8b_lora", "batch.global_batch_size=64")
+    planned = plan(
+        "+experiment=llama8b_lora",
+        "batch.global_batch_size=64",
+        "trainer.num_train_epochs=1",
+        f"trainer.warmup_steps={asked}",
+    )
     args = TrainingArguments(
         output_dir=str(tmp_path),
         warmup_steps=asked,

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from launcher.errors import Exit
+from launcher.protocol.agents import NodeFacts, PortOpened, RanksEnded, RankState, StacksDumped, StartRanks
+from launcher.protocol.codec import Message
 from launcher.run import RunDir
 from launcher.supervise.attempt_context import AttemptContext
 from launcher.supervise.attempt_runner import AttemptRunner
@@ -21,7 +23,8 @@ PLAN: Any = SimpleNamespace(
     topology=SimpleNamespace(nodes=2, gpus_per_node=1, world_size=2), spares=0, cluster="slurm", hang_timeout_s=60.0,
     save=SimpleNamespace(timeout_s=600),
 )  # fmt: skip
-STEPPING = ["step", 5, 0.1, None, 0.0]
+STEPPING = RankState("step", 5, 0.1, None, 0.0)
+FACTS = NodeFacts(time=0.0, disk=0, memory=0, problems=())
 Poll = Callable[[Any], None]
 
 
@@ -31,9 +34,18 @@ class Scripted:
     def __init__(self, polls: Sequence[Poll]) -> None:
         self.polls = list(polls)
         self.told: list[str] = []
-        wire: Any = None
+        connection: Any = None
         self.by_index = {
-            index: Node(index, f"n{index + 1}", wire, {}, time.monotonic(), 0.0) for index in range(2)
+            index: Node(
+                index=index,
+                host=f"n{index + 1}",
+                connection=connection,
+                facts=FACTS,
+                heard=time.monotonic(),
+                since=0.0,
+                checked=True,
+            )
+            for index in range(2)
         }
 
     def poll(self, timeout_s: float) -> None:
@@ -43,16 +55,19 @@ class Scripted:
     def there(self) -> list[Node]:
         return [node for node in self.by_index.values() if not node.lost]
 
-    def tell(self, nodes: Sequence[Node], **message: Any) -> None:
-        self.told.append(message["kind"])
-        if message["kind"] == "start":
+    def tell(self, nodes: Sequence[Node], message: Message) -> None:
+        self.told.append(type(message).__name__)
+        if isinstance(message, StartRanks):
             for node in nodes:
-                node.heartbeats = {message["first"]: STEPPING}
+                node.heartbeats = {message.first_rank: STEPPING}
 
-    def answers(self, node: Node, kind: str) -> list[dict[str, Any]]:
-        if kind == "dumped":
-            return [{"kind": kind, "states": {node.index: "T" if node.heartbeats[node.index][4] else "S"}}]
-        return [{"kind": kind, "port": 1}] if kind in ("prepared", "stopped") else []
+    def answers(self, node: Node, kind: type[Message]) -> list[Message]:
+        if kind is StacksDumped:
+            state = "T" if node.heartbeats[node.index].stopped_s else "S"
+            return [StacksDumped(states={node.index: state})]
+        if kind is PortOpened:
+            return [PortOpened(attempt=1, port=1)]
+        return [RanksEnded(host=node.host)] if kind is RanksEnded else []
 
 
 class Attempt:
@@ -111,7 +126,7 @@ def test_a_cancel_after_the_warning_of_the_time_limit_is_a_cancel(tmp_path):
     attempt = Attempt(tmp_path, warned, cancelled, ends(n1=Exit.SHUT_DOWN, n2=Exit.SHUT_DOWN))
     ended = attempt.end()
     assert (ended.how, ended.told) == (How.SHUT_DOWN, StopReason.CANCELLED)
-    assert attempt.nodes.told.count("leave") == 1
+    assert attempt.nodes.told.count("Shutdown") == 1
     assert [event["why"] for event in attempt.run.read_events() if event["event"] == "told"] == [
         "time limit",
         "cancelled",
@@ -121,7 +136,7 @@ def test_a_cancel_after_the_warning_of_the_time_limit_is_a_cancel(tmp_path):
 def test_a_rank_that_is_stopped_while_it_loads_is_found_long_before_a_load_is_too_long(tmp_path):
     def loading(stopped_s: float) -> Poll:
         def poll(nodes: Scripted) -> None:
-            nodes.by_index[1].heartbeats = {1: ["load", 0, stopped_s, None, stopped_s]}
+            nodes.by_index[1].heartbeats = {1: RankState("load", 0, stopped_s, None, stopped_s)}
             nodes.by_index[1].heard = time.monotonic()
 
         return poll
@@ -149,4 +164,4 @@ def test_srun_that_fails_by_itself_is_no_refusal_of_ours(tmp_path):
     attempt.pool._step = None
     ended = attempt.end()
     assert (ended.how, ended.code) == (How.CRASHED, Exit.FAILED)
-    assert "srun ended with exit code 1" in ended.reason
+    assert "the command that starts the nodes ended with exit code 1" in ended.reason

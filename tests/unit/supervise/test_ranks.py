@@ -1,6 +1,5 @@
 """What a node sees of the processes that are its ranks."""
 
-import json
 import os
 import signal
 import socket
@@ -10,6 +9,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from launcher.protocol.codec import encode
+from launcher.protocol.ranks import RankHeartbeat
 from launcher.supervise.ranks import Rank, Ranks
 from launcher.supervise.starters import ColdStarter
 
@@ -35,12 +36,12 @@ def test_a_rank_is_stopped_while_its_process_is_and_says_nothing(tmp_path, child
     ranks.ranks = [Rank(0, child.pid, ours, os.memfd_create("stacks"), moment, moment)]
 
     def stopped_s() -> float:
-        return ranks.heartbeats()[0][4]
+        return ranks.states()[0].stopped_s
 
     assert stopped_s() == 0
     os.kill(child.pid, signal.SIGSTOP)
     until(lambda: stopped_s() > 0.2)
-    theirs.send(json.dumps({"phase": "load", "step": 0, "probe": None}).encode())
+    theirs.send(encode(RankHeartbeat(phase="load", step=0, probe=None)))
     ranks.poll()
     assert stopped_s() == 0  # what speaks is not stopped for long
     until(lambda: stopped_s() > 0.2)

@@ -1,0 +1,84 @@
+"""The parser of a verb: the same options, the same help and the same errors for all of them."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from launcher.cli.verb import Verb
+from launcher.errors import UsageError
+from launcher.run import RunDir, find_run
+
+PROGRAM = "python -m launcher"
+_OF_HYDRA = (
+    "-m", "--multirun", "-cd", "--config-dir", "-cp", "--config-path", "-cn", "--config-name", "-c", "--cfg", "-p", "--package",
+    "-i", "--info", "--resolve", "-hh", "--hydra-help", "-sc", "--shell-completion", "-r", "--run",
+    "--experimental-rerun",
+)  # fmt: skip
+"""Options that are handed to Hydra. Source: `python -m launcher --hydra-help`, Hydra 1.3."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Refuses with a UsageError, so that a mistake is one line, and JSON under --json."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; see {self.prog} --help")
+
+
+def make_parser(name: str, verb: Verb) -> argparse.ArgumentParser:
+    """The parser of one verb."""
+    line = f"{verb.line[0].upper()}{verb.line[1:]}."
+    examples = "\n         ".join(f"{PROGRAM} {words}" for words in verb.example.splitlines())
+    parser = _Parser(
+        prog=f"{PROGRAM} {name}",
+        description=f"{line} {verb.about}".strip(),
+        epilog=f"example: {examples}",
+        formatter_class=_Help,
+        allow_abbrev=False,
+    )
+    if verb.overrides:
+        parser.usage = f"%(prog)s {'RUN' if verb.runs_dir else '+experiment=NAME'} [key=value ...] [options]"
+    verb.add(parser)
+    if verb.runs_dir:
+        parser.add_argument(
+            "--runs-dir", type=Path, default=Path("runs"), metavar="DIR", help="folder of all runs (default: runs)"
+        )  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print JSON for a machine, an error included")
+    return parser
+
+
+def parse(name: str, verb: Verb, words: Sequence[str]) -> argparse.Namespace:
+    """The options; UsageError for words that the verb does not understand."""
+    parser = make_parser(name, verb)
+    if not verb.overrides:
+        return parser.parse_args(words)
+    options, overrides = parser.parse_known_args(words)
+    for word in overrides:
+        if word.startswith("-") and word.partition("=")[0] not in _OF_HYDRA:
+            parser.error(f"unrecognized option {word}")
+    options.overrides = overrides
+    return options
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Wraps the description, and leaves the examples as they are."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        if text.startswith("example:"):
+            return text
+        return argparse.HelpFormatter._fill_text(self, text, width, indent)
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """The argument RUN."""
+    parser.add_argument(
+        "run",
+        nargs="?",
+        metavar="RUN",
+        help="a run dir, name/date_time or a run's name; default: the newest run",
+    )
+
+
+def chosen_run(options: argparse.Namespace) -> RunDir:
+    """The run that was named; RunError where there is none."""
+    return find_run(options.runs_dir.absolute(), options.run)

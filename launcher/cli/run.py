@@ -1,0 +1,63 @@
+"""From the words of a command line to an exit code."""
+
+import json
+import sys
+from collections.abc import Sequence
+
+from launcher.cli.find import find_verb, verb_names
+from launcher.cli.parser import parse
+from launcher.cli.verb import Verb
+from launcher.errors import LauncherError, UsageError, unknown
+
+DEFAULT = "launch"
+"""The verb of a command line that begins with an override or an option."""
+_HELP = ("-h", "--help")
+
+
+def run(words: Sequence[str]) -> int:
+    """The exit code of what was typed; LauncherError for a refusal."""
+    if words and words[0] in _HELP:
+        return _help("")
+    if any(word in ("-sc", "--shell-completion") for word in words):
+        from launcher.cli.completion import complete
+
+        return complete(list(words))
+    name, rest = _split(words)
+    verb = find_verb(name)
+    if not isinstance(verb, Verb):
+        if not rest or rest[0] in _HELP:
+            return _help(name) or (0 if rest else 2)
+        known = verb_names(name)
+        if rest[0] not in known:
+            raise UsageError(
+                f"{unknown(f'{name} command', rest[0], known)} See python -m launcher {name} --help."
+            )
+        name, rest = f"{name} {rest[0]}", rest[1:]
+        verb = find_verb(name)
+        assert isinstance(verb, Verb)
+    return verb.run(parse(name, verb, rest))
+
+
+def refuse(error: LauncherError, words: Sequence[str]) -> int:
+    """The exit code of a refusal, which is told in one line on stderr, and under --json as an object on stdout as well."""
+    print(f"launcher: {error}", file=sys.stderr)
+    if "--json" in words:
+        told = {"kind": type(error).__name__, "message": str(error), "exit_code": int(error.exit_code)}
+        print(json.dumps({"error": told}), flush=True)
+    return error.exit_code
+
+
+def _split(words: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """The verb's name, and the words behind it."""
+    if not words or not words[0].isalpha():
+        return DEFAULT, words
+    if words[0] not in verb_names():
+        raise UsageError(f"{unknown('verb', words[0], verb_names())} A run starts with +experiment=NAME.")
+    return words[0], words[1:]
+
+
+def _help(name: str) -> int:
+    from launcher.cli.help import help_text
+
+    print(help_text(name))
+    return 0

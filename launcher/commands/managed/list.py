@@ -1,0 +1,30 @@
+"""python -m launcher managed list: list the newest jobs."""
+
+import argparse
+import json
+
+from launcher.cli.verb import Verb
+from launcher.errors import Exit
+from launcher.managed.api import Api
+from launcher.managed.job import job_dict
+
+
+def _add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--limit", type=int, default=20, metavar="N", help="so many at most (default: 20)")
+
+
+def _run(options: argparse.Namespace) -> int:
+    """The exit code."""
+    jobs = list(Api().jobs(options.limit))
+    if options.json:
+        print(json.dumps({"jobs": [job_dict(job) for job in jobs]}))
+        return Exit.OK
+    for job in jobs:
+        said = f"{job['id']}  {job['status']:<16}  {job['model']}  {job.get('fine_tuned_model') or ''}"
+        print(said.rstrip())
+    if not jobs:
+        print("no jobs")
+    return Exit.OK
+
+
+VERB = Verb(line="list the newest jobs", example="managed list --limit 5", add=_add, run=_run)

@@ -1,0 +1,33 @@
+"""python -m launcher managed poll: wait for a job's end; can be repeated."""
+
+import argparse
+import json
+
+from launcher.cli.values import seconds
+from launcher.cli.verb import Verb
+from launcher.errors import Exit
+from launcher.managed.api import Api
+from launcher.managed.job import has_failed, job_dict, job_lines, wait_for
+from launcher.managed.records import Records
+from launcher.output import align
+
+
+def _add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "job", nargs="?", metavar="JOB", help="default: the job that was created last from here"
+    )
+    parser.add_argument("--every-s", type=seconds, default=2.0, metavar="S", help="first wait (default: 2)")
+
+
+def _run(options: argparse.Namespace) -> int:
+    """The exit code; 3 for a job that failed or was cancelled."""
+    records = Records(options.runs_dir.absolute())
+    api = Api()
+    job = wait_for(api, records, options.job or records.newest(), options.every_s, quiet=options.json)
+    print(json.dumps(job_dict(job)) if options.json else align(job_lines(job)), flush=True)
+    return Exit.FAILED if has_failed(job) else Exit.OK
+
+
+VERB = Verb(
+    line="wait for a job's end; can be repeated", example="managed poll --every-s 10", add=_add, run=_run
+)

@@ -1,0 +1,29 @@
+"""python -m launcher managed status: show where a job is."""
+
+import argparse
+import json
+
+from launcher.cli.verb import Verb
+from launcher.errors import Exit
+from launcher.managed.api import Api
+from launcher.managed.job import has_failed, job_dict, job_lines
+from launcher.managed.records import Records
+from launcher.output import align
+
+
+def _add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "job", nargs="?", metavar="JOB", help="default: the job that was created last from here"
+    )
+
+
+def _run(options: argparse.Namespace) -> int:
+    """The exit code; 3 for a job that failed or was cancelled."""
+    records = Records(options.runs_dir.absolute())
+    job = Api().job(options.job or records.newest())
+    records.note_job(job)
+    print(json.dumps(job_dict(job)) if options.json else align(job_lines(job)), flush=True)
+    return Exit.FAILED if has_failed(job) else Exit.OK
+
+
+VERB = Verb(line="show where a job is", example="managed status", add=_add, run=_run)

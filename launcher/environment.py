@@ -1,0 +1,377 @@
+"""Every environment variable that this project sets or reads, apart from those of schedulers, which stand with their cluster.
+
+tests/unit/test_environment.py reads the syntax trees of launcher/ and fails on a variable that is not listed here.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variable:
+    """One environment variable."""
+
+    name: str
+    meaning: str
+    """What its value says."""
+    set_by: str
+    """The process or person that sets it."""
+    read_by: str
+    """The process or library that reads it."""
+
+
+VARIABLES: dict[str, Variable] = {}
+"""Name -> variable, in the order of this file."""
+
+
+def _listed(name: str, meaning: str, *, set_by: str, read_by: str) -> str:
+    VARIABLES[name] = Variable(name=name, meaning=meaning, set_by=set_by, read_by=read_by)
+    return name
+
+
+# Supervisor -> agent
+
+SUPERVISOR = _listed(
+    "LAUNCHER_SUPERVISOR",
+    "Address of the supervisor, HOST:PORT. Without it, node.sh was started by hand and runs one attempt.",
+    set_by="supervisor",
+    read_by="agent",
+)
+TOKEN = _listed(
+    "LAUNCHER_TOKEN",
+    "Secret of this job, without which the supervisor accepts no agent. Ranks do not get it.",
+    set_by="supervisor",
+    read_by="agent",
+)
+JOB = _listed(
+    "LAUNCHER_JOB",
+    "Name of this job below logs/: the job id, or the supervisor's process id where there is no scheduler.",
+    set_by="supervisor",
+    read_by="agent",
+)
+LEASE = _listed(
+    "LAUNCHER_LEASE",
+    "Nonce of the run's lease. A rank commits a checkpoint only while the lease still has it.",
+    set_by="supervisor",
+    read_by="rank",
+)
+
+# Agent -> rank
+
+ATTEMPT = _listed("LAUNCHER_ATTEMPT", "Number of the attempt, from 1.", set_by="agent", read_by="rank")
+MODEL_COMMIT = _listed(
+    "LAUNCHER_MODEL_COMMIT",
+    "Commit of the model on its hub that every rank loads. Not set for a model that is not from a hub.",
+    set_by="agent",
+    read_by="rank",
+)
+HEARTBEAT_FD = _listed(
+    "LAUNCHER_HEARTBEAT_FD",
+    "File descriptor of the socket for heartbeats and for the order to shut down.",
+    set_by="agent",
+    read_by="rank",
+)
+STACKS_FD = _listed(
+    "LAUNCHER_STACKS_FD",
+    "File descriptor of the memory file to which SIGUSR2 writes the Python stacks.",
+    set_by="agent",
+    read_by="rank",
+)
+STORE_FD = _listed(
+    "LAUNCHER_STORE_FD",
+    "File descriptor of the bound socket on which rank 0 serves the rendezvous store.",
+    set_by="agent",
+    read_by="rank 0",
+)
+
+# The world of a rank, as torchrun names it. Source: docs.pytorch.org, "torchrun", "Environment Variables".
+
+RANK = _listed("RANK", "Global number of the rank, from 0.", set_by="agent", read_by="rank, torch")
+LOCAL_RANK = _listed(
+    "LOCAL_RANK", "Number of the rank on its node, from 0.", set_by="agent", read_by="rank, torch"
+)
+GROUP_RANK = _listed(
+    "GROUP_RANK", "Number of the node in the attempt, from 0.", set_by="agent", read_by="torch"
+)
+WORLD_SIZE = _listed("WORLD_SIZE", "Number of ranks.", set_by="agent", read_by="rank, torch")
+LOCAL_WORLD_SIZE = _listed(
+    "LOCAL_WORLD_SIZE", "Number of ranks on this node.", set_by="agent", read_by="torch"
+)
+MASTER_ADDR = _listed(
+    "MASTER_ADDR",
+    "Host at which the ranks meet. Set it where node.sh is started by hand on several nodes.",
+    set_by="agent, or a person",
+    read_by="rank, torch",
+)
+MASTER_PORT = _listed(
+    "MASTER_PORT",
+    "Port at which the ranks meet. Set it where node.sh is started by hand on several nodes.",
+    set_by="agent, or a person",
+    read_by="rank, torch",
+)
+USE_AGENT_STORE = _listed(
+    "TORCHELASTIC_USE_AGENT_STORE",
+    "True: every rank is a client of the rendezvous store, which rank 0 serves on the socket that it inherits.",
+    set_by="agent",
+    read_by="torch",
+)
+
+# Threads, memory and kernels of a rank
+
+OMP_NUM_THREADS = _listed(
+    "OMP_NUM_THREADS",
+    "CPU threads per rank. By default the cores of the node divided by its ranks; a value of the site is kept.",
+    set_by="agent, or the site",
+    read_by="rank, torch",
+)
+TOKENIZERS_PARALLELISM = _listed(
+    "TOKENIZERS_PARALLELISM",
+    "false: tokenizers start no threads, which a forked process would lose.",
+    set_by="warm process, launch",
+    read_by="tokenizers",
+)
+NVML_CUDA_CHECK = _listed(
+    "PYTORCH_NVML_BASED_CUDA_CHECK",
+    "1: torch counts GPUs without a CUDA context, which a forked process could not use.",
+    set_by="warm process",
+    read_by="torch",
+)
+TORCH_EXTENSIONS_DIR = _listed(
+    "TORCH_EXTENSIONS_DIR",
+    "Folder of the operators that torch compiles. By default in the run's cache.",
+    set_by="rank, or the site",
+    read_by="torch",
+)
+ACCELERATE_USE_FSDP = _listed(
+    "ACCELERATE_USE_FSDP",
+    "Whether transformers loads a model as one of several FSDP ranks. Removed while rank 0 loads an export back alone.",
+    set_by="accelerate",
+    read_by="rank, transformers",
+)
+TRL_EXPERIMENTAL_SILENCE = _listed(
+    "TRL_EXPERIMENTAL_SILENCE",
+    "1: trl does not warn that a trainer is experimental.",
+    set_by="rank",
+    read_by="trl",
+)
+
+# Hub. Source: the manual of huggingface_hub, "Environment variables".
+
+HF_HUB_OFFLINE = _listed(
+    "HF_HUB_OFFLINE",
+    "1: nothing is asked of the hub. Set for ranks, because what they need was fetched before; a value of the site is kept.",
+    set_by="agent, or a person",
+    read_by="launch, fetch, rank, huggingface_hub",
+)
+HF_DATASETS_OFFLINE = _listed(
+    "HF_DATASETS_OFFLINE",
+    "1: as HF_HUB_OFFLINE, for datasets.",
+    set_by="agent, or a person",
+    read_by="datasets",
+)
+TRANSFORMERS_OFFLINE = _listed(
+    "TRANSFORMERS_OFFLINE",
+    "1: as HF_HUB_OFFLINE, for transformers.",
+    set_by="agent, or a person",
+    read_by="stale, transformers",
+)
+HF_ENDPOINT = _listed(
+    "HF_ENDPOINT", "Address of the hub.", set_by="a person", read_by="launch, fetch, huggingface_hub"
+)
+HF_HOME = _listed(
+    "HF_HOME",
+    "Folder of the hub's library: cache and token.",
+    set_by="a person; in a container, the launch",
+    read_by="launch, fetch, huggingface_hub",
+)
+HF_HUB_CACHE = _listed(
+    "HF_HUB_CACHE",
+    "Folder of fetched models, where it is not in HF_HOME.",
+    set_by="a person; in a container, the launch",
+    read_by="launch, fetch, huggingface_hub",
+)
+HUGGINGFACE_HUB_CACHE = _listed(
+    "HUGGINGFACE_HUB_CACHE",
+    "The former name of HF_HUB_CACHE.",
+    set_by="a person",
+    read_by="launch, fetch, huggingface_hub",
+)
+HF_DATASETS_CACHE = _listed(
+    "HF_DATASETS_CACHE",
+    "Folder of prepared data sets, where it is not in HF_HOME.",
+    set_by="a person; in a container, the launch",
+    read_by="launch, fetch, datasets",
+)
+HF_TOKEN = _listed(
+    "HF_TOKEN",
+    "Secret: the access token of the hub. It passes through and is never written.",
+    set_by="a person",
+    read_by="launch, huggingface_hub",
+)
+HF_TOKEN_PATH = _listed(
+    "HF_TOKEN_PATH",
+    "File with the access token, where it is not in HF_HOME.",
+    set_by="a person",
+    read_by="launch, huggingface_hub",
+)
+HF_HUB_DISABLE_PROGRESS_BARS = _listed(
+    "HF_HUB_DISABLE_PROGRESS_BARS",
+    "1: no progress bars in the output of a launch's helper process.",
+    set_by="launch",
+    read_by="huggingface_hub",
+)
+
+# Trackers. Source: docs.wandb.ai, "Environment variables"; transformers' TensorBoardCallback.
+
+WANDB_API_KEY = _listed(
+    "WANDB_API_KEY",
+    "Secret: the key of Weights & Biases. It passes through and is never written.",
+    set_by="a person",
+    read_by="rank, sync, wandb",
+)
+WANDB_BASE_URL = _listed(
+    "WANDB_BASE_URL", "Address of the server.", set_by="a person", read_by="rank, sync, wandb"
+)
+WANDB_MODE = _listed(
+    "WANDB_MODE",
+    "online, offline or disabled. Set to offline where the server cannot be reached.",
+    set_by="rank, or a person",
+    read_by="rank, wandb",
+)
+WANDB_DIR = _listed("WANDB_DIR", "Folder of wandb's files: the run dir.", set_by="rank", read_by="wandb")
+WANDB_PROJECT = _listed("WANDB_PROJECT", "Project on the server.", set_by="rank", read_by="rank, wandb")
+WANDB_NAME = _listed("WANDB_NAME", "Name of the run on the server.", set_by="rank", read_by="wandb")
+WANDB_RUN_ID = _listed(
+    "WANDB_RUN_ID", "Id of the run, the same for all its attempts.", set_by="rank", read_by="rank, wandb"
+)
+WANDB_RUN_GROUP = _listed(
+    "WANDB_RUN_GROUP", "Name of the sweep, which groups its trials.", set_by="rank", read_by="rank, wandb"
+)
+WANDB_RESUME = _listed(
+    "WANDB_RESUME", "allow: later attempts go on with the run of the first.", set_by="rank", read_by="wandb"
+)
+NETRC = _listed(
+    "NETRC", "File with credentials, by default ~/.netrc.", set_by="a person", read_by="rank, sync, wandb"
+)
+TENSORBOARD_LOGGING_DIR = _listed(
+    "TENSORBOARD_LOGGING_DIR",
+    "Folder of TensorBoard's files: tensorboard/ in the run dir.",
+    set_by="rank",
+    read_by="transformers",
+)
+
+# MLflow and Trackio. Source: mlflow.org's page "Environment variables"; trackio 0.43, utils.py.
+MLFLOW_TRACKING_URI = _listed(
+    "MLFLOW_TRACKING_URI",
+    "Address of the MLflow server or database. Without it, a run is tracked in its run dir.",
+    set_by="a person",
+    read_by="rank, sync",
+)
+MLFLOW_TRACKING_TOKEN = _listed(
+    "MLFLOW_TRACKING_TOKEN",
+    "Secret: a token for the MLflow server. It passes through and is never written.",
+    set_by="a person",
+    read_by="mlflow",
+)
+MLFLOW_TRACKING_PASSWORD = _listed(
+    "MLFLOW_TRACKING_PASSWORD",
+    "Secret: a password for the MLflow server. It passes through and is never written.",
+    set_by="a person",
+    read_by="mlflow",
+)
+MLFLOW_HTTP_REQUEST_TIMEOUT = _listed(
+    "MLFLOW_HTTP_REQUEST_TIMEOUT",
+    "Seconds of a request to the MLflow server; 10 where nobody says otherwise.",
+    set_by="rank, sync, or a person",
+    read_by="mlflow",
+)
+MLFLOW_HTTP_REQUEST_MAX_RETRIES = _listed(
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES",
+    "Repeats of such a request; 2 where nobody says otherwise.",
+    set_by="rank, sync, or a person",
+    read_by="mlflow",
+)
+TRACKIO_DIR = _listed(
+    "TRACKIO_DIR",
+    "Folder of Trackio's databases: trackio/ in the run dir.",
+    set_by="rank, sync",
+    read_by="trackio",
+)
+TRACKIO_SPACE_ID = _listed(
+    "TRACKIO_SPACE_ID", "Space to which `sync` sends. Ranks do not get it.", set_by="a person", read_by="sync"
+)
+TRACKIO_SERVER_URL = _listed(
+    "TRACKIO_SERVER_URL",
+    "Address of a Trackio server. Ranks do not get it.",
+    set_by="a person",
+    read_by="trackio",
+)
+TRACKIO_BUCKET_ID = _listed(
+    "TRACKIO_BUCKET_ID", "Bucket of a Space. Ranks do not get it.", set_by="a person", read_by="trackio"
+)
+TRACKIO_WRITE_TOKEN = _listed(
+    "TRACKIO_WRITE_TOKEN",
+    "Secret: a token for a Trackio server. It passes through and is never written.",
+    set_by="a person",
+    read_by="trackio",
+)
+
+# Managed fine-tuning. Source: OpenAI's API reference, "Authentication".
+
+OPENAI_API_KEY = _listed(
+    "OPENAI_API_KEY",
+    "Secret: the key of the service. It is read at each request and is never written.",
+    set_by="a person",
+    read_by="managed",
+)
+OPENAI_BASE_URL = _listed(
+    "OPENAI_BASE_URL", "Address of the service or of a compatible one.", set_by="a person", read_by="managed"
+)
+
+# Shell, Python and Hydra
+
+HOME = _listed("HOME", "Home folder.", set_by="the login", read_by="launch, fetch")
+PYTHONPATH = _listed(
+    "PYTHONPATH",
+    "Folders of importable modules. The folder in which a command was typed is added for its jobs, so that plugins are found.",
+    set_by="job.sbatch, sweep",
+    read_by="Python",
+)
+XDG_CACHE_HOME = _listed(
+    "XDG_CACHE_HOME",
+    "Folder of caches, by default ~/.cache. Source: XDG Base Directory Specification.",
+    set_by="a person",
+    read_by="launch, fetch",
+)
+XDG_STATE_HOME = _listed(
+    "XDG_STATE_HOME",
+    "Folder of state, by default ~/.local/state; launcher/hosts.jsonl in it remembers faults of hosts. Source: as above.",
+    set_by="a person",
+    read_by="supervisor, agent",
+)
+HYDRA_FULL_ERROR = _listed(
+    "HYDRA_FULL_ERROR",
+    "1: Hydra raises its errors. Set while a configuration is composed, so that an error can be told in one line.",
+    set_by="launch",
+    read_by="Hydra",
+)
+CUDA_VISIBLE_DEVICES = _listed(
+    "CUDA_VISIBLE_DEVICES",
+    "GPUs that a process may use. Empty for ranks that run on the CPU.",
+    set_by="node.sh, the scheduler",
+    read_by="torch",
+)
+TRANSFORMERS_VERBOSITY = _listed(
+    "TRANSFORMERS_VERBOSITY",
+    "error: no warnings of transformers in the output of a launch's helper process.",
+    set_by="launch",
+    read_by="transformers",
+)
+PYTHONUNBUFFERED = _listed(
+    "PYTHONUNBUFFERED", "1: what the ranks print is in their log at once.", set_by="node.sh", read_by="Python"
+)
+PYTHONWARNINGS = _listed(
+    "PYTHONWARNINGS",
+    "ignore: no warnings of libraries in the output of a launch's helper process.",
+    set_by="launch",
+    read_by="Python",
+)

@@ -1,0 +1,94 @@
+"""How long a run trains: its optimizer steps and warm-up, decided here wherever the number of training rows is known."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from launcher.plan.facts import Facts
+from launcher.plan.topology import Batch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Length:
+    """The length of a run.
+
+    Where `decided_by` is max_steps or rows, trainer_args hold the final max_steps and warmup_steps, and the ranks take exactly
+    these. Where it is ranks, only the ranks can count the rows: they derive both by the formulas of this module, and report
+    them in the event `length`.
+    """
+
+    steps: int | None
+    """Optimizer steps; None where the ranks count the rows."""
+    warmup_steps: int | None
+    """Steps of warm-up; likewise."""
+    epochs: float | None
+    """Asked epochs; None where trainer.max_steps is set."""
+    rows: int | None
+    """Training rows of an epoch, counted by the data check; None where they were not counted."""
+    decided_by: str
+    """max_steps: trainer.max_steps is set; rows: the counted rows; ranks: the ranks, for the reason in `why`."""
+    why: str | None = None
+    """Why the plan cannot decide."""
+
+
+def make_length(
+    args: Mapping[str, Any], facts: Facts, batch: Batch, *, packing: bool, samples: int
+) -> Length:
+    """The length by the trainer's arguments. `samples`: sequences of the batch that are made of one training row."""
+    if int(args["max_steps"]) > 0:
+        steps, decided_by, why = int(args["max_steps"]), "max_steps", None
+    elif packing:
+        steps, decided_by, why = (
+            None,
+            "ranks",
+            "trainer.packing=true: the rows follow from the documents' tokens",
+        )
+    elif facts.rows is None:
+        steps, decided_by, why = None, "ranks", "the training rows were not counted before the launch"
+    else:
+        steps = count_steps(facts.rows * samples, batch.global_batch_size, float(args["num_train_epochs"]))
+        decided_by, why = "rows", None
+    return Length(
+        steps=steps,
+        warmup_steps=None if steps is None else count_warmup_steps(float(args["warmup_steps"]), steps),
+        epochs=None if decided_by == "max_steps" else float(args["num_train_epochs"]),
+        rows=facts.rows,
+        decided_by=decided_by,
+        why=why,
+    )
+
+
+def final_args(args: Mapping[str, Any], length: Length) -> dict[str, Any]:
+    """The trainer's arguments with the decided length; unchanged where the ranks decide it.
+
+    The Trainer then counts the whole run as one epoch; metrics.jsonl has the true epoch.
+    """
+    if length.steps is None:
+        return dict(args)
+    decided = {"max_steps": length.steps, "num_train_epochs": 1.0, "warmup_steps": length.warmup_steps}
+    return {**args, **decided}
+
+
+def derive(length: Length, args: Mapping[str, Any], samples: int, global_batch_size: int) -> Length:
+    """The same length, with steps and warm-up derived from the `samples` that the ranks have counted in an epoch."""
+    if length.steps is not None:
+        return length
+    assert length.epochs is not None
+    steps = count_steps(samples, global_batch_size, length.epochs)
+    warmup = count_warmup_steps(float(args["warmup_steps"]), steps)
+    return dataclasses.replace(length, steps=steps, warmup_steps=warmup)
+
+
+def count_steps(samples: int, global_batch_size: int, epochs: float) -> int:
+    """Optimizer steps of so many epochs, all of full size: the last one takes samples of the epoch that follows."""
+    return max(1, -int(-(epochs * samples) // global_batch_size))
+
+
+def count_warmup_steps(asked: float, steps: int) -> int:
+    """Whole steps of warm-up: a value below 1 is a share of all steps, rounded down.
+
+    transformers 5.23 rounds it up, and the first step of its warm-up has a learning rate of 0: a run of one step would train
+    nothing.
+    """
+    return int(asked) if asked >= 1 else int(asked * steps + 1e-9)  # 0.29 of 100 is 28.999999999999996

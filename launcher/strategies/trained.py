@@ -1,0 +1,82 @@
+"""What the formulas of a strategy may ask about the work of one GPU."""
+
+from typing import Any, Protocol
+
+from launcher.strategies.degrees import Degrees
+
+TensorCounts = list[tuple[tuple[int, ...], int]]
+"""(shape, how many tensors have it)."""
+
+
+class Trained(Protocol):
+    """What is trained on one GPU, and how; launcher.plan.memory.load.Load is one."""
+
+    @property
+    def degrees(self) -> Degrees:
+        """Ranks that share each thing."""
+        ...
+
+    @property
+    def adapter(self) -> Any:
+        """The LoRA adapter; None where every weight is trained."""
+        ...
+
+    @property
+    def checkpointing(self) -> bool:
+        """Whether activations are computed again in the backward pass."""
+        ...
+
+    @property
+    def accumulation(self) -> int:
+        """Forward passes of one optimizer step."""
+        ...
+
+    @property
+    def bucket(self) -> int | None:
+        """Elements of a gradient bucket, where a plugin has set them."""
+        ...
+
+    @property
+    def autocast(self) -> bool:
+        """Whether weights are cast to bf16 as training goes."""
+        ...
+
+    @property
+    def parameters(self) -> int:
+        """Parameters of the model, without the adapter."""
+        ...
+
+    @property
+    def linear(self) -> int:
+        """Weights of all linear layers within blocks."""
+        ...
+
+    @property
+    def trained(self) -> int:
+        """Parameters that get a gradient."""
+        ...
+
+    @property
+    def trained_tensors(self) -> TensorCounts:
+        """Shapes of what gets a gradient."""
+        ...
+
+    @property
+    def all_tensors(self) -> TensorCounts:
+        """Shapes of the model's weights, without the adapter."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """Bytes of a value that the forward pass computes."""
+        ...
+
+    @property
+    def trained_width(self) -> int:
+        """Bytes of a trained weight."""
+        ...
+
+    @property
+    def gradient_width(self) -> int:
+        """Bytes of a gradient."""
+        ...

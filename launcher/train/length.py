@@ -1,0 +1,70 @@
+"""The length of a run on the ranks: the planned one, or derived from the rows where the plan could not decide it."""
+
+from typing import Any
+
+from launcher.errors import NotAsPlanned
+from launcher.plan import LaunchPlan
+from launcher.plan.length import Length, count_steps, derive, final_args
+
+
+def settle_length(plan: LaunchPlan, args: Any, samples: int) -> Length:
+    """The length that this rank trains; `samples` are the sequences of an epoch.
+
+    A decided length stays as it is, and `args` hold it already. A length that is left to the ranks is derived and put into
+    `args`. Prints a warning on the main rank where the rows would give another length than the planned one.
+    """
+    length = derive(plan.length, plan.trainer_args, samples, plan.batch.global_batch_size)
+    if plan.length.steps is None:
+        for name, value in final_args({}, length).items():
+            setattr(args, name, value)
+    if args.process_index == 0 and (warning := _difference(plan, samples)):
+        print(f"launcher: warning: {warning}", flush=True)
+    return length
+
+
+def length_facts(plan: LaunchPlan, length: Length, samples: int) -> dict[str, Any]:
+    """The event `length`: what is trained, and the rows that the plan and the ranks have counted."""
+    assert length.steps is not None
+    return {
+        "steps": length.steps,
+        "warmup_steps": length.warmup_steps,
+        "samples": samples,
+        "planned_rows": plan.length.rows,
+        "epochs": round(length.steps * plan.batch.global_batch_size / samples, 4),
+        "decided_by": length.decided_by,
+    }
+
+
+def _difference(plan: LaunchPlan, samples: int) -> str | None:
+    """One sentence where the plan's steps are more or fewer than the asked epochs of the ranks' samples."""
+    if plan.length.decided_by != "rows" or plan.length.steps is None or plan.length.epochs is None:
+        return None
+    steps = count_steps(samples, plan.batch.global_batch_size, plan.length.epochs)
+    if steps == plan.length.steps:
+        return None
+    epochs = plan.length.steps * plan.batch.global_batch_size / samples
+    return (
+        f"the planned {plan.length.steps} steps are {epochs:.3g} epochs, not trainer.num_train_epochs={plan.length.epochs:g}: "
+        f"the plan counted {plan.length.rows} training rows, and {samples} are left without those that are too long; "
+        f"trainer.max_steps={steps} gives the asked epochs"
+    )
+
+
+def check_arguments(args: Any, plan: LaunchPlan) -> None:
+    """NotAsPlanned where a number or a switch of the trainer's arguments is not what plan.json says.
+
+    Call it before training. Left out is a length that the ranks derive; other values are turned into types of their own.
+    """
+    derived = () if plan.length.steps is not None else ("max_steps", "num_train_epochs", "warmup_steps")
+    for name, planned in plan.trainer_args.items():
+        if (
+            name in derived
+            or not isinstance(planned, bool | int | float)
+            or isinstance(getattr(args, name), list)
+        ):
+            continue
+        if getattr(args, name) != planned:
+            raise NotAsPlanned(
+                f"the trainer's {name} is {getattr(args, name)!r} on this rank and {planned!r} in plan.json; a plugin that "
+                "changes it must do so in on_plan"
+            )

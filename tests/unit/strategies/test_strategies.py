@@ -1,0 +1,84 @@
+"""Strategies as specs: found by the configuration, in order, and the same again from plan.json."""
+
+import dataclasses
+import importlib.util
+import json
+import re
+
+import pytest
+
+from launcher.config import StrategyConfig
+from launcher.errors import ConfigError, PlanError
+from launcher.strategies import Degrees, Strategy, candidates, make_strategy, planned_strategy
+from launcher.strategies.registry import STRATEGIES
+
+NAMES = [one.name for one in candidates()]
+
+
+def test_the_candidates_shard_ever_more_and_offload_last():
+    assert NAMES == ["ddp", "zero1", "zero2", "fsdp2", "zero3", "fsdp2_offload", "zero3_offload"]
+
+
+@pytest.mark.parametrize("strategy", candidates(), ids=NAMES)
+def test_a_strategy_is_the_same_again_from_its_settings_and_from_plan_json(strategy: Strategy):
+    written = json.loads(json.dumps(dataclasses.asdict(strategy)))
+    assert make_strategy(strategy.config()) == planned_strategy(written) == strategy
+    assert type(planned_strategy(written)) is type(strategy)
+
+
+@pytest.mark.parametrize("strategy", candidates(), ids=NAMES)
+def test_the_module_on_the_rank_is_there(strategy: Strategy):
+    assert importlib.util.find_spec(strategy.on_rank)
+
+
+@pytest.mark.parametrize("name", STRATEGIES.own_names())
+def test_a_strategy_can_be_asked_for_by_its_own_name(name: str):
+    assert make_strategy(StrategyConfig(engine=name)) == STRATEGIES.find(name)
+
+
+def test_an_unknown_strategy_is_refused_with_the_nearest_name():
+    with pytest.raises(
+        ConfigError, match=re.escape("strategy.engine=fsdp: unknown strategy 'fsdp'; did you mean fsdp2?")
+    ):
+        make_strategy(StrategyConfig(engine="fsdp"))
+
+
+def test_a_zero_stage_of_another_strategy_is_refused():
+    with pytest.raises(PlanError, match="belongs to DeepSpeed, but strategy"):
+        make_strategy(StrategyConfig(engine="fsdp2", zero_stage=3))
+
+
+@pytest.mark.parametrize("strategy", candidates(), ids=NAMES)
+def test_a_strategy_spreads_over_all_ranks(strategy: Strategy):
+    degrees = strategy.degrees(StrategyConfig(), 16)
+    assert degrees.world_size == degrees.data_parallel_size == 16
+    assert degrees.shard_size == (1 if strategy.replicates else 16)
+
+
+@pytest.mark.parametrize("strategy", candidates(), ids=NAMES)
+def test_one_rank_holds_all_of_what_is_trained(strategy: Strategy):
+    tensors = [((7, 3), 2), ((5,), 1)]
+    alone = strategy.degrees(StrategyConfig(), 1)
+    assert strategy.acting(alone).shard(tensors, alone) == 47
+
+
+def test_fsdp2_on_one_rank_is_plain_data_parallelism():
+    fsdp2 = make_strategy(StrategyConfig(engine="fsdp2"))
+    assert fsdp2.acting(Degrees()).replicates
+    assert fsdp2.acting(Degrees(dp_shard=2)) is fsdp2
+
+
+def test_data_parallel_ranks_are_those_that_do_not_share_a_sequence_or_a_matrix():
+    degrees = Degrees(dp_replicate=2, dp_shard=3, sequence=2, tensor=2, expert=3)
+    assert (degrees.world_size, degrees.data_parallel_size, degrees.shard_size) == (24, 6, 6)
+    assert [degrees.data_parallel_rank(rank) for rank in range(24)] == [
+        number for number in range(6) for _ in range(4)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "divisor"), [("ddp", 8), ("zero1", 4), ("zero2", 4), ("zero3", 8), ("fsdp2", 8)]
+)
+def test_gradients_are_divided_by_what_the_library_divides_them_by(name: str, divisor: int):
+    degrees = Degrees(dp_shard=4, sequence=2)
+    assert STRATEGIES.find(name).averaged_over(degrees) == divisor

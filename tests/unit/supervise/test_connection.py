@@ -1,0 +1,103 @@
+"""What comes over the connections of agents, and what the supervisor makes of it."""
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from launcher.protocol.agents import Hello, NodeFacts, NodeHeartbeat, PortOpened, RankState
+from launcher.protocol.codec import encode
+from launcher.supervise.nodes import Nodes
+
+FACTS = NodeFacts(time=0.0, disk=1, memory=1, problems=())
+
+
+@pytest.fixture
+def nodes() -> Iterator[Nodes]:
+    nodes = Nodes()
+    yield nodes
+    nodes.drop()
+    nodes.listener.close()
+
+
+def connect(nodes: Nodes, data: bytes) -> socket.socket:
+    agent = socket.create_connection(("127.0.0.1", nodes.listener.getsockname()[1]))
+    agent.sendall(data)
+    return agent
+
+
+def hello(nodes: Nodes, token: str | None = None) -> bytes:
+    return encode(Hello(token=token or nodes.token, index=0, host="n1", facts=FACTS)) + b"\n"
+
+
+def poll_until(nodes: Nodes, true: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < deadline
+        nodes.poll(0.05)
+
+
+def is_closed(agent: socket.socket) -> bool:
+    agent.settimeout(0.05)
+    try:
+        return agent.recv(1) == b""
+    except TimeoutError:
+        return False
+    except OSError:
+        return True
+
+
+def test_a_node_is_known_by_its_hello_and_its_heartbeats(nodes: Nodes):
+    state = RankState("load", 0, 0.0, None, 0.0)
+    heartbeat = encode(NodeHeartbeat(first_rank=4, ranks=(state, state), codes={5: 1}))
+    with connect(
+        nodes, hello(nodes) + heartbeat + b"\n" + encode(PortOpened(attempt=1, port=9))[:10]
+    ) as agent:
+        poll_until(nodes, lambda: nodes.there())
+        node = nodes.by_index[0]
+        assert (node.host, node.facts, node.codes, set(node.heartbeats)) == ("n1", FACTS, {5: 1}, {4, 5})
+        assert nodes.answers(node, PortOpened) == []
+        agent.sendall(encode(PortOpened(attempt=1, port=9))[10:] + b"\n")
+        poll_until(nodes, lambda: node.answers)
+        assert [answer.port for answer in nodes.answers(node, PortOpened)] == [9]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"GET / HTTP/1.1\r\n",
+        b"[]\n",
+        b'{"kind": "Hello", "token": 3}\n',
+        b'{"kind": "PortOpened"}\n',
+        b"\xff\n",
+    ],
+)
+def test_a_stranger_that_sends_nonsense_is_closed_and_nothing_else_happens(nodes: Nodes, line: bytes):
+    with connect(nodes, line) as agent:
+        poll_until(nodes, lambda: is_closed(agent))
+    assert nodes.by_index == {}
+
+
+def test_a_stranger_without_the_token_is_closed(nodes: Nodes):
+    with connect(nodes, hello(nodes, "not the token \u00e4")) as agent:
+        poll_until(nodes, lambda: is_closed(agent))
+    assert nodes.by_index == {}
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b'{"kind": "Song"}\n', "unknown kind of message 'Song'"),
+        (b'{"kind": "PortOpened", "attempt": 1, "port": null}\n', "PortOpened.port is None"),
+        (b"not JSON\n", "not a line of JSON"),
+    ],
+)
+def test_a_node_that_sends_nonsense_is_lost_for_that_reason(nodes: Nodes, line: bytes, said: str):
+    with connect(nodes, hello(nodes) + line[:3]) as agent:
+        poll_until(nodes, lambda: nodes.there())
+        agent.sendall(line[3:])
+        poll_until(nodes, lambda: not nodes.there())
+    lost = nodes.by_index[0].lost
+    assert lost.startswith("its agent sent a message that this version does not understand (")
+    assert said in lost

@@ -1,0 +1,42 @@
+"""Time-outs that depend on each other."""
+
+from launcher import timeouts
+from launcher.config.resources import ResourcesConfig
+
+
+def test_a_node_is_given_up_after_many_missed_heartbeats_and_an_agent_gives_up_after_many_missed_pings():
+    assert timeouts.AGENT_LOST_S >= 5 * timeouts.HEARTBEAT_S
+    assert timeouts.SUPERVISOR_LOST_S >= 5 * timeouts.PING_S
+
+
+def test_an_agent_gives_the_supervisor_up_later_than_the_supervisor_gives_up_the_agent():
+    assert timeouts.SUPERVISOR_LOST_S > timeouts.AGENT_LOST_S + timeouts.PING_S
+
+
+def test_an_agent_that_waits_for_a_fork_is_not_taken_for_lost():
+    assert timeouts.FORK_S < timeouts.AGENT_LOST_S - timeouts.HEARTBEAT_S
+
+
+def test_an_agent_says_that_it_cannot_connect_before_the_supervisor_stops_waiting():
+    assert timeouts.CONNECT_S < timeouts.GATHER_S
+
+
+def test_a_rank_that_never_speaks_is_started_again_before_it_counts_as_hung():
+    assert timeouts.HANG_FLOORS_S["start"] > timeouts.FIRST_WORD_S
+
+
+def test_a_saver_gives_up_before_its_rank_counts_as_hung():
+    assert timeouts.SAVER_GIVES_UP < timeouts.SAVE_HANGS
+
+
+def test_a_collective_around_an_export_waits_as_long_as_the_supervisor():
+    assert timeouts.HANG_FLOORS_S["export"] == timeouts.EXPORT_S
+
+
+def test_hang_timeout_s_is_a_tighter_limit_than_what_holds_before_steps_are_known():
+    assert ResourcesConfig().hang_timeout_s < timeouts.HANG_FLOORS_S["step"] <= timeouts.HANG_FLOORS_S["eval"]
+
+
+def test_ranks_are_gone_and_stacks_are_written_before_the_supervisor_stops_waiting_for_the_answer():
+    assert timeouts.END_RANKS_S < timeouts.ANSWER_S
+    assert timeouts.DUMP_S < timeouts.ANSWER_S / 2
