@@ -9,8 +9,8 @@ from launcher.cli.verb import GROUPS, Verb
 from launcher.reference.markdown import code, page, table
 
 _INTRO = """Every verb takes `--help` and `--json`. Under `--json` an error is JSON on stdout as well,
-`{"error": {"kind", "message", "exit_code"}}`; the one line for a person is on stderr in any case. `launcher` is the same command
-as `python -m launcher`."""
+`{"error": {"kind", "message", "exit_code"}}`; the one line for a person is on stderr in any case. `launcher` is the same
+command as `python -m launcher`."""
 
 
 def verbs_page() -> str:
