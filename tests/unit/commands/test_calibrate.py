@@ -70,7 +70,7 @@ def test_status_shows_planned_beside_measured(cli, measured_run):
     assert told["measured"]["step_s"] == 4.0
     text = cli("status").stdout
     assert f"planned {planned['time']['step_s']:.3g} s, measured 4 s" in text
-    assert f"planned {planned['memory']['total']:.1f} GiB a GPU, measured 21.1 GiB" in text
+    assert f"planned {planned['memory']['total']:.1f} GiB per GPU, measured 21.1 GiB" in text
 
 
 SITE = """# our machine
@@ -97,7 +97,7 @@ def test_calibrate_writes_into_a_site_s_file_and_leaves_the_rest_as_it_was(cli, 
     assert file.stat().st_mode & 0o777 == 0o640
     assert list(file.parent.iterdir()) == [file]
     again = cli("calibrate", "--write", str(file))
-    assert again.stdout == f"{file} holds all of it already\n"
+    assert again.stdout == f"{file} already has all of these values\n"
     planned = cli(
         "plan", "+experiment=llama8b_lora", "--config-dir", str(tmp_path / "site"), "cluster=mine", "--json"
     )
