@@ -13,6 +13,7 @@ from launcher.errors import ConfigError, RunError
 from launcher.launching.compose import Composed, compose
 from launcher.launching.hub_gate import check_hub
 from launcher.launching.launch import Launched, start
+from launcher.launching.package_gate import check_packages
 from launcher.launching.planning import prepare_in
 from launcher.launching.write import rewrite_run, settle
 from launcher.plan import check_fits
@@ -44,6 +45,7 @@ def resume(run: RunDir, overrides: list[str], tell: Callable[[Composed, Launched
     plan = prepare_in(composed, run)
     check_fits(composed.config, plan)
     check_hub(composed.config, plan)
+    check_packages(composed.config, plan)
     cluster = None if composed.config.dry_run else make_cluster(plan.cluster)
     rewrite_run(run, plan, composed, changes)
     return start(run, plan, cluster, lambda launched: tell(composed, launched))

@@ -13,7 +13,7 @@ class Facts:
 
     experiment: str | None
     cluster: str
-    """slurm, allocation or local: what cluster.kind=auto came to."""
+    """Name of the cluster: what cluster.kind=auto came to."""
     device: str
     """cuda or cpu: what resources.device=auto came to."""
     run_dir: str
@@ -43,7 +43,7 @@ class Facts:
     """Seconds from being told to end until all is saved: two steps and a whole save, as the newest run of that name measured
     them; 0 where none has."""
     kill_wait_s: float = 30.0
-    """Seconds that the place gives between SIGTERM and SIGKILL: Slurm's KillWait."""
+    """Seconds that the place gives between SIGTERM and SIGKILL."""
     version: str
     """Version of this package."""
     rows: int | None = None

@@ -1,14 +1,17 @@
-"""What a place asks for: environment, setup commands, container, and srun's options."""
+"""What a place is asked for: the job, environment, setup commands, and the container."""
 
 import re
 import shlex
 from pathlib import PurePath
 
-from launcher.config import ClusterConfig, Config, ContainerRuntime, RankStarter, TrackerKind
+from launcher.clusters.base import Cluster
+from launcher.clusters.job import Request
+from launcher.config import ClusterConfig, Config, ContainerRuntime
+from launcher.config.text import one_line
 from launcher.errors import PlanError
 from launcher.plan.facts import Facts
-from launcher.plan.sbatch import one_line
 from launcher.plan.topology import Topology
+from launcher.trackers.registry import TRACKERS
 
 SECRET_NAME = re.compile(r"(TOKEN(?!IZ)|SECRET|PASSWORD|PASSWD|API_?KEY|CREDENTIAL)", re.IGNORECASE)
 """What a variable is called that holds a secret."""
@@ -45,8 +48,7 @@ def environment(config: Config, facts: Facts) -> dict[str, str]:
     otherwise."""
     quiet = {"TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
     devices = {} if facts.device == "cuda" else {"CUDA_VISIBLE_DEVICES": ""}
-    tracking = {"WANDB_PROJECT": one_line("tracker.project", config.tracker.project)}
-    asked = tracking if config.tracker.kind is TrackerKind.wandb else {}
+    asked = TRACKERS.find(config.tracker.kind).variables(one_line("tracker.project", config.tracker.project))
     return quiet | devices | asked | config.cluster.env | dict(facts.hub_folders)
 
 
@@ -74,28 +76,27 @@ def module_name(module: str) -> str:
     return one_line("cluster.modules", module)
 
 
-def srun_options(config: Config, topology: Topology, facts: Facts) -> tuple[str, ...]:
-    """srun's options for one task a node. Where the supervisor leads the nodes, one that fails leaves the others alone; where
-    another starter does, a rank's failure ends the step on every node."""
-    nodes = topology.nodes + config.resources.spares
-    led = config.cluster.rank_starter is RankStarter.launcher
-    options = [
-        f"--nodes={nodes}",
-        f"--ntasks={nodes}",
-        "--ntasks-per-node=1",
-        f"--kill-on-bad-exit={int(not led)}",
-        f"--wait={0 if led else 60}",
-        *(["--no-kill"] if led else []),
-    ]
-    container = config.cluster.container
-    if container.runtime is ContainerRuntime.pyxis:
-        options += [
-            f"--container-image={_image(config)}",
-            f"--container-mounts={','.join(_mounts(config, facts))}",
-            f"--container-workdir={facts.run_dir}",
-            "--no-container-entrypoint",  # where a site runs it, the image's would take node.sh for its arguments
-        ]
-    return tuple(one_line("cluster.container", option) for option in options)
+def make_request(config: Config, topology: Topology, facts: Facts, cluster: Cluster) -> Request:
+    """What the cluster is asked for; PlanError for a container that its step cannot open."""
+    container, run_dir = config.cluster.container, facts.run_dir
+    opened = container.runtime is ContainerRuntime.pyxis
+    if opened and not cluster.opens_images:
+        raise PlanError(
+            f"cluster.container.runtime={container.runtime.name} is an option of Slurm's srun, and cluster.kind={cluster.name} "
+            "has no such option; use apptainer or none"
+        )
+    return Request(
+        name=config.name,
+        run_dir=run_dir,
+        nodes=topology.nodes,
+        spares=config.resources.spares,
+        gpus_per_node=topology.gpus_per_node,
+        cuda=facts.device == "cuda",
+        resources=config.resources,
+        site=config.cluster,
+        image=_image(config) if opened else None,
+        mounts=tuple(_mounts(config, facts)) if opened else (),
+    )
 
 
 def container_command(config: Config, facts: Facts) -> tuple[str, ...]:

@@ -1,14 +1,12 @@
 """Whether a plan fits its GPUs: what is refused, and what is warned of."""
 
+from launcher.clusters.registry import find_cluster
 from launcher.config import Config
 from launcher.errors import PlanError
 from launcher.plan.alternatives import find_alternatives
 from launcher.plan.launch_plan import LaunchPlan
 from launcher.plan.memory import MARGIN
 from launcher.strategies import candidates
-
-_CORES = frozenset(["cpus-per-task", "cpus-per-gpu", "mincpus", "exclusive"])
-"""Options of sbatch by which a job gets more than a core."""
 
 
 def check_fits(config: Config, plan: LaunchPlan) -> None:
@@ -36,17 +34,9 @@ def close_call(config: Config, plan: LaunchPlan) -> str | None:
 
 
 def few_cores(plan: LaunchPlan) -> str | None:
-    """A warning where Slurm is asked for GPUs and no cores. Source: sbatch(1), --cpus-per-task: one a task, of which a node has
-    one; slurm.conf(5), DefMemPerCPU: memory goes with the cores."""
-    if plan.cluster != "slurm" or plan.device != "cuda" or _CORES & plan.sbatch.keys():
-        return None
-    ranks = plan.topology.gpus_per_node
-    whose = "the rank of each node gets" if ranks == 1 else f"the {ranks} ranks of each node get"
-    return (
-        f"resources.cpus_per_gpu=null asks Slurm for no cores: {whose} one core and that core's memory, unless the site has "
-        "DefCpuPerGPU and DefMemPerGPU; set resources.cpus_per_gpu=8 (and resources.memory_gib=0 for all memory of a node), or "
-        "cluster.sbatch.cpus-per-gpu=8"
-    )
+    """What the cluster warns of in the options of the job, such as GPUs without cores."""
+    place = find_cluster(plan.cluster)
+    return place.warning(plan.job_options, plan.topology.gpus_per_node, plan.device == "cuda")
 
 
 def _way_out(config: Config, plan: LaunchPlan) -> str:

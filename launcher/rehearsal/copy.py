@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launcher.config import Config
+from launcher.config.time_limit import check_time, limit_s
 from launcher.data.files import read_rows
 from launcher.errors import ConfigError
 from launcher.launching.compose import Composed, compose
 from launcher.launching.data_gate import data_paths
-from launcher.plan.queue import parse_time
-from launcher.plan.sbatch import check_time
 from launcher.rehearsal.job import ASKED
 from launcher.run import write_text
 
@@ -44,7 +43,7 @@ def compose_copy(overrides: list[str], settings: Settings) -> Composed:
         raise ConfigError(
             "plugin has no sharded_checkpoint, so the run saves nothing and survives nothing; add it to 'plugin=[...]'"
         )
-    limit = min(check_time(config.resources.time), check_time(settings.time), key=parse_time)
+    limit = min(check_time(config.resources.time), check_time(settings.time), key=limit_s)
     changed = [
         f"name={f'rehearse-{config.name}'[:100]}", f"resources.time='{limit}'", f"trainer.max_steps={STEPS}",
         "trainer.logging_steps=1", "trainer.eval_steps=null", "trainer.sample_prompt=null", "data.eval_path=null",
