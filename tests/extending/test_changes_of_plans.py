@@ -125,39 +125,52 @@ def test_a_memory_term(tree):
 
 
 SIMULATED = """
-from launcher.supervise.policy import Capacity, Ended, How, decide, read_history
+import json
+import sys
+from pathlib import Path
 
-hung = {"event": "ended", "attempt": 1, "how": "hung", "hosts": [], "told": "nothing"}
+from launcher.run import RunDir
+from launcher.run.events.words import How
+from launcher.run.history import read_history
+from launcher.run.totals import faults
+from launcher.supervise.policy import Capacity, Ended, decide
+
+run = RunDir(Path(sys.argv[1]))
+hung = {"event": "ended", "attempt": 1, "time": "2026-01-01T00:00:00+00:00", "how": "hung", "exit_code": 3}
+hung |= {"reason": "rank 5 hangs", "hosts": [], "told": "nothing", "seconds": 60.0, "stop_s": 1.0}
+saved = {"event": "saved", "attempt": 1, "time": "2026-01-01T00:00:00+00:00", "step": 10, "seconds": 1.0}
 place = Capacity(can_requeue=True, healthy_nodes=4, needed_nodes=4)
-for events in ([hung], [hung, hung], [hung, {"event": "saved", "step": 10}, hung]):
-    action = decide(Ended(how=How.HUNG, code=3, reason="rank 5 hangs"), read_history(events), place)
+for events in ([hung], [hung, hung], [hung, saved, hung]):
+    run.events.write_text("".join(json.dumps(event) + chr(10) for event in events))
+    action = decide(Ended(how=How.HUNG, code=3, reason="rank 5 hangs"), faults(read_history(run)), place)
     print(f"{action.do.value}: {action.reason}")
 """
 
 
 def test_a_fault_rule(tree):
-    policy = "launcher/supervise/policy.py"
-    tree.edit(policy, "    diverged: int = 0\n", "    hung: int = 0\n    diverged: int = 0\n")
-    tree.edit(policy, "    without = diverged = 0\n", "    without = hung = diverged = 0\n")
-    tree.edit(policy, "            without = 0\n", "            without = hung = 0\n")
+    totals, policy = "launcher/run/totals.py", "launcher/supervise/policy.py"
+    tree.edit(totals, "    diverged: int = 0\n", "    hung: int = 0\n    diverged: int = 0\n")
+    tree.edit(totals, "    without = diverged = 0\n", "    without = hung = diverged = 0\n")
+    tree.edit(totals, "            without = 0\n", "            without = hung = 0\n")
     tree.edit(
-        policy,
+        totals,
         "            without += 1\n",
-        "            without += 1\n            hung += event['how'] == 'hung'\n",
+        "            without += 1\n            hung += event.how == How.HUNG.value\n",
     )
-    tree.edit(policy, "History(without_progress=without, ", "History(without_progress=without, hung=hung, ")
+    tree.edit(totals, "Faults(without_progress=without, ", "Faults(without_progress=without, hung=hung, ")
     tree.edit(
         policy,
         "    if place.healthy_nodes >= place.needed_nodes:\n",
         """\
-    if history.hung > 1 and place.can_requeue:
+    if faults.hung > 1 and place.can_requeue:
         return Action(do=Do.REQUEUE, code=Exit.REQUEUED, reason=f"{ended.reason} again; other nodes may not")
     if place.healthy_nodes >= place.needed_nodes:
 """,
     )
-    assert tree.run(sys.executable, "-c", SIMULATED).stdout.splitlines() == [
+    done = tree.run(sys.executable, "-c", SIMULATED, str(tree.work))
+    assert done.stdout.splitlines() == [
         "restart: rank 5 hangs",
         "requeue: rank 5 hangs again; other nodes may not",
         "restart: rank 5 hangs",
-    ]
+    ], done.stderr
     check_count("a fault rule", tree)
