@@ -1,8 +1,8 @@
 """Submission of a run that can be interrupted at any point and repeated: no job is lost, and none is queued twice.
 
-Before the scheduler is called, intent.json is written into the run dir; after the job is recorded, that file is deleted. A later
-call that finds the file looks in the queue first (Cluster.jobs_of). The command that submits holds a lock on the file, so that a
-later call waits for a command that outlived its launcher.
+Before the scheduler is called, intent.json is written into the run dir; after the job is recorded, that file is deleted. A
+later call that finds the file looks in the queue first (Cluster.jobs_of). The command that submits holds a lock on the file, so
+that a later call waits for a command that outlived its launcher.
 """
 
 import contextlib

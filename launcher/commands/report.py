@@ -104,7 +104,9 @@ def check_overwrite(out: Path, *, force: bool) -> None:
     if out.is_dir():
         raise RunError(f"--out={out} is a folder; name a file in it, such as --out={out / NAME}")
     if not out.parent.is_dir():
-        raise RunError(f"--out={out}: the folder {out.parent} does not exist; create it, or name another file")
+        raise RunError(
+            f"--out={out}: the folder {out.parent} does not exist; create it, or name another file"
+        )
     if out.exists() and not force:
         with out.open(encoding="utf-8", errors="replace") as file:
             if MARK not in file.read(_BEGINNING):

@@ -12,7 +12,7 @@ from launcher.plugins.base import Plugin
 
 
 def check_plugins(config: Config, facts: Facts, plugins: Sequence[Plugin]) -> None:
-    """Raises ConfigError for a file that a plugin names and that does not exist, and for a package that the ranks will not find.
+    """Raises ConfigError for a missing file that a plugin names, and for a package that the ranks will not find.
 
     Packages are checked only if the ranks use this Python: on this machine, outside a container.
     """

@@ -244,8 +244,8 @@ class Supervisor:
 
 
 def _lives(cluster: Cluster, holder: dict[str, Any]) -> bool | None:
-    """Whether the holder of a lease lives; None if its cluster cannot tell. `cluster` is the run's present one, which can differ
-    from the holder's."""
+    """Whether the holder of a lease lives; None if its cluster cannot tell. `cluster` is the run's present one, which can
+    differ from the holder's."""
     cluster, job_id = find_cluster(str(holder.get("cluster", cluster.name))), holder["job_id"]
     own = cluster.job(os.environ)
     if job_id is None or (own is not None and job_id == own.id):

@@ -20,8 +20,8 @@ _FINAL = {
     Exit.OUT_OF_MEMORY: "a restart would need the same memory: python -m launcher plan, with what was typed for this run, "
     "shows what fits; with a smaller batch.micro_batch_size or another strategy, python -m launcher resume continues the run",
     Exit.FORGOT: "a restart would forget the same",
-    Exit.FETCH_FAILED: "a restart would fail the same way: run python -m launcher fetch, with what was typed for this run, where "
-    "the hub can be reached, and then python -m launcher resume",
+    Exit.FETCH_FAILED: "a restart would fail the same way: run python -m launcher fetch, with what was typed for this run, "
+    "where the hub can be reached, and then python -m launcher resume",
     Exit.ALREADY_RUNNING: "the other job continues",
 }
 

@@ -462,7 +462,7 @@ def test_a_refusal_of_scancel_is_told_in_its_own_words(path, answer: Answer, why
 
 def test_a_scancel_that_hangs_is_given_up(path):
     path(scancel=HANGING)
-    with pytest.raises(ClusterError, match=r"scancel 5 .* did not answer within 0\.3 s"):
+    with pytest.raises(ClusterError, match=r"scancel 5: .* did not answer within 0\.3 s"):
         Slurm(timeout_s=0.3).cancel("5")
 
 

@@ -166,5 +166,5 @@ def test_a_value_that_a_run_would_read_as_a_string_is_not_written(tmp_path):
 def test_what_ranks_on_a_cpu_measured_is_not_written(cli, measured_run, tmp_path):
     measured_run(4.0, "resources.device=cpu")
     done = cli("calibrate", "--write", str(tmp_path / "site.yaml"))
-    assert done.returncode == 1 and "was no run on GPUs" in done.stderr
+    assert done.returncode == 1 and "did not run on GPUs" in done.stderr
     assert not (tmp_path / "site.yaml").exists()
