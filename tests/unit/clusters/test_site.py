@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from launcher.clusters.registry import CLUSTERS
 from tests.support.paths import SITE
 
 MYSITE = ("+experiment=tiny", "--config-dir", str(SITE), "cluster=mysite")
