@@ -10,8 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from launcher.hub import home_folder
-
-_ANSWER_S = 4.0
+from launcher.launching.hub_lookup import ANSWER_S
 
 
 def ask(url: str, environ: Mapping[str, str]) -> tuple[int, str]:
@@ -21,7 +20,7 @@ def ask(url: str, environ: Mapping[str, str]) -> tuple[int, str]:
     def send() -> None:
         try:
             request = urllib.request.Request(url, method="HEAD", headers=_token(environ))
-            with urllib.request.build_opener(_TokenStays).open(request, timeout=_ANSWER_S) as response:
+            with urllib.request.build_opener(_TokenStays).open(request, timeout=ANSWER_S) as response:
                 answer.append((response.status, ""))
         except urllib.error.HTTPError as error:
             answer.append((error.code, error.headers.get("X-Error-Code") or ""))
@@ -31,8 +30,8 @@ def ask(url: str, environ: Mapping[str, str]) -> tuple[int, str]:
     # A thread, for nothing bounds how long a name is looked up.
     thread = threading.Thread(target=send, daemon=True)
     thread.start()
-    thread.join(_ANSWER_S)
-    return answer[0] if answer else (0, f"{url} does not answer here within {_ANSWER_S:g} s")
+    thread.join(ANSWER_S)
+    return answer[0] if answer else (0, f"{url} does not answer here within {ANSWER_S:g} s")
 
 
 class _TokenStays(urllib.request.HTTPRedirectHandler):

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,11 +48,9 @@ def check_hub(config: Config, plan: LaunchPlan) -> None:
                 f"model.name_or_path={wanted.model} is not in the cache {cache}, and {offline} is set; {way}"
             )
         return
-    from launcher.launching.hub_ask import ask  # a run whose model is here has no time for what it imports
-
     silent = ""
     for key, name, url in _addresses(wanted, cache, endpoint(environ)):
-        status, said = ask(url, environ)
+        status, said = _ask(url, environ)
         if status in _REFUSALS and said != "EntryNotFound":
             raise ConfigError(f"{key}={name}: the hub says {said or status}; {_REFUSALS[status]}")
         silent = silent or ("" if status else f"{key}={name} is not in the cache {cache}, and {said}")
@@ -59,6 +58,17 @@ def check_hub(config: Config, plan: LaunchPlan) -> None:
         raise ConfigError(f"{silent}; {way}")
     if silent:
         print(f"launcher: warning: {silent}; the nodes must reach it, or {way}", file=sys.stderr, flush=True)
+
+
+def _ask(url: str, environ: Mapping[str, str]) -> tuple[int, str]:
+    """The status of the hub's answer and its word for it; 0 and why where none came."""
+    from launcher.launching.hub_lookup import unreachable  # a run whose model is here does without
+
+    if said := unreachable(url, environ):
+        return 0, said
+    from launcher.launching.hub_ask import ask  # and so does one on a machine without a network
+
+    return ask(url, environ)
 
 
 def _addresses(wanted: Wanted, cache: Path, hub: str) -> list[tuple[str, str, str]]:
