@@ -31,13 +31,13 @@ from launcher.train.length import check_arguments
 from launcher.train.meter import Meter
 from launcher.train.methods.choose import make_arguments, make_trainer
 from launcher.train.methods.parts import Parts
-from launcher.train.methods.reference import forget_copy
 from launcher.train.model import load_model, load_tokenizer, note_revision
 from launcher.train.probe import Probe
 from launcher.train.shutdown import ShutdownCallback
 from launcher.train.store import serve_store
 from launcher.train.strategies.base import on_rank
 from launcher.train.tracking import Tracking
+from launcher.train.upstream.trl_reference_adapter import forget_copy
 
 
 def train(run: RunDir, decided: Decided, heartbeat: Heartbeat) -> Exit:
