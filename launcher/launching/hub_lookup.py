@@ -1,4 +1,4 @@
-"""Whether a hub's name can be looked up at all: told without the certificates and modules that a question needs."""
+"""Whether the name of a hub's host can be looked up: told without the hub's library, whose import takes longer than a plan."""
 
 import os
 import socket
@@ -6,28 +6,28 @@ import threading
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-ANSWER_S = 4.0
-"""Seconds that a hub has to answer, and a name server before it."""
+_ANSWER_S = 4.0
 
 
-def unreachable(url: str, environ: Mapping[str, str]) -> str:
-    """Why the host of this address cannot be reached; empty where it may be, or where a proxy looks names up instead."""
-    if any(name.lower().endswith("_proxy") for name in (*os.environ, *environ)):
+def why_unknown(hub: str, environ: Mapping[str, str]) -> str:
+    """Why the host of this address cannot be found; empty where it is found, and where a proxy looks names up instead."""
+    host = urlsplit(hub).hostname
+    if not host or any(name.lower().endswith("_proxy") for name in (*os.environ, *environ)):
         return ""
-    parts = urlsplit(url)
-    failed: list[str] = []
+    where = (hub.partition("://")[2] or hub).rpartition("@")[2]
+    found: list[str] = []
 
     def look_up() -> None:
         try:
-            socket.getaddrinfo(parts.hostname, None, type=socket.SOCK_STREAM)
-            failed.append("")
-        except (OSError, UnicodeError) as error:
-            failed.append(getattr(error, "strerror", None) or type(error).__name__)
+            socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+            found.append("")
+        except UnicodeError:
+            found.append("")  # the library names what is wrong with the address
+        except OSError as error:
+            found.append(f"{where} does not answer here ({error.strerror})")
 
     # A thread, because nothing bounds how long a name server is waited for.
     thread = threading.Thread(target=look_up, daemon=True)
     thread.start()
-    thread.join(ANSWER_S)
-    if not failed:
-        return f"{url} does not answer here within {ANSWER_S:g} s"
-    return f"{parts.netloc} does not answer here ({failed[0]})" if failed[0] else ""
+    thread.join(_ANSWER_S)
+    return found[0] if found else f"{where} does not answer here within {_ANSWER_S:g} s"

@@ -17,6 +17,7 @@ from trl import SFTTrainer
 
 from launcher.plugins.decide import read_run
 from launcher.run import RunDir
+from launcher.run.events.checkpoints import Saved
 from launcher.train import resumable
 from launcher.train.callbacks import Recorder
 from launcher.train.checkpoint.saver import Saver
@@ -101,7 +102,7 @@ def main(path: str, arm: str, what: str) -> None:
     tokenizer = load_tokenizer(config.model, plan.facts, config.seed)
     model = load_model(config.model, plan, decided.plugins, config.seed)
     kind = {"ours": ResumableSFT, "Trainer": SFTTrainer}.get(arm, Dcp)
-    recorder, clock = Recorder(run, plan, 1, rank == 0), Clock()
+    recorder, clock = Recorder(run, plan, 1, rank == 0, config.trainer.loss_spike), Clock()
     trainer = kind(
         model=model, args=args, train_dataset=tokenized(plan.facts.data_path, tokenizer, config), processing_class=tokenizer,
         callbacks=[recorder, clock],
@@ -110,7 +111,7 @@ def main(path: str, arm: str, what: str) -> None:
     checkpoint = None
     if arm == "ours":
         saver = Saver(run, plan.save, rank, 2, 1)
-        trainer.follow(plan, "", saver, recorder)
+        trainer.follow(plan, "", saver, recorder, [])
         trainer.add_callback(Schedule(run, plan.save, saver, trainer, 1))
         if selection is not None:
             found = selection.settle()
@@ -133,11 +134,7 @@ def main(path: str, arm: str, what: str) -> None:
     trainer.train(resume_from_checkpoint=checkpoint)
     if isinstance(trainer, Dcp) and trainer.future is not None:
         trainer.future.result()
-    total = (
-        [event["total_s"] for event in run.read_events() if event["event"] == "saved"]
-        if arm == "ours"
-        else durable or blocked
-    )
+    total = [event.total_s for event in run.read_events(Saved)] if arm == "ours" else durable or blocked
     if arm == "ours" and what == "warm":
         shutil.rmtree(run.checkpoints, ignore_errors=True) if rank == 0 else None
         dist.barrier()
