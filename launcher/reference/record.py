@@ -8,10 +8,9 @@ from launcher.run.events import VERSION, Event
 from launcher.run.metrics import Line
 
 _EVENTS = f"""What happened to a run, one JSON object per line in `events.jsonl`, appended and never changed. This is version
-{VERSION} of the schema, the field `v`. A reader ignores kinds and fields that it does not know; a line without `v` is of an older
-version."""
-_METRICS = f"""What training logged, one JSON object per line in `metrics.jsonl`. This is version {VERSION} of the schema, the field
-`v`. Numbers that a method or a plugin adds have names of their own."""
+{VERSION} of the schema, the field `v`. A reader ignores kinds and fields that it does not know; a line without `v` is older."""
+_METRICS = f"""What training logged, one JSON object per line in `metrics.jsonl`. This is version {VERSION} of the schema, the
+field `v`. Numbers that a method or a plugin adds have names of their own."""
 
 
 def events_page() -> str:
