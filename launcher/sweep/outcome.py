@@ -1,4 +1,4 @@
-"""How a trial ended, as its run's own files say: the same for whoever looks."""
+"""How a trial ended, derived only from the files of its run, so that every reader gets the same answer."""
 
 import json
 import math
@@ -19,7 +19,7 @@ _CANCELLED = (Exit.INTERRUPTED, Exit.TERMINATED)
 
 
 def reports(run: RunDir, objective: str) -> dict[int, float]:
-    """Step -> the objective, as the run's metrics say; what was before the first step does not count."""
+    """Step -> the objective, from the metrics of the run; values before the first step do not count."""
     return {
         int(line["step"]): float(line[objective])
         for line in run.read_metrics()
@@ -30,7 +30,7 @@ def reports(run: RunDir, objective: str) -> dict[int, float]:
 
 
 def outcome_of(run: RunDir, objective: str) -> dict[str, Any] | None:
-    """What outcomes/N.json holds; None for a run that goes on."""
+    """The content of outcomes/N.json; None for a run that has not ended."""
     events = run.read_events()
     told = [
         event
@@ -65,13 +65,13 @@ def ended_before(state: str, reason: str, started: str) -> dict[str, Any]:
 
 
 def gpu_s(run: RunDir) -> float:
-    """Seconds in which the run held GPUs (with device=cpu, ranks), times their number; up to its newest word."""
+    """GPU seconds (with device=cpu, rank seconds) that the run has used, up to its newest event or metric."""
     seconds = held_s(run.read_events(), run.read_metrics(), None)
     return seconds * gpus_held(run) if seconds else 0.0
 
 
 def settle(sweep: SweepDir, number: int, objective: str) -> dict[str, Any] | None:
-    """The trial's outcome, kept from now on; None while it has none."""
+    """The outcome of the trial, written to outcomes/N.json if it was not yet; None while it has none."""
     path = sweep.outcomes / f"{number}.json"
     try:
         return json.loads(path.read_text())

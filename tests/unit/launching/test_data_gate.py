@@ -69,7 +69,7 @@ def test_warnings_are_printed_once_for_a_rule_and_kept_in_the_run_dir(write, lau
     assert done.returncode == 0
     said = [line for line in done.stderr.splitlines() if "[duplicate]" in line]
     assert said == [
-        f"launcher: warning: {tmp_path}/train.jsonl, line 2: the same as line 1; take one out (and 1 more) [duplicate]"
+        f"launcher: warning: {tmp_path}/train.jsonl, line 2: the same as line 1; remove one of them (and 1 more) [duplicate]"
     ]
     (kept,) = json.loads(run_of(done).data_check.read_text())
     assert kept["counts"]["duplicate"] == 2
