@@ -3,11 +3,11 @@
 import argparse
 
 from launcher.cli.verb import Verb
-from launcher.commands.follow import follow_process
 from launcher.commands.launch import tell
 from launcher.errors import Exit
 from launcher.launching.resume import MAY_CHANGE, resume
 from launcher.run import find_run
+from launcher.status.follow import follow_process
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +25,8 @@ def _run(options: argparse.Namespace) -> int:
 
 VERB = Verb(
     line="go on with a run that ended early, from its newest committed checkpoint, in the same run dir",
-    about=f"What it trains stays; these keys may change: {', '.join(MAY_CHANGE)}.",
+    about=f"What it trains stays; these keys may change: {', '.join(MAY_CHANGE)}, and the options of "
+    "plugins such as sharded_checkpoint and gradient_checkpointing.",
     example="resume llama8b resources.nodes=1 strategy=zero3",
     add=_add,
     run=_run,

@@ -29,7 +29,7 @@ def convert(
     """
     if target.suffix not in _SUFFIXES:
         raise DataError(
-            f"{target}: the suffix decides how rows are stored, and '{target.suffix}' is unknown; use "
+            f"{target}: the suffix decides how rows are stored, and '{target.suffix}' is unknown; end it in "
             f"{', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]}"
         )
     counts = {"rows": 0, "rejected_left_out": 0}
