@@ -33,7 +33,7 @@ class Plugin:
 
     @property
     def packages(self) -> tuple[Package, ...]:
-        """Packages that the ranks import for this plugin; the launch looks for them where the ranks use this Python."""
+        """Packages that the ranks import for this plugin; the launch checks for them if the ranks use this Python."""
         return ()
 
     @property

@@ -1,4 +1,4 @@
-"""The length of a run on the ranks: the planned one, or derived from the rows where the plan could not decide it."""
+"""The length of a run on the ranks: the planned one, or derived from the rows if the plan could not decide it."""
 
 from typing import Any
 
