@@ -54,7 +54,7 @@ def plan_lines(plan: LaunchPlan) -> list[tuple[str, str]]:
         ("model", f"{model.name_or_path}{counts}"),
         ("data", ", ".join(plan.facts.data_sources or (plan.facts.data_path,))),
         *([("saves", saves(plan.save))] if plan.save else []),
-        *([("", too_late)] if (too_late := cannot_leave(plan)) else []),
+        *([("", too_late)] if (too_late := cannot_save(plan)) else []),
         *_memory(plan),
         *([("chosen", plan.chosen)] if plan.chosen else []),
     ]
@@ -73,23 +73,24 @@ def not_estimated(plan: LaunchPlan) -> str | None:
     return None if why_not is None else f"not estimated for trainer.kind={plan.trainer}: {why_not}"
 
 
-def leave_dict(plan: LaunchPlan) -> dict[str, float | bool] | None:
-    """needs_s from being told to end until all is saved, given_s by the place, and whether that fits; None without saves."""
+def shutdown_dict(plan: LaunchPlan) -> dict[str, float | bool] | None:
+    """needs_s: from the order to shut down until all is saved; given_s: KillWait; and whether that fits. None without saves."""
     if plan.save is None:
         return None
     needs = float(f"{needs_s(plan):.4g}")
     return {"needs_s": needs, "given_s": plan.facts.kill_wait_s, "fits": fits_kill_wait(plan)}
 
 
-def cannot_leave(plan: LaunchPlan) -> str | None:
-    """What a pre-emption costs where the place kills before two steps and a save are done; None where it does not."""
-    leave = leave_dict(plan)
-    if leave is None or leave["fits"]:
+def cannot_save(plan: LaunchPlan) -> str | None:
+    """A warning if a pre-emption kills the run before two steps and a save are done; else None."""
+    shutdown = shutdown_dict(plan)
+    if shutdown is None or shutdown["fits"]:
         return None
-    known = "measured" if plan.facts.leave_s else "estimated"
+    known = "measured" if plan.facts.shutdown_s else "estimated"
     return (
-        f"a pre-emption cannot save: two steps and a save take {duration(leave['needs_s'])} ({known}), and KillWait is "
-        f"{duration(leave['given_s'])}; it costs up to an interval. The time limit is told early enough"
+        f"a pre-emption leaves no time to save: two steps and a save take {duration(shutdown['needs_s'])} ({known}), but Slurm's "
+        f"KillWait is {duration(shutdown['given_s'])}; a pre-empted run loses the steps since its last checkpoint, up to a whole "
+        "interval. The signal before the time limit comes early enough"
     )
 
 

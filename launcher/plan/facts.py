@@ -39,7 +39,7 @@ class Facts:
     """Seconds that training stands still for a save: measured by the newest run of that name, else assumed."""
     restart_s: float
     """Seconds from the start of an attempt to its first step: likewise."""
-    leave_s: float = 0.0
+    shutdown_s: float = 0.0
     """Seconds from being told to end until all is saved: two steps and a whole save, as the newest run of that name measured
     them; 0 where none has."""
     kill_wait_s: float = 30.0

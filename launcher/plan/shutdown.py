@@ -13,7 +13,7 @@ def needs_s(plan: LaunchPlan) -> float:
     """Seconds from being told to end until all is saved, for a plan that saves: two steps and a save, as the newest run of
     that name measured them or as estimated."""
     assert plan.save is not None
-    return plan.facts.leave_s or 2 * (plan.time.step_s if plan.time else 0.0) + plan.save.save_s
+    return plan.facts.shutdown_s or 2 * (plan.time.step_s if plan.time else 0.0) + plan.save.save_s
 
 
 def fits_kill_wait(plan: LaunchPlan) -> bool:
