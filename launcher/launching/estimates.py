@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 from launcher.config import Config
-from launcher.launching.summary import shutdown_dict, not_estimated
+from launcher.launching.summary import not_estimated, shutdown_dict
 from launcher.plan import LaunchPlan
 from launcher.plan.alternatives import Alternative, find_alternatives
 from launcher.plan.memory import EXPLAINED, SHOWN

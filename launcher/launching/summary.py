@@ -88,9 +88,9 @@ def cannot_save(plan: LaunchPlan) -> str | None:
         return None
     known = "measured" if plan.facts.shutdown_s else "estimated"
     return (
-        f"a pre-emption leaves no time to save: two steps and a save take {duration(shutdown['needs_s'])} ({known}), but Slurm's "
-        f"KillWait is {duration(shutdown['given_s'])}; a pre-empted run loses the steps since its last checkpoint, up to a whole "
-        "interval. The signal before the time limit comes early enough"
+        f"a pre-emption leaves no time to save: two steps and a save take {duration(shutdown['needs_s'])} ({known}), but "
+        f"KillWait is {duration(shutdown['given_s'])}; a pre-empted run loses the steps since its last checkpoint. The signal "
+        "before the time limit comes early enough"
     )
 
 

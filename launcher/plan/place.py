@@ -1,4 +1,4 @@
-"""What a place asks for: environment, setup commands, container, and srun's options."""
+"""What a cluster requires of a run: environment, setup commands, container, and srun's options."""
 
 import re
 import shlex
@@ -11,12 +11,12 @@ from launcher.plan.sbatch import one_line
 from launcher.plan.topology import Topology
 
 SECRET_NAME = re.compile(r"(TOKEN(?!IZ)|SECRET|PASSWORD|PASSWD|API_?KEY|CREDENTIAL)", re.IGNORECASE)
-"""What a variable is called that holds a secret."""
+"""Matches the names of variables that hold secrets."""
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def check_facts(facts: Facts) -> None:
-    """PlanError for a path with a newline or control character: it stands in the scripts."""
+    """PlanError for a path with a newline or control character, since the paths are written into the scripts."""
     one_line("runs_dir", facts.run_dir)
     one_line("the current folder", facts.work_dir)
     one_line("cluster.python", facts.python)
@@ -28,10 +28,12 @@ def check_facts(facts: Facts) -> None:
 
 
 def check_environment(cluster: ClusterConfig) -> None:
-    """PlanError for a variable whose name is not one, that looks like a secret, or that holds a newline."""
+    """PlanError for a variable with an invalid name, with a name that looks like a secret, or with a newline."""
     for name, value in cluster.env.items():
         if not _VARIABLE.fullmatch(name):
-            raise PlanError(f"cluster.env.{name} is not a variable's name: letters, digits and _ only")
+            raise PlanError(
+                f"cluster.env.{name} is not a valid variable name; use only letters, digits and _, not a digit first"
+            )
         if SECRET_NAME.search(name):
             raise PlanError(
                 f"cluster.env.{name} looks like a secret, which must not be written to a file; export {name} "
@@ -41,8 +43,8 @@ def check_environment(cluster: ClusterConfig) -> None:
 
 
 def environment(config: Config, facts: Facts) -> dict[str, str]:
-    """What every rank sees; the site's file has the last word. A container is told where the hub's cache is: its image may say
-    otherwise."""
+    """The environment of every rank; values of the site's file win. In a container the folders of the hub's cache are set too,
+    because its image may set others."""
     quiet = {"TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
     devices = {} if facts.device == "cuda" else {"CUDA_VISIBLE_DEVICES": ""}
     tracking = {"WANDB_PROJECT": one_line("tracker.project", config.tracker.project)}
@@ -51,7 +53,7 @@ def environment(config: Config, facts: Facts) -> dict[str, str]:
 
 
 def simple_command(line: str) -> tuple[str, ...]:
-    """A setup line as words, which the script quotes: a command and its arguments, with nothing to expand."""
+    """The words of a setup line, a command and its arguments. The script quotes each, so that the shell expands nothing."""
     try:
         words = shlex.split(one_line("cluster.setup", line))
     except ValueError as error:
@@ -60,7 +62,7 @@ def simple_command(line: str) -> tuple[str, ...]:
         raise PlanError("cluster.setup holds an empty line; take it out")
     if words[0].startswith("%"):
         raise PlanError(
-            f"cluster.setup={line!r} starts with %, by which bash names a job; start it with a command"
+            f"cluster.setup={line!r} starts with %, which in bash refers to a job; start it with a command"
         )
     return tuple(words)
 
@@ -69,14 +71,14 @@ def module_name(module: str) -> str:
     """An environment module's name; PlanError for one that `module load` would read as an option."""
     if module.startswith("-") or not module:
         raise PlanError(
-            f"cluster.modules holds {module!r}, which is not a module's name; use one such as cuda/13.0"
+            f"cluster.modules holds {module!r}, which is not a module's name; use a name such as cuda/13.0"
         )
     return one_line("cluster.modules", module)
 
 
 def srun_options(config: Config, topology: Topology, facts: Facts) -> tuple[str, ...]:
-    """srun's options for one task a node. Where the supervisor leads the nodes, one that fails leaves the others alone; where
-    another starter does, a rank's failure ends the step on every node."""
+    """srun's options for one task per node. If the supervisor manages the nodes, a failed node does not end the others; with
+    another starter, a failed rank ends the step on every node."""
     nodes = topology.nodes + config.resources.spares
     led = config.cluster.rank_starter is RankStarter.launcher
     options = [
@@ -93,13 +95,13 @@ def srun_options(config: Config, topology: Topology, facts: Facts) -> tuple[str,
             f"--container-image={_image(config)}",
             f"--container-mounts={','.join(_mounts(config, facts))}",
             f"--container-workdir={facts.run_dir}",
-            "--no-container-entrypoint",  # where a site runs it, the image's would take node.sh for its arguments
+            "--no-container-entrypoint",  # some sites run the image's entrypoint, which would get node.sh as an argument
         ]
     return tuple(one_line("cluster.container", option) for option in options)
 
 
 def container_command(config: Config, facts: Facts) -> tuple[str, ...]:
-    """The words before the ranks' own command that put it into a container; none for bare nodes and pyxis.
+    """The words before the ranks' command that run it in a container; empty for bare nodes and pyxis.
 
     Source: the manual pages of apptainer exec (--nv, --bind, --pwd) and of pyxis' srun options.
     """
@@ -112,15 +114,15 @@ def container_command(config: Config, facts: Facts) -> tuple[str, ...]:
 
 
 def node_python(config: Config, facts: Facts) -> str:
-    """The Python that starts the ranks: the image's, or the one that the plan was made with."""
+    """The Python that starts the ranks: the image's, or on bare nodes the one that made the plan."""
     container = config.cluster.container
     bare = container.runtime is ContainerRuntime.none
     return one_line("cluster.python", facts.python if bare else container.python)
 
 
 def mounted_caches(config: Config, facts: Facts) -> dict[str, str]:
-    """The caches that a container is given, by the key or variable that names each: none of what lies in a folder that the
-    site mounts under its own path."""
+    """The caches that are mounted into a container, by the key or variable that names each. A cache below a folder that the
+    site mounts under its own path is left out."""
     container = config.cluster.container
     if container.runtime is ContainerRuntime.none:
         return {}
@@ -145,7 +147,7 @@ def _image(config: Config) -> str:
 
 
 def _mounts(config: Config, facts: Facts) -> list[str]:
-    """The run dir and the folders of caches, data, plugins and a local model, then the user's own; each once."""
+    """Mounts of the run dir and the folders of caches, data, plugins and a local model, then the user's own; each once."""
     model = config.model.name_or_path
     local_model = [model] if model.startswith("/") else []
     caches = mounted_caches(config, facts).values()

@@ -1,4 +1,4 @@
-"""The sbatch options of a job: what the plan sets, what a site adds, and what is refused."""
+"""The sbatch options of a job: those that the plan sets, those that a site adds, and those that are refused."""
 
 import re
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ KNOWN = frozenset(
     container-save""".split()  # noqa: SIM905 - a list would take a line for each
 )
 
-# Decided by the plan: a second value from the site's file would disagree with what the ranks are told.
+# Decided by the plan: a different value in the site's file would contradict what the ranks get.
 _PLANNED = {
     "nodes": "resources.nodes",
     "ntasks": "resources.nodes",
@@ -48,7 +48,7 @@ _TIME = re.compile(r"(\d+-)?\d+(:\d{1,2}){0,2}")
 
 
 def check_time(time: str) -> str:
-    """`time` itself when Slurm can read it; PlanError otherwise. Source: sbatch(1), --time."""
+    """`time`, unchanged; PlanError if it is not a valid Slurm time. Source: sbatch(1), --time."""
     if not _TIME.fullmatch(time):
         raise PlanError(f"resources.time={time!r} is not a Slurm time; use minutes, HH:MM:SS or D-HH:MM:SS")
     return time
@@ -74,7 +74,7 @@ def sbatch_options(
     cluster: ClusterConfig,
     cuda: bool,
 ) -> dict[str, str]:
-    """The #SBATCH options of the job, "" for a bare flag; PlanError for one that is wrong."""
+    """The #SBATCH options of the job, with "" as the value of a flag without one; PlanError for an invalid option."""
     options = {
         "job-name": job_name,
         "nodes": str(topology.nodes + resources.spares),
@@ -89,15 +89,15 @@ def sbatch_options(
         prefix = "gpu:" if cluster.gpu_flag == "gres" else ""
         options[cluster.gpu_flag] = f"{prefix}{topology.gpus_per_node}"
     if resources.spares:
-        options["no-kill"] = ""  # a node's failure must not end the job that has another to put in its place
+        options["no-kill"] = ""  # a failed node must not end a job that has a spare node to replace it
     site = _site_options(cluster.sbatch)
-    # sbatch refuses both ways of asking for cores, or for memory: the site knows what its nodes have.
+    # sbatch refuses two options that both request cores, or memory; the site's own option wins.
     if resources.cpus_per_gpu is not None and "cpus-per-gpu" not in site:
         options["cpus-per-task"] = str(resources.cpus_per_gpu * topology.gpus_per_node)
     if resources.memory_gib is not None and not {"mem-per-gpu", "mem-per-cpu"} & site.keys():
         options["mem"] = f"{resources.memory_gib}G" if resources.memory_gib else "0"  # 0: all of the node's
     options |= site
-    # A submit that was cut short finds its job by this.
+    # An interrupted submit finds its job again by this comment.
     options["comment"] = " ".join([*filter(None, [options.get("comment")]), f"launcher:{run_dir}"])
     return options
 
@@ -108,7 +108,7 @@ def _site_options(sbatch: Mapping[str, Any]) -> dict[str, str]:
         key = f"cluster.sbatch.{flag}"
         if not re.fullmatch(r"[a-z][a-z0-9-]*", flag):
             raise PlanError(
-                f"{key} is not an sbatch option: use its long name without the dashes, such as partition"
+                f"{key} is not an sbatch option; use the long name without the dashes, such as partition"
             )
         if flag in _PLANNED:
             raise PlanError(f"{key} is decided by the plan; set {_PLANNED[flag]} instead")
@@ -134,7 +134,7 @@ def _site_options(sbatch: Mapping[str, Any]) -> dict[str, str]:
 
 
 def one_line(key: str, value: str) -> str:
-    """`value` itself; PlanError when it holds a newline or another control character."""
+    """`value`, unchanged; PlanError if it holds a newline or another control character."""
     if any(not character.isprintable() for character in value):
         raise PlanError(f"{key}={value!r} holds a newline or control character; use one line of plain text")
     return value

@@ -1,4 +1,4 @@
-"""The peak of a training step on one GPU, summed up, and how each part of it is counted."""
+"""The peak memory of a training step on one GPU, and how each part of it is counted."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ from launcher.plan.memory.weights import frozen_bytes, quantisation_bytes, weigh
 
 GIB = 2**30
 CONTEXT_GIB = 1.0
-"""CUDA context, cuBLAS workspaces, communicators and fragmentation, until cluster.context_gib says it."""
+"""CUDA context, cuBLAS workspaces, communicators and fragmentation: the default of cluster.context_gib."""
 MARGIN = 0.1
-"""A plan that leaves less than this share of a GPU free is launched with a warning: the estimate may be off by as much."""
+"""A plan that leaves less than this share of a GPU free gets a warning: the estimate can be wrong by this much."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,13 +33,13 @@ class Memory:
 
     @property
     def total(self) -> float:
-        """All of it."""
+        """GiB of all kinds together."""
         return sum(getattr(self, field.name) for field in dataclasses.fields(self))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Room:
-    """What a run needs beside its GPUs."""
+    """What a run needs besides its GPUs."""
 
     host_gib: float
     """Host memory of one node."""
@@ -50,8 +50,8 @@ class Room:
 def estimate_memory(load: Load, context_gib: float = CONTEXT_GIB) -> Memory:
     """The peak of a training step on one GPU.
 
-    Two moments are looked at: a block's backward pass, and the optimizer's step, when activations and logits are gone.
-    What the step takes more than the backward pass is counted under buffers.
+    It is the larger of two moments: a block's backward pass, and the optimizer's step, when activations and logits are freed.
+    What the step needs in excess of the backward pass counts as buffers.
     """
     activations, logits = activation_bytes(load), logit_bytes(load)
     backward = buffer_bytes(load) + max(working_bytes(load) - logits, 0)
@@ -67,7 +67,7 @@ def estimate_memory(load: Load, context_gib: float = CONTEXT_GIB) -> Memory:
 
 
 def estimate_room(load: Load) -> Room:
-    """Host memory of a node and disk of a checkpoint."""
+    """Host memory of a node, and disk space of a checkpoint."""
     return Room(
         host_gib=round(host_bytes(load) / GIB, 3), checkpoint_gib=round(checkpoint_bytes(load) / GIB, 3)
     )
@@ -99,4 +99,4 @@ SHOWN = {
     "host": "unverified",
     "checkpoint": "a run on a CPU",
 }
-"""What has shown each kind of memory; what no run on a CPU can show is unverified. docs/guide/planning.md has the same."""
+"""How each kind of memory was verified. What a run on a CPU cannot show is unverified. docs/guide/planning.md says the same."""
