@@ -259,6 +259,62 @@ TENSORBOARD_LOGGING_DIR = _listed(
     read_by="transformers",
 )
 
+# MLflow and Trackio. Source: mlflow.org's page "Environment variables"; trackio 0.43, utils.py.
+MLFLOW_TRACKING_URI = _listed(
+    "MLFLOW_TRACKING_URI",
+    "Address of the MLflow server or database. Without it, a run is tracked in its run dir.",
+    set_by="a person",
+    read_by="rank, sync",
+)
+MLFLOW_TRACKING_TOKEN = _listed(
+    "MLFLOW_TRACKING_TOKEN",
+    "Secret: a token for the MLflow server. It passes through and is never written.",
+    set_by="a person",
+    read_by="mlflow",
+)
+MLFLOW_TRACKING_PASSWORD = _listed(
+    "MLFLOW_TRACKING_PASSWORD",
+    "Secret: a password for the MLflow server. It passes through and is never written.",
+    set_by="a person",
+    read_by="mlflow",
+)
+MLFLOW_HTTP_REQUEST_TIMEOUT = _listed(
+    "MLFLOW_HTTP_REQUEST_TIMEOUT",
+    "Seconds of a request to the MLflow server; 10 where nobody says otherwise.",
+    set_by="rank, sync, or a person",
+    read_by="mlflow",
+)
+MLFLOW_HTTP_REQUEST_MAX_RETRIES = _listed(
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES",
+    "Repeats of such a request; 2 where nobody says otherwise.",
+    set_by="rank, sync, or a person",
+    read_by="mlflow",
+)
+TRACKIO_DIR = _listed(
+    "TRACKIO_DIR",
+    "Folder of Trackio's databases: trackio/ in the run dir.",
+    set_by="rank, sync",
+    read_by="trackio",
+)
+TRACKIO_SPACE_ID = _listed(
+    "TRACKIO_SPACE_ID", "Space to which `sync` sends. Ranks do not get it.", set_by="a person", read_by="sync"
+)
+TRACKIO_SERVER_URL = _listed(
+    "TRACKIO_SERVER_URL",
+    "Address of a Trackio server. Ranks do not get it.",
+    set_by="a person",
+    read_by="trackio",
+)
+TRACKIO_BUCKET_ID = _listed(
+    "TRACKIO_BUCKET_ID", "Bucket of a Space. Ranks do not get it.", set_by="a person", read_by="trackio"
+)
+TRACKIO_WRITE_TOKEN = _listed(
+    "TRACKIO_WRITE_TOKEN",
+    "Secret: a token for a Trackio server. It passes through and is never written.",
+    set_by="a person",
+    read_by="trackio",
+)
+
 # Managed fine-tuning. Source: OpenAI's API reference, "Authentication".
 
 OPENAI_API_KEY = _listed(

@@ -1,7 +1,6 @@
 """LaunchPlan -> {name: text}: every file of a run that a person would read, diff or run by hand.
 
-A string of the plan becomes a shell word by shlex.quote, and an #SBATCH value by `directive`; nothing else is
-put into a script.
+A string of the plan becomes a shell word by shlex.quote; the cluster writes the header. Nothing else is put into a script.
 """
 
 import json
@@ -12,11 +11,12 @@ from functools import cache
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from launcher.errors import PlanError
+from launcher.clusters.registry import find_cluster
 from launcher.plan import LaunchPlan
 from launcher.resources import resource_dir
+from launcher.run import JOB_SCRIPT
 
-SCRIPTS = ("job.sbatch", "node.sh")
+SCRIPTS = (JOB_SCRIPT, "node.sh")
 FILES = ("deepspeed.json", "accelerate.yaml", "plan.json", *SCRIPTS)
 """All that a run may have; the first only where DeepSpeed is used."""
 
@@ -43,8 +43,11 @@ def render(plan: LaunchPlan) -> dict[str, str]:
     if plan.deepspeed is not None:
         texts["deepspeed.json"] = as_json(plan.deepspeed)
     environment = _environment()
+    place = find_cluster(plan.cluster)
+    header = place.header(plan.job_options, plan.facts.run_dir)
     for script in SCRIPTS:
-        texts[script] = environment.get_template(f"{script}.j2").render(plan=plan)
+        template = environment.get_template(f"{script}.j2")
+        texts[script] = template.render(plan=plan, place=place, header=header)
     return {name: texts[name] for name in file_names(plan)}
 
 
@@ -68,7 +71,7 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
         autoescape=False,
     )
-    filters = {"quote": shlex.quote, "command": command, "directive": directive}
+    filters = {"quote": shlex.quote, "command": command}
     environment.filters.update(filters)  # pyright: ignore[reportUnknownMemberType] jinja2 does not type it
     return environment
 
@@ -78,16 +81,3 @@ def command(words: Sequence[str]) -> str:
     first = shlex.quote(words[0])
     syntax = words[0] in _KEYWORDS or "=" in words[0]
     return " ".join([f"'{first}'" if syntax and first == words[0] else first, *map(shlex.quote, words[1:])])
-
-
-def directive(value: str) -> str:
-    r"""A value after `#SBATCH --flag=`, so that sbatch reads it back letter by letter.
-
-    sbatch ends an argument at a blank outside quotes, even an escaped one, and the line at a plain #; a backslash makes the
-    next character plain. Source: Slurm's src/sbatch/opt.c, _get_argument, and the tests on a real cluster.
-    PlanError for a character that could end the line.
-    """
-    if any(not character.isprintable() for character in value):
-        raise PlanError(f"{value!r} holds a newline or control character, which an sbatch option cannot hold")
-    escaped = "".join(f"\\{character}" if character in "\"'\\#" else character for character in value)
-    return f'"{escaped}"' if " " in value else escaped

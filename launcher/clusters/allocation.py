@@ -1,43 +1,72 @@
 """A Slurm allocation that the command is typed in: the job script runs here, and srun reaches the nodes."""
 
-import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-from launcher.clusters.base import RunState
-from launcher.clusters.local import Local
-from launcher.clusters.slurm import Slurm
+from launcher.clusters.base import Options
+from launcher.clusters.slurm.cluster import Slurm
 from launcher.errors import ClusterError, PlanError
 
 
-class Allocation(Local):
-    """The allocation of SLURM_JOB_ID. Its job id is Slurm's."""
+class Allocation(Slurm):
+    """The job that the command is in, which goes on when the run in it has ended."""
 
-    def __init__(self) -> None:
-        if not os.environ.get("SLURM_JOB_ID"):
+    name = "allocation"
+    auto_order = 0
+    queued = False
+    outlives_run = True
+    arrays = False
+
+    def notice_s(self, options: Options) -> float | None:
+        """None: the allocation was not asked for with these options."""
+        del options
+
+    def warning(self, options: Options, ranks: int, cuda: bool) -> str | None:
+        """None, likewise."""
+        del options, ranks, cuda
+
+    def is_here(self, environ: Mapping[str, str]) -> bool:
+        """Inside a job."""
+        return self.job(environ) is not None
+
+    def check_start(self, environ: Mapping[str, str]) -> None:
+        """ClusterError outside of a job."""
+        if self.job(environ) is None:
             raise ClusterError(
                 "cluster=allocation, but SLURM_JOB_ID is not set; start from salloc or sbatch "
                 "slurm/launch.sbatch, or use cluster=slurm"
             )
-        self.job_id = os.environ["SLURM_JOB_ID"]
 
-    def state(self, job_id: str) -> RunState | None:
-        """What Slurm says of the job."""
-        return Slurm().state(job_id)
+    def check_room(self, nodes: int, spares: int, environ: Mapping[str, str]) -> None:
+        """PlanError when the allocation has fewer nodes than the run needs, its spares included."""
+        have, number = int(environ.get("SLURM_JOB_NUM_NODES", "1")), environ.get("SLURM_JOB_ID")
+        if nodes + spares > have >= nodes:
+            raise PlanError(
+                f"resources.nodes={nodes} and resources.spares={spares} are more than the {have} of allocation "
+                f"{number}; use resources.spares={have - nodes}, or ask for {nodes + spares} nodes"
+            )
+        if nodes > have:
+            raise PlanError(
+                f"resources.nodes={nodes} is more than the {have} of allocation "
+                f"{number}; use resources.nodes={have}, or ask for {nodes + spares} nodes"
+            )
 
-    def cancel(self, job_id: str) -> None:
-        """scancel of the whole allocation."""
-        Slurm().cancel(job_id)
+    def submit_command(self, script: Path) -> list[str]:
+        """bash with the script."""
+        return ["bash", str(script)]
+
+    def submit(
+        self,
+        script: Path,
+        *,
+        after: str | None = None,
+        avoid: Sequence[str] = (),
+        array: str | None = None,
+        keep_open: int | None = None,
+    ) -> str:
+        """ClusterError: a run is started in the allocation, and nothing is queued."""
+        del script, after, avoid, array, keep_open
+        raise self._cannot("queue a job")
 
 
-def check_nodes(nodes: int, spares: int) -> None:
-    """PlanError when the allocation has fewer nodes than the run needs, its spares included."""
-    have = int(os.environ.get("SLURM_JOB_NUM_NODES", "1"))
-    if nodes + spares > have >= nodes:
-        raise PlanError(
-            f"resources.nodes={nodes} and resources.spares={spares} are more than the {have} of allocation "
-            f"{os.environ.get('SLURM_JOB_ID')}; use resources.spares={have - nodes}, or ask for {nodes + spares} nodes"
-        )
-    if nodes > have:
-        raise PlanError(
-            f"resources.nodes={nodes} is more than the {have} of allocation "
-            f"{os.environ.get('SLURM_JOB_ID')}; use resources.nodes={have}, or ask for {nodes + spares} nodes"
-        )
+SPEC = Allocation()

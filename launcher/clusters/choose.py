@@ -1,37 +1,37 @@
 """Which place a run goes to."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from launcher.clusters.allocation import Allocation
-from launcher.clusters.local import Local
-from launcher.clusters.slurm import Slurm, is_configured
-from launcher.config import ClusterKind
-from launcher.run import RunDir
+from launcher.clusters.base import Cluster
+from launcher.clusters.registry import CLUSTERS, find_cluster
+
+_AUTO = "auto"
 
 
-def choose_kind(asked: ClusterKind, environ: Mapping[str, str]) -> str:
-    """slurm, allocation or local. `auto`: the allocation when inside one, else Slurm if there, else local."""
-    if asked is not ClusterKind.auto:
-        return asked.name
-    if environ.get("SLURM_JOB_ID"):
-        return "allocation"
-    return "slurm" if is_configured() else "local"
+def choose_kind(asked: str, environ: Mapping[str, str]) -> str:
+    """The name of the cluster: `asked` itself, or for `auto` the first of this project's clusters that is here. ConfigError for
+    an unknown name."""
+    if asked != _AUTO:
+        return find_cluster(asked).name
+    own = [find_cluster(name) for name in CLUSTERS.own_names()]
+    ordered = sorted((cluster.auto_order, cluster.name) for cluster in own if cluster.auto_order is not None)
+    return next(name for _, name in ordered if find_cluster(name).is_here(environ))
 
 
-def make_cluster(kind: str) -> Slurm | Allocation | Local:
-    """The place of that kind; ClusterError where it is not to be had."""
-    return {"slurm": Slurm, "allocation": Allocation, "local": Local}[kind]()
+def make_cluster(kind: str) -> Cluster:
+    """The cluster of that name; ClusterError where no run can be started there from this process."""
+    cluster = find_cluster(kind)
+    cluster.check_start(os.environ)
+    return cluster
 
 
-def submit_command(kind: str, run: RunDir) -> list[str]:
-    """argv that submits the run there, whether the place is to be had here or not."""
-    return Slurm.submit_command(run) if kind == "slurm" else Local.submit_command(run)
-
-
-def job_cluster(kind: str) -> Slurm | Local:
-    """The place to ask about a job that was started earlier; an allocation's jobs are Slurm's."""
-    return Local() if kind == "local" else Slurm()
+def job_cluster(kind: str) -> Cluster:
+    """The cluster to ask about a job that was started earlier; ClusterError where it cannot be asked from this machine."""
+    cluster = find_cluster(kind)
+    cluster.reach()
+    return cluster
 
 
 def has_gpu() -> bool:

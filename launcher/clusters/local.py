@@ -1,42 +1,68 @@
-"""This machine: the job script as a child in a session of its own, so that it outlives a closed terminal."""
+"""This machine: the job script as a child of the command. A job id is the process id of the job script."""
 
 import os
 import signal
-import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from launcher.clusters.base import RunState
-from launcher.errors import ClusterError
-from launcher.run import RunDir
+from launcher.clusters.base import Options, RunState
+from launcher.clusters.job import Job
+from launcher.clusters.slurm.script import SlurmScript
+from launcher.errors import ClusterError, PlanError
+from launcher.run import JOB_SCRIPT
 
 
-class Local:
-    """The machine that the command is typed on. A job id is the process id of the job script."""
+class Local(SlurmScript):
+    """The machine that the command is typed on. Its job scripts have the header of Slurm's, so that they can be queued too."""
 
-    @staticmethod
-    def submit_command(run: RunDir) -> list[str]:
-        """bash with the run's own job script."""
-        return ["bash", str(run.path / "job.sbatch")]
+    name = "local"
+    title = "this machine"
+    auto_order = 2
+    queued = False
+    one_machine = True
 
-    def submit(self, run: RunDir) -> str:
-        """The process id of the started script; its output goes to logs/supervisor.log."""
-        return str(self.start(run).pid)
-
-    def start(self, run: RunDir) -> subprocess.Popen[bytes]:
-        """The started script, for a caller that stays to wait for it."""
-        run.logs.mkdir(exist_ok=True)
-        with (run.logs / "supervisor.log").open("ab") as log:
-            return subprocess.Popen(
-                self.submit_command(run),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
+    def check_nodes(self, nodes: int) -> None:
+        """PlanError for more than one."""
+        if nodes > 1:
+            raise PlanError(
+                f"resources.nodes={nodes} needs Slurm, but this run stays on this machine "
+                "(cluster=local); use resources.nodes=1, or run it where sbatch is"
             )
 
-    def state(self, job_id: str) -> RunState | None:
+    def with_notice(self, options: Options, seconds: int) -> dict[str, str]:
+        """Without: there is no time limit."""
+        del seconds
+        return dict(options)
+
+    def notice_s(self, options: Options) -> float | None:
+        """None."""
+        del options
+
+    def is_here(self, environ: Mapping[str, str]) -> bool:
+        """Always."""
+        del environ
+        return True
+
+    def submit_command(self, script: Path) -> list[str]:
+        """bash with the script."""
+        return ["bash", str(script)]
+
+    def submit(
+        self,
+        script: Path,
+        *,
+        after: str | None = None,
+        avoid: Sequence[str] = (),
+        array: str | None = None,
+        keep_open: int | None = None,
+    ) -> str:
+        """ClusterError: a run is started here, and nothing is queued."""
+        del script, after, avoid, array, keep_open
+        raise self._cannot("queue a job")
+
+    def states(self, job_ids: Sequence[str]) -> dict[str, RunState | None]:
         """RUNNING while the process lives, LOST when it is gone."""
-        return RunState.RUNNING if _is_supervisor(job_id) else RunState.LOST
+        return {job_id: RunState.RUNNING if _is_supervisor(job_id) else RunState.LOST for job_id in job_ids}
 
     def cancel(self, job_id: str) -> None:
         """SIGTERM to the supervisor, which ends its ranks."""
@@ -49,6 +75,13 @@ class Local:
         except PermissionError:
             raise ClusterError(f"process {job_id} belongs to another user; ask them to cancel it") from None
 
+    def job(self, environ: Mapping[str, str]) -> Job | None:
+        """None: whatever job this process is in, it is not the run's."""
+        del environ
+
+
+SPEC = Local()
+
 
 def _is_supervisor(job_id: str) -> bool:
     """Whether the process is ours still, and not another one that was given the same id."""
@@ -56,4 +89,4 @@ def _is_supervisor(job_id: str) -> bool:
         words = Path(f"/proc/{job_id}/cmdline").read_bytes().split(b"\0")
     except OSError:
         return False
-    return b"launcher.supervise" in words or any(word.endswith(b"job.sbatch") for word in words)
+    return b"launcher.supervise" in words or any(word.endswith(JOB_SCRIPT.encode()) for word in words)

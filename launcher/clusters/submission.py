@@ -1,8 +1,8 @@
 """Submitting a run so that a submit which was cut anywhere can be repeated: no job is lost, and none is queued twice.
 
-Before sbatch is called, the run dir says that it will be (intent.json); after its job is noted, that file goes. Whoever finds
-the file looks in the queue first: the job's comment and working directory name the run dir. sbatch itself holds a lock on the
-file, so that one which outlived its launcher is waited for.
+Before the scheduler is called, the run dir says that it will be (intent.json); after its job is noted, that file goes. Whoever
+finds the file looks in the queue first (Cluster.jobs_of). The command that submits holds a lock on the file itself, so that one
+which outlived its launcher is waited for.
 """
 
 import contextlib
@@ -10,45 +10,62 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import IO
 
-from launcher.clusters.slurm import Refused, Slurm
+from launcher.clusters.base import Cluster, Refused
 from launcher.errors import ClusterError
-from launcher.run import RunDir, job_number
+from launcher.run import JOB_SCRIPT, RunDir, job_number
 
 _LOCK_S = 60.0
 _LATE_S = 2.0
-"""Seconds in which a job shows in the queue whose sbatch was killed after it had asked."""
+"""Seconds in which a job shows in the queue whose submit was killed after it had asked."""
 
 
 @contextlib.contextmanager
 def submitted(
-    slurm: Slurm, run: RunDir, *options: str, me: str = "", script_name: str = "job.sbatch"
+    cluster: Cluster,
+    run: RunDir,
+    *,
+    after: str | None = None,
+    avoid: Sequence[str] = (),
+    array: str | None = None,
+    me: str = "",
+    script: str = JOB_SCRIPT,
 ) -> Generator[str]:
     """The id of the run's new job, or of the one that an earlier call queued before it was cut; noted in the run dir.
 
     The submit is over when the body, which tells somebody of the job, has ended. `me` is the job that asks, where one does.
-    ClusterError where Slurm refuses it, or cannot tell whether it has it already.
+    `after`, `avoid` and `array` as Cluster.submit takes them. ClusterError where the cluster refuses it, or cannot tell whether
+    it has it already.
     """
     while True:
         with run.intent.open("a+") as file:
             _lock(file, run)
             if not _is(file, run.intent):
                 continue  # another call has finished with it meanwhile
-            job_id = _earlier(slurm, run, file, me) or _submit(slurm, run, file, options, script_name)
-            run.note_job("slurm", job_id)
+            job_id = _earlier(cluster, run, file, me)
+            if job_id is None:
+                _note_intent(run, file)
+                try:
+                    job_id = cluster.submit(
+                        run.path / script, after=after, avoid=avoid, array=array, keep_open=file.fileno()
+                    )
+                except Refused:
+                    run.intent.unlink()
+                    raise
+            run.note_job(cluster.name, job_id)
             yield job_id
             run.intent.unlink()
             return
 
 
 @contextlib.contextmanager
-def cut_short(slurm: Slurm, run: RunDir) -> Generator[str | None]:
+def cut_short(cluster: Cluster, run: RunDir) -> Generator[str | None]:
     """The job of a submit of the run that was cut, noted in the run dir; None where there is none.
 
-    ClusterError where Slurm cannot tell.
+    ClusterError where the cluster cannot tell.
     """
     try:
         file = run.intent.open("r+")
@@ -60,40 +77,36 @@ def cut_short(slurm: Slurm, run: RunDir) -> Generator[str | None]:
         if not _is(file, run.intent):
             yield None  # it was not cut: it is over
             return
-        job_id = _earlier(slurm, run, file, "")
+        job_id = _earlier(cluster, run, file, "")
         if job_id:
-            run.note_job("slurm", job_id)
+            run.note_job(cluster.name, job_id)
         yield job_id
         run.intent.unlink()
 
 
-def _submit(slurm: Slurm, run: RunDir, file: IO[str], options: tuple[str, ...], script_name: str) -> str:
+def _note_intent(run: RunDir, file: IO[str]) -> None:
+    """Writes which jobs of the run there were before."""
     file.truncate(0)
     file.write(json.dumps({"before": sorted(_known(run))}) + "\n")
     file.flush()
     os.fsync(file.fileno())
-    try:
-        return slurm.submit(run, *options, keep_open=file.fileno(), script_name=script_name)
-    except Refused:
-        run.intent.unlink()
-        raise
 
 
-def _earlier(slurm: Slurm, run: RunDir, file: IO[str], me: str) -> str | None:
+def _earlier(cluster: Cluster, run: RunDir, file: IO[str], me: str) -> str | None:
     """The job of a submit that was cut; None where there was none."""
     file.seek(0)
     try:
         before: list[str] = [*json.loads(file.read())["before"], me]
     except ValueError:
-        return None  # cut before it called sbatch
+        return None  # cut before it called the scheduler
     if run.job.exists() and job_number(job_id := str(run.read_json(run.job)["job_id"])) not in before:
         return job_id
     for wait in (0.0, _LATE_S):
         time.sleep(wait)
-        found = slurm.jobs_of(run)
+        found = cluster.jobs_of(run.path)
         if found is None:
             raise ClusterError(
-                f"Slurm does not say whether it has the job of {run.name}, whose submit was cut short; "
+                f"{cluster.title} does not say whether it has the job of {run.name}, whose submit was cut short; "
                 "type the command again when it answers"
             )
         if new := [job_id for job_id in found if job_id not in before]:
@@ -114,7 +127,7 @@ def _lock(file: IO[str], run: RunDir) -> None:
         except BlockingIOError:
             if time.monotonic() > deadline:
                 raise ClusterError(
-                    f"another sbatch of {run.name} is still at work after {_LOCK_S:g} s; "
+                    f"another submit of {run.name} is still at work after {_LOCK_S:g} s; "
                     "type the command again when it has ended"
                 ) from None
             time.sleep(0.1)

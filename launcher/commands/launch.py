@@ -6,17 +6,16 @@ import subprocess
 from datetime import datetime
 
 from launcher.cli.verb import Verb
-from launcher.clusters.allocation import Allocation
 from launcher.errors import ClusterError, ConfigError, Exit
 from launcher.launching.compose import Asked, Composed, compose
 from launcher.launching.launch import (
     Launched,
     Planned,
     launch,
+    notes_of,
     plan_launch,
     plan_launches,
-    requeued_run,
-    start_here,
+    restart_here,
     warn_of,
 )
 from launcher.launching.summary import describe
@@ -35,8 +34,8 @@ def _run(options: argparse.Namespace) -> int:
     )
     if sweeps:
         return sweeps[0]
-    if again := [run for one in composed if (run := requeued_run(one))]:
-        return max(_follow(run, start_here(run, Allocation()), as_json) for run in again)
+    if again := [_follow(*found, as_json) for one in composed if (found := restart_here(one))]:
+        return max(again)
     if any(one.config.sweep.search for one in composed):
         raise ConfigError("+sweep=NAME searches over many trials; put -m in front of it")
     codes: list[int] = []
@@ -50,7 +49,7 @@ def _run(options: argparse.Namespace) -> int:
 def tell(composed: Composed, launched: Launched, as_json: bool) -> None:
     """Prints what became of a run, and what was doubtful in it."""
     warn_of(composed, launched.plan)
-    said = launched.to_dict()
+    said = {**launched.to_dict(), "notes": notes_of(composed, launched.plan)}
     print(json.dumps(said) if as_json else describe(launched.run, launched.plan, said), flush=True)
 
 

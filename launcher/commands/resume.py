@@ -25,7 +25,8 @@ def _run(options: argparse.Namespace) -> int:
 
 VERB = Verb(
     line="go on with a run that ended early, from its newest committed checkpoint, in the same run dir",
-    about=f"What it trains stays; these keys may change: {', '.join(MAY_CHANGE)}.",
+    about=f"What it trains stays; these keys may change: {', '.join(MAY_CHANGE)}, and the options of "
+    "plugins such as sharded_checkpoint and gradient_checkpointing.",
     example="resume llama8b resources.nodes=1 strategy=zero3",
     add=_add,
     run=_run,

@@ -5,7 +5,7 @@ trainer, plugins, resources); a cluster says WHERE.
 """
 
 from launcher.config.batch import BatchConfig
-from launcher.config.cluster import ClusterConfig, ClusterKind, ContainerConfig, ContainerRuntime, RankStarter
+from launcher.config.cluster import ClusterConfig, ContainerConfig, ContainerRuntime, RankStarter
 from launcher.config.data import DataCheck, DataConfig, SourceConfig
 from launcher.config.model import ArchitectureConfig, Init, ModelConfig
 from launcher.config.resources import Device, ResourcesConfig
@@ -13,7 +13,7 @@ from launcher.config.run import Config
 from launcher.config.schema import GROUPS, read_config, register
 from launcher.config.strategy import StrategyConfig
 from launcher.config.sweep import Direction, Pruner, Sampler, SweepConfig
-from launcher.config.tracker import TrackerConfig, TrackerKind
+from launcher.config.tracker import TrackerConfig
 from launcher.config.trainer import Precision, TrainerConfig
 
 __all__ = [
@@ -21,7 +21,6 @@ __all__ = [
     "ArchitectureConfig",
     "BatchConfig",
     "ClusterConfig",
-    "ClusterKind",
     "Config",
     "ContainerConfig",
     "ContainerRuntime",
@@ -40,7 +39,6 @@ __all__ = [
     "StrategyConfig",
     "SweepConfig",
     "TrackerConfig",
-    "TrackerKind",
     "TrainerConfig",
     "read_config",
     "register",

@@ -7,15 +7,6 @@ from typing import Any, Optional
 # Optional[X], not X | None: OmegaConf 2.3 reads the former on every supported Python.
 
 
-class ClusterKind(Enum):
-    """How a run is started. `auto`: the allocation when inside one, else Slurm if there, else local."""
-
-    auto = "auto"
-    slurm = "slurm"
-    allocation = "allocation"
-    local = "local"
-
-
 class ContainerRuntime(Enum):
     """How a container image is started on the nodes."""
 
@@ -49,8 +40,9 @@ class ContainerConfig:
 class ClusterConfig:
     """A place where runs go; the only group in which a site describes itself."""
 
-    kind: ClusterKind = ClusterKind.auto
-    """How a run is started; `auto` is the allocation when inside one, else Slurm where sbatch is, else this machine."""
+    kind: str = "auto"
+    """The scheduler: slurm, allocation (the one that the command is typed in), local, or that of another package; `auto` is
+    the allocation when inside one, else Slurm where sbatch is, else this machine."""
     gpus_per_node: Optional[int] = None  # noqa: UP045
     """GPUs per node; a run that asks for more is refused. With null this is not checked."""
     gpu_memory_gib: Optional[float] = None  # noqa: UP045
@@ -69,6 +61,8 @@ class ClusterConfig:
     """Price of one GPU for one hour, in your currency; a plan then shows the cost. null shows none."""
     sbatch: dict[str, Any] = field(default_factory=dict[str, Any])
     """Any sbatch option by its long name (partition, account, qos, constraint, ...); `true` is an option without a value."""
+    options: dict[str, Any] = field(default_factory=dict[str, Any])
+    """Options of a scheduler that another package adds, by its own names. Those of Slurm are in cluster.sbatch."""
     gpu_flag: str = "gpus-per-node"
     """sbatch option with which the site requests GPUs: gpus-per-node, or gres for `gpu:N`."""
     env: dict[str, str] = field(default_factory=dict[str, str])

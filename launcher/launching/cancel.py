@@ -28,10 +28,10 @@ def cancel(run: RunDir) -> Cancelled:
         raise RunError(f"{run.name} has no job to cancel: it was never submitted")
     over = is_over(before.state)
     if not over:
-        kind = str(run.read_json(run.job)["cluster"])
-        if kind == "local":
+        cluster = job_cluster(str(run.read_json(run.job)["cluster"]))
+        if cluster.one_machine:
             _check_host(run)
-        job_cluster(kind).cancel(before.job_id)
+        cluster.cancel(before.job_id)
         run.add_event("cancelled", attempt=before.attempts, job_id=before.job_id)
     return Cancelled(job_id=before.job_id, was_over=over, state=before.state.value)
 

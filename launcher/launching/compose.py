@@ -24,7 +24,8 @@ from launcher.methods.registry import find_method
 from launcher.resources import resource_dir
 
 # Free-form mappings, which Hydra would only let a user add to with a `+`.
-_OPEN = re.compile(r"(cluster\.(sbatch|env)|trainer\.options)[.=]")
+_FREE_FORM = [key for key, value in vars(ClusterConfig()).items() if type(value) is dict]
+_OPEN = re.compile(rf"(cluster\.({'|'.join(_FREE_FORM)})|trainer\.options)[.=]")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

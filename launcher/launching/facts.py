@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 from launcher import __version__
+from launcher.clusters.base import Cluster
 from launcher.clusters.choose import choose_kind, has_gpu
-from launcher.clusters.slurm import KILL_WAIT_S, kill_wait_s
+from launcher.clusters.registry import find_cluster
 from launcher.config import ArchitectureConfig, Config, ContainerRuntime, Device
 from launcher.hub import named_folders
 from launcher.launching.data_gate import check_data, count_examples, data_paths
@@ -19,20 +20,20 @@ from launcher.plan.model import read_architecture
 from launcher.run import RunDir
 
 _ANSWER_S = 2.0
-"""Seconds to wait for Slurm to say how it is configured."""
+"""Seconds to wait for the cluster to say how it is configured."""
 
 
 def gather(config: Config, experiment: str | None, run: RunDir) -> Facts:
     """What the plan of a run in that folder must know of the machine, but for what is in the data."""
     refuse_secrets(repr(config), secrets_of(os.environ))
-    kind = choose_kind(config.cluster.kind, os.environ)
+    place = find_cluster(choose_kind(config.cluster.kind, os.environ))
     data = data_paths(config)
     bare = config.cluster.container.runtime is ContainerRuntime.none
     known = measured(Path(config.runs_dir).absolute(), config.name)
     return Facts(
         experiment=experiment,
-        cluster=kind,
-        device=_device(config, kind),
+        cluster=place.name,
+        device=_device(config, place),
         run_dir=str(run.path),
         work_dir=str(Path.cwd()),
         cache_dir=str(Path(config.cache_dir).absolute()),
@@ -46,7 +47,7 @@ def gather(config: Config, experiment: str | None, run: RunDir) -> Facts:
         save_s=known["save_s"],
         restart_s=known["restart_s"],
         shutdown_s=known["shutdown_s"],
-        kill_wait_s=kill_wait_s(_ANSWER_S) if kind != "local" else KILL_WAIT_S,
+        kill_wait_s=place.with_timeout(_ANSWER_S).grace_s(),
         version=__version__,
     )
 
@@ -56,12 +57,12 @@ def count(config: Config, facts: Facts) -> Facts:
     return dataclasses.replace(facts, **count_examples(config, check_data(config)))
 
 
-def _device(config: Config, kind: str) -> str:
+def _device(config: Config, place: Cluster) -> str:
     asked = config.resources.device
     if asked is not Device.auto:
         return asked.name
     # A login node has no GPU and the nodes have: only on this machine is looking here looking there.
-    return "cuda" if kind != "local" or has_gpu() else "cpu"
+    return "cuda" if not place.one_machine or has_gpu() else "cpu"
 
 
 def _architecture(config: Config) -> ArchitectureConfig | None:

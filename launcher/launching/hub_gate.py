@@ -5,6 +5,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from launcher.clusters.registry import find_cluster
 from launcher.config import Config
 from launcher.data.hub import parse_hub
 from launcher.errors import ConfigError
@@ -54,7 +55,7 @@ def check_hub(config: Config, plan: LaunchPlan) -> None:
         if status in _REFUSALS and said != "EntryNotFound":
             raise ConfigError(f"{key}={name}: the hub says {said or status}; {_REFUSALS[status]}")
         silent = silent or ("" if status else f"{key}={name} is not in the cache {cache}, and {said}")
-    if silent and plan.cluster != "slurm":
+    if silent and not find_cluster(plan.cluster).queued:
         raise ConfigError(f"{silent}; {way}")
     if silent:
         print(f"launcher: warning: {silent}; the nodes must reach it, or {way}", file=sys.stderr, flush=True)

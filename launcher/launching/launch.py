@@ -9,14 +9,14 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from launcher.clusters.allocation import Allocation
-from launcher.clusters.choose import make_cluster, submit_command
-from launcher.clusters.local import Local
-from launcher.clusters.slurm import Slurm, requeued_job
+from launcher.clusters.base import Cluster
+from launcher.clusters.choose import choose_kind, make_cluster
+from launcher.clusters.registry import find_cluster
 from launcher.clusters.submission import cut_short, submitted
 from launcher.launching.compose import Composed
 from launcher.launching.data_gate import check_data, print_warnings
 from launcher.launching.hub_gate import check_hub
+from launcher.launching.package_gate import check_packages, package_notes
 from launcher.launching.planning import prepare
 from launcher.launching.write import find_cut_short, write_run
 from launcher.plan import LaunchPlan, check_fits, close_call, few_cores
@@ -53,7 +53,7 @@ class Launched:
             "cluster": self.plan.cluster,
             "job_id": self.job_id,
             "dry_run": self.dry_run,
-            "command": shlex.join(submit_command(self.plan.cluster, self.run)),
+            "command": shlex.join(find_cluster(self.plan.cluster).submit_command(self.run.job_script)),
         }
 
 
@@ -65,6 +65,7 @@ def plan_launch(composed: Composed, moment: datetime) -> Planned:
     """The planned run; LauncherError for all that can be known to be wrong before anything is written."""
     run, plan = prepare(composed, moment)
     check_fits(composed.config, plan)
+    check_packages(composed.config, plan)
     return Planned(composed=composed, run=run, plan=plan)
 
 
@@ -82,7 +83,7 @@ def launch(planned: Planned, tell: Tell) -> Launched:
     """What became of one planned run, which is written and started; `tell` is told before a process of this machine starts."""
     composed, run, plan = planned.composed, planned.run, planned.plan
     cluster = None if composed.config.dry_run else make_cluster(plan.cluster)
-    if isinstance(cluster, Slurm) and (cut := find_cut_short(run, composed)):
+    if cluster and cluster.queued and (cut := find_cut_short(run, composed)):
         with cut_short(cluster, cut) as job_id:
             if job_id:
                 say(f"goes on with {cut.name}, whose submit was cut short")
@@ -101,9 +102,9 @@ def write(planned: Planned) -> tuple[RunDir, LaunchPlan]:
     return run, plan
 
 
-def start(run: RunDir, plan: LaunchPlan, cluster: Slurm | Local | None, tell: Tell) -> Launched:
+def start(run: RunDir, plan: LaunchPlan, cluster: Cluster | None, tell: Tell) -> Launched:
     """As `launch`, for a run whose files are written; no cluster: a dry run."""
-    if isinstance(cluster, Slurm):
+    if cluster and cluster.queued:
         with submitted(cluster, run) as job_id:
             launched = Launched(run=run, plan=plan, job_id=job_id)
             tell(launched)
@@ -113,25 +114,30 @@ def start(run: RunDir, plan: LaunchPlan, cluster: Slurm | Local | None, tell: Te
     return dataclasses.replace(launched, process=start_here(run, cluster)) if cluster else launched
 
 
-def start_here(run: RunDir, cluster: Local) -> subprocess.Popen[bytes]:
+def start_here(run: RunDir, cluster: Cluster) -> subprocess.Popen[bytes]:
     """The run's job script as a process of this machine, noted as the run's job."""
     process = cluster.start(run)
-    if isinstance(cluster, Allocation):
-        run.note_job("allocation", cluster.job_id)
-    else:
-        run.note_job("local", str(process.pid))
+    job = cluster.job(os.environ)
+    run.note_job(cluster.name, job.id if job else str(process.pid))
     return process
 
 
-def requeued_run(composed: Composed) -> RunDir | None:
-    """The run that this job started before Slurm queued it again: it goes on in the same run dir."""
-    job_id = requeued_job(os.environ)
-    if job_id is None:
+def restart_here(composed: Composed) -> tuple[RunDir, subprocess.Popen[bytes]] | None:
+    """The run that this job started before it was queued again, and its job script, started again; None elsewhere."""
+    cluster = find_cluster(choose_kind(composed.config.cluster.kind, os.environ))
+    job = None if cluster.queued else cluster.job(os.environ)
+    if job is None or not job.restart:
         return None
-    found = find_submitted(composed.config.runs_dir, composed.config.name, job_id)
-    if found:
-        say(f"job {job_id} goes on with {found.path}")
-    return found
+    found = find_submitted(composed.config.runs_dir, composed.config.name, job.id)
+    if found is None:
+        return None
+    say(f"job {job.id} goes on with {found.path}")
+    return found, start_here(found, cluster)
+
+
+def notes_of(composed: Composed, plan: LaunchPlan) -> list[str]:
+    """Sentences that a summary says beside the plan."""
+    return package_notes(composed.config, plan)
 
 
 def warn_of(composed: Composed, plan: LaunchPlan) -> None:

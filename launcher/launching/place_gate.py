@@ -1,6 +1,8 @@
 """What a plan cannot know to be wrong: functions that are not there, nodes that an allocation lacks, data of another kind."""
 
-from launcher.clusters.allocation import check_nodes
+import os
+
+from launcher.clusters.registry import find_cluster
 from launcher.config import Config
 from launcher.errors import ConfigError
 from launcher.launching.rank_module import check_rank_module
@@ -13,8 +15,7 @@ def check_place(config: Config, facts: Facts, plan: LaunchPlan) -> None:
     """ClusterError or ConfigError for what a plan cannot know to be wrong."""
     check_rank_module(config)
     check_reward_functions(config)
-    if facts.cluster == "allocation":
-        check_nodes(plan.topology.nodes, plan.spares)
+    find_cluster(facts.cluster).check_room(plan.topology.nodes, plan.spares, os.environ)
     _check_evaluation(facts)
 
 

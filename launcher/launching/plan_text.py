@@ -3,7 +3,7 @@
 import shlex
 from typing import Any
 
-from launcher.clusters.choose import submit_command
+from launcher.clusters.registry import find_cluster
 from launcher.config import Config
 from launcher.launching.estimates import estimate_lines, estimates_dict
 from launcher.launching.summary import plan_lines
@@ -21,13 +21,13 @@ def plan_dict(run: RunDir, plan: LaunchPlan, config: Config) -> dict[str, Any]:
         **estimates_dict(config, plan),
         "notes": notes(config, plan),
         "files": ["config.yaml", *file_names(plan)],
-        "command": shlex.join(submit_command(plan.cluster, run)),
+        "command": shlex.join(find_cluster(plan.cluster).submit_command(run.job_script)),
     }
 
 
 def plan_text(run: RunDir, plan: LaunchPlan, config: Config) -> str:
     """The plan for a person."""
-    command = shlex.join(submit_command(plan.cluster, run))
+    command = shlex.join(find_cluster(plan.cluster).submit_command(run.job_script))
     lines = [("run", run.name), *plan_lines(plan), *estimate_lines(config, plan)]
     lines += [("note", note) for note in notes(config, plan)]
     return align([*lines, ("files", ", ".join(file_names(plan))), ("command", command)])

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from launcher.clusters.registry import find_cluster
 from launcher.config import Config, ContainerRuntime
 from launcher.errors import ConfigError
 from launcher.packages import missing
@@ -16,7 +17,7 @@ def check_plugins(config: Config, facts: Facts, plugins: Sequence[Plugin]) -> No
     A package is looked for only where the ranks use this Python: on this machine, outside a container.
     """
     here = (
-        facts.cluster == "local"
+        find_cluster(facts.cluster).one_machine
         and not config.cluster.python
         and config.cluster.container.runtime is ContainerRuntime.none
     )

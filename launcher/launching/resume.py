@@ -13,21 +13,22 @@ from launcher.errors import ConfigError, RunError
 from launcher.launching.compose import Composed, compose
 from launcher.launching.hub_gate import check_hub
 from launcher.launching.launch import Launched, start
+from launcher.launching.package_gate import check_packages
 from launcher.launching.planning import prepare_in
 from launcher.launching.write import rewrite_run, settle
 from launcher.plan import check_fits
+from launcher.plugins.base import make_plugins
 from launcher.run import RunDir
 from launcher.status.state import is_over, read_status
 
 # fmt: off
 MAY_CHANGE = (
-    "resources", "cluster", "strategy", "batch.micro_batch_size", "plugins.sharded_checkpoint",
-    "plugins.gradient_checkpointing", "tracker", "trainer.logging_steps", "trainer.eval_steps", "trainer.sample_prompt",
-    "data.check", "data.eval_path", "model.attn_implementation", "cache_dir", "runs_dir", "force", "dry_run",
-    "trust_checkpoint", "sweep",
+    "resources", "cluster", "strategy", "batch.micro_batch_size", "tracker", "trainer.logging_steps", "trainer.eval_steps",
+    "trainer.sample_prompt", "data.check", "data.eval_path", "model.attn_implementation", "cache_dir", "runs_dir",
+    "force", "dry_run", "trust_checkpoint", "sweep",
 )
 # fmt: on
-"""Keys that change where and how a run computes, and not what it learns."""
+"""Keys that change where and how a run computes, and not what it learns; some plugins declare the same of themselves."""
 
 
 def resume(run: RunDir, overrides: list[str], tell: Callable[[Composed, Launched], None]) -> Launched:
@@ -44,6 +45,7 @@ def resume(run: RunDir, overrides: list[str], tell: Callable[[Composed, Launched
     plan = prepare_in(composed, run)
     check_fits(composed.config, plan)
     check_hub(composed.config, plan)
+    check_packages(composed.config, plan)
     cluster = None if composed.config.dry_run else make_cluster(plan.cluster)
     rewrite_run(run, plan, composed, changes)
     return start(run, plan, cluster, lambda launched: tell(composed, launched))
@@ -96,13 +98,25 @@ def _changes(run: RunDir, composed: Composed) -> dict[str, Any]:
     changes = {
         key: [old.get(key), new.get(key)] for key in sorted({*old, *new}) if old.get(key) != new.get(key)
     }
+    stored = OmegaConf.to_container(OmegaConf.load(run.config), enum_to_str=True)
+    free = (
+        *MAY_CHANGE,
+        *_free(cast("dict[str, Any]", stored).get("plugins", {})),
+        *_free(composed.config.plugins),
+    )
     for key, (before, after) in changes.items():
-        if not any(key == allowed or key.startswith(f"{allowed}.") for allowed in MAY_CHANGE):
+        if not any(key == allowed or key.startswith(f"{allowed}.") for allowed in free):
             raise ConfigError(
                 f"{key}={after} would change what {run.name} trains (it is {before} there); leave it, or start another run "
                 f"with resume={run.name}"
             )
     return changes
+
+
+def _free(plugins: dict[str, Any]) -> list[str]:
+    """Keys of the plugins that declare that they do not change what a run learns."""
+    made = zip(plugins, make_plugins(plugins), strict=True)
+    return [f"plugins.{name}" for name, plugin in made if plugin.traits.same_training]
 
 
 def _flat(key: str, value: Any) -> dict[str, Any]:

@@ -19,6 +19,7 @@ def describe(run: RunDir, plan: LaunchPlan, summary: dict[str, Any]) -> str:
         ("run dir", str(run.path)),
         *plan_lines(plan),
     ]
+    lines += [("note", note) for note in summary.get("notes", ())]
     job_id = summary["job_id"]
     if job_id:
         lines.append(("job", job_id))
@@ -49,7 +50,7 @@ def plan_lines(plan: LaunchPlan) -> list[tuple[str, str]]:
         (
             "batch",
             f"{batch.global_batch_size} {find_method(plan.trainer).unit} a step = {batch.micro_batch_size} micro x "
-            f"{batch.gradient_accumulation_steps} accumulation x {plural(topology.world_size, 'rank')}",
+            f"{batch.gradient_accumulation_steps} accumulation x {plural(plan.degrees.data_parallel_size, 'rank')}",
         ),
         ("model", f"{model.name_or_path}{counts}"),
         ("data", ", ".join(plan.facts.data_sources or (plan.facts.data_path,))),

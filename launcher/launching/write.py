@@ -6,7 +6,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from launcher.clusters.slurm import Slurm
+from launcher.clusters.choose import job_cluster
 from launcher.clusters.submission import cut_short
 from launcher.errors import RunError
 from launcher.launching.compose import Composed
@@ -31,7 +31,7 @@ def write_run(run: RunDir, plan: LaunchPlan, composed: Composed) -> bool:
         raise RunError(
             f"runs_dir={composed.config.runs_dir}: {run.path} cannot be made ({error.strerror}); choose another folder"
         ) from None
-    run.logs.mkdir()  # Slurm fails in silence when it cannot write its log
+    run.logs.mkdir()  # a scheduler may fail in silence when it cannot write its log
     (run.path / ".hydra").mkdir()
     _write(run, composed, texts)
     run.add_event("planned", attempt=0, experiment=plan.experiment, cluster=plan.cluster)
@@ -39,9 +39,10 @@ def write_run(run: RunDir, plan: LaunchPlan, composed: Composed) -> bool:
 
 
 def settle(run: RunDir) -> None:
-    """Notes the job of a submit of the run that was cut, or that there is none; ClusterError where Slurm cannot tell."""
+    """Notes the job of a submit of the run that was cut, or that there is none; ClusterError where the cluster cannot
+    tell."""
     if run.intent.exists():
-        with cut_short(Slurm(), run):
+        with cut_short(job_cluster(str(run.read_json(run.plan)["cluster"])), run):
             pass
 
 

@@ -13,7 +13,7 @@ class Facts:
 
     experiment: str | None
     cluster: str
-    """slurm, allocation or local: what cluster.kind=auto resolved to."""
+    """Name of the cluster: what cluster.kind=auto resolved to."""
     device: str
     """cuda or cpu: what resources.device=auto resolved to."""
     run_dir: str
@@ -43,7 +43,7 @@ class Facts:
     """Seconds from the order to shut down until all is saved: two steps and a whole save, as measured by the newest run of that
     name; 0 if none has measured them."""
     kill_wait_s: float = 30.0
-    """Seconds between SIGTERM and SIGKILL on this cluster: Slurm's KillWait."""
+    """Seconds between SIGTERM and SIGKILL on this cluster."""
     version: str
     """Version of this package."""
     rows: int | None = None

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from launcher.clusters.registry import find_cluster
 from launcher.config import Config, Init, Precision
+from launcher.config.time_limit import check_time
 from launcher.errors import PlanError
 from launcher.methods.registry import find_method
 from launcher.plan.facts import Facts
@@ -18,13 +20,12 @@ from launcher.plan.place import (
     check_facts,
     container_command,
     environment,
+    make_request,
     module_name,
     node_python,
     simple_command,
-    srun_options,
 )
 from launcher.plan.save import SavePlan
-from launcher.plan.sbatch import sbatch_options
 from launcher.plan.time import StepTime
 from launcher.plan.topology import Batch, Topology, make_batch, make_topology
 from launcher.plan.trainer import check_trainer, trainer_args
@@ -75,8 +76,10 @@ class LaunchPlan:
     """Keyword arguments of trl's class of arguments for the method."""
     deepspeed: Mapping[str, Any] | None
     accelerate: Mapping[str, Any]
-    sbatch: Mapping[str, str]
-    srun: tuple[str, ...]
+    job_options: Mapping[str, str]
+    """What the job asks of the scheduler, in its words; "" for a flag without a value."""
+    step_options: tuple[str, ...]
+    """Words for the command that starts node.sh on every node."""
     env: Mapping[str, str]
     modules: tuple[str, ...]
     setup: tuple[tuple[str, ...], ...]
@@ -114,11 +117,8 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
     topology = make_topology(
         config.resources.nodes, config.resources.gpus_per_node, config.cluster.gpus_per_node, cuda
     )
-    if facts.cluster == "local" and topology.nodes > 1:
-        raise PlanError(
-            f"resources.nodes={topology.nodes} needs Slurm, but this run stays on this machine "
-            "(cluster=local); use resources.nodes=1, or run it where sbatch is"
-        )
+    place = find_cluster(facts.cluster)
+    place.check_nodes(topology.nodes)
     strategy = make_strategy(config.strategy)
     degrees = strategy.degrees(config.strategy, topology.world_size)
     batch = make_batch(config.batch.global_batch_size, micro_batch_size(config), degrees.data_parallel_size)
@@ -129,6 +129,7 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
     parameters = method.count_parameters(shape, count_parameters(shape)) if shape else None
     check_trainer(config)
     check_environment(config.cluster)
+    request = make_request(config, topology, facts, place)
     files = strategy.files(
         Job(
             nodes=topology.nodes,
@@ -175,15 +176,8 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
         trainer_args=args,
         deepspeed=files.deepspeed,
         accelerate=files.accelerate,
-        sbatch=sbatch_options(
-            job_name=config.name,
-            run_dir=facts.run_dir,
-            topology=topology,
-            resources=config.resources,
-            cluster=config.cluster,
-            cuda=cuda,
-        ),
-        srun=srun_options(config, topology, facts),
+        job_options=place.job_options(request),
+        step_options=place.step_options(request),
         env=environment(config, facts),
         modules=tuple(module_name(module) for module in config.cluster.modules),
         setup=tuple(simple_command(line) for line in config.cluster.setup),
@@ -227,6 +221,7 @@ def _check_model(config: Config) -> None:
 
 
 def _check_resources(config: Config) -> None:
+    check_time(config.resources.time)
     for name, least, meant in (("cpus_per_gpu", 1, ""), ("memory_gib", 0, " (all that a node has)")):
         value = getattr(config.resources, name)
         if value is not None and value < least:

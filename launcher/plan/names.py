@@ -3,6 +3,7 @@ compares them with the installed version."""
 
 from launcher.config import TrainerConfig
 from launcher.errors import PlanError, unknown
+from launcher.packages import Package
 
 OPTIMIZERS = (
     "adamw_torch", "adamw_torch_fused", "adamw_torch_xla", "adamw_torch_npu_fused", "adafactor", "adamw_anyprecision",
@@ -23,6 +24,24 @@ SCHEDULERS = (
 
 ATTENTION = ("sdpa", "eager", "flash_attention_2", "flash_attention_3", "flex_attention", "flex")
 """model.attn_implementation; a name with a slash is a kernel from the hub. `flex` is short for flex_attention."""
+_KERNELS = Package(module="kernels", name="kernels", install="pip install kernels")
+ATTENTION_PACKAGES = {
+    "flash_attention_2": (
+        Package(
+            module="flash_attn", name="flash-attn", install="pip install flash-attn --no-build-isolation"
+        ),
+        _KERNELS,
+    ),
+    "flash_attention_3": (
+        Package(
+            module="flash_attn_interface",
+            name="flash-attn-3",
+            install="install it from the hopper folder of flash-attention's repository",
+        ),
+        _KERNELS,
+    ),
+}
+"""Packages, one of which must be installed. Source: transformers 5.23, modeling_utils.py, which falls back to kernels."""
 
 ADAMW = ("adamw_torch", "adamw_torch_fused")
 """torch's AdamW, whose state checkpoints can hold under every strategy."""

@@ -1,14 +1,17 @@
-"""What a cluster requires of a run: environment, setup commands, container, and srun's options."""
+"""What a run requests from a cluster: the job, its environment, setup commands, and the container."""
 
 import re
 import shlex
 from pathlib import PurePath
 
-from launcher.config import ClusterConfig, Config, ContainerRuntime, RankStarter, TrackerKind
+from launcher.clusters.base import Cluster
+from launcher.clusters.job import Request
+from launcher.config import ClusterConfig, Config, ContainerRuntime
+from launcher.config.text import one_line
 from launcher.errors import PlanError
 from launcher.plan.facts import Facts
-from launcher.plan.sbatch import one_line
 from launcher.plan.topology import Topology
+from launcher.trackers.registry import TRACKERS
 
 SECRET_NAME = re.compile(r"(TOKEN(?!IZ)|SECRET|PASSWORD|PASSWD|API_?KEY|CREDENTIAL)", re.IGNORECASE)
 """Matches the names of variables that hold secrets."""
@@ -47,8 +50,7 @@ def environment(config: Config, facts: Facts) -> dict[str, str]:
     because its image may set others."""
     quiet = {"TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
     devices = {} if facts.device == "cuda" else {"CUDA_VISIBLE_DEVICES": ""}
-    tracking = {"WANDB_PROJECT": one_line("tracker.project", config.tracker.project)}
-    asked = tracking if config.tracker.kind is TrackerKind.wandb else {}
+    asked = TRACKERS.find(config.tracker.kind).variables(one_line("tracker.project", config.tracker.project))
     return quiet | devices | asked | config.cluster.env | dict(facts.hub_folders)
 
 
@@ -76,28 +78,27 @@ def module_name(module: str) -> str:
     return one_line("cluster.modules", module)
 
 
-def srun_options(config: Config, topology: Topology, facts: Facts) -> tuple[str, ...]:
-    """srun's options for one task per node. If the supervisor manages the nodes, a failed node does not end the others; with
-    another starter, a failed rank ends the step on every node."""
-    nodes = topology.nodes + config.resources.spares
-    led = config.cluster.rank_starter is RankStarter.launcher
-    options = [
-        f"--nodes={nodes}",
-        f"--ntasks={nodes}",
-        "--ntasks-per-node=1",
-        f"--kill-on-bad-exit={int(not led)}",
-        f"--wait={0 if led else 60}",
-        *(["--no-kill"] if led else []),
-    ]
-    container = config.cluster.container
-    if container.runtime is ContainerRuntime.pyxis:
-        options += [
-            f"--container-image={_image(config)}",
-            f"--container-mounts={','.join(_mounts(config, facts))}",
-            f"--container-workdir={facts.run_dir}",
-            "--no-container-entrypoint",  # some sites run the image's entrypoint, which would get node.sh as an argument
-        ]
-    return tuple(one_line("cluster.container", option) for option in options)
+def make_request(config: Config, topology: Topology, facts: Facts, cluster: Cluster) -> Request:
+    """The request for a job; PlanError for a container that the cluster's job step cannot open."""
+    container, run_dir = config.cluster.container, facts.run_dir
+    opened = container.runtime is ContainerRuntime.pyxis
+    if opened and not cluster.opens_images:
+        raise PlanError(
+            f"cluster.container.runtime={container.runtime.name} is an option of Slurm's srun, and cluster.kind={cluster.name} "
+            "has no such option; use apptainer or none"
+        )
+    return Request(
+        name=config.name,
+        run_dir=run_dir,
+        nodes=topology.nodes,
+        spares=config.resources.spares,
+        gpus_per_node=topology.gpus_per_node,
+        cuda=facts.device == "cuda",
+        resources=config.resources,
+        site=config.cluster,
+        image=_image(config) if opened else None,
+        mounts=tuple(_mounts(config, facts)) if opened else (),
+    )
 
 
 def container_command(config: Config, facts: Facts) -> tuple[str, ...]:

@@ -1,13 +1,14 @@
 """How a run goes through the queue: whether the time limit ends it early, how many attempts it takes, and what it costs."""
 
 import math
-import re
 from dataclasses import dataclass
 
+from launcher.clusters.registry import find_cluster
 from launcher.config import Config
+from launcher.config.time_limit import limit_s
 from launcher.plan.launch_plan import LaunchPlan
 
-_MINUTE_S, _HOUR_S, _DAY_S = 60, 3_600, 86_400
+_HOUR_S = 3_600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,16 +37,16 @@ def expect(config: Config, plan: LaunchPlan) -> Course | None:
     """
     if plan.time is None or plan.time.total_h is None:
         return None
-    limit_s, save = parse_time(config.resources.time), plan.save
+    limit, save = limit_s(config.resources.time), plan.save
     training_s = plan.time.total_h * _HOUR_S
     share = save.effective_training_time if save and save.effective_training_time is not None else 1.0
     restart_s = plan.facts.restart_s
     wall_s = restart_s + (training_s / share if share else math.inf)
-    cut = wall_s > limit_s
+    cut = wall_s > limit
     lost_s = _told_before_s(plan)
     if lost_s is None:
         lost_s = (save.save_steps * plan.time.step_s or save.best_interval_s or 0.0) / 2 if save else 0.0
-    useful_s = limit_s - restart_s - lost_s
+    useful_s = limit - restart_s - lost_s
     attempts: int | None = 1
     if cut:
         attempts = math.ceil((wall_s - restart_s) / useful_s) if save and useful_s > 0 and share else None
@@ -54,7 +55,7 @@ def expect(config: Config, plan: LaunchPlan) -> Course | None:
     gpu_hours = wall_s / _HOUR_S * (plan.topology.nodes + plan.spares) * plan.topology.gpus_per_node
     price = config.cluster.price_per_gpu_hour
     return Course(
-        limit_h=_round(limit_s / _HOUR_S),
+        limit_h=_round(limit / _HOUR_S),
         cut=cut,
         attempts=None if attempts is None else attempts + failures,
         wall_h=None if attempts is None else _round(wall_s / _HOUR_S),
@@ -66,29 +67,8 @@ def expect(config: Config, plan: LaunchPlan) -> Course | None:
 
 def _told_before_s(plan: LaunchPlan) -> float | None:
     """Seconds before the time limit at which the run gets the signal to save and shut down, whoever chose the signal; None if
-    it gets no signal, for example in an allocation, which was not requested with these options.
-
-    Source: sbatch(1), --signal: 60 seconds if no time is given.
-    """
-    told = re.fullmatch(r"B:(?:SIG)?USR1(?:@(\d+))?", plan.sbatch.get("signal", ""))
-    if told is None or plan.save is None or plan.cluster != "slurm":
-        return None
-    return float(told[1] or _MINUTE_S)
-
-
-def parse_time(time: str) -> float:
-    """Seconds of a Slurm time: minutes, minutes:seconds, hours:minutes:seconds, or days- before hours.
-
-    Source: sbatch(1), --time.
-    """
-    days, dash, rest = time.rpartition("-")
-    parts = [int(part) for part in rest.split(":")]
-    if dash:
-        hours, minutes, seconds = (*parts, 0, 0)[:3]
-        return int(days) * _DAY_S + hours * _HOUR_S + minutes * _MINUTE_S + seconds
-    if len(parts) == 3:
-        return parts[0] * _HOUR_S + parts[1] * _MINUTE_S + parts[2]
-    return parts[0] * _MINUTE_S + (parts[1] if len(parts) == 2 else 0)
+    it gets no signal, for example in an allocation, which was not requested with these options."""
+    return None if plan.save is None else find_cluster(plan.cluster).notice_s(plan.job_options)
 
 
 def _round(value: float) -> float:

@@ -2,11 +2,13 @@
 
 import dataclasses
 
+from launcher.clusters.registry import find_cluster
+from launcher.config import Config
+from launcher.config.time_limit import limit_s
 from launcher.plan.launch_plan import LaunchPlan
-from launcher.plan.sbatch import time_in_seconds
 
 RESERVE_S = 5.0
-"""Seconds of Slurm's KillWait that are reserved for the supervisor itself."""
+"""Seconds between SIGTERM and SIGKILL that are reserved for the supervisor itself."""
 
 
 def needs_s(plan: LaunchPlan) -> float:
@@ -25,12 +27,13 @@ def notice_s(shutdown_s: float, time: str) -> int:
     """Seconds before the time limit at which the run gets the signal to save and shut down: twice `shutdown_s` and a minute, at
     least 120 s, and 30 s more because Slurm checks the time limit only every 30 s (slurm.conf(5), OverTimeLimit); at most a
     third of the limit."""
-    return min(max(120, round(2 * shutdown_s) + 60) + 30, time_in_seconds(time) // 3)
+    return min(max(120, round(2 * shutdown_s) + 60) + 30, limit_s(time) // 3)
 
 
-def with_notice(plan: LaunchPlan) -> LaunchPlan:
-    """The plan with a signal before its time limit, if it saves and the site has not chosen a signal itself."""
-    if plan.save is None or plan.cluster == "local" or "signal" in plan.sbatch:
+def with_notice(config: Config, plan: LaunchPlan) -> LaunchPlan:
+    """The plan with a signal before its time limit, if it saves and the cluster has such a signal."""
+    if plan.save is None:
         return plan
-    signal = f"B:USR1@{notice_s(needs_s(plan), plan.sbatch['time'])}"
-    return dataclasses.replace(plan, sbatch={**plan.sbatch, "signal": signal})
+    seconds = notice_s(needs_s(plan), config.resources.time)
+    options = find_cluster(plan.cluster).with_notice(plan.job_options, seconds)
+    return dataclasses.replace(plan, job_options=options)

@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from launcher.config import Config, TrackerKind
+from launcher.config import Config
 from launcher.errors import PlanError
 from launcher.methods.checks import check_keys
 from launcher.methods.registry import find_method
 from launcher.plan.names import check_names
 from launcher.plan.topology import Batch
+from launcher.trackers.registry import TRACKERS
 
 _FEW_STEPS = 10
 
@@ -86,7 +87,7 @@ def trainer_args(config: Config, batch: Batch, mixed: str, cuda: bool) -> dict[s
         "ddp_find_unused_parameters": False,
         "ddp_broadcast_buffers": False,  # they are constants, equal on every rank
         "disable_tqdm": True,
-        "report_to": "none" if config.tracker.kind is TrackerKind.none else config.tracker.kind.name,
+        "report_to": TRACKERS.find(config.tracker.kind).report_to or "none",
     }
     if trainer.eval_steps:
         args["eval_steps"] = trainer.eval_steps

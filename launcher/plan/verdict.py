@@ -2,15 +2,13 @@
 
 import dataclasses
 
+from launcher.clusters.registry import find_cluster
 from launcher.config import Config
 from launcher.errors import PlanError
 from launcher.plan.alternatives import find_alternatives
 from launcher.plan.launch_plan import LaunchPlan
 from launcher.plan.memory import MARGIN
 from launcher.strategies import candidates
-
-_CORES = frozenset(["cpus-per-task", "cpus-per-gpu", "mincpus", "exclusive"])
-"""Options of sbatch that give a job more than one core."""
 
 
 def check_fits(config: Config, plan: LaunchPlan) -> None:
@@ -38,17 +36,9 @@ def close_call(config: Config, plan: LaunchPlan) -> str | None:
 
 
 def few_cores(plan: LaunchPlan) -> str | None:
-    """A warning if the job requests GPUs but no cores. Source: sbatch(1), --cpus-per-task: one core per task, and a node has
-    one task; slurm.conf(5), DefMemPerCPU: memory follows from the cores."""
-    if plan.cluster != "slurm" or plan.device != "cuda" or _CORES & plan.sbatch.keys():
-        return None
-    ranks = plan.topology.gpus_per_node
-    whose = "the rank of each node gets" if ranks == 1 else f"the {ranks} ranks of each node get"
-    return (
-        f"resources.cpus_per_gpu=null requests no cores from Slurm: {whose} one core and that core's memory, unless the site "
-        "has DefCpuPerGPU and DefMemPerGPU; set resources.cpus_per_gpu=8 (and resources.memory_gib=0 for all memory of a node), "
-        "or cluster.sbatch.cpus-per-gpu=8"
-    )
+    """The cluster's warning about the options of the job, such as GPUs without cores; None if there is none."""
+    place = find_cluster(plan.cluster)
+    return place.warning(plan.job_options, plan.topology.gpus_per_node, plan.device == "cuda")
 
 
 def _way_out(config: Config, plan: LaunchPlan) -> str:

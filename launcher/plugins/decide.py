@@ -28,7 +28,8 @@ def decide(config: Config, facts: Facts, plugins: list[Plugin] | None = None) ->
     config, chosen = settle(config, facts, make)
     plan = make(config)
     check_options(config, plan)
-    return dataclasses.replace(with_notice(with_estimates(config, with_length(config, plan))), chosen=chosen)
+    estimated = with_estimates(config, with_length(config, plan))
+    return dataclasses.replace(with_notice(config, estimated), chosen=chosen)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Checkpoints of which every rank writes its shard, and a job that Slurm may start again.
+"""Checkpoints of which every rank writes its shard, and a job that the scheduler may start again.
 
 Disk: the trained state (with LoRA that of the adapter alone) in fp32 with Adam's two moments, 12 bytes per trained parameter,
 for each kept checkpoint. Memory: the same once in host memory, divided among the ranks. Speed: training pauses for that copy.
@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from launcher.clusters.registry import find_cluster
 from launcher.errors import PlanError
 from launcher.plan.save import make_save_plan
 from launcher.plan.traits import Traits
@@ -36,7 +37,7 @@ class ShardedCheckpoint(Plugin):
     timeout_s: int = 600
     """A save fails when another rank's part has not arrived after so many seconds."""
     requeue: bool = True
-    """Let Slurm requeue the job after a node failure or a pre-emption."""
+    """Let the scheduler requeue the job after a node failure or a pre-emption."""
 
     def __post_init__(self) -> None:
         check_types(self, "plugins.sharded_checkpoint")
@@ -60,11 +61,10 @@ class ShardedCheckpoint(Plugin):
         return {"save_steps": save_every, "keep_best": 0}
 
     def on_plan(self, plan: LaunchPlan) -> LaunchPlan:
-        """The plan with saves, and with the flag that lets Slurm requeue the job, unless the site has chosen that flag."""
+        """The plan with saves, and with the option that lets the scheduler requeue the job, unless the site has chosen it."""
         steps = 0 if self.save_steps == "auto" else int(self.save_steps)
         self._check_best(plan, steps)
-        chosen = {"requeue", "no-requeue"} & set(plan.sbatch)
-        asked = {} if chosen else {"requeue" if self.requeue else "no-requeue": ""}
+        options = find_cluster(plan.cluster).with_requeue(plan.job_options, self.requeue)
         save = make_save_plan(
             save_steps=steps,
             keep=(self.keep_last, self.keep_every, self.keep_best),
@@ -75,7 +75,7 @@ class ShardedCheckpoint(Plugin):
             save_s=plan.facts.save_s,
             restart_s=plan.facts.restart_s,
         )
-        return replace(plan, save=save, sbatch={**plan.sbatch, **asked})
+        return replace(plan, save=save, job_options=options)
 
     def _check_best(self, plan: LaunchPlan, steps: int) -> None:
         evaluates = plan.trainer_args.get("eval_steps")

@@ -64,9 +64,7 @@ class Rehearsal:
             said = check()
         except (Failed, ClusterError) as error:
             return False, str(error)
-        return (
-            (None, "it needs a job in Slurm's queue that may be requeued") if said is None else (True, said)
-        )
+        return (None, "it needs a job in a queue that may be requeued") if said is None else (True, said)
 
     def _starts(self) -> str:
         self.job.start()
@@ -93,7 +91,7 @@ class Rehearsal:
 
     def _survives_a_requeue(self) -> str | None:
         mark = self.job.mark()
-        if "no-requeue" in self.plan.sbatch or not self.job.requeue():
+        if not self.job.requeue(self.plan):
             return None
         return f"requeued; {self._goes_on(mark, self.job.left(mark))}"
 

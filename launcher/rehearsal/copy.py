@@ -4,16 +4,17 @@ import hashlib
 import heapq
 import itertools
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from launcher.config import Config
+from launcher.config.time_limit import check_time, limit_s
 from launcher.data.files import read_rows
 from launcher.errors import ConfigError
 from launcher.launching.compose import Composed, compose
 from launcher.launching.data_gate import data_paths
-from launcher.plan.queue import parse_time
-from launcher.plan.sbatch import check_time
+from launcher.plugins.base import Plugin, make_plugins
 from launcher.rehearsal.job import ASKED
 from launcher.run import write_text
 
@@ -40,21 +41,31 @@ def compose_copy(overrides: list[str], settings: Settings) -> Composed:
     if len(composed) != 1:
         raise ConfigError("rehearse takes one run: one value for each key, and no -m")
     config = composed[0].config
-    if "sharded_checkpoint" not in config.plugins:
+    plugins = dict(zip(config.plugins, make_plugins(config.plugins), strict=True))
+    if not any(plugin.traits.saves for plugin in plugins.values()):
         raise ConfigError(
             "plugin has no sharded_checkpoint, so the run saves nothing and survives nothing; add it to 'plugin=[...]'"
         )
-    limit = min(check_time(config.resources.time), check_time(settings.time), key=parse_time)
+    limit = min(check_time(config.resources.time), check_time(settings.time), key=limit_s)
     changed = [
         f"name={f'rehearse-{config.name}'[:100]}", f"resources.time='{limit}'", f"trainer.max_steps={STEPS}",
         "trainer.logging_steps=1", "trainer.eval_steps=null", "trainer.sample_prompt=null", "data.eval_path=null",
         "data.check=errors", "data.sources=[]", f"data.path={_quoted(_sample(config))}", "tracker.kind=none", "dry_run=false",
-        "resume=auto", "resume_weights_only=false", f"plugins.sharded_checkpoint.save_steps={settings.save_every}",
-        "plugins.sharded_checkpoint.keep_best=0",
+        "resume=auto", "resume_weights_only=false", *_rehearsed(plugins, settings.save_every),
         "+plugins.rehearsal._target_=launcher.plugins.rehearsal.Rehearsal", f"+plugins.rehearsal.file={ASKED}",
     ]  # fmt: skip
     formats = [source.format for source in config.data.sources]
     return compose([*overrides, *changed, *([f"data.format={formats[0]}"] if formats else [])])[0]
+
+
+def _rehearsed(plugins: Mapping[str, Plugin], save_every: int) -> Iterator[str]:
+    """What each plugin changes for the copy, as it is typed; `~` takes a plugin out."""
+    for name, plugin in plugins.items():
+        options = plugin.rehearsed(save_every)
+        if options is None:
+            yield f"~plugins.{name}"
+        else:
+            yield from (f"plugins.{name}.{key}={value}" for key, value in options.items())
 
 
 def _sample(config: Config) -> str:

@@ -7,11 +7,11 @@ import subprocess
 import time
 from typing import Any
 
-from launcher.clusters.local import Local
-from launcher.clusters.slurm import Slurm
+from launcher.clusters.base import Cluster
 from launcher.clusters.submission import submitted
 from launcher.errors import ClusterError
 from launcher.launching.launch import start_here
+from launcher.plan import LaunchPlan
 from launcher.run import RunDir, write_text
 from launcher.status.state import is_over
 
@@ -32,14 +32,14 @@ class Failed(Exception):
 class Job:
     """The rehearsal's run, and how it is hit."""
 
-    def __init__(self, run: RunDir, cluster: Slurm | Local, patience_s: float) -> None:
+    def __init__(self, run: RunDir, cluster: Cluster, patience_s: float) -> None:
         self.run, self.cluster, self.patience_s = run, cluster, patience_s
         self._process: subprocess.Popen[bytes] | None = None
         self._asked = 0.0
 
     def start(self) -> None:
         """Submits the run, or starts it on this machine."""
-        if isinstance(self.cluster, Slurm):
+        if self.cluster.queued:
             with submitted(self.cluster, self.run):
                 pass
         else:
@@ -52,8 +52,8 @@ class Job:
     def warn_of_time_limit(self, mark: int) -> tuple[Event, int]:
         """The end of the ranks after the warning, and where the next attempt's events begin. Outside of a queue nobody queues
         the run again, so it is started again."""
-        if isinstance(self.cluster, Slurm):
-            self.cluster.signal_batch(self._id(), "USR1")
+        if self.cluster.queued:
+            self.cluster.signal(self._id(), "USR1", batch_only=True)
             return self.left(mark), mark
         self._here().send_signal(signal.SIGUSR1)
         ended = self.left(mark)
@@ -63,16 +63,16 @@ class Job:
         self.start()
         return ended, mark
 
-    def requeue(self) -> bool:
-        """Has Slurm queue the job again; False where the place has no queue."""
-        if not isinstance(self.cluster, Slurm):
+    def requeue(self, plan: LaunchPlan) -> bool:
+        """Has the cluster queue the job again; False where that may not be."""
+        if not self.cluster.may_requeue(plan.job_options):
             return False
         self.cluster.requeue(self._id())
         return True
 
     def cancel(self) -> None:
         """Tells the job to end."""
-        if isinstance(self.cluster, Slurm):
+        if self.cluster.queued:
             self.cluster.cancel(self._id())
         else:
             self._here().send_signal(signal.SIGTERM)  # and not the allocation, in which a person works
@@ -144,7 +144,7 @@ class Job:
 
     def _queued(self, events: list[Event]) -> bool:
         """Whether its job waits in the queue, by what the run dir says last."""
-        if not isinstance(self.cluster, Slurm):
+        if not self.cluster.queued:
             return False
         last = [event["event"] for event in events if event["event"] in ("started", "submitted", "requeued")]
         return bool(last) and last[-1] != "started"

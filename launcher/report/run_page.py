@@ -53,6 +53,14 @@ def _subtitle(facts: RunFacts) -> str:
     return " · ".join(str(part) for part in parts if part)
 
 
+def _batch(batch: Mapping[str, Any]) -> str:
+    """The batch as a product; the last factor is the ranks, or groups of ranks, that take different sequences."""
+    size, micro = batch["global_batch_size"], batch["micro_batch_size"]
+    accumulation = batch["gradient_accumulation_steps"]
+    ranks = plural(size // (micro * accumulation), "rank")
+    return f"{size} sequences a step = {micro} micro × {accumulation} accumulation × {ranks}"
+
+
 def _what(facts: RunFacts) -> list[tuple[str, str]]:
     plan = facts.plan
     topology, batch, model = (mapping(plan.get(name)) for name in ("topology", "batch", "model"))
@@ -69,10 +77,7 @@ def _what(facts: RunFacts) -> list[tuple[str, str]]:
         ("chosen", plan.get("chosen")),
         (
             "batch",
-            f"{batch['global_batch_size']} sequences a step = {batch['micro_batch_size']} micro × "
-            f"{batch['gradient_accumulation_steps']} accumulation × {plural(topology['world_size'], 'rank')}"
-            if batch and topology
-            else None,
+            _batch(batch) if batch else None,
         ),
         (
             "place",

@@ -26,6 +26,9 @@ _REASONS = {
 
 _LOCK_TRIES, _LOCK_S = 50, 0.01
 
+JOB_SCRIPT = "job.sbatch"
+"""The script that carries a run, whatever starts it."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -85,6 +88,11 @@ class RunDir:
     def data(self) -> Path:
         """Which tokens this attempt trains on, as rank 0 tells the others."""
         return self.path / "data.json"
+
+    @property
+    def job_script(self) -> Path:
+        """What a submit hands to the cluster, or bash runs here."""
+        return self.path / JOB_SCRIPT
 
     @property
     def job(self) -> Path:
@@ -188,7 +196,7 @@ class RunDir:
 
 
 def job_number(job_id: str) -> str:
-    """A job id without the name of its cluster, which sbatch --parsable adds behind a semicolon."""
+    """A job id without the name of its cluster, which may stand behind a semicolon."""
     return job_id.partition(";")[0]
 
 

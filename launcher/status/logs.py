@@ -8,7 +8,7 @@ from launcher.run import RunDir, job_number
 
 
 def log_files(run: RunDir) -> list[Path]:
-    """The supervisor's and Slurm's own logs, then those of the last job's node agents and of the last attempt's ranks."""
+    """The supervisor's and the scheduler's logs, then those of the last job's node agents and of the last attempt's ranks."""
     if not run.logs.is_dir():
         return []
     # The agents' folder is JOB and that of ranks JOB_ATTEMPT; JOB itself is ARRAY_INDEX where it is a task of an array.

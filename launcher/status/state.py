@@ -1,14 +1,15 @@
 """Where a run is: its own events first, then what the place says of its job."""
 
+import contextlib
 import dataclasses
 import socket
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from launcher.clusters.base import RunState
+from launcher.clusters.base import Cluster, RunState
 from launcher.clusters.choose import job_cluster
-from launcher.clusters.slurm import Slurm
+from launcher.clusters.registry import find_cluster
 from launcher.errors import ClusterError
 from launcher.output import as_json
 from launcher.plan.trainer import few_steps
@@ -77,23 +78,26 @@ class Status:
 
 
 def read_statuses(runs: Sequence[RunDir]) -> list[Status]:
-    """The status of each; Slurm is asked about all of them at once."""
+    """The status of each; a cluster is asked about all of its jobs at once."""
     jobs = [
         _job(run, events)
         for run in runs
         if (events := run.read_events()) and _told(events) is not RunState.FINISHED
     ]
-    ids = [str(job["job_id"]) for job in jobs if job and job["cluster"] != "local"]
-    try:
-        known = Slurm().states(ids) if ids else {}
-    except ClusterError:
-        known = {}
+    asked: dict[str, list[str]] = {}
+    for job in jobs:
+        if job and not _find(job).one_machine:
+            asked.setdefault(str(job["cluster"]), []).append(str(job["job_id"]))
+    known: dict[str, RunState | None] = {}
+    for kind, ids in asked.items():
+        with contextlib.suppress(ClusterError):
+            known |= job_cluster(kind).states(ids)
     return [read_status(run, known) for run in runs]
 
 
 def read_status(run: RunDir, known: Mapping[str, RunState | None] = MappingProxyType({})) -> Status:
-    """The run's status. A place that does not answer concludes nothing: the run dir then tells. `known` is what Slurm has
-    said already, by job id."""
+    """The run's status. A place that does not answer concludes nothing: the run dir then tells. `known` is what the cluster
+    has said already, by job id."""
     events = run.read_events()
     job = _job(run, events)
     answer, silence = None, ""
@@ -102,8 +106,8 @@ def read_status(run: RunDir, known: Mapping[str, RunState | None] = MappingProxy
         events = run.read_events()  # anew: a run that ended meanwhile has left its place and says so here
     plan = _read_plan(run)
     # The job of a sweep's trial is its worker's, and outlives the trial as an allocation does.
-    kind = "allocation" if job and run.path.parent.name.startswith("sweep_") else job.get("cluster")
-    state, note = _conclude(_told(events), kind, answer, silence)
+    outlives = bool(job) and (run.path.parent.name.startswith("sweep_") or _find(job).outlives_run)
+    state, note = _conclude(_told(events), bool(job), outlives, answer, silence)
     if run.intent.exists() and not job:
         note = (
             f"it is being submitted, or its submit was cut short; "
@@ -198,31 +202,36 @@ def _job(run: RunDir, events: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _ask(job: dict[str, Any], known: Mapping[str, RunState | None]) -> tuple[RunState | None, str]:
     """What the place says of the job, and what to say where that is nothing."""
-    kind, job_id, host = str(job["cluster"]), str(job["job_id"]), job.get("host")
-    if kind == "local" and host not in (None, socket.gethostname()):
+    cluster, job_id, host = _find(job), str(job["job_id"]), job.get("host")
+    if cluster.one_machine and host not in (None, socket.gethostname()):
         return None, f"its process {job_id} is on {host}"
     try:
-        state = known[job_id] if job_id in known and kind != "local" else job_cluster(kind).state(job_id)
-        return state, f"Slurm does not answer about job {job_id}"
+        is_known = job_id in known and not cluster.one_machine
+        state = known[job_id] if is_known else job_cluster(cluster.name).state(job_id)
+        return state, f"{cluster.title} does not answer about job {job_id}"
     except ClusterError as error:
         return None, str(error)
 
 
+def _find(job: Mapping[str, Any]) -> Cluster:
+    return find_cluster(str(job["cluster"]))
+
+
 def _conclude(
-    told: RunState, kind: str | None, answer: RunState | None, silence: str
+    told: RunState, has_job: bool, outlives: bool, answer: RunState | None, silence: str
 ) -> tuple[RunState, str | None]:
     """The state, and a note where it is not certain."""
-    if told in _SETTLED or kind is None:
+    if told in _SETTLED or not has_job:
         return told, None
     if answer is None:
         return told, f"{silence}; this is what the run dir says"
     ended = told in (RunState.CANCELLED, RunState.FAILED)
-    if kind == "allocation" and answer is RunState.RUNNING and ended:
-        return told, None  # the allocation outlives the run
-    if kind == "allocation" and answer is RunState.FINISHED:
+    if outlives and answer is RunState.RUNNING and ended:
+        return told, None  # the job outlives the run
+    if outlives and answer is RunState.FINISHED:
         answer = RunState.LOST  # its shell ended well, which says nothing of the run
     if ended and answer not in (RunState.PENDING, RunState.RUNNING):
-        # Slurm knows of a cancel or the time limit where the run dir only saw the signal
+        # the scheduler knows of a cancel or the time limit where the run dir only saw the signal
         return answer if answer in (RunState.CANCELLED, RunState.TIMEOUT) else told, None
     if answer is RunState.LOST:
         return answer, "its job is gone and the run dir does not say how it ended"

@@ -1,8 +1,8 @@
 """python -m launcher.supervise RUN_DIR: carry a planned run to its end, over as many attempts as it takes.
 
 The last line of job.sbatch becomes this process, the supervisor, once per job. It takes the run's lease, starts an agent on
-every node (node.sh, with srun in a job and with bash on one machine), and leads the attempts. After an attempt, it does
-what launcher.supervise.policy decides: finish, start the ranks again, queue the job again, or stop and say why.
+every node (node.sh, by Cluster.step_command), and leads the attempts. After an attempt, it does what
+launcher.supervise.policy decides: finish, start the ranks again, queue the job again, or stop and say why.
 """
 
 import os
@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from launcher import environment
-from launcher.clusters.base import RunState
-from launcher.clusters.slurm import Slurm, own_job_id
+from launcher.clusters.base import Cluster, RunState
+from launcher.clusters.registry import find_cluster
 from launcher.errors import DISK_FULL, ClusterError, Exit, LauncherError
 from launcher.hub import Wanted, find_wanted
 from launcher.plan import LaunchPlan
@@ -58,8 +58,9 @@ def main(argv: list[str]) -> int:
 def supervise(run: RunDir) -> int:
     """Every attempt of this job, under the run's lease."""
     stopped = StopSignal()
-    lease = Lease(run, who())
-    lease.take(_lives)
+    cluster = find_cluster(str(run.read_json(run.plan)["cluster"]))
+    lease = Lease(run, who(cluster))
+    lease.take(lambda holder: _lives(cluster, holder))
     lease.watch()
     try:
         decided = read_run(run)
@@ -69,9 +70,9 @@ def supervise(run: RunDir) -> int:
         )
         place = Place(run, plan)
         if (
-            place.job_id or not run.job.exists()
+            place.job or not run.job.exists()
         ):  # submitted by hand, or by a launch that was killed before it noted the job
-            run.note_job(plan.cluster, _job_id())
+            run.note_job(plan.cluster, place.job_id)
         run.logs.mkdir(exist_ok=True)
         return Supervisor(run, plan, place, lease, stopped, wanted).carry()
     finally:
@@ -91,7 +92,7 @@ class Supervisor:
         wanted: Wanted | None,
     ) -> None:
         self.run, self.plan, self.place, self.lease, self.stopped = run, plan, place, lease, stopped
-        more = {environment.JOB: _job_id(), environment.LEASE: lease.nonce}
+        more = {environment.JOB: place.job_id, environment.LEASE: lease.nonce}
         self.runner: AttemptRunner | None = None
         if plan.rank_starter == "launcher":
             pool = NodePool(run, plan, stopped, lambda nodes: place.start_nodes(nodes, more))
@@ -103,7 +104,9 @@ class Supervisor:
         try:
             while True:
                 number = self.run.attempts() + 1
-                self.run.add_event("started", attempt=number, job_id=_job_id(), host=socket.gethostname())
+                self.run.add_event(
+                    "started", attempt=number, job_id=self.place.job_id, host=socket.gethostname()
+                )
                 begun = time.monotonic()
                 ended = self._attempt(number)
                 if ended.how is How.FENCED:
@@ -121,16 +124,16 @@ class Supervisor:
 
     def _attempt(self, number: int) -> Ended:
         if self.runner is None:
-            return self._follow_srun(number)
+            return self._follow_step(number)
         blamed = {**policy.read_history(self.run.read_events()).blamed, **self._known()}
-        folder = f"{_job_id()}_{number}"
+        folder = f"{self.place.job_id}_{number}"
         return self.runner.attempt(
             AttemptContext(
                 number=number, folder=folder, blamed=tuple(blamed), explain_signal=self.place.explain_signal
             )
         )
 
-    def _follow_srun(self, number: int) -> Ended:
+    def _follow_step(self, number: int) -> Ended:
         """An attempt whose ranks another program starts (rank_starter=accelerate): only its exit code is known."""
         code: int = Exit.PORT_TAKEN
         for _ in range(_PORT_TRIES):
@@ -150,7 +153,7 @@ class Supervisor:
             foreign = code in (
                 Exit.REFUSED,
                 Exit.USAGE,
-            )  # srun and accelerate use these codes for any failure
+            )  # the step's command and accelerate use these codes for any failure
             return Ended(how=How.CRASHED, code=Exit.FAILED if foreign else code, reason=reason)
         return Ended(how=How.FINISHED)
 
@@ -164,12 +167,12 @@ class Supervisor:
 
     def _known(self) -> Mapping[str, int]:
         """Suspects by the records of this user's other runs; none on one machine, which has no other host."""
-        return {} if self.plan.cluster == "local" else recent_suspects()
+        return {} if self.place.cluster.one_machine else recent_suspects()
 
     def _note(self, number: int, ended: Ended, seconds: float) -> None:
         if ended.how is How.FINISHED:
             return
-        if self.plan.cluster != "local" and ended.how in (How.LOST, How.HUNG):
+        if not self.place.cluster.one_machine and ended.how in (How.LOST, How.HUNG):
             note_faults(ended.hosts, ended.how.value, self.run.name)
         self.run.add_event(
             "ended", attempt=number, how=ended.how.value, exit_code=ended.code, reason=ended.reason, hosts=list(ended.hosts),
@@ -224,20 +227,16 @@ class Supervisor:
         return saved[-1] if saved else None
 
 
-def _lives(holder: dict[str, Any]) -> bool | None:
-    """Whether the holder of a lease lives; None where that cannot be told from here."""
-    if holder["job_id"] is None:
+def _lives(cluster: Cluster, holder: dict[str, Any]) -> bool | None:
+    """Whether the holder of a lease lives, as far as its place can tell; `cluster` is the run's now, and may have changed."""
+    cluster, job_id = find_cluster(str(holder.get("cluster", cluster.name))), holder["job_id"]
+    own = cluster.job(os.environ)
+    if job_id is None or (own is not None and job_id == own.id):
         return lives_here(holder) if holder["host"] == socket.gethostname() else None
-    if holder["job_id"] == os.environ.get("SLURM_JOB_ID"):
-        return lives_here(holder) if holder["host"] == socket.gethostname() else None
-    state = Slurm().state(str(holder["job_id"]))
+    state = cluster.state(str(job_id))
     if state is None:
         return None
     return state is RunState.RUNNING
-
-
-def _job_id() -> str:
-    return own_job_id(os.environ) or str(os.getpid())
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from launcher import environment
+from launcher.clusters.registry import find_cluster
 from launcher.errors import Exit, LauncherError, RunError
 from launcher.hub import OFFLINE
 from launcher.protocol.agents import (
@@ -71,16 +72,17 @@ class Agent:
     """The agent of this node."""
 
     def __init__(self, run: RunDir) -> None:
-        # Slurm sends these signals to every process of a step. The supervisor decides when and how the ranks end.
+        # A scheduler sends these signals to every process of a step. The supervisor decides when and how the ranks end.
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
             signal.signal(number, signal.SIG_IGN)
         self.run = run
-        self.index = int(os.environ.get("SLURM_NODEID", "0"))
-        self.host = os.environ.get("SLURMD_NODENAME") or socket.gethostname()
         plan = run.read_json(run.plan)
+        self.cluster = find_cluster(str(plan["cluster"]))
+        self.index = self.cluster.node_index(os.environ)
+        self.host = self.cluster.host(os.environ)
         topology = plan["topology"]
-        self.outlives = plan["cluster"] == "slurm" and plan["spares"] > 0
-        """Whether Slurm keeps the job when its batch host is lost."""
+        self.outlives = self.cluster.keeps_job_without_head(int(plan["spares"]))
+        """Whether the cluster keeps the job when its batch host is lost."""
         self.ranks_here = int(topology["gpus_per_node"])
         self.world_size = int(topology["world_size"])
         self.connection = _connect()
@@ -126,10 +128,9 @@ class Agent:
                 flush=True,
             )
             self._end_all()
-            job_id = os.environ.get(environment.JOB, "")
-            if self.outlives and job_id:
-                restart = int(os.environ.get("SLURM_RESTART_COUNT", "0") or 0)
-                queue_again(self.run, job_id, restart, self.index)
+            job = self.cluster.job(os.environ)
+            if self.outlives and job:
+                queue_again(self.run, self.cluster, job, self.index)
             return Exit.FAILED
         finally:
             self._end_all()

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 
+from launcher.clusters.registry import find_cluster
 from launcher.errors import Exit
 from launcher.protocol.agents import (
     DumpStacks,
@@ -79,7 +80,7 @@ class AttemptRunner:
                     reason=f"{first.host}: {first.lost or 'it does not answer'}",
                     hosts=(first.host,),
                 )
-        address = "127.0.0.1" if self.plan.cluster == "local" else first.host
+        address = "127.0.0.1" if find_cluster(self.plan.cluster).one_machine else first.host
         here = self.plan.topology.gpus_per_node
         for place, node in enumerate(self._used):
             self.nodes.tell(

@@ -6,6 +6,7 @@ import sys
 import time
 
 from launcher import environment
+from launcher.clusters.registry import find_cluster
 from launcher.errors import Exit, RunError
 from launcher.run import RunDir
 from launcher.supervise.children import StopSignal
@@ -18,9 +19,10 @@ _POLL_S = 0.02
 
 def start_by_hand(run: RunDir) -> int:
     """One attempt of this node's ranks, without a supervisor."""
-    topology = run.read_json(run.plan)["topology"]
+    plan = run.read_json(run.plan)
+    topology, cluster = plan["topology"], find_cluster(str(plan["cluster"]))
     nodes, here = int(topology["nodes"]), int(topology["gpus_per_node"])
-    index = int(os.environ.get("SLURM_NODEID", "0")) if nodes > 1 else 0
+    index = cluster.node_index(os.environ) if nodes > 1 else 0
     address, port = _meeting_point(nodes)
     listener = None
     if index == 0:
@@ -66,6 +68,6 @@ def _meeting_point(nodes: int) -> tuple[str, int]:
     if nodes > 1:
         raise RunError(
             f"node.sh starts one of {nodes} nodes and needs MASTER_ADDR and MASTER_PORT; run `bash job.sbatch` inside the "
-            "allocation, or set both and start node.sh on every node with srun"
+            "allocation, or set both and start node.sh on every node in one step"
         )
     return "127.0.0.1", choose_port()

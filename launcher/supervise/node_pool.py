@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
+from launcher.clusters.registry import find_cluster
 from launcher.errors import Exit
 from launcher.plan import LaunchPlan
 from launcher.protocol.agents import CheckLink, EndAgent, LinkChecked, LinkListening, ListenForLink
@@ -77,7 +78,7 @@ class NodePool:
                     reason="told to end before the ranks were started",
                 )
             if self._step.poll() is not None:
-                reason = f"srun ended with exit code {self._step.returncode} before the nodes answered"
+                reason = f"the command that starts the nodes ended with exit code {self._step.returncode} before they answered"
                 return Ended(how=How.CRASHED, code=Exit.FAILED, reason=reason)  # its 1 is not our "refused"
             if time.monotonic() > self._begun + GATHER_S:
                 if len(self.nodes.there()) >= self.plan.topology.nodes:
@@ -108,14 +109,14 @@ class NodePool:
             if abs(skew := node.facts.time - node.since) > MOST_CLOCK_SKEW_S:
                 self._mark(node, f"its clock is off by {skew:.0f} s", context)
         good = self.good()
-        if new and len(good) > 1 and self.plan.cluster != "local":
+        if new and len(good) > 1 and not find_cluster(self.plan.cluster).one_machine:
             for host, problem in blame_hosts([node.host for node in good], self._check_links(good)).items():
                 self._mark(next(node for node in good if node.host == host), problem, context)
 
     def _mark(self, node: Node, problem: str, context: AttemptContext) -> None:
         node.bad = problem
         self.run.add_event("preflight", attempt=context.number, host=node.host, problem=problem)
-        if self.plan.cluster != "local":
+        if not find_cluster(self.plan.cluster).one_machine:
             note_faults([node.host], "preflight", self.run.name)
 
     def _check_links(self, ring: list[Node]) -> dict[str, str]:

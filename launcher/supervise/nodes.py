@@ -1,6 +1,5 @@
 """The supervisor's side of the agents: which nodes are there, what they report, and how they are told."""
 
-import os
 import secrets
 import select
 import socket
@@ -159,10 +158,3 @@ class Nodes:
             node.codes, node.waiting = message.codes, message.waiting
         else:
             node.answers.append(message)
-
-
-def own_address(cluster: str) -> str:
-    """The name under which the nodes reach this process."""
-    if cluster == "local":
-        return "127.0.0.1"
-    return os.environ.get("SLURMD_NODENAME") or socket.gethostname()

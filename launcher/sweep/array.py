@@ -8,7 +8,8 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
-from launcher.clusters.slurm import Slurm
+from launcher.clusters.base import Cluster
+from launcher.clusters.registry import find_cluster
 from launcher.clusters.submission import submitted
 from launcher.plan import LaunchPlan
 from launcher.render import render_script
@@ -18,17 +19,10 @@ from launcher.sweep.trials import Array
 
 
 def script(sweep: SweepDir, array: Array, plan: LaunchPlan, what: str) -> str:
-    """The sbatch script of an array; `plan` is that of any of its trials."""
-    options = {
-        "job-name": plan.sbatch["job-name"],
-        **array.shape,
-        "array": array.spec,
-        "output": "logs/slurm_%A_%a.log",
-        "comment": f"launcher:{sweep.path}",
-    }
-    return render_script(
-        "sweep.sbatch.j2", options=options, folder=str(sweep.path), plan=plan, first=array.first, what=what
-    )
+    """The job script of an array; `plan` is that of any of its trials."""
+    folder, cluster = str(sweep.path), find_cluster(plan.cluster)
+    header = cluster.header(cluster.array_options(plan.job_options, array.shape, array.spec, folder), folder)
+    return render_script("sweep.sh.j2", header=header, folder=folder, plan=plan, first=array.first, what=what)
 
 
 def queued(sweep: SweepDir) -> list[dict[str, Any]]:
@@ -46,7 +40,7 @@ def described(array: Array) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def submit(sweep: SweepDir, slurm: Slurm) -> list[str]:
+def submit(sweep: SweepDir, cluster: Cluster) -> list[str]:
     """Queues every array of sweep.json that is not queued yet; the job ids of all of them.
 
     With a limit on parallel trials, each array waits for the one before it, or there would be as many more.
@@ -56,21 +50,28 @@ def submit(sweep: SweepDir, slurm: Slurm) -> list[str]:
     before = None
     for array in arrays:
         if array["script"] not in known:
-            behind = [f"--dependency=afterany:{job_number(before)}"] if array["limited"] and before else []
+            behind = job_number(before) if array["limited"] and before else None
             known[array["script"]] = submit_one(
-                sweep, slurm, array["script"], array["array"], *behind, again=False
+                sweep, cluster, array["script"], array["array"], after=behind, again=False
             )
         before = known[array["script"]]
     return list(known.values())
 
 
 def submit_one(
-    sweep: SweepDir, slurm: Slurm, script_name: str, indices: str, *options: str, again: bool
+    sweep: SweepDir,
+    cluster: Cluster,
+    script_name: str,
+    indices: str,
+    *,
+    after: str | None = None,
+    again: bool,
 ) -> str:
-    """The job id of one array, noted in jobs.json; `again`: it is one more for trials that were queued before."""
+    """The job id of one array, noted in jobs.json; `again`: it is one more, over `indices` of those that the script has."""
     known = queued(sweep)
     _forget_told(sweep, known)
-    with submitted(slurm, sweep.as_run, *options, script_name=script_name) as job_id:
+    asked = indices if again else None
+    with submitted(cluster, sweep.as_run, after=after, array=asked, script=script_name) as job_id:
         one = {"job_id": job_id, "script": script_name, "array": indices, "again": again, "time": now()}
         _write_jobs(sweep, [*known, one], told=_is_told(sweep))
         return job_id

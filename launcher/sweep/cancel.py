@@ -2,11 +2,10 @@
 
 import json
 
-from launcher.clusters.slurm import Slurm
 from launcher.run import now, write_text
 from launcher.sweep.claims import read_claims
 from launcher.sweep.folder import SweepDir
-from launcher.sweep.jobs import queued_jobs
+from launcher.sweep.jobs import queue_of, queued_jobs
 from launcher.sweep.work import is_gone
 
 
@@ -20,17 +19,18 @@ def cancel_sweep(sweep: SweepDir) -> list[str]:
 
 def _cancel(sweep: SweepDir) -> list[str]:
     """As cancel_sweep. Workers outside of a queue look for stop.json."""
-    if sweep.read_spec()["cluster"] == "slurm":
-        slurm = Slurm()
-        jobs = queued_jobs(sweep, slurm)
+    spec = sweep.read_spec()
+    cluster = queue_of(spec)
+    if cluster is not None:
+        jobs = queued_jobs(sweep, cluster)
         for job_id in jobs:
-            slurm.cancel(job_id)
+            cluster.cancel(job_id)
         return jobs
     ended: list[str] = []
     for number, claim in read_claims(sweep).items():
         holder = claim["worker"]
         if holder is None or (sweep.outcomes / f"{number}.json").exists():
             continue
-        if not is_gone(holder):
+        if not is_gone(str(spec["cluster"]), holder):
             ended.append(str(number))
     return ended

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from launcher.clusters.job import Job
 from launcher.processes import start_ticks
 from launcher.run import now
 from launcher.sweep.folder import SweepDir
@@ -25,18 +26,17 @@ class Claimant:
     """A process that trains trials."""
 
     task: str | None
-    """ARRAY_INDEX on Slurm, which is its job id too, and the same after a requeue. None on one machine."""
+    """The id of its task in the sweep's array, the same after a requeue. None outside of an array."""
     host: str
     pid: int
     started: int | None
     """Ticks since boot, so that another process with the same id is not taken for it."""
 
     @classmethod
-    def here(cls, environ: Mapping[str, str]) -> "Claimant":
-        """This process."""
-        array, index = environ.get("SLURM_ARRAY_JOB_ID"), environ.get("SLURM_ARRAY_TASK_ID")
+    def here(cls, job: Job | None) -> "Claimant":
+        """This process, in that job."""
         return cls(
-            task=f"{array}_{index}" if array and index else None,
+            task=job.id if job and job.index is not None else None,
             host=socket.gethostname(),
             pid=os.getpid(),
             started=start_ticks(os.getpid()),

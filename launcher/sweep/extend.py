@@ -9,7 +9,7 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from launcher.clusters.slurm import Slurm
+from launcher.clusters.registry import find_cluster
 from launcher.errors import ConfigError, Exit, unknown
 from launcher.launching.compose import Asked, compose
 from launcher.plugins.decide import facts_from
@@ -19,7 +19,7 @@ from launcher.sweep.budget import check_deadline
 from launcher.sweep.derive import Deriver
 from launcher.sweep.expand import grid, read_axes
 from launcher.sweep.folder import SweepDir
-from launcher.sweep.jobs import check_starts, queued_jobs
+from launcher.sweep.jobs import check_starts, queue_of, queued_jobs
 from launcher.sweep.local import run_here
 from launcher.sweep.outcome import CANCELLED
 from launcher.sweep.plan_trials import Planner, plan_trials, swept
@@ -50,11 +50,11 @@ def extend_sweep(sweep: SweepDir, more: Sequence[str], *, as_json: bool) -> int:
     compose([*site, "-m", *spec["hydra"], *spec["fixed"]], take_sweep=take)
     sweep.stop.unlink(missing_ok=True)
     told = f"{sweep.name}: {found[0]} more trials\nnext  python -m launcher sweep status {sweep.name}"
-    slurm = Slurm() if spec["cluster"] == "slurm" else None
-    job_ids = submit(sweep, slurm) if slurm else []
+    cluster = queue_of(spec)
+    job_ids = submit(sweep, cluster) if cluster else []
     shown = {"sweep": sweep.name, "trials": found[0], "job_ids": job_ids}
     print(json.dumps(shown) if as_json else told, flush=True)
-    return Exit.OK if slurm else run_here(sweep, quiet=as_json)
+    return Exit.OK if cluster else run_here(sweep, quiet=as_json)
 
 
 def _check_keys(sweep: SweepDir, spec: dict[str, Any], more: Sequence[str]) -> None:
@@ -84,14 +84,14 @@ def _more_budget(sweep: SweepDir, spec: dict[str, Any], more: Sequence[str], *, 
     with written(sweep, spec):
         pass
     sweep.stop.unlink(missing_ok=True)
-    slurm = Slurm() if spec["cluster"] == "slurm" else None
-    alive = bool(queued_jobs(sweep, slurm)) if slurm else False
+    cluster = queue_of(spec)
+    alive = bool(queued_jobs(sweep, cluster)) if cluster else False
     late: list[int] = []
     if spec["sampler"] == "grid":
         trials = read_sweep(sweep.path).trials
         late = [trial.number for trial in trials if trial.state == CANCELLED and trial.run_dir is None]
         reopen(sweep, late)
-    return start_again(sweep, spec, late, slurm, alive=alive, as_json=as_json)
+    return start_again(sweep, spec, late, cluster, alive=alive, as_json=as_json)
 
 
 def _more_trials(sweep: SweepDir, spec: dict[str, Any], asked: Asked, more: Sequence[str]) -> int:
@@ -116,7 +116,8 @@ def _more_trials(sweep: SweepDir, spec: dict[str, Any], asked: Asked, more: Sequ
         return 0
     planner = Planner(sweep.path, [facts_from({**facts, "run_dir": ""}) for facts in spec["facts"]])
     planned, plan = plan_trials(Deriver(asked, axes), trials, planner, begin=len(lines))
-    largest = Slurm().largest_array() if spec["cluster"] == "slurm" else 1 << 30
+    cluster = find_cluster(str(spec["cluster"]))
+    largest = cluster.largest_array() if cluster.queued else 1 << 30
     arrays = make_arrays(
         [(trial.number, trial.shape) for trial in planned], largest, spec["parallel"], len(spec["arrays"])
     )

@@ -3,26 +3,35 @@
 from collections.abc import Mapping
 from typing import Any
 
-from launcher.clusters.allocation import Allocation
-from launcher.clusters.slurm import Slurm
+from launcher.clusters.base import Cluster
+from launcher.clusters.choose import make_cluster
+from launcher.clusters.registry import find_cluster
 from launcher.errors import ClusterError, ConfigError
 from launcher.run import job_number
 from launcher.sweep.folder import SweepDir
 
 
 def check_starts(sweep: SweepDir, spec: Mapping[str, Any]) -> None:
-    """Before anything is changed: ConfigError of a dry run, ClusterError where an allocation's sweep is outside of one."""
+    """Before anything is changed: ConfigError of a dry run, ClusterError where its trials cannot be started from here."""
     if spec["dry_run"]:
         raise ConfigError(f"{sweep.name} was a dry run; type its command without dry_run=true")
-    if spec["cluster"] == "allocation":
-        Allocation()
+    make_cluster(str(spec["cluster"]))
 
 
-def queued_jobs(sweep: SweepDir, slurm: Slurm) -> list[str]:
-    """Numbers of the sweep's arrays that Slurm still has; ClusterError where it does not say."""
-    found = slurm.jobs_of(sweep.as_run)
+def queue_of(spec: Mapping[str, Any]) -> Cluster | None:
+    """The cluster whose queue has the sweep's arrays; None where its workers are processes of a command."""
+    cluster = find_cluster(str(spec["cluster"]))
+    if not cluster.queued:
+        return None
+    cluster.reach()
+    return cluster
+
+
+def queued_jobs(sweep: SweepDir, cluster: Cluster) -> list[str]:
+    """Numbers of the sweep's arrays that the queue still has; ClusterError where that cannot be told."""
+    found = cluster.jobs_of(sweep.path)
     if found is None:
         raise ClusterError(
-            f"Slurm does not say whether it has jobs of {sweep.name}; type the command again later"
+            f"{cluster.title} does not say whether it has jobs of {sweep.name}; type the command again later"
         )
     return list(dict.fromkeys(job_number(job_id) for job_id in found))

@@ -3,13 +3,16 @@
 import dataclasses
 import json
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from launcher.clusters.slurm import Refused, Slurm, requeued_job
+from launcher.clusters.base import Refused
+from launcher.clusters.choose import choose_kind, make_cluster
+from launcher.clusters.registry import find_cluster
 from launcher.errors import Exit, RunError
 from launcher.launching.compose import Asked
 from launcher.plan import few_cores
@@ -23,33 +26,31 @@ from launcher.sweep.resume import go_on
 
 def launch_sweep(asked: Asked, as_json: bool) -> int:
     """The exit code: 0 once everything is queued; where the trials run here, 0 when all went well."""
-    job_id = requeued_job(os.environ)
-    if job_id and (begun := find_begun(Path(str(asked.master.runs_dir)).absolute(), job_id, asked.typed)):
-        print(f"launcher: job {job_id} goes on with {begun.path}", file=sys.stderr, flush=True)
+    if (begun := _begun(asked)) is not None:
         return go_on(begun, as_json=as_json)
     prepared = prepare_sweep(asked, datetime.now())
     if prepared.config.dry_run:
         write(prepared)
         tell(prepared, [], as_json)
         return Exit.OK
-    if prepared.spec["cluster"] != "slurm":
+    if not find_cluster(prepared.plan.cluster).queued:
         write(prepared)
         tell(prepared, [], as_json)
         return run_here(prepared.sweep, quiet=as_json)
-    slurm = Slurm()
+    cluster = make_cluster(prepared.plan.cluster)
     with cut_short(prepared.sweep.path.parent, prepared.spec["request"]) as cut:
         if cut is not None:
             print(
                 f"launcher: goes on with {cut.name}, whose submit was cut short", file=sys.stderr, flush=True
             )
             prepared = dataclasses.replace(prepared, sweep=cut)
-            tell(prepared, submit(cut, slurm), as_json)
+            tell(prepared, submit(cut, cluster), as_json)
             note_told(cut)
             return Exit.OK
     prepared = write_files(prepared)
     with written(prepared.sweep, prepared.spec):
         try:
-            job_ids = submit(prepared.sweep, slurm)
+            job_ids = submit(prepared.sweep, cluster)
         except Refused:
             if not prepared.sweep.jobs.exists():
                 shutil.rmtree(prepared.sweep.path)  # nothing of it is queued
@@ -57,6 +58,18 @@ def launch_sweep(asked: Asked, as_json: bool) -> int:
         tell(prepared, job_ids, as_json)
         note_told(prepared.sweep)
     return Exit.OK
+
+
+def _begun(asked: Asked) -> SweepDir | None:
+    """The sweep that this job began before it was queued again; None elsewhere."""
+    cluster = find_cluster(choose_kind(str(asked.master.cluster.kind), os.environ))
+    job = None if cluster.queued else cluster.job(os.environ)
+    if job is None or not job.restart:
+        return None
+    found = find_begun(Path(str(asked.master.runs_dir)).absolute(), job.id, asked.typed)
+    if found is not None:
+        print(f"launcher: job {job.id} goes on with {found.path}", file=sys.stderr, flush=True)
+    return found
 
 
 def write_files(prepared: Prepared) -> Prepared:
@@ -92,7 +105,8 @@ def tell(prepared: Prepared, job_ids: Sequence[str], as_json: bool) -> None:
     sweep, spec = prepared.sweep, prepared.spec
     if warning := few_cores(prepared.plan):
         print(f"launcher: warning: {warning}", file=sys.stderr, flush=True)
-    command = [f"sbatch --parsable {sweep.path / array.script}" for array in prepared.arrays]
+    cluster = find_cluster(prepared.plan.cluster)
+    command = [shlex.join(cluster.submit_command(sweep.path / array.script)) for array in prepared.arrays]
     number = len(prepared.trials) or spec["budget"]["trials"]
     if as_json:
         told = {

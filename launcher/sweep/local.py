@@ -10,7 +10,7 @@ from types import FrameType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from launcher.clusters.allocation import Allocation
+from launcher.clusters.choose import make_cluster
 from launcher.errors import Exit
 from launcher.processes import die_with_parent
 from launcher.sweep.folder import SweepDir
@@ -35,10 +35,9 @@ def run_here(sweep: SweepDir, *, quiet: bool) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, pass_on)
     spec = sweep.read_spec()
-    if spec["cluster"] == "allocation":
-        sweep.as_run.note_job("allocation", Allocation().job_id)
-    else:
-        sweep.as_run.note_job("local", str(os.getpid()))
+    cluster = make_cluster(spec["cluster"])
+    job = cluster.job(os.environ)
+    sweep.as_run.note_job(cluster.name, job.id if job else str(os.getpid()))
     with (sweep.as_run.logs / "workers.log").open("ab") as log:
         for _ in range(spec["parallel"] or 1):
             workers.append(

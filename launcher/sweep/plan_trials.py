@@ -15,6 +15,7 @@ from launcher.hub import Wanted
 from launcher.launching.explain import explain, one_line
 from launcher.launching.facts import count, gather
 from launcher.launching.hub_gate import check_hub, wanted_of
+from launcher.launching.package_gate import check_packages
 from launcher.launching.place_gate import check_place
 from launcher.launching.plugin_gate import check_plugins
 from launcher.launching.secrets import refuse_secrets, secrets_of
@@ -91,10 +92,12 @@ def plan_trials(
     """All trials, numbered from `begin`, and the first one's plan. A hub is asked once for each model and data."""
     planned: list[Planned] = []
     first: LaunchPlan | None = None
+    looked_for: set[tuple[str, ...]] = set()
     reading: dict[Wanted | None, tuple[int, Config, LaunchPlan]] = {}
     for number, values in enumerate(trials, begin):
         derived, (plan, at) = derive_and_plan(deriver, values, planner, number)
         first = first or plan
+        _check_packages_once(derived.config, plan, looked_for)
         reading.setdefault(wanted_of(derived.config, plan), (number, derived.config, plan))
         planned.append(
             Planned(
@@ -114,6 +117,14 @@ def plan_trials(
         except LauncherError as error:
             raise type(error)(f"{_which(deriver.axes, trials[number - begin], number)}{error}") from None
     return planned, first
+
+
+def _check_packages_once(config: Config, plan: LaunchPlan, looked_for: set[tuple[str, ...]]) -> None:
+    """ConfigError as check_packages has it; trials that need the same packages are checked once."""
+    needs = (config.tracker.kind, str(config.model.attn_implementation), *config.plugins)
+    if needs not in looked_for:
+        looked_for.add(needs)
+        check_packages(config, plan)
 
 
 def derive_and_plan(

@@ -11,7 +11,7 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from launcher.clusters.slurm import Slurm
+from launcher.clusters.registry import find_cluster
 from launcher.config import Config, Sampler
 from launcher.errors import ConfigError
 from launcher.launching.compose import Asked
@@ -49,7 +49,8 @@ class Prepared:
     def texts(self) -> dict[str, str]:
         """The files of the sweep, but for sweep.json."""
         what = (
-            f"All trials: `sbatch {self.arrays[0].script}`; on one machine `python -m launcher sweep work .`"
+            f"All trials: {find_cluster(self.plan.cluster).by_hand(self.arrays[0].script)}; on one machine "
+            "`python -m launcher sweep work .`"
         )
         scripts = {array.script: script(self.sweep, array, self.plan, what) for array in self.arrays}
         return {"trials.jsonl": "".join(trial.line() for trial in self.trials), **scripts}
@@ -77,17 +78,23 @@ def prepare_sweep(asked: Asked, moment: datetime) -> Prepared:
     planner = Planner(sweep.path)
     planned, plan = plan_trials(deriver, trials, planner)
     print_warnings(check_data(config))
-    parallel, cluster = settings.parallel, plan.facts.cluster
+    parallel, cluster = settings.parallel, find_cluster(plan.cluster)
+    if cluster.queued and not cluster.arrays:
+        raise ConfigError(
+            f"cluster.kind={cluster.name} has no job arrays, in which the trials of a sweep are queued; use cluster=local, or "
+            "start one run for each value"
+        )
     if sampled:
-        _check_one_shape(planned)
+        _check_one_shape(planned, cluster.title)
         workers = parallel or min(WORKERS, settings.trials or WORKERS)
         arrays = make_arrays([(number, shape(plan)) for number in range(workers)], workers, None)
     else:
-        largest = Slurm().largest_array() if cluster == "slurm" and not config.dry_run else 1 << 30
+        limited = cluster.queued and not config.dry_run
+        largest = cluster.largest_array() if limited else 1 << 30
         arrays = make_arrays([(trial.number, trial.shape) for trial in planned], largest, parallel)
     spec: dict[str, Any] = {
         "created": now(),
-        "cluster": cluster,
+        "cluster": cluster.name,
         "objective": settings.objective,
         "direction": settings.direction.name,
         "sampler": settings.sampler.name,
@@ -158,13 +165,13 @@ def _space(axis: Axis, sampled: bool) -> dict[str, Any]:
     }
 
 
-def _check_one_shape(planned: Sequence[Planned]) -> None:
+def _check_one_shape(planned: Sequence[Planned], title: str) -> None:
     for trial in planned[1:]:
         for flag, value in trial.shape.items():
             if planned[0].shape.get(flag) != value:
                 shown = " ".join(f"{key}={text}" for key, text in trial.values.items())
                 raise ConfigError(
-                    f"{shown} would ask Slurm for --{flag}={value}, and other trials for {planned[0].shape.get(flag)}; a "
+                    f"{shown} would ask {title} for --{flag}={value}, and other trials for {planned[0].shape.get(flag)}; a "
                     "sampler's workers are alike: search such a key with sweep.sampler=grid"
                 )
 

@@ -4,13 +4,13 @@ import json
 import os
 from typing import Any
 
-from launcher.clusters.slurm import Slurm
+from launcher.clusters.base import Cluster
 from launcher.errors import Exit, RunError
 from launcher.run import read_lines, write_text
 from launcher.sweep.array import submit, submit_one
 from launcher.sweep.claims import give_up, read_claims
 from launcher.sweep.folder import SweepDir
-from launcher.sweep.jobs import check_starts, queued_jobs
+from launcher.sweep.jobs import check_starts, queue_of, queued_jobs
 from launcher.sweep.local import run_here
 from launcher.sweep.outcome import CANCELLED, FAILED, RUNNING, WAITING
 from launcher.sweep.read import Sweep, read_sweep
@@ -22,14 +22,14 @@ def resume_sweep(sweep: SweepDir, *, only_failed: bool, as_json: bool) -> int:
     """The exit code; RunError where nothing is left to resume."""
     spec = sweep.read_spec()
     check_starts(sweep, spec)
-    slurm = Slurm() if spec["cluster"] == "slurm" else None
-    jobs = _settle(sweep, slurm) if slurm else []
+    cluster = queue_of(spec)
+    jobs = _settle(sweep, cluster) if cluster else []
     now = read_sweep(sweep.path)
     chosen = _open(sweep, now, only_failed=only_failed, waiting=not jobs)
     if not chosen and (now.sampler == "grid" or jobs or only_failed):
         raise RunError(f"{sweep.name} has nothing to resume: {_told(now)}")
     reopen(sweep, chosen)
-    return start_again(sweep, spec, chosen, slurm, alive=bool(jobs), as_json=as_json)
+    return start_again(sweep, spec, chosen, cluster, alive=bool(jobs), as_json=as_json)
 
 
 def go_on(sweep: SweepDir, *, as_json: bool) -> int:
@@ -42,18 +42,18 @@ def go_on(sweep: SweepDir, *, as_json: bool) -> int:
     return start_again(sweep, sweep.read_spec(), chosen, None, alive=False, as_json=as_json)
 
 
-def _settle(sweep: SweepDir, slurm: Slurm) -> list[str]:
-    """Queues what a submit that was cut left out; the sweep's jobs that Slurm has."""
-    submit(sweep, slurm)
-    return queued_jobs(sweep, slurm)
+def _settle(sweep: SweepDir, cluster: Cluster) -> list[str]:
+    """Queues what a submit that was cut left out; the sweep's jobs that the cluster has."""
+    submit(sweep, cluster)
+    return queued_jobs(sweep, cluster)
 
 
 def _open(sweep: SweepDir, now: Sweep, *, only_failed: bool, waiting: bool) -> list[int]:
     """Trials to train again. `waiting`: no job of the sweep is left that would take those that were not begun."""
-    claims = read_claims(sweep)
+    claims, kind = read_claims(sweep), str(sweep.read_spec()["cluster"])
     chosen: list[int] = []
     for trial in now.trials:
-        dead = trial.state == RUNNING and is_gone(claims[trial.number]["worker"])
+        dead = trial.state == RUNNING and is_gone(kind, claims[trial.number]["worker"])
         wanted = trial.state == FAILED if only_failed else trial.state in (FAILED, CANCELLED) or dead
         if wanted or (trial.state == WAITING and waiting and not only_failed):
             chosen.append(trial.number)
@@ -81,13 +81,13 @@ def start_again(
     sweep: SweepDir,
     spec: dict[str, Any],
     chosen: list[int],
-    slurm: Slurm | None,
+    cluster: Cluster | None,
     *,
     alive: bool,
     as_json: bool,
 ) -> int:
     """Queues the chosen trials, or a sampler's workers where none is left; on this machine it runs them."""
-    if slurm is None:
+    if cluster is None:
         os.chdir(spec["work_dir"])
         _tell(sweep, chosen, [], as_json)
         return run_here(sweep, quiet=as_json)
@@ -101,7 +101,7 @@ def start_again(
             numbers, limit = ([] if alive else indices), ""
         if numbers:
             asked = f"{ranges(numbers)}{limit}"
-            job_ids.append(submit_one(sweep, slurm, array["script"], asked, f"--array={asked}", again=True))
+            job_ids.append(submit_one(sweep, cluster, array["script"], asked, again=True))
     _tell(sweep, chosen, job_ids, as_json)
     return Exit.OK
 

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from launcher.clusters.registry import find_cluster
 from launcher.config import Config
 from launcher.plan import LaunchPlan
-
-# Options in which trials differ by nature: paths and the job's name are the array's own.
-_NOT_SHAPE = ("comment", "output", "job-name")
+from launcher.run import JOB_SCRIPT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +28,7 @@ class Planned:
     digest: str
     """Of its configuration and plan; the node's must be the same."""
     shape: Mapping[str, str]
-    """What it asks of sbatch."""
+    """What it asks of the scheduler."""
 
     def line(self) -> str:
         """Its line in trials.jsonl."""
@@ -52,7 +51,7 @@ class Array:
 
     @property
     def spec(self) -> str:
-        """sbatch's --array."""
+        """Its indices, as Cluster.array_options takes them."""
         limit = "" if self.parallel is None else f"%{self.parallel}"
         return f"{ranges(self.indices)}{limit}"
 
@@ -64,16 +63,16 @@ def digest(config: Config, plan: LaunchPlan, folder: Path) -> str:
 
 
 def shape(plan: LaunchPlan) -> dict[str, str]:
-    """What a trial asks of sbatch, but for what each job has of its own."""
-    return {flag: value for flag, value in plan.sbatch.items() if flag not in _NOT_SHAPE}
+    """What a trial asks of the scheduler, but for what each job has of its own."""
+    return find_cluster(plan.cluster).shape(plan.job_options)
 
 
 def make_arrays(
     numbered: Sequence[tuple[int, Mapping[str, str]]], largest: int, parallel: int | None, taken: int = 0
 ) -> list[Array]:
-    """The fewest arrays that hold all trials: of one shape each, with indices below `largest` (MaxArraySize).
+    """The fewest arrays that hold all trials: of one shape each, with indices below `largest` (Cluster.largest_array).
 
-    Source: slurm.conf(5), MaxArraySize: the largest index is one less. `taken`: scripts that the sweep has already.
+    `taken`: scripts that the sweep has already.
     """
     groups: dict[tuple[tuple[str, str], ...], list[int]] = {}
     for number, asked in numbered:
@@ -87,7 +86,7 @@ def make_arrays(
             at = len(arrays) + taken
             arrays.append(
                 Array(
-                    script=f"job_{at}.sbatch" if at else "job.sbatch",
+                    script=JOB_SCRIPT.replace(".", f"_{at}.") if at else JOB_SCRIPT,
                     first=first,
                     indices=tuple(number - first for number in inside),
                     shape=dict(asked),
@@ -98,7 +97,7 @@ def make_arrays(
 
 
 def ranges(numbers: Iterable[int]) -> str:
-    """Sorted numbers as sbatch reads them: 0-3,7."""
+    """Sorted numbers in short: 0-3,7."""
     parts: list[list[int]] = []
     for number in numbers:
         if parts and parts[-1][-1] == number - 1:

@@ -1,7 +1,7 @@
 """A worker takes trials of a sweep and carries each to its end. The tasks of a sweep's array are such workers.
 
 A worker has one trial at a time. It writes the trial's run dir, starts the trial's supervisor, shows the study what the trial
-reports, and has a trial pruned that promises little. A task that Slurm queues again goes on with the trial it had.
+reports, and has a trial pruned that promises little. A task that is queued again goes on with the trial it had.
 """
 
 import json
@@ -12,10 +12,12 @@ import sys
 import time
 import zlib
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from launcher.clusters.base import RunState
-from launcher.clusters.slurm import Slurm
+from launcher.clusters.choose import job_cluster
+from launcher.clusters.registry import find_cluster
 from launcher.errors import ClusterError, Exit, LauncherError
 from launcher.processes import die_with_parent, exit_code, start_ticks
 from launcher.run import RunDir, now, read_lines, write_text
@@ -42,7 +44,10 @@ class Work:
         self.stopped = StopSignal()
         self.spec = sweep.read_spec()
         # on one machine or in one allocation several workers may be in one array task, which is not the sweep's own
-        self.worker = Claimant.here(os.environ if self.spec["cluster"] == "slurm" else {})
+        cluster = find_cluster(self.spec["cluster"])
+        self.is_gone = partial(is_gone, cluster.name)
+        self.job = cluster.job(os.environ) if cluster.queued else None
+        self.worker = Claimant.here(self.job)
         os.chdir(self.spec["work_dir"])
         sys.path.insert(0, self.spec["work_dir"])
         self.planned = {
@@ -69,15 +74,15 @@ class Work:
         if mine is not None:
             yield mine
         if self.spec["sampler"] == "grid":
-            index = os.environ.get("SLURM_ARRAY_TASK_ID") if self.worker.task else None
-            mine_alone = [self.first + int(index)] if index is not None else sorted(self.planned)
+            index = self.job.index if self.job else None
+            mine_alone = [self.first + index] if index is not None else sorted(self.planned)
             for number in mine_alone:
-                if self._may_begin(number) and claims.claim(self.sweep, number, self.worker, is_gone):
+                if self._may_begin(number) and claims.claim(self.sweep, number, self.worker, self.is_gone):
                     yield number
             return
         number = 0
         while self._is_over(number) or self._begins(number):
-            taken = self._may_begin(number) and claims.claim(self.sweep, number, self.worker, is_gone)
+            taken = self._may_begin(number) and claims.claim(self.sweep, number, self.worker, self.is_gone)
             if taken:
                 yield number
             number = 0 if taken else number + 1  # `sweep resume` may have opened an earlier one meanwhile
@@ -155,7 +160,7 @@ class Work:
         run.logs.mkdir(exist_ok=True)
         with (run.logs / "supervisor.log").open("ab") as log:
             child = subprocess.Popen(
-                ["bash", str(run.path / "job.sbatch")],
+                ["bash", str(run.job_script)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -181,7 +186,7 @@ class Work:
         return exit_code(child.returncode)
 
     def _must_end(self) -> bool:
-        """Whether the sweep was ended. Only the tasks of its array are told so by Slurm."""
+        """Whether the sweep was ended. Only the tasks of its array are told so by the cluster."""
         return not self.worker.task and self.sweep.stop.exists()
 
     def _end(self, number: int, outcome: Mapping[str, Any]) -> None:
@@ -196,7 +201,7 @@ class Work:
             write_text(self.sweep.stop, json.dumps({"time": now(), "why": f"trial {number} failed"}) + "\n")
             if self.worker.task:
                 for array in self.sweep.as_run.read_json(self.sweep.jobs)["arrays"]:
-                    Slurm().cancel(array["job_id"])
+                    job_cluster(self.spec["cluster"]).cancel(array["job_id"])
 
     def _tell_of_others(self) -> None:
         """Outcomes of trials whose worker could not tell them, because they went on in jobs of their own."""
@@ -212,11 +217,11 @@ class Work:
         return zlib.crc32(f"{self.spec['seed']} {who} {len(claims.read_claims(self.sweep))}".encode())
 
 
-def is_gone(holder: Mapping[str, Any]) -> bool:
-    """Whether the worker is certainly no more."""
+def is_gone(kind: str, holder: Mapping[str, Any]) -> bool:
+    """Whether the worker has certainly ended; `kind` is the sweep's cluster."""
     if holder["task"]:
         try:
-            state = Slurm().state(str(holder["task"]))
+            state = job_cluster(kind).state(str(holder["task"]))
         except ClusterError:
             return False
         return state not in (None, RunState.RUNNING, RunState.PENDING)

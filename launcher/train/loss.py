@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 from launcher.data.mask import IGNORED
 from launcher.train.data.order import EvalOrder
 from launcher.train.data.rows import Rows
+from launcher.train.upstream.trl_fused_head import is_head_fused
 
 
 class PlainLoss:
@@ -29,7 +30,7 @@ class PlainLoss:
     ) -> Any:
         """The sum of the losses of this micro-batch's trained tokens over `num_items_in_batch`, those of the global batch."""
         targets = inputs["labels"][:, 1:].flatten()
-        if return_outputs or self.aux_loss_enabled or _fused(inputs["input_ids"].device):
+        if return_outputs or self.aux_loss_enabled or is_head_fused(inputs["input_ids"].device):
             loss = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)  # pyright: ignore
             if not self.model.training and not return_outputs:
                 self._add(loss.detach() * (targets != IGNORED).sum(), targets)
@@ -102,10 +103,3 @@ class PlainLoss:
             key = f"{options.get('metric_key_prefix', 'eval')}_loss"
             output.metrics[key] = total / max(count, 1)
         return output
-
-
-def _fused(device: torch.device) -> bool:
-    """Whether trl's head is one of Triton's kernels here."""
-    from trl.kernels.chunked_logprob import _use_triton
-
-    return _use_triton(device)

@@ -28,7 +28,9 @@ from launcher.methods.registry import find_method
 from launcher.plan import Facts, LaunchPlan
 from launcher.plugins.base import Plugin, apply
 from launcher.run import RunDir
+from launcher.train.upstream.bitsandbytes_constants import constants_to_gpu
 from launcher.train.upstream.bitsandbytes_cpu_layout import keep_layout
+from launcher.train.upstream.transformers_model_facts import commit_of
 
 _MADE = "complete"
 _WAIT_S = 1800.0
@@ -75,7 +77,7 @@ def load_model(
     else:
         model = AutoModelForCausalLM.from_pretrained(where, **kwargs)
     if plan.device == "cuda" and "device_map" in kwargs:
-        _constants_to_gpu(model)
+        constants_to_gpu(model)
     keep_layout(model)
     model.config.use_cache = False  # with a cache, packed documents would see each other
     set_seed(seed)  # adapters begin alike on every rank, whatever making and loading the model drew
@@ -84,19 +86,11 @@ def load_model(
 
 def note_revision(run: RunDir, config: ModelConfig, model: Any, attempt: int) -> None:
     """Notes which commit of a hub's model was loaded, for `stale`; nothing where it does not come from a hub."""
-    commit = getattr(model.config, "_commit_hash", None)
+    commit = commit_of(model)
     if commit is not None:
         run.add_event(
             "base", attempt=attempt, model=config.name_or_path, revision=config.revision, commit=commit
         )
-
-
-def _constants_to_gpu(model: Any) -> None:
-    """Moves what unpacks 4-bit weights: FSDP2 does not, since it is no parameter."""
-    for module in model.modules():
-        state = getattr(getattr(module, "weight", None), "quant_state", None)
-        if state is not None:
-            state.to(torch.device("cuda", torch.cuda.current_device()))
 
 
 def _source(config: ModelConfig, facts: Facts, seed: int) -> tuple[str, str]:

@@ -27,11 +27,12 @@ from launcher.train.data.rows import Rows
 from launcher.train.length import length_facts, settle_length
 from launcher.train.strategies.base import on_rank
 from launcher.train.tally import Tally
+from launcher.train.upstream.transformers_trainer_hooks import TrainerHooks, seen_tokens, set_seen_tokens
 
 _PACKAGES = ("launcher", "torch", "transformers", "accelerate", "peft", "trl", "deepspeed")
 
 
-class Resumable:
+class Resumable(TrainerHooks):
     """Mixed into a Trainer, before it. `follow` must be called before `train`."""
 
     group = 1
@@ -114,11 +115,7 @@ class Resumable:
     def get_train_dataloader(self: Any) -> DataLoader:
         """Batches in the run's own order; every rank takes its own, so accelerate has nothing to deal out."""
         packed = self.recorder.tally is not None
-        dataset = (
-            Rows(self.train_dataset)
-            if packed
-            else self._remove_unused_columns(self.train_dataset, description="training")
-        )
+        dataset = Rows(self.train_dataset) if packed else self.used_columns(self.train_dataset)
         workers = self.args.dataloader_num_workers
         return Timed(
             dataset,
@@ -131,31 +128,29 @@ class Resumable:
             generator=_own_generator(self.args.seed),
         )
 
-    def _get_num_items_in_batch(self: Any, batches: list[Any], device: Any) -> Any:
-        """Trained tokens of the step over all ranks. Where the order of rows tells them, no rank asks another."""
-        if self.recorder.tally is None or not self.model.training:
-            return super()._get_num_items_in_batch(batches, device)  # pyright: ignore
-        return torch.tensor(self.recorder.tally.trained_in(self.state.global_step), device=device)
+    def trained_in_step(self: Any) -> int | None:
+        """Trained tokens of the step over all ranks, by the order of rows; None where the rows do not tell them."""
+        tally = self.recorder.tally
+        return None if tally is None else tally.trained_in(self.state.global_step)
 
-    def _load_from_checkpoint(self, *arguments: Any, **options: Any) -> None:
-        """Nothing yet: the state is restored once it is sharded."""
+    def restore_prepared(self: Any) -> None:
+        """Restores the checkpoint that the run begins with, if any."""
+        if self.start is None:
+            return
+        world_size = self.plan.topology.world_size
+        restore(self, self.start, self.args.process_index, world_size, weights_only=self.weights_only)
+        if not self.weights_only:
+            self.recorder.tokens = self.start.manifest.tokens
+            set_seen_tokens(self, self.start.manifest.tokens)
 
-    def _prepare_for_training(self: Any, max_steps: int, loader: Any, resume: str | None) -> Any:
-        prepared = super()._prepare_for_training(max_steps, loader, None)  # pyright: ignore
-        if self.start is not None:
-            world_size = self.plan.topology.world_size
-            restore(self, self.start, self.args.process_index, world_size, weights_only=self.weights_only)
-            if not self.weights_only:
-                self._total_train_tokens = self.recorder.tokens = self.start.manifest.tokens
-        return prepared
-
-    def _load_rng_state(self: Any, checkpoint: str | None) -> None:
+    def restore_generators(self: Any, checkpoint: str | None) -> None:
+        """Restores the random generators of a resumed run."""
         if checkpoint is not None and self.start is not None:
             ranks = self.plan.topology.world_size
             restore_random(self, self.start, self.args.process_index, ranks, self.args.seed)
 
-    def _save_checkpoint(self: Any, model: Any, trial: Any) -> None:
-        """Called by the Trainer where a callback asked for a save; returns once the state is copied."""
+    def save_now(self: Any) -> None:
+        """Saves a checkpoint; returns once the state is copied."""
         begun = time.monotonic()
         if self.saver is None:
             return
@@ -184,7 +179,7 @@ class Resumable:
             "format": FORMAT,
             "step": step,
             "samples": samples,
-            "tokens": self.recorder.tokens or int(getattr(self, "_total_train_tokens", 0)),
+            "tokens": self.recorder.tokens or seen_tokens(self),
             "epoch": round(samples / (self.order.rows * self.group), 6),
             "world_size": plan.topology.world_size,
             "strategy": plan.strategy.name,

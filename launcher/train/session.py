@@ -31,13 +31,13 @@ from launcher.train.length import check_arguments
 from launcher.train.meter import Meter
 from launcher.train.methods.choose import make_arguments, make_trainer
 from launcher.train.methods.parts import Parts
-from launcher.train.methods.reference import forget_copy
 from launcher.train.model import load_model, load_tokenizer, note_revision
 from launcher.train.probe import Probe
 from launcher.train.shutdown import ShutdownCallback
 from launcher.train.store import serve_store
 from launcher.train.strategies.base import on_rank
-from launcher.train.tracking import finish_trackers, point_trackers
+from launcher.train.tracking import Tracking
+from launcher.train.upstream.trl_reference_adapter import forget_copy
 
 
 def train(run: RunDir, decided: Decided, heartbeat: Heartbeat) -> Exit:
@@ -49,13 +49,15 @@ def train(run: RunDir, decided: Decided, heartbeat: Heartbeat) -> Exit:
     attempt = int(os.environ.get(environment.ATTEMPT, "1"))
     transformers_logging.disable_progress_bar()
     datasets.disable_progress_bars()
-    point_trackers(run, plan, attempt, is_main=is_main)
+    tracking = Tracking(run, config, plan, attempt, is_main=is_main)
     if not is_main:
         transformers_logging.set_verbosity_error()
     store = serve_store()  # must live as long as the ranks talk
     strategy = on_rank(plan.strategy)
     strategy.before_ranks_meet(plan)
     args = make_arguments(run, plan)
+    if not tracking.reports:
+        args.report_to = []
     shared = Shared(run, plan.facts.cache_dir, attempt, int(os.environ.get(environment.RANK, "0")), heartbeat)
     shared.forget()
     _ = args.device  # the ranks meet here
@@ -93,6 +95,8 @@ def train(run: RunDir, decided: Decided, heartbeat: Heartbeat) -> Exit:
     )
     if config.trainer.sample_prompt and not plan.strategy.shards_weights:
         trainer.add_callback(Sampler(run, attempt, is_main, tokenizer, config.trainer.sample_prompt))
+    if tracking.callback is not None:
+        trainer.add_callback(tracking.callback)
     trainer = apply(decided.plugins, "on_trainer", trainer)
     check_state(trainer, plan)
     saver = Saver(run, plan.save, rank, world_size, attempt) if plan.save else None
@@ -108,6 +112,7 @@ def train(run: RunDir, decided: Decided, heartbeat: Heartbeat) -> Exit:
     check_arguments(trainer.args, plan)
     trainer.train(resume_from_checkpoint=_go_on(run, trainer, selection, config, attempt))
     if shutdown.happened:
+        tracking.finish(shutdown=True)
         return Exit.SHUT_DOWN
     if plan.facts.eval_path:  # after the last step's too: early stopping may have put other weights in place
         heartbeat.phase("eval")
@@ -119,7 +124,7 @@ def train(run: RunDir, decided: Decided, heartbeat: Heartbeat) -> Exit:
         run.add_event(
             "exported", attempt=attempt, path=str(run.export), step=trainer.state.global_step, **exported
         )
-        finish_trackers()
+        tracking.finish()
     if dist.is_initialized():
         # torchrun's and Slurm's TERM would only print a traceback from here on
         signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -1,75 +1,150 @@
-"""Trackers beside metrics.jsonl: where they write, under which id, and that training never waits for one."""
+"""The tracker beside metrics.jsonl, on rank 0: training never waits for it, and nothing that it raises ends a run."""
 
 import hashlib
 import os
-import sys
+import queue
+import threading
+import time
+from collections.abc import Callable
 from typing import Any
 
+from transformers import TrainerCallback
+
+from launcher.config import Config
+from launcher.packages import missing
 from launcher.plan import LaunchPlan
 from launcher.run import RunDir
-from launcher.tracker_host import answers, why_offline
+from launcher.trackers.base import Log, Started, Tracked, Tracker
+from launcher.trackers.registry import TRACKERS
 
-_INIT_S = 20.0
-"""Seconds that wandb may take to start online, in the place of its 90."""
+_HELD = 10_000
+"""Logged steps that wait for a slow tracker; what comes beyond them is dropped and counted."""
+_FINISH_S, _SHUTDOWN_S = 20.0, 2.0
+"""How long the end of a run waits for the tracker: after training, and before a kill that is announced."""
+_SHOWN = 300
 
 
-def wandb_environment(run: RunDir, plan: LaunchPlan) -> dict[str, str]:
-    """What wandb is told: one id per run over all attempts, a group for a sweep, all files in the run dir.
+class Tracking:
+    """What one rank does for the run's tracker."""
 
-    The id is made of the planned run dir, which no two runs of a person share, and stays when the folder is moved.
-    """
-    known = {
-        "WANDB_DIR": str(run.path),
-        "WANDB_RUN_ID": hashlib.sha256(plan.facts.run_dir.encode()).hexdigest()[:16],
-        "WANDB_NAME": run.name,
-        "WANDB_RESUME": "allow",
-    }
+    def __init__(self, run: RunDir, config: Config, plan: LaunchPlan, attempt: int, *, is_main: bool) -> None:
+        """Starts a tracker that transformers' callback logs to, in a bounded time; another starts in a thread of its own."""
+        self._tracker: Tracker = TRACKERS.find(config.tracker.kind)
+        self._is_main = is_main
+        self.callback: Background | None = None
+        """Logs to a tracker that transformers has no callback for."""
+        lacking = missing(self._tracker.packages)
+        self.reports = not lacking
+        """Whether transformers' callback for the tracker can be used."""
+
+        def tell(started: Started) -> None:
+            facts = {"id": started.id, "group": tracked.group}
+            run.add_event(
+                "tracking", attempt=attempt, tracker=config.tracker.kind, mode=started.mode, why=started.why, **facts
+            )  # fmt: skip
+
+        tracked = _describe(run, config, plan, attempt)
+        if not is_main:
+            return
+        if lacking:
+            why = f"{lacking[0].name} is not installed on this node; {lacking[0].install} there"
+            print(f"launcher: warning: nothing is tracked: {why}", flush=True)
+            tell(Started(mode="failed", why=why))
+        elif self._tracker.report_to is not None:
+            environ: Any = os.environ
+            if (started := self._tracker.prepare(tracked, environ)) is not None:
+                tell(started)
+        else:
+            self.callback = Background(lambda: self._tracker.open(tracked, os.environ), tell)
+
+    def finish(self, *, shutdown: bool = False) -> None:
+        """Writes out what the tracker still holds; on a shutdown only what a callback's thread can write in two seconds."""
+        if self.callback is not None:
+            self.callback.finish(_SHUTDOWN_S if shutdown else _FINISH_S)
+        elif self._is_main and self.reports and not shutdown:
+            self._tracker.finish()
+
+
+class Background(TrainerCallback):
+    """Hands what is logged to a tracker's log in a thread of its own."""
+
+    def __init__(self, open_log: Callable[[], Log], tell: Callable[[Started], None]) -> None:
+        """`tell` is told how tracking began, and at its end of what was lost."""
+        self._open, self._tell = open_log, tell
+        self._waiting: queue.Queue[tuple[int, dict[str, float], float] | None] = queue.Queue(_HELD)
+        self._written = self._lost = 0
+        self._why: str | None = None
+        self._opened = False
+        self._thread = threading.Thread(target=self._work, name="tracker", daemon=True)
+        self._thread.start()
+
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any
+    ) -> None:
+        """Puts the numbers of a logged step into the queue."""
+        values = {
+            name: float(value) for name, value in (logs or {}).items() if isinstance(value, int | float)
+        }
+        try:
+            self._waiting.put_nowait((state.global_step, values, time.time()))
+        except queue.Full:
+            self._lose("the tracker is slower than the training")
+
+    def finish(self, within_s: float) -> None:
+        """Waits that long for what is queued, and tells what was not written."""
+        try:
+            self._waiting.put_nowait(None)
+        except queue.Full:
+            self._lose("the tracker is slower than the training")
+        self._thread.join(within_s)
+        left = self._waiting.qsize()
+        if self._thread.is_alive() and self._why is None:
+            self._why = f"the tracker did not finish within {within_s:g} s"
+        if self._opened and (self._lost or self._thread.is_alive()):
+            lost = self._lost + left
+            self._tell(
+                Started(mode="failed", why=f"{lost} of {lost + self._written} logged steps: {self._why}")
+            )
+
+    def _work(self) -> None:
+        try:
+            log = self._open()
+        except Exception as error:  # a tracker's library may raise anything, and the run goes on without it
+            self._why = _said(error)
+            self._tell(Started(mode="failed", why=self._why))
+            return
+        self._opened = True
+        self._tell(log.started)
+        while (item := self._waiting.get()) is not None:
+            try:
+                log.write(*item)
+                self._written += 1
+            except Exception as error:  # as above; the next step may be written again
+                self._lose(_said(error))
+        try:
+            log.finish()
+        except Exception as error:  # as above
+            self._lose(_said(error))
+
+    def _lose(self, why: str) -> None:
+        self._lost += 1
+        self._why = self._why or why
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"[:_SHOWN]
+
+
+def _describe(run: RunDir, config: Config, plan: LaunchPlan, attempt: int) -> Tracked:
+    """The id is made of the planned run dir, which no two runs of a person share, and stays when the folder is moved."""
     sweep = run.path.parent.name
-    return {**known, "WANDB_RUN_GROUP": sweep} if sweep.startswith("sweep_") else known
-
-
-def point_trackers(run: RunDir, plan: LaunchPlan, attempt: int, *, is_main: bool) -> None:
-    """Tells the trackers where to write, and starts wandb on rank 0: online where it can, else offline, never in more than
-    some seconds. transformers' callback then goes on with that run."""
-    os.environ["TENSORBOARD_LOGGING_DIR"] = str(run.path / "tensorboard")
-    if "wandb" not in _asked(plan) or not is_main:
-        return
-    os.environ.update(wandb_environment(run, plan))
-    why = why_offline(os.environ, answers)
-    if why is None:
-        why = _start()
-    if why is not None:
-        if os.environ.get("WANDB_MODE", "online") == "online":
-            os.environ["WANDB_MODE"] = "offline"
-        if os.environ["WANDB_MODE"] == "offline":
-            _start()
-    facts: dict[str, Any] = {"id": os.environ["WANDB_RUN_ID"], "group": os.environ.get("WANDB_RUN_GROUP")}
-    mode = os.environ.get("WANDB_MODE", "online")
-    run.add_event("tracking", attempt=attempt, tracker="wandb", mode=mode, why=why, **facts)
-
-
-def _start() -> str | None:
-    """Starts wandb as the environment says; what was wrong, in a line."""
-    import wandb
-
-    try:
-        wandb.init(
-            project=os.environ.get("WANDB_PROJECT"),
-            settings=wandb.Settings(init_timeout=_INIT_S, silent=True),
-        )
-    except wandb.Error as error:
-        wandb.teardown()
-        return str(error).strip().partition("\n")[0][:300] or type(error).__name__
-    return None
-
-
-def _asked(plan: LaunchPlan) -> tuple[str, ...]:
-    asked = plan.trainer_args["report_to"]
-    return (asked,) if isinstance(asked, str) else tuple(asked)
-
-
-def finish_trackers() -> None:
-    """Writes out what a tracker still holds."""
-    wandb = sys.modules.get("wandb")
-    if wandb is not None and wandb.run is not None:
-        wandb.finish()
+    plain = {name: value for name, value in plan.trainer_args.items() if isinstance(value, str | int | float)}
+    return Tracked(
+        folder=run.path,
+        name=run.name,
+        id=hashlib.sha256(plan.facts.run_dir.encode()).hexdigest()[:16],
+        group=sweep if sweep.startswith("sweep_") else None,
+        project=config.tracker.project,
+        attempt=attempt,
+        settings={"model": config.model.name_or_path, "trainer": plan.trainer, **plain},
+    )

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from launcher.render import directive
+from launcher.clusters.slurm.header import directive
 from launcher.resources import resource_dir
 from tests.support.lab import Lab
 from tests.support.runs import Finished, command, launch

@@ -9,7 +9,8 @@ from datetime import datetime
 import pytest
 
 from launcher.run import RunDir
-from launcher.tracker_host import answers, why_offline
+from launcher.trackers.host import answers
+from launcher.trackers.wandb import why_offline
 from tests.support.runs import Finished, command, environment
 from tests.support.wandb_server import NAMED, silent_server, wandb_server
 from tests.support.warm import Warm

@@ -20,7 +20,7 @@ def _run(options: argparse.Namespace) -> int:
 
 VERB = Verb(
     line="take trials of a sweep and train them: what each task of its array does",
-    about="`sbatch job.sbatch` in the sweep's folder starts such tasks by hand.",
+    about="Submitting job.sbatch in the sweep's folder starts such tasks by hand.",
     example="sweep work runs/tiny/sweep_2026-11-25_08-00-00",
     add=_add,
     run=_run,

@@ -20,8 +20,9 @@ from launcher.timeouts import EXPORT_S
 from launcher.train.after.card import add_card, digests
 from launcher.train.after.compare import check_same, logits_of, prompts, tolerance
 from launcher.train.after.host_memory import fits
-from launcher.train.after.load_back import alone, bytes_to_load, load_back, saved_dtype
+from launcher.train.after.load_back import bytes_to_load, load_back, saved_dtype
 from launcher.train.strategies.base import WHOLE, OnRank, on_rank
+from launcher.train.upstream.transformers_single_process import single_process
 
 REFERENCE = "trained_logits.safetensors"
 """In the run dir: what the trained model said on the fixed prompts, so that every later export is held against it."""
@@ -119,7 +120,7 @@ def _verify(
     """How the folder was held against the trained model; RunError where it is another one."""
     if not fits(bytes_to_load(folder, decided, parameters=parameters)):
         return {"verified": "tensors"}
-    with alone():
+    with single_process():
         again = load_back(folder, decided)
         compare_tensors(again, state)
         limit = tolerance(*formats(decided.plan, again, folder))

@@ -1,9 +1,6 @@
 """A run's base model, or what was exported of it, opened by one process on its own."""
 
 import dataclasses
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -98,25 +95,6 @@ def bytes_to_load(folder: Path, decided: Decided, *, dtype: str | None = None, p
     four_bit = dtype is None and plan.adapter is not None and plan.adapter.four_bit
     size = _FOUR_BIT if four_bit else _BYTES[dtype or plan.weights_dtype]
     return 1.1 * size * (plan.model.parameters or parameters)
-
-
-@contextmanager
-def alone() -> Iterator[None]:
-    """Loading as one process, in a rank of several: else ZeRO-3 would shard the weights and FSDP2 leave them out.
-
-    Source: transformers' integrations/deepspeed.py and modeling_utils.py, which look at these.
-    """
-    from transformers.integrations import deepspeed as integration
-
-    kept = integration._hf_deepspeed_config_weak_ref
-    fsdp = os.environ.pop("ACCELERATE_USE_FSDP", None)
-    integration.unset_hf_deepspeed_config()
-    try:
-        yield
-    finally:
-        integration._hf_deepspeed_config_weak_ref = kept
-        if fsdp is not None:
-            os.environ["ACCELERATE_USE_FSDP"] = fsdp
 
 
 def _model_config(decided: Decided, device: str) -> Any:

@@ -14,6 +14,7 @@ from launcher.errors import CheckpointError
 from launcher.train.checkpoint.shards import STEP, WEIGHT, Shard
 from launcher.train.checkpoint.snapshot import TORCH
 from launcher.train.strategies.base import on_rank
+from launcher.train.upstream.transformers_trainer_hooks import not_logged, restore_not_logged
 
 
 def restore(trainer: Any, found: Found, rank: int, world_size: int, *, weights_only: bool) -> None:
@@ -74,11 +75,7 @@ def small_state(trainer: Any) -> dict[str, Any]:
     return {
         "optimizer_step": float(steps[0]) if steps else float(trainer.state.global_step),
         "scheduler": trainer.lr_scheduler.state_dict(),
-        "not_logged": {
-            "loss": float(trainer._tr_loss),
-            "total": trainer._total_loss_scalar,
-            "step": trainer._globalstep_last_logged,
-        },
+        "not_logged": not_logged(trainer),
         "random": {
             "python": [python[0], list(python[1]), python[2]],
             "numpy": [name, keys.tolist(), position, has_gauss, gauss],
@@ -93,9 +90,12 @@ def restore_random(trainer: Any, found: Found, rank: int, world_size: int, seed:
     small = read_small(found, rank)
     waiting = small["not_logged"]
     same = world_size == found.manifest.world_size
-    trainer._tr_loss.fill_(waiting["loss"] if same else 0.0)
-    trainer._total_loss_scalar = waiting["total"]
-    trainer._globalstep_last_logged = waiting["step"] if same else found.manifest.step
+    restore_not_logged(
+        trainer,
+        loss=waiting["loss"] if same else 0.0,
+        total=waiting["total"],
+        step=waiting["step"] if same else found.manifest.step,
+    )
     if not same:
         torch.manual_seed(hash((seed, found.manifest.step, rank)))
         return

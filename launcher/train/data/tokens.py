@@ -28,6 +28,7 @@ from launcher.plan import Facts
 from launcher.train.data.cache import ROWS, Progress, Shared
 from launcher.train.data.packing import pack
 from launcher.train.data.rows import Encoded, document_lengths, write_documents, write_rows
+from launcher.train.upstream.datasets_fingerprint import fingerprint_of
 
 _LARGE = 8 << 20
 """Bytes from which a file's digest is kept, by its size and time of change."""
@@ -182,7 +183,7 @@ def _from_hub(path: str) -> Any:
 def _data_digest(path: str, notes: Path) -> str:
     """Of a file's bytes, or of what the hub has sent. A large file is read once for each time that it changes."""
     if path.startswith("hub:"):
-        return str(_from_hub(path)._fingerprint)
+        return fingerprint_of(_from_hub(path))
     try:
         facts = Path(path).stat()
     except OSError as error:

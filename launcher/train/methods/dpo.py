@@ -5,9 +5,11 @@ from typing import Any
 from trl import DPOConfig, DPOTrainer
 
 from launcher.train.methods.parts import Parts
-from launcher.train.methods.reference import leave_out_copy, load_reference
+from launcher.train.methods.reference import load_reference
 from launcher.train.methods.rows import pairs, rows_of
 from launcher.train.resumable import Resumable
+from launcher.train.upstream.trl_reference_adapter import leave_out_copy
+from launcher.train.upstream.trl_tokenized_rows import TokenizedRows
 
 
 def arguments() -> type:
@@ -15,12 +17,8 @@ def arguments() -> type:
     return DPOConfig
 
 
-class ResumableDPO(Resumable, DPOTrainer):
+class ResumableDPO(Resumable, TokenizedRows, DPOTrainer):
     """trl's DPO trainer with this project's checkpoints and rows."""
-
-    def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
-        """As it is: the rows are token ids already."""
-        return dataset
 
 
 def make(parts: Parts) -> Any:

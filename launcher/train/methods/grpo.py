@@ -11,9 +11,9 @@ from launcher.errors import ConfigError
 from launcher.methods.grpo import SPEC
 from launcher.train.data.order import GlobalOrder, GroupOrder
 from launcher.train.methods.parts import Parts
-from launcher.train.methods.reference import leave_out_copy
 from launcher.train.methods.rows import prompts, read_prompts, rows_of
 from launcher.train.resumable import Resumable
+from launcher.train.upstream.trl_reference_adapter import leave_out_copy
 
 
 def arguments() -> type:

@@ -6,9 +6,11 @@ from typing import Any
 from trl import KTOConfig, KTOTrainer
 
 from launcher.train.methods.parts import Parts
-from launcher.train.methods.reference import leave_out_copy, load_reference
+from launcher.train.methods.reference import load_reference
 from launcher.train.methods.rows import labelled, rows_of, with_mismatched
 from launcher.train.resumable import Resumable
+from launcher.train.upstream.trl_reference_adapter import leave_out_copy
+from launcher.train.upstream.trl_tokenized_rows import TokenizedRows
 
 
 def arguments() -> type:
@@ -16,12 +18,8 @@ def arguments() -> type:
     return KTOConfig
 
 
-class ResumableKTO(Resumable, KTOTrainer):
+class ResumableKTO(Resumable, TokenizedRows, KTOTrainer):
     """trl's KTO trainer with this project's checkpoints and rows."""
-
-    def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
-        """As it is: the rows are token ids already, and bring their answers to other prompts."""
-        return dataset
 
 
 def make(parts: Parts) -> Any:

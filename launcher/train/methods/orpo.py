@@ -6,6 +6,7 @@ from typing import Any
 from launcher.train.methods.parts import Parts
 from launcher.train.methods.rows import pairs, rows_of
 from launcher.train.resumable import Resumable
+from launcher.train.upstream.transformers_trainer_hooks import seen_tokens, set_seen_tokens
 
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # docs/guide/methods.md says it, once and for all runs
 from trl.experimental.orpo import ORPOConfig, ORPOTrainer
@@ -19,8 +20,6 @@ def arguments() -> type:
 class ResumableORPO(Resumable, ORPOTrainer):
     """trl's ORPO trainer with this project's checkpoints and rows, and with its tokens counted."""
 
-    _total_train_tokens = 0
-
     def tokenize_row(self, feature: Any, model: Any = None) -> dict[str, Any]:
         """Nothing more: the rows are token ids already."""
         return {}
@@ -28,13 +27,13 @@ class ResumableORPO(Resumable, ORPOTrainer):
     def compute_loss(self, model: Any, inputs: Any, *arguments: Any, **options: Any) -> Any:
         """trl's loss; the tokens of all ranks are added up for the log."""
         masks = inputs["chosen_attention_mask"].sum() + inputs["rejected_attention_mask"].sum()
-        self._total_train_tokens += int(self.accelerator.gather(masks).sum())
+        set_seen_tokens(self, seen_tokens(self) + int(self.accelerator.gather(masks).sum()))
         return super().compute_loss(model, inputs, *arguments, **options)
 
     def log(self, logs: dict[str, float], *arguments: Any, **options: Any) -> None:
         """With the tokens that were seen."""
         if "loss" in logs:
-            logs["num_tokens"] = self._total_train_tokens
+            logs["num_tokens"] = seen_tokens(self)
         super().log(logs, *arguments, **options)
 
 

@@ -8,6 +8,8 @@ from trl import RewardConfig, RewardTrainer
 from launcher.train.methods.parts import Parts
 from launcher.train.methods.rows import rows_of, whole_pairs
 from launcher.train.resumable import Resumable
+from launcher.train.upstream.trl_reward_head_dtype import restore_head
+from launcher.train.upstream.trl_tokenized_rows import TokenizedRows
 
 
 def arguments() -> type:
@@ -15,12 +17,8 @@ def arguments() -> type:
     return RewardConfig
 
 
-class ResumableReward(Resumable, RewardTrainer):
+class ResumableReward(Resumable, TokenizedRows, RewardTrainer):
     """trl's reward trainer with this project's checkpoints and rows."""
-
-    def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
-        """As it is: the rows are token ids already, and none is too long."""
-        return dataset
 
 
 def make(parts: Parts) -> Any:
@@ -34,13 +32,5 @@ def make(parts: Parts) -> Any:
         processing_class=parts.tokenizer,
         callbacks=parts.callbacks,
     )
-    _restore_head(trainer.model, getattr(torch, parts.plan.weights_dtype))
+    restore_head(trainer.model, getattr(torch, parts.plan.weights_dtype))
     return trainer
-
-
-def _restore_head(model: Any, dtype: torch.dtype) -> None:
-    """Puts the head back into the format of what it reads: trl 1.16 casts all that is trained over 4-bit weights to bf16, and
-    unlike an adapter the head does not cast its input ("expected m1 and m2 to have the same dtype")."""
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad and "modules_to_save" in name:
-            parameter.data = parameter.data.to(dtype)

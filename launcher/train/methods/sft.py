@@ -10,6 +10,7 @@ from launcher.train.data.tokens import shared_rows
 from launcher.train.loss import PlainLoss
 from launcher.train.methods.parts import Parts
 from launcher.train.resumable import Resumable
+from launcher.train.upstream.transformers_model_facts import attention_of
 
 
 def arguments() -> type:
@@ -47,4 +48,4 @@ def make(parts: Parts, trainer: type = ResumableSFT) -> Any:
 
 def takes_lengths(model: Any) -> bool:
     """Whether the model's attention kernel is given the documents' lengths: flash attention."""
-    return "flash" in str(model.config.get_text_config()._attn_implementation)
+    return "flash" in attention_of(model)

@@ -11,6 +11,7 @@ from launcher.errors import ConfigError
 from launcher.plan import LaunchPlan
 from launcher.strategies import Strategy
 from launcher.train.checkpoint.shards import Shard, clean, flat, zeros
+from launcher.train.upstream.bitsandbytes_optimizer_state import make_state
 
 NO_LIBRARY = "ddp"
 
@@ -59,9 +60,10 @@ class OnRank:
 
     def prepare_state(self, trainer: Any) -> None:
         """Gives the optimizer its state before the first step, zeroed, so that a restore can fill it."""
-        if _prepared_by_bitsandbytes(trainer):
+        optimizer = bare_optimizer(trainer)
+        if make_state(optimizer):
             return
-        state = bare_optimizer(trainer).state
+        state = optimizer.state
         for _, parameter in trained_parameters(trainer):
             zeros(state[parameter], parameter, trainer.optimizer)
 
@@ -107,22 +109,6 @@ def bare_optimizer(trainer: Any) -> Any:
     while hasattr(optimizer, "optimizer"):
         optimizer = optimizer.optimizer
     return optimizer
-
-
-def _prepared_by_bitsandbytes(trainer: Any) -> bool:
-    """Whether the optimizer is one of bitsandbytes', whose state is then made; its parts differ by parameter and size."""
-    optimizer = bare_optimizer(trainer)
-    if not hasattr(optimizer, "init_state"):
-        return False
-    if not optimizer.initialized:
-        optimizer.check_overrides()
-        optimizer.to_gpu()
-        optimizer.initialized = True
-    for number, group in enumerate(optimizer.param_groups):
-        for index, parameter in enumerate(group["params"]):
-            if not optimizer.state[parameter]:
-                optimizer.init_state(group, parameter, number, index)
-    return True
 
 
 ON_RANK = WHOLE = OnRank()

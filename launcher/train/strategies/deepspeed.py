@@ -9,6 +9,7 @@ import torch
 from launcher.plan import LaunchPlan
 from launcher.train.checkpoint.shards import Shard, clean, zeros
 from launcher.train.strategies.base import OnRank, library
+from launcher.train.upstream.deepspeed_zero_partitions import fragment_of, publish_stage3
 
 
 class DeepSpeedOnRank(OnRank):
@@ -57,7 +58,7 @@ class DeepSpeedOnRank(OnRank):
         zero = trainer.model_wrapped.optimizer
         if _is_stage3(zero):
             for group in range(len(zero.fp32_partitioned_groups_flat)):
-                zero._reassign_or_swap_out_partitioned_parameters(group)
+                publish_stage3(zero, group)
             if zero.persistent_parameters:
                 zero.persistent_parameters[0].partition(zero.persistent_parameters)
                 zero.persistent_parameters[0].all_gather(zero.persistent_parameters)
@@ -96,7 +97,7 @@ def _stage12(engine: Any) -> Iterator[Shard]:
     names = {id(parameter): clean(name) for name, parameter in engine.module.named_parameters()}
     for group, partition in zip(zero.bit16_groups, zero.single_partition_of_fp32_groups, strict=True):
         for parameter in group:
-            mapping = parameter._hp_mapping
+            mapping = fragment_of(parameter)
             if mapping is None:
                 continue
             at, run = mapping.hp_fragment_address.start, mapping.lp_fragment_address

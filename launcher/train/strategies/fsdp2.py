@@ -9,6 +9,8 @@ from launcher.errors import CheckpointError
 from launcher.plan import LaunchPlan
 from launcher.train.checkpoint.shards import Shard, flat, local
 from launcher.train.strategies.base import OnRank, library
+from launcher.train.upstream.torch_dtensor_offset import offset_of
+from launcher.train.upstream.transformers_model_facts import block_names
 
 
 class Fsdp2OnRank(OnRank):
@@ -42,7 +44,7 @@ class Fsdp2OnRank(OnRank):
             "mp_policy": MixedPrecisionPolicy(param_dtype=torch.bfloat16 if mixed else None),
             "offload_policy": CPUOffloadPolicy() if plan.strategy.offload_param else OffloadPolicy(),
         }
-        blocks = set(getattr(model, "_no_split_modules", None) or ())
+        blocks = block_names(model)
         for module in model.modules():
             if type(module).__name__ in blocks:
                 fully_shard(module, **policy)
@@ -69,11 +71,7 @@ class Fsdp2OnRank(OnRank):
 
 def _start(parameter: Any) -> int:
     """Where this rank's run of a DTensor begins, in elements."""
-    from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
-
-    _, offset = compute_local_shape_and_global_offset(
-        parameter.shape, parameter.device_mesh, parameter.placements
-    )
+    offset = offset_of(parameter)
     if any(offset[1:]):
         raise CheckpointError("strategy=fsdp2 shards along the first dimension alone; this model does not")
     row = 1

@@ -66,7 +66,7 @@ def test_the_command_line_has_the_last_word_over_the_site(cli):
     done = cli("plan", *MYSITE, "cluster.sbatch.qos=short", "cluster.container.runtime=none", "--json")
     assert done.returncode == 0, done.stderr
     plan = json.loads(done.stdout)
-    assert (plan["sbatch"]["qos"], plan["sbatch"]["partition"]) == ("short", "gpu")
+    assert (plan["job_options"]["qos"], plan["job_options"]["partition"]) == ("short", "gpu")
     assert plan["container_command"] == []
 
 

@@ -9,7 +9,9 @@ import pytest
 import yaml
 
 from launcher.clusters.base import RunState
-from launcher.clusters.slurm import Slurm, first_host, is_configured, parse_state, parse_states
+from launcher.clusters.slurm.ask import is_configured
+from launcher.clusters.slurm.cluster import Slurm
+from launcher.clusters.slurm.parse import parse_state, parse_states
 from launcher.errors import ClusterError
 from launcher.run import RunDir
 from launcher.status.state import read_status, read_statuses
@@ -365,14 +367,14 @@ def test_an_allocation_is_not_the_run_inside_it(
 )
 def test_the_job_id_is_found_in_what_sbatch_prints(path, tmp_path: Path, answer: Answer, job_id: str):
     path(sbatch=answer)
-    assert Slurm().submit(RunDir(tmp_path)) == job_id
+    assert Slurm().submit(tmp_path / "job.sbatch") == job_id
 
 
 @pytest.mark.parametrize("answer", [NEW["sbatch_silent"], GARBAGE])
 def test_an_sbatch_without_a_job_id_is_refused(path, tmp_path: Path, answer: Answer):
     path(sbatch=answer)
     with pytest.raises(ClusterError, match="printed no job id"):
-        Slurm().submit(RunDir(tmp_path))
+        Slurm().submit(tmp_path / "job.sbatch")
 
 
 @pytest.mark.parametrize(
@@ -391,21 +393,21 @@ def test_a_refusal_of_sbatch_is_told_in_its_own_words_on_one_line(
 ):
     path(sbatch=answer)
     with pytest.raises(ClusterError, match=why) as refusal:
-        Slurm().submit(RunDir(tmp_path))
+        Slurm().submit(tmp_path / "job.sbatch")
     assert "\n" not in str(refusal.value)
 
 
 def test_an_sbatch_that_hangs_is_not_said_to_have_refused(path, tmp_path: Path):
     path(sbatch=HANGING)
     with pytest.raises(ClusterError, match=r"did not answer .* may still have queued") as silence:
-        Slurm(timeout_s=0.3).submit(RunDir(tmp_path))
+        Slurm(timeout_s=0.3).submit(tmp_path / "job.sbatch")
     assert "refused" not in str(silence.value)
 
 
 def test_a_cluster_without_sbatch_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ClusterError, match="sbatch is not on PATH"):
-        Slurm()
+        Slurm().reach()
 
 
 def test_a_job_on_a_named_cluster_is_asked_about_there(path):
@@ -469,7 +471,7 @@ def test_a_scancel_that_hangs_is_given_up(path):
 
 def test_the_first_host_of_a_node_list_comes_from_scontrol(path):
     calls = path(scontrol=OLD["scontrol_hostnames"])
-    assert first_host("n[01-03],m2") == "n01"
+    assert Slurm().first_host({"SLURM_JOB_NODELIST": "n[01-03],m2"}) == "n01"
     assert calls.read_text() == "scontrol show hostnames n[01-03],m2\n"
 
 
@@ -477,7 +479,7 @@ def test_the_first_host_of_a_node_list_comes_from_scontrol(path):
 def test_a_node_list_that_scontrol_cannot_expand_is_refused(path, answer: Answer | None):
     path(**({"scontrol": answer} if answer else {}))
     with pytest.raises(ClusterError, match=r"could not expand SLURM_JOB_NODELIST='n\[01"):
-        first_host("n[01")
+        Slurm().first_host({"SLURM_JOB_NODELIST": "n[01"})
 
 
 def test_a_machine_without_sbatch_has_no_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

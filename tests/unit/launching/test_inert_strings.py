@@ -17,11 +17,12 @@ import pytest
 from hypothesis import HealthCheck, assume, event, example, given, settings
 from hypothesis import strategies as st
 
-from launcher.config import Config, ContainerRuntime, TrackerKind
+from launcher.clusters.slurm.header import directive
+from launcher.config import Config, ContainerRuntime
 from launcher.errors import LauncherError
 from launcher.plan import Facts, LaunchPlan, make_plan
 from launcher.plan.place import simple_command
-from launcher.render import command, directive, render
+from launcher.render import command, render
 
 NASTY = " \t\n\r\0'\"\\$`;&|<>(){}[]*?!#~%=-^:,@/aé\u00a0\u2028\u200b漢😀"
 KNOWN_TRICKS = [
@@ -189,7 +190,7 @@ def planned(config: Config, facts: Facts, strings: Strings) -> LaunchPlan:
         config,
         cluster=cluster,
         model=replace(config.model, name_or_path=strings.model),
-        tracker=replace(config.tracker, kind=TrackerKind.wandb, project=strings.project),
+        tracker=replace(config.tracker, kind="wandb", project=strings.project),
     )
     bare = strings.runtime is ContainerRuntime.none
     found = replace(

@@ -85,7 +85,6 @@ def test_an_option_of_a_plugin_that_is_not_chosen_is_refused(refusal):
         ("trainer.learning_rate=fast", "a number"),
         ("model.trust_remote_code=maybe", "true or false"),
         ("resources.device=tpu", "one of auto, cuda, cpu"),
-        ("cluster.kind=pbs", "one of auto, slurm, allocation, local"),
         ("cluster.container.runtime=docker", "one of none, pyxis, apptainer"),
         ("name=null", "text"),
         ("cluster.modules=cuda", "a list, such as [a,b]"),
@@ -199,6 +198,11 @@ def test_more_gpus_than_a_node_has_are_refused_with_a_layout_that_fits(refusal):
     said = refusal(*TINY, "cluster.gpus_per_node=4", "resources.gpus_per_node=8")
     assert "resources.gpus_per_node=8 is more than cluster.gpus_per_node=4" in said
     assert "use resources.nodes=2 resources.gpus_per_node=4" in said
+
+
+def test_an_unknown_cluster_is_refused_with_the_known_ones(refusal):
+    said = refusal(*TINY, "cluster.kind=pbs")
+    assert said == "launcher: cluster.kind=pbs: unknown cluster 'pbs'. Known: allocation, local, slurm.\n"
 
 
 def test_two_nodes_on_one_machine_are_refused(refusal):

@@ -158,8 +158,12 @@ def test_the_world_size_agrees_wherever_it_is_told(plan, strategy: str):
         == (2, made.topology.world_size)
         == (2, 8)
     )
-    assert {"--nodes=2", "--ntasks=2", "--ntasks-per-node=1"} <= set(made.srun)
-    assert (made.sbatch["nodes"], made.sbatch["ntasks-per-node"], made.sbatch["gpus-per-node"]) == (
+    assert {"--nodes=2", "--ntasks=2", "--ntasks-per-node=1"} <= set(made.step_options)
+    assert (
+        made.job_options["nodes"],
+        made.job_options["ntasks-per-node"],
+        made.job_options["gpus-per-node"],
+    ) == (
         "2",
         "1",
         "4",
@@ -249,19 +253,19 @@ def test_bf16_full_fine_tune_keeps_its_master_weights_in_fp32(plan):
 
 def test_a_cpu_run_asks_slurm_for_no_gpu(plan):
     made = plan("+experiment=tiny", device="cpu")
-    assert not any("gpu" in flag or "gres" in flag for flag in made.sbatch)
+    assert not any("gpu" in flag or "gres" in flag for flag in made.job_options)
 
 
 def test_a_site_may_count_gpus_by_gres(plan):
-    options = plan("+experiment=llama8b_lora", "cluster.gpu_flag=gres").sbatch
+    options = plan("+experiment=llama8b_lora", "cluster.gpu_flag=gres").job_options
     assert options["gres"] == "gpu:4"
     assert "gpus-per-node" not in options
 
 
 def test_no_gib_of_memory_is_all_of_a_node_as_in_slurm(plan):
     for asked, option in ((0, "0"), (500, "500G")):
-        assert plan("+experiment=tiny", f"resources.memory_gib={asked}").sbatch["mem"] == option
-    assert "mem" not in plan("+experiment=tiny").sbatch
+        assert plan("+experiment=tiny", f"resources.memory_gib={asked}").job_options["mem"] == option
+    assert "mem" not in plan("+experiment=tiny").job_options
 
 
 def test_cores_and_memory_are_asked_for_in_one_way_and_the_site_s_stands(plan):
@@ -271,7 +275,7 @@ def test_cores_and_memory_are_asked_for_in_one_way_and_the_site_s_stands(plan):
         ("mem-per-gpu:50G", "cpus-per-task"),
         ("mem-per-cpu:5G", "cpus-per-task"),
     ):
-        options = plan(*asked, f"++cluster.sbatch={{{site}}}").sbatch
+        options = plan(*asked, f"++cluster.sbatch={{{site}}}").job_options
         assert {"cpus-per-task", "mem"} & options.keys() == {left}
         assert options[site.split(":")[0]] == site.split(":")[1]
 
@@ -280,21 +284,21 @@ def test_cores_and_memory_are_asked_for_in_one_way_and_the_site_s_stands(plan):
 def test_an_experiment_on_several_gpus_asks_for_cores_and_runs_with_and_without_slurm(plan, experiment: str):
     one = plan(f"+experiment={experiment}")
     if one.topology.gpus_per_node > 1:
-        assert int(one.sbatch["cpus-per-task"]) == 8 * one.topology.gpus_per_node
+        assert int(one.job_options["cpus-per-task"]) == 8 * one.topology.gpus_per_node
     plan(f"+experiment={experiment}", "cluster=local", "resources.nodes=1", cluster="local")
 
 
 @pytest.mark.parametrize("time", ["30", "90:00", "04:00:00", "1-12", "2-00:30:00"])
 def test_every_spelling_of_a_time_that_slurm_reads_is_taken(plan, time: str):
-    assert plan("+experiment=tiny", f'resources.time="{time}"').sbatch["time"] == time
+    assert plan("+experiment=tiny", f'resources.time="{time}"').job_options["time"] == time
 
 
 def test_sharded_checkpoints_let_slurm_start_the_job_again(plan):
-    assert "requeue" in plan("+experiment=tiny").sbatch
+    assert "requeue" in plan("+experiment=tiny").job_options
 
 
 def test_a_site_that_forbids_requeue_has_the_last_word(plan):
-    options = plan("+experiment=tiny", "++cluster.sbatch.no-requeue=true").sbatch
+    options = plan("+experiment=tiny", "++cluster.sbatch.no-requeue=true").job_options
     assert "no-requeue" in options
     assert "requeue" not in options
 
@@ -333,10 +337,12 @@ def test_plan_as_json_has_the_keys_that_scripts_read(cli):
 
 
 def test_the_notice_before_the_time_limit_is_planned_from_steps_and_saves(plan):
-    assert plan("+experiment=tiny").sbatch["signal"] == "B:USR1@150"
+    assert plan("+experiment=tiny").job_options["signal"] == "B:USR1@150"
     long = plan("+experiment=llama70b_qlora")  # nothing is measured yet: the step is estimated
-    assert int(long.sbatch["signal"].removeprefix("B:USR1@")) > 2 * (2 * long.time.step_s + long.save.save_s)
-    assert plan("+experiment=llama8b_lora", shutdown_s=100.0).sbatch["signal"] == "B:USR1@290"
+    assert int(long.job_options["signal"].removeprefix("B:USR1@")) > 2 * (
+        2 * long.time.step_s + long.save.save_s
+    )
+    assert plan("+experiment=llama8b_lora", shutdown_s=100.0).job_options["signal"] == "B:USR1@290"
 
 
 def test_what_does_not_fit_between_sigterm_and_sigkill_is_said(plan):

@@ -7,11 +7,12 @@ import math
 import pytest
 from omegaconf import OmegaConf
 
+from launcher.config.time_limit import limit_s
 from launcher.errors import PlanError
 from launcher.launching.estimates import estimate_lines
 from launcher.plan import close_call, few_cores
 from launcher.plan.alternatives import find_alternatives
-from launcher.plan.queue import expect, parse_time
+from launcher.plan.queue import expect
 from launcher.plugins.lora_options import LoRAOptions
 from launcher.resources import resource_dir
 
@@ -64,7 +65,7 @@ def test_steps_follow_from_the_rows_and_epochs(plan):
     ],
 )  # fmt: skip
 def test_slurm_times_are_read_as_slurm_reads_them(time: str, seconds: int):
-    assert parse_time(time) == seconds
+    assert limit_s(time) == seconds
 
 
 def test_gpu_hours_and_money_follow_from_the_time(compose, plan):
@@ -88,7 +89,7 @@ def test_a_time_limit_that_is_too_short_takes_several_attempts_or_never_ends_wit
 def test_a_run_that_saves_before_its_limit_loses_the_notice_and_not_half_an_interval(compose, plan):
     long = ("+experiment=llama70b_qlora", "trainer.max_steps=500", "resources.time=01:00:00")
     made = plan(*long)
-    told, course = int(made.sbatch["signal"].removeprefix("B:USR1@")), expect(compose(*long), made)
+    told, course = int(made.job_options["signal"].removeprefix("B:USR1@")), expect(compose(*long), made)
     assert made.save.save_steps * made.time.step_s / 2 > 3600  # half an interval is more than the limit
     restart_s = made.facts.restart_s
     useful_s = made.time.total_h * 3600 / made.save.effective_training_time

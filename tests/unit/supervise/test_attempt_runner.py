@@ -164,4 +164,4 @@ def test_srun_that_fails_by_itself_is_no_refusal_of_ours(tmp_path):
     attempt.pool._step = None
     ended = attempt.end()
     assert (ended.how, ended.code) == (How.CRASHED, Exit.FAILED)
-    assert "srun ended with exit code 1" in ended.reason
+    assert "the command that starts the nodes ended with exit code 1" in ended.reason

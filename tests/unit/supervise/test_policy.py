@@ -9,8 +9,9 @@ from datetime import datetime
 
 import pytest
 
+from launcher.clusters.slurm.parse import parse_record
+from launcher.config.time_limit import limit_s
 from launcher.errors import AlreadyRunning, Exit
-from launcher.plan.sbatch import time_in_seconds
 from launcher.plan.shutdown import notice_s
 from launcher.run import RunDir
 from launcher.supervise.hang_limits import HangLimits
@@ -18,7 +19,7 @@ from launcher.supervise.hosts import note_faults, recent_suspects, record_path
 from launcher.supervise.lease import Lease
 from launcher.supervise.link_check import LinkCheck, blame_hosts
 from launcher.supervise.orphaned import is_orphaned, is_own
-from launcher.supervise.place import end_of, why_ended
+from launcher.supervise.place import why_ended
 from launcher.supervise.policy import (
     TRIES,
     Capacity,
@@ -141,13 +142,18 @@ def test_short_saves_do_not_make_a_long_one_a_hang():
     ],
 )
 def test_slurm_times_are_read(time, seconds):
-    assert time_in_seconds(time) == seconds
+    assert limit_s(time) == seconds
 
 
 def test_the_notice_is_two_minutes_at_least_and_never_most_of_the_run():
     assert notice_s(5, "04:00:00") == 150
     assert notice_s(600, "04:00:00") == 1290
     assert notice_s(5, "00:03:00") == 60
+
+
+def record_of(facts):
+    """What scontrol says in its own words."""
+    return parse_record(" ".join(f"{key}={value}" for key, value in facts.items()))
 
 
 @pytest.mark.parametrize(
@@ -161,7 +167,7 @@ def test_the_notice_is_two_minutes_at_least_and_never_most_of_the_run():
     ],
 )
 def test_why_slurm_ends_a_job_is_told_by_its_restarts(facts, restart, told):
-    assert why_ended(facts, restart) is told
+    assert why_ended(record_of(facts), restart) is told
 
 
 @pytest.mark.parametrize(
@@ -179,7 +185,8 @@ def test_why_slurm_ends_a_job_is_told_by_its_restarts(facts, restart, told):
     ],
 )  # fmt: skip
 def test_the_end_of_a_job_s_time_is_what_slurm_says_now(facts, ends):
-    assert end_of(facts) == (datetime.fromisoformat(ends).timestamp() if ends else None)
+    record = record_of(facts)
+    assert (record and record.ends) == (datetime.fromisoformat(ends).timestamp() if ends else None)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +199,7 @@ def test_the_end_of_a_job_s_time_is_what_slurm_says_now(facts, ends):
     ],
 )
 def test_a_node_that_outlives_its_batch_host_looks_at_its_own_start_of_the_job(facts, own):
-    assert is_own(facts, 1) is own
+    assert is_own(record_of(facts), 1) is own
 
 
 def test_a_job_is_orphaned_once_slurm_has_taken_its_batch_host_out():

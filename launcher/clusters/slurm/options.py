@@ -4,9 +4,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from launcher.config import ClusterConfig, ResourcesConfig
+from launcher.clusters.job import Request
+from launcher.config.text import one_line
 from launcher.errors import PlanError, nearest
-from launcher.plan.topology import Topology
 
 # Long options of sbatch, Slurm 22.05 to 25.05. Source: the manual page sbatch(1).
 KNOWN = frozenset(
@@ -44,62 +44,59 @@ _PLANNED = {
     "cpus-per-task": "resources.cpus_per_gpu",
 }
 
-_TIME = re.compile(r"(\d+-)?\d+(:\d{1,2}){0,2}")
+_CORES = frozenset(["cpus-per-task", "cpus-per-gpu", "mincpus", "exclusive"])
+"""Options by which a job gets more than a core."""
 
 
-def check_time(time: str) -> str:
-    """`time`, unchanged; PlanError if it is not a valid Slurm time. Source: sbatch(1), --time."""
-    if not _TIME.fullmatch(time):
-        raise PlanError(f"resources.time={time!r} is not a Slurm time; use minutes, HH:MM:SS or D-HH:MM:SS")
-    return time
-
-
-def time_in_seconds(time: str) -> int:
-    """Seconds of a Slurm time. Source: sbatch(1), --time: minutes, minutes:seconds, h:m:s, d-h, d-h:m, d-h:m:s."""
-    days, dash, rest = time.rpartition("-")
-    parts = [int(part) for part in rest.split(":")]
-    if dash:
-        hours, minutes, seconds = (*parts, 0, 0)[:3]
-    else:
-        hours, minutes, seconds = {1: (0, parts[0], 0), 2: (0, *parts), 3: parts}[len(parts)]
-    return ((int(days or 0) * 24 + hours) * 60 + minutes) * 60 + seconds
-
-
-def sbatch_options(
-    *,
-    job_name: str,
-    run_dir: str,
-    topology: Topology,
-    resources: ResourcesConfig,
-    cluster: ClusterConfig,
-    cuda: bool,
-) -> dict[str, str]:
-    """The #SBATCH options of the job, with "" as the value of a flag without one; PlanError for an invalid option."""
+def job_options(request: Request) -> dict[str, str]:
+    """The #SBATCH options of the job, "" for a bare flag; PlanError for one that is wrong."""
+    resources, site = request.resources, request.site
+    if site.options:
+        raise PlanError(
+            f"cluster.options.{next(iter(site.options))} is for another scheduler; Slurm's options are set by cluster.sbatch.*"
+        )
     options = {
-        "job-name": job_name,
-        "nodes": str(topology.nodes + resources.spares),
+        "job-name": request.name,
+        "nodes": str(request.nodes + request.spares),
         "ntasks-per-node": "1",
-        "time": check_time(resources.time),
+        "time": resources.time,
         "output": "logs/slurm_%j.log",
         "open-mode": "append",
     }
-    if cuda:
-        if cluster.gpu_flag not in ("gpus-per-node", "gres"):
-            raise PlanError(f"cluster.gpu_flag={cluster.gpu_flag!r} must be gpus-per-node or gres")
-        prefix = "gpu:" if cluster.gpu_flag == "gres" else ""
-        options[cluster.gpu_flag] = f"{prefix}{topology.gpus_per_node}"
-    if resources.spares:
-        options["no-kill"] = ""  # a failed node must not end a job that has a spare node to replace it
-    site = _site_options(cluster.sbatch)
-    # sbatch refuses two options that both request cores, or memory; the site's own option wins.
-    if resources.cpus_per_gpu is not None and "cpus-per-gpu" not in site:
-        options["cpus-per-task"] = str(resources.cpus_per_gpu * topology.gpus_per_node)
-    if resources.memory_gib is not None and not {"mem-per-gpu", "mem-per-cpu"} & site.keys():
+    if request.cuda:
+        if site.gpu_flag not in ("gpus-per-node", "gres"):
+            raise PlanError(f"cluster.gpu_flag={site.gpu_flag!r} must be gpus-per-node or gres")
+        prefix = "gpu:" if site.gpu_flag == "gres" else ""
+        options[site.gpu_flag] = f"{prefix}{request.gpus_per_node}"
+    if request.spares:
+        options["no-kill"] = ""  # a node's failure must not end the job that has another to put in its place
+    added = _site_options(site.sbatch)
+    # sbatch refuses both ways of asking for cores, or for memory: the site knows what its nodes have.
+    if resources.cpus_per_gpu is not None and "cpus-per-gpu" not in added:
+        options["cpus-per-task"] = str(resources.cpus_per_gpu * request.gpus_per_node)
+    if resources.memory_gib is not None and not {"mem-per-gpu", "mem-per-cpu"} & added.keys():
         options["mem"] = f"{resources.memory_gib}G" if resources.memory_gib else "0"  # 0: all of the node's
-    options |= site
-    # An interrupted submit finds its job again by this comment.
-    options["comment"] = " ".join([*filter(None, [options.get("comment")]), f"launcher:{run_dir}"])
+    options |= added
+    options["comment"] = " ".join([*filter(None, [options.get("comment")]), comment_of(request.run_dir)])
     return options
+
+
+def comment_of(folder: str) -> str:
+    """What the comment of a job of that run dir ends with: a submit that was cut short finds its job by it."""
+    return f"launcher:{folder}"
+
+
+def few_cores(options: Mapping[str, str], ranks: int) -> str | None:
+    """A warning where GPUs are asked for and no cores. Source: sbatch(1), --cpus-per-task: one a task, of which a node has
+    one; slurm.conf(5), DefMemPerCPU: memory goes with the cores."""
+    if _CORES & options.keys():
+        return None
+    whose = "the rank of each node gets" if ranks == 1 else f"the {ranks} ranks of each node get"
+    return (
+        f"resources.cpus_per_gpu=null asks Slurm for no cores: {whose} one core and that core's memory, unless the site has "
+        "DefCpuPerGPU and DefMemPerGPU; set resources.cpus_per_gpu=8 (and resources.memory_gib=0 for all memory of a node), or "
+        "cluster.sbatch.cpus-per-gpu=8"
+    )
 
 
 def _site_options(sbatch: Mapping[str, Any]) -> dict[str, str]:
@@ -131,10 +128,3 @@ def _site_options(sbatch: Mapping[str, Any]) -> dict[str, str]:
             )
         options[flag] = "" if value is True else one_line(key, str(value))
     return options
-
-
-def one_line(key: str, value: str) -> str:
-    """`value`, unchanged; PlanError if it holds a newline or another control character."""
-    if any(not character.isprintable() for character in value):
-        raise PlanError(f"{key}={value!r} holds a newline or control character; use one line of plain text")
-    return value

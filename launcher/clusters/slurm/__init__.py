@@ -1,0 +1,5 @@
+"""Slurm."""
+
+from launcher.clusters.slurm.cluster import Slurm
+
+SPEC = Slurm()

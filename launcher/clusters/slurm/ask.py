@@ -1,0 +1,81 @@
+"""Asking Slurm's commands."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from launcher.clusters.base import GRACE_S
+
+TIMEOUT_S = 30.0
+
+
+def ask(
+    command: list[str], timeout_s: float = TIMEOUT_S, keep_open: tuple[int, ...] = ()
+) -> subprocess.CompletedProcess[str] | None:
+    """The finished command; None when it is not there or does not answer in time."""
+    try:
+        return subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout_s,
+            stdin=subprocess.DEVNULL,
+            pass_fds=keep_open,
+        )
+    except (FileNotFoundError, PermissionError, subprocess.TimeoutExpired):
+        return None
+
+
+def words_of(done: subprocess.CompletedProcess[str] | None) -> str:
+    """Why a command failed, in its own words on one line."""
+    if done is None:
+        return "no answer"
+    return "; ".join(done.stderr.split("\n")).strip("; ") or f"exit code {done.returncode}"
+
+
+def split(job_id: str) -> tuple[str, list[str]]:
+    """The number of a job id, and the option that names its cluster where the id does."""
+    number, _, cluster = job_id.partition(";")
+    return number, ["--clusters", cluster] if cluster else []
+
+
+def is_configured() -> bool:
+    """Whether sbatch is on PATH and belongs to a cluster.
+
+    Debian's package alone, without any slurm.conf, does not count. A controller that does not answer still
+    counts: a cluster that is down for a minute is a cluster.
+    """
+    sbatch = shutil.which("sbatch")
+    if sbatch is None:
+        return False
+    scontrol = Path(sbatch).with_name("scontrol")
+    configurations = (Path("/etc/slurm/slurm.conf"), Path("/run/slurm/conf/slurm.conf"))
+    if not scontrol.exists() or any(path.exists() for path in configurations):
+        return True
+    done = ask([str(scontrol), "ping"])
+    return done is None or "configuration source" not in done.stderr + done.stdout
+
+
+def largest_array(timeout_s: float) -> int:
+    """MaxArraySize: an array's indices stay below it. 1001, Slurm's default, where it does not answer."""
+    return int(_setting("MaxArraySize", timeout_s) or 1001)
+
+
+def kill_wait_s(timeout_s: float) -> float:
+    """KillWait: seconds from SIGTERM to SIGKILL. 30, Slurm's default, where it does not answer."""
+    return float(_setting("KillWait", timeout_s) or GRACE_S)
+
+
+def _setting(name: str, timeout_s: float) -> str | None:
+    """The number that slurm.conf(5) calls so; None for no answer."""
+    done = ask(["scontrol", "show", "config"], timeout_s)
+    found = re.search(rf"^{name}\s*=\s*(\d+)", done.stdout, re.MULTILINE) if done else None
+    return found[1] if found else None
+
+
+def host_names(nodes: str) -> list[str]:
+    """The host names of a node list such as `n[01-04],m2`; scontrol expands it, and where it does not there are none."""
+    done = ask(["scontrol", "show", "hostnames", nodes])
+    return [] if done is None or done.returncode else done.stdout.split()

@@ -1,0 +1,143 @@
+"""Slurm: its commands, and the job that they started."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from launcher.clusters.base import Options, RunState
+from launcher.clusters.job import Job, JobRecord
+from launcher.clusters.slurm import ask, client, environment, queue, step
+from launcher.clusters.slurm.options import few_cores
+from launcher.clusters.slurm.script import SlurmScript
+from launcher.errors import ClusterError
+
+
+class Slurm(SlurmScript):
+    """The cluster whose commands are on PATH."""
+
+    name = "slurm"
+    title = "Slurm"
+    auto_order = 1
+    arrays = True
+
+    def __init__(self, timeout_s: float = ask.TIMEOUT_S) -> None:
+        self.timeout_s = timeout_s
+        """Seconds to wait for a command's answer."""
+
+    def with_timeout(self, timeout_s: float) -> "Slurm":
+        """The same cluster, whose answers are waited for so long."""
+        return type(self)(timeout_s)
+
+    def warning(self, options: Options, ranks: int, cuda: bool) -> str | None:
+        """Where GPUs are asked for and no cores."""
+        return few_cores(options, ranks) if cuda else None
+
+    def is_here(self, environ: Mapping[str, str]) -> bool:
+        """Where sbatch belongs to a cluster."""
+        del environ
+        return ask.is_configured()
+
+    def reach(self) -> None:
+        """ClusterError without sbatch on PATH."""
+        if shutil.which("sbatch") is None:
+            raise ClusterError(
+                "cluster=slurm, but sbatch is not on PATH; log in to the cluster, or use cluster=local"
+            )
+
+    def submit_command(self, script: Path) -> list[str]:
+        """sbatch with the script."""
+        return client.submit_command(script)
+
+    def submit(
+        self,
+        script: Path,
+        *,
+        after: str | None = None,
+        avoid: Sequence[str] = (),
+        array: str | None = None,
+        keep_open: int | None = None,
+    ) -> str:
+        """By sbatch."""
+        asked = {
+            "--dependency=afterany:": after, "--exclude=": ",".join(avoid), "--array=": array,
+        }  # fmt: skip
+        words = [f"{option}{value}" for option, value in asked.items() if value]
+        return client.submit(script, words, keep_open, self.timeout_s)
+
+    def jobs_of(self, folder: Path) -> list[str] | None:
+        """By squeue."""
+        return queue.jobs_of(folder, self.timeout_s)
+
+    def states(self, job_ids: Sequence[str]) -> dict[str, RunState | None]:
+        """By squeue, then sacct."""
+        return queue.states(job_ids, self.timeout_s)
+
+    def reasons(self, job_ids: Sequence[str]) -> dict[str, str]:
+        """By squeue."""
+        return queue.reasons(job_ids, self.timeout_s)
+
+    def cancel(self, job_id: str) -> None:
+        """By scancel."""
+        client.cancel(job_id, self.timeout_s)
+
+    def signal(self, job_id: str, name: str, *, batch_only: bool = False) -> None:
+        """By scancel."""
+        client.signal(job_id, name, batch_only, self.timeout_s)
+
+    def requeue(self, job_id: str) -> None:
+        """By scontrol."""
+        client.requeue(job_id, self.timeout_s)
+
+    def forbid_requeue(self, job_id: str) -> None:
+        """By scontrol."""
+        client.forbid_requeue(job_id, self.timeout_s)
+
+    def largest_array(self) -> int:
+        """MaxArraySize."""
+        return ask.largest_array(self.timeout_s)
+
+    def job(self, environ: Mapping[str, str]) -> Job | None:
+        """By SLURM_JOB_ID, or the array's variables."""
+        return environment.job(environ)
+
+    def record(self, job_id: str) -> JobRecord | None:
+        """By scontrol."""
+        return queue.record(job_id, self.timeout_s)
+
+    def ends(self, job_id: str) -> float | None:
+        """By squeue."""
+        return queue.ends(job_id, self.timeout_s)
+
+    def grace_s(self) -> float:
+        """KillWait."""
+        return ask.kill_wait_s(self.timeout_s)
+
+    def keeps_job_without_head(self, spares: int) -> bool:
+        """A job with spares is submitted with --no-kill: Slurm keeps it when any node fails, the batch host too."""
+        return self.queued and spares > 0
+
+    def hosts(self, nodes: str) -> list[str]:
+        """As scontrol expands them."""
+        return ask.host_names(nodes)
+
+    def step_command(self, options: Sequence[str], environ: Mapping[str, str]) -> list[str]:
+        """srun of node.sh."""
+        return step.step_command(options, environ)
+
+    def first_host(self, environ: Mapping[str, str]) -> str:
+        """The first of SLURM_JOB_NODELIST; ClusterError where scontrol cannot expand it."""
+        nodes = step.node_list(environ)
+        hosts = self.hosts(nodes)
+        if not hosts:
+            raise ClusterError(
+                f"scontrol could not expand SLURM_JOB_NODELIST={nodes!r}; is scontrol on PATH of the nodes?"
+            )
+        return hosts[0]
+
+    def node_index(self, environ: Mapping[str, str]) -> int:
+        """SLURM_NODEID."""
+        return environment.node_index(environ)
+
+    def host(self, environ: Mapping[str, str]) -> str:
+        """SLURMD_NODENAME."""
+        return environment.host(environ)

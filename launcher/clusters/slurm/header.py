@@ -1,0 +1,27 @@
+"""The #SBATCH lines of a job script."""
+
+from collections.abc import Mapping
+
+from launcher.errors import PlanError
+
+
+def header(options: Mapping[str, str], folder: str) -> str:
+    """A line for each option, and the folder that the script starts in."""
+    lines = [
+        f"#SBATCH --{flag}={directive(value)}" if value else f"#SBATCH --{flag}"
+        for flag, value in options.items()
+    ]
+    return "\n".join([*lines, f"#SBATCH --chdir={directive(folder)}"])
+
+
+def directive(value: str) -> str:
+    r"""A value after `#SBATCH --flag=`, so that sbatch reads it back letter by letter.
+
+    sbatch ends an argument at a blank outside quotes, even an escaped one, and the line at a plain #; a backslash makes the
+    next character plain. Source: Slurm's src/sbatch/opt.c, _get_argument, and the tests on a real cluster.
+    PlanError for a character that could end the line.
+    """
+    if any(not character.isprintable() for character in value):
+        raise PlanError(f"{value!r} holds a newline or control character, which an sbatch option cannot hold")
+    escaped = "".join(f"\\{character}" if character in "\"'\\#" else character for character in value)
+    return f'"{escaped}"' if " " in value else escaped

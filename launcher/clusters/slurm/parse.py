@@ -1,0 +1,63 @@
+"""What Slurm's words about a job mean."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from launcher.clusters.base import RunState
+from launcher.clusters.job import JobRecord
+from launcher.config.time_limit import limit_s
+
+# Source: squeue(1), JOB STATE CODES. PREEMPTED is a job that was not queued again.
+# In the order in which they count.
+_WORDS = {
+    RunState.PENDING: "PENDING REQUEUED REQUEUE_FED REQUEUE_HOLD SPECIAL_EXIT RESV_DEL_HOLD",
+    RunState.RUNNING: "RUNNING CONFIGURING COMPLETING RESIZING SIGNALING STAGE_OUT STOPPED SUSPENDED",
+    RunState.FINISHED: "COMPLETED",
+    RunState.CANCELLED: "CANCELLED",
+    RunState.TIMEOUT: "TIMEOUT DEADLINE",
+    RunState.FAILED: "FAILED NODE_FAIL BOOT_FAIL OUT_OF_MEMORY LAUNCH_FAILED PREEMPTED",
+}
+_STATES = {word: state for state, words in _WORDS.items() for word in words.split()}
+
+
+def parse_state(text: str) -> RunState | None:
+    """The state in a line of sacct, such as `CANCELLED by 1000` or `COMPLETED+`; None for an unknown word."""
+    return parse_states([word.rstrip("+") for word in text.split()[:1]])
+
+
+def parse_states(words: Sequence[str]) -> RunState | None:
+    """The one state of a job's words; None for unknown ones.
+
+    What comes next counts, as with several jobs of one id: [COMPLETED, PENDING] is PENDING. A REVOKED
+    job runs on another cluster of a federation, and this one does not know how it fares.
+    """
+    known = [_STATES[word] for word in words if word in _STATES and "REVOKED" not in words]
+    return min(known, key=list(_WORDS).index, default=None)
+
+
+def parse_record(text: str) -> JobRecord | None:
+    """The job in a line of `scontrol show job --oneliner`; None for anything else.
+
+    A job that Slurm takes off its nodes to queue it again counts one restart more at once; a cancelled one does not. Both are
+    COMPLETING while they end (seen with 22.05).
+    """
+    facts = {key: value for key, equals, value in (word.partition("=") for word in text.split()) if equals}
+    if "JobState" not in facts:
+        return None
+    return JobRecord(
+        running=facts["JobState"] == "RUNNING",
+        restarts=int(facts.get("Restarts", "0")),
+        ends=_ends(facts),
+        head=facts.get("BatchHost", ""),
+        nodes=facts.get("NodeList", ""),
+    )
+
+
+def _ends(facts: Mapping[str, str]) -> float | None:
+    """When the job's time limit is reached. The EndTime of a job that ends already is now: the limit is counted anew."""
+    try:
+        if facts["JobState"] == "RUNNING":
+            return datetime.fromisoformat(facts["EndTime"]).timestamp()
+        return datetime.fromisoformat(facts["StartTime"]).timestamp() + limit_s(facts["TimeLimit"])
+    except (KeyError, ValueError):
+        return None

@@ -1,0 +1,107 @@
+"""What squeue, sacct and scontrol say of jobs."""
+
+import contextlib
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from launcher.clusters.base import RunState
+from launcher.clusters.job import JobRecord
+from launcher.clusters.slurm.ask import ask, split
+from launcher.clusters.slurm.options import comment_of
+from launcher.clusters.slurm.parse import parse_record, parse_state, parse_states
+from launcher.run import job_number
+
+
+def states(job_ids: Sequence[str], timeout_s: float) -> dict[str, RunState | None]:
+    """The state of each by squeue, then sacct, None where neither could tell; LOST where squeue answers that it has no such job
+    and sacct has no record of it.
+
+    squeue is asked once, or once for each cluster that the ids name; about tasks of arrays by themselves.
+    """
+    found: dict[str, RunState | None] = {}
+    alike: dict[tuple[str, bool], list[str]] = {}
+    for job_id in job_ids:
+        alike.setdefault((job_id.partition(";")[2], "_" in job_id), []).append(job_id)
+    for own in alike.values():
+        queued = _queued(own, "%T", timeout_s)
+        for job_id in own:
+            words = None if queued is None else queued.get(job_number(job_id), [])
+            state = parse_states(words or []) or _recorded(job_id, timeout_s)
+            found[job_id] = RunState.LOST if state is None and words == [] else state
+    return found
+
+
+def reasons(job_ids: Sequence[str], timeout_s: float) -> dict[str, str]:
+    """Why jobs wait, such as `Priority` or `launch failed requeued held`. Source: squeue(1), JOB REASON CODES."""
+    found: dict[str, str] = {}
+    for job_id in job_ids:
+        told = (_queued([job_id], "%r", timeout_s) or {}).get(job_number(job_id), [])
+        if told and told[0].strip("()") not in ("", "None"):
+            found[job_id] = told[0].strip("()")
+    return found
+
+
+def jobs_of(folder: Path, timeout_s: float) -> list[str] | None:
+    """Ids of the queued and running jobs of that run dir, an array's once for each task; None for no answer.
+
+    By the comment that the plan gives them, or by their working directory where a site's plugin has changed the comment.
+    """
+    done = ask(["squeue", "--me", "--noheader", "--format=%F|%Z|%k"], timeout_s)
+    if done is None or done.returncode:
+        return None
+    jobs = [line.split("|", 2) for line in done.stdout.splitlines() if line.count("|") >= 2]
+    path = str(folder)
+    return [job_id for job_id, place, comment in jobs if place == path or comment.endswith(comment_of(path))]
+
+
+def record(job_id: str, timeout_s: float) -> JobRecord | None:
+    """The job by scontrol; None for no answer."""
+    done = ask(["scontrol", "show", "job", "--oneliner", job_id], timeout_s)
+    return None if done is None or done.returncode else parse_record(done.stdout)
+
+
+def ends(job_id: str, timeout_s: float) -> float | None:
+    """When the job's time limit is reached (time.time()); None for no limit and for no answer."""
+    done = ask(["squeue", "--noheader", "--jobs", job_id, "--format=%e"], timeout_s)
+    if done and done.returncode == 0:
+        with contextlib.suppress(ValueError):
+            return datetime.fromisoformat(done.stdout.strip()).timestamp()
+    return None
+
+
+def _queued(job_ids: Sequence[str], field: str, timeout_s: float) -> dict[str, list[str]] | None:
+    """Number -> a field of squeue's, of those of the jobs that it has, which are all tasks of arrays or none is; None for
+    no answer.
+
+    Not with --json: 22.05 then prints every job of the cluster, whatever --jobs says.
+    """
+    numbers, cluster = ",".join(job_number(job_id) for job_id in job_ids), split(job_ids[0])[1]
+    name = "%F_%K" if "_" in numbers else "%A"
+    command = [
+        "squeue",
+        "--noheader",
+        "--states=all",
+        f"--format={name}|{field}",
+        "--jobs",
+        numbers,
+        *cluster,
+    ]
+    done = ask(command, timeout_s)
+    if done is None or done.returncode:
+        return {} if done and "Invalid job id specified" in done.stderr else None
+    found: dict[str, list[str]] = {}
+    for line in done.stdout.splitlines():
+        number, bar, word = line.strip().partition("|")
+        if bar:
+            found.setdefault(number, []).append(word)
+    return found if found or not done.stdout.strip() else None  # words of something else are no answer
+
+
+def _recorded(job_id: str, timeout_s: float) -> RunState | None:
+    """The state in the job's newest record of the accounting: each requeue began a new one."""
+    number, cluster = split(job_id)
+    options = ["--noheader", "--parsable2", "--allocations", "--duplicates", "--format=State"]
+    done = ask(["sacct", *options, "--jobs", number, *cluster], timeout_s)
+    lines = done.stdout.strip().splitlines() if done and done.returncode == 0 else []
+    return parse_state(lines[-1]) if lines else None

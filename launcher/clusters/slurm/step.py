@@ -1,0 +1,51 @@
+"""The step of a job that runs node.sh on every node: srun and its options."""
+
+from collections.abc import Mapping, Sequence
+
+from launcher.clusters.job import Request
+from launcher.config import ContainerRuntime
+from launcher.config.text import one_line
+from launcher.errors import RunError
+
+
+def step_options(request: Request) -> tuple[str, ...]:
+    """srun's options for one task a node. Where the supervisor leads the nodes, one that fails leaves the others alone; where
+    another starter does, a rank's failure ends the step on every node."""
+    nodes = request.nodes + request.spares
+    options = [
+        f"--nodes={nodes}",
+        f"--ntasks={nodes}",
+        "--ntasks-per-node=1",
+        f"--kill-on-bad-exit={int(not request.led)}",
+        f"--wait={0 if request.led else 60}",
+        *(["--no-kill"] if request.led else []),
+    ]
+    if request.site.container.runtime is ContainerRuntime.pyxis:
+        options += [
+            f"--container-image={request.image}",
+            f"--container-mounts={','.join(request.mounts)}",
+            f"--container-workdir={request.run_dir}",
+            "--no-container-entrypoint",  # where a site runs it, the image's would take node.sh for its arguments
+        ]
+    return tuple(one_line("cluster.container", option) for option in options)
+
+
+def step_command(options: Sequence[str], environ: Mapping[str, str]) -> list[str]:
+    """srun of node.sh; RunError outside of a job."""
+    node_list(environ)
+    srun = ["srun", *options]
+    # Since 22.05, srun takes no --cpus-per-task from the job by itself: the ranks would share one core.
+    if environ.get("SLURM_CPUS_PER_TASK"):
+        srun.append(f"--cpus-per-task={environ['SLURM_CPUS_PER_TASK']}")
+    return [*srun, "bash", "node.sh"]
+
+
+def node_list(environ: Mapping[str, str]) -> str:
+    """The nodes of the job that this process is in, in Slurm's notation; RunError outside of a job."""
+    nodes = environ.get("SLURM_JOB_NODELIST")
+    if not nodes:
+        raise RunError(
+            "this run was planned for Slurm and SLURM_JOB_NODELIST is not set; use `sbatch job.sbatch`, or `bash "
+            "job.sbatch` inside an allocation"
+        )
+    return nodes

@@ -1,0 +1,31 @@
+"""The spelling of resources.time and of every other time limit: minutes, minutes:seconds, hours:minutes:seconds, or with
+days- before hours.
+
+Source: sbatch(1), --time.
+"""
+
+import re
+
+from launcher.errors import PlanError
+
+_LIMIT = re.compile(r"(\d+-)?\d+(:\d{1,2}){0,2}")
+_MINUTE_S, _HOUR_S, _DAY_S = 60, 3_600, 86_400
+
+
+def check_time(time: str) -> str:
+    """`time` itself when it is spelled as a time limit; PlanError otherwise."""
+    if not _LIMIT.fullmatch(time):
+        raise PlanError(f"resources.time={time!r} is not a Slurm time; use minutes, HH:MM:SS or D-HH:MM:SS")
+    return time
+
+
+def limit_s(time: str) -> int:
+    """Seconds of a time limit; ValueError for a word such as UNLIMITED."""
+    days, dash, rest = time.rpartition("-")
+    parts = [int(part) for part in rest.split(":")]
+    if dash:
+        hours, minutes, seconds = (*parts, 0, 0)[:3]
+        return int(days) * _DAY_S + hours * _HOUR_S + minutes * _MINUTE_S + seconds
+    if len(parts) == 3:
+        return parts[0] * _HOUR_S + parts[1] * _MINUTE_S + parts[2]
+    return parts[0] * _MINUTE_S + (parts[1] if len(parts) == 2 else 0)

@@ -1,0 +1,79 @@
+"""Packages that a run's tracker, plugins and attention kernel need, looked for before anything is queued."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from launcher.config import Config, ContainerRuntime
+from launcher.errors import ConfigError
+from launcher.packages import Package, missing
+from launcher.plan import LaunchPlan
+from launcher.plan.names import ATTENTION_PACKAGES
+from launcher.plugins.base import make_plugins
+from launcher.trackers.registry import TRACKERS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """Packages of which the ranks import one."""
+
+    key: str
+    """What asks for them, as it was configured."""
+    any_of: tuple[Package, ...]
+    way_out: str
+
+
+def check_packages(config: Config, plan: LaunchPlan) -> None:
+    """ConfigError for a package that the ranks will not find, where they use the running Python; nothing for a dry run."""
+    if config.dry_run or not _is_this_python(config, plan):
+        return
+    for need in needs_of(config):
+        if _lacks(need):
+            raise ConfigError(_sentence(need))
+
+
+def package_notes(config: Config, plan: LaunchPlan) -> list[str]:
+    """A summary's notes on packages: a launch would be refused for some, and of others nothing can be known here."""
+    needs = list(needs_of(config))
+    if _is_this_python(config, plan):
+        return [f"a launch is refused: {_sentence(need)}" for need in needs if _lacks(need)]
+    names = sorted({need.any_of[0].name for need in needs})
+    if not names:
+        return []
+    runtime = config.cluster.container.runtime
+    where = (
+        f"in the container (cluster.container.runtime={runtime.name})"
+        if runtime is not ContainerRuntime.none
+        else f"for cluster.python={plan.facts.python}"
+    )
+    return [f"it cannot be known here whether {', '.join(names)} can be imported {where}; the ranks need it"]
+
+
+def needs_of(config: Config) -> Iterator[Need]:
+    """What the run needs beside the `train` extra."""
+    kind = config.tracker.kind
+    for package in TRACKERS.find(kind).packages:
+        yield Need(key=f"tracker.kind={kind}", any_of=(package,), way_out="use tracker=none")
+    for name, plugin in zip(config.plugins, make_plugins(config.plugins), strict=True):
+        for package in plugin.packages:
+            yield Need(key=f"plugins.{name}", any_of=(package,), way_out=f"take {name} out of plugin=[...]")
+    attention = config.model.attn_implementation
+    if attention in ATTENTION_PACKAGES:
+        yield Need(
+            key=f"model.attn_implementation={attention}",
+            any_of=ATTENTION_PACKAGES[attention],
+            way_out="use model.attn_implementation=sdpa",
+        )
+
+
+def _is_this_python(config: Config, plan: LaunchPlan) -> bool:
+    return config.cluster.container.runtime is ContainerRuntime.none and plan.facts.python == sys.executable
+
+
+def _lacks(need: Need) -> bool:
+    return len(missing(need.any_of)) == len(need.any_of)
+
+
+def _sentence(need: Need) -> str:
+    first = need.any_of[0]
+    return f"{need.key} needs the package {first.name}, which is not installed here; {first.install}, or {need.way_out}"

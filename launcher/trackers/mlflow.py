@@ -1,0 +1,176 @@
+"""MLflow: a tracking server where one answers, else a database in the run dir, which `sync` copies to a server later."""
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
+
+from launcher.packages import Package
+from launcher.trackers.base import Number, Started, Tracked, Tracker
+from launcher.trackers.host import PROBE_S, answers
+
+_ID, _GROUP = "launcher.id", "launcher.sweep"
+"""Tags of a run at MLflow; by the first, all attempts of a run find the same one."""
+_TERMS = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
+"""MLflow's own limits are 120 s and 7 retries. Source: MLflow's page on environment variables."""
+_LONGEST = 500
+"""Characters of a parameter's value. Source: MLflow's validation.py, MAX_PARAM_VAL_LENGTH, of its oldest servers."""
+_BATCH = 1000
+"""Metrics in a call. Source: MLflow's REST API, "Log Batch"."""
+
+
+class Mlflow(Tracker):
+    """MLflow, by its client: metrics and the run's settings."""
+
+    says: ClassVar[str] = "MLflow at `MLFLOW_TRACKING_URI`; tracker.project is the experiment"
+    offline: ClassVar[str] = "without MLFLOW_TRACKING_URI, or where the server does not answer within 3 s"
+    packages: ClassVar[tuple[Package, ...]] = (
+        Package(
+            module="mlflow",
+            name="mlflow-skinny (or mlflow)",
+            install="pip install mlflow-skinny==3.17.2 'sqlalchemy>=2,<3' alembic",
+        ),
+        Package(module="sqlalchemy", name="sqlalchemy", install="pip install 'sqlalchemy>=2,<3' alembic"),
+    )
+    secrets: ClassVar[tuple[str, ...]] = ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_PASSWORD")
+
+    def open(self, run: Tracked, environ: Mapping[str, str]) -> "_Log":
+        """The run at the server, or in the run dir's mlflow/ where that cannot be had."""
+        why = why_unreachable(environ, answers)
+        if why is None:
+            try:
+                return _Log(_client(environ["MLFLOW_TRACKING_URI"]), run, Started(mode="online", id=run.id))
+            except Exception as error:  # whatever MLflow's client raises, the run dir is there
+                why = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"[:300]
+        return _Log(_client(_local(run.folder)), run, Started(mode="offline", why=why, id=run.id))
+
+    def unsent(self, folder: Path) -> list[Path]:
+        """The database, where it has changed since it was sent."""
+        database = _database(folder)
+        if not database.is_file() or (
+            _sent(folder).is_file() and _sent(folder).read_text() == _state(database)
+        ):
+            return []
+        return [database]
+
+    def why_unsendable(self, environ: Mapping[str, str]) -> str | None:
+        """No server named, or none that answers."""
+        why = why_unreachable(environ, answers)
+        if why is None:
+            return None
+        way = "set it in your shell" if not environ.get("MLFLOW_TRACKING_URI") else "type it where it answers"
+        return f"{why}; {way}"
+
+    def send(self, folder: Path, files: list[Path], environ: Mapping[str, str]) -> str | None:
+        """Copies the run's parameters and metrics to the server, into the run with the same id where it is there already."""
+        mlflow_error: Any = import_module("mlflow.exceptions").MlflowException
+        here, there = _client(_local(folder)), _client(environ["MLFLOW_TRACKING_URI"])
+        try:
+            for experiment in here.search_experiments():
+                for run in here.search_runs([experiment.experiment_id]):
+                    _copy(here, there, run, experiment.name)
+        except mlflow_error as error:
+            return str(error).strip().partition("\n")[0][:300]
+        _sent(folder).write_text(_state(_database(folder)))
+        return None
+
+
+class _Log:
+    """A run of MLflow's."""
+
+    def __init__(self, client: Any, run: Tracked, started: Started) -> None:
+        self.started = started
+        self._client = client
+        tags = {_ID: run.id, **({_GROUP: run.group} if run.group else {})}
+        self._id, new = _find_run(client, run.project, run.name, tags)
+        if new:  # a parameter cannot be changed: those of the first attempt stay
+            _log_params(client, self._id, run.settings)
+        else:
+            client.update_run(self._id, status="RUNNING")
+
+    def write(self, step: int, values: Mapping[str, Number], time_s: float) -> None:
+        metric: Any = import_module("mlflow.entities").Metric
+        when = int(1000 * time_s)
+        metrics = [metric(name, float(value), when, step) for name, value in values.items()]
+        self._client.log_batch(self._id, metrics=metrics)
+
+    def finish(self) -> None:
+        self._client.set_terminated(self._id)
+
+
+def why_unreachable(environ: Mapping[str, str], answers: Callable[[str], bool]) -> str | None:
+    """Why there is no server to send to; None where there is one, or a store of another kind than HTTP."""
+    uri = environ.get("MLFLOW_TRACKING_URI")
+    if not uri:
+        return "there is no MLFLOW_TRACKING_URI"
+    if uri.startswith(("http://", "https://")) and not answers(uri):
+        return f"{urlsplit(uri).hostname} did not answer within {PROBE_S:g} s"
+    return None
+
+
+def _client(uri: str) -> Any:
+    import os
+
+    for name, value in _TERMS.items():
+        os.environ.setdefault(name, value)
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    return import_module("mlflow.tracking").MlflowClient(tracking_uri=uri)
+
+
+def _find_run(client: Any, project: str, name: str, tags: Mapping[str, str]) -> tuple[str, bool]:
+    """The run's id at MLflow, and whether it was made now."""
+    found = client.get_experiment_by_name(project)
+    experiment = found.experiment_id if found else client.create_experiment(project)
+    runs = client.search_runs([experiment], f"tags.`{_ID}` = '{tags[_ID]}'", max_results=1)
+    if runs:
+        return str(runs[0].info.run_id), False
+    return str(client.create_run(experiment, run_name=name, tags=dict(tags)).info.run_id), True
+
+
+def _log_params(client: Any, run_id: str, settings: Mapping[str, Any]) -> None:
+    param: Any = import_module("mlflow.entities").Param
+    params = [param(name, str(value)) for name, value in settings.items() if len(str(value)) <= _LONGEST]
+    for first in range(0, len(params), 100):
+        client.log_batch(run_id, params=params[first : first + 100])
+
+
+def _copy(here: Any, there: Any, run: Any, project: str) -> None:
+    """A run of one store in another; what is there already stays as it is."""
+    tags = {name: value for name, value in run.data.tags.items() if name in (_ID, _GROUP)}
+    if _ID not in tags:
+        return
+    target, new = _find_run(there, project, run.info.run_name, tags)
+    if new:
+        _log_params(there, target, run.data.params)
+    for name in run.data.metrics:
+        history = here.get_metric_history(run.info.run_id, name)
+        for first in range(0, len(history), _BATCH):
+            there.log_batch(target, metrics=history[first : first + _BATCH])
+    there.set_terminated(target, status=run.info.status if run.info.status != "RUNNING" else "FINISHED")
+
+
+def _database(folder: Path) -> Path:
+    return folder / "mlflow" / "mlflow.db"
+
+
+def _sent(folder: Path) -> Path:
+    return folder / "mlflow" / "sent.json"
+
+
+def _local(folder: Path) -> str:
+    database = _database(folder)
+    database.parent.mkdir(exist_ok=True)
+    return f"sqlite:///{database}"
+
+
+def _state(database: Path) -> str:
+    """What a database is recognised by until it changes."""
+    facts = database.stat()
+    return json.dumps({"bytes": facts.st_size, "mtime_ns": facts.st_mtime_ns})
+
+
+SPEC = Mlflow()

@@ -1,0 +1,23 @@
+"""TensorBoard: event files in the run dir, written by transformers' callback."""
+
+from typing import ClassVar
+
+from launcher.packages import Package
+from launcher.trackers.base import Started, Tracked, Tracker
+
+
+class TensorBoard(Tracker):
+    """TensorBoard's event files in the run dir's tensorboard/."""
+
+    says: ClassVar[str] = "TensorBoard's event files in the run dir's `tensorboard/`"
+    packages: ClassVar[tuple[Package, ...]] = (
+        Package(module="tensorboard", name="tensorboard", install="pip install 'tensorboard>=2.17'"),
+    )
+    report_to: ClassVar[str | None] = "tensorboard"
+
+    def prepare(self, run: Tracked, environ: dict[str, str]) -> Started | None:
+        """Names the folder. Source: transformers 5.23, integration_utils.py, TensorBoardCallback."""
+        environ["TENSORBOARD_LOGGING_DIR"] = str(run.folder / "tensorboard")
+
+
+SPEC = TensorBoard()

@@ -1,0 +1,144 @@
+"""Weights & Biases: one id per run over all attempts, offline where it cannot send, and sent later by its own command."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
+
+from launcher.packages import Package
+from launcher.trackers.base import Started, Tracked, Tracker
+from launcher.trackers.host import PROBE_S, answers
+
+HOST = "https://api.wandb.ai"
+"""Where wandb goes without WANDB_BASE_URL. Source: wandb's page on environment variables."""
+_INIT_S = 20.0
+"""Seconds that wandb may take to start online, instead of its 90."""
+_HEADER_BYTES = 7
+"""Of a .wandb file: `:W&B`, two bytes of magic and one of version, as wandb 0.31 writes them."""
+_LIMIT_S = 3600
+_SHOWN = 300
+
+
+class Wandb(Tracker):
+    """Weights & Biases, by transformers' callback."""
+
+    says: ClassVar[str] = "Weights & Biases, one id per run over all attempts, a group per sweep"
+    offline: ClassVar[str] = (
+        "without a key (WANDB_API_KEY or netrc), or where the host does not answer within 3 s"
+    )
+    packages: ClassVar[tuple[Package, ...]] = (
+        Package(module="wandb", name="wandb", install="pip install wandb==0.31.0"),
+    )
+    secrets: ClassVar[tuple[str, ...]] = ("WANDB_API_KEY",)
+    report_to: ClassVar[str | None] = "wandb"
+
+    def variables(self, project: str) -> dict[str, str]:
+        """The project."""
+        return {"WANDB_PROJECT": project}
+
+    def prepare(self, run: Tracked, environ: dict[str, str]) -> Started:
+        """Starts wandb: online where it can, else offline, and in seconds. transformers' callback goes on with that run."""
+        environ.update(_environment(run))
+        why = why_offline(environ, answers)
+        if why is None:
+            why = _start(environ)
+        if why is not None:
+            if environ.get("WANDB_MODE", "online") == "online":
+                environ["WANDB_MODE"] = "offline"
+            if environ["WANDB_MODE"] == "offline":
+                _start(environ)
+        return Started(mode=environ.get("WANDB_MODE", "online"), why=why, id=environ["WANDB_RUN_ID"])
+
+    def finish(self) -> None:
+        """Ends the run, which writes out what wandb still holds."""
+        wandb: Any = sys.modules.get("wandb")
+        if wandb is not None and wandb.run is not None:
+            wandb.finish()
+
+    def unsent(self, folder: Path) -> list[Path]:
+        """Folders of offline attempts without the .synced file that wandb puts beside what it has sent.
+
+        An attempt that was killed before wandb wrote its first record has nothing to send, and wandb's command fails over it.
+        """
+        folders = sorted((folder / "wandb").glob("offline-run-*"))
+        return [one for one in folders if _holds_records(one) and not any(one.glob("*.wandb.synced"))]
+
+    def why_unsendable(self, environ: Mapping[str, str]) -> str | None:
+        """No key, or a host that does not answer."""
+        why = why_unreachable(environ, answers)
+        if why is None:
+            return None
+        way = "set it in your shell" if "WANDB_API_KEY" in why else "type it where there is a network"
+        return f"{why}; {way}"
+
+    def send(self, folder: Path, files: list[Path], environ: Mapping[str, str]) -> str | None:
+        """Hands the attempts to wandb's own command; the key comes from the environment and is on no command line."""
+        command = [sys.executable, "-m", "wandb", "sync", *map(str, files)]
+        kept = {name: value for name, value in environ.items() if name != "WANDB_MODE"}
+        try:
+            done = subprocess.run(
+                command, cwd=folder, env=kept, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_LIMIT_S
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            return f"it took more than {_LIMIT_S} s"
+        if done.returncode == 0 and not self.unsent(folder):
+            return None
+        said = f"{done.stdout}\n{done.stderr}".strip().splitlines()
+        return (said[-1] if said else "wandb sync failed")[:_SHOWN]
+
+
+def why_offline(environ: Mapping[str, str], answers: Callable[[str], bool]) -> str | None:
+    """Why wandb has to keep its files for `python -m launcher sync`; None where it can send them."""
+    asked = environ.get("WANDB_MODE", "")
+    if asked and asked != "online":
+        return f"WANDB_MODE is {asked}"
+    return why_unreachable(environ, answers)
+
+
+def why_unreachable(environ: Mapping[str, str], answers: Callable[[str], bool]) -> str | None:
+    """Why nothing can be sent: no key, or no answer from the host; None where it can."""
+    host = environ.get("WANDB_BASE_URL") or HOST
+    if not environ.get("WANDB_API_KEY") and not _has_netrc(environ, host):
+        return "there is no WANDB_API_KEY"
+    if not answers(host):
+        return f"{urlsplit(host).hostname} did not answer within {PROBE_S:g} s"
+    return None
+
+
+def _environment(run: Tracked) -> dict[str, str]:
+    known = {
+        "WANDB_DIR": str(run.folder),
+        "WANDB_RUN_ID": run.id,
+        "WANDB_NAME": run.name,
+        "WANDB_RESUME": "allow",
+    }
+    return {**known, "WANDB_RUN_GROUP": run.group} if run.group else known
+
+
+def _start(environ: Mapping[str, str]) -> str | None:
+    """Starts wandb as the environment says; what was wrong, in one line."""
+    wandb: Any = import_module("wandb")
+    try:
+        wandb.init(
+            project=environ.get("WANDB_PROJECT"),
+            settings=wandb.Settings(init_timeout=_INIT_S, silent=True),
+        )
+    except wandb.Error as error:
+        wandb.teardown()
+        return str(error).strip().partition("\n")[0][:_SHOWN] or type(error).__name__
+    return None
+
+
+def _holds_records(folder: Path) -> bool:
+    return any(file.stat().st_size > _HEADER_BYTES for file in folder.glob("*.wandb"))
+
+
+def _has_netrc(environ: Mapping[str, str], host: str) -> bool:
+    netrc = Path(environ.get("NETRC", "~/.netrc")).expanduser()
+    return netrc.is_file() and str(urlsplit(host).hostname) in netrc.read_text(errors="replace")
+
+
+SPEC = Wandb()

@@ -1,0 +1,21 @@
+"""transformers 5.23: three facts of a loaded model that are private.
+
+Symptom: no public name tells the classes of its blocks, the attention kernel that it uses, or the hub's commit of its files.
+"""
+
+from typing import Any
+
+
+def block_names(model: Any) -> set[str]:
+    """Names of the classes of the model's blocks, which sharding must not cut; empty where the model does not say."""
+    return set(getattr(model, "_no_split_modules", None) or ())
+
+
+def attention_of(model: Any) -> str:
+    """Name of the attention kernel that the model uses, such as sdpa."""
+    return str(model.config.get_text_config()._attn_implementation)
+
+
+def commit_of(model: Any) -> str | None:
+    """The commit of the hub's repository that the model was loaded from; None where it came from elsewhere."""
+    return getattr(model.config, "_commit_hash", None)
