@@ -74,7 +74,7 @@ def _check_blocks(shape: ArchitectureConfig, adapter: Adapter, key: str) -> None
     for number in adapter.layers or ():
         if not 0 <= number < every:
             raise PlanError(
-                f"{key}.layers_to_transform={number} is not a block of this model; its {every} blocks are 0 to {every - 1}"
+                f"{key}.layers_to_transform={number} is not a block; the {every} blocks are 0 to {every - 1}"
             )
     experts = bool(shape.num_experts) and adapter.target_modules == "all-linear"
     if experts and (adapter.dora or adapter.layers is not None):

@@ -78,7 +78,7 @@ def test_rows_for_evaluation_must_serve_the_trainer_too(planned, tmp_path: Path)
     (tmp_path / "eval.jsonl").write_text(json.dumps(ROWS["chat"]))
     code, said = planned("trainer=dpo", "data.path=rows.jsonl", "data.eval_path=eval.jsonl")
     assert code == 1
-    assert "eval.jsonl holds chats, and trainer.kind=dpo learns from pairs" in said
+    assert "eval.jsonl holds chats, but trainer.kind=dpo learns from pairs" in said
 
 
 USES = {

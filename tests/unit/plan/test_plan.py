@@ -227,7 +227,7 @@ def test_fsdp2_is_told_to_the_trainer_and_to_accelerate_alike(plan):
         (["strategy=ddp", "strategy.zero_stage=2"], "use strategy=zero2"),
         (["strategy=ddp", "strategy.zero_stage=7"], "is not a ZeRO stage"),
         (["strategy=zero2", "strategy.offload_param=true"], "needs strategy.zero_stage=3"),
-        (["strategy=ddp", "strategy.offload_optimizer=true"], "has no effect under ddp"),
+        (["strategy=ddp", "strategy.offload_optimizer=true"], "has no effect with strategy=ddp"),
         (["strategy=fsdp2", "strategy.offload_optimizer=true"], "use strategy.offload_param=true"),
     ],
 )
