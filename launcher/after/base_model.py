@@ -8,6 +8,7 @@ from pathlib import Path
 from launcher.config import Init, ModelConfig, read_config
 from launcher.hub import offline_variable
 from launcher.run import RunDir
+from launcher.run.events.ranks import Base
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -62,9 +63,9 @@ def look_at_base(run: RunDir, timeout_s: float) -> Verdict:
 
 def _trained(run: RunDir, model: ModelConfig) -> str | None:
     """The commit that the ranks have noted, else the one that was asked for."""
-    noted = [event["commit"] for event in run.read_events() if event["event"] == "base"]
+    noted = [event.commit for event in run.read_events(Base)]
     if noted:
-        return str(noted[-1])
+        return noted[-1]
     return model.revision if model.revision and _COMMIT.fullmatch(model.revision) else None
 
 

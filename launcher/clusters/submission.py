@@ -17,6 +17,7 @@ from typing import IO
 from launcher.clusters.base import Cluster, Refused
 from launcher.errors import ClusterError
 from launcher.run import JOB_SCRIPT, RunDir, job_number
+from launcher.run.events.launching import Submitted
 
 _LOCK_S = 60.0
 _LATE_S = 2.0
@@ -116,7 +117,7 @@ def _earlier(cluster: Cluster, run: RunDir, file: IO[str], me: str) -> str | Non
 
 def _known(run: RunDir) -> set[str]:
     """Numbers of all jobs that the run has had."""
-    return {job_number(event["job_id"]) for event in run.read_events() if event["event"] == "submitted"}
+    return {job_number(event.job_id) for event in run.read_events(Submitted)}
 
 
 def _lock(file: IO[str], run: RunDir) -> None:

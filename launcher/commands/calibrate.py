@@ -15,6 +15,9 @@ from launcher.plan.fit import make_load
 from launcher.plan.time import A100_TFLOPS, FOUR_BIT_SHARE, PASS_S, step_flops
 from launcher.plugins.decide import read_run
 from launcher.run import RunDir
+from launcher.run.course import Course
+from launcher.run.events.ranks import Measured
+from launcher.run.history import read_history
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +58,8 @@ def calibrate(run: RunDir) -> dict[str, Any]:
 
     RunError where the run has measured nothing, or the formulas do not hold for it.
     """
-    measured = latest_measured(run)
+    history = read_history(run)
+    measured = history.newest(Measured)
     if measured is None:
         raise RunError(f"{run.name} has measured nothing yet: it does so after 10 steps and at its end")
     decided = read_run(run)
@@ -65,10 +69,10 @@ def calibrate(run: RunDir) -> dict[str, Any]:
         raise RunError(
             f"{run.name}: no time is planned for such a model or optimizer, so nothing can be compared"
         )
-    length = min(_tokens_of_a_sequence(run) or load.length, load.length)
+    length = min(_tokens_of_a_sequence(history.course) or load.length, load.length)
     flops = step_flops(load, length) * load.sequences * length * load.accumulation
     launching = PASS_S * load.accumulation * load.shape.num_hidden_layers if plan.device == "cuda" else 0.0
-    computing_s = max(measured["step_s"] - launching, 1e-9)
+    computing_s = max(measured.step_s - launching, 1e-9)
     four_bit = load.adapter is not None and load.adapter.four_bit
     peak = config.cluster.gpu_tflops or A100_TFLOPS
     share = flops / computing_s / (peak * 1e12 * (FOUR_BIT_SHARE if four_bit else 1))
@@ -77,31 +81,28 @@ def calibrate(run: RunDir) -> dict[str, Any]:
         cluster = {
             "gpu_tflops": peak,
             "achieved_share": _round(share),
-            "context_gib": measured["context_gib"],
+            **({"context_gib": measured.context_gib} if measured.context_gib is not None else {}),
         }
-        if measured["link_gb_s"]:
+        if measured.link_gb_s:
             inside = plan.topology.nodes == 1
-            cluster["link_gb_s" if inside else "network_gb_s"] = measured["link_gb_s"]
+            cluster["link_gb_s" if inside else "network_gb_s"] = measured.link_gb_s
     return {
         "run": run.name,
         "cluster": cluster,
-        "step_s": measured["step_s"],
-        "achieved_tflops": _round(flops / measured["step_s"] / 1e12),
+        "step_s": measured.step_s,
+        "achieved_tflops": _round(flops / measured.step_s / 1e12),
         "tokens_of_a_sequence": round(length, 1),
-        "link_gb_s": measured["link_gb_s"],
-        "peak_gib": measured["peak_gib"],
+        "link_gb_s": measured.link_gb_s,
+        "peak_gib": measured.peak_gib,
     }
 
 
-def latest_measured(run: RunDir) -> dict[str, Any] | None:
-    """The newest event in which the run told what it measured."""
-    return next((event for event in reversed(run.read_events()) if event["event"] == "measured"), None)
-
-
-def _tokens_of_a_sequence(run: RunDir) -> int | None:
-    """Tokens of a trained sequence on average, by the logged steps."""
-    lines = [line for line in run.read_metrics() if line.get("tokens") and line.get("samples")]
-    return max(1, round(lines[-1]["tokens"] / lines[-1]["samples"])) if lines else None
+def _tokens_of_a_sequence(course: Course) -> int | None:
+    """Tokens of a trained sequence on average, by the newest logged step."""
+    last = course.last
+    if last is None or not last.get("tokens") or not last.get("samples"):
+        return None
+    return max(1, round(last.get("tokens") / last.get("samples")))
 
 
 def _round(value: float) -> float:

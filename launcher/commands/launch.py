@@ -61,7 +61,7 @@ def _launch(planned: Planned, as_json: bool) -> int:
 
 
 def _follow(run: RunDir, process: subprocess.Popen[bytes], as_json: bool) -> int:
-    from launcher.commands.follow import (
+    from launcher.status.follow import (
         follow_process,  # a run that is queued has no time for what it imports
     )
 

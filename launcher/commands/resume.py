@@ -3,11 +3,11 @@
 import argparse
 
 from launcher.cli.verb import Verb
-from launcher.commands.follow import follow_process
 from launcher.commands.launch import tell
 from launcher.errors import Exit
 from launcher.launching.resume import MAY_CHANGE, resume
 from launcher.run import find_run
+from launcher.status.follow import follow_process
 
 
 def _add(parser: argparse.ArgumentParser) -> None:

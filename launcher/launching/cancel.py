@@ -7,6 +7,8 @@ from launcher.clusters.choose import job_cluster
 from launcher.errors import RunError
 from launcher.launching.write import settle
 from launcher.run import RunDir
+from launcher.run.events import launching
+from launcher.run.events.supervisor import Started
 from launcher.status.state import is_over, read_status
 
 
@@ -32,13 +34,13 @@ def cancel(run: RunDir) -> Cancelled:
         if cluster.one_machine:
             _check_host(run)
         cluster.cancel(before.job_id)
-        run.add_event("cancelled", attempt=before.attempts, job_id=before.job_id)
+        run.note(launching.Cancelled(attempt=before.attempts, job_id=before.job_id))
     return Cancelled(job_id=before.job_id, was_over=over, state=before.state.value)
 
 
 def _check_host(run: RunDir) -> None:
     """RunError on a machine that the run's process is not on."""
-    started = (event.get("host") for event in reversed(run.read_events()) if event["event"] == "started")
-    host, here = next(started, None), socket.gethostname()
+    started, here = run.read_events(Started), socket.gethostname()
+    host = started[-1].host if started else None
     if host not in (None, here):
         raise RunError(f"{run.name} runs on {host}, and this is {here}; type the command there")

@@ -7,6 +7,8 @@ from launcher.config import Config
 from launcher.errors import ConfigError, RunError
 from launcher.plan.save import RESTART_S, SAVE_S
 from launcher.run import RunDir, find_run
+from launcher.run.events.checkpoints import Saved, Stepping
+from launcher.run.events.ranks import Measured
 
 
 def resume_source(config: Config) -> str:
@@ -56,14 +58,14 @@ def measured(runs_dir: Path, name: str) -> dict[str, float]:
     whole_s = step_s = 0.0
     plans = sorted(runs_dir.glob(f"{name}/*/plan.json"), reverse=True)
     if plans:
-        for event in RunDir(plans[0].parent).read_events():
-            if event["event"] == "saved":
-                known["save_s"] = max(float(event["blocked_s"]), 1e-3)
-                whole_s = max(whole_s, float(event.get("total_s", 0.0)))
-            elif event["event"] == "stepping":
-                known["restart_s"] = float(event["restart_s"])
-            elif event["event"] == "measured":
-                step_s = float(event["step_s"])
+        for event in RunDir(plans[0].parent).read_events(Saved, Stepping, Measured):
+            if isinstance(event, Saved):
+                known["save_s"] = max(event.blocked_s, 1e-3)
+                whole_s = max(whole_s, event.total_s or 0.0)
+            elif isinstance(event, Stepping):
+                known["restart_s"] = event.restart_s
+            else:
+                step_s = event.step_s
     if whole_s and step_s:
         known["shutdown_s"] = round(2 * step_s + whole_s, 3)
     return known

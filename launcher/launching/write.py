@@ -15,6 +15,7 @@ from launcher.plan import LaunchPlan
 from launcher.plan.place import mounted_caches
 from launcher.render import FILES, render
 from launcher.run import RunDir, write_text
+from launcher.run.events.launching import Planned, Replanned
 
 
 def write_run(run: RunDir, plan: LaunchPlan, composed: Composed) -> bool:
@@ -34,7 +35,7 @@ def write_run(run: RunDir, plan: LaunchPlan, composed: Composed) -> bool:
     run.logs.mkdir()  # a scheduler may fail in silence when it cannot write its log
     (run.path / ".hydra").mkdir()
     _write(run, composed, texts)
-    run.add_event("planned", attempt=0, experiment=plan.experiment, cluster=plan.cluster)
+    run.note(Planned(attempt=0, experiment=plan.experiment, cluster=plan.cluster))
     return True
 
 
@@ -90,7 +91,7 @@ def rewrite_run(run: RunDir, plan: LaunchPlan, composed: Composed, changes: dict
             if name in FILES and name not in texts:
                 (run.path / name).unlink()
     _write(run, composed, texts)
-    run.add_event("replanned", attempt=run.attempts(), changes=changes, earlier=str(kept))
+    run.note(Replanned(attempt=run.attempts(), changes=changes, earlier=str(kept)))
 
 
 def _make_caches(plan: LaunchPlan, composed: Composed) -> None:

@@ -7,7 +7,10 @@ from typing import Any
 
 from launcher.errors import ClusterError
 from launcher.plan import LaunchPlan
-from launcher.rehearsal.job import Event, Failed, Job
+from launcher.rehearsal.job import Failed, Job
+from launcher.run.events.checkpoints import Resumed, Saved, Stepping
+from launcher.run.events.supervisor import Ended, Stopped
+from launcher.run.events.words import How
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,18 +71,16 @@ class Rehearsal:
 
     def _starts(self) -> str:
         self.job.start()
-        saved = self.job.wait("saved", 0, "a checkpoint")
-        return f"training, and saved at step {saved['step']}"
+        saved = self.job.wait(Saved, 0, "a checkpoint")
+        return f"training, and saved at step {saved.step}"
 
     def _survives_a_kill(self) -> str:
         mark, jobs = self.job.mark(), self.job.jobs()
         rank = self.plan.topology.world_size - 1
         self.job.kill_rank(rank)
-        ended = self.job.wait("ended", mark, "the end of the killed rank")
-        if ended["how"] != "crashed":
-            raise Failed(
-                f"rank {rank} was killed, and the attempt ended as {ended['how']}: {ended['reason']}"
-            )
+        ended = self.job.wait(Ended, mark, "the end of the killed rank")
+        if ended.how != How.CRASHED.value:
+            raise Failed(f"rank {rank} was killed, and the attempt ended as {ended.how}: {ended.reason}")
         said = self._goes_on(mark, ended)
         if self.job.jobs() != jobs:
             said += "; in another job, since a node was given up"
@@ -98,9 +99,9 @@ class Rehearsal:
     def _ends(self) -> str:
         mark = self.job.mark()
         self.job.cancel()
-        self.job.wait("stopped", mark, "its end", may_stop=True)
+        self.job.wait(Stopped, mark, "its end", may_stop=True)
         events = self.job.run.read_events()[mark:]
-        saved = [event["step"] for event in events if event["event"] == "saved"]
+        saved = [event.step for event in events if isinstance(event, Saved)]
         self.job.wait_until_gone()
         return (
             f"cancelled; saved at step {saved[-1]}, and nothing is queued"
@@ -108,24 +109,18 @@ class Rehearsal:
             else "cancelled, without a save"
         )
 
-    def _goes_on(self, mark: int, ended: Event) -> str:
+    def _goes_on(self, mark: int, ended: Ended) -> str:
         """Waits for a checkpoint of the next attempt, which must have begun where the one that ended had saved."""
         before = max(
-            event["step"]
-            for event in self.job.run.read_events()
-            if event["event"] == "saved" and event["attempt"] <= ended["attempt"]
+            event.step for event in self.job.run.read_events(Saved) if event.attempt <= ended.attempt
         )
-        resumed = self.job.wait("resumed", mark, "the next attempt")
-        saved = self.job.wait("saved", mark, "a new checkpoint", attempt=resumed["attempt"])
-        if resumed["step"] != before:
-            raise Failed(f"it went on from step {resumed['step']}, and had saved step {before}")
+        resumed = self.job.wait(Resumed, mark, "the next attempt")
+        saved = self.job.wait(Saved, mark, "a new checkpoint", attempt=resumed.attempt)
+        if resumed.step != before:
+            raise Failed(f"it went on from step {resumed.step}, and had saved step {before}")
         stepping = next(
-            (
-                event
-                for event in self.job.run.read_events()
-                if event["event"] == "stepping" and event["attempt"] == resumed["attempt"]
-            ),
+            (event for event in self.job.run.read_events(Stepping) if event.attempt == resumed.attempt),
             None,
         )
-        took = f" after {stepping['restart_s']:.1f} s" if stepping else ""
-        return f"went on from step {before}{took}, and saved at step {saved['step']}"
+        took = f" after {stepping.restart_s:.1f} s" if stepping else ""
+        return f"went on from step {before}{took}, and saved at step {saved.step}"

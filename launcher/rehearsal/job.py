@@ -5,7 +5,7 @@ import json
 import signal
 import subprocess
 import time
-from typing import Any
+from typing import TypeVar
 
 from launcher.clusters.base import Cluster
 from launcher.clusters.submission import submitted
@@ -13,6 +13,11 @@ from launcher.errors import ClusterError
 from launcher.launching.launch import start_here
 from launcher.plan import LaunchPlan
 from launcher.run import RunDir, write_text
+from launcher.run.events import Event
+from launcher.run.events.launching import Submitted
+from launcher.run.events.supervisor import Ended, Finished, Requeued, Started, Stopped
+from launcher.run.events.words import How
+from launcher.run.history import HistoryReader
 from launcher.status.state import is_over
 
 ASKED = "kill.json"
@@ -22,7 +27,7 @@ _ASK_S = 10.0
 """Seconds between two questions to the place whether the job is there."""
 _GONE_S = 120.0
 
-Event = dict[str, Any]
+E = TypeVar("E", bound=Event)
 
 
 class Failed(Exception):
@@ -36,6 +41,7 @@ class Job:
         self.run, self.cluster, self.patience_s = run, cluster, patience_s
         self._process: subprocess.Popen[bytes] | None = None
         self._asked = 0.0
+        self._history = HistoryReader(run, metrics=False)
 
     def start(self) -> None:
         """Submits the run, or starts it on this machine."""
@@ -49,7 +55,7 @@ class Job:
         """Has a rank kill itself at its next step."""
         write_text(self.run.path / ASKED, json.dumps({"rank": rank}) + "\n")
 
-    def warn_of_time_limit(self, mark: int) -> tuple[Event, int]:
+    def warn_of_time_limit(self, mark: int) -> tuple[Ended, int]:
         """The end of the ranks after the warning, and where the next attempt's events begin. Outside of a queue nobody queues
         the run again, so it is started again."""
         if self.cluster.queued:
@@ -57,7 +63,7 @@ class Job:
             return self.left(mark), mark
         self._here().send_signal(signal.SIGUSR1)
         ended = self.left(mark)
-        self.wait("stopped", mark, "the end of the job", may_stop=True)
+        self.wait(Stopped, mark, "the end of the job", may_stop=True)
         self._here().wait(self.patience_s)
         mark = self.mark()
         self.start()
@@ -85,25 +91,25 @@ class Job:
                 raise Failed(f"the job was cancelled, and is still there after {_GONE_S:g} s")
             time.sleep(_POLL_S)
 
-    def left(self, mark: int) -> Event:
+    def left(self, mark: int) -> Ended:
         """The end of the ranks, who must have saved."""
-        ended = self.wait("ended", mark, "the ranks' end", may_stop=True)
-        if ended["how"] != "left":
-            raise Failed(f"the ranks did not save and leave: {ended['how']}, {ended['reason']}")
+        ended = self.wait(Ended, mark, "the ranks' end", may_stop=True)
+        if ended.how != How.SHUT_DOWN.value:
+            raise Failed(f"the ranks did not save and shut down: {ended.how}, {ended.reason}")
         return ended
 
     def wait(
-        self, name: str, mark: int, what: str, *, attempt: int | None = None, may_stop: bool = False
-    ) -> Event:
-        """The first event of that name after `mark`; Failed where it does not come. Waiting in the queue takes no patience."""
+        self, kind: type[E], mark: int, what: str, *, attempt: int | None = None, may_stop: bool = False
+    ) -> E:
+        """The first event of that kind after `mark`; Failed where it does not come. Waiting in the queue takes no patience."""
         deadline = time.monotonic() + self.patience_s
         while True:
-            events = self.run.read_events()
+            events = self._events()
             for event in events[mark:]:
-                if event["event"] == name and attempt in (None, event["attempt"]):
+                if isinstance(event, kind) and attempt in (None, event.attempt):
                     return event
-                if event["event"] in ("stopped", "finished") and not may_stop:
-                    raise Failed(f"it ended: {event.get('reason', 'finished')}")
+                if isinstance(event, Stopped | Finished) and not may_stop:
+                    raise Failed(f"it ended: {event.reason if isinstance(event, Stopped) else event.kind}")
             moment = time.monotonic()
             if self._queued(events):
                 deadline = moment + self.patience_s
@@ -111,18 +117,18 @@ class Job:
                 raise Failed(f"{what} did not come within {self.patience_s:g} s")
             if moment - self._asked > _ASK_S:
                 self._asked = moment
-                gone, events = not self.lives(), self.run.read_events()
-                if gone and not any(event["event"] == name for event in events[mark:]):
+                gone, events = not self.lives(), self._events()
+                if gone and not any(isinstance(event, kind) for event in events[mark:]):
                     raise Failed(f"its job is gone, and {what} did not come")
             time.sleep(_POLL_S)
 
     def mark(self) -> int:
         """What happens from now on comes behind it."""
-        return len(self.run.read_events())
+        return len(self._events())
 
     def jobs(self) -> list[str]:
         """Ids of all jobs that it was queued as."""
-        return [event["job_id"] for event in self.run.read_events() if event["event"] == "submitted"]
+        return [event.job_id for event in self.run.read_events(Submitted)]
 
     def lives(self) -> bool:
         """Whether the place still has it."""
@@ -142,12 +148,16 @@ class Job:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(_GONE_S)
 
+    def _events(self) -> list[Event]:
+        """The run's events so far."""
+        return self._history.read().events
+
     def _queued(self, events: list[Event]) -> bool:
         """Whether its job waits in the queue, by what the run dir says last."""
         if not self.cluster.queued:
             return False
-        last = [event["event"] for event in events if event["event"] in ("started", "submitted", "requeued")]
-        return bool(last) and last[-1] != "started"
+        last = [event for event in events if isinstance(event, Started | Submitted | Requeued)]
+        return bool(last) and not isinstance(last[-1], Started)
 
     def _id(self) -> str:
         """The id of its newest job."""

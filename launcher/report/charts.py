@@ -5,10 +5,11 @@ from statistics import fmean, median
 from typing import Any
 
 from launcher.report import say
-from launcher.report.attempts import Attempt
 from launcher.report.curves import Points, Record, as_points, is_number, points, sample_rows, short, smooth
-from launcher.report.facts import RunFacts, at, listing, mapping
+from launcher.report.facts import RunFacts, at, mapping
 from launcher.report.page import Chart, Table
+from launcher.run.attempts import Attempt
+from launcher.run.events.ranks import General, Measured
 from launcher.units import plural
 
 _SHOWN = 40
@@ -82,7 +83,7 @@ def rates(record: Record) -> list[Chart]:
 
 def general_text(facts: RunFacts) -> Chart | None:
     """Perplexity on general text over steps, where the plugin forgetting_guard measured it."""
-    curve = points(sorted(facts.of("general"), key=lambda event: event.get("step") or 0), "perplexity")
+    curve = sorted((float(event.step), event.perplexity) for event in facts.of(General))
     if len(curve) < 2:
         return None
     told = f"On text that is not trained on: from {say.number(curve[0][1])} to {say.number(curve[-1][1])}. "
@@ -149,15 +150,15 @@ def others(record: Record) -> list[Chart]:
 
 def memory(facts: RunFacts) -> Chart | None:
     """Planned memory of a GPU by kind beside the measured peak of every GPU; on a CPU, the host memory of every rank."""
-    measured = mapping(facts.last("measured"))
+    measured = facts.last(Measured)
     planned = mapping(facts.plan.get("memory"))
     kinds = {kind: gib for kind, gib in planned.items() if kind != "total" and is_number(gib) and gib > 0}
-    peaks = measured.get("peak_gib_by_rank")
+    peaks = measured.peak_gib_by_rank if measured else None
     on_host = not peaks
-    values = [gib for gib in listing(peaks or measured.get("host_gib_by_rank")) if is_number(gib)]
+    values = list(peaks or (measured.host_gib_by_rank if measured else ()))
     if not kinds and not values:
         return None
-    context = measured.get("context_gib") if peaks else None
+    context = measured.context_gib if measured and peaks else None
     shown = _worst(values)
     rows = ([] if not kinds else ["planned"]) + [name for name, _ in shown]
     blank = [None] * len(shown)

@@ -7,6 +7,9 @@ from launcher.report import say
 from launcher.report.curves import is_number
 from launcher.report.facts import RunFacts, listing, mapping
 from launcher.report.page import BAD, PLAIN, WARN, Notice
+from launcher.run.events.checkpoints import CheckpointBroken, SaveFailed
+from launcher.run.events.ranks import Diverged
+from launcher.run.events.supervisor import Slow
 from launcher.units import plural
 
 _FORGOT = 1.05
@@ -78,8 +81,8 @@ def _stopped_early(facts: RunFacts) -> Notice | None:
 
 
 def _marked(facts: RunFacts) -> list[Notice]:
-    failed = facts.of("save_failed")
-    broken = facts.of("checkpoint_broken")
+    failed = facts.of(SaveFailed)
+    broken = facts.of(CheckpointBroken)
     found: list[Notice] = []
     if failed:
         found.append(
@@ -87,7 +90,7 @@ def _marked(facts: RunFacts) -> list[Notice]:
                 tone=WARN,
                 title=f"{plural(len(failed), 'checkpoint')} could not be written",
                 text="The run went on without; a fault in that time would have lost more.",
-                items=_distinct([f"step {event.get('step')}: {event.get('error')}" for event in failed]),
+                items=_distinct([f"step {event.step}: {event.error}" for event in failed]),
             )
         )
     if broken:
@@ -96,7 +99,7 @@ def _marked(facts: RunFacts) -> list[Notice]:
                 tone=WARN,
                 title=f"{plural(len(broken), 'checkpoint')} found torn or damaged",
                 text="The run went on from the one before.",
-                items=_distinct([str(event.get("reason")) for event in broken]),
+                items=_distinct([event.reason for event in broken]),
             )
         )
     return found
@@ -104,21 +107,19 @@ def _marked(facts: RunFacts) -> list[Notice]:
 
 def _survived(facts: RunFacts) -> list[Notice]:
     found: list[Notice] = []
-    diverged = facts.of("diverged")
+    diverged = facts.of(Diverged)
     if diverged:
         found.append(
             Notice(
                 tone=WARN,
                 title="The loss left its course",
                 text="The run went back to its newest checkpoint and left these batches out.",
-                items=[f"step {event.get('step')}: {event.get('why')}" for event in diverged],
+                items=[f"step {event.step}: {event.why}" for event in diverged],
             )
         )
-    slow = {str(event.get("host")): event.get("relative") for event in facts.of("slow")}
+    slow = {event.host: event.relative for event in facts.of(Slow)}
     if slow:
-        lines = [
-            f"{host}: {speed:.2f} of the others' speed" for host, speed in slow.items() if is_number(speed)
-        ]
+        lines = [f"{host}: {speed:.2f} of the others' speed" for host, speed in slow.items()]
         found.append(
             Notice(
                 tone=WARN, title="Slow hosts", text="Every rank waits for the slowest.", items=lines[:_HOSTS]

@@ -2,8 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, cast
+from typing import Any, TypeVar, cast
+
+from launcher.run.events import Event
+from launcher.run.metrics import Line
+
+E = TypeVar("E", bound=Event)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,8 +17,8 @@ class RunFacts:
     name: str
     run_dir: str
     plan: Mapping[str, Any]
-    events: Sequence[Mapping[str, Any]]
-    metrics: Sequence[Mapping[str, Any]]
+    events: Sequence[Event]
+    metrics: Sequence[Line]
     data_check: Sequence[Mapping[str, Any]]
     status: Mapping[str, Any]
     """What `status --json` says."""
@@ -26,14 +30,13 @@ class RunFacts:
     """When the page is made, ISO 8601."""
     version: str
 
-    def of(self, *names: str) -> list[Mapping[str, Any]]:
-        """The events of these names, oldest first."""
-        return [event for event in self.events if event["event"] in names]
+    def of(self, kind: type[E]) -> list[E]:
+        """The events of a kind, oldest first."""
+        return [event for event in self.events if isinstance(event, kind)]
 
-    def last(self, name: str) -> Mapping[str, Any] | None:
-        """The newest event of that name."""
-        found = self.of(name)
-        return found[-1] if found else None
+    def last(self, kind: type[E]) -> E | None:
+        """The newest event of a kind."""
+        return next((event for event in reversed(self.events) if isinstance(event, kind)), None)
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
@@ -44,11 +47,6 @@ def mapping(value: Any) -> Mapping[str, Any]:
 def listing(value: Any) -> Sequence[Any]:
     """`value` where it is a list, else an empty one."""
     return cast("Sequence[Any]", value) if isinstance(value, list | tuple) else ()
-
-
-def seconds(time: str) -> float:
-    """Seconds since 1970 of an ISO 8601 time."""
-    return datetime.fromisoformat(time).timestamp()
 
 
 def at(value: Any, *keys: str) -> Any:

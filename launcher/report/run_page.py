@@ -6,11 +6,12 @@ from statistics import median
 from typing import Any
 
 from launcher.report import say, sections
-from launcher.report.attempts import Attempt, find_attempts
+from launcher.report.attempts import find_attempts
 from launcher.report.concerns import find_concerns
 from launcher.report.curves import Record, is_number, points, stayed
 from launcher.report.facts import RunFacts, at, listing, mapping
 from launcher.report.page import BAD, GOOD, PLAIN, WARN, Page, Tile
+from launcher.run.attempts import Attempt
 from launcher.units import plural
 
 TONES = {"finished": GOOD, "failed": BAD, "lost": BAD, "timeout": BAD, "cancelled": WARN}
@@ -18,7 +19,7 @@ TONES = {"finished": GOOD, "failed": BAD, "lost": BAD, "timeout": BAD, "cancelle
 
 def make_run_page(facts: RunFacts) -> Page:
     """The report of one run."""
-    record, attempts = stayed(facts.metrics), find_attempts(facts)
+    record, attempts = stayed(line.values() for line in facts.metrics), find_attempts(facts)
     state = str(facts.status.get("state", "unknown"))
     shown = (
         sections.learning(record, attempts, facts),

@@ -1,22 +1,23 @@
 """The parts of a run's page, each None where the run has nothing to say in it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from launcher.report import charts, say
-from launcher.report.attempts import Attempt
+from launcher.report.attempts import RUNNING, what_came_next
 from launcher.report.curves import Record, is_number
 from launcher.report.facts import RunFacts, at, listing, mapping
 from launcher.report.page import Chart, Section, Table
+from launcher.run.attempts import Attempt
+from launcher.run.events import Other
+from launcher.run.events.checkpoints import Removed, Saved
+from launcher.run.events.ranks import Data, Exported, Measured, Sample, Tracking
+from launcher.run.events.supervisor import Fetched
 from launcher.units import plural
 
 _FINDINGS = 60
-_HANDLED = {
-    "planned", "submitted", "started", "training", "stepping", "measured", "evaluated", "sample", "saved", "ended", "finished",
-    "stopped", "requeued", "cancelled", "resumed", "crashed", "exported", "slow", "diverged", "save_failed",
-    "checkpoint_broken", "data", "tokenizing", "general",
-    "early_stopped", "restored", "base", "fetching", "pruned", "interval", "told", "preflight", "replanned", "not_deleted",
-}  # fmt: skip
+_NOTED = (Other, Removed, Tracking, Fetched)
+"""Kinds of events that the page has no place of its own for."""
 _EVENTS = 40
 
 
@@ -31,23 +32,23 @@ def learning(record: Record, attempts: Sequence[Attempt], facts: RunFacts) -> Se
 
 def machine(record: Record, facts: RunFacts) -> Section | None:
     shown = [chart for chart in (*charts.speed(record, facts), charts.memory(facts)) if chart]
-    measured = mapping(facts.last("measured"))
+    measured = facts.last(Measured)
     lines: list[tuple[str, str]] = []
     planned = at(facts.plan, "time", "step_s")
-    if is_number(measured.get("step_s")):
-        text = f"{measured['step_s']:.3g} s measured"
+    if measured is not None:
+        text = f"{measured.step_s:.3g} s measured"
         text += (
-            f", {planned:.3g} s planned ({say.percent(measured['step_s'] / planned)})"
+            f", {planned:.3g} s planned ({say.percent(measured.step_s / planned)})"
             if is_number(planned)
             else ""
         )
         lines.append(("a step", text))
-    if is_number(measured.get("link_gb_s")):
-        lines.append(("between ranks", f"{measured['link_gb_s']:.3g} GB/s in an all-reduce"))
-    saves = facts.of("saved")
+    if measured is not None and measured.link_gb_s is not None:
+        lines.append(("between ranks", f"{measured.link_gb_s:.3g} GB/s in an all-reduce"))
+    saves = facts.of(Saved)
     if saves:
-        longest = max(float(event.get("blocked_s") or 0) for event in saves)
-        bytes_ = saves[-1].get("bytes")
+        longest = max(event.blocked_s for event in saves)
+        bytes_ = saves[-1].bytes
         text = f"{plural(len(saves), 'checkpoint')}, training waited {longest:.3g} s at most"
         lines.append(("saves", text + (f", {say.size(bytes_)} each" if is_number(bytes_) else "")))
     if not shown and not lines:
@@ -62,16 +63,16 @@ def attempts(attempts: Sequence[Attempt], facts: RunFacts) -> Section | None:
     rows = [
         (
             one.number,
-            one.host,
-            one.job,
+            one.host or "",
+            one.job_id or "",
             say.duration(one.ended - one.began),
             f"{one.from_step:,}–{one.to_step:,}" if one.to_step is not None else "none",
             one.lost_steps,
-            one.how,
-            one.why,
-            one.did,
+            one.how or RUNNING,
+            one.reason or "",
+            did,
         )
-        for one in attempts
+        for one, did in zip(attempts, what_came_next(attempts), strict=True)
     ]
     columns = ("attempt", "host", "job", "time", "steps", "lost", "ended", "why", "then")
     share = facts.status.get("effective_training_time")
@@ -126,13 +127,11 @@ def data(facts: RunFacts) -> Section | None:
 
 def _tokenized(facts: RunFacts) -> list[tuple[str, str]]:
     """What the ranks read: rows and tokens of each set, as the newest attempt noted them."""
-    newest = {str(event.get("set")): event for event in facts.of("data")}
+    newest = {event.set: event for event in facts.of(Data)}
     found: list[tuple[str, str]] = []
     for name, event in newest.items():
-        rows, tokens, trained, filled = (
-            event.get(key) for key in ("rows", "tokens", "trained_tokens", "filled")
-        )
-        if not is_number(rows) or not is_number(tokens):
+        rows, tokens, trained, filled = event.rows, event.tokens, event.trained_tokens, event.filled
+        if rows is None or tokens is None:
             continue
         text = f"{rows:,} rows of {tokens:,} tokens"
         text += f", {trained:,} of them trained on" if is_number(trained) else ""
@@ -142,21 +141,21 @@ def _tokenized(facts: RunFacts) -> list[tuple[str, str]]:
 
 
 def result(facts: RunFacts) -> Section | None:
-    exported = facts.last("exported")
-    samples = facts.of("sample")
+    exported = facts.last(Exported)
+    samples = facts.of(Sample)
     quotes: list[tuple[str, str]] = []
     if samples:
-        quotes = [("question", str(samples[0].get("prompt")))]
-        quotes += [(f"answer {event.get('when')}", str(event.get("answer"))) for event in _newest(samples)]
+        quotes = [("question", samples[0].prompt)]
+        quotes += [(f"answer {event.when}", event.answer) for event in _newest(samples)]
     if not exported and not quotes:
         return None
     lines: list[tuple[str, str]] = []
     if exported:
-        lines = [("model", str(exported.get("path"))), ("of step", f"{exported.get('step'):,}")]
+        lines = [("model", exported.path), ("of step", f"{exported.step:,}")]
         lines.append(("checked", _checked(exported)))
         lines += [
             (f"sha256 of {one.get('use')} data", f"{one.get('sha256')}  {one.get('path')}")
-            for one in map(mapping, listing(exported.get("data")))
+            for one in map(mapping, listing(exported.data))
             if one.get("sha256")
         ]
     if facts.export:
@@ -167,17 +166,17 @@ def result(facts: RunFacts) -> Section | None:
     return Section(id="result", title="The result", facts=lines, quotes=quotes, tables=tables)
 
 
-def _checked(exported: Mapping[str, Any]) -> str:
+def _checked(exported: Exported) -> str:
     """What was done before the result counted."""
-    apart, limit = exported.get("difference"), exported.get("tolerance")
-    if exported.get("verified") == "logits" and is_number(apart) and is_number(limit):
+    apart, limit = exported.difference, exported.tolerance
+    if exported.verified == "logits" and apart is not None and limit is not None:
         return f"loaded again from disk: its logits are {apart:.3g} from the trained model's at most ({limit:.3g} is allowed)"
     return "every tensor on disk was read back: none missing or empty, all finite"
 
 
-def _newest(samples: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def _newest(samples: Sequence[Sample]) -> list[Sample]:
     """Of each `when` the newest."""
-    return list({str(event.get("when")): event for event in samples}.values())
+    return list({event.when: event for event in samples}.values())
 
 
 def measures(record: Record) -> Section | None:
@@ -189,14 +188,16 @@ def events(facts: RunFacts) -> Section | None:
     """What else the run noted: events that this page has no place of its own for."""
     rows = [
         (
-            str(event.get("time"))[:19].replace("T", " "),
-            event["event"],
+            event.time[:19].replace("T", " "),
+            event.kind,
             ", ".join(
-                f"{key}={value}" for key, value in event.items() if key not in ("time", "event", "attempt")
+                f"{key}={value}"
+                for key, value in event.values().items()
+                if key not in ("time", "event", "attempt")
             ),
         )
         for event in facts.events
-        if event["event"] not in _HANDLED
+        if isinstance(event, _NOTED)
     ]
     if not rows:
         return None

@@ -7,9 +7,9 @@ from typing import Any
 from launcher.report import say
 from launcher.report.charts import lines_chart, series
 from launcher.report.curves import short, thin
-from launcher.report.facts import seconds
 from launcher.report.importance import as_numbers, find_importance, is_log
 from launcher.report.page import BAD, GOOD, PLAIN, WARN, Chart, Notice, Page, Section, Table, Tile
+from launcher.run.course import seconds
 from launcher.sweep.outcome import CANCELLED, FAILED, FINISHED, PRUNED, RUNNING, STATES, WAITING
 from launcher.sweep.read import Sweep, Trial
 from launcher.units import plural

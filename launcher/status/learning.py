@@ -3,35 +3,38 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from launcher.run.course import Course
+from launcher.run.events.ranks import EarlyStopped, General
+from launcher.run.history import History
+
 _RISES = 2
 """Evaluations in a row above the best before a rise is more than noise."""
 _RISE = 0.01
 """Share of the best evaluation loss by which the newest must be above it."""
 
 
-def early_stopped(events: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+def early_stopped(history: History) -> dict[str, Any] | None:
     """step, metric, best and best_step of a run that was stopped early; None for one that was not."""
-    found = next((event for event in reversed(events) if event["event"] == "early_stopped"), None)
+    found = history.newest(EarlyStopped)
     if found is None:
         return None
-    return {name: found[name] for name in ("step", "metric", "best", "best_step", "patience")}
+    return {name: getattr(found, name) for name in ("step", "metric", "best", "best_step", "patience")}
 
 
-def general(events: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+def general(history: History) -> dict[str, Any] | None:
     """before, now, step and increase of the perplexity on general text; None where it was not measured."""
-    measured = [event for event in events if event["event"] == "general"]
+    measured = history.all(General)
     if not measured:
         return None
     last = measured[-1]
-    before = last["perplexity"] / last["increase"] if last["increase"] else None
-    first = next((event["perplexity"] for event in measured if event["when"] == "before"), before)
-    return {"before": first, "now": last["perplexity"], "step": last["step"], "increase": last["increase"]}
+    before = last.perplexity / last.increase if last.increase else None
+    first = next((event.perplexity for event in measured if event.when == "before"), before)
+    return {"before": first, "now": last.perplexity, "step": last.step, "increase": last.increase}
 
 
-def overfitting(metrics: Sequence[Mapping[str, Any]]) -> str | None:
+def overfitting(course: Course) -> str | None:
     """One sentence where the evaluation loss has risen while the training loss has fallen; None where it has not."""
-    evaluated = _newest(metrics, "eval_loss")
-    trained = _newest(metrics, "loss")
+    evaluated, trained = course.eval_losses, course.losses
     if not evaluated:
         return None
     best_step = min(evaluated, key=lambda step: (evaluated[step], step))
@@ -39,7 +42,7 @@ def overfitting(metrics: Sequence[Mapping[str, Any]]) -> str | None:
     last = max(evaluated)
     if len(since) < _RISES or evaluated[last] <= evaluated[best_step] * (1 + _RISE):
         return None
-    newest = max(1, len(trained) // 4)
+    newest, trained = max(1, len(trained) // 4), dict(sorted(trained.items()))
     before = _mean([loss for step, loss in trained.items() if step <= best_step][-newest:])
     after = _mean([loss for step, loss in trained.items() if step > best_step][-newest:])
     if before is None or after is None or after >= before:
@@ -69,12 +72,6 @@ def learning_lines(
         text = f"perplexity {forgotten['before']:.4g} before training, {forgotten['now']:.4g} at step {forgotten['step']}"
         lines.append(("general text", f"{text} ({forgotten['increase']:.3g} times)"))
     return lines + [("warning", warning) for warning in warnings]
-
-
-def _newest(metrics: Sequence[Mapping[str, Any]], name: str) -> dict[int, float]:
-    """Values by step, in order of steps; of a step that was done again the newest."""
-    found = {int(line["step"]): float(line[name]) for line in metrics if line.get(name) is not None}
-    return dict(sorted(found.items()))
 
 
 def _mean(values: Sequence[float]) -> float | None:

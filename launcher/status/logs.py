@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from launcher.run import RunDir, job_number
+from launcher.run.events.launching import Cancelled, Submitted
+from launcher.run.events.supervisor import Started
 
 
 def log_files(run: RunDir) -> list[Path]:
@@ -12,7 +14,8 @@ def log_files(run: RunDir) -> list[Path]:
     if not run.logs.is_dir():
         return []
     # The agents' folder is JOB and that of ranks JOB_ATTEMPT; JOB itself is ARRAY_INDEX where it is a task of an array.
-    known = {job_number(str(event["job_id"])) for event in run.read_events() if event.get("job_id")}
+    noted = run.read_events(Submitted, Started, Cancelled)
+    known = {job_number(event.job_id) for event in noted if event.job_id}
     folders = [path for path in run.logs.iterdir() if path.is_dir()]
     jobs = [path for path in folders if path.name in known or "_" not in path.name]
     attempts = [path for path in folders if path not in jobs]

@@ -6,7 +6,9 @@ from launcher.errors import LauncherError
 from launcher.plan.queue import expect
 from launcher.plugins.decide import read_run
 from launcher.run import RunDir, now
-from launcher.run.held import gpus_held, held_s
+from launcher.run.events.supervisor import Started
+from launcher.run.history import read_history
+from launcher.run.totals import gpu_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,17 +24,15 @@ class Spent:
 
 def read_spent(run: RunDir, *, running: bool) -> Spent | None:
     """What the run has spent; None for a run on CPUs, and where its files are of another version of this program."""
-    events = run.read_events()
-    started = any(event["event"] == "started" for event in events)
-    if not started or run.read_json(run.plan).get("device") != "cuda":
+    history = read_history(run)
+    if history.newest(Started) is None or run.read_json(run.plan).get("device") != "cuda":
         return None
     try:
         decided = read_run(run)
     except LauncherError:
         return None
     plan, config = decided.plan, decided.config
-    seconds = held_s(events, run.read_metrics(), now() if running else None)
-    hours = seconds / 3600 * gpus_held(run)
+    hours = gpu_s(run, history, now() if running else None) / 3600
     price, course = config.cluster.price_per_gpu_hour, expect(config, plan)
     return Spent(
         gpu_hours=_round(hours),

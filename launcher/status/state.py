@@ -13,17 +13,25 @@ from launcher.clusters.registry import find_cluster
 from launcher.errors import ClusterError
 from launcher.output import as_json
 from launcher.plan.trainer import few_steps
-from launcher.run import RunDir, job_number
+from launcher.run import RunDir, job_number, now
+from launcher.run.attempts import find_attempts
+from launcher.run.events.launching import Submitted
+from launcher.run.events.ranks import Measured, Training
+from launcher.run.events.supervisor import Fetching, Started
+from launcher.run.history import History, HistoryReader
+from launcher.run.totals import Standing, effective_training_time, error, standing
 from launcher.status.learning import early_stopped, general, overfitting
-from launcher.status.record import attempts, effective_training_time, next_save
+from launcher.status.record import attempt_dicts, next_save
 
-# The first of these wins: a cancelled run also stops, and a cancel can come after the finish.
-_ENDED = {
-    "finished": RunState.FINISHED,
-    "cancelled": RunState.CANCELLED,
-    "pruned": RunState.PRUNED,
-    "stopped": RunState.FAILED,
-    "requeued": RunState.PENDING,
+_STATES = {
+    Standing.PLANNED: RunState.PLANNED,
+    Standing.SUBMITTED: RunState.PENDING,
+    Standing.RUNNING: RunState.RUNNING,
+    Standing.REQUEUED: RunState.PENDING,
+    Standing.FINISHED: RunState.FINISHED,
+    Standing.CANCELLED: RunState.CANCELLED,
+    Standing.PRUNED: RunState.PRUNED,
+    Standing.STOPPED: RunState.FAILED,
 }
 _SETTLED = (RunState.FINISHED, RunState.PRUNED)
 _OVER = (*_SETTLED, RunState.FAILED, RunState.CANCELLED, RunState.TIMEOUT, RunState.LOST)
@@ -79,10 +87,11 @@ class Status:
 
 def read_statuses(runs: Sequence[RunDir]) -> list[Status]:
     """The status of each; a cluster is asked about all of its jobs at once."""
+    readers = [HistoryReader(run) for run in runs]
     jobs = [
-        _job(run, events)
-        for run in runs
-        if (events := run.read_events()) and _told(events) is not RunState.FINISHED
+        _job(run, history)
+        for run, reader in zip(runs, readers, strict=True)
+        if (history := reader.read()).events and _told(history) is not RunState.FINISHED
     ]
     asked: dict[str, list[str]] = {}
     for job in jobs:
@@ -92,59 +101,64 @@ def read_statuses(runs: Sequence[RunDir]) -> list[Status]:
     for kind, ids in asked.items():
         with contextlib.suppress(ClusterError):
             known |= job_cluster(kind).states(ids)
-    return [read_status(run, known) for run in runs]
+    return [read_status(run, known, reader) for run, reader in zip(runs, readers, strict=True)]
 
 
-def read_status(run: RunDir, known: Mapping[str, RunState | None] = MappingProxyType({})) -> Status:
-    """The run's status. A place that does not answer concludes nothing: the run dir then tells. `known` is what the cluster
-    has said already, by job id."""
-    events = run.read_events()
-    job = _job(run, events)
+def read_status(
+    run: RunDir,
+    known: Mapping[str, RunState | None] = MappingProxyType({}),
+    reader: HistoryReader | None = None,
+) -> Status:
+    """The run's status. A place that does not answer concludes nothing: the run dir then tells.
+
+    `known` is what the cluster has said already, by job id. Whoever looks again and again keeps a `reader`.
+    """
+    reader = reader or HistoryReader(run)
+    history = reader.read()
+    job = _job(run, history)
     answer, silence = None, ""
-    if job and _told(events) not in _SETTLED:
+    if job and _told(history) not in _SETTLED:
         answer, silence = _ask(job, known)
-        events = run.read_events()  # anew: a run that ended meanwhile has left its place and says so here
+        history = reader.read()  # again: a run that ended meanwhile has left its place and says so here
     plan = _read_plan(run)
     # The job of a sweep's trial is its worker's, and outlives the trial as an allocation does.
     outlives = bool(job) and (run.path.parent.name.startswith("sweep_") or _find(job).outlives_run)
-    state, note = _conclude(_told(events), bool(job), outlives, answer, silence)
+    state, note = _conclude(_told(history), bool(job), outlives, answer, silence)
     if run.intent.exists() and not job:
         note = (
             f"it is being submitted, or its submit was cut short; "
             f"python -m launcher resume {run.name} finds its job or queues it"
         )
-    if state is RunState.RUNNING and events[-1]["event"] == "fetching":
-        note = (
-            f"{events[-1]['host']} fetches model and data from their hub: {events[-1]['gib']:.2f} GiB so far"
-        )
-    metrics = run.read_metrics()
-    training = [line for line in metrics if line.get("loss") is not None]
-    evaluated = [line for line in metrics if line.get("eval_loss") is not None]
-    last = training[-1] if training else {}
-    told = next((event.get("total_steps") for event in reversed(events) if "total_steps" in event), None)
-    total = last.get("total_steps", told)
+    if state is RunState.RUNNING and isinstance(fetching := history.events[-1], Fetching):
+        note = f"{fetching.host} fetches model and data from their hub: {fetching.gib:.2f} GiB so far"
+    course, moment = history.course, now()
+    last, evaluated = course.last, course.evaluated
+    training, measured = history.newest(Training), history.newest(Measured)
+    total = last.get("total_steps") if last else None
+    if total is None and training is not None:
+        total = training.total_steps
     return Status(
         run=run.name,
         run_dir=str(run.path),
         state=state,
         job_id=job.get("job_id"),
-        attempts=run.attempts(),
-        step=last.get("step"),
+        attempts=len(history.all(Started)),
+        step=last.step if last else None,
         total_steps=total,
-        loss=last.get("loss"),
-        eval_loss=evaluated[-1]["eval_loss"] if evaluated else None,
-        perplexity=evaluated[-1].get("perplexity") if evaluated else None,
-        figures={name: last[name] for name in FIGURES if name in last},
-        history=attempts(events),
-        effective_training_time=effective_training_time(events, metrics),
+        loss=last.get("loss") if last else None,
+        eval_loss=evaluated.get("eval_loss") if evaluated else None,
+        perplexity=evaluated.get("perplexity") if evaluated else None,
+        figures={name: last.get(name) for name in FIGURES} if last else {},
+        history=attempt_dicts(find_attempts(history, moment)),
+        effective_training_time=effective_training_time(history, moment),
         planned_training_time=plan["save"]["effective_training_time"] if plan.get("save") else None,
         planned=_estimated(plan),
-        measured=next((event for event in reversed(events) if event["event"] == "measured"), None),
-        next_save=next_save(plan, events, metrics) if state is RunState.RUNNING else None,
-        error=None if state is RunState.FINISHED else _error(run, events),
-        early_stopped=early_stopped(events),
-        general=general(events),
-        warnings=[warning for warning in (few_steps(total), overfitting(metrics)) if warning],
+        measured=measured.values(nulls=True) if measured else None,
+        next_save=next_save(plan, history) if state is RunState.RUNNING else None,
+        error=None if state is RunState.FINISHED else error(history),
+        early_stopped=early_stopped(history),
+        general=general(history),
+        warnings=[warning for warning in (few_steps(total), overfitting(course)) if warning],
         note=note,
     )
 
@@ -164,16 +178,12 @@ def is_over(state: RunState) -> bool:
     return state in _OVER
 
 
-def _told(events: list[dict[str, Any]]) -> RunState:
+def _told(history: History) -> RunState:
     """The state by the run dir alone."""
-    names = [event["event"] for event in events]
-    begun = max((index for index, name in enumerate(names) if name in ("submitted", "started")), default=-1)
-    ended = next((state for name, state in _ENDED.items() if name in names[begun + 1 :]), None)
-    waiting = RunState.PENDING if "submitted" in names else RunState.PLANNED
-    return ended or (RunState.RUNNING if "started" in names else waiting)
+    return _STATES[standing(history)]
 
 
-def _job(run: RunDir, events: list[dict[str, Any]]) -> dict[str, Any]:
+def _job(run: RunDir, history: History) -> dict[str, Any]:
     """Kind, id and host of the job: job.json's, or one started by hand since; empty before any submit.
 
     A job that began before the newest submit is over, or is the one that was submitted.
@@ -182,21 +192,20 @@ def _job(run: RunDir, events: list[dict[str, Any]]) -> dict[str, Any]:
         return {}
     job = run.read_json(run.job)
     number = job_number(str(job["job_id"]))
-    newest = max((at for at, event in enumerate(events) if event["event"] == "submitted"), default=-1)
+    events = history.events
+    newest = max((at for at, event in enumerate(events) if isinstance(event, Submitted)), default=-1)
     begun = [
         event
         for at, event in enumerate(events)
-        if event["event"] == "started"
-        and (at > newest or event.get("job_id") == number)
-        and "job_id" in event
+        if isinstance(event, Started) and (at > newest or event.job_id == number) and event.job_id is not None
     ]
     if not begun:
         return job
     last = begun[-1]
     return {
         **job,
-        "job_id": job["job_id"] if last["job_id"] == number else last["job_id"],
-        "host": last.get("host"),
+        "job_id": job["job_id"] if last.job_id == number else last.job_id,
+        "host": last.host,
     }
 
 
@@ -236,10 +245,3 @@ def _conclude(
     if answer is RunState.LOST:
         return answer, "its job is gone and the run dir does not say how it ended"
     return answer, None
-
-
-def _error(run: RunDir, events: list[dict[str, Any]]) -> str | None:
-    """The first rank's error in the last attempt, else why its supervisor stopped."""
-    attempt = max((event["attempt"] for event in events), default=0)
-    stopped = [event for event in events if event["event"] == "stopped" and event["attempt"] == attempt]
-    return run.crash(attempt) or (str(stopped[-1]["reason"]) if stopped else None)

@@ -21,6 +21,10 @@ from launcher.hub import Wanted, find_wanted
 from launcher.plan import LaunchPlan
 from launcher.plugins.decide import read_run
 from launcher.run import RunDir
+from launcher.run.events import supervisor as noted
+from launcher.run.events.checkpoints import Saved
+from launcher.run.history import HistoryReader
+from launcher.run.totals import Faults, faults
 from launcher.supervise import policy
 from launcher.supervise.attempt_context import AttemptContext
 from launcher.supervise.attempt_runner import AttemptRunner
@@ -47,7 +51,7 @@ def main(argv: list[str]) -> int:
         print(f"launcher: {error}", file=sys.stderr, flush=True)
         if run.path.is_dir() and error.exit_code != Exit.ALREADY_RUNNING:
             attempt = run.attempts() + 1
-            run.add_event("stopped", attempt=attempt, exit_code=int(error.exit_code), reason=str(error))
+            run.note(noted.Stopped(attempt=attempt, exit_code=int(error.exit_code), reason=str(error)))
         return error.exit_code
     except OSError as error:
         if error.errno in DISK_FULL:  # the reason cannot be written either
@@ -98,14 +102,15 @@ class Supervisor:
             pool = NodePool(run, plan, stopped, lambda nodes: place.start_nodes(nodes, more))
             self.runner = AttemptRunner(pool, Fetcher(run, pool.nodes, stopped, wanted), lease)
         self.more = more
+        self.history = HistoryReader(run, metrics=False)
 
     def carry(self) -> int:
         """The exit code of the job."""
         try:
             while True:
-                number = self.run.attempts() + 1
-                self.run.add_event(
-                    "started", attempt=number, job_id=self.place.job_id, host=socket.gethostname()
+                number = len(self.history.read().all(noted.Started)) + 1
+                self.run.note(
+                    noted.Started(attempt=number, job_id=self.place.job_id, host=socket.gethostname())
                 )
                 begun = time.monotonic()
                 ended = self._attempt(number)
@@ -113,8 +118,7 @@ class Supervisor:
                     print(f"launcher: {ended.reason}", file=sys.stderr, flush=True)
                     return Exit.ALREADY_RUNNING
                 self._note(number, ended, time.monotonic() - begun)
-                history = policy.read_history(self.run.read_events())
-                action = policy.decide(ended, history, self._place())
+                action = policy.decide(ended, self._faults(), self._place())
                 if action.do is Do.RESTART:
                     continue
                 return self._finish(number, ended, action)
@@ -125,7 +129,7 @@ class Supervisor:
     def _attempt(self, number: int) -> Ended:
         if self.runner is None:
             return self._follow_step(number)
-        blamed = {**policy.read_history(self.run.read_events()).blamed, **self._known()}
+        blamed = {**policy.blamed(self._faults()), **self._known()}
         folder = f"{self.place.job_id}_{number}"
         return self.runner.attempt(
             AttemptContext(
@@ -165,6 +169,10 @@ class Supervisor:
             needed_nodes=needed,
         )
 
+    def _faults(self) -> Faults:
+        """The faults of the run so far, this job's and earlier ones'."""
+        return faults(self.history.read())
+
     def _known(self) -> Mapping[str, int]:
         """Suspects by the records of this user's other runs; none on one machine, which has no other host."""
         return {} if self.place.cluster.one_machine else recent_suspects()
@@ -174,28 +182,36 @@ class Supervisor:
             return
         if not self.place.cluster.one_machine and ended.how in (How.LOST, How.HUNG):
             note_faults(ended.hosts, ended.how.value, self.run.name)
-        self.run.add_event(
-            "ended", attempt=number, how=ended.how.value, exit_code=ended.code, reason=ended.reason, hosts=list(ended.hosts),
-            told=ended.told.value, seconds=round(seconds, 2), stop_s=round(ended.stop_s, 3),
-        )  # fmt: skip
+        self.run.note(
+            noted.Ended(
+                attempt=number,
+                how=ended.how.value,
+                exit_code=ended.code,
+                reason=ended.reason,
+                hosts=list(ended.hosts),
+                told=ended.told.value,
+                seconds=round(seconds, 2),
+                stop_s=round(ended.stop_s, 3),
+            )
+        )
         print(f"launcher: attempt {number} {ended.how.value}: {ended.reason}", file=sys.stderr, flush=True)
 
     def _finish(self, number: int, ended: Ended, action: Action) -> int:
         """The exit code of the job; adds its last event."""
         if ended.how is How.FINISHED:
-            self.run.add_event("finished", attempt=number)
+            self.run.note(noted.Finished(attempt=number))
         elif action.do is Do.REQUEUE:
-            self.run.add_event("requeued", attempt=number, reason=action.reason)
+            self.run.note(noted.Requeued(attempt=number, reason=action.reason))
             self.lease.release()  # before the next job can begin and before this one is ended
             return self._requeue(number, ended, action)
         elif ended.told is StopReason.PREEMPTED:
-            self.run.add_event("requeued", attempt=number, reason=action.reason)
+            self.run.note(noted.Requeued(attempt=number, reason=action.reason))
         elif ended.told is StopReason.PRUNED and action.code == Exit.PRUNED:
-            self.run.add_event("pruned", attempt=number)
+            self.run.note(noted.Pruned(attempt=number))
         else:
             saved = f"; saved at step {self._saved()}" if ended.how is How.SHUT_DOWN else ""
             reason = f"{action.reason}{saved}"
-            self.run.add_event("stopped", attempt=number, exit_code=int(action.code), reason=reason)
+            self.run.note(noted.Stopped(attempt=number, exit_code=int(action.code), reason=reason))
         return int(action.code)
 
     def _requeue(self, number: int, ended: Ended, action: Action) -> int:
@@ -209,7 +225,7 @@ class Supervisor:
                     time.sleep(_AGAIN_S)
                     continue
                 reason = f"{action.reason}; it could not be queued again ({error}); python -m launcher resume {self.run.name}"
-                self.run.add_event("stopped", attempt=number, exit_code=int(Exit.FAILED), reason=reason)
+                self.run.note(noted.Stopped(attempt=number, exit_code=int(Exit.FAILED), reason=reason))
                 return Exit.FAILED
             print(f"launcher: {said}", file=sys.stderr, flush=True)
             return int(action.code)
@@ -217,14 +233,14 @@ class Supervisor:
     def _to_avoid(self, ended: Ended) -> tuple[str, ...]:
         """The hosts of this job that the next one should avoid."""
         lost = ended.hosts if ended.how is How.LOST else ()
-        suspects = {*policy.read_history(self.run.read_events()).suspects(), *self._known()}
+        suspects = {*policy.suspects(self._faults()), *self._known()}
         own = self.runner.pool.hosts() if self.runner else ()
         return tuple(dict.fromkeys([*lost, *(host for host in own if host in suspects)]))
 
     def _saved(self) -> int | None:
         """The newest committed step; None where there is none."""
-        saved = [event["step"] for event in self.run.read_events() if event["event"] == "saved"]
-        return saved[-1] if saved else None
+        saved = self.history.read().newest(Saved)
+        return saved.step if saved else None
 
 
 def _lives(cluster: Cluster, holder: dict[str, Any]) -> bool | None:

@@ -19,6 +19,8 @@ from launcher.protocol.agents import (
     StartFailed,
     StartRanks,
 )
+from launcher.run.events import supervisor as noted
+from launcher.run.events.ranks import Crashed
 from launcher.supervise.attempt_context import AttemptContext
 from launcher.supervise.fetching import Fetcher
 from launcher.supervise.hang_limits import HangLimits
@@ -143,7 +145,7 @@ class AttemptRunner:
                 heard = self.stopped.signal
                 told, seconds = context.explain_signal(heard)
                 deadline = came + seconds if can_save else 0.0
-                self.run.add_event("told", attempt=context.number, why=told.value, seconds=round(seconds, 1))
+                self.run.note(noted.Told(attempt=context.number, why=told.value, seconds=round(seconds, 1)))
             if told is not None and (time.monotonic() > deadline or self.stopped.again or failed):
                 unsaved = "" if told is StopReason.PRUNED else "; the ranks could not save in time"
                 why = f"{self._told_reason(told)}{unsaved}"
@@ -174,13 +176,9 @@ class AttemptRunner:
             self.nodes.poll(_POLL_S)
         failed = _failures(self._codes())
         signalled = next((rank for rank, code in failed.items() if code > 128), None)
-        told = [
-            event
-            for event in self.run.read_events()
-            if event["event"] == "crashed" and event["attempt"] == context.number
-        ]
+        told = [event for event in self.run.read_events(Crashed) if event.attempt == context.number]
         if signalled is None and told:
-            rank, said = int(told[0]["rank"]), self.run.crash(context.number)
+            rank, said = told[0].rank, told[0].told
         else:
             rank, said = next(iter(failed)) if signalled is None else signalled, None
         code = failed.get(rank, next(iter(failed.values())))
@@ -213,7 +211,7 @@ class AttemptRunner:
 
     def _name_slow(self, context: AttemptContext) -> None:
         for host, relative in self._probes.find_slow().items():
-            self.run.add_event("slow", attempt=context.number, host=host, relative=round(relative, 3))
+            self.run.note(noted.Slow(attempt=context.number, host=host, relative=round(relative, 3)))
             note_faults([host], "slow", self.run.name)
             print(
                 f"launcher: {host} computes at {relative:.2f} of the others' speed",

@@ -9,6 +9,7 @@ from launcher import environment
 from launcher.clusters.registry import find_cluster
 from launcher.errors import Exit, RunError
 from launcher.run import RunDir
+from launcher.run.events.supervisor import Started
 from launcher.supervise.children import StopSignal
 from launcher.supervise.ranks import Ranks, open_log, rank_environment
 from launcher.supervise.rendezvous import bind, choose_port
@@ -35,7 +36,7 @@ def start_by_hand(run: RunDir) -> int:
     stopped = StopSignal()
     attempt = run.attempts() + 1
     if index == 0:
-        run.add_event("started", attempt=attempt, host=socket.gethostname(), by="node.sh")
+        run.note(Started(attempt=attempt, host=socket.gethostname(), by="node.sh"))
     env = {
         **os.environ,
         **rank_environment(nodes * here, here),

@@ -10,6 +10,7 @@ from launcher.errors import Exit
 from launcher.hub import Wanted
 from launcher.protocol.agents import FetchEnded, FetchFromHub, FetchProgress, KillRanks
 from launcher.run import RunDir
+from launcher.run.events import supervisor as noted
 from launcher.supervise.attempt_context import AttemptContext
 from launcher.supervise.children import StopSignal
 from launcher.supervise.nodes import Node, Nodes
@@ -36,8 +37,8 @@ class Fetcher:
         if self._wanted is None or self._fetched or not good:
             return None
         node = good[0]
-        earlier = [event for event in self._run.read_events() if event["event"] == "fetched"]
-        commit: str | None = earlier[-1]["commit"] if earlier else None
+        earlier = self._run.read_events(noted.Fetched)
+        commit = earlier[-1].commit if earlier else None
         begun = time.monotonic()
         self._report(node, 0.0, context)
         self._nodes.tell([node], FetchFromHub(wanted=self._wanted.to_json(commit, again=bool(earlier))))
@@ -45,14 +46,12 @@ class Fetcher:
         if isinstance(found, Ended):
             return found
         self._fetched, self.commit = True, found.commit
-        self._run.add_event(
-            "fetched", attempt=context.number, commit=self.commit, gib=round(found.bytes / 2**30, 3),
-            seconds=round(time.monotonic() - begun, 2),
-        )  # fmt: skip
+        gib, seconds = round(found.bytes / 2**30, 3), round(time.monotonic() - begun, 2)
+        self._run.note(noted.Fetched(attempt=context.number, commit=self.commit, gib=gib, seconds=seconds))
         return None
 
     def _report(self, node: Node, gib: float, context: AttemptContext) -> None:
-        self._run.add_event("fetching", attempt=context.number, host=node.host, gib=round(gib, 2))
+        self._run.note(noted.Fetching(attempt=context.number, host=node.host, gib=round(gib, 2)))
 
     def _wait(self, node: Node, context: AttemptContext) -> Ended | FetchEnded:
         """What was fetched, or how the attempt ended; adds an event now and then that says how much has been fetched."""

@@ -11,6 +11,7 @@ from launcher.plan import LaunchPlan
 from launcher.protocol.agents import CheckLink, EndAgent, LinkChecked, LinkListening, ListenForLink
 from launcher.protocol.codec import Message
 from launcher.run import RunDir
+from launcher.run.events.supervisor import Preflight
 from launcher.supervise.attempt_context import AttemptContext
 from launcher.supervise.children import StopSignal
 from launcher.supervise.hosts import note_faults
@@ -115,7 +116,7 @@ class NodePool:
 
     def _mark(self, node: Node, problem: str, context: AttemptContext) -> None:
         node.bad = problem
-        self.run.add_event("preflight", attempt=context.number, host=node.host, problem=problem)
+        self.run.note(Preflight(attempt=context.number, host=node.host, problem=problem))
         if not find_cluster(self.plan.cluster).one_machine:
             note_faults([node.host], "preflight", self.run.name)
 

@@ -11,6 +11,7 @@ from launcher.clusters.job import Job, JobRecord
 from launcher.clusters.submission import submitted
 from launcher.errors import ClusterError
 from launcher.run import RunDir
+from launcher.run.events.supervisor import Requeued
 from launcher.supervise.hosts import note_faults
 
 _ASK_S = 5.0
@@ -36,7 +37,7 @@ def queue_again(run: RunDir, cluster: Cluster, job: Job, index: int) -> None:
             continue
         time.sleep(_ASK_S)
     note_faults([record.head], "lost", run.name)
-    run.add_event("requeued", attempt=run.attempts(), reason=f"{record.head}, the batch host, is lost")
+    run.note(Requeued(attempt=run.attempts(), reason=f"{record.head}, the batch host, is lost"))
     try:
         cluster.requeue(job.id)
     except ClusterError:  # this site forbids it

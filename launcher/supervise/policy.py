@@ -1,11 +1,11 @@
 """What follows the end of an attempt: a pure function of how the attempt ended and of the run's history."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
-from typing import Any
 
 from launcher.errors import Exit
+from launcher.run.events.words import How, StopReason
+from launcher.run.totals import Faults
 from launcher.supervise.hosts import SUSPECT
 
 TRIES = 3
@@ -26,38 +26,6 @@ _FINAL = {
 }
 
 
-class How(Enum):
-    """How an attempt of the ranks ended."""
-
-    FINISHED = "finished"
-    CRASHED = "crashed"
-    """A rank ended with an exit code, or by a signal that nobody here sent."""
-    HUNG = "hung"
-    """A rank made no progress for too long."""
-    LOST = "lost"
-    """A node no longer answers."""
-    SHUT_DOWN = "left"
-    """The ranks saved and ended because they were told to. The value is what events.jsonl has always held."""
-    CUT = "cut"
-    """The ranks ended because they were told to, before they could save."""
-    FENCED = "fenced"
-    """The ranks were ended because another supervisor has the run's lease."""
-
-
-class StopReason(Enum):
-    """Why the supervisor was told to end."""
-
-    NOTHING = "nothing"
-    TIME_LIMIT = "time limit"
-    PREEMPTED = "pre-empted"
-    """The scheduler queues the job again by itself."""
-    ASKED = "asked to shut down"
-    """By a signal and nothing else: the cluster wants its nodes back, and queues nothing by itself."""
-    CANCELLED = "cancelled"
-    PRUNED = "pruned"
-    """By its sweep, because the trial promises little."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
     """The end of one attempt."""
@@ -71,22 +39,6 @@ class Ended:
     told: StopReason = StopReason.NOTHING
     stop_s: float = 0.0
     """Seconds from the end of the attempt until no rank lived."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class History:
-    """The part of a run's past that the policy depends on."""
-
-    without_progress: int = 0
-    """Failed attempts since the newest committed checkpoint."""
-    diverged: int = 0
-    """Times that the run has diverged."""
-    blamed: Mapping[str, int] = field(default_factory=dict[str, int])
-    """Host -> times that it was to blame. A slow host counts as a suspect at once."""
-
-    def suspects(self) -> tuple[str, ...]:
-        """The hosts that another allocation should avoid."""
-        return tuple(host for host, times in self.blamed.items() if times >= SUSPECT)
 
 
 class Do(Enum):
@@ -121,17 +73,17 @@ class Capacity:
     needed_nodes: int
 
 
-def decide(ended: Ended, history: History, place: Capacity) -> Action:
-    """What to do after the end of an attempt; `history` includes this end."""
+def decide(ended: Ended, faults: Faults, place: Capacity) -> Action:
+    """What to do after the end of an attempt; `faults` include this end."""
     if ended.how is How.FINISHED:
         return Action(do=Do.FINISH, code=Exit.OK, reason="")
     if ended.code in _FINAL:
         why = _FINAL[Exit(ended.code)]
         return Action(do=Do.STOP, code=ended.code, reason=f"{ended.reason}; {why}")
-    if ended.code == Exit.DIVERGED and history.diverged > ROLLBACKS:
+    if ended.code == Exit.DIVERGED and faults.diverged > ROLLBACKS:
         why = f"{ended.reason}; it was rolled back {ROLLBACKS} times already: lower trainer.learning_rate, or look at the data"
         return Action(do=Do.STOP, code=Exit.DIVERGED, reason=why)
-    if history.without_progress >= TRIES and ended.told not in (
+    if faults.without_progress >= TRIES and ended.told not in (
         StopReason.CANCELLED,
         StopReason.PREEMPTED,
         StopReason.PRUNED,
@@ -158,26 +110,14 @@ def _after_being_told(ended: Ended, place: Capacity) -> Action:
     return Action(do=Do.STOP, code=ended.code or Exit.TERMINATED, reason=ended.reason)
 
 
-def read_history(events: Iterable[Mapping[str, Any]]) -> History:
-    """The history in a run's events. An attempt that was told to end counts as failed only where a time limit left no time
-    to save."""
-    without = diverged = 0
-    blamed: dict[str, int] = {}
-    for event in events:
-        if event["event"] in ("saved", "replanned", "stopped"):
-            without = 0
-        elif event["event"] == "diverged":
-            diverged += 1
-        elif event["event"] == "slow":
-            blamed[event["host"]] = blamed.get(event["host"], 0) + SUSPECT
-        elif event["event"] == "ended" and _counts(event):
-            without += 1
-            for host in event.get("hosts", ()):
-                blamed[host] = blamed.get(host, 0) + 1
-    return History(without_progress=without, diverged=diverged, blamed=blamed)
+def blamed(faults: Faults) -> dict[str, int]:
+    """Host -> times that it was to blame; a slow host counts as a suspect at once."""
+    found = dict(faults.blamed)
+    for host, times in faults.slow.items():
+        found[host] = found.get(host, 0) + times * SUSPECT
+    return found
 
 
-def _counts(event: Mapping[str, Any]) -> bool:
-    faults = (How.CRASHED.value, How.HUNG.value, How.LOST.value)
-    cut = event["how"] == How.CUT.value and event.get("told") == StopReason.TIME_LIMIT.value
-    return event["how"] in faults or cut
+def suspects(faults: Faults) -> tuple[str, ...]:
+    """The hosts that another allocation should avoid."""
+    return tuple(host for host, times in blamed(faults).items() if times >= SUSPECT)

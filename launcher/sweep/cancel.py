@@ -3,6 +3,7 @@
 import json
 
 from launcher.run import now, write_text
+from launcher.run.events.launching import Cancelled
 from launcher.sweep.claims import read_claims
 from launcher.sweep.folder import SweepDir
 from launcher.sweep.jobs import queue_of, queued_jobs
@@ -13,7 +14,7 @@ def cancel_sweep(sweep: SweepDir) -> list[str]:
     """Ids of the jobs, or numbers of the trials, that were told to end; no other trial begins."""
     write_text(sweep.stop, json.dumps({"time": now(), "why": "cancelled"}) + "\n")
     ended = _cancel(sweep)
-    sweep.as_run.add_event("cancelled", attempt=0, job_ids=ended)
+    sweep.as_run.note(Cancelled(attempt=0, job_ids=ended))
     return ended
 
 

@@ -7,53 +7,65 @@ from typing import Any
 
 from launcher.errors import Exit
 from launcher.run import RunDir, now, write_text
-from launcher.run.held import gpus_held, held_s
+from launcher.run.events.supervisor import Pruned, Started, Stopped
+from launcher.run.history import History, read_history
+from launcher.run.lines import LineReader
+from launcher.run.metrics import parse_metrics
+from launcher.run.totals import ended_by, gpu_s
 from launcher.sweep.folder import SweepDir
 
 WAITING, RUNNING, FINISHED, PRUNED, FAILED, CANCELLED = (
     "waiting", "running", "finished", "pruned", "failed", "cancelled",
 )  # fmt: skip
 STATES = (WAITING, RUNNING, FINISHED, PRUNED, FAILED, CANCELLED)
-_ENDS = {"finished": FINISHED, "pruned": PRUNED, "stopped": FAILED}
 _CANCELLED = (Exit.INTERRUPTED, Exit.TERMINATED)
 
 
+class Reports:
+    """What a trial's run has reported of the objective: each look reads only the metrics that are new."""
+
+    def __init__(self, run: RunDir, objective: str) -> None:
+        self._lines, self._objective = LineReader(run.metrics), objective
+        self._found: dict[int, float] = {}
+
+    def read(self) -> dict[int, float]:
+        """Step -> the objective, as the run's metrics say; what was before the first step does not count."""
+        lines = self._lines.read()
+        if self._lines.restarted:
+            self._found.clear()
+        for line in map(parse_metrics, lines):
+            value = line.get(self._objective)
+            if isinstance(value, int | float) and math.isfinite(value) and line.step:
+                self._found[line.step] = float(value)
+        return self._found
+
+
 def reports(run: RunDir, objective: str) -> dict[int, float]:
-    """Step -> the objective, as the run's metrics say; what was before the first step does not count."""
-    return {
-        int(line["step"]): float(line[objective])
-        for line in run.read_metrics()
-        if isinstance(line.get(objective), int | float)
-        and math.isfinite(line[objective])
-        and line.get("step")
-    }
+    """Step -> the objective, as the run's metrics say so far."""
+    return Reports(run, objective).read()
 
 
 def outcome_of(run: RunDir, objective: str) -> dict[str, Any] | None:
     """What outcomes/N.json holds; None for a run that goes on."""
-    events = run.read_events()
-    told = [
-        event
-        for event in events
-        if event["event"] in (*_ENDS, "started", "requeued", "submitted", "replanned")
-    ]
-    last = told[-1] if told else None
-    if last is None or last["event"] not in _ENDS:
+    last = ended_by(History.of(run.read_events()))
+    if last is None:
         return None
-    state, error = _ENDS[last["event"]], None
-    if state == FAILED:
-        state = CANCELLED if last["exit_code"] in _CANCELLED else FAILED
-        error = str(last["reason"])
+    history, error = read_history(run), None
+    if isinstance(last, Stopped):
+        state = CANCELLED if last.exit_code in _CANCELLED else FAILED
+        error = last.reason
+    else:
+        state = PRUNED if isinstance(last, Pruned) else FINISHED
     reported = reports(run, objective)
-    started = [event["time"] for event in events if event["event"] == "started"]
+    started = history.all(Started)
     return {
         "state": state,
         "value": list(reported.values())[-1] if reported and state == FINISHED else None,
         "intermediate": reported,
         "error": error,
-        "started": started[0] if started else None,
-        "ended": last["time"],
-        "gpu_s": round(gpu_s(run), 1),
+        "started": started[0].time if started else None,
+        "ended": last.time,
+        "gpu_s": round(gpu_s(run, history), 1),
     }
 
 
@@ -62,12 +74,6 @@ def ended_before(state: str, reason: str, started: str) -> dict[str, Any]:
     return {
         "state": state, "value": None, "intermediate": {}, "error": reason, "started": started, "ended": now(), "gpu_s": 0.0,
     }  # fmt: skip
-
-
-def gpu_s(run: RunDir) -> float:
-    """Seconds in which the run held GPUs (with device=cpu, ranks), times their number; up to its newest word."""
-    seconds = held_s(run.read_events(), run.read_metrics(), None)
-    return seconds * gpus_held(run) if seconds else 0.0
 
 
 def settle(sweep: SweepDir, number: int, objective: str) -> dict[str, Any] | None:

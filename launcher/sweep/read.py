@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from launcher.run import read_lines
+from launcher.run.history import read_history
+from launcher.run.totals import gpu_s
 from launcher.sweep.budget import spent
 from launcher.sweep.claims import read_claims
 from launcher.sweep.folder import SweepDir, read_numbered
-from launcher.sweep.outcome import FINISHED, RUNNING, STATES, WAITING, gpu_s, outcome_of, reports
+from launcher.sweep.outcome import FINISHED, RUNNING, STATES, WAITING, outcome_of, reports
 
 __all__ = ["STATES", "Sweep", "Trial", "read_sweep", "why_spent"]
 
@@ -100,7 +102,8 @@ def why_spent(sweep: SweepDir) -> str | None:
     if all(limit is None for limit in budget.values()):
         return None  # a grid of many trials need not read them all
     begun = read_claims(sweep)
-    used = (gpu_s(sweep.trial(number)) for number in begun)
+    runs = (sweep.trial(number) for number in begun)
+    used = (gpu_s(run, read_history(run)) for run in runs)
     return spent(budget, len(begun), used, datetime.now(timezone.utc))
 
 

@@ -10,6 +10,7 @@ from launcher.launching.compose import compose
 from launcher.launching.write import write_run
 from launcher.plugins.decide import decide, facts_from
 from launcher.run import RunDir
+from launcher.run.events.launching import Planned
 from launcher.sweep.folder import SweepDir
 from launcher.sweep.plan_trials import Planner
 from launcher.sweep.trials import digest
@@ -30,7 +31,7 @@ def write_trial(
     """
     run = sweep.trial(number)
     if run.path.is_dir():
-        if any(event["event"] == "planned" for event in run.read_events()):
+        if run.read_events(Planned):
             return run
         shutil.rmtree(run.path)  # cut while it was written: nothing has started there
     site = ["--config-dir", spec["config_dir"]] if spec["config_dir"] else []

@@ -25,7 +25,7 @@ from launcher.supervise.children import StopSignal
 from launcher.sweep import claims
 from launcher.sweep.claims import Claimant
 from launcher.sweep.folder import SweepDir
-from launcher.sweep.outcome import CANCELLED, FAILED, ended_before, keep, reports, settle
+from launcher.sweep.outcome import CANCELLED, FAILED, Reports, ended_before, keep, settle
 from launcher.sweep.read import why_spent
 from launcher.sweep.study import Study, as_typed
 from launcher.sweep.trial import write_trial
@@ -167,7 +167,8 @@ class Work:
                 start_new_session=True,
                 preexec_fn=die_with_parent,
             )
-        passed, looked, size = 0, 0.0, -1
+        passed, looked, reported = 0, 0.0, Reports(run, self.spec["objective"])
+        steps = -1
         pruned = False
         while child.poll() is None:
             wanted = int(self.stopped.signal is not None or self._must_end()) + int(self.stopped.again)
@@ -176,10 +177,10 @@ class Work:
                 child.send_signal(self.stopped.signal or signal.SIGTERM)
             if self.study and not pruned and time.monotonic() - looked > _LOOK_S:
                 looked = time.monotonic()
-                grown = run.metrics.stat().st_size if run.metrics.exists() else 0
-                if grown != size:
-                    size = grown
-                    pruned = self.study.should_prune(trial, reports(run, self.spec["objective"]))
+                found = reported.read()
+                if len(found) != steps:
+                    steps = len(found)
+                    pruned = self.study.should_prune(trial, found)
                     if pruned:
                         child.send_signal(signal.SIGUSR2)
             time.sleep(_POLL_S)

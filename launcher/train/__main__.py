@@ -11,6 +11,7 @@ from launcher import environment
 from launcher.errors import DISK_FULL, Exit, LauncherError, NotAsPlanned
 from launcher.plugins.decide import Decided, read_run
 from launcher.run import RunDir
+from launcher.run.events.ranks import Crashed
 from launcher.train.heartbeat import Heartbeat
 
 
@@ -62,13 +63,14 @@ def check_world(decided: Decided) -> None:
 
 
 def _note(run: RunDir, error: str, lines: list[str]) -> None:
-    run.add_event(
-        "crashed",
-        attempt=int(os.environ.get(environment.ATTEMPT, "1")),
-        host=socket.gethostname(),
-        rank=int(os.environ.get(environment.RANK, "0")),
-        error=error[:2000],
-        traceback=lines,
+    run.note(
+        Crashed(
+            attempt=int(os.environ.get(environment.ATTEMPT, "1")),
+            host=socket.gethostname(),
+            rank=int(os.environ.get(environment.RANK, "0")),
+            error=error[:2000],
+            traceback=lines,
+        )
     )
 
 

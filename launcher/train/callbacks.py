@@ -10,11 +10,14 @@ import torch
 from transformers import TrainerCallback
 from transformers.trainer_callback import ExportableState
 
-from launcher.errors import Diverged
+from launcher import errors
 from launcher.methods.registry import find_method
 from launcher.plan import LaunchPlan
 from launcher.plan.trainer import few_steps
-from launcher.run import RunDir, append_line, now
+from launcher.run import RunDir, now
+from launcher.run.events import Event
+from launcher.run.events.ranks import Diverged, Evaluated, Sample, Training
+from launcher.run.metrics import Evaluation, Logged
 from launcher.train.tally import FIGURES, Seen, Tally, peak_memory_gib, perplexity
 
 _RECENT, _ENOUGH = 64, 20
@@ -87,7 +90,7 @@ class Recorder(TrainerCallback, ExportableState):
             self.tally.restart_clock()
         self._last_time = self._since = time.monotonic()
         self._last_tokens, self._logged = self.tokens, state.global_step
-        self._event("training", step=state.global_step, total_steps=state.max_steps)
+        self._note(Training(attempt=self.attempt, step=state.global_step, total_steps=state.max_steps))
         few = few_steps(state.max_steps)
         if few and self.is_main and state.global_step == 0:
             print(f"launcher: warning: {few}", flush=True)
@@ -120,35 +123,30 @@ class Recorder(TrainerCallback, ExportableState):
             )
             self.evaluated = (state.global_step, float(logs["eval_loss"]))
             found = {key: logs.get(key) for key in ("eval_loss", "perplexity")}
-            self._event("evaluated", when=when, step=state.global_step, **found)
+            self._note(Evaluated(attempt=self.attempt, when=when, step=state.global_step, **found))
             if self.is_main:
-                append_line(
-                    self.run.metrics,
-                    {
-                        "time": now(),
-                        "step": state.global_step,
-                        **found,
-                        **figures(logs, self.method.figures, "eval_"),
-                    },
-                )
+                more = figures(logs, self.method.figures, "eval_")
+                self.run.log(Evaluation(time=now(), step=state.global_step, **found, more=more))
         if "loss" not in logs:
             return
         self._since = time.monotonic()
         self._check_loss(state.global_step, logs)
-        line: dict[str, Any] = {
-            "time": now(),
-            "step": state.global_step,
-            "total_steps": state.max_steps,
-            "loss": logs["loss"],
-            "learning_rate": logs.get("learning_rate"),
-            "grad_norm": _finite(logs.get("grad_norm")),
-            "epoch": logs.get("epoch"),
-            "samples": self._samples(state),
-            **({key: logs.get(key) for key in FIGURES} if self.tally is not None else self._counts(logs)),
-            **figures(logs, self.method.figures),
-        }
+        counts = {key: logs.get(key) for key in FIGURES} if self.tally is not None else self._counts(logs)
         if self.is_main:
-            append_line(self.run.metrics, line)
+            self.run.log(
+                Logged(
+                    time=now(),
+                    step=state.global_step,
+                    total_steps=state.max_steps,
+                    loss=logs["loss"],
+                    learning_rate=logs.get("learning_rate"),
+                    grad_norm=_finite(logs.get("grad_norm")),
+                    epoch=logs.get("epoch"),
+                    samples=self._samples(state),
+                    **counts,
+                    more=figures(logs, self.method.figures),
+                )
+            )
 
     def _counts(self, logs: Mapping[str, Any]) -> dict[str, Any]:
         """Tokens by the trainer's own count, and their rate."""
@@ -164,7 +162,7 @@ class Recorder(TrainerCallback, ExportableState):
         }
 
     def _check_loss(self, step: int, logs: Any) -> None:
-        """Diverged, before anything of it can be saved; the batches since the last log are left out from then on."""
+        """errors.Diverged, before anything of it can be saved; the batches since the last log are left out from then on."""
         wrong = [
             f"{key} is {logs[key]}"
             for key in ("loss", "grad_norm")
@@ -172,8 +170,8 @@ class Recorder(TrainerCallback, ExportableState):
         ] or self._spike(float(logs["loss"]))
         if wrong:
             batches = [self.batch_of(done) for done in range(self._logged, step)]
-            self._event("diverged", step=step, batches=batches, why=wrong[0])
-            raise Diverged(f"{', '.join(wrong)} at step {step}")
+            self._note(Diverged(attempt=self.attempt, step=step, batches=batches, why=wrong[0]))
+            raise errors.Diverged(f"{', '.join(wrong)} at step {step}")
         self._logged = step
 
     def _spike(self, loss: float) -> list[str]:
@@ -200,9 +198,9 @@ class Recorder(TrainerCallback, ExportableState):
     def _samples(self, state: Any) -> int:
         return state.global_step * self.plan.batch.global_batch_size
 
-    def _event(self, event: str, **facts: Any) -> None:
+    def _note(self, event: Event) -> None:
         if self.is_main:
-            self.run.add_event(event, attempt=self.attempt, **facts)
+            self.run.note(event)
 
 
 def figures(logs: dict[str, Any], beginnings: tuple[str, ...], prefix: str = "") -> dict[str, float]:
@@ -250,9 +248,7 @@ class Sampler(TrainerCallback):
             )
         model.train(was_training)
         answer = self.tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-        self.run.add_event(
-            "sample", attempt=self.attempt, when=when, prompt=self.prompt, answer=answer.strip()
-        )
+        self.run.note(Sample(attempt=self.attempt, when=when, prompt=self.prompt, answer=answer.strip()))
 
 
 def _finite(value: Any) -> float | None:

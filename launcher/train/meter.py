@@ -11,6 +11,7 @@ from transformers import TrainerCallback
 
 from launcher.plan import LaunchPlan
 from launcher.run import RunDir
+from launcher.run.events.ranks import Measured
 
 _WARM_UP = 3
 """Steps before the first that counts."""
@@ -55,18 +56,19 @@ class Meter(TrainerCallback):
             return
         step_s, peak, reserved, context, host = (list(column) for column in zip(*every, strict=True))
         cuda = self.plan.device == "cuda"
-        self.run.add_event(
-            "measured",
-            attempt=self.attempt,
-            step=step,
-            steps=len(self._times),
-            step_s=round(max(step_s), 5),
-            peak_gib=round(max(peak), 3) if cuda else None,
-            peak_gib_by_rank=[round(value, 3) for value in peak] if cuda else None,
-            reserved_gib=round(max(reserved), 3) if cuda else None,
-            context_gib=round(max(context), 3) if cuda else None,
-            host_gib_by_rank=[round(value, 3) for value in host],
-            link_gb_s=self._link_gb_s,
+        self.run.note(
+            Measured(
+                attempt=self.attempt,
+                step=step,
+                steps=len(self._times),
+                step_s=round(max(step_s), 5),
+                peak_gib=round(max(peak), 3) if cuda else None,
+                peak_gib_by_rank=[round(value, 3) for value in peak] if cuda else None,
+                reserved_gib=round(max(reserved), 3) if cuda else None,
+                context_gib=round(max(context), 3) if cuda else None,
+                host_gib_by_rank=[round(value, 3) for value in host],
+                link_gb_s=self._link_gb_s,
+            )
         )
 
     def _measure_link(self, device: Any) -> float | None:

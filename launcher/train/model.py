@@ -28,6 +28,7 @@ from launcher.methods.registry import find_method
 from launcher.plan import Facts, LaunchPlan
 from launcher.plugins.base import Plugin, apply
 from launcher.run import RunDir
+from launcher.run.events.ranks import Base
 from launcher.train.upstream.bitsandbytes_constants import constants_to_gpu
 from launcher.train.upstream.bitsandbytes_cpu_layout import keep_layout
 from launcher.train.upstream.transformers_model_facts import commit_of
@@ -88,9 +89,7 @@ def note_revision(run: RunDir, config: ModelConfig, model: Any, attempt: int) ->
     """Notes which commit of a hub's model was loaded, for `stale`; nothing where it does not come from a hub."""
     commit = commit_of(model)
     if commit is not None:
-        run.add_event(
-            "base", attempt=attempt, model=config.name_or_path, revision=config.revision, commit=commit
-        )
+        run.note(Base(attempt=attempt, model=config.name_or_path, revision=config.revision, commit=commit))
 
 
 def _source(config: ModelConfig, facts: Facts, seed: int) -> tuple[str, str]:

@@ -17,7 +17,8 @@ from transformers.trainer_utils import seed_worker
 from launcher.checkpoint.find import Found, committed
 from launcher.checkpoint.manifest import FORMAT, FileFacts, Manifest
 from launcher.plan import LaunchPlan
-from launcher.run import append_line, now
+from launcher.run import now
+from launcher.run.metrics import Measure
 from launcher.train.callbacks import Recorder
 from launcher.train.checkpoint.restore import check_position, restore, restore_random, small_state
 from launcher.train.checkpoint.saver import Save, Saver
@@ -91,7 +92,8 @@ class Resumable(TrainerHooks):
     def measured(self: Any, **values: float) -> None:
         """A line of metrics.jsonl at this step, likewise."""
         if self.recorder.is_main:
-            append_line(self.recorder.run.metrics, {"time": now(), "step": self.state.global_step, **values})
+            line = Measure(time=now(), step=self.state.global_step, more=values)
+            self.recorder.run.log(line)
 
     def go_back_to_best(self: Any) -> int | None:
         """Puts the weights of the saved step with the lowest evaluation loss in the place of the last; that step, or None

@@ -19,6 +19,8 @@ from launcher.plan import LaunchPlan
 from launcher.plugins.base import apply
 from launcher.plugins.decide import Decided
 from launcher.run import RunDir
+from launcher.run.events.checkpoints import Resumed
+from launcher.run.events.ranks import Exported
 from launcher.train.after.export import export
 from launcher.train.callbacks import Recorder, Sampler
 from launcher.train.checkpoint.saver import Saver
@@ -121,9 +123,7 @@ def train(run: RunDir, decided: Decided, heartbeat: Heartbeat) -> Exit:
     forget_copy(trainer)
     exported = export(run, decided, trainer, tokenizer)
     if is_main:
-        run.add_event(
-            "exported", attempt=attempt, path=str(run.export), step=trainer.state.global_step, **exported
-        )
+        run.note(Exported(attempt=attempt, path=str(run.export), step=trainer.state.global_step, **exported))
         tracking.finish()
     if dist.is_initialized():
         # torchrun's and Slurm's TERM would only print a traceback from here on
@@ -175,12 +175,13 @@ def _go_on(
     if found is not None:
         trainer.start_from(found, weights_only=weights_only)
         if selection.rank == 0:
-            run.add_event(
-                "resumed",
-                attempt=attempt,
-                checkpoint=str(found.path),
-                step=found.manifest.step,
-                weights_only=weights_only,
+            run.note(
+                Resumed(
+                    attempt=attempt,
+                    checkpoint=str(found.path),
+                    step=found.manifest.step,
+                    weights_only=weights_only,
+                )
             )
     begins = found is None or weights_only
     trainer.args.eval_on_start = trainer.args.eval_on_start and begins

@@ -14,6 +14,7 @@ from launcher.config import Config
 from launcher.packages import missing
 from launcher.plan import LaunchPlan
 from launcher.run import RunDir
+from launcher.run.events import ranks
 from launcher.trackers.base import Log, Started, Tracked, Tracker
 from launcher.trackers.registry import TRACKERS
 
@@ -39,9 +40,11 @@ class Tracking:
 
         def tell(started: Started) -> None:
             facts = {"id": started.id, "group": tracked.group}
-            run.add_event(
-                "tracking", attempt=attempt, tracker=config.tracker.kind, mode=started.mode, why=started.why, **facts
-            )  # fmt: skip
+            run.note(
+                ranks.Tracking(
+                    attempt=attempt, tracker=config.tracker.kind, mode=started.mode, why=started.why, **facts
+                )
+            )
 
         tracked = _describe(run, config, plan, attempt)
         if not is_main:

@@ -17,6 +17,7 @@ from trl import SFTTrainer
 
 from launcher.plugins.decide import read_run
 from launcher.run import RunDir
+from launcher.run.events.checkpoints import Saved
 from launcher.train import resumable
 from launcher.train.callbacks import Recorder
 from launcher.train.checkpoint.saver import Saver
@@ -133,11 +134,7 @@ def main(path: str, arm: str, what: str) -> None:
     trainer.train(resume_from_checkpoint=checkpoint)
     if isinstance(trainer, Dcp) and trainer.future is not None:
         trainer.future.result()
-    total = (
-        [event["total_s"] for event in run.read_events() if event["event"] == "saved"]
-        if arm == "ours"
-        else durable or blocked
-    )
+    total = [event.total_s for event in run.read_events(Saved)] if arm == "ours" else durable or blocked
     if arm == "ours" and what == "warm":
         shutil.rmtree(run.checkpoints, ignore_errors=True) if rank == 0 else None
         dist.barrier()

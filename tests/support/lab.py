@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from launcher.resources import resource_dir
-from launcher.run import RunDir
+from launcher.run import RunDir, read_lines
 from tests.support.runs import Finished, command, environment
 
 NEEDED = ("slurmctld", "slurmd", "munged", "ip", "unshare")
@@ -17,10 +17,10 @@ class OnSmallDisk(Finished):
     """A run whose lines may be torn where its disk was full."""
 
     def metrics(self) -> list[dict[str, Any]]:
-        return RunDir(self.path).read_metrics()
+        return list(read_lines(RunDir(self.path).metrics))
 
     def events(self, name: str | None = None) -> list[dict[str, Any]]:
-        return [event for event in RunDir(self.path).read_events() if name in (None, event["event"])]
+        return [event for event in read_lines(RunDir(self.path).events) if name in (None, event["event"])]
 
 
 class Lab:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from launcher.run import RunDir
+from launcher.run import RunDir, read_lines
 
 HOSTILE = "</script><script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'>"
 """Markup that does something wherever it becomes markup."""
@@ -138,7 +138,7 @@ def fill_run(run: RunDir) -> None:
         {"time": at(926), "event": "exported", "attempt": 3, "path": "/runs/model", "step": 300},
         {"time": at(930), "event": "finished", "attempt": 3},
     ]
-    write_lines(run.events, [*run.read_events(), *events])
+    write_lines(run.events, [*read_lines(run.events), *events])
     write_lines(run.metrics, metrics)
 
 

@@ -16,6 +16,7 @@ import pytest
 from launcher.config import Config
 from launcher.data.tokenizer import byte_tokenizer
 from launcher.run import RunDir
+from launcher.run.events.ranks import Data
 from launcher.train.data.cache import ROWS, Shared, committed
 from launcher.train.data.tokens import shared_rows
 from launcher.train.heartbeat import Heartbeat
@@ -30,6 +31,7 @@ from launcher.config import register
 from launcher.data.tokenizer import byte_tokenizer
 from launcher.resources import resource_dir
 from launcher.run import RunDir
+from launcher.run.events.ranks import Data
 from launcher.train.heartbeat import Heartbeat
 from launcher.train.data.cache import Shared
 from launcher.train.data.tokens import shared_rows
@@ -70,7 +72,7 @@ def read(tmp_path: Path, compose: Callable[..., Config]) -> Callable[..., Any]:
 
 def told(tmp_path: Path, name: str = "run") -> list[dict[str, Any]]:
     """What a run has said of its data, oldest first."""
-    return [event for event in RunDir(tmp_path / name).read_events() if event["event"] == "data"]
+    return [event.values() for event in RunDir(tmp_path / name).read_events(Data)]
 
 
 def test_a_second_attempt_and_another_run_do_not_tokenize_again(tmp_path, data, read):

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from launcher import environment
-from launcher.clusters.slurm_variables import VARIABLES as SLURM_VARIABLES
+from launcher.clusters.slurm.variables import VARIABLES as SLURM_VARIABLES
 from launcher.environment import VARIABLES
 from tests.support.paths import ROOT
 
 LISTED = {**VARIABLES, **SLURM_VARIABLES}
-LISTS = ("launcher/environment.py", "launcher/clusters/slurm_variables.py")
+LISTS = ("launcher/environment.py", "launcher.clusters.slurm.variables.py")
 MODULES = [
     path for path in sorted((ROOT / "launcher").rglob("*.py")) if str(path.relative_to(ROOT)) not in LISTS
 ]

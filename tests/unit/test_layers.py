@@ -69,7 +69,7 @@ def test_looking_at_runs_imports_nothing_heavy(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "module", ["launcher.supervise.__main__", "launcher.supervise.agent", "launcher.commands.follow"]
+    "module", ["launcher.supervise.__main__", "launcher.supervise.agent", "launcher.status.follow"]
 )
 def test_what_stands_over_the_ranks_imports_nothing_heavy(module):
     done = subprocess.run(

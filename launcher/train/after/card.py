@@ -17,6 +17,8 @@ from launcher.methods.registry import find_method
 from launcher.plan import LaunchPlan
 from launcher.plugins.decide import Decided
 from launcher.run import RunDir
+from launcher.run.events.ranks import Evaluated
+from launcher.run.metrics import Logged
 
 NAME = "README.md"
 _PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "deepspeed", "bitsandbytes", "datasets")
@@ -131,9 +133,9 @@ def metrics(run: RunDir, facts: Mapping[str, Any], *, perplexity: bool) -> list[
     """
     step = facts.get("step")
     losses: dict[str, float] = {}
-    for event in run.read_events():
-        if event["event"] == "evaluated" and (step is None or event["step"] <= step):
-            losses["before" if event["when"] == "before" else "after"] = float(event["eval_loss"])
+    for event in run.read_events(Evaluated):
+        if step is None or event.step <= step:
+            losses["before" if event.when == "before" else "after"] = event.eval_loss
     rows = [
         (
             f"evaluation loss {when} training",
@@ -141,18 +143,15 @@ def metrics(run: RunDir, facts: Mapping[str, Any], *, perplexity: bool) -> list[
         )
         for when, loss in losses.items()
     ]
-    lines = [
-        line
-        for line in run.read_metrics()
-        if line.get("loss") is not None and (step is None or line["step"] <= step)
-    ]
+    logged = (line for line in run.read_metrics() if isinstance(line, Logged))
+    lines = [line for line in logged if step is None or line.step <= step]
     if lines:
         last = lines[-1]
         rows += [
-            ("training loss, last", f"{last['loss']:.4f}"),
-            ("steps", f"{last['step']} of {last['total_steps']}"),
+            ("training loss, last", f"{last.loss:.4f}"),
+            ("steps", f"{last.step} of {last.total_steps}"),
         ]
-        rows += [("tokens", f"{last['tokens']:,}")] if last.get("tokens") else []
+        rows += [("tokens", f"{last.tokens:,}")] if last.tokens else []
     return rows
 
 

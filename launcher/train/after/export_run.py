@@ -14,6 +14,7 @@ from launcher.errors import RunError
 from launcher.methods.registry import find_method
 from launcher.plugins.decide import Decided, reread_run
 from launcher.run import RunDir
+from launcher.run.events.ranks import Exported
 from launcher.train.after.__main__ import Say
 from launcher.train.after.card import NAME, add_card, digests
 from launcher.train.after.compare import check_same, difference, logits_of, prompts, tolerance
@@ -169,7 +170,7 @@ def _warning(facts: Mapping[str, Any]) -> str | None:
 
 def _digests(run: RunDir, decided: Decided) -> list[dict[str, Any]]:
     """The data's digests as noted when the run ended, else as the files are now."""
-    for event in reversed(run.read_events()):
-        if event["event"] == "exported" and event.get("data"):
-            return event["data"]
+    for event in reversed(run.read_events(Exported)):
+        if event.data:
+            return list(event.data)
     return digests(decided.plan)

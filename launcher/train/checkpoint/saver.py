@@ -21,6 +21,8 @@ from launcher.checkpoint.pieces import write_file, write_pieces
 from launcher.errors import SaveFailed
 from launcher.plan.save import SavePlan
 from launcher.run import RunDir
+from launcher.run.events import Event
+from launcher.run.events import checkpoints as noted
 from launcher.timeouts import SAVER_GIVES_UP
 from launcher.train.checkpoint.shards import Shard
 from launcher.train.checkpoint.snapshot import Snapshot
@@ -143,26 +145,30 @@ class Saver:
             return
         self._failures, self._size = 0, manifest.bytes
         total = time.monotonic() - save.begun
-        self._event(
-            "saved",
-            step=save.step,
-            checkpoint=target.name,
-            why=manifest.why,
-            bytes=manifest.bytes,
-            blocked_s=round(save.blocked_s if self.plan.asynchronous else total, 4),
-            total_s=round(total, 4),
+        self._note(
+            noted.Saved(
+                attempt=self.attempt,
+                step=save.step,
+                checkpoint=target.name,
+                why=manifest.why,
+                bytes=manifest.bytes,
+                blocked_s=round(save.blocked_s if self.plan.asynchronous else total, 4),
+                total_s=round(total, 4),
+            )
         )
         try:
             keep = (self.plan.keep_last, self.plan.keep_every, self.plan.keep_best)
             retain(self.run.checkpoints, *keep, newest=save.step)
         except OSError as caught:
-            self._event("not_deleted", step=save.step, error=_say(caught))
+            self._note(noted.NotDeleted(attempt=self.attempt, step=save.step, error=_say(caught)))
 
     def _failed(self, save: Save, error: str) -> None:
         self._failures += 1
         self._reason = error
         if self.rank == 0:
-            self._event("save_failed", step=save.step, error=error, in_a_row=self._failures)
+            self._note(
+                noted.SaveFailed(attempt=self.attempt, step=save.step, error=error, in_a_row=self._failures)
+            )
             print(f"launcher: warning: checkpoint of step {save.step} was not written: {error}", flush=True)
 
     def _check_space(self) -> None:
@@ -180,11 +186,11 @@ class Saver:
         dist.all_gather_object(parts, part, group=self._group)
         return parts
 
-    def _event(self, event: str, **facts: Any) -> None:
+    def _note(self, event: Event) -> None:
         try:
-            self.run.add_event(event, attempt=self.attempt, **facts)
+            self.run.note(event)
         except OSError as error:  # the disk is full; the log of the rank says so
-            print(f"launcher: warning: {event} {facts} could not be noted: {_say(error)}", flush=True)
+            print(f"launcher: warning: {event} could not be noted: {_say(error)}", flush=True)
 
 
 def _json(value: dict[str, Any]) -> memoryview:

@@ -13,6 +13,8 @@ from transformers import TrainerCallback
 from launcher.plan.interval import best_interval_s
 from launcher.plan.save import SavePlan
 from launcher.run import RunDir
+from launcher.run.events.checkpoints import Interval, Stepping
+from launcher.run.events.supervisor import Started
 from launcher.train.checkpoint.saver import Saver
 
 _WARM_UP = 3
@@ -53,9 +55,7 @@ class Schedule(TrainerCallback):
         self._times.append(time.monotonic() - self._begin)
         if step == self._first + 1 and self.saver.rank == 0:
             self._restart_s = self._measure_restart() or self._restart_s
-            self.run.add_event(
-                "stepping", attempt=self.attempt, step=step, restart_s=round(self._restart_s, 3)
-            )
+            self.run.note(Stepping(attempt=self.attempt, step=step, restart_s=round(self._restart_s, 3)))
         due = step % self.plan.save_steps == 0 if self.plan.save_steps else step >= self._next
         if due or last:
             self.trainer.save_reason = "end" if last else "interval"
@@ -80,10 +80,16 @@ class Schedule(TrainerCallback):
         steps = max(1, round(interval / max(step_s, 1e-6)))
         if self.saver.rank == 0 and abs(steps - self._noted) > _CHANGE * self._noted:
             self._noted = steps
-            self.run.add_event(
-                "interval", attempt=self.attempt, steps=steps, interval_s=round(interval, 1), step_s=round(step_s, 4),
-                save_s=round(save_s, 4), restart_s=round(self._restart_s, 2),
-            )  # fmt: skip
+            self.run.note(
+                Interval(
+                    attempt=self.attempt,
+                    steps=steps,
+                    interval_s=round(interval, 1),
+                    step_s=round(step_s, 4),
+                    save_s=round(save_s, 4),
+                    restart_s=round(self._restart_s, 2),
+                )
+            )
         return steps
 
     def _agree(self, steps: int) -> int:
@@ -95,8 +101,8 @@ class Schedule(TrainerCallback):
 
     def _measure_restart(self) -> float | None:
         """Seconds from the start of this attempt to its first step."""
-        for event in reversed(self.run.read_events()):
-            if event["event"] == "started" and event["attempt"] == self.attempt:
-                begun = datetime.fromisoformat(event["time"])
+        for event in reversed(self.run.read_events(Started)):
+            if event.attempt == self.attempt:
+                begun = datetime.fromisoformat(event.time)
                 return (datetime.now(timezone.utc) - begun).total_seconds()
         return None

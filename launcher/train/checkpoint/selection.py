@@ -11,6 +11,8 @@ from launcher.checkpoint.find import Broken, Found, find_all, look, remove_lefto
 from launcher.checkpoint.verify import first_difference
 from launcher.errors import CheckpointError
 from launcher.run import RunDir
+from launcher.run.events.checkpoints import CheckpointBroken, Removed
+from launcher.run.events.ranks import Diverged
 
 
 class CheckpointSelection:
@@ -26,8 +28,8 @@ class CheckpointSelection:
 
     def skipped(self) -> list[int]:
         """The batches to skip, ascending, because the run has diverged at them. Collective."""
-        events = self.run.read_events() if self.rank == 0 else []
-        batches = {batch for event in events if event["event"] == "diverged" for batch in event["batches"]}
+        events = self.run.read_events(Diverged) if self.rank == 0 else []
+        batches = {batch for event in events for batch in event.batches}
         return self._from_first(sorted(batches))
 
     def settle(self) -> Found | None:
@@ -46,7 +48,7 @@ class CheckpointSelection:
     def _search(self, resume: str) -> Iterator[tuple[Found, bool]]:
         left = remove_leftovers(self.run.checkpoints)
         if left:
-            self._event("removed", leftovers=left)
+            self.run.note(Removed(attempt=self.attempt, leftovers=left))
         if resume == "never":
             return
         for found in find_all(self.run.checkpoints):
@@ -98,11 +100,8 @@ class CheckpointSelection:
         return values
 
     def _broken(self, path: Path, reason: str) -> None:
-        self._event("checkpoint_broken", checkpoint=str(path), reason=reason)
+        self.run.note(CheckpointBroken(attempt=self.attempt, checkpoint=str(path), reason=reason))
         print(f"launcher: warning: {reason}; trying the checkpoint before it", flush=True)
-
-    def _event(self, event: str, **facts: object) -> None:
-        self.run.add_event(event, attempt=self.attempt, **facts)
 
 
 def _rank_of(name: str) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 
 from launcher.errors import DataError
 from launcher.run import RunDir, write_text
+from launcher.run.events.ranks import Tokenizing
 from launcher.train.data.build_lock import BuildLock
 from launcher.train.heartbeat import Heartbeat
 
@@ -103,7 +104,7 @@ class Shared:
             for left in self.folder.glob(f".{folder.name}.*"):  # of a process that was killed
                 if left.is_dir():
                     shutil.rmtree(left, ignore_errors=True)
-            self.run.add_event("tokenizing", attempt=self.attempt, set=name, key=folder.name)
+            self.run.note(Tokenizing(attempt=self.attempt, set=name, key=folder.name))
             temporary.mkdir()
             facts = make(temporary, progress)
             commit(temporary, words, facts)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from launcher.report.attempts import find_attempts
+from launcher.report.attempts import find_attempts, what_came_next
 from launcher.report.conceal import conceal, known_secrets
 from launcher.report.concerns import find_concerns
 from launcher.report.curves import smooth, stayed, thin
@@ -18,8 +18,11 @@ from launcher.report.importance import find_importance
 from launcher.report.run_page import make_run_page
 from launcher.report.sweep_page import make_sweep_page
 from launcher.run import RunDir
+from launcher.run.course import Course
+from launcher.run.events.supervisor import Finished
 from launcher.status.learning import overfitting
 from launcher.sweep.read import read_sweep
+from tests.support.events import events_of, metrics_of
 from tests.support.paths import ROOT
 from tests.support.reports import HOSTILE, fill_run, fill_sweep
 
@@ -118,20 +121,21 @@ def test_attempts_tell_what_was_lost_and_what_was_done(facts: RunFacts):
         (200, 300, 0),
     ]
     assert [one.how for one in attempts] == ["crashed", "crashed", "finished"]
-    assert attempts[0].did == "started again in the same job after 1 min 20 s"
-    assert attempts[1].did == "queued again; started as job 78 after 1 min 50 s"
+    assert what_came_next(attempts)[0] == "started again in the same job after 1 min 20 s"
+    assert what_came_next(attempts)[1] == "queued again; started as job 78 after 1 min 50 s"
     assert attempts[0].kept - attempts[0].trained == pytest.approx(2 * 100 - 2)
     assert [step for one in attempts for _, step in one.saves] == [50, 100, 150, 200, 250, 300]
 
 
 def test_a_run_that_is_still_training_has_lost_nothing_yet(facts: RunFacts):
-    cut = [event for event in facts.events if event["event"] != "finished"]
+    cut = [event for event in facts.events if not isinstance(event, Finished)]
     last = find_attempts(dataclasses.replace(facts, events=cut))[-1]
-    assert (last.how, last.lost_steps, last.to_step) == ("goes on", 0, 300)
+    assert (last.how, last.lost_steps, last.to_step) == (None, 0, 300)
 
 
 def test_an_attempt_that_was_stopped_for_good_lost_what_was_not_saved(facts: RunFacts):
-    events = [event for event in facts.events if event["event"] != "finished" and event.get("step") != 300]
+    cut = [event for event in facts.events if not isinstance(event, Finished)]
+    events = [event.values() for event in cut if getattr(event, "step", None) != 300]
     events.append(
         {
             "time": "2026-03-01T08:15:40+00:00",
@@ -141,20 +145,22 @@ def test_an_attempt_that_was_stopped_for_good_lost_what_was_not_saved(facts: Run
             "reason": "no progress",
         }
     )
-    last = find_attempts(dataclasses.replace(facts, events=events))[-1]
-    assert (last.did, last.lost_steps) == ("stopped for good", 50)
+    last = find_attempts(dataclasses.replace(facts, events=events_of(events)))[-1]
+    assert (what_came_next([last])[0], last.lost_steps) == ("stopped for good", 50)
 
 
 # What it warns of
 
 
 def titles(facts: RunFacts, *events: dict[str, Any], **status: Any) -> list[str]:
-    facts = dataclasses.replace(facts, events=[*facts.events, *events], status={**facts.status, **status})
+    facts = dataclasses.replace(
+        facts, events=[*facts.events, *events_of(events)], status={**facts.status, **status}
+    )
     return [notice.title for notice in find_concerns(facts)]
 
 
 def test_what_status_warns_of_is_said_with_its_first_word_as_the_title(facts: RunFacts):
-    warning = overfitting(facts.metrics)
+    warning = overfitting(Course(facts.metrics))
     assert warning is not None
     facts = dataclasses.replace(facts, status={"state": "finished", "warnings": [warning]})
     (notice,) = find_concerns(facts)
@@ -198,7 +204,9 @@ def test_the_error_comes_first_and_faults_that_were_survived_are_named(facts: Ru
     "events", [[], [{"time": "2026-03-01T08:00:00+00:00", "event": "planned", "attempt": 0}]]
 )
 def test_a_run_that_has_not_begun_has_a_page(facts: RunFacts, events: list[dict[str, Any]]):
-    page = make_run_page(dataclasses.replace(facts, events=events, metrics=[], status={"state": "pending"}))
+    page = make_run_page(
+        dataclasses.replace(facts, events=events_of(events), metrics=[], status={"state": "pending"})
+    )
     assert page.charts == []
     assert "<title>tiny/2026-03-01_08-00-00 · pending</title>" in render_page(page)
 
@@ -206,13 +214,13 @@ def test_a_run_that_has_not_begun_has_a_page(facts: RunFacts, events: list[dict[
 def test_numbers_of_other_measures_get_charts_of_their_own(facts: RunFacts):
     metrics = [line(step, loss=1.0, rewards_margin=0.1 * step) for step in range(1, 5)]
     metrics += [line(step, adapter_norm=1.0 * step) for step in (2, 4)]  # by a plugin, in lines of its own
-    charts = make_run_page(dataclasses.replace(facts, metrics=metrics)).charts
+    charts = make_run_page(dataclasses.replace(facts, metrics=metrics_of(metrics))).charts
     assert {"rewards margin", "adapter norm"} <= {chart.title for chart in charts}
 
 
 def test_a_loss_that_is_no_number_leaves_a_gap_and_no_broken_json(facts: RunFacts):
     metrics = [line(1, loss=1.0), line(2, loss=float("nan")), line(3, loss=float("inf")), line(4, loss=0.5)]
-    text = render_page(make_run_page(dataclasses.replace(facts, metrics=metrics)))
+    text = render_page(make_run_page(dataclasses.replace(facts, metrics=metrics_of(metrics))))
     assert '"points":[[1,1.0],[4,0.5]]' in text
 
 

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from launcher.run import RunDir
+from launcher.run.events.launching import Replanned
 from tests.support.hub import serve
 from tests.support.runs import command, environment
 
@@ -36,7 +37,7 @@ def test_other_resources_are_planned_into_the_same_run_dir(cli, ended):
         "global_batch_size": 4, "micro_batch_size": 1, "gradient_accumulation_steps": 4
     }  # fmt: skip
     assert not (ended.path / "deepspeed.json").exists()  # and accelerate.yaml names none
-    changes = next(event["changes"] for event in ended.read_events() if event["event"] == "replanned")
+    changes = next(event.changes for event in ended.read_events(Replanned))
     assert changes["resources.gpus_per_node"] == [2, 1]
     earlier = ended.path / "earlier" / "1"
     assert json.loads((earlier / "plan.json").read_text())["topology"]["world_size"] == 2

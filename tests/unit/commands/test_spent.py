@@ -4,13 +4,14 @@ import json
 
 import pytest
 
-from launcher.run import RunDir
-from launcher.run.held import held_s
+from launcher.run import RunDir, read_lines
+from launcher.run.totals import held_s
+from tests.support.events import history_of
 from tests.support.reports import at, write_lines
 
 
 def event(seconds: float, name: str) -> dict[str, str]:
-    return {"time": at(seconds), "event": name}
+    return {"time": at(seconds), "event": name, "how": "crashed", "job_id": "7"}
 
 
 @pytest.mark.parametrize(
@@ -36,13 +37,13 @@ def event(seconds: float, name: str) -> dict[str, str]:
     ],
 )
 def test_time_is_counted_while_nodes_are_held(events, held):
-    assert held_s([event(*one) for one in events], [], None) == held
+    assert held_s(history_of([event(*one) for one in events])) == held
 
 
 def test_what_still_runs_is_counted_until_now_and_what_is_lost_until_its_last_metric():
-    started = [event(0, "started")]
-    assert held_s(started, [], at(70)) == 70
-    assert held_s(started, [{"time": at(30), "step": 1}, {"time": at(55), "step": 2}], None) == 55
+    started, metrics = [event(0, "started")], [{"time": at(30), "step": 1}, {"time": at(55), "step": 2}]
+    assert held_s(history_of(started), at(70)) == 70
+    assert held_s(history_of(started, metrics)) == 55
 
 
 def test_status_tells_gpu_hours_and_money_beside_the_plan(tmp_path, cli):
@@ -65,7 +66,7 @@ def test_status_tells_gpu_hours_and_money_beside_the_plan(tmp_path, cli):
         {**event(time, name), "attempt": attempt, "how": "crashed", "reason": "", "hosts": []}
         for time, name, attempt in ends
     ]
-    write_lines(run.events, [*run.read_events(), *more])
+    write_lines(run.events, [*read_lines(run.events), *more])
     spent = json.loads(cli("status", "--json").stdout)["spent"]
     assert (spent["gpu_hours"], spent["money"]) == (16, 40)
     assert spent["planned_money"] == pytest.approx(2.5 * spent["planned_gpu_hours"], rel=1e-3)

@@ -18,6 +18,7 @@ from launcher.clusters.base import RunState
 from launcher.run import RunDir
 from launcher.status.record import next_save
 from launcher.status.state import read_status
+from tests.support.events import history_of
 
 NO_PROCESS = "4194305"  # one above the highest process id that Linux gives
 
@@ -59,7 +60,8 @@ def make_run(folder: Path, *events: str, name: str = "tiny/2026-01-01_00-00-00",
     attempt = 0
     for event in events:
         attempt += event == "started"
-        run.add_event(event, attempt=attempt, reason=f"reason {attempt}")
+        facts = {"job_id": job.get("job_id", "7")} if event == "submitted" else {}
+        run.add_event(event, attempt=attempt, reason=f"reason {attempt}", **facts)
     if job:
         run.job.write_text(json.dumps(job))
     return run
@@ -303,7 +305,7 @@ def test_status_as_json_has_every_field(tmp_path: Path, cli):
                 "attempt": 1,
                 "job_id": None,
                 "host": None,
-                "started": run.read_events()[1]["time"],
+                "started": run.read_events()[1].time,
                 "resumed_from": None,
                 "how": None,
                 "reason": None,
@@ -523,7 +525,7 @@ def test_a_cancel_that_slurm_refuses_is_an_error_and_no_event(tmp_path: Path, cl
     done = cli("cancel", sbatch="exit 0")
     assert done.returncode == 1
     assert "scancel" in done.stderr
-    assert [event["event"] for event in run.read_events()] == ["submitted", "started"]
+    assert [event.kind for event in run.read_events()] == ["submitted", "started"]
 
 
 def test_what_ended_each_attempt_is_shown_and_which_share_was_training(tmp_path: Path, cli):
@@ -564,14 +566,14 @@ def test_the_next_save_is_told_while_a_run_trains():
 
     metrics = [line(step) for step in range(1, 14)]
     fixed = {"save": {"save_steps": 10}}
-    assert next_save(fixed, [], metrics) == {"step": 20, "in_s": 7.0}
-    assert next_save({"save": {"save_steps": 100}}, [], metrics) == {
+    assert next_save(fixed, history_of([], metrics)) == {"step": 20, "in_s": 7.0}
+    assert next_save({"save": {"save_steps": 100}}, history_of([], metrics)) == {
         "step": 40,
         "in_s": 27.0,
     }  # the last step saves
-    assert next_save({"save": None}, [], metrics) is None
-    assert next_save(fixed, [], []) is None
+    assert next_save({"save": None}, history_of([], metrics)) is None
+    assert next_save(fixed, history_of([])) is None
     events = [{"event": "saved", "step": 6}, {"event": "interval", "steps": 12}]
     automatic = {"save": {"save_steps": 0}}
-    assert next_save(automatic, [], metrics) is None  # nothing measured yet
-    assert next_save(automatic, events, metrics) == {"step": 18, "in_s": 5.0}
+    assert next_save(automatic, history_of([], metrics)) is None  # nothing measured yet
+    assert next_save(automatic, history_of(events, metrics)) == {"step": 18, "in_s": 5.0}

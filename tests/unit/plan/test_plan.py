@@ -13,6 +13,8 @@ from launcher.plan.topology import Topology, make_batch, make_topology
 from launcher.plugins.decide import read_run
 from launcher.resources import resource_dir
 from launcher.run import RunDir
+from launcher.run.events.checkpoints import Saved
+from launcher.run.events.ranks import Measured
 
 EXPERIMENTS = [path.stem for path in sorted((resource_dir("conf") / "experiment").glob("*.yaml"))]
 DEEPSPEED = ["zero1", "zero2", "zero3", "zero3_offload"]
@@ -362,6 +364,6 @@ def test_the_newest_run_of_the_name_says_how_long_a_shutdown_takes(tmp_path):
     run.path.mkdir(parents=True)
     run.plan.write_text("{}")
     assert measured(tmp_path, "mine")["shutdown_s"] == 0
-    run.add_event("measured", attempt=1, step_s=2.0)
-    run.add_event("saved", attempt=1, blocked_s=0.5, total_s=7.0)
+    run.note(Measured(attempt=1, step=20, step_s=2.0, host_gib_by_rank=[1.0]))
+    run.note(Saved(attempt=1, step=20, blocked_s=0.5, total_s=7.0))
     assert measured(tmp_path, "mine") == {"save_s": 0.5, "restart_s": 120.0, "shutdown_s": 11.0}

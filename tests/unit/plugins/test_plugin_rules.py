@@ -6,8 +6,11 @@ from launcher.errors import ConfigError, PlanError
 from launcher.launching.plugin_gate import check_plugins
 from launcher.plugins.base import make_plugins
 from launcher.plugins.patience import Patience
+from launcher.run.course import Course
+from launcher.run.totals import Faults
 from launcher.status.learning import overfitting
-from launcher.supervise.policy import Capacity, Do, Ended, History, How, decide
+from launcher.supervise.policy import Capacity, Do, Ended, How, decide
+from tests.support.events import metrics_of
 
 LORA = ("+experiment=llama8b_lora",)
 
@@ -113,9 +116,10 @@ def test_patience_ends_after_so_many_values_in_a_row_that_are_no_better():
     assert seen(float("nan"), 2).best == 2
 
 
-def lines(train: list[float], evaluated: dict[int, float]) -> list[dict]:
+def lines(train: list[float], evaluated: dict[int, float]) -> Course:
     told = [{"step": step, "loss": loss} for step, loss in enumerate(train, start=1)]
-    return told + [{"step": step, "eval_loss": loss} for step, loss in evaluated.items()]
+    told += [{"step": step, "eval_loss": loss} for step, loss in evaluated.items()]
+    return Course(metrics_of(told))
 
 
 def test_a_rising_evaluation_loss_beside_a_falling_training_loss_is_overfitting():
@@ -130,10 +134,10 @@ def test_a_rising_evaluation_loss_beside_a_falling_training_loss_is_overfitting(
     assert (
         overfitting(lines(falling[::-1], {0: 3.0, 5: 2.0, 10: 2.2, 15: 2.5})) is None
     )  # diverging is another thing
-    assert overfitting([]) is None
+    assert overfitting(Course()) is None
 
 
 def test_a_run_that_forgot_too_much_is_not_started_again():
     place = Capacity(can_requeue=True, healthy_nodes=2, needed_nodes=2)
-    action = decide(Ended(how=How.CRASHED, code=11, reason="it forgot"), History(), place)
+    action = decide(Ended(how=How.CRASHED, code=11, reason="it forgot"), Faults(), place)
     assert (action.do, action.code) == (Do.STOP, 11)

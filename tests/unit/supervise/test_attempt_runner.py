@@ -12,6 +12,7 @@ from launcher.errors import Exit
 from launcher.protocol.agents import NodeFacts, PortOpened, RanksEnded, RankState, StacksDumped, StartRanks
 from launcher.protocol.codec import Message
 from launcher.run import RunDir
+from launcher.run.events.supervisor import Told
 from launcher.supervise.attempt_context import AttemptContext
 from launcher.supervise.attempt_runner import AttemptRunner
 from launcher.supervise.fetching import Fetcher
@@ -127,7 +128,7 @@ def test_a_cancel_after_the_warning_of_the_time_limit_is_a_cancel(tmp_path):
     ended = attempt.end()
     assert (ended.how, ended.told) == (How.SHUT_DOWN, StopReason.CANCELLED)
     assert attempt.nodes.told.count("Shutdown") == 1
-    assert [event["why"] for event in attempt.run.read_events() if event["event"] == "told"] == [
+    assert [event.why for event in attempt.run.read_events(Told)] == [
         "time limit",
         "cancelled",
     ]

@@ -14,6 +14,7 @@ from launcher.config.time_limit import limit_s
 from launcher.errors import AlreadyRunning, Exit
 from launcher.plan.shutdown import notice_s
 from launcher.run import RunDir
+from launcher.run.totals import Faults, faults
 from launcher.supervise.hang_limits import HangLimits
 from launcher.supervise.hosts import note_faults, recent_suspects, record_path
 from launcher.supervise.lease import Lease
@@ -25,14 +26,15 @@ from launcher.supervise.policy import (
     Capacity,
     Do,
     Ended,
-    History,
     How,
     StopReason,
+    blamed,
     decide,
-    read_history,
+    suspects,
 )
 from launcher.supervise.preflight import gpu_problems, xid_problems
 from launcher.supervise.slow_hosts import SUSTAINED, SpeedProbes
+from tests.support.events import history_of
 
 WHOLE = Capacity(can_requeue=True, healthy_nodes=2, needed_nodes=2)
 ONE_LEFT = Capacity(can_requeue=True, healthy_nodes=1, needed_nodes=2)
@@ -74,14 +76,14 @@ NOWHERE = Capacity(can_requeue=False, healthy_nodes=1, needed_nodes=2)
     ],
 )
 def test_every_end_has_one_answer(ended, place, without, do, code):
-    action = decide(ended, History(without_progress=without), place)
+    action = decide(ended, Faults(without_progress=without), place)
     assert (action.do, action.code) == (do, code)
 
 
 def test_a_loss_that_is_no_number_is_rolled_back_twice():
     ended = Ended(how=How.CRASHED, code=Exit.DIVERGED, reason="loss is nan at step 7")
-    assert decide(ended, History(without_progress=1, diverged=2), WHOLE).do is Do.RESTART
-    action = decide(ended, History(without_progress=1, diverged=3), WHOLE)
+    assert decide(ended, Faults(without_progress=1, diverged=2), WHOLE).do is Do.RESTART
+    action = decide(ended, Faults(without_progress=1, diverged=3), WHOLE)
     assert (action.do, action.code) == (Do.STOP, Exit.DIVERGED)
     assert "trainer.learning_rate" in action.reason
 
@@ -95,7 +97,7 @@ def _ended(how: How, *hosts: str, told: StopReason = StopReason.NOTHING) -> dict
     [
         ([], 0),
         ([_ended(How.CRASHED), _ended(How.HUNG), _ended(How.LOST)], 3),
-        ([_ended(How.CRASHED), {"event": "saved"}, _ended(How.CRASHED)], 1),
+        ([_ended(How.CRASHED), {"event": "saved", "step": 5}, _ended(How.CRASHED)], 1),
         ([_ended(How.CRASHED), {"event": "started"}, _ended(How.CRASHED)], 2),
         ([_ended(How.SHUT_DOWN), _ended(How.CUT, told=StopReason.CANCELLED)], 0),
         ([_ended(How.CUT, told=StopReason.TIME_LIMIT), _ended(How.CUT, told=StopReason.TIME_LIMIT)], 2),
@@ -103,12 +105,12 @@ def _ended(how: How, *hosts: str, told: StopReason = StopReason.NOTHING) -> dict
     ],
 )
 def test_only_a_new_checkpoint_or_a_person_clears_the_record(events, without):
-    assert read_history(events).without_progress == without
+    assert faults(history_of(events)).without_progress == without
 
 
 def test_hosts_are_blamed_by_name():
     events = [_ended(How.HUNG, "n2"), _ended(How.CRASHED, "n1"), _ended(How.LOST, "n2")]
-    assert read_history(events).blamed == {"n1": 1, "n2": 2}
+    assert blamed(faults(history_of(events))) == {"n1": 1, "n2": 2}
 
 
 def test_a_first_step_may_compile_and_a_known_one_may_not_be_silent():
@@ -331,8 +333,8 @@ def test_a_gpu_whose_driver_told_of_a_broken_one_is_named_and_a_program_s_own_fa
 def test_a_slow_host_is_a_suspect_at_once_and_a_failing_one_after_two_faults():
     slow = {"event": "slow", "attempt": 1, "host": "n3", "relative": 0.4}
     lost = {"event": "ended", "attempt": 1, "how": "lost", "hosts": ["n2"]}
-    assert read_history([slow, lost]).suspects() == ("n3",)
-    assert set(read_history([slow, lost, lost]).suspects()) == {"n2", "n3"}
+    assert suspects(faults(history_of([slow, lost]))) == ("n3",)
+    assert set(suspects(faults(history_of([slow, lost, lost])))) == {"n2", "n3"}
 
 
 def paces(seconds: dict[int, list[float]]) -> SpeedProbes:

@@ -1,0 +1,158 @@
+"""History -> the attempts of a run: when each began and ended, what ended it, which of its training stayed, what came next."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from launcher.run.course import seconds
+from launcher.run.events import Event
+from launcher.run.events.checkpoints import Resumed, Saved, Stepping
+from launcher.run.events.launching import Cancelled
+from launcher.run.events.ranks import Training
+from launcher.run.events.supervisor import Ended, Finished, Pruned, Requeued, Slow, Started, Stopped
+from launcher.run.history import History
+
+T = TypeVar("T", bound=Event)
+
+UNKNOWN = "unknown"
+"""How an attempt ended that another one followed and whose end nobody wrote."""
+_ENDS: tuple[tuple[type[Event], ...], ...] = ((Ended,), (Finished, Stopped, Requeued, Pruned), (Cancelled,))
+"""Events that tell the end of an attempt, the most exact first. A cancel comes before the ranks have ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One start of the ranks. Times are in seconds since the start of the run's first attempt."""
+
+    number: int
+    job_id: str | None
+    host: str | None
+    """The supervisor's host."""
+    started: str
+    """ISO 8601, UTC."""
+    resumed_from: int | None
+    """The step of the checkpoint from which it continued; None where it began anew, or has not loaded anything yet."""
+    how: str | None
+    """How it ended: a value of How, the kind of the event that told its end, or UNKNOWN; None while it runs."""
+    reason: str | None
+    hosts: Sequence[str]
+    """Hosts to blame for its end."""
+    slow: Mapping[str, float]
+    """Host -> its speed as a share of the others'."""
+    began: float
+    trained: float
+    """When its first step was done; its end where there was none."""
+    kept: float
+    """Until when its training stayed."""
+    ended: float
+    from_step: int
+    to_step: int | None
+    """The last logged step; None where none was logged."""
+    lost_steps: int
+    """Logged steps that had to be done again, or that no checkpoint holds."""
+    saves: Sequence[tuple[float, int]]
+    """(time, step) of its committed checkpoints."""
+    stopped: bool
+    """Whether the run was stopped after it, until a person resumed it."""
+    requeued: bool
+    """Whether the run was queued again after it."""
+
+
+def find_attempts(history: History, until: str) -> list[Attempt]:
+    """All attempts in their order; `until`: the end of one that still runs, ISO 8601."""
+    starts = [(at, event) for at, event in enumerate(history.events) if isinstance(event, Started)]
+    own: list[list[Event]] = []
+    newest: dict[int, list[Event]] = {}
+    for event in history.events:
+        if isinstance(event, Started):
+            newest[event.attempt] = []
+            own.append(newest[event.attempt])
+        elif event.attempt in newest:
+            newest[event.attempt].append(event)
+    found: list[Attempt] = []
+    for index, (_, start) in enumerate(starts):
+        following = starts[index + 1][1] if index + 1 < len(starts) else None
+        found.append(_attempt(history, start, own[index], following, starts[0][1].time, until))
+    return found
+
+
+def _attempt(
+    history: History,
+    start: Started,
+    own: Sequence[Event],
+    following: Started | None,
+    origin: str,
+    until: str,
+) -> Attempt:
+    first = seconds(origin)
+    end = _end(own)
+    over = end or following
+    began, ended = seconds(start.time), seconds(over.time if over else until)
+    lines = history.course.logged(began, ended)
+    resumed = _last(own, Resumed)
+    from_step, to_step = resumed.step if resumed else 0, lines[-1][1] if lines else None
+    stepping = next((event for event in own if isinstance(event, Stepping)), None)
+    trained = seconds(stepping.time) if stepping else lines[0][0] if lines else ended
+    kept_step = _kept_step(history, start, following, to_step, own)
+    lost = max(0, to_step - max(kept_step, from_step)) if to_step is not None else 0
+    kept = max((moment for moment, step in lines if step <= kept_step), default=trained) if lost else ended
+    how, reason = _how(end, following)
+    return Attempt(
+        number=start.attempt,
+        job_id=start.job_id,
+        host=start.host,
+        started=start.time,
+        resumed_from=resumed.step if resumed else None,
+        how=how,
+        reason=reason,
+        hosts=tuple(end.hosts) if isinstance(end, Ended) else (),
+        slow={event.host: event.relative for event in own if isinstance(event, Slow)},
+        began=began - first,
+        trained=min(trained, ended) - first,
+        kept=kept - first,
+        ended=ended - first,
+        from_step=from_step,
+        to_step=to_step,
+        lost_steps=lost,
+        saves=tuple((seconds(event.time) - first, event.step) for event in own if isinstance(event, Saved)),
+        stopped=_last(own, Stopped) is not None,
+        requeued=_last(own, Requeued) is not None,
+    )
+
+
+def _end(own: Sequence[Event]) -> Event | None:
+    """The event that tells best how the attempt ended; None where none does."""
+    for kinds in _ENDS:
+        for event in own:
+            if isinstance(event, kinds):
+                return event
+    return None
+
+
+def _how(end: Event | None, following: Started | None) -> tuple[str | None, str | None]:
+    if isinstance(end, Ended):
+        return end.how, end.reason
+    if end is not None:
+        return end.kind, end.reason if isinstance(end, Stopped | Requeued) else None
+    return (UNKNOWN, "nobody wrote how it ended") if following is not None else (None, None)
+
+
+def _kept_step(
+    history: History, start: Started, following: Started | None, to_step: int | None, own: Sequence[Event]
+) -> int:
+    """The last step of an attempt that did not have to be done again: where the next one continued, else its newest save."""
+    if following is not None:
+        after = (
+            event.step
+            for event in history.events
+            if isinstance(event, Resumed | Training) and event.attempt == following.attempt
+        )
+        if (went_on := next(after, None)) is not None:
+            return went_on
+    elif _end(own) is None or _last(own, Finished) is not None:
+        return to_step or 0
+    return max((event.step for event in history.all(Saved) if event.attempt <= start.attempt), default=0)
+
+
+def _last(own: Sequence[Event], kind: type[T]) -> T | None:
+    return next((event for event in reversed(own) if isinstance(event, kind)), None)

@@ -1,0 +1,80 @@
+"""The course of a training so far, kept up to date line by line of metrics.jsonl: no look computes from the start again."""
+
+import bisect
+from array import array
+from collections.abc import Iterable
+from datetime import datetime
+
+from launcher.run.metrics import Line
+
+
+class Course:
+    """What all metrics lines say together. A step that was done again after a restart counts with its newest line."""
+
+    def __init__(self, lines: Iterable[Line] = ()) -> None:
+        self.last: Line | None = None
+        """The newest line with a training loss."""
+        self.last_timed: Line | None = None
+        """The newest such line that has a time."""
+        self.evaluated: Line | None = None
+        """The newest line with an evaluation loss."""
+        self.losses: dict[int, float] = {}
+        """Step -> training loss."""
+        self.eval_losses: dict[int, float] = {}
+        """Step -> evaluation loss."""
+        self._signs = array("d")
+        self._times, self._steps = array("d"), array("q")
+        self._step_s: list[float] = []
+        for line in lines:
+            self.add(line)
+
+    def add(self, line: Line) -> None:
+        """Takes the next line of the file."""
+        moment = seconds(line.time) if line.time else None
+        if moment is not None:
+            _append_ascending(self._signs, moment)
+        loss, evaluated = line.get("loss"), line.get("eval_loss")
+        if loss is not None:
+            self.losses[line.step] = float(loss)
+            if moment is not None:
+                self._add_step(line, moment)
+            self.last = line
+        if evaluated is not None:
+            self.eval_losses[line.step] = float(evaluated)
+            self.evaluated = line
+
+    def _add_step(self, line: Line, moment: float) -> None:
+        earlier = self.last_timed
+        if earlier is not None and line.step > earlier.step:
+            bisect.insort(self._step_s, (moment - seconds(earlier.time)) / (line.step - earlier.step))
+        self.last_timed = line
+        _append_ascending(self._times, moment)
+        self._steps.append(line.step)
+
+    @property
+    def step_s(self) -> float | None:
+        """Median seconds of a step; None before there are two."""
+        count = len(self._step_s)
+        if not count:
+            return None
+        return (self._step_s[(count - 1) // 2] + self._step_s[count // 2]) / 2
+
+    def logged(self, begin: float, end: float) -> list[tuple[float, int]]:
+        """(time, step) of the training lines in that stretch of time, both ends included; seconds since 1970."""
+        first, last = bisect.bisect_left(self._times, begin), bisect.bisect_right(self._times, end)
+        return list(zip(self._times[first:last], self._steps[first:last], strict=True))
+
+    def last_sign(self, before: float | None = None) -> float | None:
+        """When the newest line of any kind was written, of those before that time; None where there is none."""
+        count = len(self._signs) if before is None else bisect.bisect_left(self._signs, before)
+        return self._signs[count - 1] if count else None
+
+
+def seconds(time: str) -> float:
+    """Seconds since 1970 of an ISO 8601 time."""
+    return datetime.fromisoformat(time).timestamp()
+
+
+def _append_ascending(times: "array[float]", moment: float) -> None:
+    """Appends in the file's order even where another host's clock is behind, so that the array stays sorted."""
+    times.append(max(moment, times[-1]) if times else moment)

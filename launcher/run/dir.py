@@ -1,0 +1,201 @@
+"""The run dir: every path of a run, and what is appended to and read from its files.
+
+runs/<name>/<date_time>/
+"""
+
+import json
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar, overload
+
+from launcher.errors import RunError
+from launcher.run.events import Event, EventReader, make
+from launcher.run.events.launching import Submitted
+from launcher.run.events.ranks import Crashed
+from launcher.run.events.supervisor import Finished, Started, Stopped
+from launcher.run.lines import append_line, now, read_lines
+from launcher.run.metrics import Line, parse_metrics
+from launcher.run.write import write_text
+
+JOB_SCRIPT = "job.sbatch"
+"""The script that carries a run, whatever starts it."""
+
+E = TypeVar("E", bound=Event)
+
+_REASONS = {
+    128 + signal.SIGTERM: "terminated",
+    128 + signal.SIGINT: "interrupted",
+    128 + signal.SIGHUP: "terminal closed",
+    128 + signal.SIGKILL: "a rank was killed (SIGKILL: out of memory, or from outside)",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RunDir:
+    """Paths of one run. Nothing is read or written by making one."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """name/date_time, or name/sweep_date_time/trial, by which a person calls the run."""
+        parts = self.path.parts
+        return "/".join(parts[-3:] if parts[-2].startswith("sweep_") else parts[-2:])
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration."""
+        return self.path / "config.yaml"
+
+    @property
+    def overrides(self) -> Path:
+        """What was typed."""
+        return self.path / ".hydra" / "overrides.yaml"
+
+    @property
+    def config_dir(self) -> Path:
+        """The absolute path that was given with --config-dir; no such file where there was none."""
+        return self.path / ".hydra" / "config_dir"
+
+    @property
+    def earlier(self) -> Path:
+        """The files of plans that a later one took the place of, a folder each."""
+        return self.path / "earlier"
+
+    @property
+    def plan(self) -> Path:
+        """What was decided."""
+        return self.path / "plan.json"
+
+    @property
+    def data_check(self) -> Path:
+        """What was found in the training data before the launch."""
+        return self.path / "data_check.json"
+
+    @property
+    def data(self) -> Path:
+        """Which tokens this attempt trains on, as rank 0 tells the others."""
+        return self.path / "data.json"
+
+    @property
+    def job_script(self) -> Path:
+        """What a submit hands to the cluster, or bash runs here."""
+        return self.path / JOB_SCRIPT
+
+    @property
+    def job(self) -> Path:
+        """How it was submitted: kind, id, time."""
+        return self.path / "job.json"
+
+    @property
+    def intent(self) -> Path:
+        """There while a job of the run is being submitted."""
+        return self.path / "intent.json"
+
+    @property
+    def lease(self) -> Path:
+        """Which supervisor writes this run dir."""
+        return self.path / "lease.json"
+
+    @property
+    def events(self) -> Path:
+        """Append-only: what happened."""
+        return self.path / "events.jsonl"
+
+    @property
+    def metrics(self) -> Path:
+        """A line per logged step."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def logs(self) -> Path:
+        """One folder per attempt, one file per node."""
+        return self.path / "logs"
+
+    @property
+    def checkpoints(self) -> Path:
+        """What a resume reads."""
+        return self.path / "checkpoints"
+
+    @property
+    def export(self) -> Path:
+        """The adapter or model, ready to be loaded."""
+        return self.path / "model"
+
+    def note(self, event: Event) -> None:
+        """Append one event to events.jsonl, in one write, so that writers on several hosts do not mix."""
+        append_line(self.events, event.line(now()))
+
+    def log(self, line: Line) -> None:
+        """Append one line to metrics.jsonl, likewise."""
+        append_line(self.metrics, line.line())
+
+    def add_event(self, kind: str, *, attempt: int, **facts: Any) -> None:
+        """Append an event whose kind or fields are not known before the program runs, as those of a plugin or tracker."""
+        self.note(make(kind, attempt=attempt, **facts))
+
+    @overload
+    def read_events(self) -> list[Event]: ...
+
+    @overload
+    def read_events(self, *kinds: type[E]) -> list[E]: ...
+
+    def read_events(self, *kinds: type[Any]) -> list[Any]:
+        """The events of these kinds so far, oldest first; without `kinds` all of them. Torn lines are left out."""
+        return EventReader(self.events, *kinds).read()
+
+    def read_metrics(self) -> list[Line]:
+        """All metrics so far; torn lines are left out."""
+        return [parse_metrics(line) for line in read_lines(self.metrics)]
+
+    def read_json(self, path: Path) -> dict[str, Any]:
+        """The JSON object in one of the run's files; RunError when it is missing or broken."""
+        try:
+            return json.loads(path.read_text())
+        except FileNotFoundError:
+            raise RunError(f"{path} is missing: {self.path} is not a run dir") from None
+        except ValueError as error:
+            raise RunError(f"{path} is not JSON ({error}); was it edited?") from None
+
+    def leased_to(self, nonce: str | None) -> bool:
+        """Whether no other supervisor holds the lease; true for None, which is a rank that was started by hand."""
+        if nonce is None:
+            return True
+        try:
+            return json.loads(self.lease.read_text()).get("nonce") == nonce
+        except FileNotFoundError:
+            return not self.path.is_dir()
+        except (OSError, ValueError):
+            return True  # a file system that does not answer says nothing of the lease
+
+    def attempts(self) -> int:
+        """How many times the ranks were started."""
+        return len(self.read_events(Started))
+
+    def note_job(self, kind: str, job_id: str) -> None:
+        """Writes job.json and the event, once for each job."""
+        known = {job_number(event.job_id) for event in self.read_events(Submitted)}
+        same = self.job.exists() and job_number(str(self.read_json(self.job)["job_id"])) == job_number(job_id)
+        if same and job_number(job_id) in known:
+            return
+        write_text(self.job, json.dumps({"cluster": kind, "job_id": job_id, "submitted": now()}) + "\n")
+        self.note(Submitted(attempt=self.attempts(), cluster=kind, job_id=job_id))
+
+    def add_end(self, attempt: int, code: int) -> None:
+        """The attempt's last event: finished, or stopped with the exit code and what it means."""
+        if code == 0:
+            self.note(Finished(attempt=attempt))
+            return
+        reason = _REASONS.get(code) or self.crash(attempt) or f"the ranks ended with exit code {code}"
+        self.note(Stopped(attempt=attempt, exit_code=code, reason=reason))
+
+    def crash(self, attempt: int) -> str | None:
+        """The first rank's error in an attempt, with its host and rank; None where no rank told one."""
+        crashed = (event for event in self.read_events(Crashed) if event.attempt == attempt)
+        return next((event.told for event in crashed), None)
+
+
+def job_number(job_id: str) -> str:
+    """A job id without the name of its cluster, which may stand behind a semicolon."""
+    return job_id.partition(";")[0]

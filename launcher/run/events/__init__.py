@@ -1,0 +1,86 @@
+"""events.jsonl: what happened to a run, a line per event, a dataclass per kind of event.
+
+The kinds are in launching, supervisor, ranks and checkpoints, by who writes them. A module is imported when a kind of it is
+written or read.
+"""
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from launcher.run.events.base import VERSION, Event, Other
+from launcher.run.lines import LineReader
+
+__all__ = ["VERSION", "Event", "EventReader", "Other", "all_kinds", "make", "parse"]
+
+E = TypeVar("E", bound=Event)
+_MODULES = ["supervisor", "launching", "checkpoints", "ranks"]
+_known: dict[str, type[Event]] = {}
+_loaded: list[str] = []
+
+
+def all_kinds() -> list[type[Event]]:
+    """Every kind of event that this version writes, in the order of their modules."""
+    while len(_loaded) < len(_MODULES):
+        _load_next()
+    return list(_known.values())
+
+
+def parse(value: Mapping[str, Any]) -> Event | None:
+    """The event in a line's JSON object; None where the line is not an event."""
+    name = value.get("event")
+    if not isinstance(name, str):
+        return None
+    kind = _kind(name)
+    facts: dict[str, Any] = {"attempt": 0, "time": "", **value}
+    del facts["event"]
+    facts.pop("v", None)
+    if kind is None or not facts.keys() >= kind.REQUIRED:
+        return Other(attempt=facts.pop("attempt"), time=facts.pop("time"), name=name, more=facts)
+    own: dict[str, Any] = {key: facts.pop(key) for key in list(facts) if key in kind.FIELDS and key != "more"}
+    return kind(**own, more=facts)
+
+
+def make(kind: str, *, attempt: int, **facts: Any) -> Event:
+    """An event that is not written yet: of the kind of that name, or Other."""
+    event = parse({**facts, "event": kind, "attempt": attempt})
+    assert event is not None
+    return event
+
+
+class EventReader(Generic[E]):
+    """Reads a growing events.jsonl: each look returns the events that were appended since the one before it."""
+
+    def __init__(self, path: Path, *kinds: type[E]) -> None:
+        """`kinds`: the only ones to return; all where none is given."""
+        self._lines = LineReader(path)
+        self._names = {kind.KIND for kind in kinds}
+        self._kinds = kinds
+
+    @property
+    def restarted(self) -> bool:
+        """Whether the file was truncated or replaced before the newest look, so that earlier events are void."""
+        return self._lines.restarted
+
+    def read(self) -> list[E]:
+        """The events that are new, oldest first."""
+        lines = self._lines.read()
+        if self._names:
+            lines = [line for line in lines if line.get("event") in self._names]
+        found: list[Any] = [event for line in lines if (event := parse(line)) is not None]
+        return [event for event in found if isinstance(event, self._kinds)] if self._kinds else found
+
+
+def _kind(name: str) -> type[Event] | None:
+    while name not in _known and len(_loaded) < len(_MODULES):
+        _load_next()
+    return _known.get(name)
+
+
+def _load_next() -> None:
+    name = _MODULES[len(_loaded)]
+    module = import_module(f"{__name__}.{name}")
+    kinds = [one for one in vars(module).values() if isinstance(one, type) and issubclass(one, Event)]
+    _known.update({kind.KIND: kind for kind in kinds if kind is not Event})
+    _loaded.append(name)

@@ -1,0 +1,71 @@
+"""What all events have in common, and how one becomes a line of events.jsonl."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from launcher.run.record import EMPTY, Record
+
+VERSION = 1
+"""Of the schema, in every line as "v": each line says which version wrote it, because hosts with different versions of this
+program may append to one file. It is raised when a field changes its meaning; a new kind or field does not raise it. Lines
+without "v" are older than the schema and read as version 1."""
+
+_SHARED = ("attempt", "time", "more")
+
+
+class Event(Record):
+    """Something that happened to a run.
+
+    A field whose default is None may be missing in the line: older versions did not write it, or it does not apply.
+    """
+
+    KIND: ClassVar[str] = ""
+    """The name in the file, under "event": the class's name in snake case."""
+
+    attempt: int
+    """The attempt in which it happened, counted from 1; 0 before the first."""
+    time: str = ""
+    """When it was written: UTC, ISO 8601, with milliseconds. Empty in an event that is not written yet."""
+    more: Mapping[str, Any] = EMPTY
+    """Fields that this version does not know, by name."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.KIND = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+
+    @property
+    def kind(self) -> str:
+        """The name of its kind in the file."""
+        return self.KIND
+
+    def values(self, *, nulls: bool = False) -> dict[str, Any]:
+        """Time, event, attempt and the kind's own fields; `nulls`: also optional fields that are None."""
+        own = {
+            name: value
+            for name in self.FIELDS
+            if name not in _SHARED
+            if (value := getattr(self, name)) is not None or nulls or name in self.REQUIRED
+        }
+        return {"time": self.time, "event": self.kind, "attempt": self.attempt, **own, **self.more}
+
+    def line(self, time: str) -> dict[str, Any]:
+        """The line to write, at that time."""
+        return {**self.values(), "time": time, "v": VERSION}
+
+
+class Other(Event):
+    """An event of a kind that this version does not know, as a plugin or a newer version writes it, or whose line lacks a
+    field that its kind needs. `more` has all of its fields."""
+
+    name: str
+    """Its kind."""
+
+    @property
+    def kind(self) -> str:
+        """The name of its kind in the file."""
+        return self.name
+
+    def values(self, *, nulls: bool = False) -> dict[str, Any]:
+        """Time, event, attempt and all other fields of the line."""
+        return {"time": self.time, "event": self.name, "attempt": self.attempt, **self.more}

@@ -1,0 +1,54 @@
+"""Events that the commands of a user write."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from launcher.run.events.base import Event
+
+
+class Planned(Event):
+    """The run dir was written: the run is planned and nothing has been submitted.
+
+    Written by: launch, and a sweep's worker for its trial.
+    """
+
+    experiment: str | None = None
+    """The name after +experiment=; None where none was given."""
+    cluster: str | None = None
+    """The kind of cluster that the plan is for."""
+
+
+class Replanned(Event):
+    """The run was planned again in the same run dir.
+
+    Written by: resume.
+    """
+
+    changes: Mapping[str, Any] | None = None
+    """Key of the configuration -> its old and its new value."""
+    earlier: str | None = None
+    """The folder that keeps the files of the plan before."""
+
+
+class Submitted(Event):
+    """A job was queued or started for the run.
+
+    Written by: launch, resume and sweep; by the supervisor for a job that was submitted by hand.
+    """
+
+    job_id: str
+    """The scheduler's id of the job; the process id on one machine."""
+    cluster: str | None = None
+    """The kind of cluster that has the job."""
+
+
+class Cancelled(Event):
+    """A person cancelled the run or the sweep.
+
+    Written by: cancel and sweep cancel.
+    """
+
+    job_id: str | None = None
+    """The job of the run."""
+    job_ids: Sequence[str] | None = None
+    """Of a sweep: the jobs, or the numbers of the trials, that were told to end."""

@@ -1,0 +1,249 @@
+"""Events that the ranks write while they load, train and export."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from launcher.run.events.base import Event
+
+
+class Crashed(Event):
+    """A rank failed.
+
+    Written by: each rank that fails with an error; a rank that is killed cannot.
+    """
+
+    host: str
+    """The rank's host."""
+    rank: int
+    """The rank, counted over all nodes."""
+    error: str
+    """The error's type and message, cut at 2,000 characters."""
+    traceback: Sequence[str] = ()
+    """The last lines of its traceback; empty for an error that explains itself."""
+
+    @property
+    def told(self) -> str:
+        """The error with its host and rank, in a line."""
+        return f"rank {self.rank} on {self.host}: {self.error}"
+
+
+class Base(Event):
+    """The base model came from a hub, at this commit.
+
+    Written by: rank 0, once the model is loaded.
+    """
+
+    commit: str
+    """The commit that was loaded."""
+    model: str | None = None
+    """The model's id on the hub."""
+    revision: str | None = None
+    """The branch, tag or commit that was asked for."""
+
+
+class Tokenizing(Event):
+    """The data is being tokenized, because no cached tokens fit.
+
+    Written by: rank 0.
+    """
+
+    set: str
+    """train or eval."""
+    key: str | None = None
+    """The name of the cache folder that will hold the tokens."""
+
+
+class Data(Event):
+    """The tokens of a data set are ready to be read by all ranks.
+
+    Written by: rank 0.
+    """
+
+    set: str
+    """train or eval."""
+    folder: str | None = None
+    """The cache folder that holds the tokens."""
+    tokenized: bool | None = None
+    """Whether they were made by this attempt; false where they came from the cache."""
+    seconds: float | None = None
+    """How long it took until they were ready."""
+    rows: int | None = None
+    """Sequences, after packing."""
+    documents: int | None = None
+    """Examples of the data in these sequences."""
+    tokens: int | None = None
+    """Tokens in all."""
+    trained_tokens: int | None = None
+    """Tokens that the loss counts."""
+    longest: int | None = None
+    """Tokens of the longest sequence."""
+    filled: float | None = None
+    """Share of the sequences' length that holds tokens when all are as long as the longest."""
+
+
+class Tracking(Event):
+    """An experiment tracker was started, or lost some of what was logged.
+
+    Written by: rank 0.
+    """
+
+    tracker: str
+    """Its name."""
+    mode: str | None = None
+    """online, offline or failed, as the tracker's module says."""
+    why: str | None = None
+    """Why it is offline or failed; None where it is not."""
+    id: str | None = None
+    """The run's id at the tracker, the same in all attempts."""
+    group: str | None = None
+    """The sweep that the run is a trial of."""
+
+
+class Training(Event):
+    """Training begins, after model and data are loaded.
+
+    Written by: rank 0.
+    """
+
+    step: int
+    """Steps that are done: 0, or the step of the checkpoint."""
+    total_steps: int
+    """Steps that the run will have done at its end."""
+
+
+class Measured(Event):
+    """What the ranks measured of themselves.
+
+    Written by: rank 0, after 10 steps of an attempt and at its end.
+    """
+
+    step: int
+    """The step after which it was measured."""
+    step_s: float
+    """Median seconds of a step, of the slowest rank."""
+    host_gib_by_rank: Sequence[float]
+    """Peak GiB of each rank's process in the host's memory."""
+    steps: int | None = None
+    """Steps that were measured."""
+    peak_gib: float | None = None
+    """Peak GiB of tensors on a GPU, of the fullest one; None on CPUs."""
+    peak_gib_by_rank: Sequence[float] | None = None
+    """The same for each rank."""
+    reserved_gib: float | None = None
+    """Peak GiB that torch reserved on a GPU, of the fullest one."""
+    context_gib: float | None = None
+    """GiB that are taken on a GPU beside what torch reserved, at most."""
+    link_gb_s: float | None = None
+    """GB/s (10^9 bytes) that a rank sends in an all-reduce over all ranks; None for one rank, or when not measured yet."""
+
+
+class Evaluated(Event):
+    """The evaluation data was evaluated.
+
+    Written by: rank 0.
+    """
+
+    when: str
+    """before, during or after training."""
+    step: int
+    """Steps that are done."""
+    eval_loss: float
+    """Mean loss on the evaluation data."""
+    perplexity: float | None = None
+    """e to that loss; None for methods whose loss is not one of next tokens."""
+
+
+class Sample(Event):
+    """The model answered trainer.sample_prompt.
+
+    Written by: rank 0.
+    """
+
+    when: str
+    """before or after training."""
+    prompt: str
+    """The question."""
+    answer: str
+    """The model's answer, at most 64 tokens, decoded greedily."""
+
+
+class Diverged(Event):
+    """The loss or the gradient norm is NaN or infinite, or the loss jumped; the attempt ends and its batches are left out.
+
+    Written by: rank 0.
+    """
+
+    step: int
+    """The step at which it was seen."""
+    batches: Sequence[int] = ()
+    """The batches since the log line before, which later attempts leave out."""
+    why: str = ""
+    """What was seen."""
+
+
+class General(Event):
+    """The perplexity on general text was measured.
+
+    Written by: rank 0, for the plugin forgetting_guard.
+    """
+
+    when: str
+    """before, during or after training."""
+    step: int
+    """Steps that are done."""
+    perplexity: float
+    """e to the mean loss on the general text."""
+    increase: float
+    """The perplexity as a multiple of that before training."""
+
+
+class EarlyStopped(Event):
+    """Training ends early because a metric did not get better any more.
+
+    Written by: rank 0, for the plugin early_stopping.
+    """
+
+    step: int
+    """The step at which training ends."""
+    metric: str
+    """The metric that was watched."""
+    best: float | None
+    """Its best value; None where it was never a finite number."""
+    best_step: int | None
+    """The step of the best value."""
+    patience: int
+    """Evaluations without a better value after which training ends."""
+    threshold: float | None = None
+    """A change that is smaller does not count as better."""
+
+
+class Restored(Event):
+    """The weights of an earlier step took the place of the last ones.
+
+    Written by: rank 0, for the plugin early_stopping.
+    """
+
+    step: int
+    """The step whose weights are exported."""
+    why: str = ""
+    """Why it was chosen."""
+
+
+class Exported(Event):
+    """The result is written and was read back.
+
+    Written by: rank 0.
+    """
+
+    path: str
+    """Its folder."""
+    step: int
+    """Steps that were trained."""
+    verified: str | None = None
+    """logits: it was loaded again and its logits compared; tensors: every tensor was read back."""
+    difference: float | None = None
+    """The largest difference of its logits from the trained model's, relative to their size."""
+    tolerance: float | None = None
+    """The difference that is allowed."""
+    data: Sequence[Mapping[str, Any]] | None = None
+    """use, path and sha256 of every file of training and evaluation data."""

@@ -1,0 +1,139 @@
+"""Events that the supervisor of a job writes: starts and ends of attempts, and what it found out about hosts."""
+
+from collections.abc import Sequence
+
+from launcher.run.events.base import Event
+
+
+class Started(Event):
+    """An attempt began: the ranks are about to be started.
+
+    Written by: the supervisor; node.sh where it was started by hand.
+    """
+
+    job_id: str | None = None
+    """The scheduler's id of the job, or the supervisor's process id; None for node.sh that was started by hand."""
+    host: str | None = None
+    """The host of the supervisor."""
+    by: str | None = None
+    """node.sh where a person started that by hand; None for a supervisor."""
+
+
+class Fetching(Event):
+    """A node fetches model and data from their hub before the ranks start.
+
+    Written by: the supervisor, at the begin and then every 30 s.
+    """
+
+    host: str
+    """The node that fetches."""
+    gib: float
+    """GiB that have arrived so far."""
+
+
+class Fetched(Event):
+    """Model and data are there.
+
+    Written by: the supervisor.
+    """
+
+    commit: str | None = None
+    """The commit of the model on its hub; None where only data was fetched."""
+    gib: float | None = None
+    """GiB that were fetched."""
+    seconds: float | None = None
+    """How long that took."""
+
+
+class Preflight(Event):
+    """A node failed a check before the ranks were started, and gets no ranks.
+
+    Written by: the supervisor, an event per problem.
+    """
+
+    host: str
+    """The node."""
+    problem: str
+    """What is wrong with it, in a sentence."""
+
+
+class Slow(Event):
+    """A host computes more slowly than the others.
+
+    Written by: the supervisor, once per host and attempt.
+    """
+
+    host: str
+    """The slow host."""
+    relative: float
+    """Its speed as a share of the others' speed."""
+
+
+class Told(Event):
+    """The supervisor was told to end the attempt.
+
+    Written by: the supervisor, for each such signal.
+    """
+
+    why: str
+    """A value of launcher.run.events.words.StopReason."""
+    seconds: float | None = None
+    """Seconds that the ranks have to save."""
+
+
+class Ended(Event):
+    """The ranks of an attempt ended otherwise than by finishing.
+
+    Written by: the supervisor, before it decides what to do next.
+    """
+
+    how: str
+    """A value of launcher.run.events.words.How."""
+    exit_code: int | None = None
+    """The exit code of the first rank that failed; 128 + N for signal N."""
+    reason: str = ""
+    """Why, in a sentence."""
+    hosts: Sequence[str] = ()
+    """The hosts to blame, where they are known."""
+    told: str | None = None
+    """Why the supervisor was told to end, a value of launcher.run.events.words.StopReason."""
+    seconds: float | None = None
+    """Seconds from the start of the attempt to its end."""
+    stop_s: float | None = None
+    """Seconds from the end until the last rank was gone."""
+
+
+class Finished(Event):
+    """The run is finished: it trained all its steps and exported its result.
+
+    Written by: the supervisor; node.sh where it was started by hand.
+    """
+
+
+class Pruned(Event):
+    """The run is over because its sweep ended it early.
+
+    Written by: the supervisor.
+    """
+
+
+class Requeued(Event):
+    """The run waits in the queue again: this job ends and another one goes on.
+
+    Written by: the supervisor; the job script where the batch host was lost.
+    """
+
+    reason: str = ""
+    """Why, in a sentence."""
+
+
+class Stopped(Event):
+    """The run is over without a result; a person can resume it.
+
+    Written by: the supervisor; node.sh where it was started by hand.
+    """
+
+    exit_code: int | None = None
+    """The exit code of the job; docs/survival.md lists them."""
+    reason: str = ""
+    """Why, in a sentence, with the way out."""

@@ -1,0 +1,35 @@
+"""The words in which an attempt's end is told, in the events and in the supervisor's decisions."""
+
+from enum import Enum
+
+
+class How(Enum):
+    """How an attempt of the ranks ended."""
+
+    FINISHED = "finished"
+    CRASHED = "crashed"
+    """A rank ended with an exit code, or by a signal that nobody here sent."""
+    HUNG = "hung"
+    """A rank made no progress for too long."""
+    LOST = "lost"
+    """A node no longer answers."""
+    SHUT_DOWN = "shut_down"
+    """The ranks saved and ended because they were ordered to shut down. Launchers before 0.2 wrote `left`."""
+    CUT = "cut"
+    """The ranks were ended because the supervisor was told to end, before they could save."""
+    FENCED = "fenced"
+    """Ended because another supervisor has the run's lease."""
+
+
+class StopReason(Enum):
+    """Why the supervisor was told to end."""
+
+    NOTHING = "nothing"
+    TIME_LIMIT = "time limit"
+    PREEMPTED = "pre-empted"
+    """The scheduler queues the job again by itself."""
+    ASKED = "asked to shut down"
+    """By a signal and nothing else: the cluster wants its nodes back, and queues nothing by itself."""
+    CANCELLED = "cancelled"
+    PRUNED = "pruned"
+    """By its sweep, because the trial promises little."""

@@ -1,0 +1,66 @@
+"""How a run is made, listed and found again under runs_dir."""
+
+import re
+from datetime import datetime
+from pathlib import Path
+
+from launcher.errors import ConfigError, RunError, unknown
+from launcher.run.dir import RunDir
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+def check_name(name: str) -> str:
+    """`name` itself, when it is one folder's name and safe as a job name; ConfigError otherwise."""
+    if not _NAME.fullmatch(name):
+        raise ConfigError(
+            f"name={name!r} is not a run name: it must be 1 to 100 of A-Z a-z 0-9 . _ - and start with a "
+            "letter or digit, so that it stays one folder under runs_dir; try name=my_run"
+        )
+    return name
+
+
+def new_run_dir(runs_dir: Path, name: str, moment: datetime, trial: str | None = None) -> RunDir:
+    """A path for a new run that no run has; nothing is made yet. A multirun's trials share one folder."""
+    stamp = moment.strftime("%Y-%m-%d_%H-%M-%S")
+    base = runs_dir / check_name(name) / (stamp if trial is None else f"sweep_{stamp}/{trial}")
+    path, number = base, 1
+    while path.exists():
+        number += 1
+        path = base.with_name(f"{base.name}_{number}")
+    return RunDir(path)
+
+
+def list_runs(runs_dir: Path) -> list[RunDir]:
+    """All runs under `runs_dir`, sweeps' trials included, oldest first."""
+    plans = [plan for pattern in ("*/*", "*/*/*") for plan in runs_dir.glob(f"{pattern}/plan.json")]
+    found = [RunDir(plan.parent) for plan in plans]
+    return sorted(found, key=lambda run: (run.plan.stat().st_mtime_ns, run.path.name))
+
+
+def find_run(runs_dir: Path, reference: str | None) -> RunDir:
+    """The run that `reference` means: a run dir, name/date_time or a name (its newest); None: the newest."""
+    if reference:
+        for path in (Path(reference), runs_dir / reference):
+            if (path / "plan.json").is_file():
+                return RunDir(path.resolve())
+    runs = list_runs(runs_dir)
+    if not runs:
+        raise RunError(f"no runs under {runs_dir}: start one, or name its folder with --runs-dir DIR")
+    if not reference:
+        return RunDir(runs[-1].path.resolve())
+    parts = tuple(Path(reference).parts)
+    matching = [run for run in runs if run.path.relative_to(runs_dir).parts[: len(parts)] == parts]
+    if not matching:
+        names = {run.path.relative_to(runs_dir).parts[0] for run in runs}
+        raise RunError(unknown(f"run under {runs_dir}", reference, names))
+    return RunDir(matching[-1].path.resolve())
+
+
+def find_submitted(runs_dir: str, name: str, job_id: str) -> RunDir | None:
+    """The newest run of that name that was started by job `job_id`."""
+    for plan in sorted(Path(runs_dir).absolute().glob(f"{check_name(name)}/*/plan.json"), reverse=True):
+        run = RunDir(plan.parent)
+        if run.job.exists() and run.read_json(run.job).get("job_id") == job_id:
+            return run
+    return None

@@ -1,0 +1,64 @@
+"""All that a run's files say has happened, read once and from then on only as far as they have grown."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from launcher.run.course import Course
+from launcher.run.dir import RunDir
+from launcher.run.events import Event, EventReader
+from launcher.run.lines import LineReader
+from launcher.run.metrics import Line, parse_metrics
+
+E = TypeVar("E", bound=Event)
+
+
+@dataclass(slots=True, kw_only=True)
+class History:
+    """Events and the course of training so far."""
+
+    events: list[Event] = field(default_factory=list[Event])
+    """Oldest first."""
+    course: Course = field(default_factory=Course)
+
+    @classmethod
+    def of(cls, events: Iterable[Event], metrics: Iterable[Line] = ()) -> "History":
+        """The history that these events and lines make."""
+        return cls(events=list(events), course=Course(metrics))
+
+    def all(self, kind: type[E]) -> list[E]:
+        """The events of a kind, oldest first."""
+        return [event for event in self.events if isinstance(event, kind)]
+
+    def newest(self, kind: type[E]) -> E | None:
+        """The newest event of a kind."""
+        return next((event for event in reversed(self.events) if isinstance(event, kind)), None)
+
+
+class HistoryReader:
+    """Reads a run's history; each look adds what was appended since the one before it."""
+
+    def __init__(self, run: RunDir, *, metrics: bool = True) -> None:
+        """`metrics`: whether metrics.jsonl is read too."""
+        self._events: EventReader[Event] = EventReader(run.events)
+        self._lines = LineReader(run.metrics) if metrics else None
+        self._history = History()
+
+    def read(self) -> History:
+        """The history so far; the same object at each look, so that its caller must not keep it as a value."""
+        events = self._events.read()
+        if self._events.restarted:
+            self._history.events.clear()
+        self._history.events += events
+        if self._lines is not None:
+            lines = self._lines.read()
+            if self._lines.restarted:
+                self._history.course = Course()
+            for line in lines:
+                self._history.course.add(parse_metrics(line))
+        return self._history
+
+
+def read_history(run: RunDir) -> History:
+    """The run's history so far."""
+    return HistoryReader(run).read()

@@ -1,0 +1,134 @@
+"""Files of JSON lines: appended to by several hosts, read whole or from where a reader has stopped."""
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, cast
+
+_LOCK_TRIES, _LOCK_S = 50, 0.01
+_PIECE = 1 << 20
+"""Bytes that are read at once."""
+_MARK = 128
+"""Bytes at the file's start and before a reader's offset by which it recognizes its file: an inode number may be reused."""
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601, with milliseconds."""
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+
+
+def append_line(path: Path, value: Mapping[str, Any]) -> None:
+    """Append `value` as one JSON line with one write(2) on an O_APPEND descriptor; after a torn line, on a new one.
+
+    It takes a lock where one is to be had soon: NFS does not append atomically (open(2)).
+    """
+    line = json.dumps(value, ensure_ascii=False) + "\n"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        _lock(descriptor)
+        size = os.fstat(descriptor).st_size
+        if size and os.pread(descriptor, 1, size - 1) != b"\n":
+            line = f"\n{line}"
+        os.write(descriptor, line.encode())
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> None:
+    """Locks until the descriptor is closed; returns without a lock where the file system has none or another holds it long."""
+    for _ in range(_LOCK_TRIES):
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_LOCK_S)
+        except OSError:
+            return
+        else:
+            return
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The JSON objects of a .jsonl file; none where there is no file. Torn lines are left out."""
+    yield from LineReader(path).read()
+
+
+class LineReader:
+    """Reads a growing file of JSON lines: each look reads only what was appended since the one before it.
+
+    A last line that is not complete is read at a later look. Where the file was truncated or another file has its name, the
+    next look begins at its start and sets `restarted`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.restarted = False
+        """Whether the newest look found another content before its offset, so that what was read earlier is void."""
+        self._offset = 0
+        self._inode = 0
+        self._head = self._mark = b""
+
+    def read(self) -> list[dict[str, Any]]:
+        """The JSON objects that are new; all at the first look, none where there is no file."""
+        self.restarted = False
+        try:
+            # opened at every look: NFS shows what other hosts wrote when a file is opened (close-to-open consistency)
+            descriptor = os.open(self.path, os.O_RDONLY)
+        except FileNotFoundError:
+            self._begin(0)
+            return []
+        try:
+            facts = os.fstat(descriptor)
+            if self._inode != facts.st_ino or not self._is_same(descriptor, facts.st_size):
+                self._begin(facts.st_ino)
+            return self._read_new(descriptor, facts.st_size)
+        finally:
+            os.close(descriptor)
+
+    def _begin(self, inode: int) -> None:
+        self.restarted = self._offset > 0
+        self._offset, self._inode, self._head, self._mark = 0, inode, b"", b""
+
+    def _is_same(self, descriptor: int, size: int) -> bool:
+        if size < self._offset:
+            return False
+        mark = os.pread(descriptor, len(self._mark), self._offset - len(self._mark))
+        return mark == self._mark and os.pread(descriptor, len(self._head), 0) == self._head
+
+    def _read_new(self, descriptor: int, size: int) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        at, rest = self._offset, b""
+        while at < size:
+            piece = os.pread(descriptor, min(_PIECE, size - at), at)
+            if not piece:
+                break
+            at += len(piece)
+            *lines, rest = (rest + piece).split(b"\n")
+            found += [value for line in lines if (value := _parse(line)) is not None]
+            self._advance(lines)
+        # An object without a line end is complete: no beginning of a JSON object is one itself.
+        if rest and (value := _parse(rest)) is not None:
+            found.append(value)
+            self._offset += len(rest)
+            self._mark = (self._mark + rest)[-_MARK:]
+        if len(self._head) < min(_MARK, self._offset):
+            self._head = os.pread(descriptor, min(_MARK, self._offset), 0)
+        return found
+
+    def _advance(self, lines: list[bytes]) -> None:
+        if not lines:
+            return
+        self._offset += sum(map(len, lines)) + len(lines)
+        self._mark = (b"\n".join(lines[-2:]) + b"\n")[-_MARK:]
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    """The JSON object in a line; None for anything else."""
+    try:
+        value = json.loads(line.decode(errors="replace"))
+    except ValueError:
+        return None
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else None

@@ -1,0 +1,198 @@
+"""A run's progress as it is shown while the run goes on. Each look reads only what the run has written since the last."""
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from types import FrameType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from launcher.clusters.base import RunState
+from launcher.errors import Exit
+from launcher.run import RunDir
+from launcher.run.events import Event, EventReader
+from launcher.run.events.checkpoints import Resumed
+from launcher.run.events.ranks import (
+    Crashed,
+    EarlyStopped,
+    Evaluated,
+    General,
+    Restored,
+    Sample,
+    Tokenizing,
+    Training,
+)  # fmt: skip
+from launcher.run.events.supervisor import Ended, Requeued, Started, Stopped
+from launcher.run.events.words import How
+from launcher.run.history import HistoryReader
+from launcher.run.lines import LineReader
+from launcher.run.metrics import Logged, parse_metrics
+from launcher.status.state import is_over, read_status
+
+_POLL_S = 0.2
+_STATE_EVERY_S = 3.0
+_PLAIN_EVERY_S = 10.0
+
+
+def follow_run(run: RunDir, *, quiet: bool) -> int:
+    """0 once the run is finished, another exit code once it is over otherwise. Ctrl-C ends the showing, not the run."""
+    asked, reader = 0.0, HistoryReader(run)
+
+    def ended() -> int | None:
+        nonlocal asked
+        if time.monotonic() - asked < _STATE_EVERY_S:
+            return None
+        asked = time.monotonic()
+        state = read_status(run, reader=reader).state
+        if not is_over(state) and state is not RunState.PLANNED:
+            return None
+        return Exit.OK if state is RunState.FINISHED else Exit.FAILED
+
+    return show(run, ended, Console(quiet=quiet), all_of_it=True)
+
+
+def follow_process(run: RunDir, process: subprocess.Popen[bytes], *, quiet: bool) -> int:
+    """The exit code of a job on this machine. Ctrl-C and SIGTERM are passed on, and the ranks end before this does."""
+    stopped = Exit.OK
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        nonlocal stopped
+        stopped = Exit.INTERRUPTED if number == signal.SIGINT else Exit.TERMINATED
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+
+    def ended() -> int | None:
+        code = process.poll()
+        return code if code is None or code >= 0 else 128 - code
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, pass_on)
+    code = show(run, ended, Console(quiet=quiet), all_of_it=False)
+    return stopped or code
+
+
+def show(run: RunDir, ended: Callable[[], int | None], console: Console, *, all_of_it: bool) -> int:
+    """What `ended` says once it says something; until then a progress bar, or lines where there is no terminal.
+
+    Without `all_of_it`, what earlier attempts wrote is not shown again.
+    """
+    view = View(run, console, all_of_it)
+    with view.progress:
+        while (code := ended()) is None:
+            view.update()
+            time.sleep(_POLL_S)
+        view.update()
+    view.finish(code)
+    return code
+
+
+class View:
+    """What a person sees of one run."""
+
+    def __init__(self, run: RunDir, console: Console, all_of_it: bool) -> None:
+        self.run, self.console = run, console
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+            TextColumn("{task.fields[numbers]}"),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self.task = self.progress.add_task("starting", total=1, numbers="")
+        self.events: EventReader[Event] = EventReader(run.events)
+        self.lines = LineReader(run.metrics)
+        self.last_plain = 0.0
+        self.crashed = False
+        self.began = time.monotonic()
+        if not all_of_it and run.attempts():
+            self.events.read()
+            self.lines.read()
+
+    def update(self) -> None:
+        """Shows what has been written since the last call."""
+        for event in self.events.read():
+            self._event(event)
+        logged = [line for line in self.lines.read() if line.get("loss") is not None]
+        if logged and isinstance(line := parse_metrics(logged[-1]), Logged):
+            self._metrics(line)
+
+    def _event(self, event: Event) -> None:
+        if isinstance(event, Started):
+            self.crashed = False
+            self.progress.update(self.task, description="loading")
+        elif isinstance(event, Tokenizing):
+            self.progress.update(self.task, description="tokenizing")
+        elif isinstance(event, Training):
+            self.progress.update(
+                self.task, description="training", total=event.total_steps, completed=event.step
+            )
+        elif isinstance(event, Crashed) and not self.crashed:
+            self.crashed = True
+            self._say(event.told, style="red")
+        elif isinstance(event, Ended) and not (self.crashed and event.how == How.CRASHED.value):
+            self.crashed = True
+            self._say(f"attempt {event.attempt} {event.how}: {event.reason}", style="red")
+        elif isinstance(event, Stopped) and not self.crashed:
+            self._say(f"stopped: {event.reason}", style="red")
+        elif isinstance(event, Sample):
+            if event.when == "before":
+                self._say(f"question: {event.prompt}")
+            self._say(f"answer {event.when}: {event.answer}", style="dim")
+        elif (said := told_of(event)) is not None:
+            self._say(said)
+
+    def _metrics(self, line: Logged) -> None:
+        numbers = f"loss {line.loss:.3f}  {line.tokens_per_s or 0:,.0f} tokens/s"
+        if line.mfu is not None:
+            numbers += f"  MFU {line.mfu:.0%}"
+        self.progress.update(self.task, completed=line.step, total=line.total_steps, numbers=numbers)
+        if not self.console.is_terminal and time.monotonic() - self.last_plain > _PLAIN_EVERY_S:
+            self.last_plain = time.monotonic()
+            left = self.progress.tasks[0].time_remaining
+            said = "" if left is None else f"  {left:.0f} s left"
+            self._say(f"step {line.step}/{line.total_steps}  {numbers}{said}")
+
+    def finish(self, code: int) -> None:
+        """The last lines: where the result is and what to type next, or where to look."""
+        seconds = time.monotonic() - self.began
+        if code:
+            self._say(f"stopped after {seconds:.0f} s with exit code {code}")
+            self._say(f"next  python -m launcher logs {self.run.name}")
+            return
+        self._say(f"finished in {seconds:.0f} s")
+        self._say(f"model {self.run.export}")
+        for label, command in (
+            ("next ", f"python -m launcher status {self.run.name}"),
+            ("     ", "python -m launcher +experiment=quickstart data.path=your.jsonl data.eval_path=null"),
+            ("     ", "python -m launcher plan +experiment=llama70b_qlora"),
+        ):
+            self._say(f"{label} {command}")
+
+    def _say(self, text: str, style: str | None = None) -> None:
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True, style=style)
+
+
+def told_of(event: Event) -> str | None:
+    """The line of an event that is shown as it is; None where nothing is said."""
+    if isinstance(event, Resumed):
+        return f"resumed from {event.checkpoint}"
+    if isinstance(event, Evaluated):
+        when = {"before": " before training", "after": " after training"}.get(event.when, "")
+        return f"evaluation loss{when}: {event.eval_loss:.4f}"
+    if isinstance(event, General):
+        before = event.when == "before"
+        said = "before training" if before else f"{event.increase:.3g} times that before"
+        return f"general text at step {event.step}: perplexity {event.perplexity:.4g}, {said}"
+    if isinstance(event, EarlyStopped):
+        return f"stopped early at step {event.step}: {event.metric} was best at step {event.best_step}"
+    if isinstance(event, Restored):
+        return f"back to the weights of step {event.step}: {event.why}"
+    if isinstance(event, Requeued):
+        return f"queued again: {event.reason}"
+    return None
