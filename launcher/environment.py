@@ -280,13 +280,13 @@ MLFLOW_TRACKING_PASSWORD = _listed(
 )
 MLFLOW_HTTP_REQUEST_TIMEOUT = _listed(
     "MLFLOW_HTTP_REQUEST_TIMEOUT",
-    "Seconds of a request to the MLflow server; 10 where nobody says otherwise.",
+    "Timeout of a request to the MLflow server in seconds; 10 unless it is set already.",
     set_by="rank, sync, or a person",
     read_by="mlflow",
 )
 MLFLOW_HTTP_REQUEST_MAX_RETRIES = _listed(
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES",
-    "Repeats of such a request; 2 where nobody says otherwise.",
+    "Retries of a request to the MLflow server; 2 unless it is set already.",
     set_by="rank, sync, or a person",
     read_by="mlflow",
 )

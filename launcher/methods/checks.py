@@ -27,7 +27,7 @@ def _check_value(name: str, key: Key, value: Any) -> None:
         return
     try:
         allowed = key.holds(value)
-    except TypeError:  # an option has no declared type: it may be text where a number is compared
+    except TypeError:  # an option has no declared type, so it can be text that is compared with a number
         allowed = False
     if not allowed:
         raise PlanError(f"{name}={value} must be {key.rule}")

@@ -80,7 +80,7 @@ SPEC = Method(
         Key(
             name="num_generations",
             holds=lambda value: value >= 2,
-            rule="at least 2: an answer is held against the others of its prompt",
+            rule="at least 2, because an answer is compared with the other answers to its prompt",
         ),
         Key(name="max_completion_length", holds=lambda value: value >= 1, rule="at least 1 token"),
         Key(name="temperature", holds=above_0, rule="a number above 0"),

@@ -27,7 +27,7 @@ class Adapter:
     layers: tuple[int, ...] | None = None
     """Indices of the blocks that are adapted; None means all."""
     modules_to_save: tuple[str, ...] = ()
-    """Modules that are trained whole, beside the adapter."""
+    """Modules that are trained whole, in addition to the adapter."""
 
     @property
     def targets(self) -> str | list[str]:

@@ -190,7 +190,7 @@ class Search:
             nodes *= 2
 
     def _variants(self, nodes: int, gpus: int, *, smallest: bool = False) -> Iterator[Load]:
-        """The plan's settings on so many GPUs, under every strategy, with checkpointing or without."""
+        """The plan's settings on these GPUs, under every strategy, with and without checkpointing."""
         world = nodes * gpus
         for strategy in strategies(self.config.strategy, self.run, world):
             degrees = strategy.degrees(self.config.strategy, world)

@@ -77,7 +77,7 @@ class LaunchPlan:
     deepspeed: Mapping[str, Any] | None
     accelerate: Mapping[str, Any]
     job_options: Mapping[str, str]
-    """What the job asks of the scheduler, in its words; "" for a flag without a value."""
+    """The job's options for the scheduler, by the scheduler's names; "" for a flag without a value."""
     step_options: tuple[str, ...]
     """Words for the command that starts node.sh on every node."""
     env: Mapping[str, str]

@@ -13,7 +13,7 @@ from launcher.strategies.degrees import Degrees
 from launcher.strategies.trained import Trained
 
 Tensors = Iterable[tuple[tuple[int, ...], int]]
-"""(shape, how many tensors have it)."""
+"""(shape, number of tensors with it)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +78,7 @@ class Strategy:
     """What is cast to bf16 at once: the inputs of each operation (torch's autocast), a block of layers when its weights are
     gathered, or the whole module before training."""
     flat_copy: ClassVar[bool] = False
-    """Whether the optimizer works on a flat fp32 copy of the rank's shard, beside the weights."""
+    """Whether the optimizer works on a flat fp32 copy of the rank's shard, in addition to the weights."""
     dtensors: ClassVar[bool] = False
     """Whether sharded parameters are torch DTensors."""
     gathers_by_module: ClassVar[bool] = False

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 from launcher.strategies.degrees import Degrees
 
 TensorCounts = list[tuple[tuple[int, ...], int]]
-"""(shape, how many tensors have it)."""
+"""(shape, number of tensors with it)."""
 
 
 class Trained(Protocol):

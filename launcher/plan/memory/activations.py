@@ -104,7 +104,7 @@ def _input_bytes(load: Load) -> float:
         product = shape.intermediate_size
         return width * ((attention + mlp) * shape.hidden_size + product)
     names = _adapted(load)
-    if adapter.four_bit and width == 4:  # adapters in bf16 beside a pass in fp32: each casts its input
+    if adapter.four_bit and width == 4:  # bf16 adapters in an fp32 forward pass: each casts its input
         return 2 * sum(adapter.r + linears[name][0] for name in names)
     ranks = width * adapter.r * len(names)
     # peft casts the input of fp32 adapters over plain weights; over 4-bit weights autocast would, but finds bf16 already
