@@ -61,7 +61,7 @@ def test_rows_that_a_trainer_cannot_learn_from_are_refused_in_one_line(
     more = GRPO if trainer == "grpo" else (f"trainer={trainer}",)
     code, said = planned("data.path=rows.jsonl", "data.eval_path=null", *more)
     assert code == 1
-    assert said.count("\n") == 1 and f"and trainer.kind={trainer} learns from" in said
+    assert said.count("\n") == 1 and f"but trainer.kind={trainer} learns from" in said
 
 
 @pytest.mark.parametrize(
