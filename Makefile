@@ -85,7 +85,7 @@ $(VENV)/.train: pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.test: pyproject.toml $(VENV)/.train
-	$(PIP) install -q -e '.[train,quickstart,track,sweep,test]'
+	$(PIP) install -q -e '.[train,quickstart,track,sweep,managed,test]'
 	@touch $@
 
 .PHONY: slurm-packages

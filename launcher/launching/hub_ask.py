@@ -1,69 +1,97 @@
-"""One question to a hub: whether this user may read an address. The token goes to the hub alone."""
+"""Whether a user may read a file on a hub, by huggingface_hub, which is imported here alone on the path of a launch.
+
+The library follows redirects only between addresses of a hub, so the token does not reach the hosts that hold its files.
+"""
 
 import threading
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
-from http.client import HTTPException
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
-from launcher.hub import home_folder
+from launcher.hub import endpoint, home_folder
 
 _ANSWER_S = 4.0
 
 
-def ask(url: str, environ: Mapping[str, str]) -> tuple[int, str]:
-    """The status of the answer and the hub's word for it; 0 and why where none came in time."""
-    answer: list[tuple[int, str]] = []
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What the hub says of a file."""
+
+    status: int
+    """HTTP status; 0 where no answer came."""
+    said: str
+    """The hub's code for an error, or why no answer came."""
+
+
+def ask(kind: str, name: str, revision: str, file: str, environ: Mapping[str, str]) -> Answer:
+    """The hub's answer for a file of a `model` or `dataset`; without an answer, status 0 and the reason."""
+    try:
+        from huggingface_hub import (
+            get_hf_file_metadata,  # pyright: ignore[reportUnknownVariableType]
+            hf_hub_url,
+        )
+        from huggingface_hub.errors import (
+            HfHubHTTPError,
+            HFValidationError,
+            HTTPError,  # pyright: ignore[reportPrivateImportUsage]
+        )
+    except ImportError:
+        return Answer(
+            status=0,
+            said="this Python has no huggingface_hub to ask the hub with (pip install huggingface_hub)",
+        )
+    hub, token = endpoint(environ), _token(environ)
+    where = (hub.partition("://")[2] or hub).rpartition("@")[2]
+    answers: list[Answer] = []
 
     def send() -> None:
         try:
-            request = urllib.request.Request(url, method="HEAD", headers=_token(environ))
-            with urllib.request.build_opener(_TokenStays).open(request, timeout=_ANSWER_S) as response:
-                answer.append((response.status, ""))
-        except urllib.error.HTTPError as error:
-            answer.append((error.code, error.headers.get("X-Error-Code") or ""))
-        except (OSError, ValueError, HTTPException) as error:
-            answer.append((0, f"{urlsplit(url).netloc or url} does not answer here ({_why(error)})"))
+            _ = urlsplit(
+                hub
+            ).port  # ValueError for a bad one, for which the library raises an error of a private module
+            url = hf_hub_url(name, file, repo_type=kind, revision=revision, endpoint=hub)
+            get_hf_file_metadata(url, token=token or False, timeout=_ANSWER_S, endpoint=hub)
+        except HfHubHTTPError as error:
+            code = error.response.headers.get("X-Error-Code", "")
+            answers.append(Answer(status=error.response.status_code, said=code))
+        except HFValidationError:
+            answers.append(Answer(status=404, said="that no repository can have this name"))
+        except (HTTPError, OSError, ValueError) as error:
+            answers.append(Answer(status=0, said=f"{where} does not answer here ({_why(error)})"))
+        else:
+            answers.append(Answer(status=200, said=""))
 
-    # A thread, for nothing bounds how long a name is looked up.
+    # A thread, because no timeout of the library bounds the look-up of a host name.
     thread = threading.Thread(target=send, daemon=True)
     thread.start()
     thread.join(_ANSWER_S)
-    return answer[0] if answer else (0, f"{url} does not answer here within {_ANSWER_S:g} s")
-
-
-class _TokenStays(urllib.request.HTTPRedirectHandler):
-    """The token goes to the hub alone, and not with a redirect to whoever holds its files."""
-
-    def redirect_request(
-        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
-    ) -> urllib.request.Request | None:
-        """The next request, without the token where it leaves the scheme, host or port."""
-        found = super().redirect_request(req, fp, code, msg, headers, newurl)
-        if found is not None and urlsplit(newurl)[:2] != urlsplit(req.full_url)[:2]:
-            found.remove_header("Authorization")
-        return found
+    late = Answer(status=0, said=f"{where} does not answer here within {_ANSWER_S:g} s")
+    return answers[0] if answers else late
 
 
 def _why(error: Exception) -> str:
-    """Why nothing was answered. Never a ValueError's own words: http.client puts the header that it refuses into them."""
-    if isinstance(error, ValueError):
-        return "HF_TOKEN or the address holds a character that cannot be sent"
-    reason = getattr(error, "reason", error)
-    text = reason.strerror if isinstance(reason, OSError) else None
-    return text or (reason if isinstance(reason, str) else type(reason).__name__)
+    """The operating system's reason, or the error's type. Never the error's text: it can quote the header with the token."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        if isinstance(cause, UnicodeError):
+            return "HF_TOKEN or the address holds a character that cannot be sent"
+        cause = cause.__cause__ or cause.__context__
+    return type(error).__name__
 
 
-def _token(environ: Mapping[str, str]) -> dict[str, str]:
-    """The header with the user's own token, where there is one, without line ends that were copied with it.
+def _token(environ: Mapping[str, str]) -> str:
+    """The user's own token without line ends that were copied with it; empty without one.
 
-    Source: as launcher.hub.home_folder; huggingface_hub/utils/_auth.py, _clean_token.
+    The library reads its variables when it is imported; the environment here holds those of the cluster file too.
+    Source: huggingface_hub/utils/_auth.py, _clean_token.
     """
-    token = "".join(environ.get("HF_TOKEN", "").splitlines()).strip()
-    if not token:
-        path = Path(environ.get("HF_TOKEN_PATH") or home_folder(environ) / "token").expanduser()
-        token = "".join(path.read_text().splitlines()).strip() if path.is_file() else ""
-    return {"Authorization": f"Bearer {token}"} if token else {}
+    token = _clean(environ.get("HF_TOKEN", ""))
+    path = Path(environ.get("HF_TOKEN_PATH") or home_folder(environ) / "token").expanduser()
+    return token or (_clean(path.read_text()) if path.is_file() else "")
+
+
+def _clean(token: str) -> str:
+    return "".join(token.splitlines()).strip()

@@ -1,8 +1,8 @@
-"""Before a launch: whether a hub has the model and data for this user, so that nobody queues for a name that is none."""
+"""Before a launch: whether a hub has the model and data for this user, so that no job queues for a name that does not exist."""
 
 import os
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from launcher.clusters.registry import find_cluster
@@ -12,7 +12,6 @@ from launcher.errors import ConfigError
 from launcher.hub import (
     Wanted,
     cache_folder,
-    endpoint,
     find_snapshot,
     find_wanted,
     has_model,
@@ -47,33 +46,59 @@ def check_hub(config: Config, plan: LaunchPlan) -> None:
                 f"model.name_or_path={wanted.model} is not in the cache {cache}, and {offline} is set; {way}"
             )
         return
-    from launcher.launching.hub_ask import ask  # a run whose model is here has no time for what it imports
+    from launcher.launching.hub_ask import ask  # by need: it imports the hub's library
 
     silent = ""
-    for key, name, url in _addresses(wanted, cache, endpoint(environ)):
-        status, said = ask(url, environ)
-        if status in _REFUSALS and said != "EntryNotFound":
-            raise ConfigError(f"{key}={name}: the hub says {said or status}; {_REFUSALS[status]}")
-        silent = silent or ("" if status else f"{key}={name} is not in the cache {cache}, and {said}")
+    for one in _files(wanted, cache):
+        answer = ask(one.kind, one.name, one.revision, one.file, environ)
+        if answer.status in _REFUSALS and answer.said != "EntryNotFound":
+            raise ConfigError(
+                f"{one.key}={one.value}: the hub says {answer.said or answer.status}; {_REFUSALS[answer.status]}"
+            )
+        if not answer.status and not silent:
+            silent = f"{one.key}={one.value} is not in the cache {cache}, and {answer.said}"
     if silent and not find_cluster(plan.cluster).queued:
         raise ConfigError(f"{silent}; {way}")
     if silent:
         print(f"launcher: warning: {silent}; the nodes must reach it, or {way}", file=sys.stderr, flush=True)
 
 
-def _addresses(wanted: Wanted, cache: Path, hub: str) -> list[tuple[str, str, str]]:
-    """(key, name, an address that answers whether this user may read it)."""
-    found: list[tuple[str, str, str]] = []
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _File:
+    """A file on the hub whose answer tells whether this user may read the repository."""
+
+    key: str
+    value: str
+    """The key's value, as errors show it."""
+    kind: str
+    """model or dataset."""
+    name: str
+    revision: str
+    file: str
+
+
+def _files(wanted: Wanted, cache: Path) -> list[_File]:
+    """A file for each repository that is not in the cache."""
+    found: list[_File] = []
     if wanted.model:
-        file = wanted.gguf_file or "config.json"
         found.append(
-            ("model.name_or_path", wanted.model, f"{hub}/{wanted.model}/resolve/{wanted.revision}/{file}")
-        )
+            _File(
+                key="model.name_or_path", value=wanted.model, kind="model", name=wanted.model, revision=wanted.revision,
+                file=wanted.gguf_file or "config.json",
+            )
+        )  # fmt: skip
     for data in wanted.data:
         part = parse_hub(data)
-        if find_snapshot(cache, part.name, part.revision or "main", "dataset"):
-            continue
-        found.append(
-            ("data.path", data, f"{hub}/datasets/{part.name}/resolve/{part.revision or 'main'}/README.md")
-        )
+        revision = part.revision or "main"
+        if not find_snapshot(cache, part.name, revision, "dataset"):
+            found.append(
+                _File(
+                    key="data.path",
+                    value=data,
+                    kind="dataset",
+                    name=part.name,
+                    revision=revision,
+                    file="README.md",
+                )
+            )
     return found

@@ -114,22 +114,53 @@ def test_calibrate_begins_a_file_that_a_run_can_use(cli, measured_run, tmp_path)
     assert json.loads(planned.stdout)["memory"]["per_gpu_gib"]["context"] == 1.6
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "{gpu_tflops: 312, achieved_share: 0.4}\n",
-        "gpu_tflops:\n  312\n",
-        "- a list\n",
-        "gpu_tflops: 1\ngpu_tflops: 2\n",
-        "a: [\n",
-    ],
-)
-def test_a_file_in_which_no_line_can_be_changed_is_left_alone(tmp_path, text):
+ODDLY_WRITTEN = """# ours
+defaults: [slurm, _self_]
+env:
+    HF_HOME: "/scratch/hf"   # shared
+    NAME: 'quoted'
+sbatch_options:
+- a
+- b
+gpu_tflops:
+    312
+# not known yet
+link_gb_s: null
+# the end
+"""
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_comments_order_quotes_indentation_and_line_ends_stay(tmp_path, end):
+    file = tmp_path / "odd.yaml"
+    file.write_bytes(ODDLY_WRITTEN.replace("\n", end).encode())
+    write_values(file, {"gpu_tflops": 990.0, "context_gib": 1.6}, "slurm")
+    expected = ODDLY_WRITTEN.replace("gpu_tflops:\n    312", "gpu_tflops: 990") + "context_gib: 1.6\n"
+    assert file.read_bytes() == expected.replace("\n", end).encode()
+
+
+def test_a_mapping_in_braces_is_edited_in_its_braces(tmp_path):
+    file = tmp_path / "odd.yaml"
+    file.write_text("{gpu_tflops: 312, achieved_share: 0.4}\n")
+    write_values(file, {"gpu_tflops": 990.0, "context_gib": 1.6}, "slurm")
+    assert file.read_text() == "{gpu_tflops: 990, achieved_share: 0.4, context_gib: 1.6}\n"
+
+
+@pytest.mark.parametrize("text", ["- a list\n", "gpu_tflops: 1\ngpu_tflops: 2\n", "a: [\n"])
+def test_a_file_that_is_no_mapping_is_left_alone(tmp_path, text):
     file = tmp_path / "odd.yaml"
     file.write_text(text)
-    with pytest.raises(ConfigError, match=r"odd\.yaml is"):
+    with pytest.raises(ConfigError, match=r"odd\.yaml is not"):
         write_values(file, {"gpu_tflops": 990.0, "context_gib": 1.6}, "slurm")
     assert file.read_text() == text
+
+
+def test_a_value_that_a_run_would_read_as_a_string_is_not_written(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("gpu_tflops: 312\n")
+    with pytest.raises(ConfigError, match="put them in by hand"):
+        write_values(file, {"achieved_share": 1e-5}, "slurm")
+    assert file.read_text() == "gpu_tflops: 312\n"
 
 
 def test_what_ranks_on_a_cpu_measured_is_not_written(cli, measured_run, tmp_path):

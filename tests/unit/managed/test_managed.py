@@ -200,3 +200,20 @@ def test_an_address_where_nobody_listens_is_told_with_its_variable(say, monkeypa
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
     with pytest.raises(ApiError, match="is OPENAI_BASE_URL right"):
         Api(wait_s=0.01).job("ftjob-1")
+
+
+def test_without_httpx_the_pip_line_is_named(cli, tmp_path):
+    (tmp_path / "absent").mkdir()
+    (tmp_path / "absent" / "httpx.py").write_text("raise ImportError")
+    done = cli("managed", "list", PYTHONPATH=str(tmp_path / "absent"), OPENAI_API_KEY=KEY)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert "managed needs httpx" in done.stderr and "pip install 'launcher[managed]'" in done.stderr
+
+
+def test_a_key_that_httpx_refuses_is_not_shown(say, monkeypatch):
+    from launcher.managed.api import Api, ApiError
+
+    monkeypatch.setenv("OPENAI_API_KEY", f"{KEY} ")
+    with pytest.raises(ApiError) as refused:
+        Api(wait_s=0.01).job("ftjob-1")
+    assert KEY not in str(refused.value)
