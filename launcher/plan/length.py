@@ -60,7 +60,7 @@ def make_length(
 
 
 def final_args(args: Mapping[str, Any], length: Length) -> dict[str, Any]:
-    """The trainer's arguments with the decided length; unchanged where the ranks decide it.
+    """The trainer's arguments with the decided length; unchanged if the ranks decide it.
 
     The Trainer then counts the whole run as one epoch; metrics.jsonl has the true epoch.
     """

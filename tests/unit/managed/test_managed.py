@@ -181,7 +181,7 @@ def test_what_the_provider_would_refuse_is_not_sent(say, provider, tmp_path, tex
 @pytest.mark.parametrize(
     ("name", "value", "why"),
     [
-        ("OPENAI_API_KEY", "", "there is no OPENAI_API_KEY"),
+        ("OPENAI_API_KEY", "", "OPENAI_API_KEY is not set"),
         ("OPENAI_API_KEY", "sk-wrong", "401, Incorrect API key provided: Bearer ***"),
         ("OPENAI_BASE_URL", "http://example.com/v1", "unencrypted"),
         ("OPENAI_BASE_URL", "https://me:secret@example.com/v1", "without a name or password"),
