@@ -12,7 +12,7 @@ class Exit(IntEnum):
     OK = 0
     """The command or the run finished without an error."""
     REFUSED = 1
-    """Invalid input; nothing was queued and no existing file was changed."""
+    """Invalid input; nothing was queued, and no existing run or file was changed."""
     USAGE = 2
     """Invalid command line."""
     FAILED = 3

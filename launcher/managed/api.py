@@ -28,7 +28,7 @@ _LONGEST_SAID = 400
 
 
 class ApiError(LauncherError):
-    """The API refused a request or did not answer. Nothing has changed unless the message says so."""
+    """The API refused a request or did not answer. No change is known to have happened unless the message says so."""
 
 
 class NotThere(ApiError):

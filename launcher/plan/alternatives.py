@@ -94,7 +94,7 @@ class Search:
         return self.total(load) <= self.size
 
     def cheapest(self) -> Alternative | None:
-        """The setting with the fewest GPU-seconds per step and free memory: on at most the planned GPUs, else on more."""
+        """The setting with the fewest GPU-seconds per step that leaves MARGIN free: on at most the planned GPUs, else on more."""
         worlds = list(self._worlds())
         asked = [one for one in worlds if one[0] * one[1] <= self.load.degrees.world_size]
         for some in (asked, [one for one in worlds if one not in asked]):
@@ -131,7 +131,7 @@ class Search:
         return self._made("longest_context", dataclasses.replace(self.load, length=low * _STEP))
 
     def fewest_gpus(self) -> Alternative | None:
-        """The fewest GPUs on which any strategy fits with free memory."""
+        """The fewest GPUs on which any strategy fits and leaves MARGIN free."""
         for nodes, gpus in self._worlds():
             fitting = [
                 load

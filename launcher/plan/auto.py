@@ -61,7 +61,7 @@ def settle(config: Config, facts: Facts, make: Callable[[Config], LaunchPlan]) -
 def _fastest(
     config: Config, facts: Facts, load: Load, choices: list[Strategy], micros: list[int], size: float
 ) -> Load:
-    """The candidate with the shortest step among those that fit with free memory, else that fit, else the smallest.
+    """The candidate with the shortest step among those that leave MARGIN free, else among those that fit, else the smallest.
 
     Among equally fast ones it is the first, which shards least.
     """

@@ -32,7 +32,7 @@ def best_interval_s(save_s: float, mtbf_s: float) -> float:
 def effective_training_time(interval_s: float, save_s: float, restart_s: float, mtbf_s: float) -> float:
     """Useful training / wall time, from 0 to 1, with a save every `interval_s` seconds of training.
 
-    Failures are exponentially distributed; each costs `restart_s` and the training since the last save.
+    Times between failures are exponentially distributed; a failure costs `restart_s` and the training since the last save.
     Source: Daly (as above), equation 20.
     """
     if math.isinf(mtbf_s):
