@@ -94,7 +94,7 @@ class Search:
         return self.total(load) <= self.size
 
     def cheapest(self) -> Alternative | None:
-        """The setting with the fewest GPU-seconds per step that leaves MARGIN free: on at most the planned GPUs, else on more."""
+        """The setting with the fewest GPU-seconds per step that leaves MARGIN free, if possible on at most the planned GPUs."""
         worlds = list(self._worlds())
         asked = [one for one in worlds if one[0] * one[1] <= self.load.degrees.world_size]
         for some in (asked, [one for one in worlds if one not in asked]):
