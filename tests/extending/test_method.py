@@ -127,7 +127,7 @@ def test_what_it_does_not_take_is_refused_in_one_line(site, typed, said):
             "its module scaled_method has no function make, which the ranks call; add it",
         ),
         ("module=__name__", 'module="scaled_ranks"', "there is no module scaled_ranks"),
-        ("SPEC = ", "METHOD = ", "scaled_method holds no Method named SPEC; add one"),
+        ("SPEC = ", "METHOD = ", "scaled_method has no Method named SPEC; add one"),
         ("import Key", "import Keys", "entry point scaled_method cannot be imported"),
         ("unit=", "scores=2, unit=", "give the reason in not_estimated"),
     ],
