@@ -3,8 +3,6 @@
 import json
 from typing import Any
 
-from jinja2 import TemplateError
-
 from launcher.data.kinds import SPOKEN, Example, kind_of, to_chat
 from launcher.data.turns import Message, is_trained
 from launcher.errors import DataError
@@ -102,6 +100,8 @@ def _with_calls(turn: Message) -> str:
 
 
 def _renderer(tokenizer: Any, example: Example, where: str) -> Any:
+    from jinja2 import TemplateError  # whoever only counts rows does without
+
     tools = {"tools": example["tools"]} if "tools" in example else {}
 
     def render(turns: list[Message], **more: Any) -> str:

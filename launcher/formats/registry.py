@@ -3,13 +3,14 @@
 import functools
 import hashlib
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from launcher.formats.base import ABOUT, Fields, Format, Writer
 from launcher.registry import Registry
 
+_OWN = Path(__file__).resolve().parent
 AUTO = "auto"
 """The value of data.format that detects each row's format from its keys."""
 FORMATS = Registry(
@@ -64,14 +65,23 @@ def own_format(kind: str) -> str:
 @functools.cache
 def code_digest() -> str:
     """A digest of the code of all formats, those of other distributions included: what is derived from rows depends on it."""
-    return hashlib.sha256(b"".join(path.read_bytes() for path in _code_files())).hexdigest()[:16]
+    own = sorted(_OWN.glob("*.py"))
+    return _digest([*own, *_foreign_files()])
 
 
-def _code_files() -> Iterator[Path]:
-    own = Path(__file__).resolve().parent
-    yield from sorted(own.glob("*.py"))
+@functools.cache
+def foreign_code() -> str:
+    """A digest of the code of the formats of other distributions; empty where there are none, and then nothing is imported."""
+    return _digest(_foreign_files()) if FORMATS.foreign_names() else ""
+
+
+def _digest(files: Iterable[Path]) -> str:
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
+
+
+def _foreign_files() -> Iterator[Path]:
     modules = {one.read.__module__ for one in known_formats().formats.values()}
     for name in sorted(modules):
         file = getattr(sys.modules.get(name), "__file__", None)
-        if file and Path(file).resolve().parent != own:
+        if file and Path(file).resolve().parent != _OWN:
             yield Path(file)

@@ -13,7 +13,7 @@ from launcher.environment import VARIABLES
 from tests.support.paths import ROOT
 
 LISTED = {**VARIABLES, **SLURM_VARIABLES}
-LISTS = ("launcher/environment.py", "launcher.clusters.slurm.variables.py")
+LISTS = ("launcher/environment.py", "launcher/clusters/slurm/variables.py")
 MODULES = [
     path for path in sorted((ROOT / "launcher").rglob("*.py")) if str(path.relative_to(ROOT)) not in LISTS
 ]

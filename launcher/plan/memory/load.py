@@ -10,6 +10,9 @@ from launcher.plan.model import count_linear, count_parameters, linear_shapes, m
 from launcher.strategies.base import Strategy, Tensors
 from launcher.strategies.degrees import Degrees
 
+CONTEXT_GIB = 1.0
+"""CUDA context, cuBLAS workspaces, communicators and fragmentation, until cluster.context_gib says it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
@@ -38,6 +41,8 @@ class Load:
     """Whether the attention kernel takes lengths and needs no mask, as flash attention does."""
     bucket: int | None = None
     """Elements of a gradient bucket; None if the size follows from the number of trained parameters."""
+    context_gib: float = CONTEXT_GIB
+    """GiB that are not tensors of the run (cluster.context_gib)."""
     pure_bf16: bool = False
     """Whether weights, gradients and moments are bf16 without a master copy, as in some published setups. This launcher never
     trains so."""

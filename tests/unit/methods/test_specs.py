@@ -97,7 +97,8 @@ VALUES = {
 def test_a_hyperparameter_that_the_trainer_does_not_use_is_refused(plan, key: str, kinds: tuple[str, ...]):
     other = next(kind for kind in ("sft", "reward", "dpo", "pretrain") if kind not in kinds)
     with pytest.raises(
-        PlanError, match=rf"trainer\.{key}=.* is not used by trainer\.kind={other}, but by {', '.join(kinds)}"
+        PlanError,
+        match=rf"trainer\.{key}=.* is not used by trainer\.kind={other}, only by {', '.join(kinds)}",
     ):
         plan("+experiment=tiny", f"trainer={other}", f"trainer.{key}={VALUES.get(key, '0.1')}")
 
