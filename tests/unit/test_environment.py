@@ -26,6 +26,7 @@ NOT_VARIABLES = {
     "SHARDED_STATE_DICT": "FSDP's state_dict_type",
     "TRANSFORMER_BASED_WRAP": "FSDP's auto_wrap_policy",
     "ON_RANK": "a constant that a registry reads",
+    "JOB_SCRIPT": "a name that launcher.run exports",
 }
 """Words that look like variables, and what they are."""
 LOOKS_LIKE_ONE = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+")
