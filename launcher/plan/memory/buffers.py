@@ -34,7 +34,7 @@ def _gathered_bytes(load: Load) -> float:
 
 
 def _peak_bytes(load: Load, before: Mapping[str, float]) -> float:
-    """Buffers in the backward pass; in the optimizer's step, what is more than the activations and logits that are gone."""
+    """The larger of the buffers of the backward pass and of the step's excess over the activations and logits freed by then."""
     backward = buffer_bytes(load) + max(working_bytes(load) - before["logits"], 0)
     return max(backward, step_bytes(load) - before["activations"] - before["logits"])
 
