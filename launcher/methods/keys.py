@@ -29,5 +29,5 @@ def refuse_zero_beta(config: Config) -> None:
     """PlanError for trainer.beta=0 with a method whose loss then has no gradient."""
     if config.trainer.beta == 0:
         raise PlanError(
-            f"trainer.beta=0 gives the loss of {config.trainer.kind} no gradient; use a number above 0, such as 0.1"
+            f"trainer.beta=0 gives {config.trainer.kind} no gradient; use a number above 0, such as 0.1"
         )
