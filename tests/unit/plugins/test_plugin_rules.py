@@ -31,11 +31,11 @@ def gate(compose, facts):
     [
         (("plugin=[qlora]", "strategy=fsdp2", "plugins.qlora.storage_dtype=uint8"),
          "plugins.qlora.storage_dtype=uint8 cannot be sharded by strategy=fsdp2"),
-        (("plugin=[qlora]", "plugins.qlora.init_lora_weights=pissa"), "plugins.qlora.init_lora_weights=pissa takes a part"),
+        (("plugin=[qlora]", "plugins.qlora.init_lora_weights=pissa"), "plugins.qlora.init_lora_weights=pissa changes the base"),
         (("plugin=[qlora]", "plugins.qlora.compute_dtype=int8"), "plugins.qlora.compute_dtype='int8' must be one of"),
         (("strategy=fsdp2", "plugins.lora.modules_to_save=[lm_head]"),
          "modules_to_save with the head"),
-        (("plugins.lora.r=2000", "plugins.lora.init_lora_weights=olora"), "plugins.lora.r=2000 is more than the 1024"),
+        (("plugins.lora.r=2000", "plugins.lora.init_lora_weights=olora"), "plugins.lora.r=2000 exceeds the width 1024"),
         (("plugin=[lora,early_stopping]",), "plugins.early_stopping needs evaluations during training"),
         (("plugin=[lora,early_stopping]", "trainer.eval_steps=5"), "plugins.early_stopping.restore_best=true exports from a"),
         (("plugin=[lora,early_stopping]", "plugins.early_stopping.metric=eval_x"),
