@@ -18,7 +18,7 @@ def make_table(known: Mapping[str, Mapping[str, Any]]) -> str:
     told = ", ".join(f"{counts[name]} {name}" for name in ("passed", "refused", "failed", "not run"))
     versions = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
     lines = [
-        "# Trainers, plugins, strategies and ranks",
+        "# Methods, plugins, strategies and ranks",
         "",
         "Written by `make matrix`, which tries every cell that has no outcome yet (`--again`: all). A cell is a run of the",
         f"tiny model on CPU ranks, {STEPS} steps: its losses are finite and fall (grpo: losses and rewards are finite),",
@@ -28,7 +28,7 @@ def make_table(known: Mapping[str, Mapping[str, Any]]) -> str:
         "",
         f"{told}, of {len(results)}. {versions}.",
         "",
-        "| trainer | plugins | " + " | ".join(f"{strategy} {ranks}" for strategy, ranks in _COLUMNS) + " |",
+        "| method | plugins | " + " | ".join(f"{strategy} {ranks}" for strategy, ranks in _COLUMNS) + " |",
         "|---|---|" + "---|" * len(_COLUMNS),
     ]
     failures: list[str] = []
