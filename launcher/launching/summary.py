@@ -1,4 +1,4 @@
-"""A plan in a few lines for a person, and what both a person and a machine are told with."""
+"""A plan in a few lines of text, and the parts that text and JSON share."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from launcher.units import duration, plural
 
 
 def describe(run: RunDir, plan: LaunchPlan, summary: dict[str, Any]) -> str:
-    """What was decided and what to type next."""
+    """The decisions and the next commands."""
     lines = [
         ("run", f"{run.name}" + (f"  (experiment {plan.experiment})" if plan.experiment else "")),
         ("run dir", str(run.path)),
@@ -49,7 +49,7 @@ def plan_lines(plan: LaunchPlan) -> list[tuple[str, str]]:
         *([] if plan.trainer == TrainerConfig.kind else [("trainer", plan.trainer)]),
         (
             "batch",
-            f"{batch.global_batch_size} {find_method(plan.trainer).unit} a step = {batch.micro_batch_size} micro x "
+            f"{batch.global_batch_size} {find_method(plan.trainer).unit} per step = {batch.micro_batch_size} micro x "
             f"{batch.gradient_accumulation_steps} accumulation x {plural(plan.degrees.data_parallel_size, 'rank')}",
         ),
         ("model", f"{model.name_or_path}{counts}"),
@@ -63,19 +63,20 @@ def plan_lines(plan: LaunchPlan) -> list[tuple[str, str]]:
 
 def _memory(plan: LaunchPlan) -> list[tuple[str, str]]:
     if plan.memory:
-        return [("memory", f"{plan.memory.total:.1f} GiB a GPU, estimated")]
+        return [("memory", f"{plan.memory.total:.1f} GiB per GPU, estimated")]
     why_not = not_estimated(plan)
     return [("memory", why_not)] if plan.device == "cuda" and why_not else []
 
 
 def not_estimated(plan: LaunchPlan) -> str | None:
-    """Why no run of this plan's method has its memory and time estimated; None where they are."""
+    """Why memory and time are not estimated for this plan's method; None if they are."""
     why_not = find_method(plan.trainer).not_estimated
     return None if why_not is None else f"not estimated for trainer.kind={plan.trainer}: {why_not}"
 
 
 def shutdown_dict(plan: LaunchPlan) -> dict[str, float | bool] | None:
-    """needs_s: from the order to shut down until all is saved; given_s: KillWait; and whether that fits. None without saves."""
+    """`needs_s`, the time of a shutdown until everything is saved, `given_s`, the time that the cluster gives, and whether
+    that fits; None without saves."""
     if plan.save is None:
         return None
     needs = float(f"{needs_s(plan):.4g}")
@@ -83,20 +84,20 @@ def shutdown_dict(plan: LaunchPlan) -> dict[str, float | bool] | None:
 
 
 def cannot_save(plan: LaunchPlan) -> str | None:
-    """A warning if a pre-emption kills the run before two steps and a save are done; else None."""
+    """The cost of a pre-emption if the cluster kills the job before two steps and a save are done; None otherwise."""
     shutdown = shutdown_dict(plan)
     if shutdown is None or shutdown["fits"]:
         return None
     known = "measured" if plan.facts.shutdown_s else "estimated"
     return (
         f"a pre-emption leaves no time to save: two steps and a save take {duration(shutdown['needs_s'])} ({known}), but "
-        f"KillWait is {duration(shutdown['given_s'])}; a pre-empted run loses the steps since its last checkpoint. The signal "
-        "before the time limit comes early enough"
+        f"KillWait is {duration(shutdown['given_s'])}; up to one save interval is lost. The signal before the time limit is "
+        "early enough"
     )
 
 
 def saves(plan: SavePlan) -> str:
-    """How often, and which share of the wall time is then training that stays."""
+    """How often the run saves, and the resulting share of effective training time."""
     every = f"every {plural(plan.save_steps, 'step')}" if plan.save_steps else "interval found while training"
     if plan.best_interval_s is None or plan.effective_training_time is None or plan.mtbf_s is None:
         return f"{every}; this cluster never fails (cluster.failures_per_1000_node_days=0)"
