@@ -95,7 +95,7 @@ class Job:
         """The end of the ranks, which must have saved."""
         ended = self.wait(Ended, mark, "the ranks' end", may_stop=True)
         if ended.how != How.SHUT_DOWN.value:
-            raise Failed(f"the ranks did not save and leave: {ended.how}, {ended.reason}")
+            raise Failed(f"the ranks did not save and shut down: {ended.how}, {ended.reason}")
         return ended
 
     def wait(
