@@ -1,4 +1,4 @@
-"""A sweep is extended: by more values of its grid, or by more budget."""
+"""Extending a sweep by more values of its grid, or by more budget."""
 
 import json
 import os
@@ -31,7 +31,7 @@ BUDGET = {"sweep.trials": int, "sweep.gpu_hours": float, "sweep.deadline": str}
 
 
 def extend_sweep(sweep: SweepDir, more: Sequence[str], *, as_json: bool) -> int:
-    """The exit code, once the further trials are queued or have run here; ConfigError for a key that cannot be extended."""
+    """The exit code, once the new trials are queued or have run here; ConfigError for a key that cannot be extended."""
     spec = sweep.read_spec()
     check_starts(sweep, spec)
     _check_keys(sweep, spec, more)
@@ -70,7 +70,9 @@ def _check_keys(sweep: SweepDir, spec: dict[str, Any], more: Sequence[str]) -> N
             raise ConfigError(f"{unknown(f'key of {sweep.name} to extend', key, known)}")
     budgets = [override for override in more if override.partition("=")[0] in BUDGET]
     if 0 < len(budgets) < len(more):
-        raise ConfigError(f"{budgets[0]} is no value of the grid; raise the budget in a command of its own")
+        raise ConfigError(
+            f"{budgets[0]} is a budget and not a value of the grid; raise it in a separate command"
+        )
 
 
 def _more_budget(sweep: SweepDir, spec: dict[str, Any], more: Sequence[str], *, as_json: bool) -> int:
@@ -95,7 +97,7 @@ def _more_budget(sweep: SweepDir, spec: dict[str, Any], more: Sequence[str], *, 
 
 
 def _more_trials(sweep: SweepDir, spec: dict[str, Any], asked: Asked, more: Sequence[str]) -> int:
-    """How many trials there are more; their lines, scripts and, last, sweep.json are written."""
+    """The number of new trials, after their lines, their scripts and, last, sweep.json are written."""
     parser = OverridesParser.create(config_loader=asked.loader)
     added = {
         axis.name: [value.text for value in axis.values]

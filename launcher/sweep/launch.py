@@ -1,4 +1,4 @@
-"""A sweep is launched: every trial is planned, one folder written, one array submitted; or the trials run here."""
+"""Launching a sweep: all trials are planned, the folder is written, and its arrays are submitted or the trials run here."""
 
 import dataclasses
 import json
@@ -25,7 +25,7 @@ from launcher.sweep.resume import go_on
 
 
 def launch_sweep(asked: Asked, as_json: bool) -> int:
-    """The exit code: 0 once everything is queued; where the trials run here, 0 when all went well."""
+    """The exit code: 0 once everything is queued; for trials that run here, 0 if all have succeeded."""
     if (begun := _begun(asked)) is not None:
         return go_on(begun, as_json=as_json)
     prepared = prepare_sweep(asked, datetime.now())
@@ -41,7 +41,7 @@ def launch_sweep(asked: Asked, as_json: bool) -> int:
     with cut_short(prepared.sweep.path.parent, prepared.spec["request"]) as cut:
         if cut is not None:
             print(
-                f"launcher: goes on with {cut.name}, whose submit was cut short", file=sys.stderr, flush=True
+                f"launcher: resumes {cut.name}, whose submission was interrupted", file=sys.stderr, flush=True
             )
             prepared = dataclasses.replace(prepared, sweep=cut)
             tell(prepared, submit(cut, cluster), as_json)
@@ -61,19 +61,19 @@ def launch_sweep(asked: Asked, as_json: bool) -> int:
 
 
 def _begun(asked: Asked) -> SweepDir | None:
-    """The sweep that this job began before it was queued again; None elsewhere."""
+    """The sweep that this job began before it was queued again; None if there is none."""
     cluster = find_cluster(choose_kind(str(asked.master.cluster.kind), os.environ))
     job = None if cluster.queued else cluster.job(os.environ)
     if job is None or not job.restart:
         return None
     found = find_begun(Path(str(asked.master.runs_dir)).absolute(), job.id, asked.typed)
     if found is not None:
-        print(f"launcher: job {job.id} goes on with {found.path}", file=sys.stderr, flush=True)
+        print(f"launcher: job {job.id} resumes {found.path}", file=sys.stderr, flush=True)
     return found
 
 
 def write_files(prepared: Prepared) -> Prepared:
-    """Makes the folder, under another name where it is there by now, with every file but sweep.json."""
+    """Creates the folder, under another name if it exists by now, with all files except sweep.json."""
     sweep, number = prepared.sweep, 1
     while True:
         try:
@@ -81,7 +81,7 @@ def write_files(prepared: Prepared) -> Prepared:
             break
         except FileExistsError:
             if not sweep.path.is_dir():
-                raise _no_folder(prepared, "a file is in its place") from None
+                raise _no_folder(prepared, "a file has this name") from None
             number += 1
             sweep = SweepDir(prepared.sweep.path.with_name(f"{prepared.sweep.path.name}_{number}"))
         except OSError as error:
@@ -94,14 +94,14 @@ def write_files(prepared: Prepared) -> Prepared:
 
 
 def write(prepared: Prepared) -> None:
-    """The whole folder, for a sweep that is not submitted."""
+    """Writes the complete folder, for a sweep that is not submitted."""
     prepared = write_files(prepared)
     with written(prepared.sweep, prepared.spec):
         pass
 
 
 def tell(prepared: Prepared, job_ids: Sequence[str], as_json: bool) -> None:
-    """Says what was done and what to type next."""
+    """Prints what was done, and the next command."""
     sweep, spec = prepared.sweep, prepared.spec
     if warning := few_cores(prepared.plan):
         print(f"launcher: warning: {warning}", file=sys.stderr, flush=True)
@@ -129,5 +129,5 @@ def tell(prepared: Prepared, job_ids: Sequence[str], as_json: bool) -> None:
 
 def _no_folder(prepared: Prepared, why: str) -> RunError:
     return RunError(
-        f"runs_dir={prepared.config.runs_dir}: {prepared.sweep.path} cannot be made ({why}); choose another folder"
+        f"runs_dir={prepared.config.runs_dir}: {prepared.sweep.path} cannot be created ({why}); choose another folder"
     )

@@ -1,4 +1,4 @@
-"""A sweep goes on: with trials that were not begun, were cancelled, failed, or whose worker is gone."""
+"""Resuming a sweep with trials that have not begun, were cancelled, have failed, or whose worker has ended."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from launcher.sweep.work import is_gone
 
 
 def resume_sweep(sweep: SweepDir, *, only_failed: bool, as_json: bool) -> int:
-    """The exit code; RunError where nothing is left to resume."""
+    """The exit code; RunError if nothing is left to resume."""
     spec = sweep.read_spec()
     check_starts(sweep, spec)
     cluster = queue_of(spec)
@@ -33,7 +33,7 @@ def resume_sweep(sweep: SweepDir, *, only_failed: bool, as_json: bool) -> int:
 
 
 def go_on(sweep: SweepDir, *, as_json: bool) -> int:
-    """The exit code of a sweep whose allocation was queued again: what ran there goes on, and what was cancelled with it."""
+    """The exit code of a sweep whose allocation was queued again; resumes the trials that ran there or were cancelled."""
     chosen: list[int] = []
     if not sweep.stop.exists():
         states = (RUNNING, CANCELLED)
@@ -43,13 +43,13 @@ def go_on(sweep: SweepDir, *, as_json: bool) -> int:
 
 
 def _settle(sweep: SweepDir, cluster: Cluster) -> list[str]:
-    """Queues what a submit that was cut left out; the sweep's jobs that the cluster has."""
+    """The sweep's jobs in the queue, after the arrays that an interrupted submit left out are queued."""
     submit(sweep, cluster)
     return queued_jobs(sweep, cluster)
 
 
 def _open(sweep: SweepDir, now: Sweep, *, only_failed: bool, waiting: bool) -> list[int]:
-    """Trials to train again. `waiting`: no job of the sweep is left that would take those that were not begun."""
+    """Numbers of the trials to train again. `waiting`: also those that no job of the sweep would begin any more."""
     claims, kind = read_claims(sweep), str(sweep.read_spec()["cluster"])
     chosen: list[int] = []
     for trial in now.trials:
@@ -61,7 +61,7 @@ def _open(sweep: SweepDir, now: Sweep, *, only_failed: bool, waiting: bool) -> l
 
 
 def reopen(sweep: SweepDir, chosen: list[int]) -> None:
-    """Makes trials free to be claimed again. Their run dirs stay; one that never became a run is planned anew."""
+    """Lets workers claim these trials again. Their run dirs stay; a trial without a run dir is planned again."""
     earlier = sweep.outcomes / "earlier"
     lines: list[dict[str, Any]] = list(read_lines(sweep.trials))
     for number in chosen:
@@ -86,7 +86,7 @@ def start_again(
     alive: bool,
     as_json: bool,
 ) -> int:
-    """Queues the chosen trials, or a sampler's workers where none is left; on this machine it runs them."""
+    """The exit code, after the chosen trials are queued, or a sampler's workers if none is left; or they run here."""
     if cluster is None:
         os.chdir(spec["work_dir"])
         _tell(sweep, chosen, [], as_json)
@@ -111,7 +111,7 @@ def _tell(sweep: SweepDir, chosen: list[int], job_ids: list[str], as_json: bool)
         print(json.dumps({"sweep": sweep.name, "trials": chosen, "job_ids": job_ids}), flush=True)
         return
     jobs = f" as {', '.join(job_ids)}" if job_ids else ""
-    print(f"{sweep.name}: goes on with {len(chosen)} trials ({ranges(chosen) or 'the next ones'}){jobs}")
+    print(f"{sweep.name}: resumes with {len(chosen)} trials ({ranges(chosen) or 'the next ones'}){jobs}")
     print(f"next  python -m launcher sweep status {sweep.name}", flush=True)
 
 

@@ -1,4 +1,4 @@
-"""A sweep for a machine and for a person: every trial with its values, its state and what it came to."""
+"""A sweep as JSON and as a table: every trial with its values, its state and its result."""
 
 import dataclasses
 import time
@@ -26,7 +26,7 @@ _EVERY_S = 2.0
 
 
 def print_sweep(sweep: SweepDir, *, every: bool, watch: bool) -> None:
-    """Prints the table, or with `watch` keeps it up to date until no trial is left."""
+    """Prints the table; with `watch`, keeps it up to date until no trial is left."""
     console = Console()
     console = console if console.is_terminal else Console(width=160)
     if not watch:
@@ -42,7 +42,7 @@ def print_sweep(sweep: SweepDir, *, every: bool, watch: bool) -> None:
 
 
 def sweep_dict(sweep: SweepDir, now: Sweep) -> dict[str, Any]:
-    """The sweep for a machine."""
+    """The sweep as JSON values."""
     best = now.best
     return {
         **{key: value for key, value in dataclasses.asdict(now).items() if key != "trials"},
@@ -58,7 +58,7 @@ def sweep_dict(sweep: SweepDir, now: Sweep) -> dict[str, Any]:
 
 
 def view(sweep: SweepDir, now: Sweep, *, every: bool) -> Group:
-    """The sweep for a person: failed trials first, then those that run, then the best."""
+    """The sweep as a table: failed trials first, then those that run, then finished ones, the best first."""
     table = Table("trial", *now.parameters, "state", now.objective, "step", "error")
     best = now.best
     shown = sorted(now.trials, key=lambda trial: _order(now, trial))[: None if every else ROWS]

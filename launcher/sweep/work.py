@@ -1,7 +1,7 @@
-"""A worker takes trials of a sweep and carries each to its end. The tasks of a sweep's array are such workers.
+"""A worker claims trials of a sweep and runs each to its end. The tasks of a sweep's array are such workers.
 
-A worker has one trial at a time. It writes the trial's run dir, starts the trial's supervisor, shows the study what the trial
-reports, and has a trial pruned that promises little. A task that is queued again goes on with the trial it had.
+A worker has one trial at a time. It writes the run dir of the trial, starts its supervisor, passes its reports to the study,
+and prunes it if the study says so. A task that is queued again resumes the trial that it had.
 """
 
 import json
@@ -33,7 +33,7 @@ from launcher.sweep.trial import write_trial
 _POLL_S = 0.1
 _LOOK_S = 0.5
 _CUT = (Exit.REQUEUED, Exit.ALREADY_RUNNING)
-"""Ends of a supervisor after which the trial goes on elsewhere."""
+"""Exit codes of a supervisor after which the trial continues in another job."""
 
 
 class Work:
@@ -43,7 +43,7 @@ class Work:
         self.sweep, self.first = sweep, first
         self.stopped = StopSignal()
         self.spec = sweep.read_spec()
-        # on one machine or in one allocation several workers may be in one array task, which is not the sweep's own
+        # without a queue, several workers may run inside one array task, which then does not belong to the sweep
         cluster = find_cluster(self.spec["cluster"])
         self.is_gone = partial(is_gone, cluster.name)
         self.job = cluster.job(os.environ) if cluster.queued else None
@@ -59,7 +59,7 @@ class Work:
         self.study = Study(sweep, self.spec, self._seed()) if searches else None
 
     def all(self) -> int:
-        """The exit code, after every trial that this worker can have."""
+        """The exit code, after every trial that this worker can claim."""
         self._tell_of_others()
         code: int = Exit.OK
         for number in self._numbers():
@@ -69,7 +69,7 @@ class Work:
         return code
 
     def _numbers(self) -> Iterator[int]:
-        """Trials that have become this worker's."""
+        """The trials that this worker has claimed, one after the other."""
         mine = claims.own(self.sweep, self.worker)
         if mine is not None:
             yield mine
@@ -85,7 +85,7 @@ class Work:
             taken = self._may_begin(number) and claims.claim(self.sweep, number, self.worker, self.is_gone)
             if taken:
                 yield number
-            number = 0 if taken else number + 1  # `sweep resume` may have opened an earlier one meanwhile
+            number = 0 if taken else number + 1  # `sweep resume` may have reopened an earlier trial meanwhile
 
     def _may_begin(self, number: int) -> bool:
         return not self._is_over(number) and not self.sweep.stop.exists() and not self.stopped.signal
@@ -94,7 +94,7 @@ class Work:
         return (self.sweep.outcomes / f"{number}.json").exists()
 
     def _begins(self, number: int) -> bool:
-        """Whether the budget lets the sampler's trial of that number begin, or begin again."""
+        """Whether the budget allows the sampler's trial of that number to begin, or to begin again."""
         if self.sweep.stop.exists() or self.stopped.signal:
             return False
         if claims.read_claim(self.sweep, number) is not None:
@@ -105,9 +105,9 @@ class Work:
         return why is None
 
     def _too_late(self, number: int) -> str | None:
-        """Why a grid's trial cannot begin any more; None for one that may, or that has begun before.
+        """The reason why a trial of a grid may no longer begin; None if it may, or if it has begun before.
 
-        A sampler's worker asks before it claims a trial: as many are made as the budget allows.
+        A worker of a sampler checks the budget before it claims a trial.
         """
         if self.spec["sampler"] != "grid" or self.sweep.trial(number).path.is_dir():
             return None
@@ -115,7 +115,7 @@ class Work:
         return why and f"{why}; python -m launcher sweep extend {self.sweep.name} raises it"
 
     def _train(self, number: int) -> int:
-        """The exit code of one trial's supervisor."""
+        """The exit code of the supervisor of one trial."""
         began = now()
         if (why := self._too_late(number)) is not None:
             self._end(number, ended_before(CANCELLED, why, began))
@@ -135,13 +135,13 @@ class Work:
             return code
         outcome = settle(self.sweep, number, self.spec["objective"])
         if outcome is None:
-            reason = f"its supervisor ended with exit code {code} and left no word; see {run.logs}"
+            reason = f"its supervisor ended with exit code {code} and gave no reason; see {run.logs}"
             outcome = ended_before(FAILED, reason, began)
         self._end(number, outcome)
         return Exit.OK if code == Exit.PRUNED else code
 
     def _values(self, number: int) -> tuple[list[str], Any]:
-        """What the trial is typed as, and the study's trial where there is a study."""
+        """The overrides of the trial, and the study's trial if there is a study."""
         if number in self.planned:
             line = self.planned[number]
             trial = self.study.enrol(number, line["values"]) if self.study else None
@@ -187,11 +187,11 @@ class Work:
         return exit_code(child.returncode)
 
     def _must_end(self) -> bool:
-        """Whether the sweep was ended. Only the tasks of its array are told so by the cluster."""
+        """Whether the sweep was cancelled. Tasks of its array are cancelled by the cluster instead."""
         return not self.worker.task and self.sweep.stop.exists()
 
     def _end(self, number: int, outcome: Mapping[str, Any]) -> None:
-        """Keeps the outcome, tells the study, and ends the sweep where it must fail fast."""
+        """Writes the outcome, tells the study, and ends the sweep if a failure must end it (sweep.fail_fast)."""
         keep(self.sweep, number, outcome)
         if self.study:
             self.study.tell(number, outcome)
@@ -205,7 +205,7 @@ class Work:
                     job_cluster(self.spec["cluster"]).cancel(array["job_id"])
 
     def _tell_of_others(self) -> None:
-        """Outcomes of trials whose worker could not tell them, because they went on in jobs of their own."""
+        """Tells the study the outcomes of trials whose worker could not, because they continued in other jobs."""
         if self.study is None:
             return
         for number, found in claims.read_claims(self.sweep).items():
@@ -213,13 +213,13 @@ class Work:
                 self.study.tell(number, outcome)
 
     def _seed(self) -> int:
-        """Another one for each worker and each start of it."""
+        """A seed that differs for each worker and each of its starts."""
         who = self.worker.task or self.worker.pid
         return zlib.crc32(f"{self.spec['seed']} {who} {len(claims.read_claims(self.sweep))}".encode())
 
 
 def is_gone(kind: str, holder: Mapping[str, Any]) -> bool:
-    """Whether the worker has certainly ended; `kind` is the sweep's cluster."""
+    """Whether it is certain that the worker has ended; `kind` is the cluster of the sweep."""
     if holder["task"]:
         try:
             state = job_cluster(kind).state(str(holder["task"]))

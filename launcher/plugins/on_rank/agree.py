@@ -1,4 +1,4 @@
-"""Numbers that all ranks must have alike."""
+"""Numbers that must be the same on all ranks."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import torch.distributed as dist
 
 
 def from_first(value: float, device: Any) -> float:
-    """Rank 0's value, on every rank; every rank must ask at the same point."""
+    """The value of rank 0, on every rank. Collective: all ranks call it at the same point."""
     if not dist.is_initialized() or dist.get_world_size() == 1:
         return value
     told = torch.tensor([value], dtype=torch.float64, device=device)
@@ -16,7 +16,7 @@ def from_first(value: float, device: Any) -> float:
 
 
 def sums(values: list[float], device: Any) -> list[float]:
-    """Each value summed over all ranks, likewise."""
+    """Each value summed over all ranks. Collective."""
     told = torch.tensor(values, dtype=torch.float64, device=device)
     if dist.is_initialized() and dist.get_world_size() > 1:
         dist.all_reduce(told)
