@@ -1,4 +1,4 @@
-"""Counts and times in words, for people."""
+"""Counts, times and sizes as text."""
 
 
 def plural(count: int, unit: str) -> str:
@@ -7,7 +7,7 @@ def plural(count: int, unit: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time in the unit that makes it short."""
+    """A time with three significant digits, in the largest unit of which it has at least two."""
     for unit, size in (("days", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.3g} {unit}"
@@ -15,7 +15,7 @@ def duration(seconds: float) -> str:
 
 
 def age(seconds: float) -> str:
-    """A time in whole days, hours, minutes or seconds, whichever is the largest that it has one of."""
+    """A time in whole days, hours, minutes or seconds: the largest unit of which it has at least one."""
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= size:
             return f"{seconds / size:.0f} {unit}"
@@ -33,5 +33,5 @@ def gibibytes(count: float) -> str:
 
 
 def significant(value: float, digits: int = 4) -> float:
-    """The value rounded to so many significant digits."""
+    """The value, rounded to `digits` significant digits."""
     return float(f"{value:.{digits}g}")

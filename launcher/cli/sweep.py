@@ -6,7 +6,7 @@ from launcher.sweep.folder import SweepDir, find_sweep
 
 
 def add_sweep(parser: argparse.ArgumentParser) -> None:
-    """The argument SWEEP."""
+    """Adds the argument SWEEP."""
     parser.add_argument(
         "sweep",
         nargs="?",
@@ -16,5 +16,5 @@ def add_sweep(parser: argparse.ArgumentParser) -> None:
 
 
 def chosen_sweep(options: argparse.Namespace) -> SweepDir:
-    """The sweep that was named; RunError where there is none."""
+    """The chosen sweep; RunError if there is none."""
     return find_sweep(options.runs_dir.absolute(), options.sweep)

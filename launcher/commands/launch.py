@@ -23,7 +23,7 @@ from launcher.run import RunDir
 
 
 def _run(options: argparse.Namespace) -> int:
-    """The exit code: the run's own where it is followed to its end, 0 once everything is queued."""
+    """The exit code: that of the run if it is followed to its end, 0 once everything is queued."""
     as_json: bool = options.json
     moment = datetime.now()
     sweeps: list[int] = []
@@ -47,7 +47,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def tell(composed: Composed, launched: Launched, as_json: bool) -> None:
-    """Prints what became of a run, and what was doubtful in it."""
+    """Prints the outcome of a launch, with its warnings."""
     warn_of(composed, launched.plan)
     said = {**launched.to_dict(), "notes": notes_of(composed, launched.plan)}
     print(json.dumps(said) if as_json else describe(launched.run, launched.plan, said), flush=True)
@@ -62,14 +62,14 @@ def _launch(planned: Planned, as_json: bool) -> int:
 
 def _follow(run: RunDir, process: subprocess.Popen[bytes], as_json: bool) -> int:
     from launcher.status.follow import (
-        follow_process,  # a run that is queued has no time for what it imports
+        follow_process,  # imported here: a launch that only queues stays fast
     )
 
     return follow_process(run, process, quiet=as_json)
 
 
 def _launch_job(composed: Composed, moment: datetime, as_json: bool) -> None:
-    """Plans and starts one job of a multirun that a launcher of Hydra's has taken; ClusterError where it ends badly."""
+    """Plans and starts one job of a multirun for one of Hydra's launchers; ClusterError if the run fails."""
     planned = plan_launch(composed, moment)
     if code := _launch(planned, as_json):
         name = planned.run.name
@@ -77,15 +77,15 @@ def _launch_job(composed: Composed, moment: datetime, as_json: bool) -> None:
 
 
 def _launch_sweep(asked: Asked, as_json: bool) -> int:
-    from launcher.sweep.launch import launch_sweep  # a single run has no time for what it imports
+    from launcher.sweep.launch import launch_sweep  # imported here: a single run stays fast
 
     return launch_sweep(asked, as_json)
 
 
 VERB = Verb(
-    line="plan a run, write it, and submit it or start it here; the word launch may be left out",
+    line="plan a run, write it, and submit it or start it here; the word launch can be omitted",
     about="With dry_run=true everything is written and nothing is submitted. "
-    "With -m and values with commas between them, a sweep.",
+    "With -m and comma-separated values it launches a sweep.",
     example="launch +experiment=quickstart\n-m +experiment=llama8b_lora 'trainer.learning_rate=1e-5,3e-5' dry_run=true",
     run=_run,
     group="launch",

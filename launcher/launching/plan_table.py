@@ -1,4 +1,4 @@
-"""A table of plans: one row for every combination of the values that were given with commas."""
+"""A table of plans: one row for every combination of comma-separated values."""
 
 from datetime import datetime
 from typing import Any
@@ -9,18 +9,18 @@ from launcher.launching.planning import prepare
 from launcher.plan.queue import expect
 
 _NUMBERS = ("total_gib", "gpus", "step_s", "tokens_per_s", "total_h", "gpu_hours", "money")
-_COLUMNS = ("fits", "GiB a GPU", "GPUs", "s a step", "tokens/s", "hours", "GPU-hours", "money")
+_COLUMNS = ("fits", "GiB per GPU", "GPUs", "s per step", "tokens/s", "hours", "GPU-hours", "money")
 
 
 def table_rows(overrides: list[str], moment: datetime) -> list[dict[str, Any]]:
-    """A row for each combination: its settings, and its figures, or why it is refused."""
+    """One row per combination: its settings, and its figures, or why it is refused."""
     trials = compose(["-m", *overrides])
     swept = [key for key in _keys(trials) if len({_value(one, key) for one in trials}) > 1]
     return [_row(one, swept, moment) for one in trials]
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:
-    """Prints the rows for a person."""
+    """Prints the rows as a table."""
     from rich.console import Console
     from rich.table import Table
 

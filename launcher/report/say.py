@@ -1,10 +1,10 @@
-"""Numbers as a person reads them."""
+"""Numbers as text for people."""
 
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60))
 
 
 def duration(seconds: float) -> str:
-    """`3 h 20 min`, `42 s`, `0.25 s`: two units at most."""
+    """A time as `3 h 20 min`, `42 s` or `0.25 s`, in at most two units."""
     for number, (unit, size) in enumerate(_UNITS):
         if seconds >= size:
             smaller, small = (*_UNITS, ("s", 1))[number + 1]
@@ -15,7 +15,7 @@ def duration(seconds: float) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes in the unit that makes them short."""
+    """A number of bytes with three significant digits, in the largest unit of which there is at least one."""
     for unit, one in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
         if count >= one:
             return f"{count / one:.3g} {unit}"
@@ -23,7 +23,7 @@ def size(count: float) -> str:
 
 
 def number(value: float) -> str:
-    """Four digits, with thousands apart; whole numbers as they are."""
+    """A number with four significant digits and separated thousands; a whole number with all its digits."""
     if value == int(value) and abs(value) < 1e15:
         return f"{int(value):,}"
     return (
@@ -36,5 +36,5 @@ def number(value: float) -> str:
 
 
 def percent(share: float) -> str:
-    """A share in percent, with three digits; nearly all is not all."""
+    """A share in percent with three significant digits, or four close to 100 %, so that 99.9 % is not rounded to 100 %."""
     return f"{100 * share:.4g} %" if 0.9995 > share >= 0.995 or share >= 10 else f"{100 * share:.3g} %"

@@ -1,4 +1,4 @@
-"""python -m launcher sweep status [SWEEP]: every trial with its values, its state and what it came to."""
+"""python -m launcher sweep status [SWEEP]: every trial with its values, its state and its outcome."""
 
 import argparse
 
@@ -12,10 +12,10 @@ from launcher.sweep.view import ROWS, print_sweep, sweep_dict
 
 def _add(parser: argparse.ArgumentParser) -> None:
     add_sweep(parser)
+    parser.add_argument("--watch", action="store_true", help="update the table until no trial is left")
     parser.add_argument(
-        "--watch", action="store_true", help="keep the table up to date until no trial is left"
+        "--all", action="store_true", help=f"show every trial, not only the {ROWS} most informative"
     )
-    parser.add_argument("--all", action="store_true", help=f"every trial, and not the {ROWS} that tell most")
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -29,7 +29,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 VERB = Verb(
-    line="show every trial of a sweep: values, state, objective, and of a failed one the first error",
+    line="show every trial of a sweep: values, state, objective, and the first error of a failed one",
     example="sweep status tiny --watch",
     add=_add,
     run=_run,

@@ -146,7 +146,7 @@ def test_an_attempt_that_was_stopped_for_good_lost_what_was_not_saved(facts: Run
         }
     )
     last = find_attempts(dataclasses.replace(facts, events=events_of(events)))[-1]
-    assert (what_came_next([last])[0], last.lost_steps) == ("stopped for good", 50)
+    assert (what_came_next([last])[0], last.lost_steps) == ("stopped", 50)
 
 
 # What it warns of
@@ -191,7 +191,7 @@ def test_the_error_comes_first_and_faults_that_were_survived_are_named(facts: Ru
     assert found[0] == "What went wrong"
     assert set(found[1:]) == {
         "Slow hosts",
-        "The loss left its course",
+        "The loss diverged",
         "1 checkpoint could not be written",
         "1 checkpoint found torn or damaged",
     }
@@ -332,14 +332,14 @@ def test_a_file_that_is_no_report_is_kept_unless_forced(run: RunDir, cli, tmp_pa
     mine.write_text("years of work")
     done = cli("report", "--out", str(mine))
     assert done.returncode == 1
-    assert "exists and is not a report of this command" in done.stderr and "--force" in done.stderr
+    assert "exists and was not written by this command" in done.stderr and "--force" in done.stderr
     assert mine.read_text() == "years of work"
     assert cli("report", "--out", str(mine), "--force").returncode == 0
     assert "years of work" not in mine.read_text()
 
 
 def test_a_place_that_cannot_be_written_is_one_line(run: RunDir, cli, tmp_path: Path):
-    for out, said in ((tmp_path, "is a folder"), (tmp_path / "none" / "x.html", "is not there")):
+    for out, said in ((tmp_path, "is a folder"), (tmp_path / "none" / "x.html", "does not exist")):
         done = cli("report", "--out", str(out))
         assert done.returncode == 1 and said in done.stderr and len(done.stderr.splitlines()) == 1
 
