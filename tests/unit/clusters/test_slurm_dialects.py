@@ -13,7 +13,7 @@ from launcher.clusters.slurm.ask import is_configured
 from launcher.clusters.slurm.cluster import Slurm
 from launcher.clusters.slurm.parse import parse_state, parse_states
 from launcher.errors import ClusterError
-from launcher.run import RunDir
+from launcher.run import RunDir, now
 from launcher.status.state import read_status, read_statuses
 from tests.support.paths import RECORDED
 
@@ -302,7 +302,7 @@ def test_a_run_that_says_it_finished_needs_no_slurm(path, tmp_path: Path):
 
 def test_a_run_that_ends_while_slurm_is_asked_is_not_lost(path, tmp_path: Path):
     run = submitted_run(tmp_path, "999", ["planned", "submitted", "started"])
-    ending = f"""echo '{{"event": "finished", "attempt": 1}}' >>{run.events}"""
+    ending = f"""echo '{{"event": "finished", "attempt": 1, "time": "{now()}"}}' >>{run.events}"""
     path(squeue={**OLD["squeue_words_unknown_job"], "before": ending}, sacct=SILENT)
     assert read_status(run).state is RunState.FINISHED
 
@@ -499,7 +499,11 @@ def submitted_run(folder: Path, job_id: str, events: list[str], kind: str = "slu
     run.job.write_text(f'{{"cluster": "{kind}", "job_id": "{job_id}"}}')
     for event in events:
         attempt = 1 if event in ("started", "stopped", "finished") else 0
-        run.add_event(event, attempt=attempt, reason="terminated")
+        facts = {
+            "submitted": {"cluster": kind, "job_id": job_id},
+            "stopped": {"exit_code": 143, "reason": "terminated"},
+        }
+        run.add_event(event, attempt=attempt, **facts.get(event, {}))
     return run
 
 
