@@ -1,7 +1,6 @@
 """Before a launch: whether a hub has the model and data for this user, so that no job queues for a name that does not exist."""
 
 import os
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from launcher.hub import (
     has_model,
     offline_variable,
 )
+from launcher.output import warn
 from launcher.plan import LaunchPlan
 
 _REFUSALS = {401: "is HF_TOKEN exported?", 403: "ask for access on its page", 404: "check its spelling"}
@@ -60,7 +60,7 @@ def check_hub(config: Config, plan: LaunchPlan) -> None:
     if silent and not find_cluster(plan.cluster).queued:
         raise ConfigError(f"{silent}; {way}")
     if silent:
-        print(f"launcher: warning: {silent}; the nodes must reach it, or {way}", file=sys.stderr, flush=True)
+        warn(f"{silent}; the nodes must reach it, or {way}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

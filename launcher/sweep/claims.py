@@ -7,40 +7,16 @@ trial is given up, or taken over from a worker that is gone, by making the next 
 import json
 import os
 import secrets
-import socket
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
-from launcher.clusters.job import Job
-from launcher.processes import start_ticks
 from launcher.run import now
 from launcher.sweep.folder import SweepDir
+from launcher.sweep.worker import Worker
 
 _KEPT = ("values", "params")
 """What a sampler gave belongs to the trial, and not to whoever has it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claimant:
-    """A process that trains trials."""
-
-    task: str | None
-    """The id of its task in the sweep's array, the same after a requeue. None outside of an array."""
-    host: str
-    pid: int
-    started: int | None
-    """Ticks since boot, so that another process with the same id is not taken for it."""
-
-    @classmethod
-    def here(cls, job: Job | None) -> "Claimant":
-        """This process, in that job."""
-        return cls(
-            task=job.id if job and job.index is not None else None,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            started=start_ticks(os.getpid()),
-        )
 
 
 def read_claims(sweep: SweepDir) -> dict[int, dict[str, Any]]:
@@ -67,7 +43,7 @@ def read_claim(sweep: SweepDir, number: int) -> dict[str, Any] | None:
 
 
 def claim(
-    sweep: SweepDir, number: int, worker: Claimant, gone: Callable[[Mapping[str, Any]], bool] | None = None
+    sweep: SweepDir, number: int, worker: Worker, gone: Callable[[Mapping[str, Any]], bool] | None = None
 ) -> bool:
     """Whether the trial is this worker's from now on. One that another worker has is taken only where `gone` says so of it."""
     before = read_claim(sweep, number)
@@ -98,7 +74,7 @@ def note(sweep: SweepDir, number: int, **facts: Any) -> None:
     temporary.replace(path)
 
 
-def own(sweep: SweepDir, worker: Claimant) -> int | None:
+def own(sweep: SweepDir, worker: Worker) -> int | None:
     """The trial that this array task had before it was queued again, and that has not ended."""
     if worker.task is None:
         return None
