@@ -30,17 +30,17 @@ SHAPE = {"hidden_size": 640, "intermediate_size": 1728, "num_hidden_layers": 8, 
 def main() -> int:
     with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR")) as name:
         folder = Path(name)
-        run = _plan(folder)
-        _arm(run, "ours", "warm")  # makes the model in the cache; not counted
+        run = plan(folder)
+        try_arm(run, "ours", "warm")  # makes the model in the cache; not counted
         rows = []
         for arm in ARMS:
-            first = _arm(run, arm, "save")
+            first = try_arm(run, arm, "save")
             if arm == "ours":
                 size = _size(folder)
                 shutil.rmtree(
                     max(run.glob("checkpoints/step_*"))
                 )  # the one of the end, which the others do not save
-            again = _arm(run, arm, "resume")
+            again = try_arm(run, arm, "resume")
             blocked = statistics.median(first["blocked_s"][1:])
             total = statistics.median(first["total_s"][1:])
             rows.append(
@@ -76,7 +76,8 @@ def main() -> int:
     return 0 if share <= BAR else 1
 
 
-def _plan(folder: Path) -> Path:
+def plan(folder: Path) -> Path:
+    """A planned run of two ranks with a trained state of about 500 MB."""
     shape = [f"model.architecture.{key}={value}" for key, value in SHAPE.items()]
     done = subprocess.run(
         command(
@@ -92,8 +93,8 @@ def _plan(folder: Path) -> Path:
     return Path(json.loads(done.stdout.splitlines()[0])["run_dir"])
 
 
-def _arm(run: Path, arm: str, what: str) -> dict[str, Any]:
-    """Two cold ranks; what rank 0 measured."""
+def try_arm(run: Path, arm: str, what: str) -> dict[str, Any]:
+    """What rank 0 of two cold ranks measured."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

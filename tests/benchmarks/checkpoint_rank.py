@@ -102,7 +102,7 @@ def main(path: str, arm: str, what: str) -> None:
     tokenizer = load_tokenizer(config.model, plan.facts, config.seed)
     model = load_model(config.model, plan, decided.plugins, config.seed)
     kind = {"ours": ResumableSFT, "Trainer": SFTTrainer}.get(arm, Dcp)
-    recorder, clock = Recorder(run, plan, 1, rank == 0), Clock()
+    recorder, clock = Recorder(run, plan, 1, rank == 0, config.trainer.loss_spike), Clock()
     trainer = kind(
         model=model, args=args, train_dataset=tokenized(plan.facts.data_path, tokenizer, config), processing_class=tokenizer,
         callbacks=[recorder, clock],
@@ -111,7 +111,7 @@ def main(path: str, arm: str, what: str) -> None:
     checkpoint = None
     if arm == "ours":
         saver = Saver(run, plan.save, rank, 2, 1)
-        trainer.follow(plan, "", saver, recorder)
+        trainer.follow(plan, "", saver, recorder, [])
         trainer.add_callback(Schedule(run, plan.save, saver, trainer, 1))
         if selection is not None:
             found = selection.settle()

@@ -145,8 +145,10 @@ def main() -> int:
     return 0 if met else 1
 
 
-def measure(case: Case, folder: Path, rounds: int, clock: str) -> tuple[list[Arm], Any, float]:
-    """The arms after their turns, what counts a step's FLOPs, and the rate of a matrix product in FLOP/s."""
+def measure(
+    case: Case, folder: Path, rounds: int, clock: str, names: tuple[str, ...] = ARMS
+) -> tuple[list[Arm], Any, float]:
+    """The arms of those names after their turns, what counts a step's FLOPs, and the rate of a matrix product in FLOP/s."""
     write_chats(folder / "chats.jsonl", case)
     run = plan(case, folder)
     rows, documents, model, pad = tokenize(run, folder)
@@ -156,7 +158,7 @@ def measure(case: Case, folder: Path, rounds: int, clock: str) -> tuple[list[Arm
         "attention": case.attention, "documents_micro_batch": max(1, round(case.rows * documents["per_row"])),
         "output": str(folder / "out"), "logging_steps": 1,
     }  # fmt: skip
-    arms = [start(arm, settings, rows, documents, run, folder) for arm in ARMS]
+    arms = [start(arm, settings, rows, documents, run, folder) for arm in names]
     packed_turn = rows["mean"] * case.rows * case.accumulation * case.turn
     for arm in arms:
         arm.listen()

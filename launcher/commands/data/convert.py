@@ -15,7 +15,9 @@ from launcher.units import plural
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", type=Path, metavar="IN")
+    parser.add_argument(
+        "source", type=Path, metavar="IN", help="the file to read, in any format that data check reads"
+    )
     parser.add_argument(
         "target", type=Path, metavar="OUT", help=".jsonl, .json (one array), .csv, .tsv or .parquet"
     )

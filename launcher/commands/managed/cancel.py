@@ -12,7 +12,7 @@ from launcher.output import align
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("job", metavar="JOB")
+    parser.add_argument("job", metavar="JOB", help="its id, as `managed list` shows it")
 
 
 def _run(options: argparse.Namespace) -> int:

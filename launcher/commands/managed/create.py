@@ -17,18 +17,40 @@ from launcher.output import align
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, metavar="FILE")
+    parser.add_argument(
+        "file", type=Path, metavar="FILE", help="training rows, in any format that data check reads"
+    )
     parser.add_argument("--method", choices=METHODS, default="supervised", help="dpo needs preference pairs")
     parser.add_argument("--model", required=True, metavar="M", help="the model to fine-tune")
     parser.add_argument("--eval", type=Path, metavar="F", help="rows to measure on")
     parser.add_argument(
         "--suffix", metavar="TEXT", help="part of the new model's name, at most 64 characters"
     )
-    parser.add_argument("--epochs", type=auto_or_whole, default="auto", metavar="N")
-    parser.add_argument("--batch-size", type=auto_or_whole, default="auto", metavar="N")
-    parser.add_argument("--learning-rate-multiplier", type=auto_or_number, default="auto", metavar="X")
+    parser.add_argument(
+        "--epochs",
+        type=auto_or_whole,
+        default="auto",
+        metavar="N",
+        help="passes over the data, or auto (default: auto)",
+    )
+    parser.add_argument(
+        "--batch-size",
+        type=auto_or_whole,
+        default="auto",
+        metavar="N",
+        help="rows per step, or auto (default: auto)",
+    )
+    parser.add_argument(
+        "--learning-rate-multiplier",
+        type=auto_or_number,
+        default="auto",
+        metavar="X",
+        help="factor on the learning rate of the provider, or auto (default: auto)",
+    )
     parser.add_argument("--beta", type=auto_or_number, default="auto", metavar="X", help="of --method dpo")
-    parser.add_argument("--seed", type=int, metavar="N")
+    parser.add_argument(
+        "--seed", type=int, metavar="N", help="random seed of the job (default: chosen by the provider)"
+    )
     parser.add_argument(
         "--price-per-million", type=float, metavar="P", help="of trained tokens, in your currency"
     )

@@ -15,7 +15,9 @@ from launcher.output import align
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, metavar="FILE")
+    parser.add_argument(
+        "file", type=Path, metavar="FILE", help="training rows, in any format that data check reads"
+    )
     parser.add_argument("--method", choices=METHODS, default="supervised", help="dpo needs preference pairs")
 
 
