@@ -2,7 +2,8 @@
 
 Before the scheduler is called, the run dir says that it will be (intent.json); after its job is noted, that file goes. Whoever
 finds the file looks in the queue first (Cluster.jobs_of). The command that submits holds a lock on the file itself, so that one
-which outlived its launcher is waited for.
+which outlived its launcher is waited for. filelock does not serve here: its lock ends with the launcher, because
+commands do not inherit its descriptor.
 """
 
 import contextlib

@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from launcher.report.conceal import conceal
 from launcher.report.page import Page
-from launcher.report.say import number
+from launcher.units import number
 
 MARK = '<meta name="generator" content="launcher report">'
 """What every page holds near its beginning, so that a page of ours is known from any other file."""

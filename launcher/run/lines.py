@@ -1,4 +1,8 @@
-"""Files of JSON lines: appended to by several hosts, read whole or from where a reader has stopped."""
+"""Files of JSON lines: appended to by several hosts, read whole or from where a reader has stopped.
+
+An append locks the file itself by lockf, which NFS carries between hosts. filelock does not serve here: it uses flock, and
+where the file system has no locks it fails or needs a second file for each; a line must be written even without its lock.
+"""
 
 import fcntl
 import json

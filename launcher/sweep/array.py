@@ -1,4 +1,8 @@
-"""The arrays of a sweep: their scripts, and their submit, which can be cut anywhere and done again."""
+"""The arrays of a sweep: their scripts, and their submit, which can be cut anywhere and done again.
+
+The lock of a submit is flock(2) on sweep.json itself, taken before the file has its name, so that no sweep is seen without it.
+filelock does not serve here: it opens the file that it locks by its name.
+"""
 
 import contextlib
 import fcntl

@@ -1,7 +1,8 @@
 """Who has a trial. Two workers never have the same, on any shared file system that has hard links.
 
 claims/N.G.json is made whole and at once, by a hard link that fails where the name exists. The newest generation G counts: a
-trial is given up, or taken over from a worker that is gone, by making the next one.
+trial is given up, or taken over from a worker that is gone, by making the next one. filelock does not serve here: a claim says
+who has the trial, and it outlives its process, as a requeue needs; a lock of filelock ends with the process.
 """
 
 import json
