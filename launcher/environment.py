@@ -375,3 +375,9 @@ PYTHONWARNINGS = _listed(
     set_by="launch",
     read_by="Python",
 )
+COMP_LINE = _listed(
+    "COMP_LINE",
+    "What has been typed so far, when the Tab key completes a command.",
+    set_by="bash, launcher",
+    read_by="launcher, Hydra",
+)

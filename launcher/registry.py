@@ -4,8 +4,10 @@ import functools
 import importlib
 import pkgutil
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from importlib.machinery import PathFinder
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from launcher.errors import ConfigError, unknown
@@ -42,6 +44,10 @@ class Registry(Generic[T]):
         """Names of all variants, the shipped ones first; reads the entry points of all installed distributions."""
         own = self.own_names()
         return own + tuple(sorted(name for name in self._foreign() if name not in own))
+
+    def foreign_names(self) -> tuple[str, ...]:
+        """Names of the variants of other distributions, sorted; imports none of them."""
+        return tuple(sorted(self._foreign()))
 
     def find(self, name: str) -> T:
         """The spec of that name; ConfigError where there is none, or where what stands there is not a spec."""
@@ -90,4 +96,36 @@ def _modules_of(package: str) -> tuple[str, ...]:
 @functools.lru_cache(maxsize=64)
 def _entry_points_of(group: str, path: tuple[str, ...]) -> dict[str, Any]:
     """The entry points of a group by name, read once for each search path: `path` is sys.path."""
+    if not _may_name(group, path):
+        return {}
+    from importlib.metadata import entry_points  # its import takes longer than all the rest of a registry
+
     return {point.name: point for point in entry_points(group=group)}
+
+
+def _may_name(group: str, path: tuple[str, ...]) -> bool:
+    """Whether a distribution may have entry points in the group: False is sure, and told without importlib.metadata.
+
+    Source: the packaging guide, "Entry points specification", and importlib.metadata's FastPath and Lookup.
+    """
+    if any(hasattr(finder, "find_distributions") and finder is not PathFinder for finder in sys.meta_path):
+        return True
+    texts = _entry_point_texts(path)
+    return texts is None or any(group in text for text in texts)
+
+
+@functools.lru_cache(maxsize=8)
+def _entry_point_texts(path: tuple[str, ...]) -> tuple[str, ...] | None:
+    """What all files entry_points.txt in the search path say; None where a part of the path is not a folder, as a zip file."""
+    texts: list[str] = []
+    for folder in map(Path, path):
+        try:
+            infos = [one for one in folder.iterdir() if one.name.lower().endswith((".dist-info", "egg-info"))]
+        except FileNotFoundError:
+            continue
+        except OSError:
+            return None
+        for info in infos:
+            with suppress(OSError):  # most distributions have none
+                texts.append((info / "entry_points.txt").read_text(encoding="utf-8", errors="replace"))
+    return tuple(texts)

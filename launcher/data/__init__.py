@@ -1,1 +1,1 @@
-"""What valid training data is, free of torch."""
+"""Reading, checking and converting training data, without torch."""

@@ -1,4 +1,4 @@
-"""Everything that can be said about a data file before a GPU is taken."""
+"""The checks of a data file before a GPU is allocated."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from launcher.errors import DataError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What a check is to look at."""
+    """The options of a check."""
 
     path: Path
     eval_path: Path | None = None
@@ -29,7 +29,7 @@ class Asked:
     compare: bool = True
     """Look for duplicates and for overlap with eval_path."""
     sample: int = 0
-    """Examples to choose for a person to read."""
+    """Number of examples to select for a person to read."""
 
 
 @dataclass(slots=True)
@@ -47,7 +47,7 @@ class Report:
 
     @property
     def errors(self) -> int:
-        """Breaches of rules that stop a launch, listed or not."""
+        """Number of violations of rules that stop a launch, listed or not."""
         return sum(
             number for rule, number in self.part.counts.items() if Finding(rule, None, "").level == ERROR
         )
@@ -95,7 +95,7 @@ class Report:
 
 
 def check(asked: Asked, advance: Advance | None = None) -> Report:
-    """The report on a file; DataError where it cannot be read at all. `advance` is told of every byte that is done."""
+    """The report on a file; DataError if it cannot be read at all. `advance` is called with the number of bytes done."""
     if not asked.path.is_file():
         raise DataError(f"{asked.path} is not a file; give the path of a JSONL, JSON, CSV or Parquet file")
     counting = Counting(
@@ -109,10 +109,10 @@ def check(asked: Asked, advance: Advance | None = None) -> Report:
     found = survey(asked.path, counting, evaluation if asked.compare else None, advance)
     part = found.part
     for line, first in found.duplicates:
-        part.add_finding("duplicate", line, f"the same as line {first}; take one out")
+        part.add_finding("duplicate", line, f"the same as line {first}; remove one of them")
     for line, other, alike in found.near:
         part.add_finding(
-            "near_duplicate", line, f"{alike:.0%} of its three-word runs stand in line {other} too"
+            "near_duplicate", line, f"{alike:.0%} of its three-word sequences also occur in line {other}"
         )
     if evaluation:
         _add_evaluation(part, evaluation, asked)
@@ -134,7 +134,7 @@ def check(asked: Asked, advance: Advance | None = None) -> Report:
 
 
 def _add_evaluation(part: Part, evaluation: Part, asked: Asked) -> None:
-    """The first error of the evaluation file: it stops a launch as well."""
+    """Adds the first error of the evaluation file, which stops a launch as well."""
     errors = [finding for finding in evaluation.findings if finding.level == ERROR]
     if errors:
         first = errors[0]
@@ -142,7 +142,7 @@ def _add_evaluation(part: Part, evaluation: Part, asked: Asked) -> None:
         part.add_finding(first.rule, None, f"{asked.eval_path}, line {first.line}: {first.message}{more}")
     elif not evaluation.rows:
         part.add_finding(
-            "no_rows", None, f"{asked.eval_path} holds no rows; evaluate on another file, or on none"
+            "no_rows", None, f"{asked.eval_path} holds no rows; give another file, or no evaluation file"
         )
 
 
@@ -154,20 +154,20 @@ def _add_overlap(part: Part, evaluation: Part, seen: dict[int, int], asked: Aske
             lines.setdefault(digest, line)
     for row, (digest, line) in enumerate(zip(evaluation.digests, evaluation.lines, strict=True)):
         if digest in lines:
-            part.add_finding("eval_exact", lines[digest], f"stands in {asked.eval_path} too, line {line}")
+            part.add_finding("eval_exact", lines[digest], f"is also in {asked.eval_path}, line {line}")
         elif row in seen:
             part.add_finding(
                 "eval_overlap",
                 seen[row],
-                f"has 13 words in a row in common with {asked.eval_path}, line {line}",
+                f"shares 13 consecutive words with {asked.eval_path}, line {line}",
             )
 
 
 def _add_whole(part: Part, asked: Asked, tokens: dict[str, Any]) -> None:
-    """What is wrong with the file as a whole."""
+    """Adds what is wrong with the file as a whole."""
     if not part.rows:
         part.add_finding(
-            "no_rows", None, f'{asked.path} holds no rows; it must have one {{"messages": [...]}} a line'
+            "no_rows", None, f'{asked.path} holds no rows; write one {{"messages": [...]}} on each line'
         )
         return
     _add_mixtures(part)
@@ -179,7 +179,7 @@ def _add_whole(part: Part, asked: Asked, tokens: dict[str, Any]) -> None:
             part.add_finding(
                 "everything_trained",
                 None,
-                "100 % of the tokens are trained on: the chats hold no user turn; add the questions, or use plain text",
+                "100 % of the tokens are trained on, because the chats hold no user turn; add the questions, or use plain text",
             )
     if tokens["truncated"]:
         how = "" if asked.tokenizer else "about "
@@ -187,7 +187,7 @@ def _add_whole(part: Part, asked: Asked, tokens: dict[str, Any]) -> None:
             "truncated",
             None,
             f"{how}{tokens['truncated_share']:.1%} of the examples are longer than model.max_length={asked.max_length} "
-            "and lose their end; raise it, or split them",
+            "and lose their end; raise model.max_length, or split the examples",
         )
     if len(part.lines) < 50:
         part.add_finding("size", None, advise(part)[0])
@@ -195,8 +195,8 @@ def _add_whole(part: Part, asked: Asked, tokens: dict[str, Any]) -> None:
 
 def _why_nothing(part: Part, tokens: dict[str, Any]) -> str:
     if part.trained:
-        return f"0 % of the tokens are trained on: within model.max_length={tokens['max_length']} no answer begins; raise it"
-    return "0 % of the tokens are trained on: every assistant turn has weight 0; set weight 1 on the answers to learn"
+        return f"0 % of the tokens are trained on: no answer begins within model.max_length={tokens['max_length']}; raise it"
+    return "0 % of the tokens are trained on: every assistant turn has weight 0; set weight 1 on the answers to train on"
 
 
 def _add_mixtures(part: Part) -> None:
@@ -205,8 +205,8 @@ def _add_mixtures(part: Part) -> None:
         part.add_finding(
             "format",
             part.firsts[kind],
-            f"a {SPOKEN[kind]} in a file of {SPOKEN[kinds[0][0]]}s ({number} of {len(part.lines)} rows); put them into a file "
-            "of their own",
+            f"a {SPOKEN[kind]} in a file of {SPOKEN[kinds[0][0]]}s ({number} of {len(part.lines)} rows); move them into a "
+            "separate file",
         )
     formats = part.formats.most_common()
     if len(kinds) == 1 and len(formats) > 1:
@@ -220,5 +220,5 @@ def _add_mixtures(part: Part) -> None:
         part.add_finding(
             "mixed_systems",
             None,
-            f"{with_one} rows have a system prompt and {without} have none; ask the model as it was trained, or give all one",
+            f"{with_one} rows have a system prompt and {without} have none; give one to all rows, or to none",
         )

@@ -1,4 +1,4 @@
-"""Examples -> a file in a named format, whole or not at all."""
+"""Writing the rows of a data file in another format, as a complete file or not at all."""
 
 import csv
 import importlib
@@ -22,13 +22,14 @@ _SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 def convert(
     source: Path, target: Path, to: str, asked: str = "auto", advance: Callable[[int], None] | None = None
 ) -> dict[str, int]:
-    """Writes every row of `source` in format `to`; how many rows were written, and how many rejected answers left out.
+    """The numbers of rows written and of rejected answers left out, after every row of `source` is written in format `to`.
 
-    The file's name says how rows are kept: .jsonl, .json (one array), .csv, .tsv, .parquet. It appears whole or not at all.
+    The file's suffix decides how rows are stored: .jsonl, .json (one array), .csv, .tsv, .parquet. An incomplete file never
+    appears under this name.
     """
     if target.suffix not in _SUFFIXES:
         raise DataError(
-            f"{target}: how rows are kept is told by the name, and none are written as '{target.suffix}'; end it in "
+            f"{target}: the suffix decides how rows are stored, and '{target.suffix}' is unknown; end it in "
             f"{', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]}"
         )
     counts = {"rows": 0, "rejected_left_out": 0}
@@ -76,7 +77,7 @@ def _store(rows: Iterator[dict[str, Any]], path: Path, suffix: str, later: Seque
 
 
 def _store_csv(rows: Iterator[dict[str, Any]], path: Path, delimiter: str, later: Sequence[str]) -> None:
-    """The first row names the columns, but for those that only later ones may have; lists are kept as JSON in their cell."""
+    """The columns are the keys of the first row and the `later` ones, which only other rows may have. Lists are JSON cells."""
     first = next(rows, None)
     if first is None:
         return
@@ -93,7 +94,7 @@ def _cell(value: Any) -> str:
 
 
 def _store_parquet(rows: Iterator[dict[str, Any]], path: Path) -> None:
-    """Row groups of one schema, which is that of the first."""
+    """Writes row groups, all of which have the schema of the first."""
     try:
         arrow, parquet = importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
     except ImportError:
@@ -103,7 +104,7 @@ def _store_parquet(rows: Iterator[dict[str, Any]], path: Path) -> None:
         while group := list(islice(rows, _PARQUET_ROWS)):
             table = arrow.Table.from_pylist(group)
             writer = writer or parquet.ParquetWriter(path, table.schema)
-            if table.schema != writer.schema:  # values outside of the first schema would be left out unseen
+            if table.schema != writer.schema:  # values outside of the first schema would be dropped silently
                 raise DataError("Parquet has one schema and these rows have several; write .jsonl instead")
             writer.write_table(table)
     except (arrow.ArrowException, NotImplementedError) as error:

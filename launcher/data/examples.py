@@ -1,4 +1,4 @@
-"""A data file -> its examples in their common form, the first wrong row being an error."""
+"""The examples of a data file in their common form; the first invalid row is an error."""
 
 import json
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from launcher.errors import DataError
 
 
 def read_examples(path: Path, asked: str = "auto") -> Iterator[tuple[int, Example]]:
-    """Line and common form of every row; DataError names file, line and rule of the first wrong one."""
+    """Line and common form of every row; DataError names file, line and rule of the first invalid one."""
     for row in read_rows(path):
         try:
             yield row.line, example_of(row, asked)
@@ -22,7 +22,7 @@ def read_examples(path: Path, asked: str = "auto") -> Iterator[tuple[int, Exampl
 
 
 def example_of(row: Row, asked: str) -> Example:
-    """The row's common form; BrokenRow for a faulty row."""
+    """The row's common form; BrokenRow for an invalid row."""
     if row.fault:
         raise row.fault
     _, example = read_example(row.value, asked)
@@ -31,7 +31,7 @@ def example_of(row: Row, asked: str) -> Example:
 
 
 def canonical(example: Example) -> bytes:
-    """One text for all rows that mean the same, whatever their format; BrokenRow for half a surrogate pair."""
+    """The same bytes for all rows with the same meaning, whatever their format; BrokenRow for half a surrogate pair."""
     turns: list[dict[str, Any]] = [
         turn
         for name in ("messages", "prompt", "completion", "chosen", "rejected")
@@ -45,4 +45,6 @@ def canonical(example: Example) -> bytes:
         return (example.get("text", "") + "\x1f".join(parts)).encode()
     except UnicodeEncodeError as error:
         half = error.object[error.start]
-        raise BrokenRow("not_utf8", f"half a surrogate pair (\\u{ord(half):04x}) is no character") from None
+        raise BrokenRow(
+            "not_utf8", f"half a surrogate pair (\\u{ord(half):04x}) is not a character"
+        ) from None

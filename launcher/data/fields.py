@@ -1,4 +1,4 @@
-"""What the fields of rows hold, read from and written as plain JSON values; formats share it."""
+"""Reading and writing the fields of rows as plain JSON values; all formats use it."""
 
 import json
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from launcher.data.turns import Message, read_turn, read_turns
 
 
 def read_side(value: Any, key: str, role: str) -> list[Message]:
-    """A string, one turn or a list of turns, as turns; a string is a turn of `role`."""
+    """The turns of a field that holds a string, one turn or a list of turns; a string becomes a turn of `role`."""
     if value is None:
         raise BrokenRow("format", f"no {key}; give a string or a list of turns")
     if isinstance(value, str):
@@ -19,7 +19,7 @@ def read_side(value: Any, key: str, role: str) -> list[Message]:
 
 
 def read_system(value: Any) -> list[Message]:
-    """The system turn of a field that holds a system prompt; no turn where the field is empty."""
+    """The system turn of a field that holds a system prompt; no turn if the field is empty."""
     return [make_turn("system", value)] if value else []
 
 
@@ -37,7 +37,7 @@ def read_string(row: Mapping[str, Any], key: str) -> str:
 
 
 def with_tools(example: Example, row: Mapping[str, Any]) -> Example:
-    """The example with the row's tools, where it has some: a list of functions, or the same as a JSON string."""
+    """The example with the tools of the row, if it has some: a list of functions, or that list as a JSON string."""
     tools: Any = row.get("tools")
     if isinstance(tools, str) and tools:
         try:
@@ -52,9 +52,9 @@ def with_tools(example: Example, row: Mapping[str, Any]) -> Example:
 
 
 def plain_pairs(example: Example, name: str) -> tuple[str, list[tuple[str, str]]]:
-    """A chat's system prompt, and question and answer of each round; BrokenRow where a turn is more than its text.
+    """The system prompt of a chat, and question and answer of each round; BrokenRow if a turn is more than its text.
 
-    `name` is the format that is written, for the error.
+    `name` is the format that is written; the error names it.
     """
     turns: list[Message] = example["messages"]
     if "tools" in example:
@@ -69,7 +69,7 @@ def plain_pairs(example: Example, name: str) -> tuple[str, list[tuple[str, str]]
 
 
 def refuse_extras(turn: Message, name: str, extras: tuple[str, ...]) -> None:
-    """BrokenRow where the turn has one of these keys, which format `name` cannot hold."""
+    """BrokenRow if the turn has one of these keys, which format `name` cannot hold."""
     for extra in extras:
         if extra in turn:
             raise BrokenRow(
@@ -83,7 +83,7 @@ def without_weight(turn: Message) -> Message:
 
 
 def as_strings(example: Example, names: tuple[str, ...]) -> dict[str, Any] | None:
-    """The text of each side; None where a side is more than one plain turn, or the prompt is not the user's."""
+    """The text of each side; None if a side is more than one plain turn, or if the prompt is not a user turn."""
     sides = {name: cast("list[Message]", example[name]) for name in names}
     flat = all(len(turns) == 1 and set(turns[0]) == {"role", "content"} for turns in sides.values())
     if flat and sides["prompt"][0]["role"] == "user":

@@ -1,6 +1,6 @@
-"""A data file -> its rows, each with its physical line: JSONL, a JSON array, CSV, TSV, plain text, Parquet.
+"""The rows of a data file, each with its physical line: JSONL, a JSON array, CSV, TSV, plain text, Parquet.
 
-A byte-order mark, CRLF, blank lines and lines of any length are read over. Nothing holds the whole file.
+A byte-order mark, CRLF, blank lines and lines of any length are accepted. The file is never held in memory as a whole.
 """
 
 import csv
@@ -22,7 +22,7 @@ _SPACE = re.compile(r"\s*")
 
 
 class Row(NamedTuple):
-    """One row as it stands in the file: its value, or what is wrong with it."""
+    """One row as it is in the file: its value, or what is wrong with it."""
 
     line: int
     value: Any
@@ -30,7 +30,7 @@ class Row(NamedTuple):
 
 
 def storage(path: Path) -> str:
-    """jsonl, json, csv, txt or parquet: how the rows of this file are kept; DataError where it cannot be read."""
+    """The storage of the rows of this file: jsonl, json, csv, txt or parquet; DataError if it cannot be read."""
     try:
         with path.open("rb") as file:
             head = file.read(4096)
@@ -65,7 +65,7 @@ def read_rows(path: Path) -> Iterator[Row]:
 
 
 def parse_lines(block: bytes, first_line: int, text: bool = False) -> Iterator[Row]:
-    """The rows of some whole lines, the first of which is line `first_line`; with `text`, a line is a row's text."""
+    """The rows of complete lines, the first of which is line `first_line`; with `text`, each line is the text of a row."""
     for line, raw in enumerate(block.split(b"\n"), start=first_line):
         if not raw or raw.isspace():
             continue
@@ -78,12 +78,12 @@ def parse_lines(block: bytes, first_line: int, text: bool = False) -> Iterator[R
             )
             yield Row(line, None, BrokenRow("not_utf8", fault))
         except (ValueError, RecursionError) as error:
-            fault = f"not JSON ({error}); a row is one JSON object on one line"
+            fault = f"not JSON ({error}); write each row as one JSON object on one line"
             yield Row(line, None, BrokenRow("not_json", fault))
 
 
 def _blocks(file: BinaryIO) -> Iterator[bytes]:
-    """The file in pieces that end with a line."""
+    """The file in pieces that end at the end of a line."""
     pieces: list[bytes] = []
     while piece := file.read(_BLOCK):
         end = piece.rfind(b"\n") + 1
@@ -96,7 +96,7 @@ def _blocks(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _read_array(path: Path) -> Iterator[Row]:
-    """The items of one JSON array, decoded while the file is read; behind a fault nothing more can be told."""
+    """The items of one JSON array, decoded while the file is read; the first invalid item ends it."""
     decoder = json.JSONDecoder()
     with path.open(encoding="utf-8-sig", newline="") as file:
         text, at, line, separator = "", 0, 1, "["
@@ -136,12 +136,12 @@ def _read_array(path: Path) -> Iterator[Row]:
 
 
 def _not_utf8(line: int, error: UnicodeDecodeError) -> Row:
-    message = f"not UTF-8 in the megabyte from here on ({error.reason}); convert the file with iconv"
+    message = f"not UTF-8 within the next megabyte ({error.reason}); convert the file with iconv"
     return Row(line, None, BrokenRow("not_utf8", message))
 
 
 def _item_start(text: str, at: int, separator: str) -> int | None:
-    """Where the next item begins, behind its separator; None behind the end of the array."""
+    """The start of the next item, after its separator; None after the end of the array."""
     start = _skip_space(text, at)
     if text[start : start + 1] == separator:
         start = _skip_space(text, start + 1)
@@ -165,7 +165,7 @@ def _skip_space(text: str, at: int) -> int:
 
 
 def _read_csv(path: Path) -> Iterator[Row]:
-    """The records below the header; empty cells are left out, and cells of lists are read as JSON."""
+    """The records below the header. Empty cells are left out, and cells that hold lists are read as JSON."""
     csv.field_size_limit(sys.maxsize)
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         header = file.readline()
@@ -192,9 +192,7 @@ def _read_csv(path: Path) -> Iterator[Row]:
 
 def _record(line: int, names: list[str], cells: list[str]) -> Row:
     if len(cells) > len(names):
-        fault = (
-            f"{len(cells)} cells below a header of {len(names)}; quote cells that hold a comma or a line end"
-        )
+        fault = f"{len(cells)} cells, but the header has {len(names)}; quote cells that hold a comma or a line break"
         return Row(line, None, BrokenRow("format", fault))
     if not _is_utf8(cells):
         return Row(line, None, BrokenRow("not_utf8", "not UTF-8; convert the file with iconv"))
@@ -213,7 +211,7 @@ def _record(line: int, names: list[str], cells: list[str]) -> Row:
 
 
 def _is_utf8(cells: list[str]) -> bool:
-    """Whether surrogateescape has kept no byte of the cells as half a surrogate pair."""
+    """Whether surrogateescape has replaced no byte of the cells by half a surrogate pair."""
     return not any("\udc80" <= character <= "\udcff" for cell in cells for character in cell)
 
 
@@ -231,12 +229,12 @@ def _read_parquet(path: Path) -> Iterator[Row]:
                 yield Row(number, without_nulls(value))
     except (OSError, ValueError) as error:
         raise DataError(
-            f"{path} is not a Parquet file ({str(error).splitlines()[0]}); write it anew"
+            f"{path} is not a Parquet file ({str(error).splitlines()[0]}); write it again"
         ) from None
 
 
 def without_nulls(value: Any) -> Any:
-    """The value without keys that are null: columns of a table give every row every key."""
+    """The value without keys that are null, because a table gives every row the keys of all columns."""
     if isinstance(value, dict):
         items = cast("dict[str, Any]", value)
         return {name: without_nulls(item) for name, item in items.items() if item is not None}

@@ -1,4 +1,4 @@
-"""Whether a file may be written where a command was told to."""
+"""Whether a command may write its output file."""
 
 from pathlib import Path
 
@@ -6,8 +6,8 @@ from launcher.errors import DataError
 
 
 def check_free(target: Path, force: bool) -> None:
-    """DataError for a file that is there, without `force`, and for a folder that is not."""
+    """DataError if the file exists and `force` is not given, or if its folder does not exist."""
     if target.exists() and not (force and target.is_file()):
-        raise DataError(f"{target} exists; give --force to write it anew, or another name")
+        raise DataError(f"{target} exists; give --force to overwrite it, or another name")
     if not target.absolute().parent.is_dir():
-        raise DataError(f"{target.absolute().parent} is not a folder; make it, or choose another")
+        raise DataError(f"{target.absolute().parent} is not a folder; create it, or choose another one")

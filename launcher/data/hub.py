@@ -12,7 +12,7 @@ _NAME = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class HubName:
-    """What datasets.load_dataset is given."""
+    """The arguments for datasets.load_dataset."""
 
     name: str
     subset: str | None
@@ -21,7 +21,7 @@ class HubName:
 
 
 def parse_hub(text: str) -> HubName:
-    """The parts of the name; DataError where it is not one. The split is `train` unless given."""
+    """The parts of the name; DataError if it is not the name of a hub data set. The split is `train` unless given."""
     found = _NAME.fullmatch(text)
     if not found:
         raise DataError(

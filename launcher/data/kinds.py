@@ -11,20 +11,20 @@ from launcher.data.turns import Message
 
 Example = dict[str, Any]
 _KINDS = {"messages": "chat", "chosen": "pair", "label": "labelled", "prompt": "prompt", "text": "text"}
-"""The key by which a common form is told, in this order."""
+"""The key that identifies each common form, checked in this order."""
 SPOKEN = {"chat": "chat", "pair": "pair", "labelled": "labelled answer", "prompt": "prompt", "text": "text"}
-"""What a row of each kind is called."""
+"""The name of a row of each kind in messages."""
 _TARGETS = {"chat": "messages", "text": "text", "prompt": "prompt"}
 _CONVERTED = {(kind, to) for kind in ("chat", "pair", "labelled") for to in ("messages", "text", "prompt")}
 
 
 def kind_of(example: Example) -> str:
-    """chat, pair, labelled, prompt or text: which of the common forms this is."""
+    """The common form of the example: chat, pair, labelled, prompt or text."""
     return next(kind for key, kind in _KINDS.items() if key in example)
 
 
 def to_chat(example: Example) -> Example:
-    """What supervised training makes of it: a pair becomes the chat with its chosen answer; text stays text."""
+    """The example as supervised training uses it: a pair becomes the chat with its chosen answer; text stays text."""
     answer = example.get("chosen") or example.get("completion")
     if not answer:
         return example
@@ -33,11 +33,11 @@ def to_chat(example: Example) -> Example:
 
 
 def conversion(kind: str, wanted: str) -> str | None:
-    """What `data convert --to` is given to make rows of one kind from those of another; None where it cannot."""
+    """The value of `data convert --to` that makes rows of kind `wanted` from rows of `kind`; None if there is none."""
     target = _TARGETS.get(wanted)
     return target if target and (kind, target) in _CONVERTED else None
 
 
 def untrained(turns: list[Message]) -> list[Message]:
-    """The turns, of which no answer is trained on."""
+    """The turns with weight 0 on every answer."""
     return [{**turn, "weight": 0} if turn["role"] == "assistant" else turn for turn in turns]

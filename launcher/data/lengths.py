@@ -1,4 +1,4 @@
-"""How long examples are in tokens, and how much of them is trained on: counted with a tokenizer, else estimated."""
+"""The lengths of examples in tokens, and the share that is trained on: counted with a tokenizer, or estimated without one."""
 
 from collections import Counter
 from pathlib import Path
@@ -9,11 +9,11 @@ from launcher.data.mask import IGNORED, encode
 from launcher.data.part import BUCKETS, Counting, Part, bucket
 
 TOKENIZED = 5000
-"""So many examples are tokenized; the shares of more rows are estimated from them."""
+"""Number of examples that are tokenized at most; the shares of larger files are estimated from them."""
 
 
 def stride(path: Path, wanted: int) -> int:
-    """Which rows are kept for tokens and for reading: all of a small file, every so many of a large one."""
+    """The N with which every Nth row is kept for tokenizing and for reading, so that about `wanted` are kept; 0 keeps none."""
     if not wanted:
         return 0
     with path.open("rb") as file:

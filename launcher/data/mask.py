@@ -1,9 +1,7 @@
-"""One example -> token ids and labels, by the model's own chat template. Needs a tokenizer, and no torch."""
+"""Token ids and labels of an example, by the model's own chat template. It needs a tokenizer but not torch."""
 
 import json
 from typing import Any
-
-from jinja2 import TemplateError
 
 from launcher.data.kinds import SPOKEN, Example, kind_of, to_chat
 from launcher.data.turns import Message, is_trained
@@ -15,11 +13,11 @@ _MARK = "ANOTHERANSWER"
 
 
 def encode(example: Example, tokenizer: Any, assistant_only: bool, where: str) -> dict[str, list[int]]:
-    """input_ids and labels of one example; plain text is trained on whole and closed with the end-of-text token.
+    """input_ids and labels of one example; all of a plain text is trained on, and an end-of-text token is appended.
 
-    The trained spans are found by rendering with the model's own template, so it needs no generation marks, and what is
-    trained on is token by token what the stock template renders. The end-of-turn token is trained on, or the model would
-    never stop. DataError for a template in whose text an answer cannot be found.
+    The trained spans are found by rendering with the model's own template. It therefore needs no {% generation %} marks, and
+    the tokens are exactly those that the original template renders. The end-of-turn token is trained on, because the model
+    would never stop otherwise. DataError if an answer cannot be found in the rendered text.
     """
     check_template(example, tokenizer, where)
     example = to_chat(example)
@@ -43,8 +41,8 @@ def encode(example: Example, tokenizer: Any, assistant_only: bool, where: str) -
         span = _span(turns, turn, text, render, tokenizer)
         if span is None:
             raise DataError(
-                f"{where}: the answer of turn {turn + 1} cannot be found in what this model's chat template renders, so its "
-                "tokens cannot be told apart; use trainer.assistant_only_loss=false, or split the chat"
+                f"{where}: the answer of turn {turn + 1} cannot be found in the text that the model's chat template renders; "
+                "use trainer.assistant_only_loss=false, or split the chat"
             )
         spans.append(span)
     labels = [
@@ -55,17 +53,17 @@ def encode(example: Example, tokenizer: Any, assistant_only: bool, where: str) -
 
 
 def check_template(example: Example, tokenizer: Any, where: str) -> None:
-    """DataError for turns where the model has no chat template, as base models have none."""
+    """DataError for turns if the model has no chat template; most base models have none."""
     if "text" not in example and not tokenizer.chat_template:
         raise DataError(
-            f"{where}: a {SPOKEN[kind_of(example)]} is rendered by the model's chat template, and {tokenizer.name_or_path} has "
-            "none; use its instruct version, a copy of it with a chat_template.jinja, or plain text: "
+            f"{where}: a {SPOKEN[kind_of(example)]} needs the model's chat template, and {tokenizer.name_or_path} has none; "
+            "use its instruct version, a copy of it with a chat_template.jinja, or plain text: "
             "python -m launcher data convert IN OUT --to text"
         )
 
 
 def encode_prompt(example: Example, tokenizer: Any, where: str) -> list[int]:
-    """input_ids of a prompt, up to where the assistant begins to speak."""
+    """input_ids of a prompt, up to the start of the assistant's answer."""
     check_template(example, tokenizer, where)
     text = _renderer(tokenizer, example, where)(
         _for_template(example["prompt"], tokenizer), add_generation_prompt=True
@@ -74,7 +72,7 @@ def encode_prompt(example: Example, tokenizer: Any, where: str) -> list[int]:
 
 
 def show(encoded: dict[str, list[int]], tokenizer: Any) -> str:
-    """The example's tokens for a person: what is trained on stands in [brackets]."""
+    """The tokens of the example for a person; those that are trained on are in [brackets]."""
     pieces: list[str] = []
     trained = False
     for token, label in zip(encoded["input_ids"], encoded["labels"], strict=True):
@@ -86,7 +84,7 @@ def show(encoded: dict[str, list[int]], tokenizer: Any) -> str:
 
 
 def _for_template(turns: list[Message], tokenizer: Any) -> list[Message]:
-    """The turns as the template can show them: where it knows no tool calls, they become text of the turn.
+    """The turns as the template can render them. If it knows no tool calls, they become text of the turn.
 
     The spelling is that of Qwen2.5's and Hermes' templates: <tool_call>, a line of JSON, </tool_call>.
     """
@@ -102,6 +100,8 @@ def _with_calls(turn: Message) -> str:
 
 
 def _renderer(tokenizer: Any, example: Example, where: str) -> Any:
+    from jinja2 import TemplateError  # whoever only counts rows does without
+
     tools = {"tools": example["tools"]} if "tools" in example else {}
 
     def render(turns: list[Message], **more: Any) -> str:
@@ -109,15 +109,15 @@ def _renderer(tokenizer: Any, example: Example, where: str) -> Any:
             return tokenizer.apply_chat_template(turns, tokenize=False, **tools, **more)
         except TemplateError as error:
             raise DataError(
-                f"{where}: this model's chat template refuses the chat ({error}); change it, or leave it out"
+                f"{where}: this model's chat template refuses the chat ({error}); change the chat, or leave it out"
             ) from None
 
     return render
 
 
 def _span(turns: list[Message], turn: int, text: str, render: Any, tokenizer: Any) -> tuple[int, int] | None:
-    """Characters [start, end) of `text` that the assistant says in this turn, its end-of-turn token included; None where they
-    cannot be found."""
+    """Characters [start, end) of the assistant's answer in this turn within `text`, including its end-of-turn token; None if
+    they cannot be found."""
     before: str = render(turns[:turn], add_generation_prompt=True) if turn else ""
     upto: str = render(turns[: turn + 1]).rstrip()
     if text.startswith(upto) and upto.startswith(before):
@@ -128,10 +128,10 @@ def _span(turns: list[Message], turn: int, text: str, render: Any, tokenizer: An
 def _shown_otherwise(
     turns: list[Message], turn: int, text: str, upto: str, render: Any, tokenizer: Any
 ) -> tuple[int, int] | None:
-    """The span by a template that shows the last turn otherwise than those before it (Qwen3 with its empty thought, Phi-3).
+    """The span for a template that renders the last turn differently from earlier ones (Qwen3 with its empty thought, Phi-3).
 
-    It begins where another content of the turn would. From there it reads, calls and all, as where `upto` ends with the turn;
-    or, without calls, up to the special token behind its content.
+    It begins where a marker in place of the content would begin. It ends where the text of the turn at the end of `upto`, tool
+    calls included, ends; or, in a turn without calls, after the special token that follows the content.
     """
     marked: list[Message] = [*turns[:turn], {**turns[turn], "content": _MARK}]
     whole, alone = str(render([*marked, *turns[turn + 1 :]])), str(render(marked))
@@ -150,6 +150,6 @@ def _shown_otherwise(
 
 
 def _special(tokenizer: Any) -> set[str]:
-    """Tokens that are marks and no text. Qwen3's <tool_call> and <think> are added tokens too, but text of the answer."""
+    """The special tokens, which are not text. Qwen3's <tool_call> and <think> are added tokens too, but text of the answer."""
     added = tokenizer.added_tokens_decoder.values()
     return {*tokenizer.all_special_tokens, *(token.content for token in added if token.special)}

@@ -1,11 +1,11 @@
-"""Rows that say almost the same: three-word shingles, compared exactly in small files and by MinHash in large ones.
+"""Near duplicates among rows, by three-word shingles: compared exactly in small files and by MinHash in large ones.
 
 Source: Broder, On the resemblance and containment of documents (1997); Leskovec, Rajaraman, Ullman, Mining of Massive
 Datasets, chapter 3 (banding); Li and Koenig, b-bit minwise hashing (arXiv 0910.3349).
 
-datasketch has the same method, and the tests hold this against it. It is not used here: its MinHashLSH keeps a set for
-each row and band in Python dictionaries, which for a million rows and 16 bands is about 6 GB and two minutes on one core;
-sorting the bands' hashes in arrays needs 200 MB and seconds.
+datasketch has the same method, and the tests compare this code with it. It is not used here, because its MinHashLSH keeps a
+set for each row and band in Python dictionaries: a million rows and 16 bands take about 6 GB and two minutes on one core.
+Sorting the hashes of the bands in arrays takes 200 MB and seconds.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ SHINGLE = 3
 BANDS, PER_BAND = 16, 4
 """64 hash functions in bands of 4: a pair at 0.8 becomes a candidate with probability 1 - (1 - 0.8**4)**16 = 0.9998."""
 _POSTINGS = 20
-"""So many rows of one shingle are compared with, where all rows begin alike."""
+"""Number of rows of one shingle that a row is compared with at most; it limits the work if all rows begin alike."""
 
 
 def grams(words: Sequence[int], length: int) -> set[tuple[int, ...]]:
-    """Every run of `length` words; a row with fewer words is one run."""
+    """Every sequence of `length` consecutive words; a row with fewer words is one sequence."""
     if len(words) < length:
         return {tuple(words)}
     return set(zip(*(words[start:] for start in range(length)), strict=False))
@@ -37,8 +37,8 @@ def grams(words: Sequence[int], length: int) -> set[tuple[int, ...]]:
 def exact_pairs(words: array[int], ends: array[int], skipped: set[int]) -> Iterator[tuple[int, int, float]]:
     """(row, earlier row, Jaccard) of each near duplicate, by comparing sets; for files of some thousand rows.
 
-    Of n shingles in any fixed order only the first n - ceil(0.8 n) + 1 are looked up: two rows that share 0.8 of theirs share
-    one of those. Source: Bayardo, Ma, Srikant, Scaling up all pairs similarity search (2007).
+    Only the first n - ceil(0.8 n) + 1 of n shingles, in any fixed order, are looked up: two rows that share 0.8 of their
+    shingles share at least one of these. Source: Bayardo, Ma, Srikant, Scaling up all pairs similarity search (2007).
     """
     found: dict[tuple[int, ...], list[int]] = {}
     shingles: dict[int, set[tuple[int, ...]]] = {}
@@ -60,7 +60,7 @@ def exact_pairs(words: array[int], ends: array[int], skipped: set[int]) -> Itera
 
 
 def gram_hashes(words: Any, ends: Any, length: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """64-bit hashes of every run of `length` words, row after row, and how many each row has (at least one)."""
+    """64-bit hashes of every sequence of `length` words, row after row, and the number of them in each row (at least one)."""
     import numpy as np
 
     ends = np.asarray(ends, np.int64)
@@ -80,7 +80,7 @@ def gram_hashes(words: Any, ends: Any, length: int) -> tuple[np.ndarray[Any, Any
 
 
 def sketch(words: Any, ends: Any) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Per row, a hash of each band [rows, 16] and the lowest 8 bits of each of the 64 minima [rows, 64]."""
+    """For each row, a hash of each band [rows, 16] and the lowest 8 bits of each of the 64 minima [rows, 64]."""
     import numpy as np
 
     if not len(ends):
@@ -108,7 +108,7 @@ def sketch(words: Any, ends: Any) -> tuple[np.ndarray[Any, Any], np.ndarray[Any,
 def sketched_pairs(bands: Any, low: Any, skipped: Any) -> Iterator[tuple[int, int, float]]:
     """(row, earlier row, estimated Jaccard) of each near duplicate; `skipped` is true for rows to leave out.
 
-    In a band's bucket each row is held against the first and the one before it, so a bucket of n rows costs 2n.
+    In a bucket of a band each row is compared with the first row and with the one before it, so a bucket of n rows costs 2n.
     The estimate's standard error at 0.8 is 0.05.
     """
     import numpy as np

@@ -1,7 +1,7 @@
-"""Evaluation rows that stand in the training data: whole, or 13 words in a row.
+"""Evaluation rows that share 13 consecutive words with training data.
 
 Source: Brown et al., Language Models are Few-Shot Learners (arXiv 2005.14165), appendix C: 13-grams of lower-case words
-without punctuation. System prompts, which all rows may share, are left out.
+without punctuation. System prompts are left out, because all rows may share one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ LENGTH = 13
 
 
 class EvalSet:
-    """The runs of an evaluation file's rows, by three of their words; for small files."""
+    """The 13-word sequences of the rows of an evaluation file, by three of their words; for small files."""
 
     def __init__(self, words: array[int], ends: array[int]) -> None:
         self.runs: dict[tuple[int, ...], list[tuple[list[int], int]]] = {}
@@ -25,7 +25,7 @@ class EvalSet:
                 self.runs.setdefault(key, []).append((said[start : start + LENGTH], row))
 
     def overlaps(self, words: array[int], ends: array[int]) -> dict[int, int]:
-        """Evaluation row -> the first of these training rows that has 13 words in a row in common with it."""
+        """Evaluation row -> the first of these training rows that shares 13 consecutive words with it."""
         first: dict[int, int] = {}
         for row, said in enumerate(_rows(words, ends)) if self.runs else ():
             for start, key in enumerate(_keys(said)):
@@ -36,7 +36,7 @@ class EvalSet:
 
 
 class EvalHashes:
-    """The same by sorted arrays of hashes, for large files; small enough to be sent to every process."""
+    """The 13-word sequences as sorted arrays of hashes, for large files; small enough to be sent to every process."""
 
     def __init__(self, words: array[int], ends: array[int]) -> None:
         import numpy as np
@@ -49,7 +49,7 @@ class EvalHashes:
         self.rows: Any = rows[order]
 
     def overlaps(self, words: array[int], ends: array[int]) -> dict[int, int]:
-        """Evaluation row -> the first of these training rows that has 13 words in a row in common with it."""
+        """Evaluation row -> the first of these training rows that shares 13 consecutive words with it."""
         import numpy as np
 
         if not len(self.hashes) or not len(ends):
@@ -74,12 +74,12 @@ def _rows(words: array[int], ends: array[int]) -> list[list[int]]:
 
 
 def _keys(said: list[int]) -> Iterator[tuple[int, ...]]:
-    """First, middle and last word of every run: enough to look up, and cheaper than all thirteen."""
+    """First, middle and last word of every sequence: enough for a look-up, and cheaper than all thirteen words."""
     return zip(said, said[LENGTH // 2 :], said[LENGTH - 1 :], strict=False)
 
 
 def _long_runs(words: array[int], ends: array[int]) -> tuple[Any, Any]:
-    """Hashes of the runs of rows with 13 words or more, and their rows."""
+    """Hashes of the sequences in rows of 13 words or more, and the row of each."""
     import numpy as np
 
     hashes, runs = gram_hashes(words, ends, LENGTH)

@@ -1,4 +1,4 @@
-"""A stretch of rows -> what is counted in it; parts of a file add up to the whole. Nothing here needs numpy."""
+"""The counts over a part of a data file; the counts of all parts add up to those of the file. Nothing here needs numpy."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from launcher.data.rules import BrokenRow, Finding
 from launcher.data.turns import is_trained
 
 FINDINGS_PER_RULE = 100
-"""So many are listed of each rule; all are counted."""
+"""Number of violations that are listed for each rule; all are counted."""
 SYSTEMS = 1000
-"""So many different system prompts are told apart."""
+"""Number of different system prompts that are counted separately."""
 BUCKETS = (32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
-"""Upper ends of the length histogram, in tokens; one more bucket holds what is longer."""
+"""Upper ends of the buckets of the length histogram, in tokens; one more bucket holds longer examples."""
 
 # Words: runs of ASCII letters and digits and of letters of two bytes or of the scripts in E0 and E1. The scripts from E3
-# on (Chinese, Japanese, Korean) have no spaces, or few: there a character is a word.
+# on (Chinese, Japanese, Korean) use few spaces or none, so each of their characters is a word.
 _WORD = re.compile(
     rb"(?:[0-9a-z]|[\xc3-\xdf][\x80-\xbf]|[\xe0\xe1][\x80-\xbf]{2})+|[\xe3-\xf4][\x80-\xbf]{2,3}"
 )
@@ -59,30 +59,30 @@ class Counting:
     """How rows are read and measured."""
 
     asked: str = "auto"
-    """The format that was named, or auto."""
+    """The requested format, or auto."""
     max_length: int = 2048
     bytes_per_token: float = 4.0
-    """Bytes of text to a token, where no tokenizer is at hand. 4: English, within a fifth, for vocabularies above 32,000."""
+    """Bytes of text per token, used without a tokenizer. 4 holds for English within 20 %, for vocabularies above 32,000."""
     compare: bool = True
-    """Take the words of each example, by which duplicates and overlap are found."""
+    """Collect the words of each example, by which duplicates and overlap are found."""
     keep_every: int = 0
     """Keep the examples whose digest is a multiple of this, for counting tokens and for reading; 0 keeps none."""
 
 
 @dataclass(slots=True)
 class Part:
-    """Counts over some rows; lines are physical."""
+    """Counts over some rows; line numbers are physical lines."""
 
     rows: int = 0
     findings: list[Finding] = field(default_factory=list[Finding])
     counts: Counter[str] = field(default_factory=Counter[str])
-    """Breaches by rule, listed or not."""
+    """Violations by rule, listed or not."""
     formats: Counter[str] = field(default_factory=Counter[str])
     firsts: dict[str, int] = field(default_factory=dict[str, int])
     """The first line of each format, and of each kind of example."""
     kinds: Counter[str] = field(default_factory=Counter[str])
     systems: Counter[str] = field(default_factory=Counter[str])
-    """Rows by the beginning of their system prompt; "" is none."""
+    """Number of rows by the beginning of their system prompt; "" stands for no system prompt."""
     refusals: int = 0
     characters: int = 0
     trained: int = 0
@@ -91,23 +91,23 @@ class Part:
     """Examples by the index of their bucket."""
     truncated: int = 0
     digests: array[int] = field(default_factory=lambda: array("Q"))
-    """64 bits of each good example: equal where the examples are."""
+    """64-bit digest of each valid example; equal examples have equal digests."""
     lines: array[int] = field(default_factory=lambda: array("Q"))
     words: array[int] = field(default_factory=lambda: array("I"))
-    """crc32 of every word outside of system prompts, of all good examples in order."""
+    """crc32 of every word outside of system prompts, over all valid examples in order."""
     ends: array[int] = field(default_factory=lambda: array("Q"))
     """Where each example's words end."""
     kept: list[tuple[int, int, Example]] = field(default_factory=list[tuple[int, int, Example]])
     """(digest, line, example) of the rows in the sample."""
 
     def add_finding(self, rule: str, line: int | None, message: str) -> None:
-        """Counts a breach, and lists it while there are few."""
+        """Counts a violation, and lists it if fewer than FINDINGS_PER_RULE are listed."""
         self.counts[rule] += 1
         if self.counts[rule] <= FINDINGS_PER_RULE:
             self.findings.append(Finding(rule, line, message))
 
     def add(self, other: Part, line_offset: int = 0) -> None:
-        """Takes in the part that follows; its lines are counted from `line_offset`. Words are left out."""
+        """Adds the counts of the next part, whose lines are counted from `line_offset`. Words are left out."""
         for finding in other.findings:
             if self.counts[finding.rule] < FINDINGS_PER_RULE:
                 line = None if finding.line is None else finding.line + line_offset
@@ -172,7 +172,7 @@ def _measure(part: Part, line: int, name: str, example: Example, text: bytes, co
 
 
 def _measure_turns(part: Part, line: int, kind: str, example: Example) -> str:
-    """Everything that is said outside of the system prompt; counts characters, prompts and refusals."""
+    """The text of all turns outside of the system prompt; counts characters, prompts and refusals."""
     turns: list[dict[str, Any]] = [
         turn for name in ("messages", "prompt", "completion", "chosen") for turn in example.get(name, ())
     ]
@@ -194,10 +194,10 @@ def _measure_turns(part: Part, line: int, kind: str, example: Example) -> str:
             part.add_finding("same_pair", line, "chosen and rejected are the same")
         turns = [*turns, *example["rejected"]]
     elif kind == "chat" and not trained:
-        part.add_finding("untrained_row", line, "every assistant turn has weight 0; take the row out")
+        part.add_finding("untrained_row", line, "every assistant turn has weight 0; remove the row")
     return " ".join(turn["content"] for turn in turns if turn["role"] != "system")
 
 
 def bucket(tokens: float) -> int:
-    """The index of the histogram's bucket for a length."""
+    """The index of the histogram bucket for a length."""
     return next((index for index, end in enumerate(BUCKETS) if tokens <= end), len(BUCKETS))

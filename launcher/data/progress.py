@@ -1,4 +1,4 @@
-"""A progress bar over a data file, for a person who waits."""
+"""A progress bar for a person while a data file is read."""
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -6,17 +6,17 @@ from pathlib import Path
 from sys import stderr
 
 _SHOW_FROM = 8 << 20
-"""Bytes from which there is a bar."""
+"""Size in bytes from which a bar is shown."""
 
 
 @contextmanager
 def progress(path: Path, what: str, unit: str = "bytes") -> Generator[Callable[[int], None]]:
-    """What to tell of every byte, or row, that is done; on a terminal and for a large file it is shown on stderr."""
+    """A function to call with the number of bytes, or rows, just done. stderr shows a bar for a large file on a terminal."""
     size = path.stat().st_size if path.is_file() else 0
     if size < _SHOW_FROM or not stderr.isatty():
         yield lambda _: None
         return
-    from rich.console import Console  # a small file's launch does without
+    from rich.console import Console  # imported here, because small files do not need it
     from rich.progress import (
         BarColumn,
         Progress,

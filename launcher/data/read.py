@@ -1,4 +1,4 @@
-"""A row of any format -> its common form."""
+"""Reading a row of any format into its common form."""
 
 from typing import Any, cast
 
@@ -10,7 +10,7 @@ from launcher.formats.registry import AUTO, FORMATS, known_formats
 
 
 def detect(row: dict[str, Any]) -> str | None:
-    """The first format, by precedence, that the row's keys match; None where they match none."""
+    """The first format, by precedence, that the row's keys match; None if they match none."""
     for name, matches in known_formats().order:
         if matches(row):
             return name
@@ -41,4 +41,4 @@ def _no_format(row: dict[str, Any]) -> str:
     odd = [key for key in row if key not in known and key not in ABOUT]
     if odd:
         return unknown("key", odd[0], known)
-    return f"the keys {', '.join(row) or '(none)'} are of no format; known: {', '.join(formats)}"
+    return f"the keys {', '.join(row) or '(none)'} match no format; known: {', '.join(formats)}"

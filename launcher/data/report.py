@@ -1,4 +1,4 @@
-"""A data report in some lines for a person, and rows to be read by one."""
+"""The report on a data file, and a sample of its rows, as text for a person."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -15,7 +15,7 @@ _BAR = 40
 
 
 def describe(report: Report) -> str:
-    """Verdict, what is in the file, findings by rule, advice."""
+    """The report as text: verdict, contents of the file, advice, findings by rule."""
     values = report.to_dict()
     tokens: dict[str, Any] = values["tokens"]
     systems: dict[str, Any] = values["systems"]
@@ -37,14 +37,14 @@ def describe(report: Report) -> str:
         ("duplicates", f"{values['duplicates']:,} exact, {values['near_duplicates']:,} near"),
         (
             "refusals",
-            f"{values['refusals']:,} answers that refuse or do not know; {values['negatives']:,} rejected answers",
+            f"{values['refusals']:,} answers that refuse or admit not to know; {values['negatives']:,} rejected answers",
         ),
     ]
     if overlap := values["eval"]:
         lines.append(
             (
                 "evaluation",
-                f"{overlap['exact']:,} of {overlap['rows']:,} rows are trained on, {overlap['overlap']:,} more overlap",
+                f"{overlap['exact']:,} of {overlap['rows']:,} rows are also training rows, {overlap['overlap']:,} more overlap",
             )
         )
     lines += [
@@ -60,7 +60,7 @@ def describe(report: Report) -> str:
 
 
 def sample_text(path: Path, sample: Sequence[tuple[int, Example]]) -> str:
-    """The rows in Markdown, each under its line."""
+    """The rows in Markdown, each below its line number."""
     parts = [f"# {len(sample)} rows of {path}\n"]
     for line, example in sample:
         parts.append(f"## line {line}\n")

@@ -1,4 +1,4 @@
-"""The rules of a data file, by name: what they say, and whether breaking one stops a launch."""
+"""The rules for a data file, by name: the reason for each, and whether a violation stops a launch."""
 
 from dataclasses import dataclass
 
@@ -9,10 +9,10 @@ ERROR, WARNING = "error", "warning"
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How bad it is to break a rule, and why there is one."""
+    """The severity of a violation, and the reason for the rule."""
 
     level: str
-    """error: stops a launch. warning: is printed and kept."""
+    """error: stops a launch. warning: is printed, and the launch continues."""
     reason: str
 
 
@@ -27,20 +27,19 @@ RULES = {
         ERROR,
         "a row is of one known format, and all rows of a file are of one kind: chats, pairs, texts, ...",
     ),
-    "unknown_key": Rule(
-        ERROR, "a key that no format has is most often a misspelt one, and would be left out unseen"
-    ),
-    "type": Rule(ERROR, "a value of another type than the format's is rendered as something nobody meant"),
-    "role": Rule(ERROR, "a chat template knows the roles system, user, assistant and tool alone"),
+    "unknown_key": Rule(ERROR, "an unknown key is most often a misspelt one, and would be ignored silently"),
+    "type": Rule(ERROR, "a value of the wrong type would be rendered as text that nobody intended"),
+    "role": Rule(ERROR, "chat templates know only the roles system, user, assistant and tool"),
     "role_order": Rule(
-        ERROR, "system first, then user and assistant in turn, the assistant last; tool after its call"
+        ERROR,
+        "the system turn is first, then user and assistant alternate, the assistant is last; a tool turn follows its call",
     ),
-    "empty": Rule(ERROR, "an empty turn teaches to say nothing"),
-    "weight": Rule(ERROR, "weight is 0 or 1, of an assistant turn: whether it is trained on"),
-    "label": Rule(ERROR, "label is true or false: whether the answer is a good one"),
+    "empty": Rule(ERROR, "an empty turn teaches the model to say nothing"),
+    "weight": Rule(ERROR, "weight says whether an assistant turn is trained on: 0 or 1"),
+    "label": Rule(ERROR, "label says whether the answer is good: true or false"),
     "tool_call": Rule(ERROR, "a tool call names its function, and its arguments are an object"),
     "no_answer": Rule(ERROR, "without an assistant turn there is nothing to train on"),
-    "nothing_trained": Rule(ERROR, "0 % of the tokens are trained on: every step has a loss of nothing"),
+    "nothing_trained": Rule(ERROR, "0 % of the tokens are trained on, so no step has a loss"),
     "everything_trained": Rule(
         ERROR, "100 % of the tokens are trained on: the chats hold no question to answer"
     ),
@@ -48,27 +47,27 @@ RULES = {
         WARNING, "a chat whose assistant turns all have weight 0 costs time and teaches nothing"
     ),
     "same_pair": Rule(WARNING, "a pair whose chosen and rejected answers are the same has no preference"),
-    "duplicate": Rule(WARNING, "a row seen twice counts twice, and is learnt by heart"),
-    "near_duplicate": Rule(WARNING, "a row that differs in a few words from another counts almost twice"),
-    "eval_exact": Rule(WARNING, "an evaluation row that is trained on measures memory"),
+    "duplicate": Rule(WARNING, "a row that occurs twice counts twice, and the model memorizes it"),
+    "near_duplicate": Rule(WARNING, "a row that differs from another one in a few words counts almost twice"),
+    "eval_exact": Rule(WARNING, "an evaluation row that is trained on measures memorization"),
     "eval_overlap": Rule(
-        WARNING, "13 words in a row in common with training data: the answer may be known by heart"
+        WARNING, "13 consecutive words also occur in the training data: the answer may be memorized"
     ),
-    "truncated": Rule(WARNING, "what lies behind model.max_length is cut off, often the end of the answer"),
-    "mixed_formats": Rule(WARNING, "rows of several formats in one file are often a join that went wrong"),
+    "truncated": Rule(WARNING, "tokens beyond model.max_length are cut off, often the end of the answer"),
+    "mixed_formats": Rule(WARNING, "several formats in one file are often the result of a faulty join"),
     "mixed_systems": Rule(WARNING, "rows with and without a system prompt teach two behaviours"),
-    "size": Rule(WARNING, "below 50 rows a prompt with examples does better than a fine-tune"),
-    "unchecked": Rule(WARNING, "what cannot be read here is checked by nobody before the job starts"),
+    "size": Rule(WARNING, "with fewer than 50 rows, a prompt with examples works better than a fine-tune"),
+    "unchecked": Rule(WARNING, "data that cannot be read here is not checked before the job starts"),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One breach of a rule."""
+    """One violation of a rule."""
 
     rule: str
     line: int | None
-    """Physical line, from 1; in a Parquet file the row, from 1; None for the whole file."""
+    """Physical line, from 1; in a Parquet file the row number, from 1; None for the whole file."""
     message: str
 
     @property
@@ -91,6 +90,6 @@ class BrokenRow(Exception):
 
 
 def check_known(kind: str, name: str, known: tuple[str, ...]) -> None:
-    """BrokenRow `unknown_key` for a key outside of `known`."""
+    """BrokenRow `unknown_key` if the key is not in `known`."""
     if name not in known:
         raise BrokenRow("unknown_key", unknown(kind, name, known))

@@ -1,4 +1,4 @@
-"""A file -> its counts, duplicates and overlap: small files here and without numpy, large ones in several processes."""
+"""Counts, duplicates and overlap of a file: small files in this process and without numpy, large ones in several processes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from launcher.data.overlap import EvalHashes, EvalSet
 from launcher.data.part import Counting, Part, count
 
 SMALL = 1 << 19
-"""Bytes up to which a file is compared by sets, which needs no numpy: importing it would be most of the time."""
+"""Size in bytes up to which a file is compared by sets, without numpy, whose import would take most of the time."""
 _BLOCK = 4 << 20
 _ROWS = 5000
 Advance = Callable[[int], None]
@@ -24,7 +24,7 @@ Advance = Callable[[int], None]
 
 @dataclass(slots=True)
 class Survey:
-    """What is found in a whole file."""
+    """The results for a whole file."""
 
     part: Part
     duplicates: list[tuple[int, int]]
@@ -32,11 +32,11 @@ class Survey:
     near: list[tuple[int, int, float]]
     """(line, earlier line, Jaccard)"""
     seen: dict[int, int]
-    """Evaluation row -> the training line with 13 words in a row in common."""
+    """Evaluation row -> the training line that shares 13 consecutive words with it."""
 
 
 def survey(path: Path, counting: Counting, evaluation: Part | None, advance: Advance | None = None) -> Survey:
-    """Reads the whole file; `advance` is told how many bytes are done."""
+    """The results for the file; `advance` is called with the number of bytes done."""
     advance = advance or (lambda _: None)
     size = path.stat().st_size
     if size <= SMALL and storage(path) != "parquet":
@@ -107,7 +107,7 @@ class _Done:
     low: Any
     seen: dict[int, int]
     lines: int
-    """Line ends in the block; 0 where lines are counted from the file's start."""
+    """Number of line ends in the block; 0 if its rows already count lines from the start of the file."""
     size: int
 
 
@@ -115,7 +115,7 @@ _state: dict[str, Any] = {}
 
 
 def _map(path: Path, size: int, counting: Counting, hashes: EvalHashes | None) -> Iterator[_Done]:
-    """The blocks of the file in order, as processes finish them."""
+    """The results for the blocks of the file, in order, as processes finish them."""
     processes = (
         min(len(os.sched_getaffinity(0)), -(-size // _BLOCK)) if hasattr(os, "sched_getaffinity") else 2
     )
@@ -126,16 +126,16 @@ def _map(path: Path, size: int, counting: Counting, hashes: EvalHashes | None) -
     if processes < 2:
         yield from map(work, tasks)
         return
-    import multiprocessing  # small files do without
+    import multiprocessing  # imported here, because small files do not need it
 
-    # Spawned, not forked: the terminal's progress bar has a thread.
+    # Processes are spawned and not forked, because the progress bar on the terminal has a thread.
     context = multiprocessing.get_context("spawn")
     with context.Pool(processes, _start, (path, counting, hashes)) as pool:
         yield from _in_flight(pool, work, tasks, 2 * processes)
 
 
 def _in_flight(pool: Any, work: Callable[[Any], _Done], tasks: Iterator[Any], most: int) -> Iterator[_Done]:
-    """pool.imap with a limit: rows that are read faster than they are counted must not pile up."""
+    """pool.imap with a limit of `most` tasks: rows that are read faster than they are counted must not fill the memory."""
     waiting = [pool.apply_async(work, (task,)) for task in islice(tasks, most)]
     while waiting:
         yield waiting.pop(0).get()
@@ -152,7 +152,7 @@ def _ranges(size: int) -> Iterator[tuple[int, int]]:
 
 
 def _groups(path: Path, size: int) -> Iterator[tuple[list[Row], int]]:
-    """Some thousand rows at a time, and about how many bytes they are."""
+    """Groups of _ROWS rows, each with its approximate size in bytes."""
     rows = read_rows(path)
     left = size
     while group := list(islice(rows, _ROWS)):
@@ -162,12 +162,12 @@ def _groups(path: Path, size: int) -> Iterator[tuple[list[Row], int]]:
 
 
 def _count_range(task: tuple[int, int]) -> _Done:
-    """The lines that begin within a range of bytes."""
+    """The results for the lines that begin within a range of bytes."""
     start, end = task
     with _state["path"].open("rb") as file:
         if start:
             file.seek(start - 1)
-            file.readline()  # belongs to the range before
+            file.readline()  # this line belongs to the previous range
         start_at = file.tell()
         block = file.read(max(end - start_at, 0))
         if block and not block.endswith(b"\n"):

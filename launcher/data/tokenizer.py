@@ -1,4 +1,4 @@
-"""The tokenizer of a model that a person names: a file of conf/model, a folder, a package or a hub id.
+"""The tokenizer of a model, given as a file of conf/model, a folder, a package or a hub id.
 
 Importing this module is light; loading a tokenizer imports transformers.
 """
@@ -20,7 +20,7 @@ CHATML = (
 
 
 def load_tokenizer(model: str) -> tuple[Any, int | None]:
-    """The tokenizer, and model.max_length where conf/model has a file of that name; DataError where there is none."""
+    """The tokenizer, and model.max_length if conf/model has a file of that name; DataError if no tokenizer can be loaded."""
     file = resource_dir("conf") / "model" / f"{model}.yaml"
     known: dict[str, Any] = {}
     if file.is_file():
@@ -50,7 +50,7 @@ def load_tokenizer(model: str) -> tuple[Any, int | None]:
 
 
 def byte_tokenizer() -> Any:
-    """A tokenizer whose tokens are bytes, with ChatML's marks; for models made on the spot."""
+    """A tokenizer whose tokens are bytes and ChatML's special tokens; for models with random weights."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
     transformers: Any = importlib.import_module("transformers")

@@ -1,7 +1,7 @@
 """One turn of a chat in its common form, and the order in which turns may come.
 
-The common form is {"role", "content"} with name, tool_calls, tool_call_id, reasoning_content, thinking and weight where
-they were given; content is a string, and the arguments of a tool call are an object, as chat templates expect them.
+The common form is {"role", "content"}, with name, tool_calls, tool_call_id, reasoning_content, thinking and weight if the row
+has them. content is a string, and the arguments of a tool call are an object, as chat templates expect.
 """
 
 import json
@@ -27,14 +27,14 @@ Message = dict[str, Any]
 
 
 def read_turns(value: Any, key: str) -> list[Message]:
-    """The turns of a list; BrokenRow for the first that is wrong in itself."""
+    """The turns of a list; BrokenRow for the first turn that is invalid, whatever its position."""
     if not isinstance(value, list):
         raise BrokenRow(
             "type", f'no "{key}" list: {key} is {_kind(value)}; a turn is {{"role": ..., "content": ...}}'
         )
     turns = [read_turn(item) for item in cast("list[Any]", value)]
     if not turns:
-        raise BrokenRow("empty", f"{key} is an empty list; take the row out")
+        raise BrokenRow("empty", f"{key} is an empty list; remove the row")
     return turns
 
 
@@ -70,7 +70,7 @@ def read_turn(value: Any) -> Message:
 
 
 def check_order(turns: list[Message]) -> None:
-    """BrokenRow where a turn stands where none of its role can: templates refuse it or render it as another's."""
+    """BrokenRow if a turn of this role cannot be at its position: templates refuse it or render it as another role's."""
     if all(turn["role"] != "assistant" for turn in turns):
         raise BrokenRow("no_answer", "no assistant turn, so there is nothing to train on; add the answer")
     before: Message | None = None
@@ -78,7 +78,7 @@ def check_order(turns: list[Message]) -> None:
         role, last = turn["role"], before["role"] if before else None
         wrong = None
         if role == "system" and number > 1:
-            wrong = "a system turn stands first or nowhere"
+            wrong = "a system turn can only be the first turn"
         elif role == "user" and last == "user":
             wrong = "two user turns follow each other; join them"
         elif role == "assistant" and last == "assistant":
@@ -97,7 +97,7 @@ def check_order(turns: list[Message]) -> None:
 
 
 def check_prompt(turns: list[Message]) -> None:
-    """BrokenRow where no answer could follow these turns."""
+    """BrokenRow if no answer can follow these turns."""
     if turns[-1]["role"] not in ("user", "tool"):
         raise BrokenRow(
             "role_order", f"the last turn of a prompt is {turns[-1]['role']}'s; end with the user's question"
@@ -106,7 +106,7 @@ def check_prompt(turns: list[Message]) -> None:
 
 
 def is_trained(turn: Message) -> bool:
-    """Whether the turn's tokens have a loss: the assistant's do, unless its weight is 0."""
+    """Whether the tokens of the turn are trained on: those of an assistant turn are, unless its weight is 0."""
     return turn["role"] == "assistant" and turn.get("weight", 1) == 1
 
 
@@ -118,7 +118,7 @@ def _text(content: Any, role: str, has_calls: bool) -> str:
     if not isinstance(content, str):
         raise BrokenRow("type", f"the content of a {role} turn is {_kind(content)}, not a string")
     if not content.strip() and not has_calls and role != "tool":
-        raise BrokenRow("empty", f"a {role} turn is empty; fill it or take the row out")
+        raise BrokenRow("empty", f"a {role} turn is empty; fill it, or remove the row")
     return content
 
 
@@ -128,7 +128,7 @@ def _part(part: Any, role: str) -> str:
     values = cast("dict[str, Any]", part) if isinstance(part, dict) else {}
     if values.get("type") not in ("text", "refusal"):
         kind = values.get("type", _kind(part))
-        raise BrokenRow("type", f"a part of a {role} turn is {kind!r}; this trains on text parts alone")
+        raise BrokenRow("type", f"a part of a {role} turn is {kind!r}, but only text parts can be trained on")
     text = values.get("text", values.get("refusal"))
     if not isinstance(text, str):
         raise BrokenRow("type", f"a text part of a {role} turn holds {_kind(text)}, not a string")

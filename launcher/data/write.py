@@ -1,4 +1,4 @@
-"""Common forms -> rows of a named format. What a format cannot hold is refused and never dropped silently."""
+"""Writing common forms as rows of a named format. Values that the format cannot hold are refused, never dropped silently."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from launcher.formats.registry import known_formats, own_format
 
 
 def targets() -> tuple[str, ...]:
-    """Every name that `data convert --to` takes."""
+    """All values of `data convert --to`."""
     return tuple(known_formats().writers)
 
 
@@ -20,21 +20,19 @@ def format_of(name: str) -> Format:
 
 
 def write_row(example: Example, name: str) -> dict[str, Any]:
-    """The row as `name` spells it; BrokenRow where that format has no place for something in it."""
+    """The example as a row of the format `name`; BrokenRow if that format cannot hold all of it."""
     target, write = _writer(name)
     kind = kind_of(example)
     if kind not in target.writes:
         held = " or ".join(f"{SPOKEN[one]}s" for one in target.writes)
         raise BrokenRow(
             "format",
-            f"a {SPOKEN[kind]} cannot be written as {name}: only {held} can; use --to {own_format(kind)}",
+            f"a {SPOKEN[kind]} cannot be written as {name}, which holds {held}; use --to {own_format(kind)}",
         )
     if not target.from_chat:
         return write(example)
     if not example.get("label", True):
-        raise BrokenRow(
-            "format", f"{name} cannot hold that an answer is a bad one; use --to {own_format(kind)}"
-        )
+        raise BrokenRow("format", f"{name} cannot mark an answer as bad; use --to {own_format(kind)}")
     return write(to_chat(example))
 
 

@@ -1,1 +1,1 @@
-"""Formats of rows, one module each: its keys, how it is detected, its reader, its writer and an example."""
+"""Row formats, one module each. A module has the keys of its format, its detection, reader, writer and an example."""

@@ -1,4 +1,4 @@
-"""What a row format says of itself. Its module holds one Format under the name SPEC."""
+"""The specification of a row format. The module of a format holds one Format under the name SPEC."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ ABOUT = (
     "meta",
     "license",
 )
-"""Keys that say where a row comes from. A row of any format may have them, and they are not trained on."""
+"""Keys about the origin of a row. A row of any format may have them, and they are not trained on."""
 TOOLS = ("tools", "parallel_tool_calls")
 
 
@@ -34,7 +34,7 @@ class Format:
     """
 
     keys: tuple[str, ...]
-    """Keys that a row may have beside those of ABOUT."""
+    """Keys that a row may have in addition to those of ABOUT."""
     kind: str
     """The kind of common form that `read` returns."""
     precedence: int
@@ -42,24 +42,24 @@ class Format:
     matches: Callable[[Fields], bool]
     """Whether a row with these keys is of this format; called for every row without a named format, so it must be fast."""
     read: Callable[[Fields], Example]
-    """A row -> the common form of its kind; launcher.data.kinds has them."""
+    """Turns a row into the common form of its kind; see launcher.data.kinds."""
     write: Writer
-    """A common form of one of the kinds in `writes` -> a row."""
+    """Turns a common form of one of the kinds in `writes` into a row."""
     writes: tuple[str, ...]
     """Kinds of common forms that `write` takes."""
     from_chat: bool = False
-    """Whether `write` is given the chat with the good answer in place of a pair or a labelled answer."""
+    """Whether `write` takes the chat with the good answer instead of a pair or a labelled answer."""
     other_spellings: Mapping[str, Writer] = field(default_factory=dict[str, Writer])
     """More names for `data convert --to`, each with a writer that takes what `write` takes."""
     later_columns: tuple[str, ...] = ()
-    """Keys that a later row may have although the first has not: CSV names its columns before it knows all rows."""
+    """Keys that a later row may have although the first has not: a CSV header is written before all rows are known."""
     json_columns: tuple[str, ...] = ()
     """Keys whose cells in CSV always hold JSON."""
     text_or_turns: tuple[str, ...] = ()
-    """Keys whose cells in CSV hold JSON where they begin as a list of turns, and plain text otherwise."""
+    """Keys whose cells in CSV hold JSON if they begin like a list of turns, and plain text otherwise."""
     example: Mapping[str, Any]
     """A row that `matches` accepts and `read` reads."""
     shape: str
     """The row in one line of documentation, as Markdown."""
     note: str = ""
-    """What documentation says behind the kind, with its punctuation."""
+    """Text that the documentation adds after the kind, with its punctuation."""

@@ -21,7 +21,7 @@ def _write(example: Example) -> dict[str, Any]:
     system, pairs = plain_pairs(example, "input_output")
     if len(pairs) > 1:
         raise BrokenRow(
-            "format", f"input_output holds one answer, this chat has {len(pairs)}; use --to messages"
+            "format", f"input_output holds one answer, but this chat has {len(pairs)}; use --to messages"
         )
     row = {"input": pairs[0][0], "output": pairs[0][1]}
     return {**row, "systemPrompt": system} if system else row

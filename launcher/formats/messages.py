@@ -1,4 +1,4 @@
-"""`messages`: chats as lists of turns, as OpenAI's API and trl have them."""
+"""`messages`: chats as lists of turns, as in OpenAI's API and trl."""
 
 import json
 from typing import Any
@@ -24,7 +24,7 @@ def _write(example: Example) -> dict[str, Any]:
 
 
 def _write_openai(example: Example) -> dict[str, Any]:
-    """OpenAI's spelling: arguments as a JSON string, null content beside tool calls, an id on every call."""
+    """The row in OpenAI's spelling: arguments as a JSON string, null content with tool calls, an id on every call."""
     return {**example, "messages": [_openai_turn(turn) for turn in example["messages"]]}
 
 
@@ -58,5 +58,5 @@ SPEC = Format(
     later_columns=("tools",),
     json_columns=("messages", "tools"),
     example={"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]},
-    shape='`{"messages": [{"role": ..., "content": ...}], "tools"?}`, as OpenAI and trl have it',
+    shape='`{"messages": [{"role": ..., "content": ...}], "tools"?}`, as in OpenAI\'s API and trl',
 )

@@ -32,12 +32,12 @@ def _read(row: Fields) -> Example:
 
 
 def _common(one: list[Message], other: list[Message]) -> list[Message]:
-    """The turns with which both sides begin, up to the last that is not the assistant's."""
+    """The turns with which both sides begin, up to the last one that is not an assistant turn."""
     length = 0
     while length < min(len(one), len(other)) and one[length] == other[length]:
         length += 1
     while length and one[length - 1]["role"] == "assistant":
-        length -= 1  # the answer itself belongs to the sides, also where both give the same
+        length -= 1  # the answer itself belongs to the sides, even if both are the same
     return one[:length]
 
 

@@ -1,4 +1,4 @@
-"""`prompt`: a prompt whose answers are generated while training, and what reward functions compare them with."""
+"""`prompt`: a prompt whose answers are generated during training, and references with which reward functions compare them."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from launcher.data.turns import Message, check_prompt
 from launcher.formats.base import Fields, Format
 
 _REFERENCES = ("answer", "solution", "ground_truth", "reference")
-"""Keys that a reward function is given by their names."""
+"""Keys whose values a reward function receives under the same names."""
 
 
 def _matches(row: Fields) -> bool:
@@ -24,11 +24,11 @@ def _read(row: Fields) -> Example:
 
 
 def _write(example: Example) -> dict[str, Any]:
-    """All turns before the last answer; a chat's last answer is kept as `answer`, for the reward functions."""
+    """The turns before the last answer as the prompt; the last answer of a chat is kept as `answer`, for reward functions."""
     if "tools" in example:
         raise BrokenRow(
             "format",
-            "a prompt cannot hold tools: no answer drawn to it calls one; take tools out of the row",
+            "a prompt cannot hold tools, because generated answers do not call them; remove tools from the row",
         )
     if "messages" not in example:
         left = {

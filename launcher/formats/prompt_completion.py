@@ -1,4 +1,4 @@
-"""`prompt_completion`: a prompt and the answer to it, which alone is trained on."""
+"""`prompt_completion`: a prompt and its answer; only the answer is trained on."""
 
 from typing import Any
 
@@ -21,14 +21,14 @@ def _read(row: Fields) -> Example:
 
 
 def _write(example: Example) -> dict[str, Any]:
-    """Strings for one question and its answer; else lists of turns, all but the last in the prompt."""
+    """Strings for one question and its answer; otherwise lists of turns, of which all but the last are the prompt."""
     turns: list[Message] = example["messages"]
     if "tools" in example:
         raise BrokenRow("format", "prompt_completion cannot hold tools; use --to messages")
     if not is_trained(turns[-1]) or any(is_trained(turn) for turn in turns[:-1]):
         raise BrokenRow(
             "format",
-            "prompt_completion trains on the last turn alone; use --to messages, or weight 0 on the others",
+            "prompt_completion trains only on the last turn; use --to messages, or weight 0 on the other turns",
         )
     prompt = [without_weight(turn) for turn in turns[:-1]]
     completion = without_weight(turns[-1])

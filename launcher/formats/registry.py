@@ -1,15 +1,16 @@
-"""All row formats by name, in the order in which they are tried; found once in each process."""
+"""All row formats by name, in the order in which they are tried. They are found once in each process."""
 
 import functools
 import hashlib
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from launcher.formats.base import ABOUT, Fields, Format, Writer
 from launcher.registry import Registry
 
+_OWN = Path(__file__).resolve().parent
 AUTO = "auto"
 """The value of data.format that detects each row's format from its keys."""
 FORMATS = Registry(
@@ -23,7 +24,7 @@ FORMATS = Registry(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """The formats, and what is derived from all of them. It is made once and not for each row."""
+    """The formats, and values derived from all of them. It is made once and not for each row."""
 
     formats: Mapping[str, Format]
     """By name, in ascending order of precedence; formats of the same precedence in the order of their names."""
@@ -39,7 +40,7 @@ class Known:
 
 @functools.cache
 def known_formats() -> Known:
-    """All formats; ConfigError where one of another distribution cannot be imported."""
+    """All formats; ConfigError if one from another distribution cannot be imported."""
     found = {name: FORMATS.find(name) for name in FORMATS.names()}
     formats = dict(sorted(found.items(), key=lambda item: (item[1].precedence, item[0])))
     writers = {name: (one, one.write) for name, one in formats.items()}
@@ -57,21 +58,30 @@ def known_formats() -> Known:
 
 
 def own_format(kind: str) -> str:
-    """The first format that holds common forms of this kind as they are."""
+    """The first format whose common forms are of this kind."""
     return next(name for name, one in known_formats().formats.items() if one.kind == kind)
 
 
 @functools.cache
 def code_digest() -> str:
-    """A digest of the code of all formats, those of other distributions included: what is derived from rows depends on it."""
-    return hashlib.sha256(b"".join(path.read_bytes() for path in _code_files())).hexdigest()[:16]
+    """A digest of the code of all formats, including those of other distributions; tokens derived from rows depend on it."""
+    own = sorted(_OWN.glob("*.py"))
+    return _digest([*own, *_foreign_files()])
 
 
-def _code_files() -> Iterator[Path]:
-    own = Path(__file__).resolve().parent
-    yield from sorted(own.glob("*.py"))
+@functools.cache
+def foreign_code() -> str:
+    """A digest of the code of formats from other distributions; empty if there are none, in which case nothing is imported."""
+    return _digest(_foreign_files()) if FORMATS.foreign_names() else ""
+
+
+def _digest(files: Iterable[Path]) -> str:
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
+
+
+def _foreign_files() -> Iterator[Path]:
     modules = {one.read.__module__ for one in known_formats().formats.values()}
     for name in sorted(modules):
         file = getattr(sys.modules.get(name), "__file__", None)
-        if file and Path(file).resolve().parent != own:
+        if file and Path(file).resolve().parent != _OWN:
             yield Path(file)

@@ -36,7 +36,7 @@ def _read(row: Fields) -> Example:
     turns = [_read_turn(item) for item in cast("list[Any]", items)]
     turns = [*read_system(row.get("system")), *turns]
     if not turns:
-        raise BrokenRow("empty", "conversations is an empty list; take the row out")
+        raise BrokenRow("empty", "conversations is an empty list; remove the row")
     check_order(turns)
     return with_tools({"messages": turns}, row)
 

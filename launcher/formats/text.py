@@ -1,4 +1,4 @@
-"""`text`: plain text, trained on whole."""
+"""`text`: plain text, all of which is trained on."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ def _matches(row: Fields) -> bool:
 
 def _read(row: Fields) -> Example:
     if not read_string(row, "text").strip():
-        raise BrokenRow("empty", "text is empty; take the row out")
+        raise BrokenRow("empty", "text is empty; remove the row")
     return {"text": row["text"]}
 
 
@@ -34,5 +34,5 @@ SPEC = Format(
     writes=("text", "chat", "pair", "labelled"),
     example={"text": "Once upon a time."},
     shape='`{"text": ...}`',
-    note=", trained on whole",
+    note=", all of it trained on",
 )

@@ -7,13 +7,14 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable
+from typing import Any
 
 import hydra
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, ListConfig, MissingMandatoryValue, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
@@ -177,7 +178,11 @@ def to_config(cfg: DictConfig) -> Config:
     ConfigError for a missing value or an unknown training method; OmegaConf's for a key that `+` added.
     """
     try:
-        checked = OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.to_container(cfg))
+        checked = cfg
+        if OmegaConf.get_type(cfg) is not Config or not _is_typed(
+            cfg
+        ):  # checking again is a twentieth of a launch
+            checked = OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.to_container(cfg))
         config = OmegaConf.to_object(checked)
     except MissingMandatoryValue as error:
         key = str(error.full_key or error.key)
@@ -187,6 +192,18 @@ def to_config(cfg: DictConfig) -> Config:
     _check_lists(config.cluster)
     find_method(config.trainer.kind)
     return config
+
+
+def _is_typed(node: Any) -> bool:
+    """Whether no part of a composed configuration has a key that the schema lacks; Hydra has checked the rest against it."""
+    if isinstance(node, ListConfig):
+        return all(_is_typed(item) for item in node)
+    if not isinstance(node, DictConfig):
+        return True
+    kind = OmegaConf.get_type(node)
+    if dataclasses.is_dataclass(kind) and node.keys() != kind.__dataclass_fields__.keys():
+        return False
+    return all(OmegaConf.is_missing(node, key) or _is_typed(node[key]) for key in node)
 
 
 def _check_lists(cluster: ClusterConfig) -> None:

@@ -1,5 +1,6 @@
 """The data check at the front of every launch: errors stop it, warnings are printed and kept in the run dir."""
 
+import functools
 import hashlib
 import json
 from contextlib import suppress
@@ -9,19 +10,16 @@ from typing import Any
 
 from launcher import __version__
 from launcher.config import Config, DataCheck, Init
-from launcher.data.check import Asked, check
 from launcher.data.hub import parse_hub
-from launcher.data.progress import progress
-from launcher.data.rules import Finding
 from launcher.errors import ConfigError, DataError
-from launcher.formats.registry import AUTO, FORMATS, code_digest, known_formats
+from launcher.formats.registry import AUTO, FORMATS, foreign_code, known_formats
 from launcher.methods.rows import check_serves
 from launcher.output import warn
 from launcher.run import write_text
 
 HUB = "hub:"
 _KEPT_FROM = 8 << 20
-"""Bytes from which the outcome is kept under cache_dir, for the next launch with the same file."""
+"""Bytes from which a file is recognised by its size and time of change; a smaller one is recognised by its content."""
 _known: dict[str, dict[str, Any]] = {}
 
 
@@ -114,20 +112,16 @@ def print_warnings(reports: list[dict[str, Any]]) -> None:
 def _check_one(config: Config, path: str, evaluation: str | None, format: str) -> dict[str, Any]:
     if path.startswith(HUB):
         parse_hub(path)
-        found = Finding(
-            "unchecked", None, "is read on the nodes from the hub, so nothing of it is checked before"
-        )
-        return _unchecked(path, found)
-    asked = Asked(
-        path=Path(path),
-        eval_path=Path(evaluation) if evaluation and not evaluation.startswith(HUB) else None,
-        format=format,
-        max_length=config.model.max_length,
-        bytes_per_token=1.0 if config.model.init is Init.random else 4.0,
-        assistant_only=config.trainer.assistant_only_loss,
-        compare=config.data.check is DataCheck.full,
-    )
-    report = _remembered(asked, Path(config.cache_dir))
+        return _unchecked(path)
+    evaluation_path = Path(evaluation) if evaluation and not evaluation.startswith(HUB) else None
+    options: dict[str, Any] = {
+        "format": format,
+        "max_length": config.model.max_length,
+        "bytes_per_token": 1.0 if config.model.init is Init.random else 4.0,
+        "assistant_only": config.trainer.assistant_only_loss,
+        "compare": config.data.check is DataCheck.full,
+    }
+    report = _remembered(Path(path), evaluation_path, options, Path(config.cache_dir))
     if report["verdict"] == "error":
         raise DataError(_refusal(report))
     kind = config.trainer.kind
@@ -146,29 +140,22 @@ def _refusal(report: dict[str, Any]) -> str:
     return f"{report['path']}{_line(first)}: {first['message']} [{first['rule']}]{also}"
 
 
-def _remembered(asked: Asked, cache_dir: Path) -> dict[str, Any]:
-    """The report on a file, made once for a state of it: for all trials of a multirun, for a large file for all launches."""
-    state = [
-        (str(path), path.stat().st_size, path.stat().st_mtime_ns)
-        for path in (asked.path, asked.eval_path)
-        if path
-    ]
-    options = (asked.format, asked.max_length, asked.bytes_per_token, asked.assistant_only, asked.compare)
-    key = hashlib.sha256(repr((state, options, code_digest(), __version__)).encode()).hexdigest()[:32]
+def _remembered(
+    path: Path, evaluation: Path | None, options: dict[str, Any], cache_dir: Path
+) -> dict[str, Any]:
+    """The report on a file, made once for a state of the file: for all trials of a multirun and for later launches."""
+    state = [(str(file), _state(file)) for file in (path, evaluation) if file]
+    key = hashlib.sha256(repr((state, options, _code_state(), __version__)).encode()).hexdigest()[:32]
     if key in _known:
         return _known[key]
-    large = asked.path.stat().st_size >= _KEPT_FROM
     kept = cache_dir / "data_checks" / f"{key}.json"
     report: dict[str, Any] | None = None
-    if large and kept.is_file():
-        try:
+    if kept.is_file():
+        with suppress(ValueError):  # a damaged one is made again
             report = json.loads(kept.read_text())
-        except ValueError:
-            report = None
     if report is None:
-        with progress(asked.path, "checking data") as advance:
-            report = check(asked, advance).to_dict()
-        if large and report["verdict"] != "error":
+        report = _report(path, evaluation, options)
+        if report["verdict"] != "error":
             with suppress(OSError):  # where it cannot be kept, the next launch checks again
                 kept.parent.mkdir(parents=True, exist_ok=True)
                 write_text(kept, json.dumps(report))
@@ -176,7 +163,37 @@ def _remembered(asked: Asked, cache_dir: Path) -> dict[str, Any]:
     return report
 
 
-def _unchecked(path: str, finding: Finding) -> dict[str, Any]:
+def _report(path: Path, evaluation: Path | None, options: dict[str, Any]) -> dict[str, Any]:
+    """The report on a file that is read now."""
+    from launcher.data.check import Asked, check  # a launch whose data was checked before does without
+    from launcher.data.progress import progress
+
+    with progress(path, "checking data") as advance:
+        return check(Asked(path=path, eval_path=evaluation, **options), advance).to_dict()
+
+
+def _state(file: Path) -> tuple[int, int | str]:
+    """What changes when the file's content does."""
+    status = file.stat()
+    if status.st_size >= _KEPT_FROM:
+        return status.st_size, status.st_mtime_ns
+    return status.st_size, hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+@functools.cache
+def _code_state() -> list[Any]:
+    """What changes when the code that checks data does."""
+    here = Path(__file__).resolve().parents[1]
+    files = sorted(file for room in ("data", "formats") for file in (here / room).glob("*.py"))
+    stamps = [(file.name, status.st_size, status.st_mtime_ns) for file in files if (status := file.stat())]
+    return [*stamps, foreign_code()]
+
+
+def _unchecked(path: str) -> dict[str, Any]:
+    from launcher.data.rules import Finding  # a launch whose data was checked before does without
+
+    why = "is read on the nodes from the hub, so nothing of it is checked before"
+    finding = Finding("unchecked", None, why)
     return {
         "verdict": "warning",
         "rows": None,

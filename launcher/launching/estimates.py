@@ -7,7 +7,7 @@ from launcher.config import Config
 from launcher.launching.summary import leave_dict, not_estimated
 from launcher.plan import LaunchPlan
 from launcher.plan.alternatives import Alternative, find_alternatives
-from launcher.plan.memory import EXPLAINED, SHOWN
+from launcher.plan.memory import explain_terms
 from launcher.plan.queue import Course, expect
 from launcher.units import duration, plural
 
@@ -36,12 +36,11 @@ def memory_dict(plan: LaunchPlan, size: float | None) -> dict[str, Any] | None:
     """Whether it fits GPUs of `size` GiB, null where that is not known, and what it needs of each."""
     if plan.memory is None or plan.room is None:
         return None
-    parts = {**dataclasses.asdict(plan.memory), "total": round(plan.memory.total, 3)}
     return {
         "fits": None if size is None else plan.memory.total <= size,
         "gpu_gib": size,
         "host_gib": plan.room.host_gib,
-        "per_gpu_gib": parts,
+        "per_gpu_gib": plan.memory.to_dict(),
         "checkpoint_gib": plan.room.checkpoint_gib,
     }
 
@@ -64,11 +63,9 @@ def explain_dict(plan: LaunchPlan) -> dict[str, Any]:
     time = plan.time.basis if plan.time else None
     if plan.memory is None or plan.room is None:
         return {"memory": None, "time": time}
-    sizes = dataclasses.asdict(plan.memory)
-    sizes |= {"host": plan.room.host_gib, "checkpoint": plan.room.checkpoint_gib}
     memory = {
-        kind: {"gib": gib, "counted": " ".join(EXPLAINED[kind].split()), "shown_by": SHOWN[kind]}
-        for kind, gib in sizes.items()
+        term.name: {"gib": gib, "counted": term.counted, "shown_by": term.shown_by}
+        for term, gib in explain_terms(plan.memory, plan.room)
     }
     return {"memory": memory, "time": time}
 
@@ -98,7 +95,7 @@ def _verdict(plan: LaunchPlan, size: float | None) -> Lines:
         told = f"no: needs {total:.1f} of {size:g} GiB; a launch would be refused"
     bars = [
         ("", f"{kind:<12}{gib:>8.2f} GiB  {'#' * round(40 * gib / max(total, size or 0))}")
-        for kind, gib in dataclasses.asdict(plan.memory).items()
+        for kind, gib in plan.memory.parts.items()
     ]
     room = (
         f"{plan.room.host_gib:.1f} GiB of each node's memory, {plan.room.checkpoint_gib:.2f} GiB a checkpoint"

@@ -1,6 +1,7 @@
 """Before a launch: whether a hub has the model and data for this user, so that no job queues for a name that does not exist."""
 
 import os
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,15 +12,21 @@ from launcher.errors import ConfigError
 from launcher.hub import (
     Wanted,
     cache_folder,
+    endpoint,
     find_snapshot,
     find_wanted,
     has_model,
     offline_variable,
 )
+from launcher.launching.hub_lookup import why_unknown
 from launcher.output import warn
 from launcher.plan import LaunchPlan
 
 _REFUSALS = {401: "is HF_TOKEN exported?", 403: "ask for access on its page", 404: "check its spelling"}
+
+
+_PLAIN = re.compile(r"(?!.*(--|\.\.|\.git$))(\b[\w.-]+\b/)?\b[\w.-]{1,96}\b", re.ASCII)
+"""A name that a repository can have. Source: huggingface_hub/utils/_validators.py, validate_repo_id."""
 
 
 def wanted_of(config: Config, plan: LaunchPlan) -> Wanted | None:
@@ -46,10 +53,14 @@ def check_hub(config: Config, plan: LaunchPlan) -> None:
                 f"model.name_or_path={wanted.model} is not in the cache {cache}, and {offline} is set; {way}"
             )
         return
-    from launcher.launching.hub_ask import ask  # by need: it imports the hub's library
+    files = _files(wanted, cache)
+    # a name that is no repository's is refused by the library, with or without a network
+    plain = bool(files) and all(_PLAIN.fullmatch(one.name) for one in files)
+    unknown = why_unknown(endpoint(environ), environ) if plain else ""
+    silent = f"{files[0].key}={files[0].value} is not in the cache {cache}, and {unknown}" if unknown else ""
+    for one in [] if unknown else files:
+        from launcher.launching.hub_ask import ask  # by need: it imports the hub's library
 
-    silent = ""
-    for one in _files(wanted, cache):
         answer = ask(one.kind, one.name, one.revision, one.file, environ)
         if answer.status in _REFUSALS and answer.said != "EntryNotFound":
             raise ConfigError(

@@ -49,15 +49,13 @@ def settle(run: RunDir) -> None:
 
 def find_cut_short(run: RunDir, composed: Composed) -> RunDir | None:
     """An earlier launch of the very same run that was cut between its decision to submit and its note of the job's id."""
-    config, overrides = _texts(composed)
     depth = 1 if composed.trial is None else 2  # a trial's folder is in its sweep's
     for intent in run.path.parents[depth - 1].glob("*/" * depth + run.intent.name):
         found = RunDir(intent.parent)
         same_trial = composed.trial is None or found.path.name == run.path.name
         if (
             same_trial
-            and _read(found.config) == config
-            and _read(found.overrides) == overrides
+            and (_read(found.config), _read(found.overrides)) == _texts(composed)
             and found.plan.is_file()
         ):
             return found

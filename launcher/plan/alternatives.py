@@ -87,7 +87,7 @@ class Search:
         """GiB that a GPU needs; counted once for a setting."""
         key = (load.strategy.name, load.degrees.world_size, load.checkpointing, load.sequences, load.length)
         if key not in self._totals:
-            self._totals[key] = estimate_memory(load, self.config.cluster.context_gib).total
+            self._totals[key] = estimate_memory(load).total
         return self._totals[key]
 
     def fits(self, load: Load) -> bool:

@@ -86,7 +86,7 @@ def _fastest(
 
 
 def _total(config: Config, load: Load) -> float:
-    return estimate_memory(load, config.cluster.context_gib).total
+    return estimate_memory(load).total
 
 
 def _with(config: Config, strategy: StrategyConfig | None, micro: int | None) -> Config:

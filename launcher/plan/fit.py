@@ -39,6 +39,7 @@ def make_load(config: Config, plan: LaunchPlan) -> Load | None:
         packed=config.trainer.packing,
         varlen=(attention or "").startswith("flash"),
         bucket=plan.strategy.bucket(plan.deepspeed),
+        context_gib=config.cluster.context_gib,
         extra_passes=method.extra_passes(config),
     )
 
@@ -63,7 +64,7 @@ def with_estimates(config: Config, plan: LaunchPlan) -> LaunchPlan:
         return plan
     return dataclasses.replace(
         plan,
-        memory=estimate_memory(load, config.cluster.context_gib),
+        memory=estimate_memory(load),
         room=estimate_room(load),
         time=estimate_time(config, load, plan.facts, plan.length.steps),
     )

@@ -103,7 +103,7 @@ class LaunchPlan:
         values = dataclasses.asdict(self)
         values["topology"]["world_size"] = self.topology.world_size
         if self.memory:
-            values["memory"]["total"] = round(self.memory.total, 3)
+            values["memory"] = self.memory.to_dict()
         return json.loads(json.dumps(values))
 
 

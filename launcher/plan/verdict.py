@@ -1,7 +1,5 @@
 """Whether a plan fits its GPUs: what is refused, and what is warned of."""
 
-import dataclasses
-
 from launcher.clusters.registry import find_cluster
 from launcher.config import Config
 from launcher.errors import PlanError
@@ -16,7 +14,7 @@ def check_fits(config: Config, plan: LaunchPlan) -> None:
     size, memory = config.cluster.gpu_memory_gib, plan.memory
     if config.force or size is None or memory is None or memory.total <= size:
         return
-    parts = dataclasses.asdict(memory)
+    parts = memory.parts
     largest = max(parts, key=lambda kind: parts[kind])
     raise PlanError(
         f"cluster.gpu_memory_gib={size:g} is less than the {memory.total:.1f} GiB that a GPU needs by the plan (most of it "

@@ -1,1 +1,1 @@
-"""Units that change a run; see base.Plugin."""
+"""Plugins, each of which changes a run; see base.Plugin."""

@@ -1,7 +1,7 @@
-"""The plugin interface, and how plugins are made from a configuration.
+"""The plugin interface, and the construction of plugins from a configuration.
 
 A hook takes the value that is being built and returns it; plugins are applied in YAML order. A plugin transforms values and
-never drives the run. What it does is declared in its properties, so that no other code has to know it by its name.
+never drives the run. Its properties declare what it does, so that no other code needs to know its name.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ class Plugin:
 
     @property
     def traits(self) -> Traits:
-        """What the plugin does to a run, as the plan's rules and other commands need to know it."""
+        """What the plugin does to a run, for the rules of the plan and for other commands."""
         return Traits()
 
     @property
     def packages(self) -> tuple[Package, ...]:
-        """Packages that the ranks import for this plugin; the launch looks for them where the ranks use this Python."""
+        """Packages that the ranks import for this plugin; the launch checks for them if the ranks use this Python."""
         return ()
 
     @property
     def files(self) -> Mapping[str, str]:
-        """Files that the ranks read, by the option that names each; they must exist before the launch."""
+        """Option -> path of each file that the ranks read; the files must exist before the launch."""
         return {}
 
     def rehearsed(self, save_every: int) -> Mapping[str, Any] | None:
@@ -49,9 +49,9 @@ class Plugin:
         return None if self.traits.needs_eval else {}
 
     def on_plan(self, plan: LaunchPlan) -> LaunchPlan:
-        """The changed plan; on the login node and again on the compute node. Raise PlanError to refuse.
+        """The changed plan; called on the login node and again on the compute node. Raise PlanError to refuse the plan.
 
-        It must depend on the plan and the options alone: no file, clock, environment or installed package is looked at.
+        It may depend only on the plan and the options, not on files, the clock, the environment or installed packages.
         """
         return plan
 
@@ -74,7 +74,7 @@ def apply(plugins: Iterable[Plugin], hook: str, value: T) -> T:
 
 
 def make_plugins(configs: Mapping[str, Any]) -> list[Plugin]:
-    """The plugins of a run, in order; ConfigError names the key of one that cannot be made."""
+    """The plugins of a run, in order; ConfigError names the key of one that cannot be created."""
     return [_make_plugin(f"plugins.{name}", config) for name, config in configs.items()]
 
 
@@ -97,7 +97,7 @@ def _make_plugin(key: str, config: Any) -> Plugin:
 
 
 def find_class(key: str, target: str) -> type[Plugin]:
-    """The plugin class of a `_target_`; ConfigError with the key where it cannot be imported or is no plugin."""
+    """The plugin class of a `_target_`; ConfigError with the key if it cannot be imported or is not a plugin."""
     module_name, _, class_name = target.rpartition(".")
     try:
         found = getattr(importlib.import_module(module_name), class_name)
@@ -107,13 +107,13 @@ def find_class(key: str, target: str) -> type[Plugin]:
         ) from None
     if not (isinstance(found, type) and issubclass(found, Plugin)):
         raise ConfigError(
-            f"{key}._target_={target} is not a subclass of launcher.plugins.base.Plugin; make it one"
+            f"{key}._target_={target} is not a subclass of launcher.plugins.base.Plugin; derive it from Plugin"
         )
     return found
 
 
 def check_types(plugin: Any, key: str) -> None:
-    """ValueError when a dataclass field is not of its default's type; a plugin calls it in __post_init__."""
+    """ValueError if a dataclass field does not have the type of its default; a plugin calls this in __post_init__."""
     for field in dataclasses.fields(plugin):
         value, default = getattr(plugin, field.name), field.default
         if field.type not in ("Any", Any) and isinstance(default, bool | int | float | str):

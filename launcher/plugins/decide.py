@@ -1,4 +1,4 @@
-"""Config and facts -> the final LaunchPlan, and the check that it is still the same on the node."""
+"""The final LaunchPlan from config and facts, and the check that it is still the same on the node."""
 
 import dataclasses
 from typing import Any, cast
@@ -16,7 +16,7 @@ from launcher.run import RunDir
 
 
 def decide(config: Config, facts: Facts, plugins: list[Plugin] | None = None) -> LaunchPlan:
-    """The plan after its plugins, with what was left to the planner chosen. `plugins`: those of the configuration, if made."""
+    """The plan after its plugins, with all automatic values chosen. `plugins`: those of the configuration, if already made."""
     plugins = make_plugins(config.plugins) if plugins is None else plugins
     declared = {name: plugin.traits for name, plugin in zip(config.plugins, plugins, strict=True)}
 
@@ -34,7 +34,7 @@ def decide(config: Config, facts: Facts, plugins: list[Plugin] | None = None) ->
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Decided:
-    """A run as its files say."""
+    """A run as read from its files."""
 
     config: Config
     plan: LaunchPlan
@@ -44,7 +44,7 @@ class Decided:
 def read_run(run: RunDir) -> Decided:
     """The run's config, plan and plugins, decided again from config.yaml.
 
-    NotAsPlanned when plan.json says otherwise: the code or a file was changed while the job was queued.
+    NotAsPlanned if plan.json differs, because the code or a file was changed while the job was queued.
     """
     written = run.read_json(run.plan)
     facts = facts_from(written.get("facts"))
@@ -54,15 +54,15 @@ def read_run(run: RunDir) -> Decided:
     if difference:
         raise NotAsPlanned(
             f"{run.plan}: {difference}; the launcher or a file was changed after the run was planned: plan "
-            "it anew, or go back to the version that planned it"
+            "it again, or use the version that planned it"
         )
     return Decided(config=config, plan=plan, plugins=make_plugins(config.plugins))
 
 
 def reread_run(run: RunDir) -> Decided:
-    """The run as its files say, for what comes after training, where a newer launcher is no harm.
+    """The run as read from its files, for commands after training, which a newer launcher may run.
 
-    RunError when its plan was written by a version that knew other facts.
+    RunError if its plan was written by a version with other facts.
     """
     written = run.read_json(run.plan)
     try:
@@ -82,10 +82,10 @@ def _version(written: dict[str, Any]) -> str:
 
 
 def facts_from(written: Any) -> Facts:
-    """Facts from the JSON values that they were written as; NotAsPlanned for those of another version."""
+    """Facts from the JSON values in plan.json; NotAsPlanned for those of another version."""
     fields = {field.name for field in dataclasses.fields(Facts)}
     if not isinstance(written, dict) or set(cast("dict[str, Any]", written)) != fields:
-        raise NotAsPlanned("plan.json was written by another version of the launcher; plan the run anew")
+        raise NotAsPlanned("plan.json was written by another version of the launcher; plan the run again")
     values = dict(cast("dict[str, Any]", written))
     shape = values["architecture"]
     values["architecture"] = ArchitectureConfig(**shape) if shape else None
@@ -101,4 +101,4 @@ def _first_difference(key: str, written: Any, now: Any) -> str | None:
             if found:
                 return found
         return None
-    return None if written == now else f"{key} was planned as {written!r} and is {now!r} now"
+    return None if written == now else f"{key} was planned as {written!r} but is {now!r} now"

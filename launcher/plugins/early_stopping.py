@@ -24,7 +24,7 @@ class EarlyStopping(Plugin):
     """Stop after `patience` evaluations without an improvement. Source: Prechelt, Early Stopping - But When? (1998)."""
 
     patience: int = 3
-    """The run ends after so many evaluations in a row without an improvement."""
+    """The run ends after this number of consecutive evaluations without an improvement."""
     threshold: float = 0.0
     """A value counts as an improvement if it is better than the best one by more than this."""
     metric: str = "eval_loss"
@@ -47,7 +47,7 @@ class EarlyStopping(Plugin):
             )
         if self.metric == "eval_loss" and self.greater_is_better:
             raise ValueError(
-                f"{_KEY}.greater_is_better=true would stop a run whose eval_loss improves, which it does by falling; use false"
+                f"{_KEY}.greater_is_better=true would stop a run whose eval_loss improves: a lower loss is better; use false"
             )
 
     @property
@@ -56,7 +56,7 @@ class EarlyStopping(Plugin):
         return Traits(needs_eval=True)
 
     def on_plan(self, plan: LaunchPlan) -> LaunchPlan:
-        """The plan that keeps the best checkpoint, unless the last weights are exported."""
+        """The plan, which keeps the best checkpoint unless the last weights are exported."""
         if not self.restore_best:
             return plan
         if plan.save is None:
@@ -67,7 +67,7 @@ class EarlyStopping(Plugin):
         return replace(plan, save=replace(plan.save, keep_best=max(1, plan.save.keep_best)))
 
     def on_trainer(self, trainer: Any) -> Any:
-        """The trainer with its callback, which runs before all others, so that these find the best weights at the end."""
+        """The trainer with the callback, which runs before all others so that they see the best weights at the end."""
         from launcher.plugins.on_rank.early_stop import EarlyStop
 
         patience = Patience(

@@ -1,7 +1,7 @@
-"""Forgetting guard: the model's perplexity on general text before, during and after training.
+"""Forgetting guard: it measures the model's perplexity on general text before, during and after training.
 
-A fine-tuned model forgets a part of what it knew. Its perplexity on a text that is unrelated to the training data shows how
-much. Memory: the logits of one paragraph. Speed: one forward pass over the text at each measurement.
+A fine-tuned model forgets a part of what it knew. Its perplexity on text that is unrelated to the training data shows how much.
+Memory: the logits of one paragraph. Speed: one forward pass over the text at each measurement.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ class ForgettingGuard(Plugin):
     """Perplexity on held-out general text. Source: Luo et al., arXiv 2308.08747, on forgetting in fine-tunes."""
 
     text_path: Any = None
-    """Text file whose paragraphs are separated by blank lines; null takes the shipped one, 60 short paragraphs."""
+    """Text file whose paragraphs are separated by blank lines; null uses the shipped file, which has 60 short paragraphs."""
     every_steps: int = 100
-    """Steps between measurements during training; 0 measures before and after it only."""
+    """Steps between measurements during training; 0 measures only before and after training."""
     max_increase: Any = None
-    """The run stops with exit code 11 when the perplexity exceeds so many times its value before training; null: never."""
+    """The run stops with exit code 11 when perplexity exceeds its value before training by this factor; null sets no limit."""
     max_length: int = 256
-    """Tokens of each paragraph that are used."""
+    """Number of tokens of each paragraph that are used at most."""
 
     def __post_init__(self) -> None:
         check_types(self, _KEY)
@@ -38,7 +38,7 @@ class ForgettingGuard(Plugin):
         limit = self.max_increase
         if limit is not None and (type(limit) not in (int, float) or not 1 < limit < float("inf")):
             raise ValueError(
-                f"{_KEY}.max_increase={limit!r} must be a number above 1, such as 1.2 for a rise by a fifth, or null"
+                f"{_KEY}.max_increase={limit!r} must be a number above 1, such as 1.2 for a rise of 20 %, or null"
             )
         if self.text_path is not None and not isinstance(self.text_path, str):
             raise ValueError(
@@ -47,7 +47,7 @@ class ForgettingGuard(Plugin):
 
     @property
     def traits(self) -> Traits:
-        """It measures token predictions, which a rule refuses for a reward model."""
+        """It measures token predictions; a rule refuses this for a reward model."""
         return Traits(needs_token_predictions=True)
 
     @property

@@ -28,11 +28,11 @@ class GradientCheckpointing(Plugin):
 
     @property
     def traits(self) -> Traits:
-        """It changes memory and speed alone."""
+        """It changes only memory and speed."""
         return Traits(same_training=True)
 
     def on_plan(self, plan: LaunchPlan) -> LaunchPlan:
-        """The plan with recomputed activations, so that the memory estimate counts those of one block."""
+        """The plan with recomputed activations, of which the memory estimate counts those of one block."""
         return replace(plan, checkpointing=True)
 
     def on_model(self, model: Any) -> Any:

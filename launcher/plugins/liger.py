@@ -1,8 +1,8 @@
-"""Liger: fused Triton kernels for norms, rotary embeddings and the MLP's product, on GPUs.
+"""Liger: fused Triton kernels for norms, rotary embeddings and the gated product of the MLP, on GPUs.
 
 Memory: the MLP keeps two wide activations instead of three, and a norm keeps its input in the format of the residual stream
-instead of fp32. trl's head, which is fused as well, stays in use, so the memory of the logits does not change. Speed: fewer
-passes over memory; this project has not measured it.
+instead of fp32. trl's fused head remains in use, so the memory of the logits does not change. Speed: there are fewer passes
+over memory; this project has not measured it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from launcher.plan import LaunchPlan
 
 _LIGER = Package(module="liger_kernel", name="liger-kernel", install="pip install liger-kernel==0.8.5")
-_WITHOUT = "take liger out of plugin=[...]"
+_WITHOUT = "remove liger from plugin=[...]"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,13 +30,13 @@ class Liger(Plugin):
     rms_norm: bool = True
     """Fused norms."""
     glu: bool = True
-    """Fused product of the MLP: SwiGLU, or GeGLU where the model has that."""
+    """Fused gated product of the MLP: SwiGLU, or GeGLU for models that have it."""
 
     def __post_init__(self) -> None:
         check_types(self, "plugins.liger")
         if not (self.rope or self.rms_norm or self.glu):
             raise ValueError(
-                "plugins.liger does nothing with rope, rms_norm and glu all false; take it out of plugin=[...]"
+                "plugins.liger does nothing if rope, rms_norm and glu are all false; remove it from plugin=[...]"
             )
 
     @property
@@ -45,14 +45,14 @@ class Liger(Plugin):
         return (_LIGER,)
 
     def on_plan(self, plan: LaunchPlan) -> LaunchPlan:
-        """The plan with its fused layers, which the memory estimate counts and the rules refuse on CPU ranks."""
+        """The plan with the fused layers, which the memory estimate takes into account and the rules refuse on CPU ranks."""
         kernels = tuple(name for name in ("rope", "rms_norm", "glu") if getattr(self, name))
         return replace(plan, kernels=kernels)
 
     def on_model(self, model: Any) -> Any:
         """The model with the forward passes of its layers replaced.
 
-        PlanError where the package is missing on this node or has no kernels for the model.
+        PlanError if the package is missing on this node or has no kernels for the model.
         """
         if missing(self.packages):
             raise PlanError(

@@ -37,7 +37,7 @@ class LoRA(LoRAOptions, Plugin):
             narrow = min(min(linear_shapes(shape)[name]) for name in self._names(linear_shapes(shape)))
             if self.r > narrow:
                 raise PlanError(
-                    f"{self.key}.r={self.r} is more than the {narrow} of the narrowest adapted layer, from which "
+                    f"{self.key}.r={self.r} exceeds the width {narrow} of the narrowest adapted layer, from which "
                     f"{self.key}.init_lora_weights={self.init} takes its vectors; use r={narrow} or less"
                 )
         dtype = {"bf16": "bfloat16", "fp32": "float32"}[plan.precision]
@@ -57,7 +57,7 @@ class LoRA(LoRAOptions, Plugin):
         from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 
         four_bit = getattr(model, "is_loaded_in_4bit", False)
-        reward = hasattr(model, "score")  # its new head is trained whole and saved with the adapter
+        reward = hasattr(model, "score")  # its new head is fully trained and saved with the adapter
         saved = [
             str(name) for name in (*(self.modules_to_save or ()), *(["score"] if reward else []))
         ] or None
@@ -72,12 +72,12 @@ class LoRA(LoRAOptions, Plugin):
             init_lora_weights=True if self.init == "true" else cast("Any", self.init),
             layers_to_transform=None if self.layers_to_transform is None else list(self.layers_to_transform),
             bias=cast("Any", self.bias),
-            # otherwise an embedding would be trained apart from the head that is tied to it, and differ from it in the export
+            # otherwise an embedding would be trained separately from its tied head, and differ from it in the export
             ensure_weight_tying=bool(self.modules_to_save)
             and bool(getattr(model.config, "tie_word_embeddings", False)),
             task_type="SEQ_CLS" if reward else "CAUSAL_LM",
         )
-        # ZeRO-3 gathers several tensors in one buffer that has the format of the first, so all must have the same format
+        # ZeRO-3 gathers several tensors in one buffer with the number format of the first, so all must have the same format
         zero3: bool = is_deepspeed_zero3_enabled()  # pyright: ignore[reportUnknownVariableType]
         adapted = get_peft_model(model, config, autocast_adapter_dtype=four_bit or not zero3)
         if self.takes_weights:
@@ -87,7 +87,7 @@ class LoRA(LoRAOptions, Plugin):
         return adapted
 
     def _targets(self, model: Any) -> Any:
-        """Names of layers; peft accepts `all-linear` only where all blocks are adapted."""
+        """Names of the adapted layers; peft accepts `all-linear` only if all blocks are adapted."""
         if self.target_modules != "all-linear":
             return (
                 [self.target_modules] if isinstance(self.target_modules, str) else list(self.target_modules)
@@ -103,10 +103,10 @@ class LoRA(LoRAOptions, Plugin):
         return sorted({name.rpartition(".")[2] for name in linears})
 
     def on_trainer(self, trainer: Any) -> Any:
-        """The trainer with trained parameters in fp32 where a smaller format would lose their updates by rounding.
+        """The trainer, whose trained parameters are cast to fp32 if a smaller format would round their updates to zero.
 
-        trl casts adapters over 4-bit weights to bf16, except for DoRA's magnitudes, and FSDP2 accepts one format only. Modules
-        that are trained whole have the base model's format. DeepSpeed keeps fp32 copies itself.
+        trl casts adapters over 4-bit weights to bf16, except for DoRA's magnitudes, and FSDP2 accepts only one format. Fully
+        trained modules have the format of the base model. DeepSpeed keeps fp32 copies itself.
         """
         mixed = self.adapter.four_bit and (self.use_dora or self.modules_to_save)
         whole = self.modules_to_save and trainer.args.bf16

@@ -1,4 +1,4 @@
-"""The options of LoRA, which QLoRA has as well."""
+"""The options of LoRA and QLoRA."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from launcher.plugins.base import check_types
 _INITS = ("true", "gaussian", "orthogonal", "pissa", "pissa_niter_N", "olora")
 _REFUSED = {
     "eva": "it needs a pass over the training data before the adapter is made",
-    "loftq": "it quantises the base model in its own way, and the adapter would fit no other copy of it",
-    "corda": "it needs covariances that are collected before by a pass over chosen data",
+    "loftq": "it quantises the base model in its own way, and the adapter would fit no other copy of the model",
+    "corda": "it needs covariances from an earlier pass over selected data",
     "lora_ga": "it needs the gradients of a full model before the adapter is made",
-    "mica": "it freezes half of the adapter, which then is neither counted nor saved as planned",
-    "false": "an adapter of random A and B changes the model before the first step",
+    "mica": "it freezes half of the adapter, which would then be neither counted nor saved as planned",
+    "false": "an adapter with random A and B changes the model before the first step",
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoRAOptions:
-    """What a LoRA adapter is made of. Options have peft's names."""
+    """The options of a LoRA adapter, with peft's names."""
 
     r: int = 16
     """Rank of the update."""
@@ -38,13 +38,14 @@ class LoRAOptions:
     use_dora: bool = False
     """Also train the norm of each output's weights (DoRA). Source: Liu et al., arXiv 2402.09353."""
     modules_to_save: Any = None
-    """List of modules that are trained whole: embed_tokens, lm_head, or norms by name. Tied modules stay tied."""
+    """List of modules that are fully trained: embed_tokens, lm_head, or norms by name. Tied modules stay tied."""
     init_lora_weights: Any = True
-    """true, gaussian, orthogonal, pissa, pissa_niter_N or olora. The last three take a part out of the base model's weights."""
+    """true, gaussian, orthogonal, pissa, pissa_niter_N or olora. The last three subtract the initial adapter from the base
+    model's weights."""
     layers_to_transform: Any = None
-    """Numbers of the blocks that are adapted, from 0; null adapts all."""
+    """Indices of the adapted blocks, from 0; null adapts all blocks."""
     bias: str = "none"
-    """none, lora_only (of adapted layers) or all: which of the model's biases are trained."""
+    """The biases that are trained: none, lora_only (those of adapted layers) or all."""
 
     def __post_init__(self) -> None:
         check_types(self, self.key)
@@ -83,17 +84,17 @@ class LoRAOptions:
         if init not in _INITS[:-2] + _INITS[-1:] and not re.fullmatch(r"pissa_niter_\d+", init):
             raise ValueError(f"{told} must be one of {', '.join(_INITS)}")
         if init == "orthogonal" and self.r % 2:
-            raise ValueError(f"{told} needs an even {self.key}.r, and it is {self.r}")
+            raise ValueError(f"{told} needs an even {self.key}.r, but it is {self.r}")
         if self.takes_weights and (self.use_dora or self.bias != "none"):
             option = "use_dora=true" if self.use_dora else f"bias={self.bias}"
             raise ValueError(
                 f"{told} does not work with {self.key}.{option}: it is exported as a plain adapter of twice the rank, which "
-                "cannot hold that; use init_lora_weights=true"
+                "cannot represent it; use init_lora_weights=true"
             )
 
     @property
     def key(self) -> str:
-        """Where a user sets these options."""
+        """The configuration key of these options."""
         return f"plugins.{type(self).__name__.lower()}"
 
     @property
@@ -104,12 +105,12 @@ class LoRAOptions:
 
     @property
     def takes_weights(self) -> bool:
-        """Whether the initialisation takes a part out of the base model's weights."""
+        """Whether the initialisation subtracts the initial adapter from the base model's weights."""
         return self.init == "olora" or self.init.startswith("pissa")
 
     @property
     def adapter(self) -> Adapter:
-        """The adapter as the counts and the memory estimate need it."""
+        """The adapter for the parameter counts and the memory estimate."""
         targets = self.target_modules
         names = (targets,) if isinstance(targets, str) else tuple(cast("list[str]", targets))
         return Adapter(
@@ -125,9 +126,9 @@ class LoRAOptions:
         )
 
     def typed_for(self, plugin: str) -> tuple[str, ...]:
-        """The options that differ from their defaults, as a user types them for that plugin.
+        """The options that differ from their defaults, as typed for that plugin.
 
-        An initialisation that takes a part out of the weights is left out, since 4-bit weights do not allow it.
+        An initialisation that changes the base weights is left out, because 4-bit weights do not allow it.
         """
         typed: list[str] = []
         for field in dataclasses.fields(LoRAOptions):

@@ -25,7 +25,7 @@ class NEFTune(Plugin):
         check_types(self, "plugins.neftune")
         if not 0 < self.noise_alpha < float("inf"):
             raise ValueError(
-                f"plugins.neftune.noise_alpha={self.noise_alpha} must be a number above 0, or take neftune out of plugin=[...]"
+                f"plugins.neftune.noise_alpha={self.noise_alpha} must be a number above 0; or remove neftune from plugin=[...]"
             )
 
     def on_plan(self, plan: LaunchPlan) -> LaunchPlan:

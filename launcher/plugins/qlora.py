@@ -29,9 +29,9 @@ class QLoRA(LoRA):
     double_quant: bool = True
     """Quantise the quantisation constants too: 4.127 bits per weight instead of 4.5."""
     compute_dtype: str = "auto"
-    """Number format in which dequantised weights are multiplied; auto is that of the forward pass."""
+    """Number format in which dequantised weights are multiplied; auto is the format of the forward pass."""
     storage_dtype: str = "auto"
-    """Number format of the tensors that hold packed weights; auto is that of the forward pass, which ZeRO-3 and FSDP2 need."""
+    """Number format of tensors with packed weights; auto is the format of the forward pass, which ZeRO-3 and FSDP2 need."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -44,18 +44,18 @@ class QLoRA(LoRA):
                 )
         if self.takes_weights:
             raise ValueError(
-                f"{self.key}.init_lora_weights={self.init} takes a part out of the base model's weights, and the rest "
-                f"would be quantised again, so that the export fits no base model; use lora, or "
+                f"{self.key}.init_lora_weights={self.init} changes the base model's weights, which would then be "
+                f"quantised again, so that the export fits no base model; use lora, or "
                 f"{self.key}.init_lora_weights=true"
             )
 
     @property
     def traits(self) -> Traits:
-        """Its weights have 4 bits already."""
+        """None of them: its weights already have 4 bits."""
         return Traits()
 
     def on_plan(self, plan: LaunchPlan) -> LaunchPlan:
-        """LoRA's plan; PlanError where the strategy cannot shard the 4-bit weights."""
+        """LoRA's plan; PlanError if the strategy cannot shard the 4-bit weights."""
         planned = LoRA.on_plan(self, plan)
         own = planned.weights_dtype
         if plan.strategy.shards_weights and self.storage_dtype not in ("auto", own):

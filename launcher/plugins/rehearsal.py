@@ -15,7 +15,7 @@ from launcher.plugins.base import Plugin
 
 @dataclass(frozen=True, kw_only=True)
 class Rehearsal(Plugin):
-    """SIGKILL from within the rank: it needs no access to the nodes, and nobody else can tell it from a kill from outside."""
+    """SIGKILL from within the rank. It needs no access to the nodes, and looks the same as a kill from outside."""
 
     file: str = "kill.json"
     """File in the run dir; while it exists, rank N of its {"rank": N} kills itself after its next step."""

@@ -1,7 +1,7 @@
-"""Checkpoints of which every rank writes its shard, and a job that the scheduler may start again.
+"""Sharded checkpoints: every rank writes its shard, and the scheduler may restart the job.
 
-Disk: the trained state (with LoRA that of the adapter alone) in fp32 with Adam's two moments, 12 bytes per trained parameter,
-for each kept checkpoint. Memory: the same once in host memory, divided among the ranks. Speed: training pauses for that copy.
+Disk: the trained state (with LoRA only the adapter's) in fp32 with Adam's two moments, 12 bytes per trained parameter, for
+each kept checkpoint. Memory: one such copy in host memory, divided among the ranks. Speed: training pauses for that copy.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ShardedCheckpoint(Plugin):
-    """Save every `save_steps`; resume from the newest committed checkpoint."""
+    """Saves every `save_steps` steps; a run resumes from its newest committed checkpoint."""
 
     save_steps: Any = 100
-    """Optimizer steps between checkpoints; `auto` takes the interval that loses the least time, from measured times."""
+    """Optimizer steps between checkpoints; `auto` uses the interval that loses the least time, from measured times."""
     keep_last: int = 2
     """Number of newest committed checkpoints to keep."""
     keep_every: int = 0
@@ -35,7 +35,7 @@ class ShardedCheckpoint(Plugin):
     asynchronous: bool = True
     """Continue training while a checkpoint is written; false waits until it is on disk."""
     timeout_s: int = 600
-    """A save fails when another rank's part has not arrived after so many seconds."""
+    """Seconds after which a save fails if the part of another rank has not arrived."""
     requeue: bool = True
     """Let the scheduler requeue the job after a node failure or a pre-emption."""
 
@@ -53,11 +53,11 @@ class ShardedCheckpoint(Plugin):
 
     @property
     def traits(self) -> Traits:
-        """It saves, and does not change what the run learns."""
+        """It saves checkpoints, and does not change what the run learns."""
         return Traits(saves=True, same_training=True)
 
     def rehearsed(self, save_every: int) -> Mapping[str, Any]:
-        """Frequent saves, and none of the best evaluation, since there is no evaluation."""
+        """Frequent saves, but no checkpoint of the best evaluation, because the copy does not evaluate."""
         return {"save_steps": save_every, "keep_best": 0}
 
     def on_plan(self, plan: LaunchPlan) -> LaunchPlan:

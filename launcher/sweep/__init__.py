@@ -1,1 +1,1 @@
-"""Many runs from one command: expanding, queueing, taking and reading trials."""
+"""Sweeps, which are many runs from one command: expanding, queueing, claiming and reading trials."""

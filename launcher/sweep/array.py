@@ -1,7 +1,7 @@
-"""The arrays of a sweep: their scripts, and their submit, which can be cut anywhere and done again.
+"""The job arrays of a sweep: their scripts, and their submission, which can be repeated after an interruption at any point.
 
-The lock of a submit is flock(2) on sweep.json itself, taken before the file has its name, so that no sweep is seen without it.
-filelock does not serve here: it opens the file that it locks by its name.
+The lock of a submit is flock(2) on sweep.json itself, taken before the file gets its name, so that no sweep is visible
+without it. filelock does not serve here: it opens the file that it locks by its name.
 """
 
 import contextlib
@@ -23,21 +23,21 @@ from launcher.sweep.trials import Array
 
 
 def script(sweep: SweepDir, array: Array, plan: LaunchPlan, what: str) -> str:
-    """The job script of an array; `plan` is that of any of its trials."""
+    """The job script of an array; `plan` is the plan of any of its trials."""
     folder, cluster = str(sweep.path), find_cluster(plan.cluster)
     header = cluster.header(cluster.array_options(plan.job_options, array.shape, array.spec, folder), folder)
     return render_script("sweep.sh.j2", header=header, folder=folder, plan=plan, first=array.first, what=what)
 
 
 def queued(sweep: SweepDir) -> list[dict[str, Any]]:
-    """The arrays that are known to be queued, in their order: job_id, script, trials."""
+    """The arrays that jobs.json lists as queued, in their order."""
     if not sweep.jobs.exists():
         return []
     return list(sweep.as_run.read_json(sweep.jobs)["arrays"])
 
 
 def described(array: Array) -> dict[str, Any]:
-    """What sweep.json says of an array."""
+    """The entry of an array in sweep.json."""
     return {
         "script": array.script, "array": array.spec, "first": array.first, "indices": list(array.indices),
         "limited": array.parallel is not None,
@@ -45,9 +45,9 @@ def described(array: Array) -> dict[str, Any]:
 
 
 def submit(sweep: SweepDir, cluster: Cluster) -> list[str]:
-    """Queues every array of sweep.json that is not queued yet; the job ids of all of them.
+    """The job ids of all arrays of sweep.json, after those that were not queued yet are queued.
 
-    With a limit on parallel trials, each array waits for the one before it, or there would be as many more.
+    With a limit on parallel trials, each array waits for the one before it, because the limit holds only within one array.
     """
     arrays: list[dict[str, Any]] = sweep.read_spec()["arrays"]
     known = {one["script"]: one["job_id"] for one in queued(sweep) if not one["again"]}
@@ -71,7 +71,7 @@ def submit_one(
     after: str | None = None,
     again: bool,
 ) -> str:
-    """The job id of one array, noted in jobs.json; `again`: it is one more, over `indices` of those that the script has."""
+    """The job id of one queued array, noted in jobs.json. With `again`, only `indices` of the script are queued once more."""
     known = queued(sweep)
     _forget_told(sweep, known)
     asked = indices if again else None
@@ -82,7 +82,7 @@ def submit_one(
 
 
 def note_told(sweep: SweepDir) -> None:
-    """Says that whoever submitted the sweep knows of its jobs: typed once more, the same command is another sweep."""
+    """Notes that the job ids were reported to the user, so that the same command, typed again, starts another sweep."""
     _write_jobs(sweep, queued(sweep), told=True)
 
 
@@ -95,7 +95,7 @@ def _is_told(sweep: SweepDir) -> bool:
 
 
 def _forget_told(sweep: SweepDir, known: Sequence[dict[str, Any]]) -> None:
-    """Removes the mark of a submit that was cut after its job was noted: the next one would take that job for its own."""
+    """Removes the intent of a submit that was interrupted after its job was noted; the next submit would adopt that job."""
     run = sweep.as_run
     if run.intent.exists() and run.job.exists():
         job_id = job_number(str(run.read_json(run.job)["job_id"]))
@@ -105,7 +105,7 @@ def _forget_told(sweep: SweepDir, known: Sequence[dict[str, Any]]) -> None:
 
 @contextlib.contextmanager
 def written(sweep: SweepDir, spec: dict[str, Any]) -> Generator[None]:
-    """Writes sweep.json, by which the folder becomes a sweep, and holds its lock: a process that lives has it."""
+    """Writes sweep.json, which makes the folder a sweep, and holds its lock while the block runs."""
     temporary = sweep.spec.with_name(f".sweep.json.{os.getpid()}")
     with temporary.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -118,7 +118,7 @@ def written(sweep: SweepDir, spec: dict[str, Any]) -> Generator[None]:
 
 @contextlib.contextmanager
 def cut_short(folder: Path, request: str) -> Generator[SweepDir | None]:
-    """A sweep under `folder` of that very request whose submit was cut, locked; None where there is none."""
+    """A locked sweep under `folder` with the same request whose submission was interrupted; None if there is none."""
     with contextlib.ExitStack() as stack:
         for path in sorted(folder.glob("sweep_*/sweep.json")):
             sweep = SweepDir(path.parent)

@@ -1,4 +1,4 @@
-"""The best trial of a sweep as an experiment file that runs, with every value that the trial had."""
+"""The best trial of a sweep as a runnable experiment file with all values of the trial."""
 
 import shlex
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from launcher.run import RunDir, write_text
 from launcher.sweep.folder import SweepDir
 from launcher.sweep.read import Sweep, Trial, read_sweep
 
-# A place, and what belongs to one launch: an experiment says none of it.
+# Keys of the cluster and of a single launch, which an experiment does not set.
 _LEFT_OUT = (
     "cluster",
     "sweep",
@@ -35,11 +35,11 @@ class Best:
     path: Path
     """The experiment file."""
     command: str
-    """What runs it."""
+    """The command that runs it."""
 
 
 def write_best(sweep: SweepDir) -> Best:
-    """The best trial's experiment file, written; RunError where no trial has finished."""
+    """The best trial, after its experiment file is written; RunError if no trial has finished."""
     now = read_sweep(sweep.path)
     if now.best is None:
         raise RunError(
@@ -50,14 +50,14 @@ def write_best(sweep: SweepDir) -> Best:
 
 
 def _write(sweep: SweepDir, best: Trial) -> tuple[Path, str]:
-    """The file's path, and the command that runs it."""
+    """The path of the file, and the command that runs it."""
     run = sweep.trial(best.number)
     config = _config(run)
     name = f"{config['name']}_best"
     kept = {key: value for key, value in config.items() if key not in _LEFT_OUT}
     facts = run.read_json(run.plan)["facts"]
     kept["name"] = name
-    # Relative paths were so to where the sweep was typed.
+    # Relative paths were relative to the folder in which the sweep was launched.
     if kept["data"]["sources"]:
         for source, path in zip(kept["data"]["sources"], facts["data_sources"], strict=True):
             source["path"] = path
@@ -69,8 +69,8 @@ def _write(sweep: SweepDir, best: Trial) -> tuple[Path, str]:
     path.parent.mkdir(parents=True, exist_ok=True)
     command = f"python -m launcher --config-dir {shlex.quote(str(folder))} +experiment={name}"
     head = (
-        f"# @package _global_\n# {command}\n# Trial {best.number} of {sweep.name}: the best, with {best.value}; every value it "
-        "had. It needs what the sweep's experiment says of hardware, memory and time.\n"
+        f"# @package _global_\n# {command}\n# Trial {best.number} of {sweep.name}, the best one ({best.value}), with all its "
+        "values. It needs the hardware, memory and time that the sweep's experiment names.\n"
     )
     write_text(path, head + yaml.safe_dump(kept, sort_keys=False, allow_unicode=True))
     return path, command

@@ -1,4 +1,4 @@
-"""Whether another trial may begin. Pure."""
+"""Whether the budget of a sweep allows another trial. Pure."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -8,7 +8,7 @@ from launcher.errors import ConfigError
 
 
 def check_deadline(text: str | None) -> None:
-    """ConfigError for a deadline that is no time."""
+    """ConfigError for a deadline that is not a time."""
     if text is not None:
         try:
             datetime.fromisoformat(text)
@@ -19,9 +19,9 @@ def check_deadline(text: str | None) -> None:
 
 
 def spent(budget: Mapping[str, Any], begun: int, gpu_s: Iterable[float], moment: datetime) -> str | None:
-    """Why no further trial may begin; None while one may.
+    """The reason why no further trial may begin; None if one may.
 
-    `begun`: trials so far; `gpu_s`: what each of them has taken; `moment`: now, with its time zone.
+    `begun`: number of trials so far; `gpu_s`: GPU seconds of each; `moment`: the time now, with its time zone.
     """
     trials, hours, deadline = budget["trials"], budget["gpu_hours"], budget["deadline"]
     if trials is not None and begun >= trials:

@@ -1,4 +1,4 @@
-"""The end of a sweep, asked for by a person."""
+"""Cancelling a sweep."""
 
 import json
 
@@ -11,7 +11,7 @@ from launcher.sweep.worker import is_gone
 
 
 def cancel_sweep(sweep: SweepDir) -> list[str]:
-    """Ids of the jobs, or numbers of the trials, that were told to end; no other trial begins."""
+    """Ids of the cancelled jobs, or numbers of the cancelled trials; no further trial begins."""
     write_text(sweep.stop, json.dumps({"time": now(), "why": "cancelled"}) + "\n")
     ended = _cancel(sweep)
     sweep.as_run.note(Cancelled(attempt=0, job_ids=ended))
@@ -19,7 +19,7 @@ def cancel_sweep(sweep: SweepDir) -> list[str]:
 
 
 def _cancel(sweep: SweepDir) -> list[str]:
-    """As cancel_sweep. Workers outside of a queue look for stop.json."""
+    """Ids or numbers as of cancel_sweep. Workers that are not in a queue end by themselves when they see stop.json."""
     spec = sweep.read_spec()
     cluster = queue_of(spec)
     if cluster is not None:

@@ -1,8 +1,8 @@
-"""Who has a trial. Two workers never have the same, on any shared file system that has hard links.
+"""Claims of workers on trials. Two workers never have the same trial, on any shared file system that has hard links.
 
-claims/N.G.json is made whole and at once, by a hard link that fails where the name exists. The newest generation G counts: a
-trial is given up, or taken over from a worker that is gone, by making the next one. filelock does not serve here: a claim says
-who has the trial, and it outlives its process, as a requeue needs; a lock of filelock ends with the process.
+claims/N.G.json is created atomically, by a hard link that fails if the name exists. The newest generation G counts. A
+trial is given up, or taken over from a worker that has ended, by a claim of the next generation. filelock does not serve here:
+a claim names its worker and outlives the process, as a requeue needs; a lock of filelock ends with the process.
 """
 
 import json
@@ -17,7 +17,7 @@ from launcher.sweep.folder import SweepDir
 from launcher.sweep.worker import Worker
 
 _KEPT = ("values", "params")
-"""What a sampler gave belongs to the trial, and not to whoever has it."""
+"""Keys that later claims keep, because the values that a sampler chose belong to the trial and not to the worker."""
 
 
 def read_claims(sweep: SweepDir) -> dict[int, dict[str, Any]]:
@@ -46,7 +46,7 @@ def read_claim(sweep: SweepDir, number: int) -> dict[str, Any] | None:
 def claim(
     sweep: SweepDir, number: int, worker: Worker, gone: Callable[[Mapping[str, Any]], bool] | None = None
 ) -> bool:
-    """Whether the trial is this worker's from now on. One that another worker has is taken only where `gone` says so of it."""
+    """Whether this worker has the trial now. A trial of another worker is taken only if `gone` is true for that worker."""
     before = read_claim(sweep, number)
     holder = before["worker"] if before else None
     if holder is not None and (gone is None or not gone(holder)):
@@ -57,7 +57,7 @@ def claim(
 
 
 def give_up(sweep: SweepDir, number: int) -> None:
-    """Lets anybody claim the trial again; nothing happens where nobody has it."""
+    """Lets any worker claim the trial again; does nothing if no worker has it."""
     before = read_claim(sweep, number)
     if before is not None and before["worker"] is not None:
         kept = {key: before[key] for key in _KEPT if key in before}
@@ -65,7 +65,7 @@ def give_up(sweep: SweepDir, number: int) -> None:
 
 
 def note(sweep: SweepDir, number: int, **facts: Any) -> None:
-    """Adds facts, such as the values that a sampler gave, to a claim of one's own."""
+    """Adds facts, such as the values that a sampler chose, to the worker's own claim."""
     before = read_claim(sweep, number)
     assert before is not None
     path = sweep.claims / f"{number}.{before['generation']}.json"
@@ -76,7 +76,7 @@ def note(sweep: SweepDir, number: int, **facts: Any) -> None:
 
 
 def own(sweep: SweepDir, worker: Worker) -> int | None:
-    """The trial that this array task had before it was queued again, and that has not ended."""
+    """The unfinished trial that this array task had before it was queued again; None if there is none."""
     if worker.task is None:
         return None
     for number, found in read_claims(sweep).items():

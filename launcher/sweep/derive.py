@@ -1,9 +1,9 @@
-"""The configurations of many trials, from few compositions.
+"""The configurations of many trials, derived from few compositions.
 
-A composition of Hydra's takes about 60 ms, which 1000 trials do not have. Values that only replace a scalar need none of
-their own: each is put into one composed configuration once, by Hydra's own code and under OmegaConf's types, and what came
-of it is put together per trial. Groups, lists, mappings and whatever else one override can do to another are composed for
-real, once per combination. tests/unit/sweep/test_derive.py holds the outcome against Hydra's own.
+A composition by Hydra takes about 60 ms, which is too slow for 1000 trials. A value that only replaces a scalar needs no
+composition of its own: it is put into a composed configuration once, by Hydra's own code and under OmegaConf's types, and the
+results are combined for each trial. Groups, lists, mappings and overrides that affect each other are really composed, once
+per combination. tests/unit/sweep/test_derive.py compares the outcome with Hydra's.
 """
 
 import copy
@@ -20,7 +20,7 @@ from launcher.config import Config
 from launcher.launching.compose import Asked, compose_trial
 from launcher.sweep.expand import Axis, Value
 
-# What an interpolation may be without being looked at again for each trial.
+# Interpolations whose value is the same for all trials.
 _CONSTANT = re.compile(r"oc\.env:|shipped:")
 
 
@@ -35,19 +35,19 @@ class Derived:
 
 @dataclass(slots=True, kw_only=True)
 class _Base:
-    """One composition, and what single values do to it."""
+    """One composition, and the effect of single values on it."""
 
     cfg: DictConfig
-    """Before interpolation; the values of plain axes in it change."""
+    """The configuration before interpolation; the values of plain axes in it change."""
     derived: Derived
     varying: list[str]
-    """Keys whose values are interpolated from others."""
+    """Keys whose values are interpolated from other keys."""
     typed: dict[tuple[int, str], Any]
-    """(axis, text) -> the value under its key's type."""
+    """(axis, text) -> the value, converted to the type of its key."""
 
 
 class Deriver:
-    """Trials of one multirun."""
+    """Derives the configurations of the trials of one multirun."""
 
     def __init__(self, asked: Asked, axes: Sequence[Axis]) -> None:
         self.asked, self.axes = asked, axes
@@ -55,7 +55,7 @@ class Deriver:
         self._bases: dict[tuple[str, ...], _Base | None] = {}
 
     def derive(self, values: Sequence[Value], number: int) -> Derived:
-        """The configuration of one combination; whatever Hydra and OmegaConf refuse."""
+        """The configuration of one combination; raises the errors of Hydra and OmegaConf."""
         plain = set(self.plain)
         key = tuple(value.line for at, value in enumerate(values) if at not in plain)
         if key not in self._bases:
@@ -79,7 +79,7 @@ class Deriver:
         return Derived(config=config, experiment=base.derived.experiment, config_dir=base.derived.config_dir)
 
     def _is_plain(self, axis: Axis) -> bool:
-        """Whether nothing but the axis' own key changes with it."""
+        """Whether the axis changes no other key than its own."""
         if not axis.is_plain or self.asked.loader.get_group_options(axis.name):
             return False
         others = [other.name for other in self.axes if other is not axis]
@@ -108,7 +108,7 @@ def _apply(override: Override, cfg: DictConfig) -> None:
 
 
 def _varying(prefix: str, value: Any) -> list[str]:
-    """Keys under `value` whose text refers to another key or to a resolver that may answer differently."""
+    """Keys under `value` whose text refers to another key, or to a resolver that may return another value for each trial."""
     if isinstance(value, dict):
         inner = cast("dict[Any, Any]", value)
         return [name for key, one in inner.items() for name in _varying(f"{prefix}.{key}".lstrip("."), one)]
@@ -118,7 +118,7 @@ def _varying(prefix: str, value: Any) -> list[str]:
 
 
 def _with(owner: Any, path: Sequence[str], value: Any) -> Any:
-    """`owner` with another value at the path; what does not change is shared."""
+    """A copy of `owner` with another value at the path; unchanged parts are shared."""
     if not path:
         return value
     changed = copy.copy(owner)

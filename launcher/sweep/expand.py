@@ -1,4 +1,4 @@
-"""What was typed and what a sweep file says -> what is fixed, and the axes of the search. Pure."""
+"""The fixed overrides and the axes of the search, from the command line and a sweep file. Pure."""
 
 import itertools
 import re
@@ -24,15 +24,15 @@ class Value:
     """One value of an axis."""
 
     text: str
-    """As it would be typed."""
+    """The value as typed on a command line."""
     line: str
-    """With its key: a whole override."""
+    """The complete override, with its key."""
     override: Override
     """What Hydra applies to the configuration."""
 
     @property
     def is_scalar(self) -> bool:
-        """Whether it replaces what was there and refers to nothing: a list or a mapping may be merged."""
+        """Whether it replaces the old value and refers to no other key; a list or a mapping may be merged."""
         value = self.override.value()
         return not isinstance(value, dict | list) and not (
             isinstance(value, str) and ("${" in value or value == "???")
@@ -41,30 +41,30 @@ class Value:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Axis:
-    """One override, with all its values; one that is fixed has a single value."""
+    """One override with all its values; a fixed one has a single value."""
 
     key: str
-    """As typed, with + or ++ in front."""
+    """The key as typed, including + or ++."""
     values: tuple[Value, ...]
     """Empty for an interval."""
     swept: bool
     interval: tuple[float, float] | None = None
     """Ends of a continuous range."""
     step: float | None = None
-    """Step of a discrete range whose values lie between the interval's ends."""
+    """Step of a discrete range between the ends of the interval."""
     whole: bool = False
-    """Whether the interval's numbers are whole."""
+    """Whether the interval contains only integers."""
     log: bool = False
-    """Whether the interval is searched by order of magnitude."""
+    """Whether the interval is searched on a logarithmic scale."""
 
     @property
     def name(self) -> str:
-        """The key itself."""
+        """The key without + or ~."""
         return self.key.lstrip("+~")
 
     @property
     def is_plain(self) -> bool:
-        """Whether its values can be put into a composed configuration one by one: no group, no package, all scalars."""
+        """Whether each value can be put into a composed configuration: no group, no package, all values scalars."""
         return (
             not self.key.startswith("~")
             and bool(_PLAIN.fullmatch(self.name))
@@ -74,9 +74,9 @@ class Axis:
 
 
 def read_axes(overrides: Sequence[Override]) -> list[Axis]:
-    """One axis per key, in the order in which keys came first; of a key that came twice, the last counts.
+    """One axis per key, in the order of their first occurrence; if a key occurs twice, the last one counts.
 
-    Source: hydra's BasicSweeper.split_arguments, whose order and whose texts these are.
+    Order and texts are those of hydra's BasicSweeper.split_arguments.
     """
     axes: dict[str, Axis] = {}
     for override in overrides:
@@ -110,7 +110,9 @@ def _discrete(key: str, override: Override) -> Axis:
 
 def _value(key: str, override: Override, element: Any) -> Value:
     text = Override._get_value_element_as_str(element)  # pyright: ignore[reportPrivateUsage] sweep_string_iterator's
-    kind = OverrideType.FORCE_ADD if override.is_add() else override.type  # it is there once it was added
+    kind = (
+        OverrideType.FORCE_ADD if override.is_add() else override.type
+    )  # the key exists after the first value
     single = replace(
         override,
         type=kind,
@@ -124,9 +126,7 @@ def _value(key: str, override: Override, element: Any) -> Value:
 def _interval(key: str, override: Override) -> Axis:
     asked = override.value()
     if not isinstance(asked, IntervalSweep) or asked.start is None or asked.end is None:
-        raise ConfigError(
-            f"{override.input_line} is not a sweep that is known here; use choice, range or interval"
-        )
+        raise ConfigError(f"{override.input_line} is not a supported sweep; use choice, range or interval")
     low, high = float(asked.start), float(asked.end)
     unknown = asked.tags - {"log", "int"}
     if unknown:
@@ -141,17 +141,17 @@ def _interval(key: str, override: Override) -> Axis:
 
 
 def grid(axes: Sequence[Axis]) -> Iterator[tuple[Value, ...]]:
-    """Every combination, the last axis fastest; ConfigError for an interval, of which there are endlessly many."""
+    """Every combination, the last axis fastest; ConfigError for an interval, which has infinitely many values."""
     for axis in axes:
         if not axis.values:
             raise ConfigError(
-                f"{axis.name} is an interval, of which a grid cannot try every value; use sweep.sampler=tpe, or a choice"
+                f"{axis.name} is an interval, and a grid cannot try every value of it; use sweep.sampler=tpe, or a choice"
             )
     return itertools.product(*(axis.values for axis in axes))
 
 
 def search_lines(search: Mapping[str, Any], overrides: Sequence[str]) -> list[str]:
-    """The overrides that a sweep file's search space means, but for keys that were typed."""
+    """The search space of a sweep file as overrides, without the keys that were typed."""
     keys = {override.lstrip("+~").partition("=")[0] for override in overrides}
     return [f"{key}={_text(key, value)}" for key, value in search.items() if key.lstrip("+") not in keys]
 

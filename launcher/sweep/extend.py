@@ -1,4 +1,4 @@
-"""A sweep is extended: by more values of its grid, or by more budget."""
+"""Extending a sweep by more values of its grid, or by more budget."""
 
 import json
 import os
@@ -69,7 +69,9 @@ def _check_keys(sweep: SweepDir, spec: dict[str, Any], more: Sequence[str]) -> N
             raise ConfigError(f"{unknown(f'key of {sweep.name} to extend', key, known)}")
     budgets = [override for override in more if override.partition("=")[0] in BUDGET]
     if 0 < len(budgets) < len(more):
-        raise ConfigError(f"{budgets[0]} is no value of the grid; raise the budget in a command of its own")
+        raise ConfigError(
+            f"{budgets[0]} is a budget and not a value of the grid; raise it in a separate command"
+        )
 
 
 def _more_budget(sweep: SweepDir, spec: dict[str, Any], more: Sequence[str], tell: Tell) -> SweepResult:
@@ -94,7 +96,7 @@ def _more_budget(sweep: SweepDir, spec: dict[str, Any], more: Sequence[str], tel
 
 
 def _more_trials(sweep: SweepDir, spec: dict[str, Any], asked: Asked, more: Sequence[str]) -> int:
-    """How many trials there are more; their lines, scripts and, last, sweep.json are written."""
+    """The number of new trials, after their lines, their scripts and, last, sweep.json are written."""
     parser = OverridesParser.create(config_loader=asked.loader)
     added = {
         axis.name: [value.text for value in axis.values]

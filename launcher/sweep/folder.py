@@ -1,13 +1,13 @@
-"""The sweep's folder: every path of a sweep, and how a sweep is found again.
+"""The folder of a sweep: all its paths, and the search for a sweep by its name.
 
 runs/<name>/sweep_<date_time>/
-    sweep.json          what was asked, and what all trials have in common; written last, so that a torn folder is no sweep
+    sweep.json          the request, and what all trials have in common; written last, so that an incomplete folder is no sweep
     trials.jsonl        a line per trial that was planned when the sweep was submitted
-    job.sbatch          the array, ready to be submitted by hand; job_1.sbatch, ... where one array does not hold all
+    job.sbatch          the array, ready to be submitted by hand; job_1.sbatch, ... if one array cannot hold all trials
     jobs.json           the arrays that are queued
-    claims/N.json       who has trial N, made once and whole
+    claims/N.G.json     the worker that has trial N; the newest generation G counts
     outcomes/N.json     how trial N ended
-    study.log           Optuna's journal, where a sampler or a pruner needs a study
+    study.log           Optuna's journal, if a sampler or a pruner needs a study
     N/                  the run dir of trial N, written when the trial starts
 """
 
@@ -23,18 +23,18 @@ from launcher.run import RunDir
 
 @dataclass(frozen=True, slots=True)
 class SweepDir:
-    """Paths of one sweep. Nothing is read or written by making one."""
+    """Paths of one sweep. Creating one neither reads nor writes anything."""
 
     path: Path
 
     @property
     def name(self) -> str:
-        """name/sweep_date_time, by which a person calls the sweep."""
+        """name/sweep_date_time, the name of the sweep for a person."""
         return "/".join(self.path.parts[-2:])
 
     @property
     def spec(self) -> Path:
-        """What was asked, and what all trials have in common."""
+        """The request, and what all trials have in common."""
         return self.path / "sweep.json"
 
     @property
@@ -49,7 +49,7 @@ class SweepDir:
 
     @property
     def claims(self) -> Path:
-        """Who has which trial."""
+        """The folder that says which worker has which trial."""
         return self.path / "claims"
 
     @property
@@ -64,12 +64,12 @@ class SweepDir:
 
     @property
     def stop(self) -> Path:
-        """There once no further trial may be begun; it says why."""
+        """The file that exists once no further trial may begin; it says why."""
         return self.path / "stop.json"
 
     @property
     def as_run(self) -> RunDir:
-        """The folder as that of a job: its script, intent, job, events and logs."""
+        """The folder as the run dir of a job: its script, intent, job, events and logs."""
         return RunDir(self.path)
 
     def trial(self, number: int) -> RunDir:
@@ -77,12 +77,12 @@ class SweepDir:
         return RunDir(self.path / str(number))
 
     def read_spec(self) -> dict[str, Any]:
-        """sweep.json; RunError where the folder is no sweep's."""
+        """The content of sweep.json; RunError if the folder is not a sweep."""
         return self.as_run.read_json(self.spec)
 
 
 def read_numbered(folder: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The objects of N.json in a folder, by number; one that is being written is left out."""
+    """(N, content) of every N.json in a folder, by number; an incomplete file is left out."""
     if not folder.is_dir():
         return
     for path in sorted(folder.glob("[0-9]*.json"), key=lambda path: int(path.stem)):
@@ -99,7 +99,7 @@ def list_sweeps(runs_dir: Path) -> list[SweepDir]:
 
 
 def find_begun(runs_dir: Path, job_id: str, typed: Sequence[str]) -> SweepDir | None:
-    """The newest sweep that was typed so and that job `job_id` began in its allocation."""
+    """The newest sweep with these typed arguments that job `job_id` began in its allocation."""
     for sweep in reversed(list_sweeps(runs_dir)):
         job = sweep.as_run.read_json(sweep.as_run.job) if sweep.as_run.job.exists() else {}
         if job.get("job_id") == job_id and sweep.read_spec()["typed"] == list(typed):
@@ -108,7 +108,7 @@ def find_begun(runs_dir: Path, job_id: str, typed: Sequence[str]) -> SweepDir | 
 
 
 def find_sweep(runs_dir: Path, reference: str | None) -> SweepDir:
-    """The sweep that `reference` means: its folder, name/sweep_date_time or a name (its newest); None: the newest."""
+    """The sweep that `reference` names by its folder, name/sweep_date_time or a name (the newest of it); None: the newest."""
     if reference:
         for path in (Path(reference), runs_dir / reference):
             if (path / "sweep.json").is_file():
@@ -116,7 +116,7 @@ def find_sweep(runs_dir: Path, reference: str | None) -> SweepDir:
     sweeps = list_sweeps(runs_dir)
     if not sweeps:
         raise RunError(
-            f"no sweeps under {runs_dir}: start one with -m, or name the folder of all runs with --runs-dir DIR"
+            f"no sweeps under {runs_dir}: start one with -m, or give the folder of all runs with --runs-dir DIR"
         )
     if not reference:
         return SweepDir(sweeps[-1].path.resolve())

@@ -1,4 +1,4 @@
-"""The jobs of a sweep that a place has, and whether its trials can be started from here."""
+"""The jobs of a sweep that are in the queue of its cluster, and whether its trials can be started from this machine."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,14 +12,14 @@ from launcher.sweep.folder import SweepDir
 
 
 def check_starts(sweep: SweepDir, spec: Mapping[str, Any]) -> None:
-    """Before anything is changed: ConfigError of a dry run, ClusterError where its trials cannot be started from here."""
+    """ConfigError for a dry run, ClusterError if the trials cannot be started from here; called before anything changes."""
     if spec["dry_run"]:
-        raise ConfigError(f"{sweep.name} was a dry run; type its command without dry_run=true")
+        raise ConfigError(f"{sweep.name} was a dry run; run its command without dry_run=true")
     make_cluster(str(spec["cluster"]))
 
 
 def queue_of(spec: Mapping[str, Any]) -> Cluster | None:
-    """The cluster whose queue has the sweep's arrays; None where its workers are processes of a command."""
+    """The cluster whose queue has the arrays of the sweep; None if its workers are processes of a command."""
     cluster = find_cluster(str(spec["cluster"]))
     if not cluster.queued:
         return None
@@ -28,10 +28,10 @@ def queue_of(spec: Mapping[str, Any]) -> Cluster | None:
 
 
 def queued_jobs(sweep: SweepDir, cluster: Cluster) -> list[str]:
-    """Numbers of the sweep's arrays that the queue still has; ClusterError where that cannot be told."""
+    """Job numbers of the sweep's arrays that are still in the queue; ClusterError if the queue does not answer."""
     found = cluster.jobs_of(sweep.path)
     if found is None:
         raise ClusterError(
-            f"{cluster.title} does not say whether it has jobs of {sweep.name}; type the command again later"
+            f"{cluster.title} does not say whether it has jobs of {sweep.name}; run the command again later"
         )
     return list(dict.fromkeys(job_number(job_id) for job_id in found))

@@ -1,4 +1,4 @@
-"""A sweep is launched: every trial is planned, one folder written, one array submitted; or the trials run here."""
+"""Launching a sweep: all trials are planned, the folder is written, and its arrays are submitted or the trials run here."""
 
 import dataclasses
 import os
@@ -34,7 +34,7 @@ def launch_sweep(asked: Asked, tell: Tell) -> SweepResult:
     with cut_short(prepared.sweep.path.parent, prepared.spec["request"]) as cut:
         if cut is not None:
             prepared = dataclasses.replace(prepared, sweep=cut)
-            note = f"goes on with {cut.name}, whose submit was cut short"
+            note = f"resumes {cut.name}, whose submission was interrupted"
             found = _told(prepared, submit(cut, cluster), tell, note)
             note_told(cut)
             return found
@@ -69,11 +69,11 @@ def _begun(asked: Asked) -> tuple[SweepDir, str] | None:
     if job is None or not job.restart:
         return None
     found = find_begun(Path(str(asked.master.runs_dir)).absolute(), job.id, asked.typed)
-    return (found, f"job {job.id} goes on with {found.path}") if found is not None else None
+    return (found, f"job {job.id} resumes {found.path}") if found is not None else None
 
 
 def write_files(prepared: Prepared) -> Prepared:
-    """Makes the folder, under another name where it is there by now, with every file but sweep.json."""
+    """Creates the folder, under another name if it exists by now, with all files except sweep.json."""
     sweep, number = prepared.sweep, 1
     while True:
         try:
@@ -81,7 +81,7 @@ def write_files(prepared: Prepared) -> Prepared:
             break
         except FileExistsError:
             if not sweep.path.is_dir():
-                raise _no_folder(prepared, "a file is in its place") from None
+                raise _no_folder(prepared, "a file has this name") from None
             number += 1
             sweep = SweepDir(prepared.sweep.path.with_name(f"{prepared.sweep.path.name}_{number}"))
         except OSError as error:
@@ -102,5 +102,5 @@ def write(prepared: Prepared) -> Prepared:
 
 def _no_folder(prepared: Prepared, why: str) -> RunError:
     return RunError(
-        f"runs_dir={prepared.config.runs_dir}: {prepared.sweep.path} cannot be made ({why}); choose another folder"
+        f"runs_dir={prepared.config.runs_dir}: {prepared.sweep.path} cannot be created ({why}); choose another folder"
     )

@@ -1,4 +1,4 @@
-"""A sweep on this machine, or inside one allocation: sweep.parallel workers, and a line that tells how far they are."""
+"""A sweep on this machine, or inside one allocation: sweep.parallel workers, and a progress line."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ _POLL_S = 0.5
 
 
 def run_here(sweep: SweepDir, *, quiet: bool) -> int:
-    """The exit code, after the last trial. Ctrl-C and SIGTERM end the trials that run; the sweep can be resumed."""
+    """The exit code, after the last trial. Ctrl-C and SIGTERM end the running trials; the sweep can be resumed."""
     stopped = Exit.OK
     workers: list[subprocess.Popen[bytes]] = []
 
@@ -61,7 +61,7 @@ def _environment(work_dir: str) -> dict[str, str]:
 
 
 def _follow(sweep: SweepDir, workers: list[subprocess.Popen[bytes]], console: Console) -> None:
-    """Shows progress until no worker lives."""
+    """Shows progress until all workers have ended."""
     progress = Progress(
         TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[numbers]}"), console=console,
         transient=True, disable=not console.is_terminal,
@@ -87,7 +87,7 @@ def _total(sweep: SweepDir, now: Sweep) -> int | None:
 
 
 def line(sweep: Sweep, trial: Trial) -> str:
-    """One ended trial."""
+    """One line about a trial that has ended."""
     values = " ".join(f"{key}={value}" for key, value in trial.overrides.items())
     last = list(trial.intermediate.values())[-1:] if trial.value is None else [trial.value]
     told = f"  {sweep.objective} {last[0]:.4f}" if last else ""
@@ -96,7 +96,7 @@ def line(sweep: Sweep, trial: Trial) -> str:
 
 
 def numbers(sweep: Sweep) -> str:
-    """How many trials are where, and the best one so far."""
+    """The number of trials in each state, and the best one so far."""
     counts = [f"{count} {state}" for state in (RUNNING, FAILED) if (count := sweep.count(state))]
     best = sweep.best
     told = f"best {best.value:.4f} (trial {best.number})" if best and best.value is not None else ""

@@ -1,4 +1,4 @@
-"""How a trial ended, as its run's own files say: the same for whoever looks."""
+"""How a trial ended, derived only from the files of its run, so that every reader gets the same answer."""
 
 import json
 import math
@@ -22,14 +22,14 @@ _CANCELLED = (Exit.INTERRUPTED, Exit.TERMINATED)
 
 
 class Reports:
-    """What a trial's run has reported of the objective: each look reads only the metrics that are new."""
+    """The reports of a trial's run of its objective; each call reads only the new metrics."""
 
     def __init__(self, run: RunDir, objective: str) -> None:
         self._lines, self._objective = LineReader(run.metrics), objective
         self._found: dict[int, float] = {}
 
     def read(self) -> dict[int, float]:
-        """Step -> the objective, as the run's metrics say; what was before the first step does not count."""
+        """Step -> the objective, from the metrics of the run; values before the first step do not count."""
         lines = self._lines.read()
         if self._lines.restarted:
             self._found.clear()
@@ -41,12 +41,12 @@ class Reports:
 
 
 def reports(run: RunDir, objective: str) -> dict[int, float]:
-    """Step -> the objective, as the run's metrics say so far."""
+    """Step -> the objective, from the metrics of the run so far."""
     return Reports(run, objective).read()
 
 
 def outcome_of(run: RunDir, objective: str) -> dict[str, Any] | None:
-    """What outcomes/N.json holds; None for a run that goes on."""
+    """The content of outcomes/N.json; None for a run that has not ended."""
     last = ended_by(History.of(run.read_events()))
     if last is None:
         return None
@@ -77,7 +77,7 @@ def ended_before(state: str, reason: str, started: str) -> dict[str, Any]:
 
 
 def settle(sweep: SweepDir, number: int, objective: str) -> dict[str, Any] | None:
-    """The trial's outcome, kept from now on; None while it has none."""
+    """The outcome of the trial, written to outcomes/N.json if it was not yet; None while it has none."""
     path = sweep.outcomes / f"{number}.json"
     try:
         return json.loads(path.read_text())

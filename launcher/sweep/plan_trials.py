@@ -1,4 +1,4 @@
-"""Every trial of a sweep, composed and planned before anything is written: a bad one is named."""
+"""Composing and planning every trial of a sweep before anything is written. Errors name the trial."""
 
 import dataclasses
 import os
@@ -27,22 +27,22 @@ from launcher.sweep.expand import Axis, Value
 from launcher.sweep.folder import SweepDir
 from launcher.sweep.trials import Planned, digest, shape
 
-# Keys of trainer that say nothing of the machine or the data; whatever else the configuration has may.
+# Keys of trainer that do not depend on the machine or the data; all other keys may.
 _INERT = frozenset(
     """learning_rate num_train_epochs max_steps lr_scheduler_type warmup_steps weight_decay max_grad_norm loss_spike optim
     logging_steps eval_steps sample_prompt""".split()  # noqa: SIM905
 )
 _FREE = frozenset(["seed", "batch", "plugins", "strategy", "trainer", "sweep"])
-"""Likewise of the whole; trainer's other keys are looked at by themselves."""
+"""Top-level keys that do not depend on them either; the keys of trainer are checked one by one."""
 
 
 class Planner:
-    """Plans trials; looks at the machine and the data once for all that are alike."""
+    """Plans trials. It gathers the facts about machine and data only once for all trials that share them."""
 
     def __init__(self, folder: Path, known: Sequence[Facts] = ()) -> None:
         self.sweep = SweepDir(folder)
         self.facts: list[Facts] = [*known]
-        """All facts so far, each without a trial's own folder."""
+        """All facts so far, without the run dirs of trials."""
         self._seen: dict[object, int] = {}
         self._kept: list[Config] = []
         self._plugins: dict[str, list[Plugin]] = {}
@@ -50,7 +50,7 @@ class Planner:
         self._warned: set[str] = set()
 
     def plan(self, config: Config, experiment: str | None, number: int) -> tuple[LaunchPlan, int]:
-        """A trial's plan, and which facts it was made with; LauncherError for all that can be known to be wrong by now."""
+        """The plan of a trial, and the index of the facts used; LauncherError for every mistake that can be found by now."""
         refuse_secrets(repr(config), self._secrets)
         run_dir = str(self.sweep.trial(number).path)
         at = self._facts(config, experiment, number)
@@ -67,10 +67,10 @@ class Planner:
         return plan, at
 
     def _facts(self, config: Config, experiment: str | None, number: int) -> int:
-        """Which facts hold for the trial. Parts that derived configurations share are told by their identity: it is quick."""
+        """The index of the trial's facts. Parts that derived configurations share are compared by identity, which is fast."""
         quick = (experiment, *_identities(config))
         if quick not in self._seen:
-            self._kept.append(config)  # or another object could come to have the same identity
+            self._kept.append(config)  # keeps its parts alive, so that no other object gets the same identity
             key = f"{experiment} {_outside(config)}"
             if key not in self._seen:
                 facts = gather(config, experiment, self.sweep.trial(number))
@@ -89,7 +89,7 @@ class Planner:
 def plan_trials(
     deriver: Deriver, trials: Sequence[Sequence[Value]], planner: Planner, begin: int = 0
 ) -> tuple[list[Planned], LaunchPlan]:
-    """All trials, numbered from `begin`, and the first one's plan. A hub is asked once for each model and data."""
+    """All trials, numbered from `begin`, and the plan of the first. The hub is asked once for each model and data set."""
     planned: list[Planned] = []
     first: LaunchPlan | None = None
     looked_for: set[tuple[str, ...]] = set()
@@ -120,7 +120,7 @@ def plan_trials(
 
 
 def _check_packages_once(config: Config, plan: LaunchPlan, looked_for: set[tuple[str, ...]]) -> None:
-    """ConfigError as check_packages has it; trials that need the same packages are checked once."""
+    """ConfigError from check_packages; trials that need the same packages are checked once."""
     needs = (config.tracker.kind, str(config.model.attn_implementation), *config.plugins)
     if needs not in looked_for:
         looked_for.add(needs)
@@ -130,7 +130,7 @@ def _check_packages_once(config: Config, plan: LaunchPlan, looked_for: set[tuple
 def derive_and_plan(
     deriver: Deriver, values: Sequence[Value], planner: Planner, number: int
 ) -> tuple[Derived, tuple[LaunchPlan, int]]:
-    """One trial's configuration and plan; ConfigError that names the trial for whatever is wrong with it."""
+    """Configuration and plan of one trial, and the index of its facts. Every error names the trial."""
     typed = [value.line for value in values]
     try:
         derived = deriver.derive(values, number)
@@ -143,7 +143,7 @@ def derive_and_plan(
 
 
 def swept(axes: Sequence[Axis], values: Sequence[Value]) -> dict[str, str]:
-    """The swept keys with one trial's values, as they would be typed."""
+    """The swept keys with the values of one trial, as typed on a command line."""
     return {axis.name: value.text for axis, value in zip(axes, values, strict=True) if axis.swept}
 
 
@@ -153,14 +153,14 @@ def _which(axes: Sequence[Axis], values: Sequence[Value], number: int) -> str:
 
 
 def _identities(config: Config) -> list[object]:
-    """As _outside, but for parts that are not the same objects."""
+    """The same parts as in _outside, by object identity: different objects differ even if they are equal."""
     parts = [value for key, value in vars(config).items() if key not in _FREE]
     trainer = [value for key, value in vars(config.trainer).items() if key not in _INERT]
     return [value if isinstance(value, str | bool) else id(value) for value in (*parts, *trainer)]
 
 
 def _outside(config: Config) -> str:
-    """What of a configuration can make a difference to the facts."""
+    """The parts of a configuration that can change the facts, as text."""
     rest: Mapping[str, object] = {key: value for key, value in vars(config).items() if key not in _FREE}
     trainer: Mapping[str, object] = {
         key: value for key, value in vars(config.trainer).items() if key not in _INERT

@@ -1,4 +1,4 @@
-"""A sweep with every trial planned, before anything is written."""
+"""Preparing a sweep: every trial is planned before anything is written."""
 
 import dataclasses
 import hashlib
@@ -28,7 +28,7 @@ from launcher.sweep.settings import check_settings, first_report, is_setting, re
 from launcher.sweep.trials import Array, Planned, facts_line, make_arrays, shape
 
 WORKERS = 4
-"""Of a sampler, where sweep.parallel does not say."""
+"""Number of workers for a sampler if sweep.parallel is not set."""
 _MAY_DIFFER = ("created", "request")
 
 
@@ -39,15 +39,15 @@ class Prepared:
     sweep: SweepDir
     spec: dict[str, Any]
     trials: list[Planned]
-    """Empty where a sampler chooses the values."""
+    """The planned trials; empty if a sampler chooses the values."""
     arrays: list[Array]
     plan: LaunchPlan
-    """Of the first trial."""
+    """Plan of the first trial."""
     config: Config
 
     @property
     def texts(self) -> dict[str, str]:
-        """The files of the sweep, but for sweep.json."""
+        """Name -> text of all files of the sweep except sweep.json."""
         what = (
             f"All trials: {find_cluster(self.plan.cluster).by_hand(self.arrays[0].script)}; on one machine "
             "`python -m launcher sweep work .`"
@@ -57,7 +57,7 @@ class Prepared:
 
 
 def prepare_sweep(asked: Asked, moment: datetime) -> Prepared:
-    """The sweep with all its trials planned; LauncherError that names the first bad one."""
+    """The sweep with all its trials planned; LauncherError names the first invalid trial."""
     settings = read_settings(asked)
     overrides = [one for one in asked.typed if not is_setting(one)]
     lines = [*search_lines(settings.search, overrides), *overrides]
@@ -70,7 +70,7 @@ def prepare_sweep(asked: Asked, moment: datetime) -> Prepared:
     else:
         trials = list(grid(axes))
     deriver = Deriver(asked, axes)
-    # The folder stands in every plan, and its name in the first trial's configuration.
+    # Every plan contains the folder, whose name is in the configuration of the first trial.
     first, _ = derive_and_plan(deriver, trials[0], Planner(Path("/")), 0)
     config = first.config
     check_settings(settings, config, axes)
@@ -81,8 +81,8 @@ def prepare_sweep(asked: Asked, moment: datetime) -> Prepared:
     parallel, cluster = settings.parallel, find_cluster(plan.cluster)
     if cluster.queued and not cluster.arrays:
         raise ConfigError(
-            f"cluster.kind={cluster.name} has no job arrays, in which the trials of a sweep are queued; use cluster=local, or "
-            "start one run for each value"
+            f"cluster.kind={cluster.name} has no job arrays, which a sweep needs for its trials; use cluster=local, or start "
+            "one run for each value"
         )
     if sampled:
         _check_one_shape(planned, cluster.title)
@@ -120,7 +120,7 @@ def prepare_sweep(asked: Asked, moment: datetime) -> Prepared:
         "trials": 0 if sampled else len(planned),
         "dry_run": config.dry_run,
     }  # fmt: skip
-    refuse_secrets(repr(spec), secrets_of(os.environ))  # hydra.* is in no trial's configuration
+    refuse_secrets(repr(spec), secrets_of(os.environ))  # the configurations of trials do not contain hydra.*
     prepared = Prepared(
         sweep=sweep, spec=spec, trials=[] if sampled else planned, arrays=arrays, plan=plan, config=config
     )
@@ -129,7 +129,7 @@ def prepare_sweep(asked: Asked, moment: datetime) -> Prepared:
 
 
 def _with_ends(axis: Axis, parser: OverridesParser) -> Axis:
-    """The axis with the ends of its interval as values, to be planned for a look."""
+    """The axis with the ends of its interval as values, which are planned as a check."""
     if axis.values or axis.interval is None:
         return axis
     numbers = [int(end) if axis.whole else end for end in axis.interval]
@@ -142,7 +142,7 @@ def _with_ends(axis: Axis, parser: OverridesParser) -> Axis:
 
 
 def _probes(axes: Sequence[Axis]) -> list[tuple[Value, ...]]:
-    """The first value of every axis, and each other value once: what can be told of a space before a sampler is in it."""
+    """The first value of every axis, and each other value once: a check of the space before a sampler chooses values in it."""
     first = tuple(axis.values[0] for axis in axes)
     others = [
         (*first[:at], value, *first[at + 1 :]) for at, axis in enumerate(axes) for value in axis.values[1:]
@@ -151,7 +151,7 @@ def _probes(axes: Sequence[Axis]) -> list[tuple[Value, ...]]:
 
 
 def _space(axis: Axis, sampled: bool) -> dict[str, Any]:
-    """What a study needs to know of an axis, as JSON values. A grid's values are choices."""
+    """The axis as JSON values for a study. The values of a grid are choices."""
     if axis.interval is None or not sampled:
         return {"key": axis.key, "choices": [value.text for value in axis.values]}
     low, high = axis.interval
@@ -171,13 +171,13 @@ def _check_one_shape(planned: Sequence[Planned], title: str) -> None:
             if planned[0].shape.get(flag) != value:
                 shown = " ".join(f"{key}={text}" for key, text in trial.values.items())
                 raise ConfigError(
-                    f"{shown} would ask {title} for --{flag}={value}, and other trials for {planned[0].shape.get(flag)}; a "
-                    "sampler's workers are alike: search such a key with sweep.sampler=grid"
+                    f"{shown} needs --{flag}={value} of {title}, and other trials {planned[0].shape.get(flag)}; all workers of "
+                    "a sampler have the same job options: search such a key with sweep.sampler=grid"
                 )
 
 
 def _own_of_hydra(asked: Asked) -> list[str]:
-    """What was typed of Hydra's own configuration, such as a search path."""
+    """The typed overrides of Hydra's own configuration, such as a search path."""
     ours = ("hydra.sweep.dir=", "hydra.mode=", "hydra/launcher", "hydra/sweeper")
     return [one for one in asked.master.hydra.overrides.hydra if not one.lstrip("+~").startswith(ours)]
 
@@ -192,7 +192,7 @@ def _new_folder(runs_dir: Path, name: str, moment: datetime) -> SweepDir:
 
 
 def _request(prepared: Prepared) -> str:
-    """The same for the same sweep, whenever it is typed."""
+    """A digest of the request, which is the same if the same sweep is typed again."""
     kept = {key: value for key, value in prepared.spec.items() if key not in _MAY_DIFFER}
     text = json.dumps([kept, prepared.texts]).replace(str(prepared.sweep.path), "SWEEP")
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()

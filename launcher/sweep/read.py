@@ -1,4 +1,4 @@
-"""A sweep as its files say: every trial with its values, its state and what it reported. Nothing here asks the cluster."""
+"""A sweep as read from its files: every trial with its values, its state and its reports. Nothing here asks the cluster."""
 
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -22,13 +22,13 @@ class Trial:
 
     number: int
     overrides: dict[str, str]
-    """The swept keys, with the values of this trial as they would be typed."""
+    """The swept keys with the values of this trial, as typed on a command line."""
     state: str
-    """One of STATES. A trial whose job is queued again still is running."""
+    """One of STATES. A trial whose job is queued again is still running."""
     value: float | None
     """The objective at the trial's end; None for a trial that has not finished."""
     intermediate: dict[int, float]
-    """Step -> the objective as reported there."""
+    """Step -> the objective as reported at that step."""
     run_dir: Path | None
     """None before the trial has begun."""
     error: str | None
@@ -46,7 +46,7 @@ class Sweep:
     """name/sweep_date_time."""
     path: Path
     objective: str
-    """The key of metrics.jsonl that counts."""
+    """The key of metrics.jsonl that the sweep optimizes."""
     direction: str
     """minimize or maximize."""
     sampler: str
@@ -57,18 +57,18 @@ class Sweep:
 
     @property
     def best(self) -> Trial | None:
-        """The finished trial with the best value; the earliest of equals."""
+        """The finished trial with the best value; the first of equal ones."""
         finished = [trial for trial in self.trials if trial.state == FINISHED and trial.value is not None]
         sign = 1 if self.direction == "minimize" else -1
         return min(finished, key=lambda trial: (sign * (trial.value or 0.0), trial.number), default=None)
 
     def count(self, state: str) -> int:
-        """Trials in that state."""
+        """The number of trials in that state."""
         return sum(trial.state == state for trial in self.trials)
 
 
 def read_sweep(folder: Path) -> Sweep:
-    """The sweep in that folder; RunError where it is none."""
+    """The sweep in that folder; RunError if the folder is not a sweep."""
     sweep = SweepDir(folder)
     spec = sweep.read_spec()
     values: dict[int, dict[str, str]] = {
@@ -97,10 +97,10 @@ def read_sweep(folder: Path) -> Sweep:
 
 
 def why_spent(sweep: SweepDir) -> str | None:
-    """Why no further trial may begin, by what those that have begun took until now; None while one may."""
-    budget = sweep.read_spec()["budget"]  # as it is now: `sweep extend` may have raised it
+    """The reason why no further trial may begin, by what the trials have used until now; None if one may."""
+    budget = sweep.read_spec()["budget"]  # read again, because `sweep extend` may have raised it
     if all(limit is None for limit in budget.values()):
-        return None  # a grid of many trials need not read them all
+        return None  # without a limit, the trials of a large grid need not be read
     begun = read_claims(sweep)
     runs = (sweep.trial(number) for number in begun)
     used = (gpu_s(run, read_history(run)) for run in runs)

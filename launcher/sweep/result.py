@@ -37,12 +37,12 @@ class SweepResult(ABC):
 
 
 Tell = Callable[[SweepResult], None]
-"""Tells whoever typed the command. A submit is over when this has returned, and is repeated where it was cut before."""
+"""Tells whoever typed the command. A submission is over when this has returned; interrupted before, it is repeated."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launched(SweepResult):
-    """A new sweep, or one whose submit had been cut."""
+    """A new sweep, or one whose submission was interrupted before."""
 
     prepared: Prepared
 
@@ -86,7 +86,7 @@ class Launched(SweepResult):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resumed(SweepResult):
-    """A sweep that goes on."""
+    """A sweep that resumes."""
 
     trials: Sequence[int]
     """Trials that are trained again; none where a sampler chooses the next ones."""
@@ -99,7 +99,7 @@ class Resumed(SweepResult):
         """What a person reads."""
         jobs = f" as {', '.join(self.job_ids)}" if self.job_ids else ""
         which = ranges(list(self.trials)) or "the next ones"
-        return f"{self.sweep.name}: goes on with {len(self.trials)} trials ({which}){jobs}\nnext  {self.next_command()}"
+        return f"{self.sweep.name}: resumes with {len(self.trials)} trials ({which}){jobs}\nnext  {self.next_command()}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

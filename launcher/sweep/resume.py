@@ -1,4 +1,4 @@
-"""A sweep goes on: with trials that were not begun, were cancelled, failed, or whose worker is gone."""
+"""Resuming a sweep with trials that have not begun, were cancelled, have failed, or whose worker has ended."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from launcher.sweep.worker import is_gone
 
 
 def resume_sweep(sweep: SweepDir, tell: Tell, *, only_failed: bool) -> SweepResult:
-    """What became of it; RunError where nothing is left to resume."""
+    """What became of it; RunError if nothing is left to resume."""
     spec = sweep.read_spec()
     check_starts(sweep, spec)
     cluster = queue_of(spec)
@@ -33,7 +33,7 @@ def resume_sweep(sweep: SweepDir, tell: Tell, *, only_failed: bool) -> SweepResu
 
 
 def go_on(sweep: SweepDir, note: str, tell: Tell) -> SweepResult:
-    """What becomes of a sweep whose allocation was queued again: what ran there goes on, and what was cancelled with it."""
+    """The result for a sweep whose allocation was queued again; resumes the trials that ran there or were cancelled."""
     chosen: list[int] = []
     if not sweep.stop.exists():
         states = (RUNNING, CANCELLED)
@@ -43,13 +43,13 @@ def go_on(sweep: SweepDir, note: str, tell: Tell) -> SweepResult:
 
 
 def _settle(sweep: SweepDir, cluster: Cluster) -> list[str]:
-    """Queues what a submit that was cut left out; the sweep's jobs that the cluster has."""
+    """The sweep's jobs in the queue, after the arrays that an interrupted submit left out are queued."""
     submit(sweep, cluster)
     return queued_jobs(sweep, cluster)
 
 
 def _open(sweep: SweepDir, now: Sweep, *, only_failed: bool, waiting: bool) -> list[int]:
-    """Trials to train again. `waiting`: no job of the sweep is left that would take those that were not begun."""
+    """Numbers of the trials to train again. `waiting`: also those that no job of the sweep would begin any more."""
     claims, kind = read_claims(sweep), str(sweep.read_spec()["cluster"])
     chosen: list[int] = []
     for trial in now.trials:
@@ -61,7 +61,7 @@ def _open(sweep: SweepDir, now: Sweep, *, only_failed: bool, waiting: bool) -> l
 
 
 def reopen(sweep: SweepDir, chosen: list[int]) -> None:
-    """Makes trials free to be claimed again. Their run dirs stay; one that never became a run is planned anew."""
+    """Lets workers claim these trials again. Their run dirs stay; a trial without a run dir is planned again."""
     earlier = sweep.outcomes / "earlier"
     lines: list[dict[str, Any]] = list(read_lines(sweep.trials))
     for number in chosen:
@@ -86,7 +86,7 @@ def start_again(
     *notes: str,
     alive: bool = False,
 ) -> SweepResult:
-    """Queues the chosen trials, or a sampler's workers where none is `alive`; outside of a queue the caller runs them."""
+    """The result, after the chosen trials, or a sampler's workers if none is `alive`, are queued; else the caller runs them."""
     if cluster is None:
         os.chdir(spec["work_dir"])
     job_ids = _queue(sweep, spec, chosen, cluster, alive=alive) if cluster else []

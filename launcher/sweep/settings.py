@@ -1,4 +1,4 @@
-"""What is asked of a sweep itself, under sweep.*, and whether that can be followed."""
+"""The settings of a sweep itself, under sweep.*, and their checks."""
 
 from collections.abc import Sequence
 
@@ -13,20 +13,20 @@ from launcher.sweep.study import check_installed
 
 
 def read_settings(asked: Asked) -> SweepConfig:
-    """What is asked of the sweep itself."""
+    """The settings under sweep.*."""
     settings = OmegaConf.to_object(asked.master.sweep)
     assert isinstance(settings, SweepConfig)
     return settings
 
 
 def is_setting(override: str) -> bool:
-    """Whether an override says something of the sweep, not of its trials."""
+    """Whether an override is a setting of the sweep, not of its trials."""
     key = override.lstrip("+~").partition("=")[0]
     return key == "sweep" or key.startswith(("sweep.", "sweep@"))
 
 
 def check_settings(settings: SweepConfig, config: Config, axes: Sequence[Axis]) -> None:
-    """ConfigError for settings that cannot be followed."""
+    """ConfigError for invalid settings."""
     check_installed(settings.sampler, settings.pruner)
     check_deadline(settings.deadline)
     for key in ("trials", "parallel"):
@@ -35,8 +35,8 @@ def check_settings(settings: SweepConfig, config: Config, axes: Sequence[Axis]) 
             raise ConfigError(f"sweep.{key}={value} must be at least 1, or null for no limit")
     if settings.sampler is Sampler.grid and settings.trials is not None:
         raise ConfigError(
-            f"sweep.trials={settings.trials} does not go with sweep.sampler=grid, which trains every combination; give fewer "
-            "values and sweep.trials=null, or draw that many with sweep.sampler=random"
+            f"sweep.trials={settings.trials} cannot be combined with sweep.sampler=grid, which trains every combination; give "
+            "fewer values and sweep.trials=null, or draw random combinations with sweep.sampler=random"
         )
     if settings.reduction_factor < 2:
         raise ConfigError(f"sweep.reduction_factor={settings.reduction_factor} must be at least 2")
@@ -58,12 +58,12 @@ def check_settings(settings: SweepConfig, config: Config, axes: Sequence[Axis]) 
         )
     if settings.pruner is not Pruner.none and evaluates and config.trainer.eval_steps is None:
         raise ConfigError(
-            f"sweep.pruner={settings.pruner.name} looks at {settings.objective} while a trial trains; set trainer.eval_steps"
+            f"sweep.pruner={settings.pruner.name} needs {settings.objective} during training; set trainer.eval_steps"
         )
 
 
 def first_report(settings: SweepConfig, config: Config) -> int | None:
-    """Steps until the objective is reported for the first time."""
+    """The step at which the objective is reported for the first time."""
     if settings.objective.startswith("eval_"):
         return config.trainer.eval_steps
     return config.trainer.logging_steps

@@ -1,6 +1,6 @@
-"""Optuna's study in the sweep's folder: what to try next, and what to end early. Only workers import Optuna.
+"""Optuna's study in the folder of a sweep: it chooses values for new trials and prunes bad ones. Only workers import Optuna.
 
-The study is a journal in a file, whose lock is a symbolic link: safe where several hosts share a file system without flock.
+The study is a journal file whose lock is a symbolic link, which is safe if several hosts share a file system without flock.
 Source: optuna's JournalFileBackend and JournalFileSymlinkLock.
 """
 
@@ -17,7 +17,7 @@ _SLOT, _NUMBER_OF_STARTUP = "slot", 10
 
 
 def check_installed(sampler: Sampler, pruner: Pruner) -> None:
-    """ConfigError where a package is missing. Imports none."""
+    """ConfigError if a package is missing. It imports none of them."""
     if sampler is Sampler.grid and pruner is Pruner.none:
         return
     for package in ("optuna", *([_NEEDS[sampler]] if sampler in _NEEDS else [])):
@@ -32,7 +32,7 @@ class Study:
     """One worker's view of the study."""
 
     def __init__(self, sweep: SweepDir, spec: Mapping[str, Any], seed: int) -> None:
-        """`seed` must differ between workers and starts, or two of them would choose the same values."""
+        """`seed` must differ between workers and between their starts; two of them would otherwise choose the same values."""
         import optuna
         import optuna.storages.journal
 
@@ -53,7 +53,7 @@ class Study:
         self._space: dict[str, Any] = {key: _distribution(optuna, one) for key, one in spec["space"].items()}
 
     def ask(self, slot: int) -> dict[str, Any]:
-        """The values of a new trial of the study, or of the one that was asked for this slot before."""
+        """The values of the study's trial for this slot, which is created unless there is one that has not ended."""
         found = self.of_slot(slot)
         if found is None:
             found = self.study.ask(self._space)
@@ -61,7 +61,7 @@ class Study:
         return dict(found.params)
 
     def enrol(self, slot: int, values: Mapping[str, Any]) -> Any:
-        """The study's trial for a trial whose values are known."""
+        """The study's trial for a trial whose values are already chosen."""
         found = self.of_slot(slot)
         if found is not None:
             return found
@@ -74,7 +74,7 @@ class Study:
         return self._trial(self._storage.create_new_trial(self.study._study_id, template_trial=template))
 
     def of_slot(self, slot: int) -> Any | None:
-        """The study's trial for a trial of the sweep: the newest that has not ended."""
+        """The study's newest trial for this trial of the sweep that has not ended; None if there is none."""
         running = self.study.get_trials(deepcopy=False, states=(self._optuna.trial.TrialState.RUNNING,))
         for frozen in reversed(running):
             if frozen.user_attrs.get(_SLOT) == slot:
@@ -82,7 +82,7 @@ class Study:
         return None
 
     def should_prune(self, trial: Any, reports: Mapping[int, float]) -> bool:
-        """Tells the study what is new, and whether the trial promises too little to go on."""
+        """Whether to prune the trial, after its new reports are added to the study."""
         known = self._storage.get_trial(trial._trial_id).intermediate_values
         pruned = False
         for step, value in sorted(reports.items()):
@@ -92,7 +92,7 @@ class Study:
         return pruned
 
     def tell(self, slot: int, outcome: Mapping[str, Any]) -> None:
-        """How a trial ended. Nothing happens where the study knows, or never heard of it."""
+        """Tells the study how a trial ended; does nothing if the study knows it already or does not have the trial."""
         trial = self.of_slot(slot)
         if trial is None:
             return
@@ -115,14 +115,14 @@ class Study:
 def _sampler(optuna: Any, kind: Sampler, seed: int) -> Any:
     samplers = optuna.samplers
     if kind is Sampler.tpe:
-        # constant_liar: a trial that still runs counts as a bad one, so that workers do not all try the same place
+        # constant_liar: a running trial counts as a bad one, so that workers do not all try the same region
         return samplers.TPESampler(
             seed=seed, constant_liar=True, multivariate=True, n_startup_trials=_NUMBER_OF_STARTUP
         )
     if kind is Sampler.cmaes:
         return samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
     if kind is Sampler.qmc:
-        # all workers walk along one sequence, so they need one seed: the study hands out its points
+        # all workers share one sequence and therefore one seed; the study distributes its points
         return samplers.QMCSampler(seed=0, scramble=True, warn_independent_sampling=False)
     return samplers.RandomSampler(seed=seed)
 
@@ -153,5 +153,5 @@ def _distribution(optuna: Any, one: Mapping[str, Any]) -> Any:
 
 
 def as_typed(value: Any) -> str:
-    """As it would be typed; a choice is kept as that."""
+    """The value as typed on a command line; a choice already has that form."""
     return value if isinstance(value, str) else repr(value)

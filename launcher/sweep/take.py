@@ -36,9 +36,9 @@ class Taker:
         yield from self._of_grid() if self.spec["sampler"] == "grid" else self._of_sampler()
 
     def too_late(self, number: int) -> str | None:
-        """Why a grid's trial cannot begin any more; None for one that may, or that has begun before.
+        """The reason why a trial of a grid may no longer begin; None if it may, or if it has begun before.
 
-        A sampler's worker asks before it claims a trial: as many are made as the budget allows.
+        A worker of a sampler checks the budget before it claims a trial.
         """
         if self.spec["sampler"] != "grid" or self.sweep.trial(number).path.is_dir():
             return None
@@ -58,7 +58,7 @@ class Taker:
             taken = self._take(number)
             if taken:
                 yield number
-            number = 0 if taken else number + 1  # `sweep resume` may have opened an earlier one meanwhile
+            number = 0 if taken else number + 1  # `sweep resume` may have reopened an earlier trial meanwhile
 
     def _take(self, number: int) -> bool:
         """Whether the trial is this worker's from now on."""
@@ -78,7 +78,7 @@ class Taker:
         return (self.sweep.outcomes / f"{number}.json").exists()
 
     def _may_exist(self, number: int) -> bool:
-        """Whether the sampler's trial of that number has begun before, or the budget lets it begin."""
+        """Whether the sampler's trial of that number has begun before, or the budget allows it to begin."""
         if self._has_stopped():
             return False
         if claims.read_claim(self.sweep, number) is not None:

@@ -1,4 +1,4 @@
-"""The run dir of one trial, written where the trial starts and held against what was planned when the sweep was submitted."""
+"""The run dir of one trial, written when the trial starts and compared with the plan made when the sweep was submitted."""
 
 import dataclasses
 import shutil
@@ -23,17 +23,16 @@ def write_trial(
     typed: Sequence[str],
     planned: Mapping[str, Any] | None,
 ) -> RunDir:
-    """The trial's run, whose folder is written now or was before.
+    """The trial's run, whose folder is written now unless it exists.
 
-    `planned`: its line in trials.jsonl, None for a trial whose values a sampler gave; without a digest it is planned anew.
-    NotAsPlanned where code, conf/ or the
-    environment make something else of it than they did then; LauncherError for values that cannot be planned.
+    `planned`: its line in trials.jsonl, or None if a sampler chose its values; without a digest it is planned again.
+    NotAsPlanned if code, conf/ or environment now lead to another plan; LauncherError for values that cannot be planned.
     """
     run = sweep.trial(number)
     if run.path.is_dir():
         if run.read_events(Planned):
             return run
-        shutil.rmtree(run.path)  # cut while it was written: nothing has started there
+        shutil.rmtree(run.path)  # writing it was interrupted, so nothing has started there
     site = ["--config-dir", spec["config_dir"]] if spec["config_dir"] else []
     (composed,) = compose([*site, *spec["hydra"], *typed])
     composed = dataclasses.replace(composed, trial=str(number))
@@ -44,8 +43,8 @@ def write_trial(
         plan = decide(composed.config, facts)
         if digest(composed.config, plan, sweep.path) != planned["digest"]:
             raise NotAsPlanned(
-                f"trial {number} is not what was planned when the sweep was submitted: the launcher, conf/ or the environment "
-                "was changed since; python -m launcher sweep resume plans it anew"
+                f"trial {number} differs from the plan made when the sweep was submitted, because the launcher, conf/ or the "
+                "environment has changed since; python -m launcher sweep resume plans it again"
             )
     write_run(run, plan, composed)
     return run

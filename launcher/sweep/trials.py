@@ -1,4 +1,4 @@
-"""What a sweep's files hold: its spec, its planned trials, and the arrays in which they are queued."""
+"""The contents of a sweep's files: its planned trials, and the arrays in which they are queued."""
 
 import dataclasses
 import hashlib
@@ -24,11 +24,11 @@ class Planned:
     typed: Sequence[str]
     """All overrides."""
     facts: int
-    """Which of the spec's facts its plan was made with."""
+    """Index of the facts, in the spec, with which its plan was made."""
     digest: str
-    """Of its configuration and plan; the node's must be the same."""
+    """Digest of its configuration and plan; those made on the node must have the same."""
     shape: Mapping[str, str]
-    """What it asks of the scheduler."""
+    """Its request to the scheduler."""
 
     def line(self) -> str:
         """Its line in trials.jsonl."""
@@ -57,22 +57,22 @@ class Array:
 
 
 def digest(config: Config, plan: LaunchPlan, folder: Path) -> str:
-    """What a trial was planned to be, wherever the sweep's folder is."""
+    """The digest of a trial's configuration and plan, independent of the folder of the sweep."""
     text = f"{config!r}\n{plan!r}".replace(str(folder), "SWEEP")
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 
 def shape(plan: LaunchPlan) -> dict[str, str]:
-    """What a trial asks of the scheduler, but for what each job has of its own."""
+    """The request of a trial to the scheduler, without the options that differ for each job."""
     return find_cluster(plan.cluster).shape(plan.job_options)
 
 
 def make_arrays(
     numbered: Sequence[tuple[int, Mapping[str, str]]], largest: int, parallel: int | None, taken: int = 0
 ) -> list[Array]:
-    """The fewest arrays that hold all trials: of one shape each, with indices below `largest` (Cluster.largest_array).
+    """The fewest arrays that hold all trials, each with one shape and with indices below `largest` (Cluster.largest_array).
 
-    `taken`: scripts that the sweep has already.
+    `taken`: number of scripts that the sweep has already.
     """
     groups: dict[tuple[tuple[str, str], ...], list[int]] = {}
     for number, asked in numbered:
@@ -97,7 +97,7 @@ def make_arrays(
 
 
 def ranges(numbers: Iterable[int]) -> str:
-    """Sorted numbers in short: 0-3,7."""
+    """Sorted numbers in short form, such as 0-3,7."""
     parts: list[list[int]] = []
     for number in numbers:
         if parts and parts[-1][-1] == number - 1:
@@ -108,7 +108,7 @@ def ranges(numbers: Iterable[int]) -> str:
 
 
 def facts_line(facts: Any) -> dict[str, Any]:
-    """Facts as JSON values, without the folder that each trial has of its own."""
+    """Facts as JSON values, without the run dir, which differs for each trial."""
     values = dataclasses.asdict(facts)
     del values["run_dir"]
     return json.loads(json.dumps(values))

@@ -1,4 +1,4 @@
-"""A sweep for a machine and for a person: every trial with its values, its state and what it came to."""
+"""A sweep as JSON and as a table: every trial with its values, its state and its result."""
 
 import dataclasses
 from typing import Any
@@ -23,7 +23,7 @@ ROWS = 40
 
 
 def sweep_dict(sweep: SweepDir, now: Sweep) -> dict[str, Any]:
-    """The sweep for a machine."""
+    """The sweep as JSON values."""
     best = now.best
     return {
         **{key: value for key, value in dataclasses.asdict(now).items() if key != "trials"},
@@ -39,7 +39,7 @@ def sweep_dict(sweep: SweepDir, now: Sweep) -> dict[str, Any]:
 
 
 def view(now: Sweep, *, every: bool) -> Group:
-    """The sweep for a person: failed trials first, then those that run, then the best."""
+    """The sweep as a table: failed trials first, then those that run, then finished ones, the best first."""
     table = Table("trial", *now.parameters, "state", now.objective, "step", "error")
     best = now.best
     shown = sorted(now.trials, key=lambda trial: _order(now, trial))[: None if every else ROWS]

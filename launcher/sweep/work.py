@@ -1,7 +1,7 @@
-"""A worker takes trials of a sweep and carries each to its end. The tasks of a sweep's array are such workers.
+"""A worker claims trials of a sweep and runs each to its end. The tasks of a sweep's array are such workers.
 
-A worker has one trial at a time: it writes the trial's run dir, carries the trial, keeps its outcome and tells the study. A
-task that is queued again goes on with the trial that it had.
+A worker has one trial at a time: it writes the run dir of the trial, runs it, writes its outcome and tells the study. A task
+that is queued again resumes the trial that it had.
 """
 
 import json
@@ -28,7 +28,7 @@ from launcher.sweep.trial import write_trial
 from launcher.sweep.worker import Worker
 
 _CUT = (Exit.REQUEUED, Exit.ALREADY_RUNNING)
-"""Ends of a supervisor after which the trial goes on elsewhere."""
+"""Exit codes of a supervisor after which the trial continues in another job."""
 
 
 class Work:
@@ -38,7 +38,7 @@ class Work:
         self.sweep = sweep
         self.stopped = StopSignal()
         self.spec = sweep.read_spec()
-        # on one machine or in one allocation several workers may be in one array task, which is not the sweep's own
+        # without a queue, several workers may run inside one array task, which then does not belong to the sweep
         cluster = find_cluster(self.spec["cluster"])
         job = cluster.job(os.environ) if cluster.queued else None
         self.worker = Worker.here(job)
@@ -57,7 +57,7 @@ class Work:
         )  # fmt: skip
 
     def all(self) -> int:
-        """The exit code, after every trial that this worker can have."""
+        """The exit code, after every trial that this worker can claim."""
         self._tell_of_others()
         code: int = Exit.OK
         for number in self.taker.trials():
@@ -67,7 +67,7 @@ class Work:
         return code
 
     def _train(self, number: int) -> int:
-        """The exit code of one trial's supervisor."""
+        """The exit code of the supervisor of one trial."""
         began = now()
         if (why := self.taker.too_late(number)) is not None:
             self._end(number, ended_before(CANCELLED, why, began))
@@ -88,13 +88,13 @@ class Work:
             return code
         outcome = settle(self.sweep, number, self.spec["objective"])
         if outcome is None:
-            reason = f"its supervisor ended with exit code {code} and left no word; see {run.logs}"
+            reason = f"its supervisor ended with exit code {code} and gave no reason; see {run.logs}"
             outcome = ended_before(FAILED, reason, began)
         self._end(number, outcome)
         return Exit.OK if code == Exit.PRUNED else code
 
     def _values(self, number: int) -> tuple[list[str], Any]:
-        """What the trial is typed as, and the study's trial where there is a study."""
+        """The overrides of the trial, and the study's trial if there is a study."""
         if number in self.planned:
             line = self.planned[number]
             trial = self.study.enrol(number, line["values"]) if self.study else None
@@ -109,11 +109,11 @@ class Work:
         return [*self.spec["fixed"], *typed], self.study.enrol(number, params)
 
     def _must_end(self) -> bool:
-        """Whether the sweep was ended. Only the tasks of its array are told so by the cluster."""
+        """Whether the sweep was cancelled. Tasks of its array are cancelled by the cluster instead."""
         return not self.worker.task and self.sweep.stop.exists()
 
     def _end(self, number: int, outcome: Mapping[str, Any]) -> None:
-        """Keeps the outcome, tells the study, and ends the sweep where it must fail fast."""
+        """Writes the outcome, tells the study, and ends the sweep if a failure must end it (sweep.fail_fast)."""
         keep(self.sweep, number, outcome)
         if self.study:
             self.study.tell(number, outcome)
@@ -127,7 +127,7 @@ class Work:
                     job_cluster(self.spec["cluster"]).cancel(array["job_id"])
 
     def _tell_of_others(self) -> None:
-        """Outcomes of trials whose worker could not tell them, because they went on in jobs of their own."""
+        """Tells the study the outcomes of trials whose worker could not, because they continued in other jobs."""
         if self.study is None:
             return
         for number, found in claims.read_claims(self.sweep).items():
@@ -135,6 +135,6 @@ class Work:
                 self.study.tell(number, outcome)
 
     def _seed(self) -> int:
-        """Another one for each worker and each start of it."""
+        """A seed that differs for each worker and each of its starts."""
         who = self.worker.task or self.worker.pid
         return zlib.crc32(f"{self.spec['seed']} {who} {len(claims.read_claims(self.sweep))}".encode())

@@ -15,14 +15,14 @@ from launcher.processes import start_ticks
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Worker:
-    """A process that trains trials."""
+    """A worker: a process that trains trials."""
 
     task: str | None
-    """The id of its task in the sweep's array, the same after a requeue. None outside of an array."""
+    """Id of its task in the sweep's array, which a requeue does not change. None outside of an array."""
     host: str
     pid: int
     started: int | None
-    """Ticks since boot, so that another process with the same id is not taken for it."""
+    """Start time in ticks since boot, which distinguishes it from a later process with the same id."""
 
     @classmethod
     def here(cls, job: Job | None) -> "Worker":
@@ -36,7 +36,7 @@ class Worker:
 
 
 def is_gone(kind: str, worker: Mapping[str, Any]) -> bool:
-    """Whether the worker of a claim has certainly ended; `kind` is the sweep's cluster."""
+    """Whether it is certain that the worker of a claim has ended; `kind` is the cluster of the sweep."""
     if worker["task"]:
         try:
             state = job_cluster(kind).state(str(worker["task"]))

@@ -1,4 +1,4 @@
-"""What a tracker says of itself and does for a run. Its module holds an instance of a subclass under the name SPEC."""
+"""The specification of a tracker. The module of a tracker holds an instance of a subclass of Tracker under the name SPEC."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,15 +12,15 @@ Number = float | int
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tracked:
-    """What a tracker is told of a run on rank 0."""
+    """The facts about a run that a tracker receives on rank 0."""
 
     folder: Path
     """The run dir. A tracker keeps its files below it, in a folder of its own."""
     name: str
     id: str
-    """The same for all attempts of a run, and of no other run: 16 hexadecimal digits."""
+    """16 hexadecimal digits, the same for all attempts of a run, and unique to the run."""
     group: str | None
-    """The sweep that the run is a trial of."""
+    """The sweep of which the run is a trial; None for other runs."""
     project: str
     """tracker.project."""
     attempt: int
@@ -30,35 +30,35 @@ class Tracked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
-    """How tracking began; the event `tracking` tells it."""
+    """How tracking began, as written to the event `tracking`."""
 
     mode: str
     """online, offline, or a mode of the tracker's own."""
     why: str | None = None
-    """Why nothing is sent during the run; None where it is."""
+    """The reason why nothing is sent during the run; None if metrics are sent."""
     id: str | None = None
     """The run's identity at the tracker."""
 
 
 class Log(Protocol):
-    """A run that is being tracked. All of its methods are called in one thread, which is not the training's."""
+    """A run that is being tracked. All of its methods are called in one thread, which is not the training thread."""
 
     started: Started
 
     def write(self, step: int, values: Mapping[str, Number], time_s: float) -> None:
-        """Adds values of a step; `time_s` is when they were logged, in seconds since 1970."""
+        """Adds values of a step; `time_s` is the time at which they were logged, in seconds since 1970."""
         ...
 
     def finish(self) -> None:
-        """Writes out what is still held back, at the end of the run."""
+        """Flushes buffered values at the end of the run."""
         ...
 
 
 class Tracker:
-    """One tracker. Training never waits for it, and nothing that it raises ends a run.
+    """One tracker. Training never waits for it, and its errors never end a run.
 
-    Either `report_to` names a callback of transformers, which then logs: override `prepare` and `finish`. Or `report_to` is
-    None: override `open`, which is called in a thread of its own and may take its time.
+    If `report_to` names a callback of transformers, that callback logs: override `prepare` and `finish`. If `report_to` is
+    None, override `open`, which is called in a separate thread and may be slow.
     """
 
     says: ClassVar[str]
@@ -66,38 +66,38 @@ class Tracker:
     offline: ClassVar[str] = "always"
     """When it writes only into the run dir, in one line of documentation."""
     packages: ClassVar[tuple[Package, ...]] = ()
-    """What the ranks import for it."""
+    """Packages that the ranks import for it."""
     secrets: ClassVar[tuple[str, ...]] = ()
-    """Variables with its secrets. Jobs inherit them; they are written to no file."""
+    """Environment variables with its secrets. Jobs inherit them; they are never written to a file."""
     report_to: ClassVar[str | None] = None
     """Its name in transformers' report_to."""
 
     def variables(self, project: str) -> dict[str, str]:
-        """Environment of every rank, which the plan holds; no secrets."""
+        """Environment variables of every rank, without secrets, as the plan contains them."""
         return {}
 
     def prepare(self, run: Tracked, environ: dict[str, str]) -> Started | None:
-        """Sets the environment of transformers' callback and starts what it goes on with, on rank 0 and in a bounded time.
+        """How tracking began, or None to report nothing. Called on rank 0.
 
-        What to tell of it; None: nothing.
+        It sets the environment of transformers' callback and may start the tracker's run, within a bounded time.
         """
         return None
 
     def finish(self) -> None:
-        """Writes out what is still held back, after training, on rank 0."""
+        """Flushes buffered values after training, on rank 0."""
 
     def open(self, run: Tracked, environ: Mapping[str, str]) -> Log:
-        """The log of a run, on rank 0; goes on with the log of the run's earlier attempts."""
+        """The log of a run, on rank 0; it continues the log of the run's earlier attempts."""
         raise NotImplementedError
 
     def unsent(self, folder: Path) -> list[Path]:
-        """What attempts of the run in this folder have written and nobody has sent yet, oldest first. Imports nothing."""
+        """Files of the run in this folder that have not been sent yet, oldest first. It imports no package."""
         return []
 
     def why_unsendable(self, environ: Mapping[str, str]) -> str | None:
-        """Why nothing can be sent from here, and after a semicolon the way out; None where it can."""
+        """The reason why nothing can be sent from here and, after a semicolon, the way out; None if sending is possible."""
         return None
 
     def send(self, folder: Path, files: list[Path], environ: Mapping[str, str]) -> str | None:
-        """Sends what `unsent` has found; the error in one line, None once all is sent."""
+        """The error in one line, or None once all files that `unsent` has found are sent."""
         return None

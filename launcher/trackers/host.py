@@ -1,17 +1,17 @@
-"""Whether a tracker's server can be reached, found out in seconds and with the standard library alone."""
+"""Whether the server of a tracker can be reached, checked within seconds and with only the standard library."""
 
 import threading
 import urllib.error
 import urllib.request
 
 PROBE_S = 3.0
-"""Seconds in which the host must answer anything at all."""
+"""Seconds within which the host must give any answer."""
 
 
 def answers(host: str, timeout_s: float = PROBE_S) -> bool:
-    """Whether the host says anything over HTTP, an error included, in that time; by way of a proxy where one is set.
+    """Whether the host gives any HTTP answer, even an error, in that time; through a proxy if one is set.
 
-    In a thread, because the system's name look-up has no time limit.
+    The request runs in a thread, because the system's name look-up has no timeout.
     """
     said = threading.Event()
 
@@ -24,7 +24,7 @@ def answers(host: str, timeout_s: float = PROBE_S) -> bool:
         except urllib.error.URLError as error:
             if "CERTIFICATE" in str(
                 error.reason
-            ):  # it is there; trackers have their own settings for certificates
+            ):  # the host exists; trackers have their own settings for certificates
                 said.set()
         except (OSError, ValueError):
             return

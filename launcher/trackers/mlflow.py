@@ -1,4 +1,4 @@
-"""MLflow: a tracking server where one answers, else a database in the run dir, which `sync` copies to a server later."""
+"""MLflow: a tracking server if one answers, otherwise a database in the run dir, which `sync` copies to a server later."""
 
 import json
 import logging
@@ -13,20 +13,20 @@ from launcher.trackers.base import Number, Started, Tracked, Tracker
 from launcher.trackers.host import PROBE_S, answers
 
 _ID, _GROUP = "launcher.id", "launcher.sweep"
-"""Tags of a run at MLflow; by the first, all attempts of a run find the same one."""
+"""Tags of a run at MLflow. All attempts of a run find the same MLflow run by the first tag."""
 _TERMS = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
 """MLflow's own limits are 120 s and 7 retries. Source: MLflow's page on environment variables."""
 _LONGEST = 500
-"""Characters of a parameter's value. Source: MLflow's validation.py, MAX_PARAM_VAL_LENGTH, of its oldest servers."""
+"""Most characters of a parameter's value. Source: MLflow's validation.py, MAX_PARAM_VAL_LENGTH, of its oldest servers."""
 _BATCH = 1000
-"""Metrics in a call. Source: MLflow's REST API, "Log Batch"."""
+"""Most metrics in one call. Source: MLflow's REST API, "Log Batch"."""
 
 
 class Mlflow(Tracker):
     """MLflow, by its client: metrics and the run's settings."""
 
     says: ClassVar[str] = "MLflow at `MLFLOW_TRACKING_URI`; tracker.project is the experiment"
-    offline: ClassVar[str] = "without MLFLOW_TRACKING_URI, or where the server does not answer within 3 s"
+    offline: ClassVar[str] = "without MLFLOW_TRACKING_URI, or if the server does not answer within 3 s"
     packages: ClassVar[tuple[Package, ...]] = (
         Package(
             module="mlflow",
@@ -38,17 +38,17 @@ class Mlflow(Tracker):
     secrets: ClassVar[tuple[str, ...]] = ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_PASSWORD")
 
     def open(self, run: Tracked, environ: Mapping[str, str]) -> "_Log":
-        """The run at the server, or in the run dir's mlflow/ where that cannot be had."""
+        """The log at the server, or in the run dir's mlflow/ if the server cannot be used."""
         why = why_unreachable(environ, answers)
         if why is None:
             try:
                 return _Log(_client(environ["MLFLOW_TRACKING_URI"]), run, Started(mode="online", id=run.id))
-            except Exception as error:  # whatever MLflow's client raises, the run dir is there
+            except Exception as error:  # MLflow's client can raise anything; the run dir is the fallback
                 why = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"[:300]
         return _Log(_client(_local(run.folder)), run, Started(mode="offline", why=why, id=run.id))
 
     def unsent(self, folder: Path) -> list[Path]:
-        """The database, where it has changed since it was sent."""
+        """The database, if it has changed since it was sent."""
         database = _database(folder)
         if not database.is_file() or (
             _sent(folder).is_file() and _sent(folder).read_text() == _state(database)
@@ -57,15 +57,19 @@ class Mlflow(Tracker):
         return [database]
 
     def why_unsendable(self, environ: Mapping[str, str]) -> str | None:
-        """No server named, or none that answers."""
+        """The reason why there is no server to send to, with the way out; None if there is one."""
         why = why_unreachable(environ, answers)
         if why is None:
             return None
-        way = "set it in your shell" if not environ.get("MLFLOW_TRACKING_URI") else "type it where it answers"
+        way = (
+            "set it in your shell"
+            if not environ.get("MLFLOW_TRACKING_URI")
+            else "run it on a machine that reaches the server"
+        )
         return f"{why}; {way}"
 
     def send(self, folder: Path, files: list[Path], environ: Mapping[str, str]) -> str | None:
-        """Copies the run's parameters and metrics to the server, into the run with the same id where it is there already."""
+        """The error, or None once parameters and metrics are copied to the server, into the run with the same id."""
         mlflow_error: Any = import_module("mlflow.exceptions").MlflowException
         here, there = _client(_local(folder)), _client(environ["MLFLOW_TRACKING_URI"])
         try:
@@ -79,14 +83,14 @@ class Mlflow(Tracker):
 
 
 class _Log:
-    """A run of MLflow's."""
+    """The log of an MLflow run."""
 
     def __init__(self, client: Any, run: Tracked, started: Started) -> None:
         self.started = started
         self._client = client
         tags = {_ID: run.id, **({_GROUP: run.group} if run.group else {})}
         self._id, new = _find_run(client, run.project, run.name, tags)
-        if new:  # a parameter cannot be changed: those of the first attempt stay
+        if new:  # parameters cannot be changed, so those of the first attempt stay
             _log_params(client, self._id, run.settings)
         else:
             client.update_run(self._id, status="RUNNING")
@@ -102,7 +106,7 @@ class _Log:
 
 
 def why_unreachable(environ: Mapping[str, str], answers: Callable[[str], bool]) -> str | None:
-    """Why there is no server to send to; None where there is one, or a store of another kind than HTTP."""
+    """The reason why there is no server to send to; None if one answers, or for a store that is not an HTTP server."""
     uri = environ.get("MLFLOW_TRACKING_URI")
     if not uri:
         return "there is no MLFLOW_TRACKING_URI"
@@ -122,7 +126,7 @@ def _client(uri: str) -> Any:
 
 
 def _find_run(client: Any, project: str, name: str, tags: Mapping[str, str]) -> tuple[str, bool]:
-    """The run's id at MLflow, and whether it was made now."""
+    """The id of the run at MLflow, and whether it was created now."""
     found = client.get_experiment_by_name(project)
     experiment = found.experiment_id if found else client.create_experiment(project)
     runs = client.search_runs([experiment], f"tags.`{_ID}` = '{tags[_ID]}'", max_results=1)
@@ -139,7 +143,7 @@ def _log_params(client: Any, run_id: str, settings: Mapping[str, Any]) -> None:
 
 
 def _copy(here: Any, there: Any, run: Any, project: str) -> None:
-    """A run of one store in another; what is there already stays as it is."""
+    """Copies a run to another store; values that are there already do not change."""
     tags = {name: value for name, value in run.data.tags.items() if name in (_ID, _GROUP)}
     if _ID not in tags:
         return
@@ -168,7 +172,7 @@ def _local(folder: Path) -> str:
 
 
 def _state(database: Path) -> str:
-    """What a database is recognised by until it changes."""
+    """A text that changes whenever the database changes."""
     facts = database.stat()
     return json.dumps({"bytes": facts.st_size, "mtime_ns": facts.st_mtime_ns})
 

@@ -1,4 +1,4 @@
-"""No tracker: metrics.jsonl in the run dir alone."""
+"""No tracker: metrics are only in metrics.jsonl of the run dir."""
 
 from typing import ClassVar
 
@@ -8,7 +8,7 @@ from launcher.trackers.base import Tracker
 class Nothing(Tracker):
     """Tracks nothing."""
 
-    says: ClassVar[str] = "metrics.jsonl in the run dir alone"
+    says: ClassVar[str] = "only metrics.jsonl in the run dir"
     report_to: ClassVar[str | None] = "none"
 
 

@@ -16,7 +16,7 @@ class TensorBoard(Tracker):
     report_to: ClassVar[str | None] = "tensorboard"
 
     def prepare(self, run: Tracked, environ: dict[str, str]) -> Started | None:
-        """Names the folder. Source: transformers 5.23, integration_utils.py, TensorBoardCallback."""
+        """Sets the folder of the event files. Source: transformers 5.23, integration_utils.py, TensorBoardCallback."""
         environ["TENSORBOARD_LOGGING_DIR"] = str(run.folder / "tensorboard")
 
 

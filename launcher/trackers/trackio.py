@@ -1,4 +1,4 @@
-"""Trackio: a database in the run dir, which `sync` sends to a Space later. Ranks ask no hub, so it is local on every run."""
+"""Trackio: a database in the run dir, which `sync` sends to a Space later. Ranks never contact a hub, so runs stay local."""
 
 import os
 import subprocess
@@ -13,10 +13,10 @@ from launcher.trackers.base import Number, Started, Tracked, Tracker
 from launcher.trackers.host import PROBE_S, answers
 
 _ELSEWHERE = ("TRACKIO_SPACE_ID", "TRACKIO_SERVER_URL", "TRACKIO_BUCKET_ID")
-"""Variables that make trackio send while training; only `sync` sends."""
+"""Variables that would make trackio send during training; only `sync` sends."""
 _LIMIT_S, _SHOWN = 3600, 300
 _SYNC = "import sys; from trackio.deploy import sync_incremental; sync_incremental(sys.argv[1], sys.argv[2])"
-"""It adds rows to a Space, where `trackio sync` may replace the project's database and with it other runs."""
+"""It adds rows to a Space, whereas `trackio sync` may replace the project's database and so delete other runs."""
 
 
 class Trackio(Tracker):
@@ -32,8 +32,8 @@ class Trackio(Tracker):
     secrets: ClassVar[tuple[str, ...]] = ("HF_TOKEN", "TRACKIO_WRITE_TOKEN")
 
     def open(self, run: Tracked, environ: Mapping[str, str]) -> "_Log":
-        """The run in the run dir's database."""
-        os.environ["TRACKIO_DIR"] = str(run.folder / "trackio")  # trackio reads it when it is imported
+        """The log in the database of the run dir."""
+        os.environ["TRACKIO_DIR"] = str(run.folder / "trackio")  # trackio reads it on import
         for name in _ELSEWHERE:
             os.environ.pop(name, None)
         return _Log(run)
@@ -44,16 +44,21 @@ class Trackio(Tracker):
         return [one for one in found if not _sent(one).is_file() or _sent(one).read_text() != _state(one)]
 
     def why_unsendable(self, environ: Mapping[str, str]) -> str | None:
-        """No Space named, no token, or a hub that does not answer."""
+        """The reason: no Space is set, no token is set, or the hub does not answer; None if sending is possible."""
         if not environ.get("TRACKIO_SPACE_ID"):
             return "there is no TRACKIO_SPACE_ID; set it in your shell, such as me/trackio"
         if not environ.get("HF_TOKEN"):
             return "there is no HF_TOKEN; set it in your shell"
         hub = (environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
-        return None if answers(hub) else f"{hub} did not answer within {PROBE_S:g} s; type it where it does"
+        return (
+            None
+            if answers(hub)
+            else f"{hub} did not answer within {PROBE_S:g} s; run it on a machine that reaches the hub"
+        )
 
     def send(self, folder: Path, files: list[Path], environ: Mapping[str, str]) -> str | None:
-        """Adds the rows to the Space, in a process of its own: trackio reads its folder from the environment once."""
+        """The error, or None once the rows are in the Space. Trackio reads its folder from the environment only once, so this
+        runs in a separate process."""
         own = {"TRACKIO_DIR": str(folder / "trackio")}
         kept = {name: value for name, value in environ.items() if name != "HF_HUB_OFFLINE"}
         for file in files:
@@ -72,7 +77,7 @@ class Trackio(Tracker):
 
 
 class _Log:
-    """A run of trackio's."""
+    """The log of a trackio run."""
 
     def __init__(self, run: Tracked) -> None:
         trackio: Any = import_module("trackio")
@@ -100,7 +105,7 @@ def _sent(database: Path) -> Path:
 
 
 def _state(database: Path) -> str:
-    """What a database is recognised by until it changes."""
+    """A text that changes whenever the database changes."""
     facts = database.stat()
     return f"{facts.st_size} {facts.st_mtime_ns}\n"
 

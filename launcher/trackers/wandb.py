@@ -1,4 +1,4 @@
-"""Weights & Biases: one id per run over all attempts, offline where it cannot send, and sent later by its own command."""
+"""Weights & Biases: one id per run over all attempts; offline if it cannot send, and sent later by `sync`."""
 
 import subprocess
 import sys
@@ -13,11 +13,11 @@ from launcher.trackers.base import Started, Tracked, Tracker
 from launcher.trackers.host import PROBE_S, answers
 
 HOST = "https://api.wandb.ai"
-"""Where wandb goes without WANDB_BASE_URL. Source: wandb's page on environment variables."""
+"""Server of wandb without WANDB_BASE_URL. Source: wandb's page on environment variables."""
 _INIT_S = 20.0
-"""Seconds that wandb may take to start online, instead of its 90."""
+"""Timeout in seconds for wandb's start online, instead of its default of 90."""
 _HEADER_BYTES = 7
-"""Of a .wandb file: `:W&B`, two bytes of magic and one of version, as wandb 0.31 writes them."""
+"""Header of a .wandb file: `:W&B`, two magic bytes and a version byte, as wandb 0.31 writes it."""
 _LIMIT_S = 3600
 _SHOWN = 300
 
@@ -27,7 +27,7 @@ class Wandb(Tracker):
 
     says: ClassVar[str] = "Weights & Biases, one id per run over all attempts, a group per sweep"
     offline: ClassVar[str] = (
-        "without a key (WANDB_API_KEY or netrc), or where the host does not answer within 3 s"
+        "without a key (WANDB_API_KEY or netrc), or if the host does not answer within 3 s"
     )
     packages: ClassVar[tuple[Package, ...]] = (
         Package(module="wandb", name="wandb", install="pip install wandb==0.31.0"),
@@ -36,11 +36,11 @@ class Wandb(Tracker):
     report_to: ClassVar[str | None] = "wandb"
 
     def variables(self, project: str) -> dict[str, str]:
-        """The project."""
+        """The variable with the project."""
         return {"WANDB_PROJECT": project}
 
     def prepare(self, run: Tracked, environ: dict[str, str]) -> Started:
-        """Starts wandb: online where it can, else offline, and in seconds. transformers' callback goes on with that run."""
+        """How wandb was started: online if possible, otherwise offline. transformers' callback continues that run."""
         environ.update(_environment(run))
         why = why_offline(environ, answers)
         if why is None:
@@ -53,29 +53,29 @@ class Wandb(Tracker):
         return Started(mode=environ.get("WANDB_MODE", "online"), why=why, id=environ["WANDB_RUN_ID"])
 
     def finish(self) -> None:
-        """Ends the run, which writes out what wandb still holds."""
+        """Ends the run, which flushes wandb's buffers."""
         wandb: Any = sys.modules.get("wandb")
         if wandb is not None and wandb.run is not None:
             wandb.finish()
 
     def unsent(self, folder: Path) -> list[Path]:
-        """Folders of offline attempts without the .synced file that wandb puts beside what it has sent.
+        """Folders of offline attempts without the .synced file that wandb creates after sending.
 
-        An attempt that was killed before wandb wrote its first record has nothing to send, and wandb's command fails over it.
+        An attempt that was killed before wandb wrote its first record has nothing to send, and wandb's command fails on it.
         """
         folders = sorted((folder / "wandb").glob("offline-run-*"))
         return [one for one in folders if _holds_records(one) and not any(one.glob("*.wandb.synced"))]
 
     def why_unsendable(self, environ: Mapping[str, str]) -> str | None:
-        """No key, or a host that does not answer."""
+        """The reason: no key, or a host that does not answer; with the way out. None if sending is possible."""
         why = why_unreachable(environ, answers)
         if why is None:
             return None
-        way = "set it in your shell" if "WANDB_API_KEY" in why else "type it where there is a network"
+        way = "set it in your shell" if "WANDB_API_KEY" in why else "run it on a machine with network access"
         return f"{why}; {way}"
 
     def send(self, folder: Path, files: list[Path], environ: Mapping[str, str]) -> str | None:
-        """Hands the attempts to wandb's own command; the key comes from the environment and is on no command line."""
+        """The error, or None once wandb's own command has sent the attempts. The key is never on a command line."""
         command = [sys.executable, "-m", "wandb", "sync", *map(str, files)]
         kept = {name: value for name, value in environ.items() if name != "WANDB_MODE"}
         try:
@@ -91,7 +91,7 @@ class Wandb(Tracker):
 
 
 def why_offline(environ: Mapping[str, str], answers: Callable[[str], bool]) -> str | None:
-    """Why wandb has to keep its files for `python -m launcher sync`; None where it can send them."""
+    """The reason why wandb must keep its files for `python -m launcher sync`; None if it can send them."""
     asked = environ.get("WANDB_MODE", "")
     if asked and asked != "online":
         return f"WANDB_MODE is {asked}"
@@ -99,7 +99,7 @@ def why_offline(environ: Mapping[str, str], answers: Callable[[str], bool]) -> s
 
 
 def why_unreachable(environ: Mapping[str, str], answers: Callable[[str], bool]) -> str | None:
-    """Why nothing can be sent: no key, or no answer from the host; None where it can."""
+    """The reason why nothing can be sent: no key, or no answer from the host; None if sending is possible."""
     host = environ.get("WANDB_BASE_URL") or HOST
     if not environ.get("WANDB_API_KEY") and not _has_netrc(environ, host):
         return "there is no WANDB_API_KEY"
@@ -119,7 +119,7 @@ def _environment(run: Tracked) -> dict[str, str]:
 
 
 def _start(environ: Mapping[str, str]) -> str | None:
-    """Starts wandb as the environment says; what was wrong, in one line."""
+    """The error in one line, or None, after wandb is started with the settings of the environment."""
     wandb: Any = import_module("wandb")
     try:
         wandb.init(

@@ -1,1 +1,1 @@
-"""What runs on the ranks. Nobody imports this package."""
+"""The code that runs on the ranks. No other package imports it."""

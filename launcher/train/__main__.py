@@ -18,7 +18,7 @@ from launcher.train.heartbeat import Heartbeat
 def main(argv: list[str]) -> int:
     """The exit code of the rank; a failure is an event with host, rank and the last lines of the traceback.
 
-    Metrics, events and the rank's log may be on the checkpoints' disk: where it is full, no error can be told but by the code.
+    Metrics, events and the rank's log can be on the disk of the checkpoints. If it is full, only the exit code reports that.
     """
     try:
         return _train(RunDir(Path(argv[0]).resolve()))
@@ -34,7 +34,7 @@ def _train(run: RunDir) -> int:
         decided = read_run(run)
         check_world(decided)
         heartbeat.phase("import")
-        from launcher.train.session import train  # heavy, and only after the world is known to be right
+        from launcher.train.session import train  # a slow import, done only once the number of ranks is right
 
         return train(run, decided, heartbeat)
     except LauncherError as error:
@@ -50,15 +50,15 @@ def _train(run: RunDir) -> int:
 
 
 def check_world(decided: Decided) -> None:
-    """NotAsPlanned when the number of ranks that were started is not the planned one.
+    """NotAsPlanned if the number of started ranks is not the planned one.
 
-    Some launchers start one rank where two were asked for, and exit with 0.
+    Some launchers start one rank although two were requested, and exit with 0.
     """
     found, planned = int(os.environ.get(environment.WORLD_SIZE, "1")), decided.plan.topology.world_size
     if found != planned:
         raise NotAsPlanned(
             f"world_size is {found} on {socket.gethostname()} and {planned} in the plan; start the ranks with node.sh, or "
-            f"plan the run anew for {found}"
+            f"plan the run again for {found}"
         )
 
 
@@ -79,6 +79,6 @@ if __name__ == "__main__":
     with contextlib.suppress(OSError):  # a full disk must not change the exit code
         sys.stdout.flush()
         sys.stderr.flush()
-    # No interpreter shutdown: after a failure other ranks may be inside a collective that never ends, and after a success
-    # it would only take seconds.
+    # The interpreter does not shut down normally: after a failure other ranks may be inside a collective that never ends, and
+    # after a success it would only take seconds.
     os._exit(code)

@@ -1,4 +1,4 @@
-"""What a run says of itself while it trains: metrics, events, a sample."""
+"""Callbacks that record a run during training: metrics, events, a sample answer."""
 
 import math
 import time
@@ -21,9 +21,9 @@ from launcher.run.metrics import Evaluation, Logged
 from launcher.train.tally import FIGURES, Seen, Tally, peak_memory_gib, perplexity
 
 _RECENT, _ENOUGH = 64, 20
-"""Logged losses that a new one is held against, and how many of them there must be."""
+"""Number of newest logged losses with which a new loss is compared, and the least number that this needs."""
 _LEAST_SPIKE = 0.5
-"""A smaller rise is none: near zero, twice as much is nothing."""
+"""A smaller rise is no spike: near zero, a doubled loss means nothing."""
 
 
 class Recorder(TrainerCallback, ExportableState):
@@ -39,27 +39,27 @@ class Recorder(TrainerCallback, ExportableState):
         peak_tflops: float | None = None,
         extra_passes: int = 0,
     ) -> None:
-        """`spike`: how many times the largest of the newest losses is too much; None for no limit."""
+        """`spike`: the multiple of the largest of the newest losses above which a loss is a spike; None for no limit."""
         self.run, self.plan, self.attempt, self.is_main, self.spike = run, plan, attempt, is_main, spike
         self.method = find_method(plan.trainer)
         self.peak_tflops = peak_tflops
-        """Of one rank's device, where the cluster file says it."""
+        """Peak of one rank's device, if the cluster file has it."""
         self.extra_passes = extra_passes
-        """Forward passes over each sequence beside the one that is trained on."""
+        """Forward passes over each sequence in addition to the one that is trained on."""
         self._losses: deque[float] = deque(maxlen=_RECENT)
         self.evaluated: tuple[int, float] | None = None
         """Step and loss of the newest evaluation."""
         self.rows = 0
         """Training sequences in an epoch."""
         self.batch_of: Callable[[int], int] = int
-        """Step -> the batch that it takes."""
+        """Step -> the number of the batch that it uses."""
         self.tally: Tally | None = None
-        """None where the data's rows do not tell their tokens: the trainer's own count is logged then."""
+        """The token counts; None if the rows do not contain them, in which case the trainer's own count is logged."""
         self._logged = 0
         self._last_time = time.monotonic()
         self._last_tokens = self._counted = 0
         self._since = self._last_time
-        """When training was last seen at work; what comes before the end of an evaluation is the evaluation."""
+        """Time of the last training activity; the time from here to the end of an evaluation belongs to the evaluation."""
 
     @property
     def tokens(self) -> int:
@@ -73,16 +73,16 @@ class Recorder(TrainerCallback, ExportableState):
             self.tally.seen.tokens = tokens
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps of it."""
+        """The state for a checkpoint."""
         return {"args": {}, "attributes": vars(self.tally.seen) if self.tally is not None else {}}
 
     def waited(self, seconds: float) -> None:
-        """Counts time in which training had no batch."""
+        """Adds time in which training waited for a batch."""
         if self.tally is not None:
             self.tally.waited_s += seconds
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Says how long it will be."""
+        """Records the start and the total number of steps."""
         if self.tally is not None:
             kept = state.stateful_callbacks.get(type(self).__name__, {})
             if state.global_step and isinstance(kept, dict):
@@ -96,14 +96,14 @@ class Recorder(TrainerCallback, ExportableState):
             print(f"launcher: warning: {few}", flush=True)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Sets the true epoch: the Trainer counts the whole run as one."""
+        """Sets the true epoch, because the Trainer counts the whole run as one."""
         self._since = time.monotonic()
         state.epoch = self._samples(state) / self.rows
         if self.tally is not None:
             self.tally.add_step(state.global_step - 1)
 
     def figures(self, logs: Mapping[str, Any]) -> dict[str, Any]:
-        """What is logged beside the trainer's own figures."""
+        """The figures that are logged in addition to the trainer's own."""
         if "loss" in logs and self.tally is not None:
             return self.tally.figures()
         if "eval_loss" in logs and self.method.next_token_loss:
@@ -111,7 +111,7 @@ class Recorder(TrainerCallback, ExportableState):
         return {}
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-        """One line per logged step; evaluations are events."""
+        """Writes one line of metrics per logged step or evaluation, and an event per evaluation."""
         logs = logs or {}
         if "eval_loss" in logs:
             when = (
@@ -149,7 +149,7 @@ class Recorder(TrainerCallback, ExportableState):
             )
 
     def _counts(self, logs: Mapping[str, Any]) -> dict[str, Any]:
-        """Tokens by the trainer's own count, and their rate."""
+        """The trainer's own count of tokens, and the rate."""
         moment, tokens = time.monotonic(), int(logs.get("num_tokens", 0))
         rate = (tokens - self._last_tokens) / max(moment - self._last_time, 1e-9)
         self._last_time, self._last_tokens = moment, tokens
@@ -162,7 +162,7 @@ class Recorder(TrainerCallback, ExportableState):
         }
 
     def _check_loss(self, step: int, logs: Any) -> None:
-        """errors.Diverged, before anything of it can be saved; the batches since the last log are left out from then on."""
+        """errors.Diverged, before a bad state can be saved; later attempts skip the batches since the last log."""
         wrong = [
             f"{key} is {logs[key]}"
             for key in ("loss", "grad_norm")
@@ -175,8 +175,8 @@ class Recorder(TrainerCallback, ExportableState):
         self._logged = step
 
     def _spike(self, loss: float) -> list[str]:
-        """What is wrong with a finite loss: nothing, or far more than any of the newest. By the largest, and not by mean and
-        deviation, because losses of small batches have heavy tails."""
+        """What is wrong with a finite loss: an empty list, or that it is far above the largest of the newest losses. Mean and
+        deviation are not used, because losses of small batches have heavy tails."""
         if self.spike is not None and len(self._losses) >= _ENOUGH:
             most = max(self._losses)
             if loss > max(self.spike * most, most + _LEAST_SPIKE):
@@ -188,7 +188,7 @@ class Recorder(TrainerCallback, ExportableState):
         return []
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Leaves the evaluation's time out of the training rate."""
+        """Excludes the time of the evaluation from the training rate."""
         seconds = time.monotonic() - self._since
         self._last_time += seconds
         if self.tally is not None:
@@ -204,7 +204,7 @@ class Recorder(TrainerCallback, ExportableState):
 
 
 def figures(logs: dict[str, Any], beginnings: tuple[str, ...], prefix: str = "") -> dict[str, float]:
-    """The finite figures of which the names begin so: what a method logs of itself, by trl's names."""
+    """The finite figures whose names begin with one of `beginnings`: those that a method logs, under trl's names."""
     names = tuple(f"{prefix}{name}" for name in beginnings)
     return {
         name: float(value)
@@ -214,19 +214,19 @@ def figures(logs: dict[str, Any], beginnings: tuple[str, ...], prefix: str = "")
 
 
 class Sampler(TrainerCallback):
-    """Answers one question before and after training, where every rank holds the whole model."""
+    """Answers one question before and after training, if every rank holds the whole model."""
 
     def __init__(self, run: RunDir, attempt: int, is_main: bool, tokenizer: Any, prompt: str) -> None:
         self.run, self.attempt, self.is_main = run, attempt, is_main
         self.tokenizer, self.prompt = tokenizer, prompt
 
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
-        """The answer before; not again after a resume."""
+        """Records the answer before training, but not again after a resume."""
         if state.global_step == 0:
             self._answer("before", model)
 
     def on_train_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
-        """The answer after."""
+        """Records the answer after training."""
         self._answer("after", model)
 
     def _answer(self, when: str, model: Any) -> None:

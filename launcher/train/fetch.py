@@ -1,9 +1,9 @@
-"""python -m launcher.train.fetch WANTED: bring a run's model and data from their hub into the cache, in one process.
+"""python -m launcher.train.fetch WANTED: download a run's model and data from the hub into the cache, in one process.
 
-It runs before any rank does, outside any collective, so a slow hub delays a run and hangs nothing. It says what it does in
-JSON lines on stdout: {"bytes": N} while it goes on, and at its end {"commit": C, "bytes": N} or {"error": TEXT}. WANTED is
-launcher.hub.Wanted as JSON, with `commit`, to which an earlier attempt of the run has pinned the model, and `again`, true
-where one has fetched all of it: then the hub is asked only for what has gone from the cache.
+It runs before the ranks start, outside of any collective, so a slow hub delays a run but cannot hang it. It reports JSON lines
+on stdout: {"bytes": N} during the download, and at the end {"commit": C, "bytes": N} or {"error": TEXT}. WANTED is
+launcher.hub.Wanted as JSON, with `commit`, to which an earlier attempt of the run has pinned the model, and `again`, which is
+true if an earlier attempt has fetched everything; the hub is then asked only for files that are missing from the cache.
 """
 
 import json
@@ -21,7 +21,7 @@ from launcher.errors import Exit
 from launcher.hub import OFFLINE, cache_folder, endpoint, find_missing, is_offline
 
 _TRIES_S = (0.0, 1.0, 4.0)
-"""Seconds before each try of a hub that does not answer."""
+"""Seconds before each try to reach the hub."""
 _ANSWER_S = 10.0
 _TELL_S = 5.0
 _SKIPPED = ["original/*", "onnx/*", "openvino/*", "coreml/*", "runs/*"]
@@ -30,17 +30,19 @@ _KEPT = ["*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken"]
 
 
 class Unreachable(Exception):
-    """Something is neither in the cache nor to be had from the hub."""
+    """Something is not in the cache and cannot be fetched from the hub."""
 
 
 def main(argv: list[str]) -> int:
-    """The exit code: FETCH_FAILED where something of it is not to be had."""
+    """The exit code: FETCH_FAILED if something cannot be fetched."""
     wanted: dict[str, Any] = json.loads(argv[0])
     again, before, why = bool(wanted.get("again")), held_bytes(), "HF_HUB_OFFLINE is set"
     if again or not is_offline(os.environ):
         why = "" if again else silence(endpoint(os.environ))
         if again or why:
-            os.environ.update(OFFLINE)  # before the libraries are imported, which would try again and again
+            os.environ.update(
+                OFFLINE
+            )  # set before the libraries are imported, because they would retry for a long time
     threading.Thread(target=_tell, args=(before,), daemon=True).start()
     commit: str | None = None
     try:
@@ -58,8 +60,8 @@ def main(argv: list[str]) -> int:
 
 
 def fetch_model(wanted: dict[str, Any], why: str) -> str:
-    """The commit of the model that lies whole in the cache afterwards; Unreachable where it does not. `why` the hub cannot be
-    asked, where it cannot."""
+    """The commit of the model, once the cache holds all of it; Unreachable otherwise. `why`: the reason why the hub cannot be
+    reached, or empty."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
@@ -75,7 +77,7 @@ def fetch_model(wanted: dict[str, Any], why: str) -> str:
                 return folder.name
     except LocalEntryNotFoundError as error:
         raise Unreachable(
-            f"model.name_or_path={name} is not in the cache {cache_folder(os.environ)}, and the hub cannot be asked: "
+            f"model.name_or_path={name} is not in the cache {cache_folder(os.environ)}, and the hub cannot be reached: "
             f"{why or _first_line(error)}"
         ) from None
     except HfHubHTTPError as error:
@@ -84,7 +86,7 @@ def fetch_model(wanted: dict[str, Any], why: str) -> str:
 
 
 def kept(wanted: dict[str, Any]) -> list[list[str]]:
-    """Patterns of the files that loading a model needs, for each try; weights of the older format where there are no others."""
+    """Patterns of the files needed to load a model, for each try; the older weight format is tried last."""
     if wanted["gguf_file"]:
         return [[wanted["gguf_file"]]]
     around = [*_KEPT, *(["*.py"] if wanted["code"] else [])]
@@ -92,19 +94,19 @@ def kept(wanted: dict[str, Any]) -> list[list[str]]:
 
 
 def fetch_data(name: str, why: str) -> None:
-    """Loads a data set once, so that the ranks find it prepared in the cache; Unreachable where it cannot be had."""
+    """Loads a data set once, so that the ranks find it prepared in the cache; Unreachable if it cannot be fetched."""
     import datasets
 
     part = parse_hub(name)
     try:
         datasets.load_dataset(part.name, part.subset, split=part.split, revision=part.revision)
     except (OSError, ValueError) as error:  # no such name, split or file; no connection
-        asked = f"is not in the cache, and the hub cannot be asked: {why}" if why else _first_line(error)
+        asked = f"is not in the cache, and the hub cannot be reached: {why}" if why else _first_line(error)
         raise Unreachable(f"data.path={name}: {asked}") from None
 
 
 def silence(url: str) -> str:
-    """Why nobody answers there after some tries; empty where somebody does, with whatever words."""
+    """The reason why no server answers at this address after all tries; empty for any answer, even an error."""
     why = ""
     for wait in _TRIES_S:
         time.sleep(wait)
@@ -119,7 +121,7 @@ def silence(url: str) -> str:
 
 
 def held_bytes() -> int:
-    """Bytes in the caches of the hub's files and of prepared data sets, of which what is still coming is part."""
+    """Bytes in the caches of hub files and of prepared data sets, including incomplete downloads."""
     cache = cache_folder(os.environ)
     prepared = Path(os.environ.get("HF_DATASETS_CACHE") or cache.parent / "datasets")
     total = 0
@@ -127,12 +129,12 @@ def held_bytes() -> int:
         try:
             total += file.stat().st_size
         except OSError:
-            continue  # renamed just now, having come whole
+            continue  # it was complete and has just been renamed
     return total
 
 
 def _once_more(wanted: dict[str, Any]) -> None:
-    """Begins anew as a process that asks the hub."""
+    """Restarts as a process that asks the hub."""
     environ = {name: value for name, value in os.environ.items() if name not in OFFLINE}
     words = [sys.executable, "-m", "launcher.train.fetch", json.dumps({**wanted, "again": False})]
     sys.stdout.flush()
@@ -147,7 +149,7 @@ def _tell(before: int) -> None:
 
 def _refusal(response: Any) -> str:
     said = response.headers.get("X-Error-Message") or f"HTTP {response.status_code}"
-    way = {401: "; is HF_TOKEN exported?", 403: "; ask for access on its page, with the account of HF_TOKEN"}
+    way = {401: "; is HF_TOKEN exported?", 403: "; request access on its page, with the account of HF_TOKEN"}
     return f"'{said}'{way.get(response.status_code, '')}"
 
 

@@ -13,7 +13,7 @@ from launcher.protocol.codec import ProtocolError, decode, encode
 from launcher.protocol.ranks import STACKS_SIGNAL, TO_RANK, RankHeartbeat
 
 _LEAST_S = 0.1
-"""Between two heartbeats of one phase."""
+"""Least number of seconds between two heartbeats of one phase."""
 
 
 class Heartbeat:

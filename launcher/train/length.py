@@ -1,4 +1,4 @@
-"""The length of a run on the ranks: the planned one, or derived from the rows where the plan could not decide it."""
+"""The length of a run on the ranks: the planned one, or derived from the rows if the plan could not decide it."""
 
 from typing import Any
 
@@ -10,8 +10,8 @@ from launcher.plan.length import Length, count_steps, derive, final_args
 def settle_length(plan: LaunchPlan, args: Any, samples: int) -> Length:
     """The length that this rank trains; `samples` are the sequences of an epoch.
 
-    A decided length stays as it is, and `args` hold it already. A length that is left to the ranks is derived and put into
-    `args`. Prints a warning on the main rank where the rows would give another length than the planned one.
+    A decided length does not change, and `args` already hold it. A length that is left to the ranks is derived and put into
+    `args`. The main rank prints a warning if the rows would give another length than the planned one.
     """
     length = derive(plan.length, plan.trainer_args, samples, plan.batch.global_batch_size)
     if plan.length.steps is None:
@@ -23,7 +23,7 @@ def settle_length(plan: LaunchPlan, args: Any, samples: int) -> Length:
 
 
 def length_facts(plan: LaunchPlan, length: Length, samples: int) -> dict[str, Any]:
-    """The event `length`: what is trained, and the rows that the plan and the ranks have counted."""
+    """The facts of the event `length`: the length of the run, and the rows counted by the plan and by the ranks."""
     assert length.steps is not None
     return {
         "steps": length.steps,
@@ -36,7 +36,7 @@ def length_facts(plan: LaunchPlan, length: Length, samples: int) -> dict[str, An
 
 
 def _difference(plan: LaunchPlan, samples: int) -> str | None:
-    """One sentence where the plan's steps are more or fewer than the asked epochs of the ranks' samples."""
+    """A sentence if the planned steps differ from the requested epochs of the samples on the ranks; None if they match."""
     if plan.length.decided_by != "rows" or plan.length.steps is None or plan.length.epochs is None:
         return None
     steps = count_steps(samples, plan.batch.global_batch_size, plan.length.epochs)
@@ -45,15 +45,16 @@ def _difference(plan: LaunchPlan, samples: int) -> str | None:
     epochs = plan.length.steps * plan.batch.global_batch_size / samples
     return (
         f"the planned {plan.length.steps} steps are {epochs:.3g} epochs, not trainer.num_train_epochs={plan.length.epochs:g}: "
-        f"the plan counted {plan.length.rows} training rows, and {samples} are left without those that are too long; "
-        f"trainer.max_steps={steps} gives the asked epochs"
+        f"the plan counted {plan.length.rows} training rows, and {samples} remain without those that are too long; "
+        f"trainer.max_steps={steps} gives the requested epochs"
     )
 
 
 def check_arguments(args: Any, plan: LaunchPlan) -> None:
-    """NotAsPlanned where a number or a switch of the trainer's arguments is not what plan.json says.
+    """NotAsPlanned if a number or a boolean of the trainer's arguments differs from plan.json.
 
-    Call it before training. Left out is a length that the ranks derive; other values are turned into types of their own.
+    Call it before training. A length that the ranks derive is left out; values of other types are not compared, because the
+    arguments convert them.
     """
     derived = () if plan.length.steps is not None else ("max_steps", "num_train_epochs", "warmup_steps")
     for name, planned in plan.trainer_args.items():

@@ -1,4 +1,4 @@
-"""The loss of supervised training: the mean over all trained tokens of the whole global batch, and nothing beside it."""
+"""The loss of supervised training: the mean over all trained tokens of the global batch."""
 
 from typing import Any
 
@@ -14,11 +14,11 @@ from launcher.train.upstream.trl_fused_head import is_head_fused
 
 
 class PlainLoss:
-    """Mixed into trl's SFTTrainer, before it.
+    """A mixin before trl's SFTTrainer.
 
     trl's own loss reads the head's weights in tiles and measures entropy and accuracy in every step. On a GPU with Triton
-    those are single kernels, and it is left as it is; elsewhere they are many passes over [tokens, vocabulary], and the head
-    is computed twice (three times as slow on CPU cores). There the head is computed once, at trained tokens alone.
+    those are single kernels, and trl's loss is used. Elsewhere they are many passes over [tokens, vocabulary], and the head is
+    computed twice (three times as slow on CPU cores); this class then computes the head once, and only at trained tokens.
     """
 
     _kept: "torch.Tensor | None" = None
@@ -28,7 +28,7 @@ class PlainLoss:
     def compute_loss(
         self: Any, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """The sum of the losses of this micro-batch's trained tokens over `num_items_in_batch`, those of the global batch."""
+        """The sum of the losses of this micro-batch's trained tokens, divided by `num_items_in_batch` (of the global batch)."""
         targets = inputs["labels"][:, 1:].flatten()
         if return_outputs or self.aux_loss_enabled or is_head_fused(inputs["input_ids"].device):
             loss = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)  # pyright: ignore
@@ -40,9 +40,11 @@ class PlainLoss:
         if not len(where):
             where = torch.zeros(
                 1, dtype=torch.int64, device=targets.device
-            )  # so that there is a graph: its loss is 0
+            )  # one ignored token, so that there is a graph; its loss is 0
         length = inputs["input_ids"].shape[1]
-        kept = where // (length - 1) * length + where % (length - 1)  # targets are one shorter than rows
+        kept = where // (length - 1) * length + where % (
+            length - 1
+        )  # targets are one token shorter than rows
         logits = self._logits(model, inputs, kept)
         total = functional.cross_entropy(
             logits.float(), targets[where], ignore_index=IGNORED, reduction="sum"
@@ -52,14 +54,14 @@ class PlainLoss:
         count = (targets != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
         loss = total / torch.as_tensor(count, device=total.device).clamp(min=1)
         if num_items_in_batch is not None and self.args.average_tokens_across_devices:
-            # gradients are averaged over ranks, and the count is of all of them
+            # gradients are averaged over ranks, but the count is a sum over all ranks
             loss = loss * self.plan.strategy.averaged_over(self.plan.degrees)
         return loss
 
     def _logits(self: Any, model: Any, inputs: Any, kept: torch.Tensor) -> torch.Tensor:
         """Logits at the kept positions of the flattened batch, [kept, vocabulary]."""
         inputs["use_cache"] = False  # with a cache, packed documents would see each other
-        if self.args.torch_compile:  # its graphs are of fixed shapes
+        if self.args.torch_compile:  # its graphs have fixed shapes
             return model(**inputs).logits.flatten(0, 1)[kept]
         if not self._hooked:
             self.model.get_output_embeddings().register_forward_pre_hook(self._only_kept)
@@ -71,7 +73,7 @@ class PlainLoss:
             self._kept = None
 
     def _only_kept(self, module: Any, arguments: Any) -> Any:
-        """The head's input at the kept positions; whole outside of compute_loss."""
+        """The head's input at the kept positions; all positions outside of compute_loss."""
         if self._kept is None:
             return None
         return (arguments[0].flatten(0, 1)[self._kept][None], *arguments[1:])
@@ -81,7 +83,7 @@ class PlainLoss:
         self._sums = sums if self._sums is None else self._sums + sums
 
     def get_eval_dataloader(self: Any, eval_dataset: Any = None) -> DataLoader:
-        """Every row once over all ranks, and none for a rank that has one fewer."""
+        """A loader with every row once over all ranks; a rank with fewer rows gets an untrained one instead."""
         rows = Rows(self.eval_dataset if eval_dataset is None else eval_dataset)
         degrees = self.plan.degrees
         order = EvalOrder(
@@ -93,7 +95,7 @@ class PlainLoss:
         return DataLoader(rows, batch_sampler=order, collate_fn=self.data_collator)
 
     def evaluation_loop(self: Any, *arguments: Any, **options: Any) -> Any:
-        """The evaluation, whose loss is the mean over all tokens; the Trainer's is one of batches."""
+        """The evaluation, whose loss is the mean over all tokens; the Trainer's is the mean over batches."""
         self._sums = None
         output = super().evaluation_loop(*arguments, **options)  # pyright: ignore
         if self._sums is not None:

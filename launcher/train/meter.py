@@ -1,4 +1,4 @@
-"""What a run measures of itself: step time, peak memory of every rank, and how fast the ranks reach each other."""
+"""Measurements of a run: step time, peak memory of every rank, and the bandwidth between ranks."""
 
 import resource
 import statistics
@@ -15,9 +15,9 @@ from launcher.run.events.ranks import Measured
 from launcher.units import significant
 
 _WARM_UP = 3
-"""Steps before the first that counts."""
+"""Number of first steps that are not measured."""
 _EARLY = 10
-"""Steps of an attempt after which it tells for the first time, so that one which is cut has told too."""
+"""Steps of an attempt after which it reports for the first time, so that an interrupted attempt has reported too."""
 _SENT = {"cuda": 64 << 20, "cpu": 4 << 20}
 """Bytes of the all-reduce that measures the links."""
 _ROUNDS = 3
@@ -37,7 +37,7 @@ class Meter(TrainerCallback):
         self._begin = time.monotonic()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Takes the step's time; after a few steps, the first word of this attempt."""
+        """Records the time of the step; after a few steps, writes the first report of this attempt."""
         if self.plan.device == "cuda":
             torch.cuda.synchronize()
         self._times.append(time.monotonic() - self._begin)
@@ -46,7 +46,7 @@ class Meter(TrainerCallback):
             self._tell(args.device, state.global_step)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """The last word."""
+        """Writes the last report."""
         if self._times:
             self._tell(args.device, state.global_step)
 
@@ -94,7 +94,7 @@ class Meter(TrainerCallback):
 
 
 def _memory_gib() -> list[float]:
-    """Peak of tensors on the GPU, of what torch reserved, what is taken beside that, and the process's peak on the host."""
+    """GiB: peak of tensors on the GPU, peak that torch reserved, memory used outside of torch, and peak on the host."""
     host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     if not torch.cuda.is_available():
         return [0.0, 0.0, 0.0, host]
@@ -114,6 +114,6 @@ def _gather(values: list[float], device: Any) -> list[list[float]]:
 
 
 def _wait(device: str) -> None:
-    """Until all ranks are here and this one's GPU is done."""
+    """Waits for the GPU of this rank and for all ranks."""
     if device == "cuda":
         torch.cuda.synchronize()

@@ -1,4 +1,4 @@
-"""Loading the model and its tokenizer, from a hub, a folder, a Python package, or made on the spot."""
+"""Loading the model and its tokenizer from a hub, a folder or a Python package, or creating a random model."""
 
 import hashlib
 import importlib.util
@@ -55,7 +55,7 @@ def load_model(
     seed: int,
     hooks: Sequence[str] = ("on_load", "on_model"),
 ) -> Any:
-    """The model in the planned format, after these hooks of every plugin; with a head of its own where the method has one."""
+    """The model in the planned number format, after these hooks of every plugin, with the method's own head if it has one."""
     where, revision = _source(config, plan.facts, seed)
     kwargs: dict[str, Any] = {
         "dtype": getattr(torch, plan.weights_dtype),
@@ -65,13 +65,13 @@ def load_model(
     if plan.adapter is not None and plan.adapter.four_bit and plan.strategy.four_bit_on_host:
         kwargs["device_map"] = {
             "": "cpu"
-        }  # else every rank puts the whole model on its GPU before it is sharded
+        }  # otherwise every rank would load the whole model onto its GPU before it is sharded
     if config.attn_implementation:
         short = {"flex": "flex_attention"}
         kwargs["attn_implementation"] = short.get(config.attn_implementation, config.attn_implementation)
     kwargs = apply(plugins, "on_load", kwargs)
     if scores := find_method(plan.trainer).scores:
-        set_seed(seed)  # its head is drawn here, on every rank
+        set_seed(seed)  # the head is initialised randomly, and must be the same on every rank
         if quantization := kwargs.get("quantization_config"):
             quantization.llm_int8_skip_modules = ["score"]
         model = AutoModelForSequenceClassification.from_pretrained(where, num_labels=scores, **kwargs)
@@ -81,19 +81,19 @@ def load_model(
         constants_to_gpu(model)
     keep_layout(model)
     model.config.use_cache = False  # with a cache, packed documents would see each other
-    set_seed(seed)  # adapters begin alike on every rank, whatever making and loading the model drew
+    set_seed(seed)  # adapters start equal on every rank, however many random numbers were used before
     return apply(plugins, "on_model", model) if "on_model" in hooks else model
 
 
 def note_revision(run: RunDir, config: ModelConfig, model: Any, attempt: int) -> None:
-    """Notes which commit of a hub's model was loaded, for `stale`; nothing where it does not come from a hub."""
+    """Notes the commit of a model from a hub, for `stale`; does nothing for other models."""
     commit = commit_of(model)
     if commit is not None:
         run.note(Base(attempt=attempt, model=config.name_or_path, revision=config.revision, commit=commit))
 
 
 def _source(config: ModelConfig, facts: Facts, seed: int) -> tuple[str, str]:
-    """What from_pretrained is given: a hub id with its revision, or a folder."""
+    """The arguments of from_pretrained: a hub id with its revision, or a folder."""
     if config.init is Init.random:
         key = {"shape": vars(config.architecture), "seed": seed}
         return _made_once(facts, "random", key, lambda folder: _make_random(config, folder, seed)), "main"
@@ -109,7 +109,7 @@ def _source(config: ModelConfig, facts: Facts, seed: int) -> tuple[str, str]:
 
 
 def _made_once(facts: Facts, kind: str, key: dict[str, Any], make: Any) -> str:
-    """The folder of a model that one rank makes and all wait for; made once per key, then found again."""
+    """The folder of a model that rank 0 creates and all ranks wait for. It is created once per key and reused later."""
     digest = hashlib.sha256(json.dumps(key, sort_keys=True, default=str).encode()).hexdigest()[:16]
     folder = Path(facts.cache_dir) / "models" / f"{kind}-{digest}"
     if (folder / _MADE).exists():
@@ -176,7 +176,7 @@ def _convert_package(config: ModelConfig, folder: Path) -> None:
     architecture = loaded.config
     if hasattr(architecture, "quantization_config"):
         del architecture.quantization_config
-    # save_pretrained refuses a model that came from GGUF: its weights go into a fresh one
+    # save_pretrained refuses a model that was loaded from GGUF, so its weights are copied into a new one
     model = LlamaForCausalLM(architecture)
     model.load_state_dict(loaded.state_dict(), strict=False)
     model.tie_weights()

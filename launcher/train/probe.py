@@ -24,7 +24,7 @@ class Probe(TrainerCallback):
         self._next = time.monotonic() + _EVERY_S
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Takes a probe where one is due. The first product is not timed."""
+        """Takes a probe if one is due. The first product is not timed."""
         if time.monotonic() < self._next:
             return
         self._multiply(1)

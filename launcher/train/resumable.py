@@ -1,4 +1,4 @@
-"""transformers' Trainer with this project's checkpoints and data order in the place of its own."""
+"""transformers' Trainer with this project's checkpoints and data order instead of its own."""
 
 import dataclasses
 import functools
@@ -34,15 +34,15 @@ _PACKAGES = ("launcher", "torch", "transformers", "accelerate", "peft", "trl", "
 
 
 class Resumable(TrainerHooks):
-    """Mixed into a Trainer, before it. `follow` must be called before `train`."""
+    """A mixin before a Trainer. `follow` must be called before `train`."""
 
     group = 1
-    """Samples of the batch that are made of one row of data."""
+    """Samples of the batch for each row of data."""
 
     def follow(
         self: Any, plan: LaunchPlan, digest: str, saver: Saver | None, recorder: Recorder, skipped: list[int]
     ) -> None:
-        """Makes the run's own order of data, without the `skipped` batches, and lets `saver` write what is saved."""
+        """Sets up the run's own order of data, without the `skipped` batches, and uses `saver` for checkpoints."""
         self.plan, self.plan_digest, self.saver, self.recorder = plan, digest, saver, recorder
         self.start: Found | None = None
         self.weights_only = False
@@ -64,16 +64,16 @@ class Resumable(TrainerHooks):
             )
 
     def log(self: Any, logs: dict[str, float], *arguments: Any, **options: Any) -> None:
-        """Adds this project's figures, so that trackers get what metrics.jsonl has, under the same names."""
+        """Adds this project's figures, so that trackers get the same figures under the same names as metrics.jsonl."""
         logs.update(self.recorder.figures(logs))
         super().log(logs, *arguments, **options)  # pyright: ignore
 
     def make_order(self, *arguments: Any) -> GlobalOrder:
-        """Which rows this rank takes in every step."""
+        """The rows of this rank in every step."""
         return GlobalOrder(*arguments)
 
     def start_from(self: Any, found: Found, *, weights_only: bool) -> None:
-        """Begins with a checkpoint's state. CheckpointError when its position in the data means nothing here."""
+        """Starts from the state of a checkpoint; CheckpointError if its position in the data is invalid for this run."""
         if not weights_only:
             check_position(
                 found,
@@ -90,14 +90,14 @@ class Resumable(TrainerHooks):
             self.recorder.run.add_event(event, attempt=self.recorder.attempt, **facts)
 
     def measured(self: Any, **values: float) -> None:
-        """A line of metrics.jsonl at this step, likewise."""
+        """A line of metrics.jsonl at this step, written by rank 0."""
         if self.recorder.is_main:
             line = Measure(time=now(), step=self.state.global_step, more=values)
             self.recorder.run.log(line)
 
     def go_back_to_best(self: Any) -> int | None:
-        """Puts the weights of the saved step with the lowest evaluation loss in the place of the last; that step, or None
-        where none is saved. Every rank must call it."""
+        """The saved step with the lowest evaluation loss, after its weights are restored; None if there is no such step.
+        Collective."""
         if self.saver is None:
             return None
         self.saver.wait()
@@ -113,7 +113,7 @@ class Resumable(TrainerHooks):
         return best.manifest.step
 
     def get_train_dataloader(self: Any) -> DataLoader:
-        """Batches in the run's own order; every rank takes its own, so accelerate has nothing to deal out."""
+        """Batches in the run's own order. Every rank reads only its own, so accelerate does not distribute them."""
         packed = self.recorder.tally is not None
         dataset = Rows(self.train_dataset) if packed else self.used_columns(self.train_dataset)
         workers = self.args.dataloader_num_workers
@@ -129,12 +129,12 @@ class Resumable(TrainerHooks):
         )
 
     def trained_in_step(self: Any) -> int | None:
-        """Trained tokens of the step over all ranks, by the order of rows; None where the rows do not tell them."""
+        """Trained tokens of the step over all ranks, from the order of rows; None if the rows do not contain counts."""
         tally = self.recorder.tally
         return None if tally is None else tally.trained_in(self.state.global_step)
 
     def restore_prepared(self: Any) -> None:
-        """Restores the checkpoint that the run begins with, if any."""
+        """Restores the checkpoint from which the run starts, if there is one."""
         if self.start is None:
             return
         world_size = self.plan.topology.world_size
@@ -161,7 +161,7 @@ class Resumable(TrainerHooks):
         save = Save(
             step=step,
             state=small_state(self),
-            # metrics.jsonl has the log; copied here, every save would take longer than the one before it
+            # metrics.jsonl has the log; with a copy of it here, every save would take longer than the one before
             trainer_state=dataclasses.asdict(dataclasses.replace(self.state, log_history=[])),
             make_manifest=self._manifest(),
             begun=begun,
@@ -170,7 +170,7 @@ class Resumable(TrainerHooks):
         self.save_reason = "interval"
 
     def _manifest(self: Any) -> Any:
-        """A function of the written files, so that nothing of the trainer is read while it goes on."""
+        """A function from the written files to the manifest, which reads nothing from the trainer while that continues."""
         plan, step = self.plan, self.state.global_step
         named = _shapes(self)
         samples = step * plan.batch.global_batch_size
@@ -209,7 +209,7 @@ def _versions() -> dict[str, str]:
 
 
 def _shapes(trainer: Any) -> dict[str, list[int]]:
-    """Shape of every trained parameter, whole."""
+    """Full shape of every trained parameter."""
     return {
         clean(name): list(getattr(parameter, "ds_shape", parameter.shape))
         for name, parameter in trainer.model_wrapped.named_parameters()
@@ -218,7 +218,7 @@ def _shapes(trainer: Any) -> dict[str, list[int]]:
 
 
 class Timed(DataLoader):
-    """A loader that tells the recorder how long training has waited for it."""
+    """A loader that reports to the recorder how long training has waited for it."""
 
     def __init__(self, dataset: Any, recorder: Recorder, **options: Any) -> None:
         super().__init__(dataset, **options)
@@ -236,8 +236,8 @@ class Timed(DataLoader):
 
 
 class _Seeded:
-    """Seeds a loader's worker as the Trainer does, and lets it ignore the signals that Slurm sends to all of a step: the ranks
-    are told by the supervisor, and need their workers until they have left."""
+    """Seeds a worker of the loader as the Trainer does, and makes it ignore signals that Slurm sends to all processes of a job
+    step. The supervisor tells the ranks to shut down, and they need their workers until then."""
 
     def __init__(self, workers: int, rank: int) -> None:
         self.workers, self.rank = workers, rank
@@ -249,5 +249,5 @@ class _Seeded:
 
 
 def _own_generator(seed: int) -> Any:
-    """The loader draws its seed here and leaves the training's generator alone."""
+    """A separate generator for the loader's seed, so that it does not use training's generator."""
     return torch.Generator().manual_seed(seed)

@@ -43,7 +43,10 @@ from launcher.train.upstream.trl_reference_adapter import forget_copy
 
 
 def train(run: RunDir, decided: Decided, heartbeat: Heartbeat) -> Exit:
-    """Trains from the newest committed checkpoint, or from the start, to the exported model; SHUT_DOWN where it was told to."""
+    """The exit code, after training from the newest committed checkpoint, or from the start, to the exported model.
+
+    SHUT_DOWN if the rank was told to shut down.
+    """
     heartbeat.phase("load")
     config, plan = decided.config, decided.plan
     _check_device(plan)
@@ -54,7 +57,7 @@ def train(run: RunDir, decided: Decided, heartbeat: Heartbeat) -> Exit:
     tracking = Tracking(run, config, plan, attempt, is_main=is_main)
     if not is_main:
         transformers_logging.set_verbosity_error()
-    store = serve_store()  # must live as long as the ranks talk
+    store = serve_store()  # must exist as long as the ranks communicate
     strategy = on_rank(plan.strategy)
     strategy.before_ranks_meet(plan)
     args = make_arguments(run, plan)
@@ -116,7 +119,9 @@ def train(run: RunDir, decided: Decided, heartbeat: Heartbeat) -> Exit:
     if shutdown.happened:
         tracking.finish(shutdown=True)
         return Exit.SHUT_DOWN
-    if plan.facts.eval_path:  # after the last step's too: early stopping may have put other weights in place
+    if (
+        plan.facts.eval_path
+    ):  # also if the last step was evaluated, because early stopping may have restored other weights
         heartbeat.phase("eval")
         trainer.evaluate()
     heartbeat.phase("export")
@@ -126,15 +131,15 @@ def train(run: RunDir, decided: Decided, heartbeat: Heartbeat) -> Exit:
         run.note(Exported(attempt=attempt, path=str(run.export), step=trainer.state.global_step, **exported))
         tracking.finish()
     if dist.is_initialized():
-        # torchrun's and Slurm's TERM would only print a traceback from here on
+        # from here on, SIGTERM of torchrun or Slurm would only print a traceback
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        dist.barrier()  # and no destroy_process_group, which can hang; the process ends next
+        dist.barrier()  # destroy_process_group is not called, because it can hang, and the process ends now
     del store
     return Exit.OK
 
 
 def check_state(trainer: Trainer, plan: LaunchPlan) -> None:
-    """NotAsPlanned when accelerate came to another world, device, strategy or precision than the plan's."""
+    """NotAsPlanned if accelerate uses another world size, device, strategy or precision than the plan."""
     state = trainer.accelerator.state
     sharded = on_rank(plan.strategy).found(trainer, plan)
     for what, found, planned in (
@@ -169,7 +174,7 @@ def _check_device(plan: LaunchPlan) -> None:
 def _go_on(
     run: RunDir, trainer: Any, selection: CheckpointSelection, config: Config, attempt: int
 ) -> str | None:
-    """What Trainer.train resumes from; None where training begins at step 0."""
+    """The checkpoint from which Trainer.train resumes; None if training begins at step 0."""
     found = selection.settle()
     weights_only = selection.from_elsewhere and config.resume_weights_only
     if found is not None:

@@ -1,4 +1,4 @@
-"""What every step takes in, known on every rank without asking the others, and how fast it went."""
+"""The tokens of every step, known on every rank without communication, and the training speed."""
 
 import math
 import resource
@@ -17,7 +17,7 @@ from launcher.units import significant
 FIGURES = (
     "tokens", "trained_tokens", "tokens_per_s", "tokens_per_s_per_gpu", "mfu", "hfu", "peak_memory_gib", "data_wait_s",
 )  # fmt: skip
-"""What a logged step says beside loss, learning rate and gradient norm."""
+"""Figures of a logged step in addition to loss, learning rate and gradient norm."""
 
 
 @dataclass
@@ -34,9 +34,9 @@ class Seen:
 
 
 class Tally:
-    """The tokens of a run so far, all ranks together, and the rates since the last log.
+    """The tokens of a run so far over all ranks, and the rates since the last log.
 
-    The rows of every step follow from the order alone, so nothing is sent between ranks for it.
+    The rows of every step follow from the order of data, so the ranks need not communicate.
     """
 
     def __init__(
@@ -47,8 +47,8 @@ class Tally:
         peak_tflops: float | None,
         extra_passes: int = 0,
     ) -> None:
-        """`peak_tflops`: of one GPU or CPU rank; None: the data sheet's where the GPU is a known one. `extra_passes`: the
-        method's forward passes beside the one that is trained on."""
+        """`peak_tflops`: peak of one GPU or CPU rank; None uses the data sheet of a known GPU. `extra_passes`: forward passes
+        of the method in addition to the one that is trained on."""
         self.counts, self.order, self.seen = Counts(dataset), order, Seen()
         self._flops = count_flops(plan, extra_passes)
         cuda = torch.cuda.is_available() and plan.device == "cuda"
@@ -59,11 +59,11 @@ class Tally:
         self.restart_clock()
 
     def restart_clock(self) -> None:
-        """Begins the stretch that the next rates are of."""
+        """Begins the interval for the next rates."""
         self._last, self._at, self._waited = Seen(**vars(self.seen)), time.monotonic(), self.waited_s
 
     def leave_out(self, seconds: float) -> None:
-        """Takes time that was no training, as an evaluation, out of the stretch."""
+        """Excludes time without training, such as an evaluation, from the interval."""
         self._at += seconds
 
     def add_step(self, step: int) -> None:
@@ -78,7 +78,7 @@ class Tally:
         return int(self.counts.trained[self.order.rows_of(step)].sum())
 
     def figures(self) -> dict[str, float | int | None]:
-        """What a log line says of tokens, speed and memory since the one before it."""
+        """Tokens so far, speed since the last log line, and peak memory, for a log line."""
         seconds = max(time.monotonic() - self._at, 1e-9)
         new, waited = self.seen - self._last, self.waited_s - self._waited
         self.restart_clock()
@@ -93,7 +93,7 @@ class Tally:
         }
 
     def _utilization(self, new: Seen, seconds: float) -> dict[str, float | None]:
-        """Model and hardware FLOPs a second over the peak of all ranks; None where either is not known."""
+        """Model and hardware FLOP/s over the peak of all ranks; None if FLOPs or peak are unknown."""
         if self._flops is None or self._peak is None:
             return {"mfu": None, "hfu": None}
         most = self._peak * 1e12 * self._ranks * seconds
@@ -104,12 +104,12 @@ class Tally:
 
 
 def peak_memory_gib(cuda: bool) -> float:
-    """Of this rank: tensors on its GPU; on a CPU the whole process."""
+    """Peak memory of this rank: of tensors on its GPU, or of the process on a CPU."""
     if cuda:
         return torch.cuda.max_memory_allocated() / 2**30
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def perplexity(loss: float) -> float | None:
-    """e to the loss; None where that is no number that JSON can hold."""
+    """e to the power of the loss; None if the result is too large for a float."""
     return math.exp(loss) if loss < 700 else None

@@ -1,4 +1,4 @@
-"""The tracker beside metrics.jsonl, on rank 0: training never waits for it, and nothing that it raises ends a run."""
+"""The tracker in addition to metrics.jsonl, on rank 0. Training never waits for it, and its errors never end a run."""
 
 import hashlib
 import os
@@ -19,21 +19,21 @@ from launcher.trackers.base import Log, Started, Tracked, Tracker
 from launcher.trackers.registry import TRACKERS
 
 _HELD = 10_000
-"""Logged steps that wait for a slow tracker; what comes beyond them is dropped and counted."""
+"""Number of logged steps that can wait for a slow tracker; further steps are dropped and counted."""
 _FINISH_S, _SHUTDOWN_S = 20.0, 2.0
-"""How long the end of a run waits for the tracker: after training, and before a kill that is announced."""
+"""Seconds that the end of a run waits for the tracker: after training, and at a shutdown before a kill."""
 _SHOWN = 300
 
 
 class Tracking:
-    """What one rank does for the run's tracker."""
+    """The use of the tracker on one rank."""
 
     def __init__(self, run: RunDir, config: Config, plan: LaunchPlan, attempt: int, *, is_main: bool) -> None:
-        """Starts a tracker that transformers' callback logs to, in a bounded time; another starts in a thread of its own."""
+        """Starts a tracker with a transformers callback within a bounded time; other trackers start in a separate thread."""
         self._tracker: Tracker = TRACKERS.find(config.tracker.kind)
         self._is_main = is_main
         self.callback: Background | None = None
-        """Logs to a tracker that transformers has no callback for."""
+        """Logs to a tracker for which transformers has no callback."""
         lacking = missing(self._tracker.packages)
         self.reports = not lacking
         """Whether transformers' callback for the tracker can be used."""
@@ -61,7 +61,7 @@ class Tracking:
             self.callback = Background(lambda: self._tracker.open(tracked, os.environ), tell)
 
     def finish(self, *, shutdown: bool = False) -> None:
-        """Writes out what the tracker still holds; on a shutdown only what a callback's thread can write in two seconds."""
+        """Flushes the tracker; at a shutdown, only what the thread of a callback can write within two seconds."""
         if self.callback is not None:
             self.callback.finish(_SHUTDOWN_S if shutdown else _FINISH_S)
         elif self._is_main and self.reports and not shutdown:
@@ -69,10 +69,10 @@ class Tracking:
 
 
 class Background(TrainerCallback):
-    """Hands what is logged to a tracker's log in a thread of its own."""
+    """Passes logged values to the log of a tracker in a separate thread."""
 
     def __init__(self, open_log: Callable[[], Log], tell: Callable[[Started], None]) -> None:
-        """`tell` is told how tracking began, and at its end of what was lost."""
+        """`tell` is called with how tracking began, and at the end with what was lost."""
         self._open, self._tell = open_log, tell
         self._waiting: queue.Queue[tuple[int, dict[str, float], float] | None] = queue.Queue(_HELD)
         self._written = self._lost = 0
@@ -94,7 +94,7 @@ class Background(TrainerCallback):
             self._lose("the tracker is slower than the training")
 
     def finish(self, within_s: float) -> None:
-        """Waits that long for what is queued, and tells what was not written."""
+        """Waits at most `within_s` seconds for queued values, and reports those that were not written."""
         try:
             self._waiting.put_nowait(None)
         except queue.Full:
@@ -112,7 +112,9 @@ class Background(TrainerCallback):
     def _work(self) -> None:
         try:
             log = self._open()
-        except Exception as error:  # a tracker's library may raise anything, and the run goes on without it
+        except (
+            Exception
+        ) as error:  # the library of a tracker can raise anything; the run continues without it
             self._why = _said(error)
             self._tell(Started(mode="failed", why=self._why))
             return
@@ -122,7 +124,7 @@ class Background(TrainerCallback):
             try:
                 log.write(*item)
                 self._written += 1
-            except Exception as error:  # as above; the next step may be written again
+            except Exception as error:  # as above; writing the next step may succeed
                 self._lose(_said(error))
         try:
             log.finish()
@@ -139,7 +141,7 @@ def _said(error: Exception) -> str:
 
 
 def _describe(run: RunDir, config: Config, plan: LaunchPlan, attempt: int) -> Tracked:
-    """The id is made of the planned run dir, which no two runs of a person share, and stays when the folder is moved."""
+    """The facts for the tracker. The id derives from the planned run dir: it is unique, and stays if the folder is moved."""
     sweep = run.path.parent.name
     plain = {name: value for name, value in plan.trainer_args.items() if isinstance(value, str | int | float)}
     return Tracked(

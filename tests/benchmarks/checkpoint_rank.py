@@ -23,6 +23,7 @@ from launcher.train.callbacks import Recorder
 from launcher.train.checkpoint.saver import Saver
 from launcher.train.checkpoint.schedule import Schedule
 from launcher.train.checkpoint.selection import CheckpointSelection
+from launcher.train.data.collate import Collator
 from launcher.train.data.tokens import tokenized
 from launcher.train.methods.choose import make_arguments
 from launcher.train.methods.sft import ResumableSFT
@@ -103,9 +104,10 @@ def main(path: str, arm: str, what: str) -> None:
     model = load_model(config.model, plan, decided.plugins, config.seed)
     kind = {"ours": ResumableSFT, "Trainer": SFTTrainer}.get(arm, Dcp)
     recorder, clock = Recorder(run, plan, 1, rank == 0, config.trainer.loss_spike), Clock()
+    collator = {"data_collator": Collator(tokenizer.pad_token_id, varlen=False)} if arm == "ours" else {}
     trainer = kind(
         model=model, args=args, train_dataset=tokenized(plan.facts.data_path, tokenizer, config), processing_class=tokenizer,
-        callbacks=[recorder, clock],
+        callbacks=[recorder, clock], **collator,
     )  # fmt: skip
     recorder.rows = len(trainer.train_dataset)
     checkpoint = None

@@ -180,9 +180,10 @@ LONG = (*PLACE, "trainer.max_steps=4000", "plugins.sharded_checkpoint.save_steps
 class Site:
     """A machine with the toy queue, on which the package is installed."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, installed: Path | None = None) -> None:
+        """`installed`: the folder from which Python imports the launcher with the toy, in place of the foreign package."""
         self.folder, self.queue, programs = folder, folder / "queue", folder / "bin"
-        package = install(
+        package = installed or install(
             folder / "site", "toy", {"toy_cluster": TOY}, {"launcher.clusters": {"toy": "toy_cluster"}}
         )
         for path in (self.queue, programs):

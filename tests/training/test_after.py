@@ -148,7 +148,7 @@ def test_another_model_than_the_trained_one_is_an_error_and_leaves_nothing(train
     shutil.copytree(trained().path, run.path)
     weights = run.path / "model" / "adapter_model.safetensors"
     save_file({name: tensor * 1.02 for name, tensor in load_file(weights).items()}, weights)
-    with pytest.raises(LauncherError, match="logits differ from the trained model's"):
+    with pytest.raises(LauncherError, match="logits of the export differ from those of the trained model"):
         exported(run, tmp_path / "out" / "merged", merged=True)
     assert list((tmp_path / "out").iterdir()) == []
 
@@ -247,7 +247,7 @@ def test_the_command_exports_evaluates_and_answers_by_itself(learned, tmp_path):
 )
 def test_a_folder_with_a_reward_model_is_refused_and_not_given_a_random_head(tmp_path, name, content):
     (tmp_path / name).write_text(json.dumps(content))
-    with pytest.raises(RunError, match="is a reward model, which gives numbers"):
+    with pytest.raises(RunError, match="is a reward model, which computes scores"):
         open_folder(tmp_path)
 
 

@@ -146,7 +146,7 @@ def test_a_plan_that_changed_in_the_queue_is_refused_with_the_difference(tmp_pat
         ["bash", str(run.path / "job.sbatch")], env=environment(), capture_output=True, text=True
     )
     assert done.returncode == 4
-    assert "batch.micro_batch_size was planned as 7 and is 2 now" in done.stderr
+    assert "batch.micro_batch_size was planned as 7 but is 2 now" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 

@@ -13,7 +13,7 @@ from launcher.environment import VARIABLES
 from tests.support.paths import ROOT
 
 LISTED = {**VARIABLES, **SLURM_VARIABLES}
-LISTS = ("launcher/environment.py", "launcher.clusters.slurm.variables.py")
+LISTS = ("launcher/environment.py", "launcher/clusters/slurm/variables.py")
 MODULES = [
     path for path in sorted((ROOT / "launcher").rglob("*.py")) if str(path.relative_to(ROOT)) not in LISTS
 ]
@@ -26,6 +26,7 @@ NOT_VARIABLES = {
     "SHARDED_STATE_DICT": "FSDP's state_dict_type",
     "TRANSFORMER_BASED_WRAP": "FSDP's auto_wrap_policy",
     "ON_RANK": "a constant that a registry reads",
+    "JOB_SCRIPT": "a name that launcher.run exports",
 }
 """Words that look like variables, and what they are."""
 LOOKS_LIKE_ONE = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+")

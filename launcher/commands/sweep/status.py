@@ -33,7 +33,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _show(sweep: SweepDir, *, every: bool, watch: bool) -> None:
-    """Prints the table, or with `watch` keeps it up to date until no trial is left."""
+    """Prints the table; with `watch`, keeps it up to date until no trial is left."""
     if not watch:
         print_table(view(read_sweep(sweep.path), every=every))
         return

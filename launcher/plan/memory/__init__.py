@@ -2,30 +2,30 @@
 
 from launcher.plan.adapter import Adapter
 from launcher.plan.memory.estimate import (
-    CONTEXT_GIB,
-    EXPLAINED,
-    GIB,
     MARGIN,
-    SHOWN,
+    TERMS,
     Memory,
     Room,
     estimate_memory,
     estimate_room,
+    explain_terms,
 )
-from launcher.plan.memory.load import Load
+from launcher.plan.memory.load import CONTEXT_GIB, Load
 from launcher.plan.memory.optimizer import OPTIMIZERS
+from launcher.plan.memory.term import GIB, Term
 
 __all__ = [
     "CONTEXT_GIB",
-    "EXPLAINED",
     "GIB",
     "MARGIN",
     "OPTIMIZERS",
-    "SHOWN",
+    "TERMS",
     "Adapter",
     "Load",
     "Memory",
     "Room",
+    "Term",
     "estimate_memory",
     "estimate_room",
+    "explain_terms",
 ]

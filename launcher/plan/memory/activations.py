@@ -1,6 +1,7 @@
 """Bytes that the forward pass keeps for the backward pass on one GPU."""
 
 from launcher.plan.memory.load import Load
+from launcher.plan.memory.term import Term
 from launcher.plan.model import block_norms, head_dim
 
 
@@ -123,3 +124,11 @@ def _shared_bytes(load: Load) -> float:
     shape = load.shape
     rotary = 2 * load.stream_width * head_dim(shape) * load.length
     return rotary + load.stream_width * shape.hidden_size * load.tokens
+
+
+ACTIVATIONS = Term(
+    name="activations",
+    count=lambda load, before: activation_bytes(load),
+    formulas=(activation_bytes, block_activation_bytes),
+    shown_by="ranks on a CPU and bf16 under autocast, within 5 %; dropout, experts and liger's kernels unverified",
+)

@@ -1,6 +1,11 @@
 """Bytes of what comes and goes on one GPU: buckets, gathered weights, casts."""
 
+from collections.abc import Mapping
+
+from launcher.plan.memory.activations import working_bytes
 from launcher.plan.memory.load import Load
+from launcher.plan.memory.optimizer import step_bytes
+from launcher.plan.memory.term import Term
 
 
 def buffer_bytes(load: Load) -> float:
@@ -26,3 +31,17 @@ def _gathered_bytes(load: Load) -> float:
     if load.adapter.four_bit:
         bytes_ = load.linear / 2 + (rest - load.linear) * load.width
     return 2 * bytes_ / shape.num_hidden_layers + tables * load.width
+
+
+def _peak_bytes(load: Load, before: Mapping[str, float]) -> float:
+    """Buffers in the backward pass; in the optimizer's step, what is more than the activations and logits that are gone."""
+    backward = buffer_bytes(load) + max(working_bytes(load) - before["logits"], 0)
+    return max(backward, step_bytes(load) - before["activations"] - before["logits"])
+
+
+BUFFERS = Term(
+    name="buffers",
+    count=_peak_bytes,
+    formulas=(buffer_bytes, working_bytes, step_bytes),
+    shown_by="unverified",
+)

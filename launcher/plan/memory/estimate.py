@@ -1,40 +1,40 @@
-"""The peak of a training step on one GPU, summed up, and how each part of it is counted."""
+"""The peak of a training step on one GPU, summed up from its terms; host memory and disk beside it."""
 
-import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from launcher.plan.memory.activations import activation_bytes, block_activation_bytes, working_bytes
-from launcher.plan.memory.buffers import buffer_bytes
-from launcher.plan.memory.gradients import gradient_bytes
-from launcher.plan.memory.host import checkpoint_bytes, host_bytes
+from launcher.plan.memory.activations import ACTIVATIONS
+from launcher.plan.memory.buffers import BUFFERS
+from launcher.plan.memory.context import CONTEXT
+from launcher.plan.memory.gradients import GRADIENTS
+from launcher.plan.memory.host import CHECKPOINT, HOST
 from launcher.plan.memory.load import Load
-from launcher.plan.memory.logits import logit_bytes
-from launcher.plan.memory.optimizer import optimizer_bytes, step_bytes
-from launcher.plan.memory.weights import frozen_bytes, quantisation_bytes, weight_bytes
+from launcher.plan.memory.logits import LOGITS
+from launcher.plan.memory.optimizer import OPTIMIZER
+from launcher.plan.memory.term import GIB, Term
+from launcher.plan.memory.weights import WEIGHTS
 
-GIB = 2**30
-CONTEXT_GIB = 1.0
-"""CUDA context, cuBLAS workspaces, communicators and fragmentation, until cluster.context_gib says it."""
 MARGIN = 0.1
 """A plan that leaves less than this share of a GPU free is launched with a warning: the estimate may be off by as much."""
+TERMS: tuple[Term, ...] = (WEIGHTS, GRADIENTS, OPTIMIZER, ACTIVATIONS, LOGITS, BUFFERS, CONTEXT)
+"""What a GPU holds at the peak, in the order in which it is counted and shown. Their sum is the total."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """Peak GiB of one GPU by kind."""
+    """Peak GiB of one GPU."""
 
-    weights: float
-    gradients: float
-    optimizer: float
-    activations: float
-    logits: float
-    buffers: float
-    context: float
+    parts: Mapping[str, float]
+    """GiB of each term by its name."""
 
     @property
     def total(self) -> float:
-        """All of it."""
-        return sum(getattr(self, field.name) for field in dataclasses.fields(self))
+        """The sum of all terms."""
+        return sum(self.parts.values())
+
+    def to_dict(self) -> dict[str, float]:
+        """The terms and their total."""
+        return {**self.parts, "total": round(self.total, 3)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,56 +47,28 @@ class Room:
     """Disk of one checkpoint."""
 
 
-def estimate_memory(load: Load, context_gib: float = CONTEXT_GIB) -> Memory:
-    """The peak of a training step on one GPU.
+def estimate_memory(load: Load) -> Memory:
+    """The peak of a training step on one GPU, term by term.
 
     Two moments are looked at: a block's backward pass, and the optimizer's step, when activations and logits are gone.
     What the step takes more than the backward pass is counted under buffers.
     """
-    activations, logits = activation_bytes(load), logit_bytes(load)
-    backward = buffer_bytes(load) + max(working_bytes(load) - logits, 0)
-    kinds = {
-        "weights": weight_bytes(load),
-        "gradients": gradient_bytes(load),
-        "optimizer": optimizer_bytes(load),
-        "activations": activations,
-        "logits": logits,
-        "buffers": max(backward, step_bytes(load) - activations - logits),
-    }
-    return Memory(context=context_gib, **{kind: round(count / GIB, 3) for kind, count in kinds.items()})
+    counted: dict[str, float] = {}
+    for term in TERMS:
+        counted[term.name] = term.count(load, counted)
+    return Memory(parts={name: round(count / GIB, 3) for name, count in counted.items()})
 
 
 def estimate_room(load: Load) -> Room:
     """Host memory of a node and disk of a checkpoint."""
-    return Room(
-        host_gib=round(host_bytes(load) / GIB, 3), checkpoint_gib=round(checkpoint_bytes(load) / GIB, 3)
-    )
+    return Room(host_gib=_gib(HOST, load), checkpoint_gib=_gib(CHECKPOINT, load))
 
 
-EXPLAINED = {
-    "weights": f"{weight_bytes.__doc__} {frozen_bytes.__doc__} {quantisation_bytes.__doc__}",
-    "gradients": f"{gradient_bytes.__doc__}",
-    "optimizer": f"{optimizer_bytes.__doc__}",
-    "activations": f"{activation_bytes.__doc__} {block_activation_bytes.__doc__}",
-    "logits": f"{logit_bytes.__doc__}",
-    "buffers": f"{buffer_bytes.__doc__} {working_bytes.__doc__} {step_bytes.__doc__}",
-    "context": "CUDA context, cuBLAS workspaces, communicators and fragmentation: cluster.context_gib. "
-    "Source: `python -m launcher calibrate RUN`, else an assumption of this project. Unverified.",
-    "host": f"{host_bytes.__doc__}",
-    "checkpoint": f"{checkpoint_bytes.__doc__}",
-}
-"""How each kind of memory is counted, and its source: the formulas' own docstrings."""
+def explain_terms(memory: Memory, room: Room) -> list[tuple[Term, float]]:
+    """Every term with its GiB: what a GPU holds, then a node's memory and a checkpoint's disk."""
+    beside = [(HOST, room.host_gib), (CHECKPOINT, room.checkpoint_gib)]
+    return [*((term, memory.parts[term.name]) for term in TERMS), *beside]
 
-_ON_CPU = "ranks on a CPU, to the byte"
-SHOWN = {
-    "weights": _ON_CPU,
-    "gradients": _ON_CPU,
-    "optimizer": f"{_ON_CPU}; paging unverified",
-    "activations": "ranks on a CPU and bf16 under autocast, within 5 %; dropout, experts and liger's kernels unverified",
-    "logits": "unverified",
-    "buffers": "unverified",
-    "context": "unverified until `calibrate`",
-    "host": "unverified",
-    "checkpoint": "a run on a CPU",
-}
-"""What has shown each kind of memory; what no run on a CPU can show is unverified. docs/guide/planning.md has the same."""
+
+def _gib(term: Term, load: Load) -> float:
+    return round(term.count(load, {}) / GIB, 3)

@@ -1,6 +1,7 @@
 """Bytes of gradients on one GPU."""
 
 from launcher.plan.memory.load import Load
+from launcher.plan.memory.term import ON_CPU_RANKS, Term
 
 
 def gradient_bytes(load: Load) -> float:
@@ -12,3 +13,11 @@ def gradient_bytes(load: Load) -> float:
     against ranks on a CPU, to the byte.
     """
     return load.acting.gradient_bytes(load)
+
+
+GRADIENTS = Term(
+    name="gradients",
+    count=lambda load, before: gradient_bytes(load),
+    formulas=(gradient_bytes,),
+    shown_by=ON_CPU_RANKS,
+)

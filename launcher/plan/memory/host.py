@@ -2,6 +2,7 @@
 
 from launcher.plan.memory.load import Load
 from launcher.plan.memory.optimizer import master_bytes, state_bytes
+from launcher.plan.memory.term import Term
 from launcher.plan.memory.weights import frozen_bytes, sharded_weight_bytes
 
 PROCESS = 2 << 30
@@ -45,3 +46,17 @@ def _offloaded_bytes(load: Load) -> float:
     shard = load.shard(load.trained_tensors)
     state = master_bytes(load) + state_bytes(load, on_gpu=True) + paged + shard * load.trained_width
     return state + (sharded_weight_bytes(load) if strategy.offload_param else 0)
+
+
+HOST = Term(
+    name="host",
+    count=lambda load, before: host_bytes(load),
+    formulas=(host_bytes,),
+    shown_by="unverified",
+)
+CHECKPOINT = Term(
+    name="checkpoint",
+    count=lambda load, before: checkpoint_bytes(load),
+    formulas=(checkpoint_bytes,),
+    shown_by="a run on a CPU",
+)

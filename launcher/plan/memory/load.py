@@ -10,6 +10,9 @@ from launcher.plan.model import count_linear, count_parameters, linear_shapes, m
 from launcher.strategies.base import Strategy, Tensors
 from launcher.strategies.degrees import Degrees
 
+CONTEXT_GIB = 1.0
+"""CUDA context, cuBLAS workspaces, communicators and fragmentation, until cluster.context_gib says it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
@@ -38,6 +41,8 @@ class Load:
     """Whether the attention kernel takes lengths and needs no mask, as flash attention does."""
     bucket: int | None = None
     """Elements of a bucket in which gradients are reduced, where they do not follow from what is trained."""
+    context_gib: float = CONTEXT_GIB
+    """What is no tensor of the run (cluster.context_gib)."""
     pure_bf16: bool = False
     """Weights, gradients and moments in bf16 without a master copy, as some published setups have it. No run of ours."""
     extra_passes: int = 0

@@ -1,6 +1,7 @@
 """Bytes of the head's work on one GPU."""
 
 from launcher.plan.memory.load import Load
+from launcher.plan.memory.term import Term
 
 TILE_TOKENS, TILE_VOCABULARY = 4096, 32768
 """What trl's fused head computes at once."""
@@ -34,3 +35,11 @@ def whole_logit_bytes(load: Load) -> float:
     Source: transformers' loss_utils.py (ForCausalLMLoss casts to fp32). Unverified. No run of ours.
     """
     return (load.width + 4 + 4) * load.shape.vocab_size * load.tokens
+
+
+LOGITS = Term(
+    name="logits",
+    count=lambda load, before: logit_bytes(load),
+    formulas=(logit_bytes,),
+    shown_by="unverified",
+)

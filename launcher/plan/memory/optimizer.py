@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from launcher.plan.memory.load import Load
+from launcher.plan.memory.term import ON_CPU_RANKS, Term
 
 SMALLEST_8BIT = 4096
 """Tensors with fewer elements keep 32-bit state. Source: bitsandbytes 0.50, optim/optimizer.py, min_8bit_size."""
@@ -107,3 +108,11 @@ def _tensor_bytes(kind: Kind, dims: tuple[int, ...], size: int) -> float:
     if kind.bits == 8 and size >= SMALLEST_8BIT:
         return kind.moments * (size + 4 * -(-size // 256))
     return kind.moments * 4 * size
+
+
+OPTIMIZER = Term(
+    name="optimizer",
+    count=lambda load, before: optimizer_bytes(load),
+    formulas=(optimizer_bytes,),
+    shown_by=f"{ON_CPU_RANKS}; paging unverified",
+)

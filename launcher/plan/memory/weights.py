@@ -1,6 +1,7 @@
 """Bytes of weights on one GPU: what is trained, what is frozen, and the constants of 4-bit weights."""
 
 from launcher.plan.memory.load import Load
+from launcher.plan.memory.term import ON_CPU_RANKS, Term
 
 _BLOCK, _NESTED_BLOCK = 64, 256
 _CODE, _NESTED_CODE = 16 * 4, 256 * 4
@@ -64,3 +65,11 @@ def quantisation_bytes(load: Load) -> float:
 
 def _linears(load: Load) -> list[tuple[int, int]]:
     return list(load.counts.linears.values())
+
+
+WEIGHTS = Term(
+    name="weights",
+    count=lambda load, before: weight_bytes(load),
+    formulas=(weight_bytes, frozen_bytes, quantisation_bytes),
+    shown_by=ON_CPU_RANKS,
+)

@@ -1,1 +1,1 @@
-"""The parts of plugins that run on ranks alone; plugins import them in their hooks."""
+"""The parts of plugins that run only on ranks; plugins import them in their hooks."""

@@ -1,4 +1,4 @@
-"""Values that all ranks must have alike."""
+"""Values that must be the same on all ranks."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import torch.distributed as dist
 
 
 def from_rank_0(value: Any) -> Any:
-    """Rank 0's value, on every rank; every rank must ask at the same point."""
+    """The value of rank 0, on every rank. Collective: all ranks call it at the same point."""
     if not dist.is_initialized() or dist.get_world_size() == 1:
         return value
     values = [value]
@@ -16,7 +16,7 @@ def from_rank_0(value: Any) -> Any:
 
 
 def sums(values: list[float], device: Any) -> list[float]:
-    """Each value summed over all ranks; every rank must ask at the same point."""
+    """Each value summed over all ranks. Collective."""
     told = torch.tensor(values, dtype=torch.float64, device=device)
     if dist.is_initialized() and dist.get_world_size() > 1:
         dist.all_reduce(told)

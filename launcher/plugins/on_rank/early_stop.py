@@ -1,4 +1,4 @@
-"""Ending training when the evaluation has stopped getting better, at the same step on every rank."""
+"""Ending training at the same step on every rank, once evaluations no longer improve."""
 
 import dataclasses
 from typing import Any
@@ -12,19 +12,19 @@ from launcher.plugins.patience import Patience
 
 
 class EarlyStop(TrainerCallback, ExportableState):
-    """Looks at each evaluation during training. What it has seen is in every checkpoint."""
+    """Checks each evaluation during training. Every checkpoint contains its state."""
 
     def __init__(self, trainer: Any, patience: Patience, metric: str, *, restore_best: bool) -> None:
         self.trainer, self.patience, self.metric, self.restore_best = trainer, patience, metric, restore_best
         self.training = False
 
     def state(self) -> dict[str, Any]:
-        """For a checkpoint's trainer_state.json."""
+        """The state for a checkpoint's trainer_state.json."""
         seen = {name: getattr(self.patience, name) for name in ("best", "best_step", "waited")}
         return {"args": {}, "attributes": seen}
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Goes on with what the checkpoint has seen; a run that was over then takes no further step."""
+        """Restores the state of the checkpoint; a run that had already ended takes no further step."""
         self.training = True
         known = state.stateful_callbacks.get(type(self).__name__) if state.global_step else None
         if known:
@@ -33,13 +33,13 @@ class EarlyStop(TrainerCallback, ExportableState):
             self.trainer.order.steps = state.max_steps = state.global_step
 
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **kwargs: Any) -> None:
-        """One more value. The evaluation before training counts for nothing: there is no checkpoint of it."""
+        """Adds a value. The evaluation before training does not count, because there is no checkpoint of it."""
         if not self.training or state.global_step == 0:
             return
         if self.metric not in metrics:
             known = sorted(name for name in metrics if name.startswith("eval_"))
             raise ConfigError(
-                f"plugins.early_stopping.metric={self.metric} is none of this evaluation's: {', '.join(known)}"
+                f"plugins.early_stopping.metric={self.metric} is not a metric of the evaluation; use one of {', '.join(known)}"
             )
         self.patience = self.patience.after(state.global_step, from_rank_0(float(metrics[self.metric])))
         if self.patience.waited == 0 and self.restore_best:
@@ -51,7 +51,7 @@ class EarlyStop(TrainerCallback, ExportableState):
             self.trainer.note("early_stopped", step=state.global_step, **self._facts())
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """The best weights in the place of the last, where the run is over."""
+        """Replaces the last weights by the best ones, if the run has ended."""
         self.training = False
         if not self.restore_best or state.global_step < state.max_steps:
             return

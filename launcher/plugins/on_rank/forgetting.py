@@ -1,4 +1,4 @@
-"""Perplexity on general text, each rank reading its share of the paragraphs."""
+"""Perplexity on general text; each rank reads its share of the paragraphs."""
 
 import math
 from pathlib import Path
@@ -14,7 +14,7 @@ from launcher.resources import resource_dir
 
 
 class Forgetting(TrainerCallback, ExportableState):
-    """Measures before, during and after training; what it was before is in every checkpoint."""
+    """Measures before, during and after training. Every checkpoint contains the value before training."""
 
     def __init__(
         self,
@@ -31,11 +31,11 @@ class Forgetting(TrainerCallback, ExportableState):
         self._texts: list[list[int]] = []
 
     def state(self) -> dict[str, Any]:
-        """For a checkpoint's trainer_state.json."""
+        """The state for a checkpoint's trainer_state.json."""
         return {"args": {}, "attributes": {"before": self.before}}
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """The perplexity before; of a resumed run the one that its checkpoint knows."""
+        """Measures the perplexity before training; a resumed run takes it from its checkpoint."""
         self._texts = self._read()
         known = state.stateful_callbacks.get(type(self).__name__) if state.global_step else None
         if known:
@@ -44,7 +44,7 @@ class Forgetting(TrainerCallback, ExportableState):
             self._measure("before", args, state)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """The perplexity during training."""
+        """Measures the perplexity during training."""
         if (
             self.every_steps
             and state.global_step % self.every_steps == 0
@@ -53,7 +53,7 @@ class Forgetting(TrainerCallback, ExportableState):
             self._measure("during", args, state)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """The perplexity after; not where the run only leaves its place."""
+        """Measures the perplexity after training, unless the ranks shut down before its end."""
         if state.global_step >= state.max_steps:
             self._measure("after", args, state)
 
@@ -67,13 +67,13 @@ class Forgetting(TrainerCallback, ExportableState):
         self.trainer.measured(general_perplexity=facts["perplexity"])
         if self.max_increase is not None and not ratio <= self.max_increase:
             raise Forgot(
-                f"the general text's perplexity is {perplexity:.4g} at step {state.global_step}, {ratio:.3g} times the "
+                f"the perplexity of the general text is {perplexity:.4g} at step {state.global_step}, {ratio:.3g} times the "
                 f"{self.before:.4g} before training and more than plugins.forgetting_guard.max_increase={self.max_increase:g}; "
-                "lower trainer.learning_rate, mix general data in, or go on from an earlier checkpoint"
+                "lower trainer.learning_rate, add general data, or resume from an earlier checkpoint"
             )
 
     def _perplexity(self, args: Any) -> float:
-        """exp of the mean loss over all tokens of all paragraphs but the first of each."""
+        """exp of the mean loss over all tokens except the first one of each paragraph."""
         model = self.trainer.model_wrapped
         degrees = self.trainer.plan.degrees  # ranks that share a sequence measure the same text
         rank, ranks = degrees.data_parallel_rank(args.process_index), degrees.data_parallel_size
@@ -82,7 +82,9 @@ class Forgetting(TrainerCallback, ExportableState):
         model.eval()
         total = count = 0.0
         with torch.no_grad(), self.trainer.compute_loss_context_manager():
-            for turn in range(rounds):  # as many on every rank: sharded weights are gathered by all
+            for turn in range(
+                rounds
+            ):  # the same number on every rank, because all of them gather sharded weights
                 index = turn * ranks + rank
                 loss, tokens = self._loss(model, self._texts[index % len(self._texts)], args.device)
                 if index < len(self._texts):
@@ -96,7 +98,7 @@ class Forgetting(TrainerCallback, ExportableState):
         logits = model(input_ids=inputs, attention_mask=torch.ones_like(inputs), use_cache=False).logits
         if logits.dim() != 3:
             raise ConfigError(
-                "plugins.forgetting_guard needs a model that predicts tokens; take it out of plugin=[...]"
+                "plugins.forgetting_guard needs a model that predicts tokens; remove it from plugin=[...]"
             )
         loss = torch.nn.functional.cross_entropy(logits[0, :-1].float(), inputs[0, 1:], reduction="sum")
         return float(loss), len(ids) - 1

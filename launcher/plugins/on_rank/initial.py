@@ -1,8 +1,8 @@
-"""Adapters that begin with a part of the base model's weights (PiSSA, OLoRA), and how they are exported.
+"""The export of adapters that are initialised with a part of the base model's weights (PiSSA, OLoRA).
 
-peft takes that part, A0 and B0, out of the base model. A resumed run does the same again, from the same seed. The export is a
-plain adapter of twice the rank, B A - B0 A0, which fits the base model as anyone else has it. Source: Meng et al., PiSSA
-(arXiv 2404.02948), appendix C; Buyukakyuz, OLoRA (arXiv 2406.01775).
+peft subtracts that part, B0 A0, from the base model. A resumed run does the same again, from the same seed. The export is a
+plain adapter of twice the rank, B A - B0 A0, which fits the unchanged base model. Source: Meng et al., PiSSA (arXiv
+2404.02948), appendix C; Buyukakyuz, OLoRA (arXiv 2406.01775).
 """
 
 import copy
@@ -14,7 +14,7 @@ import torch
 
 
 def remember_initial(model: Any) -> None:
-    """Keeps A0 and B0, and lets the PeftModel export itself as an adapter of the untouched base model."""
+    """Keeps A0 and B0, and makes the PeftModel export itself as an adapter of the unchanged base model."""
     initial = {
         name: parameter.detach().float().cpu().clone()
         for name, parameter in model.named_parameters()
@@ -34,7 +34,7 @@ def remember_initial(model: Any) -> None:
 
 
 def plain(state: dict[str, Any], initial: dict[str, Any]) -> dict[str, Any]:
-    """The trained tensors beside the initial ones: [A; A0] and [B, -B0]."""
+    """The trained and the initial tensors, concatenated: [A; A0] and [B, -B0]."""
     changed: dict[str, Any] = {}
     for name, tensor in state.items():
         if ".lora_A." in name:
@@ -46,7 +46,7 @@ def plain(state: dict[str, Any], initial: dict[str, Any]) -> dict[str, Any]:
 
 
 def plain_config(config: Any) -> Any:
-    """The adapter's configuration at twice the rank and the same scale."""
+    """The configuration of the adapter with twice the rank and the same scale."""
     changed = copy.deepcopy(config)
     scale = config.lora_alpha / (math.sqrt(config.r) if config.use_rslora else config.r)
     changed.r, changed.use_rslora = 2 * config.r, False

@@ -1,4 +1,4 @@
-"""liger-kernel's forward passes in the place of a model's own."""
+"""Replacing the forward passes of a model's layers by those of liger-kernel."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from launcher.errors import PlanError
 
 
 def with_layers(model: Any, wanted: dict[str, bool], way_out: str) -> Any:
-    """The model, its layers of the `wanted` kinds replaced. PlanError where liger-kernel does not know its type."""
+    """The model with its layers of the `wanted` kinds replaced; PlanError if liger-kernel does not support its type."""
     kind = model.config.model_type
     if kind not in MODEL_TYPE_TO_APPLY_LIGER_FN:
         known = ", ".join(sorted(MODEL_TYPE_TO_APPLY_LIGER_FN))

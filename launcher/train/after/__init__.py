@@ -1,1 +1,1 @@
-"""What is done with a trained model: the export at the end of every run, and the verbs that open one."""
+"""Work with a trained model: the export at the end of every run, and the verbs that open a model."""

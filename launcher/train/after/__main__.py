@@ -1,4 +1,4 @@
-"""python -m launcher.train.after: what is done with a run after its training, asked for by a verb of the command line.
+"""python -m launcher.train.after: work with a run after its training, requested by a verb of the command line.
 
 The first line of stdin is the request, one JSON object with its `verb`; lines of JSON on stdout answer it: {"progress": ...},
 {"text": ...}, and at the end {"result": ...} or {"error": ..., "exit_code": ...}. Libraries' output goes to stderr.
@@ -51,7 +51,7 @@ def main() -> int:
 
 
 def quiet() -> None:
-    """Leaves progress to the command that asked."""
+    """Silences the libraries' progress output, because the calling command shows progress."""
     import datasets
     from transformers.utils import logging
 
@@ -61,7 +61,7 @@ def quiet() -> None:
 
 
 def _work_dir(request: dict[str, Any]) -> str | None:
-    """Where the run was typed: plugins' modules are found there, as on the ranks."""
+    """The folder in which the run was launched; the modules of plugins are found there, as on the ranks."""
     if not request["run_dir"]:
         return None
     run = RunDir(Path(request["run_dir"]))

@@ -1,4 +1,4 @@
-"""The model card: what a model is, how it was made and how it was checked, so that another person can make it again."""
+"""The model card: what a model is, how it was made and checked, so that another person can reproduce it."""
 
 import hashlib
 import json
@@ -26,12 +26,12 @@ _CHUNK = 8 << 20
 
 
 def add_card(folder: Path, run: RunDir, decided: Decided, facts: Mapping[str, Any]) -> None:
-    """Writes README.md into the folder, in the place of the one that peft leaves there."""
+    """Writes README.md into the folder, replacing the one that peft writes."""
     (folder / NAME).write_text(card(run, decided, facts, adapter=(folder / "adapter_config.json").is_file()))
 
 
 def card(run: RunDir, decided: Decided, facts: Mapping[str, Any], *, adapter: bool) -> str:
-    """The text, its head in the form that model hubs read. Source: huggingface.co/docs/hub/model-cards."""
+    """The text of the card, with metadata in the form that model hubs read. Source: huggingface.co/docs/hub/model-cards."""
     plan, model = decided.plan, decided.config.model
     base = model.name_or_path
     head: dict[str, Any] = {
@@ -42,7 +42,7 @@ def card(run: RunDir, decided: Decided, facts: Mapping[str, Any], *, adapter: bo
         "tags": ["launcher", plan.trainer, *(["lora"] if plan.adapter else [])],
     }
     if base.startswith(("package:", ".", "/")) or "/" not in base:
-        del head["base_model"], head["base_model_relation"]  # hubs take ids of theirs alone
+        del head["base_model"], head["base_model_relation"]  # hubs accept only their own ids
     parts = [
         f"---\n{yaml.safe_dump(head, sort_keys=False)}---",
         f"# {plan.run}",
@@ -60,14 +60,14 @@ def card(run: RunDir, decided: Decided, facts: Mapping[str, Any], *, adapter: bo
 
 
 def command(run: RunDir) -> str:
-    """What was typed, as a shell reads it."""
+    """The launch command, quoted for a shell."""
     typed: list[str] = yaml.safe_load(run.overrides.read_text()) if run.overrides.is_file() else []
     where = ["--config-dir", run.config_dir.read_text().strip()] if run.config_dir.is_file() else []
     return f"python -m launcher {shlex.join([*typed, *where])}".strip()
 
 
 def table(title: str, rows: Sequence[tuple[str, str]]) -> str:
-    """A table of two columns or, where a value has a | of its own, three; nothing without rows."""
+    """A table of two columns, or of more if the values contain |; empty without rows."""
     if not rows:
         return ""
     columns = 2 + rows[0][1].count("|")
@@ -93,7 +93,7 @@ def _settings(decided: Decided) -> list[tuple[str, str]]:
 
 
 def digests(plan: LaunchPlan) -> list[dict[str, Any]]:
-    """Name, path and SHA-256 of every file of training and evaluation data; None for what lies on a hub."""
+    """Use, path and SHA-256 of every file of training and evaluation data; the digest is None for data on a hub."""
     training = plan.facts.data_sources or (plan.facts.data_path,)
     named = [("train", path) for path in training]
     named += [("eval", plan.facts.eval_path)] if plan.facts.eval_path else []
@@ -127,9 +127,9 @@ def _data(run: RunDir, found: Sequence[Mapping[str, Any]]) -> list[tuple[str, st
 
 
 def metrics(run: RunDir, facts: Mapping[str, Any], *, perplexity: bool) -> list[tuple[str, str]]:
-    """Evaluation loss before and after training, last training loss, steps and tokens; up to facts' step, if any.
+    """Evaluation loss before and after training, last training loss, steps and tokens, up to the step in `facts`, if any.
 
-    `perplexity`: whether the loss is the mean over predicted tokens, so that it is also told as a perplexity.
+    `perplexity`: whether the loss is the mean over predicted tokens, so that its perplexity is reported too.
     """
     step = facts.get("step")
     losses: dict[str, float] = {}
@@ -157,21 +157,26 @@ def metrics(run: RunDir, facts: Mapping[str, Any], *, perplexity: bool) -> list[
 
 def _checks(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     if facts.get("verified") != "logits":
-        return [("tensors", "read back, complete and finite; too large for this host to be loaded again")]
+        return [
+            (
+                "tensors",
+                "read back, complete and finite; the model is too large to be loaded again on this host",
+            )
+        ]
     rows = [
-        ("loaded back", "its logits on fixed prompts were held against the trained model's"),
+        ("loaded back", "its logits on fixed prompts were compared with those of the trained model"),
         (
             "difference",
-            f"{facts['difference']:.2g} of their size; at most {facts['tolerance']:g} is rounding",
+            f"{facts['difference']:.2g} of their norm; rounding explains up to {facts['tolerance']:g}",
         ),
     ]
     if facts.get("effect") is not None:
-        rows.append(("what training changed", f"{facts['effect']:.2g} of their size"))
+        rows.append(("change by training", f"{facts['effect']:.2g} of their norm"))
     return rows
 
 
 def versions() -> list[tuple[str, str]]:
-    """The training stack's, as installed here."""
+    """Package and version of the training stack that is installed here."""
     found: list[tuple[str, str]] = []
     for name in _PACKAGES:
         try:

@@ -1,4 +1,4 @@
-"""Whether two models say the same: their logits on fixed prompts, and how far apart they may be."""
+"""Whether two models are equal: their logits on fixed prompts, and the largest difference that rounding explains."""
 
 from typing import Any
 
@@ -9,15 +9,15 @@ from launcher.errors import RunError
 TEXTS = ("The capital of France is", "def fibonacci(n):\n    ", "Q: What is 17 plus 25?\nA:")
 _QUESTION = [{"role": "user", "content": "Write one sentence about the sea."}]
 _MOST_TOKENS, _LAST = 48, 6
-"""Tokens of a prompt, and its last positions whose logits are compared: a 128k vocabulary then needs 12 MiB."""
+"""Most tokens of a prompt, and number of last positions whose logits are compared; a 128k vocabulary then needs 12 MiB."""
 TOLERANCE = {"float32": 1e-3, "float16": 1e-2, "bfloat16": 5e-2}
-"""Largest difference (see `difference`) by the coarser of two models' formats. Rounding a weight to fp16 or bf16 changes it by
-at most 2^-11 or 2^-8 of itself, and tens of layers, or other kernels for the same sum, add up to several times that; fp32 is
-compared over devices too."""
+"""Largest difference (see `difference`) by the coarser number format of two models. Rounding a weight to fp16 or bf16 changes
+it by a relative 2^-11 or 2^-8 at most, and tens of layers, or other kernels for the same sum, add up to several times that.
+Models in fp32 are also compared across devices."""
 
 
 def prompts(tokenizer: Any) -> list[list[int]]:
-    """Token ids of the fixed prompts, and of a chat where the tokenizer has a template: there a chat model has learned most."""
+    """Token ids of the fixed prompts, and of a chat if the tokenizer has a template: a chat model has learned most there."""
     found: list[list[int]] = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in TEXTS]
     if tokenizer.chat_template:
         text = tokenizer.apply_chat_template(_QUESTION, tokenize=False, add_generation_prompt=True)
@@ -26,7 +26,7 @@ def prompts(tokenizer: Any) -> list[list[int]]:
 
 
 def logits_of(model: Any, ids: list[list[int]]) -> torch.Tensor:
-    """[positions, classes] in fp32 on the CPU, prompt after prompt. Under ZeRO-3 and FSDP2 every rank must call it."""
+    """[positions, classes] in fp32 on the CPU, prompt after prompt. Collective under ZeRO-3 and FSDP2."""
     training = model.training
     model.eval()
     device = next(model.parameters()).device
@@ -41,16 +41,16 @@ def logits_of(model: Any, ids: list[list[int]]) -> torch.Tensor:
 
 
 def difference(found: torch.Tensor, trained: torch.Tensor) -> float:
-    """|found - trained| / |trained| over all positions, each position's logits centred, since softmax takes no notice of a
-    constant; RunError where they are not comparable or not finite."""
+    """|found - trained| / |trained| over all positions; the logits of each position are centred, because softmax ignores a
+    constant. RunError if they are not comparable or not finite."""
     if found.shape != trained.shape:
         raise RunError(
-            f"the export gives logits of shape {list(found.shape)} and the trained model {list(trained.shape)}; "
+            f"the logits of the export have shape {list(found.shape)}, and those of the trained model {list(trained.shape)}; "
             "it is not the same model"
         )
     if not bool(torch.isfinite(found).all()):
         raise RunError(
-            "the export's logits are not finite: its number format is too narrow; use --dtype bf16 or fp32"
+            "the logits of the export are not finite, because its number format is too narrow; use --dtype bf16 or fp32"
         )
     if trained.shape[-1] > 1:
         found, trained = (logits - logits.mean(-1, keepdim=True) for logits in (found, trained))
@@ -58,16 +58,16 @@ def difference(found: torch.Tensor, trained: torch.Tensor) -> float:
 
 
 def tolerance(*dtypes: str) -> float:
-    """The largest difference that is rounding, between models in these formats."""
+    """The largest difference that rounding explains, between models in these formats."""
     return max(TOLERANCE[dtype.removeprefix("torch.")] for dtype in dtypes)
 
 
 def check_same(found: torch.Tensor, trained: torch.Tensor, limit: float) -> float:
-    """Their difference; RunError above `limit`."""
+    """The difference of the logits; RunError if it exceeds `limit`."""
     apart = difference(found, trained)
     if apart > limit:
         raise RunError(
-            f"the export's logits differ from the trained model's by {apart:.2g} of their size, and rounding explains "
-            f"{limit:g}; nothing was kept; is the base model still the one that was trained from?"
+            f"the logits of the export differ from those of the trained model by {apart:.2g} of their norm, and rounding "
+            f"explains only {limit:g}; nothing was kept; has the base model changed since training?"
         )
     return apart

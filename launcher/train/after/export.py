@@ -1,4 +1,4 @@
-"""The trained adapter or model as an ordinary folder, loaded back and compared before it counts."""
+"""Exporting the trained adapter or model to a folder, which is loaded back and compared before it gets its name."""
 
 import shutil
 from collections.abc import Mapping
@@ -25,15 +25,15 @@ from launcher.train.strategies.base import WHOLE, OnRank, on_rank
 from launcher.train.upstream.transformers_single_process import single_process
 
 REFERENCE = "trained_logits.safetensors"
-"""In the run dir: what the trained model said on the fixed prompts, so that every later export is held against it."""
+"""File in the run dir with the trained model's logits on the fixed prompts, with which every later export is compared."""
 
 
 def export(run: RunDir, decided: Decided, trainer: Any, tokenizer: Any) -> dict[str, Any]:
-    """Writes model/: an adapter where only an adapter was trained, else the whole model; how it was checked, on rank 0.
+    """How the export was checked, on rank 0, after model/ is written: an adapter if only that was trained, else the full model.
 
-    Every rank must call it. Written beside and renamed, after it was loaded back in this process and said the same on fixed
-    prompts as the trained model, wherever that was sharded. A base too large for this host's memory is not loaded again: then
-    the tensors on disk alone are held against the trained ones.
+    Collective. The folder is written under another name, loaded back in this process, compared with the trained model by the
+    logits on fixed prompts, and then renamed. If the base is too large for the memory of this host, it is not loaded again, and
+    only the tensors on disk are compared with the trained ones.
     """
     accelerator = trainer.accelerator
     model = accelerator.unwrap_model(trainer.model)
@@ -70,13 +70,13 @@ def export(run: RunDir, decided: Decided, trainer: Any, tokenizer: Any) -> dict[
 def write(
     model: Any, state: Mapping[str, torch.Tensor], tokenizer: Any, folder: Path, decided: Decided
 ) -> None:
-    """Weights, configuration, tokenizer and chat template in a new folder; the tensors read back and compared."""
+    """Writes weights, configuration, tokenizer and chat template into a new folder, and checks the tensors on disk."""
     shutil.rmtree(folder, ignore_errors=True)
     adapter = isinstance(model, PeftModel)
     if adapter:
         for config in model.peft_config.values():
             config.revision = decided.config.model.revision
-        # The vocabulary is never resized; "auto" would ask the hub, and wait for it
+        # the vocabulary is never resized, and "auto" would wait for an answer of the hub
         model.save_pretrained(folder, state_dict=dict(state), save_embedding_layers=False)
     else:
         model.config.use_cache = True
@@ -86,7 +86,7 @@ def write(
 
 
 def check(folder: Path, expected: int | None) -> None:
-    """RunError when the written weights are empty, not finite or fewer than were trained."""
+    """RunError if the written weights are empty, not finite, or fewer than the trained ones."""
     count = 0
     for file in sorted(folder.glob("*.safetensors")):
         with safe_open(file, framework="pt") as tensors:
@@ -94,17 +94,17 @@ def check(folder: Path, expected: int | None) -> None:
                 tensor = tensors.get_tensor(name)
                 if tensor.numel() == 0 or not bool(torch.isfinite(tensor).all()):
                     raise RunError(
-                        f"{file}: {name} is empty or not finite; the export is not usable, resume from a checkpoint"
+                        f"{file}: {name} is empty or not finite; the export cannot be used; resume from a checkpoint"
                     )
                 count += 1
     if count == 0 or (expected is not None and count != expected):
         raise RunError(
-            f"{folder}: {count} tensors were written, {expected} were trained; the export is not usable"
+            f"{folder}: {count} tensors were written, but {expected} were trained; the export cannot be used"
         )
 
 
 def count(model: Any) -> int:
-    """Weights of a model, wherever they are; of 4-bit weights, which are packed, at least as many as there are."""
+    """The number of weights of a model, sharded or not; for packed 4-bit weights an upper bound."""
     packed = 4 if getattr(model, "is_loaded_in_4bit", False) else 1
     return packed * sum(getattr(parameter, "ds_numel", parameter.numel()) for parameter in model.parameters())
 
@@ -117,7 +117,7 @@ def _verify(
     decided: Decided,
     parameters: int,
 ) -> dict[str, Any]:
-    """How the folder was held against the trained model; RunError where it is another one."""
+    """How the folder was compared with the trained model; RunError if it is another model."""
     if not fits(bytes_to_load(folder, decided, parameters=parameters)):
         return {"verified": "tensors"}
     with single_process():
@@ -129,9 +129,9 @@ def _verify(
 
 
 def formats(plan: LaunchPlan, model: Any, *folders: Path) -> list[str]:
-    """Number formats that the trained model's logits and this one's have gone through: the forward pass's, the weights' and
-    the saved tensors' (trl trains QLoRA's adapters in bf16, and peft loads them as fp32). 4-bit weights count as bf16: some
-    of bitsandbytes' kernels compute in it whatever they are told."""
+    """The number formats that affect the logits of the trained model and of this one: those of the forward pass, the weights
+    and the saved tensors (trl trains QLoRA's adapters in bf16, and peft loads them as fp32). 4-bit weights count as bf16,
+    because some bitsandbytes kernels always compute in it."""
     four_bit = plan.adapter is not None and plan.adapter.four_bit
     forward = ["bfloat16"] if plan.precision == "bf16" or four_bit else []
     forward += [saved_dtype(folder) for folder in folders]
@@ -147,14 +147,16 @@ def compare_tensors(model: Any, state: Mapping[str, torch.Tensor]) -> None:
     for name, tensor in state.items():
         if name not in found:
             raise RunError(
-                f"{name} was trained and is not in the export when it is loaded back; nothing was kept"
+                f"{name} was trained but is missing when the export is loaded back; nothing was kept"
             )
         if not torch.equal(found[name].cpu().to(tensor.dtype), tensor):
-            raise RunError(f"{name} is not what was trained when it is loaded back; nothing was kept")
+            raise RunError(
+                f"{name} differs from the trained tensor when the export is loaded back; nothing was kept"
+            )
 
 
 def replace_folder(temporary: Path, target: Path) -> None:
-    """Gives a finished folder its name; what had it goes."""
+    """Gives a finished folder its name, and removes the folder that had this name."""
     old = target.with_name(f".old_{target.name}")
     shutil.rmtree(old, ignore_errors=True)
     if target.exists():
@@ -164,8 +166,8 @@ def replace_folder(temporary: Path, target: Path) -> None:
 
 
 def gather(model: Any, strategy: OnRank = WHOLE, *, trainable_only: bool) -> dict[str, torch.Tensor]:
-    """Whole tensors by parameter name, on the CPU; filled on rank 0. One parameter at a time, so a 70B base never is in one
-    place when only its adapter is wanted."""
+    """Parameter name -> complete tensor on the CPU. Parameters are gathered one at a time, and only trained ones if requested,
+    so that a 70B base is never on one rank."""
     state: dict[str, torch.Tensor] = {}
     for name, parameter in model.named_parameters():
         if trainable_only and not parameter.requires_grad:
@@ -176,5 +178,5 @@ def gather(model: Any, strategy: OnRank = WHOLE, *, trainable_only: bool) -> dic
         state |= {name: buffer.cpu() for name, buffer in model.named_buffers() if name in model.state_dict()}
     as_exported = getattr(
         model, "as_exported", None
-    )  # of an adapter that has changed its base, see plugins/on_rank/initial.py
+    )  # set for an adapter that has changed its base, see plugins/on_rank/initial.py
     return as_exported(state) if as_exported else state

@@ -1,4 +1,4 @@
-"""The verb export: a run's adapter, merged model or whole model in a folder of its own, loaded back and compared first."""
+"""The verb export: a run's adapter, merged model or full model in a separate folder, loaded back and compared first."""
 
 import gc
 import shutil
@@ -29,7 +29,7 @@ _ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 
 def answer(request: dict[str, Any], say: Say) -> dict[str, Any]:
-    """Where the export is and how it was checked; RunError, and nothing that looks finished, where it is another model."""
+    """The path of the export and how it was checked; RunError, without a finished folder, if it is another model."""
     run = RunDir(Path(request["run_dir"]))
     target = Path(request["to"])
     decided = reread_run(run)
@@ -38,7 +38,7 @@ def answer(request: dict[str, Any], say: Say) -> dict[str, Any]:
     try:
         facts = _make(run, decided, request, temporary, adapter, say)
         if target.exists() and not request["force"]:
-            raise RunError(f"{target} exists; give --force to write it anew, or another folder with --to")
+            raise RunError(f"{target} exists; give --force to overwrite it, or another folder with --to")
         replace_folder(temporary, target)
     finally:
         for folder in (temporary, adapter):
@@ -49,7 +49,7 @@ def answer(request: dict[str, Any], say: Say) -> dict[str, Any]:
 def _make(
     run: RunDir, decided: Decided, request: Mapping[str, Any], folder: Path, adapter: Path, say: Say
 ) -> dict[str, Any]:
-    """Writes the export to `folder`; `adapter` is for one that is only on the way to a merged model."""
+    """The facts of the export, after it is written to `folder`; `adapter` is a folder for an intermediate adapter."""
     source = run.export
     dtype = DTYPES[request["dtype"]] if request["dtype"] else None
     if request["merged"]:
@@ -67,7 +67,7 @@ def _make(
     if request["merged"]:
         if kind == "model":
             raise RunError(
-                f"{run.name} trained every weight: its export is whole already; leave --merged out"
+                f"{run.name} trained every weight, so its export is already a full model; leave --merged out"
             )
         kind = "merged"
         say(progress={"what": "merging the adapter into its base"})
@@ -102,11 +102,11 @@ def _make(
 def _from_checkpoint(
     decided: Decided, request: Mapping[str, Any], folder: Path, ids: list[list[int]], tokenizer: Any, say: Say
 ) -> tuple[torch.Tensor, int]:
-    """Writes what the checkpoint holds as an ordinary folder; what that model says, and its step."""
+    """The logits of the checkpoint's model and its step, after that model is written into the folder."""
     found = look(Path(request["checkpoint"]))
     if not isinstance(found, Found):
         raise RunError(found.reason)
-    say(progress={"what": f"putting together the model of step {found.manifest.step}"})
+    say(progress={"what": f"rebuilding the model of step {found.manifest.step}"})
     model = rebuild(decided, found)
     trained = logits_of(model, ids)
     adapter = hasattr(model, "peft_config")
@@ -119,7 +119,7 @@ def _from_checkpoint(
 def _reference(
     run: RunDir, decided: Decided, ids: list[list[int]], say: Say
 ) -> tuple[torch.Tensor, int | None]:
-    """What the ranks' model said at the end of training, and after how many steps; of an older run, what model/ says."""
+    """The logits of the ranks' model at the end of training, and its step; for an older run, the logits of model/ and None."""
     if not (run.export / "config.json").is_file() and not is_adapter(run.export):
         raise RunError(
             f"{run.name} has no model yet; name a checkpoint with --checkpoint STEP, which python -m launcher checkpoints "
@@ -135,7 +135,7 @@ def _reference(
 
 
 def _copy(source: Path, folder: Path, decided: Decided, dtype: torch.dtype | None, tokenizer: Any) -> None:
-    """The adapter or whole model in `folder`, in `dtype` where one was asked for."""
+    """Copies the adapter or full model into `folder`, in `dtype` if one was requested."""
     shutil.rmtree(folder, ignore_errors=True)
     if dtype is not None and not is_adapter(source):
         check_room(decided, dtype.itemsize)
@@ -158,18 +158,18 @@ def _save(model: Any, tokenizer: Any, folder: Path) -> None:
 
 
 def _warning(facts: Mapping[str, Any]) -> str | None:
-    """What a person should know of a merged model whose rounding is as large as what it has learned."""
+    """A warning about a merged model if rounding changes it about as much as training; None otherwise."""
     effect = facts["effect"]
     if effect is None or facts["difference"] <= effect / 4:
         return None
     return (
-        f"rounding to {facts['dtype']} changes the logits by {facts['difference']:.2g} of their size and training by "
-        f"{effect:.2g}: part of what was learned may be lost; --dtype fp32 or the adapter alone keeps it"
+        f"rounding to {facts['dtype']} changes the logits by {facts['difference']:.2g} of their norm, and training by "
+        f"{effect:.2g}: a part of what was learned may be lost; use --dtype fp32, or export the adapter"
     )
 
 
 def _digests(run: RunDir, decided: Decided) -> list[dict[str, Any]]:
-    """The data's digests as noted when the run ended, else as the files are now."""
+    """The digests of the data as noted when the run ended, or of the files as they are now."""
     for event in reversed(run.read_events(Exported)):
         if event.data:
             return list(event.data)

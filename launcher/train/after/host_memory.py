@@ -1,19 +1,19 @@
-"""How much of this host's memory another model may take."""
+"""The memory of this host that another model may use."""
 
 import contextlib
 from pathlib import Path
 
 _SHARE = 0.7
-"""Of what is free; the rest is for the loading itself and for others on the host."""
+"""Share of free memory; the rest is for the loading itself and for other processes on the host."""
 
 
 def fits(need_bytes: float) -> bool:
-    """Whether so much can be taken without the kernel ending a process for it."""
+    """Whether this many bytes can be used without the risk that the kernel kills a process."""
     return need_bytes <= _SHARE * free_bytes()
 
 
 def free_bytes() -> int:
-    """What the kernel says is available, or less where this process's cgroup has less left.
+    """Bytes that the kernel reports as available, or less if the cgroup of this process has less left.
 
     Source: proc(5), MemAvailable; the kernel's cgroup-v2 page, memory.max and memory.current.
     """

@@ -1,4 +1,4 @@
-"""The verb evaluate: loss, perplexity and exact match of the base and of the trained model on the same rows."""
+"""The verb evaluate: loss, perplexity and exact match of the base model and the trained model on the same rows."""
 
 import itertools
 import math
@@ -20,25 +20,25 @@ from launcher.train.after.__main__ import Say
 from launcher.train.after.opened import Opened, open_run, prompt_text, stop_ids
 
 _BATCH_TOKENS = 4096
-"""Padded tokens of a batch."""
+"""Most tokens of a batch, including padding."""
 _MORE, _MOST = 16, 1024
-"""Tokens that an answer may be longer than the expected one, which it then is not; and at most."""
+"""Extra tokens beyond the length of the expected answer that are generated, and the most tokens of an answer."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """What is evaluated on."""
+    """The rows of an evaluation."""
 
     encoded: list[dict[str, list[int]]]
     """input_ids and labels, cut at model.max_length."""
     questions: list[tuple[list[int], str]]
-    """Token ids of the chat up to its last turn, and the answer that is expected."""
+    """Token ids of the chat up to its last turn, and the expected answer."""
     left_out: int
-    """Rows without a trained token within model.max_length."""
+    """Number of rows without a trained token within model.max_length."""
 
 
 def answer(request: dict[str, Any], say: Say) -> dict[str, Any]:
-    """Both models' metrics; DataError for rows that no metric can be had from."""
+    """The metrics of both models; DataError for rows from which no metric can be computed."""
     say(progress={"what": "loading the model"})
     opened = open_run(RunDir(Path(request["run_dir"])), request["checkpoint"])
     assert opened.decided is not None
@@ -61,7 +61,7 @@ def answer(request: dict[str, Any], say: Say) -> dict[str, Any]:
 
 
 def read(path: Path, most: int | None, decided: Decided, tokenizer: Any, ask: bool) -> Rows:
-    """The file's rows, with the masks of training."""
+    """The rows of the file, with the same masks as in training."""
     config = decided.config
     encoded: list[dict[str, list[int]]] = []
     questions: list[tuple[list[int], str]] = []
@@ -83,7 +83,7 @@ def read(path: Path, most: int | None, decided: Decided, tokenizer: Any, ask: bo
 
 
 def _question(example: Example, tokenizer: Any) -> tuple[list[int], str] | None:
-    """None for plain text and for tool calls, which no exact answer is known of."""
+    """Prompt and expected answer; None for plain text and tool calls, for which there is no exact answer."""
     turns = example.get("messages")
     if not turns or not tokenizer.chat_template or any("tool_calls" in turn for turn in turns):
         return None
@@ -105,7 +105,7 @@ def _judge(name: str, opened: Opened, model: Any, rows: Rows, metrics: list[str]
 
 
 def _loss(name: str, opened: Opened, model: Any, rows: list[dict[str, list[int]]], say: Say) -> float:
-    """Mean over all trained tokens, each weighing the same."""
+    """The mean loss over all trained tokens with equal weights."""
     total, tokens, done = 0.0, 0, 0
     for batch in _batches(rows, lambda row: len(row["input_ids"])):
         width = max(len(row["input_ids"]) for row in batch)
@@ -128,7 +128,7 @@ def _loss(name: str, opened: Opened, model: Any, rows: list[dict[str, list[int]]
 def _exact_match(
     name: str, opened: Opened, model: Any, questions: list[tuple[list[int], str]], say: Say
 ) -> float:
-    """Share of the questions whose greedy answer is the expected one, spaces at the ends aside."""
+    """Share of the questions whose greedy answer is the expected one, ignoring whitespace at the ends."""
     tokenizer, right, done = opened.tokenizer, 0, 0
     lengths = {
         answer: len(tokenizer(answer, add_special_tokens=False)["input_ids"]) for _, answer in questions
@@ -155,7 +155,7 @@ def _exact_match(
 
 
 def _batches(items: list[Any], length: Any) -> Iterator[list[Any]]:
-    """Items of like length together, as many as _BATCH_TOKENS hold; at least one."""
+    """Batches of items of similar length with at most _BATCH_TOKENS padded tokens, or of one item."""
     batch: list[Any] = []
     for item in sorted(items, key=length):
         if batch and (len(batch) + 1) * length(item) > _BATCH_TOKENS:

@@ -1,4 +1,4 @@
-"""A run's base model, or what was exported of it, opened by one process on its own."""
+"""Opening a run's base model, or an export of the run, in a single process."""
 
 import dataclasses
 from pathlib import Path
@@ -15,13 +15,13 @@ from launcher.train.model import load_model
 ADAPTER = "adapter_config.json"
 _BYTES = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0}
 _FOUR_BIT = 1.0
-"""Bytes a weight while 4-bit weights are made: half of one, the constants, the embeddings and a file's 16-bit weights."""
+"""Bytes per weight while 4-bit weights are created: half a byte, constants, embeddings and the 16-bit weights of one file."""
 _FALLBACK_ON_CPU = "sdpa"
 
 
 @dataclasses.dataclass(frozen=True)
 class _Only(Plugin):
-    """The part of a run's plugins that says how weights are loaded, and where they go."""
+    """The part of a run's plugins that decides how weights are loaded, and the device to which they go."""
 
     plugins: tuple[Plugin, ...]
     device: str
@@ -32,14 +32,14 @@ class _Only(Plugin):
 
 
 def is_adapter(folder: Path) -> bool:
-    """Whether a folder holds an adapter, and not a whole model."""
+    """Whether a folder holds an adapter, and not a full model."""
     return (folder / ADAPTER).is_file()
 
 
 def open_base(
     decided: Decided, *, device: str = "cpu", dtype: str | None = None, changed: bool = False
 ) -> Any:
-    """The model that was trained from, quantised where it was; with `changed`, after every plugin's on_model too."""
+    """The base model of the run, quantised if it was in training; with `changed`, also after on_model of every plugin."""
     only = _Only(tuple(decided.plugins), device)
     then = [_OnModel(tuple(decided.plugins))] if changed else []
     return load_model(
@@ -56,7 +56,7 @@ class _OnModel(Plugin):
 
 
 def open_whole(folder: Path, decided: Decided, *, device: str = "cpu", dtype: str | None = None) -> Any:
-    """A folder with a whole model, in the class that was trained, in the format that it was saved in."""
+    """The full model in a folder, in the class of the trained model and in the number format in which it was saved."""
     config = dataclasses.replace(
         _model_config(decided, device),
         name_or_path=str(folder.absolute()), init=Init.pretrained, revision=None, gguf_file=None,
@@ -66,7 +66,7 @@ def open_whole(folder: Path, decided: Decided, *, device: str = "cpu", dtype: st
 
 
 def load_back(folder: Path, decided: Decided, *, device: str = "cpu", dtype: str | None = None) -> Any:
-    """An exported folder, as anyone would load it: an adapter over a base loaded anew, or a whole model."""
+    """The model in an exported folder, as any user would load it: an adapter over a newly loaded base, or a full model."""
     if not is_adapter(folder):
         return open_whole(folder, decided, device=device, dtype=dtype)
     from peft import PeftModel
@@ -88,7 +88,7 @@ def saved_dtype(folder: Path) -> str:
 
 
 def bytes_to_load(folder: Path, decided: Decided, *, dtype: str | None = None, parameters: int = 0) -> float:
-    """What `load_back` takes of the host's memory, about. `parameters`: the base's, for a plan that does not know them."""
+    """Approximate bytes of host memory that `load_back` needs. `parameters`: number in the base, if the plan lacks it."""
     if not is_adapter(folder):
         return 1.1 * sum(file.stat().st_size for file in folder.glob("*.safetensors"))
     plan = decided.plan
@@ -98,7 +98,7 @@ def bytes_to_load(folder: Path, decided: Decided, *, dtype: str | None = None, p
 
 
 def _model_config(decided: Decided, device: str) -> Any:
-    """The run's, without a kernel that needs a GPU where there is none."""
+    """The model configuration of the run, without an attention kernel that needs a GPU if there is none."""
     config = decided.config.model
     if device == "cpu" and config.attn_implementation:
         return dataclasses.replace(config, attn_implementation=_FALLBACK_ON_CPU)
@@ -106,5 +106,5 @@ def _model_config(decided: Decided, device: str) -> Any:
 
 
 def _plan(decided: Decided, dtype: str | None) -> Any:
-    """The run's, for a process without other ranks."""
+    """The plan of the run, for a single process."""
     return dataclasses.replace(decided.plan, device="cpu", weights_dtype=dtype or decided.plan.weights_dtype)

@@ -1,4 +1,4 @@
-"""An adapter and its base as one model."""
+"""Merging an adapter into its base model."""
 
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,10 @@ from launcher.train.after.load_back import open_base
 def merge(
     adapter: Path, decided: Decided, dtype: torch.dtype, ids: list[list[int]]
 ) -> tuple[Any, torch.Tensor]:
-    """The merged model in `dtype`, and what its base alone says on the prompts.
+    """The merged model in `dtype`, and the logits of its base model on the prompts.
 
-    The sum is made in fp32 where that fits into this host's memory, and rounded once. A 4-bit base is unpacked first: the
-    adapter was trained over its rounded weights, and not over those from which they were made.
+    The sum is computed in fp32, if that fits into the memory of this host, and rounded once. A 4-bit base is dequantised first,
+    because the adapter was trained over its rounded weights and not over the original ones.
     """
     from peft import PeftModel
     from peft.tuners.tuners_utils import BaseTuner
@@ -33,7 +33,7 @@ def merge(
     model = PeftModel.from_pretrained(base, adapter).eval()
     if not isinstance(model.base_model, BaseTuner) or not hasattr(model, "merge_and_unload"):
         raise RunError(
-            f"{model.active_peft_config.peft_type.value} adapters are no change of weights and cannot be merged; leave "
+            f"{model.active_peft_config.peft_type.value} adapters do not change weights and cannot be merged; leave "
             "--merged out"
         )
     with model.disable_adapter():
@@ -48,7 +48,7 @@ def merge(
 
 
 def _untie(model: Any) -> None:
-    """Lets input and output embeddings be saved as two where training made them two (modules_to_save=[lm_head])."""
+    """Makes input and output embeddings be saved separately if training has separated them (modules_to_save=[lm_head])."""
     first, last = model.get_input_embeddings(), model.get_output_embeddings()
     if first is None or last is None or not model.config.tie_word_embeddings:
         return

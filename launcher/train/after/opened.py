@@ -1,4 +1,4 @@
-"""A run's model, ready to answer: the trained one, a checkpoint's or the base."""
+"""Opening a model of a run for answers: the trained model, that of a checkpoint, or the base."""
 
 import contextlib
 import json
@@ -23,7 +23,7 @@ _MARK = "ANANSWERTHATSTANDSNOWHERE"
 
 @dataclass(frozen=True)
 class Opened:
-    """A model on this machine's GPU, or on its CPU where there is none."""
+    """A model on the GPU of this machine, or on its CPU if it has no GPU."""
 
     decided: Decided | None
     model: Any
@@ -32,21 +32,21 @@ class Opened:
 
     @contextlib.contextmanager
     def base(self) -> Iterator[Any]:
-        """The model that was trained from: the same with its adapter off, or loaded for the moment."""
+        """The base model: this model with its adapter disabled, or a second model that is loaded temporarily."""
         if hasattr(self.model, "disable_adapter"):
             with self.model.disable_adapter():
                 yield self.model
             return
         if self.decided is None:
             raise RunError(
-                "the base of a whole model in a folder is not known; name the run in the place of the folder"
+                "the base of a full model in a folder is not known; give the run instead of the folder"
             )
         check_room(self.decided)
         yield _ready(open_base(self.decided, device=self.device))
 
 
 def open_run(run: RunDir, checkpoint: str | None = None, *, base: bool = False) -> Opened:
-    """The run's model/, or a checkpoint's; with `base`, what was trained from. RunError where there is none."""
+    """The model of the run's model/ or of a checkpoint; with `base`, the base model. RunError if there is none."""
     decided = reread_run(run)
     if find_method(decided.plan.trainer).scores:
         raise _no_answers(run.name, find_method(decided.plan.trainer).title)
@@ -71,7 +71,7 @@ def open_run(run: RunDir, checkpoint: str | None = None, *, base: bool = False) 
 
 
 def open_folder(folder: Path) -> Opened:
-    """An exported folder; an adapter's base is loaded from where it was trained from."""
+    """The model in an exported folder; the base of an adapter is loaded from the source that its configuration names."""
     from peft import AutoPeftModelForCausalLM
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -93,7 +93,7 @@ def open_folder(folder: Path) -> Opened:
 
 
 def _is_reward_model(folder: Path) -> bool:
-    """By what peft and transformers write of it; loaded as a chat model it would get a head of random weights."""
+    """Whether the files of peft or transformers say so; loaded as a chat model it would get a head with random weights."""
     for name, key, mark in (
         ("adapter_config.json", "task_type", "SEQ_CLS"),
         ("config.json", "architectures", "ForSequenceClassification"),
@@ -106,12 +106,12 @@ def _is_reward_model(folder: Path) -> bool:
 
 def _no_answers(name: str, what: str = "reward model") -> RunError:
     return RunError(
-        f"{name} is a {what}, which gives numbers and no answers; name one that was trained to answer"
+        f"{name} is a {what}, which computes scores and not answers; give a model that was trained to answer"
     )
 
 
 def stop_ids(model: Any, tokenizer: Any) -> list[int]:
-    """Tokens that end an answer: the model's own, the tokenizer's, and what the chat template closes a turn with."""
+    """Tokens that end an answer: those of the model and the tokenizer, and the token with which the template ends a turn."""
     known = model.generation_config.eos_token_id
     found = {*(known if isinstance(known, list) else [known]), tokenizer.eos_token_id}
     if tokenizer.chat_template:
@@ -123,7 +123,7 @@ def stop_ids(model: Any, tokenizer: Any) -> list[int]:
 
 
 def prompt_text(tokenizer: Any, turns: list[dict[str, Any]], **more: Any) -> str:
-    """What the model is given to answer; without a chat template the last turn alone."""
+    """The prompt for the model; without a chat template, only the last turn."""
     if not tokenizer.chat_template:
         return str(turns[-1]["content"])
     return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True, **more)

@@ -1,4 +1,4 @@
-"""A run's trained model from one of its checkpoints, in one process."""
+"""Rebuilding the trained model of a run from one of its checkpoints, in one process."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ _BYTES = {"float32": 4.0, "bfloat16": 2.0}
 
 
 def rebuild(decided: Decided, found: Found) -> Any:
-    """The model as it was at the checkpoint's step, whatever sharded it; CheckpointError where the files are not whole."""
+    """The model at the step of the checkpoint, however it was sharded; CheckpointError if the files are damaged."""
     if wrong := first_difference(found, sorted(found.manifest.files)):
         raise CheckpointError(f"{wrong}; choose another step, python -m launcher checkpoints shows them")
     check_room(decided)
@@ -27,31 +27,31 @@ def rebuild(decided: Decided, found: Found) -> Any:
 
 
 def fill(model: Any, found: Found) -> None:
-    """Puts a checkpoint's weights into the trained parameters; CheckpointError unless they are the very same ones."""
+    """Loads the weights of a checkpoint into the trained parameters; CheckpointError unless both have the same parameters."""
     manifest = found.manifest
     trained = {clean(name): one for name, one in model.named_parameters() if one.requires_grad}
     if trained.keys() != manifest.parameters.keys():
         odd = min(trained.keys() ^ manifest.parameters.keys())
         raise CheckpointError(
-            f"{found.path}: {odd} is {'not there' if odd in trained else 'not in this model'}; was a plugin changed since?"
+            f"{found.path}: {odd} is not in {'the checkpoint' if odd in trained else 'this model'}; was a plugin changed since?"
         )
     reader = Reader([found.path / rank_file(rank) for rank in range(manifest.world_size)])
     for name, parameter in trained.items():
         if manifest.parameters[name] != list(parameter.shape):
             raise CheckpointError(
-                f"{found.path}: {name} has shape {manifest.parameters[name]} there and {list(parameter.shape)} here"
+                f"{found.path}: {name} has shape {manifest.parameters[name]} there, but {list(parameter.shape)} in this model"
             )
         parameter.data = parameter.data.contiguous()
         read_into(reader, found, f"{WEIGHT}/{name}", 0, parameter.data.view(-1))
 
 
 def check_room(decided: Decided, size: float | None = None) -> None:
-    """RunError when this host has too little memory for the model, in `size` bytes a weight or as it was trained."""
+    """RunError if this host has too little memory for the model, with `size` bytes per weight or in its training format."""
     plan = decided.plan
     four_bit = plan.adapter is not None and plan.adapter.four_bit
     need = (size or (1.0 if four_bit else _BYTES[plan.weights_dtype])) * 1.1 * (plan.model.parameters or 0)
     if not fits(need):
         raise RunError(
             f"{plan.model.name_or_path} needs about {need / 2**30:.0f} GiB of this host's memory and "
-            f"{free_bytes() / 2**30:.0f} GiB are free, of which 70 % may be taken; do it on a larger node"
+            f"{free_bytes() / 2**30:.0f} GiB are free, of which 70 % may be used; use a larger node"
         )

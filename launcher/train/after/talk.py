@@ -1,4 +1,4 @@
-"""The verb chat: answers, piece by piece, to one chat after another."""
+"""The verb chat: streams the answers to one chat after another."""
 
 import json
 import signal
@@ -18,14 +18,14 @@ from launcher.train.after.opened import Opened, open_folder, open_run, prompt_te
 
 
 class _Pieces(TextStreamer):
-    """Hands on each piece of text as soon as its words are whole."""
+    """Passes on each piece of text as soon as its words are complete."""
 
     def __init__(self, tokenizer: Any, say: Callable[[str], None]) -> None:
         super().__init__(tokenizer, skip_prompt=True, skip_special_tokens=True)
         self._say = say
 
     def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
-        """A piece that will not change any more."""
+        """Passes on a piece that no longer changes."""
         if text:
             self._say(text)
 
@@ -45,7 +45,7 @@ class _Told(StoppingCriteria):
 
 
 def answer(request: dict[str, Any], say: Say) -> dict[str, Any]:
-    """How many chats were answered, once there are no more; each is a line of stdin with its `messages`."""
+    """The number of answered chats, once stdin ends; each chat is a line of stdin with its `messages`."""
     say(progress={"what": "loading the model"})
     if request["folder"]:
         opened = open_folder(Path(request["folder"]))
@@ -71,8 +71,8 @@ def _answer(opened: Opened, asked: dict[str, Any], request: dict[str, Any], told
     most = getattr(model.config, "max_position_embeddings", None)
     if most and length + request["max_new_tokens"] > most:
         raise RunError(
-            f"the chat has {length} tokens, and with --max-new-tokens {request['max_new_tokens']} over the model's {most}; "
-            "begin a new one"
+            f"the chat has {length} tokens, and with --max-new-tokens {request['max_new_tokens']} it exceeds the limit {most}; "
+            "begin a new chat"
         )
     sampling = (
         {"do_sample": True, "temperature": request["temperature"]}

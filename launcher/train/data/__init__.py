@@ -1,1 +1,1 @@
-"""Data on the ranks: tokenized once, packed into rows, dealt out in one order."""
+"""Data on the ranks: tokenized once, packed into rows, and read in one global order."""

@@ -22,7 +22,7 @@ _POLL_S = 0.25
 
 
 class BuildLock:
-    """A file that its holder rewrites again and again. It works on file systems without locks, and it is advisory: where a
+    """A file that its holder rewrites again and again. It works on file systems without locks, and it is advisory: if a
     holder pauses and another one takes over, both do the work."""
 
     def __init__(self, path: Path) -> None:
@@ -51,7 +51,7 @@ class BuildLock:
         return self._read().get("nonce", self.nonce) != self.nonce
 
     def release(self) -> None:
-        """Ends the signs of life, and removes the file where this process still holds the lock."""
+        """Ends the signs of life, and removes the file if this process still holds the lock."""
         self._over.set()
         self._thread.join()
         if self._read().get("nonce") == self.nonce:

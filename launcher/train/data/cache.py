@@ -1,4 +1,4 @@
-"""Tokens on disk, made once and shared by ranks, restarts and runs: a folder per key, whole or absent."""
+"""Tokens on disk, created once and shared by ranks, restarts and runs: one folder per key, which is complete or absent."""
 
 import hashlib
 import json
@@ -21,13 +21,13 @@ _COMMIT = "commit.json"
 _POLL_S = 0.25
 _SAY_S = 1.0
 _SILENT_S = 3600.0
-"""Seconds without progress of rank 0 after which another rank waits no longer; where there is a supervisor, it is faster."""
+"""Seconds without progress of rank 0 after which the other ranks give up; a supervisor reacts earlier."""
 
 Progress = Callable[[int], None]
 
 
 class Shared:
-    """What rank 0 makes and all ranks read. They hear of it through the run dir's data.json, which no collective waits for."""
+    """Files that rank 0 writes and all ranks read. data.json in the run dir announces them, so no collective waits for them."""
 
     def __init__(self, run: RunDir, cache_dir: str, attempt: int, rank: int, heartbeat: Heartbeat) -> None:
         self.run, self.attempt, self.rank, self.heartbeat = run, attempt, rank, heartbeat
@@ -36,15 +36,15 @@ class Shared:
         self._next = 0.0
 
     def forget(self) -> None:
-        """Takes away what an earlier attempt said. Rank 0 must call it before the ranks meet for the first time."""
+        """Deletes the announcements of an earlier attempt. Rank 0 must call it before the first collective of the ranks."""
         if self.rank == 0:
             self.run.data.unlink(missing_ok=True)
 
     def rows(
         self, name: str, key: Callable[[], dict[str, Any]], make: Callable[[Path, Progress], dict[str, Any]]
     ) -> Path:
-        """The file of rows for what `key` says, which `make` writes where there is none. Every rank must ask for the same
-        names in the same order; `make` gets an empty folder and a function to tell how many examples it has read."""
+        """The file of rows for the result of `key`; `make` writes it if there is none. Every rank must call this with the same
+        names in the same order. `make` gets an empty folder and a function to report how many examples it has read."""
         if self.rank:
             return self._wait(name) / ROWS
         begun = time.monotonic()
@@ -63,7 +63,7 @@ class Shared:
     def _make(
         self, name: str, folder: Path, words: dict[str, Any], make: Callable[[Path, Progress], dict[str, Any]]
     ) -> tuple[dict[str, Any], bool]:
-        """The facts of the committed folder, and whether it was made here."""
+        """The facts of the committed folder, and whether this process made it."""
         while True:
             lock = BuildLock(self.folder / f".{folder.name}.claim")
             try:
@@ -72,9 +72,9 @@ class Shared:
             except OSError as error:
                 if not lock.is_lost() and committed(folder) is None:
                     raise DataError(
-                        f"cache_dir: tokens cannot be kept in {self.folder} ({error}); name another"
+                        f"cache_dir: tokens cannot be written to {self.folder} ({error}); choose another folder"
                     ) from None
-                # stood still so long that another process took this one for dead: what that one makes is as good
+                # this process paused so long that another one took over; the result of that one is equally good
 
     def _make_once(
         self,
@@ -84,7 +84,7 @@ class Shared:
         words: dict[str, Any],
         make: Callable[[Path, Progress], dict[str, Any]],
     ) -> tuple[dict[str, Any], bool]:
-        """As `_make`, once the lock is held or the work done; OSError where the folder cannot be written."""
+        """As `_make`, once the lock is held or the work is done; OSError if the folder cannot be written."""
 
         def progress(count: int) -> None:
             lock.count = count
@@ -101,7 +101,7 @@ class Shared:
             return found[0], False
         temporary = self.folder / f".{folder.name}.{lock.nonce}"
         try:
-            for left in self.folder.glob(f".{folder.name}.*"):  # of a process that was killed
+            for left in self.folder.glob(f".{folder.name}.*"):  # left by a process that was killed
                 if left.is_dir():
                     shutil.rmtree(left, ignore_errors=True)
             self.run.note(Tokenizing(attempt=self.attempt, set=name, key=folder.name))
@@ -135,13 +135,15 @@ class Shared:
             if count != seen:
                 seen, since = count, time.monotonic()
             if time.monotonic() - since > _SILENT_S:
-                raise DataError(f"rank 0 has not told where the {name} tokens are for {_SILENT_S:.0f} s")
+                raise DataError(
+                    f"rank 0 has made no progress with the {name} tokens for {_SILENT_S:.0f} s; see its log"
+                )
             self.heartbeat.phase("data", count)
             time.sleep(_POLL_S)
 
 
 def commit(folder: Path, words: dict[str, Any], facts: dict[str, Any]) -> None:
-    """Writes what makes the folder count, last: its facts, and size and checksum of every file."""
+    """Writes the commit file last, without which the folder does not count: facts, and size and checksum of every file."""
     files = {path.name: _sum(path) for path in sorted(folder.iterdir())}
     for path in folder.iterdir():
         _sync(path)
@@ -150,7 +152,7 @@ def commit(folder: Path, words: dict[str, Any], facts: dict[str, Any]) -> None:
 
 
 def committed(folder: Path) -> dict[str, Any] | None:
-    """The facts of a folder that is whole, read through to its end; None for any other."""
+    """The facts of a complete folder, after all its files are read and checked; None for any other folder."""
     said = _read(folder / _COMMIT)
     try:
         whole = "files" in said and all(_sum(folder / name) == known for name, known in said["files"].items())
@@ -160,7 +162,7 @@ def committed(folder: Path) -> dict[str, Any] | None:
 
 
 def _put(temporary: Path, folder: Path) -> None:
-    """Renames the folder to its place; one that is there and is not whole makes way."""
+    """Renames the folder to its final name, and removes an incomplete folder with that name."""
     if folder.exists() and committed(folder) is None:
         torn = folder.with_name(f".{folder.name}.torn{os.getpid()}")
         folder.rename(torn)

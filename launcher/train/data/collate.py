@@ -1,4 +1,4 @@
-"""Rows of token ids -> the tensors of a batch, in which no document sees another."""
+"""Collating rows of token ids into a batch in which no document attends to another."""
 
 from typing import Any
 
@@ -8,19 +8,19 @@ from launcher.data.mask import IGNORED
 
 
 class Collator:
-    """Makes a batch of rows. Attention is told the documents by positions that begin at 0 with each of them.
+    """Makes a batch of rows. Attention finds the documents by positions that begin at 0 in each of them.
 
-    No mask is given: transformers looks for such positions only where there is none, and only where no cache is used. What
-    fills a row up stands behind its last document, where causal attention lets nothing see it; so rows of one document each
-    need no mask at all. A compiled model wants every batch of one `length`. For kernels that take lengths (flash attention)
-    the rows stand in one, and nothing is filled up.
+    The batch has no mask, because transformers looks for such positions only without a mask and without a cache. Rows are
+    padded on the right, where causal attention ignores the padding, so rows of one document need no mask either. A compiled
+    model needs the same `length` in every batch. For kernels that take lengths (flash attention), all rows are concatenated
+    into one, without padding.
     """
 
     def __init__(self, pad_token_id: int, *, varlen: bool = False, length: int | None = None) -> None:
         self.pad_token_id, self.varlen, self.length = pad_token_id, varlen, length
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
-        """input_ids, labels and position_ids, [rows, longest] each; with varlen [1, all], and the documents' lengths."""
+        """input_ids, labels and position_ids, each [rows, longest]; with varlen [1, all tokens], and the document lengths."""
         ids = [torch.tensor(row["input_ids"], dtype=torch.int64) for row in rows]
         labels = [torch.tensor(row["labels"], dtype=torch.int64) for row in rows]
         lengths = [[int(length) for length in row["seq_lengths"]] for row in rows]
@@ -44,7 +44,7 @@ class Collator:
 def _in_one_row(
     ids: list[torch.Tensor], labels: list[torch.Tensor], lengths: list[list[int]]
 ) -> dict[str, Any]:
-    """The layout of kernels that take lengths; names and types are those that transformers' flash attention takes."""
+    """The batch for kernels that take lengths, with the names and types of transformers' flash attention."""
     every = torch.tensor([length for row in lengths for length in row])
     ends = torch.cat([torch.zeros(1, dtype=torch.int64), every.cumsum(0)]).to(torch.int32)
     longest = int(every.max())

@@ -1,4 +1,4 @@
-"""Which samples every step takes: a stream that is the same on any number of ranks."""
+"""The samples of every step: one stream that is the same on any number of ranks."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,24 +12,24 @@ from launcher.plan.topology import Batch
 class GlobalOrder(Sampler[list[int]]):
     """This rank's micro-batches as lists of row numbers.
 
-    The data is one stream: epoch after epoch, each in an order drawn from (seed, epoch). Step s takes samples
-    [s * global, (s + 1) * global) of it, so the position in the data is a number of samples, and neither another number of
-    ranks nor a restart makes a sample come twice or not at all.
+    The data is one stream of epochs, each shuffled by (seed, epoch). Step s uses samples [s * global, (s + 1) * global) of it,
+    so the position in the data is a number of samples, and neither another number of ranks nor a restart repeats or skips a
+    sample.
     """
 
     def __init__(self, rows: int, batch: Batch, steps: int, seed: int, rank: int, ranks: int) -> None:
-        """`rank` of `ranks`: among those that take different samples."""
+        """`rank` of `ranks`: among the ranks with different samples."""
         self.rows, self.batch, self.steps, self.seed = rows, batch, steps, seed
         self.rank, self.ranks = rank, ranks
         self.first_step = 0
-        """Steps that were done before."""
+        """Number of steps done before this start."""
         self.skipped: list[int] = []
-        """Batches that are left out, ascending: a step from there on takes a later one."""
+        """Batches that are left out, ascending; later steps use the batches after them."""
         self._epoch = -1
         self._permutation: list[int] = []
 
     def __len__(self) -> int:
-        """Micro-batches of the whole run, those done before included."""
+        """Number of micro-batches of the whole run, including those done before."""
         return self.steps * self.batch.gradient_accumulation_steps
 
     def __iter__(self) -> Iterator[list[int]]:
@@ -43,7 +43,7 @@ class GlobalOrder(Sampler[list[int]]):
                 yield [self._row(position) for position in range(first, first + micro)]
 
     def batch_of(self, step: int) -> int:
-        """The number of the batch that a step takes."""
+        """The number of the batch that a step uses."""
         batch = step
         for skipped in self.skipped:
             if skipped <= batch:
@@ -51,7 +51,7 @@ class GlobalOrder(Sampler[list[int]]):
         return batch
 
     def rows_of(self, step: int) -> list[int]:
-        """The rows that all ranks together take in a step."""
+        """The rows of a step over all ranks."""
         first, size = self.batch_of(step) * self.batch.global_batch_size, self.batch.global_batch_size
         return [self._row(position) for position in range(first, first + size)]
 
@@ -65,10 +65,10 @@ class GlobalOrder(Sampler[list[int]]):
 
 
 class GroupOrder(GlobalOrder):
-    """This rank's rows where `group` answers are drawn for each row, and all of a step's at once.
+    """The rows of this rank if `group` answers are generated for each row, all rows of a step in one list.
 
-    A step takes global / group rows of the stream, each of them `group` times in a row; the ranks have equal runs of that.
-    The same list comes for each of a step's forward passes.
+    A step uses global / group rows of the stream, each repeated `group` times; every rank has an equal slice of these. Each
+    forward pass of a step gets the same list.
     """
 
     def __init__(self, *arguments: Any, group: int) -> None:
@@ -85,13 +85,13 @@ class GroupOrder(GlobalOrder):
 
 
 class EvalOrder(Sampler[list[int]]):
-    """This rank's batches of an evaluation in which every row comes once; all ranks have as many.
+    """This rank's batches of an evaluation in which every row occurs once; all ranks have the same number of batches.
 
-    Where rows run out, the number `rows` stands for the one behind the last (see rows.py).
+    After the last row, the number `rows` stands for the extra row without labels (see rows.py).
     """
 
     def __init__(self, rows: int, batch_size: int, rank: int, ranks: int) -> None:
-        """`rank` of `ranks`: among those that take different rows."""
+        """`rank` of `ranks`: among the ranks with different rows."""
         self.rows, self.batch_size, self.rank, self.ranks = rows, batch_size, rank, ranks
 
     def __len__(self) -> int:

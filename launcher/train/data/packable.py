@@ -1,4 +1,4 @@
-"""Whether a model keeps documents of one row apart."""
+"""Whether a model keeps the documents of one packed row separate."""
 
 import inspect
 from typing import Any
@@ -6,14 +6,14 @@ from typing import Any
 from launcher.errors import ConfigError
 
 _APART = {"full_attention", "sliding_attention", "chunked_attention"}
-"""transformers' names of layers whose mask is made from positions."""
+"""transformers' names of layers whose mask is derived from positions."""
 
 
 def check_packable(model: Any) -> None:
-    """ConfigError for a model in which a document would see the one before it in its row.
+    """ConfigError for a model in which a document would attend to the previous one in its row.
 
-    That is one with layers that carry a state along the row (Mamba, linear attention, convolutions), or that takes no
-    position_ids, from which transformers tells the documents.
+    Such models have layers that carry a state along the row (Mamba, linear attention, convolutions), or take no position_ids,
+    by which transformers separates the documents.
     """
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
     config = base.config.get_text_config()
@@ -21,7 +21,7 @@ def check_packable(model: Any) -> None:
     if others:
         why = f"has layers of {', '.join(others)}, which carry a state from one document to the next"
     elif "position_ids" not in inspect.signature(type(base).forward).parameters:
-        why = "takes no position_ids, by which documents are kept apart"
+        why = "takes no position_ids, by which documents are separated"
     else:
         return
     raise ConfigError(

@@ -1,4 +1,4 @@
-"""Which documents share a training row: best fit, longest first, so that next to nothing is padding."""
+"""Packing documents into training rows: best fit, longest first, which leaves little padding."""
 
 import random
 from bisect import bisect_left, insort
@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 
 def pack(lengths: Sequence[int], capacity: int, seed: int) -> list[list[int]]:
-    """Rows as lists of document numbers, whose lengths add up to at most `capacity`; a longer document is alone.
+    """Rows as lists of document numbers, whose lengths add up to at most `capacity`; a longer document has its own row.
 
-    Every document goes where it leaves the least room. Documents of one length are shuffled by the seed; the rows' order says
-    nothing, since training draws its own.
+    Every document is put into the row in which it leaves the least room. Documents of the same length are shuffled by the seed.
+    The order of rows has no meaning, because training shuffles them.
     Source: Johnson et al., Worst-case performance bounds for one-dimensional packing (SIAM J. Comput. 3, 1974): best fit
     decreasing needs at most 11/9 of the fewest rows.
     """
@@ -17,7 +17,7 @@ def pack(lengths: Sequence[int], capacity: int, seed: int) -> list[list[int]]:
     random.Random(seed).shuffle(order)
     order.sort(key=lambda document: -lengths[document])
     rows: list[list[int]] = []
-    open_rows: dict[int, list[int]] = {}  # room -> rows that have exactly so much
+    open_rows: dict[int, list[int]] = {}  # room -> rows with exactly this room
     rooms: list[int] = []  # the keys, ascending
     for document in order:
         length = lengths[document]

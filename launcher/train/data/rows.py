@@ -1,4 +1,4 @@
-"""Encoded examples -> the rows that training takes, in an Arrow file that every rank maps into memory."""
+"""Encoded examples as training rows, in an Arrow file that every rank maps into memory."""
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,7 +20,7 @@ _BATCH = 512
 
 
 def write_documents(path: Path, documents: Iterable[Encoded]) -> None:
-    """Writes them as they come: no more than a few hundred are in memory."""
+    """Writes the documents in batches, so that at most a few hundred are in memory."""
     with _writer(path, _DOCUMENTS) as writer:
         held: list[Encoded] = []
         for document in documents:
@@ -33,9 +33,9 @@ def write_documents(path: Path, documents: Iterable[Encoded]) -> None:
 
 
 def write_rows(path: Path, documents: Path, rows: Sequence[Sequence[int]]) -> dict[str, int]:
-    """Writes rows, each the documents of these numbers one behind another, and returns counts.
+    """Counts, after the rows are written; each row is the concatenation of the documents with these numbers.
 
-    The first token of a document has no label: it would be learnt from the document before it.
+    The first token of a document has no label, because it would be predicted from the previous document.
     """
     table = pa.ipc.open_stream(pa.memory_map(str(documents))).read_all()
     counts = {"rows": len(rows), "documents": 0, "tokens": 0, "trained_tokens": 0, "longest": 0}
@@ -52,14 +52,14 @@ def write_rows(path: Path, documents: Path, rows: Sequence[Sequence[int]]) -> di
 
 
 def document_lengths(documents: Path) -> np.ndarray:
-    """Tokens of every document."""
+    """Number of tokens of every document."""
     table = pa.ipc.open_stream(pa.memory_map(str(documents))).read_all()
     return pa.compute.list_value_length(table["input_ids"]).to_numpy()
 
 
 class Rows:
-    """Rows of write_rows' file by their number, as arrays that lie in the file. Behind the last stands one more, the same
-    but for its labels: nothing of it is trained on."""
+    """The rows of a file of write_rows by their number, as arrays in the mapped file. One extra row follows the last: a copy
+    of it without labels, so that nothing of it is trained on."""
 
     def __init__(self, dataset: Any) -> None:
         self._batches = [batch for batch in dataset.data.table.to_batches() if batch.num_rows]
@@ -79,10 +79,10 @@ class Rows:
 
 
 class Counts:
-    """What is counted of every row: its tokens, those trained on, and the pairs that attention compares."""
+    """Counts of every row: its tokens, its trained tokens, and the token pairs of attention."""
 
     def __init__(self, dataset: Any) -> None:
-        """From a data set that was read from write_rows' file."""
+        """`dataset` is read from a file of write_rows."""
         table = dataset.data.table
         documents = pa.compute.list_value_length(table["seq_lengths"]).to_numpy().astype(np.int64)
         ends = np.concatenate([[0], documents.cumsum()])
@@ -95,7 +95,7 @@ class Counts:
 
 
 def _lists(column: Any) -> Iterator[Any]:
-    """The chunks of a column of lists, each with values of its own alone."""
+    """The chunks of a column of lists, each with only its own values."""
     for chunk in column.chunks:
         if len(chunk):
             yield pa.ListArray.from_arrays(

@@ -1,4 +1,4 @@
-"""Data files and hub data sets -> token ids and labels, tokenized once and packed."""
+"""Token ids and labels of data files and hub data sets, tokenized once and packed."""
 
 import functools
 import hashlib
@@ -31,15 +31,15 @@ from launcher.train.data.rows import Encoded, document_lengths, write_documents,
 from launcher.train.upstream.datasets_fingerprint import fingerprint_of
 
 _LARGE = 8 << 20
-"""Bytes from which a file's digest is kept, by its size and time of change."""
+"""Size in bytes from which the digest of a file is cached, by its size and modification time."""
 _EVERY = 64
-"""Examples between two words about progress."""
+"""Number of examples between two reports of progress."""
 
 
 def shared_rows(
     shared: Shared, name: str, paths: str | Sequence[str], tokenizer: Any, config: Config
 ) -> Dataset:
-    """The rows of `tokenized`, made by the first rank of the first run that wants them."""
+    """The rows as of `tokenized`, made by rank 0 of the first run that needs them."""
     found = shared.rows(
         name,
         lambda: key_of(paths, tokenizer, config, shared.folder),
@@ -49,10 +49,10 @@ def shared_rows(
 
 
 def tokenized(paths: str | Sequence[str], tokenizer: Any, config: Config) -> Dataset:
-    """The examples as rows of input_ids and labels, cut at model.max_length; seq_lengths are those of a row's documents.
+    """The examples as rows of input_ids and labels, cut at model.max_length; seq_lengths are the lengths of the documents.
 
-    Several paths are those of data.sources. Examples of which no trained token is left after the cut are left out;
-    DataError when none remains.
+    Several paths are those of data.sources. Examples without a trained token after the cut are left out; DataError if none
+    remains.
     """
     with tempfile.TemporaryDirectory() as name:
         make_rows(Path(name), paths, tokenizer, config, lambda count: None)
@@ -62,7 +62,7 @@ def tokenized(paths: str | Sequence[str], tokenizer: Any, config: Config) -> Dat
 def make_rows(
     folder: Path, paths: str | Sequence[str], tokenizer: Any, config: Config, progress: Progress
 ) -> dict[str, Any]:
-    """Writes the rows into the folder, and returns how many there are of what."""
+    """Counts of rows, documents and tokens, after the rows are written into the folder."""
     numbers: list[int] = []
     ends: list[int] = []
     documents = folder / "documents.arrow"
@@ -94,7 +94,7 @@ def make_rows(
 
 
 def key_of(paths: str | Sequence[str], tokenizer: Any, config: Config, notes: Path) -> dict[str, Any]:
-    """Everything that the rows follow from; other rows have another key. Large files' digests are kept in `notes`."""
+    """Everything that determines the rows, so that different rows have different keys. `notes` caches digests of files."""
     return {
         "data": [
             [_data_digest(path, notes), weight, format] for path, weight, format in sources_of(paths, config)
@@ -110,7 +110,7 @@ def key_of(paths: str | Sequence[str], tokenizer: Any, config: Config, notes: Pa
 
 
 def tokenizer_digest(tokenizer: Any) -> str:
-    """Of its vocabulary, rules, special tokens and chat template."""
+    """A digest of the tokenizer's vocabulary, rules, special tokens and chat template."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     rules = backend.to_str() if backend is not None else repr(sorted(tokenizer.get_vocab().items()))
     parts = (
@@ -123,7 +123,7 @@ def tokenizer_digest(tokenizer: Any) -> str:
 
 
 def repeat(rows: list[Any], weight: float, seed: int) -> list[Any]:
-    """Every row as often as the whole part of `weight`, and the rest drawn by the seed; at least one row."""
+    """Every row floor(weight) times, and a random sample for the fractional part of `weight`; at least one row."""
     whole = int(weight)
     rest = round((weight - whole) * len(rows))
     chosen = sorted(random.Random(seed).sample(range(len(rows)), rest))
@@ -131,7 +131,7 @@ def repeat(rows: list[Any], weight: float, seed: int) -> list[Any]:
 
 
 def sources_of(paths: str | Sequence[str], config: Config) -> list[tuple[str, float, str]]:
-    """(path, weight, format) of each training set, or of the one file that is meant."""
+    """(path, weight, format) of each training set, or of the single file."""
     if isinstance(paths, str):
         return [(paths, 1.0, config.data.format)]
     sources = config.data.sources
@@ -144,13 +144,13 @@ def _encoded(path: str, format: str, tokenizer: Any, config: Config, progress: P
             progress(count)
         row = encode(example, tokenizer, config.trainer.assistant_only_loss, f"{path}, line {line}")
         row = {name: values[: config.model.max_length] for name, values in row.items()}
-        if any(label != IGNORED for label in row["labels"][1:]):  # nothing predicts the first token
+        if any(label != IGNORED for label in row["labels"][1:]):  # the first token is never predicted
             yield row
 
 
 def check_renders(facts: Facts, tokenizer: Any, config: Config) -> None:
-    """DataError where the data needs a chat template and the model has none, by each file's first row: a file's rows are of one
-    kind. To be asked before the weights are loaded, which takes minutes."""
+    """DataError if the data needs a chat template and the model has none. Call it before the weights are loaded, which takes
+    minutes. The first row of each file suffices, because all rows of a file are of one kind."""
     if tokenizer.chat_template:
         return
     held_out = sources_of(facts.eval_path, config) if facts.eval_path else []
@@ -160,7 +160,7 @@ def check_renders(facts: Facts, tokenizer: Any, config: Config) -> None:
 
 
 def examples_of(path: str, format: str) -> Iterator[tuple[int, Example]]:
-    """Line and common form of every row of a file or hub data set; DataError for the first wrong one."""
+    """Line and common form of every row of a file or hub data set; DataError for the first invalid one."""
     if not path.startswith("hub:"):
         yield from read_examples(Path(path), format)
         return
@@ -175,13 +175,13 @@ def _from_hub(path: str) -> Any:
     name = parse_hub(path)
     try:
         return datasets.load_dataset(name.name, name.subset, split=name.split, revision=name.revision)
-    except (OSError, ValueError) as error:  # datasets' own errors are kinds of both
+    except (OSError, ValueError) as error:  # the errors of datasets are subclasses of these
         reason = str(error).strip().splitlines()[0]
         raise DataError(f"data.path={path} cannot be read from the hub on this node ({reason})") from None
 
 
 def _data_digest(path: str, notes: Path) -> str:
-    """Of a file's bytes, or of what the hub has sent. A large file is read once for each time that it changes."""
+    """A digest of the content of a file or hub data set. A large file is read again only after it has changed."""
     if path.startswith("hub:"):
         return fingerprint_of(_from_hub(path))
     try:
@@ -212,7 +212,7 @@ def _digest(path: str) -> str:
 
 @functools.cache
 def _code_digest() -> str:
-    """A digest of the code that turns examples into rows, but for that of the row formats."""
+    """A digest of the code that turns examples into rows, without that of the row formats."""
     here = Path(__file__).resolve().parent
     own = [here / f"{name}.py" for name in ("tokens", "packing", "rows")]
     files = [*sorted((here.parents[1] / "data").glob("*.py")), *own]

@@ -1,1 +1,1 @@
-"""What trainer.kind decides on a rank: trl's trainer and its arguments, and the data in the form that it takes; a file each."""
+"""The parts of training methods on a rank: trl's trainer, its arguments and its form of the data; one file per method."""

@@ -1,4 +1,4 @@
-"""trainer.kind -> the module that builds it on the ranks, imported by itself: trl's trainers take seconds each."""
+"""The module that builds the trainer for trainer.kind. Only this one is imported, because each trl trainer takes seconds."""
 
 import importlib
 from types import ModuleType
@@ -12,13 +12,13 @@ from launcher.train.methods.parts import Parts, arguments_of
 
 
 def module_of(kind: str) -> ModuleType:
-    """The method's module with `arguments` and `make`; ConfigError where it is not on this node, or lacks one of them."""
+    """The method's module with `arguments` and `make`; ConfigError if it is not on this node, or lacks one of them."""
     name = find_method(kind).module
     try:
         module = importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-            raise  # something that the module itself imports
+            raise  # the module itself imports something that is missing
         raise ConfigError(
             f"trainer.kind={kind}: its module {name} is not on this node; install its package in the ranks' Python"
         ) from None
@@ -29,9 +29,9 @@ def module_of(kind: str) -> ModuleType:
 
 
 def make_arguments(run: RunDir, plan: LaunchPlan) -> Any:
-    """The trainer's arguments, in the class that its trainer takes.
+    """The trainer's arguments, in the class that the trainer needs.
 
-    With DeepSpeed this must be made, and kept, before the model is loaded: ZeRO-3 then shards it while it loads.
+    With DeepSpeed they must be created, and kept, before the model is loaded, so that ZeRO-3 shards it during loading.
     """
     return arguments_of(module_of(plan.trainer).arguments(), run, plan)
 

@@ -25,14 +25,14 @@ class ResumableGRPO(Resumable, GRPOTrainer):
     """trl's GRPO trainer with this project's checkpoints, and its own order of prompts."""
 
     def make_order(self, *arguments: Any) -> GlobalOrder:
-        """Prompts, each as often as answers are drawn for it."""
+        """The order of prompts, in which each is repeated once per generated answer."""
         return GroupOrder(*arguments, group=self.group)
 
 
 def make(parts: Parts) -> Any:
     """The trainer, its reward functions and its data."""
     encode, evaluation = prompts(parts.tokenizer, parts.config), parts.plan.facts.eval_path
-    # for a reference, which trl loads by itself from where the model came from
+    # for a reference model, which trl loads itself from the source of the model
     parts.args.model_init_kwargs = {"revision": parts.config.model.revision or "main"}
     trainer = ResumableGRPO(
         model=parts.model,
@@ -64,5 +64,5 @@ def _reward_function(number: int, config: dict[str, Any]) -> Callable[..., Any]:
             f"trainer.reward_functions[{number}]._target_={target} cannot be imported: {error}"
         ) from None
     if not callable(function):
-        raise ConfigError(f"trainer.reward_functions[{number}]._target_={target} is no function; name one")
+        raise ConfigError(f"trainer.reward_functions[{number}]._target_={target} is not a function; name one")
     return functools.partial(function, **options) if options else function

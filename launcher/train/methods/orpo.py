@@ -1,4 +1,4 @@
-"""Odds ratio preference optimization, which trl 1.16 keeps among its experimental trainers. Source: arXiv 2403.07691."""
+"""Odds ratio preference optimization, an experimental trainer of trl 1.16. Source: Hong et al. (arXiv 2403.07691)."""
 
 import os
 from typing import Any
@@ -8,7 +8,7 @@ from launcher.train.methods.rows import pairs, rows_of
 from launcher.train.resumable import Resumable
 from launcher.train.upstream.transformers_trainer_hooks import seen_tokens, set_seen_tokens
 
-os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # docs/guide/methods.md says it, once and for all runs
+os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # docs/guide/methods.md has this warning instead
 from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
 
@@ -18,27 +18,27 @@ def arguments() -> type:
 
 
 class ResumableORPO(Resumable, ORPOTrainer):
-    """trl's ORPO trainer with this project's checkpoints and rows, and with its tokens counted."""
+    """trl's ORPO trainer with this project's checkpoints, rows and token count."""
 
     def tokenize_row(self, feature: Any, model: Any = None) -> dict[str, Any]:
-        """Nothing more: the rows are token ids already."""
+        """No further columns, because the rows are token ids already."""
         return {}
 
     def compute_loss(self, model: Any, inputs: Any, *arguments: Any, **options: Any) -> Any:
-        """trl's loss; the tokens of all ranks are added up for the log."""
+        """trl's loss; the tokens of all ranks are added to the count for the log."""
         masks = inputs["chosen_attention_mask"].sum() + inputs["rejected_attention_mask"].sum()
         set_seen_tokens(self, seen_tokens(self) + int(self.accelerator.gather(masks).sum()))
         return super().compute_loss(model, inputs, *arguments, **options)
 
     def log(self, logs: dict[str, float], *arguments: Any, **options: Any) -> None:
-        """With the tokens that were seen."""
+        """Logs the token count as well."""
         if "loss" in logs:
             logs["num_tokens"] = seen_tokens(self)
         super().log(logs, *arguments, **options)
 
 
 def make(parts: Parts) -> Any:
-    """The trainer and its data, which it is given whole once it is made: its constructor would go over it three times."""
+    """The trainer and its data, which is set after construction, because the constructor would iterate over it three times."""
     train, evaluation = _rows(parts, "train", parts.training), parts.plan.facts.eval_path
     held_out = _rows(parts, "eval", evaluation) if evaluation else None
     trainer = ResumableORPO(
@@ -54,7 +54,7 @@ def make(parts: Parts) -> Any:
 
 
 def _rows(parts: Parts, name: str, paths: Any) -> Any:
-    """The columns that trl's collator takes: ids, attention and labels of both answers with their prompt."""
+    """The columns for trl's collator: ids, attention mask and labels of both answers with their prompt."""
     length = parts.config.model.max_length
 
     def columns(row: dict[str, list[int]]) -> dict[str, list[int]]:

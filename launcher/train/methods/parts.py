@@ -1,4 +1,4 @@
-"""What a trainer is built from, and the arguments that all of trl's trainers share."""
+"""The parts from which a trainer is built, and the arguments that all trl trainers share."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from launcher.train.data.cache import Shared
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """Everything that is made before the trainer."""
+    """Everything that is created before the trainer."""
 
     run: RunDir
     config: Config
@@ -24,7 +24,7 @@ class Parts:
     tokenizer: Any
     callbacks: list[Any]
     shared: Shared
-    """Where rank 0 puts tokens that every rank reads."""
+    """Where rank 0 writes the tokens that every rank reads."""
 
     @property
     def training(self) -> str | Sequence[str]:
@@ -33,7 +33,7 @@ class Parts:
 
 
 def arguments_of(kind: type, run: RunDir, plan: LaunchPlan) -> Any:
-    """trl's arguments of that class: the plan's, and the files of the run dir that they point to."""
+    """trl's arguments of that class: those of the plan, with paths in the run dir."""
     arguments: dict[str, Any] = dict(plan.trainer_args)
     if plan.deepspeed is not None:
         arguments["deepspeed"] = str(run.path / "deepspeed.json")

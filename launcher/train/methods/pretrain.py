@@ -1,4 +1,4 @@
-"""Continued pre-training on plain text: supervised training, in which every token is trained on."""
+"""Continued pre-training on plain text: supervised training on every token."""
 
 from launcher.train.methods.sft import arguments, make
 

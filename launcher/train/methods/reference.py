@@ -1,4 +1,4 @@
-"""The model as it was before training, which some losses hold the trained one against."""
+"""The reference model: the model before training, with which some losses compare the trained one."""
 
 from typing import Any
 
@@ -8,9 +8,9 @@ from launcher.train.strategies.base import on_rank
 
 
 def load_reference(parts: Parts) -> Any:
-    """A frozen second model for a full fine-tune, sharded as the first is; None where an adapter can be left out instead.
+    """A frozen second model for a full fine-tune, sharded like the first; None with an adapter, which can be disabled instead.
 
-    trl hands it to DeepSpeed as it is; where no library shards it as the trained model is, the strategy does.
+    trl passes it to DeepSpeed unchanged. If no library shards it like the trained model, the strategy does.
     """
     if parts.plan.adapter is not None:
         return None

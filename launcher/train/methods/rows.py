@@ -1,4 +1,4 @@
-"""Pairs, labelled answers and prompts -> the rows that trl's trainers take, as token ids of the model's own template."""
+"""Pairs, labelled answers and prompts as rows for trl's trainers: token ids, rendered by the model's own template."""
 
 import hashlib
 import importlib
@@ -23,12 +23,12 @@ from launcher.train.methods.parts import Parts
 Row = dict[str, Any]
 Finish = Callable[[list[Row]], list[Row]]
 Encode = Callable[[Example, str], Iterator[Row]]
-"""An example and where it stands -> its rows: none where it is too long to learn from, several where it is taken apart."""
+"""(example, its file and line) -> its rows: none if it is too long, several if it is split."""
 _EVERY = 64
-"""Examples between two words about progress."""
+"""Number of examples between two reports of progress."""
 _BATCH = 512
 _NEAR = 64
-"""Rows that are looked at for another prompt."""
+"""Number of rows that are searched for another prompt."""
 
 
 def rows_of(
@@ -38,9 +38,9 @@ def rows_of(
     encode_one: Encode,
     finish: Finish = lambda rows: rows,
 ) -> Dataset:
-    """The rows of one file, or of those of data.sources, made by the first rank of the first run that wants them.
+    """The rows of one file, or of those of data.sources, made by rank 0 of the first run that needs them.
 
-    `finish` sees all of them at once. DataError where a file has none within model.max_length.
+    `finish` gets all rows at once. DataError if a file has none within model.max_length.
     """
     config = parts.config
     found = parts.shared.rows(
@@ -52,7 +52,7 @@ def rows_of(
 
 
 def _key_of(parts: Parts, paths: str | Sequence[str]) -> dict[str, Any]:
-    """Everything that the rows follow from."""
+    """Everything that determines the rows."""
     config = parts.config
     method = find_method(config.trainer.kind)
     files = (__file__, str(importlib.import_module(method.module).__file__))
@@ -74,7 +74,7 @@ def _make(
     finish: Finish,
     progress: Progress,
 ) -> dict[str, int]:
-    """Writes the rows into the folder, and returns how many there are."""
+    """The number of rows, after they are written into the folder."""
     rows: list[Row] = []
     for path, weight, format in sources_of(paths, config):
         found: list[Row] = []
@@ -104,8 +104,8 @@ def pairs(tokenizer: Any, config: Config) -> Encode:
         other, wrong = _split(rejected)
         if prompt != other:
             raise DataError(
-                f"{where}: this model's chat template renders the prompt otherwise before the rejected answer than before "
-                "the chosen one, so they cannot be compared"
+                f"{where}: this model's chat template renders the prompt differently before the rejected answer and before "
+                "the chosen one, so they cannot be compared; change the row, or leave it out"
             )
         if len(prompt) < config.model.max_length:
             yield {"prompt_ids": prompt, "chosen_ids": answer, "rejected_ids": wrong}
@@ -114,8 +114,8 @@ def pairs(tokenizer: Any, config: Config) -> Encode:
 
 
 def whole_pairs(tokenizer: Any, config: Config) -> Encode:
-    """Rows of chosen_ids and rejected_ids with their prompt; those longer than model.max_length are left out, since a reward
-    is read at the last token."""
+    """Rows of chosen_ids and rejected_ids with their prompt. Rows longer than model.max_length are left out, because the
+    reward is read at the last token."""
 
     def encode_one(example: Example, where: str) -> Iterator[dict[str, Any]]:
         sides = _sides(example, ("chosen", "rejected"), tokenizer, where)
@@ -141,10 +141,10 @@ def labelled(tokenizer: Any, config: Config) -> Encode:
 
 
 def with_mismatched(rows: list[Row]) -> list[Row]:
-    """The rows with KL_completion_ids: the answer to another prompt, the nearest that follows.
+    """The rows with KL_completion_ids: the answer to another prompt, of the nearest following row that has one.
 
-    KTO holds the model to the reference by the likelihood of such answers. Whatever batch a row comes into, and on however
-    many ranks, its answer is the same. Source: Ethayarajh et al. (arXiv 2402.01306), section 4.1.
+    KTO estimates the KL divergence to the reference from the likelihood of such answers. The answer of a row does not depend
+    on its batch or on the number of ranks. Source: Ethayarajh et al. (arXiv 2402.01306), section 4.1.
     """
     for number, row in enumerate(rows):
         others = (rows[(number + step) % len(rows)] for step in range(1, _NEAR))
@@ -154,7 +154,7 @@ def with_mismatched(rows: list[Row]) -> list[Row]:
 
 
 def prompts(tokenizer: Any, config: Config) -> Encode:
-    """Rows whose one column is the prompt as JSON, which keeps what Arrow would fill up; those too long are left out."""
+    """Rows whose only column is the prompt as JSON, to which Arrow adds no null keys; too long prompts are left out."""
     room = config.model.max_length - find_method(config.trainer.kind).completion_length(config)
 
     def encode_one(example: Example, where: str) -> Iterator[dict[str, Any]]:
@@ -165,12 +165,12 @@ def prompts(tokenizer: Any, config: Config) -> Encode:
 
 
 def read_prompts(rows: list[dict[str, str]]) -> list[Example]:
-    """A batch of such rows as trl takes it: the prompt's turns and what stands beside them."""
+    """A batch of such rows for trl: the turns of each prompt and its other keys."""
     return [json.loads(row["prompt"]) for row in rows]
 
 
 def _sides(example: Example, names: Sequence[str], tokenizer: Any, where: str) -> list[dict[str, list[int]]]:
-    """The prompt with each of these answers, as ids and labels; the prompt has none."""
+    """The prompt with each of these answers, as ids and labels; the prompt has no labels."""
     prompt = [{**turn, "weight": 0} if turn["role"] == "assistant" else turn for turn in example["prompt"]]
     tools = {"tools": example["tools"]} if "tools" in example else {}
     return [
@@ -179,7 +179,7 @@ def _sides(example: Example, names: Sequence[str], tokenizer: Any, where: str) -
 
 
 def _split(encoded: dict[str, list[int]]) -> tuple[list[int], list[int]]:
-    """The ids up to the first token of the answer, and those of the answer."""
+    """The ids before the first token of the answer, and those of the answer."""
     trained = [at for at, label in enumerate(encoded["labels"]) if label != IGNORED]
     first, end = trained[0], trained[-1] + 1
     return encoded["input_ids"][:first], encoded["input_ids"][first:end]

@@ -1,4 +1,4 @@
-"""Supervised fine-tuning: the loss of the next token, over what is trained on."""
+"""Supervised fine-tuning: the next-token loss over trained tokens."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ class ResumableSFT(Resumable, PlainLoss, SFTTrainer):
 
 
 def make(parts: Parts, trainer: type = ResumableSFT) -> Any:
-    """The trainer, with its data tokenized. `trainer`: a class derived from ResumableSFT, for a method with another loss."""
+    """The trainer with its tokenized data. `trainer`: a class derived from ResumableSFT, for a method with another loss."""
     facts, tokenizer, config = parts.plan.facts, parts.tokenizer, parts.config
     if config.trainer.packing:
         check_packable(parts.model)
@@ -47,5 +47,5 @@ def make(parts: Parts, trainer: type = ResumableSFT) -> Any:
 
 
 def takes_lengths(model: Any) -> bool:
-    """Whether the model's attention kernel is given the documents' lengths: flash attention."""
+    """Whether the attention kernel of the model takes the lengths of documents, as flash attention does."""
     return "flash" in attention_of(model)

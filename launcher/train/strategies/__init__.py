@@ -1,1 +1,1 @@
-"""What a strategy needs on a rank: a module for each that differs from plain data parallelism."""
+"""The parts of strategies on a rank: one module for each strategy that differs from plain data parallelism."""

@@ -1,4 +1,4 @@
-"""A strategy's side on the rank. As it stands here it is plain data parallelism, through torch's DistributedDataParallel."""
+"""The part of a strategy on the rank. The base class is plain data parallelism, through torch's DistributedDataParallel."""
 
 import importlib
 from collections.abc import Iterator
@@ -17,28 +17,28 @@ NO_LIBRARY = "ddp"
 
 
 class OnRank:
-    """The set-up of a strategy on a rank, and how its training state is read and filled."""
+    """The set-up of a strategy on a rank, and access to its training state for checkpoints."""
 
     def before_ranks_meet(self, plan: LaunchPlan) -> None:
-        """Prepares the process, before accelerate makes its state."""
+        """Prepares the process before accelerate creates its state."""
 
     def after_ranks_met(self, plan: LaunchPlan) -> None:
-        """Prepares what needs the other ranks, before the model is loaded."""
+        """Prepares what needs the other ranks before the model is loaded."""
 
     def found(self, trainer: Any, plan: LaunchPlan) -> dict[str, Any]:
-        """What the libraries came to, by the fields of the plan's strategy."""
+        """The choices of the libraries, by the names of the fields of the plan's strategy."""
         found = library(trainer)
         return {"engine": plan.strategy.engine if found == NO_LIBRARY else found, "zero_stage": 0}
 
     def shard_frozen(self, model: Any, plan: LaunchPlan) -> None:
-        """Shards a frozen second model, in place, where the library does not."""
+        """Shards a frozen second model in place, if the library does not."""
 
     def forward_model(self, trainer: Any, model: Any) -> Any:
-        """What computes logits of the trained model: the model itself, or what wraps it."""
+        """The object whose call computes the logits of the trained model: the model itself, or its wrapper."""
         return model
 
     def whole(self, parameter: Any) -> AbstractContextManager[torch.Tensor]:
-        """The parameter unsharded, for a moment. Every rank must enter it."""
+        """The unsharded parameter, within the context. Collective: every rank must enter it."""
         return nullcontext(parameter.data)
 
     def shards(self, trainer: Any) -> Iterator[Shard]:
@@ -59,7 +59,7 @@ class OnRank:
         )
 
     def prepare_state(self, trainer: Any) -> None:
-        """Gives the optimizer its state before the first step, zeroed, so that a restore can fill it."""
+        """Creates zeroed optimizer state before the first step, so that a restore can fill it."""
         optimizer = bare_optimizer(trainer)
         if make_state(optimizer):
             return
@@ -68,14 +68,14 @@ class OnRank:
             zeros(state[parameter], parameter, trainer.optimizer)
 
     def publish(self, trainer: Any) -> None:
-        """Carries restored weights to where the forward pass reads them."""
+        """Copies restored weights to the tensors that the forward pass reads."""
 
     def go_on_from(self, trainer: Any, step: int, samples: int) -> None:
         """Sets the library's own counters after a restore."""
 
 
 def on_rank(strategy: Strategy) -> OnRank:
-    """The rank's side of a strategy; ConfigError for a module that holds none."""
+    """The rank's part of a strategy; ConfigError for a module without one."""
     found = getattr(importlib.import_module(strategy.on_rank), "ON_RANK", None)
     if not isinstance(found, OnRank):
         raise ConfigError(
@@ -85,7 +85,7 @@ def on_rank(strategy: Strategy) -> OnRank:
 
 
 def library(trainer: Any) -> str:
-    """The library by which accelerate shards the training state; NO_LIBRARY for plain data parallelism."""
+    """The library with which accelerate shards the training state; NO_LIBRARY for plain data parallelism."""
     if trainer.is_deepspeed_enabled:
         return "deepspeed"
     if not trainer.is_fsdp_enabled:
@@ -95,7 +95,7 @@ def library(trainer: Any) -> str:
 
 
 def trained_parameters(trainer: Any) -> Iterator[tuple[str, Any]]:
-    """Name and parameter of all that is trained, in the model's order."""
+    """Name and parameter of all trained parameters, in the order of the model."""
     return (
         (name, parameter)
         for name, parameter in trainer.model_wrapped.named_parameters()

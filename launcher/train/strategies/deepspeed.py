@@ -1,4 +1,4 @@
-"""DeepSpeed's ZeRO on a rank: its operators and process group, and its flat fp32 shards."""
+"""DeepSpeed's ZeRO on a rank: operators, process group, and flat fp32 shards."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -26,7 +26,7 @@ class DeepSpeedOnRank(OnRank):
             init_deepspeed_on_cpu()
 
     def found(self, trainer: Any, plan: LaunchPlan) -> dict[str, Any]:
-        """The stage in the file that DeepSpeed has read."""
+        """The library and the ZeRO stage in the file that DeepSpeed has read."""
         plugin = trainer.accelerator.state.deepspeed_plugin if trainer.is_deepspeed_enabled else None
         stage = plugin.hf_ds_config.config["zero_optimization"]["stage"] if plugin else 0
         return {"engine": library(trainer), "zero_stage": stage}
@@ -36,7 +36,7 @@ class DeepSpeedOnRank(OnRank):
         return trainer.model_wrapped
 
     def whole(self, parameter: Any) -> AbstractContextManager[torch.Tensor]:
-        """ZeRO-3's parameter gathered."""
+        """The gathered parameter of ZeRO-3."""
         return _gathered(parameter) if hasattr(parameter, "ds_id") else super().whole(parameter)
 
     def shards(self, trainer: Any) -> Iterator[Shard]:
@@ -45,8 +45,8 @@ class DeepSpeedOnRank(OnRank):
         return _stage3(engine) if engine.zero_optimization_partition_weights() else _stage12(engine)
 
     def prepare_state(self, trainer: Any) -> None:
-        """Every flat tensor gets a step of its own: DeepSpeed 0.19.8 shares one over its groups after a universal load and
-        then advances it twice a step."""
+        """Creates zeroed state in which every flat tensor has its own step. DeepSpeed 0.19.8 shares one among its groups after
+        a universal load, and then advances it twice per step."""
         zero = trainer.model_wrapped.optimizer
         for partition in (
             zero.fp32_partitioned_groups_flat if _is_stage3(zero) else zero.single_partition_of_fp32_groups
@@ -54,7 +54,7 @@ class DeepSpeedOnRank(OnRank):
             zeros(zero.optimizer.state[partition], partition, zero.optimizer)
 
     def publish(self, trainer: Any) -> None:
-        """Carries restored fp32 weights to the bf16 ones and, in stages 1 and 2, to the other ranks."""
+        """Copies restored fp32 weights to the bf16 weights and, in stages 1 and 2, to the other ranks."""
         zero = trainer.model_wrapped.optimizer
         if _is_stage3(zero):
             for group in range(len(zero.fp32_partitioned_groups_flat)):
@@ -74,7 +74,7 @@ class DeepSpeedOnRank(OnRank):
                 part.data.copy_(gathered)
 
     def go_on_from(self, trainer: Any, step: int, samples: int) -> None:
-        """DeepSpeed counts steps and samples itself."""
+        """Sets DeepSpeed's own counters of steps and samples."""
         engine = trainer.model_wrapped
         engine.global_steps, engine.global_samples = step, samples
 
@@ -92,7 +92,7 @@ def _is_stage3(zero: Any) -> bool:
 
 
 def _stage12(engine: Any) -> Iterator[Shard]:
-    """Stages 1 and 2 cut all parameters of a group as one flat tensor."""
+    """This rank's runs in stages 1 and 2, which shard all parameters of a group as one flat tensor."""
     zero = engine.optimizer
     names = {id(parameter): clean(name) for name, parameter in engine.module.named_parameters()}
     for group, partition in zip(zero.bit16_groups, zero.single_partition_of_fp32_groups, strict=True):
@@ -112,7 +112,7 @@ def _stage12(engine: Any) -> Iterator[Shard]:
 
 
 def _stage3(engine: Any) -> Iterator[Shard]:
-    """Stage 3 cuts every parameter into equal runs, the last of them padded."""
+    """This rank's runs in stage 3, which shards every parameter into equal runs and pads the last."""
     zero = engine.optimizer
     rank = torch.distributed.get_rank(group=zero.dp_process_group)
     for name, parameter in engine.module.named_parameters():

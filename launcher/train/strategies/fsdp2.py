@@ -1,4 +1,4 @@
-"""FSDP2 on a rank: parameters are DTensors, cut along their first dimension."""
+"""FSDP2 on a rank: parameters are DTensors that are sharded along their first dimension."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -24,12 +24,12 @@ class Fsdp2OnRank(OnRank):
             keep_fsdp_on_cpu()
 
     def found(self, trainer: Any, plan: LaunchPlan) -> dict[str, Any]:
-        """One rank needs no FSDP: accelerate leaves it out, and there is nothing to shard."""
+        """The library; one rank counts as the plan's, because accelerate leaves FSDP out if there is nothing to shard."""
         alone = plan.degrees.world_size == 1
         return {"engine": plan.strategy.engine if alone else library(trainer), "zero_stage": 0}
 
     def shard_frozen(self, model: Any, plan: LaunchPlan) -> None:
-        """Shards the blocks one by one: accelerate would make one unit of all, which every rank gathers in each pass."""
+        """Shards the blocks one by one; accelerate would make one unit of all, which every rank gathers in each pass."""
         if plan.degrees.shard_size == 1:
             return
         from torch.distributed.fsdp import (
@@ -51,13 +51,13 @@ class Fsdp2OnRank(OnRank):
         fully_shard(model, **policy)
 
     def whole(self, parameter: Any) -> AbstractContextManager[torch.Tensor]:
-        """The DTensor as one tensor."""
+        """The full tensor of a DTensor."""
         if hasattr(parameter, "full_tensor"):
             return nullcontext(parameter.full_tensor())
         return super().whole(parameter)
 
     def shard_of(self, name: str, parameter: Any, state: dict[str, Any]) -> Shard:
-        """This rank's rows; all of a parameter on one rank, where nothing is sharded."""
+        """This rank's rows of the parameter; the complete parameter if nothing is sharded."""
         if not hasattr(parameter, "placements"):
             return super().shard_of(name, parameter, state)
         return Shard(
@@ -73,7 +73,9 @@ def _start(parameter: Any) -> int:
     """Where this rank's run of a DTensor begins, in elements."""
     offset = offset_of(parameter)
     if any(offset[1:]):
-        raise CheckpointError("strategy=fsdp2 shards along the first dimension alone; this model does not")
+        raise CheckpointError(
+            "strategy=fsdp2 must shard along the first dimension only, and this model does not"
+        )
     row = 1
     for size in parameter.shape[1:]:
         row *= size

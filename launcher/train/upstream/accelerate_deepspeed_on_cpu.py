@@ -6,7 +6,7 @@ backend of its own when ZeRO-3 starts to shard, and it assumes a world of one ra
 
 
 def init_deepspeed_on_cpu() -> None:
-    """Gives DeepSpeed its communication backend; to be called once torch's process group exists, before the model loads."""
+    """Gives DeepSpeed its communication backend. Call it once torch's process group exists, before the model is loaded."""
     import deepspeed
 
     deepspeed.init_distributed(dist_backend="gloo", auto_mpi_discovery=False)

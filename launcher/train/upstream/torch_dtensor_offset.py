@@ -1,6 +1,6 @@
-"""torch 2.13: where a rank's part of a DTensor begins.
+"""torch 2.13: the offset of a rank's part of a DTensor.
 
-Symptom: DTensor tells the local tensor and its placements, but not its offset in the whole tensor, which is uneven where the
+Symptom: DTensor tells the local tensor and its placements, but not its offset in the whole tensor, which is uneven if the
 first dimension is not a multiple of the ranks. The one function that computes it is in the private module `tensor._utils`.
 """
 

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def block_names(model: Any) -> set[str]:
-    """Names of the classes of the model's blocks, which sharding must not cut; empty where the model does not say."""
+    """Class names of the model's blocks, which sharding must not split; empty if the model does not tell them."""
     return set(getattr(model, "_no_split_modules", None) or ())
 
 
@@ -17,5 +17,5 @@ def attention_of(model: Any) -> str:
 
 
 def commit_of(model: Any) -> str | None:
-    """The commit of the hub's repository that the model was loaded from; None where it came from elsewhere."""
+    """The commit of the hub repository from which the model was loaded; None for other sources."""
     return getattr(model.config, "_commit_hash", None)

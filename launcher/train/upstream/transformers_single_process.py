@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def single_process() -> Iterator[None]:
-    """Models that are loaded inside are loaded whole, by this process alone."""
+    """Within the context, this process alone loads complete models."""
     from transformers.integrations import deepspeed as integration
 
     kept = integration._hf_deepspeed_config_weak_ref

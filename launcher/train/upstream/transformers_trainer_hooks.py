@@ -10,16 +10,16 @@ import torch
 
 
 class TrainerHooks:
-    """Mixed into a Trainer, before it. Subclasses override the methods with public names."""
+    """A mixin before a Trainer. Subclasses override the methods with public names."""
 
     def restore_prepared(self) -> None:
         """Called once model and optimizer are prepared and sharded, before the first step."""
 
     def restore_generators(self, checkpoint: str | None) -> None:
-        """Called in place of the loading of random generators."""
+        """Called instead of the Trainer's loading of random generators."""
 
     def save_now(self) -> None:
-        """Called where a callback asked for a save."""
+        """Called when a callback has requested a save."""
 
     def trained_in_step(self) -> int | None:
         """Trained tokens of this step over all ranks; None lets the Trainer count them, for which all ranks communicate."""
@@ -71,5 +71,5 @@ def seen_tokens(trainer: Any) -> int:
 
 
 def set_seen_tokens(trainer: Any, tokens: int) -> None:
-    """Sets that count."""
+    """Sets the number of tokens that trl's trainer has counted."""
     trainer._total_train_tokens = tokens

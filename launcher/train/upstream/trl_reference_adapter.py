@@ -11,7 +11,7 @@ _NAME = "ref"
 
 
 def leave_out_copy(trainer: Any) -> None:
-    """Removes the copy where the adapter starts as zero."""
+    """Removes the copy if the adapter starts as zero."""
     model = trainer.model
     if _NAME not in getattr(model, "peft_config", {}):
         return

@@ -8,7 +8,7 @@ from typing import Any
 
 
 class TokenizedRows:
-    """Mixed into one of trl's trainers, before it: the data stays as it is."""
+    """A mixin before one of trl's trainers: the data stays unchanged."""
 
     def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
         """The data set, unchanged."""

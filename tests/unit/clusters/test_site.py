@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from launcher.clusters.registry import CLUSTERS
 from tests.support.paths import SITE
 
 MYSITE = ("+experiment=tiny", "--config-dir", str(SITE), "cluster=mysite")
@@ -80,3 +81,7 @@ def test_a_place_that_the_site_does_not_have_is_refused_with_the_known_ones(cli)
     done = cli("plan", "+experiment=tiny", "--config-dir", str(SITE), "cluster=mysit")
     assert done.returncode == 1
     assert "did you mean mysite?" in done.stderr
+
+
+def test_every_module_beside_the_base_class_is_a_cluster():
+    assert {cluster.name for cluster in CLUSTERS.all()} == set(CLUSTERS.own_names())

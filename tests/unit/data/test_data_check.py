@@ -71,7 +71,7 @@ def test_an_error_exits_with_1_and_names_level_rule_line_and_message(checked):
             "level": "error",
             "rule": "empty",
             "line": 61,
-            "message": "messages is an empty list; take the row out",
+            "message": "messages is an empty list; remove the row",
         }
     ]
 
@@ -166,7 +166,7 @@ def test_an_exact_duplicate_is_found_in_another_format_too(checked):
     _, report = checked([*CHATS, {"prompt": turns[0], "completion": turns[1]}])
     assert ("duplicate", 61) in found(report)
     messages = [one["message"] for one in report["findings"] if one["rule"] == "duplicate"]
-    assert messages == ["the same as line 4; take one out"]
+    assert messages == ["the same as line 4; remove one of them"]
 
 
 def test_a_row_that_differs_in_one_word_is_a_near_duplicate(checked):

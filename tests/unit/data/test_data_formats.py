@@ -322,7 +322,7 @@ def test_a_chat_becomes_a_prompt_with_its_last_answer_beside_it():
 
 
 def test_tools_are_not_written_beside_a_prompt_that_cannot_hold_them():
-    with pytest.raises(BrokenRow, match="take tools out of the row"):
+    with pytest.raises(BrokenRow, match="remove tools from the row"):
         write_row(common(WITH_TOOLS), "prompt")
 
 

@@ -346,7 +346,7 @@ def test_a_model_without_a_chat_template_is_one_line_of_the_check_for_chats_alon
     texts.write_text(json.dumps({"text": "abc"}) + "\n")
     assert main(["data", "check", str(chats), "--model", str(base_model)]) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert f"line 1: a chat is rendered by the model's chat template, and {base_model} has none; use" in line
+    assert f"line 1: a chat needs the model's chat template, and {base_model} has none; use" in line
     assert main(["data", "check", str(texts), "--model", str(base_model)]) == 0
 
 

@@ -50,8 +50,10 @@ def run_of(done: subprocess.CompletedProcess[str]) -> RunDir:
 def test_an_error_in_the_last_row_of_a_large_file_stops_the_launch_with_its_line(write, launch, tmp_path):
     write(*[ROW] * 3000, BAD)
     done = launch()
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith(f"launcher: {tmp_path}/train.jsonl, line 3001: no assistant turn")
+    assert done.returncode == 1
+    wrong = f"{tmp_path}/train.jsonl, line 3001: no assistant turn"
+    assert json.loads(done.stdout)["error"]["message"].startswith(wrong)
+    assert done.stderr.startswith(f"launcher: {wrong}")
     assert len(done.stderr.splitlines()) == 1
     assert not (tmp_path / "runs").exists()
 
@@ -69,7 +71,7 @@ def test_warnings_are_printed_once_for_a_rule_and_kept_in_the_run_dir(write, lau
     assert done.returncode == 0
     said = [line for line in done.stderr.splitlines() if "[duplicate]" in line]
     assert said == [
-        f"launcher: warning: {tmp_path}/train.jsonl, line 2: the same as line 1; take one out (and 1 more) [duplicate]"
+        f"launcher: warning: {tmp_path}/train.jsonl, line 2: the same as line 1; remove one of them (and 1 more) [duplicate]"
     ]
     (kept,) = json.loads(run_of(done).data_check.read_text())
     assert kept["counts"]["duplicate"] == 2

@@ -94,7 +94,13 @@ def test_without_the_hub_s_library_a_warning_says_that_nothing_was_asked(cli, tm
         "data.path=hub:me/rows",
         "data.eval_path=null",
     )
-    done = cli(*typed, "cluster=slurm", sbatch="echo 7", PYTHONPATH=str(tmp_path / "absent"))
+    done = cli(
+        *typed,
+        "cluster=slurm",
+        sbatch="echo 7",
+        PYTHONPATH=str(tmp_path / "absent"),
+        HF_ENDPOINT="http://127.0.0.1:9",
+    )
     assert done.returncode == 0, done.stderr
     assert (
         "this Python has no huggingface_hub to ask the hub with (pip install huggingface_hub)" in done.stderr

@@ -68,7 +68,7 @@ def test_ranks_take_the_planned_length_and_tell_of_other_rows(plan, capsys):
     said = capsys.readouterr().out
     assert (
         "the planned 32 steps are 2.28 epochs" in said
-        and "trainer.max_steps=29 gives the asked epochs" in said
+        and "trainer.max_steps=29 gives the requested epochs" in said
     )
     told = length_facts(made, length, 900)
     assert (told["steps"], told["samples"], told["planned_rows"], told["epochs"]) == (32, 900, 1000, 2.2756)

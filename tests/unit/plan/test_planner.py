@@ -272,7 +272,7 @@ def test_gpus_without_cores_are_warned_of_with_what_slurm_gives_and_what_to_set(
 def test_an_optimizer_takes_its_bytes_a_parameter(plan, optim: str, bytes_a_parameter: int):
     one = plan("+experiment=llama8b_full_zero3", "strategy=ddp", "plugin=[]", f"trainer.optim={optim}")
     embedding = 128_256 * 4096 * 6 if optim == "adamw_8bit" else 0  # bitsandbytes leaves it in 32 bits
-    told = one.memory.optimizer * 2**30 - embedding
+    told = one.memory.parts["optimizer"] * 2**30 - embedding
     assert told == pytest.approx(bytes_a_parameter * one.model.parameters, rel=0.02, abs=2e8)
 
 
@@ -281,7 +281,7 @@ def test_a_paged_optimizer_counts_on_the_host(plan):
         plan("+experiment=llama8b_full_zero3", "strategy=ddp", "plugin=[]", f"trainer.optim={optim}")
         for optim in ("adamw_8bit", "paged_adamw_8bit")
     )
-    assert paged.memory.optimizer < 0.1 < plain.memory.optimizer
+    assert paged.memory.parts["optimizer"] < 0.1 < plain.memory.parts["optimizer"]
 
 
 def test_an_optimizer_that_is_not_known_gives_no_estimate(plan):

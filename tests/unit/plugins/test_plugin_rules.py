@@ -31,11 +31,11 @@ def gate(compose, facts):
     [
         (("plugin=[qlora]", "strategy=fsdp2", "plugins.qlora.storage_dtype=uint8"),
          "plugins.qlora.storage_dtype=uint8 cannot be sharded by strategy=fsdp2"),
-        (("plugin=[qlora]", "plugins.qlora.init_lora_weights=pissa"), "plugins.qlora.init_lora_weights=pissa takes a part"),
+        (("plugin=[qlora]", "plugins.qlora.init_lora_weights=pissa"), "plugins.qlora.init_lora_weights=pissa changes the base"),
         (("plugin=[qlora]", "plugins.qlora.compute_dtype=int8"), "plugins.qlora.compute_dtype='int8' must be one of"),
         (("strategy=fsdp2", "plugins.lora.modules_to_save=[lm_head]"),
          "modules_to_save with the head"),
-        (("plugins.lora.r=2000", "plugins.lora.init_lora_weights=olora"), "plugins.lora.r=2000 is more than the 1024"),
+        (("plugins.lora.r=2000", "plugins.lora.init_lora_weights=olora"), "plugins.lora.r=2000 exceeds the width 1024"),
         (("plugin=[lora,early_stopping]",), "plugins.early_stopping needs evaluations during training"),
         (("plugin=[lora,early_stopping]", "trainer.eval_steps=5"), "plugins.early_stopping.restore_best=true exports from a"),
         (("plugin=[lora,early_stopping]", "plugins.early_stopping.metric=eval_x"),
@@ -76,8 +76,8 @@ def test_a_text_that_does_not_exist_is_refused_before_the_launch(gate):
 def test_a_plan_with_liger_keeps_less_for_the_backward_pass(plan):
     plain, fused = plan(*LORA, "plugin=[lora]"), plan(*LORA, "plugin=[lora,liger]")
     assert fused.kernels == ("rope", "rms_norm", "glu")
-    assert fused.memory.activations < 0.85 * plain.memory.activations
-    assert fused.memory.logits == plain.memory.logits
+    assert fused.memory.parts["activations"] < 0.85 * plain.memory.parts["activations"]
+    assert fused.memory.parts["logits"] == plain.memory.parts["logits"]
 
 
 def test_dora_and_whole_modules_cost_what_they_hold(plan):
@@ -86,9 +86,9 @@ def test_dora_and_whole_modules_cost_what_they_hold(plan):
     assert dora.model.trainable_parameters - plain.model.trainable_parameters == 32 * (
         4 * 4096 + 2 * 1024 + 2 * 14336 - 4096
     )
-    assert dora.memory.activations > plain.memory.activations
+    assert dora.memory.parts["activations"] > plain.memory.parts["activations"]
     assert head.model.trainable_parameters - plain.model.trainable_parameters == 128256 * 4096
-    assert head.memory.optimizer - plain.memory.optimizer == pytest.approx(
+    assert head.memory.parts["optimizer"] - plain.memory.parts["optimizer"] == pytest.approx(
         8 * 128256 * 4096 / 2**30, abs=0.01
     )
 

@@ -353,7 +353,7 @@ def test_a_grid_begins_no_trial_once_its_budget_is_spent_and_goes_on_with_more(t
     assert cli("sweep", "resume").returncode == Exit.FAILED
     assert [trial.state for trial in read_sweep(found).trials] == ["finished"] * 3 + ["cancelled"] * 3
     mixed = cli("sweep", "extend", "tiny", "sweep.gpu_hours=99", "seed=4")
-    assert "in a command of its own" in mixed.stderr
+    assert "in a separate command" in mixed.stderr
     assert cli("sweep", "extend", "tiny", "sweep.gpu_hours=99").returncode == 0
     assert [trial.state for trial in read_sweep(found).trials] == ["finished"] * 6
 

@@ -1,0 +1,31 @@
+"""A term of the memory estimate: one kind of memory, how it is counted, and what has shown that the count is true."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from launcher.plan.memory.load import Load
+
+GIB = 2**30
+ON_CPU_RANKS = "ranks on a CPU, to the byte"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Term:
+    """One kind of memory. A module of this package holds it, and estimate.py lists it."""
+
+    name: str
+    """Its key in plan.json, in `plan --json` and in `plan --explain`."""
+    count: Callable[[Load, Mapping[str, float]], float]
+    """(load, bytes of the terms before this one) -> bytes."""
+    formulas: tuple[Callable[..., Any], ...] = ()
+    """The functions that it is counted by. Their docstrings say how, and name the source."""
+    text: str = ""
+    """How it is counted and by which source, where no function says it."""
+    shown_by: str
+    """What has shown that the count is true, `unverified` for what no run has shown; docs/guide/planning.md has the same."""
+
+    @property
+    def counted(self) -> str:
+        """How it is counted and by which source, in one line."""
+        return " ".join(" ".join([self.text, *(str(formula.__doc__) for formula in self.formulas)]).split())

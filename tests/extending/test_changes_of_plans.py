@@ -1,0 +1,176 @@
+"""Changes of what is planned and decided, each made in a copy of the tree; their figures stand in CONTRIBUTING.md."""
+
+import sys
+
+import pytest
+
+from tests.extending.tree import check_count
+
+LORA_8B = ("plan", "+experiment=llama8b_lora", "cluster=local", "resources.device=cuda", "--json")
+
+
+def test_a_degree_of_parallelism(tree):
+    tree.edit(
+        "launcher/config/strategy.py",
+        "    offload_optimizer: bool = False\n",
+        '    pipeline: int = 1\n    """Ranks that hold successive layers (ddp)."""\n    offload_optimizer: bool = False\n',
+    )
+    tree.edit(
+        "launcher/strategies/degrees.py",
+        "    expert: int = 1\n",
+        '    pipeline: int = 1\n    """Ranks that hold successive layers."""\n    expert: int = 1\n',
+    )
+    tree.edit(
+        "launcher/strategies/degrees.py",
+        "self.dp_replicate * self.dp_shard * self.sequence * self.tensor",
+        "self.dp_replicate * self.dp_shard * self.sequence * self.tensor * self.pipeline",
+    )
+    tree.edit(
+        "launcher/strategies/degrees.py",
+        "rank // (self.sequence * self.tensor)",
+        "rank // (self.sequence * self.tensor * self.pipeline)",
+    )
+    tree.edit(
+        "launcher/strategies/base.py",
+        "        return Degrees(dp_replicate=world_size)\n",
+        """\
+        if world_size % config.pipeline:
+            raise PlanError(f"strategy.pipeline={config.pipeline} does not divide the {world_size} ranks")
+        return Degrees(dp_replicate=world_size // config.pipeline, pipeline=config.pipeline)
+""",
+    )
+    tree.edit(
+        "launcher/strategies/base.py",
+        "        self.check(config)\n",
+        """\
+        if config.pipeline > 1 and type(self).degrees is not Strategy.degrees:
+            raise PlanError(f"strategy.pipeline={config.pipeline} is not possible with strategy={self.name}; use strategy=ddp")
+        self.check(config)
+""",
+    )
+    tree.edit(
+        "launcher/plan/rules.py",
+        ')\n"""The rules that are not of one method alone',
+        """\
+    Rule(
+        number=999,
+        what="strategy.pipeline with plugins.qlora",
+        reason="4-bit weights have no place in a stage",
+        way_out="use plugin=[lora]",
+        broken=lambda run: run.four_bit and run.degrees.pipeline > 1,
+    ),
+)
+\"""The rules that are not of one method alone""",
+    )
+    eight = ("plan", "+experiment=llama8b_lora", "resources.gpus_per_node=8", "cluster.gpus_per_node=8")
+    plain, halved = (
+        tree.read(*eight, "strategy=ddp", f"strategy.pipeline={degree}", "--json") for degree in (1, 2)
+    )
+    assert (halved["degrees"]["dp_replicate"], halved["degrees"]["pipeline"]) == (4, 2)
+    assert halved["topology"] == plain["topology"]
+    steps = [plan["batch"]["gradient_accumulation_steps"] for plan in (plain, halved)]
+    assert steps[1] == 2 * steps[0]
+    assert "strategy.pipeline=3 does not divide the 8 ranks" in tree.refusal(
+        *eight, "strategy=ddp", "strategy.pipeline=3"
+    )
+    assert "not possible with strategy=zero3" in tree.refusal(*eight, "strategy=zero3", "strategy.pipeline=2")
+    assert "(rule 999 of python -m launcher rules)" in tree.refusal(
+        *eight, "strategy=ddp", "strategy.pipeline=2", "plugin=[qlora]"
+    )
+    check_count("a degree of parallelism", tree)
+
+
+TERM = '''
+"""Bytes of NCCL's buffers on one GPU."""
+
+from launcher.plan.memory.load import Load
+from launcher.plan.memory.term import Term
+
+
+def channel_bytes(load: Load) -> float:
+    """Buffers of NCCL: 16 channels of 4 MiB for each rank that it is connected with.
+
+    Source: an assumption of this test. Unverified.
+    """
+    return 16 * 4 * 2**20 * (load.degrees.world_size - 1)
+
+
+CHANNELS = Term(
+    name="channels",
+    count=lambda load, before: channel_bytes(load),
+    formulas=(channel_bytes,),
+    shown_by="unverified",
+)
+'''
+
+
+def test_a_memory_term(tree):
+    plain = tree.read(*LORA_8B)["memory"]["per_gpu_gib"]
+    tree.add("launcher/plan/memory/channels.py", TERM)
+    tree.edit(
+        "launcher/plan/memory/estimate.py",
+        "from launcher.plan.memory.context import CONTEXT\n",
+        "from launcher.plan.memory.channels import CHANNELS\nfrom launcher.plan.memory.context import CONTEXT\n",
+    )
+    tree.edit("launcher/plan/memory/estimate.py", "BUFFERS, CONTEXT)", "BUFFERS, CHANNELS, CONTEXT)")
+    plan = tree.read(*LORA_8B)
+    ranks = plan["topology"]["world_size"]
+    parts = plan["memory"]["per_gpu_gib"]
+    assert ranks > 1 and parts["channels"] == pytest.approx((ranks - 1) / 16, abs=0.001)
+    assert parts["total"] == pytest.approx(plain["total"] + parts["channels"], abs=0.002)
+    told = tree.read(*LORA_8B, "--explain")["memory"]["channels"]
+    assert told["counted"].startswith("Buffers of NCCL:") and told["shown_by"] == "unverified"
+    assert told["gib"] == parts["channels"]
+    check_count("a memory term", tree)
+
+
+SIMULATED = """
+import json
+import sys
+from pathlib import Path
+
+from launcher.run import RunDir
+from launcher.run.events.words import How
+from launcher.run.history import read_history
+from launcher.run.totals import faults
+from launcher.supervise.policy import Capacity, Ended, decide
+
+run = RunDir(Path(sys.argv[1]))
+hung = {"event": "ended", "attempt": 1, "time": "2026-01-01T00:00:00+00:00", "how": "hung", "exit_code": 3}
+hung |= {"reason": "rank 5 hangs", "hosts": [], "told": "nothing", "seconds": 60.0, "stop_s": 1.0}
+saved = {"event": "saved", "attempt": 1, "time": "2026-01-01T00:00:00+00:00", "step": 10, "seconds": 1.0}
+place = Capacity(can_requeue=True, healthy_nodes=4, needed_nodes=4)
+for events in ([hung], [hung, hung], [hung, saved, hung]):
+    run.events.write_text("".join(json.dumps(event) + chr(10) for event in events))
+    action = decide(Ended(how=How.HUNG, code=3, reason="rank 5 hangs"), faults(read_history(run)), place)
+    print(f"{action.do.value}: {action.reason}")
+"""
+
+
+def test_a_fault_rule(tree):
+    totals, policy = "launcher/run/totals.py", "launcher/supervise/policy.py"
+    tree.edit(totals, "    diverged: int = 0\n", "    hung: int = 0\n    diverged: int = 0\n")
+    tree.edit(totals, "    without = diverged = 0\n", "    without = hung = diverged = 0\n")
+    tree.edit(totals, "            without = 0\n", "            without = hung = 0\n")
+    tree.edit(
+        totals,
+        "            without += 1\n",
+        "            without += 1\n            hung += event.how == How.HUNG.value\n",
+    )
+    tree.edit(totals, "Faults(without_progress=without, ", "Faults(without_progress=without, hung=hung, ")
+    tree.edit(
+        policy,
+        "    if place.healthy_nodes >= place.needed_nodes:\n",
+        """\
+    if faults.hung > 1 and place.can_requeue:
+        return Action(do=Do.REQUEUE, code=Exit.REQUEUED, reason=f"{ended.reason} again; other nodes may not")
+    if place.healthy_nodes >= place.needed_nodes:
+""",
+    )
+    done = tree.run(sys.executable, "-c", SIMULATED, str(tree.work))
+    assert done.stdout.splitlines() == [
+        "restart: rank 5 hangs",
+        "requeue: rank 5 hangs again; other nodes may not",
+        "restart: rank 5 hangs",
+    ], done.stderr
+    check_count("a fault rule", tree)
