@@ -61,7 +61,7 @@ bench-throughput: $(VENV)/.test ## tokens a second: a bare PyTorch loop, trl, tr
 bench-goodput: $(VENV)/.test slurm-packages ## training that stays under a fault a minute, ours and what people use; 2 h, as root
 	$(VENV)/bin/python -m tests.benchmarks.goodput
 
-matrix: $(VENV)/.test ## every trainer x plugin x strategy x ranks on the tiny model, into docs/measured/matrix.md; goes on where it was cut
+matrix: $(VENV)/.test ## every method x plugin x strategy x ranks on the tiny model, into docs/measured/matrix.md; goes on where it was cut
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m tests.matrix
 
 bench-sweep: $(VENV)/.test slurm-packages ## time 1000 trials until they are queued, against hydra with submitit and a bare array; as root

@@ -1,6 +1,6 @@
-"""Every environment variable that this project sets or reads, apart from those of schedulers, which stand with their cluster.
+"""Every environment variable that this project sets or reads, apart from those of schedulers and trackers, which they list.
 
-tests/unit/test_environment.py reads the syntax trees of launcher/ and fails on a variable that is not listed here.
+tests/unit/test_environment.py reads the syntax trees of launcher/ and fails on a variable that nobody lists.
 """
 
 from dataclasses import dataclass
@@ -220,100 +220,6 @@ HF_HUB_DISABLE_PROGRESS_BARS = _listed(
     read_by="huggingface_hub",
 )
 
-# Trackers. Source: docs.wandb.ai, "Environment variables"; transformers' TensorBoardCallback.
-
-WANDB_API_KEY = _listed(
-    "WANDB_API_KEY",
-    "Secret: the key of Weights & Biases. It passes through and is never written.",
-    set_by="a person",
-    read_by="rank, sync, wandb",
-)
-WANDB_BASE_URL = _listed(
-    "WANDB_BASE_URL", "Address of the server.", set_by="a person", read_by="rank, sync, wandb"
-)
-WANDB_MODE = _listed(
-    "WANDB_MODE",
-    "online, offline or disabled. Set to offline where the server cannot be reached.",
-    set_by="rank, or a person",
-    read_by="rank, wandb",
-)
-WANDB_DIR = _listed("WANDB_DIR", "Folder of wandb's files: the run dir.", set_by="rank", read_by="wandb")
-WANDB_PROJECT = _listed("WANDB_PROJECT", "Project on the server.", set_by="rank", read_by="rank, wandb")
-WANDB_NAME = _listed("WANDB_NAME", "Name of the run on the server.", set_by="rank", read_by="wandb")
-WANDB_RUN_ID = _listed(
-    "WANDB_RUN_ID", "Id of the run, the same for all its attempts.", set_by="rank", read_by="rank, wandb"
-)
-WANDB_RUN_GROUP = _listed(
-    "WANDB_RUN_GROUP", "Name of the sweep, which groups its trials.", set_by="rank", read_by="rank, wandb"
-)
-WANDB_RESUME = _listed(
-    "WANDB_RESUME", "allow: later attempts go on with the run of the first.", set_by="rank", read_by="wandb"
-)
-NETRC = _listed(
-    "NETRC", "File with credentials, by default ~/.netrc.", set_by="a person", read_by="rank, sync, wandb"
-)
-TENSORBOARD_LOGGING_DIR = _listed(
-    "TENSORBOARD_LOGGING_DIR",
-    "Folder of TensorBoard's files: tensorboard/ in the run dir.",
-    set_by="rank",
-    read_by="transformers",
-)
-
-# MLflow and Trackio. Source: mlflow.org's page "Environment variables"; trackio 0.43, utils.py.
-MLFLOW_TRACKING_URI = _listed(
-    "MLFLOW_TRACKING_URI",
-    "Address of the MLflow server or database. Without it, a run is tracked in its run dir.",
-    set_by="a person",
-    read_by="rank, sync",
-)
-MLFLOW_TRACKING_TOKEN = _listed(
-    "MLFLOW_TRACKING_TOKEN",
-    "Secret: a token for the MLflow server. It passes through and is never written.",
-    set_by="a person",
-    read_by="mlflow",
-)
-MLFLOW_TRACKING_PASSWORD = _listed(
-    "MLFLOW_TRACKING_PASSWORD",
-    "Secret: a password for the MLflow server. It passes through and is never written.",
-    set_by="a person",
-    read_by="mlflow",
-)
-MLFLOW_HTTP_REQUEST_TIMEOUT = _listed(
-    "MLFLOW_HTTP_REQUEST_TIMEOUT",
-    "Seconds of a request to the MLflow server; 10 where nobody says otherwise.",
-    set_by="rank, sync, or a person",
-    read_by="mlflow",
-)
-MLFLOW_HTTP_REQUEST_MAX_RETRIES = _listed(
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES",
-    "Repeats of such a request; 2 where nobody says otherwise.",
-    set_by="rank, sync, or a person",
-    read_by="mlflow",
-)
-TRACKIO_DIR = _listed(
-    "TRACKIO_DIR",
-    "Folder of Trackio's databases: trackio/ in the run dir.",
-    set_by="rank, sync",
-    read_by="trackio",
-)
-TRACKIO_SPACE_ID = _listed(
-    "TRACKIO_SPACE_ID", "Space to which `sync` sends. Ranks do not get it.", set_by="a person", read_by="sync"
-)
-TRACKIO_SERVER_URL = _listed(
-    "TRACKIO_SERVER_URL",
-    "Address of a Trackio server. Ranks do not get it.",
-    set_by="a person",
-    read_by="trackio",
-)
-TRACKIO_BUCKET_ID = _listed(
-    "TRACKIO_BUCKET_ID", "Bucket of a Space. Ranks do not get it.", set_by="a person", read_by="trackio"
-)
-TRACKIO_WRITE_TOKEN = _listed(
-    "TRACKIO_WRITE_TOKEN",
-    "Secret: a token for a Trackio server. It passes through and is never written.",
-    set_by="a person",
-    read_by="trackio",
-)
 
 # Managed fine-tuning. Source: OpenAI's API reference, "Authentication".
 

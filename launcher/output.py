@@ -33,12 +33,12 @@ def align(lines: list[tuple[str, str]]) -> str:
 
 
 def say(text: str) -> None:
-    """Prints one line on stderr, by the program's name."""
+    """Prints one line on stderr, with the program's name."""
     print(f"launcher: {text}", file=sys.stderr, flush=True)
 
 
 def warn(text: str) -> None:
-    """Prints one line on stderr about something that is doubtful."""
+    """Prints a warning as one line on stderr."""
     say(f"warning: {text}")
 
 

@@ -1,1 +1,1 @@
-"""The command line: what a verb declares, and how verbs are found in launcher/commands, parsed and run."""
+"""The command line: the declaration of verbs, and how they are found in launcher/commands, parsed and run."""

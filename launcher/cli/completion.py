@@ -18,7 +18,7 @@ complete -o nospace -o default -F launcher_python_completion python python3"""
 
 
 def complete(words: list[str]) -> int:
-    """Answers what Hydra's `--shell-completion install=bash | query=bash | ...` asks."""
+    """The exit code; prints the answer to Hydra's `--shell-completion install=bash | query=bash | ...`."""
     if "query=bash" in words and _complete_verb(os.environ.get("COMP_LINE", "")):
         return 0
     from launcher.launching.compose import compose
@@ -30,7 +30,7 @@ def complete(words: list[str]) -> int:
 
 
 def _complete_verb(line: str) -> bool:
-    """Whether the word that is typed is a verb, whose candidates are printed; else COMP_LINE becomes one that Hydra reads."""
+    """Whether the current word is a verb; then its candidates are printed. Otherwise COMP_LINE is rewritten for Hydra."""
     typed = line.split()[1:]
     last = "" if line.endswith(" ") or not typed else typed.pop()
     if not typed and last.isalpha():

@@ -24,7 +24,7 @@ def find_verb(name: str) -> Verb | Verbs:
 
 
 def all_verbs() -> dict[str, Verb]:
-    """Every verb by its whole name, those of groups included."""
+    """Every verb by its full name, including those of groups."""
     found: dict[str, Verb] = {}
     for name in verb_names():
         verb = find_verb(name)

@@ -1,4 +1,4 @@
-"""Help: all verbs by group, or the verbs of one group, a line each."""
+"""Help: all verbs by group, or the verbs of one group, one line each."""
 
 from launcher.cli.find import all_verbs, find_verb, verb_names
 from launcher.cli.parser import PROGRAM, make_parser
@@ -9,14 +9,14 @@ from launcher.output import align
 _HEAD = f"""usage: {PROGRAM} +experiment=NAME [key=value ...]   launch a run
        {PROGRAM} VERB ...                           one of the verbs below
 """
-_TAIL = f"""{PROGRAM} VERB --help tells more of one and shows an example.
-Every verb takes --json; an error is then JSON too: {{"error": {{"kind", "message", "exit_code"}}}} on stdout.
+_TAIL = f"""{PROGRAM} VERB --help describes a verb and shows an example.
+Every verb takes --json; then an error is JSON too: {{"error": {{"kind", "message", "exit_code"}}}} on stdout.
 {PROGRAM} --cfg job +experiment=NAME shows a configuration, {PROGRAM} --hydra-help Hydra's own options.
 eval "$(launcher --shell-completion install=bash)" switches tab completion on."""
 
 
 def help_text(name: str = "") -> str:
-    """What `launcher help`, or `launcher help NAME`, prints; UsageError for an unknown name."""
+    """The output of `launcher help` or `launcher help NAME`; UsageError for an unknown name."""
     if not name:
         return _overview()
     group, _, rest = name.partition(" ")

@@ -10,7 +10,7 @@ from launcher.run import RunDir
 
 
 def tell(composed: Composed, launched: Launched, as_json: bool) -> None:
-    """Prints what became of a run, and what was doubtful in it."""
+    """Prints the outcome of a launch, with its warnings."""
     warn_of(composed, launched.plan)
     said = {**launched.to_dict(), "notes": notes_of(composed, launched.plan)}
     print(json.dumps(said) if as_json else describe(launched.run, launched.plan, said), flush=True)
@@ -18,6 +18,6 @@ def tell(composed: Composed, launched: Launched, as_json: bool) -> None:
 
 def follow(run: RunDir, process: subprocess.Popen[bytes], as_json: bool) -> int:
     """The run's exit code, once its job script on this machine has ended."""
-    from launcher.status.follow import follow_process  # by need: a queued run does without what it imports
+    from launcher.status.follow import follow_process  # imported here: a launch that only queues stays fast
 
     return follow_process(run, process, quiet=as_json)

@@ -1,4 +1,4 @@
-"""The parser of a verb: the same options, the same help and the same errors for all of them."""
+"""The parser of a verb: all verbs have the same common options, help and errors."""
 
 import argparse
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ _OF_HYDRA = (
 
 
 class _Parser(argparse.ArgumentParser):
-    """Refuses with a UsageError, so that a mistake is one line, and JSON under --json."""
+    """A parser that raises UsageError, so that an error is one line, and JSON under --json."""
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}; see {self.prog} --help")
@@ -43,12 +43,12 @@ def make_parser(name: str, verb: Verb) -> argparse.ArgumentParser:
         parser.add_argument(
             "--runs-dir", type=Path, default=Path("runs"), metavar="DIR", help="folder of all runs (default: runs)"
         )  # fmt: skip
-    parser.add_argument("--json", action="store_true", help="print JSON for a machine, an error included")
+    parser.add_argument("--json", action="store_true", help="print JSON, also for an error")
     return parser
 
 
 def parse(name: str, verb: Verb, words: Sequence[str]) -> argparse.Namespace:
-    """The options; UsageError for words that the verb does not understand."""
+    """The options; UsageError for arguments that the verb does not know."""
     parser = make_parser(name, verb)
     if not verb.overrides:
         return parser.parse_args(words)
@@ -61,7 +61,7 @@ def parse(name: str, verb: Verb, words: Sequence[str]) -> argparse.Namespace:
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
-    """Wraps the description, and leaves the examples as they are."""
+    """Wraps the description, but not the examples."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         if text.startswith("example:"):
@@ -70,7 +70,7 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
-    """The argument RUN."""
+    """Adds the argument RUN."""
     parser.add_argument(
         "run",
         nargs="?",
@@ -80,5 +80,5 @@ def add_run(parser: argparse.ArgumentParser) -> None:
 
 
 def chosen_run(options: argparse.Namespace) -> RunDir:
-    """The run that was named; RunError where there is none."""
+    """The chosen run; RunError if there is none."""
     return find_run(options.runs_dir.absolute(), options.run)

@@ -1,4 +1,4 @@
-"""From the words of a command line to an exit code."""
+"""Runs a command line and returns its exit code."""
 
 import json
 import sys
@@ -15,7 +15,7 @@ _HELP = ("-h", "--help")
 
 
 def run(words: Sequence[str]) -> int:
-    """The exit code of what was typed; LauncherError for a refusal."""
+    """The exit code of a command line; LauncherError for a refusal."""
     if words and words[0] in _HELP:
         return _help("")
     if any(word in ("-sc", "--shell-completion") for word in words):
@@ -39,7 +39,7 @@ def run(words: Sequence[str]) -> int:
 
 
 def refuse(error: LauncherError, words: Sequence[str]) -> int:
-    """The exit code of a refusal, which is told in one line on stderr, and under --json as an object on stdout as well."""
+    """The exit code of a refusal; prints it as one line on stderr, and under --json also as an object on stdout."""
     print(f"launcher: {error}", file=sys.stderr)
     if "--json" in words:
         told = {"kind": type(error).__name__, "message": str(error), "exit_code": int(error.exit_code)}
@@ -48,7 +48,7 @@ def refuse(error: LauncherError, words: Sequence[str]) -> int:
 
 
 def _split(words: Sequence[str]) -> tuple[str, Sequence[str]]:
-    """The verb's name, and the words behind it."""
+    """The verb's name, and the words after it."""
     if not words or not words[0].isalpha():
         return DEFAULT, words
     if words[0] not in verb_names():

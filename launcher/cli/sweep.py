@@ -20,7 +20,7 @@ def add_sweep(parser: argparse.ArgumentParser) -> None:
 
 
 def chosen_sweep(options: argparse.Namespace) -> SweepDir:
-    """The sweep that was named; RunError where there is none."""
+    """The chosen sweep; RunError if there is none."""
     return find_sweep(options.runs_dir.absolute(), options.sweep)
 
 

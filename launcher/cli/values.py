@@ -1,4 +1,4 @@
-"""Types of options: each reads the text that was typed, and refuses it with a ValueError."""
+"""Types of options: each parses a text, and raises ValueError for an invalid one."""
 
 
 def positive(text: str) -> int:

@@ -1,11 +1,11 @@
-"""What a module of launcher/commands declares: a verb, or a group of verbs in a folder of its own."""
+"""The declaration in a module of launcher/commands: a verb, or a group of verbs in its own folder."""
 
 import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
 
 GROUPS = {
-    "launch": "Plan and launch (words in Hydra's syntax)",
+    "launch": "Plan and launch (arguments in Hydra's syntax)",
     "runs": "Look at runs and act on them",
     "model": "Use what was trained",
     "data": "Data files",
@@ -20,29 +20,29 @@ def no_arguments(parser: argparse.ArgumentParser) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verb:
-    """One verb. Its name is that of its module, which has it under the name VERB."""
+    """One verb. It has the name of its module, which defines it as VERB."""
 
     line: str
-    """What it does, in one line that begins with a verb and has no full stop."""
+    """One line that says what it does; it starts with a verb and has no full stop."""
     example: str
-    """Words that follow `python -m launcher`; several examples stand on lines of their own."""
+    """The arguments after `python -m launcher`; several examples are on separate lines."""
     run: Callable[[argparse.Namespace], int]
-    """Does it and returns the exit code; a LauncherError is a refusal."""
+    """Runs the verb and returns the exit code; a LauncherError is a refusal."""
     add: Callable[[argparse.ArgumentParser], None] = no_arguments
-    """Adds its arguments; --json is there already."""
+    """Adds its arguments; --json is added for every verb."""
     about: str = ""
-    """What else `--help` says."""
+    """More text for `--help`."""
     group: str = "more"
     """A key of GROUPS."""
     runs_dir: bool = True
-    """Whether it takes --runs-dir. With `overrides`, only a verb that has RUN does: else the key runs_dir says it."""
+    """Whether it takes --runs-dir. With `overrides`, only a verb with RUN does; otherwise the key runs_dir sets the folder."""
     overrides: bool = False
-    """Whether it takes words in Hydra's syntax, which it then finds in options.overrides."""
+    """Whether it takes arguments in Hydra's syntax; they are then in options.overrides."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verbs:
-    """A group of verbs, such as `sweep`: the __init__.py of its folder has it under the name VERB."""
+    """A group of verbs, such as `sweep`; the __init__.py of its folder defines it as VERB."""
 
     line: str
     """As of Verb."""

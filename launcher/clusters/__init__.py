@@ -1,1 +1,1 @@
-"""The places where a run goes: Slurm, an allocation, this machine."""
+"""The clusters that a run can use: Slurm, an allocation, this machine."""

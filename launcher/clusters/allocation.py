@@ -1,4 +1,4 @@
-"""A Slurm allocation that the command is typed in: the job script runs here, and srun reaches the nodes."""
+"""A Slurm allocation in which the command is run: the job script runs here, and srun reaches the nodes."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from launcher.errors import ClusterError, PlanError
 
 
 class Allocation(Slurm):
-    """The job that the command is in, which goes on when the run in it has ended."""
+    """The job that the command runs in. It continues when the run in it has ended."""
 
     name = "allocation"
     auto_order = 0
@@ -18,19 +18,19 @@ class Allocation(Slurm):
     arrays = False
 
     def notice_s(self, options: Options) -> float | None:
-        """None: the allocation was not asked for with these options."""
+        """None: the allocation was not requested with these options."""
         del options
 
     def warning(self, options: Options, ranks: int, cuda: bool) -> str | None:
-        """None, likewise."""
+        """None, for the same reason."""
         del options, ranks, cuda
 
     def is_here(self, environ: Mapping[str, str]) -> bool:
-        """Inside a job."""
+        """Whether this process is inside a job."""
         return self.job(environ) is not None
 
     def check_start(self, environ: Mapping[str, str]) -> None:
-        """ClusterError outside of a job."""
+        """Raises ClusterError outside of a job."""
         if self.job(environ) is None:
             raise ClusterError(
                 "cluster=allocation, but SLURM_JOB_ID is not set; start from salloc or sbatch "
@@ -38,17 +38,17 @@ class Allocation(Slurm):
             )
 
     def check_room(self, nodes: int, spares: int, environ: Mapping[str, str]) -> None:
-        """PlanError when the allocation has fewer nodes than the run needs, its spares included."""
+        """Raises PlanError if the allocation has fewer nodes than the run needs, including spares."""
         have, number = int(environ.get("SLURM_JOB_NUM_NODES", "1")), environ.get("SLURM_JOB_ID")
         if nodes + spares > have >= nodes:
             raise PlanError(
                 f"resources.nodes={nodes} and resources.spares={spares} are more than the {have} of allocation "
-                f"{number}; use resources.spares={have - nodes}, or ask for {nodes + spares} nodes"
+                f"{number}; use resources.spares={have - nodes}, or request {nodes + spares} nodes"
             )
         if nodes > have:
             raise PlanError(
                 f"resources.nodes={nodes} is more than the {have} of allocation "
-                f"{number}; use resources.nodes={have}, or ask for {nodes + spares} nodes"
+                f"{number}; use resources.nodes={have}, or request {nodes + spares} nodes"
             )
 
     def submit_command(self, script: Path) -> list[str]:
@@ -64,7 +64,7 @@ class Allocation(Slurm):
         array: str | None = None,
         keep_open: int | None = None,
     ) -> str:
-        """ClusterError: a run is started in the allocation, and nothing is queued."""
+        """Raises ClusterError: a run is started in the allocation, and nothing is queued."""
         del script, after, avoid, array, keep_open
         raise self._cannot("queue a job")
 

@@ -1,7 +1,7 @@
-"""Cluster: all that a caller may ask of a place where runs go. A variant is a subclass in a module or package of its own.
+"""Cluster: the interface of a place where runs train. A variant is a subclass in a module or package of its own.
 
-Planning asks for options and a header (pure: nothing is looked at), commands submit and ask about jobs, and the supervisor and
-its nodes ask about the job that they are in. What a place cannot do keeps the answer of this class.
+Planning uses options and the header (pure: it reads nothing from the machine), commands submit and ask about jobs, and the
+supervisor and its nodes ask about the job that they are in. A variant overrides only what it can do.
 """
 
 import socket
@@ -17,14 +17,14 @@ from launcher.errors import ClusterError
 from launcher.run import RunDir
 
 GRACE_S = 30.0
-"""Seconds between SIGTERM and SIGKILL where a place does not say otherwise."""
+"""Seconds between SIGTERM and SIGKILL, unless a cluster says otherwise."""
 
 Options = Mapping[str, str]
 """Options of a job by their long names, "" for a flag without a value."""
 
 
 class RunState(Enum):
-    """Where a run is, as far as can be told."""
+    """The state of a run, as far as it is known."""
 
     PLANNED = "planned"
     """Written, never submitted (dry_run=true)."""
@@ -39,7 +39,7 @@ class RunState(Enum):
     TIMEOUT = "timeout"
     """Ended by the time limit."""
     LOST = "lost"
-    """The place answered that it no longer knows the job, and the run dir does not say how it ended."""
+    """The cluster answered that it no longer knows the job, and the run dir does not say how it ended."""
 
 
 class Refused(ClusterError):
@@ -47,29 +47,29 @@ class Refused(ClusterError):
 
 
 class Cluster(ABC):
-    """A place where runs go. Every method that asks the place may raise ClusterError."""
+    """A place where runs train. Every method that asks the cluster can raise ClusterError."""
 
     name: ClassVar[str]
-    """As cluster.kind names it."""
+    """The value of cluster.kind."""
     title: ClassVar[str]
-    """As a person calls it."""
+    """The name for people."""
     queued: ClassVar[bool] = True
-    """Whether a run is submitted as a job of its own; else it is a child of the command, which follows it to its end."""
+    """Whether a run is submitted as a job of its own; otherwise it is a child of the command, which follows it to its end."""
     auto_order: ClassVar[int | None] = None
-    """When cluster.kind=auto asks whether this place is here, the lowest first; None: it is never asked."""
+    """Order in which cluster.kind=auto tries `is_here`, the lowest first; None: it is never tried."""
     one_machine: ClassVar[bool] = False
-    """Whether all of a run is on the machine where its command is typed."""
+    """Whether a run is entirely on the machine where its command runs."""
     outlives_run: ClassVar[bool] = False
-    """Whether the job is somebody's session, which goes on when the run in it has ended."""
+    """Whether the job is a user's session, which continues when the run in it has ended."""
     arrays: ClassVar[bool] = False
     """Whether a sweep can be queued as job arrays."""
     opens_images: ClassVar[bool] = False
-    """Whether the step itself opens a container image (cluster.container.runtime=pyxis)."""
+    """Whether the job step itself starts the container image (cluster.container.runtime=pyxis)."""
     node_index_word: ClassVar[str] = "0"
-    """A word of bash that is a node's index in node.sh."""
+    """A bash expression for the node's index in node.sh."""
 
     def with_timeout(self, timeout_s: float) -> "Cluster":
-        """The same place, whose answers are waited for so long."""
+        """The same cluster with another timeout for its answers."""
         del timeout_s
         return self
 
@@ -77,48 +77,48 @@ class Cluster(ABC):
 
     @abstractmethod
     def job_options(self, request: Request) -> dict[str, str]:
-        """What the job asks for: what the plan sets and what the site adds; PlanError for what is refused."""
+        """The options of the job: those that the plan sets and those that the site adds; PlanError for an invalid one."""
 
     @abstractmethod
     def header(self, options: Options, folder: str) -> str:
-        """The lines of a job script by which the scheduler reads the options and the folder that the script starts in."""
+        """The lines of a job script that give the scheduler the options and the folder in which the script starts."""
 
     def step_options(self, request: Request) -> tuple[str, ...]:
-        """Words for the command that starts node.sh on every node."""
+        """Arguments of the command that starts node.sh on every node."""
         del request
         return ()
 
     def check_nodes(self, nodes: int) -> None:
-        """PlanError where no job of this place can have so many nodes."""
+        """Raises PlanError if no job of this cluster can have that number of nodes."""
         del nodes
 
     def with_notice(self, options: Options, seconds: int) -> dict[str, str]:
-        """The options with a signal USR1 to the job script so long before the time limit, where the site has set none."""
+        """The options with a signal USR1 to the job script `seconds` before the time limit, unless the site has set one."""
         del seconds
         return dict(options)
 
     def notice_s(self, options: Options) -> float | None:
-        """How long before the time limit the job script gets USR1 by these options; None where it does not."""
+        """Seconds before the time limit at which the job script gets USR1 by these options; None if it does not."""
         del options
         return None
 
     def with_requeue(self, options: Options, allowed: bool) -> dict[str, str]:
-        """The options with the permission to queue the job again, or without it, where the site has not decided."""
+        """The options with or without the permission to queue the job again, unless the site has decided."""
         del allowed
         return dict(options)
 
     def may_requeue(self, options: Options) -> bool:
-        """Whether the job may be queued again by these options."""
+        """Whether these options allow the job to be queued again."""
         del options
         return self.queued
 
     def warning(self, options: Options, ranks: int, cuda: bool) -> str | None:
-        """What a person should know of the options of a job with so many ranks a node; None for nothing."""
+        """A warning about the options of a job with `ranks` ranks per node; None for no warning."""
         del options, ranks, cuda
         return None
 
     def shape(self, options: Options) -> dict[str, str]:
-        """The options that jobs which differ only in their names and folders have in common."""
+        """The options without those that contain a job's name or folder: jobs with equal shapes fit into one array."""
         return dict(options)
 
     def array_options(self, options: Options, shape: Options, indices: str, folder: str) -> dict[str, str]:
@@ -127,32 +127,32 @@ class Cluster(ABC):
         raise self._cannot("queue job arrays")
 
     def by_hand(self, script: str) -> str:
-        """What a person types in the run dir to start a job script."""
+        """The command that starts a job script by hand in the run dir."""
         return f"`bash {script}`"
 
     # Commands: the queue
 
     def is_here(self, environ: Mapping[str, str]) -> bool:
-        """Whether cluster.kind=auto may choose this place."""
+        """Whether cluster.kind=auto can choose this cluster."""
         del environ
         return False
 
     def reach(self) -> None:
-        """ClusterError where jobs of this place cannot be asked about from this machine."""
+        """Raises ClusterError if this machine cannot ask about jobs of this cluster."""
         return
 
     def check_start(self, environ: Mapping[str, str]) -> None:
-        """ClusterError where no run can be started from this process."""
+        """Raises ClusterError if this process cannot start a run."""
         del environ
         self.reach()
 
     def check_room(self, nodes: int, spares: int, environ: Mapping[str, str]) -> None:
-        """PlanError where the job that this process is in has fewer nodes than a run in it needs."""
+        """Raises PlanError if the job that this process is in has fewer nodes than a run in it needs."""
         del nodes, spares, environ
 
     @abstractmethod
     def submit_command(self, script: Path) -> list[str]:
-        """argv that submits the script; a dry run prints it."""
+        """The argv that submits the script; a dry run prints it."""
 
     @abstractmethod
     def submit(
@@ -164,15 +164,15 @@ class Cluster(ABC):
         array: str | None = None,
         keep_open: int | None = None,
     ) -> str:
-        """The new job's id. Refused with the scheduler's own words where nothing was queued; any other ClusterError may have
-        left a job.
+        """The new job's id. Refused with the scheduler's own message if nothing was queued; after any other ClusterError a job
+        can be queued.
 
-        The job begins when job `after` has ended, on none of the hosts `avoid`, as an array over `array`. The command that
-        submits inherits the descriptor `keep_open`, which holds a lock for as long as it lives.
+        The job starts when job `after` has ended, on none of the hosts `avoid`, as an array over `array`. The command that
+        submits inherits the file descriptor `keep_open`, which holds a lock while that command lives.
         """
 
     def start(self, run: RunDir) -> "subprocess.Popen[bytes]":
-        """The job script as a child in a session of its own, which outlives a closed terminal."""
+        """The job script as a child process in its own session, which outlives a closed terminal."""
         run.logs.mkdir(exist_ok=True)
         with (run.logs / "supervisor.log").open("ab") as log:
             return subprocess.Popen(
@@ -184,81 +184,81 @@ class Cluster(ABC):
             )
 
     def jobs_of(self, folder: Path) -> list[str] | None:
-        """Ids of the queued and running jobs of that run dir, an array's once for each task; None where it cannot be told."""
+        """Ids of the queued and running jobs of that run dir, an array's once per task; None if they are unknown."""
         del folder
         return None
 
     @abstractmethod
     def states(self, job_ids: Sequence[str]) -> dict[str, RunState | None]:
-        """The state of each job; None where the place did not answer or has no record, which concludes nothing."""
+        """The state of each job; None if the cluster did not answer or has no record: then the state is unknown."""
 
     def state(self, job_id: str) -> RunState | None:
         """`states` of one job."""
         return self.states([job_id])[job_id]
 
     def reasons(self, job_ids: Sequence[str]) -> dict[str, str]:
-        """Why jobs wait, in the scheduler's words, of those where it says so."""
+        """Why jobs wait, in the scheduler's words, for the jobs that have a reason."""
         del job_ids
         return {}
 
     @abstractmethod
     def cancel(self, job_id: str) -> None:
-        """Ends the job; nothing happens where it has ended."""
+        """Ends the job; does nothing if it has already ended."""
 
     def signal(self, job_id: str, name: str, *, batch_only: bool = False) -> None:
-        """Sends a signal, such as USR1, to all processes of a job, or to its job script alone."""
+        """Sends a signal, such as USR1, to all processes of a job, or only to its job script."""
         del job_id, name, batch_only
         raise self._cannot("send a signal to a job")
 
     def requeue(self, job_id: str) -> None:
-        """Ends the job and queues it again under the same id; it may be the caller's own."""
+        """Ends the job and queues it again under the same id; it can be the caller's own job."""
         del job_id
         raise self._cannot("queue a job again")
 
     def forbid_requeue(self, job_id: str) -> None:
-        """Tells the scheduler not to queue the job again by itself; a scheduler that does not answer is no error."""
+        """Tells the scheduler not to queue the job again by itself; a missing answer is not an error."""
         del job_id
 
     def largest_array(self) -> int:
-        """How many indices a job array may have: they stay below this number."""
+        """The exclusive upper bound of the indices of a job array."""
         return 1 << 30
 
     # The supervisor and its nodes: the job that they are in
 
     @abstractmethod
     def job(self, environ: Mapping[str, str]) -> Job | None:
-        """The job of this place that a process with that environment is in; None outside of any."""
+        """The job of this cluster that a process with that environment is in; None outside of a job."""
 
     def record(self, job_id: str) -> JobRecord | None:
-        """What the place says now of a job; None where it does not answer."""
+        """The cluster's present record of a job; None if it does not answer."""
         del job_id
         return None
 
     def ends(self, job_id: str) -> float | None:
-        """When the job's time limit is reached (time.time()); None without a limit, and where the place does not answer."""
+        """The time of the job's limit (time.time()); None without a limit, or if the cluster does not answer."""
         record = self.record(job_id)
         return record.ends if record else None
 
     def grace_s(self) -> float:
-        """Seconds that the place gives between SIGTERM and SIGKILL."""
+        """Seconds between SIGTERM and SIGKILL on this cluster."""
         return GRACE_S
 
     def keeps_job_without_head(self, spares: int) -> bool:
-        """Whether a job stays when the node that runs its script is lost, so that another node has to queue it again."""
+        """Whether a job continues when the node that runs its script is lost, so that another node has to queue it again."""
         del spares
         return False
 
     def hosts(self, nodes: str) -> list[str]:
-        """The host names in `JobRecord.nodes`; none where that is not told."""
+        """The host names in `JobRecord.nodes`; empty if they are unknown."""
         return nodes.replace(",", " ").split()
 
     def step_command(self, options: Sequence[str], environ: Mapping[str, str]) -> list[str]:
-        """argv that starts node.sh on every node of the job; RunError outside of a job."""
+        """The argv that starts node.sh on every node of the job; RunError outside of a job."""
         del options, environ
         return ["bash", "node.sh"]
 
     def first_host(self, environ: Mapping[str, str]) -> str:
-        """The address of the job's first node, where the ranks meet when nobody leads the nodes."""
+        """The address of the job's first node, where the ranks meet if no supervisor leads the nodes."""
         return self.address(environ)
 
     def node_index(self, environ: Mapping[str, str]) -> int:
@@ -267,7 +267,7 @@ class Cluster(ABC):
         return 0
 
     def host(self, environ: Mapping[str, str]) -> str:
-        """The name of this node, by which the scheduler knows it."""
+        """The scheduler's name of this node."""
         del environ
         return socket.gethostname()
 

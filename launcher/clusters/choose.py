@@ -1,4 +1,4 @@
-"""Which place a run goes to."""
+"""The choice of a run's cluster."""
 
 import os
 from collections.abc import Mapping
@@ -11,8 +11,8 @@ _AUTO = "auto"
 
 
 def choose_kind(asked: str, environ: Mapping[str, str]) -> str:
-    """The name of the cluster: `asked` itself, or for `auto` the first of this project's clusters that is here. ConfigError for
-    an unknown name."""
+    """The name of the cluster: `asked` itself, or for `auto` the first of this project's clusters that is available here.
+    ConfigError for an unknown name."""
     if asked != _AUTO:
         return find_cluster(asked).name
     own = [find_cluster(name) for name in CLUSTERS.own_names()]
@@ -21,14 +21,14 @@ def choose_kind(asked: str, environ: Mapping[str, str]) -> str:
 
 
 def make_cluster(kind: str) -> Cluster:
-    """The cluster of that name; ClusterError where no run can be started there from this process."""
+    """The cluster of that name; ClusterError if this process cannot start a run there."""
     cluster = find_cluster(kind)
     cluster.check_start(os.environ)
     return cluster
 
 
 def job_cluster(kind: str) -> Cluster:
-    """The cluster to ask about a job that was started earlier; ClusterError where it cannot be asked from this machine."""
+    """The cluster to ask about a job that was started earlier; ClusterError if this machine cannot ask it."""
     cluster = find_cluster(kind)
     cluster.reach()
     return cluster

@@ -18,13 +18,13 @@ _WIDTH = 1 << 16
 
 
 def write_values(path: Path, values: Mapping[str, float], kind: str) -> str:
-    """Writes the values into the file, whole or not at all, and returns the difference; a missing file is begun for a place of
-    that kind. ConfigError where the file cannot be read, edited or written."""
-    path = path.expanduser().resolve()  # a link stays one
+    """Writes the values into the file atomically and returns the difference; a missing file is created for a cluster of
+    that kind. ConfigError if the file cannot be read, edited or written."""
+    path = path.expanduser().resolve()  # a symbolic link is kept
     if path.suffix not in (".yaml", ".yml"):
-        raise ConfigError(f"--write {path} is no YAML file; name one such as ~/site/cluster/mysite.yaml")
+        raise ConfigError(f"--write {path} is not a YAML file; name one such as ~/site/cluster/mysite.yaml")
     try:
-        with path.open(newline="") as file:  # its line ends stay
+        with path.open(newline="") as file:  # keeps its line ends
             before = file.read()
     except FileNotFoundError:
         before = ""

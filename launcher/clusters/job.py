@@ -1,4 +1,4 @@
-"""What is passed between callers and a cluster: what a plan asks for, the job that a process is in, and what is said of it."""
+"""Values passed between callers and a cluster: a plan's request, the job that a process is in, and the record of a job."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from launcher.config import ClusterConfig, RankStarter, ResourcesConfig
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What a plan asks a cluster for: one job that holds all nodes of the run."""
+    """A plan's request to a cluster: one job that holds all nodes of the run."""
 
     name: str
     """The job's name: the run's."""
@@ -17,27 +17,27 @@ class Request:
     spares: int
     """Nodes beside them that wait to replace one that fails."""
     gpus_per_node: int
-    """Ranks of a node, one GPU each where `cuda`."""
+    """Ranks per node, with one GPU each if `cuda`."""
     cuda: bool
     resources: ResourcesConfig
     site: ClusterConfig
     image: str | None = None
     """The container image; None on bare nodes."""
     mounts: tuple[str, ...] = ()
-    """Folders that the container is given, each host:container."""
+    """Folders that are mounted into the container, each as host:container."""
 
     @property
     def led(self) -> bool:
-        """Whether the supervisor leads the nodes, which then outlive the failure of one of them."""
+        """Whether the supervisor leads the nodes; then the job survives the failure of a node."""
         return self.site.rank_starter is RankStarter.launcher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """The job that a process is in, by its environment."""
+    """The job that a process is in, read from its environment."""
 
     id: str
-    """As the cluster's commands take it; of a task of an array, the task's own."""
+    """The id for the cluster's commands; for a task of an array, the task's own."""
     restart: int = 0
     """How often the cluster has queued the job again."""
     index: int | None = None
@@ -46,15 +46,15 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRecord:
-    """What the cluster says now of a job that this user has."""
+    """The cluster's present record of a job of this user."""
 
     running: bool
-    """False while it ends, or waits to begin again."""
+    """False while it ends, or waits to start again."""
     restarts: int = 0
-    """How often it was queued again; more than the process's own `Job.restart` once that is decided."""
+    """How often it was queued again; greater than the process's own `Job.restart` once a requeue is decided."""
     ends: float | None = None
-    """When its time limit is reached (time.time()); None without a limit."""
+    """The time of its limit (time.time()); None without a limit."""
     head: str = ""
     """The node that runs the job script."""
     nodes: str = ""
-    """The nodes that it holds, as `Cluster.hosts` reads them."""
+    """The nodes that it holds, in the notation that `Cluster.hosts` reads."""

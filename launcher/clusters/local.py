@@ -1,4 +1,4 @@
-"""This machine: the job script as a child of the command. A job id is the process id of the job script."""
+"""This machine: the job script is a child of the command. The job id is the process id of the job script."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from launcher.run import JOB_SCRIPT
 
 
 class Local(SlurmScript):
-    """The machine that the command is typed on. Its job scripts have the header of Slurm's, so that they can be queued too."""
+    """The machine on which the command runs. Its job scripts have a Slurm header, so that they can be queued too."""
 
     name = "local"
     title = "this machine"
@@ -22,24 +22,24 @@ class Local(SlurmScript):
     one_machine = True
 
     def check_nodes(self, nodes: int) -> None:
-        """PlanError for more than one."""
+        """Raises PlanError for more than one node."""
         if nodes > 1:
             raise PlanError(
                 f"resources.nodes={nodes} needs Slurm, but this run stays on this machine "
-                "(cluster=local); use resources.nodes=1, or run it where sbatch is"
+                "(cluster=local); use resources.nodes=1, or run it on a machine with sbatch"
             )
 
     def with_notice(self, options: Options, seconds: int) -> dict[str, str]:
-        """Without: there is no time limit."""
+        """The options without a signal: there is no time limit."""
         del seconds
         return dict(options)
 
     def notice_s(self, options: Options) -> float | None:
-        """None."""
+        """None: there is no time limit."""
         del options
 
     def is_here(self, environ: Mapping[str, str]) -> bool:
-        """Always."""
+        """True, always."""
         del environ
         return True
 
@@ -56,7 +56,7 @@ class Local(SlurmScript):
         array: str | None = None,
         keep_open: int | None = None,
     ) -> str:
-        """ClusterError: a run is started here, and nothing is queued."""
+        """Raises ClusterError: a run is started here, and nothing is queued."""
         del script, after, avoid, array, keep_open
         raise self._cannot("queue a job")
 
@@ -65,7 +65,7 @@ class Local(SlurmScript):
         return {job_id: RunState.RUNNING if _is_supervisor(job_id) else RunState.LOST for job_id in job_ids}
 
     def cancel(self, job_id: str) -> None:
-        """SIGTERM to the supervisor, which ends its ranks."""
+        """Sends SIGTERM to the supervisor, which ends its ranks."""
         if not _is_supervisor(job_id):
             return
         try:
@@ -76,7 +76,7 @@ class Local(SlurmScript):
             raise ClusterError(f"process {job_id} belongs to another user; ask them to cancel it") from None
 
     def job(self, environ: Mapping[str, str]) -> Job | None:
-        """None: whatever job this process is in, it is not the run's."""
+        """None: if this process is in a job, that job is not the run's."""
         del environ
 
 
@@ -84,7 +84,7 @@ SPEC = Local()
 
 
 def _is_supervisor(job_id: str) -> bool:
-    """Whether the process is ours still, and not another one that was given the same id."""
+    """Whether the process is still ours, and not another one with the same id."""
     try:
         words = Path(f"/proc/{job_id}/cmdline").read_bytes().split(b"\0")
     except OSError:

@@ -17,5 +17,5 @@ CLUSTERS = Registry(
 
 @cache
 def find_cluster(name: str) -> Cluster:
-    """The cluster of that name; ConfigError where there is none."""
+    """The cluster of that name; ConfigError if there is none."""
     return CLUSTERS.find(name)

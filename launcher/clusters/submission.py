@@ -1,9 +1,9 @@
-"""Submitting a run so that a submit which was cut anywhere can be repeated: no job is lost, and none is queued twice.
+"""Submission of a run that can be interrupted at any point and repeated: no job is lost, and none is queued twice.
 
-Before the scheduler is called, the run dir says that it will be (intent.json); after its job is noted, that file goes. Whoever
-finds the file looks in the queue first (Cluster.jobs_of). The command that submits holds a lock on the file itself, so that one
-which outlived its launcher is waited for. filelock does not serve here: its lock ends with the launcher, because
-commands do not inherit its descriptor.
+Before the scheduler is called, intent.json is written into the run dir; after the job is recorded, that file is deleted. A
+later call that finds the file looks in the queue first (Cluster.jobs_of). The command that submits holds a lock on the file, so
+that a later call waits for a command that outlived its launcher.
+filelock does not serve here: its lock ends with the launcher, because commands do not inherit its descriptor.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from launcher.run.events.launching import Submitted
 
 _LOCK_S = 60.0
 _LATE_S = 2.0
-"""Seconds in which a job shows in the queue whose submit was killed after it had asked."""
+"""Seconds until the queue shows a job whose submission was killed after its request."""
 
 
 @contextlib.contextmanager
@@ -36,17 +36,17 @@ def submitted(
     me: str = "",
     script: str = JOB_SCRIPT,
 ) -> Generator[str]:
-    """The id of the run's new job, or of the one that an earlier call queued before it was cut; noted in the run dir.
+    """The id of the run's new job, or of the job that an interrupted earlier call queued; it is recorded in the run dir.
 
-    The submit is over when the body, which tells somebody of the job, has ended. `me` is the job that asks, where one does.
-    `after`, `avoid` and `array` as Cluster.submit takes them. ClusterError where the cluster refuses it, or cannot tell whether
-    it has it already.
+    The submission is complete when the body of the `with` has ended. `me` is the job that this call is made from, if any.
+    `after`, `avoid` and `array` are those of Cluster.submit. ClusterError if the cluster refuses the job, or cannot say whether
+    it already has it.
     """
     while True:
         with run.intent.open("a+") as file:
             _lock(file, run)
             if not _is(file, run.intent):
-                continue  # another call has finished with it meanwhile
+                continue  # another call has completed meanwhile
             job_id = _earlier(cluster, run, file, me)
             if job_id is None:
                 _note_intent(run, file)
@@ -65,9 +65,9 @@ def submitted(
 
 @contextlib.contextmanager
 def cut_short(cluster: Cluster, run: RunDir) -> Generator[str | None]:
-    """The job of a submit of the run that was cut, noted in the run dir; None where there is none.
+    """The job of an interrupted submission of the run, recorded in the run dir; None if there is none.
 
-    ClusterError where the cluster cannot tell.
+    ClusterError if the cluster cannot say.
     """
     try:
         file = run.intent.open("r+")
@@ -77,7 +77,7 @@ def cut_short(cluster: Cluster, run: RunDir) -> Generator[str | None]:
     with file:
         _lock(file, run)
         if not _is(file, run.intent):
-            yield None  # it was not cut: it is over
+            yield None  # it was not interrupted: it is complete
             return
         job_id = _earlier(cluster, run, file, "")
         if job_id:
@@ -87,7 +87,7 @@ def cut_short(cluster: Cluster, run: RunDir) -> Generator[str | None]:
 
 
 def _note_intent(run: RunDir, file: IO[str]) -> None:
-    """Writes which jobs of the run there were before."""
+    """Writes the earlier jobs of the run."""
     file.truncate(0)
     file.write(json.dumps({"before": sorted(_known(run))}) + "\n")
     file.flush()
@@ -95,12 +95,12 @@ def _note_intent(run: RunDir, file: IO[str]) -> None:
 
 
 def _earlier(cluster: Cluster, run: RunDir, file: IO[str], me: str) -> str | None:
-    """The job of a submit that was cut; None where there was none."""
+    """The job of an interrupted submission; None if it queued none."""
     file.seek(0)
     try:
         before: list[str] = [*json.loads(file.read())["before"], me]
     except ValueError:
-        return None  # cut before it called the scheduler
+        return None  # interrupted before it called the scheduler
     if run.job.exists() and job_number(job_id := str(run.read_json(run.job)["job_id"])) not in before:
         return job_id
     for wait in (0.0, _LATE_S):
@@ -108,7 +108,7 @@ def _earlier(cluster: Cluster, run: RunDir, file: IO[str], me: str) -> str | Non
         found = cluster.jobs_of(run.path)
         if found is None:
             raise ClusterError(
-                f"{cluster.title} does not say whether it has the job of {run.name}, whose submit was cut short; "
+                f"{cluster.title} does not say whether it has the job of {run.name}, whose submission was interrupted; "
                 "type the command again when it answers"
             )
         if new := [job_id for job_id in found if job_id not in before]:
@@ -129,7 +129,7 @@ def _lock(file: IO[str], run: RunDir) -> None:
         except BlockingIOError:
             if time.monotonic() > deadline:
                 raise ClusterError(
-                    f"another submit of {run.name} is still at work after {_LOCK_S:g} s; "
+                    f"another submission of {run.name} still runs after {_LOCK_S:g} s; "
                     "type the command again when it has ended"
                 ) from None
             time.sleep(0.1)

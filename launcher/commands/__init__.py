@@ -1,1 +1,1 @@
-"""What a person types: a verb a file."""
+"""The verbs of the command line, one per file."""

@@ -1,4 +1,4 @@
-"""python -m launcher calibrate [RUN]: what a run measured, as the lines that the cluster file should hold."""
+"""python -m launcher calibrate [RUN]: a run's measurements as the values that the cluster file should have."""
 
 import argparse
 import dataclasses
@@ -25,7 +25,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
     parser.add_argument(
         "--write", type=Path, metavar="FILE",
-        help="change these values in your cluster file, or begin one; its comments stay, and the difference is shown",
+        help="change these values in your cluster file, or create it; comments are kept, and the difference is shown",
     )  # fmt: skip
 
 
@@ -37,7 +37,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.write:
         if not found["cluster"]:
             raise RunError(
-                f"{run.name} was no run on GPUs, so nothing that it measured belongs into a cluster file"
+                f"{run.name} did not run on GPUs, so none of its measurements belongs in a cluster file"
             )
         kind = str(run.read_json(run.plan)["cluster"])
         difference = write_values(options.write, found["cluster"], kind)
@@ -45,19 +45,19 @@ def _run(options: argparse.Namespace) -> int:
         print(json.dumps({**found, "difference": difference} if options.write else found))
         return Exit.OK
     if options.write:
-        print(difference or f"{options.write} holds all of it already")
+        print(difference or f"{options.write} already has all of these values")
         return Exit.OK
     cluster = [(f"{key}:", f"{value:g}") for key, value in found["cluster"].items()]
     print(f"# measured by {run.name}; put this into your cluster file")
-    print(align(cluster) if cluster else "# nothing of it depends on the place: it was no run on GPUs")
-    print(f"# achieved {found['achieved_tflops']:.4g} TFLOP/s a rank, {found['step_s']:.4g} s a step")
+    print(align(cluster) if cluster else "# no cluster value was measured: the run did not use GPUs")
+    print(f"# achieved {found['achieved_tflops']:.4g} TFLOP/s per rank, {found['step_s']:.4g} s per step")
     return Exit.OK
 
 
 def calibrate(run: RunDir) -> dict[str, Any]:
-    """cluster: keys and values for the cluster file; and the figures that they follow from.
+    """`cluster` holds keys and values for the cluster file; the other keys are the figures that they are derived from.
 
-    RunError where the run has measured nothing, or the formulas do not hold for it.
+    RunError if the run has measured nothing, or the formulas do not apply to it.
     """
     history = read_history(run)
     measured = history.newest(Measured)
@@ -68,7 +68,7 @@ def calibrate(run: RunDir) -> dict[str, Any]:
     load = make_load(config, dataclasses.replace(plan, device="cuda"))
     if load is None:
         raise RunError(
-            f"{run.name}: no time is planned for such a model or optimizer, so nothing can be compared"
+            f"{run.name}: the plan has no time estimate for this model or optimizer, so nothing can be compared"
         )
     length = min(_tokens_of_a_sequence(history.course) or load.length, load.length)
     flops = step_flops(load, length) * load.sequences * length * load.accumulation
@@ -99,7 +99,7 @@ def calibrate(run: RunDir) -> dict[str, Any]:
 
 
 def _tokens_of_a_sequence(course: Course) -> int | None:
-    """Tokens of a trained sequence on average, by the newest logged step."""
+    """Average tokens per trained sequence, by the newest logged step."""
     last = course.last
     if last is None or not last.get("tokens") or not last.get("samples"):
         return None
@@ -107,7 +107,7 @@ def _tokens_of_a_sequence(course: Course) -> int | None:
 
 
 VERB = Verb(
-    line="show what the cluster file should hold, by what a run measured",
+    line="show the cluster file's values as a run has measured them",
     example="calibrate llama8b_lora",
     add=_add,
     run=_run,

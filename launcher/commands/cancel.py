@@ -29,7 +29,7 @@ def _run(options: argparse.Namespace) -> int:
 
 VERB = Verb(
     line="end a run's job",
-    about="What it has saved stays.",
+    about="Its checkpoints are kept.",
     example="cancel quickstart",
     add=_add,
     run=_run,

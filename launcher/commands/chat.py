@@ -14,7 +14,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
     parser.add_argument("--prompt", metavar="TEXT", help="one question; its answer is printed")
     parser.add_argument("--system", metavar="TEXT", help="a system prompt, as in the training data")
-    parser.add_argument("--base", action="store_true", help="ask the model that was trained from")
+    parser.add_argument("--base", action="store_true", help="ask the base model")
     parser.add_argument(
         "--max-new-tokens", type=int, default=256, metavar="N", help="longest answer (default: 256)"
     )
@@ -23,10 +23,10 @@ def _add(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.0,
         metavar="T",
-        help="0, the default: always the likeliest token",
+        help="sampling temperature; 0, the default, always takes the likeliest token",
     )
     parser.add_argument(
-        "--checkpoint", metavar="STEP", help="a step, or newest, in the place of the finished model"
+        "--checkpoint", metavar="STEP", help="a step, or newest, instead of the finished model"
     )
 
 
@@ -52,7 +52,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _prompt(given: str | None) -> str | None:
-    """The one question, from --prompt or stdin; None on a terminal, where there are turns."""
+    """The one question, from --prompt or stdin; None on a terminal, which starts a dialogue."""
     if given is None and sys.stdin.isatty():
         return None
     prompt = sys.stdin.read().strip() if given is None else given
@@ -63,7 +63,7 @@ def _prompt(given: str | None) -> str | None:
 
 VERB = Verb(
     line="talk to the trained model",
-    about="On a terminal in turns; with --prompt, or a text on stdin, one answer.",
+    about="On a terminal it is a dialogue; with --prompt, or a text on stdin, it prints one answer.",
     example='chat llama8b_lora --prompt "How do I stop my phone from distracting me?"',
     add=_add,
     run=_run,

@@ -1,4 +1,4 @@
-"""python -m launcher checkpoints [RUN]: what a run can go on from."""
+"""python -m launcher checkpoints [RUN]: the checkpoints from which a run can resume."""
 
 import argparse
 import json
@@ -19,7 +19,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    """The exit code; 1 when --verify finds a committed checkpoint that is not what was written."""
+    """The exit code; 1 if --verify finds a committed checkpoint that differs from what was written."""
     run = chosen_run(options)
     keep = read_retention(run)
     deleted = prune(run, keep) if options.prune else []

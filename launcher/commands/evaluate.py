@@ -1,4 +1,4 @@
-"""python -m launcher evaluate [RUN] --data F: base against tuned, side by side."""
+"""python -m launcher evaluate [RUN] --data F: compares the base and the tuned model side by side."""
 
 import argparse
 from pathlib import Path
@@ -16,12 +16,15 @@ def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", type=Path, required=True, metavar="F", help="any format that training reads"
     )
-    parser.add_argument("--max-rows", type=int, metavar="N", help="the first N rows alone")
+    parser.add_argument("--max-rows", type=int, metavar="N", help="only the first N rows")
     parser.add_argument(
-        "--metrics", default=",".join(METRICS), metavar="M,M", help=f"of {', '.join(METRICS)} (default: all)"
+        "--metrics",
+        default=",".join(METRICS),
+        metavar="M,M",
+        help=f"any of {', '.join(METRICS)} (default: all)",
     )
     parser.add_argument(
-        "--checkpoint", metavar="STEP", help="a step, or newest, in the place of the finished model"
+        "--checkpoint", metavar="STEP", help="a step, or newest, instead of the finished model"
     )
 
 

@@ -1,4 +1,4 @@
-"""python -m launcher export [RUN]: the adapter or a merged model in a folder, checked before it counts."""
+"""python -m launcher export [RUN]: writes the adapter or a merged model into a folder, after a check."""
 
 import argparse
 import json
@@ -17,13 +17,13 @@ def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtype", choices=DTYPES, help="number format of the weights (default: as trained)")
     parser.add_argument("--to", type=Path, metavar="DIR", help="default: export/ in the run dir")
     parser.add_argument(
-        "--checkpoint", metavar="STEP", help="a step, or newest, in the place of the finished model"
+        "--checkpoint", metavar="STEP", help="a step, or newest, instead of the finished model"
     )
-    parser.add_argument("--force", action="store_true", help="write over an export that exists")
+    parser.add_argument("--force", action="store_true", help="overwrite an existing export")
 
 
 def _run(options: argparse.Namespace) -> int:
-    """The exit code; 1 where the export is not what was trained, and then there is none."""
+    """The exit code; 1 if the export differs from the trained model; then no export is written."""
     result = export(
         chosen_run(options), merged=options.merged, dtype=options.dtype, to=options.to, checkpoint=options.checkpoint,
         force=options.force,

@@ -1,4 +1,4 @@
-"""python -m launcher fetch +experiment=NAME [key=value ...]: bring a run's model and data into the cache."""
+"""python -m launcher fetch +experiment=NAME [key=value ...]: download a run's model and data into the cache."""
 
 import argparse
 import json
@@ -23,8 +23,8 @@ def _run(options: argparse.Namespace) -> int:
 
 
 VERB = Verb(
-    line="bring the model and the data sets that a run reads from a hub into the cache ($HF_HOME)",
-    about="It takes the words that launch the run. Nodes need no way to the hub then. A run also fetches by itself, "
+    line="download the model and the datasets that a run reads from a hub into the cache ($HF_HOME)",
+    about="It takes the arguments of the launch. Then the nodes need no access to the hub. A run also fetches by itself, "
     "on one node before its ranks start.",
     example="fetch +experiment=llama8b_lora",
     run=_run,

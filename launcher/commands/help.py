@@ -10,7 +10,7 @@ from launcher.errors import Exit
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("verb", nargs="*", metavar="VERB", help="such as plan, or sweep status")
+    parser.add_argument("verb", nargs="*", metavar="VERB", help="for example plan, or sweep status")
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -17,7 +17,7 @@ from launcher.launching.launch import (
 
 
 def _run(options: argparse.Namespace) -> int:
-    """The exit code: the run's own where it is followed to its end, 0 once everything is queued."""
+    """The exit code: that of the run if it is followed to its end, 0 once everything is queued."""
     as_json: bool = options.json
     moment = datetime.now()
     sweeps: list[int] = []
@@ -48,7 +48,7 @@ def _launch(planned: Planned, as_json: bool) -> int:
 
 
 def _launch_job(composed: Composed, moment: datetime, as_json: bool) -> None:
-    """Plans and starts one job of a multirun that a launcher of Hydra's has taken; ClusterError where it ends badly."""
+    """Plans and starts one job of a multirun for one of Hydra's launchers; ClusterError if the run fails."""
     planned = plan_launch(composed, moment)
     if code := _launch(planned, as_json):
         name = planned.run.name
@@ -56,7 +56,7 @@ def _launch_job(composed: Composed, moment: datetime, as_json: bool) -> None:
 
 
 def _launch_sweep(asked: Asked, as_json: bool) -> int:
-    # by need: a single run does without what these import
+    # imported here: a single run stays fast
     from launcher.cli.sweep import finish, teller
     from launcher.sweep.launch import launch_sweep
 
@@ -64,9 +64,9 @@ def _launch_sweep(asked: Asked, as_json: bool) -> int:
 
 
 VERB = Verb(
-    line="plan a run, write it, and submit it or start it here; the word launch may be left out",
+    line="plan a run, write it, and submit it or start it here; the word launch can be omitted",
     about="With dry_run=true everything is written and nothing is submitted. "
-    "With -m and values with commas between them, a sweep.",
+    "With -m and comma-separated values it launches a sweep.",
     example="launch +experiment=quickstart\n-m +experiment=llama8b_lora 'trainer.learning_rate=1e-5,3e-5' dry_run=true",
     run=_run,
     group="launch",

@@ -1,4 +1,4 @@
-"""python -m launcher logs [-f] [RUN]: what the ranks and the supervisor printed in the last attempt."""
+"""python -m launcher logs [-f] [RUN]: the output of the ranks and the supervisor in the last attempt."""
 
 import argparse
 import json
@@ -18,7 +18,7 @@ _STATE_EVERY_S = 10.0
 
 def _add(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
-    parser.add_argument("-f", "--follow", action="store_true", help="go on printing until the run is over")
+    parser.add_argument("-f", "--follow", action="store_true", help="continue printing until the run is over")
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -44,7 +44,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 VERB = Verb(
-    line="print a run's logs: those of the last attempt, a file per node",
+    line="print a run's logs: those of the last attempt, one file per node",
     example="logs -f quickstart",
     add=_add,
     run=_run,

@@ -18,10 +18,10 @@ from launcher.plan import close_call
 
 def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--explain", action="store_true", help="how each part of the memory is counted, and by which source"
+        "--explain", action="store_true", help="show the formula and source of each part of the memory"
     )
     parser.add_argument(
-        "--sweep", action="store_true", help="a table of every combination of the values that have commas between them"
+        "--sweep", action="store_true", help="a table of every combination of comma-separated values"
     )  # fmt: skip
 
 
@@ -47,7 +47,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 VERB = Verb(
-    line="show what a launch would do: does it fit, how long, what does it cost, and what else would do",
+    line="show what a launch would do: whether it fits, how long it takes, what it costs, and the alternatives",
     about="Nothing is written, and nothing is submitted.",
     example="plan +experiment=llama70b_qlora resources.nodes=4 --json\n"
     "plan +experiment=llama70b_qlora --sweep resources.nodes=1,2,4,8 strategy=zero2,zero3,fsdp2",

@@ -11,19 +11,19 @@ from launcher.rehearsal.rehearse import rehearse
 
 def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--save-every", type=int, default=5, metavar="STEPS", help="save so often (default: 5)"
+        "--save-every", type=int, default=5, metavar="STEPS", help="steps between two saves (default: 5)"
     )
     parser.add_argument(
-        "--time", default="00:30:00", help="time limit of its job, where the run's is not shorter (default: 00:30:00)"
+        "--time", default="00:30:00", help="time limit of its job, unless the run's is shorter (default: 00:30:00)"
     )  # fmt: skip
     parser.add_argument(
         "--patience", type=float, default=900.0, metavar="S",
-        help="a check fails after so many seconds outside the queue without what it waits for (default: 900)",
+        help="timeout of a check in seconds, not counting time in the queue (default: 900)",
     )  # fmt: skip
 
 
 def _run(options: argparse.Namespace) -> int:
-    """The exit code: 0 where every check passed."""
+    """The exit code: 0 if every check passed."""
     settings = Settings(save_every=options.save_every, time=options.time, patience_s=options.patience)
 
     def say(text: str) -> None:
@@ -32,22 +32,22 @@ def _run(options: argparse.Namespace) -> int:
 
     done = rehearse(
         options.overrides, settings,
-        lambda run, plan: say(f"rehearsal {run.name} on {plan.cluster}; nothing of another run is touched"),
+        lambda run, plan: say(f"rehearsal {run.name} on {plan.cluster}; no other run is touched"),
         lambda check: say(check.line()),
     )  # fmt: skip
     if options.json:
         told = {"run": done.run.name, "run_dir": str(done.run.path), "passed": not done.failed}
         print(json.dumps({**told, "checks": [check.to_dict() for check in done.checks]}))
     outcome = f"failed: {', '.join(done.failed)}" if done.failed else "all passed"
-    say(f"{outcome}; what it wrote is in {done.run.path}")
+    say(f"{outcome}; its run dir is {done.run.path}")
     return Exit.FAILED if done.failed else Exit.OK
 
 
 VERB = Verb(
-    line="try on this place whether a run survives a killed rank, its time limit, a requeue and a cancel",
-    about="A short copy of the run, with the same model, strategy and nodes, is hit with each of them. Exit code 0: it went on "
-    "each time from what it had saved. Its run dir is its own (rehearse-NAME). Where there is no queue, "
-    "what needs one is left out.",
+    line="test on this cluster whether a run survives a killed rank, its time limit, a requeue and a cancel",
+    about="A short copy of the run, with the same model, strategy and nodes, suffers each of them. Exit code 0: it resumed "
+    "each time from its checkpoint. It has its own run dir (rehearse-NAME). Without a queue, "
+    "the checks that need one are skipped.",
     example="rehearse +experiment=llama8b_lora resources.nodes=2",
     add=_add,
     run=_run,

@@ -1,4 +1,4 @@
-"""python -m launcher report RUN|SWEEP: everything about a run on one page, for a browser without a network."""
+"""python -m launcher report RUN|SWEEP: everything about a run on one page that a browser shows without a network."""
 
 import argparse
 import dataclasses
@@ -29,7 +29,7 @@ from launcher.units import mebibytes
 
 NAME = "report.html"
 _BEGINNING = 4096
-"""Characters in which a page of ours says that it is one."""
+"""Number of first characters in which a report contains its mark."""
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -101,21 +101,23 @@ def sweep_page(sweep: SweepDir, out: Path) -> Page:
 
 
 def check_overwrite(out: Path, *, force: bool) -> None:
-    """RunError where writing `out` would destroy anything but an earlier report."""
+    """Raises RunError if writing `out` would destroy anything except an earlier report."""
     if out.is_dir():
         raise RunError(f"--out={out} is a folder; name a file in it, such as --out={out / NAME}")
     if not out.parent.is_dir():
-        raise RunError(f"--out={out}: the folder {out.parent} is not there; make it, or name another file")
+        raise RunError(
+            f"--out={out}: the folder {out.parent} does not exist; create it, or name another file"
+        )
     if out.exists() and not force:
         with out.open(encoding="utf-8", errors="replace") as file:
             if MARK not in file.read(_BEGINNING):
                 raise RunError(
-                    f"--out={out} exists and is not a report of this command; name another file, or overwrite it with --force"
+                    f"--out={out} exists and was not written by this command; name another file, or overwrite it with --force"
                 )
 
 
 def write_page(out: Path, page: Page) -> None:
-    """Writes the page whole, or not at all."""
+    """Writes the page atomically."""
     try:
         write_text(out, render_page(page, known_secrets(os.environ)))
     except OSError as error:
@@ -125,7 +127,7 @@ def write_page(out: Path, page: Page) -> None:
 
 
 def read_facts(run: RunDir) -> RunFacts:
-    """What the run's files say now; a file that is missing says nothing."""
+    """The present contents of the run's files; a missing file counts as empty."""
     status = read_status(run)
     spent = read_spent(run, running=status.state is RunState.RUNNING)
     checked: Any = json.loads(run.data_check.read_text()) if run.data_check.is_file() else []

@@ -1,4 +1,4 @@
-"""python -m launcher resume RUN [key=value ...]: go on with a run that ended early, on other nodes if need be."""
+"""python -m launcher resume RUN [key=value ...]: continue a run that ended early, on other nodes if needed."""
 
 import argparse
 
@@ -14,7 +14,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    """The exit code: the run's own where it is followed to its end, 0 once it is queued."""
+    """The exit code: that of the run if it is followed to its end, 0 once it is queued."""
     run = find_run(options.runs_dir.absolute(), options.run)
     launched = resume(run, options.overrides, lambda composed, one: tell(composed, one, options.json))
     if launched.process is None:
@@ -23,8 +23,8 @@ def _run(options: argparse.Namespace) -> int:
 
 
 VERB = Verb(
-    line="go on with a run that ended early, from its newest committed checkpoint, in the same run dir",
-    about=f"What it trains stays; these keys may change: {', '.join(MAY_CHANGE)}, and the options of "
+    line="continue a run that ended early, from its newest committed checkpoint, in the same run dir",
+    about=f"What it trains stays the same; these keys can change: {', '.join(MAY_CHANGE)}, and the options of "
     "plugins such as sharded_checkpoint and gradient_checkpointing.",
     example="resume llama8b resources.nodes=1 strategy=zero3",
     add=_add,

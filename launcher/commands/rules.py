@@ -27,8 +27,8 @@ def _lines(rule: Rule) -> str:
 
 
 VERB = Verb(
-    line="list combinations of trainer, plugins, strategy, device and more that are known not to work",
-    about="A plan that breaks one is refused with its number.",
+    line="list combinations of method, plugins, strategy, device and more that are known not to work",
+    about="A plan with one of them is refused with the rule's number.",
     example="rules --json",
     run=_run,
     runs_dir=False,

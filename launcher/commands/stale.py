@@ -1,4 +1,4 @@
-"""python -m launcher stale [RUN]: whether the base model has moved on the hub since the run trained on it."""
+"""python -m launcher stale [RUN]: whether the base model has changed on the hub since the run trained on it."""
 
 import argparse
 import dataclasses
@@ -20,12 +20,12 @@ def _add(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=10.0,
         metavar="SECONDS",
-        help="wait so long for the hub (default: 10)",
+        help="seconds to wait for the hub (default: 10)",
     )
 
 
 def _run(options: argparse.Namespace) -> int:
-    """0: the same; 12: moved; 13: it cannot be told from here."""
+    """The exit code: 0 for the same commit, 12 for another one, 13 for unknown."""
     if not 0 < options.timeout < float("inf"):
         raise UsageError(f"--timeout={options.timeout} must be a number of seconds above 0")
     run = chosen_run(options)
@@ -40,9 +40,9 @@ def _run(options: argparse.Namespace) -> int:
 
 
 VERB = Verb(
-    line="ask the hub whether the base model has moved since the run trained on it",
-    about="Exit codes: 0 no, 12 yes, 13 it cannot be told (no network, a local folder, "
-    "an unknown revision; the reason is given).",
+    line="ask the hub whether the base model has changed since the run trained on it",
+    about="Exit codes: 0 no, 12 yes, 13 unknown (no network, a local folder, "
+    "an unknown revision; the reason is shown).",
     example="stale llama8b_lora --json",
     add=_add,
     run=_run,

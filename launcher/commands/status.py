@@ -1,4 +1,4 @@
-"""python -m launcher status [RUN]: where a run is, what it has reached, and what went wrong."""
+"""python -m launcher status [RUN]: a run's state, its progress, and what went wrong."""
 
 import argparse
 import dataclasses
@@ -68,7 +68,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def speed_line(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Tokens and how fast they went at the newest logged step."""
+    """Tokens so far, and tokens per second at the newest logged step."""
     if not figures.get("tokens_per_s"):
         return []
     told = f"{figures['tokens_per_s']:,.0f} tokens/s, {figures.get('tokens') or 0:,} tokens so far"
@@ -78,7 +78,7 @@ def speed_line(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def compare(status: Status) -> list[tuple[str, str]]:
-    """Planned against measured, as far as both are known."""
+    """The planned and the measured values, as far as they are known."""
     measured, planned = status.measured, status.planned
     if measured is None:
         return []
@@ -86,17 +86,20 @@ def compare(status: Status) -> list[tuple[str, str]]:
     lines = [("step time", f"{step}measured {measured['step_s']:.3g} s")]
     host = max(measured["host_gib_by_rank"])
     if measured["peak_gib"] is None:
-        return [*lines, ("memory", f"measured {host:.1f} GiB of the host by the largest rank")]
+        return [*lines, ("memory", f"measured {host:.1f} GiB of host memory by the largest rank")]
     tensors = measured["peak_gib"] + measured["context_gib"]
-    memory = "" if planned["memory_gib"] is None else f"planned {planned['memory_gib']:.1f} GiB a GPU, "
+    memory = "" if planned["memory_gib"] is None else f"planned {planned['memory_gib']:.1f} GiB per GPU, "
     return [
         *lines,
-        ("memory", f"{memory}measured {tensors:.1f} GiB at most, {host:.1f} GiB of the host by a rank"),
+        (
+            "memory",
+            f"{memory}measured {tensors:.1f} GiB at most, {host:.1f} GiB of host memory by the largest rank",
+        ),
     ]
 
 
 VERB = Verb(
-    line="show where a run is: state, step, loss, what it cost, what went wrong",
+    line="show a run's state: step, loss, cost, and what went wrong",
     example="status quickstart --json",
     add=_add,
     run=_run,

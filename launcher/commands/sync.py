@@ -1,4 +1,4 @@
-"""python -m launcher sync [RUN]: sends to their tracker what runs without a network kept in their run dirs."""
+"""python -m launcher sync [RUN]: sends a run's offline tracker files to the tracker."""
 
 import argparse
 import json
@@ -21,12 +21,12 @@ from launcher.units import plural
 def _add(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
     parser.add_argument(
-        "--all", action="store_true", help="of every run under --runs-dir, sweeps' trials included"
+        "--all", action="store_true", help="for every run under --runs-dir, including trials of sweeps"
     )
 
 
 def _run(options: argparse.Namespace) -> int:
-    """The exit code; 1 where something could not be sent, which another call then sends."""
+    """The exit code; 1 if something could not be sent; another call sends it."""
     if options.all and options.run:
         raise UsageError(f"sync {options.run} --all: name a run, or give --all")
     runs = list_runs(options.runs_dir.absolute()) if options.all else [chosen_run(options)]
@@ -37,7 +37,9 @@ def _run(options: argparse.Namespace) -> int:
         if (found := tracker.unsent(run.path))
     ]
     if not options.all and waiting and is_at_work(runs[0]):
-        raise RunError(f"{runs[0].name} is still running and its files grow; type it again when it has ended")
+        raise RunError(
+            f"{runs[0].name} is still running and its files grow; repeat the command when it has ended"
+        )
     for tracker in {id(tracker): tracker for _, tracker, _ in waiting}.values():
         _check_possible(tracker, sum(one is tracker for _, one, _ in waiting))
     rows = [_send(*one) for one in waiting if not is_at_work(one[0])]
@@ -46,7 +48,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def is_at_work(run: RunDir) -> bool:
-    """Whether an attempt may still be writing: a file that is sent half would count as sent."""
+    """Whether an attempt can still be writing: a partly sent file would count as sent."""
     return read_status(run).state in (RunState.PENDING, RunState.RUNNING)
 
 
@@ -57,7 +59,7 @@ def _check_possible(tracker: Tracker, runs: int) -> None:
     if why is not None:
         reason, _, way = why.partition("; ")
         raise RunError(
-            f"{reason}, so {plural(runs, 'run')} cannot be sent; {way}, the files stay where they are"
+            f"{reason}, so {plural(runs, 'run')} cannot be sent; {way}; the files stay where they are"
         )
 
 
@@ -73,12 +75,12 @@ def _tell(as_json: bool, rows: list[dict[str, Any]]) -> None:
         said = f"not sent: {row['error']}" if row["error"] else f"sent, {plural(row['attempts'], 'attempt')}"
         print(f"{row['run']}  {said}")
     if not rows:
-        print("nothing waits to be sent")
+        print("there is nothing to send")
 
 
 VERB = Verb(
     line="send the offline tracker files of a run, under its one id",
-    about="What was sent already is left out.",
+    about="Attempts that were already sent are skipped.",
     example="sync llama8b_lora",
     add=_add,
     run=_run,

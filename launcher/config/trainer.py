@@ -17,7 +17,7 @@ class Precision(Enum):
 
 @dataclass(kw_only=True)
 class TrainerConfig:
-    """The objective and its hyperparameters; names are transformers' TrainingArguments' and trl's."""
+    """The training method and its hyperparameters; names are transformers' TrainingArguments' and trl's."""
 
     kind: str = "sft"
     """Training method: the objective that is optimized; a module of launcher/methods, or an entry point of another package in

@@ -1,1 +1,1 @@
-"""From what was typed to a job: composed, planned, checked, written, submitted."""
+"""From a command line to a job: compose, plan, check, write, submit."""

@@ -1,4 +1,4 @@
-"""The end of a run's job, asked for by a person."""
+"""Cancels a run's job on request."""
 
 import socket
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ from launcher.status.state import is_over, read_status
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cancelled:
-    """What was told to end."""
+    """The cancelled job."""
 
     job_id: str
     was_over: bool
     state: str
-    """The run's state before."""
+    """The run's state before the cancel."""
 
 
 def cancel(run: RunDir) -> Cancelled:
-    """The job, told to end where it has not ended; RunError where there is none, or where it runs on another machine."""
+    """Cancels the job, unless it is over; RunError if there is none, or if it runs on another machine."""
     settle(run)
     before = read_status(run)
     if before.job_id is None:
@@ -39,8 +39,8 @@ def cancel(run: RunDir) -> Cancelled:
 
 
 def _check_host(run: RunDir) -> None:
-    """RunError on a machine that the run's process is not on."""
+    """Raises RunError if the run's process is on another machine."""
     started, here = run.read_events(Started), socket.gethostname()
     host = started[-1].host if started else None
     if host not in (None, here):
-        raise RunError(f"{run.name} runs on {host}, and this is {here}; type the command there")
+        raise RunError(f"{run.name} runs on {host}, and this is {here}; run the command there")

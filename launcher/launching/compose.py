@@ -1,4 +1,4 @@
-"""argv -> composed configurations; each refusal of Hydra's becomes one line that names the way out."""
+"""argv -> composed configurations; each of Hydra's errors becomes one line that names the way out."""
 
 import copy
 import dataclasses
@@ -24,14 +24,14 @@ from launcher.launching.explain import explain, one_line
 from launcher.methods.registry import find_method
 from launcher.resources import resource_dir
 
-# Free-form mappings, which Hydra would only let a user add to with a `+`.
+# Free-form mappings: Hydra would require a `+` before each new key.
 _FREE_FORM = [key for key, value in vars(ClusterConfig()).items() if type(value) is dict]
 _OPEN = re.compile(rf"(cluster\.({'|'.join(_FREE_FORM)})|trainer\.options)[.=]")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Composed:
-    """One composed configuration and what was typed for it."""
+    """One composed configuration and the arguments that it was composed from."""
 
     cfg: DictConfig
     config: Config
@@ -49,9 +49,9 @@ class Asked:
 
     loader: ConfigLoader
     master: DictConfig
-    """The configuration with what is not swept, Hydra's own part included."""
+    """The configuration without the swept values, including Hydra's own part."""
     typed: list[str]
-    """The overrides, those of Hydra's own configuration left out."""
+    """The overrides, without those of Hydra's own configuration."""
 
 
 def compose(
@@ -59,12 +59,12 @@ def compose(
     take_sweep: Callable[[Asked], None] | None = None,
     run_here: Callable[[Composed], None] | None = None,
 ) -> list[Composed]:
-    """The configuration that Hydra composes, or all of a multirun's; none where only help was asked for.
+    """The configuration that Hydra composes, or all those of a multirun; empty if only help was requested.
 
-    With `take_sweep`, a multirun is handed to it unexpanded, unless another launcher or sweeper of Hydra's is named. Where
-    Hydra's launcher takes a job to another process, `run_here` gets its configuration there.
+    With `take_sweep`, a multirun is passed to it unexpanded, unless another launcher or sweeper of Hydra is named. If
+    Hydra's launcher moves a job to another process, `run_here` gets its configuration there.
 
-    ConfigError for whatever Hydra and OmegaConf refuse. Nothing is written where a person would find it.
+    ConfigError for everything that Hydra and OmegaConf refuse. Only temporary files are written.
     """
     register()
     composed: list[Composed] = []
@@ -75,7 +75,7 @@ def compose(
         if run_here is not None and os.getpid() != own:
             run_here(_composed(cfg))
             return
-        # Raised from here, an error would make Hydra print all overrides first, a secret among them included.
+        # If an error were raised here, Hydra would first print all overrides, including any secret among them.
         try:
             composed.append(_composed(cfg))
         except (LauncherError, OmegaConfBaseException) as error:
@@ -88,19 +88,19 @@ def compose(
             _taking(take_sweep),
         )
     arguments = [f"++{argument}" if _OPEN.match(argument) else argument for argument in arguments]
-    # Hydra's parser wants all overrides in one piece; people put options among them.
+    # Hydra's parser needs all overrides together; users put options between them.
     arguments.sort(key=lambda argument: argument.startswith("-") or not re.match(r"~|.*=", argument))
     conf = str(resource_dir("conf"))
     if _is_plain(arguments):
         return [_compose_one(conf, arguments)]
     decorated = hydra.main(version_base="1.3", config_path=conf, config_name="config")(collect)
     before = sys.argv
-    # Hydra then raises its errors, some as bare ValueErrors; else it prints them over many lines and leaves.
+    # With this variable Hydra raises its errors, some as plain ValueErrors; without it, it prints many lines and exits.
     full_error = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         with tempfile.TemporaryDirectory(prefix="launcher-") as scratch:
-            # where Hydra's sweeper puts its own notes; the launcher makes the sweep's folder itself
+            # Hydra's sweeper writes its own notes here; the launcher creates the sweep's folder itself
             sys.argv = ["launcher", f"hydra.sweep.dir={scratch}", *arguments]
             decorated()
         for error in refused:
@@ -117,7 +117,7 @@ def compose(
 
 
 def _is_plain(arguments: list[str]) -> bool:
-    """Whether one run of this project's own files is asked for: no option of Hydra's, and no key of its own configuration."""
+    """Whether one run with this project's own files is requested: no Hydra option, and no key of Hydra's configuration."""
     return all(
         not word.startswith("-") and not word.lstrip("+~").startswith("hydra") and "${hydra" not in word
         for word in arguments
@@ -125,8 +125,8 @@ def _is_plain(arguments: list[str]) -> bool:
 
 
 def _compose_one(conf: str, arguments: list[str]) -> Composed:
-    """As compose, for one run. Hydra 1.3's `main` composes twice, the first time only to look for hydra.mode, which conf/
-    does not set; its `compose` does so once."""
+    """As `compose`, for one run. Hydra 1.3's `main` composes twice, the first time only to read hydra.mode, which conf/
+    does not set; its `compose` function composes once."""
     try:
         with hydra.initialize_config_dir(conf, version_base="1.3", job_name="launcher"):
             cfg = hydra.compose("config", arguments, return_hydra_config=True)
@@ -159,7 +159,7 @@ def compose_trial(asked: Asked, overrides: list[str], number: int) -> tuple[Dict
 
 def _composed(cfg: DictConfig) -> Composed:
     settings = HydraConfig.get()
-    OmegaConf.resolve(cfg)  # here, where ${hydra:job.num} is this job's
+    OmegaConf.resolve(cfg)  # resolved here, while ${hydra:job.num} is that of this job
     return Composed(
         cfg=cfg,
         config=to_config(cfg),
@@ -207,7 +207,7 @@ def _is_typed(node: Any) -> bool:
 
 
 def _check_lists(cluster: ClusterConfig) -> None:
-    """ConfigError for an item that is not text, which OmegaConf 2.3 lets stand in a list[str]."""
+    """Raises ConfigError for an item that is not text, which OmegaConf 2.3 accepts in a list[str]."""
     lists = {"modules": cluster.modules, "setup": cluster.setup, "container.mounts": cluster.container.mounts}
     for name, items in lists.items():
         for item in items:

@@ -1,4 +1,4 @@
-"""The data check at the front of every launch: errors stop it, warnings are printed and kept in the run dir."""
+"""The data check before every launch: errors stop it, warnings are printed and kept in the run dir."""
 
 import functools
 import hashlib
@@ -19,27 +19,27 @@ from launcher.run import write_text
 
 HUB = "hub:"
 _KEPT_FROM = 8 << 20
-"""Bytes from which a file is recognised by its size and time of change; a smaller one is recognised by its content."""
+"""File size from which a file is identified by its size and modification time; a smaller one is identified by its content."""
 _known: dict[str, dict[str, Any]] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataPaths:
-    """Absolute paths, or hub names as they are."""
+    """Absolute paths, or unchanged hub names."""
 
     training: tuple[str, ...]
     evaluation: str | None
 
 
 def data_paths(config: Config) -> DataPaths:
-    """Where the data is; ConfigError unless either data.path or data.sources says so."""
+    """The location of the data; ConfigError unless exactly one of data.path and data.sources is set."""
     data = config.data
     if data.sources and data.path:
         raise ConfigError(f"data.path={data.path} and data.sources are both given; add data.path=null")
     for number, source in enumerate(data.sources):
         if not 0 < source.weight <= 100:
             raise ConfigError(
-                f"data.sources[{number}].weight={source.weight:g} must be above 0 and at most 100: rows are seen so often"
+                f"data.sources[{number}].weight={source.weight:g} must be above 0 and at most 100: it is uses per row"
             )
     for key, name in [
         ("data.format", data.format),
@@ -59,7 +59,7 @@ def data_paths(config: Config) -> DataPaths:
 
 
 def check_data(config: Config) -> list[dict[str, Any]]:
-    """The reports on every training file, as `data check --json` has them; DataError for the first error."""
+    """The reports on every training file, in the form of `data check --json`; DataError for the first error."""
     paths, data = data_paths(config), config.data
     formats = [source.format for source in data.sources] or [data.format]
     named = [(_key(data.sources, at), path) for at, path in enumerate(paths.training)]
@@ -77,7 +77,7 @@ def check_data(config: Config) -> list[dict[str, Any]]:
 
 
 def count_examples(config: Config, reports: list[dict[str, Any]]) -> dict[str, int | None]:
-    """rows, the training examples of an epoch, and mean_tokens, by the reports; None where a file was not counted."""
+    """`rows`, the training examples per epoch, and `mean_tokens`, by the reports; None if a file was not counted."""
     weights = [source.weight for source in config.data.sources] or [1.0]
     if len(reports) != len(weights) or any("tokens" not in report for report in reports):
         return {"rows": None, "mean_tokens": None}
@@ -90,12 +90,12 @@ def count_examples(config: Config, reports: list[dict[str, Any]]) -> dict[str, i
 
 
 def _middle(bucket: str) -> float:
-    """Tokens of an example in a bucket of the length histogram: each is twice as long as the one before."""
+    """The typical number of tokens in a bucket of the length histogram; each bucket is twice as long as the previous one."""
     return float(bucket[2:]) * 0.75 if bucket.startswith("<=") else float(bucket[1:]) * 1.5
 
 
 def print_warnings(reports: list[dict[str, Any]]) -> None:
-    """One line on stderr for each rule that a file breaks."""
+    """Prints one line on stderr for each rule that a file violates."""
     for report in reports:
         shown: set[str] = set()
         for finding in report["findings"]:
@@ -132,7 +132,7 @@ def _check_one(config: Config, path: str, evaluation: str | None, format: str) -
 
 
 def _refusal(report: dict[str, Any]) -> str:
-    """The first error, how many more, and what shows them."""
+    """The first error, the number of further errors, and the command that shows them."""
     errors = [finding for finding in report["findings"] if finding["level"] == "error"]
     more = report["errors"] - 1
     also = f"; and {more:,} more, which python -m launcher data check {report['path']} shows" if more else ""
@@ -143,7 +143,7 @@ def _refusal(report: dict[str, Any]) -> str:
 def _remembered(
     path: Path, evaluation: Path | None, options: dict[str, Any], cache_dir: Path
 ) -> dict[str, Any]:
-    """The report on a file, made once for a state of the file: for all trials of a multirun and for later launches."""
+    """The report on a file, computed once per version of the file: for all trials of a multirun and for later launches."""
     state = [(str(file), _state(file)) for file in (path, evaluation) if file]
     key = hashlib.sha256(repr((state, options, _code_state(), __version__)).encode()).hexdigest()[:32]
     if key in _known:
@@ -156,7 +156,7 @@ def _remembered(
     if report is None:
         report = _report(path, evaluation, options)
         if report["verdict"] != "error":
-            with suppress(OSError):  # where it cannot be kept, the next launch checks again
+            with suppress(OSError):  # if it cannot be cached, the next launch checks again
                 kept.parent.mkdir(parents=True, exist_ok=True)
                 write_text(kept, json.dumps(report))
     _known[key] = report

@@ -1,4 +1,4 @@
-"""What a module defines, read from its source: nothing is imported and run to find out."""
+"""The names that a module defines, read from its source without importing it."""
 
 import ast
 import importlib.util
@@ -8,9 +8,9 @@ from launcher.errors import ConfigError
 
 
 def find_names(key: str, module: str) -> set[str] | None:
-    """Names that the module defines at its top; None where that cannot be known without running it.
+    """Names that the module defines at its top level; None if they cannot be known without running it.
 
-    ConfigError, which begins with `key`, where the module is not found here or cannot be read.
+    ConfigError, which begins with `key`, if the module is not found here or cannot be read.
     """
     try:
         found = importlib.util.find_spec(module)
@@ -37,5 +37,5 @@ def _names(key: str, file: Path) -> set[str] | None:
         elif isinstance(node, ast.ImportFrom | ast.Import):
             names |= {alias.asname or alias.name for alias in node.names}
         elif not isinstance(node, ast.Expr):
-            return None  # an if, a try: what it defines is not known here
+            return None  # an if or a try: its definitions are unknown here
     return None if "*" in names or "__getattr__" in names else names

@@ -1,4 +1,4 @@
-"""What earlier runs leave to a new one: a checkpoint to start from, and what they measured."""
+"""What a new run takes from earlier ones: a checkpoint to start from, and their measurements."""
 
 from pathlib import Path
 
@@ -26,15 +26,15 @@ def resume_source(config: Config) -> str:
             path = find_run(runs_dir, config.resume).path
         except RunError:
             raise ConfigError(
-                f"resume={config.resume} is no folder and no run under {runs_dir}; use resume=auto, resume=never, a "
+                f"resume={config.resume} is neither a folder nor a run under {runs_dir}; use resume=auto, resume=never, a "
                 "checkpoint's path or a run's name"
             ) from None
     path = path.resolve()
     _check_whole(config.resume, path)
     if not path.is_relative_to(runs_dir.resolve()) and not config.trust_checkpoint:
         raise ConfigError(
-            f"resume={config.resume} lies outside runs_dir={runs_dir}: whoever wrote it decides what this run's model says; "
-            "if you know who that was, add trust_checkpoint=true"
+            f"resume={config.resume} is outside runs_dir={runs_dir}: its author determines what this run's model says; "
+            "if you trust the author, add trust_checkpoint=true"
         )
     return str(path)
 
@@ -53,7 +53,7 @@ def _check_whole(asked: str, path: Path) -> None:
 
 
 def measured(runs_dir: Path, name: str) -> dict[str, float]:
-    """save_s and restart_s as the newest run of that name measured them, else as assumed; leave_s, 0 where none has."""
+    """save_s and restart_s as the newest run of that name measured them, else the assumed values; leave_s, 0 if unknown."""
     known = {"save_s": SAVE_S, "restart_s": RESTART_S, "leave_s": 0.0}
     whole_s = step_s = 0.0
     plans = sorted(runs_dir.glob(f"{name}/*/plan.json"), reverse=True)

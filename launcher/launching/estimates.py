@@ -19,7 +19,7 @@ _NOT_KNOWN = (
 
 
 def estimates_dict(config: Config, plan: LaunchPlan) -> dict[str, Any]:
-    """memory, time, cost, queue and alternatives; null where they are not known."""
+    """`memory`, `time`, `cost`, `queue` and `alternatives`; null if unknown."""
     course = expect(config, plan)
     money = None if course is None else course.money
     return {
@@ -33,7 +33,7 @@ def estimates_dict(config: Config, plan: LaunchPlan) -> dict[str, Any]:
 
 
 def memory_dict(plan: LaunchPlan, size: float | None) -> dict[str, Any] | None:
-    """Whether it fits GPUs of `size` GiB, null where that is not known, and what it needs of each."""
+    """Whether the run fits GPUs of `size` GiB, null if unknown, and the memory that it needs of each kind."""
     if plan.memory is None or plan.room is None:
         return None
     return {
@@ -46,7 +46,7 @@ def memory_dict(plan: LaunchPlan, size: float | None) -> dict[str, Any] | None:
 
 
 def estimate_lines(config: Config, plan: LaunchPlan) -> Lines:
-    """The verdict, a bar for each kind of memory, time, cost, the queue, and the next better choices."""
+    """The verdict, a bar for each kind of memory, time, cost, the queue, and better alternatives."""
     course = expect(config, plan)
     return [
         *_verdict(plan, config.cluster.gpu_memory_gib),
@@ -58,8 +58,8 @@ def estimate_lines(config: Config, plan: LaunchPlan) -> Lines:
 
 
 def explain_dict(plan: LaunchPlan) -> dict[str, Any]:
-    """memory: of each kind gib, how it is counted and by which source, and whether a CPU run has shown it; time: what it is
-    estimated by. null where they are not estimated."""
+    """`memory`: for each kind its GiB, its formula and source, and whether a CPU run has confirmed it; `time`: the basis of
+    the estimate. null if they are not estimated."""
     time = plan.time.basis if plan.time else None
     if plan.memory is None or plan.room is None:
         return {"memory": None, "time": time}
@@ -71,7 +71,7 @@ def explain_dict(plan: LaunchPlan) -> dict[str, Any]:
 
 
 def explain_lines(plan: LaunchPlan) -> Lines:
-    """The same for a person, a line for each kind of memory."""
+    """The same as text, one line per kind of memory."""
     told = explain_dict(plan)
     if told["memory"] is None:
         why_not = not_estimated(plan) or _NOT_KNOWN
@@ -88,7 +88,7 @@ def _verdict(plan: LaunchPlan, size: float | None) -> Lines:
         return []
     total = plan.memory.total
     if size is None:
-        told = f"needs {total:.1f} GiB a GPU; set cluster.gpu_memory_gib to have that checked"
+        told = f"needs {total:.1f} GiB per GPU; set cluster.gpu_memory_gib to check it"
     elif total <= size:
         told = f"yes, with {size - total:.1f} GiB to spare of {size:g}"
     else:
@@ -97,9 +97,7 @@ def _verdict(plan: LaunchPlan, size: float | None) -> Lines:
         ("", f"{kind:<12}{gib:>8.2f} GiB  {'#' * round(40 * gib / max(total, size or 0))}")
         for kind, gib in plan.memory.parts.items()
     ]
-    room = (
-        f"{plan.room.host_gib:.1f} GiB of each node's memory, {plan.room.checkpoint_gib:.2f} GiB a checkpoint"
-    )
+    room = f"{plan.room.host_gib:.1f} GiB of each node's memory, {plan.room.checkpoint_gib:.2f} GiB per checkpoint"
     return [("fits", told), *bars, ("needs", room)]
 
 
@@ -107,7 +105,7 @@ def _time(plan: LaunchPlan, course: Course | None) -> Lines:
     time = plan.time
     if time is None:
         return []
-    told = f"{time.step_s:.3g} s a step, {time.tokens_per_s:,.0f} tokens/s"
+    told = f"{time.step_s:.3g} s per step, {time.tokens_per_s:,.0f} tokens/s"
     if time.steps is not None and course and course.wall_h is not None:
         told += f"; {plural(time.steps, 'step')} in {duration(course.wall_h * 3600)}"
     return [("time", told), ("", f"by {time.basis}")]
@@ -125,11 +123,11 @@ def _queue(plan: LaunchPlan, course: Course | None) -> Lines:
         return []
     limit = f"the limit of {course.limit_h:g} h"
     if course.attempts is None:
-        way = "without saves it begins anew each time; add sharded_checkpoint to plugin, or raise resources.time"
+        way = "without saves it starts over each time; add sharded_checkpoint to plugin, or raise resources.time"
         if plan.save:
-            way = "its start and what is lost at the limit leave no time to train; raise resources.time"
-        return [("queue", f"{limit} cuts it, and it never ends: {way}")]
-    cut = f"{limit} cuts it" if course.cut else f"within {limit}"
+            way = "its start and the loss at the limit leave no time to train; raise resources.time"
+        return [("queue", f"{limit} interrupts it, and it never finishes: {way}")]
+    cut = f"{limit} interrupts it" if course.cut else f"within {limit}"
     share = course.effective_training_time or 0
     return [("queue", f"{cut}; {plural(course.attempts, 'attempt')}, {share:.1%} of the time is training")]
 
@@ -146,6 +144,6 @@ def _choices(found: list[Alternative]) -> Lines:
     lines: Lines = []
     for one in found:
         typed = " ".join(one.overrides) or "as planned"
-        takes = f"{plural(one.gpus, 'GPU')}, {one.total_gib:.1f} GiB each, {one.step_s:.3g} s a step"
+        takes = f"{plural(one.gpus, 'GPU')}, {one.total_gib:.1f} GiB each, {one.step_s:.3g} s per step"
         lines.append(("or" if not lines else "", f"{names[one.kind]:<20}{typed}  ({takes})"))
     return lines

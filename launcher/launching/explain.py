@@ -1,4 +1,4 @@
-"""One sentence for whatever Hydra and OmegaConf refuse: the key, the value, the rule and the way out."""
+"""One sentence for each error of Hydra and OmegaConf: the key, the value, the rule and the way out."""
 
 import dataclasses
 import difflib
@@ -17,7 +17,7 @@ from launcher.resources import resource_dir
 
 
 def explain(error: BaseException, arguments: list[str]) -> str:
-    """One sentence for an error of Hydra's or OmegaConf's."""
+    """One sentence for an error of Hydra or OmegaConf."""
     for cause in _causes(error):
         if isinstance(cause, OverrideParseException):
             key, _, value = cause.override.partition("=")
@@ -50,7 +50,7 @@ _RENAMED = {"resources.silence_s": "resources.hang_timeout_s"}
 
 
 def unknown_key(key: str) -> str:
-    """One sentence for a key that the configuration does not have, with the nearest that it has."""
+    """One sentence for an unknown key, with the nearest known key."""
     if key in _RENAMED:
         return f"{key} is now called {_RENAMED[key]}; write {_RENAMED[key]}=VALUE"
     if key == "experiment":
@@ -83,12 +83,12 @@ def unknown_key(key: str) -> str:
         )
     close = max(same_leaf, key=like, default=nearest(key, known))
     close = close or ("+experiment" if nearest(key, ["experiment"]) else None)
-    hint = f"did you mean {close}?" if close else "python -m launcher --cfg job lists them all"
+    hint = f"did you mean {close}?" if close else "python -m launcher --cfg job lists all keys"
     return f"unknown key {key}; {hint}"
 
 
 def known_keys(schema: type = Config, prefix: str = "") -> Iterator[str]:
-    """Every key of the configuration, groups and shipped plugins included."""
+    """Every key of the configuration, including groups and shipped plugins."""
     hints = get_type_hints(schema)
     for field in dataclasses.fields(schema):
         name = f"{prefix}{field.name}"
@@ -108,7 +108,7 @@ def _dataclass_of(hint: Any) -> type | None:
 
 
 def _expected(key: str) -> str:
-    """What a key's type is called in a sentence."""
+    """The name of a key's type for a sentence."""
     schema: type = Config
     hint: Any = None
     for name in key.replace("[", ".").split("."):
@@ -129,7 +129,7 @@ def _expected(key: str) -> str:
 
 
 def _typed(key: str, arguments: list[str]) -> str:
-    """The key as it was typed: OmegaConf names only the part of it up to the first that it does not know."""
+    """The key as it was typed: OmegaConf names it only up to the first unknown part."""
     names = (argument.lstrip("+~").partition("=")[0] for argument in arguments)
     return next((name for name in names if name.startswith(f"{key}.")), key)
 
@@ -147,7 +147,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _reason(error: BaseException) -> str:
-    """The error's own words, without Hydra's pointer to its manual and OmegaConf's list of types."""
+    """The error's own message, without Hydra's link to its manual and OmegaConf's list of types."""
     return re.split(r"\nSee https|\n\s*full_key:", str(error))[0]
 
 

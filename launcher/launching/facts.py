@@ -1,4 +1,4 @@
-"""What the plan of a run must know of the machine, of earlier runs and of the data. Reads, and writes nothing."""
+"""The facts that a plan needs about the machine, earlier runs and the data. It reads, and writes nothing."""
 
 import dataclasses
 import json
@@ -24,7 +24,7 @@ _ANSWER_S = 2.0
 
 
 def gather(config: Config, experiment: str | None, run: RunDir) -> Facts:
-    """What the plan of a run in that folder must know of the machine, but for what is in the data."""
+    """The facts that the plan of a run in that folder needs, without those about the data."""
     refuse_secrets(repr(config), secrets_of(os.environ))
     place = find_cluster(choose_kind(config.cluster.kind, os.environ))
     data = data_paths(config)
@@ -53,7 +53,7 @@ def gather(config: Config, experiment: str | None, run: RunDir) -> Facts:
 
 
 def count(config: Config, facts: Facts) -> Facts:
-    """The facts with what is in the data; DataError for its first error."""
+    """The facts with those about the data; DataError for its first error."""
     return dataclasses.replace(facts, **count_examples(config, check_data(config)))
 
 
@@ -61,7 +61,7 @@ def _device(config: Config, place: Cluster) -> str:
     asked = config.resources.device
     if asked is not Device.auto:
         return asked.name
-    # A login node has no GPU and the nodes have: only on this machine is looking here looking there.
+    # A login node has no GPU, but the nodes have: a look at this machine counts only if the run is on it.
     return "cuda" if not place.one_machine or has_gpu() else "cpu"
 
 

@@ -1,4 +1,4 @@
-"""A run's model and data, brought into the hub's cache by a process that has the hub's library."""
+"""Downloads a run's model and data into the hub's cache, in a process that has the hub's library."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from launcher.launching.data_gate import data_paths
 
 
 def fetch_all(composed: Iterable[Composed], *, quiet: bool) -> Iterator[dict[str, Any]]:
-    """names, cache, commit and bytes of what was fetched for each run that reads from a hub, each thing once."""
+    """`names`, `cache`, `commit` and `bytes` of each download, for each run that reads from a hub; duplicates are skipped."""
     seen: list[str] = []
     for one in composed:
         config = one.config
@@ -31,7 +31,7 @@ def fetch_all(composed: Iterable[Composed], *, quiet: bool) -> Iterator[dict[str
 
 
 def _fetch(wanted: Wanted, environ: dict[str, str], *, quiet: bool) -> dict[str, Any]:
-    """commit and bytes of what was fetched; FetchFailed where it is not to be had."""
+    """`commit` and `bytes` of the download; FetchFailed if it fails."""
     words = [sys.executable, "-m", "launcher.train.fetch", wanted.to_json()]
     said: dict[str, Any] = {}
     with subprocess.Popen(

@@ -1,6 +1,6 @@
-"""Whether a user may read a file on a hub, by huggingface_hub, which is imported here alone on the path of a launch.
+"""Whether a user can read a file on a hub, by huggingface_hub, which only this module imports on the path of a launch.
 
-The library follows redirects only between addresses of a hub, so the token does not reach the hosts that hold its files.
+The library follows redirects only between addresses of a hub, so the token does not reach the hosts that store its files.
 """
 
 import threading
@@ -16,12 +16,12 @@ _ANSWER_S = 4.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What the hub says of a file."""
+    """The hub's answer about a file."""
 
     status: int
-    """HTTP status; 0 where no answer came."""
+    """HTTP status; 0 without an answer."""
     said: str
-    """The hub's code for an error, or why no answer came."""
+    """The hub's error code, or why there is no answer."""
 
 
 def ask(kind: str, name: str, revision: str, file: str, environ: Mapping[str, str]) -> Answer:
@@ -56,13 +56,13 @@ def ask(kind: str, name: str, revision: str, file: str, environ: Mapping[str, st
             code = error.response.headers.get("X-Error-Code", "")
             answers.append(Answer(status=error.response.status_code, said=code))
         except HFValidationError:
-            answers.append(Answer(status=404, said="that no repository can have this name"))
+            answers.append(Answer(status=404, said="no repository can have this name"))
         except (HTTPError, OSError, ValueError) as error:
             answers.append(Answer(status=0, said=f"{where} does not answer here ({_why(error)})"))
         else:
             answers.append(Answer(status=200, said=""))
 
-    # A thread, because no timeout of the library bounds the look-up of a host name.
+    # This needs a thread, because no timeout of the library limits the look-up of a host name.
     thread = threading.Thread(target=send, daemon=True)
     thread.start()
     thread.join(_ANSWER_S)
@@ -77,15 +77,15 @@ def _why(error: Exception) -> str:
         if isinstance(cause, OSError) and cause.strerror:
             return cause.strerror
         if isinstance(cause, UnicodeError):
-            return "HF_TOKEN or the address holds a character that cannot be sent"
+            return "HF_TOKEN or the address contains a character that cannot be sent"
         cause = cause.__cause__ or cause.__context__
     return type(error).__name__
 
 
 def _token(environ: Mapping[str, str]) -> str:
-    """The user's own token without line ends that were copied with it; empty without one.
+    """The user's token without line ends; empty if there is none.
 
-    The library reads its variables when it is imported; the environment here holds those of the cluster file too.
+    The library reads its variables when it is imported; the environment here also contains those of the cluster file.
     Source: huggingface_hub/utils/_auth.py, _clean_token.
     """
     token = _clean(environ.get("HF_TOKEN", ""))

@@ -1,4 +1,4 @@
-"""Before a launch: whether a hub has the model and data for this user, so that no job queues for a name that does not exist."""
+"""A check before a launch that this user can read the model and data on the hub, so that no job waits for an unknown name."""
 
 import os
 import re
@@ -30,15 +30,15 @@ _PLAIN = re.compile(r"(?!.*(--|\.\.|\.git$))(\b[\w.-]+\b/)?\b[\w.-]{1,96}\b", re
 
 
 def wanted_of(config: Config, plan: LaunchPlan) -> Wanted | None:
-    """What the run reads from a hub; None where it asks none."""
+    """What the run reads from a hub; None if nothing."""
     facts = plan.facts
     paths = (facts.data_path, *facts.data_sources, facts.eval_path)
     return None if config.dry_run else find_wanted(config, facts.work_dir, paths)
 
 
 def check_hub(config: Config, plan: LaunchPlan) -> None:
-    """ConfigError where the hub refuses a name to this user, or where it cannot be asked from the machine that trains and the
-    cache lacks the model; a warning where only this login node cannot ask. What is cached is not asked about."""
+    """Raises ConfigError if the hub refuses a name to this user, or if the machine that trains cannot reach the hub and the
+    cache lacks the model; warns if only this login node cannot reach it. Cached names are not checked."""
     wanted = wanted_of(config, plan)
     if wanted is None:
         return
@@ -46,7 +46,7 @@ def check_hub(config: Config, plan: LaunchPlan) -> None:
     cache = cache_folder(environ)
     if has_model(wanted, environ):
         wanted = replace(wanted, model=None)
-    way = "type the command's words behind `python -m launcher fetch` where the hub can be reached"
+    way = "run `python -m launcher fetch` with the arguments of this command where the hub can be reached"
     if offline := offline_variable(environ):
         if wanted.model:
             raise ConfigError(
@@ -76,7 +76,7 @@ def check_hub(config: Config, plan: LaunchPlan) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _File:
-    """A file on the hub whose answer tells whether this user may read the repository."""
+    """A file on the hub; the hub's answer for it shows whether this user can read the repository."""
 
     key: str
     value: str
@@ -89,7 +89,7 @@ class _File:
 
 
 def _files(wanted: Wanted, cache: Path) -> list[_File]:
-    """A file for each repository that is not in the cache."""
+    """One file for each repository that is not in the cache."""
     found: list[_File] = []
     if wanted.model:
         found.append(

@@ -1,4 +1,4 @@
-"""Planned runs become jobs: every file is written, then the run is submitted, or started on this machine."""
+"""Launches planned runs: every file is written, then the run is submitted, or started on this machine."""
 
 import dataclasses
 import os
@@ -26,7 +26,7 @@ from launcher.run import RunDir, find_submitted
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
-    """A run that may be launched: it is decided, it fits, and the hub has what it reads."""
+    """A run that can be launched: it is planned, it fits, and its packages are installed."""
 
     composed: Composed
     run: RunDir
@@ -35,7 +35,7 @@ class Planned:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Launched:
-    """What became of a planned run: a job in a queue, a process on this machine, or files alone (a dry run)."""
+    """The outcome of a launch: a job in a queue, a process on this machine, or only files (a dry run)."""
 
     run: RunDir
     plan: LaunchPlan
@@ -43,10 +43,10 @@ class Launched:
     """None for a run on this machine and for a dry run."""
     dry_run: bool = False
     process: subprocess.Popen[bytes] | None = None
-    """The job script where it runs on this machine, once it is started."""
+    """The job script if it runs on this machine, once it is started."""
 
     def to_dict(self) -> dict[str, Any]:
-        """What `--json` says of a launch."""
+        """The object that `--json` prints for a launch."""
         return {
             "run": self.run.name,
             "run_dir": str(self.run.path),
@@ -58,11 +58,12 @@ class Launched:
 
 
 Tell = Callable[[Launched], None]
-"""Tells whoever launched; a submit is over when this has returned, and is repeated where it was cut before."""
+"""Reports a launch to the caller. A submission is complete when this has returned; it is repeated if it was interrupted
+before."""
 
 
 def plan_launch(composed: Composed, moment: datetime) -> Planned:
-    """The planned run; LauncherError for all that can be known to be wrong before anything is written."""
+    """The planned run; LauncherError for every fault that can be found before anything is written."""
     run, plan = prepare(composed, moment)
     check_fits(composed.config, plan)
     check_packages(composed.config, plan)
@@ -70,7 +71,7 @@ def plan_launch(composed: Composed, moment: datetime) -> Planned:
 
 
 def plan_launches(composed: Sequence[Composed], moment: datetime) -> list[Planned]:
-    """All jobs of a multirun, each planned before the first is written; close calls are warned of."""
+    """All jobs of a multirun, each planned before the first is written; warns about runs that barely fit."""
     planned = [plan_launch(one, moment) for one in composed]
     for one in planned:
         if warning := close_call(one.composed.config, one.plan):
@@ -80,13 +81,13 @@ def plan_launches(composed: Sequence[Composed], moment: datetime) -> list[Planne
 
 
 def launch(planned: Planned, tell: Tell) -> Launched:
-    """What became of one planned run, which is written and started; `tell` is told before a process of this machine starts."""
+    """Writes and starts one planned run and returns the outcome; `tell` is called before a process starts on this machine."""
     composed, run, plan = planned.composed, planned.run, planned.plan
     cluster = None if composed.config.dry_run else make_cluster(plan.cluster)
     if cluster and cluster.queued and (cut := find_cut_short(run, composed)):
         with cut_short(cluster, cut) as job_id:
             if job_id:
-                say(f"goes on with {cut.name}, whose submit was cut short")
+                say(f"continuing with {cut.name}, whose submission was interrupted")
                 launched = Launched(run=cut, plan=read_run(cut).plan, job_id=job_id)
                 tell(launched)
                 return launched
@@ -95,7 +96,7 @@ def launch(planned: Planned, tell: Tell) -> Launched:
 
 
 def write(planned: Planned) -> tuple[RunDir, LaunchPlan]:
-    """The run dir with its files, and the plan in it: of another folder where a launch of the same second took that one."""
+    """The run dir with its files, and its plan; another folder is used if a launch in the same second took the planned one."""
     run, plan = planned.run, planned.plan
     while not write_run(run, plan, planned.composed):
         run, plan = prepare(planned.composed, datetime.now())
@@ -103,7 +104,7 @@ def write(planned: Planned) -> tuple[RunDir, LaunchPlan]:
 
 
 def start(run: RunDir, plan: LaunchPlan, cluster: Cluster | None, tell: Tell) -> Launched:
-    """As `launch`, for a run whose files are written; no cluster: a dry run."""
+    """As `launch`, for a run whose files are written; without a cluster it is a dry run."""
     if cluster and cluster.queued:
         with submitted(cluster, run) as job_id:
             launched = Launched(run=run, plan=plan, job_id=job_id)
@@ -115,7 +116,7 @@ def start(run: RunDir, plan: LaunchPlan, cluster: Cluster | None, tell: Tell) ->
 
 
 def start_here(run: RunDir, cluster: Cluster) -> subprocess.Popen[bytes]:
-    """The run's job script as a process of this machine, noted as the run's job."""
+    """The run's job script as a process of this machine, recorded as the run's job."""
     process = cluster.start(run)
     job = cluster.job(os.environ)
     run.note_job(cluster.name, job.id if job else str(process.pid))
@@ -123,7 +124,7 @@ def start_here(run: RunDir, cluster: Cluster) -> subprocess.Popen[bytes]:
 
 
 def restart_here(composed: Composed) -> tuple[RunDir, subprocess.Popen[bytes]] | None:
-    """The run that this job started before it was queued again, and its job script, started again; None elsewhere."""
+    """The run that this job started before it was requeued, and its restarted job script; None in any other case."""
     cluster = find_cluster(choose_kind(composed.config.cluster.kind, os.environ))
     job = None if cluster.queued else cluster.job(os.environ)
     if job is None or not job.restart:
@@ -131,17 +132,17 @@ def restart_here(composed: Composed) -> tuple[RunDir, subprocess.Popen[bytes]] |
     found = find_submitted(composed.config.runs_dir, composed.config.name, job.id)
     if found is None:
         return None
-    say(f"job {job.id} goes on with {found.path}")
+    say(f"job {job.id} continues {found.path}")
     return found, start_here(found, cluster)
 
 
 def notes_of(composed: Composed, plan: LaunchPlan) -> list[str]:
-    """Sentences that a summary says beside the plan."""
+    """Sentences that a summary shows beside the plan."""
     return package_notes(composed.config, plan)
 
 
 def warn_of(composed: Composed, plan: LaunchPlan) -> None:
-    """Prints what is doubtful in the data and in the cores that are asked for."""
+    """Prints warnings about the data and the requested cores."""
     print_warnings(check_data(composed.config))
     if warning := few_cores(plan):
         warn(warning)

@@ -1,4 +1,4 @@
-"""Packages that a run's tracker, plugins and attention kernel need, looked for before anything is queued."""
+"""A check before anything is queued of the packages that a run's tracker, plugins and attention kernel need."""
 
 import sys
 from collections.abc import Iterator
@@ -15,16 +15,16 @@ from launcher.trackers.registry import TRACKERS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Need:
-    """Packages of which the ranks import one."""
+    """Alternative packages; the ranks import one of them."""
 
     key: str
-    """What asks for them, as it was configured."""
+    """The configured key and value that need them."""
     any_of: tuple[Package, ...]
     way_out: str
 
 
 def check_packages(config: Config, plan: LaunchPlan) -> None:
-    """ConfigError for a package that the ranks will not find, where they use the running Python; nothing for a dry run."""
+    """Raises ConfigError for a package that the ranks will not find, if they use the running Python; skipped for a dry run."""
     if config.dry_run or not _is_this_python(config, plan):
         return
     for need in needs_of(config):
@@ -33,7 +33,7 @@ def check_packages(config: Config, plan: LaunchPlan) -> None:
 
 
 def package_notes(config: Config, plan: LaunchPlan) -> list[str]:
-    """A summary's notes on packages: a launch would be refused for some, and of others nothing can be known here."""
+    """A summary's notes on packages: those for which a launch would be refused, and those that cannot be checked here."""
     needs = list(needs_of(config))
     if _is_this_python(config, plan):
         return [f"a launch is refused: {_sentence(need)}" for need in needs if _lacks(need)]
@@ -50,13 +50,13 @@ def package_notes(config: Config, plan: LaunchPlan) -> list[str]:
 
 
 def needs_of(config: Config) -> Iterator[Need]:
-    """What the run needs beside the `train` extra."""
+    """The packages that the run needs beside the `train` extra."""
     kind = config.tracker.kind
     for package in TRACKERS.find(kind).packages:
         yield Need(key=f"tracker.kind={kind}", any_of=(package,), way_out="use tracker=none")
     for name, plugin in zip(config.plugins, make_plugins(config.plugins), strict=True):
         for package in plugin.packages:
-            yield Need(key=f"plugins.{name}", any_of=(package,), way_out=f"take {name} out of plugin=[...]")
+            yield Need(key=f"plugins.{name}", any_of=(package,), way_out=f"remove {name} from plugin=[...]")
     attention = config.model.attn_implementation
     if attention in ATTENTION_PACKAGES:
         yield Need(

@@ -1,4 +1,4 @@
-"""What a plan cannot know to be wrong: functions that are not there, nodes that an allocation lacks, data of another kind."""
+"""Checks that a pure plan cannot make: missing functions, missing nodes of an allocation, evaluation data that does not fit."""
 
 import os
 
@@ -12,7 +12,7 @@ from launcher.resources import resource_dir
 
 
 def check_place(config: Config, facts: Facts, plan: LaunchPlan) -> None:
-    """ClusterError or ConfigError for what a plan cannot know to be wrong."""
+    """Raises ClusterError or ConfigError for a fault that a plan cannot see."""
     check_rank_module(config)
     check_reward_functions(config)
     find_cluster(facts.cluster).check_room(plan.topology.nodes, plan.spares, os.environ)
@@ -23,6 +23,6 @@ def _check_evaluation(facts: Facts) -> None:
     shipped = str(resource_dir("conf"))
     if facts.eval_path and facts.eval_path.startswith(shipped) and not facts.data_path.startswith(shipped):
         raise ConfigError(
-            f"data.path={facts.data_path} is yours, but data.eval_path still is the shipped sample; "
+            f"data.path={facts.data_path} is your own, but data.eval_path is still the shipped sample; "
             "set data.eval_path=FILE or data.eval_path=null"
         )

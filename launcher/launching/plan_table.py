@@ -1,4 +1,4 @@
-"""A table of plans: one row for every combination of the values that were given with commas."""
+"""A table of plans: one row for every combination of comma-separated values."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -12,18 +12,18 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _NUMBERS = ("total_gib", "gpus", "step_s", "tokens_per_s", "total_h", "gpu_hours", "money")
-_COLUMNS = ("fits", "GiB a GPU", "GPUs", "s a step", "tokens/s", "hours", "GPU-hours", "money")
+_COLUMNS = ("fits", "GiB per GPU", "GPUs", "s per step", "tokens/s", "hours", "GPU-hours", "money")
 
 
 def table_rows(overrides: list[str], moment: datetime) -> list[dict[str, Any]]:
-    """A row for each combination: its settings, and its figures, or why it is refused."""
+    """One row per combination: its settings, and its figures, or why it is refused."""
     trials = compose(["-m", *overrides])
     swept = [key for key in _keys(trials) if len({_value(one, key) for one in trials}) > 1]
     return [_row(one, swept, moment) for one in trials]
 
 
 def make_table(rows: list[dict[str, Any]]) -> "Table":
-    """The rows as a table for a person."""
+    """The rows as a table of rich."""
     from rich.table import Table
 
     swept = list(rows[0]["settings"])

@@ -1,4 +1,4 @@
-"""A plan for a machine and for a person, with what launching it would write and type."""
+"""A plan as JSON and as text, with the files that a launch would write and the command that it would run."""
 
 import shlex
 from typing import Any
@@ -15,7 +15,7 @@ from launcher.run import RunDir
 
 
 def plan_dict(run: RunDir, plan: LaunchPlan, config: Config) -> dict[str, Any]:
-    """The plan for a machine: plan.json's content, the estimates, and what launching it would write and type."""
+    """The plan for JSON: plan.json's content, the estimates, and the files and the command of a launch."""
     return {
         **plan.to_dict(),
         **estimates_dict(config, plan),
@@ -26,7 +26,7 @@ def plan_dict(run: RunDir, plan: LaunchPlan, config: Config) -> dict[str, Any]:
 
 
 def plan_text(run: RunDir, plan: LaunchPlan, config: Config) -> str:
-    """The plan for a person."""
+    """The plan as text."""
     command = shlex.join(find_cluster(plan.cluster).submit_command(run.job_script))
     lines = [("run", run.name), *plan_lines(plan), *estimate_lines(config, plan)]
     lines += [("note", note) for note in notes(config, plan)]

@@ -1,4 +1,4 @@
-"""Configuration -> (run dir, plan): what launch, plan, resume and rehearse share. Nothing is written."""
+"""Configuration -> (run dir, plan), shared by launch, plan, resume and rehearse. Nothing is written."""
 
 from datetime import datetime
 from pathlib import Path
@@ -14,17 +14,17 @@ from launcher.run import RunDir, new_run_dir
 
 
 def prepare(composed: Composed, moment: datetime) -> tuple[RunDir, LaunchPlan]:
-    """The run's future folder and its plan; LauncherError for all that can be known to be wrong by now."""
+    """The run's future folder and its plan; LauncherError for every fault that can be found by now."""
     config = composed.config
     run = new_run_dir(Path(config.runs_dir).absolute(), config.name, moment, composed.trial)
     return run, prepare_in(composed, run)
 
 
 def prepare_in(composed: Composed, run: RunDir) -> LaunchPlan:
-    """The plan of a run in that folder, which may be there already."""
+    """The plan of a run in that folder, which can already exist."""
     facts = gather(composed.config, composed.experiment, run)
     plugins = make_plugins(composed.config.plugins)
-    # the plan's refusals come before the data is read, which can take a while
+    # the plan's errors come before the data is read, which can take a while
     plan = decide(composed.config, facts, plugins)
     check_plugins(composed.config, facts, plugins)
     check_place(composed.config, facts, plan)

@@ -1,4 +1,4 @@
-"""What plugins need of the machine, checked before anything is written or queued."""
+"""A check of what plugins need from the machine, before anything is written or queued."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,9 +12,9 @@ from launcher.plugins.base import Plugin
 
 
 def check_plugins(config: Config, facts: Facts, plugins: Sequence[Plugin]) -> None:
-    """ConfigError for a file that a plugin names and that does not exist, and for a package that the ranks will not find.
+    """Raises ConfigError for a missing file that a plugin names, and for a package that the ranks will not find.
 
-    A package is looked for only where the ranks use this Python: on this machine, outside a container.
+    Packages are checked only if the ranks use this Python: on this machine, outside a container.
     """
     here = (
         find_cluster(facts.cluster).one_machine
@@ -29,6 +29,6 @@ def check_plugins(config: Config, facts: Facts, plugins: Sequence[Plugin]) -> No
                 )
         for package in missing(plugin.packages) if here else ():
             raise ConfigError(
-                f"plugins.{name} needs the package {package.name}, which is not installed here; {package.install}, or take "
-                f"{name} out of plugin=[...]"
+                f"plugins.{name} needs the package {package.name}, which is not installed here; {package.install}, or remove "
+                f"{name} from plugin=[...]"
             )

@@ -1,4 +1,4 @@
-"""Whether the training method's module on the ranks is there and complete, told before the launch and without running it."""
+"""A check before the launch that the training method's module for the ranks exists and is complete, without running it."""
 
 from launcher.config import Config
 from launcher.errors import ConfigError
@@ -9,7 +9,7 @@ _NEEDED = ("arguments", "make")
 
 
 def check_rank_module(config: Config) -> None:
-    """ConfigError where it is not found here, or does not define what the ranks call."""
+    """Raises ConfigError if the module is not found here, or does not define the functions that the ranks call."""
     kind = config.trainer.kind
     module = find_method(kind).module
     names = find_names(f"trainer.kind={kind}: its module {module}", module)

@@ -1,4 +1,4 @@
-"""A run that ended early goes on in its run dir: composed again from what was typed for it, with what may change changed."""
+"""Continues a run that ended early in its run dir: it is composed again from its arguments, with the permitted changes."""
 
 import os
 import sys
@@ -28,14 +28,14 @@ MAY_CHANGE = (
     "force", "dry_run", "trust_checkpoint", "sweep",
 )
 # fmt: on
-"""Keys that change where and how a run computes, and not what it learns; some plugins declare the same of themselves."""
+"""Keys that change where and how a run computes, but not what it learns; some plugins declare the same of themselves."""
 
 
 def resume(run: RunDir, overrides: list[str], tell: Callable[[Composed, Launched], None]) -> Launched:
-    """What became of the run, planned anew in its own folder; RunError for one that cannot go on.
+    """The outcome of the run's launch, planned again in its own folder; RunError if it cannot continue.
 
-    The process is then in the folder where the run was launched: paths of the configuration are relative to it, and a user's
-    plugins are imported from there.
+    This changes the process's folder to the one where the run was launched: paths of the configuration are relative to it, and
+    a user's plugins are imported from there.
     """
     settle(run)
     _check_can_go_on(run)
@@ -66,7 +66,7 @@ def _check_can_go_on(run: RunDir) -> None:
     status = read_status(run)
     if status.state is RunState.FINISHED:
         raise RunError(
-            f"{run.name} is finished; to train on from what it learned, start a run with resume={run.name} "
+            f"{run.name} is finished; to continue training from its result, start a run with resume={run.name} "
             "resume_weights_only=true"
         )
     if status.state is not RunState.PLANNED and not is_over(status.state):
@@ -77,10 +77,10 @@ def _check_can_go_on(run: RunDir) -> None:
 
 
 def _compose(run: RunDir, overrides: list[str]) -> Composed:
-    """The run's configuration as it was typed, and what was typed now behind it."""
+    """The configuration of the run's own arguments, followed by the new ones."""
     if not run.overrides.is_file():
         raise RunError(
-            f"{run.overrides} is missing, so nobody knows what was typed for {run.name}; start a new run"
+            f"{run.overrides} is missing, so the arguments of {run.name} are unknown; start a new run"
         )
     typed = cast("list[str]", OmegaConf.to_container(OmegaConf.load(run.overrides)))
     site = ["--config-dir", run.config_dir.read_text().rstrip("\n")] if run.config_dir.is_file() else []
@@ -107,7 +107,7 @@ def _changes(run: RunDir, composed: Composed) -> dict[str, Any]:
     for key, (before, after) in changes.items():
         if not any(key == allowed or key.startswith(f"{allowed}.") for allowed in free):
             raise ConfigError(
-                f"{key}={after} would change what {run.name} trains (it is {before} there); leave it, or start another run "
+                f"{key}={after} would change what {run.name} trains (it is {before} there); omit it, or start another run "
                 f"with resume={run.name}"
             )
     return changes

@@ -1,4 +1,4 @@
-"""Whether trainer.reward_functions name what there is, told before the launch and without running it."""
+"""A check before the launch that the functions in trainer.reward_functions exist, without running them."""
 
 from typing import Any, cast
 
@@ -8,7 +8,7 @@ from launcher.launching.definitions import find_names
 
 
 def check_reward_functions(config: Config) -> None:
-    """ConfigError for a function whose module is not found here, or that its source does not define."""
+    """Raises ConfigError for a function whose module is not found here, or that its source does not define."""
     for number, function in enumerate(config.trainer.reward_functions):
         target = str(cast("dict[str, Any]", function)["_target_"])
         module, _, name = target.rpartition(".")

@@ -1,4 +1,4 @@
-"""No secret of the environment may stand in a configuration, since configurations are written to files."""
+"""A configuration must not contain a secret of the environment, since configurations are written to files."""
 
 from collections.abc import Mapping
 
@@ -6,21 +6,21 @@ from launcher.errors import ConfigError
 from launcher.plan.place import SECRET_NAME
 
 _SHORTEST = 8
-"""Characters of a value from which it is taken for a secret: a shorter one stands in many texts by chance."""
+"""Minimum length of a value that counts as a secret: a shorter one occurs in many texts by chance."""
 
 
 def secrets_of(environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables that hold secrets, by their names."""
+    """The variables whose names say that they hold secrets."""
     return {
         name: value for name, value in environ.items() if SECRET_NAME.search(name) and len(value) >= _SHORTEST
     }
 
 
 def refuse_secrets(text: str, secrets: Mapping[str, str]) -> None:
-    """ConfigError when one of them stands in the text of a configuration."""
+    """Raises ConfigError if the text of a configuration contains one of them."""
     for name, value in secrets.items():
         if value in text:
             raise ConfigError(
-                f"the value of {name} stands in the configuration, which is written to files; take it out: "
+                f"the configuration contains the value of {name}, and it is written to files; remove it: "
                 f"jobs inherit {name}"
             )

@@ -1,4 +1,4 @@
-"""A plan in a few lines for a person, and what both a person and a machine are told with."""
+"""A plan in a few lines of text, and the parts that text and JSON share."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from launcher.units import duration, plural, significant
 
 
 def describe(run: RunDir, plan: LaunchPlan, summary: dict[str, Any]) -> str:
-    """What was decided and what to type next."""
+    """The decisions and the next commands."""
     lines = [
         ("run", f"{run.name}" + (f"  (experiment {plan.experiment})" if plan.experiment else "")),
         ("run dir", str(run.path)),
@@ -49,7 +49,7 @@ def plan_lines(plan: LaunchPlan) -> list[tuple[str, str]]:
         *([] if plan.trainer == TrainerConfig.kind else [("trainer", plan.trainer)]),
         (
             "batch",
-            f"{batch.global_batch_size} {find_method(plan.trainer).unit} a step = {batch.micro_batch_size} micro x "
+            f"{batch.global_batch_size} {find_method(plan.trainer).unit} per step = {batch.micro_batch_size} micro x "
             f"{batch.gradient_accumulation_steps} accumulation x {plural(plan.degrees.data_parallel_size, 'rank')}",
         ),
         ("model", f"{model.name_or_path}{counts}"),
@@ -63,19 +63,20 @@ def plan_lines(plan: LaunchPlan) -> list[tuple[str, str]]:
 
 def _memory(plan: LaunchPlan) -> list[tuple[str, str]]:
     if plan.memory:
-        return [("memory", f"{plan.memory.total:.1f} GiB a GPU, estimated")]
+        return [("memory", f"{plan.memory.total:.1f} GiB per GPU, estimated")]
     why_not = not_estimated(plan)
     return [("memory", why_not)] if plan.device == "cuda" and why_not else []
 
 
 def not_estimated(plan: LaunchPlan) -> str | None:
-    """Why no run of this plan's method has its memory and time estimated; None where they are."""
+    """Why memory and time are not estimated for this plan's method; None if they are."""
     why_not = find_method(plan.trainer).not_estimated
     return None if why_not is None else f"not estimated for trainer.kind={plan.trainer}: {why_not}"
 
 
 def leave_dict(plan: LaunchPlan) -> dict[str, float | bool] | None:
-    """needs_s from being told to end until all is saved, given_s by the place, and whether that fits; None without saves."""
+    """`needs_s`, the time of a shutdown until everything is saved, `given_s`, the time that the cluster gives, and whether
+    that fits; None without saves."""
     if plan.save is None:
         return None
     needs = significant(needs_s(plan))
@@ -83,19 +84,19 @@ def leave_dict(plan: LaunchPlan) -> dict[str, float | bool] | None:
 
 
 def cannot_leave(plan: LaunchPlan) -> str | None:
-    """What a pre-emption costs where the place kills before two steps and a save are done; None where it does not."""
+    """The cost of a pre-emption if the cluster kills the job before two steps and a save are done; None otherwise."""
     leave = leave_dict(plan)
     if leave is None or leave["fits"]:
         return None
     known = "measured" if plan.facts.leave_s else "estimated"
     return (
-        f"a pre-emption cannot save: two steps and a save take {duration(leave['needs_s'])} ({known}), and KillWait is "
-        f"{duration(leave['given_s'])}; it costs up to an interval. The time limit is told early enough"
+        f"a pre-emption leaves no time to save: two steps and a save take {duration(leave['needs_s'])} ({known}), but KillWait "
+        f"is {duration(leave['given_s'])}; up to one save interval is lost. The signal before the time limit is early enough"
     )
 
 
 def saves(plan: SavePlan) -> str:
-    """How often, and which share of the wall time is then training that stays."""
+    """How often the run saves, and the resulting share of effective training time."""
     every = f"every {plural(plan.save_steps, 'step')}" if plan.save_steps else "interval found while training"
     if plan.best_interval_s is None or plan.effective_training_time is None or plan.mtbf_s is None:
         return f"{every}; this cluster never fails (cluster.failures_per_1000_node_days=0)"

@@ -1,4 +1,4 @@
-"""The files of a run dir: written once when it is planned, and again when a resume plans it anew."""
+"""Writes the files of a run dir: when the run is planned, and again when a resume plans it again."""
 
 import json
 from pathlib import Path
@@ -19,8 +19,8 @@ from launcher.run.events.launching import Planned, Replanned
 
 
 def write_run(run: RunDir, plan: LaunchPlan, composed: Composed) -> bool:
-    """Makes the run dir with every file of the run; False, and nothing written, where it exists already."""
-    texts = render(plan)  # before the folder: a refusal leaves nothing behind
+    """Creates the run dir with every file of the run; False, and nothing is written, if it already exists."""
+    texts = render(plan)  # before the folder, so that an error leaves no files
     _make_caches(plan, composed)
     try:
         run.path.mkdir(parents=True)
@@ -30,9 +30,9 @@ def write_run(run: RunDir, plan: LaunchPlan, composed: Composed) -> bool:
         raise RunError(f"runs_dir={composed.config.runs_dir} is not a folder; choose another") from None
     except OSError as error:
         raise RunError(
-            f"runs_dir={composed.config.runs_dir}: {run.path} cannot be made ({error.strerror}); choose another folder"
+            f"runs_dir={composed.config.runs_dir}: {run.path} cannot be created ({error.strerror}); choose another folder"
         ) from None
-    run.logs.mkdir()  # a scheduler may fail in silence when it cannot write its log
+    run.logs.mkdir()  # a scheduler can fail silently if it cannot write its log
     (run.path / ".hydra").mkdir()
     _write(run, composed, texts)
     run.note(Planned(attempt=0, experiment=plan.experiment, cluster=plan.cluster))
@@ -40,15 +40,15 @@ def write_run(run: RunDir, plan: LaunchPlan, composed: Composed) -> bool:
 
 
 def settle(run: RunDir) -> None:
-    """Notes the job of a submit of the run that was cut, or that there is none; ClusterError where the cluster cannot
-    tell."""
+    """Records the job of an interrupted submission of the run, or that there is none; ClusterError if the cluster cannot
+    say."""
     if run.intent.exists():
         with cut_short(job_cluster(str(run.read_json(run.plan)["cluster"])), run):
             pass
 
 
 def find_cut_short(run: RunDir, composed: Composed) -> RunDir | None:
-    """An earlier launch of the very same run that was cut between its decision to submit and its note of the job's id."""
+    """An earlier launch of the same run that was interrupted between its decision to submit and the record of the job's id."""
     depth = 1 if composed.trial is None else 2  # a trial's folder is in its sweep's
     for intent in run.path.parents[depth - 1].glob("*/" * depth + run.intent.name):
         found = RunDir(intent.parent)
@@ -67,16 +67,16 @@ def _read(path: Path) -> str | None:
 
 
 def _texts(composed: Composed) -> tuple[str, str]:
-    """What config.yaml and overrides.yaml hold."""
+    """The contents of config.yaml and overrides.yaml."""
     return OmegaConf.to_yaml(composed.cfg, resolve=True), OmegaConf.to_yaml(
         OmegaConf.create(composed.overrides)
     )
 
 
 def rewrite_run(run: RunDir, plan: LaunchPlan, composed: Composed, changes: dict[str, Any]) -> None:
-    """The new plan in the same run dir; the files of the old one stay under earlier/N.
+    """Writes the new plan into the same run dir; the files of the old one are kept under earlier/N.
 
-    Cut anywhere, it leaves files that do not belong together, which no node accepts, and can be done again.
+    If it is interrupted, the files do not match each other and no node accepts them; it can be repeated.
     """
     texts = render(plan)
     _make_caches(plan, composed)
@@ -93,13 +93,13 @@ def rewrite_run(run: RunDir, plan: LaunchPlan, composed: Composed, changes: dict
 
 
 def _make_caches(plan: LaunchPlan, composed: Composed) -> None:
-    """Makes the folders that a container mounts and that nothing else makes before it starts."""
+    """Creates the folders that a container mounts and that nothing else creates before it starts."""
     for name, path in mounted_caches(composed.config, plan.facts).items():
         try:
             Path(path).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunError(
-                f"{name}={path} is mounted into the container and cannot be made ({error.strerror}); choose another folder, "
+                f"{name}={path} is mounted into the container and cannot be created ({error.strerror}); choose another folder, "
                 "or one that is below a folder of cluster.container.mounts"
             ) from None
 

@@ -54,7 +54,7 @@ def main(argv: list[str]) -> int:
             run.note(noted.Stopped(attempt=attempt, exit_code=int(error.exit_code), reason=str(error)))
         return error.exit_code
     except OSError as error:
-        if error.errno in DISK_FULL:  # the reason cannot be written either
+        if error.errno in DISK_FULL:  # then the reason cannot be written either
             return Exit.SAVE_FAILED
         raise
 
@@ -174,7 +174,7 @@ class Supervisor:
         return faults(self.history.read())
 
     def _known(self) -> Mapping[str, int]:
-        """Suspects by the records of this user's other runs; none on one machine, which has no other host."""
+        """Suspects by the records of this user's other runs; empty on one machine, which has no other host."""
         return {} if self.place.cluster.one_machine else recent_suspects()
 
     def _note(self, number: int, ended: Ended, seconds: float) -> None:
@@ -202,7 +202,7 @@ class Supervisor:
             self.run.note(noted.Finished(attempt=number))
         elif action.do is Do.REQUEUE:
             self.run.note(noted.Requeued(attempt=number, reason=action.reason))
-            self.lease.release()  # before the next job can begin and before this one is ended
+            self.lease.release()  # before the next job can start and before this one is ended
             return self._requeue(number, ended, action)
         elif ended.told is StopReason.PREEMPTED:
             self.run.note(noted.Requeued(attempt=number, reason=action.reason))
@@ -215,7 +215,7 @@ class Supervisor:
         return int(action.code)
 
     def _requeue(self, number: int, ended: Ended, action: Action) -> int:
-        """The exit code of the job, once the run is queued again. Tries again while the scheduler does not answer."""
+        """The exit code of the job, once the run is queued again. Retries while the scheduler does not answer."""
         deadline = time.monotonic() + _REQUEUE_S
         while True:
             try:
@@ -238,13 +238,14 @@ class Supervisor:
         return tuple(dict.fromkeys([*lost, *(host for host in own if host in suspects)]))
 
     def _saved(self) -> int | None:
-        """The newest committed step; None where there is none."""
+        """The newest committed step; None if there is none."""
         saved = self.history.read().newest(Saved)
         return saved.step if saved else None
 
 
 def _lives(cluster: Cluster, holder: dict[str, Any]) -> bool | None:
-    """Whether the holder of a lease lives, as far as its place can tell; `cluster` is the run's now, and may have changed."""
+    """Whether the holder of a lease lives; None if its cluster cannot tell. `cluster` is the run's present one, which can
+    differ from the holder's."""
     cluster, job_id = find_cluster(str(holder.get("cluster", cluster.name))), holder["job_id"]
     own = cluster.job(os.environ)
     if job_id is None or (own is not None and job_id == own.id):

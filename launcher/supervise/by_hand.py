@@ -1,4 +1,4 @@
-"""node.sh without a supervisor, typed by hand on every node: one attempt of this node's ranks."""
+"""node.sh without a supervisor, started by hand on every node: it runs one attempt of this node's ranks."""
 
 import os
 import socket
@@ -19,7 +19,7 @@ _POLL_S = 0.02
 
 
 def start_by_hand(run: RunDir) -> int:
-    """One attempt of this node's ranks, without a supervisor."""
+    """The exit code of one attempt of this node's ranks, without a supervisor."""
     plan = run.read_json(run.plan)
     topology, cluster = plan["topology"], find_cluster(str(plan["cluster"]))
     nodes, here = int(topology["nodes"]), int(topology["gpus_per_node"])

@@ -1,4 +1,4 @@
-"""Faults of hosts over all runs of this user: a line each in the state folder, so that the next run need not find out again."""
+"""Faults of hosts over all runs of this user, one line each in the state folder, so that the next run knows them."""
 
 import contextlib
 import os
@@ -9,9 +9,9 @@ from pathlib import Path
 from launcher.run import append_line, read_lines
 
 RECENT_S = 86_400.0
-"""A host that was repaired must not be avoided for ever."""
+"""Seconds for which a fault counts: a repaired host must not be avoided forever."""
 SUSPECT = 2
-"""Faults after which a host is used only where there is no other. A slow host counts so at once."""
+"""Faults after which a host is used only if there is no other. A slow host counts as a suspect at once."""
 
 
 def record_path() -> Path:
@@ -21,7 +21,7 @@ def record_path() -> Path:
 
 
 def note_faults(hosts: Iterable[str], what: str, run: str) -> None:
-    """A line for each; none where the folder cannot be written."""
+    """Writes one line per host; nothing is written if the folder is not writable."""
     with contextlib.suppress(OSError, RuntimeError):
         path = record_path()
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -30,7 +30,7 @@ def note_faults(hosts: Iterable[str], what: str, run: str) -> None:
 
 
 def recent_suspects() -> Mapping[str, int]:
-    """Host -> its faults of the last day, of those that have enough of them."""
+    """Host -> its faults of the last day, for hosts with at least SUSPECT faults."""
     since = time.time() - RECENT_S
     faults: dict[str, int] = {}
     with contextlib.suppress(OSError, RuntimeError):

@@ -1,7 +1,7 @@
-"""What is left of a job whose batch host is lost: a node that lives queues it again.
+"""A job that has lost its batch host: one of its remaining nodes queues it again.
 
-Where the cluster keeps a job whatever node fails (Cluster.keeps_job_without_head), a job without its batch host would hold its
-other nodes until its time limit, with nothing to lead them.
+If the cluster keeps a job when any node fails (Cluster.keeps_job_without_head), a job without its batch host would hold its
+other nodes until its time limit, without a leader.
 """
 
 import time
@@ -16,12 +16,12 @@ from launcher.supervise.hosts import note_faults
 
 _ASK_S = 5.0
 _SILENT_S = 45.0
-"""Seconds without an answer of the cluster after which this node is the one that is cut off, and ends."""
+"""Seconds without an answer of the cluster after which this node counts as cut off itself, and ends."""
 
 
 def queue_again(run: RunDir, cluster: Cluster, job: Job, index: int) -> None:
-    """Returns once the job is over or queued again, or the cluster is silent; waits until the cluster has noticed that the
-    batch host is lost. `index` is the node's: of several nodes, the first queues the job again."""
+    """Returns once the job is over or queued again, or the cluster does not answer. It waits until the cluster has noticed that
+    the batch host is lost. `index` is the index of this node: of several nodes, the first queues the job again."""
     cluster, waited, heard = cluster.with_timeout(_ASK_S), False, time.monotonic()
     while True:
         record = cluster.record(job.id)
@@ -46,10 +46,10 @@ def queue_again(run: RunDir, cluster: Cluster, job: Job, index: int) -> None:
 
 
 def is_own(record: JobRecord, restart: int) -> bool:
-    """Whether the cluster still speaks of this start of the job."""
+    """Whether the cluster's record is still of this start of the job."""
     return record.running and record.restarts == restart
 
 
 def is_orphaned(batch_host: str, hosts: list[str]) -> bool:
-    """Whether the cluster has taken the batch host out of the job."""
+    """Whether the cluster has removed the batch host from the job."""
     return bool(hosts) and batch_host not in hosts

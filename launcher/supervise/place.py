@@ -40,16 +40,16 @@ class Place:
 
     @property
     def job_id(self) -> str:
-        """The job's, else this process's."""
+        """The id of the job; without a job, of this process."""
         return self.job.id if self.job else str(os.getpid())
 
     @property
     def can_requeue(self) -> bool:
-        """Whether the run can be queued again: from a job of its own, and where something is saved."""
+        """Whether the run can be queued again: it has a job of its own, and it saves checkpoints."""
         return self.cluster.queued and self.job is not None and self.plan.save is not None
 
     def start_nodes(self, nodes: Nodes | None, more: dict[str, str]) -> subprocess.Popen[bytes]:
-        """node.sh on every node of the allocation."""
+        """The process that runs node.sh on every node of the allocation."""
         own = nodes.environment(self.cluster.address(os.environ)) if nodes else {}
         return subprocess.Popen(
             self.cluster.step_command(self.plan.step_options, os.environ),
@@ -61,18 +61,18 @@ class Place:
         )
 
     def address(self) -> str:
-        """The first node's, where the ranks meet when nobody leads the nodes."""
+        """The address of the first node, where the ranks meet if no supervisor leads the nodes."""
         return self.cluster.first_host(os.environ)
 
     def explain_signal(self, number: int) -> tuple[StopReason, float]:
-        """Why a signal came, and how many seconds there are."""
+        """Why a signal came, and how many seconds remain."""
         if number == signal.SIGUSR2:
             return StopReason.PRUNED, 0.0
         seconds = max(self.grace_s - RESERVE_S, 1.0)
         if number not in (signal.SIGTERM, signal.SIGUSR1):
             return StopReason.CANCELLED, seconds
         record = self.cluster.with_timeout(_ANSWER_S).record(self.job.id) if self.job else None
-        ends = (record.ends if record else None) or self.ends  # anew: a limit may have been changed
+        ends = (record.ends if record else None) or self.ends  # asked again: the limit can have changed
         if number == signal.SIGUSR1:
             left = ends - time.time() if ends else 120.0
             return StopReason.TIME_LIMIT, max(left - RESERVE_S, RESERVE_S)
@@ -81,34 +81,34 @@ class Place:
         return why_ended(record, self.job.restart) if self.job else StopReason.CANCELLED, seconds
 
     def requeue(self, exclude: tuple[str, ...]) -> str:
-        """Queues the run again and says how. The same job where nothing is wrong with its nodes, else a new one without them:
-        a requeued job cannot be told to avoid a host, and waits for the cluster to notice that the host is dead. Where
-        requeueing is forbidden, a new job behind this one."""
+        """Queues the run again and says how: the same job if its nodes are healthy, else a new job that excludes the bad ones.
+        A requeued job cannot exclude a host, and waits until the cluster notices that the host is dead. If the site forbids
+        requeueing, a new job is queued after this one."""
         assert self.job
         cluster, me = self.cluster.with_timeout(_ANSWER_S * 3), self.job.id
         if self.job.index is not None:
-            exclude = ()  # a new job would be none of the array's: a sweep's worker would lose its trial
+            exclude = ()  # a new job would not belong to the array: a sweep's worker would lose its trial
         if exclude:
             cluster.forbid_requeue(me)
             try:
                 with submitted(cluster, self.run, avoid=exclude, me=me) as new:
-                    return f"job {new} goes on, without {', '.join(exclude)}"
-            except Refused as error:  # the place has not enough others
+                    return f"job {new} continues, without {', '.join(exclude)}"
+            except Refused as error:  # the cluster has too few other nodes
                 print(f"launcher: {error}; the next job may get them again", file=sys.stderr, flush=True)
         elif cluster.may_requeue(self.plan.job_options):
             try:
                 cluster.requeue(me)
                 return f"job {me} is queued again"
             except ClusterError as error:
-                print(f"launcher: {error}; a new job is queued behind this one", file=sys.stderr, flush=True)
+                print(f"launcher: {error}; a new job is queued after this one", file=sys.stderr, flush=True)
         with submitted(cluster, self.run, after=me, me=me) as new:
-            return f"job {new} goes on, behind this one"
+            return f"job {new} continues after this one"
 
 
 def why_ended(record: JobRecord | None, restart: int) -> StopReason:
-    """Why the cluster sent SIGTERM, by what it says of the job; `restart` is this start's.
+    """Why the cluster sent SIGTERM, by its record of the job; `restart` is the restart count of this process.
 
-    A job that is taken off its nodes to be queued again counts one restart more at once; a cancelled one does not.
+    The count of a job that is taken off its nodes to be queued again increases at once; that of a cancelled job does not.
     """
     if record is None:
         return StopReason.ASKED
@@ -118,7 +118,7 @@ def why_ended(record: JobRecord | None, restart: int) -> StopReason:
 
 
 def who(cluster: Cluster) -> dict[str, str | int | None]:
-    """This supervisor, as its lease names it."""
+    """This supervisor, as the holder in its lease."""
     job = cluster.job(os.environ)
     return {
         "cluster": cluster.name,
@@ -131,5 +131,5 @@ def who(cluster: Cluster) -> dict[str, str | int | None]:
 
 
 def lives_here(holder: dict[str, object]) -> bool:
-    """Whether a process of this machine that held a lease still is the same one."""
+    """Whether the process of this machine that took the lease is still alive."""
     return start_ticks(int(str(holder["pid"]))) == holder["started"]

@@ -18,11 +18,11 @@ _FINAL = {
     Exit.NOT_AS_PLANNED: "a restart would find the same difference",
     Exit.SAVE_FAILED: "a restart would fail to save too",
     Exit.OUT_OF_MEMORY: "a restart would need the same memory: python -m launcher plan, with what was typed for this run, "
-    "shows what fits; a smaller batch.micro_batch_size or another strategy can go on with python -m launcher resume",
+    "shows what fits; with a smaller batch.micro_batch_size or another strategy, python -m launcher resume continues the run",
     Exit.FORGOT: "a restart would forget the same",
-    Exit.FETCH_FAILED: "a restart would find the same: python -m launcher fetch, with what was typed for this run, where the "
-    "hub can be reached, and then python -m launcher resume",
-    Exit.ALREADY_RUNNING: "the other job goes on",
+    Exit.FETCH_FAILED: "a restart would fail the same way: run python -m launcher fetch, with what was typed for this run, "
+    "where the hub can be reached, and then python -m launcher resume",
+    Exit.ALREADY_RUNNING: "the other job continues",
 }
 
 
@@ -35,7 +35,7 @@ class Ended:
     """Exit code of the rank that failed first; 128 + N for signal N."""
     reason: str = ""
     hosts: tuple[str, ...] = ()
-    """The hosts to blame, where they are known."""
+    """The hosts to blame, if they are known."""
     told: StopReason = StopReason.NOTHING
     stop_s: float = 0.0
     """Seconds from the end of the attempt until no rank lived."""
@@ -58,7 +58,7 @@ class Action:
 
     do: Do
     code: Exit | int
-    """The exit code of the job, where it ends."""
+    """The exit code of the job, if it ends."""
     reason: str
 
 
@@ -67,7 +67,7 @@ class Capacity:
     """What this job and its cluster can still do."""
 
     can_requeue: bool
-    """Whether another allocation can be had without a person."""
+    """Whether another allocation can be requested automatically."""
     healthy_nodes: int
     """Nodes of this allocation that answer."""
     needed_nodes: int
@@ -81,7 +81,7 @@ def decide(ended: Ended, faults: Faults, place: Capacity) -> Action:
         why = _FINAL[Exit(ended.code)]
         return Action(do=Do.STOP, code=ended.code, reason=f"{ended.reason}; {why}")
     if ended.code == Exit.DIVERGED and faults.diverged > ROLLBACKS:
-        why = f"{ended.reason}; it was rolled back {ROLLBACKS} times already: lower trainer.learning_rate, or look at the data"
+        why = f"{ended.reason}; it was already rolled back {ROLLBACKS} times: lower trainer.learning_rate, or check the data"
         return Action(do=Do.STOP, code=Exit.DIVERGED, reason=why)
     if faults.without_progress >= TRIES and ended.told not in (
         StopReason.CANCELLED,

@@ -1,4 +1,4 @@
-"""What a node finds in itself before ranks start on it."""
+"""The checks of a node before ranks start on it."""
 
 import csv
 import os
@@ -18,9 +18,9 @@ _GPU_FIELDS = ("index", "memory.used", "memory.total", "ecc.errors.uncorrected.v
 _XID = re.compile(r"\[\s*(\d+)\.\d+\] NVRM: Xid \(PCI:([0-9a-fA-F:.]+)\): (\d+),")
 _BROKEN_XIDS = (48, 64, 74, 79, 95, 119, 120)
 _XID_RECENT_S = 3600.0
-"""Older messages may be of before a reset or a repair."""
+"""Older messages can be from before a reset or a repair."""
 _BUSY_MIB = 1024
-"""More used GPU memory than this before the ranks start belongs to someone else."""
+"""If more GPU memory than this is used before the ranks start, another process is using the GPU."""
 
 
 def look_at_node(run: RunDir) -> NodeFacts:
@@ -30,7 +30,7 @@ def look_at_node(run: RunDir) -> NodeFacts:
     memory = _available_memory()
     problems: list[str] = []
     if disk < _LEAST_DISK:
-        problems.append(f"{gibibytes(disk)} are free at {run.path}, and a save needs room")
+        problems.append(f"{gibibytes(disk)} are free at {run.path}, too little for a save")
     if memory < _LEAST_MEMORY:
         problems.append(f"{gibibytes(memory)} of memory are available")
     if not os.access(run.path, os.W_OK):
@@ -53,7 +53,7 @@ def _gpu_problems(needed: int) -> list[str]:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=8, stdin=subprocess.DEVNULL)
     except FileNotFoundError:
-        return []  # a container without the tool: the ranks will tell
+        return []  # a container without the tool: the ranks will notice
     except subprocess.TimeoutExpired:
         return ["nvidia-smi does not answer within 8 s: a GPU of this node hangs"]
     if done.returncode:
@@ -64,7 +64,7 @@ def _gpu_problems(needed: int) -> list[str]:
 
 
 def _kernel_log() -> str:
-    """The newest of the kernel's messages; empty where a user may not read them."""
+    """The newest kernel messages; empty if the user cannot read them."""
     try:
         done = subprocess.run(
             ["dmesg"], capture_output=True, text=True, timeout=2, stdin=subprocess.DEVNULL, errors="replace"
@@ -75,10 +75,10 @@ def _kernel_log() -> str:
 
 
 def xid_problems(log: str, uptime_s: float) -> list[str]:
-    """What the driver has told in the last hour of GPUs that need a reset or a repair; one sentence for each GPU.
+    """The driver's reports from the last hour of GPUs that need a reset or a repair; one sentence per GPU.
 
     Source: NVIDIA's "XID Errors" (docs.nvidia.com/deploy/xid-errors): 48 and 95 uncorrected memory errors, 64 and 79 a GPU
-    that lost its rows or fell off the bus, 74 NVLink, 119 and 120 a GPU's own processor that does not answer.
+    that failed to remap rows or fell off the bus, 74 NVLink, 119 and 120 a GPU whose own processor (GSP) does not answer.
     """
     found: dict[str, str] = {}
     for moment, device, number in _XID.findall(log):
@@ -88,9 +88,9 @@ def xid_problems(log: str, uptime_s: float) -> list[str]:
 
 
 def gpu_problems(table: str, needed: int) -> list[str]:
-    """What is wrong in nvidia-smi's table of index, memory used and total (MiB), uncorrected ECC errors."""
+    """The problems in nvidia-smi's table of index, memory used and total (MiB), and uncorrected ECC errors."""
     rows = [[cell.strip() for cell in row] for row in csv.reader(table.splitlines()) if row]
-    problems = [] if len(rows) >= needed else [f"{len(rows)} GPUs are here and {needed} are needed"]
+    problems = [] if len(rows) >= needed else [f"{len(rows)} GPUs are present and {needed} are needed"]
     for index, used, total, errors in rows:
         if used.isdigit() and int(used) > _BUSY_MIB:
             problems.append(f"GPU {index} is in use: {used} of {total} MiB")

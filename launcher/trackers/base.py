@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol
 
+from launcher.environment import Variable
 from launcher.packages import Package
 
 Number = float | int
@@ -67,6 +68,8 @@ class Tracker:
     """When it writes only into the run dir, in one line of documentation."""
     packages: ClassVar[tuple[Package, ...]] = ()
     """Packages that the ranks import for it."""
+    environment: ClassVar[tuple[Variable, ...]] = ()
+    """Environment variables that it sets or reads. A package of its own need not list them."""
     secrets: ClassVar[tuple[str, ...]] = ()
     """Environment variables with its secrets. Jobs inherit them; they are never written to a file."""
     report_to: ClassVar[str | None] = None

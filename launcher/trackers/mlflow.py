@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
+from launcher.environment import Variable
 from launcher.packages import Package
 from launcher.trackers.base import Number, Started, Tracked, Tracker
 from launcher.trackers.host import PROBE_S, answers
@@ -27,6 +28,38 @@ class Mlflow(Tracker):
 
     says: ClassVar[str] = "MLflow at `MLFLOW_TRACKING_URI`; tracker.project is the experiment"
     offline: ClassVar[str] = "without MLFLOW_TRACKING_URI, or if the server does not answer within 3 s"
+    environment: ClassVar[tuple[Variable, ...]] = (  # mlflow.org's page "Environment variables"
+        Variable(
+            name="MLFLOW_TRACKING_URI",
+            meaning="Address of the MLflow server or database. Without it, a run is tracked in its run dir.",
+            set_by="a person",
+            read_by="rank, sync",
+        ),
+        Variable(
+            name="MLFLOW_TRACKING_TOKEN",
+            meaning="Secret: a token for the MLflow server. It passes through and is never written.",
+            set_by="a person",
+            read_by="mlflow",
+        ),
+        Variable(
+            name="MLFLOW_TRACKING_PASSWORD",
+            meaning="Secret: a password for the MLflow server. It passes through and is never written.",
+            set_by="a person",
+            read_by="mlflow",
+        ),
+        Variable(
+            name="MLFLOW_HTTP_REQUEST_TIMEOUT",
+            meaning="Seconds of a request to the MLflow server; 10 where nobody says otherwise.",
+            set_by="rank, sync, or a person",
+            read_by="mlflow",
+        ),
+        Variable(
+            name="MLFLOW_HTTP_REQUEST_MAX_RETRIES",
+            meaning="Repeats of such a request; 2 where nobody says otherwise.",
+            set_by="rank, sync, or a person",
+            read_by="mlflow",
+        ),
+    )
     packages: ClassVar[tuple[Package, ...]] = (
         Package(
             module="mlflow",

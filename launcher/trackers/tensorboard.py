@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+from launcher.environment import Variable
 from launcher.packages import Package
 from launcher.trackers.base import Started, Tracked, Tracker
 
@@ -10,6 +11,14 @@ class TensorBoard(Tracker):
     """TensorBoard's event files in the run dir's tensorboard/."""
 
     says: ClassVar[str] = "TensorBoard's event files in the run dir's `tensorboard/`"
+    environment: ClassVar[tuple[Variable, ...]] = (  # transformers' TensorBoardCallback
+        Variable(
+            name="TENSORBOARD_LOGGING_DIR",
+            meaning="Folder of TensorBoard's files: tensorboard/ in the run dir.",
+            set_by="rank",
+            read_by="transformers",
+        ),
+    )
     packages: ClassVar[tuple[Package, ...]] = (
         Package(module="tensorboard", name="tensorboard", install="pip install 'tensorboard>=2.17'"),
     )

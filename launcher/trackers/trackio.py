@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
 
+from launcher.environment import Variable
 from launcher.packages import Package
 from launcher.trackers.base import Number, Started, Tracked, Tracker
 from launcher.trackers.host import PROBE_S, answers
@@ -26,6 +27,38 @@ class Trackio(Tracker):
         "Trackio's database in the run dir's `trackio/`; `TRACKIO_DIR=RUN_DIR/trackio trackio show`"
     )
     offline: ClassVar[str] = "always; `sync` sends to the Space `TRACKIO_SPACE_ID`"
+    environment: ClassVar[tuple[Variable, ...]] = (  # trackio 0.43, utils.py
+        Variable(
+            name="TRACKIO_DIR",
+            meaning="Folder of Trackio's databases: trackio/ in the run dir.",
+            set_by="rank, sync",
+            read_by="trackio",
+        ),
+        Variable(
+            name="TRACKIO_SPACE_ID",
+            meaning="Space to which `sync` sends. Ranks do not get it.",
+            set_by="a person",
+            read_by="sync",
+        ),
+        Variable(
+            name="TRACKIO_SERVER_URL",
+            meaning="Address of a Trackio server. Ranks do not get it.",
+            set_by="a person",
+            read_by="trackio",
+        ),
+        Variable(
+            name="TRACKIO_BUCKET_ID",
+            meaning="Bucket of a Space. Ranks do not get it.",
+            set_by="a person",
+            read_by="trackio",
+        ),
+        Variable(
+            name="TRACKIO_WRITE_TOKEN",
+            meaning="Secret: a token for a Trackio server. It passes through and is never written.",
+            set_by="a person",
+            read_by="trackio",
+        ),
+    )
     packages: ClassVar[tuple[Package, ...]] = (
         Package(module="trackio", name="trackio", install="pip install trackio==0.43.0"),
     )

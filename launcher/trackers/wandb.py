@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
+from launcher.environment import Variable
 from launcher.packages import Package
 from launcher.trackers.base import Started, Tracked, Tracker
 from launcher.trackers.host import PROBE_S, answers
@@ -28,6 +29,57 @@ class Wandb(Tracker):
     says: ClassVar[str] = "Weights & Biases, one id per run over all attempts, a group per sweep"
     offline: ClassVar[str] = (
         "without a key (WANDB_API_KEY or netrc), or if the host does not answer within 3 s"
+    )
+    environment: ClassVar[tuple[Variable, ...]] = (  # docs.wandb.ai, "Environment variables"
+        Variable(
+            name="WANDB_API_KEY",
+            meaning="Secret: the key of Weights & Biases. It passes through and is never written.",
+            set_by="a person",
+            read_by="rank, sync, wandb",
+        ),
+        Variable(
+            name="WANDB_BASE_URL",
+            meaning="Address of the server.",
+            set_by="a person",
+            read_by="rank, sync, wandb",
+        ),
+        Variable(
+            name="WANDB_MODE",
+            meaning="online, offline or disabled. Set to offline where the server cannot be reached.",
+            set_by="rank, or a person",
+            read_by="rank, wandb",
+        ),
+        Variable(
+            name="WANDB_DIR", meaning="Folder of wandb's files: the run dir.", set_by="rank", read_by="wandb"
+        ),
+        Variable(
+            name="WANDB_PROJECT", meaning="Project on the server.", set_by="rank", read_by="rank, wandb"
+        ),
+        Variable(name="WANDB_NAME", meaning="Name of the run on the server.", set_by="rank", read_by="wandb"),
+        Variable(
+            name="WANDB_RUN_ID",
+            meaning="Id of the run, the same for all its attempts.",
+            set_by="rank",
+            read_by="rank, wandb",
+        ),
+        Variable(
+            name="WANDB_RUN_GROUP",
+            meaning="Name of the sweep, which groups its trials.",
+            set_by="rank",
+            read_by="rank, wandb",
+        ),
+        Variable(
+            name="WANDB_RESUME",
+            meaning="allow: later attempts go on with the run of the first.",
+            set_by="rank",
+            read_by="wandb",
+        ),
+        Variable(
+            name="NETRC",
+            meaning="File with credentials, by default ~/.netrc.",
+            set_by="a person",
+            read_by="rank, sync, wandb",
+        ),
     )
     packages: ClassVar[tuple[Package, ...]] = (
         Package(module="wandb", name="wandb", install="pip install wandb==0.31.0"),

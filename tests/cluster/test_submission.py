@@ -58,7 +58,7 @@ def test_resume_and_cancel_find_the_job_of_a_submit_that_was_cut(lab, tmp_path):
     (run / "intent.json").write_text('{"before": []}\n')
     status = json.loads(lab.run(*command("status", str(run), "--json"), cwd=tmp_path).stdout)
     assert status["state"] == "planned"
-    assert "submit was cut short" in status["note"]
+    assert "submission was interrupted" in status["note"]
     refused = lab.run(*command("resume", str(run)), cwd=tmp_path, check=False)
     assert f"pending as job {told['job_id']}" in refused.stderr
     assert not (run / "intent.json").exists()

@@ -1,6 +1,7 @@
 """The changes of CONTRIBUTING.md, each made in a copy of the tree: it works, and touches as few modules as its table says."""
 
 import json
+import sys
 from pathlib import Path
 
 from tests.extending.test_cluster import PLACE, TOY, Site
@@ -118,8 +119,16 @@ def test_a_verb(tree):
     check_count("a verb", tree)
 
 
+DIARY = """
+    environment = (Variable(name="DIARY", meaning="The file to send to.", set_by="a person", read_by="sync"),)
+    says = """
+
+
 def test_a_tracker(tree):
-    tree.add("launcher/trackers/diary.py", f'"""diary: a file in the run dir."""\n{TRACKER}')
+    body = TRACKER.replace("\n    says = ", DIARY).replace(
+        "from launcher.packages", "from launcher.environment import Variable\nfrom launcher.packages"
+    )
+    tree.add("launcher/trackers/diary.py", f'"""diary: a file in the run dir."""\n{body}')
     tree.add("conf/tracker/diary.yaml", "defaults: [schema, _self_]\nkind: diary\n")
     typed = ("+experiment=tiny", "cluster=local", "tracker=diary", "--json")
     assert "pip install my-diary" in tree.refusal(*typed)
@@ -128,4 +137,7 @@ def test_a_tracker(tree):
     (package / "my_diary.py").touch()
     run = Path(tree.read(*typed, "dry_run=true", PYTHONPATH=str(package))["run_dir"])
     assert "kind: diary" in (run / "config.yaml").read_text()
+    pages = tree.work / "reference"
+    assert tree.run(sys.executable, "-m", "launcher.reference", str(pages)).returncode == 0
+    assert "| `DIARY` | The file to send to. |" in (pages / "environment.md").read_text()
     check_count("a tracker", tree)

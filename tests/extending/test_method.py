@@ -87,7 +87,7 @@ def planned(site: Path, *typed: str) -> subprocess.CompletedProcess[str]:
 def test_it_is_planned_by_its_spec(site):
     done = planned(site, *TYPED)
     assert done.returncode == 0, done.stderr
-    assert "trainer" in done.stdout and "scaled" in done.stdout and " chats a step = " in done.stdout
+    assert "trainer" in done.stdout and "scaled" in done.stdout and " chats per step = " in done.stdout
 
 
 def test_its_memory_is_estimated_and_its_further_forward_pass_takes_time(site):

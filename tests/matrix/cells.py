@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from launcher.methods.registry import METHODS, find_method
 from launcher.resources import resource_dir
 
-TRAINERS = ("sft", "pretrain", "dpo", "kto", "orpo", "reward", "grpo")
+TRAINERS = METHODS.own_names()
 PLUGINS = ("none", "lora", "qlora")
 STRATEGIES = ("ddp", "zero2", "zero3", "fsdp2")
-DATA = {"sft": "chats", "pretrain": "texts", "kto": "labelled", "grpo": "prompts"}
+DATA = {"chat": "chats", "text": "texts", "pair": "pairs", "labelled": "labelled", "prompt": "prompts"}
+"""Kind of rows -> the file of them that `write_data` writes."""
 RATES = {"none": 1e-3, "lora": 1e-2, "qlora": 1e-2}
 """Learning rates at which the tiny model learns in a few steps."""
 DPO_QLORA_RATE = 2e-3
@@ -54,13 +56,14 @@ class Cell:
             *([] if self.plugin == "none" else [self.plugin]),
             *(["gradient_checkpointing"] if self.checkpointing else []),
         ]
+        method = find_method(self.trainer)
         typed = [
             f"trainer={self.trainer}", f"plugin=[{','.join(plugins)}]", f"strategy={self.strategy}",
             f"resources.gpus_per_node={self.ranks}", "batch.global_batch_size=4", "batch.micro_batch_size=2",
             f"trainer.learning_rate={self.rate}", f"trainer.max_steps={STEPS}", "trainer.lr_scheduler_type=constant",
-            f"data.path={folder}/{DATA.get(self.trainer, 'pairs')}.jsonl", "data.eval_path=null", "model.max_length=384",
+            f"data.path={folder}/{DATA[method.learns_from[0]]}.jsonl", "data.eval_path=null", "model.max_length=384",
         ]  # fmt: skip
-        if self.trainer == "grpo":
+        if method.draws is not None:
             typed += [
                 "trainer.reward_functions=[{_target_: matrix_rewards.letters}]", "trainer.num_generations=4",
                 "trainer.max_completion_length=16",

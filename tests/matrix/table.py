@@ -12,23 +12,23 @@ _PACKAGES = ("torch", "transformers", "trl", "peft", "deepspeed", "accelerate", 
 
 
 def make_table(known: Mapping[str, Mapping[str, Any]]) -> str:
-    """The page; a cell without an outcome is an empty one."""
+    """The page; a cell without an outcome is empty."""
     results = [known.get(cell.name, {}).get("result", "not run") for cell in all_cells()]
     counts = Counter(results)
     told = ", ".join(f"{counts[name]} {name}" for name in ("passed", "refused", "failed", "not run"))
     versions = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
     lines = [
-        "# Trainers, plugins, strategies and ranks",
+        "# Methods, plugins, strategies and ranks",
         "",
-        "Written by `make matrix`, which tries every cell that has no outcome yet (`--again`: all). A cell is a run of the",
-        f"tiny model on CPU ranks, {STEPS} steps: its losses are finite and fall (grpo: losses and rewards are finite),",
-        "every rank found what the plan says, and its export loads back with peft or transformers, gives finite logits and",
-        "has as many trained parameters as were planned. `ok` with the first and the last loss; `rule N`: refused in the",
-        "plan, see `python -m launcher rules`; empty: not run yet.",
+        "This page is written by `make matrix`, which runs every cell without an outcome (`--again`: all). A cell is a run of",
+        f"the tiny model on CPU ranks, {STEPS} steps: its losses are finite and fall (grpo: losses and rewards are finite),",
+        "every rank agrees with the plan, and its export loads back with peft or transformers, gives finite logits and",
+        "has the planned number of trained parameters. `ok` is followed by the first and the last loss; `rule N`: refused in",
+        "the plan, see `python -m launcher rules`; an empty cell has not been run yet.",
         "",
         f"{told}, of {len(results)}. {versions}.",
         "",
-        "| trainer | plugins | " + " | ".join(f"{strategy} {ranks}" for strategy, ranks in _COLUMNS) + " |",
+        "| method | plugins | " + " | ".join(f"{strategy} {ranks}" for strategy, ranks in _COLUMNS) + " |",
         "|---|---|" + "---|" * len(_COLUMNS),
     ]
     failures: list[str] = []

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from launcher.__main__ import main
+from launcher.methods.registry import find_method
 from tests.matrix.cells import STEPS, Cell
 from tests.support.runs import Finished
 from tests.support.warm import Warm
@@ -76,7 +77,7 @@ def _look(cell: Cell, run: Finished, codes: list[int]) -> str | None:
     losses, metrics = run.losses, run.metrics()
     if len(losses) != STEPS or not all(math.isfinite(loss) for loss in losses):
         return f"losses {losses}"
-    if cell.trainer == "grpo":
+    if find_method(cell.trainer).draws is not None:
         rewards = [line.get("reward") for line in metrics]
         if not all(isinstance(reward, float) and math.isfinite(reward) for reward in rewards):
             return f"rewards {rewards}"
@@ -92,7 +93,7 @@ def _load(cell: Cell, run: Finished) -> str | None:
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
     plan = json.loads((run.path / "plan.json").read_text())
-    reward, adapter = cell.trainer == "reward", cell.plugin != "none"
+    reward, adapter = find_method(cell.trainer).scores > 0, cell.plugin != "none"
     kinds: dict[tuple[bool, bool], Any] = {
         (False, False): AutoModelForCausalLM,
         (False, True): AutoPeftModelForCausalLM,

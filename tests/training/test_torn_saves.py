@@ -161,7 +161,7 @@ def test_a_full_disk_keeps_the_last_good_checkpoint_and_the_second_failure_stops
     assert 6 in codes, run.logs()
     failed = run.events("save_failed")
     assert [event["in_a_row"] for event in failed] == [1, 2]
-    assert "No space left" in failed[0]["error"] or "are free and a save needs" in failed[0]["error"]
+    assert "No space left" in failed[0]["error"] or "too little for a save" in failed[0]["error"]
     assert _committed(run) == [4]
     assert run.metrics()[-1]["step"] >= 12
     assert "2 checkpoints in a row could not be written" in run.events("crashed")[0]["error"]

@@ -1,11 +1,12 @@
 """Nobody but its own module knows a variant by its name.
 
-The syntax trees of launcher/ are read: a comparison with a name (`==`, `!=`, `is`, `in`, a case of a match), and a tuple, list,
-set or dict that holds two names or more, are found wherever they stand, but in the variant's own module.
+The syntax trees of launcher/ are read: a comparison with a name (`==`, `!=`, `is`, `in`, a case of a match), a name as a key
+(`TABLE["name"]`, `.get("name")`), `startswith` of what a name begins with, and a tuple, list, set or dict that holds two or
+more names, are found wherever they stand, but in the variant's own module.
 
-To switch a kind on (clusters and trackers are next), add it to KINDS: the names of its variants, and the folders in which the
-module NAME.py, or the package NAME, is the variant's own. A place that must know a name goes to ALLOWED with its reason; an
-entry that is no longer needed fails the test.
+To switch a kind on, add it to KINDS: the names of its variants, and the folders in which the module NAME.py, or the package
+NAME, is the variant's own. A place that must know a name goes to ALLOWED with its reason; an entry that is no longer needed
+fails the test.
 """
 
 import ast
@@ -34,6 +35,8 @@ class Kind:
 
 COMMON = ("labelled", "messages", "prompt", "text")
 """Formats that have the name of a kind of rows, or of a key of every row in its common form (launcher/data/kinds.py)."""
+SHORTEST = 3
+"""Letters from which on a beginning is that of a name, and not any text's."""
 KINDS = {
     "methods": Kind(names=METHODS.own_names(), own=("methods", "train/methods")),
     "clusters": Kind(names=CLUSTERS.own_names(), own=("clusters",)),
@@ -45,6 +48,11 @@ KINDS = {
     ),
 }
 ALLOWED = {
+    (
+        "strategies",
+        "train/methods/parts.py",
+        "deepspeed",
+    ): "the name of an argument of transformers' TrainingArguments",
     (
         "methods",
         "*managed*.py",
@@ -74,6 +82,10 @@ def find_names(tree: ast.AST, names: frozenset[str]) -> Iterator[tuple[ast.AST, 
         if isinstance(node, ast.Compare):
             for side in (node.left, *node.comparators):
                 yield from ((node, function, name) for name in _named(side) & names)
+        elif isinstance(node, ast.Subscript):
+            yield from ((node, function, name) for name in _named(node.slice) & names)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            yield from ((node, function, name) for name in names if _asks(node.func.attr, node.args, name))
         elif isinstance(node, ast.MatchValue):
             yield from ((node, function, name) for name in _named(node.value) & names)
         elif isinstance(node, ast.Tuple | ast.List | ast.Set | ast.Dict):
@@ -84,6 +96,14 @@ def find_names(tree: ast.AST, names: frozenset[str]) -> Iterator[tuple[ast.AST, 
             yield from visit(child, function)
 
     return visit(tree, "")
+
+
+def _asks(method: str, arguments: list[ast.expr], name: str) -> bool:
+    """Whether a call looks the name up in a table, or asks whether a text begins as the name does."""
+    words = _named(arguments[0]) if arguments else set[str]()
+    if method == "startswith":
+        return any(len(word) >= SHORTEST and name.startswith(word) for word in words)
+    return method in ("get", "pop", "setdefault") and name in words
 
 
 def _named(node: ast.AST | None) -> set[str]:
@@ -157,6 +177,10 @@ def test_every_variant_has_a_module_of_its_own(kind):
         "NAMES = ('dpo', 'kto')",
         "NAMES = [*('dpo', 'kto')]",
         "if a and (b or kind == 'dpo'):\n    pass",
+        "units = UNITS['dpo']",
+        "units = UNITS.get('dpo', 'rows')",
+        "kind.startswith('dpo')",
+        "kind.startswith(('kto', 'dp', 'dpo'))",
     ],
 )
 def test_a_comparison_or_a_list_would_be_found(text):
@@ -164,7 +188,15 @@ def test_a_comparison_or_a_list_would_be_found(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["kind: str = 'dpo'", "find_method('dpo')", "losses = ('sigmoid', 'dpo')", "run.dpo == 1"]
+    "text",
+    [
+        "kind: str = 'dpo'",
+        "find_method('dpo')",
+        "losses = ('sigmoid', 'dpo')",
+        "run.dpo == 1",
+        "METHODS.find('dpo')",
+        "name.startswith('dp')",
+    ],
 )
 def test_a_default_a_look_up_and_an_attribute_are_no_such_place(text):
     assert not list(find_names(ast.parse(text), frozenset({"dpo", "kto"})))

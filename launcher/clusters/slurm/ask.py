@@ -1,4 +1,4 @@
-"""Asking Slurm's commands."""
+"""Calls of Slurm's commands."""
 
 import re
 import shutil
@@ -13,7 +13,7 @@ TIMEOUT_S = 30.0
 def ask(
     command: list[str], timeout_s: float = TIMEOUT_S, keep_open: tuple[int, ...] = ()
 ) -> subprocess.CompletedProcess[str] | None:
-    """The finished command; None when it is not there or does not answer in time."""
+    """The finished command; None if it is not installed or does not answer in time."""
     try:
         return subprocess.run(
             command,
@@ -29,14 +29,14 @@ def ask(
 
 
 def words_of(done: subprocess.CompletedProcess[str] | None) -> str:
-    """Why a command failed, in its own words on one line."""
+    """Why a command failed: its own message on one line."""
     if done is None:
         return "no answer"
     return "; ".join(done.stderr.split("\n")).strip("; ") or f"exit code {done.returncode}"
 
 
 def split(job_id: str) -> tuple[str, list[str]]:
-    """The number of a job id, and the option that names its cluster where the id does."""
+    """The number of a job id, and the option for its cluster if the id names one."""
     number, _, cluster = job_id.partition(";")
     return number, ["--clusters", cluster] if cluster else []
 
@@ -45,7 +45,7 @@ def is_configured() -> bool:
     """Whether sbatch is on PATH and belongs to a cluster.
 
     Debian's package alone, without any slurm.conf, does not count. A controller that does not answer still
-    counts: a cluster that is down for a minute is a cluster.
+    counts: a cluster can be down for a minute.
     """
     sbatch = shutil.which("sbatch")
     if sbatch is None:
@@ -59,23 +59,23 @@ def is_configured() -> bool:
 
 
 def largest_array(timeout_s: float) -> int:
-    """MaxArraySize: an array's indices stay below it. 1001, Slurm's default, where it does not answer."""
+    """MaxArraySize, the exclusive upper bound of an array's indices. 1001, Slurm's default, if Slurm does not answer."""
     return int(_setting("MaxArraySize", timeout_s) or 1001)
 
 
 def kill_wait_s(timeout_s: float) -> float:
-    """KillWait: seconds from SIGTERM to SIGKILL. 30, Slurm's default, where it does not answer."""
+    """KillWait: seconds from SIGTERM to SIGKILL. 30, Slurm's default, if Slurm does not answer."""
     return float(_setting("KillWait", timeout_s) or GRACE_S)
 
 
 def _setting(name: str, timeout_s: float) -> str | None:
-    """The number that slurm.conf(5) calls so; None for no answer."""
+    """The numeric setting of slurm.conf(5); None for no answer."""
     done = ask(["scontrol", "show", "config"], timeout_s)
     found = re.search(rf"^{name}\s*=\s*(\d+)", done.stdout, re.MULTILINE) if done else None
     return found[1] if found else None
 
 
 def host_names(nodes: str) -> list[str]:
-    """The host names of a node list such as `n[01-04],m2`; scontrol expands it, and where it does not there are none."""
+    """The host names of a node list such as `n[01-04],m2`, expanded by scontrol; empty if scontrol fails."""
     done = ask(["scontrol", "show", "hostnames", nodes])
     return [] if done is None or done.returncode else done.stdout.split()

@@ -1,4 +1,4 @@
-"""What is done to jobs: sbatch, scancel, scontrol requeue."""
+"""Actions on jobs: sbatch, scancel, scontrol requeue."""
 
 import re
 from collections.abc import Sequence
@@ -8,33 +8,33 @@ from launcher.clusters.base import Refused
 from launcher.clusters.slurm.ask import ask, split, words_of
 from launcher.errors import ClusterError
 
-# "id;cluster" where sbatch was told a cluster, or the clusters are federated. Source: sbatch(1), --parsable.
+# "id;cluster" if sbatch was given a cluster, or the clusters are federated. Source: sbatch(1), --parsable.
 _JOB_ID = re.compile(r"\d+(;\S+)?")
 
 
 def submit_command(script: Path, *options: str) -> list[str]:
-    """sbatch with a job script."""
+    """The argv of sbatch with a job script."""
     return ["sbatch", "--parsable", *options, str(script)]
 
 
 def submit(script: Path, options: Sequence[str], keep_open: int | None, timeout_s: float) -> str:
-    """The job id that sbatch gave. Refused with sbatch's own words where nothing was queued; any other ClusterError may have
-    left a job."""
+    """The job id from sbatch. Refused with sbatch's own message if nothing was queued; after any other ClusterError a job can
+    be queued."""
     kept = () if keep_open is None else (keep_open,)
     done = ask(submit_command(script, *options), timeout_s, kept)
     if done is None:
         raise ClusterError(
-            f"sbatch did not answer within {timeout_s:g} s and may still have queued {script}; "
+            f"sbatch did not answer within {timeout_s:g} s and can still have queued {script}; "
             "type the command again: it finds the job, or queues it"
         )
     if done.returncode and "timed out" in done.stderr:
         raise ClusterError(
-            f"sbatch {script}: {words_of(done)}, and it may have been queued; "
+            f"sbatch {script}: {words_of(done)}, and it can have been queued; "
             "type the command again: it finds the job, or queues it"
         )
     if done.returncode:
         raise Refused(f"sbatch refused {script}: {words_of(done)}")
-    # A site's wrapper may print lines of its own.
+    # A site's wrapper can print lines of its own.
     job_ids = [line.strip() for line in done.stdout.splitlines() if _JOB_ID.fullmatch(line.strip())]
     if not job_ids:
         raise ClusterError(f"sbatch accepted {script} but printed no job id: {done.stdout.strip()!r}")
@@ -42,19 +42,21 @@ def submit(script: Path, options: Sequence[str], keep_open: int | None, timeout_
 
 
 def cancel(job_id: str, timeout_s: float) -> None:
-    """scancel, batch script included; ClusterError with scancel's words when it refuses."""
+    """Runs scancel, which includes the batch script; ClusterError with scancel's message if it refuses."""
     number, cluster = split(job_id)
     done = ask(["scancel", *cluster, number], timeout_s)
     if done is None:
-        raise ClusterError(f"scancel {job_id} is not there or did not answer within {timeout_s:g} s")
+        raise ClusterError(
+            f"scancel {job_id}: scancel is not installed or did not answer within {timeout_s:g} s"
+        )
     ended = ("Invalid job id specified", "already completing or completed")
     if done.returncode and not any(words in done.stderr for words in ended):
         raise ClusterError(f"scancel refused job {job_id}: {words_of(done)}")
 
 
 def signal(job_id: str, name: str, batch_only: bool, timeout_s: float) -> None:
-    """A signal to everything of a job, as a pre-emption sends it, or to the batch script alone, as before the time limit;
-    ClusterError with scancel's words when it refuses."""
+    """Sends a signal to all processes of a job, as a pre-emption does, or only to the batch script, as before the time limit;
+    ClusterError with scancel's message if it refuses."""
     number, cluster = split(job_id)
     whom = "--batch" if batch_only else "--full"
     done = ask(["scancel", f"--signal={name}", whom, *cluster, number], timeout_s)
@@ -63,12 +65,12 @@ def signal(job_id: str, name: str, batch_only: bool, timeout_s: float) -> None:
 
 
 def requeue(job_id: str, timeout_s: float) -> None:
-    """Ends the job and queues it again; ClusterError where this site does not allow it."""
+    """Ends the job and queues it again; ClusterError if this site does not allow it."""
     done = ask(["scontrol", "requeue", job_id], timeout_s)
     if done is None or done.returncode:
         raise ClusterError(f"scontrol requeue {job_id}: {words_of(done)}")
 
 
 def forbid_requeue(job_id: str, timeout_s: float) -> None:
-    """Tells Slurm not to queue the job again by itself; where it does not answer, the run's lease keeps the job out."""
+    """Tells Slurm not to queue the job again by itself; if Slurm does not answer, the run's lease keeps the old job out."""
     ask(["scontrol", "update", f"JobId={job_id}", "Requeue=0"], timeout_s)

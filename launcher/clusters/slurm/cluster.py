@@ -1,4 +1,4 @@
-"""Slurm: its commands, and the job that they started."""
+"""The Slurm cluster: its commands and its jobs."""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -25,27 +25,27 @@ class Slurm(SlurmScript):
         """Seconds to wait for a command's answer."""
 
     def with_timeout(self, timeout_s: float) -> "Slurm":
-        """The same cluster, whose answers are waited for so long."""
+        """The same cluster with another timeout for its answers."""
         return type(self)(timeout_s)
 
     def warning(self, options: Options, ranks: int, cuda: bool) -> str | None:
-        """Where GPUs are asked for and no cores."""
+        """A warning if GPUs are requested without cores."""
         return few_cores(options, ranks) if cuda else None
 
     def is_here(self, environ: Mapping[str, str]) -> bool:
-        """Where sbatch belongs to a cluster."""
+        """Whether sbatch belongs to a cluster."""
         del environ
         return ask.is_configured()
 
     def reach(self) -> None:
-        """ClusterError without sbatch on PATH."""
+        """Raises ClusterError if sbatch is not on PATH."""
         if shutil.which("sbatch") is None:
             raise ClusterError(
                 "cluster=slurm, but sbatch is not on PATH; log in to the cluster, or use cluster=local"
             )
 
     def submit_command(self, script: Path) -> list[str]:
-        """sbatch with the script."""
+        """The argv of sbatch with the script."""
         return client.submit_command(script)
 
     def submit(
@@ -57,7 +57,7 @@ class Slurm(SlurmScript):
         array: str | None = None,
         keep_open: int | None = None,
     ) -> str:
-        """By sbatch."""
+        """The job id from sbatch."""
         asked = {
             "--dependency=afterany:": after, "--exclude=": ",".join(avoid), "--array=": array,
         }  # fmt: skip
@@ -69,7 +69,7 @@ class Slurm(SlurmScript):
         return queue.jobs_of(folder, self.timeout_s)
 
     def states(self, job_ids: Sequence[str]) -> dict[str, RunState | None]:
-        """By squeue, then sacct."""
+        """The states by squeue, then by sacct."""
         return queue.states(job_ids, self.timeout_s)
 
     def reasons(self, job_ids: Sequence[str]) -> dict[str, str]:
@@ -97,7 +97,7 @@ class Slurm(SlurmScript):
         return ask.largest_array(self.timeout_s)
 
     def job(self, environ: Mapping[str, str]) -> Job | None:
-        """By SLURM_JOB_ID, or the array's variables."""
+        """The job by SLURM_JOB_ID, or by the array's variables."""
         return environment.job(environ)
 
     def record(self, job_id: str) -> JobRecord | None:
@@ -117,20 +117,20 @@ class Slurm(SlurmScript):
         return self.queued and spares > 0
 
     def hosts(self, nodes: str) -> list[str]:
-        """As scontrol expands them."""
+        """The host names as scontrol expands them."""
         return ask.host_names(nodes)
 
     def step_command(self, options: Sequence[str], environ: Mapping[str, str]) -> list[str]:
-        """srun of node.sh."""
+        """The argv of srun with node.sh."""
         return step.step_command(options, environ)
 
     def first_host(self, environ: Mapping[str, str]) -> str:
-        """The first of SLURM_JOB_NODELIST; ClusterError where scontrol cannot expand it."""
+        """The first host of SLURM_JOB_NODELIST; ClusterError if scontrol cannot expand it."""
         nodes = step.node_list(environ)
         hosts = self.hosts(nodes)
         if not hosts:
             raise ClusterError(
-                f"scontrol could not expand SLURM_JOB_NODELIST={nodes!r}; is scontrol on PATH of the nodes?"
+                f"scontrol could not expand SLURM_JOB_NODELIST={nodes!r}; check that scontrol is on the PATH of the nodes"
             )
         return hosts[0]
 

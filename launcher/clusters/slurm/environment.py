@@ -9,8 +9,8 @@ from launcher.clusters.job import Job
 def job(environ: Mapping[str, str]) -> Job | None:
     """The job; its id is ARRAY_INDEX in an array.
 
-    One task of an array has the array's own number as its SLURM_JOB_ID, and squeue, scontrol and scancel take that number for
-    all of its tasks. Source: sbatch(1), JOB ARRAYS; seen with 22.05.
+    One task of an array has the array's number as its SLURM_JOB_ID, and squeue, scontrol and scancel apply that number to
+    all tasks. Source: sbatch(1), JOB ARRAYS; observed with 22.05.
     """
     array, index = environ.get("SLURM_ARRAY_JOB_ID"), environ.get("SLURM_ARRAY_TASK_ID")
     restart = int(environ.get("SLURM_RESTART_COUNT") or 0)

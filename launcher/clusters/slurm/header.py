@@ -6,7 +6,7 @@ from launcher.errors import PlanError
 
 
 def header(options: Mapping[str, str], folder: str) -> str:
-    """A line for each option, and the folder that the script starts in."""
+    """One line per option, and one for the folder in which the script starts."""
     lines = [
         f"#SBATCH --{flag}={directive(value)}" if value else f"#SBATCH --{flag}"
         for flag, value in options.items()
@@ -15,10 +15,10 @@ def header(options: Mapping[str, str], folder: str) -> str:
 
 
 def directive(value: str) -> str:
-    r"""A value after `#SBATCH --flag=`, so that sbatch reads it back letter by letter.
+    r"""The value for `#SBATCH --flag=`, escaped so that sbatch reads back exactly the same characters.
 
-    sbatch ends an argument at a blank outside quotes, even an escaped one, and the line at a plain #; a backslash makes the
-    next character plain. Source: Slurm's src/sbatch/opt.c, _get_argument, and the tests on a real cluster.
+    sbatch ends an argument at a blank outside quotes, even an escaped one, and the line at an unescaped #; a backslash escapes
+    the next character. Source: Slurm's src/sbatch/opt.c, _get_argument, and the tests on a real cluster.
     PlanError for a character that could end the line.
     """
     if any(not character.isprintable() for character in value):

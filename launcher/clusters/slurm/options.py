@@ -21,10 +21,10 @@ KNOWN = frozenset(
     reboot requeue reservation resv-ports segment signal sockets-per-node spread-job stepmgr switches
     test-only thread-spec threads-per-core time time-min tmp tres-bind tres-per-task uid use-min-nodes
     wait-all-nodes wckey container-image container-mounts container-name container-workdir
-    container-save""".split()  # noqa: SIM905 - a list would take a line for each
+    container-save""".split()  # noqa: SIM905 - a list would take one line per option
 )
 
-# Decided by the plan: a second value from the site's file would disagree with what the ranks are told.
+# Decided by the plan: another value from the site's file would contradict the values that the ranks get.
 _PLANNED = {
     "nodes": "resources.nodes",
     "ntasks": "resources.nodes",
@@ -45,11 +45,11 @@ _PLANNED = {
 }
 
 _CORES = frozenset(["cpus-per-task", "cpus-per-gpu", "mincpus", "exclusive"])
-"""Options by which a job gets more than a core."""
+"""Options that give a job more than one core."""
 
 
 def job_options(request: Request) -> dict[str, str]:
-    """The #SBATCH options of the job, "" for a bare flag; PlanError for one that is wrong."""
+    """The #SBATCH options of the job, "" for a flag without a value; PlanError for an invalid one."""
     resources, site = request.resources, request.site
     if site.options:
         raise PlanError(
@@ -69,33 +69,35 @@ def job_options(request: Request) -> dict[str, str]:
         prefix = "gpu:" if site.gpu_flag == "gres" else ""
         options[site.gpu_flag] = f"{prefix}{request.gpus_per_node}"
     if request.spares:
-        options["no-kill"] = ""  # a node's failure must not end the job that has another to put in its place
+        options["no-kill"] = ""  # the failure of a node must not end a job that has a spare
     added = _site_options(site.sbatch)
-    # sbatch refuses both ways of asking for cores, or for memory: the site knows what its nodes have.
+    # sbatch refuses two options for cores, or for memory: the site's option wins, since the site knows its nodes.
     if resources.cpus_per_gpu is not None and "cpus-per-gpu" not in added:
         options["cpus-per-task"] = str(resources.cpus_per_gpu * request.gpus_per_node)
     if resources.memory_gib is not None and not {"mem-per-gpu", "mem-per-cpu"} & added.keys():
-        options["mem"] = f"{resources.memory_gib}G" if resources.memory_gib else "0"  # 0: all of the node's
+        options["mem"] = (
+            f"{resources.memory_gib}G" if resources.memory_gib else "0"
+        )  # 0: all memory of the node
     options |= added
     options["comment"] = " ".join([*filter(None, [options.get("comment")]), comment_of(request.run_dir)])
     return options
 
 
 def comment_of(folder: str) -> str:
-    """What the comment of a job of that run dir ends with: a submit that was cut short finds its job by it."""
+    """The end of the comment of a job of that run dir: an interrupted submission finds its job by it."""
     return f"launcher:{folder}"
 
 
 def few_cores(options: Mapping[str, str], ranks: int) -> str | None:
-    """A warning where GPUs are asked for and no cores. Source: sbatch(1), --cpus-per-task: one a task, of which a node has
-    one; slurm.conf(5), DefMemPerCPU: memory goes with the cores."""
+    """A warning if GPUs are requested without cores. Source: sbatch(1), --cpus-per-task: one core per task, and a node has
+    one task; slurm.conf(5), DefMemPerCPU: memory depends on the cores."""
     if _CORES & options.keys():
         return None
     whose = "the rank of each node gets" if ranks == 1 else f"the {ranks} ranks of each node get"
     return (
-        f"resources.cpus_per_gpu=null asks Slurm for no cores: {whose} one core and that core's memory, unless the site has "
-        "DefCpuPerGPU and DefMemPerGPU; set resources.cpus_per_gpu=8 (and resources.memory_gib=0 for all memory of a node), or "
-        "cluster.sbatch.cpus-per-gpu=8"
+        f"resources.cpus_per_gpu=null requests no cores from Slurm: {whose} one core and that core's memory, unless the site "
+        "has DefCpuPerGPU and DefMemPerGPU; set resources.cpus_per_gpu=8 (resources.memory_gib=0 for all memory of a node), "
+        "or cluster.sbatch.cpus-per-gpu=8"
     )
 
 

@@ -1,4 +1,4 @@
-"""What Slurm's words about a job mean."""
+"""The meaning of Slurm's output about a job."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -8,7 +8,7 @@ from launcher.clusters.job import JobRecord
 from launcher.config.time_limit import limit_s
 
 # Source: squeue(1), JOB STATE CODES. PREEMPTED is a job that was not queued again.
-# In the order in which they count.
+# In order of precedence.
 _WORDS = {
     RunState.PENDING: "PENDING REQUEUED REQUEUE_FED REQUEUE_HOLD SPECIAL_EXIT RESV_DEL_HOLD",
     RunState.RUNNING: "RUNNING CONFIGURING COMPLETING RESIZING SIGNALING STAGE_OUT STOPPED SUSPENDED",
@@ -26,10 +26,10 @@ def parse_state(text: str) -> RunState | None:
 
 
 def parse_states(words: Sequence[str]) -> RunState | None:
-    """The one state of a job's words; None for unknown ones.
+    """The one state of a job's state words; None for unknown ones.
 
-    What comes next counts, as with several jobs of one id: [COMPLETED, PENDING] is PENDING. A REVOKED
-    job runs on another cluster of a federation, and this one does not know how it fares.
+    The earliest stage wins, also for several jobs of one id: [COMPLETED, PENDING] is PENDING. A REVOKED
+    job runs on another cluster of a federation, and this one does not know its state.
     """
     known = [_STATES[word] for word in words if word in _STATES and "REVOKED" not in words]
     return min(known, key=list(_WORDS).index, default=None)
@@ -38,8 +38,8 @@ def parse_states(words: Sequence[str]) -> RunState | None:
 def parse_record(text: str) -> JobRecord | None:
     """The job in a line of `scontrol show job --oneliner`; None for anything else.
 
-    A job that Slurm takes off its nodes to queue it again counts one restart more at once; a cancelled one does not. Both are
-    COMPLETING while they end (seen with 22.05).
+    The restart count of a job that Slurm takes off its nodes to queue it again increases at once; that of a cancelled job does
+    not. Both are COMPLETING while they end (observed with 22.05).
     """
     facts = {key: value for key, equals, value in (word.partition("=") for word in text.split()) if equals}
     if "JobState" not in facts:
@@ -54,7 +54,7 @@ def parse_record(text: str) -> JobRecord | None:
 
 
 def _ends(facts: Mapping[str, str]) -> float | None:
-    """When the job's time limit is reached. The EndTime of a job that ends already is now: the limit is counted anew."""
+    """The time of the job's limit. The EndTime of a job that already ends is now, so the limit is computed from its start."""
     try:
         if facts["JobState"] == "RUNNING":
             return datetime.fromisoformat(facts["EndTime"]).timestamp()

@@ -1,4 +1,4 @@
-"""What squeue, sacct and scontrol say of jobs."""
+"""Queries about jobs with squeue, sacct and scontrol."""
 
 import contextlib
 from collections.abc import Sequence
@@ -14,10 +14,10 @@ from launcher.run import job_number
 
 
 def states(job_ids: Sequence[str], timeout_s: float) -> dict[str, RunState | None]:
-    """The state of each by squeue, then sacct, None where neither could tell; LOST where squeue answers that it has no such job
+    """The state of each job by squeue, then by sacct, None if neither knows it; LOST if squeue answers that it has no such job
     and sacct has no record of it.
 
-    squeue is asked once, or once for each cluster that the ids name; about tasks of arrays by themselves.
+    squeue is called once for each cluster that the ids name, and separately for tasks of arrays.
     """
     found: dict[str, RunState | None] = {}
     alike: dict[tuple[str, bool], list[str]] = {}
@@ -43,9 +43,9 @@ def reasons(job_ids: Sequence[str], timeout_s: float) -> dict[str, str]:
 
 
 def jobs_of(folder: Path, timeout_s: float) -> list[str] | None:
-    """Ids of the queued and running jobs of that run dir, an array's once for each task; None for no answer.
+    """Ids of the queued and running jobs of that run dir, an array's once per task; None for no answer.
 
-    By the comment that the plan gives them, or by their working directory where a site's plugin has changed the comment.
+    They are found by the comment that the plan gives them, or by their working directory if a site's plugin has changed it.
     """
     done = ask(["squeue", "--me", "--noheader", "--format=%F|%Z|%k"], timeout_s)
     if done is None or done.returncode:
@@ -62,7 +62,7 @@ def record(job_id: str, timeout_s: float) -> JobRecord | None:
 
 
 def ends(job_id: str, timeout_s: float) -> float | None:
-    """When the job's time limit is reached (time.time()); None for no limit and for no answer."""
+    """The time of the job's limit (time.time()); None for no limit and for no answer."""
     done = ask(["squeue", "--noheader", "--jobs", job_id, "--format=%e"], timeout_s)
     if done and done.returncode == 0:
         with contextlib.suppress(ValueError):
@@ -71,10 +71,10 @@ def ends(job_id: str, timeout_s: float) -> float | None:
 
 
 def _queued(job_ids: Sequence[str], field: str, timeout_s: float) -> dict[str, list[str]] | None:
-    """Number -> a field of squeue's, of those of the jobs that it has, which are all tasks of arrays or none is; None for
-    no answer.
+    """Number -> the values of a squeue field, for the jobs that squeue knows; None for no answer. Either all of the jobs are
+    tasks of arrays, or none is.
 
-    Not with --json: 22.05 then prints every job of the cluster, whatever --jobs says.
+    --json is not used: with it, 22.05 prints every job of the cluster, whatever --jobs says.
     """
     numbers, cluster = ",".join(job_number(job_id) for job_id in job_ids), split(job_ids[0])[1]
     name = "%F_%K" if "_" in numbers else "%A"
@@ -95,11 +95,11 @@ def _queued(job_ids: Sequence[str], field: str, timeout_s: float) -> dict[str, l
         number, bar, word = line.strip().partition("|")
         if bar:
             found.setdefault(number, []).append(word)
-    return found if found or not done.stdout.strip() else None  # words of something else are no answer
+    return found if found or not done.stdout.strip() else None  # other output is not an answer
 
 
 def _recorded(job_id: str, timeout_s: float) -> RunState | None:
-    """The state in the job's newest record of the accounting: each requeue began a new one."""
+    """The state in the job's newest accounting record: each requeue starts a new record."""
     number, cluster = split(job_id)
     options = ["--noheader", "--parsable2", "--allocations", "--duplicates", "--format=State"]
     done = ask(["sacct", *options, "--jobs", number, *cluster], timeout_s)

@@ -1,4 +1,4 @@
-"""A Slurm job as its script says it: the half of the cluster that a plan needs, without any command."""
+"""The job script of a Slurm job: the part of the cluster that a plan needs, without any command."""
 
 from launcher.clusters.base import Cluster, Options
 from launcher.clusters.job import Request
@@ -6,53 +6,53 @@ from launcher.clusters.slurm import header, notice, step
 from launcher.clusters.slurm.options import comment_of, job_options
 
 _NOT_SHAPE = ("comment", "output", "job-name")
-"""Options in which jobs differ by nature."""
+"""Options that differ for every job."""
 
 
 class SlurmScript(Cluster):
-    """A place whose job scripts sbatch can read."""
+    """A cluster whose job scripts sbatch can read."""
 
     opens_images = True
     node_index_word = "${SLURM_NODEID:-0}"
 
     def job_options(self, request: Request) -> dict[str, str]:
-        """sbatch's."""
+        """The options of sbatch."""
         return job_options(request)
 
     def header(self, options: Options, folder: str) -> str:
-        """#SBATCH lines."""
+        """The #SBATCH lines."""
         return header.header(options, folder)
 
     def step_options(self, request: Request) -> tuple[str, ...]:
-        """srun's."""
+        """The options of srun."""
         return step.step_options(request)
 
     def with_notice(self, options: Options, seconds: int) -> dict[str, str]:
-        """With --signal."""
+        """The options with --signal."""
         return notice.with_notice(options, seconds)
 
     def notice_s(self, options: Options) -> float | None:
-        """By --signal."""
+        """Seconds by --signal."""
         return notice.notice_s(options)
 
     def with_requeue(self, options: Options, allowed: bool) -> dict[str, str]:
-        """With --requeue or --no-requeue."""
+        """The options with --requeue or --no-requeue."""
         return notice.with_requeue(options, allowed)
 
     def may_requeue(self, options: Options) -> bool:
-        """Unless --no-requeue is set."""
+        """True unless --no-requeue is set."""
         return self.queued and "no-requeue" not in options
 
     def shape(self, options: Options) -> dict[str, str]:
-        """All but names, logs and comments."""
+        """The options without names, logs and comments."""
         return {flag: value for flag, value in options.items() if flag not in _NOT_SHAPE}
 
     def by_hand(self, script: str) -> str:
-        """sbatch."""
+        """The sbatch command."""
         return f"`sbatch {script}`"
 
     def array_options(self, options: Options, shape: Options, indices: str, folder: str) -> dict[str, str]:
-        """With --array, and a log for each task."""
+        """The options with --array, and a log for each task."""
         return {
             "job-name": options["job-name"],
             **shape,

@@ -1,4 +1,4 @@
-"""The step of a job that runs node.sh on every node: srun and its options."""
+"""The job step that runs node.sh on every node: srun and its options."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,8 +9,8 @@ from launcher.errors import RunError
 
 
 def step_options(request: Request) -> tuple[str, ...]:
-    """srun's options for one task a node. Where the supervisor leads the nodes, one that fails leaves the others alone; where
-    another starter does, a rank's failure ends the step on every node."""
+    """The options of srun for one task per node. If the supervisor leads the nodes, a failing node does not end the others;
+    with another rank starter, a rank's failure ends the step on every node."""
     nodes = request.nodes + request.spares
     options = [
         f"--nodes={nodes}",
@@ -25,16 +25,16 @@ def step_options(request: Request) -> tuple[str, ...]:
             f"--container-image={request.image}",
             f"--container-mounts={','.join(request.mounts)}",
             f"--container-workdir={request.run_dir}",
-            "--no-container-entrypoint",  # where a site runs it, the image's would take node.sh for its arguments
+            "--no-container-entrypoint",  # if a site enables the image's entrypoint, it would treat node.sh as its arguments
         ]
     return tuple(one_line("cluster.container", option) for option in options)
 
 
 def step_command(options: Sequence[str], environ: Mapping[str, str]) -> list[str]:
-    """srun of node.sh; RunError outside of a job."""
+    """The argv of srun with node.sh; RunError outside of a job."""
     node_list(environ)
     srun = ["srun", *options]
-    # Since 22.05, srun takes no --cpus-per-task from the job by itself: the ranks would share one core.
+    # Since 22.05, srun does not inherit --cpus-per-task from the job: the ranks would share one core.
     if environ.get("SLURM_CPUS_PER_TASK"):
         srun.append(f"--cpus-per-task={environ['SLURM_CPUS_PER_TASK']}")
     return [*srun, "bash", "node.sh"]

@@ -3,7 +3,7 @@
 from launcher.cli.verb import Verbs
 
 VERB = Verbs(
-    line="check a data file before a GPU is taken, or write it in another format",
+    line="check a data file before a launch, or write it in another format",
     example="data check train.jsonl --eval eval.jsonl --model smollm2_135m",
     group="data",
 )

@@ -1,4 +1,4 @@
-"""python -m launcher data check FILE: what is wrong with a data file, and what is in it."""
+"""python -m launcher data check FILE: the faults and the contents of a data file."""
 
 import argparse
 import json
@@ -27,13 +27,17 @@ def _add(parser: argparse.ArgumentParser) -> None:
         "--max-length",
         type=positive,
         metavar="N",
-        help="tokens kept of a row (default: the model's, or 2048)",
+        help="tokens kept per row (default: the model's, or 2048)",
     )
     parser.add_argument(
-        "--sample", type=positive, default=0, metavar="N", help="write N rows for a person to read"
+        "--sample", type=positive, default=0, metavar="N", help="write N rows for you to read"
     )
     parser.add_argument(
-        "--sample-out", type=Path, default=Path("sample.md"), metavar="F", help="where (default: sample.md)"
+        "--sample-out",
+        type=Path,
+        default=Path("sample.md"),
+        metavar="F",
+        help="file for --sample (default: sample.md)",
     )
     parser.add_argument(
         "--format",
@@ -41,11 +45,11 @@ def _add(parser: argparse.ArgumentParser) -> None:
         default=AUTO,
         help=f"format of the rows (default: {AUTO})",
     )
-    parser.add_argument("--force", action="store_true", help="write over a file that exists")
+    parser.add_argument("--force", action="store_true", help="overwrite an existing file")
 
 
 def _run(options: argparse.Namespace) -> int:
-    """The exit code: 1 where the check finds an error."""
+    """The exit code: 1 if the check finds an error."""
     tokenizer, length = None, None
     if options.model:
         from launcher.data.tokenizer import load_tokenizer
@@ -73,8 +77,8 @@ def _run(options: argparse.Namespace) -> int:
 
 
 VERB = Verb(
-    line="show what is wrong with a data file, and what is in it",
-    about="Exit code 1: it has an error.",
+    line="show the faults and the contents of a data file",
+    about="The exit code is 1 if there is an error.",
     example="data check train.jsonl --eval eval.jsonl --model smollm2_135m",
     add=_add,
     run=_run,

@@ -1,4 +1,4 @@
-"""python -m launcher data convert IN OUT --to FORMAT: a data file's rows in another format."""
+"""python -m launcher data convert IN OUT --to FORMAT: writes a data file's rows in another format."""
 
 import argparse
 import json
@@ -28,7 +28,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
         default=AUTO,
         help=f"format of the rows (default: {AUTO})",
     )
-    parser.add_argument("--force", action="store_true", help="write over a file that exists")
+    parser.add_argument("--force", action="store_true", help="overwrite an existing file")
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -36,7 +36,7 @@ def _run(options: argparse.Namespace) -> int:
     source: Path = options.source
     target: Path = options.target
     if source.exists() and target.exists() and source.samefile(target):
-        raise DataError(f"{target} is the file that is read; give another name for what is written")
+        raise DataError(f"{target} is also the input file; name another output file")
     check_free(target, options.force)
     with progress(source, "convert", "rows") as advance:
         counts = convert(source, target, options.to, options.format, advance)
@@ -46,7 +46,7 @@ def _run(options: argparse.Namespace) -> int:
     left_out = counts["rejected_left_out"]
     print(f"{plural(counts['rows'], 'row')} as {options.to}: {target}")
     if left_out:
-        print(f"{left_out:,} rejected answers were left out: {options.to} has no place for them")
+        print(f"{left_out:,} rejected answers were left out: {options.to} cannot hold them")
     return Exit.OK
 
 

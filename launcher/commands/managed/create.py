@@ -1,4 +1,4 @@
-"""python -m launcher managed create FILE --model M: upload, tell the price, and start a job."""
+"""python -m launcher managed create FILE --model M: upload, show the price, and start a job."""
 
 import argparse
 import json
@@ -22,7 +22,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--method", choices=METHODS, default="supervised", help="dpo needs preference pairs")
     parser.add_argument("--model", required=True, metavar="M", help="the model to fine-tune")
-    parser.add_argument("--eval", type=Path, metavar="F", help="rows to measure on")
+    parser.add_argument("--eval", type=Path, metavar="F", help="evaluation rows")
     parser.add_argument(
         "--suffix", metavar="TEXT", help="part of the new model's name, at most 64 characters"
     )
@@ -45,17 +45,22 @@ def _add(parser: argparse.ArgumentParser) -> None:
         type=auto_or_number,
         default="auto",
         metavar="X",
-        help="factor on the learning rate of the provider, or auto (default: auto)",
+        help="factor for the provider's learning rate, or auto (default: auto)",
     )
-    parser.add_argument("--beta", type=auto_or_number, default="auto", metavar="X", help="of --method dpo")
+    parser.add_argument(
+        "--beta", type=auto_or_number, default="auto", metavar="X", help="beta of --method dpo"
+    )
     parser.add_argument(
         "--seed", type=int, metavar="N", help="random seed of the job (default: chosen by the provider)"
     )
     parser.add_argument(
-        "--price-per-million", type=float, metavar="P", help="of trained tokens, in your currency"
+        "--price-per-million",
+        type=float,
+        metavar="P",
+        help="price of a million trained tokens, in your currency",
     )
     parser.add_argument(
-        "--again", action="store_true", help="another job, although the same was asked for before"
+        "--again", action="store_true", help="create another job, even if the same one was requested before"
     )
     parser.add_argument("--poll", action="store_true", help="wait for its end")
     parser.add_argument(
@@ -64,7 +69,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    """The exit code; 3 where --poll has seen the job fail or be cancelled."""
+    """The exit code; 3 if --poll has seen the job fail or be cancelled."""
     wish = Wish(
         model=options.model, method=options.method, suffix=options.suffix, epochs=options.epochs, beta=options.beta,
         batch_size=options.batch_size, learning_rate_multiplier=options.learning_rate_multiplier, seed=options.seed,
@@ -88,14 +93,14 @@ def _run(options: argparse.Namespace) -> int:
         job = wait_for(api, records, str(job["id"]), options.every_s, quiet=options.json)
         print(json.dumps(job_dict(job)) if options.json else align(job_lines(job)), flush=True)
         return Exit.FAILED if has_failed(job) else Exit.OK
-    note = [("note", "the same job was asked for before; --again makes another")] if known else []
+    note = [("note", "the same job was requested before; --again creates another")] if known else []
     told = {**job_dict(job), "estimate": about, "existing": known}
     print(json.dumps(told) if options.json else align([*job_lines(job), *note]), flush=True)
     return Exit.OK
 
 
 VERB = Verb(
-    line="upload, tell the price, and start a job; the same command starts no second one",
+    line="upload, show the price, and start a job; the same command starts no second job",
     example="managed create train.jsonl --model gpt-4.1-mini-2025-04-14 --epochs 3 --price-per-million 5 --poll",
     add=_add,
     run=_run,

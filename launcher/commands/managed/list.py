@@ -10,7 +10,7 @@ from launcher.managed.job import job_dict
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--limit", type=int, default=20, metavar="N", help="so many at most (default: 20)")
+    parser.add_argument("--limit", type=int, default=20, metavar="N", help="at most N jobs (default: 20)")
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -13,9 +13,7 @@ from launcher.output import align
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "job", nargs="?", metavar="JOB", help="default: the job that was created last from here"
-    )
+    parser.add_argument("job", nargs="?", metavar="JOB", help="default: the last job that was created here")
     parser.add_argument("--every-s", type=seconds, default=2.0, metavar="S", help="first wait (default: 2)")
 
 

@@ -1,4 +1,4 @@
-"""python -m launcher managed status: show where a job is."""
+"""python -m launcher managed status: show the state of a job."""
 
 import argparse
 import json
@@ -12,9 +12,7 @@ from launcher.output import align
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "job", nargs="?", metavar="JOB", help="default: the job that was created last from here"
-    )
+    parser.add_argument("job", nargs="?", metavar="JOB", help="default: the last job that was created here")
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -26,4 +24,4 @@ def _run(options: argparse.Namespace) -> int:
     return Exit.FAILED if has_failed(job) else Exit.OK
 
 
-VERB = Verb(line="show where a job is", example="managed status", add=_add, run=_run)
+VERB = Verb(line="show the state of a job", example="managed status", add=_add, run=_run)

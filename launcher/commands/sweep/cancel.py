@@ -1,4 +1,4 @@
-"""python -m launcher sweep cancel [SWEEP]: end the trials that run, and begin no others."""
+"""python -m launcher sweep cancel [SWEEP]: end the running trials, and start no others."""
 
 import argparse
 import json
@@ -24,8 +24,8 @@ def _run(options: argparse.Namespace) -> int:
 
 
 VERB = Verb(
-    line="end the trials that run, and begin no others",
-    about="What they have saved stays, and `sweep resume` goes on with them.",
+    line="end the running trials, and start no others",
+    about="Their checkpoints are kept, and `sweep resume` continues them.",
     example="sweep cancel tiny",
     add=_add,
     run=_run,

@@ -20,7 +20,7 @@ def _run(options: argparse.Namespace) -> int:
 VERB = Verb(
     line="add values to a grid, or raise the budget",
     about="Every new combination becomes a trial. The keys of a budget are sweep.trials, "
-    "sweep.gpu_hours and sweep.deadline; the trials of a grid that came too late for it are opened again.",
+    "sweep.gpu_hours and sweep.deadline; trials of a grid that exceeded the old budget can run again.",
     example="sweep extend tiny 'trainer.learning_rate=3e-4,1e-3'",
     add=_add,
     run=_run,

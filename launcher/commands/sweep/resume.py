@@ -1,4 +1,4 @@
-"""python -m launcher sweep resume [SWEEP]: go on with trials that were not begun, were cancelled, or failed."""
+"""python -m launcher sweep resume [SWEEP]: continue trials that were not started, were cancelled, or failed."""
 
 import argparse
 
@@ -19,8 +19,8 @@ def _run(options: argparse.Namespace) -> int:
 
 
 VERB = Verb(
-    line="go on with trials that were not begun, were cancelled, failed, or lost their worker",
-    about="Each goes on from its newest checkpoint. A sampler's workers go on until the budget is spent.",
+    line="continue trials that were not started, were cancelled, failed, or lost their worker",
+    about="Each resumes from its newest checkpoint. A sampler's workers continue until the budget is used up.",
     example="sweep resume tiny --only-failed",
     add=_add,
     run=_run,

@@ -1,4 +1,4 @@
-"""python -m launcher sweep status [SWEEP]: every trial with its values, its state and what it came to."""
+"""python -m launcher sweep status [SWEEP]: every trial with its values, its state and its outcome."""
 
 import argparse
 import time
@@ -16,10 +16,10 @@ _EVERY_S = 2.0
 
 def _add(parser: argparse.ArgumentParser) -> None:
     add_sweep(parser)
+    parser.add_argument("--watch", action="store_true", help="update the table until no trial is left")
     parser.add_argument(
-        "--watch", action="store_true", help="keep the table up to date until no trial is left"
+        "--all", action="store_true", help=f"show every trial, not only the {ROWS} most informative"
     )
-    parser.add_argument("--all", action="store_true", help=f"every trial, and not the {ROWS} that tell most")
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -49,7 +49,7 @@ def _show(sweep: SweepDir, *, every: bool, watch: bool) -> None:
 
 
 VERB = Verb(
-    line="show every trial of a sweep: values, state, objective, and of a failed one the first error",
+    line="show every trial of a sweep: values, state, objective, and the first error of a failed one",
     example="sweep status tiny --watch",
     add=_add,
     run=_run,

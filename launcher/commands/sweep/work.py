@@ -1,4 +1,4 @@
-"""python -m launcher sweep work SWEEP: take trials and carry each to its end. What the tasks of a sweep's array are."""
+"""python -m launcher sweep work SWEEP: take trials and run each to its end. Each task of a sweep's array runs this."""
 
 import argparse
 from pathlib import Path
@@ -19,8 +19,8 @@ def _run(options: argparse.Namespace) -> int:
 
 
 VERB = Verb(
-    line="take trials of a sweep and train them: what each task of its array does",
-    about="Submitting job.sbatch in the sweep's folder starts such tasks by hand.",
+    line="take trials of a sweep and train them; each task of its array runs this",
+    about="Submit job.sbatch in the sweep's folder to start such tasks by hand.",
     example="sweep work runs/tiny/sweep_2026-11-25_08-00-00",
     add=_add,
     run=_run,

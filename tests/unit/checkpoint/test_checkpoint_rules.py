@@ -188,14 +188,14 @@ def test_a_start_from_outside_runs_dir_needs_trust(cli, tmp_path):
     launch = ("+experiment=tiny", "cluster=local", "dry_run=true", f"resume={folder}")
     done = cli(*launch)
     assert done.returncode == 1
-    assert "trust_checkpoint=true" in done.stderr and "whoever wrote it decides" in done.stderr
+    assert "trust_checkpoint=true" in done.stderr and "its author determines" in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert cli(*launch, "trust_checkpoint=true").returncode == 0
 
 
 @pytest.mark.parametrize(
     ("resume", "said"),
-    [("nothing", "is no folder and no run"), ("empty", "was never committed")],
+    [("nothing", "is neither a folder nor a run"), ("empty", "was never committed")],
 )
 def test_a_start_that_is_no_checkpoint_is_refused(cli, tmp_path, resume, said):
     (tmp_path / "empty").mkdir()

@@ -399,7 +399,7 @@ def test_a_refusal_of_sbatch_is_told_in_its_own_words_on_one_line(
 
 def test_an_sbatch_that_hangs_is_not_said_to_have_refused(path, tmp_path: Path):
     path(sbatch=HANGING)
-    with pytest.raises(ClusterError, match=r"did not answer .* may still have queued") as silence:
+    with pytest.raises(ClusterError, match=r"did not answer .* can still have queued") as silence:
         Slurm(timeout_s=0.3).submit(tmp_path / "job.sbatch")
     assert "refused" not in str(silence.value)
 
@@ -462,7 +462,7 @@ def test_a_refusal_of_scancel_is_told_in_its_own_words(path, answer: Answer, why
 
 def test_a_scancel_that_hangs_is_given_up(path):
     path(scancel=HANGING)
-    with pytest.raises(ClusterError, match=r"scancel 5 .* did not answer within 0\.3 s"):
+    with pytest.raises(ClusterError, match=r"scancel 5: .* did not answer within 0\.3 s"):
         Slurm(timeout_s=0.3).cancel("5")
 
 

@@ -70,7 +70,7 @@ def test_status_shows_planned_beside_measured(cli, measured_run):
     assert told["measured"]["step_s"] == 4.0
     text = cli("status").stdout
     assert f"planned {planned['time']['step_s']:.3g} s, measured 4 s" in text
-    assert f"planned {planned['memory']['total']:.1f} GiB a GPU, measured 21.1 GiB" in text
+    assert f"planned {planned['memory']['total']:.1f} GiB per GPU, measured 21.1 GiB" in text
 
 
 SITE = """# our machine
@@ -97,7 +97,7 @@ def test_calibrate_writes_into_a_site_s_file_and_leaves_the_rest_as_it_was(cli, 
     assert file.stat().st_mode & 0o777 == 0o640
     assert list(file.parent.iterdir()) == [file]
     again = cli("calibrate", "--write", str(file))
-    assert again.stdout == f"{file} holds all of it already\n"
+    assert again.stdout == f"{file} already has all of these values\n"
     planned = cli(
         "plan", "+experiment=llama8b_lora", "--config-dir", str(tmp_path / "site"), "cluster=mine", "--json"
     )
@@ -166,5 +166,5 @@ def test_a_value_that_a_run_would_read_as_a_string_is_not_written(tmp_path):
 def test_what_ranks_on_a_cpu_measured_is_not_written(cli, measured_run, tmp_path):
     measured_run(4.0, "resources.device=cpu")
     done = cli("calibrate", "--write", str(tmp_path / "site.yaml"))
-    assert done.returncode == 1 and "was no run on GPUs" in done.stderr
+    assert done.returncode == 1 and "did not run on GPUs" in done.stderr
     assert not (tmp_path / "site.yaml").exists()

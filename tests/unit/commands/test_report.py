@@ -332,14 +332,14 @@ def test_a_file_that_is_no_report_is_kept_unless_forced(run: RunDir, cli, tmp_pa
     mine.write_text("years of work")
     done = cli("report", "--out", str(mine))
     assert done.returncode == 1
-    assert "exists and is not a report of this command" in done.stderr and "--force" in done.stderr
+    assert "exists and was not written by this command" in done.stderr and "--force" in done.stderr
     assert mine.read_text() == "years of work"
     assert cli("report", "--out", str(mine), "--force").returncode == 0
     assert "years of work" not in mine.read_text()
 
 
 def test_a_place_that_cannot_be_written_is_one_line(run: RunDir, cli, tmp_path: Path):
-    for out, said in ((tmp_path, "is a folder"), (tmp_path / "none" / "x.html", "is not there")):
+    for out, said in ((tmp_path, "is a folder"), (tmp_path / "none" / "x.html", "does not exist")):
         done = cli("report", "--out", str(out))
         assert done.returncode == 1 and said in done.stderr and len(done.stderr.splitlines()) == 1
 

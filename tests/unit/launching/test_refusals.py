@@ -67,7 +67,7 @@ def test_a_key_without_its_group_is_refused_with_the_whole_key(refusal):
 
 
 def test_a_key_unlike_any_other_is_refused_with_the_way_to_see_them_all(refusal):
-    assert "--cfg job lists them all" in refusal(*TINY, "zzz=1")
+    assert "--cfg job lists all keys" in refusal(*TINY, "zzz=1")
 
 
 def test_an_option_of_a_plugin_that_is_not_chosen_is_refused(refusal):
@@ -233,7 +233,7 @@ def test_spares_are_nodes_of_the_allocation_too(refusal, monkeypatch: pytest.Mon
         "+experiment=tiny", "cluster=allocation", "resources.nodes=2", "resources.spares=1", "batch.global_batch_size=8"
     )  # fmt: skip
     assert "resources.nodes=2 and resources.spares=1 are more than the 2 of allocation 7" in said
-    assert "use resources.spares=0, or ask for 3 nodes" in said
+    assert "use resources.spares=0, or request 3 nodes" in said
 
 
 @pytest.mark.parametrize(
@@ -391,7 +391,7 @@ def test_a_number_out_of_its_range_is_refused(refusal, typed: str):
 
 
 def test_a_resume_from_nowhere_is_refused(refusal):
-    assert "resume=nowhere is no folder and no run under" in refusal(*TINY, "resume=nowhere")
+    assert "resume=nowhere is neither a folder nor a run under" in refusal(*TINY, "resume=nowhere")
 
 
 @pytest.mark.parametrize(

@@ -351,7 +351,10 @@ def test_what_does_not_fit_between_sigterm_and_sigkill_is_said(plan):
     assert cannot_leave(plan("+experiment=llama8b_lora", leave_s=20.0)) is None
     said = cannot_leave(plan("+experiment=llama8b_lora", leave_s=100.0))
     assert (
-        said and "a pre-emption cannot save" in said and "(measured)" in said and "KillWait is 30 s" in said
+        said
+        and "a pre-emption leaves no time to save" in said
+        and "(measured)" in said
+        and "KillWait is 30 s" in said
     )
     assert cannot_leave(plan("+experiment=llama8b_lora", leave_s=100.0, kill_wait_s=120.0)) is None
 

@@ -252,7 +252,8 @@ def test_gpus_without_cores_are_warned_of_with_what_slurm_gives_and_what_to_set(
     none = ("+experiment=llama8b_lora", "resources.cpus_per_gpu=null")
     said = few_cores(plan(*none))
     assert (
-        "=null asks Slurm for no cores: the 4 ranks of each node get one core and that core's memory" in said
+        "=null requests no cores from Slurm: the 4 ranks of each node get one core and that core's memory"
+        in said
     )
     assert "set resources.cpus_per_gpu=8 (and resources.memory_gib=0" in said
     assert few_cores(plan("+experiment=tiny", "++cluster.sbatch={exclusive:null,mem-per-gpu:100G}"))

@@ -19,7 +19,7 @@ def test_the_table_of_published_figures_is_true_to_the_planner(request: pytest.F
     assert written == now, "pytest tests/unit/plan/test_published.py --golden-update writes it anew"
 
 
-def test_at_least_ten_published_figures_are_held_against_the_planner():
+def test_at_least_ten_published_figures_are_compared_with_the_planner():
     assert len(PUBLISHED) >= 10
     assert len({one.row for one in PUBLISHED}) == len(PUBLISHED)
 

@@ -318,7 +318,7 @@ def test_gpus_that_are_busy_broken_or_missing_are_named():
         "GPU 1 is in use: 40000 of 81559 MiB",
         "GPU 2 has 2 uncorrected memory errors",
     ]
-    assert gpu_problems("0, 3, 81559, 0\n", 2) == ["1 GPUs are here and 2 are needed"]
+    assert gpu_problems("0, 3, 81559, 0\n", 2) == ["1 GPUs are present and 2 are needed"]
 
 
 def test_a_gpu_whose_driver_told_of_a_broken_one_is_named_and_a_program_s_own_fault_is_not():

@@ -129,7 +129,7 @@ def test_a_value_of_the_wrong_type_names_its_trial(cli, tmp_path):
 def test_a_secret_among_hydras_own_overrides_is_refused_and_not_repeated(cli, tmp_path):
     done = cli(*GRID, "+hydra.job.env_set.HF_TOKEN=hf_neverwritten", HF_TOKEN="hf_neverwritten")
     assert done.returncode == 1
-    assert done.stderr.startswith("launcher: the value of HF_TOKEN stands in the configuration")
+    assert done.stderr.startswith("launcher: the configuration contains the value of HF_TOKEN")
     assert "hf_neverwritten" not in done.stderr
     assert not calls(tmp_path) and not (tmp_path / "runs").exists()
 
