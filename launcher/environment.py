@@ -1,6 +1,6 @@
-"""Every environment variable that this project sets or reads, apart from those of schedulers and trackers, which they list.
+"""Every environment variable that this project sets or reads, except those that schedulers and trackers list.
 
-tests/unit/test_environment.py reads the syntax trees of launcher/ and fails on a variable that nobody lists.
+tests/unit/test_environment.py reads the syntax trees of launcher/ and fails for a variable that is not listed.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ class Variable:
 
     name: str
     meaning: str
-    """What its value says."""
+    """The meaning of its value."""
     set_by: str
     """The process or person that sets it."""
     read_by: str
@@ -38,19 +38,19 @@ SUPERVISOR = _listed(
 )
 TOKEN = _listed(
     "LAUNCHER_TOKEN",
-    "Secret of this job, without which the supervisor accepts no agent. Ranks do not get it.",
+    "Secret of this job; the supervisor accepts no agent without it. Ranks do not get it.",
     set_by="supervisor",
     read_by="agent",
 )
 JOB = _listed(
     "LAUNCHER_JOB",
-    "Name of this job below logs/: the job id, or the supervisor's process id where there is no scheduler.",
+    "Name of this job below logs/: the job id, or the supervisor's process id without a scheduler.",
     set_by="supervisor",
     read_by="agent",
 )
 LEASE = _listed(
     "LAUNCHER_LEASE",
-    "Nonce of the run's lease. A rank commits a checkpoint only while the lease still has it.",
+    "Nonce of the run's lease. A rank commits a checkpoint only while the lease still contains this nonce.",
     set_by="supervisor",
     read_by="rank",
 )
@@ -60,7 +60,7 @@ LEASE = _listed(
 ATTEMPT = _listed("LAUNCHER_ATTEMPT", "Number of the attempt, from 1.", set_by="agent", read_by="rank")
 MODEL_COMMIT = _listed(
     "LAUNCHER_MODEL_COMMIT",
-    "Commit of the model on its hub that every rank loads. Not set for a model that is not from a hub.",
+    "Commit of the model on its hub, which every rank loads. Not set for a model that is not from a hub.",
     set_by="agent",
     read_by="rank",
 )
@@ -98,13 +98,13 @@ LOCAL_WORLD_SIZE = _listed(
 )
 MASTER_ADDR = _listed(
     "MASTER_ADDR",
-    "Host at which the ranks meet. Set it where node.sh is started by hand on several nodes.",
+    "Host of the ranks' rendezvous. Set it if node.sh is started by hand on several nodes.",
     set_by="agent, or a person",
     read_by="rank, torch",
 )
 MASTER_PORT = _listed(
     "MASTER_PORT",
-    "Port at which the ranks meet. Set it where node.sh is started by hand on several nodes.",
+    "Port of the ranks' rendezvous. Set it if node.sh is started by hand on several nodes.",
     set_by="agent, or a person",
     read_by="rank, torch",
 )
@@ -119,7 +119,7 @@ USE_AGENT_STORE = _listed(
 
 OMP_NUM_THREADS = _listed(
     "OMP_NUM_THREADS",
-    "CPU threads per rank. By default the cores of the node divided by its ranks; a value of the site is kept.",
+    "CPU threads per rank. By default the node's cores divided by its ranks; a value of the site is kept.",
     set_by="agent, or the site",
     read_by="rank, torch",
 )
@@ -131,19 +131,19 @@ TOKENIZERS_PARALLELISM = _listed(
 )
 NVML_CUDA_CHECK = _listed(
     "PYTORCH_NVML_BASED_CUDA_CHECK",
-    "1: torch counts GPUs without a CUDA context, which a forked process could not use.",
+    "1: torch counts GPUs without creating a CUDA context, which a forked process could not use.",
     set_by="warm process",
     read_by="torch",
 )
 TORCH_EXTENSIONS_DIR = _listed(
     "TORCH_EXTENSIONS_DIR",
-    "Folder of the operators that torch compiles. By default in the run's cache.",
+    "Folder of the operators that torch compiles, by default in the run's cache.",
     set_by="rank, or the site",
     read_by="torch",
 )
 ACCELERATE_USE_FSDP = _listed(
     "ACCELERATE_USE_FSDP",
-    "Whether transformers loads a model as one of several FSDP ranks. Removed while rank 0 loads an export back alone.",
+    "Whether transformers loads a model as one of several FSDP ranks. Removed while rank 0 alone loads an export again.",
     set_by="accelerate",
     read_by="rank, transformers",
 )
@@ -158,19 +158,19 @@ TRL_EXPERIMENTAL_SILENCE = _listed(
 
 HF_HUB_OFFLINE = _listed(
     "HF_HUB_OFFLINE",
-    "1: nothing is asked of the hub. Set for ranks, because what they need was fetched before; a value of the site is kept.",
+    "1: no request is sent to the hub. Set for ranks, because what they need was fetched before; a value of the site is kept.",
     set_by="agent, or a person",
     read_by="launch, fetch, rank, huggingface_hub",
 )
 HF_DATASETS_OFFLINE = _listed(
     "HF_DATASETS_OFFLINE",
-    "1: as HF_HUB_OFFLINE, for datasets.",
+    "1: the same as HF_HUB_OFFLINE, for datasets.",
     set_by="agent, or a person",
     read_by="datasets",
 )
 TRANSFORMERS_OFFLINE = _listed(
     "TRANSFORMERS_OFFLINE",
-    "1: as HF_HUB_OFFLINE, for transformers.",
+    "1: the same as HF_HUB_OFFLINE, for transformers.",
     set_by="agent, or a person",
     read_by="stale, transformers",
 )
@@ -185,7 +185,7 @@ HF_HOME = _listed(
 )
 HF_HUB_CACHE = _listed(
     "HF_HUB_CACHE",
-    "Folder of fetched models, where it is not in HF_HOME.",
+    "Folder of fetched models, if it is not in HF_HOME.",
     set_by="a person; in a container, the launch",
     read_by="launch, fetch, huggingface_hub",
 )
@@ -197,7 +197,7 @@ HUGGINGFACE_HUB_CACHE = _listed(
 )
 HF_DATASETS_CACHE = _listed(
     "HF_DATASETS_CACHE",
-    "Folder of prepared data sets, where it is not in HF_HOME.",
+    "Folder of prepared data sets, if it is not in HF_HOME.",
     set_by="a person; in a container, the launch",
     read_by="launch, fetch, datasets",
 )
@@ -209,7 +209,7 @@ HF_TOKEN = _listed(
 )
 HF_TOKEN_PATH = _listed(
     "HF_TOKEN_PATH",
-    "File with the access token, where it is not in HF_HOME.",
+    "File with the access token, if it is not in HF_HOME.",
     set_by="a person",
     read_by="launch, huggingface_hub",
 )
@@ -225,7 +225,7 @@ HF_HUB_DISABLE_PROGRESS_BARS = _listed(
 
 OPENAI_API_KEY = _listed(
     "OPENAI_API_KEY",
-    "Secret: the key of the service. It is read at each request and is never written.",
+    "Secret: the key of the service. It is read for each request and is never written.",
     set_by="a person",
     read_by="managed",
 )
@@ -256,7 +256,7 @@ XDG_STATE_HOME = _listed(
 )
 HYDRA_FULL_ERROR = _listed(
     "HYDRA_FULL_ERROR",
-    "1: Hydra raises its errors. Set while a configuration is composed, so that an error can be told in one line.",
+    "1: Hydra raises its errors. Set while a configuration is composed, so that an error can be shown in one line.",
     set_by="launch",
     read_by="Hydra",
 )
@@ -273,7 +273,7 @@ TRANSFORMERS_VERBOSITY = _listed(
     read_by="transformers",
 )
 PYTHONUNBUFFERED = _listed(
-    "PYTHONUNBUFFERED", "1: what the ranks print is in their log at once.", set_by="node.sh", read_by="Python"
+    "PYTHONUNBUFFERED", "1: the ranks' output is in their log at once.", set_by="node.sh", read_by="Python"
 )
 PYTHONWARNINGS = _listed(
     "PYTHONWARNINGS",

@@ -1,4 +1,4 @@
-"""The tree of errors and the one table of exit codes."""
+"""The error classes and the table of exit codes."""
 
 import difflib
 import errno
@@ -7,96 +7,97 @@ from enum import IntEnum
 
 
 class Exit(IntEnum):
-    """What a process of this project says by its exit code."""
+    """The exit codes of all processes of this project."""
 
     OK = 0
-    """Finished, or done what was asked."""
+    """The command or the run finished without an error."""
     REFUSED = 1
-    """Bad input; nothing was queued and nothing existing was touched."""
+    """Invalid input; nothing was queued, and no existing run or file was changed."""
     USAGE = 2
-    """A command line that no command understands."""
+    """Invalid command line."""
     FAILED = 3
-    """The run was started and ended in an error; the logs say which."""
+    """The run started and ended with an error; its logs have the details."""
     NOT_AS_PLANNED = 4
-    """A rank found another world size, device, strategy or precision than planned; a restart cannot help."""
+    """A rank found a world size, device, strategy or precision that differs from the plan; a restart cannot help."""
     PORT_TAKEN = 5
-    """The rendezvous port was taken between choice and use; the supervisor tries another."""
+    """Another process took the rendezvous port between its choice and its use; the supervisor tries another port."""
     SAVE_FAILED = 6
     """Two checkpoints in a row could not be written; a restart would fail to save too."""
     ALREADY_RUNNING = 7
-    """Another job holds the lease of this run dir; this one ended without writing."""
+    """Another job holds the lease of this run dir; this job ended without writing."""
     OUT_OF_MEMORY = 8
-    """A GPU had too little memory; a restart would need the same."""
+    """A GPU ran out of memory; a restart would need the same memory."""
     NO_PROGRESS = 9
     """Several attempts in a row ended without a new checkpoint; the run is not queued again."""
     DIVERGED = 10
-    """The loss or the gradient norm is NaN or infinite, or the loss has a spike; the run was rolled back twice already."""
+    """The loss or the gradient norm is NaN or infinite, or the loss has a spike, after two rollbacks already."""
     FORGOT = 11
-    """The perplexity on general text rose above plugins.forgetting_guard.max_increase; the newest checkpoint is from before."""
+    """The perplexity on general text rose above plugins.forgetting_guard.max_increase; the newest checkpoint is from before
+    that."""
     MOVED = 12
-    """`stale`: the base model has another revision on the hub now."""
+    """`stale`: the base model now has another revision on the hub."""
     CANNOT_TELL = 13
-    """`stale`: whether it has cannot be told from here."""
+    """`stale`: it cannot be determined whether the base model has another revision."""
     FETCH_FAILED = 14
-    """The model or the data is not in the cache, and the hub does not provide it; a restart would find the same."""
+    """The model or the data is not in the cache, and the hub does not provide it; a restart would fail in the same way."""
     SHUT_DOWN = 74
-    """The rank was told to shut down, and has saved."""
+    """The rank was ordered to shut down, and has saved."""
     PRUNED = 73
-    """A sweep's pruner ended the run early: nothing failed, and nothing is queued again."""
+    """A sweep's pruner ended the run early. It has not failed and is not queued again."""
     REQUEUED = 75
-    """Saved, and queued again: the run goes on in another allocation."""
+    """The run was saved and queued again; it resumes in another allocation."""
     INTERRUPTED = 130
     """Ended by Ctrl-C."""
     PIPE_CLOSED = 141
-    """Whoever read its output left before the end; a command that only shows has lost nothing."""
+    """The reader of its output closed the pipe early, as `head` does; a command that only shows something has lost nothing."""
     TERMINATED = 143
     """Ended by SIGTERM: a cancel, a pre-emption or the time limit."""
 
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
-"""What an OSError says where nothing can be written, be it a checkpoint, a metric or a line of a log."""
+"""Error numbers of an OSError that means that no file can be written: the disk is full, or a quota is used up."""
 
 
 class LauncherError(Exception):
-    """Anything that ends in one line on stderr and no traceback."""
+    """An error that is shown as one line on stderr, without a traceback."""
 
     exit_code: Exit = Exit.REFUSED
 
 
 class UsageError(LauncherError):
-    """A command line that no command understands."""
+    """Invalid command line."""
 
     exit_code: Exit = Exit.USAGE
 
 
 class ConfigError(LauncherError):
-    """A key or value of the configuration is wrong."""
+    """A key or value of the configuration is invalid."""
 
 
 class PlanError(LauncherError):
-    """The configuration is well formed but cannot be launched as asked."""
+    """The configuration is well formed, but cannot be launched."""
 
 
 class ClusterError(LauncherError):
-    """The place where the run should go is not there, or refused it."""
+    """The cluster on which the run should start is not available, or refused the run."""
 
 
 class RunError(LauncherError):
-    """No such run, or its run dir is not what it should be."""
+    """The run does not exist, or its run dir is invalid."""
 
 
 class DataError(LauncherError):
-    """A data file is not what its format says."""
+    """A data file does not match its format."""
 
 
 class CheckpointError(LauncherError):
-    """A checkpoint is broken, or does not belong to the run that should go on from it."""
+    """A checkpoint is broken, or does not belong to the run that should resume from it."""
 
     exit_code: Exit = Exit.FAILED
 
 
 class SaveFailed(LauncherError):
-    """Checkpoints cannot be written any more."""
+    """Checkpoints can no longer be written."""
 
     exit_code: Exit = Exit.SAVE_FAILED
 
@@ -108,37 +109,37 @@ class Diverged(LauncherError):
 
 
 class Forgot(LauncherError):
-    """More was forgotten than allowed."""
+    """The perplexity on general text rose by more than allowed."""
 
     exit_code: Exit = Exit.FORGOT
 
 
 class AlreadyRunning(LauncherError):
-    """Another job writes the run dir."""
+    """Another job uses the run dir."""
 
     exit_code: Exit = Exit.ALREADY_RUNNING
 
 
 class FetchFailed(LauncherError):
-    """The model or the data is neither in the cache nor to be had from the hub."""
+    """The model or the data is not in the cache, and the hub does not provide it."""
 
     exit_code: Exit = Exit.FETCH_FAILED
 
 
 class NotAsPlanned(LauncherError):
-    """What a node finds is not what the plan says."""
+    """What a node finds differs from the plan."""
 
     exit_code = Exit.NOT_AS_PLANNED
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name most like `name`, or None where nothing is like it."""
+    """The known name that is most similar to `name`; None if none is similar."""
     found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return found[0] if found else None
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
-    """One sentence for an unknown name: the nearest known one and, where they are few, all of them."""
+    """One sentence about an unknown name, with the nearest known name and, if there are few, all known names."""
     names = sorted(known)
     close = nearest(name, names)
     hint = f"; did you mean {close}?" if close else ""

@@ -1,4 +1,4 @@
-"""What a run needs from a model hub, and what of it lies in the cache already: told without a request or the hub's library."""
+"""What a run needs from a model hub, and which of it is in the cache already, without a request or the hub's library."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -9,31 +9,31 @@ from launcher.config import Config, Init
 
 HUB = "hub:"
 OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
-"""The environment of ranks: nothing is asked of a hub once they start."""
+"""Environment of the ranks: they send no request to a hub."""
 _ELSEWHERE = ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_DATASETS_CACHE")
-"""Variables that take a part of what is fetched out of HF_HOME."""
+"""Variables that move a part of the fetched files out of HF_HOME."""
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """Names on a hub that a run reads."""
+    """The model and data sets that a run reads from a hub."""
 
     model: str | None
     revision: str
     gguf_file: str | None
     code: bool
-    """Whether Python files that come with the model are wanted too."""
+    """Whether the model's Python files are needed too."""
     data: tuple[str, ...]
-    """hub:NAME[/SUBSET][:SPLIT][@REVISION], each once."""
+    """hub:NAME[/SUBSET][:SPLIT][@REVISION] of each data set."""
 
     def to_json(self, commit: str | None = None, *, again: bool = False) -> str:
-        """One line, for the process that fetches: `commit` pins the model; `again`: an earlier attempt had all of it."""
+        """One line of JSON for the process that fetches. `commit` pins the model; `again`: all was fetched before."""
         return json.dumps({**asdict(self), "commit": commit, "again": again})
 
 
 def find_wanted(config: Config, work_dir: str, paths: Iterable[str | None]) -> Wanted | None:
-    """What the run reads from a hub; None where all of it is here. `paths` are those of its data."""
+    """What the run reads from a hub; None if it reads nothing from it. `paths` are those of its data."""
     model = config.model
     here = (
         model.init is Init.random
@@ -53,45 +53,45 @@ def find_wanted(config: Config, work_dir: str, paths: Iterable[str | None]) -> W
 
 
 def offline_variable(environ: Mapping[str, str]) -> str | None:
-    """The variable that tells the hub's library to ask nothing; None where none does.
+    """The variable that sets the hub's library offline; None if it is online.
 
-    Source: huggingface_hub/constants.py, where TRANSFORMERS_OFFLINE counts as far as HF_HUB_OFFLINE is empty.
+    Source: huggingface_hub/constants.py; TRANSFORMERS_OFFLINE counts only if HF_HUB_OFFLINE is empty.
     """
     name = "HF_HUB_OFFLINE" if environ.get("HF_HUB_OFFLINE") else "TRANSFORMERS_OFFLINE"
     return name if environ.get(name, "").upper() in ("1", "ON", "YES", "TRUE") else None
 
 
 def is_offline(environ: Mapping[str, str]) -> bool:
-    """Whether the hub's library was told to ask nothing."""
+    """Whether the hub's library is set offline."""
     return offline_variable(environ) is not None
 
 
 def endpoint(environ: Mapping[str, str]) -> str:
-    """The hub's address. Source: as offline_variable."""
+    """The hub's address. Source: huggingface_hub/constants.py."""
     return (environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
 
 
 def home_folder(environ: Mapping[str, str]) -> Path:
-    """Where the hub's library keeps all that is its own. Source: the manual of huggingface_hub, "Environment variables"."""
+    """The home folder of the hub's library. Source: the manual of huggingface_hub, "Environment variables"."""
     cache = environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME", "~"), ".cache")
     return Path(environ.get("HF_HOME") or Path(cache, "huggingface")).expanduser()
 
 
 def cache_folder(environ: Mapping[str, str]) -> Path:
-    """Where the hub's library keeps what it fetched. Source: as home_folder."""
+    """The folder of the files that the hub's library has fetched. Source: as for home_folder."""
     own = environ.get("HF_HUB_CACHE") or environ.get("HUGGINGFACE_HUB_CACHE")
     return Path(own or home_folder(environ) / "hub").expanduser()
 
 
 def named_folders(environ: Mapping[str, str]) -> dict[str, str]:
-    """Absolute paths by the variables that name them to the hub's library: HF_HOME, and the folders that are elsewhere."""
+    """Variable -> absolute path of the hub library's folders: HF_HOME, and the folders that are set separately."""
     own = {name: environ[name] for name in _ELSEWHERE if environ.get(name)}
     named = {"HF_HOME": home_folder(environ), **own}
     return {name: str(Path(path).expanduser().absolute()) for name, path in named.items()}
 
 
 def find_snapshot(cache: Path, name: str, revision: str, kind: str = "model") -> Path | None:
-    """The folder of the fetched files of that branch, tag or commit; None where there is none."""
+    """The folder with the fetched files of that branch, tag or commit; None if it was not fetched."""
     folder = cache / f"{kind}s--{name.replace('/', '--')}"
     try:
         commit = (folder / "refs" / revision).read_text().strip()
@@ -102,7 +102,7 @@ def find_snapshot(cache: Path, name: str, revision: str, kind: str = "model") ->
 
 
 def find_missing(snapshot: Path, gguf_file: str | None = None) -> str | None:
-    """The first file that a model cannot be loaded without and that is not in its folder; None for a whole model."""
+    """The first missing file that is needed to load a model; None for a complete model."""
     if gguf_file:
         return None if (snapshot / gguf_file).is_file() else gguf_file
     if not (snapshot / "config.json").is_file():
@@ -120,7 +120,7 @@ def find_missing(snapshot: Path, gguf_file: str | None = None) -> str | None:
 
 
 def has_model(wanted: Wanted, environ: Mapping[str, str]) -> bool:
-    """Whether the model, where one is wanted, lies whole in the cache."""
+    """Whether the model is complete in the cache, or none is needed."""
     if wanted.model is None:
         return True
     found = find_snapshot(cache_folder(environ), wanted.model, wanted.revision)

@@ -1,4 +1,4 @@
-"""Small facts of Unix processes that several layers need."""
+"""Facts about Unix processes that several layers need."""
 
 import ctypes
 import signal
@@ -6,17 +6,18 @@ from pathlib import Path
 
 
 def die_with_parent() -> None:
-    """Run in a child before exec: the kernel ends it when its parent is gone. Source: prctl(2), PR_SET_PDEATHSIG."""
+    """Makes the kernel kill this process when its parent ends; called in a child before exec. Source: prctl(2),
+    PR_SET_PDEATHSIG."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 def exit_code(returncode: int) -> int:
-    """A Popen's returncode as a shell would say it: 128 + N for signal N."""
+    """A Popen's returncode in a shell's convention: 128 + N for signal N."""
     return 128 - returncode if returncode < 0 else returncode
 
 
 def start_ticks(pid: int) -> int | None:
-    """When a process began, in ticks since boot; None for one that has ended, waited for or not.
+    """The start time of a process in clock ticks since boot; None if the process has ended, even if it is a zombie.
 
     Source: proc(5), /proc/pid/stat, fields 3 and 22.
     """

@@ -1,4 +1,4 @@
-"""Variants of one kind (methods, strategies, clusters, trackers, formats), found by name here and in other packages."""
+"""Finds the variants of one kind (methods, strategies, clusters, trackers, formats) by name, here and in other packages."""
 
 import functools
 import importlib
@@ -17,15 +17,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Registry(Generic[T]):
-    """All variants of one kind. Nothing is imported until it is asked for.
+    """All variants of one kind. A variant is imported only when it is used.
 
-    A variant of this project is the module of that name in `package`; one of another distribution is an entry point of
-    that name in `group`, which names a module or the spec itself. A module holds its spec under the name `SPEC`.
+    A variant of this project is the module of that name in `package`. A variant of another distribution is an entry point of
+    that name in `group`, which points to a module or to the spec itself. A module holds its spec under the name `SPEC`.
     Source: importlib.metadata's manual page, "Entry points".
     """
 
     kind: str
-    """What a person calls it, such as `training method`."""
+    """Its name in messages, such as `training method`."""
     key: str
     """The configuration key that names it, such as `trainer.kind`."""
     package: str
@@ -33,24 +33,24 @@ class Registry(Generic[T]):
     spec: type[T]
     """The class of every spec."""
     skipped: frozenset[str] = frozenset({"base", "registry"})
-    """Modules of the package that are no variant."""
+    """Modules of the package that are not variants."""
 
     def own_names(self) -> tuple[str, ...]:
-        """Names of the variants that this project ships, sorted; imports none of them."""
+        """Sorted names of the variants that this project ships; none of them is imported."""
         modules = _modules_of(self.package)
         return tuple(name for name in modules if name not in self.skipped and not name.startswith("_"))
 
     def names(self) -> tuple[str, ...]:
-        """Names of all variants, the shipped ones first; reads the entry points of all installed distributions."""
+        """Names of all variants, the shipped ones first. It reads the entry points of all installed distributions."""
         own = self.own_names()
         return own + tuple(sorted(name for name in self._foreign() if name not in own))
 
     def foreign_names(self) -> tuple[str, ...]:
-        """Names of the variants of other distributions, sorted; imports none of them."""
+        """Sorted names of the variants of other distributions; none of them is imported."""
         return tuple(sorted(self._foreign()))
 
     def find(self, name: str) -> T:
-        """The spec of that name; ConfigError where there is none, or where what stands there is not a spec."""
+        """The spec of that name; ConfigError if there is none, or if the object found is not a spec."""
         if name in self.own_names():
             return self._checked(name, importlib.import_module(f"{self.package}.{name}"))
         found = self._foreign().get(name)
@@ -80,22 +80,21 @@ class Registry(Generic[T]):
         spec = loaded if isinstance(loaded, self.spec) else getattr(loaded, "SPEC", None)
         if not isinstance(spec, self.spec):
             raise ConfigError(
-                f"{self.key}={name}: {getattr(loaded, '__name__', loaded)} holds no {self.spec.__name__} named SPEC; "
-                "add one"
+                f"{self.key}={name}: {getattr(loaded, '__name__', loaded)} has no {self.spec.__name__} named SPEC; add one"
             )
         return spec
 
 
 @functools.cache
 def _modules_of(package: str) -> tuple[str, ...]:
-    """Names of a package's modules, sorted; its folder is read once, so that a plan reads no folder."""
+    """Sorted names of a package's modules. Its folder is read once, so that a plan does not read it again."""
     folder = importlib.import_module(package).__path__
     return tuple(sorted(module.name for module in pkgutil.iter_modules(folder)))
 
 
 @functools.lru_cache(maxsize=64)
 def _entry_points_of(group: str, path: tuple[str, ...]) -> dict[str, Any]:
-    """The entry points of a group by name, read once for each search path: `path` is sys.path."""
+    """The entry points of a group by name, read once per search path; `path` is sys.path."""
     if not _may_name(group, path):
         return {}
     from importlib.metadata import entry_points  # its import takes longer than all the rest of a registry
@@ -104,7 +103,7 @@ def _entry_points_of(group: str, path: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _may_name(group: str, path: tuple[str, ...]) -> bool:
-    """Whether a distribution may have entry points in the group: False is sure, and told without importlib.metadata.
+    """Whether a distribution can have entry points in the group; False is certain. It does not use importlib.metadata.
 
     Source: the packaging guide, "Entry points specification", and importlib.metadata's FastPath and Lookup.
     """
@@ -116,7 +115,7 @@ def _may_name(group: str, path: tuple[str, ...]) -> bool:
 
 @functools.lru_cache(maxsize=8)
 def _entry_point_texts(path: tuple[str, ...]) -> tuple[str, ...] | None:
-    """What all files entry_points.txt in the search path say; None where a part of the path is not a folder, as a zip file."""
+    """The text of every entry_points.txt in the search path; None if a part of the path is a file such as a zip."""
     texts: list[str] = []
     for folder in map(Path, path):
         try:

@@ -1,6 +1,6 @@
-"""LaunchPlan -> {name: text}: every file of a run that a person would read, diff or run by hand.
+"""Renders the files of a LaunchPlan, as {name: text}: every file of a run that a person would read, compare or run by hand.
 
-A string of the plan becomes a shell word by shlex.quote; the cluster writes the header. Nothing else is put into a script.
+A string of the plan becomes a shell word by shlex.quote; the cluster writes the header. Nothing else is inserted into a script.
 """
 
 import json
@@ -18,7 +18,7 @@ from launcher.run import JOB_SCRIPT
 
 SCRIPTS = (JOB_SCRIPT, "node.sh")
 FILES = ("deepspeed.json", "accelerate.yaml", "plan.json", *SCRIPTS)
-"""All that a run may have; the first only where DeepSpeed is used."""
+"""All files that a run can have; deepspeed.json exists only if DeepSpeed is used."""
 
 # Source: bash(1), RESERVED WORDS.
 # fmt: off
@@ -30,7 +30,7 @@ _KEYWORDS = frozenset([
 
 
 def file_names(plan: LaunchPlan) -> list[str]:
-    """The names of the files that `render` gives."""
+    """The names of the files that `render` returns."""
     return [*FILES] if plan.deepspeed else [*FILES[1:]]
 
 
@@ -52,7 +52,7 @@ def render(plan: LaunchPlan) -> dict[str, str]:
 
 
 def render_script(template: str, **values: object) -> str:
-    """A script that is no run's, from a template of slurm/."""
+    """A script that does not belong to one run, from a template of slurm/."""
     return _environment().get_template(template).render(**values)
 
 
@@ -77,7 +77,7 @@ def _environment() -> Environment:
 
 
 def command(words: Sequence[str]) -> str:
-    """A simple command, all of whose words are only that: `if`, `!` and `A=1` are command names too."""
+    """A simple command with every word quoted, so that the shell takes even `if`, `!` and `A=1` as plain words."""
     first = shlex.quote(words[0])
     syntax = words[0] in _KEYWORDS or "=" in words[0]
     return " ".join([f"'{first}'" if syntax and first == words[0] else first, *map(shlex.quote, words[1:])])

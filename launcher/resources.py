@@ -1,4 +1,4 @@
-"""Where conf/ and slurm/ are: inside the package in a wheel, beside it in a checkout."""
+"""Finds conf/ and slurm/: inside the package in a wheel, next to it in a checkout."""
 
 from pathlib import Path
 

@@ -1,11 +1,11 @@
-"""A combination of settings that is known not to work, as the general list and the specs of variants state it."""
+"""A combination of settings that is known not to work; the general list and the specs of variants contain such rules."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 TRAINER = "{trainer}"
-"""Stands in `what` for the name of the training method."""
+"""The placeholder in `what` for the name of the training method."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,16 +13,16 @@ class Rule:
     """One combination that does not work."""
 
     number: int
-    """Unique over all rules of this project; a number is never given to another rule."""
+    """Unique over all rules of this project; the number of a removed rule is never used again."""
     what: str
-    """The combination, by the keys that make it. `{trainer}` stands for the training method where `methods` is set."""
+    """The combination, described by its keys. `{trainer}` is the placeholder for the training method if `methods` is set."""
     reason: str
-    """What happens, with the version in which it was seen."""
+    """What goes wrong, with the version in which it was seen."""
     way_out: str
     broken: Callable[[Any], bool]
-    """Whether a launcher.plan.rules.Combination is this one."""
+    """Whether a launcher.plan.rules.Combination breaks this rule."""
     methods: Callable[[Any], bool] | None = None
-    """Which training methods the rule is about, by their spec; None: all of them."""
+    """Whether the rule applies to a training method, given its spec; None: it applies to all."""
 
     def to_dict(self) -> dict[str, Any]:
         """The rule as plain JSON values."""

@@ -1,4 +1,4 @@
-"""Numbers as a person reads them: counts, times, sizes, shares, and the one rounding of figures."""
+"""Counts, times, sizes and shares as text, and the one rounding of figures."""
 
 _TIMES = (("d", 86_400), ("h", 3_600), ("min", 60))
 
@@ -9,7 +9,7 @@ def plural(count: int, unit: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time in the unit that makes it short."""
+    """A time with three significant digits, in the largest unit of which it has at least two."""
     for unit, one in (("days", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= 2 * one:
             return f"{seconds / one:.3g} {unit}"
@@ -17,7 +17,7 @@ def duration(seconds: float) -> str:
 
 
 def age(seconds: float) -> str:
-    """A time in whole days, hours, minutes or seconds: in the largest unit that it reaches."""
+    """A time in whole days, hours, minutes or seconds: the largest unit of which it has at least one."""
     for unit, one in _TIMES:
         if seconds >= one:
             return f"{seconds / one:.0f} {unit}"
@@ -35,12 +35,12 @@ def gibibytes(count: float) -> str:
 
 
 def significant(value: float, digits: int = 4) -> float:
-    """The value rounded to so many significant digits."""
+    """The value, rounded to `digits` significant digits."""
     return float(f"{value:.{digits}g}")
 
 
 def elapsed(seconds: float) -> str:
-    """A time in at most two units: `3 h 20 min`, `42 s`, `0.25 s`."""
+    """A time as `3 h 20 min`, `42 s` or `0.25 s`, in at most two units."""
     for index, (unit, one) in enumerate(_TIMES):
         if seconds >= one:
             smaller, small = (*_TIMES, ("s", 1))[index + 1]
@@ -51,7 +51,7 @@ def elapsed(seconds: float) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes in the unit that makes them short."""
+    """A number of bytes with three significant digits, in the largest unit of which there is at least one."""
     for unit, one in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
         if count >= one:
             return f"{count / one:.3g} {unit}"
@@ -59,7 +59,7 @@ def size(count: float) -> str:
 
 
 def number(value: float) -> str:
-    """Four digits, with thousands apart; whole numbers as they are."""
+    """A number with four significant digits and separated thousands; a whole number with all its digits."""
     if value == int(value) and abs(value) < 1e15:
         return f"{int(value):,}"
     return (
@@ -72,5 +72,5 @@ def number(value: float) -> str:
 
 
 def percent(share: float) -> str:
-    """A share in percent, with three digits; nearly all is not all."""
+    """A share in percent with three significant digits, or four close to 100 %, so that 99.9 % is not rounded to 100 %."""
     return f"{100 * share:.4g} %" if 0.9995 > share >= 0.995 or share >= 10 else f"{100 * share:.3g} %"

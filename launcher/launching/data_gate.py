@@ -39,7 +39,7 @@ def data_paths(config: Config) -> DataPaths:
     for number, source in enumerate(data.sources):
         if not 0 < source.weight <= 100:
             raise ConfigError(
-                f"data.sources[{number}].weight={source.weight:g} must be above 0 and at most 100: it is uses per row"
+                f"data.sources[{number}].weight={source.weight:g} must be above 0 and at most 100: it counts uses per row"
             )
     for key, name in [
         ("data.format", data.format),

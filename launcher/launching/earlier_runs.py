@@ -53,8 +53,8 @@ def _check_whole(asked: str, path: Path) -> None:
 
 
 def measured(runs_dir: Path, name: str) -> dict[str, float]:
-    """save_s and restart_s as the newest run of that name measured them, else the assumed values; leave_s, 0 if unknown."""
-    known = {"save_s": SAVE_S, "restart_s": RESTART_S, "leave_s": 0.0}
+    """save_s and restart_s as the newest run of that name measured them, else the assumed values; shutdown_s, 0 if unknown."""
+    known = {"save_s": SAVE_S, "restart_s": RESTART_S, "shutdown_s": 0.0}
     whole_s = step_s = 0.0
     plans = sorted(runs_dir.glob(f"{name}/*/plan.json"), reverse=True)
     if plans:
@@ -67,5 +67,5 @@ def measured(runs_dir: Path, name: str) -> dict[str, float]:
             else:
                 step_s = event.step_s
     if whole_s and step_s:
-        known["leave_s"] = round(2 * step_s + whole_s, 3)
+        known["shutdown_s"] = round(2 * step_s + whole_s, 3)
     return known

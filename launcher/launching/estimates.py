@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 from launcher.config import Config
-from launcher.launching.summary import leave_dict, not_estimated
+from launcher.launching.summary import not_estimated, shutdown_dict
 from launcher.plan import LaunchPlan
 from launcher.plan.alternatives import Alternative, find_alternatives
 from launcher.plan.memory import explain_terms
@@ -27,7 +27,7 @@ def estimates_dict(config: Config, plan: LaunchPlan) -> dict[str, Any]:
         "time": dataclasses.asdict(plan.time) if plan.time else None,
         "cost": {"gpu_hours": course.gpu_hours if course else None, "money": money},
         "queue": dataclasses.asdict(course) if course else None,
-        "leave": leave_dict(plan),
+        "shutdown": shutdown_dict(plan),
         "alternatives": [dataclasses.asdict(one) for one in find_alternatives(config, plan)],
     }
 

@@ -46,7 +46,7 @@ def gather(config: Config, experiment: str | None, run: RunDir) -> Facts:
         resume=resume_source(config),
         save_s=known["save_s"],
         restart_s=known["restart_s"],
-        leave_s=known["leave_s"],
+        shutdown_s=known["shutdown_s"],
         kill_wait_s=place.with_timeout(_ANSWER_S).grace_s(),
         version=__version__,
     )

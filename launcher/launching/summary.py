@@ -55,7 +55,7 @@ def plan_lines(plan: LaunchPlan) -> list[tuple[str, str]]:
         ("model", f"{model.name_or_path}{counts}"),
         ("data", ", ".join(plan.facts.data_sources or (plan.facts.data_path,))),
         *([("saves", saves(plan.save))] if plan.save else []),
-        *([("", too_late)] if (too_late := cannot_leave(plan)) else []),
+        *([("", too_late)] if (too_late := cannot_save(plan)) else []),
         *_memory(plan),
         *([("chosen", plan.chosen)] if plan.chosen else []),
     ]
@@ -74,7 +74,7 @@ def not_estimated(plan: LaunchPlan) -> str | None:
     return None if why_not is None else f"not estimated for trainer.kind={plan.trainer}: {why_not}"
 
 
-def leave_dict(plan: LaunchPlan) -> dict[str, float | bool] | None:
+def shutdown_dict(plan: LaunchPlan) -> dict[str, float | bool] | None:
     """`needs_s`, the time of a shutdown until everything is saved, `given_s`, the time that the cluster gives, and whether
     that fits; None without saves."""
     if plan.save is None:
@@ -83,15 +83,16 @@ def leave_dict(plan: LaunchPlan) -> dict[str, float | bool] | None:
     return {"needs_s": needs, "given_s": plan.facts.kill_wait_s, "fits": fits_kill_wait(plan)}
 
 
-def cannot_leave(plan: LaunchPlan) -> str | None:
+def cannot_save(plan: LaunchPlan) -> str | None:
     """The cost of a pre-emption if the cluster kills the job before two steps and a save are done; None otherwise."""
-    leave = leave_dict(plan)
-    if leave is None or leave["fits"]:
+    shutdown = shutdown_dict(plan)
+    if shutdown is None or shutdown["fits"]:
         return None
-    known = "measured" if plan.facts.leave_s else "estimated"
+    known = "measured" if plan.facts.shutdown_s else "estimated"
     return (
-        f"a pre-emption leaves no time to save: two steps and a save take {duration(leave['needs_s'])} ({known}), but KillWait "
-        f"is {duration(leave['given_s'])}; up to one save interval is lost. The signal before the time limit is early enough"
+        f"a pre-emption leaves no time to save: two steps and a save take {duration(shutdown['needs_s'])} ({known}), but "
+        f"KillWait is {duration(shutdown['given_s'])}; up to one save interval is lost. The signal before the time limit is "
+        "early enough"
     )
 
 

@@ -1,1 +1,1 @@
-"""Fine-tuning at a provider, over an API of OpenAI's shape: the client, what is sent, and what was asked before."""
+"""Fine-tuning at a provider with an OpenAI-compatible API: the client, the uploaded rows, and records of earlier requests."""

@@ -1,4 +1,4 @@
-"""Where the managed API is and the key for it, from the environment: neither is ever written anywhere."""
+"""The address of the managed API and its key, from the environment. Neither is ever written to a file."""
 
 import os
 from urllib.parse import urlsplit
@@ -9,7 +9,7 @@ DEFAULT = "https://api.openai.com/v1"
 
 
 def base_url() -> str:
-    """OPENAI_BASE_URL without a slash at its end; ConfigError where it would carry the key in the open."""
+    """OPENAI_BASE_URL without a slash at its end; ConfigError if the key would be sent unencrypted."""
     found = (os.environ.get("OPENAI_BASE_URL") or DEFAULT).rstrip("/")
     parts = urlsplit(found)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
@@ -24,12 +24,14 @@ def base_url() -> str:
 
 
 def api_key() -> str:
-    """OPENAI_API_KEY; ConfigError where there is none, or where no header can carry it."""
+    """OPENAI_API_KEY; ConfigError if it is not set, or if it is not allowed in a header."""
     key = os.environ.get("OPENAI_API_KEY", "")
     if not key:
-        raise ConfigError("there is no OPENAI_API_KEY; set it in your shell, it is written nowhere")
+        raise ConfigError(
+            "OPENAI_API_KEY is not set; export it in your shell (it is never written to a file)"
+        )
     if not key.isascii() or not key.isprintable():
         raise ConfigError(
-            "OPENAI_API_KEY holds a character that no header can carry; was a line end copied with it?"
+            "OPENAI_API_KEY holds a character that is not allowed in an HTTP header; was a line end copied with it?"
         )
     return key

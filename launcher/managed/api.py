@@ -1,8 +1,8 @@
-"""A client for files and fine-tuning jobs of OpenAI's shape, over httpx.
+"""A client for files and fine-tuning jobs of an OpenAI-compatible API, which uses httpx.
 
-httpx is used and not OpenAI's SDK, because which requests may be sent again is decided here for each one, and the SDK has one
-rule for all of them. Source: OpenAI's API reference, "Files" and "Fine-tuning". The key is read from the environment at each
-request, goes into its Authorization header and nowhere else.
+It uses httpx instead of OpenAI's SDK because it decides for each request whether a retry is safe, while the SDK has one rule
+for all requests. Source: OpenAI's API reference, "Files" and "Fine-tuning". The key is read from the environment for each
+request and is sent only in its Authorization header.
 """
 
 import time
@@ -20,23 +20,23 @@ from launcher.managed.access import api_key, base_url
 _TIMEOUT_S = 60.0
 _TRIES = 5
 _BUSY = (429, 503)
-"""Answers to a request that was not taken up, so that it can be sent again. Source: RFC 9110 and RFC 6585."""
+"""Status codes of a request that was not processed, so that any request can be retried. Source: RFC 9110 and RFC 6585."""
 _BROKEN = (500, 502, 504)
-"""Answers after which only a request that changes nothing may be sent again."""
+"""Status codes after which only a request that changes nothing can be retried."""
 _LONGEST_WAIT_S = 60.0
 _LONGEST_SAID = 400
 
 
 class ApiError(LauncherError):
-    """The API refused, or did not answer; nothing is known to have changed unless it says so."""
+    """The API refused a request or did not answer. No change is known to have happened unless the message says so."""
 
 
 class NotThere(ApiError):
-    """The API knows nothing of that name."""
+    """The API has no object of that name."""
 
 
 class Unanswered(ApiError):
-    """A request was sent and its answer is not known."""
+    """A request was sent, but its answer was not received."""
 
     exit_code = Exit.FAILED
 
@@ -45,16 +45,16 @@ class Api:
     """The API at OPENAI_BASE_URL."""
 
     def __init__(self, wait_s: float = 1.0) -> None:
-        """`wait_s` passes before the first repetition. ConfigError without httpx or a key, or where the address shows a key."""
+        """`wait_s`: the wait before the first retry. ConfigError without httpx or a key, or for an unsafe address."""
         self.base = base_url()
         self._wait_s = wait_s
         self._httpx = _httpx()
         api_key()
-        # By default httpx follows no redirect; one would carry the key to another host.
+        # By default httpx follows no redirects, which would send the key to another host.
         self._client = self._httpx.Client(timeout=_TIMEOUT_S)
 
     def upload(self, path: Path) -> dict[str, Any]:
-        """The file object of a fine-tuning file."""
+        """The file object of an uploaded fine-tuning file."""
         return self._ask("POST", "/files", file=path, again=True)
 
     def file(self, file_id: str) -> dict[str, Any]:
@@ -62,7 +62,7 @@ class Api:
         return self._ask("GET", f"/files/{_part(file_id)}")
 
     def create(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """The job object; Unanswered where it may have been created."""
+        """The job object; Unanswered if the job may have been created."""
         return self._ask("POST", "/fine_tuning/jobs", body=asked)
 
     def job(self, job_id: str) -> dict[str, Any]:
@@ -74,7 +74,7 @@ class Api:
         return self._ask("POST", f"/fine_tuning/jobs/{_part(job_id)}/cancel", body={}, again=True)
 
     def jobs(self, most: int = 100) -> Iterator[dict[str, Any]]:
-        """Jobs, the newest first."""
+        """At most `most` jobs, newest first."""
         after, left = "", most
         while left > 0:
             query = {"limit": min(left, 100), **({"after": after} if after else {})}
@@ -86,7 +86,7 @@ class Api:
             after = str(page["data"][-1]["id"])
 
     def events(self, job_id: str) -> list[dict[str, Any]]:
-        """The newest hundred events of a job, the oldest of them first."""
+        """The newest hundred events of a job, oldest first."""
         page = self._ask("GET", f"/fine_tuning/jobs/{_part(job_id)}/events", query={"limit": 100})
         return list(reversed(cast("list[dict[str, Any]]", page["data"])))
 
@@ -100,7 +100,7 @@ class Api:
         file: Path | None = None,
         again: bool = False,
     ) -> dict[str, Any]:
-        """The JSON object that is answered. Busy answers are waited out; `again`: others too, as with a GET."""
+        """The JSON object of the answer. A busy API is retried; with `again`, and for a GET, also other errors are."""
         repeatable = again or method == "GET"
         for number in range(1, _TRIES + 1):
             last = number == _TRIES
@@ -133,7 +133,7 @@ class Api:
         body: Mapping[str, Any] | None,
         file: Path | None,
     ) -> Any:
-        """httpx's response to one request; a file is read as it is sent."""
+        """httpx's response to one request; a file is streamed."""
         with ExitStack() as stack:
             part = file and (file.name, stack.enter_context(file.open("rb")), "application/jsonl")
             return self._client.request(
@@ -148,12 +148,12 @@ class Api:
 
 
 def _httpx() -> ModuleType:
-    """The module httpx; ConfigError where it is not installed."""
+    """The module httpx; ConfigError if it is not installed."""
     try:
         import httpx
     except ImportError:
         raise ConfigError(
-            "managed needs httpx, which this Python does not have; pip install 'launcher[managed]' (or pip install httpx)"
+            "managed needs httpx, which is not installed; run pip install 'launcher[managed]' (or pip install httpx)"
         ) from None
     return httpx
 
@@ -164,12 +164,12 @@ def _part(text: str) -> str:
 
 def _object(value: Any, what: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise ValueError(f"{what} was answered with no object")
+        raise ValueError(f"the answer to {what} is not a JSON object")
     return cast("dict[str, Any]", value)
 
 
 def _said(method: str, path: str, response: Any) -> str:
-    """The API's own words, in one line and without the key."""
+    """The API's error message, in one line and without the key."""
     try:
         text = str(response.json()["error"]["message"])
     except (ValueError, KeyError, TypeError):
@@ -178,12 +178,12 @@ def _said(method: str, path: str, response: Any) -> str:
 
 
 def _masked(text: str) -> str:
-    """The text in one line and without the key, which httpx quotes where it cannot send a header."""
+    """The text in one line and without the key, which httpx quotes if it cannot send a header."""
     return " ".join(text.replace(api_key(), "***").split())[:_LONGEST_SAID]
 
 
 def _retry_after(response: Any) -> float | None:
-    """Seconds that the server asks for. Source: RFC 9110, section 10.2.3."""
+    """Seconds that the server requests in Retry-After, else None. Source: RFC 9110, section 10.2.3."""
     try:
         return max(0.0, float(response.headers.get("Retry-After", "")))
     except ValueError:

@@ -1,4 +1,4 @@
-"""What `managed create` asks for, and asking for it once."""
+"""The request of `managed create`, and how it is sent only once."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from launcher.managed.records import TAG, Records, tag_in, tag_of
 from launcher.managed.rows import Prepared
 
 _ASSUMED_EPOCHS = 3
-"""With epochs=auto the provider decides; for small files OpenAI has taken three."""
+"""With epochs=auto the provider decides; for small files OpenAI has used three."""
 _ENDED_BADLY = ("failed", "cancelled")
 _SUFFIX = 64
 
 
 def upload(api: Api, records: Records, source: Path, prepared: Prepared) -> dict[str, Any]:
-    """The file's id, uploaded once for a content; DataError where the data check finds an error."""
+    """The id of the uploaded file; the same content is uploaded only once. DataError if the data check finds an error."""
     _check(source)
     known = records.uploaded(api.base, prepared.sha256)
     if known and _is_there(api, known):
@@ -46,7 +46,7 @@ def _check(source: Path) -> None:
 
 
 def estimate(prepared: Prepared, epochs: int | str, price_per_million: float | None) -> dict[str, Any]:
-    """Tokens of an epoch, epochs, and the price of all of it; a provider counts with its own tokenizer."""
+    """Estimated rows, tokens per epoch, epochs, and the total price; the provider counts with its own tokenizer."""
     if price_per_million is not None and not 0 <= price_per_million < float("inf"):
         raise UsageError(f"--price-per-million {price_per_million:g} must be a number of at least 0")
     times = _ASSUMED_EPOCHS if epochs == "auto" else int(epochs)
@@ -62,7 +62,7 @@ def estimate(prepared: Prepared, epochs: int | str, price_per_million: float | N
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What a person asks of a job, but for its files; `auto` leaves a value to the provider."""
+    """The settings of a requested job, without its files; `auto` lets the provider choose a value."""
 
     model: str
     method: str
@@ -75,9 +75,9 @@ class Wish:
 
     def __post_init__(self) -> None:
         if self.suffix and len(self.suffix) > _SUFFIX:
-            raise UsageError(f"--suffix has {len(self.suffix)} characters; at most {_SUFFIX} are possible")
+            raise UsageError(f"--suffix has {len(self.suffix)} characters; use at most {_SUFFIX}")
         if self.beta != "auto" and self.method != "dpo":
-            raise UsageError("--beta belongs to --method dpo; leave it out")
+            raise UsageError("--beta works only with --method dpo; take it out")
 
     def request(self, training: str, validation: str | None) -> dict[str, Any]:
         """The body of the request. Source: OpenAI's API reference, "Create fine-tuning job"."""
@@ -106,10 +106,11 @@ def create(
     *,
     again: bool,
 ) -> tuple[dict[str, Any], bool]:
-    """The job, and whether it was there already: one that was asked for before goes on, unless it ended badly or `again`.
+    """The job, and whether it existed already: a job that was requested before is reused, unless it failed or `again` is set.
 
-    The request is noted before it is sent and carries its tag, so that a job whose answer got lost is found again. `contents`:
-    the SHA-256 of each file by its key in `asked`, since a file that the provider has deleted comes back with another id.
+    The request is recorded before it is sent and contains a tag, so that a job whose answer was lost is found again.
+    `contents`: the SHA-256 of each file by its key in `asked`, since a file that the provider deleted gets another id when it
+    is uploaded again.
     """
     number = 0
     while record := records.read(tag := tag_of(api.base, {**asked, **contents}, number)):
@@ -119,14 +120,14 @@ def create(
             if not again and job["status"] not in _ENDED_BADLY:
                 return job, True
         elif record["job"] is None:
-            break  # it was noted, and never reached the provider
+            break  # it was recorded, but never reached the provider
         number += 1
     records.begin(tag, api.base, asked, {"estimate": about})
     try:
         job = api.create({**asked, "metadata": {TAG: tag}})
     except Unanswered as error:
         raise Unanswered(
-            f"{error}; whether the job exists is not known: the same command finds it, or creates it"
+            f"{error}; it is not known whether the job exists; run the same command again: it finds the job, or creates it"
         ) from None
     records.note_job({**job, "metadata": {TAG: tag}})
     return job, False

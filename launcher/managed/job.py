@@ -1,4 +1,4 @@
-"""A provider's job for a machine and for a person, and its end, waited for."""
+"""A provider's job as JSON and as text, and the wait for its end."""
 
 import sys
 import time
@@ -13,8 +13,8 @@ _LONGEST_POLL_S = 60.0
 
 
 def wait_for(api: Api, records: Records, job_id: str, every_s: float, *, quiet: bool) -> dict[str, Any]:
-    """The job once it is over. Its events are printed as they come, on stderr where `quiet`; it is asked for less and less
-    often while none do."""
+    """The job after its end. Its events are printed as they arrive, on stderr if `quiet`; the polling interval grows while no
+    new events arrive."""
     seen: set[str] = set()
     wait_s = every_s
     out = sys.stderr if quiet else sys.stdout
@@ -32,18 +32,18 @@ def wait_for(api: Api, records: Records, job_id: str, every_s: float, *, quiet: 
 
 
 def has_failed(job: dict[str, Any]) -> bool:
-    """Whether the job is over and has no model."""
+    """Whether the job has ended without a model."""
     return job["status"] in (FAILED, CANCELLED)
 
 
 def job_dict(job: dict[str, Any]) -> dict[str, Any]:
-    """The job for a machine."""
+    """The job as plain JSON values."""
     names = ("id", "status", "model", "fine_tuned_model", "trained_tokens", "error")
     return {name: job.get(name) for name in names}
 
 
 def job_lines(job: dict[str, Any]) -> list[tuple[str, str]]:
-    """The job for a person."""
+    """The job as (label, text) lines."""
     failure: dict[str, Any] = job.get("error") or {}
     error = failure.get("message")
     lines = [("job", str(job["id"])), ("state", str(job["status"]))]
@@ -55,8 +55,8 @@ def job_lines(job: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def estimate_lines(about: dict[str, Any]) -> list[tuple[str, str]]:
-    """What training is expected to take, for a person."""
-    assumed = " (auto: taken as so many)" if about["epochs_assumed"] else ""
+    """The estimate of the training as (label, text) lines."""
+    assumed = " (auto: this number is assumed)" if about["epochs_assumed"] else ""
     lines = [("training", f"about {about['tokens']:,} tokens x {about['epochs']} epochs{assumed}")]
     price = about["price"]
     return [

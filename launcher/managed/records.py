@@ -1,4 +1,4 @@
-"""What was asked of the API before, in files under runs_dir/managed, so that a command that was cut can be typed again."""
+"""Records of requests to the API, in files under runs_dir/managed, so that an interrupted command can be run again."""
 
 import hashlib
 import json
@@ -10,34 +10,34 @@ from launcher.errors import RunError
 from launcher.run import now, write_text
 
 TAG = "launcher"
-"""Key in a job's metadata under which it is found again."""
+"""Key of the tag in a job's metadata, by which the job is found again."""
 
 
 class Records:
-    """The folder's files: uploaded.json, and a record for each job that was asked for."""
+    """The files of the folder: uploaded.json, and a record for each requested job."""
 
     def __init__(self, runs_dir: Path) -> None:
         self.folder = runs_dir / "managed"
 
     @property
     def data(self) -> Path:
-        """Files as they were uploaded."""
+        """Folder of the files in the form in which they were uploaded."""
         return self.folder / "data"
 
     def uploaded(self, base: str, sha256: str) -> str | None:
-        """The id of a file that was uploaded there."""
+        """The id of a file that was uploaded to that API; None if it was not."""
         return self._uploads().get(f"{base} {sha256}")
 
     def note_upload(self, base: str, sha256: str, file_id: str) -> None:
-        """Keeps the id."""
+        """Stores the id of an uploaded file."""
         self._write(self.folder / "uploaded.json", {**self._uploads(), f"{base} {sha256}": file_id})
 
     def path(self, tag: str) -> Path:
-        """The record of a job."""
+        """The file with the record of a job."""
         return self.folder / f"job_{tag}.json"
 
     def read(self, tag: str) -> dict[str, Any] | None:
-        """A record; None where that job was never asked for."""
+        """A record; None if that job was never requested."""
         path = self.path(tag)
         try:
             return json.loads(path.read_text()) if path.is_file() else None
@@ -45,14 +45,14 @@ class Records:
             raise RunError(f"{path} is not JSON ({error}); was it edited?") from None
 
     def begin(self, tag: str, base: str, asked: Mapping[str, Any], about: Mapping[str, Any]) -> None:
-        """Notes a job that is about to be asked for."""
+        """Records a job that is about to be requested."""
         self._write(
             self.path(tag),
             {"tag": tag, "base_url": base, "begun": now(), "asked": asked, **about, "job": None},
         )
 
     def note_job(self, job: Mapping[str, Any]) -> None:
-        """Keeps the job's newest state in its record; a job from elsewhere gets one of its own."""
+        """Stores the job's newest state in its record; a job that was not created here gets a new record."""
         record = self.find(str(job["id"])) or self.read(tag_in(job)) or {}
         tag = record.get("tag") or hashlib.sha256(str(job["id"]).encode()).hexdigest()[:16]
         kept = {
@@ -62,15 +62,15 @@ class Records:
         self._write(self.path(tag), {"begun": now(), **record, "tag": tag, "job": kept, "seen": now()})
 
     def find(self, job_id: str) -> dict[str, Any] | None:
-        """The record of a job id."""
+        """The record of a job id; None if there is none."""
         return next((one for one in self._all() if one.get("job") and one["job"]["id"] == job_id), None)
 
     def newest(self) -> str:
-        """The id of the job that was asked for last; RunError where there is none."""
+        """The id of the job that was requested last; RunError if there is none."""
         known = [one for one in self._all() if one.get("job")]
         if not known:
             raise RunError(
-                f"no job was created from {self.folder}; name one, python -m launcher managed list shows them"
+                f"{self.folder} records no job; give the id of one: python -m launcher managed list shows them"
             )
         return str(max(known, key=lambda one: one["begun"])["job"]["id"])
 
@@ -88,11 +88,11 @@ class Records:
 
 
 def tag_in(job: Mapping[str, Any]) -> str:
-    """The tag that a job was created with; empty for one from elsewhere."""
+    """The tag that a job was created with; empty for a job that was not created here."""
     metadata: dict[str, Any] = job.get("metadata") or {}
     return str(metadata.get(TAG, ""))
 
 
 def tag_of(base: str, asked: Mapping[str, Any], number: int) -> str:
-    """One tag for all calls that ask for the same job of the same contents; `number`: the how manieth of them."""
+    """The tag of a request, the same for every call with the same job and contents. `number` counts repeated jobs, from 0."""
     return hashlib.sha256(json.dumps([base, asked, number], sort_keys=True).encode()).hexdigest()[:16]

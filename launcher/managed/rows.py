@@ -1,4 +1,4 @@
-"""Checked rows in OpenAI's spelling, in a file that is named after what is in it."""
+"""Checked rows in OpenAI's format, in a file that is named after its SHA-256."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ from launcher.data.write import write_row
 from launcher.errors import DataError
 
 LEAST = 10
-"""Rows of a training file. Source: OpenAI's fine-tuning guide."""
+"""Minimum number of rows of a training file. Source: OpenAI's fine-tuning guide."""
 _BYTES_PER_TOKEN, _TOKENS_PER_TURN = 4, 4
 """An estimate for English text. Source: OpenAI's help page on tokens; its cookbook on counting chat tokens."""
 METHODS = ("supervised", "dpo")
@@ -22,17 +22,17 @@ METHODS = ("supervised", "dpo")
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A file that is ready to be uploaded."""
+    """A file that is ready for the upload."""
 
     path: Path
     sha256: str
     rows: int
     tokens: int
-    """Estimated from the texts' bytes."""
+    """Estimated from the number of bytes of the texts."""
 
 
 def prepare(source: Path, folder: Path, method: str, *, least: int = LEAST) -> Prepared:
-    """Every row of a file of any format, as the method wants it; DataError names the line that it cannot have."""
+    """A file with every row of `source`, of any format, in the method's format; DataError names a line that does not fit."""
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / f".{source.name}.{os.getpid()}"
     digest, rows, tokens = hashlib.sha256(), 0, 0
@@ -50,7 +50,7 @@ def prepare(source: Path, folder: Path, method: str, *, least: int = LEAST) -> P
                 rows, tokens = rows + 1, tokens + _tokens(row)
         if rows < least:
             raise DataError(
-                f"{source} holds {rows} rows, and a fine-tuning file needs at least {least}; add some"
+                f"{source} holds {rows} rows, but a fine-tuning file needs at least {least}; add more rows"
             )
         target = folder / f"{digest.hexdigest()[:16]}.jsonl"
         temporary.replace(target)
@@ -60,9 +60,12 @@ def prepare(source: Path, folder: Path, method: str, *, least: int = LEAST) -> P
 
 
 def _pair(example: dict[str, Any]) -> dict[str, Any]:
-    """Source: OpenAI's guide to direct preference optimization; each output is one assistant turn."""
+    """A preference pair in OpenAI's format, with one assistant turn for each output. Source: OpenAI's guide to direct
+    preference optimization."""
     if kind_of(example) != "pair":
-        raise BrokenRow("format", f"a {kind_of(example)} has no rejected answer, which --method dpo needs")
+        raise BrokenRow(
+            "format", f"a {kind_of(example)} row has no rejected answer, which --method dpo needs"
+        )
     sides = {
         name: write_row({"messages": example[name]}, "openai")["messages"]
         for name in ("prompt", "chosen", "rejected")
@@ -89,7 +92,7 @@ def _check_turns(row: dict[str, Any]) -> None:
     for turn in _turns(row):
         for name in ("reasoning_content", "thinking"):
             if name in turn:
-                raise BrokenRow("format", f"{name} has no place in OpenAI's format; take it out")
+                raise BrokenRow("format", f"OpenAI's format has no {name}; take it out")
 
 
 def _tokens(row: dict[str, Any]) -> int:

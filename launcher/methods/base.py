@@ -1,4 +1,4 @@
-"""The spec of a training method: everything that this project must know about it before and while it trains."""
+"""The spec of a training method: everything that this project must know about it before and during training."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ class Key:
     name: str
     """Its name without `trainer.` or `trainer.options.`."""
     holds: Callable[[Any], bool] | None = None
-    """Whether a value is allowed; None allows every value. It is not asked about null."""
+    """Whether a value is allowed; None allows every value. It is not called with null."""
     rule: str = ""
-    """What is allowed, to follow `must be`."""
+    """What is allowed, as the words after `must be` in the error."""
     passed: bool = True
-    """Whether trl's class of arguments has a field of this name, which then gets the value. Not of options."""
+    """Whether trl's class of arguments has a field of this name, which then gets the value. It is ignored for options."""
     default: Any = None
-    """Of an option: its value where none is given. A key's default is that of its field of TrainerConfig."""
+    """The default value of an option. The default of a key is that of its field in TrainerConfig."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,57 +52,57 @@ class Method:
     """One training method. A module of this package, or an entry point of group `launcher.methods`, holds one as SPEC."""
 
     title: str
-    """Its name in full."""
+    """Its full name."""
     about: str
-    """One or two sentences for the documentation: what it trains, and towards what."""
+    """One or two sentences for the documentation: what it trains, and to what end."""
     source: str
-    """The paper, or the manual's page."""
+    """The paper, or the page of the manual."""
     module: str
-    """Module that builds it on the ranks: `arguments()` returns trl's class of arguments, `make(parts)` the trainer, where
-    `parts` is a launcher.train.methods.parts.Parts. It may be the spec's own module if it imports torch in these functions."""
+    """Module that builds it on the ranks: `arguments()` returns trl's class of arguments, and `make(parts)` returns the trainer
+    for a launcher.train.methods.parts.Parts. It can be the spec's own module if torch is imported only in these functions."""
     learns_from: tuple[str, ...]
-    """Kinds of rows: chat, pair, labelled, prompt, text (launcher/data/kinds.py). The first is the one to convert to."""
+    """Kinds of rows: chat, pair, labelled, prompt, text (launcher/data/kinds.py). An error suggests converting to the first."""
     keys: tuple[Key, ...] = ()
-    """Keys of the trainer group that it uses, of those that not every method uses. Any other of them is refused."""
+    """Method-specific keys of the trainer group that it uses. Other method-specific keys are refused."""
     options: tuple[Key, ...] = ()
-    """Hyperparameters of its own, which are no fields of TrainerConfig: trainer.options.NAME sets one."""
+    """Its own hyperparameters that are not fields of TrainerConfig: trainer.options.NAME sets one."""
     losses: tuple[str, ...] = ()
     """Values of trainer.loss_type, for a method that has this key."""
     arguments: Callable[[Config, int], dict[str, Any]] = _no_arguments
-    """(config, gradient accumulation steps) -> arguments of trl's class that do not follow from `keys` and model.max_length."""
+    """(config, gradient accumulation steps) -> arguments of trl's class besides those from `keys` and model.max_length."""
     max_length: bool = True
     """Whether trl's class of arguments has max_length, the longest sequence."""
     check: Callable[[Config], None] = _nothing
-    """Raises PlanError for what its keys must not be together. It is called after each key was checked by itself."""
+    """Raises PlanError for values that are not allowed together. It is called after each key was checked by itself."""
     rules: tuple[Rule, ...] = ()
-    """Combinations that are known not to work, of this method alone. Methods of other packages raise in `check` instead."""
+    """Combinations specific to this method that are known not to work. Methods of other packages raise in `check` instead."""
     unit: str = "sequences"
     """What batch.global_batch_size counts."""
     sequences: int = 1
-    """Sequences of tokens that one of these units is: 2 for a pair of answers."""
+    """Sequences of tokens per unit: 2 for a pair of answers."""
     extra_passes: Callable[[Config], int] = _no_passes
-    """Forward passes over each sequence beside the one that is trained on: by the reference model, or without gradients."""
+    """Forward passes over each sequence besides the trained one: by the reference model, or without gradients."""
     reference: Callable[[Config], bool] | None = None
-    """Whether the loss compares the model with what it was before training; None: never."""
+    """Whether the loss compares the model with its state before training (the reference model); None: never."""
     draws: Draws | None = None
-    """None: nothing is generated."""
+    """What it generates; None: nothing."""
     scores: int = 0
-    """Numbers that the model's head gives in place of the vocabulary's logits; 0: the model predicts tokens."""
+    """Numbers that the model's head outputs instead of logits over the vocabulary; 0: the model predicts tokens."""
     next_token_loss: bool = False
     """Whether the loss is the mean over predicted tokens, so that its exponential is a perplexity."""
     disables_dropout: bool = False
-    """Whether trl switches all dropout off unless trainer.disable_dropout=false."""
+    """Whether trl disables all dropout unless trainer.disable_dropout=false."""
     not_estimated: str | None = None
-    """Why memory and time are not estimated, to follow a colon; None: they are, as for one sequence a row."""
+    """Why memory and time are not estimated, as the words after a colon; None: they are, with one sequence per row."""
     figures: tuple[str, ...] = ()
-    """Beginnings of the names, of what its trainer logs beside the loss, that go into metrics.jsonl."""
+    """Prefixes of names: metrics.jsonl gets the figures besides the loss that its trainer logs under such names."""
 
     def __post_init__(self) -> None:
         more = self.sequences != 1 or self.reference is not None or self.draws is not None or self.scores
         if self.not_estimated is None and more:
             raise ConfigError(
-                f"the spec of {self.title} has pairs, a reference model, generated answers or a head of its own, which the "
-                "memory estimate does not count; say so in not_estimated"
+                f"the spec of {self.title} has pairs, a reference model, generated answers or its own head, which the memory "
+                "estimate does not count; give the reason in not_estimated"
             )
 
     @property
@@ -116,30 +116,30 @@ class Method:
         return config.trainer.options.get(name, default)
 
     def has_reference(self, config: Config) -> bool:
-        """Whether this run's loss compares the model with what it was before training."""
+        """Whether this run's loss compares the model with its state before training."""
         return self.reference is not None and self.reference(config)
 
     def generations(self, config: Config) -> int:
-        """Answers for each prompt; 1 where none are generated."""
+        """Answers for each prompt; 1 if none are generated."""
         return self.draws.answers(config) if self.draws else 1
 
     def completion_length(self, config: Config) -> int:
-        """Tokens that a generated answer may have; 0 where none are generated."""
+        """Most tokens of a generated answer; 0 if none are generated."""
         return self.draws.tokens(config) if self.draws else 0
 
     def count_parameters(self, shape: ArchitectureConfig, language_model: int) -> int:
-        """Parameters of the model that is trained, from those of the language model of this shape."""
+        """Parameters of the trained model, given those of the language model of this shape."""
         if not self.scores:
             return language_model
         head = 0 if shape.tie_word_embeddings else shape.vocab_size * shape.hidden_size
         return language_model - head + self.count_head(shape)
 
     def count_head(self, shape: ArchitectureConfig) -> int:
-        """Parameters of a head of its own, which is trained whole beside an adapter; 0 where the model predicts tokens."""
+        """Parameters of its own head, which is trained whole also with an adapter; 0 if the model predicts tokens."""
         return self.scores * shape.hidden_size
 
     def trainer_arguments(self, config: Config, accumulation: int) -> dict[str, Any]:
-        """What the method adds to the arguments, in the spelling of trl's class; keys without a value are left to trl."""
+        """The method's keyword arguments, in the spelling of trl's class; keys without a value keep trl's default."""
         named = {key.name: getattr(config.trainer, key.name) for key in self.keys if key.passed}
         return {
             **({"max_length": config.model.max_length} if self.max_length else {}),

@@ -1,4 +1,4 @@
-"""The trainer group of a run, checked by its method."""
+"""Checks the trainer group of a run by its method's spec."""
 
 import dataclasses
 from typing import Any
@@ -10,7 +10,7 @@ from launcher.methods.registry import METHODS, find_method
 
 
 def check_keys(config: Config) -> None:
-    """PlanError for a key that the method does not use, for a value that it does not allow, and for what its check refuses."""
+    """PlanError for a key that the method does not use, a value that it does not allow, and anything its own check refuses."""
     trainer, kind = config.trainer, config.trainer.kind
     method = find_method(kind)
     _check_unused(trainer, method)
@@ -27,7 +27,7 @@ def _check_value(name: str, key: Key, value: Any) -> None:
         return
     try:
         allowed = key.holds(value)
-    except TypeError:  # an option has no declared type: it may be text where a number is compared
+    except TypeError:  # an option has no declared type, so it can be text that is compared with a number
         allowed = False
     if not allowed:
         raise PlanError(f"{name}={value} must be {key.rule}")
@@ -55,6 +55,6 @@ def _check_unused(trainer: TrainerConfig, method: Method) -> None:
             continue
         users = [name for name in METHODS.names() if field.name in find_method(name).key_names]
         raise PlanError(
-            f"trainer.{field.name}={value} is not used by trainer.kind={trainer.kind}, but by {', '.join(users)}; take it "
+            f"trainer.{field.name}={value} is not used by trainer.kind={trainer.kind}, only by {', '.join(users)}; take it "
             f"out, or use trainer={' or '.join(users)}"
         )

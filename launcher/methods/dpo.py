@@ -15,7 +15,7 @@ def _check(config: Config) -> None:
 
 SPEC = Method(
     title="direct preference optimization",
-    about="Makes the chosen answer of a pair more likely than the rejected one, compared with the model before training.",
+    about="Makes the chosen answer of a pair more likely than the rejected one, relative to the model before training.",
     source="Rafailov et al. (arXiv 2305.18290)",
     module="launcher.train.methods.dpo",
     learns_from=("pair",),
@@ -37,7 +37,7 @@ SPEC = Method(
     check=_check,
     unit="pairs",
     sequences=2,
-    extra_passes=lambda config: 1,  # the reference's
+    extra_passes=lambda config: 1,  # the reference model's
     reference=lambda config: True,
     disables_dropout=True,
     not_estimated="both answers of a pair are in the batch, and a full fine-tune has a second model",

@@ -20,7 +20,7 @@ def _arguments(config: Config, accumulation: int) -> dict[str, Any]:
     return {
         "num_generations": _answers(config),
         "max_completion_length": _tokens(config),
-        # one draw for each step: its answers are then of the policy that they train
+        # answers are generated for every step, so they come from the policy that they train
         "steps_per_generation": accumulation,
     }
 
@@ -30,7 +30,7 @@ def _check(config: Config) -> None:
     if _tokens(config) >= longest:
         raise PlanError(
             f"trainer.max_completion_length={trainer.max_completion_length} leaves no token of model.max_length={longest} for "
-            "the prompt; use a smaller one, or raise model.max_length"
+            "the prompt; set it below model.max_length"
         )
     _check_rewards(config)
     size, answers = config.batch.global_batch_size, _answers(config)
@@ -54,7 +54,7 @@ def _check_rewards(config: Config) -> None:
         target = function.get("_target_") if isinstance(function, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
         if not isinstance(target, str) or "." not in target.strip("."):
             raise PlanError(
-                f"trainer.reward_functions[{number}]={function} must be {{_target_: module.function}}, further keys being the "
+                f"trainer.reward_functions[{number}]={function} must be {{_target_: module.function}}; further keys are the "
                 "function's arguments"
             )
     weights = trainer.reward_weights
@@ -80,7 +80,7 @@ SPEC = Method(
         Key(
             name="num_generations",
             holds=lambda value: value >= 2,
-            rule="at least 2: an answer is held against the others of its prompt",
+            rule="at least 2, because an answer is compared with the other answers to its prompt",
         ),
         Key(name="max_completion_length", holds=lambda value: value >= 1, rule="at least 1 token"),
         Key(name="temperature", holds=above_0, rule="a number above 0"),
@@ -104,6 +104,6 @@ SPEC = Method(
     extra_passes=lambda config: 1 if config.trainer.beta else 0,
     reference=lambda config: bool(config.trainer.beta),
     draws=Draws(answers=_answers, tokens=_tokens),
-    not_estimated="answers are drawn beside the training",
+    not_estimated="answers are generated during training",
     figures=("reward", "kl", "completions/mean_length"),
 )

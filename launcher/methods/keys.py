@@ -26,7 +26,7 @@ DISABLE_DROPOUT = Key(name="disable_dropout")
 
 
 def refuse_zero_beta(config: Config) -> None:
-    """PlanError where trainer.beta=0, for a method whose loss then has no gradient."""
+    """PlanError for trainer.beta=0 with a method whose loss then has no gradient."""
     if config.trainer.beta == 0:
         raise PlanError(
             f"trainer.beta=0 gives {config.trainer.kind} no gradient; use a number above 0, such as 0.1"

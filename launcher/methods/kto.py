@@ -9,7 +9,7 @@ _WITHOUT_KL = "apo_zero_unpaired"
 
 
 def _extra_passes(config: Config) -> int:
-    """The reference's over the answer; with the KL term also both models' over the answer to another prompt.
+    """1 pass of the reference model over the answer; with the KL term 2 more, of both models over another prompt's answer.
 
     Source: trl 1.16, kto_trainer.py, _compute_loss.
     """
@@ -36,7 +36,7 @@ SPEC = Method(
         Rule(
             number=3,
             what="trainer=kto with batch.micro_batch_size=1",
-            reason="trl 1.16 refuses a batch of one, whose KL term would be the reward itself",
+            reason="trl 1.16 refuses a batch of one, because its KL term would be the reward itself",
             way_out="use batch.micro_batch_size=2 or more, or trainer.loss_type=apo_zero_unpaired",
             broken=lambda run: run.loss_type in (None, "kto") and run.micro_batch_size == 1,
         ),

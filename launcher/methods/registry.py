@@ -1,4 +1,4 @@
-"""All training methods, and the spec of a name."""
+"""All training methods, and the look-up of one by its name."""
 
 import functools
 
@@ -17,5 +17,5 @@ METHODS = Registry(
 
 @functools.cache
 def find_method(kind: str) -> Method:
-    """The spec of that trainer.kind; ConfigError where there is none, with the nearest name."""
+    """The spec of that trainer.kind; ConfigError with the nearest name if there is none."""
     return METHODS.find(kind)

@@ -5,7 +5,7 @@ from launcher.methods.keys import DISABLE_DROPOUT, at_least_0
 
 SPEC = Method(
     title="reward model",
-    about="Trains a model that gives an answer a number: higher for the chosen answer of a pair than for the rejected one.",
+    about="Trains a model that scores answers with a number: higher for the chosen answer of a pair than for the rejected one.",
     source="Ouyang et al. (arXiv 2203.02155), section 3.5",
     module="launcher.train.methods.reward",
     learns_from=("pair",),

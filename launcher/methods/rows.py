@@ -1,4 +1,4 @@
-"""Whether a method learns from the rows of a file."""
+"""Checks whether a method can learn from the rows of a file."""
 
 from collections.abc import Iterable
 
@@ -8,16 +8,16 @@ from launcher.methods.registry import METHODS, find_method
 
 
 def check_serves(trainer: str, path: str, kinds: Iterable[str]) -> None:
-    """DataError where a method cannot learn from rows of these kinds, with the methods that can, or how to convert them."""
+    """DataError if a method cannot learn from rows of these kinds; it names methods that can, and how to convert the rows."""
     wanted = find_method(trainer).learns_from
     for kind in kinds:
         if kind in wanted:
             continue
         others = [name for name in METHODS.names() if kind in find_method(name).learns_from]
         target = conversion(kind, wanted[0])
-        written = f", or write them anew: python -m launcher data convert {path} OUT --to {target}"
+        written = f", or convert them: python -m launcher data convert {path} OUT --to {target}"
         raise DataError(
-            f"{path} holds {SPOKEN[kind]}s, and trainer.kind={trainer} learns from "
+            f"{path} holds {SPOKEN[kind]}s, but trainer.kind={trainer} learns from "
             f"{' or '.join(f'{SPOKEN[one]}s' for one in wanted)}; use trainer={' or '.join(others)}"
             + (written if target else "")
         )

@@ -8,13 +8,13 @@ from launcher.methods.keys import ASSISTANT_ONLY_LOSS, PACKING, SAMPLE_PROMPT
 
 
 def arguments(config: Config, accumulation: int) -> dict[str, Any]:
-    """Tells trl not to pack: rows come packed (launcher/train/data/packing.py)."""
+    """Arguments that disable trl's packing, because rows are already packed (launcher/train/data/packing.py)."""
     return {"packing": False}
 
 
 SPEC = Method(
     title="supervised fine-tuning",
-    about="Trains on the assistant's turns of chats, or on plain text: each next token is made more likely.",
+    about="Trains on the assistant's turns of chats, or on plain text, by next-token prediction.",
     source="Ouyang et al. (arXiv 2203.02155), section 3.5",
     module="launcher.train.methods.sft",
     learns_from=("chat", "pair", "text"),

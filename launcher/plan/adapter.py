@@ -19,27 +19,27 @@ class Adapter:
     four_bit: bool
     double_quant: bool
     dropout: bool = False
-    """Whether anything is dropped: the mask is then kept for the backward pass."""
+    """Whether the adapter has dropout: its mask is then kept for the backward pass."""
     dora: bool = False
-    """Whether each adapted layer has a trained magnitude for each of its outputs."""
+    """Whether each adapted layer has a trained magnitude for each of its outputs (DoRA)."""
     bias: str = "none"
     """none, lora_only or all: which biases of the model are trained."""
     layers: tuple[int, ...] | None = None
-    """Numbers of the blocks that are adapted; None means all."""
+    """Indices of the blocks that are adapted; None means all."""
     modules_to_save: tuple[str, ...] = ()
-    """Modules that are trained whole, beside the adapter."""
+    """Modules that are trained whole, in addition to the adapter."""
 
     @property
     def targets(self) -> str | list[str]:
-        """As count_lora takes them."""
+        """The target modules in the form that count_lora takes."""
         return self.target_modules if isinstance(self.target_modules, str) else list(self.target_modules)
 
 
 def trained_tensors(shape: ArchitectureConfig, adapter: Adapter) -> list[tuple[tuple[int, ...], int]]:
-    """(shape, how many) of everything that is trained: A and B of each layer, DoRA's magnitudes, biases, whole modules.
+    """(shape, count) of every trained tensor: A and B of each layer, DoRA's magnitudes, biases, whole modules.
 
-    Source: peft 0.21's lora/layer.py, lora/dora.py and utils/other.py; held against it on the meta device in
-    tests/training/test_adapter_counts.py.
+    Source: peft 0.21's lora/layer.py, lora/dora.py and utils/other.py. tests/training/test_adapter_counts.py compares the
+    counts with peft's on the meta device.
     """
     every, linears, names = shape.num_hidden_layers, linear_shapes(shape), _targeted(shape, adapter)
     blocks = every if adapter.layers is None else len(adapter.layers)
@@ -55,7 +55,7 @@ def trained_tensors(shape: ArchitectureConfig, adapter: Adapter) -> list[tuple[t
 
 
 def count_adapter(shape: ArchitectureConfig, adapter: Adapter, *, key: str = "plugins.lora") -> int:
-    """Number of trained parameters; PlanError names the option under `key` that this model cannot have."""
+    """Number of trained parameters; PlanError names the option under `key` that this model does not support."""
     count_lora(shape, adapter.r, adapter.targets, key=key)  # refuses unknown layers
     _check_blocks(shape, adapter, key)
     norms = block_norm_names(shape)
@@ -74,13 +74,13 @@ def _check_blocks(shape: ArchitectureConfig, adapter: Adapter, key: str) -> None
     for number in adapter.layers or ():
         if not 0 <= number < every:
             raise PlanError(
-                f"{key}.layers_to_transform: {number} is no block of {every}, which are 0 to {every - 1}"
+                f"{key}.layers_to_transform={number} is not a block; the {every} blocks are 0 to {every - 1}"
             )
     experts = bool(shape.num_experts) and adapter.target_modules == "all-linear"
     if experts and (adapter.dora or adapter.layers is not None):
         option = "use_dora=true" if adapter.dora else "layers_to_transform"
         raise PlanError(
-            f"{key}.{option} does not work on experts, which are stacked in one parameter; use "
+            f"{key}.{option} does not work on experts, which are stacked in one parameter; set "
             f"{key}.target_modules=[q_proj,k_proj,v_proj,o_proj]"
         )
 
@@ -93,14 +93,14 @@ def biased(shape: ArchitectureConfig) -> tuple[str, ...]:
 
 
 def trains_embedding(shape: ArchitectureConfig, adapter: Adapter | None) -> bool:
-    """Whether the embedding gets a gradient: in a full fine-tune, or saved whole, where it may be tied to the head."""
+    """Whether the embedding gets a gradient: in a full fine-tune, or if modules_to_save names it or a head tied to it."""
     if adapter is None or EMBEDDING in adapter.modules_to_save:
         return True
     return shape.tie_word_embeddings and HEAD in adapter.modules_to_save
 
 
 def trains_head(shape: ArchitectureConfig, adapter: Adapter | None) -> bool:
-    """Whether the head gets a gradient, likewise."""
+    """Whether the head gets a gradient: in a full fine-tune, or if modules_to_save names it or an embedding tied to it."""
     if adapter is None or HEAD in adapter.modules_to_save:
         return True
     return shape.tie_word_embeddings and EMBEDDING in adapter.modules_to_save
@@ -114,7 +114,7 @@ def _targeted(shape: ArchitectureConfig, adapter: Adapter) -> list[str]:
 
 
 def _whole(shape: ArchitectureConfig, adapter: Adapter) -> list[tuple[tuple[int, ...], int]]:
-    """Modules that are trained whole; embedding and head are one where they are tied."""
+    """(shape, count) of the modules that are trained whole; a tied embedding and head count once."""
     tables = sum((trains_embedding(shape, adapter), trains_head(shape, adapter)))
     tables = min(tables, 1) if shape.tie_word_embeddings else tables
     found: list[tuple[tuple[int, ...], int]] = []

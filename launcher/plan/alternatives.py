@@ -1,4 +1,4 @@
-"""Other settings than the planned ones: the cheapest that fits, and how far each setting could go."""
+"""Alternatives to the planned settings: the cheapest that fits, and the largest value that each setting can have."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
@@ -17,19 +17,19 @@ from launcher.strategies import Strategy, candidates
 from launcher.units import significant
 
 GPU_SIZES_GIB = (16, 24, 32, 40, 48, 80, 96, 141, 180)
-"""GPUs that there are, for where none of the place is large enough."""
+"""Memory sizes of existing GPUs, for a plan that does not fit the cluster's own."""
 _MOST_NODES, _GPUS_OF_A_NODE = 64, 8
 _MOST_SEQUENCES, _STEP, _LONGEST = 16, 256, 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alternative:
-    """One other setting and what it comes to."""
+    """One alternative setting with its memory, time and cost."""
 
     kind: str
     """cheapest, largest_micro_batch, longest_context, fewest_gpus, four_bit or larger_gpu."""
     overrides: tuple[str, ...]
-    """What to type for it; empty where it is the planned setting."""
+    """Overrides to type for it; empty if it is the planned setting."""
     gpus: int
     total_gib: float
     step_s: float
@@ -37,7 +37,7 @@ class Alternative:
 
 
 def find_alternatives(config: Config, plan: LaunchPlan) -> list[Alternative]:
-    """The next better choices for GPUs of the place's size; none where size or memory is not known."""
+    """The alternatives for GPUs of the cluster's size; empty if the size or the needed memory is not known."""
     load, size = make_load(config, plan), config.cluster.gpu_memory_gib
     if load is None or size is None:
         return []
@@ -50,7 +50,7 @@ def find_alternatives(config: Config, plan: LaunchPlan) -> list[Alternative]:
 
 
 def strategies(config: StrategyConfig, run: Combination, world_size: int) -> Iterator[Strategy]:
-    """The strategies that the run could take on so many ranks: none that a rule forbids beside all else that it combines."""
+    """The strategies that work for this run on `world_size` ranks: those whose combination breaks no rule."""
     for strategy in candidates():
         degrees = strategy.degrees(config, world_size)
         if not any(broken_rules(dataclasses.replace(run, strategy=strategy, degrees=degrees))):
@@ -58,13 +58,13 @@ def strategies(config: StrategyConfig, run: Combination, world_size: int) -> Ite
 
 
 def divisors(number: int) -> list[int]:
-    """All of them, the smallest first."""
+    """All divisors of the number, in ascending order."""
     small = [n for n in range(1, int(number**0.5) + 1) if number % n == 0]
     return sorted({*small, *(number // n for n in small)})
 
 
 class Search:
-    """Settings near one plan, held against one size of GPU."""
+    """A search over settings near one plan, for one size of GPU."""
 
     def __init__(
         self,
@@ -79,23 +79,23 @@ class Search:
         """What the planned plugins declare about themselves."""
         self.config, self.facts, self.load, self.run, self.size = config, facts, load, run, size
         self.plugins = list(config.plugins)
-        """What to type as plugin=[...] for these settings."""
+        """Names for plugin=[...] with these settings."""
         self._totals: dict[tuple[object, ...], float] = {}
         self.batch = load.sequences * load.accumulation * load.degrees.data_parallel_size
 
     def total(self, load: Load) -> float:
-        """GiB that a GPU needs; counted once for a setting."""
+        """GiB that a GPU needs; each setting is computed once."""
         key = (load.strategy.name, load.degrees.world_size, load.checkpointing, load.sequences, load.length)
         if key not in self._totals:
             self._totals[key] = estimate_memory(load).total
         return self._totals[key]
 
     def fits(self, load: Load) -> bool:
-        """Whether the place's GPUs hold it."""
+        """Whether it fits the cluster's GPUs."""
         return self.total(load) <= self.size
 
     def cheapest(self) -> Alternative | None:
-        """The fewest GPU-seconds for a step with room to spare: on at most the GPUs asked for where that fits, else on more."""
+        """The setting with the fewest GPU-seconds per step that leaves MARGIN free, if possible on at most the planned GPUs."""
         worlds = list(self._worlds())
         asked = [one for one in worlds if one[0] * one[1] <= self.load.degrees.world_size]
         for some in (asked, [one for one in worlds if one not in asked]):
@@ -110,7 +110,7 @@ class Search:
         return None
 
     def largest_micro_batch(self) -> Alternative | None:
-        """The most sequences in a pass at the planned setting."""
+        """The largest micro-batch with the other settings as planned."""
         per_rank = self.load.sequences * self.load.accumulation
         return self._last(
             "largest_micro_batch",
@@ -121,7 +121,7 @@ class Search:
         )
 
     def longest_context(self) -> Alternative | None:
-        """The longest sequences at the planned setting, in steps of 256 tokens."""
+        """The longest sequences with the other settings as planned, in steps of 256 tokens."""
         low, high = 0, _LONGEST // _STEP
         while low < high:
             middle = (low + high + 1) // 2
@@ -132,7 +132,7 @@ class Search:
         return self._made("longest_context", dataclasses.replace(self.load, length=low * _STEP))
 
     def fewest_gpus(self) -> Alternative | None:
-        """The fewest GPUs on which any strategy fits, with room to spare."""
+        """The fewest GPUs on which any strategy fits and leaves MARGIN free."""
         for nodes, gpus in self._worlds():
             fitting = [
                 load
@@ -144,7 +144,7 @@ class Search:
         return None
 
     def four_bit(self) -> Alternative | None:
-        """The cheapest setting of the same adapter over 4-bit weights, on the GPUs asked for: QLoRA in the place of LoRA."""
+        """The cheapest setting of the same adapter over 4-bit weights on the planned GPUs: QLoRA instead of LoRA."""
         adapter, declared = self.load.adapter, self.declared
         instead = {name: plugin.four_bit for name, plugin in declared.items() if plugin.four_bit}
         if adapter is None or adapter.four_bit or not instead:
@@ -167,7 +167,7 @@ class Search:
         return dataclasses.replace(found, overrides=(*found.overrides, *options))
 
     def larger_gpu(self) -> Alternative | None:
-        """The smallest GPU that there is which holds the planned setting."""
+        """The smallest existing GPU that holds the planned setting."""
         total = self.total(self.load)
         for size in GPU_SIZES_GIB:
             if size > self.size and total <= size * (1 - MARGIN / 2):
@@ -179,7 +179,7 @@ class Search:
         return self._made(kind, fitting[-1]) if fitting else None
 
     def _worlds(self) -> Iterator[tuple[int, int]]:
-        """(nodes, GPUs of each) that share the global batch, the fewest first."""
+        """(nodes, GPUs per node) that divide the global batch, in ascending order."""
         most = max(self.config.cluster.gpus_per_node or _GPUS_OF_A_NODE, self.load.gpus_per_node)
         for gpus in range(1, most + 1):
             if self.batch % gpus == 0 and (gpus & (gpus - 1) == 0 or gpus == most):
@@ -191,7 +191,7 @@ class Search:
             nodes *= 2
 
     def _variants(self, nodes: int, gpus: int, *, smallest: bool = False) -> Iterator[Load]:
-        """The plan's settings on so many GPUs, under every strategy, with checkpointing or without."""
+        """The plan's settings on these GPUs, under every strategy, with and without checkpointing."""
         world = nodes * gpus
         for strategy in strategies(self.config.strategy, self.run, world):
             degrees = strategy.degrees(self.config.strategy, world)
@@ -212,13 +212,13 @@ class Search:
                     )
                     yield load
                     if not self.fits(load):
-                        break  # nor will more sequences
+                        break  # more sequences will not fit either
 
     def _step_s(self, load: Load) -> float:
         return estimate_time(self.config, load, self.facts).step_s
 
     def _cost(self, load: Load) -> tuple[float, float, bool]:
-        """GPU-seconds of a step; of equals the faster, and the one without recomputing."""
+        """Sort key: GPU-seconds per step; among equals the faster one, then the one without recomputation."""
         seconds = self._step_s(load)
         return (round(seconds * load.degrees.world_size, 6), seconds, load.checkpointing)
 
@@ -234,7 +234,7 @@ class Search:
         )
 
     def _overrides(self, load: Load) -> Iterator[str]:
-        """What differs from the planned setting, as it is typed."""
+        """The overrides for what differs from the planned setting."""
         same: Callable[[str], bool] = lambda name: getattr(load, name) == getattr(self.load, name)  # noqa: E731
         if not same("strategy"):
             yield f"strategy={load.strategy.name}"

@@ -1,4 +1,4 @@
-"""strategy=auto and batch.micro_batch_size=auto: the fastest setting that fits, and why."""
+"""Chooses the fastest setting that fits for strategy=auto and batch.micro_batch_size=auto, and says why."""
 
 import dataclasses
 from collections.abc import Callable
@@ -16,9 +16,9 @@ from launcher.strategies import AUTO, Strategy
 
 
 def settle(config: Config, facts: Facts, make: Callable[[Config], LaunchPlan]) -> tuple[Config, str | None]:
-    """The configuration with both choices made, and the reason; as it is where nothing is left to choose.
+    """The configuration with both values chosen, and the reason; unchanged, with None, if neither is auto.
 
-    `make` gives the plan of a configuration after its plugins. PlanError where a choice needs what is not known.
+    `make` returns the plan of a configuration after its plugins. PlanError if a choice needs something that is not known.
     """
     free_strategy = config.strategy.engine == AUTO
     free_micro = config.batch.micro_batch_size == AUTO
@@ -26,17 +26,18 @@ def settle(config: Config, facts: Facts, make: Callable[[Config], LaunchPlan]) -
         return config, None
     keys = [*(["strategy"] if free_strategy else []), *(["batch.micro_batch_size"] if free_micro else [])]
     start = _with(config, StrategyConfig() if free_strategy else None, 1 if free_micro else None)
-    plan = make(start)  # refuses what no choice can mend
+    plan = make(start)  # refuses what no choice can fix
     load, size = make_load(start, plan), config.cluster.gpu_memory_gib
     if load is None and facts.device != "cuda":
         return (
             start,
-            f"{_told(keys)}: CPU ranks share nothing, so {plan.strategy.name}, one sequence at a time",
+            f"{_told(keys)}: CPU ranks need no sharding, so {plan.strategy.name} with micro-batch 1 is used",
         )
     if load is None or size is None:
         raise PlanError(
             f"{keys[0]}=auto needs {'cluster.gpu_memory_gib, the memory of one GPU' if load else 'a memory estimate'}, "
-            f"which this run does not have; set it, or {'strategy=zero3' if free_strategy else f'{keys[0]}=1'}"
+            f"which this run does not have; set {'cluster.gpu_memory_gib or ' if load else ''}"
+            f"{'strategy=zero3' if free_strategy else f'{keys[0]}=1'}"
         )
     per_rank = load.sequences * load.accumulation
     micros = divisors(per_rank) if free_micro else [load.sequences]
@@ -60,9 +61,9 @@ def settle(config: Config, facts: Facts, make: Callable[[Config], LaunchPlan]) -
 def _fastest(
     config: Config, facts: Facts, load: Load, choices: list[Strategy], micros: list[int], size: float
 ) -> Load:
-    """The candidate with the shortest step among those that fit with room to spare, else that fit, else the smallest.
+    """The candidate with the shortest step among those that leave MARGIN free, else among those that fit, else the smallest.
 
-    Of equally fast ones the first: the one that shards least.
+    Among equally fast ones it is the first, which shards least.
     """
     candidates: list[tuple[Load, float]] = []
     for strategy in choices:

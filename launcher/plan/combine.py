@@ -1,4 +1,4 @@
-"""A plan after its plugins -> the combination that the rules look at, and the check of it."""
+"""The combination of a plan after its plugins, which the rules check."""
 
 from launcher.config import Config
 from launcher.errors import PlanError
@@ -9,7 +9,7 @@ from launcher.plan.rules import Combination, check_rules
 
 
 def combination_of(config: Config, plan: LaunchPlan) -> Combination:
-    """What is combined in this run."""
+    """The settings of this run that the rules look at."""
     adapter, method = plan.adapter, find_method(plan.trainer)
     return Combination(
         trainer=plan.trainer,
@@ -56,6 +56,6 @@ def check_needs(plan: LaunchPlan) -> None:
 
 
 def checked(config: Config, plan: LaunchPlan) -> LaunchPlan:
-    """The plan as it is; PlanError with the rule's number where its combination is known not to work."""
+    """The plan, unchanged; PlanError with the rule's number if its combination is known not to work."""
     check_rules(combination_of(config, plan))
     return plan

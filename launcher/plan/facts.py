@@ -1,4 +1,4 @@
-"""What a plan needs to know beside the configuration."""
+"""What a plan needs to know besides the configuration."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,21 +9,21 @@ from launcher.config import ArchitectureConfig
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What was found outside the configuration at planning; kept in plan.json, used again on the node."""
+    """What planning found outside the configuration. plan.json keeps it, and the nodes plan with it again."""
 
     experiment: str | None
     cluster: str
-    """Name of the cluster: what cluster.kind=auto came to."""
+    """Name of the cluster: what cluster.kind=auto resolved to."""
     device: str
-    """cuda or cpu: what resources.device=auto came to."""
+    """cuda or cpu: what resources.device=auto resolved to."""
     run_dir: str
     work_dir: str
-    """Where the command was typed; relative data paths and plugins' modules start there."""
+    """Folder in which the command was typed; relative data paths and plugins' modules start there."""
     cache_dir: str
-    """Absolute; models made on the spot are kept there."""
+    """Absolute path; generated models are kept there."""
     hub_folders: Mapping[str, str]
-    """For a container: where the hub's library keeps what it fetched, absolute, by the variables that say so (HF_HOME, and
-    others if set). Empty on bare nodes, whose environment says it."""
+    """For a container: absolute paths of the hub library's caches, by the variables that name them (HF_HOME, and others if
+    set). Empty on bare nodes, where the environment has these variables."""
     data_path: str
     """Absolute path of the training data; the first of several."""
     eval_path: str | None
@@ -32,24 +32,24 @@ class Facts:
     python: str
     """Python on the nodes outside a container."""
     architecture: ArchitectureConfig | None
-    """The model's shape: from its conf file, else from its config.json; None where it is not known."""
+    """The model's shape: from its conf file, else from its config.json; None if it is not known."""
     resume: str
     """auto, never, or the absolute path of a checkpoint or of another run."""
     save_s: float
-    """Seconds that training stands still for a save: measured by the newest run of that name, else assumed."""
+    """Seconds that a save blocks training: measured by the newest run of that name, else assumed."""
     restart_s: float
-    """Seconds from the start of an attempt to its first step: likewise."""
-    leave_s: float = 0.0
-    """Seconds from being told to end until all is saved: two steps and a whole save, as the newest run of that name measured
-    them; 0 where none has."""
+    """Seconds from the start of an attempt to its first step: measured by the newest run of that name, else assumed."""
+    shutdown_s: float = 0.0
+    """Seconds from the order to shut down until all is saved: two steps and a whole save, as measured by the newest run of that
+    name; 0 if none has measured them."""
     kill_wait_s: float = 30.0
-    """Seconds that the place gives between SIGTERM and SIGKILL."""
+    """Seconds between SIGTERM and SIGKILL on this cluster."""
     version: str
     """Version of this package."""
     rows: int | None = None
-    """Training examples in an epoch; None where they were not counted."""
+    """Training examples in an epoch; None if they were not counted."""
     mean_tokens: int | None = None
-    """Tokens of a training example on average, estimated by the data check."""
+    """Average tokens per training example, estimated by the data check."""
 
     @property
     def data_dirs(self) -> tuple[str, ...]:

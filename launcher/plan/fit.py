@@ -1,4 +1,4 @@
-"""A plan with its estimates: what it loads a GPU with, the memory and the time of that."""
+"""Adds the estimates to a plan: the load of one GPU, and its memory and time."""
 
 import dataclasses
 
@@ -11,11 +11,11 @@ from launcher.plan.time import estimate_time
 
 
 def make_load(config: Config, plan: LaunchPlan) -> Load | None:
-    """What the estimates start from; None where their formulas do not hold.
+    """The input of the estimates; None if their formulas do not hold.
 
-    That is on a CPU, for a model of unknown shape, an optimizer that memory/optimizer.py does not list, attention that keeps
-    its scores, and methods whose spec says that they are not estimated: those take pairs for sequences, generate answers, or
-    have a second model, and an estimate that leaves that out would say that they fit.
+    They do not hold on a CPU, for a model of unknown shape, an optimizer that memory/optimizer.py does not list, attention that
+    keeps its scores, and methods whose spec sets not_estimated: these train on pairs, generate answers, or have a second model,
+    and an estimate without that would wrongly say that they fit.
     """
     shape, attention = plan.facts.architecture, config.model.attn_implementation
     method = find_method(plan.trainer)
@@ -45,7 +45,7 @@ def make_load(config: Config, plan: LaunchPlan) -> Load | None:
 
 
 def with_length(config: Config, plan: LaunchPlan) -> LaunchPlan:
-    """The plan once its plugins are applied: its length decided, and trainer_args that hold it."""
+    """The plan after its plugins with its length decided, which trainer_args then hold."""
     length = make_length(
         plan.trainer_args,
         plan.facts,
@@ -57,7 +57,7 @@ def with_length(config: Config, plan: LaunchPlan) -> LaunchPlan:
 
 
 def with_estimates(config: Config, plan: LaunchPlan) -> LaunchPlan:
-    """The plan once its plugins are applied: DeepSpeed's buckets sized, memory and time estimated."""
+    """The plan after its plugins with the size of DeepSpeed's buckets, and memory and time estimated."""
     plan = _with_buckets(plan)
     load = make_load(config, plan)
     if load is None:

@@ -1,4 +1,4 @@
-"""FLOPs of training on a number of tokens: what the method asks for, and what is computed."""
+"""FLOPs of training on a number of tokens: those that the method requires, and those that the hardware computes."""
 
 from dataclasses import dataclass
 
@@ -10,12 +10,12 @@ PEAKS_TFLOPS = {
     "B200": 2250.0, "H200": 989.0, "H100 PCIe": 756.0, "H100": 989.0, "GH200": 989.0, "A100": 312.0, "L40S": 362.0,
     "A10": 125.0, "L4": 121.0, "V100": 125.0, "T4": 65.0,
 }  # fmt: skip
-"""Dense 16-bit TFLOP/s by NVIDIA's data sheets; the first name that a device's name holds counts."""
+"""Dense 16-bit TFLOP/s by NVIDIA's data sheets; the first entry whose name is part of the device's name counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flops:
-    """FLOPs for each token, for each trained token, and for each pair of tokens that attention compares."""
+    """FLOPs per token, per trained token, and per pair of tokens that attention compares."""
 
     model_token: float
     model_pair: float
@@ -24,23 +24,23 @@ class Flops:
     pair: float
 
     def model(self, tokens: float, pairs: float) -> float:
-        """What the method asks for, whatever computes it: the numerator of MFU."""
+        """FLOPs that the method requires, however they are computed: the numerator of MFU."""
         return self.model_token * tokens + self.model_pair * pairs
 
     def hardware(self, tokens: float, trained: float, pairs: float) -> float:
-        """What is computed: with what checkpointing repeats, and the head at trained tokens alone. The numerator of HFU."""
+        """FLOPs that are computed: with recomputation, and with the head at trained tokens only: the numerator of HFU."""
         return self.token * tokens + self.trained_token * trained + self.pair * pairs
 
 
 def count_flops(plan: LaunchPlan, extra_passes: int = 0) -> Flops | None:
-    """The FLOPs of a plan's method; None where the model's shape is not known.
+    """The FLOPs of a plan's method; None if the model's shape is not known.
 
-    A weight of a matrix takes 2 for a token forward, 2 backward for the gradient of its input, and 2 for its own where it is
-    trained: 6 of every parameter in a full fine-tune, 4 of a frozen one under LoRA, 6 of the adapter's. The embedding is looked
-    up and takes none; tied to the head it counts once. Of experts count those that a token visits. A pair of tokens that
-    attention compares takes 4 * heads * head_dim a block forward, and twice that backward; a causal document of n tokens has
-    n * (n + 1) / 2. Padding, norms and the optimizer are left out. `extra_passes`: forward passes beside the one that is
-    trained on, by the method's spec.
+    A weight of a matrix costs 2 FLOPs per token forward, 2 backward for the gradient of its input, and 2 for its own gradient
+    if it is trained: 6 per parameter in a full fine-tune; under LoRA 4 per frozen parameter and 6 per adapter parameter. The
+    embedding is a look-up and costs nothing; tied to the head, it counts once, as the head. Only the experts that a token
+    visits count. A pair of tokens that attention compares costs 4 * heads * head_dim per block forward, and twice that
+    backward; a causal document of n tokens has n * (n + 1) / 2 pairs. Padding, norms and the optimizer are left out.
+    `extra_passes`: the method's forward passes besides the trained one.
     Source: Chowdhery et al., PaLM (arXiv 2204.02311), appendix B (MFU, HFU); Kaplan et al. (arXiv 2001.08361), section 2.1;
     Korthikanti et al. (arXiv 2205.05198), appendix A (recomputation); Hu et al., LoRA (arXiv 2106.09685).
     """
@@ -67,5 +67,5 @@ def count_flops(plan: LaunchPlan, extra_passes: int = 0) -> Flops | None:
 
 
 def known_peak_tflops(device_name: str) -> float | None:
-    """The data sheet's figure of a device; None for one that is not listed."""
+    """The peak TFLOP/s of a device by its data sheet; None if it is not listed."""
     return next((peak for name, peak in PEAKS_TFLOPS.items() if name in device_name), None)

@@ -1,4 +1,4 @@
-"""How often to save, and which share of the wall time is then training that stays."""
+"""How often to save, and the share of the wall time that is then useful training."""
 
 import math
 
@@ -7,7 +7,7 @@ LARGEST_EXPONENT = 700.0  # of e in a double
 
 
 def mean_time_between_failures_s(nodes: int, per_1000_node_days: float) -> float:
-    """Seconds between failures of a job on `nodes` nodes; infinite where nothing ever fails.
+    """Seconds between failures of a job on `nodes` nodes; infinite for a failure rate of 0.
 
     Source: the rate as Kokolis et al. report it, "Revisiting Reliability in Large-Scale Machine Learning Research
     Clusters" (arXiv 2410.21680), section 4: 6.5 failures per 1000 node-days on their larger cluster.
@@ -16,9 +16,9 @@ def mean_time_between_failures_s(nodes: int, per_1000_node_days: float) -> float
 
 
 def best_interval_s(save_s: float, mtbf_s: float) -> float:
-    """Seconds of training between two saves that lose the least; infinite where nothing ever fails.
+    """Seconds of training between two saves that lose the least time; infinite for a failure rate of 0.
 
-    `save_s` is how long training stands still for one save. Source: Daly, "A higher order estimate of the optimum
+    `save_s` is how long one save blocks training. Source: Daly, "A higher order estimate of the optimum
     checkpoint interval for restart dumps" (FGCS 22, 2006), equation 37; its first term is Young's (CACM 17, 1974).
     """
     if math.isinf(mtbf_s):
@@ -30,9 +30,9 @@ def best_interval_s(save_s: float, mtbf_s: float) -> float:
 
 
 def effective_training_time(interval_s: float, save_s: float, restart_s: float, mtbf_s: float) -> float:
-    """Useful training / wall time, 0 to 1, saving every `interval_s` seconds of training.
+    """Useful training / wall time, from 0 to 1, with a save every `interval_s` seconds of training.
 
-    Failures come at random (exponential), each costs `restart_s` and what was trained since the last save.
+    Times between failures are exponentially distributed; a failure costs `restart_s` and the training since the last save.
     Source: Daly (as above), equation 20.
     """
     if math.isinf(mtbf_s):

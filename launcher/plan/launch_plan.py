@@ -1,4 +1,4 @@
-"""Config -> LaunchPlan: every decision of a run, made once. Nothing here reads clock, file or environment."""
+"""Makes a LaunchPlan of a configuration: every decision of a run, made once. Nothing here reads clock, file or environment."""
 
 import dataclasses
 import json
@@ -49,25 +49,25 @@ class LaunchPlan:
     precision: str
     """bf16 or fp32: the number format of the forward pass."""
     mixed_precision: str
-    """bf16 or no: what accelerate, DeepSpeed and the trainer are told."""
+    """bf16 or no: the setting of accelerate, DeepSpeed and the trainer."""
     weights_dtype: str
     """bfloat16 or float32: the format that the weights are loaded in."""
     plugins: Mapping[str, Traits]
     """What each plugin declares about itself, by its name in the configuration."""
     adapter: Adapter | None
-    """The LoRA adapter; None trains every weight."""
+    """The LoRA adapter; None if every weight is trained."""
     checkpointing: bool
     """Whether activations are computed again in the backward pass."""
     kernels: tuple[str, ...]
-    """Layers whose kernels are fused: of rope, rms_norm and glu; empty for the model's own."""
+    """Layers with fused kernels: of rope, rms_norm and glu; empty if the model keeps its own layers."""
     memory: Memory | None
-    """Peak GiB of one GPU; None on a CPU, and where the model's shape is not known."""
+    """Peak GiB of one GPU; None on a CPU, and if the model's shape is not known."""
     room: Room | None
-    """GiB of a node's host memory and of a checkpoint; likewise."""
+    """GiB of a node's host memory and of a checkpoint; None as for memory."""
     time: StepTime | None
-    """How long a step takes; likewise."""
+    """How long a step takes; None as for memory."""
     chosen: str | None
-    """Why this strategy and micro-batch, where the planner chose them."""
+    """Why the planner chose this strategy and micro-batch; None if the configuration set them."""
     length: Length
     """How long the run trains."""
     trainer: str
@@ -77,7 +77,7 @@ class LaunchPlan:
     deepspeed: Mapping[str, Any] | None
     accelerate: Mapping[str, Any]
     job_options: Mapping[str, str]
-    """What the job asks of the scheduler, in its words; "" for a flag without a value."""
+    """The job's options for the scheduler, by the scheduler's names; "" for a flag without a value."""
     step_options: tuple[str, ...]
     """Words for the command that starts node.sh on every node."""
     env: Mapping[str, str]
@@ -86,16 +86,16 @@ class LaunchPlan:
     rank_starter: str
     """launcher or accelerate."""
     container_command: tuple[str, ...]
-    """What stands before the ranks' command to put it into a container."""
+    """Words before the ranks' command that run it in a container."""
     python: str
     """Python that starts the ranks."""
     spares: int
-    """Nodes that wait in the allocation to take the place of one that fails."""
+    """Nodes that wait in the allocation to replace one that fails."""
     hang_timeout_s: float
-    """Seconds without a step after which the ranks count as hanging."""
+    """Seconds without a step after which the ranks count as hung."""
     failures_per_1000_node_days: float
     save: SavePlan | None
-    """None saves nothing."""
+    """When checkpoints are written; None if the run saves none."""
     facts: Facts
 
     def to_dict(self) -> dict[str, Any]:
@@ -108,7 +108,7 @@ class LaunchPlan:
 
 
 def make_plan(config: Config, facts: Facts) -> LaunchPlan:
-    """The plan of one run before its plugins; PlanError names the key that cannot be."""
+    """The plan of one run before its plugins; PlanError names the key that is wrong."""
     check_facts(facts)
     method = find_method(config.trainer.kind)
     _check_model(config)
@@ -193,7 +193,7 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
 
 
 def micro_batch_size(config: Config) -> int:
-    """batch.micro_batch_size as a number; PlanError for any other text than auto, which is settled before."""
+    """batch.micro_batch_size as a number; PlanError for other text. The planner has replaced `auto` before."""
     asked = config.batch.micro_batch_size
     try:
         return int(asked)

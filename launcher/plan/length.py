@@ -19,23 +19,23 @@ class Length:
     """
 
     steps: int | None
-    """Optimizer steps; None where the ranks count the rows."""
+    """Optimizer steps; None if the ranks count the rows."""
     warmup_steps: int | None
-    """Steps of warm-up; likewise."""
+    """Steps of warm-up; None if the ranks count the rows."""
     epochs: float | None
-    """Asked epochs; None where trainer.max_steps is set."""
+    """Requested epochs; None if trainer.max_steps is set."""
     rows: int | None
-    """Training rows of an epoch, counted by the data check; None where they were not counted."""
+    """Training rows of an epoch, counted by the data check; None if they were not counted."""
     decided_by: str
     """max_steps: trainer.max_steps is set; rows: the counted rows; ranks: the ranks, for the reason in `why`."""
     why: str | None = None
-    """Why the plan cannot decide."""
+    """Why the plan cannot decide the steps; None if it can."""
 
 
 def make_length(
     args: Mapping[str, Any], facts: Facts, batch: Batch, *, packing: bool, samples: int
 ) -> Length:
-    """The length by the trainer's arguments. `samples`: sequences of the batch that are made of one training row."""
+    """The length that follows from the trainer's arguments. `samples`: sequences of the batch per training row."""
     if int(args["max_steps"]) > 0:
         steps, decided_by, why = int(args["max_steps"]), "max_steps", None
     elif packing:
@@ -60,7 +60,7 @@ def make_length(
 
 
 def final_args(args: Mapping[str, Any], length: Length) -> dict[str, Any]:
-    """The trainer's arguments with the decided length; unchanged where the ranks decide it.
+    """The trainer's arguments with the decided length; unchanged if the ranks decide it.
 
     The Trainer then counts the whole run as one epoch; metrics.jsonl has the true epoch.
     """
@@ -81,14 +81,14 @@ def derive(length: Length, args: Mapping[str, Any], samples: int, global_batch_s
 
 
 def count_steps(samples: int, global_batch_size: int, epochs: float) -> int:
-    """Optimizer steps of so many epochs, all of full size: the last one takes samples of the epoch that follows."""
+    """Optimizer steps of that many epochs, each with a full batch: the last one takes samples of the next epoch."""
     return max(1, -int(-(epochs * samples) // global_batch_size))
 
 
 def count_warmup_steps(asked: float, steps: int) -> int:
     """Whole steps of warm-up: a value below 1 is a share of all steps, rounded down.
 
-    transformers 5.23 rounds it up, and the first step of its warm-up has a learning rate of 0: a run of one step would train
+    transformers 5.23 rounds it up, and the first step of its warm-up has a learning rate of 0, so a run of one step would train
     nothing.
     """
     return int(asked) if asked >= 1 else int(asked * steps + 1e-9)  # 0.29 of 100 is 28.999999999999996

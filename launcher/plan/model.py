@@ -1,4 +1,4 @@
-"""What can be counted of a model from its config alone."""
+"""Counts of a model's parameters, from its config alone."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _GEMMA = ("gemma", "gemma2", "gemma3_text")  # their head is tied where config.j
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFacts:
-    """The model as planned; counts are None where its shape is not known before it is downloaded."""
+    """The planned model; its counts are None if its shape is not known before the download."""
 
     name_or_path: str
     revision: str | None
@@ -22,14 +22,14 @@ class ModelFacts:
 
 
 def read_architecture(config_json: Mapping[str, Any]) -> ArchitectureConfig | None:
-    """The shape in a Hugging Face config.json; None where it is not a Llama-class decoder."""
+    """The shape in a Hugging Face config.json; None if it is not a Llama-class decoder."""
     try:
         model_type = str(config_json["model_type"])
         heads = int(config_json["num_attention_heads"])
         if model_type not in (*_PLAIN, *_GEMMA):
             return None
         if config_json.get("mlp_only_layers") or config_json.get("decoder_sparse_step", 1) != 1:
-            return None  # experts in some blocks alone are not counted
+            return None  # models with experts in only some blocks are not counted
         experts = config_json.get("num_local_experts") or config_json.get("num_experts")
         moe_width = config_json.get("moe_intermediate_size") if experts else None
         return ArchitectureConfig(
@@ -58,8 +58,8 @@ def head_dim(shape: ArchitectureConfig) -> int:
 def linear_shapes(shape: ArchitectureConfig) -> dict[str, tuple[int, int]]:
     """(in_features, out_features) of each linear layer of one decoder block, by its name.
 
-    Experts are not among them: transformers 5 stores them as three-dimensional parameters, which bitsandbytes leaves
-    as they are. Source: transformers' modeling_llama.py and modeling_mixtral.py.
+    Experts are not included: transformers 5 stores them as three-dimensional parameters, which bitsandbytes does not
+    quantise. Source: transformers' modeling_llama.py and modeling_mixtral.py.
     """
     queries = shape.num_attention_heads * head_dim(shape)
     keys = shape.num_key_value_heads * head_dim(shape)
@@ -89,22 +89,22 @@ class Parameters:
     """MoE experts and their routers."""
     norms: int
     head: int
-    """0 where it is tied to the embedding."""
+    """0 if it is tied to the embedding."""
 
     @property
     def total(self) -> int:
-        """All of them."""
+        """Number of all parameters."""
         return self.embedding + self.attention + self.mlp + self.experts + self.norms + self.head
 
 
 def parameters_by_kind(shape: ArchitectureConfig) -> Parameters:
     """Parameters of a Llama-class decoder by kind.
 
-    Embedding and head are vocab_size * hidden_size each (one where they are tied). A block has its linear layers,
-    biases on q, k and v where attention_bias is set, its norms, or in place of the MLP three matrices per expert and a
-    router row for each.
+    Embedding and head have vocab_size * hidden_size parameters each (counted once if tied). A block has its linear layers,
+    biases on q, k and v if attention_bias is set, and its norms. With experts it has three matrices and a router row per
+    expert instead of the MLP.
     Source: transformers' modeling_llama.py, modeling_qwen2.py, modeling_qwen3.py, modeling_mixtral.py and
-    modeling_gemma*.py; held against those models on the meta device in tests/training/test_model_counts.py.
+    modeling_gemma*.py. tests/training/test_model_counts.py compares the counts with these models on the meta device.
     """
     blocks, hidden = shape.num_hidden_layers, shape.hidden_size
     linears = linear_shapes(shape)
@@ -127,7 +127,7 @@ def parameters_by_kind(shape: ArchitectureConfig) -> Parameters:
 
 
 def block_norm_names(shape: ArchitectureConfig) -> dict[str, int]:
-    """Width of each of a block's norms by its name: two, in Gemma 2 and 3 four; Qwen3 and Gemma 3 also have one each for q
+    """Norm's name -> its width, for one block: two norms, four in Gemma 2 and 3; Qwen3 and Gemma 3 also have one each for q
     and k."""
     names = ["input_layernorm", "post_attention_layernorm"]
     if shape.model_type in ("gemma2", "gemma3_text"):
@@ -142,7 +142,7 @@ def block_norms(shape: ArchitectureConfig) -> list[int]:
 
 
 def model_tensors(shape: ArchitectureConfig) -> list[tuple[tuple[int, ...], int]]:
-    """(shape, how many) of every weight of the model, in torch's order of dimensions; together parameters_by_kind."""
+    """(shape, count) of every weight of the model, in torch's order of dimensions; the sum is that of parameters_by_kind."""
     blocks, hidden, width = shape.num_hidden_layers, shape.hidden_size, shape.intermediate_size
     tables = 1 if shape.tie_word_embeddings else 2
     found: list[tuple[tuple[int, ...], int]] = [((shape.vocab_size, hidden), tables), ((hidden,), 1)]
@@ -165,7 +165,7 @@ def model_tensors(shape: ArchitectureConfig) -> list[tuple[tuple[int, ...], int]
 def adapter_tensors(
     shape: ArchitectureConfig, r: int, target_modules: str | Iterable[str]
 ) -> list[tuple[tuple[int, ...], int]]:
-    """(shape, how many) of an adapter's weights; together count_lora. Adapters of experts count as one tensor a block."""
+    """(shape, count) of an adapter's weights; the sum is count_lora. Adapters of experts count as one tensor per block."""
     linears, blocks = linear_shapes(shape), shape.num_hidden_layers
     names = list(linears) if target_modules == "all-linear" else _named(target_modules)
     found: list[tuple[tuple[int, ...], int]] = []
@@ -183,7 +183,7 @@ def count_parameters(shape: ArchitectureConfig) -> int:
 
 
 def count_linear(shape: ArchitectureConfig) -> int:
-    """Weights of all linear layers within blocks: what bitsandbytes quantises. The head stays as it is."""
+    """Weights of all linear layers within blocks, which bitsandbytes quantises. It does not quantise the head."""
     return shape.num_hidden_layers * sum(rows * columns for rows, columns in linear_shapes(shape).values())
 
 
@@ -194,7 +194,7 @@ def _attention_weights(sizes: Mapping[str, int]) -> int:
 def count_lora(
     shape: ArchitectureConfig, r: int, target_modules: str | Iterable[str], *, key: str = "plugins.lora"
 ) -> int:
-    """Number of LoRA parameters: r * (in_features + out_features) per adapted layer.
+    """Number of LoRA parameters: r * (in_features + out_features) for each adapted layer.
 
     `target_modules` is all-linear or names of linear layers; PlanError for a name that no block has.
     Source: Hu et al., LoRA (arXiv 2106.09685), section 4.1.
@@ -214,7 +214,7 @@ def _expert_adapters(shape: ArchitectureConfig, experts: int) -> int:
     """Adapter parameters of a MoE block's experts and router, per unit of rank.
 
     peft adapts the stacked experts as parameters, with twice the rank on the fused gate and up projection.
-    Source: peft 0.21's conversion of Mixtral's targets, held against it in tests/training/test_model_counts.py.
+    Source: peft 0.21's conversion of Mixtral's targets; tests/training/test_model_counts.py compares the counts with peft's.
     """
     hidden, width = shape.hidden_size, shape.intermediate_size
     return experts * (2 * (hidden + 2 * width) + (width + hidden)) + hidden + experts

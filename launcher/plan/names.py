@@ -1,5 +1,5 @@
-"""Names that transformers takes, copied as data: a login node has no transformers. tests/training/test_names.py holds them
-against the installed one."""
+"""Names that transformers accepts, copied as data because a login node has no transformers. tests/training/test_names.py
+compares them with the installed version."""
 
 from launcher.config import TrainerConfig
 from launcher.errors import PlanError, unknown
@@ -23,7 +23,7 @@ SCHEDULERS = (
 """trainer.lr_scheduler_type. Source: transformers 5.23, trainer_utils.py, SchedulerType."""
 
 ATTENTION = ("sdpa", "eager", "flash_attention_2", "flash_attention_3", "flex_attention", "flex")
-"""model.attn_implementation; a name with a slash is a kernel of the hub. `flex` is short for flex_attention."""
+"""model.attn_implementation; a name with a slash is a kernel from the hub. `flex` is short for flex_attention."""
 _KERNELS = Package(module="kernels", name="kernels", install="pip install kernels")
 ATTENTION_PACKAGES = {
     "flash_attention_2": (
@@ -41,26 +41,26 @@ ATTENTION_PACKAGES = {
         _KERNELS,
     ),
 }
-"""Packages of which one must be installed. Source: transformers 5.23, modeling_utils.py, which falls back to kernels."""
+"""Packages, one of which must be installed. Source: transformers 5.23, modeling_utils.py, which falls back to kernels."""
 
 ADAMW = ("adamw_torch", "adamw_torch_fused")
-"""torch's AdamW, whose state checkpoints hold under every strategy."""
+"""torch's AdamW, whose state checkpoints can hold under every strategy."""
 BITSANDBYTES = (
     "adamw_bnb_8bit", "adamw_8bit", "lion_8bit", "lion_32bit", "paged_adamw_32bit", "paged_adamw_8bit", "paged_lion_32bit",
     "paged_lion_8bit",
 )  # fmt: skip
-"""Optimizers whose state bitsandbytes makes, and a checkpoint can hold where every rank has all of it."""
+"""Optimizers of bitsandbytes whose state a checkpoint can hold if every rank has all of it."""
 _NEEDS = {
     "cosine_with_min_lr": ("min_lr", "min_lr_rate"),
     "cosine_warmup_with_min_lr": ("min_lr", "min_lr_rate"),
     "warmup_stable_decay": ("num_decay_steps",),
 }
-"""What a schedule cannot do without, one of each. Source: transformers 5.23, optimization.py."""
+"""Schedule -> arguments of which it needs one. Source: transformers 5.23, optimization.py."""
 _BY_METRIC = ("reduce_lr_on_plateau", "greedy")
 
 
 def check_names(trainer: TrainerConfig) -> None:
-    """PlanError for an optimizer or a schedule that transformers does not know, or that lacks what it needs."""
+    """PlanError for an optimizer or schedule that transformers does not know, or a schedule without a required argument."""
     if trainer.optim not in OPTIMIZERS:
         raise PlanError(f"trainer.optim: {unknown('optimizer', trainer.optim, OPTIMIZERS)}")
     schedule = trainer.lr_scheduler_type
@@ -74,6 +74,6 @@ def check_names(trainer: TrainerConfig) -> None:
         )
     if schedule in _BY_METRIC:
         raise PlanError(
-            f"trainer.lr_scheduler_type={schedule} follows a metric, so that a run could not be resumed to the same losses; "
-            "use cosine, linear or another that follows the step"
+            f"trainer.lr_scheduler_type={schedule} depends on a metric, so a resumed run could not reproduce the same losses; "
+            "use cosine, linear or another schedule that depends on the step alone"
         )

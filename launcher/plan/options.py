@@ -1,4 +1,4 @@
-"""Options of speed and memory that not every device and method can have: refused before a GPU is taken."""
+"""Checks options for speed and memory that do not work with every device and method, before a GPU is allocated."""
 
 from launcher.config import Config
 from launcher.errors import PlanError, unknown
@@ -12,21 +12,23 @@ def check_options(config: Config, plan: LaunchPlan) -> None:
     _check_compile(config, plan)
     if config.trainer.activation_offloading and plan.device != "cuda":
         raise PlanError(
-            "trainer.activation_offloading=true moves activations from a GPU to its host, and this run is on a CPU"
+            "trainer.activation_offloading=true moves activations from a GPU to its host, but this run is on a CPU; take it out"
         )
 
 
 def notes(config: Config, plan: LaunchPlan) -> list[str]:
-    """What a person may want to choose otherwise; the run works as it is."""
+    """Advice on settings that work but may not be the best choice."""
     found: list[str] = []
     attention = config.model.attn_implementation
     if config.trainer.packing and plan.device == "cuda" and attention in (None, "sdpa", "eager"):
         found.append(
             f"packed sequences need a mask with model.attn_implementation={attention or 'sdpa'}; flash_attention_2 needs none "
-            "and is faster where flash-attn is installed"
+            "and is faster, if flash-attn is installed"
         )
     if config.trainer.torch_compile and plan.adapter and plan.adapter.four_bit:
-        found.append("trainer.torch_compile=true: 4-bit layers are not compiled, only what lies between them")
+        found.append(
+            "trainer.torch_compile=true: 4-bit layers are not compiled, only the layers between them"
+        )
     return found
 
 
@@ -44,7 +46,8 @@ def _check_attention(config: Config, plan: LaunchPlan) -> None:
         )
     if name.startswith("flash") and plan.precision != "bf16":
         raise PlanError(
-            f"model.attn_implementation={name} computes in 16 bits, and trainer.precision={plan.precision}; use bf16, or sdpa"
+            f"model.attn_implementation={name} computes in 16 bits, but trainer.precision={plan.precision}; use "
+            "trainer.precision=bf16, or model.attn_implementation=sdpa"
         )
 
 
@@ -52,5 +55,5 @@ def _check_compile(config: Config, plan: LaunchPlan) -> None:
     if config.trainer.torch_compile and not plan.strategy.compiles:
         raise PlanError(
             f"trainer.torch_compile=true does not work with strategy={plan.strategy.name}: DeepSpeed's hooks gather and reduce "
-            "inside of what would be compiled; use strategy=fsdp2 or ddp, or leave it out"
+            "inside of what would be compiled; use strategy=fsdp2 or ddp, or take trainer.torch_compile out"
         )

@@ -1,4 +1,4 @@
-"""What a place is asked for: the job, environment, setup commands, and the container."""
+"""What a run requests from a cluster: the job, its environment, setup commands, and the container."""
 
 import re
 import shlex
@@ -14,12 +14,12 @@ from launcher.plan.topology import Topology
 from launcher.trackers.registry import TRACKERS
 
 SECRET_NAME = re.compile(r"(TOKEN(?!IZ)|SECRET|PASSWORD|PASSWD|API_?KEY|CREDENTIAL)", re.IGNORECASE)
-"""What a variable is called that holds a secret."""
+"""Matches the names of variables that hold secrets."""
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def check_facts(facts: Facts) -> None:
-    """PlanError for a path with a newline or control character: it stands in the scripts."""
+    """PlanError for a path with a newline or control character, since the paths are written into the scripts."""
     one_line("runs_dir", facts.run_dir)
     one_line("the current folder", facts.work_dir)
     one_line("cluster.python", facts.python)
@@ -31,10 +31,12 @@ def check_facts(facts: Facts) -> None:
 
 
 def check_environment(cluster: ClusterConfig) -> None:
-    """PlanError for a variable whose name is not one, that looks like a secret, or that holds a newline."""
+    """PlanError for a variable with an invalid name, with a name that looks like a secret, or with a newline."""
     for name, value in cluster.env.items():
         if not _VARIABLE.fullmatch(name):
-            raise PlanError(f"cluster.env.{name} is not a variable's name: letters, digits and _ only")
+            raise PlanError(
+                f"cluster.env.{name} is not a valid variable name; use only letters, digits and _, not a digit first"
+            )
         if SECRET_NAME.search(name):
             raise PlanError(
                 f"cluster.env.{name} looks like a secret, which must not be written to a file; export {name} "
@@ -44,8 +46,8 @@ def check_environment(cluster: ClusterConfig) -> None:
 
 
 def environment(config: Config, facts: Facts) -> dict[str, str]:
-    """What every rank sees; the site's file has the last word. A container is told where the hub's cache is: its image may say
-    otherwise."""
+    """The environment of every rank; values of the site's file win. In a container the folders of the hub's cache are set too,
+    because its image may set others."""
     quiet = {"TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
     devices = {} if facts.device == "cuda" else {"CUDA_VISIBLE_DEVICES": ""}
     asked = TRACKERS.find(config.tracker.kind).variables(one_line("tracker.project", config.tracker.project))
@@ -53,7 +55,7 @@ def environment(config: Config, facts: Facts) -> dict[str, str]:
 
 
 def simple_command(line: str) -> tuple[str, ...]:
-    """A setup line as words, which the script quotes: a command and its arguments, with nothing to expand."""
+    """The words of a setup line, a command and its arguments. The script quotes each, so that the shell expands nothing."""
     try:
         words = shlex.split(one_line("cluster.setup", line))
     except ValueError as error:
@@ -62,7 +64,7 @@ def simple_command(line: str) -> tuple[str, ...]:
         raise PlanError("cluster.setup holds an empty line; take it out")
     if words[0].startswith("%"):
         raise PlanError(
-            f"cluster.setup={line!r} starts with %, by which bash names a job; start it with a command"
+            f"cluster.setup={line!r} starts with %, which in bash refers to a job; start it with a command"
         )
     return tuple(words)
 
@@ -71,13 +73,13 @@ def module_name(module: str) -> str:
     """An environment module's name; PlanError for one that `module load` would read as an option."""
     if module.startswith("-") or not module:
         raise PlanError(
-            f"cluster.modules holds {module!r}, which is not a module's name; use one such as cuda/13.0"
+            f"cluster.modules holds {module!r}, which is not a module's name; use a name such as cuda/13.0"
         )
     return one_line("cluster.modules", module)
 
 
 def make_request(config: Config, topology: Topology, facts: Facts, cluster: Cluster) -> Request:
-    """What the cluster is asked for; PlanError for a container that its step cannot open."""
+    """The request for a job; PlanError for a container that the cluster's job step cannot open."""
     container, run_dir = config.cluster.container, facts.run_dir
     opened = container.runtime is ContainerRuntime.pyxis
     if opened and not cluster.opens_images:
@@ -100,7 +102,7 @@ def make_request(config: Config, topology: Topology, facts: Facts, cluster: Clus
 
 
 def container_command(config: Config, facts: Facts) -> tuple[str, ...]:
-    """The words before the ranks' own command that put it into a container; none for bare nodes and pyxis.
+    """The words before the ranks' command that run it in a container; empty for bare nodes and pyxis.
 
     Source: the manual pages of apptainer exec (--nv, --bind, --pwd) and of pyxis' srun options.
     """
@@ -113,15 +115,15 @@ def container_command(config: Config, facts: Facts) -> tuple[str, ...]:
 
 
 def node_python(config: Config, facts: Facts) -> str:
-    """The Python that starts the ranks: the image's, or the one that the plan was made with."""
+    """The Python that starts the ranks: the image's, or on bare nodes the one that made the plan."""
     container = config.cluster.container
     bare = container.runtime is ContainerRuntime.none
     return one_line("cluster.python", facts.python if bare else container.python)
 
 
 def mounted_caches(config: Config, facts: Facts) -> dict[str, str]:
-    """The caches that a container is given, by the key or variable that names each: none of what lies in a folder that the
-    site mounts under its own path."""
+    """The caches that are mounted into a container, by the key or variable that names each. A cache below a folder that the
+    site mounts under its own path is left out."""
     container = config.cluster.container
     if container.runtime is ContainerRuntime.none:
         return {}
@@ -146,7 +148,7 @@ def _image(config: Config) -> str:
 
 
 def _mounts(config: Config, facts: Facts) -> list[str]:
-    """The run dir and the folders of caches, data, plugins and a local model, then the user's own; each once."""
+    """Mounts of the run dir and the folders of caches, data, plugins and a local model, then the user's own; each once."""
     model = config.model.name_or_path
     local_model = [model] if model.startswith("/") else []
     caches = mounted_caches(config, facts).values()

@@ -1,4 +1,4 @@
-"""What the queue does to a run: whether the time limit cuts it, how often it starts, and what it costs."""
+"""How a run goes through the queue: whether the time limit ends it early, how many attempts it takes, and what it costs."""
 
 import math
 from dataclasses import dataclass
@@ -14,27 +14,27 @@ _HOUR_S = 3_600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Course:
-    """How a run goes over its attempts, as expected."""
+    """The expected course of a run over its attempts."""
 
     limit_h: float
     cut: bool
-    """Whether the time limit ends it before it is done."""
+    """Whether the time limit ends the run before it is finished."""
     attempts: int | None
-    """Jobs of that limit, with as many more as nodes fail meanwhile; None where it never comes to an end."""
+    """Number of attempts, including one for each expected node failure; None if the run would never finish."""
     wall_h: float | None
-    """Over all attempts, without waiting in the queue."""
+    """Hours over all attempts, without the time in the queue."""
     effective_training_time: float | None
     gpu_hours: float | None
     money: float | None
-    """In the currency of cluster.price_per_gpu_hour; None where that is not set."""
+    """In the currency of cluster.price_per_gpu_hour; None if that is not set."""
 
 
 def expect(config: Config, plan: LaunchPlan) -> Course | None:
-    """The expected course; None where the plan does not know how long training takes.
+    """The expected course; None if the plan does not know how long training takes.
 
-    A limit gives its time less the start and what is lost at the cut: the notice, where the run is told before the limit and
-    saves, else half an interval between saves. Without saves every attempt begins anew. Spares are paid for as the nodes
-    that train. Source: launcher/plan/interval.py for failures of nodes.
+    The useful time of an attempt is its time limit less the start and what is lost at the end: the time of the signal before
+    the limit if the run then saves, else half an interval between saves. Without saves every attempt starts from step 0. Spare
+    nodes cost the same as nodes that train. Source: launcher/plan/interval.py for failures of nodes.
     """
     if plan.time is None or plan.time.total_h is None:
         return None
@@ -67,6 +67,6 @@ def expect(config: Config, plan: LaunchPlan) -> Course | None:
 
 
 def _told_before_s(plan: LaunchPlan) -> float | None:
-    """Seconds before the time limit at which the run is told to save and leave, whoever chose the signal; None where it is
-    not told, as in an allocation, which is not asked for with these options."""
+    """Seconds before the time limit at which the run gets the signal to save and shut down, whoever chose the signal; None if
+    it gets no signal, for example in an allocation, which was not requested with these options."""
     return None if plan.save is None else find_cluster(plan.cluster).notice_s(plan.job_options)

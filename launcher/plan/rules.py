@@ -1,4 +1,4 @@
-"""Combinations that are known not to work: one numbered list, applied to every plan. A number is never given twice."""
+"""Combinations that are known not to work: one numbered list that every plan is checked against. No number is used twice."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from launcher.strategies import Degrees, Strategy
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Combination:
-    """What the rules look at of a run."""
+    """The settings of a run that the rules look at."""
 
     trainer: str
     method: Method
@@ -26,18 +26,18 @@ class Combination:
     degrees: Degrees = field(default_factory=Degrees)
     micro_batch_size: int = 1
     generations: int = 1
-    """Answers that are drawn for each prompt."""
+    """Answers that are generated for each prompt."""
     evaluates: bool = False
     adapter: bool = False
     four_bit: bool = False
     dora: bool = False
     dropout: bool = False
-    """Whether the adapter drops anything."""
+    """Whether the adapter has dropout."""
     disable_dropout: bool | None = None
     moves_weights: bool = False
-    """Whether the adapter's start takes a part out of the base model's weights."""
+    """Whether the adapter's initialisation changes the base model's weights."""
     has_reference: bool = False
-    """Whether the loss holds the model against what it was before training."""
+    """Whether the loss compares the model with what it was before training."""
     guarded: bool = False
     """Whether a plugin measures how well the model predicts tokens."""
     saves: bool = False
@@ -47,7 +47,7 @@ class Combination:
     trains_head: bool = False
     """Whether modules_to_save trains the model's head whole."""
     kernels: bool = False
-    """Whether liger's kernels take the place of the model's layers."""
+    """Whether liger's kernels replace layers of the model."""
     rank_starter: str = "launcher"
     spares: int = 0
 
@@ -67,7 +67,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         number=2,
         what="strategy=fsdp2_offload on a CPU",
-        reason='it offloads to pinned memory, which torch 2.13 has on GPUs alone ("Cannot access accelerator device")',
+        reason='it offloads to pinned memory, which torch 2.13 supports only with a GPU ("Cannot access accelerator device")',
         way_out="use strategy=fsdp2",
         broken=lambda run: (
             run.device == "cpu" and run.strategy.offload_param and not run.strategy.offloads_on_cpu
@@ -75,7 +75,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         number=4,
-        what="an evaluation with trainer={trainer} where batch.micro_batch_size x ranks is not a multiple of "
+        what="an evaluation with trainer={trainer} if batch.micro_batch_size x ranks is not a multiple of "
         "trainer.num_generations",
         reason="the answers to a prompt are then in several batches, and trl 1.16 cannot compare them (\"shape '[-1, 4]' is "
         'invalid for input of size 2")',
@@ -88,7 +88,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         number=5,
         what="dropout in an adapter with trainer={trainer}",
-        reason="trl 1.16 switches all dropout off in this method, and says nothing",
+        reason="trl 1.16 disables all dropout in this method without a warning",
         way_out="use dropout=0 in the plugin, or trainer.disable_dropout=false",
         methods=lambda method: method.disables_dropout,
         broken=lambda run: run.dropout and run.disable_dropout is not False,
@@ -96,14 +96,14 @@ RULES: tuple[Rule, ...] = (
     Rule(
         number=6,
         what="modules_to_save with the head (lm_head, or embeddings tied to it) under FSDP2 on several ranks",
-        reason="trl 1.16 does not add up the head's gradients over the ranks that share it",
+        reason="trl 1.16 does not sum the head's gradients over the ranks that share it",
         way_out="use strategy=zero3",
         broken=lambda run: run.trains_head and run.strategy.dtensors and run.degrees.shard_size > 1,
     ),
     Rule(
         number=7,
         what="plugins.liger on a CPU",
-        reason="its kernels are Triton's, which needs GPUs",
+        reason="its kernels are written in Triton, which needs a GPU",
         way_out="take liger out of plugin=[...]",
         broken=lambda run: run.kernels and run.device == "cpu",
     ),
@@ -116,7 +116,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         number=9,
-        what="plugins.forgetting_guard, or another plugin that measures predictions of tokens, with trainer={trainer}",
+        what="plugins.forgetting_guard, or another plugin that measures token predictions, with trainer={trainer}",
         reason="this model predicts no tokens",
         way_out="take that plugin out of plugin=[...]",
         methods=lambda method: method.scores > 0,
@@ -124,15 +124,15 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         number=10,
-        what="plugins.sharded_checkpoint with a trainer.optim other than AdamW, and bitsandbytes' AdamW and Lion",
-        reason="checkpoints do not hold the state of any other, so the run could not go on from them",
+        what="plugins.sharded_checkpoint with a trainer.optim other than AdamW or bitsandbytes' AdamW and Lion",
+        reason="checkpoints do not hold the state of any other optimizer, so the run could not resume from them",
         way_out="use trainer.optim=adamw_torch, or plugin=[...] without sharded_checkpoint",
         broken=lambda run: run.saves and run.optimizer not in (*ADAMW, *BITSANDBYTES),
     ),
     Rule(
         number=11,
         what="an optimizer of bitsandbytes (trainer.optim) under FSDP2 on several ranks",
-        reason='bitsandbytes 0.50 knows no sharded tensors ("does not have a sharding strategy registered")',
+        reason='bitsandbytes 0.50 does not support sharded tensors ("does not have a sharding strategy registered")',
         way_out="use trainer.optim=adamw_torch, or strategy=zero2",
         broken=lambda run: (
             run.strategy.dtensors and run.degrees.shard_size > 1 and _is_bitsandbytes(run.optimizer)
@@ -141,7 +141,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         number=12,
         what="init_lora_weights=pissa or olora with a reference model (trainer={trainer})",
-        reason="trl 1.16 then keeps a second adapter as the reference, beside which the export is not what was trained",
+        reason="trl 1.16 then keeps a second adapter as the reference, and the export would differ from what was trained",
         way_out="use init_lora_weights=true, or a method without a reference model",
         methods=lambda method: method.reference is not None,
         broken=lambda run: run.moves_weights and run.has_reference,
@@ -149,38 +149,38 @@ RULES: tuple[Rule, ...] = (
     Rule(
         number=13,
         what="plugins.qlora with trainer={trainer} under ZeRO-3",
-        reason="the head's format is not that of the other weights, over which DeepSpeed 0.19.8 stops with an AssertionError",
+        reason="the head's number format differs from that of the other weights, and DeepSpeed 0.19.8 raises an AssertionError",
         way_out="use strategy=zero2 or fsdp2, or plugin=[lora]",
         methods=lambda method: method.scores > 0,
         broken=lambda run: run.four_bit and run.strategy.gathers_by_module,
     ),
     Rule(
         number=14,
-        what="plugins.sharded_checkpoint with an optimizer of bitsandbytes (trainer.optim) under another strategy than ddp",
-        reason="DeepSpeed 0.19.8 cuts its quantised state into other pieces than the weights, and FSDP2 cannot cut it",
+        what="plugins.sharded_checkpoint with an optimizer of bitsandbytes (trainer.optim) under a strategy other than ddp",
+        reason="DeepSpeed 0.19.8 shards its quantised state differently from the weights, and FSDP2 cannot shard it",
         way_out="use strategy=ddp, trainer.optim=adamw_torch, or plugin=[...] without sharded_checkpoint",
         broken=lambda run: run.saves and run.optimizer in BITSANDBYTES and not run.strategy.replicates,
     ),
     Rule(
         number=15,
         what="plugins.qlora with use_dora=true under ZeRO-3",
-        reason="DoRA's norm reads the 4-bit weights by themselves, which DeepSpeed 0.19.8 takes for shards "
+        reason="DoRA's norm reads the 4-bit weights directly, and DeepSpeed 0.19.8 treats them as shards "
         "(\"'Params4bit' object has no attribute 'ds_status'\")",
         way_out="use strategy=zero2 or fsdp2, or use_dora=false",
         broken=lambda run: run.four_bit and run.dora and run.strategy.gathers_by_module,
     ),
 )
-"""The rules that are not of one method alone; those are in its spec."""
+"""The rules that are not specific to one method; a method's own rules are in its spec."""
 
 
 def all_rules() -> list[Rule]:
-    """Every rule of this project by its number, with the names of the methods that it is about."""
+    """Every rule of this project, sorted by number, with the names of the methods that it applies to."""
     rules = [*RULES, *(rule for method in METHODS.own() for rule in method.rules)]
     return [_named(rule) for rule in sorted(rules, key=lambda rule: rule.number)]
 
 
 def broken_rules(run: Combination) -> Iterator[Rule]:
-    """The rules that a run breaks, in the order of their numbers."""
+    """The rules that a run breaks, sorted by number."""
     rules = sorted((*RULES, *run.method.rules), key=lambda rule: rule.number)
     return (rule for rule in rules if (rule.methods is None or rule.methods(run.method)) and rule.broken(run))
 

@@ -1,35 +1,35 @@
-"""When checkpoints are written and which are kept."""
+"""When checkpoints are written, and which are kept."""
 
 from dataclasses import dataclass
 
 from launcher.plan.interval import best_interval_s, effective_training_time, mean_time_between_failures_s
 
 SAVE_S = 5.0
-"""Assumed seconds that training stands still for a save, until a run of that name has measured it."""
+"""Assumed seconds that a save blocks training, until a run of that name has measured it."""
 RESTART_S = 120.0
 """Assumed seconds from a failure to the next new step, until a run of that name has measured it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SavePlan:
-    """The saving of a run, as decided."""
+    """The planned saves of a run."""
 
     save_steps: int
-    """Optimizer steps between checkpoints; 0 lets the ranks find the interval from what they measure."""
+    """Optimizer steps between checkpoints; 0: the ranks derive the interval from their measurements."""
     keep_last: int
     keep_every: int
     keep_best: int
     asynchronous: bool
     timeout_s: int
-    """After so long without a word from another rank's writer, a save has failed."""
+    """Seconds without a message from another rank's writer after which a save has failed."""
     save_s: float
     restart_s: float
     mtbf_s: float | None
-    """Mean time between failures of the whole job; None where nothing fails."""
+    """Mean time between failures of the whole job; None for a failure rate of 0."""
     best_interval_s: float | None
-    """Daly's interval for these figures."""
+    """Daly's optimal interval for these figures; None for a failure rate of 0."""
     effective_training_time: float | None
-    """Share of the wall time that is training that stays, when saving at that interval."""
+    """Share of the wall time that is useful training, with saves at that interval."""
 
 
 def make_save_plan(
@@ -43,7 +43,7 @@ def make_save_plan(
     save_s: float,
     restart_s: float,
 ) -> SavePlan:
-    """The plan of a run's saves. `keep`: the last, every so many steps, the best."""
+    """The plan of a run's saves. `keep`: keep_last, keep_every and keep_best."""
     mtbf = mean_time_between_failures_s(nodes, failures_per_1000_node_days)
     interval = best_interval_s(save_s, mtbf)
     finite = interval < float("inf")

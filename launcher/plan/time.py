@@ -1,4 +1,4 @@
-"""How long a step takes, from FLOPs, an achieved share of the GPU's peak, and what is sent over the links."""
+"""Estimates how long a step takes, from FLOPs, an achieved share of the GPU's peak, and the bytes sent over the links."""
 
 from dataclasses import dataclass
 
@@ -11,18 +11,18 @@ from launcher.plan.model import head_dim
 from launcher.units import significant
 
 A100_TFLOPS = 312.0
-"""Dense bf16 by NVIDIA's data sheet; taken where cluster.gpu_tflops is not set."""
+"""Dense bf16 TFLOP/s by NVIDIA's data sheet; the default of cluster.gpu_tflops."""
 LINK_GB_S, NETWORK_GB_S, HOST_LINK_GB_S = 200.0, 20.0, 20.0
-"""One GPU to others of its node, to other nodes, and to its host, where the cluster file does not say. Assumptions."""
+"""GB/s from one GPU to others of its node, to other nodes, and to its host: defaults for the cluster file. Assumptions."""
 PASS_S = 3e-4
-"""Seconds that one block's forward and backward pass takes beside its FLOPs: launching kernels. An assumption."""
+"""Seconds that one block's forward and backward pass takes in addition to its FLOPs, to launch kernels. An assumption."""
 FOUR_BIT_SHARE = 0.75
-"""Speed of 4-bit weights, which are unpacked in every pass, against bf16 ones. An assumption."""
+"""Speed with 4-bit weights, which are dequantised in every pass, relative to bf16 weights. An assumption."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepTime:
-    """How long a step takes; total_h is None where the number of steps is not known."""
+    """How long a step takes; total_h is None if the number of steps is not known."""
 
     step_s: float
     tokens_per_s: float
@@ -30,15 +30,15 @@ class StepTime:
     steps: int | None
     compute_s: float
     communication_s: float
-    """Of one GPU in a step; it overlaps with computing."""
+    """Seconds that one GPU sends in a step; this overlaps with computing."""
     basis: str
 
 
 def estimate_time(config: Config, load: Load, facts: Facts, steps: int | None = None) -> StepTime:
-    """The time of an optimizer step: the longer of computing and sending, which overlap, and what offloading adds.
+    """The time of an optimizer step: the maximum of computing and sending, which overlap, plus the time for offloading.
 
-    `steps`: optimizer steps of the run, where the plan has decided them. Unverified on a GPU; `status` shows it beside what a
-    run measured, and `calibrate` corrects it.
+    `steps`: optimizer steps of the run, if the plan has decided them. Unverified on a GPU; `status` shows it next to the
+    measured time, and `calibrate` corrects it.
     """
     cluster = config.cluster
     length = min(facts.mean_tokens or load.length, load.length)
@@ -59,20 +59,20 @@ def estimate_time(config: Config, load: Load, facts: Facts, steps: int | None = 
         steps=steps,
         compute_s=significant(compute),
         communication_s=significant(sent),
-        basis=f"{flops:.3g} FLOPs a GPU and step at {cluster.achieved_share:.0%} of {tflops:g} TFLOP/s"
+        basis=f"{flops:.3g} FLOPs per GPU and step at {cluster.achieved_share:.0%} of {tflops:g} TFLOP/s"
         + ("" if cluster.gpu_tflops else " (an A100's: cluster.gpu_tflops is not set)")
         + (f", x {FOUR_BIT_SHARE} for 4-bit weights" if _four_bit(load) else "")
-        + f", {length} tokens a sequence, {_link(cluster, load):g} GB/s between GPUs; unverified",
+        + f", {length} tokens per sequence, {_link(cluster, load):g} GB/s between GPUs; unverified",
     )
 
 
 def step_flops(load: Load, length: int) -> float:
     """FLOPs for one token, forward and backward.
 
-    Forward: 2 for each weight of a matrix, and 2 * length * width of the heads for causal attention. The backward pass
-    takes the same again for the gradient of the inputs, and once more for that of the weights where they are trained;
-    attention's takes twice. Checkpointing repeats the blocks' forward pass, the fused head its own. The method's further
-    forward passes take a forward pass each, without the backward one.
+    The forward pass costs 2 per weight of a matrix, and 2 * length * width of the heads for causal attention. The backward pass
+    costs the same for the gradient of the inputs, and the same again for the gradient of trained weights; for attention it
+    costs twice the forward pass. Checkpointing repeats the blocks' forward pass, and the fused head repeats its own. Each of
+    the method's extra passes costs one forward pass.
     Source: Kaplan et al. (arXiv 2001.08361), section 2.1; Korthikanti et al. (arXiv 2205.05198), appendix A; trl 1.16.
     """
     shape = load.shape
@@ -100,15 +100,16 @@ def step_flops(load: Load, length: int) -> float:
 def communication_bytes(load: Load) -> float:
     """Bytes that one GPU sends in a step.
 
-    DDP: gradients once, twice their size. ZeRO-1: the same, and the new weights. ZeRO-2: gradients in every pass, and the
-    new weights once. ZeRO-3 and FSDP2: the weights twice in every pass (three times with checkpointing), and gradients.
+    DDP sends the gradients once, at twice their size; ZeRO-1 the gradients and the new weights once; ZeRO-2 the gradients in
+    every pass and the new weights once; ZeRO-3 and FSDP2 the weights twice in every pass (three times with checkpointing), and
+    the gradients.
     Source: ZeRO (arXiv 1910.02054), section 7; DeepSpeed 0.19.8 and accelerate 1.15 on accumulation.
     """
     return load.acting.communication_bytes(load, frozen_bytes(load) + load.trained * load.width)
 
 
 def offload_bytes(load: Load) -> float:
-    """Bytes that one GPU moves to and from its host in a step, and that the host's optimizer touches.
+    """Bytes that one GPU moves to and from its host in a step, and that the optimizer reads and writes on the host.
 
     Source: Ren et al., ZeRO-Offload (arXiv 2101.06840), section 4.
     """
@@ -123,7 +124,7 @@ def offload_bytes(load: Load) -> float:
 
 
 def expected_steps(config: Config, facts: Facts, load: Load, length: int) -> int | None:
-    """Estimated optimizer steps of a run whose plan cannot decide them; None where the number of examples is not known."""
+    """Estimated optimizer steps of a run whose plan cannot decide them; None if the number of examples is not known."""
     if config.trainer.max_steps > 0:
         return config.trainer.max_steps
     if facts.rows is None:
@@ -138,6 +139,6 @@ def _four_bit(load: Load) -> bool:
 
 
 def _link(cluster: ClusterConfig, load: Load) -> float:
-    """GB/s of the slowest link that a ring over all ranks goes through."""
+    """GB/s of the slowest link in a ring over all ranks."""
     inside = cluster.link_gb_s or LINK_GB_S
     return inside if load.degrees.world_size <= load.gpus_per_node else (cluster.network_gb_s or NETWORK_GB_S)

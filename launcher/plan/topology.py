@@ -1,4 +1,4 @@
-"""How many ranks there are, and how many sequences each of them takes."""
+"""The number of ranks, and how many sequences each of them trains on."""
 
 from dataclasses import dataclass
 
@@ -28,9 +28,9 @@ class Batch:
 
 
 def make_topology(nodes: int, gpus_per_node: int, gpus_on_a_node: int | None, cuda: bool) -> Topology:
-    """The topology asked for; PlanError when a node does not have that many GPUs.
+    """The requested topology; PlanError if a node does not have that many GPUs.
 
-    `gpus_on_a_node` is what the cluster file says, None where it says nothing. CPU ranks may be more.
+    `gpus_on_a_node` is the value of the cluster file, None if it has none. It does not limit the number of CPU ranks.
     """
     for key, value in (("nodes", nodes), ("gpus_per_node", gpus_per_node)):
         if value < 1:
@@ -51,9 +51,9 @@ def make_topology(nodes: int, gpus_per_node: int, gpus_on_a_node: int | None, cu
 
 
 def make_batch(global_batch_size: int, micro_batch_size: int, data_parallel_size: int) -> Batch:
-    """The batch arithmetic; PlanError names the two nearest global batch sizes that work.
+    """The batch with its accumulation steps; PlanError names the two nearest global batch sizes that work.
 
-    `data_parallel_size`: ranks, or groups of ranks, that take different sequences.
+    `data_parallel_size`: number of ranks, or groups of ranks, that take different sequences.
     """
     for key, value in (("global_batch_size", global_batch_size), ("micro_batch_size", micro_batch_size)):
         if value < 1:
@@ -76,7 +76,7 @@ def make_batch(global_batch_size: int, micro_batch_size: int, data_parallel_size
 
 
 def _other_ways(global_batch_size: int, micro_batch_size: int, data_parallel_size: int) -> str:
-    """What keeps the global batch: another micro batch on as many ranks, else fewer ranks."""
+    """Text with a setting that keeps the global batch: another micro-batch on the same ranks, else fewer ranks."""
     micro = [
         size
         for size in range(1, global_batch_size // data_parallel_size + 1)

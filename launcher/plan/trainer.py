@@ -1,4 +1,4 @@
-"""The trainer's keyword arguments, the hyperparameters that are refused, and the run that is too short."""
+"""The trainer's keyword arguments, the check of the hyperparameters, and the warning for a run that is too short."""
 
 from typing import Any
 
@@ -14,6 +14,7 @@ _FEW_STEPS = 10
 
 
 def check_trainer(config: Config) -> None:
+    """PlanError for a hyperparameter that is out of its range or that the method does not use."""
     trainer = config.trainer
     check_names(trainer)
     if not 0 < trainer.learning_rate < float("inf"):
@@ -44,18 +45,18 @@ def check_trainer(config: Config) -> None:
 
 
 def few_steps(total: int | None) -> str | None:
-    """One sentence where a whole run has too few optimizer steps to learn from; None where it has enough, or none is known."""
+    """A warning if a whole run has too few optimizer steps to learn; None if it has enough or their number is not known."""
     if total is None or total >= _FEW_STEPS:
         return None
     return (
-        f"few steps: the whole run takes {total} optimizer step{'' if total == 1 else 's'}, and below {_FEW_STEPS} a model "
-        "hardly learns; a smaller batch.global_batch_size, more trainer.num_train_epochs (or trainer.max_steps) or "
-        "trainer.packing=false gives more"
+        f"few steps: the whole run takes {total} optimizer step{'' if total == 1 else 's'}, and with fewer than {_FEW_STEPS} a "
+        "model hardly learns; a smaller batch.global_batch_size, more trainer.num_train_epochs (or trainer.max_steps) or "
+        "trainer.packing=false gives more steps"
     )
 
 
 def trainer_args(config: Config, batch: Batch, mixed: str, cuda: bool) -> dict[str, Any]:
-    """Keyword arguments of trl's class for the method; the strategy's, output dir and files are added later."""
+    """Keyword arguments of trl's class for the method; those of the strategy, the output dir and the files are added later."""
     trainer = config.trainer
     evaluates = config.data.eval_path is not None
     args: dict[str, Any] = {
@@ -72,11 +73,11 @@ def trainer_args(config: Config, batch: Batch, mixed: str, cuda: bool) -> dict[s
         "optim": trainer.optim,
         "logging_steps": trainer.logging_steps,
         "logging_first_step": True,
-        "logging_nan_inf_filter": False,  # it would show the loss of another step in place of one that is no number
+        "logging_nan_inf_filter": False,  # it would log another step's loss instead of NaN or infinity
         "eval_strategy": "steps" if trainer.eval_steps else "no",
         "eval_on_start": evaluates,
         "save_strategy": "no",
-        "ignore_data_skip": True,  # a resumed run's own data order begins at the right row
+        "ignore_data_skip": True,  # the launcher's own sampler starts a resumed run at the right row
         **find_method(trainer.kind).trainer_arguments(config, batch.gradient_accumulation_steps),
         "bf16": mixed == "bf16",
         "use_cpu": not cuda,
@@ -84,7 +85,7 @@ def trainer_args(config: Config, batch: Batch, mixed: str, cuda: bool) -> dict[s
         "seed": config.seed,
         "data_seed": config.seed,
         "ddp_find_unused_parameters": False,
-        "ddp_broadcast_buffers": False,  # they are constants, and alike on every rank
+        "ddp_broadcast_buffers": False,  # they are constants, equal on every rank
         "disable_tqdm": True,
         "report_to": TRACKERS.find(config.tracker.kind).report_to or "none",
     }

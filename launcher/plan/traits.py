@@ -16,6 +16,6 @@ class Traits:
     saves: bool = False
     """It writes checkpoints, so that the run can be resumed."""
     same_training: bool = False
-    """It changes where and how the run computes, and not what it learns: `resume` may change its options."""
+    """It changes where and how the run computes, but not what it learns: `resume` can change its options."""
     four_bit: tuple[str, ...] | None = None
-    """Where the same is possible over 4-bit weights: the plugin to choose instead, and what to type for its options."""
+    """The plugin that does the same over 4-bit weights, followed by the overrides for its options; None if there is none."""

@@ -1,4 +1,4 @@
-"""The attempts of a run as its page shows them: the one derivation, and in words how each ended and what was done then."""
+"""The attempts of a run as its page shows them, with text on what was done after each."""
 
 from collections.abc import Sequence
 
@@ -8,17 +8,17 @@ from launcher.run import attempts
 from launcher.run.attempts import Attempt
 from launcher.run.history import History
 
-RUNNING = "goes on"
-"""How an attempt ended that has not."""
+RUNNING = "still running"
+"""Shown instead of how an attempt ended, while it runs."""
 
 
 def find_attempts(facts: RunFacts) -> list[Attempt]:
-    """All attempts in their order; empty before the first start."""
+    """All attempts in order; empty before the first start."""
     return attempts.find_attempts(History.of(facts.events, facts.metrics), facts.written)
 
 
 def what_came_next(found: Sequence[Attempt]) -> list[str]:
-    """Of each attempt, what was done after it; empty where nothing was."""
+    """For each attempt, text on what was done after it; empty if nothing was done."""
     return [
         _next(one, found[index + 1] if index + 1 < len(found) else None) for index, one in enumerate(found)
     ]
@@ -26,7 +26,7 @@ def what_came_next(found: Sequence[Attempt]) -> list[str]:
 
 def _next(one: Attempt, following: Attempt | None) -> str:
     if one.stopped:
-        return "stopped for good" if following is None else "stopped, and resumed by hand"
+        return "stopped" if following is None else "stopped, and resumed by hand"
     if following is None:
         return "queued again" if one.requeued else ""
     gap = following.began - one.ended

@@ -1,4 +1,4 @@
-"""A run's curves, memory and attempts as charts: values that page.js draws, each with its numbers as a table."""
+"""Charts of a run's curves, memory and attempts: values for page.js, each with its numbers as a table."""
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean, median
@@ -13,9 +13,9 @@ from launcher.run.events.ranks import General, Measured
 from launcher.units import plural
 
 _SHOWN = 40
-"""Attempts on the time line."""
+"""Most attempts on the time line."""
 _OTHERS = 12
-"""Charts of measures that this page knows nothing of."""
+"""Most charts of measures that this page does not know."""
 _KNOWN = {
     "time", "step", "total_steps", "loss", "learning_rate", "grad_norm", "epoch", "samples", "tokens", "tokens_per_s",
     "tokens_per_s_per_gpu", "mfu", "hfu", "data_wait_s", "peak_memory_gib", "eval_loss", "trained_tokens", "attempt",
@@ -24,12 +24,12 @@ _KNOWN = {
 
 
 def series(name: str, curve: Points, color: int, **more: Any) -> dict[str, Any]:
-    """One curve of a `lines` chart; `color` is a number of the page's palette."""
+    """One curve of a `lines` chart; `color` is an index into the page's palette."""
     return {"name": name, "color": color, "points": as_points(curve), **more}
 
 
 def loss(record: Record, attempts: Sequence[Attempt]) -> Chart | None:
-    """Training and evaluation loss over steps, with the steps at which ranks started again."""
+    """Training and evaluation loss over steps, with the steps at which the ranks restarted."""
     trained, evaluated = points(record.training, "loss"), points(record.evaluation, "eval_loss")
     if not trained and not evaluated:
         return None
@@ -63,7 +63,7 @@ def rates(record: Record) -> list[Chart]:
     rate = points(record.training, "learning_rate")
     if rate:
         highest = max(rate, key=lambda one: one[1])
-        told = f"Highest {highest[1]:.3g} at step {highest[0]:,.0f}, at the end {rate[-1][1]:.3g}."
+        told = f"Highest {highest[1]:.3g} at step {highest[0]:,.0f}, last {rate[-1][1]:.3g}."
         found.append(
             lines_chart("learning-rate", "Learning rate", told, [series("learning rate", rate, 3)],
                         ("step", "learning rate"), rate, x="step", y="learning rate")
@@ -82,7 +82,7 @@ def rates(record: Record) -> list[Chart]:
 
 
 def general_text(facts: RunFacts) -> Chart | None:
-    """Perplexity on general text over steps, where the plugin forgetting_guard measured it."""
+    """Perplexity on general text over steps, if the plugin forgetting_guard measured it."""
     curve = sorted((float(event.step), event.perplexity) for event in facts.of(General))
     if len(curve) < 2:
         return None
@@ -97,7 +97,7 @@ def general_text(facts: RunFacts) -> Chart | None:
 
 
 def speed(record: Record, facts: RunFacts) -> list[Chart]:
-    """Tokens per second, use of the GPUs' arithmetic, and waiting for data, as far as they were measured."""
+    """Tokens per second, FLOPs utilisation and waiting for data, as far as they were measured."""
     found: list[Chart] = []
     lines = record.training
     world = at(facts.plan, "topology", "world_size") or 1
@@ -151,7 +151,7 @@ def others(record: Record) -> list[Chart]:
 
 
 def memory(facts: RunFacts) -> Chart | None:
-    """Planned memory of a GPU by kind beside the measured peak of every GPU; on a CPU, the host memory of every rank."""
+    """Planned memory of a GPU by kind, and the measured peak of every GPU; on a CPU, the host memory of every rank."""
     measured = facts.last(Measured)
     planned = mapping(facts.plan.get("memory"))
     kinds = {kind: gib for kind, gib in planned.items() if kind != "total" and is_number(gib) and gib > 0}
@@ -173,16 +173,18 @@ def memory(facts: RunFacts) -> Chart | None:
         parts.append({"name": label, "values": [*before, *(short(value) for _, value in shown)]})
     if shown and is_number(context):
         parts.append(
-            {"name": "measured beside tensors", "values": [*before, *(short(context) for _ in shown)]}
+            {"name": "measured besides tensors", "values": [*before, *(short(context) for _ in shown)]}
         )
     size = at(facts.plan, "facts", "gpu_memory_gib")
-    told = f"Planned {sum(kinds.values()):.2f} GiB a GPU. " if kinds else ""
+    told = f"Planned {sum(kinds.values()):.2f} GiB per GPU. " if kinds else ""
     if values and not on_host:
         most = max(values) + (context or 0)
-        told += f"Measured {most:.2f} GiB on the fullest"
+        told += f"Measured {most:.2f} GiB on the fullest GPU"
         told += f", {units.percent(most / sum(kinds.values()))} of the plan." if kinds else "."
     elif values:
-        told += f"Measured {max(values):.2f} GiB of the host by the largest of {plural(len(values), 'rank')}."
+        told += (
+            f"Measured {max(values):.2f} GiB of host memory for the largest of {plural(len(values), 'rank')}."
+        )
     elif kinds:
         told += "Not measured yet."
     table = Table(
@@ -200,7 +202,7 @@ def _worst(values: Sequence[float], most: int = 8) -> list[tuple[str, float]]:
 
 
 def timeline(attempts: Sequence[Attempt]) -> Chart | None:
-    """Every attempt on one clock."""
+    """A time line of all attempts."""
     if not attempts:
         return None
     shown = attempts[-_SHOWN:]
@@ -215,7 +217,7 @@ def timeline(attempts: Sequence[Attempt]) -> Chart | None:
             if end > begin:
                 text = f"{kind}: {units.elapsed(end - begin)}"
                 text += (
-                    f", {plural(one.lost_steps, 'step')} done again"
+                    f", {plural(one.lost_steps, 'step')} repeated"
                     if kind == "lost" and one.lost_steps
                     else ""
                 )
@@ -228,7 +230,7 @@ def timeline(attempts: Sequence[Attempt]) -> Chart | None:
         ]
     lost = sum(one.lost_steps for one in attempts)
     told = f"{plural(len(attempts), 'attempt')} in {units.elapsed(attempts[-1].ended)}"
-    told += f"; {plural(lost, 'step')} lost and done again." if lost else "; no step was lost."
+    told += f"; {plural(lost, 'step')} lost and repeated." if lost else "; no step was lost."
     told += f" The last {_SHOWN} are drawn." if len(attempts) > _SHOWN else ""
     rows = [f"attempt {one.number}" for one in shown]
     table = Table(
@@ -250,7 +252,7 @@ def timeline(attempts: Sequence[Attempt]) -> Chart | None:
 
 
 def lengths(report: Mapping[str, Any], number: int) -> Chart | None:
-    """How long the examples of a data file are."""
+    """A histogram of the lengths of a data file's examples."""
     histogram = mapping(at(report, "tokens", "histogram"))
     if not histogram:
         return None

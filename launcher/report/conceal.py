@@ -1,4 +1,4 @@
-"""No secret in a page: neither one that the caller knows, nor anything that looks like a token."""
+"""Hides secrets in a page: those that the caller knows, and everything that looks like a token."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -7,7 +7,7 @@ from launcher.plan.place import SECRET_NAME
 
 HIDDEN = "[hidden]"
 _SHORTEST = 8
-"""Characters: a shorter secret would hide common words."""
+"""Characters of the shortest secret that is hidden; hiding shorter values would hide common words too."""
 
 # Sources: the prefixes that Hugging Face, OpenAI, GitHub, AWS, Slack and wandb give their tokens.
 _LOOKS = re.compile(
@@ -22,7 +22,7 @@ _IN_ADDRESS = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)[^/\s:@]+:[^/\s@]+@")
 
 
 def known_secrets(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """The values of an environment's variables that are called like secrets, the longest first."""
+    """The values of environment variables whose names look like secrets, longest first."""
     values = {
         value for name, value in environment.items() if SECRET_NAME.search(name) and len(value) >= _SHORTEST
     }

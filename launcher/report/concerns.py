@@ -1,4 +1,4 @@
-"""What a person should look at before the curves: errors, overfitting, forgetting, and faults that were survived."""
+"""Notices to read before the curves: errors, overfitting, forgetting, and faults that the run survived."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,12 +13,12 @@ from launcher.run.events.supervisor import Slow
 from launcher.units import plural
 
 _FORGOT = 1.05
-"""Times that the perplexity on general text may rise before it is called forgetting: a twentieth is no loss of skill."""
+"""Factor by which the perplexity on general text can rise before the page reports forgetting; 5 % is not a loss of skill."""
 _HOSTS = 6
 
 
 def find_concerns(facts: RunFacts) -> list[Notice]:
-    """All of them, the worst first."""
+    """All notices, the worst first."""
     found = [
         _error(facts),
         *_marked(facts),
@@ -34,11 +34,11 @@ def _error(facts: RunFacts) -> Notice | None:
     error, note = facts.status.get("error"), facts.status.get("note")
     if error:
         return Notice(tone=BAD, title="What went wrong", text=str(error))
-    return Notice(tone=WARN, title="Not certain", text=str(note)) if note else None
+    return Notice(tone=WARN, title="Uncertain state", text=str(note)) if note else None
 
 
 def _warnings(facts: RunFacts) -> list[Notice]:
-    """What `status` warns of, each sentence with its first word as the title."""
+    """The warnings of `status`, each with the words before its colon as the title."""
     found: list[Notice] = []
     for warning in listing(facts.status.get("warnings")):
         title, colon, text = str(warning).partition(": ")
@@ -49,7 +49,7 @@ def _warnings(facts: RunFacts) -> list[Notice]:
 
 
 def _forgetting(facts: RunFacts) -> Notice | None:
-    """Where general text, which is not trained on, has become less likely to the model."""
+    """A notice if general text, which is not trained on, has become less likely to the model."""
     general = mapping(facts.status.get("general"))
     before, now, increase = (general.get(key) for key in ("before", "now", "increase"))
     if not (is_number(before) and is_number(now) and is_number(increase)) or increase <= _FORGOT:
@@ -58,8 +58,8 @@ def _forgetting(facts: RunFacts) -> Notice | None:
         tone=WARN,
         title="Forgetting",
         text=f"Perplexity on general text was {units.number(before)} before training and is {units.number(now)} at step "
-        f"{general.get('step')}, {increase:.3g} times as much: the model loses what it could do before. Mix general chats into "
-        "the data, lower the learning rate or the adapter's rank, or stop earlier.",
+        f"{general.get('step')}, {increase:.3g} times as high: the model loses abilities that it had before. Mix general chats "
+        "into the data, lower the learning rate or the adapter's rank, or stop earlier.",
     )
 
 
@@ -71,7 +71,7 @@ def _stopped_early(facts: RunFacts) -> Notice | None:
     told = (
         f"was best with {best:.4f} at step {stopped.get('best_step')}"
         if is_number(best)
-        else "was never a number"
+        else "was never a finite number"
     )
     return Notice(
         tone=PLAIN,
@@ -89,7 +89,7 @@ def _marked(facts: RunFacts) -> list[Notice]:
             Notice(
                 tone=WARN,
                 title=f"{plural(len(failed), 'checkpoint')} could not be written",
-                text="The run went on without; a fault in that time would have lost more.",
+                text="The run continued without them; a fault in that time would have lost more steps.",
                 items=_distinct([f"step {event.step}: {event.error}" for event in failed]),
             )
         )
@@ -98,7 +98,7 @@ def _marked(facts: RunFacts) -> list[Notice]:
             Notice(
                 tone=WARN,
                 title=f"{plural(len(broken), 'checkpoint')} found torn or damaged",
-                text="The run went on from the one before.",
+                text="The run resumed from the checkpoint before.",
                 items=_distinct([event.reason for event in broken]),
             )
         )
@@ -112,8 +112,8 @@ def _survived(facts: RunFacts) -> list[Notice]:
         found.append(
             Notice(
                 tone=WARN,
-                title="The loss left its course",
-                text="The run went back to its newest checkpoint and left these batches out.",
+                title="The loss diverged",
+                text="The run rolled back to its newest checkpoint and skipped these batches.",
                 items=[f"step {event.step}: {event.why}" for event in diverged],
             )
         )
@@ -133,6 +133,6 @@ def _upper(text: str) -> str:
 
 
 def _distinct(lines: Sequence[str], most: int = 5) -> list[str]:
-    """Each line once, with how often it came; the first of them."""
+    """The first distinct lines, each with the number of times it occurs."""
     counts = Counter(lines)
     return [line if count == 1 else f"{line} ({count} times)" for line, count in list(counts.items())[:most]]

@@ -1,4 +1,4 @@
-"""metrics.jsonl -> curves: of every step the line that stayed, in as many points as an eye can tell apart."""
+"""Makes curves of metrics.jsonl: the final line of every step, thinned to the points that can be distinguished."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,27 +10,27 @@ from launcher.units import significant
 Points = list[tuple[float, float]]
 
 _POINTS = 1600
-"""Of one curve: more than a chart has pixels across."""
+"""Most points of one curve: more than the pixels of a chart's width."""
 _SMOOTH_FROM = 40
-"""Points from which a smoothed curve says more than the raw one."""
+"""Minimum number of points for a smoothed curve."""
 _ROWS = 40
-"""Of the table beside a chart."""
+"""Most rows of the table next to a chart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What a run logged, without the work that was lost."""
+    """The logged lines of a run, without those of lost steps."""
 
     training: Sequence[Mapping[str, Any]]
     evaluation: Sequence[Mapping[str, Any]]
     measured: Sequence[Mapping[str, Any]]
-    """Lines of their own, by plugins."""
+    """Separate lines, by plugins."""
     repeated: int
-    """Logged steps that were done again after a restart."""
+    """Logged steps that were repeated after a restart."""
 
 
 def stayed(metrics: Iterable[Mapping[str, Any]]) -> Record:
-    """Lines by step. After a restart the steps from its checkpoint on come again: what was logged of them before is dropped."""
+    """The lines by step. A restart repeats the steps after its checkpoint; their earlier lines are dropped."""
     training: list[Mapping[str, Any]] = []
     evaluation: list[Mapping[str, Any]] = []
     measured: list[Mapping[str, Any]] = []
@@ -52,7 +52,7 @@ def stayed(metrics: Iterable[Mapping[str, Any]]) -> Record:
             while measured and measured[-1]["step"] > step:
                 measured.pop()
             training.append(line)
-        else:  # a plugin's line of a step may stand before that step's own
+        else:  # a plugin's line for a step can precede that step's own line
             same: list[Mapping[str, Any]] = []
             while measured and measured[-1]["step"] >= step:
                 same.append(measured.pop())
@@ -76,7 +76,7 @@ def is_number(value: object) -> TypeGuard[float]:
 
 
 def thin(curve: Points, most: int = _POINTS) -> Points:
-    """At most `most` points: of each stretch the first, lowest, highest and last, so that no spike is lost.
+    """At most `most` points: the first, lowest, highest and last of each segment, so that no spike is lost.
 
     Source: Jugel et al., M4: A Visualization-Oriented Time Series Data Aggregation, VLDB 2014.
     """
@@ -93,9 +93,9 @@ def thin(curve: Points, most: int = _POINTS) -> Points:
 
 
 def smooth(curve: Points) -> Points | None:
-    """The curve's moving average; None where it has too few points for one.
+    """The curve's moving average; None if it has too few points.
 
-    Exponential, over about a twentieth of the curve, and corrected for its beginning as Adam's moments are.
+    It is exponential, over about a twentieth of the curve, and has the bias correction of Adam's moments.
     """
     if len(curve) < _SMOOTH_FROM:
         return None
@@ -108,7 +108,7 @@ def smooth(curve: Points) -> Points | None:
 
 
 def sample_rows(rows: Sequence[Sequence[Any]], most: int = _ROWS) -> tuple[list[Sequence[Any]], str]:
-    """Rows for a table, evenly chosen with the first and the last, and a note where there are more."""
+    """Evenly chosen rows for a table, with the first and the last, and a note if some are left out."""
     if len(rows) <= most:
         return list(rows), ""
     chosen = sorted({round(number * (len(rows) - 1) / (most - 1)) for number in range(most)})
@@ -116,10 +116,10 @@ def sample_rows(rows: Sequence[Sequence[Any]], most: int = _ROWS) -> tuple[list[
 
 
 def short(value: float) -> float:
-    """Five digits: what a chart can show."""
+    """The value with five significant digits, which is enough for a chart."""
     return significant(value, 5)
 
 
 def as_points(curve: Points) -> list[list[float]]:
-    """A thinned curve as JSON holds it."""
+    """A thinned curve as JSON values."""
     return [[short(x) if x % 1 else int(x), short(y)] for x, y in thin(curve)]

@@ -1,4 +1,4 @@
-"""What is known of a run before its page is made: the contents of its files, read by the caller."""
+"""The facts of a run from which its page is made: the contents of its files, read by the caller."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ E = TypeVar("E", bound=Event)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFacts:
-    """One run's files as values. Every key in them may be missing: another version may have written them."""
+    """One run's files as values. Any key in them can be missing, because another version may have written them."""
 
     name: str
     run_dir: str
@@ -21,13 +21,13 @@ class RunFacts:
     metrics: Sequence[Line]
     data_check: Sequence[Mapping[str, Any]]
     status: Mapping[str, Any]
-    """What `status --json` says."""
+    """The output of `status --json`."""
     overrides: Sequence[str]
-    """What was typed."""
+    """The overrides of the command line."""
     export: Sequence[tuple[str, int]]
-    """(name, bytes) of the files of the result."""
+    """(name, bytes) of the files of the exported model."""
     written: str
-    """When the page is made, ISO 8601."""
+    """Time at which the page is made, ISO 8601."""
     version: str
 
     def of(self, kind: type[E]) -> list[E]:
@@ -40,17 +40,17 @@ class RunFacts:
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
-    """`value` where it is a mapping, else an empty one."""
+    """`value` if it is a mapping, else an empty mapping."""
     return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
 
 
 def listing(value: Any) -> Sequence[Any]:
-    """`value` where it is a list, else an empty one."""
+    """`value` if it is a list or tuple, else an empty tuple."""
     return cast("Sequence[Any]", value) if isinstance(value, list | tuple) else ()
 
 
 def at(value: Any, *keys: str) -> Any:
-    """value[key][key]...; None as soon as one is not there."""
+    """value[key][key]...; None if one of the keys is missing."""
     for key in keys:
         value = mapping(value).get(key)
     return value

@@ -1,4 +1,4 @@
-"""Page -> HTML: one file that needs no network and cannot reach one."""
+"""Renders a Page as HTML: one file that needs no network and cannot access one."""
 
 import base64
 import dataclasses
@@ -16,7 +16,7 @@ from launcher.report.page import Page
 from launcher.units import number
 
 MARK = '<meta name="generator" content="launcher report">'
-"""What every page holds near its beginning, so that a page of ours is known from any other file."""
+"""A tag near the beginning of every page, by which a page of this project is recognised."""
 _FOLDER = Path(__file__).parent / "page"
 _LIBRARY = "echarts.min.js"
 
@@ -24,8 +24,8 @@ _LIBRARY = "echarts.min.js"
 def render_page(page: Page, secrets: Iterable[str] = ()) -> str:
     """The page as HTML, with every text escaped and every secret hidden.
 
-    Its Content-Security-Policy allows the page's own two scripts by their hashes and no other, and no request at all:
-    markup that came in by a name or an error could do nothing. Source: W3C, Content Security Policy Level 3.
+    Its Content-Security-Policy allows only the page's own two scripts, by their hashes, and no requests, so that markup in a
+    name or an error message could do nothing. Source: W3C, Content Security Policy Level 3.
     """
     clean = _clean(page, tuple(secrets))
     scripts = [_script(_LIBRARY), _script("page.js")]
@@ -42,7 +42,7 @@ def render_page(page: Page, secrets: Iterable[str] = ()) -> str:
 
 
 def as_script_data(value: Any) -> str:
-    """JSON that can stand inside a script element: nothing in it ends the element or begins a comment.
+    """JSON that is safe inside a script element: nothing in it ends the element or starts a comment.
 
     Source: HTML Living Standard, "Restrictions for contents of script elements".
     """
@@ -51,7 +51,7 @@ def as_script_data(value: Any) -> str:
 
 
 def _clean(value: Any, secrets: tuple[str, ...]) -> Any:
-    """The same value, with secrets hidden in each of its texts."""
+    """The value with the secrets in all its texts hidden."""
     if isinstance(value, str):
         return conceal(value, secrets)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -80,7 +80,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _script(name: str) -> str:
-    """A script as it stands in the page; the hash is over exactly these characters."""
+    """A script with exactly the characters that the page has between the script tags, over which the hash is computed."""
     return f"\n{_text(name)}\n"
 
 
@@ -90,7 +90,7 @@ def _digest(script: str) -> str:
 
 @cache
 def _text(name: str) -> str:
-    """One of the page's parts; line ends as an HTML parser leaves them."""
+    """One of the page's files, with line ends normalised as an HTML parser does."""
     return (_FOLDER / name).read_text(encoding="utf-8").replace("\r\n", "\n").replace("\r", "\n").strip("\n")
 
 

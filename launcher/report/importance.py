@@ -1,4 +1,4 @@
-"""How much each swept key decided the outcome of a sweep."""
+"""How important each swept key was for the objective of a sweep."""
 
 import importlib.util
 from collections.abc import Mapping, Sequence
@@ -9,23 +9,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 _ENOUGH = 16
-"""Finished trials from which PED-ANOVA's densities say something."""
+"""Minimum number of finished trials for PED-ANOVA, whose density estimates need enough samples."""
 _TOP = 5
-"""Trials that its top group has at least."""
+"""Minimum number of trials in PED-ANOVA's top group."""
 _LOG_FROM = 10.0
-"""Largest value over the smallest, from which a positive key is looked at by its logarithm."""
+"""Ratio of the largest to the smallest value from which a positive key is on a logarithmic scale."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Importance:
-    """Key -> how important, the most important first, and by which measure."""
+    """Key -> importance, most important first, and the name of the measure."""
 
     values: Mapping[str, float]
     measure: str
 
 
 def as_numbers(values: Sequence[str]) -> list[float] | None:
-    """The values of a key as numbers; None where one of them is none, which makes the key a choice."""
+    """The values of a key as numbers; None if one of them is not a finite number, so that the key is categorical."""
     try:
         found = [float(value) for value in values]
     except ValueError:
@@ -34,16 +34,17 @@ def as_numbers(values: Sequence[str]) -> list[float] | None:
 
 
 def is_log(numbers: Sequence[float]) -> bool:
-    """Whether numbers spread so far that their logarithm is the scale to see them on."""
+    """Whether the numbers spread so far that a logarithmic scale is best."""
     return min(numbers) > 0 and max(numbers) / min(numbers) >= _LOG_FROM
 
 
 def find_importance(
     parameters: Sequence[str], trials: Sequence[tuple[Mapping[str, str], float]], direction: str
 ) -> Importance | None:
-    """By PED-ANOVA where Optuna is installed and 16 trials or more have finished, else by rank correlation; None below 3.
+    """Importance by PED-ANOVA if Optuna is installed and 16 or more trials have finished, else by rank correlation.
 
-    `trials`: (key -> value as typed, objective). Keys that never differ, or that a trial lacks, are left out.
+    None for fewer than 3 trials. `trials`: (key -> value as typed, objective). Keys with only one value, or that a trial lacks,
+    are left out.
     Source: Watanabe et al., PED-ANOVA (IJCAI 2023, arXiv 2304.10255).
     """
     varied = [
@@ -55,11 +56,11 @@ def find_importance(
         return None
     if len(trials) >= _ENOUGH and importlib.util.find_spec("optuna"):
         found = _ped_anova(varied, trials, direction)
-        measure = "PED-ANOVA (Optuna): each key's share of what the best trials have in common"
+        measure = "PED-ANOVA (Optuna): how much each key distinguishes the best trials from all"
     else:
         objective = [value for _, value in trials]
         found = {key: _correlation([values[key] for values, _ in trials], objective) for key in varied}
-        measure = "rank correlation with the objective, from 0 to 1 (Spearman's; for a choice the correlation ratio of ranks)"
+        measure = "rank correlation with the objective, from 0 to 1 (Spearman's; for categories the correlation ratio of ranks)"
     ranked = sorted(found.items(), key=lambda one: -one[1])
     return Importance(values={key: round(value, 4) for key, value in ranked}, measure=measure)
 
@@ -101,7 +102,7 @@ def _correlation(typed: Sequence[str], objective: Sequence[float]) -> float:
 
 
 def _ranks(values: Sequence[float]) -> NDArray[np.float64]:
-    """Ranks; equal values share the mean of theirs."""
+    """The ranks of the values; equal values get the mean of their ranks."""
     array = np.asarray(values, dtype=float)
     _, inverse, counts = np.unique(array, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)

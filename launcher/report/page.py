@@ -1,28 +1,28 @@
-"""A report as values: what is said and shown, before anything of HTML."""
+"""A report as values: its texts, figures and charts, independent of HTML."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 GOOD, WARN, BAD, PLAIN = "good", "warn", "bad", "plain"
-"""Tones: how a badge, a notice or a figure is coloured."""
+"""Tones: the colours of a badge, a notice or a figure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """Columns and rows; a row's cells are texts, numbers or None."""
+    """Columns and rows; each cell of a row is text, a number or None."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[Any]]
     links: Mapping[int, str] | None = None
-    """Row -> address that its first cell leads to."""
+    """Row -> address to which its first cell links."""
     sortable: bool = False
     note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """One chart: what it shows in a sentence, its numbers for a reader without a screen, and what page.js draws."""
+    """One chart: a one-sentence summary, its numbers as a table for screen readers, and the specification for page.js."""
 
     id: str
     title: str
@@ -36,7 +36,7 @@ class Chart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """A box at the top: something that a person should know before the curves."""
+    """A box at the top of the page with something that a person should know before looking at the curves."""
 
     tone: str
     title: str
@@ -46,7 +46,7 @@ class Notice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tile:
-    """One figure, large."""
+    """One figure in large type."""
 
     label: str
     value: str
@@ -66,7 +66,7 @@ class Section:
     """(caption, table)."""
     facts: Sequence[tuple[str, str]] = ()
     quotes: Sequence[tuple[str, str]] = ()
-    """(who or when, what was said)."""
+    """(who or when, text)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

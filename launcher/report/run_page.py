@@ -1,4 +1,4 @@
-"""RunFacts -> Page: what one run was, how it went, and what came of it."""
+"""Makes the page of one run from its facts: its settings, its course and its result."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -56,7 +56,7 @@ def _subtitle(facts: RunFacts) -> str:
 
 
 def _batch(batch: Mapping[str, Any]) -> str:
-    """The batch as a product; the last factor is the ranks, or groups of ranks, that take different sequences."""
+    """The batch as a product; the last factor is the number of ranks, or groups of ranks, that take different sequences."""
     size, micro = batch["global_batch_size"], batch["micro_batch_size"]
     accumulation = batch["gradient_accumulation_steps"]
     ranks = plural(size // (micro * accumulation), "rank")
@@ -94,7 +94,7 @@ def _what(facts: RunFacts) -> list[tuple[str, str]]:
         ("job", facts.status.get("job_id")),
         ("run dir", facts.run_dir),
         ("launcher", at(plan, "facts", "version")),
-        ("typed", f"python -m launcher {shlex.join(facts.overrides)}" if facts.overrides else None),
+        ("command", f"python -m launcher {shlex.join(facts.overrides)}" if facts.overrides else None),
     ]
     return [(label, str(text)) for label, text in lines if text]
 
@@ -153,7 +153,7 @@ def _tiles(facts: RunFacts, record: Record, attempts: Sequence[Attempt]) -> list
         found.append(Tile(label="effective training time", value=units.percent(share), note=note))
     if attempts:
         lost = sum(one.lost_steps for one in attempts)
-        note = f"{plural(lost, 'step')} done again" if lost else "nothing lost"
+        note = f"{plural(lost, 'step')} repeated" if lost else "no steps lost"
         found.append(
             Tile(label="attempts", value=str(len(attempts)), note=note, tone=WARN if lost else PLAIN)
         )
@@ -164,7 +164,7 @@ def _tiles(facts: RunFacts, record: Record, attempts: Sequence[Attempt]) -> list
 
 
 def _spent(spent: Mapping[str, Any] | None) -> list[Tile]:
-    """GPU-hours and money so far, against the plan."""
+    """Tiles with GPU-hours and cost so far, compared with the plan."""
     if not spent or spent.get("gpu_hours") is None:
         return []
     hours, planned = spent["gpu_hours"], spent.get("planned_gpu_hours")

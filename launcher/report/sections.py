@@ -1,4 +1,4 @@
-"""The parts of a run's page, each None where the run has nothing to say in it."""
+"""The sections of a run's page; each is None if the run has no facts for it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,7 +18,7 @@ from launcher.units import plural
 
 _FINDINGS = 60
 _NOTED = (Other, Removed, Tracking, Fetched)
-"""Kinds of events that the page has no place of its own for."""
+"""Kinds of events that no other section shows."""
 _EVENTS = 40
 
 
@@ -50,7 +50,7 @@ def machine(record: Record, facts: RunFacts) -> Section | None:
     if saves:
         longest = max(event.blocked_s for event in saves)
         bytes_ = saves[-1].bytes
-        text = f"{plural(len(saves), 'checkpoint')}, training waited {longest:.3g} s at most"
+        text = f"{plural(len(saves), 'checkpoint')}, training waited at most {longest:.3g} s"
         lines.append(("saves", text + (f", {units.size(bytes_)} each" if is_number(bytes_) else "")))
     if not shown and not lines:
         return None
@@ -78,7 +78,7 @@ def attempts(attempts: Sequence[Attempt], facts: RunFacts) -> Section | None:
     columns = ("attempt", "host", "job", "time", "steps", "lost", "ended", "why", "then")
     share = facts.status.get("effective_training_time")
     told = (
-        f"{units.percent(share)} of the time since the first start was training that stayed."
+        f"{units.percent(share)} of the time since the first start was effective training time."
         if is_number(share)
         else ""
     )
@@ -121,13 +121,13 @@ def data(facts: RunFacts) -> Section | None:
     lines += _tokenized(facts)
     if not lines:
         return None
-    columns = ("level", "rule", "line", "in all", "what was found")
+    columns = ("level", "rule", "line", "count", "finding")
     tables = [("Findings", Table(columns=columns, rows=rows))] if rows else []
     return Section(id="data", title="Data", charts=shown, facts=lines, tables=tables)
 
 
 def _tokenized(facts: RunFacts) -> list[tuple[str, str]]:
-    """What the ranks read: rows and tokens of each set, as the newest attempt noted them."""
+    """What the ranks read: rows and tokens of each data set, as the newest attempt recorded them."""
     newest = {event.set: event for event in facts.of(Data)}
     found: list[tuple[str, str]] = []
     for name, event in newest.items():
@@ -168,15 +168,15 @@ def result(facts: RunFacts) -> Section | None:
 
 
 def _checked(exported: Exported) -> str:
-    """What was done before the result counted."""
+    """Text on how the exported model was verified."""
     apart, limit = exported.difference, exported.tolerance
     if exported.verified == "logits" and apart is not None and limit is not None:
-        return f"loaded again from disk: its logits are {apart:.3g} from the trained model's at most ({limit:.3g} is allowed)"
-    return "every tensor on disk was read back: none missing or empty, all finite"
+        return f"loaded from disk: its logits differ from the trained model's by at most {apart:.3g} ({limit:.3g} is allowed)"
+    return "every tensor was read from disk: none is missing or empty, all are finite"
 
 
 def _newest(samples: Sequence[Sample]) -> list[Sample]:
-    """Of each `when` the newest."""
+    """The newest sample for each value of `when`."""
     return list({event.when: event for event in samples}.values())
 
 
@@ -186,7 +186,7 @@ def measures(record: Record) -> Section | None:
 
 
 def events(facts: RunFacts) -> Section | None:
-    """What else the run noted: events that this page has no place of its own for."""
+    """Events that no other section shows."""
     rows = [
         (
             event.time[:19].replace("T", " "),
@@ -203,4 +203,4 @@ def events(facts: RunFacts) -> Section | None:
     if not rows:
         return None
     table = Table(columns=("time", "event", "what"), rows=rows[-_EVENTS:])
-    return Section(id="events", title="Also noted", tables=[("Events", table)])
+    return Section(id="events", title="Other events", tables=[("Events", table)])

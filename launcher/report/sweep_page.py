@@ -1,4 +1,4 @@
-"""Sweep -> Page: which values won, what decided it, and what became of every trial."""
+"""Makes the page of a sweep: the best values, the importance of each key, and the result of every trial."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,13 +15,13 @@ from launcher.sweep.read import Sweep, Trial
 from launcher.units import plural
 
 _AXES = 10
-"""Of the parallel coordinates: more cannot be told apart."""
+"""Most axes of the parallel coordinates; with more they cannot be distinguished."""
 _CURVES, _CURVE_POINTS = 300, 120
 _ERRORS = 6
 
 
 def make_sweep_page(sweep: Sweep, *, links: Mapping[int, str], written: str, version: str) -> Page:
-    """The report of one sweep; `links`: trial -> where its run dir is, seen from the page."""
+    """The report of one sweep; `links`: trial -> path of its run dir relative to the page."""
     ranked = _ranked(sweep)
     state, tone = _state(sweep)
     sections = (_winner(sweep), _comparison(sweep, ranked), _curves(sweep, ranked), _trials(sweep, links))
@@ -56,14 +56,14 @@ def _state(sweep: Sweep) -> tuple[str, str]:
 
 
 def _ranked(sweep: Sweep) -> list[Trial]:
-    """Finished trials with a value, the best first."""
+    """Finished trials with a value, best first."""
     sign = 1 if sweep.direction == "minimize" else -1
     done = [trial for trial in sweep.trials if trial.state == FINISHED and trial.value is not None]
     return sorted(done, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
 
 
 def _shades(ranked: Sequence[Trial]) -> dict[int, float]:
-    """Trial -> 0 for the best to 1 for the worst, by rank."""
+    """Trial -> shade by rank, from 0 for the best to 1 for the worst."""
     return {trial.number: round(place / max(1, len(ranked) - 1), 3) for place, trial in enumerate(ranked)}
 
 
@@ -71,7 +71,7 @@ def _notices(sweep: Sweep) -> list[Notice]:
     failed = [trial for trial in sweep.trials if trial.state == FAILED]
     if not failed:
         return []
-    reasons = {trial.number: _reason(trial) or "no reason was noted" for trial in failed}
+    reasons = {trial.number: _reason(trial) or "no reason was recorded" for trial in failed}
     errors = Counter(reasons.values())
     first = {error: number for number, error in reversed(reasons.items())}
     items = [
@@ -83,7 +83,7 @@ def _notices(sweep: Sweep) -> list[Notice]:
         Notice(
             tone=tone,
             title=f"{plural(len(failed), 'trial')} failed",
-            text="The others went on.",
+            text="The other trials continued.",
             items=items,
         )
     ]
@@ -124,7 +124,7 @@ def _tiles(sweep: Sweep) -> list[Tile]:
 
 
 def _reason(trial: Trial) -> str | None:
-    """Its error without its own folder, so that the same error of many trials reads the same."""
+    """The trial's error without its own folder, so that the same error of several trials has the same text."""
     return trial.error.replace(f"{trial.run_dir}/", "") if trial.error else None
 
 
@@ -160,7 +160,7 @@ def _comparison(sweep: Sweep, ranked: Sequence[Trial]) -> Section | None:
             Chart(
                 id="importance",
                 title="Importance of each key",
-                summary=f"{most} mattered most. By {importance.measure}.",
+                summary=f"{most} was the most important key. Measure: {importance.measure}.",
                 kind="bars",
                 spec={
                     "rows": list(importance.values),
@@ -173,11 +173,11 @@ def _comparison(sweep: Sweep, ranked: Sequence[Trial]) -> Section | None:
     progress = _progress(sweep)
     if progress:
         shown.append(progress)
-    return Section(id="comparison", title="What decided it", charts=shown) if shown else None
+    return Section(id="comparison", title="Comparison of trials", charts=shown) if shown else None
 
 
 def _parallel(sweep: Sweep, ranked: Sequence[Trial], keys: Sequence[str]) -> Chart | None:
-    """A line for every finished trial, over an axis for every key and one for the objective."""
+    """A chart with a line for every finished trial over an axis for each key and one for the objective."""
     whole = [trial for trial in ranked if all(key in trial.overrides for key in keys)]
     if len(whole) < 2 or not keys:
         return None
@@ -211,8 +211,8 @@ def _parallel(sweep: Sweep, ranked: Sequence[Trial], keys: Sequence[str]) -> Cha
     return Chart(
         id="parallel",
         title="Every finished trial",
-        summary=f"A line is a trial, from blue for the best to orange for the worst; the best one is bold. {sweep.objective}: "
-        f"{better} is better. Drag along an axis to pick trials out.",
+        summary=f"Each line is a trial, from blue for the best to orange for the worst; the best is bold. {sweep.objective}: "
+        f"{better} is better. Drag along an axis to select trials.",
         kind="parallel",
         spec={"axes": axes, "rows": rows[::-1]},
         table=table,
@@ -221,7 +221,7 @@ def _parallel(sweep: Sweep, ranked: Sequence[Trial], keys: Sequence[str]) -> Cha
 
 
 def _progress(sweep: Sweep) -> Chart | None:
-    """The value of each trial in their order, and the best so far."""
+    """A chart with the value of each trial in their order, and the best so far."""
     done = [trial for trial in sweep.trials if trial.state == FINISHED]
     values = [(float(trial.number), trial.value) for trial in done if trial.value is not None]
     if len(values) < 2:
@@ -234,14 +234,14 @@ def _progress(sweep: Sweep) -> Chart | None:
     shown = [series("trial", values, 0, bare=True), series("best so far", so_far, 1, stairs=True)]
     changes = len({value for _, value in so_far})
     return lines_chart(
-        "progress", "In the order of trials", f"The best value was bettered {plural(changes - 1, 'time')}.", shown,
+        "progress", "In the order of trials", f"The best value improved {plural(changes - 1, 'time')}.", shown,
         ("trial", sweep.objective, "best so far"), [(n, v, b) for (n, v), (_, b) in zip(values, so_far, strict=True)],
         x="trial", y=sweep.objective,
     )  # fmt: skip
 
 
 def _curves(sweep: Sweep, ranked: Sequence[Trial]) -> Section | None:
-    """What every trial reported on its way."""
+    """The intermediate values of every trial."""
     shades, sign = _shades(ranked), 1 if sweep.direction == "minimize" else -1
     told = [trial for trial in sweep.trials if trial.intermediate]
     if not told:
@@ -295,11 +295,13 @@ def _trials(sweep: Sweep, links: Mapping[int, str]) -> Section | None:
         )
     columns = ("trial", "state", sweep.objective, *sweep.parameters, "steps", "time, s", "first error")
     found = {row: links[trial.number] for row, trial in enumerate(sweep.trials) if trial.number in links}
-    table = Table(columns=columns, rows=rows, links=found, sortable=True, note="a column's name sorts by it")
+    table = Table(
+        columns=columns, rows=rows, links=found, sortable=True, note="click a column's name to sort"
+    )
     return Section(id="trials", title="All trials", tables=[("Trials", table)])
 
 
 def _typed(value: str | None) -> Any:
-    """A number where the text is one, so that it sorts as one."""
+    """The text as a number if it is one, so that it is sorted by its value."""
     numbers = None if value is None else as_numbers([value])
     return numbers[0] if numbers else value

@@ -1,4 +1,4 @@
-"""How the training state is spread over the ranks: one module a strategy, each of which holds its spec as SPEC."""
+"""How the training state is distributed over the ranks: one module per strategy, which holds its spec as SPEC."""
 
 from launcher.strategies.base import Files, Job, Strategy
 from launcher.strategies.degrees import Degrees

@@ -13,7 +13,7 @@ from launcher.strategies.trained import Trained
 
 ENGINE = "deepspeed"
 BUCKET = 500_000_000
-"""Elements of the buckets in which DeepSpeed reduces gradients, where no fewer are trained: DeepSpeed's own default."""
+"""Elements of the buckets in which DeepSpeed reduces gradients, unless fewer are trained: DeepSpeed's own default."""
 
 
 class Zero(Strategy):
@@ -29,12 +29,13 @@ class Zero(Strategy):
     offloads_four_bit: ClassVar[bool] = False
 
     def degrees(self, config: StrategyConfig, world_size: int) -> Degrees:
-        """All ranks share one copy of what is sharded."""
+        """All ranks share one copy of the sharded state."""
         return Degrees(dp_shard=world_size)
 
     def files(self, job: Job) -> Files:
-        """accelerate.yaml points to deepspeed.json, which alone has batch, stage and precision: accelerate refuses a second
-        value beside it. DeepSpeed's multi-node launcher is `standard`: accelerate's default is pdsh over ssh."""
+        """accelerate.yaml, which points to deepspeed.json, and deepspeed.json. Only the latter has batch, stage and precision,
+        because accelerate refuses a second value. DeepSpeed's multi-node launcher is `standard`; accelerate's default is pdsh
+        over ssh."""
         return Files(
             accelerate=self._accelerate(
                 job,
@@ -59,7 +60,8 @@ class Zero(Strategy):
         )
 
     def zero_optimization(self, job: Job) -> dict[str, Any]:
-        """That section of deepspeed.json. Source: DeepSpeed's "DeepSpeed Configuration JSON" page; sizes in elements."""
+        """The section zero_optimization of deepspeed.json, with sizes in elements. Source: DeepSpeed's page "DeepSpeed
+        Configuration JSON"."""
         zero: dict[str, Any] = {
             "stage": self.zero_stage,
             "overlap_comm": True,
@@ -75,9 +77,9 @@ class Zero(Strategy):
         return zero
 
     def sized(self, deepspeed: Mapping[str, Any], trained: int | None) -> Mapping[str, Any]:
-        """Gradient buckets of no more elements than are trained, since DeepSpeed allocates the whole of one.
+        """deepspeed.json with gradient buckets no larger than the trained parameters, since DeepSpeed allocates whole buckets.
 
-        A size that a plugin has set stays. Source: DeepSpeed 0.19.8, stage_1_and_2.py (setup_buckets), stage3.py
+        A size that a plugin has set is kept. Source: DeepSpeed 0.19.8, stage_1_and_2.py (setup_buckets), stage3.py
         (ipg_buckets).
         """
         zero = deepspeed["zero_optimization"]
@@ -86,36 +88,36 @@ class Zero(Strategy):
         return {**deepspeed, "zero_optimization": {**zero, "reduce_bucket_size": bucket_size(trained)}}
 
     def bucket(self, deepspeed: Mapping[str, Any] | None) -> int | None:
-        """reduce_bucket_size where a plugin has set it; None where it is DeepSpeed's own, which `sized` makes smaller."""
+        """reduce_bucket_size if a plugin has set it; None if it is DeepSpeed's default, which `sized` reduces."""
         size = (deepspeed or {}).get("zero_optimization", {}).get("reduce_bucket_size", BUCKET)
         return size if isinstance(size, int) and size != BUCKET else None
 
     def averaged_over(self, degrees: Degrees) -> int:
-        """ZeRO-1 and 2 divide by the data-parallel ranks alone. Source: DeepSpeed 0.19.8, stage_1_and_2.py; measured with two
-        ranks that share a sequence."""
+        """The data-parallel ranks, by whose number ZeRO-1 and 2 divide. Source: DeepSpeed 0.19.8, stage_1_and_2.py; measured
+        with two ranks that share a sequence."""
         return degrees.data_parallel_size
 
     def shard(self, tensors: Tensors, degrees: Degrees) -> int:
-        """Stages 1 and 2 cut all tensors as one flat one. Source: DeepSpeed 0.19.8, stage_1_and_2.py."""
+        """The rank's share of one flat tensor, as stages 1 and 2 shard. Source: DeepSpeed 0.19.8, stage_1_and_2.py."""
         return -(-sum(size_of(dims) * count for dims, count in tensors) // degrees.shard_size)
 
     def gradient_bytes(self, load: Trained) -> float:
-        """Sharded in stage 1 too, since DeepSpeed frees what it has reduced; none on the GPU where the optimizer is offloaded,
-        but in stage 1. Source: DeepSpeed 0.19.8, stage_1_and_2.py."""
+        """Bytes of the rank's share, also in stage 1, since DeepSpeed frees what it has reduced; 0 if the optimizer is
+        offloaded, except in stage 1. Source: DeepSpeed 0.19.8, stage_1_and_2.py."""
         if self.offload_param or (self.offload_optimizer and self.zero_stage > 1):
             return 0
         return self.shard(load.trained_tensors, load.degrees) * load.gradient_width
 
     def buffer_bytes(self, load: Trained, gathered: float) -> float:
-        """Two gradient buckets of reduce_bucket_size. Source: DeepSpeed 0.19.8, stage_1_and_2.py."""
+        """Bytes of two gradient buckets of reduce_bucket_size. Source: DeepSpeed 0.19.8, stage_1_and_2.py."""
         return 2 * bucket_elements(load) * load.width
 
     def step_bytes(self, load: Trained, elements: int, foreach: bool) -> float:
-        """DeepSpeed makes fp32 gradients of the rank's shard beside what the optimizer takes."""
+        """Bytes of the fp32 gradients that DeepSpeed makes of the rank's shard, and of the optimizer's own temporary values."""
         return (8 if foreach else 4) * elements
 
     def communication_bytes(self, load: Trained, weights: float) -> float:
-        """Gradients once, and the new weights once. Source: ZeRO (arXiv 1910.02054), section 7.2.1."""
+        """Bytes of the gradients and the new weights, each sent once. Source: ZeRO (arXiv 1910.02054), section 7.2.1."""
         gradients = load.trained * load.trained_width
         return share_sent(load.degrees.shard_size) * (gradients + load.trained * load.width)
 
@@ -126,12 +128,12 @@ def bucket_elements(load: Trained) -> int:
 
 
 def bucket_size(trained: int | None) -> int:
-    """Elements of a gradient bucket for so many trained parameters."""
+    """Elements of a gradient bucket for this number of trained parameters."""
     return BUCKET if trained is None else max(1_000, min(BUCKET, trained))
 
 
 def check_offload(config: StrategyConfig, stage: int) -> None:
-    """PlanError for weights that are offloaded by a stage that does not shard them."""
+    """PlanError for offloaded weights with a stage that does not shard them."""
     if config.offload_param:
         raise PlanError(
             f"strategy.offload_param=true needs strategy.zero_stage=3, not {stage}: only stage 3 shards weights"

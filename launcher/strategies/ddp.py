@@ -1,4 +1,4 @@
-"""ddp: every rank holds the whole training state, and gradients are averaged. The fastest where it fits."""
+"""ddp: every rank holds the whole training state, and gradients are averaged. It is the fastest strategy if it fits."""
 
 from typing import ClassVar
 

@@ -1,4 +1,4 @@
-"""How many ranks share one thing, for each way of sharing."""
+"""The parallel degrees of a run: how many ranks share one thing, for each kind of parallelism."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class Degrees:
     """The parallel degrees of a run. Their product, without `expert`, is the number of ranks.
 
-    Ranks are counted with `tensor` fastest, then `sequence`, then the two of data parallelism.
+    In the numbering of ranks `tensor` varies fastest, then `sequence`, then the two degrees of data parallelism.
     Source: torchtitan's parallel_dims.py, whose mesh has the same order.
     """
 
@@ -24,7 +24,7 @@ class Degrees:
 
     @property
     def world_size(self) -> int:
-        """All ranks."""
+        """Number of all ranks."""
         return self.dp_replicate * self.dp_shard * self.sequence * self.tensor
 
     @property
@@ -34,7 +34,7 @@ class Degrees:
 
     @property
     def shard_size(self) -> int:
-        """Ranks over which sharded weights, gradients and optimizer state are spread.
+        """Ranks over which weights, gradients and optimizer state are sharded.
 
         Ranks that share a sequence hold the same weights, so the state is sharded over them too.
         Source: torchtitan's dp_shard_cp mesh; DeepSpeed 0.19.8 shards over sequence_data_parallel_group.

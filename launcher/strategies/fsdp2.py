@@ -14,7 +14,7 @@ from launcher.strategies.trained import Trained
 
 
 class Fsdp2(Strategy):
-    """FSDP2 through accelerate, which leaves it out on one rank."""
+    """FSDP2 through accelerate, which does not use it on one rank."""
 
     __slots__ = ()
     order: ClassVar[int | None] = 40
@@ -28,27 +28,28 @@ class Fsdp2(Strategy):
     offloads_on_cpu: ClassVar[bool] = False
 
     def check(self, config: StrategyConfig) -> None:
-        """PlanError for an optimizer that is offloaded alone."""
+        """PlanError for an optimizer that is offloaded without the weights."""
         if config.offload_optimizer:
             raise PlanError(
-                f"strategy.offload_optimizer=true is DeepSpeed's; with {self.name} use strategy.offload_param=true"
+                f"strategy.offload_optimizer=true works only with DeepSpeed; with {self.name} use strategy.offload_param=true"
             )
 
     def presets(self) -> Iterator[Strategy]:
-        """On the GPUs, and all in host memory."""
+        """The strategy with its state on the GPUs, and with its state in host memory."""
         yield self
         yield dataclasses.replace(self, name=f"{self.name}_offload", offload_param=True)
 
     def degrees(self, config: StrategyConfig, world_size: int) -> Degrees:
-        """All ranks share one copy of the state."""
+        """All ranks share one copy of the sharded state."""
         return Degrees(dp_shard=world_size)
 
     def acting(self, degrees: Degrees) -> Strategy:
-        """Plain data parallelism where there is nothing to shard."""
+        """The strategy itself; plain data parallelism on one rank, where nothing is sharded."""
         return self if degrees.shard_size > 1 else Strategy(name=self.name, engine=self.engine)
 
     def files(self, job: Job) -> Files:
-        """accelerate.yaml and the trainer's fsdp_config say the same; `cpu_offload` is `offload_params` for accelerate."""
+        """accelerate.yaml and the trainer's fsdp_config with equal values; accelerate's name of `cpu_offload` is
+        `offload_params`."""
         fsdp: dict[str, Any] = {
             "version": 2,
             "auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
@@ -69,16 +70,16 @@ class Fsdp2(Strategy):
         )
 
     def averaged_over(self, degrees: Degrees) -> int:
-        """Gradients are averaged over the ranks that shard and those that replicate. Source: torch's fully_shard."""
+        """The ranks that shard times those that replicate: gradients are averaged over both. Source: torch's fully_shard."""
         return degrees.dp_replicate * degrees.shard_size
 
     def shard(self, tensors: Tensors, degrees: Degrees) -> int:
-        """Every tensor is cut by rows. Source: torch's fully_shard (Shard(0))."""
+        """The rank's share of every tensor's rows. Source: torch's fully_shard (Shard(0))."""
         ranks = degrees.shard_size
         return sum(-(-dims[0] // ranks) * size_of(dims[1:]) * count for dims, count in tensors)
 
     def gradient_bytes(self, load: Trained) -> float:
-        """Whole while they accumulate over several forward passes, else the rank's share; none on the GPU where offloaded.
+        """Bytes of whole gradients if they accumulate over several forward passes, else of the rank's share; 0 if offloaded.
 
         Source: accelerate 1.15's no_sync.
         """
@@ -89,14 +90,14 @@ class Fsdp2(Strategy):
         )
 
     def buffer_bytes(self, load: Trained, gathered: float) -> float:
-        """The block in use and the next with their gradients, and the head from the forward to the backward pass.
+        """Bytes of the current block and the next with their gradients, and of the head, kept until its backward pass.
 
         Source: torch's fully_shard; accelerate 1.15's fsdp_utils.py.
         """
         return gathered
 
     def communication_bytes(self, load: Trained, weights: float) -> float:
-        """The weights twice in every forward and backward pass, three times with checkpointing, and gradients once.
+        """Bytes of the weights, sent twice per forward and backward pass (three times with checkpointing), and gradients, once.
 
         Source: ZeRO (arXiv 1910.02054), section 7.2.2; accelerate 1.15 on accumulation.
         """

@@ -1,4 +1,4 @@
-"""Strategies found by the configuration's strategy.engine and strategy.zero_stage."""
+"""Finds the strategy of strategy.engine and strategy.zero_stage."""
 
 import functools
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ STRATEGIES = Registry(
 
 
 def make_strategy(config: StrategyConfig) -> Strategy:
-    """The strategy asked for; ConfigError for an unknown one, PlanError for settings that exclude each other."""
+    """The configured strategy; ConfigError for an unknown one, PlanError for settings that exclude each other."""
     return _spec(config).configured(config)
 
 
@@ -34,7 +34,7 @@ def planned_strategy(values: Mapping[str, Any]) -> Strategy:
 
 @functools.cache
 def candidates() -> tuple[Strategy, ...]:
-    """What strategy=auto and the alternatives choose from, the least sharding first, offloading last."""
+    """The candidates of strategy=auto and of the alternatives: least sharding first, offloading last."""
     ordered = [
         (spec.order, one) for spec in STRATEGIES.all() if spec.order is not None for one in spec.presets()
     ]
@@ -42,7 +42,7 @@ def candidates() -> tuple[Strategy, ...]:
 
 
 def _spec(config: StrategyConfig) -> Strategy:
-    """The spec of that name, or where several share an engine the one with the stage asked for."""
+    """The spec of that name; if several share the engine, the one with the configured stage."""
     engine, stage = config.engine, config.zero_stage
     if engine in STRATEGIES.own_names():
         return _of_stage(STRATEGIES.find(engine), stage)
@@ -58,7 +58,7 @@ def _spec(config: StrategyConfig) -> Strategy:
 
 
 def _of_stage(spec: Strategy, stage: int) -> Strategy:
-    """The spec; PlanError where a stage is asked for that is not its own."""
+    """The spec; PlanError if the configured stage is not its own."""
     if stage in (0, spec.zero_stage):
         return spec
     stages = [one for one in map(STRATEGIES.find, STRATEGIES.own_names()) if one.zero_stage]

@@ -1,11 +1,11 @@
-"""What the formulas of a strategy may ask about the work of one GPU."""
+"""The properties of one GPU's work that the formulas of a strategy can use."""
 
 from typing import Any, Protocol
 
 from launcher.strategies.degrees import Degrees
 
 TensorCounts = list[tuple[tuple[int, ...], int]]
-"""(shape, how many tensors have it)."""
+"""(shape, number of tensors with it)."""
 
 
 class Trained(Protocol):
@@ -18,7 +18,7 @@ class Trained(Protocol):
 
     @property
     def adapter(self) -> Any:
-        """The LoRA adapter; None where every weight is trained."""
+        """The LoRA adapter; None if every weight is trained."""
         ...
 
     @property
@@ -33,12 +33,12 @@ class Trained(Protocol):
 
     @property
     def bucket(self) -> int | None:
-        """Elements of a gradient bucket, where a plugin has set them."""
+        """Elements of a gradient bucket if a plugin has set them, else None."""
         ...
 
     @property
     def autocast(self) -> bool:
-        """Whether weights are cast to bf16 as training goes."""
+        """Whether weights are cast to bf16 during each pass."""
         ...
 
     @property
@@ -68,7 +68,7 @@ class Trained(Protocol):
 
     @property
     def width(self) -> int:
-        """Bytes of a value that the forward pass computes."""
+        """Bytes per value in the forward pass."""
         ...
 
     @property

@@ -20,7 +20,7 @@ class Zero1(Zero):
         check_offload(config, self.zero_stage)
 
     def gradient_bytes(self, load: Trained) -> float:
-        """The rank's share, and whole gradients beside it where weights have another format: they are converted."""
+        """Bytes of the rank's share, and also of whole gradients if weights have another format and must be converted."""
         sharded = Zero.gradient_bytes(self, load)
         if not sharded or load.gradient_width == load.trained_width or load.degrees.shard_size == 1:
             return sharded

@@ -21,7 +21,7 @@ class Zero2(Zero):
         check_offload(config, self.zero_stage)
 
     def communication_bytes(self, load: Trained, weights: float) -> float:
-        """Gradients in every forward and backward pass of a step, and the new weights once.
+        """Bytes of the gradients, sent in every forward and backward pass of a step, and of the new weights, sent once.
 
         Source: ZeRO (arXiv 1910.02054), section 7.2.1; DeepSpeed 0.19.8 on accumulation.
         """

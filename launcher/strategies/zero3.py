@@ -13,10 +13,10 @@ from launcher.strategies.degrees import Degrees
 from launcher.strategies.trained import Trained
 
 PERSISTENT = 100_000
-"""Tensors of at most so many elements are kept whole. Source: DeepSpeed's stage3_param_persistence_threshold."""
+"""Tensors of at most this many elements are not sharded. Source: DeepSpeed's stage3_param_persistence_threshold."""
 LIVE = 1_000_000_000
-"""stage3_max_live_parameters: elements that are gathered at once at most."""
-_SUB_GROUP = 1_000_000_000  # elements; DeepSpeed's sub_group_size where deepspeed.json names none
+"""stage3_max_live_parameters: the most elements that are gathered at once."""
+_SUB_GROUP = 1_000_000_000  # elements; DeepSpeed's default of sub_group_size
 
 
 class Zero3(Zero):
@@ -29,17 +29,17 @@ class Zero3(Zero):
     loads_shards: ClassVar[bool] = True
 
     def check(self, config: StrategyConfig) -> None:
-        """Nothing is excluded."""
+        """Accepts all settings."""
 
     def presets(self) -> Iterator[Strategy]:
-        """On the GPUs, and all in host memory."""
+        """The strategy with its state on the GPUs, and with its state in host memory."""
         yield self
         yield dataclasses.replace(
             self, name=f"{self.name}_offload", offload_optimizer=True, offload_param=True
         )
 
     def zero_optimization(self, job: Job) -> dict[str, Any]:
-        """Weights are gathered for a save, and no more of them than LIVE at once."""
+        """The section zero_optimization: weights are gathered for a save, and at most LIVE elements at once."""
         zero = Zero.zero_optimization(self, job)
         offload = {name: zero.pop(name) for name in [*zero] if name.startswith("offload")}
         return {
@@ -51,15 +51,16 @@ class Zero3(Zero):
         }
 
     def averaged_over(self, degrees: Degrees) -> int:
-        """The reduce-scatter of stage 3 divides by all ranks. Source: DeepSpeed 0.19.8, stage3.py; measured as for stage 2."""
+        """All ranks, by whose number stage 3's reduce-scatter divides. Source: DeepSpeed 0.19.8, stage3.py; measured like
+        stage 2."""
         return degrees.world_size
 
     def shard(self, tensors: Tensors, degrees: Degrees) -> int:
-        """Every tensor is cut for itself. Source: DeepSpeed 0.19.8, partition_parameters.py."""
+        """The rank's share of every tensor, each sharded by itself. Source: DeepSpeed 0.19.8, partition_parameters.py."""
         return sum(-(-size_of(dims) // degrees.shard_size) * count for dims, count in tensors)
 
     def buffer_bytes(self, load: Trained, gathered: float) -> float:
-        """One gradient bucket, what is gathered (up to LIVE), and the small tensors that are kept whole.
+        """Bytes of one gradient bucket, the gathered weights (up to LIVE), and the small tensors that are not sharded.
 
         Source: DeepSpeed 0.19.8, stage3.py, and its configuration page.
         """
@@ -70,11 +71,12 @@ class Zero3(Zero):
         return max(min(whole, gathered * 2), gathered) + persistent + bucket_elements(load) * load.width
 
     def step_bytes(self, load: Trained, elements: int, foreach: bool) -> float:
-        """The step goes by sub-groups. Source: DeepSpeed 0.19.8, stage3.py."""
+        """Temporary bytes of the step of one sub-group. Source: DeepSpeed 0.19.8, stage3.py."""
         return Zero.step_bytes(self, load, min(elements, _SUB_GROUP), foreach)
 
     def communication_bytes(self, load: Trained, weights: float) -> float:
-        """The weights twice in every forward and backward pass, three times with checkpointing, and gradients in each.
+        """Bytes of the weights, sent twice per forward and backward pass (three times with checkpointing), and of the
+        gradients, sent in each.
 
         Source: ZeRO (arXiv 1910.02054), section 7.2.2; DeepSpeed 0.19.8 on accumulation.
         """

@@ -101,8 +101,8 @@ def test_its_memory_is_estimated_and_its_further_forward_pass_takes_time(site):
     ("typed", "said"),
     [
         (("trainer.kind=scaled", "trainer.beta=11"), "trainer.beta=11.0 must be above 0 and at most 10"),
-        (("trainer.kind=scaled", "trainer.epsilon=0.1"), "trainer.epsilon=0.1 is not used by trainer.kind=scaled, but by grpo"),
-        (("trainer.beta=3",), "is not used by trainer.kind=sft, but by dpo, grpo, kto, orpo, scaled;"),
+        (("trainer.kind=scaled", "trainer.epsilon=0.1"), "epsilon=0.1 is not used by trainer.kind=scaled, only by grpo"),
+        (("trainer.beta=3",), "is not used by trainer.kind=sft, only by dpo, grpo, kto, orpo, scaled;"),
         (("trainer.kind=scaled", "trainer.options.shift=-1"), "trainer.options.shift=-1 must be a number of at least 0"),
         (("trainer.kind=scaled", "trainer.options.shift=much"), "trainer.options.shift=much must be a number of at least 0"),
         (("trainer.kind=scaled", "trainer.options.shfit=1"), "unknown option of scaled 'shfit'; did you mean shift?"),
@@ -127,9 +127,9 @@ def test_what_it_does_not_take_is_refused_in_one_line(site, typed, said):
             "its module scaled_method has no function make, which the ranks call; add it",
         ),
         ("module=__name__", 'module="scaled_ranks"', "there is no module scaled_ranks"),
-        ("SPEC = ", "METHOD = ", "scaled_method holds no Method named SPEC; add one"),
+        ("SPEC = ", "METHOD = ", "scaled_method has no Method named SPEC; add one"),
         ("import Key", "import Keys", "entry point scaled_method cannot be imported"),
-        ("unit=", "scores=2, unit=", "say so in not_estimated"),
+        ("unit=", "scores=2, unit=", "give the reason in not_estimated"),
     ],
 )
 def test_a_missing_piece_is_named_before_anything_is_written(site, before, after, said):

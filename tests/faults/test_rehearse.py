@@ -31,7 +31,7 @@ def test_a_run_on_this_machine_survives_what_can_be_done_to_it_here(tmp_path, ca
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["rehearse-real"]
     run = Finished(Path(told["run_dir"]))
     ends = [(event["how"], event["exit_code"]) for event in run.events("ended")]
-    assert ends == [("crashed", 137), ("left", 0), ("left", 0)]
+    assert ends == [("crashed", 137), ("shut_down", 0), ("shut_down", 0)]
 
 
 @pytest.mark.long
@@ -45,7 +45,12 @@ def test_a_run_in_slurms_queue_is_killed_signalled_requeued_and_cancelled(lab: L
     assert all(check["passed"] for check in told["checks"]) and len(told["checks"]) == 5, told
     run = Finished(Path(told["run_dir"]))
     assert [event["why"] for event in run.events("told")] == ["time limit", "pre-empted", "cancelled"]
-    assert [event["how"] for event in run.events("ended")] == ["crashed", "left", "left", "left"]
+    assert [event["how"] for event in run.events("ended")] == [
+        "crashed",
+        "shut_down",
+        "shut_down",
+        "shut_down",
+    ]
     assert len({event["job_id"] for event in run.events("started")}) == 1
     assert not lab.run("squeue", "--noheader", cwd=tmp_path).stdout
 

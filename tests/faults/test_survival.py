@@ -82,7 +82,7 @@ def whole(lab: Lab, start: Callable[..., Finished]) -> Finished:
 
 @pytest.fixture(autouse=True)
 def _healthy(lab: Lab, folder: Path) -> Iterator[None]:
-    """Whatever a test broke is whole again for the next one."""
+    """Repairs what a test broke, for the next test."""
     yield
     for number in range(1, 5):
         with contextlib.suppress(Exception):
@@ -218,7 +218,7 @@ def test_a_preempted_run_saves_leaves_and_goes_on(lab, start, whole, folder):
     assert high
     check_finished(lab, run, whole)
     (ended,) = run.events("ended")
-    assert ended["how"] == "left"
+    assert ended["how"] == "shut_down"
     assert run.events("told")[0]["why"] == "pre-empted"
     assert len({event["job_id"] for event in run.events("started")}) == 1
 
@@ -228,7 +228,7 @@ def test_the_time_limit_is_not_the_end_of_a_run(lab, start, whole):
     run = start("resources.time=00:01:00", "trainer.max_steps=3000", "cluster.sbatch.signal=B:USR1@15")
     until(lambda: bool(run.events("requeued")), 90)
     assert run.events("told")[0]["why"] == "time limit"
-    assert run.events("ended")[0]["how"] == "left"
+    assert run.events("ended")[0]["how"] == "shut_down"
     saved = run.events("saved")[-1]
     assert saved["why"] == "told"
     until(lambda: len(run.events("resumed")) == 1, 60)
@@ -245,7 +245,7 @@ def test_a_signal_by_hand_saves_and_queues_again(lab, start, whole):
     lab.run("scancel", "--signal=TERM", "--full", lab.job(run), cwd=run.path)
     check_finished(lab, run, whole)
     assert run.events("told")[0]["why"] == "asked to shut down"
-    assert run.events("ended")[0]["how"] == "left"
+    assert run.events("ended")[0]["how"] == "shut_down"
 
 
 @pytest.mark.long
@@ -261,7 +261,7 @@ def test_a_cancelled_run_saves_and_does_not_come_back(lab, start):
     run = start()
     lab.run(*command("cancel", str(run.path)), cwd=run.path)
     until(lambda: bool(run.events("stopped")), 60)
-    assert run.events("ended")[0]["how"] == "left"
+    assert run.events("ended")[0]["how"] == "shut_down"
     assert "saved at step" in run.events("stopped")[0]["reason"]
     until(lambda: not left_behind(lab, run), 60)
     until(lambda: lab.state(run) == "cancelled")
@@ -394,7 +394,7 @@ def test_where_requeueing_is_forbidden_a_new_job_goes_on(lab, start, whole):
     job = lab.job(run)
     lab.run("scancel", "--signal=TERM", "--full", job, cwd=run.path)
     check_finished(lab, run, whole)
-    assert run.events("ended")[0]["how"] == "left"
+    assert run.events("ended")[0]["how"] == "shut_down"
     assert len(run.events("started")) == 2
     assert lab.job(run) != job
 

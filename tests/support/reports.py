@@ -26,7 +26,7 @@ def write_lines(path: Path, lines: list[dict[str, Any]]) -> None:
 
 
 def fill_run(run: RunDir) -> None:
-    """Three attempts, two faults, 25 steps done again, evaluation loss that turns at step 120, and a text that bites."""
+    """Three attempts, two faults, 25 steps repeated, evaluation loss that turns at step 120, and a text that bites."""
     events: list[dict[str, Any]] = [{"time": at(0), "event": "submitted", "attempt": 0, "job_id": "77"}]
     metrics: list[dict[str, Any]] = []
     dice = random.Random(1)

@@ -76,7 +76,7 @@ def test_all_linear_in_some_blocks_is_the_same_layers_by_name():
     [
         ({"bias": "all"}, "plugins.lora.bias=all would train nothing: llama has no biases"),
         ({"modules_to_save": ["lm_haed"]}, "plugins.lora.modules_to_save: unknown module 'lm_haed'; did you mean lm_head?"),
-        ({"layers_to_transform": [32]}, "plugins.lora.layers_to_transform: 32 is no block of 32, which are 0 to 31"),
+        ({"layers_to_transform": [32]}, "plugins.lora.layers_to_transform=32 is not a block; the 32 blocks are 0 to 31"),
         ({"target_modules": ["q_prj"]}, "plugins.lora.target_modules: unknown layer 'q_prj'; did you mean q_proj?"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",

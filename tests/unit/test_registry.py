@@ -27,7 +27,7 @@ def test_an_unknown_name_gives_the_key_and_the_nearest_name():
 
 
 def test_a_module_without_a_spec_is_refused_by_name():
-    with pytest.raises(ConfigError, match=r"launcher\.config\.model holds no type named SPEC; add one"):
+    with pytest.raises(ConfigError, match=r"launcher\.config\.model has no type named SPEC; add one"):
         KNOWN.find("model")
 
 

@@ -1,4 +1,4 @@
-"""The sbatch options of a job: what the plan sets, what a site adds, and what is refused."""
+"""The sbatch options of a job: those that the plan sets, those that a site adds, and those that are refused."""
 
 import re
 from collections.abc import Mapping
@@ -107,7 +107,7 @@ def _site_options(sbatch: Mapping[str, Any]) -> dict[str, str]:
         key = f"cluster.sbatch.{flag}"
         if not re.fullmatch(r"[a-z][a-z0-9-]*", flag):
             raise PlanError(
-                f"{key} is not an sbatch option: use its long name without the dashes, such as partition"
+                f"{key} is not an sbatch option; use the long name without the dashes, such as partition"
             )
         if flag in _PLANNED:
             raise PlanError(f"{key} is decided by the plan; set {_PLANNED[flag]} instead")

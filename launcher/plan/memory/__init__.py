@@ -1,4 +1,4 @@
-"""How many bytes each GPU, node and checkpoint holds, term by term, a file for each. Values in, values out."""
+"""Bytes that each GPU, node and checkpoint holds: one file per term, pure functions only."""
 
 from launcher.plan.adapter import Adapter
 from launcher.plan.memory.estimate import (

@@ -6,16 +6,16 @@ from launcher.plan.model import block_norms, head_dim
 
 
 def activation_bytes(load: Load) -> float:
-    """Activations at the peak: all blocks', or with checkpointing each block's input and one block's; the final norm's.
+    """Activations at the peak: of all blocks, or with checkpointing the input of each block and all of one; and the final norm.
 
-    Source: Chen et al. (arXiv 1604.06174) and block_activation_bytes. Held against autograd's saved tensors on a CPU,
-    within 5 %, in fp32 through the launcher's own ranks and in bf16 under autocast.
+    Source: Chen et al. (arXiv 1604.06174) and block_activation_bytes. Compared with autograd's saved tensors on a CPU:
+    within 5 %, in fp32 on the launcher's own ranks and in bf16 under autocast.
     """
     blocks, block = load.shape.num_hidden_layers, block_activation_bytes(load)
     kept = blocks * block
     if (
         not load.trains_embedding
-    ):  # nothing before the first adapter needs a gradient, so its norm keeps nothing
+    ):  # nothing before the first adapter needs a gradient, so the norm before it keeps nothing
         kept -= _norm_bytes(load) * load.tokens
     if load.checkpointing:
         stream = load.stream_width * load.shape.hidden_size * load.tokens
@@ -26,14 +26,14 @@ def activation_bytes(load: Load) -> float:
 
 
 def block_activation_bytes(load: Load) -> float:
-    """What one decoder block keeps, with an attention kernel that keeps no scores.
+    """Bytes that one decoder block keeps, with an attention kernel that keeps no scores.
 
-    Kept: the inputs of both norms in fp32, what the trained linears and adapters take in, q, k, v and the attention's
-    output, and of the MLP the gate, its activation and the up projection. A frozen linear keeps no input, a frozen norm
-    not its normalised one; a norm of q and k both. Where torch casts as it goes, each linear and adapter keeps a copy of
-    its own. With a mask, k and v are repeated for every head, and the mask is kept in the forward pass's format.
-    Dropout's mask is a byte a value on a GPU, and experts count once for each that a token visits (both unverified). liger's
-    norms keep their input as it is, its MLP the gate and the up projection (liger-kernel 0.8, ops/rms_norm.py and
+    It keeps the inputs of both norms in fp32, the inputs of trained linear layers and adapters, q, k, v and the attention's
+    output, and the MLP's gate, its activation and the up projection. A frozen linear layer does not keep its input, and a
+    frozen norm does not keep the normalised input; a norm of q and k keeps both. Under autocast each linear layer and adapter
+    keeps its own copy. With a mask, k and v are repeated for every head, and the mask is kept in the forward pass's format.
+    Dropout's mask has one byte per value on a GPU, and only the experts that a token visits count (both unverified). liger's
+    norms keep their input uncast, and its MLP keeps the gate and the up projection (liger-kernel 0.8, ops/rms_norm.py and
     ops/swiglu.py; unverified).
     Source: the operations of transformers' modeling_llama.py and peft's lora/layer.py; the method of Korthikanti et al.
     (arXiv 2205.05198), section 4.1.
@@ -44,7 +44,7 @@ def block_activation_bytes(load: Load) -> float:
     norms = block_norms(shape)
     kept = norms.count(shape.hidden_size) * _norm_bytes(load) + width * 2 * (queries + keys)
     kept += 4 * shape.num_attention_heads
-    if len(norms) > norms.count(shape.hidden_size):  # of q and k, before they are turned and repeated
+    if len(norms) > norms.count(shape.hidden_size):  # norms of q and k, before these are rotated and repeated
         raw = queries + shape.num_key_value_heads * head_dim(shape)
         kept += (4 + (width if load.adapter is None else 0)) * raw
     experts = (shape.num_experts_per_tok or 2) if shape.num_experts else 1
@@ -52,16 +52,16 @@ def block_activation_bytes(load: Load) -> float:
     kept += width * load.length if load.masked else 0
     if (
         load.adapter is not None and load.adapter.dora
-    ):  # each layer's own result and the adapter's, which the magnitude scales
+    ):  # the results of each layer and of its adapter, which the magnitude scales
         kept += 2 * width * sum(load.counts.linears[name][1] for name in _adapted(load))
     return (kept + _input_bytes(load) * (experts if shape.num_experts else 1)) * load.tokens
 
 
 def working_bytes(load: Load) -> float:
-    """The mask of truth values that the blocks' own are made from, and gradients of one block's widest values while they
-    are computed: of the MLP's product and one of its factors.
+    """Temporary memory: the boolean mask from which the blocks' masks are made, and the gradients of one block's widest values,
+    which are the MLP's product and one of its factors.
 
-    DoRA makes the widest layer's weights and the adapter's product anew in each pass, in fp32 and from an identity matrix.
+    DoRA computes the widest layer's weights and the adapter's product again in each pass, in fp32 and from an identity matrix.
     Source: transformers' masking_utils.py; the derivative of silu(gate) * up; peft 0.21's lora/dora.py. Unverified.
     """
     mask = load.sequences * load.length**2 if load.masked else 0
@@ -76,7 +76,7 @@ def working_bytes(load: Load) -> float:
 
 
 def _norm_bytes(load: Load) -> float:
-    """A token's bytes in one RMSNorm: its input in fp32, its scale, and where it is trained the normalised input."""
+    """Bytes per token in one RMSNorm: its input in fp32, its scale, and the normalised input if the norm is trained."""
     hidden, trained = load.shape.hidden_size, load.adapter is None
     if "rms_norm" in load.kernels:
         return load.stream_width * hidden + 4
@@ -94,7 +94,7 @@ def _adapted(load: Load) -> list[str]:
 
 
 def _input_bytes(load: Load) -> float:
-    """A token's bytes of what the linears and adapters of a block take in; q, k and v share one input, as gate and up do."""
+    """Bytes per token of the inputs of a block's linear layers and adapters; q, k and v share one, and so do gate and up."""
     shape, width, adapter = load.shape, load.width, load.adapter
     linears = load.counts.linears
     inputs = {"q_proj": "attention", "k_proj": "attention", "v_proj": "attention", "o_proj": "output"}
@@ -105,10 +105,10 @@ def _input_bytes(load: Load) -> float:
         product = shape.intermediate_size
         return width * ((attention + mlp) * shape.hidden_size + product)
     names = _adapted(load)
-    if adapter.four_bit and width == 4:  # adapters in bf16 beside a pass in fp32: each casts its input
+    if adapter.four_bit and width == 4:  # bf16 adapters in an fp32 forward pass: each casts its input
         return 2 * sum(adapter.r + linears[name][0] for name in names)
     ranks = width * adapter.r * len(names)
-    # peft casts for fp32 adapters over plain weights; over 4-bit ones it leaves that to autocast, which finds bf16 already
+    # peft casts the input of fp32 adapters over plain weights; over 4-bit weights autocast would, but finds bf16 already
     copies = load.autocast and not adapter.four_bit and load.casts_each
     if adapter.dropout:
         return ranks + sum((width + 1) * linears[name][0] for name in names)
@@ -120,7 +120,7 @@ def _input_bytes(load: Load) -> float:
 
 
 def _shared_bytes(load: Load) -> float:
-    """Kept once for all blocks: the rotary table, and the head's copy of its input."""
+    """Bytes that are kept once for all blocks: the rotary table, and the head's copy of its input."""
     shape = load.shape
     rotary = 2 * load.stream_width * head_dim(shape) * load.length
     return rotary + load.stream_width * shape.hidden_size * load.tokens

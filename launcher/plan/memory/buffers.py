@@ -1,4 +1,4 @@
-"""Bytes of what comes and goes on one GPU: buckets, gathered weights, casts."""
+"""Bytes of temporary buffers on one GPU: buckets, gathered weights, casts."""
 
 from collections.abc import Mapping
 
@@ -11,9 +11,9 @@ from launcher.plan.memory.term import Term
 def buffer_bytes(load: Load) -> float:
     """Buffers: gradient buckets, gathered blocks, bf16 copies of trained fp32 weights.
 
-    DDP copies gradients into buckets of their own. ZeRO-1 and 2 fill two buckets of reduce_bucket_size, ZeRO-3 one, beside
-    what is gathered (up to stage3_max_live_parameters) and the small tensors that it keeps whole. FSDP2 gathers the block
-    in use and the next with their gradients, and keeps the head from the forward to the backward pass.
+    DDP copies gradients into separate buckets. ZeRO-1 and 2 fill two buckets of reduce_bucket_size. ZeRO-3 fills one, and also
+    holds the gathered weights (up to stage3_max_live_parameters) and the small tensors that it does not shard. FSDP2 gathers
+    the current block and the next with their gradients, and keeps the head from the forward to the backward pass.
     Source: torch's DistributedDataParallel (gradient_as_bucket_view) and fully_shard, DeepSpeed 0.19.8's stage_1_and_2.py,
     stage3.py and configuration page, accelerate 1.15's fsdp_utils.py. Unverified on a GPU.
     """
@@ -21,7 +21,7 @@ def buffer_bytes(load: Load) -> float:
 
 
 def _gathered_bytes(load: Load) -> float:
-    """Two blocks, their gradients where they are trained, and the embedding and head."""
+    """Bytes of two blocks, their gradients if they are trained, and the embedding and head."""
     shape = load.shape
     tables = shape.vocab_size * shape.hidden_size * (1 if shape.tie_word_embeddings else 2)
     rest = load.parameters - tables
@@ -34,7 +34,7 @@ def _gathered_bytes(load: Load) -> float:
 
 
 def _peak_bytes(load: Load, before: Mapping[str, float]) -> float:
-    """Buffers in the backward pass; in the optimizer's step, what is more than the activations and logits that are gone."""
+    """The larger of the buffers of the backward pass and of the step's excess over the activations and logits freed by then."""
     backward = buffer_bytes(load) + max(working_bytes(load) - before["logits"], 0)
     return max(backward, step_bytes(load) - before["activations"] - before["logits"])
 

@@ -1,4 +1,4 @@
-"""GPU memory of the CUDA context and of the libraries, which is no tensor of the run."""
+"""GPU memory of the CUDA context and of libraries, which is not in tensors of the run."""
 
 from launcher.plan.memory.term import GIB, Term
 

@@ -1,4 +1,4 @@
-"""The peak of a training step on one GPU, summed up from its terms; host memory and disk beside it."""
+"""The peak memory of a training step on one GPU as the sum of its terms, and host memory and disk space."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ from launcher.plan.memory.term import GIB, Term
 from launcher.plan.memory.weights import WEIGHTS
 
 MARGIN = 0.1
-"""A plan that leaves less than this share of a GPU free is launched with a warning: the estimate may be off by as much."""
+"""A plan that leaves less than this share of a GPU free gets a warning: the estimate can be wrong by this much."""
 TERMS: tuple[Term, ...] = (WEIGHTS, GRADIENTS, OPTIMIZER, ACTIVATIONS, LOGITS, BUFFERS, CONTEXT)
-"""What a GPU holds at the peak, in the order in which it is counted and shown. Their sum is the total."""
+"""The terms of a GPU's peak memory, in the order in which they are counted and shown. Their sum is the total."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,7 @@ class Memory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Room:
-    """What a run needs beside its GPUs."""
+    """What a run needs besides its GPUs."""
 
     host_gib: float
     """Host memory of one node."""
@@ -50,8 +50,8 @@ class Room:
 def estimate_memory(load: Load) -> Memory:
     """The peak of a training step on one GPU, term by term.
 
-    Two moments are looked at: a block's backward pass, and the optimizer's step, when activations and logits are gone.
-    What the step takes more than the backward pass is counted under buffers.
+    It is the larger of two moments: a block's backward pass, and the optimizer's step, when activations and logits are freed.
+    What the step needs in excess of the backward pass counts as buffers.
     """
     counted: dict[str, float] = {}
     for term in TERMS:
@@ -60,12 +60,12 @@ def estimate_memory(load: Load) -> Memory:
 
 
 def estimate_room(load: Load) -> Room:
-    """Host memory of a node and disk of a checkpoint."""
+    """Host memory of a node, and disk space of a checkpoint."""
     return Room(host_gib=_gib(HOST, load), checkpoint_gib=_gib(CHECKPOINT, load))
 
 
 def explain_terms(memory: Memory, room: Room) -> list[tuple[Term, float]]:
-    """Every term with its GiB: what a GPU holds, then a node's memory and a checkpoint's disk."""
+    """Every term with its GiB: those of a GPU, then a node's host memory and a checkpoint's disk space."""
     beside = [(HOST, room.host_gib), (CHECKPOINT, room.checkpoint_gib)]
     return [*((term, memory.parts[term.name]) for term in TERMS), *beside]
 

@@ -5,12 +5,12 @@ from launcher.plan.memory.term import ON_CPU_RANKS, Term
 
 
 def gradient_bytes(load: Load) -> float:
-    """Gradients in the trained weights' format, under DeepSpeed in the forward pass's; none on the GPU where offloaded.
+    """Gradients in the format of the trained weights, under DeepSpeed in that of the forward pass; 0 if they are offloaded.
 
-    Sharded under ZeRO, in stage 1 too, since DeepSpeed frees what it has reduced, and under FSDP2, but not while that
-    accumulates over several forward passes. ZeRO-1 keeps them whole beside its shard where weights have another format.
-    Source: ZeRO (arXiv 1910.02054), section 5.2; DeepSpeed 0.19.8, stage_1_and_2.py; accelerate 1.15's no_sync. Held
-    against ranks on a CPU, to the byte.
+    They are sharded under ZeRO, also in stage 1, because DeepSpeed frees what it has reduced. FSDP2 shards them unless it
+    accumulates over several forward passes. ZeRO-1 also keeps them whole if the weights have another format.
+    Source: ZeRO (arXiv 1910.02054), section 5.2; DeepSpeed 0.19.8, stage_1_and_2.py; accelerate 1.15's no_sync. Equal to the
+    byte to ranks on a CPU.
     """
     return load.acting.gradient_bytes(load)
 

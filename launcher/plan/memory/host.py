@@ -6,25 +6,25 @@ from launcher.plan.memory.term import Term
 from launcher.plan.memory.weights import frozen_bytes, sharded_weight_bytes
 
 PROCESS = 2 << 30
-"""A rank's own memory with the training stack and CUDA loaded. Unverified: an assumption of this project."""
+"""Memory of a rank's process with the training stack and CUDA loaded. Unverified: an assumption of this project."""
 _FILE = 5_000_000_000  # bytes of one file of weights on the hub
 
 
 def host_bytes(load: Load) -> float:
-    """Host memory of one node: each rank's process, and the larger of what loading takes and what is offloaded.
+    """Host memory of one node: each rank's process, and the larger of what loading needs and what is offloaded.
 
-    Every rank loads the whole model in the format it is trained in (fp32, frozen bf16) before it goes to the GPU or is
-    sharded; ZeRO-3 loads shards, 4-bit weights go file by file to the GPU, and with FSDP2 they wait on the host. Offloaded
-    are weights, gradients and optimizer state as the strategy says, and what a paged optimizer cannot keep.
+    Every rank loads the whole model in its training format (fp32, frozen weights in bf16) before it moves to the GPU or is
+    sharded. ZeRO-3 loads shards. 4-bit weights move to the GPU file by file; with FSDP2 they stay on the host until they are
+    sharded. The strategy offloads weights, gradients and optimizer state, and a paged optimizer moves its state to the host.
     Source: transformers 5.23's from_pretrained; Ren et al., ZeRO-Offload (arXiv 2101.06840), section 4. Unverified.
     """
     return load.gpus_per_node * (PROCESS + max(_loading_bytes(load), _offloaded_bytes(load)))
 
 
 def checkpoint_bytes(load: Load) -> float:
-    """Disk of one checkpoint over all ranks: the trained weights in fp32 and the optimizer's state.
+    """Disk space of one checkpoint over all ranks: the trained weights in fp32 and the optimizer's state.
 
-    Source: this project's checkpoint format (docs of the plugin sharded_checkpoint). Held against a run on a CPU.
+    Source: this project's checkpoint format (docs of the plugin sharded_checkpoint). Compared with a run on a CPU.
     """
     state = state_bytes(load, on_gpu=True) + state_bytes(load, on_gpu=False)
     return 4 * load.trained + state * load.degrees.shard_size

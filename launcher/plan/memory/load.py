@@ -1,4 +1,4 @@
-"""What is trained on one GPU, and how: the one value that every formula of this package takes."""
+"""The load of one GPU, which every formula of this package takes."""
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -29,9 +29,9 @@ class Load:
     sequences: int
     """Sequences in one forward pass."""
     length: int
-    """Tokens of each."""
+    """Tokens of each sequence."""
     accumulation: int = 1
-    """Forward passes a step."""
+    """Forward passes per step."""
     bf16: bool
     """Whether the forward pass computes in bf16."""
     optimizer: str = "adamw_torch"
@@ -40,17 +40,18 @@ class Load:
     varlen: bool = False
     """Whether the attention kernel takes lengths and needs no mask, as flash attention does."""
     bucket: int | None = None
-    """Elements of a bucket in which gradients are reduced, where they do not follow from what is trained."""
+    """Elements of a gradient bucket; None if the size follows from the number of trained parameters."""
     context_gib: float = CONTEXT_GIB
-    """What is no tensor of the run (cluster.context_gib)."""
+    """GiB that are not tensors of the run (cluster.context_gib)."""
     pure_bf16: bool = False
-    """Weights, gradients and moments in bf16 without a master copy, as some published setups have it. No run of ours."""
+    """Whether weights, gradients and moments are bf16 without a master copy, as in some published setups. This launcher never
+    trains so."""
     extra_passes: int = 0
-    """Forward passes over each sequence beside the one that is trained on, by the method's spec. They count for the time."""
+    """Forward passes over each sequence besides the trained one, by the method's spec. They count for the time only."""
 
     @cached_property
     def acting(self) -> Strategy:
-        """The strategy that in truth runs: one rank has nothing to shard."""
+        """The strategy that is effective: with one rank nothing is sharded."""
         return self.strategy.acting(self.degrees)
 
     @property
@@ -65,18 +66,18 @@ class Load:
 
     @property
     def masked(self) -> bool:
-        """Whether attention is given a mask: documents that share a row need one. What fills a row up stands behind its
-        document, where causal attention lets nothing see it."""
+        """Whether attention gets a mask, which packed documents need. Rows have right padding, which causal attention ignores
+        without a mask."""
         return self.packed and not self.varlen
 
     @property
     def width(self) -> int:
-        """Bytes of a value that the forward pass computes."""
+        """Bytes per value in the forward pass."""
         return 2 if self.bf16 else 4
 
     @property
     def autocast(self) -> bool:
-        """Whether weights are cast as training goes; DeepSpeed and pure bf16 have cast the whole module before."""
+        """Whether weights are cast during each pass; with DeepSpeed and pure bf16 the whole module was cast before."""
         return self.bf16 and self.acting.casts != "module" and not self.pure_bf16
 
     @property
@@ -86,10 +87,10 @@ class Load:
 
     @property
     def trained_width(self) -> int:
-        """Bytes of a trained weight: fp32, but bf16 where DeepSpeed casts the module and keeps a master copy.
+        """Bytes of a trained weight: fp32, but bf16 if DeepSpeed casts the module and keeps a master copy.
 
-        Adapters over 4-bit weights are bf16 everywhere: trl casts them. Source: trl 1.16, trainer/sft_trainer.py. With DoRA or
-        whole modules the plugin casts them back, since bf16 would swallow their small updates.
+        Adapters over 4-bit weights are always bf16, because trl casts them. Source: trl 1.16, trainer/sft_trainer.py. With DoRA
+        or whole modules the plugin casts them back to fp32, because small updates would be lost in bf16.
         """
         adapter = self.adapter
         four_bit = adapter is not None and adapter.four_bit and not (adapter.dora or adapter.modules_to_save)
@@ -97,7 +98,7 @@ class Load:
 
     @property
     def gradient_width(self) -> int:
-        """Bytes of a gradient: as the weight's, under DeepSpeed as the forward pass's."""
+        """Bytes of a gradient: in the weight's format, under DeepSpeed in the forward pass's."""
         return self.width if self.acting.casts == "module" else self.trained_width
 
     @property
@@ -112,13 +113,13 @@ class Load:
 
     @property
     def stream_width(self) -> int:
-        """Bytes of a value of the residual stream: that of the embeddings, which autocast leaves alone."""
+        """Bytes per value of the residual stream. It has the format of the embeddings, which autocast does not cast."""
         trains_fp32 = self.trains_embedding and self.casts_each and not self.pure_bf16
         return 2 if self.bf16 and not trains_fp32 else 4
 
     @cached_property
     def counts(self) -> "Counts":
-        """What is counted of the model, whatever the strategy."""
+        """Counts of the model and its adapter, which do not depend on the strategy."""
         return _count(tuple(vars(self.shape).items()), self.adapter)
 
     @property
@@ -153,7 +154,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """What is counted of a model and its adapter."""
+    """Counts of a model and its adapter."""
 
     parameters: int
     linear: int
@@ -167,7 +168,7 @@ class Counts:
 
 @lru_cache(maxsize=64)
 def _count(shape_items: tuple[tuple[str, Any], ...], adapter: Adapter | None) -> Counts:
-    """Counted once for all the settings that a search looks at."""
+    """The counts of a model, computed once for all settings that a search tries."""
     shape = ArchitectureConfig(**dict(shape_items))
     parameters, tensors = count_parameters(shape), model_tensors(shape)
     return Counts(

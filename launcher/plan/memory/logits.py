@@ -1,19 +1,19 @@
-"""Bytes of the head's work on one GPU."""
+"""Bytes that computing the head and the loss needs on one GPU."""
 
 from launcher.plan.memory.load import Load
 from launcher.plan.memory.term import Term
 
 TILE_TOKENS, TILE_VOCABULARY = 4096, 32768
-"""What trl's fused head computes at once."""
+"""Size of one tile of trl's fused head."""
 
 
 def logit_bytes(load: Load) -> float:
-    """Logits: one tile of trl's fused head, the scored hidden states and their gradient in fp32 and cast, a trained head's too.
+    """Logits: one tile of trl's fused head, the hidden states, their gradient in fp32 and cast, and a trained head's gradient.
 
-    So it is where there is Triton, on every GPU of a plan: launcher/train/loss.py leaves trl's head alone there, which scores
-    trained tokens only; all are counted here. Its tile is as wide for a small vocabulary. A trained head's gradient is made in
-    fp32, beside the one that is kept where they differ, and under DDP a tile of its fp32 weights is cast. Elsewhere loss.py
-    computes the head once and whole at trained tokens; no plan counts that, since a CPU run has no estimate.
+    This holds on GPUs, where Triton is available and launcher/train/loss.py uses trl's fused head. That head scores only
+    trained tokens; the estimate counts all. The tile has the same width for a small vocabulary. A trained head's gradient is
+    computed in fp32, and counts in addition to the kept one if they differ; under DDP a tile of its fp32 weights is cast. On a
+    CPU loss.py computes the whole head at trained tokens; no estimate covers that.
     Source: trl 1.16, kernels/chunked_logprob.py and trainer/utils.py. Unverified on a GPU.
     """
     shape, hidden = load.shape, load.shape.hidden_size
@@ -30,9 +30,9 @@ def logit_bytes(load: Load) -> float:
 
 
 def whole_logit_bytes(load: Load) -> float:
-    """Logits without a fused head: in the forward pass's format, in fp32, and their gradient, as other trainers have them.
+    """Logits without a fused head, as in other trainers: in the forward pass's format, in fp32, and their gradient.
 
-    Source: transformers' loss_utils.py (ForCausalLMLoss casts to fp32). Unverified. No run of ours.
+    Source: transformers' loss_utils.py (ForCausalLMLoss casts to fp32). Unverified. This launcher never computes them so.
     """
     return (load.width + 4 + 4) * load.shape.vocab_size * load.tokens
 

@@ -1,4 +1,4 @@
-"""Bytes of optimizer state on one GPU, by optimizer, and what its step takes for a moment."""
+"""Bytes of optimizer state on one GPU, by optimizer, and the temporary memory of its step."""
 
 from dataclasses import dataclass
 
@@ -17,14 +17,14 @@ class Kind:
     """One optimizer."""
 
     moments: int
-    """Values that it keeps for each trained one."""
+    """Values that it keeps per trained parameter."""
     bits: int = 32
     paged: bool = False
-    """In memory that CUDA moves to the host when the GPU has no room."""
+    """Whether the state is in memory that CUDA moves to the host when the GPU is full."""
     factored: bool = False
-    """A row and a column in the place of a matrix."""
+    """Whether it keeps a row and a column instead of a matrix."""
     foreach: bool = False
-    """Its step makes a copy of the state's size."""
+    """Whether its step makes one more fp32 value per trained parameter."""
 
 
 OPTIMIZERS = {
@@ -41,17 +41,18 @@ OPTIMIZERS = {
     "adafactor": Kind(1, factored=True),
     "sgd": Kind(0),
 }
-"""What trainer.optim may be for a plan that estimates memory, in transformers' spelling."""
+"""Values of trainer.optim for which memory is estimated, in transformers' spelling."""
 
 
 def optimizer_bytes(load: Load) -> float:
-    """Optimizer state on the GPU, and DeepSpeed's fp32 master copy; sharded from ZeRO-1 on and under FSDP2.
+    """Optimizer state on the GPU, and DeepSpeed's fp32 master copy; both are sharded from ZeRO-1 on and under FSDP2.
 
-    AdamW keeps two fp32 moments, Lion one; in 8 bits a byte each and one fp32 per 256, but for the embedding. Paged state
-    counts where it is when the GPU is full: on the host. Adafactor keeps a row and a column of each matrix, but of
-    DeepSpeed's flat shards every value. Moments have the format of their weights: bf16 for adapters over 4-bit ones.
+    AdamW keeps two fp32 moments and Lion one. In 8 bits a moment has one byte per value and one fp32 per 256 values, except for
+    the embedding's, which are fp32. Paged state counts on the host, where it is when the GPU is full. Adafactor keeps a row and
+    a column of each matrix, but every value of DeepSpeed's flat shards. Moments have their weights' format: bf16 for adapters
+    over 4-bit weights.
     Source: ZeRO (arXiv 1910.02054), section 5.1; Dettmers et al. (arXiv 2110.02861), sections 2 and 2.3; Shazeer and Stern
-    (arXiv 1804.04235), section 4. Held against ranks on a CPU, to the byte; paging unverified.
+    (arXiv 1804.04235), section 4. Equal to the byte to ranks on a CPU; paging unverified.
     """
     if load.strategy.offload_optimizer or (load.strategy.offload_param and load.shards_weights):
         return 0
@@ -59,12 +60,12 @@ def optimizer_bytes(load: Load) -> float:
 
 
 def master_bytes(load: Load) -> float:
-    """DeepSpeed's fp32 copy of the rank's share of what is trained."""
+    """Bytes of DeepSpeed's fp32 copy of the rank's share of the trained parameters."""
     return 4 * _elements(load) if load.acting.flat_copy else 0
 
 
 def state_bytes(load: Load, *, on_gpu: bool) -> float:
-    """The optimizer's own state: what stays on the GPU, or what is paged to the host."""
+    """Bytes of the optimizer's own state: the part on the GPU, or the part that is paged to the host."""
     kind = OPTIMIZERS[load.optimizer]
     flat = load.acting.flat_copy
     tensors = [((_elements(load),), 1)] if flat else load.trained_tensors
@@ -87,9 +88,10 @@ def state_bytes(load: Load, *, on_gpu: bool) -> float:
 
 
 def step_bytes(load: Load) -> float:
-    """What the optimizer's step takes for a moment, when activations are gone: torch's foreach AdamW one more fp32 value.
+    """Temporary memory of the optimizer's step, after activations are freed: torch's foreach AdamW makes one more fp32 value
+    per trained parameter.
 
-    DeepSpeed makes fp32 gradients of its shard; ZeRO-3 goes by sub-groups of 1e9 elements.
+    DeepSpeed makes fp32 gradients of its shard; ZeRO-3 steps in sub-groups of 1e9 elements.
     Source: torch's AdamW page (foreach), DeepSpeed 0.19.8's stage_1_and_2.py and stage3.py. Unverified on a GPU.
     """
     if load.strategy.offloads:
@@ -98,7 +100,7 @@ def step_bytes(load: Load) -> float:
 
 
 def _elements(load: Load) -> int:
-    """Trained values that this rank's optimizer sees."""
+    """Number of trained parameters that this rank's optimizer updates."""
     return load.trained if load.acting.replicates else load.shard(load.trained_tensors)
 
 

@@ -1,4 +1,4 @@
-"""A term of the memory estimate: one kind of memory, how it is counted, and what has shown that the count is true."""
+"""A term of the memory estimate: one kind of memory, how it is counted, and how the count was verified."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ class Term:
     count: Callable[[Load, Mapping[str, float]], float]
     """(load, bytes of the terms before this one) -> bytes."""
     formulas: tuple[Callable[..., Any], ...] = ()
-    """The functions that it is counted by. Their docstrings say how, and name the source."""
+    """The functions that count it. Their docstrings describe the formula and name its source."""
     text: str = ""
-    """How it is counted and by which source, where no function says it."""
+    """How it is counted, and the source, if no function's docstring says so."""
     shown_by: str
-    """What has shown that the count is true, `unverified` for what no run has shown; docs/guide/planning.md has the same."""
+    """How the count was verified; `unverified` if no run has shown it. docs/guide/planning.md says the same."""
 
     @property
     def counted(self) -> str:
-        """How it is counted and by which source, in one line."""
+        """How it is counted, and the source, in one line."""
         return " ".join(" ".join([self.text, *(str(formula.__doc__) for formula in self.formulas)]).split())

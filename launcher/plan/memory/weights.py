@@ -1,4 +1,4 @@
-"""Bytes of weights on one GPU: what is trained, what is frozen, and the constants of 4-bit weights."""
+"""Bytes of weights on one GPU: trained weights, frozen weights, and the constants of 4-bit weights."""
 
 from launcher.plan.memory.load import Load
 from launcher.plan.memory.term import ON_CPU_RANKS, Term
@@ -8,10 +8,10 @@ _CODE, _NESTED_CODE = 16 * 4, 256 * 4
 
 
 def weight_bytes(load: Load) -> float:
-    """Weights: the trained in fp32 (bf16 under DeepSpeed, whose fp32 copy counts as optimizer), the frozen in bf16.
+    """Weights: trained ones in fp32 (bf16 under DeepSpeed, whose fp32 copy counts as optimizer), frozen ones in bf16.
 
-    Sharded under ZeRO-3 and FSDP2, none where they are offloaded, but for the constants of 4-bit weights.
-    Source: Rajbhandari et al., ZeRO (arXiv 1910.02054), section 5.3. Held against ranks on a CPU, to the byte.
+    They are sharded under ZeRO-3 and FSDP2, and 0 if they are offloaded, except for the constants of 4-bit weights.
+    Source: Rajbhandari et al., ZeRO (arXiv 1910.02054), section 5.3. Equal to the byte to ranks on a CPU.
     """
     constants = quantisation_bytes(load)
     if load.strategy.offload_param and load.shards_weights:
@@ -22,7 +22,7 @@ def weight_bytes(load: Load) -> float:
 
 
 def sharded_weight_bytes(load: Load) -> float:
-    """The first rank's share of all weights, without the constants of 4-bit ones."""
+    """Bytes of the first rank's share of all weights, without the constants of 4-bit weights."""
     trained = load.shard(load.trained_tensors) * load.trained_width
     if load.adapter is None:
         return trained
@@ -35,9 +35,9 @@ def sharded_weight_bytes(load: Load) -> float:
 
 
 def frozen_bytes(load: Load) -> float:
-    """Frozen weights of the whole model: the forward pass's format, half a byte where they are in 4 bits.
+    """Frozen weights of the whole model, in the forward pass's format, or half a byte each if they are quantised to 4 bits.
 
-    bitsandbytes quantises the linear layers within blocks alone; embeddings, norms, head and experts stay.
+    bitsandbytes quantises only the linear layers within blocks, and not embeddings, norms, head and experts.
     Source: Dettmers et al., QLoRA (arXiv 2305.14314), section 3; transformers' bitsandbytes page.
     """
     if load.adapter is None:
@@ -48,9 +48,9 @@ def frozen_bytes(load: Load) -> float:
 
 
 def quantisation_bytes(load: Load) -> float:
-    """Constants of 4-bit weights: one fp32 per 64 weights; double quantisation makes that a byte, and one fp32 per 256.
+    """Constants of 4-bit weights: one fp32 per 64 weights; with double quantisation one byte, and one fp32 per 256 bytes.
 
-    Each layer also has its tables of codes. They are no parameters: neither FSDP2 nor ZeRO-3 shards them.
+    Each layer also has its code tables. They are not parameters, so neither FSDP2 nor ZeRO-3 shards them.
     Source: Dettmers et al. (as above), section 3; bitsandbytes 0.50's QuantState.
     """
     if load.adapter is None or not load.adapter.four_bit:

@@ -23,7 +23,7 @@
 
   const series = (index) => palette[`c${index % 6}`];
   const narrow = () => root.clientWidth < 760;
-  const SMALLEST = 200; // a window of fewer pixels is being made or hidden, and shows no chart
+  const SMALLEST = 200; // pixels; a narrower window is being created or hidden, and shows no chart
 
   function say(value) {
     if (value === null || value === undefined) return "–";

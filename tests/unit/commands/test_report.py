@@ -146,7 +146,7 @@ def test_an_attempt_that_was_stopped_for_good_lost_what_was_not_saved(facts: Run
         }
     )
     last = find_attempts(dataclasses.replace(facts, events=events_of(events)))[-1]
-    assert (what_came_next([last])[0], last.lost_steps) == ("stopped for good", 50)
+    assert (what_came_next([last])[0], last.lost_steps) == ("stopped", 50)
 
 
 # What it warns of
@@ -191,7 +191,7 @@ def test_the_error_comes_first_and_faults_that_were_survived_are_named(facts: Ru
     assert found[0] == "What went wrong"
     assert set(found[1:]) == {
         "Slow hosts",
-        "The loss left its course",
+        "The loss diverged",
         "1 checkpoint could not be written",
         "1 checkpoint found torn or damaged",
     }

@@ -117,7 +117,7 @@ def test_a_file_that_cannot_be_asked_about_is_not_taken_for_deleted(say, provide
 def test_a_job_whose_answer_was_lost_is_found_again(say, provider, data):
     provider.drop_create = True
     code, _, error = say("create", str(data), "--model", "gpt-x")
-    assert code == 3 and "the same command finds it" in error
+    assert code == 3 and "run the same command again: it finds the job, or creates it" in error
     code, out, _ = say("create", str(data), "--model", "gpt-x", "--json")
     assert (code, json.loads(out)["id"], json.loads(out)["existing"]) == (0, "ftjob-1", True)
     assert len(provider.jobs) == 1
@@ -165,7 +165,7 @@ def test_pairs_become_the_three_parts_that_dpo_wants(say, provider, tmp_path):
         (
             '{"prompt": "a", "completion": "b"}\n' * 3,
             (),
-            "holds 3 rows, and a fine-tuning file needs at least 10",
+            "holds 3 rows, but a fine-tuning file needs at least 10",
         ),
         ('{"prompt": "a", "completion": "b"}\n' * 12, ("--method", "dpo"), "has no rejected answer"),
         ('{"prompt": "a", "completion": "b"}\n' * 12, ("--suffix", "x" * 65), "at most 64"),
@@ -181,7 +181,7 @@ def test_what_the_provider_would_refuse_is_not_sent(say, provider, tmp_path, tex
 @pytest.mark.parametrize(
     ("name", "value", "why"),
     [
-        ("OPENAI_API_KEY", "", "there is no OPENAI_API_KEY"),
+        ("OPENAI_API_KEY", "", "OPENAI_API_KEY is not set"),
         ("OPENAI_API_KEY", "sk-wrong", "401, Incorrect API key provided: Bearer ***"),
         ("OPENAI_BASE_URL", "http://example.com/v1", "unencrypted"),
         ("OPENAI_BASE_URL", "https://me:secret@example.com/v1", "without a name or password"),

@@ -61,7 +61,7 @@ def test_rows_that_a_trainer_cannot_learn_from_are_refused_in_one_line(
     more = GRPO if trainer == "grpo" else (f"trainer={trainer}",)
     code, said = planned("data.path=rows.jsonl", "data.eval_path=null", *more)
     assert code == 1
-    assert said.count("\n") == 1 and f"and trainer.kind={trainer} learns from" in said
+    assert said.count("\n") == 1 and f"but trainer.kind={trainer} learns from" in said
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_rows_for_evaluation_must_serve_the_trainer_too(planned, tmp_path: Path)
     (tmp_path / "eval.jsonl").write_text(json.dumps(ROWS["chat"]))
     code, said = planned("trainer=dpo", "data.path=rows.jsonl", "data.eval_path=eval.jsonl")
     assert code == 1
-    assert "eval.jsonl holds chats, and trainer.kind=dpo learns from pairs" in said
+    assert "eval.jsonl holds chats, but trainer.kind=dpo learns from pairs" in said
 
 
 USES = {
@@ -97,7 +97,8 @@ VALUES = {
 def test_a_hyperparameter_that_the_trainer_does_not_use_is_refused(plan, key: str, kinds: tuple[str, ...]):
     other = next(kind for kind in ("sft", "reward", "dpo", "pretrain") if kind not in kinds)
     with pytest.raises(
-        PlanError, match=rf"trainer\.{key}=.* is not used by trainer\.kind={other}, but by {', '.join(kinds)}"
+        PlanError,
+        match=rf"trainer\.{key}=.* is not used by trainer\.kind={other}, only by {', '.join(kinds)}",
     ):
         plan("+experiment=tiny", f"trainer={other}", f"trainer.{key}={VALUES.get(key, '0.1')}")
 

@@ -14,7 +14,7 @@ FULL = ("+experiment=llama8b_full_zero3", "strategy=fsdp2")
         (("trainer.optim=adamw_tork",), r"unknown optimizer 'adamw_tork'; did you mean adamw_torch\?"),
         (("trainer.lr_scheduler_type=cosin",), r"unknown schedule 'cosin'; did you mean cosine\?"),
         (("trainer.lr_scheduler_type=warmup_stable_decay",), "needs num_decay_steps; set"),
-        (("trainer.lr_scheduler_type=reduce_lr_on_plateau",), "follows a metric"),
+        (("trainer.lr_scheduler_type=reduce_lr_on_plateau",), "depends on a metric"),
         (("model.attn_implementation=flash",), "unknown attention kernel 'flash'"),
         (("model.attn_implementation=flash_attention_2", "trainer.precision=fp32"), "computes in 16 bits"),
         (("strategy=zero3", "trainer.torch_compile=true"), "does not work with strategy=zero3"),

@@ -7,7 +7,7 @@ import pytest
 
 from launcher.errors import PlanError
 from launcher.launching.earlier_runs import measured
-from launcher.launching.summary import cannot_leave
+from launcher.launching.summary import cannot_save
 from launcher.plan.model import read_architecture
 from launcher.plan.topology import Topology, make_batch, make_topology
 from launcher.plugins.decide import read_run
@@ -229,7 +229,7 @@ def test_fsdp2_is_told_to_the_trainer_and_to_accelerate_alike(plan):
         (["strategy=ddp", "strategy.zero_stage=2"], "use strategy=zero2"),
         (["strategy=ddp", "strategy.zero_stage=7"], "is not a ZeRO stage"),
         (["strategy=zero2", "strategy.offload_param=true"], "needs strategy.zero_stage=3"),
-        (["strategy=ddp", "strategy.offload_optimizer=true"], "has no effect under ddp"),
+        (["strategy=ddp", "strategy.offload_optimizer=true"], "has no effect with strategy=ddp"),
         (["strategy=fsdp2", "strategy.offload_optimizer=true"], "use strategy.offload_param=true"),
     ],
 )
@@ -344,26 +344,26 @@ def test_the_notice_before_the_time_limit_is_planned_from_steps_and_saves(plan):
     assert int(long.job_options["signal"].removeprefix("B:USR1@")) > 2 * (
         2 * long.time.step_s + long.save.save_s
     )
-    assert plan("+experiment=llama8b_lora", leave_s=100.0).job_options["signal"] == "B:USR1@290"
+    assert plan("+experiment=llama8b_lora", shutdown_s=100.0).job_options["signal"] == "B:USR1@290"
 
 
 def test_what_does_not_fit_between_sigterm_and_sigkill_is_said(plan):
-    assert cannot_leave(plan("+experiment=llama8b_lora", leave_s=20.0)) is None
-    said = cannot_leave(plan("+experiment=llama8b_lora", leave_s=100.0))
+    assert cannot_save(plan("+experiment=llama8b_lora", shutdown_s=20.0)) is None
+    said = cannot_save(plan("+experiment=llama8b_lora", shutdown_s=100.0))
     assert (
         said
         and "a pre-emption leaves no time to save" in said
         and "(measured)" in said
         and "KillWait is 30 s" in said
     )
-    assert cannot_leave(plan("+experiment=llama8b_lora", leave_s=100.0, kill_wait_s=120.0)) is None
+    assert cannot_save(plan("+experiment=llama8b_lora", shutdown_s=100.0, kill_wait_s=120.0)) is None
 
 
-def test_the_newest_run_of_the_name_says_how_long_leaving_takes(tmp_path):
+def test_the_newest_run_of_the_name_says_how_long_a_shutdown_takes(tmp_path):
     run = RunDir(tmp_path / "mine" / "2026-01-01_00-00-00")
     run.path.mkdir(parents=True)
     run.plan.write_text("{}")
-    assert measured(tmp_path, "mine")["leave_s"] == 0
+    assert measured(tmp_path, "mine")["shutdown_s"] == 0
     run.note(Measured(attempt=1, step=20, step_s=2.0, host_gib_by_rank=[1.0]))
     run.note(Saved(attempt=1, step=20, blocked_s=0.5, total_s=7.0))
-    assert measured(tmp_path, "mine") == {"save_s": 0.5, "restart_s": 120.0, "leave_s": 11.0}
+    assert measured(tmp_path, "mine") == {"save_s": 0.5, "restart_s": 120.0, "shutdown_s": 11.0}

@@ -102,7 +102,7 @@ def test_the_charts_show_the_numbers_of_the_run(browser, pages):
         "return [...document.querySelectorAll('.tile')].map((tile) => tile.innerText.split('\\n'))"
     )
     found = {label: (value, *note) for label, value, *note in tiles}
-    assert found["step"] == ("300", "of 300") and found["attempts"] == ("3", "25 steps done again")
+    assert found["step"] == ("300", "of 300") and found["attempts"] == ("3", "25 steps repeated")
     hours = float(found["GPU-hours"][0])
     assert hours == pytest.approx(
         2 * (590 + 230) / 3600, rel=1e-3

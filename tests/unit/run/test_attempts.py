@@ -38,10 +38,10 @@ def test_a_cancel_does_not_hide_how_the_ranks_ended():
     events = [
         event(0, "started"),
         event(10, "cancelled", job_id="7"),
-        event(30, "ended", how="left", reason="cancelled"),
+        event(30, "ended", how="shut_down", reason="cancelled"),
     ]
     (one,) = find_attempts(history_of(events), NOW)
-    assert (one.how, one.ended) == ("left", 30)
+    assert (one.how, one.ended) == ("shut_down", 30)
 
 
 @pytest.mark.parametrize(

@@ -116,4 +116,4 @@ def test_the_shared_fields_are_described():
 
 
 def test_how_an_attempt_ended_is_written_in_words_that_stay():
-    assert {how.value for how in How} >= {"crashed", "hung", "lost", "left", "cut"}
+    assert {how.value for how in How} >= {"crashed", "hung", "lost", "shut_down", "cut"}

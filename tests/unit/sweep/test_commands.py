@@ -80,7 +80,7 @@ def sweep_of(done: subprocess.CompletedProcess[str]) -> SweepDir:
 def finish(
     sweep: SweepDir, number: int, state: str, value: float | None = None, error: str | None = None
 ) -> None:
-    """As a worker leaves a trial."""
+    """Writes the files of a trial as a worker does."""
     assert claim(sweep, number, Worker(task=f"101_{number}", host="h", pid=1, started=1))
     outcome = {
         "state": state, "value": value, "intermediate": {"8": value} if value else {}, "error": error,
@@ -313,7 +313,7 @@ def test_cancel_ends_the_arrays_and_keeps_others_from_beginning(cli, tmp_path):
 def start_here(
     tmp_path: Path, script: str, *typed: str, place: str = "local", **more: str
 ) -> "subprocess.Popen[bytes]":
-    """A sweep on this machine, whose trials have a shell script in the place of the supervisor."""
+    """A sweep on this machine, whose trials have a shell script instead of the supervisor."""
     supervisor = tmp_path / "bin" / "supervisor"
     supervisor.write_text(f"#!/bin/bash\n{script}\n")
     supervisor.chmod(0o755)
@@ -405,7 +405,7 @@ def test_a_sweep_whose_allocation_is_queued_again_goes_on_in_its_folder(tmp_path
 
 
 def test_cancel_on_this_machine_tells_a_trial_once_and_begins_no_other(cli, tmp_path):
-    """The trial's supervisor is a program that notes what it is told, and takes its time to end."""
+    """The trial's supervisor is a program that records the signals that it gets, and ends slowly."""
     slow = "trap 'echo term >> told; n=7' TERM; touch began; for ((n = 200; n > 0; n--)); do sleep 0.3; done"
     sweeping = start_here(tmp_path, slow, *GRID)
     try:

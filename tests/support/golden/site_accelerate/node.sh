@@ -1,11 +1,11 @@
 #!/bin/bash
-# Runs once on each node, under srun; on one machine by hand: `bash node.sh`.
+# Runs once on each node, started by the job's step. To start it by hand on one machine: `bash node.sh`.
 set -euo pipefail
 cd -- /runs/NAME/DATE
 export TOKENIZERS_PARALLELISM=false
 export PYTHONUNBUFFERED=1
 export NCCL_SOCKET_IFNAME=ib0
-# As in job.sbatch.
+# The same as in job.sbatch.
 export PYTHONPATH=/work_dir"${PYTHONPATH:+:$PYTHONPATH}"
 
 exec /opt/python/bin/python3 -m accelerate.commands.launch \
