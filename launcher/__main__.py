@@ -34,7 +34,14 @@ def main(arguments: list[str]) -> int:
 def script() -> int:
     """As main, for the console script: like `python -m`, it imports a user's plugins from the working directory."""
     sys.path.insert(0, str(Path.cwd()))
-    return main(sys.argv[1:])
+    return run_once()
+
+
+def run_once() -> int:
+    """As main, for a process that ends next: the collections at its end, a tenth of a launch, then find nothing to look at."""
+    code = main(sys.argv[1:])
+    gc.freeze()
+    return code
 
 
 def _reader_left() -> bool:
@@ -45,4 +52,4 @@ def _reader_left() -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_once())

@@ -1,1 +1,1 @@
-"""What is done with a trained model: it is exported, asked, and evaluated by a process that has the training stack."""
+"""The use of a trained model: export, chat and evaluation, in a process that has the training stack."""

@@ -1,4 +1,4 @@
-"""Whether the base model has moved on the hub since a run trained on it."""
+"""Whether the base model has changed on the hub since a run trained on it."""
 
 import os
 import re
@@ -15,13 +15,13 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What can be said of one run's base model."""
+    """The verdict on one run's base model."""
 
     verdict: str
     """same, moved or cannot_tell."""
     model: str
     branch: str
-    """The branch or tag that was looked at: the run's own, or main where it names a commit."""
+    """The branch or tag that was checked: the run's own, or main if the run names a commit."""
     trained: str | None
     """The commit that the run trained on."""
     newest: str | None
@@ -62,7 +62,7 @@ def look_at_base(run: RunDir, timeout_s: float) -> Verdict:
 
 
 def _trained(run: RunDir, model: ModelConfig) -> str | None:
-    """The commit that the ranks have noted, else the one that was asked for."""
+    """The commit that the ranks have recorded, else the configured one."""
     noted = [event.commit for event in run.read_events(Base)]
     if noted:
         return noted[-1]
@@ -85,7 +85,7 @@ def _offline() -> str:
 
 
 def _ask(name: str, branch: str, timeout_s: float) -> tuple[str | None, str]:
-    """The branch's commit on the hub, or None and why not."""
+    """The branch's commit on the hub, or None and the reason."""
     try:
         from huggingface_hub import HfApi
         from huggingface_hub.errors import (

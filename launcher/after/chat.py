@@ -1,4 +1,4 @@
-"""A conversation with the trained model, or with the one that was trained from."""
+"""A conversation with the trained model, or with its base model."""
 
 import contextlib
 import importlib
@@ -18,15 +18,15 @@ Turn = dict[str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """Whom to ask, and how answers are drawn."""
+    """The model to ask, and the settings of generation."""
 
     base: bool
-    """Ask the model that was trained from."""
+    """Ask the base model."""
     checkpoint: str | None
-    """A step, or newest, in the place of the finished model."""
+    """A step, or newest, instead of the finished model."""
     max_new_tokens: int
     temperature: float
-    """0: always the likeliest token."""
+    """0 always takes the likeliest token."""
 
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1:
@@ -45,11 +45,11 @@ class Chat:
     _worker: Worker
 
     def ask(self, messages: list[Turn], *, aloud: bool) -> dict[str, Any]:
-        """The answer, with its tokens and seconds; printed while it comes. Ctrl-C ends it early."""
+        """The answer, with its tokens and seconds; with `aloud` it is printed as it arrives. Ctrl-C ends it early."""
         self._worker.send({"messages": messages})
         while True:
             try:
-                reply = next(self._worker.replies())  # anew each time: Ctrl-C ends a generator
+                reply = next(self._worker.replies())  # a new generator each time: Ctrl-C ends a generator
                 if "done" in reply:
                     if aloud:
                         print(flush=True)
@@ -60,7 +60,7 @@ class Chat:
                 self._worker.interrupt()
 
     def converse(self, begin: list[Turn]) -> None:
-        """Turns with a person on a terminal, until the end of their input."""
+        """A dialogue with the user on a terminal, until the end of the input."""
         with contextlib.suppress(ImportError):
             importlib.import_module("readline")  # lines can then be edited
         messages = list(begin)
@@ -80,7 +80,7 @@ class Chat:
 
 @contextlib.contextmanager
 def chatting(runs_dir: Path, name: str | None, asked: Asked) -> Generator[Chat]:
-    """The model of a run or of an export, loaded; it is gone with the block."""
+    """The loaded model of a run or of an export; it is unloaded at the end of the block."""
     with worker(_request(runs_dir, name, asked)) as work:
         with showing() as show:
             device = _ready(work, show)
@@ -104,7 +104,7 @@ def _request(runs_dir: Path, name: str | None, asked: Asked) -> dict[str, Any]:
 
 
 def _ready(work: Worker, show: Any) -> str:
-    """The device that the model is on, once it is loaded."""
+    """The device of the model, once it is loaded."""
     for reply in work.replies():
         if "progress" in reply:
             show(reply["progress"])

@@ -1,4 +1,4 @@
-"""Which weights a verb works with: the finished model, a checkpoint of a run, or an export in a folder."""
+"""The choice of weights for a verb: the finished model, a checkpoint of a run, or an export in a folder."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from launcher.errors import RunError, UsageError
 from launcher.run import RunDir
 
 _MODEL_FILES = ("config.json", "adapter_config.json")
-"""One of them is in every folder that a model or an adapter can be loaded from."""
+"""Every folder with a loadable model or adapter has one of them."""
 
 
 def holds_model(folder: Path) -> bool:
@@ -17,7 +17,7 @@ def holds_model(folder: Path) -> bool:
 
 
 def chosen_checkpoint(run: RunDir, asked: str | None) -> Path | None:
-    """The folder of a step that was asked for; None for the finished model, which must be there."""
+    """The folder of the requested step; None for the finished model, which must exist."""
     if asked:
         return find_checkpoint(run, asked)
     if not holds_model(run.export):
@@ -29,7 +29,7 @@ def chosen_checkpoint(run: RunDir, asked: str | None) -> Path | None:
 
 
 def find_checkpoint(run: RunDir, asked: str) -> Path:
-    """The folder of a step, or of the newest; RunError names the steps that there are."""
+    """The folder of a step, or of the newest one; RunError names the committed steps."""
     known = committed(run.checkpoints)
     if asked == "newest" and known:
         return known[0].path
@@ -47,6 +47,6 @@ def find_checkpoint(run: RunDir, asked: str) -> Path:
 
 
 def exported(name: str | None) -> Path | None:
-    """The folder that was named where it holds a model and is no run."""
+    """The named folder if it holds a model and is not a run; None otherwise."""
     folder = Path(name).absolute() if name else None
     return folder if folder and holds_model(folder) else None

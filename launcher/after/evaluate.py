@@ -1,4 +1,4 @@
-"""The base model against the trained one on a data file."""
+"""A comparison of the base model with the trained one on a data file."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ METRICS = ("loss", "exact_match")
 def evaluate(
     run: RunDir, data: Path, *, metrics: str, max_rows: int | None, checkpoint: str | None
 ) -> dict[str, Any]:
-    """rows, tokens, and base and tuned by metric; `metrics` are names with commas between them."""
+    """`rows`, `tokens`, and `base` and `tuned` by metric; `metrics` are comma-separated names."""
     names = [name for name in metrics.split(",") if name]
     check_metrics(names)
     if max_rows is not None and max_rows < 1:
@@ -33,7 +33,7 @@ def evaluate(
 
 
 def check_metrics(names: list[str]) -> None:
-    """UsageError unless all of them, and at least one, are known."""
+    """Raises UsageError if a name is unknown, or if there is none."""
     for name in names:
         if name not in METRICS:
             raise UsageError(f"--metrics: {unknown('metric', name, METRICS)}")

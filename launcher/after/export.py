@@ -1,4 +1,4 @@
-"""A run's adapter or model in a folder of its own, loaded back and compared before it counts."""
+"""Exports a run's adapter or model into a folder, after it was loaded back and compared."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ DTYPES = ("bf16", "fp16", "fp32")
 def export(
     run: RunDir, *, merged: bool, dtype: str | None, to: Path | None, checkpoint: str | None, force: bool
 ) -> dict[str, Any]:
-    """What was written and how it was checked; RunError where the folder is taken, or the export is not what was trained."""
+    """The written export and its check; RunError if the folder exists, or the export differs from the trained model."""
     chosen = chosen_checkpoint(run, checkpoint)
     target = (to or run.path / "export" / _name(merged, dtype, chosen)).absolute()
     _check_free(target, force)
@@ -29,7 +29,7 @@ def export(
 
 
 def describe(result: dict[str, Any]) -> str:
-    """What was written and how it was checked."""
+    """The written export and its check as text."""
     step = "" if result["step"] is None else f" of step {result['step']}"
     lines = [
         ("export", result["path"]),
@@ -53,7 +53,7 @@ def _name(merged: bool, dtype: str | None, checkpoint: Path | None) -> str:
 
 
 def _check_free(target: Path, force: bool) -> None:
-    """RunError for a folder that must not be written over."""
+    """Raises RunError for a folder that must not be overwritten."""
     if not target.exists():
         return
     if not force:
@@ -65,8 +65,8 @@ def _check_free(target: Path, force: bool) -> None:
 
 
 def is_export(folder: Path) -> bool:
-    """Whether an export of this program wrote the folder: by its card (launcher/train/after/card.py), which has this program's
-    tag and names the run. Any other model may be one that is nowhere else."""
+    """Whether this program exported the folder, by its card (launcher/train/after/card.py), which has this program's tag and
+    names the run. Any other model could be the only copy."""
     card = folder / "README.md"
     text = card.read_text(errors="replace") if card.is_file() else ""
     return (

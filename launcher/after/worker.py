@@ -1,4 +1,4 @@
-"""A process with the training stack that works for a verb, so that the command itself never imports it."""
+"""A process with the training stack that does the work of a verb, so that the command itself never imports the stack."""
 
 import contextlib
 import importlib.util
@@ -24,7 +24,7 @@ _SHOWN = 15
 
 
 class WorkFailed(LauncherError):
-    """What the process said before it ended."""
+    """The error that the process reported before it ended."""
 
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
@@ -38,7 +38,7 @@ class Worker:
         self._process, self._log = process, log
 
     def send(self, request: dict[str, Any]) -> None:
-        """Hands it one more line."""
+        """Sends it one more request line."""
         assert self._process.stdin
         with contextlib.suppress(BrokenPipeError):  # it has ended: its last reply says why
             self._process.stdin.write(json.dumps(request) + "\n")
@@ -49,7 +49,7 @@ class Worker:
         self._process.send_signal(signal.SIGINT)
 
     def replies(self) -> Iterator[dict[str, Any]]:
-        """What it says, line by line; WorkFailed with its own words where it fails."""
+        """Its replies, line by line; WorkFailed with its own message if it fails."""
         assert self._process.stdout
         while line := self._process.stdout.readline():
             reply = json.loads(line)
@@ -62,7 +62,7 @@ class Worker:
             raise WorkFailed(f"it ended with {code}{killed}{self._last_words()}", Exit.FAILED)
 
     def result(self, progress: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-        """Its result; `progress` is told on the way."""
+        """Its result; `progress` is called with each progress reply."""
         for reply in self.replies():
             if "result" in reply:
                 return reply["result"]
@@ -80,11 +80,11 @@ class Worker:
 
 @contextlib.contextmanager
 def worker(request: dict[str, Any]) -> Generator[Worker]:
-    """The process, at work on the request; ended with the block. RunError where the training stack is not installed."""
+    """The process that works on the request; it ends with the block. RunError if the training stack is not installed."""
     if importlib.util.find_spec("torch") is None or importlib.util.find_spec("transformers") is None:
         raise RunError(
-            f"{request['verb']} loads a model and needs the training stack, which {sys.executable} has not; "
-            "install this project with its extra `train`, or type it where the runs' Python is"
+            f"{request['verb']} loads a model and needs the training stack, which {sys.executable} does not have; "
+            "install this project with its extra `train`, or run the command with the runs' Python"
         )
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
@@ -108,7 +108,7 @@ def worker(request: dict[str, Any]) -> Generator[Worker]:
 
 @contextlib.contextmanager
 def showing() -> Generator[Callable[[dict[str, Any]], None]]:
-    """What to tell of progress: on a terminal it is shown on stderr, a line that goes away."""
+    """A function that shows progress: on a terminal, as a transient line on stderr."""
     if not sys.stderr.isatty():
         yield lambda _: None
         return

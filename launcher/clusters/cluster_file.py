@@ -12,7 +12,7 @@ from launcher.errors import ConfigError
 from launcher.run import write_text
 
 NEW = "defaults: [{kind}, _self_]\n"
-"""What a new file begins with: one of conf/cluster's own."""
+"""The first line of a new file: it is based on one of conf/cluster."""
 _WIDTH = 1 << 16
 """Characters in a line above which it would be folded."""
 
@@ -48,7 +48,7 @@ def write_values(path: Path, values: Mapping[str, float], kind: str) -> str:
 def edit(text: str, values: Mapping[str, float], where: str) -> str:
     """The text with those top-level values, edited by ruamel.yaml: comments, order and quotes stay.
 
-    ConfigError where the text is not a YAML mapping, or where a run would then read anything else that is new.
+    ConfigError if the text is not a YAML mapping, or if a run would then read any other changed value.
     """
     from ruamel.yaml import YAML  # by need: it takes 0.2 s
     from ruamel.yaml.error import YAMLError
@@ -86,6 +86,6 @@ def _null(representer: Any, value: None) -> Any:
 
 
 def _column(loaded: Any, kind: type, default: int) -> int:
-    """Where the first nested block of a kind begins in its line, by which the whole file is written."""
+    """The column of the first nested block of a kind; the whole file is written with this indentation."""
     blocks = (one for one in loaded.values() if isinstance(one, kind) and not one.fa.flow_style())
     return next((int(one.lc.col) for one in blocks), default)

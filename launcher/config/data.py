@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Optional
 
-from omegaconf import MISSING
+from launcher.config.missing import MISSING
 
 # Optional[X], not X | None: OmegaConf 2.3 reads the former on every supported Python.
 

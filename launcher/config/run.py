@@ -3,11 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from omegaconf import MISSING
-
 from launcher.config.batch import BatchConfig
 from launcher.config.cluster import ClusterConfig
 from launcher.config.data import DataConfig
+from launcher.config.missing import MISSING
 from launcher.config.model import ModelConfig
 from launcher.config.resources import ResourcesConfig
 from launcher.config.strategy import StrategyConfig

@@ -1,9 +1,6 @@
 """The schema in Hydra's ConfigStore, and a run dir's config.yaml read back."""
 
-from hydra.core.config_store import ConfigStore
-from omegaconf import OmegaConf
-from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
-from yaml import YAMLError
+from typing import TYPE_CHECKING
 
 from launcher.config.cluster import ClusterConfig
 from launcher.config.data import DataConfig
@@ -15,6 +12,9 @@ from launcher.config.tracker import TrackerConfig
 from launcher.config.trainer import TrainerConfig
 from launcher.errors import RunError, nearest
 from launcher.resources import resource_dir
+
+if TYPE_CHECKING:
+    from omegaconf.errors import OmegaConfBaseException
 
 GROUPS: dict[str, type] = {
     "model": ModelConfig,
@@ -29,6 +29,9 @@ GROUPS: dict[str, type] = {
 
 def register() -> None:
     """Put the schema into Hydra's ConfigStore, so that a typo or a wrong type fails at the override."""
+    from hydra.core.config_store import ConfigStore  # whoever reads a run dir does without Hydra
+    from omegaconf import OmegaConf
+
     store = ConfigStore.instance().store
     store(name="schema", node=Config)
     for group, node in GROUPS.items():
@@ -42,6 +45,10 @@ def _shipped(path: str) -> str:
 
 def read_config(path: str) -> Config:
     """The Config in a run dir's config.yaml, checked against the schema again; RunError where it is none of this version's."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
     way_out = "mend it, or use the version of the launcher that wrote it"
     try:
         loaded = OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.load(path))
@@ -56,8 +63,10 @@ def read_config(path: str) -> Config:
     return config
 
 
-def _fault(error: OmegaConfBaseException) -> str:
+def _fault(error: "OmegaConfBaseException") -> str:
     """The key and what is wrong with it, in one line."""
+    from omegaconf.errors import ConfigKeyError
+
     key = str(error.full_key or error.key or "")
     if not isinstance(error, ConfigKeyError):
         return f"{key}: {str(error).partition(chr(10))[0]}"

@@ -100,7 +100,7 @@ def _with_calls(turn: Message) -> str:
 
 
 def _renderer(tokenizer: Any, example: Example, where: str) -> Any:
-    from jinja2 import TemplateError  # whoever only counts rows does without
+    from jinja2 import TemplateError  # imported here, because commands that only count rows do not need it
 
     tools = {"tools": example["tools"]} if "tools" in example else {}
 

@@ -1,4 +1,4 @@
-"""What is done to a rehearsal's run, and what must come then: each check hits it for real and waits for a new checkpoint."""
+"""The checks of a rehearsal: each really kills, signals or requeues the run and waits for a new checkpoint."""
 
 import time
 from collections.abc import Callable
@@ -19,17 +19,17 @@ class Check:
 
     name: str
     passed: bool | None
-    """None: this place cannot do it."""
+    """None: this cluster cannot do it."""
     seconds: float
     said: str
 
     def line(self) -> str:
-        """For a person."""
+        """The check as a line of text."""
         word = {True: "pass", False: "FAIL", None: "left out"}[self.passed]
         return f"{word:<10}{self.name:<12}{self.seconds:7.1f} s  {self.said}"
 
     def to_dict(self) -> dict[str, Any]:
-        """For a machine."""
+        """The check for JSON."""
         return asdict(self)
 
 
@@ -40,7 +40,7 @@ class Rehearsal:
         self.job, self.plan, self._tell = job, plan, tell
 
     def carry(self) -> list[Check]:
-        """All checks, each told as it ends; the run is over afterwards."""
+        """Runs all checks and reports each as it ends; the run is over afterwards."""
         checks: list[Check] = []
         try:
             for name, check in (
@@ -110,7 +110,7 @@ class Rehearsal:
         )
 
     def _goes_on(self, mark: int, ended: Ended) -> str:
-        """Waits for a checkpoint of the next attempt, which must have begun where the one that ended had saved."""
+        """Waits for a checkpoint of the next attempt, which must have resumed from the last save of the ended one."""
         before = max(
             event.step for event in self.job.run.read_events(Saved) if event.attempt <= ended.attempt
         )

@@ -1,4 +1,4 @@
-"""The run that is rehearsed with: the same model, strategy and nodes, a sample of the data, and a save every few steps."""
+"""The copy of a run for a rehearsal: the same model, strategy and nodes, a sample of the data, and frequent saves."""
 
 import hashlib
 import heapq
@@ -19,24 +19,24 @@ from launcher.rehearsal.job import ASKED
 from launcher.run import write_text
 
 STEPS = 100_000
-"""More than a rehearsal takes: it ends by a cancel, which is one of its checks."""
+"""More steps than a rehearsal runs: it ends by a cancel, which is one of its checks."""
 _LOOKED_AT, _LEAST_ROWS = 20_000, 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What a person may choose of a rehearsal."""
+    """The options of a rehearsal."""
 
     save_every: int = 5
     """Steps between two saves."""
     time: str = "00:30:00"
-    """Time limit of its job, where the run's is not shorter."""
+    """Time limit of its job, unless the run's is shorter."""
     patience_s: float = 900.0
-    """A check fails after so many seconds outside of the queue in which what it waits for does not come."""
+    """Timeout of a check in seconds, not counting time in the queue."""
 
 
 def compose_copy(overrides: list[str], settings: Settings) -> Composed:
-    """The rehearsal of the run that was typed; ConfigError where nothing of that run could be saved."""
+    """The rehearsal of the given run; ConfigError if that run would save nothing."""
     composed = compose(overrides)
     if len(composed) != 1:
         raise ConfigError("rehearse takes one run: one value for each key, and no -m")
@@ -59,7 +59,7 @@ def compose_copy(overrides: list[str], settings: Settings) -> Composed:
 
 
 def _rehearsed(plugins: Mapping[str, Plugin], save_every: int) -> Iterator[str]:
-    """What each plugin changes for the copy, as it is typed; `~` takes a plugin out."""
+    """The overrides by which each plugin changes the copy; `~` removes a plugin."""
     for name, plugin in plugins.items():
         options = plugin.rehearsed(save_every)
         if options is None:

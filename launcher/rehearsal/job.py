@@ -1,4 +1,4 @@
-"""The rehearsal's run as a job: it is started, hit and ended for real, and what its run dir says is waited for."""
+"""The rehearsal's run as a real job: it is started, disturbed and ended, and the events in its run dir are awaited."""
 
 import contextlib
 import json
@@ -21,21 +21,21 @@ from launcher.run.history import HistoryReader
 from launcher.status.state import is_over
 
 ASKED = "kill.json"
-"""The file in the run dir by which a rank is asked to kill itself; launcher.plugins.rehearsal looks for it."""
+"""The file in the run dir that tells a rank to kill itself; launcher.plugins.rehearsal looks for it."""
 _POLL_S = 0.3
 _ASK_S = 10.0
-"""Seconds between two questions to the place whether the job is there."""
+"""Seconds between two queries to the cluster whether the job exists."""
 _GONE_S = 120.0
 
 E = TypeVar("E", bound=Event)
 
 
 class Failed(Exception):
-    """What should have come did not."""
+    """An expected event did not occur."""
 
 
 class Job:
-    """The rehearsal's run, and how it is hit."""
+    """The rehearsal's run and the disturbances of it."""
 
     def __init__(self, run: RunDir, cluster: Cluster, patience_s: float) -> None:
         self.run, self.cluster, self.patience_s = run, cluster, patience_s
@@ -56,8 +56,8 @@ class Job:
         write_text(self.run.path / ASKED, json.dumps({"rank": rank}) + "\n")
 
     def warn_of_time_limit(self, mark: int) -> tuple[Ended, int]:
-        """The end of the ranks after the warning, and where the next attempt's events begin. Outside of a queue nobody queues
-        the run again, so it is started again."""
+        """The end of the ranks after the warning, and the index of the next attempt's first event. Without a queue this starts
+        the run again itself."""
         if self.cluster.queued:
             self.cluster.signal(self._id(), "USR1", batch_only=True)
             return self.left(mark), mark
@@ -70,7 +70,7 @@ class Job:
         return ended, mark
 
     def requeue(self, plan: LaunchPlan) -> bool:
-        """Has the cluster queue the job again; False where that may not be."""
+        """Tells the cluster to queue the job again; False if that is not allowed."""
         if not self.cluster.may_requeue(plan.job_options):
             return False
         self.cluster.requeue(self._id())
@@ -81,10 +81,10 @@ class Job:
         if self.cluster.queued:
             self.cluster.cancel(self._id())
         else:
-            self._here().send_signal(signal.SIGTERM)  # and not the allocation, in which a person works
+            self._here().send_signal(signal.SIGTERM)  # and not to the allocation, in which the user works
 
     def wait_until_gone(self) -> None:
-        """Failed where the job is still there after a while."""
+        """Raises Failed if the job still exists after a while."""
         deadline = time.monotonic() + _GONE_S
         while self.lives():
             if time.monotonic() > deadline:
@@ -92,7 +92,7 @@ class Job:
             time.sleep(_POLL_S)
 
     def left(self, mark: int) -> Ended:
-        """The end of the ranks, who must have saved."""
+        """The end of the ranks, which must have saved."""
         ended = self.wait(Ended, mark, "the ranks' end", may_stop=True)
         if ended.how != How.SHUT_DOWN.value:
             raise Failed(f"the ranks did not save and shut down: {ended.how}, {ended.reason}")
@@ -101,7 +101,7 @@ class Job:
     def wait(
         self, kind: type[E], mark: int, what: str, *, attempt: int | None = None, may_stop: bool = False
     ) -> E:
-        """The first event of that kind after `mark`; Failed where it does not come. Waiting in the queue takes no patience."""
+        """The first event of that kind after `mark`; Failed after the timeout. Time in the queue does not count."""
         deadline = time.monotonic() + self.patience_s
         while True:
             events = self._events()
@@ -123,7 +123,7 @@ class Job:
             time.sleep(_POLL_S)
 
     def mark(self) -> int:
-        """What happens from now on comes behind it."""
+        """The number of events so far: later events come after it."""
         return len(self._events())
 
     def jobs(self) -> list[str]:
@@ -131,7 +131,7 @@ class Job:
         return [event.job_id for event in self.run.read_events(Submitted)]
 
     def lives(self) -> bool:
-        """Whether the place still has it."""
+        """Whether the cluster still has the job."""
         if self._process is not None:
             return self._process.poll() is None
         if not self.run.job.exists():
@@ -140,7 +140,7 @@ class Job:
         return state is None or not is_over(state)
 
     def end_for_good(self) -> None:
-        """Whatever happened, nothing of it stays."""
+        """Ends the job, whatever happened before."""
         with contextlib.suppress(ClusterError):
             if self.lives():
                 self.cancel()
@@ -153,7 +153,7 @@ class Job:
         return self._history.read().events
 
     def _queued(self, events: list[Event]) -> bool:
-        """Whether its job waits in the queue, by what the run dir says last."""
+        """Whether its job waits in the queue, by the last event in the run dir."""
         if not self.cluster.queued:
             return False
         last = [event for event in events if isinstance(event, Started | Submitted | Requeued)]

@@ -1,4 +1,4 @@
-"""A rehearsal from its settings to its last check."""
+"""Runs a rehearsal from its settings to its last check."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Rehearsed:
 
     @property
     def failed(self) -> list[str]:
-        """Names of the checks that did not pass; what the place cannot do has not failed."""
+        """Names of the failed checks; a check that the cluster cannot do has not failed."""
         return [check.name for check in self.checks if check.passed is False]
 
 
@@ -33,7 +33,7 @@ def rehearse(
     begin: Callable[[RunDir, LaunchPlan], None],
     tell: Callable[[Check], None],
 ) -> Rehearsed:
-    """All checks of a rehearsal of what was typed; `begin` is told of its run, `tell` of each check as it ends."""
+    """Runs all checks of a rehearsal; `begin` is called with its run, and `tell` with each check as it ends."""
     planned = plan_launch(compose_copy(overrides, settings), datetime.now())
     check_hub(planned.composed.config, planned.plan)
     cluster = make_cluster(planned.plan.cluster)

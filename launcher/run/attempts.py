@@ -1,4 +1,4 @@
-"""History -> the attempts of a run: when each began and ended, what ended it, which of its training stayed, what came next."""
+"""History -> the attempts of a run: their start and end, what ended each, its kept training, and what followed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from launcher.run.history import History
 T = TypeVar("T", bound=Event)
 
 UNKNOWN = "unknown"
-"""How an attempt ended that another one followed and whose end nobody wrote."""
+"""The `how` of an attempt without an end event that another attempt followed."""
 _ENDS: tuple[tuple[type[Event], ...], ...] = ((Ended,), (Finished, Stopped, Requeued, Pruned), (Cancelled,))
 """Events that tell the end of an attempt, the most exact first. A cancel comes before the ranks have ended."""
 
@@ -31,9 +31,9 @@ class Attempt:
     started: str
     """ISO 8601, UTC."""
     resumed_from: int | None
-    """The step of the checkpoint from which it continued; None where it began anew, or has not loaded anything yet."""
+    """The step of the checkpoint from which it resumed; None if it started from step 0, or has not loaded anything yet."""
     how: str | None
-    """How it ended: a value of How, the kind of the event that told its end, or UNKNOWN; None while it runs."""
+    """How it ended: a value of How, the kind of the event that ended it, or UNKNOWN; None while it runs."""
     reason: str | None
     hosts: Sequence[str]
     """Hosts to blame for its end."""
@@ -41,7 +41,7 @@ class Attempt:
     """Host -> its speed as a share of the others'."""
     began: float
     trained: float
-    """When its first step was done; its end where there was none."""
+    """When its first step was done; its end if there was none."""
     kept: float
     """Until when its training stayed."""
     ended: float
@@ -121,7 +121,7 @@ def _attempt(
 
 
 def _end(own: Sequence[Event]) -> Event | None:
-    """The event that tells best how the attempt ended; None where none does."""
+    """The event that says most precisely how the attempt ended; None if there is none."""
     for kinds in _ENDS:
         for event in own:
             if isinstance(event, kinds):

@@ -1,4 +1,4 @@
-"""The course of a training so far, kept up to date line by line of metrics.jsonl: no look computes from the start again."""
+"""The course of a training so far, updated with each new line of metrics.jsonl: nothing is computed from the start again."""
 
 import bisect
 from array import array
@@ -9,7 +9,7 @@ from launcher.run.metrics import Line
 
 
 class Course:
-    """What all metrics lines say together. A step that was done again after a restart counts with its newest line."""
+    """The summary of all metrics lines. A step that was repeated after a restart counts with its newest line."""
 
     def __init__(self, lines: Iterable[Line] = ()) -> None:
         self.last: Line | None = None

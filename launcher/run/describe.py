@@ -29,7 +29,7 @@ class KindDoc:
     """One kind of line."""
 
     name: str
-    """What stands under "event"; of metrics, the class's name."""
+    """The value of "event"; for metrics, the class's name."""
     doc: str
     """What such a line means."""
     writer: str

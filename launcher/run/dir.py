@@ -19,7 +19,7 @@ from launcher.run.metrics import Line, parse_metrics
 from launcher.run.write import write_text
 
 JOB_SCRIPT = "job.sbatch"
-"""The script that carries a run, whatever starts it."""
+"""The script that runs a run's supervisor, whatever starts it."""
 
 E = TypeVar("E", bound=Event)
 
@@ -60,7 +60,7 @@ class RunDir:
 
     @property
     def earlier(self) -> Path:
-        """The files of plans that a later one took the place of, a folder each."""
+        """The files of replaced plans, one folder each."""
         return self.path / "earlier"
 
     @property
@@ -75,7 +75,7 @@ class RunDir:
 
     @property
     def data(self) -> Path:
-        """Which tokens this attempt trains on, as rank 0 tells the others."""
+        """The tokens that this attempt trains on, as rank 0 reports them to the others."""
         return self.path / "data.json"
 
     @property
@@ -128,7 +128,7 @@ class RunDir:
         append_line(self.events, event.line(now()))
 
     def log(self, line: Line) -> None:
-        """Append one line to metrics.jsonl, likewise."""
+        """Append one line to metrics.jsonl in the same way."""
         append_line(self.metrics, line.line())
 
     def add_event(self, kind: str, *, attempt: int, **facts: Any) -> None:
@@ -194,11 +194,11 @@ class RunDir:
         self.note(Stopped(attempt=attempt, exit_code=code, reason=reason))
 
     def crash(self, attempt: int) -> str | None:
-        """The first rank's error in an attempt, with its host and rank; None where no rank told one."""
+        """The first rank's error in an attempt, with its host and rank; None if no rank reported one."""
         crashed = (event for event in self.read_events(Crashed) if event.attempt == attempt)
         return next((event.told for event in crashed), None)
 
 
 def job_number(job_id: str) -> str:
-    """A job id without the name of its cluster, which may stand behind a semicolon."""
+    """A job id without the name of its cluster, which can follow a semicolon."""
     return job_id.partition(";")[0]

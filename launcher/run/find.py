@@ -21,7 +21,7 @@ def check_name(name: str) -> str:
 
 
 def new_run_dir(runs_dir: Path, name: str, moment: datetime, trial: str | None = None) -> RunDir:
-    """A path for a new run that no run has; nothing is made yet. A multirun's trials share one folder."""
+    """An unused path for a new run; nothing is created yet. A multirun's trials share one folder."""
     stamp = moment.strftime("%Y-%m-%d_%H-%M-%S")
     base = runs_dir / check_name(name) / (stamp if trial is None else f"sweep_{stamp}/{trial}")
     path, number = base, 1

@@ -1,4 +1,4 @@
-"""All that a run's files say has happened, read once and from then on only as far as they have grown."""
+"""The history of a run by its files, read once and then only as far as they have grown."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -45,7 +45,7 @@ class HistoryReader:
         self._history = History()
 
     def read(self) -> History:
-        """The history so far; the same object at each look, so that its caller must not keep it as a value."""
+        """The history so far. Each call returns the same, updated object, so a caller must not keep it as a value."""
         events = self._events.read()
         if self._events.restarted:
             self._history.events.clear()

@@ -1,4 +1,8 @@
-"""Files of JSON lines: appended to by several hosts, read whole or from where a reader has stopped."""
+"""Files of JSON lines: several hosts append to them; they are read completely or from a reader's last offset.
+
+An append locks the file itself by lockf, which NFS carries between hosts. filelock does not serve here: it uses flock, and
+where the file system has no locks it fails or needs a second file for each; a line must be written even without its lock.
+"""
 
 import fcntl
 import json
@@ -13,7 +17,7 @@ _LOCK_TRIES, _LOCK_S = 50, 0.01
 _PIECE = 1 << 20
 """Bytes that are read at once."""
 _MARK = 128
-"""Bytes at the file's start and before a reader's offset by which it recognizes its file: an inode number may be reused."""
+"""Bytes at the file's start and before a reader's offset by which it recognizes its file: an inode number can be reused."""
 
 
 def now() -> str:
@@ -52,7 +56,7 @@ def _lock(descriptor: int) -> None:
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The JSON objects of a .jsonl file; none where there is no file. Torn lines are left out."""
+    """The JSON objects of a .jsonl file; empty without a file. Torn lines are left out."""
     yield from LineReader(path).read()
 
 
@@ -66,13 +70,13 @@ class LineReader:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.restarted = False
-        """Whether the newest look found another content before its offset, so that what was read earlier is void."""
+        """Whether the newest read found another content before its offset, so that earlier results are invalid."""
         self._offset = 0
         self._inode = 0
         self._head = self._mark = b""
 
     def read(self) -> list[dict[str, Any]]:
-        """The JSON objects that are new; all at the first look, none where there is no file."""
+        """The new JSON objects; all at the first call, none without a file."""
         self.restarted = False
         try:
             # opened at every look: NFS shows what other hosts wrote when a file is opened (close-to-open consistency)

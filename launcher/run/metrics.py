@@ -1,4 +1,4 @@
-"""metrics.jsonl: what training logged, a line per logged step, evaluation or measurement of a plugin."""
+"""metrics.jsonl: the logged values of training, one line per logged step, evaluation or measurement of a plugin."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -20,7 +20,7 @@ class Line(Record):
     """Everything else, by name: rewards and margins as trl names them, and fields that this version does not know."""
 
     def get(self, name: str) -> Any:
-        """The value under a name as it stands in the file; None where there is none."""
+        """The value of a name as in the file; None if there is none."""
         return getattr(self, name) if name in self.FIELDS else self.more.get(name)
 
     def values(self) -> dict[str, Any]:
@@ -93,7 +93,7 @@ KINDS: tuple[type[Line], ...] = (Logged, Evaluation, Measure)
 
 
 def parse_metrics(value: Mapping[str, Any]) -> Line:
-    """The line in a JSON object: an evaluation where a key begins with eval_, a logged step where it has a loss."""
+    """The line in a JSON object: an evaluation if a key begins with eval_, a logged step if it has a loss."""
     if any(key.startswith("eval_") for key in value):
         return _make(Evaluation, value)
     return _make(Logged if value.get("loss") is not None else Measure, value)

@@ -1,4 +1,4 @@
-"""History -> what a run has come to: whether it is over, the time and GPUs that it held, and which share of it was useful."""
+"""History -> a run's totals: whether it is over, the time and GPUs that it used, and the useful share of the time."""
 
 from dataclasses import dataclass, field
 from enum import Enum
@@ -13,7 +13,7 @@ from launcher.run.events.words import How, StopReason
 from launcher.run.history import History
 
 _FROM_OUTSIDE = (Planned, Submitted, Replanned)
-"""Events that a command writes while no rank may be running."""
+"""Events that a command can write while no rank is running."""
 _OVER = (Finished, Pruned, Stopped)
 _FAULTS = (How.CRASHED.value, How.HUNG.value, How.LOST.value)
 
@@ -43,7 +43,7 @@ _ENDS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Faults:
-    """What of a run's past counts when its supervisor decides what to do next."""
+    """The part of a run's past that its supervisor uses to decide what to do next."""
 
     without_progress: int = 0
     """Ends in a row since the newest committed checkpoint."""
@@ -81,7 +81,7 @@ def ended_by(history: History) -> Finished | Pruned | Stopped | None:
 
 
 def error(history: History) -> str | None:
-    """The first rank's error in the last attempt, else why its supervisor stopped; None where there is neither."""
+    """The first rank's error in the last attempt, else why its supervisor stopped; None if there is neither."""
     attempt = max((event.attempt for event in history.events), default=0)
     crashed = next((event for event in history.all(Crashed) if event.attempt == attempt), None)
     stopped = [event for event in history.all(Stopped) if event.attempt == attempt]
@@ -89,7 +89,7 @@ def error(history: History) -> str | None:
 
 
 def faults(history: History) -> Faults:
-    """The faults so far. Being told to end is nobody's fault, but a time limit that leaves no time to save is one."""
+    """The faults so far. A requested end is not a fault, but a time limit that leaves no time to save is one."""
     without = diverged = 0
     blamed: dict[str, int] = {}
     slow: dict[str, int] = {}
@@ -113,7 +113,7 @@ def _is_fault(event: Ended) -> bool:
 
 
 def effective_training_time(history: History, until: str) -> float | None:
-    """Steps that stayed x their median time / wall time since the first start; None before there are two steps.
+    """Kept steps x their median time / wall time since the first start; None before there are two steps.
 
     `until`: now, for a run that is not over.
     """

@@ -1,1 +1,1 @@
-"""What can be said of a run from its files and from its place."""
+"""The state of a run, from its files and from its cluster."""

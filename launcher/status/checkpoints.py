@@ -1,4 +1,4 @@
-"""A run's checkpoints: which are committed, which are whole, and what each is kept for."""
+"""A run's checkpoints: which are committed, which are complete, and why each is kept."""
 
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -24,13 +24,13 @@ class Retention:
 
 
 def read_retention(run: RunDir) -> Retention:
-    """What the run's plan says; the newest alone where it has no plan for saves."""
+    """The retention in the run's plan; only the newest checkpoint if the plan has no saves."""
     save = run.read_json(run.plan).get("save") or {"keep_last": 1, "keep_every": 0, "keep_best": 0}
     return Retention(int(save["keep_last"]), int(save["keep_every"]), int(save["keep_best"]))
 
 
 def prune(run: RunDir, keep: Retention) -> list[int]:
-    """Steps whose checkpoints were deleted; RunError while the run is not over, and deletes them itself."""
+    """Deletes checkpoints and returns their steps; RunError while the run is not over: then it prunes by itself."""
     status = read_status(run)
     if status.state in (RunState.PENDING, RunState.RUNNING):
         raise RunError(
@@ -40,7 +40,7 @@ def prune(run: RunDir, keep: Retention) -> list[int]:
 
 
 def list_checkpoints(run: RunDir, keep: Retention, *, verify: bool) -> list[dict[str, Any]]:
-    """A row for each checkpoint, oldest first; `verify` reads every file and compares its digest."""
+    """One row per checkpoint, oldest first; `verify` reads every file and compares its digest."""
     kept = reasons_to_keep(
         [found.manifest for found in committed(run.checkpoints)], keep.last, keep.every, keep.best
     )

@@ -1,4 +1,4 @@
-"""A run's progress as it is shown while the run goes on. Each look reads only what the run has written since the last."""
+"""Shows a run's progress while it runs. Each update reads only what the run has written since the last one."""
 
 import signal
 import subprocess
@@ -37,7 +37,7 @@ _PLAIN_EVERY_S = 10.0
 
 
 def follow_run(run: RunDir, *, quiet: bool) -> int:
-    """0 once the run is finished, another exit code once it is over otherwise. Ctrl-C ends the showing, not the run."""
+    """0 once the run is finished, another exit code once it has ended otherwise. Ctrl-C ends the display, not the run."""
     asked, reader = 0.0, HistoryReader(run)
 
     def ended() -> int | None:
@@ -74,9 +74,9 @@ def follow_process(run: RunDir, process: subprocess.Popen[bytes], *, quiet: bool
 
 
 def show(run: RunDir, ended: Callable[[], int | None], console: Console, *, all_of_it: bool) -> int:
-    """What `ended` says once it says something; until then a progress bar, or lines where there is no terminal.
+    """The exit code from `ended`, once it returns one; until then a progress bar is shown, or lines without a terminal.
 
-    Without `all_of_it`, what earlier attempts wrote is not shown again.
+    Without `all_of_it`, the output of earlier attempts is not shown again.
     """
     view = View(run, console, all_of_it)
     with view.progress:
@@ -89,7 +89,7 @@ def show(run: RunDir, ended: Callable[[], int | None], console: Console, *, all_
 
 
 class View:
-    """What a person sees of one run."""
+    """The display of one run."""
 
     def __init__(self, run: RunDir, console: Console, all_of_it: bool) -> None:
         self.run, self.console = run, console
@@ -179,7 +179,7 @@ class View:
 
 
 def told_of(event: Event) -> str | None:
-    """The line of an event that is shown as it is; None where nothing is said."""
+    """The line that is shown for an event; None for no line."""
     if isinstance(event, Resumed):
         return f"resumed from {event.checkpoint}"
     if isinstance(event, Evaluated):

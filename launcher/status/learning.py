@@ -1,4 +1,4 @@
-"""What a run's own files say of how it learned: stopped early, forgetting, overfitting. Values in, values out."""
+"""How a run learned, by its own files: early stopping, forgetting, overfitting. These are pure functions."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,13 +8,13 @@ from launcher.run.events.ranks import EarlyStopped, General
 from launcher.run.history import History
 
 _RISES = 2
-"""Evaluations in a row above the best before a rise is more than noise."""
+"""Consecutive evaluations above the best from which a rise counts."""
 _RISE = 0.01
-"""Share of the best evaluation loss by which the newest must be above it."""
+"""Relative rise of the newest evaluation loss over the best from which it counts."""
 
 
 def early_stopped(history: History) -> dict[str, Any] | None:
-    """step, metric, best and best_step of a run that was stopped early; None for one that was not."""
+    """`step`, `metric`, `best` and `best_step` of a run that was stopped early; None for another run."""
     found = history.newest(EarlyStopped)
     if found is None:
         return None
@@ -22,7 +22,7 @@ def early_stopped(history: History) -> dict[str, Any] | None:
 
 
 def general(history: History) -> dict[str, Any] | None:
-    """before, now, step and increase of the perplexity on general text; None where it was not measured."""
+    """`before`, `now`, `step` and `increase` of the perplexity on general text; None if it was not measured."""
     measured = history.all(General)
     if not measured:
         return None
@@ -33,7 +33,7 @@ def general(history: History) -> dict[str, Any] | None:
 
 
 def overfitting(course: Course) -> str | None:
-    """One sentence where the evaluation loss has risen while the training loss has fallen; None where it has not."""
+    """One sentence if the evaluation loss has risen while the training loss has fallen; None otherwise."""
     evaluated, trained = course.eval_losses, course.losses
     if not evaluated:
         return None
@@ -57,7 +57,7 @@ def overfitting(course: Course) -> str | None:
 def learning_lines(
     stopped: Mapping[str, Any] | None, forgotten: Mapping[str, Any] | None, warnings: Sequence[str]
 ) -> list[tuple[str, str]]:
-    """The same for a person, as (label, text)."""
+    """The same as (label, text)."""
     lines: list[tuple[str, str]] = []
     if stopped:
         known = stopped["best"] is not None

@@ -1,4 +1,4 @@
-"""The files that a run's ranks and supervisor printed into, and what is new in them."""
+"""The log files of a run's ranks and supervisor, and their new lines."""
 
 import sys
 from pathlib import Path
@@ -13,7 +13,7 @@ def log_files(run: RunDir) -> list[Path]:
     """The supervisor's and the scheduler's logs, then those of the last job's node agents and of the last attempt's ranks."""
     if not run.logs.is_dir():
         return []
-    # The agents' folder is JOB and that of ranks JOB_ATTEMPT; JOB itself is ARRAY_INDEX where it is a task of an array.
+    # The agents' folder is JOB and that of ranks JOB_ATTEMPT; JOB itself is ARRAY_INDEX for a task of an array.
     noted = run.read_events(Submitted, Started, Cancelled)
     known = {job_number(event.job_id) for event in noted if event.job_id}
     folders = [path for path in run.logs.iterdir() if path.is_dir()]
@@ -32,7 +32,7 @@ def log_files(run: RunDir) -> list[Path]:
 
 
 class LogPrinter:
-    """Prints what was added to files, under the name of each."""
+    """Prints the new lines of files, under the name of each."""
 
     def __init__(self) -> None:
         self.files: dict[Path, BinaryIO] = {}
@@ -40,7 +40,7 @@ class LogPrinter:
         self.printed = False
 
     def print_new(self, paths: list[Path]) -> None:
-        """Prints what has come since the last call."""
+        """Prints the lines that were added since the last call."""
         for path in paths:
             file = self.files.get(path) or self.files.setdefault(path, path.open("rb"))
             new = file.read()

@@ -1,4 +1,4 @@
-"""What status shows of a run's attempts and of its next save."""
+"""The attempts and the next save of a run, as status shows them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -29,7 +29,7 @@ def attempt_dicts(attempts: Sequence[Attempt]) -> list[dict[str, Any]]:
 
 
 def next_save(plan: Mapping[str, Any], history: History) -> dict[str, float | None] | None:
-    """Step of the next save of a run that is training, and in how many seconds it comes; None where that is not known."""
+    """The step of the next save of a run that is training, and the seconds until then; None if unknown."""
     last, save = history.course.last_timed, plan.get("save")
     if last is None or not save:
         return None
@@ -49,7 +49,7 @@ def next_save(plan: Mapping[str, Any], history: History) -> dict[str, float | No
 
 
 def attempt_lines(record: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """(label, text) of each attempt that ended before the run did, the newest last, and of slow hosts."""
+    """(label, text) of each attempt that did not finish the run, the newest last, and of slow hosts."""
     ended = [one for one in record if one["how"] not in (None, "finished")]
     more = [("", f"and {len(ended) - _SHOWN} before them")] if len(ended) > _SHOWN else []
     said = [

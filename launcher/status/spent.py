@@ -1,4 +1,4 @@
-"""What a run has cost so far: the GPU-hours that it held and their price, beside what its plan expects."""
+"""A run's cost so far: its GPU-hours and their price, beside the planned values."""
 
 from dataclasses import dataclass
 
@@ -9,21 +9,22 @@ from launcher.run import RunDir, now
 from launcher.run.events.supervisor import Started
 from launcher.run.history import read_history
 from launcher.run.totals import gpu_s
+from launcher.units import significant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spent:
-    """So far and as planned; the latter is None where the plan does not know how long training takes."""
+    """The cost so far and as planned; the planned one is None if the plan does not know how long training takes."""
 
     gpu_hours: float
     money: float | None
-    """In the currency of cluster.price_per_gpu_hour; None where that is not set."""
+    """In the currency of cluster.price_per_gpu_hour; None if that is not set."""
     planned_gpu_hours: float | None
     planned_money: float | None
 
 
 def read_spent(run: RunDir, *, running: bool) -> Spent | None:
-    """What the run has spent; None for a run on CPUs, and where its files are of another version of this program."""
+    """The cost of the run; None for a run on CPUs, and if its files are from another version of this program."""
     history = read_history(run)
     if history.newest(Started) is None or run.read_json(run.plan).get("device") != "cuda":
         return None
@@ -35,15 +36,15 @@ def read_spent(run: RunDir, *, running: bool) -> Spent | None:
     hours = gpu_s(run, history, now() if running else None) / 3600
     price, course = config.cluster.price_per_gpu_hour, expect(config, plan)
     return Spent(
-        gpu_hours=_round(hours),
-        money=None if price is None else _round(hours * price),
+        gpu_hours=significant(hours),
+        money=None if price is None else significant(hours * price),
         planned_gpu_hours=course.gpu_hours if course else None,
         planned_money=course.money if course else None,
     )
 
 
 def spent_line(spent: Spent) -> str:
-    """GPU-hours and money, each with what was planned."""
+    """GPU-hours and money, each with the planned value."""
     hours = f"{spent.gpu_hours:,.3g} GPU-hours"
     hours += f" of {spent.planned_gpu_hours:,.3g} planned" if spent.planned_gpu_hours is not None else ""
     if spent.money is None:
@@ -52,7 +53,3 @@ def spent_line(spent: Spent) -> str:
         f" of {spent.planned_money:,.2f}" if spent.planned_money is not None else ""
     )
     return f"{hours}; {money} at cluster.price_per_gpu_hour"
-
-
-def _round(value: float) -> float:
-    return float(f"{value:.4g}")

@@ -1,4 +1,4 @@
-"""Where a run is: its own events first, then what the place says of its job."""
+"""The state of a run: by its own events first, then by the cluster's answer about its job."""
 
 import contextlib
 import dataclasses
@@ -61,24 +61,24 @@ class Status:
     history: list[dict[str, Any]]
     """Every attempt: when and where it began, from which step, how it ended and why."""
     effective_training_time: float | None
-    """Share of the wall time since the first start that was training that stayed."""
+    """Share of the wall time since the first start that was kept training."""
     planned_training_time: float | None
     """The same, as the plan predicted it."""
     next_save: dict[str, float | None] | None
     """step and in_s (seconds) of the next save, while the run is training."""
     error: str | None
     planned: dict[str, Any]
-    """step_s and memory_gib of a GPU by the plan; null where it does not estimate them."""
+    """Planned step_s and memory_gib per GPU; null if the plan does not estimate them."""
     measured: dict[str, Any] | None
-    """What the ranks measured of themselves; None before they did."""
+    """The ranks' measurements; None before they exist."""
     early_stopped: dict[str, Any] | None
     """step, metric, best, best_step and patience, of a run that early_stopping has ended."""
     general: dict[str, Any] | None
     """before, now, step and increase of the perplexity that forgetting_guard measures."""
     warnings: list[str]
-    """What a person should look at."""
+    """Warnings for the user."""
     note: str | None
-    """What could not be told, and why."""
+    """What is not known, and why."""
 
     def to_json(self) -> str:
         """One JSON object."""
@@ -86,7 +86,7 @@ class Status:
 
 
 def read_statuses(runs: Sequence[RunDir]) -> list[Status]:
-    """The status of each; a cluster is asked about all of its jobs at once."""
+    """The status of each run; a cluster is asked once about all of its jobs."""
     readers = [HistoryReader(run) for run in runs]
     jobs = [
         _job(run, history)
@@ -109,9 +109,9 @@ def read_status(
     known: Mapping[str, RunState | None] = MappingProxyType({}),
     reader: HistoryReader | None = None,
 ) -> Status:
-    """The run's status. A place that does not answer concludes nothing: the run dir then tells.
+    """The run's status. If the cluster does not answer, the state is that of the run dir.
 
-    `known` is what the cluster has said already, by job id. Whoever looks again and again keeps a `reader`.
+    `known` has the cluster's earlier answers by job id. A caller that asks repeatedly keeps a `reader`.
     """
     reader = reader or HistoryReader(run)
     history = reader.read()
@@ -119,14 +119,14 @@ def read_status(
     answer, silence = None, ""
     if job and _told(history) not in _SETTLED:
         answer, silence = _ask(job, known)
-        history = reader.read()  # again: a run that ended meanwhile has left its place and says so here
+        history = reader.read()  # read again: a run that has ended meanwhile says so here
     plan = _read_plan(run)
-    # The job of a sweep's trial is its worker's, and outlives the trial as an allocation does.
+    # The job of a trial belongs to its sweep's worker and outlives the trial, as an allocation does.
     outlives = bool(job) and (run.path.parent.name.startswith("sweep_") or _find(job).outlives_run)
     state, note = _conclude(_told(history), bool(job), outlives, answer, silence)
     if run.intent.exists() and not job:
         note = (
-            f"it is being submitted, or its submit was cut short; "
+            f"it is being submitted, or its submission was interrupted; "
             f"python -m launcher resume {run.name} finds its job or queues it"
         )
     if state is RunState.RUNNING and isinstance(fetching := history.events[-1], Fetching):
@@ -164,7 +164,7 @@ def read_status(
 
 
 def _read_plan(run: RunDir) -> dict[str, Any]:
-    """The run's plan; empty where it has none yet."""
+    """The run's plan; empty if it has none yet."""
     return run.read_json(run.plan) if run.plan.is_file() else {}
 
 
@@ -174,7 +174,7 @@ def _estimated(plan: dict[str, Any]) -> dict[str, Any]:
 
 
 def is_over(state: RunState) -> bool:
-    """Whether nothing more will happen by itself."""
+    """Whether the state is final unless someone acts."""
     return state in _OVER
 
 
@@ -184,9 +184,9 @@ def _told(history: History) -> RunState:
 
 
 def _job(run: RunDir, history: History) -> dict[str, Any]:
-    """Kind, id and host of the job: job.json's, or one started by hand since; empty before any submit.
+    """Kind, id and host of the job: that of job.json, or a later one started by hand; empty before any submission.
 
-    A job that began before the newest submit is over, or is the one that was submitted.
+    A job that started before the newest submission is over, or is the submitted one.
     """
     if not run.job.exists():
         return {}
@@ -210,7 +210,7 @@ def _job(run: RunDir, history: History) -> dict[str, Any]:
 
 
 def _ask(job: dict[str, Any], known: Mapping[str, RunState | None]) -> tuple[RunState | None, str]:
-    """What the place says of the job, and what to say where that is nothing."""
+    """The cluster's state of the job, and a sentence for the case without an answer."""
     cluster, job_id, host = _find(job), str(job["job_id"]), job.get("host")
     if cluster.one_machine and host not in (None, socket.gethostname()):
         return None, f"its process {job_id} is on {host}"
@@ -229,7 +229,7 @@ def _find(job: Mapping[str, Any]) -> Cluster:
 def _conclude(
     told: RunState, has_job: bool, outlives: bool, answer: RunState | None, silence: str
 ) -> tuple[RunState, str | None]:
-    """The state, and a note where it is not certain."""
+    """The state, and a note if it is not certain."""
     if told in _SETTLED or not has_job:
         return told, None
     if answer is None:
@@ -238,9 +238,9 @@ def _conclude(
     if outlives and answer is RunState.RUNNING and ended:
         return told, None  # the job outlives the run
     if outlives and answer is RunState.FINISHED:
-        answer = RunState.LOST  # its shell ended well, which says nothing of the run
+        answer = RunState.LOST  # its shell ended normally, which says nothing about the run
     if ended and answer not in (RunState.PENDING, RunState.RUNNING):
-        # the scheduler knows of a cancel or the time limit where the run dir only saw the signal
+        # the scheduler knows about a cancel or the time limit; the run dir has only seen the signal
         return answer if answer in (RunState.CANCELLED, RunState.TIMEOUT) else told, None
     if answer is RunState.LOST:
         return answer, "its job is gone and the run dir does not say how it ended"

@@ -85,9 +85,6 @@ class Agent:
         """Whether the cluster keeps the job when its batch host is lost."""
         self.ranks_here = int(topology["gpus_per_node"])
         self.world_size = int(topology["world_size"])
-        self.connection = _connect()
-        self.heard = time.monotonic()
-        """When the supervisor last sent a message."""
         self.listener: socket.socket | None = None
         self.starting: StartRanks | None = None
         """An order that waits for the warm process."""
@@ -95,7 +92,11 @@ class Agent:
         self.killing = False
         """Whether the supervisor waits for RanksEnded."""
         self.log = open_log(run, os.environ.get(environment.JOB, "hand"), self.host)
+        # before anything that waits, because a run's first step waits for what it imports
         self.warm: WarmStarter | None = WarmStarter(run.path, self._common(), self.log)
+        self.connection = _connect()
+        self.heard = time.monotonic()
+        """When the supervisor last sent a message."""
         self.ranks = Ranks(ColdStarter(run.path))
         self.next_heartbeat = 0.0
         self._reported: tuple[dict[int, int], dict[int, str]] = ({}, {})

@@ -1,6 +1,6 @@
 """A check that every node of the job reaches the next one, before any rank waits in a collective.
 
-Without it, a link that drops packets or a firewall between two nodes would be a hang in the first all-reduce, and nobody could
+Without it, a link that drops packets or a firewall between two nodes would hang the first all-reduce, and nobody could
 tell which host is to blame.
 """
 

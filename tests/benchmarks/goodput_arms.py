@@ -108,11 +108,11 @@ class Ours(Arm):
         self.run = self.lab.launch(self.folder, *self.overrides())
 
     def job(self) -> str | None:
-        """The newest: a run may go on in another job."""
+        """The newest job: a run can continue in another job."""
         return self.lab.job(self.run)
 
     def committed(self) -> list[tuple[float, int]]:
-        """By its own events: a save goes on beside the training."""
+        """Read from its own events: a save runs in parallel with training."""
         return [(_time(event), event["step"]) for event in self.run.events("saved")]
 
     def ends(self) -> list[tuple[float, float]]:

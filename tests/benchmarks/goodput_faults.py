@@ -32,7 +32,7 @@ class Kind(Enum):
     REQUEUE = "requeue"
     """`scontrol requeue`, which is what a pre-emption does: TERM, KILL after KillWait, queued again."""
     TERM = "term"
-    """`scancel --signal=TERM --full`: the batch script and the ranks are asked to leave, and Slurm queues nothing."""
+    """`scancel --signal=TERM --full`: the batch script and the ranks are told to shut down, and Slurm queues nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

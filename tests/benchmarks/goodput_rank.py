@@ -38,7 +38,7 @@ def _start_ticks() -> int:
 
 
 def pace(folder: Path) -> Any:
-    """A callback that sleeps in every step, raises where it is told to, and keeps the journal."""
+    """A callback that sleeps in every step, raises on request, and writes the journal."""
     from transformers import TrainerCallback
 
     rank = int(os.environ["RANK"])

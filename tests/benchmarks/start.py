@@ -79,7 +79,9 @@ def make_folder(folder: Path) -> dict[str, str]:
     sbatch = folder / "bin" / "sbatch"
     sbatch.write_text("#!/bin/sh\necho 1\n")
     sbatch.chmod(0o755)
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
+    # bytecode is kept, as on any machine where the program has run before: the warm-up of each arm writes it
+    left_out = ("SLURM_", "PYTHONDONTWRITEBYTECODE")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
     return {
         **clean,
         "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",

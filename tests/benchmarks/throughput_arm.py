@@ -1,4 +1,4 @@
-"""One arm of the throughput benchmark: a process that trains, and stops after so many steps until it is told to go on.
+"""One arm of the throughput benchmark: a process that trains, and pauses after a given number of steps until it is resumed.
 
     python -m tests.benchmarks.throughput_arm SETTINGS.json        # bare, trl, trl_packing
     python -m launcher.train RUN_DIR, with the plugin Baton         # ours: the launcher's own rank

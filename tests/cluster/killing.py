@@ -24,7 +24,7 @@ def kill_within(
     sign: str,
     after_s: float,
 ) -> str:
-    """Types the launch, SIGKILLs it at a random point, and returns what it had said by then.
+    """Runs the launch, SIGKILLs it at a random point, and returns its output so far.
 
     A third of the points lie anywhere in the first `life_s` seconds, the others within `after_s` of the moment at which
     `sign`, a pattern under `folder`, is there. Half of the kills take sbatch along.

@@ -22,7 +22,7 @@ LONG = ("trainer.max_steps=100000", "data.eval_path=null")
 
 @pytest.fixture(scope="session")
 def one_rank(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Finished:
-    """The run that all others are held against: one rank, on this machine."""
+    """The reference run of all others: one rank, on this machine."""
     return launch(tmp_path_factory.mktemp("one"), cache)
 
 

@@ -43,7 +43,7 @@ def test_a_training_method(tree):
     tree.add("conf/trainer/scaled.yaml", "defaults: [schema, _self_]\nkind: scaled\nbeta: 3.0\n")
     plan = tree.call("plan", "+experiment=tiny", "cluster=local", "trainer=scaled")
     assert plan.returncode == 0, plan.stderr
-    assert "scaled" in plan.stdout and " chats a step = " in plan.stdout
+    assert "scaled" in plan.stdout and " chats per step = " in plan.stdout
     typed = ("+experiment=tiny", "cluster=local", "trainer=scaled")
     assert "trainer.beta=11.0 must be above 0 and at most 10" in tree.refusal(
         "plan", *typed, "trainer.beta=11"

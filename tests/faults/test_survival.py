@@ -82,7 +82,7 @@ def whole(lab: Lab, start: Callable[..., Finished]) -> Finished:
 
 @pytest.fixture(autouse=True)
 def _healthy(lab: Lab, folder: Path) -> Iterator[None]:
-    """Whatever a test broke is whole again for the next one."""
+    """Repairs what a test broke, for the next test."""
     yield
     for number in range(1, 5):
         with contextlib.suppress(Exception):

@@ -1,4 +1,4 @@
-"""Events, metrics and histories from what stands in their files."""
+"""Events, metrics and histories from the texts of their files."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""A killed run goes on with the same numbers, on the same ranks or on others."""
+"""A killed run resumes with the same numbers, on the same ranks or on others."""
 
 import itertools
 import json

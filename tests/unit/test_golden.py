@@ -1,4 +1,4 @@
-"""What each shipped experiment renders, file by file. `pytest tests/unit/test_golden.py --golden-update` writes it anew."""
+"""What each shipped experiment renders, file by file. `pytest tests/unit/test_golden.py --golden-update` rewrites it."""
 
 import shutil
 import subprocess

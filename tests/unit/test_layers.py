@@ -78,6 +78,13 @@ def test_what_stands_over_the_ranks_imports_nothing_heavy(module):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("module", ["launcher.supervise.agent", "launcher.commands.list"])
+def test_what_only_reads_a_run_dir_imports_no_hydra(module):
+    code = f"import sys, {module}; print([name for name in ('hydra', 'omegaconf') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "[]\n", done.stderr
+
+
 def test_the_blocker_would_notice():
     done = subprocess.run([sys.executable, "-c", f"{BLOCKER}\nimport torch"], capture_output=True, text=True)
     assert "blocked: torch" in done.stderr

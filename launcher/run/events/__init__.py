@@ -29,7 +29,7 @@ def all_kinds() -> list[type[Event]]:
 
 
 def parse(value: Mapping[str, Any]) -> Event | None:
-    """The event in a line's JSON object; None where the line is not an event."""
+    """The event in a line's JSON object; None if the line is not an event."""
     name = value.get("event")
     if not isinstance(name, str):
         return None
@@ -51,22 +51,22 @@ def make(kind: str, *, attempt: int, **facts: Any) -> Event:
 
 
 class EventReader(Generic[E]):
-    """Reads a growing events.jsonl: each look returns the events that were appended since the one before it."""
+    """Reads a growing events.jsonl: each read returns the events that were appended since the previous one."""
 
     def __init__(self, path: Path, *kinds: type[E]) -> None:
-        """`kinds`: the only ones to return; all where none is given."""
+        """`kinds`: the only ones to return; without it, all."""
         self._lines = LineReader(path)
         self._names = {kind.KIND for kind in kinds}
         self._kinds = kinds
 
     @property
     def restarted(self) -> bool:
-        """Whether the file was truncated or replaced before the newest look, so that earlier events are void."""
+        """Whether the file was truncated or replaced before the newest read, so that earlier events are invalid."""
         return self._lines.restarted
 
     def read(self) -> list[E]:
-        """The events that are new, oldest first. Damaged lines are left out, as torn lines are: nothing can be told of an
-        event without a time, and none is written without one."""
+        """The new events, oldest first. Damaged lines are left out, as torn lines are: every event is written with a time,
+        and one without a time has no place in the run."""
         lines = [line for line in self._lines.read() if _is_whole(line)]
         if self._names:
             lines = [line for line in lines if line.get("event") in self._names]

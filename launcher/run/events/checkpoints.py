@@ -44,7 +44,7 @@ class Interval(Event):
     step_s: float | None = None
     """Median seconds of a step."""
     save_s: float | None = None
-    """Median seconds for which training stands still for a save."""
+    """Median seconds for which a save stops training."""
     restart_s: float | None = None
     """Seconds from the start of an attempt to its first step."""
 
@@ -70,7 +70,7 @@ class Saved(Event):
 
 
 class SaveFailed(Event):
-    """A checkpoint could not be written; training went on.
+    """A checkpoint could not be written; training continued.
 
     Written by: rank 0.
     """

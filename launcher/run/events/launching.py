@@ -13,7 +13,7 @@ class Planned(Event):
     """
 
     experiment: str | None = None
-    """The name after +experiment=; None where none was given."""
+    """The name after +experiment=; None if none was given."""
     cluster: str | None = None
     """The kind of cluster that the plan is for."""
 
@@ -27,7 +27,7 @@ class Replanned(Event):
     changes: Mapping[str, Any] | None = None
     """Key of the configuration -> its old and its new value."""
     earlier: str | None = None
-    """The folder that keeps the files of the plan before."""
+    """The folder with the files of the previous plan."""
 
 
 class Submitted(Event):
@@ -51,4 +51,4 @@ class Cancelled(Event):
     job_id: str | None = None
     """The job of the run."""
     job_ids: Sequence[str] | None = None
-    """Of a sweep: the jobs, or the numbers of the trials, that were told to end."""
+    """For a sweep: the jobs, or the numbers of the trials, that were cancelled."""

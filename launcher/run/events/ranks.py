@@ -38,7 +38,7 @@ class Base(Event):
     model: str | None = None
     """The model's id on the hub."""
     revision: str | None = None
-    """The branch, tag or commit that was asked for."""
+    """The requested branch, tag or commit."""
 
 
 class Tokenizing(Event):
@@ -64,7 +64,7 @@ class Data(Event):
     folder: str | None = None
     """The cache folder that holds the tokens."""
     tokenized: bool | None = None
-    """Whether they were made by this attempt; false where they came from the cache."""
+    """Whether this attempt made them; false if they came from the cache."""
     seconds: float | None = None
     """How long it took until they were ready."""
     rows: int | None = None
@@ -92,7 +92,7 @@ class Tracking(Event):
     mode: str | None = None
     """online, offline or failed, as the tracker's module says."""
     why: str | None = None
-    """Why it is offline or failed; None where it is not."""
+    """Why it is offline or failed; None if it is online."""
     id: str | None = None
     """The run's id at the tracker, the same in all attempts."""
     group: str | None = None
@@ -208,7 +208,7 @@ class EarlyStopped(Event):
     metric: str
     """The metric that was watched."""
     best: float | None
-    """Its best value; None where it was never a finite number."""
+    """Its best value; None if it was never finite."""
     best_step: int | None
     """The step of the best value."""
     patience: int
@@ -218,7 +218,7 @@ class EarlyStopped(Event):
 
 
 class Restored(Event):
-    """The weights of an earlier step took the place of the last ones.
+    """The weights of an earlier step replaced the last ones.
 
     Written by: rank 0, for the plugin early_stopping.
     """
@@ -244,6 +244,6 @@ class Exported(Event):
     difference: float | None = None
     """The largest difference of its logits from the trained model's, relative to their size."""
     tolerance: float | None = None
-    """The difference that is allowed."""
+    """The permitted difference."""
     data: Sequence[Mapping[str, Any]] | None = None
     """use, path and sha256 of every file of training and evaluation data."""

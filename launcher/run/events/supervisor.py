@@ -1,4 +1,4 @@
-"""Events that the supervisor of a job writes: starts and ends of attempts, and what it found out about hosts."""
+"""Events that the supervisor of a job writes: starts and ends of attempts, and its findings about hosts."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ class Started(Event):
     host: str | None = None
     """The host of the supervisor."""
     by: str | None = None
-    """node.sh where a person started that by hand; None for a supervisor."""
+    """node.sh if it was started by hand; None for a supervisor."""
 
 
 class Fetching(Event):
@@ -38,7 +38,7 @@ class Fetched(Event):
     """
 
     commit: str | None = None
-    """The commit of the model on its hub; None where only data was fetched."""
+    """The commit of the model on its hub; None if only data was fetched."""
     gib: float | None = None
     """GiB that were fetched."""
     seconds: float | None = None

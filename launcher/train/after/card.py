@@ -88,7 +88,7 @@ def _settings(decided: Decided) -> list[tuple[str, str]]:
     ]
     for name, options in config.plugins.items():
         told = ", ".join(f"{key}={value}" for key, value in options.items() if key != "_target_")
-        rows.append((f"plugin {name}", told.replace("|", "\\|") or "as it is"))
+        rows.append((f"plugin {name}", told.replace("|", "\\|") or "with its defaults"))
     return rows
 
 

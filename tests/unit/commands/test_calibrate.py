@@ -16,7 +16,7 @@ MEASURED = {
 
 @pytest.fixture
 def measured_run(cli, tmp_path):
-    """A planned run on GPUs that has told a step time."""
+    """A planned run on GPUs that has measured a step time."""
 
     def measured_run(step_s: float | None, *overrides: str):
         assert cli("+experiment=llama8b_lora", "cluster=slurm", "dry_run=true", *overrides).returncode == 0

@@ -1,4 +1,4 @@
-"""python -m launcher resume: the same run, planned anew on other resources, and what it refuses."""
+"""python -m launcher resume: the same run, planned again on other resources, and its refusals."""
 
 import json
 import subprocess

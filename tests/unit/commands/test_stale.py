@@ -1,4 +1,4 @@
-"""Whether a base model has moved, asked of a real HTTP server in the place of the hub."""
+"""Whether a base model has changed, asked of a real HTTP server instead of the hub."""
 
 import functools
 import http.server

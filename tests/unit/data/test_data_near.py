@@ -1,4 +1,4 @@
-"""Near duplicates: the fast ways held against comparing everything with everything, and against datasketch."""
+"""Near duplicates: the fast methods are compared with an exhaustive comparison and with datasketch."""
 
 import random
 from array import array

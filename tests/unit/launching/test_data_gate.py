@@ -159,6 +159,21 @@ def test_the_outcome_for_a_large_file_is_kept_until_the_file_changes(
         check_data(config)
 
 
+def test_the_outcome_for_a_small_file_is_kept_by_its_content(write, launch, tmp_path):
+    path = write(ROW)
+    kept = tmp_path / "cache" / "data_checks"
+    assert launch(f"cache_dir={tmp_path}/cache").returncode == 0
+    (first,) = kept.iterdir()
+    first.write_text(first.read_text().replace('"rows": 1,', '"rows": 77,'))
+    os.utime(path, (0, 0))
+    done = launch(f"cache_dir={tmp_path}/cache")
+    assert json.loads(run_of(done).data_check.read_text())[0]["rows"] == 77
+    stamp = path.stat()
+    path.write_text(json.dumps(BAD)[: stamp.st_size].ljust(stamp.st_size))
+    os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    assert launch(f"cache_dir={tmp_path}/cache").returncode == 1
+
+
 def test_a_small_files_launch_imports_no_numpy(write):
     write(*[ROW] * 200)
     run = "import sys; from launcher.__main__ import main; code = main(sys.argv[1:]); print(code, 'numpy' in sys.modules)"

@@ -111,3 +111,18 @@ def test_a_name_that_no_repository_can_have_is_refused(cli):
     done = cli("+experiment=llama8b_lora", "model.name_or_path=me/my/model", "cluster=slurm")
     assert done.returncode == 1
     assert "model.name_or_path=me/my/model: the hub says no repository can have this name" in done.stderr
+
+
+def test_a_hub_that_no_name_server_knows_is_told_without_the_hubs_library(cli, tmp_path):
+    (tmp_path / "absent").mkdir()
+    (tmp_path / "absent" / "huggingface_hub.py").write_text("raise ImportError")
+    typed = (
+        "+experiment=llama8b_lora",
+        "model.name_or_path=me/model",
+        "data.path=hub:me/rows",
+        "data.eval_path=null",
+    )
+    hub = {"HF_ENDPOINT": "http://nowhere.invalid", "PYTHONPATH": str(tmp_path / "absent")}
+    done = cli(*typed, "cluster=slurm", sbatch="echo 7", **hub)
+    assert done.returncode == 0, done.stderr
+    assert "and nowhere.invalid does not answer here (" in done.stderr

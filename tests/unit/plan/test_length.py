@@ -1,4 +1,4 @@
-"""The plan decides how long a run trains where it knows the rows; elsewhere the ranks derive it by the same formulas."""
+"""The plan decides how long a run trains if it knows the rows; otherwise the ranks derive it by the same formulas."""
 
 from dataclasses import dataclass, replace
 from types import SimpleNamespace

@@ -25,7 +25,7 @@ class not_the_forgetting_guard(Plugin):
 
 @dataclass(frozen=True, kw_only=True)
 class Declares(Plugin):
-    """A user's plugin that declares what it is told to."""
+    """A user's plugin that declares the given traits."""
 
     trait: str
 

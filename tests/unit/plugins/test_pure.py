@@ -43,7 +43,7 @@ BANNED = {
 
 
 class Blocked(dict[str, str]):
-    """An environment that nobody may read."""
+    """An environment that must not be read."""
 
     def __getitem__(self, key: str) -> str:
         raise AssertionError(f"the environment was asked for {key}")

@@ -1,4 +1,4 @@
-"""A history that is kept up to date says what one that is read whole says."""
+"""An incrementally updated history equals one that is read completely."""
 
 import itertools
 from datetime import datetime, timedelta, timezone

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from launcher.errors import Exit
-from launcher.sweep.claims import Claimant, claim, note, read_claims
+from launcher.sweep.claims import claim, note, read_claims
 from launcher.sweep.folder import SweepDir
 from launcher.sweep.outcome import keep
 from launcher.sweep.read import read_sweep
 from launcher.sweep.resume import reopen
+from launcher.sweep.worker import Worker
 from tests.support.hub import serve
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
@@ -79,8 +80,8 @@ def sweep_of(done: subprocess.CompletedProcess[str]) -> SweepDir:
 def finish(
     sweep: SweepDir, number: int, state: str, value: float | None = None, error: str | None = None
 ) -> None:
-    """As a worker leaves a trial."""
-    assert claim(sweep, number, Claimant(task=f"101_{number}", host="h", pid=1, started=1))
+    """Writes the files of a trial as a worker does."""
+    assert claim(sweep, number, Worker(task=f"101_{number}", host="h", pid=1, started=1))
     outcome = {
         "state": state, "value": value, "intermediate": {"8": value} if value else {}, "error": error,
         "started": "2026-11-25T00:00:00+00:00", "ended": "2026-11-25T00:00:09+00:00", "gpu_s": 9.0,
@@ -312,7 +313,7 @@ def test_cancel_ends_the_arrays_and_keeps_others_from_beginning(cli, tmp_path):
 def start_here(
     tmp_path: Path, script: str, *typed: str, place: str = "local", **more: str
 ) -> "subprocess.Popen[bytes]":
-    """A sweep on this machine, whose trials have a shell script in the place of the supervisor."""
+    """A sweep on this machine, whose trials have a shell script instead of the supervisor."""
     supervisor = tmp_path / "bin" / "supervisor"
     supervisor.write_text(f"#!/bin/bash\n{script}\n")
     supervisor.chmod(0o755)
@@ -404,7 +405,7 @@ def test_a_sweep_whose_allocation_is_queued_again_goes_on_in_its_folder(tmp_path
 
 
 def test_cancel_on_this_machine_tells_a_trial_once_and_begins_no_other(cli, tmp_path):
-    """The trial's supervisor is a program that notes what it is told, and takes its time to end."""
+    """The trial's supervisor is a program that records the signals that it gets, and ends slowly."""
     slow = "trap 'echo term >> told; n=7' TERM; touch began; for ((n = 200; n > 0; n--)); do sleep 0.3; done"
     sweeping = start_here(tmp_path, slow, *GRID)
     try:
