@@ -96,8 +96,8 @@ def few_cores(options: Mapping[str, str], ranks: int) -> str | None:
     whose = "the rank of each node gets" if ranks == 1 else f"the {ranks} ranks of each node get"
     return (
         f"resources.cpus_per_gpu=null requests no cores from Slurm: {whose} one core and that core's memory, unless the site "
-        "has DefCpuPerGPU and DefMemPerGPU; set resources.cpus_per_gpu=8 (resources.memory_gib=0 for all memory of a node), "
-        "or cluster.sbatch.cpus-per-gpu=8"
+        "has DefCpuPerGPU and DefMemPerGPU; set resources.cpus_per_gpu=8 (and resources.memory_gib=0 for all memory of a "
+        "node), or cluster.sbatch.cpus-per-gpu=8"
     )
 
 
