@@ -17,7 +17,8 @@ def main(arguments: list[str]) -> int:
     )  # composing makes many objects that all stay: looking at them is a tenth of a launch
     try:
         code = run(arguments)
-        sys.stdout.flush()
+        if sys.stdout:  # None where the caller closed it, as `>&-` does
+            sys.stdout.flush()
         return code
     except LauncherError as error:
         return refuse(error, arguments)

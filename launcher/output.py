@@ -1,9 +1,16 @@
-"""What every command prints: JSON for a machine, aligned columns for a person."""
+"""What every command prints: JSON for a machine, aligned columns for a person, and on stderr what is doubtful."""
 
 import json
 import math
+import sys
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_WIDE = 160
+"""Columns of a table that no terminal shows."""
 
 
 def as_json(value: Any) -> str:
@@ -23,3 +30,26 @@ def align(lines: list[tuple[str, str]]) -> str:
     """Labels in one column."""
     width = max(len(label) for label, _ in lines)
     return "\n".join(f"{label:<{width}}  {text}".rstrip() for label, text in lines)
+
+
+def say(text: str) -> None:
+    """Prints one line on stderr, with the program's name."""
+    print(f"launcher: {text}", file=sys.stderr, flush=True)
+
+
+def warn(text: str) -> None:
+    """Prints a warning as one line on stderr."""
+    say(f"warning: {text}")
+
+
+def print_table(table: Any) -> None:
+    """Prints something of rich's, as wide as the terminal, or wide enough for a table where there is none."""
+    wide_console().print(table)
+
+
+def wide_console() -> "Console":
+    """A console of rich's on stdout; where there is no terminal it is wide enough for a table."""
+    from rich.console import Console  # by need
+
+    console = Console()
+    return console if console.is_terminal else Console(width=_WIDE)

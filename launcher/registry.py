@@ -58,10 +58,14 @@ class Registry(Generic[T]):
             raise ConfigError(f"{self.key}={name}: {unknown(self.kind, name, self.names())}")
         try:
             loaded = found.load()
-        except (ImportError, AttributeError) as error:
+        except (
+            Exception,
+            SystemExit,
+        ) as error:  # its module runs code of somebody else, which may raise anything
+            reason = str(error) if isinstance(error, (ImportError, AttributeError)) else repr(error)
             raise ConfigError(
-                f"{self.key}={name}: the {self.kind} of entry point {found.value} cannot be imported ({error}); "
-                "install its package again, or choose another"
+                f"{self.key}={name}: the {self.kind} of entry point {found.value} cannot be imported ({reason}); "
+                f"install its package{_distribution(found)} again, uninstall it, or choose another"
             ) from None
         return self._checked(name, loaded)
 
@@ -100,6 +104,12 @@ def _entry_points_of(group: str, path: tuple[str, ...]) -> dict[str, Any]:
     from importlib.metadata import entry_points  # its import takes longer than all the rest of a registry
 
     return {point.name: point for point in entry_points(group=group)}
+
+
+def _distribution(point: Any) -> str:
+    """The name of the distribution of an entry point, with a space before it; empty where it has none."""
+    name = point.dist.name if point.dist else None
+    return f" {name}" if name else ""
 
 
 def _may_name(group: str, path: tuple[str, ...]) -> bool:

@@ -1,8 +1,12 @@
-"""The argument SWEEP of the sweep verbs."""
+"""What the verbs of sweeps share: the argument SWEEP, what they print, and trials that run on this machine."""
 
 import argparse
+import json
 
+from launcher.errors import Exit
+from launcher.output import say
 from launcher.sweep.folder import SweepDir, find_sweep
+from launcher.sweep.result import SweepResult, Tell
 
 
 def add_sweep(parser: argparse.ArgumentParser) -> None:
@@ -18,3 +22,23 @@ def add_sweep(parser: argparse.ArgumentParser) -> None:
 def chosen_sweep(options: argparse.Namespace) -> SweepDir:
     """The chosen sweep; RunError if there is none."""
     return find_sweep(options.runs_dir.absolute(), options.sweep)
+
+
+def teller(as_json: bool) -> Tell:
+    """A function that prints what became of a sweep."""
+
+    def tell(result: SweepResult) -> None:
+        for note in result.notes:
+            say(note)
+        print(json.dumps(result.to_dict()) if as_json else result.text(), flush=True)
+
+    return tell
+
+
+def finish(result: SweepResult, as_json: bool) -> int:
+    """The exit code: 0 for trials that are queued or written; of trials that run here, once they have ended."""
+    if not result.here:
+        return Exit.OK
+    from launcher.sweep.local import run_here
+
+    return run_here(result.sweep, quiet=as_json)

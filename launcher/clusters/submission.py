@@ -3,6 +3,7 @@
 Before the scheduler is called, intent.json is written into the run dir; after the job is recorded, that file is deleted. A
 later call that finds the file looks in the queue first (Cluster.jobs_of). The command that submits holds a lock on the file, so
 that a later call waits for a command that outlived its launcher.
+filelock does not serve here: its lock ends with the launcher, because commands do not inherit its descriptor.
 """
 
 import contextlib

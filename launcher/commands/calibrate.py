@@ -18,6 +18,7 @@ from launcher.run import RunDir
 from launcher.run.course import Course
 from launcher.run.events.ranks import Measured
 from launcher.run.history import read_history
+from launcher.units import significant
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -80,7 +81,7 @@ def calibrate(run: RunDir) -> dict[str, Any]:
     if plan.device == "cuda":
         cluster = {
             "gpu_tflops": peak,
-            "achieved_share": _round(share),
+            "achieved_share": significant(share),
             **({"context_gib": measured.context_gib} if measured.context_gib is not None else {}),
         }
         if measured.link_gb_s:
@@ -90,7 +91,7 @@ def calibrate(run: RunDir) -> dict[str, Any]:
         "run": run.name,
         "cluster": cluster,
         "step_s": measured.step_s,
-        "achieved_tflops": _round(flops / measured.step_s / 1e12),
+        "achieved_tflops": significant(flops / measured.step_s / 1e12),
         "tokens_of_a_sequence": round(length, 1),
         "link_gb_s": measured.link_gb_s,
         "peak_gib": measured.peak_gib,
@@ -103,10 +104,6 @@ def _tokens_of_a_sequence(course: Course) -> int | None:
     if last is None or not last.get("tokens") or not last.get("samples"):
         return None
     return max(1, round(last.get("tokens") / last.get("samples")))
-
-
-def _round(value: float) -> float:
-    return float(f"{value:.4g}")
 
 
 VERB = Verb(

@@ -2,13 +2,13 @@
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 from launcher.after.export import DTYPES, describe, export
 from launcher.cli.parser import add_run, chosen_run
 from launcher.cli.verb import Verb
 from launcher.errors import Exit
+from launcher.output import warn
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +29,7 @@ def _run(options: argparse.Namespace) -> int:
         force=options.force,
     )  # fmt: skip
     if result["warning"]:
-        print(f"launcher: warning: {result['warning']}", file=sys.stderr)
+        warn(result["warning"])
     print(json.dumps(result) if options.json else describe(result))
     return Exit.OK
 

@@ -1,25 +1,19 @@
 """python -m launcher +experiment=NAME [key=value ...]: plan a run, write it, start or submit it."""
 
 import argparse
-import json
-import subprocess
 from datetime import datetime
 
+from launcher.cli.launched import follow, tell
 from launcher.cli.verb import Verb
 from launcher.errors import ClusterError, ConfigError, Exit
 from launcher.launching.compose import Asked, Composed, compose
 from launcher.launching.launch import (
-    Launched,
     Planned,
     launch,
-    notes_of,
     plan_launch,
     plan_launches,
     restart_here,
-    warn_of,
 )
-from launcher.launching.summary import describe
-from launcher.run import RunDir
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -34,7 +28,7 @@ def _run(options: argparse.Namespace) -> int:
     )
     if sweeps:
         return sweeps[0]
-    if again := [_follow(*found, as_json) for one in composed if (found := restart_here(one))]:
+    if again := [follow(*found, as_json) for one in composed if (found := restart_here(one))]:
         return max(again)
     if any(one.config.sweep.search for one in composed):
         raise ConfigError("+sweep=NAME searches over many trials; put -m in front of it")
@@ -46,26 +40,11 @@ def _run(options: argparse.Namespace) -> int:
     return max(codes, default=Exit.OK)
 
 
-def tell(composed: Composed, launched: Launched, as_json: bool) -> None:
-    """Prints the outcome of a launch, with its warnings."""
-    warn_of(composed, launched.plan)
-    said = {**launched.to_dict(), "notes": notes_of(composed, launched.plan)}
-    print(json.dumps(said) if as_json else describe(launched.run, launched.plan, said), flush=True)
-
-
 def _launch(planned: Planned, as_json: bool) -> int:
     launched = launch(planned, lambda launched: tell(planned.composed, launched, as_json))
     if launched.process is None:
         return Exit.OK
-    return _follow(launched.run, launched.process, as_json)
-
-
-def _follow(run: RunDir, process: subprocess.Popen[bytes], as_json: bool) -> int:
-    from launcher.status.follow import (
-        follow_process,  # imported here: a launch that only queues stays fast
-    )
-
-    return follow_process(run, process, quiet=as_json)
+    return follow(launched.run, launched.process, as_json)
 
 
 def _launch_job(composed: Composed, moment: datetime, as_json: bool) -> None:
@@ -77,9 +56,11 @@ def _launch_job(composed: Composed, moment: datetime, as_json: bool) -> None:
 
 
 def _launch_sweep(asked: Asked, as_json: bool) -> int:
-    from launcher.sweep.launch import launch_sweep  # imported here: a single run stays fast
+    # imported here: a single run stays fast
+    from launcher.cli.sweep import finish, teller
+    from launcher.sweep.launch import launch_sweep
 
-    return launch_sweep(asked, as_json)
+    return finish(launch_sweep(asked, teller(as_json)), as_json)
 
 
 VERB = Verb(

@@ -8,11 +8,11 @@ from launcher.cli.verb import Verb
 from launcher.errors import Exit
 from launcher.launching.compose import compose
 from launcher.launching.estimates import explain_dict, explain_lines
-from launcher.launching.launch import warn, warn_of
-from launcher.launching.plan_table import print_table, table_rows
+from launcher.launching.launch import warn_of
+from launcher.launching.plan_table import make_table, table_rows
 from launcher.launching.plan_text import plan_dict, plan_text
 from launcher.launching.planning import prepare
-from launcher.output import align
+from launcher.output import align, print_table, warn
 from launcher.plan import close_call
 
 
@@ -30,7 +30,7 @@ def _run(options: argparse.Namespace) -> int:
     moment = datetime.now()
     if options.sweep:
         rows = table_rows(options.overrides, moment)
-        print(json.dumps(rows, indent=2)) if options.json else print_table(rows)
+        print(json.dumps(rows, indent=2)) if options.json else print_table(make_table(rows))
         return Exit.OK
     for composed in compose(options.overrides):
         run, plan = prepare(composed, moment)

@@ -25,6 +25,7 @@ from launcher.status.spent import read_spent
 from launcher.status.state import read_status
 from launcher.sweep.folder import SweepDir, list_sweeps
 from launcher.sweep.read import read_sweep
+from launcher.units import mebibytes
 
 NAME = "report.html"
 _BEGINNING = 4096
@@ -61,7 +62,7 @@ def _run(options: argparse.Namespace) -> int:
         print(json.dumps(told))
     else:
         print(
-            f"{out.absolute()}  ({out.stat().st_size / 2**20:.1f} MiB; open it in any browser, or send it to someone)"
+            f"{out.absolute()}  ({mebibytes(out.stat().st_size)}; open it in any browser, or send it to someone)"
         )
     return Exit.OK
 

@@ -2,12 +2,11 @@
 
 import argparse
 
+from launcher.cli.launched import follow, tell
 from launcher.cli.verb import Verb
-from launcher.commands.launch import tell
 from launcher.errors import Exit
 from launcher.launching.resume import MAY_CHANGE, resume
 from launcher.run import find_run
-from launcher.status.follow import follow_process
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +19,7 @@ def _run(options: argparse.Namespace) -> int:
     launched = resume(run, options.overrides, lambda composed, one: tell(composed, one, options.json))
     if launched.process is None:
         return Exit.OK
-    return follow_process(run, launched.process, quiet=options.json)
+    return follow(run, launched.process, options.json)
 
 
 VERB = Verb(

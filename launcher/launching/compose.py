@@ -7,9 +7,10 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
@@ -19,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from launcher.config import ClusterConfig, Config, register
-from launcher.errors import ConfigError, LauncherError
+from launcher.errors import ConfigError, LauncherError, UsageError
 from launcher.launching.explain import explain, one_line
 from launcher.methods.registry import find_method
 from launcher.resources import resource_dir
@@ -93,6 +94,7 @@ def compose(
     conf = str(resource_dir("conf"))
     if _is_plain(arguments):
         return [_compose_one(conf, arguments)]
+    _refuse_bad_options(arguments)
     decorated = hydra.main(version_base="1.3", config_path=conf, config_name="config")(collect)
     before = sys.argv
     # With this variable Hydra raises its errors, some as plain ValueErrors; without it, it prints many lines and exits.
@@ -114,6 +116,17 @@ def compose(
         else:
             os.environ["HYDRA_FULL_ERROR"] = full_error
     return composed
+
+
+def _refuse_bad_options(arguments: list[str]) -> None:
+    """UsageError, one line, for what Hydra's own parser would refuse with its usage and an exit."""
+    parser = get_args_parser()
+
+    def refuse(message: str) -> NoReturn:
+        raise UsageError(f"{message}; a verb is the first word; see python -m launcher help and --hydra-help")
+
+    setattr(parser, "error", refuse)  # noqa: B010 - a method of argparse's class
+    parser.parse_args(arguments)
 
 
 def _is_plain(arguments: list[str]) -> bool:

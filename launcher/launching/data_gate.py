@@ -3,7 +3,6 @@
 import functools
 import hashlib
 import json
-import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from launcher.data.hub import parse_hub
 from launcher.errors import ConfigError, DataError
 from launcher.formats.registry import AUTO, FORMATS, foreign_code, known_formats
 from launcher.methods.rows import check_serves
+from launcher.output import warn
 from launcher.run import write_text
 
 HUB = "hub:"
@@ -106,11 +106,7 @@ def print_warnings(reports: list[dict[str, Any]]) -> None:
             more = report["counts"][rule] - 1
             also = f" (and {more:,} more)" if more else ""
             where = f"{report['path']}{_line(finding)}"
-            print(
-                f"launcher: warning: {where}: {finding['message']}{also} [{rule}]",
-                file=sys.stderr,
-                flush=True,
-            )
+            warn(f"{where}: {finding['message']}{also} [{rule}]")
 
 
 def _check_one(config: Config, path: str, evaluation: str | None, format: str) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import os
 import re
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from launcher.hub import (
     offline_variable,
 )
 from launcher.launching.hub_lookup import why_unknown
+from launcher.output import warn
 from launcher.plan import LaunchPlan
 
 _REFUSALS = {401: "is HF_TOKEN exported?", 403: "ask for access on its page", 404: "check its spelling"}
@@ -71,7 +71,7 @@ def check_hub(config: Config, plan: LaunchPlan) -> None:
     if silent and not find_cluster(plan.cluster).queued:
         raise ConfigError(f"{silent}; {way}")
     if silent:
-        print(f"launcher: warning: {silent}; the nodes must reach it, or {way}", file=sys.stderr, flush=True)
+        warn(f"{silent}; the nodes must reach it, or {way}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,6 @@ import dataclasses
 import os
 import shlex
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
@@ -19,6 +18,7 @@ from launcher.launching.hub_gate import check_hub
 from launcher.launching.package_gate import check_packages, package_notes
 from launcher.launching.planning import prepare
 from launcher.launching.write import find_cut_short, write_run
+from launcher.output import say, warn
 from launcher.plan import LaunchPlan, check_fits, close_call, few_cores
 from launcher.plugins.decide import read_run
 from launcher.run import RunDir, find_submitted
@@ -146,13 +146,3 @@ def warn_of(composed: Composed, plan: LaunchPlan) -> None:
     print_warnings(check_data(composed.config))
     if warning := few_cores(plan):
         warn(warning)
-
-
-def warn(text: str) -> None:
-    """Prints a warning as one line on stderr."""
-    say(f"warning: {text}")
-
-
-def say(text: str) -> None:
-    """Prints one line on stderr, with the program's name."""
-    print(f"launcher: {text}", file=sys.stderr, flush=True)

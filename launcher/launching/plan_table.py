@@ -1,12 +1,15 @@
 """A table of plans: one row for every combination of comma-separated values."""
 
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from launcher.errors import PlanError
 from launcher.launching.compose import Composed, compose
 from launcher.launching.planning import prepare
 from launcher.plan.queue import expect
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 _NUMBERS = ("total_gib", "gpus", "step_s", "tokens_per_s", "total_h", "gpu_hours", "money")
 _COLUMNS = ("fits", "GiB per GPU", "GPUs", "s per step", "tokens/s", "hours", "GPU-hours", "money")
@@ -19,9 +22,8 @@ def table_rows(overrides: list[str], moment: datetime) -> list[dict[str, Any]]:
     return [_row(one, swept, moment) for one in trials]
 
 
-def print_table(rows: list[dict[str, Any]]) -> None:
-    """Prints the rows as a table."""
-    from rich.console import Console
+def make_table(rows: list[dict[str, Any]]) -> "Table":
+    """The rows as a table of rich."""
     from rich.table import Table
 
     swept = list(rows[0]["settings"])
@@ -30,8 +32,7 @@ def print_table(rows: list[dict[str, Any]]) -> None:
         fits = {True: "yes", False: "no", None: "?"}[row["fits"]] if not row["refused"] else row["refused"]
         numbers = [_short(row[key]) for key in _NUMBERS]
         table.add_row(*(str(row["settings"][key]) for key in swept), fits, *numbers)
-    console = Console()
-    console.print(table) if console.is_terminal else Console(width=160).print(table)
+    return table
 
 
 def _row(composed: Composed, swept: list[str], moment: datetime) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from launcher.plan import LaunchPlan
 from launcher.plan.save import SavePlan
 from launcher.plan.shutdown import fits_kill_wait, needs_s
 from launcher.run import RunDir
-from launcher.units import duration, plural
+from launcher.units import duration, plural, significant
 
 
 def describe(run: RunDir, plan: LaunchPlan, summary: dict[str, Any]) -> str:
@@ -79,7 +79,7 @@ def shutdown_dict(plan: LaunchPlan) -> dict[str, float | bool] | None:
     that fits; None without saves."""
     if plan.save is None:
         return None
-    needs = float(f"{needs_s(plan):.4g}")
+    needs = significant(needs_s(plan))
     return {"needs_s": needs, "given_s": plan.facts.kill_wait_s, "fits": fits_kill_wait(plan)}
 
 

@@ -14,6 +14,7 @@ from launcher.plan.rules import Combination, broken_rules
 from launcher.plan.time import estimate_time
 from launcher.plan.traits import Traits
 from launcher.strategies import Strategy, candidates
+from launcher.units import significant
 
 GPU_SIZES_GIB = (16, 24, 32, 40, 48, 80, 96, 141, 180)
 """Memory sizes of existing GPUs, for a plan that does not fit the cluster's own."""
@@ -229,7 +230,7 @@ class Search:
             gpus=load.degrees.world_size,
             total_gib=round(self.total(load), 2),
             step_s=seconds,
-            gpu_hours_per_1000_steps=float(f"{seconds * load.degrees.world_size / 3.6:.4g}"),
+            gpu_hours_per_1000_steps=significant(seconds * load.degrees.world_size / 3.6),
         )
 
     def _overrides(self, load: Load) -> Iterator[str]:

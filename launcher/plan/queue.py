@@ -7,6 +7,7 @@ from launcher.clusters.registry import find_cluster
 from launcher.config import Config
 from launcher.config.time_limit import limit_s
 from launcher.plan.launch_plan import LaunchPlan
+from launcher.units import significant
 
 _HOUR_S = 3_600
 
@@ -55,13 +56,13 @@ def expect(config: Config, plan: LaunchPlan) -> Course | None:
     gpu_hours = wall_s / _HOUR_S * (plan.topology.nodes + plan.spares) * plan.topology.gpus_per_node
     price = config.cluster.price_per_gpu_hour
     return Course(
-        limit_h=_round(limit / _HOUR_S),
+        limit_h=significant(limit / _HOUR_S),
         cut=cut,
         attempts=None if attempts is None else attempts + failures,
-        wall_h=None if attempts is None else _round(wall_s / _HOUR_S),
-        effective_training_time=None if attempts is None else _round(training_s / wall_s),
-        gpu_hours=None if attempts is None else _round(gpu_hours),
-        money=None if attempts is None or price is None else _round(gpu_hours * price),
+        wall_h=None if attempts is None else significant(wall_s / _HOUR_S),
+        effective_training_time=None if attempts is None else significant(training_s / wall_s),
+        gpu_hours=None if attempts is None else significant(gpu_hours),
+        money=None if attempts is None or price is None else significant(gpu_hours * price),
     )
 
 
@@ -69,7 +70,3 @@ def _told_before_s(plan: LaunchPlan) -> float | None:
     """Seconds before the time limit at which the run gets the signal to save and shut down, whoever chose the signal; None if
     it gets no signal, for example in an allocation, which was not requested with these options."""
     return None if plan.save is None else find_cluster(plan.cluster).notice_s(plan.job_options)
-
-
-def _round(value: float) -> float:
-    return float(f"{value:.4g}")

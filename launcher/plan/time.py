@@ -8,6 +8,7 @@ from launcher.plan.length import count_steps
 from launcher.plan.memory.load import Load
 from launcher.plan.memory.weights import frozen_bytes
 from launcher.plan.model import head_dim
+from launcher.units import significant
 
 A100_TFLOPS = 312.0
 """Dense bf16 TFLOP/s by NVIDIA's data sheet; the default of cluster.gpu_tflops."""
@@ -52,12 +53,12 @@ def estimate_time(config: Config, load: Load, facts: Facts, steps: int | None = 
     tokens = load.sequences * length * passes * load.degrees.data_parallel_size
     steps = expected_steps(config, facts, load, length) if steps is None else steps
     return StepTime(
-        step_s=_round(step),
-        tokens_per_s=_round(tokens / step),
-        total_h=None if steps is None else _round(steps * step / 3600),
+        step_s=significant(step),
+        tokens_per_s=significant(tokens / step),
+        total_h=None if steps is None else significant(steps * step / 3600),
         steps=steps,
-        compute_s=_round(compute),
-        communication_s=_round(sent),
+        compute_s=significant(compute),
+        communication_s=significant(sent),
         basis=f"{flops:.3g} FLOPs per GPU and step at {cluster.achieved_share:.0%} of {tflops:g} TFLOP/s"
         + ("" if cluster.gpu_tflops else " (an A100's: cluster.gpu_tflops is not set)")
         + (f", x {FOUR_BIT_SHARE} for 4-bit weights" if _four_bit(load) else "")
@@ -141,7 +142,3 @@ def _link(cluster: ClusterConfig, load: Load) -> float:
     """GB/s of the slowest link in a ring over all ranks."""
     inside = cluster.link_gb_s or LINK_GB_S
     return inside if load.degrees.world_size <= load.gpus_per_node else (cluster.network_gb_s or NETWORK_GB_S)
-
-
-def _round(value: float) -> float:
-    return float(f"{value:.4g}")

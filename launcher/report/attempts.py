@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from launcher.report import say
+from launcher import units
 from launcher.report.facts import RunFacts
 from launcher.run import attempts
 from launcher.run.attempts import Attempt
@@ -30,7 +30,7 @@ def _next(one: Attempt, following: Attempt | None) -> str:
     if following is None:
         return "queued again" if one.requeued else ""
     gap = following.began - one.ended
-    after = f"after {say.duration(gap)}" if gap >= 0.1 else "at once"
+    after = f"after {units.elapsed(gap)}" if gap >= 0.1 else "at once"
     if following.job_id == one.job_id:
         where = "in the same job" + ("" if following.host == one.host else f", on {following.host}")
         return f"started again {where} {after}"

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, median
 from typing import Any
 
-from launcher.report import say
+from launcher import units
 from launcher.report.curves import Points, Record, as_points, is_number, points, sample_rows, short, smooth
 from launcher.report.facts import RunFacts, at, mapping
 from launcher.report.page import Chart, Table
@@ -86,7 +86,9 @@ def general_text(facts: RunFacts) -> Chart | None:
     curve = sorted((float(event.step), event.perplexity) for event in facts.of(General))
     if len(curve) < 2:
         return None
-    told = f"On text that is not trained on: from {say.number(curve[0][1])} to {say.number(curve[-1][1])}. "
+    told = (
+        f"On text that is not trained on: from {units.number(curve[0][1])} to {units.number(curve[-1][1])}. "
+    )
     told += "A rise means forgetting."
     return lines_chart(
         "general-text", "Perplexity on general text", told, [series("perplexity", curve, 1, dots=True)],
@@ -103,9 +105,9 @@ def speed(record: Record, facts: RunFacts) -> list[Chart]:
     if rate:
         planned = at(facts.plan, "time", "tokens_per_s")
         middle = median(y for _, y in rate)
-        told = f"Median {say.number(round(middle))} tokens/s"
-        told += f", {say.number(round(middle / world))} for each of {world}" if world > 1 else ""
-        told += f"; planned {say.number(round(planned))}." if is_number(planned) else "."
+        told = f"Median {units.number(round(middle))} tokens/s"
+        told += f", {units.number(round(middle / world))} for each of {world}" if world > 1 else ""
+        told += f"; planned {units.number(round(planned))}." if is_number(planned) else "."
         shown = [series("tokens/s", rate, 2)]
         found.append(
             lines_chart("throughput", "Throughput", told, shown, ("step", "tokens/s", "tokens/s per GPU or rank"),
@@ -140,7 +142,7 @@ def others(record: Record) -> list[Chart]:
             if len(curve) < 2:
                 continue
             name = key.replace("_", " ")
-            told = f"From {say.number(curve[0][1])} to {say.number(curve[-1][1])}."
+            told = f"From {units.number(curve[0][1])} to {units.number(curve[-1][1])}."
             found.append(
                 lines_chart(f"other-{kind}-{len(found)}", name, told, [series(name, curve, 3 + len(found) % 3)],
                             ("step", name), curve, x="step", y=name)
@@ -178,7 +180,7 @@ def memory(facts: RunFacts) -> Chart | None:
     if values and not on_host:
         most = max(values) + (context or 0)
         told += f"Measured {most:.2f} GiB on the fullest GPU"
-        told += f", {say.percent(most / sum(kinds.values()))} of the plan." if kinds else "."
+        told += f", {units.percent(most / sum(kinds.values()))} of the plan." if kinds else "."
     elif values:
         told += (
             f"Measured {max(values):.2f} GiB of host memory for the largest of {plural(len(values), 'rank')}."
@@ -213,7 +215,7 @@ def timeline(attempts: Sequence[Attempt]) -> Chart | None:
             ("lost", one.kept, one.ended),
         ):
             if end > begin:
-                text = f"{kind}: {say.duration(end - begin)}"
+                text = f"{kind}: {units.elapsed(end - begin)}"
                 text += (
                     f", {plural(one.lost_steps, 'step')} repeated"
                     if kind == "lost" and one.lost_steps
@@ -227,7 +229,7 @@ def timeline(attempts: Sequence[Attempt]) -> Chart | None:
             for time, step in one.saves[-200:]
         ]
     lost = sum(one.lost_steps for one in attempts)
-    told = f"{plural(len(attempts), 'attempt')} in {say.duration(attempts[-1].ended)}"
+    told = f"{plural(len(attempts), 'attempt')} in {units.elapsed(attempts[-1].ended)}"
     told += f"; {plural(lost, 'step')} lost and repeated." if lost else "; no step was lost."
     told += f" The last {_SHOWN} are drawn." if len(attempts) > _SHOWN else ""
     rows = [f"attempt {one.number}" for one in shown]
@@ -255,9 +257,9 @@ def lengths(report: Mapping[str, Any], number: int) -> Chart | None:
     if not histogram:
         return None
     rows, values = list(histogram), list(histogram.values())
-    told = f"{say.number(at(report, 'tokens', 'examples') or sum(values))} examples; "
-    told += f"{say.percent(at(report, 'tokens', 'truncated_share') or 0)} are longer than "
-    told += f"{say.number(at(report, 'tokens', 'max_length') or 0)} tokens and are cut off."
+    told = f"{units.number(at(report, 'tokens', 'examples') or sum(values))} examples; "
+    told += f"{units.percent(at(report, 'tokens', 'truncated_share') or 0)} are longer than "
+    told += f"{units.number(at(report, 'tokens', 'max_length') or 0)} tokens and are cut off."
     return Chart(
         id=f"lengths-{number}",
         title="Length of the examples",

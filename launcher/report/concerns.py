@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from launcher.report import say
+from launcher import units
 from launcher.report.curves import is_number
 from launcher.report.facts import RunFacts, listing, mapping
 from launcher.report.page import BAD, PLAIN, WARN, Notice
@@ -57,7 +57,7 @@ def _forgetting(facts: RunFacts) -> Notice | None:
     return Notice(
         tone=WARN,
         title="Forgetting",
-        text=f"Perplexity on general text was {say.number(before)} before training and is {say.number(now)} at step "
+        text=f"Perplexity on general text was {units.number(before)} before training and is {units.number(now)} at step "
         f"{general.get('step')}, {increase:.3g} times as high: the model loses abilities that it had before. Mix general chats "
         "into the data, lower the learning rate or the adapter's rank, or stop earlier.",
     )

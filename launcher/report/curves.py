@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
+from launcher.units import significant
+
 Points = list[tuple[float, float]]
 
 _POINTS = 1600
@@ -115,7 +117,7 @@ def sample_rows(rows: Sequence[Sequence[Any]], most: int = _ROWS) -> tuple[list[
 
 def short(value: float) -> float:
     """The value with five significant digits, which is enough for a chart."""
-    return float(f"{value:.5g}")
+    return significant(value, 5)
 
 
 def as_points(curve: Points) -> list[list[float]]:

@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from launcher.report.conceal import conceal
 from launcher.report.page import Page
-from launcher.report.say import number
+from launcher.units import number
 
 MARK = '<meta name="generator" content="launcher report">'
 """A tag near the beginning of every page, by which a page of this project is recognised."""

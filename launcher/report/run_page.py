@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from launcher.report import say, sections
+from launcher import units
+from launcher.report import sections
 from launcher.report.attempts import find_attempts
 from launcher.report.concerns import find_concerns
 from launcher.report.curves import Record, is_number, points, stayed
@@ -102,7 +103,7 @@ def _model(model: Mapping[str, Any]) -> str | None:
     name, count, trained = (model.get(key) for key in ("name_or_path", "parameters", "trainable_parameters"))
     if not count:
         return name
-    share = f", {trained:,} trained ({say.percent(trained / count)})" if trained is not None else ""
+    share = f", {trained:,} trained ({units.percent(trained / count)})" if trained is not None else ""
     return f"{name}{' at ' + str(model['revision']) if model.get('revision') else ''}: {count:,} parameters{share}"
 
 
@@ -121,7 +122,7 @@ def _tiles(facts: RunFacts, record: Record, attempts: Sequence[Attempt]) -> list
     step, total = status.get("step"), status.get("total_steps")
     if step is not None:
         found.append(
-            Tile(label="step", value=say.number(step), note=f"of {say.number(total)}" if total else "")
+            Tile(label="step", value=units.number(step), note=f"of {units.number(total)}" if total else "")
         )
     trained, evaluated = points(record.training, "loss"), points(record.evaluation, "eval_loss")
     if trained:
@@ -143,20 +144,22 @@ def _tiles(facts: RunFacts, record: Record, attempts: Sequence[Attempt]) -> list
         )
     rate = [y for _, y in points(record.training, "tokens_per_s")]
     if rate:
-        found.append(Tile(label="tokens/s", value=say.number(round(median(rate))), note="median"))
+        found.append(Tile(label="tokens/s", value=units.number(round(median(rate))), note="median"))
     share, planned = status.get("effective_training_time"), status.get("planned_training_time")
     if is_number(share):
         note = (
-            f"planned {say.percent(planned)}" if is_number(planned) else "of the time since the first start"
+            f"planned {units.percent(planned)}" if is_number(planned) else "of the time since the first start"
         )
-        found.append(Tile(label="effective training time", value=say.percent(share), note=note))
+        found.append(Tile(label="effective training time", value=units.percent(share), note=note))
     if attempts:
         lost = sum(one.lost_steps for one in attempts)
         note = f"{plural(lost, 'step')} repeated" if lost else "no steps lost"
         found.append(
             Tile(label="attempts", value=str(len(attempts)), note=note, tone=WARN if lost else PLAIN)
         )
-        found.append(Tile(label="time", value=say.duration(attempts[-1].ended), note="since the first start"))
+        found.append(
+            Tile(label="time", value=units.elapsed(attempts[-1].ended), note="since the first start")
+        )
     return [*found, *_spent(status.get("spent"))]
 
 
@@ -165,9 +168,9 @@ def _spent(spent: Mapping[str, Any] | None) -> list[Tile]:
     if not spent or spent.get("gpu_hours") is None:
         return []
     hours, planned = spent["gpu_hours"], spent.get("planned_gpu_hours")
-    note = f"planned {say.number(planned)}" if is_number(planned) else ""
+    note = f"planned {units.number(planned)}" if is_number(planned) else ""
     over = is_number(planned) and hours > planned
-    found = [Tile(label="GPU-hours", value=say.number(hours), note=note, tone=WARN if over else PLAIN)]
+    found = [Tile(label="GPU-hours", value=units.number(hours), note=note, tone=WARN if over else PLAIN)]
     if spent.get("money") is not None:
         planned = spent.get("planned_money")
         note = f"planned {planned:,.2f}" if is_number(planned) else "at cluster.price_per_gpu_hour"

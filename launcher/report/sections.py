@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from launcher.report import charts, say
+from launcher import units
+from launcher.report import charts
 from launcher.report.attempts import RUNNING, what_came_next
 from launcher.report.curves import Record, is_number
 from launcher.report.facts import RunFacts, at, listing, mapping
@@ -38,7 +39,7 @@ def machine(record: Record, facts: RunFacts) -> Section | None:
     if measured is not None:
         text = f"{measured.step_s:.3g} s measured"
         text += (
-            f", {planned:.3g} s planned ({say.percent(measured.step_s / planned)})"
+            f", {planned:.3g} s planned ({units.percent(measured.step_s / planned)})"
             if is_number(planned)
             else ""
         )
@@ -50,7 +51,7 @@ def machine(record: Record, facts: RunFacts) -> Section | None:
         longest = max(event.blocked_s for event in saves)
         bytes_ = saves[-1].bytes
         text = f"{plural(len(saves), 'checkpoint')}, training waited at most {longest:.3g} s"
-        lines.append(("saves", text + (f", {say.size(bytes_)} each" if is_number(bytes_) else "")))
+        lines.append(("saves", text + (f", {units.size(bytes_)} each" if is_number(bytes_) else "")))
     if not shown and not lines:
         return None
     return Section(id="machine", title="Speed and memory", charts=shown, facts=lines)
@@ -65,7 +66,7 @@ def attempts(attempts: Sequence[Attempt], facts: RunFacts) -> Section | None:
             one.number,
             one.host or "",
             one.job_id or "",
-            say.duration(one.ended - one.began),
+            units.elapsed(one.ended - one.began),
             f"{one.from_step:,}–{one.to_step:,}" if one.to_step is not None else "none",
             one.lost_steps,
             one.how or RUNNING,
@@ -77,7 +78,7 @@ def attempts(attempts: Sequence[Attempt], facts: RunFacts) -> Section | None:
     columns = ("attempt", "host", "job", "time", "steps", "lost", "ended", "why", "then")
     share = facts.status.get("effective_training_time")
     told = (
-        f"{say.percent(share)} of the time since the first start was effective training time."
+        f"{units.percent(share)} of the time since the first start was effective training time."
         if is_number(share)
         else ""
     )
@@ -108,7 +109,7 @@ def data(facts: RunFacts) -> Section | None:
             )
             lines.append(("evaluation", f"{text}{overlap.get('overlap', 0):,} more overlap"))
         if is_number(at(report, "tokens", "trained_share")):
-            lines.append(("trained on", f"{say.percent(report['tokens']['trained_share'])} of the tokens"))
+            lines.append(("trained on", f"{units.percent(report['tokens']['trained_share'])} of the tokens"))
         lines += [("advice", str(one)) for one in listing(report.get("advice"))]
         chart = charts.lengths(report, number)
         shown += [chart] if chart else []
@@ -135,7 +136,7 @@ def _tokenized(facts: RunFacts) -> list[tuple[str, str]]:
             continue
         text = f"{rows:,} rows of {tokens:,} tokens"
         text += f", {trained:,} of them trained on" if is_number(trained) else ""
-        text += f"; rows are {say.percent(filled)} full" if is_number(filled) else ""
+        text += f"; rows are {units.percent(filled)} full" if is_number(filled) else ""
         found.append((f"read for {name}", text))
     return found
 
@@ -160,8 +161,8 @@ def result(facts: RunFacts) -> Section | None:
         ]
     if facts.export:
         total = sum(count for _, count in facts.export)
-        lines.append(("size", f"{say.size(total)} in {plural(len(facts.export), 'file')}"))
-    files = Table(columns=("file", "size"), rows=[(name, say.size(count)) for name, count in facts.export])
+        lines.append(("size", f"{units.size(total)} in {plural(len(facts.export), 'file')}"))
+    files = Table(columns=("file", "size"), rows=[(name, units.size(count)) for name, count in facts.export])
     tables = [("Files", files)] if facts.export else []
     return Section(id="result", title="The result", facts=lines, quotes=quotes, tables=tables)
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from launcher.report import say
+from launcher import units
 from launcher.report.charts import lines_chart, series
 from launcher.report.curves import short, thin
 from launcher.report.importance import as_numbers, find_importance, is_log
@@ -115,7 +115,9 @@ def _tiles(sweep: Sweep) -> list[Tile]:
         ended = max(seconds(trial.ended) for trial in sweep.trials if trial.ended)
         found.append(
             Tile(
-                label="time", value=say.duration(ended - began), note=f"{say.duration(sum(known))} of trials"
+                label="time",
+                value=units.elapsed(ended - began),
+                note=f"{units.elapsed(sum(known))} of trials",
             )
         )
     return found

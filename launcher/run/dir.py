@@ -7,7 +7,7 @@ import json
 import signal
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar, cast, overload
 
 from launcher.errors import RunError
 from launcher.run.events import Event, EventReader, make
@@ -152,11 +152,14 @@ class RunDir:
     def read_json(self, path: Path) -> dict[str, Any]:
         """The JSON object in one of the run's files; RunError when it is missing or broken."""
         try:
-            return json.loads(path.read_text())
+            value = json.loads(path.read_text())
         except FileNotFoundError:
             raise RunError(f"{path} is missing: {self.path} is not a run dir") from None
         except ValueError as error:
             raise RunError(f"{path} is not JSON ({error}); was it edited?") from None
+        if not isinstance(value, dict):
+            raise RunError(f"{path} holds no JSON object but a {type(value).__name__}; was it edited?")
+        return cast("dict[str, Any]", value)
 
     def leased_to(self, nonce: str | None) -> bool:
         """Whether no other supervisor holds the lease; true for None, which is a rank that was started by hand."""

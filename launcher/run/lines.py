@@ -1,4 +1,8 @@
-"""Files of JSON lines: several hosts append to them; they are read completely or from a reader's last offset."""
+"""Files of JSON lines: several hosts append to them; they are read completely or from a reader's last offset.
+
+An append locks the file itself by lockf, which NFS carries between hosts. filelock does not serve here: it uses flock, and
+where the file system has no locks it fails or needs a second file for each; a line must be written even without its lock.
+"""
 
 import fcntl
 import json

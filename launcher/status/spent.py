@@ -9,6 +9,7 @@ from launcher.run import RunDir, now
 from launcher.run.events.supervisor import Started
 from launcher.run.history import read_history
 from launcher.run.totals import gpu_s
+from launcher.units import significant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +36,8 @@ def read_spent(run: RunDir, *, running: bool) -> Spent | None:
     hours = gpu_s(run, history, now() if running else None) / 3600
     price, course = config.cluster.price_per_gpu_hour, expect(config, plan)
     return Spent(
-        gpu_hours=_round(hours),
-        money=None if price is None else _round(hours * price),
+        gpu_hours=significant(hours),
+        money=None if price is None else significant(hours * price),
         planned_gpu_hours=course.gpu_hours if course else None,
         planned_money=course.money if course else None,
     )
@@ -52,7 +53,3 @@ def spent_line(spent: Spent) -> str:
         f" of {spent.planned_money:,.2f}" if spent.planned_money is not None else ""
     )
     return f"{hours}; {money} at cluster.price_per_gpu_hour"
-
-
-def _round(value: float) -> float:
-    return float(f"{value:.4g}")

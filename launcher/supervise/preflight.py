@@ -10,6 +10,7 @@ from pathlib import Path
 
 from launcher.protocol.agents import NodeFacts
 from launcher.run import RunDir
+from launcher.units import gibibytes
 
 _LEAST_DISK = 1 << 30
 _LEAST_MEMORY = 1 << 30
@@ -29,9 +30,9 @@ def look_at_node(run: RunDir) -> NodeFacts:
     memory = _available_memory()
     problems: list[str] = []
     if disk < _LEAST_DISK:
-        problems.append(f"{disk / 2**30:.2f} GiB are free at {run.path}, too little for a save")
+        problems.append(f"{gibibytes(disk)} are free at {run.path}, too little for a save")
     if memory < _LEAST_MEMORY:
-        problems.append(f"{memory / 2**30:.2f} GiB of memory are available")
+        problems.append(f"{gibibytes(memory)} of memory are available")
     if not os.access(run.path, os.W_OK):
         problems.append(f"{run.path} cannot be written")
     if plan["device"] == "cuda":

@@ -1,4 +1,8 @@
-"""The job arrays of a sweep: their scripts, and their submission, which can be repeated after an interruption at any point."""
+"""The job arrays of a sweep: their scripts, and their submission, which can be repeated after an interruption at any point.
+
+The lock of a submit is flock(2) on sweep.json itself, taken before the file gets its name, so that no sweep is visible
+without it. filelock does not serve here: it opens the file that it locks by its name.
+"""
 
 import contextlib
 import fcntl

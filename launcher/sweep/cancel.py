@@ -7,7 +7,7 @@ from launcher.run.events.launching import Cancelled
 from launcher.sweep.claims import read_claims
 from launcher.sweep.folder import SweepDir
 from launcher.sweep.jobs import queue_of, queued_jobs
-from launcher.sweep.work import is_gone
+from launcher.sweep.worker import is_gone
 
 
 def cancel_sweep(sweep: SweepDir) -> list[str]:

@@ -1,46 +1,23 @@
 """Claims of workers on trials. Two workers never have the same trial, on any shared file system that has hard links.
 
 claims/N.G.json is created atomically, by a hard link that fails if the name exists. The newest generation G counts. A
-trial is given up, or taken over from a worker that has ended, by a claim of the next generation.
+trial is given up, or taken over from a worker that has ended, by a claim of the next generation. filelock does not serve here:
+a claim names its worker and outlives the process, as a requeue needs; a lock of filelock ends with the process.
 """
 
 import json
 import os
 import secrets
-import socket
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
-from launcher.clusters.job import Job
-from launcher.processes import start_ticks
 from launcher.run import now
 from launcher.sweep.folder import SweepDir
+from launcher.sweep.worker import Worker
 
 _KEPT = ("values", "params")
 """Keys that later claims keep, because the values that a sampler chose belong to the trial and not to the worker."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claimant:
-    """A worker: a process that trains trials."""
-
-    task: str | None
-    """Id of its task in the sweep's array, which a requeue does not change. None outside of an array."""
-    host: str
-    pid: int
-    started: int | None
-    """Start time in ticks since boot, which distinguishes it from a later process with the same id."""
-
-    @classmethod
-    def here(cls, job: Job | None) -> "Claimant":
-        """This process, in that job."""
-        return cls(
-            task=job.id if job and job.index is not None else None,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            started=start_ticks(os.getpid()),
-        )
 
 
 def read_claims(sweep: SweepDir) -> dict[int, dict[str, Any]]:
@@ -67,7 +44,7 @@ def read_claim(sweep: SweepDir, number: int) -> dict[str, Any] | None:
 
 
 def claim(
-    sweep: SweepDir, number: int, worker: Claimant, gone: Callable[[Mapping[str, Any]], bool] | None = None
+    sweep: SweepDir, number: int, worker: Worker, gone: Callable[[Mapping[str, Any]], bool] | None = None
 ) -> bool:
     """Whether this worker has the trial now. A trial of another worker is taken only if `gone` is true for that worker."""
     before = read_claim(sweep, number)
@@ -98,7 +75,7 @@ def note(sweep: SweepDir, number: int, **facts: Any) -> None:
     temporary.replace(path)
 
 
-def own(sweep: SweepDir, worker: Claimant) -> int | None:
+def own(sweep: SweepDir, worker: Worker) -> int | None:
     """The unfinished trial that this array task had before it was queued again; None if there is none."""
     if worker.task is None:
         return None

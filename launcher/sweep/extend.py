@@ -10,7 +10,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from launcher.clusters.registry import find_cluster
-from launcher.errors import ConfigError, Exit, unknown
+from launcher.errors import ConfigError, unknown
 from launcher.launching.compose import Asked, compose
 from launcher.plugins.decide import facts_from
 from launcher.run import read_lines, write_text
@@ -20,25 +20,25 @@ from launcher.sweep.derive import Deriver
 from launcher.sweep.expand import grid, read_axes
 from launcher.sweep.folder import SweepDir
 from launcher.sweep.jobs import check_starts, queue_of, queued_jobs
-from launcher.sweep.local import run_here
 from launcher.sweep.outcome import CANCELLED
 from launcher.sweep.plan_trials import Planner, plan_trials, swept
 from launcher.sweep.read import read_sweep
+from launcher.sweep.result import Extended, SweepResult, Tell
 from launcher.sweep.resume import reopen, start_again
 from launcher.sweep.trials import facts_line, make_arrays
 
 BUDGET = {"sweep.trials": int, "sweep.gpu_hours": float, "sweep.deadline": str}
 
 
-def extend_sweep(sweep: SweepDir, more: Sequence[str], *, as_json: bool) -> int:
-    """The exit code, once the new trials are queued or have run here; ConfigError for a key that cannot be extended."""
+def extend_sweep(sweep: SweepDir, more: Sequence[str], tell: Tell) -> SweepResult:
+    """What became of the further trials; ConfigError for a key that cannot be extended."""
     spec = sweep.read_spec()
     check_starts(sweep, spec)
     _check_keys(sweep, spec, more)
     os.chdir(spec["work_dir"])
     sys.path.insert(0, spec["work_dir"])
     if more[0].partition("=")[0] in BUDGET:
-        return _more_budget(sweep, spec, more, as_json=as_json)
+        return _more_budget(sweep, spec, more, tell)
     asked: list[Asked] = []
     site = ["--config-dir", spec["config_dir"]] if spec["config_dir"] else []
     found: list[int] = []
@@ -49,12 +49,11 @@ def extend_sweep(sweep: SweepDir, more: Sequence[str], *, as_json: bool) -> int:
 
     compose([*site, "-m", *spec["hydra"], *spec["fixed"]], take_sweep=take)
     sweep.stop.unlink(missing_ok=True)
-    told = f"{sweep.name}: {found[0]} more trials\nnext  python -m launcher sweep status {sweep.name}"
     cluster = queue_of(spec)
     job_ids = submit(sweep, cluster) if cluster else []
-    shown = {"sweep": sweep.name, "trials": found[0], "job_ids": job_ids}
-    print(json.dumps(shown) if as_json else told, flush=True)
-    return Exit.OK if cluster else run_here(sweep, quiet=as_json)
+    result = Extended(sweep=sweep, trials=found[0], job_ids=job_ids, here=cluster is None)
+    tell(result)
+    return result
 
 
 def _check_keys(sweep: SweepDir, spec: dict[str, Any], more: Sequence[str]) -> None:
@@ -75,7 +74,7 @@ def _check_keys(sweep: SweepDir, spec: dict[str, Any], more: Sequence[str]) -> N
         )
 
 
-def _more_budget(sweep: SweepDir, spec: dict[str, Any], more: Sequence[str], *, as_json: bool) -> int:
+def _more_budget(sweep: SweepDir, spec: dict[str, Any], more: Sequence[str], tell: Tell) -> SweepResult:
     for override in more:
         key, _, value = override.partition("=")
         try:
@@ -93,7 +92,7 @@ def _more_budget(sweep: SweepDir, spec: dict[str, Any], more: Sequence[str], *, 
         trials = read_sweep(sweep.path).trials
         late = [trial.number for trial in trials if trial.state == CANCELLED and trial.run_dir is None]
         reopen(sweep, late)
-    return start_again(sweep, spec, late, cluster, alive=alive, as_json=as_json)
+    return start_again(sweep, spec, late, cluster, tell, alive=alive)
 
 
 def _more_trials(sweep: SweepDir, spec: dict[str, Any], asked: Asked, more: Sequence[str]) -> int:

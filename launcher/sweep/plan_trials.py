@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from launcher.launching.package_gate import check_packages
 from launcher.launching.place_gate import check_place
 from launcher.launching.plugin_gate import check_plugins
 from launcher.launching.secrets import refuse_secrets, secrets_of
+from launcher.output import warn
 from launcher.plan import Facts, LaunchPlan, check_fits, close_call
 from launcher.plugins.base import Plugin, make_plugins
 from launcher.plugins.decide import decide
@@ -63,7 +63,7 @@ class Planner:
         check_fits(config, plan)
         if (warning := close_call(config, plan)) and warning not in self._warned:
             self._warned.add(warning)
-            print(f"launcher: warning: trial {number}: {warning}", file=sys.stderr, flush=True)
+            warn(f"trial {number}: {warning}")
         return plan, at
 
     def _facts(self, config: Config, experiment: str | None, number: int) -> int:

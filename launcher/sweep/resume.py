@@ -5,21 +5,21 @@ import os
 from typing import Any
 
 from launcher.clusters.base import Cluster
-from launcher.errors import Exit, RunError
+from launcher.errors import RunError
 from launcher.run import read_lines, write_text
 from launcher.sweep.array import submit, submit_one
 from launcher.sweep.claims import give_up, read_claims
 from launcher.sweep.folder import SweepDir
 from launcher.sweep.jobs import check_starts, queue_of, queued_jobs
-from launcher.sweep.local import run_here
 from launcher.sweep.outcome import CANCELLED, FAILED, RUNNING, WAITING
 from launcher.sweep.read import Sweep, read_sweep
+from launcher.sweep.result import Resumed, SweepResult, Tell
 from launcher.sweep.trials import ranges
-from launcher.sweep.work import is_gone
+from launcher.sweep.worker import is_gone
 
 
-def resume_sweep(sweep: SweepDir, *, only_failed: bool, as_json: bool) -> int:
-    """The exit code; RunError if nothing is left to resume."""
+def resume_sweep(sweep: SweepDir, tell: Tell, *, only_failed: bool) -> SweepResult:
+    """What became of it; RunError if nothing is left to resume."""
     spec = sweep.read_spec()
     check_starts(sweep, spec)
     cluster = queue_of(spec)
@@ -27,19 +27,19 @@ def resume_sweep(sweep: SweepDir, *, only_failed: bool, as_json: bool) -> int:
     now = read_sweep(sweep.path)
     chosen = _open(sweep, now, only_failed=only_failed, waiting=not jobs)
     if not chosen and (now.sampler == "grid" or jobs or only_failed):
-        raise RunError(f"{sweep.name} has nothing to resume: {_told(now)}")
+        raise RunError(f"{sweep.name} has nothing to resume: {_states(now)}")
     reopen(sweep, chosen)
-    return start_again(sweep, spec, chosen, cluster, alive=bool(jobs), as_json=as_json)
+    return start_again(sweep, spec, chosen, cluster, tell, alive=bool(jobs))
 
 
-def go_on(sweep: SweepDir, *, as_json: bool) -> int:
-    """The exit code of a sweep whose allocation was queued again; resumes the trials that ran there or were cancelled."""
+def go_on(sweep: SweepDir, note: str, tell: Tell) -> SweepResult:
+    """The result for a sweep whose allocation was queued again; resumes the trials that ran there or were cancelled."""
     chosen: list[int] = []
     if not sweep.stop.exists():
         states = (RUNNING, CANCELLED)
         chosen = [trial.number for trial in read_sweep(sweep.path).trials if trial.state in states]
         reopen(sweep, chosen)
-    return start_again(sweep, sweep.read_spec(), chosen, None, alive=False, as_json=as_json)
+    return start_again(sweep, sweep.read_spec(), chosen, None, tell, note)
 
 
 def _settle(sweep: SweepDir, cluster: Cluster) -> list[str]:
@@ -82,15 +82,23 @@ def start_again(
     spec: dict[str, Any],
     chosen: list[int],
     cluster: Cluster | None,
-    *,
-    alive: bool,
-    as_json: bool,
-) -> int:
-    """The exit code, after the chosen trials are queued, or a sampler's workers if none is left; or they run here."""
+    tell: Tell,
+    *notes: str,
+    alive: bool = False,
+) -> SweepResult:
+    """The result, after the chosen trials, or a sampler's workers if none is `alive`, are queued; else the caller runs them."""
     if cluster is None:
         os.chdir(spec["work_dir"])
-        _tell(sweep, chosen, [], as_json)
-        return run_here(sweep, quiet=as_json)
+    job_ids = _queue(sweep, spec, chosen, cluster, alive=alive) if cluster else []
+    found = Resumed(sweep=sweep, trials=chosen, job_ids=job_ids, here=cluster is None, notes=notes)
+    tell(found)
+    return found
+
+
+def _queue(
+    sweep: SweepDir, spec: dict[str, Any], chosen: list[int], cluster: Cluster, *, alive: bool
+) -> list[str]:
+    """Ids of the arrays that were queued."""
     job_ids: list[str] = []
     limit = f"%{spec['parallel']}" if spec["parallel"] else ""
     arrays: list[dict[str, Any]] = spec["arrays"]
@@ -102,19 +110,9 @@ def start_again(
         if numbers:
             asked = f"{ranges(numbers)}{limit}"
             job_ids.append(submit_one(sweep, cluster, array["script"], asked, again=True))
-    _tell(sweep, chosen, job_ids, as_json)
-    return Exit.OK
+    return job_ids
 
 
-def _tell(sweep: SweepDir, chosen: list[int], job_ids: list[str], as_json: bool) -> None:
-    if as_json:
-        print(json.dumps({"sweep": sweep.name, "trials": chosen, "job_ids": job_ids}), flush=True)
-        return
-    jobs = f" as {', '.join(job_ids)}" if job_ids else ""
-    print(f"{sweep.name}: resumes with {len(chosen)} trials ({ranges(chosen) or 'the next ones'}){jobs}")
-    print(f"next  python -m launcher sweep status {sweep.name}", flush=True)
-
-
-def _told(now: Sweep) -> str:
+def _states(now: Sweep) -> str:
     states = {trial.state for trial in now.trials}
     return ", ".join(f"{now.count(state)} {state}" for state in sorted(states)) or "it has no trial yet"

@@ -1,17 +1,15 @@
 """A sweep as JSON and as a table: every trial with its values, its state and its result."""
 
 import dataclasses
-import time
 from typing import Any
 
-from rich.console import Console, Group
-from rich.live import Live
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
 from launcher.sweep.folder import SweepDir
 from launcher.sweep.outcome import CANCELLED, FAILED, FINISHED, PRUNED, RUNNING, STATES, WAITING
-from launcher.sweep.read import Sweep, Trial, read_sweep, why_spent
+from launcher.sweep.read import Sweep, Trial, why_spent
 
 _STYLES = {
     FINISHED: "green",
@@ -22,23 +20,6 @@ _STYLES = {
     WAITING: "dim",
 }
 ROWS = 40
-_EVERY_S = 2.0
-
-
-def print_sweep(sweep: SweepDir, *, every: bool, watch: bool) -> None:
-    """Prints the table; with `watch`, keeps it up to date until no trial is left."""
-    console = Console()
-    console = console if console.is_terminal else Console(width=160)
-    if not watch:
-        console.print(view(sweep, read_sweep(sweep.path), every=every))
-        return
-    with Live(console=console, auto_refresh=False) as live:
-        while True:
-            now = read_sweep(sweep.path)
-            live.update(view(sweep, now, every=every), refresh=True)
-            if _is_over(sweep, now):
-                return
-            time.sleep(_EVERY_S)
 
 
 def sweep_dict(sweep: SweepDir, now: Sweep) -> dict[str, Any]:
@@ -57,7 +38,7 @@ def sweep_dict(sweep: SweepDir, now: Sweep) -> dict[str, Any]:
     }
 
 
-def view(sweep: SweepDir, now: Sweep, *, every: bool) -> Group:
+def view(now: Sweep, *, every: bool) -> Group:
     """The sweep as a table: failed trials first, then those that run, then finished ones, the best first."""
     table = Table("trial", *now.parameters, "state", now.objective, "step", "error")
     best = now.best
@@ -88,7 +69,8 @@ def _order(now: Sweep, trial: Trial) -> tuple[int, float, int]:
     return ranks.index(trial.state), sign * (trial.value or 0.0), trial.number
 
 
-def _is_over(sweep: SweepDir, now: Sweep) -> bool:
+def is_over(sweep: SweepDir, now: Sweep) -> bool:
+    """Whether no trial is left that would run."""
     if now.count(RUNNING):
         return False
     if sweep.stop.exists():

@@ -12,6 +12,7 @@ from transformers import TrainerCallback
 from launcher.plan import LaunchPlan
 from launcher.run import RunDir
 from launcher.run.events.ranks import Measured
+from launcher.units import significant
 
 _WARM_UP = 3
 """Number of first steps that are not measured."""
@@ -89,7 +90,7 @@ class Meter(TrainerCallback):
             _wait(self.plan.device)
             times.append(time.monotonic() - began)
         sent = 2 * (world - 1) / world * _SENT[self.plan.device]
-        return float(f"{sent / min(times) / 1e9:.4g}")
+        return significant(sent / min(times) / 1e9)
 
 
 def _memory_gib() -> list[float]:

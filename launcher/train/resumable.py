@@ -9,7 +9,6 @@ from importlib.metadata import version
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch.utils.data import DataLoader
 from transformers.trainer_callback import ExportableState
 from transformers.trainer_utils import seed_worker
@@ -17,6 +16,7 @@ from transformers.trainer_utils import seed_worker
 from launcher.checkpoint.find import Found, committed
 from launcher.checkpoint.manifest import FORMAT, FileFacts, Manifest
 from launcher.plan import LaunchPlan
+from launcher.plugins.on_rank.agree import from_rank_0
 from launcher.run import now
 from launcher.run.metrics import Measure
 from launcher.train.callbacks import Recorder
@@ -105,14 +105,12 @@ class Resumable(TrainerHooks):
             one for one in committed(self.recorder.run.checkpoints) if one.manifest.eval_loss is not None
         ]
         best = min(evaluated, key=lambda one: (one.manifest.eval_loss, one.manifest.step), default=None)
-        told = [best]
-        if self.plan.topology.world_size > 1:
-            dist.broadcast_object_list(told, src=0)  # rank 0 has waited for its commit
-        if told[0] is None:
+        best = from_rank_0(best)  # rank 0 has waited for its commit
+        if best is None:
             return None
         world_size = self.plan.topology.world_size
-        restore(self, told[0], self.args.process_index, world_size, weights_only=True)
-        return told[0].manifest.step
+        restore(self, best, self.args.process_index, world_size, weights_only=True)
+        return best.manifest.step
 
     def get_train_dataloader(self: Any) -> DataLoader:
         """Batches in the run's own order. Every rank reads only its own, so accelerate does not distribute them."""

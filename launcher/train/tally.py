@@ -12,6 +12,7 @@ from launcher.plan import LaunchPlan
 from launcher.plan.flops import count_flops, known_peak_tflops
 from launcher.train.data.order import GlobalOrder
 from launcher.train.data.rows import Counts
+from launcher.units import significant
 
 FIGURES = (
     "tokens", "trained_tokens", "tokens_per_s", "tokens_per_s_per_gpu", "mfu", "hfu", "peak_memory_gib", "data_wait_s",
@@ -97,8 +98,8 @@ class Tally:
             return {"mfu": None, "hfu": None}
         most = self._peak * 1e12 * self._ranks * seconds
         return {
-            "mfu": _share(self._flops.model(new.tokens, new.pairs) / most),
-            "hfu": _share(self._flops.hardware(new.tokens, new.trained, new.pairs) / most),
+            "mfu": significant(self._flops.model(new.tokens, new.pairs) / most),
+            "hfu": significant(self._flops.hardware(new.tokens, new.trained, new.pairs) / most),
         }
 
 
@@ -112,7 +113,3 @@ def peak_memory_gib(cuda: bool) -> float:
 def perplexity(loss: float) -> float | None:
     """e to the power of the loss; None if the result is too large for a float."""
     return math.exp(loss) if loss < 700 else None
-
-
-def _share(value: float) -> float:
-    return float(f"{value:.4g}")

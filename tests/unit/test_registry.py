@@ -54,8 +54,17 @@ def test_an_entry_point_of_another_distribution_is_a_variant(tmp_path, target):
     assert json.loads(done.stdout) == [True, False, "Mine"]
 
 
-def test_an_entry_point_that_cannot_be_imported_is_one_line(tmp_path):
-    site = install(tmp_path, "my-shapes", {}, {"launcher.tests": {"mine": "not_there"}})
+@pytest.mark.parametrize(
+    ("modules", "reason"),
+    [
+        ({}, "No module named 'broken'"),
+        ({"broken": "def ("}, "SyntaxError("),
+        ({"broken": "1 / 0"}, "ZeroDivisionError("),
+        ({"broken": "raise SystemExit(3)"}, "SystemExit(3)"),
+    ],
+)
+def test_an_entry_point_that_cannot_be_imported_is_one_line(tmp_path, modules, reason):
+    site = install(tmp_path, "my-shapes", modules, {"launcher.tests": {"mine": "broken"}})
     found = (
         FOUND.replace("print(", "\ntry:\n  print(")
         + "except Exception as error:\n  print(json.dumps(str(error)))"
@@ -67,4 +76,7 @@ def test_an_entry_point_that_cannot_be_imported_is_one_line(tmp_path):
         text=True,
         check=True,
     )
-    assert "entry point not_there cannot be imported" in json.loads(done.stdout)
+    message = json.loads(done.stdout)
+    assert f"entry point broken cannot be imported ({reason}" in message
+    assert "install its package my-shapes again" in message
+    assert "\n" not in message

@@ -2,7 +2,7 @@
 
 import argparse
 
-from launcher.cli.sweep import add_sweep, chosen_sweep
+from launcher.cli.sweep import add_sweep, chosen_sweep, finish, teller
 from launcher.cli.verb import Verb
 from launcher.sweep.extend import extend_sweep
 
@@ -14,7 +14,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     """The exit code."""
-    return extend_sweep(chosen_sweep(options), options.more, as_json=options.json)
+    return finish(extend_sweep(chosen_sweep(options), options.more, teller(options.json)), options.json)
 
 
 VERB = Verb(

@@ -2,7 +2,7 @@
 
 import argparse
 
-from launcher.cli.sweep import add_sweep, chosen_sweep
+from launcher.cli.sweep import add_sweep, chosen_sweep, finish, teller
 from launcher.cli.verb import Verb
 from launcher.sweep.resume import resume_sweep
 
@@ -14,7 +14,8 @@ def _add(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     """The exit code."""
-    return resume_sweep(chosen_sweep(options), only_failed=options.only_failed, as_json=options.json)
+    tell = teller(options.json)
+    return finish(resume_sweep(chosen_sweep(options), tell, only_failed=options.only_failed), options.json)
 
 
 VERB = Verb(

@@ -1,13 +1,17 @@
 """python -m launcher sweep status [SWEEP]: every trial with its values, its state and its outcome."""
 
 import argparse
+import time
 
 from launcher.cli.sweep import add_sweep, chosen_sweep
 from launcher.cli.verb import Verb
 from launcher.errors import Exit
-from launcher.output import as_json
+from launcher.output import as_json, print_table, wide_console
+from launcher.sweep.folder import SweepDir
 from launcher.sweep.read import read_sweep
-from launcher.sweep.view import ROWS, print_sweep, sweep_dict
+from launcher.sweep.view import ROWS, is_over, sweep_dict, view
+
+_EVERY_S = 2.0
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -24,8 +28,24 @@ def _run(options: argparse.Namespace) -> int:
     if options.json:
         print(as_json(sweep_dict(sweep, read_sweep(sweep.path))))
     else:
-        print_sweep(sweep, every=options.all, watch=options.watch)
+        _show(sweep, every=options.all, watch=options.watch)
     return Exit.OK
+
+
+def _show(sweep: SweepDir, *, every: bool, watch: bool) -> None:
+    """Prints the table; with `watch`, keeps it up to date until no trial is left."""
+    if not watch:
+        print_table(view(read_sweep(sweep.path), every=every))
+        return
+    from rich.live import Live
+
+    with Live(console=wide_console(), auto_refresh=False) as live:
+        while True:
+            now = read_sweep(sweep.path)
+            live.update(view(now, every=every), refresh=True)
+            if is_over(sweep, now):
+                return
+            time.sleep(_EVERY_S)
 
 
 VERB = Verb(

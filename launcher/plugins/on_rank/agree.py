@@ -1,4 +1,4 @@
-"""Numbers that must be the same on all ranks."""
+"""Values that must be the same on all ranks."""
 
 from typing import Any
 
@@ -6,13 +6,13 @@ import torch
 import torch.distributed as dist
 
 
-def from_first(value: float, device: Any) -> float:
+def from_rank_0(value: Any) -> Any:
     """The value of rank 0, on every rank. Collective: all ranks call it at the same point."""
     if not dist.is_initialized() or dist.get_world_size() == 1:
         return value
-    told = torch.tensor([value], dtype=torch.float64, device=device)
-    dist.broadcast(told, src=0)
-    return float(told)
+    values = [value]
+    dist.broadcast_object_list(values, src=0)
+    return values[0]
 
 
 def sums(values: list[float], device: Any) -> list[float]:

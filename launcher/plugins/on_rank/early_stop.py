@@ -7,7 +7,7 @@ from transformers import TrainerCallback
 from transformers.trainer_callback import ExportableState
 
 from launcher.errors import ConfigError
-from launcher.plugins.on_rank.agree import from_first
+from launcher.plugins.on_rank.agree import from_rank_0
 from launcher.plugins.patience import Patience
 
 
@@ -41,9 +41,7 @@ class EarlyStop(TrainerCallback, ExportableState):
             raise ConfigError(
                 f"plugins.early_stopping.metric={self.metric} is not a metric of the evaluation; use one of {', '.join(known)}"
             )
-        self.patience = self.patience.after(
-            state.global_step, from_first(float(metrics[self.metric]), args.device)
-        )
+        self.patience = self.patience.after(state.global_step, from_rank_0(float(metrics[self.metric])))
         if self.patience.waited == 0 and self.restore_best:
             self._save(control, "best")
         if self.patience.over:

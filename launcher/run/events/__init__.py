@@ -5,6 +5,7 @@ written or read.
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -64,12 +65,22 @@ class EventReader(Generic[E]):
         return self._lines.restarted
 
     def read(self) -> list[E]:
-        """The new events, oldest first."""
-        lines = self._lines.read()
+        """The new events, oldest first. Damaged lines are left out, as torn lines are: every event is written with a time,
+        and one without a time has no place in the run."""
+        lines = [line for line in self._lines.read() if _is_whole(line)]
         if self._names:
             lines = [line for line in lines if line.get("event") in self._names]
         found: list[Any] = [event for line in lines if (event := parse(line)) is not None]
         return [event for event in found if isinstance(event, self._kinds)] if self._kinds else found
+
+
+def _is_whole(line: Mapping[str, Any]) -> bool:
+    """Whether a line has a time, and an attempt that is a number where it has one."""
+    try:
+        datetime.fromisoformat(line["time"])
+    except (KeyError, TypeError, ValueError):
+        return False
+    return isinstance(line.get("attempt", 0), int)
 
 
 def _kind(name: str) -> type[Event] | None:

@@ -3,13 +3,13 @@
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import torch.distributed as dist
 
 from launcher.checkpoint.find import Broken, Found, find_all, look, remove_leftovers
 from launcher.checkpoint.verify import first_difference
 from launcher.errors import CheckpointError
+from launcher.plugins.on_rank.agree import from_rank_0
 from launcher.run import RunDir
 from launcher.run.events.checkpoints import CheckpointBroken, Removed
 from launcher.run.events.ranks import Diverged
@@ -30,7 +30,7 @@ class CheckpointSelection:
         """The batches to skip, ascending, because the run has diverged at them. Collective."""
         events = self.run.read_events(Diverged) if self.rank == 0 else []
         batches = {batch for event in events for batch in event.batches}
-        return self._from_first(sorted(batches))
+        return from_rank_0(sorted(batches))
 
     def settle(self) -> Found | None:
         """The newest checkpoint whose digests are right, on every rank; None for a start at step 0. Collective."""
@@ -72,19 +72,12 @@ class CheckpointSelection:
         )
 
     def _look_at_next(self) -> None:
-        chosen: tuple[Found, bool] | None = self._from_first(next(self._candidates, None))
+        chosen: tuple[Found, bool] | None = from_rank_0(next(self._candidates, None))
         self.found, self.from_elsewhere = chosen or (None, False)
         self._difference: str | None = None
         if self.found is not None:
             self._thread = threading.Thread(target=self._verify, args=(self.found,), daemon=True)
             self._thread.start()
-
-    def _from_first(self, value: Any) -> Any:
-        """The value of rank 0, on every rank."""
-        told = [value]
-        if self.world_size > 1:
-            dist.broadcast_object_list(told, src=0)
-        return told[0]
 
     def _verify(self, found: Found) -> None:
         """Computes the digests of this rank's share of the files, which are then in the page cache when they are loaded."""

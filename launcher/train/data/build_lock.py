@@ -1,4 +1,8 @@
-"""A lock for something that one of many processes builds. It is held as long as the holder shows that it lives."""
+"""A lock for something that one of many processes builds. It is held as long as the holder shows that it lives.
+
+filelock does not serve here: its flock is missing on some shared file systems, and its SoftFileLease (3.30) has no room for the
+holder's progress, by which processes that wait show that they are not hung.
+"""
 
 import contextlib
 import json

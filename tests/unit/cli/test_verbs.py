@@ -74,6 +74,8 @@ def test_a_group_lists_its_verbs(group, capsys):
         (["plan", "+experiment=tny", "--json"], "ConfigError", 1, "did you mean tiny?"),
         (["+experiment=tiny", "trainer.max_stepz=1", "--json"], "ConfigError", 1, "unknown key trainer.max_stepz"),
         (["data", "check", "nowhere.jsonl", "--json"], "DataError", 1, "nowhere.jsonl"),
+        (["--config-dir", ".", "plan", "+experiment=tiny", "--json"], "UsageError", 2, "a verb is the first word"),
+        (["plan", "+experiment=tiny", "--json", "--config-dir"], "UsageError", 2, "expected one argument"),
         (["managed", "status", "--json"], "ConfigError", 1, "OPENAI_API_KEY"),
     ],
 )  # fmt: skip
@@ -93,6 +95,11 @@ def test_an_error_under_json_is_json_on_stdout_and_one_line_on_stderr(
 def test_without_json_stdout_stays_empty_at_an_error(capsys):
     assert main(["statsu"]) == 2
     assert capsys.readouterr().out == ""
+
+
+def test_a_closed_stdout_is_no_error(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    assert main(["help"]) == 0
 
 
 def test_options_and_overrides_may_stand_in_any_order():

@@ -1,5 +1,6 @@
 """Events: what is written of them, and what is read back from this and other versions."""
 
+import json
 import subprocess
 import sys
 
@@ -117,3 +118,16 @@ def test_the_shared_fields_are_described():
 
 def test_how_an_attempt_ended_is_written_in_words_that_stay():
     assert {how.value for how in How} >= {"crashed", "hung", "lost", "shut_down", "cut"}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{"time": None}, {"time": ""}, {"time": "yesterday"}, {"time": 5}, {"attempt": None}, {"attempt": []}],
+)
+def test_a_line_whose_time_or_attempt_cannot_be_read_is_left_out(tmp_path, damage):
+    run = RunDir(tmp_path)
+    run.note(Saved(attempt=1, step=5))
+    line = json.loads(run.events.read_text())
+    with run.events.open("a") as file:
+        file.write(json.dumps({**line, **damage}) + "\n" + json.dumps({"event": "started"}) + "\n")
+    assert [event.kind for event in run.read_events()] == ["saved"]

@@ -70,3 +70,11 @@ def test_stale_and_the_supervisor_refuse_a_configuration_with_another_versions_k
         done = subprocess.run(arguments, env=environment(), capture_output=True, text=True, cwd=ROOT)
         assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
         assert f"{config}: gone is no key of this version" in done.stderr
+
+
+@pytest.mark.parametrize("text", ["[]", "null", "3"])
+def test_a_file_of_a_run_that_holds_no_json_object_is_an_error(tmp_path, text):
+    run = RunDir(tmp_path)
+    run.plan.write_text(text)
+    with pytest.raises(RunError, match=r"plan\.json holds no JSON object"):
+        run.read_json(run.plan)

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from launcher.sweep.claims import Claimant, claim, give_up, note, own, read_claim, read_claims
+from launcher.sweep.claims import claim, give_up, note, own, read_claim, read_claims
 from launcher.sweep.folder import SweepDir
+from launcher.sweep.worker import Worker
 
 RACES, WORKERS = 200, 4
 
 
-def worker(task: str | None = None, pid: int | None = None) -> Claimant:
-    return Claimant(task=task, host="here", pid=pid or os.getpid(), started=1)
+def worker(task: str | None = None, pid: int | None = None) -> Worker:
+    return Worker(task=task, host="here", pid=pid or os.getpid(), started=1)
 
 
 @pytest.fixture

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from launcher.errors import Exit
-from launcher.sweep.claims import Claimant, claim, note, read_claims
+from launcher.sweep.claims import claim, note, read_claims
 from launcher.sweep.folder import SweepDir
 from launcher.sweep.outcome import keep
 from launcher.sweep.read import read_sweep
 from launcher.sweep.resume import reopen
+from launcher.sweep.worker import Worker
 from tests.support.hub import serve
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
@@ -80,7 +81,7 @@ def finish(
     sweep: SweepDir, number: int, state: str, value: float | None = None, error: str | None = None
 ) -> None:
     """Writes the files of a trial as a worker does."""
-    assert claim(sweep, number, Claimant(task=f"101_{number}", host="h", pid=1, started=1))
+    assert claim(sweep, number, Worker(task=f"101_{number}", host="h", pid=1, started=1))
     outcome = {
         "state": state, "value": value, "intermediate": {"8": value} if value else {}, "error": error,
         "started": "2026-11-25T00:00:00+00:00", "ended": "2026-11-25T00:00:09+00:00", "gpu_s": 9.0,

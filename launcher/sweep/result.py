@@ -1,0 +1,118 @@
+"""What became of a command that starts trials of a sweep, for a machine and for a person."""
+
+import shlex
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from launcher.clusters.registry import find_cluster
+from launcher.sweep.folder import SweepDir
+from launcher.sweep.planning import Prepared
+from launcher.sweep.trials import ranges
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepResult(ABC):
+    """Trials of a sweep were queued, are to run in this process, or were written alone (a dry run)."""
+
+    sweep: SweepDir
+    job_ids: Sequence[str] = ()
+    here: bool = False
+    """Whether the trials are to run on this machine, as processes of the command."""
+    notes: Sequence[str] = ()
+    """Lines for stderr."""
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """What `--json` says."""
+
+    @abstractmethod
+    def text(self) -> str:
+        """What a person reads: what was done and what to type next."""
+
+    def next_command(self) -> str:
+        """What shows how the sweep goes."""
+        return f"python -m launcher sweep status {self.sweep.name}"
+
+
+Tell = Callable[[SweepResult], None]
+"""Tells whoever typed the command. A submission is over when this has returned; interrupted before, it is repeated."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launched(SweepResult):
+    """A new sweep, or one whose submission was interrupted before."""
+
+    prepared: Prepared
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `--json` says."""
+        spec = self.prepared.spec
+        return {
+            "sweep": self.sweep.name, "sweep_dir": str(self.sweep.path), "cluster": spec["cluster"],
+            "trials": self._number(), "job_ids": list(self.job_ids), "dry_run": spec["dry_run"], "command": self._command(),
+        }  # fmt: skip
+
+    def text(self) -> str:
+        """What a person reads."""
+        spec, number = self.prepared.spec, self._number()
+        how = (
+            "every combination"
+            if spec["sampler"] == "grid"
+            else f"{spec['sampler']}, {spec['pruner']} prunes"
+        )
+        over = ", ".join(spec["parameters"]) or "nothing"
+        lines = [
+            f"sweep     {self.sweep.name}",
+            f"folder    {self.sweep.path}",
+            f"trials    {'until the budget is spent' if number is None else number} ({how}) over {over}",
+        ]
+        if self.job_ids:
+            lines.append(f"jobs      {', '.join(self.job_ids)}")
+        elif spec["dry_run"]:
+            lines += ["dry run   nothing was submitted", f"submit with  {self._command()}"]
+        return "\n".join([*lines, f"next      {self.next_command()}"])
+
+    def _number(self) -> int | None:
+        """How many trials there will be; None where a budget of time decides."""
+        return len(self.prepared.trials) or self.prepared.spec["budget"]["trials"]
+
+    def _command(self) -> str:
+        cluster = find_cluster(self.prepared.plan.cluster)
+        scripts = [self.sweep.path / array.script for array in self.prepared.arrays]
+        return " && ".join(shlex.join(cluster.submit_command(script)) for script in scripts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resumed(SweepResult):
+    """A sweep that resumes."""
+
+    trials: Sequence[int]
+    """Trials that are trained again; none where a sampler chooses the next ones."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `--json` says."""
+        return {"sweep": self.sweep.name, "trials": list(self.trials), "job_ids": list(self.job_ids)}
+
+    def text(self) -> str:
+        """What a person reads."""
+        jobs = f" as {', '.join(self.job_ids)}" if self.job_ids else ""
+        which = ranges(list(self.trials)) or "the next ones"
+        return f"{self.sweep.name}: resumes with {len(self.trials)} trials ({which}){jobs}\nnext  {self.next_command()}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extended(SweepResult):
+    """A grid that has more trials."""
+
+    trials: int
+    """How many more."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `--json` says."""
+        return {"sweep": self.sweep.name, "trials": self.trials, "job_ids": list(self.job_ids)}
+
+    def text(self) -> str:
+        """What a person reads."""
+        return f"{self.sweep.name}: {self.trials} more trials\nnext  {self.next_command()}"

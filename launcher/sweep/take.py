@@ -1,0 +1,89 @@
+"""Which trials become a worker's: the one that it had before it was queued again, then those that it can claim."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from launcher.clusters.job import Job
+from launcher.output import say
+from launcher.supervise.children import StopSignal
+from launcher.sweep import claims
+from launcher.sweep.folder import SweepDir
+from launcher.sweep.read import why_spent
+from launcher.sweep.worker import Worker, is_gone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taker:
+    """Claims trials of a sweep for one worker, one at a time."""
+
+    sweep: SweepDir
+    spec: dict[str, Any]
+    worker: Worker
+    job: Job | None
+    """The job that the worker is in, where the sweep is queued."""
+    planned: list[int]
+    """Numbers of the trials that were planned before the sweep was written."""
+    stopped: StopSignal
+    first: int
+    """The trial of array index 0."""
+
+    def trials(self) -> Iterator[int]:
+        """Numbers of trials, each claimed by this worker when it is given; the next is claimed when it is asked for."""
+        mine = claims.own(self.sweep, self.worker)
+        if mine is not None:
+            yield mine
+        yield from self._of_grid() if self.spec["sampler"] == "grid" else self._of_sampler()
+
+    def too_late(self, number: int) -> str | None:
+        """The reason why a trial of a grid may no longer begin; None if it may, or if it has begun before.
+
+        A worker of a sampler checks the budget before it claims a trial.
+        """
+        if self.spec["sampler"] != "grid" or self.sweep.trial(number).path.is_dir():
+            return None
+        why = why_spent(self.sweep)
+        return why and f"{why}; python -m launcher sweep extend {self.sweep.name} raises it"
+
+    def _of_grid(self) -> Iterator[int]:
+        """The trial of this task of an array; outside of an array every trial that is free."""
+        index = self.job.index if self.job else None
+        numbers = [self.first + index] if index is not None else self.planned
+        yield from (number for number in numbers if self._take(number))
+
+    def _of_sampler(self) -> Iterator[int]:
+        """Every trial that is free, the lowest number first, as long as the budget lets one begin."""
+        number = 0
+        while self._is_over(number) or self._may_exist(number):
+            taken = self._take(number)
+            if taken:
+                yield number
+            number = 0 if taken else number + 1  # `sweep resume` may have reopened an earlier trial meanwhile
+
+    def _take(self, number: int) -> bool:
+        """Whether the trial is this worker's from now on."""
+        return (
+            not self._is_over(number)
+            and not self._has_stopped()
+            and claims.claim(self.sweep, number, self.worker, self._is_gone)
+        )
+
+    def _is_gone(self, holder: Any) -> bool:
+        return is_gone(str(self.spec["cluster"]), holder)
+
+    def _has_stopped(self) -> bool:
+        return self.sweep.stop.exists() or bool(self.stopped.signal)
+
+    def _is_over(self, number: int) -> bool:
+        return (self.sweep.outcomes / f"{number}.json").exists()
+
+    def _may_exist(self, number: int) -> bool:
+        """Whether the sampler's trial of that number has begun before, or the budget allows it to begin."""
+        if self._has_stopped():
+            return False
+        if claims.read_claim(self.sweep, number) is not None:
+            return True
+        why = why_spent(self.sweep)
+        if why:
+            say(why)
+        return why is None
