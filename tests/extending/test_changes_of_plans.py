@@ -50,7 +50,7 @@ def test_a_degree_of_parallelism(tree):
     )
     tree.edit(
         "launcher/plan/rules.py",
-        ')\n"""The rules that are not of one method alone',
+        ')\n"""The rules that are not specific to one method',
         """\
     Rule(
         number=999,
@@ -60,7 +60,7 @@ def test_a_degree_of_parallelism(tree):
         broken=lambda run: run.four_bit and run.degrees.pipeline > 1,
     ),
 )
-\"""The rules that are not of one method alone""",
+\"""The rules that are not specific to one method""",
     )
     eight = ("plan", "+experiment=llama8b_lora", "resources.gpus_per_node=8", "cluster.gpus_per_node=8")
     plain, halved = (

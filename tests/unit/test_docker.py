@@ -57,19 +57,19 @@ def test_the_ranks_do_not_run_as_root():
 
 def test_bare_nodes_have_no_container_in_their_scripts(plan):
     bare = plan("+experiment=llama8b_lora", "cluster=slurm")
-    assert not [option for option in bare.srun if option.startswith("--container")]
+    assert not [option for option in bare.step_options if option.startswith("--container")]
     assert last_command(bare) == "exec /venv/bin/python -m launcher.supervise.agent ."
 
 
 def test_the_documented_pyxis_commands_become_sruns_options(plan):
     commands = [shlex.split(command) for command in COMMANDS if "pyxis" in command]
     plans = [plan(*command) for command in commands]
-    assert [option for one in plans for option in one.srun if option.startswith("--container-image")] == [
+    assert [option for one in plans for option in one.step_options if option.startswith("--container-image")] == [
         "--container-image=/images/launcher.sqsh",
         "--container-image=registry.site#lab/launcher:0.1",
     ]
     for one in plans:
-        assert "--container-workdir=/runs/NAME/DATE" in one.srun
+        assert "--container-workdir=/runs/NAME/DATE" in one.step_options
         assert last_command(one) == "exec python3 -m launcher.supervise.agent ."
 
 
@@ -90,7 +90,7 @@ def test_a_site_s_mounts_come_after_the_run_dir_the_cache_and_the_data(plan, run
     container = [f"cluster.container.runtime={runtime}", "cluster.container.image=/images/launcher"]
     mounts = "cluster.container.mounts=[/scratch,/models:/models]"
     one = plan("+experiment=tiny", "cluster=slurm", *container, mounts)
-    (option,) = (option for option in one.srun if "mounts" in option) if runtime == "pyxis" else [""]
+    (option,) = (option for option in one.step_options if "mounts" in option) if runtime == "pyxis" else [""]
     words = one.container_command
     bound = [words[index + 1] for index, word in enumerate(words) if word == "--bind"]
     assert (option.removeprefix("--container-mounts=").split(",") if option else bound) == [
@@ -108,7 +108,7 @@ def test_a_cache_below_a_folder_that_the_site_mounts_is_not_mounted_again(plan):
     def mounts(*sites: str, **facts: object) -> str:
         container = ("cluster.container.runtime=pyxis", "cluster.container.image=/images/launcher")
         one = plan("+experiment=tiny", *container, f"cluster.container.mounts=[{','.join(sites)}]", **facts)
-        return next(option for option in one.srun if option.startswith("--container-mounts="))
+        return next(option for option in one.step_options if option.startswith("--container-mounts="))
 
     shared = {"cache_dir": "/scratch/cache", "hub_folders": {"HF_HOME": "/scratch/hub"}}
     for same in ("/scratch", "/scratch:/scratch", "/"):
