@@ -100,7 +100,7 @@ def test_a_tracker_of_another_package_is_planned_run_and_reported(go, cache, tmp
     }
     assert lines[-1] == "the end"
     begun, lost = run.events("tracking")
-    assert (begun["tracker"], begun["mode"], begun["why"]) == ("diary", "file", None)
+    assert (begun["tracker"], begun["mode"], begun.get("why")) == ("diary", "file", None)
     assert lost["mode"] == "failed" and "OSError: the pen is broken" in lost["why"]
     assert json.loads(go("status", str(run.path), "--json").stdout)["state"] == "finished"
     assert go("report", str(run.path)).returncode == 0

@@ -96,7 +96,7 @@ def test_an_option_that_the_model_cannot_have_is_refused_by_its_key(option: dict
         ({"init_lora_weights": "loftq"}, "plugins.lora.init_lora_weights=loftq is not supported: it quantises"),
         ({"init_lora_weights": "pisa"}, "plugins.lora.init_lora_weights=pisa must be one of true, gaussian"),
         ({"init_lora_weights": "orthogonal", "r": 3}, "plugins.lora.init_lora_weights=orthogonal needs an even"),
-        ({"init_lora_weights": "pissa", "use_dora": True}, "plugins.lora.init_lora_weights=pissa does not go with"),
+        ({"init_lora_weights": "pissa", "use_dora": True}, "plugins.lora.init_lora_weights=pissa does not work with"),
         ({"bias": "some"}, "plugins.lora.bias='some' must be none, lora_only or all"),
         ({"modules_to_save": "lm_head"}, "plugins.lora.modules_to_save='lm_head' must be a list"),
         ({"layers_to_transform": ["one"]}, "plugins.lora.layers_to_transform=['one'] must be a list of block numbers"),
