@@ -20,6 +20,7 @@ from launcher.protocol.agents import (
     StartRanks,
 )
 from launcher.run.events import supervisor as noted
+from launcher.run.events.checkpoints import Saved
 from launcher.run.events.ranks import Crashed
 from launcher.supervise.attempt_context import AttemptContext
 from launcher.supervise.fetching import Fetcher
@@ -147,13 +148,25 @@ class AttemptRunner:
                 deadline = came + seconds if can_save else 0.0
                 self.run.note(noted.Told(attempt=context.number, why=told.value, seconds=round(seconds, 1)))
             if told is not None and (time.monotonic() > deadline or self.stopped.again or failed):
-                unsaved = "" if told is StopReason.PRUNED else "; the ranks could not save in time"
-                why = f"{self._told_reason(told)}{unsaved}"
+                why = f"{self._told_reason(told)}{self._saved_or_not(context, told)}"
                 return Ended(how=How.CUT, code=128 + (self.stopped.signal or 15), told=told, reason=why)
             hung = self._find_hung()
             self._name_slow(context)
             if hung is not None:
                 return self._hung(context, hung)
+
+    def _saved_or_not(self, context: AttemptContext, told: StopReason) -> str:
+        """What became of the save that the ranks were told to make, when they are ended; empty where none was asked for."""
+        if told is StopReason.PRUNED:
+            return ""
+        events = self.run.read_events(Saved, noted.Told)
+        since = max(
+            (at for at, event in enumerate(events) if isinstance(event, noted.Told)), default=len(events)
+        )
+        saved = [event.step for event in events[since:] if isinstance(event, Saved)]
+        if saved:
+            return f"; step {saved[-1]} is saved, but the ranks did not end in time"
+        return "; the ranks could not save in time"
 
     def _phase(self, rank: int) -> str:
         for node in self._used:

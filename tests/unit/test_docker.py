@@ -64,7 +64,9 @@ def test_bare_nodes_have_no_container_in_their_scripts(plan):
 def test_the_documented_pyxis_commands_become_sruns_options(plan):
     commands = [shlex.split(command) for command in COMMANDS if "pyxis" in command]
     plans = [plan(*command) for command in commands]
-    assert [option for one in plans for option in one.step_options if option.startswith("--container-image")] == [
+    assert [
+        option for one in plans for option in one.step_options if option.startswith("--container-image")
+    ] == [
         "--container-image=/images/launcher.sqsh",
         "--container-image=registry.site#lab/launcher:0.1",
     ]

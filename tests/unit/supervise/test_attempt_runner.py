@@ -12,6 +12,7 @@ from launcher.errors import Exit
 from launcher.protocol.agents import NodeFacts, PortOpened, RanksEnded, RankState, StacksDumped, StartRanks
 from launcher.protocol.codec import Message
 from launcher.run import RunDir
+from launcher.run.events.checkpoints import Saved
 from launcher.run.events.supervisor import Told
 from launcher.supervise.attempt_context import AttemptContext
 from launcher.supervise.attempt_runner import AttemptRunner
@@ -132,6 +133,28 @@ def test_a_cancel_after_the_warning_of_the_time_limit_is_a_cancel(tmp_path):
         "time limit",
         "cancelled",
     ]
+
+
+@pytest.mark.parametrize(
+    ("saves", "said"),
+    [
+        (True, "cancelled; step 5 is saved, but the ranks did not end in time"),
+        (False, "cancelled; the ranks could not save in time"),
+    ],
+)
+def test_ranks_that_outlive_their_time_are_ended_and_what_they_saved_is_told(tmp_path, saves, said):
+    def cancelled(nodes: Scripted) -> None:
+        attempt.stopped.signal = signal.SIGTERM
+
+    def too_late(nodes: Scripted) -> None:
+        if saves:
+            attempt.run.note(Saved(attempt=1, step=5))
+        attempt.stopped.again = True
+
+    attempt = Attempt(tmp_path, cancelled, too_late)
+    attempt.run.note(Saved(attempt=1, step=4))
+    ended = attempt.end()
+    assert (ended.how, ended.reason) == (How.CUT, said)
 
 
 def test_a_rank_that_is_stopped_while_it_loads_is_found_long_before_a_load_is_too_long(tmp_path):
