@@ -26,7 +26,8 @@ class Local(SlurmScript):
         if nodes > 1:
             raise PlanError(
                 f"resources.nodes={nodes} needs Slurm, but this run stays on this machine "
-                "(cluster=local); use resources.nodes=1, or run it on a machine with sbatch"
+                "(cluster=local: no Slurm cluster is configured here); use resources.nodes=1, cluster=slurm to plan for Slurm "
+                "or for a dry run, or run it on a login node"
             )
 
     def with_notice(self, options: Options, seconds: int) -> dict[str, str]:

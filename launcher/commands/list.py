@@ -5,14 +5,17 @@ import dataclasses
 
 from launcher.cli.verb import Verb
 from launcher.errors import Exit
-from launcher.output import as_json
+from launcher.output import as_json, warn
 from launcher.run import list_runs
-from launcher.status.state import read_statuses
+from launcher.status.state import read_statuses, split_readable
 
 
 def _run(options: argparse.Namespace) -> int:
     """The exit code."""
-    statuses = read_statuses(list_runs(options.runs_dir.absolute()))
+    runs, faults = split_readable(list_runs(options.runs_dir.absolute()))
+    for fault in faults:
+        warn(f"{fault} The run is left out of the list.")
+    statuses = read_statuses(runs)
     if options.json:
         told = [{**dataclasses.asdict(status), "state": status.state.value} for status in statuses]
         print(as_json(told))

@@ -10,7 +10,7 @@ from typing import Any
 from launcher.clusters.base import Cluster, RunState
 from launcher.clusters.choose import job_cluster
 from launcher.clusters.registry import find_cluster
-from launcher.errors import ClusterError
+from launcher.errors import ClusterError, RunError
 from launcher.output import as_json
 from launcher.plan.trainer import few_steps
 from launcher.run import RunDir, job_number, now
@@ -83,6 +83,22 @@ class Status:
     def to_json(self) -> str:
         """One JSON object."""
         return as_json({**dataclasses.asdict(self), "state": self.state.value})
+
+
+def split_readable(runs: Sequence[RunDir]) -> tuple[list[RunDir], list[str]]:
+    """The runs whose plan and job can be read, and for each other run the sentence that says why not."""
+    readable: list[RunDir] = []
+    faults: list[str] = []
+    for run in runs:
+        try:
+            for path in (run.plan, run.job):
+                if path.exists():
+                    run.read_json(path)
+        except RunError as error:
+            faults.append(str(error))
+        else:
+            readable.append(run)
+    return readable, faults
 
 
 def read_statuses(runs: Sequence[RunDir]) -> list[Status]:

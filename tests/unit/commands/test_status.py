@@ -577,3 +577,14 @@ def test_the_next_save_is_told_while_a_run_trains():
     automatic = {"save": {"save_steps": 0}}
     assert next_save(automatic, history_of([], metrics)) is None  # nothing measured yet
     assert next_save(automatic, history_of(events, metrics)) == {"step": 18, "in_s": 5.0}
+
+
+def test_a_run_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path):
+    make_run(tmp_path, "planned")
+    broken = make_run(tmp_path, "planned", name="tiny/2026-01-02_00-00-00")
+    broken.plan.write_text("{")
+    done = subprocess.run(
+        [sys.executable, "-m", "launcher", "list", "--json"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert [run["run"] for run in json.loads(done.stdout)] == ["tiny/2026-01-01_00-00-00"]
+    assert f"{broken.plan} is not JSON" in done.stderr and "left out of the list" in done.stderr
