@@ -247,3 +247,23 @@ class Exported(Event):
     """The permitted difference."""
     data: Sequence[Mapping[str, Any]] | None = None
     """use, path and sha256 of every file of training and evaluation data."""
+
+
+class Length(Event):
+    """How long the run is: its optimizer steps, and the rows from which they follow.
+
+    Written by: rank 0, before the first step.
+    """
+
+    steps: int
+    """Optimizer steps of the whole run."""
+    warmup_steps: int | None = None
+    """Steps of linear warm-up."""
+    samples: int | None = None
+    """Training rows that the ranks have counted."""
+    planned_rows: int | None = None
+    """Training rows that the plan has counted; None if it could not."""
+    epochs: float | None = None
+    """Passes over the training data."""
+    decided_by: str | None = None
+    """max_steps, rows or ranks: what the steps follow from."""
