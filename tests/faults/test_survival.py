@@ -205,7 +205,7 @@ def test_a_crash_at_every_start_stops_the_run_for_good(lab, start):
     run = start("model.attn_implementation=nobody/no_such_kernel", wait="stopped")
     stopped = run.events("stopped")[0]
     assert stopped["exit_code"] == 9
-    assert stopped["reason"].startswith("rank ") and "3 ends in a row" in stopped["reason"]
+    assert stopped["reason"].startswith("rank ") and "3 attempts in a row" in stopped["reason"]
     assert len(run.events("started")) == 3
     until(lambda: lab.state(run) == "failed")
 
