@@ -103,7 +103,7 @@ def test_a_run_that_saves_before_its_limit_loses_the_notice_and_not_half_an_inte
     assert expect(compose(*long), plan(*long, steps_alone)).attempts is None
     assert expect(compose(*long), plan(*long, cluster="allocation")).attempts is None
     told = dict(estimate_lines(compose(*long), plan(*long, steps_alone)))["queue"]
-    assert "never ends" in told and "raise resources.time" in told and "sharded_checkpoint" not in told
+    assert "never finishes" in told and "raise resources.time" in told and "sharded_checkpoint" not in told
 
 
 def test_spares_are_paid_for_as_the_nodes_that_train(compose, plan):
