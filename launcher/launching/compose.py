@@ -1,5 +1,6 @@
 """argv -> composed configurations; each of Hydra's errors becomes one line that names the way out."""
 
+import contextlib
 import copy
 import dataclasses
 import os
@@ -7,6 +8,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
@@ -22,6 +24,7 @@ from yaml import YAMLError
 from launcher.config import ClusterConfig, Config, register
 from launcher.errors import ConfigError, LauncherError, UsageError
 from launcher.launching.explain import explain, one_line
+from launcher.launching.named_model import fit_to_name
 from launcher.methods.registry import find_method
 from launcher.resources import resource_dir
 
@@ -42,6 +45,8 @@ class Composed:
     """Number of the trial in a multirun."""
     config_dir: str | None
     """Absolute path given with --config-dir."""
+    note: str
+    """What of the chosen model file was dropped for another model; empty if nothing."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +93,7 @@ def compose(
             "take_sweep",
             _taking(take_sweep),
         )
+    arguments = [_with_home(argument) for argument in arguments]
     arguments = [f"++{argument}" if _OPEN.match(argument) else argument for argument in arguments]
     # Hydra's parser needs all overrides together; users put options between them.
     arguments.sort(key=lambda argument: argument.startswith("-") or not re.match(r"~|.*=", argument))
@@ -116,6 +122,16 @@ def compose(
         else:
             os.environ["HYDRA_FULL_ERROR"] = full_error
     return composed
+
+
+def _with_home(argument: str) -> str:
+    """The argument with the home folder for a ~ at the start of its value, which Hydra cannot read and no shell expands."""
+    key, equals, value = argument.partition("=")
+    if not value.startswith("~") or key.startswith("-"):
+        return argument
+    with contextlib.suppress(RuntimeError):  # no such user
+        value = str(Path(value).expanduser())
+    return f"{key}{equals}{value}" if value[0] == "/" else f"{key}{equals}'{value}'"
 
 
 def _refuse_bad_options(arguments: list[str]) -> None:
@@ -173,15 +189,21 @@ def compose_trial(asked: Asked, overrides: list[str], number: int) -> tuple[Dict
 def _composed(cfg: DictConfig) -> Composed:
     settings = HydraConfig.get()
     OmegaConf.resolve(cfg)  # resolved here, while ${hydra:job.num} is that of this job
+    sources = settings.runtime.config_sources
+    note = fit_to_name(
+        cfg,
+        settings.runtime.choices.get("model"),
+        [str(one.path) for one in sources if one.schema == "file"],
+        settings.overrides.task,
+    )
     return Composed(
         cfg=cfg,
         config=to_config(cfg),
         experiment=settings.runtime.choices.get("experiment"),
         overrides=list(settings.overrides.task),
         trial=str(settings.job.num) if settings.mode is RunMode.MULTIRUN else None,
-        config_dir=next(
-            (str(one.path) for one in settings.runtime.config_sources if one.provider == "command-line"), None
-        ),
+        config_dir=next((str(one.path) for one in sources if one.provider == "command-line"), None),
+        note=note,
     )
 
 
