@@ -22,6 +22,7 @@ from yaml import YAMLError
 from launcher.config import ClusterConfig, Config, register
 from launcher.errors import ConfigError, LauncherError, UsageError
 from launcher.launching.explain import explain, one_line
+from launcher.launching.texts import as_typed
 from launcher.methods.registry import find_method
 from launcher.resources import resource_dir
 
@@ -88,6 +89,7 @@ def compose(
             "take_sweep",
             _taking(take_sweep),
         )
+    arguments = as_typed(arguments)
     arguments = [f"++{argument}" if _OPEN.match(argument) else argument for argument in arguments]
     # Hydra's parser needs all overrides together; users put options between them.
     arguments.sort(key=lambda argument: argument.startswith("-") or not re.match(r"~|.*=", argument))
