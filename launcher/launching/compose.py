@@ -1,6 +1,5 @@
 """argv -> composed configurations; each of Hydra's errors becomes one line that names the way out."""
 
-import contextlib
 import copy
 import dataclasses
 import os
@@ -8,7 +7,6 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
@@ -25,6 +23,7 @@ from launcher.config import ClusterConfig, Config, register
 from launcher.errors import ConfigError, LauncherError, UsageError
 from launcher.launching.explain import explain, one_line
 from launcher.launching.named_model import fit_to_name
+from launcher.launching.texts import as_typed, with_home
 from launcher.methods.registry import find_method
 from launcher.resources import resource_dir
 
@@ -93,7 +92,7 @@ def compose(
             "take_sweep",
             _taking(take_sweep),
         )
-    arguments = [_with_home(argument) for argument in arguments]
+    arguments = [with_home(argument) for argument in as_typed(arguments)]
     arguments = [f"++{argument}" if _OPEN.match(argument) else argument for argument in arguments]
     # Hydra's parser needs all overrides together; users put options between them.
     arguments.sort(key=lambda argument: argument.startswith("-") or not re.match(r"~|.*=", argument))
@@ -122,16 +121,6 @@ def compose(
         else:
             os.environ["HYDRA_FULL_ERROR"] = full_error
     return composed
-
-
-def _with_home(argument: str) -> str:
-    """The argument with the home folder for a ~ at the start of its value, which Hydra cannot read and no shell expands."""
-    key, equals, value = argument.partition("=")
-    if not value.startswith("~") or key.startswith("-"):
-        return argument
-    with contextlib.suppress(RuntimeError):  # no such user
-        value = str(Path(value).expanduser())
-    return f"{key}{equals}{value}" if value[0] == "/" else f"{key}{equals}'{value}'"
 
 
 def _refuse_bad_options(arguments: list[str]) -> None:

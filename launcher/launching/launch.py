@@ -148,3 +148,5 @@ def warn_of(composed: Composed, plan: LaunchPlan) -> None:
     print_warnings(check_data(composed.config))
     if warning := few_cores(plan):
         warn(warning)
+    for warning in find_cluster(plan.cluster).shell_warnings(plan.job_options, os.environ):
+        warn(warning)

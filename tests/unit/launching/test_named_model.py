@@ -38,7 +38,8 @@ def test_another_name_drops_the_revision_and_the_shape_of_the_shipped_model_and_
     model, note = model_of("model.name_or_path=me/other")
     assert (model.revision, model.architecture, model.max_length) == (None, None, 4096)
     assert note == (
-        "model.name_or_path=me/other is not the model of model=llama3_1_8b: its model.revision and model.architecture are dropped"
+        "model.name_or_path=me/other is not the model of model=llama3_1_8b: its model.revision and model.architecture are "
+        "dropped"
     )
 
 
