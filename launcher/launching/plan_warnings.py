@@ -1,12 +1,14 @@
 """The warnings about a plan, which are shown before anything is submitted."""
 
+import os
 from typing import Any
 
+from launcher.clusters.registry import find_cluster
 from launcher.config import Config
 from launcher.config.schema import is_shipped
 from launcher.launching.compose import Composed
 from launcher.launching.data_gate import check_data, data_warnings
-from launcher.output import warn
+from launcher.output import say, warn
 from launcher.plan import LaunchPlan, close_call, few_cores
 from launcher.plan.extent import extent_of, short_run
 
@@ -18,6 +20,7 @@ def warnings_of(composed: Composed, plan: LaunchPlan) -> list[str]:
         *what_it_trains(config, plan, unasked=composed.sample_unasked),
         close_call(config, plan),
         few_cores(plan),
+        *find_cluster(plan.cluster).shell_warnings(plan.job_options, os.environ),
         *data_warnings(check_data(config)),
     ]
     return [one for one in found if one]
@@ -41,7 +44,9 @@ def evaluation_note(left_out: bool) -> list[str]:
 
 
 def print_warnings(composed: Composed, plan: LaunchPlan) -> list[str]:
-    """The warnings of a run, which are printed on stderr."""
+    """The warnings of a run, which are printed on stderr, after what was dropped for another model."""
+    if composed.note:
+        say(composed.note)
     found = warnings_of(composed, plan)
     for one in found:
         warn(one)

@@ -70,9 +70,7 @@ def test_a_plan_says_rows_tokens_epochs_steps_and_time(rows, capfd):
 def test_rows_that_nobody_counted_are_not_made_up(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     assert main(["plan", "+experiment=llama8b_lora", "cluster=slurm", "data.path=hub:owner/name"]) == 0
-    assert (
-        "training  2 epochs in steps of 64 sequences; the ranks count them: " in capfd.readouterr().out
-    )
+    assert "training  2 epochs in steps of 64 sequences; the ranks count them: " in capfd.readouterr().out
 
 
 def test_own_data_leaves_out_the_shipped_evaluation_file_and_says_so(rows, capfd):
