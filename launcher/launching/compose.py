@@ -23,11 +23,15 @@ from launcher.config import ClusterConfig, Config, register
 from launcher.config.other_names import answer_option
 from launcher.errors import ConfigError, LauncherError, UsageError
 from launcher.launching.explain import explain, one_line
+from launcher.launching.named_model import fit_to_name
+from launcher.launching.texts import as_typed, with_home
 from launcher.methods.registry import find_method
 from launcher.resources import resource_dir
 
 # Free-form mappings: Hydra would require a `+` before each new key.
 _FREE_FORM = [key for key, value in vars(ClusterConfig()).items() if type(value) is dict]
+_DEFAULT_DATA = "sample"
+"""The file of conf/data that conf/config.yaml chooses."""
 _OPEN = re.compile(rf"(cluster\.({'|'.join(_FREE_FORM)})|trainer\.options)[.=]")
 
 
@@ -43,6 +47,12 @@ class Composed:
     """Number of the trial in a multirun."""
     config_dir: str | None
     """Absolute path given with --config-dir."""
+    sample_unasked: bool
+    """Whether the data is only the default of conf/config.yaml: nobody has named any."""
+    evaluation_left_out: bool
+    """Whether the shipped evaluation file is not used, because data.path or data.sources names other data."""
+    note: str
+    """What of the chosen model file was dropped for another model; empty if nothing."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +99,7 @@ def compose(
             "take_sweep",
             _taking(take_sweep),
         )
+    arguments = [with_home(argument) for argument in as_typed(arguments)]
     arguments = [f"++{argument}" if _OPEN.match(argument) else argument for argument in arguments]
     # Hydra's parser needs all overrides together; users put options between them.
     arguments.sort(key=lambda argument: argument.startswith("-") or not re.match(r"~|.*=", argument))
@@ -175,16 +186,25 @@ def compose_trial(asked: Asked, overrides: list[str], number: int) -> tuple[Dict
 
 def _composed(cfg: DictConfig) -> Composed:
     settings = HydraConfig.get()
+    derived = OmegaConf.is_interpolation(cfg.data, "eval_path")
     OmegaConf.resolve(cfg)  # resolved here, while ${hydra:job.num} is that of this job
+    sources = settings.runtime.config_sources
+    note = fit_to_name(
+        cfg,
+        settings.runtime.choices.get("model"),
+        [str(one.path) for one in sources if one.schema == "file"],
+        settings.overrides.task,
+    )
     return Composed(
         cfg=cfg,
         config=to_config(cfg),
         experiment=settings.runtime.choices.get("experiment"),
         overrides=list(settings.overrides.task),
         trial=str(settings.job.num) if settings.mode is RunMode.MULTIRUN else None,
-        config_dir=next(
-            (str(one.path) for one in settings.runtime.config_sources if one.provider == "command-line"), None
-        ),
+        config_dir=next((str(one.path) for one in sources if one.provider == "command-line"), None),
+        note=note,
+        sample_unasked=settings.runtime.choices.get("data") == _DEFAULT_DATA,
+        evaluation_left_out=derived and cfg.data.eval_path is None,
     )
 
 
