@@ -251,7 +251,7 @@ def _placing() -> Iterator[Counterpart]:
     yield _same("mail_user", "cluster.sbatch.mail-user")
     yield _same("mail_type", "cluster.sbatch.mail-type")
     yield _same("gres gpus_per_task",
-                "cluster.gpu_flag", "as cluster.gpu_flag=gres, with resources.gpus_per_node for the number")
+                "cluster.gpu_request", "as cluster.gpu_request=gres, with resources.gpus_per_node for the number")
     yield _same("container container_image image docker_image", "cluster.container.image")
     yield _same("env_vars environment environment_variables", "cluster.env")
     yield _same("master_addr master_port main_process_ip main_process_port rdzv_backend rdzv_endpoint rdzv_id "
