@@ -4,9 +4,9 @@ import argparse
 import json
 from pathlib import Path
 
+from launcher.cli.reading import add_reading, reading_of_options
 from launcher.cli.values import positive
 from launcher.cli.verb import Verb
-from launcher.cli.reading import add_reading, reading_of_options
 from launcher.data.check import Asked, check
 from launcher.data.free import check_free
 from launcher.data.progress import progress

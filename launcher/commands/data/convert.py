@@ -4,8 +4,8 @@ import argparse
 import json
 from pathlib import Path
 
-from launcher.cli.verb import Verb
 from launcher.cli.reading import add_reading, reading_of_options
+from launcher.cli.verb import Verb
 from launcher.data.convert import convert
 from launcher.data.free import check_free
 from launcher.data.progress import progress
