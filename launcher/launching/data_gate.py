@@ -11,6 +11,7 @@ from typing import Any
 from launcher import __version__
 from launcher.config import Config, DataCheck, Init
 from launcher.data.hub import parse_hub
+from launcher.data.reading import Reading, reading_of
 from launcher.errors import ConfigError, DataError
 from launcher.formats.registry import AUTO, FORMATS, foreign_code, known_formats
 from launcher.methods.rows import check_serves
@@ -63,10 +64,10 @@ def check_data(config: Config) -> list[dict[str, Any]]:
     paths, data = data_paths(config), config.data
     if data.check is DataCheck.off:
         return []
-    formats = [source.format for source in data.sources] or [data.format]
+    readings = [reading_of(data, at) for at in range(len(data.sources))] or [reading_of(data)]
     return [
-        _check_one(config, path, paths.evaluation, format)
-        for path, format in zip(paths.training, formats, strict=True)
+        _check_one(config, path, paths.evaluation, reading)
+        for path, reading in zip(paths.training, readings, strict=True)
     ]
 
 
@@ -116,13 +117,13 @@ def data_warnings(reports: list[dict[str, Any]]) -> list[str]:
     return found
 
 
-def _check_one(config: Config, path: str, evaluation: str | None, format: str) -> dict[str, Any]:
+def _check_one(config: Config, path: str, evaluation: str | None, reading: Reading) -> dict[str, Any]:
     if path.startswith(HUB):
         parse_hub(path)
         return _unchecked(path)
     evaluation_path = Path(evaluation) if evaluation and not evaluation.startswith(HUB) else None
     options: dict[str, Any] = {
-        "format": format,
+        "reading": reading,
         "max_length": config.model.max_length,
         "bytes_per_token": 1.0 if config.model.init is Init.random else 4.0,
         "assistant_only": config.trainer.assistant_only_loss,
