@@ -17,6 +17,7 @@ from launcher.errors import ConfigError
 from launcher.launching.compose import Asked
 from launcher.launching.data_gate import check_data, print_warnings
 from launcher.launching.secrets import refuse_secrets, secrets_of
+from launcher.launching.write import kept_files
 from launcher.plan import LaunchPlan
 from launcher.run import check_name, now
 from launcher.sweep.array import described, script
@@ -44,6 +45,8 @@ class Prepared:
     plan: LaunchPlan
     """Plan of the first trial."""
     config: Config
+    kept: dict[str, str]
+    """Name -> text of the copies of the files given with --config."""
 
     @property
     def texts(self) -> dict[str, str]:
@@ -53,7 +56,7 @@ class Prepared:
             "`python -m launcher sweep work .`"
         )
         scripts = {array.script: script(self.sweep, array, self.plan, what) for array in self.arrays}
-        return {"trials.jsonl": "".join(trial.line() for trial in self.trials), **scripts}
+        return {"trials.jsonl": "".join(trial.line() for trial in self.trials), **scripts, **self.kept}
 
 
 def prepare_sweep(asked: Asked, moment: datetime) -> Prepared:
@@ -122,7 +125,13 @@ def prepare_sweep(asked: Asked, moment: datetime) -> Prepared:
     }  # fmt: skip
     refuse_secrets(repr(spec), secrets_of(os.environ))  # the configurations of trials do not contain hydra.*
     prepared = Prepared(
-        sweep=sweep, spec=spec, trials=[] if sampled else planned, arrays=arrays, plan=plan, config=config
+        sweep=sweep,
+        spec=spec,
+        trials=[] if sampled else planned,
+        arrays=arrays,
+        plan=plan,
+        config=config,
+        kept=kept_files(asked.sources),
     )
     spec["request"] = _request(prepared)
     return prepared
