@@ -167,7 +167,7 @@ class Reader:
             self._put(Setting(key=full, value=items, source=self.source, line=line))
             return
         if get_origin(hint) is dict and isinstance(node, yaml.MappingNode):
-            for setting in self._free(full, node):
+            for setting in self._free(full, node, text=get_args(hint)[1] is str):
                 self._put(setting)
             return
         value = _value(hint, node)
@@ -188,14 +188,15 @@ class Reader:
             inner._key(schema, f"{full}.", key, value)
         return {one.key.removeprefix(f"{full}."): one.value for one in inner.asked.values.values()}
 
-    def _free(self, prefix: str, node: yaml.MappingNode) -> Iterator[Setting]:
+    def _free(self, prefix: str, node: yaml.MappingNode, text: bool = False) -> Iterator[Setting]:
+        """The keys of a free-form mapping; with `text`, its values are text, whatever they look like."""
         for key, value in node.value:
             name = f"{prefix}.{key.value}"
             if isinstance(value, yaml.MappingNode) and value.value:
-                yield from self._free(name, value)
+                yield from self._free(name, value, text)
             else:
                 yield Setting(
-                    key=name, value=construct(value), source=self.source, line=line_of(key), free=True
+                    key=name, value=_free_value(value, text), source=self.source, line=line_of(key), free=True
                 )
 
     def _plugin_list(self, node: yaml.Node, line: int) -> None:
@@ -303,6 +304,15 @@ def _value(hint: Any, node: yaml.Node) -> Any:
     if isinstance(node, yaml.ScalarNode) and str in kinds and int not in kinds and not _is_null(node):
         return node.value
     return construct(node)
+
+
+def _free_value(node: yaml.Node, text: bool) -> Any:
+    """The node's value; text where YAML would make a number of other digits of it, as of 12:00:00 and 010."""
+    if not isinstance(node, yaml.ScalarNode) or _is_null(node):
+        return construct(node)
+    value = construct(node)
+    rewritten = type(value) is int and str(value) != node.value
+    return node.value if text or rewritten else value
 
 
 def _is_null(node: yaml.Node) -> bool:

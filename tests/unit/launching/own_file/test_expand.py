@@ -31,7 +31,7 @@ plugins:
   sharded_checkpoint: false
 resources: {time: 12:00:00}
 cluster.env: {ONE: "x 'y' \\\\"}
-cluster.sbatch.cpus-per-task: 3
+cluster: {sbatch: {cpus-per-task: 3, begin: 12:00:00}, env: {TWO: 010}}
 """
 
 
@@ -60,8 +60,8 @@ def test_every_kind_of_key_reaches_the_configuration(own):
     assert list(config.plugins) == ["lora", "gradient_checkpointing"]
     assert config.plugins["lora"]["r"] == 8
     assert config.resources.time == "12:00:00"
-    assert config.cluster.env == {"ONE": "x 'y' \\"}
-    assert config.cluster.sbatch == {"cpus-per-task": "3"}
+    assert config.cluster.env == {"ONE": "x 'y' \\", "TWO": "010"}
+    assert config.cluster.sbatch == {"cpus-per-task": "3", "begin": "12:00:00"}
 
 
 def test_what_is_typed_wins_and_the_file_gives_the_name(own):
@@ -96,6 +96,18 @@ def test_a_run_dir_keeps_the_file_and_can_be_composed_without_it(own, tmp_path):
     assert "data.path=t.jsonl" in (run / ".hydra" / "overrides.yaml").read_text()
     assert main(["--config", "run.yaml", "-m", "seed=1,2", "dry_run=true", "--json"]) == 0
     assert [path.read_text() for path in Path("runs/run").glob("sweep_*/asked/run.yaml")] == [text]
+
+
+def test_data_check_takes_the_data_of_the_file(own, tmp_path, capsys):
+    (tmp_path / "t.jsonl").write_text('{"question": "a", "response": "b"}\n')
+    own("extends: tiny\ndata: {path: t.jsonl, eval_path: null}\n")
+    main(["data", "check", "--config", "run.yaml", "--json"])
+    assert json.loads(capsys.readouterr().out)["rows"] == 1
+    assert (
+        main(["data", "check", "--json"])
+        == main(["data", "check", "t.jsonl", "--config", "run.yaml", "--json"])
+        == 2
+    )
 
 
 FAULTS = [
@@ -198,7 +210,24 @@ def test_an_experiment_of_ones_own_without_its_package_line_is_told(tmp_path):
     assert (both.trainer.max_steps, both.seed) == (3, 4)
 
 
-TEXTS = ["", " ", "null", "1e5", "a'b", "\\", "\\'", "a\\\\'", "x,y", "[a]", "{b}", "=", "#", "é\n", "$x", "a.b/c-d"]
+TEXTS = [
+    "",
+    " ",
+    "null",
+    "1e5",
+    "a'b",
+    "\\",
+    "\\'",
+    "a\\\\'",
+    "x,y",
+    "[a]",
+    "{b}",
+    "=",
+    "#",
+    "é\n",
+    "$x",
+    "a.b/c-d",
+]
 
 
 def test_text_keeps_every_character_on_its_way_through_the_grammar():
