@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from launcher.cli.verb import Verb
+from launcher.config.other_names import answer_option
 from launcher.errors import UsageError
 from launcher.run import RunDir, find_run
 
@@ -55,7 +56,7 @@ def parse(name: str, verb: Verb, words: Sequence[str]) -> argparse.Namespace:
     options, overrides = parser.parse_known_args(words)
     for word in overrides:
         if word.startswith("-") and word.partition("=")[0] not in _OF_HYDRA:
-            parser.error(f"unrecognized option {word}")
+            parser.error(answer_option(word) or f"unrecognized option {word}")
     options.overrides = overrides
     return options
 

@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from launcher.config import ClusterConfig, Config, register
+from launcher.config.other_names import answer_option
 from launcher.errors import ConfigError, LauncherError, UsageError
 from launcher.launching.explain import explain, one_line
 from launcher.launching.named_model import fit_to_name
@@ -29,6 +30,8 @@ from launcher.resources import resource_dir
 
 # Free-form mappings: Hydra would require a `+` before each new key.
 _FREE_FORM = [key for key, value in vars(ClusterConfig()).items() if type(value) is dict]
+_DEFAULT_DATA = "sample"
+"""The file of conf/data that conf/config.yaml chooses."""
 _OPEN = re.compile(rf"(cluster\.({'|'.join(_FREE_FORM)})|trainer\.options)[.=]")
 
 
@@ -44,6 +47,10 @@ class Composed:
     """Number of the trial in a multirun."""
     config_dir: str | None
     """Absolute path given with --config-dir."""
+    sample_unasked: bool
+    """Whether the data is only the default of conf/config.yaml: nobody has named any."""
+    evaluation_left_out: bool
+    """Whether the shipped evaluation file is not used, because data.path or data.sources names other data."""
     note: str
     """What of the chosen model file was dropped for another model; empty if nothing."""
 
@@ -128,6 +135,8 @@ def _refuse_bad_options(arguments: list[str]) -> None:
     parser = get_args_parser()
 
     def refuse(message: str) -> NoReturn:
+        if elsewhere := answer_option(message.rpartition("unrecognized arguments: ")[2]):
+            raise UsageError(elsewhere)
         raise UsageError(f"{message}; a verb is the first word; see python -m launcher help and --hydra-help")
 
     setattr(parser, "error", refuse)  # noqa: B010 - a method of argparse's class
@@ -177,6 +186,7 @@ def compose_trial(asked: Asked, overrides: list[str], number: int) -> tuple[Dict
 
 def _composed(cfg: DictConfig) -> Composed:
     settings = HydraConfig.get()
+    derived = OmegaConf.is_interpolation(cfg.data, "eval_path")
     OmegaConf.resolve(cfg)  # resolved here, while ${hydra:job.num} is that of this job
     sources = settings.runtime.config_sources
     note = fit_to_name(
@@ -193,6 +203,8 @@ def _composed(cfg: DictConfig) -> Composed:
         trial=str(settings.job.num) if settings.mode is RunMode.MULTIRUN else None,
         config_dir=next((str(one.path) for one in sources if one.provider == "command-line"), None),
         note=note,
+        sample_unasked=settings.runtime.choices.get("data") == _DEFAULT_DATA,
+        evaluation_left_out=derived and cfg.data.eval_path is None,
     )
 
 

@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, ValidationError
 
 from launcher.config import Config
+from launcher.config.other_names import counterpart, counterparts
 from launcher.errors import nearest, unknown
 from launcher.resources import resource_dir
 
@@ -55,13 +56,16 @@ def unknown_key(key: str) -> str:
         return f"{key} is now called {_RENAMED[key]}; write {_RENAMED[key]}=VALUE"
     if key == "experiment":
         return "experiment=NAME must be written +experiment=NAME"
-    plugins = sorted({name.split(".")[1] for name in known_keys() if name.startswith("plugins.")})
+    known = list(known_keys())
+    elsewhere = None if key in known else counterpart(key)
+    if elsewhere:
+        return elsewhere.answer(key)
+    plugins = sorted({name.split(".")[1] for name in known if name.startswith("plugins.")})
     root, _, rest = key.partition(".")
     plugin = rest.partition(".")[0]
     if root == "plugins" and plugin and plugin not in plugins:
         own = f"One of your own starts with +plugins.{plugin}._target_=MODULE.CLASS"
         return f"{unknown('plugin', plugin, plugins)} {own}"
-    known = list(known_keys())
     if key in known:
         parent = key.rpartition(".")[0]
         why = f"choose 'plugin=[{plugin}]' first" if root == "plugins" else f"{parent} is null"
@@ -76,13 +80,18 @@ def unknown_key(key: str) -> str:
 
     parent = key.rpartition(".")[0]
     siblings = [name.rpartition(".")[2] for name in known if parent and name.rpartition(".")[0] == parent]
+    elsewhere = counterpart(nearest(leaf, [name for one in counterparts() for name in one.names]) or "")
     if siblings and not same_leaf:
         close = nearest(leaf, siblings)
+        if elsewhere and not close:
+            return f"unknown key {key}; {elsewhere.answer(nearest(leaf, elsewhere.names) or leaf)}"
         return f"unknown key {key}; " + (
             f"did you mean {parent}.{close}?" if close else f"{parent} has {', '.join(siblings)}"
         )
     close = max(same_leaf, key=like, default=nearest(key, known))
     close = close or ("+experiment" if nearest(key, ["experiment"]) else None)
+    if elsewhere and not close:
+        return f"unknown key {key}; {elsewhere.answer(nearest(leaf, elsewhere.names) or leaf)}"
     hint = f"did you mean {close}?" if close else "python -m launcher --cfg job lists all keys"
     return f"unknown key {key}; {hint}"
 

@@ -15,7 +15,7 @@ from launcher.config import ArchitectureConfig, Config, ContainerRuntime, Device
 from launcher.data.kinds import SPOKEN
 from launcher.hub import named_folders
 from launcher.launching.chat_template import check_chats, read_format
-from launcher.launching.data_gate import check_data, count_examples, data_paths
+from launcher.launching.data_gate import check_data, check_files, count_examples, data_paths
 from launcher.launching.earlier_runs import measured, resume_source
 from launcher.launching.model_gate import check_model
 from launcher.launching.secrets import refuse_secrets, secrets_of
@@ -28,8 +28,10 @@ _ANSWER_S = 2.0
 
 
 def gather(config: Config, experiment: str | None, run: RunDir) -> Facts:
-    """The facts that the plan of a run in that folder needs, without those about the data."""
+    """The facts that the plan of a run in that folder needs, without those about the data; DataError for a missing data
+    file, which is named before any other fault."""
     refuse_secrets(repr(config), secrets_of(os.environ))
+    check_files(config)
     place = find_cluster(choose_kind(config.cluster.kind, os.environ))
     data = data_paths(config)
     bare = config.cluster.container.runtime is ContainerRuntime.none

@@ -14,6 +14,7 @@ from launcher.launching.compose import Composed, compose
 from launcher.launching.hub_gate import check_hub
 from launcher.launching.launch import Launched, start
 from launcher.launching.package_gate import check_packages
+from launcher.launching.plan_warnings import print_warnings
 from launcher.launching.planning import prepare_in
 from launcher.launching.write import rewrite_run, settle
 from launcher.plan import check_fits
@@ -46,6 +47,7 @@ def resume(run: RunDir, overrides: list[str], tell: Callable[[Composed, Launched
     check_fits(composed.config, plan)
     check_hub(composed.config, plan)
     check_packages(composed.config, plan)
+    print_warnings(composed, plan)
     cluster = None if composed.config.dry_run else make_cluster(plan.cluster)
     rewrite_run(run, plan, composed, changes)
     return start(run, plan, cluster, lambda launched: tell(composed, launched))

@@ -15,8 +15,10 @@ from launcher.clusters.registry import find_cluster
 from launcher.config import Config, Sampler
 from launcher.errors import ConfigError
 from launcher.launching.compose import Asked
-from launcher.launching.data_gate import check_data, print_warnings
+from launcher.launching.data_gate import check_data, data_warnings
+from launcher.launching.plan_warnings import evaluation_note, what_it_trains
 from launcher.launching.secrets import refuse_secrets, secrets_of
+from launcher.output import say, warn
 from launcher.plan import LaunchPlan
 from launcher.run import check_name, now
 from launcher.sweep.array import described, script
@@ -77,7 +79,13 @@ def prepare_sweep(asked: Asked, moment: datetime) -> Prepared:
     sweep = _new_folder(Path(config.runs_dir).absolute(), config.name, moment)
     planner = Planner(sweep.path)
     planned, plan = plan_trials(deriver, trials, planner)
-    print_warnings(check_data(config))
+    for warning in (
+        *what_it_trains(config, plan, unasked=first.sample_unasked),
+        *data_warnings(check_data(config)),
+    ):
+        warn(warning)
+    for note in evaluation_note(first.evaluation_left_out):
+        say(note)
     parallel, cluster = settings.parallel, find_cluster(plan.cluster)
     if cluster.queued and not cluster.arrays:
         raise ConfigError(

@@ -4,6 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
+from launcher.cli.reading import add_reading, reading_of_options
 from launcher.cli.values import positive
 from launcher.cli.verb import Verb
 from launcher.data.check import Asked, check
@@ -11,7 +12,6 @@ from launcher.data.free import check_free
 from launcher.data.progress import progress
 from launcher.data.report import describe, sample_text
 from launcher.errors import Exit
-from launcher.formats.registry import AUTO, known_formats
 from launcher.run import write_text
 
 
@@ -39,12 +39,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
         metavar="F",
         help="file for --sample (default: sample.md)",
     )
-    parser.add_argument(
-        "--format",
-        choices=(AUTO, *known_formats().formats),
-        default=AUTO,
-        help=f"format of the rows (default: {AUTO})",
-    )
+    add_reading(parser)
     parser.add_argument("--force", action="store_true", help="overwrite an existing file")
 
 
@@ -61,7 +56,7 @@ def _run(options: argparse.Namespace) -> int:
     asked = Asked(
         path=options.file,
         eval_path=options.eval,
-        format=options.format,
+        reading=reading_of_options(options),
         max_length=options.max_length or length or 2048,
         tokenizer=tokenizer,
         sample=options.sample,

@@ -16,12 +16,12 @@ import numpy as np
 from datasets import Dataset
 
 from launcher.config import Config
-from launcher.data.examples import example_of, read_examples
+from launcher.data.examples import read_examples, valid_examples
 from launcher.data.files import Row, without_nulls
 from launcher.data.hub import parse_hub
 from launcher.data.kinds import Example
 from launcher.data.mask import IGNORED, check_template, encode
-from launcher.data.rules import BrokenRow
+from launcher.data.reading import Reading, reading_of
 from launcher.errors import DataError
 from launcher.formats.registry import code_digest
 from launcher.plan import Facts
@@ -69,9 +69,9 @@ def make_rows(
 
     def every() -> Iterator[Encoded]:
         count = 0
-        for path, _, format in sources_of(paths, config):
+        for path, _, reading in sources_of(paths, config):
             first = count
-            for encoded in _encoded(path, format, tokenizer, config, progress):
+            for encoded in _encoded(path, reading, tokenizer, config, progress):
                 count += 1
                 yield encoded
             if count == first:
@@ -97,7 +97,8 @@ def key_of(paths: str | Sequence[str], tokenizer: Any, config: Config, notes: Pa
     """Everything that determines the rows, so that different rows have different keys. `notes` caches digests of files."""
     return {
         "data": [
-            [_data_digest(path, notes), weight, format] for path, weight, format in sources_of(paths, config)
+            [_data_digest(path, notes), weight, repr(reading)]
+            for path, weight, reading in sources_of(paths, config)
         ],
         "tokenizer": tokenizer_digest(tokenizer),
         "max_length": config.model.max_length,
@@ -130,16 +131,21 @@ def repeat(rows: list[Any], weight: float, seed: int) -> list[Any]:
     return rows * whole + [rows[index] for index in chosen] or rows[:1]
 
 
-def sources_of(paths: str | Sequence[str], config: Config) -> list[tuple[str, float, str]]:
-    """(path, weight, format) of each training set, or of the single file."""
+def sources_of(paths: str | Sequence[str], config: Config) -> list[tuple[str, float, Reading]]:
+    """(path, weight, how its rows are read) of each training set, or of the single file."""
     if isinstance(paths, str):
-        return [(paths, 1.0, config.data.format)]
+        return [(paths, 1.0, reading_of(config.data))]
     sources = config.data.sources
-    return [(path, one.weight, one.format) for path, one in zip(paths, sources, strict=True)]
+    return [
+        (path, one.weight, reading_of(config.data, at))
+        for at, (path, one) in enumerate(zip(paths, sources, strict=True))
+    ]
 
 
-def _encoded(path: str, format: str, tokenizer: Any, config: Config, progress: Progress) -> Iterator[Encoded]:
-    for count, (line, example) in enumerate(examples_of(path, format)):
+def _encoded(
+    path: str, reading: Reading, tokenizer: Any, config: Config, progress: Progress
+) -> Iterator[Encoded]:
+    for count, (line, example) in enumerate(examples_of(path, reading)):
         if count % _EVERY == 0:
             progress(count)
         row = encode(example, tokenizer, config.trainer.assistant_only_loss, f"{path}, line {line}")
@@ -154,21 +160,21 @@ def check_renders(facts: Facts, tokenizer: Any, config: Config) -> None:
     if tokenizer.chat_template:
         return
     held_out = sources_of(facts.eval_path, config) if facts.eval_path else []
-    for path, _, format in [*sources_of(facts.data_sources or facts.data_path, config), *held_out]:
-        for line, example in itertools.islice(examples_of(path, format), 1):
+    for path, _, reading in [*sources_of(facts.data_sources or facts.data_path, config), *held_out]:
+        for line, example in itertools.islice(examples_of(path, reading), 1):
             check_template(example, tokenizer, f"{path}, line {line}")
 
 
-def examples_of(path: str, format: str) -> Iterator[tuple[int, Example]]:
-    """Line and common form of every row of a file or hub data set; DataError for the first invalid one."""
+def examples_of(path: str, reading: Reading) -> Iterator[tuple[int, Example]]:
+    """Line and common form of every valid row of a file or hub data set.
+
+    DataError for the first invalid one, or, if they may be left out, at the end if they are too many.
+    """
     if not path.startswith("hub:"):
-        yield from read_examples(Path(path), format)
+        yield from read_examples(Path(path), reading)
         return
-    for number, value in enumerate(_from_hub(path), start=1):
-        try:
-            yield number, example_of(Row(number, without_nulls(value)), format)
-        except BrokenRow as fault:
-            raise DataError(f"{path}, row {number}: {fault.message} [{fault.rule}]") from None
+    rows = (Row(number, without_nulls(value)) for number, value in enumerate(_from_hub(path), start=1))
+    yield from valid_examples(rows, path, "row", reading)
 
 
 def _from_hub(path: str) -> Any:

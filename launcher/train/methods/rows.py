@@ -76,9 +76,9 @@ def _make(
 ) -> dict[str, int]:
     """The number of rows, after they are written into the folder."""
     rows: list[Row] = []
-    for path, weight, format in sources_of(paths, config):
+    for path, weight, reading in sources_of(paths, config):
         found: list[Row] = []
-        for count, (line, example) in enumerate(examples_of(path, format)):
+        for count, (line, example) in enumerate(examples_of(path, reading)):
             if count % _EVERY == 0:
                 progress(len(rows) + count)
             where = f"{path}, line {line}"
