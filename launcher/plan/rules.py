@@ -97,8 +97,8 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         number=6,
-        what="modules_to_save or model.chat_template with a trained head (lm_head, or embeddings tied to it) under FSDP2 on "
-        "several ranks",
+        what="modules_to_save with the head (lm_head, or embeddings tied to it), or trained tokens (model.chat_template, "
+        "model.added_tokens), under FSDP2 on several ranks",
         reason="trl 1.16 does not sum the head's gradients over the ranks that share it",
         way_out="use strategy=zero3 or zero2",
         broken=lambda run: run.trains_head and run.strategy.dtensors and run.degrees.shard_size > 1,
