@@ -21,6 +21,11 @@ def check_name(name: str) -> str:
     return name
 
 
+def as_name(text: str) -> str:
+    """A run name made from any text: what it may not hold becomes `_`."""
+    return re.sub(r"^[^A-Za-z0-9]+", "", re.sub(r"[^A-Za-z0-9._-]", "_", text))[:100] or "run"
+
+
 def new_run_dir(runs_dir: Path, name: str, moment: datetime, trial: str | None = None) -> RunDir:
     """An unused path for a new run; nothing is created yet. A multirun's trials share one folder."""
     stamp = moment.strftime("%Y-%m-%d_%H-%M-%S")

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from launcher.clusters.base import Options, RunState
+from launcher.clusters.finding import Finding, Partition
 from launcher.clusters.job import Job, JobRecord
-from launcher.clusters.slurm import ask, client, environment, queue, shell, step
+from launcher.clusters.slurm import ask, client, environment, probe, queue, shell, step
 from launcher.clusters.slurm.options import few_cores
 from launcher.clusters.slurm.script import SlurmScript
 from launcher.errors import ClusterError
@@ -100,6 +101,14 @@ class Slurm(SlurmScript):
     def forbid_requeue(self, job_id: str) -> None:
         """By scontrol."""
         client.forbid_requeue(job_id, self.timeout_s)
+
+    def partitions(self) -> list[Partition]:
+        """By sinfo."""
+        return probe.partitions(self.timeout_s)
+
+    def probe(self, partition: str | None) -> list[Finding]:
+        """By sinfo, scontrol, sacctmgr, sacct and srun."""
+        return probe.findings(probe.choose(self.partitions(), partition), self.timeout_s)
 
     def largest_array(self) -> int:
         """MaxArraySize."""
