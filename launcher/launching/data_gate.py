@@ -11,6 +11,7 @@ from typing import Any
 from launcher import __version__
 from launcher.config import Config, DataCheck, Init
 from launcher.data.hub import parse_hub
+from launcher.data.places import find_files, is_address, size_of, state_of
 from launcher.data.reading import Reading, reading_of
 from launcher.errors import ConfigError, DataError
 from launcher.formats.registry import AUTO, FORMATS, foreign_code, known_formats
@@ -76,10 +77,11 @@ def check_files(config: Config) -> None:
     paths = data_paths(config)
     named = [(_key(config.data.sources, at), path) for at, path in enumerate(paths.training)]
     for key, path in [*named, ("data.eval_path", paths.evaluation)]:
-        if path is not None and not path.startswith(HUB) and not Path(path).is_file():
-            raise DataError(
-                f"{key}={path} is not a file; give the path of a JSONL, JSON, CSV, TXT or Parquet file, or {HUB}NAME"
-            )
+        if path is not None and not path.startswith(HUB):
+            try:
+                find_files(path)
+            except DataError as error:
+                raise DataError(f"{key}={error}") from None
 
 
 def count_examples(config: Config, reports: list[dict[str, Any]]) -> dict[str, int | None]:
@@ -112,7 +114,7 @@ def data_warnings(reports: list[dict[str, Any]]) -> list[str]:
             shown.add(rule)
             more = report["counts"][rule] - 1
             also = f" (and {more:,} more)" if more else ""
-            where = f"{report['path']}{_line(finding)}"
+            where = f"{finding.get('file') or report['path']}{_line(finding)}"
             found.append(f"{where}: {finding['message']}{also} [{rule}]")
     return found
 
@@ -121,7 +123,7 @@ def _check_one(config: Config, path: str, evaluation: str | None, reading: Readi
     if path.startswith(HUB):
         parse_hub(path)
         return _unchecked(path)
-    evaluation_path = Path(evaluation) if evaluation and not evaluation.startswith(HUB) else None
+    evaluation_path = evaluation if evaluation and not evaluation.startswith(HUB) else None
     options: dict[str, Any] = {
         "reading": reading,
         "max_length": config.model.max_length,
@@ -129,7 +131,7 @@ def _check_one(config: Config, path: str, evaluation: str | None, reading: Readi
         "assistant_only": config.trainer.assistant_only_loss,
         "compare": config.data.check is DataCheck.full,
     }
-    report = _remembered(Path(path), evaluation_path, options, Path(config.cache_dir))
+    report = _remembered(path, evaluation_path, options, Path(config.cache_dir))
     if report["verdict"] == "error":
         raise DataError(_refusal(report))
     kind = config.trainer.kind
@@ -145,14 +147,21 @@ def _refusal(report: dict[str, Any]) -> str:
     more = report["errors"] - 1
     also = f"; and {more:,} more, which python -m launcher data check {report['path']} shows" if more else ""
     first = errors[0]
-    return f"{report['path']}{_line(first)}: {first['message']} [{first['rule']}]{also}"
+    return f"{first.get('file') or report['path']}{_line(first)}: {first['message']} [{first['rule']}]{also}{_way_out(report)}"
+
+
+def _way_out(report: dict[str, Any]) -> str:
+    """How to go on without the invalid rows, where they are few."""
+    few = report["rows"] and report["errors"] <= 0.01 * report["rows"]
+    return "; data.on_bad_row=skip leaves invalid rows out" if few else ""
 
 
 def _remembered(
-    path: Path, evaluation: Path | None, options: dict[str, Any], cache_dir: Path
+    path: str, evaluation: str | None, options: dict[str, Any], cache_dir: Path
 ) -> dict[str, Any]:
     """The report on a file, computed once per version of the file: for all trials of a multirun and for later launches."""
-    state = [(str(file), _state(file)) for file in (path, evaluation) if file]
+    places = [place for place in (path, evaluation) if place]
+    state = [(file, _state(file)) for place in places for file in find_files(place)]
     key = hashlib.sha256(repr((state, options, _code_state(), __version__)).encode()).hexdigest()[:32]
     if key in _known:
         return _known[key]
@@ -171,7 +180,7 @@ def _remembered(
     return report
 
 
-def _report(path: Path, evaluation: Path | None, options: dict[str, Any]) -> dict[str, Any]:
+def _report(path: str, evaluation: str | None, options: dict[str, Any]) -> dict[str, Any]:
     """The report on a file that is read now."""
     from launcher.data.check import Asked, check  # a launch whose data was checked before does without
     from launcher.data.progress import progress
@@ -180,12 +189,14 @@ def _report(path: Path, evaluation: Path | None, options: dict[str, Any]) -> dic
         return check(Asked(path=path, eval_path=evaluation, **options), advance).to_dict()
 
 
-def _state(file: Path) -> tuple[int, int | str]:
+def _state(file: str) -> tuple[int, int | str]:
     """What changes when the file's content does."""
-    status = file.stat()
+    if is_address(file):
+        return size_of(file), state_of(file)
+    status = Path(file).stat()
     if status.st_size >= _KEPT_FROM:
         return status.st_size, status.st_mtime_ns
-    return status.st_size, hashlib.sha256(file.read_bytes()).hexdigest()
+    return status.st_size, hashlib.sha256(Path(file).read_bytes()).hexdigest()
 
 
 @functools.cache
@@ -220,4 +231,4 @@ def _key(sources: list[Any], at: int) -> str:
 
 
 def _absolute(path: str) -> str:
-    return path if path.startswith(HUB) else str(Path(path).absolute())
+    return path if path.startswith(HUB) or is_address(path) else str(Path(path).absolute())

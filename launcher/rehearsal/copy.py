@@ -77,7 +77,7 @@ def _sample(config: Config) -> str:
     path = data_paths(config).training[0]
     if path.startswith("hub:"):
         return path
-    rows = (json.dumps(row.value, default=str) for row in read_rows(Path(path)) if row.fault is None)
+    rows = (json.dumps(row.value, default=str) for row in read_rows(path) if row.fault is None)
     wanted = max(_LEAST_ROWS, 2 * config.batch.global_batch_size)
     longest = heapq.nlargest(wanted, itertools.islice(rows, _LOOKED_AT), key=len)
     if not longest:

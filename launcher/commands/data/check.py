@@ -16,10 +16,12 @@ from launcher.run import write_text
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, metavar="FILE", help="JSONL, JSON array, CSV, TSV, TXT or Parquet")
     parser.add_argument(
-        "--eval", type=Path, metavar="FILE", help="evaluation file that FILE must not overlap with"
+        "file",
+        metavar="FILE",
+        help="JSONL, JSON, CSV, TSV, TXT or Parquet; also a folder, a glob or an address (s3://...)",
     )
+    parser.add_argument("--eval", metavar="FILE", help="evaluation file that FILE must not overlap with")
     parser.add_argument(
         "--model", metavar="M", help="count its tokens: a name from conf/model, a folder or a hub id"
     )

@@ -17,11 +17,13 @@ from datasets import Dataset
 
 from launcher.config import Config
 from launcher.data.examples import read_examples, valid_examples
-from launcher.data.files import Row, without_nulls
 from launcher.data.hub import parse_hub
 from launcher.data.kinds import Example
 from launcher.data.mask import IGNORED, check_template, encode
+from launcher.data.places import find_files, is_address, state_of
 from launcher.data.reading import Reading, reading_of
+from launcher.data.row import Row
+from launcher.data.tables import without_nulls
 from launcher.errors import DataError
 from launcher.formats.registry import code_digest
 from launcher.plan import Facts
@@ -171,7 +173,7 @@ def examples_of(path: str, reading: Reading) -> Iterator[tuple[int, Example]]:
     DataError for the first invalid one, or, if they may be left out, at the end if they are too many.
     """
     if not path.startswith("hub:"):
-        yield from read_examples(Path(path), reading)
+        yield from read_examples(path, reading)
         return
     rows = (Row(number, without_nulls(value)) for number, value in enumerate(_from_hub(path), start=1))
     yield from valid_examples(rows, path, "row", reading)
@@ -190,6 +192,12 @@ def _data_digest(path: str, notes: Path) -> str:
     """A digest of the content of a file or hub data set. A large file is read again only after it has changed."""
     if path.startswith("hub:"):
         return fingerprint_of(_from_hub(path))
+    files = find_files(path)
+    if files != (path,):
+        parts = "\0".join(f"{file}\0{_data_digest(file, notes)}" for file in files)
+        return hashlib.sha256(parts.encode()).hexdigest()
+    if is_address(path):
+        return state_of(path)
     try:
         facts = Path(path).stat()
     except OSError as error:
