@@ -2,24 +2,34 @@
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
+from launcher.cli.parser import OWN_FILE
 from launcher.cli.reading import add_reading, reading_of_options
 from launcher.cli.values import positive
 from launcher.cli.verb import Verb
 from launcher.data.check import Asked, check
 from launcher.data.free import check_free
 from launcher.data.progress import progress
+from launcher.data.reading import reading_of
 from launcher.data.report import describe, sample_text
-from launcher.errors import Exit
+from launcher.errors import Exit, UsageError
 from launcher.run import write_text
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "file",
+        nargs="?",
         metavar="FILE",
         help="JSONL, JSON, CSV, TSV, TXT or Parquet; also a folder, a glob or an address (s3://...)",
+    )
+    parser.add_argument(
+        OWN_FILE,
+        metavar="FILE",
+        dest="own_file",
+        help="check the data of this configuration, read as it says",
     )
     parser.add_argument("--eval", metavar="FILE", help="evaluation file that FILE must not overlap with")
     parser.add_argument(
@@ -55,28 +65,58 @@ def _run(options: argparse.Namespace) -> int:
         length = length or min(tokenizer.model_max_length, 1 << 20)
     if options.sample:
         check_free(options.sample_out, options.force)
-    asked = Asked(
-        path=options.file,
-        eval_path=options.eval,
-        reading=reading_of_options(options),
-        max_length=options.max_length or length or 2048,
+    asked = (_asked_of_config if options.own_file else _asked)(options)
+    asked = replace(
+        asked,
+        max_length=options.max_length or length or asked.max_length,
         tokenizer=tokenizer,
         sample=options.sample,
     )
-    with progress(options.file, "check") as advance:
+    with progress(asked.path, "check") as advance:
         report = check(asked, advance)
     if options.sample:
-        write_text(options.sample_out, sample_text(options.file, report.sample))
+        write_text(options.sample_out, sample_text(asked.path, report.sample))
     print(json.dumps(report.to_dict(), ensure_ascii=False) if options.json else describe(report))
     if options.sample and not options.json:
         print(f"\n{len(report.sample)} rows to read: {options.sample_out}")
     return Exit.REFUSED if report.verdict == "error" else Exit.OK
 
 
+def _asked(options: argparse.Namespace) -> Asked:
+    if options.file is None:
+        raise UsageError(f"data check needs a FILE, or {OWN_FILE} FILE for the data of a configuration")
+    return Asked(path=options.file, eval_path=options.eval, reading=reading_of_options(options))
+
+
+def _asked_of_config(options: argparse.Namespace) -> Asked:
+    """The check of the data that a configuration names; UsageError where it names no single file."""
+    from launcher.launching.compose import compose  # a check of a file alone needs no Hydra
+
+    if options.file is not None:
+        raise UsageError(
+            f"data check takes FILE or {OWN_FILE}, not both: {options.file} and {options.own_file}"
+        )
+    config = compose([OWN_FILE, options.own_file])[0].config
+    path, eval_path = config.data.path, options.eval or config.data.eval_path
+    if config.data.sources or path is None:
+        paths = " ".join(source.path for source in config.data.sources)
+        raise UsageError(f"{options.own_file} names several training sets; check each: {paths}")
+    if path.startswith("hub:"):
+        raise UsageError(
+            f"data.path={path} is on a hub, and data check reads files; a launch checks what it can of it"
+        )
+    return Asked(
+        path=path,
+        eval_path=eval_path if eval_path and not str(eval_path).startswith("hub:") else None,
+        reading=reading_of(config.data),
+        max_length=config.model.max_length,
+    )
+
+
 VERB = Verb(
     line="show the faults and the contents of a data file",
     about="The exit code is 1 if there is an error.",
-    example="data check train.jsonl --eval eval.jsonl --model smollm2_135m",
+    example="data check train.jsonl --eval eval.jsonl --model smollm2_135m\ndata check --config my_run.yaml",
     add=_add,
     run=_run,
     runs_dir=False,
