@@ -54,11 +54,24 @@ def plan_lines(plan: LaunchPlan) -> list[tuple[str, str]]:
         ),
         ("model", f"{model.name_or_path}{counts}"),
         ("data", ", ".join(plan.facts.data_sources or (plan.facts.data_path,))),
+        *([("rows", rows)] if (rows := rows_text(plan)) else []),
         *([("saves", saves(plan.save))] if plan.save else []),
         *([("", too_late)] if (too_late := cannot_save(plan)) else []),
         *_memory(plan),
         *([("chosen", plan.chosen)] if plan.chosen else []),
     ]
+
+
+def rows_text(plan: LaunchPlan) -> str | None:
+    """The rows that are trained on in an epoch, and those of the evaluation; None if they were not counted."""
+    facts = plan.facts
+    if facts.rows is None:
+        return None
+    text = f"{facts.rows:,} train"
+    if facts.eval_rows is None:
+        return text
+    held_out = facts.eval_path is None
+    return f"{text}, {facts.eval_rows:,} {'held out of them' if held_out else 'for the evaluation'}"
 
 
 def _memory(plan: LaunchPlan) -> list[tuple[str, str]]:

@@ -48,6 +48,8 @@ class Facts:
     """Version of this package."""
     rows: int | None = None
     """Training examples in an epoch; None if they were not counted."""
+    eval_rows: int | None = None
+    """Evaluation examples; None if they were not counted, or without an evaluation."""
     mean_tokens: int | None = None
     """Average tokens per training example, estimated by the data check."""
 

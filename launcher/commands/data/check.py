@@ -6,11 +6,13 @@ from pathlib import Path
 
 from launcher.cli.values import positive
 from launcher.cli.verb import Verb
+from launcher.config import Config
 from launcher.data.check import Asked, check
 from launcher.data.free import check_free
+from launcher.data.portion import Portion
 from launcher.data.progress import progress
 from launcher.data.report import describe, sample_text
-from launcher.errors import Exit
+from launcher.errors import Exit, UsageError
 from launcher.formats.registry import AUTO, known_formats
 from launcher.run import write_text
 
@@ -45,11 +47,35 @@ def _add(parser: argparse.ArgumentParser) -> None:
         default=AUTO,
         help=f"format of the rows (default: {AUTO})",
     )
+    parser.add_argument(
+        "--eval-fraction", type=float, metavar="F", help="rows that data.eval_fraction=F would hold out"
+    )
+    parser.add_argument(
+        "--eval-group", metavar="COLUMN", help="keep its rows with the same value on one side"
+    )
+    parser.add_argument(
+        "--max-samples",
+        type=positive,
+        metavar="N",
+        help="as data.max_samples=N: only the first N rows are used",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=Config.seed, metavar="N", help=f"the run's seed (default: {Config.seed})"
+    )
     parser.add_argument("--force", action="store_true", help="overwrite an existing file")
 
 
 def _run(options: argparse.Namespace) -> int:
     """The exit code: 1 if the check finds an error."""
+    portion = Portion(
+        eval_fraction=options.eval_fraction,
+        eval_group=options.eval_group,
+        max_samples=options.max_samples,
+        seed=options.seed,
+    )
+    if problem := portion.problem(options.eval):
+        name, why = problem
+        raise UsageError(f"--{name.replace('_', '-')} {getattr(options, name)}: data.{name} {why}")
     tokenizer, length = None, None
     if options.model:
         from launcher.data.tokenizer import load_tokenizer
@@ -65,6 +91,7 @@ def _run(options: argparse.Namespace) -> int:
         max_length=options.max_length or length or 2048,
         tokenizer=tokenizer,
         sample=options.sample,
+        portion=portion,
     )
     with progress(options.file, "check") as advance:
         report = check(asked, advance)
