@@ -8,12 +8,11 @@ from launcher.cli.verb import Verb
 from launcher.errors import Exit
 from launcher.launching.compose import compose
 from launcher.launching.estimates import explain_dict, explain_lines
-from launcher.launching.launch import warn_of
 from launcher.launching.plan_table import make_table, table_rows
 from launcher.launching.plan_text import plan_dict, plan_text
+from launcher.launching.plan_warnings import print_warnings
 from launcher.launching.planning import prepare
-from launcher.output import align, print_table, warn
-from launcher.plan import close_call
+from launcher.output import align, print_table
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -34,13 +33,11 @@ def _run(options: argparse.Namespace) -> int:
         return Exit.OK
     for composed in compose(options.overrides):
         run, plan = prepare(composed, moment)
-        if warning := close_call(composed.config, plan):
-            warn(warning)
-        warn_of(composed, plan)
+        warnings = print_warnings(composed, plan)
         if options.explain:
             print(json.dumps(explain_dict(plan), indent=2) if options.json else align(explain_lines(plan)))
         elif options.json:
-            print(json.dumps(plan_dict(run, plan, composed.config), indent=2))
+            print(json.dumps(plan_dict(run, plan, composed.config, warnings), indent=2))
         else:
             print(plan_text(run, plan, composed.config))
     return Exit.OK

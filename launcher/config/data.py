@@ -17,6 +17,13 @@ class DataCheck(Enum):
     off = "off"
 
 
+class BadRow(Enum):
+    """What an invalid row does: `error` stops the launch, `skip` leaves the row out."""
+
+    error = "error"
+    skip = "skip"
+
+
 @dataclass(kw_only=True)
 class SourceConfig:
     """One of several training sets."""
@@ -27,6 +34,8 @@ class SourceConfig:
     """How many times each row is seen in one epoch: 2 is twice; 0.5 is a random half of the rows."""
     format: str = "auto"
     """As data.format, for this source."""
+    columns: dict[str, str] = field(default_factory=dict[str, str])
+    """As data.columns, for this source; empty takes data.columns."""
 
 
 @dataclass(kw_only=True)
@@ -37,6 +46,16 @@ class DataConfig:
     """JSONL, JSON, CSV, TSV, TXT or Parquet file, or `hub:NAME[/SUBSET][:SPLIT][@REVISION]`, which the nodes read."""
     format: str = "auto"
     """Format of the rows in path and eval_path; `auto` detects it from the keys of each row."""
+    columns: dict[str, str] = field(default_factory=dict[str, str])
+    """Names of the file's columns for the keys of a format, such as {prompt: question, completion: response}."""
+    drop: list[str] = field(default_factory=list[str])
+    """Columns of the file that are not read; unlike others that no format has, they are left out without a warning."""
+    keep: list[str] = field(default_factory=list[str])
+    """If not empty, only these columns and those of data.columns are read, and the others are left out without a warning."""
+    on_bad_row: BadRow = BadRow.error
+    """What an invalid row does: `error` stops the launch; `skip` leaves it out, on the ranks as well, counts and lists it."""
+    max_bad_share: float = 0.01
+    """Share of invalid rows above which `on_bad_row=skip` refuses the file all the same."""
     sources: list[SourceConfig] = field(default_factory=list[SourceConfig])
     """Several training sets instead of path, such as [{path: a.jsonl, weight: 2}, {path: b.csv}]."""
     eval_path: Optional[str] = None  # noqa: UP045

@@ -12,6 +12,7 @@ from launcher.data.kinds import SPOKEN, Example
 from launcher.data.lengths import TOKENIZED, estimate, measure, stride
 from launcher.data.part import Counting, Part, count
 from launcher.data.portion import Portion, choose, group_values
+from launcher.data.reading import AS_IT_STANDS, Reading
 from launcher.data.rules import ERROR, Finding
 from launcher.data.survey import Advance, survey
 from launcher.errors import DataError
@@ -23,7 +24,7 @@ class Asked:
 
     path: Path
     eval_path: Path | None = None
-    format: str = "auto"
+    reading: Reading = AS_IT_STANDS
     max_length: int = 2048
     bytes_per_token: float = 4.0
     tokenizer: Any = None
@@ -106,7 +107,7 @@ def check(asked: Asked, advance: Advance | None = None) -> Report:
     if not asked.path.is_file():
         raise DataError(f"{asked.path} is not a file; give the path of a JSONL, JSON, CSV or Parquet file")
     counting = Counting(
-        asked=asked.format,
+        reading=asked.reading,
         max_length=asked.max_length,
         bytes_per_token=asked.bytes_per_token,
         compare=asked.compare,
@@ -149,7 +150,9 @@ def _used(part: Part, asked: Asked) -> dict[str, Any] | None:
         return {"train": rows, "held_out": None, "groups": None} if portion.max_samples else None
     column = portion.eval_group
     values = group_values(asked.path, column) if column else {}
-    chosen = choose([read_examples(asked.path, asked.format)], portion, lambda number, line: values.get(line))
+    chosen = choose(
+        [read_examples(asked.path, asked.reading)], portion, lambda number, line: values.get(line)
+    )
     return {"train": chosen.trained, "held_out": chosen.held_out, "groups": chosen.groups}
 
 
@@ -190,6 +193,7 @@ def _add_whole(part: Part, asked: Asked, tokens: dict[str, Any]) -> None:
             "no_rows", None, f'{asked.path} holds no rows; write one {{"messages": [...]}} on each line'
         )
         return
+    _add_reading(part, asked.reading)
     _add_mixtures(part)
     if part.lines and set(part.kinds) == {"chat"}:
         share = tokens["trained_share"]
@@ -217,6 +221,33 @@ def _why_nothing(part: Part, tokens: dict[str, Any]) -> str:
     if part.trained:
         return f"0 % of the tokens are trained on: no answer begins within model.max_length={tokens['max_length']}; raise it"
     return "0 % of the tokens are trained on: every assistant turn has weight 0; set weight 1 on the answers to train on"
+
+
+def _add_reading(part: Part, reading: Reading) -> None:
+    """Adds what was read in another way than it stands in the file."""
+    bad = sum(part.left_out.values())
+    refused = reading.too_many(bad, part.rows)
+    if refused:
+        part.add_finding("too_many_bad", None, refused)
+    for finding in part.bad:
+        part.add_finding("left_out", finding.line, f"{finding.message} [{finding.rule}]")
+    part.counts["left_out"] += bad - len(part.bad)
+    if part.dropped:
+        listed = ", ".join(f"{name} ({number:,})" for name, number in part.dropped.most_common())
+        names = ",".join(name for name, _ in part.dropped.most_common() if "[]" not in name)
+        meant = f"; data.drop=[{names}] says that this is meant" if names else ""
+        part.add_finding(
+            "dropped_keys", None, f"keys that are not read, with their number of rows: {listed}{meant}"
+        )
+    for name, number in part.as_text.items():
+        part.add_finding(
+            "turns_as_text", None, f"{name}, read as the list that it stands for in {number:,} rows"
+        )
+    for ours, theirs in reading.columns:
+        if part.lines and not part.mapped[theirs]:
+            part.add_finding(
+                "format", None, f"data.columns={{{ours}: {theirs}}}, but no row has the column {theirs}"
+            )
 
 
 def _add_mixtures(part: Part) -> None:

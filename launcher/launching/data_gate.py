@@ -7,13 +7,13 @@ from typing import Any
 from launcher.config import Config, DataCheck, Init
 from launcher.data.hub import parse_hub
 from launcher.data.portion import asked_portion
+from launcher.data.reading import Reading, reading_of
 from launcher.errors import ConfigError, DataError
 from launcher.formats.registry import AUTO, FORMATS, known_formats
 from launcher.hub import HUB
 from launcher.launching.kept import remembered
 from launcher.launching.portions import count_portions
 from launcher.methods.rows import check_serves
-from launcher.output import warn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,20 +54,26 @@ def data_paths(config: Config) -> DataPaths:
 
 def check_data(config: Config) -> list[dict[str, Any]]:
     """The reports on every training file, in the form of `data check --json`; DataError for the first error."""
+    check_files(config)
     paths, data = data_paths(config), config.data
-    formats = [source.format for source in data.sources] or [data.format]
-    named = [(_key(data.sources, at), path) for at, path in enumerate(paths.training)]
+    if data.check is DataCheck.off:
+        return []
+    readings = [reading_of(data, at) for at in range(len(data.sources))] or [reading_of(data)]
+    return [
+        _check_one(config, path, paths.evaluation, reading)
+        for path, reading in zip(paths.training, readings, strict=True)
+    ]
+
+
+def check_files(config: Config) -> None:
+    """Raises DataError for a data file that does not exist."""
+    paths = data_paths(config)
+    named = [(_key(config.data.sources, at), path) for at, path in enumerate(paths.training)]
     for key, path in [*named, ("data.eval_path", paths.evaluation)]:
         if path is not None and not path.startswith(HUB) and not Path(path).is_file():
             raise DataError(
                 f"{key}={path} is not a file; give the path of a JSONL, JSON, CSV, TXT or Parquet file, or {HUB}NAME"
             )
-    if data.check is DataCheck.off:
-        return []
-    return [
-        _check_one(config, path, paths.evaluation, format)
-        for path, format in zip(paths.training, formats, strict=True)
-    ]
 
 
 def count_examples(config: Config, reports: list[dict[str, Any]]) -> dict[str, int | None]:
@@ -99,8 +105,9 @@ def _middle(bucket: str) -> float:
     return float(bucket[2:]) * 0.75 if bucket.startswith("<=") else float(bucket[1:]) * 1.5
 
 
-def print_warnings(reports: list[dict[str, Any]]) -> None:
-    """Prints one line on stderr for each rule that a file violates."""
+def data_warnings(reports: list[dict[str, Any]]) -> list[str]:
+    """One sentence for each rule that a file violates."""
+    found: list[str] = []
     for report in reports:
         shown: set[str] = set()
         for finding in report["findings"]:
@@ -111,16 +118,17 @@ def print_warnings(reports: list[dict[str, Any]]) -> None:
             more = report["counts"][rule] - 1
             also = f" (and {more:,} more)" if more else ""
             where = f"{report['path']}{_line(finding)}"
-            warn(f"{where}: {finding['message']}{also} [{rule}]")
+            found.append(f"{where}: {finding['message']}{also} [{rule}]")
+    return found
 
 
-def _check_one(config: Config, path: str, evaluation: str | None, format: str) -> dict[str, Any]:
+def _check_one(config: Config, path: str, evaluation: str | None, reading: Reading) -> dict[str, Any]:
     if path.startswith(HUB):
         parse_hub(path)
         return _unchecked(path)
     evaluation_path = Path(evaluation) if evaluation and not evaluation.startswith(HUB) else None
     options: dict[str, Any] = {
-        "format": format,
+        "reading": reading,
         "max_length": config.model.max_length,
         "bytes_per_token": 1.0 if config.model.init is Init.random else 4.0,
         "assistant_only": config.trainer.assistant_only_loss,

@@ -7,6 +7,7 @@ from typing import Any
 
 from launcher.config import Config
 from launcher.data.portion import Portion, asked_portion, choose, group_values
+from launcher.data.reading import Reading, reading_of
 from launcher.hub import HUB
 from launcher.launching.kept import remembered
 
@@ -34,18 +35,19 @@ def count_portions(config: Config, paths: tuple[str, ...], reports: list[dict[st
         )
     if len(reports) != len(paths) or any(path.startswith(HUB) for path in paths):
         return Counted(training=(None,) * len(paths), evaluation=None)
-    formats = [source.format for source in config.data.sources] or [config.data.format]
+    data = config.data
+    readings = [reading_of(data, at) for at in range(len(data.sources))] or [reading_of(data)]
     files = tuple(map(Path, paths))
-    words = {"portion": dataclasses.asdict(portion), "formats": formats}
-    found = remembered(files, words, Path(config.cache_dir), lambda: _count(files, formats, portion))
+    words = {"portion": dataclasses.asdict(portion), "readings": readings}
+    found = remembered(files, words, Path(config.cache_dir), lambda: _count(files, readings, portion))
     return Counted(training=tuple(found["training"]), evaluation=found["evaluation"])
 
 
-def _count(paths: tuple[Path, ...], formats: list[str], portion: Portion) -> dict[str, Any]:
+def _count(paths: tuple[Path, ...], readings: list[Reading], portion: Portion) -> dict[str, Any]:
     from launcher.data.examples import read_examples  # only a run that holds rows out reads them here
 
     column = portion.eval_group
     named = [group_values(path, column) if column else {} for path in paths]
-    sets = [read_examples(path, format) for path, format in zip(paths, formats, strict=True)]
+    sets = [read_examples(path, reading) for path, reading in zip(paths, readings, strict=True)]
     chosen = choose(sets, portion, lambda number, line: named[number].get(line))
     return {"training": [held.count(0) for held in chosen.held], "evaluation": chosen.held_out}

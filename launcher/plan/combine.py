@@ -34,6 +34,7 @@ def combination_of(config: Config, plan: LaunchPlan) -> Combination:
         optimizer=config.trainer.optim,
         attention=config.model.attn_implementation,
         trains_head=adapter is not None and _trains_head(plan, adapter),
+        trains_tokens=adapter is not None and adapter.tokens > 0,
         kernels=bool(plan.kernels),
         rank_starter=plan.rank_starter,
         spares=plan.spares,
@@ -42,6 +43,8 @@ def combination_of(config: Config, plan: LaunchPlan) -> Combination:
 
 def _trains_head(plan: LaunchPlan, adapter: Adapter) -> bool:
     shape = plan.facts.architecture
+    if adapter.tokens:
+        return True
     return trains_head(shape, adapter) if shape else "lm_head" in adapter.modules_to_save
 
 

@@ -80,7 +80,7 @@ def derive(length: Length, args: Mapping[str, Any], samples: int, global_batch_s
     return dataclasses.replace(length, steps=steps, warmup_steps=warmup)
 
 
-def count_steps(samples: int, global_batch_size: int, epochs: float) -> int:
+def count_steps(samples: float, global_batch_size: int, epochs: float) -> int:
     """Optimizer steps of that many epochs, each with a full batch: the last one takes samples of the next epoch."""
     return max(1, -int(-(epochs * samples) // global_batch_size))
 

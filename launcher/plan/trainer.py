@@ -44,14 +44,17 @@ def check_trainer(config: Config) -> None:
     check_keys(config)
 
 
-def few_steps(total: int | None) -> str | None:
-    """A warning if a whole run has too few optimizer steps to learn; None if it has enough or their number is not known."""
+def few_steps(total: int | None, *, packs: bool = True) -> str | None:
+    """A warning if a whole run has too few optimizer steps to learn; None if it has enough or their number is not known.
+
+    `packs`: whether rows are packed, or it is not known.
+    """
     if total is None or total >= _FEW_STEPS:
         return None
     return (
         f"few steps: the whole run takes {total} optimizer step{'' if total == 1 else 's'}, and with fewer than {_FEW_STEPS} a "
-        "model hardly learns; a smaller batch.global_batch_size, more trainer.num_train_epochs (or trainer.max_steps) or "
-        "trainer.packing=false gives more steps"
+        "model hardly learns; a smaller batch.global_batch_size, more trainer.num_train_epochs (or trainer.max_steps)"
+        f"{' or trainer.packing=false' if packs else ''} gives more steps"
     )
 
 

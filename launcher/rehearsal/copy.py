@@ -55,8 +55,12 @@ def compose_copy(overrides: list[str], settings: Settings) -> Composed:
         "resume=auto", "resume_weights_only=false", *_rehearsed(plugins, settings.save_every),
         "+plugins.rehearsal._target_=launcher.plugins.rehearsal.Rehearsal", f"+plugins.rehearsal.file={ASKED}",
     ]  # fmt: skip
-    formats = [source.format for source in config.data.sources]
-    return compose([*overrides, *changed, *([f"data.format={formats[0]}"] if formats else [])])[0]
+    if sources := config.data.sources:
+        changed.append(f"data.format={sources[0].format}")
+        changed += [
+            f"++data.columns.{_quoted(ours)}={_quoted(theirs)}" for ours, theirs in sources[0].columns.items()
+        ]
+    return compose([*overrides, *changed])[0]
 
 
 def _rehearsed(plugins: Mapping[str, Plugin], save_every: int) -> Iterator[str]:

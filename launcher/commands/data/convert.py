@@ -4,13 +4,13 @@ import argparse
 import json
 from pathlib import Path
 
+from launcher.cli.reading import add_reading, reading_of_options
 from launcher.cli.verb import Verb
 from launcher.data.convert import convert
 from launcher.data.free import check_free
 from launcher.data.progress import progress
 from launcher.data.write import targets
 from launcher.errors import DataError, Exit
-from launcher.formats.registry import AUTO, known_formats
 from launcher.units import plural
 
 
@@ -22,12 +22,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
         "target", type=Path, metavar="OUT", help=".jsonl, .json (one array), .csv, .tsv or .parquet"
     )
     parser.add_argument("--to", required=True, choices=targets(), help="the format of OUT's rows")
-    parser.add_argument(
-        "--format",
-        choices=(AUTO, *known_formats().formats),
-        default=AUTO,
-        help=f"format of the rows (default: {AUTO})",
-    )
+    add_reading(parser)
     parser.add_argument("--force", action="store_true", help="overwrite an existing file")
 
 
@@ -39,12 +34,14 @@ def _run(options: argparse.Namespace) -> int:
         raise DataError(f"{target} is also the input file; name another output file")
     check_free(target, options.force)
     with progress(source, "convert", "rows") as advance:
-        counts = convert(source, target, options.to, options.format, advance)
+        counts = convert(source, target, options.to, reading_of_options(options), advance)
     if options.json:
         print(json.dumps({"path": str(target), "to": options.to, **counts}))
         return Exit.OK
-    left_out = counts["rejected_left_out"]
+    left_out, invalid = counts["rejected_left_out"], counts["invalid_left_out"]
     print(f"{plural(counts['rows'], 'row')} as {options.to}: {target}")
+    if invalid:
+        print(f"{plural(invalid, 'invalid row')} left out")
     if left_out:
         print(f"{left_out:,} rejected answers were left out: {options.to} cannot hold them")
     return Exit.OK

@@ -9,7 +9,7 @@ from typing import Any
 import datasets
 
 from launcher.config import Config
-from launcher.data.examples import example_of, read_examples
+from launcher.data.examples import read_examples, valid_examples
 from launcher.data.files import Row, without_nulls
 from launcher.data.hub import parse_hub
 from launcher.data.kinds import Example
@@ -23,7 +23,7 @@ from launcher.data.portion import (
     group_values,
     rows_of,
 )
-from launcher.data.rules import BrokenRow
+from launcher.data.reading import Reading, reading_of
 from launcher.errors import DataError
 
 TRAIN, EVAL = "train", "eval"
@@ -36,7 +36,7 @@ class Source:
 
     path: str
     weight: float
-    format: str
+    reading: Reading
     held: bytes | None
     """One byte for each row, 1 if it is held out; None if no rows are held out of this file."""
     most: int | None
@@ -46,7 +46,7 @@ class Source:
 
     def examples(self) -> Iterator[tuple[int, Example]]:
         """Line and common form of every row that this set uses."""
-        return rows_of(examples_of(self.path, self.format), self.held, self.most, out=self.name == EVAL)
+        return rows_of(examples_of(self.path, self.reading), self.held, self.most, out=self.name == EVAL)
 
 
 def chosen_sources(name: str, paths: str | Sequence[str], config: Config) -> list[Source]:
@@ -55,25 +55,30 @@ def chosen_sources(name: str, paths: str | Sequence[str], config: Config) -> lis
     if portion.eval_fraction is None:
         most = portion.eval_max_samples if name == EVAL else portion.max_samples
         return [
-            Source(path=path, weight=weight, format=format, held=None, most=most, name=name)
-            for path, weight, format in sources
+            Source(path=path, weight=weight, reading=reading, held=None, most=most, name=name)
+            for path, weight, reading in sources
         ]
-    chosen = _chosen(tuple((path, format) for path, _, format in sources), portion)
+    chosen = _chosen(tuple((path, reading) for path, _, reading in sources), portion)
     found = [
         Source(
-            path=path, weight=1.0 if name == EVAL else weight, format=format, held=held, most=None, name=name
+            path=path,
+            weight=1.0 if name == EVAL else weight,
+            reading=reading,
+            held=held,
+            most=None,
+            name=name,
         )
-        for (path, weight, format), held in zip(sources, chosen.held, strict=True)
+        for (path, weight, reading), held in zip(sources, chosen.held, strict=True)
     ]
     return [source for source in found if source.held and source.held.count(name == EVAL)]
 
 
 @functools.lru_cache(maxsize=1)
-def _chosen(sources: tuple[tuple[str, str], ...], portion: Portion) -> Chosen:
+def _chosen(sources: tuple[tuple[str, Reading], ...], portion: Portion) -> Chosen:
     """The held-out rows, found once for the training set and the evaluation set."""
     column = portion.eval_group
     named = [_group_values(path, column) if column else {} for path, _ in sources]
-    sets = [examples_of(path, format) for path, format in sources]
+    sets = [examples_of(path, reading) for path, reading in sources]
     return choose(sets, portion, lambda number, line: named[number].get(line))
 
 
@@ -87,27 +92,31 @@ def _group_values(path: str, column: str) -> dict[int, Any]:
     return checked_values(found, columns, path, column)
 
 
-def sources_of(paths: str | Sequence[str], config: Config) -> list[tuple[str, float, str]]:
-    """(path, weight, format) of each training set, or of the single file."""
+def sources_of(paths: str | Sequence[str], config: Config) -> list[tuple[str, float, Reading]]:
+    """(path, weight, how its rows are read) of each training set, or of the single file."""
     if isinstance(paths, str):
-        return [(paths, 1.0, config.data.format)]
+        return [(paths, 1.0, reading_of(config.data))]
     sources = config.data.sources
-    return [(path, one.weight, one.format) for path, one in zip(paths, sources, strict=True)]
+    return [
+        (path, one.weight, reading_of(config.data, at))
+        for at, (path, one) in enumerate(zip(paths, sources, strict=True))
+    ]
 
 
-def examples_of(path: str, format: str) -> Iterator[tuple[int, Example]]:
-    """Line and common form of every row of a file or hub data set; DataError for the first invalid one."""
+def examples_of(path: str, reading: Reading) -> Iterator[tuple[int, Example]]:
+    """Line and common form of every valid row of a file or hub data set.
+
+    DataError for the first invalid one, or, if they may be left out, at the end if they are too many.
+    """
     if not path.startswith("hub:"):
-        yield from read_examples(Path(path), format)
+        yield from read_examples(Path(path), reading)
         return
-    for number, value in enumerate(from_hub(path), start=1):
-        try:
-            yield number, example_of(Row(number, without_nulls(value)), format)
-        except BrokenRow as fault:
-            raise DataError(f"{path}, row {number}: {fault.message} [{fault.rule}]") from None
+    rows = (Row(number, without_nulls(value)) for number, value in enumerate(from_hub(path), start=1))
+    yield from valid_examples(rows, path, "row", reading)
 
 
 def from_hub(path: str) -> Any:
+    """The data set, read on this node; DataError if it cannot be read."""
     name = parse_hub(path)
     try:
         return datasets.load_dataset(name.name, name.subset, split=name.split, revision=name.revision)

@@ -102,7 +102,8 @@ def key_of(
     """Everything that determines the rows, so that different rows have different keys. `notes` caches digests of files."""
     return {
         "data": [
-            [_data_digest(path, notes), weight, format] for path, weight, format in sources_of(paths, config)
+            [_data_digest(path, notes), weight, repr(reading)]
+            for path, weight, reading in sources_of(paths, config)
         ],
         "portion": _portion_key(name, config),
         "tokenizer": tokenizer_digest(tokenizer),
@@ -160,8 +161,8 @@ def check_renders(facts: Facts, tokenizer: Any, config: Config) -> None:
     if tokenizer.chat_template:
         return
     held_out = sources_of(facts.eval_path, config) if facts.eval_path else []
-    for path, _, format in [*sources_of(facts.data_sources or facts.data_path, config), *held_out]:
-        for line, example in itertools.islice(examples_of(path, format), 1):
+    for path, _, reading in [*sources_of(facts.data_sources or facts.data_path, config), *held_out]:
+        for line, example in itertools.islice(examples_of(path, reading), 1):
             check_template(example, tokenizer, f"{path}, line {line}")
 
 

@@ -218,7 +218,7 @@ def test_pairs_among_chats_are_an_error_and_two_chat_formats_a_warning(checked):
 def test_rows_of_another_format_than_was_named_are_errors(checked):
     code, report = checked(CHATS, "--format", "alpaca")
     assert code == 1
-    assert report["counts"]["unknown_key"] == 60
+    assert report["counts"]["format"] == 60
 
 
 def test_rows_with_and_without_a_system_prompt_are_a_warning(checked):

@@ -38,7 +38,8 @@ def launch(write, tmp_path: Path, cli) -> Callable[..., subprocess.CompletedProc
     """A dry run of the tiny experiment on train.jsonl."""
 
     def launch(*overrides: str) -> subprocess.CompletedProcess[str]:
-        typed = [*TINY, "resources.device=cpu", "data.path=train.jsonl", "dry_run=true", "--json", *overrides]
+        typed = [*TINY, "resources.device=cpu", "data.path=train.jsonl", "dry_run=true", "--json"]
+        typed += ["trainer.max_steps=10", *overrides]
         return cli(*typed, sbatch="echo 1")
 
     return launch
