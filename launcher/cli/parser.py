@@ -11,12 +11,15 @@ from launcher.errors import UsageError
 from launcher.run import RunDir, find_run
 
 PROGRAM = "python -m launcher"
+OWN_FILE = "--config"
+"""The option that gives a configuration in a file of one's own; it goes on with the overrides."""
 _OF_HYDRA = (
-    "-m", "--multirun", "-cd", "--config-dir", "-cp", "--config-path", "-cn", "--config-name", "-c", "--cfg", "-p", "--package",
-    "-i", "--info", "--resolve", "-hh", "--hydra-help", "-sc", "--shell-completion", "-r", "--run",
+    OWN_FILE, "-m", "--multirun", "-cd", "--config-dir", "-cp", "--config-path", "-cn", "--config-name", "-c", "--cfg", "-p",
+    "--package", "-i", "--info", "--resolve", "-hh", "--hydra-help", "-sc", "--shell-completion", "-r", "--run",
     "--experimental-rerun",
 )  # fmt: skip
-"""Options that are handed to Hydra. Source: `python -m launcher --hydra-help`, Hydra 1.3."""
+"""Options that go on with the overrides; all but the first are handed to Hydra. Source: `python -m launcher --hydra-help`,
+Hydra 1.3."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -38,7 +41,7 @@ def make_parser(name: str, verb: Verb) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     if verb.overrides:
-        parser.usage = f"%(prog)s {'RUN' if verb.runs_dir else '+experiment=NAME'} [key=value ...] [options]"
+        parser.usage = f"%(prog)s {'RUN' if verb.runs_dir else '+experiment=NAME | --config FILE'} [key=value ...] [options]"
     verb.add(parser)
     if verb.runs_dir:
         parser.add_argument(

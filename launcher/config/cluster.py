@@ -71,6 +71,16 @@ class ClusterConfig:
     srun: dict[str, Any] = field(default_factory=dict[str, Any])
     """Any option of srun for the step that starts the nodes, by its long name (mpi, cpu-bind, network, ...); `true` is an
     option without a value."""
+    host_suffix: str = ""
+    """Text that a host's name gets on the network of the job, such as `i` on a site where n1i is n1 on InfiniBand."""
+    interface: Optional[str] = None  # noqa: UP045
+    """Network interface whose address the nodes use, such as ib0, also for NCCL and gloo; null uses the address at which the
+    nodes reach the supervisor."""
+    ports: Optional[str] = None  # noqa: UP045
+    """Ports that the processes of a job may use on a node, FIRST-LAST; null: any from 10000 to the ephemeral range."""
+    start_timeout_s: Optional[float] = None  # noqa: UP045
+    """Seconds from the start of the job step until every node must have answered; null is 300, and 3600 with a container,
+    whose image can have to be imported first."""
     env: dict[str, str] = field(default_factory=dict[str, str])
     """Environment variables for the ranks. Never put secrets here: they are inherited from your own environment."""
     modules: list[str] = field(default_factory=list[str])

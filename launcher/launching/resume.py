@@ -9,10 +9,11 @@ from omegaconf import OmegaConf
 
 from launcher.clusters.base import RunState
 from launcher.clusters.choose import make_cluster
-from launcher.errors import ConfigError, RunError
+from launcher.errors import ConfigError, RunError, UsageError
 from launcher.launching.compose import Composed, compose
 from launcher.launching.hub_gate import check_hub
 from launcher.launching.launch import Launched, start
+from launcher.launching.own_file.expand import OPTION
 from launcher.launching.package_gate import check_packages
 from launcher.launching.plan_warnings import print_warnings
 from launcher.launching.planning import prepare_in
@@ -82,6 +83,10 @@ def _check_can_go_on(run: RunDir) -> None:
 
 def _compose(run: RunDir, overrides: list[str]) -> Composed:
     """The configuration of the run's own arguments, followed by the new ones."""
+    if any(word.partition("=")[0] == OPTION for word in overrides):
+        raise UsageError(
+            f"{OPTION} begins a run; a resume goes on with what {run.name} was launched with: type what changes as key=value"
+        )
     if not run.overrides.is_file():
         raise RunError(
             f"{run.overrides} is missing, so the arguments of {run.name} are unknown; start a new run"

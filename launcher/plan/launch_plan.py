@@ -14,6 +14,7 @@ from launcher.methods.registry import find_method
 from launcher.plan.every import steps_of
 from launcher.plan.facts import Facts
 from launcher.plan.length import Length, make_length
+from launcher.plan.meeting import Meeting, make_meeting
 from launcher.plan.memory import Adapter, Memory, Room
 from launcher.plan.model import ModelFacts, count_parameters
 from launcher.plan.place import (
@@ -81,6 +82,8 @@ class LaunchPlan:
     """The job's options for the scheduler, by the scheduler's names; "" for a flag without a value."""
     step_options: tuple[str, ...]
     """Words for the command that starts node.sh on every node."""
+    meeting: Meeting
+    """How the processes of the job find each other."""
     env: Mapping[str, str]
     modules: tuple[str, ...]
     setup: tuple[tuple[str, ...], ...]
@@ -184,6 +187,7 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
         accelerate=files.accelerate,
         job_options=place.job_options(request),
         step_options=place.step_options(request),
+        meeting=make_meeting(config.cluster),
         env=environment(config, facts),
         modules=tuple(module_name(module) for module in config.cluster.modules),
         setup=tuple(simple_command(line) for line in config.cluster.setup),

@@ -8,6 +8,7 @@ from launcher.clusters.base import Cluster
 from launcher.clusters.job import Request
 from launcher.config import ClusterConfig, Config, ContainerRuntime
 from launcher.config.text import one_line
+from launcher.environment import GLOO_INTERFACE, NCCL_INTERFACE
 from launcher.errors import PlanError
 from launcher.plan.facts import Facts
 from launcher.plan.topology import Topology
@@ -51,7 +52,12 @@ def environment(config: Config, facts: Facts) -> dict[str, str]:
     quiet = {"TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
     devices = {} if facts.device == "cuda" else {"CUDA_VISIBLE_DEVICES": ""}
     asked = TRACKERS.find(config.tracker.kind).variables(one_line("tracker.project", config.tracker.project))
-    return quiet | devices | asked | config.cluster.env | dict(facts.hub_folders)
+    network = {
+        name: config.cluster.interface
+        for name in (GLOO_INTERFACE, NCCL_INTERFACE)
+        if config.cluster.interface
+    }
+    return quiet | devices | asked | network | config.cluster.env | dict(facts.hub_folders)
 
 
 def simple_command(line: str) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from launcher.launching.compose import Asked
 from launcher.launching.data_gate import check_data, data_warnings
 from launcher.launching.plan_warnings import evaluation_note, what_it_trains
 from launcher.launching.secrets import refuse_secrets, secrets_of
+from launcher.launching.write import kept_files
 from launcher.output import say, warn
 from launcher.plan import LaunchPlan
 from launcher.run import check_name, now
@@ -46,6 +47,8 @@ class Prepared:
     plan: LaunchPlan
     """Plan of the first trial."""
     config: Config
+    kept: dict[str, str]
+    """Name -> text of the copies of the files given with --config."""
 
     @property
     def texts(self) -> dict[str, str]:
@@ -55,7 +58,7 @@ class Prepared:
             "`python -m launcher sweep work .`"
         )
         scripts = {array.script: script(self.sweep, array, self.plan, what) for array in self.arrays}
-        return {"trials.jsonl": "".join(trial.line() for trial in self.trials), **scripts}
+        return {"trials.jsonl": "".join(trial.line() for trial in self.trials), **scripts, **self.kept}
 
 
 def prepare_sweep(asked: Asked, moment: datetime) -> Prepared:
@@ -130,7 +133,13 @@ def prepare_sweep(asked: Asked, moment: datetime) -> Prepared:
     }  # fmt: skip
     refuse_secrets(repr(spec), secrets_of(os.environ))  # the configurations of trials do not contain hydra.*
     prepared = Prepared(
-        sweep=sweep, spec=spec, trials=[] if sampled else planned, arrays=arrays, plan=plan, config=config
+        sweep=sweep,
+        spec=spec,
+        trials=[] if sampled else planned,
+        arrays=arrays,
+        plan=plan,
+        config=config,
+        kept=kept_files(asked.sources),
     )
     spec["request"] = _request(prepared)
     return prepared
