@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from launcher.config import Config
+from launcher.config import Config, has_evaluation
 from launcher.errors import PlanError
 from launcher.methods.checks import check_keys
 from launcher.methods.registry import find_method
@@ -36,9 +36,9 @@ def check_trainer(config: Config) -> None:
         value = getattr(trainer, key)
         if value is not None and value < 1:
             raise PlanError(f"trainer.{key}={value} must be at least 1")
-    if trainer.eval_steps is not None and config.data.eval_path is None:
+    if trainer.eval_steps is not None and not has_evaluation(config.data):
         raise PlanError(
-            f"trainer.eval_steps={trainer.eval_steps} needs data.eval_path; set it, or "
+            f"trainer.eval_steps={trainer.eval_steps} needs data.eval_path or data.eval_fraction; set one, or "
             "trainer.eval_steps=null"
         )
     check_keys(config)
@@ -61,7 +61,7 @@ def few_steps(total: int | None, *, packs: bool = True) -> str | None:
 def trainer_args(config: Config, batch: Batch, mixed: str, cuda: bool) -> dict[str, Any]:
     """Keyword arguments of trl's class for the method; those of the strategy, the output dir and the files are added later."""
     trainer = config.trainer
-    evaluates = config.data.eval_path is not None
+    evaluates = has_evaluation(config.data)
     args: dict[str, Any] = {
         "per_device_train_batch_size": batch.micro_batch_size,
         "per_device_eval_batch_size": batch.micro_batch_size,

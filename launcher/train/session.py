@@ -12,7 +12,7 @@ from transformers import Trainer
 from transformers.utils import logging as transformers_logging
 
 from launcher import environment
-from launcher.config import Config
+from launcher.config import Config, has_evaluation
 from launcher.errors import Exit, NotAsPlanned
 from launcher.methods.registry import find_method
 from launcher.plan import LaunchPlan
@@ -119,9 +119,8 @@ def train(run: RunDir, decided: Decided, heartbeat: Heartbeat) -> Exit:
     if shutdown.happened:
         tracking.finish(shutdown=True)
         return Exit.SHUT_DOWN
-    if (
-        plan.facts.eval_path
-    ):  # also if the last step was evaluated, because early stopping may have restored other weights
+    # also if the last step was evaluated, because early stopping may have restored other weights
+    if has_evaluation(config.data):
         heartbeat.phase("eval")
         trainer.evaluate()
     heartbeat.phase("export")
