@@ -35,7 +35,7 @@ def test_max_steps_decides_and_the_share_of_warm_up_becomes_steps(plan):
 def test_counted_rows_decide_where_epochs_are_asked(plan):
     made = plan(*BATCH, "trainer.num_train_epochs=3", "trainer.warmup_steps=0.1", rows=1000)
     assert (made.length.decided_by, made.length.steps) == ("rows", 47)
-    assert final(made) == (47, 1.0, 4)
+    assert final(made) == (47, 1.0, 5)
     assert made.time.steps == 47
 
 
