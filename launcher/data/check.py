@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from launcher.data.advice import advise
+from launcher.data.examples import read_examples
 from launcher.data.files import Sections, read_numbered
 from launcher.data.kinds import SPOKEN, Example
 from launcher.data.lengths import TOKENIZED, estimate, measure, stride
 from launcher.data.part import Counting, Part, count
 from launcher.data.places import find_files
+from launcher.data.portion import Portion, choose, group_values
 from launcher.data.reading import AS_IT_STANDS, Reading
 from launcher.data.rules import ERROR, Finding
 from launcher.data.survey import Advance, survey
@@ -31,6 +33,8 @@ class Asked:
     """Look for duplicates and for overlap with eval_path."""
     sample: int = 0
     """Number of examples to select for a person to read."""
+    portion: Portion = field(default_factory=Portion)
+    """The rows that a run uses, and those that it holds out."""
 
 
 @dataclass(slots=True)
@@ -43,6 +47,8 @@ class Report:
     near_duplicates: int = 0
     eval_rows: int = 0
     eval_kinds: dict[str, int] = field(default_factory=dict[str, int])
+    used: dict[str, Any] | None = None
+    """Rows that are trained on and held out; None if all rows are used."""
     tokens: dict[str, Any] = field(default_factory=dict[str, Any])
     files: int = 1
     sample: list[tuple[str, Example]] = field(default_factory=list[tuple[str, Example]])
@@ -92,6 +98,7 @@ class Report:
                 "exact": part.counts["eval_exact"],
                 "overlap": part.counts["eval_overlap"],
             },
+            "used": self.used,
             "tokens": self.tokens,
             "advice": advise(part),
         }
@@ -133,6 +140,7 @@ def check(asked: Asked, advance: Advance | None = None) -> Report:
         else estimate(part, counting)
     )
     _add_whole(part, asked, report.tokens)
+    report.used = _used(part, asked) if not report.errors else None
     report.sample = [
         (found.sections.said(line), example)
         for _, line, example in sorted(part.kept, key=lambda kept: kept[0])[: asked.sample]
@@ -149,6 +157,20 @@ def _located(finding: Finding, sections: Sections) -> Finding:
         return finding
     file, line = sections.where(finding.line)
     return replace(finding, file=file, line=line)
+
+
+def _used(part: Part, asked: Asked) -> dict[str, Any] | None:
+    """The numbers of rows that are trained on and held out, by the rows of a file without errors."""
+    portion = asked.portion
+    if portion.eval_fraction is None:
+        rows = min(len(part.lines), portion.max_samples or len(part.lines))
+        return {"train": rows, "held_out": None, "groups": None} if portion.max_samples else None
+    column = portion.eval_group
+    values = group_values(asked.path, column) if column else {}
+    chosen = choose(
+        [read_examples(asked.path, asked.reading)], portion, lambda number, line: values.get(line)
+    )
+    return {"train": chosen.trained, "held_out": chosen.held_out, "groups": chosen.groups}
 
 
 def _add_evaluation(part: Part, evaluation: Part, sections: Sections, asked: Asked) -> None:

@@ -35,7 +35,7 @@ def valid_examples(
         try:
             example = example_of(row, reading)
         except BrokenRow as fault:
-            said = f"{row.file or path}, {counted} {row.line}: {fault.message} [{fault.rule}]"
+            said = f"{row.where or f'{path}, {counted} {row.line}'}: {fault.message} [{fault.rule}]"
             if not reading.skip or fault.whole:
                 raise DataError(said) from None
             bad += 1

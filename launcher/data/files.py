@@ -51,22 +51,19 @@ class Sections:
 
 
 def read_rows(place: str | Path) -> Iterator[Row]:
-    """Every row of the files of a file, a folder, a glob or an address, in order."""
-    files = find_files(place)
-    for file in files:
-        for row in read_file(file):
-            yield row if len(files) == 1 else row._replace(file=file)
+    """Every row of the files of a file, a folder, a glob or an address, in order; their lines are numbered through."""
+    return read_numbered(find_files(place), Sections())
 
 
 def read_numbered(files: tuple[str, ...], sections: Sections) -> Iterator[Row]:
     """Every row of the files, their lines numbered through; `sections` gets where each file begins."""
-    offset = 0
+    offset, alone = 0, len(files) == 1
     for file in files:
         sections.begin(file, offset)
         last = 0
         for row in read_file(file):
             last = row.line
-            yield row._replace(line=last + offset) if offset else row
+            yield row if alone else row._replace(line=last + offset, file=file, line_there=last)
         offset += last
 
 

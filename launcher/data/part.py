@@ -6,7 +6,7 @@ import hashlib
 import re
 from array import array
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from zlib import crc32
@@ -189,7 +189,7 @@ def _measure(part: Part, line: int, name: str, example: Example, text: bytes, co
     else:
         said = _measure_turns(part, line, kind, example)
     if counting.compare:
-        part.words.extend(map(crc32, _WORD.findall(said.lower().encode())))
+        part.words.extend(words_in(said))
     part.ends.append(len(part.words))
     tokens = len(text) / counting.bytes_per_token
     part.lengths[bucket(tokens)] += 1
@@ -223,6 +223,11 @@ def _measure_turns(part: Part, line: int, kind: str, example: Example) -> str:
     elif kind == "chat" and not trained:
         part.add_finding("untrained_row", line, "every assistant turn has weight 0; remove the row")
     return " ".join(turn["content"] for turn in turns if turn["role"] != "system")
+
+
+def words_in(text: str) -> Iterator[int]:
+    """The crc32 of every word, in lower case and without punctuation."""
+    return map(crc32, _WORD.findall(text.lower().encode()))
 
 
 def bucket(tokens: float) -> int:

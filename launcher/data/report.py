@@ -40,6 +40,12 @@ def describe(report: Report) -> str:
             f"{values['refusals']:,} answers that refuse or admit not to know; {values['negatives']:,} rejected answers",
         ),
     ]
+    if used := values["used"]:
+        held_out = used["held_out"]
+        text = (
+            "" if held_out is None else f", {held_out:,} held out; {used['groups']:,} groups of near copies"
+        )
+        lines.append(("used", f"{used['train']:,} rows to train on{text}"))
     if overlap := values["eval"]:
         lines.append(
             (

@@ -1,27 +1,20 @@
 """The data check before every launch: errors stop it, warnings are printed and kept in the run dir."""
 
-import functools
-import hashlib
-import json
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from launcher import __version__
 from launcher.config import Config, DataCheck, Init
 from launcher.data.hub import parse_hub
-from launcher.data.places import find_files, is_address, size_of, state_of
+from launcher.data.places import find_files, is_address
+from launcher.data.portion import asked_portion
 from launcher.data.reading import Reading, reading_of
 from launcher.errors import ConfigError, DataError
-from launcher.formats.registry import AUTO, FORMATS, foreign_code, known_formats
+from launcher.formats.registry import AUTO, FORMATS, known_formats
+from launcher.hub import HUB
+from launcher.launching.kept import remembered
+from launcher.launching.portions import count_portions
 from launcher.methods.rows import check_serves
-from launcher.run import write_text
-
-HUB = "hub:"
-_KEPT_FROM = 8 << 20
-"""File size from which a file is identified by its size and modification time; a smaller one is identified by its content."""
-_known: dict[str, dict[str, Any]] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +46,7 @@ def data_paths(config: Config) -> DataPaths:
         raise ConfigError(
             "data.path has no value; set data.path=FILE, or data=quickstart for the shipped sample"
         )
+    asked_portion(config)
     return DataPaths(
         training=tuple(_absolute(path) for path in paths),
         evaluation=_absolute(data.eval_path) if data.eval_path else None,
@@ -85,16 +79,27 @@ def check_files(config: Config) -> None:
 
 
 def count_examples(config: Config, reports: list[dict[str, Any]]) -> dict[str, int | None]:
-    """`rows`, the training examples per epoch, and `mean_tokens`, by the reports; None if a file was not counted."""
+    """`rows`, the training examples per epoch, `eval_rows`, and `mean_tokens` of an example, by the reports; None if a file
+    was not counted."""
     weights = [source.weight for source in config.data.sources] or [1.0]
-    if len(reports) != len(weights) or any("tokens" not in report for report in reports):
-        return {"rows": None, "mean_tokens": None}
+    if len(reports) != len(weights):
+        return {"rows": None, "eval_rows": None, "mean_tokens": None}
+    counted = count_portions(config, data_paths(config).training, reports)
+    if any(count is None for count in counted.training):
+        return {"rows": None, "eval_rows": counted.evaluation, "mean_tokens": None}
     rows = tokens = 0.0
-    for report, weight in zip(reports, weights, strict=True):
-        histogram = report["tokens"]["histogram"]
-        rows += weight * report["tokens"]["examples"]
-        tokens += weight * sum(_middle(bucket) * number for bucket, number in histogram.items())
-    return {"rows": round(rows), "mean_tokens": max(1, round(tokens / rows)) if rows else None}
+    for report, weight, count in zip(reports, weights, counted.training, strict=True):
+        histogram: dict[str, int] = report["tokens"]["histogram"]
+        examples = sum(histogram.values())
+        rows += weight * (count or 0)
+        if examples:
+            mean = sum(_middle(bucket) * number for bucket, number in histogram.items()) / examples
+            tokens += weight * (count or 0) * mean
+    return {
+        "rows": round(rows),
+        "eval_rows": counted.evaluation,
+        "mean_tokens": max(1, round(tokens / rows)) if rows else None,
+    }
 
 
 def _middle(bucket: str) -> float:
@@ -160,24 +165,13 @@ def _remembered(
     path: str, evaluation: str | None, options: dict[str, Any], cache_dir: Path
 ) -> dict[str, Any]:
     """The report on a file, computed once per version of the file: for all trials of a multirun and for later launches."""
-    places = [place for place in (path, evaluation) if place]
-    state = [(file, _state(file)) for place in places for file in find_files(place)]
-    key = hashlib.sha256(repr((state, options, _code_state(), __version__)).encode()).hexdigest()[:32]
-    if key in _known:
-        return _known[key]
-    kept = cache_dir / "data_checks" / f"{key}.json"
-    report: dict[str, Any] | None = None
-    if kept.is_file():
-        with suppress(ValueError):  # a damaged one is made again
-            report = json.loads(kept.read_text())
-    if report is None:
-        report = _report(path, evaluation, options)
-        if report["verdict"] != "error":
-            with suppress(OSError):  # if it cannot be cached, the next launch checks again
-                kept.parent.mkdir(parents=True, exist_ok=True)
-                write_text(kept, json.dumps(report))
-    _known[key] = report
-    return report
+    return remembered(
+        (path, *([evaluation] if evaluation else [])),
+        options,
+        cache_dir,
+        lambda: _report(path, evaluation, options),
+        lambda report: report["verdict"] != "error",
+    )
 
 
 def _report(path: str, evaluation: str | None, options: dict[str, Any]) -> dict[str, Any]:
@@ -187,25 +181,6 @@ def _report(path: str, evaluation: str | None, options: dict[str, Any]) -> dict[
 
     with progress(path, "checking data") as advance:
         return check(Asked(path=path, eval_path=evaluation, **options), advance).to_dict()
-
-
-def _state(file: str) -> tuple[int, int | str]:
-    """What changes when the file's content does."""
-    if is_address(file):
-        return size_of(file), state_of(file)
-    status = Path(file).stat()
-    if status.st_size >= _KEPT_FROM:
-        return status.st_size, status.st_mtime_ns
-    return status.st_size, hashlib.sha256(Path(file).read_bytes()).hexdigest()
-
-
-@functools.cache
-def _code_state() -> list[Any]:
-    """What changes when the code that checks data does."""
-    here = Path(__file__).resolve().parents[1]
-    files = sorted(file for room in ("data", "formats") for file in (here / room).glob("*.py"))
-    stamps = [(file.name, status.st_size, status.st_mtime_ns) for file in files if (status := file.stat())]
-    return [*stamps, foreign_code()]
 
 
 def _unchecked(path: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What a login node can find out about a Slurm site, by the answers of Slurm's commands alone. Nothing is queued."""
 
+import getpass
 import os
 import platform
 import re
@@ -139,7 +140,7 @@ def _limits(name: str, timeout_s: float) -> list[Finding]:
 
 def _of_account(part: Partition, timeout_s: float) -> list[Finding]:
     """The accounts of this user. Source: sacctmgr(1), show associations."""
-    user = os.environ.get("USER") or os.environ.get("LOGNAME") or ""
+    user = getpass.getuser()
     command = [
         "sacctmgr",
         "--noheader",
