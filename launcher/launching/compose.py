@@ -35,7 +35,9 @@ from launcher.resources import resource_dir
 _FREE_FORM = [key for key, value in vars(ClusterConfig()).items() if type(value) is dict]
 _DEFAULT_DATA = "sample"
 """The file of conf/data that conf/config.yaml chooses."""
-_OPEN = re.compile(rf"(cluster\.({'|'.join(_FREE_FORM)})|trainer\.options)[.=]")
+_OPEN = re.compile(
+    rf"(cluster\.({'|'.join(_FREE_FORM)})|trainer\.(options|lr_scheduler_kwargs|args)|strategy\.deepspeed)[.=]"
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

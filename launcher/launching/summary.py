@@ -7,6 +7,7 @@ from launcher.config import Config, TrainerConfig
 from launcher.methods.registry import find_method
 from launcher.output import align
 from launcher.plan import Facts, LaunchPlan
+from launcher.plan.every import described
 from launcher.plan.extent import Extent, extent_of
 from launcher.plan.save import SavePlan
 from launcher.plan.shutdown import fits_kill_wait, needs_s
@@ -180,6 +181,8 @@ def saves(plan: SavePlan) -> str:
     """How often the run saves."""
     if plan.save_steps:
         return f"every {plural(plan.save_steps, 'step')}"
+    if plan.save_every is not None:
+        return f"every {described(plan.save_every)}, whose steps the ranks count"
     if plan.best_interval_s is None:
         return "at an interval that the run derives from its measurements"
     return f"about every {duration(plan.best_interval_s)}, adjusted to what the run measures"

@@ -64,7 +64,8 @@ def check_settings(settings: SweepConfig, config: Config, axes: Sequence[Axis]) 
 
 
 def first_report(settings: SweepConfig, config: Config) -> int | None:
-    """The step at which the objective is reported for the first time."""
+    """The step at which the objective is reported for the first time; None if a trial's plan decides it."""
     if settings.objective.startswith("eval_"):
-        return config.trainer.eval_steps
+        every = config.trainer.eval_steps
+        return int(every) if isinstance(every, int | float) and every >= 1 else None
     return config.trainer.logging_steps
