@@ -179,7 +179,8 @@ def test_a_cache_that_cannot_be_made_for_a_container_is_refused(cli, tmp_path: P
         "+experiment=tiny", "cluster=slurm", "dry_run=true", *container, HF_HOME=f"{tmp_path}/file/hub"
     )
     assert done.returncode == 1
-    assert re.fullmatch(rf"launcher: HF_HOME={tmp_path}/file/hub .+ cannot be created .+\n", done.stderr)
+    refusal = done.stderr.splitlines()[-1]
+    assert re.fullmatch(rf"launcher: HF_HOME={tmp_path}/file/hub .+ cannot be created .+", refusal)
     assert not (tmp_path / "runs").exists()
 
 
