@@ -272,7 +272,12 @@ def _is_typed(node: Any) -> bool:
 
 def _check_lists(cluster: ClusterConfig) -> None:
     """Raises ConfigError for an item that is not text, which OmegaConf 2.3 accepts in a list[str]."""
-    lists = {"modules": cluster.modules, "setup": cluster.setup, "container.mounts": cluster.container.mounts}
+    lists = {
+        "modules": cluster.modules,
+        "setup": cluster.setup,
+        "container.mounts": cluster.container.mounts,
+        "container.options": cluster.container.options,
+    }
     for name, items in lists.items():
         for item in items:
             if type(item) is not str:
