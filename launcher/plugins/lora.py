@@ -159,7 +159,7 @@ class LoRA(LoRAOptions, Plugin):
 
     def _parameters(self, model: Any) -> list[str] | None:
         """Names of the adapted parameters; all-linear adapts the stacked experts, which are no layers, and never the router."""
-        named = list(self.target_parameters or ())
+        named: list[str] = list(self.target_parameters or ())
         stacked = [f"experts.{name}" for name in _STACKED] if self._all_experts(model) else []
         have = [name for name, _ in model.named_parameters()]
         found = [
