@@ -12,8 +12,8 @@ from launcher.run import RunDir
 def tell(composed: Composed, launched: Launched, as_json: bool) -> None:
     """Prints the outcome of a launch, with its warnings."""
     warn_of(composed, launched.plan)
-    said = {**launched.to_dict(), "notes": notes_of(composed, launched.plan)}
-    print(json.dumps(said) if as_json else describe(launched.run, launched.plan, said), flush=True)
+    result = {**launched.to_dict(), "notes": notes_of(composed, launched.plan)}
+    print(json.dumps(result) if as_json else describe(launched.run, launched.plan, result), flush=True)
 
 
 def follow(run: RunDir, process: subprocess.Popen[bytes], as_json: bool) -> int:

@@ -151,7 +151,7 @@ def _remembered(
     kept = cache_dir / "data_checks" / f"{key}.json"
     report: dict[str, Any] | None = None
     if kept.is_file():
-        with suppress(ValueError):  # a damaged one is made again
+        with suppress(ValueError):  # a damaged report is made again
             report = json.loads(kept.read_text())
     if report is None:
         report = _report(path, evaluation, options)
@@ -165,7 +165,7 @@ def _remembered(
 
 def _report(path: Path, evaluation: Path | None, options: dict[str, Any]) -> dict[str, Any]:
     """The report on a file that is read now."""
-    from launcher.data.check import Asked, check  # a launch whose data was checked before does without
+    from launcher.data.check import Asked, check  # not needed by a launch whose data was checked before
     from launcher.data.progress import progress
 
     with progress(path, "checking data") as advance:
@@ -173,7 +173,7 @@ def _report(path: Path, evaluation: Path | None, options: dict[str, Any]) -> dic
 
 
 def _state(file: Path) -> tuple[int, int | str]:
-    """What changes when the file's content does."""
+    """A value that changes when the file's content changes."""
     status = file.stat()
     if status.st_size >= _KEPT_FROM:
         return status.st_size, status.st_mtime_ns
@@ -182,7 +182,7 @@ def _state(file: Path) -> tuple[int, int | str]:
 
 @functools.cache
 def _code_state() -> list[Any]:
-    """What changes when the code that checks data does."""
+    """A value that changes when the code that checks data changes."""
     here = Path(__file__).resolve().parents[1]
     files = sorted(file for room in ("data", "formats") for file in (here / room).glob("*.py"))
     stamps = [(file.name, status.st_size, status.st_mtime_ns) for file in files if (status := file.stat())]
@@ -190,9 +190,9 @@ def _code_state() -> list[Any]:
 
 
 def _unchecked(path: str) -> dict[str, Any]:
-    from launcher.data.rules import Finding  # a launch whose data was checked before does without
+    from launcher.data.rules import Finding  # not needed by a launch whose data was checked before
 
-    why = "is read on the nodes from the hub, so nothing of it is checked before"
+    why = "is read from the hub on the nodes, so it is not checked before"
     finding = Finding("unchecked", None, why)
     return {
         "verdict": "warning",

@@ -85,10 +85,10 @@ def count_steps(samples: int, global_batch_size: int, epochs: float) -> int:
     return max(1, -int(-(epochs * samples) // global_batch_size))
 
 
-def count_warmup_steps(asked: float, steps: int) -> int:
+def count_warmup_steps(warmup: float, steps: int) -> int:
     """Whole steps of warm-up: a value below 1 is a share of all steps, rounded down.
 
     transformers 5.23 rounds it up, and the first step of its warm-up has a learning rate of 0, so a run of one step would train
     nothing.
     """
-    return int(asked) if asked >= 1 else int(asked * steps + 1e-9)  # 0.29 of 100 is 28.999999999999996
+    return int(warmup) if warmup >= 1 else int(warmup * steps + 1e-9)  # 0.29 of 100 is 28.999999999999996

@@ -50,8 +50,10 @@ def environment(config: Config, facts: Facts) -> dict[str, str]:
     because its image may set others."""
     quiet = {"TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
     devices = {} if facts.device == "cuda" else {"CUDA_VISIBLE_DEVICES": ""}
-    asked = TRACKERS.find(config.tracker.kind).variables(one_line("tracker.project", config.tracker.project))
-    return quiet | devices | asked | config.cluster.env | dict(facts.hub_folders)
+    tracking = TRACKERS.find(config.tracker.kind).variables(
+        one_line("tracker.project", config.tracker.project)
+    )
+    return quiet | devices | tracking | config.cluster.env | dict(facts.hub_folders)
 
 
 def simple_command(line: str) -> tuple[str, ...]:

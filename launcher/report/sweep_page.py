@@ -243,15 +243,15 @@ def _progress(sweep: Sweep) -> Chart | None:
 def _curves(sweep: Sweep, ranked: Sequence[Trial]) -> Section | None:
     """The intermediate values of every trial."""
     shades, sign = _shades(ranked), 1 if sweep.direction == "minimize" else -1
-    told = [trial for trial in sweep.trials if trial.intermediate]
-    if not told:
+    reported = [trial for trial in sweep.trials if trial.intermediate]
+    if not reported:
         return None
-    last = {trial.number: trial.intermediate[max(trial.intermediate)] for trial in told}
-    told.sort(
+    last = {trial.number: trial.intermediate[max(trial.intermediate)] for trial in reported}
+    reported.sort(
         key=lambda trial: (trial.number not in shades, shades.get(trial.number, 0), sign * last[trial.number])
     )
     shown: list[dict[str, Any]] = []
-    for place, trial in enumerate(told[:_CURVES]):
+    for place, trial in enumerate(reported[:_CURVES]):
         curve = thin(
             [(float(step), value) for step, value in sorted(trial.intermediate.items())], _CURVE_POINTS
         )
@@ -261,12 +261,12 @@ def _curves(sweep: Sweep, ranked: Sequence[Trial]) -> Section | None:
                 name, curve, 0, shade=shades.get(trial.number), strong=place == 0 and trial.number in shades
             )
         )
-    steps = sum(max(trial.intermediate) for trial in told)
-    cut = [trial for trial in told if trial.state == PRUNED]
-    text = f"{plural(len(told), 'trial')}, {plural(steps, 'step')} in all"
+    steps = sum(max(trial.intermediate) for trial in reported)
+    cut = [trial for trial in reported if trial.state == PRUNED]
+    text = f"{plural(len(reported), 'trial')}, {plural(steps, 'step')} in all"
     text += f"; {plural(len(cut), 'trial')} pruned (grey)." if cut else "."
-    text += f" The best {_CURVES} are drawn." if len(told) > _CURVES else ""
-    rows = [(trial.number, trial.state, max(trial.intermediate), last[trial.number]) for trial in told]
+    text += f" The best {_CURVES} are drawn." if len(reported) > _CURVES else ""
+    rows = [(trial.number, trial.state, max(trial.intermediate), last[trial.number]) for trial in reported]
     chart = lines_chart(
         "curves", f"{sweep.objective} of all trials", text, shown[::-1], ("trial", "state", "last step", sweep.objective), rows,
         x="step", y=sweep.objective, wide=True,

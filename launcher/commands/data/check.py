@@ -58,7 +58,7 @@ def _run(options: argparse.Namespace) -> int:
         length = length or min(tokenizer.model_max_length, 1 << 20)
     if options.sample:
         check_free(options.sample_out, options.force)
-    asked = Asked(
+    request = Asked(
         path=options.file,
         eval_path=options.eval,
         format=options.format,
@@ -67,7 +67,7 @@ def _run(options: argparse.Namespace) -> int:
         sample=options.sample,
     )
     with progress(options.file, "check") as advance:
-        report = check(asked, advance)
+        report = check(request, advance)
     if options.sample:
         write_text(options.sample_out, sample_text(options.file, report.sample))
     print(json.dumps(report.to_dict(), ensure_ascii=False) if options.json else describe(report))
