@@ -5,6 +5,7 @@ from pathlib import Path
 
 from launcher.clusters.base import Options
 from launcher.clusters.slurm.cluster import Slurm
+from launcher.clusters.slurm.environment import check_single
 from launcher.errors import ClusterError, PlanError
 
 
@@ -36,6 +37,12 @@ class Allocation(Slurm):
                 "cluster=allocation, but SLURM_JOB_ID is not set; start from salloc or sbatch "
                 "slurm/launch.sbatch, or use cluster=slurm"
             )
+        check_single(environ)
+
+    def shell_warnings(self, options: Options, environ: Mapping[str, str]) -> list[str]:
+        """None: nothing is submitted."""
+        del options, environ
+        return []
 
     def check_room(self, nodes: int, spares: int, environ: Mapping[str, str]) -> None:
         """Raises PlanError if the allocation has fewer nodes than the run needs, including spares."""

@@ -150,6 +150,11 @@ class Cluster(ABC):
         """Raises PlanError if the job that this process is in has fewer nodes than a run in it needs."""
         del nodes, spares, environ
 
+    def shell_warnings(self, options: Options, environ: Mapping[str, str]) -> list[str]:
+        """What of the caller's environment a submission leaves out, and what of it changes the job."""
+        del options, environ
+        return []
+
     @abstractmethod
     def submit_command(self, script: Path) -> list[str]:
         """The argv that submits the script; a dry run prints it."""

@@ -63,8 +63,14 @@ class ClusterConfig:
     """Any sbatch option by its long name (partition, account, qos, constraint, ...); `true` is an option without a value."""
     options: dict[str, Any] = field(default_factory=dict[str, Any])
     """Options of a scheduler that another package adds, by its own names. Those of Slurm are in cluster.sbatch."""
-    gpu_flag: str = "gpus-per-node"
-    """sbatch option with which the site requests GPUs: gpus-per-node, or gres for `gpu:N`."""
+    gpu_request: str = "gpus-per-node"
+    """sbatch option with which the site requests GPUs: gpus-per-node, gpus-per-task, gres (`gpu:N`), or none for whole nodes
+    without GRES."""
+    gpu_type: Optional[str] = None  # noqa: UP045
+    """Type of GPU in that request, as `sinfo -o %G` shows it: a100, or a MIG profile such as 3g.40gb; null requests any."""
+    srun: dict[str, Any] = field(default_factory=dict[str, Any])
+    """Any option of srun for the step that starts the nodes, by its long name (mpi, cpu-bind, network, ...); `true` is an
+    option without a value."""
     env: dict[str, str] = field(default_factory=dict[str, str])
     """Environment variables for the ranks. Never put secrets here: they are inherited from your own environment."""
     modules: list[str] = field(default_factory=list[str])

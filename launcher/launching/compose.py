@@ -22,6 +22,8 @@ from yaml import YAMLError
 from launcher.config import ClusterConfig, Config, register
 from launcher.errors import ConfigError, LauncherError, UsageError
 from launcher.launching.explain import explain, one_line
+from launcher.launching.named_model import fit_to_name
+from launcher.launching.texts import as_typed, with_home
 from launcher.methods.registry import find_method
 from launcher.resources import resource_dir
 
@@ -42,6 +44,8 @@ class Composed:
     """Number of the trial in a multirun."""
     config_dir: str | None
     """Absolute path given with --config-dir."""
+    note: str
+    """What of the chosen model file was dropped for another model; empty if nothing."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +92,7 @@ def compose(
             "take_sweep",
             _taking(take_sweep),
         )
+    arguments = [with_home(argument) for argument in as_typed(arguments)]
     arguments = [f"++{argument}" if _OPEN.match(argument) else argument for argument in arguments]
     # Hydra's parser needs all overrides together; users put options between them.
     arguments.sort(key=lambda argument: argument.startswith("-") or not re.match(r"~|.*=", argument))
@@ -173,15 +178,21 @@ def compose_trial(request: Asked, overrides: list[str], number: int) -> tuple[Di
 def _composed(cfg: DictConfig) -> Composed:
     settings = HydraConfig.get()
     OmegaConf.resolve(cfg)  # resolved here, while ${hydra:job.num} is that of this job
+    sources = settings.runtime.config_sources
+    note = fit_to_name(
+        cfg,
+        settings.runtime.choices.get("model"),
+        [str(one.path) for one in sources if one.schema == "file"],
+        settings.overrides.task,
+    )
     return Composed(
         cfg=cfg,
         config=to_config(cfg),
         experiment=settings.runtime.choices.get("experiment"),
         overrides=list(settings.overrides.task),
         trial=str(settings.job.num) if settings.mode is RunMode.MULTIRUN else None,
-        config_dir=next(
-            (str(one.path) for one in settings.runtime.config_sources if one.provider == "command-line"), None
-        ),
+        config_dir=next((str(one.path) for one in sources if one.provider == "command-line"), None),
+        note=note,
     )
 
 

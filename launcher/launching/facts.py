@@ -1,10 +1,11 @@
 """The facts that a plan needs about the machine, earlier runs and the data. It reads, and writes nothing."""
 
 import dataclasses
-import json
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from launcher import __version__
 from launcher.clusters.base import Cluster
@@ -14,6 +15,7 @@ from launcher.config import ArchitectureConfig, Config, ContainerRuntime, Device
 from launcher.hub import named_folders
 from launcher.launching.data_gate import check_data, count_examples, data_paths
 from launcher.launching.earlier_runs import measured, resume_source
+from launcher.launching.model_gate import check_model
 from launcher.launching.secrets import refuse_secrets, secrets_of
 from launcher.plan import Facts
 from launcher.plan.model import read_architecture
@@ -30,6 +32,7 @@ def gather(config: Config, experiment: str | None, run: RunDir) -> Facts:
     data = data_paths(config)
     bare = config.cluster.container.runtime is ContainerRuntime.none
     known = measured(Path(config.runs_dir).absolute(), config.name)
+    shape = check_model(config)
     return Facts(
         experiment=experiment,
         cluster=place.name,
@@ -42,7 +45,7 @@ def gather(config: Config, experiment: str | None, run: RunDir) -> Facts:
         data_sources=data.training if config.data.sources else (),
         eval_path=data.evaluation,
         python=config.cluster.python or sys.executable,
-        architecture=_architecture(config),
+        architecture=_architecture(config, shape),
         resume=resume_source(config),
         save_s=known["save_s"],
         restart_s=known["restart_s"],
@@ -65,11 +68,7 @@ def _device(config: Config, place: Cluster) -> str:
     return "cuda" if not place.one_machine or has_gpu() else "cpu"
 
 
-def _architecture(config: Config) -> ArchitectureConfig | None:
+def _architecture(config: Config, config_json: Mapping[str, Any] | None) -> ArchitectureConfig | None:
     if config.model.architecture is not None:
         return config.model.architecture
-    path = Path(config.model.name_or_path, "config.json")
-    try:
-        return read_architecture(json.loads(path.read_text()))
-    except (OSError, ValueError):
-        return None
+    return read_architecture(config_json) if config_json else None

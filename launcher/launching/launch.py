@@ -142,7 +142,11 @@ def notes_of(composed: Composed, plan: LaunchPlan) -> list[str]:
 
 
 def warn_of(composed: Composed, plan: LaunchPlan) -> None:
-    """Prints warnings about the data and the requested cores."""
+    """Prints what was dropped for another model, and warnings about the data and the requested cores."""
+    if composed.note:
+        say(composed.note)
     print_warnings(check_data(composed.config))
     if warning := few_cores(plan):
+        warn(warning)
+    for warning in find_cluster(plan.cluster).shell_warnings(plan.job_options, os.environ):
         warn(warning)

@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from launcher.config import Config
 from launcher.launching.compose import Asked, compose_trial
+from launcher.launching.named_model import NAME
 from launcher.sweep.expand import Axis, Value
 
 # Interpolations whose value is the same for all trials.
@@ -53,6 +54,7 @@ class Deriver:
         self.request, self.axes = request, axes
         self.plain = [at for at, axis in enumerate(axes) if axis.swept and self._is_plain(axis)]
         self._bases: dict[tuple[str, ...], _Base | None] = {}
+        self.notes: list[str] = []  # on models whose file's revision and shape were dropped
 
     def derive(self, values: Sequence[Value], number: int) -> Derived:
         """The configuration of one combination; raises the errors of Hydra and OmegaConf."""
@@ -80,7 +82,7 @@ class Deriver:
 
     def _is_plain(self, axis: Axis) -> bool:
         """Whether the axis changes no other key than its own."""
-        if not axis.is_plain or self.request.loader.get_group_options(axis.name):
+        if not axis.is_plain or axis.name == NAME or self.request.loader.get_group_options(axis.name):
             return False
         others = [other.name for other in self.axes if other is not axis]
         return not any(
@@ -90,6 +92,8 @@ class Deriver:
 
     def _compose(self, values: Sequence[Value], number: int) -> _Base:
         cfg, composed = compose_trial(self.request, [value.line for value in values], number)
+        if composed.note and composed.note not in self.notes:
+            self.notes.append(composed.note)
         derived = Derived(
             config=composed.config, experiment=composed.experiment, config_dir=composed.config_dir
         )

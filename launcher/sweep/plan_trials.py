@@ -18,7 +18,7 @@ from launcher.launching.package_gate import check_packages
 from launcher.launching.place_gate import check_place
 from launcher.launching.plugin_gate import check_plugins
 from launcher.launching.secrets import refuse_secrets, secrets_of
-from launcher.output import warn
+from launcher.output import say, warn
 from launcher.plan import Facts, LaunchPlan, check_fits, close_call
 from launcher.plugins.base import Plugin, make_plugins
 from launcher.plugins.decide import decide
@@ -116,6 +116,8 @@ def plan_trials(
             check_hub(config, plan)
         except LauncherError as error:
             raise type(error)(f"{_which(deriver.axes, trials[number - begin], number)}{error}") from None
+    for note in deriver.notes:
+        say(note)
     return planned, first
 
 

@@ -24,6 +24,7 @@ from launcher import environment
 from launcher.config import Init, ModelConfig
 from launcher.data.tokenizer import byte_tokenizer
 from launcher.errors import ConfigError
+from launcher.hub import is_path
 from launcher.methods.registry import find_method
 from launcher.plan import Facts, LaunchPlan
 from launcher.plugins.base import Plugin, apply
@@ -101,6 +102,8 @@ def _source(config: ModelConfig, facts: Facts, seed: int) -> tuple[str, str]:
         key = {"package": config.name_or_path, "file": config.gguf_file}
         return _made_once(facts, "package", key, lambda folder: _convert_package(config, folder)), "main"
     local = Path(facts.work_dir, config.name_or_path)
+    if is_path(config.name_or_path) and not local.is_dir():
+        raise ConfigError(f"model.name_or_path={local} is not a folder on this node; is it on a shared disk?")
     return (
         (str(local), config.revision or "main")
         if local.is_dir()

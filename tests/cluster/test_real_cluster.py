@@ -83,6 +83,29 @@ def test_sbatch_allocation_and_local_paths_give_the_same_losses(lab, cache, tmp_
     assert json.loads((inside.path / "plan.json").read_text())["cluster"] == "allocation"
 
 
+def test_a_job_gets_nothing_of_the_shell_and_the_step_in_which_it_was_submitted(lab, cache, tmp_path):
+    """A step's binding and memory, and variables of sbatch, squeue and srun, each of which used to change the job."""
+    shell = {
+        "SBATCH_TIMELIMIT": "1", "SBATCH_MEM_PER_NODE": "1", "SLURM_EXPORT_ENV": "NONE", "SQUEUE_PARTITION": "none",
+        "SQUEUE_STATES": "PENDING",
+    }  # fmt: skip
+    launched = command(
+        "+experiment=tiny", "cluster=slurm", "resources.device=cpu", f"cache_dir={cache}", "trainer.max_steps=2",
+        "resources.time=00:20:00", "data.eval_path=null", "cluster.sbatch.export=NONE", "cluster.srun.mpi=none", "--json",
+    )  # fmt: skip
+    done = lab.run(
+        "srun", "--ntasks=1", "--cpus-per-task=1", "--export=ALL", *launched, cwd=tmp_path, **shell
+    )
+    run = Finished(Path(json.loads(done.stdout)["run_dir"]))
+    assert "SBATCH_TIMELIMIT=1 of your shell is left out" in done.stderr
+    job = json.loads((run.path / "job.json").read_text())["job_id"]
+    assert "TimeLimit=00:20:00" in lab.run("scontrol", "show", "job", job, cwd=tmp_path).stdout
+    told = lab.run(*command("status", str(run.path), "--json"), cwd=tmp_path, **shell)
+    assert json.loads(told.stdout)["state"] in ("pending", "running", "finished")
+    lab.wait(run, "finished")
+    assert len(run.losses) == 2
+
+
 def test_the_generated_files_run_by_hand(lab, cache, tmp_path, one_rank):
     overrides = (
         "+experiment=tiny",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from launcher.clusters.base import Options, RunState
 from launcher.clusters.job import Job, JobRecord
-from launcher.clusters.slurm import ask, client, environment, queue, step
+from launcher.clusters.slurm import ask, client, environment, queue, shell, step
 from launcher.clusters.slurm.options import few_cores
 from launcher.clusters.slurm.script import SlurmScript
 from launcher.errors import ClusterError
@@ -43,6 +43,15 @@ class Slurm(SlurmScript):
             raise ClusterError(
                 "cluster=slurm, but sbatch is not on PATH; log in to the cluster, or use cluster=local"
             )
+
+    def check_start(self, environ: Mapping[str, str]) -> None:
+        """Raises ClusterError without sbatch, or if srun has started several copies of the command."""
+        self.reach()
+        environment.check_single(environ)
+
+    def shell_warnings(self, options: Options, environ: Mapping[str, str]) -> list[str]:
+        """By the variables SBATCH_*, and by those of the job in which the command is typed."""
+        return shell.warnings(environ, options)
 
     def submit_command(self, script: Path) -> list[str]:
         """The argv of sbatch with the script."""

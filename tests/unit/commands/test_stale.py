@@ -112,6 +112,7 @@ def test_the_commit_that_the_ranks_noted_and_the_branch_that_was_asked_for_count
 def test_what_cannot_be_told_has_an_exit_code_of_its_own_and_a_reason(hub, planned, tmp_path):
     run, endpoint = planned(), f"http://127.0.0.1:{hub.server_port}"
     (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
     hub.commits = {}
     for told, reason in (
         (
@@ -119,7 +120,7 @@ def test_what_cannot_be_told_has_an_exit_code_of_its_own_and_a_reason(hub, plann
             "the hub has no meta-llama/Llama-3.1-8B-Instruct, or you have no access to it",
         ),
         (stale(run, HF_ENDPOINT="http://127.0.0.1:1"), "the hub does not answer (["),
-        (stale(run, HF_HUB_OFFLINE="1"), "HF_HUB_OFFLINE is set, so the hub is not asked"),
+        (stale(run, HF_HUB_OFFLINE="1"), "HF_HUB_OFFLINE is set, so the hub is not queried"),
         (stale(planned("model=tiny")), "the model was made on the spot from the seed"),
         (stale(planned("model=smollm2_135m")), "the model comes from an installed Python package"),
         (stale(planned(f"model.name_or_path={tmp_path}/model")), "the model is a local folder"),
