@@ -13,6 +13,9 @@ class ContainerRuntime(Enum):
     none = "none"
     pyxis = "pyxis"
     apptainer = "apptainer"
+    singularity = "singularity"
+    charliecloud = "charliecloud"
+    podman_hpc = "podman_hpc"
 
 
 class RankStarter(Enum):
@@ -29,7 +32,9 @@ class ContainerConfig:
     runtime: ContainerRuntime = ContainerRuntime.none
     """What starts the image; `none` runs without a container."""
     image: Optional[str] = None  # noqa: UP045
-    """Image reference (pyxis) or .sif path (apptainer)."""
+    """The image: a reference (pyxis, podman_hpc), a .sif file (apptainer, singularity) or a folder (charliecloud)."""
+    options: list[str] = field(default_factory=list[str])
+    """More options of the program, each one word, such as --rocm or --env=X=1; pyxis takes them by cluster.srun."""
     mounts: list[str] = field(default_factory=list[str])
     """Host folders to mount, each `path` or `host:container`; the run dir, the data and the caches are added."""
     python: str = "python3"
@@ -71,6 +76,16 @@ class ClusterConfig:
     srun: dict[str, Any] = field(default_factory=dict[str, Any])
     """Any option of srun for the step that starts the nodes, by its long name (mpi, cpu-bind, network, ...); `true` is an
     option without a value."""
+    host_suffix: str = ""
+    """Text that a host's name gets on the network of the job, such as `i` on a site where n1i is n1 on InfiniBand."""
+    interface: Optional[str] = None  # noqa: UP045
+    """Network interface whose address the nodes use, such as ib0, also for NCCL and gloo; null uses the address at which the
+    nodes reach the supervisor."""
+    ports: Optional[str] = None  # noqa: UP045
+    """Ports that the processes of a job may use on a node, FIRST-LAST; null: any from 10000 to the ephemeral range."""
+    start_timeout_s: Optional[float] = None  # noqa: UP045
+    """Seconds from the start of the job step until every node must have answered; null is 300, and 3600 with a container,
+    whose image can have to be imported first."""
     env: dict[str, str] = field(default_factory=dict[str, str])
     """Environment variables for the ranks. Never put secrets here: they are inherited from your own environment."""
     modules: list[str] = field(default_factory=list[str])

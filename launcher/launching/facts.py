@@ -12,8 +12,10 @@ from launcher.clusters.base import Cluster
 from launcher.clusters.choose import choose_kind, has_gpu
 from launcher.clusters.registry import find_cluster
 from launcher.config import ArchitectureConfig, Config, ContainerRuntime, Device
+from launcher.data.kinds import SPOKEN
 from launcher.hub import named_folders
-from launcher.launching.data_gate import check_data, count_examples, data_paths
+from launcher.launching.chat_template import check_chats, read_format
+from launcher.launching.data_gate import check_data, check_files, count_examples, data_paths
 from launcher.launching.earlier_runs import measured, resume_source
 from launcher.launching.model_gate import check_model
 from launcher.launching.secrets import refuse_secrets, secrets_of
@@ -26,8 +28,10 @@ _ANSWER_S = 2.0
 
 
 def gather(config: Config, experiment: str | None, run: RunDir) -> Facts:
-    """The facts that the plan of a run in that folder needs, without those about the data."""
+    """The facts that the plan of a run in that folder needs, without those about the data; DataError for a missing data
+    file, which is named before any other fault."""
     refuse_secrets(repr(config), secrets_of(os.environ))
+    check_files(config)
     place = find_cluster(choose_kind(config.cluster.kind, os.environ))
     data = data_paths(config)
     bare = config.cluster.container.runtime is ContainerRuntime.none
@@ -44,8 +48,10 @@ def gather(config: Config, experiment: str | None, run: RunDir) -> Facts:
         data_path=data.training[0],
         data_sources=data.training if config.data.sources else (),
         eval_path=data.evaluation,
+        holds_out=config.data.eval_fraction is not None,
         python=config.cluster.python or sys.executable,
         architecture=_architecture(config, shape),
+        chat=read_format(config),
         resume=resume_source(config),
         save_s=known["save_s"],
         restart_s=known["restart_s"],
@@ -57,7 +63,11 @@ def gather(config: Config, experiment: str | None, run: RunDir) -> Facts:
 
 def count(config: Config, facts: Facts) -> Facts:
     """The facts with those about the data; DataError for its first error."""
-    return dataclasses.replace(facts, **count_examples(config, check_data(config)))
+    reports = check_data(config)
+    read: list[dict[str, Any]] = [part for one in reports for part in (one, one.get("eval")) if part]
+    kinds: list[tuple[str, str]] = [(part["path"], kind) for part in read for kind in part.get("kinds") or ()]
+    check_chats(config, facts.chat, {path: SPOKEN[kind] for path, kind in kinds if kind != "text"})
+    return dataclasses.replace(facts, **count_examples(config, reports))
 
 
 def _device(config: Config, place: Cluster) -> str:

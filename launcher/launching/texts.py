@@ -7,9 +7,10 @@ import contextlib
 import re
 from pathlib import Path
 
-_TEXT = re.compile(r"(\++)?(cluster\.(sbatch|srun|env)\.[\w.-]+)=(.+)", re.DOTALL)
+_TEXT = re.compile(r"(\++)?(cluster\.(sbatch|srun|env)\.[\w.-]+|model\.(?:eos|pad)_token)=(.+)", re.DOTALL)
 _SPECIAL = re.compile(r"(?i)true|false|null|['\"\[{].*|.*\$\{.*", re.DOTALL)
 """Values that keep Hydra's meaning: switches, quoted texts, lists, mappings and interpolations."""
+_TOKENS = re.compile(r"(\+*model\.added_tokens=)\[(.*)\]", re.DOTALL)
 _SWEEPS = frozenset(["-m", "--multirun"])
 
 
@@ -30,8 +31,17 @@ def with_home(argument: str) -> str:
 
 
 def _quoted(argument: str, swept: bool) -> str:
+    if tokens := _TOKENS.fullmatch(argument):
+        listed = [one.strip() for one in tokens[2].split(",")] if tokens[2].strip() else []
+        plain = all(one[:1] not in ("'", '"') for one in listed)
+        return f"{tokens[1]}[{','.join(map(_text, listed))}]" if plain else argument
     match = _TEXT.fullmatch(argument)
     if match is None or _SPECIAL.fullmatch(match[4]) or (swept and match[3] == "env"):
         return argument
-    value = match[4].replace("\\'", "\\\\'").replace("'", "\\'")
-    return f"{match[1] or ''}{match[2]}='{value}'"
+    return f"{match[1] or ''}{match[2]}={_text(match[4])}"
+
+
+def _text(value: str) -> str:
+    """The value as Hydra reads a text: in single quotes."""
+    escaped = value.replace("\\'", "\\\\'").replace("'", "\\'")
+    return f"'{escaped}'"

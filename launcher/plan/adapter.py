@@ -28,6 +28,8 @@ class Adapter:
     """Indices of the blocks that are adapted; None means all."""
     modules_to_save: tuple[str, ...] = ()
     """Modules that are trained whole, in addition to the adapter."""
+    tokens: int = 0
+    """Number of tokens whose rows of the embedding and the head are trained."""
 
     @property
     def targets(self) -> str | list[str]:
@@ -106,6 +108,14 @@ def trains_head(shape: ArchitectureConfig, adapter: Adapter | None) -> bool:
     return shape.tie_word_embeddings and EMBEDDING in adapter.modules_to_save
 
 
+def token_tables(shape: ArchitectureConfig, adapter: Adapter) -> int:
+    """The number of tables with trained rows: the embedding, and the head unless tied to it; none that is trained whole."""
+    if not adapter.tokens:
+        return 0
+    whole = trains_embedding(shape, adapter), trains_head(shape, adapter)
+    return int(not whole[0]) + int(not whole[1] and not shape.tie_word_embeddings)
+
+
 def _targeted(shape: ArchitectureConfig, adapter: Adapter) -> list[str]:
     targets = adapter.targets
     if targets == "all-linear":
@@ -120,6 +130,8 @@ def _whole(shape: ArchitectureConfig, adapter: Adapter) -> list[tuple[tuple[int,
     found: list[tuple[tuple[int, ...], int]] = []
     if tables:
         found.append(((shape.vocab_size, shape.hidden_size), tables))
+    if rows := token_tables(shape, adapter):
+        found.append(((adapter.tokens, shape.hidden_size), rows))
     norms = block_norm_names(shape)
     return found + [
         ((norms[name],), shape.num_hidden_layers) for name in adapter.modules_to_save if name in norms

@@ -5,6 +5,7 @@ Memory: gradients and optimizer state shrink to those of the adapter. docs/guide
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -32,7 +33,9 @@ class LoRA(LoRAOptions, Plugin):
     def on_plan(self, plan: LaunchPlan) -> LaunchPlan:
         """The plan with the number of trained parameters, and with frozen weights in the format of the forward pass."""
         shape = plan.facts.architecture
-        count = count_adapter(shape, self.adapter, key=self.key) if shape else None
+        chat = plan.facts.chat
+        adapter = replace(self.adapter, tokens=len(chat.trained) if chat else 0)
+        count = count_adapter(shape, adapter, key=self.key) if shape else None
         if shape and self.takes_weights:
             narrow = min(min(linear_shapes(shape)[name]) for name in self._names(linear_shapes(shape)))
             if self.r > narrow:
@@ -43,7 +46,7 @@ class LoRA(LoRAOptions, Plugin):
         dtype = {"bf16": "bfloat16", "fp32": "float32"}[plan.precision]
         head = find_method(plan.trainer).count_head(shape) if shape else 0
         model = replace(plan.model, trainable_parameters=count and count + head)
-        return replace(plan, model=model, weights_dtype=dtype, adapter=self.adapter)
+        return replace(plan, model=model, weights_dtype=dtype, adapter=adapter)
 
     def _names(self, linears: dict[str, Any]) -> list[str]:
         targets = self.adapter.targets
@@ -72,6 +75,7 @@ class LoRA(LoRAOptions, Plugin):
             init_lora_weights=True if self.init == "true" else cast("Any", self.init),
             layers_to_transform=None if self.layers_to_transform is None else list(self.layers_to_transform),
             bias=cast("Any", self.bias),
+            trainable_token_indices=_trained_tokens(model, saved or ()),
             # otherwise an embedding would be trained separately from its tied head, and differ from it in the export
             ensure_weight_tying=bool(self.modules_to_save)
             and bool(getattr(model.config, "tie_word_embeddings", False)),
@@ -115,3 +119,20 @@ class LoRA(LoRAOptions, Plugin):
                 if parameter.requires_grad:
                     parameter.data = parameter.data.float()
         return trainer
+
+
+def _trained_tokens(model: Any, whole: Iterable[str]) -> dict[str, list[int]] | None:
+    """Module -> the rows of it that are trained: those of a chat template's tokens; None if there are none.
+
+    A head that is tied to the embedding follows it, and a module that is trained whole has no rows of its own.
+    """
+    tokens: list[int] = getattr(model, "trained_tokens", [])
+    tables = [model.get_input_embeddings()]
+    head = model.get_output_embeddings()
+    if head is not None and head.weight is not tables[0].weight:
+        tables.append(head)
+    names = [
+        name.rpartition(".")[2] for table in tables for name, one in model.named_modules() if one is table
+    ]
+    found = {name: list(tokens) for name in names if tokens and name not in whole}
+    return found or None

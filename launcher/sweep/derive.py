@@ -9,7 +9,7 @@ per combination. tests/unit/sweep/test_derive.py compares the outcome with Hydra
 import copy
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass, is_dataclass, replace
 from typing import Any, cast
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -32,6 +32,10 @@ class Derived:
     config: Config
     experiment: str | None
     config_dir: str | None
+    sample_unasked: bool
+    """As of Composed."""
+    evaluation_left_out: bool
+    """As of Composed."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -78,7 +82,7 @@ class Deriver:
                 if OmegaConf.is_config(found):
                     return self._compose(values, number).derived
                 config = _with(config, name.split("."), found)
-        return Derived(config=config, experiment=base.derived.experiment, config_dir=base.derived.config_dir)
+        return replace(base.derived, config=config)
 
     def _is_plain(self, axis: Axis) -> bool:
         """Whether the axis changes no other key than its own."""
@@ -95,7 +99,11 @@ class Deriver:
         if composed.note and composed.note not in self.notes:
             self.notes.append(composed.note)
         derived = Derived(
-            config=composed.config, experiment=composed.experiment, config_dir=composed.config_dir
+            config=composed.config,
+            experiment=composed.experiment,
+            config_dir=composed.config_dir,
+            sample_unasked=composed.sample_unasked,
+            evaluation_left_out=composed.evaluation_left_out,
         )
         return _Base(cfg=cfg, derived=derived, varying=_varying("", OmegaConf.to_container(cfg)), typed={})
 

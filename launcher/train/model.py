@@ -33,6 +33,7 @@ from launcher.run.events.ranks import Base
 from launcher.train.upstream.bitsandbytes_constants import constants_to_gpu
 from launcher.train.upstream.bitsandbytes_cpu_layout import keep_layout
 from launcher.train.upstream.transformers_model_facts import commit_of
+from launcher.train.vocabulary import fit_model, fit_tokenizer
 
 _MADE = "complete"
 _WAIT_S = 1800.0
@@ -44,6 +45,8 @@ def load_tokenizer(config: ModelConfig, facts: Facts, seed: int) -> Any:
     tokenizer = AutoTokenizer.from_pretrained(
         where, revision=revision, trust_remote_code=config.trust_remote_code
     )
+    if facts.chat is not None:
+        fit_tokenizer(tokenizer, facts.chat)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -78,6 +81,8 @@ def load_model(
         model = AutoModelForSequenceClassification.from_pretrained(where, num_labels=scores, **kwargs)
     else:
         model = AutoModelForCausalLM.from_pretrained(where, **kwargs)
+    if plan.facts.chat is not None:
+        fit_model(model, load_tokenizer(config, plan.facts, seed), plan.facts.chat)
     if plan.device == "cuda" and "device_map" in kwargs:
         constants_to_gpu(model)
     keep_layout(model)

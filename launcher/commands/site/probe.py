@@ -1,0 +1,62 @@
+"""python -m launcher site probe: what the login node can find out about the cluster, as a cluster file."""
+
+import argparse
+import dataclasses
+import json
+import os
+from datetime import datetime
+from pathlib import Path
+
+from launcher.cli.verb import Verb
+from launcher.clusters.choose import choose_kind, job_cluster
+from launcher.clusters.site_file import render, write_new
+from launcher.errors import Exit
+
+
+def _add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--partition", metavar="P", help="the partition for jobs (default: the best one with GPUs)"
+    )
+    parser.add_argument(
+        "--kind",
+        default="auto",
+        metavar="KIND",
+        help="the scheduler, as cluster.kind names it (default: auto)",
+    )
+    parser.add_argument(
+        "--write", type=Path, metavar="FILE", help="write the cluster file; an existing one is left as it is"
+    )
+
+
+def _run(options: argparse.Namespace) -> int:
+    """The exit code."""
+    kind = choose_kind(options.kind, os.environ)
+    found = job_cluster(kind).probe(options.partition)
+    text = render(kind, found, datetime.now().date())
+    written = write_new(options.write, text) if options.write else None
+    if options.json:
+        print(
+            json.dumps(
+                {
+                    "kind": kind,
+                    "findings": [dataclasses.asdict(one) for one in found],
+                    "file": str(written) if written else None,
+                }
+            )
+        )
+        return Exit.OK
+    print(text, end="")
+    if written:
+        print(f"# written to {written}")
+    return Exit.OK
+
+
+VERB = Verb(
+    line="show what this login node can find out about the cluster, as a cluster file",
+    about="Nothing is queued. Every line says how its value is known; GPU memory and speed are not known to the scheduler: "
+    "`calibrate` measures them.",
+    example="site probe --partition gpu --write ~/site/cluster/mysite.yaml",
+    add=_add,
+    run=_run,
+    runs_dir=False,
+)
