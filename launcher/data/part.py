@@ -91,7 +91,7 @@ class Part:
     """The first line of each format, and of each kind of example."""
     kinds: Counter[str] = field(default_factory=Counter[str])
     systems: Counter[str] = field(default_factory=Counter[str])
-    """Number of rows by the beginning of their system prompt; "" stands for no system prompt."""
+    """Number of rows by the beginning of their system prompt; "" means no system prompt."""
     refusals: int = 0
     characters: int = 0
     trained: int = 0

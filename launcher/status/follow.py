@@ -50,18 +50,18 @@ def follow_run(run: RunDir, *, quiet: bool) -> int:
         raise RunError(
             f"{run.name} was only planned (a dry run); start it with python -m launcher resume {run.name} dry_run=false"
         )
-    asked, asked_why, why, reader = 0.0, 0.0, "", HistoryReader(run)
+    queried, queried_why, why, reader = 0.0, 0.0, "", HistoryReader(run)
     console = Console(quiet=quiet)
 
     def ended() -> int | None:
-        nonlocal asked, asked_why, why
-        if time.monotonic() - asked < _STATE_EVERY_S:
+        nonlocal queried, queried_why, why
+        if time.monotonic() - queried < _STATE_EVERY_S:
             return None
-        asked = time.monotonic()
+        queried = time.monotonic()
         status = read_status(run, reader=reader)
         if not is_over(status.state):
-            if status.state is RunState.PENDING and (not why or asked - asked_why > _WHY_EVERY_S):
-                asked_why, waiting = asked, read_waiting(run, status)
+            if status.state is RunState.PENDING and (not why or queried - queried_why > _WHY_EVERY_S):
+                queried_why, waiting = queried, read_waiting(run, status)
                 said = waiting.line(datetime.now(timezone.utc)) if waiting else why
                 if said != why:
                     console.print(f"pending: {said}", highlight=False, markup=False, soft_wrap=True)
@@ -178,8 +178,8 @@ class View:
             if event.when == "before":
                 self._say(f"question: {event.prompt}")
             self._say(f"answer {event.when}: {event.answer}", style="dim")
-        elif (said := told_of(event)) is not None:
-            self._say(said)
+        elif (text := sentence_of(event)) is not None:
+            self._say(text)
 
     def _metrics(self, line: Logged) -> None:
         numbers = f"loss {line.loss:.3f}  {line.tokens_per_s or 0:,.0f} tokens/s"
@@ -189,8 +189,8 @@ class View:
         if not self.console.is_terminal and time.monotonic() - self.last_plain > _PLAIN_EVERY_S:
             self.last_plain = time.monotonic()
             left = self.progress.tasks[0].time_remaining
-            said = "" if left is None else f"  {left:.0f} s left"
-            self._say(f"step {line.step}/{line.total_steps}  {numbers}{said}")
+            text = "" if left is None else f"  {left:.0f} s left"
+            self._say(f"step {line.step}/{line.total_steps}  {numbers}{text}")
 
     def finish(self, code: int) -> None:
         """The last lines: where the result is and what to type next, or where to look."""
@@ -212,7 +212,7 @@ class View:
         self.console.print(text, highlight=False, markup=False, soft_wrap=True, style=style)
 
 
-def told_of(event: Event) -> str | None:
+def sentence_of(event: Event) -> str | None:
     """The line that is shown for an event; None for no line."""
     if isinstance(event, Resumed):
         return f"resumed from {event.checkpoint}"
@@ -221,8 +221,8 @@ def told_of(event: Event) -> str | None:
         return f"evaluation loss{when}: {event.eval_loss:.4f}"
     if isinstance(event, General):
         before = event.when == "before"
-        said = "before training" if before else f"{event.increase:.3g} times that before"
-        return f"general text at step {event.step}: perplexity {event.perplexity:.4g}, {said}"
+        text = "before training" if before else f"{event.increase:.3g} times that before"
+        return f"general text at step {event.step}: perplexity {event.perplexity:.4g}, {text}"
     if isinstance(event, EarlyStopped):
         return f"stopped early at step {event.step}: {event.metric} was best at step {event.best_step}"
     if isinstance(event, Restored):
