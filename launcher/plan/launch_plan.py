@@ -105,6 +105,8 @@ class LaunchPlan:
     def to_dict(self) -> dict[str, Any]:
         """The plan as plain JSON values."""
         values = dataclasses.asdict(self)
+        for traits in values["plugins"].values():
+            del traits["rules"]  # code, not a value
         values["topology"]["world_size"] = self.topology.world_size
         if self.memory:
             values["memory"] = self.memory.to_dict()
