@@ -82,13 +82,6 @@ def prepare_sweep(asked: Asked, moment: datetime) -> Prepared:
     sweep = _new_folder(Path(config.runs_dir).absolute(), config.name, moment)
     planner = Planner(sweep.path)
     planned, plan = plan_trials(deriver, trials, planner)
-    for warning in (
-        *what_it_trains(config, plan, unasked=first.sample_unasked),
-        *data_warnings(check_data(config)),
-    ):
-        warn(warning)
-    for note in evaluation_note(first.evaluation_left_out):
-        say(note)
     parallel, cluster = settings.parallel, find_cluster(plan.cluster)
     if cluster.queued and not cluster.arrays:
         raise ConfigError(
@@ -142,6 +135,13 @@ def prepare_sweep(asked: Asked, moment: datetime) -> Prepared:
         kept=kept_files(asked.sources),
     )
     spec["request"] = _request(prepared)
+    for warning in (
+        *what_it_trains(config, plan, unasked=first.sample_unasked),
+        *data_warnings(check_data(config)),
+    ):
+        warn(warning)
+    for note in evaluation_note(first.evaluation_left_out):
+        say(note)
     return prepared
 
 
