@@ -8,11 +8,12 @@ from typing import Any
 from launcher.data.advice import advise
 from launcher.data.examples import read_examples
 from launcher.data.files import Sections, read_numbered
+from launcher.data.held_out import choose, group_values
 from launcher.data.kinds import SPOKEN, Example
 from launcher.data.lengths import TOKENIZED, estimate, measure, stride
 from launcher.data.part import Counting, Part, count
 from launcher.data.places import find_files
-from launcher.data.portion import Portion, choose, group_values
+from launcher.data.portion import Portion
 from launcher.data.reading import AS_IT_STANDS, Reading
 from launcher.data.rules import ERROR, Finding
 from launcher.data.survey import Advance, survey

@@ -91,7 +91,7 @@ class Part:
     """The first line of each format, and of each kind of example."""
     kinds: Counter[str] = field(default_factory=Counter[str])
     systems: Counter[str] = field(default_factory=Counter[str])
-    """Number of rows by the beginning of their system prompt; "" stands for no system prompt."""
+    """Number of rows by the beginning of their system prompt; "" means no system prompt."""
     lost_nulls: int = 0
     """Rows of a table with null arguments of calls, which are read as absent."""
     refusals: int = 0

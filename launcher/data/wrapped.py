@@ -151,11 +151,11 @@ def _by_columns(value: dict[str, Any]) -> list[dict[str, Any]] | None:
             and all(list(cast("dict[str, Any]", cell)) == keys for cell in cells)
         ):
             return [{name: value[name][key] for name in value} for key in keys]
-    if (
-        all(isinstance(cell, list) and not _is_rows(cell) for cell in cells)
-        and len(set(map(len, cells))) == 1
-    ):
-        return [dict(zip(value, row, strict=True)) for row in zip(*cells, strict=True)]
+    lists = [
+        cast("list[Any]", cell) for cell in cells if isinstance(cell, list) and cell and not _is_rows(cell)
+    ]
+    if len(lists) == len(cells) > 1 and len({len(cell) for cell in lists}) == 1:
+        return [dict(zip(value, row, strict=True)) for row in zip(*lists, strict=True)]
     return None
 
 
