@@ -179,6 +179,15 @@ RULES: tuple[Rule, ...] = (
         way_out="use strategy=ddp or zero2, model.chat_template=zephyr, which has no such tokens, or GPUs",
         broken=lambda run: run.trains_tokens and run.device == "cpu" and run.strategy.gathers_by_module,
     ),
+    Rule(
+        number=17,
+        what="strategy.offload_optimizer=true with a trainer.optim other than AdamW, Lion in 32 bits, sgd, rmsprop or adagrad",
+        reason="accelerate 1.15 would run DeepSpeed's CPU Adam with L2 in its place, without a word",
+        way_out="use trainer.optim=adamw_torch, or strategy=zero2 or zero3 without offloading",
+        broken=lambda run: (
+            run.strategy.offload_optimizer and not run.strategy.offloads_optimizer(run.optimizer)
+        ),
+    ),
 )
 """The rules that are not specific to one method; a method's own rules are in its spec."""
 
