@@ -30,6 +30,7 @@ class Combination:
     evaluates: bool = False
     adapter: bool = False
     four_bit: bool = False
+    eight_bit: bool = False
     dora: bool = False
     dropout: bool = False
     """Whether the adapter has dropout."""
@@ -181,6 +182,13 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         number=17,
+        what="plugins.lora with load_in=8bit under a strategy that shards weights",
+        reason="the scales of 8-bit weights lie beside the weights, and neither DeepSpeed 0.19.8 nor FSDP2 shards them",
+        way_out="use strategy=ddp or zero2, or plugin=[qlora]",
+        broken=lambda run: run.eight_bit and run.strategy.shards_weights,
+    ),
+    Rule(
+        number=18,
         what="strategy.offload_optimizer=true with a trainer.optim other than AdamW, Lion in 32 bits, sgd, rmsprop or adagrad",
         reason="accelerate 1.15 would run DeepSpeed's CPU Adam with L2 in its place, without a word",
         way_out="use trainer.optim=adamw_torch, or strategy=zero2 or zero3 without offloading",
