@@ -60,8 +60,6 @@ _OWNED: Mapping[str, str] = {
     "bf16": "here trainer.precision",
     "fp16": "here trainer.precision, as bf16 or fp32: fp16 is not supported",
     "amp": "here trainer.precision",
-    "tensorboard": "here tracker=tensorboard",
-    "wandb": "here tracker=wandb",
     "zero_optimization.stage": "here strategy=zero1, zero2 or zero3",
     "zero_optimization.overlap_comm": "here strategy.overlap_comm",
     "zero_optimization.offload_optimizer.device": "here strategy.offload_optimizer",
