@@ -71,10 +71,10 @@ def speed_line(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Tokens so far, and tokens per second at the newest logged step."""
     if not figures.get("tokens_per_s"):
         return []
-    told = f"{figures['tokens_per_s']:,.0f} tokens/s, {figures.get('tokens') or 0:,} tokens so far"
+    text = f"{figures['tokens_per_s']:,.0f} tokens/s, {figures.get('tokens') or 0:,} tokens so far"
     if figures.get("mfu") is not None:
-        told += f", MFU {figures['mfu']:.1%}, HFU {figures['hfu']:.1%}"
-    return [("speed", told)]
+        text += f", MFU {figures['mfu']:.1%}, HFU {figures['hfu']:.1%}"
+    return [("speed", text)]
 
 
 def compare(status: Status) -> list[tuple[str, str]]:

@@ -13,6 +13,9 @@ class ContainerRuntime(Enum):
     none = "none"
     pyxis = "pyxis"
     apptainer = "apptainer"
+    singularity = "singularity"
+    charliecloud = "charliecloud"
+    podman_hpc = "podman_hpc"
 
 
 class RankStarter(Enum):
@@ -29,7 +32,9 @@ class ContainerConfig:
     runtime: ContainerRuntime = ContainerRuntime.none
     """What starts the image; `none` runs without a container."""
     image: Optional[str] = None  # noqa: UP045
-    """Image reference (pyxis) or .sif path (apptainer)."""
+    """The image: a reference (pyxis, podman_hpc), a .sif file (apptainer, singularity) or a folder (charliecloud)."""
+    options: list[str] = field(default_factory=list[str])
+    """More options of the program, each one word, such as --rocm or --env=X=1; pyxis takes them by cluster.srun."""
     mounts: list[str] = field(default_factory=list[str])
     """Host folders to mount, each `path` or `host:container`; the run dir, the data and the caches are added."""
     python: str = "python3"
@@ -44,7 +49,7 @@ class ClusterConfig:
     """The scheduler: slurm, allocation (the one that the command is typed in), local, or that of another package; `auto` is
     the allocation when inside one, else Slurm where sbatch is, else this machine."""
     gpus_per_node: Optional[int] = None  # noqa: UP045
-    """GPUs per node; a run that asks for more is refused. With null this is not checked."""
+    """GPUs per node; a run that requests more is refused. With null this is not checked."""
     gpu_memory_gib: Optional[float] = None  # noqa: UP045
     """Memory of one GPU, in GiB; a run that needs more by its plan is refused. With null this is not checked."""
     context_gib: float = 1.0

@@ -73,6 +73,10 @@ class DataConfig:
     check: DataCheck = DataCheck.full
     """What is checked before a launch: `full` also looks for duplicates and overlap with eval_path, `errors` looks only
     for invalid rows, `off` checks nothing."""
+    num_workers: int = 0
+    """Processes per rank that read and collate batches ahead of training; 0 reads them in the rank itself."""
+    prefetch_factor: Optional[int] = None  # noqa: UP045
+    """Batches that each of num_workers prepares ahead; null means 2, the default of torch."""
 
 
 def has_evaluation(data: DataConfig) -> bool:

@@ -24,7 +24,7 @@ _SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 
 
 def convert(
-    source: Path,
+    source: str | Path,
     target: Path,
     to: str,
     reading: Reading | None = None,
@@ -89,7 +89,7 @@ def _store(rows: Iterator[dict[str, Any]], path: Path, suffix: str, later: Seque
 
 
 def _store_csv(rows: Iterator[dict[str, Any]], path: Path, delimiter: str, later: Sequence[str]) -> None:
-    """The columns are the keys of the first row and the `later` ones, which only other rows may have. Lists are JSON cells."""
+    """The columns are the keys of the first row and the `later` ones, which only other rows can have. Lists are JSON cells."""
     first = next(rows, None)
     if first is None:
         return

@@ -12,10 +12,10 @@ from typing import Any
 from zlib import crc32
 
 from launcher.data.examples import canonical
-from launcher.data.files import Row
 from launcher.data.kinds import Example, kind_of
 from launcher.data.read import read_row
 from launcher.data.reading import AS_IT_STANDS, Reading
+from launcher.data.row import Row
 from launcher.data.rules import BrokenRow, Finding
 from launcher.data.turns import is_trained
 
@@ -93,7 +93,7 @@ class Part:
     """The first line of each format, and of each kind of example."""
     kinds: Counter[str] = field(default_factory=Counter[str])
     systems: Counter[str] = field(default_factory=Counter[str])
-    """Number of rows by the beginning of their system prompt; "" stands for no system prompt."""
+    """Number of rows by the beginning of their system prompt; "" means no system prompt."""
     refusals: int = 0
     characters: int = 0
     trained: int = 0
@@ -165,9 +165,9 @@ def count(rows: Iterable[Row], counting: Counting) -> Part:
             part.add_broken(fault, row.line, counting.reading.skip)
             continue
         if found.dropped:
-            part.dropped.update(set(found.dropped))
+            part.dropped.update(dict.fromkeys(found.dropped, 1))
         if found.as_text:
-            part.as_text.update(set(found.as_text))
+            part.as_text.update(dict.fromkeys(found.as_text, 1))
         if counting.reading.columns:
             part.mapped.update(theirs for _, theirs in counting.reading.columns if theirs in row.value)
         _measure(part, row.line, found.format, found.example, text, counting)

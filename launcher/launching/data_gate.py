@@ -6,6 +6,7 @@ from typing import Any
 
 from launcher.config import Config, DataCheck, Init
 from launcher.data.hub import parse_hub
+from launcher.data.places import find_files, is_address
 from launcher.data.portion import asked_portion
 from launcher.data.reading import Reading, reading_of
 from launcher.errors import ConfigError, DataError
@@ -71,10 +72,11 @@ def check_files(config: Config) -> None:
     paths = data_paths(config)
     named = [(_key(config.data.sources, at), path) for at, path in enumerate(paths.training)]
     for key, path in [*named, ("data.eval_path", paths.evaluation)]:
-        if path is not None and not path.startswith(HUB) and not Path(path).is_file():
-            raise DataError(
-                f"{key}={path} is not a file; give the path of a JSONL, JSON, CSV, TXT or Parquet file, or {HUB}NAME"
-            )
+        if path is not None and not path.startswith(HUB):
+            try:
+                find_files(path)
+            except DataError as error:
+                raise DataError(f"{key}={error}") from None
 
 
 def count_examples(config: Config, reports: list[dict[str, Any]]) -> dict[str, int | None]:
@@ -118,7 +120,7 @@ def data_warnings(reports: list[dict[str, Any]]) -> list[str]:
             shown.add(rule)
             more = report["counts"][rule] - 1
             also = f" (and {more:,} more)" if more else ""
-            where = f"{report['path']}{_line(finding)}"
+            where = f"{finding.get('file') or report['path']}{_line(finding)}"
             found.append(f"{where}: {finding['message']}{also} [{rule}]")
     return found
 
@@ -127,7 +129,7 @@ def _check_one(config: Config, path: str, evaluation: str | None, reading: Readi
     if path.startswith(HUB):
         parse_hub(path)
         return _unchecked(path)
-    evaluation_path = Path(evaluation) if evaluation and not evaluation.startswith(HUB) else None
+    evaluation_path = evaluation if evaluation and not evaluation.startswith(HUB) else None
     options: dict[str, Any] = {
         "reading": reading,
         "max_length": config.model.max_length,
@@ -136,7 +138,7 @@ def _check_one(config: Config, path: str, evaluation: str | None, reading: Readi
         "compare": config.data.check is DataCheck.full,
         "template": row_template(config),
     }
-    report = _remembered(Path(path), evaluation_path, options, Path(config.cache_dir))
+    report = _remembered(path, evaluation_path, options, Path(config.cache_dir))
     if report["verdict"] == "error":
         raise DataError(_refusal(report))
     kind = config.trainer.kind
@@ -152,13 +154,23 @@ def _refusal(report: dict[str, Any]) -> str:
     more = report["errors"] - 1
     also = f"; and {more:,} more, which python -m launcher data check {report['path']} shows" if more else ""
     first = errors[0]
+<<<<<<< HEAD
     if first["rule"] == "template":
         also = f"; and {more:,} more" if more else ""
     return f"{report['path']}{_line(first)}: {first['message']} [{first['rule']}]{also}"
+=======
+    return f"{first.get('file') or report['path']}{_line(first)}: {first['message']} [{first['rule']}]{also}{_way_out(report)}"
+
+
+def _way_out(report: dict[str, Any]) -> str:
+    """How to go on without the invalid rows, where they are few."""
+    few = report["rows"] and report["errors"] <= 0.01 * report["rows"]
+    return "; data.on_bad_row=skip leaves invalid rows out" if few else ""
+>>>>>>> main
 
 
 def _remembered(
-    path: Path, evaluation: Path | None, options: dict[str, Any], cache_dir: Path
+    path: str, evaluation: str | None, options: dict[str, Any], cache_dir: Path
 ) -> dict[str, Any]:
     """The report on a file, computed once per version of the file: for all trials of a multirun and for later launches."""
     return remembered(
@@ -170,9 +182,9 @@ def _remembered(
     )
 
 
-def _report(path: Path, evaluation: Path | None, options: dict[str, Any]) -> dict[str, Any]:
+def _report(path: str, evaluation: str | None, options: dict[str, Any]) -> dict[str, Any]:
     """The report on a file that is read now."""
-    from launcher.data.check import Asked, check  # a launch whose data was checked before does without
+    from launcher.data.check import Asked, check  # not needed by a launch whose data was checked before
     from launcher.data.progress import progress
 
     with progress(path, "checking data") as advance:
@@ -180,9 +192,9 @@ def _report(path: Path, evaluation: Path | None, options: dict[str, Any]) -> dic
 
 
 def _unchecked(path: str) -> dict[str, Any]:
-    from launcher.data.rules import Finding  # a launch whose data was checked before does without
+    from launcher.data.rules import Finding  # not needed by a launch whose data was checked before
 
-    why = "is read on the nodes from the hub, so nothing of it is checked before"
+    why = "is read from the hub on the nodes, so it is not checked before"
     finding = Finding("unchecked", None, why)
     return {
         "verdict": "warning",
@@ -202,4 +214,4 @@ def _key(sources: list[Any], at: int) -> str:
 
 
 def _absolute(path: str) -> str:
-    return path if path.startswith(HUB) else str(Path(path).absolute())
+    return path if path.startswith(HUB) or is_address(path) else str(Path(path).absolute())

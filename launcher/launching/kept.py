@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from launcher import __version__
+from launcher.data.places import find_files, is_address, size_of, state_of
 from launcher.formats.registry import foreign_code
 from launcher.run import write_text
 
@@ -18,14 +19,17 @@ _known: dict[str, dict[str, Any]] = {}
 
 
 def remembered(
-    files: tuple[Path, ...],
+    places: tuple[str | Path, ...],
     options: dict[str, Any],
     cache_dir: Path,
     make: Callable[[], dict[str, Any]],
     keeps: Callable[[dict[str, Any]], bool] = lambda found: True,
 ) -> dict[str, Any]:
-    """The result of `make` for these files and options; it is kept in the cache for other processes if `keeps` allows it."""
-    state = [(str(file), _state(file)) for file in files]
+    """The result of `make` for the files of these places and options.
+
+    It is kept in the cache for other processes if `keeps` allows it.
+    """
+    state = [(file, _state(file)) for place in places for file in find_files(place)]
     key = hashlib.sha256(repr((state, options, _code_state(), __version__)).encode()).hexdigest()[:32]
     if key in _known:
         return _known[key]
@@ -44,12 +48,14 @@ def remembered(
     return found
 
 
-def _state(file: Path) -> tuple[int, int | str]:
+def _state(file: str) -> tuple[int, int | str]:
     """What changes when the file's content does."""
-    status = file.stat()
+    if is_address(file):
+        return size_of(file), state_of(file)
+    status = Path(file).stat()
     if status.st_size >= _KEPT_FROM:
         return status.st_size, status.st_mtime_ns
-    return status.st_size, hashlib.sha256(file.read_bytes()).hexdigest()
+    return status.st_size, hashlib.sha256(Path(file).read_bytes()).hexdigest()
 
 
 @functools.cache

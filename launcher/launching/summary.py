@@ -7,6 +7,7 @@ from launcher.config import Config, TrainerConfig
 from launcher.methods.registry import find_method
 from launcher.output import align
 from launcher.plan import Facts, LaunchPlan
+from launcher.plan.every import described
 from launcher.plan.extent import Extent, extent_of
 from launcher.plan.save import SavePlan
 from launcher.plan.shutdown import fits_kill_wait, needs_s
@@ -37,7 +38,11 @@ def describe(
     if job_id:
         lines.append(("job", job_id))
     if summary["dry_run"]:
-        after = [("dry run", "nothing was submitted"), ("submit with", str(summary["command"]))]
+        queued = find_cluster(plan.cluster).queued
+        after = [
+            ("dry run", f"nothing was {'submitted' if queued else 'started'}"),
+            (f"{'submit' if queued else 'start'} with", str(summary["command"])),
+        ]
     elif job_id:
         after = [("next", f"python -m launcher follow {run.name}   (or status, logs, cancel)")]
     else:
@@ -180,6 +185,8 @@ def saves(plan: SavePlan) -> str:
     """How often the run saves."""
     if plan.save_steps:
         return f"every {plural(plan.save_steps, 'step')}"
+    if plan.save_every is not None:
+        return f"every {described(plan.save_every)}, whose steps the ranks count"
     if plan.best_interval_s is None:
         return "at an interval that the run derives from its measurements"
     return f"about every {duration(plan.best_interval_s)}, adjusted to what the run measures"

@@ -19,11 +19,12 @@ def combination_of(config: Config, plan: LaunchPlan) -> Combination:
         device=plan.device,
         precision=plan.precision,
         degrees=plan.degrees,
-        micro_batch_size=plan.batch.micro_batch_size,
+        micro_batch_size=config.batch.eval_micro_batch_size or plan.batch.micro_batch_size,
         generations=method.generations(config),
         evaluates=has_evaluation(config.data),
         adapter=adapter is not None,
         four_bit=adapter is not None and adapter.four_bit,
+        eight_bit=adapter is not None and adapter.eight_bit,
         dora=adapter is not None and adapter.dora,
         dropout=adapter is not None and adapter.dropout,
         disable_dropout=config.trainer.disable_dropout,
@@ -51,7 +52,7 @@ def _trains_head(plan: LaunchPlan, adapter: Adapter) -> bool:
 def check_needs(plan: LaunchPlan) -> None:
     """PlanError for a plugin that needs evaluations in a run that makes none."""
     for name, plugin in plan.plugins.items():
-        if plugin.needs_eval and not plan.trainer_args.get("eval_steps"):
+        if plugin.needs_eval and plan.trainer_args.get("eval_strategy") == "no":
             raise PlanError(
                 f"plugins.{name} needs evaluations during training: set data.eval_path or data.eval_fraction, and "
                 f"trainer.eval_steps, or take {name} "

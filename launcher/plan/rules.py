@@ -30,6 +30,7 @@ class Combination:
     evaluates: bool = False
     adapter: bool = False
     four_bit: bool = False
+    eight_bit: bool = False
     dora: bool = False
     dropout: bool = False
     """Whether the adapter has dropout."""
@@ -178,6 +179,13 @@ RULES: tuple[Rule, ...] = (
         reason="peft 0.21 gathers their embeddings on a GPU alone",
         way_out="use strategy=ddp or zero2, model.chat_template=zephyr, which has no such tokens, or GPUs",
         broken=lambda run: run.trains_tokens and run.device == "cpu" and run.strategy.gathers_by_module,
+    ),
+    Rule(
+        number=17,
+        what="plugins.lora with load_in=8bit under a strategy that shards weights",
+        reason="the scales of 8-bit weights lie beside the weights, and neither DeepSpeed 0.19.8 nor FSDP2 shards them",
+        way_out="use strategy=ddp or zero2, or plugin=[qlora]",
+        broken=lambda run: run.eight_bit and run.strategy.shards_weights,
     ),
 )
 """The rules that are not specific to one method; a method's own rules are in its spec."""

@@ -38,13 +38,13 @@ _PLAIN_EVERY_S = 10.0
 
 def follow_run(run: RunDir, *, quiet: bool) -> int:
     """0 once the run is finished, another exit code once it has ended otherwise. Ctrl-C ends the display, not the run."""
-    asked, reader = 0.0, HistoryReader(run)
+    queried, reader = 0.0, HistoryReader(run)
 
     def ended() -> int | None:
-        nonlocal asked
-        if time.monotonic() - asked < _STATE_EVERY_S:
+        nonlocal queried
+        if time.monotonic() - queried < _STATE_EVERY_S:
             return None
-        asked = time.monotonic()
+        queried = time.monotonic()
         state = read_status(run, reader=reader).state
         if not is_over(state) and state is not RunState.PLANNED:
             return None
@@ -144,8 +144,8 @@ class View:
             if event.when == "before":
                 self._say(f"question: {event.prompt}")
             self._say(f"answer {event.when}: {event.answer}", style="dim")
-        elif (said := told_of(event)) is not None:
-            self._say(said)
+        elif (text := sentence_of(event)) is not None:
+            self._say(text)
 
     def _metrics(self, line: Logged) -> None:
         numbers = f"loss {line.loss:.3f}  {line.tokens_per_s or 0:,.0f} tokens/s"
@@ -155,8 +155,8 @@ class View:
         if not self.console.is_terminal and time.monotonic() - self.last_plain > _PLAIN_EVERY_S:
             self.last_plain = time.monotonic()
             left = self.progress.tasks[0].time_remaining
-            said = "" if left is None else f"  {left:.0f} s left"
-            self._say(f"step {line.step}/{line.total_steps}  {numbers}{said}")
+            text = "" if left is None else f"  {left:.0f} s left"
+            self._say(f"step {line.step}/{line.total_steps}  {numbers}{text}")
 
     def finish(self, code: int) -> None:
         """The last lines: where the result is and what to type next, or where to look."""
@@ -178,7 +178,7 @@ class View:
         self.console.print(text, highlight=False, markup=False, soft_wrap=True, style=style)
 
 
-def told_of(event: Event) -> str | None:
+def sentence_of(event: Event) -> str | None:
     """The line that is shown for an event; None for no line."""
     if isinstance(event, Resumed):
         return f"resumed from {event.checkpoint}"
@@ -187,8 +187,8 @@ def told_of(event: Event) -> str | None:
         return f"evaluation loss{when}: {event.eval_loss:.4f}"
     if isinstance(event, General):
         before = event.when == "before"
-        said = "before training" if before else f"{event.increase:.3g} times that before"
-        return f"general text at step {event.step}: perplexity {event.perplexity:.4g}, {said}"
+        text = "before training" if before else f"{event.increase:.3g} times that before"
+        return f"general text at step {event.step}: perplexity {event.perplexity:.4g}, {text}"
     if isinstance(event, EarlyStopped):
         return f"stopped early at step {event.step}: {event.metric} was best at step {event.best_step}"
     if isinstance(event, Restored):

@@ -12,9 +12,9 @@ from launcher.sweep.expand import Axis
 from launcher.sweep.study import check_installed
 
 
-def read_settings(asked: Asked) -> SweepConfig:
+def read_settings(request: Asked) -> SweepConfig:
     """The settings under sweep.*."""
-    settings = OmegaConf.to_object(asked.master.sweep)
+    settings = OmegaConf.to_object(request.master.sweep)
     assert isinstance(settings, SweepConfig)
     return settings
 
@@ -64,7 +64,8 @@ def check_settings(settings: SweepConfig, config: Config, axes: Sequence[Axis]) 
 
 
 def first_report(settings: SweepConfig, config: Config) -> int | None:
-    """The step at which the objective is reported for the first time."""
+    """The step at which the objective is reported for the first time; None if a trial's plan decides it."""
     if settings.objective.startswith("eval_"):
-        return config.trainer.eval_steps
+        every = config.trainer.eval_steps
+        return int(every) if isinstance(every, int | float) and every >= 1 else None
     return config.trainer.logging_steps

@@ -29,7 +29,7 @@ from launcher.train.checkpoint.selection import CheckpointSelection
 from launcher.train.data.cache import Shared
 from launcher.train.data.tokens import check_renders
 from launcher.train.heartbeat import Heartbeat
-from launcher.train.length import check_arguments
+from launcher.train.length import check_arguments, settle_saves
 from launcher.train.meter import Meter
 from launcher.train.methods.choose import make_arguments, make_trainer
 from launcher.train.methods.parts import Parts
@@ -45,7 +45,7 @@ from launcher.train.upstream.trl_reference_adapter import forget_copy
 def train(run: RunDir, decided: Decided, heartbeat: Heartbeat) -> Exit:
     """The exit code, after training from the newest committed checkpoint, or from the start, to the exported model.
 
-    SHUT_DOWN if the rank was told to shut down.
+    SHUT_DOWN if the rank was requested to shut down.
     """
     heartbeat.phase("load")
     config, plan = decided.config, decided.plan
@@ -109,7 +109,9 @@ def train(run: RunDir, decided: Decided, heartbeat: Heartbeat) -> Exit:
         plan, hashlib.sha256(run.plan.read_bytes()).hexdigest(), saver, recorder, selection.skipped()
     )
     if saver is not None and plan.save is not None:
-        trainer.add_callback(Schedule(run, plan.save, saver, trainer, attempt))
+        trainer.add_callback(
+            Schedule(run, settle_saves(plan.save, trainer.run_length), saver, trainer, attempt)
+        )
     shutdown = ShutdownCallback(heartbeat, trainer, world_size)
     trainer.add_callback(shutdown)
     if world_size > 1:

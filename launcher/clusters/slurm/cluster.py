@@ -68,10 +68,10 @@ class Slurm(SlurmScript):
         keep_open: int | None = None,
     ) -> str:
         """The job id from sbatch."""
-        asked = {
+        requested = {
             "--dependency=afterany:": after, "--exclude=": ",".join(avoid), "--array=": array,
         }  # fmt: skip
-        words = [f"{option}{value}" for option, value in asked.items() if value]
+        words = [f"{option}{value}" for option, value in requested.items() if value]
         return client.submit(script, words, keep_open, self.timeout_s)
 
     def jobs_of(self, folder: Path) -> list[str] | None:

@@ -38,9 +38,9 @@ def reasons(job_ids: Sequence[str], timeout_s: float) -> dict[str, str]:
     """Why jobs wait, such as `Priority` or `launch failed requeued held`. Source: squeue(1), JOB REASON CODES."""
     found: dict[str, str] = {}
     for job_id in job_ids:
-        told = (_queued([job_id], "%r", timeout_s) or {}).get(job_number(job_id), [])
-        if told and told[0].strip("()") not in ("", "None"):
-            found[job_id] = told[0].strip("()")
+        answer = (_queued([job_id], "%r", timeout_s) or {}).get(job_number(job_id), [])
+        if answer and answer[0].strip("()") not in ("", "None"):
+            found[job_id] = answer[0].strip("()")
     return found
 
 

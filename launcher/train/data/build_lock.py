@@ -40,10 +40,10 @@ class BuildLock:
                 self._begin()
                 return True
             time.sleep(_POLL_S)
-            said = self._read()
-            if said != seen:
-                seen, since = said, time.monotonic()
-            waiting(int(said.get("count", 0)))
+            content = self._read()
+            if content != seen:
+                seen, since = content, time.monotonic()
+            waiting(int(content.get("count", 0)))
         return False
 
     def is_lost(self) -> bool:

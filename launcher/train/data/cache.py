@@ -32,7 +32,7 @@ class Shared:
     def __init__(self, run: RunDir, cache_dir: str, attempt: int, rank: int, heartbeat: Heartbeat) -> None:
         self.run, self.attempt, self.rank, self.heartbeat = run, attempt, rank, heartbeat
         self.folder = Path(cache_dir) / "tokens"
-        self._said: dict[str, Any] = {}
+        self._written: dict[str, Any] = {}
         self._next = 0.0
 
     def forget(self) -> None:
@@ -54,9 +54,9 @@ class Shared:
         facts = committed(folder)
         if facts is None:
             facts, made = self._make(name, folder, words, make)
-        told = {**facts, "tokenized": made, "seconds": round(time.monotonic() - begun, 2)}
-        self.run.add_event("data", attempt=self.attempt, set=name, folder=str(folder), **told)
-        self._say({name: {"folder": str(folder), **told}, "progress": 0})
+        result = {**facts, "tokenized": made, "seconds": round(time.monotonic() - begun, 2)}
+        self.run.add_event("data", attempt=self.attempt, set=name, folder=str(folder), **result)
+        self._say({name: {"folder": str(folder), **result}, "progress": 0})
         self.heartbeat.phase("data", 0)
         return folder / ROWS
 
@@ -121,17 +121,17 @@ class Shared:
             self._say({"progress": count})
 
     def _say(self, more: dict[str, Any]) -> None:
-        self._said |= more
-        write_text(self.run.data, json.dumps({"attempt": self.attempt, **self._said}, indent=1) + "\n")
+        self._written |= more
+        write_text(self.run.data, json.dumps({"attempt": self.attempt, **self._written}, indent=1) + "\n")
 
     def _wait(self, name: str) -> Path:
         seen, since = -1, time.monotonic()
         while True:
-            said = _read(self.run.data)
-            if name in said:
+            content = _read(self.run.data)
+            if name in content:
                 self.heartbeat.phase("data", 0)
-                return Path(said[name]["folder"])
-            count = int(said.get("progress", 0))
+                return Path(content[name]["folder"])
+            count = int(content.get("progress", 0))
             if count != seen:
                 seen, since = count, time.monotonic()
             if time.monotonic() - since > _SILENT_S:
@@ -153,12 +153,14 @@ def commit(folder: Path, words: dict[str, Any], facts: dict[str, Any]) -> None:
 
 def committed(folder: Path) -> dict[str, Any] | None:
     """The facts of a complete folder, after all its files are read and checked; None for any other folder."""
-    said = _read(folder / _COMMIT)
+    content = _read(folder / _COMMIT)
     try:
-        whole = "files" in said and all(_sum(folder / name) == known for name, known in said["files"].items())
+        whole = "files" in content and all(
+            _sum(folder / name) == known for name, known in content["files"].items()
+        )
     except OSError:
         return None
-    return said["facts"] if whole else None
+    return content["facts"] if whole else None
 
 
 def _put(temporary: Path, folder: Path) -> None:

@@ -3,27 +3,19 @@
 import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import datasets
 
 from launcher.config import Config
 from launcher.data.examples import read_examples, valid_examples
-from launcher.data.files import Row, without_nulls
+from launcher.data.held_out import Chosen, add_value, checked_values, choose, group_values, rows_of
 from launcher.data.hub import parse_hub
 from launcher.data.kinds import Example
-from launcher.data.portion import (
-    Chosen,
-    Portion,
-    add_value,
-    asked_portion,
-    checked_values,
-    choose,
-    group_values,
-    rows_of,
-)
+from launcher.data.portion import Portion, asked_portion
 from launcher.data.reading import Reading, reading_of
+from launcher.data.row import Row
+from launcher.data.tables import without_nulls
 from launcher.errors import DataError
 
 TRAIN, EVAL = "train", "eval"
@@ -84,7 +76,7 @@ def _chosen(sources: tuple[tuple[str, Reading], ...], portion: Portion) -> Chose
 
 def _group_values(path: str, column: str) -> dict[int, Any]:
     if not path.startswith("hub:"):
-        return group_values(Path(path), column)
+        return group_values(path, column)
     found: dict[int, Any] = {}
     columns: dict[str, None] = {}
     for number, value in enumerate(from_hub(path), start=1):
@@ -109,7 +101,7 @@ def examples_of(path: str, reading: Reading) -> Iterator[tuple[int, Example]]:
     DataError for the first invalid one, or, if they may be left out, at the end if they are too many.
     """
     if not path.startswith("hub:"):
-        yield from read_examples(Path(path), reading)
+        yield from read_examples(path, reading)
         return
     rows = (Row(number, without_nulls(value)) for number, value in enumerate(from_hub(path), start=1))
     yield from valid_examples(rows, path, "row", reading)

@@ -16,8 +16,13 @@ import numpy as np
 from datasets import Dataset
 
 from launcher.config import Config
+<<<<<<< HEAD
 from launcher.data.cut import Cut
 from launcher.data.mask import check_template, encode
+=======
+from launcher.data.mask import IGNORED, check_template, encode
+from launcher.data.places import find_files, is_address, state_of
+>>>>>>> main
 from launcher.data.portion import asked_portion
 from launcher.errors import DataError
 from launcher.formats.registry import code_digest
@@ -173,6 +178,12 @@ def _data_digest(path: str, notes: Path) -> str:
     """A digest of the content of a file or hub data set. A large file is read again only after it has changed."""
     if path.startswith("hub:"):
         return fingerprint_of(from_hub(path))
+    files = find_files(path)
+    if files != (path,):
+        parts = "\0".join(f"{file}\0{_data_digest(file, notes)}" for file in files)
+        return hashlib.sha256(parts.encode()).hexdigest()
+    if is_address(path):
+        return state_of(path)
     try:
         facts = Path(path).stat()
     except OSError as error:

@@ -126,7 +126,7 @@ def test_several_sources_are_each_checked_and_stand_in_the_plan(write, launch, t
         ),
         (["data.path=null", "data.sources=[{path:train.jsonl},{path:no.jsonl}]"], "data.sources[1].path="),
         (["data.path='hub:a b'"], "is not the name of a hub data set"),
-        (["data.format=alpacca"], "data.format=alpacca must be one of auto, messages"),
+        (["data.format=alpacca"], "data.format=alpacca must be one of auto, "),
     ],
 )
 def test_data_that_cannot_be_meant_is_refused_in_one_line(write, launch, overrides: list[str], said: str):
