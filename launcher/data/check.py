@@ -17,11 +17,7 @@ from launcher.data.portion import Portion
 from launcher.data.reading import AS_IT_STANDS, Reading
 from launcher.data.rules import ERROR, Finding
 from launcher.data.survey import Advance, survey
-<<<<<<< HEAD
 from launcher.data.template import Template
-from launcher.errors import DataError
-=======
->>>>>>> main
 
 _EVALUATION = ("answer_cut", "not_rendered", "no_end")
 """Rules about the model by which evaluation rows are looked at; the others hold for the training rows alone."""
@@ -127,16 +123,12 @@ def check(asked: Asked, advance: Advance | None = None) -> Report:
             asked.path, max(TOKENIZED if asked.tokenizer or asked.template else 0, 50 * asked.sample)
         ),
     )
-<<<<<<< HEAD
-    evaluation = count(read_rows(asked.eval_path), counting) if asked.eval_path else None
-    if evaluation and (shown_by := asked.tokenizer or asked.template):
-        render_only(evaluation, shown_by)
-=======
     eval_sections = Sections()
     evaluation = None
     if asked.eval_path:
         evaluation = count(read_numbered(find_files(asked.eval_path), eval_sections), counting)
->>>>>>> main
+    if evaluation and (shown_by := asked.tokenizer or asked.template):
+        render_only(evaluation, shown_by)
     found = survey(asked.path, counting, evaluation if asked.compare else None, advance)
     part = found.part
     for line, first in found.duplicates:
@@ -148,13 +140,9 @@ def check(asked: Asked, advance: Advance | None = None) -> Report:
             f"{alike:.0%} of its three-word sequences also occur in {found.sections.said(other)}",
         )
     if evaluation:
-<<<<<<< HEAD
-        _add_evaluation(part, evaluation, asked)
-        _add_evaluation_warnings(part, evaluation, asked)
-=======
         _add_evaluation(part, evaluation, eval_sections, asked)
         _add_left_out(part, evaluation, eval_sections, asked)
->>>>>>> main
+        _add_evaluation_warnings(part, evaluation, eval_sections, asked)
         if asked.compare:
             _add_overlap(part, evaluation, eval_sections, found.seen, asked)
     report = Report(asked, part, [], len(found.near), evaluation.rows if evaluation else 0)
@@ -216,20 +204,17 @@ def _add_evaluation(part: Part, evaluation: Part, sections: Sections, asked: Ask
         )
 
 
-<<<<<<< HEAD
-def _add_evaluation_warnings(part: Part, evaluation: Part, asked: Asked) -> None:
-    """Adds the first evaluation row of each kind that is left out or shown in part."""
+def _add_evaluation_warnings(part: Part, evaluation: Part, sections: Sections, asked: Asked) -> None:
+    """Adds the first evaluation row of each kind that has no answer left, or that is shown in part."""
     told: set[str] = set()
     for finding in evaluation.findings:
         if finding.rule in _EVALUATION and finding.rule not in told:
             told.add(finding.rule)
             count = evaluation.counts[finding.rule]
-            where = f"{asked.eval_path}, line {finding.line} ({count:,} of {evaluation.rows:,} rows)"
+            where = f"{_named(asked, sections, finding.line or 1)} ({count:,} of {evaluation.rows:,} rows)"
             part.add_finding(finding.rule, None, f"{where}: {finding.message}")
 
 
-def _add_overlap(part: Part, evaluation: Part, seen: dict[int, int], asked: Asked) -> None:
-=======
 def _add_left_out(part: Part, evaluation: Part, sections: Sections, asked: Asked) -> None:
     """Adds the invalid evaluation rows that are left out."""
     for finding in evaluation.bad:
@@ -247,7 +232,6 @@ def _named(asked: Asked, sections: Sections, line: int) -> str:
 def _add_overlap(
     part: Part, evaluation: Part, sections: Sections, seen: dict[int, int], asked: Asked
 ) -> None:
->>>>>>> main
     digests = set(evaluation.digests)
     lines: dict[int, int] = {}
     for digest, line in zip(part.digests, part.lines, strict=True):

@@ -3,20 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-<<<<<<< HEAD
 from launcher.data.cut import Cut, Encoded
-from launcher.data.files import BOM
 from launcher.data.kinds import Example
 from launcher.data.mask import IGNORED, check_template, encode
 from launcher.data.part import Counting, Part, histogram
-from launcher.data.rendering import problems
-from launcher.errors import DataError
-=======
-from launcher.data.mask import IGNORED, encode
-from launcher.data.part import BUCKETS, Counting, Part, bucket
 from launcher.data.places import find_files, size_of
+from launcher.data.rendering import problems
 from launcher.data.storage import BOM, read_head
->>>>>>> main
+from launcher.errors import DataError
 
 TOKENIZED = 5000
 """Number of examples that are tokenized at most; the shares of larger files are estimated from them."""

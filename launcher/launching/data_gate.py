@@ -154,19 +154,18 @@ def _refusal(report: dict[str, Any]) -> str:
     more = report["errors"] - 1
     also = f"; and {more:,} more, which python -m launcher data check {report['path']} shows" if more else ""
     first = errors[0]
-<<<<<<< HEAD
-    if first["rule"] == "template":
-        also = f"; and {more:,} more" if more else ""
-    return f"{report['path']}{_line(first)}: {first['message']} [{first['rule']}]{also}"
-=======
-    return f"{first.get('file') or report['path']}{_line(first)}: {first['message']} [{first['rule']}]{also}{_way_out(report)}"
+    way_out = _way_out(report)
+    if (
+        first["rule"] == "template"
+    ):  # data check renders only with --model, and data.on_bad_row does not render
+        also, way_out = f"; and {more:,} more" if more else "", ""
+    return f"{first.get('file') or report['path']}{_line(first)}: {first['message']} [{first['rule']}]{also}{way_out}"
 
 
 def _way_out(report: dict[str, Any]) -> str:
     """How to go on without the invalid rows, where they are few."""
     few = report["rows"] and report["errors"] <= 0.01 * report["rows"]
     return "; data.on_bad_row=skip leaves invalid rows out" if few else ""
->>>>>>> main
 
 
 def _remembered(

@@ -16,13 +16,9 @@ import numpy as np
 from datasets import Dataset
 
 from launcher.config import Config
-<<<<<<< HEAD
 from launcher.data.cut import Cut
 from launcher.data.mask import check_template, encode
-=======
-from launcher.data.mask import IGNORED, check_template, encode
 from launcher.data.places import find_files, is_address, state_of
->>>>>>> main
 from launcher.data.portion import asked_portion
 from launcher.errors import DataError
 from launcher.formats.registry import code_digest
