@@ -301,6 +301,13 @@ def _add_reading(part: Part, reading: Reading) -> None:
         part.add_finding(
             "dropped_keys", None, f"keys that are not read, with their number of rows: {listed}{meant}"
         )
+    if part.lost_nulls:
+        part.add_finding(
+            "lost_nulls",
+            None,
+            f"in {part.lost_nulls:,} rows, arguments of calls are null in a column of objects, where null and absent are the "
+            "same; they are read as absent: write the arguments as JSON in a string to keep them",
+        )
     for name, number in part.as_text.items():
         part.add_finding(
             "turns_as_text", None, f"{name}, read as the list that it stands for in {number:,} rows"

@@ -77,6 +77,9 @@ RULES = {
         WARNING,
         "keys that the rows' format does not have are not read; data.drop or data.keep says that this is meant",
     ),
+    "lost_nulls": Rule(
+        WARNING, "a table gives every call the arguments of all calls, and null for those that it lacks"
+    ),
     "turns_as_text": Rule(
         WARNING, "a list of turns that arrived as text was read as the list; look whether all of it is there"
     ),

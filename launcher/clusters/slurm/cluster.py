@@ -86,6 +86,10 @@ class Slurm(SlurmScript):
         """By squeue."""
         return queue.reasons(job_ids, self.timeout_s)
 
+    def expected_starts(self, job_ids: Sequence[str]) -> dict[str, float]:
+        """By squeue."""
+        return queue.expected_starts(job_ids, self.timeout_s)
+
     def cancel(self, job_id: str) -> None:
         """By scancel."""
         client.cancel(job_id, self.timeout_s)

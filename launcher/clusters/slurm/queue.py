@@ -44,6 +44,17 @@ def reasons(job_ids: Sequence[str], timeout_s: float) -> dict[str, str]:
     return found
 
 
+def expected_starts(job_ids: Sequence[str], timeout_s: float) -> dict[str, float]:
+    """When waiting jobs are expected to start; without those that the backfill scheduler has not planned yet ("N/A").
+    Source: squeue(1), %S."""
+    found: dict[str, float] = {}
+    for job_id in job_ids:
+        told = (_queued([job_id], "%S", timeout_s) or {}).get(job_number(job_id), [])
+        with contextlib.suppress(IndexError, ValueError):
+            found[job_id] = datetime.fromisoformat(told[0]).timestamp()
+    return found
+
+
 def jobs_of(folder: Path, timeout_s: float) -> list[str] | None:
     """Ids of the queued and running jobs of that run dir, an array's once per task; None for no answer.
 

@@ -13,7 +13,7 @@ from typing import Any
 from launcher.errors import DataError
 from launcher.run import RunDir, write_text
 from launcher.run.events.ranks import Tokenizing
-from launcher.train.data.build_lock import BuildLock
+from launcher.train.data.build_lock import STALE_S, BuildLock
 from launcher.train.heartbeat import Heartbeat
 
 ROWS = "rows.arrow"
@@ -29,8 +29,18 @@ Progress = Callable[[int], None]
 class Shared:
     """Files that rank 0 writes and all ranks read. data.json in the run dir announces them, so no collective waits for them."""
 
-    def __init__(self, run: RunDir, cache_dir: str, attempt: int, rank: int, heartbeat: Heartbeat) -> None:
+    def __init__(
+        self,
+        run: RunDir,
+        cache_dir: str,
+        attempt: int,
+        rank: int,
+        heartbeat: Heartbeat,
+        *,
+        stale_s: float = STALE_S,
+    ) -> None:
         self.run, self.attempt, self.rank, self.heartbeat = run, attempt, rank, heartbeat
+        self.stale_s = stale_s  # as of BuildLock
         self.folder = Path(cache_dir) / "tokens"
         self._written: dict[str, Any] = {}
         self._next = 0.0
@@ -65,7 +75,7 @@ class Shared:
     ) -> tuple[dict[str, Any], bool]:
         """The facts of the committed folder, and whether this process made it."""
         while True:
-            lock = BuildLock(self.folder / f".{folder.name}.claim")
+            lock = BuildLock(self.folder / f".{folder.name}.claim", self.stale_s)
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 return self._make_once(lock, name, folder, words, make)

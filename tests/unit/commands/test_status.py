@@ -323,6 +323,7 @@ def test_status_as_json_has_every_field(tmp_path: Path, cli):
         "measured": None,
         "note": "its job is gone and the run dir does not say how it ended",
         "spent": None,
+        "waiting": None,
         "early_stopped": None,
         "general": None,
         "warnings": [],
