@@ -49,7 +49,7 @@ class Format:
     kind: str
     """The kind of common form that `read` returns."""
     precedence: int
-    """Formats are tried in ascending order until one matches a row. The shipped ones are 10, 20, ..., 90."""
+    """Formats are tried in ascending order until one matches a row. Those of the shipped ones are between 5 and 95."""
     matches: Callable[[Fields], bool]
     """Whether a row with these keys is of this format; called for every row without a named format, so it must be fast."""
     read: Callable[[Fields], Example]

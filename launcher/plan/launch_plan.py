@@ -145,6 +145,9 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
             gradient_accumulation_steps=batch.gradient_accumulation_steps,
             mixed_precision=mixed,
             max_grad_norm=config.trainer.max_grad_norm,
+            optim=config.trainer.optim,
+            hidden_size=shape.hidden_size if shape else None,
+            overlap_comm=config.strategy.overlap_comm,
             pin_memory=cuda,
         )
     )

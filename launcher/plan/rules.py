@@ -189,6 +189,15 @@ RULES: tuple[Rule, ...] = (
         way_out="use strategy=ddp or zero2, or plugin=[qlora]",
         broken=lambda run: run.eight_bit and run.strategy.shards_weights,
     ),
+    Rule(
+        number=18,
+        what="strategy.offload_optimizer=true with a trainer.optim other than AdamW, Lion in 32 bits, sgd, rmsprop or adagrad",
+        reason="accelerate 1.15 would run DeepSpeed's CPU Adam with L2 in its place, without a word",
+        way_out="use trainer.optim=adamw_torch, or strategy=zero2 or zero3 without offloading",
+        broken=lambda run: (
+            run.strategy.offload_optimizer and not run.strategy.offloads_optimizer(run.optimizer)
+        ),
+    ),
 )
 """The rules that are not specific to one method or plugin; a method's own rules are in its spec, a plugin's in its traits."""
 
