@@ -47,7 +47,7 @@ def check_chats(config: Config, chat: ChatFormat | None, kinds: dict[str, str]) 
     if not kinds or (chat is not None and chat.template):
         return
     merged = config.model.adapter if config.model.adapter_mode is AdapterMode.merge else None
-    if merged and _template_in(Path(merged)) is not None:
+    if merged and template_in(Path(merged)) is not None:
         return
     folder = folder_of(config)
     if folder is None or not any((folder / name).is_file() for name in _TOKENIZERS):
