@@ -1,19 +1,22 @@
 """What the verbs that start a run share: what they print of it, and following a run that this machine carries."""
 
-import json
 import subprocess
 
 from launcher.launching.compose import Composed
 from launcher.launching.launch import Launched, notes_of, warn_of
 from launcher.launching.summary import describe
+from launcher.output import print_json
 from launcher.run import RunDir
 
 
 def tell(composed: Composed, launched: Launched, as_json: bool) -> None:
     """Prints the outcome of a launch, with its warnings."""
     warn_of(composed, launched.plan)
-    said = {**launched.to_dict(), "notes": notes_of(composed, launched.plan)}
-    print(json.dumps(said) if as_json else describe(launched.run, launched.plan, said), flush=True)
+    report = launched.report(notes_of(composed, launched.plan))
+    if as_json:
+        print_json(report)
+    else:
+        print(describe(launched.run, launched.plan, report), flush=True)
 
 
 def follow(run: RunDir, process: subprocess.Popen[bytes], as_json: bool) -> int:

@@ -1,13 +1,12 @@
 """python -m launcher list: all runs, newest last."""
 
 import argparse
-import dataclasses
 
 from launcher.cli.verb import Verb
 from launcher.errors import Exit
-from launcher.output import as_json, warn
+from launcher.output import print_json, warn
 from launcher.run import list_runs
-from launcher.status.state import read_statuses, split_readable
+from launcher.status.state import Status, read_statuses, split_readable
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -17,8 +16,7 @@ def _run(options: argparse.Namespace) -> int:
         warn(f"{fault} The run is left out of the list.")
     statuses = read_statuses(runs)
     if options.json:
-        told = [{**dataclasses.asdict(status), "state": status.state.value} for status in statuses]
-        print(as_json(told))
+        print_json(statuses)
         return Exit.OK
     if not statuses:
         print(f"no runs under {options.runs_dir}")
@@ -39,5 +37,6 @@ VERB = Verb(
     line="list all runs, newest last",
     example="list --json",
     run=_run,
+    prints=list[Status],
     group="runs",
 )

@@ -1,18 +1,17 @@
 """python -m launcher plan +experiment=NAME [key=value ...] [--json] [--explain | --sweep]: what a launch would do."""
 
 import argparse
-import json
 from datetime import datetime
 
 from launcher.cli.verb import Verb
 from launcher.errors import Exit
 from launcher.launching.compose import compose
-from launcher.launching.estimates import explain_dict, explain_lines
+from launcher.launching.estimates import Explained, explain_dict, explain_lines
 from launcher.launching.launch import warn_of
-from launcher.launching.plan_table import make_table, table_rows
-from launcher.launching.plan_text import plan_dict, plan_text
+from launcher.launching.plan_table import PlanRow, make_table, table_rows
+from launcher.launching.plan_text import PLAN_PRINTS, plan_dict, plan_text
 from launcher.launching.planning import prepare
-from launcher.output import align, print_table, warn
+from launcher.output import align, print_json, print_table, warn
 from launcher.plan import close_call
 
 
@@ -30,7 +29,7 @@ def _run(options: argparse.Namespace) -> int:
     moment = datetime.now()
     if options.sweep:
         rows = table_rows(options.overrides, moment)
-        print(json.dumps(rows, indent=2)) if options.json else print_table(make_table(rows))
+        print_json(rows, indent=2) if options.json else print_table(make_table(rows))
         return Exit.OK
     for composed in compose(options.overrides):
         run, plan = prepare(composed, moment)
@@ -38,9 +37,12 @@ def _run(options: argparse.Namespace) -> int:
             warn(warning)
         warn_of(composed, plan)
         if options.explain:
-            print(json.dumps(explain_dict(plan), indent=2) if options.json else align(explain_lines(plan)))
+            if options.json:
+                print_json(explain_dict(plan), indent=2)
+            else:
+                print(align(explain_lines(plan)))
         elif options.json:
-            print(json.dumps(plan_dict(run, plan, composed.config), indent=2))
+            print_json(plan_dict(run, plan, composed.config), indent=2)
         else:
             print(plan_text(run, plan, composed.config))
     return Exit.OK
@@ -53,6 +55,7 @@ VERB = Verb(
     "plan +experiment=llama70b_qlora --sweep resources.nodes=1,2,4,8 strategy=zero2,zero3,fsdp2",
     add=_add,
     run=_run,
+    prints={"": PLAN_PRINTS, "with --explain": Explained, "with --sweep": list[PlanRow]},
     group="launch",
     overrides=True,
     runs_dir=False,

@@ -1,20 +1,23 @@
 """python -m launcher status [RUN]: a run's state, its progress, and what went wrong."""
 
 import argparse
-import dataclasses
-import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 from launcher.cli.parser import add_run, chosen_run
 from launcher.cli.verb import Verb
 from launcher.clusters.base import RunState
 from launcher.errors import Exit
-from launcher.output import align, as_json
+from launcher.output import align, fields, print_json
 from launcher.status.learning import learning_lines
 from launcher.status.record import attempt_lines
-from launcher.status.spent import read_spent, spent_line
+from launcher.status.spent import Spent, read_spent, spent_line
 from launcher.status.state import Status, read_status
+
+
+class _Cost(TypedDict):
+    spent: Spent | None
+    """What it has cost; null for a run on CPUs, and before its first start."""
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -27,9 +30,7 @@ def _run(options: argparse.Namespace) -> int:
     status = read_status(run)
     spent = read_spent(run, running=status.state is RunState.RUNNING)
     if options.json:
-        print(
-            as_json({**json.loads(status.to_json()), "spent": dataclasses.asdict(spent) if spent else None})
-        )
+        print_json({**fields(status), "spent": spent})
         return Exit.OK
     lines = [("run", status.run), ("state", status.state.value)]
     if status.error:
@@ -103,5 +104,6 @@ VERB = Verb(
     example="status quickstart --json",
     add=_add,
     run=_run,
+    prints=(_Cost, Status),
     group="runs",
 )

@@ -8,8 +8,9 @@ from typing import Any
 from launcher.data.advice import advise
 from launcher.data.files import read_rows
 from launcher.data.kinds import SPOKEN, Example
-from launcher.data.lengths import TOKENIZED, estimate, measure, stride
+from launcher.data.lengths import TOKENIZED, estimate, measure, no_tokens, stride
 from launcher.data.part import Counting, Part, count
+from launcher.data.printed import DataReport, Tokens
 from launcher.data.rules import ERROR, Finding
 from launcher.data.survey import Advance, survey
 from launcher.errors import DataError
@@ -42,7 +43,7 @@ class Report:
     near_duplicates: int = 0
     eval_rows: int = 0
     eval_kinds: dict[str, int] = field(default_factory=dict[str, int])
-    tokens: dict[str, Any] = field(default_factory=dict[str, Any])
+    tokens: Tokens = field(default_factory=no_tokens)
     sample: list[tuple[int, Example]] = field(default_factory=list[tuple[int, Example]])
 
     @property
@@ -57,7 +58,7 @@ class Report:
         """ok, warning or error."""
         return "error" if self.errors else "warning" if self.findings else "ok"
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> DataReport:
         """The report as plain JSON values."""
         part = self.part
         chats = len(part.lines) - part.kinds["text"]
@@ -74,7 +75,7 @@ class Report:
                 "different": len([text for text in part.systems if text]),
                 "rows_with": chats - part.systems[""],
                 "rows_without": part.systems[""],
-                "most_common": [[text, number] for text, number in part.systems.most_common(3) if text],
+                "most_common": [(text, number) for text, number in part.systems.most_common(3) if text],
             },
             "refusals": part.refusals,
             "negatives": part.kinds["pair"],
@@ -163,7 +164,7 @@ def _add_overlap(part: Part, evaluation: Part, seen: dict[int, int], asked: Aske
             )
 
 
-def _add_whole(part: Part, asked: Asked, tokens: dict[str, Any]) -> None:
+def _add_whole(part: Part, asked: Asked, tokens: Tokens) -> None:
     """Adds what is wrong with the file as a whole."""
     if not part.rows:
         part.add_finding(
@@ -193,7 +194,7 @@ def _add_whole(part: Part, asked: Asked, tokens: dict[str, Any]) -> None:
         part.add_finding("size", None, advise(part)[0])
 
 
-def _why_nothing(part: Part, tokens: dict[str, Any]) -> str:
+def _why_nothing(part: Part, tokens: Tokens) -> str:
     if part.trained:
         return f"0 % of the tokens are trained on: no answer begins within model.max_length={tokens['max_length']}; raise it"
     return "0 % of the tokens are trained on: every assistant turn has weight 0; set weight 1 on the answers to train on"

@@ -7,6 +7,7 @@ from typing import Any
 from launcher.data.files import BOM
 from launcher.data.mask import IGNORED, encode
 from launcher.data.part import BUCKETS, Counting, Part, bucket
+from launcher.data.printed import Tokens
 
 TOKENIZED = 5000
 """Number of examples that are tokenized at most; the shares of larger files are estimated from them."""
@@ -22,7 +23,20 @@ def stride(path: Path, wanted: int) -> int:
     return max(1, int(rows / wanted))
 
 
-def estimate(part: Part, counting: Counting) -> dict[str, Any]:
+def no_tokens() -> Tokens:
+    """The lengths of no examples, before they are counted."""
+    return {
+        "basis": "not counted",
+        "examples": 0,
+        "max_length": 0,
+        "histogram": {},
+        "truncated": 0,
+        "truncated_share": 0.0,
+        "trained_share": 0.0,
+    }
+
+
+def estimate(part: Part, counting: Counting) -> Tokens:
     """Lengths from bytes of text, and the trained share from characters."""
     good = len(part.lines)
     return {
@@ -36,7 +50,7 @@ def estimate(part: Part, counting: Counting) -> dict[str, Any]:
     }
 
 
-def measure(part: Part, max_length: int, tokenizer: Any, assistant_only: bool) -> dict[str, Any]:
+def measure(part: Part, max_length: int, tokenizer: Any, assistant_only: bool) -> Tokens:
     """Lengths and trained share by the model's own tokenizer and template."""
     lengths: Counter[int] = Counter()
     total = trained = truncated = cut = 0

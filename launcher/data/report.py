@@ -17,8 +17,7 @@ _BAR = 40
 def describe(report: Report) -> str:
     """The report as text: verdict, contents of the file, advice, findings by rule."""
     values = report.to_dict()
-    tokens: dict[str, Any] = values["tokens"]
-    systems: dict[str, Any] = values["systems"]
+    tokens, systems = values["tokens"], values["systems"]
     lines = [
         (
             "verdict",

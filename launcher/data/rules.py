@@ -1,6 +1,7 @@
 """The rules for a data file, by name: the reason for each, and whether a violation stops a launch."""
 
 from dataclasses import dataclass
+from typing import TypedDict
 
 from launcher.errors import unknown
 
@@ -61,6 +62,19 @@ RULES = {
 }
 
 
+class FindingRow(TypedDict):
+    """One violation of a rule of the data check."""
+
+    level: str
+    """error: stops a launch; warning: is told, and the launch continues."""
+    rule: str
+    """The rule's name; `data rules` lists them."""
+    line: int | None
+    """Physical line, from 1; in a Parquet file the row number, from 1; null for the whole file."""
+    message: str
+    """What is wrong, and the way out."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One violation of a rule."""
@@ -75,7 +89,7 @@ class Finding:
         """error or warning."""
         return RULES[self.rule].level
 
-    def to_dict(self) -> dict[str, str | int | None]:
+    def to_dict(self) -> FindingRow:
         """The finding as plain JSON values."""
         return {"level": self.level, "rule": self.rule, "line": self.line, "message": self.message}
 

@@ -1,6 +1,7 @@
 """A plan in a few lines of text, and the parts that text and JSON share."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypedDict
 
 from launcher.config import TrainerConfig
 from launcher.methods.registry import find_method
@@ -12,7 +13,7 @@ from launcher.run import RunDir
 from launcher.units import duration, plural, significant
 
 
-def describe(run: RunDir, plan: LaunchPlan, summary: dict[str, Any]) -> str:
+def describe(run: RunDir, plan: LaunchPlan, summary: Mapping[str, Any]) -> str:
     """The decisions and the next commands."""
     lines = [
         ("run", f"{run.name}" + (f"  (experiment {plan.experiment})" if plan.experiment else "")),
@@ -74,9 +75,19 @@ def not_estimated(plan: LaunchPlan) -> str | None:
     return None if why_not is None else f"not estimated for trainer.kind={plan.trainer}: {why_not}"
 
 
-def shutdown_dict(plan: LaunchPlan) -> dict[str, float | bool] | None:
-    """`needs_s`, the time of a shutdown until everything is saved, `given_s`, the time that the cluster gives, and whether
-    that fits; None without saves."""
+class Shutdown(TypedDict):
+    """Whether a pre-empted run has the time to save."""
+
+    needs_s: float
+    """Seconds from the order to shut down until two steps and a whole save are done."""
+    given_s: float
+    """Seconds between SIGTERM and SIGKILL on this cluster."""
+    fits: bool
+    """Whether the save is done in time."""
+
+
+def shutdown_dict(plan: LaunchPlan) -> Shutdown | None:
+    """The time that a shutdown needs and has; None without saves."""
     if plan.save is None:
         return None
     needs = significant(needs_s(plan))

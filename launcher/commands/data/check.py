@@ -1,17 +1,18 @@
 """python -m launcher data check FILE: the faults and the contents of a data file."""
 
 import argparse
-import json
 from pathlib import Path
 
 from launcher.cli.values import positive
 from launcher.cli.verb import Verb
 from launcher.data.check import Asked, check
 from launcher.data.free import check_free
+from launcher.data.printed import DataReport
 from launcher.data.progress import progress
 from launcher.data.report import describe, sample_text
 from launcher.errors import Exit
 from launcher.formats.registry import AUTO, known_formats
+from launcher.output import print_json
 from launcher.run import write_text
 
 
@@ -70,7 +71,10 @@ def _run(options: argparse.Namespace) -> int:
         report = check(asked, advance)
     if options.sample:
         write_text(options.sample_out, sample_text(options.file, report.sample))
-    print(json.dumps(report.to_dict(), ensure_ascii=False) if options.json else describe(report))
+    if options.json:
+        print_json(report.to_dict())
+    else:
+        print(describe(report))
     if options.sample and not options.json:
         print(f"\n{len(report.sample)} rows to read: {options.sample_out}")
     return Exit.REFUSED if report.verdict == "error" else Exit.OK
@@ -82,5 +86,6 @@ VERB = Verb(
     example="data check train.jsonl --eval eval.jsonl --model smollm2_135m",
     add=_add,
     run=_run,
+    prints=DataReport,
     runs_dir=False,
 )

@@ -1,16 +1,17 @@
 """python -m launcher data convert IN OUT --to FORMAT: writes a data file's rows in another format."""
 
 import argparse
-import json
 from pathlib import Path
 
 from launcher.cli.verb import Verb
 from launcher.data.convert import convert
 from launcher.data.free import check_free
+from launcher.data.printed import Converted
 from launcher.data.progress import progress
 from launcher.data.write import targets
 from launcher.errors import DataError, Exit
 from launcher.formats.registry import AUTO, known_formats
+from launcher.output import print_json
 from launcher.units import plural
 
 
@@ -41,7 +42,13 @@ def _run(options: argparse.Namespace) -> int:
     with progress(source, "convert", "rows") as advance:
         counts = convert(source, target, options.to, options.format, advance)
     if options.json:
-        print(json.dumps({"path": str(target), "to": options.to, **counts}))
+        told: Converted = {
+            "path": str(target),
+            "to": options.to,
+            "rows": counts["rows"],
+            "rejected_left_out": counts["rejected_left_out"],
+        }
+        print_json(told)
         return Exit.OK
     left_out = counts["rejected_left_out"]
     print(f"{plural(counts['rows'], 'row')} as {options.to}: {target}")
@@ -55,5 +62,6 @@ VERB = Verb(
     example="data convert chats.csv chats.jsonl --to messages",
     add=_add,
     run=_run,
+    prints=Converted,
     runs_dir=False,
 )
