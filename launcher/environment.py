@@ -32,7 +32,7 @@ def _listed(name: str, meaning: str, *, set_by: str, read_by: str) -> str:
 
 SUPERVISOR = _listed(
     "LAUNCHER_SUPERVISOR",
-    "Address of the supervisor, HOST:PORT. Without it, node.sh was started by hand and runs one attempt.",
+    "Addresses of the supervisor, HOST:PORT with commas, the best first. Without it, node.sh was started by hand.",
     set_by="supervisor",
     read_by="agent",
 )
@@ -101,6 +101,18 @@ MASTER_ADDR = _listed(
     "Host of the ranks' rendezvous. Set it if node.sh is started by hand on several nodes.",
     set_by="agent, or a person",
     read_by="rank, torch",
+)
+GLOO_INTERFACE = _listed(
+    "GLOO_SOCKET_IFNAME",
+    "Network interface of gloo: the one at which the node is reached, unless cluster.interface or the site sets it.",
+    set_by="agent, or the site",
+    read_by="gloo",
+)
+NCCL_INTERFACE = _listed(
+    "NCCL_SOCKET_IFNAME",
+    "Network interface of NCCL, if cluster.interface, cluster.host_suffix or the site names one.",
+    set_by="agent, or the site",
+    read_by="NCCL",
 )
 MASTER_PORT = _listed(
     "MASTER_PORT",

@@ -40,6 +40,8 @@ class Exit(IntEnum):
     """`stale`: it cannot be determined whether the base model has another revision."""
     FETCH_FAILED = 14
     """The model or the data is not in the cache, and the hub does not provide it; a restart would fail in the same way."""
+    START_FAILED = 15
+    """The command that starts the nodes of a job failed before any node answered; the same command would fail again."""
     SHUT_DOWN = 74
     """The rank was ordered to shut down, and has saved."""
     PRUNED = 73

@@ -32,12 +32,18 @@ class Wanted:
         return json.dumps({**asdict(self), "commit": commit, "again": again})
 
 
+def is_path(name: str) -> bool:
+    """Whether the name of a model can only be a path: no hub has such a name."""
+    return name.startswith(("/", "./", "../", "~")) or name in (".", "..")
+
+
 def find_wanted(config: Config, work_dir: str, paths: Iterable[str | None]) -> Wanted | None:
     """What the run reads from a hub; None if it reads nothing from it. `paths` are those of its data."""
     model = config.model
     here = (
         model.init is Init.random
         or model.name_or_path.startswith("package:")
+        or is_path(model.name_or_path)
         or Path(work_dir, model.name_or_path).is_dir()
     )
     data = tuple(dict.fromkeys(path for path in paths if path and path.startswith(HUB)))

@@ -24,9 +24,13 @@ ranks that the supervisor still considers alive."""
 CONNECT_S = 60.0
 """Timeout of an agent's connection to the supervisor. It is less than GATHER_S, so that the agent can report the firewall
 before it is killed."""
+CONNECT_ONE_S = 5.0
+"""Timeout of one of these connections, to one of the supervisor's addresses."""
 GATHER_S = 300.0
 """Time from the start of the job step until every agent must have connected; then the run starts with the connected nodes, if
 they are enough. A node may have to unpack a container first."""
+GATHER_IMAGE_S = 3600.0
+"""The same in a container, because a node can have to import the image first. cluster.start_timeout_s replaces both."""
 LINK_S = 4.0
 """Timeout of sending a megabyte from one node to the next in the pre-flight check."""
 MOST_CLOCK_SKEW_S = 60.0

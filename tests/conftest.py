@@ -13,6 +13,7 @@ import pytest
 from xdist.scheduler import LoadFileScheduling
 
 from launcher.config import Config, ContainerRuntime, register
+from launcher.launching.chat_template import read_format
 from launcher.launching.compose import to_config
 from launcher.plan import Facts, LaunchPlan
 from launcher.plugins.decide import decide
@@ -88,6 +89,7 @@ def facts() -> Callable[..., Facts]:
             "eval_path": "/data/eval.jsonl" if config.data.eval_path else None,
             "python": config.cluster.python or "/venv/bin/python",
             "architecture": config.model.architecture,
+            "chat": read_format(config),
             "resume": config.resume,
             "save_s": 5.0,
             "restart_s": 120.0,

@@ -4,9 +4,18 @@ from pathlib import Path
 
 from launcher.checkpoint.find import Broken, committed, look
 from launcher.checkpoint.manifest import folder_name
+from launcher.clusters.base import RunState
 from launcher.errors import RunError, UsageError
 from launcher.run import RunDir
+from launcher.status.state import is_over, read_status
 
+_ENDED = {
+    RunState.FAILED: "has failed",
+    RunState.CANCELLED: "was cancelled",
+    RunState.PRUNED: "was ended early by its sweep",
+    RunState.TIMEOUT: "was ended by its time limit",
+    RunState.LOST: "is lost: its job is gone",
+}
 _MODEL_FILES = ("config.json", "adapter_config.json")
 """Every folder with a loadable model or adapter has one of them."""
 
@@ -21,11 +30,35 @@ def chosen_checkpoint(run: RunDir, asked: str | None) -> Path | None:
     if asked:
         return find_checkpoint(run, asked)
     if not holds_model(run.export):
-        raise RunError(
-            f"{run.name} has no model yet; wait for its end, or name one of the steps that python -m launcher checkpoints "
-            f"{run.name} lists with --checkpoint STEP, or newest"
-        )
+        raise RunError(_no_model(run))
     return None
+
+
+def _no_model(run: RunDir) -> str:
+    """Why the run has no finished model, and what to do."""
+    status = read_status(run)
+    state, name = status.state, run.name
+    saved = committed(run.checkpoints)
+    steps = (
+        f", or use its newest checkpoint (step {saved[0].manifest.step}) with --checkpoint newest"
+        if saved
+        else ""
+    )
+    if state is RunState.PLANNED:
+        return (
+            f"{name} has no model yet: it was only planned (a dry run) and never submitted; start it with "
+            f"python -m launcher resume {name} dry_run=false"
+        )
+    if not is_over(state):
+        until = f"wait until it is finished (python -m launcher follow {name}){steps}"
+        return f"{name} has no model yet: it is {state.value}; {until}"
+    if state is RunState.FINISHED:
+        return f"{name} is finished, but there is no model in {run.export}; was it deleted?"
+    why = f" ({status.error})" if status.error else ""
+    return (
+        f"{name} {_ENDED.get(state, state.value)}{why} and has no finished model; python -m launcher logs {name} shows why, "
+        f"python -m launcher resume {name} continues it{steps}"
+    )
 
 
 def find_checkpoint(run: RunDir, asked: str) -> Path:

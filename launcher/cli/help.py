@@ -7,6 +7,7 @@ from launcher.errors import UsageError, unknown
 from launcher.output import align
 
 _HEAD = f"""usage: {PROGRAM} +experiment=NAME [key=value ...]   launch a run
+       {PROGRAM} --config my_run.yaml [key=value ...]  launch what a file of your own says
        {PROGRAM} VERB ...                           one of the verbs below
 """
 _TAIL = f"""{PROGRAM} VERB --help describes a verb and shows an example.

@@ -1,22 +1,48 @@
 """What the verbs that start a run share: what they print of it, and following a run that this machine carries."""
 
+import argparse
 import subprocess
+from dataclasses import dataclass
 
 from launcher.launching.compose import Composed
-from launcher.launching.launch import Launched, notes_of, warn_of
+from launcher.launching.launch import Launched, notes_of
+from launcher.launching.plan_text import plan_text
+from launcher.launching.plan_warnings import extent_dict, plan_notes, warnings_of
 from launcher.launching.summary import describe
 from launcher.output import print_json
 from launcher.run import RunDir
 
 
-def tell(composed: Composed, launched: Launched, as_json: bool) -> None:
-    """Prints the outcome of a launch, with its warnings."""
-    warn_of(composed, launched.plan)
-    report = launched.report(notes_of(composed, launched.plan))
-    if as_json:
-        print_json(report)
-    else:
-        print(describe(launched.run, launched.plan, report), flush=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """How a launch is shown."""
+
+    json: bool
+    verbose: bool = False
+
+
+def add_verbose(parser: argparse.ArgumentParser) -> None:
+    """Adds -v."""
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="show every decision and estimate of the plan as well"
+    )
+
+
+def shown(options: argparse.Namespace) -> Shown:
+    """How these options ask for it."""
+    return Shown(json=options.json, verbose=options.verbose)
+
+
+def tell(composed: Composed, launched: Launched, how: Shown) -> None:
+    """Prints the outcome of a launch; its warnings have been printed before."""
+    config, plan = composed.config, launched.plan
+    said = launched.report(notes_of(composed, plan), extent_dict(config, plan), warnings_of(composed, plan))
+    if how.json:
+        print_json(said)
+        return
+    if how.verbose:
+        print(f"{plan_text(launched.run, plan, config, plan_notes(composed, plan))}\n")
+    print(describe(launched.run, plan, said, config, verbose=how.verbose), flush=True)
 
 
 def follow(run: RunDir, process: subprocess.Popen[bytes], as_json: bool) -> int:

@@ -6,16 +6,20 @@ from pathlib import Path
 from typing import NoReturn
 
 from launcher.cli.verb import Verb
+from launcher.config.other_names import answer_option
 from launcher.errors import UsageError
 from launcher.run import RunDir, find_run
 
 PROGRAM = "python -m launcher"
+OWN_FILE = "--config"
+"""The option that gives a configuration in a file of one's own; it goes on with the overrides."""
 _OF_HYDRA = (
-    "-m", "--multirun", "-cd", "--config-dir", "-cp", "--config-path", "-cn", "--config-name", "-c", "--cfg", "-p", "--package",
-    "-i", "--info", "--resolve", "-hh", "--hydra-help", "-sc", "--shell-completion", "-r", "--run",
+    OWN_FILE, "-m", "--multirun", "-cd", "--config-dir", "-cp", "--config-path", "-cn", "--config-name", "-c", "--cfg", "-p",
+    "--package", "-i", "--info", "--resolve", "-hh", "--hydra-help", "-sc", "--shell-completion", "-r", "--run",
     "--experimental-rerun",
 )  # fmt: skip
-"""Options that are handed to Hydra. Source: `python -m launcher --hydra-help`, Hydra 1.3."""
+"""Options that go on with the overrides; all but the first are handed to Hydra. Source: `python -m launcher --hydra-help`,
+Hydra 1.3."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -37,7 +41,7 @@ def make_parser(name: str, verb: Verb) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     if verb.overrides:
-        parser.usage = f"%(prog)s {'RUN' if verb.runs_dir else '+experiment=NAME'} [key=value ...] [options]"
+        parser.usage = f"%(prog)s {'RUN' if verb.runs_dir else '+experiment=NAME | --config FILE'} [key=value ...] [options]"
     verb.add(parser)
     if verb.runs_dir:
         parser.add_argument(
@@ -55,7 +59,7 @@ def parse(name: str, verb: Verb, words: Sequence[str]) -> argparse.Namespace:
     options, overrides = parser.parse_known_args(words)
     for word in overrides:
         if word.startswith("-") and word.partition("=")[0] not in _OF_HYDRA:
-            parser.error(f"unrecognized option {word}")
+            parser.error(answer_option(word) or f"unrecognized option {word}")
     options.overrides = overrides
     return options
 

@@ -12,6 +12,7 @@ from enum import Enum
 from pathlib import Path
 from typing import ClassVar
 
+from launcher.clusters.finding import Finding, Partition
 from launcher.clusters.job import Job, JobRecord, Request
 from launcher.errors import ClusterError
 from launcher.run import RunDir
@@ -150,6 +151,11 @@ class Cluster(ABC):
         """Raises PlanError if the job that this process is in has fewer nodes than a run in it needs."""
         del nodes, spares, environ
 
+    def shell_warnings(self, options: Options, environ: Mapping[str, str]) -> list[str]:
+        """What of the caller's environment a submission leaves out, and what of it changes the job."""
+        del options, environ
+        return []
+
     @abstractmethod
     def submit_command(self, script: Path) -> list[str]:
         """The argv that submits the script; a dry run prints it."""
@@ -218,6 +224,15 @@ class Cluster(ABC):
     def forbid_requeue(self, job_id: str) -> None:
         """Tells the scheduler not to queue the job again by itself; a missing answer is not an error."""
         del job_id
+
+    def partitions(self) -> list[Partition]:
+        """The partitions or queues of the site."""
+        raise self._cannot("list its partitions")
+
+    def probe(self, partition: str | None) -> list[Finding]:
+        """What this machine can find out about the site, for jobs in that partition, or in the best one for GPUs."""
+        del partition
+        raise self._cannot("be probed")
 
     def largest_array(self) -> int:
         """The exclusive upper bound of the indices of a job array."""

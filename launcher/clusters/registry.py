@@ -11,7 +11,19 @@ CLUSTERS = Registry(
     package="launcher.clusters",
     group="launcher.clusters",
     spec=Cluster,
-    skipped=frozenset({"base", "job", "registry", "choose", "submission", "cluster_file"}),
+    skipped=frozenset(
+        {
+            "base",
+            "job",
+            "registry",
+            "choose",
+            "submission",
+            "cluster_file",
+            "finding",
+            "site_file",
+            "site_check",
+        }
+    ),
 )
 
 

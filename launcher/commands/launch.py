@@ -3,7 +3,7 @@
 import argparse
 from datetime import datetime
 
-from launcher.cli.launched import follow, tell
+from launcher.cli.launched import Shown, add_verbose, follow, shown, tell
 from launcher.cli.verb import Verb
 from launcher.errors import ClusterError, ConfigError, Exit
 from launcher.launching.compose import Asked, Composed, compose
@@ -20,13 +20,14 @@ from launcher.sweep.printed import SweepLaunched
 
 def _run(options: argparse.Namespace) -> int:
     """The exit code: that of the run if it is followed to its end, 0 once everything is queued."""
-    as_json: bool = options.json
+    how = shown(options)
+    as_json = how.json
     moment = datetime.now()
     sweeps: list[int] = []
     composed = compose(
         options.overrides,
         take_sweep=lambda asked: sweeps.append(_launch_sweep(asked, as_json)),
-        run_here=lambda one: _launch_job(one, moment, as_json),
+        run_here=lambda one: _launch_job(one, moment, how),
     )
     if sweeps:
         return sweeps[0]
@@ -36,23 +37,23 @@ def _run(options: argparse.Namespace) -> int:
         raise ConfigError("+sweep=NAME searches over many trials; put -m in front of it")
     codes: list[int] = []
     for one in plan_launches(composed, moment):
-        codes.append(_launch(one, as_json))
+        codes.append(_launch(one, how))
         if codes[-1] in (Exit.INTERRUPTED, Exit.TERMINATED):
             break
     return max(codes, default=Exit.OK)
 
 
-def _launch(planned: Planned, as_json: bool) -> int:
-    launched = launch(planned, lambda launched: tell(planned.composed, launched, as_json))
+def _launch(planned: Planned, how: Shown) -> int:
+    launched = launch(planned, lambda launched: tell(planned.composed, launched, how))
     if launched.process is None:
         return Exit.OK
-    return follow(launched.run, launched.process, as_json)
+    return follow(launched.run, launched.process, how.json)
 
 
-def _launch_job(composed: Composed, moment: datetime, as_json: bool) -> None:
+def _launch_job(composed: Composed, moment: datetime, how: Shown) -> None:
     """Plans and starts one job of a multirun for one of Hydra's launchers; ClusterError if the run fails."""
     planned = plan_launch(composed, moment)
-    if code := _launch(planned, as_json):
+    if code := _launch(planned, how):
         name = planned.run.name
         raise ClusterError(f"{name} ended with exit code {code}; python -m launcher logs {name}")
 
@@ -70,6 +71,7 @@ VERB = Verb(
     about="With dry_run=true everything is written and nothing is submitted. "
     "With -m and comma-separated values it launches a sweep.",
     example="launch +experiment=quickstart\n-m +experiment=llama8b_lora 'trainer.learning_rate=1e-5,3e-5' dry_run=true",
+    add=add_verbose,
     run=_run,
     prints={"": LaunchReport, "with -m": SweepLaunched},
     group="launch",

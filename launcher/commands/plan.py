@@ -7,12 +7,11 @@ from launcher.cli.verb import Verb
 from launcher.errors import Exit
 from launcher.launching.compose import compose
 from launcher.launching.estimates import Explained, explain_dict, explain_lines
-from launcher.launching.launch import warn_of
 from launcher.launching.plan_table import PlanRow, make_table, table_rows
 from launcher.launching.plan_text import PLAN_PRINTS, plan_dict, plan_text
-from launcher.launching.planning import prepare
-from launcher.output import align, print_json, print_table, warn
-from launcher.plan import close_call
+from launcher.launching.plan_warnings import plan_notes, print_warnings
+from launcher.launching.planning import look
+from launcher.output import align, print_json, print_table, say
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -31,20 +30,23 @@ def _run(options: argparse.Namespace) -> int:
         rows = table_rows(options.overrides, moment)
         print_json(rows, indent=2) if options.json else print_table(make_table(rows))
         return Exit.OK
-    for composed in compose(options.overrides):
-        run, plan = prepare(composed, moment)
-        if warning := close_call(composed.config, plan):
-            warn(warning)
-        warn_of(composed, plan)
+    for one in compose(options.overrides):
+        looked = look(one, moment)
+        if looked.note:
+            say(looked.note)
+        composed, run, plan = looked.composed, looked.run, looked.plan
+        warnings = print_warnings(composed, plan)
         if options.explain:
             if options.json:
                 print_json(explain_dict(plan), indent=2)
             else:
                 print(align(explain_lines(plan)))
-        elif options.json:
-            print_json(plan_dict(run, plan, composed.config), indent=2)
+            continue
+        notes = [*([looked.note] if looked.note else []), *plan_notes(composed, plan)]
+        if options.json:
+            print_json(plan_dict(run, plan, composed.config, warnings, notes), indent=2)
         else:
-            print(plan_text(run, plan, composed.config))
+            print(plan_text(run, plan, composed.config, notes))
     return Exit.OK
 
 

@@ -2,7 +2,7 @@
 
 import argparse
 
-from launcher.cli.launched import follow, tell
+from launcher.cli.launched import add_verbose, follow, shown, tell
 from launcher.cli.verb import Verb
 from launcher.errors import Exit
 from launcher.launching.launch import LaunchReport
@@ -12,12 +12,13 @@ from launcher.run import find_run
 
 def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="a run dir, name/date_time or a run's name")
+    add_verbose(parser)
 
 
 def _run(options: argparse.Namespace) -> int:
     """The exit code: that of the run if it is followed to its end, 0 once it is queued."""
     run = find_run(options.runs_dir.absolute(), options.run)
-    launched = resume(run, options.overrides, lambda composed, one: tell(composed, one, options.json))
+    launched = resume(run, options.overrides, lambda composed, one: tell(composed, one, shown(options)))
     if launched.process is None:
         return Exit.OK
     return follow(run, launched.process, options.json)

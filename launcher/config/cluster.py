@@ -13,6 +13,9 @@ class ContainerRuntime(Enum):
     none = "none"
     pyxis = "pyxis"
     apptainer = "apptainer"
+    singularity = "singularity"
+    charliecloud = "charliecloud"
+    podman_hpc = "podman_hpc"
 
 
 class RankStarter(Enum):
@@ -29,7 +32,9 @@ class ContainerConfig:
     runtime: ContainerRuntime = ContainerRuntime.none
     """What starts the image; `none` runs without a container."""
     image: Optional[str] = None  # noqa: UP045
-    """Image reference (pyxis) or .sif path (apptainer)."""
+    """The image: a reference (pyxis, podman_hpc), a .sif file (apptainer, singularity) or a folder (charliecloud)."""
+    options: list[str] = field(default_factory=list[str])
+    """More options of the program, each one word, such as --rocm or --env=X=1; pyxis takes them by cluster.srun."""
     mounts: list[str] = field(default_factory=list[str])
     """Host folders to mount, each `path` or `host:container`; the run dir, the data and the caches are added."""
     python: str = "python3"
@@ -63,8 +68,24 @@ class ClusterConfig:
     """Any sbatch option by its long name (partition, account, qos, constraint, ...); `true` is an option without a value."""
     options: dict[str, Any] = field(default_factory=dict[str, Any])
     """Options of a scheduler that another package adds, by its own names. Those of Slurm are in cluster.sbatch."""
-    gpu_flag: str = "gpus-per-node"
-    """sbatch option with which the site requests GPUs: gpus-per-node, or gres for `gpu:N`."""
+    gpu_request: str = "gpus-per-node"
+    """sbatch option with which the site requests GPUs: gpus-per-node, gpus-per-task, gres (`gpu:N`), or none for whole nodes
+    without GRES."""
+    gpu_type: Optional[str] = None  # noqa: UP045
+    """Type of GPU in that request, as `sinfo -o %G` shows it: a100, or a MIG profile such as 3g.40gb; null requests any."""
+    srun: dict[str, Any] = field(default_factory=dict[str, Any])
+    """Any option of srun for the step that starts the nodes, by its long name (mpi, cpu-bind, network, ...); `true` is an
+    option without a value."""
+    host_suffix: str = ""
+    """Text that a host's name gets on the network of the job, such as `i` on a site where n1i is n1 on InfiniBand."""
+    interface: Optional[str] = None  # noqa: UP045
+    """Network interface whose address the nodes use, such as ib0, also for NCCL and gloo; null uses the address at which the
+    nodes reach the supervisor."""
+    ports: Optional[str] = None  # noqa: UP045
+    """Ports that the processes of a job may use on a node, FIRST-LAST; null: any from 10000 to the ephemeral range."""
+    start_timeout_s: Optional[float] = None  # noqa: UP045
+    """Seconds from the start of the job step until every node must have answered; null is 300, and 3600 with a container,
+    whose image can have to be imported first."""
     env: dict[str, str] = field(default_factory=dict[str, str])
     """Environment variables for the ranks. Never put secrets here: they are inherited from your own environment."""
     modules: list[str] = field(default_factory=list[str])

@@ -1,6 +1,6 @@
 """The model group: which model, and its shape."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Optional
 
@@ -64,5 +64,16 @@ class ModelConfig:
     """Attention kernel: sdpa, eager, flash_attention_2, flash_attention_3 or flex; null uses the default of transformers."""
     trust_remote_code: bool = False
     """Whether to run Python code that is shipped with the model. This code can do anything that you can do."""
+    chat_template: Optional[str] = None  # noqa: UP045
+    """Chat template in place of the model's own, so that a base model learns chats: chatml, gemma, llama3, mistral, phi or
+    zephyr, a Jinja file, or the folder or hub id of another model. The control tokens of the template are added if the model
+    lacks them, and their embeddings are trained. The export has the template."""
+    added_tokens: list[str] = field(default_factory=list)
+    """Further tokens, such as [<think>, </think>], which the tokenizer then never splits. Those that the model lacks are added
+    to its vocabulary; the embeddings of all of them are trained."""
+    eos_token: Optional[str] = None  # noqa: UP045
+    """Token that ends an answer, added if the model lacks it; null takes that of the chat template, else the model's own."""
+    pad_token: Optional[str] = None  # noqa: UP045
+    """Token that fills rows up, added if the model lacks it; null takes the model's own, else the end-of-text token."""
     architecture: Optional[ArchitectureConfig] = None  # noqa: UP045
     """Shape of the model; null reads config.json where the model is a local folder."""

@@ -1,6 +1,7 @@
 """The schema in Hydra's ConfigStore, and a run dir's config.yaml read back."""
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from launcher.config.cluster import ClusterConfig
 from launcher.config.data import DataConfig
@@ -37,10 +38,22 @@ def register() -> None:
     for group, node in GROUPS.items():
         store(group=group, name="schema", node=node)
     OmegaConf.register_new_resolver("shipped", _shipped, replace=True)
+    OmegaConf.register_new_resolver("shipped_with_sample", _shipped_with_sample, replace=True)
 
 
 def _shipped(path: str) -> str:
     return str(resource_dir("conf") / path)
+
+
+def _shipped_with_sample(path: str, *, _parent_: Any) -> str | None:
+    """The shipped file if data.path is a shipped file too; None for data of one's own, which it would evaluate wrongly."""
+    own = _parent_["sources"] or not is_shipped(_parent_["path"])
+    return None if own else _shipped(path)
+
+
+def is_shipped(path: str | None) -> bool:
+    """Whether a file belongs to this installation."""
+    return path is not None and Path(path).is_relative_to(resource_dir("conf"))
 
 
 def read_config(path: str) -> Config:

@@ -10,12 +10,21 @@ from launcher.errors import PlanError
 
 _LIMIT = re.compile(r"(\d+-)?\d+(:\d{1,2}){0,2}")
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3_600, 86_400
+_MOST_MINUTES = 999
+"""Highest number that is read as minutes: YAML 1.1 reads 1:00:00 and more, without quotes, as 3600 and more."""
 
 
 def check_time(time: str) -> str:
     """`time` itself when it is spelled as a time limit; PlanError otherwise."""
     if not _LIMIT.fullmatch(time):
         raise PlanError(f"resources.time={time!r} is not a Slurm time; use minutes, HH:MM:SS or D-HH:MM:SS")
+    if time.isdigit() and int(time) > _MOST_MINUTES:
+        hours, rest = divmod(int(time), 3600)
+        clock = f"{hours}:{rest // 60:02d}:{rest % 60:02d}"
+        raise PlanError(
+            f"resources.time={time} is a bare number, which Slurm would read as minutes and YAML makes of an unquoted {clock}; "
+            f'write "{clock}" in quotes, or "{time}:00" for {time} minutes'
+        )
     return time
 
 

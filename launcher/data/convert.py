@@ -11,16 +11,24 @@ from typing import Any
 
 from launcher.data.examples import read_examples
 from launcher.data.kinds import kind_of
+from launcher.data.reading import Reading
 from launcher.data.rules import BrokenRow
 from launcher.data.write import format_of, write_row
 from launcher.errors import DataError
+from launcher.output import warn
 
 _PARQUET_ROWS = 10_000
+_TOLD = 10
+"""Number of invalid rows that are named; all are counted."""
 _SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 
 
 def convert(
-    source: Path, target: Path, to: str, asked: str = "auto", advance: Callable[[int], None] | None = None
+    source: str | Path,
+    target: Path,
+    to: str,
+    reading: Reading | None = None,
+    advance: Callable[[int], None] | None = None,
 ) -> dict[str, int]:
     """The numbers of rows written and of rejected answers left out, after every row of `source` is written in format `to`.
 
@@ -32,12 +40,13 @@ def convert(
             f"{target}: the suffix decides how rows are stored, and '{target.suffix}' is unknown; end it in "
             f"{', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]}"
         )
-    counts = {"rows": 0, "rejected_left_out": 0}
+    counts = {"rows": 0, "rejected_left_out": 0, "invalid_left_out": 0}
+    left_out: list[str] = []
     written = format_of(to)
     keeps_rejected = written.kind == "pair"
 
     def rows() -> Iterator[dict[str, Any]]:
-        for line, example in read_examples(source, asked):
+        for line, example in read_examples(source, reading, left_out):
             try:
                 row = write_row(example, to)
             except BrokenRow as fault:
@@ -51,6 +60,9 @@ def convert(
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         _store(rows(), temporary, target.suffix, written.later_columns)
+        counts["invalid_left_out"] = len(left_out)
+        for said in left_out[:_TOLD]:
+            warn(f"left out: {said}")
         if not counts["rows"]:
             raise DataError(f"{source} holds no rows; there is nothing to convert")
         temporary.replace(target)

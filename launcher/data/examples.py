@@ -1,31 +1,57 @@
 """The examples of a data file in their common form; the first invalid row is an error."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from launcher.data.files import Row, read_rows
+from launcher.data.files import read_rows
 from launcher.data.kinds import Example
-from launcher.data.read import read_example
+from launcher.data.read import read_row
+from launcher.data.reading import AS_IT_STANDS, Reading
+from launcher.data.row import Row
 from launcher.data.rules import BrokenRow
 from launcher.errors import DataError
 
 
-def read_examples(path: Path, asked: str = "auto") -> Iterator[tuple[int, Example]]:
-    """Line and common form of every row; DataError names file, line and rule of the first invalid one."""
-    for row in read_rows(path):
+def read_examples(
+    path: str | Path, reading: Reading | None = None, left_out: list[str] | None = None
+) -> Iterator[tuple[int, Example]]:
+    """Line and common form of every valid row.
+
+    DataError names file, line and rule of the first invalid one, unless `reading` leaves invalid rows out: then `left_out`
+    gets a line for each, and DataError comes at the end if they are too many.
+    """
+    yield from valid_examples(read_rows(path), str(path), "line", reading or AS_IT_STANDS, left_out)
+
+
+def valid_examples(
+    rows: Iterable[Row], path: str, counted: str, reading: Reading, left_out: list[str] | None = None
+) -> Iterator[tuple[int, Example]]:
+    """As read_examples, of rows that were read before; `counted` is what their number counts: line or row."""
+    read = bad = 0
+    for row in rows:
+        read += 1
         try:
-            yield row.line, example_of(row, asked)
+            example = example_of(row, reading)
         except BrokenRow as fault:
-            raise DataError(f"{path}, line {row.line}: {fault.message} [{fault.rule}]") from None
+            said = f"{row.where or f'{path}, {counted} {row.line}'}: {fault.message} [{fault.rule}]"
+            if not reading.skip or fault.whole:
+                raise DataError(said) from None
+            bad += 1
+            if left_out is not None:
+                left_out.append(said)
+            continue
+        yield row.line, example
+    if refused := reading.too_many(bad, read):
+        raise DataError(f"{path}: {refused}")
 
 
-def example_of(row: Row, asked: str) -> Example:
+def example_of(row: Row, reading: Reading) -> Example:
     """The row's common form; BrokenRow for an invalid row."""
     if row.fault:
         raise row.fault
-    _, example = read_example(row.value, asked)
+    example = read_row(row.value, reading).example
     canonical(example)
     return example
 
@@ -40,11 +66,25 @@ def canonical(example: Example) -> bytes:
     parts = [f"{turn['role']}\x1e{turn['content']}" for turn in turns]
     plain = {"messages", "prompt", "chosen", "rejected", "text"} >= example.keys()
     if not plain or any(len(turn) > 2 for turn in turns):
-        parts.append(json.dumps(example, ensure_ascii=False, sort_keys=True))
+        parts.append(_whole(example))
+    if any("\0" in part for part in parts) or "\0" in example.get("text", ""):
+        raise BrokenRow(
+            "nul_bytes", "a text holds a NUL character (\\u0000), the sign of a damaged file; remove it"
+        )
     try:
         return (example.get("text", "") + "\x1f".join(parts)).encode()
     except UnicodeEncodeError as error:
         half = error.object[error.start]
         raise BrokenRow(
             "not_utf8", f"half a surrogate pair (\\u{ord(half):04x}) is not a character"
+        ) from None
+
+
+def _whole(example: Example) -> str:
+    try:
+        return json.dumps(example, ensure_ascii=False, sort_keys=True, allow_nan=False)
+    except ValueError:
+        raise BrokenRow(
+            "not_json",
+            "NaN and Infinity are no JSON and would be trained on as words; write null or a number",
         ) from None

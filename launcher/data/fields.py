@@ -6,7 +6,8 @@ from typing import Any, cast
 
 from launcher.data.kinds import Example
 from launcher.data.rules import BrokenRow
-from launcher.data.turns import Message, read_turn, read_turns
+from launcher.data.turns import Message, check_order, read_turn, read_turns
+from launcher.formats.base import SYSTEM
 
 
 def read_side(value: Any, key: str, role: str) -> list[Message]:
@@ -18,9 +19,32 @@ def read_side(value: Any, key: str, role: str) -> list[Message]:
     return read_turns([value] if isinstance(value, dict) else value, key)
 
 
+def read_chat(row: Mapping[str, Any], key: str) -> list[Message]:
+    """The turns of a chat in their order, with the system prompt that stands beside them in the row, if one does."""
+    turns = read_turns(row.get(key), key)
+    beside = read_systems(row)
+    if beside and turns[0] != beside[0]:
+        turns = [*beside, *turns]
+    check_order(turns)
+    return turns
+
+
 def read_system(value: Any) -> list[Message]:
     """The system turn of a field that holds a system prompt; no turn if the field is empty."""
-    return [make_turn("system", value)] if value else []
+    return [make_turn("system", value)] if value and (not isinstance(value, str) or value.strip()) else []
+
+
+def read_systems(row: Mapping[str, Any]) -> list[Message]:
+    """The system turn of a row with a system prompt under one of its names; no turn if it has none."""
+    return read_system(next((row[name] for name in SYSTEM if row.get(name)), None))
+
+
+def read_below(row: Mapping[str, Any], key: str, below: str) -> str:
+    """The text of a field, and below it that of another one, unless that is empty or missing."""
+    text = read_string(row, key)
+    if row.get(below):
+        text = f"{text}\n\n{read_string(row, below)}".lstrip()
+    return text
 
 
 def make_turn(role: str, content: Any) -> Message:

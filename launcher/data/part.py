@@ -6,15 +6,16 @@ import hashlib
 import re
 from array import array
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from zlib import crc32
 
 from launcher.data.examples import canonical
-from launcher.data.files import Row
 from launcher.data.kinds import Example, kind_of
-from launcher.data.read import read_example
+from launcher.data.read import read_row
+from launcher.data.reading import AS_IT_STANDS, Reading
+from launcher.data.row import Row
 from launcher.data.rules import BrokenRow, Finding
 from launcher.data.turns import is_trained
 
@@ -58,8 +59,7 @@ _REFUSALS = (
 class Counting:
     """How rows are read and measured."""
 
-    asked: str = "auto"
-    """The requested format, or auto."""
+    reading: Reading = AS_IT_STANDS
     max_length: int = 2048
     bytes_per_token: float = 4.0
     """Bytes of text per token, used without a tokenizer. 4 holds for English within 20 %, for vocabularies above 32,000."""
@@ -77,6 +77,15 @@ class Part:
     findings: list[Finding] = field(default_factory=list[Finding])
     counts: Counter[str] = field(default_factory=Counter[str])
     """Violations by rule, listed or not."""
+    left_out: Counter[str] = field(default_factory=Counter[str])
+    """Invalid rows by rule, if they may be left out; their findings are in `bad`."""
+    bad: list[Finding] = field(default_factory=list[Finding])
+    dropped: Counter[str] = field(default_factory=Counter[str])
+    """Rows by the key that was left out of them."""
+    as_text: Counter[str] = field(default_factory=Counter[str])
+    """Rows by the key whose list of turns arrived as text, with how."""
+    mapped: Counter[str] = field(default_factory=Counter[str])
+    """Rows by the column of data.columns that they have."""
     formats: Counter[str] = field(default_factory=Counter[str])
     firsts: dict[str, int] = field(default_factory=dict[str, int])
     """The first line of each format, and of each kind of example."""
@@ -106,6 +115,15 @@ class Part:
         if self.counts[rule] <= FINDINGS_PER_RULE:
             self.findings.append(Finding(rule, line, message))
 
+    def add_broken(self, fault: BrokenRow, line: int, skip: bool) -> None:
+        """Counts an invalid row: as an error, or as one that is left out."""
+        if not skip or fault.whole:
+            self.add_finding(fault.rule, line, fault.message)
+            return
+        self.left_out[fault.rule] += 1
+        if len(self.bad) < FINDINGS_PER_RULE:
+            self.bad.append(Finding(fault.rule, line, fault.message))
+
     def add(self, other: Part, line_offset: int = 0) -> None:
         """Adds the counts of the next part, whose lines are counted from `line_offset`. Words are left out."""
         for finding in other.findings:
@@ -114,7 +132,10 @@ class Part:
                 self.findings.append(Finding(finding.rule, line, finding.message))
                 self.counts[finding.rule] += 1
                 other.counts[finding.rule] -= 1
-        for name in ("counts", "formats", "kinds", "lengths"):
+        for finding in other.bad[: FINDINGS_PER_RULE - len(self.bad)]:
+            line = None if finding.line is None else finding.line + line_offset
+            self.bad.append(Finding(finding.rule, line, finding.message))
+        for name in ("counts", "left_out", "dropped", "as_text", "mapped", "formats", "kinds", "lengths"):
             getattr(self, name).update(getattr(other, name))
         for name in ("rows", "refusals", "characters", "trained", "truncated"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
@@ -136,12 +157,18 @@ def count(rows: Iterable[Row], counting: Counting) -> Part:
         try:
             if row.fault:
                 raise row.fault
-            name, example = read_example(row.value, counting.asked)
-            text = canonical(example)
+            found = read_row(row.value, counting.reading)
+            text = canonical(found.example)
         except BrokenRow as fault:
-            part.add_finding(fault.rule, row.line, fault.message)
+            part.add_broken(fault, row.line, counting.reading.skip)
             continue
-        _measure(part, row.line, name, example, text, counting)
+        if found.dropped:
+            part.dropped.update(dict.fromkeys(found.dropped, 1))
+        if found.as_text:
+            part.as_text.update(dict.fromkeys(found.as_text, 1))
+        if counting.reading.columns:
+            part.mapped.update(theirs for _, theirs in counting.reading.columns if theirs in row.value)
+        _measure(part, row.line, found.format, found.example, text, counting)
     return part
 
 
@@ -162,7 +189,7 @@ def _measure(part: Part, line: int, name: str, example: Example, text: bytes, co
     else:
         said = _measure_turns(part, line, kind, example)
     if counting.compare:
-        part.words.extend(map(crc32, _WORD.findall(said.lower().encode())))
+        part.words.extend(words_in(said))
     part.ends.append(len(part.words))
     tokens = len(text) / counting.bytes_per_token
     part.lengths[bucket(tokens)] += 1
@@ -196,6 +223,11 @@ def _measure_turns(part: Part, line: int, kind: str, example: Example) -> str:
     elif kind == "chat" and not trained:
         part.add_finding("untrained_row", line, "every assistant turn has weight 0; remove the row")
     return " ".join(turn["content"] for turn in turns if turn["role"] != "system")
+
+
+def words_in(text: str) -> Iterator[int]:
+    """The crc32 of every word, in lower case and without punctuation."""
+    return map(crc32, _WORD.findall(text.lower().encode()))
 
 
 def bucket(tokens: float) -> int:

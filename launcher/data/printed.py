@@ -57,6 +57,17 @@ class Tokens(_Tokens, total=False):
     """Share of the tokens that are cut off, where the tokens were counted."""
 
 
+class Used(TypedDict):
+    """Which rows of a data file are used."""
+
+    train: int
+    """Rows that are trained on."""
+    held_out: int | None
+    """Rows that are held out for evaluation; null without data.eval_fraction."""
+    groups: int | None
+    """Groups of rows that stay on one side; null without data.eval_fraction."""
+
+
 class DataReport(TypedDict):
     """The faults and the contents of a data file."""
 
@@ -72,6 +83,8 @@ class DataReport(TypedDict):
     """Violations by rule, listed or not."""
     path: str
     """As given."""
+    files: int
+    """How many files that is."""
     formats: dict[str, int]
     """Rows by format: messages, sharegpt, alpaca, ..."""
     kinds: dict[str, int]
@@ -88,6 +101,8 @@ class DataReport(TypedDict):
     """Rows that differ from another one in a few words."""
     eval: Overlap | None
     """What it shares with the evaluation file; null without one."""
+    used: Used | None
+    """Rows that are trained on and held out; null if all rows are used."""
     tokens: Tokens
     """The lengths in tokens."""
     advice: list[str]
@@ -105,3 +120,5 @@ class Converted(TypedDict):
     """Rows that were written."""
     rejected_left_out: int
     """Rejected answers that the format cannot hold and that are left out."""
+    invalid_left_out: int
+    """Invalid rows that are left out, with data.on_bad_row=skip."""

@@ -1,12 +1,24 @@
 """Reading a row of any format into its common form."""
 
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from launcher.data.kinds import Example
-from launcher.data.rules import BrokenRow, check_known
-from launcher.errors import unknown
-from launcher.formats.base import ABOUT
+from launcher.data.meanings import no_format
+from launcher.data.reading import Reading
+from launcher.data.rules import BrokenRow
+from launcher.data.tidy import tidy
 from launcher.formats.registry import AUTO, FORMATS, known_formats
+
+
+class ReadRow(NamedTuple):
+    """A row that was read, and what of it was not read, or not as it stands."""
+
+    format: str
+    example: Example
+    dropped: tuple[str, ...] = ()
+    """Keys that were left out; those of turns as `messages[].KEY`."""
+    as_text: tuple[str, ...] = ()
+    """Keys whose lists of turns arrived as text, with how."""
 
 
 def detect(row: dict[str, Any]) -> str | None:
@@ -19,26 +31,42 @@ def detect(row: dict[str, Any]) -> str | None:
 
 def read_example(value: Any, asked: str = AUTO) -> tuple[str, Example]:
     """The row's format and its common form; BrokenRow names the rule that it breaks."""
+    found = read_row(value, Reading(format=asked))
+    return found.format, found.example
+
+
+def read_row(value: Any, reading: Reading) -> ReadRow:
+    """The row as `reading` says; BrokenRow names the rule that it breaks."""
     if not isinstance(value, dict):
-        raise BrokenRow(
-            "not_object", f'a row is a {type(value).__name__}, not an object with a "messages" list'
-        )
-    row = cast("dict[str, Any]", value)
-    name = detect(row) if asked == AUTO else asked
+        raise BrokenRow("not_object", _no_object(value))
+    row, left_out = reading.rename(cast("dict[str, Any]", value))
+    name = detect(row) if reading.format == AUTO else reading.format
     if name is None:
-        raise BrokenRow("format", f'no "messages" list, and {_no_format(row)}')
+        row = _plain_names(row)
+        name = detect(row)
+        if name is None:
+            raise BrokenRow("format", no_format(row, reading))
     known = known_formats()
     one = known.formats.get(name) or FORMATS.find(name)
-    if not row.keys() <= known.allowed[name]:
-        for key in row:
-            check_known(f"key of a {name} row", key, (*one.keys, *ABOUT))
-    return name, one.read(row)
+    if reading.format != AUTO and not one.matches(row):
+        raise BrokenRow(
+            "format", f"the row is not of the format {name}; its keys are {', '.join(row) or '(none)'}"
+        )
+    as_text: list[str] = []
+    row = tidy(row, one, left_out, as_text)
+    left_out += one.unread(row)
+    return ReadRow(name, one.read(row), tuple(left_out), tuple(as_text))
 
 
-def _no_format(row: dict[str, Any]) -> str:
-    formats = known_formats().formats
-    known = tuple(dict.fromkeys(key for one in formats.values() for key in one.keys))
-    odd = [key for key in row if key not in known and key not in ABOUT]
-    if odd:
-        return unknown("key", odd[0], known)
-    return f"the keys {', '.join(row) or '(none)'} match no format; known: {', '.join(formats)}"
+def _plain_names(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with its keys in lower case and without spaces around them, unless two become one."""
+    plain = {key.strip().lower(): value for key, value in row.items()}
+    return plain if len(plain) == len(row) else row
+
+
+def _no_object(value: Any) -> str:
+    items = cast("list[Any]", value) if isinstance(value, list) else []
+    if items and all(isinstance(item, dict) for item in items):
+        return 'a row is a list of turns without a name; write {"messages": [...]} around each list'
+    kind = "null" if value is None else f"a {type(value).__name__}"  # pyright: ignore[reportUnknownArgumentType]
+    return f'a row is {kind}, not an object with a "messages" list'

@@ -21,6 +21,10 @@ RULES = {
     "not_utf8": Rule(
         ERROR, "a text that is not UTF-8 cannot be tokenized; half a surrogate pair cannot either"
     ),
+    "nul_bytes": Rule(
+        ERROR, "NUL characters are what a crash leaves in a file, and no text that anybody wrote"
+    ),
+    "duplicate_key": Rule(ERROR, "of two values under the same key only one could be read"),
     "not_json": Rule(ERROR, "a row is one JSON object: on one line, or an item of one array"),
     "not_object": Rule(ERROR, "a row is a JSON object with named values"),
     "no_rows": Rule(ERROR, "an empty file trains nothing"),
@@ -54,6 +58,17 @@ RULES = {
     "eval_overlap": Rule(
         WARNING, "13 consecutive words also occur in the training data: the answer may be memorized"
     ),
+    "too_many_bad": Rule(
+        ERROR, "a file of which many rows are invalid is most often read wrongly as a whole"
+    ),
+    "left_out": Rule(WARNING, "data.on_bad_row=skip leaves an invalid row out of the training"),
+    "dropped_keys": Rule(
+        WARNING,
+        "keys that the rows' format does not have are not read; data.drop or data.keep says that this is meant",
+    ),
+    "turns_as_text": Rule(
+        WARNING, "a list of turns that arrived as text was read as the list; look whether all of it is there"
+    ),
     "truncated": Rule(WARNING, "tokens beyond model.max_length are cut off, often the end of the answer"),
     "mixed_formats": Rule(WARNING, "several formats in one file are often the result of a faulty join"),
     "mixed_systems": Rule(WARNING, "rows with and without a system prompt teach two behaviours"),
@@ -62,7 +77,12 @@ RULES = {
 }
 
 
-class FindingRow(TypedDict):
+class _InOneOfSeveral(TypedDict, total=False):
+    file: str
+    """The file, where there are several."""
+
+
+class FindingRow(_InOneOfSeveral):
     """One violation of a rule of the data check."""
 
     level: str
@@ -83,6 +103,8 @@ class Finding:
     line: int | None
     """Physical line, from 1; in a Parquet file the row number, from 1; None for the whole file."""
     message: str
+    file: str | None = None
+    """The file, if there are several."""
 
     @property
     def level(self) -> str:
@@ -91,16 +113,22 @@ class Finding:
 
     def to_dict(self) -> FindingRow:
         """The finding as plain JSON values."""
-        return {"level": self.level, "rule": self.rule, "line": self.line, "message": self.message}
+        row: FindingRow = {"level": self.level, "rule": self.rule, "line": self.line, "message": self.message}
+        return row if self.file is None else {**row, "file": self.file}
 
 
 class BrokenRow(Exception):
     """A row that breaks a rule; the reader of the file adds the line."""
 
-    def __init__(self, rule: str, message: str) -> None:
+    def __init__(self, rule: str, message: str, whole: bool = False) -> None:
         super().__init__(message)
         self.rule = rule
         self.message = message
+        self.whole = whole
+        """Whether the rest of the file cannot be read because of it, so that leaving out one row does not help."""
+
+    def __reduce__(self) -> tuple[type["BrokenRow"], tuple[str, str, bool]]:
+        return BrokenRow, (self.rule, self.message, self.whole)  # faults travel between processes
 
 
 def check_known(kind: str, name: str, known: tuple[str, ...]) -> None:

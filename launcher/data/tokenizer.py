@@ -11,6 +11,7 @@ from typing import Any, cast
 import yaml
 
 from launcher.errors import DataError
+from launcher.hub import is_path
 from launcher.resources import resource_dir
 
 CHATML = (
@@ -34,6 +35,9 @@ def load_tokenizer(model: str) -> tuple[Any, int | None]:
         if found is None or found.origin is None:
             raise DataError(f"--model {model}: its package {where.removeprefix('package:')} is not installed")
         where, options = str(Path(found.origin).parent), {"gguf_file": known.get("gguf_file")}
+    where = str(Path(where).expanduser())
+    if is_path(where) and not Path(where).is_dir():
+        raise DataError(f"--model {model} is not a folder here; check the path, or give a hub id")
     try:
         transformers: Any = importlib.import_module("transformers")
     except ImportError:

@@ -8,9 +8,9 @@ import json
 from typing import Any, cast
 
 from launcher.data.rules import BrokenRow, check_known
+from launcher.data.speakers import ROLE_NAMES, as_role, join_calls
 
 ROLES = ("system", "user", "assistant", "tool")
-_ALIASES = {"developer": "system", "function": "tool"}
 _THOUGHTS = ("reasoning_content", "thinking")
 _KEYS = (
     "role",
@@ -23,6 +23,10 @@ _KEYS = (
     "refusal",
     *_THOUGHTS,
 )
+KEYS = frozenset(_KEYS)
+"""Keys of a turn that has a role."""
+SPOKEN_KEYS = frozenset(("from", "value", "weight"))
+"""Keys of a turn that has a `from` in place of a role."""
 Message = dict[str, Any]
 
 
@@ -32,23 +36,37 @@ def read_turns(value: Any, key: str) -> list[Message]:
         raise BrokenRow(
             "type", f'no "{key}" list: {key} is {_kind(value)}; a turn is {{"role": ..., "content": ...}}'
         )
-    turns = [read_turn(item) for item in cast("list[Any]", value)]
-    if not turns:
+    items = cast("list[Any]", value)
+    if not items:
         raise BrokenRow("empty", f"{key} is an empty list; remove the row")
-    return turns
+    if any(not isinstance(item, dict) for item in items):
+        odd = next(item for item in items if not isinstance(item, dict))
+        raise BrokenRow("type", f'a turn is {_kind(odd)}, not {{"role": ..., "content": ...}}')
+    turns = join_calls([as_role(item) for item in cast("list[dict[str, Any]]", items)])
+    if _is_empty_system(turns[0]):
+        turns = turns[1:]  # some data sets write the absence of a system prompt as an empty turn
+        if not turns:
+            raise BrokenRow("no_answer", f"{key} holds nothing but an empty system turn; remove the row")
+    return [read_turn(turn) for turn in turns]
+
+
+def _is_empty_system(turn: dict[str, Any]) -> bool:
+    content = turn.get("content")
+    blank = content is None or (isinstance(content, str) and not content.strip())
+    return blank and turn.get("role") in ("system", "developer")
 
 
 def read_turn(value: Any) -> Message:
     """One turn in its common form."""
     if not isinstance(value, dict):
         raise BrokenRow("type", f'a turn is {_kind(value)}, not {{"role": ..., "content": ...}}')
-    values = cast("dict[str, Any]", value)
+    values = as_role(cast("dict[str, Any]", value))
     role = values.get("role")
-    if not isinstance(role, str) or (role not in ROLES and role not in _ALIASES):
+    if not isinstance(role, str) or (role not in ROLES and role not in ROLE_NAMES):
         raise BrokenRow("role", f"role {role!r} must be one of {', '.join(ROLES)}")
     for name in values:
         check_known("key of a turn", name, _KEYS)
-    role = _ALIASES.get(role, role)
+    role = ROLE_NAMES.get(role, role)
     turn: Message = {"role": role, "content": ""}
     calls = _tool_calls(values)
     if calls:
@@ -64,8 +82,9 @@ def read_turn(value: Any) -> Message:
             if not isinstance(values[name], str):
                 raise BrokenRow("type", f"{name} of a {role} turn is {_kind(values[name])}, not a string")
             turn[name] = values[name]
-    if values.get("weight") is not None:
-        turn["weight"] = _weight(values["weight"], role)
+    weight = values.get("weight")
+    if weight is not None and not (role != "assistant" and _is_zero(weight)):  # it is not trained on anyway
+        turn["weight"] = _weight(weight, role)
     return turn
 
 
@@ -116,10 +135,14 @@ def _text(content: Any, role: str, has_calls: bool) -> str:
     if isinstance(content, list):
         content = "".join(_part(part, role) for part in cast("list[Any]", content))
     if not isinstance(content, str):
-        raise BrokenRow("type", f"the content of a {role} turn is {_kind(content)}, not a string")
+        raise BrokenRow("type", f"the content of {_article(role)} turn is {_kind(content)}, not a string")
     if not content.strip() and not has_calls and role != "tool":
-        raise BrokenRow("empty", f"a {role} turn is empty; fill it, or remove the row")
+        raise BrokenRow("empty", f"{_article(role)} turn is empty; fill it, or remove the row")
     return content
+
+
+def _article(role: str) -> str:
+    return f"an {role}" if role[0] in "aeiou" else f"a {role}"
 
 
 def _part(part: Any, role: str) -> str:
@@ -165,6 +188,10 @@ def _tool_call(call: Any) -> dict[str, Any]:
         )
     known = {"id": values["id"]} if isinstance(values.get("id"), str) else {}
     return {**known, "type": "function", "function": {"name": function["name"], "arguments": arguments}}
+
+
+def _is_zero(weight: Any) -> bool:
+    return not isinstance(weight, bool) and weight == 0
 
 
 def _weight(weight: Any, role: str) -> int:

@@ -2,10 +2,10 @@
 
 from typing import Any, cast
 
-from launcher.data.fields import make_turn, plain_pairs, read_string, read_system
+from launcher.data.fields import make_turn, plain_pairs, read_below, read_systems
 from launcher.data.kinds import Example
 from launcher.data.rules import BrokenRow
-from launcher.formats.base import Fields, Format
+from launcher.formats.base import SYSTEM, Fields, Format
 
 
 def _matches(row: Fields) -> bool:
@@ -13,10 +13,8 @@ def _matches(row: Fields) -> bool:
 
 
 def _read(row: Fields) -> Example:
-    question = read_string(row, "instruction")
-    if row.get("input"):
-        question = f"{question}\n\n{read_string(row, 'input')}".lstrip()
-    turns = read_system(row.get("system"))
+    question = read_below(row, "instruction", "input")
+    turns = read_systems(row)
     history: Any = row.get("history") or []
     if not isinstance(history, list):
         raise BrokenRow("type", "history is not a list of [question, answer]")
@@ -39,7 +37,7 @@ def _write(example: Example) -> dict[str, Any]:
 
 
 SPEC = Format(
-    keys=("instruction", "input", "output", "system", "history"),
+    keys=("instruction", "input", "output", "history", *SYSTEM),
     kind="chat",
     precedence=60,
     matches=_matches,

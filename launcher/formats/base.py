@@ -21,9 +21,20 @@ ABOUT = (
     "metadata",
     "meta",
     "license",
+    "",
+    "Unnamed: 0",
+    "unnamed: 0",
+    "__index_level_0__",
 )
-"""Keys about the origin of a row. A row of any format may have them, and they are not trained on."""
+"""Keys about the origin of a row. A row of any format may have them, and they are not trained on. The last four are what
+pandas writes for its index."""
+SYSTEM = ("system", "system_prompt")
+"""Keys of a system prompt beside the turns."""
 TOOLS = ("tools", "parallel_tool_calls")
+
+
+def _nothing(row: Fields) -> tuple[str, ...]:
+    return ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +68,12 @@ class Format:
     """Keys whose cells in CSV always hold JSON."""
     text_or_turns: tuple[str, ...] = ()
     """Keys whose cells in CSV hold JSON if they begin like a list of turns, and plain text otherwise."""
+    unread: Callable[[Fields], tuple[str, ...]] = _nothing
+    """Keys of `keys` that `read` leaves out of this row, because another one has their place; they are counted and told."""
+    lists: tuple[str, ...] = ()
+    """Keys that hold lists of turns, never a text; text in them is read as the list that it stands for."""
+    meanings: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    """Other names that people give to keys of this format; an error for a row of no format names data.columns with them."""
     example: Mapping[str, Any]
     """A row that `matches` accepts and `read` reads."""
     shape: str

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from launcher.data.fields import make_turn, plain_pairs, read_system
+from launcher.data.fields import make_turn, plain_pairs, read_system, read_systems
 from launcher.data.kinds import Example
 from launcher.data.rules import BrokenRow
-from launcher.formats.base import Fields, Format
+from launcher.formats.base import SYSTEM, Fields, Format
 
 
 def _matches(row: Fields) -> bool:
@@ -14,7 +14,8 @@ def _matches(row: Fields) -> bool:
 
 def _read(row: Fields) -> Example:
     turns = [make_turn("user", row.get("input")), make_turn("assistant", row.get("output"))]
-    return {"messages": [*read_system(row.get("systemPrompt")), *turns]}
+    system = read_system(row.get("systemPrompt")) or read_systems(row)
+    return {"messages": [*system, *turns]}
 
 
 def _write(example: Example) -> dict[str, Any]:
@@ -28,7 +29,7 @@ def _write(example: Example) -> dict[str, Any]:
 
 
 SPEC = Format(
-    keys=("input", "output", "systemPrompt"),
+    keys=("input", "output", "systemPrompt", *SYSTEM),
     kind="chat",
     precedence=70,
     matches=_matches,

@@ -13,13 +13,16 @@ _LABELS = {"true": True, "false": False, "1": True, "0": False}
 
 
 def _matches(row: Fields) -> bool:
-    return "prompt" in row and "completion" in row and "label" in row
+    return "label" in row and "prompt" in row and ("completion" in row or "response" in row)
 
 
 def _read(row: Fields) -> Example:
     prompt, completion = (
         read_side(row.get(name), name, role)
-        for name, role in (("prompt", "user"), ("completion", "assistant"))
+        for name, role in (
+            ("prompt", "user"),
+            ("response" if "response" in row else "completion", "assistant"),
+        )
     )
     check_order([*prompt, *completion])
     given = row.get("label")
@@ -29,22 +32,27 @@ def _read(row: Fields) -> Example:
     return with_tools({"prompt": prompt, "completion": completion, "label": label}, row)
 
 
+def _unread(row: Fields) -> tuple[str, ...]:
+    return ("completion",) if "response" in row and "completion" in row else ()
+
+
 def _write(example: Example) -> dict[str, Any]:
     texts = as_strings(example, ("prompt", "completion"))
     return {**texts, "label": example["label"]} if texts else dict(example)
 
 
 SPEC = Format(
-    keys=("prompt", "completion", "label", *TOOLS),
+    keys=("prompt", "completion", "response", "label", *TOOLS),
     kind="labelled",
     precedence=40,
     matches=_matches,
     read=_read,
+    unread=_unread,
     write=_write,
     writes=("labelled",),
     later_columns=("tools",),
     json_columns=("tools",),
-    text_or_turns=("prompt", "completion"),
+    text_or_turns=("prompt", "completion", "response"),
     example={"prompt": "Hi", "completion": "Hello", "label": True},
     shape='`{"prompt": ..., "completion": ..., "label": true or false}`: a good or a bad answer',
 )

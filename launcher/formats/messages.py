@@ -3,10 +3,10 @@
 import json
 from typing import Any
 
-from launcher.data.fields import with_tools
+from launcher.data.fields import read_chat, with_tools
 from launcher.data.kinds import Example
-from launcher.data.turns import Message, check_order, read_turns
-from launcher.formats.base import TOOLS, Fields, Format
+from launcher.data.turns import Message
+from launcher.formats.base import SYSTEM, TOOLS, Fields, Format
 
 
 def _matches(row: Fields) -> bool:
@@ -14,9 +14,7 @@ def _matches(row: Fields) -> bool:
 
 
 def _read(row: Fields) -> Example:
-    turns = read_turns(row.get("messages"), "messages")
-    check_order(turns)
-    return with_tools({"messages": turns}, row)
+    return with_tools({"messages": read_chat(row, "messages")}, row)
 
 
 def _write(example: Example) -> dict[str, Any]:
@@ -46,7 +44,7 @@ def _openai_turn(turn: Message) -> Message:
 
 
 SPEC = Format(
-    keys=("messages", *TOOLS, "chat_template_kwargs"),
+    keys=("messages", *SYSTEM, *TOOLS, "chat_template_kwargs"),
     kind="chat",
     precedence=10,
     matches=_matches,
@@ -57,6 +55,10 @@ SPEC = Format(
     other_spellings={"openai": _write_openai},
     later_columns=("tools",),
     json_columns=("messages", "tools"),
+    lists=("messages",),
+    meanings={
+        "messages": ("dialog", "dialogue", "dialogs", "chat", "turns", "chats", "conv", "message", "thread")
+    },
     example={"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]},
     shape='`{"messages": [{"role": ..., "content": ...}], "tools"?}`, as in OpenAI\'s API and trl',
 )

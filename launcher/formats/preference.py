@@ -2,11 +2,14 @@
 
 from typing import Any, cast
 
-from launcher.data.fields import as_strings, read_side, with_tools
+from launcher.data.fields import as_strings, read_below, read_side, read_systems, with_tools
 from launcher.data.kinds import Example
 from launcher.data.rules import BrokenRow
 from launcher.data.turns import Message, check_order
-from launcher.formats.base import TOOLS, Fields, Format
+from launcher.formats.base import SYSTEM, TOOLS, Fields, Format
+
+_PROMPTS = ("prompt", "conversations", "question", "instruction")
+"""Names of the prompt, in the order in which they are taken."""
 
 
 def _matches(row: Fields) -> bool:
@@ -19,16 +22,58 @@ def _read(row: Fields) -> Example:
         names = {"prompt": given.get("messages"), "chosen": row["preferred_output"]}
         row = {**names, "rejected": row.get("non_preferred_output"), "tools": given.get("tools")}
     chosen, rejected = (read_side(row.get(name), name, "assistant") for name in ("chosen", "rejected"))
-    if row.get("prompt") is None:
+    prompt = _prompt(row)
+    if _is_whole(chosen) and _is_whole(rejected):
+        shared = _common(chosen, rejected)
+        if not shared:
+            raise BrokenRow(
+                "format", "chosen and rejected are whole chats that do not begin with the same turns"
+            )
+        _check_same(prompt, shared)
+        chosen, rejected, prompt = chosen[len(shared) :], rejected[len(shared) :], shared
+    elif not prompt:
         prompt = _common(chosen, rejected)
         chosen, rejected = chosen[len(prompt) :], rejected[len(prompt) :]
-        if not prompt or not chosen or not rejected:
-            raise BrokenRow("format", "no prompt, and chosen and rejected do not begin with the same turns")
-    else:
-        prompt = read_side(row["prompt"], "prompt", "user")
+    if not prompt or not chosen or not rejected:
+        raise BrokenRow("format", "no prompt, and chosen and rejected do not begin with the same turns")
+    if prompt[0]["role"] != "system":
+        prompt = [*read_systems(row), *prompt]
     for answer in (chosen, rejected):
         check_order([*prompt, *answer])
     return with_tools({"prompt": prompt, "chosen": chosen, "rejected": rejected}, row)
+
+
+def _prompt(row: Fields) -> list[Message]:
+    """The turns of the prompt; none if the row has none beside the answers."""
+    name = next((name for name in _PROMPTS if row.get(name) is not None), None)
+    if name is None:
+        return []
+    if isinstance(row[name], str) and isinstance(row.get("input"), str):
+        return read_side(read_below(row, name, "input"), name, "user")
+    return read_side(row[name], name, "user")
+
+
+def _unread(row: Fields) -> tuple[str, ...]:
+    return tuple(name for name in _PROMPTS if row.get(name) is not None)[1:]
+
+
+def _is_whole(side: list[Message]) -> bool:
+    """Whether the side is a chat with its question, and not an answer only."""
+    return len(side) > 1 and side[0]["role"] in ("system", "user")
+
+
+def _check_same(prompt: list[Message], shared: list[Message]) -> None:
+    """BrokenRow if the prompt beside whole chats is not in the turns that they share."""
+    said = {turn["content"].strip() for turn in shared}
+    lost = next((turn for turn in prompt if turn["content"].strip() not in said), None)
+    if lost is not None and not all(
+        text in lost["content"] for text in said
+    ):  # or it is all of them as one text
+        raise BrokenRow(
+            "format",
+            "chosen and rejected are whole chats, and the prompt beside them is none of the turns that they share; "
+            "data.drop=[prompt] reads the chats alone",
+        )
 
 
 def _common(one: list[Message], other: list[Message]) -> list[Message]:
@@ -47,18 +92,43 @@ def _write(example: Example) -> dict[str, Any]:
 
 SPEC = Format(
     keys=(
-        *("prompt", "chosen", "rejected", "score_chosen", "score_rejected", *TOOLS),
+        *(*_PROMPTS, "chosen", "rejected", "score_chosen", "score_rejected", *SYSTEM, *TOOLS),
         *("input", "preferred_output", "non_preferred_output"),
     ),
     kind="pair",
-    precedence=30,
+    precedence=8,
     matches=_matches,
     read=_read,
+    unread=_unread,
     write=_write,
     writes=("pair",),
     later_columns=("tools",),
     json_columns=("tools",),
     text_or_turns=("prompt", "chosen", "rejected"),
+    lists=("conversations",),
+    meanings={
+        "prompt": ("question", "instruction", "query", "input", "user", "problem", "context", "post"),
+        "chosen": (
+            "accepted",
+            "preferred",
+            "good",
+            "better",
+            "winner",
+            "positive",
+            "response_chosen",
+            "chosen_response",
+        ),
+        "rejected": (
+            "declined",
+            "dispreferred",
+            "bad",
+            "worse",
+            "loser",
+            "negative",
+            "response_rejected",
+            "rejected_response",
+        ),
+    },
     example={"prompt": "Hi", "chosen": "Hello", "rejected": "What?"},
     shape='`{"prompt"?, "chosen", "rejected"}`: strings or lists of turns; or OpenAI\'s `preferred_output`',
 )

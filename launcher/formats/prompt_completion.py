@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from launcher.data.fields import read_side, without_weight
+from launcher.data.fields import read_side, read_systems, without_weight
 from launcher.data.kinds import Example, untrained
 from launcher.data.rules import BrokenRow
 from launcher.data.turns import Message, check_order, is_trained
-from launcher.formats.base import Fields, Format
+from launcher.formats.base import SYSTEM, Fields, Format
 
 
 def _matches(row: Fields) -> bool:
@@ -15,6 +15,8 @@ def _matches(row: Fields) -> bool:
 
 def _read(row: Fields) -> Example:
     prompt = read_side(row.get("prompt"), "prompt", "user")
+    if prompt[0]["role"] != "system":
+        prompt = [*read_systems(row), *prompt]
     turns = [*untrained(prompt), *read_side(row.get("completion"), "completion", "assistant")]
     check_order(turns)
     return {"messages": turns}
@@ -38,7 +40,7 @@ def _write(example: Example) -> dict[str, Any]:
 
 
 SPEC = Format(
-    keys=("prompt", "completion"),
+    keys=("prompt", "completion", *SYSTEM),
     kind="chat",
     precedence=50,
     matches=_matches,
@@ -47,6 +49,35 @@ SPEC = Format(
     writes=("chat", "pair", "labelled"),
     from_chat=True,
     text_or_turns=("prompt", "completion"),
+    meanings={
+        "prompt": (
+            "question",
+            "query",
+            "instruction",
+            "input",
+            "user",
+            "human",
+            "problem",
+            "ask",
+            "request",
+            "source_text",
+        ),
+        "completion": (
+            *(
+                "response",
+                "answer",
+                "output",
+                "reply",
+                "assistant",
+                "solution",
+                "target",
+                "gpt",
+                "bot",
+                "result",
+            ),
+            *("answers", "label_text", "target_text", "generation", "text"),
+        ),
+    },
     example={"prompt": "Hi", "completion": "Hello"},
     shape='`{"prompt": ..., "completion": ...}`: strings, or lists of turns',
     note="; answers in the prompt are not trained on",

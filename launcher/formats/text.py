@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from launcher.data.astext import holds_turns
 from launcher.data.fields import read_string
 from launcher.data.kinds import Example, to_chat
 from launcher.data.rules import BrokenRow
@@ -15,6 +16,10 @@ def _matches(row: Fields) -> bool:
 def _read(row: Fields) -> Example:
     if not read_string(row, "text").strip():
         raise BrokenRow("empty", "text is empty; remove the row")
+    if holds_turns(row["text"]):
+        raise BrokenRow(
+            "type", "text is the text of a list of turns; data.columns={messages: text} reads it as a chat"
+        )
     return {"text": row["text"]}
 
 
@@ -32,6 +37,19 @@ SPEC = Format(
     read=_read,
     write=_write,
     writes=("text", "chat", "pair", "labelled"),
+    meanings={
+        "text": (
+            "content",
+            "document",
+            "body",
+            "article",
+            "passage",
+            "story",
+            "page",
+            "sentence",
+            "raw_content",
+        )
+    },
     example={"text": "Once upon a time."},
     shape='`{"text": ...}`',
     note=", all of it trained on",

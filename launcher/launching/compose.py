@@ -20,14 +20,24 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from launcher.config import ClusterConfig, Config, register
+from launcher.config.other_names import answer_option
 from launcher.errors import ConfigError, LauncherError, UsageError
 from launcher.launching.explain import explain, one_line
+from launcher.launching.named_model import fit_to_name
+from launcher.launching.own_file.expand import Expanded, expand, place
+from launcher.launching.own_file.source import Source
+from launcher.launching.secrets import conceal, refuse_secrets, secrets_of
+from launcher.launching.texts import as_typed, with_home
 from launcher.methods.registry import find_method
 from launcher.resources import resource_dir
 
 # Free-form mappings: Hydra would require a `+` before each new key.
 _FREE_FORM = [key for key, value in vars(ClusterConfig()).items() if type(value) is dict]
-_OPEN = re.compile(rf"(cluster\.({'|'.join(_FREE_FORM)})|trainer\.options)[.=]")
+_DEFAULT_DATA = "sample"
+"""The file of conf/data that conf/config.yaml chooses."""
+_OPEN = re.compile(
+    rf"(cluster\.({'|'.join(_FREE_FORM)})|trainer\.(options|lr_scheduler_kwargs|args)|strategy\.deepspeed|data\.columns)[.=]"
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +52,14 @@ class Composed:
     """Number of the trial in a multirun."""
     config_dir: str | None
     """Absolute path given with --config-dir."""
+    sources: tuple[Source, ...] = ()
+    """The file given with --config, and those that it extends."""
+    sample_unasked: bool
+    """Whether the data is only the default of conf/config.yaml: nobody has named any."""
+    evaluation_left_out: bool
+    """Whether the shipped evaluation file is not used, because data.path or data.sources names other data."""
+    note: str
+    """What of the chosen model file was dropped for another model; empty if nothing."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +71,8 @@ class Asked:
     """The configuration without the swept values, including Hydra's own part."""
     typed: list[str]
     """The overrides, without those of Hydra's own configuration."""
+    sources: tuple[Source, ...] = ()
+    """As of Composed."""
 
 
 def compose(
@@ -62,19 +82,24 @@ def compose(
 ) -> list[Composed]:
     """The configuration that Hydra composes, or all those of a multirun; empty if only help was requested.
 
+    `--config FILE` stands for the overrides of a file of one's own, which come before those that were typed.
+
     With `take_sweep`, a multirun is passed to it unexpanded, unless another launcher or sweeper of Hydra is named. If
     Hydra's launcher moves a job to another process, `run_here` gets its configuration there.
 
     ConfigError for everything that Hydra and OmegaConf refuse. Only temporary files are written.
     """
     register()
+    expanded = expand(arguments)
+    arguments = expanded.arguments
+    _refuse_secrets(expanded)
     composed: list[Composed] = []
     refused: list[Exception] = []
     own = os.getpid()
 
     def collect(cfg: DictConfig) -> None:
         if run_here is not None and os.getpid() != own:
-            run_here(_composed(cfg))
+            run_here(dataclasses.replace(_composed(cfg), sources=expanded.sources))
             return
         # If an error were raised here, Hydra would first print all overrides, including any secret among them.
         try:
@@ -86,14 +111,15 @@ def compose(
         setattr(  # noqa: B010 - where hydra_plugins/launcher_sweeper looks for it
             collect,
             "take_sweep",
-            _taking(take_sweep),
+            _taking(take_sweep, expanded.sources),
         )
+    arguments = [with_home(argument) for argument in as_typed(arguments)]
     arguments = [f"++{argument}" if _OPEN.match(argument) else argument for argument in arguments]
     # Hydra's parser needs all overrides together; users put options between them.
     arguments.sort(key=lambda argument: argument.startswith("-") or not re.match(r"~|.*=", argument))
     conf = str(resource_dir("conf"))
     if _is_plain(arguments):
-        return [_compose_one(conf, arguments)]
+        return [_compose_one(conf, arguments, expanded)]
     _refuse_bad_options(arguments)
     decorated = hydra.main(version_base="1.3", config_path=conf, config_name="config")(collect)
     before = sys.argv
@@ -108,14 +134,14 @@ def compose(
         for error in refused:
             raise error
     except (HydraException, OmegaConfBaseException, YAMLError, AssertionError, ValueError) as error:
-        raise ConfigError(one_line(explain(error, arguments))) from None
+        raise ConfigError(_explained(error, arguments, expanded)) from None
     finally:
         sys.argv = before
         if full_error is None:
             del os.environ["HYDRA_FULL_ERROR"]
         else:
             os.environ["HYDRA_FULL_ERROR"] = full_error
-    return composed
+    return [dataclasses.replace(one, sources=expanded.sources) for one in composed]
 
 
 def _refuse_bad_options(arguments: list[str]) -> None:
@@ -123,6 +149,8 @@ def _refuse_bad_options(arguments: list[str]) -> None:
     parser = get_args_parser()
 
     def refuse(message: str) -> NoReturn:
+        if elsewhere := answer_option(message.rpartition("unrecognized arguments: ")[2]):
+            raise UsageError(elsewhere)
         raise UsageError(f"{message}; a verb is the first word; see python -m launcher help and --hydra-help")
 
     setattr(parser, "error", refuse)  # noqa: B010 - a method of argparse's class
@@ -137,7 +165,7 @@ def _is_plain(arguments: list[str]) -> bool:
     )
 
 
-def _compose_one(conf: str, arguments: list[str]) -> Composed:
+def _compose_one(conf: str, arguments: list[str], expanded: Expanded) -> Composed:
     """As `compose`, for one run. Hydra 1.3's `main` composes twice, the first time only to read hydra.mode, which conf/
     does not set; its `compose` function composes once."""
     try:
@@ -146,14 +174,28 @@ def _compose_one(conf: str, arguments: list[str]) -> Composed:
             HydraConfig.instance().set_config(cfg)
             with read_write(cfg), open_dict(cfg):
                 del cfg["hydra"]
-            return _composed(cfg)
+            return dataclasses.replace(_composed(cfg), sources=expanded.sources)
     except (HydraException, OmegaConfBaseException, YAMLError, AssertionError, ValueError) as error:
-        raise ConfigError(one_line(explain(error, arguments))) from None
+        raise ConfigError(_explained(error, arguments, expanded)) from None
 
 
-def _taking(take: Callable[[Asked], None]) -> Callable[[ConfigLoader, DictConfig, list[str]], None]:
+def _explained(error: BaseException, arguments: list[str], expanded: Expanded) -> str:
+    """One line for an error of Hydra or OmegaConf, without the value of a secret, and with the line of the file behind it."""
+    sentence = place(one_line(explain(error, arguments)), expanded.settings)
+    return conceal(sentence, secrets_of(os.environ))
+
+
+def _refuse_secrets(expanded: Expanded) -> None:
+    """ConfigError for a file that holds the value of a secret: the run dir keeps a copy of the file."""
+    for source in expanded.sources:
+        refuse_secrets(source.text, secrets_of(os.environ))
+
+
+def _taking(
+    take: Callable[[Asked], None], sources: tuple[Source, ...]
+) -> Callable[[ConfigLoader, DictConfig, list[str]], None]:
     def taking(loader: ConfigLoader, master: DictConfig, typed: list[str]) -> None:
-        take(Asked(loader=loader, master=master, typed=typed))
+        take(Asked(loader=loader, master=master, typed=typed, sources=sources))
 
     return taking
 
@@ -172,16 +214,25 @@ def compose_trial(asked: Asked, overrides: list[str], number: int) -> tuple[Dict
 
 def _composed(cfg: DictConfig) -> Composed:
     settings = HydraConfig.get()
+    derived = OmegaConf.is_interpolation(cfg.data, "eval_path")
     OmegaConf.resolve(cfg)  # resolved here, while ${hydra:job.num} is that of this job
+    sources = settings.runtime.config_sources
+    note = fit_to_name(
+        cfg,
+        settings.runtime.choices.get("model"),
+        [str(one.path) for one in sources if one.schema == "file"],
+        settings.overrides.task,
+    )
     return Composed(
         cfg=cfg,
         config=to_config(cfg),
         experiment=settings.runtime.choices.get("experiment"),
         overrides=list(settings.overrides.task),
         trial=str(settings.job.num) if settings.mode is RunMode.MULTIRUN else None,
-        config_dir=next(
-            (str(one.path) for one in settings.runtime.config_sources if one.provider == "command-line"), None
-        ),
+        config_dir=next((str(one.path) for one in sources if one.provider == "command-line"), None),
+        note=note,
+        sample_unasked=settings.runtime.choices.get("data") == _DEFAULT_DATA,
+        evaluation_left_out=derived and cfg.data.eval_path is None,
     )
 
 
@@ -221,7 +272,12 @@ def _is_typed(node: Any) -> bool:
 
 def _check_lists(cluster: ClusterConfig) -> None:
     """Raises ConfigError for an item that is not text, which OmegaConf 2.3 accepts in a list[str]."""
-    lists = {"modules": cluster.modules, "setup": cluster.setup, "container.mounts": cluster.container.mounts}
+    lists = {
+        "modules": cluster.modules,
+        "setup": cluster.setup,
+        "container.mounts": cluster.container.mounts,
+        "container.options": cluster.container.options,
+    }
     for name, items in lists.items():
         for item in items:
             if type(item) is not str:

@@ -56,9 +56,10 @@ def measured(runs_dir: Path, name: str) -> dict[str, float]:
     """save_s and restart_s as the newest run of that name measured them, else the assumed values; shutdown_s, 0 if unknown."""
     known = {"save_s": SAVE_S, "restart_s": RESTART_S, "shutdown_s": 0.0}
     whole_s = step_s = 0.0
-    plans = sorted(runs_dir.glob(f"{name}/*/plan.json"), reverse=True)
-    if plans:
-        for event in RunDir(plans[0].parent).read_events(Saved, Stepping, Measured):
+    runs = (RunDir(plan.parent) for plan in sorted(runs_dir.glob(f"{name}/*/plan.json"), reverse=True))
+    newest = next((run for run in runs if run.submitted), None)
+    if newest:
+        for event in newest.read_events(Saved, Stepping, Measured):
             if isinstance(event, Saved):
                 known["save_s"] = max(event.blocked_s, 1e-3)
                 whole_s = max(whole_s, event.total_s or 0.0)

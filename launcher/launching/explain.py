@@ -3,8 +3,9 @@
 import dataclasses
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import Enum
+from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 from hydra.errors import MissingConfigException, OverrideParseException
@@ -12,18 +13,26 @@ from omegaconf import OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, ValidationError
 
 from launcher.config import Config
+from launcher.config.other_names import counterpart, counterparts
 from launcher.errors import nearest, unknown
 from launcher.resources import resource_dir
 
 
 def explain(error: BaseException, arguments: list[str]) -> str:
     """One sentence for an error of Hydra or OmegaConf."""
+    if found := _without_package(arguments):
+        return found
     for cause in _causes(error):
         if isinstance(cause, OverrideParseException):
             key, _, value = cause.override.partition("=")
+            if not value and key.endswith((".yaml", ".yml")):
+                return f"{key} is a file; write --config {key}"
             way_out = f"quote the value, as in '{key}=\"...\"'" if value else f"write {key}=VALUE"
             return f"{cause.override} is not an override Hydra can read ({_reason(cause)}); {way_out}"
         if isinstance(cause, MissingConfigException) and cause.missing_cfg_file:
+            if cause.missing_cfg_file.endswith((".yaml", ".yml")):
+                file = cause.missing_cfg_file.partition("/")[2]
+                return f"+experiment={file} names a file; write --config {file}, or the experiment's name without its ending"
             group, _, name = cause.missing_cfg_file.rpartition("/")
             shipped = [path.stem for path in (resource_dir("conf") / group).glob("*.yaml")]
             return unknown(group or "config", name, {*(cause.options or shipped)} - {"schema"})
@@ -32,7 +41,7 @@ def explain(error: BaseException, arguments: list[str]) -> str:
             return _where(error) + unknown_key(_typed(key, arguments))
         if key and isinstance(cause, ValidationError):
             value = "null" if cause.value is None else cause.value
-            return f"{_where(error)}{key}={value} must be {_expected(key)}"
+            return f"{_where(error)}{key}={value} must be {expected(key)}"
     several = re.match(r"Ambiguous value for argument '(.*?)'\n1\. ", str(error), re.DOTALL)
     if several:
         key, _, value = several[1].partition("=")
@@ -45,6 +54,29 @@ def explain(error: BaseException, arguments: list[str]) -> str:
     return f"{key}: {_reason(error)}" if key else _reason(error)
 
 
+def _without_package(arguments: list[str]) -> str | None:
+    """One sentence for an experiment of --config-dir whose keys land below `experiment`, which is no key; None for others."""
+    name = next((word.partition("=")[2] for word in arguments if word.startswith("+experiment=")), None)
+    folder = config_dir_of(arguments)
+    path = folder / "experiment" / f"{name}.yaml" if name and folder else None
+    if path is None or not path.is_file() or "@package" in path.read_text(encoding="utf-8", errors="replace"):
+        return None
+    return (
+        f"{path} sets keys of the whole run, so its first line must be `# @package _global_`; add it, or write --config FILE "
+        "for a file of plain keys, which needs neither that line nor a list of defaults"
+    )
+
+
+def config_dir_of(arguments: Sequence[str]) -> Path | None:
+    """The folder that the arguments give with --config-dir."""
+    words = iter(arguments)
+    for word in words:
+        option, equals, value = word.partition("=")
+        if option in ("--config-dir", "-cd"):
+            return Path(value if equals else next(words, "."))
+    return None
+
+
 _RENAMED = {"resources.silence_s": "resources.hang_timeout_s"}
 """Former names of keys, and the present ones."""
 
@@ -55,13 +87,16 @@ def unknown_key(key: str) -> str:
         return f"{key} is now called {_RENAMED[key]}; write {_RENAMED[key]}=VALUE"
     if key == "experiment":
         return "experiment=NAME must be written +experiment=NAME"
-    plugins = sorted({name.split(".")[1] for name in known_keys() if name.startswith("plugins.")})
+    known = list(known_keys())
+    elsewhere = None if key in known else counterpart(key)
+    if elsewhere:
+        return elsewhere.answer(key)
+    plugins = sorted({name.split(".")[1] for name in known if name.startswith("plugins.")})
     root, _, rest = key.partition(".")
     plugin = rest.partition(".")[0]
     if root == "plugins" and plugin and plugin not in plugins:
         own = f"One of your own starts with +plugins.{plugin}._target_=MODULE.CLASS"
         return f"{unknown('plugin', plugin, plugins)} {own}"
-    known = list(known_keys())
     if key in known:
         parent = key.rpartition(".")[0]
         why = f"choose 'plugin=[{plugin}]' first" if root == "plugins" else f"{parent} is null"
@@ -76,13 +111,18 @@ def unknown_key(key: str) -> str:
 
     parent = key.rpartition(".")[0]
     siblings = [name.rpartition(".")[2] for name in known if parent and name.rpartition(".")[0] == parent]
+    elsewhere = counterpart(nearest(leaf, [name for one in counterparts() for name in one.names]) or "")
     if siblings and not same_leaf:
         close = nearest(leaf, siblings)
+        if elsewhere and not close:
+            return f"unknown key {key}; {elsewhere.answer(nearest(leaf, elsewhere.names) or leaf)}"
         return f"unknown key {key}; " + (
             f"did you mean {parent}.{close}?" if close else f"{parent} has {', '.join(siblings)}"
         )
     close = max(same_leaf, key=like, default=nearest(key, known))
     close = close or ("+experiment" if nearest(key, ["experiment"]) else None)
+    if elsewhere and not close:
+        return f"unknown key {key}; {elsewhere.answer(nearest(leaf, elsewhere.names) or leaf)}"
     hint = f"did you mean {close}?" if close else "python -m launcher --cfg job lists all keys"
     return f"unknown key {key}; {hint}"
 
@@ -93,7 +133,7 @@ def known_keys(schema: type = Config, prefix: str = "") -> Iterator[str]:
     for field in dataclasses.fields(schema):
         name = f"{prefix}{field.name}"
         yield name
-        nested = _dataclass_of(hints[field.name])
+        nested = dataclass_of(hints[field.name])
         if nested:
             yield from known_keys(nested, f"{name}.")
     if schema is Config:
@@ -102,20 +142,21 @@ def known_keys(schema: type = Config, prefix: str = "") -> Iterator[str]:
                 yield f"plugins.{path.stem}.{option}"
 
 
-def _dataclass_of(hint: Any) -> type | None:
+def dataclass_of(hint: Any) -> type | None:
+    """The dataclass that a type hint names, also as Optional or in a list; None if it names none."""
     kinds = (hint, *get_args(hint))
     return next((kind for kind in kinds if isinstance(kind, type) and dataclasses.is_dataclass(kind)), None)
 
 
-def _expected(key: str) -> str:
+def expected(key: str) -> str:
     """The name of a key's type for a sentence."""
     schema: type = Config
     hint: Any = None
     for name in key.replace("[", ".").split("."):
         inside = get_origin(hint) in (dict, list)
         hint = get_args(hint)[-1] if inside else get_type_hints(schema).get(name)
-        schema = _dataclass_of(hint) or schema
-    nested = _dataclass_of(hint)
+        schema = dataclass_of(hint) or schema
+    nested = dataclass_of(hint)
     if nested:
         return f"a group of keys, such as {key}.{dataclasses.fields(nested)[0].name}=..."
     names: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}

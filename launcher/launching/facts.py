@@ -1,19 +1,23 @@
 """The facts that a plan needs about the machine, earlier runs and the data. It reads, and writes nothing."""
 
 import dataclasses
-import json
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from launcher import __version__
 from launcher.clusters.base import Cluster
 from launcher.clusters.choose import choose_kind, has_gpu
 from launcher.clusters.registry import find_cluster
 from launcher.config import ArchitectureConfig, Config, ContainerRuntime, Device
+from launcher.data.kinds import SPOKEN
 from launcher.hub import named_folders
-from launcher.launching.data_gate import check_data, count_examples, data_paths
+from launcher.launching.chat_template import check_chats, read_format
+from launcher.launching.data_gate import check_data, check_files, count_examples, data_paths
 from launcher.launching.earlier_runs import measured, resume_source
+from launcher.launching.model_gate import check_model
 from launcher.launching.secrets import refuse_secrets, secrets_of
 from launcher.plan import Facts
 from launcher.plan.model import read_architecture
@@ -24,12 +28,15 @@ _ANSWER_S = 2.0
 
 
 def gather(config: Config, experiment: str | None, run: RunDir) -> Facts:
-    """The facts that the plan of a run in that folder needs, without those about the data."""
+    """The facts that the plan of a run in that folder needs, without those about the data; DataError for a missing data
+    file, which is named before any other fault."""
     refuse_secrets(repr(config), secrets_of(os.environ))
+    check_files(config)
     place = find_cluster(choose_kind(config.cluster.kind, os.environ))
     data = data_paths(config)
     bare = config.cluster.container.runtime is ContainerRuntime.none
     known = measured(Path(config.runs_dir).absolute(), config.name)
+    shape = check_model(config)
     return Facts(
         experiment=experiment,
         cluster=place.name,
@@ -41,8 +48,10 @@ def gather(config: Config, experiment: str | None, run: RunDir) -> Facts:
         data_path=data.training[0],
         data_sources=data.training if config.data.sources else (),
         eval_path=data.evaluation,
+        holds_out=config.data.eval_fraction is not None,
         python=config.cluster.python or sys.executable,
-        architecture=_architecture(config),
+        architecture=_architecture(config, shape),
+        chat=read_format(config),
         resume=resume_source(config),
         save_s=known["save_s"],
         restart_s=known["restart_s"],
@@ -54,7 +63,11 @@ def gather(config: Config, experiment: str | None, run: RunDir) -> Facts:
 
 def count(config: Config, facts: Facts) -> Facts:
     """The facts with those about the data; DataError for its first error."""
-    return dataclasses.replace(facts, **count_examples(config, check_data(config)))
+    reports = check_data(config)
+    read: list[dict[str, Any]] = [part for one in reports for part in (one, one.get("eval")) if part]
+    kinds: list[tuple[str, str]] = [(part["path"], kind) for part in read for kind in part.get("kinds") or ()]
+    check_chats(config, facts.chat, {path: SPOKEN[kind] for path, kind in kinds if kind != "text"})
+    return dataclasses.replace(facts, **count_examples(config, reports))
 
 
 def _device(config: Config, place: Cluster) -> str:
@@ -65,11 +78,7 @@ def _device(config: Config, place: Cluster) -> str:
     return "cuda" if not place.one_machine or has_gpu() else "cpu"
 
 
-def _architecture(config: Config) -> ArchitectureConfig | None:
+def _architecture(config: Config, config_json: Mapping[str, Any] | None) -> ArchitectureConfig | None:
     if config.model.architecture is not None:
         return config.model.architecture
-    path = Path(config.model.name_or_path, "config.json")
-    try:
-        return read_architecture(json.loads(path.read_text()))
-    except (OSError, ValueError):
-        return None
+    return read_architecture(config_json) if config_json else None

@@ -13,13 +13,14 @@ from launcher.clusters.choose import choose_kind, make_cluster
 from launcher.clusters.registry import find_cluster
 from launcher.clusters.submission import cut_short, submitted
 from launcher.launching.compose import Composed
-from launcher.launching.data_gate import check_data, print_warnings
 from launcher.launching.hub_gate import check_hub
+from launcher.launching.machine_gate import cpu_note
 from launcher.launching.package_gate import check_packages, package_notes
+from launcher.launching.plan_warnings import HowMuch, evaluation_note, print_warnings
 from launcher.launching.planning import prepare
 from launcher.launching.write import find_cut_short, write_run
-from launcher.output import say, warn
-from launcher.plan import LaunchPlan, check_fits, close_call, few_cores
+from launcher.output import say
+from launcher.plan import LaunchPlan, check_fits
 from launcher.plugins.decide import read_run
 from launcher.run import RunDir, find_submitted
 
@@ -50,6 +51,10 @@ class LaunchReport(TypedDict):
     """The command that submits or starts the run by hand."""
     notes: list[str]
     """Sentences about decisions that the configuration left open, as the summary shows them."""
+    training: HowMuch
+    """How much it trains."""
+    warnings: list[str]
+    """The warnings that were printed before the launch, the most important first."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +69,7 @@ class Launched:
     process: subprocess.Popen[bytes] | None = None
     """The job script if it runs on this machine, once it is started."""
 
-    def report(self, notes: list[str]) -> LaunchReport:
+    def report(self, notes: list[str], training: HowMuch, warnings: list[str]) -> LaunchReport:
         """The object that `--json` prints for a launch."""
         return {
             "run": self.run.name,
@@ -74,6 +79,8 @@ class Launched:
             "dry_run": self.dry_run,
             "command": shlex.join(find_cluster(self.plan.cluster).submit_command(self.run.job_script)),
             "notes": notes,
+            "training": training,
+            "warnings": warnings,
         }
 
 
@@ -91,11 +98,12 @@ def plan_launch(composed: Composed, moment: datetime) -> Planned:
 
 
 def plan_launches(composed: Sequence[Composed], moment: datetime) -> list[Planned]:
-    """All jobs of a multirun, each planned before the first is written; warns about runs that barely fit."""
+    """All jobs of a multirun, each planned and its warnings printed before the first is written."""
     planned = [plan_launch(one, moment) for one in composed]
     for one in planned:
-        if warning := close_call(one.composed.config, one.plan):
-            warn(warning)
+        if not one.composed.config.dry_run:
+            make_cluster(one.plan.cluster)  # a refusal comes before the warnings
+        print_warnings(one.composed, one.plan)
         check_hub(one.composed.config, one.plan)
     return planned
 
@@ -158,11 +166,9 @@ def restart_here(composed: Composed) -> tuple[RunDir, subprocess.Popen[bytes]] |
 
 def notes_of(composed: Composed, plan: LaunchPlan) -> list[str]:
     """Sentences that a summary shows beside the plan."""
-    return package_notes(composed.config, plan)
-
-
-def warn_of(composed: Composed, plan: LaunchPlan) -> None:
-    """Prints warnings about the data and the requested cores."""
-    print_warnings(check_data(composed.config))
-    if warning := few_cores(plan):
-        warn(warning)
+    config = composed.config
+    return [
+        *evaluation_note(composed.evaluation_left_out),
+        *cpu_note(config, plan),
+        *package_notes(config, plan),
+    ]

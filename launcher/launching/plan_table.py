@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from launcher.errors import PlanError
 from launcher.launching.compose import Composed, compose
-from launcher.launching.planning import prepare
+from launcher.launching.planning import look
 from launcher.plan.queue import expect
 
 if TYPE_CHECKING:
@@ -61,16 +61,16 @@ def make_table(rows: list[PlanRow]) -> "Table":
 
 
 def _row(composed: Composed, swept: list[str], moment: datetime) -> PlanRow:
-    config = composed.config
     settings = {key: _value(composed, key) for key in swept}
     row: PlanRow = {
         "settings": settings, "refused": None, "fits": None, "total_gib": None, "gpus": None, "step_s": None,
         "tokens_per_s": None, "total_h": None, "gpu_hours": None, "money": None,
     }  # fmt: skip
     try:
-        _, plan = prepare(composed, moment)
+        looked = look(composed, moment)
     except PlanError as error:
         return {**row, "refused": str(error)}
+    config, plan = looked.composed.config, looked.plan
     row["gpus"] = plan.topology.world_size
     if plan.memory is None or plan.time is None:
         return row

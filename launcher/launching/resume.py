@@ -9,11 +9,13 @@ from omegaconf import OmegaConf
 
 from launcher.clusters.base import RunState
 from launcher.clusters.choose import make_cluster
-from launcher.errors import ConfigError, RunError
+from launcher.errors import ConfigError, RunError, UsageError
 from launcher.launching.compose import Composed, compose
 from launcher.launching.hub_gate import check_hub
 from launcher.launching.launch import Launched, start
+from launcher.launching.own_file.expand import OPTION
 from launcher.launching.package_gate import check_packages
+from launcher.launching.plan_warnings import print_warnings
 from launcher.launching.planning import prepare_in
 from launcher.launching.write import rewrite_run, settle
 from launcher.plan import check_fits
@@ -23,7 +25,9 @@ from launcher.status.state import is_over, read_status
 
 # fmt: off
 MAY_CHANGE = (
-    "resources", "cluster", "strategy", "batch.micro_batch_size", "tracker", "trainer.logging_steps", "trainer.eval_steps",
+    "resources", "cluster", "strategy", "batch.micro_batch_size",
+    "batch.eval_micro_batch_size", "data.num_workers", "data.prefetch_factor", "tracker",
+    "trainer.logging_steps", "trainer.eval_steps",
     "trainer.sample_prompt", "data.check", "data.eval_path", "model.attn_implementation", "cache_dir", "runs_dir",
     "force", "dry_run", "trust_checkpoint", "sweep",
 )
@@ -46,6 +50,7 @@ def resume(run: RunDir, overrides: list[str], tell: Callable[[Composed, Launched
     check_fits(composed.config, plan)
     check_hub(composed.config, plan)
     check_packages(composed.config, plan)
+    print_warnings(composed, plan)
     cluster = None if composed.config.dry_run else make_cluster(plan.cluster)
     rewrite_run(run, plan, composed, changes)
     return start(run, plan, cluster, lambda launched: tell(composed, launched))
@@ -78,6 +83,10 @@ def _check_can_go_on(run: RunDir) -> None:
 
 def _compose(run: RunDir, overrides: list[str]) -> Composed:
     """The configuration of the run's own arguments, followed by the new ones."""
+    if any(word.partition("=")[0] == OPTION for word in overrides):
+        raise UsageError(
+            f"{OPTION} begins a run; a resume goes on with what {run.name} was launched with: type what changes as key=value"
+        )
     if not run.overrides.is_file():
         raise RunError(
             f"{run.overrides} is missing, so the arguments of {run.name} are unknown; start a new run"

@@ -1,10 +1,12 @@
 """A configuration must not contain a secret of the environment, since configurations are written to files."""
 
+import re
 from collections.abc import Mapping
 
 from launcher.errors import ConfigError
 from launcher.plan.place import SECRET_NAME
 
+_ENVIRONMENT = re.compile(r"\$\{\s*oc\.env\s*:\s*([^,}\s]+)")
 _SHORTEST = 8
 """Minimum length of a value that counts as a secret: a shorter one occurs in many texts by chance."""
 
@@ -24,3 +26,15 @@ def refuse_secrets(text: str, secrets: Mapping[str, str]) -> None:
                 f"the configuration contains the value of {name}, and it is written to files; remove it: "
                 f"jobs inherit {name}"
             )
+
+
+def refers_to_secret(text: str) -> str | None:
+    """The variable with a secret's name that an interpolation in the text would read; None if there is none."""
+    return next((name for name in _ENVIRONMENT.findall(text) if SECRET_NAME.search(name)), None)
+
+
+def conceal(text: str, secrets: Mapping[str, str]) -> str:
+    """The text with the name of the variable in place of each secret value."""
+    for name, value in secrets.items():
+        text = text.replace(value, f"${{{name}}}")
+    return text

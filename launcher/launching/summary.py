@@ -3,49 +3,133 @@
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
-from launcher.config import TrainerConfig
+from launcher.clusters.registry import find_cluster
+from launcher.config import Config, TrainerConfig
 from launcher.methods.registry import find_method
 from launcher.output import align
-from launcher.plan import LaunchPlan
+from launcher.plan import Facts, LaunchPlan
+from launcher.plan.every import described
+from launcher.plan.extent import Extent, extent_of
 from launcher.plan.save import SavePlan
 from launcher.plan.shutdown import fits_kill_wait, needs_s
 from launcher.run import RunDir
-from launcher.units import duration, plural, significant
+from launcher.units import duration, number, percent, plural, significant
+
+MOST_LINES = 14
+"""Lines of a launch's summary without -v."""
 
 
-def describe(run: RunDir, plan: LaunchPlan, summary: Mapping[str, Any]) -> str:
-    """The decisions and the next commands."""
+def describe(
+    run: RunDir, plan: LaunchPlan, summary: Mapping[str, Any], config: Config, *, verbose: bool = False
+) -> str:
+    """The summary of a launch: what runs where on which data, how long, and what to type next; at most MOST_LINES lines,
+    with `verbose` all notes."""
+    extent = extent_of(config, plan)
     lines = [
-        ("run", f"{run.name}" + (f"  (experiment {plan.experiment})" if plan.experiment else "")),
+        ("run", _named(run, plan)),
         ("run dir", str(run.path)),
-        *plan_lines(plan),
+        ("cluster", f"{find_cluster(plan.cluster).title}: {layout(plan)}"),
+        ("model", _model(plan)),
+        ("data", data_line(plan, extent)),
+        ("training", training_line(plan, extent)),
+        *_memory(plan),
+        *([("saves", saves(plan.save))] if plan.save else []),
     ]
-    lines += [("note", note) for note in summary.get("notes", ())]
-    job_id = summary["job_id"]
+    job_id, notes = summary["job_id"], list(summary.get("notes", ()))
     if job_id:
         lines.append(("job", job_id))
     if summary["dry_run"]:
-        lines += [("dry run", "nothing was submitted"), ("submit with", str(summary["command"]))]
-    elif job_id:
-        lines += [
-            ("next", f"python -m launcher status {run.name}"),
-            ("", f"python -m launcher follow {run.name}"),
-            ("", f"python -m launcher cancel {run.name}"),
+        queued = find_cluster(plan.cluster).queued
+        after = [
+            ("dry run", f"nothing was {'submitted' if queued else 'started'}"),
+            (f"{'submit' if queued else 'start'} with", str(summary["command"])),
         ]
-    return align(lines)
+    elif job_id:
+        after = [("next", f"python -m launcher follow {run.name}   (or status, logs, cancel)")]
+    else:
+        after = []
+    room = MOST_LINES - len(lines) - len(after)
+    if len(notes) > room and not verbose:
+        notes = [*notes[: room - 1], f"and {len(notes) - room + 1} more, which -v shows"]
+    return align([*lines, *(("note", note) for note in notes), *after])
 
 
-def plan_lines(plan: LaunchPlan) -> list[tuple[str, str]]:
-    """The decisions, as (label, text)."""
-    topology, batch, model = plan.topology, plan.batch, plan.model
+def _named(run: RunDir, plan: LaunchPlan) -> str:
+    return f"{run.name}" + (f"  (experiment {plan.experiment})" if plan.experiment else "")
+
+
+def _model(plan: LaunchPlan) -> str:
+    """The model's name, its size and the trained share."""
+    model = plan.model
+    if not model.parameters or model.trainable_parameters is None:
+        return model.name_or_path
+    trained = model.trainable_parameters / model.parameters
+    how = "all of them trained" if trained == 1 else f"{percent(trained)} of them trained"
+    if trained != 1 and plan.adapter:
+        how += " (LoRA)"
+    return f"{model.name_or_path}, {_parameters(model.parameters)} parameters, {how}"
+
+
+def _parameters(count: int) -> str:
+    for unit, one in (("billion", 1e9), ("million", 1e6)):
+        if count >= one:
+            return f"{count / one:.3g} {unit}"
+    return f"{count:,}"
+
+
+def layout(plan: LaunchPlan) -> str:
+    """`2 nodes x 8 GPUs`."""
+    topology = plan.topology
     unit = "GPU" if plan.device == "cuda" else "CPU rank"
-    layout = f"{plural(topology.nodes, 'node')} x {plural(topology.gpus_per_node, unit)}"
+    return f"{plural(topology.nodes, 'node')} x {plural(topology.gpus_per_node, unit)}"
+
+
+def data_line(plan: LaunchPlan, extent: Extent) -> str:
+    """Rows, tokens and files of the training data, and the evaluation file."""
+    facts = plan.facts
+    paths = ", ".join(facts.data_sources or (facts.data_path,))
+    counted = paths
+    if extent.rows is not None:
+        tokens = "" if extent.tokens is None else f", about {number(significant(extent.tokens, 2))} tokens"
+        counted = f"{plural(extent.rows, 'row')}{tokens}, in {paths}"
+    return f"{counted}; {_evaluation(facts)}"
+
+
+def _evaluation(facts: Facts) -> str:
+    """The evaluation rows: their file, or the number of rows that are held out."""
+    if facts.eval_path:
+        rows = "" if facts.eval_rows is None else f" ({plural(facts.eval_rows, 'row')})"
+        return f"evaluation: {facts.eval_path}{rows}"
+    if facts.holds_out:
+        rows = "a share" if facts.eval_rows is None else plural(facts.eval_rows, "row")
+        return f"{rows} held out for the evaluation"
+    return "no evaluation file"
+
+
+def training_line(plan: LaunchPlan, extent: Extent) -> str:
+    """Epochs, optimizer steps and time."""
+    unit = find_method(plan.trainer).unit
+    size = f"of {plan.batch.global_batch_size} {unit}"
+    epochs = (
+        "" if extent.epochs is None else f"{number(extent.epochs)} epoch{'' if extent.epochs == 1 else 's'}"
+    )
+    if extent.steps is None:
+        return f"{epochs or 'steps'} in steps {size}; the ranks count them: {plan.length.why}"
+    about = "about " if extent.steps_estimated else ""
+    steps = f"{about}{plural(extent.steps, 'step')} {size}"
+    told = f"{epochs} = {steps}" if epochs else steps
+    return told if extent.seconds is None else f"{told}, in about {duration(extent.seconds)} (estimated)"
+
+
+def plan_lines(plan: LaunchPlan, extent: Extent) -> list[tuple[str, str]]:
+    """The decisions, as (label, text), for `plan` and -v."""
+    batch, model = plan.batch, plan.model
     counts = ""
     if model.parameters and model.trainable_parameters is not None:
         share = 100 * model.trainable_parameters / model.parameters
         counts = f"  {model.parameters:,} parameters, {model.trainable_parameters:,} trained ({share:.3g} %)"
     return [
-        ("cluster", f"{plan.cluster}: {layout}"),
+        ("cluster", f"{plan.cluster}: {layout(plan)}"),
         ("strategy", f"{plan.strategy.name}, {plan.precision}"),
         *([] if plan.trainer == TrainerConfig.kind else [("trainer", plan.trainer)]),
         (
@@ -54,8 +138,9 @@ def plan_lines(plan: LaunchPlan) -> list[tuple[str, str]]:
             f"{batch.gradient_accumulation_steps} accumulation x {plural(plan.degrees.data_parallel_size, 'rank')}",
         ),
         ("model", f"{model.name_or_path}{counts}"),
-        ("data", ", ".join(plan.facts.data_sources or (plan.facts.data_path,))),
-        *([("saves", saves(plan.save))] if plan.save else []),
+        ("data", data_line(plan, extent)),
+        ("training", training_line(plan, extent)),
+        *([("saves", saves(plan.save)), *_failures(plan.save)] if plan.save else []),
         *([("", too_late)] if (too_late := cannot_save(plan)) else []),
         *_memory(plan),
         *([("chosen", plan.chosen)] if plan.chosen else []),
@@ -108,12 +193,25 @@ def cannot_save(plan: LaunchPlan) -> str | None:
 
 
 def saves(plan: SavePlan) -> str:
-    """How often the run saves, and the resulting share of effective training time."""
-    every = f"every {plural(plan.save_steps, 'step')}" if plan.save_steps else "interval found while training"
+    """How often the run saves."""
+    if plan.save_steps:
+        return f"every {plural(plan.save_steps, 'step')}"
+    if plan.save_every is not None:
+        return f"every {described(plan.save_every)}, whose steps the ranks count"
+    if plan.best_interval_s is None:
+        return "at an interval that the run derives from its measurements"
+    return f"about every {duration(plan.best_interval_s)}, adjusted to what the run measures"
+
+
+def _failures(plan: SavePlan) -> list[tuple[str, str]]:
+    """The best interval between saves for the expected failures, and the resulting share of effective training time."""
     if plan.best_interval_s is None or plan.effective_training_time is None or plan.mtbf_s is None:
-        return f"{every}; this cluster never fails (cluster.failures_per_1000_node_days=0)"
-    return (
-        f"{every}; best every {duration(plan.best_interval_s)} for saves of {duration(plan.save_s)}, restarts of "
-        f"{duration(plan.restart_s)} and a failure every {duration(plan.mtbf_s)}: "
-        f"{plan.effective_training_time:.1%} effective training time"
-    )
+        return [("failures", "none expected (cluster.failures_per_1000_node_days=0)")]
+    return [
+        (
+            "failures",
+            f"one every {duration(plan.mtbf_s)} expected; for saves of {duration(plan.save_s)} and restarts of "
+            f"{duration(plan.restart_s)}, saving every {duration(plan.best_interval_s)} is best: "
+            f"{plan.effective_training_time:.1%} effective training time",
+        )
+    ]

@@ -1,6 +1,7 @@
 """Writes the files of a run dir: when the run is planned, and again when a resume plans it again."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from launcher.clusters.submission import cut_short
 from launcher.errors import RunError
 from launcher.launching.compose import Composed
 from launcher.launching.data_gate import check_data
+from launcher.launching.own_file.source import Source
 from launcher.plan import LaunchPlan
 from launcher.plan.place import mounted_caches
 from launcher.render import FILES, render
@@ -92,6 +94,15 @@ def rewrite_run(run: RunDir, plan: LaunchPlan, composed: Composed, changes: dict
     run.note(Replanned(attempt=run.attempts(), changes=changes, earlier=str(kept)))
 
 
+def kept_files(sources: Sequence[Source]) -> dict[str, str]:
+    """Name -> text of the copies of the files given with --config, in a folder of a run dir or of a sweep."""
+    names = [source.path.name for source in sources]
+    return {
+        f"asked/{f'{at}_' if names.count(name) > 1 else ''}{name}": source.text
+        for at, (name, source) in enumerate(zip(names, sources, strict=True))
+    }
+
+
 def _make_caches(plan: LaunchPlan, composed: Composed) -> None:
     """Creates the folders that a container mounts and that nothing else creates before it starts."""
     for name, path in mounted_caches(composed.config, plan.facts).items():
@@ -110,6 +121,9 @@ def _write(run: RunDir, composed: Composed, texts: dict[str, str]) -> None:
     if composed.config_dir:
         write_text(run.config_dir, composed.config_dir + "\n")
     write_text(run.config, config)
+    for name, text in kept_files(composed.sources).items():
+        (run.path / name).parent.mkdir(exist_ok=True)
+        write_text(run.path / name, text)
     for name, text in texts.items():
         write_text(run.path / name, text)
     write_text(run.data_check, json.dumps(check_data(composed.config), indent=2, ensure_ascii=False) + "\n")

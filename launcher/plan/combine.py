@@ -1,6 +1,6 @@
 """The combination of a plan after its plugins, which the rules check."""
 
-from launcher.config import Config
+from launcher.config import Config, has_evaluation
 from launcher.errors import PlanError
 from launcher.methods.registry import find_method
 from launcher.plan.adapter import Adapter, trains_head
@@ -19,11 +19,12 @@ def combination_of(config: Config, plan: LaunchPlan) -> Combination:
         device=plan.device,
         precision=plan.precision,
         degrees=plan.degrees,
-        micro_batch_size=plan.batch.micro_batch_size,
+        micro_batch_size=config.batch.eval_micro_batch_size or plan.batch.micro_batch_size,
         generations=method.generations(config),
-        evaluates=config.data.eval_path is not None,
+        evaluates=has_evaluation(config.data),
         adapter=adapter is not None,
         four_bit=adapter is not None and adapter.four_bit,
+        eight_bit=adapter is not None and adapter.eight_bit,
         dora=adapter is not None and adapter.dora,
         dropout=adapter is not None and adapter.dropout,
         disable_dropout=config.trainer.disable_dropout,
@@ -34,6 +35,7 @@ def combination_of(config: Config, plan: LaunchPlan) -> Combination:
         optimizer=config.trainer.optim,
         attention=config.model.attn_implementation,
         trains_head=adapter is not None and _trains_head(plan, adapter),
+        trains_tokens=adapter is not None and adapter.tokens > 0,
         kernels=bool(plan.kernels),
         rank_starter=plan.rank_starter,
         spares=plan.spares,
@@ -42,15 +44,18 @@ def combination_of(config: Config, plan: LaunchPlan) -> Combination:
 
 def _trains_head(plan: LaunchPlan, adapter: Adapter) -> bool:
     shape = plan.facts.architecture
+    if adapter.tokens:
+        return True
     return trains_head(shape, adapter) if shape else "lm_head" in adapter.modules_to_save
 
 
 def check_needs(plan: LaunchPlan) -> None:
     """PlanError for a plugin that needs evaluations in a run that makes none."""
     for name, plugin in plan.plugins.items():
-        if plugin.needs_eval and not plan.trainer_args.get("eval_steps"):
+        if plugin.needs_eval and plan.trainer_args.get("eval_strategy") == "no":
             raise PlanError(
-                f"plugins.{name} needs evaluations during training: set data.eval_path and trainer.eval_steps, or take {name} "
+                f"plugins.{name} needs evaluations during training: set data.eval_path or data.eval_fraction, and "
+                f"trainer.eval_steps, or take {name} "
                 "out of plugin=[...]"
             )
 

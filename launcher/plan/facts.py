@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from launcher.config import ArchitectureConfig
+from launcher.plan.chat_format import ChatFormat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,8 @@ class Facts:
     """Python on the nodes outside a container."""
     architecture: ArchitectureConfig | None
     """The model's shape: from its conf file, else from its config.json; None if it is not known."""
+    chat: ChatFormat | None = None
+    """Changes to the model's tokenizer, as model.chat_template and its neighbours say; None for none."""
     resume: str
     """auto, never, or the absolute path of a checkpoint or of another run."""
     save_s: float
@@ -51,6 +54,10 @@ class Facts:
     """Version of this package."""
     rows: int | None = None
     """Training examples in an epoch; None if they were not counted."""
+    holds_out: bool = False
+    """Whether the evaluation rows are a share of the training rows (data.eval_fraction)."""
+    eval_rows: int | None = None
+    """Evaluation examples; None if they were not counted, or without an evaluation."""
     mean_tokens: int | None = None
     """Average tokens per training example, estimated by the data check."""
 

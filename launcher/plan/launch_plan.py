@@ -11,8 +11,10 @@ from launcher.config import Config, Init, Precision
 from launcher.config.time_limit import check_time
 from launcher.errors import PlanError
 from launcher.methods.registry import find_method
+from launcher.plan.every import steps_of
 from launcher.plan.facts import Facts
 from launcher.plan.length import Length, make_length
+from launcher.plan.meeting import Meeting, make_meeting
 from launcher.plan.memory import Adapter, Memory, Room
 from launcher.plan.model import ModelFacts, count_parameters
 from launcher.plan.place import (
@@ -91,6 +93,8 @@ class LaunchPlan:
     """The job's options for the scheduler, by the scheduler's names; "" for a flag without a value."""
     step_options: tuple[str, ...]
     """Words for the command that starts node.sh on every node."""
+    meeting: Meeting
+    """How the processes of the job find each other."""
     env: Mapping[str, str]
     """Environment variables of the ranks."""
     modules: tuple[str, ...]
@@ -159,6 +163,13 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
         )
     )
     args = trainer_args(config, batch, mixed, cuda) | dict(files.trainer_args)
+    length = make_length(
+        args, facts, batch, packing=config.trainer.packing, samples=method.generations(config)
+    )
+    if (every := config.trainer.eval_steps) is not None:
+        between = steps_of(every, length)
+        args |= {} if between is None else {"eval_steps": between}
+        length = dataclasses.replace(length, eval_every=every if between is None else None)
     return LaunchPlan(
         run=config.name,
         experiment=facts.experiment,
@@ -185,15 +196,14 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
         room=None,
         time=None,
         chosen=None,
-        length=make_length(
-            args, facts, batch, packing=config.trainer.packing, samples=method.generations(config)
-        ),
+        length=length,
         trainer=config.trainer.kind,
         trainer_args=args,
         deepspeed=files.deepspeed,
         accelerate=files.accelerate,
         job_options=place.job_options(request),
         step_options=place.step_options(request),
+        meeting=make_meeting(config.cluster),
         env=environment(config, facts),
         modules=tuple(module_name(module) for module in config.cluster.modules),
         setup=tuple(simple_command(line) for line in config.cluster.setup),

@@ -30,6 +30,7 @@ class Combination:
     evaluates: bool = False
     adapter: bool = False
     four_bit: bool = False
+    eight_bit: bool = False
     dora: bool = False
     dropout: bool = False
     """Whether the adapter has dropout."""
@@ -46,6 +47,8 @@ class Combination:
     """model.attn_implementation."""
     trains_head: bool = False
     """Whether modules_to_save trains the model's head whole."""
+    trains_tokens: bool = False
+    """Whether an adapter trains the embeddings of single tokens."""
     kernels: bool = False
     """Whether liger's kernels replace layers of the model."""
     rank_starter: str = "launcher"
@@ -79,7 +82,7 @@ RULES: tuple[Rule, ...] = (
         "trainer.num_generations",
         reason="the answers to a prompt are then in several batches, and trl 1.16 cannot compare them (\"shape '[-1, 4]' is "
         'invalid for input of size 2")',
-        way_out="use another batch.micro_batch_size, or data.eval_path=null",
+        way_out="use another batch.micro_batch_size, or no evaluation: data.eval_path=null, and no data.eval_fraction",
         methods=lambda method: method.draws is not None,
         broken=lambda run: (
             run.evaluates and bool(run.micro_batch_size * run.degrees.data_parallel_size % run.generations)
@@ -95,9 +98,10 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         number=6,
-        what="modules_to_save with the head (lm_head, or embeddings tied to it) under FSDP2 on several ranks",
+        what="modules_to_save with the head (lm_head, or embeddings tied to it), or trained tokens (model.chat_template, "
+        "model.added_tokens), under FSDP2 on several ranks",
         reason="trl 1.16 does not sum the head's gradients over the ranks that share it",
-        way_out="use strategy=zero3",
+        way_out="use strategy=zero3 or zero2",
         broken=lambda run: run.trains_head and run.strategy.dtensors and run.degrees.shard_size > 1,
     ),
     Rule(
@@ -168,6 +172,20 @@ RULES: tuple[Rule, ...] = (
         "(\"'Params4bit' object has no attribute 'ds_status'\")",
         way_out="use strategy=zero2 or fsdp2, or use_dora=false",
         broken=lambda run: run.four_bit and run.dora and run.strategy.gathers_by_module,
+    ),
+    Rule(
+        number=16,
+        what="an adapter with tokens of its own (model.chat_template, model.added_tokens) under ZeRO-3 on a CPU",
+        reason="peft 0.21 gathers their embeddings on a GPU alone",
+        way_out="use strategy=ddp or zero2, model.chat_template=zephyr, which has no such tokens, or GPUs",
+        broken=lambda run: run.trains_tokens and run.device == "cpu" and run.strategy.gathers_by_module,
+    ),
+    Rule(
+        number=17,
+        what="plugins.lora with load_in=8bit under a strategy that shards weights",
+        reason="the scales of 8-bit weights lie beside the weights, and neither DeepSpeed 0.19.8 nor FSDP2 shards them",
+        way_out="use strategy=ddp or zero2, or plugin=[qlora]",
+        broken=lambda run: run.eight_bit and run.strategy.shards_weights,
     ),
 )
 """The rules that are not specific to one method; a method's own rules are in its spec."""

@@ -7,6 +7,7 @@ from launcher.config import ArchitectureConfig, Config, read_config
 from launcher.errors import NotAsPlanned, RunError
 from launcher.plan import Facts, LaunchPlan, make_plan, with_estimates
 from launcher.plan.auto import settle
+from launcher.plan.chat_format import format_from
 from launcher.plan.combine import check_needs, checked
 from launcher.plan.fit import with_length
 from launcher.plan.options import check_options
@@ -89,6 +90,7 @@ def facts_from(written: Any) -> Facts:
     values = dict(cast("dict[str, Any]", written))
     shape = values["architecture"]
     values["architecture"] = ArchitectureConfig(**shape) if shape else None
+    values["chat"] = format_from(values["chat"])
     values["data_sources"] = tuple(values["data_sources"])
     return Facts(**values)
 

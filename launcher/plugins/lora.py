@@ -5,12 +5,14 @@ Memory: gradients and optimizer state shrink to those of the adapter. docs/guide
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from launcher.errors import PlanError
 from launcher.methods.registry import find_method
-from launcher.plan.adapter import count_adapter
+from launcher.packages import Package
+from launcher.plan.adapter import Adapter, count_adapter
 from launcher.plan.model import linear_shapes
 from launcher.plan.traits import Traits
 from launcher.plugins.base import Plugin
@@ -19,10 +21,49 @@ from launcher.plugins.lora_options import LoRAOptions
 if TYPE_CHECKING:
     from launcher.plan import LaunchPlan
 
+_STACKED = ("gate_up_proj", "down_proj")
+"""Parameters that hold all experts of a block in transformers 5."""
+_ROUTERS = {"gate", "router", "shared_expert_gate"}
+"""Layers that choose experts. An adapted router sends tokens elsewhere and unbalances the experts."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LoRA(LoRAOptions, Plugin):
     """Low-rank adapters on linear layers. Source: Hu et al., arXiv 2106.09685."""
+
+    load_in: Any = None
+    """8bit stores the frozen linear layers in 8 bits (bitsandbytes); null keeps the format of the forward pass."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.load_in not in (None, "8bit"):
+            raise ValueError(
+                f"{self.key}.load_in={self.load_in!r} must be 8bit or null; for 4 bits use plugin=[qlora]"
+            )
+        if self.load_in and self.takes_weights:
+            raise ValueError(
+                f"{self.key}.load_in=8bit cannot change the base model's weights, as {self.key}.init_lora_weights={self.init} "
+                f"does; use {self.key}.init_lora_weights=true"
+            )
+
+    @property
+    def adapter(self) -> Adapter:
+        """The adapter, over 8-bit weights if asked."""
+        return replace(super().adapter, eight_bit=self.load_in == "8bit")
+
+    @property
+    def packages(self) -> tuple[Package, ...]:
+        """bitsandbytes for 8-bit weights."""
+        install = "pip install bitsandbytes"
+        return (Package(module="bitsandbytes", name="bitsandbytes", install=install),) if self.load_in else ()
+
+    def on_load(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The arguments with 8-bit quantisation, if asked. Source: transformers' bitsandbytes page, "LLM.int8()"."""
+        if not self.load_in:
+            return kwargs
+        from transformers import BitsAndBytesConfig
+
+        return {**kwargs, "quantization_config": BitsAndBytesConfig(load_in_8bit=True)}
 
     @property
     def traits(self) -> Traits:
@@ -32,7 +73,9 @@ class LoRA(LoRAOptions, Plugin):
     def on_plan(self, plan: LaunchPlan) -> LaunchPlan:
         """The plan with the number of trained parameters, and with frozen weights in the format of the forward pass."""
         shape = plan.facts.architecture
-        count = count_adapter(shape, self.adapter, key=self.key) if shape else None
+        chat = plan.facts.chat
+        adapter = replace(self.adapter, tokens=len(chat.trained) if chat else 0)
+        count = count_adapter(shape, adapter, key=self.key) if shape else None
         if shape and self.takes_weights:
             narrow = min(min(linear_shapes(shape)[name]) for name in self._names(linear_shapes(shape)))
             if self.r > narrow:
@@ -43,7 +86,7 @@ class LoRA(LoRAOptions, Plugin):
         dtype = {"bf16": "bfloat16", "fp32": "float32"}[plan.precision]
         head = find_method(plan.trainer).count_head(shape) if shape else 0
         model = replace(plan.model, trainable_parameters=count and count + head)
-        return replace(plan, model=model, weights_dtype=dtype, adapter=self.adapter)
+        return replace(plan, model=model, weights_dtype=dtype, adapter=adapter)
 
     def _names(self, linears: dict[str, Any]) -> list[str]:
         targets = self.adapter.targets
@@ -61,17 +104,24 @@ class LoRA(LoRAOptions, Plugin):
         saved = [
             str(name) for name in (*(self.modules_to_save or ()), *(["score"] if reward else []))
         ] or None
+        pattern = _fused(model, 2 * self.r) if self._all_experts(model) else {}
+        scale = _fused(model, 2 * self.alpha) if self._all_experts(model) else {}
         config = LoraConfig(
             r=self.r,
             lora_alpha=self.alpha,
             lora_dropout=self.dropout,
             target_modules=self._targets(model),
+            exclude_modules=None if self.exclude_modules is None else list(self.exclude_modules),
+            target_parameters=self._parameters(model),
+            rank_pattern={**pattern, **(self.rank_pattern or {})},
+            alpha_pattern={**scale, **(self.alpha_pattern or {})},
             use_rslora=self.use_rslora,
             use_dora=self.use_dora,
             modules_to_save=saved,
             init_lora_weights=True if self.init == "true" else cast("Any", self.init),
             layers_to_transform=None if self.layers_to_transform is None else list(self.layers_to_transform),
             bias=cast("Any", self.bias),
+            trainable_token_indices=_trained_tokens(model, saved or ()),
             # otherwise an embedding would be trained separately from its tied head, and differ from it in the export
             ensure_weight_tying=bool(self.modules_to_save)
             and bool(getattr(model.config, "tie_word_embeddings", False)),
@@ -92,15 +142,30 @@ class LoRA(LoRAOptions, Plugin):
             return (
                 [self.target_modules] if isinstance(self.target_modules, str) else list(self.target_modules)
             )
-        if self.layers_to_transform is None:
+        if self.layers_to_transform is None and not _experts(model):
             return "all-linear"
         from torch import nn
 
         head = model.get_output_embeddings()
-        linears = [
-            name for name, one in model.named_modules() if isinstance(one, nn.Linear) and one is not head
+        linears = {
+            name.rpartition(".")[2]
+            for name, one in model.named_modules()
+            if isinstance(one, nn.Linear) and one is not head
+        }
+        return sorted(linears - _ROUTERS if _experts(model) else linears)
+
+    def _all_experts(self, model: Any) -> bool:
+        return self.target_modules == "all-linear" and _experts(model)
+
+    def _parameters(self, model: Any) -> list[str] | None:
+        """Names of the adapted parameters; all-linear adapts the stacked experts, which are no layers, and never the router."""
+        named: list[str] = list(self.target_parameters or ())
+        stacked = [f"experts.{name}" for name in _STACKED] if self._all_experts(model) else []
+        have = [name for name, _ in model.named_parameters()]
+        found = [
+            name for name in stacked if name not in named and any(one.endswith(f".{name}") for one in have)
         ]
-        return sorted({name.rpartition(".")[2] for name in linears})
+        return [*found, *named] or None
 
     def on_trainer(self, trainer: Any) -> Any:
         """The trainer, whose trained parameters are cast to fp32 if a smaller format would round their updates to zero.
@@ -115,3 +180,30 @@ class LoRA(LoRAOptions, Plugin):
                 if parameter.requires_grad:
                     parameter.data = parameter.data.float()
         return trainer
+
+
+def _trained_tokens(model: Any, whole: Iterable[str]) -> dict[str, list[int]] | None:
+    """Module -> the rows of it that are trained: those of a chat template's tokens; None if there are none.
+
+    A head that is tied to the embedding follows it, and a module that is trained whole has no rows of its own.
+    """
+    tokens: list[int] = getattr(model, "trained_tokens", [])
+    tables = [model.get_input_embeddings()]
+    head = model.get_output_embeddings()
+    if head is not None and head.weight is not tables[0].weight:
+        tables.append(head)
+    names = [
+        name.rpartition(".")[2] for table in tables for name, one in model.named_modules() if one is table
+    ]
+    found = {name: list(tokens) for name in names if tokens and name not in whole}
+    return found or None
+
+
+def _experts(model: Any) -> bool:
+    """Whether the model is a mixture of experts that are stacked in parameters."""
+    return any(name.endswith(f".experts.{_STACKED[0]}") for name, _ in model.named_parameters())
+
+
+def _fused(model: Any, value: Any) -> dict[str, Any]:
+    """The pattern that gives this value to the fused gate and up projection: two layers in one need twice the rank."""
+    return {rf".*\.{_STACKED[0]}": value} if _experts(model) else {}

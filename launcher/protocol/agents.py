@@ -29,7 +29,9 @@ class StartRanks(Message):
     first_rank: int
     """Global number of this node's first rank."""
     address: str
-    """Host at which the ranks meet (MASTER_ADDR)."""
+    """Address at which the ranks meet (MASTER_ADDR)."""
+    own_address: str
+    """Address at which other nodes reach this one."""
     port: int
     """Port at which the ranks meet (MASTER_PORT)."""
     model_commit: str | None
@@ -64,7 +66,7 @@ class CheckLink(Message):
     """Send a test message to the next node. Answer: LinkChecked."""
 
     address: str
-    """Host of the next node."""
+    """Address of the next node."""
     port: int
     """Port at which the next node listens."""
 

@@ -159,7 +159,9 @@ def _docs(one: type) -> dict[str, str]:
         return {}
     docs = {"event": "The kind of the event."} if issubclass(one, Event) else {}
     for base in node.bases:
-        found: Any = getattr(sys.modules[one.__module__], base.id, None) if isinstance(base, ast.Name) else None
+        found: Any = (
+            getattr(sys.modules[one.__module__], base.id, None) if isinstance(base, ast.Name) else None
+        )
         if is_object(found):
             docs |= _docs(found)
     for field, below in zip(node.body, node.body[1:], strict=False):

@@ -4,7 +4,9 @@ runs/<name>/<date_time>/
 """
 
 import json
+import re
 import signal
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast, overload
@@ -22,6 +24,9 @@ JOB_SCRIPT = "job.sbatch"
 """The script that runs a run's supervisor, whatever starts it."""
 
 E = TypeVar("E", bound=Event)
+
+_PLANNING = re.compile(rb'"event": ?"(planned|replanned)"')
+"""What the events of a run that was only planned say."""
 
 _REASONS = {
     128 + signal.SIGTERM: "terminated",
@@ -122,6 +127,15 @@ class RunDir:
     def export(self) -> Path:
         """The adapter or model, ready to be loaded."""
         return self.path / "model"
+
+    @property
+    def submitted(self) -> bool:
+        """Whether it was ever submitted or started, by the launcher or by hand; False for a dry run."""
+        if self.job.exists() or self.intent.exists():
+            return True
+        with suppress(OSError), self.events.open("rb") as events:
+            return any(not _PLANNING.search(line) for line in events if line.endswith(b"\n"))
+        return False
 
     def note(self, event: Event) -> None:
         """Append one event to events.jsonl, in one write, so that writers on several hosts do not mix."""

@@ -1,6 +1,7 @@
 """How a run is made, listed and found again under runs_dir."""
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -18,6 +19,11 @@ def check_name(name: str) -> str:
             "letter or digit, so that it stays one folder under runs_dir; try name=my_run"
         )
     return name
+
+
+def as_name(text: str) -> str:
+    """A run name made from any text: what it may not hold becomes `_`."""
+    return re.sub(r"^[^A-Za-z0-9]+", "", re.sub(r"[^A-Za-z0-9._-]", "_", text))[:100] or "run"
 
 
 def new_run_dir(runs_dir: Path, name: str, moment: datetime, trial: str | None = None) -> RunDir:
@@ -39,22 +45,52 @@ def list_runs(runs_dir: Path) -> list[RunDir]:
 
 
 def find_run(runs_dir: Path, reference: str | None) -> RunDir:
-    """The run that `reference` means: a run dir, name/date_time or a name (its newest); None: the newest."""
+    """The run that `reference` means: a run dir, name/date_time or a name (its newest); None: the newest.
+
+    The newest is the newest that was submitted; a dry run only where there is no other.
+    """
+    if exact := find_exact(runs_dir, reference):
+        return exact
+    runs = list_runs(runs_dir)
+    if not runs:
+        raise RunError(_no_such_run(runs_dir, reference, runs))
+    matching = runs if not reference else matching_runs(runs_dir, reference, runs)
+    if not matching:
+        raise RunError(_no_such_run(runs_dir, reference, runs))
+    return RunDir(newest_submitted(matching).path.resolve())
+
+
+def find_exact(runs_dir: Path, reference: str | None) -> RunDir | None:
+    """The run whose folder `reference` names, as a path or as name/date_time; None if it names no run dir."""
     if reference:
         for path in (Path(reference), runs_dir / reference):
             if (path / "plan.json").is_file():
                 return RunDir(path.resolve())
-    runs = list_runs(runs_dir)
-    if not runs:
-        raise RunError(f"no runs under {runs_dir}: start one, or name its folder with --runs-dir DIR")
-    if not reference:
-        return RunDir(runs[-1].path.resolve())
+    return None
+
+
+def matching_runs(runs_dir: Path, reference: str, runs: Sequence[RunDir]) -> list[RunDir]:
+    """The runs whose first folders under `runs_dir` are those of `reference`."""
     parts = tuple(Path(reference).parts)
-    matching = [run for run in runs if run.path.relative_to(runs_dir).parts[: len(parts)] == parts]
-    if not matching:
-        names = {run.path.relative_to(runs_dir).parts[0] for run in runs}
-        raise RunError(unknown(f"run under {runs_dir}", reference, names))
-    return RunDir(matching[-1].path.resolve())
+    return [run for run in runs if run.path.relative_to(runs_dir).parts[: len(parts)] == parts]
+
+
+def newest_submitted(runs: Sequence[RunDir]) -> RunDir:
+    """The last run that was submitted; the last of all if none was."""
+    return next((run for run in reversed(runs) if run.submitted), runs[-1])
+
+
+def _no_such_run(runs_dir: Path, reference: str | None, runs: Sequence[RunDir]) -> str:
+    """What is wrong with a reference to a run: its folder is missing, is no run dir, or no run has the name."""
+    if reference and Path(reference).is_dir():
+        return f"{reference} is not a run dir: it has no plan.json; name a run, which python -m launcher list shows"
+    if reference and reference.startswith(("/", "./", "../", "~")):
+        return f"the folder {reference} does not exist; name a run, which python -m launcher list shows, or an existing folder"
+    if not runs:
+        what = f"no run {reference}: there are " if reference else ""
+        return f"{what}no runs under {runs_dir}: start one, or name its folder with --runs-dir DIR"
+    names = {run.path.relative_to(runs_dir).parts[0] for run in runs}
+    return unknown(f"run under {runs_dir}", str(reference), names)
 
 
 def find_submitted(runs_dir: str, name: str, job_id: str) -> RunDir | None:

@@ -169,7 +169,7 @@ class View:
         self._say(f"model {self.run.export}")
         for label, command in (
             ("next ", f"python -m launcher status {self.run.name}"),
-            ("     ", "python -m launcher +experiment=quickstart data.path=your.jsonl data.eval_path=null"),
+            ("     ", "python -m launcher +experiment=quickstart data.path=your.jsonl"),
             ("     ", "python -m launcher plan +experiment=llama70b_qlora"),
         ):
             self._say(f"{label} {command}")

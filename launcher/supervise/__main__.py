@@ -143,7 +143,7 @@ class Supervisor:
         for _ in range(_PORT_TRIES):
             meeting = {
                 environment.MASTER_ADDR: self.place.address(),
-                environment.MASTER_PORT: str(choose_port()),
+                environment.MASTER_PORT: str(choose_port(self.plan.meeting.ports)),
             }
             child = self.place.start_nodes(None, {**self.more, **meeting, environment.ATTEMPT: str(number)})
             code = wait_for_all([child], self.stopped)

@@ -42,16 +42,18 @@ from launcher.protocol.agents import (
 from launcher.protocol.codec import Message, ProtocolError
 from launcher.protocol.ranks import STACKS_SIGNAL
 from launcher.run import RunDir
+from launcher.supervise.addresses import interface_of, split, why
 from launcher.supervise.by_hand import start_by_hand
 from launcher.supervise.connection import Connection, ConnectionClosed
 from launcher.supervise.fetch_process import FetchProcess
+from launcher.supervise.limits import raise_limits
 from launcher.supervise.link_check import LinkCheck
 from launcher.supervise.orphaned import queue_again
 from launcher.supervise.preflight import look_at_node
 from launcher.supervise.ranks import Ranks, open_log, rank_environment
 from launcher.supervise.rendezvous import bind, choose_port
 from launcher.supervise.starters import ColdStarter, WarmStarter
-from launcher.timeouts import CONNECT_S, END_RANKS_S, HEARTBEAT_S, SUPERVISOR_LOST_S
+from launcher.timeouts import CONNECT_ONE_S, CONNECT_S, END_RANKS_S, HEARTBEAT_S, SUPERVISOR_LOST_S
 
 _POLL_S = 0.02
 
@@ -75,6 +77,8 @@ class Agent:
         # A scheduler sends these signals to every process of a step. The supervisor decides when and how the ranks end.
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
             signal.signal(number, signal.SIG_IGN)
+        for warning in raise_limits():
+            print(f"launcher: {socket.gethostname()}: {warning}", file=sys.stderr, flush=True)
         self.run = run
         plan = run.read_json(run.plan)
         self.cluster = find_cluster(str(plan["cluster"]))
@@ -85,6 +89,10 @@ class Agent:
         """Whether the cluster keeps the job when its batch host is lost."""
         self.ranks_here = int(topology["gpus_per_node"])
         self.world_size = int(topology["world_size"])
+        meeting = plan["meeting"]
+        self.ports: tuple[int, int] | None = tuple(meeting["ports"]) if meeting["ports"] else None
+        self.named_network = bool(meeting["host_suffix"])
+        """Whether the configuration names the network of the job by the hosts' names."""
         self.listener: socket.socket | None = None
         self.starting: StartRanks | None = None
         """An order that waits for the warm process."""
@@ -139,13 +147,13 @@ class Agent:
     def _obey(self, message: Message) -> None:
         match message:
             case OpenPort():
-                self.listener = self.listener or bind(choose_port())
+                self.listener = self.listener or bind(choose_port(self.ports))
                 port = self.listener.getsockname()[1]
                 self.connection.send(PortOpened(attempt=message.attempt, port=port))
             case StartRanks():
                 self.starting, self.killing = message, False
             case ListenForLink():
-                self.link_check = LinkCheck()
+                self.link_check = LinkCheck(self.ports)
                 self.connection.send(LinkListening(port=self.link_check.listen()))
             case CheckLink() if self.link_check is not None:
                 self.link_check.send(message.address, message.port)
@@ -209,6 +217,7 @@ class Agent:
         self.first_rank = order.first_rank
         env = {
             **self._common(),
+            **self._interfaces(order.own_address),
             environment.GROUP_RANK: str(order.first_rank // self.ranks_here),
             environment.MASTER_ADDR: order.address,
             environment.MASTER_PORT: str(order.port),
@@ -253,6 +262,13 @@ class Agent:
             **rank_environment(self.world_size, self.ranks_here),
         }
 
+    def _interfaces(self, own_address: str) -> dict[str, str]:
+        """The interface of this node's address, for gloo, which would otherwise look up the host's own name and can find
+        127.0.1.1. NCCL finds the fastest network by itself, unless the configuration names one. A value of the site is kept."""
+        interface = interface_of(own_address)
+        names = [environment.GLOO_INTERFACE, *([environment.NCCL_INTERFACE] if self.named_network else [])]
+        return {name: interface for name in names if interface and name not in os.environ}
+
     def _end_fetch(self) -> None:
         if self.fetch is not None:
             self.fetch.close()
@@ -270,18 +286,24 @@ class Agent:
 
 
 def _connect() -> Connection:
-    host, _, port = os.environ[environment.SUPERVISOR].rpartition(":")
+    """A connection to the supervisor, by the first of its addresses that answers."""
+    addresses = split(os.environ[environment.SUPERVISOR])
     deadline = time.monotonic() + CONNECT_S
     while True:
-        try:
-            return Connection(socket.create_connection((host, int(port)), timeout=5))
-        except OSError as error:
-            if time.monotonic() > deadline:
-                raise RunError(
-                    f"{socket.gethostname()} cannot reach the supervisor at {host}:{port} ({error}); is there a firewall "
-                    "between the nodes of the job?"
-                ) from None
-            time.sleep(0.2)
+        failed: dict[str, str] = {}
+        for host, port in addresses:
+            try:
+                return Connection(socket.create_connection((host, port), timeout=CONNECT_ONE_S))
+            except OSError as error:
+                failed[host] = why(error)
+        if time.monotonic() > deadline:
+            told = ", ".join(f"{host} ({reason})" for host, reason in failed.items())
+            raise RunError(
+                f"{socket.gethostname()} reaches the supervisor at none of its addresses, port {addresses[0][1]}: {told}; set "
+                "cluster.interface or cluster.host_suffix to the network that the nodes share, or cluster.ports to ports that "
+                "are open between them"
+            )
+        time.sleep(0.2)
 
 
 if __name__ == "__main__":

@@ -83,7 +83,8 @@ class AttemptRunner:
                     reason=f"{first.host}: {first.lost or 'it does not answer'}",
                     hosts=(first.host,),
                 )
-        address = "127.0.0.1" if find_cluster(self.plan.cluster).one_machine else first.host
+        alone = find_cluster(self.plan.cluster).one_machine
+        address = "127.0.0.1" if alone else self.nodes.address_of(first)
         here = self.plan.topology.gpus_per_node
         for place, node in enumerate(self._used):
             self.nodes.tell(
@@ -92,6 +93,7 @@ class AttemptRunner:
                     attempt=context.number,
                     first_rank=place * here,
                     address=address,
+                    own_address="127.0.0.1" if alone else self.nodes.address_of(node),
                     port=opened[-1].port,
                     model_commit=self._fetcher.commit,
                 ),

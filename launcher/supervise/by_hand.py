@@ -24,7 +24,8 @@ def start_by_hand(run: RunDir) -> int:
     topology, cluster = plan["topology"], find_cluster(str(plan["cluster"]))
     nodes, here = int(topology["nodes"]), int(topology["gpus_per_node"])
     index = cluster.node_index(os.environ) if nodes > 1 else 0
-    address, port = _meeting_point(nodes)
+    ports = plan["meeting"]["ports"]
+    address, port = _meeting_point(nodes, tuple(ports) if ports else None)
     listener = None
     if index == 0:
         try:
@@ -62,7 +63,7 @@ def start_by_hand(run: RunDir) -> int:
     return code
 
 
-def _meeting_point(nodes: int) -> tuple[str, int]:
+def _meeting_point(nodes: int, ports: tuple[int, int] | None) -> tuple[str, int]:
     address, port = os.environ.get(environment.MASTER_ADDR), os.environ.get(environment.MASTER_PORT)
     if address and port:
         return address, int(port)
@@ -71,4 +72,4 @@ def _meeting_point(nodes: int) -> tuple[str, int]:
             f"node.sh starts one of {nodes} nodes and needs MASTER_ADDR and MASTER_PORT; run `bash job.sbatch` inside the "
             "allocation, or set both and start node.sh on every node in one step"
         )
-    return "127.0.0.1", choose_port()
+    return "127.0.0.1", choose_port(ports)

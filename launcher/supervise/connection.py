@@ -4,6 +4,7 @@ import socket
 from collections.abc import Mapping
 
 from launcher.protocol.codec import LONGEST_LINE, Message, ProtocolError, decode, encode
+from launcher.supervise.addresses import plain
 
 
 class ConnectionClosed(Exception):
@@ -22,6 +23,13 @@ class Connection:
     def fileno(self) -> int:
         """The file descriptor, for select."""
         return self.socket.fileno()
+
+    def ends(self) -> tuple[str, str]:
+        """The addresses of the other end and of this end; empty for a connection that has no address or is gone."""
+        try:
+            return plain(self.socket.getpeername()[0]), plain(self.socket.getsockname()[0])
+        except (OSError, IndexError):
+            return "", ""
 
     def send(self, message: Message) -> None:
         """Queues a message and sends what the socket takes; ConnectionClosed when the other end is gone."""

@@ -20,13 +20,14 @@ MESSAGE = 1 << 20
 class LinkCheck:
     """One node's part: it receives from the previous node and sends to the next one."""
 
-    def __init__(self) -> None:
+    def __init__(self, ports: tuple[int, int] | None = None) -> None:
+        self.ports = ports
         self.result: str | None = None
         """None until the message is sent; then empty where the next node has received all of it, else what went wrong."""
 
     def listen(self) -> int:
         """The port at which the message of the previous node is received and acknowledged."""
-        listener = bind(choose_port())
+        listener = bind(choose_port(self.ports))
         threading.Thread(target=_hear, args=(listener,), daemon=True).start()
         return listener.getsockname()[1]
 

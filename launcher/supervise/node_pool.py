@@ -18,7 +18,8 @@ from launcher.supervise.hosts import note_faults
 from launcher.supervise.link_check import blame_hosts
 from launcher.supervise.nodes import Node, Nodes
 from launcher.supervise.policy import Ended, How
-from launcher.timeouts import END_AGENTS_S, GATHER_S, LINK_S, MOST_CLOCK_SKEW_S
+from launcher.supervise.step_output import StepOutput
+from launcher.timeouts import END_AGENTS_S, LINK_S, MOST_CLOCK_SKEW_S
 
 _POLL_S = 0.05
 Answer = TypeVar("Answer", bound=Message)
@@ -36,8 +37,9 @@ class NodePool:
     ) -> None:
         """`start_step` starts node.sh on every node."""
         self.run, self.plan, self.stopped, self._start_step = run, plan, stopped, start_step
-        self.nodes = Nodes()
+        self.nodes = Nodes(plan.meeting)
         self._step: subprocess.Popen[bytes] | None = None
+        self._output: StepOutput | None = None
         self._begun = 0.0
 
     def hosts(self) -> list[str]:
@@ -68,6 +70,7 @@ class NodePool:
         if self._step is None or self._step.poll() is not None:
             self.nodes.drop()
             self._step, self._begun = self._start_step(self.nodes), time.monotonic()
+            self._output = StepOutput(self._step.stderr) if self._step.stderr else None
         expected = self.plan.topology.nodes + self.plan.spares
         while len(self.nodes.by_index) < expected:
             self.nodes.poll(_POLL_S)
@@ -79,15 +82,25 @@ class NodePool:
                     reason="told to end before the ranks were started",
                 )
             if self._step.poll() is not None:
-                reason = f"the command that starts the nodes ended with exit code {self._step.returncode} before they answered"
-                return Ended(how=How.CRASHED, code=Exit.FAILED, reason=reason)  # its 1 is not our "refused"
-            if time.monotonic() > self._begun + GATHER_S:
+                return self._step_failed(self._step.returncode)
+            limit = self.plan.meeting.start_timeout_s
+            if time.monotonic() > self._begun + limit:
                 if len(self.nodes.there()) >= self.plan.topology.nodes:
                     break
-                reason = f"{len(self.nodes.there())} of {expected} nodes answered within {GATHER_S:g} s"
+                reason = f"{len(self.nodes.there())} of {expected} nodes answered within cluster.start_timeout_s={limit:g}"
                 return Ended(how=How.LOST, reason=reason)
         self._preflight(context)
         return None
+
+    def _step_failed(self, code: int) -> Ended:
+        """The end of an attempt whose nodes never answered. If none did and the command names no fault of a node, the same
+        command would fail again on other nodes."""
+        output = self._output
+        words = f": {output.words()}" if output and output.words() else ""
+        reason = f"the command that starts the nodes ended with exit code {code} before they answered{words}"
+        again = bool(self.nodes.by_index) or output is None or output.is_transient() or not words
+        # its 1 is not our "refused"
+        return Ended(how=How.CRASHED, code=Exit.FAILED if again else Exit.START_FAILED, reason=reason)
 
     def close(self) -> None:
         """Ends the agents and the job step."""
@@ -126,7 +139,9 @@ class NodePool:
         ports = {host: answer.port for host, answer in self._answers(ring, LinkListening, LINK_S).items()}
         for node, following in zip(ring, [*ring[1:], *ring[:1]], strict=True):
             if following.host in ports:
-                self.nodes.tell([node], CheckLink(address=following.host, port=ports[following.host]))
+                self.nodes.tell(
+                    [node], CheckLink(address=self.nodes.address_of(following), port=ports[following.host])
+                )
         results = self._answers(ring, LinkChecked, 2 * LINK_S)
         return {
             node.host: results[node.host].error if node.host in results else "no answer"

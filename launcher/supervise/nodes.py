@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from launcher import environment
+from launcher.plan.meeting import Meeting
 from launcher.protocol.agents import TO_SUPERVISOR, Hello, NodeFacts, NodeHeartbeat, Ping, RankState
 from launcher.protocol.codec import Message, ProtocolError
+from launcher.supervise.addresses import address_of, candidates, is_loopback, join
 from launcher.supervise.connection import Connection, ConnectionClosed
 from launcher.supervise.rendezvous import bind, choose_port
 from launcher.timeouts import AGENT_LOST_S, PING_S
@@ -50,8 +52,10 @@ class Node:
 class Nodes:
     """All nodes of the job."""
 
-    def __init__(self) -> None:
-        self.listener = bind(choose_port())
+    def __init__(self, meeting: Meeting) -> None:
+        self.meeting = meeting
+        own = address_of(meeting.interface) if meeting.interface else ""
+        self.listener = bind(choose_port(meeting.ports), own)
         self.listener.setblocking(False)
         self.token = secrets.token_hex(16)
         self.by_index: dict[int, Node] = {}
@@ -59,12 +63,23 @@ class Nodes:
         """Connections that have not said hello yet."""
         self._next_ping = 0.0
 
-    def environment(self, address: str) -> dict[str, str]:
-        """The variables with which an agent finds this supervisor. The token keeps other users' processes out."""
+    def environment(self, host: str) -> dict[str, str]:
+        """The variables with which an agent finds this supervisor, which runs on `host`. The token keeps other users' processes
+        out."""
+        known = candidates(host, self.meeting.host_suffix, self.meeting.interface)
         return {
-            environment.SUPERVISOR: f"{address}:{self.listener.getsockname()[1]}",
+            environment.SUPERVISOR: join(known, self.listener.getsockname()[1]),
             environment.TOKEN: self.token,
         }
+
+    def address_of(self, node: Node) -> str:
+        """The address at which the other nodes reach this one: where its agent was seen from here. The agent of this host can
+        come by a loopback address; then it is the one at which the other agents reach this host."""
+        peer, _ = node.connection.ends()
+        if not is_loopback(peer):
+            return peer
+        others = [other.connection.ends()[1] for other in self.there() if other is not node]
+        return next((own for own in others if not is_loopback(own)), peer)
 
     def poll(self, timeout_s: float) -> None:
         """Takes what has arrived. A node that closes its connection, is silent or sends nonsense is lost from then on."""

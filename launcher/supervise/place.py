@@ -16,6 +16,7 @@ from launcher.plan import LaunchPlan
 from launcher.plan.shutdown import RESERVE_S
 from launcher.processes import die_with_parent, start_ticks
 from launcher.run import RunDir
+from launcher.supervise.addresses import address_of
 from launcher.supervise.nodes import Nodes
 from launcher.supervise.policy import StopReason
 
@@ -56,13 +57,17 @@ class Place:
             cwd=self.run.path,
             env={**os.environ, **own, **more},
             stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE if nodes else None,
             start_new_session=True,
             preexec_fn=die_with_parent,
         )
 
     def address(self) -> str:
         """The address of the first node, where the ranks meet if no supervisor leads the nodes."""
-        return self.cluster.first_host(os.environ)
+        meeting = self.plan.meeting
+        if meeting.interface:
+            return address_of(meeting.interface)
+        return f"{self.cluster.first_host(os.environ)}{meeting.host_suffix}"
 
     def explain_signal(self, number: int) -> tuple[StopReason, float]:
         """Why a signal came, and how many seconds remain."""

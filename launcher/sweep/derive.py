@@ -9,7 +9,7 @@ per combination. tests/unit/sweep/test_derive.py compares the outcome with Hydra
 import copy
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass, is_dataclass, replace
 from typing import Any, cast
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from launcher.config import Config
 from launcher.launching.compose import Asked, compose_trial
+from launcher.launching.named_model import NAME
 from launcher.sweep.expand import Axis, Value
 
 # Interpolations whose value is the same for all trials.
@@ -31,6 +32,10 @@ class Derived:
     config: Config
     experiment: str | None
     config_dir: str | None
+    sample_unasked: bool
+    """As of Composed."""
+    evaluation_left_out: bool
+    """As of Composed."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -53,6 +58,7 @@ class Deriver:
         self.asked, self.axes = asked, axes
         self.plain = [at for at, axis in enumerate(axes) if axis.swept and self._is_plain(axis)]
         self._bases: dict[tuple[str, ...], _Base | None] = {}
+        self.notes: list[str] = []  # on models whose file's revision and shape were dropped
 
     def derive(self, values: Sequence[Value], number: int) -> Derived:
         """The configuration of one combination; raises the errors of Hydra and OmegaConf."""
@@ -76,11 +82,11 @@ class Deriver:
                 if OmegaConf.is_config(found):
                     return self._compose(values, number).derived
                 config = _with(config, name.split("."), found)
-        return Derived(config=config, experiment=base.derived.experiment, config_dir=base.derived.config_dir)
+        return replace(base.derived, config=config)
 
     def _is_plain(self, axis: Axis) -> bool:
         """Whether the axis changes no other key than its own."""
-        if not axis.is_plain or self.asked.loader.get_group_options(axis.name):
+        if not axis.is_plain or axis.name == NAME or self.asked.loader.get_group_options(axis.name):
             return False
         others = [other.name for other in self.axes if other is not axis]
         return not any(
@@ -90,8 +96,14 @@ class Deriver:
 
     def _compose(self, values: Sequence[Value], number: int) -> _Base:
         cfg, composed = compose_trial(self.asked, [value.line for value in values], number)
+        if composed.note and composed.note not in self.notes:
+            self.notes.append(composed.note)
         derived = Derived(
-            config=composed.config, experiment=composed.experiment, config_dir=composed.config_dir
+            config=composed.config,
+            experiment=composed.experiment,
+            config_dir=composed.config_dir,
+            sample_unasked=composed.sample_unasked,
+            evaluation_left_out=composed.evaluation_left_out,
         )
         return _Base(cfg=cfg, derived=derived, varying=_varying("", OmegaConf.to_container(cfg)), typed={})
 

@@ -20,7 +20,7 @@ from launcher.sweep.derive import Deriver
 from launcher.sweep.expand import grid, read_axes
 from launcher.sweep.folder import SweepDir
 from launcher.sweep.jobs import check_starts, queue_of, queued_jobs
-from launcher.sweep.outcome import CANCELLED
+from launcher.sweep.outcome import CANCELLED, WAITING
 from launcher.sweep.plan_trials import Planner, plan_trials, swept
 from launcher.sweep.read import read_sweep
 from launcher.sweep.result import Extended, SweepResult, Tell
@@ -114,6 +114,12 @@ def _more_trials(sweep: SweepDir, spec: dict[str, Any], asked: Asked, more: Sequ
     before = [line["values"] for line in lines]
     trials = [values for values in grid(axes) if swept(axes, values) not in before]
     if not trials:
+        # a command that was interrupted before it queued its trials is repeated
+        if not read_sweep(sweep.path).count(WAITING):
+            raise ConfigError(
+                f"{' '.join(more)} adds no trial: {sweep.name} has every combination with these values already; "
+                "give a new value"
+            )
         return 0
     planner = Planner(sweep.path, [facts_from({**facts, "run_dir": ""}) for facts in spec["facts"]])
     planned, plan = plan_trials(Deriver(asked, axes), trials, planner, begin=len(lines))

@@ -68,6 +68,16 @@ class SweepDir:
         return self.path / "stop.json"
 
     @property
+    def submitted(self) -> bool:
+        """Whether it was submitted or started, by the launcher or by hand; False for a dry run."""
+        traces = (self.jobs, self.as_run.job, self.as_run.intent)
+        return (
+            any(path.exists() for path in traces)
+            or any(self.claims.glob("*"))
+            or not self.read_spec().get("dry_run", False)
+        )
+
+    @property
     def as_run(self) -> RunDir:
         """The folder as the run dir of a job: its script, intent, job, events and logs."""
         return RunDir(self.path)
@@ -108,7 +118,10 @@ def find_begun(runs_dir: Path, job_id: str, typed: Sequence[str]) -> SweepDir | 
 
 
 def find_sweep(runs_dir: Path, reference: str | None) -> SweepDir:
-    """The sweep that `reference` names by its folder, name/sweep_date_time or a name (the newest of it); None: the newest."""
+    """The sweep that `reference` names by its folder, name/sweep_date_time or a name (the newest of it); None: the newest.
+
+    The newest is the newest that was submitted; a dry run only where there is no other.
+    """
     if reference:
         for path in (Path(reference), runs_dir / reference):
             if (path / "sweep.json").is_file():
@@ -119,9 +132,13 @@ def find_sweep(runs_dir: Path, reference: str | None) -> SweepDir:
             f"no sweeps under {runs_dir}: start one with -m, or give the folder of all runs with --runs-dir DIR"
         )
     if not reference:
-        return SweepDir(sweeps[-1].path.resolve())
+        return SweepDir(_newest_submitted(sweeps).path.resolve())
     parts = tuple(Path(reference).parts)
     matching = [sweep for sweep in sweeps if sweep.path.relative_to(runs_dir).parts[: len(parts)] == parts]
     if not matching:
         raise RunError(unknown(f"sweep under {runs_dir}", reference, {sweep.name for sweep in sweeps}))
-    return SweepDir(matching[-1].path.resolve())
+    return SweepDir(_newest_submitted(matching).path.resolve())
+
+
+def _newest_submitted(sweeps: Sequence[SweepDir]) -> SweepDir:
+    return next((sweep for sweep in reversed(sweeps) if sweep.submitted), sweeps[-1])

@@ -89,6 +89,7 @@ def write_files(prepared: Prepared) -> Prepared:
     for folder in (sweep.as_run.logs, sweep.claims, sweep.outcomes):
         folder.mkdir()
     for name, text in prepared.texts.items():
+        (sweep.path / name).parent.mkdir(exist_ok=True)
         write_text(sweep.path / name, text.replace(str(prepared.sweep.path), str(sweep.path)))
     return dataclasses.replace(prepared, sweep=sweep)
 

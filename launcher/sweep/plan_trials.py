@@ -14,11 +14,12 @@ from launcher.hub import Wanted
 from launcher.launching.explain import explain, one_line
 from launcher.launching.facts import count, gather
 from launcher.launching.hub_gate import check_hub, wanted_of
+from launcher.launching.machine_gate import check_machine
 from launcher.launching.package_gate import check_packages
 from launcher.launching.place_gate import check_place
 from launcher.launching.plugin_gate import check_plugins
 from launcher.launching.secrets import refuse_secrets, secrets_of
-from launcher.output import warn
+from launcher.output import say, warn
 from launcher.plan import Facts, LaunchPlan, check_fits, close_call
 from launcher.plugins.base import Plugin, make_plugins
 from launcher.plugins.decide import decide
@@ -74,6 +75,7 @@ class Planner:
             key = f"{experiment} {_outside(config)}"
             if key not in self._seen:
                 facts = gather(config, experiment, self.sweep.trial(number))
+                check_machine(config, facts)
                 check_place(config, facts, decide(config, facts))
                 self._seen[key] = self._index(count(config, facts))
             self._seen[quick] = self._seen[key]
@@ -116,6 +118,8 @@ def plan_trials(
             check_hub(config, plan)
         except LauncherError as error:
             raise type(error)(f"{_which(deriver.axes, trials[number - begin], number)}{error}") from None
+    for note in deriver.notes:
+        say(note)
     return planned, first
 
 

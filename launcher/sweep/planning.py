@@ -15,8 +15,11 @@ from launcher.clusters.registry import find_cluster
 from launcher.config import Config, Sampler
 from launcher.errors import ConfigError
 from launcher.launching.compose import Asked
-from launcher.launching.data_gate import check_data, print_warnings
+from launcher.launching.data_gate import check_data, data_warnings
+from launcher.launching.plan_warnings import evaluation_note, what_it_trains
 from launcher.launching.secrets import refuse_secrets, secrets_of
+from launcher.launching.write import kept_files
+from launcher.output import say, warn
 from launcher.plan import LaunchPlan
 from launcher.run import check_name, now
 from launcher.sweep.array import described, script
@@ -44,6 +47,8 @@ class Prepared:
     plan: LaunchPlan
     """Plan of the first trial."""
     config: Config
+    kept: dict[str, str]
+    """Name -> text of the copies of the files given with --config."""
 
     @property
     def texts(self) -> dict[str, str]:
@@ -53,7 +58,7 @@ class Prepared:
             "`python -m launcher sweep work .`"
         )
         scripts = {array.script: script(self.sweep, array, self.plan, what) for array in self.arrays}
-        return {"trials.jsonl": "".join(trial.line() for trial in self.trials), **scripts}
+        return {"trials.jsonl": "".join(trial.line() for trial in self.trials), **scripts, **self.kept}
 
 
 def prepare_sweep(asked: Asked, moment: datetime) -> Prepared:
@@ -77,7 +82,6 @@ def prepare_sweep(asked: Asked, moment: datetime) -> Prepared:
     sweep = _new_folder(Path(config.runs_dir).absolute(), config.name, moment)
     planner = Planner(sweep.path)
     planned, plan = plan_trials(deriver, trials, planner)
-    print_warnings(check_data(config))
     parallel, cluster = settings.parallel, find_cluster(plan.cluster)
     if cluster.queued and not cluster.arrays:
         raise ConfigError(
@@ -122,9 +126,22 @@ def prepare_sweep(asked: Asked, moment: datetime) -> Prepared:
     }  # fmt: skip
     refuse_secrets(repr(spec), secrets_of(os.environ))  # the configurations of trials do not contain hydra.*
     prepared = Prepared(
-        sweep=sweep, spec=spec, trials=[] if sampled else planned, arrays=arrays, plan=plan, config=config
+        sweep=sweep,
+        spec=spec,
+        trials=[] if sampled else planned,
+        arrays=arrays,
+        plan=plan,
+        config=config,
+        kept=kept_files(asked.sources),
     )
     spec["request"] = _request(prepared)
+    for warning in (
+        *what_it_trains(config, plan, unasked=first.sample_unasked),
+        *data_warnings(check_data(config)),
+    ):
+        warn(warning)
+    for note in evaluation_note(first.evaluation_left_out):
+        say(note)
     return prepared
 
 

@@ -24,6 +24,7 @@ from launcher import environment
 from launcher.config import Init, ModelConfig
 from launcher.data.tokenizer import byte_tokenizer
 from launcher.errors import ConfigError
+from launcher.hub import is_path
 from launcher.methods.registry import find_method
 from launcher.plan import Facts, LaunchPlan
 from launcher.plugins.base import Plugin, apply
@@ -32,6 +33,7 @@ from launcher.run.events.ranks import Base
 from launcher.train.upstream.bitsandbytes_constants import constants_to_gpu
 from launcher.train.upstream.bitsandbytes_cpu_layout import keep_layout
 from launcher.train.upstream.transformers_model_facts import commit_of
+from launcher.train.vocabulary import fit_model, fit_tokenizer
 
 _MADE = "complete"
 _WAIT_S = 1800.0
@@ -43,6 +45,8 @@ def load_tokenizer(config: ModelConfig, facts: Facts, seed: int) -> Any:
     tokenizer = AutoTokenizer.from_pretrained(
         where, revision=revision, trust_remote_code=config.trust_remote_code
     )
+    if facts.chat is not None:
+        fit_tokenizer(tokenizer, facts.chat)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -77,6 +81,8 @@ def load_model(
         model = AutoModelForSequenceClassification.from_pretrained(where, num_labels=scores, **kwargs)
     else:
         model = AutoModelForCausalLM.from_pretrained(where, **kwargs)
+    if plan.facts.chat is not None:
+        fit_model(model, load_tokenizer(config, plan.facts, seed), plan.facts.chat)
     if plan.device == "cuda" and "device_map" in kwargs:
         constants_to_gpu(model)
     keep_layout(model)
@@ -101,6 +107,8 @@ def _source(config: ModelConfig, facts: Facts, seed: int) -> tuple[str, str]:
         key = {"package": config.name_or_path, "file": config.gguf_file}
         return _made_once(facts, "package", key, lambda folder: _convert_package(config, folder)), "main"
     local = Path(facts.work_dir, config.name_or_path)
+    if is_path(config.name_or_path) and not local.is_dir():
+        raise ConfigError(f"model.name_or_path={local} is not a folder on this node; is it on a shared disk?")
     return (
         (str(local), config.revision or "main")
         if local.is_dir()

@@ -67,7 +67,7 @@ def modules(plan: dict[str, Any]) -> list[str]:
         "launcher.train.session",
         f"launcher.train.methods.{plan['trainer']}",
         *(["peft"] if adapter else []),
-        *(["bitsandbytes"] if adapter and adapter["four_bit"] else []),
+        *(["bitsandbytes"] if adapter and (adapter["four_bit"] or adapter["eight_bit"]) else []),
         *strategy.imports,
         strategy.on_rank,
     ]

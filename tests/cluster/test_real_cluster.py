@@ -83,6 +83,71 @@ def test_sbatch_allocation_and_local_paths_give_the_same_losses(lab, cache, tmp_
     assert json.loads((inside.path / "plan.json").read_text())["cluster"] == "allocation"
 
 
+def test_a_job_gets_nothing_of_the_shell_and_the_step_in_which_it_was_submitted(lab, cache, tmp_path):
+    """A step's binding and memory, and variables of sbatch, squeue and srun, each of which used to change the job."""
+    shell = {
+        "SBATCH_TIMELIMIT": "1", "SBATCH_MEM_PER_NODE": "1", "SLURM_EXPORT_ENV": "NONE", "SQUEUE_PARTITION": "none",
+        "SQUEUE_STATES": "PENDING",
+    }  # fmt: skip
+    launched = command(
+        "+experiment=tiny", "cluster=slurm", "resources.device=cpu", f"cache_dir={cache}", "trainer.max_steps=2",
+        "resources.time=00:20:00", "data.eval_path=null", "cluster.sbatch.export=NONE", "cluster.srun.mpi=none", "--json",
+    )  # fmt: skip
+    done = lab.run(
+        "srun", "--ntasks=1", "--cpus-per-task=1", "--export=ALL", *launched, cwd=tmp_path, **shell
+    )
+    run = Finished(Path(json.loads(done.stdout)["run_dir"]))
+    assert "SBATCH_TIMELIMIT=1 of your shell is left out" in done.stderr
+    job = json.loads((run.path / "job.json").read_text())["job_id"]
+    assert "TimeLimit=00:20:00" in lab.run("scontrol", "show", "job", job, cwd=tmp_path).stdout
+    told = lab.run(*command("status", str(run.path), "--json"), cwd=tmp_path, **shell)
+    assert json.loads(told.stdout)["state"] in ("pending", "running", "finished")
+    lab.wait(run, "finished")
+    assert len(run.losses) == 2
+
+
+def test_nodes_meet_without_names_in_dns_and_with_their_own_name_at_127_0_1_1(lab, submitted):
+    """As Debian writes /etc/hosts, and as on clusters whose Slurm knows the addresses alone."""
+    for number in range(1, 5):
+        file, hosts = f"/tmp/hosts_n{number}", f"127.0.0.1 localhost\\n127.0.1.1 n{number}\\n"
+        done = lab.on(
+            f"n{number}", "bash", "-c", f"printf '{hosts}' >{file} && mount --bind {file} /etc/hosts"
+        )
+        assert done.returncode == 0, done.stderr
+    try:
+        run = submitted("trainer.max_steps=2", "data.eval_path=null", *TWO_NODES)
+        lab.wait(run, "finished")
+    finally:
+        for number in range(1, 5):
+            lab.on(f"n{number}", "umount", "/etc/hosts")
+    assert len(run.losses) == 2
+    assert len(run.events("started")) == 1
+
+
+def test_a_probe_of_the_site_writes_a_file_with_which_a_run_finishes(lab, cache, tmp_path):
+    file = tmp_path / "site" / "cluster" / "lab.yaml"
+    first, second = (lab.run(*command("site", "probe"), cwd=tmp_path).stdout for _ in range(2))
+    assert first == second and "gpus_per_node: 8" in first
+    lab.run(*command("site", "probe", "--partition", "main", "--write", str(file)), cwd=tmp_path)
+    mine = ("--config-dir", str(file.parent.parent), "cluster=lab")
+    assert "holds" in lab.run(*command("site", "check", *mine), cwd=tmp_path).stdout
+    run = lab.launch(tmp_path, f"cache_dir={cache}", "trainer.max_steps=2", "data.eval_path=null", *mine)
+    lab.wait(run, "finished")
+    assert "#SBATCH --partition=main" in (run.path / "job.sbatch").read_text()
+
+
+def test_a_step_that_cannot_start_stops_the_run_with_sruns_own_words(lab, submitted):
+    run = submitted("cluster.srun.mpi=nonsense", *TWO_NODES)
+    lab.wait(run, "stopped")
+    (stopped,) = run.events("stopped")
+    assert (
+        stopped["exit_code"] == 15
+        and "mpi/nonsense" in stopped["reason"]
+        and "cluster.srun" in stopped["reason"]
+    )
+    assert len(run.events("started")) == 1
+
+
 def test_the_generated_files_run_by_hand(lab, cache, tmp_path, one_rank):
     overrides = (
         "+experiment=tiny",

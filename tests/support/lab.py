@@ -57,7 +57,8 @@ class Lab:
 
     def launch(self, cwd: Path, *overrides: str) -> Finished:
         """The tiny model, submitted on CPU ranks."""
-        arguments = command("+experiment=tiny", "cluster=slurm", "resources.device=cpu", *overrides)
+        place = () if any(word.startswith("cluster=") for word in overrides) else ("cluster=slurm",)
+        arguments = command("+experiment=tiny", *place, "resources.device=cpu", *overrides)
         done = self.run(*arguments, cwd=cwd)
         folder = next(
             line.split(maxsplit=2)[2] for line in done.stdout.splitlines() if line.startswith("run dir")

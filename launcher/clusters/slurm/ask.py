@@ -1,19 +1,26 @@
 """Calls of Slurm's commands."""
 
+import os
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from launcher.clusters.base import GRACE_S
+from launcher.clusters.slurm.shell import for_questions
 
 TIMEOUT_S = 30.0
 
 
 def ask(
-    command: list[str], timeout_s: float = TIMEOUT_S, keep_open: tuple[int, ...] = ()
+    command: list[str],
+    timeout_s: float = TIMEOUT_S,
+    keep_open: tuple[int, ...] = (),
+    environ: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str] | None:
-    """The finished command; None if it is not installed or does not answer in time."""
+    """The finished command; None if it is not installed or does not answer in time. By default its environment has no
+    variable that changes an answer."""
     try:
         return subprocess.run(
             command,
@@ -23,6 +30,7 @@ def ask(
             timeout=timeout_s,
             stdin=subprocess.DEVNULL,
             pass_fds=keep_open,
+            env=for_questions(os.environ) if environ is None else environ,
         )
     except (FileNotFoundError, PermissionError, subprocess.TimeoutExpired):
         return None

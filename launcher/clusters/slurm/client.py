@@ -1,11 +1,13 @@
 """Actions on jobs: sbatch, scancel, scontrol requeue."""
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from launcher.clusters.base import Refused
 from launcher.clusters.slurm.ask import ask, split, words_of
+from launcher.clusters.slurm.shell import directives, for_sbatch
 from launcher.errors import ClusterError
 
 # "id;cluster" if sbatch was given a cluster, or the clusters are federated. Source: sbatch(1), --parsable.
@@ -21,7 +23,8 @@ def submit(script: Path, options: Sequence[str], keep_open: int | None, timeout_
     """The job id from sbatch. Refused with sbatch's own message if nothing was queued; after any other ClusterError a job can
     be queued."""
     kept = () if keep_open is None else (keep_open,)
-    done = ask(submit_command(script, *options), timeout_s, kept)
+    environ = for_sbatch(os.environ, directives(script))
+    done = ask(submit_command(script, *options), timeout_s, kept, environ)
     if done is None:
         raise ClusterError(
             f"sbatch did not answer within {timeout_s:g} s and can still have queued {script}; "
@@ -66,11 +69,13 @@ def signal(job_id: str, name: str, batch_only: bool, timeout_s: float) -> None:
 
 def requeue(job_id: str, timeout_s: float) -> None:
     """Ends the job and queues it again; ClusterError if this site does not allow it."""
-    done = ask(["scontrol", "requeue", job_id], timeout_s)
+    number, cluster = split(job_id)
+    done = ask(["scontrol", *cluster, "requeue", number], timeout_s)
     if done is None or done.returncode:
         raise ClusterError(f"scontrol requeue {job_id}: {words_of(done)}")
 
 
 def forbid_requeue(job_id: str, timeout_s: float) -> None:
     """Tells Slurm not to queue the job again by itself; if Slurm does not answer, the run's lease keeps the old job out."""
-    ask(["scontrol", "update", f"JobId={job_id}", "Requeue=0"], timeout_s)
+    number, cluster = split(job_id)
+    ask(["scontrol", *cluster, "update", f"JobId={number}", "Requeue=0"], timeout_s)

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from launcher.clusters.base import Options, RunState
+from launcher.clusters.finding import Finding, Partition
 from launcher.clusters.job import Job, JobRecord
-from launcher.clusters.slurm import ask, client, environment, queue, step
+from launcher.clusters.slurm import ask, client, environment, probe, queue, shell, step
 from launcher.clusters.slurm.options import few_cores
 from launcher.clusters.slurm.script import SlurmScript
 from launcher.errors import ClusterError
@@ -41,8 +42,17 @@ class Slurm(SlurmScript):
         """Raises ClusterError if sbatch is not on PATH."""
         if shutil.which("sbatch") is None:
             raise ClusterError(
-                "cluster=slurm, but sbatch is not on PATH; log in to the cluster, or use cluster=local"
+                "cluster=slurm, but sbatch is not on PATH; log in to the cluster, plan with dry_run=true, or use cluster=local"
             )
+
+    def check_start(self, environ: Mapping[str, str]) -> None:
+        """Raises ClusterError without sbatch, or if srun has started several copies of the command."""
+        self.reach()
+        environment.check_single(environ)
+
+    def shell_warnings(self, options: Options, environ: Mapping[str, str]) -> list[str]:
+        """By the variables SBATCH_*, and by those of the job in which the command is typed."""
+        return shell.warnings(environ, options)
 
     def submit_command(self, script: Path) -> list[str]:
         """The argv of sbatch with the script."""
@@ -91,6 +101,14 @@ class Slurm(SlurmScript):
     def forbid_requeue(self, job_id: str) -> None:
         """By scontrol."""
         client.forbid_requeue(job_id, self.timeout_s)
+
+    def partitions(self) -> list[Partition]:
+        """By sinfo."""
+        return probe.partitions(self.timeout_s)
+
+    def probe(self, partition: str | None) -> list[Finding]:
+        """By sinfo, scontrol, sacctmgr, sacct and srun."""
+        return probe.findings(probe.choose(self.partitions(), partition), self.timeout_s)
 
     def largest_array(self) -> int:
         """MaxArraySize."""

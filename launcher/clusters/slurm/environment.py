@@ -4,6 +4,7 @@ import socket
 from collections.abc import Mapping
 
 from launcher.clusters.job import Job
+from launcher.errors import ClusterError
 
 
 def job(environ: Mapping[str, str]) -> Job | None:
@@ -28,3 +29,19 @@ def node_index(environ: Mapping[str, str]) -> int:
 def host(environ: Mapping[str, str]) -> str:
     """Slurm's name of this node."""
     return environ.get("SLURMD_NODENAME") or socket.gethostname()
+
+
+def check_single(environ: Mapping[str, str]) -> None:
+    """Raises ClusterError in one of several tasks of srun, and in a heterogeneous job."""
+    tasks = environ.get("SLURM_STEP_NUM_TASKS", "1")
+    if tasks.isdigit() and int(tasks) > 1:
+        raise ClusterError(
+            f"srun has started {tasks} copies of this command (SLURM_STEP_NUM_TASKS={tasks}), and each would start a run; type "
+            "the command without srun, because it starts the ranks on all nodes itself"
+        )
+    parts = environ.get("SLURM_HET_SIZE", "1")
+    if parts.isdigit() and int(parts) > 1:
+        raise ClusterError(
+            f"this is a heterogeneous job of {parts} parts (SLURM_HET_SIZE={parts}), whose nodes a run cannot share; request "
+            "the nodes in one part"
+        )

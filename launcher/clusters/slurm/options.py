@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from launcher.clusters.job import Request
+from launcher.clusters.slurm.gpus import gpu_options, join_gres
+from launcher.clusters.slurm.srun import check_variables
 from launcher.config.text import one_line
 from launcher.errors import PlanError, nearest
 
@@ -44,8 +46,14 @@ _PLANNED = {
     "cpus-per-task": "resources.cpus_per_gpu",
 }
 
-_CORES = frozenset(["cpus-per-task", "cpus-per-gpu", "mincpus", "exclusive"])
-"""Options that give a job more than one core."""
+_CORES = frozenset(["cpus-per-task", "cpus-per-gpu", "exclusive"])
+"""Options that give a job's tasks more than one core; mincpus only selects nodes."""
+
+_COUNTS = frozenset(
+    """core-spec cores-per-socket cpus-per-gpu cpus-per-task delay-boot mem-per-cpu mem-per-gpu mincpus nice ntasks-per-core
+    ntasks-per-socket priority segment sockets-per-node spread-job switches thread-spec threads-per-core tmp""".split()  # noqa: SIM905
+)
+"""Options whose values are numbers; for any other option, YAML or Hydra can have made the number out of a text."""
 
 
 def job_options(request: Request) -> dict[str, str]:
@@ -55,6 +63,7 @@ def job_options(request: Request) -> dict[str, str]:
         raise PlanError(
             f"cluster.options.{next(iter(site.options))} is for another scheduler; Slurm's options are set by cluster.sbatch.*"
         )
+    check_variables(site.env)
     options = {
         "job-name": request.name,
         "nodes": str(request.nodes + request.spares),
@@ -64,10 +73,7 @@ def job_options(request: Request) -> dict[str, str]:
         "open-mode": "append",
     }
     if request.cuda:
-        if site.gpu_flag not in ("gpus-per-node", "gres"):
-            raise PlanError(f"cluster.gpu_flag={site.gpu_flag!r} must be gpus-per-node or gres")
-        prefix = "gpu:" if site.gpu_flag == "gres" else ""
-        options[site.gpu_flag] = f"{prefix}{request.gpus_per_node}"
+        options |= gpu_options(request)
     if request.spares:
         options["no-kill"] = ""  # the failure of a node must not end a job that has a spare
     added = _site_options(site.sbatch)
@@ -78,6 +84,8 @@ def job_options(request: Request) -> dict[str, str]:
         options["mem"] = (
             f"{resources.memory_gib}G" if resources.memory_gib else "0"
         )  # 0: all memory of the node
+    if "gres" in added:
+        added["gres"] = join_gres(options, added["gres"])
     options |= added
     options["comment"] = " ".join([*filter(None, [options.get("comment")]), comment_of(request.run_dir)])
     return options
@@ -113,15 +121,16 @@ def _site_options(sbatch: Mapping[str, Any]) -> dict[str, str]:
             raise PlanError(f"{key} is decided by the plan; set {_PLANNED[flag]} instead")
         if flag == "array":
             raise PlanError(f"{key} would start several jobs in one run dir; use -m for several runs")
-        if flag == "gres" and "gpu" in str(value):
-            raise PlanError(
-                f"{key}={value} counts GPUs a second time; set resources.gpus_per_node and cluster.gpu_flag=gres"
-            )
         close = None if flag in KNOWN else nearest(flag, KNOWN)
         if close:
             raise PlanError(f"{key} is not an sbatch option; did you mean cluster.sbatch.{close}?")
         if value is None or value is False:
             continue
+        if isinstance(value, int | float) and value is not True and flag not in _COUNTS:
+            raise PlanError(
+                f"{key}={value} was read as a number, and can have been another text (YAML reads 12:00:00 as 43200, 012345 as "
+                f'5349, 1_000 as 1000); quote it: {flag}: "..." in a file, "{key}=\'...\'" on the command line'
+            )
         if isinstance(value, dict | list):
             raise PlanError(f"{key} must be one value, not a list or mapping; write it as one string")
         if value == "":

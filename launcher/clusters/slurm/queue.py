@@ -1,6 +1,7 @@
 """Queries about jobs with squeue, sacct and scontrol."""
 
 import contextlib
+import os
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -10,7 +11,8 @@ from launcher.clusters.job import JobRecord
 from launcher.clusters.slurm.ask import ask, split
 from launcher.clusters.slurm.options import comment_of
 from launcher.clusters.slurm.parse import parse_record, parse_state, parse_states
-from launcher.run import job_number
+from launcher.clusters.slurm.shell import directives
+from launcher.run import JOB_SCRIPT, job_number
 
 
 def states(job_ids: Sequence[str], timeout_s: float) -> dict[str, RunState | None]:
@@ -46,28 +48,46 @@ def jobs_of(folder: Path, timeout_s: float) -> list[str] | None:
     """Ids of the queued and running jobs of that run dir, an array's once per task; None for no answer.
 
     They are found by the comment that the plan gives them, or by their working directory if a site's plugin has changed it.
+    Every cluster is asked to which the run's job script, or the shell, submits.
     """
-    done = ask(["squeue", "--me", "--noheader", "--format=%F|%Z|%k"], timeout_s)
-    if done is None or done.returncode:
-        return None
-    jobs = [line.split("|", 2) for line in done.stdout.splitlines() if line.count("|") >= 2]
-    path = str(folder)
-    return [job_id for job_id, place, comment in jobs if place == path or comment.endswith(comment_of(path))]
+    path, found = str(folder), list[str]()
+    for cluster in _clusters_of(folder):
+        option = ["--clusters", cluster] if cluster else []
+        done = ask(["squeue", "--me", "--noheader", "--format=%F|%Z|%k", *option], timeout_s)
+        if done is None or done.returncode:
+            return None
+        jobs = [line.split("|", 2) for line in done.stdout.splitlines() if line.count("|") >= 2]
+        suffix = f";{cluster}" if cluster else ""
+        found += [
+            job_id + suffix
+            for job_id, place, comment in jobs
+            if place == path or comment.endswith(comment_of(path))
+        ]
+    return found
 
 
 def record(job_id: str, timeout_s: float) -> JobRecord | None:
     """The job by scontrol; None for no answer."""
-    done = ask(["scontrol", "show", "job", "--oneliner", job_id], timeout_s)
+    number, cluster = split(job_id)
+    done = ask(["scontrol", *cluster, "show", "job", "--oneliner", number], timeout_s)
     return None if done is None or done.returncode else parse_record(done.stdout)
 
 
 def ends(job_id: str, timeout_s: float) -> float | None:
     """The time of the job's limit (time.time()); None for no limit and for no answer."""
-    done = ask(["squeue", "--noheader", "--jobs", job_id, "--format=%e"], timeout_s)
+    number, cluster = split(job_id)
+    done = ask(["squeue", "--noheader", "--jobs", number, "--format=%e", *cluster], timeout_s)
     if done and done.returncode == 0:
-        with contextlib.suppress(ValueError):
-            return datetime.fromisoformat(done.stdout.strip()).timestamp()
+        with contextlib.suppress(ValueError, IndexError):
+            # with --clusters, squeue first prints a line that names the cluster
+            return datetime.fromisoformat(done.stdout.split()[-1]).timestamp()
     return None
+
+
+def _clusters_of(folder: Path) -> list[str]:
+    """Names of the clusters to which the run can have been submitted; [""] is the one of this machine."""
+    named = directives(folder / JOB_SCRIPT).get("clusters") or os.environ.get("SBATCH_CLUSTERS")
+    return (named or os.environ.get("SLURM_CLUSTERS") or "").strip('"').split(",")
 
 
 def _queued(job_ids: Sequence[str], field: str, timeout_s: float) -> dict[str, list[str]] | None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from launcher.clusters.job import Request
+from launcher.clusters.slurm.srun import site_options
 from launcher.config import ContainerRuntime
 from launcher.config.text import one_line
 from launcher.errors import RunError
@@ -19,6 +20,7 @@ def step_options(request: Request) -> tuple[str, ...]:
         f"--kill-on-bad-exit={int(not request.led)}",
         f"--wait={0 if request.led else 60}",
         *(["--no-kill"] if request.led else []),
+        "--export=ALL",  # a job of --export=NONE has SLURM_EXPORT_ENV=NONE, with which srun starts the step without PATH
     ]
     if request.site.container.runtime is ContainerRuntime.pyxis:
         options += [
@@ -27,7 +29,8 @@ def step_options(request: Request) -> tuple[str, ...]:
             f"--container-workdir={request.run_dir}",
             "--no-container-entrypoint",  # if a site enables the image's entrypoint, it would treat node.sh as its arguments
         ]
-    return tuple(one_line("cluster.container", option) for option in options)
+    checked = [one_line("cluster.container", option) for option in options]
+    return (*checked, *site_options(request.site.srun))
 
 
 def step_command(options: Sequence[str], environ: Mapping[str, str]) -> list[str]:
@@ -35,8 +38,11 @@ def step_command(options: Sequence[str], environ: Mapping[str, str]) -> list[str
     node_list(environ)
     srun = ["srun", *options]
     # Since 22.05, srun does not inherit --cpus-per-task from the job: the ranks would share one core.
-    if environ.get("SLURM_CPUS_PER_TASK"):
+    if environ.get("SLURM_CPUS_PER_TASK") and not _has(options, "cpus-per-task"):
         srun.append(f"--cpus-per-task={environ['SLURM_CPUS_PER_TASK']}")
+    # In a step, such as `srun --pty bash`, a step of its own would wait until that one ends.
+    if environ.get("SLURM_STEP_ID") and not _has(options, "overlap"):
+        srun.append("--overlap")
     return [*srun, "bash", "node.sh"]
 
 
@@ -49,3 +55,7 @@ def node_list(environ: Mapping[str, str]) -> str:
             "job.sbatch` inside an allocation"
         )
     return nodes
+
+
+def _has(options: Sequence[str], name: str) -> bool:
+    return any(option.partition("=")[0] == f"--{name}" for option in options)

@@ -1,26 +1,40 @@
 """python -m launcher data check FILE: the faults and the contents of a data file."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
+from launcher.cli.parser import OWN_FILE
+from launcher.cli.reading import add_reading, reading_of_options
 from launcher.cli.values import positive
 from launcher.cli.verb import Verb
+from launcher.config import Config
 from launcher.data.check import Asked, check
 from launcher.data.free import check_free
+from launcher.data.portion import Portion, asked_portion
 from launcher.data.printed import DataReport
 from launcher.data.progress import progress
+from launcher.data.reading import reading_of
 from launcher.data.report import describe, sample_text
-from launcher.errors import Exit
-from launcher.formats.registry import AUTO, known_formats
+from launcher.errors import Exit, UsageError
 from launcher.output import print_json
 from launcher.run import write_text
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, metavar="FILE", help="JSONL, JSON array, CSV, TSV, TXT or Parquet")
     parser.add_argument(
-        "--eval", type=Path, metavar="FILE", help="evaluation file that FILE must not overlap with"
+        "file",
+        nargs="?",
+        metavar="FILE",
+        help="JSONL, JSON, CSV, TSV, TXT or Parquet; also a folder, a glob or an address (s3://...)",
     )
+    parser.add_argument(
+        OWN_FILE,
+        metavar="FILE",
+        dest="own_file",
+        help="check the data of this configuration, read as it says",
+    )
+    parser.add_argument("--eval", metavar="FILE", help="evaluation file that FILE must not overlap with")
     parser.add_argument(
         "--model", metavar="M", help="count its tokens: a name from conf/model, a folder or a hub id"
     )
@@ -40,13 +54,41 @@ def _add(parser: argparse.ArgumentParser) -> None:
         metavar="F",
         help="file for --sample (default: sample.md)",
     )
-    parser.add_argument(
-        "--format",
-        choices=(AUTO, *known_formats().formats),
-        default=AUTO,
-        help=f"format of the rows (default: {AUTO})",
-    )
+    add_reading(parser)
+    _add_portion(parser)
     parser.add_argument("--force", action="store_true", help="overwrite an existing file")
+
+
+def _add_portion(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--eval-fraction", type=float, metavar="F", help="rows that data.eval_fraction=F would hold out"
+    )
+    parser.add_argument(
+        "--eval-group", metavar="COLUMN", help="keep its rows with the same value on one side"
+    )
+    parser.add_argument(
+        "--max-samples",
+        type=positive,
+        metavar="N",
+        help="as data.max_samples=N: only the first N rows are used",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=Config.seed, metavar="N", help=f"the run's seed (default: {Config.seed})"
+    )
+
+
+def _portion(options: argparse.Namespace) -> Portion:
+    """The rows that are used; UsageError for values that cannot be meant."""
+    portion = Portion(
+        eval_fraction=options.eval_fraction,
+        eval_group=options.eval_group,
+        max_samples=options.max_samples,
+        seed=options.seed,
+    )
+    if problem := portion.problem(options.eval):
+        name, why = problem
+        raise UsageError(f"--{name.replace('_', '-')} {getattr(options, name)}: data.{name} {why}")
+    return portion
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -59,18 +101,17 @@ def _run(options: argparse.Namespace) -> int:
         length = length or min(tokenizer.model_max_length, 1 << 20)
     if options.sample:
         check_free(options.sample_out, options.force)
-    asked = Asked(
-        path=options.file,
-        eval_path=options.eval,
-        format=options.format,
-        max_length=options.max_length or length or 2048,
+    asked = (_asked_of_config if options.own_file else _asked)(options)
+    asked = replace(
+        asked,
+        max_length=options.max_length or length or asked.max_length,
         tokenizer=tokenizer,
         sample=options.sample,
     )
-    with progress(options.file, "check") as advance:
+    with progress(asked.path, "check") as advance:
         report = check(asked, advance)
     if options.sample:
-        write_text(options.sample_out, sample_text(options.file, report.sample))
+        write_text(options.sample_out, sample_text(asked.path, report.sample))
     if options.json:
         print_json(report.to_dict())
     else:
@@ -80,10 +121,47 @@ def _run(options: argparse.Namespace) -> int:
     return Exit.REFUSED if report.verdict == "error" else Exit.OK
 
 
+def _asked(options: argparse.Namespace) -> Asked:
+    if options.file is None:
+        raise UsageError(f"data check needs a FILE, or {OWN_FILE} FILE for the data of a configuration")
+    return Asked(
+        path=options.file,
+        eval_path=options.eval,
+        reading=reading_of_options(options),
+        portion=_portion(options),
+    )
+
+
+def _asked_of_config(options: argparse.Namespace) -> Asked:
+    """The check of the data that a configuration names; UsageError where it names no single file."""
+    from launcher.launching.compose import compose  # a check of a file alone needs no Hydra
+
+    if options.file is not None:
+        raise UsageError(
+            f"data check takes FILE or {OWN_FILE}, not both: {options.file} and {options.own_file}"
+        )
+    config = compose([OWN_FILE, options.own_file])[0].config
+    path, eval_path = config.data.path, options.eval or config.data.eval_path
+    if config.data.sources or path is None:
+        paths = " ".join(source.path for source in config.data.sources)
+        raise UsageError(f"{options.own_file} names several training sets; check each: {paths}")
+    if path.startswith("hub:"):
+        raise UsageError(
+            f"data.path={path} is on a hub, and data check reads files; a launch checks what it can of it"
+        )
+    return Asked(
+        path=path,
+        eval_path=eval_path if eval_path and not str(eval_path).startswith("hub:") else None,
+        reading=reading_of(config.data),
+        portion=asked_portion(config),
+        max_length=config.model.max_length,
+    )
+
+
 VERB = Verb(
     line="show the faults and the contents of a data file",
     about="The exit code is 1 if there is an error.",
-    example="data check train.jsonl --eval eval.jsonl --model smollm2_135m",
+    example="data check train.jsonl --eval eval.jsonl --model smollm2_135m\ndata check --config my_run.yaml",
     add=_add,
     run=_run,
     prints=DataReport,

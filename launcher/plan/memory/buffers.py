@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from launcher.plan.adapter import token_tables
 from launcher.plan.memory.activations import working_bytes
 from launcher.plan.memory.load import Load
 from launcher.plan.memory.optimizer import step_bytes
@@ -17,7 +18,17 @@ def buffer_bytes(load: Load) -> float:
     Source: torch's DistributedDataParallel (gradient_as_bucket_view) and fully_shard, DeepSpeed 0.19.8's stage_1_and_2.py,
     stage3.py and configuration page, accelerate 1.15's fsdp_utils.py. Unverified on a GPU.
     """
-    return load.acting.buffer_bytes(load, _gathered_bytes(load))
+    return load.acting.buffer_bytes(load, _gathered_bytes(load)) + _token_bytes(load)
+
+
+def _token_bytes(load: Load) -> float:
+    """Bytes of the embedding and the head with trained rows put in: a copy of each and its gradient, as long as a step takes.
+
+    Source: peft 0.21's trainable_tokens/layer.py, get_merged_weights. Unverified on a GPU.
+    """
+    if load.adapter is None or not token_tables(load.shape, load.adapter):
+        return 0
+    return 2 * 2 * load.shape.vocab_size * load.shape.hidden_size * load.width
 
 
 def _gathered_bytes(load: Load) -> float:

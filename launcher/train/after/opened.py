@@ -65,7 +65,8 @@ def open_run(run: RunDir, checkpoint: str | None = None, *, base: bool = False) 
         model = load_back(run.export, decided, device=device)
     else:
         raise RunError(
-            f"{run.name} has no model yet; wait for its end, or name a checkpoint with --checkpoint STEP or newest"
+            f"{run.name} has no finished model; python -m launcher status {run.name} says why; or name a checkpoint with "
+            "--checkpoint STEP or newest"
         )
     return Opened(decided, _ready(model), tokenizer, device)
 

@@ -73,7 +73,7 @@ def test_a_launch_submits_its_script_once_and_notes_the_id(cli, tmp_path):
     run = next((tmp_path / "work" / "runs" / "llama70b_qlora").iterdir())
     assert (tmp_path / "calls").read_text() == f"--parsable {run}/job.sbatch\n"
     assert json.loads((run / "job.json").read_text())["job_id"] == "101"
-    assert "2 nodes x 8 GPUs" in done.stdout and "python -m launcher status" in done.stdout
+    assert "2 nodes x 8 GPUs" in done.stdout and "python -m launcher follow" in done.stdout
 
 
 def test_a_multirun_submits_all_trials_as_one_array_and_returns(cli, tmp_path):
@@ -101,7 +101,7 @@ def test_a_folder_that_cannot_be_made_is_refused_in_one_line(cli, tmp_path):
     (tmp_path / "work" / "runs").write_text("a file")
     done = cli("+experiment=tiny", "cluster=slurm")
     assert done.returncode == 1
-    assert re.fullmatch(r"launcher: [^\n]*runs[^\n]*\n", done.stderr)
+    assert re.fullmatch(r"(launcher: warning: [^\n]*\n)*launcher: runs_dir=[^\n]*\n", done.stderr)
 
 
 @pytest.mark.parametrize("words", [[], ["-m", "seed=1,2"], ["plan"]])
@@ -149,8 +149,9 @@ def test_an_sbatch_that_refuses_is_quoted_in_one_line(cli, tmp_path):
     )
     done = cli("+experiment=tiny", "cluster=slurm")
     assert done.returncode == 1
-    assert "invalid partition" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    assert re.fullmatch(
+        r"(launcher: warning: [^\n]*\n)*launcher: [^\n]*invalid partition[^\n]*\n", done.stderr
+    )
 
 
 def test_auto_takes_the_allocation_then_slurm_then_this_machine(cli, tmp_path):

@@ -16,8 +16,10 @@ import pytest
 
 from launcher.clusters.base import RunState
 from launcher.run import RunDir
+from launcher.run.events.supervisor import Started, Stopped
 from launcher.status.record import next_save
 from launcher.status.state import read_status
+from launcher.sweep.outcome import outcome_of
 from tests.support.events import history_of
 
 NO_PROCESS = "4194305"  # one above the highest process id that Linux gives
@@ -327,6 +329,18 @@ def test_status_as_json_has_every_field(tmp_path: Path, cli):
     }
 
 
+@pytest.mark.parametrize("code", [130, 143])
+def test_a_run_that_was_told_to_end_is_cancelled_for_status_and_for_its_sweep(tmp_path: Path, code: int):
+    run = make_run(tmp_path, "planned", "started")
+    run.note(Stopped(attempt=1, exit_code=code, reason="terminated"))
+    outcome = outcome_of(run, "loss")
+    assert outcome and read_status(run).state.value == outcome["state"] == "cancelled"
+    run.note(Started(attempt=2))
+    run.note(Stopped(attempt=2, exit_code=1, reason="a fault"))
+    outcome = outcome_of(run, "loss")
+    assert outcome and read_status(run).state.value == outcome["state"] == "failed"
+
+
 def test_a_run_is_called_by_its_name_its_date_or_its_path(tmp_path: Path, cli):
     old = make_run(tmp_path, name="tiny/2026-01-01_00-00-00")
     new = make_run(tmp_path, name="tiny/2026-02-02_00-00-00")
@@ -378,7 +392,7 @@ def test_a_list_of_no_runs_is_no_error(cli):
     assert (done.returncode, done.stdout) == (0, "no runs under runs\n")
 
 
-def test_the_list_has_every_run_the_newest_last(tmp_path: Path, cli):
+def test_the_list_has_every_submitted_run_the_newest_last(tmp_path: Path, cli):
     runs = [
         make_run(tmp_path, "submitted", "started", "finished", name="b/1"),
         make_run(tmp_path, "planned", name="a/2"),
@@ -390,11 +404,13 @@ def test_the_list_has_every_run_the_newest_last(tmp_path: Path, cli):
     listed = json.loads(cli("list", "--json").stdout)
     assert [(one["run"], one["state"]) for one in listed] == [
         ("b/1", "finished"),
-        ("a/2", "planned"),
         ("a/sweep_3/r=8", "failed"),
     ]
+    planned = json.loads(cli("list", "--planned", "--json").stdout)
+    assert [(one["run"], one["state"]) for one in planned] == [("a/2", "planned")]
     rows = [line.split() for line in cli("list").stdout.splitlines()]
-    assert rows[1:] == [["b/1", "finished", "8/8", "0.5000"], ["a/2", "planned"], ["a/sweep_3/r=8", "failed"]]
+    assert rows[1:3] == [["b/1", "finished", "8/8", "0.5000"], ["a/sweep_3/r=8", "failed"]]
+    assert " ".join(rows[3]) == "1 dry run: python -m launcher list --planned"
 
 
 # logs
@@ -580,8 +596,8 @@ def test_the_next_save_is_told_while_a_run_trains():
 
 
 def test_a_run_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path):
-    make_run(tmp_path, "planned")
-    broken = make_run(tmp_path, "planned", name="tiny/2026-01-02_00-00-00")
+    make_run(tmp_path, "planned", "submitted")
+    broken = make_run(tmp_path, "planned", "submitted", name="tiny/2026-01-02_00-00-00")
     broken.plan.write_text("{")
     done = subprocess.run(
         [sys.executable, "-m", "launcher", "list", "--json"], cwd=tmp_path, capture_output=True, text=True

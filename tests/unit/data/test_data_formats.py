@@ -160,7 +160,7 @@ WRONG = {
     "not_object": [[], "x", 3, None],
     "format": [{}, {"a": 1}, {"chosen": "a", "rejected": "b"}, {"prompt": None, "completion": "x"}],
     "unknown_key": [
-        {"messages": [USER, ANSWER], "mesages": 1},
+        {"instruction": "x", "output": "y", "imput": "z"},
         {"messages": [{**USER, "wieght": 1}, ANSWER]},
     ],
     "type": [
@@ -224,7 +224,16 @@ def test_a_wrong_row_breaks_its_rule(rule: str, row: object):
 
 
 def test_every_rule_of_a_row_has_a_wrong_row_here():
-    of_files = {"not_utf8", "not_json", "no_rows", "nothing_trained", "everything_trained"}
+    of_files = {
+        "not_utf8",
+        "nul_bytes",
+        "duplicate_key",
+        "not_json",
+        "too_many_bad",
+        "no_rows",
+        "nothing_trained",
+        "everything_trained",
+    }
     assert {name for name, rule in RULES.items() if rule.level == "error"} - of_files == set(WRONG)
 
 
@@ -269,7 +278,12 @@ def chats(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "to", [name for name in targets() if name not in ("preference", "labelled", "prompt", "text")]
+    "to",
+    [
+        name
+        for name in targets()
+        if name not in ("preference", "human_assistant", "labelled", "prompt", "text")
+    ],
 )
 @pytest.mark.parametrize("suffix", ["jsonl", "json", "csv", "tsv", "parquet"])
 def test_a_file_comes_back_through_every_format_and_storage(chats, tmp_path, capsys, to: str, suffix: str):

@@ -85,7 +85,10 @@ def test_an_option_of_a_plugin_that_is_not_chosen_is_refused(refusal):
         ("trainer.learning_rate=fast", "a number"),
         ("model.trust_remote_code=maybe", "true or false"),
         ("resources.device=tpu", "one of auto, cuda, cpu"),
-        ("cluster.container.runtime=docker", "one of none, pyxis, apptainer"),
+        (
+            "cluster.container.runtime=docker",
+            "one of none, pyxis, apptainer, singularity, charliecloud, podman_hpc",
+        ),
         ("name=null", "text"),
         ("cluster.modules=cuda", "a list, such as [a,b]"),
         ("cluster.env=x", "keys with values, such as {key:value}"),
@@ -329,9 +332,9 @@ def test_a_missing_data_file_is_refused_with_its_key(refusal, tmp_path: Path):
     assert f"data.path={tmp_path}/train.jsonl is not a file" in said
 
 
-def test_own_data_beside_the_shipped_evaluation_is_refused(refusal, tmp_path: Path):
-    (tmp_path / "train.jsonl").write_text(json.dumps(ROW))
-    assert "set data.eval_path=FILE or data.eval_path=null" in refusal(*TINY, "data.path=train.jsonl")
+def test_a_missing_data_file_is_named_before_any_other_fault(refusal):
+    said = refusal(*TINY, "data.path=nope.jsonl", "batch.global_batch_size=-3", "trainer.learning_rate=0")
+    assert re.search(r"data\.path=\S*nope\.jsonl is not a file", said)
 
 
 @pytest.mark.parametrize(

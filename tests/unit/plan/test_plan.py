@@ -259,7 +259,7 @@ def test_a_cpu_run_asks_slurm_for_no_gpu(plan):
 
 
 def test_a_site_may_count_gpus_by_gres(plan):
-    options = plan("+experiment=llama8b_lora", "cluster.gpu_flag=gres").job_options
+    options = plan("+experiment=llama8b_lora", "cluster.gpu_request=gres").job_options
     assert options["gres"] == "gpu:4"
     assert "gpus-per-node" not in options
 

@@ -32,6 +32,8 @@ BROKEN = {
     13: ("cuda", ["plugin=[qlora]", "trainer=reward", "strategy=zero3"]),
     14: ("cuda", ["trainer.optim=adamw_bnb_8bit", "strategy=zero2"]),
     15: ("cuda", ["plugin=[qlora]", "plugins.qlora.use_dora=true", "strategy=zero3"]),
+    16: ("cpu", ["model.chat_template=chatml", "strategy=zero3"]),
+    17: ("cuda", ["plugins.lora.load_in=8bit", "strategy=fsdp2"]),
 }
 """For each rule the device and what is typed to break it, and it alone."""
 MENDED = {
@@ -50,6 +52,8 @@ MENDED = {
     13: ["plugin=[qlora]", "trainer=reward", "strategy=zero2"],
     14: ["trainer.optim=adamw_bnb_8bit", "strategy=ddp"],
     15: ["plugin=[qlora]", "plugins.qlora.use_dora=true", "strategy=fsdp2"],
+    16: ["model.chat_template=chatml", "strategy=zero2"],
+    17: ["plugins.lora.load_in=8bit", "strategy=ddp"],
 }
 """What is typed for the rule's way out."""
 

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from launcher.config import ClusterConfig
 from launcher.errors import Exit
+from launcher.plan.meeting import make_meeting
 from launcher.protocol.agents import NodeFacts, PortOpened, RanksEnded, RankState, StacksDumped, StartRanks
 from launcher.protocol.codec import Message
 from launcher.run import RunDir
@@ -23,7 +25,7 @@ from launcher.supervise.policy import Ended, How, StopReason
 
 PLAN: Any = SimpleNamespace(
     topology=SimpleNamespace(nodes=2, gpus_per_node=1, world_size=2), spares=0, cluster="slurm", hang_timeout_s=60.0,
-    save=SimpleNamespace(timeout_s=600),
+    save=SimpleNamespace(timeout_s=600), meeting=make_meeting(ClusterConfig()),
 )  # fmt: skip
 STEPPING = RankState("step", 5, 0.1, None, 0.0)
 FACTS = NodeFacts(time=0.0, disk=0, memory=0, problems=())
@@ -62,6 +64,9 @@ class Scripted:
         if isinstance(message, StartRanks):
             for node in nodes:
                 node.heartbeats = {message.first_rank: STEPPING}
+
+    def address_of(self, node: Node) -> str:
+        return node.host
 
     def answers(self, node: Node, kind: type[Message]) -> list[Message]:
         if kind is StacksDumped:
@@ -182,7 +187,7 @@ def test_a_node_that_cannot_have_ranks_does_not_count_as_one_that_can(tmp_path):
 def test_srun_that_fails_by_itself_is_no_refusal_of_ours(tmp_path):
     attempt = Attempt(tmp_path)
     attempt.nodes.by_index.clear()
-    dead: Any = SimpleNamespace(poll=lambda: 1, returncode=1)
+    dead: Any = SimpleNamespace(poll=lambda: 1, returncode=1, stderr=None)
     attempt.nodes.drop = lambda: None
     attempt.pool._start_step = lambda nodes: dead
     attempt.pool._step = None

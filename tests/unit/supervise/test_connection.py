@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from launcher.config import ClusterConfig
+from launcher.plan.meeting import make_meeting
 from launcher.protocol.agents import Hello, NodeFacts, NodeHeartbeat, PortOpened, RankState
 from launcher.protocol.codec import encode
 from launcher.supervise.nodes import Nodes
@@ -15,7 +17,7 @@ FACTS = NodeFacts(time=0.0, disk=1, memory=1, problems=())
 
 @pytest.fixture
 def nodes() -> Iterator[Nodes]:
-    nodes = Nodes()
+    nodes = Nodes(make_meeting(ClusterConfig()))
     yield nodes
     nodes.drop()
     nodes.listener.close()

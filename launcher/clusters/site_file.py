@@ -1,0 +1,65 @@
+"""A cluster file from what a probe has found: each line with the way in which its value is known."""
+
+import json
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+
+from launcher.clusters.finding import Finding
+from launcher.errors import ConfigError
+from launcher.run import write_text
+
+_WIDTH = 44
+"""Column of the comments."""
+
+
+def render(kind: str, findings: Sequence[Finding], day: date) -> str:
+    """The text of the file. Values of Slurm's own options are quoted, so that YAML reads them as they are typed."""
+    keyed = [one for one in findings if one.key and one.value is not None]
+    top = [one for one in keyed if "." not in str(one.key)]
+    nested: dict[str, list[Finding]] = {}
+    for one in keyed:
+        group, dot, _ = str(one.key).partition(".")
+        if dot:
+            nested.setdefault(group, []).append(one)
+    lines = [
+        f"# Written by `launcher site probe` on {day.isoformat()}. In FOLDER/cluster/NAME.yaml, it is used by",
+        "# --config-dir FOLDER cluster=NAME.",
+        f"defaults: [{kind}, _self_]",
+        *(_line(str(one.key), one) for one in top),
+    ]
+    for group, members in nested.items():
+        lines.append(f"{group}:")
+        lines += [_line(f"  {str(one.key).partition('.')[2]}", one, quoted=True) for one in members]
+    lines.append("# Known beside it:")
+    lines += [_fact(one) for one in findings if not one.key or one.value is None]
+    return "\n".join(lines) + "\n"
+
+
+def write_new(path: Path, text: str) -> Path:
+    """Writes a new file and returns its path; ConfigError if it exists with another text, or cannot be written."""
+    path = path.expanduser()
+    if path.suffix not in (".yaml", ".yml"):
+        raise ConfigError(f"--write {path} is not a YAML file; name one such as ~/site/cluster/mysite.yaml")
+    if path.exists():
+        raise ConfigError(
+            f"--write {path} exists and is left as it is; name a new file, or compare by `launcher site check`"
+        )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, text)
+    except OSError as error:
+        raise ConfigError(f"--write {path} cannot be written: {error.strerror}") from None
+    return path
+
+
+def _line(key: str, one: Finding, *, quoted: bool = False) -> str:
+    value = json.dumps(str(one.value) if quoted else one.value)
+    note = f"; {one.note}" if one.note else ""
+    return f"{f'{key}: {value}':<{_WIDTH}}# {one.how}{note}"
+
+
+def _fact(one: Finding) -> str:
+    value = "unknown" if one.value is None else one.value
+    note = f"; {one.note}" if one.note else ""
+    return f"#   {one.what}: {value} ({one.how}){note}"

@@ -1,0 +1,250 @@
+"""What a login node can find out about a Slurm site, by the answers of Slurm's commands alone. Nothing is queued."""
+
+import getpass
+import platform
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from launcher.clusters.finding import Finding, Partition
+from launcher.clusters.slurm.ask import ask
+from launcher.errors import ClusterError, PlanError, nearest
+
+_FIELDS = "%P|%a|%l|%D|%c|%m|%G|%f"
+_GPU = re.compile(r"gpu(?::([A-Za-z0-9._-]+?))?:(\d+)(?:\(.*\))?")
+_SETTINGS = {
+    "MaxArraySize": "an array of a sweep has fewer tasks than this",
+    "KillWait": "seconds between SIGTERM and SIGKILL; a pre-empted run saves within them",
+    "JobRequeue": "0: the site does not queue jobs again by default; a run asks for it with --requeue",
+    "PreemptMode": "",
+    "MpiDefault": "srun loads this plugin for every step; if it fails, set cluster.srun.mpi=none",
+    "TaskPlugin": "",
+    "SelectTypeParameters": "",
+    "EnforcePartLimits": "",
+}
+_PROGRAMS = ("apptainer", "singularity", "enroot", "ch-run", "podman-hpc")
+_MODULES = tuple(
+    Path("/etc/profile.d") / name for name in ("lmod.sh", "z00_lmod.sh", "modules.sh", "00-modulepath.sh")
+)
+
+
+def partitions(timeout_s: float) -> list[Partition]:
+    """All partitions that sinfo lists; ClusterError if it does not answer."""
+    done = ask(["sinfo", "--noheader", f"--format={_FIELDS}"], timeout_s)
+    if done is None or done.returncode:
+        raise ClusterError("sinfo does not answer here; type this command on a login node of the cluster")
+    found: dict[str, Partition] = {}
+    for line in done.stdout.splitlines():
+        parts = [one.strip() for one in line.split("|")]
+        if len(parts) != 8:
+            continue
+        name, up, limit, nodes, cpus, memory, gres, features = parts
+        key = name.rstrip("*")
+        one = Partition(
+            name=key, is_default=name.endswith("*"), available=up == "up", time_limit=limit, nodes=_number(nodes),
+            cpus=_number(cpus), memory_gib=_number(memory) // 1024, gpus=_gpus(gres),
+            features=tuple(word for word in features.split(",") if word not in ("(null)", "")),
+        )  # fmt: skip
+        found[key] = _joined(found[key], one) if key in found else one
+    return list(found.values())
+
+
+def choose(known: list[Partition], wanted: str | None) -> Partition:
+    """The partition with that name, else the default one if it has GPUs, else the largest with GPUs, else the default.
+
+    PlanError for an unknown name; ClusterError if there is no partition.
+    """
+    if not known:
+        raise ClusterError("sinfo lists no partition; is this account allowed to use one?")
+    if wanted is not None:
+        by_name = {one.name: one for one in known}
+        if wanted not in by_name:
+            close = nearest(wanted, by_name)
+            meant = f"; did you mean {close}?" if close else ""
+            raise PlanError(
+                f"--partition {wanted} is not a partition of this site, which has {', '.join(by_name)}{meant}"
+            )
+        return by_name[wanted]
+    usable = [one for one in known if one.available] or known
+    return max(usable, key=lambda one: (bool(one.gpus), one.is_default, one.nodes))
+
+
+def findings(part: Partition, timeout_s: float) -> list[Finding]:
+    """Everything that is known about jobs in this partition, keys of the cluster file first."""
+    return [*_of_partition(part, timeout_s), *_of_account(part, timeout_s), *_of_site(timeout_s)]
+
+
+def _of_partition(part: Partition, timeout_s: float) -> list[Finding]:
+    how = f"sinfo, partition {part.name}"
+    found = [
+        Finding(what="partition", key="sbatch.partition", value=part.name, how=how),
+        Finding(what="longest job", value=part.time_limit, how=how, note="resources.time must not be more"),
+        Finding(what="nodes", value=part.nodes, how=how),
+        Finding(what="cores of a node", value=part.cpus, how=how),
+        Finding(what="memory of a node, GiB", value=part.memory_gib, how=how),
+    ]
+    if part.gpus:
+        kinds = ", ".join(f"{count} {kind or 'of no type'}" for kind, count in part.gpus.items())
+        found.append(
+            Finding(
+                what="GPUs of a node", key="gpus_per_node", value=max(part.gpus.values()), how=how,
+                note=f"GRES gpu: {kinds}",
+            )
+        )  # fmt: skip
+        if len(part.gpus) > 1:
+            found.append(
+                Finding(
+                    what="types of GPU", key="gpu_type", value=max(part.gpus, key=lambda kind: part.gpus[kind]), how=how,
+                    note=f"the partition has several: {kinds}; name the one that is meant",
+                )
+            )  # fmt: skip
+    else:
+        found.append(
+            Finding(
+                what="request for GPUs", key="gpu_request", value="none", how=how,
+                note="Slurm counts no GPUs here: whole nodes, or a partition without any; set gpus_per_node by hand",
+            )
+        )  # fmt: skip
+    if part.features:
+        found.append(
+            Finding(
+                what="features", value=",".join(part.features), how=how, note="for cluster.sbatch.constraint"
+            )
+        )
+    return [*found, *_limits(part.name, timeout_s)]
+
+
+def _limits(name: str, timeout_s: float) -> list[Finding]:
+    """The partition's own settings. Source: scontrol(1), show partition."""
+    done = ask(["scontrol", "show", "partition", "--oneliner", name], timeout_s)
+    how = f"scontrol show partition {name}"
+    if done is None or done.returncode:
+        return [Finding(what="limits of the partition", value=None, how=f"{how} does not answer")]
+    facts = dict(word.split("=", 1) for word in done.stdout.split() if "=" in word)
+    notes = {
+        "GraceTime": "seconds that a pre-empted job gets",
+        "PreemptMode": "what happens to jobs of lower priority",
+        "MaxNodes": "resources.nodes must not be more",
+        "DefMemPerCPU": "MiB per core unless resources.memory_gib is set",
+        "DefMemPerNode": "MiB per node unless resources.memory_gib is set",
+        "JobDefaults": "cores and memory of each GPU unless resources.cpus_per_gpu is set",
+        "QoS": "",
+        "AllowAccounts": "",
+    }
+    wanted = [
+        (word, facts[word])
+        for word in notes
+        if facts.get(word) not in (None, "", "(null)", "N/A", "ALL", "UNLIMITED")
+    ]
+    return [Finding(what=word, value=value, how=how, note=notes[word]) for word, value in wanted]
+
+
+def _of_account(part: Partition, timeout_s: float) -> list[Finding]:
+    """The accounts of this user. Source: sacctmgr(1), show associations."""
+    user = getpass.getuser()
+    command = [
+        "sacctmgr",
+        "--noheader",
+        "--parsable2",
+        "show",
+        "associations",
+        f"user={user}",
+        "format=account,partition,qos",
+    ]
+    done = ask(command, timeout_s)
+    if done is None or done.returncode or not done.stdout.strip():
+        return [
+            Finding(
+                what="account", value=None, how="sacctmgr does not say",
+                note="if the site needs one, add sbatch.account; a submission without it is refused in Slurm's words",
+            )
+        ]  # fmt: skip
+    rows = [line.split("|") for line in done.stdout.splitlines() if line.count("|") == 2]
+    names = list(dict.fromkeys(row[0] for row in rows if row[1] in ("", part.name)))
+    how = "sacctmgr show associations"
+    if not names:
+        return [
+            Finding(
+                what="account",
+                value=None,
+                how=how,
+                note=f"no account of {user} may use partition {part.name}",
+            )
+        ]
+    others = f"others: {', '.join(names[1:])}" if names[1:] else ""
+    found = [Finding(what="account", key="sbatch.account", value=names[0], how=how, note=others)]
+    qualities = sorted({word for row in rows if row[0] == names[0] for word in row[2].split(",") if word})
+    return [*found, Finding(what="QoS of the account", value=",".join(qualities) or None, how=how)]
+
+
+def _of_site(timeout_s: float) -> list[Finding]:
+    version = ask(["sinfo", "--version"], timeout_s)
+    number = re.search(r"\d+\.\d+(\.\d+)?", version.stdout) if version else None
+    found = [Finding(what="Slurm", value=number[0] if number else None, how="sinfo --version")]
+    done = ask(["scontrol", "show", "config"], timeout_s)
+    settings = _settings(done.stdout if done and done.returncode == 0 else "")
+    how = "scontrol show config"
+    found += [
+        Finding(what=name, value=settings[name], how=how, note=note)
+        for name, note in _SETTINGS.items()
+        if name in settings
+    ]
+    accounting = ask(["sacct", "--noheader", "--jobs", "1"], timeout_s)
+    works = accounting is not None and accounting.returncode == 0
+    found.append(
+        Finding(
+            what="sacct", value=works, how="sacct --jobs 1",
+            note="" if works else "how a job ended is then known from the run dir alone",
+        )
+    )  # fmt: skip
+    steps = ask(["srun", "--help"], timeout_s)
+    pyxis = steps is not None and "--container-image" in steps.stdout
+    found.append(
+        Finding(
+            what="pyxis",
+            value=pyxis,
+            how="srun --help",
+            note="cluster.container.runtime=pyxis" if pyxis else "",
+        )
+    )
+    found += [
+        Finding(what=name, value=where, how="PATH") for name in _PROGRAMS if (where := shutil.which(name))
+    ]
+    modules = [str(path) for path in _MODULES if path.exists()]
+    found += [Finding(what="modules", value=path, how="this login node") for path in modules[:1]]
+    found.append(
+        Finding(what="Python", value=platform.python_version(), how="the one that runs this command")
+    )
+    found.append(Finding(what="architecture", value=platform.machine(), how="this login node"))
+    if Path("/usr/local/cuda/version.json").exists() or shutil.which("nvcc"):
+        found.append(
+            Finding(what="CUDA", value=shutil.which("nvcc") or "/usr/local/cuda", how="this login node")
+        )
+    return found
+
+
+def _settings(text: str) -> Mapping[str, str]:
+    pairs = (line.partition("=") for line in text.splitlines())
+    return {name.strip(): value.strip() for name, equals, value in pairs if equals}
+
+
+def _gpus(gres: str) -> dict[str, int]:
+    """Type -> number, of a GRES text such as `gpu:a100:4(S:0-1),nvme:200`."""
+    words = re.split(r",(?![^(]*\))", gres)
+    return {match[1] or "": int(match[2]) for word in words if (match := _GPU.fullmatch(word.strip()))}
+
+
+def _joined(one: Partition, other: Partition) -> Partition:
+    """Both lines of a partition whose nodes differ: the smaller size of each, and all GPUs."""
+    return Partition(
+        name=one.name, is_default=one.is_default, available=one.available or other.available, time_limit=one.time_limit,
+        nodes=one.nodes + other.nodes, cpus=min(one.cpus, other.cpus), memory_gib=min(one.memory_gib, other.memory_gib),
+        gpus={**other.gpus, **one.gpus}, features=tuple(dict.fromkeys([*one.features, *other.features])),
+    )  # fmt: skip
+
+
+def _number(text: str) -> int:
+    """The number in `128+` or `512000`; 0 for none."""
+    match = re.match(r"\d+", text)
+    return int(match[0]) if match else 0

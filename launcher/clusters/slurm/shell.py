@@ -1,0 +1,116 @@
+"""The part of the user's shell that Slurm's commands must not see: variables that override planned options, that filter the
+answers to our questions, or that belong to the job in which the command is typed.
+
+Source: sbatch(1), squeue(1), sacct(1) and srun(1), input environment variables; they win over the options in a job script.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+_SPECIAL = {
+    "SBATCH_TIMELIMIT": "time", "SBATCH_MEM_PER_NODE": "mem", "SBATCH_ARRAY_INX": "array", "SBATCH_REQ_SWITCH": "switches",
+    "SBATCH_WAIT4SWITCH": "switches", "SBATCH_DEBUG": "verbose",
+}  # fmt: skip
+"""sbatch's variables whose option is not the rest of their name."""
+_ALIKE = (
+    {"mem", "mem-per-cpu", "mem-per-gpu"},
+    {"gpus", "gpus-per-node", "gpus-per-task", "gpus-per-socket"},
+    {"cpus-per-task", "cpus-per-gpu"},
+    {"requeue", "no-requeue"},
+)
+"""Options of which sbatch takes one."""
+_OURS = frozenset(
+    """array chdir error export gpus gpus-per-node gpus-per-task gpus-per-socket input job-name nodes no-kill ntasks
+    ntasks-per-node open-mode output signal time wait requeue no-requeue""".split()  # noqa: SIM905
+)
+"""Options that a plan decides even where it leaves them out."""
+_QUESTIONS = re.compile(
+    r"(SQUEUE|SACCT|SCONTROL|SINFO)_\w+|SLURM_(TIME_FORMAT|BITSTR_LEN|CLUSTERS)|SBATCH_CLUSTERS"
+)
+_CONNECTION = frozenset(["SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT", "SLURM_CLUSTERS", "SLURM_SACK_JWKS"])
+"""How Slurm's commands find their cluster."""
+_JOBS_OWN = re.compile(
+    r"SLURMD?_\w+|SRUN_\w+|PMIX?_\w+|PALS_\w+|(CUDA|ROCR|HIP)_VISIBLE_DEVICES|GPU_DEVICE_ORDINAL|ZE_AFFINITY_MASK"
+)
+_BINDING = re.compile(r"OMP_(NUM_THREADS|PLACES|PROC_BIND)|(GOMP_CPU|KMP|MKL)_AFFINITY|MKL_NUM_THREADS")
+_DIRECTIVE = re.compile(r"#SBATCH --([a-z][a-z0-9-]*)(?:=(\S+))?")
+
+
+def for_questions(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment of squeue, sacct and scontrol: without filters, formats and another default cluster."""
+    return {name: value for name, value in environ.items() if not _QUESTIONS.fullmatch(name)}
+
+
+def for_sbatch(environ: Mapping[str, str], options: Mapping[str, str]) -> dict[str, str]:
+    """The environment of sbatch, which becomes that of the job, for a job with these options."""
+    left_out = {*overriding(environ, options), *of_another_job(environ)}
+    return {name: value for name, value in environ.items() if name not in left_out}
+
+
+def overriding(environ: Mapping[str, str], options: Mapping[str, str]) -> list[str]:
+    """sbatch's variables that would win over an option of the plan or of the site."""
+    decided = {*options, *_OURS}
+    for alike in _ALIKE:
+        if alike & options.keys():
+            decided |= alike
+    found = {name: option_of(name) for name in environ if name.startswith("SBATCH_")}
+    wins = [name for name, option in found.items() if option in decided]
+    return [*wins, *(["SLURM_CLUSTERS"] if "SLURM_CLUSTERS" in environ and "clusters" in options else [])]
+
+
+def applied(environ: Mapping[str, str], options: Mapping[str, str]) -> list[str]:
+    """sbatch's variables that take effect, because neither the plan nor the site decides their option."""
+    left_out = overriding(environ, options)
+    return [name for name in environ if name.startswith("SBATCH_") and name not in left_out]
+
+
+def of_another_job(environ: Mapping[str, str]) -> list[str]:
+    """Variables of the job in which the command is typed: its resources, devices, binding and temporary folder.
+
+    Thread numbers and bindings only in a step, whose srun sets them; in a batch script they can be the user's own.
+    """
+    job, step = environ.get("SLURM_JOB_ID"), environ.get("SLURM_STEP_ID")
+    found = ["SLURM_EXPORT_ENV"] if "SLURM_EXPORT_ENV" in environ and not job else []
+    if not job:
+        return found
+    return [
+        name
+        for name, value in environ.items()
+        if (_JOBS_OWN.fullmatch(name) and name not in _CONNECTION)
+        or (step and _BINDING.fullmatch(name))
+        or (name == "TMPDIR" and re.search(rf"(?<!\d){re.escape(job)}(?!\d)", value))
+    ]
+
+
+def option_of(variable: str) -> str:
+    """The long option of sbatch that the variable sets."""
+    return _SPECIAL.get(variable) or variable.removeprefix("SBATCH_").lower().replace("_", "-")
+
+
+def warnings(environ: Mapping[str, str], options: Mapping[str, str]) -> list[str]:
+    """What of the user's shell is left out of the submission, and what takes effect although no file names it."""
+    found: list[str] = []
+    for name in overriding(environ, options):
+        option = "clusters" if name == "SLURM_CLUSTERS" else option_of(name)
+        decided = f"{option}={options[option]}" if options.get(option) else f"its own options for {option}"
+        found.append(f"{name}={environ[name]} of your shell is left out, because this run has {decided}")
+    if named := applied(environ, options):
+        told = ", ".join(f"{name}={environ[name]}" for name in named)
+        found.append(f"{told} of your shell takes effect for this job, although no file of the run sets it")
+    own = [name for name in of_another_job(environ) if not name.startswith("SLURM")]
+    if job := environ.get("SLURM_JOB_ID"):
+        also = f", {', '.join(own)}" if own else ""
+        found.append(
+            f"this command is typed inside job {job}; the new job gets none of its SLURM_* variables{also}"
+        )
+    return found
+
+
+def directives(script: Path) -> dict[str, str]:
+    """The #SBATCH options of a job script as far as their names and single words; empty if it cannot be read."""
+    try:
+        lines = script.read_text(errors="replace").splitlines()
+    except OSError:
+        return {}
+    return {match[1]: match[2] or "" for line in lines if (match := _DIRECTIVE.match(line))}

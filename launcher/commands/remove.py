@@ -1,0 +1,88 @@
+"""python -m launcher remove RUN...: delete the folders of runs that are over, or of all dry runs."""
+
+import argparse
+import sys
+from typing import TypedDict
+
+from launcher.cli.verb import Verb
+from launcher.errors import Exit, UsageError
+from launcher.launching.remove import Removable, removable, remove
+from launcher.output import print_json
+from launcher.units import plural, size
+
+
+class RemovedRun(TypedDict):
+    """A run whose folder was deleted."""
+
+    run: str
+    """name/date_time."""
+    run_dir: str
+    """Absolute path of the folder."""
+    bytes: int
+    """Size of its files."""
+
+
+class Removed(TypedDict):
+    """The runs that were removed."""
+
+    removed: list[RemovedRun]
+    """Each of them; empty if there was none."""
+
+
+def _add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "runs", nargs="*", metavar="RUN", help="a run dir, name/date_time, or a name that only one run has"
+    )
+    parser.add_argument(
+        "--planned", action="store_true", help="all dry runs, which were never submitted, in place of RUN"
+    )
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def _run(options: argparse.Namespace) -> int:
+    """The exit code."""
+    if bool(options.runs) is options.planned:
+        raise UsageError("name the runs to remove, or give --planned for all dry runs, but not both")
+    found = removable(options.runs_dir.absolute(), options.runs, planned=options.planned)
+    if found and not options.yes and not _confirmed(found, as_json=options.json):
+        print("nothing was removed")
+        return Exit.FAILED
+    for one in found:
+        remove(one)
+        if not options.json:
+            print(f"removed {one.run.path}")
+    if options.json:
+        told: Removed = {
+            "removed": [
+                {"run": one.run.name, "run_dir": str(one.run.path), "bytes": one.size} for one in found
+            ]
+        }
+        print_json(told)
+    elif not found:
+        print(f"no dry runs under {options.runs_dir}")
+    return Exit.OK
+
+
+def _confirmed(found: list[Removable], *, as_json: bool) -> bool:
+    """The user's answer; UsageError where nobody can be asked."""
+    if as_json or not sys.stdin.isatty():
+        raise UsageError(f"{plural(len(found), 'run')} would be removed for good; confirm with --yes")
+    for one in found:
+        print(f"{one.run.path}  {one.state}, {size(one.size)}")
+    question = f"remove {plural(len(found), 'run')} with checkpoints and models for good? [y/N] "
+    try:
+        return input(question).strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
+
+
+VERB = Verb(
+    line="delete the folders of runs that are over, with their checkpoints and models",
+    about="It asks first, unless --yes is given. A run that is queued or running is refused, and nothing outside of its folder "
+    "is touched. --planned deletes all dry runs.",
+    example="remove quickstart/2026-11-25_08-00-00\nremove --planned --yes",
+    add=_add,
+    run=_run,
+    prints=Removed,
+    group="runs",
+)

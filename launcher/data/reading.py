@@ -1,0 +1,117 @@
+"""How the rows of a file are read: their format, the names of their keys, and what an invalid row does."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from launcher.config import BadRow, DataConfig
+from launcher.errors import ConfigError, unknown
+from launcher.formats.base import ABOUT
+from launcher.formats.registry import AUTO, known_formats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """The part of the configuration that decides what a row means."""
+
+    format: str = AUTO
+    columns: tuple[tuple[str, str], ...] = ()
+    """(key of a format, key of the file that holds it)"""
+    drop: tuple[str, ...] = ()
+    """Keys of the file that are left out without a warning."""
+    keep: tuple[str, ...] = ()
+    """If not empty, all other keys of the file are left out without a warning."""
+    skip: bool = False
+    """Leave invalid rows out, instead of refusing the file."""
+    max_bad_share: float = 0.01
+    """Share of invalid rows above which the file is refused in spite of `skip`."""
+
+    def rename(self, row: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+        """The row with the keys that formats know, and the keys whose place was taken by another one."""
+        if not (self.columns or self.drop or self.keep):
+            return row, []
+        taken = {theirs: ours for ours, theirs in self.columns if theirs in row}
+        renamed: dict[str, Any] = {}
+        replaced: list[str] = []
+        for key, value in row.items():
+            if key in taken:
+                renamed[taken[key]] = value
+            elif key in self.drop or (self.keep and key not in self.keep):
+                continue
+            elif key in taken.values():
+                replaced.append(key)
+            else:
+                renamed[key] = value
+        return renamed, replaced
+
+    def too_many(self, bad: int, rows: int) -> str | None:
+        """Why the file is refused although invalid rows may be left out; None if it is not."""
+        if not bad or bad <= self.max_bad_share * rows:
+            return None
+        return (
+            f"{bad:,} of {rows:,} rows ({bad / rows:.1%}) are invalid, more than data.max_bad_share={self.max_bad_share:g} "
+            "lets data.on_bad_row=skip leave out; mend them, or raise data.max_bad_share"
+        )
+
+
+AS_IT_STANDS = Reading()
+"""Every format is detected, and no key has another name."""
+
+
+def reading_of(data: DataConfig, source: int | None = None) -> Reading:
+    """How data.path and data.eval_path are read, or the training set of data.sources with this number."""
+    one = None if source is None else data.sources[source]
+    columns = (one.columns if one else {}) or data.columns
+    return make_reading(
+        format=one.format if one else data.format,
+        columns=columns,
+        drop=data.drop,
+        keep=data.keep,
+        skip=data.on_bad_row is BadRow.skip,
+        max_bad_share=data.max_bad_share,
+    )
+
+
+def make_reading(
+    *,
+    format: str = AUTO,
+    columns: Mapping[str, str] | None = None,
+    drop: Sequence[str] = (),
+    keep: Sequence[str] = (),
+    skip: bool = False,
+    max_bad_share: float = 0.01,
+) -> Reading:
+    """The values of the keys of the data group; ConfigError for one that cannot be meant."""
+    named = tuple((ours, theirs) for ours, theirs in (columns or {}).items())
+    if named:
+        _check_columns(named)
+    if both := sorted({*drop} & {*keep, *(theirs for _, theirs in named)}):
+        raise ConfigError(f"data.drop=[{both[0]}] is also in data.keep or data.columns; take it out of one")
+    if not 0 <= max_bad_share < 1:
+        raise ConfigError(
+            f"data.max_bad_share={max_bad_share:g} must be at least 0 and below 1: it is a share"
+        )
+    return Reading(
+        format=format,
+        columns=named,
+        drop=tuple(drop),
+        keep=tuple(keep),
+        skip=skip,
+        max_bad_share=max_bad_share,
+    )
+
+
+def _check_columns(columns: tuple[tuple[str, str], ...]) -> None:
+    known = [*dict.fromkeys(key for one in known_formats().formats.values() for key in one.keys), *ABOUT]
+    seen: dict[str, str] = {}
+    for ours, theirs in columns:
+        if ours not in known:
+            swapped = f"; write data.columns={{{theirs}: {ours}}}" if theirs in known else ""
+            raise ConfigError(
+                f"data.columns={{{ours}: {theirs}}}: {unknown('key of a format', ours, known[: -len(ABOUT)])}{swapped}"
+            )
+        if theirs in seen:
+            raise ConfigError(
+                f"data.columns: the column {theirs} is given for {seen[theirs]} and for {ours}; name another column for one"
+            )
+        seen[theirs] = ours

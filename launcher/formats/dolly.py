@@ -1,0 +1,49 @@
+"""`dolly`: an instruction, an optional context below it, and the response."""
+
+from typing import Any
+
+from launcher.data.fields import make_turn, plain_pairs, read_below, read_systems
+from launcher.data.kinds import Example
+from launcher.data.rules import BrokenRow
+from launcher.formats.base import SYSTEM, Fields, Format
+
+
+def _matches(row: Fields) -> bool:
+    return "instruction" in row and "response" in row and "output" not in row
+
+
+def _read(row: Fields) -> Example:
+    question = read_below(row, "instruction", "context" if row.get("context") else "input")
+    turns = [make_turn("user", question), make_turn("assistant", row.get("response"))]
+    return {"messages": [*read_systems(row), *turns]}
+
+
+def _unread(row: Fields) -> tuple[str, ...]:
+    return ("input",) if row.get("context") and row.get("input") else ()
+
+
+def _write(example: Example) -> dict[str, Any]:
+    system, pairs = plain_pairs(example, "dolly")
+    if len(pairs) > 1:
+        raise BrokenRow(
+            "format", f"dolly holds one answer, but this chat has {len(pairs)}; use --to messages"
+        )
+    row = {"instruction": pairs[0][0], "context": "", "response": pairs[0][1]}
+    return {**row, "system": system} if system else row
+
+
+SPEC = Format(
+    keys=("instruction", "context", "input", "response", *SYSTEM),
+    kind="chat",
+    precedence=62,
+    matches=_matches,
+    read=_read,
+    unread=_unread,
+    write=_write,
+    writes=("chat", "pair", "labelled"),
+    from_chat=True,
+    later_columns=("system",),
+    example={"instruction": "Translate.", "context": "Haus", "response": "house"},
+    shape='`{"instruction", "context"?, "response", "system"?}`',
+    note="; context stands below the instruction",
+)

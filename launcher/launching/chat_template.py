@@ -1,0 +1,175 @@
+"""model.chat_template and the tokens beside it, read before a launch: a shipped name, a Jinja file or another model's."""
+
+import os
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+
+from launcher.config import Config, ModelConfig
+from launcher.errors import ConfigError, unknown
+from launcher.hub import cache_folder, find_snapshot, is_path
+from launcher.launching.model_gate import folder_of, read_json
+from launcher.plan.chat_format import ChatFormat
+from launcher.resources import resource_dir
+
+_KEY = "model.chat_template"
+_TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
+
+
+def shipped() -> list[str]:
+    """Names of the templates that come with the launcher."""
+    return sorted(file.stem for file in (resource_dir("conf") / "chat_template").glob("*.yaml"))
+
+
+def read_format(config: Config) -> ChatFormat | None:
+    """The changes to the model's tokenizer; None for none. ConfigError for a template that cannot be read."""
+    model = config.model
+    _check_tokens(model)
+    if not (model.chat_template or model.added_tokens or model.eos_token or model.pad_token):
+        return None
+    template, control, end = _read(config, model.chat_template) if model.chat_template else (None, [], None)
+    return ChatFormat(
+        name=model.chat_template,
+        template=template,
+        control=tuple(control),
+        added=tuple(model.added_tokens),
+        eos=model.eos_token or end,
+        pad=model.pad_token,
+    )
+
+
+def check_chats(config: Config, chat: ChatFormat | None, kinds: dict[str, str]) -> None:
+    """ConfigError if the data needs a chat template and the model's files on this machine have none.
+
+    `kinds`: data file -> what its rows are called, for the files whose rows are rendered.
+    """
+    if not kinds or (chat is not None and chat.template):
+        return
+    folder = folder_of(config)
+    if folder is None or not any((folder / name).is_file() for name in _TOKENIZERS):
+        return
+    if _template_in(folder) is None:
+        path, kind = next(iter(kinds.items()))
+        own = f"{_KEY}={suggest(read_json(folder / 'config.json') or {})}"
+        raise ConfigError(
+            f"{path} holds {kind}s, and model.name_or_path={config.model.name_or_path} has no chat template (it is a base "
+            f"model); set {own} to teach it one (known: {', '.join(shipped())}, a Jinja file, or another model), use its "
+            "instruct version, or train on plain text: python -m launcher data convert IN OUT --to text"
+        )
+
+
+def suggest(config_json: dict[str, Any]) -> str:
+    """The shipped template that fits a base model, whose vocabulary often has its tokens already."""
+    kind, rows = str(config_json.get("model_type")), config_json.get("vocab_size")
+    if kind == "llama":
+        return "llama3" if rows == 128256 else "chatml"
+    family = {"mistral": "mistral", "mixtral": "mistral", "phi3": "phi"}
+    return "gemma" if kind.startswith("gemma") else family.get(kind, "chatml")
+
+
+def _read(config: Config, name: str) -> tuple[str, list[str], str | None]:
+    """The template's text, its control tokens, and the token that ends an answer, None for the model's own."""
+    path = Path(name)
+    if name in shipped():
+        known = yaml.safe_load((resource_dir("conf") / "chat_template" / f"{name}.yaml").read_text())
+        return known["template"], known["tokens"], known["end"]
+    if path.is_file():
+        text = path.read_text()
+        _check_jinja(name, text)
+        return text, [], None
+    if path.is_dir():
+        return _of_model(name, path)
+    cached = find_snapshot(cache_folder({**os.environ, **config.cluster.env}), name, "main")
+    if cached is not None:
+        return _of_model(name, cached)
+    ends_like_file = path.suffix in (".jinja", ".jinja2", ".j2", ".txt", ".json")
+    if is_path(name) or ends_like_file or "/" not in name:
+        raise ConfigError(
+            f"{_KEY}: {unknown('template', name, shipped())} Or give a Jinja file, or the folder or hub id of a model"
+        )
+    raise ConfigError(
+        f"{_KEY}={name} is neither a file nor a folder here, and the hub's cache has no tokenizer of that model; run "
+        f"`hf download {name} --include 'tokenizer*' 'chat_template*'` where the hub can be reached, or use one of "
+        f"{', '.join(shipped())}"
+    )
+
+
+def _of_model(name: str, folder: Path) -> tuple[str, list[str], str | None]:
+    """The template of the model in a folder, with those of its tokens that the template writes."""
+    text = _template_in(folder)
+    if text is None:
+        raise ConfigError(
+            f"{_KEY}={name} is a folder without a chat template; use one of {', '.join(shipped())}"
+        )
+    _check_jinja(name, text)
+    values = read_json(folder / "tokenizer_config.json") or {}
+    end = _text(values.get("eos_token"))
+    known = [*_added(values.get("added_tokens_decoder")), *_added(read_json(folder / "tokenizer.json") or {})]
+    written = [token for token in dict.fromkeys(known) if token in text]
+    return text, [token for token in written if token != _text(values.get("bos_token"))], end
+
+
+def _added(found: Any) -> list[str]:
+    """Contents of the special tokens in a tokenizer's file."""
+    if not isinstance(found, dict):
+        return []
+    values = cast("dict[str, Any]", found)
+    listed = values.get("added_tokens", list(values.values()))
+    return [
+        str(one["content"]) for one in listed if isinstance(one, dict) and one.get("special") and "content" in one
+    ]  # fmt: skip
+
+
+def _text(token: Any) -> str | None:
+    """A token as tokenizer_config.json has it: as text, or as an object with its content."""
+    if isinstance(token, dict):
+        return str(cast("dict[str, Any]", token).get("content"))
+    return str(token) if token else None
+
+
+def _template_in(folder: Path) -> str | None:
+    """The chat template of a model's folder; None if it has none. Source: transformers 5.23, tokenization_utils_base.py."""
+    file = folder / "chat_template.jinja"
+    if file.is_file():
+        return file.read_text()
+    found = (read_json(folder / "chat_template.json") or {}).get("chat_template")
+    found = found or (read_json(folder / "tokenizer_config.json") or {}).get("chat_template")
+    if isinstance(found, list):  # several by name
+        named = {one.get("name"): one.get("template") for one in cast("list[dict[str, Any]]", found)}
+        found = named.get("default") or next(iter(named.values()), None)
+    return str(found) if found else None
+
+
+def _check_jinja(name: str, text: str) -> None:
+    from jinja2 import TemplateSyntaxError
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    if not text.strip():
+        raise ConfigError(
+            f"{_KEY}={name} is empty; a template writes `messages`, see docs/howto/base_model.md"
+        )
+    environment = ImmutableSandboxedEnvironment(extensions=["jinja2.ext.loopcontrols"])
+    try:
+        # transformers knows this block, which marks what the assistant writes
+        environment.parse(text.replace("{% generation %}", "").replace("{% endgeneration %}", ""))
+    except TemplateSyntaxError as error:
+        raise ConfigError(
+            f"{_KEY}={name}, line {error.lineno}: {error.message}; correct the template, or use one of {', '.join(shipped())}"
+        ) from None
+    if "messages" not in text:
+        raise ConfigError(f"{_KEY}={name} never writes `messages`, so it is not a chat template; correct it")
+
+
+def _check_tokens(model: ModelConfig) -> None:
+    named = [*(("model.added_tokens", one) for one in model.added_tokens)]
+    named += [("model.eos_token", one) for one in [model.eos_token] if one is not None]
+    named += [("model.pad_token", one) for one in [model.pad_token] if one is not None]
+    for key, token in named:
+        if not token or token.isspace() or token != token.strip():
+            raise ConfigError(
+                f"{key} holds {token!r}: a token is a text without spaces around it, such as '<|im_end|>'"
+            )
+    double = {one for one in model.added_tokens if model.added_tokens.count(one) > 1}
+    if double:
+        raise ConfigError(f"model.added_tokens holds {min(double)!r} twice; give each token once")

@@ -1,0 +1,125 @@
+"""A look at the model before a launch: whether its folder is there, and whether it is a model that can be trained here.
+
+It reads config.json from a folder, or from the hub's cache if the model was fetched before. It asks no hub.
+"""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from launcher.config import Config, Init
+from launcher.errors import ConfigError
+from launcher.hub import cache_folder, find_snapshot, is_path
+
+ADAPTER = "adapter_config.json"
+_SEES = (
+    "vision_config",
+    "vision_tower",
+    "vision_model",
+    "image_token_id",
+    "image_token_index",
+    "img_processor",
+)
+"""Keys that the config.json of a model for images has."""
+_HEARS = ("audio_config", "audio_token_id", "audio_token_index")
+_NAMED = re.compile(
+    r"(?i)(^|[-_.])(vl\d*|vision|llava|paligemma\d*|idefics\d*|pixtral|internvl\d*|smolvlm\d*|moondream\d*)([-_.]|$)"
+)
+"""Words by which the name of a vision-language checkpoint on a hub can be told."""
+
+
+def folder_of(config: Config) -> Path | None:
+    """The folder with the model's files: its own, or the hub's cache; None if no file of it is on this machine."""
+    model = config.model
+    if model.init is Init.random or model.name_or_path.startswith("package:"):
+        return None
+    own = Path(model.name_or_path)
+    if own.is_dir():
+        return own
+    environ = {**os.environ, **config.cluster.env}
+    return find_snapshot(cache_folder(environ), model.name_or_path, model.revision or "main")
+
+
+def read_json(file: Path) -> dict[str, Any] | None:
+    """The object in a JSON file; None if the file is not there or holds something else."""
+    try:
+        found: Any = json.loads(file.read_text())
+    except (OSError, ValueError):
+        return None
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else None
+
+
+def check_model(config: Config) -> dict[str, Any] | None:
+    """The model's config.json, None if it is not on this machine; ConfigError for a model that cannot be trained.
+
+    Those are a folder that is not there or holds no model, and a checkpoint that is not a causal language model of text.
+    """
+    model = config.model
+    told = f"model.name_or_path={model.name_or_path}"
+    if model.init is Init.random or model.name_or_path.startswith("package:"):
+        return None
+    own = Path(model.name_or_path)
+    if own.is_file():
+        raise ConfigError(f"{told} is a file; give the folder that it is in{_gguf(own)}")
+    if is_path(model.name_or_path) and not own.is_dir():
+        raise ConfigError(
+            f"{told} is not a folder here; check the path, or give the id of a model on the hub"
+        )
+    folder = folder_of(config)
+    if folder is None:
+        if found := _NAMED.search(model.name_or_path.rpartition("/")[2]):
+            raise ConfigError(
+                f"{told} is a vision-language model by its name ({found[2]}); this launcher trains language models of text: "
+                "use a text-only model, or a local folder if it is one"
+            )
+        return None
+    values = read_json(folder / "config.json")
+    if values is None:
+        if own.is_dir() and not model.gguf_file:
+            raise ConfigError(f"{told} is not the folder of a model: {_lacks(own)}")
+        return None
+    refuse_other_kinds(told, values)
+    return values
+
+
+def refuse_other_kinds(told: str, values: Mapping[str, Any]) -> None:
+    """ConfigError if a config.json is not that of a causal language model of text; `told` begins the sentence."""
+    names = values.get("architectures")
+    class_name = (
+        str(cast("list[Any]", names)[0])
+        if isinstance(names, list) and names
+        else str(values.get("model_type"))
+    )
+    kind = ""
+    if any(values.get(key) is not None for key in _SEES):
+        kind = "a vision-language checkpoint"
+    elif any(values.get(key) is not None for key in _HEARS):
+        kind = "a checkpoint for audio"
+    elif values.get("is_encoder_decoder"):
+        kind = "an encoder-decoder model"
+    elif class_name.endswith(("ForMaskedLM", "ForSequenceClassification", "ForTokenClassification")):
+        kind = "not a model that writes text"
+    if kind:
+        raise ConfigError(
+            f"{told} is {kind} ({class_name}); this launcher trains causal language models of text: use a text-only model, "
+            "such as one of conf/model"
+        )
+
+
+def _gguf(file: Path) -> str:
+    return f", with model.gguf_file={file.name}" if file.suffix == ".gguf" else ""
+
+
+def _lacks(folder: Path) -> str:
+    """What is wrong with a folder without config.json, and the way out."""
+    if found := sorted(folder.glob("*.gguf")):
+        return f"it has GGUF weights; add model.gguf_file={found[0].name}"
+    if (folder / "params.json").is_file():
+        return "it has Meta's or Mistral's own files; use the converted checkpoint, which has a config.json"
+    inner = sorted(one.parent.name for name in ("config.json", ADAPTER) for one in folder.glob(f"*/{name}"))
+    if inner:
+        return f"it has no config.json, but its folder {inner[-1]} is one; use {folder / inner[-1]}"
+    return "it has no config.json; give the folder that transformers' save_pretrained wrote"

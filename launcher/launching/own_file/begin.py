@@ -1,0 +1,188 @@
+"""A first file of one's own, made from what the data file holds and a few choices."""
+
+import math
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, cast
+
+from omegaconf import OmegaConf
+
+from launcher.config import TrainerConfig
+from launcher.config.time_limit import check_time
+from launcher.data.check import Asked, Report, check
+from launcher.data.kinds import SPOKEN
+from launcher.errors import ConfigError, UsageError
+from launcher.launching.explain import known_keys
+from launcher.launching.own_file.write import Entry, to_text
+from launcher.methods.registry import METHODS, find_method
+from launcher.methods.rows import check_serves
+from launcher.resources import resource_dir
+
+_SEQUENCES = 32
+"""Sequences per step that are aimed at; the nearest number that the GPUs divide is taken."""
+_MICRO = 2
+_LEAST_ROWS_TO_HOLD_OUT = 50
+_HELD_OUT = 0.05
+_LONGEST = 8192
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choices:
+    """What a person has chosen; None is decided by the data."""
+
+    model: str
+    data: str
+    method: str | None = None
+    gpus: int = 1
+    nodes: int = 1
+    time: str = "04:00:00"
+    reward: str | None = None
+    """For a method that is told what is good by a function: MODULE.FUNCTION."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class First:
+    """A file that can be written, and what was seen in the data."""
+
+    text: str
+    method: str
+    seen: str
+
+
+def begin(choices: Choices, file: str) -> First:
+    """The file's text; ConfigError or DataError for a choice that cannot be trained."""
+    if choices.gpus < 1 or choices.nodes < 1:
+        raise UsageError(f"--gpus {choices.gpus} --nodes {choices.nodes}: both must be at least 1")
+    check_time(choices.time)
+    report = _look(choices.data)
+    kinds = [kind for kind, number in report.part.kinds.items() if number] if report else []
+    method = choices.method or (method_of(kinds) if kinds else TrainerConfig().kind)
+    spec = find_method(method)
+    if report:
+        check_serves(method, choices.data, kinds)
+    wants_reward = "reward_functions" in spec.key_names
+    if wants_reward and not choices.reward:
+        raise UsageError(
+            f"--method {method} learns from a function that scores answers; name it with --reward MODULE.FUNCTION"
+        )
+    seen = _seen(report, choices.data)
+    world = choices.gpus * choices.nodes
+    length = _length(report)
+    entries = [
+        *_model(choices.model),
+        Entry(
+            key="model.max_length",
+            value=length,
+            comment="tokens of the longest sequence; longer ones are cut",
+        ),
+        Entry(key="data.path", value=choices.data, comment=seen),
+        *_held_out(report),
+        Entry(key="trainer.kind", value=method, comment=spec.title),
+        Entry(
+            key="trainer.learning_rate",
+            value=_usual(method, "learning_rate"),
+            comment="the first thing to vary",
+        ),
+        Entry(key="trainer.num_train_epochs", value=3.0, comment="passes over the data"),
+    ]
+    if wants_reward:
+        entries.append(Entry(key="trainer.reward_functions", value=[{"_target_": choices.reward}]))
+    answers = int(_usual(method, "num_generations") or 1)
+    step = math.lcm(_MICRO * world, answers)
+    entries += [
+        Entry(
+            key="batch.global_batch_size",
+            value=max(1, round(_SEQUENCES / step)) * step,
+            comment=f"{spec.unit} per optimizer step, over all {world} GPUs",
+        ),
+        Entry(
+            key="batch.micro_batch_size",
+            value=_MICRO,
+            comment="per GPU at once; lower it where memory is short",
+        ),
+        Entry(key="plugins.lora", value={"r": 16, "alpha": 32}, comment="false trains all weights"),
+        Entry(key="plugins.gradient_checkpointing", value=True, comment="less memory, a quarter more time"),
+        Entry(
+            key="plugins.sharded_checkpoint",
+            value=True,
+            comment="saves, so that the run survives its time limit",
+        ),
+        Entry(key="resources.nodes", value=choices.nodes),
+        Entry(key="resources.gpus_per_node", value=choices.gpus),
+        Entry(key="resources.time", value=choices.time, comment="time limit of the job"),
+    ]
+    head = [
+        f"python -m launcher plan --config {file}     does it fit, how long does it take; without `plan` it is launched",
+        "All keys: docs/reference/keys.md. A key on the command line wins: trainer.learning_rate=1e-4",
+        "",
+    ]
+    return First(text=to_text(head, entries), method=method, seen=seen)
+
+
+def method_of(kinds: list[str]) -> str:
+    """The first method, by name, that is made for rows of the most common kind."""
+    for kind in kinds:
+        for name in METHODS.own_names():
+            if find_method(name).learns_from[0] == kind:
+                return name
+    raise ConfigError("the data file holds no row; give a file with rows")
+
+
+def _look(path: str) -> Report | None:
+    """What the file holds; None for data on a hub. DataError for a file that cannot be read, or that holds errors."""
+    if path.startswith("hub:"):
+        return None
+    if not Path(path).exists():
+        raise ConfigError(f"--data {path}: there is no such file")
+    report = check(Asked(path=Path(path), max_length=_LONGEST, compare=False))
+    if report.errors:
+        first = next(one for one in report.findings if one.level == "error")
+        raise ConfigError(
+            f"--data {path}: {first.message}; python -m launcher data check {path} lists every fault"
+        )
+    return report
+
+
+def _seen(report: Report | None, path: str) -> str:
+    if report is None:
+        return "read on the nodes"
+    kinds = ", ".join(f"{number} {SPOKEN[kind]}s" for kind, number in report.part.kinds.items() if number)
+    formats = ", ".join(name for name, number in report.part.formats.items() if number)
+    return f"{kinds} in format {formats}"
+
+
+def _length(report: Report | None) -> int:
+    """The smallest power of two that holds every row, as far as its length can be told without a tokenizer."""
+    if report is None:
+        return 2048
+    longest = list(report.tokens["histogram"])[-1] if report.tokens.get("histogram") else "<=2048"
+    return min(max(int(longest.strip("<>=")), 256), _LONGEST)
+
+
+def _held_out(report: Report | None) -> list[Entry]:
+    """What is held out for evaluation: a share where there are rows for it."""
+    rows = report.part.rows if report else 0
+    none = Entry(key="data.eval_path", value=None, comment="a file of held-out rows, for an evaluation")
+    if "data.eval_fraction" not in known_keys() or 0 < rows < _LEAST_ROWS_TO_HOLD_OUT:
+        return [none]
+    return [
+        none,
+        Entry(key="data.eval_fraction", value=_HELD_OUT, comment="share of the rows that is held out"),
+    ]
+
+
+def _model(model: str) -> list[Entry]:
+    shipped = sorted(path.stem for path in (resource_dir("conf") / "model").glob("*.yaml"))
+    if model in shipped:
+        return [Entry(key="model.extends", value=model, comment="a model of conf/model")]
+    return [Entry(key="model.name_or_path", value=model)]
+
+
+def _usual(method: str, key: str) -> Any:
+    """The value that `trainer=METHOD` sets for a key, or the default."""
+    default = next(field.default for field in fields(TrainerConfig) if field.name == key)
+    path = resource_dir("conf") / "trainer" / f"{method}.yaml"
+    if not path.is_file():
+        return default
+    usual = cast("dict[str, Any]", OmegaConf.to_container(OmegaConf.load(path)))
+    return usual.get(key, default)

@@ -1,0 +1,88 @@
+"""The warnings about a plan, which are shown before anything is submitted."""
+
+import os
+from typing import TypedDict
+
+from launcher.clusters.registry import find_cluster
+from launcher.config import Config
+from launcher.config.schema import is_shipped
+from launcher.launching.compose import Composed
+from launcher.launching.data_gate import check_data, data_warnings
+from launcher.launching.machine_gate import cpu_note, cpu_warning
+from launcher.output import say, warn
+from launcher.plan import LaunchPlan, close_call, few_cores
+from launcher.plan.extent import extent_of, short_run
+from launcher.plan.options import notes
+
+
+def warnings_of(composed: Composed, plan: LaunchPlan) -> list[str]:
+    """Every warning about a run, the most important first."""
+    config = composed.config
+    found = [
+        *what_it_trains(config, plan, unasked=composed.sample_unasked),
+        cpu_warning(config, plan),
+        close_call(config, plan),
+        few_cores(plan),
+        *find_cluster(plan.cluster).shell_warnings(plan.job_options, os.environ),
+        *data_warnings(check_data(config)),
+    ]
+    return [one for one in found if one]
+
+
+def what_it_trains(config: Config, plan: LaunchPlan, *, unasked: bool) -> list[str]:
+    """Warnings about shipped data that nobody asked for, and about too few steps."""
+    found: list[str] = []
+    if unasked and is_shipped(config.data.path):
+        found.append(
+            f"this run trains on the shipped sample ({plan.facts.rows or 'a few'} short chats), because data.path is not set; "
+            "set data.path=FILE, or data=quickstart if the sample is what you want"
+        )
+    return [*found, *short_run(extent_of(config, plan))]
+
+
+def evaluation_note(left_out: bool) -> list[str]:
+    """A sentence for a run that does without the shipped evaluation file."""
+    said = "data.path is your own, so the shipped evaluation file is not used; set data.eval_path=FILE to evaluate"
+    return [said] if left_out else []
+
+
+def plan_notes(composed: Composed, plan: LaunchPlan) -> list[str]:
+    """What `plan` notes: what is left out, where it trains, and settings that may not be the best choice."""
+    config = composed.config
+    return [*evaluation_note(composed.evaluation_left_out), *cpu_note(config, plan), *notes(config, plan)]
+
+
+def print_warnings(composed: Composed, plan: LaunchPlan) -> list[str]:
+    """The warnings of a run, which are printed on stderr, after what was dropped for another model."""
+    if composed.note:
+        say(composed.note)
+    found = warnings_of(composed, plan)
+    for one in found:
+        warn(one)
+    return found
+
+
+class HowMuch(TypedDict):
+    """How much a run trains; null for what is not known before it starts."""
+
+    rows: int | None
+    """Training rows of an epoch."""
+    tokens: int | None
+    """Tokens of an epoch, estimated from the lengths that the data check found."""
+    epochs: float | None
+    """Passes over the data."""
+    steps: int | None
+    """Optimizer steps of the whole run."""
+    steps_estimated: bool
+    """Whether the steps follow from an estimate of the tokens, because rows are packed."""
+    seconds: float | None
+    """Estimated wall time over all attempts, without the time in the queue."""
+
+
+def extent_dict(config: Config, plan: LaunchPlan) -> HowMuch:
+    """How much the run trains, for JSON."""
+    extent = extent_of(config, plan)
+    return {
+        "rows": extent.rows, "tokens": extent.tokens, "epochs": extent.epochs, "steps": extent.steps,
+        "steps_estimated": extent.steps_estimated, "seconds": extent.seconds,
+    }  # fmt: skip

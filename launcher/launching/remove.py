@@ -1,0 +1,91 @@
+"""Removes runs and sweeps from a runs_dir: only whole folders of them, and none that is queued or running."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from launcher.clusters.base import RunState
+from launcher.errors import RunError, unknown
+from launcher.run import RunDir, list_runs
+from launcher.run.find import find_exact, matching_runs
+from launcher.status.state import is_over, read_status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removable:
+    """A run that can be removed."""
+
+    run: RunDir
+    state: str
+    size: int
+    """Bytes of its files."""
+
+
+def removable(runs_dir: Path, references: Sequence[str], *, planned: bool) -> list[Removable]:
+    """The named runs, or with `planned` all dry runs, each once; RunError if one of them must not be removed."""
+    runs = list_runs(runs_dir)
+    if planned:
+        chosen = [run for run in runs if not run.submitted and not _is_trial(run)]
+    else:
+        chosen = [_named(runs_dir, reference, runs) for reference in references]
+    distinct = {run.path.resolve(): run for run in chosen}
+    return [_checked(run) for run in distinct.values()]
+
+
+def remove(one: Removable) -> None:
+    """Deletes the run's folder. Links in it are deleted and not followed; RunError if something of it cannot be deleted."""
+    _checked(one.run)  # it may have been started while the user was asked
+    try:
+        shutil.rmtree(one.run.path)
+    except OSError as error:
+        raise RunError(
+            f"{one.run.path} cannot be removed: {error.strerror} ({error.filename}); what is left of it stays"
+        ) from None
+
+
+def _named(runs_dir: Path, reference: str, runs: Sequence[RunDir]) -> RunDir:
+    """The one run that the reference means; a name of several runs is refused."""
+    for path in (Path(reference), runs_dir / reference):
+        if path.is_symlink():
+            raise RunError(
+                f"{path} is a link to {path.resolve()}; name that folder, or remove the link yourself"
+            )
+        if (path / "sweep.json").is_file():
+            raise RunError(
+                f"{path} is a sweep, whose trials belong together; cancel it, and delete its folder yourself"
+            )
+    if found := find_exact(runs_dir, reference):
+        return found
+    matching = matching_runs(runs_dir, reference, runs)
+    if not matching:
+        names = {run.name for run in runs}
+        raise RunError(unknown(f"run under {runs_dir}", reference, names or ()))
+    if len(matching) > 1:
+        several = ", ".join(run.name for run in matching[-5:])
+        raise RunError(f"{reference} names {len(matching)} runs; name each that is to be removed: {several}")
+    return matching[0]
+
+
+def _checked(run: RunDir) -> Removable:
+    """The run with its state; RunError if it may still have a job, is part of a sweep, or is no whole run dir."""
+    for file in (run.plan, run.config, run.job_script, run.events):
+        if not file.is_file():
+            raise RunError(f"{run.path} is not a whole run dir: it has no {file.name}; delete it yourself")
+    if _is_trial(run):
+        raise RunError(f"{run.name} is a trial of a sweep, whose results need it; it is not removed")
+    status = read_status(run)
+    planned = status.state is RunState.PLANNED and not run.intent.exists()
+    if not planned and not is_over(status.state):
+        doubt = f" ({status.note})" if status.note else ""
+        raise RunError(
+            f"{run.name} is {status.state.value}{doubt}; end it first: python -m launcher cancel {run.name}"
+        )
+    size = sum(
+        path.lstat().st_size for path in run.path.rglob("*") if path.is_file() and not path.is_symlink()
+    )
+    return Removable(run=run, state=status.state.value, size=size)
+
+
+def _is_trial(run: RunDir) -> bool:
+    return (run.path.parent / "sweep.json").is_file()

@@ -1,0 +1,108 @@
+"""What of the user's shell reaches Slurm's commands."""
+
+from pathlib import Path
+
+import pytest
+
+from launcher.clusters.registry import find_cluster
+from launcher.clusters.slurm import shell
+from launcher.clusters.slurm.step import step_command
+from launcher.errors import ClusterError
+
+BARE = {"HOME": "/home/me", "PATH": "/usr/bin", "WANDB_MODE": "offline", "OMP_NUM_THREADS": "4"}
+OPTIONS = {"time": "12:00:00", "mem": "100G", "gpus-per-node": "4", "partition": "gpu", "output": "logs/x"}
+
+
+@pytest.mark.parametrize(
+    ("variable", "left_out"),
+    [
+        ("SBATCH_TIMELIMIT", True),  # planned
+        ("SBATCH_MEM_PER_NODE", True),
+        ("SBATCH_MEM_PER_CPU", True),  # sbatch takes one of them
+        ("SBATCH_PARTITION", True),  # the site's file says another
+        ("SBATCH_OUTPUT", True),
+        ("SBATCH_EXPORT", True),
+        ("SBATCH_GRES", False),
+        ("SBATCH_ACCOUNT", False),
+        ("SBATCH_QOS", False),
+        ("SBATCH_CPUS_PER_GPU", False),
+    ],
+)
+def test_a_variable_of_sbatch_wins_over_no_option_of_the_run(variable: str, left_out: bool):
+    environ = {**BARE, variable: "x1"}
+    assert (variable not in shell.for_sbatch(environ, OPTIONS)) is left_out
+    (told,) = shell.warnings(environ, OPTIONS)
+    assert variable in told and ("left out" in told) is left_out
+
+
+def test_a_plain_shell_reaches_sbatch_whole_and_without_a_word():
+    assert shell.for_sbatch(BARE, OPTIONS) == BARE
+    assert shell.warnings(BARE, OPTIONS) == []
+
+
+def test_nothing_of_the_job_in_which_the_command_is_typed_reaches_the_new_one():
+    inside = {
+        **BARE, "SLURM_JOB_ID": "71", "SLURM_STEP_ID": "0", "SLURM_MEM_PER_CPU": "2000", "SLURM_CPU_BIND": "mask_cpu:0x1",
+        "SLURMD_NODENAME": "n1", "CUDA_VISIBLE_DEVICES": "3", "OMP_NUM_THREADS": "1", "TMPDIR": "/scratch/slurm.71.0",
+        "PMIX_RANK": "0", "SLURM_CONF": "/etc/slurm.conf",
+    }  # fmt: skip
+    kept = shell.for_sbatch(inside, OPTIONS)
+    assert kept == {
+        **{name: BARE[name] for name in ("HOME", "PATH", "WANDB_MODE")},
+        "SLURM_CONF": "/etc/slurm.conf",
+    }
+    (told,) = shell.warnings(inside, OPTIONS)
+    assert "job 71" in told and "OMP_NUM_THREADS" in told and "CUDA_VISIBLE_DEVICES" in told
+
+
+def test_a_job_that_queues_its_successor_keeps_the_users_own_thread_number():
+    batch = {**BARE, "SLURM_JOB_ID": "71", "SLURM_MEM_PER_NODE": "5"}
+    assert shell.for_sbatch(batch, OPTIONS) == BARE
+
+
+def test_questions_are_asked_without_the_users_filters():
+    filters = {
+        "SQUEUE_PARTITION": "x",
+        "SQUEUE_STATES": "PD",
+        "SACCT_FORMAT": "x",
+        "SLURM_TIME_FORMAT": "relative",
+    }
+    assert shell.for_questions({**BARE, **filters, "SLURM_CONF": "/c"}) == {**BARE, "SLURM_CONF": "/c"}
+
+
+def test_the_options_of_a_script_are_read_back(tmp_path: Path):
+    script = tmp_path / "job.sbatch"
+    script.write_text(
+        '#!/bin/bash\n#SBATCH --time=1:00\n#SBATCH --no-kill\n#SBATCH --clusters=a,b\necho "#SBATCH --x"\n'
+    )
+    assert shell.directives(script) == {"time": "1:00", "no-kill": "", "clusters": "a,b"}
+    assert shell.directives(tmp_path / "none") == {}
+
+
+@pytest.mark.parametrize("kind", ["slurm", "allocation"])
+@pytest.mark.parametrize(
+    ("variables", "says"),
+    [
+        ({"SLURM_STEP_NUM_TASKS": "4"}, "4 copies of this command"),
+        ({"SLURM_HET_SIZE": "2"}, "heterogeneous job of 2 parts"),
+    ],
+)
+def test_copies_of_the_command_and_mixed_jobs_are_refused(
+    tmp_path, monkeypatch, kind: str, variables, says: str
+):
+    sbatch = tmp_path / "sbatch"
+    sbatch.touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ClusterError, match=says):
+        find_cluster(kind).check_start({"SLURM_JOB_ID": "1", **variables})
+    find_cluster(kind).check_start({"SLURM_JOB_ID": "1", "SLURM_STEP_NUM_TASKS": "1"})
+
+
+def test_a_step_inside_a_step_shares_its_resources():
+    job = {"SLURM_JOB_NODELIST": "n1"}
+    assert "--overlap" not in step_command(("--nodes=1",), job)
+    assert "--overlap" in step_command(("--nodes=1",), {**job, "SLURM_STEP_ID": "0"})
+    assert (
+        step_command(("--cpus-per-task=2",), {**job, "SLURM_CPUS_PER_TASK": "9"}).count("--cpus-per-task=2")
+        == 1
+    )

@@ -1,0 +1,92 @@
+"""`launcher init` writes a file that plans at once, for every method, and overwrites nothing."""
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from launcher.__main__ import main
+from launcher.launching.compose import compose
+from launcher.launching.planning import prepare
+from launcher.methods.registry import METHODS, find_method
+
+ROWS: dict[str, dict[str, Any]] = {
+    "chat": {"messages": [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "Because."}]},
+    "pair": {"prompt": "Why?", "chosen": "Because.", "rejected": "No."},
+    "labelled": {"prompt": "Why?", "completion": "Because.", "label": True},
+    "prompt": {"prompt": "Why?"},
+    "text": {"text": "Rain fell on the sea."},
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rewards_here.py").write_text("def score(**kwargs):\n    return []\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.parametrize("method", METHODS.own_names())
+def test_what_init_writes_plans_at_once(folder, capsys, method: str):
+    row = ROWS[find_method(method).learns_from[0]]
+    rows = [
+        {**row, "n": str(number)} if "text" not in row else {"text": f"{row['text']} {number}"}
+        for number in range(60)
+    ]
+    (folder / "t.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in rows))
+    words = [
+        "--model",
+        "tiny",
+        "--data",
+        "t.jsonl",
+        "--method",
+        method,
+        "--gpus",
+        "3",
+        "--reward",
+        "rewards_here.score",
+    ]
+    assert main(["init", *words, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["method"] == method
+    composed = compose(["--config", "my_run.yaml"])[0]
+    assert composed.config.trainer.kind == method
+    _, plan = prepare(composed, datetime(2026, 1, 1))
+    assert plan.topology.world_size == 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "method"), [("chat", "sft"), ("pair", "dpo"), ("labelled", "kto"), ("text", "pretrain")]
+)
+def test_the_method_follows_from_the_rows(folder, capsys, kind: str, method: str):
+    (folder / "t.jsonl").write_text(f"{json.dumps(ROWS[kind])}\n" * 2)
+    assert main(["init", "--model", "org/some-model", "--data", "t.jsonl", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["method"] == method
+    assert "name_or_path: org/some-model" in Path("my_run.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--model", "tiny"], 2, "init needs --data"),
+        (["--model", "tiny", "--data", "no.jsonl"], 1, "--data no.jsonl: there is no such file"),
+        (["--model", "tiny", "--data", "t.jsonl", "--method", "dpo"], 1, "holds chats, but trainer.kind=dpo"),
+        (["--model", "tiny", "--data", "t.jsonl", "--method", "dqo"], 1, "did you mean dpo?"),
+        (["--model", "tiny", "--data", "bad.jsonl"], 1, "lists every fault"),
+        (["--model", "tiny", "--data", "t.jsonl", "--time", "soon"], 1, "soon"),
+        (["--model", "tiny", "--data", "t.jsonl", "--gpus", "0"], 2, "--gpus"),
+        (["--model", "tiny", "--data", "t.jsonl", "-o", "t.jsonl"], 2, "is not overwritten"),
+        (["--model", "tiny", "--data", "p.jsonl"], 2, "--reward MODULE.FUNCTION"),
+    ],
+)  # fmt: skip
+def test_init_refuses_in_one_line_and_writes_nothing(folder, capsys, words: list[str], code: int, said: str):
+    (folder / "t.jsonl").write_text(f"{json.dumps(ROWS['chat'])}\n")
+    (folder / "p.jsonl").write_text(f"{json.dumps(ROWS['prompt'])}\n")
+    (folder / "bad.jsonl").write_text("{]\n")
+    before = sorted(folder.iterdir())
+    assert main(["init", *words]) == code
+    told = capsys.readouterr().err
+    assert said in told and told.count("\n") == 1
+    assert sorted(folder.iterdir()) == before

@@ -1,0 +1,154 @@
+"""Revision and shape go with the name of the model that they belong to, and a model that cannot be trained is named."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from launcher.__main__ import main
+from launcher.launching.compose import compose as composed_of
+
+SHAPE = {
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "vocab_size": 99,
+}
+
+
+def model_of(*typed: str, experiment: str = "llama8b_lora"):
+    (one,) = composed_of([f"+experiment={experiment}", *typed])
+    return one.config.model, one.note
+
+
+@pytest.fixture
+def folder(tmp_path: Path):
+    """Writes a model's folder with this config.json and returns its path."""
+
+    def folder(**values: object) -> Path:
+        (tmp_path / "model").mkdir()
+        (tmp_path / "model" / "config.json").write_text(json.dumps(values))
+        return tmp_path / "model"
+
+    return folder
+
+
+def test_another_name_drops_the_revision_and_the_shape_of_the_shipped_model_and_says_so_in_one_line():
+    model, note = model_of("model.name_or_path=me/other")
+    assert (model.revision, model.architecture, model.max_length) == (None, None, 4096)
+    assert note == (
+        "model.name_or_path=me/other is not the model of model=llama3_1_8b: its model.revision and model.architecture are "
+        "dropped"
+    )
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        (),
+        ("model.name_or_path=meta-llama/Llama-3.1-8B-Instruct",),
+        ("model=qwen3_8b",),
+        ("model.max_length=99",),
+    ],
+)
+def test_nothing_is_dropped_for_the_model_of_the_file(typed: tuple[str, ...]):
+    model, note = model_of(*typed)
+    assert (note, bool(model.revision), bool(model.architecture)) == ("", True, True)
+
+
+def test_what_was_typed_stays():
+    model, note = model_of(
+        "model.name_or_path=me/other", "model.revision=0e9e39f249a16976918f6564b8830bc894c89659"
+    )
+    assert model.revision == "0e9e39f249a16976918f6564b8830bc894c89659" and "revision" not in note
+    model, note = model_of("model.name_or_path=me/other", "model.architecture.hidden_size=64")
+    assert model.architecture.hidden_size == 64 and "has only hidden_size of its own" in note
+
+
+def test_the_shape_of_a_model_that_another_file_names_is_taken_from_it():
+    model, note = model_of("model.name_or_path=Qwen/Qwen3-8B")
+    assert (model.architecture.model_type, model.revision) == ("qwen3", None)
+    assert note.endswith("the shape is that of model=qwen3_8b")
+
+
+@pytest.mark.parametrize(("experiment", "dropped"), [("tiny", "init"), ("quickstart", "gguf_file")])
+def test_the_source_of_the_weights_goes_with_the_name(experiment: str, dropped: str):
+    model, note = model_of("model.name_or_path=me/other", experiment=experiment)
+    assert (model.init.name, model.gguf_file) == ("pretrained", None) and f"model.{dropped}" in note
+
+
+def test_the_model_of_an_experiment_of_ones_own_drops_them_too(tmp_path: Path):
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text(
+        "# @package _global_\ndefaults:\n  - override /model: llama3_1_8b\nname: mine\nmodel: {name_or_path: me/other}\n"
+        "batch: {global_batch_size: 4, micro_batch_size: 1}\n"
+    )
+    model, _ = model_of("--config-dir", str(tmp_path), experiment="mine")
+    assert (model.name_or_path, model.revision, model.architecture) == ("me/other", None, None)
+
+
+def test_a_home_folder_is_written_with_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    model, _ = model_of("model.name_or_path=~/models/mine")
+    assert model.name_or_path == f"{tmp_path}/models/mine"
+
+
+@pytest.mark.parametrize("verb", [("plan",), ("dry_run=true",)])
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("/no/such/folder", "is not a folder here"),
+        ("./nothing", "is not a folder here"),
+        ("~/nothing", "is not a folder here"),
+        ("me/Qwen2.5-VL-7B-Instruct", "is a vision-language model by its name (VL)"),
+        (str(Path(__file__)), "is a file; give the folder that it is in"),
+        (str(Path(__file__).parent), "is not the folder of a model: it has no config.json"),
+    ],
+)
+def test_what_is_no_model_is_refused_by_name_also_in_a_dry_run(
+    verb, name, said, tmp_path, monkeypatch, capfd
+):
+    monkeypatch.chdir(tmp_path)
+    code = main([*verb, "+experiment=llama8b_lora", "cluster=slurm", f"model.name_or_path={name}"])
+    told = capfd.readouterr().err
+    assert code == 1 and said in told and told.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (
+            {"architectures": ["Gemma3ForConditionalGeneration"], "vision_config": {}},
+            "is a vision-language checkpoint (Gemma3ForConditionalGeneration)",
+        ),
+        ({"model_type": "t5", "is_encoder_decoder": True}, "is an encoder-decoder model (t5)"),
+        ({"architectures": ["BertForMaskedLM"]}, "is not a model that writes text (BertForMaskedLM)"),
+    ],
+)
+def test_a_checkpoint_of_another_kind_is_refused_by_the_name_of_its_class(
+    folder, values, said, tmp_path, capfd
+):
+    path = folder(**values)
+    assert main(["plan", "+experiment=llama8b_lora", "cluster=slurm", f"model.name_or_path={path}"]) == 1
+    assert f"model.name_or_path={path} {said}" in capfd.readouterr().err
+
+
+def test_the_shape_of_a_model_in_the_hubs_cache_is_read_from_there(tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    snapshot = tmp_path / "models--me--other" / "snapshots" / "abc"
+    snapshot.mkdir(parents=True)
+    (snapshot.parents[1] / "refs").mkdir()
+    (snapshot.parents[1] / "refs" / "main").write_text("abc")
+    (snapshot / "config.json").write_text(
+        json.dumps({"model_type": "llama", "num_key_value_heads": 4, **SHAPE})
+    )
+    assert (
+        main(["plan", "+experiment=llama8b_lora", "cluster=slurm", "model.name_or_path=me/other", "--json"])
+        == 0
+    )
+    assert (
+        json.loads(capfd.readouterr().out)["model"]["parameters"]
+        == 2 * (4 * 64 * 64 + 3 * 64 * 128 + 128) + 2 * 99 * 64 + 64
+    )

@@ -1,0 +1,35 @@
+"""How the processes of a job find each other, by the cluster's keys."""
+
+import pytest
+
+from launcher.errors import PlanError
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("host_suffix='a b'", "end of a host name"),
+        ("interface='ib0;rm'", "network interface"),
+        ("ports=20000", "FIRST-LAST"),
+        ("ports=20000-20003", "at least 16 ports"),
+        ("ports=80-2000", "from 1024"),
+        ("ports=65000-70000", "65535"),
+        ("start_timeout_s=0", "more than 0"),
+    ],
+)
+def test_an_invalid_value_is_refused_with_its_key(plan, override: str, says: str):
+    with pytest.raises(PlanError, match=rf"cluster\.{override.split('=')[0]}.*{says}"):
+        plan("+experiment=tiny", f"cluster.{override}")
+
+
+def test_a_container_gives_the_nodes_time_to_import_its_image(plan):
+    assert plan("+experiment=tiny").meeting.start_timeout_s == 300
+    container = ("cluster.container.runtime=pyxis", "cluster.container.image='nvcr.io#nvidia/x:1'")
+    assert plan("+experiment=tiny", *container).meeting.start_timeout_s == 3600
+    assert plan("+experiment=tiny", *container, "cluster.start_timeout_s=20").meeting.start_timeout_s == 20
+
+
+def test_a_named_interface_is_that_of_nccl_and_gloo_unless_the_site_sets_them(plan):
+    env = plan("+experiment=tiny", "cluster.interface=ib0", "++cluster.env.NCCL_SOCKET_IFNAME=ib").env
+    assert (env["GLOO_SOCKET_IFNAME"], env["NCCL_SOCKET_IFNAME"]) == ("ib0", "ib")
+    assert "GLOO_SOCKET_IFNAME" not in plan("+experiment=tiny").env
