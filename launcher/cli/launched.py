@@ -36,13 +36,13 @@ def shown(options: argparse.Namespace) -> Shown:
 def tell(composed: Composed, launched: Launched, how: Shown) -> None:
     """Prints the outcome of a launch; its warnings have been printed before."""
     config, plan = composed.config, launched.plan
-    said = launched.report(notes_of(composed, plan), extent_dict(config, plan), warnings_of(composed, plan))
+    result = launched.report(notes_of(composed, plan), extent_dict(config, plan), warnings_of(composed, plan))
     if how.json:
-        print_json(said)
+        print_json(result)
         return
     if how.verbose:
         print(f"{plan_text(launched.run, plan, config, plan_notes(composed, plan))}\n")
-    print(describe(launched.run, plan, said, config, verbose=how.verbose), flush=True)
+    print(describe(launched.run, plan, result, config, verbose=how.verbose), flush=True)
 
 
 def follow(run: RunDir, process: subprocess.Popen[bytes], as_json: bool) -> int:

@@ -32,12 +32,12 @@ def _run(options: argparse.Namespace) -> int:
     run = chosen_run(options)
     done = cancel(run)
     if options.json:
-        told: Cancelled = {"run": run.name, "job_id": done.job_id, "state": read_status(run).state}
-        print_json(told)
+        result: Cancelled = {"run": run.name, "job_id": done.job_id, "state": read_status(run).state}
+        print_json(result)
     elif done.was_over:
         print(f"{run.name} is {done.state}: there is nothing to cancel")
     else:
-        print(f"{run.name}: job {done.job_id} was told to end")
+        print(f"{run.name}: job {done.job_id} was cancelled")
     return Exit.OK
 
 

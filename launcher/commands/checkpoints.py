@@ -24,8 +24,8 @@ def _run(options: argparse.Namespace) -> int:
     deleted = prune(run, keep) if options.prune else []
     rows = list_checkpoints(run, keep, verify=options.verify)
     if options.json:
-        told: Checkpoints = {"run": run.name, "deleted": deleted, "checkpoints": rows}
-        print_json(told)
+        result: Checkpoints = {"run": run.name, "deleted": deleted, "checkpoints": rows}
+        print_json(result)
     else:
         _show(run, rows, deleted)
     return Exit.REFUSED if any(row["verified"] is False for row in rows) else Exit.OK

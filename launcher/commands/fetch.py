@@ -13,13 +13,13 @@ from launcher.units import gibibytes
 def _run(options: argparse.Namespace) -> int:
     """The exit code."""
     nothing = True
-    for told in fetch_all(compose(options.overrides), quiet=options.json):
+    for result in fetch_all(compose(options.overrides), quiet=options.json):
         nothing = False
         if options.json:
-            print_json(told)
+            print_json(result)
         else:
-            new = gibibytes(told.get("bytes", 0))
-            print(f"{', '.join(told['names'])}: in {told.get('cache')}, {new} of it new", flush=True)
+            new = gibibytes(result.get("bytes", 0))
+            print(f"{', '.join(result['names'])}: in {result.get('cache')}, {new} of it new", flush=True)
     if nothing:
         none: Fetched = {"names": []}
         print_json(none) if options.json else print("this run reads nothing from a hub")

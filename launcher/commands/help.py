@@ -33,12 +33,12 @@ def _add(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     """The exit code."""
     if options.json:
-        told: VerbList = {
+        result: VerbList = {
             "verbs": {
                 name: {"line": verb.line, "example": verb.example} for name, verb in all_verbs().items()
             }
         }
-        print_json(told)
+        print_json(result)
     else:
         print(help_text(" ".join(options.verb)))
     return Exit.OK

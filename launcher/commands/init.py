@@ -65,13 +65,13 @@ def _run(options: argparse.Namespace) -> int:
     write_new(options.out, first.text)
     following = f"python -m launcher plan --config {options.out}"
     if options.json:
-        told: Begun = {
+        result: Begun = {
             "file": str(options.out),
             "method": first.method,
             "data": first.seen,
             "next": following,
         }
-        print_json(told)
+        print_json(result)
     else:
         print(f"{options.out}: {first.method} on {options.data} ({first.seen})\nnext  {following}")
     return Exit.OK

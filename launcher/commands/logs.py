@@ -35,8 +35,8 @@ def _run(options: argparse.Namespace) -> int:
     """The exit code."""
     run = chosen_run(options)
     if options.json:
-        told: LogFiles = {"run": run.name, "files": [str(path) for path in log_files(run)]}
-        print_json(told)
+        result: LogFiles = {"run": run.name, "files": [str(path) for path in log_files(run)]}
+        print_json(result)
         return Exit.OK
     printer = LogPrinter()
     printer.print_new(log_files(run))

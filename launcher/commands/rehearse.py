@@ -51,13 +51,13 @@ def _run(options: argparse.Namespace) -> int:
         lambda check: say(check.line()),
     )  # fmt: skip
     if options.json:
-        told: Rehearsed = {
+        result: Rehearsed = {
             "run": done.run.name,
             "run_dir": str(done.run.path),
             "passed": not done.failed,
             "checks": list(done.checks),
         }
-        print_json(told)
+        print_json(result)
     outcome = f"failed: {', '.join(done.failed)}" if done.failed else "all passed"
     say(f"{outcome}; its run dir is {done.run.path}")
     return Exit.FAILED if done.failed else Exit.OK

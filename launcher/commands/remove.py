@@ -52,12 +52,12 @@ def _run(options: argparse.Namespace) -> int:
         if not options.json:
             print(f"removed {one.run.path}")
     if options.json:
-        told: Removed = {
+        result: Removed = {
             "removed": [
                 {"run": one.run.name, "run_dir": str(one.run.path), "bytes": one.size} for one in found
             ]
         }
-        print_json(told)
+        print_json(result)
     elif not found:
         print(f"no dry runs under {options.runs_dir}")
     return Exit.OK

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Mapping
+from datetime import datetime, timezone
 from typing import Any, TypedDict
 
 from launcher.cli.parser import add_run, chosen_run
@@ -13,11 +14,14 @@ from launcher.status.learning import learning_lines
 from launcher.status.record import attempt_lines
 from launcher.status.spent import Spent, read_spent, spent_line
 from launcher.status.state import Status, read_status
+from launcher.status.waiting import Waiting, read_waiting
 
 
-class _Cost(TypedDict):
+class _More(TypedDict):
     spent: Spent | None
     """What it has cost; null for a run on CPUs, and before its first start."""
+    waiting: Waiting | None
+    """What its job waits for in the queue; null for a run that does not wait."""
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -29,8 +33,9 @@ def _run(options: argparse.Namespace) -> int:
     run = chosen_run(options)
     status = read_status(run)
     spent = read_spent(run, running=status.state is RunState.RUNNING)
+    waiting = read_waiting(run, status)
     if options.json:
-        print_json({**fields(status), "spent": spent})
+        print_json({**fields(status), "spent": spent, "waiting": waiting})
         return Exit.OK
     lines = [("run", status.run), ("state", status.state.value)]
     if status.error:
@@ -39,6 +44,8 @@ def _run(options: argparse.Namespace) -> int:
         lines.append(("note", status.note))
     if status.job_id:
         lines.append(("job", status.job_id))
+    if waiting:
+        lines.append(("waits", waiting.line(datetime.now(timezone.utc))))
     lines.append(("attempts", str(status.attempts)))
     lines += attempt_lines(status.history)
     if status.effective_training_time is not None:
@@ -72,10 +79,10 @@ def speed_line(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Tokens so far, and tokens per second at the newest logged step."""
     if not figures.get("tokens_per_s"):
         return []
-    told = f"{figures['tokens_per_s']:,.0f} tokens/s, {figures.get('tokens') or 0:,} tokens so far"
+    text = f"{figures['tokens_per_s']:,.0f} tokens/s, {figures.get('tokens') or 0:,} tokens so far"
     if figures.get("mfu") is not None:
-        told += f", MFU {figures['mfu']:.1%}, HFU {figures['hfu']:.1%}"
-    return [("speed", told)]
+        text += f", MFU {figures['mfu']:.1%}, HFU {figures['hfu']:.1%}"
+    return [("speed", text)]
 
 
 def compare(status: Status) -> list[tuple[str, str]]:
@@ -104,6 +111,6 @@ VERB = Verb(
     example="status quickstart --json",
     add=_add,
     run=_run,
-    prints=(_Cost, Status),
+    prints=(_More, Status),
     group="runs",
 )

@@ -87,12 +87,14 @@ def _send(run: RunDir, tracker: Tracker, found: list[Path]) -> SyncRow:
 
 def _tell(as_json: bool, rows: list[SyncRow]) -> None:
     if as_json:
-        told: Synced = {"runs": rows}
-        print_json(told)
+        result: Synced = {"runs": rows}
+        print_json(result)
         return
     for row in rows:
-        said = f"not sent: {row['error']}" if row["error"] else f"sent, {plural(row['attempts'], 'attempt')}"
-        print(f"{row['run']}  {said}")
+        outcome = (
+            f"not sent: {row['error']}" if row["error"] else f"sent, {plural(row['attempts'], 'attempt')}"
+        )
+        print(f"{row['run']}  {outcome}")
     if not rows:
         print("there is nothing to send")
 

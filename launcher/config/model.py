@@ -43,7 +43,7 @@ class ArchitectureConfig:
     num_experts: Optional[int] = None  # noqa: UP045
     """Experts per block in a mixture of experts (Mixtral, Qwen3-MoE); null for a dense model."""
     num_experts_per_tok: Optional[int] = None  # noqa: UP045
-    """Experts that process each token; null means 2 where there are experts."""
+    """Experts that process each token; null means 2 if there are experts."""
 
 
 @dataclass(kw_only=True)
@@ -55,7 +55,7 @@ class ModelConfig:
     revision: Optional[str] = None  # noqa: UP045
     """Branch, tag or commit on the hub; null takes the default branch."""
     gguf_file: Optional[str] = None  # noqa: UP045
-    """Name of the GGUF file in the folder or package; null where the weights are not GGUF."""
+    """Name of the GGUF file in the folder or package; null if the weights are not GGUF."""
     init: Init = Init.pretrained
     """`pretrained` loads weights; `random` creates a model of `architecture` from `seed` with a byte tokenizer, for tests."""
     max_length: int = 2048
@@ -76,4 +76,4 @@ class ModelConfig:
     pad_token: Optional[str] = None  # noqa: UP045
     """Token that fills rows up, added if the model lacks it; null takes the model's own, else the end-of-text token."""
     architecture: Optional[ArchitectureConfig] = None  # noqa: UP045
-    """Shape of the model; null reads config.json where the model is a local folder."""
+    """Shape of the model; null reads config.json if the model is a local folder."""

@@ -8,11 +8,12 @@ from typing import Any
 from launcher.data.advice import advise
 from launcher.data.examples import read_examples
 from launcher.data.files import Sections, read_numbered
+from launcher.data.held_out import choose, group_values
 from launcher.data.kinds import SPOKEN, Example
 from launcher.data.lengths import TOKENIZED, estimate, measure, no_tokens, stride
 from launcher.data.part import Counting, Part, count
 from launcher.data.places import find_files
-from launcher.data.portion import Portion, choose, group_values
+from launcher.data.portion import Portion
 from launcher.data.printed import DataReport, Tokens, Used
 from launcher.data.reading import AS_IT_STANDS, Reading
 from launcher.data.rules import ERROR, Finding
@@ -275,6 +276,13 @@ def _add_reading(part: Part, reading: Reading) -> None:
         meant = f"; data.drop=[{names}] says that this is meant" if names else ""
         part.add_finding(
             "dropped_keys", None, f"keys that are not read, with their number of rows: {listed}{meant}"
+        )
+    if part.lost_nulls:
+        part.add_finding(
+            "lost_nulls",
+            None,
+            f"in {part.lost_nulls:,} rows, arguments of calls are null in a column of objects, where null and absent are the "
+            "same; they are read as absent: write the arguments as JSON in a string to keep them",
         )
     for name, number in part.as_text.items():
         part.add_finding(

@@ -130,7 +130,7 @@ def _shown_otherwise(
 ) -> tuple[int, int] | None:
     """The span for a template that renders the last turn differently from earlier ones (Qwen3 with its empty thought, Phi-3).
 
-    It begins where a marker in place of the content would begin. It ends where the text of the turn at the end of `upto`, tool
+    It begins where a marker instead of the content would begin. It ends where the text of the turn at the end of `upto`, tool
     calls included, ends; or, in a turn without calls, after the special token that follows the content.
     """
     marked: list[Message] = [*turns[:turn], {**turns[turn], "content": _MARK}]

@@ -91,7 +91,9 @@ class Part:
     """The first line of each format, and of each kind of example."""
     kinds: Counter[str] = field(default_factory=Counter[str])
     systems: Counter[str] = field(default_factory=Counter[str])
-    """Number of rows by the beginning of their system prompt; "" stands for no system prompt."""
+    """Number of rows by the beginning of their system prompt; "" means no system prompt."""
+    lost_nulls: int = 0
+    """Rows of a table with null arguments of calls, which are read as absent."""
     refusals: int = 0
     characters: int = 0
     trained: int = 0
@@ -137,7 +139,7 @@ class Part:
             self.bad.append(Finding(finding.rule, line, finding.message))
         for name in ("counts", "left_out", "dropped", "as_text", "mapped", "formats", "kinds", "lengths"):
             getattr(self, name).update(getattr(other, name))
-        for name in ("rows", "refusals", "characters", "trained", "truncated"):
+        for name in ("rows", "lost_nulls", "refusals", "characters", "trained", "truncated"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for name, line in other.firsts.items():
             self.firsts.setdefault(name, line + line_offset)
@@ -162,6 +164,7 @@ def count(rows: Iterable[Row], counting: Counting) -> Part:
         except BrokenRow as fault:
             part.add_broken(fault, row.line, counting.reading.skip)
             continue
+        part.lost_nulls += row.lost_nulls
         if found.dropped:
             part.dropped.update(dict.fromkeys(found.dropped, 1))
         if found.as_text:

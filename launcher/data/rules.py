@@ -66,6 +66,9 @@ RULES = {
         WARNING,
         "keys that the rows' format does not have are not read; data.drop or data.keep says that this is meant",
     ),
+    "lost_nulls": Rule(
+        WARNING, "a table gives every call the arguments of all calls, and null for those that it lacks"
+    ),
     "turns_as_text": Rule(
         WARNING, "a list of turns that arrived as text was read as the list; look whether all of it is there"
     ),
@@ -86,7 +89,7 @@ class FindingRow(_InOneOfSeveral):
     """One violation of a rule of the data check."""
 
     level: str
-    """error: stops a launch; warning: is told, and the launch continues."""
+    """error: stops a launch; warning: is printed, and the launch continues."""
     rule: str
     """The rule's name; `data rules` lists them."""
     line: int | None

@@ -200,9 +200,9 @@ def _taking(
     return taking
 
 
-def compose_trial(asked: Asked, overrides: list[str], number: int) -> tuple[DictConfig, Composed]:
+def compose_trial(request: Asked, overrides: list[str], number: int) -> tuple[DictConfig, Composed]:
     """One job of a multirun, as Hydra's own sweeper and launcher compose it: before and after interpolation."""
-    loaded = asked.loader.load_sweep_config(asked.master, overrides)
+    loaded = request.loader.load_sweep_config(request.master, overrides)
     with open_dict(loaded):
         loaded.hydra.job.id = loaded.hydra.job.num = number
     HydraConfig.instance().set_config(loaded)

@@ -176,7 +176,7 @@ def _remembered(
 
 def _report(path: str, evaluation: str | None, options: dict[str, Any]) -> dict[str, Any]:
     """The report on a file that is read now."""
-    from launcher.data.check import Asked, check  # a launch whose data was checked before does without
+    from launcher.data.check import Asked, check  # not needed by a launch whose data was checked before
     from launcher.data.progress import progress
 
     with progress(path, "checking data") as advance:
@@ -184,9 +184,9 @@ def _report(path: str, evaluation: str | None, options: dict[str, Any]) -> dict[
 
 
 def _unchecked(path: str) -> dict[str, Any]:
-    from launcher.data.rules import Finding  # a launch whose data was checked before does without
+    from launcher.data.rules import Finding  # not needed by a launch whose data was checked before
 
-    why = "is read on the nodes from the hub, so nothing of it is checked before"
+    why = "is read from the hub on the nodes, so it is not checked before"
     finding = Finding("unchecked", None, why)
     return {
         "verdict": "warning",

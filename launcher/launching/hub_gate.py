@@ -22,7 +22,7 @@ from launcher.launching.hub_lookup import why_unknown
 from launcher.output import warn
 from launcher.plan import LaunchPlan
 
-_REFUSALS = {401: "is HF_TOKEN exported?", 403: "ask for access on its page", 404: "check its spelling"}
+_REFUSALS = {401: "is HF_TOKEN exported?", 403: "request access on its page", 404: "check its spelling"}
 
 
 _PLAIN = re.compile(r"(?!.*(--|\.\.|\.git$))(\b[\w.-]+\b/)?\b[\w.-]{1,96}\b", re.ASCII)

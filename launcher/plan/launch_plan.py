@@ -220,17 +220,17 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
 
 def micro_batch_size(config: Config) -> int:
     """batch.micro_batch_size as a number; PlanError for other text. The planner has replaced `auto` before."""
-    asked = config.batch.micro_batch_size
+    requested = config.batch.micro_batch_size
     try:
-        return int(asked)
+        return int(requested)
     except ValueError:
-        raise PlanError(f"batch.micro_batch_size={asked} must be a whole number, or auto") from None
+        raise PlanError(f"batch.micro_batch_size={requested} must be a whole number, or auto") from None
 
 
-def _precision(asked: Precision, cuda: bool) -> str:
-    if asked is Precision.auto:
+def _precision(requested: Precision, cuda: bool) -> str:
+    if requested is Precision.auto:
         return "bf16" if cuda else "fp32"
-    return asked.name
+    return requested.name
 
 
 def _check_model(config: Config) -> None:

@@ -107,17 +107,17 @@ class LoRAOptions:
         self._check_init()
 
     def _check_init(self) -> None:
-        init, told = self.init, f"{self.key}.init_lora_weights={self.init}"
+        init, setting = self.init, f"{self.key}.init_lora_weights={self.init}"
         if init in _REFUSED:
-            raise ValueError(f"{told} is not supported: {_REFUSED[init]}; use one of {', '.join(_INITS)}")
+            raise ValueError(f"{setting} is not supported: {_REFUSED[init]}; use one of {', '.join(_INITS)}")
         if init not in _INITS[:-2] + _INITS[-1:] and not re.fullmatch(r"pissa_niter_\d+", init):
-            raise ValueError(f"{told} must be one of {', '.join(_INITS)}")
+            raise ValueError(f"{setting} must be one of {', '.join(_INITS)}")
         if init == "orthogonal" and self.r % 2:
-            raise ValueError(f"{told} needs an even {self.key}.r, but it is {self.r}")
+            raise ValueError(f"{setting} needs an even {self.key}.r, but it is {self.r}")
         if self.takes_weights and (self.use_dora or self.bias != "none"):
             option = "use_dora=true" if self.use_dora else f"bias={self.bias}"
             raise ValueError(
-                f"{told} does not work with {self.key}.{option}: it is exported as a plain adapter of twice the rank, which "
+                f"{setting} does not work with {self.key}.{option}: it is exported as a plain adapter of twice the rank, which "
                 "cannot represent it; use init_lora_weights=true"
             )
 
@@ -129,8 +129,8 @@ class LoRAOptions:
     @property
     def init(self) -> str:
         """init_lora_weights as text."""
-        told = str(self.init_lora_weights)
-        return told.lower() if isinstance(self.init_lora_weights, bool) else told
+        setting = str(self.init_lora_weights)
+        return setting.lower() if isinstance(self.init_lora_weights, bool) else setting
 
     @property
     def takes_weights(self) -> bool:

@@ -77,14 +77,14 @@ def attempts(attempts: Sequence[Attempt], facts: RunFacts) -> Section | None:
     ]
     columns = ("attempt", "host", "job", "time", "steps", "lost", "ended", "why", "then")
     share = facts.status.get("effective_training_time")
-    told = (
+    text = (
         f"{units.percent(share)} of the time since the first start was effective training time."
         if is_number(share)
         else ""
     )
     table = Table(columns=columns, rows=rows)
     return Section(
-        id="attempts", title="Attempts", text=told, charts=[chart], tables=[("Every attempt", table)]
+        id="attempts", title="Attempts", text=text, charts=[chart], tables=[("Every attempt", table)]
     )
 
 

@@ -165,7 +165,7 @@ def held_s(history: History, until: str | None = None) -> float:
 
 
 def gpus_held(run: RunDir) -> int:
-    """GPUs of all its nodes, spares too; with device=cpu as many as it has ranks there."""
+    """GPUs of all its nodes, spares too; with device=cpu its CPU ranks."""
     plan = run.read_json(run.plan)
     return (plan["topology"]["nodes"] + plan["spares"]) * plan["topology"]["gpus_per_node"]
 

@@ -68,11 +68,11 @@ class Zero(Strategy):
             "contiguous_gradients": True,
             "reduce_bucket_size": BUCKET,
         }
-        for name, asked in (
+        for name, requested in (
             ("offload_optimizer", self.offload_optimizer),
             ("offload_param", self.offload_param),
         ):
-            if asked:
+            if requested:
                 zero[name] = {"device": "cpu", "pin_memory": job.pin_memory}
         return zero
 

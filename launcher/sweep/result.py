@@ -80,7 +80,7 @@ class Launched(SweepResult):
         return "\n".join([*lines, f"next      {self.next_command()}"])
 
     def _number(self) -> int | None:
-        """How many trials there will be; None where a budget of time decides."""
+        """How many trials there will be; None if a budget of time decides."""
         return len(self.prepared.trials) or self.prepared.spec["budget"]["trials"]
 
     def _command(self) -> str:
@@ -94,7 +94,7 @@ class Resumed(SweepResult):
     """A sweep that resumes."""
 
     trials: Sequence[int]
-    """Trials that are trained again; none where a sampler chooses the next ones."""
+    """Trials that are trained again; none if a sampler chooses the next ones."""
 
     def report(self) -> SweepResumed:
         """What `--json` says."""

@@ -37,14 +37,14 @@ def _run(options: argparse.Namespace) -> int:
     with progress(source, "convert", "rows") as advance:
         counts = convert(source, target, options.to, reading_of_options(options), advance)
     if options.json:
-        told: Converted = {
+        result: Converted = {
             "path": str(target),
             "to": options.to,
             "rows": counts["rows"],
             "rejected_left_out": counts["rejected_left_out"],
             "invalid_left_out": counts["invalid_left_out"],
         }
-        print_json(told)
+        print_json(result)
         return Exit.OK
     left_out, invalid = counts["rejected_left_out"], counts["invalid_left_out"]
     print(f"{plural(counts['rows'], 'row')} as {options.to}: {target}")

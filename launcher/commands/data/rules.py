@@ -13,7 +13,7 @@ class DataRule(TypedDict):
     """A rule of the data check, under its name."""
 
     level: str
-    """error: stops a launch; warning: is told, and the launch continues."""
+    """error: stops a launch; warning: is printed, and the launch continues."""
     reason: str
     """Why the rule is there."""
 
@@ -21,10 +21,10 @@ class DataRule(TypedDict):
 def _run(options: argparse.Namespace) -> int:
     """The exit code."""
     if options.json:
-        told: dict[str, DataRule] = {
+        result: dict[str, DataRule] = {
             name: {"level": rule.level, "reason": rule.reason} for name, rule in RULES.items()
         }
-        print_json(told)
+        print_json(result)
         return Exit.OK
     for name, rule in RULES.items():
         print(f"{name:<18}  {rule.level:<7}  {rule.reason}")

@@ -102,8 +102,8 @@ def _run(options: argparse.Namespace) -> int:
         print_job(job, as_json=options.json)
         return Exit.FAILED if has_failed(job) else Exit.OK
     note = [("note", "the same job was requested before; --again creates another")] if known else []
-    told: ManagedCreated = {**job_dict(job), "estimate": about, "existing": known}
-    print_json(told) if options.json else print(align([*job_lines(job), *note]), flush=True)
+    result: ManagedCreated = {**job_dict(job), "estimate": about, "existing": known}
+    print_json(result) if options.json else print(align([*job_lines(job), *note]), flush=True)
     return Exit.OK
 
 

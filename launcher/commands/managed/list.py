@@ -17,12 +17,12 @@ def _run(options: argparse.Namespace) -> int:
     """The exit code."""
     jobs = list(Api().jobs(options.limit))
     if options.json:
-        told: ManagedJobs = {"jobs": [job_dict(job) for job in jobs]}
-        print_json(told)
+        result: ManagedJobs = {"jobs": [job_dict(job) for job in jobs]}
+        print_json(result)
         return Exit.OK
     for job in jobs:
-        said = f"{job['id']}  {job['status']:<16}  {job['model']}  {job.get('fine_tuned_model') or ''}"
-        print(said.rstrip())
+        line = f"{job['id']}  {job['status']:<16}  {job['model']}  {job.get('fine_tuned_model') or ''}"
+        print(line.rstrip())
     if not jobs:
         print("no jobs")
     return Exit.OK

@@ -28,8 +28,8 @@ def _run(options: argparse.Namespace) -> int:
     kind = choose_kind(config.cluster.kind, os.environ)
     found = faults(config.cluster, job_cluster(kind).partitions(), config.resources.time)
     if options.json:
-        told: SiteCheck = {"kind": kind, "faults": found}
-        print_json(told)
+        result: SiteCheck = {"kind": kind, "faults": found}
+        print_json(result)
     else:
         print("\n".join(found) if found else f"every value that {kind} can confirm holds")
     return Exit.REFUSED if found else Exit.OK

@@ -47,12 +47,12 @@ def _run(options: argparse.Namespace) -> int:
     text = render(kind, found, datetime.now().date())
     written = write_new(options.write, text) if options.write else None
     if options.json:
-        told: SiteProbe = {
+        result: SiteProbe = {
             "kind": kind,
             "findings": list(found),
             "file": str(written) if written else None,
         }
-        print_json(told)
+        print_json(result)
         return Exit.OK
     print(text, end="")
     if written:

@@ -19,11 +19,11 @@ def _run(options: argparse.Namespace) -> int:
     sweep = chosen_sweep(options)
     ended = cancel_sweep(sweep)
     if options.json:
-        told: SweepCancelled = {"sweep": sweep.name, "cancelled": ended}
-        print_json(told)
+        result: SweepCancelled = {"sweep": sweep.name, "cancelled": ended}
+        print_json(result)
     else:
-        said = f"told to end: {', '.join(ended)}" if ended else "nothing was left to cancel"
-        print(f"{sweep.name}: {said}")
+        outcome = f"cancelled: {', '.join(ended)}" if ended else "nothing was left to cancel"
+        print(f"{sweep.name}: {outcome}")
     return Exit.OK
 
 

@@ -147,8 +147,8 @@ def _exact_match(
                 pad_token_id=tokenizer.pad_token_id,
                 eos_token_id=stop_ids(model, tokenizer),
             )
-        said = tokenizer.batch_decode(output[:, width:], skip_special_tokens=True)
-        right += sum(text.strip() == answer for text, (_, answer) in zip(said, batch, strict=True))
+        answers = tokenizer.batch_decode(output[:, width:], skip_special_tokens=True)
+        right += sum(text.strip() == answer for text, (_, answer) in zip(answers, batch, strict=True))
         done += len(batch)
         say(progress={"what": f"{name}: answers", "done": done, "total": len(questions)})
     return right / len(questions)

@@ -323,6 +323,7 @@ def test_status_as_json_has_every_field(tmp_path: Path, cli):
         "measured": None,
         "note": "its job is gone and the run dir does not say how it ended",
         "spent": None,
+        "waiting": None,
         "early_stopped": None,
         "general": None,
         "warnings": [],
@@ -503,7 +504,7 @@ def test_cancel_ends_a_local_run(tmp_path: Path, cli, supervisor):
     process = supervisor(run)
     run.job.write_text(json.dumps({"cluster": "local", "job_id": str(process.pid)}))
     done = cli("cancel", "tiny")
-    assert done.stdout == f"{run.name}: job {process.pid} was told to end\n"
+    assert done.stdout == f"{run.name}: job {process.pid} was cancelled\n"
     assert process.wait(timeout=10) == 128 + signal.SIGTERM
     assert read_status(run).state is RunState.CANCELLED
 
