@@ -10,7 +10,7 @@ from launcher.data.examples import read_examples
 from launcher.data.files import Sections, read_numbered
 from launcher.data.held_out import choose, group_values
 from launcher.data.kinds import SPOKEN, Example
-from launcher.data.lengths import TOKENIZED, estimate, measure, no_tokens, stride
+from launcher.data.lengths import TOKENIZED, estimate, measure, no_tokens, render_only, stride
 from launcher.data.part import Counting, Part, count
 from launcher.data.places import find_files
 from launcher.data.portion import Portion
@@ -18,6 +18,10 @@ from launcher.data.printed import DataReport, Tokens, Used
 from launcher.data.reading import AS_IT_STANDS, Reading
 from launcher.data.rules import ERROR, Finding
 from launcher.data.survey import Advance, survey
+from launcher.data.template import Template
+
+_EVALUATION = ("answer_cut", "not_rendered", "no_end")
+"""Rules about the model by which evaluation rows are looked at; the others hold for the training rows alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +34,8 @@ class Asked:
     max_length: int = 2048
     bytes_per_token: float = 4.0
     tokenizer: Any = None
+    template: Template | None = None
+    """The model's chat template, if there is no tokenizer: rows are rendered with it, but not counted."""
     assistant_only: bool = True
     compare: bool = True
     """Look for duplicates and for overlap with eval_path."""
@@ -113,12 +119,17 @@ def check(asked: Asked, advance: Advance | None = None) -> Report:
         max_length=asked.max_length,
         bytes_per_token=asked.bytes_per_token,
         compare=asked.compare,
-        keep_every=stride(asked.path, max(TOKENIZED if asked.tokenizer else 0, 50 * asked.sample)),
+        estimated=not asked.tokenizer,
+        keep_every=stride(
+            asked.path, max(TOKENIZED if asked.tokenizer or asked.template else 0, 50 * asked.sample)
+        ),
     )
     eval_sections = Sections()
     evaluation = None
     if asked.eval_path:
         evaluation = count(read_numbered(find_files(asked.eval_path), eval_sections), counting)
+    if evaluation and (shown_by := asked.tokenizer or asked.template):
+        render_only(evaluation, shown_by)
     found = survey(asked.path, counting, evaluation if asked.compare else None, advance)
     part = found.part
     for line, first in found.duplicates:
@@ -132,6 +143,7 @@ def check(asked: Asked, advance: Advance | None = None) -> Report:
     if evaluation:
         _add_evaluation(part, evaluation, eval_sections, asked)
         _add_left_out(part, evaluation, eval_sections, asked)
+        _add_evaluation_warnings(part, evaluation, eval_sections, asked)
         if asked.compare:
             _add_overlap(part, evaluation, eval_sections, found.seen, asked)
     report = Report(asked, part, [], len(found.near), evaluation.rows if evaluation else 0)
@@ -141,6 +153,8 @@ def check(asked: Asked, advance: Advance | None = None) -> Report:
         if asked.tokenizer
         else estimate(part, counting)
     )
+    if asked.template and not asked.tokenizer:
+        render_only(part, asked.template)
     _add_whole(part, asked, report.tokens)
     report.used = _used(part, asked) if not report.errors else None
     report.sample = [
@@ -189,6 +203,17 @@ def _add_evaluation(part: Part, evaluation: Part, sections: Sections, asked: Ask
         part.add_finding(
             "no_rows", None, f"{asked.eval_path} holds no rows; give another file, or no evaluation file"
         )
+
+
+def _add_evaluation_warnings(part: Part, evaluation: Part, sections: Sections, asked: Asked) -> None:
+    """Adds the first evaluation row of each kind that has no answer left, or that is shown in part."""
+    told: set[str] = set()
+    for finding in evaluation.findings:
+        if finding.rule in _EVALUATION and finding.rule not in told:
+            told.add(finding.rule)
+            count = evaluation.counts[finding.rule]
+            where = f"{_named(asked, sections, finding.line or 1)} ({count:,} of {evaluation.rows:,} rows)"
+            part.add_finding(finding.rule, None, f"{where}: {finding.message}")
 
 
 def _add_left_out(part: Part, evaluation: Part, sections: Sections, asked: Asked) -> None:

@@ -63,6 +63,8 @@ class Counting:
     max_length: int = 2048
     bytes_per_token: float = 4.0
     """Bytes of text per token, used without a tokenizer. 4 holds for English within 20 %, for vocabularies above 32,000."""
+    estimated: bool = True
+    """No tokenizer counts afterwards, so what lies behind max_length is estimated from bytes."""
     compare: bool = True
     """Collect the words of each example, by which duplicates and overlap are found."""
     keep_every: int = 0
@@ -191,6 +193,8 @@ def _measure(part: Part, line: int, name: str, example: Example, text: bytes, co
         said = example["text"]
     else:
         said = _measure_turns(part, line, kind, example)
+        if counting.estimated:
+            _look_behind_cut(part, line, example, counting)
     if counting.compare:
         part.words.extend(words_in(said))
     part.ends.append(len(part.words))
@@ -228,6 +232,26 @@ def _measure_turns(part: Part, line: int, kind: str, example: Example) -> str:
     return " ".join(turn["content"] for turn in turns if turn["role"] != "system")
 
 
+def _look_behind_cut(part: Part, line: int, example: Example, counting: Counting) -> None:
+    """Adds a finding for a row whose answers all lie behind the cut, and which the ranks therefore leave out."""
+    turns: list[dict[str, Any]] = [
+        turn for name in ("messages", "prompt", "completion", "chosen") for turn in example.get(name, ())
+    ]
+    before = 0
+    for turn in turns:
+        if is_trained(turn) and ("messages" in example or turn is turns[-1]):
+            break
+        before += len(turn["content"].encode())
+    tokens = round(before / counting.bytes_per_token)
+    if tokens > counting.max_length:
+        part.add_finding(
+            "answer_cut",
+            line,
+            f"the answer begins after about {tokens:,} tokens, behind model.max_length={counting.max_length}, so the row is "
+            "left out; raise model.max_length, or shorten the row",
+        )
+
+
 def words_in(text: str) -> Iterator[int]:
     """The crc32 of every word, in lower case and without punctuation."""
     return map(crc32, _WORD.findall(text.lower().encode()))
@@ -236,3 +260,10 @@ def words_in(text: str) -> Iterator[int]:
 def bucket(tokens: float) -> int:
     """The index of the histogram bucket for a length."""
     return next((index for index, end in enumerate(BUCKETS) if tokens <= end), len(BUCKETS))
+
+
+def histogram(lengths: Counter[int]) -> dict[str, int]:
+    """Examples by length in tokens, from the shortest to the longest bucket that holds any."""
+    names = [*(f"<={end}" for end in BUCKETS), f">{BUCKETS[-1]}"]
+    used = [index for index, number in lengths.items() if number]
+    return {names[index]: lengths[index] for index in range(min(used), max(used) + 1)} if used else {}

@@ -121,6 +121,8 @@ class LaunchPlan:
     def to_dict(self) -> dict[str, Any]:
         """The plan as plain JSON values."""
         values = dataclasses.asdict(self)
+        for traits in values["plugins"].values():
+            del traits["rules"]  # code, not a value
         values["topology"]["world_size"] = self.topology.world_size
         if self.memory:
             values["memory"] = self.memory.to_dict()
@@ -159,6 +161,9 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
             gradient_accumulation_steps=batch.gradient_accumulation_steps,
             mixed_precision=mixed,
             max_grad_norm=config.trainer.max_grad_norm,
+            optim=config.trainer.optim,
+            hidden_size=shape.hidden_size if shape else None,
+            overlap_comm=config.strategy.overlap_comm,
             pin_memory=cuda,
         )
     )
