@@ -233,14 +233,29 @@ def _named(asked: Asked, sections: Sections, line: int) -> str:
 def _add_overlap(
     part: Part, evaluation: Part, sections: Sections, seen: dict[int, int], asked: Asked
 ) -> None:
+    if asked.eval_path and str(asked.eval_path) == str(asked.path):
+        part.add_finding(
+            "same_file",
+            None,
+            f"{asked.path} is both the training and the evaluation file; hold rows out of it instead: data.eval_fraction=0.05",
+        )
+        return
     digests = set(evaluation.digests)
     lines: dict[int, int] = {}
     for digest, line in zip(part.digests, part.lines, strict=True):
         if digest in digests:
             lines.setdefault(digest, line)
+    wanted = set(evaluation.said) - {0}
+    alike: dict[int, int] = {}
+    for said, line in zip(part.said, part.lines, strict=True):
+        if said in wanted:
+            alike.setdefault(said, line)
     for row, (digest, line) in enumerate(zip(evaluation.digests, evaluation.lines, strict=True)):
         if digest in lines:
             part.add_finding("eval_exact", lines[digest], f"is also in {_named(asked, sections, line)}")
+        elif evaluation.said[row] in alike:
+            same = f"has the words of {_named(asked, sections, line)}, with other case, spaces or punctuation"
+            part.add_finding("eval_exact", alike[evaluation.said[row]], same)
         elif row in seen:
             part.add_finding(
                 "eval_overlap",
@@ -258,6 +273,14 @@ def _add_whole(part: Part, asked: Asked, tokens: Tokens) -> None:
         return
     _add_reading(part, asked.reading)
     _add_mixtures(part)
+    if len(part.labels) == 1 and set(part.kinds) == {"labelled"}:
+        label = str(next(iter(part.labels))).lower()
+        part.add_finding(
+            "one_label",
+            None,
+            f"all {len(part.lines):,} answers have label {label}; kto learns from good and bad answers: add the others, or use "
+            "trainer=sft for good answers alone",
+        )
     if part.lines and set(part.kinds) == {"chat"}:
         share = tokens["trained_share"]
         if share == 0:

@@ -55,6 +55,11 @@ RULES = {
     "assistant_first": Rule(WARNING, "an assistant turn before the first question answers nobody"),
     "control_token": Rule(WARNING, "a control token within a text ends the turn, or the text, for the model"),
     "answer_cut": Rule(WARNING, "a row whose answers lie behind model.max_length has nothing to train on"),
+    "tool_result": Rule(
+        WARNING, "a call of an undeclared tool, or without its result, teaches calls that cannot work"
+    ),
+    "one_label": Rule(WARNING, "answers of one label alone have nothing to be compared with"),
+    "same_file": Rule(WARNING, "an evaluation on the training file measures memorization"),
     "no_answer": Rule(ERROR, "without an assistant turn there is nothing to train on"),
     "nothing_trained": Rule(ERROR, "0 % of the tokens are trained on, so no step has a loss"),
     "everything_trained": Rule(
