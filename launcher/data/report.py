@@ -58,11 +58,11 @@ def describe(report: Report) -> str:
             "cut off",
             f"{tokens['truncated_share']:.1%} of the rows are longer than {tokens['max_length']:,} tokens"
             + (
-                f"; {tokens['left_out']:,} rows are left out, with no answer within them"
-                if tokens.get("left_out")
+                f"; {left_out:,} rows are left out, with no answer within them"
+                if (left_out := tokens.get("left_out"))
                 else ""
             )
-            + (f"; {tokens['split']:,} long texts become several rows" if tokens.get("split") else ""),
+            + (f"; {split:,} long texts become several rows" if (split := tokens.get("split")) else ""),
         ),
         *_bars(tokens["histogram"]),
         *(("advice", line) for line in values["advice"]),

@@ -131,7 +131,7 @@ def _names(one: Any) -> dict[str, bool]:
     if is_typeddict(one):
         return {name: name in one.__required_keys__ for name in one.__annotations__}
     if dataclasses.is_dataclass(one):
-        return {field.name: True for field in dataclasses.fields(one)}
+        return {field.name: True for field in dataclasses.fields(one) if field.metadata.get("printed", True)}
     names = [name for name in one.FIELDS if name != "more"]
     kind = ["event"] if issubclass(one, Event) else []
     return dict.fromkeys([*kind, *names], True)
