@@ -129,7 +129,8 @@ def find_sweep(runs_dir: Path, reference: str | None) -> SweepDir:
     sweeps = list_sweeps(runs_dir)
     if not sweeps:
         raise RunError(
-            f"no sweeps under {runs_dir}: start one with -m, or give the folder of all runs with --runs-dir DIR"
+            f"no sweeps under {runs_dir}{f', so none is {reference}' if reference else ''}: start one with -m, or give the folder "
+            "of all runs with --runs-dir DIR"
         )
     if not reference:
         return SweepDir(_newest_submitted(sweeps).path.resolve())
