@@ -189,7 +189,7 @@ def _report(path: str, evaluation: str | None, options: dict[str, Any]) -> dict[
     from launcher.data.progress import progress
 
     with progress(path, "checking data") as advance:
-        return check(Asked(path=path, eval_path=evaluation, **options), advance).to_dict()
+        return {**check(Asked(path=path, eval_path=evaluation, **options), advance).to_dict()}
 
 
 def _unchecked(path: str) -> dict[str, Any]:
