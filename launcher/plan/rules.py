@@ -53,6 +53,8 @@ class Combination:
     """Whether liger's kernels replace layers of the model."""
     rank_starter: str = "launcher"
     spares: int = 0
+    declared: tuple[tuple[str, Rule], ...] = ()
+    """(key, rule) for each rule that a plugin of the run declares."""
 
 
 def _is_bitsandbytes(optimizer: str) -> bool:
@@ -197,7 +199,7 @@ RULES: tuple[Rule, ...] = (
         ),
     ),
 )
-"""The rules that are not specific to one method; a method's own rules are in its spec."""
+"""The rules that are not specific to one method or plugin; a method's own rules are in its spec, a plugin's in its traits."""
 
 
 def all_rules() -> list[Rule]:
@@ -206,18 +208,20 @@ def all_rules() -> list[Rule]:
     return [_named(rule) for rule in sorted(rules, key=lambda rule: rule.number)]
 
 
-def broken_rules(run: Combination) -> Iterator[Rule]:
-    """The rules that a run breaks, sorted by number."""
-    rules = sorted((*RULES, *run.method.rules), key=lambda rule: rule.number)
-    return (rule for rule in rules if (rule.methods is None or rule.methods(run.method)) and rule.broken(run))
+def broken_rules(run: Combination) -> Iterator[tuple[str, Rule]]:
+    """(where it is listed, rule) for each rule that a run breaks: this project's sorted by number, then those of plugins."""
+    own = sorted((*RULES, *run.method.rules), key=lambda rule: rule.number)
+    for where, rule in (*(("python -m launcher rules", rule) for rule in own), *run.declared):
+        if (rule.methods is None or rule.methods(run.method)) and rule.broken(run):
+            yield where, rule
 
 
 def check_rules(run: Combination) -> None:
     """PlanError with the number of the first rule that a run breaks."""
-    for rule in broken_rules(run):
+    for where, rule in broken_rules(run):
         what = rule.what.replace(TRAINER, run.trainer)
         raise PlanError(
-            f"{what} does not work: {rule.reason}; {rule.way_out} (rule {rule.number} of python -m launcher rules)"
+            f"{what} does not work: {rule.reason}; {rule.way_out} (rule {rule.number} of {where})"
         )
 
 
