@@ -336,6 +336,12 @@ def _add_reading(part: Part, reading: Reading) -> None:
         part.add_finding(
             "turns_as_text", None, f"{name}, read as the list that it stands for in {number:,} rows"
         )
+    for key, names in (("drop", reading.drop), ("keep", reading.keep)):
+        for name in names:
+            if part.lines and not part.mapped[name]:
+                part.add_finding(
+                    "dropped_keys", None, f"data.{key}=[{name}], but no row has the column {name}"
+                )
     for ours, theirs in reading.columns:
         if part.lines and not part.mapped[theirs]:
             part.add_finding(
