@@ -33,10 +33,8 @@ def main(arguments: list[str]) -> int:
     except OSError as error:
         if error.errno not in DISK_FULL:
             raise
-        print(
-            f"launcher: {error.filename or 'the output'} cannot be written: {error.strerror}; free some space",
-            file=sys.stderr,
-        )
+        target = error.filename or "the output"
+        print(f"launcher: {target} cannot be written: {error.strerror}; free some space", file=sys.stderr)
         if error.filename is None and sys.stdout:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.REFUSED

@@ -13,8 +13,8 @@ def base_url() -> str:
     found = os.environ.get("OPENAI_BASE_URL", "").strip().rstrip("/")
     if not found:
         raise ConfigError(
-            "OPENAI_BASE_URL is not set, and there is no default: export the address of your provider's fine-tuning API, such as "
-            f"OPENAI_BASE_URL={_EXAMPLE}"
+            "OPENAI_BASE_URL is not set, and there is no default: export the address of your provider's fine-tuning API, "
+            f"such as OPENAI_BASE_URL={_EXAMPLE}"
         )
     parts = urlsplit(found)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
