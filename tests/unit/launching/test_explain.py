@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from launcher.errors import LauncherError
+from launcher.errors import ConfigError, LauncherError
 from launcher.launching.compose import compose
+from launcher.sweep.expand import read_axes
 
 TINY = "+experiment=tiny"
 
@@ -96,6 +98,12 @@ def test_a_file_is_answered_with_its_name(tmp_path: Path, group: str, content: b
     chosen = "+experiment=mine" if group == "experiment" else TINY
     more = ["cluster=mine"] if group == "cluster" else []
     assert said in refusal("--config-dir", str(tmp_path), chosen, *more)
+
+
+def test_a_value_that_a_sweep_would_try_twice_is_refused():
+    axes = OverridesParser.create().parse_overrides(["seed=1,2,1"])
+    with pytest.raises(ConfigError, match="seed=1,2,1 has the value 1 more than once"):
+        read_axes(axes)
 
 
 def test_a_folder_that_is_not_there_is_named():
