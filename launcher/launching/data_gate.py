@@ -14,6 +14,7 @@ from launcher.formats.registry import AUTO, FORMATS, known_formats
 from launcher.hub import HUB
 from launcher.launching.kept import remembered
 from launcher.launching.portions import count_portions
+from launcher.launching.row_template import row_template
 from launcher.methods.rows import check_serves
 
 
@@ -41,6 +42,8 @@ def data_paths(config: Config) -> DataPaths:
     ]:
         if name != AUTO and name not in FORMATS.own_names() and name not in FORMATS.names():
             raise ConfigError(f"{key}={name} must be one of {', '.join((AUTO, *known_formats().formats))}")
+    for at in range(len(data.sources)) or (None,):
+        reading_of(data, at)  # refuses values that cannot be meant, also where the data is not checked
     paths = [source.path for source in data.sources] or ([data.path] if data.path else [])
     if not paths:
         raise ConfigError(
@@ -135,6 +138,7 @@ def _check_one(config: Config, path: str, evaluation: str | None, reading: Readi
         "bytes_per_token": 1.0 if config.model.init is Init.random else 4.0,
         "assistant_only": config.trainer.assistant_only_loss,
         "compare": config.data.check is DataCheck.full,
+        "template": row_template(config),
     }
     report = _remembered(path, evaluation_path, options, Path(config.cache_dir))
     if report["verdict"] == "error":
@@ -152,7 +156,12 @@ def _refusal(report: dict[str, Any]) -> str:
     more = report["errors"] - 1
     also = f"; and {more:,} more, which python -m launcher data check {report['path']} shows" if more else ""
     first = errors[0]
-    return f"{first.get('file') or report['path']}{_line(first)}: {first['message']} [{first['rule']}]{also}{_way_out(report)}"
+    way_out = _way_out(report)
+    if (
+        first["rule"] == "template"
+    ):  # data check renders only with --model, and data.on_bad_row does not render
+        also, way_out = f"; and {more:,} more" if more else "", ""
+    return f"{first.get('file') or report['path']}{_line(first)}: {first['message']} [{first['rule']}]{also}{way_out}"
 
 
 def _way_out(report: dict[str, Any]) -> str:
@@ -180,13 +189,13 @@ def _report(path: str, evaluation: str | None, options: dict[str, Any]) -> dict[
     from launcher.data.progress import progress
 
     with progress(path, "checking data") as advance:
-        return check(Asked(path=path, eval_path=evaluation, **options), advance).to_dict()
+        return {**check(Asked(path=path, eval_path=evaluation, **options), advance).to_dict()}
 
 
 def _unchecked(path: str) -> dict[str, Any]:
     from launcher.data.rules import Finding  # not needed by a launch whose data was checked before
 
-    why = "is read from the hub on the nodes, so it is not checked before"
+    why = "is read on the nodes from the hub, so its rows are not checked before"
     finding = Finding("unchecked", None, why)
     return {
         "verdict": "warning",

@@ -262,6 +262,8 @@ def lengths(report: Mapping[str, Any], number: int) -> Chart | None:
     summary = f"{units.number(at(report, 'tokens', 'examples') or sum(values))} examples; "
     summary += f"{units.percent(at(report, 'tokens', 'truncated_share') or 0)} are longer than "
     summary += f"{units.number(at(report, 'tokens', 'max_length') or 0)} tokens and are cut off."
+    basis = str(at(report, "tokens", "basis") or "")
+    summary += f" Lengths are {basis}." if basis.startswith("estimated") else ""
     return Chart(
         id=f"lengths-{number}",
         title="Length of the examples",

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from launcher.cli.verb import Verb
+from launcher.cli.verb import NOTHING, Verb
 from launcher.sweep.folder import SweepDir
 from launcher.sweep.work import Work
 
@@ -24,5 +24,6 @@ VERB = Verb(
     example="sweep work runs/tiny/sweep_2026-11-25_08-00-00",
     add=_add,
     run=_run,
+    prints=NOTHING,
     runs_dir=False,
 )
