@@ -17,6 +17,7 @@ from launcher.data.read import read_row
 from launcher.data.reading import AS_IT_STANDS, Reading
 from launcher.data.row import Row
 from launcher.data.rules import BrokenRow, Finding
+from launcher.data.tool_results import mismatches
 from launcher.data.turns import is_trained
 
 FINDINGS_PER_RULE = 100
@@ -87,7 +88,7 @@ class Part:
     as_text: Counter[str] = field(default_factory=Counter[str])
     """Rows by the key whose list of turns arrived as text, with how."""
     mapped: Counter[str] = field(default_factory=Counter[str])
-    """Rows by the column of data.columns that they have."""
+    """Rows by the column that they have, of those that data.columns, data.drop and data.keep name."""
     formats: Counter[str] = field(default_factory=Counter[str])
     firsts: dict[str, int] = field(default_factory=dict[str, int])
     """The first line of each format, and of each kind of example."""
@@ -110,6 +111,10 @@ class Part:
     """crc32 of every word outside of system prompts, over all valid examples in order."""
     ends: array[int] = field(default_factory=lambda: array("Q"))
     """Where each example's words end."""
+    said: array[int] = field(default_factory=lambda: array("Q"))
+    """64-bit digest of the words of each valid example; 0 without words. Case, spaces and punctuation do not change it."""
+    labels: Counter[bool] = field(default_factory=Counter[bool])
+    """Good and bad answers."""
     kept: list[tuple[int, int, Example]] = field(default_factory=list[tuple[int, int, Example]])
     """(digest, line, example) of the rows in the sample."""
 
@@ -139,7 +144,17 @@ class Part:
         for finding in other.bad[: FINDINGS_PER_RULE - len(self.bad)]:
             line = None if finding.line is None else finding.line + line_offset
             self.bad.append(Finding(finding.rule, line, finding.message))
-        for name in ("counts", "left_out", "dropped", "as_text", "mapped", "formats", "kinds", "lengths"):
+        for name in (
+            "counts",
+            "left_out",
+            "dropped",
+            "as_text",
+            "mapped",
+            "formats",
+            "kinds",
+            "lengths",
+            "labels",
+        ):
             getattr(self, name).update(getattr(other, name))
         for name in ("rows", "lost_nulls", "refusals", "characters", "trained", "truncated"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
@@ -149,13 +164,14 @@ class Part:
             if text in self.systems or len(self.systems) < SYSTEMS:
                 self.systems[text] += count
         self.digests.extend(other.digests)
+        self.said.extend(other.said)
         self.lines.extend(array("Q", [line + line_offset for line in other.lines]))
         self.kept += [(digest, line + line_offset, example) for digest, line, example in other.kept]
 
 
 def count(rows: Iterable[Row], counting: Counting) -> Part:
     """The counts of some rows."""
-    part = Part()
+    part, named = Part(), counting.reading.named
     for row in rows:
         part.rows += 1
         try:
@@ -171,8 +187,8 @@ def count(rows: Iterable[Row], counting: Counting) -> Part:
             part.dropped.update(dict.fromkeys(found.dropped, 1))
         if found.as_text:
             part.as_text.update(dict.fromkeys(found.as_text, 1))
-        if counting.reading.columns:
-            part.mapped.update(theirs for _, theirs in counting.reading.columns if theirs in row.value)
+        if named:
+            part.mapped.update(name for name in named if name in row.value)
         _measure(part, row.line, found.format, found.example, text, counting)
     return part
 
@@ -196,7 +212,12 @@ def _measure(part: Part, line: int, name: str, example: Example, text: bytes, co
         if counting.estimated:
             _look_behind_cut(part, line, example, counting)
     if counting.compare:
+        before = len(part.words)
         part.words.extend(words_in(said))
+        mine = part.words[before:].tobytes()
+        part.said.append(
+            int.from_bytes(hashlib.blake2b(mine, digest_size=8).digest(), "little") if mine else 0
+        )
     part.ends.append(len(part.words))
     tokens = len(text) / counting.bytes_per_token
     part.lengths[bucket(tokens)] += 1
@@ -223,6 +244,10 @@ def _measure_turns(part: Part, line: int, kind: str, example: Example) -> str:
             answered = 1
     part.trained += trained
     part.refusals += answered
+    for message in mismatches(example):
+        part.add_finding("tool_result", line, message)
+    if kind == "labelled":
+        part.labels[example["label"]] += 1
     if kind == "pair":
         if example["chosen"] == example["rejected"]:
             part.add_finding("same_pair", line, "chosen and rejected are the same")

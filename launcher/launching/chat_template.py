@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import yaml
 
-from launcher.config import Config, ModelConfig
+from launcher.config import AdapterMode, Config, ModelConfig
 from launcher.errors import ConfigError, unknown
 from launcher.hub import cache_folder, find_snapshot, is_path
 from launcher.launching.model_gate import folder_of, read_json
@@ -45,6 +45,9 @@ def check_chats(config: Config, chat: ChatFormat | None, kinds: dict[str, str]) 
     `kinds`: data file -> what its rows are called, for the files whose rows are rendered.
     """
     if not kinds or (chat is not None and chat.template):
+        return
+    merged = config.model.adapter if config.model.adapter_mode is AdapterMode.merge else None
+    if merged and template_in(Path(merged)) is not None:
         return
     folder = folder_of(config)
     if folder is None or not any((folder / name).is_file() for name in _TOKENIZERS):
@@ -118,10 +121,9 @@ def special_contents(found: Any) -> list[str]:
     if not isinstance(found, dict):
         return []
     values = cast("dict[str, Any]", found)
-    listed = values.get("added_tokens", list(values.values()))
-    return [
-        str(one["content"]) for one in listed if isinstance(one, dict) and one.get("special") and "content" in one
-    ]  # fmt: skip
+    listed = cast("list[dict[str, Any]]", values.get("added_tokens", list(values.values())))
+    known = [one for one in listed if type(one) is dict]
+    return [str(one["content"]) for one in known if one.get("special") and "content" in one]
 
 
 def _text(token: Any) -> str | None:

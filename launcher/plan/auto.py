@@ -45,7 +45,7 @@ def settle(config: Config, facts: Facts, make: Callable[[Config], LaunchPlan]) -
     if free_strategy:
         choices = [*strategies(start.strategy, combination_of(start, plan), plan.topology.world_size)]
     best = _fastest(config, facts, load, choices, micros, size)
-    strategy = best.strategy.config() if free_strategy else None
+    strategy = _with_own(best.strategy.config(), config.strategy) if free_strategy else None
     seconds, total = estimate_time(config, best, facts).step_s, _total(config, best)
     reason = (
         f"{_keys_auto(keys)}: {best.strategy.name} with micro-batch {best.sequences} is the fastest of those that fit "
@@ -91,6 +91,11 @@ def _total(config: Config, load: Load) -> float:
 def _with(config: Config, strategy: StrategyConfig | None, micro: int | None) -> Config:
     batch = config.batch if micro is None else dataclasses.replace(config.batch, micro_batch_size=micro)
     return dataclasses.replace(config, strategy=strategy or config.strategy, batch=batch)
+
+
+def _with_own(chosen: StrategyConfig, asked: StrategyConfig) -> StrategyConfig:
+    """The chosen strategy with the settings that the planner does not choose."""
+    return dataclasses.replace(chosen, overlap_comm=asked.overlap_comm, deepspeed=asked.deepspeed)
 
 
 def _keys_auto(keys: list[str]) -> str:

@@ -39,6 +39,9 @@ def combination_of(config: Config, plan: LaunchPlan) -> Combination:
         kernels=bool(plan.kernels),
         rank_starter=plan.rank_starter,
         spares=plan.spares,
+        declared=tuple(
+            (f"plugins.{name}", rule) for name, traits in plan.plugins.items() for rule in traits.rules
+        ),
     )
 
 

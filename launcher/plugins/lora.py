@@ -130,6 +130,10 @@ class LoRA(LoRAOptions, Plugin):
         # ZeRO-3 gathers several tensors in one buffer with the number format of the first, so all must have the same format
         zero3: bool = is_deepspeed_zero3_enabled()  # pyright: ignore[reportUnknownVariableType]
         adapted = get_peft_model(model, config, autocast_adapter_dtype=four_bit or not zero3)
+        if start := getattr(model, "start_adapter", None):
+            from launcher.plugins.on_rank.start_adapter import load_weights
+
+            load_weights(adapted, start)
         if self.takes_weights:
             from launcher.plugins.on_rank.initial import remember_initial
 
