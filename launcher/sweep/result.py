@@ -4,7 +4,6 @@ import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from launcher.clusters.registry import find_cluster
 from launcher.launching.plan_warnings import extent_dict
@@ -12,6 +11,7 @@ from launcher.launching.summary import data_line, training_line
 from launcher.plan.extent import extent_of
 from launcher.sweep.folder import SweepDir
 from launcher.sweep.planning import Prepared
+from launcher.sweep.printed import SweepExtended, SweepLaunched, SweepResumed
 from launcher.sweep.trials import ranges
 from launcher.units import plural
 
@@ -28,7 +28,7 @@ class SweepResult(ABC):
     """Lines for stderr."""
 
     @abstractmethod
-    def to_dict(self) -> dict[str, Any]:
+    def report(self) -> SweepLaunched | SweepResumed | SweepExtended:
         """What `--json` says."""
 
     @abstractmethod
@@ -50,7 +50,7 @@ class Launched(SweepResult):
 
     prepared: Prepared
 
-    def to_dict(self) -> dict[str, Any]:
+    def report(self) -> SweepLaunched:
         """What `--json` says."""
         spec = self.prepared.spec
         return {
@@ -103,7 +103,7 @@ class Resumed(SweepResult):
     trials: Sequence[int]
     """Trials that are trained again; none if a sampler chooses the next ones."""
 
-    def to_dict(self) -> dict[str, Any]:
+    def report(self) -> SweepResumed:
         """What `--json` says."""
         return {"sweep": self.sweep.name, "trials": list(self.trials), "job_ids": list(self.job_ids)}
 
@@ -122,7 +122,7 @@ class Extended(SweepResult):
     trials: int
     """How many more."""
 
-    def to_dict(self) -> dict[str, Any]:
+    def report(self) -> SweepExtended:
         """What `--json` says."""
         return {"sweep": self.sweep.name, "trials": self.trials, "job_ids": list(self.job_ids)}
 

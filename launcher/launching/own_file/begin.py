@@ -88,7 +88,9 @@ def begin(choices: Choices, file: str) -> First:
     if wants_reward:
         entries.append(Entry(key="trainer.reward_functions", value=[{"_target_": choices.reward}]))
     answers = int(_usual(method, "num_generations") or 1)
-    step = math.lcm(_MICRO * world, answers)
+    # one step of an evaluation holds all answers to a prompt, so a micro-step over all ranks does
+    micro = _MICRO if answers == 1 else math.lcm(_MICRO * world, answers) // world
+    step = math.lcm(micro * world, answers)
     entries += [
         Entry(
             key="batch.global_batch_size",
@@ -97,7 +99,7 @@ def begin(choices: Choices, file: str) -> First:
         ),
         Entry(
             key="batch.micro_batch_size",
-            value=_MICRO,
+            value=micro,
             comment="per GPU at once; lower it where memory is short",
         ),
         Entry(key="plugins.lora", value={"r": 16, "alpha": 32}, comment="false trains all weights"),
