@@ -1,6 +1,7 @@
 """Runs a command line and returns its exit code."""
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 
@@ -11,6 +12,7 @@ from launcher.errors import LauncherError, UsageError, unknown
 
 DEFAULT = "launch"
 """The verb of a command line that begins with an override or an option."""
+_WORD = re.compile(r"[A-Za-z]+(-[A-Za-z]+)*")
 _HELP = ("-h", "--help")
 
 
@@ -49,7 +51,7 @@ def refuse(error: LauncherError, words: Sequence[str]) -> int:
 
 def _split(words: Sequence[str]) -> tuple[str, Sequence[str]]:
     """The verb's name, and the words after it."""
-    if not words or not words[0].isalpha():
+    if not words or not _WORD.fullmatch(words[0]):
         return DEFAULT, words
     if words[0] not in verb_names():
         raise UsageError(f"{unknown('verb', words[0], verb_names())} A run starts with +experiment=NAME.")
