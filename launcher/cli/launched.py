@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from launcher.launching.compose import Composed
 from launcher.launching.launch import Launched, notes_of
 from launcher.launching.plan_text import plan_text
-from launcher.launching.plan_warnings import extent_dict, warnings_of
+from launcher.launching.plan_warnings import extent_dict, plan_notes, warnings_of
 from launcher.launching.summary import describe
 from launcher.run import RunDir
 
@@ -42,7 +42,7 @@ def tell(composed: Composed, launched: Launched, how: Shown) -> None:
         print(json.dumps({**said, **more}), flush=True)
         return
     if how.verbose:
-        print(f"{plan_text(launched.run, plan, config)}\n")
+        print(f"{plan_text(launched.run, plan, config, plan_notes(composed, plan))}\n")
     print(describe(launched.run, plan, said, config, verbose=how.verbose), flush=True)
 
 

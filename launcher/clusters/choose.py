@@ -20,6 +20,13 @@ def choose_kind(asked: str, environ: Mapping[str, str]) -> str:
     return next(name for _, name in ordered if find_cluster(name).is_here(environ))
 
 
+def queue_kind() -> str:
+    """The name of this project's first cluster with a queue, which is planned for where none is named or found."""
+    own = [find_cluster(name) for name in CLUSTERS.own_names()]
+    queues = [(one.auto_order, one.name) for one in own if one.queued and one.auto_order is not None]
+    return min(queues)[1]
+
+
 def make_cluster(kind: str) -> Cluster:
     """The cluster of that name; ClusterError if this process cannot start a run there."""
     cluster = find_cluster(kind)

@@ -10,9 +10,9 @@ from launcher.launching.compose import compose
 from launcher.launching.estimates import explain_dict, explain_lines
 from launcher.launching.plan_table import make_table, table_rows
 from launcher.launching.plan_text import plan_dict, plan_text
-from launcher.launching.plan_warnings import print_warnings
-from launcher.launching.planning import prepare
-from launcher.output import align, print_table
+from launcher.launching.plan_warnings import plan_notes, print_warnings
+from launcher.launching.planning import look
+from launcher.output import align, print_table, say
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -31,15 +31,20 @@ def _run(options: argparse.Namespace) -> int:
         rows = table_rows(options.overrides, moment)
         print(json.dumps(rows, indent=2)) if options.json else print_table(make_table(rows))
         return Exit.OK
-    for composed in compose(options.overrides):
-        run, plan = prepare(composed, moment)
+    for one in compose(options.overrides):
+        looked = look(one, moment)
+        if looked.note:
+            say(looked.note)
+        composed, run, plan = looked.composed, looked.run, looked.plan
         warnings = print_warnings(composed, plan)
         if options.explain:
             print(json.dumps(explain_dict(plan), indent=2) if options.json else align(explain_lines(plan)))
-        elif options.json:
-            print(json.dumps(plan_dict(run, plan, composed.config, warnings), indent=2))
+            continue
+        notes = [*([looked.note] if looked.note else []), *plan_notes(composed, plan)]
+        if options.json:
+            print(json.dumps(plan_dict(run, plan, composed.config, warnings, notes), indent=2))
         else:
-            print(plan_text(run, plan, composed.config))
+            print(plan_text(run, plan, composed.config, notes))
     return Exit.OK
 
 

@@ -6,7 +6,7 @@ trainer, plugins, resources); a cluster says WHERE.
 
 from launcher.config.batch import BatchConfig
 from launcher.config.cluster import ClusterConfig, ContainerConfig, ContainerRuntime, RankStarter
-from launcher.config.data import BadRow, DataCheck, DataConfig, SourceConfig
+from launcher.config.data import BadRow, DataCheck, DataConfig, SourceConfig, has_evaluation
 from launcher.config.model import ArchitectureConfig, Init, ModelConfig
 from launcher.config.resources import Device, ResourcesConfig
 from launcher.config.run import Config
@@ -41,6 +41,7 @@ __all__ = [
     "SweepConfig",
     "TrackerConfig",
     "TrainerConfig",
+    "has_evaluation",
     "read_config",
     "register",
 ]

@@ -13,6 +13,9 @@ class ContainerRuntime(Enum):
     none = "none"
     pyxis = "pyxis"
     apptainer = "apptainer"
+    singularity = "singularity"
+    charliecloud = "charliecloud"
+    podman_hpc = "podman_hpc"
 
 
 class RankStarter(Enum):
@@ -29,7 +32,9 @@ class ContainerConfig:
     runtime: ContainerRuntime = ContainerRuntime.none
     """What starts the image; `none` runs without a container."""
     image: Optional[str] = None  # noqa: UP045
-    """Image reference (pyxis) or .sif path (apptainer)."""
+    """The image: a reference (pyxis, podman_hpc), a .sif file (apptainer, singularity) or a folder (charliecloud)."""
+    options: list[str] = field(default_factory=list[str])
+    """More options of the program, each one word, such as --rocm or --env=X=1; pyxis takes them by cluster.srun."""
     mounts: list[str] = field(default_factory=list[str])
     """Host folders to mount, each `path` or `host:container`; the run dir, the data and the caches are added."""
     python: str = "python3"

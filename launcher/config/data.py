@@ -59,7 +59,26 @@ class DataConfig:
     sources: list[SourceConfig] = field(default_factory=list[SourceConfig])
     """Several training sets instead of path, such as [{path: a.jsonl, weight: 2}, {path: b.csv}]."""
     eval_path: Optional[str] = None  # noqa: UP045
-    """Evaluation data, given like path; null runs no evaluation."""
+    """Evaluation data, given like path; null runs no evaluation, unless eval_fraction holds rows out."""
+    eval_fraction: Optional[float] = None  # noqa: UP045
+    """Share of the training rows to hold out for evaluation instead of eval_path, such as 0.05. The seed and the content of
+    the rows choose them, so every rank and every restart holds out the same rows; near copies of a row stay on its side."""
+    eval_group: Optional[str] = None  # noqa: UP045
+    """Column of the rows, such as conversation_id, whose rows with the same value stay on the same side of eval_fraction."""
+    max_samples: Optional[int] = None  # noqa: UP045
+    """Number of rows of each training set that are used, from its beginning; null uses all. eval_fraction is taken from
+    these."""
+    eval_max_samples: Optional[int] = None  # noqa: UP045
+    """Number of evaluation rows that are used, at most: the first of eval_path, or fewer held out by eval_fraction."""
     check: DataCheck = DataCheck.full
     """What is checked before a launch: `full` also looks for duplicates and overlap with eval_path, `errors` looks only
     for invalid rows, `off` checks nothing."""
+    num_workers: int = 0
+    """Processes per rank that read and collate batches ahead of training; 0 reads them in the rank itself."""
+    prefetch_factor: Optional[int] = None  # noqa: UP045
+    """Batches that each of num_workers prepares ahead; null means 2, the default of torch."""
+
+
+def has_evaluation(data: DataConfig) -> bool:
+    """Whether the run has evaluation rows: a file of their own, or a held-out share of the training rows."""
+    return data.eval_path is not None or data.eval_fraction is not None

@@ -85,6 +85,9 @@ def _optimization() -> Iterator[Counterpart]:
     yield _same("warmup_ratio warmup_fraction lr_warmup_ratio",
                 "trainer.warmup_steps", "where a value below 1 is a share")
     yield _same("warmup num_warmup_steps lr_warmup_steps warmup_steps", "trainer.warmup_steps")
+    yield _same("adam_beta1 beta1 optimizer.betas adam_betas betas", "trainer.adam_beta1", "and trainer.adam_beta2")
+    yield _same("adam_beta2 beta2", "trainer.adam_beta2")
+    yield _same("adam_epsilon adam_eps optimizer.eps eps", "trainer.adam_epsilon")
     yield _same("weight_decay wd optimizer.weight_decay", "trainer.weight_decay")
     yield _same("max_grad_norm clip_grad_norm grad_clip gradient_clipping gradient_clip_val max_norm clip_grad",
                 "trainer.max_grad_norm")
@@ -110,6 +113,8 @@ def _batch() -> Iterator[Counterpart]:
     yield _same("per_device_train_batch_size per_gpu_train_batch_size micro_batch_size micro_batch_size_per_gpu "
                 "micro_bsz train_micro_batch_size_per_gpu per_device_batch_size batch_size_per_device",
                 "batch.micro_batch_size")
+    yield _same("per_device_eval_batch_size per_gpu_eval_batch_size eval_batch_size val_batch_size",
+                "batch.eval_micro_batch_size")
     yield _same("batch_size train_batch_size effective_batch_size total_batch_size global_batch_size gbs",
                 "batch.global_batch_size", "the sequences of one optimizer step on all ranks")
     yield _same("gradient_accumulation_steps grad_accum_steps gradient_accumulation accumulate_grad_batches ga_steps",
@@ -139,6 +144,10 @@ def _data() -> Iterator[Counterpart]:
                 None, "the ranks of a node share the tokenization")
     yield _same("overwrite_cache dataset_prepared_path cache_path",
                 "cache_dir", "and tokens are made anew when the data change")
+    yield _same("dataloader_num_workers num_workers dataloader_workers", "data.num_workers")
+    yield _same("dataloader_prefetch_factor prefetch_factor", "data.prefetch_factor")
+    yield _same("dataloader_pin_memory dataloader_persistent_workers dataloader_drop_last", None,
+                "batches go to a GPU from pinned memory, and every step has a full batch")
     yield _same("group_by_length length_column_name", "trainer.packing", "which wastes no padding either")
     yield _same("data_seed shuffle_seed random_seed", "seed")
 
@@ -236,6 +245,7 @@ def _placing() -> Iterator[Counterpart]:
                 "num_processes nproc num_devices trainer.devices",
                 "resources.gpus_per_node", "the ranks of one node")
     yield _same("num_nodes nnodes num_machines n_nodes num_hosts", "resources.nodes")
+    yield _same("ddp_timeout nccl_timeout dist_timeout timeout_seconds", "resources.ddp_timeout_s")
     yield _same("time_limit walltime timeout_min max_time", "resources.time")
     yield _same("use_cpu no_cuda cpu_only",
                 "resources.device", "as resources.device=cpu", {"true": "cpu", "false": "auto"})

@@ -35,6 +35,9 @@ class ResourcesConfig:
     cluster.sbatch.mem-per-gpu or mem-per-cpu overrides it."""
     spares: int = 0
     """Additional nodes that wait in the allocation and replace a node that fails."""
+    ddp_timeout_s: int = 1800
+    """Seconds after which a collective operation of torch.distributed fails if a rank does not take part in it. A rank that
+    hangs is found earlier, by hang_timeout_s."""
     hang_timeout_s: float = 60.0
     """Seconds without progress after which a rank counts as hung. Where steps are long, 10 times the longest step applies
     instead."""

@@ -33,9 +33,16 @@ class TrainerConfig:
     lr_scheduler_kwargs: dict[str, Any] = field(default_factory=dict[str, Any])
     """Further arguments of the schedule, such as min_lr_rate for cosine_with_min_lr."""
     warmup_steps: float = 0.03
-    """Steps of linear warm-up. A value below 1 is a share of all steps, rounded down: 0.03 of 33 steps rounds to 0."""
+    """Steps of linear warm-up. A value below 1 is a share of all steps, rounded up: 0.03 of 33 steps is 1. A run of one
+    step has no warm-up."""
     weight_decay: float = 0.0
     """Weight decay of AdamW; biases and norms are excluded, as in transformers."""
+    adam_beta1: float = 0.9
+    """Adam's decay rate of the mean of gradients."""
+    adam_beta2: float = 0.999
+    """Adam's decay rate of the mean of squared gradients."""
+    adam_epsilon: float = 1e-8
+    """Adam's term in the denominator, for numerical stability."""
     max_grad_norm: float = 1.0
     """Gradients are clipped to this global norm."""
     loss_spike: Optional[float] = 2.0  # noqa: UP045
@@ -45,8 +52,9 @@ class TrainerConfig:
     """Optimizer, by its name in transformers. adamw_8bit and other 8-bit kinds need a quarter of the memory of adamw_torch."""
     logging_steps: int = 1
     """Steps between two lines of metrics.jsonl."""
-    eval_steps: Optional[int] = None  # noqa: UP045
-    """Steps between evaluations; null evaluates only before and after training."""
+    eval_steps: Any = None  # OmegaConf 2.3 fails to merge a union that is null; the plan checks the value
+    """Steps between evaluations. A value below 1 is a share of all steps, rounded up; `epoch` evaluates once per epoch; null
+    evaluates only before and after training."""
     packing: bool = False
     """Whether to put several short documents into one sequence; attention never crosses documents."""
     torch_compile: bool = False

@@ -1,27 +1,29 @@
 """The checks of a data file before a GPU is allocated."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from launcher.data.advice import advise
-from launcher.data.files import read_rows
+from launcher.data.examples import read_examples
+from launcher.data.files import Sections, read_numbered
 from launcher.data.kinds import SPOKEN, Example
 from launcher.data.lengths import TOKENIZED, estimate, measure, stride
 from launcher.data.part import Counting, Part, count
+from launcher.data.places import find_files
+from launcher.data.portion import Portion, choose, group_values
 from launcher.data.reading import AS_IT_STANDS, Reading
 from launcher.data.rules import ERROR, Finding
 from launcher.data.survey import Advance, survey
-from launcher.errors import DataError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
     """The options of a check."""
 
-    path: Path
-    eval_path: Path | None = None
+    path: str | Path
+    eval_path: str | Path | None = None
     reading: Reading = AS_IT_STANDS
     max_length: int = 2048
     bytes_per_token: float = 4.0
@@ -31,6 +33,8 @@ class Asked:
     """Look for duplicates and for overlap with eval_path."""
     sample: int = 0
     """Number of examples to select for a person to read."""
+    portion: Portion = field(default_factory=Portion)
+    """The rows that a run uses, and those that it holds out."""
 
 
 @dataclass(slots=True)
@@ -43,8 +47,11 @@ class Report:
     near_duplicates: int = 0
     eval_rows: int = 0
     eval_kinds: dict[str, int] = field(default_factory=dict[str, int])
+    used: dict[str, Any] | None = None
+    """Rows that are trained on and held out; None if all rows are used."""
     tokens: dict[str, Any] = field(default_factory=dict[str, Any])
-    sample: list[tuple[int, Example]] = field(default_factory=list[tuple[int, Example]])
+    files: int = 1
+    sample: list[tuple[str, Example]] = field(default_factory=list[tuple[str, Example]])
 
     @property
     def errors(self) -> int:
@@ -69,6 +76,7 @@ class Report:
             "errors": self.errors,
             "counts": {rule: number for rule, number in part.counts.items() if number},
             "path": str(self.asked.path),
+            "files": self.files,
             "formats": dict(part.formats),
             "kinds": dict(part.kinds),
             "systems": {
@@ -90,6 +98,7 @@ class Report:
                 "exact": part.counts["eval_exact"],
                 "overlap": part.counts["eval_overlap"],
             },
+            "used": self.used,
             "tokens": self.tokens,
             "advice": advise(part),
         }
@@ -97,8 +106,6 @@ class Report:
 
 def check(asked: Asked, advance: Advance | None = None) -> Report:
     """The report on a file; DataError if it cannot be read at all. `advance` is called with the number of bytes done."""
-    if not asked.path.is_file():
-        raise DataError(f"{asked.path} is not a file; give the path of a JSONL, JSON, CSV or Parquet file")
     counting = Counting(
         reading=asked.reading,
         max_length=asked.max_length,
@@ -106,19 +113,25 @@ def check(asked: Asked, advance: Advance | None = None) -> Report:
         compare=asked.compare,
         keep_every=stride(asked.path, max(TOKENIZED if asked.tokenizer else 0, 50 * asked.sample)),
     )
-    evaluation = count(read_rows(asked.eval_path), counting) if asked.eval_path else None
+    eval_sections = Sections()
+    evaluation = None
+    if asked.eval_path:
+        evaluation = count(read_numbered(find_files(asked.eval_path), eval_sections), counting)
     found = survey(asked.path, counting, evaluation if asked.compare else None, advance)
     part = found.part
     for line, first in found.duplicates:
-        part.add_finding("duplicate", line, f"the same as line {first}; remove one of them")
+        part.add_finding("duplicate", line, f"the same as {found.sections.said(first)}; remove one of them")
     for line, other, alike in found.near:
         part.add_finding(
-            "near_duplicate", line, f"{alike:.0%} of its three-word sequences also occur in line {other}"
+            "near_duplicate",
+            line,
+            f"{alike:.0%} of its three-word sequences also occur in {found.sections.said(other)}",
         )
     if evaluation:
-        _add_evaluation(part, evaluation, asked)
+        _add_evaluation(part, evaluation, eval_sections, asked)
+        _add_left_out(part, evaluation, eval_sections, asked)
         if asked.compare:
-            _add_overlap(part, evaluation, found.seen, asked)
+            _add_overlap(part, evaluation, eval_sections, found.seen, asked)
     report = Report(asked, part, [], len(found.near), evaluation.rows if evaluation else 0)
     report.eval_kinds = dict(evaluation.kinds) if evaluation else {}
     report.tokens = (
@@ -127,27 +140,72 @@ def check(asked: Asked, advance: Advance | None = None) -> Report:
         else estimate(part, counting)
     )
     _add_whole(part, asked, report.tokens)
+    report.used = _used(part, asked) if not report.errors else None
     report.sample = [
-        (line, example) for _, line, example in sorted(part.kept, key=lambda kept: kept[0])[: asked.sample]
+        (found.sections.said(line), example)
+        for _, line, example in sorted(part.kept, key=lambda kept: kept[0])[: asked.sample]
     ]
-    report.findings = sorted(part.findings, key=lambda one: (one.level != ERROR, one.line or 0))
+    ordered = sorted(part.findings, key=lambda one: (one.level != ERROR, one.line or 0))
+    report.findings = [_located(one, found.sections) for one in ordered]
+    report.files = len(found.sections.files)
     return report
 
 
-def _add_evaluation(part: Part, evaluation: Part, asked: Asked) -> None:
+def _located(finding: Finding, sections: Sections) -> Finding:
+    """The finding with its file and the line there."""
+    if finding.line is None:
+        return finding
+    file, line = sections.where(finding.line)
+    return replace(finding, file=file, line=line)
+
+
+def _used(part: Part, asked: Asked) -> dict[str, Any] | None:
+    """The numbers of rows that are trained on and held out, by the rows of a file without errors."""
+    portion = asked.portion
+    if portion.eval_fraction is None:
+        rows = min(len(part.lines), portion.max_samples or len(part.lines))
+        return {"train": rows, "held_out": None, "groups": None} if portion.max_samples else None
+    column = portion.eval_group
+    values = group_values(asked.path, column) if column else {}
+    chosen = choose(
+        [read_examples(asked.path, asked.reading)], portion, lambda number, line: values.get(line)
+    )
+    return {"train": chosen.trained, "held_out": chosen.held_out, "groups": chosen.groups}
+
+
+def _add_evaluation(part: Part, evaluation: Part, sections: Sections, asked: Asked) -> None:
     """Adds the first error of the evaluation file, which stops a launch as well."""
     errors = [finding for finding in evaluation.findings if finding.level == ERROR]
     if errors:
         first = errors[0]
         more = f"; python -m launcher data check {asked.eval_path} shows all"
-        part.add_finding(first.rule, None, f"{asked.eval_path}, line {first.line}: {first.message}{more}")
+        where = _named(asked, sections, first.line or 1)
+        part.add_finding(first.rule, None, f"{where}: {first.message}{more}")
+    elif refused := asked.reading.too_many(sum(evaluation.left_out.values()), evaluation.rows):
+        part.add_finding("too_many_bad", None, f"{asked.eval_path}: {refused}")
     elif not evaluation.rows:
         part.add_finding(
             "no_rows", None, f"{asked.eval_path} holds no rows; give another file, or no evaluation file"
         )
 
 
-def _add_overlap(part: Part, evaluation: Part, seen: dict[int, int], asked: Asked) -> None:
+def _add_left_out(part: Part, evaluation: Part, sections: Sections, asked: Asked) -> None:
+    """Adds the invalid evaluation rows that are left out."""
+    for finding in evaluation.bad:
+        where = _named(asked, sections, finding.line or 1)
+        part.add_finding("left_out", None, f"{where}: {finding.message} [{finding.rule}]")
+    part.counts["left_out"] += sum(evaluation.left_out.values()) - len(evaluation.bad)
+
+
+def _named(asked: Asked, sections: Sections, line: int) -> str:
+    """File and line of an evaluation row."""
+    file, line = sections.where(line)
+    return f"{file or asked.eval_path}, line {line}"
+
+
+def _add_overlap(
+    part: Part, evaluation: Part, sections: Sections, seen: dict[int, int], asked: Asked
+) -> None:
     digests = set(evaluation.digests)
     lines: dict[int, int] = {}
     for digest, line in zip(part.digests, part.lines, strict=True):
@@ -155,12 +213,12 @@ def _add_overlap(part: Part, evaluation: Part, seen: dict[int, int], asked: Aske
             lines.setdefault(digest, line)
     for row, (digest, line) in enumerate(zip(evaluation.digests, evaluation.lines, strict=True)):
         if digest in lines:
-            part.add_finding("eval_exact", lines[digest], f"is also in {asked.eval_path}, line {line}")
+            part.add_finding("eval_exact", lines[digest], f"is also in {_named(asked, sections, line)}")
         elif row in seen:
             part.add_finding(
                 "eval_overlap",
                 seen[row],
-                f"shares 13 consecutive words with {asked.eval_path}, line {line}",
+                f"shares 13 consecutive words with {_named(asked, sections, line)}",
             )
 
 

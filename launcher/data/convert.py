@@ -24,7 +24,7 @@ _SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 
 
 def convert(
-    source: Path,
+    source: str | Path,
     target: Path,
     to: str,
     reading: Reading | None = None,

@@ -5,16 +5,17 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from launcher.data.files import Row, read_rows
+from launcher.data.files import read_rows
 from launcher.data.kinds import Example
 from launcher.data.read import read_row
 from launcher.data.reading import AS_IT_STANDS, Reading
+from launcher.data.row import Row
 from launcher.data.rules import BrokenRow
 from launcher.errors import DataError
 
 
 def read_examples(
-    path: Path, reading: Reading | None = None, left_out: list[str] | None = None
+    path: str | Path, reading: Reading | None = None, left_out: list[str] | None = None
 ) -> Iterator[tuple[int, Example]]:
     """Line and common form of every valid row.
 
@@ -34,7 +35,7 @@ def valid_examples(
         try:
             example = example_of(row, reading)
         except BrokenRow as fault:
-            said = f"{path}, {counted} {row.line}: {fault.message} [{fault.rule}]"
+            said = f"{row.where or f'{path}, {counted} {row.line}'}: {fault.message} [{fault.rule}]"
             if not reading.skip or fault.whole:
                 raise DataError(said) from None
             bad += 1

@@ -4,21 +4,22 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from launcher.data.files import BOM
 from launcher.data.mask import IGNORED, encode
 from launcher.data.part import BUCKETS, Counting, Part, bucket
+from launcher.data.places import find_files, size_of
+from launcher.data.storage import BOM, read_head
 
 TOKENIZED = 5000
 """Number of examples that are tokenized at most; the shares of larger files are estimated from them."""
 
 
-def stride(path: Path, wanted: int) -> int:
+def stride(place: str | Path, wanted: int) -> int:
     """The N with which every Nth row is kept for tokenizing and for reading, so that about `wanted` are kept; 0 keeps none."""
     if not wanted:
         return 0
-    with path.open("rb") as file:
-        head = file.read(1 << 20).removeprefix(BOM)
-    rows = path.stat().st_size / max(len(head) / max(head.count(b"\n"), 1), 1)
+    files = find_files(place)
+    head = read_head(files[0]).removeprefix(BOM)
+    rows = sum(size_of(file) for file in files) / max(len(head) / max(head.count(b"\n"), 1), 1)
     return max(1, int(rows / wanted))
 
 

@@ -108,14 +108,28 @@ def sketch(words: Any, ends: Any) -> tuple[np.ndarray[Any, Any], np.ndarray[Any,
 def sketched_pairs(bands: Any, low: Any, skipped: Any) -> Iterator[tuple[int, int, float]]:
     """(row, earlier row, estimated Jaccard) of each near duplicate; `skipped` is true for rows to leave out.
 
-    In a bucket of a band each row is compared with the first row and with the one before it, so a bucket of n rows costs 2n.
-    The estimate's standard error at 0.8 is 0.05.
+    Of several earlier rows, the one most alike is given. The estimate's standard error at 0.8 is 0.05.
     """
     import numpy as np
 
     count = len(bands)
     earlier = np.full(count, -1, np.int64)
     best = np.zeros(count, np.float32)
+    for one, two, alike in sketched_links(bands, low, skipped):
+        better = alike > best[one]
+        earlier[one[better]], best[one[better]] = two[better], alike[better]
+    for row in np.flatnonzero(earlier >= 0):
+        yield int(row), int(earlier[row]), float(best[row])
+
+
+def sketched_links(bands: Any, low: Any, skipped: Any) -> Iterator[tuple[Any, Any, Any]]:
+    """Arrays of rows, earlier rows and estimated Jaccard of near duplicates; a pair can come several times.
+
+    In a bucket of a band each row is compared with the first row and with the one before it, so a bucket of n rows costs 2n,
+    and a bucket of near duplicates is connected.
+    """
+    import numpy as np
+
     rows = np.flatnonzero(~skipped)
     for band in range(BANDS):
         keys = bands[rows, band]
@@ -129,7 +143,5 @@ def sketched_pairs(bands: Any, low: Any, skipped: Any) -> Iterator[tuple[int, in
             for start in range(0, len(row), 100_000):
                 one, two = row[start : start + 100_000], before[start : start + 100_000]
                 alike = ((low[one] == low[two]).mean(axis=1) - 1 / 256) / (1 - 1 / 256)
-                better = (alike >= THRESHOLD) & (alike > best[one])
-                earlier[one[better]], best[one[better]] = two[better], alike[better]
-    for row in np.flatnonzero(earlier >= 0):
-        yield int(row), int(earlier[row]), float(best[row])
+                near = alike >= THRESHOLD
+                yield one[near], two[near], alike[near]

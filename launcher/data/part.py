@@ -6,16 +6,16 @@ import hashlib
 import re
 from array import array
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from zlib import crc32
 
 from launcher.data.examples import canonical
-from launcher.data.files import Row
 from launcher.data.kinds import Example, kind_of
 from launcher.data.read import read_row
 from launcher.data.reading import AS_IT_STANDS, Reading
+from launcher.data.row import Row
 from launcher.data.rules import BrokenRow, Finding
 from launcher.data.turns import is_trained
 
@@ -163,9 +163,9 @@ def count(rows: Iterable[Row], counting: Counting) -> Part:
             part.add_broken(fault, row.line, counting.reading.skip)
             continue
         if found.dropped:
-            part.dropped.update(set(found.dropped))
+            part.dropped.update(dict.fromkeys(found.dropped, 1))
         if found.as_text:
-            part.as_text.update(set(found.as_text))
+            part.as_text.update(dict.fromkeys(found.as_text, 1))
         if counting.reading.columns:
             part.mapped.update(theirs for _, theirs in counting.reading.columns if theirs in row.value)
         _measure(part, row.line, found.format, found.example, text, counting)
@@ -189,7 +189,7 @@ def _measure(part: Part, line: int, name: str, example: Example, text: bytes, co
     else:
         said = _measure_turns(part, line, kind, example)
     if counting.compare:
-        part.words.extend(map(crc32, _WORD.findall(said.lower().encode())))
+        part.words.extend(words_in(said))
     part.ends.append(len(part.words))
     tokens = len(text) / counting.bytes_per_token
     part.lengths[bucket(tokens)] += 1
@@ -223,6 +223,11 @@ def _measure_turns(part: Part, line: int, kind: str, example: Example) -> str:
     elif kind == "chat" and not trained:
         part.add_finding("untrained_row", line, "every assistant turn has weight 0; remove the row")
     return " ".join(turn["content"] for turn in turns if turn["role"] != "system")
+
+
+def words_in(text: str) -> Iterator[int]:
+    """The crc32 of every word, in lower case and without punctuation."""
+    return map(crc32, _WORD.findall(text.lower().encode()))
 
 
 def bucket(tokens: float) -> int:

@@ -10,8 +10,9 @@ _SHOW_FROM = 8 << 20
 
 
 @contextmanager
-def progress(path: Path, what: str, unit: str = "bytes") -> Generator[Callable[[int], None]]:
+def progress(place: str | Path, what: str, unit: str = "bytes") -> Generator[Callable[[int], None]]:
     """A function to call with the number of bytes, or rows, just done. stderr shows a bar for a large file on a terminal."""
+    path = Path(place)
     size = path.stat().st_size if path.is_file() else 0
     if size < _SHOW_FROM or not stderr.isatty():
         yield lambda _: None

@@ -1,13 +1,13 @@
 """The report on a data file, and a sample of its rows, as text for a person."""
 
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
 from launcher.data.check import Report
 from launcher.data.kinds import Example
-from launcher.data.rules import RULES
+from launcher.data.rules import RULES, Finding
 from launcher.output import align
 
 _LINES_PER_RULE = 5
@@ -24,7 +24,7 @@ def describe(report: Report) -> str:
             "verdict",
             f"{report.verdict}: {report.errors:,} errors, {sum(report.part.counts.values()) - report.errors:,} warnings",
         ),
-        ("file", str(report.asked.path)),
+        ("file", f"{report.asked.path}{f' ({report.files:,} files)' if report.files > 1 else ''}"),
         (
             "rows",
             f"{report.part.rows:,}"
@@ -40,6 +40,12 @@ def describe(report: Report) -> str:
             f"{values['refusals']:,} answers that refuse or admit not to know; {values['negatives']:,} rejected answers",
         ),
     ]
+    if used := values["used"]:
+        held_out = used["held_out"]
+        text = (
+            "" if held_out is None else f", {held_out:,} held out; {used['groups']:,} groups of near copies"
+        )
+        lines.append(("used", f"{used['train']:,} rows to train on{text}"))
     if overlap := values["eval"]:
         lines.append(
             (
@@ -59,11 +65,11 @@ def describe(report: Report) -> str:
     return "\n".join([align(lines), *_findings(report)])
 
 
-def sample_text(path: Path, sample: Sequence[tuple[int, Example]]) -> str:
+def sample_text(path: str | Path, sample: Sequence[tuple[str, Example]]) -> str:
     """The rows in Markdown, each below its line number."""
     parts = [f"# {len(sample)} rows of {path}\n"]
     for line, example in sample:
-        parts.append(f"## line {line}\n")
+        parts.append(f"## {line}\n")
         if "text" in example:
             parts.append(f"{example['text']}\n")
         for name in ("messages", "prompt", "chosen", "rejected"):
@@ -87,12 +93,32 @@ def _findings(report: Report) -> list[str]:
     lines: list[str] = []
     for rule, findings in groupby(sorted(report.findings, key=_rank), key=lambda one: one.rule):
         total = report.part.counts[rule]
-        listed = list(findings)[:_LINES_PER_RULE]
+        causes: dict[str, list[str]] = {}
+        for one in findings:
+            causes.setdefault(one.message, []).append(_where(one))
+        listed = dict(islice(causes.items(), _LINES_PER_RULE))
+        said = sum(map(len, listed.values()))
         lines.append(f"\n{RULES[rule].level} {rule}, {total:,}: {RULES[rule].reason}")
-        lines += [f"  {'file' if one.line is None else f'line {one.line}'}: {one.message}" for one in listed]
-        if total > len(listed):
-            lines.append(f"  ... and {total - len(listed):,} more; --json lists the first hundred")
+        lines += [f"  {_listed(places)}: {message}" for message, places in listed.items()]
+        if total > said:
+            lines.append(f"  ... and {total - said:,} more; --json lists the first hundred")
     return lines
+
+
+def _where(finding: Finding) -> str:
+    if finding.line is None:
+        return "file"
+    return f"line {finding.line}" if finding.file is None else f"{finding.file}, line {finding.line}"
+
+
+def _listed(places: list[str]) -> str:
+    """The places of one cause, the first of them by name."""
+    more = len(places) - _LINES_PER_RULE
+    shown = ", ".join(
+        place.removeprefix("line ") if at else place for at, place in enumerate(places[:_LINES_PER_RULE])
+    )
+    many = len(places) > 1 and shown.startswith("line ")
+    return f"{'lines ' + shown.removeprefix('line ') if many else shown}{f' and {more:,} more' if more > 0 else ''}"
 
 
 def _rank(finding: Any) -> tuple[bool, int, int]:

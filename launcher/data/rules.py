@@ -84,6 +84,8 @@ class Finding:
     line: int | None
     """Physical line, from 1; in a Parquet file the row number, from 1; None for the whole file."""
     message: str
+    file: str | None = None
+    """The file, if there are several."""
 
     @property
     def level(self) -> str:
@@ -92,7 +94,8 @@ class Finding:
 
     def to_dict(self) -> dict[str, str | int | None]:
         """The finding as plain JSON values."""
-        return {"level": self.level, "rule": self.rule, "line": self.line, "message": self.message}
+        file = {} if self.file is None else {"file": self.file}
+        return {"level": self.level, "rule": self.rule, **file, "line": self.line, "message": self.message}
 
 
 class BrokenRow(Exception):
@@ -104,6 +107,9 @@ class BrokenRow(Exception):
         self.message = message
         self.whole = whole
         """Whether the rest of the file cannot be read because of it, so that leaving out one row does not help."""
+
+    def __reduce__(self) -> tuple[type["BrokenRow"], tuple[str, str, bool]]:
+        return BrokenRow, (self.rule, self.message, self.whole)  # faults travel between processes
 
 
 def check_known(kind: str, name: str, known: tuple[str, ...]) -> None:

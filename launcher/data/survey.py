@@ -7,13 +7,15 @@ from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
-from launcher.data.files import BOM, Row, parse_lines, read_rows, storage
+from launcher.data.files import Sections, parse_lines, read_numbered
 from launcher.data.near import exact_pairs, sketch, sketched_pairs
 from launcher.data.overlap import EvalHashes, EvalSet
 from launcher.data.part import Counting, Part, count
+from launcher.data.places import find_files, is_plain, size_of
+from launcher.data.row import Row
+from launcher.data.storage import BOM, storage
 
 SMALL = 1 << 19
 """Size in bytes up to which a file is compared by sets, without numpy, whose import would take most of the time."""
@@ -33,22 +35,30 @@ class Survey:
     """(line, earlier line, Jaccard)"""
     seen: dict[int, int]
     """Evaluation row -> the training line that shares 13 consecutive words with it."""
+    sections: Sections
+    """The files, in whose order all lines are numbered through."""
 
 
-def survey(path: Path, counting: Counting, evaluation: Part | None, advance: Advance | None = None) -> Survey:
-    """The results for the file; `advance` is called with the number of bytes done."""
+def survey(place: Any, counting: Counting, evaluation: Part | None, advance: Advance | None = None) -> Survey:
+    """The results for the files of this place; `advance` is called with the number of bytes done."""
     advance = advance or (lambda _: None)
-    size = path.stat().st_size
-    if size <= SMALL and storage(path) != "parquet":
-        return _survey_small(path, counting, evaluation)
+    files, sections = find_files(place), Sections()
+    sizes = [size_of(file) for file in files]
+    kinds = {storage(file) for file in files}
+    plain = all(is_plain(file) for file in files)
+    if sum(sizes) <= SMALL and plain and not kinds & {"parquet", "arrow"}:
+        return _survey_small(files, sections, counting, evaluation)
+    by_range = plain and kinds <= {"jsonl", "txt"}
     if not counting.compare:
         total = Part()
         offset = 0
-        for done in _map(path, size, counting, None):
+        for done in _map(files, sizes, sections, by_range, counting, None):
+            if done.begins:
+                sections.begin(done.begins, offset)
             total.add(done.part, offset)
             offset += done.lines
             advance(done.size)
-        return Survey(total, [], [], {})
+        return Survey(total, [], [], {}, sections)
     import numpy as np
 
     hashes = EvalHashes(evaluation.words, evaluation.ends) if evaluation else None
@@ -57,7 +67,9 @@ def survey(path: Path, counting: Counting, evaluation: Part | None, advance: Adv
     low: list[Any] = []
     seen: dict[int, int] = {}
     offset = 0
-    for done in _map(path, size, counting, hashes):
+    for done in _map(files, sizes, sections, by_range, counting, hashes):
+        if done.begins:
+            sections.begin(done.begins, offset)
         for row, training in done.seen.items():
             seen.setdefault(row, done.part.lines[training] + offset)
         total.add(done.part, offset)
@@ -69,19 +81,22 @@ def survey(path: Path, counting: Counting, evaluation: Part | None, advance: Adv
     skip = np.zeros(len(total.lines), bool)
     skip[list(skipped)] = True
     if not bands:
-        return Survey(total, duplicates, [], seen)
+        return Survey(total, duplicates, [], seen, sections)
     all_bands = np.concatenate(bands)
     bands.clear()
     all_low = np.concatenate(low)
     low.clear()
     pairs = sketched_pairs(all_bands, all_low, skip)
-    return Survey(total, duplicates, [(total.lines[a], total.lines[b], alike) for a, b, alike in pairs], seen)
+    near = [(total.lines[a], total.lines[b], alike) for a, b, alike in pairs]
+    return Survey(total, duplicates, near, seen, sections)
 
 
-def _survey_small(path: Path, counting: Counting, evaluation: Part | None) -> Survey:
-    part = count(read_rows(path), counting)
+def _survey_small(
+    files: tuple[str, ...], sections: Sections, counting: Counting, evaluation: Part | None
+) -> Survey:
+    part = count(read_numbered(files, sections), counting)
     if not counting.compare:
-        return Survey(part, [], [], {})
+        return Survey(part, [], [], {}, sections)
     duplicates, skipped = _duplicates(part)
     near = [
         (part.lines[a], part.lines[b], alike) for a, b, alike in exact_pairs(part.words, part.ends, skipped)
@@ -90,7 +105,7 @@ def _survey_small(path: Path, counting: Counting, evaluation: Part | None) -> Su
     if evaluation:
         found = EvalSet(evaluation.words, evaluation.ends).overlaps(part.words, part.ends)
         seen = {row: part.lines[training] for row, training in found.items()}
-    return Survey(part, duplicates, near, seen)
+    return Survey(part, duplicates, near, seen, sections)
 
 
 def _duplicates(part: Part) -> tuple[list[tuple[int, int]], set[int]]:
@@ -109,20 +124,29 @@ class _Done:
     lines: int
     """Number of line ends in the block; 0 if its rows already count lines from the start of the file."""
     size: int
+    begins: str = ""
+    """The file that begins with this block."""
 
 
 _state: dict[str, Any] = {}
 
 
-def _map(path: Path, size: int, counting: Counting, hashes: EvalHashes | None) -> Iterator[_Done]:
-    """The results for the blocks of the file, in order, as processes finish them."""
+def _map(
+    files: tuple[str, ...],
+    sizes: list[int],
+    sections: Sections,
+    by_range: bool,
+    counting: Counting,
+    hashes: EvalHashes | None,
+) -> Iterator[_Done]:
+    """The results for the blocks of the files, in order, as processes finish them."""
+    size = sum(sizes)
     processes = (
         min(len(os.sched_getaffinity(0)), -(-size // _BLOCK)) if hasattr(os, "sched_getaffinity") else 2
     )
-    by_range = storage(path) in ("jsonl", "txt")
-    tasks: Iterator[Any] = _ranges(size) if by_range else _groups(path, size)
+    tasks: Iterator[Any] = _ranges(files, sizes) if by_range else _groups(files, sections, size)
     work = _count_range if by_range else _count_group
-    _start(path, counting, hashes)
+    _start(counting, hashes)
     if processes < 2:
         yield from map(work, tasks)
         return
@@ -130,7 +154,7 @@ def _map(path: Path, size: int, counting: Counting, hashes: EvalHashes | None) -
 
     # Processes are spawned and not forked, because the progress bar on the terminal has a thread.
     context = multiprocessing.get_context("spawn")
-    with context.Pool(processes, _start, (path, counting, hashes)) as pool:
+    with context.Pool(processes, _start, (counting, hashes)) as pool:
         yield from _in_flight(pool, work, tasks, 2 * processes)
 
 
@@ -142,18 +166,20 @@ def _in_flight(pool: Any, work: Callable[[Any], _Done], tasks: Iterator[Any], mo
         waiting += [pool.apply_async(work, (task,)) for task in islice(tasks, 1)]
 
 
-def _start(path: Path, counting: Counting, hashes: EvalHashes | None) -> None:
-    _state.update(path=path, counting=counting, hashes=hashes, text=storage(path) == "txt")
+def _start(counting: Counting, hashes: EvalHashes | None) -> None:
+    _state.update(counting=counting, hashes=hashes)
 
 
-def _ranges(size: int) -> Iterator[tuple[int, int]]:
-    for start in range(0, size, _BLOCK):
-        yield start, min(start + _BLOCK, size)
+def _ranges(files: tuple[str, ...], sizes: list[int]) -> Iterator[tuple[str, bool, int, int]]:
+    for file, size in zip(files, sizes, strict=True):
+        text = storage(file) == "txt"
+        for start in range(0, max(size, 1), _BLOCK):
+            yield file, text, start, min(start + _BLOCK, size)
 
 
-def _groups(path: Path, size: int) -> Iterator[tuple[list[Row], int]]:
+def _groups(files: tuple[str, ...], sections: Sections, size: int) -> Iterator[tuple[list[Row], int]]:
     """Groups of _ROWS rows, each with its approximate size in bytes."""
-    rows = read_rows(path)
+    rows = read_numbered(files, sections)
     left = size
     while group := list(islice(rows, _ROWS)):
         about = min(left, len(str(group[0].value)) * len(group))
@@ -161,10 +187,10 @@ def _groups(path: Path, size: int) -> Iterator[tuple[list[Row], int]]:
         yield group, about
 
 
-def _count_range(task: tuple[int, int]) -> _Done:
+def _count_range(task: tuple[str, bool, int, int]) -> _Done:
     """The results for the lines that begin within a range of bytes."""
-    start, end = task
-    with _state["path"].open("rb") as file:
+    name, text, start, end = task
+    with open(name, "rb") as file:  # noqa: PTH123 (a name among those of find_files)
         if start:
             file.seek(start - 1)
             file.readline()  # this line belongs to the previous range
@@ -172,9 +198,11 @@ def _count_range(task: tuple[int, int]) -> _Done:
         block = file.read(max(end - start_at, 0))
         if block and not block.endswith(b"\n"):
             block += file.readline()
-    lines = block.count(b"\n")
-    rows = parse_lines(block if start else block.removeprefix(BOM), 1, text=_state["text"])
-    return _finish(count(rows, _state["counting"]), lines, end - start)
+    lines = block.count(b"\n") + (end > start and not block.endswith(b"\n") and bool(block))
+    rows = parse_lines(block if start else block.removeprefix(BOM), 1, text=text)
+    done = _finish(count(rows, _state["counting"]), lines, end - start)
+    done.begins = "" if start else name
+    return done
 
 
 def _count_group(task: tuple[list[Row], int]) -> _Done:

@@ -135,10 +135,14 @@ def _text(content: Any, role: str, has_calls: bool) -> str:
     if isinstance(content, list):
         content = "".join(_part(part, role) for part in cast("list[Any]", content))
     if not isinstance(content, str):
-        raise BrokenRow("type", f"the content of a {role} turn is {_kind(content)}, not a string")
+        raise BrokenRow("type", f"the content of {_article(role)} turn is {_kind(content)}, not a string")
     if not content.strip() and not has_calls and role != "tool":
-        raise BrokenRow("empty", f"a {role} turn is empty; fill it, or remove the row")
+        raise BrokenRow("empty", f"{_article(role)} turn is empty; fill it, or remove the row")
     return content
+
+
+def _article(role: str) -> str:
+    return f"an {role}" if role[0] in "aeiou" else f"a {role}"
 
 
 def _part(part: Any, role: str) -> str:

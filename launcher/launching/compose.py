@@ -35,7 +35,9 @@ from launcher.resources import resource_dir
 _FREE_FORM = [key for key, value in vars(ClusterConfig()).items() if type(value) is dict]
 _DEFAULT_DATA = "sample"
 """The file of conf/data that conf/config.yaml chooses."""
-_OPEN = re.compile(rf"(cluster\.({'|'.join(_FREE_FORM)})|trainer\.options)[.=]")
+_OPEN = re.compile(
+    rf"(cluster\.({'|'.join(_FREE_FORM)})|trainer\.(options|lr_scheduler_kwargs|args)|strategy\.deepspeed|data\.columns)[.=]"
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,7 +272,12 @@ def _is_typed(node: Any) -> bool:
 
 def _check_lists(cluster: ClusterConfig) -> None:
     """Raises ConfigError for an item that is not text, which OmegaConf 2.3 accepts in a list[str]."""
-    lists = {"modules": cluster.modules, "setup": cluster.setup, "container.mounts": cluster.container.mounts}
+    lists = {
+        "modules": cluster.modules,
+        "setup": cluster.setup,
+        "container.mounts": cluster.container.mounts,
+        "container.options": cluster.container.options,
+    }
     for name, items in lists.items():
         for item in items:
             if type(item) is not str:

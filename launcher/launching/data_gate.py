@@ -1,26 +1,20 @@
 """The data check before every launch: errors stop it, warnings are printed and kept in the run dir."""
 
-import functools
-import hashlib
-import json
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from launcher import __version__
 from launcher.config import Config, DataCheck, Init
 from launcher.data.hub import parse_hub
+from launcher.data.places import find_files, is_address
+from launcher.data.portion import asked_portion
 from launcher.data.reading import Reading, reading_of
 from launcher.errors import ConfigError, DataError
-from launcher.formats.registry import AUTO, FORMATS, foreign_code, known_formats
+from launcher.formats.registry import AUTO, FORMATS, known_formats
+from launcher.hub import HUB
+from launcher.launching.kept import remembered
+from launcher.launching.portions import count_portions
 from launcher.methods.rows import check_serves
-from launcher.run import write_text
-
-HUB = "hub:"
-_KEPT_FROM = 8 << 20
-"""File size from which a file is identified by its size and modification time; a smaller one is identified by its content."""
-_known: dict[str, dict[str, Any]] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +46,7 @@ def data_paths(config: Config) -> DataPaths:
         raise ConfigError(
             "data.path has no value; set data.path=FILE, or data=quickstart for the shipped sample"
         )
+    asked_portion(config)
     return DataPaths(
         training=tuple(_absolute(path) for path in paths),
         evaluation=_absolute(data.eval_path) if data.eval_path else None,
@@ -76,23 +71,35 @@ def check_files(config: Config) -> None:
     paths = data_paths(config)
     named = [(_key(config.data.sources, at), path) for at, path in enumerate(paths.training)]
     for key, path in [*named, ("data.eval_path", paths.evaluation)]:
-        if path is not None and not path.startswith(HUB) and not Path(path).is_file():
-            raise DataError(
-                f"{key}={path} is not a file; give the path of a JSONL, JSON, CSV, TXT or Parquet file, or {HUB}NAME"
-            )
+        if path is not None and not path.startswith(HUB):
+            try:
+                find_files(path)
+            except DataError as error:
+                raise DataError(f"{key}={error}") from None
 
 
 def count_examples(config: Config, reports: list[dict[str, Any]]) -> dict[str, int | None]:
-    """`rows`, the training examples per epoch, and `mean_tokens`, by the reports; None if a file was not counted."""
+    """`rows`, the training examples per epoch, `eval_rows`, and `mean_tokens` of an example, by the reports; None if a file
+    was not counted."""
     weights = [source.weight for source in config.data.sources] or [1.0]
-    if len(reports) != len(weights) or any("tokens" not in report for report in reports):
-        return {"rows": None, "mean_tokens": None}
+    if len(reports) != len(weights):
+        return {"rows": None, "eval_rows": None, "mean_tokens": None}
+    counted = count_portions(config, data_paths(config).training, reports)
+    if any(count is None for count in counted.training):
+        return {"rows": None, "eval_rows": counted.evaluation, "mean_tokens": None}
     rows = tokens = 0.0
-    for report, weight in zip(reports, weights, strict=True):
-        histogram = report["tokens"]["histogram"]
-        rows += weight * report["tokens"]["examples"]
-        tokens += weight * sum(_middle(bucket) * number for bucket, number in histogram.items())
-    return {"rows": round(rows), "mean_tokens": max(1, round(tokens / rows)) if rows else None}
+    for report, weight, count in zip(reports, weights, counted.training, strict=True):
+        histogram: dict[str, int] = report["tokens"]["histogram"]
+        examples = sum(histogram.values())
+        rows += weight * (count or 0)
+        if examples:
+            mean = sum(_middle(bucket) * number for bucket, number in histogram.items()) / examples
+            tokens += weight * (count or 0) * mean
+    return {
+        "rows": round(rows),
+        "eval_rows": counted.evaluation,
+        "mean_tokens": max(1, round(tokens / rows)) if rows else None,
+    }
 
 
 def _middle(bucket: str) -> float:
@@ -112,7 +119,7 @@ def data_warnings(reports: list[dict[str, Any]]) -> list[str]:
             shown.add(rule)
             more = report["counts"][rule] - 1
             also = f" (and {more:,} more)" if more else ""
-            where = f"{report['path']}{_line(finding)}"
+            where = f"{finding.get('file') or report['path']}{_line(finding)}"
             found.append(f"{where}: {finding['message']}{also} [{rule}]")
     return found
 
@@ -121,7 +128,7 @@ def _check_one(config: Config, path: str, evaluation: str | None, reading: Readi
     if path.startswith(HUB):
         parse_hub(path)
         return _unchecked(path)
-    evaluation_path = Path(evaluation) if evaluation and not evaluation.startswith(HUB) else None
+    evaluation_path = evaluation if evaluation and not evaluation.startswith(HUB) else None
     options: dict[str, Any] = {
         "reading": reading,
         "max_length": config.model.max_length,
@@ -129,7 +136,7 @@ def _check_one(config: Config, path: str, evaluation: str | None, reading: Readi
         "assistant_only": config.trainer.assistant_only_loss,
         "compare": config.data.check is DataCheck.full,
     }
-    report = _remembered(Path(path), evaluation_path, options, Path(config.cache_dir))
+    report = _remembered(path, evaluation_path, options, Path(config.cache_dir))
     if report["verdict"] == "error":
         raise DataError(_refusal(report))
     kind = config.trainer.kind
@@ -145,56 +152,35 @@ def _refusal(report: dict[str, Any]) -> str:
     more = report["errors"] - 1
     also = f"; and {more:,} more, which python -m launcher data check {report['path']} shows" if more else ""
     first = errors[0]
-    return f"{report['path']}{_line(first)}: {first['message']} [{first['rule']}]{also}"
+    return f"{first.get('file') or report['path']}{_line(first)}: {first['message']} [{first['rule']}]{also}{_way_out(report)}"
+
+
+def _way_out(report: dict[str, Any]) -> str:
+    """How to go on without the invalid rows, where they are few."""
+    few = report["rows"] and report["errors"] <= 0.01 * report["rows"]
+    return "; data.on_bad_row=skip leaves invalid rows out" if few else ""
 
 
 def _remembered(
-    path: Path, evaluation: Path | None, options: dict[str, Any], cache_dir: Path
+    path: str, evaluation: str | None, options: dict[str, Any], cache_dir: Path
 ) -> dict[str, Any]:
     """The report on a file, computed once per version of the file: for all trials of a multirun and for later launches."""
-    state = [(str(file), _state(file)) for file in (path, evaluation) if file]
-    key = hashlib.sha256(repr((state, options, _code_state(), __version__)).encode()).hexdigest()[:32]
-    if key in _known:
-        return _known[key]
-    kept = cache_dir / "data_checks" / f"{key}.json"
-    report: dict[str, Any] | None = None
-    if kept.is_file():
-        with suppress(ValueError):  # a damaged one is made again
-            report = json.loads(kept.read_text())
-    if report is None:
-        report = _report(path, evaluation, options)
-        if report["verdict"] != "error":
-            with suppress(OSError):  # if it cannot be cached, the next launch checks again
-                kept.parent.mkdir(parents=True, exist_ok=True)
-                write_text(kept, json.dumps(report))
-    _known[key] = report
-    return report
+    return remembered(
+        (path, *([evaluation] if evaluation else [])),
+        options,
+        cache_dir,
+        lambda: _report(path, evaluation, options),
+        lambda report: report["verdict"] != "error",
+    )
 
 
-def _report(path: Path, evaluation: Path | None, options: dict[str, Any]) -> dict[str, Any]:
+def _report(path: str, evaluation: str | None, options: dict[str, Any]) -> dict[str, Any]:
     """The report on a file that is read now."""
     from launcher.data.check import Asked, check  # a launch whose data was checked before does without
     from launcher.data.progress import progress
 
     with progress(path, "checking data") as advance:
         return check(Asked(path=path, eval_path=evaluation, **options), advance).to_dict()
-
-
-def _state(file: Path) -> tuple[int, int | str]:
-    """What changes when the file's content does."""
-    status = file.stat()
-    if status.st_size >= _KEPT_FROM:
-        return status.st_size, status.st_mtime_ns
-    return status.st_size, hashlib.sha256(file.read_bytes()).hexdigest()
-
-
-@functools.cache
-def _code_state() -> list[Any]:
-    """What changes when the code that checks data does."""
-    here = Path(__file__).resolve().parents[1]
-    files = sorted(file for room in ("data", "formats") for file in (here / room).glob("*.py"))
-    stamps = [(file.name, status.st_size, status.st_mtime_ns) for file in files if (status := file.stat())]
-    return [*stamps, foreign_code()]
 
 
 def _unchecked(path: str) -> dict[str, Any]:
@@ -220,4 +206,4 @@ def _key(sources: list[Any], at: int) -> str:
 
 
 def _absolute(path: str) -> str:
-    return path if path.startswith(HUB) else str(Path(path).absolute())
+    return path if path.startswith(HUB) or is_address(path) else str(Path(path).absolute())

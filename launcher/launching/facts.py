@@ -48,6 +48,7 @@ def gather(config: Config, experiment: str | None, run: RunDir) -> Facts:
         data_path=data.training[0],
         data_sources=data.training if config.data.sources else (),
         eval_path=data.evaluation,
+        holds_out=config.data.eval_fraction is not None,
         python=config.cluster.python or sys.executable,
         architecture=_architecture(config, shape),
         chat=read_format(config),

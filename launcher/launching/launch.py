@@ -14,6 +14,7 @@ from launcher.clusters.registry import find_cluster
 from launcher.clusters.submission import cut_short, submitted
 from launcher.launching.compose import Composed
 from launcher.launching.hub_gate import check_hub
+from launcher.launching.machine_gate import cpu_note
 from launcher.launching.package_gate import check_packages, package_notes
 from launcher.launching.plan_warnings import evaluation_note, print_warnings
 from launcher.launching.planning import prepare
@@ -139,4 +140,9 @@ def restart_here(composed: Composed) -> tuple[RunDir, subprocess.Popen[bytes]] |
 
 def notes_of(composed: Composed, plan: LaunchPlan) -> list[str]:
     """Sentences that a summary shows beside the plan."""
-    return [*evaluation_note(composed.evaluation_left_out), *package_notes(composed.config, plan)]
+    config = composed.config
+    return [
+        *evaluation_note(composed.evaluation_left_out),
+        *cpu_note(config, plan),
+        *package_notes(config, plan),
+    ]

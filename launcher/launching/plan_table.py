@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from launcher.errors import PlanError
 from launcher.launching.compose import Composed, compose
-from launcher.launching.planning import prepare
+from launcher.launching.planning import look
 from launcher.plan.queue import expect
 
 if TYPE_CHECKING:
@@ -36,13 +36,13 @@ def make_table(rows: list[dict[str, Any]]) -> "Table":
 
 
 def _row(composed: Composed, swept: list[str], moment: datetime) -> dict[str, Any]:
-    config = composed.config
     settings = {key: _value(composed, key) for key in swept}
     row: dict[str, Any] = {"settings": settings, "refused": None, "fits": None, **dict.fromkeys(_NUMBERS)}
     try:
-        _, plan = prepare(composed, moment)
+        looked = look(composed, moment)
     except PlanError as error:
         return {**row, "refused": str(error)}
+    config, plan = looked.composed.config, looked.plan
     row["gpus"] = plan.topology.world_size
     if plan.memory is None or plan.time is None:
         return row

@@ -12,27 +12,28 @@ from launcher.launching.summary import plan_lines
 from launcher.output import align
 from launcher.plan import LaunchPlan
 from launcher.plan.extent import extent_of
-from launcher.plan.options import notes
 from launcher.render import file_names
 from launcher.run import RunDir
 
 
-def plan_dict(run: RunDir, plan: LaunchPlan, config: Config, warnings: Sequence[str]) -> dict[str, Any]:
+def plan_dict(
+    run: RunDir, plan: LaunchPlan, config: Config, warnings: Sequence[str], notes: Sequence[str]
+) -> dict[str, Any]:
     """The plan for JSON: plan.json's content, the estimates, and the files and the command of a launch."""
     return {
         **plan.to_dict(),
         **estimates_dict(config, plan),
         "training": extent_dict(config, plan),
         "warnings": list(warnings),
-        "notes": notes(config, plan),
+        "notes": list(notes),
         "files": ["config.yaml", *file_names(plan)],
         "command": shlex.join(find_cluster(plan.cluster).submit_command(run.job_script)),
     }
 
 
-def plan_text(run: RunDir, plan: LaunchPlan, config: Config) -> str:
+def plan_text(run: RunDir, plan: LaunchPlan, config: Config, notes: Sequence[str]) -> str:
     """The plan as text."""
     command = shlex.join(find_cluster(plan.cluster).submit_command(run.job_script))
     lines = [("run", run.name), *plan_lines(plan, extent_of(config, plan)), *estimate_lines(config, plan)]
-    lines += [("note", note) for note in notes(config, plan)]
+    lines += [("note", note) for note in notes]
     return align([*lines, ("files", ", ".join(file_names(plan))), ("command", command)])

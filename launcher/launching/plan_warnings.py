@@ -8,9 +8,11 @@ from launcher.config import Config
 from launcher.config.schema import is_shipped
 from launcher.launching.compose import Composed
 from launcher.launching.data_gate import check_data, data_warnings
+from launcher.launching.machine_gate import cpu_note, cpu_warning
 from launcher.output import say, warn
 from launcher.plan import LaunchPlan, close_call, few_cores
 from launcher.plan.extent import extent_of, short_run
+from launcher.plan.options import notes
 
 
 def warnings_of(composed: Composed, plan: LaunchPlan) -> list[str]:
@@ -18,6 +20,7 @@ def warnings_of(composed: Composed, plan: LaunchPlan) -> list[str]:
     config = composed.config
     found = [
         *what_it_trains(config, plan, unasked=composed.sample_unasked),
+        cpu_warning(config, plan),
         close_call(config, plan),
         few_cores(plan),
         *find_cluster(plan.cluster).shell_warnings(plan.job_options, os.environ),
@@ -41,6 +44,12 @@ def evaluation_note(left_out: bool) -> list[str]:
     """A sentence for a run that does without the shipped evaluation file."""
     said = "data.path is your own, so the shipped evaluation file is not used; set data.eval_path=FILE to evaluate"
     return [said] if left_out else []
+
+
+def plan_notes(composed: Composed, plan: LaunchPlan) -> list[str]:
+    """What `plan` notes: what is left out, where it trains, and settings that may not be the best choice."""
+    config = composed.config
+    return [*evaluation_note(composed.evaluation_left_out), *cpu_note(config, plan), *notes(config, plan)]
 
 
 def print_warnings(composed: Composed, plan: LaunchPlan) -> list[str]:

@@ -1,10 +1,12 @@
 """Configuration -> (run dir, plan), shared by launch, plan, resume and rehearse. Nothing is written."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from launcher.launching.compose import Composed
 from launcher.launching.facts import count, gather
+from launcher.launching.machine_gate import check_machine, for_plan
 from launcher.launching.place_gate import check_place
 from launcher.launching.plugin_gate import check_plugins
 from launcher.plan import LaunchPlan
@@ -20,9 +22,29 @@ def prepare(composed: Composed, moment: datetime) -> tuple[RunDir, LaunchPlan]:
     return run, prepare_in(composed, run)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """What `plan` shows."""
+
+    composed: Composed
+    run: RunDir
+    plan: LaunchPlan
+    note: str | None
+    """Why it is planned for another cluster than the one found here."""
+
+
+def look(composed: Composed, moment: datetime) -> Looked:
+    """As `prepare`, for a plan that is only looked at: what this machine could not run is planned for a queue."""
+    run = RunDir(Path(composed.config.runs_dir).absolute() / composed.config.name)
+    composed, note = for_plan(composed, gather(composed.config, composed.experiment, run))
+    run, plan = prepare(composed, moment)
+    return Looked(composed=composed, run=run, plan=plan, note=note)
+
+
 def prepare_in(composed: Composed, run: RunDir) -> LaunchPlan:
     """The plan of a run in that folder, which can already exist."""
     facts = gather(composed.config, composed.experiment, run)
+    check_machine(composed.config, facts)
     plugins = make_plugins(composed.config.plugins)
     # the plan's errors come before the data is read, which can take a while
     plan = decide(composed.config, facts, plugins)

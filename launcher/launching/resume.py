@@ -25,7 +25,9 @@ from launcher.status.state import is_over, read_status
 
 # fmt: off
 MAY_CHANGE = (
-    "resources", "cluster", "strategy", "batch.micro_batch_size", "tracker", "trainer.logging_steps", "trainer.eval_steps",
+    "resources", "cluster", "strategy", "batch.micro_batch_size",
+    "batch.eval_micro_batch_size", "data.num_workers", "data.prefetch_factor", "tracker",
+    "trainer.logging_steps", "trainer.eval_steps",
     "trainer.sample_prompt", "data.check", "data.eval_path", "model.attn_implementation", "cache_dir", "runs_dir",
     "force", "dry_run", "trust_checkpoint", "sweep",
 )

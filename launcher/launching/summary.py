@@ -6,7 +6,8 @@ from launcher.clusters.registry import find_cluster
 from launcher.config import Config, TrainerConfig
 from launcher.methods.registry import find_method
 from launcher.output import align
-from launcher.plan import LaunchPlan
+from launcher.plan import Facts, LaunchPlan
+from launcher.plan.every import described
 from launcher.plan.extent import Extent, extent_of
 from launcher.plan.save import SavePlan
 from launcher.plan.shutdown import fits_kill_wait, needs_s
@@ -86,7 +87,18 @@ def data_line(plan: LaunchPlan, extent: Extent) -> str:
     if extent.rows is not None:
         tokens = "" if extent.tokens is None else f", about {number(significant(extent.tokens, 2))} tokens"
         counted = f"{plural(extent.rows, 'row')}{tokens}, in {paths}"
-    return counted + (f"; evaluation: {facts.eval_path}" if facts.eval_path else "; no evaluation file")
+    return f"{counted}; {_evaluation(facts)}"
+
+
+def _evaluation(facts: Facts) -> str:
+    """The evaluation rows: their file, or the number of rows that are held out."""
+    if facts.eval_path:
+        rows = "" if facts.eval_rows is None else f" ({plural(facts.eval_rows, 'row')})"
+        return f"evaluation: {facts.eval_path}{rows}"
+    if facts.holds_out:
+        rows = "a share" if facts.eval_rows is None else plural(facts.eval_rows, "row")
+        return f"{rows} held out for the evaluation"
+    return "no evaluation file"
 
 
 def training_line(plan: LaunchPlan, extent: Extent) -> str:
@@ -169,6 +181,8 @@ def saves(plan: SavePlan) -> str:
     """How often the run saves."""
     if plan.save_steps:
         return f"every {plural(plan.save_steps, 'step')}"
+    if plan.save_every is not None:
+        return f"every {described(plan.save_every)}, whose steps the ranks count"
     if plan.best_interval_s is None:
         return "at an interval that the run derives from its measurements"
     return f"about every {duration(plan.best_interval_s)}, adjusted to what the run measures"

@@ -1,6 +1,6 @@
 """The combination of a plan after its plugins, which the rules check."""
 
-from launcher.config import Config
+from launcher.config import Config, has_evaluation
 from launcher.errors import PlanError
 from launcher.methods.registry import find_method
 from launcher.plan.adapter import Adapter, trains_head
@@ -19,9 +19,9 @@ def combination_of(config: Config, plan: LaunchPlan) -> Combination:
         device=plan.device,
         precision=plan.precision,
         degrees=plan.degrees,
-        micro_batch_size=plan.batch.micro_batch_size,
+        micro_batch_size=config.batch.eval_micro_batch_size or plan.batch.micro_batch_size,
         generations=method.generations(config),
-        evaluates=config.data.eval_path is not None,
+        evaluates=has_evaluation(config.data),
         adapter=adapter is not None,
         four_bit=adapter is not None and adapter.four_bit,
         dora=adapter is not None and adapter.dora,
@@ -51,9 +51,10 @@ def _trains_head(plan: LaunchPlan, adapter: Adapter) -> bool:
 def check_needs(plan: LaunchPlan) -> None:
     """PlanError for a plugin that needs evaluations in a run that makes none."""
     for name, plugin in plan.plugins.items():
-        if plugin.needs_eval and not plan.trainer_args.get("eval_steps"):
+        if plugin.needs_eval and plan.trainer_args.get("eval_strategy") == "no":
             raise PlanError(
-                f"plugins.{name} needs evaluations during training: set data.eval_path and trainer.eval_steps, or take {name} "
+                f"plugins.{name} needs evaluations during training: set data.eval_path or data.eval_fraction, and "
+                f"trainer.eval_steps, or take {name} "
                 "out of plugin=[...]"
             )
 

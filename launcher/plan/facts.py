@@ -51,6 +51,10 @@ class Facts:
     """Version of this package."""
     rows: int | None = None
     """Training examples in an epoch; None if they were not counted."""
+    holds_out: bool = False
+    """Whether the evaluation rows are a share of the training rows (data.eval_fraction)."""
+    eval_rows: int | None = None
+    """Evaluation examples; None if they were not counted, or without an evaluation."""
     mean_tokens: int | None = None
     """Average tokens per training example, estimated by the data check."""
 

@@ -53,6 +53,7 @@ def with_length(config: Config, plan: LaunchPlan) -> LaunchPlan:
         packing=config.trainer.packing,
         samples=find_method(config.trainer.kind).generations(config),
     )
+    length = dataclasses.replace(length, eval_every=plan.length.eval_every)
     return dataclasses.replace(plan, length=length, trainer_args=final_args(plan.trainer_args, length))
 
 

@@ -11,6 +11,7 @@ from launcher.config import Config, Init, Precision
 from launcher.config.time_limit import check_time
 from launcher.errors import PlanError
 from launcher.methods.registry import find_method
+from launcher.plan.every import steps_of
 from launcher.plan.facts import Facts
 from launcher.plan.length import Length, make_length
 from launcher.plan.meeting import Meeting, make_meeting
@@ -146,6 +147,13 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
         )
     )
     args = trainer_args(config, batch, mixed, cuda) | dict(files.trainer_args)
+    length = make_length(
+        args, facts, batch, packing=config.trainer.packing, samples=method.generations(config)
+    )
+    if (every := config.trainer.eval_steps) is not None:
+        between = steps_of(every, length)
+        args |= {} if between is None else {"eval_steps": between}
+        length = dataclasses.replace(length, eval_every=every if between is None else None)
     return LaunchPlan(
         run=config.name,
         experiment=facts.experiment,
@@ -172,9 +180,7 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
         room=None,
         time=None,
         chosen=None,
-        length=make_length(
-            args, facts, batch, packing=config.trainer.packing, samples=method.generations(config)
-        ),
+        length=length,
         trainer=config.trainer.kind,
         trainer_args=args,
         deepspeed=files.deepspeed,

@@ -1,6 +1,7 @@
 """How long a run trains: its optimizer steps and warm-up, decided here wherever the number of training rows is known."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,12 +25,17 @@ class Length:
     """Steps of warm-up; None if the ranks count the rows."""
     epochs: float | None
     """Requested epochs; None if trainer.max_steps is set."""
+    epoch_steps: int | None
+    """Optimizer steps of one epoch; None if the ranks count the rows."""
     rows: int | None
     """Training rows of an epoch, counted by the data check; None if they were not counted."""
     decided_by: str
     """max_steps: trainer.max_steps is set; rows: the counted rows; ranks: the ranks, for the reason in `why`."""
     why: str | None = None
     """Why the plan cannot decide the steps; None if it can."""
+    eval_every: float | str | None = None
+    """trainer.eval_steps, a share of the run or `epoch`, from which the ranks derive the steps between evaluations; None if
+    trainer_args have them."""
 
 
 def make_length(
@@ -49,7 +55,9 @@ def make_length(
     else:
         steps = count_steps(facts.rows * samples, batch.global_batch_size, float(args["num_train_epochs"]))
         decided_by, why = "rows", None
+    counted = None if packing or facts.rows is None else facts.rows * samples
     return Length(
+        epoch_steps=None if counted is None else count_steps(counted, batch.global_batch_size, 1),
         steps=steps,
         warmup_steps=None if steps is None else count_warmup_steps(float(args["warmup_steps"]), steps),
         epochs=None if decided_by == "max_steps" else float(args["num_train_epochs"]),
@@ -72,6 +80,9 @@ def final_args(args: Mapping[str, Any], length: Length) -> dict[str, Any]:
 
 def derive(length: Length, args: Mapping[str, Any], samples: int, global_batch_size: int) -> Length:
     """The same length, with steps and warm-up derived from the `samples` that the ranks have counted in an epoch."""
+    if length.epoch_steps is None:
+        epoch_steps = count_steps(samples, global_batch_size, 1)
+        length = dataclasses.replace(length, epoch_steps=epoch_steps)
     if length.steps is not None:
         return length
     assert length.epochs is not None
@@ -86,9 +97,9 @@ def count_steps(samples: float, global_batch_size: int, epochs: float) -> int:
 
 
 def count_warmup_steps(asked: float, steps: int) -> int:
-    """Whole steps of warm-up: a value below 1 is a share of all steps, rounded down.
+    """Whole steps of warm-up: a value below 1 is a share of all steps, rounded up as in transformers 5.23
+    (TrainingArguments.get_warmup_steps).
 
-    transformers 5.23 rounds it up, and the first step of its warm-up has a learning rate of 0, so a run of one step would train
-    nothing.
+    A run of one step has none, because the first step of a warm-up has a learning rate of 0 and would train nothing.
     """
-    return int(asked) if asked >= 1 else int(asked * steps + 1e-9)  # 0.29 of 100 is 28.999999999999996
+    return int(asked) if asked >= 1 else min(math.ceil(asked * steps), steps - 1)

@@ -70,7 +70,7 @@ def check_names(trainer: TrainerConfig) -> None:
     if needed and not set(needed) & set(trainer.lr_scheduler_kwargs):
         raise PlanError(
             f"trainer.lr_scheduler_type={schedule} needs {' or '.join(needed)}; set "
-            f"'+trainer.lr_scheduler_kwargs.{needed[0]}=...', or use cosine"
+            f"'trainer.lr_scheduler_kwargs.{needed[0]}=...', or use cosine"
         )
     if schedule in _BY_METRIC:
         raise PlanError(

@@ -10,6 +10,7 @@ from launcher.config import ClusterConfig, Config, ContainerRuntime
 from launcher.config.text import one_line
 from launcher.environment import GLOO_INTERFACE, NCCL_INTERFACE
 from launcher.errors import PlanError
+from launcher.plan.containers import TEMPLATES, command_in
 from launcher.plan.facts import Facts
 from launcher.plan.topology import Topology
 from launcher.trackers.registry import TRACKERS
@@ -91,7 +92,7 @@ def make_request(config: Config, topology: Topology, facts: Facts, cluster: Clus
     if opened and not cluster.opens_images:
         raise PlanError(
             f"cluster.container.runtime={container.runtime.name} is an option of Slurm's srun, and cluster.kind={cluster.name} "
-            "has no such option; use apptainer or none"
+            "has no such option; use apptainer, singularity, charliecloud, podman_hpc or none"
         )
     return Request(
         name=config.name,
@@ -108,16 +109,13 @@ def make_request(config: Config, topology: Topology, facts: Facts, cluster: Clus
 
 
 def container_command(config: Config, facts: Facts) -> tuple[str, ...]:
-    """The words before the ranks' command that run it in a container; empty for bare nodes and pyxis.
-
-    Source: the manual pages of apptainer exec (--nv, --bind, --pwd) and of pyxis' srun options.
-    """
-    if config.cluster.container.runtime is not ContainerRuntime.apptainer:
+    """The words before the ranks' command that run it in a container; empty for bare nodes and pyxis."""
+    container = config.cluster.container
+    if container.runtime not in TEMPLATES:
         return ()
-    binds = [word for mount in _mounts(config, facts) for word in ("--bind", mount)]
-    nv = ["--nv"] if facts.device == "cuda" else []
-    words = ["apptainer", "exec", *nv, *binds, "--pwd", facts.run_dir, _image(config)]
-    return tuple(one_line("cluster.container", word) for word in words)
+    return command_in(
+        container, _image(config), _mounts(config, facts), facts.run_dir, cuda=facts.device == "cuda"
+    )
 
 
 def node_python(config: Config, facts: Facts) -> str:

@@ -81,7 +81,7 @@ RULES: tuple[Rule, ...] = (
         "trainer.num_generations",
         reason="the answers to a prompt are then in several batches, and trl 1.16 cannot compare them (\"shape '[-1, 4]' is "
         'invalid for input of size 2")',
-        way_out="use another batch.micro_batch_size, or data.eval_path=null",
+        way_out="use another batch.micro_batch_size, or no evaluation: data.eval_path=null, and no data.eval_fraction",
         methods=lambda method: method.draws is not None,
         broken=lambda run: (
             run.evaluates and bool(run.micro_batch_size * run.degrees.data_parallel_size % run.generations)

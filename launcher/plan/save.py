@@ -15,7 +15,9 @@ class SavePlan:
     """The planned saves of a run."""
 
     save_steps: int
-    """Optimizer steps between checkpoints; 0: the ranks derive the interval from their measurements."""
+    """Optimizer steps between checkpoints; 0: the ranks derive the interval, from save_every or from their measurements."""
+    save_every: float | str | None
+    """A share of the run, or `epoch`, from which the ranks derive save_steps; None if the plan could, and for `auto`."""
     keep_last: int
     keep_every: int
     keep_best: int
@@ -35,6 +37,7 @@ class SavePlan:
 def make_save_plan(
     *,
     save_steps: int,
+    save_every: float | str | None = None,
     keep: tuple[int, int, int],
     asynchronous: bool,
     timeout_s: int,
@@ -49,6 +52,7 @@ def make_save_plan(
     finite = interval < float("inf")
     return SavePlan(
         save_steps=save_steps,
+        save_every=save_every,
         keep_last=keep[0],
         keep_every=keep[1],
         keep_best=keep[2],

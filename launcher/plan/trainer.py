@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from launcher.config import Config
+from launcher.config import Config, has_evaluation
 from launcher.errors import PlanError
 from launcher.methods.checks import check_keys
 from launcher.methods.registry import find_method
+from launcher.plan.every import RULE, is_every
 from launcher.plan.names import check_names
 from launcher.plan.topology import Batch
 from launcher.trackers.registry import TRACKERS
@@ -32,16 +33,38 @@ def check_trainer(config: Config) -> None:
         value = getattr(trainer, key)
         if not 0 <= value < float("inf"):
             raise PlanError(f"trainer.{key}={value} must be a number of at least 0")
-    for key in ("logging_steps", "eval_steps"):
-        value = getattr(trainer, key)
-        if value is not None and value < 1:
-            raise PlanError(f"trainer.{key}={value} must be at least 1")
-    if trainer.eval_steps is not None and config.data.eval_path is None:
+    for key in ("adam_beta1", "adam_beta2"):
+        if not 0 <= getattr(trainer, key) < 1:
+            raise PlanError(f"trainer.{key}={getattr(trainer, key)} must be at least 0 and below 1")
+    if not 0 < trainer.adam_epsilon < float("inf"):
+        raise PlanError(f"trainer.adam_epsilon={trainer.adam_epsilon} must be a number above 0")
+    if trainer.logging_steps < 1:
+        raise PlanError(f"trainer.logging_steps={trainer.logging_steps} must be at least 1")
+    if trainer.eval_steps is not None and not is_every(trainer.eval_steps):
+        raise PlanError(f"trainer.eval_steps={trainer.eval_steps} must be {RULE}")
+    _check_loading(config)
+    if trainer.eval_steps is not None and not has_evaluation(config.data):
         raise PlanError(
-            f"trainer.eval_steps={trainer.eval_steps} needs data.eval_path; set it, or "
+            f"trainer.eval_steps={trainer.eval_steps} needs data.eval_path or data.eval_fraction; set one, or "
             "trainer.eval_steps=null"
         )
     check_keys(config)
+
+
+def _check_loading(config: Config) -> None:
+    size, data, timeout = config.batch.eval_micro_batch_size, config.data, config.resources.ddp_timeout_s
+    if size is not None and size < 1:
+        raise PlanError(
+            f"batch.eval_micro_batch_size={size} must be at least 1, or null for that of training"
+        )
+    if data.num_workers < 0:
+        raise PlanError(f"data.num_workers={data.num_workers} must be at least 0")
+    if data.prefetch_factor is not None and (data.prefetch_factor < 1 or not data.num_workers):
+        raise PlanError(
+            f"data.prefetch_factor={data.prefetch_factor} must be at least 1, with data.num_workers above 0"
+        )
+    if timeout < 1:
+        raise PlanError(f"resources.ddp_timeout_s={timeout} must be at least 1 second")
 
 
 def few_steps(total: int | None, *, packs: bool = True) -> str | None:
@@ -61,10 +84,10 @@ def few_steps(total: int | None, *, packs: bool = True) -> str | None:
 def trainer_args(config: Config, batch: Batch, mixed: str, cuda: bool) -> dict[str, Any]:
     """Keyword arguments of trl's class for the method; those of the strategy, the output dir and the files are added later."""
     trainer = config.trainer
-    evaluates = config.data.eval_path is not None
+    evaluates = has_evaluation(config.data)
     args: dict[str, Any] = {
         "per_device_train_batch_size": batch.micro_batch_size,
-        "per_device_eval_batch_size": batch.micro_batch_size,
+        "per_device_eval_batch_size": config.batch.eval_micro_batch_size or batch.micro_batch_size,
         "gradient_accumulation_steps": batch.gradient_accumulation_steps,
         "learning_rate": trainer.learning_rate,
         "num_train_epochs": trainer.num_train_epochs,
@@ -92,11 +115,26 @@ def trainer_args(config: Config, batch: Batch, mixed: str, cuda: bool) -> dict[s
         "disable_tqdm": True,
         "report_to": TRACKERS.find(config.tracker.kind).report_to or "none",
     }
-    if trainer.eval_steps:
-        args["eval_steps"] = trainer.eval_steps
+    args |= _changed(config)
     if trainer.lr_scheduler_kwargs:
         args["lr_scheduler_kwargs"] = dict(trainer.lr_scheduler_kwargs)
     for name in ("torch_compile", "activation_offloading"):
         if getattr(trainer, name):
             args[name] = True
     return args
+
+
+def _changed(config: Config) -> dict[str, Any]:
+    """Arguments whose keys differ from their defaults, which are those of transformers."""
+    of_keys = {
+        "adam_beta1": (config.trainer, "adam_beta1"),
+        "adam_beta2": (config.trainer, "adam_beta2"),
+        "adam_epsilon": (config.trainer, "adam_epsilon"),
+        "dataloader_num_workers": (config.data, "num_workers"),
+        "dataloader_prefetch_factor": (config.data, "prefetch_factor"),
+        "ddp_timeout": (config.resources, "ddp_timeout_s"),
+    }
+    values = {
+        name: (getattr(group, key), getattr(type(group)(), key)) for name, (group, key) in of_keys.items()
+    }
+    return {name: value for name, (value, default) in values.items() if value != default}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from launcher.clusters.registry import find_cluster
 from launcher.errors import PlanError
+from launcher.plan.every import RULE, is_every, steps_of
 from launcher.plan.save import make_save_plan
 from launcher.plan.traits import Traits
 from launcher.plugins.base import Plugin, check_types
@@ -25,7 +26,8 @@ class ShardedCheckpoint(Plugin):
     """Saves every `save_steps` steps; a run resumes from its newest committed checkpoint."""
 
     save_steps: Any = 100
-    """Optimizer steps between checkpoints; `auto` uses the interval that loses the least time, from measured times."""
+    """Optimizer steps between checkpoints. A value below 1 is a share of all steps, rounded up; `epoch` saves once per epoch;
+    `auto` uses the interval that loses the least time, from measured times."""
     keep_last: int = 2
     """Number of newest committed checkpoints to keep."""
     keep_every: int = 0
@@ -41,9 +43,9 @@ class ShardedCheckpoint(Plugin):
 
     def __post_init__(self) -> None:
         check_types(self, "plugins.sharded_checkpoint")
-        if self.save_steps != "auto" and (type(self.save_steps) is not int or self.save_steps < 1):
+        if self.save_steps != "auto" and not is_every(self.save_steps):
             raise ValueError(
-                f"plugins.sharded_checkpoint.save_steps={self.save_steps!r} must be a number of steps of at least 1, or auto"
+                f"plugins.sharded_checkpoint.save_steps={self.save_steps} must be {RULE}, or auto"
             )
         for name, least in (("keep_last", 1), ("keep_every", 0), ("keep_best", 0), ("timeout_s", 1)):
             if getattr(self, name) < least:
@@ -62,11 +64,13 @@ class ShardedCheckpoint(Plugin):
 
     def on_plan(self, plan: LaunchPlan) -> LaunchPlan:
         """The plan with saves, and with the option that lets the scheduler requeue the job, unless the site has chosen it."""
-        steps = 0 if self.save_steps == "auto" else int(self.save_steps)
+        auto = self.save_steps == "auto"
+        steps = None if auto else steps_of(self.save_steps, plan.length)
         self._check_best(plan, steps)
         options = find_cluster(plan.cluster).with_requeue(plan.job_options, self.requeue)
         save = make_save_plan(
-            save_steps=steps,
+            save_steps=steps or 0,
+            save_every=None if auto or steps else self.save_steps,
             keep=(self.keep_last, self.keep_every, self.keep_best),
             asynchronous=self.asynchronous,
             timeout_s=self.timeout_s,
@@ -77,11 +81,15 @@ class ShardedCheckpoint(Plugin):
         )
         return replace(plan, save=save, job_options=options)
 
-    def _check_best(self, plan: LaunchPlan, steps: int) -> None:
+    def _check_best(self, plan: LaunchPlan, steps: int | None) -> None:
         evaluates = plan.trainer_args.get("eval_steps")
-        if self.keep_best and (not evaluates or not steps or steps % evaluates):
+        if not self.keep_best or (
+            plan.length.eval_every is not None and plan.length.eval_every == self.save_steps
+        ):
+            return
+        if not evaluates or not steps or steps % evaluates:
             raise PlanError(
                 f"plugins.sharded_checkpoint.keep_best={self.keep_best} needs an evaluation at every saved step: set "
                 f"trainer.eval_steps so that plugins.sharded_checkpoint.save_steps={self.save_steps} is a multiple of it "
-                f"(it is {evaluates})"
+                f"(it is {evaluates}), or both to epoch"
             )

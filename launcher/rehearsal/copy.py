@@ -50,6 +50,7 @@ def compose_copy(overrides: list[str], settings: Settings) -> Composed:
     changed = [
         f"name={f'rehearse-{config.name}'[:100]}", f"resources.time='{limit}'", f"trainer.max_steps={STEPS}",
         "trainer.logging_steps=1", "trainer.eval_steps=null", "trainer.sample_prompt=null", "data.eval_path=null",
+        "data.eval_fraction=null", "data.eval_group=null", "data.max_samples=null", "data.eval_max_samples=null",
         "data.check=errors", "data.sources=[]", f"data.path={_quoted(_sample(config))}", "tracker.kind=none", "dry_run=false",
         "resume=auto", "resume_weights_only=false", *_rehearsed(plugins, settings.save_every),
         "+plugins.rehearsal._target_=launcher.plugins.rehearsal.Rehearsal", f"+plugins.rehearsal.file={ASKED}",
@@ -77,7 +78,7 @@ def _sample(config: Config) -> str:
     path = data_paths(config).training[0]
     if path.startswith("hub:"):
         return path
-    rows = (json.dumps(row.value, default=str) for row in read_rows(Path(path)) if row.fault is None)
+    rows = (json.dumps(row.value, default=str) for row in read_rows(path) if row.fault is None)
     wanted = max(_LEAST_ROWS, 2 * config.batch.global_batch_size)
     longest = heapq.nlargest(wanted, itertools.islice(rows, _LOOKED_AT), key=len)
     if not longest:

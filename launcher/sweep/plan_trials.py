@@ -14,6 +14,7 @@ from launcher.hub import Wanted
 from launcher.launching.explain import explain, one_line
 from launcher.launching.facts import count, gather
 from launcher.launching.hub_gate import check_hub, wanted_of
+from launcher.launching.machine_gate import check_machine
 from launcher.launching.package_gate import check_packages
 from launcher.launching.place_gate import check_place
 from launcher.launching.plugin_gate import check_plugins
@@ -74,6 +75,7 @@ class Planner:
             key = f"{experiment} {_outside(config)}"
             if key not in self._seen:
                 facts = gather(config, experiment, self.sweep.trial(number))
+                check_machine(config, facts)
                 check_place(config, facts, decide(config, facts))
                 self._seen[key] = self._index(count(config, facts))
             self._seen[quick] = self._seen[key]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from omegaconf import OmegaConf
 
-from launcher.config import Config, Pruner, Sampler, SweepConfig
+from launcher.config import Config, Pruner, Sampler, SweepConfig, has_evaluation
 from launcher.errors import ConfigError
 from launcher.launching.compose import Asked
 from launcher.sweep.budget import check_deadline
@@ -52,9 +52,10 @@ def check_settings(settings: SweepConfig, config: Config, axes: Sequence[Axis]) 
             )
     evaluates = settings.objective.startswith("eval_")
     searches = settings.sampler is not Sampler.grid or settings.pruner is not Pruner.none
-    if searches and evaluates and config.data.eval_path is None:
+    if searches and evaluates and not has_evaluation(config.data):
         raise ConfigError(
-            f"sweep.objective={settings.objective} is never reported: data.eval_path is null; set it, or sweep.objective=loss"
+            f"sweep.objective={settings.objective} is never reported: data.eval_path is null; set it or data.eval_fraction, or "
+            "sweep.objective=loss"
         )
     if settings.pruner is not Pruner.none and evaluates and config.trainer.eval_steps is None:
         raise ConfigError(
@@ -63,7 +64,8 @@ def check_settings(settings: SweepConfig, config: Config, axes: Sequence[Axis]) 
 
 
 def first_report(settings: SweepConfig, config: Config) -> int | None:
-    """The step at which the objective is reported for the first time."""
+    """The step at which the objective is reported for the first time; None if a trial's plan decides it."""
     if settings.objective.startswith("eval_"):
-        return config.trainer.eval_steps
+        every = config.trainer.eval_steps
+        return int(every) if isinstance(every, int | float) and every >= 1 else None
     return config.trainer.logging_steps

@@ -1,10 +1,13 @@
 """The length of a run on the ranks: the planned one, or derived from the rows if the plan could not decide it."""
 
+import dataclasses
 from typing import Any
 
 from launcher.errors import NotAsPlanned
 from launcher.plan import LaunchPlan
+from launcher.plan.every import steps_of
 from launcher.plan.length import Length, count_steps, derive, final_args
+from launcher.plan.save import SavePlan
 
 
 def settle_length(plan: LaunchPlan, args: Any, samples: int) -> Length:
@@ -17,9 +20,18 @@ def settle_length(plan: LaunchPlan, args: Any, samples: int) -> Length:
     if plan.length.steps is None:
         for name, value in final_args({}, length).items():
             setattr(args, name, value)
+    if plan.length.eval_every is not None:
+        args.eval_steps = steps_of(plan.length.eval_every, length)
     if args.process_index == 0 and (warning := _difference(plan, samples)):
         print(f"launcher: warning: {warning}", flush=True)
     return length
+
+
+def settle_saves(save: SavePlan, length: Length) -> SavePlan:
+    """The planned saves, with the steps between them if the ranks derive these from the length of the run."""
+    if save.save_every is None:
+        return save
+    return dataclasses.replace(save, save_steps=steps_of(save.save_every, length) or 0)
 
 
 def length_facts(plan: LaunchPlan, length: Length, samples: int) -> dict[str, Any]:

@@ -49,7 +49,7 @@ class Resumable(TrainerHooks):
         self.save_reason = "interval"
         rows = len(self.train_dataset)
         recorder.rows = rows * self.group
-        length = settle_length(plan, self.args, recorder.rows)
+        length = self.run_length = settle_length(plan, self.args, recorder.rows)
         self.note("length", **length_facts(plan, length, recorder.rows))
         steps = length.steps
         rank = plan.degrees.data_parallel_rank(self.args.process_index)
@@ -123,6 +123,7 @@ class Resumable(TrainerHooks):
             batch_sampler=self.order,
             collate_fn=self.data_collator,
             num_workers=workers,
+            prefetch_factor=self.args.dataloader_prefetch_factor if workers else None,
             pin_memory=self.args.dataloader_pin_memory and self.args.device.type == "cuda",
             worker_init_fn=_Seeded(workers, self.args.process_index) if workers else None,
             generator=_own_generator(self.args.seed),

@@ -12,7 +12,7 @@ from transformers import Trainer
 from transformers.utils import logging as transformers_logging
 
 from launcher import environment
-from launcher.config import Config
+from launcher.config import Config, has_evaluation
 from launcher.errors import Exit, NotAsPlanned
 from launcher.methods.registry import find_method
 from launcher.plan import LaunchPlan
@@ -29,7 +29,7 @@ from launcher.train.checkpoint.selection import CheckpointSelection
 from launcher.train.data.cache import Shared
 from launcher.train.data.tokens import check_renders
 from launcher.train.heartbeat import Heartbeat
-from launcher.train.length import check_arguments
+from launcher.train.length import check_arguments, settle_saves
 from launcher.train.meter import Meter
 from launcher.train.methods.choose import make_arguments, make_trainer
 from launcher.train.methods.parts import Parts
@@ -109,7 +109,9 @@ def train(run: RunDir, decided: Decided, heartbeat: Heartbeat) -> Exit:
         plan, hashlib.sha256(run.plan.read_bytes()).hexdigest(), saver, recorder, selection.skipped()
     )
     if saver is not None and plan.save is not None:
-        trainer.add_callback(Schedule(run, plan.save, saver, trainer, attempt))
+        trainer.add_callback(
+            Schedule(run, settle_saves(plan.save, trainer.run_length), saver, trainer, attempt)
+        )
     shutdown = ShutdownCallback(heartbeat, trainer, world_size)
     trainer.add_callback(shutdown)
     if world_size > 1:
@@ -119,9 +121,8 @@ def train(run: RunDir, decided: Decided, heartbeat: Heartbeat) -> Exit:
     if shutdown.happened:
         tracking.finish(shutdown=True)
         return Exit.SHUT_DOWN
-    if (
-        plan.facts.eval_path
-    ):  # also if the last step was evaluated, because early stopping may have restored other weights
+    # also if the last step was evaluated, because early stopping may have restored other weights
+    if has_evaluation(config.data):
         heartbeat.phase("eval")
         trainer.evaluate()
     heartbeat.phase("export")

@@ -240,7 +240,7 @@ def tokenize(run: dict[str, Any], folder: Path) -> tuple[dict[str, Any], dict[st
         config.trainer.packing = packing
         where = folder / f"packed_{packing}"
         where.mkdir()
-        make_rows(where, str(folder / "chats.jsonl"), tokenizer, config, lambda count: None)
+        make_rows(where, "train", str(folder / "chats.jsonl"), tokenizer, config, lambda count: None)
         counts = Counts(Dataset.from_file(str(where / ROWS)))
         found.append(
             {"file": str(where / ROWS), "mean": float(np.mean(counts.tokens)), "rows": len(counts.tokens),

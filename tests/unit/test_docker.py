@@ -87,6 +87,27 @@ def test_a_run_on_cpu_asks_apptainer_for_no_gpu(plan):
     assert "--nv" not in plan("+experiment=tiny", "cluster=slurm", *container, device="cpu").container_command
 
 
+@pytest.mark.parametrize(
+    ("runtime", "begins", "ends"),
+    [
+        ("apptainer", "apptainer exec --nv --bind /runs", "--pwd /runs/NAME/DATE --rocm /images/l"),
+        ("singularity", "singularity exec --nv --bind /runs", "--pwd /runs/NAME/DATE --rocm /images/l"),
+        ("charliecloud", "ch-run --write-fake --bind /runs", "--cd /runs/NAME/DATE --rocm /images/l --"),
+        (
+            "podman_hpc",
+            "podman-hpc run --rm --env-host --network=host --ipc=host --gpu --volume /runs",
+            "--workdir /runs/NAME/DATE --rocm /images/l",
+        ),
+    ],
+)
+def test_each_program_is_told_in_its_own_words(plan, runtime: str, begins: str, ends: str):
+    container = [f"cluster.container.runtime={runtime}", "cluster.container.image=/images/l"]
+    line = " ".join(
+        plan("+experiment=tiny", *container, "cluster.container.options=[--rocm]").container_command
+    )
+    assert line.startswith(begins) and line.endswith(ends)
+
+
 @pytest.mark.parametrize("runtime", ["pyxis", "apptainer"])
 def test_a_site_s_mounts_come_after_the_run_dir_the_cache_and_the_data(plan, runtime: str):
     container = [f"cluster.container.runtime={runtime}", "cluster.container.image=/images/launcher"]
@@ -158,7 +179,8 @@ def test_a_cache_that_cannot_be_made_for_a_container_is_refused(cli, tmp_path: P
         "+experiment=tiny", "cluster=slurm", "dry_run=true", *container, HF_HOME=f"{tmp_path}/file/hub"
     )
     assert done.returncode == 1
-    assert re.fullmatch(rf"launcher: HF_HOME={tmp_path}/file/hub .+ cannot be created .+\n", done.stderr)
+    refusal = done.stderr.splitlines()[-1]
+    assert re.fullmatch(rf"launcher: HF_HOME={tmp_path}/file/hub .+ cannot be created .+", refusal)
     assert not (tmp_path / "runs").exists()
 
 

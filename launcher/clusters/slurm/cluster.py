@@ -42,7 +42,7 @@ class Slurm(SlurmScript):
         """Raises ClusterError if sbatch is not on PATH."""
         if shutil.which("sbatch") is None:
             raise ClusterError(
-                "cluster=slurm, but sbatch is not on PATH; log in to the cluster, or use cluster=local"
+                "cluster=slurm, but sbatch is not on PATH; log in to the cluster, plan with dry_run=true, or use cluster=local"
             )
 
     def check_start(self, environ: Mapping[str, str]) -> None:

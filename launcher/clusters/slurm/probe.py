@@ -1,6 +1,6 @@
 """What a login node can find out about a Slurm site, by the answers of Slurm's commands alone. Nothing is queued."""
 
-import os
+import getpass
 import platform
 import re
 import shutil
@@ -23,7 +23,10 @@ _SETTINGS = {
     "SelectTypeParameters": "",
     "EnforcePartLimits": "",
 }
-_PROGRAMS = ("apptainer", "singularity", "enroot", "ch-run", "podman-hpc", "module")
+_PROGRAMS = ("apptainer", "singularity", "enroot", "ch-run", "podman-hpc")
+_MODULES = tuple(
+    Path("/etc/profile.d") / name for name in ("lmod.sh", "z00_lmod.sh", "modules.sh", "00-modulepath.sh")
+)
 
 
 def partitions(timeout_s: float) -> list[Partition]:
@@ -139,7 +142,7 @@ def _limits(name: str, timeout_s: float) -> list[Finding]:
 
 def _of_account(part: Partition, timeout_s: float) -> list[Finding]:
     """The accounts of this user. Source: sacctmgr(1), show associations."""
-    user = os.environ.get("USER") or os.environ.get("LOGNAME") or ""
+    user = getpass.getuser()
     command = [
         "sacctmgr",
         "--noheader",
@@ -206,10 +209,10 @@ def _of_site(timeout_s: float) -> list[Finding]:
         )
     )
     found += [
-        Finding(what=name, value=where, how="PATH")
-        for name in _PROGRAMS
-        if (where := shutil.which(name) or (os.environ.get("MODULESHOME") if name == "module" else None))
+        Finding(what=name, value=where, how="PATH") for name in _PROGRAMS if (where := shutil.which(name))
     ]
+    modules = [str(path) for path in _MODULES if path.exists()]
+    found += [Finding(what="modules", value=path, how="this login node") for path in modules[:1]]
     found.append(
         Finding(what="Python", value=platform.python_version(), how="the one that runs this command")
     )

@@ -9,8 +9,10 @@ from launcher.cli.parser import OWN_FILE
 from launcher.cli.reading import add_reading, reading_of_options
 from launcher.cli.values import positive
 from launcher.cli.verb import Verb
+from launcher.config import Config
 from launcher.data.check import Asked, check
 from launcher.data.free import check_free
+from launcher.data.portion import Portion, asked_portion
 from launcher.data.progress import progress
 from launcher.data.reading import reading_of
 from launcher.data.report import describe, sample_text
@@ -20,7 +22,10 @@ from launcher.run import write_text
 
 def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "file", type=Path, nargs="?", metavar="FILE", help="JSONL, JSON array, CSV, TSV, TXT or Parquet"
+        "file",
+        nargs="?",
+        metavar="FILE",
+        help="JSONL, JSON, CSV, TSV, TXT or Parquet; also a folder, a glob or an address (s3://...)",
     )
     parser.add_argument(
         OWN_FILE,
@@ -28,9 +33,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
         dest="own_file",
         help="check the data of this configuration, read as it says",
     )
-    parser.add_argument(
-        "--eval", type=Path, metavar="FILE", help="evaluation file that FILE must not overlap with"
-    )
+    parser.add_argument("--eval", metavar="FILE", help="evaluation file that FILE must not overlap with")
     parser.add_argument(
         "--model", metavar="M", help="count its tokens: a name from conf/model, a folder or a hub id"
     )
@@ -51,7 +54,40 @@ def _add(parser: argparse.ArgumentParser) -> None:
         help="file for --sample (default: sample.md)",
     )
     add_reading(parser)
+    _add_portion(parser)
     parser.add_argument("--force", action="store_true", help="overwrite an existing file")
+
+
+def _add_portion(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--eval-fraction", type=float, metavar="F", help="rows that data.eval_fraction=F would hold out"
+    )
+    parser.add_argument(
+        "--eval-group", metavar="COLUMN", help="keep its rows with the same value on one side"
+    )
+    parser.add_argument(
+        "--max-samples",
+        type=positive,
+        metavar="N",
+        help="as data.max_samples=N: only the first N rows are used",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=Config.seed, metavar="N", help=f"the run's seed (default: {Config.seed})"
+    )
+
+
+def _portion(options: argparse.Namespace) -> Portion:
+    """The rows that are used; UsageError for values that cannot be meant."""
+    portion = Portion(
+        eval_fraction=options.eval_fraction,
+        eval_group=options.eval_group,
+        max_samples=options.max_samples,
+        seed=options.seed,
+    )
+    if problem := portion.problem(options.eval):
+        name, why = problem
+        raise UsageError(f"--{name.replace('_', '-')} {getattr(options, name)}: data.{name} {why}")
+    return portion
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -84,7 +120,12 @@ def _run(options: argparse.Namespace) -> int:
 def _asked(options: argparse.Namespace) -> Asked:
     if options.file is None:
         raise UsageError(f"data check needs a FILE, or {OWN_FILE} FILE for the data of a configuration")
-    return Asked(path=options.file, eval_path=options.eval, reading=reading_of_options(options))
+    return Asked(
+        path=options.file,
+        eval_path=options.eval,
+        reading=reading_of_options(options),
+        portion=_portion(options),
+    )
 
 
 def _asked_of_config(options: argparse.Namespace) -> Asked:
@@ -105,9 +146,10 @@ def _asked_of_config(options: argparse.Namespace) -> Asked:
             f"data.path={path} is on a hub, and data check reads files; a launch checks what it can of it"
         )
     return Asked(
-        path=Path(path),
-        eval_path=Path(eval_path) if eval_path and not str(eval_path).startswith("hub:") else None,
+        path=path,
+        eval_path=eval_path if eval_path and not str(eval_path).startswith("hub:") else None,
         reading=reading_of(config.data),
+        portion=asked_portion(config),
         max_length=config.model.max_length,
     )
 

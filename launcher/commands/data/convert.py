@@ -8,6 +8,7 @@ from launcher.cli.reading import add_reading, reading_of_options
 from launcher.cli.verb import Verb
 from launcher.data.convert import convert
 from launcher.data.free import check_free
+from launcher.data.places import find_files, is_address
 from launcher.data.progress import progress
 from launcher.data.write import targets
 from launcher.errors import DataError, Exit
@@ -15,9 +16,7 @@ from launcher.units import plural
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "source", type=Path, metavar="IN", help="the file to read, in any format that data check reads"
-    )
+    parser.add_argument("source", metavar="IN", help="the file to read, in any format that data check reads")
     parser.add_argument(
         "target", type=Path, metavar="OUT", help=".jsonl, .json (one array), .csv, .tsv or .parquet"
     )
@@ -28,9 +27,10 @@ def _add(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     """The exit code."""
-    source: Path = options.source
+    source: str = options.source
     target: Path = options.target
-    if source.exists() and target.exists() and source.samefile(target):
+    inputs = () if is_address(source) else find_files(source)
+    if target.exists() and any(Path(one).samefile(target) for one in inputs):
         raise DataError(f"{target} is also the input file; name another output file")
     check_free(target, options.force)
     with progress(source, "convert", "rows") as advance:

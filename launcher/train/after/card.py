@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from launcher import __version__
+from launcher.data.places import exists, find_files, is_address
 from launcher.methods.registry import find_method
 from launcher.plan import LaunchPlan
 from launcher.plugins.decide import Decided
@@ -97,7 +98,13 @@ def digests(plan: LaunchPlan) -> list[dict[str, Any]]:
     training = plan.facts.data_sources or (plan.facts.data_path,)
     named = [("train", path) for path in training]
     named += [("eval", plan.facts.eval_path)] if plan.facts.eval_path else []
-    return [{"use": use, "path": path, "sha256": _sha256(Path(path))} for use, path in named]
+    files = [(use, file) for use, place in named for file in _files(place)]
+    return [{"use": use, "path": path, "sha256": _sha256(Path(path))} for use, path in files]
+
+
+def _files(place: str) -> tuple[str, ...]:
+    """The files of a folder or a glob; the place itself if it is an address or gone."""
+    return find_files(place) if not is_address(place) and exists(place) else (place,)
 
 
 def _sha256(path: Path) -> str | None:

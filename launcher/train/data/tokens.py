@@ -1,5 +1,6 @@
 """Token ids and labels of data files and hub data sets, tokenized once and packed."""
 
+import dataclasses
 import functools
 import hashlib
 import itertools
@@ -11,23 +12,20 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import datasets
 import numpy as np
 from datasets import Dataset
 
 from launcher.config import Config
-from launcher.data.examples import read_examples, valid_examples
-from launcher.data.files import Row, without_nulls
-from launcher.data.hub import parse_hub
-from launcher.data.kinds import Example
 from launcher.data.mask import IGNORED, check_template, encode
-from launcher.data.reading import Reading, reading_of
+from launcher.data.places import find_files, is_address, state_of
+from launcher.data.portion import asked_portion
 from launcher.errors import DataError
 from launcher.formats.registry import code_digest
 from launcher.plan import Facts
 from launcher.train.data.cache import ROWS, Progress, Shared
 from launcher.train.data.packing import pack
 from launcher.train.data.rows import Encoded, document_lengths, write_documents, write_rows
+from launcher.train.data.sources import EVAL, TRAIN, Source, chosen_sources, examples_of, from_hub, sources_of
 from launcher.train.upstream.datasets_fingerprint import fingerprint_of
 
 _LARGE = 8 << 20
@@ -42,8 +40,8 @@ def shared_rows(
     """The rows as of `tokenized`, made by rank 0 of the first run that needs them."""
     found = shared.rows(
         name,
-        lambda: key_of(paths, tokenizer, config, shared.folder),
-        lambda folder, progress: make_rows(folder, paths, tokenizer, config, progress),
+        lambda: key_of(name, paths, tokenizer, config, shared.folder),
+        lambda folder, progress: make_rows(folder, name, paths, tokenizer, config, progress),
     )
     return Dataset.from_file(str(found))
 
@@ -55,34 +53,40 @@ def tokenized(paths: str | Sequence[str], tokenizer: Any, config: Config) -> Dat
     remains.
     """
     with tempfile.TemporaryDirectory() as name:
-        make_rows(Path(name), paths, tokenizer, config, lambda count: None)
+        make_rows(Path(name), TRAIN, paths, tokenizer, config, lambda count: None)
         return Dataset.from_file(str(Path(name) / ROWS), in_memory=True)
 
 
 def make_rows(
-    folder: Path, paths: str | Sequence[str], tokenizer: Any, config: Config, progress: Progress
+    folder: Path,
+    name: str,
+    paths: str | Sequence[str],
+    tokenizer: Any,
+    config: Config,
+    progress: Progress,
 ) -> dict[str, Any]:
-    """Counts of rows, documents and tokens, after the rows are written into the folder."""
+    """Counts of rows, documents and tokens, after the rows of the set, train or eval, are written into the folder."""
+    sources = chosen_sources(name, paths, config)
     numbers: list[int] = []
     ends: list[int] = []
     documents = folder / "documents.arrow"
 
     def every() -> Iterator[Encoded]:
         count = 0
-        for path, _, reading in sources_of(paths, config):
+        for source in sources:
             first = count
-            for encoded in _encoded(path, reading, tokenizer, config, progress):
+            for encoded in _encoded(source, tokenizer, config, progress):
                 count += 1
                 yield encoded
             if count == first:
                 raise DataError(
-                    f"{path}: no example has a trained token within model.max_length={config.model.max_length}; raise it"
+                    f"{source.path}: no example has a trained token within model.max_length={config.model.max_length}; raise it"
                 )
             ends.append(count)
 
     write_documents(documents, every())
-    for first, end, (_, weight, _) in zip([0, *ends], ends, sources_of(paths, config), strict=False):
-        numbers += repeat(list(range(first, end)), weight, config.seed)
+    for first, end, source in zip([0, *ends], ends, sources, strict=False):
+        numbers += repeat(list(range(first, end)), source.weight, config.seed)
     lengths = document_lengths(documents)[np.array(numbers)].tolist()
     rows = [[number] for number in numbers]
     if config.trainer.packing:
@@ -93,13 +97,16 @@ def make_rows(
     return {**counts, "filled": round(counts["tokens"] / (counts["rows"] * counts["longest"]), 4)}
 
 
-def key_of(paths: str | Sequence[str], tokenizer: Any, config: Config, notes: Path) -> dict[str, Any]:
+def key_of(
+    name: str, paths: str | Sequence[str], tokenizer: Any, config: Config, notes: Path
+) -> dict[str, Any]:
     """Everything that determines the rows, so that different rows have different keys. `notes` caches digests of files."""
     return {
         "data": [
             [_data_digest(path, notes), weight, repr(reading)]
             for path, weight, reading in sources_of(paths, config)
         ],
+        "portion": _portion_key(name, config),
         "tokenizer": tokenizer_digest(tokenizer),
         "max_length": config.model.max_length,
         "packing": config.trainer.packing,
@@ -108,6 +115,14 @@ def key_of(paths: str | Sequence[str], tokenizer: Any, config: Config, notes: Pa
         "code": f"{_code_digest()}{code_digest()}",
         "versions": {name: version(name) for name in ("transformers", "tokenizers", "jinja2", "pyarrow")},
     }
+
+
+def _portion_key(name: str, config: Config) -> dict[str, Any]:
+    """What decides which rows of the files this set uses."""
+    portion = asked_portion(config)
+    if portion.eval_fraction is not None:
+        return {"set": name, **dataclasses.asdict(portion)}
+    return {"most": portion.eval_max_samples if name == EVAL else portion.max_samples}
 
 
 def tokenizer_digest(tokenizer: Any) -> str:
@@ -131,24 +146,11 @@ def repeat(rows: list[Any], weight: float, seed: int) -> list[Any]:
     return rows * whole + [rows[index] for index in chosen] or rows[:1]
 
 
-def sources_of(paths: str | Sequence[str], config: Config) -> list[tuple[str, float, Reading]]:
-    """(path, weight, how its rows are read) of each training set, or of the single file."""
-    if isinstance(paths, str):
-        return [(paths, 1.0, reading_of(config.data))]
-    sources = config.data.sources
-    return [
-        (path, one.weight, reading_of(config.data, at))
-        for at, (path, one) in enumerate(zip(paths, sources, strict=True))
-    ]
-
-
-def _encoded(
-    path: str, reading: Reading, tokenizer: Any, config: Config, progress: Progress
-) -> Iterator[Encoded]:
-    for count, (line, example) in enumerate(examples_of(path, reading)):
+def _encoded(source: Source, tokenizer: Any, config: Config, progress: Progress) -> Iterator[Encoded]:
+    for count, (line, example) in enumerate(source.examples()):
         if count % _EVERY == 0:
             progress(count)
-        row = encode(example, tokenizer, config.trainer.assistant_only_loss, f"{path}, line {line}")
+        row = encode(example, tokenizer, config.trainer.assistant_only_loss, f"{source.path}, line {line}")
         row = {name: values[: config.model.max_length] for name, values in row.items()}
         if any(label != IGNORED for label in row["labels"][1:]):  # the first token is never predicted
             yield row
@@ -165,31 +167,16 @@ def check_renders(facts: Facts, tokenizer: Any, config: Config) -> None:
             check_template(example, tokenizer, f"{path}, line {line}")
 
 
-def examples_of(path: str, reading: Reading) -> Iterator[tuple[int, Example]]:
-    """Line and common form of every valid row of a file or hub data set.
-
-    DataError for the first invalid one, or, if they may be left out, at the end if they are too many.
-    """
-    if not path.startswith("hub:"):
-        yield from read_examples(Path(path), reading)
-        return
-    rows = (Row(number, without_nulls(value)) for number, value in enumerate(_from_hub(path), start=1))
-    yield from valid_examples(rows, path, "row", reading)
-
-
-def _from_hub(path: str) -> Any:
-    name = parse_hub(path)
-    try:
-        return datasets.load_dataset(name.name, name.subset, split=name.split, revision=name.revision)
-    except (OSError, ValueError) as error:  # the errors of datasets are subclasses of these
-        reason = str(error).strip().splitlines()[0]
-        raise DataError(f"data.path={path} cannot be read from the hub on this node ({reason})") from None
-
-
 def _data_digest(path: str, notes: Path) -> str:
     """A digest of the content of a file or hub data set. A large file is read again only after it has changed."""
     if path.startswith("hub:"):
-        return fingerprint_of(_from_hub(path))
+        return fingerprint_of(from_hub(path))
+    files = find_files(path)
+    if files != (path,):
+        parts = "\0".join(f"{file}\0{_data_digest(file, notes)}" for file in files)
+        return hashlib.sha256(parts.encode()).hexdigest()
+    if is_address(path):
+        return state_of(path)
     try:
         facts = Path(path).stat()
     except OSError as error:
@@ -220,6 +207,6 @@ def _digest(path: str) -> str:
 def _code_digest() -> str:
     """A digest of the code that turns examples into rows, without that of the row formats."""
     here = Path(__file__).resolve().parent
-    own = [here / f"{name}.py" for name in ("tokens", "packing", "rows")]
+    own = [here / f"{name}.py" for name in ("tokens", "packing", "rows", "sources")]
     files = [*sorted((here.parents[1] / "data").glob("*.py")), *own]
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]

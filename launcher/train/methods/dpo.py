@@ -23,7 +23,7 @@ class ResumableDPO(Resumable, TokenizedRows, DPOTrainer):
 
 def make(parts: Parts) -> Any:
     """The trainer, its reference and its data."""
-    encode, evaluation = pairs(parts.tokenizer, parts.config), parts.plan.facts.eval_path
+    encode, evaluation = pairs(parts.tokenizer, parts.config), parts.evaluation
     trainer = ResumableDPO(
         model=parts.model,
         ref_model=load_reference(parts),

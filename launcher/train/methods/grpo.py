@@ -31,7 +31,7 @@ class ResumableGRPO(Resumable, GRPOTrainer):
 
 def make(parts: Parts) -> Any:
     """The trainer, its reward functions and its data."""
-    encode, evaluation = prompts(parts.tokenizer, parts.config), parts.plan.facts.eval_path
+    encode, evaluation = prompts(parts.tokenizer, parts.config), parts.evaluation
     # for a reference model, which trl loads itself from the source of the model
     parts.args.model_init_kwargs = {"revision": parts.config.model.revision or "main"}
     trainer = ResumableGRPO(

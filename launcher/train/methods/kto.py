@@ -24,7 +24,7 @@ class ResumableKTO(Resumable, TokenizedRows, KTOTrainer):
 
 def make(parts: Parts) -> Any:
     """The trainer, its reference and its data."""
-    evaluation = parts.plan.facts.eval_path
+    evaluation = parts.evaluation
     trainer = ResumableKTO(
         model=parts.model,
         ref_model=load_reference(parts),

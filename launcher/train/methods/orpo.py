@@ -39,7 +39,7 @@ class ResumableORPO(Resumable, ORPOTrainer):
 
 def make(parts: Parts) -> Any:
     """The trainer and its data, which is set after construction, because the constructor would iterate over it three times."""
-    train, evaluation = _rows(parts, "train", parts.training), parts.plan.facts.eval_path
+    train, evaluation = _rows(parts, "train", parts.training), parts.evaluation
     held_out = _rows(parts, "eval", evaluation) if evaluation else None
     trainer = ResumableORPO(
         model=parts.model,

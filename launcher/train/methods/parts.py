@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from launcher.config import Config
+from launcher.config import Config, has_evaluation
 from launcher.plan import LaunchPlan
 from launcher.plugins.base import Plugin
 from launcher.run import RunDir
@@ -30,6 +30,11 @@ class Parts:
     def training(self) -> str | Sequence[str]:
         """The training file, or those of data.sources."""
         return self.plan.facts.data_sources or self.plan.facts.data_path
+
+    @property
+    def evaluation(self) -> str | Sequence[str] | None:
+        """The evaluation file; the training files if data.eval_fraction holds rows of them out; None without an evaluation."""
+        return self.plan.facts.eval_path or (self.training if has_evaluation(self.config.data) else None)
 
 
 def arguments_of(kind: type, run: RunDir, plan: LaunchPlan) -> Any:

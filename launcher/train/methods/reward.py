@@ -23,7 +23,7 @@ class ResumableReward(Resumable, TokenizedRows, RewardTrainer):
 
 def make(parts: Parts) -> Any:
     """The trainer and its data."""
-    encode, evaluation = whole_pairs(parts.tokenizer, parts.config), parts.plan.facts.eval_path
+    encode, evaluation = whole_pairs(parts.tokenizer, parts.config), parts.evaluation
     trainer = ResumableReward(
         model=parts.model,
         args=parts.args,

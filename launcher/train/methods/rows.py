@@ -17,7 +17,8 @@ from launcher.errors import DataError
 from launcher.methods.registry import find_method
 from launcher.methods.rows import check_serves
 from launcher.train.data.cache import ROWS, Progress
-from launcher.train.data.tokens import examples_of, key_of, repeat, sources_of
+from launcher.train.data.sources import chosen_sources
+from launcher.train.data.tokens import key_of, repeat
 from launcher.train.methods.parts import Parts
 
 Row = dict[str, Any]
@@ -45,13 +46,13 @@ def rows_of(
     config = parts.config
     found = parts.shared.rows(
         name,
-        lambda: _key_of(parts, paths),
-        lambda folder, progress: _make(folder, paths, config, encode_one, finish, progress),
+        lambda: _key_of(parts, name, paths),
+        lambda folder, progress: _make(folder, name, paths, config, encode_one, finish, progress),
     )
     return Dataset.from_file(str(found))
 
 
-def _key_of(parts: Parts, paths: str | Sequence[str]) -> dict[str, Any]:
+def _key_of(parts: Parts, name: str, paths: str | Sequence[str]) -> dict[str, Any]:
     """Everything that determines the rows."""
     config = parts.config
     method = find_method(config.trainer.kind)
@@ -63,11 +64,12 @@ def _key_of(parts: Parts, paths: str | Sequence[str]) -> dict[str, Any]:
         "completion_length": method.completion_length(config),
         "code": hashlib.sha256(b"".join(Path(file).read_bytes() for file in files)).hexdigest()[:16],
     }
-    return {**key_of(paths, parts.tokenizer, config, parts.shared.folder), "objective": own}
+    return {**key_of(name, paths, parts.tokenizer, config, parts.shared.folder), "objective": own}
 
 
 def _make(
     folder: Path,
+    name: str,
     paths: str | Sequence[str],
     config: Config,
     encode_one: Encode,
@@ -76,9 +78,9 @@ def _make(
 ) -> dict[str, int]:
     """The number of rows, after they are written into the folder."""
     rows: list[Row] = []
-    for path, weight, reading in sources_of(paths, config):
-        found: list[Row] = []
-        for count, (line, example) in enumerate(examples_of(path, reading)):
+    for source in chosen_sources(name, paths, config):
+        path, found = source.path, list[Row]()
+        for count, (line, example) in enumerate(source.examples()):
             if count % _EVERY == 0:
                 progress(len(rows) + count)
             where = f"{path}, line {line}"
@@ -88,7 +90,7 @@ def _make(
             raise DataError(
                 f"{path}: no row has room for its answers within model.max_length={config.model.max_length}; raise it"
             )
-        rows += repeat(found, weight, config.seed)
+        rows += repeat(found, source.weight, config.seed)
     table = pa.Table.from_pylist(finish(rows))
     with pa.OSFile(str(folder / ROWS), "wb") as file, pa.ipc.new_stream(file, table.schema) as writer:
         writer.write_table(table, max_chunksize=_BATCH)

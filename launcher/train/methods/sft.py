@@ -24,12 +24,12 @@ class ResumableSFT(Resumable, PlainLoss, SFTTrainer):
 
 def make(parts: Parts, trainer: type = ResumableSFT) -> Any:
     """The trainer with its tokenized data. `trainer`: a class derived from ResumableSFT, for a method with another loss."""
-    facts, tokenizer, config = parts.plan.facts, parts.tokenizer, parts.config
+    tokenizer, config = parts.tokenizer, parts.config
     if config.trainer.packing:
         check_packable(parts.model)
     train = shared_rows(parts.shared, "train", parts.training, tokenizer, config)
     held_out = (
-        shared_rows(parts.shared, "eval", facts.eval_path, tokenizer, config) if facts.eval_path else None
+        shared_rows(parts.shared, "eval", parts.evaluation, tokenizer, config) if parts.evaluation else None
     )
     return trainer(
         model=parts.model,

@@ -43,7 +43,6 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]
             file.write_text(f"#!/bin/sh\nPATH=/usr/bin:/bin\n{script}\n")
             file.chmod(0o755)
         monkeypatch.setenv("PATH", str(tmp_path))
-        monkeypatch.setenv("USER", "me")
 
     return site
 

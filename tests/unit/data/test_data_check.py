@@ -241,7 +241,7 @@ def test_a_pair_of_the_same_answers_is_a_warning(checked):
 
 
 def test_a_hundred_findings_of_a_rule_are_listed_and_all_are_counted(checked):
-    _, report = checked(b"{\n" * 250)
+    _, report = checked(b"{x\n" * 250)
     assert len([one for one in report["findings"] if one["rule"] == "not_json"]) == 100
     assert report["counts"]["not_json"] == 250
 
@@ -261,7 +261,7 @@ def test_a_file_that_is_not_there_is_one_line(capsys):
     assert main(["data", "check", "nowhere.jsonl"]) == 1
     assert (
         capsys.readouterr().err
-        == "launcher: nowhere.jsonl is not a file; give the path of a JSONL, JSON, CSV or Parquet file\n"
+        == "launcher: nowhere.jsonl is not a file; give the path of a JSONL, JSON, CSV or Parquet file, a folder or a glob\n"
     )
 
 

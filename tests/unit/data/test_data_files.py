@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from launcher.data import files, survey
+from launcher.data import array, survey
 from launcher.data.files import read_rows
 from launcher.data.part import Counting
 from launcher.errors import DataError
@@ -47,7 +47,7 @@ def test_an_array_is_read_alike_when_it_comes_in_small_pieces(tmp_path, values, 
     (tmp_path / "rows.json").write_text(json.dumps(values, indent=1, ensure_ascii=False), newline="")
     whole = rows(tmp_path / "rows.json")
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(files, "_BLOCK", block)
+        patched.setattr(array, "_BLOCK", block)
         assert rows(tmp_path / "rows.json") == whole
 
 

@@ -12,6 +12,7 @@ import pytest
 from launcher.config import Config
 from launcher.errors import ConfigError, DataError
 from launcher.launching import data_gate as gate
+from launcher.launching import kept as kept_results
 from launcher.launching.data_gate import check_data, data_paths
 from launcher.run import RunDir
 
@@ -125,7 +126,7 @@ def test_several_sources_are_each_checked_and_stand_in_the_plan(write, launch, t
         ),
         (["data.path=null", "data.sources=[{path:train.jsonl},{path:no.jsonl}]"], "data.sources[1].path="),
         (["data.path='hub:a b'"], "is not the name of a hub data set"),
-        (["data.format=alpacca"], "data.format=alpacca must be one of auto, messages"),
+        (["data.format=alpacca"], "data.format=alpacca must be one of auto, "),
     ],
 )
 def test_data_that_cannot_be_meant_is_refused_in_one_line(write, launch, overrides: list[str], said: str):
@@ -147,12 +148,12 @@ def test_a_hub_data_set_is_one_warning_and_stays_a_name(write, launch):
 def test_the_outcome_for_a_large_file_is_kept_until_the_file_changes(
     write, compose: Callable[..., Config], tmp_path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(gate, "_KEPT_FROM", 0)
+    monkeypatch.setattr(kept_results, "_KEPT_FROM", 0)
     path = write(ROW)
     config = compose(*TINY, "data.path=train.jsonl", f"cache_dir={tmp_path}/cache")
     first = check_data(config)
     (kept,) = (tmp_path / "cache" / "data_checks").iterdir()
-    monkeypatch.setattr(gate, "_known", {})
+    monkeypatch.setattr(kept_results, "_known", {})
     kept.write_text(json.dumps({**first[0], "rows": 77}))
     assert check_data(config)[0]["rows"] == 77
     path.write_text(json.dumps(ROW) + "\n" + json.dumps(BAD))

@@ -85,7 +85,10 @@ def test_an_option_of_a_plugin_that_is_not_chosen_is_refused(refusal):
         ("trainer.learning_rate=fast", "a number"),
         ("model.trust_remote_code=maybe", "true or false"),
         ("resources.device=tpu", "one of auto, cuda, cpu"),
-        ("cluster.container.runtime=docker", "one of none, pyxis, apptainer"),
+        (
+            "cluster.container.runtime=docker",
+            "one of none, pyxis, apptainer, singularity, charliecloud, podman_hpc",
+        ),
         ("name=null", "text"),
         ("cluster.modules=cuda", "a list, such as [a,b]"),
         ("cluster.env=x", "keys with values, such as {key:value}"),

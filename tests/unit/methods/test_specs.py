@@ -189,7 +189,7 @@ def test_a_reward_model_counts_a_head_of_one_number_in_the_place_of_the_vocabula
 
 
 @pytest.mark.parametrize(
-    ("rows", "asked", "warm"), [(61, 0.03, 0), (64 * 33, 0.03, 0), (64 * 34, 0.03, 1), (64 * 50, 5.0, 5)]
+    ("rows", "asked", "warm"), [(61, 0.03, 0), (64 * 33, 0.03, 1), (64 * 34, 0.03, 2), (64 * 50, 5.0, 5)]
 )
 def test_a_share_of_warm_up_never_leaves_a_short_run_without_a_rate(
     plan, tmp_path: Path, capsys, rows: int, asked: float, warm: int

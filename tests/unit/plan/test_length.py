@@ -35,7 +35,7 @@ def test_max_steps_decides_and_the_share_of_warm_up_becomes_steps(plan):
 def test_counted_rows_decide_where_epochs_are_asked(plan):
     made = plan(*BATCH, "trainer.num_train_epochs=3", "trainer.warmup_steps=0.1", rows=1000)
     assert (made.length.decided_by, made.length.steps) == ("rows", 47)
-    assert final(made) == (47, 1.0, 4)
+    assert final(made) == (47, 1.0, 5)
     assert made.time.steps == 47
 
 
@@ -91,10 +91,9 @@ def test_an_argument_that_is_not_the_planned_one_stops_the_run(plan):
         check_arguments(args, made)
 
 
-def test_steps_are_all_of_full_size_and_a_share_of_warm_up_is_rounded_down():
+def test_steps_are_all_of_full_size_and_a_share_of_warm_up_is_rounded_up():
     assert (count_steps(640, 64, 1.0), count_steps(641, 64, 1.0), count_steps(1, 64, 0.1)) == (10, 11, 1)
-    assert (count_warmup_steps(0.29, 100), count_warmup_steps(0.03, 33), count_warmup_steps(5, 100)) == (
-        29,
-        0,
-        5,
-    )
+    warm = [
+        count_warmup_steps(asked, steps) for asked, steps in ((0.29, 100), (0.03, 33), (5, 100), (0.03, 1))
+    ]
+    assert warm == [29, 1, 5, 0]

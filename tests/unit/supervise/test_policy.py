@@ -32,7 +32,6 @@ from launcher.supervise.policy import (
     decide,
     suspects,
 )
-from launcher.supervise.preflight import gpu_problems, xid_problems
 from launcher.supervise.slow_hosts import SUSTAINED, SpeedProbes
 from tests.support.events import history_of
 
@@ -310,24 +309,6 @@ def test_a_checkpoint_is_not_committed_under_another_lease(tmp_path):
 
 def who(job_id: str, restart: int = 0) -> dict[str, object]:
     return {"job_id": job_id, "restart": restart, "host": "n1", "pid": 1, "started": 1}
-
-
-def test_gpus_that_are_busy_broken_or_missing_are_named():
-    table = "0, 3, 81559, 0\n1, 40000, 81559, 0\n2, 3, 81559, 2\n3, 3, 81559, [N/A]\n"
-    assert gpu_problems(table, 4) == [
-        "GPU 1 is in use: 40000 of 81559 MiB",
-        "GPU 2 has 2 uncorrected memory errors",
-    ]
-    assert gpu_problems("0, 3, 81559, 0\n", 2) == ["1 GPUs are present and 2 are needed"]
-
-
-def test_a_gpu_whose_driver_told_of_a_broken_one_is_named_and_a_program_s_own_fault_is_not():
-    log = (
-        "[   90.100000] NVRM: Xid (PCI:0000:1a:00): 79, pid=1, GPU has fallen off the bus.\n"
-        "[ 8000.123456] NVRM: Xid (PCI:0000:3b:00): 79, pid=1234, GPU has fallen off the bus.\n"
-        "[ 8001.000001] NVRM: Xid (PCI:0000:86:00): 31, pid=99, Ch 00000010, MMU Fault\n"
-    )
-    assert xid_problems(log, 8100.0) == ["the GPU at 0000:3b:00 reported XID 79 within the last hour"]
 
 
 def test_a_slow_host_is_a_suspect_at_once_and_a_failing_one_after_two_faults():

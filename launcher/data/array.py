@@ -1,0 +1,90 @@
+"""The rows of a JSON array, decoded item by item while the file is read."""
+
+import io
+import re
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+from launcher.data.decode import DECODER, check_single
+from launcher.data.row import Row
+from launcher.data.rules import BrokenRow
+
+_BLOCK = 1 << 20
+_SPACE = re.compile(r"\s*")
+
+
+def read_array(content: BinaryIO) -> Iterator[Row]:
+    """The items of one JSON array, decoded while the file is read; the first invalid item ends it."""
+    with io.TextIOWrapper(content, encoding="utf-8-sig", newline="") as file:
+        text, at, line, separator = "", 0, 1, "["
+        while True:
+            try:
+                if _skip_space(text, at) == len(text):
+                    raise ValueError("the array is not closed with ]")
+                item = _item_start(text, at, separator)
+                if item is None:
+                    if file.read().strip():
+                        raise ValueError("there is more behind the closing ]")
+                    return
+                value, end = DECODER.raw_decode(text, item)
+            except UnicodeDecodeError as error:
+                yield _not_utf8(line, error)
+                return
+            except (ValueError, RecursionError) as error:
+                text, at = text[at:], 0
+                try:
+                    block = file.read(max(_BLOCK, len(text)))
+                except UnicodeDecodeError as fault:
+                    yield _not_utf8(line, fault)
+                    return
+                if block:
+                    text += block
+                    continue
+                line += text.count("\n", 0, _skip_to_item(text))
+                message = f"not JSON ({str(error).partition(': line')[0]}); the file is one array of objects"
+                yield Row(line, None, BrokenRow("not_json", message, whole=True))
+                return
+            line += text.count("\n", at, item)
+            yield _single(line, value)
+            line += text.count("\n", item, end)
+            at, separator = end, ","
+            if at > _BLOCK // 2:
+                text, at = text[at:], 0
+
+
+def _not_utf8(line: int, error: UnicodeDecodeError) -> Row:
+    message = f"not UTF-8 within the next megabyte ({error.reason}); convert the file with iconv"
+    return Row(line, None, BrokenRow("not_utf8", message, whole=True))
+
+
+def _item_start(text: str, at: int, separator: str) -> int | None:
+    """The start of the next item, after its separator; None after the end of the array."""
+    start = _skip_space(text, at)
+    if text[start : start + 1] == separator:
+        start = _skip_space(text, start + 1)
+        if separator == "," or text[start : start + 1] != "]":
+            return start
+    elif separator == "[" or text[start : start + 1] != "]":
+        raise ValueError(f"{separator} is missing")
+    if text[start + 1 :].strip():
+        raise ValueError("there is more behind the closing ]")
+    return None
+
+
+def _skip_to_item(text: str) -> int:
+    start = _skip_space(text, 0)
+    return _skip_space(text, start + 1) if text[start : start + 1] in ("[", ",") else start
+
+
+def _skip_space(text: str, at: int) -> int:
+    found = _SPACE.match(text, at)
+    return found.end() if found else at
+
+
+def _single(line: int, value: Any) -> Row:
+    """The row, or what is wrong with it if a key occurs twice in it."""
+    try:
+        check_single()
+    except BrokenRow as fault:
+        return Row(line, None, fault)
+    return Row(line, value)

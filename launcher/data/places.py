@@ -1,0 +1,219 @@
+"""Where data files are: one file, a folder, a glob, or the same at an address that fsspec reads (s3://, gs://, hf://, ...).
+
+Compressed files (gzip, bzip2, xz, Zstandard) are recognised by their first bytes, and read as what is in them.
+"""
+
+import bz2
+import glob
+import gzip
+import hashlib
+import importlib
+import lzma
+import os
+from io import BufferedReader, RawIOBase
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from launcher.errors import DataError
+
+SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt", ".parquet", ".arrow")
+_PACKED = (".gz", ".bz2", ".xz", ".zst")
+_MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
+_NOT_DATA = ("dataset_info.json", "dataset_dict.json", "state.json", "config.json", "metadata.json")
+_WILD = frozenset("*?[")
+_EXTRAS = {
+    "s3": "s3",
+    "s3a": "s3",
+    "gs": "gcs",
+    "gcs": "gcs",
+    "abfs": "abfs",
+    "az": "abfs",
+    "http": "http",
+    "https": "http",
+}
+"""fsspec's own extras, by scheme. Source: fsspec's pyproject.toml, optional-dependencies."""
+_PACKAGES = {"hf": "huggingface_hub"}
+
+
+def is_address(place: str | Path) -> bool:
+    """Whether fsspec reads it, and not the file system of this machine."""
+    return "://" in str(place)
+
+
+def find_files(place: str | Path) -> tuple[str, ...]:
+    """The data files of a file, a folder or a glob, in the order of their names; DataError if there are none."""
+    text = str(place)
+    if is_address(text):
+        return _find_at(text)
+    path = Path(text)
+    if path.is_file():
+        return (text,)
+    if path.is_dir():
+        return _of_folder(text, sorted(str(one) for one in path.iterdir() if one.is_file()))
+    if _WILD & set(text):
+        found = sorted(one for one in glob.glob(text, recursive=True) if Path(one).is_file())  # noqa: PTH207
+        if found:
+            return tuple(found)
+        raise DataError(f"{text} matches no file; look at the folder and the pattern")
+    raise DataError(
+        f"{text} is not a file; give the path of a JSONL, JSON, CSV or Parquet file, a folder or a glob"
+    )
+
+
+def exists(place: str | Path) -> bool:
+    """Whether files are found there."""
+    try:
+        return bool(find_files(place))
+    except DataError:
+        return False
+
+
+def _of_folder(folder: str, files: list[str]) -> tuple[str, ...]:
+    """The data files of a folder, which must be of one kind: a readme.txt beside Parquet files is no row."""
+    kept = [file for file in files if suffix_of(file) in SUFFIXES and not _name(file).startswith((".", "_"))]
+    kept = [file for file in kept if _name(file) not in _NOT_DATA]
+    kinds = sorted({suffix_of(file) for file in kept})
+    if not kept:
+        raise DataError(
+            f"{folder} is a folder without a data file ({', '.join(SUFFIXES)}); name the files, or another folder"
+        )
+    if len(kinds) > 1:
+        raise DataError(
+            f"{folder} holds files of several kinds ({', '.join(kinds)}); say which by a glob, such as "
+            f"{folder.rstrip('/')}/*{kinds[0]}"
+        )
+    return tuple(kept)
+
+
+def _name(file: str) -> str:
+    return file.rstrip("/").rpartition("/")[2]
+
+
+def suffix_of(file: str) -> str:
+    """The suffix that says how rows are stored, in lower case, without that of a compression."""
+    name = _name(file).lower()
+    for packed in _PACKED:
+        name = name.removesuffix(packed)
+    return os.path.splitext(name)[1]  # noqa: PTH122 (an address is no path)
+
+
+def open_file(file: str) -> BinaryIO:
+    """The content of the file, decompressed; DataError if it cannot be opened."""
+    raw = _open(file)
+    kind = next(
+        (kind for magic, kind in _MAGIC.items() if raw.read(6).startswith(magic) or raw.seek(0)), None
+    )
+    raw.seek(0)
+    if kind == "gzip":
+        return cast("BinaryIO", gzip.GzipFile(fileobj=raw))
+    if kind == "bzip2":
+        return cast("BinaryIO", bz2.BZ2File(raw))
+    if kind == "xz":
+        return cast("BinaryIO", lzma.LZMAFile(raw))
+    if kind == "zstd":
+        try:
+            arrow = importlib.import_module("pyarrow")
+        except ImportError:
+            raise DataError(
+                f"{file} is compressed with Zstandard, which needs pyarrow; pip install pyarrow"
+            ) from None
+        return cast("BinaryIO", BufferedReader(_Stream(arrow.CompressedInputStream(raw, "zstd")), 1 << 20))
+    return raw
+
+
+class _Stream(RawIOBase):
+    """A pyarrow stream as Python's own."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """The number of bytes read into the buffer."""
+        piece: bytes = self._stream.read(len(buffer))
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+
+def _open(file: str) -> BinaryIO:
+    try:
+        if not is_address(file):
+            return Path(file).open("rb")
+        system, path = _system(file)
+        return cast("BinaryIO", system.open(path, "rb"))
+    except OSError as error:
+        raise DataError(
+            f"{file} cannot be read: {error.strerror or type(error).__name__}; give the path of a JSONL, JSON, CSV or "
+            "Parquet file"
+        ) from None
+
+
+def is_plain(file: str) -> bool:
+    """Whether ranges of the file's bytes can be read: it is on this machine's file system and not compressed."""
+    if is_address(file):
+        return False
+    with _open(file) as raw:
+        return not raw.read(6).startswith(tuple(_MAGIC))
+
+
+def size_of(file: str) -> int:
+    """The number of bytes as they are stored."""
+    if not is_address(file):
+        return Path(file).stat().st_size
+    system, path = _system(file)
+    return int(system.size(path) or 0)
+
+
+def state_of(file: str) -> str:
+    """What changes when the content of a file at an address does: its checksum, or its size and time, as the store has them."""
+    system, path = _system(file)
+    return hashlib.sha256(repr(system.ukey(path)).encode()).hexdigest()
+
+
+def _find_at(address: str) -> tuple[str, ...]:
+    system, path = _system(address)
+    scheme = address.partition("://")[0]
+    try:
+        if _WILD & set(path):
+            found = [one for one in sorted(system.glob(path)) if system.isfile(one)]
+            if not found:
+                raise DataError(f"{address} matches no file; look at the folder and the pattern")
+        elif system.isfile(path):
+            return (address,)
+        elif system.isdir(path):
+            inside = sorted(one for one in system.ls(path, detail=False) if system.isfile(one))
+            return _of_folder(address, [f"{scheme}://{one.lstrip('/')}" for one in inside])
+        else:
+            raise DataError(f"{address} is not a file; look at the name, and whether you may read it")
+    except DataError:
+        raise
+    except Exception as error:  # every store has exceptions of its own
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise DataError(f"{address} cannot be read ({type(error).__name__}: {said[:200]})") from None
+    return tuple(f"{scheme}://{one.lstrip('/')}" for one in found)
+
+
+def _system(address: str) -> tuple[Any, str]:
+    """fsspec's file system for the address, and the path in it."""
+    scheme = address.partition("://")[0]
+    try:
+        core = importlib.import_module("fsspec.core")
+    except ImportError:
+        raise DataError(f"{address} needs fsspec; pip install {_extra(scheme)}") from None
+    try:
+        return core.url_to_fs(address)
+    except ImportError:
+        raise DataError(
+            f"{address}: fsspec needs one more package for {scheme}://; pip install {_extra(scheme)}"
+        ) from None
+    except ValueError:
+        said = f"{address}: fsspec knows no {scheme}://; use s3://, gs://, hf:// or another of its schemes"
+        raise DataError(said) from None
+    except Exception as error:
+        raise DataError(f"{address} cannot be read ({type(error).__name__})") from None
+
+
+def _extra(scheme: str) -> str:
+    return _PACKAGES.get(scheme) or f"'fsspec[{_EXTRAS.get(scheme, scheme)}]'"

@@ -1,0 +1,126 @@
+"""How the rows of a file are stored, from its first bytes and its name; what is no data file is called what it is."""
+
+import json
+
+from launcher.data.places import open_file, suffix_of
+from launcher.errors import DataError
+
+BOM = b"\xef\xbb\xbf"
+HEAD = 1 << 20
+"""Bytes from the beginning of a file by which it is judged."""
+_DATA = "give a JSONL, JSON, CSV, TXT or Parquet file"
+_OTHERS = (
+    (
+        b"version https://git-lfs.github.com/spec",
+        "a Git LFS pointer, not the data itself; `git lfs pull` fetches the data",
+    ),
+    (b"/annex/objects/", "a git-annex pointer, not the data itself; `git annex get` fetches the data"),
+    (b"PK\x03\x04", f"a zip archive (or an Excel file); unpack it, or save it as CSV, and {_DATA}"),
+    (b"7z\xbc\xaf\x27\x1c", f"a 7z archive; unpack it and {_DATA}"),
+    (b"SQLite format 3", f"an SQLite database; export its table and {_DATA}"),
+    (b"%PDF", f"a PDF; extract its text and {_DATA}"),
+    (b"\x93NUMPY", f"an array of numpy's; {_DATA}"),
+    (b"\x80\x04\x95", f"a pickle, which could run code and is never opened; write it as JSONL and {_DATA}"),
+    (b"\x89HDF", f"an HDF5 file; {_DATA}"),
+)
+_ENCODINGS = (
+    (b"\xff\xfe\0\0", "UTF-32"),
+    (b"\0\0\xfe\xff", "UTF-32"),
+    (b"\xff\xfe", "UTF-16"),
+    (b"\xfe\xff", "UTF-16"),
+)
+
+
+def storage(file: str) -> str:
+    """The storage of the rows: jsonl, json (one array), object (objects over several lines), csv, txt, parquet or arrow.
+
+    DataError if the file cannot be read, or is something else than data.
+    """
+    head = read_head(file)
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    if head.startswith((b"ARROW1", b"\xff\xff\xff\xff")):
+        return "arrow"
+    _refuse_others(file, head)
+    suffix = suffix_of(file)
+    if suffix in (".csv", ".tsv", ".txt"):
+        return "txt" if suffix == ".txt" else "csv"
+    if suffix == ".parquet":
+        raise DataError(f"{file} is not a Parquet file, whatever its name says; write it again, or rename it")
+    text = head.removeprefix(BOM).lstrip()
+    if text.startswith(b"["):
+        return "jsonl" if _is_list_per_line(text) else "json"
+    return "object" if _is_over_lines(text) else "jsonl"
+
+
+def read_head(file: str) -> bytes:
+    """The first bytes of the file, decompressed."""
+    try:
+        with open_file(file) as content:
+            return content.read(HEAD)
+    except (OSError, EOFError, ValueError) as error:
+        raise broken_stream(file, error) from None
+
+
+def broken_stream(file: str, error: Exception) -> DataError:
+    """The refusal of a file whose content ends, or cannot be decompressed."""
+    said = str(error).strip().splitlines()
+    return DataError(
+        f"{file} cannot be read: {said[0] if said else type(error).__name__}; is it complete? Copy or download it again"
+    )
+
+
+def _refuse_others(file: str, head: bytes) -> None:
+    for magic, what in _OTHERS:
+        if head.startswith(magic):
+            raise DataError(f"{file} is {what}")
+    if head[257:262] == b"ustar":
+        raise DataError(f"{file} is a tar archive; unpack it and {_DATA}")
+    if head.lstrip()[:15].lower().startswith((b"<!doctype html", b"<html")):
+        raise DataError(
+            f"{file} is a web page, not data; download the file itself, not the page that shows it"
+        )
+    for mark, name in _ENCODINGS:
+        if head.startswith(mark):
+            raise DataError(_encoded(file, name))
+    start = head[:4000]
+    if len(start) >= 8 and (start[1::2].count(0) > len(start) // 5 or start[::2].count(0) > len(start) // 5):
+        if start.count(0) == len(start):
+            raise DataError(
+                f"{file} begins with {len(start):,} NUL bytes: it is damaged, as after a crash; write it again"
+            )
+        raise DataError(_encoded(file, "UTF-16LE" if start[1::2].count(0) else "UTF-16BE"))
+
+
+def _encoded(file: str, name: str) -> str:
+    return f"{file} is {name}, not UTF-8; convert it: iconv -f {name} -t UTF-8 {file} > NEW"
+
+
+def _is_list_per_line(text: bytes) -> bool:
+    """Whether each line is an array of its own, and not a part of one array."""
+    first, end, rest = text.partition(b"\n")
+    try:
+        value = json.loads(first)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(value, list) and bool(end) and rest.lstrip().startswith(b"[")
+
+
+def _is_over_lines(text: bytes) -> bool:
+    """Whether an object begins in the first line that does not end there, or that is the only one and holds the rows."""
+    if not text.startswith(b"{"):
+        return False
+    first, end, rest = text.partition(b"\n")
+    try:
+        json.loads(first)
+    except (ValueError, RecursionError):
+        return bool(end) and (first.rstrip().endswith((b"{", b"[", b",")) or _spans_lines(text, len(first)))
+    return not rest.strip()
+
+
+def _spans_lines(text: bytes, line: int) -> bool:
+    try:
+        _, stop = json.JSONDecoder().raw_decode(text.decode(errors="replace"))
+    except (ValueError, RecursionError):
+        return False
+    return stop > line

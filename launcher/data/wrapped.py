@@ -1,0 +1,150 @@
+"""Rows in objects that span lines: an array under a name, a table by columns, or rows one after the other."""
+
+import re
+from collections.abc import Iterator
+from typing import Any, cast
+
+from launcher.data.decode import DECODER, check_single
+from launcher.data.read import detect
+from launcher.data.row import Row
+from launcher.data.rules import BrokenRow
+from launcher.errors import DataError
+
+_SPACE = re.compile(r"\s*")
+_NAMES = ("train", "data", "rows", "examples", "items", "records", "instances", "samples")
+"""Names under which rows are looked for first, if there are several arrays."""
+
+
+def read_objects(text: str, file: str) -> Iterator[Row]:
+    """The rows of the text, which is held in memory as a whole."""
+    at = _skip(text, 0)
+    line, before = 1, 0
+    several = False
+    while at < len(text):
+        line += text.count("\n", before, at)
+        before = at
+        try:
+            value, end = DECODER.raw_decode(text, at)
+        except (ValueError, RecursionError) as error:
+            said = str(error).partition(": line")[0]
+            more = text.count("\n", at, getattr(error, "pos", at))
+            yield Row(
+                line + more,
+                None,
+                BrokenRow(
+                    "not_json",
+                    f"not JSON ({said}) in an object that spans several lines; mend it there",
+                    whole=True,
+                ),
+            )
+            return
+        behind = _skip(text, end)
+        if not several and behind == len(text) and detect(cast("dict[str, Any]", value)) is None:
+            yield from _unwrap(text, at, cast("dict[str, Any]", value), file)
+            return
+        several = True
+        try:
+            check_single()
+        except BrokenRow as fault:
+            yield Row(line, None, fault)
+        else:
+            yield Row(line, value)
+        at = behind
+
+
+def _unwrap(text: str, at: int, value: dict[str, Any], file: str) -> Iterator[Row]:
+    """The rows in the only object of the file."""
+    arrays = {name: cast("list[Any]", items) for name, items in value.items() if _is_rows(items)}
+    if not arrays:
+        table = _by_columns(value)
+        if table is None:
+            yield Row(1, value)
+            return
+        yield from (Row(number, row) for number, row in enumerate(table, start=1))
+        return
+    name = next((name for name in _NAMES if name in arrays), next(iter(arrays)))
+    others = [other for other in arrays if other != name and other not in ("features", "schema", "fields")]
+    if others:
+        raise DataError(
+            f"{file} holds several lists of rows ({', '.join(arrays)}); write the one to train on into a file of its own"
+        )
+    lines = _item_lines(text, at, name)
+    for number, item in enumerate(arrays[name]):
+        line = lines[number] if number < len(lines) else number + 1
+        yield _inner(line, item)
+    try:
+        check_single()
+    except BrokenRow as fault:
+        yield Row(1, None, BrokenRow(fault.rule, fault.message, whole=True))
+
+
+def _is_rows(items: Any) -> bool:
+    rows = cast("list[Any]", items) if isinstance(items, list) else []
+    return bool(rows) and all(isinstance(row, dict) for row in rows)
+
+
+def _inner(line: int, item: dict[str, Any]) -> Row:
+    """The row in an item; the hub's dataset viewer wraps each in {"row_idx", "row", "truncated_cells"}."""
+    if isinstance(item.get("row"), dict) and item.keys() <= {"row_idx", "row", "truncated_cells"}:
+        cut = cast("list[Any]", item.get("truncated_cells") or [])
+        if cut:
+            return Row(
+                line,
+                None,
+                BrokenRow(
+                    "type",
+                    f"the viewer's answer has cut off {', '.join(map(str, cut))}; download the file itself",
+                ),
+            )
+        return Row(line, item["row"])
+    return Row(line, item)
+
+
+def _item_lines(text: str, at: int, name: str) -> list[int]:
+    """The line of each item of the array under this name of the object that begins at `at`."""
+    place = at + 1
+    while True:
+        place = _skip(text, place)
+        if text[place] == ",":
+            place = _skip(text, place + 1)
+        key, place = DECODER.raw_decode(text, place)
+        place = _skip(text, _skip(text, place) + 1)
+        if key == name:
+            break
+        _, place = DECODER.raw_decode(text, place)
+    lines: list[int] = []
+    line, before, place = 1, 0, _skip(text, place + 1)
+    while text[place] != "]":
+        line += text.count("\n", before, place)
+        lines.append(line)
+        before = place
+        _, place = DECODER.raw_decode(text, place)
+        place = _skip(text, place)
+        if text[place] == ",":
+            place = _skip(text, place + 1)
+    return lines
+
+
+def _by_columns(value: dict[str, Any]) -> list[dict[str, Any]] | None:
+    """The rows of a table that stands by columns, as pandas' to_json writes it; None if it is no table.
+
+    Source: pandas.DataFrame.to_json, orient columns {name: {index: cell}}, split {columns, index, data}; to_dict of datasets.
+    """
+    columns = value.get("columns")
+    if isinstance(columns, list) and isinstance(value.get("data"), list):
+        return [dict(zip(cast("list[str]", columns), cells, strict=False)) for cells in value["data"]]
+    cells = list(value.values())
+    if not cells:
+        return None
+    if all(isinstance(cell, dict) for cell in cells):
+        keys = list(cast("dict[str, Any]", cells[0]))
+        if keys and all(list(cast("dict[str, Any]", cell)) == keys for cell in cells):
+            return [{name: value[name][key] for name in value} for key in keys]
+    if all(isinstance(cell, list) for cell in cells) and len({len(cell) for cell in cells}) == 1:
+        return [dict(zip(value, row, strict=True)) for row in zip(*cells, strict=True)]
+    return None
+
+
+def _skip(text: str, at: int) -> int:
+    found = _SPACE.match(text, at)
+    return found.end() if found else at

@@ -1,0 +1,67 @@
+"""What was found in data files, computed once per version of the files: for all trials of a multirun and for later launches."""
+
+import functools
+import hashlib
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from launcher import __version__
+from launcher.data.places import find_files, is_address, size_of, state_of
+from launcher.formats.registry import foreign_code
+from launcher.run import write_text
+
+_KEPT_FROM = 8 << 20
+"""File size from which a file is identified by its size and modification time; a smaller one is identified by its content."""
+_known: dict[str, dict[str, Any]] = {}
+
+
+def remembered(
+    places: tuple[str | Path, ...],
+    options: dict[str, Any],
+    cache_dir: Path,
+    make: Callable[[], dict[str, Any]],
+    keeps: Callable[[dict[str, Any]], bool] = lambda found: True,
+) -> dict[str, Any]:
+    """The result of `make` for the files of these places and options.
+
+    It is kept in the cache for other processes if `keeps` allows it.
+    """
+    state = [(file, _state(file)) for place in places for file in find_files(place)]
+    key = hashlib.sha256(repr((state, options, _code_state(), __version__)).encode()).hexdigest()[:32]
+    if key in _known:
+        return _known[key]
+    kept = cache_dir / "data_checks" / f"{key}.json"
+    found: dict[str, Any] | None = None
+    if kept.is_file():
+        with suppress(ValueError):  # a damaged one is made again
+            found = json.loads(kept.read_text())
+    if found is None:
+        found = make()
+        if keeps(found):
+            with suppress(OSError):  # if it cannot be cached, the next launch makes it again
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                write_text(kept, json.dumps(found))
+    _known[key] = found
+    return found
+
+
+def _state(file: str) -> tuple[int, int | str]:
+    """What changes when the file's content does."""
+    if is_address(file):
+        return size_of(file), state_of(file)
+    status = Path(file).stat()
+    if status.st_size >= _KEPT_FROM:
+        return status.st_size, status.st_mtime_ns
+    return status.st_size, hashlib.sha256(Path(file).read_bytes()).hexdigest()
+
+
+@functools.cache
+def _code_state() -> list[Any]:
+    """What changes when the code that checks data does."""
+    here = Path(__file__).resolve().parents[1]
+    files = sorted(file for room in ("data", "formats") for file in (here / room).glob("*.py"))
+    stamps = [(file.name, status.st_size, status.st_mtime_ns) for file in files if (status := file.stat())]
+    return [*stamps, foreign_code()]

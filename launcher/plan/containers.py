@@ -1,0 +1,72 @@
+"""The words that run the ranks' command in a container, one template for each program."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from launcher.config import ContainerConfig, ContainerRuntime
+from launcher.config.text import one_line
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Template:
+    """How a program is told what a run needs."""
+
+    words: tuple[str, ...]
+    """The program and its verb."""
+    gpu: tuple[str, ...]
+    """Options that make an NVIDIA GPU visible in the image."""
+    mount: Callable[[str], tuple[str, ...]]
+    """Options of one mount, HOST:INSIDE."""
+    folder: str
+    """Option for the folder in which the command starts."""
+    end: tuple[str, ...] = ()
+    """Words between the image and the command."""
+
+
+def _apptainer(program: str) -> Template:
+    """Source: the manual pages of apptainer exec and singularity exec (--nv, --bind, --pwd)."""
+    return Template(
+        words=(program, "exec"), gpu=("--nv",), mount=lambda mount: ("--bind", mount), folder="--pwd"
+    )
+
+
+TEMPLATES = {
+    ContainerRuntime.apptainer: _apptainer("apptainer"),
+    ContainerRuntime.singularity: _apptainer("singularity"),
+    # Source: ch-run(1), --bind, --cd; ch-run passes the environment on, and --write-fake lets it make the mount points
+    ContainerRuntime.charliecloud: Template(
+        words=("ch-run", "--write-fake"),
+        gpu=(),
+        mount=lambda mount: ("--bind", mount),
+        folder="--cd",
+        end=("--",),
+    ),
+    # Source: podman-run(1), --env-host, --volume, --workdir; NERSC's manual of podman-hpc, --gpu
+    ContainerRuntime.podman_hpc: Template(
+        words=("podman-hpc", "run", "--rm", "--env-host", "--network=host", "--ipc=host"),
+        gpu=("--gpu",),
+        mount=lambda mount: ("--volume", mount),
+        folder="--workdir",
+    ),
+}
+"""Runtime -> template. The step itself opens an image of pyxis."""
+
+
+def command_in(
+    container: ContainerConfig, image: str, mounts: Sequence[str], folder: str, *, cuda: bool
+) -> tuple[str, ...]:
+    """The words before the command; empty for bare nodes and for an image that the step opens."""
+    template = TEMPLATES.get(container.runtime)
+    if template is None:
+        return ()
+    words = [
+        *template.words,
+        *(template.gpu if cuda else ()),
+        *(word for mount in mounts for word in template.mount(mount)),
+        template.folder,
+        folder,
+        *container.options,
+        image,
+        *template.end,
+    ]
+    return tuple(one_line("cluster.container", word) for word in words)
