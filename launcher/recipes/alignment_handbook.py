@@ -43,9 +43,7 @@ TABLE: Mapping[str, Step] = {
 SPEC = Tool(
     title="alignment-handbook",
     source="https://github.com/huggingface/alignment-handbook, src/alignment/configs.py",
-    marks=frozenset(
-        {"dataset_mixture", _MIXER, "dataset_splits", "hub_model_revision", "model_name_or_path"}
-    ),
+    marks=frozenset({"dataset_mixture", _MIXER, "dataset_splits", "dataset_configs"} | trl.MARKS),
     table=TABLE,
     finish=_finish,
     method=trl.method,

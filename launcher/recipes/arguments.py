@@ -84,7 +84,7 @@ TRAINING: Mapping[str, Step] = {
     "dataset_num_proc": same("the ranks of a node share the tokenization"),
     "preprocessing_num_workers": same("the ranks of a node share the tokenization"),
     "remove_unused_columns": same("keys that a format does not have never reach the model"),
-    "ddp_timeout": to("resources.ddp_timeout_s", lambda value: min(int(value), 86_400)),
+    "ddp_timeout": to("resources.ddp_timeout_s", int),
     "ddp_find_unused_parameters": same("every trained weight has a gradient"),
     "save_total_limit": to(f"{parts.SAVES}.keep_last", int),
     "save_only_model": lambda draft, key, value: draft.same(key, "off") if is_off(value) else draft.absent(
@@ -113,7 +113,11 @@ TRAINING: Mapping[str, Step] = {
 
 MODEL: Mapping[str, Step] = {
     "model_name_or_path": to("model.name_or_path", str),
-    "model_revision": to("model.revision", lambda value: None if value == "main" else str(value)),
+    "model_revision": lambda draft, key, value: (
+        draft.same(key, "the default branch")
+        if value == "main"
+        else draft.carry(key, "model.revision", str(value))
+    ),
     "trust_remote_code": to("model.trust_remote_code", bool),
     "attn_implementation": to("model.attn_implementation", parts.attention),
 }
@@ -145,7 +149,7 @@ METHODS: Mapping[str, Step] = {
     "epsilon": to("trainer.epsilon", float),
     "scale_rewards": to("trainer.scale_rewards", str),
     "max_prompt_length": same("prompts may use the rest of model.max_length"),
-    "packing": to("trainer.packing", bool),
+    "packing": parts.packing,
     "packing_strategy": same("documents are packed by best fit"),
     "padding_free": same("packed rows have no padding"),
     "eval_packing": same("evaluation rows are read one by one"),
@@ -172,7 +176,7 @@ def template(draft: Draft, key: str, value: Any) -> None:
     if "{" in text:
         draft.carry(key, "model.chat_template", TEMPLATE_FILE, "the recipe's text, written to this file")
     else:
-        draft.carry(key, "model.chat_template", text)
+        parts.template(draft, key, text)
 
 
 TEMPLATE_FILE = "chat_template.jinja"

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from launcher.recipes import arguments, parts
-from launcher.recipes.base import Draft, Lost, Step, Tool, absent, is_off, plugin, same, to
+from launcher.recipes.base import Draft, Fate, Lost, Step, Tool, absent, is_off, plugin, same, to
 from launcher.recipes.parts import SAVES
 from launcher.run.find import as_name
 
@@ -73,31 +73,57 @@ def _data(draft: Draft) -> None:
         value = draft.recipe.get(key)
         if is_off(value):
             continue
-        listed = value if isinstance(value, list) else [{"path": value}]
-        sets = [cast("dict[str, Any]", one) for one in cast("list[Any]", listed) if isinstance(one, dict)]
-        found = [
-            (parts.hub_name(str(one.get("path") or one.get("name")), one.get("name"), one.get("split")), 1.0)
-            for one in sets
-        ]
+        listed: list[Any] = cast("list[Any]", value) if isinstance(value, list) else [{"path": value}]
+        sets = [cast("dict[str, Any]", one) for one in listed if isinstance(one, dict)]
+        found = [(_name(one), 1.0) for one in sets]
         parts.sources(draft, (key,), found)
-        columns = next((_columns(one) for one in sets if _columns(one)), {})
-        if columns:
-            draft.put("data.columns", columns)
+        for number, one in enumerate(sets):
+            _set(draft, f"{key}[{number}]", one)
     if draft.recipe.get("test_datasets"):
         first = cast("dict[str, Any]", draft.recipe["test_datasets"][0])
         draft.entries.pop("data.eval_path", None)
-        draft.carry(
-            "test_datasets",
-            "data.eval_path",
-            parts.hub_name(str(first["path"]), first.get("name"), first.get("split")),
-        )
+        draft.carry("test_datasets", "data.eval_path", _name(first))
     parts.held_out(draft, "val_set_size")
 
 
-def _columns(one: dict[str, Any]) -> dict[str, str]:
-    """data.columns where a data set names its field of chats."""
-    name = one.get("field_messages")
-    return {"messages": str(name)} if name and name not in ("messages", "conversations") else {}
+def _name(one: dict[str, Any]) -> str:
+    """The data set as this launcher names it."""
+    return parts.hub_name(str(one.get("path") or one.get("name")), one.get("name"), one.get("split"))
+
+
+_DETECTED = (
+    "type", "ds_type", "message_property_mappings", "message_field_role", "message_field_content", "field_messages",
+    "conversation", "field_chosen", "field_rejected",
+)  # fmt: skip
+_NAMED = ("path", "name", "split")
+
+
+def _set(draft: Draft, where: str, one: Mapping[str, Any]) -> None:
+    """Notes the keys of one data set; the format of its rows is detected from their own keys."""
+    for key, value in one.items():
+        if key in _NAMED or value is None:
+            continue
+        if key in ("field_messages", "field", "text_column"):
+            ours = "messages" if key == "field_messages" else "text"
+            if value in ("messages", "conversations", "text"):
+                draft.nested(f"{where}.{key}", Fate.same, "the column is known by this name")
+            else:
+                draft.put("data.columns", {ours: str(value)})
+                draft.nested(f"{where}.{key}", Fate.carried, "", "data.columns")
+        elif key == "type" and isinstance(value, dict):
+            draft.nested(
+                f"{where}.type",
+                Fate.lost,
+                "a prompt of your own; data.columns maps its fields",
+            )
+        elif key in _DETECTED:
+            draft.nested(f"{where}.{key}", Fate.same, "the format is detected from the keys of each row")
+        else:
+            draft.nested(
+                f"{where}.{key}",
+                Fate.absent,
+                "rows are read as they are; data.columns maps keys",
+            )
 
 
 def _saves(draft: Draft) -> None:
@@ -139,7 +165,7 @@ def _per_epoch(draft: Draft, key: str, count: Any, ours: str) -> None:
 
 
 def _schedule(draft: Draft) -> None:
-    ratio = draft.recipe.get("cosine_min_lr_ratio")
+    ratio: Any = draft.recipe.get("cosine_min_lr_ratio")
     if not is_off(ratio) and str(draft.get("lr_scheduler")) == "cosine":
         draft.carry(
             ("lr_scheduler", "cosine_min_lr_ratio"), "trainer.lr_scheduler_type", "cosine_with_min_lr"
@@ -216,9 +242,12 @@ _OWN: Mapping[str, Step] = {
     "lr_scheduler": to("trainer.lr_scheduler_type", parts.scheduler),
     "adam_eps": to("trainer.adam_epsilon", float),
     "eta_min": to("trainer.lr_scheduler_kwargs.min_lr", float),
-    "sample_packing": to("trainer.packing", bool),
+    "sample_packing": parts.packing,
     "eval_sample_packing": same("evaluation rows are read one by one"),
     "pad_to_sequence_len": same("packed rows are full"),
+    "pretrain_multipack_attn": same("attention stays within each document"),
+    "streaming_multipack_buffer_size": same("rows are packed over the whole file"),
+    "load_in_8bit": same("off"),
     "train_on_inputs": to("trainer.assistant_only_loss", lambda value: not value),
     "gradient_checkpointing": _checkpointing,
     "special_tokens": _special,
@@ -313,7 +342,7 @@ SPEC = Tool(
     table={**arguments.TRAINING, **arguments.MODEL, **_OWN},
     finish=_finish,
     method=_method,
-    defaults={
+    defaults=lambda method: {
         "num_epochs": 1.0, "warmup_ratio": 0.03, "gradient_accumulation_steps": 1, "micro_batch_size": 1,
         "gradient_checkpointing": False,
     },

@@ -1,17 +1,18 @@
 """What a module about another tool defines, and the draft that it fills."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, cast, get_args, get_origin, get_type_hints
 
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from launcher.config import Config
 from launcher.errors import LauncherError
 from launcher.launching.explain import dataclass_of
+from launcher.launching.own_file.settings import accepts
 from launcher.launching.own_file.write import Entry
 from launcher.methods.registry import METHODS, find_method
 from launcher.plugins.base import make_plugins
@@ -38,6 +39,10 @@ class Outcome:
     """The key that carries it."""
     why: str = ""
     """The reason, where it is not carried."""
+
+
+MISREAD = (TypeError, ValueError, AttributeError, KeyError, IndexError, OverflowError)
+"""What reading a value of an unexpected form raises."""
 
 
 class Lost(Exception):
@@ -91,6 +96,21 @@ class Draft:
         """Notes a key without a counterpart."""
         self._note(key, Fate.absent, why=why)
 
+    def value(self, ours: str) -> Any:
+        """The value that one of our keys has by now; None if it has none."""
+        return self.entries[ours].value if ours in self.entries else None
+
+    def refuse(self, ours: str, why: str) -> None:
+        """Takes one of our keys back, because it does not work with another."""
+        self.entries.pop(ours, None)
+        for key, one in self.outcomes.items():
+            if one.ours == ours:
+                self.outcomes[key] = dataclasses.replace(one, fate=Fate.lost, ours="", why=why)
+
+    def nested(self, key: str, fate: Fate, why: str, ours: str = "") -> None:
+        """Notes a key below one of the recipe's, such as datasets[0].type."""
+        self.outcomes[key] = Outcome(key=key, fate=fate, ours=ours, why=why)
+
     def _note(self, key: str, fate: Fate, ours: str = "", why: str = "") -> None:
         if key in self.recipe:
             self.outcomes[key] = Outcome(key=key, fate=fate, ours=ours, why=why)
@@ -116,8 +136,8 @@ class Tool:
     """Sets the keys that come from several keys of the recipe; it runs before the table, which it may leave keys to."""
     method: Callable[[Mapping[str, Any]], str | None]
     """The training method that a recipe names; None if it names none."""
-    defaults: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """As of Draft."""
+    defaults: Callable[[str], Mapping[str, Any]] = lambda method: {}
+    """As of Draft, by the training method."""
 
 
 def to(ours: str, convert: Callable[[Any], Any] | None = None) -> Step:
@@ -185,31 +205,39 @@ def misfit(ours: str, value: Any) -> str:
         name, option = [*groups[1:], last, ""][:2]
         return _plugin_misfit(name, {option: value} if option else {})
     for name in groups:
-        hint = get_type_hints(schema).get(name)
+        hint = _hints(schema).get(name)
         if get_origin(hint) is dict:
             return ""
         schema = dataclass_of(hint) or schema
     if last not in {one.name for one in dataclasses.fields(schema)}:
         return f"{ours} is no key of this version"
     if last == "plugins" or dict in (
-        get_origin(get_type_hints(schema)[last]),
-        *get_args(get_type_hints(schema)[last]),
+        get_origin(_hints(schema)[last]),
+        *get_args(_hints(schema)[last]),
     ):
         return ""
-    holder = OmegaConf.structured(schema)
-    try:
-        holder[last] = value
-    except (OmegaConfBaseException, ValueError, TypeError):
-        return f"{ours} cannot be {value!r}"
-    return ""
+    if dataclass_of(_hints(schema)[last]):
+        return ""  # a list of groups, whose keys the configuration checks
+    return "" if accepts(schema, last, value) else f"{ours} cannot be {value!r}"
+
+
+@functools.cache
+def _shipped(name: str) -> dict[str, Any]:
+    """The options of a shipped plugin with their defaults."""
+    return cast(
+        "dict[str, Any]",
+        OmegaConf.to_container(OmegaConf.load(resource_dir("conf") / "plugin" / f"{name}.yaml")),
+    )
+
+
+@functools.cache
+def _hints(schema: type) -> dict[str, Any]:
+    return get_type_hints(schema)
 
 
 def _plugin_misfit(name: str, options: dict[str, Any]) -> str:
     """Why a shipped plugin cannot have these options; empty if it can."""
-    shipped = cast(
-        "dict[str, Any]",
-        OmegaConf.to_container(OmegaConf.load(resource_dir("conf") / "plugin" / f"{name}.yaml")),
-    )
+    shipped = _shipped(name)
     if not options.keys() <= shipped.keys():
         return f"plugins.{name}.{next(iter(options))} is no key of this version"
     try:

@@ -23,10 +23,8 @@ def _distributed(draft: Draft, key: str, value: Any) -> None:
     sharded = cast("dict[str, Any]", recipe.get("fsdp_config") or {})
     name = str(value).upper()
     if name == "DEEPSPEED":
-        parts.set_zero(
-            draft, key, int(zero.get("zero_stage", 2)),
-            optimizer=not is_off(_device(zero, "offload_optimizer_device")), param=not is_off(_device(zero, "offload_param_device")),
-        )  # fmt: skip
+        offloads = [not is_off(zero.get(f"offload_{part}_device", "none")) for part in ("optimizer", "param")]
+        parts.set_zero(draft, key, int(zero.get("zero_stage", 2)), optimizer=offloads[0], param=offloads[1])
         draft.carry("deepspeed_config", "strategy.zero_stage", int(zero.get("zero_stage", 2)))
     elif name == "FSDP":
         parts.fsdp(draft, key, sharded.get("fsdp_offload_params"))
@@ -35,17 +33,10 @@ def _distributed(draft: Draft, key: str, value: Any) -> None:
         draft.carry(key, "strategy.engine", "ddp")
 
 
-def _device(zero: Mapping[str, Any], key: str) -> Any:
-    return zero.get(key, "none")
-
-
 def _places(draft: Draft, key: str, value: Any) -> None:
     nodes, gpus = world_of(draft.recipe, None, None)
-    draft.carry(
-        key,
-        "resources.nodes" if key == "num_machines" else "resources.gpus_per_node",
-        nodes if key == "num_machines" else gpus,
-    )
+    ours, number = ("resources.nodes", nodes) if key == "num_machines" else ("resources.gpus_per_node", gpus)
+    draft.carry(key, ours, number)
 
 
 _CHOSEN = same("the launcher chooses hosts, ports and ranks in the job")

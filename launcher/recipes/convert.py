@@ -12,13 +12,15 @@ from launcher.config import TrainerConfig
 from launcher.config.other_names import counterpart
 from launcher.errors import ConfigError
 from launcher.launching.own_file.source import construct, parse_source, read_source
-from launcher.launching.own_file.write import to_text
+from launcher.launching.own_file.write import Entry, to_text
 from launcher.methods.registry import METHODS, find_method
 from launcher.recipes.arguments import TEMPLATE_FILE
-from launcher.recipes.base import Draft, Fate, Lost, Outcome, Step, Tool
+from launcher.recipes.base import MISREAD, Draft, Fate, Lost, Outcome, Step, Tool
 from launcher.recipes.beside import ACCELERATE, DEEPSPEED, world_of
+from launcher.recipes.fit import fit
 from launcher.recipes.registry import TOOLS
 
+_FIRST = ("kind", "name_or_path", "path", "sources", "global_batch_size", "engine")
 _ORDER = (
     "name",
     "model",
@@ -32,7 +34,6 @@ _ORDER = (
     "seed",
     "resume",
 )
-_ADVICE = "name it with --tool"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,20 +77,24 @@ def convert(asked: Asked, out: Path) -> Converted:
             f"{asked.file}: its method {method} is none of {', '.join(METHODS.names())}; choose the nearest with --method"
         )
     draft = Draft(
-        recipe={key: value for key, value in recipe.items() if value is not None}, defaults=tool.defaults, method=method,
-        world=nodes * gpus, read_beside=lambda name: _beside(asked.file, name),
-    )  # fmt: skip
-    _fill(draft, tool)
-    outcomes = {
-        key: Outcome(key=key, fate=Fate.same, why="not set") for key, value in recipe.items() if value is None
-    }
-    outcomes |= draft.outcomes
+        recipe={key: value for key, value in recipe.items() if value is not None},
+        defaults=tool.defaults(method),
+        method=method,
+        world=nodes * gpus,
+        read_beside=lambda name: _beside(asked.file, name),
+    )
+    _fill(draft, tool, asked.file)
     for path, table in ((asked.accelerate, ACCELERATE), (asked.deepspeed, DEEPSPEED)):
         if path is not None:
-            outcomes |= _also(draft, path, load(path), table)
+            _also(draft, path, load(path), table)
     draft.put("resources.nodes", nodes)
     draft.put("resources.gpus_per_node", gpus)
     _complete(draft, asked.file)
+    fit(draft)
+    unset = {
+        key: Outcome(key=key, fate=Fate.same, why="not set") for key, value in recipe.items() if value is None
+    }
+    outcomes = unset | draft.outcomes
     template = _template(draft, recipe, out)
     ordered = [outcomes[key] for key in (*recipe, *outcomes) if key in outcomes]
     listed = tuple(dict.fromkeys(ordered))
@@ -116,8 +121,9 @@ def load(path: Path) -> dict[str, Any]:
     node = parse_source(source)
     try:
         return cast("dict[str, Any]", construct(node))
-    except yaml.MarkedYAMLError as error:
-        raise ConfigError(f"{path}: not YAML ({error.problem})") from None
+    except (yaml.MarkedYAMLError, ValueError) as error:
+        fault = error.problem if isinstance(error, yaml.MarkedYAMLError) else error
+        raise ConfigError(f"{path}: not YAML ({fault})") from None
 
 
 def recognise(recipe: Mapping[str, Any], file: Path) -> Tool:
@@ -132,14 +138,23 @@ def recognise(recipe: Mapping[str, Any], file: Path) -> Tool:
         )
     if "defaults" in recipe or "extends" in recipe:
         raise ConfigError(f"{file} is already a configuration of this launcher; type --config {file}")
-    found = {name: len(TOOLS.find(name).marks & recipe.keys()) for name in TOOLS.names()}
-    best = max(found, key=lambda name: found[name])
-    if found[best] < 2:
-        titles = ", ".join(TOOLS.find(name).title for name in TOOLS.names())
+    known = [TOOLS.find(name) for name in TOOLS.names()]
+    scores = [_likeness(tool, recipe, known) for tool in known]
+    if max(scores) < 2:
+        titles = ", ".join(tool.title for tool in known)
         raise ConfigError(
-            f"{file} is no recipe of {titles}, by its keys; if it is one, {_ADVICE} {'|'.join(TOOLS.names())}"
+            f"{file} is no recipe of {titles}, by its keys; if it is one, name it with --tool {'|'.join(TOOLS.names())}"
         )
-    return TOOLS.find(best)
+    best = [tool for tool, score in zip(known, scores, strict=True) if score == max(scores)]
+    return min(
+        best, key=lambda tool: len(tool.table)
+    )  # of two that share all keys, the one with the fewest of its own
+
+
+def _likeness(tool: Tool, recipe: Mapping[str, Any], known: list[Tool]) -> int:
+    """Marks of the tool among the recipe's keys; one that no other tool knows counts three times."""
+    others = [other for other in known if other is not tool]
+    return sum(1 if any(key in other.marks for other in others) else 3 for key in tool.marks & recipe.keys())
 
 
 def _method(tool: Tool, recipe: Mapping[str, Any], file: Path) -> str:
@@ -148,18 +163,31 @@ def _method(tool: Tool, recipe: Mapping[str, Any], file: Path) -> str:
     return tool.method(recipe) or next(iter(parts), "") or TrainerConfig().kind
 
 
-def _fill(draft: Draft, tool: Tool) -> None:
-    for key, value in tool.defaults.items():
+def _fill(draft: Draft, tool: Tool, file: Path) -> None:
+    for key, value in draft.defaults.items():
         if key not in draft.recipe and key in tool.table:
             tool.table[key](draft, key, value)
     for ours, entry in draft.entries.items():
         draft.entries[ours] = replace(entry, comment=f"the default of {tool.title}")
-    tool.finish(draft)
+    try:
+        tool.finish(draft)
+    except MISREAD as error:
+        raise ConfigError(
+            f"{file}: a value has not the form that {tool.title} reads ({error}); correct it"
+        ) from None
     for key, value in draft.recipe.items():
         if key not in draft.outcomes:
-            _step(tool.table, key)(draft, key, value)
+            _take(_step(tool.table, key), draft, key, value)
         if key not in draft.outcomes:
-            draft.outcomes[key] = Outcome(key=key, fate=Fate.same, why="nothing of it changes the run")
+            draft.same(key, "nothing of it changes the run")
+
+
+def _take(step: Step, draft: Draft, key: str, value: Any) -> None:
+    """Does a step; a value of another form than the tool's is lost."""
+    try:
+        step(draft, key, value)
+    except MISREAD:
+        draft.lost(key, f"{value!r} has not the form that the tool reads")
 
 
 def _step(table: Mapping[str, Step], key: str) -> Step:
@@ -182,22 +210,19 @@ def _by_name(draft: Draft, key: str, value: Any) -> None:
             draft.lost(key, str(lost))
 
 
-def _also(draft: Draft, path: Path, recipe: dict[str, Any], table: Mapping[str, Step]) -> dict[str, Outcome]:
-    """The fates of the keys of a file beside the recipe; what they set goes into the draft."""
+def _also(draft: Draft, path: Path, recipe: dict[str, Any], table: Mapping[str, Step]) -> None:
+    """Adds a file beside the recipe: what its keys set, and their fates."""
     inner = Draft(recipe=recipe, defaults={}, method=draft.method, world=draft.world)
     for key, value in recipe.items():
-        if key in inner.outcomes:
-            continue
         if value is None:
             inner.same(key, "not set")
-        elif key in table:
-            table[key](inner, key, value)
-        else:
-            inner.outcomes[key] = Outcome(key=key, fate=Fate.unknown, why="no key of this name is known")
+        elif key in table and key not in inner.outcomes:
+            _take(table[key], inner, key, value)
+        elif key not in inner.outcomes:
+            inner.nested(key, Fate.unknown, "no key of this name is known")
     draft.entries |= inner.entries
-    return {
-        f"{path.name}: {key}": replace(one, key=f"{path.name}: {key}") for key, one in inner.outcomes.items()
-    }
+    for key, one in inner.outcomes.items():
+        draft.outcomes[f"{path.name}: {key}"] = replace(one, key=f"{path.name}: {key}")
 
 
 def _complete(draft: Draft, file: Path) -> None:
@@ -219,15 +244,13 @@ def _complete(draft: Draft, file: Path) -> None:
 
 
 def _template(draft: Draft, recipe: Mapping[str, Any], out: Path) -> str | None:
+    """The recipe's chat template, where it is a text; the draft then names the file beside the configuration."""
     entry = draft.entries.get("model.chat_template")
     if entry is None or entry.value != TEMPLATE_FILE:
         return None
     draft.entries["model.chat_template"] = replace(entry, value=str(template_path(out)))
-    return next(
-        str(value)
-        for value in recipe.values()
-        if (isinstance(value, str) and "{%" in value) or "{{" in str(value)
-    )
+    carried = [one.key for one in draft.outcomes.values() if one.ours == "model.chat_template"]
+    return str(recipe[carried[-1]])
 
 
 def template_path(out: Path) -> Path:
@@ -240,9 +263,7 @@ def _text(draft: Draft, tool: Tool, asked: Asked, outcomes: tuple[Outcome, ...],
         ".".join(key.split(".")[:2]) for key in draft.entries if key.count(".") > 1
     }
     entries = [entry for key, entry in draft.entries.items() if key not in longer]
-    entries.sort(
-        key=lambda entry: _ORDER.index(group) if (group := entry.key.split(".")[0]) in _ORDER else len(_ORDER)
-    )
+    entries.sort(key=_place)
     head = [
         f"Converted from {asked.file.name}, a recipe of {tool.title}.",
         f"python -m launcher plan --config {out}",
@@ -251,6 +272,12 @@ def _text(draft: Draft, tool: Tool, asked: Asked, outcomes: tuple[Outcome, ...],
     missing = [one for one in outcomes if one.fate in (Fate.lost, Fate.absent, Fate.unknown)]
     tail = ["", "Not carried over:", *(f"  {one.key}: {one.why}" for one in missing)] if missing else []
     return to_text(head, entries, tail)
+
+
+def _place(entry: Entry) -> tuple[int, bool]:
+    """Where an entry stands: by its group, and in it first what says which."""
+    group, _, name = entry.key.partition(".")
+    return (_ORDER.index(group) if group in _ORDER else len(_ORDER), name not in _FIRST)
 
 
 def _beside(file: Path, name: str) -> Any:

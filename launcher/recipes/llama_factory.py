@@ -1,7 +1,7 @@
 """LLaMA-Factory's recipes (`llamafactory-cli train FILE`)."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from launcher.recipes import arguments, parts
 from launcher.recipes.base import Draft, Step, Tool, absent, is_off, plugin, same, to
@@ -40,13 +40,10 @@ def _finish(draft: Draft) -> None:
             )
         if name and recipe.get("pissa_init"):
             steps = recipe.get("pissa_iter", 16)
-            draft.carry(
-                ("pissa_init", "pissa_iter"),
-                f"plugins.{name}.init_lora_weights",
-                f"pissa_niter_{steps}" if steps > 0 else "pissa",
-            )
+            how = f"pissa_niter_{steps}" if steps > 0 else "pissa"
+            draft.carry(("pissa_init", "pissa_iter"), f"plugins.{name}.init_lora_weights", how)
     else:
-        draft.lost(
+        draft.absent(
             "finetuning_type",
             f"{kind} is not supported; plugins.lora is an adapter, and without it all weights are trained",
         )
@@ -59,22 +56,20 @@ def _finish(draft: Draft) -> None:
         draft.put("plugins.gradient_checkpointing", True, "on in this tool unless it is turned off")
 
 
+def _path(name: str, known: dict[str, Any]) -> str:
+    """The file or data set behind a name of dataset_info.json."""
+    if known.get("hf_hub_url"):
+        return parts.hub_name(str(known["hf_hub_url"]), known.get("subset"), known.get("split"))
+    return str(known.get("file_name") or f"{name}.jsonl")
+
+
 def _data(draft: Draft) -> None:
-    value = draft.recipe.get("dataset")
-    names = [one.strip() for one in value.split(",")] if isinstance(value, str) else list(value or [])
-    info = draft.read_beside("dataset_info.json")
-    found: list[tuple[str, float]] = []
-    for name in names:
-        known = info.get(name, {}) if isinstance(info, dict) else {}
-        hub, file = known.get("hf_hub_url"), known.get("file_name")
-        found.append(
-            (
-                parts.hub_name(hub, known.get("subset"), known.get("split"))
-                if hub
-                else file or f"{name}.jsonl",
-                1,
-            )
-        )
+    value: Any = draft.recipe.get("dataset")
+    names: list[str] = (
+        [one.strip() for one in value.split(",")] if isinstance(value, str) else list(value or [])
+    )
+    info: dict[str, Any] = draft.read_beside("dataset_info.json") or {}
+    found = [(_path(name, info.get(name) or {}), 1.0) for name in names]
     parts.sources(
         draft,
         ("dataset",),
@@ -93,18 +88,24 @@ def _flash(draft: Draft, key: str, value: Any) -> None:
     to("model.attn_implementation", parts.attention)(draft, key, value)
 
 
+def _words(value: Any) -> list[str]:
+    return (
+        [str(one) for one in cast("list[Any]", value)] if isinstance(value, list) else str(value).split(",")
+    )
+
+
 _OWN: Mapping[str, Step] = {
     "cutoff_len": to("model.max_length", int),
     "max_samples": to("data.max_samples", int),
-    "template": absent("the chat template of the model is used; model.chat_template sets another"),
+    "template": lambda draft, key, value: parts.template(draft, key, str(value)),
     "dataset_dir": absent("data.path is a path of its own"),
     "overwrite_cache": same("tokens are made anew when the data change"),
     "tokenized_path": absent("tokens are cached in cache_dir"),
     "plot_loss": same("`launcher report` draws the curves"),
     "flash_attn": _flash,
     "enable_liger_kernel": plugin("liger"),
-    "packing": to("trainer.packing", bool),
-    "neat_packing": to("trainer.packing", bool),
+    "packing": parts.packing,
+    "neat_packing": parts.packing,
     "train_on_prompt": to("trainer.assistant_only_loss", lambda value: not value),
     "pref_beta": to("trainer.beta", float),
     "pref_loss": to("trainer.loss_type", str),
@@ -128,7 +129,7 @@ _OWN: Mapping[str, Step] = {
     "loraplus_lr_ratio": absent("one learning rate for both parts of an adapter"),
     "pissa_convert": absent("`launcher export` writes the adapter"),
     "resize_vocab": same("the vocabulary grows with model.added_tokens"),
-    "add_tokens": to("model.added_tokens", lambda value: value if isinstance(value, list) else str(value).split(",")),
+    "add_tokens": to("model.added_tokens", _words),
     "freeze_trainable_layers": _OTHER,
     "freeze_trainable_modules": _OTHER,
     "ray_num_workers": absent("Ray is not used; resources.nodes and gpus_per_node are the places"),
@@ -149,14 +150,18 @@ _OWN: Mapping[str, Step] = {
                     _MEGATRON),
 }  # fmt: skip
 
+_MARKS = frozenset({
+    "stage", "finetuning_type", "template", "cutoff_len", "lora_rank", "lora_target", "dataset_dir", "model_name_or_path",
+    "output_dir",
+})  # fmt: skip
 SPEC = Tool(
     title="LLaMA-Factory",
     source="https://github.com/hiyouga/LLaMA-Factory, src/llamafactory/hparams",
-    marks=frozenset({"stage", "finetuning_type", "template", "cutoff_len", "lora_rank", "lora_target", "dataset_dir"}),
+    marks=_MARKS,
     table={**arguments.TRAINING, **arguments.MODEL, **_OWN},
     finish=_finish,
     method=_method,
-    defaults={
+    defaults=lambda method: {
         "learning_rate": 5e-5, "num_train_epochs": 3.0, "lr_scheduler_type": "linear", "warmup_steps": 0,
         "per_device_train_batch_size": 8, "gradient_accumulation_steps": 1, "cutoff_len": 2048, "save_steps": 500,
         "finetuning_type": "lora", "lora_rank": 8, "lora_target": "all",

@@ -4,8 +4,10 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
-from launcher.plan.names import ATTENTION, OPTIMIZERS, SCHEDULERS
-from launcher.recipes.base import Draft, Lost, is_off, misfit
+from launcher.methods.registry import find_method
+from launcher.plan.names import ADAMW, ATTENTION, BITSANDBYTES, OPTIMIZERS, SCHEDULERS
+from launcher.recipes.base import Draft, Fate, Lost, is_off, misfit
+from launcher.resources import resource_dir
 from launcher.trackers.registry import TRACKERS
 
 SAVES = "plugins.sharded_checkpoint"
@@ -73,11 +75,21 @@ def _modules(option: str, value: Any) -> Any:
     return [str(one) for one in cast("list[Any]", names)]
 
 
+def packing(draft: Draft, key: str, value: Any) -> None:
+    """trainer.packing, for a method that packs."""
+    if "packing" in find_method(draft.method).key_names:
+        draft.carry(key, "trainer.packing", bool(value))
+    else:
+        draft.same(key, f"rows of trainer.kind={draft.method} are not packed")
+
+
 def optimizer(value: Any) -> str:
     """The optimizer, by its name in transformers; Lost for one that only the other tool has."""
     name = str(value)
     if name not in OPTIMIZERS:
         raise Lost(f"the optimizer {name} is not one of transformers'; adamw_torch is used")
+    if name not in (*ADAMW, *BITSANDBYTES):
+        raise Lost(f"checkpoints do not hold the state of {name}; adamw_torch is used")
     return name
 
 
@@ -97,6 +109,18 @@ def attention(value: Any) -> str | None:
     if name and name not in ATTENTION and "/" not in name:
         raise Lost(f"the attention kernel {name} is not supported; the default of transformers is used")
     return name or None
+
+
+def template(draft: Draft, key: str, name: str) -> None:
+    """model.chat_template for a name that ships; for another name the model's own template, as an instruct model has one."""
+    shipped = sorted(path.stem for path in (resource_dir("conf") / "chat_template").glob("*.yaml"))
+    if name in shipped:
+        draft.carry(key, "model.chat_template", name)
+    else:
+        draft.absent(
+            key,
+            f"{name}: the model's own template is used; for a base model set model.chat_template ({', '.join(shipped)})",
+        )
 
 
 def precision(draft: Draft, *keys: str) -> None:
@@ -173,12 +197,9 @@ def tracker(draft: Draft, key: str, value: Any) -> None:
         draft.lost(key, f"{', '.join(names)}: not one of {', '.join(TRACKERS.own_names())}")
     else:
         others = [one for one in names if one != known[0]]
-        draft.carry(
-            key,
-            "tracker.kind",
-            known[0],
-            f"not also {', '.join(others)}: a run has one tracker" if others else "",
-        )
+        for one in others:
+            draft.nested(f"{key}: {one}", Fate.lost, "a run has one tracker; change tracker.kind for another")
+        draft.carry(key, "tracker.kind", known[0])
 
 
 def sources(draft: Draft, keys: Iterable[str], found: list[tuple[str, float]], comment: str = "") -> None:
@@ -217,9 +238,10 @@ def held_out(draft: Draft, key: str) -> None:
 
 def deepspeed(draft: Draft, key: str, value: Any) -> None:
     """strategy.* from DeepSpeed's JSON, which lies beside the recipe, or from its usual name."""
-    loaded = value if isinstance(value, dict) else draft.read_beside(str(value))
-    if isinstance(loaded, dict):
-        zero = cast("dict[str, Any]", cast("dict[str, Any]", loaded).get("zero_optimization") or {})
+    given = cast("dict[str, Any]", value) if isinstance(value, dict) else None
+    loaded: dict[str, Any] | None = given or draft.read_beside(str(value))
+    if loaded is not None:
+        zero = cast("dict[str, Any]", loaded.get("zero_optimization") or {})
         stage = int(zero.get("stage", 0))
         offload = [_offloads(zero.get(f"offload_{part}")) for part in ("optimizer", "param")]
     else:

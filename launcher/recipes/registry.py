@@ -9,5 +9,5 @@ TOOLS = Registry(
     package="launcher.recipes",
     group="launcher.recipes",
     spec=Tool,
-    skipped=frozenset({"base", "registry", "arguments", "beside", "convert", "parts"}),
+    skipped=frozenset({"base", "registry", "arguments", "beside", "convert", "fit", "parts"}),
 )

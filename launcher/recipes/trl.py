@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from typing import Any, cast
 
+from launcher.config import TrainerConfig
+from launcher.methods.registry import find_method
 from launcher.recipes import arguments, parts
-from launcher.recipes.base import Draft, Step, Tool, absent, is_off, same, to
+from launcher.recipes.base import Draft, Fate, Step, Tool, absent, is_off, same, to
 
 _DATA_KEYS = ("dataset_name", "dataset_config", "dataset_train_split", "dataset_test_split")
 
@@ -70,12 +72,10 @@ def mixture(draft: Draft, key: str, value: dict[str, Any], evaluates: bool) -> N
     for one in cast("list[dict[str, Any]]", value.get("datasets", [])):
         name = str(one.get("id") or one.get("path"))
         weight = one.get("weight")
-        found.append(
-            (
-                parts.hub_name(name, one.get("config") or one.get("name"), one.get("split")),
-                1 if weight is None else weight,
-            )
-        )
+        path = parts.hub_name(name, one.get("config") or one.get("name"), one.get("split"))
+        found.append((path, 1 if weight is None else weight))
+        for inner in one.keys() - {"id", "path", "config", "name", "split", "weight", "columns"}:
+            draft.nested(f"{key}: {inner}", Fate.absent, "rows are read as they are; data.columns maps keys")
     parts.sources(draft, (key,), found)
     held = value.get("test_split_size")
     if evaluates and isinstance(held, float) and held < 1:
@@ -83,6 +83,7 @@ def mixture(draft: Draft, key: str, value: dict[str, Any], evaluates: bool) -> N
     elif evaluates and held:
         draft.put("data.eval_fraction", 0.05, f"the recipe holds {held} rows out")
         draft.put("data.eval_max_samples", held)
+        draft.nested(f"{key}: test_split_size", Fate.carried, "", "data.eval_max_samples")
 
 
 TABLE: Mapping[str, Step] = {
@@ -103,16 +104,29 @@ TABLE: Mapping[str, Step] = {
     "eos_token": to("model.eos_token", str),
 }
 
+
+def defaults(method: str) -> Mapping[str, Any]:
+    """trl's own defaults. Source: trl 1.16, *_config.py and trainer/model_config.py."""
+    spec = find_method(method)
+    supervised = method == TrainerConfig().kind
+    return {
+        "learning_rate": 2e-5 if supervised else 1e-4 if spec.scores else 1e-6, "num_train_epochs": 3.0,
+        "lr_scheduler_type": "linear", "warmup_steps": 0, "per_device_train_batch_size": 8, "gradient_accumulation_steps": 1,
+        "save_steps": 500, "max_length": 1024, "lora_r": 16, "lora_alpha": 32, "lora_dropout": 0.05,
+        "gradient_checkpointing": True, **({"assistant_only_loss": False} if supervised else {}),
+    }  # fmt: skip
+
+
+MARKS = frozenset({
+    "model_name_or_path", "dataset_name", "per_device_train_batch_size", "use_peft", "output_dir", "learning_rate",
+    "max_completion_length", "num_generations",
+})  # fmt: skip
 SPEC = Tool(
     title="trl",
     source="https://huggingface.co/docs/trl",
-    marks=frozenset({"model_name_or_path", "dataset_name", "per_device_train_batch_size", "datasets", "use_peft"}),
+    marks=MARKS,
     table=TABLE,
     finish=finish,
     method=method,
-    defaults={
-        "learning_rate": 2e-5, "num_train_epochs": 3.0, "lr_scheduler_type": "linear", "warmup_steps": 0,
-        "per_device_train_batch_size": 8, "gradient_accumulation_steps": 1, "save_steps": 500, "max_length": 1024,
-        "lora_r": 16, "lora_alpha": 32, "lora_dropout": 0.05, "gradient_checkpointing": True,
-    },
-)  # fmt: skip
+    defaults=defaults,
+)
