@@ -14,7 +14,7 @@ _WIDE = 160
 
 
 def as_json(value: Any) -> str:
-    """The value as JSON for a machine; a metric that is no number (NaN, infinity) is null, since JSON has no word for it."""
+    """The value as JSON for a machine; NaN and infinity become null, since JSON has no word for them."""
     return json.dumps(_finite(value), allow_nan=False)
 
 
@@ -43,12 +43,12 @@ def warn(text: str) -> None:
 
 
 def print_table(table: Any) -> None:
-    """Prints something of rich's, as wide as the terminal, or wide enough for a table where there is none."""
+    """Prints something of rich's, as wide as the terminal, or wide enough for a table if there is no terminal."""
     wide_console().print(table)
 
 
 def wide_console() -> "Console":
-    """A console of rich's on stdout; where there is no terminal it is wide enough for a table."""
+    """A console of rich's on stdout; if there is no terminal it is wide enough for a table."""
     from rich.console import Console  # by need
 
     console = Console()

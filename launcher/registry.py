@@ -107,7 +107,7 @@ def _entry_points_of(group: str, path: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _distribution(point: Any) -> str:
-    """The name of the distribution of an entry point, with a space before it; empty where it has none."""
+    """The name of the distribution of an entry point, with a space before it; empty if it has none."""
     name = point.dist.name if point.dist else None
     return f" {name}" if name else ""
 

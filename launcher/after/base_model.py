@@ -39,15 +39,13 @@ def look_at_base(run: RunDir, timeout_s: float) -> Verdict:
     newest: str | None = None
     reason = _not_on_a_hub(model, work_dir) or _offline()
     if not reason and trained is None:
-        reason = (
-            "the run has not noted which revision it loaded; it was stopped before that, or never started"
-        )
+        reason = "the run has not recorded which revision it loaded: it ended before that, or never started"
     if not reason:
         newest, reason = _ask(model.name_or_path, branch, timeout_s)
     if newest is None or trained is None:
         verdict = "cannot_tell"
     elif newest == trained:
-        verdict, reason = "same", f"{branch} still is {newest[:12]}"
+        verdict, reason = "same", f"{branch} is still {newest[:12]}"
     else:
         verdict = "moved"
         reason = f"trained on {trained[:12]}, and {branch} is {newest[:12]} now; see what changed, and whether it matters"
@@ -73,15 +71,15 @@ def _not_on_a_hub(model: ModelConfig, work_dir: str) -> str:
     if model.init is Init.random:
         return "the model was made on the spot from the seed"
     if model.name_or_path.startswith("package:"):
-        return "the model comes from an installed Python package; its version stands in pip's list"
+        return "the model comes from an installed Python package; pip list shows its version"
     if Path(work_dir, model.name_or_path).is_dir():
-        return "the model is a local folder, and nobody tells of its changes"
+        return "the model is a local folder, whose changes are not tracked"
     return ""
 
 
 def _offline() -> str:
     name = offline_variable(os.environ)
-    return f"{name} is set, so the hub is not asked; unset it" if name else ""
+    return f"{name} is set, so the hub is not queried; unset it" if name else ""
 
 
 def _ask(name: str, branch: str, timeout_s: float) -> tuple[str | None, str]:
@@ -97,17 +95,20 @@ def _ask(name: str, branch: str, timeout_s: float) -> tuple[str | None, str]:
             RevisionNotFoundError,
         )
     except ImportError:
-        return None, "huggingface_hub is not installed here; pip install huggingface_hub, or ask on a node"
+        return (
+            None,
+            "huggingface_hub is not installed here; pip install huggingface_hub, or run this on a node",
+        )
     try:
-        return HfApi().model_info(name, revision=branch, timeout=timeout_s).sha, "the hub names no commit"
+        return HfApi().model_info(name, revision=branch, timeout=timeout_s).sha, "the hub reports no commit"
     except GatedRepoError:
         return None, f"{name} is gated: accept its licence on the hub and export HF_TOKEN"
     except RepositoryNotFoundError:
-        return None, f"the hub has no {name}, or not for you; export HF_TOKEN where it is private"
+        return None, f"the hub has no {name}, or you have no access to it; export HF_TOKEN if it is private"
     except RevisionNotFoundError:
-        return None, f"{name} has no {branch} on the hub any more"
+        return None, f"{name} no longer has {branch} on the hub"
     except HFValidationError:
         return None, f"{name} is neither a folder here nor the name of a model on a hub"
     except (HfHubHTTPError, HTTPError, OSError) as error:
-        said = str(error).strip().splitlines()
-        return None, f"the hub does not answer ({said[0] if said else type(error).__name__})"
+        reason_lines = str(error).strip().splitlines()
+        return None, f"the hub does not answer ({reason_lines[0] if reason_lines else type(error).__name__})"

@@ -34,7 +34,7 @@ class Asked:
         if not 0 <= self.temperature <= 5:
             raise UsageError(f"--temperature {self.temperature:g} must be from 0 to 5")
         if self.base and self.checkpoint:
-            raise UsageError("--base and --checkpoint are two models; give one of them")
+            raise UsageError("--base and --checkpoint name two different models; give one of them")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,39 +66,39 @@ class Chat:
         messages = list(begin)
         while True:
             try:
-                said = input("you> ").strip()
+                line = input("you> ").strip()
             except EOFError:
                 print()
                 return
-            if said == "/new":
+            if line == "/new":
                 messages = list(begin)
-            elif said:
-                messages.append({"role": "user", "content": said})
+            elif line:
+                messages.append({"role": "user", "content": line})
                 done = self.ask(messages, aloud=True)
                 messages.append({"role": "assistant", "content": done["answer"].strip()})
 
 
 @contextlib.contextmanager
-def chatting(runs_dir: Path, name: str | None, asked: Asked) -> Generator[Chat]:
+def chatting(runs_dir: Path, name: str | None, request: Asked) -> Generator[Chat]:
     """The loaded model of a run or of an export; it is unloaded at the end of the block."""
-    with worker(_request(runs_dir, name, asked)) as work:
+    with worker(_request(runs_dir, name, request)) as work:
         with showing() as show:
             device = _ready(work, show)
         yield Chat(device, work)
 
 
-def _request(runs_dir: Path, name: str | None, asked: Asked) -> dict[str, Any]:
+def _request(runs_dir: Path, name: str | None, settings: Asked) -> dict[str, Any]:
     folder = exported(name)
     request: dict[str, Any] = {
-        "verb": "chat", "run_dir": "", "folder": str(folder) if folder else None, "checkpoint": None, "base": asked.base,
-        "max_new_tokens": asked.max_new_tokens, "temperature": asked.temperature,
+        "verb": "chat", "run_dir": "", "folder": str(folder) if folder else None, "checkpoint": None, "base": settings.base,
+        "max_new_tokens": settings.max_new_tokens, "temperature": settings.temperature,
     }  # fmt: skip
     if folder is None:
         run: RunDir = find_run(runs_dir, name)
         request["run_dir"] = str(run.path)
-        if not asked.base and (checkpoint := chosen_checkpoint(run, asked.checkpoint)):
+        if not settings.base and (checkpoint := chosen_checkpoint(run, settings.checkpoint)):
             request["checkpoint"] = str(checkpoint)
-    elif asked.base or asked.checkpoint:
+    elif settings.base or settings.checkpoint:
         raise UsageError(f"{folder} is an export; --base and --checkpoint need a run")
     return request
 

@@ -25,10 +25,10 @@ def holds_model(folder: Path) -> bool:
     return any((folder / file).is_file() for file in _MODEL_FILES)
 
 
-def chosen_checkpoint(run: RunDir, asked: str | None) -> Path | None:
+def chosen_checkpoint(run: RunDir, wanted: str | None) -> Path | None:
     """The folder of the requested step; None for the finished model, which must exist."""
-    if asked:
-        return find_checkpoint(run, asked)
+    if wanted:
+        return find_checkpoint(run, wanted)
     if not holds_model(run.export):
         raise RunError(_no_model(run))
     return None
@@ -61,22 +61,22 @@ def _no_model(run: RunDir) -> str:
     )
 
 
-def find_checkpoint(run: RunDir, asked: str) -> Path:
+def find_checkpoint(run: RunDir, wanted: str) -> Path:
     """The folder of a step, or of the newest one; RunError names the committed steps."""
     known = committed(run.checkpoints)
-    if asked == "newest" and known:
+    if wanted == "newest" and known:
         return known[0].path
-    if asked != "newest" and not asked.isdecimal():
-        raise UsageError(f"--checkpoint {asked} must be a step, such as 100, or newest")
-    if asked != "newest":
-        folder = run.checkpoints / folder_name(int(asked))
+    if wanted != "newest" and not wanted.isdecimal():
+        raise UsageError(f"--checkpoint {wanted} must be a step, such as 100, or newest")
+    if wanted != "newest":
+        folder = run.checkpoints / folder_name(int(wanted))
         if folder.is_dir():
             found = look(folder)
             if isinstance(found, Broken):
                 raise RunError(f"{found.reason}; choose another step")
             return folder
     steps = ", ".join(str(found.manifest.step) for found in reversed(known)) or "none"
-    raise RunError(f"{run.name} has no checkpoint {asked}; committed steps: {steps}")
+    raise RunError(f"{run.name} has no checkpoint {wanted}; committed steps: {steps}")
 
 
 def exported(name: str | None) -> Path | None:

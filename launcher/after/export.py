@@ -57,10 +57,10 @@ def _check_free(target: Path, force: bool) -> None:
     if not target.exists():
         return
     if not force:
-        raise RunError(f"{target} exists; give --force to write it anew, or another folder with --to")
+        raise RunError(f"{target} exists; give --force to overwrite it, or another folder with --to")
     if not is_export(target):
         raise RunError(
-            f"{target} is no export, and --force writes over exports alone; give another folder with --to"
+            f"{target} is not an export, and --force overwrites only exports; give another folder with --to"
         )
 
 

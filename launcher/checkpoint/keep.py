@@ -10,7 +10,7 @@ def reasons_to_keep(
 ) -> dict[int, list[str]]:
     """Step -> the reasons to keep it: last, every, best. Steps count, never times; the newest step is always kept.
 
-    `keep_every`: keeps all multiples of this step; 0 keeps none. `keep_best`: keeps so many steps with the lowest evaluation
+    `keep_every`: all multiples of this step; 0 means none. `keep_best`: this number of steps with the lowest evaluation
     loss.
     """
     steps = sorted((manifest.step for manifest in manifests), reverse=True)

@@ -47,7 +47,7 @@ class Manifest:
     why: str
     """The reason for the save: interval, end, or another one."""
     eval_loss: float | None
-    """Evaluation loss at this step; None where the step was not evaluated."""
+    """Evaluation loss at this step; None if the step was not evaluated."""
     time: str
     versions: Mapping[str, str]
     parameters: Mapping[str, list[int]]
@@ -70,7 +70,7 @@ def folder_name(step: int) -> str:
 
 
 def step_of(folder: Path) -> int | None:
-    """The optimizer step in the name of a folder; None where it is not the name of a checkpoint."""
+    """The optimizer step in the name of a folder; None if it is not the name of a checkpoint."""
     found = _FOLDER.fullmatch(folder.name)
     return int(found[1]) if found else None
 

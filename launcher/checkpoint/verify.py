@@ -12,7 +12,7 @@ _THREADS = 4
 
 
 def first_difference(found: Found, names: Sequence[str]) -> str | None:
-    """What is wrong with the first of these files that has changed since it was written; None where none has."""
+    """What is wrong with the first of these files that has changed since it was written; None if none has changed."""
     with ThreadPoolExecutor(_THREADS) as pool:
         digests = pool.map(_crc32, [found.path / name for name in names])
         for name, digest in zip(names, digests, strict=True):

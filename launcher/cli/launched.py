@@ -36,14 +36,14 @@ def shown(options: argparse.Namespace) -> Shown:
 def tell(composed: Composed, launched: Launched, how: Shown) -> None:
     """Prints the outcome of a launch; its warnings have been printed before."""
     config, plan = composed.config, launched.plan
-    said = {**launched.to_dict(), "notes": notes_of(composed, plan)}
+    result = {**launched.to_dict(), "notes": notes_of(composed, plan)}
     if how.json:
         more = {"training": extent_dict(config, plan), "warnings": warnings_of(composed, plan)}
-        print(json.dumps({**said, **more}), flush=True)
+        print(json.dumps({**result, **more}), flush=True)
         return
     if how.verbose:
         print(f"{plan_text(launched.run, plan, config, plan_notes(composed, plan))}\n")
-    print(describe(launched.run, plan, said, config, verbose=how.verbose), flush=True)
+    print(describe(launched.run, plan, result, config, verbose=how.verbose), flush=True)
 
 
 def follow(run: RunDir, process: subprocess.Popen[bytes], as_json: bool) -> int:

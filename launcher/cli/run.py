@@ -44,8 +44,8 @@ def refuse(error: LauncherError, words: Sequence[str]) -> int:
     """The exit code of a refusal; prints it as one line on stderr, and under --json also as an object on stdout."""
     print(f"launcher: {error}", file=sys.stderr)
     if "--json" in words:
-        told = {"kind": type(error).__name__, "message": str(error), "exit_code": int(error.exit_code)}
-        print(json.dumps({"error": told}), flush=True)
+        details = {"kind": type(error).__name__, "message": str(error), "exit_code": int(error.exit_code)}
+        print(json.dumps({"error": details}), flush=True)
     return error.exit_code
 
 

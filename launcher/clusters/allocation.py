@@ -1,29 +1,24 @@
 """A Slurm allocation in which the command is run: the job script runs here, and srun reaches the nodes."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 
+from launcher.clusters._here import StartedHere
 from launcher.clusters.base import Options
 from launcher.clusters.slurm.cluster import Slurm
 from launcher.clusters.slurm.environment import check_single
 from launcher.errors import ClusterError, PlanError
 
 
-class Allocation(Slurm):
+class Allocation(StartedHere, Slurm):
     """The job that the command runs in. It continues when the run in it has ended."""
 
     name = "allocation"
     auto_order = 0
-    queued = False
     outlives_run = True
     arrays = False
 
-    def notice_s(self, options: Options) -> float | None:
-        """None: the allocation was not requested with these options."""
-        del options
-
     def warning(self, options: Options, ranks: int, cuda: bool) -> str | None:
-        """None, for the same reason."""
+        """None: the allocation was not requested with these options."""
         del options, ranks, cuda
 
     def is_here(self, environ: Mapping[str, str]) -> bool:
@@ -57,23 +52,6 @@ class Allocation(Slurm):
                 f"resources.nodes={nodes} is more than the {have} of allocation "
                 f"{number}; use resources.nodes={have}, or request {nodes + spares} nodes"
             )
-
-    def submit_command(self, script: Path) -> list[str]:
-        """bash with the script."""
-        return ["bash", str(script)]
-
-    def submit(
-        self,
-        script: Path,
-        *,
-        after: str | None = None,
-        avoid: Sequence[str] = (),
-        array: str | None = None,
-        keep_open: int | None = None,
-    ) -> str:
-        """Raises ClusterError: a run is started in the allocation, and nothing is queued."""
-        del script, after, avoid, array, keep_open
-        raise self._cannot("queue a job")
 
 
 SPEC = Allocation()

@@ -207,6 +207,11 @@ class Cluster(ABC):
         del job_ids
         return {}
 
+    def expected_starts(self, job_ids: Sequence[str]) -> dict[str, float]:
+        """When waiting jobs are expected to start (time.time()), for the jobs whose start the scheduler has planned."""
+        del job_ids
+        return {}
+
     @abstractmethod
     def cancel(self, job_id: str) -> None:
         """Ends the job; does nothing if it has already ended."""

@@ -10,11 +10,11 @@ from launcher.clusters.registry import CLUSTERS, find_cluster
 _AUTO = "auto"
 
 
-def choose_kind(asked: str, environ: Mapping[str, str]) -> str:
-    """The name of the cluster: `asked` itself, or for `auto` the first of this project's clusters that is available here.
+def choose_kind(kind: str, environ: Mapping[str, str]) -> str:
+    """The name of the cluster: `kind` itself, or for `auto` the first of this project's clusters that is available here.
     ConfigError for an unknown name."""
-    if asked != _AUTO:
-        return find_cluster(asked).name
+    if kind != _AUTO:
+        return find_cluster(kind).name
     own = [find_cluster(name) for name in CLUSTERS.own_names()]
     ordered = sorted((cluster.auto_order, cluster.name) for cluster in own if cluster.auto_order is not None)
     return next(name for _, name in ordered if find_cluster(name).is_here(environ))

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from launcher.clusters._here import StartedHere
 from launcher.clusters.base import Options, RunState
 from launcher.clusters.job import Job
 from launcher.clusters.slurm.script import SlurmScript
@@ -12,13 +13,12 @@ from launcher.errors import ClusterError, PlanError
 from launcher.run import JOB_SCRIPT
 
 
-class Local(SlurmScript):
+class Local(StartedHere, SlurmScript):
     """The machine on which the command runs. Its job scripts have a Slurm header, so that they can be queued too."""
 
     name = "local"
     title = "this machine"
     auto_order = 2
-    queued = False
     one_machine = True
 
     def check_nodes(self, nodes: int) -> None:
@@ -35,31 +35,10 @@ class Local(SlurmScript):
         del seconds
         return dict(options)
 
-    def notice_s(self, options: Options) -> float | None:
-        """None: there is no time limit."""
-        del options
-
     def is_here(self, environ: Mapping[str, str]) -> bool:
         """True, always."""
         del environ
         return True
-
-    def submit_command(self, script: Path) -> list[str]:
-        """bash with the script."""
-        return ["bash", str(script)]
-
-    def submit(
-        self,
-        script: Path,
-        *,
-        after: str | None = None,
-        avoid: Sequence[str] = (),
-        array: str | None = None,
-        keep_open: int | None = None,
-    ) -> str:
-        """Raises ClusterError: a run is started here, and nothing is queued."""
-        del script, after, avoid, array, keep_open
-        raise self._cannot("queue a job")
 
     def states(self, job_ids: Sequence[str]) -> dict[str, RunState | None]:
         """RUNNING while the process lives, LOST when it is gone."""

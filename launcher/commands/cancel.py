@@ -23,7 +23,7 @@ def _run(options: argparse.Namespace) -> int:
     elif done.was_over:
         print(f"{run.name} is {done.state}: there is nothing to cancel")
     else:
-        print(f"{run.name}: job {done.job_id} was told to end")
+        print(f"{run.name}: job {done.job_id} was cancelled")
     return Exit.OK
 
 

@@ -32,7 +32,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     """The exit code."""
-    asked = Asked(
+    request = Asked(
         base=options.base,
         checkpoint=options.checkpoint,
         max_new_tokens=options.max_new_tokens,
@@ -40,7 +40,7 @@ def _run(options: argparse.Namespace) -> int:
     )
     prompt = _prompt(options.prompt)
     begin = [{"role": "system", "content": options.system}] if options.system else []
-    with chatting(options.runs_dir.absolute(), options.run, asked) as chat:
+    with chatting(options.runs_dir.absolute(), options.run, request) as chat:
         if prompt is None:
             print(f"{options.run or 'the newest run'}, on {chat.device}. {HELP}")
             chat.converse(begin)

@@ -13,10 +13,10 @@ from launcher.units import gibibytes
 def _run(options: argparse.Namespace) -> int:
     """The exit code."""
     nothing = True
-    for told in fetch_all(compose(options.overrides), quiet=options.json):
+    for result in fetch_all(compose(options.overrides), quiet=options.json):
         nothing = False
-        said = f"{', '.join(told['names'])}: in {told['cache']}, {gibibytes(told['bytes'])} of it new"
-        print(json.dumps(told) if options.json else said, flush=True)
+        text = f"{', '.join(result['names'])}: in {result['cache']}, {gibibytes(result['bytes'])} of it new"
+        print(json.dumps(result) if options.json else text, flush=True)
     if nothing:
         print(json.dumps({"names": []}) if options.json else "this run reads nothing from a hub")
     return Exit.OK

@@ -13,7 +13,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    """The exit code: 0 for a finished run. Ctrl-C ends the display, not the run."""
+    """The exit code: that of the run. Ctrl-C ends the display, not the run."""
     run = chosen_run(options)
     code = follow_run(run, quiet=options.json)
     if options.json:
@@ -23,7 +23,7 @@ def _run(options: argparse.Namespace) -> int:
 
 VERB = Verb(
     line="show a run's progress until it is over",
-    about="Ctrl-C ends the display, not the run.",
+    about="Its exit code is that of the run. Ctrl-C ends the display, not the run.",
     example="follow quickstart",
     add=_add,
     run=_run,

@@ -24,7 +24,7 @@ def _run(options: argparse.Namespace) -> int:
     sweeps: list[int] = []
     composed = compose(
         options.overrides,
-        take_sweep=lambda asked: sweeps.append(_launch_sweep(asked, as_json)),
+        take_sweep=lambda request: sweeps.append(_launch_sweep(request, as_json)),
         run_here=lambda one: _launch_job(one, moment, how),
     )
     if sweeps:
@@ -56,12 +56,12 @@ def _launch_job(composed: Composed, moment: datetime, how: Shown) -> None:
         raise ClusterError(f"{name} ended with exit code {code}; python -m launcher logs {name}")
 
 
-def _launch_sweep(asked: Asked, as_json: bool) -> int:
+def _launch_sweep(request: Asked, as_json: bool) -> int:
     # imported here: a single run stays fast
     from launcher.cli.sweep import finish, teller
     from launcher.sweep.launch import launch_sweep
 
-    return finish(launch_sweep(asked, teller(as_json)), as_json)
+    return finish(launch_sweep(request, teller(as_json)), as_json)
 
 
 VERB = Verb(

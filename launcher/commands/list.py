@@ -26,8 +26,8 @@ def _run(options: argparse.Namespace) -> int:
         warn(f"{fault} The run is left out of the list.")
     statuses = read_statuses(runs)
     if options.json:
-        told = [{**dataclasses.asdict(status), "state": status.state.value} for status in statuses]
-        print(as_json(told))
+        rows = [{**dataclasses.asdict(status), "state": status.state.value} for status in statuses]
+        print(as_json(rows))
         return Exit.OK
     hidden = len(every) - len(listed)
     if not statuses:

@@ -36,8 +36,8 @@ def _run(options: argparse.Namespace) -> int:
         lambda check: say(check.line()),
     )  # fmt: skip
     if options.json:
-        told = {"run": done.run.name, "run_dir": str(done.run.path), "passed": not done.failed}
-        print(json.dumps({**told, "checks": [check.to_dict() for check in done.checks]}))
+        result = {"run": done.run.name, "run_dir": str(done.run.path), "passed": not done.failed}
+        print(json.dumps({**result, "checks": [check.to_dict() for check in done.checks]}))
     outcome = f"failed: {', '.join(done.failed)}" if done.failed else "all passed"
     say(f"{outcome}; its run dir is {done.run.path}")
     return Exit.FAILED if done.failed else Exit.OK

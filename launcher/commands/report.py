@@ -53,13 +53,13 @@ def _run(options: argparse.Namespace) -> int:
     page = make_run_page(read_facts(chosen)) if isinstance(chosen, RunDir) else sweep_page(chosen, out)
     write_page(out, page)
     if options.json:
-        told = {
+        result = {
             page.kind: page.name,
             "report": str(out.absolute()),
             "bytes": out.stat().st_size,
             "charts": len(page.charts),
         }
-        print(json.dumps(told))
+        print(json.dumps(result))
     else:
         print(
             f"{out.absolute()}  ({mebibytes(out.stat().st_size)}; open it in any browser, or send it to someone)"

@@ -22,8 +22,8 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _lines(rule: Rule) -> str:
-    told = f"{rule.what}: {rule.reason}; {rule.way_out}"
-    return textwrap.fill(told, _WIDTH, initial_indent=f"{rule.number:>3}  ", subsequent_indent="     ")
+    text = f"{rule.what}: {rule.reason}; {rule.way_out}"
+    return textwrap.fill(text, _WIDTH, initial_indent=f"{rule.number:>3}  ", subsequent_indent="     ")
 
 
 VERB = Verb(

@@ -33,8 +33,8 @@ def _run(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"run": run.name, **dataclasses.asdict(verdict)}))
     else:
-        said = {"same": "not moved", "moved": "moved", "cannot_tell": "cannot be told"}[verdict.verdict]
-        lines = [("run", run.name), ("model", verdict.model), ("base model", f"{said}: {verdict.reason}")]
+        word = {"same": "not moved", "moved": "moved", "cannot_tell": "not known"}[verdict.verdict]
+        lines = [("run", run.name), ("model", verdict.model), ("base model", f"{word}: {verdict.reason}")]
         print(align(lines))
     return _EXITS[verdict.verdict]
 

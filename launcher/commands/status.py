@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import json
 from collections.abc import Mapping
+from datetime import datetime, timezone
 from typing import Any
 
 from launcher.cli.parser import add_run, chosen_run
@@ -15,6 +16,7 @@ from launcher.status.learning import learning_lines
 from launcher.status.record import attempt_lines
 from launcher.status.spent import read_spent, spent_line
 from launcher.status.state import Status, read_status
+from launcher.status.waiting import read_waiting
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -26,10 +28,13 @@ def _run(options: argparse.Namespace) -> int:
     run = chosen_run(options)
     status = read_status(run)
     spent = read_spent(run, running=status.state is RunState.RUNNING)
+    waiting = read_waiting(run, status)
     if options.json:
-        print(
-            as_json({**json.loads(status.to_json()), "spent": dataclasses.asdict(spent) if spent else None})
-        )
+        more = {
+            name: dataclasses.asdict(one) if one else None
+            for name, one in (("spent", spent), ("waiting", waiting))
+        }
+        print(as_json({**json.loads(status.to_json()), **more}))
         return Exit.OK
     lines = [("run", status.run), ("state", status.state.value)]
     if status.error:
@@ -38,6 +43,8 @@ def _run(options: argparse.Namespace) -> int:
         lines.append(("note", status.note))
     if status.job_id:
         lines.append(("job", status.job_id))
+    if waiting:
+        lines.append(("waits", waiting.line(datetime.now(timezone.utc))))
     lines.append(("attempts", str(status.attempts)))
     lines += attempt_lines(status.history)
     if status.effective_training_time is not None:
@@ -71,10 +78,10 @@ def speed_line(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Tokens so far, and tokens per second at the newest logged step."""
     if not figures.get("tokens_per_s"):
         return []
-    told = f"{figures['tokens_per_s']:,.0f} tokens/s, {figures.get('tokens') or 0:,} tokens so far"
+    text = f"{figures['tokens_per_s']:,.0f} tokens/s, {figures.get('tokens') or 0:,} tokens so far"
     if figures.get("mfu") is not None:
-        told += f", MFU {figures['mfu']:.1%}, HFU {figures['hfu']:.1%}"
-    return [("speed", told)]
+        text += f", MFU {figures['mfu']:.1%}, HFU {figures['hfu']:.1%}"
+    return [("speed", text)]
 
 
 def compare(status: Status) -> list[tuple[str, str]]:

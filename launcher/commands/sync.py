@@ -72,8 +72,10 @@ def _tell(as_json: bool, rows: list[dict[str, Any]]) -> None:
         print(json.dumps({"runs": rows}))
         return
     for row in rows:
-        said = f"not sent: {row['error']}" if row["error"] else f"sent, {plural(row['attempts'], 'attempt')}"
-        print(f"{row['run']}  {said}")
+        outcome = (
+            f"not sent: {row['error']}" if row["error"] else f"sent, {plural(row['attempts'], 'attempt')}"
+        )
+        print(f"{row['run']}  {outcome}")
     if not rows:
         print("there is nothing to send")
 

@@ -49,7 +49,7 @@ class ClusterConfig:
     """The scheduler: slurm, allocation (the one that the command is typed in), local, or that of another package; `auto` is
     the allocation when inside one, else Slurm where sbatch is, else this machine."""
     gpus_per_node: Optional[int] = None  # noqa: UP045
-    """GPUs per node; a run that asks for more is refused. With null this is not checked."""
+    """GPUs per node; a run that requests more is refused. With null this is not checked."""
     gpu_memory_gib: Optional[float] = None  # noqa: UP045
     """Memory of one GPU, in GiB; a run that needs more by its plan is refused. With null this is not checked."""
     context_gib: float = 1.0

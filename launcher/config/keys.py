@@ -33,7 +33,7 @@ class Key:
     """As it is typed, such as `trainer.learning_rate`; `data.sources[].path` for a key of each element of a list."""
     type: str
     default: str | None
-    """The schema's default in YAML's spelling; None where a value must be given. A file of conf/ may set another."""
+    """The schema's default in YAML's spelling; None if a value must be given. A file of conf/ may set another."""
     doc: str
     """What the key does; for a group, what it holds."""
     group: bool
@@ -96,7 +96,7 @@ def _keys(schema: type, prefix: str) -> Iterator[Key]:
 
 
 def _schema_below(hint: Any) -> tuple[type | None, str]:
-    """The dataclass that a key holds, and `[]` where it holds a list of them."""
+    """The dataclass that a key holds, and `[]` if it holds a list of them."""
     for one in (hint, *get_args(hint)):
         if isinstance(one, type) and dataclasses.is_dataclass(one):
             return one, "[]" if get_origin(hint) is list else ""

@@ -16,6 +16,13 @@ class Init(Enum):
     random = "random"
 
 
+class AdapterMode(Enum):
+    """What becomes of the adapter that a run starts from."""
+
+    train = "train"
+    merge = "merge"
+
+
 @dataclass(kw_only=True)
 class ArchitectureConfig:
     """Shape of a Llama-class decoder, in the names of its config.json; memory and time are estimated from it."""
@@ -43,7 +50,7 @@ class ArchitectureConfig:
     num_experts: Optional[int] = None  # noqa: UP045
     """Experts per block in a mixture of experts (Mixtral, Qwen3-MoE); null for a dense model."""
     num_experts_per_tok: Optional[int] = None  # noqa: UP045
-    """Experts that process each token; null means 2 where there are experts."""
+    """Experts that process each token; null means 2 if there are experts."""
 
 
 @dataclass(kw_only=True)
@@ -55,7 +62,13 @@ class ModelConfig:
     revision: Optional[str] = None  # noqa: UP045
     """Branch, tag or commit on the hub; null takes the default branch."""
     gguf_file: Optional[str] = None  # noqa: UP045
-    """Name of the GGUF file in the folder or package; null where the weights are not GGUF."""
+    """Name of the GGUF file in the folder or package; null if the weights are not GGUF."""
+    adapter: Optional[str] = None  # noqa: UP045
+    """LoRA adapter that the run starts from: a folder, such as the model/ of a run, or a hub id that is in the hub's cache.
+    Its base becomes model.name_or_path, unless that is typed. A name_or_path that is an adapter's folder does the same."""
+    adapter_mode: AdapterMode = AdapterMode.train
+    """`train` goes on training model.adapter, with its rank and layers, under the plugin lora or qlora; `merge` adds it to the
+    base model first, once, in cache_dir, and the run starts from the merged model."""
     init: Init = Init.pretrained
     """`pretrained` loads weights; `random` creates a model of `architecture` from `seed` with a byte tokenizer, for tests."""
     max_length: int = 2048
@@ -68,7 +81,7 @@ class ModelConfig:
     """Chat template in place of the model's own, so that a base model learns chats: chatml, gemma, llama3, mistral, phi or
     zephyr, a Jinja file, or the folder or hub id of another model. The control tokens of the template are added if the model
     lacks them, and their embeddings are trained. The export has the template."""
-    added_tokens: list[str] = field(default_factory=list)
+    added_tokens: list[str] = field(default_factory=list[str])
     """Further tokens, such as [<think>, </think>], which the tokenizer then never splits. Those that the model lacks are added
     to its vocabulary; the embeddings of all of them are trained."""
     eos_token: Optional[str] = None  # noqa: UP045
@@ -76,4 +89,4 @@ class ModelConfig:
     pad_token: Optional[str] = None  # noqa: UP045
     """Token that fills rows up, added if the model lacks it; null takes the model's own, else the end-of-text token."""
     architecture: Optional[ArchitectureConfig] = None  # noqa: UP045
-    """Shape of the model; null reads config.json where the model is a local folder."""
+    """Shape of the model; null reads config.json if the model is a local folder."""

@@ -287,8 +287,11 @@ def _sharding() -> Iterator[Counterpart]:
                 "strategy.offload_param", "", {"cpu": "true", "none": "false"})
     yield _same("ddp_find_unused_parameters ddp_broadcast_buffers find_unused_parameters",
                 None, "every trained weight has a gradient, and buffers are equal on every rank")
-    yield _same("reduce_bucket_size zero_optimization.reduce_bucket_size ddp_bucket_cap_mb",
-                None, "the plan takes the size from the trained parameters")
+    yield _same("reduce_bucket_size allgather_bucket_size stage3_prefetch_bucket_size stage3_max_live_parameters",
+                "strategy.deepspeed", "as strategy.deepspeed.zero_optimization.NAME if the planned size is not wanted")
+    yield _same("overlap_comm zero_optimization.overlap_comm", "strategy.overlap_comm")
+    yield _same("training_args training_arguments sft_config extra_args",
+                "trainer.args", "for fields without a key of their own")
     yield _same("tensor_parallel_size tp_size tensor_parallel_dim tensor_parallelism pipeline_parallel_size pp_size "
                 "pipeline_parallelism expert_parallel_size ep_size sequence_parallel_degree sequence_parallel_size "
                 "context_parallel_size cp_size",

@@ -8,7 +8,7 @@ from typing import Optional
 
 
 class Device(Enum):
-    """What the ranks compute on. `auto`: a GPU where the place has one."""
+    """What the ranks compute on. `auto`: a GPU if the machines have one."""
 
     auto = "auto"
     cuda = "cuda"
@@ -20,13 +20,13 @@ class ResourcesConfig:
     """How much a run needs."""
 
     nodes: int = 1
-    """Nodes that train; spares are asked for in addition."""
+    """Nodes that train; spares are requested in addition."""
     gpus_per_node: int = 1
     """Ranks per node, one GPU each; with device=cpu, CPU ranks per node."""
     time: str = "04:00:00"
     """Time limit of the job: minutes, HH:MM:SS or D-HH:MM:SS."""
     device: Device = Device.auto
-    """What the ranks compute on; `auto` is a GPU where the place has one, else the CPU."""
+    """What the ranks compute on; `auto` is a GPU if the machines have one, else the CPU."""
     cpus_per_gpu: Optional[int] = None  # noqa: UP045
     """CPU cores to request per rank; null requests the default of the site, which may be one core per node.
     cluster.sbatch.cpus-per-gpu overrides it."""

@@ -1,4 +1,4 @@
-"""A whole run, as asked for."""
+"""A whole run, as requested."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +17,7 @@ from launcher.config.trainer import TrainerConfig
 
 @dataclass(kw_only=True)
 class Config:
-    """One run, as asked for."""
+    """One run, as requested."""
 
     name: str = MISSING
     """Name of the run, and of its folder under runs_dir."""
@@ -38,7 +38,7 @@ class Config:
     """`auto` resumes from the newest committed checkpoint of this run, `never` begins at step 0. The path of a checkpoint or
     the name of another run is used until the run has its own checkpoint."""
     resume_weights_only: bool = False
-    """With resume=PATH: begin at step 0 with the weights of that checkpoint and nothing else of it."""
+    """With resume=PATH: begin at step 0 with only the weights of that checkpoint."""
     trust_checkpoint: bool = False
     """With resume=PATH: whether to accept a checkpoint from outside runs_dir."""
     force: bool = False
@@ -46,6 +46,6 @@ class Config:
     dry_run: bool = False
     """Whether to write the run dir and print the submit command, without submitting."""
     runs_dir: str = "runs"
-    """Folder of all runs, relative to where the command is typed."""
+    """Folder of all runs, relative to the folder in which the command is typed."""
     cache_dir: str = "${oc.env:XDG_CACHE_HOME,${oc.env:HOME,/tmp}/.cache}/launcher"
     """Folder for tokenized data and created models; on a cluster it must be on a shared file system."""

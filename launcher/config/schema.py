@@ -57,12 +57,12 @@ def is_shipped(path: str | None) -> bool:
 
 
 def read_config(path: str) -> Config:
-    """The Config in a run dir's config.yaml, checked against the schema again; RunError where it is none of this version's."""
+    """The Config in a run dir's config.yaml, checked against the schema again; RunError if this version cannot read it."""
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
-    way_out = "mend it, or use the version of the launcher that wrote it"
+    way_out = "fix it, or use the version of the launcher that wrote it"
     try:
         loaded = OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.load(path))
         config = OmegaConf.to_object(loaded)

@@ -1,6 +1,9 @@
 """The strategy group: how training state is sharded."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+# Optional[X], not X | None: OmegaConf 2.3 reads the former on every supported Python.
 
 
 @dataclass(kw_only=True)
@@ -16,3 +19,9 @@ class StrategyConfig:
     """Whether to keep the optimizer state in host memory (ZeRO 1 to 3)."""
     offload_param: bool = False
     """Whether to keep the weights in host memory (ZeRO-3, or CPU offload of FSDP2)."""
+    overlap_comm: Optional[bool] = None  # noqa: UP045
+    """DeepSpeed: whether gradients are reduced while the backward pass goes on, which needs memory for a second bucket. null
+    means true."""
+    deepspeed: dict[str, Any] = field(default_factory=dict[str, Any])
+    """Keys of DeepSpeed's configuration that have no key of their own, by their names, such as
+    strategy.deepspeed.zero_optimization.sub_group_size=100000000. They are put into deepspeed.json as they are."""

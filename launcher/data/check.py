@@ -8,14 +8,19 @@ from typing import Any
 from launcher.data.advice import advise
 from launcher.data.examples import read_examples
 from launcher.data.files import Sections, read_numbered
+from launcher.data.held_out import choose, group_values
 from launcher.data.kinds import SPOKEN, Example
-from launcher.data.lengths import TOKENIZED, estimate, measure, stride
+from launcher.data.lengths import TOKENIZED, estimate, measure, render_only, stride
 from launcher.data.part import Counting, Part, count
 from launcher.data.places import find_files
-from launcher.data.portion import Portion, choose, group_values
+from launcher.data.portion import Portion
 from launcher.data.reading import AS_IT_STANDS, Reading
 from launcher.data.rules import ERROR, Finding
 from launcher.data.survey import Advance, survey
+from launcher.data.template import Template
+
+_EVALUATION = ("answer_cut", "not_rendered", "no_end")
+"""Rules about the model by which evaluation rows are looked at; the others hold for the training rows alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +33,8 @@ class Asked:
     max_length: int = 2048
     bytes_per_token: float = 4.0
     tokenizer: Any = None
+    template: Template | None = None
+    """The model's chat template, if there is no tokenizer: rows are rendered with it, but not counted."""
     assistant_only: bool = True
     compare: bool = True
     """Look for duplicates and for overlap with eval_path."""
@@ -111,12 +118,17 @@ def check(asked: Asked, advance: Advance | None = None) -> Report:
         max_length=asked.max_length,
         bytes_per_token=asked.bytes_per_token,
         compare=asked.compare,
-        keep_every=stride(asked.path, max(TOKENIZED if asked.tokenizer else 0, 50 * asked.sample)),
+        estimated=not asked.tokenizer,
+        keep_every=stride(
+            asked.path, max(TOKENIZED if asked.tokenizer or asked.template else 0, 50 * asked.sample)
+        ),
     )
     eval_sections = Sections()
     evaluation = None
     if asked.eval_path:
         evaluation = count(read_numbered(find_files(asked.eval_path), eval_sections), counting)
+    if evaluation and (shown_by := asked.tokenizer or asked.template):
+        render_only(evaluation, shown_by)
     found = survey(asked.path, counting, evaluation if asked.compare else None, advance)
     part = found.part
     for line, first in found.duplicates:
@@ -130,6 +142,7 @@ def check(asked: Asked, advance: Advance | None = None) -> Report:
     if evaluation:
         _add_evaluation(part, evaluation, eval_sections, asked)
         _add_left_out(part, evaluation, eval_sections, asked)
+        _add_evaluation_warnings(part, evaluation, eval_sections, asked)
         if asked.compare:
             _add_overlap(part, evaluation, eval_sections, found.seen, asked)
     report = Report(asked, part, [], len(found.near), evaluation.rows if evaluation else 0)
@@ -139,6 +152,8 @@ def check(asked: Asked, advance: Advance | None = None) -> Report:
         if asked.tokenizer
         else estimate(part, counting)
     )
+    if asked.template and not asked.tokenizer:
+        render_only(part, asked.template)
     _add_whole(part, asked, report.tokens)
     report.used = _used(part, asked) if not report.errors else None
     report.sample = [
@@ -189,6 +204,17 @@ def _add_evaluation(part: Part, evaluation: Part, sections: Sections, asked: Ask
         )
 
 
+def _add_evaluation_warnings(part: Part, evaluation: Part, sections: Sections, asked: Asked) -> None:
+    """Adds the first evaluation row of each kind that has no answer left, or that is shown in part."""
+    told: set[str] = set()
+    for finding in evaluation.findings:
+        if finding.rule in _EVALUATION and finding.rule not in told:
+            told.add(finding.rule)
+            count = evaluation.counts[finding.rule]
+            where = f"{_named(asked, sections, finding.line or 1)} ({count:,} of {evaluation.rows:,} rows)"
+            part.add_finding(finding.rule, None, f"{where}: {finding.message}")
+
+
 def _add_left_out(part: Part, evaluation: Part, sections: Sections, asked: Asked) -> None:
     """Adds the invalid evaluation rows that are left out."""
     for finding in evaluation.bad:
@@ -206,14 +232,29 @@ def _named(asked: Asked, sections: Sections, line: int) -> str:
 def _add_overlap(
     part: Part, evaluation: Part, sections: Sections, seen: dict[int, int], asked: Asked
 ) -> None:
+    if asked.eval_path and str(asked.eval_path) == str(asked.path):
+        part.add_finding(
+            "same_file",
+            None,
+            f"{asked.path} is both the training and the evaluation file; hold rows out of it instead: data.eval_fraction=0.05",
+        )
+        return
     digests = set(evaluation.digests)
     lines: dict[int, int] = {}
     for digest, line in zip(part.digests, part.lines, strict=True):
         if digest in digests:
             lines.setdefault(digest, line)
+    wanted = set(evaluation.said) - {0}
+    alike: dict[int, int] = {}
+    for said, line in zip(part.said, part.lines, strict=True):
+        if said in wanted:
+            alike.setdefault(said, line)
     for row, (digest, line) in enumerate(zip(evaluation.digests, evaluation.lines, strict=True)):
         if digest in lines:
             part.add_finding("eval_exact", lines[digest], f"is also in {_named(asked, sections, line)}")
+        elif evaluation.said[row] in alike:
+            same = f"has the words of {_named(asked, sections, line)}, with other case, spaces or punctuation"
+            part.add_finding("eval_exact", alike[evaluation.said[row]], same)
         elif row in seen:
             part.add_finding(
                 "eval_overlap",
@@ -231,6 +272,14 @@ def _add_whole(part: Part, asked: Asked, tokens: dict[str, Any]) -> None:
         return
     _add_reading(part, asked.reading)
     _add_mixtures(part)
+    if len(part.labels) == 1 and set(part.kinds) == {"labelled"}:
+        label = str(next(iter(part.labels))).lower()
+        part.add_finding(
+            "one_label",
+            None,
+            f"all {len(part.lines):,} answers have label {label}; kto learns from good and bad answers: add the others, or use "
+            "trainer=sft for good answers alone",
+        )
     if part.lines and set(part.kinds) == {"chat"}:
         share = tokens["trained_share"]
         if share == 0:
@@ -274,6 +323,13 @@ def _add_reading(part: Part, reading: Reading) -> None:
         meant = f"; data.drop=[{names}] says that this is meant" if names else ""
         part.add_finding(
             "dropped_keys", None, f"keys that are not read, with their number of rows: {listed}{meant}"
+        )
+    if part.lost_nulls:
+        part.add_finding(
+            "lost_nulls",
+            None,
+            f"in {part.lost_nulls:,} rows, arguments of calls are null in a column of objects, where null and absent are the "
+            "same; they are read as absent: write the arguments as JSON in a string to keep them",
         )
     for name, number in part.as_text.items():
         part.add_finding(

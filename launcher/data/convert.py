@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from launcher.data.examples import read_examples
 from launcher.data.kinds import kind_of
@@ -89,7 +89,7 @@ def _store(rows: Iterator[dict[str, Any]], path: Path, suffix: str, later: Seque
 
 
 def _store_csv(rows: Iterator[dict[str, Any]], path: Path, delimiter: str, later: Sequence[str]) -> None:
-    """The columns are the keys of the first row and the `later` ones, which only other rows may have. Lists are JSON cells."""
+    """The columns are the keys of the first row and the `later` ones, which only other rows can have. Lists are JSON cells."""
     first = next(rows, None)
     if first is None:
         return
@@ -105,6 +105,42 @@ def _cell(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
+def _as_text(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with tools and the arguments of calls as JSON in a string.
+
+    A column of objects has the keys of all rows, so a null argument could not be told from one that is not there.
+    """
+    kept = {
+        key: [_turn_as_text(turn) for turn in value] if _is_turns(value) else value
+        for key, value in row.items()
+    }
+    if isinstance(kept.get("tools"), list):
+        kept["tools"] = json.dumps(kept["tools"], ensure_ascii=False)
+    return kept
+
+
+def _is_turns(value: Any) -> bool:
+    return isinstance(value, list) and any(
+        isinstance(turn, dict) and "tool_calls" in turn for turn in cast("list[Any]", value)
+    )
+
+
+def _turn_as_text(turn: dict[str, Any]) -> dict[str, Any]:
+    calls: list[dict[str, Any]] = turn.get("tool_calls") or []
+    if not calls:
+        return turn
+    return {
+        **turn,
+        "tool_calls": [{**call, "function": _function_as_text(call["function"])} for call in calls],
+    }
+
+
+def _function_as_text(function: dict[str, Any]) -> dict[str, Any]:
+    arguments = function["arguments"]
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+    return {**function, "arguments": text}
+
+
 def _store_parquet(rows: Iterator[dict[str, Any]], path: Path) -> None:
     """Writes row groups, all of which have the schema of the first."""
     try:
@@ -114,7 +150,7 @@ def _store_parquet(rows: Iterator[dict[str, Any]], path: Path) -> None:
     writer: Any = None
     try:
         while group := list(islice(rows, _PARQUET_ROWS)):
-            table = arrow.Table.from_pylist(group)
+            table = arrow.Table.from_pylist([_as_text(row) for row in group])
             writer = writer or parquet.ParquetWriter(path, table.schema)
             if table.schema != writer.schema:  # values outside of the first schema would be dropped silently
                 raise DataError("Parquet has one schema and these rows have several; write .jsonl instead")

@@ -81,8 +81,9 @@ def plain_pairs(example: Example, name: str) -> tuple[str, list[tuple[str, str]]
     `name` is the format that is written; the error names it.
     """
     turns: list[Message] = example["messages"]
-    if "tools" in example:
-        raise BrokenRow("format", f"{name} cannot hold tools; use --to messages")
+    for extra in ("tools", "chat_template_kwargs"):
+        if extra in example:
+            raise BrokenRow("format", f"{name} cannot hold {extra}; use --to messages")
     for turn in turns:
         refuse_extras(turn, name, ("name", "tool_calls", "tool_call_id", "reasoning_content", "thinking"))
         if turn.get("weight", 1) == 0:

@@ -127,6 +127,8 @@ def _why_not_json(raw: bytes, error: Exception) -> str:
         return f"the line holds {raw.count(0):,} NUL bytes only, as after a crash; remove it"
     if raw.lstrip().startswith((b"{'", b"['", b"[{'")):
         return "not JSON, but what Python prints for an object; write the row with json.dumps"
+    if "Extra data" in str(error) and b"}{" in raw.replace(b" ", b""):
+        return "several objects on one line; write each row as one JSON object on a line of its own"
     return f"not JSON ({str(error).partition(': line')[0]}); write each row as one JSON object on one line"
 
 

@@ -1,13 +1,16 @@
 """The lengths of examples in tokens, and the share that is trained on: counted with a tokenizer, or estimated without one."""
 
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from launcher.data.mask import IGNORED, encode
-from launcher.data.part import BUCKETS, Counting, Part, bucket
+from launcher.data.cut import Cut, Encoded
+from launcher.data.kinds import Example
+from launcher.data.mask import IGNORED, check_template, encode
+from launcher.data.part import Counting, Part, histogram
 from launcher.data.places import find_files, size_of
+from launcher.data.rendering import problems
 from launcher.data.storage import BOM, read_head
+from launcher.errors import DataError
 
 TOKENIZED = 5000
 """Number of examples that are tokenized at most; the shares of larger files are estimated from them."""
@@ -38,33 +41,63 @@ def estimate(part: Part, counting: Counting) -> dict[str, Any]:
 
 
 def measure(part: Part, max_length: int, tokenizer: Any, assistant_only: bool) -> dict[str, Any]:
-    """Lengths and trained share by the model's own tokenizer and template."""
-    lengths: Counter[int] = Counter()
-    total = trained = truncated = cut = 0
+    """Lengths and trained share by the model's own tokenizer and template, counted as the ranks count them.
+
+    The part gets a finding for each row that the template refuses, shows in part, or renders without an end, and for each row
+    that is left out.
+    """
+    cut = Cut()
     chosen = sorted(part.kept, key=lambda kept: kept[0])[:TOKENIZED]
-    for _, line, example in chosen:
-        encoded = encode(example, tokenizer, assistant_only, f"line {line}")
-        size = len(encoded["input_ids"])
-        lengths[bucket(size)] += 1
-        labels = encoded["labels"][:max_length]
-        total += len(labels)
-        trained += sum(label != IGNORED for label in labels)
-        truncated += size > max_length
-        cut += max(size - max_length, 0)
+    for _, line, example in sorted(chosen, key=lambda kept: kept[1]):
+        check_template(example, tokenizer, f"line {line}")
+        found = problems(example, tokenizer)
+        merged: list[str] = []
+        if all(rule != "template" for rule, _ in found):
+            try:
+                encoded = encode(example, tokenizer, assistant_only, "", merged)
+            except DataError as error:
+                found.append(("template", str(error).removeprefix(": ")))
+            else:
+                _fit(part, line, cut, example, encoded, max_length)
+        if merged:
+            found.append(("merged_start", _merged(merged[0])))
+        for rule, message in found:
+            part.add_finding(rule, line, message)
     return {
         "basis": "counted" if len(chosen) == len(part.lines) else f"counted on {len(chosen)} examples",
         "examples": len(chosen),
         "max_length": max_length,
-        "histogram": histogram(lengths),
-        "truncated": truncated,
-        "truncated_share": truncated / len(chosen) if chosen else 0.0,
-        "tokens_cut_share": cut / (total + cut) if total else 0.0,
-        "trained_share": trained / total if total else 0.0,
+        "histogram": histogram(cut.lengths),
+        "truncated": cut.cut + cut.left_out,
+        "truncated_share": (cut.cut + cut.left_out) / len(chosen) if chosen else 0.0,
+        "tokens_cut_share": cut.tokens_cut / (cut.tokens + cut.tokens_cut) if cut.tokens else 0.0,
+        "split": cut.split,
+        "left_out": cut.left_out,
+        "trained_share": cut.trained_tokens / cut.tokens if cut.tokens else 0.0,
     }
 
 
-def histogram(lengths: Counter[int]) -> dict[str, int]:
-    """Examples by length in tokens, from the shortest to the longest bucket that holds any."""
-    names = [*(f"<={end}" for end in BUCKETS), f">{BUCKETS[-1]}"]
-    used = [index for index, number in lengths.items() if number]
-    return {names[index]: lengths[index] for index in range(min(used), max(used) + 1)} if used else {}
+def render_only(part: Part, template: Any) -> None:
+    """Adds the findings that need only the model's chat template, of the rows that are kept."""
+    for _, line, example in sorted(part.kept, key=lambda kept: kept[1]):
+        check_template(example, template, f"line {line}")
+        for rule, message in problems(example, template):
+            part.add_finding(rule, line, message)
+
+
+def _fit(part: Part, line: int, cut: Cut, example: Example, encoded: Encoded, max_length: int) -> None:
+    size = len(encoded["input_ids"])
+    if not cut.fit(example, encoded, max_length) and any(label != IGNORED for label in encoded["labels"]):
+        part.add_finding(
+            "answer_cut",
+            line,
+            f"no answer begins within model.max_length={max_length} of its {size:,} tokens, so the row is left out; raise "
+            "model.max_length, or shorten the row",
+        )
+
+
+def _merged(token: str) -> str:
+    return (
+        f"the answer begins within the token {token!r}, together with what stands before it, so a prompt that ends there is "
+        "tokenized otherwise; use a template whose generation prompt ends with a token of its own (model.chat_template)"
+    )

@@ -3,34 +3,43 @@
 import json
 from typing import Any
 
+from launcher.data.cut import IGNORED
 from launcher.data.kinds import SPOKEN, Example, kind_of, to_chat
 from launcher.data.turns import Message, is_trained
 from launcher.errors import DataError
 
-IGNORED = -100
-"""Label of a token that is not trained on. Source: torch.nn.CrossEntropyLoss, ignore_index."""
+__all__ = ["IGNORED", "encode", "encode_prompt", "show"]
 _MARK = "ANOTHERANSWER"
 
 
-def encode(example: Example, tokenizer: Any, assistant_only: bool, where: str) -> dict[str, list[int]]:
+def encode(
+    example: Example, tokenizer: Any, assistant_only: bool, where: str, merged: list[str] | None = None
+) -> dict[str, list[int]]:
     """input_ids and labels of one example; all of a plain text is trained on, and an end-of-text token is appended.
 
     The trained spans are found by rendering with the model's own template. It therefore needs no {% generation %} marks, and
     the tokens are exactly those that the original template renders. The end-of-turn token is trained on, because the model
-    would never stop otherwise. DataError if an answer cannot be found in the rendered text.
+    would never stop otherwise. A token that holds characters of an answer and of what stands before it is trained on, and
+    `merged` gets its text. DataError if an answer cannot be found in the rendered text.
     """
     check_template(example, tokenizer, where)
     example = to_chat(example)
     if "text" in example:
         ids: list[int] = tokenizer(example["text"], add_special_tokens=True)["input_ids"]
+        begin = tokenizer.bos_token_id
+        if begin is not None and ids[:2] == [
+            begin,
+            begin,
+        ]:  # the text has its own, and the tokenizer adds one
+            ids = ids[1:]
         if tokenizer.eos_token_id is not None and ids[-1:] != [tokenizer.eos_token_id]:
             ids = [*ids, tokenizer.eos_token_id]
         return {"input_ids": ids, "labels": list(ids)}
     if "messages" not in example:
         ids = encode_prompt(example, tokenizer, where)
         return {"input_ids": ids, "labels": [IGNORED] * len(ids)}
-    turns = _for_template(example["messages"], tokenizer)
-    render = _renderer(tokenizer, example, where)
+    turns = for_template(example["messages"], tokenizer)
+    render = render_with(tokenizer, example, where)
     text = render(turns)
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     ids = encoded["input_ids"]
@@ -45,10 +54,15 @@ def encode(example: Example, tokenizer: Any, assistant_only: bool, where: str) -
                 "use trainer.assistant_only_loss=false, or split the chat"
             )
         spans.append(span)
-    labels = [
-        token if any(start <= first and last <= end and first < last for start, end in spans) else IGNORED
-        for token, (first, last) in zip(ids, encoded["offset_mapping"], strict=True)
-    ]
+    labels = [IGNORED] * len(ids)
+    for number, (first, last) in enumerate(encoded["offset_mapping"]):
+        for start, end in spans:
+            if not (first < end and last > start and first < last):
+                continue
+            if (start <= first and last <= end) or text[max(first, start) : min(last, end)].strip():
+                labels[number] = ids[number]
+                if merged is not None and first < start:
+                    merged.append(text[first:last])
     return {"input_ids": ids, "labels": labels}
 
 
@@ -65,8 +79,8 @@ def check_template(example: Example, tokenizer: Any, where: str) -> None:
 def encode_prompt(example: Example, tokenizer: Any, where: str) -> list[int]:
     """input_ids of a prompt, up to the start of the assistant's answer."""
     check_template(example, tokenizer, where)
-    text = _renderer(tokenizer, example, where)(
-        _for_template(example["prompt"], tokenizer), add_generation_prompt=True
+    text = render_with(tokenizer, example, where)(
+        for_template(example["prompt"], tokenizer), add_generation_prompt=True
     )
     return tokenizer(text, add_special_tokens=False)["input_ids"]
 
@@ -83,7 +97,7 @@ def show(encoded: dict[str, list[int]], tokenizer: Any) -> str:
     return "".join(pieces) + ("]" if trained else "")
 
 
-def _for_template(turns: list[Message], tokenizer: Any) -> list[Message]:
+def for_template(turns: list[Message], tokenizer: Any) -> list[Message]:
     """The turns as the template can render them. If it knows no tool calls, they become text of the turn.
 
     The spelling is that of Qwen2.5's and Hermes' templates: <tool_call>, a line of JSON, </tool_call>.
@@ -99,17 +113,25 @@ def _with_calls(turn: Message) -> str:
     return "\n".join(part for part in parts if part)
 
 
-def _renderer(tokenizer: Any, example: Example, where: str) -> Any:
+def render_with(tokenizer: Any, example: Example, where: str) -> Any:
+    """A function of turns that gives their text; DataError if the template refuses them, or if it fails on them."""
     from jinja2 import TemplateError  # imported here, because commands that only count rows do not need it
 
-    tools = {"tools": example["tools"]} if "tools" in example else {}
+    more = {"tools": example["tools"]} if "tools" in example else {}
+    given = {**example.get("chat_template_kwargs", {}), **more}
+    place = f"{where}: " if where else ""
 
     def render(turns: list[Message], **more: Any) -> str:
         try:
-            return tokenizer.apply_chat_template(turns, tokenize=False, **tools, **more)
+            return tokenizer.apply_chat_template(turns, tokenize=False, **{**given, **more})
         except TemplateError as error:
             raise DataError(
-                f"{where}: this model's chat template refuses the chat ({error}); change the chat, or leave it out"
+                f"{place}this model's chat template refuses the chat ({error}); change the chat, or leave it out"
+            ) from None
+        except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise DataError(
+                f"{place}this model's chat template fails on the chat ({reason}); change the chat, or leave it out"
             ) from None
 
     return render
@@ -118,8 +140,10 @@ def _renderer(tokenizer: Any, example: Example, where: str) -> Any:
 def _span(turns: list[Message], turn: int, text: str, render: Any, tokenizer: Any) -> tuple[int, int] | None:
     """Characters [start, end) of the assistant's answer in this turn within `text`, including its end-of-turn token; None if
     they cannot be found."""
-    before: str = render(turns[:turn], add_generation_prompt=True) if turn else ""
     upto: str = render(turns[: turn + 1]).rstrip()
+    if not turn:  # nothing can be rendered before it, but a template may write a system prompt of its own
+        return _shown_otherwise(turns, turn, text, upto, render, tokenizer)
+    before: str = render(turns[:turn], add_generation_prompt=True)
     if text.startswith(upto) and upto.startswith(before):
         return len(before), len(upto)
     return _shown_otherwise(turns, turn, text, upto, render, tokenizer)
@@ -130,7 +154,7 @@ def _shown_otherwise(
 ) -> tuple[int, int] | None:
     """The span for a template that renders the last turn differently from earlier ones (Qwen3 with its empty thought, Phi-3).
 
-    It begins where a marker in place of the content would begin. It ends where the text of the turn at the end of `upto`, tool
+    It begins where a marker instead of the content would begin. It ends where the text of the turn at the end of `upto`, tool
     calls included, ends; or, in a turn without calls, after the special token that follows the content.
     """
     marked: list[Message] = [*turns[:turn], {**turns[turn], "content": _MARK}]
@@ -145,11 +169,11 @@ def _shown_otherwise(
     if "tool_calls" in turns[turn] or not content or not rest.startswith(content):
         return None
     behind = rest[len(content) :].lstrip()
-    closing = [token for token in _special(tokenizer) if behind.startswith(token)]
+    closing = [token for token in special_tokens_of(tokenizer) if behind.startswith(token)]
     return (len(start), len(text) - len(behind) + len(max(closing, key=len))) if closing else None
 
 
-def _special(tokenizer: Any) -> set[str]:
+def special_tokens_of(tokenizer: Any) -> set[str]:
     """The special tokens, which are not text. Qwen3's <tool_call> and <think> are added tokens too, but text of the answer."""
     added = tokenizer.added_tokens_decoder.values()
     return {*tokenizer.all_special_tokens, *(token.content for token in added if token.special)}

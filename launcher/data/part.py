@@ -17,6 +17,7 @@ from launcher.data.read import read_row
 from launcher.data.reading import AS_IT_STANDS, Reading
 from launcher.data.row import Row
 from launcher.data.rules import BrokenRow, Finding
+from launcher.data.tool_results import mismatches
 from launcher.data.turns import is_trained
 
 FINDINGS_PER_RULE = 100
@@ -63,6 +64,8 @@ class Counting:
     max_length: int = 2048
     bytes_per_token: float = 4.0
     """Bytes of text per token, used without a tokenizer. 4 holds for English within 20 %, for vocabularies above 32,000."""
+    estimated: bool = True
+    """No tokenizer counts afterwards, so what lies behind max_length is estimated from bytes."""
     compare: bool = True
     """Collect the words of each example, by which duplicates and overlap are found."""
     keep_every: int = 0
@@ -91,7 +94,9 @@ class Part:
     """The first line of each format, and of each kind of example."""
     kinds: Counter[str] = field(default_factory=Counter[str])
     systems: Counter[str] = field(default_factory=Counter[str])
-    """Number of rows by the beginning of their system prompt; "" stands for no system prompt."""
+    """Number of rows by the beginning of their system prompt; "" means no system prompt."""
+    lost_nulls: int = 0
+    """Rows of a table with null arguments of calls, which are read as absent."""
     refusals: int = 0
     characters: int = 0
     trained: int = 0
@@ -106,6 +111,10 @@ class Part:
     """crc32 of every word outside of system prompts, over all valid examples in order."""
     ends: array[int] = field(default_factory=lambda: array("Q"))
     """Where each example's words end."""
+    said: array[int] = field(default_factory=lambda: array("Q"))
+    """64-bit digest of the words of each valid example; 0 without words. Case, spaces and punctuation do not change it."""
+    labels: Counter[bool] = field(default_factory=Counter[bool])
+    """Good and bad answers."""
     kept: list[tuple[int, int, Example]] = field(default_factory=list[tuple[int, int, Example]])
     """(digest, line, example) of the rows in the sample."""
 
@@ -135,9 +144,19 @@ class Part:
         for finding in other.bad[: FINDINGS_PER_RULE - len(self.bad)]:
             line = None if finding.line is None else finding.line + line_offset
             self.bad.append(Finding(finding.rule, line, finding.message))
-        for name in ("counts", "left_out", "dropped", "as_text", "mapped", "formats", "kinds", "lengths"):
+        for name in (
+            "counts",
+            "left_out",
+            "dropped",
+            "as_text",
+            "mapped",
+            "formats",
+            "kinds",
+            "lengths",
+            "labels",
+        ):
             getattr(self, name).update(getattr(other, name))
-        for name in ("rows", "refusals", "characters", "trained", "truncated"):
+        for name in ("rows", "lost_nulls", "refusals", "characters", "trained", "truncated"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for name, line in other.firsts.items():
             self.firsts.setdefault(name, line + line_offset)
@@ -145,6 +164,7 @@ class Part:
             if text in self.systems or len(self.systems) < SYSTEMS:
                 self.systems[text] += count
         self.digests.extend(other.digests)
+        self.said.extend(other.said)
         self.lines.extend(array("Q", [line + line_offset for line in other.lines]))
         self.kept += [(digest, line + line_offset, example) for digest, line, example in other.kept]
 
@@ -162,6 +182,7 @@ def count(rows: Iterable[Row], counting: Counting) -> Part:
         except BrokenRow as fault:
             part.add_broken(fault, row.line, counting.reading.skip)
             continue
+        part.lost_nulls += row.lost_nulls
         if found.dropped:
             part.dropped.update(dict.fromkeys(found.dropped, 1))
         if found.as_text:
@@ -188,8 +209,15 @@ def _measure(part: Part, line: int, name: str, example: Example, text: bytes, co
         said = example["text"]
     else:
         said = _measure_turns(part, line, kind, example)
+        if counting.estimated:
+            _look_behind_cut(part, line, example, counting)
     if counting.compare:
+        before = len(part.words)
         part.words.extend(words_in(said))
+        mine = part.words[before:].tobytes()
+        part.said.append(
+            int.from_bytes(hashlib.blake2b(mine, digest_size=8).digest(), "little") if mine else 0
+        )
     part.ends.append(len(part.words))
     tokens = len(text) / counting.bytes_per_token
     part.lengths[bucket(tokens)] += 1
@@ -216,6 +244,10 @@ def _measure_turns(part: Part, line: int, kind: str, example: Example) -> str:
             answered = 1
     part.trained += trained
     part.refusals += answered
+    for message in mismatches(example):
+        part.add_finding("tool_result", line, message)
+    if kind == "labelled":
+        part.labels[example["label"]] += 1
     if kind == "pair":
         if example["chosen"] == example["rejected"]:
             part.add_finding("same_pair", line, "chosen and rejected are the same")
@@ -223,6 +255,26 @@ def _measure_turns(part: Part, line: int, kind: str, example: Example) -> str:
     elif kind == "chat" and not trained:
         part.add_finding("untrained_row", line, "every assistant turn has weight 0; remove the row")
     return " ".join(turn["content"] for turn in turns if turn["role"] != "system")
+
+
+def _look_behind_cut(part: Part, line: int, example: Example, counting: Counting) -> None:
+    """Adds a finding for a row whose answers all lie behind the cut, and which the ranks therefore leave out."""
+    turns: list[dict[str, Any]] = [
+        turn for name in ("messages", "prompt", "completion", "chosen") for turn in example.get(name, ())
+    ]
+    before = 0
+    for turn in turns:
+        if is_trained(turn) and ("messages" in example or turn is turns[-1]):
+            break
+        before += len(turn["content"].encode())
+    tokens = round(before / counting.bytes_per_token)
+    if tokens > counting.max_length:
+        part.add_finding(
+            "answer_cut",
+            line,
+            f"the answer begins after about {tokens:,} tokens, behind model.max_length={counting.max_length}, so the row is "
+            "left out; raise model.max_length, or shorten the row",
+        )
 
 
 def words_in(text: str) -> Iterator[int]:
@@ -233,3 +285,10 @@ def words_in(text: str) -> Iterator[int]:
 def bucket(tokens: float) -> int:
     """The index of the histogram bucket for a length."""
     return next((index for index, end in enumerate(BUCKETS) if tokens <= end), len(BUCKETS))
+
+
+def histogram(lengths: Counter[int]) -> dict[str, int]:
+    """Examples by length in tokens, from the shortest to the longest bucket that holds any."""
+    names = [*(f"<={end}" for end in BUCKETS), f">{BUCKETS[-1]}"]
+    used = [index for index, number in lengths.items() if number]
+    return {names[index]: lengths[index] for index in range(min(used), max(used) + 1)} if used else {}

@@ -3,12 +3,9 @@
 Compressed files (gzip, bzip2, xz, Zstandard) are recognised by their first bytes, and read as what is in them.
 """
 
-import bz2
 import glob
-import gzip
 import hashlib
 import importlib
-import lzma
 import os
 from io import BufferedReader, RawIOBase
 from pathlib import Path
@@ -105,10 +102,16 @@ def open_file(file: str) -> BinaryIO:
     )
     raw.seek(0)
     if kind == "gzip":
+        import gzip  # these are imported by need: every launch imports this module
+
         return cast("BinaryIO", gzip.GzipFile(fileobj=raw))
     if kind == "bzip2":
+        import bz2
+
         return cast("BinaryIO", bz2.BZ2File(raw))
     if kind == "xz":
+        import lzma
+
         return cast("BinaryIO", lzma.LZMAFile(raw))
     if kind == "zstd":
         try:

@@ -57,7 +57,13 @@ def describe(report: Report) -> str:
         ("trained on", f"{tokens['trained_share']:.1%} of the tokens ({tokens['basis']})"),
         (
             "cut off",
-            f"{tokens['truncated_share']:.1%} of the rows are longer than {tokens['max_length']:,} tokens",
+            f"{tokens['truncated_share']:.1%} of the rows are longer than {tokens['max_length']:,} tokens"
+            + (
+                f"; {tokens['left_out']:,} rows are left out, with no answer within them"
+                if tokens.get("left_out")
+                else ""
+            )
+            + (f"; {tokens['split']:,} long texts become several rows" if tokens.get("split") else ""),
         ),
         *_bars(tokens["histogram"]),
         *(("advice", line) for line in values["advice"]),

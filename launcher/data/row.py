@@ -15,6 +15,8 @@ class Row(NamedTuple):
     """The file, if the rows are those of several; then `line` numbers the lines of all of them through."""
     line_there: int = 0
     """The line in that file."""
+    lost_nulls: bool = False
+    """Whether arguments of its calls are null in a table, which does not tell null from absent; they are read as absent."""
 
     @property
     def where(self) -> str:

@@ -42,6 +42,23 @@ RULES = {
     "weight": Rule(ERROR, "weight says whether an assistant turn is trained on: 0 or 1"),
     "label": Rule(ERROR, "label says whether the answer is good: true or false"),
     "tool_call": Rule(ERROR, "a tool call names its function, and its arguments are an object"),
+    "template": Rule(
+        ERROR, "a chat that the model's chat template refuses, or fails on, cannot be trained on"
+    ),
+    "not_rendered": Rule(WARNING, "what the model's chat template does not write is neither read nor learnt"),
+    "no_end": Rule(WARNING, "an answer without an end token teaches the model to go on"),
+    "merged_start": Rule(
+        WARNING,
+        "the first word of an answer and what stands before it are one token, which no prompt ends with",
+    ),
+    "assistant_first": Rule(WARNING, "an assistant turn before the first question answers nobody"),
+    "control_token": Rule(WARNING, "a control token within a text ends the turn, or the text, for the model"),
+    "answer_cut": Rule(WARNING, "a row whose answers lie behind model.max_length has nothing to train on"),
+    "tool_result": Rule(
+        WARNING, "a call of an undeclared tool, or without its result, teaches calls that cannot work"
+    ),
+    "one_label": Rule(WARNING, "answers of one label alone have nothing to be compared with"),
+    "same_file": Rule(WARNING, "an evaluation on the training file measures memorization"),
     "no_answer": Rule(ERROR, "without an assistant turn there is nothing to train on"),
     "nothing_trained": Rule(ERROR, "0 % of the tokens are trained on, so no step has a loss"),
     "everything_trained": Rule(
@@ -64,6 +81,9 @@ RULES = {
     "dropped_keys": Rule(
         WARNING,
         "keys that the rows' format does not have are not read; data.drop or data.keep says that this is meant",
+    ),
+    "lost_nulls": Rule(
+        WARNING, "a table gives every call the arguments of all calls, and null for those that it lacks"
     ),
     "turns_as_text": Rule(
         WARNING, "a list of turns that arrived as text was read as the list; look whether all of it is there"

@@ -83,12 +83,10 @@ def _refuse_others(file: str, head: bytes) -> None:
     for mark, name in _ENCODINGS:
         if head.startswith(mark):
             raise DataError(_encoded(file, name))
-    start = head[:4000]
+    start = head[:200]
     if len(start) >= 8 and (start[1::2].count(0) > len(start) // 5 or start[::2].count(0) > len(start) // 5):
         if start.count(0) == len(start):
-            raise DataError(
-                f"{file} begins with {len(start):,} NUL bytes: it is damaged, as after a crash; write it again"
-            )
+            raise DataError(f"{file} begins with NUL bytes: it is damaged, as after a crash; write it again")
         raise DataError(_encoded(file, "UTF-16LE" if start[1::2].count(0) else "UTF-16BE"))
 
 

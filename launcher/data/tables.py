@@ -54,6 +54,8 @@ def _lines(first: str, file: io.TextIOWrapper) -> Iterator[str]:
 
 def _why(error: csv.Error, line: int, until: int) -> str:
     said = str(error)
+    if "expected after" in said and line == until:
+        return 'a quote (") within a cell is not written twice; write "" for it, or take it out'
     if "unexpected end" in said or "expected after" in said:
         until_said = "to the end of the file" if "unexpected end" in said else f"to line {until}"
         return (
@@ -118,7 +120,8 @@ def read_parquet(content: BinaryIO, file: str) -> Iterator[Row]:
     """The rows of a Parquet file; columns and keys without a value are left out."""
     parquet = _pyarrow("pyarrow.parquet", file)
     try:
-        yield from _batches(parquet.ParquetFile(content).iter_batches(batch_size=1000))
+        opened = parquet.ParquetFile(content)
+        yield from _batches(opened.iter_batches(batch_size=1000), _loses_nulls(opened.schema_arrow))
     except (OSError, ValueError) as error:
         raise DataError(
             f"{file} is not a Parquet file ({str(error).splitlines()[0]}); write it again"
@@ -149,12 +152,27 @@ def _pyarrow(module: str, file: str) -> Any:
         raise DataError(f"{file}: Parquet and Arrow files need pyarrow; pip install pyarrow") from None
 
 
-def _batches(batches: Any) -> Iterator[Row]:
+def _batches(batches: Any, lossy: bool = False) -> Iterator[Row]:
     number = 0
     for batch in batches:
         for value in batch.to_pylist():
             number += 1
-            yield Row(number, without_nulls(value))
+            yield Row(number, without_nulls(value), lost_nulls=lossy and _has_null_argument(value))
+
+
+def _loses_nulls(schema: Any) -> bool:
+    """Whether arguments of calls are stored as objects, which have the keys of all rows."""
+    return "arguments: struct" in str(schema)
+
+
+def _has_null_argument(value: Any, within: bool = False) -> bool:
+    """Whether an argument of a call is null, and so could be one that the row never had."""
+    if isinstance(value, dict):
+        items = cast("dict[str, Any]", value).items()
+        return any(
+            (within and item is None) or _has_null_argument(item, name == "arguments") for name, item in items
+        )
+    return isinstance(value, list) and any(_has_null_argument(item) for item in cast("list[Any]", value))
 
 
 def without_nulls(value: Any) -> Any:

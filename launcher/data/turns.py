@@ -124,6 +124,15 @@ def check_prompt(turns: list[Message]) -> None:
     check_order([*turns, {"role": "assistant", "content": ""}])
 
 
+def check_answer(turns: list[Message], name: str) -> None:
+    """BrokenRow for an answer that is compared or judged, but of which no turn is trained on."""
+    if not any(is_trained(turn) for turn in turns):
+        raise BrokenRow(
+            "weight",
+            f"every turn of {name} has weight 0, so there is no answer to learn from; take the weight out",
+        )
+
+
 def is_trained(turn: Message) -> bool:
     """Whether the tokens of the turn are trained on: those of an assistant turn are, unless its weight is 0."""
     return turn["role"] == "assistant" and turn.get("weight", 1) == 1

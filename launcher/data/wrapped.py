@@ -39,8 +39,8 @@ def read_objects(text: str, file: str) -> Iterator[Row]:
             )
             return
         behind = _skip(text, end)
-        if not several and behind == len(text) and detect(cast("dict[str, Any]", value)) is None:
-            yield from _unwrap(text, at, cast("dict[str, Any]", value), file)
+        if not several and behind == len(text):
+            yield from _only(text, at, cast("dict[str, Any]", value), file)
             return
         several = True
         try:
@@ -52,15 +52,26 @@ def read_objects(text: str, file: str) -> Iterator[Row]:
         at = behind
 
 
+def _only(text: str, at: int, value: dict[str, Any], file: str) -> Iterator[Row]:
+    """The rows of a file that is one object: a table, a list of rows under some name, or the only row."""
+    table = _by_columns(value)
+    if table is not None:
+        yield from (Row(number, row) for number, row in enumerate(table, start=1))
+    elif detect(value) is None:
+        yield from _unwrap(text, at, value, file)
+    else:
+        yield Row(1, value)
+    try:
+        check_single()
+    except BrokenRow as fault:
+        yield Row(1, None, BrokenRow(fault.rule, fault.message, whole=True))
+
+
 def _unwrap(text: str, at: int, value: dict[str, Any], file: str) -> Iterator[Row]:
     """The rows in the only object of the file."""
     arrays = {name: cast("list[Any]", items) for name, items in value.items() if _is_rows(items)}
     if not arrays:
-        table = _by_columns(value)
-        if table is None:
-            yield Row(1, value)
-            return
-        yield from (Row(number, row) for number, row in enumerate(table, start=1))
+        yield Row(1, value)
         return
     name = next((name for name in _NAMES if name in arrays), next(iter(arrays)))
     others = [other for other in arrays if other != name and other not in ("features", "schema", "fields")]
@@ -72,10 +83,6 @@ def _unwrap(text: str, at: int, value: dict[str, Any], file: str) -> Iterator[Ro
     for number, item in enumerate(arrays[name]):
         line = lines[number] if number < len(lines) else number + 1
         yield _inner(line, item)
-    try:
-        check_single()
-    except BrokenRow as fault:
-        yield Row(1, None, BrokenRow(fault.rule, fault.message, whole=True))
 
 
 def _is_rows(items: Any) -> bool:
@@ -138,10 +145,17 @@ def _by_columns(value: dict[str, Any]) -> list[dict[str, Any]] | None:
         return None
     if all(isinstance(cell, dict) for cell in cells):
         keys = list(cast("dict[str, Any]", cells[0]))
-        if keys and all(list(cast("dict[str, Any]", cell)) == keys for cell in cells):
+        if (
+            keys
+            and all(key.isdigit() for key in keys)
+            and all(list(cast("dict[str, Any]", cell)) == keys for cell in cells)
+        ):
             return [{name: value[name][key] for name in value} for key in keys]
-    if all(isinstance(cell, list) for cell in cells) and len({len(cell) for cell in cells}) == 1:
-        return [dict(zip(value, row, strict=True)) for row in zip(*cells, strict=True)]
+    lists = [
+        cast("list[Any]", cell) for cell in cells if isinstance(cell, list) and cell and not _is_rows(cell)
+    ]
+    if len(lists) == len(cells) > 1 and len({len(cell) for cell in lists}) == 1:
+        return [dict(zip(value, row, strict=True)) for row in zip(*lists, strict=True)]
     return None
 
 

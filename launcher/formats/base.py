@@ -45,11 +45,11 @@ class Format:
     """
 
     keys: tuple[str, ...]
-    """Keys that a row may have in addition to those of ABOUT."""
+    """Keys that a row can have in addition to those of ABOUT."""
     kind: str
     """The kind of common form that `read` returns."""
     precedence: int
-    """Formats are tried in ascending order until one matches a row. The shipped ones are 10, 20, ..., 90."""
+    """Formats are tried in ascending order until one matches a row. Those of the shipped ones are between 5 and 95."""
     matches: Callable[[Fields], bool]
     """Whether a row with these keys is of this format; called for every row without a named format, so it must be fast."""
     read: Callable[[Fields], Example]
@@ -63,7 +63,7 @@ class Format:
     other_spellings: Mapping[str, Writer] = field(default_factory=dict[str, Writer])
     """More names for `data convert --to`, each with a writer that takes what `write` takes."""
     later_columns: tuple[str, ...] = ()
-    """Keys that a later row may have although the first has not: a CSV header is written before all rows are known."""
+    """Keys that a later row can have although the first has not: a CSV header is written before all rows are known."""
     json_columns: tuple[str, ...] = ()
     """Keys whose cells in CSV always hold JSON."""
     text_or_turns: tuple[str, ...] = ()

@@ -5,7 +5,7 @@ from typing import Any
 from launcher.data.fields import as_strings, read_side, with_tools
 from launcher.data.kinds import Example
 from launcher.data.rules import BrokenRow
-from launcher.data.turns import check_order
+from launcher.data.turns import check_answer, check_order
 from launcher.formats.base import TOOLS, Fields, Format
 
 _LABELS = {"true": True, "false": False, "1": True, "0": False}
@@ -25,6 +25,7 @@ def _read(row: Fields) -> Example:
         )
     )
     check_order([*prompt, *completion])
+    check_answer(completion, "completion")
     given = row.get("label")
     label = _LABELS.get(str(given).lower())
     if label is None:

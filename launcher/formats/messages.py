@@ -5,6 +5,7 @@ from typing import Any
 
 from launcher.data.fields import read_chat, with_tools
 from launcher.data.kinds import Example
+from launcher.data.rules import BrokenRow
 from launcher.data.turns import Message
 from launcher.formats.base import SYSTEM, TOOLS, Fields, Format
 
@@ -14,7 +15,14 @@ def _matches(row: Fields) -> bool:
 
 
 def _read(row: Fields) -> Example:
-    return with_tools({"messages": read_chat(row, "messages")}, row)
+    example = with_tools({"messages": read_chat(row, "messages")}, row)
+    arguments: Any = row.get("chat_template_kwargs")
+    if arguments is not None and not isinstance(arguments, dict):
+        raise BrokenRow(
+            "type",
+            'chat_template_kwargs is not an object such as {"enable_thinking": false}; write one, or take it out',
+        )
+    return {**example, "chat_template_kwargs": arguments} if arguments else example
 
 
 def _write(example: Example) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any, cast
 from launcher.data.fields import as_strings, read_below, read_side, read_systems, with_tools
 from launcher.data.kinds import Example
 from launcher.data.rules import BrokenRow
-from launcher.data.turns import Message, check_order
+from launcher.data.turns import Message, check_answer, check_order
 from launcher.formats.base import SYSTEM, TOOLS, Fields, Format
 
 _PROMPTS = ("prompt", "conversations", "question", "instruction")
@@ -38,8 +38,9 @@ def _read(row: Fields) -> Example:
         raise BrokenRow("format", "no prompt, and chosen and rejected do not begin with the same turns")
     if prompt[0]["role"] != "system":
         prompt = [*read_systems(row), *prompt]
-    for answer in (chosen, rejected):
+    for name, answer in (("chosen", chosen), ("rejected", rejected)):
         check_order([*prompt, *answer])
+        check_answer(answer, name)
     return with_tools({"prompt": prompt, "chosen": chosen, "rejected": rejected}, row)
 
 

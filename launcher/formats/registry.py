@@ -31,7 +31,7 @@ class Known:
     order: tuple[tuple[str, Callable[[Fields], bool]], ...]
     """Name and `matches` of each, in that order."""
     allowed: Mapping[str, frozenset[str]]
-    """Keys that a row of each format may have."""
+    """Keys that a row of each format can have."""
     writers: Mapping[str, tuple[Format, Writer]]
     """Format and writer of each name that rows can be written as."""
     json_columns: frozenset[str]

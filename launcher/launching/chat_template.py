@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import yaml
 
-from launcher.config import Config, ModelConfig
+from launcher.config import AdapterMode, Config, ModelConfig
 from launcher.errors import ConfigError, unknown
 from launcher.hub import cache_folder, find_snapshot, is_path
 from launcher.launching.model_gate import folder_of, read_json
@@ -46,10 +46,13 @@ def check_chats(config: Config, chat: ChatFormat | None, kinds: dict[str, str]) 
     """
     if not kinds or (chat is not None and chat.template):
         return
+    merged = config.model.adapter if config.model.adapter_mode is AdapterMode.merge else None
+    if merged and template_in(Path(merged)) is not None:
+        return
     folder = folder_of(config)
     if folder is None or not any((folder / name).is_file() for name in _TOKENIZERS):
         return
-    if _template_in(folder) is None:
+    if template_in(folder) is None:
         path, kind = next(iter(kinds.items()))
         own = f"{_KEY}={suggest(read_json(folder / 'config.json') or {})}"
         raise ConfigError(
@@ -97,7 +100,7 @@ def _read(config: Config, name: str) -> tuple[str, list[str], str | None]:
 
 def _of_model(name: str, folder: Path) -> tuple[str, list[str], str | None]:
     """The template of the model in a folder, with those of its tokens that the template writes."""
-    text = _template_in(folder)
+    text = template_in(folder)
     if text is None:
         raise ConfigError(
             f"{_KEY}={name} is a folder without a chat template; use one of {', '.join(shipped())}"
@@ -105,20 +108,22 @@ def _of_model(name: str, folder: Path) -> tuple[str, list[str], str | None]:
     _check_jinja(name, text)
     values = read_json(folder / "tokenizer_config.json") or {}
     end = _text(values.get("eos_token"))
-    known = [*_added(values.get("added_tokens_decoder")), *_added(read_json(folder / "tokenizer.json") or {})]
+    known = [
+        *special_contents(values.get("added_tokens_decoder")),
+        *special_contents(read_json(folder / "tokenizer.json") or {}),
+    ]
     written = [token for token in dict.fromkeys(known) if token in text]
     return text, [token for token in written if token != _text(values.get("bos_token"))], end
 
 
-def _added(found: Any) -> list[str]:
+def special_contents(found: Any) -> list[str]:
     """Contents of the special tokens in a tokenizer's file."""
     if not isinstance(found, dict):
         return []
     values = cast("dict[str, Any]", found)
-    listed = values.get("added_tokens", list(values.values()))
-    return [
-        str(one["content"]) for one in listed if isinstance(one, dict) and one.get("special") and "content" in one
-    ]  # fmt: skip
+    listed = cast("list[dict[str, Any]]", values.get("added_tokens", list(values.values())))
+    known = [one for one in listed if type(one) is dict]
+    return [str(one["content"]) for one in known if one.get("special") and "content" in one]
 
 
 def _text(token: Any) -> str | None:
@@ -128,7 +133,7 @@ def _text(token: Any) -> str | None:
     return str(token) if token else None
 
 
-def _template_in(folder: Path) -> str | None:
+def template_in(folder: Path) -> str | None:
     """The chat template of a model's folder; None if it has none. Source: transformers 5.23, tokenization_utils_base.py."""
     file = folder / "chat_template.jinja"
     if file.is_file():

@@ -27,6 +27,7 @@ from launcher.launching.named_model import fit_to_name
 from launcher.launching.own_file.expand import Expanded, expand, place
 from launcher.launching.own_file.source import Source
 from launcher.launching.secrets import conceal, refuse_secrets, secrets_of
+from launcher.launching.start_adapter import fit_to_adapter
 from launcher.launching.texts import as_typed, with_home
 from launcher.methods.registry import find_method
 from launcher.resources import resource_dir
@@ -200,9 +201,9 @@ def _taking(
     return taking
 
 
-def compose_trial(asked: Asked, overrides: list[str], number: int) -> tuple[DictConfig, Composed]:
+def compose_trial(request: Asked, overrides: list[str], number: int) -> tuple[DictConfig, Composed]:
     """One job of a multirun, as Hydra's own sweeper and launcher compose it: before and after interpolation."""
-    loaded = asked.loader.load_sweep_config(asked.master, overrides)
+    loaded = request.loader.load_sweep_config(request.master, overrides)
     with open_dict(loaded):
         loaded.hydra.job.id = loaded.hydra.job.num = number
     HydraConfig.instance().set_config(loaded)
@@ -217,12 +218,14 @@ def _composed(cfg: DictConfig) -> Composed:
     derived = OmegaConf.is_interpolation(cfg.data, "eval_path")
     OmegaConf.resolve(cfg)  # resolved here, while ${hydra:job.num} is that of this job
     sources = settings.runtime.config_sources
-    note = fit_to_name(
+    start = fit_to_adapter(cfg, settings.overrides.task)
+    dropped = fit_to_name(
         cfg,
         settings.runtime.choices.get("model"),
         [str(one.path) for one in sources if one.schema == "file"],
         settings.overrides.task,
     )
+    note = "; ".join(filter(None, [start, dropped]))
     return Composed(
         cfg=cfg,
         config=to_config(cfg),

@@ -14,6 +14,7 @@ from launcher.formats.registry import AUTO, FORMATS, known_formats
 from launcher.hub import HUB
 from launcher.launching.kept import remembered
 from launcher.launching.portions import count_portions
+from launcher.launching.row_template import row_template
 from launcher.methods.rows import check_serves
 
 
@@ -135,6 +136,7 @@ def _check_one(config: Config, path: str, evaluation: str | None, reading: Readi
         "bytes_per_token": 1.0 if config.model.init is Init.random else 4.0,
         "assistant_only": config.trainer.assistant_only_loss,
         "compare": config.data.check is DataCheck.full,
+        "template": row_template(config),
     }
     report = _remembered(path, evaluation_path, options, Path(config.cache_dir))
     if report["verdict"] == "error":
@@ -152,7 +154,12 @@ def _refusal(report: dict[str, Any]) -> str:
     more = report["errors"] - 1
     also = f"; and {more:,} more, which python -m launcher data check {report['path']} shows" if more else ""
     first = errors[0]
-    return f"{first.get('file') or report['path']}{_line(first)}: {first['message']} [{first['rule']}]{also}{_way_out(report)}"
+    way_out = _way_out(report)
+    if (
+        first["rule"] == "template"
+    ):  # data check renders only with --model, and data.on_bad_row does not render
+        also, way_out = f"; and {more:,} more" if more else "", ""
+    return f"{first.get('file') or report['path']}{_line(first)}: {first['message']} [{first['rule']}]{also}{way_out}"
 
 
 def _way_out(report: dict[str, Any]) -> str:
@@ -176,7 +183,7 @@ def _remembered(
 
 def _report(path: str, evaluation: str | None, options: dict[str, Any]) -> dict[str, Any]:
     """The report on a file that is read now."""
-    from launcher.data.check import Asked, check  # a launch whose data was checked before does without
+    from launcher.data.check import Asked, check  # not needed by a launch whose data was checked before
     from launcher.data.progress import progress
 
     with progress(path, "checking data") as advance:
@@ -184,9 +191,9 @@ def _report(path: str, evaluation: str | None, options: dict[str, Any]) -> dict[
 
 
 def _unchecked(path: str) -> dict[str, Any]:
-    from launcher.data.rules import Finding  # a launch whose data was checked before does without
+    from launcher.data.rules import Finding  # not needed by a launch whose data was checked before
 
-    why = "is read on the nodes from the hub, so nothing of it is checked before"
+    why = "is read from the hub on the nodes, so it is not checked before"
     finding = Finding("unchecked", None, why)
     return {
         "verdict": "warning",

@@ -39,17 +39,15 @@ def resume_source(config: Config) -> str:
     return str(path)
 
 
-def _check_whole(asked: str, path: Path) -> None:
+def _check_whole(name: str, path: Path) -> None:
     inside = path / "checkpoints"
     if inside.is_dir():
         if not committed(inside):
-            raise ConfigError(f"resume={asked}: {inside} has no committed checkpoint; name another run")
+            raise ConfigError(f"resume={name}: {inside} has no committed checkpoint; name another run")
         return
     found = look(path)
     if not isinstance(found, Found):
-        raise ConfigError(
-            f"resume={asked}: {found.reason}; name a folder step_N or a run, or use resume=auto"
-        )
+        raise ConfigError(f"resume={name}: {found.reason}; name a folder step_N or a run, or use resume=auto")
 
 
 def measured(runs_dir: Path, name: str) -> dict[str, float]:

@@ -72,15 +72,15 @@ def explain_dict(plan: LaunchPlan) -> dict[str, Any]:
 
 def explain_lines(plan: LaunchPlan) -> Lines:
     """The same as text, one line per kind of memory."""
-    told = explain_dict(plan)
-    if told["memory"] is None:
+    explained = explain_dict(plan)
+    if explained["memory"] is None:
         why_not = not_estimated(plan) or _NOT_KNOWN
         return [("memory", why_not)]
     lines = [
         (f"{kind:<12}{one['gib']:>8.2f} GiB", f"{one['counted']} Shown by: {one['shown_by']}.")
-        for kind, one in told["memory"].items()
+        for kind, one in explained["memory"].items()
     ]
-    return [*lines, *([("time", told["time"])] if told["time"] else [])]
+    return [*lines, *([("time", explained["time"])] if explained["time"] else [])]
 
 
 def _verdict(plan: LaunchPlan, size: float | None) -> Lines:
@@ -88,27 +88,27 @@ def _verdict(plan: LaunchPlan, size: float | None) -> Lines:
         return []
     total = plan.memory.total
     if size is None:
-        told = f"needs {total:.1f} GiB per GPU; set cluster.gpu_memory_gib to check it"
+        fits = f"needs {total:.1f} GiB per GPU; set cluster.gpu_memory_gib to check it"
     elif total <= size:
-        told = f"yes, with {size - total:.1f} GiB to spare of {size:g}"
+        fits = f"yes, with {size - total:.1f} GiB to spare of {size:g}"
     else:
-        told = f"no: needs {total:.1f} of {size:g} GiB; a launch would be refused"
+        fits = f"no: needs {total:.1f} of {size:g} GiB; a launch would be refused"
     bars = [
         ("", f"{kind:<12}{gib:>8.2f} GiB  {'#' * round(40 * gib / max(total, size or 0))}")
         for kind, gib in plan.memory.parts.items()
     ]
     room = f"{plan.room.host_gib:.1f} GiB of each node's memory, {plan.room.checkpoint_gib:.2f} GiB per checkpoint"
-    return [("fits", told), *bars, ("needs", room)]
+    return [("fits", fits), *bars, ("needs", room)]
 
 
 def _time(plan: LaunchPlan, course: Course | None) -> Lines:
     time = plan.time
     if time is None:
         return []
-    told = f"{time.step_s:.3g} s per step, {time.tokens_per_s:,.0f} tokens/s"
+    speed = f"{time.step_s:.3g} s per step, {time.tokens_per_s:,.0f} tokens/s"
     if time.steps is not None and course and course.wall_h is not None:
-        told += f"; {plural(time.steps, 'step')} in {duration(course.wall_h * 3600)}"
-    return [("time", told), ("", f"by {time.basis}")]
+        speed += f"; {plural(time.steps, 'step')} in {duration(course.wall_h * 3600)}"
+    return [("time", speed), ("", f"by {time.basis}")]
 
 
 def _cost(course: Course | None) -> Lines:

@@ -71,9 +71,9 @@ def count(config: Config, facts: Facts) -> Facts:
 
 
 def _device(config: Config, place: Cluster) -> str:
-    asked = config.resources.device
-    if asked is not Device.auto:
-        return asked.name
+    device = config.resources.device
+    if device is not Device.auto:
+        return device.name
     # A login node has no GPU, but the nodes have: a look at this machine counts only if the run is on it.
     return "cuda" if not place.one_machine or has_gpu() else "cpu"
 

@@ -33,7 +33,7 @@ def fetch_all(composed: Iterable[Composed], *, quiet: bool) -> Iterator[dict[str
 def _fetch(wanted: Wanted, environ: dict[str, str], *, quiet: bool) -> dict[str, Any]:
     """`commit` and `bytes` of the download; FetchFailed if it fails."""
     words = [sys.executable, "-m", "launcher.train.fetch", wanted.to_json()]
-    said: dict[str, Any] = {}
+    answer: dict[str, Any] = {}
     with subprocess.Popen(
         words, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE if quiet else None,
         text=True,
@@ -41,8 +41,8 @@ def _fetch(wanted: Wanted, environ: dict[str, str], *, quiet: bool) -> dict[str,
         assert process.stdout
         for line in process.stdout:
             if line.startswith("{"):
-                said = json.loads(line)
+                answer = json.loads(line)
         code = process.wait()
     if code:
-        raise FetchFailed(said.get("error") or f"fetching ended with exit code {code}")
-    return said
+        raise FetchFailed(answer.get("error") or f"fetching ended with exit code {code}")
+    return answer

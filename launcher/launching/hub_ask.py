@@ -41,7 +41,7 @@ def ask(kind: str, name: str, revision: str, file: str, environ: Mapping[str, st
             status=0,
             said="this Python has no huggingface_hub to ask the hub with (pip install huggingface_hub)",
         )
-    hub, token = endpoint(environ), _token(environ)
+    hub, token = endpoint(environ), token_of(environ)
     where = (hub.partition("://")[2] or hub).rpartition("@")[2]
     answers: list[Answer] = []
 
@@ -82,7 +82,7 @@ def _why(error: Exception) -> str:
     return type(error).__name__
 
 
-def _token(environ: Mapping[str, str]) -> str:
+def token_of(environ: Mapping[str, str]) -> str:
     """The user's token without line ends; empty if there is none.
 
     The library reads its variables when it is imported; the environment here also contains those of the cluster file.

@@ -18,11 +18,12 @@ from launcher.hub import (
     has_model,
     offline_variable,
 )
+from launcher.launching.hub_data import look_at_data
 from launcher.launching.hub_lookup import why_unknown
 from launcher.output import warn
 from launcher.plan import LaunchPlan
 
-_REFUSALS = {401: "is HF_TOKEN exported?", 403: "ask for access on its page", 404: "check its spelling"}
+_REFUSALS = {401: "is HF_TOKEN exported?", 403: "request access on its page", 404: "check its spelling"}
 
 
 _PLAIN = re.compile(r"(?!.*(--|\.\.|\.git$))(\b[\w.-]+\b/)?\b[\w.-]{1,96}\b", re.ASCII)
@@ -72,6 +73,8 @@ def check_hub(config: Config, plan: LaunchPlan) -> None:
         raise ConfigError(f"{silent}; {way}")
     if silent:
         warn(f"{silent}; the nodes must reach it, or {way}")
+    elif wanted.data:
+        look_at_data(config, environ)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

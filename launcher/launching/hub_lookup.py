@@ -1,4 +1,4 @@
-"""Whether the name of a hub's host can be looked up: told without the hub's library, whose import takes longer than a plan."""
+"""Whether the name of a hub's host can be looked up, without the hub's library, whose import takes longer than a plan."""
 
 import os
 import socket
@@ -10,7 +10,7 @@ _ANSWER_S = 4.0
 
 
 def why_unknown(hub: str, environ: Mapping[str, str]) -> str:
-    """Why the host of this address cannot be found; empty where it is found, and where a proxy looks names up instead."""
+    """Why the host of this address cannot be found; empty if it is found, and if a proxy looks names up instead."""
     host = urlsplit(hub).hostname
     if not host or any(name.lower().endswith("_proxy") for name in (*os.environ, *environ)):
         return ""

@@ -23,6 +23,7 @@ def warnings_of(composed: Composed, plan: LaunchPlan) -> list[str]:
         cpu_warning(config, plan),
         close_call(config, plan),
         few_cores(plan),
+        *unchecked(config),
         *find_cluster(plan.cluster).shell_warnings(plan.job_options, os.environ),
         *data_warnings(check_data(config)),
     ]
@@ -38,6 +39,19 @@ def what_it_trains(config: Config, plan: LaunchPlan, *, unasked: bool) -> list[s
             "set data.path=FILE, or data=quickstart if the sample is what you want"
         )
     return [*found, *short_run(extent_of(config, plan))]
+
+
+def unchecked(config: Config) -> list[str]:
+    """Warnings about settings that are passed on to a library and that nothing here checks."""
+    return [
+        f"{key} passes {', '.join(sorted(map(str, given)))} on to {library} unchecked: no estimate and no rule of the plan "
+        "knows what it does"
+        for key, given, library in (
+            ("trainer.args", config.trainer.args, "transformers"),
+            ("strategy.deepspeed", config.strategy.deepspeed, "DeepSpeed"),
+        )
+        if given
+    ]
 
 
 def evaluation_note(left_out: bool) -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from launcher.config import Config
-from launcher.data.portion import Portion, asked_portion, choose, group_values
+from launcher.data.portion import Portion, asked_portion
 from launcher.data.reading import Reading, reading_of
 from launcher.hub import HUB
 from launcher.launching.kept import remembered
@@ -44,7 +44,8 @@ def count_portions(config: Config, paths: tuple[str, ...], reports: list[dict[st
 
 
 def _count(paths: tuple[str, ...], readings: list[Reading], portion: Portion) -> dict[str, Any]:
-    from launcher.data.examples import read_examples  # only a run that holds rows out reads them here
+    from launcher.data.examples import read_examples
+    from launcher.data.held_out import choose, group_values  # only a run that holds rows out reads them here
 
     column = portion.eval_group
     named = [group_values(path, column) if column else {} for path in paths]

@@ -38,7 +38,11 @@ def describe(
     if job_id:
         lines.append(("job", job_id))
     if summary["dry_run"]:
-        after = [("dry run", "nothing was submitted"), ("submit with", str(summary["command"]))]
+        queued = find_cluster(plan.cluster).queued
+        after = [
+            ("dry run", f"nothing was {'submitted' if queued else 'started'}"),
+            (f"{'submit' if queued else 'start'} with", str(summary["command"])),
+        ]
     elif job_id:
         after = [("next", f"python -m launcher follow {run.name}   (or status, logs, cancel)")]
     else:

@@ -24,7 +24,7 @@ _BUSY = (429, 503)
 _BROKEN = (500, 502, 504)
 """Status codes after which only a request that changes nothing can be retried."""
 _LONGEST_WAIT_S = 60.0
-_LONGEST_SAID = 400
+_LONGEST_MESSAGE = 400
 
 
 class ApiError(LauncherError):
@@ -61,9 +61,9 @@ class Api:
         """The file object."""
         return self._ask("GET", f"/files/{_part(file_id)}")
 
-    def create(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+    def create(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """The job object; Unanswered if the job may have been created."""
-        return self._ask("POST", "/fine_tuning/jobs", body=asked)
+        return self._ask("POST", "/fine_tuning/jobs", body=request)
 
     def job(self, job_id: str) -> dict[str, Any]:
         """The job object."""
@@ -120,7 +120,7 @@ class Api:
                 if last or not (status in _BUSY or (status in _BROKEN and repeatable)):
                     kind = NotThere if status == HTTPStatus.NOT_FOUND else ApiError
                     kind = Unanswered if status in _BROKEN and not repeatable else kind
-                    raise kind(_said(method, path, response))
+                    raise kind(_message_of(method, path, response))
                 delay = _retry_after(response) or delay
             time.sleep(min(delay, _LONGEST_WAIT_S))
         raise AssertionError("the last try returns or raises")
@@ -168,7 +168,7 @@ def _object(value: Any, what: str) -> dict[str, Any]:
     return cast("dict[str, Any]", value)
 
 
-def _said(method: str, path: str, response: Any) -> str:
+def _message_of(method: str, path: str, response: Any) -> str:
     """The API's error message, in one line and without the key."""
     try:
         text = str(response.json()["error"]["message"])
@@ -179,7 +179,7 @@ def _said(method: str, path: str, response: Any) -> str:
 
 def _masked(text: str) -> str:
     """The text in one line and without the key, which httpx quotes if it cannot send a header."""
-    return " ".join(text.replace(api_key(), "***").split())[:_LONGEST_SAID]
+    return " ".join(text.replace(api_key(), "***").split())[:_LONGEST_MESSAGE]
 
 
 def _retry_after(response: Any) -> float | None:

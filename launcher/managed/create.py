@@ -100,7 +100,7 @@ class Wish:
 def create(
     api: Api,
     records: Records,
-    asked: Mapping[str, Any],
+    request: Mapping[str, Any],
     contents: Mapping[str, str],
     about: Mapping[str, Any],
     *,
@@ -109,11 +109,11 @@ def create(
     """The job, and whether it existed already: a job that was requested before is reused, unless it failed or `again` is set.
 
     The request is recorded before it is sent and contains a tag, so that a job whose answer was lost is found again.
-    `contents`: the SHA-256 of each file by its key in `asked`, since a file that the provider deleted gets another id when it
+    `contents`: the SHA-256 of each file by its key in `request`, since a file that the provider deleted gets another id when it
     is uploaded again.
     """
     number = 0
-    while record := records.read(tag := tag_of(api.base, {**asked, **contents}, number)):
+    while record := records.read(tag := tag_of(api.base, {**request, **contents}, number)):
         job = _known(api, record, tag)
         if job is not None:
             records.note_job(job)
@@ -122,9 +122,9 @@ def create(
         elif record["job"] is None:
             break  # it was recorded, but never reached the provider
         number += 1
-    records.begin(tag, api.base, asked, {"estimate": about})
+    records.begin(tag, api.base, request, {"estimate": about})
     try:
-        job = api.create({**asked, "metadata": {TAG: tag}})
+        job = api.create({**request, "metadata": {TAG: tag}})
     except Unanswered as error:
         raise Unanswered(
             f"{error}; it is not known whether the job exists; run the same command again: it finds the job, or creates it"

@@ -44,11 +44,11 @@ class Records:
         except ValueError as error:
             raise RunError(f"{path} is not JSON ({error}); was it edited?") from None
 
-    def begin(self, tag: str, base: str, asked: Mapping[str, Any], about: Mapping[str, Any]) -> None:
+    def begin(self, tag: str, base: str, request: Mapping[str, Any], about: Mapping[str, Any]) -> None:
         """Records a job that is about to be requested."""
         self._write(
             self.path(tag),
-            {"tag": tag, "base_url": base, "begun": now(), "asked": asked, **about, "job": None},
+            {"tag": tag, "base_url": base, "begun": now(), "asked": request, **about, "job": None},
         )
 
     def note_job(self, job: Mapping[str, Any]) -> None:
@@ -93,6 +93,6 @@ def tag_in(job: Mapping[str, Any]) -> str:
     return str(metadata.get(TAG, ""))
 
 
-def tag_of(base: str, asked: Mapping[str, Any], number: int) -> str:
+def tag_of(base: str, request: Mapping[str, Any], number: int) -> str:
     """The tag of a request, the same for every call with the same job and contents. `number` counts repeated jobs, from 0."""
-    return hashlib.sha256(json.dumps([base, asked, number], sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps([base, request, number], sort_keys=True).encode()).hexdigest()[:16]

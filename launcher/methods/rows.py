@@ -16,8 +16,10 @@ def check_serves(trainer: str, path: str, kinds: Iterable[str]) -> None:
         others = [name for name in METHODS.names() if kind in find_method(name).learns_from]
         target = conversion(kind, wanted[0])
         written = f", or convert them: python -m launcher data convert {path} OUT --to {target}"
+        if kind == "prompt" and "chat" in wanted:
+            written = "; if a column holds the answer to learn, name it: data.columns={completion: COLUMN}"
         raise DataError(
             f"{path} holds {SPOKEN[kind]}s, but trainer.kind={trainer} learns from "
             f"{' or '.join(f'{SPOKEN[one]}s' for one in wanted)}; use trainer={' or '.join(others)}"
-            + (written if target else "")
+            + (written if target or written.startswith(";") else "")
         )

@@ -97,8 +97,8 @@ class Search:
     def cheapest(self) -> Alternative | None:
         """The setting with the fewest GPU-seconds per step that leaves MARGIN free, if possible on at most the planned GPUs."""
         worlds = list(self._worlds())
-        asked = [one for one in worlds if one[0] * one[1] <= self.load.degrees.world_size]
-        for some in (asked, [one for one in worlds if one not in asked]):
+        requested = [one for one in worlds if one[0] * one[1] <= self.load.degrees.world_size]
+        for some in (requested, [one for one in worlds if one not in requested]):
             fitting = [
                 load
                 for nodes, gpus in some
@@ -184,8 +184,8 @@ class Search:
         for gpus in range(1, most + 1):
             if self.batch % gpus == 0 and (gpus & (gpus - 1) == 0 or gpus == most):
                 yield 1, gpus
-        nodes, asked = 2, max(self.load.degrees.world_size // self.load.gpus_per_node, 1)
-        while nodes <= max(_MOST_NODES, asked):
+        nodes, requested = 2, max(self.load.degrees.world_size // self.load.gpus_per_node, 1)
+        while nodes <= max(_MOST_NODES, requested):
             if self.batch % (nodes * most) == 0:
                 yield nodes, most
             nodes *= 2

@@ -31,7 +31,7 @@ def settle(config: Config, facts: Facts, make: Callable[[Config], LaunchPlan]) -
     if load is None and facts.device != "cuda":
         return (
             start,
-            f"{_told(keys)}: CPU ranks need no sharding, so {plan.strategy.name} with micro-batch 1 is used",
+            f"{_keys_auto(keys)}: CPU ranks need no sharding, so {plan.strategy.name} with micro-batch 1 is used",
         )
     if load is None or size is None:
         raise PlanError(
@@ -45,17 +45,15 @@ def settle(config: Config, facts: Facts, make: Callable[[Config], LaunchPlan]) -
     if free_strategy:
         choices = [*strategies(start.strategy, combination_of(start, plan), plan.topology.world_size)]
     best = _fastest(config, facts, load, choices, micros, size)
-    strategy = best.strategy.config() if free_strategy else None
+    strategy = _with_own(best.strategy.config(), config.strategy) if free_strategy else None
     seconds, total = estimate_time(config, best, facts).step_s, _total(config, best)
-    told = (
-        f"{_told(keys)}: {best.strategy.name} with micro-batch {best.sequences} is the fastest of those that fit "
+    reason = (
+        f"{_keys_auto(keys)}: {best.strategy.name} with micro-batch {best.sequences} is the fastest of those that fit "
         f"{size:g} GiB ({total:.1f} GiB a GPU, {seconds:.3g} s a step by the plan)"
     )
     if total > size:
-        told = (
-            f"{_told(keys)}: nothing fits {size:g} GiB; {best.strategy.name} needs the least, {total:.1f} GiB"
-        )
-    return _with(config, strategy, best.sequences if free_micro else None), told
+        reason = f"{_keys_auto(keys)}: nothing fits {size:g} GiB; {best.strategy.name} needs the least, {total:.1f} GiB"
+    return _with(config, strategy, best.sequences if free_micro else None), reason
 
 
 def _fastest(
@@ -78,7 +76,7 @@ def _fastest(
             )
             candidates.append((one, _total(config, one)))
             if candidates[-1][1] > size:
-                break  # nor will more sequences fit
+                break  # more sequences will not fit either
     for room in (size * (1 - MARGIN), size):
         fitting = [one for one, total in candidates if total <= room]
         if fitting:
@@ -95,5 +93,10 @@ def _with(config: Config, strategy: StrategyConfig | None, micro: int | None) ->
     return dataclasses.replace(config, strategy=strategy or config.strategy, batch=batch)
 
 
-def _told(keys: list[str]) -> str:
+def _with_own(chosen: StrategyConfig, asked: StrategyConfig) -> StrategyConfig:
+    """The chosen strategy with the settings that the planner does not choose."""
+    return dataclasses.replace(chosen, overlap_comm=asked.overlap_comm, deepspeed=asked.deepspeed)
+
+
+def _keys_auto(keys: list[str]) -> str:
     return " ".join(f"{key}=auto" for key in keys)

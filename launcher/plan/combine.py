@@ -24,6 +24,7 @@ def combination_of(config: Config, plan: LaunchPlan) -> Combination:
         evaluates=has_evaluation(config.data),
         adapter=adapter is not None,
         four_bit=adapter is not None and adapter.four_bit,
+        eight_bit=adapter is not None and adapter.eight_bit,
         dora=adapter is not None and adapter.dora,
         dropout=adapter is not None and adapter.dropout,
         disable_dropout=config.trainer.disable_dropout,
@@ -38,6 +39,9 @@ def combination_of(config: Config, plan: LaunchPlan) -> Combination:
         kernels=bool(plan.kernels),
         rank_starter=plan.rank_starter,
         spares=plan.spares,
+        declared=tuple(
+            (f"plugins.{name}", rule) for name, traits in plan.plugins.items() for rule in traits.rules
+        ),
     )
 
 

@@ -59,7 +59,7 @@ def with_length(config: Config, plan: LaunchPlan) -> LaunchPlan:
 
 def with_estimates(config: Config, plan: LaunchPlan) -> LaunchPlan:
     """The plan after its plugins with the size of DeepSpeed's buckets, and memory and time estimated."""
-    plan = _with_buckets(plan)
+    plan = _with_buckets(config, plan)
     load = make_load(config, plan)
     if load is None:
         return plan
@@ -71,9 +71,8 @@ def with_estimates(config: Config, plan: LaunchPlan) -> LaunchPlan:
     )
 
 
-def _with_buckets(plan: LaunchPlan) -> LaunchPlan:
+def _with_buckets(config: Config, plan: LaunchPlan) -> LaunchPlan:
     if plan.deepspeed is None:
         return plan
-    return dataclasses.replace(
-        plan, deepspeed=plan.strategy.sized(plan.deepspeed, plan.model.trainable_parameters)
-    )
+    sized = plan.strategy.sized(plan.deepspeed, plan.model.trainable_parameters)
+    return dataclasses.replace(plan, deepspeed=plan.strategy.merged(sized, config.strategy.deepspeed))

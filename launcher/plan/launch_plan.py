@@ -105,6 +105,8 @@ class LaunchPlan:
     def to_dict(self) -> dict[str, Any]:
         """The plan as plain JSON values."""
         values = dataclasses.asdict(self)
+        for traits in values["plugins"].values():
+            del traits["rules"]  # code, not a value
         values["topology"]["world_size"] = self.topology.world_size
         if self.memory:
             values["memory"] = self.memory.to_dict()
@@ -143,6 +145,9 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
             gradient_accumulation_steps=batch.gradient_accumulation_steps,
             mixed_precision=mixed,
             max_grad_norm=config.trainer.max_grad_norm,
+            optim=config.trainer.optim,
+            hidden_size=shape.hidden_size if shape else None,
+            overlap_comm=config.strategy.overlap_comm,
             pin_memory=cuda,
         )
     )
@@ -204,17 +209,17 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
 
 def micro_batch_size(config: Config) -> int:
     """batch.micro_batch_size as a number; PlanError for other text. The planner has replaced `auto` before."""
-    asked = config.batch.micro_batch_size
+    requested = config.batch.micro_batch_size
     try:
-        return int(asked)
+        return int(requested)
     except ValueError:
-        raise PlanError(f"batch.micro_batch_size={asked} must be a whole number, or auto") from None
+        raise PlanError(f"batch.micro_batch_size={requested} must be a whole number, or auto") from None
 
 
-def _precision(asked: Precision, cuda: bool) -> str:
-    if asked is Precision.auto:
+def _precision(requested: Precision, cuda: bool) -> str:
+    if requested is Precision.auto:
         return "bf16" if cuda else "fp32"
-    return asked.name
+    return requested.name
 
 
 def _check_model(config: Config) -> None:

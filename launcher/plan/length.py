@@ -96,10 +96,10 @@ def count_steps(samples: float, global_batch_size: int, epochs: float) -> int:
     return max(1, -int(-(epochs * samples) // global_batch_size))
 
 
-def count_warmup_steps(asked: float, steps: int) -> int:
+def count_warmup_steps(warmup: float, steps: int) -> int:
     """Whole steps of warm-up: a value below 1 is a share of all steps, rounded up as in transformers 5.23
     (TrainingArguments.get_warmup_steps).
 
     A run of one step has none, because the first step of a warm-up has a learning rate of 0 and would train nothing.
     """
-    return int(asked) if asked >= 1 else min(math.ceil(asked * steps), steps - 1)
+    return int(warmup) if warmup >= 1 else min(math.ceil(warmup * steps), steps - 1)

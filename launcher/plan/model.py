@@ -211,13 +211,13 @@ def count_lora(
 
 
 def _expert_adapters(shape: ArchitectureConfig, experts: int) -> int:
-    """Adapter parameters of a MoE block's experts and router, per unit of rank.
+    """Adapter parameters of a MoE block's experts, per unit of rank; the router is not adapted.
 
     peft adapts the stacked experts as parameters, with twice the rank on the fused gate and up projection.
-    Source: peft 0.21's conversion of Mixtral's targets; tests/training/test_model_counts.py compares the counts with peft's.
+    Source: peft 0.21's conversion of Mixtral's targets; tests/training/test_adapter_counts.py compares the counts with peft's.
     """
     hidden, width = shape.hidden_size, shape.intermediate_size
-    return experts * (2 * (hidden + 2 * width) + (width + hidden)) + hidden + experts
+    return experts * (2 * (hidden + 2 * width) + (width + hidden))
 
 
 def _named(target_modules: str | Iterable[str]) -> list[str]:

@@ -52,13 +52,15 @@ def environment(config: Config, facts: Facts) -> dict[str, str]:
     because its image may set others."""
     quiet = {"TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
     devices = {} if facts.device == "cuda" else {"CUDA_VISIBLE_DEVICES": ""}
-    asked = TRACKERS.find(config.tracker.kind).variables(one_line("tracker.project", config.tracker.project))
+    tracking = TRACKERS.find(config.tracker.kind).variables(
+        one_line("tracker.project", config.tracker.project)
+    )
     network = {
         name: config.cluster.interface
         for name in (GLOO_INTERFACE, NCCL_INTERFACE)
         if config.cluster.interface
     }
-    return quiet | devices | asked | network | config.cluster.env | dict(facts.hub_folders)
+    return quiet | devices | tracking | network | config.cluster.env | dict(facts.hub_folders)
 
 
 def simple_command(line: str) -> tuple[str, ...]:

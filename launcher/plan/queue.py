@@ -44,7 +44,7 @@ def expect(config: Config, plan: LaunchPlan) -> Course | None:
     restart_s = plan.facts.restart_s
     wall_s = restart_s + (training_s / share if share else math.inf)
     cut = wall_s > limit
-    lost_s = _told_before_s(plan)
+    lost_s = _warned_before_s(plan)
     if lost_s is None:
         lost_s = (save.save_steps * plan.time.step_s or save.best_interval_s or 0.0) / 2 if save else 0.0
     useful_s = limit - restart_s - lost_s
@@ -66,7 +66,7 @@ def expect(config: Config, plan: LaunchPlan) -> Course | None:
     )
 
 
-def _told_before_s(plan: LaunchPlan) -> float | None:
+def _warned_before_s(plan: LaunchPlan) -> float | None:
     """Seconds before the time limit at which the run gets the signal to save and shut down, whoever chose the signal; None if
     it gets no signal, for example in an allocation, which was not requested with these options."""
     return None if plan.save is None else find_cluster(plan.cluster).notice_s(plan.job_options)

@@ -30,6 +30,7 @@ class Combination:
     evaluates: bool = False
     adapter: bool = False
     four_bit: bool = False
+    eight_bit: bool = False
     dora: bool = False
     dropout: bool = False
     """Whether the adapter has dropout."""
@@ -52,6 +53,8 @@ class Combination:
     """Whether liger's kernels replace layers of the model."""
     rank_starter: str = "launcher"
     spares: int = 0
+    declared: tuple[tuple[str, Rule], ...] = ()
+    """(key, rule) for each rule that a plugin of the run declares."""
 
 
 def _is_bitsandbytes(optimizer: str) -> bool:
@@ -179,8 +182,24 @@ RULES: tuple[Rule, ...] = (
         way_out="use strategy=ddp or zero2, model.chat_template=zephyr, which has no such tokens, or GPUs",
         broken=lambda run: run.trains_tokens and run.device == "cpu" and run.strategy.gathers_by_module,
     ),
+    Rule(
+        number=17,
+        what="plugins.lora with load_in=8bit under a strategy that shards weights",
+        reason="the scales of 8-bit weights lie beside the weights, and neither DeepSpeed 0.19.8 nor FSDP2 shards them",
+        way_out="use strategy=ddp or zero2, or plugin=[qlora]",
+        broken=lambda run: run.eight_bit and run.strategy.shards_weights,
+    ),
+    Rule(
+        number=18,
+        what="strategy.offload_optimizer=true with a trainer.optim other than AdamW, Lion in 32 bits, sgd, rmsprop or adagrad",
+        reason="accelerate 1.15 would run DeepSpeed's CPU Adam with L2 in its place, without a word",
+        way_out="use trainer.optim=adamw_torch, or strategy=zero2 or zero3 without offloading",
+        broken=lambda run: (
+            run.strategy.offload_optimizer and not run.strategy.offloads_optimizer(run.optimizer)
+        ),
+    ),
 )
-"""The rules that are not specific to one method; a method's own rules are in its spec."""
+"""The rules that are not specific to one method or plugin; a method's own rules are in its spec, a plugin's in its traits."""
 
 
 def all_rules() -> list[Rule]:
@@ -189,18 +208,20 @@ def all_rules() -> list[Rule]:
     return [_named(rule) for rule in sorted(rules, key=lambda rule: rule.number)]
 
 
-def broken_rules(run: Combination) -> Iterator[Rule]:
-    """The rules that a run breaks, sorted by number."""
-    rules = sorted((*RULES, *run.method.rules), key=lambda rule: rule.number)
-    return (rule for rule in rules if (rule.methods is None or rule.methods(run.method)) and rule.broken(run))
+def broken_rules(run: Combination) -> Iterator[tuple[str, Rule]]:
+    """(where it is listed, rule) for each rule that a run breaks: this project's sorted by number, then those of plugins."""
+    own = sorted((*RULES, *run.method.rules), key=lambda rule: rule.number)
+    for where, rule in (*(("python -m launcher rules", rule) for rule in own), *run.declared):
+        if (rule.methods is None or rule.methods(run.method)) and rule.broken(run):
+            yield where, rule
 
 
 def check_rules(run: Combination) -> None:
     """PlanError with the number of the first rule that a run breaks."""
-    for rule in broken_rules(run):
+    for where, rule in broken_rules(run):
         what = rule.what.replace(TRAINER, run.trainer)
         raise PlanError(
-            f"{what} does not work: {rule.reason}; {rule.way_out} (rule {rule.number} of python -m launcher rules)"
+            f"{what} does not work: {rule.reason}; {rule.way_out} (rule {rule.number} of {where})"
         )
 
 

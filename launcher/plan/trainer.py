@@ -8,6 +8,7 @@ from launcher.methods.checks import check_keys
 from launcher.methods.registry import find_method
 from launcher.plan.every import RULE, is_every
 from launcher.plan.names import check_names
+from launcher.plan.passed_on import passed_on
 from launcher.plan.topology import Batch
 from launcher.trackers.registry import TRACKERS
 
@@ -121,7 +122,7 @@ def trainer_args(config: Config, batch: Batch, mixed: str, cuda: bool) -> dict[s
     for name in ("torch_compile", "activation_offloading"):
         if getattr(trainer, name):
             args[name] = True
-    return args
+    return args | passed_on(config)
 
 
 def _changed(config: Config) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from launcher.rule import Rule
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traits:
@@ -17,5 +19,8 @@ class Traits:
     """It writes checkpoints, so that the run can be resumed."""
     same_training: bool = False
     """It changes where and how the run computes, but not what it learns: `resume` can change its options."""
+    rules: tuple[Rule, ...] = ()
+    """Combinations with this plugin that do not work; a plan that breaks one is refused. Numbers are unique within the plugin.
+    plan.json does not hold them: they are code."""
     four_bit: tuple[str, ...] | None = None
     """The plugin that does the same over 4-bit weights, followed by the overrides for its options; None if there is none."""

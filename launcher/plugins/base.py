@@ -92,8 +92,8 @@ def _make_plugin(key: str, config: Any) -> Plugin:
     try:
         return plugin_class(**options)
     except (TypeError, ValueError) as error:
-        said = str(error)
-        raise ConfigError(said if said.startswith(f"{key}.") else f"{key}: {said}") from None
+        message = str(error)
+        raise ConfigError(message if message.startswith(f"{key}.") else f"{key}: {message}") from None
 
 
 def find_class(key: str, target: str) -> type[Plugin]:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from launcher.errors import PlanError
 from launcher.methods.registry import find_method
-from launcher.plan.adapter import count_adapter
+from launcher.packages import Package
+from launcher.plan.adapter import Adapter, count_adapter
 from launcher.plan.model import linear_shapes
 from launcher.plan.traits import Traits
 from launcher.plugins.base import Plugin
@@ -20,10 +21,49 @@ from launcher.plugins.lora_options import LoRAOptions
 if TYPE_CHECKING:
     from launcher.plan import LaunchPlan
 
+_STACKED = ("gate_up_proj", "down_proj")
+"""Parameters that hold all experts of a block in transformers 5."""
+_ROUTERS = {"gate", "router", "shared_expert_gate"}
+"""Layers that choose experts. An adapted router sends tokens elsewhere and unbalances the experts."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LoRA(LoRAOptions, Plugin):
     """Low-rank adapters on linear layers. Source: Hu et al., arXiv 2106.09685."""
+
+    load_in: Any = None
+    """8bit stores the frozen linear layers in 8 bits (bitsandbytes); null keeps the format of the forward pass."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.load_in not in (None, "8bit"):
+            raise ValueError(
+                f"{self.key}.load_in={self.load_in!r} must be 8bit or null; for 4 bits use plugin=[qlora]"
+            )
+        if self.load_in and self.takes_weights:
+            raise ValueError(
+                f"{self.key}.load_in=8bit cannot change the base model's weights, as {self.key}.init_lora_weights={self.init} "
+                f"does; use {self.key}.init_lora_weights=true"
+            )
+
+    @property
+    def adapter(self) -> Adapter:
+        """The adapter, over 8-bit weights if asked."""
+        return replace(super().adapter, eight_bit=self.load_in == "8bit")
+
+    @property
+    def packages(self) -> tuple[Package, ...]:
+        """bitsandbytes for 8-bit weights."""
+        install = "pip install bitsandbytes"
+        return (Package(module="bitsandbytes", name="bitsandbytes", install=install),) if self.load_in else ()
+
+    def on_load(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The arguments with 8-bit quantisation, if asked. Source: transformers' bitsandbytes page, "LLM.int8()"."""
+        if not self.load_in:
+            return kwargs
+        from transformers import BitsAndBytesConfig
+
+        return {**kwargs, "quantization_config": BitsAndBytesConfig(load_in_8bit=True)}
 
     @property
     def traits(self) -> Traits:
@@ -64,11 +104,17 @@ class LoRA(LoRAOptions, Plugin):
         saved = [
             str(name) for name in (*(self.modules_to_save or ()), *(["score"] if reward else []))
         ] or None
+        pattern = _fused(model, 2 * self.r) if self._all_experts(model) else {}
+        scale = _fused(model, 2 * self.alpha) if self._all_experts(model) else {}
         config = LoraConfig(
             r=self.r,
             lora_alpha=self.alpha,
             lora_dropout=self.dropout,
             target_modules=self._targets(model),
+            exclude_modules=None if self.exclude_modules is None else list(self.exclude_modules),
+            target_parameters=self._parameters(model),
+            rank_pattern={**pattern, **(self.rank_pattern or {})},
+            alpha_pattern={**scale, **(self.alpha_pattern or {})},
             use_rslora=self.use_rslora,
             use_dora=self.use_dora,
             modules_to_save=saved,
@@ -84,6 +130,10 @@ class LoRA(LoRAOptions, Plugin):
         # ZeRO-3 gathers several tensors in one buffer with the number format of the first, so all must have the same format
         zero3: bool = is_deepspeed_zero3_enabled()  # pyright: ignore[reportUnknownVariableType]
         adapted = get_peft_model(model, config, autocast_adapter_dtype=four_bit or not zero3)
+        if start := getattr(model, "start_adapter", None):
+            from launcher.plugins.on_rank.start_adapter import load_weights
+
+            load_weights(adapted, start)
         if self.takes_weights:
             from launcher.plugins.on_rank.initial import remember_initial
 
@@ -96,15 +146,30 @@ class LoRA(LoRAOptions, Plugin):
             return (
                 [self.target_modules] if isinstance(self.target_modules, str) else list(self.target_modules)
             )
-        if self.layers_to_transform is None:
+        if self.layers_to_transform is None and not _experts(model):
             return "all-linear"
         from torch import nn
 
         head = model.get_output_embeddings()
-        linears = [
-            name for name, one in model.named_modules() if isinstance(one, nn.Linear) and one is not head
+        linears = {
+            name.rpartition(".")[2]
+            for name, one in model.named_modules()
+            if isinstance(one, nn.Linear) and one is not head
+        }
+        return sorted(linears - _ROUTERS if _experts(model) else linears)
+
+    def _all_experts(self, model: Any) -> bool:
+        return self.target_modules == "all-linear" and _experts(model)
+
+    def _parameters(self, model: Any) -> list[str] | None:
+        """Names of the adapted parameters; all-linear adapts the stacked experts, which are no layers, and never the router."""
+        named: list[str] = list(self.target_parameters or ())
+        stacked = [f"experts.{name}" for name in _STACKED] if self._all_experts(model) else []
+        have = [name for name, _ in model.named_parameters()]
+        found = [
+            name for name in stacked if name not in named and any(one.endswith(f".{name}") for one in have)
         ]
-        return sorted({name.rpartition(".")[2] for name in linears})
+        return [*found, *named] or None
 
     def on_trainer(self, trainer: Any) -> Any:
         """The trainer, whose trained parameters are cast to fp32 if a smaller format would round their updates to zero.
@@ -136,3 +201,13 @@ def _trained_tokens(model: Any, whole: Iterable[str]) -> dict[str, list[int]] | 
     ]
     found = {name: list(tokens) for name in names if tokens and name not in whole}
     return found or None
+
+
+def _experts(model: Any) -> bool:
+    """Whether the model is a mixture of experts that are stacked in parameters."""
+    return any(name.endswith(f".experts.{_STACKED[0]}") for name, _ in model.named_parameters())
+
+
+def _fused(model: Any, value: Any) -> dict[str, Any]:
+    """The pattern that gives this value to the fused gate and up projection: two layers in one need twice the rank."""
+    return {rf".*\.{_STACKED[0]}": value} if _experts(model) else {}

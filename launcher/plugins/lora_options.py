@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -27,8 +28,8 @@ class LoRAOptions:
 
     r: int = 16
     """Rank of the update."""
-    alpha: int = 32
-    """The update is scaled by alpha / r."""
+    alpha: Any = 32
+    """The update is scaled by alpha / r; an integer or a decimal number."""
     dropout: float = 0.0
     """Dropout before the adapter."""
     target_modules: Any = "all-linear"
@@ -44,6 +45,15 @@ class LoRAOptions:
     model's weights."""
     layers_to_transform: Any = None
     """Indices of the adapted blocks, from 0; null adapts all blocks."""
+    exclude_modules: Any = None
+    """List of layer names that are not adapted although target_modules names them, such as [lm_head, layers.0.mlp.up_proj]."""
+    target_parameters: Any = None
+    """List of parameters without a layer of their own that are adapted too: the stacked experts of a mixture of experts, as
+    [experts.gate_up_proj, experts.down_proj]. all-linear adapts these two; the router is adapted only if it is named here."""
+    rank_pattern: Any = None
+    """Layer name -> rank, where it differs from r, such as {q_proj: 32, layers.0.mlp.up_proj: 4}."""
+    alpha_pattern: Any = None
+    """Layer name -> alpha, where it differs from alpha."""
     bias: str = "none"
     """The biases that are trained: none, lora_only (those of adapted layers) or all."""
 
@@ -51,8 +61,8 @@ class LoRAOptions:
         check_types(self, self.key)
         if self.r < 1:
             raise ValueError(f"{self.key}.r={self.r} must be at least 1")
-        if self.alpha < 1:
-            raise ValueError(f"{self.key}.alpha={self.alpha} must be at least 1")
+        if not _is_number(self.alpha) or self.alpha <= 0:
+            raise ValueError(f"{self.key}.alpha={self.alpha} must be a number above 0")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"{self.key}.dropout={self.dropout} must be at least 0 and below 1")
         if self.bias not in ("none", "lora_only", "all"):
@@ -72,23 +82,42 @@ class LoRAOptions:
                 int,
                 "a list of block numbers such as [0, 1], or null",
             ),
+            (
+                "exclude_modules",
+                self.exclude_modules,
+                str,
+                "a list of layer names such as [up_proj], or null",
+            ),
+            (
+                "target_parameters",
+                self.target_parameters,
+                str,
+                "a list of parameter names such as [experts.down_proj], or null",
+            ),
         ):
             if value is not None and not _list_of(value, kind):
                 raise ValueError(f"{self.key}.{name}={getattr(self, name)!r} must be {must}")
+        for name, whole in (("rank_pattern", True), ("alpha_pattern", False)):
+            pattern = cast("Mapping[Any, Any] | None", getattr(self, name))
+            if pattern is not None and not _is_pattern(pattern, whole=whole):
+                number = "a whole number of at least 1" if whole else "a number above 0"
+                raise ValueError(
+                    f"{self.key}.{name}={pattern} must give layer names {number} each, such as {{q_proj: 8}}, or be null"
+                )
         self._check_init()
 
     def _check_init(self) -> None:
-        init, told = self.init, f"{self.key}.init_lora_weights={self.init}"
+        init, setting = self.init, f"{self.key}.init_lora_weights={self.init}"
         if init in _REFUSED:
-            raise ValueError(f"{told} is not supported: {_REFUSED[init]}; use one of {', '.join(_INITS)}")
+            raise ValueError(f"{setting} is not supported: {_REFUSED[init]}; use one of {', '.join(_INITS)}")
         if init not in _INITS[:-2] + _INITS[-1:] and not re.fullmatch(r"pissa_niter_\d+", init):
-            raise ValueError(f"{told} must be one of {', '.join(_INITS)}")
+            raise ValueError(f"{setting} must be one of {', '.join(_INITS)}")
         if init == "orthogonal" and self.r % 2:
-            raise ValueError(f"{told} needs an even {self.key}.r, but it is {self.r}")
+            raise ValueError(f"{setting} needs an even {self.key}.r, but it is {self.r}")
         if self.takes_weights and (self.use_dora or self.bias != "none"):
             option = "use_dora=true" if self.use_dora else f"bias={self.bias}"
             raise ValueError(
-                f"{told} does not work with {self.key}.{option}: it is exported as a plain adapter of twice the rank, which "
+                f"{setting} does not work with {self.key}.{option}: it is exported as a plain adapter of twice the rank, which "
                 "cannot represent it; use init_lora_weights=true"
             )
 
@@ -100,8 +129,8 @@ class LoRAOptions:
     @property
     def init(self) -> str:
         """init_lora_weights as text."""
-        told = str(self.init_lora_weights)
-        return told.lower() if isinstance(self.init_lora_weights, bool) else told
+        setting = str(self.init_lora_weights)
+        return setting.lower() if isinstance(self.init_lora_weights, bool) else setting
 
     @property
     def takes_weights(self) -> bool:
@@ -123,6 +152,9 @@ class LoRAOptions:
             bias=self.bias,
             layers=None if self.layers_to_transform is None else tuple(self.layers_to_transform),
             modules_to_save=tuple(self.modules_to_save or ()),
+            exclude=tuple(self.exclude_modules or ()),
+            parameters=tuple(self.target_parameters or ()),
+            ranks=tuple(cast("dict[str, int]", self.rank_pattern or {}).items()),
         )
 
     def typed_for(self, plugin: str) -> tuple[str, ...]:
@@ -135,7 +167,12 @@ class LoRAOptions:
             value = getattr(self, field.name)
             if value == field.default or (field.name == "init_lora_weights" and self.takes_weights):
                 continue
-            if isinstance(value, list | tuple):
+            if isinstance(value, Mapping):
+                pairs = cast("Mapping[str, Any]", value).items()
+                typed.append(
+                    f"'plugins.{plugin}.{field.name}={{{','.join(f'{name}: {one}' for name, one in pairs)}}}'"
+                )
+            elif isinstance(value, list | tuple):
                 items = ",".join(map(str, cast("list[Any]", value)))
                 typed.append(f"'plugins.{plugin}.{field.name}=[{items}]'")
             else:
@@ -146,3 +183,18 @@ class LoRAOptions:
 
 def _list_of(value: Any, kind: type) -> bool:
     return isinstance(value, list | tuple) and {type(one) for one in cast("list[Any]", value)} == {kind}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_pattern(value: Any, *, whole: bool) -> bool:
+    """Whether the value maps names to positive numbers, `whole` ones if asked."""
+    if not isinstance(value, Mapping):
+        return False
+    pairs = cast("Mapping[Any, Any]", value).items()
+    return all(
+        isinstance(name, str) and _is_number(one) and one > 0 and (not whole or isinstance(one, int))
+        for name, one in pairs
+    )

@@ -35,6 +35,11 @@ class QLoRA(LoRA):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.load_in is not None:
+            raise ValueError(
+                f"{self.key}.load_in={self.load_in} does not work: its weights have 4 bits; use plugin=[lora] with "
+                "plugins.lora.load_in=8bit"
+            )
         if self.quant_type not in ("nf4", "fp4"):
             raise ValueError(f"{self.key}.quant_type={self.quant_type!r} must be nf4 or fp4")
         for name, known in (("compute_dtype", _COMPUTE), ("storage_dtype", _STORAGE)):

@@ -24,13 +24,13 @@ class Rehearsal(Plugin):
         """The trainer, which looks for the file after every step."""
         from transformers import TrainerCallback
 
-        asked = Path(trainer.args.output_dir).parent / self.file
+        request = Path(trainer.args.output_dir).parent / self.file
         rank = int(os.environ.get(environment.RANK, "0"))
 
         class Die(TrainerCallback):
             def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-                if asked.exists() and json.loads(asked.read_text())["rank"] == rank:
-                    asked.unlink()
+                if request.exists() and json.loads(request.read_text())["rank"] == rank:
+                    request.unlink()
                     os.kill(os.getpid(), signal.SIGKILL)
 
         trainer.add_callback(Die())

@@ -22,7 +22,7 @@ class OpenPort(Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartRanks(Message):
-    """Start the ranks of this node as soon as the warm process can fork them. Answer: only StartFailed, where they do not."""
+    """Start the ranks of this node as soon as the warm process can fork them. Answers only if that fails: StartFailed."""
 
     attempt: int
     """Number of the attempt, from 1."""
@@ -76,7 +76,7 @@ class FetchFromHub(Message):
     """Fetch the model and the data from their hub into the cache. Answers: FetchProgress, and in the end FetchEnded."""
 
     wanted: str
-    """launcher.hub.Wanted, with the commit of the model where it is known, as JSON."""
+    """launcher.hub.Wanted, with the commit of the model if it is known, as JSON."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +158,7 @@ class PortOpened(Message):
     """The answer to OpenPort."""
 
     attempt: int
-    """The attempt that asked."""
+    """The attempt that sent the request."""
     port: int
     """The port that is bound."""
 
@@ -202,12 +202,12 @@ class LinkChecked(Message):
     """The answer to CheckLink."""
 
     error: str
-    """Empty where the next node has received the whole message, else what went wrong."""
+    """Empty if the next node has received the whole message, else what went wrong."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchProgress(Message):
-    """Fetching goes on."""
+    """Fetching makes progress."""
 
     bytes: int
     """Bytes that have been fetched so far."""
@@ -220,9 +220,9 @@ class FetchEnded(Message):
     code: int
     """Exit code of the process that fetched; 0 for success."""
     error: str
-    """Why it failed; empty where it did not say why, and on success."""
+    """Why it failed; empty if it gave no reason, and on success."""
     commit: str | None
-    """The commit of the model that is in the cache now; None where no model is from a hub."""
+    """The commit of the model that is in the cache now; None if no model is from a hub."""
     bytes: int
     """Bytes that have been fetched."""
 

@@ -34,7 +34,7 @@ def encode(message: Message) -> bytes:
 
 
 def decode(line: bytes | bytearray, accepted: Mapping[str, type[Message]]) -> Message:
-    """The message in a line; ProtocolError where it is not one of `accepted` (see `kinds`) or a field is missing or wrong.
+    """The message in a line; ProtocolError if it is not one of `accepted` (see `kinds`) or a field is missing or wrong.
 
     Fields that this version does not know are ignored.
     """
@@ -92,7 +92,7 @@ def _fields_of(wanted: type) -> dict[str, tuple[Check, bool]]:
 
 
 def _check_for(hint: Any) -> Check:
-    """A function that returns a decoded JSON value as `hint`, and raises TypeError or ValueError where it is not one."""
+    """A function that returns a decoded JSON value as `hint`, and raises TypeError or ValueError if it is not one."""
     origin, inner = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):  # Optional alone
         return _optional(_check_for(next(one for one in inner if one is not type(None))))

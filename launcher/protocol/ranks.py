@@ -13,7 +13,7 @@ STACKS_SIGNAL = signal.SIGUSR2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RankHeartbeat(Message):
-    """A rank reports that it goes on."""
+    """A rank reports that it makes progress."""
 
     phase: str
     """What the rank does now, as in RankState."""

@@ -51,9 +51,9 @@ class Rehearsal:
                 ("cancel", self._ends),
             ):
                 begun = time.monotonic()
-                passed, said = self._outcome(check, checks)
+                passed, text = self._outcome(check, checks)
                 checks.append(
-                    Check(name=name, passed=passed, seconds=round(time.monotonic() - begun, 2), said=said)
+                    Check(name=name, passed=passed, seconds=round(time.monotonic() - begun, 2), said=text)
                 )
                 self._tell(checks[-1])
         finally:
@@ -62,17 +62,17 @@ class Rehearsal:
 
     def _outcome(self, check: Callable[[], str | None], before: list[Check]) -> tuple[bool | None, str]:
         if before and not self.job.lives():
-            return False, "the run had ended before it"
+            return False, "the run had already ended"
         try:
-            said = check()
+            text = check()
         except (Failed, ClusterError) as error:
             return False, str(error)
-        return (None, "it needs a job in a queue that may be requeued") if said is None else (True, said)
+        return (None, "it needs a job in a queue that can be requeued") if text is None else (True, text)
 
     def _starts(self) -> str:
         self.job.start()
         saved = self.job.wait(Saved, 0, "a checkpoint")
-        return f"training, and saved at step {saved.step}"
+        return f"training, saved at step {saved.step}"
 
     def _survives_a_kill(self) -> str:
         mark, jobs = self.job.mark(), self.job.jobs()
@@ -80,21 +80,21 @@ class Rehearsal:
         self.job.kill_rank(rank)
         ended = self.job.wait(Ended, mark, "the end of the killed rank")
         if ended.how != How.CRASHED.value:
-            raise Failed(f"rank {rank} was killed, and the attempt ended as {ended.how}: {ended.reason}")
-        said = self._goes_on(mark, ended)
+            raise Failed(f"rank {rank} was killed, but the attempt ended as {ended.how}: {ended.reason}")
+        text = self._resumes(mark, ended)
         if self.job.jobs() != jobs:
-            said += "; in another job, since a node was given up"
-        return f"rank {rank} killed; {said}"
+            text += "; in another job, because a node was excluded"
+        return f"rank {rank} killed; {text}"
 
     def _survives_the_time_limit(self) -> str:
         ended, mark = self.job.warn_of_time_limit(self.job.mark())
-        return f"told that its time is up; {self._goes_on(mark, ended)}"
+        return f"warned of its time limit; {self._resumes(mark, ended)}"
 
     def _survives_a_requeue(self) -> str | None:
         mark = self.job.mark()
         if not self.job.requeue(self.plan):
             return None
-        return f"requeued; {self._goes_on(mark, self.job.left(mark))}"
+        return f"requeued; {self._resumes(mark, self.job.left(mark))}"
 
     def _ends(self) -> str:
         mark = self.job.mark()
@@ -109,7 +109,7 @@ class Rehearsal:
             else "cancelled, without a save"
         )
 
-    def _goes_on(self, mark: int, ended: Ended) -> str:
+    def _resumes(self, mark: int, ended: Ended) -> str:
         """Waits for a checkpoint of the next attempt, which must have resumed from the last save of the ended one."""
         before = max(
             event.step for event in self.job.run.read_events(Saved) if event.attempt <= ended.attempt
@@ -117,10 +117,10 @@ class Rehearsal:
         resumed = self.job.wait(Resumed, mark, "the next attempt")
         saved = self.job.wait(Saved, mark, "a new checkpoint", attempt=resumed.attempt)
         if resumed.step != before:
-            raise Failed(f"it went on from step {resumed.step}, and had saved step {before}")
+            raise Failed(f"it resumed from step {resumed.step}, although step {before} was saved")
         stepping = next(
             (event for event in self.job.run.read_events(Stepping) if event.attempt == resumed.attempt),
             None,
         )
         took = f" after {stepping.restart_s:.1f} s" if stepping else ""
-        return f"went on from step {before}{took}, and saved at step {saved.step}"
+        return f"resumed from step {before}{took} and saved at step {saved.step}"

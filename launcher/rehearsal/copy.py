@@ -15,7 +15,7 @@ from launcher.errors import ConfigError
 from launcher.launching.compose import Composed, compose
 from launcher.launching.data_gate import data_paths
 from launcher.plugins.base import Plugin, make_plugins
-from launcher.rehearsal.job import ASKED
+from launcher.rehearsal.job import KILL_FILE
 from launcher.run import write_text
 
 STEPS = 100_000
@@ -53,7 +53,7 @@ def compose_copy(overrides: list[str], settings: Settings) -> Composed:
         "data.eval_fraction=null", "data.eval_group=null", "data.max_samples=null", "data.eval_max_samples=null",
         "data.check=errors", "data.sources=[]", f"data.path={_quoted(_sample(config))}", "tracker.kind=none", "dry_run=false",
         "resume=auto", "resume_weights_only=false", *_rehearsed(plugins, settings.save_every),
-        "+plugins.rehearsal._target_=launcher.plugins.rehearsal.Rehearsal", f"+plugins.rehearsal.file={ASKED}",
+        "+plugins.rehearsal._target_=launcher.plugins.rehearsal.Rehearsal", f"+plugins.rehearsal.file={KILL_FILE}",
     ]  # fmt: skip
     if sources := config.data.sources:
         changed.append(f"data.format={sources[0].format}")

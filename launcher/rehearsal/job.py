@@ -1,4 +1,4 @@
-"""The rehearsal's run as a real job: it is started, disturbed and ended, and the events in its run dir are awaited."""
+"""The rehearsal's run as a real job: it is started, disturbed and ended, and its events are awaited."""
 
 import contextlib
 import json
@@ -20,10 +20,10 @@ from launcher.run.events.words import How
 from launcher.run.history import HistoryReader
 from launcher.status.state import is_over
 
-ASKED = "kill.json"
+KILL_FILE = "kill.json"
 """The file in the run dir that tells a rank to kill itself; launcher.plugins.rehearsal looks for it."""
 _POLL_S = 0.3
-_ASK_S = 10.0
+_QUERY_S = 10.0
 """Seconds between two queries to the cluster whether the job exists."""
 _GONE_S = 120.0
 
@@ -35,12 +35,12 @@ class Failed(Exception):
 
 
 class Job:
-    """The rehearsal's run and the disturbances of it."""
+    """The rehearsal's run, and the ways to disturb it."""
 
     def __init__(self, run: RunDir, cluster: Cluster, patience_s: float) -> None:
         self.run, self.cluster, self.patience_s = run, cluster, patience_s
         self._process: subprocess.Popen[bytes] | None = None
-        self._asked = 0.0
+        self._queried = 0.0
         self._history = HistoryReader(run, metrics=False)
 
     def start(self) -> None:
@@ -53,7 +53,7 @@ class Job:
 
     def kill_rank(self, rank: int) -> None:
         """Has a rank kill itself at its next step."""
-        write_text(self.run.path / ASKED, json.dumps({"rank": rank}) + "\n")
+        write_text(self.run.path / KILL_FILE, json.dumps({"rank": rank}) + "\n")
 
     def warn_of_time_limit(self, mark: int) -> tuple[Ended, int]:
         """The end of the ranks after the warning, and the index of the next attempt's first event. Without a queue this starts
@@ -77,22 +77,22 @@ class Job:
         return True
 
     def cancel(self) -> None:
-        """Tells the job to end."""
+        """Cancels the job."""
         if self.cluster.queued:
             self.cluster.cancel(self._id())
         else:
-            self._here().send_signal(signal.SIGTERM)  # and not to the allocation, in which the user works
+            self._here().send_signal(signal.SIGTERM)  # not to the allocation, in which the user works
 
     def wait_until_gone(self) -> None:
         """Raises Failed if the job still exists after a while."""
         deadline = time.monotonic() + _GONE_S
         while self.lives():
             if time.monotonic() > deadline:
-                raise Failed(f"the job was cancelled, and is still there after {_GONE_S:g} s")
+                raise Failed(f"the job was cancelled, but still exists after {_GONE_S:g} s")
             time.sleep(_POLL_S)
 
     def left(self, mark: int) -> Ended:
-        """The end of the ranks, which must have saved."""
+        """The end of the ranks; Failed unless they saved and shut down."""
         ended = self.wait(Ended, mark, "the ranks' end", may_stop=True)
         if ended.how != How.SHUT_DOWN.value:
             raise Failed(f"the ranks did not save and shut down: {ended.how}, {ended.reason}")
@@ -114,12 +114,12 @@ class Job:
             if self._queued(events):
                 deadline = moment + self.patience_s
             if moment > deadline:
-                raise Failed(f"{what} did not come within {self.patience_s:g} s")
-            if moment - self._asked > _ASK_S:
-                self._asked = moment
+                raise Failed(f"{what} did not occur within {self.patience_s:g} s")
+            if moment - self._queried > _QUERY_S:
+                self._queried = moment
                 gone, events = not self.lives(), self._events()
                 if gone and not any(isinstance(event, kind) for event in events[mark:]):
-                    raise Failed(f"its job is gone, and {what} did not come")
+                    raise Failed(f"its job is gone, and {what} did not occur")
             time.sleep(_POLL_S)
 
     def mark(self) -> int:
@@ -127,7 +127,7 @@ class Job:
         return len(self._events())
 
     def jobs(self) -> list[str]:
-        """Ids of all jobs that it was queued as."""
+        """Ids of all jobs as which it was queued."""
         return [event.job_id for event in self.run.read_events(Submitted)]
 
     def lives(self) -> bool:

@@ -39,12 +39,12 @@ def loss(record: Record, attempts: Sequence[Attempt]) -> Chart | None:
         shown.append(series("training, smoothed", smoothed, 0))
     if evaluated:
         shown.append(series("evaluation", evaluated, 1, dots=True))
-    told: list[str] = []
+    summary: list[str] = []
     if trained:
-        told.append(f"Training loss went from {trained[0][1]:.4f} to {(smoothed or trained)[-1][1]:.4f}")
+        summary.append(f"Training loss went from {trained[0][1]:.4f} to {(smoothed or trained)[-1][1]:.4f}")
     if evaluated:
         lowest = min(evaluated, key=lambda one: one[1])
-        told.append(
+        summary.append(
             f"evaluation loss from {evaluated[0][1]:.4f} to {evaluated[-1][1]:.4f}, lowest at step {lowest[0]:,.0f} "
             f"({lowest[1]:.4f})"
         )
@@ -52,7 +52,7 @@ def loss(record: Record, attempts: Sequence[Attempt]) -> Chart | None:
     by_step = dict(evaluated)
     rows = [(int(step), value, by_step.get(step)) for step, value in trained]
     return lines_chart(
-        "loss", "Loss", f"{'; '.join(told)}.", shown, ("step", "training loss", "evaluation loss"), rows,
+        "loss", "Loss", f"{'; '.join(summary)}.", shown, ("step", "training loss", "evaluation loss"), rows,
         x="step", y="loss", marks=marks[-_SHOWN:], wide=True,
     )  # fmt: skip
 
@@ -63,19 +63,19 @@ def rates(record: Record) -> list[Chart]:
     rate = points(record.training, "learning_rate")
     if rate:
         highest = max(rate, key=lambda one: one[1])
-        told = f"Highest {highest[1]:.3g} at step {highest[0]:,.0f}, last {rate[-1][1]:.3g}."
+        summary = f"Highest {highest[1]:.3g} at step {highest[0]:,.0f}, last {rate[-1][1]:.3g}."
         found.append(
-            lines_chart("learning-rate", "Learning rate", told, [series("learning rate", rate, 3)],
+            lines_chart("learning-rate", "Learning rate", summary, [series("learning rate", rate, 3)],
                         ("step", "learning rate"), rate, x="step", y="learning rate")
         )  # fmt: skip
     norm = points(record.training, "grad_norm")
     if norm:
-        told = f"Median {median(y for _, y in norm):.3g}, highest {max(y for _, y in norm):.3g}, before clipping."
+        summary = f"Median {median(y for _, y in norm):.3g}, highest {max(y for _, y in norm):.3g}, before clipping."
         smoothed = smooth(norm)
         shown = [series("gradient norm", norm, 4, faint=smoothed is not None)]
         shown += [series("smoothed", smoothed, 4)] if smoothed else []
         found.append(
-            lines_chart("gradient-norm", "Gradient norm", told, shown, ("step", "gradient norm"), norm,
+            lines_chart("gradient-norm", "Gradient norm", summary, shown, ("step", "gradient norm"), norm,
                         x="step", y="norm")
         )  # fmt: skip
     return found
@@ -86,12 +86,12 @@ def general_text(facts: RunFacts) -> Chart | None:
     curve = sorted((float(event.step), event.perplexity) for event in facts.of(General))
     if len(curve) < 2:
         return None
-    told = (
+    summary = (
         f"On text that is not trained on: from {units.number(curve[0][1])} to {units.number(curve[-1][1])}. "
     )
-    told += "A rise means forgetting."
+    summary += "A rise means forgetting."
     return lines_chart(
-        "general-text", "Perplexity on general text", told, [series("perplexity", curve, 1, dots=True)],
+        "general-text", "Perplexity on general text", summary, [series("perplexity", curve, 1, dots=True)],
         ("step", "perplexity"), curve, x="step", y="perplexity",
     )  # fmt: skip
 
@@ -105,28 +105,30 @@ def speed(record: Record, facts: RunFacts) -> list[Chart]:
     if rate:
         planned = at(facts.plan, "time", "tokens_per_s")
         middle = median(y for _, y in rate)
-        told = f"Median {units.number(round(middle))} tokens/s"
-        told += f", {units.number(round(middle / world))} for each of {world}" if world > 1 else ""
-        told += f"; planned {units.number(round(planned))}." if is_number(planned) else "."
+        summary = f"Median {units.number(round(middle))} tokens/s"
+        summary += f", {units.number(round(middle / world))} for each of {world}" if world > 1 else ""
+        summary += f"; planned {units.number(round(planned))}." if is_number(planned) else "."
         shown = [series("tokens/s", rate, 2)]
         found.append(
-            lines_chart("throughput", "Throughput", told, shown, ("step", "tokens/s", "tokens/s per GPU or rank"),
+            lines_chart("throughput", "Throughput", summary, shown, ("step", "tokens/s", "tokens/s per GPU or rank"),
                         [(x, y, y / world) for x, y in rate], x="step", y="tokens/s", zero=True)
         )  # fmt: skip
     use = [(name, points(lines, key)) for key, name in (("mfu", "model (MFU)"), ("hfu", "hardware (HFU)"))]
     use = [(name, [(x, 100 * y) for x, y in curve]) for name, curve in use if curve]
     if use:
-        told = "; ".join(f"{name}: median {median(y for _, y in curve):.3g} %" for name, curve in use) + "."
+        summary = (
+            "; ".join(f"{name}: median {median(y for _, y in curve):.3g} %" for name, curve in use) + "."
+        )
         shown = [series(name, curve, color) for color, (name, curve) in enumerate(use)]
         found.append(
-            lines_chart("utilisation", "FLOPs utilisation", told, shown, ("step", f"{use[0][0]}, %"), use[0][1],
+            lines_chart("utilisation", "FLOPs utilisation", summary, shown, ("step", f"{use[0][0]}, %"), use[0][1],
                         x="step", y="% of peak", zero=True)
         )  # fmt: skip
     wait = points(lines, "data_wait_s")
     if wait:
-        told = f"Mean {fmean(y for _, y in wait):.3g} s, longest {max(y for _, y in wait):.3g} s."
+        summary = f"Mean {fmean(y for _, y in wait):.3g} s, longest {max(y for _, y in wait):.3g} s."
         found.append(
-            lines_chart("data-wait", "Waiting for data", told, [series("seconds", wait, 5)], ("step", "seconds"), wait,
+            lines_chart("data-wait", "Waiting for data", summary, [series("seconds", wait, 5)], ("step", "seconds"), wait,
                         x="step", y="s", zero=True)
         )  # fmt: skip
     return found
@@ -142,9 +144,9 @@ def others(record: Record) -> list[Chart]:
             if len(curve) < 2:
                 continue
             name = key.replace("_", " ")
-            told = f"From {units.number(curve[0][1])} to {units.number(curve[-1][1])}."
+            summary = f"From {units.number(curve[0][1])} to {units.number(curve[-1][1])}."
             found.append(
-                lines_chart(f"other-{kind}-{len(found)}", name, told, [series(name, curve, 3 + len(found) % 3)],
+                lines_chart(f"other-{kind}-{len(found)}", name, summary, [series(name, curve, 3 + len(found) % 3)],
                             ("step", name), curve, x="step", y=name)
             )  # fmt: skip
     return found[:_OTHERS]
@@ -176,24 +178,24 @@ def memory(facts: RunFacts) -> Chart | None:
             {"name": "measured besides tensors", "values": [*before, *(short(context) for _ in shown)]}
         )
     size = at(facts.plan, "facts", "gpu_memory_gib")
-    told = f"Planned {sum(kinds.values()):.2f} GiB per GPU. " if kinds else ""
+    summary = f"Planned {sum(kinds.values()):.2f} GiB per GPU. " if kinds else ""
     if values and not on_host:
         most = max(values) + (context or 0)
-        told += f"Measured {most:.2f} GiB on the fullest GPU"
-        told += f", {units.percent(most / sum(kinds.values()))} of the plan." if kinds else "."
+        summary += f"Measured {most:.2f} GiB on the fullest GPU"
+        summary += f", {units.percent(most / sum(kinds.values()))} of the plan." if kinds else "."
     elif values:
-        told += (
+        summary += (
             f"Measured {max(values):.2f} GiB of host memory for the largest of {plural(len(values), 'rank')}."
         )
     elif kinds:
-        told += "Not measured yet."
+        summary += "Not measured yet."
     table = Table(
         columns=("", *(part["name"] for part in parts)),
         rows=[(row, *(part["values"][at_row] for part in parts)) for at_row, row in enumerate(rows)],
         note="GiB",
     )
     spec = {"rows": rows, "parts": parts, "unit": "GiB", "limit": size if is_number(size) else None}
-    return Chart(id="memory", title="Memory", summary=told, kind="parts", spec=spec, table=table)
+    return Chart(id="memory", title="Memory", summary=summary, kind="parts", spec=spec, table=table)
 
 
 def _worst(values: Sequence[float], most: int = 8) -> list[tuple[str, float]]:
@@ -229,9 +231,9 @@ def timeline(attempts: Sequence[Attempt]) -> Chart | None:
             for time, step in one.saves[-200:]
         ]
     lost = sum(one.lost_steps for one in attempts)
-    told = f"{plural(len(attempts), 'attempt')} in {units.elapsed(attempts[-1].ended)}"
-    told += f"; {plural(lost, 'step')} lost and repeated." if lost else "; no step was lost."
-    told += f" The last {_SHOWN} are drawn." if len(attempts) > _SHOWN else ""
+    summary = f"{plural(len(attempts), 'attempt')} in {units.elapsed(attempts[-1].ended)}"
+    summary += f"; {plural(lost, 'step')} lost and repeated." if lost else "; no step was lost."
+    summary += f" The last {_SHOWN} are drawn." if len(attempts) > _SHOWN else ""
     rows = [f"attempt {one.number}" for one in shown]
     table = Table(
         columns=("attempt", "start-up, s", "training, s", "lost, s"),
@@ -247,7 +249,7 @@ def timeline(attempts: Sequence[Attempt]) -> Chart | None:
     )
     spec = {"rows": rows, "spans": spans, "ticks": ticks}
     return Chart(
-        id="timeline", title="Time line", summary=told, kind="timeline", spec=spec, table=table, wide=True
+        id="timeline", title="Time line", summary=summary, kind="timeline", spec=spec, table=table, wide=True
     )
 
 
@@ -257,13 +259,15 @@ def lengths(report: Mapping[str, Any], number: int) -> Chart | None:
     if not histogram:
         return None
     rows, values = list(histogram), list(histogram.values())
-    told = f"{units.number(at(report, 'tokens', 'examples') or sum(values))} examples; "
-    told += f"{units.percent(at(report, 'tokens', 'truncated_share') or 0)} are longer than "
-    told += f"{units.number(at(report, 'tokens', 'max_length') or 0)} tokens and are cut off."
+    summary = f"{units.number(at(report, 'tokens', 'examples') or sum(values))} examples; "
+    summary += f"{units.percent(at(report, 'tokens', 'truncated_share') or 0)} are longer than "
+    summary += f"{units.number(at(report, 'tokens', 'max_length') or 0)} tokens and are cut off."
+    basis = str(at(report, "tokens", "basis") or "")
+    summary += f" Lengths are {basis}." if basis.startswith("estimated") else ""
     return Chart(
         id=f"lengths-{number}",
         title="Length of the examples",
-        summary=told,
+        summary=summary,
         kind="bars",
         spec={"rows": rows, "values": values, "unit": "examples", "name": "tokens", "upright": True},
         table=Table(columns=("tokens", "examples"), rows=list(zip(rows, values, strict=True))),

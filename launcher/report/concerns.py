@@ -68,7 +68,7 @@ def _stopped_early(facts: RunFacts) -> Notice | None:
     if not stopped:
         return None
     best = stopped.get("best")
-    told = (
+    result = (
         f"was best with {best:.4f} at step {stopped.get('best_step')}"
         if is_number(best)
         else "was never a finite number"
@@ -76,7 +76,7 @@ def _stopped_early(facts: RunFacts) -> Notice | None:
     return Notice(
         tone=PLAIN,
         title=f"Stopped early, at step {stopped.get('step')}",
-        text=f"{stopped.get('metric')} {told}, and not better in {stopped.get('patience')} evaluations since.",
+        text=f"{stopped.get('metric')} {result}, and not better in {stopped.get('patience')} evaluations since.",
     )
 
 

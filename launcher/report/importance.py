@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 _ENOUGH = 16
 """Minimum number of finished trials for PED-ANOVA, whose density estimates need enough samples."""
+LEAST = 8
+"""Minimum number of finished trials: ranks of fewer correlate by chance."""
 _TOP = 5
 """Minimum number of trials in PED-ANOVA's top group."""
 _LOG_FROM = 10.0
@@ -39,12 +41,15 @@ def is_log(numbers: Sequence[float]) -> bool:
 
 
 def find_importance(
-    parameters: Sequence[str], trials: Sequence[tuple[Mapping[str, str], float]], direction: str
+    parameters: Sequence[str],
+    trials: Sequence[tuple[Mapping[str, str], float]],
+    direction: str,
+    log_keys: Sequence[str] = (),
 ) -> Importance | None:
     """Importance by PED-ANOVA if Optuna is installed and 16 or more trials have finished, else by rank correlation.
 
-    None for fewer than 3 trials. `trials`: (key -> value as typed, objective). Keys with only one value, or that a trial lacks,
-    are left out.
+    None for fewer than LEAST trials. `trials`: (key -> value as typed, objective). `log_keys`: those searched on a logarithmic
+    scale. Keys with only one value, or that a trial lacks, are left out.
     Source: Watanabe et al., PED-ANOVA (IJCAI 2023, arXiv 2304.10255).
     """
     varied = [
@@ -52,10 +57,10 @@ def find_importance(
         for key in parameters
         if all(key in values for values, _ in trials) and len({values[key] for values, _ in trials}) > 1
     ]
-    if len(trials) < 3 or not varied or len({value for _, value in trials}) < 2:
+    if len(trials) < LEAST or not varied or len({value for _, value in trials}) < 2:
         return None
     if len(trials) >= _ENOUGH and importlib.util.find_spec("optuna"):
-        found = _ped_anova(varied, trials, direction)
+        found = _ped_anova(varied, trials, direction, log_keys)
         measure = "PED-ANOVA (Optuna): how much each key distinguishes the best trials from all"
     else:
         objective = [value for _, value in trials]
@@ -66,7 +71,10 @@ def find_importance(
 
 
 def _ped_anova(
-    keys: Sequence[str], trials: Sequence[tuple[Mapping[str, str], float]], direction: str
+    keys: Sequence[str],
+    trials: Sequence[tuple[Mapping[str, str], float]],
+    direction: str,
+    log_keys: Sequence[str],
 ) -> dict[str, float]:
     import optuna
     from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
@@ -81,7 +89,9 @@ def _ped_anova(
         if numbers is None:
             distributions[key], columns[key] = CategoricalDistribution(sorted(set(typed))), list(typed)
         else:
-            distributions[key] = FloatDistribution(min(numbers), max(numbers), log=is_log(numbers))
+            distributions[key] = FloatDistribution(
+                min(numbers), max(numbers), log=key in log_keys or is_log(numbers)
+            )
             columns[key] = list(numbers)
     study = optuna.create_study(direction="minimize" if direction == "minimize" else "maximize")
     for row, (_, value) in enumerate(trials):

@@ -1,6 +1,6 @@
 """The sections of a run's page; each is None if the run has no facts for it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from launcher import units
@@ -77,14 +77,14 @@ def attempts(attempts: Sequence[Attempt], facts: RunFacts) -> Section | None:
     ]
     columns = ("attempt", "host", "job", "time", "steps", "lost", "ended", "why", "then")
     share = facts.status.get("effective_training_time")
-    told = (
+    text = (
         f"{units.percent(share)} of the time since the first start was effective training time."
         if is_number(share)
         else ""
     )
     table = Table(columns=columns, rows=rows)
     return Section(
-        id="attempts", title="Attempts", text=told, charts=[chart], tables=[("Every attempt", table)]
+        id="attempts", title="Attempts", text=text, charts=[chart], tables=[("Every attempt", table)]
     )
 
 
@@ -92,6 +92,10 @@ def data(facts: RunFacts) -> Section | None:
     shown: list[Chart] = []
     lines: list[tuple[str, str]] = []
     rows: list[tuple[Any, ...]] = []
+    newest = {event.set: event for event in facts.of(Data)}
+    read = (
+        newest.get("train") if len(facts.data_check) == 1 else None
+    )  # the ranks count several files together
     for number, report in enumerate(facts.data_check):
         path, counts = str(report.get("path")), mapping(report.get("counts"))
         kinds = ", ".join(f"{count:,} {name}" for name, count in mapping(report.get("formats")).items())
@@ -108,10 +112,10 @@ def data(facts: RunFacts) -> Section | None:
                 f"{overlap.get('exact', 0):,} of {overlap.get('rows', 0):,} evaluation rows are trained on, "
             )
             lines.append(("evaluation", f"{text}{overlap.get('overlap', 0):,} more overlap"))
-        if is_number(at(report, "tokens", "trained_share")):
-            lines.append(("trained on", f"{units.percent(report['tokens']['trained_share'])} of the tokens"))
+        if told := _trained_share(report, read):
+            lines.append(("trained on", told))
         lines += [("advice", str(one)) for one in listing(report.get("advice"))]
-        chart = charts.lengths(report, number)
+        chart = charts.lengths(_counted(report, read), number)
         shown += [chart] if chart else []
         for finding in listing(report.get("findings"))[:_FINDINGS]:
             rule = finding.get("rule")
@@ -126,6 +130,32 @@ def data(facts: RunFacts) -> Section | None:
     return Section(id="data", title="Data", charts=shown, facts=lines, tables=tables)
 
 
+def _trained_share(report: Mapping[str, Any], read: Data | None) -> str | None:
+    """The share of tokens that the loss counts: as the ranks counted it, else as the check before the launch estimated it."""
+    if read and read.tokens and read.trained_tokens is not None:
+        return f"{units.percent(read.trained_tokens / read.tokens)} of the tokens"
+    share = at(report, "tokens", "trained_share")
+    if not is_number(share):
+        return None
+    basis = str(at(report, "tokens", "basis") or "")
+    return f"{units.percent(share)} of the tokens" + (f" ({basis})" if basis.startswith("estimated") else "")
+
+
+def _counted(report: Mapping[str, Any], read: Data | None) -> Mapping[str, Any]:
+    """The report with the lengths that the ranks counted in place of those estimated before the launch."""
+    if read is None or not read.lengths or not read.examples:
+        return report
+    longer = (read.cut or 0) + (read.left_out or 0)
+    tokens = {
+        **mapping(report.get("tokens")),
+        "histogram": read.lengths,
+        "examples": read.examples,
+        "truncated_share": longer / read.examples,
+        "basis": "counted",
+    }
+    return {**report, "tokens": tokens}
+
+
 def _tokenized(facts: RunFacts) -> list[tuple[str, str]]:
     """What the ranks read: rows and tokens of each data set, as the newest attempt recorded them."""
     newest = {event.set: event for event in facts.of(Data)}
@@ -136,6 +166,13 @@ def _tokenized(facts: RunFacts) -> list[tuple[str, str]]:
             continue
         text = f"{rows:,} rows of {tokens:,} tokens"
         text += f", {trained:,} of them trained on" if is_number(trained) else ""
+        text += (
+            f"; {event.left_out:,} examples left out, with no answer within the longest length"
+            if event.left_out
+            else ""
+        )
+        text += f"; {event.cut:,} examples cut" if event.cut else ""
+        text += f"; {event.split:,} long texts split" if event.split else ""
         text += f"; rows are {units.percent(filled)} full" if is_number(filled) else ""
         found.append((f"read for {name}", text))
     return found

@@ -47,7 +47,7 @@ class Attempt:
     ended: float
     from_step: int
     to_step: int | None
-    """The last logged step; None where none was logged."""
+    """The last logged step; None if none was logged."""
     lost_steps: int
     """Logged steps that had to be done again, or that no checkpoint holds."""
     saves: Sequence[tuple[float, int]]
@@ -134,7 +134,7 @@ def _how(end: Event | None, following: Started | None) -> tuple[str | None, str 
         return end.how, end.reason
     if end is not None:
         return end.kind, end.reason if isinstance(end, Stopped | Requeued) else None
-    return (UNKNOWN, "nobody wrote how it ended") if following is not None else (None, None)
+    return (UNKNOWN, "how it ended was not recorded") if following is not None else (None, None)
 
 
 def _kept_step(

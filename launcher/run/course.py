@@ -65,7 +65,7 @@ class Course:
         return list(zip(self._times[first:last], self._steps[first:last], strict=True))
 
     def last_sign(self, before: float | None = None) -> float | None:
-        """When the newest line of any kind was written, of those before that time; None where there is none."""
+        """When the newest line of any kind was written, of those before that time; None if there is none."""
         count = len(self._signs) if before is None else bisect.bisect_left(self._signs, before)
         return self._signs[count - 1] if count else None
 

@@ -18,7 +18,7 @@ class FieldDoc:
 
     name: str
     type: str
-    """As it stands in the source."""
+    """As the source has it."""
     required: bool
     """Whether the line always has it."""
     doc: str

@@ -60,7 +60,7 @@ class RunDir:
 
     @property
     def config_dir(self) -> Path:
-        """The absolute path that was given with --config-dir; no such file where there was none."""
+        """The absolute path that was given with --config-dir; the file does not exist if there was none."""
         return self.path / ".hydra" / "config_dir"
 
     @property

@@ -43,7 +43,7 @@ def append_line(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def _lock(descriptor: int) -> None:
-    """Locks until the descriptor is closed; returns without a lock where the file system has none or another holds it long."""
+    """Locks until the descriptor is closed; returns without a lock if the file system has none or it is held too long."""
     for _ in range(_LOCK_TRIES):
         try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -46,7 +46,7 @@ class Logged(Line):
     learning_rate: float | None = None
     """The learning rate of the step."""
     grad_norm: float | None = None
-    """The gradient norm before clipping; None where it was not computed or is not finite."""
+    """The gradient norm before clipping; None if it was not computed or is not finite."""
     epoch: float | None = None
     """Passes through the training data so far."""
     samples: int | None = None

@@ -3,8 +3,10 @@
 from dataclasses import dataclass, field
 from enum import Enum
 
+from launcher.errors import Exit
 from launcher.run.course import seconds
 from launcher.run.dir import RunDir
+from launcher.run.events import Event
 from launcher.run.events.checkpoints import Saved
 from launcher.run.events.launching import Cancelled, Planned, Replanned, Submitted
 from launcher.run.events.ranks import Crashed, Diverged
@@ -15,6 +17,7 @@ from launcher.run.history import History
 _FROM_OUTSIDE = (Planned, Submitted, Replanned)
 """Events that a command can write while no rank is running."""
 _OVER = (Finished, Pruned, Stopped)
+_BY_REQUEST = (Exit.INTERRUPTED, Exit.TERMINATED)
 _FAULTS = (How.CRASHED.value, How.HUNG.value, How.LOST.value)
 
 
@@ -55,6 +58,11 @@ class Faults:
     """Host -> attempts in which it was slow."""
 
 
+def was_cancelled(event: Event) -> bool:
+    """Whether the run ended by request: by a cancel, or by a signal to its supervisor."""
+    return isinstance(event, Cancelled) or (isinstance(event, Stopped) and event.exit_code in _BY_REQUEST)
+
+
 def standing(history: History) -> Standing:
     """Where the run is since its newest job was submitted or started."""
     events = history.events
@@ -62,9 +70,11 @@ def standing(history: History) -> Standing:
         (at for at, event in enumerate(events) if isinstance(event, Submitted | Started)),
         default=-1,
     )
+    since = events[begun + 1 :]
     for kind, found in _ENDS.items():
-        if any(isinstance(event, kind) for event in events[begun + 1 :]):
-            return found
+        if any(isinstance(event, kind) for event in since):
+            ended_so = found is Standing.STOPPED and any(map(was_cancelled, since))
+            return Standing.CANCELLED if ended_so else found
     if history.newest(Started) is not None:
         return Standing.RUNNING
     return Standing.SUBMITTED if history.newest(Submitted) is not None else Standing.PLANNED
@@ -155,7 +165,7 @@ def held_s(history: History, until: str | None = None) -> float:
 
 
 def gpus_held(run: RunDir) -> int:
-    """GPUs of all its nodes, spares too; with device=cpu as many as it has ranks there."""
+    """GPUs of all its nodes, spares too; with device=cpu its CPU ranks."""
     plan = run.read_json(run.plan)
     return (plan["topology"]["nodes"] + plan["spares"]) * plan["topology"]["gpus_per_node"]
 

@@ -4,13 +4,14 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from datetime import datetime, timezone
 from types import FrameType
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from launcher.clusters.base import RunState
-from launcher.errors import Exit
+from launcher.errors import Exit, RunError
 from launcher.run import RunDir
 from launcher.run.events import Event, EventReader
 from launcher.run.events.checkpoints import Resumed
@@ -26,31 +27,64 @@ from launcher.run.events.ranks import (
 )  # fmt: skip
 from launcher.run.events.supervisor import Ended, Requeued, Started, Stopped
 from launcher.run.events.words import How
-from launcher.run.history import HistoryReader
+from launcher.run.history import History, HistoryReader
 from launcher.run.lines import LineReader
 from launcher.run.metrics import Logged, parse_metrics
+from launcher.run.totals import ended_by
 from launcher.status.state import is_over, read_status
+from launcher.status.waiting import read_waiting
 
 _POLL_S = 0.2
 _STATE_EVERY_S = 3.0
 _PLAIN_EVERY_S = 10.0
+_WHY_EVERY_S = 30.0
+"""Seconds between two questions to the cluster why a job waits."""
 
 
 def follow_run(run: RunDir, *, quiet: bool) -> int:
-    """0 once the run is finished, another exit code once it has ended otherwise. Ctrl-C ends the display, not the run."""
-    asked, reader = 0.0, HistoryReader(run)
+    """The exit code of the run once it has ended: 0 if it is finished. Ctrl-C ends the display, not the run.
+
+    RunError for a dry run, which has nothing to follow.
+    """
+    if read_status(run).state is RunState.PLANNED:
+        raise RunError(
+            f"{run.name} was only planned (a dry run); start it with python -m launcher resume {run.name} dry_run=false"
+        )
+    queried, queried_why, why, reader = 0.0, 0.0, "", HistoryReader(run)
+    console = Console(quiet=quiet)
 
     def ended() -> int | None:
-        nonlocal asked
-        if time.monotonic() - asked < _STATE_EVERY_S:
+        nonlocal queried, queried_why, why
+        if time.monotonic() - queried < _STATE_EVERY_S:
             return None
-        asked = time.monotonic()
-        state = read_status(run, reader=reader).state
-        if not is_over(state) and state is not RunState.PLANNED:
+        queried = time.monotonic()
+        status = read_status(run, reader=reader)
+        if not is_over(status.state):
+            if status.state is RunState.PENDING and (not why or queried - queried_why > _WHY_EVERY_S):
+                queried_why, waiting = queried, read_waiting(run, status)
+                said = waiting.line(datetime.now(timezone.utc)) if waiting else why
+                if said != why:
+                    console.print(f"pending: {said}", highlight=False, markup=False, soft_wrap=True)
+                why = said
             return None
-        return Exit.OK if state is RunState.FINISHED else Exit.FAILED
+        return exit_code(reader.read(), status.state)
 
-    return show(run, ended, Console(quiet=quiet), all_of_it=True)
+    return show(run, ended, console, all_of_it=True)
+
+
+def exit_code(history: History, state: RunState) -> int:
+    """The exit code of a run that is over: that of its job, as far as the run dir has it."""
+    if state is RunState.FINISHED:
+        return Exit.OK
+    over = ended_by(history)
+    if isinstance(over, Stopped) and over.exit_code:
+        return over.exit_code
+    codes = {
+        RunState.PRUNED: Exit.PRUNED,
+        RunState.CANCELLED: Exit.TERMINATED,
+        RunState.TIMEOUT: Exit.TERMINATED,
+    }
+    return codes.get(state, Exit.FAILED)
 
 
 def follow_process(run: RunDir, process: subprocess.Popen[bytes], *, quiet: bool) -> int:
@@ -144,8 +178,8 @@ class View:
             if event.when == "before":
                 self._say(f"question: {event.prompt}")
             self._say(f"answer {event.when}: {event.answer}", style="dim")
-        elif (said := told_of(event)) is not None:
-            self._say(said)
+        elif (text := sentence_of(event)) is not None:
+            self._say(text)
 
     def _metrics(self, line: Logged) -> None:
         numbers = f"loss {line.loss:.3f}  {line.tokens_per_s or 0:,.0f} tokens/s"
@@ -155,8 +189,8 @@ class View:
         if not self.console.is_terminal and time.monotonic() - self.last_plain > _PLAIN_EVERY_S:
             self.last_plain = time.monotonic()
             left = self.progress.tasks[0].time_remaining
-            said = "" if left is None else f"  {left:.0f} s left"
-            self._say(f"step {line.step}/{line.total_steps}  {numbers}{said}")
+            text = "" if left is None else f"  {left:.0f} s left"
+            self._say(f"step {line.step}/{line.total_steps}  {numbers}{text}")
 
     def finish(self, code: int) -> None:
         """The last lines: where the result is and what to type next, or where to look."""
@@ -178,7 +212,7 @@ class View:
         self.console.print(text, highlight=False, markup=False, soft_wrap=True, style=style)
 
 
-def told_of(event: Event) -> str | None:
+def sentence_of(event: Event) -> str | None:
     """The line that is shown for an event; None for no line."""
     if isinstance(event, Resumed):
         return f"resumed from {event.checkpoint}"
@@ -187,8 +221,8 @@ def told_of(event: Event) -> str | None:
         return f"evaluation loss{when}: {event.eval_loss:.4f}"
     if isinstance(event, General):
         before = event.when == "before"
-        said = "before training" if before else f"{event.increase:.3g} times that before"
-        return f"general text at step {event.step}: perplexity {event.perplexity:.4g}, {said}"
+        text = "before training" if before else f"{event.increase:.3g} times that before"
+        return f"general text at step {event.step}: perplexity {event.perplexity:.4g}, {text}"
     if isinstance(event, EarlyStopped):
         return f"stopped early at step {event.step}: {event.metric} was best at step {event.best_step}"
     if isinstance(event, Restored):

@@ -8,7 +8,7 @@ from launcher.run.events.ranks import EarlyStopped, General
 from launcher.run.history import History
 
 _RISES = 2
-"""Consecutive evaluations above the best from which a rise counts."""
+"""Number of consecutive evaluations above the best from which a rise counts."""
 _RISE = 0.01
 """Relative rise of the newest evaluation loss over the best from which it counts."""
 
@@ -57,14 +57,14 @@ def overfitting(course: Course) -> str | None:
 def learning_lines(
     stopped: Mapping[str, Any] | None, forgotten: Mapping[str, Any] | None, warnings: Sequence[str]
 ) -> list[tuple[str, str]]:
-    """The same as (label, text)."""
+    """What is known about the run's learning, as (label, text)."""
     lines: list[tuple[str, str]] = []
     if stopped:
         known = stopped["best"] is not None
         best = (
             f"was best with {stopped['best']:.4f} at step {stopped['best_step']}"
             if known
-            else "was never a number"
+            else "was always NaN or infinite"
         )
         tries = f"not better in {stopped['patience']} evaluations since"
         lines.append(("stopped early", f"at step {stopped['step']}: {stopped['metric']} {best}, {tries}"))

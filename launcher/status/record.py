@@ -52,13 +52,13 @@ def attempt_lines(record: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     """(label, text) of each attempt that did not finish the run, the newest last, and of slow hosts."""
     ended = [one for one in record if one["how"] not in (None, "finished")]
     more = [("", f"and {len(ended) - _SHOWN} before them")] if len(ended) > _SHOWN else []
-    said = [
+    lines = [
         (f"attempt {one['attempt']}", f"{one['how']}: {one['reason']}" if one["reason"] else one["how"])
         for one in ended[-_SHOWN:]
     ]
     slow = {host: speed for one in record for host, speed in one["slow"].items()}
     return (
         more
-        + said
+        + lines
         + [("slow host", f"{host}: {speed:.2f} of the others' speed") for host, speed in slow.items()]
     )

@@ -107,14 +107,14 @@ def read_statuses(runs: Sequence[RunDir]) -> list[Status]:
     jobs = [
         _job(run, history)
         for run, reader in zip(runs, readers, strict=True)
-        if (history := reader.read()).events and _told(history) is not RunState.FINISHED
+        if (history := reader.read()).events and _recorded(history) is not RunState.FINISHED
     ]
-    asked: dict[str, list[str]] = {}
+    queries: dict[str, list[str]] = {}
     for job in jobs:
         if job and not _find(job).one_machine:
-            asked.setdefault(str(job["cluster"]), []).append(str(job["job_id"]))
+            queries.setdefault(str(job["cluster"]), []).append(str(job["job_id"]))
     known: dict[str, RunState | None] = {}
-    for kind, ids in asked.items():
+    for kind, ids in queries.items():
         with contextlib.suppress(ClusterError):
             known |= job_cluster(kind).states(ids)
     return [read_status(run, known, reader) for run, reader in zip(runs, readers, strict=True)]
@@ -133,13 +133,13 @@ def read_status(
     history = reader.read()
     job = _job(run, history)
     answer, silence = None, ""
-    if job and _told(history) not in _SETTLED:
+    if job and _recorded(history) not in _SETTLED:
         answer, silence = _ask(job, known)
         history = reader.read()  # read again: a run that has ended meanwhile says so here
     plan = _read_plan(run)
     # The job of a trial belongs to its sweep's worker and outlives the trial, as an allocation does.
     outlives = bool(job) and (run.path.parent.name.startswith("sweep_") or _find(job).outlives_run)
-    state, note = _conclude(_told(history), bool(job), outlives, answer, silence)
+    state, note = _conclude(_recorded(history), bool(job), outlives, answer, silence)
     if run.intent.exists() and not job:
         note = (
             f"it is being submitted, or its submission was interrupted; "
@@ -194,7 +194,7 @@ def is_over(state: RunState) -> bool:
     return state in _OVER
 
 
-def _told(history: History) -> RunState:
+def _recorded(history: History) -> RunState:
     """The state by the run dir alone."""
     return _STATES[standing(history)]
 
@@ -243,21 +243,21 @@ def _find(job: Mapping[str, Any]) -> Cluster:
 
 
 def _conclude(
-    told: RunState, has_job: bool, outlives: bool, answer: RunState | None, silence: str
+    recorded: RunState, has_job: bool, outlives: bool, answer: RunState | None, silence: str
 ) -> tuple[RunState, str | None]:
     """The state, and a note if it is not certain."""
-    if told in _SETTLED or not has_job:
-        return told, None
+    if recorded in _SETTLED or not has_job:
+        return recorded, None
     if answer is None:
-        return told, f"{silence}; this is what the run dir says"
-    ended = told in (RunState.CANCELLED, RunState.FAILED)
+        return recorded, f"{silence}; this is what the run dir says"
+    ended = recorded in (RunState.CANCELLED, RunState.FAILED)
     if outlives and answer is RunState.RUNNING and ended:
-        return told, None  # the job outlives the run
+        return recorded, None  # the job outlives the run
     if outlives and answer is RunState.FINISHED:
         answer = RunState.LOST  # its shell ended normally, which says nothing about the run
     if ended and answer not in (RunState.PENDING, RunState.RUNNING):
         # the scheduler knows about a cancel or the time limit; the run dir has only seen the signal
-        return answer if answer in (RunState.CANCELLED, RunState.TIMEOUT) else told, None
+        return answer if answer in (RunState.CANCELLED, RunState.TIMEOUT) else recorded, None
     if answer is RunState.LOST:
         return answer, "its job is gone and the run dir does not say how it ended"
     return answer, None

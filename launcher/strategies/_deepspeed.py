@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from launcher.config import StrategyConfig
 from launcher.errors import PlanError
+from launcher.strategies._deepspeed_keys import check_passed, merged
 from launcher.strategies.base import Files, Job, Strategy, Tensors, share_sent, size_of
 from launcher.strategies.degrees import Degrees
 from launcher.strategies.trained import Trained
@@ -14,6 +15,12 @@ from launcher.strategies.trained import Trained
 ENGINE = "deepspeed"
 BUCKET = 500_000_000
 """Elements of the buckets in which DeepSpeed reduces gradients, unless fewer are trained: DeepSpeed's own default."""
+
+
+ON_HOST = ("sgd", "rmsprop", "adagrad")
+"""Optimizers (trainer.optim) of torch that also work in host memory, element by element, so that shards do not matter."""
+DEEPSPEED_HAS = ("adamw_torch", "adamw_torch_fused", "paged_adamw_32bit", "lion_32bit", "paged_lion_32bit")
+"""Optimizers for which DeepSpeed has one of its own with the same rule, which accelerate takes when state is offloaded."""
 
 
 class Zero(Strategy):
@@ -27,6 +34,7 @@ class Zero(Strategy):
     flat_copy: ClassVar[bool] = True
     compiles: ClassVar[bool] = False
     offloads_four_bit: ClassVar[bool] = False
+    writes_deepspeed: ClassVar[bool] = True
 
     def degrees(self, config: StrategyConfig, world_size: int) -> Degrees:
         """All ranks share one copy of the sharded state."""
@@ -54,27 +62,45 @@ class Zero(Strategy):
                 "bf16": {"enabled": job.mixed_precision == "bf16"},
                 "zero_optimization": self.zero_optimization(job),
                 "zero_allow_untested_optimizer": True,
+                **({"zero_force_ds_cpu_optimizer": False} if self.keeps_optimizer(job.optim) else {}),
                 "steps_per_print": 1_000_000_000,
                 "wall_clock_breakdown": False,
             },
         )
+
+    def keeps_optimizer(self, optim: str) -> bool:
+        """Whether torch's own optimizer computes on the host. For any but AdamW and Lion, accelerate 1.15 would take
+        DeepSpeed's CPU Adam with L2 in its place, without a word. Source: accelerate's map_pytorch_optim_to_deepspeed."""
+        return self.offload_optimizer and optim in ON_HOST
+
+    def offloads_optimizer(self, optim: str) -> bool:
+        """Whether DeepSpeed has this optimizer for the host, or torch's own works there."""
+        return optim in (*DEEPSPEED_HAS, *ON_HOST)
 
     def zero_optimization(self, job: Job) -> dict[str, Any]:
         """The section zero_optimization of deepspeed.json, with sizes in elements. Source: DeepSpeed's page "DeepSpeed
         Configuration JSON"."""
         zero: dict[str, Any] = {
             "stage": self.zero_stage,
-            "overlap_comm": True,
+            "overlap_comm": job.overlap_comm is not False,
             "contiguous_gradients": True,
             "reduce_bucket_size": BUCKET,
         }
-        for name, asked in (
+        for name, requested in (
             ("offload_optimizer", self.offload_optimizer),
             ("offload_param", self.offload_param),
         ):
-            if asked:
+            if requested:
                 zero[name] = {"device": "cpu", "pin_memory": job.pin_memory}
         return zero
+
+    def _check_deepspeed(self, config: StrategyConfig) -> None:
+        offloads = {"offload_optimizer": config.offload_optimizer, "offload_param": config.offload_param}
+        check_passed(config.deepspeed, offloads)
+
+    def merged(self, deepspeed: Mapping[str, Any], given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """deepspeed.json with the keys of strategy.deepspeed in the place of its own."""
+        return merged(deepspeed, given)
 
     def sized(self, deepspeed: Mapping[str, Any], trained: int | None) -> Mapping[str, Any]:
         """deepspeed.json with gradient buckets no larger than the trained parameters, since DeepSpeed allocates whole buckets.

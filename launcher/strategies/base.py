@@ -28,6 +28,12 @@ class Job:
     mixed_precision: str
     """bf16 or no."""
     max_grad_norm: float
+    optim: str = "adamw_torch"
+    """trainer.optim."""
+    hidden_size: int | None = None
+    """Width of the model; None if its shape is not known."""
+    overlap_comm: bool | None = None
+    """strategy.overlap_comm."""
     pin_memory: bool
     """Whether offloaded state is kept in pinned memory, which needs a GPU."""
 
@@ -91,6 +97,8 @@ class Strategy:
     """Whether torch.compile works with it."""
     offloads_four_bit: ClassVar[bool] = True
     """Whether 4-bit weights can be offloaded."""
+    writes_deepspeed: ClassVar[bool] = False
+    """Whether it has a deepspeed.json, into which strategy.deepspeed goes."""
     offloads_on_cpu: ClassVar[bool] = True
     """Whether offloading works on CPU ranks."""
 
@@ -102,6 +110,7 @@ class Strategy:
     def configured(self, config: StrategyConfig) -> Strategy:
         """The strategy with the configured settings; PlanError for settings that exclude each other."""
         self.check(config)
+        self._check_deepspeed(config)
         offload = "_offload" if config.offload_optimizer or config.offload_param else ""
         return dataclasses.replace(
             self,
@@ -116,6 +125,23 @@ class Strategy:
             raise PlanError(
                 f"strategy.offload_*=true has no effect with strategy={self.name}; use strategy=zero3_offload"
             )
+
+    def _check_deepspeed(self, config: StrategyConfig) -> None:
+        if self.writes_deepspeed or (config.overlap_comm is None and not config.deepspeed):
+            return
+        key = "deepspeed" if config.deepspeed else "overlap_comm"
+        raise PlanError(
+            f"strategy.{key}={getattr(config, key)} is for DeepSpeed, which strategy={self.name} does not use; use "
+            "strategy=zero2 or zero3, or take it out"
+        )
+
+    def offloads_optimizer(self, optim: str) -> bool:
+        """Whether this optimizer (trainer.optim) computes in host memory if its state is kept there."""
+        return True
+
+    def merged(self, deepspeed: Mapping[str, Any], given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """deepspeed.json with the keys of strategy.deepspeed in the place of its own."""
+        return deepspeed
 
     def config(self) -> StrategyConfig:
         """The settings from which `make_strategy` makes this strategy again."""

@@ -58,13 +58,13 @@ class Fsdp2(Strategy):
             "cpu_offload": self.offload_param,
             "cpu_ram_efficient_loading": False,
         }
-        told = {"offload_params" if key == "cpu_offload" else key: value for key, value in fsdp.items()}
+        options = {"offload_params" if key == "cpu_offload" else key: value for key, value in fsdp.items()}
         return Files(
             accelerate=self._accelerate(
                 job,
                 mixed_precision=job.mixed_precision,
                 distributed_type="FSDP",
-                fsdp_config={f"fsdp_{key}": value for key, value in told.items()},
+                fsdp_config={f"fsdp_{key}": value for key, value in options.items()},
             ),
             trainer_args={"fsdp": True, "fsdp_config": fsdp},
         )

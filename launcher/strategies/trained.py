@@ -47,6 +47,11 @@ class Trained(Protocol):
         ...
 
     @property
+    def hidden_size(self) -> int:
+        """Width of the model."""
+        ...
+
+    @property
     def linear(self) -> int:
         """Weights of all linear layers within blocks."""
         ...

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from launcher.config import StrategyConfig
-from launcher.strategies._deepspeed import ENGINE, Zero, bucket_elements
+from launcher.strategies._deepspeed import ENGINE, Zero
 from launcher.strategies.base import Job, Strategy, Tensors, share_sent, size_of
 from launcher.strategies.degrees import Degrees
 from launcher.strategies.trained import Trained
 
-PERSISTENT = 100_000
-"""Tensors of at most this many elements are not sharded. Source: DeepSpeed's stage3_param_persistence_threshold."""
 LIVE = 1_000_000_000
 """stage3_max_live_parameters: the most elements that are gathered at once."""
 _SUB_GROUP = 1_000_000_000  # elements; DeepSpeed's default of sub_group_size
+
+
+def sizes(hidden_size: int) -> dict[str, int]:
+    """The three sizes that follow from the model's width, in elements, as where DeepSpeed's file says `auto`.
+
+    Source: transformers 5.23, integrations/deepspeed.py (trainer_config_finalize).
+    """
+    return {
+        "reduce_bucket_size": hidden_size * hidden_size,
+        "stage3_prefetch_bucket_size": int(0.9 * hidden_size * hidden_size),
+        "stage3_param_persistence_threshold": 10 * hidden_size,
+    }
 
 
 class Zero3(Zero):
@@ -40,7 +50,7 @@ class Zero3(Zero):
 
     def zero_optimization(self, job: Job) -> dict[str, Any]:
         """The section zero_optimization: weights are gathered for a save, and at most LIVE elements at once."""
-        zero = Zero.zero_optimization(self, job)
+        zero = Zero.zero_optimization(self, job) | (sizes(job.hidden_size) if job.hidden_size else {})
         offload = {name: zero.pop(name) for name in [*zero] if name.startswith("offload")}
         return {
             **zero,
@@ -49,6 +59,12 @@ class Zero3(Zero):
             "stage3_max_reuse_distance": 1_000_000_000,
             **offload,
         }
+
+    def bucket(self, deepspeed: Mapping[str, Any] | None) -> int | None:
+        """As in the other stages; None also if the size follows from the model's width."""
+        zero = (deepspeed or {}).get("zero_optimization", {})
+        size = Zero.bucket(self, deepspeed)
+        return None if size and zero.get("stage3_prefetch_bucket_size") == int(0.9 * size) else size
 
     def averaged_over(self, degrees: Degrees) -> int:
         """All ranks, by whose number stage 3's reduce-scatter divides. Source: DeepSpeed 0.19.8, stage3.py; measured like
@@ -66,9 +82,11 @@ class Zero3(Zero):
         """
         whole = min(load.parameters, LIVE) * load.width
         tensors = load.all_tensors + (load.trained_tensors if load.adapter else [])
-        sizes = ((size_of(dims), count) for dims, count in tensors)
-        persistent = sum(size * count for size, count in sizes if size <= PERSISTENT) * load.width
-        return max(min(whole, gathered * 2), gathered) + persistent + bucket_elements(load) * load.width
+        elements = ((size_of(dims), count) for dims, count in tensors)
+        own = sizes(load.hidden_size)
+        limit, bucket = own["stage3_param_persistence_threshold"], load.bucket or own["reduce_bucket_size"]
+        persistent = sum(size * count for size, count in elements if size <= limit) * load.width
+        return max(min(whole, gathered * 2), gathered) + persistent + bucket * load.width
 
     def step_bytes(self, load: Trained, elements: int, foreach: bool) -> float:
         """Temporary bytes of the step of one sub-group. Source: DeepSpeed 0.19.8, stage3.py."""

@@ -1,4 +1,4 @@
-"""python -m launcher.supervise RUN_DIR: carry a planned run to its end, over as many attempts as it takes.
+"""python -m launcher.supervise RUN_DIR: carry a planned run to its end, in one or more attempts.
 
 The last line of job.sbatch becomes this process, the supervisor, once per job. It takes the run's lease, starts an agent on
 every node (node.sh, by Cluster.step_command), and leads the attempts. After an attempt, it does what
@@ -150,8 +150,8 @@ class Supervisor:
             if code != Exit.PORT_TAKEN:
                 break
         if self.stopped.signal:
-            told, _ = self.place.explain_signal(self.stopped.signal)
-            return Ended(how=How.CUT, code=code, told=told, reason=told.value)
+            cause, _ = self.place.explain_signal(self.stopped.signal)
+            return Ended(how=How.CUT, code=code, told=cause, reason=cause.value)
         if code:
             reason = self.run.crash(number) or f"the ranks ended with exit code {code}"
             foreign = code in (
@@ -219,7 +219,7 @@ class Supervisor:
         deadline = time.monotonic() + _REQUEUE_S
         while True:
             try:
-                said = self.place.requeue(self._to_avoid(ended))
+                answer = self.place.requeue(self._to_avoid(ended))
             except ClusterError as error:
                 if time.monotonic() < deadline:
                     time.sleep(_AGAIN_S)
@@ -227,7 +227,7 @@ class Supervisor:
                 reason = f"{action.reason}; it could not be queued again ({error}); python -m launcher resume {self.run.name}"
                 self.run.note(noted.Stopped(attempt=number, exit_code=int(Exit.FAILED), reason=reason))
                 return Exit.FAILED
-            print(f"launcher: {said}", file=sys.stderr, flush=True)
+            print(f"launcher: {answer}", file=sys.stderr, flush=True)
             return int(action.code)
 
     def _to_avoid(self, ended: Ended) -> tuple[str, ...]:

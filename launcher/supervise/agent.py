@@ -205,7 +205,7 @@ class Agent:
             )
 
     def _start(self) -> None:
-        """Starts the ranks once the warm process can fork them, or without it where it never will."""
+        """Starts the ranks once the warm process can fork them, or without it if it never will."""
         ready = self.warm.ready() if self.warm else False
         if ready is None or self.starting is None:
             return

@@ -15,6 +15,6 @@ class AttemptContext:
     folder: str
     """Name of its folder below logs/."""
     blamed: Iterable[str]
-    """Hosts to use only where there are no others."""
+    """Hosts to use only if there are no others."""
     explain_signal: Callable[[int], tuple[StopReason, float]]
     """Signal -> why the job must end, and how many seconds remain at most."""

@@ -102,7 +102,7 @@ class AttemptRunner:
         return None
 
     def _watch(self, context: AttemptContext) -> Ended:
-        told: StopReason | None = None
+        cause: StopReason | None = None
         heard: int | None = None
         can_save, deadline = False, 0.0
         world_size = self.plan.topology.world_size
@@ -110,14 +110,16 @@ class AttemptRunner:
             self.nodes.poll(_POLL_S)
             codes = self._codes()
             failed = _failures(codes)
-            if failed and told is None:
+            if failed and cause is None:
                 return self._crashed(context)
             if len(codes) == world_size:
                 if set(codes.values()) == {int(Exit.OK)}:
                     return Ended(how=How.FINISHED)
                 if not failed:
                     return Ended(
-                        how=How.SHUT_DOWN, told=told or StopReason.NOTHING, reason=self._told_reason(told)
+                        how=How.SHUT_DOWN,
+                        told=cause or StopReason.NOTHING,
+                        reason=self._shutdown_reason(cause),
                     )
             if self._lease.lost:
                 return Ended(
@@ -146,20 +148,20 @@ class AttemptRunner:
                     if can_save:  # before anything else, because the time may be short
                         self.nodes.tell(self._used, Shutdown())
                 heard = self.stopped.signal
-                told, seconds = context.explain_signal(heard)
+                cause, seconds = context.explain_signal(heard)
                 deadline = came + seconds if can_save else 0.0
-                self.run.note(noted.Told(attempt=context.number, why=told.value, seconds=round(seconds, 1)))
-            if told is not None and (time.monotonic() > deadline or self.stopped.again or failed):
-                why = f"{self._told_reason(told)}{self._saved_or_not(context, told)}"
-                return Ended(how=How.CUT, code=128 + (self.stopped.signal or 15), told=told, reason=why)
+                self.run.note(noted.Told(attempt=context.number, why=cause.value, seconds=round(seconds, 1)))
+            if cause is not None and (time.monotonic() > deadline or self.stopped.again or failed):
+                why = f"{self._shutdown_reason(cause)}{self._saved_or_not(context, cause)}"
+                return Ended(how=How.CUT, code=128 + (self.stopped.signal or 15), told=cause, reason=why)
             hung = self._find_hung()
             self._name_slow(context)
             if hung is not None:
                 return self._hung(context, hung)
 
-    def _saved_or_not(self, context: AttemptContext, told: StopReason) -> str:
-        """What became of the save that the ranks were told to make, when they are ended; empty where none was asked for."""
-        if told is StopReason.PRUNED:
+    def _saved_or_not(self, context: AttemptContext, cause: StopReason) -> str:
+        """Whether the ranks made the requested save before they were ended; empty if no save was requested."""
+        if cause is StopReason.PRUNED:
             return ""
         events = self.run.read_events(Saved, noted.Told)
         since = max(
@@ -177,8 +179,8 @@ class AttemptRunner:
         return "start"
 
     @staticmethod
-    def _told_reason(told: StopReason | None) -> str:
-        return told.value if told else "the ranks saved and shut down by themselves"
+    def _shutdown_reason(cause: StopReason | None) -> str:
+        return cause.value if cause else "the ranks saved and shut down by themselves"
 
     def _codes(self) -> dict[int, int]:
         """Exit codes of the ranks that have ended."""
@@ -191,14 +193,14 @@ class AttemptRunner:
             self.nodes.poll(_POLL_S)
         failed = _failures(self._codes())
         signalled = next((rank for rank, code in failed.items() if code > 128), None)
-        told = [event for event in self.run.read_events(Crashed) if event.attempt == context.number]
-        if signalled is None and told:
-            rank, said = told[0].rank, told[0].told
+        crashes = [event for event in self.run.read_events(Crashed) if event.attempt == context.number]
+        if signalled is None and crashes:
+            rank, message = crashes[0].rank, crashes[0].told
         else:
-            rank, said = next(iter(failed)) if signalled is None else signalled, None
+            rank, message = next(iter(failed)) if signalled is None else signalled, None
         code = failed.get(rank, next(iter(failed.values())))
         host = self._host(rank)
-        reason = said or f"rank {rank} on {host} {_how_it_ended(code)}"
+        reason = message or f"rank {rank} on {host} {_how_it_ended(code)}"
         return Ended(how=How.CRASHED, code=code, reason=reason, hosts=(host,))
 
     def _find_hung(self) -> str | None:

@@ -49,7 +49,7 @@ class Connection:
     def receive(self, accepted: Mapping[str, type[Message]]) -> list[Message]:
         """All messages that have arrived whole.
 
-        ConnectionClosed when the other end is gone and nothing is left to read; ProtocolError for a line that is none of the
+        ConnectionClosed when the other end is gone and nothing is left to read; ProtocolError for a line that is not one of the
         `accepted` messages.
         """
         ended = ""

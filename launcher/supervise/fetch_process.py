@@ -58,7 +58,7 @@ class FetchProcess:
         return FetchProgress(bytes=fetched) if lines else None
 
     def close(self) -> None:
-        """Kills the process where it still lives."""
+        """Kills the process if it still lives."""
         if self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()

@@ -33,7 +33,7 @@ class Fetcher:
         """The commit of the model, once it is known."""
 
     def fetch(self, good: Sequence[Node], context: AttemptContext) -> Ended | None:
-        """None once all is fetched, on the first of these nodes; how the attempt ended where that failed."""
+        """None once all is fetched, on the first of these nodes; how the attempt ended if that failed."""
         if self._wanted is None or self._fetched or not good:
             return None
         node = good[0]
@@ -69,9 +69,9 @@ class Fetcher:
                 self._report(node, most / 2**30, context)
             if number := self._stopped.signal:
                 self._nodes.tell([node], KillRanks())
-                told, _ = context.explain_signal(number)
-                reason = "told to end while model and data were fetched"
-                return Ended(how=How.CUT, code=128 + number, told=told, reason=reason)
+                cause, _ = context.explain_signal(number)
+                reason = "stopped while model and data were fetched"
+                return Ended(how=How.CUT, code=128 + number, told=cause, reason=reason)
             if node.lost:
                 return Ended(how=How.LOST, hosts=(node.host,), reason=f"{node.host}: {node.lost}")
             if moment - changed > FETCH_STALLED_S:

@@ -20,12 +20,12 @@ class HangLimits:
     step_floor_s: float
     """resources.hang_timeout_s: for steps and evaluations once their length is known."""
     save_floor_s: float = 0.0
-    """For phase save, where it is more than the floor."""
+    """For phase save, if it is more than the minimum."""
     longest: dict[str, float] = field(default_factory=dict[str, float])
     seen: dict[str, int] = field(default_factory=dict[str, int])
 
     def note(self, phase: str, seconds: float, times: int = 1) -> None:
-        """Records that a phase has taken so many seconds, and `times` that it has been seen."""
+        """Records the seconds that a phase has taken, and with `times` how often it was seen."""
         self.longest[phase] = max(seconds, self.longest.get(phase, 0.0))
         self.seen[phase] = self.seen.get(phase, 0) + times
 

@@ -32,9 +32,9 @@ class Lease:
         return str(self.mine["nonce"])
 
     def take(self, lives: Callable[[dict[str, Any]], bool | None], wait_s: float = _WAIT_S) -> None:
-        """Returns once the lease is held. `lives` says whether a holder lives, None where that cannot be told yet.
+        """Returns once the lease is held. `lives` says whether a holder lives, None if that is not known yet.
 
-        AlreadyRunning for a holder that lives, and for one of which that could not be told within `wait_s`.
+        AlreadyRunning for a holder that lives, and for one of which that did not become known within `wait_s`.
         """
         deadline = time.monotonic() + wait_s
         while True:
@@ -65,11 +65,11 @@ class Lease:
         threading.Thread(target=look, daemon=True).start()
 
     def held(self) -> bool:
-        """Whether the lease is still held; true where the file system does not answer."""
+        """Whether the lease is still held; true if the file system does not answer."""
         return self.run.leased_to(self.nonce)
 
     def release(self) -> None:
-        """Gives the lease up where it is still held."""
+        """Gives the lease up if it is still held."""
         self._over.set()
         if self.held():
             self.run.lease.unlink(missing_ok=True)

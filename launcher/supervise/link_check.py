@@ -23,7 +23,7 @@ class LinkCheck:
     def __init__(self, ports: tuple[int, int] | None = None) -> None:
         self.ports = ports
         self.result: str | None = None
-        """None until the message is sent; then empty where the next node has received all of it, else what went wrong."""
+        """None until the message is sent; then empty if the next node has received all of it, else what went wrong."""
 
     def listen(self) -> int:
         """The port at which the message of the previous node is received and acknowledged."""
@@ -71,9 +71,9 @@ def blame_hosts(ring: Sequence[str], failed: Mapping[str, str]) -> dict[str, str
         host: f"it does not reach {following[host]} ({failed[host]}), and {before[host]} does not reach it"
         for host in dead
     }
-    for host, said in failed.items():
+    for host, reason in failed.items():
         behind = following[host]
         if not {host, behind} & found.keys():
             later = max(host, behind, key=ring.index)
-            found[later] = f"{host} does not reach {behind} ({said})"
+            found[later] = f"{host} does not reach {behind} ({reason})"
     return found

@@ -51,7 +51,7 @@ class NodePool:
         return [node for node in self.nodes.there() if not node.bad]
 
     def choose(self, blamed: Iterable[str]) -> list[Node] | Ended:
-        """The nodes of an attempt, by index, blamed hosts only where there are no others; LOST where there are too few."""
+        """The nodes of an attempt, by index, blamed hosts only if there are no others; LOST if there are too few."""
         needed, good = self.plan.topology.nodes, self.good()
         if len(good) < needed:
             bad = [node for node in self.nodes.there() if node.bad]
@@ -65,7 +65,7 @@ class NodePool:
     def gather(self, context: AttemptContext) -> Ended | None:
         """None once the agents have said hello and new nodes are checked, else how the attempt ended before its start.
 
-        Starts the job step where none runs.
+        Starts the job step if none runs.
         """
         if self._step is None or self._step.poll() is not None:
             self.nodes.drop()
@@ -79,7 +79,7 @@ class NodePool:
                     how=How.CUT,
                     code=128 + self.stopped.signal,
                     told=context.explain_signal(self.stopped.signal)[0],
-                    reason="told to end before the ranks were started",
+                    reason="stopped before the ranks were started",
                 )
             if self._step.poll() is not None:
                 return self._step_failed(self._step.returncode)

@@ -1,4 +1,4 @@
-"""The supervisor's side of the agents: which nodes are there, what they report, and how they are told."""
+"""The supervisor's side of the agents: which nodes are there, what they report, and what is sent to them."""
 
 import secrets
 import select
@@ -44,7 +44,7 @@ class Node:
     waiting: bool = False
     """Whether its warm process still imports the training stack."""
     answers: list[Message] = field(default_factory=list[Message])
-    """Messages other than heartbeats that nobody has taken yet."""
+    """Messages other than heartbeats that are not yet handled."""
     lost: str = ""
     """Why it is given up; empty while it answers."""
 

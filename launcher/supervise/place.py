@@ -33,10 +33,10 @@ class Place:
         self.run, self.plan = run, plan
         self.cluster = find_cluster(plan.cluster)
         self.job = self.cluster.job(os.environ)
-        asked = self.cluster.with_timeout(_LIMITS_S)
-        self.ends = asked.ends(self.job.id) if self.job else None
+        cluster = self.cluster.with_timeout(_LIMITS_S)
+        self.ends = cluster.ends(self.job.id) if self.job else None
         """Time of the job's end (time.time()); None for no limit."""
-        self.grace_s = asked.grace_s() if self.job else GRACE_S
+        self.grace_s = cluster.grace_s() if self.job else GRACE_S
         """Seconds from SIGTERM to SIGKILL."""
 
     @property
@@ -77,7 +77,7 @@ class Place:
         if number not in (signal.SIGTERM, signal.SIGUSR1):
             return StopReason.CANCELLED, seconds
         record = self.cluster.with_timeout(_ANSWER_S).record(self.job.id) if self.job else None
-        ends = (record.ends if record else None) or self.ends  # asked again: the limit can have changed
+        ends = (record.ends if record else None) or self.ends  # queried again: the limit can have changed
         if number == signal.SIGUSR1:
             left = ends - time.time() if ends else 120.0
             return StopReason.TIME_LIMIT, max(left - RESERVE_S, RESERVE_S)

@@ -93,7 +93,7 @@ def decide(ended: Ended, faults: Faults, place: Capacity) -> Action:
         why = f"{ended.reason}; {TRIES} attempts in a row ended without a new checkpoint"
         return Action(do=Do.STOP, code=Exit.NO_PROGRESS, reason=why)
     if ended.how in (How.SHUT_DOWN, How.CUT):
-        return _after_being_told(ended, place)
+        return _after_a_shutdown(ended, place)
     if place.healthy_nodes >= place.needed_nodes:
         return Action(do=Do.RESTART, code=Exit.OK, reason=ended.reason)
     if place.can_requeue:
@@ -102,7 +102,7 @@ def decide(ended: Ended, faults: Faults, place: Capacity) -> Action:
     return Action(do=Do.STOP, code=Exit.FAILED, reason=why)
 
 
-def _after_being_told(ended: Ended, place: Capacity) -> Action:
+def _after_a_shutdown(ended: Ended, place: Capacity) -> Action:
     if ended.told in (StopReason.TIME_LIMIT, StopReason.ASKED) and place.can_requeue:
         return Action(do=Do.REQUEUE, code=Exit.REQUEUED, reason=ended.reason)
     if ended.told is StopReason.PREEMPTED:

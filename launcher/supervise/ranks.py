@@ -1,4 +1,4 @@
-"""The ranks of one node in one attempt: how they are started, watched, told and killed."""
+"""The ranks of one node in one attempt: how they are started, watched, signalled and killed."""
 
 import os
 import socket
@@ -72,7 +72,7 @@ class Ranks:
                 rank.code = ended[rank.pid]
 
     def all_ended(self) -> bool:
-        """Whether no rank lives; also true where none was started."""
+        """Whether no rank lives; also true if none was started."""
         return all(rank.code is not None for rank in self.ranks)
 
     def never_spoke(self) -> bool:
@@ -182,7 +182,7 @@ def open_log(run: RunDir, folder: str, host: str) -> int:
 
 
 def _state(pid: int) -> str:
-    """State of a process: R, S, D, T, Z or X; X where it is gone. Source: proc(5), /proc/pid/stat."""
+    """State of a process: R, S, D, T, Z or X; X if it is gone. Source: proc(5), /proc/pid/stat."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (OSError, IndexError):

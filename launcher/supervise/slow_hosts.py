@@ -19,10 +19,10 @@ class SpeedProbes:
         self._seconds: dict[int, deque[float]] = {}
         self._hosts: dict[int, str] = {}
         self._taken: dict[int, int] = {}
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     def note(self, rank: int, host: str, number: int, seconds: float) -> bool:
-        """Records a probe of a rank; False where it was known already."""
+        """Records a probe of a rank; False if it was known already."""
         if self._taken.get(rank) == number:
             return False
         self._taken[rank], self._hosts[rank] = number, host
@@ -38,7 +38,7 @@ class SpeedProbes:
         found: dict[str, float] = {}
         for rank, seconds in medians.items():
             host = self._hosts[rank]
-            if usual < SLOW * seconds and host not in self._told:
+            if usual < SLOW * seconds and host not in self._reported:
                 found[host] = min(found.get(host, 1.0), usual / seconds)
-        self._told |= set(found)
+        self._reported |= set(found)
         return found

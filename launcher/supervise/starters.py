@@ -90,7 +90,7 @@ class WarmStarter:
         return self._ready
 
     def start(self, env: Mapping[str, str], log: int, descriptors: Mapping[str, int]) -> int:
-        """As ColdStarter.start; OSError where the warm process does not fork in time."""
+        """As ColdStarter.start; OSError if the warm process does not fork in time."""
         names = list(descriptors)
         request = ForkRank(environment=dict(env), descriptors=tuple(names))
         socket.send_fds(self._channel, [encode(request)], [log, *(descriptors[name] for name in names)])

@@ -73,15 +73,15 @@ def submit_one(
 ) -> str:
     """The job id of one queued array, noted in jobs.json. With `again`, only `indices` of the script are queued once more."""
     known = queued(sweep)
-    _forget_told(sweep, known)
-    asked = indices if again else None
-    with submitted(cluster, sweep.as_run, after=after, array=asked, script=script_name) as job_id:
+    _forget_reported(sweep, known)
+    tasks = indices if again else None
+    with submitted(cluster, sweep.as_run, after=after, array=tasks, script=script_name) as job_id:
         one = {"job_id": job_id, "script": script_name, "array": indices, "again": again, "time": now()}
-        _write_jobs(sweep, [*known, one], told=_is_told(sweep))
+        _write_jobs(sweep, [*known, one], told=_is_reported(sweep))
         return job_id
 
 
-def note_told(sweep: SweepDir) -> None:
+def note_reported(sweep: SweepDir) -> None:
     """Notes that the job ids were reported to the user, so that the same command, typed again, starts another sweep."""
     _write_jobs(sweep, queued(sweep), told=True)
 
@@ -90,11 +90,11 @@ def _write_jobs(sweep: SweepDir, arrays: Sequence[dict[str, Any]], *, told: bool
     write_text(sweep.jobs, json.dumps({"arrays": arrays, "told": told}, indent=2) + "\n")
 
 
-def _is_told(sweep: SweepDir) -> bool:
+def _is_reported(sweep: SweepDir) -> bool:
     return sweep.jobs.exists() and bool(sweep.as_run.read_json(sweep.jobs)["told"])
 
 
-def _forget_told(sweep: SweepDir, known: Sequence[dict[str, Any]]) -> None:
+def _forget_reported(sweep: SweepDir, known: Sequence[dict[str, Any]]) -> None:
     """Removes the intent of a submit that was interrupted after its job was noted; the next submit would adopt that job."""
     run = sweep.as_run
     if run.intent.exists() and run.job.exists():
@@ -133,4 +133,4 @@ def cut_short(folder: Path, request: str) -> Generator[SweepDir | None]:
 
 def _is_cut(sweep: SweepDir, request: str) -> bool:
     spec = sweep.read_spec()
-    return spec["request"] == request and not spec["dry_run"] and not _is_told(sweep)
+    return spec["request"] == request and not spec["dry_run"] and not _is_reported(sweep)

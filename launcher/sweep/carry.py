@@ -1,4 +1,4 @@
-"""One trial's job script as a child of its worker, which passes signals on to it and prunes it where the study says so."""
+"""One trial's job script as a child of its worker, which passes signals on to it and prunes it if the study says so."""
 
 import signal
 import subprocess
@@ -25,7 +25,7 @@ def carry(
     """The exit code of the job script, which becomes the trial's supervisor.
 
     It gets the worker's own signals, SIGTERM once the sweep `has_ended`, and SIGUSR2 once `should_prune` says so of the values
-    of the objective by step; it is asked again whenever there are more.
+    of the objective by step; it is called again whenever there are more.
     """
     child = _start(run)
     reported, steps = Reports(run, objective), -1

@@ -54,8 +54,8 @@ class _Base:
 class Deriver:
     """Derives the configurations of the trials of one multirun."""
 
-    def __init__(self, asked: Asked, axes: Sequence[Axis]) -> None:
-        self.asked, self.axes = asked, axes
+    def __init__(self, request: Asked, axes: Sequence[Axis]) -> None:
+        self.request, self.axes = request, axes
         self.plain = [at for at, axis in enumerate(axes) if axis.swept and self._is_plain(axis)]
         self._bases: dict[tuple[str, ...], _Base | None] = {}
         self.notes: list[str] = []  # on models whose file's revision and shape were dropped
@@ -86,7 +86,7 @@ class Deriver:
 
     def _is_plain(self, axis: Axis) -> bool:
         """Whether the axis changes no other key than its own."""
-        if not axis.is_plain or axis.name == NAME or self.asked.loader.get_group_options(axis.name):
+        if not axis.is_plain or axis.name == NAME or self.request.loader.get_group_options(axis.name):
             return False
         others = [other.name for other in self.axes if other is not axis]
         return not any(
@@ -95,7 +95,7 @@ class Deriver:
         )
 
     def _compose(self, values: Sequence[Value], number: int) -> _Base:
-        cfg, composed = compose_trial(self.asked, [value.line for value in values], number)
+        cfg, composed = compose_trial(self.request, [value.line for value in values], number)
         if composed.note and composed.note not in self.notes:
             self.notes.append(composed.note)
         derived = Derived(

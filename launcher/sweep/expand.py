@@ -97,8 +97,8 @@ def _discrete(key: str, override: Override) -> Axis:
     values = tuple(_value(key, override, element) for element in override.sweep_iterator())
     if not values:
         raise ConfigError(f"{override.input_line} has no value; give at least one")
-    asked = override.value()
-    if isinstance(asked, RangeSweep) and len(values) > 1:
+    value = override.value()
+    if isinstance(value, RangeSweep) and len(values) > 1:
         numbers = [float(cast("Any", value.override.value())) for value in values]
         whole = all(isinstance(value.override.value(), int) for value in values)
         step = abs(numbers[1] - numbers[0])
@@ -124,19 +124,19 @@ def _value(key: str, override: Override, element: Any) -> Value:
 
 
 def _interval(key: str, override: Override) -> Axis:
-    asked = override.value()
-    if not isinstance(asked, IntervalSweep) or asked.start is None or asked.end is None:
+    value = override.value()
+    if not isinstance(value, IntervalSweep) or value.start is None or value.end is None:
         raise ConfigError(f"{override.input_line} is not a supported sweep; use choice, range or interval")
-    low, high = float(asked.start), float(asked.end)
-    unknown = asked.tags - {"log", "int"}
+    low, high = float(value.start), float(value.end)
+    unknown = value.tags - {"log", "int"}
     if unknown:
         raise ConfigError(f"{override.input_line} has the tag {min(unknown)}; an interval takes log and int")
-    log = "log" in asked.tags
+    log = "log" in value.tags
     if not low < high or (log and low <= 0):
         raise ConfigError(
             f"{override.input_line} must go from a smaller to a larger number{', both above 0' if log else ''}"
         )
-    whole = "int" in asked.tags or (isinstance(asked.start, int) and isinstance(asked.end, int))
+    whole = "int" in value.tags or (isinstance(value.start, int) and isinstance(value.end, int))
     return Axis(key=key, values=(), swept=True, interval=(low, high), whole=whole, log=log)
 
 

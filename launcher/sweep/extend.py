@@ -20,7 +20,7 @@ from launcher.sweep.derive import Deriver
 from launcher.sweep.expand import grid, read_axes
 from launcher.sweep.folder import SweepDir
 from launcher.sweep.jobs import check_starts, queue_of, queued_jobs
-from launcher.sweep.outcome import CANCELLED
+from launcher.sweep.outcome import CANCELLED, WAITING
 from launcher.sweep.plan_trials import Planner, plan_trials, swept
 from launcher.sweep.read import read_sweep
 from launcher.sweep.result import Extended, SweepResult, Tell
@@ -39,12 +39,12 @@ def extend_sweep(sweep: SweepDir, more: Sequence[str], tell: Tell) -> SweepResul
     sys.path.insert(0, spec["work_dir"])
     if more[0].partition("=")[0] in BUDGET:
         return _more_budget(sweep, spec, more, tell)
-    asked: list[Asked] = []
+    requests: list[Asked] = []
     site = ["--config-dir", spec["config_dir"]] if spec["config_dir"] else []
     found: list[int] = []
 
     def take(one: Asked) -> None:
-        asked.append(one)
+        requests.append(one)
         found.append(_more_trials(sweep, spec, one, more))
 
     compose([*site, "-m", *spec["hydra"], *spec["fixed"]], take_sweep=take)
@@ -95,9 +95,9 @@ def _more_budget(sweep: SweepDir, spec: dict[str, Any], more: Sequence[str], tel
     return start_again(sweep, spec, late, cluster, tell, alive=alive)
 
 
-def _more_trials(sweep: SweepDir, spec: dict[str, Any], asked: Asked, more: Sequence[str]) -> int:
+def _more_trials(sweep: SweepDir, spec: dict[str, Any], requests: Asked, more: Sequence[str]) -> int:
     """The number of new trials, after their lines, their scripts and, last, sweep.json are written."""
-    parser = OverridesParser.create(config_loader=asked.loader)
+    parser = OverridesParser.create(config_loader=requests.loader)
     added = {
         axis.name: [value.text for value in axis.values]
         for axis in read_axes(parser.parse_overrides(list(more)))
@@ -114,9 +114,15 @@ def _more_trials(sweep: SweepDir, spec: dict[str, Any], asked: Asked, more: Sequ
     before = [line["values"] for line in lines]
     trials = [values for values in grid(axes) if swept(axes, values) not in before]
     if not trials:
+        # a command that was interrupted before it queued its trials is repeated
+        if not read_sweep(sweep.path).count(WAITING):
+            raise ConfigError(
+                f"{' '.join(more)} adds no trial: {sweep.name} has every combination with these values already; "
+                "give a new value"
+            )
         return 0
     planner = Planner(sweep.path, [facts_from({**facts, "run_dir": ""}) for facts in spec["facts"]])
-    planned, plan = plan_trials(Deriver(asked, axes), trials, planner, begin=len(lines))
+    planned, plan = plan_trials(Deriver(requests, axes), trials, planner, begin=len(lines))
     cluster = find_cluster(str(spec["cluster"]))
     largest = cluster.largest_array() if cluster.queued else 1 << 30
     arrays = make_arrays(

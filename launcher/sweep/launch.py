@@ -14,29 +14,29 @@ from launcher.errors import RunError
 from launcher.launching.compose import Asked
 from launcher.plan import few_cores
 from launcher.run import write_text
-from launcher.sweep.array import cut_short, note_told, submit, written
+from launcher.sweep.array import cut_short, note_reported, submit, written
 from launcher.sweep.folder import SweepDir, find_begun
 from launcher.sweep.planning import Prepared, prepare_sweep
 from launcher.sweep.result import Launched, SweepResult, Tell
 from launcher.sweep.resume import go_on
 
 
-def launch_sweep(asked: Asked, tell: Tell) -> SweepResult:
+def launch_sweep(request: Asked, tell: Tell) -> SweepResult:
     """What became of the sweep; where its trials are to run here, the caller runs them."""
-    if (begun := _begun(asked)) is not None:
+    if (begun := _begun(request)) is not None:
         return go_on(*begun, tell)
-    prepared = prepare_sweep(asked, datetime.now())
+    prepared = prepare_sweep(request, datetime.now())
     queued = find_cluster(prepared.plan.cluster).queued
     if prepared.config.dry_run or not queued:
         prepared = write(prepared)
-        return _told(prepared, (), tell, here=not prepared.config.dry_run)
+        return _reported(prepared, (), tell, here=not prepared.config.dry_run)
     cluster = make_cluster(prepared.plan.cluster)
     with cut_short(prepared.sweep.path.parent, prepared.spec["request"]) as cut:
         if cut is not None:
             prepared = dataclasses.replace(prepared, sweep=cut)
             note = f"resumes {cut.name}, whose submission was interrupted"
-            found = _told(prepared, submit(cut, cluster), tell, note)
-            note_told(cut)
+            found = _reported(prepared, submit(cut, cluster), tell, note)
+            note_reported(cut)
             return found
     prepared = write_files(prepared)
     with written(prepared.sweep, prepared.spec):
@@ -44,17 +44,17 @@ def launch_sweep(asked: Asked, tell: Tell) -> SweepResult:
             job_ids = submit(prepared.sweep, cluster)
         except Refused:
             if not prepared.sweep.jobs.exists():
-                shutil.rmtree(prepared.sweep.path)  # nothing of it is queued
+                shutil.rmtree(prepared.sweep.path)  # none of it is queued
             raise
-        found = _told(prepared, job_ids, tell)
-        note_told(prepared.sweep)
+        found = _reported(prepared, job_ids, tell)
+        note_reported(prepared.sweep)
     return found
 
 
-def _told(
+def _reported(
     prepared: Prepared, job_ids: Sequence[str], tell: Tell, *notes: str, here: bool = False
 ) -> Launched:
-    """The result, of which the caller has been told."""
+    """The result, after it was reported to the caller."""
     warning = few_cores(prepared.plan)
     notes = (*notes, f"warning: {warning}") if warning else notes
     found = Launched(sweep=prepared.sweep, job_ids=job_ids, here=here, notes=notes, prepared=prepared)
@@ -62,13 +62,13 @@ def _told(
     return found
 
 
-def _begun(asked: Asked) -> tuple[SweepDir, str] | None:
+def _begun(request: Asked) -> tuple[SweepDir, str] | None:
     """The sweep that this job began before it was queued again, and a line that says so; None elsewhere."""
-    cluster = find_cluster(choose_kind(str(asked.master.cluster.kind), os.environ))
+    cluster = find_cluster(choose_kind(str(request.master.cluster.kind), os.environ))
     job = None if cluster.queued else cluster.job(os.environ)
     if job is None or not job.restart:
         return None
-    found = find_begun(Path(str(asked.master.runs_dir)).absolute(), job.id, asked.typed)
+    found = find_begun(Path(str(request.master.runs_dir)).absolute(), job.id, request.typed)
     return (found, f"job {job.id} resumes {found.path}") if found is not None else None
 
 

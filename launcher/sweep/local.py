@@ -90,14 +90,14 @@ def line(sweep: Sweep, trial: Trial) -> str:
     """One line about a trial that has ended."""
     values = " ".join(f"{key}={value}" for key, value in trial.overrides.items())
     last = list(trial.intermediate.values())[-1:] if trial.value is None else [trial.value]
-    told = f"  {sweep.objective} {last[0]:.4f}" if last else ""
+    text = f"  {sweep.objective} {last[0]:.4f}" if last else ""
     why = f"  {trial.error}" if trial.error else ""
-    return f"trial {trial.number} {trial.state}{told}  {values}{why}"
+    return f"trial {trial.number} {trial.state}{text}  {values}{why}"
 
 
 def numbers(sweep: Sweep) -> str:
     """The number of trials in each state, and the best one so far."""
     counts = [f"{count} {state}" for state in (RUNNING, FAILED) if (count := sweep.count(state))]
     best = sweep.best
-    told = f"best {best.value:.4f} (trial {best.number})" if best and best.value is not None else ""
-    return "  ".join(filter(None, [f"{sum(bool(one.ended) for one in sweep.trials)} ended", *counts, told]))
+    text = f"best {best.value:.4f} (trial {best.number})" if best and best.value is not None else ""
+    return "  ".join(filter(None, [f"{sum(bool(one.ended) for one in sweep.trials)} ended", *counts, text]))

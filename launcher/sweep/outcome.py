@@ -5,20 +5,18 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from launcher.errors import Exit
 from launcher.run import RunDir, now, write_text
 from launcher.run.events.supervisor import Pruned, Started, Stopped
 from launcher.run.history import History, read_history
 from launcher.run.lines import LineReader
 from launcher.run.metrics import parse_metrics
-from launcher.run.totals import ended_by, gpu_s
+from launcher.run.totals import ended_by, gpu_s, was_cancelled
 from launcher.sweep.folder import SweepDir
 
 WAITING, RUNNING, FINISHED, PRUNED, FAILED, CANCELLED = (
     "waiting", "running", "finished", "pruned", "failed", "cancelled",
 )  # fmt: skip
 STATES = (WAITING, RUNNING, FINISHED, PRUNED, FAILED, CANCELLED)
-_CANCELLED = (Exit.INTERRUPTED, Exit.TERMINATED)
 
 
 class Reports:
@@ -52,7 +50,7 @@ def outcome_of(run: RunDir, objective: str) -> dict[str, Any] | None:
         return None
     history, error = read_history(run), None
     if isinstance(last, Stopped):
-        state = CANCELLED if last.exit_code in _CANCELLED else FAILED
+        state = CANCELLED if was_cancelled(last) else FAILED
         error = last.reason
     else:
         state = PRUNED if isinstance(last, Pruned) else FINISHED

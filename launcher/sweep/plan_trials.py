@@ -91,7 +91,7 @@ class Planner:
 def plan_trials(
     deriver: Deriver, trials: Sequence[Sequence[Value]], planner: Planner, begin: int = 0
 ) -> tuple[list[Planned], LaunchPlan]:
-    """All trials, numbered from `begin`, and the plan of the first. The hub is asked once for each model and data set."""
+    """All trials, numbered from `begin`, and the plan of the first. The hub is queried once for each model and data set."""
     planned: list[Planned] = []
     first: LaunchPlan | None = None
     looked_for: set[tuple[str, ...]] = set()

@@ -61,12 +61,12 @@ class Prepared:
         return {"trials.jsonl": "".join(trial.line() for trial in self.trials), **scripts, **self.kept}
 
 
-def prepare_sweep(asked: Asked, moment: datetime) -> Prepared:
+def prepare_sweep(request: Asked, moment: datetime) -> Prepared:
     """The sweep with all its trials planned; LauncherError names the first invalid trial."""
-    settings = read_settings(asked)
-    overrides = [one for one in asked.typed if not is_setting(one)]
+    settings = read_settings(request)
+    overrides = [one for one in request.typed if not is_setting(one)]
     lines = [*search_lines(settings.search, overrides), *overrides]
-    parser = OverridesParser.create(config_loader=asked.loader)
+    parser = OverridesParser.create(config_loader=request.loader)
     axes = read_axes(parser.parse_overrides(lines))
     sampled = settings.sampler is not Sampler.grid
     if sampled:
@@ -74,7 +74,7 @@ def prepare_sweep(asked: Asked, moment: datetime) -> Prepared:
         trials = _probes(axes)
     else:
         trials = list(grid(axes))
-    deriver = Deriver(asked, axes)
+    deriver = Deriver(request, axes)
     # Every plan contains the folder, whose name is in the configuration of the first trial.
     first, _ = derive_and_plan(deriver, trials[0], Planner(Path("/")), 0)
     config = first.config
@@ -82,13 +82,6 @@ def prepare_sweep(asked: Asked, moment: datetime) -> Prepared:
     sweep = _new_folder(Path(config.runs_dir).absolute(), config.name, moment)
     planner = Planner(sweep.path)
     planned, plan = plan_trials(deriver, trials, planner)
-    for warning in (
-        *what_it_trains(config, plan, unasked=first.sample_unasked),
-        *data_warnings(check_data(config)),
-    ):
-        warn(warning)
-    for note in evaluation_note(first.evaluation_left_out):
-        say(note)
     parallel, cluster = settings.parallel, find_cluster(plan.cluster)
     if cluster.queued and not cluster.arrays:
         raise ConfigError(
@@ -119,9 +112,9 @@ def prepare_sweep(asked: Asked, moment: datetime) -> Prepared:
         "seed": settings.seed,
         "parameters": [axis.name for axis in axes if axis.swept],
         "space": {axis.name: _space(axis, sampled) for axis in axes if axis.swept},
-        "typed": asked.typed,
+        "typed": request.typed,
         "fixed": [axis.values[0].line for axis in axes if not axis.swept],
-        "hydra": _own_of_hydra(asked),
+        "hydra": _own_of_hydra(request),
         "config_dir": first.config_dir,
         "work_dir": str(Path.cwd()),
         "first_report": first_report(settings, config),
@@ -139,9 +132,16 @@ def prepare_sweep(asked: Asked, moment: datetime) -> Prepared:
         arrays=arrays,
         plan=plan,
         config=config,
-        kept=kept_files(asked.sources),
+        kept=kept_files(request.sources),
     )
     spec["request"] = _request(prepared)
+    for warning in (
+        *what_it_trains(config, plan, unasked=first.sample_unasked),
+        *data_warnings(check_data(config)),
+    ):
+        warn(warning)
+    for note in evaluation_note(first.evaluation_left_out):
+        say(note)
     return prepared
 
 
@@ -193,10 +193,10 @@ def _check_one_shape(planned: Sequence[Planned], title: str) -> None:
                 )
 
 
-def _own_of_hydra(asked: Asked) -> list[str]:
+def _own_of_hydra(request: Asked) -> list[str]:
     """The typed overrides of Hydra's own configuration, such as a search path."""
     ours = ("hydra.sweep.dir=", "hydra.mode=", "hydra/launcher", "hydra/sweeper")
-    return [one for one in asked.master.hydra.overrides.hydra if not one.lstrip("+~").startswith(ours)]
+    return [one for one in request.master.hydra.overrides.hydra if not one.lstrip("+~").startswith(ours)]
 
 
 def _new_folder(runs_dir: Path, name: str, moment: datetime) -> SweepDir:

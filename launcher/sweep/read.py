@@ -5,9 +5,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from launcher.run import read_lines
+from launcher.run import RunDir, read_lines
 from launcher.run.history import read_history
-from launcher.run.totals import gpu_s
+from launcher.run.totals import gpu_s, gpus_held
 from launcher.sweep.budget import spent
 from launcher.sweep.claims import read_claims
 from launcher.sweep.folder import SweepDir, read_numbered
@@ -36,6 +36,8 @@ class Trial:
     started: str | None
     """ISO 8601, UTC."""
     ended: str | None
+    held_s: float | None
+    """Seconds for which it held its nodes; waiting in a queue does not count. None for a trial that has not ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +55,8 @@ class Sweep:
     pruner: str
     parameters: list[str]
     """The swept keys."""
+    space: dict[str, Any]
+    """Swept key -> its values (`choices`), or its interval (`low`, `high`, `log`)."""
     trials: list[Trial]
 
     @property
@@ -89,6 +93,7 @@ def read_sweep(folder: Path) -> Sweep:
         sampler=spec["sampler"],
         pruner=spec["pruner"],
         parameters=list(spec["parameters"]),
+        space=dict(spec.get("space", {})),
         trials=[
             _trial(sweep, number, values.get(number, {}), claims.get(number), outcomes.get(number), objective)
             for number in numbers
@@ -136,4 +141,12 @@ def _trial(
         error=over.get("error"),
         started=over.get("started") or (claim or {}).get("time"),
         ended=over.get("ended"),
+        held_s=_held_s(run, over),
     )
+
+
+def _held_s(run: RunDir, over: dict[str, Any]) -> float | None:
+    """Seconds for which an ended trial held its nodes, by its GPU seconds."""
+    if "gpu_s" not in over:
+        return None
+    return over["gpu_s"] / gpus_held(run) if over["gpu_s"] and run.plan.is_file() else 0.0

@@ -10,6 +10,7 @@ from launcher.clusters.registry import find_cluster
 from launcher.sweep.folder import SweepDir
 from launcher.sweep.planning import Prepared
 from launcher.sweep.trials import ranges
+from launcher.units import plural
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,11 +72,15 @@ class Launched(SweepResult):
         if self.job_ids:
             lines.append(f"jobs      {', '.join(self.job_ids)}")
         elif spec["dry_run"]:
-            lines += ["dry run   nothing was submitted", f"submit with  {self._command()}"]
+            queued = find_cluster(self.prepared.plan.cluster).queued
+            lines += [
+                f"dry run   nothing was {'submitted' if queued else 'started'}",
+                f"{'submit' if queued else 'start'} with  {self._command()}",
+            ]
         return "\n".join([*lines, f"next      {self.next_command()}"])
 
     def _number(self) -> int | None:
-        """How many trials there will be; None where a budget of time decides."""
+        """How many trials there will be; None if a budget of time decides."""
         return len(self.prepared.trials) or self.prepared.spec["budget"]["trials"]
 
     def _command(self) -> str:
@@ -89,7 +94,7 @@ class Resumed(SweepResult):
     """A sweep that resumes."""
 
     trials: Sequence[int]
-    """Trials that are trained again; none where a sampler chooses the next ones."""
+    """Trials that are trained again; none if a sampler chooses the next ones."""
 
     def to_dict(self) -> dict[str, Any]:
         """What `--json` says."""
@@ -99,7 +104,8 @@ class Resumed(SweepResult):
         """What a person reads."""
         jobs = f" as {', '.join(self.job_ids)}" if self.job_ids else ""
         which = ranges(list(self.trials)) or "the next ones"
-        return f"{self.sweep.name}: resumes with {len(self.trials)} trials ({which}){jobs}\nnext  {self.next_command()}"
+        count = plural(len(self.trials), "trial")
+        return f"{self.sweep.name}: resumes with {count} ({which}){jobs}\nnext  {self.next_command()}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,4 +121,7 @@ class Extended(SweepResult):
 
     def text(self) -> str:
         """What a person reads."""
-        return f"{self.sweep.name}: {self.trials} more trials\nnext  {self.next_command()}"
+        more = (
+            plural(self.trials, "more trial") if self.trials else "no new trial; those that wait are started"
+        )
+        return f"{self.sweep.name}: {more}\nnext  {self.next_command()}"

@@ -108,8 +108,8 @@ def _queue(
         if spec["sampler"] != "grid":
             numbers, limit = ([] if alive else indices), ""
         if numbers:
-            asked = f"{ranges(numbers)}{limit}"
-            job_ids.append(submit_one(sweep, cluster, array["script"], asked, again=True))
+            tasks = f"{ranges(numbers)}{limit}"
+            job_ids.append(submit_one(sweep, cluster, array["script"], tasks, again=True))
     return job_ids
 
 

@@ -12,9 +12,9 @@ from launcher.sweep.expand import Axis
 from launcher.sweep.study import check_installed
 
 
-def read_settings(asked: Asked) -> SweepConfig:
+def read_settings(request: Asked) -> SweepConfig:
     """The settings under sweep.*."""
-    settings = OmegaConf.to_object(asked.master.sweep)
+    settings = OmegaConf.to_object(request.master.sweep)
     assert isinstance(settings, SweepConfig)
     return settings
 

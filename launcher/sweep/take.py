@@ -21,7 +21,7 @@ class Taker:
     spec: dict[str, Any]
     worker: Worker
     job: Job | None
-    """The job that the worker is in, where the sweep is queued."""
+    """The job that the worker is in, if the sweep is queued."""
     planned: list[int]
     """Numbers of the trials that were planned before the sweep was written."""
     stopped: StopSignal
@@ -29,7 +29,7 @@ class Taker:
     """The trial of array index 0."""
 
     def trials(self) -> Iterator[int]:
-        """Numbers of trials, each claimed by this worker when it is given; the next is claimed when it is asked for."""
+        """Numbers of trials, each claimed by this worker when it is given; the next is claimed when it is needed."""
         mine = claims.own(self.sweep, self.worker)
         if mine is not None:
             yield mine

@@ -75,10 +75,10 @@ def make_arrays(
     `taken`: number of scripts that the sweep has already.
     """
     groups: dict[tuple[tuple[str, str], ...], list[int]] = {}
-    for number, asked in numbered:
-        groups.setdefault(tuple(asked.items()), []).append(number)
+    for number, shape in numbered:
+        groups.setdefault(tuple(shape.items()), []).append(number)
     arrays: list[Array] = []
-    for asked, numbers in groups.items():
+    for shape, numbers in groups.items():
         windows: dict[int, list[int]] = {}
         for number in sorted(numbers):
             windows.setdefault(number // largest * largest, []).append(number)
@@ -89,7 +89,7 @@ def make_arrays(
                     script=JOB_SCRIPT.replace(".", f"_{at}.") if at else JOB_SCRIPT,
                     first=first,
                     indices=tuple(number - first for number in inside),
-                    shape=dict(asked),
+                    shape=dict(shape),
                     parallel=parallel,
                 )
             )

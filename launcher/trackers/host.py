@@ -13,23 +13,23 @@ def answers(host: str, timeout_s: float = PROBE_S) -> bool:
 
     The request runs in a thread, because the system's name look-up has no timeout.
     """
-    said = threading.Event()
+    answered = threading.Event()
 
     def ask() -> None:
         try:
             with urllib.request.urlopen(host, timeout=timeout_s):
-                said.set()
+                answered.set()
         except urllib.error.HTTPError:
-            said.set()
+            answered.set()
         except urllib.error.URLError as error:
             if "CERTIFICATE" in str(
                 error.reason
             ):  # the host exists; trackers have their own settings for certificates
-                said.set()
+                answered.set()
         except (OSError, ValueError):
             return
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(timeout_s)
-    return said.is_set()
+    return answered.is_set()

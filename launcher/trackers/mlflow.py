@@ -49,13 +49,13 @@ class Mlflow(Tracker):
         ),
         Variable(
             name="MLFLOW_HTTP_REQUEST_TIMEOUT",
-            meaning="Seconds of a request to the MLflow server; 10 where nobody says otherwise.",
+            meaning="Seconds of a request to the MLflow server; 10 by default.",
             set_by="rank, sync, or a person",
             read_by="mlflow",
         ),
         Variable(
             name="MLFLOW_HTTP_REQUEST_MAX_RETRIES",
-            meaning="Repeats of such a request; 2 where nobody says otherwise.",
+            meaning="Repeats of such a request; 2 by default.",
             set_by="rank, sync, or a person",
             read_by="mlflow",
         ),

@@ -103,8 +103,8 @@ class Trackio(Tracker):
             except subprocess.TimeoutExpired:
                 return f"it took more than {_LIMIT_S} s"
             if done.returncode:
-                said = f"{done.stdout}\n{done.stderr}".strip().splitlines()
-                return (said[-1] if said else "trackio failed")[:_SHOWN]
+                output = f"{done.stdout}\n{done.stderr}".strip().splitlines()
+                return (output[-1] if output else "trackio failed")[:_SHOWN]
             _sent(file).write_text(_state(file))
         return None
 

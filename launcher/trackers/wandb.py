@@ -45,7 +45,7 @@ class Wandb(Tracker):
         ),
         Variable(
             name="WANDB_MODE",
-            meaning="online, offline or disabled. Set to offline where the server cannot be reached.",
+            meaning="online, offline or disabled. Set to offline if the server cannot be reached.",
             set_by="rank, or a person",
             read_by="rank, wandb",
         ),
@@ -70,7 +70,7 @@ class Wandb(Tracker):
         ),
         Variable(
             name="WANDB_RESUME",
-            meaning="allow: later attempts go on with the run of the first.",
+            meaning="allow: later attempts continue the run of the first.",
             set_by="rank",
             read_by="wandb",
         ),
@@ -138,15 +138,15 @@ class Wandb(Tracker):
             return f"it took more than {_LIMIT_S} s"
         if done.returncode == 0 and not self.unsent(folder):
             return None
-        said = f"{done.stdout}\n{done.stderr}".strip().splitlines()
-        return (said[-1] if said else "wandb sync failed")[:_SHOWN]
+        output = f"{done.stdout}\n{done.stderr}".strip().splitlines()
+        return (output[-1] if output else "wandb sync failed")[:_SHOWN]
 
 
 def why_offline(environ: Mapping[str, str], answers: Callable[[str], bool]) -> str | None:
     """The reason why wandb must keep its files for `python -m launcher sync`; None if it can send them."""
-    asked = environ.get("WANDB_MODE", "")
-    if asked and asked != "online":
-        return f"WANDB_MODE is {asked}"
+    mode = environ.get("WANDB_MODE", "")
+    if mode and mode != "online":
+        return f"WANDB_MODE is {mode}"
     return why_unreachable(environ, answers)
 
 

@@ -13,6 +13,7 @@ from launcher.plugins.decide import Decided, read_run
 from launcher.run import RunDir
 from launcher.run.events.ranks import Crashed
 from launcher.train.heartbeat import Heartbeat
+from launcher.train.noise import leave_out_noise
 
 
 def main(argv: list[str]) -> int:
@@ -34,6 +35,7 @@ def _train(run: RunDir) -> int:
         decided = read_run(run)
         check_world(decided)
         heartbeat.phase("import")
+        leave_out_noise()
         from launcher.train.session import train  # a slow import, done only once the number of ranks is right
 
         return train(run, decided, heartbeat)

@@ -3,7 +3,7 @@
 It runs before the ranks start, outside of any collective, so a slow hub delays a run but cannot hang it. It reports JSON lines
 on stdout: {"bytes": N} during the download, and at the end {"commit": C, "bytes": N} or {"error": TEXT}. WANTED is
 launcher.hub.Wanted as JSON, with `commit`, to which an earlier attempt of the run has pinned the model, and `again`, which is
-true if an earlier attempt has fetched everything; the hub is then asked only for files that are missing from the cache.
+true if an earlier attempt has fetched everything; the hub is then queried only for files that are missing from the cache.
 """
 
 import json
@@ -101,8 +101,8 @@ def fetch_data(name: str, why: str) -> None:
     try:
         datasets.load_dataset(part.name, part.subset, split=part.split, revision=part.revision)
     except (OSError, ValueError) as error:  # no such name, split or file; no connection
-        asked = f"is not in the cache, and the hub cannot be reached: {why}" if why else _first_line(error)
-        raise Unreachable(f"data.path={name}: {asked}") from None
+        problem = f"is not in the cache, and the hub cannot be reached: {why}" if why else _first_line(error)
+        raise Unreachable(f"data.path={name}: {problem}") from None
 
 
 def silence(url: str) -> str:
@@ -148,9 +148,9 @@ def _tell(before: int) -> None:
 
 
 def _refusal(response: Any) -> str:
-    said = response.headers.get("X-Error-Message") or f"HTTP {response.status_code}"
+    message = response.headers.get("X-Error-Message") or f"HTTP {response.status_code}"
     way = {401: "; is HF_TOKEN exported?", 403: "; request access on its page, with the account of HF_TOKEN"}
-    return f"'{said}'{way.get(response.status_code, '')}"
+    return f"'{message}'{way.get(response.status_code, '')}"
 
 
 def _first_line(error: BaseException) -> str:

@@ -55,7 +55,7 @@ class Heartbeat:
         self._probe = ProbeResult(number=number, seconds=round(seconds, 6))
 
     def shutdown_requested(self) -> bool:
-        """Whether this rank was told to save and end."""
+        """Whether this rank was requested to save and shut down."""
         if self._socket is not None and not self._shutdown:
             try:
                 data = self._socket.recv(4096)

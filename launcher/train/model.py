@@ -1,5 +1,6 @@
 """Loading the model and its tokenizer from a hub, a folder or a Python package, or creating a random model."""
 
+import dataclasses
 import hashlib
 import importlib.util
 import json
@@ -21,7 +22,7 @@ from transformers import (
 )
 
 from launcher import environment
-from launcher.config import Init, ModelConfig
+from launcher.config import AdapterMode, Init, ModelConfig
 from launcher.data.tokenizer import byte_tokenizer
 from launcher.errors import ConfigError
 from launcher.hub import is_path
@@ -30,6 +31,7 @@ from launcher.plan import Facts, LaunchPlan
 from launcher.plugins.base import Plugin, apply
 from launcher.run import RunDir
 from launcher.run.events.ranks import Base
+from launcher.train.start_adapter import merge_adapter, stamp
 from launcher.train.upstream.bitsandbytes_constants import constants_to_gpu
 from launcher.train.upstream.bitsandbytes_cpu_layout import keep_layout
 from launcher.train.upstream.transformers_model_facts import commit_of
@@ -83,6 +85,8 @@ def load_model(
         model = AutoModelForCausalLM.from_pretrained(where, **kwargs)
     if plan.facts.chat is not None:
         fit_model(model, load_tokenizer(config, plan.facts, seed), plan.facts.chat)
+    if config.adapter and config.adapter_mode is AdapterMode.train:
+        model.start_adapter = config.adapter  # plugins.lora loads its weights
     if plan.device == "cuda" and "device_map" in kwargs:
         constants_to_gpu(model)
     keep_layout(model)
@@ -103,6 +107,16 @@ def _source(config: ModelConfig, facts: Facts, seed: int) -> tuple[str, str]:
     if config.init is Init.random:
         key = {"shape": vars(config.architecture), "seed": seed}
         return _made_once(facts, "random", key, lambda folder: _make_random(config, folder, seed)), "main"
+    if config.adapter and config.adapter_mode is AdapterMode.merge:
+        key = {
+            "base": [config.name_or_path, config.revision],
+            "adapter": config.adapter,
+            "weights": stamp(config.adapter),
+        }
+        bare = dataclasses.replace(config, adapter=None)
+        return _made_once(
+            facts, "merged", key, lambda folder: merge_adapter(config, _source(bare, facts, seed), folder)
+        ), "main"
     if config.name_or_path.startswith("package:"):
         key = {"package": config.name_or_path, "file": config.gguf_file}
         return _made_once(facts, "package", key, lambda folder: _convert_package(config, folder)), "main"

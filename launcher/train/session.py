@@ -45,7 +45,7 @@ from launcher.train.upstream.trl_reference_adapter import forget_copy
 def train(run: RunDir, decided: Decided, heartbeat: Heartbeat) -> Exit:
     """The exit code, after training from the newest committed checkpoint, or from the start, to the exported model.
 
-    SHUT_DOWN if the rank was told to shut down.
+    SHUT_DOWN if the rank was requested to shut down.
     """
     heartbeat.phase("load")
     config, plan = decided.config, decided.plan

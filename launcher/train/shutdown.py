@@ -1,4 +1,4 @@
-"""The shutdown of all ranks at one step, after some of them have been told to save and end."""
+"""The shutdown of all ranks at one step, after a shutdown was requested from some of them."""
 
 from typing import Any
 
@@ -12,8 +12,8 @@ from launcher.train.heartbeat import Heartbeat
 class ShutdownCallback(TrainerCallback):
     """Reports every step to the agent, and agrees with the other ranks on the step at which all shut down.
 
-    The ranks add up who was told in a collective that runs during the next step and is read at its end, so that training never
-    waits for it: all ranks shut down at the end of the step after the one in which the first was told.
+    The ranks add up the requests in a collective that runs during the next step and is read at its end, so that training never
+    waits for it: all ranks shut down at the end of the step after the one in which the first received the request.
     """
 
     def __init__(self, heartbeat: Heartbeat, trainer: Any, world_size: int) -> None:
@@ -22,7 +22,7 @@ class ShutdownCallback(TrainerCallback):
         self.happened = False
         """Whether training has ended because of it."""
         self._group = dist.new_group(backend="gloo") if world_size > 1 else None
-        self._told = torch.zeros(1, dtype=torch.int32)
+        self._requested = torch.zeros(1, dtype=torch.int32)
         self._sum: Any = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -60,8 +60,8 @@ class ShutdownCallback(TrainerCallback):
             return self.heartbeat.shutdown_requested()
         if self._sum is not None:
             self._sum.wait()
-            if int(self._told):
+            if int(self._requested):
                 return True
-        self._told[0] = int(self.heartbeat.shutdown_requested())
-        self._sum = dist.all_reduce(self._told, group=self._group, async_op=True)
+        self._requested[0] = int(self.heartbeat.shutdown_requested())
+        self._sum = dist.all_reduce(self._requested, group=self._group, async_op=True)
         return False

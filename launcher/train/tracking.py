@@ -115,7 +115,7 @@ class Background(TrainerCallback):
         except (
             Exception
         ) as error:  # the library of a tracker can raise anything; the run continues without it
-            self._why = _said(error)
+            self._why = _message_of(error)
             self._tell(Started(mode="failed", why=self._why))
             return
         self._opened = True
@@ -125,18 +125,18 @@ class Background(TrainerCallback):
                 log.write(*item)
                 self._written += 1
             except Exception as error:  # as above; writing the next step may succeed
-                self._lose(_said(error))
+                self._lose(_message_of(error))
         try:
             log.finish()
         except Exception as error:  # as above
-            self._lose(_said(error))
+            self._lose(_message_of(error))
 
     def _lose(self, why: str) -> None:
         self._lost += 1
         self._why = self._why or why
 
 
-def _said(error: Exception) -> str:
+def _message_of(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"[:_SHOWN]
 
 

@@ -21,6 +21,7 @@ from launcher.processes import die_with_parent
 from launcher.protocol.codec import decode, encode
 from launcher.protocol.ranks import TO_WARM, ForkRank, RankExited, RankForked, WarmReady
 from launcher.strategies import planned_strategy
+from launcher.train.noise import leave_out_noise
 
 _MOST_DESCRIPTORS = 8
 
@@ -32,6 +33,7 @@ def main(argv: list[str]) -> int:
     plan = json.loads((run_dir / "plan.json").read_text())
     os.environ[environment.TOKENIZERS_PARALLELISM] = "false"
     os.environ.setdefault(environment.NVML_CUDA_CHECK, "1")
+    leave_out_noise()
     gc.disable()  # nearly all that an import makes stays: the collector would take a fifth of the time and find little
     for module in modules(plan):
         importlib.import_module(module)
@@ -67,7 +69,7 @@ def modules(plan: dict[str, Any]) -> list[str]:
         "launcher.train.session",
         f"launcher.train.methods.{plan['trainer']}",
         *(["peft"] if adapter else []),
-        *(["bitsandbytes"] if adapter and adapter["four_bit"] else []),
+        *(["bitsandbytes"] if adapter and (adapter["four_bit"] or adapter["eight_bit"]) else []),
         *strategy.imports,
         strategy.on_rank,
     ]

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import yaml
+
 COMMIT = hashlib.sha1(b"the only commit").hexdigest()
 
 
@@ -83,6 +85,10 @@ class Hub:
             return self.send(request, json.dumps(entries).encode())
         known = {"id": name, "sha": COMMIT, "private": False, "gated": False, "tags": [], "downloads": 0, "likes": 0,
                  "siblings": [{"rfilename": name} for name in files]}  # fmt: skip
+        if "README.md" in files and (
+            card := re.match(r"---\n(.*?)\n---", (folder / "README.md").read_text(), re.DOTALL)
+        ):
+            known["cardData"] = yaml.safe_load(card[1])
         return self.send(request, json.dumps(known).encode())
 
     @staticmethod

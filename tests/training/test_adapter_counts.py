@@ -23,6 +23,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "embedding": {"modules_to_save": ["embed_tokens"], "target_modules": ["q_proj"]},
     "head": {"modules_to_save": ["lm_head"]},
     "some_blocks": {"layers_to_transform": [1], "target_modules": ATTENTION, "use_dora": True},
+    "some_ranks": {
+        "rank_pattern": {"q_proj": 4, "layers.0.self_attn.o_proj": 2},
+        "exclude_modules": ["v_proj"],
+    },
     "gaussian": {"init_lora_weights": "gaussian", "r": 5},
 }
 
@@ -109,3 +113,67 @@ def test_a_value_that_no_adapter_can_have_is_refused_in_one_line(option: dict[st
         make_plugins({"lora": {"_target_": "launcher.plugins.lora.LoRA", **option}})
     assert str(refused.value).startswith(said)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("kind", ["mixtral", "qwen3_moe"])
+def test_all_linear_adapts_every_expert_and_never_the_router(kind: str):
+    shape = ArchitectureConfig(
+        model_type=kind, hidden_size=16, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2,
+        num_key_value_heads=1, head_dim=8, vocab_size=32, num_experts=4, num_experts_per_tok=2,
+    )  # fmt: skip
+    plugin = LoRA(r=2, alpha=4.5)
+    model = plugin.on_model(on_meta(shape))
+    adapted = {
+        name.partition(".lora_A")[0]
+        for name, one in model.named_parameters()
+        if one.requires_grad and "lora_A" in name
+    }
+    assert len(adapted) == 4 + 2 and sum(".experts" in name for name in adapted) == 2
+    assert not any(".gate." in name or name.endswith(".gate") for name in adapted)
+    assert count_adapter(shape, plugin.adapter) == trained(model)
+    named = LoRA(r=2, target_modules=["q_proj"], target_parameters=["gate.weight", "experts.down_proj"])
+    assert count_adapter(shape, named.adapter) == trained(named.on_model(on_meta(shape)))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            {"exclude_modules": ["up_pro"]},
+            "plugins.lora.exclude_modules: unknown layer 'up_pro'; did you mean up_proj?",
+        ),
+        ({"rank_pattern": {"w1": 4}}, "plugins.lora.rank_pattern: unknown layer 'w1'"),
+        ({"target_parameters": ["experts.down_proj"]}, "llama has no experts, and only layers"),
+        (
+            {"target_modules": ["q_proj"], "exclude_modules": ["q_proj"]},
+            "exclude_modules leaves no layer to adapt",
+        ),
+    ],
+)
+def test_a_name_that_no_layer_has_is_refused_with_its_option(options: dict[str, Any], said: str):
+    with pytest.raises(PlanError) as refused:
+        count_adapter(shape_of(SHIPPED[-1]), LoRA(**options).adapter)
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"load_in": "8-bit"}, "plugins.lora.load_in='8-bit' must be 8bit or null"),
+        (
+            {"load_in": "8bit", "init_lora_weights": "pissa"},
+            "load_in=8bit cannot change the base model's weights",
+        ),
+        ({"alpha": 0}, "alpha=0 must be a number above 0"),
+        ({"alpha": "32"}, "alpha=32 must be a number above 0"),
+        (
+            {"rank_pattern": {"q_proj": 1.5}},
+            "rank_pattern={'q_proj': 1.5} must give layer names a whole number",
+        ),
+        ({"exclude_modules": "up_proj"}, "exclude_modules='up_proj' must be a list of layer names"),
+    ],
+)
+def test_a_wrong_option_is_refused_when_the_plugin_is_made(options: dict[str, Any], said: str):
+    with pytest.raises(ConfigError) as refused:
+        make_plugins({"lora": {"_target_": "launcher.plugins.lora.LoRA", **options}})
+    assert said in str(refused.value)

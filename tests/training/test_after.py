@@ -193,7 +193,7 @@ def test_nothing_is_written_over_without_force_and_nothing_but_an_export_with_it
     run, target = trained(), tmp_path / "model"
     target.mkdir()
     (target / "thesis.tex").write_text("")
-    for more, why in (([], "exists; give --force"), (["--force"], "is no export")):
+    for more, why in (([], "exists; give --force"), (["--force"], "is not an export")):
         done = _verb("export", str(run.path), "--to", str(target), *more)
         assert done.returncode == 1 and why in done.stderr and len(done.stderr.splitlines()) == 1
     assert [path.name for path in target.iterdir()] == ["thesis.tex"]
@@ -211,7 +211,7 @@ def test_force_does_not_write_over_a_model_that_no_export_wrote(cache, tmp_path,
     )
     for _ in range(2):
         done = _verb("export", str(run.path), "--merged", "--to", str(base), "--force")
-        assert done.returncode == 1 and "is no export, and --force" in done.stderr
+        assert done.returncode == 1 and "is not an export, and --force" in done.stderr
         assert (base / "model.safetensors").exists()
         (base / "README.md").unlink(missing_ok=True)
     assert not is_export(export)

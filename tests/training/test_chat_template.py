@@ -109,7 +109,10 @@ def test_an_adapter_trains_the_rows_of_new_tokens_and_brings_them_to_a_fresh_bas
         not torch.equal(one, after[name]) for name, one in before.items()
     )
     adapted.save_pretrained(tmp_path, save_embedding_layers=False)
-    again = PeftModel.from_pretrained(fresh, tmp_path)
+    again = PeftModel.from_pretrained(copy.deepcopy(fresh), tmp_path)
     torch.testing.assert_close(again(input_ids=ids).logits, adapted(input_ids=ids).logits)
+    onward = copy.deepcopy(fresh)
+    onward.start_adapter = str(tmp_path)  # as load_model notes model.adapter
+    torch.testing.assert_close(plugin.on_model(onward)(input_ids=ids).logits, adapted(input_ids=ids).logits)
     merged = again.merge_and_unload()
     torch.testing.assert_close(merged(input_ids=ids).logits, adapted(input_ids=ids).logits)

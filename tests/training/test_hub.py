@@ -133,7 +133,7 @@ def launched(
         (
             ["model.name_or_path=me/closed"],
             {},
-            "model.name_or_path=me/closed: the hub says GatedRepo; ask for access",
+            "model.name_or_path=me/closed: the hub says GatedRepo; request access",
         ),
         (["model.revision=v9"], {}, "the hub says RevisionNotFound"),
         (["data.path=hub:me/chatz"], {}, "data.path=hub:me/chatz: the hub says RepoNotFound"),

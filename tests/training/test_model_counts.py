@@ -9,6 +9,7 @@ import yaml
 
 from launcher.config import ArchitectureConfig
 from launcher.plan.model import count_lora, count_parameters, linear_shapes, read_architecture
+from launcher.plugins.lora import LoRA
 from launcher.resources import resource_dir
 
 pytestmark = pytest.mark.train
@@ -45,10 +46,8 @@ def test_every_shipped_shape_has_as_many_parameters_as_its_model(file: Path):
 @pytest.mark.parametrize("targets", ["all-linear", ["q_proj", "v_proj"]])
 @pytest.mark.parametrize("file", SHIPPED, ids=[file.stem for file in SHIPPED])
 def test_an_adapter_has_as_many_parameters_as_pefts(file: Path, targets):
-    from peft import LoraConfig, get_peft_model
-
     shape = shape_of(file)
-    model = get_peft_model(on_meta(shape), LoraConfig(r=16, target_modules=targets, task_type="CAUSAL_LM"))
+    model = LoRA(target_modules=targets).on_model(on_meta(shape))
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     assert count_lora(shape, 16, targets) == trained
 

@@ -17,6 +17,7 @@ from launcher.config import Config
 from launcher.data.tokenizer import byte_tokenizer
 from launcher.run import RunDir
 from launcher.run.events.ranks import Data
+from launcher.train.data.build_lock import STALE_S
 from launcher.train.data.cache import ROWS, Shared, committed
 from launcher.train.data.tokens import shared_rows
 from launcher.train.heartbeat import Heartbeat
@@ -60,10 +61,10 @@ def read(tmp_path: Path, compose: Callable[..., Config]) -> Callable[..., Any]:
     """Rows of a data file as one rank of a run gets them."""
     plain = compose("+experiment=tiny")
 
-    def read(data: Path, name: str = "run", *overrides: str, rank: int = 0) -> Any:
+    def read(data: Path, name: str = "run", *overrides: str, rank: int = 0, stale_s: float = STALE_S) -> Any:
         run = RunDir(tmp_path / name)
         run.path.mkdir(exist_ok=True)
-        shared = Shared(run, str(tmp_path / "cache"), 1, rank, Heartbeat())
+        shared = Shared(run, str(tmp_path / "cache"), 1, rank, Heartbeat(), stale_s=stale_s)
         config = compose("+experiment=tiny", *overrides) if overrides else plain
         return shared_rows(shared, "train", str(data), byte_tokenizer(), config)
 
@@ -169,21 +170,20 @@ def test_of_two_runs_at_the_same_time_one_tokenizes_and_both_have_the_rows(tmp_p
     assert left == []
 
 
-def test_a_claim_whose_holder_is_gone_is_taken_over(tmp_path, data, read, monkeypatch):
-    monkeypatch.setattr("launcher.train.data.build_lock.STALE_S", 0.5)
+def test_a_claim_whose_holder_is_gone_is_taken_over(tmp_path, data, read):
     read(data)
     folder = Path(told(tmp_path)[0]["folder"])
     (folder / "commit.json").unlink()
     (folder.parent / f".{folder.name}.claim").write_text(json.dumps({"nonce": "gone", "count": 3}))
     (folder.parent / f".{folder.name}.gone").mkdir()
-    assert len(read(data))
+    assert len(read(data, stale_s=0.5))
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
-def test_a_maker_that_was_taken_for_dead_has_what_the_other_made(tmp_path, monkeypatch):
-    monkeypatch.setattr("launcher.train.data.build_lock.STALE_S", 0.2)  # less than between two signs of life
-    ranks = {
-        name: Shared(RunDir(tmp_path / name), str(tmp_path / "cache"), 1, 0, Heartbeat()) for name in "ab"
+def test_a_maker_that_was_taken_for_dead_has_what_the_other_made(tmp_path):
+    ranks = {  # stale after less than the time between two signs of life
+        name: Shared(RunDir(tmp_path / name), str(tmp_path / "cache"), 1, 0, Heartbeat(), stale_s=0.2)
+        for name in "ab"
     }
     for shared in ranks.values():
         shared.run.path.mkdir()

@@ -68,10 +68,10 @@ class Slurm(SlurmScript):
         keep_open: int | None = None,
     ) -> str:
         """The job id from sbatch."""
-        asked = {
+        requested = {
             "--dependency=afterany:": after, "--exclude=": ",".join(avoid), "--array=": array,
         }  # fmt: skip
-        words = [f"{option}{value}" for option, value in asked.items() if value]
+        words = [f"{option}{value}" for option, value in requested.items() if value]
         return client.submit(script, words, keep_open, self.timeout_s)
 
     def jobs_of(self, folder: Path) -> list[str] | None:
@@ -85,6 +85,10 @@ class Slurm(SlurmScript):
     def reasons(self, job_ids: Sequence[str]) -> dict[str, str]:
         """By squeue."""
         return queue.reasons(job_ids, self.timeout_s)
+
+    def expected_starts(self, job_ids: Sequence[str]) -> dict[str, float]:
+        """By squeue."""
+        return queue.expected_starts(job_ids, self.timeout_s)
 
     def cancel(self, job_id: str) -> None:
         """By scancel."""

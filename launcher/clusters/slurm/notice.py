@@ -17,8 +17,8 @@ def notice_s(options: Mapping[str, str]) -> float | None:
 
     Source: sbatch(1), --signal: one minute if no time is given.
     """
-    told = _NOTICE.fullmatch(options.get("signal", ""))
-    return float(told[1] or _MINUTE_S) if told else None
+    match = _NOTICE.fullmatch(options.get("signal", ""))
+    return float(match[1] or _MINUTE_S) if match else None
 
 
 def with_requeue(options: Mapping[str, str], allowed: bool) -> dict[str, str]:

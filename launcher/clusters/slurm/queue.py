@@ -38,9 +38,20 @@ def reasons(job_ids: Sequence[str], timeout_s: float) -> dict[str, str]:
     """Why jobs wait, such as `Priority` or `launch failed requeued held`. Source: squeue(1), JOB REASON CODES."""
     found: dict[str, str] = {}
     for job_id in job_ids:
-        told = (_queued([job_id], "%r", timeout_s) or {}).get(job_number(job_id), [])
-        if told and told[0].strip("()") not in ("", "None"):
-            found[job_id] = told[0].strip("()")
+        answer = (_queued([job_id], "%r", timeout_s) or {}).get(job_number(job_id), [])
+        if answer and answer[0].strip("()") not in ("", "None"):
+            found[job_id] = answer[0].strip("()")
+    return found
+
+
+def expected_starts(job_ids: Sequence[str], timeout_s: float) -> dict[str, float]:
+    """When waiting jobs are expected to start; without those that the backfill scheduler has not planned yet ("N/A").
+    Source: squeue(1), %S."""
+    found: dict[str, float] = {}
+    for job_id in job_ids:
+        told = (_queued([job_id], "%S", timeout_s) or {}).get(job_number(job_id), [])
+        with contextlib.suppress(IndexError, ValueError):
+            found[job_id] = datetime.fromisoformat(told[0]).timestamp()
     return found
 
 

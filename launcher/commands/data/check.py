@@ -100,24 +100,24 @@ def _run(options: argparse.Namespace) -> int:
         length = length or min(tokenizer.model_max_length, 1 << 20)
     if options.sample:
         check_free(options.sample_out, options.force)
-    asked = (_asked_of_config if options.own_file else _asked)(options)
-    asked = replace(
-        asked,
-        max_length=options.max_length or length or asked.max_length,
+    request = (_request_of_config if options.own_file else _request)(options)
+    request = replace(
+        request,
+        max_length=options.max_length or length or request.max_length,
         tokenizer=tokenizer,
         sample=options.sample,
     )
-    with progress(asked.path, "check") as advance:
-        report = check(asked, advance)
+    with progress(request.path, "check") as advance:
+        report = check(request, advance)
     if options.sample:
-        write_text(options.sample_out, sample_text(asked.path, report.sample))
+        write_text(options.sample_out, sample_text(request.path, report.sample))
     print(json.dumps(report.to_dict(), ensure_ascii=False) if options.json else describe(report))
     if options.sample and not options.json:
         print(f"\n{len(report.sample)} rows to read: {options.sample_out}")
     return Exit.REFUSED if report.verdict == "error" else Exit.OK
 
 
-def _asked(options: argparse.Namespace) -> Asked:
+def _request(options: argparse.Namespace) -> Asked:
     if options.file is None:
         raise UsageError(f"data check needs a FILE, or {OWN_FILE} FILE for the data of a configuration")
     return Asked(
@@ -128,7 +128,7 @@ def _asked(options: argparse.Namespace) -> Asked:
     )
 
 
-def _asked_of_config(options: argparse.Namespace) -> Asked:
+def _request_of_config(options: argparse.Namespace) -> Asked:
     """The check of the data that a configuration names; UsageError where it names no single file."""
     from launcher.launching.compose import compose  # a check of a file alone needs no Hydra
 

@@ -94,8 +94,8 @@ def _run(options: argparse.Namespace) -> int:
         print(json.dumps(job_dict(job)) if options.json else align(job_lines(job)), flush=True)
         return Exit.FAILED if has_failed(job) else Exit.OK
     note = [("note", "the same job was requested before; --again creates another")] if known else []
-    told = {**job_dict(job), "estimate": about, "existing": known}
-    print(json.dumps(told) if options.json else align([*job_lines(job), *note]), flush=True)
+    result = {**job_dict(job), "estimate": about, "existing": known}
+    print(json.dumps(result) if options.json else align([*job_lines(job), *note]), flush=True)
     return Exit.OK
 
 

@@ -20,8 +20,8 @@ def _run(options: argparse.Namespace) -> int:
         print(json.dumps({"jobs": [job_dict(job) for job in jobs]}))
         return Exit.OK
     for job in jobs:
-        said = f"{job['id']}  {job['status']:<16}  {job['model']}  {job.get('fine_tuned_model') or ''}"
-        print(said.rstrip())
+        line = f"{job['id']}  {job['status']:<16}  {job['model']}  {job.get('fine_tuned_model') or ''}"
+        print(line.rstrip())
     if not jobs:
         print("no jobs")
     return Exit.OK

@@ -17,11 +17,11 @@ def _run(options: argparse.Namespace) -> int:
     """The exit code."""
     best = write_best(chosen_sweep(options))
     if options.json:
-        told = {
+        result = {
             "sweep": best.sweep.name, "trial": best.trial.number, "value": best.trial.value,
             "overrides": best.trial.overrides, "experiment": str(best.path), "command": best.command,
         }  # fmt: skip
-        print(json.dumps(told))
+        print(json.dumps(result))
         return Exit.OK
     values = " ".join(f"{key}={value}" for key, value in best.trial.overrides.items())
     print(f"trial       {best.trial.number}: {values}")

@@ -17,9 +17,9 @@ def _run(options: argparse.Namespace) -> int:
     """The exit code."""
     sweep = chosen_sweep(options)
     ended = cancel_sweep(sweep)
-    said = f"told to end: {', '.join(ended)}" if ended else "nothing was left to cancel"
-    told = f"{sweep.name}: {said}"
-    print(json.dumps({"sweep": sweep.name, "cancelled": ended}) if options.json else told)
+    outcome = f"cancelled: {', '.join(ended)}" if ended else "nothing was left to cancel"
+    text = f"{sweep.name}: {outcome}"
+    print(json.dumps({"sweep": sweep.name, "cancelled": ended}) if options.json else text)
     return Exit.OK
 
 

@@ -60,6 +60,11 @@ class Load:
         return self.acting.shards_weights
 
     @property
+    def hidden_size(self) -> int:
+        """Width of the model."""
+        return self.shape.hidden_size
+
+    @property
     def tokens(self) -> int:
         """Tokens in one forward pass."""
         return self.sequences * self.length

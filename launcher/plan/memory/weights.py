@@ -37,11 +37,16 @@ def sharded_weight_bytes(load: Load) -> float:
 def frozen_bytes(load: Load) -> float:
     """Frozen weights of the whole model, in the forward pass's format, or half a byte each if they are quantised to 4 bits.
 
+    In 8 bits each has one byte, and each output of a layer an fp32 scale.
     bitsandbytes quantises only the linear layers within blocks, and not embeddings, norms, head and experts.
-    Source: Dettmers et al., QLoRA (arXiv 2305.14314), section 3; transformers' bitsandbytes page.
+    Source: Dettmers et al., QLoRA (arXiv 2305.14314), section 3, and LLM.int8() (arXiv 2208.07339); transformers'
+    bitsandbytes page.
     """
     if load.adapter is None:
         return 0
+    if load.adapter.eight_bit:
+        rows = sum(columns for _, columns in _linears(load)) * load.shape.num_hidden_layers
+        return load.linear + 4 * rows + (load.parameters - load.linear) * load.width
     if not load.adapter.four_bit:
         return load.parameters * load.width
     return load.linear / 2 + (load.parameters - load.linear) * load.width

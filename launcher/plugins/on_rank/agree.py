@@ -17,7 +17,7 @@ def from_rank_0(value: Any) -> Any:
 
 def sums(values: list[float], device: Any) -> list[float]:
     """Each value summed over all ranks. Collective."""
-    told = torch.tensor(values, dtype=torch.float64, device=device)
+    tensor = torch.tensor(values, dtype=torch.float64, device=device)
     if dist.is_initialized() and dist.get_world_size() > 1:
-        dist.all_reduce(told)
-    return told.tolist()
+        dist.all_reduce(tensor)
+    return tensor.tolist()

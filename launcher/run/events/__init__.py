@@ -75,7 +75,7 @@ class EventReader(Generic[E]):
 
 
 def _is_whole(line: Mapping[str, Any]) -> bool:
-    """Whether a line has a time, and an attempt that is a number where it has one."""
+    """Whether a line has a time, and an attempt that is a number if it has one."""
     try:
         datetime.fromisoformat(line["time"])
     except (KeyError, TypeError, ValueError):

@@ -64,7 +64,7 @@ class Saved(Event):
     bytes: int | None = None
     """Bytes of all its files."""
     blocked_s: float = 0.0
-    """Seconds for which training stood still."""
+    """Seconds for which training waited."""
     total_s: float | None = None
     """Seconds from the begin of the save until it was committed."""
 
@@ -78,7 +78,7 @@ class SaveFailed(Event):
     step: int
     """The step that was to be saved."""
     error: str
-    """Why, with the rank where it failed."""
+    """Why, with the rank that failed."""
     in_a_row: int | None = None
     """Failures since the newest checkpoint that was committed."""
 

@@ -70,7 +70,7 @@ class Data(Event):
     rows: int | None = None
     """Sequences, after packing."""
     documents: int | None = None
-    """Examples of the data in these sequences."""
+    """Texts in these sequences: examples, and each part of an example that was split."""
     tokens: int | None = None
     """Tokens in all."""
     trained_tokens: int | None = None
@@ -79,6 +79,16 @@ class Data(Event):
     """Tokens of the longest sequence."""
     filled: float | None = None
     """Share of the sequences' length that holds tokens when all are as long as the longest."""
+    examples: int | None = None
+    """Examples that were read."""
+    left_out: int | None = None
+    """Examples that were left out, because no token that is trained on lies within model.max_length."""
+    cut: int | None = None
+    """Examples that lost their end."""
+    split: int | None = None
+    """Plain texts that became several sequences."""
+    lengths: Mapping[str, int] | None = None
+    """Examples by their length in tokens before the cut."""
 
 
 class Tracking(Event):

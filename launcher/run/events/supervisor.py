@@ -8,7 +8,7 @@ from launcher.run.events.base import Event
 class Started(Event):
     """An attempt began: the ranks are about to be started.
 
-    Written by: the supervisor; node.sh where it was started by hand.
+    Written by: the supervisor; node.sh if it was started by hand.
     """
 
     job_id: str | None = None
@@ -70,7 +70,7 @@ class Slow(Event):
 
 
 class Told(Event):
-    """The supervisor was told to end the attempt.
+    """The supervisor received a signal to end the attempt.
 
     Written by: the supervisor, for each such signal.
     """
@@ -94,9 +94,9 @@ class Ended(Event):
     reason: str = ""
     """Why, in a sentence."""
     hosts: Sequence[str] = ()
-    """The hosts to blame, where they are known."""
+    """The hosts to blame, if they are known."""
     told: str | None = None
-    """Why the supervisor was told to end, a value of launcher.run.events.words.StopReason."""
+    """Why the supervisor had to end, a value of launcher.run.events.words.StopReason."""
     seconds: float | None = None
     """Seconds from the start of the attempt to its end."""
     stop_s: float | None = None
@@ -106,7 +106,7 @@ class Ended(Event):
 class Finished(Event):
     """The run is finished: it trained all its steps and exported its result.
 
-    Written by: the supervisor; node.sh where it was started by hand.
+    Written by: the supervisor; node.sh if it was started by hand.
     """
 
 
@@ -118,9 +118,9 @@ class Pruned(Event):
 
 
 class Requeued(Event):
-    """The run waits in the queue again: this job ends and another one goes on.
+    """The run waits in the queue again: this job ends and another one resumes the run.
 
-    Written by: the supervisor; the job script where the batch host was lost.
+    Written by: the supervisor; the job script if the batch host was lost.
     """
 
     reason: str = ""
@@ -130,7 +130,7 @@ class Requeued(Event):
 class Stopped(Event):
     """The run is over without a result; a person can resume it.
 
-    Written by: the supervisor; node.sh where it was started by hand.
+    Written by: the supervisor; node.sh if it was started by hand.
     """
 
     exit_code: int | None = None

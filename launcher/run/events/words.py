@@ -1,4 +1,4 @@
-"""The words in which an attempt's end is told, in the events and in the supervisor's decisions."""
+"""The words for the end of an attempt, in the events and in the supervisor's decisions."""
 
 from enum import Enum
 
@@ -8,7 +8,7 @@ class How(Enum):
 
     FINISHED = "finished"
     CRASHED = "crashed"
-    """A rank ended with an exit code, or by a signal that nobody here sent."""
+    """A rank ended with an exit code, or by a signal that the launcher did not send."""
     HUNG = "hung"
     """A rank made no progress for too long."""
     LOST = "lost"
@@ -16,13 +16,13 @@ class How(Enum):
     SHUT_DOWN = "shut_down"
     """The ranks saved and ended because they were ordered to shut down. Launchers before 0.2 wrote `left`."""
     CUT = "cut"
-    """The ranks were ended because the supervisor was told to end, before they could save."""
+    """The ranks were ended before they could save, because the supervisor had to end."""
     FENCED = "fenced"
     """Ended because another supervisor has the run's lease."""
 
 
 class StopReason(Enum):
-    """Why the supervisor was told to end."""
+    """Why the supervisor had to end."""
 
     NOTHING = "nothing"
     TIME_LIMIT = "time limit"

@@ -15,6 +15,7 @@ from typing import Any
 
 from launcher.errors import Exit, LauncherError
 from launcher.run import RunDir
+from launcher.train.noise import leave_out_noise
 
 Say = Callable[..., None]
 _MODULES = {"export": "export_run", "chat": "talk", "evaluate": "judge"}
@@ -32,6 +33,7 @@ def main() -> int:
     request = json.loads(sys.stdin.readline())
     try:
         say(progress={"what": "loading the libraries"})
+        leave_out_noise()
         quiet()
         sys.path[:0] = [work_dir] if (work_dir := _work_dir(request)) else []
         say(

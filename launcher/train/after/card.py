@@ -88,8 +88,8 @@ def _settings(decided: Decided) -> list[tuple[str, str]]:
         ("longest sequence", f"{config.model.max_length} tokens"),
     ]
     for name, options in config.plugins.items():
-        told = ", ".join(f"{key}={value}" for key, value in options.items() if key != "_target_")
-        rows.append((f"plugin {name}", told.replace("|", "\\|") or "with its defaults"))
+        text = ", ".join(f"{key}={value}" for key, value in options.items() if key != "_target_")
+        rows.append((f"plugin {name}", text.replace("|", "\\|") or "with its defaults"))
     return rows
 
 

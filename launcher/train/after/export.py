@@ -132,8 +132,8 @@ def formats(plan: LaunchPlan, model: Any, *folders: Path) -> list[str]:
     """The number formats that affect the logits of the trained model and of this one: those of the forward pass, the weights
     and the saved tensors (trl trains QLoRA's adapters in bf16, and peft loads them as fp32). 4-bit weights count as bf16,
     because some bitsandbytes kernels always compute in it."""
-    four_bit = plan.adapter is not None and plan.adapter.four_bit
-    forward = ["bfloat16"] if plan.precision == "bf16" or four_bit else []
+    quantised = plan.adapter is not None and (plan.adapter.four_bit or plan.adapter.eight_bit)
+    forward = ["bfloat16"] if plan.precision == "bf16" or quantised else []
     forward += [saved_dtype(folder) for folder in folders]
     return [
         *forward,

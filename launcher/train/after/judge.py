@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch.nn.functional import cross_entropy
 
+from launcher.data.cut import Cut
 from launcher.data.examples import read_examples
 from launcher.data.kinds import Example, to_chat
 from launcher.data.mask import IGNORED, encode
@@ -65,21 +66,18 @@ def read(path: Path, most: int | None, decided: Decided, tokenizer: Any, ask: bo
     config = decided.config
     encoded: list[dict[str, list[int]]] = []
     questions: list[tuple[list[int], str]] = []
-    left_out = 0
+    cut = Cut()
     for line, example in itertools.islice(read_examples(path), most):
         row = encode(example, tokenizer, config.trainer.assistant_only_loss, f"{path}, line {line}")
-        row = {name: values[: config.model.max_length] for name, values in row.items()}
-        if all(label == IGNORED for label in row["labels"][1:]):
-            left_out += 1
-            continue
-        encoded.append(row)
-        if ask and (question := _question(to_chat(example), tokenizer)):
+        pieces = cut.fit(example, row, config.model.max_length)
+        encoded += pieces
+        if pieces and ask and (question := _question(to_chat(example), tokenizer)):
             questions.append(question)
     if not encoded:
         raise DataError(
             f"{path}: no row has a trained token within model.max_length={config.model.max_length}"
         )
-    return Rows(encoded, questions, left_out)
+    return Rows(encoded, questions, cut.left_out)
 
 
 def _question(example: Example, tokenizer: Any) -> tuple[list[int], str] | None:
@@ -147,8 +145,8 @@ def _exact_match(
                 pad_token_id=tokenizer.pad_token_id,
                 eos_token_id=stop_ids(model, tokenizer),
             )
-        said = tokenizer.batch_decode(output[:, width:], skip_special_tokens=True)
-        right += sum(text.strip() == answer for text, (_, answer) in zip(said, batch, strict=True))
+        answers = tokenizer.batch_decode(output[:, width:], skip_special_tokens=True)
+        right += sum(text.strip() == answer for text, (_, answer) in zip(answers, batch, strict=True))
         done += len(batch)
         say(progress={"what": f"{name}: answers", "done": done, "total": len(questions)})
     return right / len(questions)

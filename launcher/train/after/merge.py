@@ -25,8 +25,8 @@ def merge(
 
     plan = decided.plan
     wide = torch.float32 if fits(4.4 * (plan.model.parameters or 0)) else dtype
-    four_bit = plan.adapter is not None and plan.adapter.four_bit
-    base = open_base(decided, dtype=None if four_bit else str(wide).removeprefix("torch."))
+    quantised = plan.adapter is not None and (plan.adapter.four_bit or plan.adapter.eight_bit)
+    base = open_base(decided, dtype=None if quantised else str(wide).removeprefix("torch."))
     if getattr(base, "hf_quantizer", None) is not None:
         base = base.dequantize(dtype=wide)
     base.to(wide)

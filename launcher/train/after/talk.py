@@ -30,18 +30,18 @@ class _Pieces(TextStreamer):
             self._say(text)
 
 
-class _Told(StoppingCriteria):
+class _Interrupt(StoppingCriteria):
     """Ends an answer when the command was interrupted."""
 
     def __init__(self) -> None:
-        self.told = False
+        self.requested = False
         signal.signal(signal.SIGINT, self._note)
 
     def _note(self, number: int, frame: Any) -> None:
-        self.told = True
+        self.requested = True
 
     def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
-        return torch.full((input_ids.shape[0],), self.told, device=input_ids.device)
+        return torch.full((input_ids.shape[0],), self.requested, device=input_ids.device)
 
 
 def answer(request: dict[str, Any], say: Say) -> dict[str, Any]:
@@ -51,19 +51,21 @@ def answer(request: dict[str, Any], say: Say) -> dict[str, Any]:
         opened = open_folder(Path(request["folder"]))
     else:
         opened = open_run(RunDir(Path(request["run_dir"])), request["checkpoint"], base=request["base"])
-    told = _Told()
+    interrupt = _Interrupt()
     say(ready=opened.device)
     count = 0
     while line := sys.stdin.readline():
-        told.told = False
-        _answer(opened, json.loads(line), request, told, say)
+        interrupt.requested = False
+        _answer(opened, json.loads(line), request, interrupt, say)
         count += 1
     return {"answers": count}
 
 
-def _answer(opened: Opened, asked: dict[str, Any], request: dict[str, Any], told: _Told, say: Say) -> None:
+def _answer(
+    opened: Opened, message: dict[str, Any], request: dict[str, Any], interrupt: _Interrupt, say: Say
+) -> None:
     tokenizer, model = opened.tokenizer, opened.model
-    text = prompt_text(tokenizer, asked["messages"])
+    text = prompt_text(tokenizer, message["messages"])
     inputs = tokenizer(text, return_tensors="pt", add_special_tokens=not tokenizer.chat_template).to(
         opened.device
     )
@@ -95,7 +97,7 @@ def _answer(opened: Opened, asked: dict[str, Any], request: dict[str, Any], told
             pad_token_id=tokenizer.pad_token_id,
             eos_token_id=stop_ids(model, tokenizer),
             streamer=_Pieces(tokenizer, hand_on),
-            stopping_criteria=[told],
+            stopping_criteria=[interrupt],
         )
     tokens = output.shape[1] - length
     say(done={"answer": "".join(pieces), "tokens": tokens, "seconds": round(time.monotonic() - begun, 3)})

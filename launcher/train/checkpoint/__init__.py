@@ -1,1 +1,1 @@
-"""Checkpoints on the ranks: what is saved, when, and how a rank goes on from it."""
+"""Checkpoints on the ranks: what is saved, when, and how a rank resumes from it."""

@@ -1,4 +1,4 @@
-"""How the state of a checkpoint is loaded into the model and optimizer of this rank, however it was sharded when written."""
+"""Loads the state of a checkpoint into the model and optimizer of this rank, however it was sharded when written."""
 
 import json
 import random
@@ -18,7 +18,7 @@ from launcher.train.upstream.transformers_trainer_hooks import not_logged, resto
 
 
 def restore(trainer: Any, found: Found, rank: int, world_size: int, *, weights_only: bool) -> None:
-    """Loads weights and, unless `weights_only`, the state of optimizer and scheduler; CheckpointError where they do not fit."""
+    """Loads weights and, unless `weights_only`, the state of optimizer and scheduler; CheckpointError if they do not fit."""
     manifest, strategy = found.manifest, on_rank(trainer.plan.strategy)
     if not weights_only:
         strategy.prepare_state(trainer)
@@ -58,7 +58,7 @@ def _restore_scheduler(scheduler: Any, state: dict[str, Any]) -> None:
 
 
 def read_small(found: Found, rank: int) -> dict[str, Any]:
-    """The state of this rank that is no tensor; that of rank 0 where the checkpoint has fewer ranks."""
+    """The state of this rank that is not in tensors; that of rank 0 if the checkpoint has fewer ranks."""
     path = found.path / f"rank_{rank if rank < found.manifest.world_size else 0:05d}.json"
     try:
         return json.loads(path.read_text())
@@ -67,7 +67,7 @@ def read_small(found: Found, rank: int) -> dict[str, Any]:
 
 
 def small_state(trainer: Any) -> dict[str, Any]:
-    """The state of a rank that is no tensor: random generators, the scheduler, and losses that are not logged yet."""
+    """The state of a rank that is not in tensors: random generators, the scheduler, and losses that are not yet logged."""
     state = on_rank(trainer.plan.strategy).shards(trainer)
     steps = [shard.state[STEP] for shard in state if STEP in shard.state]
     python = random.getstate()
@@ -86,7 +86,7 @@ def small_state(trainer: Any) -> dict[str, Any]:
 
 
 def restore_random(trainer: Any, found: Found, rank: int, world_size: int, seed: int) -> None:
-    """Restores the random generators of this rank, or seeds them anew where the number of ranks has changed."""
+    """Restores the random generators of this rank, or seeds them again if the number of ranks has changed."""
     small = read_small(found, rank)
     waiting = small["not_logged"]
     same = world_size == found.manifest.world_size
@@ -109,7 +109,7 @@ def restore_random(trainer: Any, found: Found, rank: int, world_size: int, seed:
 
 
 def check_position(found: Found, *, rows: int, global_batch_size: int, seed: int) -> None:
-    """CheckpointError where the data stream of this run differs from the checkpoint's, so that its position is invalid."""
+    """CheckpointError if the data stream of this run differs from the checkpoint's, because its position would be invalid."""
     manifest: Manifest = found.manifest
     for key, old, new in (
         ("batch.global_batch_size", manifest.global_batch_size, global_batch_size),
@@ -118,8 +118,8 @@ def check_position(found: Found, *, rows: int, global_batch_size: int, seed: int
     ):
         if old != new:
             raise CheckpointError(
-                f"{key} is {new} here and {old} in {found.path}, so its position in the data means nothing; set it back, or "
-                "take its weights alone with resume_weights_only=true"
+                f"{key} is {new} here and {old} in {found.path}, so its position in the data is invalid; set it back, or "
+                "load only its weights with resume_weights_only=true"
             )
 
 
@@ -134,7 +134,7 @@ def _check_shapes(found: Found, own: list[Shard]) -> None:
 
 
 def read_into(reader: Reader, found: Found, name: str, start: int, target: torch.Tensor) -> None:
-    """Fills a flat tensor with the elements of `kind/parameter` from `start` on; CheckpointError where some are missing."""
+    """Fills a flat tensor with the elements of `kind/parameter` from `start` on; CheckpointError if some are missing."""
 
     def put(piece: Piece, offset: int, data: bytearray) -> None:
         source = torch.frombuffer(data, dtype=TORCH[piece.dtype])
@@ -145,7 +145,7 @@ def read_into(reader: Reader, found: Found, name: str, start: int, target: torch
             reader.read(name, start, start + target.numel(), put)
     except CheckpointError as error:
         raise CheckpointError(
-            f"{found.path}: {error}; was trainer.optim changed? take its weights alone with resume_weights_only=true"
+            f"{found.path}: {error}; was trainer.optim changed? load only its weights with resume_weights_only=true"
         ) from None
 
 

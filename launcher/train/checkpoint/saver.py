@@ -1,4 +1,4 @@
-"""How a checkpoint is saved while training goes on: a snapshot, a writer thread, and a commit after all ranks have written."""
+"""Saves a checkpoint while training continues: a snapshot, a writer thread, and a commit after all ranks have written."""
 
 import json
 import os
@@ -39,7 +39,7 @@ class Save:
 
     step: int
     state: dict[str, Any]
-    """State of this rank that is no tensor: random generators, counters."""
+    """State of this rank that is not in tensors: random generators, counters."""
     trainer_state: dict[str, Any]
     """transformers' TrainerState, written by rank 0."""
     make_manifest: Callable[[dict[str, FileFacts]], Manifest]
@@ -80,7 +80,7 @@ class Saver:
         self.stalls_s.append(time.monotonic() - save.begun)
 
     def wait(self) -> None:
-        """Returns once nothing is being written; SaveFailed where the writer does not finish in time."""
+        """Returns once nothing is being written; SaveFailed if the writer does not finish in time."""
         if self._thread is not None:
             limit = SAVER_GIVES_UP * self.plan.timeout_s
             self._thread.join(limit)
@@ -92,15 +92,15 @@ class Saver:
             self._thread = None
 
     def check(self) -> None:
-        """SaveFailed after two failures in a row; on rank 0, which ends the others with it."""
+        """SaveFailed after two failures in a row; on rank 0, whose failure ends the other ranks."""
         if self._failures >= _FAILURES:
             raise SaveFailed(
                 f"{self.run.checkpoints}: {self._failures} checkpoints in a row could not be written ({self._reason}); "
-                "make room or choose another runs_dir, then go on from the last good one"
+                "free some space or choose another runs_dir, then resume from the last good one"
             )
 
     def close(self) -> None:
-        """Waits for the last save; SaveFailed where it failed for good."""
+        """Waits for the last save; SaveFailed if it failed for good."""
         self.wait()
         self.check()
 
@@ -117,7 +117,7 @@ class Saver:
             files[name] = write_file(folder / name, [_json(save.state)])
             if self.rank == 0:
                 files[TRAINER_STATE] = write_file(folder / TRAINER_STATE, [_json(save.trainer_state)])
-        except Exception as caught:  # the run goes on whatever it is, and the other ranks must learn of it
+        except Exception as caught:  # the run continues after any error, and the other ranks must learn of it
             error = f"rank {self.rank}: {_say(caught)}"
         try:
             parts = self._gather((files, error))
@@ -128,7 +128,7 @@ class Saver:
         self.writing = False
 
     def _finish(self, save: Save, folder: Path | None, parts: list[Any]) -> None:
-        error = next((said for _, said in parts if said), "")
+        error = next((reason for _, reason in parts if reason), "")
         manifest = save.make_manifest({name: facts for part, _ in parts for name, facts in part.items()})
         target = None
         if not error and not self.run.leased_to(os.environ.get(environment.LEASE)):
@@ -172,7 +172,7 @@ class Saver:
             print(f"launcher: warning: checkpoint of step {save.step} was not written: {error}", flush=True)
 
     def _check_space(self) -> None:
-        """OSError where there is less free space than the last save needed."""
+        """OSError if there is less free space than the last save needed."""
         need = int(max(self._size, sum(piece.bytes for piece in self.snapshot.pieces)) * _HEADROOM)
         self.run.checkpoints.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(self.run.checkpoints).free
@@ -190,7 +190,7 @@ class Saver:
         try:
             self.run.note(event)
         except OSError as error:  # the disk is full; the log of the rank says so
-            print(f"launcher: warning: {event} could not be noted: {_say(error)}", flush=True)
+            print(f"launcher: warning: {event} could not be recorded: {_say(error)}", flush=True)
 
 
 def _json(value: dict[str, Any]) -> memoryview:

@@ -1,4 +1,4 @@
-"""When to save: every so many steps, or at the interval that loses the least time by what this run measures."""
+"""When to save: at a fixed number of steps, or at the interval that loses the least time by this run's measurements."""
 
 import statistics
 import time
@@ -18,11 +18,11 @@ from launcher.run.events.supervisor import Started
 from launcher.train.checkpoint.saver import Saver
 
 _WARM_UP = 3
-"""Steps before the first measurement counts."""
+"""Number of steps that are not measured, at the start."""
 _RECENT = 256
-"""Steps whose times are looked at."""
+"""Number of newest steps whose times are used."""
 _CHANGE = 0.1
-"""An interval is reported again only where it differs by more than this share."""
+"""An interval is reported again only if it differs by more than this share."""
 
 
 class Schedule(TrainerCallback):
@@ -95,9 +95,9 @@ class Schedule(TrainerCallback):
     def _agree(self, steps: int) -> int:
         if self.saver.world_size == 1:
             return steps
-        told = torch.tensor([steps], device=self.trainer.args.device)
-        dist.broadcast(told, src=0)
-        return int(told)
+        agreed = torch.tensor([steps], device=self.trainer.args.device)
+        dist.broadcast(agreed, src=0)
+        return int(agreed)
 
     def _measure_restart(self) -> float | None:
         """Seconds from the start of this attempt to its first step."""

@@ -1,4 +1,4 @@
-"""The checkpoint from which a run goes on. Rank 0 chooses it, all ranks verify it, and all of them use the same one."""
+"""The checkpoint from which a run resumes. Rank 0 chooses it, all ranks verify it, and all of them use the same one."""
 
 import threading
 from collections.abc import Iterator
@@ -36,8 +36,8 @@ class CheckpointSelection:
         """The newest checkpoint whose digests are right, on every rank; None for a start at step 0. Collective."""
         while self.found is not None:
             self._thread.join()
-            said = self._gather(self._difference)
-            wrong = next((one for one in said if one), None)
+            differences = self._gather(self._difference)
+            wrong = next((one for one in differences if one), None)
             if wrong is None:
                 return self.found
             if self.rank == 0:

@@ -1,4 +1,4 @@
-"""The trained state as this rank holds it: contiguous runs of flattened parameters and of their optimizer state."""
+"""The trained state of this rank: contiguous ranges of flattened parameters and of their optimizer state."""
 
 import re
 from dataclasses import dataclass, field
@@ -21,13 +21,13 @@ class Shard:
     shape: list[int]
     start: int
     weight: torch.Tensor
-    """As the optimizer holds it: in fp32 where there is a master copy."""
+    """As the optimizer holds it: in fp32 if there is a master copy."""
     state: dict[str, Any] = field(default_factory=dict)
-    """The optimizer's own dict of the tensor that contains this run; a restore changes it in place."""
+    """The optimizer's own dict of the tensor that contains this range; a restore changes it in place."""
     offset: int = 0
-    """Start of the run in the tensors of `state`, in elements."""
+    """Start of the range in the tensors of `state`, in elements."""
     whole: bool = False
-    """Whether every rank holds all of it, so that one has to write it."""
+    """Whether every rank holds all of it, so that only one has to write it."""
 
     @property
     def numel(self) -> int:
@@ -58,7 +58,7 @@ def clean(name: str) -> str:
 
 
 def zeros(state: dict[str, Any], original: Any, optimizer: Any) -> None:
-    """Gives the state of one tensor its moments and its step, where it has none."""
+    """Gives the state of one tensor its moments and its step, if it has none."""
     for kind in ("exp_avg", "exp_avg_sq"):
         if kind not in state:
             state[kind] = torch.zeros_like(original.data)
@@ -78,5 +78,5 @@ def flat(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _fused(optimizer: Any) -> bool:
-    """Whether its kernel reads the step itself, which then is where the parameter is (torch 2.13, optim/adamw.py)."""
+    """Whether its kernel reads the step, which is then on the parameter's device (torch 2.13, optim/adamw.py)."""
     return any(group.get("fused") or group.get("capturable") for group in optimizer.param_groups)

@@ -1,4 +1,4 @@
-"""A copy of the trained state of this rank in host memory, which is written to disk while training goes on."""
+"""A copy of the trained state of this rank in host memory, which is written to disk while training continues."""
 
 import torch
 

@@ -25,8 +25,8 @@ class BuildLock:
     """A file that its holder rewrites again and again. It works on file systems without locks, and it is advisory: if a
     holder pauses and another one takes over, both do the work."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, stale_s: float = STALE_S) -> None:
+        self.path, self.stale_s = path, stale_s
         self.nonce = uuid.uuid4().hex
         self.count = 0
         """Progress of the holder, which waiting processes may show."""
@@ -36,14 +36,14 @@ class BuildLock:
         """True once this process holds the lock, False once another has `done` the work; passes its progress to `waiting`."""
         seen, since = self._read(), time.monotonic()
         while not done():
-            if self._create() or time.monotonic() - since > STALE_S:
+            if self._create() or time.monotonic() - since > self.stale_s:
                 self._begin()
                 return True
             time.sleep(_POLL_S)
-            said = self._read()
-            if said != seen:
-                seen, since = said, time.monotonic()
-            waiting(int(said.get("count", 0)))
+            content = self._read()
+            if content != seen:
+                seen, since = content, time.monotonic()
+            waiting(int(content.get("count", 0)))
         return False
 
     def is_lost(self) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 from launcher.errors import DataError
 from launcher.run import RunDir, write_text
 from launcher.run.events.ranks import Tokenizing
-from launcher.train.data.build_lock import BuildLock
+from launcher.train.data.build_lock import STALE_S, BuildLock
 from launcher.train.heartbeat import Heartbeat
 
 ROWS = "rows.arrow"
@@ -29,10 +29,20 @@ Progress = Callable[[int], None]
 class Shared:
     """Files that rank 0 writes and all ranks read. data.json in the run dir announces them, so no collective waits for them."""
 
-    def __init__(self, run: RunDir, cache_dir: str, attempt: int, rank: int, heartbeat: Heartbeat) -> None:
+    def __init__(
+        self,
+        run: RunDir,
+        cache_dir: str,
+        attempt: int,
+        rank: int,
+        heartbeat: Heartbeat,
+        *,
+        stale_s: float = STALE_S,
+    ) -> None:
         self.run, self.attempt, self.rank, self.heartbeat = run, attempt, rank, heartbeat
+        self.stale_s = stale_s  # as of BuildLock
         self.folder = Path(cache_dir) / "tokens"
-        self._said: dict[str, Any] = {}
+        self._written: dict[str, Any] = {}
         self._next = 0.0
 
     def forget(self) -> None:
@@ -54,9 +64,9 @@ class Shared:
         facts = committed(folder)
         if facts is None:
             facts, made = self._make(name, folder, words, make)
-        told = {**facts, "tokenized": made, "seconds": round(time.monotonic() - begun, 2)}
-        self.run.add_event("data", attempt=self.attempt, set=name, folder=str(folder), **told)
-        self._say({name: {"folder": str(folder), **told}, "progress": 0})
+        result = {**facts, "tokenized": made, "seconds": round(time.monotonic() - begun, 2)}
+        self.run.add_event("data", attempt=self.attempt, set=name, folder=str(folder), **result)
+        self._say({name: {"folder": str(folder), **result}, "progress": 0})
         self.heartbeat.phase("data", 0)
         return folder / ROWS
 
@@ -65,7 +75,7 @@ class Shared:
     ) -> tuple[dict[str, Any], bool]:
         """The facts of the committed folder, and whether this process made it."""
         while True:
-            lock = BuildLock(self.folder / f".{folder.name}.claim")
+            lock = BuildLock(self.folder / f".{folder.name}.claim", self.stale_s)
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 return self._make_once(lock, name, folder, words, make)
@@ -121,17 +131,17 @@ class Shared:
             self._say({"progress": count})
 
     def _say(self, more: dict[str, Any]) -> None:
-        self._said |= more
-        write_text(self.run.data, json.dumps({"attempt": self.attempt, **self._said}, indent=1) + "\n")
+        self._written |= more
+        write_text(self.run.data, json.dumps({"attempt": self.attempt, **self._written}, indent=1) + "\n")
 
     def _wait(self, name: str) -> Path:
         seen, since = -1, time.monotonic()
         while True:
-            said = _read(self.run.data)
-            if name in said:
+            content = _read(self.run.data)
+            if name in content:
                 self.heartbeat.phase("data", 0)
-                return Path(said[name]["folder"])
-            count = int(said.get("progress", 0))
+                return Path(content[name]["folder"])
+            count = int(content.get("progress", 0))
             if count != seen:
                 seen, since = count, time.monotonic()
             if time.monotonic() - since > _SILENT_S:
@@ -153,12 +163,14 @@ def commit(folder: Path, words: dict[str, Any], facts: dict[str, Any]) -> None:
 
 def committed(folder: Path) -> dict[str, Any] | None:
     """The facts of a complete folder, after all its files are read and checked; None for any other folder."""
-    said = _read(folder / _COMMIT)
+    content = _read(folder / _COMMIT)
     try:
-        whole = "files" in said and all(_sum(folder / name) == known for name, known in said["files"].items())
+        whole = "files" in content and all(
+            _sum(folder / name) == known for name, known in content["files"].items()
+        )
     except OSError:
         return None
-    return said["facts"] if whole else None
+    return content["facts"] if whole else None
 
 
 def _put(temporary: Path, folder: Path) -> None:

@@ -13,7 +13,7 @@ class GlobalOrder(Sampler[list[int]]):
     """This rank's micro-batches as lists of row numbers.
 
     The data is one stream of epochs, each shuffled by (seed, epoch). Step s uses samples [s * global, (s + 1) * global) of it,
-    so the position in the data is a number of samples, and neither another number of ranks nor a restart repeats or skips a
+    so the position in the data is a number of samples, and neither a different number of ranks nor a restart repeats or skips a
     sample.
     """
 
@@ -87,7 +87,7 @@ class GroupOrder(GlobalOrder):
 class EvalOrder(Sampler[list[int]]):
     """This rank's batches of an evaluation in which every row occurs once; all ranks have the same number of batches.
 
-    After the last row, the number `rows` stands for the extra row without labels (see rows.py).
+    After the last row, the number `rows` means the extra row without labels (see rows.py).
     """
 
     def __init__(self, rows: int, batch_size: int, rank: int, ranks: int) -> None:

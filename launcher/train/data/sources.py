@@ -9,18 +9,10 @@ import datasets
 
 from launcher.config import Config
 from launcher.data.examples import read_examples, valid_examples
+from launcher.data.held_out import Chosen, add_value, checked_values, choose, group_values, rows_of
 from launcher.data.hub import parse_hub
 from launcher.data.kinds import Example
-from launcher.data.portion import (
-    Chosen,
-    Portion,
-    add_value,
-    asked_portion,
-    checked_values,
-    choose,
-    group_values,
-    rows_of,
-)
+from launcher.data.portion import Portion, asked_portion
 from launcher.data.reading import Reading, reading_of
 from launcher.data.row import Row
 from launcher.data.tables import without_nulls

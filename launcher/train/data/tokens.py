@@ -16,7 +16,8 @@ import numpy as np
 from datasets import Dataset
 
 from launcher.config import Config
-from launcher.data.mask import IGNORED, check_template, encode
+from launcher.data.cut import Cut
+from launcher.data.mask import check_template, encode
 from launcher.data.places import find_files, is_address, state_of
 from launcher.data.portion import asked_portion
 from launcher.errors import DataError
@@ -49,8 +50,8 @@ def shared_rows(
 def tokenized(paths: str | Sequence[str], tokenizer: Any, config: Config) -> Dataset:
     """The examples as rows of input_ids and labels, cut at model.max_length; seq_lengths are the lengths of the documents.
 
-    Several paths are those of data.sources. Examples without a trained token after the cut are left out; DataError if none
-    remains.
+    Several paths are those of data.sources. A long plain text becomes several documents. Examples without a trained token after
+    the cut are left out; DataError if none remains.
     """
     with tempfile.TemporaryDirectory() as name:
         make_rows(Path(name), TRAIN, paths, tokenizer, config, lambda count: None)
@@ -69,13 +70,14 @@ def make_rows(
     sources = chosen_sources(name, paths, config)
     numbers: list[int] = []
     ends: list[int] = []
+    cut = Cut()
     documents = folder / "documents.arrow"
 
     def every() -> Iterator[Encoded]:
         count = 0
         for source in sources:
             first = count
-            for encoded in _encoded(source, tokenizer, config, progress):
+            for encoded in _encoded(source, tokenizer, config, cut, progress):
                 count += 1
                 yield encoded
             if count == first:
@@ -94,6 +96,7 @@ def make_rows(
         rows = [[numbers[document] for document in row] for row in packed]
     counts: dict[str, Any] = write_rows(folder / ROWS, documents, rows)
     documents.unlink()
+    counts |= cut.to_dict()
     return {**counts, "filled": round(counts["tokens"] / (counts["rows"] * counts["longest"]), 4)}
 
 
@@ -146,14 +149,14 @@ def repeat(rows: list[Any], weight: float, seed: int) -> list[Any]:
     return rows * whole + [rows[index] for index in chosen] or rows[:1]
 
 
-def _encoded(source: Source, tokenizer: Any, config: Config, progress: Progress) -> Iterator[Encoded]:
+def _encoded(
+    source: Source, tokenizer: Any, config: Config, cut: Cut, progress: Progress
+) -> Iterator[Encoded]:
     for count, (line, example) in enumerate(source.examples()):
         if count % _EVERY == 0:
             progress(count)
         row = encode(example, tokenizer, config.trainer.assistant_only_loss, f"{source.path}, line {line}")
-        row = {name: values[: config.model.max_length] for name, values in row.items()}
-        if any(label != IGNORED for label in row["labels"][1:]):  # the first token is never predicted
-            yield row
+        yield from cut.fit(example, row, config.model.max_length)
 
 
 def check_renders(facts: Facts, tokenizer: Any, config: Config) -> None:

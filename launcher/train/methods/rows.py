@@ -78,6 +78,7 @@ def _make(
 ) -> dict[str, int]:
     """The number of rows, after they are written into the folder."""
     rows: list[Row] = []
+    examples = left_out = 0
     for source in chosen_sources(name, paths, config):
         path, found = source.path, list[Row]()
         for count, (line, example) in enumerate(source.examples()):
@@ -85,7 +86,10 @@ def _make(
                 progress(len(rows) + count)
             where = f"{path}, line {line}"
             check_serves(config.trainer.kind, where, [kind_of(example)])
-            found += encode_one(example, where)
+            encoded = list(encode_one(example, where))
+            examples += 1
+            left_out += not encoded
+            found += encoded
         if not found:
             raise DataError(
                 f"{path}: no row has room for its answers within model.max_length={config.model.max_length}; raise it"
@@ -94,7 +98,7 @@ def _make(
     table = pa.Table.from_pylist(finish(rows))
     with pa.OSFile(str(folder / ROWS), "wb") as file, pa.ipc.new_stream(file, table.schema) as writer:
         writer.write_table(table, max_chunksize=_BATCH)
-    return {"rows": len(rows)}
+    return {"rows": len(rows), "examples": examples, "left_out": left_out}
 
 
 def pairs(tokenizer: Any, config: Config) -> Encode:

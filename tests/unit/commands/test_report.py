@@ -15,13 +15,14 @@ from launcher.report.curves import smooth, stayed, thin
 from launcher.report.facts import RunFacts
 from launcher.report.html import as_script_data, render_page
 from launcher.report.importance import find_importance
+from launcher.report.page import Page
 from launcher.report.run_page import make_run_page
 from launcher.report.sweep_page import make_sweep_page
 from launcher.run import RunDir
 from launcher.run.course import Course
 from launcher.run.events.supervisor import Finished
 from launcher.status.learning import overfitting
-from launcher.sweep.read import read_sweep
+from launcher.sweep.read import Sweep, Trial, read_sweep
 from tests.support.events import events_of, metrics_of
 from tests.support.paths import ROOT
 from tests.support.reports import HOSTILE, fill_run, fill_sweep
@@ -297,6 +298,60 @@ def test_a_sweep_without_a_finished_trial_has_a_page_with_its_first_error(tmp_pa
     assert (page.state, page.charts) == ("failed", [])
     assert page.notices[0].items == ["trial 0 and 3 more: no such file"]
     assert "no such file" in render_page(page)
+
+
+def sweep_of(values: list[dict[str, str]], space: dict, *held: float) -> Sweep:
+    """A sweep of finished trials with these values."""
+    start, end = "2026-03-01T08:00:00+00:00", "2026-03-02T08:00:00+00:00"
+    trials = [
+        Trial(
+            number=at, overrides=one, state="finished", value=float(at), intermediate={}, run_dir=None, error=None,
+            started=start, ended=end, held_s=held[at] if held else 60.0,
+        )
+        for at, one in enumerate(values)
+    ]  # fmt: skip
+    return Sweep(
+        name="s/sweep_1", path=Path("s"), objective="loss", direction="minimize", sampler="grid", pruner="none",
+        parameters=list(space), space=space, trials=trials,
+    )  # fmt: skip
+
+
+def page_of(sweep: Sweep) -> Page:
+    return make_sweep_page(sweep, links={}, written="2026-03-01T08:00:00+00:00", version="1")
+
+
+def test_an_axis_has_the_scale_that_was_searched_and_only_the_values_of_a_grid():
+    space = {
+        "rate": {"low": 1e-4, "high": 5e-4, "log": True},
+        "decay": {"low": 0.01, "high": 1.0, "log": False},
+        "r": {"choices": ["4", "16", "8"]},
+    }
+    values = [
+        {"rate": rate, "decay": decay, "r": r}
+        for rate, decay, r in (("1e-4", "0.01", "4"), ("3e-4", "0.5", "16"), ("2e-4", "1.0", "8"))
+    ]
+    (chart,) = [one for one in page_of(sweep_of(values, space)).charts if one.kind == "parallel"]
+    axes = {one["name"]: one for one in chart.spec["axes"]}
+    assert (axes["rate"]["type"], axes["decay"]["type"]) == ("log", "value")
+    assert (axes["r"]["type"], axes["r"]["categories"]) == ("category", ["4", "8", "16"])
+
+
+def test_a_few_trials_have_no_importance_and_the_page_says_why():
+    space = {"r": {"choices": [str(r) for r in range(8)]}}
+    for count, found in ((3, False), (8, True)):
+        page = page_of(sweep_of([{"r": str(r)} for r in range(count)], space))
+        assert any(chart.id == "importance" for chart in page.charts) is found
+        (section,) = [one for one in page.sections if one.id == "comparison"]
+        assert ("needs 8 finished trials; there are 3" in section.text) is not found
+
+
+def test_waiting_is_no_time_of_trials():
+    page = page_of(sweep_of([{"r": "1"}, {"r": "2"}], {"r": {"choices": ["1", "2"]}}, 60.0, 120.0))
+    (tile,) = [one for one in page.tiles if one.label == "time of trials"]
+    assert (tile.value, tile.note) == ("3 min", "within 1 d, waiting included")
+    (trials,) = [one for one in page.sections if one.id == "trials"]
+    ((_, table),) = trials.tables
+    assert [row[table.columns.index("time, s")] for row in table.rows] == [60.0, 120.0]
 
 
 # The command

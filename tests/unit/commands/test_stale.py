@@ -100,7 +100,7 @@ def test_the_commit_that_the_ranks_noted_and_the_branch_that_was_asked_for_count
     run, endpoint = planned("model.revision=v2"), f"http://127.0.0.1:{hub.server_port}"
     hub.commits = {"v2": OTHER, "main": PINNED}
     assert stale(run, HF_ENDPOINT=endpoint)[1]["reason"].startswith(
-        "the run has not noted which revision it loaded"
+        "the run has not recorded which revision it loaded"
     )
     event = {"time": "2026-01-01T00:00:00.000+00:00", "event": "base", "attempt": 1, "commit": OTHER}
     with (run / "events.jsonl").open("a") as file:
@@ -115,9 +115,12 @@ def test_what_cannot_be_told_has_an_exit_code_of_its_own_and_a_reason(hub, plann
     (tmp_path / "model" / "config.json").write_text("{}")
     hub.commits = {}
     for told, reason in (
-        (stale(run, HF_ENDPOINT=endpoint), "the hub has no meta-llama/Llama-3.1-8B-Instruct, or not for you"),
+        (
+            stale(run, HF_ENDPOINT=endpoint),
+            "the hub has no meta-llama/Llama-3.1-8B-Instruct, or you have no access to it",
+        ),
         (stale(run, HF_ENDPOINT="http://127.0.0.1:1"), "the hub does not answer (["),
-        (stale(run, HF_HUB_OFFLINE="1"), "HF_HUB_OFFLINE is set, so the hub is not asked"),
+        (stale(run, HF_HUB_OFFLINE="1"), "HF_HUB_OFFLINE is set, so the hub is not queried"),
         (stale(planned("model=tiny")), "the model was made on the spot from the seed"),
         (stale(planned("model=smollm2_135m")), "the model comes from an installed Python package"),
         (stale(planned(f"model.name_or_path={tmp_path}/model")), "the model is a local folder"),

@@ -16,8 +16,10 @@ import pytest
 
 from launcher.clusters.base import RunState
 from launcher.run import RunDir
+from launcher.run.events.supervisor import Started, Stopped
 from launcher.status.record import next_save
 from launcher.status.state import read_status
+from launcher.sweep.outcome import outcome_of
 from tests.support.events import history_of
 
 NO_PROCESS = "4194305"  # one above the highest process id that Linux gives
@@ -321,10 +323,23 @@ def test_status_as_json_has_every_field(tmp_path: Path, cli):
         "measured": None,
         "note": "its job is gone and the run dir does not say how it ended",
         "spent": None,
+        "waiting": None,
         "early_stopped": None,
         "general": None,
         "warnings": [],
     }
+
+
+@pytest.mark.parametrize("code", [130, 143])
+def test_a_run_that_was_told_to_end_is_cancelled_for_status_and_for_its_sweep(tmp_path: Path, code: int):
+    run = make_run(tmp_path, "planned", "started")
+    run.note(Stopped(attempt=1, exit_code=code, reason="terminated"))
+    outcome = outcome_of(run, "loss")
+    assert outcome and read_status(run).state.value == outcome["state"] == "cancelled"
+    run.note(Started(attempt=2))
+    run.note(Stopped(attempt=2, exit_code=1, reason="a fault"))
+    outcome = outcome_of(run, "loss")
+    assert outcome and read_status(run).state.value == outcome["state"] == "failed"
 
 
 def test_a_run_is_called_by_its_name_its_date_or_its_path(tmp_path: Path, cli):
@@ -489,7 +504,7 @@ def test_cancel_ends_a_local_run(tmp_path: Path, cli, supervisor):
     process = supervisor(run)
     run.job.write_text(json.dumps({"cluster": "local", "job_id": str(process.pid)}))
     done = cli("cancel", "tiny")
-    assert done.stdout == f"{run.name}: job {process.pid} was told to end\n"
+    assert done.stdout == f"{run.name}: job {process.pid} was cancelled\n"
     assert process.wait(timeout=10) == 128 + signal.SIGTERM
     assert read_status(run).state is RunState.CANCELLED
 

@@ -11,7 +11,8 @@ import pytest
 from launcher.__main__ import main
 from launcher.config import Config, SourceConfig
 from launcher.data.examples import read_examples
-from launcher.data.portion import Portion, choose
+from launcher.data.held_out import choose
+from launcher.data.portion import Portion
 from launcher.data.tokenizer import byte_tokenizer
 from launcher.errors import ConfigError, DataError
 from launcher.launching.data_gate import check_data, count_examples, data_paths

@@ -61,6 +61,14 @@ def test_a_large_model_on_a_machine_without_gpu_is_refused_with_the_ways_out(lap
         assert way_out in err
 
 
+@pytest.mark.parametrize("words", [[], ["-m", "seed=1,2"]])
+def test_a_dry_run_for_this_machine_says_nothing_of_a_queue(laptop, tmp_path, words):
+    code, out, _ = laptop("+experiment=tiny", "dry_run=true", *words)
+    assert code == 0 and "nothing was started" in out and "start with  bash " in out and "submit" not in out
+    scripts = [path.read_text() for path in tmp_path.rglob("job.sbatch")]
+    assert scripts and not any("`sbatch" in script for script in scripts)
+
+
 @pytest.mark.parametrize(
     ("typed", "place"),
     [

@@ -33,6 +33,7 @@ BROKEN = {
     14: ("cuda", ["trainer.optim=adamw_bnb_8bit", "strategy=zero2"]),
     15: ("cuda", ["plugin=[qlora]", "plugins.qlora.use_dora=true", "strategy=zero3"]),
     16: ("cpu", ["model.chat_template=chatml", "strategy=zero3"]),
+    17: ("cuda", ["plugins.lora.load_in=8bit", "strategy=fsdp2"]),
 }
 """For each rule the device and what is typed to break it, and it alone."""
 MENDED = {
@@ -52,6 +53,7 @@ MENDED = {
     14: ["trainer.optim=adamw_bnb_8bit", "strategy=ddp"],
     15: ["plugin=[qlora]", "plugins.qlora.use_dora=true", "strategy=fsdp2"],
     16: ["model.chat_template=chatml", "strategy=zero2"],
+    17: ["plugins.lora.load_in=8bit", "strategy=ddp"],
 }
 """What is typed for the rule's way out."""
 

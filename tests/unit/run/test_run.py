@@ -45,7 +45,7 @@ def test_a_run_that_was_stopped_says_why(tmp_path):
     ("written", "told"),
     [
         ("model: {max_lenght: 3}", "model.max_lenght is no key of this version, and max_length the nearest that is"),
-        ("zzzz: 3", "zzzz is no key of this version; mend it"),
+        ("zzzz: 3", "zzzz is no key of this version; fix it"),
         ("model: {max_length: long}", "model.max_length: Value 'long' of type 'str' could not be converted to Integer"),
         ("model: [", "is not YAML"),
         (None, "cannot be read (No such file or directory)"),

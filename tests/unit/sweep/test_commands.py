@@ -164,7 +164,7 @@ def test_more_trials_than_an_array_holds_wait_for_each_other(cli, tmp_path):
 
 
 def test_a_refused_array_leaves_nothing(cli, tmp_path):
-    done = cli(*GRID, REFUSE="1")
+    done = cli(*GRID, "trainer.max_steps=10", REFUSE="1")
     assert done.returncode == 1
     assert done.stderr.startswith("launcher: sbatch refused")
     assert not list(tmp_path.glob("runs/tiny/*"))
@@ -290,6 +290,10 @@ def test_extend_adds_the_new_combinations_alone(cli, tmp_path):
     again = cli("sweep", "extend", "tiny", "seed=4", "--json")
     assert json.loads(again.stdout)["trials"] == 0
     assert len(calls(tmp_path)) == 2
+    for number in range(8):
+        (sweep.outcomes / f"{number}.json").write_text(json.dumps({"state": "finished", "intermediate": {}}))
+    nothing = cli("sweep", "extend", "tiny", "seed=4", "--json")
+    assert nothing.returncode == 1 and "seed=4 adds no trial: " in nothing.stderr
     unknown = cli("sweep", "extend", "tiny", "sed=4")
     assert unknown.returncode == 1
     assert "did you mean seed?" in unknown.stderr

@@ -1,0 +1,41 @@
+"""The chat template of a run's model as far as its files are on this machine, to render rows with it before the launch."""
+
+from typing import Any
+
+from launcher.config import Config, Init
+from launcher.data.template import Template, special_tokens
+from launcher.data.tokenizer import CHATML
+from launcher.launching.chat_template import read_format, special_contents, template_in
+from launcher.launching.model_gate import folder_of, read_json
+
+_RANDOM = (("eos_token", "<|im_end|>"), ("pad_token", "<|pad|>"))
+"""Special tokens of the byte tokenizer (launcher.data.tokenizer.byte_tokenizer)."""
+
+
+def row_template(config: Config) -> Template | None:
+    """The template that the ranks will use; None if the model's files are not on this machine, or have none."""
+    chat, folder = read_format(config), folder_of(config)
+    text, named, more = None, dict[str, str](), list[str]()
+    if config.model.init is Init.random:
+        text, named = CHATML, dict(_RANDOM)
+    elif folder is not None:
+        text = template_in(folder)
+        values: dict[str, Any] = read_json(folder / "tokenizer_config.json") or {}
+        named = dict(special_tokens({**(read_json(folder / "special_tokens_map.json") or {}), **values}))
+        more = [
+            *special_contents(values.get("added_tokens_decoder")),
+            *special_contents(read_json(folder / "tokenizer.json") or {}),
+        ]
+    if chat is not None:
+        text = chat.template or text
+        more += [*chat.control]
+        if chat.eos:
+            named["eos_token"] = chat.eos
+    if not text:
+        return None
+    return Template(
+        name_or_path=config.model.name_or_path,
+        chat_template=text,
+        special=tuple(named.items()),
+        more_special=tuple(dict.fromkeys(more)),
+    )
