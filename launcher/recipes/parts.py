@@ -236,24 +236,25 @@ def held_out(draft: Draft, key: str) -> None:
         draft.put("data.eval_fraction", 0.05, f"the recipe holds {value} rows out; raise it if 5 % are fewer")
 
 
-def deepspeed(draft: Draft, key: str, value: Any) -> None:
+def deepspeed(draft: Draft, key: str, value: object) -> None:
     """strategy.* from DeepSpeed's JSON, which lies beside the recipe, or from its usual name."""
+    named_file = str(value)
     given = cast("dict[str, Any]", value) if isinstance(value, dict) else None
-    loaded: dict[str, Any] | None = given or draft.read_beside(str(value))
+    loaded: dict[str, Any] | None = given or draft.read_beside(named_file)
     if loaded is not None:
         zero = cast("dict[str, Any]", loaded.get("zero_optimization") or {})
         stage = int(zero.get("stage", 0))
         offload = [_offloads(zero.get(f"offload_{part}")) for part in ("optimizer", "param")]
     else:
-        named = re.search(r"(?:zero|z|stage)_?([0-3])", str(value).rpartition("/")[2])
+        named = re.search(r"(?:zero|z|stage)_?([0-3])", named_file.rpartition("/")[2])
         if named is None:
             draft.lost(
                 key,
-                f"{value} is not here, and its name does not tell the ZeRO stage; choose strategy=zero2 or zero3",
+                f"{named_file} is not here, and its name does not tell the ZeRO stage; choose strategy=zero2 or zero3",
             )
             return
         stage = int(named[1])
-        offload = ["offload" in str(value)] * 2
+        offload = ["offload" in named_file] * 2
     set_zero(draft, key, stage, optimizer=offload[0], param=offload[1] and stage == 3)
 
 
