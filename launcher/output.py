@@ -1,9 +1,11 @@
 """What every command prints: JSON for a machine, aligned columns for a person, and on stderr what is doubtful."""
 
+import dataclasses
 import json
 import math
 import sys
 from collections.abc import Mapping
+from enum import Enum
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
@@ -13,16 +15,30 @@ _WIDE = 160
 """Columns of a table that no terminal shows."""
 
 
-def as_json(value: Any) -> str:
-    """The value as JSON for a machine; NaN and infinity become null, since JSON has no word for them."""
-    return json.dumps(_finite(value), allow_nan=False)
+def print_json(value: Any, *, indent: int | None = None) -> None:
+    """Prints what a verb's `prints` declares, as one JSON document."""
+    print(as_json(value, indent=indent), flush=True)
 
 
-def _finite(value: Any) -> Any:
+def as_json(value: Any, *, indent: int | None = None) -> str:
+    """The value as JSON; a number that is NaN or infinite is null, since JSON has no word for it. A dataclass is an object."""
+    return json.dumps(_plain(value), allow_nan=False, indent=indent)
+
+
+def fields(value: Any) -> dict[str, Any]:
+    """The fields of a dataclass by name, not copied."""
+    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+
+
+def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {name: _finite(item) for name, item in cast("Mapping[Any, Any]", value).items()}
+        return {name: _plain(item) for name, item in cast("Mapping[Any, Any]", value).items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in cast("list[Any]", value)]
+        return [_plain(item) for item in cast("list[Any]", value)]
+    if isinstance(value, Enum):
+        return value.value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return _plain(fields(value))
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -2,10 +2,23 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 TRAINER = "{trainer}"
 """The placeholder in `what` for the name of the training method."""
+
+
+class RuleRow(TypedDict):
+    """A combination of settings that is known not to work."""
+
+    number: int
+    """The rule's number, as a refusal names it."""
+    what: str
+    """The combination, described by its keys."""
+    reason: str
+    """What goes wrong, with the version in which it was seen."""
+    way_out: str
+    """What to set in place of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +37,11 @@ class Rule:
     methods: Callable[[Any], bool] | None = None
     """Whether the rule applies to a training method, given its spec; None: it applies to all."""
 
-    def to_dict(self) -> dict[str, Any]:
-        """The rule as plain JSON values."""
-        return {name: getattr(self, name) for name in ("number", "what", "reason", "way_out")}
+    def row(self) -> RuleRow:
+        """The rule as `rules --json` prints it."""
+        return {
+            "number": self.number,
+            "what": self.what,
+            "reason": self.reason,
+            "way_out": self.way_out,
+        }

@@ -20,6 +20,7 @@ from launcher.plugins.decide import decide
 from launcher.resources import resource_dir
 from tests.support.lab import NEEDED, Lab
 from tests.support.runs import Finished
+from tests.support.shapes import check_printed
 
 ON_CLUSTER = ("tests/cluster/", "tests/faults/")
 """Where the tests on the real Slurm cluster are."""
@@ -126,13 +127,16 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 
 @pytest.fixture
 def cli(tmp_path: Path, commands: Callable[..., Path]) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs `python -m launcher ...` in tmp_path, with no environment but what is given, and returns what it said."""
+    """Runs `python -m launcher ...` in tmp_path, with no environment but what is given, and returns what it said.
+
+    What it prints under --json is held against what its verb declares.
+    """
 
     def cli(
         *arguments: str, sbatch: str | None = None, **environment: str
     ) -> subprocess.CompletedProcess[str]:
         path = commands(sbatch)
-        return subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-m", "launcher", *arguments],
             cwd=tmp_path,
             env={"PATH": str(path), "HOME": str(path), "LANG": "C.UTF-8", **environment},
@@ -140,6 +144,9 @@ def cli(tmp_path: Path, commands: Callable[..., Path]) -> Callable[..., subproce
             text=True,
             timeout=120,
         )
+        if "--json" in arguments:
+            check_printed(arguments, done.stdout)
+        return done
 
     return cli
 

@@ -15,11 +15,12 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """The verdict on one run's base model."""
+    """Whether a run's base model has changed on the hub since the run trained on it."""
 
     verdict: str
     """same, moved or cannot_tell."""
     model: str
+    """The run's model.name_or_path."""
     branch: str
     """The branch or tag that was checked: the run's own, or main if the run names a commit."""
     trained: str | None
@@ -27,6 +28,7 @@ class Verdict:
     newest: str | None
     """The commit that the branch has now."""
     reason: str
+    """The verdict's reason, as a sentence."""
 
 
 def look_at_base(run: RunDir, timeout_s: float) -> Verdict:

@@ -5,7 +5,7 @@ import importlib
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from launcher.after.choose import chosen_checkpoint, exported
 from launcher.after.worker import Worker, showing, worker
@@ -14,6 +14,24 @@ from launcher.run import RunDir, find_run
 
 HELP = "Ctrl-D ends, Ctrl-C ends an answer, /new begins a new chat"
 Turn = dict[str, str]
+
+
+class Answer(TypedDict):
+    """An answer of the model."""
+
+    answer: str
+    """Its text."""
+    tokens: int
+    """Tokens that were generated."""
+    seconds: float
+    """How long that took."""
+
+
+class ChatAnswer(Answer):
+    """A question and the model's answer."""
+
+    prompt: str
+    """The question."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +62,7 @@ class Chat:
     device: str
     _worker: Worker
 
-    def ask(self, messages: list[Turn], *, aloud: bool) -> dict[str, Any]:
+    def ask(self, messages: list[Turn], *, aloud: bool) -> Answer:
         """The answer, with its tokens and seconds; with `aloud` it is printed as it arrives. Ctrl-C ends it early."""
         self._worker.send({"messages": messages})
         while True:

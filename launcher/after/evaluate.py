@@ -1,19 +1,41 @@
 """A comparison of the base model with the trained one on a data file."""
 
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from launcher.after.choose import chosen_checkpoint
 from launcher.after.worker import showing, worker
 from launcher.errors import DataError, UsageError, unknown
 from launcher.run import RunDir
 
+
+class Compared(TypedDict):
+    """The base model and the trained one on the same rows."""
+
+    run: str
+    """name/date_time."""
+    data: str
+    """Absolute path of the data file."""
+    rows: int
+    """Rows that were evaluated."""
+    left_out: int
+    """Rows without a trained token, which are left out."""
+    tokens: int
+    """Trained tokens of these rows, over which the loss is a mean."""
+    questions: int | None
+    """Chats whose last answer was generated for exact_match; null without that metric."""
+    base: dict[str, float | None]
+    """Metrics of the base model: loss, perplexity, exact_match (a share); null where no row has a question and an answer."""
+    tuned: dict[str, float | None]
+    """The same of the trained model."""
+
+
 METRICS = ("loss", "exact_match")
 
 
 def evaluate(
     run: RunDir, data: Path, *, metrics: str, max_rows: int | None, checkpoint: str | None
-) -> dict[str, Any]:
+) -> Compared:
     """`rows`, `tokens`, and `base` and `tuned` by metric; `metrics` are comma-separated names."""
     names = [name for name in metrics.split(",") if name]
     check_metrics(names)
@@ -29,7 +51,17 @@ def evaluate(
         "metrics": names, "checkpoint": str(chosen) if chosen else None,
     }  # fmt: skip
     with worker(request) as work, showing() as show:
-        return {"run": run.name, **work.result(show)}
+        result = work.result(show)
+    return {
+        "run": run.name,
+        "data": result["data"],
+        "rows": result["rows"],
+        "left_out": result["left_out"],
+        "tokens": result["tokens"],
+        "questions": result["questions"],
+        "base": result["base"],
+        "tuned": result["tuned"],
+    }
 
 
 def check_metrics(names: list[str]) -> None:

@@ -1,7 +1,7 @@
 """Exports a run's adapter or model into a folder, after it was loaded back and compared."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, cast
 
 from launcher.after.choose import chosen_checkpoint
 from launcher.after.worker import showing, worker
@@ -10,12 +10,44 @@ from launcher.output import align
 from launcher.run import RunDir
 from launcher.units import mebibytes
 
+
+class ExportedModel(TypedDict):
+    """A run's adapter or model, written into a folder and checked."""
+
+    run: str
+    """name/date_time."""
+    path: str
+    """Absolute path of the folder."""
+    kind: str
+    """adapter, model, or merged: an adapter and its base as one model."""
+    step: int | None
+    """The step of its weights; null if it is not known."""
+    dtype: str
+    """Number format of its weights."""
+    bytes: int
+    """Size of the folder."""
+    verified: str
+    """How it was compared with the trained model: by its logits."""
+    difference: float
+    """Difference between its logits and the trained model's, relative to their size."""
+    tolerance: float
+    """The difference that rounding can explain; above it nothing is written."""
+    effect: float | None
+    """Difference between its logits and the base model's, relative to their size; null if not merged."""
+    answers: bool
+    """Whether it answers in a chat; a reward model or a classifier gives scores."""
+    warning: str | None
+    """What to be aware of, as a sentence."""
+    data: list[dict[str, Any]]
+    """The files that it was trained on, with their digests."""
+
+
 DTYPES = ("bf16", "fp16", "fp32")
 
 
 def export(
     run: RunDir, *, merged: bool, dtype: str | None, to: Path | None, checkpoint: str | None, force: bool
-) -> dict[str, Any]:
+) -> ExportedModel:
     """The written export and its check; RunError if the folder exists, or the export differs from the trained model."""
     chosen = chosen_checkpoint(run, checkpoint)
     target = (to or run.path / "export" / _name(merged, dtype, chosen)).absolute()
@@ -25,10 +57,10 @@ def export(
         "checkpoint": str(chosen) if chosen else None, "force": force,
     }  # fmt: skip
     with worker(request) as work, showing() as show:
-        return work.result(show)
+        return cast("ExportedModel", work.result(show))
 
 
-def describe(result: dict[str, Any]) -> str:
+def describe(result: ExportedModel) -> str:
     """The written export and its check as text."""
     step = "" if result["step"] is None else f" of step {result['step']}"
     lines = [

@@ -1,7 +1,6 @@
 """What the verbs that start a run share: what they print of it, and following a run that this machine carries."""
 
 import argparse
-import json
 import subprocess
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ from launcher.launching.launch import Launched, notes_of
 from launcher.launching.plan_text import plan_text
 from launcher.launching.plan_warnings import extent_dict, plan_notes, warnings_of
 from launcher.launching.summary import describe
+from launcher.output import print_json
 from launcher.run import RunDir
 
 
@@ -36,10 +36,9 @@ def shown(options: argparse.Namespace) -> Shown:
 def tell(composed: Composed, launched: Launched, how: Shown) -> None:
     """Prints the outcome of a launch; its warnings have been printed before."""
     config, plan = composed.config, launched.plan
-    result = {**launched.to_dict(), "notes": notes_of(composed, plan)}
+    result = launched.report(notes_of(composed, plan), extent_dict(config, plan), warnings_of(composed, plan))
     if how.json:
-        more = {"training": extent_dict(config, plan), "warnings": warnings_of(composed, plan)}
-        print(json.dumps({**result, **more}), flush=True)
+        print_json(result)
         return
     if how.verbose:
         print(f"{plan_text(launched.run, plan, config, plan_notes(composed, plan))}\n")

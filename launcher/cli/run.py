@@ -1,19 +1,38 @@
 """Runs a command line and returns its exit code."""
 
-import json
 import re
 import sys
 from collections.abc import Sequence
+from typing import TypedDict
 
 from launcher.cli.find import find_verb, verb_names
 from launcher.cli.parser import parse
 from launcher.cli.verb import Verb
 from launcher.errors import LauncherError, UsageError, unknown
+from launcher.output import print_json
 
 DEFAULT = "launch"
 """The verb of a command line that begins with an override or an option."""
 _WORD = re.compile(r"[A-Za-z]+(-[A-Za-z]+)*")
 _HELP = ("-h", "--help")
+
+
+class ErrorDetails(TypedDict):
+    """What went wrong."""
+
+    kind: str
+    """The error's class, such as UsageError, ConfigError, PlanError, DataError or RunError."""
+    message: str
+    """The sentence that a person reads on stderr: the key, the value, the rule and the way out."""
+    exit_code: int
+    """The command's exit code, by the table of exit codes."""
+
+
+class ErrorReport(TypedDict):
+    """An error under --json."""
+
+    error: ErrorDetails
+    """What went wrong."""
 
 
 def run(words: Sequence[str]) -> int:
@@ -24,7 +43,7 @@ def run(words: Sequence[str]) -> int:
         from launcher.cli.completion import complete
 
         return complete(list(words))
-    name, rest = _split(words)
+    name, rest = split(words)
     verb = find_verb(name)
     if not isinstance(verb, Verb):
         if not rest or rest[0] in _HELP:
@@ -44,12 +63,16 @@ def refuse(error: LauncherError, words: Sequence[str]) -> int:
     """The exit code of a refusal; prints it as one line on stderr, and under --json also as an object on stdout."""
     print(f"launcher: {error}", file=sys.stderr)
     if "--json" in words:
-        details = {"kind": type(error).__name__, "message": str(error), "exit_code": int(error.exit_code)}
-        print(json.dumps({"error": details}), flush=True)
+        print_json(report_of(error))
     return error.exit_code
 
 
-def _split(words: Sequence[str]) -> tuple[str, Sequence[str]]:
+def report_of(error: LauncherError) -> ErrorReport:
+    """The error as the object that --json prints."""
+    return {"error": {"kind": type(error).__name__, "message": str(error), "exit_code": int(error.exit_code)}}
+
+
+def split(words: Sequence[str]) -> tuple[str, Sequence[str]]:
     """The verb's name, and the words after it."""
     if not words or not _WORD.fullmatch(words[0]):
         return DEFAULT, words

@@ -1,10 +1,9 @@
 """What the verbs of sweeps share: the argument SWEEP, what they print, and trials that run on this machine."""
 
 import argparse
-import json
 
 from launcher.errors import Exit
-from launcher.output import say
+from launcher.output import print_json, say
 from launcher.sweep.folder import SweepDir, find_sweep
 from launcher.sweep.result import SweepResult, Tell
 
@@ -30,7 +29,10 @@ def teller(as_json: bool) -> Tell:
     def tell(result: SweepResult) -> None:
         for note in result.notes:
             say(note)
-        print(json.dumps(result.to_dict()) if as_json else result.text(), flush=True)
+        if as_json:
+            print_json(result.report())
+        else:
+            print(result.text(), flush=True)
 
     return tell
 

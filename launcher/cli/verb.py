@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 GROUPS = {
     "launch": "Plan and launch (arguments in Hydra's syntax)",
@@ -12,6 +13,10 @@ GROUPS = {
     "more": "Sweeps, providers, help",
 }
 """Headings of `launcher help`, in their order."""
+
+
+NOTHING = "nothing"
+"""The `prints` of a verb that prints no result, with or without --json."""
 
 
 def no_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +33,11 @@ class Verb:
     """The arguments after `python -m launcher`; several examples are on separate lines."""
     run: Callable[[argparse.Namespace], int]
     """Runs the verb and returns the exit code; a LauncherError is a refusal."""
+    prints: Any = None
+    """What it prints under --json: a TypedDict or a dataclass with a docstring below each field, or a list or mapping of such.
+    A tuple is one object with the fields of all of its classes. A dict of these has a shape for each case, by a text such as
+    "with --explain". NOTHING is for a verb without a result. docs/reference/json.md is made of it, and a verb without it
+    fails the build."""
     add: Callable[[argparse.ArgumentParser], None] = no_arguments
     """Adds its arguments; --json is added for every verb."""
     about: str = ""

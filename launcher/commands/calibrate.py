@@ -2,15 +2,14 @@
 
 import argparse
 import dataclasses
-import json
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from launcher.cli.parser import add_run, chosen_run
 from launcher.cli.verb import Verb
 from launcher.clusters.cluster_file import write_values
 from launcher.errors import Exit, RunError
-from launcher.output import align
+from launcher.output import align, print_json
 from launcher.plan.fit import make_load
 from launcher.plan.time import A100_TFLOPS, FOUR_BIT_SHARE, PASS_S, step_flops
 from launcher.plugins.decide import read_run
@@ -19,6 +18,30 @@ from launcher.run.course import Course
 from launcher.run.events.ranks import Measured
 from launcher.run.history import read_history
 from launcher.units import significant
+
+
+class Calibrated(TypedDict):
+    """A run's measurements as values of the cluster file."""
+
+    run: str
+    """name/date_time."""
+    cluster: dict[str, float]
+    """Keys and values for the cluster file; empty for a run on CPUs."""
+    step_s: float
+    """Median seconds of a step, of the slowest rank."""
+    achieved_tflops: float
+    """TFLOP/s of a rank over a whole step."""
+    tokens_of_a_sequence: float
+    """Average tokens of a trained sequence."""
+    link_gb_s: float | None
+    """GB/s (10^9 bytes) that a rank sends in an all-reduce; null for one rank."""
+    peak_gib: float | None
+    """Peak GiB of tensors on the fullest GPU; null on CPUs."""
+
+
+class _Written(TypedDict):
+    difference: str
+    """What --write has changed in the file, as a unified diff; empty if it had all values."""
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +65,7 @@ def _run(options: argparse.Namespace) -> int:
         kind = str(run.read_json(run.plan)["cluster"])
         difference = write_values(options.write, found["cluster"], kind)
     if options.json:
-        print(json.dumps({**found, "difference": difference} if options.write else found))
+        print_json({**found, "difference": difference} if options.write else found)
         return Exit.OK
     if options.write:
         print(difference or f"{options.write} already has all of these values")
@@ -54,7 +77,7 @@ def _run(options: argparse.Namespace) -> int:
     return Exit.OK
 
 
-def calibrate(run: RunDir) -> dict[str, Any]:
+def calibrate(run: RunDir) -> Calibrated:
     """`cluster` holds keys and values for the cluster file; the other keys are the figures that they are derived from.
 
     RunError if the run has measured nothing, or the formulas do not apply to it.
@@ -111,5 +134,6 @@ VERB = Verb(
     example="calibrate llama8b_lora",
     add=_add,
     run=_run,
+    prints={"": Calibrated, "with --write": (Calibrated, _Written)},
     group="runs",
 )

@@ -1,13 +1,26 @@
 """python -m launcher cancel [RUN]: end a run's job."""
 
 import argparse
-import json
+from typing import TypedDict
 
 from launcher.cli.parser import add_run, chosen_run
 from launcher.cli.verb import Verb
+from launcher.clusters.base import RunState
 from launcher.errors import Exit
 from launcher.launching.cancel import cancel
+from launcher.output import print_json
 from launcher.status.state import read_status
+
+
+class Cancelled(TypedDict):
+    """A run whose job was told to end."""
+
+    run: str
+    """name/date_time."""
+    job_id: str
+    """The scheduler's id of its job, or the process on this machine."""
+    state: RunState
+    """Its state now; a job needs a moment to end."""
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +32,8 @@ def _run(options: argparse.Namespace) -> int:
     run = chosen_run(options)
     done = cancel(run)
     if options.json:
-        print(json.dumps({"run": run.name, "job_id": done.job_id, "state": read_status(run).state.value}))
+        result: Cancelled = {"run": run.name, "job_id": done.job_id, "state": read_status(run).state}
+        print_json(result)
     elif done.was_over:
         print(f"{run.name} is {done.state}: there is nothing to cancel")
     else:
@@ -33,5 +47,6 @@ VERB = Verb(
     example="cancel quickstart",
     add=_add,
     run=_run,
+    prints=Cancelled,
     group="runs",
 )

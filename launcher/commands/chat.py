@@ -1,13 +1,13 @@
 """python -m launcher chat [RUN]: talk to the trained model."""
 
 import argparse
-import json
 import sys
 
-from launcher.after.chat import HELP, Asked, chatting
+from launcher.after.chat import HELP, Asked, ChatAnswer, chatting
 from launcher.cli.parser import add_run
 from launcher.cli.verb import Verb
 from launcher.errors import Exit, UsageError
+from launcher.output import print_json
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +47,8 @@ def _run(options: argparse.Namespace) -> int:
             return Exit.OK
         done = chat.ask([*begin, {"role": "user", "content": prompt}], aloud=not options.json)
     if options.json:
-        print(json.dumps({"prompt": prompt, **done}, ensure_ascii=False))
+        result: ChatAnswer = {"prompt": prompt, **done}
+        print_json(result)
     return Exit.OK
 
 
@@ -67,5 +68,6 @@ VERB = Verb(
     example='chat llama8b_lora --prompt "How do I stop my phone from distracting me?"',
     add=_add,
     run=_run,
+    prints=ChatAnswer,
     group="model",
 )

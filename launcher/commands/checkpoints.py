@@ -1,14 +1,13 @@
 """python -m launcher checkpoints [RUN]: the checkpoints from which a run can resume."""
 
 import argparse
-import json
-from typing import Any
 
 from launcher.cli.parser import add_run, chosen_run
 from launcher.cli.verb import Verb
 from launcher.errors import Exit
+from launcher.output import print_json
 from launcher.run import RunDir
-from launcher.status.checkpoints import list_checkpoints, prune, read_retention
+from launcher.status.checkpoints import CheckpointRow, Checkpoints, list_checkpoints, prune, read_retention
 from launcher.units import age, mebibytes
 
 
@@ -25,13 +24,14 @@ def _run(options: argparse.Namespace) -> int:
     deleted = prune(run, keep) if options.prune else []
     rows = list_checkpoints(run, keep, verify=options.verify)
     if options.json:
-        print(json.dumps({"run": run.name, "deleted": deleted, "checkpoints": rows}))
+        result: Checkpoints = {"run": run.name, "deleted": deleted, "checkpoints": rows}
+        print_json(result)
     else:
         _show(run, rows, deleted)
     return Exit.REFUSED if any(row["verified"] is False for row in rows) else Exit.OK
 
 
-def _show(run: RunDir, rows: list[dict[str, Any]], deleted: list[int]) -> None:
+def _show(run: RunDir, rows: list[CheckpointRow], deleted: list[int]) -> None:
     if deleted:
         print(f"deleted steps {', '.join(map(str, sorted(deleted)))}")
     if not rows:
@@ -63,5 +63,6 @@ VERB = Verb(
     example="checkpoints llama8b_lora --verify",
     add=_add,
     run=_run,
+    prints=Checkpoints,
     group="runs",
 )

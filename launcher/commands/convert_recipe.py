@@ -1,13 +1,43 @@
 """python -m launcher convert-recipe FILE: another tool's recipe as a configuration of this launcher."""
 
 import argparse
-import json
 from pathlib import Path
+from typing import TypedDict
 
 from launcher.cli.values import positive
 from launcher.cli.verb import Verb
 from launcher.errors import Exit, UsageError
-from launcher.output import align
+from launcher.output import align, print_json
+
+
+class RecipeKey(TypedDict):
+    """One key of the recipe, and what became of it."""
+
+    key: str
+    """The key in the recipe; for one of a file beside it, after the name of the file."""
+    fate: str
+    """carried, same, lost, absent or unknown: docs/howto/convert_recipe.md."""
+    ours: str
+    """The key of this launcher that carries it; empty for none."""
+    why: str
+    """The reason where it is not carried; empty for one that is."""
+
+
+class ConvertedRecipe(TypedDict):
+    """A recipe that was written as a configuration."""
+
+    file: str
+    """The file that was written."""
+    tool: str
+    """The tool whose recipe it was."""
+    method: str
+    """The training method."""
+    counts: dict[str, int]
+    """Fate -> number of keys."""
+    keys: list[RecipeKey]
+    """All keys of the recipe."""
+    next: str
+    """The command that shows whether it fits."""
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -50,12 +80,18 @@ def _run(options: argparse.Namespace) -> int:
     following = f"python -m launcher plan --config {options.out}"
     counts = {fate.name: len(converted.of(fate)) for fate in Fate}
     if options.json:
-        keys = [
-            {"key": one.key, "fate": one.fate.name, "ours": one.ours, "why": one.why}
-            for one in converted.outcomes
-        ]
-        told = {"file": str(options.out), "tool": converted.tool.title, "method": converted.method}
-        print(json.dumps({**told, "counts": counts, "keys": keys, "next": following}))
+        result: ConvertedRecipe = {
+            "file": str(options.out),
+            "tool": converted.tool.title,
+            "method": converted.method,
+            "counts": counts,
+            "keys": [
+                {"key": one.key, "fate": one.fate.name, "ours": one.ours, "why": one.why}
+                for one in converted.outcomes
+            ],
+            "next": following,
+        }
+        print_json(result)
         return Exit.OK
     print(f"{options.out}: {converted.method}, from {options.file}, a recipe of {converted.tool.title}")
     print(f"{counts['carried']} keys carried over, {counts['same']} need no key here")
@@ -77,4 +113,5 @@ VERB = Verb(
     run=_run,
     group="launch",
     runs_dir=False,
+    prints=ConvertedRecipe,
 )

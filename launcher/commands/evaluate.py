@@ -2,13 +2,12 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
 
-from launcher.after.evaluate import METRICS, evaluate
+from launcher.after.evaluate import METRICS, Compared, evaluate
 from launcher.cli.parser import add_run, chosen_run
 from launcher.cli.verb import Verb
 from launcher.errors import Exit
-from launcher.output import as_json
+from launcher.output import print_json
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -33,11 +32,11 @@ def _run(options: argparse.Namespace) -> int:
     result = evaluate(
         chosen_run(options), options.data, metrics=options.metrics, max_rows=options.max_rows, checkpoint=options.checkpoint
     )  # fmt: skip
-    print(as_json(result)) if options.json else _show(result)
+    print_json(result) if options.json else _show(result)
     return Exit.OK
 
 
-def _show(result: dict[str, Any]) -> None:
+def _show(result: Compared) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -49,7 +48,7 @@ def _show(result: dict[str, Any]) -> None:
     table = Table("", "base", "tuned", "change", box=None, pad_edge=False)
     for name, base in result["base"].items():
         tuned = result["tuned"][name]
-        if base is None:
+        if base is None or tuned is None:
             table.add_row("exact match", "-", "-", "no row has a question and an answer")
         elif name == "exact_match":
             table.add_row("exact match", f"{base:.1%}", f"{tuned:.1%}", f"{100 * (tuned - base):+.1f} points")
@@ -66,5 +65,6 @@ VERB = Verb(
     example="evaluate llama8b_lora --data eval.jsonl --max-rows 200",
     add=_add,
     run=_run,
+    prints=Compared,
     group="model",
 )

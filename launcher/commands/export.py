@@ -1,14 +1,13 @@
 """python -m launcher export [RUN]: writes the adapter or a merged model into a folder, after a check."""
 
 import argparse
-import json
 from pathlib import Path
 
-from launcher.after.export import DTYPES, describe, export
+from launcher.after.export import DTYPES, ExportedModel, describe, export
 from launcher.cli.parser import add_run, chosen_run
 from launcher.cli.verb import Verb
 from launcher.errors import Exit
-from launcher.output import warn
+from launcher.output import print_json, warn
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +29,10 @@ def _run(options: argparse.Namespace) -> int:
     )  # fmt: skip
     if result["warning"]:
         warn(result["warning"])
-    print(json.dumps(result) if options.json else describe(result))
+    if options.json:
+        print_json(result)
+    else:
+        print(describe(result))
     return Exit.OK
 
 
@@ -40,5 +42,6 @@ VERB = Verb(
     example="export llama8b_lora --merged --dtype bf16",
     add=_add,
     run=_run,
+    prints=ExportedModel,
     group="model",
 )

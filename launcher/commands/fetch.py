@@ -1,12 +1,12 @@
 """python -m launcher fetch +experiment=NAME [key=value ...]: download a run's model and data into the cache."""
 
 import argparse
-import json
 
 from launcher.cli.verb import Verb
 from launcher.errors import Exit
 from launcher.launching.compose import compose
-from launcher.launching.fetch import fetch_all
+from launcher.launching.fetch import Fetched, fetch_all
+from launcher.output import print_json
 from launcher.units import gibibytes
 
 
@@ -15,10 +15,14 @@ def _run(options: argparse.Namespace) -> int:
     nothing = True
     for result in fetch_all(compose(options.overrides), quiet=options.json):
         nothing = False
-        text = f"{', '.join(result['names'])}: in {result['cache']}, {gibibytes(result['bytes'])} of it new"
-        print(json.dumps(result) if options.json else text, flush=True)
+        if options.json:
+            print_json(result)
+        else:
+            new = gibibytes(result.get("bytes", 0))
+            print(f"{', '.join(result['names'])}: in {result.get('cache')}, {new} of it new", flush=True)
     if nothing:
-        print(json.dumps({"names": []}) if options.json else "this run reads nothing from a hub")
+        none: Fetched = {"names": []}
+        print_json(none) if options.json else print("this run reads nothing from a hub")
     return Exit.OK
 
 
@@ -28,6 +32,7 @@ VERB = Verb(
     "on one node before its ranks start.",
     example="fetch +experiment=llama8b_lora",
     run=_run,
+    prints=Fetched,
     group="launch",
     overrides=True,
     runs_dir=False,

@@ -4,8 +4,9 @@ import argparse
 
 from launcher.cli.parser import add_run, chosen_run
 from launcher.cli.verb import Verb
+from launcher.output import print_json
 from launcher.status.follow import follow_run
-from launcher.status.state import read_status
+from launcher.status.state import Status, read_status
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -17,7 +18,7 @@ def _run(options: argparse.Namespace) -> int:
     run = chosen_run(options)
     code = follow_run(run, quiet=options.json)
     if options.json:
-        print(read_status(run).to_json())
+        print_json(read_status(run))
     return code
 
 
@@ -27,5 +28,6 @@ VERB = Verb(
     example="follow quickstart",
     add=_add,
     run=_run,
+    prints=Status,
     group="runs",
 )

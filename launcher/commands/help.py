@@ -1,12 +1,29 @@
 """python -m launcher help [VERB]: all verbs by group, or one of them."""
 
 import argparse
-import json
+from typing import TypedDict
 
 from launcher.cli.find import all_verbs
 from launcher.cli.help import help_text
 from launcher.cli.verb import Verb
 from launcher.errors import Exit
+from launcher.output import print_json
+
+
+class VerbLine(TypedDict):
+    """A verb."""
+
+    line: str
+    """One line that says what it does."""
+    example: str
+    """The arguments after `python -m launcher`; several examples are on separate lines."""
+
+
+class VerbList(TypedDict):
+    """All verbs."""
+
+    verbs: dict[str, VerbLine]
+    """Each verb by its full name, such as `sweep status`."""
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -16,8 +33,12 @@ def _add(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     """The exit code."""
     if options.json:
-        lines = {name: {"line": verb.line, "example": verb.example} for name, verb in all_verbs().items()}
-        print(json.dumps({"verbs": lines}))
+        result: VerbList = {
+            "verbs": {
+                name: {"line": verb.line, "example": verb.example} for name, verb in all_verbs().items()
+            }
+        }
+        print_json(result)
     else:
         print(help_text(" ".join(options.verb)))
     return Exit.OK
@@ -28,5 +49,6 @@ VERB = Verb(
     example="help sweep status",
     add=_add,
     run=_run,
+    prints=VerbList,
     runs_dir=False,
 )

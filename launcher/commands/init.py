@@ -1,15 +1,29 @@
 """python -m launcher init: writes a commented configuration of one's own, from flags or a few questions."""
 
 import argparse
-import json
 import sys
 from pathlib import Path
+from typing import TypedDict
 
 from launcher.cli.values import positive
 from launcher.cli.verb import Verb
 from launcher.errors import Exit, UsageError
+from launcher.output import print_json
 
 _TIME = "04:00:00"
+
+
+class Begun(TypedDict):
+    """A configuration file that was written."""
+
+    file: str
+    """Its path, as given."""
+    method: str
+    """The training method that it chooses."""
+    data: str
+    """What was found in the data, in words."""
+    next: str
+    """The command to type next."""
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -51,8 +65,13 @@ def _run(options: argparse.Namespace) -> int:
     write_new(options.out, first.text)
     following = f"python -m launcher plan --config {options.out}"
     if options.json:
-        told = {"file": str(options.out), "method": first.method, "data": first.seen, "next": following}
-        print(json.dumps(told))
+        result: Begun = {
+            "file": str(options.out),
+            "method": first.method,
+            "data": first.seen,
+            "next": following,
+        }
+        print_json(result)
     else:
         print(f"{options.out}: {first.method} on {options.data} ({first.seen})\nnext  {following}")
     return Exit.OK
@@ -95,6 +114,7 @@ VERB = Verb(
     example="init --model llama3_1_8b --data train.jsonl --gpus 4 --time 08:00:00 -o my_run.yaml",
     add=_add,
     run=_run,
+    prints=Begun,
     group="launch",
     runs_dir=False,
 )

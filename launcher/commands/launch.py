@@ -8,12 +8,14 @@ from launcher.cli.verb import Verb
 from launcher.errors import ClusterError, ConfigError, Exit
 from launcher.launching.compose import Asked, Composed, compose
 from launcher.launching.launch import (
+    LaunchReport,
     Planned,
     launch,
     plan_launch,
     plan_launches,
     restart_here,
 )
+from launcher.sweep.printed import SweepLaunched
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -71,6 +73,7 @@ VERB = Verb(
     example="launch +experiment=quickstart\n-m +experiment=llama8b_lora 'trainer.learning_rate=1e-5,3e-5' dry_run=true",
     add=add_verbose,
     run=_run,
+    prints={"": LaunchReport, "with -m": SweepLaunched},
     group="launch",
     overrides=True,
     runs_dir=False,

@@ -1,13 +1,12 @@
 """python -m launcher list: all runs that were submitted, newest last; --planned lists the dry runs."""
 
 import argparse
-import dataclasses
 
 from launcher.cli.verb import Verb
 from launcher.errors import Exit
-from launcher.output import as_json, warn
+from launcher.output import print_json, warn
 from launcher.run import list_runs
-from launcher.status.state import read_statuses, split_readable
+from launcher.status.state import Status, read_statuses, split_readable
 from launcher.units import plural
 
 
@@ -26,8 +25,7 @@ def _run(options: argparse.Namespace) -> int:
         warn(f"{fault} The run is left out of the list.")
     statuses = read_statuses(runs)
     if options.json:
-        rows = [{**dataclasses.asdict(status), "state": status.state.value} for status in statuses]
-        print(as_json(rows))
+        print_json(statuses)
         return Exit.OK
     hidden = len(every) - len(listed)
     if not statuses:
@@ -64,5 +62,6 @@ VERB = Verb(
     example="list --json",
     add=_add,
     run=_run,
+    prints=list[Status],
     group="runs",
 )

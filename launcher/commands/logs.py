@@ -1,19 +1,29 @@
 """python -m launcher logs [-f] [RUN]: the output of the ranks and the supervisor in the last attempt."""
 
 import argparse
-import json
 import sys
 import time
+from typing import TypedDict
 
 from launcher.cli.parser import add_run, chosen_run
 from launcher.cli.verb import Verb
 from launcher.clusters.base import RunState
 from launcher.errors import Exit
+from launcher.output import print_json
 from launcher.status.logs import LogPrinter, log_files
 from launcher.status.state import is_over, read_status
 
 _POLL_S = 0.5
 _STATE_EVERY_S = 10.0
+
+
+class LogFiles(TypedDict):
+    """The log files of a run's last attempt."""
+
+    run: str
+    """name/date_time."""
+    files: list[str]
+    """Absolute paths, one per node, and the supervisor's."""
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +35,8 @@ def _run(options: argparse.Namespace) -> int:
     """The exit code."""
     run = chosen_run(options)
     if options.json:
-        print(json.dumps({"run": run.name, "files": [str(path) for path in log_files(run)]}))
+        result: LogFiles = {"run": run.name, "files": [str(path) for path in log_files(run)]}
+        print_json(result)
         return Exit.OK
     printer = LogPrinter()
     printer.print_new(log_files(run))
@@ -48,5 +59,6 @@ VERB = Verb(
     example="logs -f quickstart",
     add=_add,
     run=_run,
+    prints=LogFiles,
     group="runs",
 )

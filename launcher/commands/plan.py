@@ -1,18 +1,17 @@
 """python -m launcher plan +experiment=NAME [key=value ...] [--json] [--explain | --sweep]: what a launch would do."""
 
 import argparse
-import json
 from datetime import datetime
 
 from launcher.cli.verb import Verb
 from launcher.errors import Exit
 from launcher.launching.compose import compose
-from launcher.launching.estimates import explain_dict, explain_lines
-from launcher.launching.plan_table import make_table, table_rows
-from launcher.launching.plan_text import plan_dict, plan_text
+from launcher.launching.estimates import Explained, explain_dict, explain_lines
+from launcher.launching.plan_table import PlanRow, make_table, table_rows
+from launcher.launching.plan_text import PLAN_PRINTS, plan_dict, plan_text
 from launcher.launching.plan_warnings import plan_notes, print_warnings
 from launcher.launching.planning import look
-from launcher.output import align, print_table, say
+from launcher.output import align, print_json, print_table, say
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +28,7 @@ def _run(options: argparse.Namespace) -> int:
     moment = datetime.now()
     if options.sweep:
         rows = table_rows(options.overrides, moment)
-        print(json.dumps(rows, indent=2)) if options.json else print_table(make_table(rows))
+        print_json(rows, indent=2) if options.json else print_table(make_table(rows))
         return Exit.OK
     for one in compose(options.overrides):
         looked = look(one, moment)
@@ -38,11 +37,14 @@ def _run(options: argparse.Namespace) -> int:
         composed, run, plan = looked.composed, looked.run, looked.plan
         warnings = print_warnings(composed, plan)
         if options.explain:
-            print(json.dumps(explain_dict(plan), indent=2) if options.json else align(explain_lines(plan)))
+            if options.json:
+                print_json(explain_dict(plan), indent=2)
+            else:
+                print(align(explain_lines(plan)))
             continue
         notes = [*([looked.note] if looked.note else []), *plan_notes(composed, plan)]
         if options.json:
-            print(json.dumps(plan_dict(run, plan, composed.config, warnings, notes), indent=2))
+            print_json(plan_dict(run, plan, composed.config, warnings, notes), indent=2)
         else:
             print(plan_text(run, plan, composed.config, notes))
     return Exit.OK
@@ -55,6 +57,7 @@ VERB = Verb(
     "plan +experiment=llama70b_qlora --sweep resources.nodes=1,2,4,8 strategy=zero2,zero3,fsdp2",
     add=_add,
     run=_run,
+    prints={"": PLAN_PRINTS, "with --explain": Explained, "with --sweep": list[PlanRow]},
     group="launch",
     overrides=True,
     runs_dir=False,

@@ -1,12 +1,27 @@
 """python -m launcher rehearse +experiment=NAME [key=value ...]: a short copy of a run, signalled, killed and requeued."""
 
 import argparse
-import json
+from typing import TypedDict
 
 from launcher.cli.verb import Verb
 from launcher.errors import Exit
+from launcher.output import print_json
+from launcher.rehearsal.checks import Check
 from launcher.rehearsal.copy import Settings
 from launcher.rehearsal.rehearse import rehearse
+
+
+class Rehearsed(TypedDict):
+    """The outcome of a rehearsal."""
+
+    run: str
+    """name/date_time of the short copy that was tested."""
+    run_dir: str
+    """Absolute path of its folder."""
+    passed: bool
+    """Whether no check failed."""
+    checks: list[Check]
+    """Every check, in its order."""
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -36,8 +51,13 @@ def _run(options: argparse.Namespace) -> int:
         lambda check: say(check.line()),
     )  # fmt: skip
     if options.json:
-        result = {"run": done.run.name, "run_dir": str(done.run.path), "passed": not done.failed}
-        print(json.dumps({**result, "checks": [check.to_dict() for check in done.checks]}))
+        result: Rehearsed = {
+            "run": done.run.name,
+            "run_dir": str(done.run.path),
+            "passed": not done.failed,
+            "checks": list(done.checks),
+        }
+        print_json(result)
     outcome = f"failed: {', '.join(done.failed)}" if done.failed else "all passed"
     say(f"{outcome}; its run dir is {done.run.path}")
     return Exit.FAILED if done.failed else Exit.OK
@@ -51,6 +71,7 @@ VERB = Verb(
     example="rehearse +experiment=llama8b_lora resources.nodes=2",
     add=_add,
     run=_run,
+    prints=Rehearsed,
     group="launch",
     overrides=True,
     runs_dir=False,

@@ -1,13 +1,32 @@
 """python -m launcher remove RUN...: delete the folders of runs that are over, or of all dry runs."""
 
 import argparse
-import json
 import sys
+from typing import TypedDict
 
 from launcher.cli.verb import Verb
 from launcher.errors import Exit, UsageError
 from launcher.launching.remove import Removable, removable, remove
+from launcher.output import print_json
 from launcher.units import plural, size
+
+
+class RemovedRun(TypedDict):
+    """A run whose folder was deleted."""
+
+    run: str
+    """name/date_time."""
+    run_dir: str
+    """Absolute path of the folder."""
+    bytes: int
+    """Size of its files."""
+
+
+class Removed(TypedDict):
+    """The runs that were removed."""
+
+    removed: list[RemovedRun]
+    """Each of them; empty if there was none."""
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -33,16 +52,12 @@ def _run(options: argparse.Namespace) -> int:
         if not options.json:
             print(f"removed {one.run.path}")
     if options.json:
-        print(
-            json.dumps(
-                {
-                    "removed": [
-                        {"run": one.run.name, "run_dir": str(one.run.path), "bytes": one.size}
-                        for one in found
-                    ]
-                }
-            )
-        )
+        result: Removed = {
+            "removed": [
+                {"run": one.run.name, "run_dir": str(one.run.path), "bytes": one.size} for one in found
+            ]
+        }
+        print_json(result)
     elif not found:
         print(f"no dry runs under {options.runs_dir}")
     return Exit.OK
@@ -68,5 +83,6 @@ VERB = Verb(
     example="remove quickstart/2026-11-25_08-00-00\nremove --planned --yes",
     add=_add,
     run=_run,
+    prints=Removed,
     group="runs",
 )

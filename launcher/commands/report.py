@@ -5,7 +5,7 @@ import dataclasses
 import json
 import os
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypedDict, cast
 from urllib.parse import quote
 
 import yaml
@@ -14,6 +14,7 @@ from launcher import __version__
 from launcher.cli.verb import Verb
 from launcher.clusters.base import RunState
 from launcher.errors import Exit, RunError
+from launcher.output import print_json
 from launcher.report.conceal import known_secrets
 from launcher.report.facts import RunFacts, listing
 from launcher.report.html import MARK, render_page
@@ -30,6 +31,27 @@ from launcher.units import mebibytes
 NAME = "report.html"
 _BEGINNING = 4096
 """Number of first characters in which a report contains its mark."""
+
+
+class Written(TypedDict):
+    """The HTML page about a run or a sweep."""
+
+    report: str
+    """Absolute path of the page."""
+    bytes: int
+    """Its size."""
+    charts: int
+    """How many charts it has."""
+
+
+class _OfRun(TypedDict):
+    run: str
+    """name/date_time."""
+
+
+class _OfSweep(TypedDict):
+    sweep: str
+    """name/sweep_date_time."""
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -53,13 +75,12 @@ def _run(options: argparse.Namespace) -> int:
     page = make_run_page(read_facts(chosen)) if isinstance(chosen, RunDir) else sweep_page(chosen, out)
     write_page(out, page)
     if options.json:
-        result = {
-            page.kind: page.name,
+        written: Written = {
             "report": str(out.absolute()),
             "bytes": out.stat().st_size,
             "charts": len(page.charts),
         }
-        print(json.dumps(result))
+        print_json({page.kind: page.name, **written})
     else:
         print(
             f"{out.absolute()}  ({mebibytes(out.stat().st_size)}; open it in any browser, or send it to someone)"
@@ -157,5 +178,6 @@ VERB = Verb(
     example="report quickstart --out quickstart.html",
     add=_add,
     run=_run,
+    prints={"of a run": (_OfRun, Written), "of a sweep": (_OfSweep, Written)},
     group="runs",
 )

@@ -5,6 +5,7 @@ import argparse
 from launcher.cli.launched import add_verbose, follow, shown, tell
 from launcher.cli.verb import Verb
 from launcher.errors import Exit
+from launcher.launching.launch import LaunchReport
 from launcher.launching.resume import MAY_CHANGE, resume
 from launcher.run import find_run
 
@@ -30,6 +31,7 @@ VERB = Verb(
     example="resume llama8b resources.nodes=1 strategy=zero3",
     add=_add,
     run=_run,
+    prints=LaunchReport,
     group="runs",
     overrides=True,
 )

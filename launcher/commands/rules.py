@@ -1,13 +1,13 @@
 """python -m launcher rules: combinations that are known not to work."""
 
 import argparse
-import json
 import textwrap
 
 from launcher.cli.verb import Verb
 from launcher.errors import Exit
+from launcher.output import print_json
 from launcher.plan.rules import all_rules
-from launcher.rule import Rule
+from launcher.rule import Rule, RuleRow
 
 _WIDTH = 110
 
@@ -15,7 +15,7 @@ _WIDTH = 110
 def _run(options: argparse.Namespace) -> int:
     """The exit code."""
     if options.json:
-        print(json.dumps([rule.to_dict() for rule in all_rules()], indent=2))
+        print_json([rule.row() for rule in all_rules()], indent=2)
     else:
         print("\n".join(_lines(rule) for rule in all_rules()))
     return Exit.OK
@@ -31,6 +31,7 @@ VERB = Verb(
     about="A plan with one of them is refused with the rule's number.",
     example="rules --json",
     run=_run,
+    prints=list[RuleRow],
     runs_dir=False,
     group="more",
 )

@@ -1,16 +1,20 @@
 """python -m launcher stale [RUN]: whether the base model has changed on the hub since the run trained on it."""
 
 import argparse
-import dataclasses
-import json
+from typing import TypedDict
 
-from launcher.after.base_model import look_at_base
+from launcher.after.base_model import Verdict, look_at_base
 from launcher.cli.parser import add_run, chosen_run
 from launcher.cli.verb import Verb
 from launcher.errors import Exit, UsageError
-from launcher.output import align
+from launcher.output import align, fields, print_json
 
 _EXITS = {"same": Exit.OK, "moved": Exit.MOVED, "cannot_tell": Exit.CANNOT_TELL}
+
+
+class _Of(TypedDict):
+    run: str
+    """name/date_time."""
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +35,7 @@ def _run(options: argparse.Namespace) -> int:
     run = chosen_run(options)
     verdict = look_at_base(run, options.timeout)
     if options.json:
-        print(json.dumps({"run": run.name, **dataclasses.asdict(verdict)}))
+        print_json({"run": run.name, **fields(verdict)})
     else:
         word = {"same": "not moved", "moved": "moved", "cannot_tell": "not known"}[verdict.verdict]
         lines = [("run", run.name), ("model", verdict.model), ("base model", f"{word}: {verdict.reason}")]
@@ -46,5 +50,6 @@ VERB = Verb(
     example="stale llama8b_lora --json",
     add=_add,
     run=_run,
+    prints=(_Of, Verdict),
     group="model",
 )

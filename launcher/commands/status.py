@@ -1,22 +1,27 @@
 """python -m launcher status [RUN]: a run's state, its progress, and what went wrong."""
 
 import argparse
-import dataclasses
-import json
 from collections.abc import Mapping
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, TypedDict
 
 from launcher.cli.parser import add_run, chosen_run
 from launcher.cli.verb import Verb
 from launcher.clusters.base import RunState
 from launcher.errors import Exit
-from launcher.output import align, as_json
+from launcher.output import align, fields, print_json
 from launcher.status.learning import learning_lines
 from launcher.status.record import attempt_lines
-from launcher.status.spent import read_spent, spent_line
+from launcher.status.spent import Spent, read_spent, spent_line
 from launcher.status.state import Status, read_status
-from launcher.status.waiting import read_waiting
+from launcher.status.waiting import Waiting, read_waiting
+
+
+class _More(TypedDict):
+    spent: Spent | None
+    """What it has cost; null for a run on CPUs, and before its first start."""
+    waiting: Waiting | None
+    """What its job waits for in the queue; null for a run that does not wait."""
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -30,11 +35,7 @@ def _run(options: argparse.Namespace) -> int:
     spent = read_spent(run, running=status.state is RunState.RUNNING)
     waiting = read_waiting(run, status)
     if options.json:
-        more = {
-            name: dataclasses.asdict(one) if one else None
-            for name, one in (("spent", spent), ("waiting", waiting))
-        }
-        print(as_json({**json.loads(status.to_json()), **more}))
+        print_json({**fields(status), "spent": spent, "waiting": waiting})
         return Exit.OK
     lines = [("run", status.run), ("state", status.state.value)]
     if status.error:
@@ -110,5 +111,6 @@ VERB = Verb(
     example="status quickstart --json",
     add=_add,
     run=_run,
+    prints=(_More, Status),
     group="runs",
 )

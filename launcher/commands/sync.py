@@ -1,21 +1,39 @@
 """python -m launcher sync [RUN]: sends a run's offline tracker files to the tracker."""
 
 import argparse
-import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from launcher.cli.parser import add_run, chosen_run
 from launcher.cli.verb import Verb
 from launcher.clusters.base import RunState
 from launcher.errors import Exit, RunError, UsageError
+from launcher.output import print_json
 from launcher.packages import missing
 from launcher.run import RunDir, list_runs
 from launcher.status.state import read_status
 from launcher.trackers.base import Tracker
 from launcher.trackers.registry import TRACKERS
 from launcher.units import plural
+
+
+class SyncRow(TypedDict):
+    """The offline tracker files of a run."""
+
+    run: str
+    """name/date_time."""
+    attempts: int
+    """How many attempts had files to send."""
+    error: str | None
+    """Why they were not sent; null if they were."""
+
+
+class Synced(TypedDict):
+    """What was sent to the trackers."""
+
+    runs: list[SyncRow]
+    """A row per run and tracker that had something to send."""
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -63,13 +81,14 @@ def _check_possible(tracker: Tracker, runs: int) -> None:
         )
 
 
-def _send(run: RunDir, tracker: Tracker, found: list[Path]) -> dict[str, Any]:
+def _send(run: RunDir, tracker: Tracker, found: list[Path]) -> SyncRow:
     return {"run": run.name, "attempts": len(found), "error": tracker.send(run.path, found, os.environ)}
 
 
-def _tell(as_json: bool, rows: list[dict[str, Any]]) -> None:
+def _tell(as_json: bool, rows: list[SyncRow]) -> None:
     if as_json:
-        print(json.dumps({"runs": rows}))
+        result: Synced = {"runs": rows}
+        print_json(result)
         return
     for row in rows:
         outcome = (
@@ -86,5 +105,6 @@ VERB = Verb(
     example="sync llama8b_lora",
     add=_add,
     run=_run,
+    prints=Synced,
     group="runs",
 )

@@ -10,10 +10,11 @@ from launcher.data.examples import read_examples
 from launcher.data.files import Sections, read_numbered
 from launcher.data.held_out import choose, group_values
 from launcher.data.kinds import SPOKEN, Example
-from launcher.data.lengths import TOKENIZED, estimate, measure, render_only, stride
+from launcher.data.lengths import TOKENIZED, estimate, measure, no_tokens, render_only, stride
 from launcher.data.part import Counting, Part, count
 from launcher.data.places import find_files
 from launcher.data.portion import Portion
+from launcher.data.printed import DataReport, Tokens, Used
 from launcher.data.reading import AS_IT_STANDS, Reading
 from launcher.data.rules import ERROR, Finding
 from launcher.data.survey import Advance, survey
@@ -54,9 +55,9 @@ class Report:
     near_duplicates: int = 0
     eval_rows: int = 0
     eval_kinds: dict[str, int] = field(default_factory=dict[str, int])
-    used: dict[str, Any] | None = None
+    used: Used | None = None
     """Rows that are trained on and held out; None if all rows are used."""
-    tokens: dict[str, Any] = field(default_factory=dict[str, Any])
+    tokens: Tokens = field(default_factory=no_tokens)
     files: int = 1
     sample: list[tuple[str, Example]] = field(default_factory=list[tuple[str, Example]])
 
@@ -72,7 +73,7 @@ class Report:
         """ok, warning or error."""
         return "error" if self.errors else "warning" if self.findings else "ok"
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> DataReport:
         """The report as plain JSON values."""
         part = self.part
         chats = len(part.lines) - part.kinds["text"]
@@ -90,7 +91,7 @@ class Report:
                 "different": len([text for text in part.systems if text]),
                 "rows_with": chats - part.systems[""],
                 "rows_without": part.systems[""],
-                "most_common": [[text, number] for text, number in part.systems.most_common(3) if text],
+                "most_common": [(text, number) for text, number in part.systems.most_common(3) if text],
             },
             "refusals": part.refusals,
             "negatives": part.kinds["pair"],
@@ -174,7 +175,7 @@ def _located(finding: Finding, sections: Sections) -> Finding:
     return replace(finding, file=file, line=line)
 
 
-def _used(part: Part, asked: Asked) -> dict[str, Any] | None:
+def _used(part: Part, asked: Asked) -> Used | None:
     """The numbers of rows that are trained on and held out, by the rows of a file without errors."""
     portion = asked.portion
     if portion.eval_fraction is None:
@@ -263,7 +264,7 @@ def _add_overlap(
             )
 
 
-def _add_whole(part: Part, asked: Asked, tokens: dict[str, Any]) -> None:
+def _add_whole(part: Part, asked: Asked, tokens: Tokens) -> None:
     """Adds what is wrong with the file as a whole."""
     if not part.rows:
         part.add_finding(
@@ -302,7 +303,7 @@ def _add_whole(part: Part, asked: Asked, tokens: dict[str, Any]) -> None:
         part.add_finding("size", None, advise(part)[0])
 
 
-def _why_nothing(part: Part, tokens: dict[str, Any]) -> str:
+def _why_nothing(part: Part, tokens: Tokens) -> str:
     if part.trained:
         return f"0 % of the tokens are trained on: no answer begins within model.max_length={tokens['max_length']}; raise it"
     return "0 % of the tokens are trained on: every assistant turn has weight 0; set weight 1 on the answers to train on"
@@ -335,6 +336,12 @@ def _add_reading(part: Part, reading: Reading) -> None:
         part.add_finding(
             "turns_as_text", None, f"{name}, read as the list that it stands for in {number:,} rows"
         )
+    for key, names in (("drop", reading.drop), ("keep", reading.keep)):
+        for name in names:
+            if part.lines and not part.mapped[name]:
+                part.add_finding(
+                    "dropped_keys", None, f"data.{key}=[{name}], but no row has the column {name}"
+                )
     for ours, theirs in reading.columns:
         if part.lines and not part.mapped[theirs]:
             part.add_finding(

@@ -8,6 +8,7 @@ from launcher.data.kinds import Example
 from launcher.data.mask import IGNORED, check_template, encode
 from launcher.data.part import Counting, Part, histogram
 from launcher.data.places import find_files, size_of
+from launcher.data.printed import Tokens
 from launcher.data.rendering import problems
 from launcher.data.storage import BOM, read_head
 from launcher.errors import DataError
@@ -26,7 +27,20 @@ def stride(place: str | Path, wanted: int) -> int:
     return max(1, int(rows / wanted))
 
 
-def estimate(part: Part, counting: Counting) -> dict[str, Any]:
+def no_tokens() -> Tokens:
+    """The lengths of no examples, before they are counted."""
+    return {
+        "basis": "not counted",
+        "examples": 0,
+        "max_length": 0,
+        "histogram": {},
+        "truncated": 0,
+        "truncated_share": 0.0,
+        "trained_share": 0.0,
+    }
+
+
+def estimate(part: Part, counting: Counting) -> Tokens:
     """Lengths from bytes of text, and the trained share from characters."""
     good = len(part.lines)
     return {
@@ -40,7 +54,7 @@ def estimate(part: Part, counting: Counting) -> dict[str, Any]:
     }
 
 
-def measure(part: Part, max_length: int, tokenizer: Any, assistant_only: bool) -> dict[str, Any]:
+def measure(part: Part, max_length: int, tokenizer: Any, assistant_only: bool) -> Tokens:
     """Lengths and trained share by the model's own tokenizer and template, counted as the ranks count them.
 
     The part gets a finding for each row that the template refuses, shows in part, or renders without an end, and for each row

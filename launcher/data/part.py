@@ -88,7 +88,7 @@ class Part:
     as_text: Counter[str] = field(default_factory=Counter[str])
     """Rows by the key whose list of turns arrived as text, with how."""
     mapped: Counter[str] = field(default_factory=Counter[str])
-    """Rows by the column of data.columns that they have."""
+    """Rows by the column that they have, of those that data.columns, data.drop and data.keep name."""
     formats: Counter[str] = field(default_factory=Counter[str])
     firsts: dict[str, int] = field(default_factory=dict[str, int])
     """The first line of each format, and of each kind of example."""
@@ -171,7 +171,7 @@ class Part:
 
 def count(rows: Iterable[Row], counting: Counting) -> Part:
     """The counts of some rows."""
-    part = Part()
+    part, named = Part(), counting.reading.named
     for row in rows:
         part.rows += 1
         try:
@@ -187,8 +187,8 @@ def count(rows: Iterable[Row], counting: Counting) -> Part:
             part.dropped.update(dict.fromkeys(found.dropped, 1))
         if found.as_text:
             part.as_text.update(dict.fromkeys(found.as_text, 1))
-        if counting.reading.columns:
-            part.mapped.update(theirs for _, theirs in counting.reading.columns if theirs in row.value)
+        if named:
+            part.mapped.update(name for name in named if name in row.value)
         _measure(part, row.line, found.format, found.example, text, counting)
     return part
 

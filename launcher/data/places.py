@@ -40,6 +40,8 @@ def is_address(place: str | Path) -> bool:
 def find_files(place: str | Path) -> tuple[str, ...]:
     """The data files of a file, a folder or a glob, in the order of their names; DataError if there are none."""
     text = str(place)
+    if not text:
+        raise DataError("the path of the data is empty; name a file, a folder or a glob")
     if is_address(text):
         return _find_at(text)
     path = Path(text)

@@ -26,6 +26,11 @@ class Reading:
     max_bad_share: float = 0.01
     """Share of invalid rows above which the file is refused in spite of `skip`."""
 
+    @property
+    def named(self) -> tuple[str, ...]:
+        """Keys of the file that are named: each of them should be in some row."""
+        return (*(theirs for _, theirs in self.columns), *self.drop, *self.keep)
+
     def rename(self, row: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """The row with the keys that formats know, and the keys whose place was taken by another one."""
         if not (self.columns or self.drop or self.keep):

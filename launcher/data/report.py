@@ -17,8 +17,7 @@ _BAR = 40
 def describe(report: Report) -> str:
     """The report as text: verdict, contents of the file, advice, findings by rule."""
     values = report.to_dict()
-    tokens: dict[str, Any] = values["tokens"]
-    systems: dict[str, Any] = values["systems"]
+    tokens, systems = values["tokens"], values["systems"]
     lines = [
         (
             "verdict",
@@ -59,11 +58,11 @@ def describe(report: Report) -> str:
             "cut off",
             f"{tokens['truncated_share']:.1%} of the rows are longer than {tokens['max_length']:,} tokens"
             + (
-                f"; {tokens['left_out']:,} rows are left out, with no answer within them"
-                if tokens.get("left_out")
+                f"; {left_out:,} rows are left out, with no answer within them"
+                if (left_out := tokens.get("left_out"))
                 else ""
             )
-            + (f"; {tokens['split']:,} long texts become several rows" if tokens.get("split") else ""),
+            + (f"; {split:,} long texts become several rows" if (split := tokens.get("split")) else ""),
         ),
         *_bars(tokens["histogram"]),
         *(("advice", line) for line in values["advice"]),

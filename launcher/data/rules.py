@@ -1,6 +1,7 @@
 """The rules for a data file, by name: the reason for each, and whether a violation stops a launch."""
 
 from dataclasses import dataclass
+from typing import TypedDict
 
 from launcher.errors import unknown
 
@@ -96,6 +97,24 @@ RULES = {
 }
 
 
+class _InOneOfSeveral(TypedDict, total=False):
+    file: str
+    """The file, where there are several."""
+
+
+class FindingRow(_InOneOfSeveral):
+    """One violation of a rule of the data check."""
+
+    level: str
+    """error: stops a launch; warning: is printed, and the launch continues."""
+    rule: str
+    """The rule's name; `data rules` lists them."""
+    line: int | None
+    """Physical line, from 1; in a Parquet file the row number, from 1; null for the whole file."""
+    message: str
+    """What is wrong, and the way out."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One violation of a rule."""
@@ -112,10 +131,10 @@ class Finding:
         """error or warning."""
         return RULES[self.rule].level
 
-    def to_dict(self) -> dict[str, str | int | None]:
+    def to_dict(self) -> FindingRow:
         """The finding as plain JSON values."""
-        file = {} if self.file is None else {"file": self.file}
-        return {"level": self.level, "rule": self.rule, **file, "line": self.line, "message": self.message}
+        row: FindingRow = {"level": self.level, "rule": self.rule, "line": self.line, "message": self.message}
+        return row if self.file is None else {**row, "file": self.file}
 
 
 class BrokenRow(Exception):

@@ -23,6 +23,8 @@ from launcher.config import ClusterConfig, Config, register
 from launcher.config.other_names import answer_option
 from launcher.errors import ConfigError, LauncherError, UsageError
 from launcher.launching.explain import explain, one_line
+from launcher.launching.explain_file import explain_file
+from launcher.launching.explain_override import check_words, explain_override
 from launcher.launching.named_model import fit_to_name
 from launcher.launching.own_file.expand import Expanded, expand, place
 from launcher.launching.own_file.source import Source
@@ -91,6 +93,7 @@ def compose(
     ConfigError for everything that Hydra and OmegaConf refuse. Only temporary files are written.
     """
     register()
+    check_words(arguments)
     expanded = expand(arguments)
     arguments = expanded.arguments
     _refuse_secrets(expanded)
@@ -182,8 +185,12 @@ def _compose_one(conf: str, arguments: list[str], expanded: Expanded) -> Compose
 
 def _explained(error: BaseException, arguments: list[str], expanded: Expanded) -> str:
     """One line for an error of Hydra or OmegaConf, without the value of a secret, and with the line of the file behind it."""
-    sentence = place(one_line(explain(error, arguments)), expanded.settings)
+    sentence = place(one_line(_sentence(error, arguments)), expanded.settings)
     return conceal(sentence, secrets_of(os.environ))
+
+
+def _sentence(error: BaseException, arguments: list[str]) -> str:
+    return explain_file(error, arguments) or explain_override(error, arguments) or explain(error, arguments)
 
 
 def _refuse_secrets(expanded: Expanded) -> None:

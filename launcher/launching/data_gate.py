@@ -42,6 +42,8 @@ def data_paths(config: Config) -> DataPaths:
     ]:
         if name != AUTO and name not in FORMATS.own_names() and name not in FORMATS.names():
             raise ConfigError(f"{key}={name} must be one of {', '.join((AUTO, *known_formats().formats))}")
+    for at in range(len(data.sources)) or (None,):
+        reading_of(data, at)  # refuses values that cannot be meant, also where the data is not checked
     paths = [source.path for source in data.sources] or ([data.path] if data.path else [])
     if not paths:
         raise ConfigError(
@@ -187,13 +189,13 @@ def _report(path: str, evaluation: str | None, options: dict[str, Any]) -> dict[
     from launcher.data.progress import progress
 
     with progress(path, "checking data") as advance:
-        return check(Asked(path=path, eval_path=evaluation, **options), advance).to_dict()
+        return {**check(Asked(path=path, eval_path=evaluation, **options), advance).to_dict()}
 
 
 def _unchecked(path: str) -> dict[str, Any]:
     from launcher.data.rules import Finding  # not needed by a launch whose data was checked before
 
-    why = "is read from the hub on the nodes, so it is not checked before"
+    why = "is read on the nodes from the hub, so its rows are not checked before"
     finding = Finding("unchecked", None, why)
     return {
         "verdict": "warning",

@@ -1,14 +1,14 @@
 """A plan's estimates for a person and for a machine: memory, time, cost, the queue, and other settings."""
 
-import dataclasses
-from typing import Any
+from typing import TypedDict
 
 from launcher.config import Config
-from launcher.launching.summary import not_estimated, shutdown_dict
+from launcher.launching.summary import Shutdown, not_estimated, shutdown_dict
 from launcher.plan import LaunchPlan
 from launcher.plan.alternatives import Alternative, find_alternatives
 from launcher.plan.memory import explain_terms
 from launcher.plan.queue import Course, expect
+from launcher.plan.time import StepTime
 from launcher.units import duration, plural
 
 Lines = list[tuple[str, str]]
@@ -18,21 +18,82 @@ _NOT_KNOWN = (
 )
 
 
-def estimates_dict(config: Config, plan: LaunchPlan) -> dict[str, Any]:
-    """`memory`, `time`, `cost`, `queue` and `alternatives`; null if unknown."""
+class MemoryNeed(TypedDict):
+    """What a run needs of GPU memory, host memory and disk."""
+
+    fits: bool | None
+    """Whether it fits the cluster's GPUs; null if their size is not known."""
+    gpu_gib: float | None
+    """GiB of one GPU of the cluster (cluster.gpu_memory_gib)."""
+    host_gib: float
+    """GiB of a node's host memory."""
+    per_gpu_gib: dict[str, float]
+    """Peak GiB of one GPU by kind of memory, and their `total`."""
+    checkpoint_gib: float
+    """GiB on disk of one checkpoint."""
+
+
+class Cost(TypedDict):
+    """What a run is expected to cost."""
+
+    gpu_hours: float | None
+    """GPU-hours over all attempts; null if the time is not known."""
+    money: float | None
+    """In the currency of cluster.price_per_gpu_hour; null if that is not set."""
+
+
+class Estimates(TypedDict):
+    """The estimates of a plan; null where the plan does not know."""
+
+    memory: MemoryNeed | None
+    """Memory and disk."""
+    time: StepTime | None
+    """How long a step and the run take."""
+    cost: Cost
+    """The price."""
+    queue: Course | None
+    """The expected course over the attempts."""
+    shutdown: Shutdown | None
+    """Whether a pre-emption leaves time to save; null without saves."""
+    alternatives: list[Alternative]
+    """Other settings that fit."""
+
+
+class ExplainedTerm(TypedDict):
+    """One kind of memory, and how it was counted."""
+
+    gib: float
+    """GiB of one GPU, of a node's host memory, or of a checkpoint's disk space."""
+    counted: str
+    """The formula and its source."""
+    shown_by: str
+    """How the count was verified."""
+
+
+class Explained(TypedDict):
+    """How the memory and the time of a plan were estimated."""
+
+    memory: dict[str, ExplainedTerm] | None
+    """Each kind of memory by its name; null if memory is not estimated."""
+    time: str | None
+    """The basis of the estimate of time; null if time is not estimated."""
+
+
+def estimates_dict(config: Config, plan: LaunchPlan) -> Estimates:
+    """The plan's estimates."""
     course = expect(config, plan)
     money = None if course is None else course.money
     return {
         "memory": memory_dict(plan, config.cluster.gpu_memory_gib),
-        "time": dataclasses.asdict(plan.time) if plan.time else None,
+        "time": plan.time,
         "cost": {"gpu_hours": course.gpu_hours if course else None, "money": money},
-        "queue": dataclasses.asdict(course) if course else None,
+        "queue": course,
         "shutdown": shutdown_dict(plan),
-        "alternatives": [dataclasses.asdict(one) for one in find_alternatives(config, plan)],
+        "alternatives": find_alternatives(config, plan),
     }
 
 
-def memory_dict(plan: LaunchPlan, size: float | None) -> dict[str, Any] | None:
+def memory_dict(plan: LaunchPlan, size: float | None) -> MemoryNeed | None:
     """Whether the run fits GPUs of `size` GiB, null if unknown, and the memory that it needs of each kind."""
     if plan.memory is None or plan.room is None:
         return None
@@ -57,13 +118,12 @@ def estimate_lines(config: Config, plan: LaunchPlan) -> Lines:
     ]
 
 
-def explain_dict(plan: LaunchPlan) -> dict[str, Any]:
-    """`memory`: for each kind its GiB, its formula and source, and whether a CPU run has confirmed it; `time`: the basis of
-    the estimate. null if they are not estimated."""
+def explain_dict(plan: LaunchPlan) -> Explained:
+    """How each kind of memory and the time were estimated."""
     time = plan.time.basis if plan.time else None
     if plan.memory is None or plan.room is None:
         return {"memory": None, "time": time}
-    memory = {
+    memory: dict[str, ExplainedTerm] = {
         term.name: {"gib": gib, "counted": term.counted, "shown_by": term.shown_by}
         for term, gib in explain_terms(plan.memory, plan.room)
     }

@@ -22,7 +22,7 @@ def explain(error: BaseException, arguments: list[str]) -> str:
     """One sentence for an error of Hydra or OmegaConf."""
     if found := _without_package(arguments):
         return found
-    for cause in _causes(error):
+    for cause in causes_of(error):
         if isinstance(cause, OverrideParseException):
             key, _, value = cause.override.partition("=")
             if not value and key.endswith((".yaml", ".yml")):
@@ -38,8 +38,12 @@ def explain(error: BaseException, arguments: list[str]) -> str:
             return unknown(group or "config", name, {*(cause.options or shipped)} - {"schema"})
         key = str(getattr(cause, "full_key", None) or "")
         if key and isinstance(cause, ConfigKeyError | ConfigAttributeError):
-            return _where(error) + unknown_key(_typed(key, arguments))
+            found = _in_item(cause, key)
+            return _where(error) + (found or unknown_key(_typed(key, arguments)))
         if key and isinstance(cause, ValidationError):
+            below = _typed(key, arguments)
+            if below != key and cause.value in ({}, None) and not isinstance(cause.value, bool):
+                return f"{below}: {key} must be {expected(key)} and has no keys below it"
             value = "null" if cause.value is None else cause.value
             return f"{_where(error)}{key}={value} must be {expected(key)}"
     several = re.match(r"Ambiguous value for argument '(.*?)'\n1\. ", str(error), re.DOTALL)
@@ -52,6 +56,26 @@ def explain(error: BaseException, arguments: list[str]) -> str:
         return unknown_key(absent_group[1])
     key = str(getattr(error, "full_key", None) or "")
     return f"{key}: {_reason(error)}" if key else _reason(error)
+
+
+def _in_item(error: BaseException, key: str) -> str | None:
+    """One sentence for an unknown key in an item of a list, whose error names no more than the key itself; None for others."""
+    item = getattr(error, "object_type", None)
+    if "." in key or item is Config or not (isinstance(item, type) and dataclasses.is_dataclass(item)):
+        return None
+    names = [field.name for field in dataclasses.fields(item)]
+    holder = next((name for name in known_keys() if _item_of(name) is item), None)
+    return f"in an item of {holder}: {unknown('key', key, names)}" if holder else None
+
+
+def _item_of(key: str) -> type | None:
+    """The dataclass of the items of a list; None for another key."""
+    schema: type = Config
+    hint: Any = None
+    for name in key.split("."):
+        hint = get_type_hints(schema).get(name)
+        schema = dataclass_of(hint) or schema
+    return dataclass_of(hint) if get_origin(hint) is list else None
 
 
 def _without_package(arguments: list[str]) -> str | None:
@@ -77,6 +101,8 @@ def config_dir_of(arguments: Sequence[str]) -> Path | None:
     return None
 
 
+_MOST = 15
+"""Names in one sentence."""
 _RENAMED = {"resources.silence_s": "resources.hang_timeout_s"}
 """Former names of keys, and the present ones."""
 
@@ -117,7 +143,7 @@ def unknown_key(key: str) -> str:
         if elsewhere and not close:
             return f"unknown key {key}; {elsewhere.answer(nearest(leaf, elsewhere.names) or leaf)}"
         return f"unknown key {key}; " + (
-            f"did you mean {parent}.{close}?" if close else f"{parent} has {', '.join(siblings)}"
+            f"did you mean {parent}.{close}?" if close else _all_of(parent, siblings)
         )
     close = max(same_leaf, key=like, default=nearest(key, known))
     close = close or ("+experiment" if nearest(key, ["experiment"]) else None)
@@ -125,6 +151,13 @@ def unknown_key(key: str) -> str:
         return f"unknown key {key}; {elsewhere.answer(nearest(leaf, elsewhere.names) or leaf)}"
     hint = f"did you mean {close}?" if close else "python -m launcher --cfg job lists all keys"
     return f"unknown key {key}; {hint}"
+
+
+def _all_of(parent: str, names: Sequence[str]) -> str:
+    """What a group has, in a line that can be read."""
+    if len(names) > _MOST:
+        return f"{parent} has {len(names)} keys; docs/reference/keys.md and python -m launcher --cfg job list them"
+    return f"{parent} has {', '.join(names)}"
 
 
 def known_keys(schema: type = Config, prefix: str = "") -> Iterator[str]:
@@ -157,6 +190,8 @@ def expected(key: str) -> str:
         hint = get_args(hint)[-1] if inside else get_type_hints(schema).get(name)
         schema = dataclass_of(hint) or schema
     nested = dataclass_of(hint)
+    if nested and get_origin(hint) is list:
+        return f"a list of groups of keys, such as [{{{dataclasses.fields(nested)[0].name}: ...}}]"
     if nested:
         return f"a group of keys, such as {key}.{dataclasses.fields(nested)[0].name}=..."
     names: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
@@ -181,7 +216,7 @@ def _where(error: BaseException) -> str:
     return f"in {file[1]}.yaml: " if file else ""
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
+def causes_of(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__

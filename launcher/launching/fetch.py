@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from launcher.errors import FetchFailed
 from launcher.hub import Wanted, cache_folder, find_wanted
@@ -14,8 +14,24 @@ from launcher.launching.compose import Composed
 from launcher.launching.data_gate import data_paths
 
 
-def fetch_all(composed: Iterable[Composed], *, quiet: bool) -> Iterator[dict[str, Any]]:
-    """`names`, `cache`, `commit` and `bytes` of each download, for each run that reads from a hub; duplicates are skipped."""
+class _Names(TypedDict):
+    names: list[str]
+    """The model and the datasets, as the configuration names them; empty if the run reads nothing from a hub."""
+
+
+class Fetched(_Names, total=False):
+    """What a run reads from a hub and is in the cache now. Without names it has no other field."""
+
+    cache: str
+    """Absolute path of the cache."""
+    commit: str | None
+    """The commit of the model on the hub; null if no model was fetched."""
+    bytes: int
+    """Bytes that were downloaded now; what the cache had before does not count."""
+
+
+def fetch_all(composed: Iterable[Composed], *, quiet: bool) -> Iterator[Fetched]:
+    """Each download, for each run that reads from a hub; duplicates are skipped."""
     seen: list[str] = []
     for one in composed:
         config = one.config
@@ -27,7 +43,12 @@ def fetch_all(composed: Iterable[Composed], *, quiet: bool) -> Iterator[dict[str
         environ = {**os.environ, **config.cluster.env}
         found = _fetch(wanted, environ, quiet=quiet)
         names = [*filter(None, [wanted.model]), *wanted.data]
-        yield {"names": names, "cache": str(cache_folder(environ)), **found}
+        yield {
+            "names": names,
+            "cache": str(cache_folder(environ)),
+            "commit": found.get("commit"),
+            "bytes": found.get("bytes", 0),
+        }
 
 
 def _fetch(wanted: Wanted, environ: dict[str, str], *, quiet: bool) -> dict[str, Any]:

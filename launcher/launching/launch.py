@@ -6,7 +6,7 @@ import shlex
 import subprocess
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TypedDict
 
 from launcher.clusters.base import Cluster
 from launcher.clusters.choose import choose_kind, make_cluster
@@ -16,7 +16,7 @@ from launcher.launching.compose import Composed
 from launcher.launching.hub_gate import check_hub
 from launcher.launching.machine_gate import cpu_note
 from launcher.launching.package_gate import check_packages, package_notes
-from launcher.launching.plan_warnings import evaluation_note, print_warnings
+from launcher.launching.plan_warnings import HowMuch, evaluation_note, print_warnings
 from launcher.launching.planning import prepare
 from launcher.launching.write import find_cut_short, write_run
 from launcher.output import say
@@ -34,6 +34,29 @@ class Planned:
     plan: LaunchPlan
 
 
+class LaunchReport(TypedDict):
+    """A run that was queued, started on this machine, or only written (a dry run)."""
+
+    run: str
+    """name/date_time, by which every verb finds the run."""
+    run_dir: str
+    """Absolute path of its folder."""
+    cluster: str
+    """The cluster's name: what cluster.kind=auto resolved to."""
+    job_id: str | None
+    """The scheduler's id of its job; null for a run on this machine and for a dry run."""
+    dry_run: bool
+    """Whether everything was written and nothing submitted."""
+    command: str
+    """The command that submits or starts the run by hand."""
+    notes: list[str]
+    """Sentences about decisions that the configuration left open, as the summary shows them."""
+    training: HowMuch
+    """How much it trains."""
+    warnings: list[str]
+    """The warnings that were printed before the launch, the most important first."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Launched:
     """The outcome of a launch: a job in a queue, a process on this machine, or only files (a dry run)."""
@@ -46,7 +69,7 @@ class Launched:
     process: subprocess.Popen[bytes] | None = None
     """The job script if it runs on this machine, once it is started."""
 
-    def to_dict(self) -> dict[str, Any]:
+    def report(self, notes: list[str], training: HowMuch, warnings: list[str]) -> LaunchReport:
         """The object that `--json` prints for a launch."""
         return {
             "run": self.run.name,
@@ -55,6 +78,9 @@ class Launched:
             "job_id": self.job_id,
             "dry_run": self.dry_run,
             "command": shlex.join(find_cluster(self.plan.cluster).submit_command(self.run.job_script)),
+            "notes": notes,
+            "training": training,
+            "warnings": warnings,
         }
 
 

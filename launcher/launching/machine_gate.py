@@ -75,9 +75,10 @@ def _chosen_here(config: Config) -> bool:
 
 def _large(config: Config, facts: Facts) -> int | None:
     """The parameters of a large model; None for a smaller one, and if its shape is not known."""
-    if facts.architecture is None:
+    shape = facts.architecture
+    if shape is None or shape.num_attention_heads < 1:  # the plan refuses such a shape
         return None
-    parameters = count_parameters(facts.architecture)
+    parameters = count_parameters(shape)
     return parameters if parameters >= LARGE else None
 
 

@@ -1,7 +1,7 @@
 """A table of plans: one row for every combination of comma-separated values."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from launcher.errors import PlanError
 from launcher.launching.compose import Composed, compose
@@ -15,14 +15,39 @@ _NUMBERS = ("total_gib", "gpus", "step_s", "tokens_per_s", "total_h", "gpu_hours
 _COLUMNS = ("fits", "GiB per GPU", "GPUs", "s per step", "tokens/s", "hours", "GPU-hours", "money")
 
 
-def table_rows(overrides: list[str], moment: datetime) -> list[dict[str, Any]]:
+class PlanRow(TypedDict):
+    """One combination of settings: its figures, or why it is refused."""
+
+    settings: dict[str, str | None]
+    """The keys that differ between rows, with their values as typed."""
+    refused: str | None
+    """Why the combination cannot be launched; null if it can."""
+    fits: bool | None
+    """Whether it fits the cluster's GPUs; null if that is not known."""
+    total_gib: float | None
+    """Peak GiB of one GPU."""
+    gpus: int | None
+    """Number of ranks."""
+    step_s: float | None
+    """Seconds of a step."""
+    tokens_per_s: float | None
+    """Tokens per second over all ranks."""
+    total_h: float | None
+    """Hours of the whole run over all attempts, without the time in the queue."""
+    gpu_hours: float | None
+    """GPU-hours of the whole run."""
+    money: float | None
+    """In the currency of cluster.price_per_gpu_hour."""
+
+
+def table_rows(overrides: list[str], moment: datetime) -> list[PlanRow]:
     """One row per combination: its settings, and its figures, or why it is refused."""
     trials = compose(["-m", *overrides])
     swept = [key for key in _keys(trials) if len({_value(one, key) for one in trials}) > 1]
     return [_row(one, swept, moment) for one in trials]
 
 
-def make_table(rows: list[dict[str, Any]]) -> "Table":
+def make_table(rows: list[PlanRow]) -> "Table":
     """The rows as a table of rich."""
     from rich.table import Table
 
@@ -35,9 +60,12 @@ def make_table(rows: list[dict[str, Any]]) -> "Table":
     return table
 
 
-def _row(composed: Composed, swept: list[str], moment: datetime) -> dict[str, Any]:
+def _row(composed: Composed, swept: list[str], moment: datetime) -> PlanRow:
     settings = {key: _value(composed, key) for key in swept}
-    row: dict[str, Any] = {"settings": settings, "refused": None, "fits": None, **dict.fromkeys(_NUMBERS)}
+    row: PlanRow = {
+        "settings": settings, "refused": None, "fits": None, "total_gib": None, "gpus": None, "step_s": None,
+        "tokens_per_s": None, "total_h": None, "gpu_hours": None, "money": None,
+    }  # fmt: skip
     try:
         looked = look(composed, moment)
     except PlanError as error:

@@ -1,7 +1,7 @@
 """The warnings about a plan, which are shown before anything is submitted."""
 
 import os
-from typing import Any
+from typing import TypedDict
 
 from launcher.clusters.registry import find_cluster
 from launcher.config import Config
@@ -76,8 +76,25 @@ def print_warnings(composed: Composed, plan: LaunchPlan) -> list[str]:
     return found
 
 
-def extent_dict(config: Config, plan: LaunchPlan) -> dict[str, Any]:
-    """How much the run trains, for JSON; null for what is not known before it starts."""
+class HowMuch(TypedDict):
+    """How much a run trains; null for what is not known before it starts."""
+
+    rows: int | None
+    """Training rows of an epoch."""
+    tokens: int | None
+    """Tokens of an epoch, estimated from the lengths that the data check found."""
+    epochs: float | None
+    """Passes over the data."""
+    steps: int | None
+    """Optimizer steps of the whole run."""
+    steps_estimated: bool
+    """Whether the steps follow from an estimate of the tokens, because rows are packed."""
+    seconds: float | None
+    """Estimated wall time over all attempts, without the time in the queue."""
+
+
+def extent_dict(config: Config, plan: LaunchPlan) -> HowMuch:
+    """How much the run trains, for JSON."""
     extent = extent_of(config, plan)
     return {
         "rows": extent.rows, "tokens": extent.tokens, "epochs": extent.epochs, "steps": extent.steps,

@@ -1,6 +1,7 @@
 """A plan in a few lines of text, and the parts that text and JSON share."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypedDict
 
 from launcher.clusters.registry import find_cluster
 from launcher.config import Config, TrainerConfig
@@ -19,7 +20,7 @@ MOST_LINES = 14
 
 
 def describe(
-    run: RunDir, plan: LaunchPlan, summary: dict[str, Any], config: Config, *, verbose: bool = False
+    run: RunDir, plan: LaunchPlan, summary: Mapping[str, Any], config: Config, *, verbose: bool = False
 ) -> str:
     """The summary of a launch: what runs where on which data, how long, and what to type next; at most MOST_LINES lines,
     with `verbose` all notes."""
@@ -159,9 +160,19 @@ def not_estimated(plan: LaunchPlan) -> str | None:
     return None if why_not is None else f"not estimated for trainer.kind={plan.trainer}: {why_not}"
 
 
-def shutdown_dict(plan: LaunchPlan) -> dict[str, float | bool] | None:
-    """`needs_s`, the time of a shutdown until everything is saved, `given_s`, the time that the cluster gives, and whether
-    that fits; None without saves."""
+class Shutdown(TypedDict):
+    """Whether a pre-empted run has the time to save."""
+
+    needs_s: float
+    """Seconds from the order to shut down until two steps and a whole save are done."""
+    given_s: float
+    """Seconds between SIGTERM and SIGKILL on this cluster."""
+    fits: bool
+    """Whether the save is done in time."""
+
+
+def shutdown_dict(plan: LaunchPlan) -> Shutdown | None:
+    """The time that a shutdown needs and has; None without saves."""
     if plan.save is None:
         return None
     needs = significant(needs_s(plan))

@@ -8,6 +8,7 @@ from typing import Any
 from launcher.data.check import Asked, check
 from launcher.errors import DataError, UsageError
 from launcher.managed.api import Api, NotThere, Unanswered
+from launcher.managed.job import TrainingEstimate, Uploaded
 from launcher.managed.records import TAG, Records, tag_in, tag_of
 from launcher.managed.rows import Prepared
 
@@ -17,7 +18,7 @@ _ENDED_BADLY = ("failed", "cancelled")
 _SUFFIX = 64
 
 
-def upload(api: Api, records: Records, source: Path, prepared: Prepared) -> dict[str, Any]:
+def upload(api: Api, records: Records, source: Path, prepared: Prepared) -> Uploaded:
     """The id of the uploaded file; the same content is uploaded only once. DataError if the data check finds an error."""
     _check(source)
     known = records.uploaded(api.base, prepared.sha256)
@@ -45,7 +46,7 @@ def _check(source: Path) -> None:
         )
 
 
-def estimate(prepared: Prepared, epochs: int | str, price_per_million: float | None) -> dict[str, Any]:
+def estimate(prepared: Prepared, epochs: int | str, price_per_million: float | None) -> TrainingEstimate:
     """Estimated rows, tokens per epoch, epochs, and the total price; the provider counts with its own tokenizer."""
     if price_per_million is not None and not 0 <= price_per_million < float("inf"):
         raise UsageError(f"--price-per-million {price_per_million:g} must be a number of at least 0")

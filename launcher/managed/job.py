@@ -2,14 +2,76 @@
 
 import sys
 import time
-from typing import Any
+from typing import Any, TypedDict
 
 from launcher.managed.api import Api
 from launcher.managed.records import Records
+from launcher.output import align, print_json
 
 SUCCEEDED, FAILED, CANCELLED = "succeeded", "failed", "cancelled"
 _OVER = (SUCCEEDED, FAILED, CANCELLED)
 _LONGEST_POLL_S = 60.0
+
+
+class ManagedJob(TypedDict):
+    """A fine-tuning job of a provider. A field that the provider does not give is null."""
+
+    id: str
+    """The provider's id of the job."""
+    status: str | None
+    """The provider's word, such as queued, running, succeeded, failed or cancelled."""
+    model: str | None
+    """The model that is fine-tuned."""
+    fine_tuned_model: str | None
+    """Name of the new model; null before the job has succeeded."""
+    trained_tokens: int | None
+    """Tokens that the provider has counted; null before the end."""
+    error: dict[str, Any] | None
+    """The provider's error, with its `message`."""
+
+
+class ManagedJobs(TypedDict):
+    """The newest jobs of a provider."""
+
+    jobs: list[ManagedJob]
+    """The newest first."""
+
+
+class TrainingEstimate(TypedDict):
+    """How much a job trains, and its price."""
+
+    rows: int
+    """Training rows."""
+    tokens: int
+    """Tokens of an epoch, estimated from the bytes of the texts."""
+    epochs: int
+    """Passes over the data."""
+    epochs_assumed: bool
+    """Whether the provider decides on the epochs, so that their number is an assumption."""
+    price: float | None
+    """The price of all epochs at --price-per-million; null without it."""
+
+
+class ManagedCreated(ManagedJob):
+    """A job that was created, or found from an earlier call of the same command."""
+
+    estimate: TrainingEstimate
+    """How much it trains, and its price."""
+    existing: bool
+    """Whether the same job was requested before, so that none was created."""
+
+
+class Uploaded(TypedDict):
+    """A data file at the provider."""
+
+    file: str
+    """The provider's id of the file."""
+    rows: int
+    """Its rows."""
+    sha256: str
+    """The digest of its content in the form that was uploaded."""
+    existing: bool
+    """Whether the provider had it already, so that nothing was uploaded."""
 
 
 def wait_for(api: Api, records: Records, job_id: str, every_s: float, *, quiet: bool) -> dict[str, Any]:
@@ -36,10 +98,24 @@ def has_failed(job: dict[str, Any]) -> bool:
     return job["status"] in (FAILED, CANCELLED)
 
 
-def job_dict(job: dict[str, Any]) -> dict[str, Any]:
+def job_dict(job: dict[str, Any]) -> ManagedJob:
     """The job as plain JSON values."""
-    names = ("id", "status", "model", "fine_tuned_model", "trained_tokens", "error")
-    return {name: job.get(name) for name in names}
+    return {
+        "id": job["id"],
+        "status": job.get("status"),
+        "model": job.get("model"),
+        "fine_tuned_model": job.get("fine_tuned_model"),
+        "trained_tokens": job.get("trained_tokens"),
+        "error": job.get("error"),
+    }
+
+
+def print_job(job: dict[str, Any], *, as_json: bool) -> None:
+    """Prints a job, for a machine or for a person."""
+    if as_json:
+        print_json(job_dict(job))
+    else:
+        print(align(job_lines(job)), flush=True)
 
 
 def job_lines(job: dict[str, Any]) -> list[tuple[str, str]]:
@@ -54,7 +130,7 @@ def job_lines(job: dict[str, Any]) -> list[tuple[str, str]]:
     return [*lines, ("next", f"python -m launcher managed poll {job['id']}")]
 
 
-def estimate_lines(about: dict[str, Any]) -> list[tuple[str, str]]:
+def estimate_lines(about: TrainingEstimate) -> list[tuple[str, str]]:
     """The estimate of the training as (label, text) lines."""
     assumed = " (auto: this number is assumed)" if about["epochs_assumed"] else ""
     lines = [("training", f"about {about['tokens']:,} tokens x {about['epochs']} epochs{assumed}")]

@@ -16,9 +16,13 @@ class Adapter:
     """The LoRA adapter of a run, as the counts and the memory estimate need it."""
 
     r: int
+    """Rank of the two matrices."""
     target_modules: tuple[str, ...] | str
+    """Names of the linear layers that are adapted, or all-linear."""
     four_bit: bool
+    """Whether the base model's weights are kept in 4 bits."""
     double_quant: bool
+    """Whether the scales of 4-bit weights are quantised as well."""
     dropout: bool = False
     """Whether the adapter has dropout: its mask is then kept for the backward pass."""
     dora: bool = False

@@ -31,9 +31,13 @@ class Alternative:
     overrides: tuple[str, ...]
     """Overrides to type for it; empty if it is the planned setting."""
     gpus: int
+    """Number of GPUs."""
     total_gib: float
+    """Peak GiB of one GPU."""
     step_s: float
+    """Seconds of a step."""
     gpu_hours_per_1000_steps: float
+    """GPU-hours of 1,000 steps."""
 
 
 def find_alternatives(config: Config, plan: LaunchPlan) -> list[Alternative]:

@@ -13,11 +13,13 @@ class Facts:
     """What planning found outside the configuration. plan.json keeps it, and the nodes plan with it again."""
 
     experiment: str | None
+    """Name of the chosen experiment; None without one."""
     cluster: str
     """Name of the cluster: what cluster.kind=auto resolved to."""
     device: str
     """cuda or cpu: what resources.device=auto resolved to."""
     run_dir: str
+    """Absolute path of the run dir."""
     work_dir: str
     """Folder in which the command was typed; relative data paths and plugins' modules start there."""
     cache_dir: str
@@ -28,6 +30,7 @@ class Facts:
     data_path: str
     """Absolute path of the training data; the first of several."""
     eval_path: str | None
+    """Absolute path of the evaluation data; None without one."""
     data_sources: tuple[str, ...] = ()
     """Absolute paths of data.sources, in their order."""
     python: str

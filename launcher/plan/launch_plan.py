@@ -40,14 +40,23 @@ class LaunchPlan:
     """One run, as decided. plan.json is this, field by field."""
 
     run: str
+    """The run's name, without its date."""
     experiment: str | None
+    """Name of the chosen experiment; None without one."""
     cluster: str
+    """Name of the cluster: what cluster.kind=auto resolved to."""
     topology: Topology
+    """Nodes and ranks."""
     degrees: Degrees
+    """How many ranks share one thing, for each kind of parallelism."""
     batch: Batch
+    """Sequences per step."""
     strategy: Strategy
+    """The sharding strategy with its options."""
     model: ModelFacts
+    """The model and its number of parameters."""
     device: str
+    """cuda or cpu: what resources.device=auto resolved to."""
     precision: str
     """bf16 or fp32: the number format of the forward pass."""
     mixed_precision: str
@@ -77,7 +86,9 @@ class LaunchPlan:
     trainer_args: Mapping[str, Any]
     """Keyword arguments of trl's class of arguments for the method."""
     deepspeed: Mapping[str, Any] | None
+    """The content of deepspeed.json; None for a strategy without DeepSpeed."""
     accelerate: Mapping[str, Any]
+    """The content of accelerate.yaml."""
     job_options: Mapping[str, str]
     """The job's options for the scheduler, by the scheduler's names; "" for a flag without a value."""
     step_options: tuple[str, ...]
@@ -85,8 +96,11 @@ class LaunchPlan:
     meeting: Meeting
     """How the processes of the job find each other."""
     env: Mapping[str, str]
+    """Environment variables of the ranks."""
     modules: tuple[str, ...]
+    """Environment modules that node.sh loads."""
     setup: tuple[tuple[str, ...], ...]
+    """Commands that node.sh runs before the ranks, as lists of words."""
     rank_starter: str
     """launcher or accelerate."""
     container_command: tuple[str, ...]
@@ -98,9 +112,11 @@ class LaunchPlan:
     hang_timeout_s: float
     """Seconds without a step after which the ranks count as hung."""
     failures_per_1000_node_days: float
+    """Expected failures of a thousand nodes in a day."""
     save: SavePlan | None
     """When checkpoints are written; None if the run saves none."""
     facts: Facts
+    """What planning found outside the configuration."""
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as plain JSON values."""

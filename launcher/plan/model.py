@@ -16,9 +16,13 @@ class ModelFacts:
     """The planned model; its counts are None if its shape is not known before the download."""
 
     name_or_path: str
+    """A hub's id, or a folder."""
     revision: str | None
+    """Commit, branch or tag on the hub; None for the newest."""
     parameters: int | None
+    """Number of parameters; None if the model's shape is not known."""
     trainable_parameters: int | None
+    """Number of those that are trained; None as for parameters."""
 
 
 def read_architecture(config_json: Mapping[str, Any]) -> ArchitectureConfig | None:

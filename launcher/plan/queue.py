@@ -17,6 +17,7 @@ class Course:
     """The expected course of a run over its attempts."""
 
     limit_h: float
+    """Hours of the time limit of one attempt."""
     cut: bool
     """Whether the time limit ends the run before it is finished."""
     attempts: int | None
@@ -24,7 +25,9 @@ class Course:
     wall_h: float | None
     """Hours over all attempts, without the time in the queue."""
     effective_training_time: float | None
+    """Share of these hours that is useful training."""
     gpu_hours: float | None
+    """GPU-hours of these hours; spare nodes count."""
     money: float | None
     """In the currency of cluster.price_per_gpu_hour; None if that is not set."""
 

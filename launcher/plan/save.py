@@ -19,13 +19,19 @@ class SavePlan:
     save_every: float | str | None
     """A share of the run, or `epoch`, from which the ranks derive save_steps; None if the plan could, and for `auto`."""
     keep_last: int
+    """Newest checkpoints that are kept."""
     keep_every: int
+    """Every checkpoint whose step is a multiple of this is kept; 0 keeps none."""
     keep_best: int
+    """Checkpoints with the lowest evaluation loss that are kept."""
     asynchronous: bool
+    """Whether files are written while training continues."""
     timeout_s: int
     """Seconds without a message from another rank's writer after which a save has failed."""
     save_s: float
+    """Seconds that a save blocks training."""
     restart_s: float
+    """Seconds from the start of an attempt to its first step."""
     mtbf_s: float | None
     """Mean time between failures of the whole job; None for a failure rate of 0."""
     best_interval_s: float | None

@@ -22,16 +22,22 @@ FOUR_BIT_SHARE = 0.75
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepTime:
-    """How long a step takes; total_h is None if the number of steps is not known."""
+    """How long a step takes, and all steps of the run."""
 
     step_s: float
+    """Seconds of a step."""
     tokens_per_s: float
+    """Tokens per second over all ranks."""
     total_h: float | None
+    """Hours of all steps, without starts and saves; None if the number of steps is not known."""
     steps: int | None
+    """Optimizer steps; None if the ranks count the rows."""
     compute_s: float
+    """Seconds that one GPU computes in a step."""
     communication_s: float
     """Seconds that one GPU sends in a step; this overlaps with computing."""
     basis: str
+    """What the estimate is derived from, as a sentence."""
 
 
 def estimate_time(config: Config, load: Load, facts: Facts, steps: int | None = None) -> StepTime:

@@ -10,7 +10,9 @@ class Topology:
     """Nodes and ranks: world_size = nodes * gpus_per_node."""
 
     nodes: int
+    """Number of nodes that train."""
     gpus_per_node: int
+    """Ranks of a node."""
 
     @property
     def world_size(self) -> int:
@@ -23,8 +25,11 @@ class Batch:
     """Sequences per step: global = micro * accumulation * data_parallel_size."""
 
     global_batch_size: int
+    """Sequences per optimizer step, over all ranks."""
     micro_batch_size: int
+    """Sequences per rank in one forward pass."""
     gradient_accumulation_steps: int
+    """Forward and backward passes of a rank per optimizer step."""
 
 
 def make_topology(nodes: int, gpus_per_node: int, gpus_on_a_node: int | None, cuda: bool) -> Topology:

@@ -1,6 +1,6 @@
 """What a plugin declares about itself, so that rules, gates and commands need not know its name."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from launcher.rule import Rule
 
@@ -19,7 +19,7 @@ class Traits:
     """It writes checkpoints, so that the run can be resumed."""
     same_training: bool = False
     """It changes where and how the run computes, but not what it learns: `resume` can change its options."""
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[Rule, ...] = field(default=(), metadata={"printed": False})
     """Combinations with this plugin that do not work; a plan that breaks one is refused. Numbers are unique within the plugin.
     plan.json does not hold them: they are code."""
     four_bit: tuple[str, ...] | None = None

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from launcher.errors import UsageError
+from launcher.errors import LauncherError, UsageError
 from launcher.reference.pages import pages
 
 
@@ -20,4 +20,7 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except LauncherError as error:
+        sys.exit(f"launcher: {error}")

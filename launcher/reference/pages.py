@@ -1,6 +1,7 @@
 """All reference pages by name."""
 
 from launcher.reference.environment import environment_page
+from launcher.reference.json import json_page
 from launcher.reference.keys import keys_page, plugins_page
 from launcher.reference.methods import methods_page
 from launcher.reference.other_names import other_names_page
@@ -14,6 +15,7 @@ def pages() -> dict[str, str]:
     return {
         "keys": keys_page(),
         "verbs": verbs_page(),
+        "json": json_page(),
         "plugins": plugins_page(),
         "methods": methods_page(),
         "other_names": other_names_page(),

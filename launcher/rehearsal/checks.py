@@ -2,8 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from launcher.errors import ClusterError
 from launcher.plan import LaunchPlan
@@ -15,22 +14,21 @@ from launcher.run.events.words import How
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One check's outcome."""
+    """The outcome of one check of a rehearsal."""
 
     name: str
+    """start, kill, time limit, requeue or cancel."""
     passed: bool | None
     """None: this cluster cannot do it."""
     seconds: float
+    """How long it took."""
     said: str
+    """What was seen, or what failed."""
 
     def line(self) -> str:
         """The check as a line of text."""
         word = {True: "pass", False: "FAIL", None: "left out"}[self.passed]
         return f"{word:<10}{self.name:<12}{self.seconds:7.1f} s  {self.said}"
-
-    def to_dict(self) -> dict[str, Any]:
-        """The check for JSON."""
-        return asdict(self)
 
 
 class Rehearsal:

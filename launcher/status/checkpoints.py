@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any
+from typing import Annotated, TypedDict
 
 from launcher.checkpoint.commit import retain
 from launcher.checkpoint.find import Broken, Found, committed, find_all
@@ -12,6 +12,49 @@ from launcher.clusters.base import RunState
 from launcher.errors import RunError
 from launcher.run import RunDir
 from launcher.status.state import read_status
+
+_For = TypedDict(
+    "_For",
+    {
+        "for": Annotated[
+            list[str], "Why the run's retention keeps it, such as newest or best; empty for none."
+        ]
+    },
+)
+
+
+class CheckpointRow(_For):
+    """A checkpoint, or a folder that should be one and is damaged."""
+
+    step: int | None
+    """The step after which it was written; null for a damaged one."""
+    path: str
+    """Absolute path of its folder."""
+    age_s: float | None
+    """Seconds since it was written."""
+    bytes: int | None
+    """Its size."""
+    committed: bool
+    """Whether its manifest is in place and true, so that a run can resume from it."""
+    verified: bool | None
+    """Whether every file has the digest of its manifest; null without --verify."""
+    why: str | None
+    """The occasion of the save, such as interval, shutdown or end."""
+    eval_loss: float | None
+    """The evaluation loss at its step, if it was measured."""
+    error: str | None
+    """What is wrong with it, as a sentence."""
+
+
+class Checkpoints(TypedDict):
+    """The checkpoints of a run."""
+
+    run: str
+    """name/date_time."""
+    deleted: list[int]
+    """Steps of the checkpoints that --prune deleted."""
+    checkpoints: list[CheckpointRow]
+    """All that are left, oldest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +82,7 @@ def prune(run: RunDir, keep: Retention) -> list[int]:
     return retain(run.checkpoints, keep.last, keep.every, keep.best)
 
 
-def list_checkpoints(run: RunDir, keep: Retention, *, verify: bool) -> list[dict[str, Any]]:
+def list_checkpoints(run: RunDir, keep: Retention, *, verify: bool) -> list[CheckpointRow]:
     """One row per checkpoint, oldest first; `verify` reads every file and compares its digest."""
     kept = reasons_to_keep(
         [found.manifest for found in committed(run.checkpoints)], keep.last, keep.every, keep.best
@@ -50,7 +93,7 @@ def list_checkpoints(run: RunDir, keep: Retention, *, verify: bool) -> list[dict
     ]
 
 
-def _row(found: Found, kept: dict[int, list[str]], verify: bool) -> dict[str, Any]:
+def _row(found: Found, kept: dict[int, list[str]], verify: bool) -> CheckpointRow:
     wrong = first_difference(found, sorted(found.manifest.files)) if verify else None
     age = datetime.now(timezone.utc) - datetime.fromisoformat(found.manifest.time)
     return {
@@ -67,7 +110,7 @@ def _row(found: Found, kept: dict[int, list[str]], verify: bool) -> dict[str, An
     }
 
 
-def _broken(found: Broken) -> dict[str, Any]:
+def _broken(found: Broken) -> CheckpointRow:
     return {
         "step": None,
         "path": str(found.path),

@@ -1,7 +1,7 @@
 """How a run learned, by its own files: early stopping, forgetting, overfitting. These are pure functions."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TypedDict
 
 from launcher.run.course import Course
 from launcher.run.events.ranks import EarlyStopped, General
@@ -13,16 +13,50 @@ _RISE = 0.01
 """Relative rise of the newest evaluation loss over the best from which it counts."""
 
 
-def early_stopped(history: History) -> dict[str, Any] | None:
-    """`step`, `metric`, `best` and `best_step` of a run that was stopped early; None for another run."""
+class StoppedEarly(TypedDict):
+    """A run that the plugin early_stopping has ended."""
+
+    step: int
+    """The step after which it ended."""
+    metric: str
+    """The metric that it watched."""
+    best: float | None
+    """The metric's best value; null if it was never a number."""
+    best_step: int | None
+    """The step of that value; null without one."""
+    patience: int
+    """Evaluations in a row without an improvement, after which it ended."""
+
+
+class GeneralText(TypedDict):
+    """The perplexity on general text, as the plugin forgetting_guard measures it."""
+
+    before: float | None
+    """Before training; null if it was not measured then."""
+    now: float
+    """At the newest measurement."""
+    step: int
+    """The step of the newest measurement."""
+    increase: float
+    """The newest value as a multiple of that before training."""
+
+
+def early_stopped(history: History) -> StoppedEarly | None:
+    """When and why the run was stopped early; None for another run."""
     found = history.newest(EarlyStopped)
     if found is None:
         return None
-    return {name: getattr(found, name) for name in ("step", "metric", "best", "best_step", "patience")}
+    return {
+        "step": found.step,
+        "metric": found.metric,
+        "best": found.best,
+        "best_step": found.best_step,
+        "patience": found.patience,
+    }
 
 
-def general(history: History) -> dict[str, Any] | None:
-    """`before`, `now`, `step` and `increase` of the perplexity on general text; None if it was not measured."""
+def general(history: History) -> GeneralText | None:
+    """The perplexity on general text; None if it was not measured."""
     measured = history.all(General)
     if not measured:
         return None
@@ -55,7 +89,7 @@ def overfitting(course: Course) -> str | None:
 
 
 def learning_lines(
-    stopped: Mapping[str, Any] | None, forgotten: Mapping[str, Any] | None, warnings: Sequence[str]
+    stopped: StoppedEarly | None, forgotten: GeneralText | None, warnings: Sequence[str]
 ) -> list[tuple[str, str]]:
     """What is known about the run's learning, as (label, text)."""
     lines: list[tuple[str, str]] = []

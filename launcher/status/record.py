@@ -1,7 +1,7 @@
 """The attempts and the next save of a run, as status shows them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 from launcher.run.attempts import Attempt
 from launcher.run.events.checkpoints import Interval, Saved
@@ -10,8 +10,40 @@ from launcher.run.history import History
 _SHOWN = 8
 
 
-def attempt_dicts(attempts: Sequence[Attempt]) -> list[dict[str, Any]]:
-    """A dict per attempt: number, job, host, start, first step, how it ended and why; `how` is None while it runs."""
+class AttemptRow(TypedDict):
+    """One start of a run's ranks."""
+
+    attempt: int
+    """Counted from 1."""
+    job_id: str | None
+    """The scheduler's id of the job in which it ran."""
+    host: str | None
+    """The supervisor's host."""
+    started: str
+    """When it began: ISO 8601, UTC."""
+    resumed_from: int | None
+    """The step of the checkpoint from which it resumed; null if it started from step 0, or has not loaded anything yet."""
+    how: str | None
+    """How it ended, such as finished, crashed or hung; null while it runs."""
+    reason: str | None
+    """Why it ended so, as a sentence."""
+    hosts: list[str]
+    """Hosts to blame for its end."""
+    slow: dict[str, float]
+    """Slow hosts: the speed of each as a share of the others'."""
+
+
+class NextSave(TypedDict):
+    """The next save of a run that is training."""
+
+    step: int
+    """The step after which it is due."""
+    in_s: float | None
+    """Estimated seconds until then; null while the time of a step is not known."""
+
+
+def attempt_rows(attempts: Sequence[Attempt]) -> list[AttemptRow]:
+    """A row per attempt, the newest last."""
     return [
         {
             "attempt": one.number,
@@ -28,7 +60,7 @@ def attempt_dicts(attempts: Sequence[Attempt]) -> list[dict[str, Any]]:
     ]
 
 
-def next_save(plan: Mapping[str, Any], history: History) -> dict[str, float | None] | None:
+def next_save(plan: Mapping[str, Any], history: History) -> NextSave | None:
     """The step of the next save of a run that is training, and the seconds until then; None if unknown."""
     last, save = history.course.last_timed, plan.get("save")
     if last is None or not save:

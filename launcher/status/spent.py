@@ -14,13 +14,16 @@ from launcher.units import significant
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spent:
-    """The cost so far and as planned; the planned one is None if the plan does not know how long training takes."""
+    """What a run on GPUs has cost so far, and as planned."""
 
     gpu_hours: float
+    """GPU-hours over all attempts; spare nodes count."""
     money: float | None
     """In the currency of cluster.price_per_gpu_hour; None if that is not set."""
     planned_gpu_hours: float | None
+    """GPU-hours of the whole run by its plan; None if the plan does not know how long training takes."""
     planned_money: float | None
+    """Their price; None if one of the two is not known."""
 
 
 def read_spent(run: RunDir, *, running: bool) -> Spent | None:

@@ -5,13 +5,12 @@ import dataclasses
 import socket
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypedDict
 
 from launcher.clusters.base import Cluster, RunState
 from launcher.clusters.choose import job_cluster
 from launcher.clusters.registry import find_cluster
 from launcher.errors import ClusterError, RunError
-from launcher.output import as_json
 from launcher.plan.trainer import few_steps
 from launcher.run import RunDir, job_number, now
 from launcher.run.attempts import find_attempts
@@ -20,8 +19,8 @@ from launcher.run.events.ranks import Measured, Training
 from launcher.run.events.supervisor import Fetching, Started
 from launcher.run.history import History, HistoryReader
 from launcher.run.totals import Standing, effective_training_time, error, standing
-from launcher.status.learning import early_stopped, general, overfitting
-from launcher.status.record import attempt_dicts, next_save
+from launcher.status.learning import GeneralText, StoppedEarly, early_stopped, general, overfitting
+from launcher.status.record import AttemptRow, NextSave, attempt_rows, next_save
 
 _STATES = {
     Standing.PLANNED: RunState.PLANNED,
@@ -41,48 +40,63 @@ FIGURES = (
 )  # fmt: skip
 
 
+class Estimated(TypedDict):
+    """What the plan estimates of a run."""
+
+    step_s: float | None
+    """Seconds of a step; null if the plan does not estimate it."""
+    memory_gib: float | None
+    """Peak GiB of one GPU; null if the plan does not estimate it."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """One run, as `status` shows it."""
+    """A run: its state, its progress, and what went wrong."""
 
     run: str
+    """name/date_time."""
     run_dir: str
+    """Absolute path of its folder."""
     state: RunState
+    """Where it is."""
     job_id: str | None
+    """The scheduler's id of its newest job, or the process on this machine; null for a run that was not submitted."""
     attempts: int
+    """How often its ranks were started."""
     step: int | None
+    """The newest logged step; null before the first."""
     total_steps: int | None
+    """Steps that it will have done at its end; null while that is not known."""
     loss: float | None
+    """Training loss at that step."""
     eval_loss: float | None
+    """Loss of the newest evaluation."""
     perplexity: float | None
     """e to the evaluation loss."""
     figures: dict[str, float | int | None]
     """Of the newest logged step: tokens, rates, MFU and HFU, memory, waiting for data; names as in metrics.jsonl."""
-    history: list[dict[str, Any]]
+    history: list[AttemptRow]
     """Every attempt: when and where it began, from which step, how it ended and why."""
     effective_training_time: float | None
     """Share of the wall time since the first start that was kept training."""
     planned_training_time: float | None
     """The same, as the plan predicted it."""
-    next_save: dict[str, float | None] | None
-    """step and in_s (seconds) of the next save, while the run is training."""
+    next_save: NextSave | None
+    """The next save, while the run is training."""
     error: str | None
-    planned: dict[str, Any]
-    """Planned step_s and memory_gib per GPU; null if the plan does not estimate them."""
+    """Why it failed, in one sentence; null for a run that has not failed."""
+    planned: Estimated
+    """What its plan estimates."""
     measured: dict[str, Any] | None
-    """The ranks' measurements; None before they exist."""
-    early_stopped: dict[str, Any] | None
-    """step, metric, best, best_step and patience, of a run that early_stopping has ended."""
-    general: dict[str, Any] | None
-    """before, now, step and increase of the perplexity that forgetting_guard measures."""
+    """The ranks' newest measurements, the fields of the event `measured` (see Events); None before they exist."""
+    early_stopped: StoppedEarly | None
+    """When and why early_stopping has ended it; None for another run."""
+    general: GeneralText | None
+    """The perplexity that forgetting_guard measures; None without it."""
     warnings: list[str]
     """Warnings for the user."""
     note: str | None
     """What is not known, and why."""
-
-    def to_json(self) -> str:
-        """One JSON object."""
-        return as_json({**dataclasses.asdict(self), "state": self.state.value})
 
 
 def split_readable(runs: Sequence[RunDir]) -> tuple[list[RunDir], list[str]]:
@@ -165,7 +179,7 @@ def read_status(
         eval_loss=evaluated.get("eval_loss") if evaluated else None,
         perplexity=evaluated.get("perplexity") if evaluated else None,
         figures={name: last.get(name) for name in FIGURES} if last else {},
-        history=attempt_dicts(find_attempts(history, moment)),
+        history=attempt_rows(find_attempts(history, moment)),
         effective_training_time=effective_training_time(history, moment),
         planned_training_time=plan["save"]["effective_training_time"] if plan.get("save") else None,
         planned=_estimated(plan),
@@ -184,7 +198,7 @@ def _read_plan(run: RunDir) -> dict[str, Any]:
     return run.read_json(run.plan) if run.plan.is_file() else {}
 
 
-def _estimated(plan: dict[str, Any]) -> dict[str, Any]:
+def _estimated(plan: dict[str, Any]) -> Estimated:
     time, memory = plan.get("time"), plan.get("memory")
     return {"step_s": time["step_s"] if time else None, "memory_gib": memory["total"] if memory else None}
 

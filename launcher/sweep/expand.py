@@ -97,6 +97,11 @@ def _discrete(key: str, override: Override) -> Axis:
     values = tuple(_value(key, override, element) for element in override.sweep_iterator())
     if not values:
         raise ConfigError(f"{override.input_line} has no value; give at least one")
+    texts = [value.text for value in values]
+    if twice := next((text for text in texts if texts.count(text) > 1), None):
+        raise ConfigError(
+            f"{override.input_line} has the value {twice} more than once, and would run the same trial again; give each once"
+        )
     value = override.value()
     if isinstance(value, RangeSweep) and len(values) > 1:
         numbers = [float(cast("Any", value.override.value())) for value in values]

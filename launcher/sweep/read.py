@@ -21,6 +21,7 @@ class Trial:
     """One trial."""
 
     number: int
+    """Counted from 0."""
     overrides: dict[str, str]
     """The swept keys with the values of this trial, as typed on a command line."""
     state: str
@@ -30,12 +31,13 @@ class Trial:
     intermediate: dict[int, float]
     """Step -> the objective as reported at that step."""
     run_dir: Path | None
-    """None before the trial has begun."""
+    """Its run dir; None before the trial has begun."""
     error: str | None
     """Why a failed trial failed."""
     started: str | None
-    """ISO 8601, UTC."""
+    """When it began: ISO 8601, UTC."""
     ended: str | None
+    """When it ended: ISO 8601, UTC."""
     held_s: float | None
     """Seconds for which it held its nodes; waiting in a queue does not count. None for a trial that has not ended."""
 
@@ -47,17 +49,21 @@ class Sweep:
     name: str
     """name/sweep_date_time."""
     path: Path
+    """Its folder."""
     objective: str
     """The key of metrics.jsonl that the sweep optimizes."""
     direction: str
     """minimize or maximize."""
     sampler: str
+    """How values are chosen: grid for every combination, else a sampler's name."""
     pruner: str
+    """What ends bad trials early; none for nothing."""
     parameters: list[str]
     """The swept keys."""
     space: dict[str, Any]
     """Swept key -> its values (`choices`), or its interval (`low`, `high`, `log`)."""
     trials: list[Trial]
+    """Every trial, by number."""
 
     @property
     def best(self) -> Trial | None:

@@ -4,11 +4,11 @@ import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from launcher.clusters.registry import find_cluster
 from launcher.sweep.folder import SweepDir
 from launcher.sweep.planning import Prepared
+from launcher.sweep.printed import SweepExtended, SweepLaunched, SweepResumed
 from launcher.sweep.trials import ranges
 from launcher.units import plural
 
@@ -25,7 +25,7 @@ class SweepResult(ABC):
     """Lines for stderr."""
 
     @abstractmethod
-    def to_dict(self) -> dict[str, Any]:
+    def report(self) -> SweepLaunched | SweepResumed | SweepExtended:
         """What `--json` says."""
 
     @abstractmethod
@@ -47,7 +47,7 @@ class Launched(SweepResult):
 
     prepared: Prepared
 
-    def to_dict(self) -> dict[str, Any]:
+    def report(self) -> SweepLaunched:
         """What `--json` says."""
         spec = self.prepared.spec
         return {
@@ -96,7 +96,7 @@ class Resumed(SweepResult):
     trials: Sequence[int]
     """Trials that are trained again; none if a sampler chooses the next ones."""
 
-    def to_dict(self) -> dict[str, Any]:
+    def report(self) -> SweepResumed:
         """What `--json` says."""
         return {"sweep": self.sweep.name, "trials": list(self.trials), "job_ids": list(self.job_ids)}
 
@@ -115,7 +115,7 @@ class Extended(SweepResult):
     trials: int
     """How many more."""
 
-    def to_dict(self) -> dict[str, Any]:
+    def report(self) -> SweepExtended:
         """What `--json` says."""
         return {"sweep": self.sweep.name, "trials": self.trials, "job_ids": list(self.job_ids)}
 

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from launcher.sweep.folder import SweepDir
 from launcher.sweep.outcome import CANCELLED, FAILED, FINISHED, PRUNED, RUNNING, STATES, WAITING
+from launcher.sweep.printed import SweepState
 from launcher.sweep.read import Sweep, Trial, why_spent
 
 _STYLES = {
@@ -25,12 +26,15 @@ ROWS = 40
 def sweep_dict(sweep: SweepDir, now: Sweep) -> dict[str, Any]:
     """The sweep as JSON values."""
     best = now.best
-    return {
-        **{key: value for key, value in dataclasses.asdict(now).items() if key != "trials"},
+    state: SweepState = {
         "path": str(now.path),
         "counts": {state: now.count(state) for state in STATES},
         "best": best.number if best else None,
         "job_ids": _job_ids(sweep),
+    }
+    return {
+        **{key: value for key, value in dataclasses.asdict(now).items() if key != "trials"},
+        **state,
         "trials": [
             {**dataclasses.asdict(trial), "run_dir": str(trial.run_dir) if trial.run_dir else None}
             for trial in now.trials

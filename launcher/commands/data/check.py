@@ -1,7 +1,6 @@
 """python -m launcher data check FILE: the faults and the contents of a data file."""
 
 import argparse
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,10 +12,12 @@ from launcher.config import Config
 from launcher.data.check import Asked, check
 from launcher.data.free import check_free
 from launcher.data.portion import Portion, asked_portion
+from launcher.data.printed import DataReport
 from launcher.data.progress import progress
 from launcher.data.reading import reading_of
 from launcher.data.report import describe, sample_text
 from launcher.errors import Exit, UsageError
+from launcher.output import print_json
 from launcher.run import write_text
 
 
@@ -111,7 +112,10 @@ def _run(options: argparse.Namespace) -> int:
         report = check(request, advance)
     if options.sample:
         write_text(options.sample_out, sample_text(request.path, report.sample))
-    print(json.dumps(report.to_dict(), ensure_ascii=False) if options.json else describe(report))
+    if options.json:
+        print_json(report.to_dict())
+    else:
+        print(describe(report))
     if options.sample and not options.json:
         print(f"\n{len(report.sample)} rows to read: {options.sample_out}")
     return Exit.REFUSED if report.verdict == "error" else Exit.OK
@@ -160,5 +164,6 @@ VERB = Verb(
     example="data check train.jsonl --eval eval.jsonl --model smollm2_135m\ndata check --config my_run.yaml",
     add=_add,
     run=_run,
+    prints=DataReport,
     runs_dir=False,
 )

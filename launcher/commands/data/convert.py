@@ -1,7 +1,6 @@
 """python -m launcher data convert IN OUT --to FORMAT: writes a data file's rows in another format."""
 
 import argparse
-import json
 from pathlib import Path
 
 from launcher.cli.reading import add_reading, reading_of_options
@@ -9,9 +8,11 @@ from launcher.cli.verb import Verb
 from launcher.data.convert import convert
 from launcher.data.free import check_free
 from launcher.data.places import find_files, is_address
+from launcher.data.printed import Converted
 from launcher.data.progress import progress
 from launcher.data.write import targets
 from launcher.errors import DataError, Exit
+from launcher.output import print_json
 from launcher.units import plural
 
 
@@ -36,7 +37,14 @@ def _run(options: argparse.Namespace) -> int:
     with progress(source, "convert", "rows") as advance:
         counts = convert(source, target, options.to, reading_of_options(options), advance)
     if options.json:
-        print(json.dumps({"path": str(target), "to": options.to, **counts}))
+        result: Converted = {
+            "path": str(target),
+            "to": options.to,
+            "rows": counts["rows"],
+            "rejected_left_out": counts["rejected_left_out"],
+            "invalid_left_out": counts["invalid_left_out"],
+        }
+        print_json(result)
         return Exit.OK
     left_out, invalid = counts["rejected_left_out"], counts["invalid_left_out"]
     print(f"{plural(counts['rows'], 'row')} as {options.to}: {target}")
@@ -52,5 +60,6 @@ VERB = Verb(
     example="data convert chats.csv chats.jsonl --to messages",
     add=_add,
     run=_run,
+    prints=Converted,
     runs_dir=False,
 )

@@ -1,7 +1,6 @@
 """python -m launcher managed create FILE --model M: upload, show the price, and start a job."""
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -10,10 +9,19 @@ from launcher.cli.verb import Verb
 from launcher.errors import Exit
 from launcher.managed.api import Api
 from launcher.managed.create import Wish, create, estimate, upload
-from launcher.managed.job import estimate_lines, has_failed, job_dict, job_lines, wait_for
+from launcher.managed.job import (
+    ManagedCreated,
+    ManagedJob,
+    estimate_lines,
+    has_failed,
+    job_dict,
+    job_lines,
+    print_job,
+    wait_for,
+)
 from launcher.managed.records import Records
 from launcher.managed.rows import METHODS, prepare
-from launcher.output import align
+from launcher.output import align, print_json
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -91,11 +99,11 @@ def _run(options: argparse.Namespace) -> int:
     )
     if options.poll:
         job = wait_for(api, records, str(job["id"]), options.every_s, quiet=options.json)
-        print(json.dumps(job_dict(job)) if options.json else align(job_lines(job)), flush=True)
+        print_job(job, as_json=options.json)
         return Exit.FAILED if has_failed(job) else Exit.OK
     note = [("note", "the same job was requested before; --again creates another")] if known else []
-    result = {**job_dict(job), "estimate": about, "existing": known}
-    print(json.dumps(result) if options.json else align([*job_lines(job), *note]), flush=True)
+    result: ManagedCreated = {**job_dict(job), "estimate": about, "existing": known}
+    print_json(result) if options.json else print(align([*job_lines(job), *note]), flush=True)
     return Exit.OK
 
 
@@ -104,4 +112,5 @@ VERB = Verb(
     example="managed create train.jsonl --model gpt-4.1-mini-2025-04-14 --epochs 3 --price-per-million 5 --poll",
     add=_add,
     run=_run,
+    prints={"": ManagedCreated, "with --poll": ManagedJob},
 )

@@ -1,12 +1,12 @@
 """python -m launcher managed list: list the newest jobs."""
 
 import argparse
-import json
 
 from launcher.cli.verb import Verb
 from launcher.errors import Exit
 from launcher.managed.api import Api
-from launcher.managed.job import job_dict
+from launcher.managed.job import ManagedJobs, job_dict
+from launcher.output import print_json
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -17,7 +17,8 @@ def _run(options: argparse.Namespace) -> int:
     """The exit code."""
     jobs = list(Api().jobs(options.limit))
     if options.json:
-        print(json.dumps({"jobs": [job_dict(job) for job in jobs]}))
+        result: ManagedJobs = {"jobs": [job_dict(job) for job in jobs]}
+        print_json(result)
         return Exit.OK
     for job in jobs:
         line = f"{job['id']}  {job['status']:<16}  {job['model']}  {job.get('fine_tuned_model') or ''}"
@@ -27,4 +28,6 @@ def _run(options: argparse.Namespace) -> int:
     return Exit.OK
 
 
-VERB = Verb(line="list the newest jobs", example="managed list --limit 5", add=_add, run=_run)
+VERB = Verb(
+    line="list the newest jobs", example="managed list --limit 5", add=_add, run=_run, prints=ManagedJobs
+)

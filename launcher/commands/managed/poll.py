@@ -1,15 +1,13 @@
 """python -m launcher managed poll: wait for a job's end; can be repeated."""
 
 import argparse
-import json
 
 from launcher.cli.values import seconds
 from launcher.cli.verb import Verb
 from launcher.errors import Exit
 from launcher.managed.api import Api
-from launcher.managed.job import has_failed, job_dict, job_lines, wait_for
+from launcher.managed.job import ManagedJob, has_failed, print_job, wait_for
 from launcher.managed.records import Records
-from launcher.output import align
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -22,10 +20,14 @@ def _run(options: argparse.Namespace) -> int:
     records = Records(options.runs_dir.absolute())
     api = Api()
     job = wait_for(api, records, options.job or records.newest(), options.every_s, quiet=options.json)
-    print(json.dumps(job_dict(job)) if options.json else align(job_lines(job)), flush=True)
+    print_job(job, as_json=options.json)
     return Exit.FAILED if has_failed(job) else Exit.OK
 
 
 VERB = Verb(
-    line="wait for a job's end; can be repeated", example="managed poll --every-s 10", add=_add, run=_run
+    line="wait for a job's end; can be repeated",
+    example="managed poll --every-s 10",
+    add=_add,
+    run=_run,
+    prints=ManagedJob,
 )

@@ -1,14 +1,12 @@
 """python -m launcher managed status: show the state of a job."""
 
 import argparse
-import json
 
 from launcher.cli.verb import Verb
 from launcher.errors import Exit
 from launcher.managed.api import Api
-from launcher.managed.job import has_failed, job_dict, job_lines
+from launcher.managed.job import ManagedJob, has_failed, print_job
 from launcher.managed.records import Records
-from launcher.output import align
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -20,8 +18,8 @@ def _run(options: argparse.Namespace) -> int:
     records = Records(options.runs_dir.absolute())
     job = Api().job(options.job or records.newest())
     records.note_job(job)
-    print(json.dumps(job_dict(job)) if options.json else align(job_lines(job)), flush=True)
+    print_job(job, as_json=options.json)
     return Exit.FAILED if has_failed(job) else Exit.OK
 
 
-VERB = Verb(line="show the state of a job", example="managed status", add=_add, run=_run)
+VERB = Verb(line="show the state of a job", example="managed status", add=_add, run=_run, prints=ManagedJob)

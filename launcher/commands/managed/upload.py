@@ -1,7 +1,6 @@
 """python -m launcher managed upload: check a data file of any format and upload it, once."""
 
 import argparse
-import json
 from pathlib import Path
 
 from launcher.cli.verb import Verb
@@ -9,9 +8,10 @@ from launcher.data.progress import progress
 from launcher.errors import Exit
 from launcher.managed.api import Api
 from launcher.managed.create import upload
+from launcher.managed.job import Uploaded
 from launcher.managed.records import Records
 from launcher.managed.rows import METHODS, prepare
-from launcher.output import align
+from launcher.output import align, print_json
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +29,7 @@ def _run(options: argparse.Namespace) -> int:
         prepared = prepare(options.file, records.data, options.method)
     found = upload(api, records, options.file, prepared)
     lines = [("file", str(found["file"])), ("rows", f"{prepared.rows:,}")]
-    print(json.dumps(found) if options.json else align(lines), flush=True)
+    print_json(found) if options.json else print(align(lines), flush=True)
     return Exit.OK
 
 
@@ -38,4 +38,5 @@ VERB = Verb(
     example="managed upload train.jsonl",
     add=_add,
     run=_run,
+    prints=Uploaded,
 )

@@ -1,14 +1,24 @@
 """python -m launcher site check: what of the configured cluster no longer holds at the site."""
 
 import argparse
-import json
 import os
+from typing import TypedDict
 
 from launcher.cli.verb import Verb
 from launcher.clusters.choose import choose_kind, job_cluster
 from launcher.clusters.site_check import faults
 from launcher.errors import Exit
 from launcher.launching.compose import compose
+from launcher.output import print_json
+
+
+class SiteCheck(TypedDict):
+    """What of a cluster file no longer holds."""
+
+    kind: str
+    """The scheduler, as cluster.kind names it."""
+    faults: list[str]
+    """A sentence for each value that no longer holds."""
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -18,7 +28,8 @@ def _run(options: argparse.Namespace) -> int:
     kind = choose_kind(config.cluster.kind, os.environ)
     found = faults(config.cluster, job_cluster(kind).partitions(), config.resources.time)
     if options.json:
-        print(json.dumps({"kind": kind, "faults": found}))
+        result: SiteCheck = {"kind": kind, "faults": found}
+        print_json(result)
     else:
         print("\n".join(found) if found else f"every value that {kind} can confirm holds")
     return Exit.REFUSED if found else Exit.OK
@@ -29,5 +40,6 @@ VERB = Verb(
     about="Exit code 1 if a value no longer holds.",
     example="site check --config-dir ~/site cluster=mysite",
     run=_run,
+    prints=SiteCheck,
     overrides=True,
 )

@@ -1,16 +1,28 @@
 """python -m launcher site probe: what the login node can find out about the cluster, as a cluster file."""
 
 import argparse
-import dataclasses
-import json
 import os
 from datetime import datetime
 from pathlib import Path
+from typing import TypedDict
 
 from launcher.cli.verb import Verb
 from launcher.clusters.choose import choose_kind, job_cluster
+from launcher.clusters.finding import Finding
 from launcher.clusters.site_file import render, write_new
 from launcher.errors import Exit
+from launcher.output import print_json
+
+
+class SiteProbe(TypedDict):
+    """What a login node can find out about its cluster."""
+
+    kind: str
+    """The scheduler, as cluster.kind names it."""
+    findings: list[Finding]
+    """Each value for the cluster file."""
+    file: str | None
+    """The cluster file that was written; null without --write."""
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -35,15 +47,12 @@ def _run(options: argparse.Namespace) -> int:
     text = render(kind, found, datetime.now().date())
     written = write_new(options.write, text) if options.write else None
     if options.json:
-        print(
-            json.dumps(
-                {
-                    "kind": kind,
-                    "findings": [dataclasses.asdict(one) for one in found],
-                    "file": str(written) if written else None,
-                }
-            )
-        )
+        result: SiteProbe = {
+            "kind": kind,
+            "findings": list(found),
+            "file": str(written) if written else None,
+        }
+        print_json(result)
         return Exit.OK
     print(text, end="")
     if written:
@@ -58,5 +67,6 @@ VERB = Verb(
     example="site probe --partition gpu --write ~/site/cluster/mysite.yaml",
     add=_add,
     run=_run,
+    prints=SiteProbe,
     runs_dir=False,
 )

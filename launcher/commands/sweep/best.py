@@ -1,12 +1,13 @@
 """python -m launcher sweep best [SWEEP]: the best trial as an experiment file that runs."""
 
 import argparse
-import json
 
 from launcher.cli.sweep import add_sweep, chosen_sweep
 from launcher.cli.verb import Verb
 from launcher.errors import Exit
+from launcher.output import print_json
 from launcher.sweep.best import write_best
+from launcher.sweep.printed import BestTrial
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -17,11 +18,11 @@ def _run(options: argparse.Namespace) -> int:
     """The exit code."""
     best = write_best(chosen_sweep(options))
     if options.json:
-        result = {
+        result: BestTrial = {
             "sweep": best.sweep.name, "trial": best.trial.number, "value": best.trial.value,
             "overrides": best.trial.overrides, "experiment": str(best.path), "command": best.command,
         }  # fmt: skip
-        print(json.dumps(result))
+        print_json(result)
         return Exit.OK
     values = " ".join(f"{key}={value}" for key, value in best.trial.overrides.items())
     print(f"trial       {best.trial.number}: {values}")
@@ -37,4 +38,5 @@ VERB = Verb(
     example="sweep best tiny",
     add=_add,
     run=_run,
+    prints=BestTrial,
 )

@@ -1,12 +1,13 @@
 """python -m launcher sweep cancel [SWEEP]: end the running trials, and start no others."""
 
 import argparse
-import json
 
 from launcher.cli.sweep import add_sweep, chosen_sweep
 from launcher.cli.verb import Verb
 from launcher.errors import Exit
+from launcher.output import print_json
 from launcher.sweep.cancel import cancel_sweep
+from launcher.sweep.printed import SweepCancelled
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -17,9 +18,12 @@ def _run(options: argparse.Namespace) -> int:
     """The exit code."""
     sweep = chosen_sweep(options)
     ended = cancel_sweep(sweep)
-    outcome = f"cancelled: {', '.join(ended)}" if ended else "nothing was left to cancel"
-    text = f"{sweep.name}: {outcome}"
-    print(json.dumps({"sweep": sweep.name, "cancelled": ended}) if options.json else text)
+    if options.json:
+        result: SweepCancelled = {"sweep": sweep.name, "cancelled": ended}
+        print_json(result)
+    else:
+        outcome = f"cancelled: {', '.join(ended)}" if ended else "nothing was left to cancel"
+        print(f"{sweep.name}: {outcome}")
     return Exit.OK
 
 
@@ -29,4 +33,5 @@ VERB = Verb(
     example="sweep cancel tiny",
     add=_add,
     run=_run,
+    prints=SweepCancelled,
 )

@@ -5,6 +5,7 @@ import argparse
 from launcher.cli.sweep import add_sweep, chosen_sweep, finish, teller
 from launcher.cli.verb import Verb
 from launcher.sweep.extend import extend_sweep
+from launcher.sweep.printed import SweepExtended
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -24,4 +25,5 @@ VERB = Verb(
     example="sweep extend tiny 'trainer.learning_rate=3e-4,1e-3'",
     add=_add,
     run=_run,
+    prints=SweepExtended,
 )

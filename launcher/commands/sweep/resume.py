@@ -4,6 +4,7 @@ import argparse
 
 from launcher.cli.sweep import add_sweep, chosen_sweep, finish, teller
 from launcher.cli.verb import Verb
+from launcher.sweep.printed import SweepResumed
 from launcher.sweep.resume import resume_sweep
 
 
@@ -24,4 +25,5 @@ VERB = Verb(
     example="sweep resume tiny --only-failed",
     add=_add,
     run=_run,
+    prints=SweepResumed,
 )

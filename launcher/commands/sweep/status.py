@@ -6,9 +6,10 @@ import time
 from launcher.cli.sweep import add_sweep, chosen_sweep
 from launcher.cli.verb import Verb
 from launcher.errors import Exit
-from launcher.output import as_json, print_table, wide_console
+from launcher.output import print_json, print_table, wide_console
 from launcher.sweep.folder import SweepDir
-from launcher.sweep.read import read_sweep
+from launcher.sweep.printed import SweepState
+from launcher.sweep.read import Sweep, read_sweep
 from launcher.sweep.view import ROWS, is_over, sweep_dict, view
 
 _EVERY_S = 2.0
@@ -26,7 +27,7 @@ def _run(options: argparse.Namespace) -> int:
     """The exit code."""
     sweep = chosen_sweep(options)
     if options.json:
-        print(as_json(sweep_dict(sweep, read_sweep(sweep.path))))
+        print_json(sweep_dict(sweep, read_sweep(sweep.path)))
     else:
         _show(sweep, every=options.all, watch=options.watch)
     return Exit.OK
@@ -53,4 +54,5 @@ VERB = Verb(
     example="sweep status tiny --watch",
     add=_add,
     run=_run,
+    prints=(Sweep, SweepState),
 )

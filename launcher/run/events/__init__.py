@@ -40,7 +40,7 @@ def parse(value: Mapping[str, Any]) -> Event | None:
     if kind is None or not facts.keys() >= kind.REQUIRED:
         return Other(attempt=facts.pop("attempt"), time=facts.pop("time"), name=name, more=facts)
     own: dict[str, Any] = {key: facts.pop(key) for key in list(facts) if key in kind.FIELDS and key != "more"}
-    return kind(**own, more=facts)
+    return kind(**kind.renewed(own), more=facts)
 
 
 def make(kind: str, *, attempt: int, **facts: Any) -> Event:

@@ -34,6 +34,11 @@ class Event(Record):
         super().__init_subclass__()
         cls.KIND = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
 
+    @classmethod
+    def renewed(cls, own: dict[str, Any]) -> dict[str, Any]:
+        """The kind's own fields of a line, with the words of this version in place of those of earlier ones."""
+        return own
+
     @property
     def kind(self) -> str:
         """The name of its kind in the file."""

@@ -1,8 +1,12 @@
 """Events that the supervisor of a job writes: starts and ends of attempts, and its findings about hosts."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from launcher.run.events.base import Event
+from launcher.run.events.words import How
+
+_EARLIER_SHUT_DOWN = "left"
 
 
 class Started(Event):
@@ -101,6 +105,11 @@ class Ended(Event):
     """Seconds from the start of the attempt to its end."""
     stop_s: float | None = None
     """Seconds from the end until the last rank was gone."""
+
+    @classmethod
+    def renewed(cls, own: dict[str, Any]) -> dict[str, Any]:
+        """As of Event: launchers before 0.2 wrote `left` for a shutdown."""
+        return {**own, "how": How.SHUT_DOWN.value} if own.get("how") == _EARLIER_SHUT_DOWN else own
 
 
 class Finished(Event):

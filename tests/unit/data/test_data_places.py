@@ -193,6 +193,15 @@ def test_invalid_rows_are_left_out_counted_and_listed(folder: Path):
     assert len(left_out) == 1
 
 
+def test_a_column_that_is_named_and_in_no_row_is_told(folder: Path):
+    report = check(Asked(path=folder / "a.jsonl", reading=make_reading(drop=["vews"])))
+    assert "data.drop=[vews], but no row has the column vews" in [
+        finding.message for finding in report.findings
+    ]
+    wrong = check(Asked(path=folder / "a.jsonl", reading=make_reading(columns={"system": "vews"})))
+    assert "no row has the column vews" in wrong.findings[0].message and wrong.errors == 1
+
+
 def test_too_many_invalid_rows_are_refused_by_the_check_and_by_the_ranks(folder: Path):
     report = check(Asked(path=folder, reading=make_reading(skip=True)))
     assert report.findings[0].rule == "too_many_bad" and "data.max_bad_share" in report.findings[0].message

@@ -6,12 +6,14 @@ import sys
 
 import pytest
 
-from launcher.run import RunDir, read_lines
+from launcher.run import RunDir, now, read_lines
+from launcher.run.attempts import find_attempts
 from launcher.run.describe import describe_events, describe_metrics, shared_fields
 from launcher.run.events import VERSION, Event, EventReader, Other, all_kinds, parse
 from launcher.run.events.checkpoints import Saved
-from launcher.run.events.supervisor import Started
+from launcher.run.events.supervisor import Ended, Started
 from launcher.run.events.words import How
+from launcher.run.history import read_history
 from launcher.run.metrics import Line
 
 
@@ -131,3 +133,14 @@ def test_a_line_whose_time_or_attempt_cannot_be_read_is_left_out(tmp_path, damag
     with run.events.open("a") as file:
         file.write(json.dumps({**line, **damage}) + "\n" + json.dumps({"event": "started"}) + "\n")
     assert [event.kind for event in run.read_events()] == ["saved"]
+
+
+def test_a_shutdown_in_the_words_of_an_earlier_version_is_read_as_one(tmp_path):
+    run = RunDir(tmp_path)
+    run.note(Started(attempt=1))
+    line = {"time": "2026-01-01T00:00:00.000+00:00", "event": "ended", "attempt": 1, "how": "left"}
+    with run.events.open("a") as file:
+        file.write(json.dumps(line) + "\n")
+    (event,) = run.read_events(Ended)
+    assert event.how == How.SHUT_DOWN.value
+    assert [one.how for one in find_attempts(read_history(run), now())] == [How.SHUT_DOWN.value]

@@ -19,6 +19,7 @@ from launcher.sweep.read import read_sweep
 from launcher.sweep.resume import reopen
 from launcher.sweep.worker import Worker
 from tests.support.hub import serve
+from tests.support.shapes import check_printed
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 FAKES = {
@@ -59,10 +60,13 @@ def cli(tmp_path: Path) -> Cli:
         fake.chmod(0o755)
 
     def cli(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-m", "launcher", *arguments], cwd=tmp_path, env={**settings(tmp_path), **more}, text=True,
             capture_output=True, timeout=120,
         )  # fmt: skip
+        if "--json" in arguments:
+            check_printed(arguments, done.stdout)
+        return done
 
     return cli
 

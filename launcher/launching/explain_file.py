@@ -1,0 +1,73 @@
+"""One sentence for a site's own YAML file that cannot be read, or holds a list where keys belong."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast, get_origin, get_type_hints
+
+from yaml import MarkedYAMLError, YAMLError, safe_load
+
+from launcher.config import Config
+from launcher.config.schema import GROUPS
+from launcher.launching.explain import causes_of, config_dir_of, dataclass_of, expected
+
+
+def explain_file(error: BaseException, arguments: Sequence[str]) -> str | None:
+    """One sentence with the file and its line, or None where the error is not of this kind."""
+    folder = config_dir_of(list(arguments))
+    for cause in causes_of(error):
+        if isinstance(cause, MarkedYAMLError) and cause.problem_mark is not None:
+            mark, problem = cause.problem_mark, " ".join((cause.problem or "").split())
+            return f"{mark.name} is not YAML: line {mark.line + 1}: {problem}; mend the line"
+        if isinstance(cause, UnicodeDecodeError) and folder:
+            return _undecodable(folder, arguments)
+    if folder and (missing := re.search(r"Additional config directory '([^']+)' not found", str(error))):
+        return f"--config-dir={missing[1]} is not a folder; give the folder that holds cluster/, experiment/, ..."
+    named = re.match(r"In '([^']+)': \w+ raised while composing", str(error))
+    return _list_for_keys(folder, named[1]) if named and folder else None
+
+
+def _undecodable(folder: Path, arguments: Sequence[str]) -> str | None:
+    """A sentence with the first such file of the folder, those that the arguments name first."""
+    named = {word.rpartition("=")[2] for word in arguments}
+    for path in sorted(folder.rglob("*.yaml"), key=lambda path: (path.stem not in named, path)):
+        try:
+            path.read_bytes().decode("utf-8")
+        except UnicodeDecodeError as error:
+            line = path.read_bytes()[: error.start].count(b"\n") + 1
+            return f"{path} is not UTF-8 text (line {line} has the byte {error.object[error.start]:#x}); save it as UTF-8"
+        except OSError:
+            continue
+    return None
+
+
+def _list_for_keys(folder: Path, name: str) -> str | None:
+    """A sentence for a list where the schema has a group of keys or a mapping."""
+    path, group = folder / f"{name}.yaml", name.partition("/")[0]
+    try:
+        loaded: Any = safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, YAMLError, UnicodeDecodeError):
+        return None
+    if isinstance(loaded, list):
+        return f"{path} holds a list; write keys with values, such as KEY: VALUE"
+    schema, prefix = (GROUPS[group], f"{group}.") if group in GROUPS else (Config, "")
+    found = (
+        _misplaced(cast("Mapping[str, Any]", loaded), schema, prefix) if isinstance(loaded, Mapping) else None
+    )
+    return f"in {path}: {found[0]}={found[1]} must be {expected(found[0])}" if found else None
+
+
+def _misplaced(node: Mapping[str, Any], schema: type, prefix: str) -> tuple[str, Any] | None:
+    """The first key that has a list in the place of keys, and the list."""
+    hints = get_type_hints(schema)
+    for name, value in node.items():
+        hint = hints.get(name)
+        below = dataclass_of(hint)
+        keys = get_origin(hint) is dict or (below is not None and get_origin(hint) is not list)
+        if isinstance(value, list) and keys:
+            return f"{prefix}{name}", cast("Any", value)
+        if isinstance(value, Mapping) and below is not None:
+            found = _misplaced(cast("Mapping[str, Any]", value), below, f"{prefix}{name}.")
+            if found:
+                return found
+    return None

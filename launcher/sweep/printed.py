@@ -1,0 +1,83 @@
+"""What the verbs of sweeps print under --json."""
+
+from typing import TypedDict
+
+
+class SweepLaunched(TypedDict):
+    """A sweep that was queued, is trained on this machine, or was only written (a dry run)."""
+
+    sweep: str
+    """name/sweep_date_time, by which every verb finds the sweep."""
+    sweep_dir: str
+    """Absolute path of its folder."""
+    cluster: str
+    """The cluster's name: what cluster.kind=auto resolved to."""
+    trials: int | None
+    """Number of trials; null where a budget of time decides it."""
+    job_ids: list[str]
+    """The scheduler's ids of its jobs; empty for trials on this machine and for a dry run."""
+    dry_run: bool
+    """Whether everything was written and nothing submitted."""
+    command: str
+    """The command that submits its jobs by hand."""
+
+
+class SweepResumed(TypedDict):
+    """A sweep that resumes."""
+
+    sweep: str
+    """name/sweep_date_time."""
+    trials: list[int]
+    """Numbers of the trials that are trained again; empty where a sampler chooses the next ones."""
+    job_ids: list[str]
+    """The scheduler's ids of its new jobs; empty for trials on this machine."""
+
+
+class SweepExtended(TypedDict):
+    """A sweep that has more trials."""
+
+    sweep: str
+    """name/sweep_date_time."""
+    trials: int
+    """How many trials were added."""
+    job_ids: list[str]
+    """The scheduler's ids of its new jobs; empty for trials on this machine."""
+
+
+class SweepCancelled(TypedDict):
+    """A sweep whose trials were told to end."""
+
+    sweep: str
+    """name/sweep_date_time."""
+    cancelled: list[str]
+    """What was told to end: the scheduler's ids of jobs, or this machine's processes; empty if nothing was left."""
+
+
+class BestTrial(TypedDict):
+    """The best finished trial of a sweep, as an experiment."""
+
+    sweep: str
+    """name/sweep_date_time."""
+    trial: int
+    """The trial's number."""
+    value: float | None
+    """The sweep's objective at the trial's end."""
+    overrides: dict[str, str]
+    """The swept keys with the values of this trial, as typed on a command line."""
+    experiment: str
+    """Path of the experiment file that was written."""
+    command: str
+    """The command that runs it."""
+
+
+class SweepState(TypedDict):
+    """A sweep, with the state of each trial."""
+
+    path: str
+    """Absolute path of its folder."""
+    counts: dict[str, int]
+    """Number of trials in each state."""
+    best: int | None
+    """Number of the finished trial with the best value; null before one has finished."""
+    job_ids: list[str]
+    """The scheduler's ids of its jobs."""
