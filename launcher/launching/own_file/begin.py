@@ -75,7 +75,7 @@ def begin(choices: Choices, file: str) -> First:
             comment="tokens of the longest sequence; longer ones are cut",
         ),
         Entry(key="data.path", value=choices.data, comment=seen),
-        *_held_out(report, generates=spec.draws is not None),
+        *_held_out(report),
         Entry(key="trainer.kind", value=method, comment=spec.title),
         Entry(
             key="trainer.learning_rate",
@@ -87,7 +87,9 @@ def begin(choices: Choices, file: str) -> First:
     if wants_reward:
         entries.append(Entry(key="trainer.reward_functions", value=[{"_target_": choices.reward}]))
     answers = int(_usual(method, "num_generations") or 1)
-    step = math.lcm(_MICRO * world, answers)
+    # one step of an evaluation holds all answers to a prompt, so a micro-step over all ranks does
+    micro = _MICRO if answers == 1 else math.lcm(_MICRO * world, answers) // world
+    step = math.lcm(micro * world, answers)
     entries += [
         Entry(
             key="batch.global_batch_size",
@@ -96,7 +98,7 @@ def begin(choices: Choices, file: str) -> First:
         ),
         Entry(
             key="batch.micro_batch_size",
-            value=_MICRO,
+            value=micro,
             comment="per GPU at once; lower it where memory is short",
         ),
         Entry(key="plugins.lora", value={"r": 16, "alpha": 32}, comment="false trains all weights"),
@@ -158,15 +160,15 @@ def _length(report: Report | None) -> int:
     return min(max(int(longest.strip("<>=")), 256), _LONGEST)
 
 
-def _held_out(report: Report | None, *, generates: bool) -> list[Entry]:
-    """What is held out for evaluation: a share where there are rows for it; nothing for a method that generates."""
+def _held_out(report: Report | None) -> list[Entry]:
+    """What is held out for evaluation: a share where enough rows differ."""
     rows = (
         report.part.rows - report.part.counts["duplicate"] - report.near_duplicates
         if report
         else _LEAST_ROWS_TO_HOLD_OUT
     )
     none = Entry(key="data.eval_path", value=None, comment="a file of held-out rows, for an evaluation")
-    if generates or rows < _LEAST_ROWS_TO_HOLD_OUT:
+    if rows < _LEAST_ROWS_TO_HOLD_OUT:
         return [none]
     return [
         none,
