@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from launcher.cli.run import refuse, run
-from launcher.errors import Exit, LauncherError
+from launcher.errors import DISK_FULL, Exit, LauncherError
 
 
 def main(arguments: list[str]) -> int:
@@ -30,6 +30,14 @@ def main(arguments: list[str]) -> int:
         # the flush at exit needs a place to go
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.PIPE_CLOSED
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        target = error.filename or "the output"
+        print(f"launcher: {target} cannot be written: {error.strerror}; free some space", file=sys.stderr)
+        if error.filename is None and sys.stdout:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.REFUSED
 
 
 def script() -> int:

@@ -242,7 +242,10 @@ OPENAI_API_KEY = _listed(
     read_by="managed",
 )
 OPENAI_BASE_URL = _listed(
-    "OPENAI_BASE_URL", "Address of the service or of a compatible one.", set_by="a person", read_by="managed"
+    "OPENAI_BASE_URL",
+    "Address of a provider's API of OpenAI's shape; it has no default.",
+    set_by="a person",
+    read_by="managed",
 )
 
 # Shell, Python and Hydra

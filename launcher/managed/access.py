@@ -5,16 +5,21 @@ from urllib.parse import urlsplit
 
 from launcher.errors import ConfigError
 
-DEFAULT = "https://api.openai.com/v1"
+_EXAMPLE = "https://provider.example/v1"
 
 
 def base_url() -> str:
-    """OPENAI_BASE_URL without a slash at its end; ConfigError if the key would be sent unencrypted."""
-    found = (os.environ.get("OPENAI_BASE_URL") or DEFAULT).rstrip("/")
+    """OPENAI_BASE_URL without a slash at its end; ConfigError if it is not set, or if the key would be sent unencrypted."""
+    found = os.environ.get("OPENAI_BASE_URL", "").strip().rstrip("/")
+    if not found:
+        raise ConfigError(
+            "OPENAI_BASE_URL is not set, and there is no default: export the address of your provider's fine-tuning API, "
+            f"such as OPENAI_BASE_URL={_EXAMPLE}"
+        )
     parts = urlsplit(found)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
         raise ConfigError(
-            "OPENAI_BASE_URL must be an http(s) address without a name or password in it, such as " + DEFAULT
+            "OPENAI_BASE_URL must be an http(s) address without a name or password in it, such as " + _EXAMPLE
         )
     if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
         raise ConfigError(

@@ -46,9 +46,9 @@ class Api:
 
     def __init__(self, wait_s: float = 1.0) -> None:
         """`wait_s`: the wait before the first retry. ConfigError without httpx or a key, or for an unsafe address."""
+        self._httpx = _httpx()
         self.base = base_url()
         self._wait_s = wait_s
-        self._httpx = _httpx()
         api_key()
         # By default httpx follows no redirects, which would send the key to another host.
         self._client = self._httpx.Client(timeout=_TIMEOUT_S)
@@ -71,7 +71,7 @@ class Api:
 
     def cancel(self, job_id: str) -> dict[str, Any]:
         """The job object; a second cancel is refused by the API."""
-        return self._ask("POST", f"/fine_tuning/jobs/{_part(job_id)}/cancel", body={}, again=True)
+        return self._ask("POST", f"/fine_tuning/jobs/{_part(job_id)}/cancel", again=True)
 
     def jobs(self, most: int = 100) -> Iterator[dict[str, Any]]:
         """At most `most` jobs, newest first."""

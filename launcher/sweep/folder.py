@@ -128,8 +128,9 @@ def find_sweep(runs_dir: Path, reference: str | None) -> SweepDir:
                 return SweepDir(path.resolve())
     sweeps = list_sweeps(runs_dir)
     if not sweeps:
+        asked = f", so none is {reference}" if reference else ""
         raise RunError(
-            f"no sweeps under {runs_dir}: start one with -m, or give the folder of all runs with --runs-dir DIR"
+            f"no sweeps under {runs_dir}{asked}: start one with -m, or give the folder of all runs with --runs-dir DIR"
         )
     if not reference:
         return SweepDir(_newest_submitted(sweeps).path.resolve())

@@ -22,6 +22,8 @@ class Provider:
         self.uploads = 0
         self.jobs: list[dict[str, Any]] = []
         self.asked: list[tuple[str, str]] = []
+        self.bodies: list[bytes] = []
+        """What came with each request of `asked`."""
         self.busy = 0
         """Requests to come that are answered with 429."""
         self.broken_files = False
@@ -123,6 +125,7 @@ def openai_server() -> Iterator[Provider]:
         def _answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             provider.asked.append((self.command, self.path))
+            provider.bodies.append(body)
             code, value = 401, _error(f"Incorrect API key provided: {self.headers.get('Authorization', '')}")
             if provider.busy:
                 provider.busy -= 1

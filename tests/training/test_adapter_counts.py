@@ -11,7 +11,7 @@ from launcher.errors import ConfigError, PlanError
 from launcher.plan.adapter import count_adapter
 from launcher.plugins.base import make_plugins
 from launcher.plugins.lora import LoRA
-from tests.training.test_model_counts import SHIPPED, on_meta, shape_of
+from tests.training.test_model_counts import KINDS, SHIPPED, on_meta, shape_of
 
 pytestmark = pytest.mark.train
 
@@ -41,7 +41,7 @@ def cut(shape: ArchitectureConfig, blocks: int) -> ArchitectureConfig:
 
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
-@pytest.mark.parametrize("file", SHIPPED, ids=[file.stem for file in SHIPPED])
+@pytest.mark.parametrize("file", KINDS, ids=[file.stem for file in KINDS])
 def test_what_is_trained_is_as_many_parameters_as_pefts(file: Path, options: dict[str, Any]):
     plugin, shape = LoRA(**options), cut(shape_of(file), 2)
     assert count_adapter(shape, plugin.adapter) == trained(plugin.on_model(on_meta(shape)))

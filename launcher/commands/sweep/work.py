@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from launcher.cli.verb import NOTHING, Verb
+from launcher.errors import RunError
 from launcher.sweep.folder import SweepDir
 from launcher.sweep.work import Work
 
@@ -15,7 +16,13 @@ def _add(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     """The exit code of the task."""
-    return Work(SweepDir(options.folder.resolve()), options.first).all()
+    sweep = SweepDir(options.folder.resolve())
+    if not sweep.spec.is_file():
+        raise RunError(
+            f"{options.folder} is not the folder of a sweep: it has no {sweep.spec.name}; give one such as "
+            "runs/NAME/sweep_DATE_TIME, as python -m launcher sweep status shows it"
+        )
+    return Work(sweep, options.first).all()
 
 
 VERB = Verb(

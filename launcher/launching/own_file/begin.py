@@ -12,7 +12,6 @@ from launcher.config.time_limit import check_time
 from launcher.data.check import Asked, Report, check
 from launcher.data.kinds import SPOKEN
 from launcher.errors import ConfigError, UsageError
-from launcher.launching.explain import known_keys
 from launcher.launching.own_file.write import Entry, to_text
 from launcher.methods.registry import METHODS, find_method
 from launcher.methods.rows import check_serves
@@ -88,7 +87,9 @@ def begin(choices: Choices, file: str) -> First:
     if wants_reward:
         entries.append(Entry(key="trainer.reward_functions", value=[{"_target_": choices.reward}]))
     answers = int(_usual(method, "num_generations") or 1)
-    step = math.lcm(_MICRO * world, answers)
+    # one step of an evaluation holds all answers to a prompt, so a micro-step over all ranks does
+    micro = _MICRO if answers == 1 else math.lcm(_MICRO * world, answers) // world
+    step = math.lcm(micro * world, answers)
     entries += [
         Entry(
             key="batch.global_batch_size",
@@ -97,7 +98,7 @@ def begin(choices: Choices, file: str) -> First:
         ),
         Entry(
             key="batch.micro_batch_size",
-            value=_MICRO,
+            value=micro,
             comment="per GPU at once; lower it where memory is short",
         ),
         Entry(key="plugins.lora", value={"r": 16, "alpha": 32}, comment="false trains all weights"),
@@ -134,7 +135,7 @@ def _look(path: str) -> Report | None:
         return None
     if not Path(path).exists():
         raise ConfigError(f"--data {path}: there is no such file")
-    report = check(Asked(path=Path(path), max_length=_LONGEST, compare=False))
+    report = check(Asked(path=Path(path), max_length=_LONGEST))
     if report.errors:
         first = next(one for one in report.findings if one.level == "error")
         raise ConfigError(
@@ -160,10 +161,14 @@ def _length(report: Report | None) -> int:
 
 
 def _held_out(report: Report | None) -> list[Entry]:
-    """What is held out for evaluation: a share where there are rows for it."""
-    rows = report.part.rows if report else 0
+    """What is held out for evaluation: a share where enough rows differ."""
+    rows = (
+        report.part.rows - report.part.counts["duplicate"] - report.near_duplicates
+        if report
+        else _LEAST_ROWS_TO_HOLD_OUT
+    )
     none = Entry(key="data.eval_path", value=None, comment="a file of held-out rows, for an evaluation")
-    if "data.eval_fraction" not in known_keys() or 0 < rows < _LEAST_ROWS_TO_HOLD_OUT:
+    if rows < _LEAST_ROWS_TO_HOLD_OUT:
         return [none]
     return [
         none,

@@ -20,7 +20,7 @@ VERBS = all_verbs()
 
 def test_every_module_in_the_folder_is_a_verb_and_every_folder_a_group():
     folder = Path(sys.modules["launcher.commands"].__file__ or "").parent
-    found = {path.stem for path in folder.glob("[a-z]*")}
+    found = {path.stem.replace("_", "-") for path in folder.glob("[a-z]*")}
     assert found == set(verb_names())
     assert {"plan", "data check", "sweep status", "managed create", "help"} <= set(VERBS)
 
@@ -158,3 +158,32 @@ complete -p launcher python
     first, second, *installed = done.stdout.splitlines()
     assert first == second == "+experiment=quickstart", done.stderr
     assert len(installed) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (
+            ["sweep", "work", "nope"],
+            "nope is not the folder of a sweep: it has no sweep.json; give one such as",
+        ),
+        (["sweep", "extend", "nope", "seed=1"], ", so none is nope: start one with -m"),
+    ],
+)
+def test_a_sweep_that_is_not_there_is_named(words, reason, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 1
+    assert reason in capsys.readouterr().err
+
+
+def test_a_full_disk_behind_stdout_is_one_line():
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "launcher", "rules"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
+    assert done.returncode == 1
+    assert done.stderr == "launcher: the output cannot be written: No space left on device; free some space\n"

@@ -351,14 +351,19 @@ def test_a_model_without_a_chat_template_is_one_line_of_the_check_for_chats_alon
 
 
 def test_a_rank_refuses_chats_for_a_model_without_a_chat_template_before_it_looks_for_weights(
-    tmp_path, cli, base_model
+    tmp_path, cli, tiny
 ):
-    done = cli(
-        "+experiment=tiny", "dry_run=true", "model.init=pretrained", f"model.name_or_path={base_model}"
+    """The template was there when the run was launched; without one, the launch refuses."""
+    model = tmp_path / "model"
+    tiny.save_pretrained(model)
+    (model / "config.json").write_text(
+        json.dumps({"model_type": "llama", "architectures": ["LlamaForCausalLM"]})
     )
+    done = cli("+experiment=tiny", "dry_run=true", "model.init=pretrained", f"model.name_or_path={model}")
     assert done.returncode == 0, done.stderr
+    (model / "chat_template.jinja").unlink()
     (plan,) = tmp_path.glob("runs/*/*/plan.json")
     arguments = [*command()[:2], "launcher.train", str(plan.parent)]
     done = subprocess.run(arguments, env=environment(), capture_output=True, text=True)
     assert done.returncode == 1, done.stderr
-    assert f"{base_model} has none; use its instruct version" in done.stderr
+    assert f"{model} has none; use its instruct version" in done.stderr

@@ -21,6 +21,7 @@ from launcher.clusters.slurm.header import directive
 from launcher.config import Config, ContainerRuntime
 from launcher.errors import LauncherError
 from launcher.plan import Facts, LaunchPlan, make_plan
+from launcher.plan.containers import TEMPLATES
 from launcher.plan.place import simple_command
 from launcher.render import command, render
 
@@ -253,8 +254,8 @@ def assert_job_is_inert(bash: Bash, script: str, strings: Strings) -> None:
         ("end", "0"),
     ]
     modules = 1 + len(strings.modules) if strings.modules else 0
-    # `.` itself, set, cd, set +u, two setup lines, set -u, export, exec
-    assert sum(call[0] == "command" for call in calls) == 9 + modules
+    # `.` itself, set, cd, trap, set +u, two setup lines, set -u, trap -, export, exec
+    assert sum(call[0] == "command" for call in calls) == 11 + modules
 
 
 def assert_node_is_inert(bash: Bash, script: str, strings: Strings) -> None:
@@ -264,13 +265,14 @@ def assert_node_is_inert(bash: Bash, script: str, strings: Strings) -> None:
     (started,) = [call[1:] for call in calls if call[0] == "exec"]
     start = (strings.python if bare else strings.container_python, "-m", "launcher.supervise.agent", ".")
     assert started[-len(start) :] == start
-    if strings.runtime is ContainerRuntime.apptainer:
+    if (template := TEMPLATES.get(strings.runtime)) is not None:
         own, cache, data = (
             f"/runs/{strings.run_dir}",
             f"/{strings.cache_dir}",
             str(Path(f"/{strings.data_path}")),
         )
-        assert started[: -len(start)][-3:] == ("--pwd", own, strings.image)
+        end = (template.folder, own, strings.image, *template.end)
+        assert started[: -len(start)][-len(end) :] == end
         caches = {path for path in (cache, f"/{strings.hub_home}") if not mounted(path, strings.mounts)}
         assert {f"{own}:{own}", *(f"{path}:{path}" for path in caches), *strings.mounts} <= set(started)
         assert any(word.startswith(data.rstrip("/.")) for word in started)

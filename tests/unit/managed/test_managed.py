@@ -141,6 +141,7 @@ def test_a_failed_job_is_exit_code_3_with_the_reason_and_the_next_create_makes_a
 def test_jobs_are_listed_and_cancelled(say, provider, data):
     say("create", str(data), "--model", "gpt-x")
     assert say("cancel", "ftjob-1")[0] == 0
+    assert (provider.asked[-1][1], provider.bodies[-1]) == ("/v1/fine_tuning/jobs/ftjob-1/cancel", b"")
     assert [job["status"] for job in json.loads(say("list", "--json")[1])["jobs"]] == ["cancelled"]
 
 
@@ -183,6 +184,7 @@ def test_what_the_provider_would_refuse_is_not_sent(say, provider, tmp_path, tex
     [
         ("OPENAI_API_KEY", "", "OPENAI_API_KEY is not set"),
         ("OPENAI_API_KEY", "sk-wrong", "401, Incorrect API key provided: Bearer ***"),
+        ("OPENAI_BASE_URL", "", "OPENAI_BASE_URL is not set, and there is no default: export"),
         ("OPENAI_BASE_URL", "http://example.com/v1", "unencrypted"),
         ("OPENAI_BASE_URL", "https://me:secret@example.com/v1", "without a name or password"),
     ],

@@ -1,6 +1,7 @@
 """`launcher init` writes a file that plans at once, for every method, and overwrites nothing."""
 
 import json
+import random
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -29,13 +30,23 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def _other(value: Any, number: int) -> Any:
+    """The value with texts of its own for each number, so that rows are no near copies."""
+    if isinstance(value, str):
+        words = random.Random(f"{number} {value}").choices(WORDS, k=12)
+        return " ".join(words)
+    if isinstance(value, list):
+        return [{**turn, "content": _other(turn["content"], number)} for turn in value]
+    return value
+
+
+WORDS = [f"{first}{last}" for first in "bdfgklmnprst" for last in ("ol", "ain", "et", "ust", "ing", "ore")]
+
+
 @pytest.mark.parametrize("method", METHODS.own_names())
 def test_what_init_writes_plans_at_once(folder, capsys, method: str):
     row = ROWS[find_method(method).learns_from[0]]
-    rows = [
-        {**row, "n": str(number)} if "text" not in row else {"text": f"{row['text']} {number}"}
-        for number in range(60)
-    ]
+    rows = [{key: _other(value, number) for key, value in row.items()} for number in range(60)]
     (folder / "t.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in rows))
     words = [
         "--model",
@@ -54,7 +65,7 @@ def test_what_init_writes_plans_at_once(folder, capsys, method: str):
     composed = compose(["--config", "my_run.yaml"])[0]
     assert composed.config.trainer.kind == method
     _, plan = prepare(composed, datetime(2026, 1, 1))
-    assert plan.topology.world_size == 3
+    assert (plan.topology.world_size, composed.config.data.eval_fraction) == (3, 0.05)
 
 
 @pytest.mark.parametrize(
