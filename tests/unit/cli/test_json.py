@@ -55,6 +55,7 @@ COMMANDS = (
     "stale {run}",
     "init --model tiny --data {data} -o {folder}/mine.yaml",
     "remove --planned --yes --runs-dir {folder}/none",
+    "convert-recipe {folder}/recipe.yml -o {folder}/converted.yaml",
     "list --planned",
     "rules",
     "help",
@@ -118,6 +119,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
             for number in range(12)
         ]
         data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        (folder / "recipe.yml").write_text(
+            "base_model: someone/tiny\ndatasets:\n  - path: train.jsonl\n    type: alpaca\nmicro_batch_size: 2\n"
+            "gradient_accumulation_steps: 2\nnum_epochs: 1\nlearning_rate: 0.0002\n"
+        )
         assert main(shlex.split(f"launch {LAUNCH}")) == 0
         assert main(shlex.split(f"launch -m {LAUNCH} seed=1,2")) == 0
         (run,) = [RunDir(path.parent) for path in folder.glob("runs/*/2*/plan.json")]
