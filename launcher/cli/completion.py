@@ -33,7 +33,7 @@ def _complete_verb(line: str) -> bool:
     """Whether the current word is a verb; then its candidates are printed. Otherwise COMP_LINE is rewritten for Hydra."""
     typed = line.split()[1:]
     last = "" if line.endswith(" ") or not typed else typed.pop()
-    if not typed and last.isalpha():
+    if not typed and last.replace("-", "").isalpha() and last[0] != "-":
         print(" ".join(name for name in verb_names() if name.startswith(last)))
         return True
     if typed and typed[0] in verb_names():

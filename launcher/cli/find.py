@@ -14,12 +14,12 @@ PACKAGE = "launcher.commands"
 def verb_names(group: str = "") -> tuple[str, ...]:
     """Names of all verbs, or of those of a group, without importing any of them."""
     package = importlib.import_module(f"{PACKAGE}.{group}" if group else PACKAGE)
-    return tuple(sorted(module.name for module in pkgutil.iter_modules(package.__path__)))
+    return tuple(sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(package.__path__)))
 
 
 def find_verb(name: str) -> Verb | Verbs:
-    """The verb of that name; `sweep status` names one of a group."""
-    module = importlib.import_module(f"{PACKAGE}.{name.replace(' ', '.')}")
+    """The verb of that name; `sweep status` names one of a group. A hyphen in it is an underscore in the module's name."""
+    module = importlib.import_module(f"{PACKAGE}.{name.replace(' ', '.').replace('-', '_')}")
     return cast("Verb | Verbs", module.VERB)
 
 

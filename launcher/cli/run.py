@@ -1,5 +1,6 @@
 """Runs a command line and returns its exit code."""
 
+import re
 import sys
 from collections.abc import Sequence
 from typing import TypedDict
@@ -12,6 +13,7 @@ from launcher.output import print_json
 
 DEFAULT = "launch"
 """The verb of a command line that begins with an override or an option."""
+_WORD = re.compile(r"[A-Za-z]+(-[A-Za-z]+)*")
 _HELP = ("-h", "--help")
 
 
@@ -72,7 +74,7 @@ def report_of(error: LauncherError) -> ErrorReport:
 
 def split(words: Sequence[str]) -> tuple[str, Sequence[str]]:
     """The verb's name, and the words after it."""
-    if not words or not words[0].isalpha():
+    if not words or not _WORD.fullmatch(words[0]):
         return DEFAULT, words
     if words[0] not in verb_names():
         raise UsageError(f"{unknown('verb', words[0], verb_names())} A run starts with +experiment=NAME.")

@@ -242,7 +242,7 @@ def _composed(cfg: DictConfig) -> Composed:
         config_dir=next((str(one.path) for one in sources if one.provider == "command-line"), None),
         note=note,
         sample_unasked=settings.runtime.choices.get("data") == _DEFAULT_DATA,
-        evaluation_left_out=derived and cfg.data.eval_path is None,
+        evaluation_left_out=derived and cfg.data.eval_path is None and cfg.data.eval_fraction is None,
     )
 
 

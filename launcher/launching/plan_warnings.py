@@ -56,7 +56,10 @@ def unchecked(config: Config) -> list[str]:
 
 def evaluation_note(left_out: bool) -> list[str]:
     """A sentence for a run that does without the shipped evaluation file."""
-    said = "data.path is your own, so the shipped evaluation file is not used; set data.eval_path=FILE to evaluate"
+    said = (
+        "data.path is your own, so the shipped evaluation file is not used; set data.eval_path=FILE or "
+        "data.eval_fraction=0.05 to evaluate"
+    )
     return [said] if left_out else []
 
 

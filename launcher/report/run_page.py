@@ -89,7 +89,7 @@ def _what(facts: RunFacts) -> list[tuple[str, str]]:
             else None,
         ),
         ("data", ", ".join(str(source) for source in sources if source)),
-        ("evaluation data", at(plan, "facts", "eval_path")),
+        ("evaluation data", at(plan, "facts", "eval_path") or _held_out(plan)),
         ("optimizer", _optimizer(mapping(plan.get("trainer_args")))),
         ("job", facts.status.get("job_id")),
         ("run dir", facts.run_dir),
@@ -97,6 +97,18 @@ def _what(facts: RunFacts) -> list[tuple[str, str]]:
         ("command", f"python -m launcher {shlex.join(facts.overrides)}" if facts.overrides else None),
     ]
     return [(label, str(text)) for label, text in lines if text]
+
+
+def _held_out(plan: Mapping[str, Any]) -> str | None:
+    """The training rows that are held out for the evaluation; None if none are."""
+    if not at(plan, "facts", "holds_out"):
+        return None
+    rows = at(plan, "facts", "eval_rows")
+    return (
+        "a share of the training rows"
+        if rows is None
+        else f"{plural(rows, 'row')} of the training data, held out"
+    )
 
 
 def _model(model: Mapping[str, Any]) -> str | None:

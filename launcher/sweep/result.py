@@ -6,6 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from launcher.clusters.registry import find_cluster
+from launcher.launching.plan_warnings import extent_dict
+from launcher.launching.summary import data_line, training_line
+from launcher.plan.extent import extent_of
 from launcher.sweep.folder import SweepDir
 from launcher.sweep.planning import Prepared
 from launcher.sweep.printed import SweepExtended, SweepLaunched, SweepResumed
@@ -53,6 +56,7 @@ class Launched(SweepResult):
         return {
             "sweep": self.sweep.name, "sweep_dir": str(self.sweep.path), "cluster": spec["cluster"],
             "trials": self._number(), "job_ids": list(self.job_ids), "dry_run": spec["dry_run"], "command": self._command(),
+            "training": extent_dict(self.prepared.config, self.prepared.plan),
         }  # fmt: skip
 
     def text(self) -> str:
@@ -64,10 +68,13 @@ class Launched(SweepResult):
             else f"{spec['sampler']}, {spec['pruner']} prunes"
         )
         over = ", ".join(spec["parameters"]) or "nothing"
+        extent = extent_of(self.prepared.config, self.prepared.plan)
         lines = [
             f"sweep     {self.sweep.name}",
             f"folder    {self.sweep.path}",
             f"trials    {'until the budget is spent' if number is None else number} ({how}) over {over}",
+            f"data      {data_line(self.prepared.plan, extent)}",
+            f"training  the first: {training_line(self.prepared.plan, extent)}",
         ]
         if self.job_ids:
             lines.append(f"jobs      {', '.join(self.job_ids)}")

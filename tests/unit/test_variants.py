@@ -19,6 +19,7 @@ import pytest
 from launcher.clusters.registry import CLUSTERS
 from launcher.formats.registry import FORMATS
 from launcher.methods.registry import METHODS
+from launcher.recipes.registry import TOOLS
 from launcher.strategies.registry import STRATEGIES
 from launcher.trackers.registry import TRACKERS
 from tests.support.paths import ROOT
@@ -43,11 +44,14 @@ KINDS = {
     # `none` is a value of other keys as well (a container's runtime, a pruner, an adapter's bias)
     "trackers": Kind(names=tuple(name for name in TRACKERS.own_names() if name != "none"), own=("trackers",)),
     "strategies": Kind(names=(*STRATEGIES.own_names(), "deepspeed"), own=("strategies", "train/strategies")),
+    # `trl` is the name of a package as well
+    "recipes": Kind(names=tuple(name for name in TOOLS.own_names() if name != "trl"), own=("recipes",)),
     "formats": Kind(
         names=tuple(name for name in FORMATS.own_names() if name not in COMMON), own=("formats",)
     ),
 }
 ALLOWED = {
+    ("strategies", "recipes/axolotl.py", "deepspeed"): "the name of a key of axolotl's recipes",
     (
         "strategies",
         "train/methods/parts.py",

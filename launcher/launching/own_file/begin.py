@@ -12,7 +12,6 @@ from launcher.config.time_limit import check_time
 from launcher.data.check import Asked, Report, check
 from launcher.data.kinds import SPOKEN
 from launcher.errors import ConfigError, UsageError
-from launcher.launching.explain import known_keys
 from launcher.launching.own_file.write import Entry, to_text
 from launcher.methods.registry import METHODS, find_method
 from launcher.methods.rows import check_serves
@@ -136,7 +135,7 @@ def _look(path: str) -> Report | None:
         return None
     if not Path(path).exists():
         raise ConfigError(f"--data {path}: there is no such file")
-    report = check(Asked(path=Path(path), max_length=_LONGEST, compare=False))
+    report = check(Asked(path=Path(path), max_length=_LONGEST))
     if report.errors:
         first = next(one for one in report.findings if one.level == "error")
         raise ConfigError(
@@ -162,10 +161,14 @@ def _length(report: Report | None) -> int:
 
 
 def _held_out(report: Report | None) -> list[Entry]:
-    """What is held out for evaluation: a share where there are rows for it."""
-    rows = report.part.rows if report else 0
+    """What is held out for evaluation: a share where enough rows differ."""
+    rows = (
+        report.part.rows - report.part.counts["duplicate"] - report.near_duplicates
+        if report
+        else _LEAST_ROWS_TO_HOLD_OUT
+    )
     none = Entry(key="data.eval_path", value=None, comment="a file of held-out rows, for an evaluation")
-    if "data.eval_fraction" not in known_keys() or 0 < rows < _LEAST_ROWS_TO_HOLD_OUT:
+    if rows < _LEAST_ROWS_TO_HOLD_OUT:
         return [none]
     return [
         none,

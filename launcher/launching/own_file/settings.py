@@ -1,6 +1,7 @@
 """What one file asks for: its keys held against the schema, with the line of each."""
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast, get_args, get_origin, get_type_hints
@@ -259,11 +260,7 @@ class Reader:
     def _check(self, schema: type, name: str, full: str, line: int, value: Any) -> None:
         """Refuses a value whose type OmegaConf refuses for this key."""
         self._refuse_secret(full, line, value)
-        holder = OmegaConf.structured(schema)
-        try:
-            holder[name] = value
-            OmegaConf.to_container(holder)  # checks what is inside a list
-        except (OmegaConfBaseException, ValueError, TypeError):
+        if not accepts(schema, name, value):
             shown = value if isinstance(value, str) else in_grammar(value)
             self.source.fail(line, f"{full}={shown} must be {expected(full)}")
 
@@ -285,6 +282,23 @@ class Reader:
         if not isinstance(node, yaml.ScalarNode) or _is_null(node) or not node.value.strip():
             self.source.fail(line, f"{key} must be one name")
         return Setting(key=key, value=node.value, source=self.source, line=line)
+
+
+def accepts(schema: type, name: str, value: Any) -> bool:
+    """Whether a key of a group can hold the value, by OmegaConf's rules."""
+    holder = _holder(schema)
+    try:
+        holder[name] = value
+        OmegaConf.to_container(holder)  # checks what is inside a list
+    except (OmegaConfBaseException, ValueError, TypeError):
+        return False
+    return True
+
+
+@functools.cache
+def _holder(schema: type) -> Any:
+    """A group in which values are tried; a refused one is not kept. Making one takes milliseconds."""
+    return OmegaConf.structured(schema)
 
 
 def read_file(source: Source, root: yaml.MappingNode, config_dir: Path | None) -> Asked:

@@ -20,7 +20,7 @@ VERBS = all_verbs()
 
 def test_every_module_in_the_folder_is_a_verb_and_every_folder_a_group():
     folder = Path(sys.modules["launcher.commands"].__file__ or "").parent
-    found = {path.stem for path in folder.glob("[a-z]*")}
+    found = {path.stem.replace("_", "-") for path in folder.glob("[a-z]*")}
     assert found == set(verb_names())
     assert {"plan", "data check", "sweep status", "managed create", "help"} <= set(VERBS)
 

@@ -67,6 +67,20 @@ def test_a_plan_says_rows_tokens_epochs_steps_and_time(rows, capfd):
     assert training["tokens"] > rows and training["seconds"] > 0 and training["steps_estimated"] is False
 
 
+def test_a_sweep_says_what_its_trials_train_on(rows, capfd):
+    typed = ["-m", "+experiment=tiny", "cluster=slurm", "data.path=mine.jsonl", "seed=1,2", "dry_run=true"]
+    assert main(typed) == 0
+    out, err = capfd.readouterr()
+    assert (
+        f"data      {rows} rows, about " in out
+        and "training  the first: " in out
+        and " = 8 steps of 4 " in out
+    )
+    assert FEW in err.splitlines()[0] and "the shipped evaluation file is not used" in err
+    assert main([*typed, "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["training"]["rows"] == rows
+
+
 def test_rows_that_nobody_counted_are_not_made_up(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     assert main(["plan", "+experiment=llama8b_lora", "cluster=slurm", "data.path=hub:owner/name"]) == 0

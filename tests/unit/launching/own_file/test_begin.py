@@ -65,7 +65,7 @@ def test_what_init_writes_plans_at_once(folder, capsys, method: str):
     composed = compose(["--config", "my_run.yaml"])[0]
     assert composed.config.trainer.kind == method
     _, plan = prepare(composed, datetime(2026, 1, 1))
-    assert plan.topology.world_size == 3
+    assert (plan.topology.world_size, composed.config.data.eval_fraction) == (3, 0.05)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Recipes of other tools, read and written as configurations of this launcher."""

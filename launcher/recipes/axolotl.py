@@ -1,0 +1,349 @@
+"""axolotl's recipes (`axolotl train FILE`)."""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from launcher.recipes import arguments, parts
+from launcher.recipes.base import Draft, Fate, Lost, Step, Tool, absent, is_off, plugin, same, to
+from launcher.recipes.parts import SAVES
+from launcher.run.find import as_name
+
+_LISTS = ("datasets", "pretraining_dataset")
+_LIGER = "liger"
+_KERNEL = absent("a kernel of axolotl's own; plugins.liger has fused kernels")
+_PARALLEL = absent("only data parallelism is supported; strategy=zero3 or fsdp2 shards the weights")
+_OTHER = absent("a method of axolotl's own")
+_VISION = absent("vision and audio inputs are not supported")
+_SWANLAB = absent("SwanLab is not one of the trackers")
+
+
+def _method(recipe: Mapping[str, Any]) -> str | None:
+    if not is_off(recipe.get("rl")):
+        return "dpo" if recipe["rl"] == "ipo" else str(recipe["rl"])
+    if not is_off(recipe.get("reward_model")):
+        return "reward"
+    return "pretrain" if recipe.get("pretraining_dataset") else "sft"
+
+
+def _finish(draft: Draft) -> None:
+    recipe = draft.recipe
+    draft.same("rl", f"trainer.kind={draft.method}")
+    draft.same("reward_model", f"trainer.kind={draft.method}")
+    if recipe.get("rl") == "ipo":
+        draft.carry("rl", "trainer.loss_type", "ipo")
+    _adapter(draft)
+    parts.batch(draft, "micro_batch_size", "gradient_accumulation_steps")
+    parts.precision(
+        draft, *(key for key in ("torch_dtype", "fp16", "float16", "bfloat16", "bf16") if key in recipe)
+    )
+    _data(draft)
+    _saves(draft)
+    _evaluations(draft)
+    _schedule(draft)
+    _strategy(draft)
+    if recipe.get("wandb_project") and "trainer" not in recipe:
+        draft.carry("wandb_project", "tracker.project", str(recipe["wandb_project"]))
+        draft.put("tracker.kind", "wandb")
+    if not is_off(recipe.get("flash_attention")):
+        draft.carry("flash_attention", "model.attn_implementation", "flash_attention_2")
+
+
+def _adapter(draft: Draft) -> None:
+    recipe = draft.recipe
+    kind = recipe.get("adapter")
+    four = not is_off(recipe.get("load_in_4bit"))
+    name = None if is_off(kind) else "qlora" if kind == "qlora" or four else "lora"
+    parts.adapter(draft, name, ("adapter", "load_in_4bit"), {
+        **arguments.LORA, "peft_use_rslora": "use_rslora", "peft_use_dora": "use_dora",
+    })  # fmt: skip
+    if not is_off(recipe.get("load_in_8bit")):
+        if name is None:
+            draft.same("load_in_8bit", "all weights are trained, in bf16")
+        else:
+            draft.carry("load_in_8bit", f"plugins.{name}.load_in", "8bit")
+    linear = recipe.get("lora_target_linear")
+    if name and not is_off(linear):
+        draft.carry("lora_target_linear", f"plugins.{name}.target_modules", "all-linear")
+    else:
+        draft.same("lora_target_linear", "off")
+
+
+def _data(draft: Draft) -> None:
+    for key in _LISTS:
+        value = draft.recipe.get(key)
+        if is_off(value):
+            continue
+        listed: list[Any] = cast("list[Any]", value) if isinstance(value, list) else [{"path": value}]
+        sets = [cast("dict[str, Any]", one) for one in listed if isinstance(one, dict)]
+        found = [(_name(one), 1.0) for one in sets]
+        parts.sources(draft, (key,), found)
+        for number, one in enumerate(sets):
+            _set(draft, f"{key}[{number}]", one)
+    if draft.recipe.get("test_datasets"):
+        first = cast("dict[str, Any]", draft.recipe["test_datasets"][0])
+        draft.entries.pop("data.eval_path", None)
+        draft.carry("test_datasets", "data.eval_path", _name(first))
+    parts.held_out(draft, "val_set_size")
+
+
+def _name(one: dict[str, Any]) -> str:
+    """The data set as this launcher names it."""
+    return parts.hub_name(str(one.get("path") or one.get("name")), one.get("name"), one.get("split"))
+
+
+_DETECTED = (
+    "type", "ds_type", "message_property_mappings", "message_field_role", "message_field_content", "field_messages",
+    "conversation", "field_chosen", "field_rejected",
+)  # fmt: skip
+_NAMED = ("path", "name", "split")
+
+
+def _set(draft: Draft, where: str, one: Mapping[str, Any]) -> None:
+    """Notes the keys of one data set; the format of its rows is detected from their own keys."""
+    for key, value in one.items():
+        if key in _NAMED or value is None:
+            continue
+        if key in ("field_messages", "field", "text_column"):
+            ours = "messages" if key == "field_messages" else "text"
+            if value in ("messages", "conversations", "text"):
+                draft.nested(f"{where}.{key}", Fate.same, "the column is known by this name")
+            else:
+                draft.put("data.columns", {ours: str(value)})
+                draft.nested(f"{where}.{key}", Fate.carried, "", "data.columns")
+        elif key == "type" and isinstance(value, dict):
+            draft.nested(
+                f"{where}.type",
+                Fate.lost,
+                "a prompt of your own; data.columns maps its fields",
+            )
+        elif key in _DETECTED:
+            draft.nested(f"{where}.{key}", Fate.same, "the format is detected from the keys of each row")
+        else:
+            draft.nested(
+                f"{where}.{key}",
+                Fate.absent,
+                "rows are read as they are; data.columns maps keys",
+            )
+
+
+def _saves(draft: Draft) -> None:
+    count = draft.recipe.get("saves_per_epoch")
+    if is_off(count):
+        draft.same("saves_per_epoch", "saved by steps")
+        if draft.recipe.get("save_steps") is not None or draft.recipe.get("save_strategy"):
+            parts.saves(draft, "save_strategy", "save_steps")
+        return
+    _per_epoch(draft, "saves_per_epoch", count, f"{SAVES}.save_steps")
+    draft.same("save_strategy", "saved per epoch")
+
+
+def _evaluations(draft: Draft) -> None:
+    count = draft.recipe.get("evals_per_epoch")
+    has_rows = "data.eval_fraction" in draft.entries or draft.recipe.get("test_datasets")
+    if not is_off(count) and has_rows:
+        _per_epoch(draft, "evals_per_epoch", count, "trainer.eval_steps")
+    else:
+        draft.same("evals_per_epoch", "nothing is held out")
+        for strategy in ("eval_strategy", "evaluation_strategy"):
+            if strategy in draft.recipe:
+                parts.evaluations(draft, strategy, "eval_steps")
+                return
+        if draft.recipe.get("eval_steps"):
+            parts.evaluations(draft, "eval_strategy", "eval_steps")
+
+
+def _per_epoch(draft: Draft, key: str, count: Any, ours: str) -> None:
+    epochs = draft.get("num_epochs") or 1
+    try:
+        value = parts.per_epoch(count, epochs)
+    except (Lost, ValueError, TypeError) as lost:
+        draft.lost(key, str(lost))
+        return
+    draft.carry(
+        key, ours, value, "" if value == "epoch" else f"{count} per epoch of {epochs}: a share of all steps"
+    )
+
+
+def _schedule(draft: Draft) -> None:
+    ratio: Any = draft.recipe.get("cosine_min_lr_ratio")
+    if not is_off(ratio) and str(draft.get("lr_scheduler")) == "cosine":
+        draft.carry(
+            ("lr_scheduler", "cosine_min_lr_ratio"), "trainer.lr_scheduler_type", "cosine_with_min_lr"
+        )
+        draft.put("trainer.lr_scheduler_kwargs.min_lr_rate", float(ratio))
+
+
+def _strategy(draft: Draft) -> None:
+    recipe = draft.recipe
+    if not is_off(recipe.get("deepspeed")):
+        parts.deepspeed(draft, "deepspeed", recipe["deepspeed"])
+    config = cast("dict[str, Any]", recipe.get("fsdp_config") or {})
+    for key in ("fsdp", "fsdp_config"):
+        if not is_off(recipe.get(key)):
+            parts.fsdp(draft, key, config.get("offload_params", config.get("fsdp_offload_params")))
+    draft.same("fsdp_version", "fsdp2 is the second version")
+
+
+def _checkpointing(draft: Draft, key: str, value: Any) -> None:
+    plugin("gradient_checkpointing")(draft, key, value)
+    if value in ("offload", "offload_disk"):
+        draft.put("trainer.activation_offloading", True)
+
+
+def _special(draft: Draft, key: str, value: Any) -> None:
+    named = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+    ours = {"eos_token": "model.eos_token", "pad_token": "model.pad_token"}
+    carried = False
+    for name, text in named.items():
+        if name in ours and text:
+            draft.carry(key, ours[name], str(text))
+            carried = True
+    others = [name for name in named if name not in ours]
+    if others and not carried:
+        draft.same(key, f"{', '.join(others)}: those of the model's tokenizer")
+
+
+def _plugins(draft: Draft, key: str, value: Any) -> None:
+    names = [str(one) for one in cast("list[Any]", value or [])]
+    if any(_LIGER in one for one in names):
+        draft.carry(key, "plugins.liger", True)
+    elif names:
+        draft.absent(key, f"{', '.join(one.rpartition('.')[2] for one in names)}: plugins of axolotl's own")
+
+
+def _tokens(value: Any) -> list[str]:
+    if not isinstance(value, list):
+        raise Lost("a mapping of special tokens; model.eos_token and model.pad_token set them")
+    return [str(one) for one in cast("list[Any]", value)]
+
+
+def _template(draft: Draft, key: str, value: Any) -> None:
+    text = str(value)
+    if text.startswith("tokenizer_default"):
+        draft.same(key, "the template of the model is used")
+    elif text == "jinja":
+        draft.same(key, "chat_template_jinja has it")
+    else:
+        arguments.template(draft, key, text)
+
+
+_OWN: Mapping[str, Step] = {
+    "base_model": to("model.name_or_path", str),
+    "revision_of_model": to("model.revision", str),
+    "base_model_config": same("config.json of the model is used"),
+    "model_type": same("the class follows from config.json"),
+    "tokenizer_type": same("the class follows from tokenizer_config.json"),
+    "tokenizer_config": absent("the tokenizer is that of model.name_or_path"),
+    "processor_type": _VISION,
+    "lora_model_dir": to("model.adapter", str),
+    "sequence_len": to("model.max_length", int),
+    "num_epochs": to("trainer.num_train_epochs", float),
+    "optimizer": to("trainer.optim", parts.optimizer),
+    "lr_scheduler": to("trainer.lr_scheduler_type", parts.scheduler),
+    "adam_eps": to("trainer.adam_epsilon", float),
+    "eta_min": to("trainer.lr_scheduler_kwargs.min_lr", float),
+    "sample_packing": parts.packing,
+    "eval_sample_packing": same("evaluation rows are read one by one"),
+    "pad_to_sequence_len": same("packed rows are full"),
+    "pretrain_multipack_attn": same("attention stays within each document"),
+    "streaming_multipack_buffer_size": same("rows are packed over the whole file"),
+    "load_in_8bit": same("off"),
+    "train_on_inputs": to("trainer.assistant_only_loss", lambda value: not value),
+    "gradient_checkpointing": _checkpointing,
+    "special_tokens": _special,
+    "tokens": to("model.added_tokens", _tokens),
+    "eot_tokens": absent("the loss covers the end of each answer as the chat template writes it"),
+    "chat_template": _template,
+    "chat_template_jinja": arguments.template,
+    "dataset_prepared_path": same("tokens are cached in cache_dir"),
+    "skip_prepare_dataset": same("tokens are made once"),
+    "shuffle_merged_datasets": same("rows of several sets are mixed by the seed"),
+    "push_dataset_to_hub": absent("tokens stay in cache_dir"),
+    "dataset_exact_deduplication": absent("`launcher data check` finds duplicates"),
+    "dataset_processes": same("the ranks of a node share the tokenization"),
+    "rl_beta": to("trainer.beta", float),
+    "orpo_alpha": to("trainer.beta", float),
+    "kto_desirable_weight": to("trainer.desirable_weight", float),
+    "kto_undesirable_weight": to("trainer.undesirable_weight", float),
+    "early_stopping_patience": to("plugins.early_stopping.patience", int),
+    "eval_batch_size": to("batch.eval_micro_batch_size", int),
+    "auto_resume_from_checkpoints": same("a run resumes from its own newest checkpoint"),
+    "wandb_name": to("name", as_name),
+    "wandb_entity": absent("WANDB_ENTITY in the environment"),
+    "wandb_watch": absent("gradients are not sent to the tracker"),
+    "wandb_log_model": absent("the result stays in the run dir"),
+    "wandb_run_id": same("a run has one id over all attempts"),
+    "use_wandb": same("tracker.kind"),
+    "use_tensorboard": to("tracker.kind", lambda value: "tensorboard"),
+    "trackio_project_name": to("tracker.project", str),
+    "trackio_run_name": same("the run's name"),
+    "trackio_space_id": absent("TRACKIO_SPACE_ID in the environment"),
+    "liger_rope": to("plugins.liger.rope", bool),
+    "liger_rms_norm": to("plugins.liger.rms_norm", bool),
+    "liger_glu_activation": to("plugins.liger.glu", bool),
+    "liger_layer_norm": absent("decoders have RMS norms; plugins.liger.rms_norm fuses them"),
+    "liger_fused_linear_cross_entropy": same("plugins.liger fuses it"),
+    "liger_rms_norm_gated": _KERNEL,
+    "plugins": _plugins,
+    "neftune_noise_alpha": to("plugins.neftune.noise_alpha", float),
+    "loss_watchdog_threshold": absent("trainer.loss_spike is a ratio to recent losses, not a loss"),
+    "loss_watchdog_patience": absent("trainer.loss_spike is a ratio to recent losses, not a loss"),
+    "strict": same("an unknown key is always refused"),
+    "debug": same("logs/ has the ranks' output"),
+    "local_rank": same("the launcher chooses ranks"),
+    "lora_fan_in_fan_out": same("the layers are found in the model"),
+    "lora_target_parameters": absent("parameters of experts are not adapted"),
+    "low_cpu_mem_usage": same("weights are loaded without a second copy"),
+    "hf_use_auth_token": same("HF_TOKEN is inherited from the environment"),
+    "device_map": same("each rank has its own GPU"),
+    "ddp": same("strategy.engine"),
+    "max_packed_sequence_len": absent("packed rows have model.max_length tokens"),
+    "resize_token_embeddings_to_32x": absent("the vocabulary has the size that the tokens need"),
+    "full_finetune": same("all weights are trained without an adapter"),
+    "tokenizer_use_fast": same("fast tokenizers are used"),
+    "tokenizer_legacy": absent("the tokenizer is used as it is published"),
+    "tokenizer_use_mistral_common": absent("transformers' tokenizer is used"),
+    "center_rewards_coefficient": arguments.METHODS["center_rewards_coefficient"],
+    "num_labels": same("the method gives the model's head"),
+    "activation_offloading": to("trainer.activation_offloading", bool),
+    "bnb_config_kwargs": absent("plugins.qlora has quant_type, double_quant, compute_dtype and storage_dtype"),
+    "peft": absent("plugins.lora has its options"),
+    "model_config": absent("config.json of the model is used"),
+    "unfrozen_parameters": absent("all weights are trained, or an adapter with plugins.lora.modules_to_save"),
+    "flash_optimum": absent("BetterTransformer is part of torch's sdpa"),
+    "xformers_attention": absent("model.attn_implementation is sdpa or flash_attention_2"),
+    "trl": absent("trl's own keys are under trainer.*"),
+    "streaming": absent("rows are read once, and their tokens are kept in cache_dir"),
+    **dict.fromkeys(("lora_mlp_kernel", "lora_qkv_kernel", "lora_o_kernel", "use_kernels", "quantize_moe_experts",
+                     "use_scattermoe", "use_sonicmoe", "experts_implementation", "fused_attn_kernel", "cut_cross_entropy",
+                     "flash_attn_cross_entropy", "flash_attn_fuse_mlp", "flash_attn_rms_norm", "flex_attn_compile_kwargs",
+                     "gemma4_hybrid_attn_impl", "torchdistx_path", "tiled_mlp", "torch_compile_mode"), _KERNEL),
+    **dict.fromkeys(("dp_shard_size", "dp_replicate_size", "context_parallel_size", "tensor_parallel_size",
+                     "expert_parallel_size", "sequence_parallel_degree"), _PARALLEL),
+    **dict.fromkeys(("gptq", "gptq_groupsize", "gptq_model_v1", "gptq_disable_exllama", "qat", "ebft", "diffusion", "relora",
+                     "relora_prune_ratio", "relora_cpu_offload", "lisa_n_layers", "lisa_step_interval", "lisa_layers_attribute",
+                     "jagged_restart_steps", "jagged_restart_warmup_steps", "jagged_restart_anneal_steps", "reinit_weights",
+                     "lr_quadratic_warmup", "cosine_constant_lr_ratio", "process_reward_model", "model_quantization_config",
+                     "model_quantization_config_kwargs", "llama4_linearized_experts", "experimental_skip_move_to_device",
+                     "eval_table_size", "eval_max_new_tokens", "do_causal_lm_eval", "eval_causal_lm_metrics",
+                     "batch_size", "vllm", "min_sample_len"), _OTHER),
+    **dict.fromkeys(("use_swanlab", "swanlab_project", "swanlab_experiment_name", "swanlab_description", "swanlab_mode",
+                     "swanlab_log_completions", "swanlab_workspace", "swanlab_log_model"), _SWANLAB),
+    "freeze_mm_modules": _VISION,
+}  # fmt: skip
+
+SPEC = Tool(
+    title="axolotl",
+    source="https://docs.axolotl.ai, config reference",
+    marks=frozenset({
+        "base_model", "sequence_len", "micro_batch_size", "num_epochs", "lr_scheduler", "sample_packing", "val_set_size",
+        "datasets", "adapter",
+    }),
+    table={**arguments.TRAINING, **arguments.MODEL, **_OWN},
+    finish=_finish,
+    method=_method,
+    defaults=lambda method: {
+        "num_epochs": 1.0, "warmup_ratio": 0.03, "gradient_accumulation_steps": 1, "micro_batch_size": 1,
+        "gradient_checkpointing": False,
+    },
+)  # fmt: skip

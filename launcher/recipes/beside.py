@@ -1,0 +1,73 @@
+"""accelerate's configuration and DeepSpeed's JSON, which lie beside a recipe and say where and how it is sharded.
+
+Source: accelerate 1.x, `accelerate config`; DeepSpeed's manual, "DeepSpeed Configuration JSON".
+"""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from launcher.recipes import parts
+from launcher.recipes.base import Draft, Step, absent, is_off, same, to
+
+
+def world_of(accelerate: Mapping[str, Any] | None, gpus: int | None, nodes: int | None) -> tuple[int, int]:
+    """(nodes, GPUs per node): what was typed, else what accelerate's configuration says, else one GPU."""
+    told = accelerate or {}
+    machines = nodes or int(told.get("num_machines") or 1)
+    return machines, gpus or max(1, int(told.get("num_processes") or machines) // machines)
+
+
+def _distributed(draft: Draft, key: str, value: Any) -> None:
+    recipe = draft.recipe
+    zero = cast("dict[str, Any]", recipe.get("deepspeed_config") or {})
+    sharded = cast("dict[str, Any]", recipe.get("fsdp_config") or {})
+    name = str(value).upper()
+    if name == "DEEPSPEED":
+        offloads = [not is_off(zero.get(f"offload_{part}_device", "none")) for part in ("optimizer", "param")]
+        parts.set_zero(draft, key, int(zero.get("zero_stage", 2)), optimizer=offloads[0], param=offloads[1])
+        draft.carry("deepspeed_config", "strategy.zero_stage", int(zero.get("zero_stage", 2)))
+    elif name == "FSDP":
+        parts.fsdp(draft, key, sharded.get("fsdp_offload_params"))
+        draft.carry("fsdp_config", "strategy.engine", "fsdp2")
+    else:
+        draft.carry(key, "strategy.engine", "ddp")
+
+
+def _places(draft: Draft, key: str, value: Any) -> None:
+    nodes, gpus = world_of(draft.recipe, None, None)
+    ours, number = ("resources.nodes", nodes) if key == "num_machines" else ("resources.gpus_per_node", gpus)
+    draft.carry(key, ours, number)
+
+
+_CHOSEN = same("the launcher chooses hosts, ports and ranks in the job")
+ACCELERATE: Mapping[str, Step] = {
+    "distributed_type": _distributed,
+    "num_machines": _places,
+    "num_processes": _places,
+    "mixed_precision": lambda draft, key, value: parts.precision(draft, key),
+    "use_cpu": to("resources.device", lambda value: "cpu" if value else "auto"),
+    "gpu_ids": absent("CUDA_VISIBLE_DEVICES, or the scheduler, chooses the GPUs"),
+    "deepspeed_config": same("strategy.*"),
+    "fsdp_config": same("strategy.*"),
+    **dict.fromkeys(("compute_environment", "machine_rank", "main_process_ip", "main_process_port", "main_training_function",
+                     "rdzv_backend", "same_network", "downcast_bf16", "debug", "enable_cpu_affinity", "tpu_env",
+                     "tpu_use_cluster", "tpu_use_sudo", "dynamo_backend"), _CHOSEN),
+}  # fmt: skip
+
+
+def _zero(draft: Draft, key: str, value: Any) -> None:
+    parts.deepspeed(draft, key, draft.recipe)
+
+
+DEEPSPEED: Mapping[str, Step] = {
+    "zero_optimization": _zero,
+    "gradient_clipping": lambda draft, key, value: draft.same(key, "auto: trainer.max_grad_norm") if value == "auto" else to(
+        "trainer.max_grad_norm", float
+    )(draft, key, value),
+    **dict.fromkeys(("train_batch_size", "train_micro_batch_size_per_gpu", "gradient_accumulation_steps"),
+                    same("batch.*, from the recipe")),
+    **dict.fromkeys(("bf16", "fp16"), same("trainer.precision, from the recipe")),
+    **dict.fromkeys(("optimizer", "scheduler"), absent("trainer.optim and trainer.lr_scheduler_type have them")),
+    **dict.fromkeys(("steps_per_print", "wall_clock_breakdown", "zero_allow_untested_optimizer", "prescale_gradients"),
+                    same("metrics.jsonl has loss and time of each step")),
+}  # fmt: skip

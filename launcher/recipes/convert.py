@@ -1,0 +1,289 @@
+"""A recipe of another tool -> a configuration of this launcher, with the fate of each of its keys."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+
+from launcher.config import TrainerConfig
+from launcher.config.other_names import counterpart
+from launcher.errors import ConfigError
+from launcher.launching.own_file.source import construct, parse_source, read_source
+from launcher.launching.own_file.write import Entry, to_text
+from launcher.methods.registry import METHODS, find_method
+from launcher.recipes.arguments import TEMPLATE_FILE
+from launcher.recipes.base import MISREAD, Draft, Fate, Lost, Outcome, Step, Tool
+from launcher.recipes.beside import ACCELERATE, DEEPSPEED, world_of
+from launcher.recipes.fit import fit
+from launcher.recipes.registry import TOOLS
+
+_FIRST = ("kind", "name_or_path", "path", "sources", "global_batch_size", "engine")
+_ORDER = (
+    "name",
+    "model",
+    "data",
+    "trainer",
+    "batch",
+    "strategy",
+    "plugins",
+    "resources",
+    "tracker",
+    "seed",
+    "resume",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What is to be converted."""
+
+    file: Path
+    tool: str | None = None
+    method: str | None = None
+    gpus: int | None = None
+    nodes: int | None = None
+    accelerate: Path | None = None
+    deepspeed: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Converted:
+    """A recipe as this launcher's configuration."""
+
+    tool: Tool
+    method: str
+    text: str
+    outcomes: tuple[Outcome, ...]
+    template: str | None
+    """The text of the recipe's chat template, for a file of its own beside the configuration."""
+
+    def of(self, *fates: Fate) -> list[Outcome]:
+        """The keys with one of these fates."""
+        return [one for one in self.outcomes if one.fate in fates]
+
+
+def convert(asked: Asked, out: Path) -> Converted:
+    """The configuration; ConfigError for a file that is no recipe of a known tool."""
+    recipe = load(asked.file)
+    tool = TOOLS.find(asked.tool) if asked.tool else recognise(recipe, asked.file)
+    accelerate = load(asked.accelerate) if asked.accelerate else None
+    nodes, gpus = world_of(accelerate, asked.gpus, asked.nodes)
+    method = asked.method or _method(tool, recipe, asked.file)
+    if method not in METHODS.names():
+        raise ConfigError(
+            f"{asked.file}: its method {method} is none of {', '.join(METHODS.names())}; choose the nearest with --method"
+        )
+    draft = Draft(
+        recipe={key: value for key, value in recipe.items() if value is not None},
+        defaults=tool.defaults(method),
+        method=method,
+        world=nodes * gpus,
+        read_beside=lambda name: _beside(asked.file, name),
+    )
+    _fill(draft, tool, asked.file)
+    for path, table in ((asked.accelerate, ACCELERATE), (asked.deepspeed, DEEPSPEED)):
+        if path is not None:
+            _also(draft, path, load(path), table)
+    draft.put("resources.nodes", nodes)
+    draft.put("resources.gpus_per_node", gpus)
+    _complete(draft, asked.file)
+    fit(draft)
+    unset = {
+        key: Outcome(key=key, fate=Fate.same, why="not set") for key, value in recipe.items() if value is None
+    }
+    outcomes = unset | draft.outcomes
+    template = _template(draft, recipe, out)
+    ordered = [outcomes[key] for key in (*recipe, *outcomes) if key in outcomes]
+    listed = tuple(dict.fromkeys(ordered))
+    return Converted(
+        tool=tool,
+        method=method,
+        text=_text(draft, tool, asked, listed, out),
+        outcomes=listed,
+        template=template,
+    )
+
+
+def load(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML or JSON file; ConfigError with the line of a fault."""
+    source = read_source(path, str(path))
+    if path.suffix == ".json":
+        try:
+            loaded = json.loads(source.text)
+        except ValueError as error:
+            raise ConfigError(f"{path} is not JSON ({error})") from None
+        if not isinstance(loaded, dict):
+            raise ConfigError(f"{path} holds no keys")
+        return cast("dict[str, Any]", loaded)
+    node = parse_source(source)
+    try:
+        return cast("dict[str, Any]", construct(node))
+    except (yaml.MarkedYAMLError, ValueError) as error:
+        fault = error.problem if isinstance(error, yaml.MarkedYAMLError) else error
+        raise ConfigError(f"{path}: not YAML ({fault})") from None
+
+
+def recognise(recipe: Mapping[str, Any], file: Path) -> Tool:
+    """The tool whose own keys the recipe has the most of; ConfigError if it has none."""
+    if "compute_environment" in recipe or "distributed_type" in recipe:
+        raise ConfigError(
+            f"{file} is a configuration of accelerate, not a recipe; give it beside one, with --accelerate {file}"
+        )
+    if "zero_optimization" in recipe:
+        raise ConfigError(
+            f"{file} is a configuration of DeepSpeed, not a recipe; give it beside one, with --deepspeed {file}"
+        )
+    if "defaults" in recipe or "extends" in recipe:
+        raise ConfigError(f"{file} is already a configuration of this launcher; type --config {file}")
+    known = [TOOLS.find(name) for name in TOOLS.names()]
+    scores = [_likeness(tool, recipe, known) for tool in known]
+    if max(scores) < 2:
+        titles = ", ".join(tool.title for tool in known)
+        raise ConfigError(
+            f"{file} is no recipe of {titles}, by its keys; if it is one, name it with --tool {'|'.join(TOOLS.names())}"
+        )
+    best = [tool for tool, score in zip(known, scores, strict=True) if score == max(scores)]
+    return min(
+        best, key=lambda tool: len(tool.table)
+    )  # of two that share all keys, the one with the fewest of its own
+
+
+def _likeness(tool: Tool, recipe: Mapping[str, Any], known: list[Tool]) -> int:
+    """Marks of the tool among the recipe's keys; one that no other tool knows counts three times."""
+    others = [other for other in known if other is not tool]
+    return sum(1 if any(key in other.marks for other in others) else 3 for key in tool.marks & recipe.keys())
+
+
+def _method(tool: Tool, recipe: Mapping[str, Any], file: Path) -> str:
+    """The method that the recipe names, else one in its path, as in dpo/config.yaml; else supervised fine-tuning."""
+    parts = [part for part in (*reversed(file.parts[:-1]), file.stem) if part in METHODS.own_names()]
+    return tool.method(recipe) or next(iter(parts), "") or TrainerConfig().kind
+
+
+def _fill(draft: Draft, tool: Tool, file: Path) -> None:
+    for key, value in draft.defaults.items():
+        if key not in draft.recipe and key in tool.table:
+            tool.table[key](draft, key, value)
+    for ours, entry in draft.entries.items():
+        draft.entries[ours] = replace(entry, comment=f"the default of {tool.title}")
+    try:
+        tool.finish(draft)
+    except MISREAD as error:
+        raise ConfigError(
+            f"{file}: a value has not the form that {tool.title} reads ({error}); correct it"
+        ) from None
+    for key, value in draft.recipe.items():
+        if key not in draft.outcomes:
+            _take(_step(tool.table, key), draft, key, value)
+        if key not in draft.outcomes:
+            draft.same(key, "nothing of it changes the run")
+
+
+def _take(step: Step, draft: Draft, key: str, value: Any) -> None:
+    """Does a step; a value of another form than the tool's is lost."""
+    try:
+        step(draft, key, value)
+    except MISREAD:
+        draft.lost(key, f"{value!r} has not the form that the tool reads")
+
+
+def _step(table: Mapping[str, Step], key: str) -> Step:
+    """What is done with a key: as the tool's table says, else as the table of all tools' names says."""
+    found = table.get(key)
+    return found if found is not None else _by_name
+
+
+def _by_name(draft: Draft, key: str, value: Any) -> None:
+    other = counterpart(key)
+    if other is None or "." in key:
+        draft.outcomes[key] = Outcome(key=key, fate=Fate.unknown, why="no key of this name is known")
+    elif other.key is None:
+        draft.absent(key, other.note)
+    else:
+        try:
+            given = other.values.get(str(value).lower(), value)
+            draft.carry(key, other.key, {"true": True, "false": False}.get(str(given).lower(), given))
+        except Lost as lost:
+            draft.lost(key, str(lost))
+
+
+def _also(draft: Draft, path: Path, recipe: dict[str, Any], table: Mapping[str, Step]) -> None:
+    """Adds a file beside the recipe: what its keys set, and their fates."""
+    inner = Draft(recipe=recipe, defaults={}, method=draft.method, world=draft.world)
+    for key, value in recipe.items():
+        if value is None:
+            inner.same(key, "not set")
+        elif key in table and key not in inner.outcomes:
+            _take(table[key], inner, key, value)
+        elif key not in inner.outcomes:
+            inner.nested(key, Fate.unknown, "no key of this name is known")
+    draft.entries |= inner.entries
+    for key, one in inner.outcomes.items():
+        draft.outcomes[f"{path.name}: {key}"] = replace(one, key=f"{path.name}: {key}")
+
+
+def _complete(draft: Draft, file: Path) -> None:
+    """Sets what a run needs and the recipe does not say."""
+    draft.put("trainer.kind", draft.method, find_method(draft.method).title)
+    if "model.name_or_path" not in draft.entries:
+        raise ConfigError(f"{file} names no model; add it, and convert again")
+    if "data.path" not in draft.entries and "data.sources" not in draft.entries:
+        draft.put("data.path", "train.jsonl", "the recipe names no data; give a file, or hub:NAME")
+    draft.put("data.eval_path", None)
+    if "reward_functions" in find_method(draft.method).key_names:
+        target = {"_target_": "my_rewards.score"}
+        draft.put(
+            "trainer.reward_functions",
+            [target],
+            "a function of yours that scores answers: docs/guide/methods.md",
+        )
+    draft.put("plugins.sharded_checkpoint", True)
+
+
+def _template(draft: Draft, recipe: Mapping[str, Any], out: Path) -> str | None:
+    """The recipe's chat template, where it is a text; the draft then names the file beside the configuration."""
+    entry = draft.entries.get("model.chat_template")
+    if entry is None or entry.value != TEMPLATE_FILE:
+        return None
+    draft.entries["model.chat_template"] = replace(entry, value=str(template_path(out)))
+    carried = [one.key for one in draft.outcomes.values() if one.ours == "model.chat_template"]
+    return str(recipe[carried[-1]])
+
+
+def template_path(out: Path) -> Path:
+    """The file for a recipe's chat template, beside the configuration."""
+    return out.with_suffix(".jinja")
+
+
+def _text(draft: Draft, tool: Tool, asked: Asked, outcomes: tuple[Outcome, ...], out: Path) -> str:
+    longer = {key.rpartition(".")[0] for key in draft.entries} | {
+        ".".join(key.split(".")[:2]) for key in draft.entries if key.count(".") > 1
+    }
+    entries = [entry for key, entry in draft.entries.items() if key not in longer]
+    entries.sort(key=_place)
+    head = [
+        f"Converted from {asked.file.name}, a recipe of {tool.title}.",
+        f"python -m launcher plan --config {out}",
+        "",
+    ]
+    missing = [one for one in outcomes if one.fate in (Fate.lost, Fate.absent, Fate.unknown)]
+    tail = ["", "Not carried over:", *(f"  {one.key}: {one.why}" for one in missing)] if missing else []
+    return to_text(head, entries, tail)
+
+
+def _place(entry: Entry) -> tuple[int, bool]:
+    """Where an entry stands: by its group, and in it first what says which."""
+    group, _, name = entry.key.partition(".")
+    return (_ORDER.index(group) if group in _ORDER else len(_ORDER), name not in _FIRST)
+
+
+def _beside(file: Path, name: str) -> Any:
+    """The contents of a file that the recipe names, beside it, in a folder above it, or in this folder."""
+    for folder in (file.parent, *file.absolute().parents[1:5], Path.cwd()):
+        path = folder / name
+        if path.is_file():
+            return load(path)
+    return None

@@ -1,0 +1,53 @@
+"""What a converted recipe must change, because this launcher refuses the combination that the other tool takes."""
+
+import math
+from dataclasses import replace
+
+from launcher.config import StrategyConfig
+from launcher.methods.registry import find_method
+from launcher.plan.names import BITSANDBYTES
+from launcher.recipes.base import Draft
+
+_PROMPT, _ANSWERS = 512, 8
+"""trl's tokens of a prompt, and answers per prompt, where a recipe gives none. Source: trl 1.16, grpo_config.py."""
+
+
+def fit(draft: Draft) -> None:
+    """Changes such values; each has a comment, or a note that it is lost."""
+    _dropout(draft)
+    sharded = draft.value("strategy.engine") not in (None, StrategyConfig().engine)
+    if draft.value("trainer.optim") in BITSANDBYTES and sharded:
+        draft.refuse("trainer.optim", "its state cannot be sharded; adamw_torch is used")
+    _lengths(draft)
+    _batch(draft)
+
+
+def _dropout(draft: Draft) -> None:
+    if not find_method(draft.method).disables_dropout:
+        return
+    for ours, entry in draft.entries.items():
+        if ours.startswith("plugins.") and ours.endswith(".dropout") and entry.value:
+            draft.entries[ours] = replace(entry, value=0.0, comment="trl trains this method without dropout")
+
+
+def _lengths(draft: Draft) -> None:
+    completion, length = draft.value("trainer.max_completion_length"), draft.value("model.max_length")
+    if completion and length and length <= completion:
+        prompt = draft.recipe.get("max_prompt_length")
+        prompt = prompt if isinstance(prompt, int) else _PROMPT
+        draft.carry((), "model.max_length", completion + prompt, "the prompt and the completion")
+
+
+def _batch(draft: Draft) -> None:
+    """A method that compares answers needs two of them per GPU, and one that generates whole groups of them."""
+    spec = find_method(draft.method)
+    micro, whole = draft.value("batch.micro_batch_size"), draft.value("batch.global_batch_size")
+    least = 2 if "desirable_weight" in spec.key_names else 1
+    group = (draft.value("trainer.num_generations") or _ANSWERS) if spec.draws else 1
+    if micro is None or whole is None or (micro >= least and whole % group == 0):
+        return
+    micro = max(micro, least)
+    step = math.lcm(micro * draft.world, group)
+    why = "a multiple of what one step of this method needs"
+    draft.carry((), "batch.micro_batch_size", micro, "" if least == 1 else "this method needs 2 per GPU")
+    draft.carry((), "batch.global_batch_size", math.ceil(whole / step) * step, why)

@@ -1,0 +1,198 @@
+"""Public recipes of other tools become configurations that compose and plan, and no key of them is lost without a word."""
+
+import json
+from collections import Counter
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from launcher.__main__ import main
+from launcher.errors import LauncherError
+from launcher.launching.compose import compose
+from launcher.launching.planning import prepare
+from launcher.methods.registry import find_method
+from launcher.recipes.base import Fate
+from launcher.recipes.convert import Asked, Converted, convert
+from launcher.recipes.registry import TOOLS
+from tests.support.paths import ROOT
+
+FIXTURES = ROOT / "tests" / "unit" / "recipes" / "fixtures"
+ROWS: dict[str, dict[str, Any]] = {
+    "chat": {"messages": [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "Because."}]},
+    "pair": {"prompt": "Why?", "chosen": "Because.", "rejected": "No."},
+    "labelled": {"prompt": "Why?", "completion": "Because.", "label": True},
+    "prompt": {"prompt": "Why?"},
+    "text": {"text": "Rain fell on the sea."},
+}
+
+
+def files(tool: str) -> list[Path]:
+    return sorted((FIXTURES / tool).rglob("*.yaml"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    (tmp_path / "my_rewards.py").write_text("def score(**kwargs):\n    return []\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return tmp_path
+
+
+def plan(converted: Converted, folder: Path) -> None:
+    """Composes and plans what was written; the names of local files get rows that the method learns from."""
+    (folder / "x.yaml").write_text(converted.text)
+    if converted.template is not None:
+        (folder / "x.jinja").write_text(converted.template)
+    written = yaml.safe_load(converted.text)["data"]
+    row = json.dumps(ROWS[find_method(converted.method).learns_from[0]])
+    for path in [
+        written.get("path"),
+        written.get("eval_path"),
+        *(one["path"] for one in written.get("sources", [])),
+    ]:
+        if path and not path.startswith("hub:"):
+            (folder / path).write_text(f"{row}\n" * 200)
+    composed = compose(["--config", "x.yaml", "cluster=slurm"])[0]
+    prepare(composed, datetime(2026, 1, 1))
+
+
+@pytest.mark.parametrize("tool", TOOLS.own_names())
+def test_public_recipes_are_recognised_carried_over_and_planned(folder, capsys, tool: str):
+    counts: Counter[Fate] = Counter()
+    assert len(files(tool)) >= 10
+    for file in files(tool):
+        converted = convert(Asked(file=file), Path("x.yaml"))
+        assert (
+            converted.tool.marks >= TOOLS.find(tool).marks or converted.tool.marks < TOOLS.find(tool).marks
+        ), file
+        recipe = yaml.safe_load(file.read_text())
+        assert recipe.keys() <= {one.key for one in converted.outcomes}, file
+        assert all(one.why or one.ours for one in converted.outcomes), file
+        counts.update(one.fate for one in converted.outcomes)
+        plan(converted, folder)
+    kept = counts[Fate.carried] + counts[Fate.same]
+    share = kept / (kept + counts[Fate.lost] + counts[Fate.unknown])
+    with capsys.disabled():
+        print(
+            f"\n{tool}: {len(files(tool))} recipes, {share:.1%} of {counts.total() - counts[Fate.absent]} keys"
+        )
+    assert share >= 0.95
+
+
+SFT = {
+    "model_name_or_path": "org/model",
+    "dataset_name": "org/rows",
+    "use_peft": True,
+    "lora_r": 8,
+    "output_dir": "x",
+}
+ZERO = {
+    "compute_environment": "LOCAL_MACHINE", "distributed_type": "DEEPSPEED", "mixed_precision": "bf16", "num_machines": 2,
+    "num_processes": 16, 
+    "deepspeed_config": {"zero_stage": 3, "offload_optimizer_device": "cpu", "offload_param_device": "none"},
+}  # fmt: skip
+FSDP = {
+    "distributed_type": "FSDP",
+    "num_processes": 4,
+    "fsdp_config": {"fsdp_version": 2, "fsdp_offload_params": True},
+}
+JSON = {"zero_optimization": {"stage": 2}, "gradient_clipping": "auto", "train_batch_size": "auto"}
+
+
+@pytest.mark.parametrize(
+    ("flag", "name", "beside", "expected"),
+    [
+        ("--accelerate", "a.yaml", ZERO, {"engine": "deepspeed", "zero_stage": 3, "offload_optimizer": True}),
+        ("--accelerate", "a.yaml", FSDP, {"engine": "fsdp2", "offload_param": True}),
+        ("--deepspeed", "d.json", JSON, {"engine": "deepspeed", "zero_stage": 2}),
+    ],
+)
+def test_what_lies_beside_a_recipe_gives_the_strategy_and_the_gpus(
+    folder, capsys, flag, name, beside, expected
+):
+    (folder / "sft.yaml").write_text(yaml.safe_dump(SFT))
+    (folder / name).write_text(json.dumps(beside))
+    assert main(["convert-recipe", "sft.yaml", flag, name, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["counts"]["unknown"] == told["counts"]["lost"] == 0
+    written = yaml.safe_load(Path("my_run.yaml").read_text())
+    assert written["strategy"] == expected
+    world = beside.get("num_processes", 1)
+    assert written["resources"]["nodes"] * written["resources"]["gpus_per_node"] == world
+    assert written["batch"]["global_batch_size"] == 8 * world
+    assert compose(["--config", "my_run.yaml"])[0].config.plugins["lora"]["r"] == 8
+
+
+def test_a_key_is_carried_or_the_reason_is_told(folder, capsys):
+    recipe = {
+        **SFT,
+        "bf16": True,
+        "optim": "muon",
+        "push_to_hub": True,
+        "no_such_key": 3,
+        "seed": None,
+        "lora_alpha": 7.5,
+    }
+    (folder / "sft.yaml").write_text(yaml.safe_dump(recipe))
+    assert main(["convert-recipe", "sft.yaml", "--gpus", "4", "-o", "out.yaml", "--json"]) == 0
+    told = {one["key"]: one for one in json.loads(capsys.readouterr().out)["keys"]}
+    fates = {key: one["fate"] for key, one in told.items()}
+    assert fates["bf16"] == fates["lora_r"] == fates["dataset_name"] == "carried"
+    assert (fates["optim"], fates["lora_alpha"], fates["push_to_hub"]) == ("lost", "lost", "absent")
+    assert (fates["no_such_key"], fates["seed"]) == ("unknown", "same")
+    text = Path("out.yaml").read_text()
+    assert all(f"#   {key}: " in text for key in ("optim", "lora_alpha", "push_to_hub", "no_such_key"))
+    assert main(["convert-recipe", "sft.yaml", "-o", "out.yaml"]) == 2
+    assert Path("out.yaml").read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "said"),
+    [
+        (None, [], "r.yaml cannot be read"),
+        ("", [], "r.yaml holds no key"),
+        ("- a\n", [], "r.yaml:1: a configuration is lines of the form key: value"),
+        ("a: [\n", [], "r.yaml:2: not YAML"),
+        ("a: 1\na: 2\n", [], "r.yaml:2: a is given twice"),
+        ("lr: 1\n", [], "is no recipe of alignment-handbook, axolotl, LLaMA-Factory, trl"),
+        ("compute_environment: x\n", [], "give it beside one, with --accelerate r.yaml"),
+        ("zero_optimization: {stage: 1}\n", [], "give it beside one, with --deepspeed r.yaml"),
+        ("extends: tiny\n", [], "is already a configuration of this launcher; type --config r.yaml"),
+        ("stage: ppo\nfinetuning_type: lora\nmodel_name_or_path: a/b\n", [], "its method ppo is none of"),
+        ("stage: sft\nfinetuning_type: lora\n", [], "names no model"),
+        ("a: 1\n", ["--tool", "axolot"], "did you mean axolotl?"),
+        ("a: 1\n", ["--method", "dqo", "--tool", "trl"], "its method dqo is none of"),
+        ("stage: sft\ncutoff_len: 8\nmodel_name_or_path: a/b\n", ["--accelerate", "no.yaml"], "no.yaml cannot be read"),
+        ("a: !!int x\n", [], "not YAML"),
+    ],
+)  # fmt: skip
+def test_what_is_no_recipe_is_refused_in_one_line(
+    folder, capsys, text: str | None, words: list[str], said: str
+):
+    if text is not None:
+        (folder / "r.yaml").write_text(text)
+    assert main(["convert-recipe", "r.yaml", *words]) == 1
+    told = capsys.readouterr().err
+    assert said in told and told.count("\n") == 1
+    assert not (folder / "my_run.yaml").exists()
+
+
+@pytest.mark.parametrize("value", [[], "x", 1e40, True, {"a": 1}])
+@pytest.mark.parametrize("tool", TOOLS.own_names())
+def test_no_value_of_any_known_key_ends_in_a_traceback(folder, tool: str, value: Any):
+    spec = TOOLS.find(tool)
+    base = {"model_name_or_path": "a/b", "base_model": "a/b"}
+    for keys in (
+        list(spec.table),
+        [*spec.marks, "adapter", "use_peft", "load_in_4bit", "eval_strategy", "save_strategy"],
+    ):
+        recipe = {**dict.fromkeys(keys, value), **base}
+        (folder / "r.yaml").write_text(yaml.safe_dump(recipe))
+        try:
+            convert(Asked(file=folder / "r.yaml", tool=tool, method="sft"), Path("x.yaml"))
+        except LauncherError as refused:
+            assert "\n" not in str(refused)
