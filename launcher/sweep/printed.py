@@ -2,6 +2,8 @@
 
 from typing import TypedDict
 
+from launcher.launching.plan_warnings import HowMuch
+
 
 class SweepLaunched(TypedDict):
     """A sweep that was queued, is trained on this machine, or was only written (a dry run)."""
@@ -20,6 +22,8 @@ class SweepLaunched(TypedDict):
     """Whether everything was written and nothing submitted."""
     command: str
     """The command that submits its jobs by hand."""
+    training: HowMuch
+    """How much its first trial trains."""
 
 
 class SweepResumed(TypedDict):
