@@ -77,14 +77,16 @@ class Agent:
         # A scheduler sends these signals to every process of a step. The supervisor decides when and how the ranks end.
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
             signal.signal(number, signal.SIG_IGN)
-        for warning in raise_limits():
-            print(f"launcher: {socket.gethostname()}: {warning}", file=sys.stderr, flush=True)
         self.run = run
         plan = run.read_json(run.plan)
         self.cluster = find_cluster(str(plan["cluster"]))
         self.index = self.cluster.node_index(os.environ)
         self.host = self.cluster.host(os.environ)
         topology = plan["topology"]
+        low_limits = raise_limits()
+        if int(topology["nodes"]) > 1:
+            for limit in low_limits:
+                print(f"launcher: {self.host}: {limit}", file=sys.stderr, flush=True)
         self.outlives = self.cluster.keeps_job_without_head(int(plan["spares"]))
         """Whether the cluster keeps the job when its batch host is lost."""
         self.ranks_here = int(topology["gpus_per_node"])
