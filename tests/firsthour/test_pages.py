@@ -25,6 +25,7 @@ LAUNCHES = ("launch", "plan", "rehearse", "fetch")
 WORDS_ALONE = {
     "cluster=local": "without a GPU an 8B model is refused",
     "resume=RUN": "it needs an earlier run",
+    "RUN_DIR/": "it needs an earlier run",
     "--config-dir site": "the page's file of a plugin is not written here",
     "trainer.kind=scaled": "a method of another package",
     "tracker=mlflow": "mlflow may be missing",

@@ -23,7 +23,7 @@ def check_words(text: str) -> tuple[str, list[str]]:
     """The verb and its overrides; raises UsageError for a verb or an option that does not exist."""
     words = words_of(text)
     name = "launch"
-    if words and words[0].isalpha():
+    if words and words[0] in verb_names():
         name, *words = words
         if not isinstance(find_verb(name), Verb) and words and words[0] in verb_names(name):
             name, *words = f"{name} {words[0]}", *words[1:]
