@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.lab import Lab
 from tests.support.runs import Finished, command, environment
+from tests.support.shapes import check_printed
 
 pytestmark = pytest.mark.train
 
@@ -18,6 +19,7 @@ def rehearse(folder: Path, cache: Path, *words: str) -> tuple[int, dict]:
         arguments, cwd=folder, env=environment(), capture_output=True, text=True, timeout=400
     )
     assert done.stdout, done.stderr
+    check_printed(arguments[arguments.index("rehearse") :], done.stdout)
     return done.returncode, json.loads(done.stdout)
 
 

@@ -23,6 +23,7 @@ from launcher.train.after.compare import difference, logits_of, prompts
 from launcher.train.after.host_memory import free_bytes
 from launcher.train.after.opened import open_folder
 from tests.support.runs import Finished, command, environment
+from tests.support.shapes import check_printed
 from tests.support.warm import Warm
 from tests.training.resuming import METHODS, TWO, planned
 
@@ -173,7 +174,7 @@ def test_a_base_that_does_not_fit_into_the_hosts_memory_is_refused_before_it_is_
     layers = int(0.7 * free_bytes() / 1.1 / 3 / (2 * 64 * (64 + 32) + 3 * 64 * 128))
     run = planned(
         tmp_path, cache, f"model.name_or_path={base}", "model.init=pretrained",
-        f"model.architecture.num_hidden_layers={layers}",
+        f"model.architecture.num_hidden_layers={layers}", "resources.device=cpu",
     )  # fmt: skip
     monkeypatch.syspath_prepend(tmp_path)  # where the run's own plugin is
     adapted = get_peft_model(model, LoraConfig(r=4, target_modules=["q_proj"], init_lora_weights=False))
@@ -332,6 +333,9 @@ def test_every_strategy_and_method_exports_from_model_and_from_checkpoints(cache
 
 
 def _verb(*arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+    done = subprocess.run(
         command(*arguments), env=environment(), input=given, capture_output=True, text=True, timeout=240
     )
+    if "--json" in arguments:
+        check_printed(arguments, done.stdout)
+    return done

@@ -47,6 +47,7 @@ def export(run: RunDir, decided: Decided, trainer: Any, tokenizer: Any) -> dict[
     ids = prompts(tokenizer)
     strategy = on_rank(decided.plan.strategy)
     trained = logits_of(strategy.forward_model(trainer, model), ids)
+    strategy.settle(trainer)
     state = gather(model, strategy, trainable_only=adapter)
     facts: dict[str, Any] = {}
     if accelerator.is_main_process:

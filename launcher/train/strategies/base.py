@@ -37,6 +37,9 @@ class OnRank:
         """The object whose call computes the logits of the trained model: the model itself, or its wrapper."""
         return model
 
+    def settle(self, trainer: Any) -> None:
+        """Ends what the last step has begun, before weights are gathered outside of a step. Collective."""
+
     def whole(self, parameter: Any) -> AbstractContextManager[torch.Tensor]:
         """The unsharded parameter, within the context. Collective: every rank must enter it."""
         return nullcontext(parameter.data)

@@ -35,6 +35,12 @@ class DeepSpeedOnRank(OnRank):
         """DeepSpeed's engine, whose hooks gather the weights."""
         return trainer.model_wrapped
 
+    def settle(self, trainer: Any) -> None:
+        """Waits for weights that ZeRO-3 has begun to gather for a next module, and frees them. DeepSpeed 0.19.8 stops with
+        "Cannot partition a param in flight" where such a weight is gathered once more."""
+        if _is_stage3(trainer.model_wrapped.optimizer):
+            trainer.model_wrapped.empty_partition_cache()
+
     def whole(self, parameter: Any) -> AbstractContextManager[torch.Tensor]:
         """The gathered parameter of ZeRO-3."""
         return _gathered(parameter) if hasattr(parameter, "ds_id") else super().whole(parameter)
