@@ -191,6 +191,7 @@ def test_a_queued_job_is_pending_and_a_failed_one_names_its_rank(lab, submitted,
 
     failed = submitted("model.attn_implementation=nobody/no_such_kernel", *TWO_NODES)
     lab.wait(failed, "stopped")
+    _until(lambda: lab.state(failed) != "running")  # Slurm still completes the job
     status = json.loads(lab.run(*command("status", str(failed.path), "--json"), cwd=tmp_path).stdout)
     assert status["state"] == "failed"
     assert status["error"].startswith("rank ") and "kernel" in status["error"]

@@ -78,15 +78,19 @@ def test_a_killed_run_goes_on_bitwise_with_an_8_bit_optimizer(warm, straight, ca
     )
 
 
-@pytest.mark.parametrize("method", ["full", "lora"])
+SIZES = [
+    *((f"{name}-2", f"{name}-1") for name in STRATEGIES),
+    *((f"{name}-1", f"{name}-2") for name in STRATEGIES),
+]
+CROSSED = [("zero3-2", "fsdp2-2"), ("fsdp2-2", "zero3-2"), ("zero2-2", "ddp-1")]
+
+
 @pytest.mark.parametrize(
-    ("before", "after"),
+    ("method", "before", "after"),
     [
-        *((f"{name}-2", f"{name}-1") for name in STRATEGIES),
-        *((f"{name}-1", f"{name}-2") for name in STRATEGIES),
-        ("zero3-2", "fsdp2-2"),
-        ("fsdp2-2", "zero3-2"),
-        ("zero2-2", "ddp-1"),
+        *(("full", *pair) for pair in [*SIZES, *CROSSED]),
+        *(("lora", *pair) for pair in CROSSED),
+        *(pytest.param("lora", *pair, marks=pytest.mark.long) for pair in SIZES),
     ],
 )
 def test_another_world_size_or_strategy_gives_the_same_losses(

@@ -76,14 +76,14 @@ def test_a_group_lists_its_verbs(group, capsys):
         (["data", "check", "nowhere.jsonl", "--json"], "DataError", 1, "nowhere.jsonl"),
         (["--config-dir", ".", "plan", "+experiment=tiny", "--json"], "UsageError", 2, "a verb is the first word"),
         (["plan", "+experiment=tiny", "--json", "--config-dir"], "UsageError", 2, "expected one argument"),
-        (["managed", "status", "--json"], "ConfigError", 1, "OPENAI_API_KEY"),
+        (["managed", "status", "--json"], "ConfigError", 1, "OPENAI_BASE_URL"),
     ],
 )  # fmt: skip
 def test_an_error_under_json_is_json_on_stdout_and_one_line_on_stderr(
     words, kind, code, why, capsys, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
     assert main(words) == code
     said = capsys.readouterr()
     error = json.loads(said.out)["error"]

@@ -501,7 +501,7 @@ def submitted_run(folder: Path, job_id: str, events: list[str], kind: str = "slu
         attempt = 1 if event in ("started", "stopped", "finished") else 0
         facts = {
             "submitted": {"cluster": kind, "job_id": job_id},
-            "stopped": {"exit_code": 143, "reason": "terminated"},
+            "stopped": {"exit_code": 3, "reason": "rank 0 on n1: ValueError"},
         }
         run.add_event(event, attempt=attempt, **facts.get(event, {}))
     return run

@@ -333,6 +333,8 @@ def test_status_as_json_has_every_field(tmp_path: Path, cli):
 @pytest.mark.parametrize("code", [130, 143])
 def test_a_run_that_was_told_to_end_is_cancelled_for_status_and_for_its_sweep(tmp_path: Path, code: int):
     run = make_run(tmp_path, "planned", "started")
+    ranks = {"topology": {"nodes": 1, "gpus_per_node": 1}, "spares": 0}
+    run.plan.write_text(json.dumps({**run.read_json(run.plan), **ranks}))
     run.note(Stopped(attempt=1, exit_code=code, reason="terminated"))
     outcome = outcome_of(run, "loss")
     assert outcome and read_status(run).state.value == outcome["state"] == "cancelled"

@@ -42,6 +42,13 @@ ENDS = {
 }
 MODELS = {
     "gemma2_9b": "gemma",
+    "gemma3_1b": "gemma3",
+    "llama3_2_1b": "llama3_2",
+    "llama3_2_3b": "llama3_2",
+    "llama3_3_70b": "llama3_1",
+    "mistral_small_24b": "mistral",
+    "qwen3_30b_a3b": "qwen3",
+    "qwen3_4b": "qwen3",
     "gemma_7b": "gemma",
     "llama3_1_70b": "llama3_1",
     "llama3_1_8b": "llama3_1",

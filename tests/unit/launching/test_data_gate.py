@@ -141,7 +141,7 @@ def test_a_hub_data_set_is_one_warning_and_stays_a_name(write, launch):
     done = launch("data.path=hub:owner/name:train")
     assert done.returncode == 0
     assert done.stderr.count("\n") == 1
-    assert "is read from the hub on the nodes" in done.stderr
+    assert "so its rows are not checked before" in done.stderr
     assert json.loads(run_of(done).plan.read_text())["facts"]["data_path"] == "hub:owner/name:train"
 
 
