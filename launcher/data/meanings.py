@@ -23,7 +23,7 @@ def no_format(row: Mapping[str, Any], reading: Reading) -> str:
             meant = misspelt(key, one.keys)
             if meant and key not in one.keys and one.matches({**row, meant: row[key]}):
                 return (
-                    f"no format has the keys {_listed(row)}; did you mean {meant} by {key}? Rename it, or set "
+                    f"no format has the keys {_listed(row)}; did you mean {meant}? Rename {key}, or set "
                     f"data.columns={{{meant}: {key}}}"
                 )
     for one in formats.values():

@@ -151,7 +151,7 @@ def _text(content: Any, role: str, has_calls: bool) -> str:
 
 
 def _article(role: str) -> str:
-    return f"an {role}" if role[0] in "aeiou" else f"a {role}"
+    return f"an {role}" if role[0] in "aeio" else f"a {role}"  # a user
 
 
 def _part(part: Any, role: str) -> str:

@@ -343,7 +343,7 @@ def test_a_missing_data_file_is_named_before_any_other_fault(refusal):
         ("{", "not JSON"),
         ("[]", "a row is a list, not an object"),
         ('{"text": "x"}', "a text in a file of chats"),
-        ('{"message": []}', "no \"messages\" list, and unknown key 'message'; did you mean messages?"),
+        ('{"message": []}', "no format has the keys message; did you mean messages? Rename message"),
         ('{"messages": []}', "messages is an empty list"),
         ('{"messages": ["x"]}', "a turn is str"),
         ('{"messages": [{"content": "x"}]}', "role None must be one of"),

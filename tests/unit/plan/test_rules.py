@@ -34,6 +34,7 @@ BROKEN = {
     15: ("cuda", ["plugin=[qlora]", "plugins.qlora.use_dora=true", "strategy=zero3"]),
     16: ("cpu", ["model.chat_template=chatml", "strategy=zero3"]),
     17: ("cuda", ["plugins.lora.load_in=8bit", "strategy=fsdp2"]),
+    18: ("cuda", ["plugin=[lora]", "strategy=zero3_offload", "trainer.optim=adafactor"]),
 }
 """For each rule the device and what is typed to break it, and it alone."""
 MENDED = {
@@ -54,6 +55,7 @@ MENDED = {
     15: ["plugin=[qlora]", "plugins.qlora.use_dora=true", "strategy=fsdp2"],
     16: ["model.chat_template=chatml", "strategy=zero2"],
     17: ["plugins.lora.load_in=8bit", "strategy=ddp"],
+    18: ["plugin=[lora]", "strategy=zero3_offload", "trainer.optim=adamw_torch"],
 }
 """What is typed for the rule's way out."""
 
