@@ -22,7 +22,7 @@ quickstart: $(VENV)/.train ## install, then fine-tune a real 135M model on this 
 	$(VENV)/bin/python -m launcher +experiment=quickstart
 
 test: $(VENV)/.test slurm-packages browser-packages ## install what the tests need, then run them
-	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(VENV)/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.test ## lint and types alone
 	$(VENV)/bin/ruff check .

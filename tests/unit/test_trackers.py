@@ -58,6 +58,5 @@ def test_of_another_python_the_summary_says_that_it_cannot_be_known(cli, given, 
 
 
 def test_what_is_installed_needs_no_note(cli):
-    assert (
-        json.loads(cli("+experiment=tiny", "tracker=wandb", "dry_run=true", "--json").stdout)["notes"] == []
-    )
+    notes = json.loads(cli("+experiment=tiny", "tracker=wandb", "dry_run=true", "--json").stdout)["notes"]
+    assert not [note for note in notes if "wandb" in note]

@@ -227,7 +227,7 @@ def test_a_reading_that_cannot_be_meant_is_refused(options, said: str):
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        ({"mesages": []}, "did you mean messages? Rename mesages"),
+        ({"mesages": []}, r"did you mean messages\? Rename mesages"),
         ({"dialogue": []}, r"data.columns=\{messages: dialogue\}"),
         ({"content": "x"}, r"data.columns=\{text: content\}"),
         ({"request": "x", "result": "y"}, r"data.columns=\{prompt: request, completion: result\}"),
