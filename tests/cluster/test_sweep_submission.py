@@ -31,7 +31,13 @@ def test_a_sweep_killed_at_any_point_and_typed_again_queues_every_trial_once(lab
         launches += 1
         assert launches < 10 * wanted, "the kills come too late"
         said = kill_within(
-            lab, tmp_path, typed(name), dice, life_s=3.0, sign=f"runs/{name}/sweep_*/**/intent.json", after_s=0.1
+            lab,
+            tmp_path,
+            typed(name),
+            dice,
+            life_s=3.0,
+            sign=f"runs/{name}/sweep_*/**/intent.json",
+            after_s=0.1,
         )
         before = jobs(lab, tmp_path, name)
         if said.endswith("}\n"):
