@@ -232,12 +232,12 @@ class Cluster(ABC):
 
     def partitions(self) -> list[Partition]:
         """The partitions or queues of the site."""
-        raise self._cannot("list its partitions")
+        raise self._not_a_site()
 
     def probe(self, partition: str | None) -> list[Finding]:
         """What this machine can find out about the site, for jobs in that partition, or in the best one for GPUs."""
         del partition
-        raise self._cannot("be probed")
+        raise self._not_a_site()
 
     def largest_array(self) -> int:
         """The exclusive upper bound of the indices of a job array."""
@@ -297,3 +297,9 @@ class Cluster(ABC):
 
     def _cannot(self, what: str) -> ClusterError:
         return ClusterError(f"cluster.kind={self.name} cannot {what}; use another cluster")
+
+    def _not_a_site(self) -> ClusterError:
+        return ClusterError(
+            f"no scheduler that can be asked about its site was found here (cluster.kind={self.name}); type this command on a "
+            "login node of the cluster"
+        )

@@ -93,6 +93,12 @@ def test_an_unknown_partition_and_a_silent_site_are_refused_in_one_line(site):
         partitions(5)
 
 
+def test_a_machine_without_a_scheduler_is_sent_to_a_login_node():
+    for ask in (find_cluster("local").partitions, lambda: find_cluster("local").probe(None)):
+        with pytest.raises(ClusterError, match="login node"):
+            ask()
+
+
 def test_a_file_that_exists_is_left_as_it_is(tmp_path: Path):
     path = tmp_path / "deep" / "mine.yaml"
     write_new(path, "a: 1\n")
