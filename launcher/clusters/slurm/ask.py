@@ -68,19 +68,25 @@ def is_configured() -> bool:
 
 def largest_array(timeout_s: float) -> int:
     """MaxArraySize, the exclusive upper bound of an array's indices. 1001, Slurm's default, if Slurm does not answer."""
-    return int(_setting("MaxArraySize", timeout_s) or 1001)
+    return int(_number("MaxArraySize", timeout_s) or 1001)
 
 
 def kill_wait_s(timeout_s: float) -> float:
     """KillWait: seconds from SIGTERM to SIGKILL. 30, Slurm's default, if Slurm does not answer."""
-    return float(_setting("KillWait", timeout_s) or GRACE_S)
+    return float(_number("KillWait", timeout_s) or GRACE_S)
 
 
-def _setting(name: str, timeout_s: float) -> str | None:
-    """The numeric setting of slurm.conf(5); None for no answer."""
+def settings(timeout_s: float) -> dict[str, str]:
+    """The settings of slurm.conf(5) by name; empty if Slurm does not answer."""
     done = ask(["scontrol", "show", "config"], timeout_s)
-    found = re.search(rf"^{name}\s*=\s*(\d+)", done.stdout, re.MULTILINE) if done else None
-    return found[1] if found else None
+    pairs = (line.partition("=") for line in (done.stdout.splitlines() if done else ()))
+    return {name.strip(): value.strip() for name, equals, value in pairs if equals}
+
+
+def _number(name: str, timeout_s: float) -> str | None:
+    """The number that a setting begins with; None for no answer."""
+    found = re.match(r"\d+", settings(timeout_s).get(name, ""))
+    return found[0] if found else None
 
 
 def host_names(nodes: str) -> list[str]:

@@ -4,11 +4,10 @@ import getpass
 import platform
 import re
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 
 from launcher.clusters.finding import Finding, Partition
-from launcher.clusters.slurm.ask import ask
+from launcher.clusters.slurm.ask import ask, settings
 from launcher.errors import ClusterError, PlanError, nearest
 
 _FIELDS = "%P|%a|%l|%D|%c|%m|%G|%f"
@@ -182,13 +181,12 @@ def _of_site(timeout_s: float) -> list[Finding]:
     version = ask(["sinfo", "--version"], timeout_s)
     number = re.search(r"\d+\.\d+(\.\d+)?", version.stdout) if version else None
     found = [Finding(what="Slurm", value=number[0] if number else None, how="sinfo --version")]
-    done = ask(["scontrol", "show", "config"], timeout_s)
-    settings = _settings(done.stdout if done and done.returncode == 0 else "")
+    known = settings(timeout_s)
     how = "scontrol show config"
     found += [
-        Finding(what=name, value=settings[name], how=how, note=note)
+        Finding(what=name, value=known[name], how=how, note=note)
         for name, note in _SETTINGS.items()
-        if name in settings
+        if name in known
     ]
     accounting = ask(["sacct", "--noheader", "--jobs", "1"], timeout_s)
     works = accounting is not None and accounting.returncode == 0
@@ -222,11 +220,6 @@ def _of_site(timeout_s: float) -> list[Finding]:
             Finding(what="CUDA", value=shutil.which("nvcc") or "/usr/local/cuda", how="this login node")
         )
     return found
-
-
-def _settings(text: str) -> Mapping[str, str]:
-    pairs = (line.partition("=") for line in text.splitlines())
-    return {name.strip(): value.strip() for name, equals, value in pairs if equals}
 
 
 def _gpus(gres: str) -> dict[str, int]:

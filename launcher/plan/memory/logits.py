@@ -29,14 +29,6 @@ def logit_bytes(load: Load) -> float:
     return tile + states + gradient + head
 
 
-def whole_logit_bytes(load: Load) -> float:
-    """Logits without a fused head, as in other trainers: in the forward pass's format, in fp32, and their gradient.
-
-    Source: transformers' loss_utils.py (ForCausalLMLoss casts to fp32). Unverified. This launcher never computes them so.
-    """
-    return (load.width + 4 + 4) * load.shape.vocab_size * load.tokens
-
-
 LOGITS = Term(
     name="logits",
     count=lambda load, before: logit_bytes(load),
