@@ -87,7 +87,7 @@ class ClusterConfig:
     option without a value."""
     time_limits: dict[str, Any] = field(default_factory=dict[str, Any])
     """Longest job of each partition or QoS by its name, such as "24:00:00" in quotes; a longer resources.time is refused before
-    anything is queued. The limit of cluster.sbatch.qos counts, else that of cluster.sbatch.partition; `any` is for the others."""
+    anything is queued. The limit of cluster.sbatch.qos counts, else of cluster.sbatch.partition; `any` is for the others."""
     host_suffix: str = ""
     """Text that a host's name gets on the network of the job, such as `i` on a site where n1i is n1 on InfiniBand."""
     interface: Optional[str] = None  # noqa: UP045

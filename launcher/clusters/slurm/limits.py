@@ -39,7 +39,7 @@ def _compare(
     other = f", or another partition or QoS ({', '.join(longer)} {allow} it)" if longer else ""
     raise PlanError(
         f"resources.time={options['time']} is more than the longest job of {named}, {limits[name]} "
-        f"(cluster.time_limits.{name}); set resources.time={limits[name]} or less{other}; a run goes on in a new job by `resume`"
+        f"(cluster.time_limits.{name}); set resources.time={limits[name]} or less{other}; a run goes on by `resume`"
     )
 
 
