@@ -6,6 +6,7 @@ from typing import Any
 
 from launcher.clusters.job import Request
 from launcher.clusters.slurm.gpus import gpu_options, join_gres
+from launcher.clusters.slurm.limits import check_time
 from launcher.clusters.slurm.srun import check_variables
 from launcher.config.text import one_line
 from launcher.errors import PlanError, nearest
@@ -87,6 +88,7 @@ def job_options(request: Request) -> dict[str, str]:
     if "gres" in added:
         added["gres"] = join_gres(options, added["gres"])
     options |= added
+    check_time(site.time_limits, options)
     options["comment"] = " ".join([*filter(None, [options.get("comment")]), comment_of(request.run_dir)])
     return options
 
