@@ -7,7 +7,8 @@ from launcher.plan.facts import Facts
 from launcher.plan.length import count_steps
 from launcher.plan.memory.load import Load
 from launcher.plan.memory.weights import frozen_bytes
-from launcher.plan.model import head_dim
+from launcher.plan.model import parameters_by_kind
+from launcher.plan.windows import attention_width, seen_tokens
 from launcher.units import significant
 
 A100_TFLOPS = 312.0
@@ -75,7 +76,8 @@ def estimate_time(config: Config, load: Load, facts: Facts, steps: int | None = 
 def step_flops(load: Load, length: int) -> float:
     """FLOPs for one token, forward and backward.
 
-    The forward pass costs 2 per weight of a matrix, and 2 * length * width of the heads for causal attention. The backward pass
+    The forward pass costs 2 per weight of a matrix, and 2 * length * width of the heads for causal attention, less in a window.
+    The backward pass
     costs the same for the gradient of the inputs, and the same again for the gradient of trained weights; for attention it
     costs twice the forward pass. Checkpointing repeats the blocks' forward pass, and the fused head repeats its own. Each of
     the method's extra passes costs one forward pass.
@@ -85,16 +87,10 @@ def step_flops(load: Load, length: int) -> float:
     table = shape.vocab_size * shape.hidden_size
     blocks = load.parameters - table * (1 if shape.tie_word_embeddings else 2)
     if shape.num_experts:
-        unused = 1 - (shape.num_experts_per_tok or 2) / shape.num_experts
-        blocks -= (
-            shape.num_hidden_layers
-            * shape.num_experts
-            * 3
-            * shape.hidden_size
-            * shape.intermediate_size
-            * unused
+        blocks -= parameters_by_kind(shape).experts * (
+            1 - (shape.num_experts_per_tok or 2) / shape.num_experts
         )
-    attention = 2 * length * shape.num_attention_heads * head_dim(shape) * shape.num_hidden_layers
+    attention = 4 * attention_width(shape) * seen_tokens(shape, length)
     forward = 2 * blocks + attention
     passes = (2 if load.adapter else 3) * 2 * blocks + 3 * attention
     head = (3 if load.adapter else 4) * 2 * table
