@@ -12,6 +12,7 @@ import yaml
 
 from launcher.errors import DataError
 from launcher.hub import is_path
+from launcher.packages import TRAINING_STACK
 from launcher.resources import resource_dir
 
 CHATML = (
@@ -41,9 +42,7 @@ def load_tokenizer(model: str) -> tuple[Any, int | None]:
     try:
         transformers: Any = importlib.import_module("transformers")
     except ImportError:
-        raise DataError(
-            "--model needs transformers; pip install transformers, or leave --model out"
-        ) from None
+        raise DataError(f"--model needs transformers; {TRAINING_STACK}, or leave --model out") from None
     try:
         return transformers.AutoTokenizer.from_pretrained(where, **options), known.get("max_length")
     except (OSError, ValueError) as error:
