@@ -260,12 +260,19 @@ def to_config(cfg: DictConfig) -> Config:
         config = OmegaConf.to_object(checked)
     except MissingMandatoryValue as error:
         key = str(error.full_key or error.key)
-        choose = "choose an experiment, such as +experiment=quickstart, or set it"
-        raise ConfigError(f"{key} has no value; {choose if key == 'name' else f'set {key}=...'}") from None
+        raise ConfigError(f"{key} has no value; {_way_to_set(key)}") from None
     assert isinstance(config, Config)
     _check_lists(config.cluster)
     find_method(config.trainer.kind)
     return config
+
+
+def _way_to_set(key: str) -> str:
+    if key == "name":
+        return "choose an experiment, such as +experiment=quickstart, or set it"
+    group, dot, option = key.rpartition("sbatch.")
+    shell = f", or SBATCH_{option.upper().replace('-', '_')} in your shell; this site refuses jobs without it"
+    return f"set {key}=...{shell if group and dot else ''}"
 
 
 def _is_typed(node: Any) -> bool:

@@ -35,8 +35,8 @@ def check_packages(config: Config, plan: LaunchPlan) -> None:
     lacking = [name for name in _STACK if importlib.util.find_spec(name) is None]
     if lacking and not find_cluster(plan.cluster).queued:
         raise ConfigError(
-            f"the run trains on this machine with {sys.executable}, which has no {', '.join(lacking)}; {TRAINING_STACK}, or set "
-            "cluster.python to a Python that has it"
+            f"the run trains on this machine with {sys.executable}, which has no {', '.join(lacking)}; {TRAINING_STACK}, or "
+            "set cluster.python to a Python that has it"
         )
     for need in needs_of(config):
         if _lacks(need):

@@ -136,9 +136,11 @@ class Measured(Event):
     steps: int | None = None
     """Steps that were measured."""
     peak_gib: float | None = None
-    """Peak GiB of tensors on a GPU, of the fullest one; None on CPUs."""
+    """Peak GiB of tensors on a GPU while it trained, of the fullest one; None on CPUs."""
     peak_gib_by_rank: Sequence[float] | None = None
     """The same for each rank."""
+    load_gib: float | None = None
+    """Peak GiB of tensors on a GPU before the first step, while the model was loaded and wrapped, of the fullest one."""
     reserved_gib: float | None = None
     """Peak GiB that torch reserved on a GPU, of the fullest one."""
     context_gib: float | None = None
