@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
+from launcher.__main__ import main
 from launcher.after.tokenize import Tokenized, plan_tokens, tokenize
 from launcher.data.kinds import Example
 from launcher.errors import DataError
@@ -25,7 +26,7 @@ from launcher.train.methods.choose import make_rows
 from launcher.train.methods.parts import RowParts
 from launcher.train.model import load_tokenizer
 from tests.support.runs import Finished, launch
-from tests.support.shapes import differences
+from tests.support.shapes import check_printed, differences
 
 ROWS = {
     "chats": [
@@ -108,6 +109,62 @@ def test_the_rows_do_not_depend_on_the_number_of_processes(typed):
     several = [Path(one["folder"], "rows.arrow").read_bytes() for one in ahead(words, workers=3)["sets"]]
     alone = ahead([*words, "cache_dir=other"], workers=1)["sets"]
     assert [Path(one["folder"], "rows.arrow").read_bytes() for one in alone] == several
+
+
+@pytest.fixture
+def queued(typed, commands, monkeypatch: pytest.MonkeyPatch, capsys) -> Callable[..., tuple[int, str]]:
+    """Exit code and output of data tokenize --queue, where an sbatch accepts every script."""
+    monkeypatch.setenv("PATH", f"{commands('echo 4711')}:{os.environ['PATH']}")
+
+    def run(*words: str) -> tuple[int, str]:
+        arguments = [*typed("data.path=chats.jsonl cluster=slurm"), "--queue", *words]
+        code = main(["data", "tokenize", *arguments])
+        out = capsys.readouterr()
+        return code, out.out + out.err
+
+    return run
+
+
+def test_the_command_is_queued_as_a_job_without_gpus(queued, tmp_path):
+    words = (
+        "--workers",
+        "8",
+        "--option",
+        "partition=cpu",
+        "cluster.sbatch={account: me, qos: gpu}",
+        "--json",
+    )
+    code, printed = queued(*words)
+    assert code == 0
+    job = json.loads(printed)
+    script = Path(job["script"]).read_text()
+    assert job["job_id"] == "4711"
+    assert "#SBATCH --cpus-per-task=8\n" in script
+    assert "#SBATCH --partition=cpu\n" in script
+    assert "#SBATCH --account=me\n" in script
+    assert "gpu" not in script.partition("set -euo")[0]
+    assert script.splitlines()[-1].endswith("'cluster.sbatch={account: me, qos: gpu}' --workers 8")
+    check_printed(["data", "tokenize", "--queue", "--json"], printed)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--option", "partitoin=cpu"], "did you mean partition?"),
+        (["--option", "array=0-3"], "several jobs would make the same tokens"),
+        (["--option", "=x"], "write KEY=VALUE"),
+        (["--workers", "0"], "--workers"),
+        (["data.path=none.jsonl"], "none.jsonl"),
+        (["data.path=pairs.jsonl"], "learns from"),
+    ],
+)
+def test_what_cannot_be_queued_is_refused_and_nothing_is_left(
+    queued, tmp_path, words: list[str], sentence: str
+):
+    code, printed = queued(*words)
+    assert code in (1, 2)
+    assert sentence in printed
+    assert not (tmp_path / "cache").exists()
 
 
 def numbered(count: int) -> Iterator[tuple[int, Example]]:
