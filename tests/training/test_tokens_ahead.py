@@ -155,7 +155,7 @@ def test_the_command_is_queued_as_a_job_without_gpus(queued, tmp_path):
         (["--option", "=x"], "write KEY=VALUE"),
         (["--workers", "0"], "--workers"),
         (["data.path=none.jsonl"], "none.jsonl"),
-        (["data.path=pairs.jsonl"], "learns from"),
+        (["trainer=dpo"], "learns from"),
     ],
 )
 def test_what_cannot_be_queued_is_refused_and_nothing_is_left(
@@ -164,7 +164,7 @@ def test_what_cannot_be_queued_is_refused_and_nothing_is_left(
     code, printed = queued(*words)
     assert code in (1, 2)
     assert sentence in printed
-    assert not (tmp_path / "cache").exists()
+    assert not (tmp_path / "cache" / "tokens").exists()
 
 
 def numbered(count: int) -> Iterator[tuple[int, Example]]:
