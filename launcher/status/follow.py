@@ -19,6 +19,7 @@ from launcher.run.events.ranks import (
     Crashed,
     EarlyStopped,
     Evaluated,
+    Exported,
     General,
     Restored,
     Sample,
@@ -31,6 +32,7 @@ from launcher.run.history import History, HistoryReader
 from launcher.run.lines import LineReader
 from launcher.run.metrics import Logged, parse_metrics
 from launcher.run.totals import ended_by
+from launcher.status.exported import failed_check
 from launcher.status.state import is_over, read_status
 from launcher.status.waiting import read_waiting
 
@@ -201,6 +203,9 @@ class View:
             return
         self._say(f"finished in {seconds:.0f} s")
         self._say(f"model {self.run.export}")
+        for event in self.run.read_events(Exported)[-1:]:
+            if wrong := failed_check(event):
+                self._say(f"warning: {wrong}")
         for label, command in (
             ("next ", f"python -m launcher status {self.run.name}"),
             ("     ", "python -m launcher +experiment=quickstart data.path=your.jsonl"),
