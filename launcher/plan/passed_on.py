@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from launcher.config import Config
-from launcher.config.other_names import counterpart
 from launcher.errors import PlanError, unknown
 
 _WORDS = {
@@ -92,6 +91,8 @@ def _check(name: str, value: Any) -> None:
         raise PlanError(f"{key} cannot be set: {SET_HERE[name]}")
     if own := next((one for one in _OWN if one.rpartition(".")[2] == name), None):
         raise PlanError(f"{key}: here {own}")
+    from launcher.config.other_names import counterpart  # read for a refusal alone
+
     if found := counterpart(name):
         raise PlanError(found.answer(key))
     raise PlanError(f"{key}: {unknown('field of TrainingArguments', name, FIELDS)}")
