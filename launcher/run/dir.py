@@ -14,8 +14,8 @@ from typing import Any, TypeVar, cast, overload
 from launcher.errors import RunError
 from launcher.run.events import Event, EventReader, make
 from launcher.run.events.launching import Submitted
-from launcher.run.lines import append_line, now, read_lines
-from launcher.run.metrics import Line, parse_metrics
+from launcher.run.lines import append_line, now
+from launcher.run.metrics import Line, MetricsReader
 from launcher.run.write import write_text
 
 JOB_SCRIPT = "job.sbatch"
@@ -158,8 +158,8 @@ class RunDir:
         return EventReader(self.events, *kinds).read()
 
     def read_metrics(self) -> list[Line]:
-        """All metrics so far; torn lines are left out."""
-        return [parse_metrics(line) for line in read_lines(self.metrics)]
+        """All metrics so far; damaged lines are left out."""
+        return MetricsReader(self.metrics).read()
 
     def read_json(self, path: Path) -> dict[str, Any]:
         """The JSON object in one of the run's files; RunError when it is missing or broken."""

@@ -1,7 +1,7 @@
 """--config FILE among the arguments -> the overrides that the file stands for, in front of what was typed."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -30,7 +30,7 @@ class Expanded:
     """The overrides that the file stands for, then the arguments that were typed."""
     sources: tuple[Source, ...] = ()
     """The file and those that it extends, in this order."""
-    settings: "dict[str, Setting]" = field(default_factory=dict)
+    settings: "Mapping[str, Setting]" = field(default_factory=dict[str, Any])
     """Key -> where the file sets it."""
 
 
@@ -181,7 +181,7 @@ def plugins_of(experiment: str | None, config_dir: Path | None) -> list[str]:
     return []
 
 
-def place(message: str, settings: "dict[str, Setting]") -> str:
+def place(message: str, settings: "Mapping[str, Setting]") -> str:
     """The message of a refusal, with the line of the file that sets the key it begins with."""
     key = re.match(r"[\w.\-]+", message)
     found = settings.get(key[0]) if key else None
