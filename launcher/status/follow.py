@@ -29,8 +29,7 @@ from launcher.run.events.ranks import (
 from launcher.run.events.supervisor import Ended, Requeued, Started, Stopped
 from launcher.run.events.words import How
 from launcher.run.history import History, HistoryReader
-from launcher.run.lines import LineReader
-from launcher.run.metrics import Logged, parse_metrics
+from launcher.run.metrics import Logged, MetricsReader
 from launcher.run.totals import ended_by
 from launcher.status.exported import failed_check
 from launcher.status.state import is_over, read_status
@@ -142,7 +141,7 @@ class View:
         )
         self.task = self.progress.add_task("starting", total=1, numbers="")
         self.events: EventReader[Event] = EventReader(run.events)
-        self.lines = LineReader(run.metrics)
+        self.lines = MetricsReader(run.metrics)
         self.last_plain = 0.0
         self.crashed = False
         self.began = time.monotonic()
@@ -154,9 +153,9 @@ class View:
         """Shows what has been written since the last call."""
         for event in self.events.read():
             self._event(event)
-        logged = [line for line in self.lines.read() if line.get("loss") is not None]
-        if logged and isinstance(line := parse_metrics(logged[-1]), Logged):
-            self._metrics(line)
+        logged = [line for line in self.lines.read() if isinstance(line, Logged)]
+        if logged:
+            self._metrics(logged[-1])
 
     def _event(self, event: Event) -> None:
         if isinstance(event, Started):

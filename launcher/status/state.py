@@ -20,7 +20,14 @@ from launcher.run.events.supervisor import Fetching, Started
 from launcher.run.history import History, HistoryReader
 from launcher.run.totals import Standing, effective_training_time, error, standing
 from launcher.status.exported import failed_check
-from launcher.status.learning import GeneralText, StoppedEarly, early_stopped, general, overfitting
+from launcher.status.learning import (
+    GeneralText,
+    StoppedEarly,
+    damaged_lines,
+    early_stopped,
+    general,
+    overfitting,
+)
 from launcher.status.record import AttemptRow, NextSave, attempt_rows, next_save
 
 _STATES = {
@@ -190,9 +197,12 @@ def read_status(
         early_stopped=early_stopped(history),
         general=general(history),
         warnings=[
-            one
-            for one in (few_steps(total), overfitting(course), failed_check(history.newest(Exported)))
-            if one
+            *(
+                one
+                for one in (few_steps(total), overfitting(course), failed_check(history.newest(Exported)))
+                if one
+            ),
+            *damaged_lines(history.damaged),
         ],
         note=note,
     )
