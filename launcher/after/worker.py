@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 from launcher.errors import Exit, LauncherError, RunError
+from launcher.packages import TRAINING_STACK
 from launcher.processes import die_with_parent
 
 _QUIET = {
@@ -89,7 +90,7 @@ def worker(
     if not python and not all(map(importlib.util.find_spec, ("torch", "transformers"))):
         raise RunError(
             f"{request['verb']} loads a model and needs the training stack, which {sys.executable} does not have; "
-            "install this project with its extra `train`, or run the command with the runs' Python"
+            f"{TRAINING_STACK}, or run the command with the Python that the run used"
         )
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(

@@ -18,6 +18,13 @@ class ContainerRuntime(Enum):
     podman_hpc = "podman_hpc"
 
 
+class GpuVendor(Enum):
+    """Who makes the GPUs of a site."""
+
+    nvidia = "nvidia"
+    amd = "amd"
+
+
 class RankStarter(Enum):
     """What starts the ranks of a node: this project's own light starter, or `accelerate launch`."""
 
@@ -50,6 +57,8 @@ class ClusterConfig:
     the allocation when inside one, else Slurm where sbatch is, else this machine."""
     gpus_per_node: Optional[int] = None  # noqa: UP045
     """GPUs per node; a run that requests more is refused. With null this is not checked."""
+    gpu_vendor: GpuVendor = GpuVendor.nvidia
+    """Who makes the GPUs: nvidia, or amd (ROCm), which changes how containers and checks of GPUs ask for them."""
     gpu_memory_gib: Optional[float] = None  # noqa: UP045
     """Memory of one GPU, in GiB; a run that needs more by its plan is refused. With null this is not checked."""
     context_gib: float = 1.0
@@ -76,6 +85,9 @@ class ClusterConfig:
     srun: dict[str, Any] = field(default_factory=dict[str, Any])
     """Any option of srun for the step that starts the nodes, by its long name (mpi, cpu-bind, network, ...); `true` is an
     option without a value."""
+    time_limits: dict[str, Any] = field(default_factory=dict[str, Any])
+    """Longest job of each partition or QoS by its name, such as "24:00:00" in quotes; a longer resources.time is refused before
+    anything is queued. The limit of cluster.sbatch.qos counts, else of cluster.sbatch.partition; `any` is for the others."""
     host_suffix: str = ""
     """Text that a host's name gets on the network of the job, such as `i` on a site where n1i is n1 on InfiniBand."""
     interface: Optional[str] = None  # noqa: UP045

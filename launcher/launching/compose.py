@@ -20,7 +20,6 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from launcher.config import ClusterConfig, Config, register
-from launcher.config.other_names import answer_option
 from launcher.errors import ConfigError, LauncherError, UsageError
 from launcher.launching.explain import explain, one_line
 from launcher.launching.explain_file import explain_file
@@ -153,6 +152,8 @@ def _refuse_bad_options(arguments: list[str]) -> None:
     parser = get_args_parser()
 
     def refuse(message: str) -> NoReturn:
+        from launcher.config.other_names import answer_option
+
         if elsewhere := answer_option(message.rpartition("unrecognized arguments: ")[2]):
             raise UsageError(elsewhere)
         raise UsageError(f"{message}; a verb is the first word; see python -m launcher help and --hydra-help")
@@ -260,12 +261,19 @@ def to_config(cfg: DictConfig) -> Config:
         config = OmegaConf.to_object(checked)
     except MissingMandatoryValue as error:
         key = str(error.full_key or error.key)
-        choose = "choose an experiment, such as +experiment=quickstart, or set it"
-        raise ConfigError(f"{key} has no value; {choose if key == 'name' else f'set {key}=...'}") from None
+        raise ConfigError(f"{key} has no value; {_way_to_set(key)}") from None
     assert isinstance(config, Config)
     _check_lists(config.cluster)
     find_method(config.trainer.kind)
     return config
+
+
+def _way_to_set(key: str) -> str:
+    if key == "name":
+        return "choose an experiment, such as +experiment=quickstart, or set it"
+    group, dot, option = key.rpartition("sbatch.")
+    shell = f", or SBATCH_{option.upper().replace('-', '_')} in your shell; this site refuses jobs without it"
+    return f"set {key}=...{shell if group and dot else ''}"
 
 
 def _is_typed(node: Any) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from launcher.config import ContainerConfig, ContainerRuntime
+from launcher.config import ContainerConfig, ContainerRuntime, GpuVendor
 from launcher.config.text import one_line
 
 
@@ -15,6 +15,8 @@ class Template:
     """The program and its verb."""
     gpu: tuple[str, ...]
     """Options that make an NVIDIA GPU visible in the image."""
+    amd: tuple[str, ...]
+    """Options that make an AMD GPU visible in the image."""
     mount: Callable[[str], tuple[str, ...]]
     """Options of one mount, HOST:INSIDE."""
     folder: str
@@ -24,9 +26,13 @@ class Template:
 
 
 def _apptainer(program: str) -> Template:
-    """Source: the manual pages of apptainer exec and singularity exec (--nv, --bind, --pwd)."""
+    """Source: the manual pages of apptainer exec and singularity exec (--nv, --rocm, --bind, --pwd)."""
     return Template(
-        words=(program, "exec"), gpu=("--nv",), mount=lambda mount: ("--bind", mount), folder="--pwd"
+        words=(program, "exec"),
+        gpu=("--nv",),
+        amd=("--rocm",),
+        mount=lambda mount: ("--bind", mount),
+        folder="--pwd",
     )
 
 
@@ -37,14 +43,17 @@ TEMPLATES = {
     ContainerRuntime.charliecloud: Template(
         words=("ch-run", "--write-fake"),
         gpu=(),
+        amd=(),  # the host's /dev is in the image already
         mount=lambda mount: ("--bind", mount),
         folder="--cd",
         end=("--",),
     ),
-    # Source: podman-run(1), --env-host, --volume, --workdir; NERSC's manual of podman-hpc, --gpu
+    # Source: podman-run(1), --env-host, --volume, --workdir, --device, --group-add; NERSC's manual of podman-hpc, --gpu;
+    # AMD's ROCm manual, running ROCm containers, for the devices
     ContainerRuntime.podman_hpc: Template(
         words=("podman-hpc", "run", "--rm", "--env-host", "--network=host", "--ipc=host"),
         gpu=("--gpu",),
+        amd=("--device=/dev/kfd", "--device=/dev/dri", "--group-add=keep-groups"),
         mount=lambda mount: ("--volume", mount),
         folder="--workdir",
     ),
@@ -53,15 +62,17 @@ TEMPLATES = {
 
 
 def command_in(
-    container: ContainerConfig, image: str, mounts: Sequence[str], folder: str, *, cuda: bool
+    container: ContainerConfig, image: str, mounts: Sequence[str], folder: str, *, gpus: GpuVendor | None
 ) -> tuple[str, ...]:
-    """The words before the command; empty for bare nodes and for an image that the step opens."""
+    """The words before the command, for a run on GPUs of that vendor or on none; empty for bare nodes and for an image that the
+    step opens."""
     template = TEMPLATES.get(container.runtime)
     if template is None:
         return ()
     words = [
         *template.words,
-        *(template.gpu if cuda else ()),
+        *(template.gpu if gpus is GpuVendor.nvidia else ()),
+        *(template.amd if gpus is GpuVendor.amd else ()),
         *(word for mount in mounts for word in template.mount(mount)),
         template.folder,
         folder,

@@ -115,9 +115,8 @@ def container_command(config: Config, facts: Facts) -> tuple[str, ...]:
     container = config.cluster.container
     if container.runtime not in TEMPLATES:
         return ()
-    return command_in(
-        container, _image(config), _mounts(config, facts), facts.run_dir, cuda=facts.device == "cuda"
-    )
+    gpus = config.cluster.gpu_vendor if facts.device == "cuda" else None
+    return command_in(container, _image(config), _mounts(config, facts), facts.run_dir, gpus=gpus)
 
 
 def node_python(config: Config, facts: Facts) -> str:

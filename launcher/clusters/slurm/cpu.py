@@ -1,7 +1,7 @@
 """The sbatch options of a job without GPUs."""
 
 from launcher.clusters.job import CpuRequest
-from launcher.clusters.slurm.options import KNOWN, comment_of
+from launcher.clusters.slurm.options import KNOWN
 from launcher.errors import UsageError, unknown
 
 _ACCOUNT = "account"
@@ -16,7 +16,7 @@ def cpu_options(request: CpuRequest) -> dict[str, str]:
         if flag == "array":
             raise UsageError(f"--option {flag}: several jobs would make the same tokens; leave it out")
     account = request.site.sbatch.get(_ACCOUNT)
-    options = {
+    return {
         "job-name": request.name,
         **({_ACCOUNT: str(account)} if account else {}),
         "nodes": "1",
@@ -26,4 +26,3 @@ def cpu_options(request: CpuRequest) -> dict[str, str]:
         "output": "slurm_%j.log",
         **request.given,
     }
-    return {**options, "comment": comment_of(request.folder)}

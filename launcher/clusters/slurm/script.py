@@ -4,7 +4,7 @@ from launcher.clusters.base import Cluster, Options
 from launcher.clusters.job import CpuRequest, Request
 from launcher.clusters.slurm import header, notice, step
 from launcher.clusters.slurm.cpu import cpu_options
-from launcher.clusters.slurm.options import comment_of, job_options
+from launcher.clusters.slurm.options import comment_in, job_options
 
 _NOT_SHAPE = ("comment", "output", "job-name")
 """Options that differ for every job."""
@@ -63,5 +63,5 @@ class SlurmScript(Cluster):
             **shape,
             "array": indices,
             "output": "logs/slurm_%A_%a.log",
-            "comment": comment_of(folder),
+            "comment": comment_in(options, folder),
         }
