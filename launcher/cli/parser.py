@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import NoReturn
 
 from launcher.cli.verb import Verb
-from launcher.config.other_names import answer_option
 from launcher.errors import UsageError
 from launcher.run import RunDir, find_run
 
@@ -59,6 +58,8 @@ def parse(name: str, verb: Verb, words: Sequence[str]) -> argparse.Namespace:
     options, overrides = parser.parse_known_args(words)
     for word in overrides:
         if word.startswith("-") and word.partition("=")[0] not in _OF_HYDRA:
+            from launcher.config.other_names import answer_option
+
             parser.error(answer_option(word) or f"unrecognized option {word}")
     options.overrides = overrides
     return options

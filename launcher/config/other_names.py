@@ -124,6 +124,9 @@ def _batch() -> Iterator[Counterpart]:
     yield _same("max_seq_length max_seq_len cutoff_len sequence_len seq_length seq_len model_max_length block_size "
                 "tokenizer.max_seq_len context_length max_position_embeddings",
                 "model.max_length")
+    yield _same("max_prompt_length max_prompt_len prompt_max_len max_source_length max_prompt_tokens", "model.max_length",
+                "which prompt and answer share (grpo: prompts get model.max_length - trainer.max_completion_length); a row "
+                "whose prompt leaves no room for an answer is left out and counted")
     yield _same("sample_packing multipack packed dataset.packed neat_packing use_packing pad_to_sequence_len",
                 "trainer.packing")
 

@@ -20,7 +20,6 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from launcher.config import ClusterConfig, Config, register
-from launcher.config.other_names import answer_option
 from launcher.errors import ConfigError, LauncherError, UsageError
 from launcher.launching.explain import explain, one_line
 from launcher.launching.explain_file import explain_file
@@ -153,6 +152,8 @@ def _refuse_bad_options(arguments: list[str]) -> None:
     parser = get_args_parser()
 
     def refuse(message: str) -> NoReturn:
+        from launcher.config.other_names import answer_option
+
         if elsewhere := answer_option(message.rpartition("unrecognized arguments: ")[2]):
             raise UsageError(elsewhere)
         raise UsageError(f"{message}; a verb is the first word; see python -m launcher help and --hydra-help")

@@ -1,16 +1,21 @@
 """A check before anything is queued of the packages that a run's tracker, plugins and attention kernel need."""
 
+import importlib.util
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from launcher.clusters.registry import find_cluster
 from launcher.config import Config, ContainerRuntime
 from launcher.errors import ConfigError
-from launcher.packages import Package, missing
+from launcher.packages import TRAINING_STACK, Package, missing
 from launcher.plan import LaunchPlan
 from launcher.plan.names import ATTENTION_PACKAGES
 from launcher.plugins.base import make_plugins
 from launcher.trackers.registry import TRACKERS
+
+_STACK = ("torch", "transformers", "accelerate", "peft", "trl", "datasets")
+"""What every run imports."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +32,12 @@ def check_packages(config: Config, plan: LaunchPlan) -> None:
     """Raises ConfigError for a package that the ranks will not find, if they use the running Python; skipped for a dry run."""
     if config.dry_run or not _is_this_python(config, plan):
         return
+    lacking = [name for name in _STACK if importlib.util.find_spec(name) is None]
+    if lacking and not find_cluster(plan.cluster).queued:
+        raise ConfigError(
+            f"the run trains on this machine with {sys.executable}, which has no {', '.join(lacking)}; {TRAINING_STACK}, or "
+            "set cluster.python to a Python that has it"
+        )
     for need in needs_of(config):
         if _lacks(need):
             raise ConfigError(_sentence(need))

@@ -206,6 +206,8 @@ def result(facts: RunFacts) -> Section | None:
 
 def _checked(exported: Exported) -> str:
     """Text on how the exported model was verified."""
+    if exported.why:
+        return f"the check failed, and it was kept: {exported.why}"
     apart, limit = exported.difference, exported.tolerance
     if exported.verified == "logits" and apart is not None and limit is not None:
         return f"loaded from disk: its logits differ from the trained model's by at most {apart:.3g} ({limit:.3g} is allowed)"

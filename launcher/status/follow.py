@@ -19,6 +19,7 @@ from launcher.run.events.ranks import (
     Crashed,
     EarlyStopped,
     Evaluated,
+    Exported,
     General,
     Restored,
     Sample,
@@ -28,9 +29,9 @@ from launcher.run.events.ranks import (
 from launcher.run.events.supervisor import Ended, Requeued, Started, Stopped
 from launcher.run.events.words import How
 from launcher.run.history import History, HistoryReader
-from launcher.run.lines import LineReader
-from launcher.run.metrics import Logged, parse_metrics
+from launcher.run.metrics import Logged, MetricsReader
 from launcher.run.totals import ended_by
+from launcher.status.exported import failed_check
 from launcher.status.state import is_over, read_status
 from launcher.status.waiting import read_waiting
 
@@ -140,7 +141,7 @@ class View:
         )
         self.task = self.progress.add_task("starting", total=1, numbers="")
         self.events: EventReader[Event] = EventReader(run.events)
-        self.lines = LineReader(run.metrics)
+        self.lines = MetricsReader(run.metrics)
         self.last_plain = 0.0
         self.crashed = False
         self.began = time.monotonic()
@@ -152,9 +153,9 @@ class View:
         """Shows what has been written since the last call."""
         for event in self.events.read():
             self._event(event)
-        logged = [line for line in self.lines.read() if line.get("loss") is not None]
-        if logged and isinstance(line := parse_metrics(logged[-1]), Logged):
-            self._metrics(line)
+        logged = [line for line in self.lines.read() if isinstance(line, Logged)]
+        if logged:
+            self._metrics(logged[-1])
 
     def _event(self, event: Event) -> None:
         if isinstance(event, Started):
@@ -201,6 +202,9 @@ class View:
             return
         self._say(f"finished in {seconds:.0f} s")
         self._say(f"model {self.run.export}")
+        for event in self.run.read_events(Exported)[-1:]:
+            if wrong := failed_check(event):
+                self._say(f"warning: {wrong}")
         for label, command in (
             ("next ", f"python -m launcher status {self.run.name}"),
             ("     ", "python -m launcher +experiment=quickstart data.path=your.jsonl"),

@@ -28,6 +28,7 @@ from launcher.errors import ConfigError
 from launcher.hub import is_path
 from launcher.methods.registry import find_method
 from launcher.plan import Facts, LaunchPlan
+from launcher.plan.chat_format import fit_tokenizer
 from launcher.plugins.base import Plugin, apply
 from launcher.run import RunDir
 from launcher.run.events.ranks import Base
@@ -35,7 +36,7 @@ from launcher.train.start_adapter import merge_adapter, stamp
 from launcher.train.upstream.bitsandbytes_constants import constants_to_gpu
 from launcher.train.upstream.bitsandbytes_cpu_layout import keep_layout
 from launcher.train.upstream.transformers_model_facts import commit_of
-from launcher.train.vocabulary import fit_model, fit_tokenizer
+from launcher.train.vocabulary import fit_model
 
 _MADE = "complete"
 _WAIT_S = 1800.0

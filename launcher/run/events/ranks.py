@@ -252,11 +252,14 @@ class Exported(Event):
     step: int
     """Steps that were trained."""
     verified: str | None = None
-    """logits: it was loaded again and its logits compared; tensors: every tensor was read back."""
+    """logits: it was loaded again and its logits compared; tensors: every tensor was read back; failed: the check failed, and
+    the export was kept."""
     difference: float | None = None
     """The largest difference of its logits from the trained model's, relative to their size."""
     tolerance: float | None = None
     """The permitted difference."""
+    why: str | None = None
+    """Why the check failed."""
     data: Sequence[Mapping[str, Any]] | None = None
     """use, path and sha256 of every file of training and evaluation data."""
 
