@@ -43,7 +43,15 @@ def two_nodes(
     return runs
 
 
-@pytest.mark.parametrize("strategy", ["ddp", "zero2", "zero3", "fsdp2"])
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        "ddp",
+        pytest.param("zero2", marks=pytest.mark.long),
+        "zero3",
+        pytest.param("fsdp2", marks=pytest.mark.long),
+    ],
+)
 def test_two_nodes_begin_with_the_loss_of_one_rank(two_nodes, one_rank, strategy):
     run = two_nodes[strategy]
     assert len(run.losses) == 8
@@ -170,6 +178,7 @@ def test_the_generated_files_run_by_hand(lab, cache, tmp_path, one_rank):
         assert run.losses == pytest.approx(one_rank.losses, abs=1e-5)
 
 
+@pytest.mark.long
 def test_accelerate_launch_works_over_two_nodes(lab, submitted, two_nodes):
     run = submitted("cluster.rank_starter=accelerate", "strategy=zero2", *TWO_NODES)
     lab.wait(run, "finished")
