@@ -3,6 +3,7 @@
 import json
 import random
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from safetensors.torch import load_file
 from launcher.clusters.slurm.header import directive
 from launcher.resources import resource_dir
 from tests.support.lab import Lab
+from tests.support.paths import ROOT
 from tests.support.runs import Finished, command, launch
 
 pytestmark = [pytest.mark.slurm, pytest.mark.train]
@@ -147,6 +149,35 @@ def test_a_probe_of_the_site_writes_a_file_with_which_a_run_finishes(lab, cache,
     run = lab.launch(tmp_path, f"cache_dir={cache}", "trainer.max_steps=2", "data.eval_path=null", *mine)
     lab.wait(run, "finished")
     assert "#SBATCH --partition=main" in (run.path / "job.sbatch").read_text()
+
+
+@pytest.mark.long
+def test_the_ranks_run_in_an_image_of_charliecloud(lab, cache, tmp_path):
+    """The image's folders are the host's own system, so that it needs no registry."""
+    image = unpacked_image(tmp_path / "image")
+    python = Path(sys.executable).resolve()
+    packages = [path for path in sys.path if Path(path).is_dir()]
+    mounts = sorted({"/usr", str(ROOT), sys.prefix, str(python.parents[1]), *packages})
+    run = lab.launch(
+        tmp_path, f"cache_dir={cache}", "trainer.max_steps=2", "data.eval_path=null", *TWO_NODES,
+        "cluster.container.runtime=charliecloud", f"cluster.container.image={image}",
+        f"cluster.container.mounts=[{','.join(mounts)}]", f"cluster.container.python={sys.executable}",
+        "cluster.env.USER=root",
+    )  # fmt: skip
+    lab.wait(run, "finished")
+    assert "exec ch-run --bind" in (run.path / "node.sh").read_text()
+    assert len(run.losses) == 2
+
+
+def unpacked_image(folder: Path) -> Path:
+    """A folder with the places on which ch-run mounts."""
+    for name in ("usr", "etc", "dev", "proc", "sys", "tmp", "home", "opt"):
+        (folder / name).mkdir(parents=True)
+    for name in ("bin", "lib", "lib64", "sbin"):
+        (folder / name).symlink_to(f"usr/{name}")
+    for name in ("passwd", "group", "hosts", "resolv.conf"):
+        (folder / "etc" / name).touch()
+    return folder
 
 
 def test_a_step_that_cannot_start_stops_the_run_with_sruns_own_words(lab, submitted):
