@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 from safetensors.torch import load_file
 
 from launcher.clusters.slurm.header import directive
@@ -134,9 +135,13 @@ def test_nodes_meet_without_names_in_dns_and_with_their_own_name_at_127_0_1_1(la
 
 def test_a_probe_of_the_site_writes_a_file_with_which_a_run_finishes(lab, cache, tmp_path):
     file = tmp_path / "site" / "cluster" / "lab.yaml"
-    first, second = (lab.run(*command("site", "probe"), cwd=tmp_path).stdout for _ in range(2))
-    assert first == second and "gpus_per_node: 8" in first
-    lab.run(*command("site", "probe", "--partition", "main", "--write", str(file)), cwd=tmp_path)
+    words = command("site", "probe", "--run", "--partition", "main", "--sbatch", "nice=1")
+    first = lab.run(*words, cwd=tmp_path).stdout
+    second = lab.run(*words, "--write", str(file), cwd=tmp_path).stdout
+    assert yaml.safe_load(first) == yaml.safe_load(second) == yaml.safe_load(file.read_text())
+    assert "gpus_per_node: 8" in first and 'nice: "1"' in first and "between nodes over eth0, GB/s" in first
+    assert "less than a second" in first and "name n1 on other nodes: 10.87.0." in first
+    assert not list(tmp_path.glob("site_probe_*"))
     mine = ("--config-dir", str(file.parent.parent), "cluster=lab")
     assert "holds" in lab.run(*command("site", "check", *mine), cwd=tmp_path).stdout
     run = lab.launch(tmp_path, f"cache_dir={cache}", "trainer.max_steps=2", "data.eval_path=null", *mine)
