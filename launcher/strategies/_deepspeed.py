@@ -106,7 +106,7 @@ class Zero(Strategy):
         check_passed(config.deepspeed, offloads)
 
     def merged(self, deepspeed: Mapping[str, Any], given: Mapping[str, Any]) -> Mapping[str, Any]:
-        """deepspeed.json with the keys of strategy.deepspeed in the place of its own."""
+        """deepspeed.json with the keys of strategy.deepspeed instead of its own."""
         return merged(deepspeed, given)
 
     def sized(self, deepspeed: Mapping[str, Any], trained: int | None) -> Mapping[str, Any]:

@@ -144,7 +144,7 @@ class Strategy:
         return ()
 
     def merged(self, deepspeed: Mapping[str, Any], given: Mapping[str, Any]) -> Mapping[str, Any]:
-        """deepspeed.json with the keys of strategy.deepspeed in the place of its own."""
+        """deepspeed.json with the keys of strategy.deepspeed instead of its own."""
         return deepspeed
 
     def config(self) -> StrategyConfig:

@@ -26,7 +26,7 @@ from launcher.train.callbacks import Recorder, Sampler
 from launcher.train.checkpoint.saver import Saver
 from launcher.train.checkpoint.schedule import Schedule
 from launcher.train.checkpoint.selection import CheckpointSelection
-from launcher.train.data.cache import Shared
+from launcher.train.data.shared import Shared
 from launcher.train.data.tokens import check_renders
 from launcher.train.heartbeat import Heartbeat
 from launcher.train.length import check_arguments, settle_saves
@@ -89,6 +89,7 @@ def train(run: RunDir, decided: Decided, heartbeat: Heartbeat) -> Exit:
         Parts(
             run=run,
             config=config,
+            facts=plan.facts,
             plan=plan,
             plugins=decided.plugins,
             args=args,
