@@ -11,7 +11,7 @@ from launcher.run import RunDir, find_run
 
 PROGRAM = "python -m launcher"
 OWN_FILE = "--config"
-"""The option that gives a configuration in a file of one's own; it goes on with the overrides."""
+"""The option that gives a configuration in a file of one's own; it is passed on with the overrides."""
 _OF_HYDRA = (
     OWN_FILE, "-m", "--multirun", "-cd", "--config-dir", "-cp", "--config-path", "-cn", "--config-name", "-c", "--cfg", "-p",
     "--package", "-i", "--info", "--resolve", "-hh", "--hydra-help", "-sc", "--shell-completion", "-r", "--run",

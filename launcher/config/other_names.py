@@ -202,7 +202,7 @@ def _adapters() -> Iterator[Counterpart]:
     yield _same("lora_bias", "plugins.lora.bias")
     yield _same("peft_layers_to_transform layers_to_transform", "plugins.lora.layers_to_transform")
     yield _same("load_in_4bit use_qlora qlora quantization_bit quantization use_4bit bnb_4bit",
-                "plugins.qlora", "in place of lora")
+                "plugins.qlora", "instead of lora")
     yield _same("bnb_4bit_quant_type quantization_type quant_type", "plugins.qlora.quant_type")
     yield _same("bnb_4bit_use_double_quant use_bnb_nested_quant double_quantization use_nested_quant use_double_quant",
                 "plugins.qlora.double_quant")

@@ -84,7 +84,7 @@ def compose(
 ) -> list[Composed]:
     """The configuration that Hydra composes, or all those of a multirun; empty if only help was requested.
 
-    `--config FILE` stands for the overrides of a file of one's own, which come before those that were typed.
+    `--config FILE` is replaced with the overrides of that file, which come before those that were typed.
 
     With `take_sweep`, a multirun is passed to it unexpanded, unless another launcher or sweeper of Hydra is named. If
     Hydra's launcher moves a job to another process, `run_here` gets its configuration there.

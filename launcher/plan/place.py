@@ -10,7 +10,7 @@ from launcher.config import ClusterConfig, Config, ContainerRuntime
 from launcher.config.text import one_line
 from launcher.environment import GLOO_INTERFACE, NCCL_INTERFACE
 from launcher.errors import PlanError
-from launcher.plan.containers import TEMPLATES, command_in
+from launcher.plan.containers import TEMPLATES, command_in, missing_mount_points
 from launcher.plan.facts import Facts
 from launcher.plan.topology import Topology
 from launcher.trackers.registry import TRACKERS
@@ -117,6 +117,11 @@ def container_command(config: Config, facts: Facts) -> tuple[str, ...]:
         return ()
     gpus = config.cluster.gpu_vendor if facts.device == "cuda" else None
     return command_in(container, _image(config), _mounts(config, facts), facts.run_dir, gpus=gpus)
+
+
+def mount_points(config: Config, facts: Facts) -> list[str]:
+    """Folders of the image that a launch makes, because its program mounts on existing folders alone."""
+    return missing_mount_points(config.cluster.container, _mounts(config, facts))
 
 
 def node_python(config: Config, facts: Facts) -> str:

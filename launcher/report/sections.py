@@ -142,7 +142,7 @@ def _trained_share(report: Mapping[str, Any], read: Data | None) -> str | None:
 
 
 def _counted(report: Mapping[str, Any], read: Data | None) -> Mapping[str, Any]:
-    """The report with the lengths that the ranks counted in place of those estimated before the launch."""
+    """The report with the lengths that the ranks counted instead of those estimated before the launch."""
     if read is None or not read.lengths or not read.examples:
         return report
     longer = (read.cut or 0) + (read.left_out or 0)

@@ -129,7 +129,7 @@ def xid_problems(log: str, uptime_s: float, gpus: list[Gpu]) -> list[str]:
     Source: NVIDIA's "XID Errors" (docs.nvidia.com/deploy/xid-errors): 48 and 95 uncorrected memory errors, 64 and 79 a GPU
     that failed to remap rows or fell off the bus, 74 NVLink, 119 and 120 a GPU whose own processor (GSP) does not answer.
     """
-    # a GPU that fell off the bus is in no table any more: then its address is nobody's, and counts
+    # a GPU that fell off the bus is missing in every table: its address then belongs to nobody, and the error counts
     others = {one.bus for one in gpus}
     found: dict[str, str] = {}
     for moment, device, number in _XID.findall(log):

@@ -121,7 +121,7 @@ class Hub:
         request.end_headers()
 
     def close(self) -> None:
-        """Nobody answers at its port any more."""
+        """From now on nobody answers at its port."""
         self.server.shutdown()
         self.server.server_close()
 

@@ -1,4 +1,4 @@
-"""--config FILE among the arguments -> the overrides that the file stands for, in front of what was typed."""
+"""--config FILE among the arguments -> the overrides that the file contains, before those that were typed."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ class Expanded:
     """A command line without --config."""
 
     arguments: list[str]
-    """The overrides that the file stands for, then the arguments that were typed."""
+    """The overrides that the file contains, then the arguments that were typed."""
     sources: tuple[Source, ...] = ()
     """The file and those that it extends, in this order."""
     settings: "Mapping[str, Setting]" = field(default_factory=dict[str, Any])
