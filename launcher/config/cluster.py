@@ -101,6 +101,9 @@ class ClusterConfig:
     start_timeout_s: Optional[float] = None  # noqa: UP045
     """Seconds from the start of the job step until every node must have answered; null is 300, and 3600 with a container,
     whose image can have to be imported first."""
+    node_cache: Optional[str] = None  # noqa: UP045
+    """Folder on each node's own disk, such as /tmp or $SLURM_TMPDIR (variables are the node's), into which one process of a
+    node copies the model and the tokens once, and from which all its ranks read them. It must exist; null copies nothing."""
     env: dict[str, str] = field(default_factory=dict[str, str])
     """Environment variables for the ranks. Never put secrets here: they are inherited from your own environment."""
     modules: list[str] = field(default_factory=list[str])

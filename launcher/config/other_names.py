@@ -239,6 +239,8 @@ def _saving() -> Iterator[Counterpart]:
     yield _same("do_train do_predict predict_with_generate",
                 None, "a launch trains; `launcher evaluate` and `launcher chat` follow it")
     yield _same("disable_tqdm plot_loss log_level", None, "logs/ has the ranks' output and report.html the curves")
+    yield _same("push_to_hub hub_model_id push_to_hub_model_id hub_repo_id", "hub.push", "as hub.push=OWNER/NAME")
+    yield _same("hub_private_repo", "hub.private")
     yield _same("hub_token hf_token wandb_token wandb_api_key",
                 None, "secrets are inherited from the environment (HF_TOKEN, WANDB_API_KEY) and written nowhere")
 

@@ -47,6 +47,24 @@ def check_environment(cluster: ClusterConfig) -> None:
         one_line(f"cluster.env.{name}", value)
 
 
+def check_node_cache(cluster: ClusterConfig) -> None:
+    """PlanError for a folder that the nodes cannot read as the launch means it, or that a container would not have."""
+    named = cluster.node_cache
+    if named is None:
+        return
+    one_line("cluster.node_cache", named)
+    if not named.startswith(("/", "$")):
+        raise PlanError(
+            f"cluster.node_cache={named!r} must be an absolute path on the nodes, or begin with a variable of theirs such as "
+            "$SLURM_TMPDIR; use null for none"
+        )
+    if "$" in named and cluster.container.runtime is not ContainerRuntime.none:
+        raise PlanError(
+            f"cluster.node_cache={named} is known on the nodes alone, and cluster.container has to mount it: "
+            "name the folder itself"
+        )
+
+
 def environment(config: Config, facts: Facts) -> dict[str, str]:
     """The environment of every rank; values of the site's file win. In a container the folders of the hub's cache are set too,
     because its image may set others."""
@@ -162,6 +180,7 @@ def _mounts(config: Config, facts: Facts) -> list[str]:
     model = config.model.name_or_path
     local_model = [model] if model.startswith("/") else []
     caches = mounted_caches(config, facts).values()
-    needed = [facts.run_dir, *caches, *facts.data_dirs, facts.work_dir, *local_model]
+    own_disk = [config.cluster.node_cache] if config.cluster.node_cache else []
+    needed = [facts.run_dir, *caches, *facts.data_dirs, facts.work_dir, *local_model, *own_disk]
     mounts = [*(f"{path}:{path}" for path in needed), *config.cluster.container.mounts]
     return list(dict.fromkeys(mounts))

@@ -19,7 +19,7 @@ from launcher.run.events.ranks import Exported, Measured, Training
 from launcher.run.events.supervisor import Fetching, Started
 from launcher.run.history import History, HistoryReader
 from launcher.run.totals import Standing, effective_training_time, error, standing
-from launcher.status.exported import failed_check
+from launcher.status.exported import failed_check, failed_push
 from launcher.status.learning import (
     GeneralText,
     StoppedEarly,
@@ -199,7 +199,12 @@ def read_status(
         warnings=[
             *(
                 one
-                for one in (few_steps(total), overfitting(course), failed_check(history.newest(Exported)))
+                for one in (
+                    few_steps(total),
+                    overfitting(course),
+                    failed_check(history.newest(Exported)),
+                    failed_push(history, run.name),
+                )
                 if one
             ),
             *damaged_lines(history.damaged),

@@ -34,6 +34,7 @@ from launcher.train.meter import Meter
 from launcher.train.methods.choose import make_arguments, make_trainer
 from launcher.train.methods.parts import Parts
 from launcher.train.model import load_model, load_tokenizer, note_revision
+from launcher.train.node_cache import NodeCache, near
 from launcher.train.probe import Probe
 from launcher.train.shutdown import ShutdownCallback
 from launcher.train.store import serve_store
@@ -63,15 +64,18 @@ def train(run: RunDir, decided: Decided, heartbeat: Heartbeat) -> Exit:
     args = make_arguments(run, plan)
     if not tracking.reports:
         args.report_to = []
-    shared = Shared(run, plan.facts.cache_dir, attempt, int(os.environ.get(environment.RANK, "0")), heartbeat)
+    named = config.cluster.node_cache
+    cache = NodeCache(named, run, attempt, heartbeat) if named else None
+    rank = int(os.environ.get(environment.RANK, "0"))
+    shared = Shared(run, plan.facts.cache_dir, attempt, rank, heartbeat, near=near(cache, "tokens"))
     shared.forget()
     _ = args.device  # the ranks meet here
     strategy.after_ranks_met(plan)
-    world_size, rank = plan.topology.world_size, int(os.environ.get(environment.RANK, "0"))
+    world_size = plan.topology.world_size
     selection = CheckpointSelection(run, plan.facts.resume, rank, world_size, attempt)
     tokenizer = load_tokenizer(config.model, plan.facts, config.seed)
     check_renders(plan.facts, tokenizer, config)
-    model = load_model(config.model, plan, decided.plugins, config.seed)
+    model = load_model(config.model, plan, decided.plugins, config.seed, cache=cache)
     if is_main:
         note_revision(run, config.model, model, attempt)
     recorder = Recorder(

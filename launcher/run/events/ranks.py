@@ -41,6 +41,24 @@ class Base(Event):
     """The requested branch, tag or commit."""
 
 
+class CopiedToNode(Event):
+    """The model or the tokens were copied to a node's own disk (cluster.node_cache).
+
+    Written by: the process of that node that copied them.
+    """
+
+    host: str
+    """The node."""
+    what: str
+    """model or tokens."""
+    folder: str
+    """The copy."""
+    gib: float = 0.0
+    """Its size, in GiB."""
+    seconds: float = 0.0
+    """How long it took."""
+
+
 class Tokenizing(Event):
     """The data is being tokenized, because no cached tokens fit.
 
