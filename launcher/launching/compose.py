@@ -21,7 +21,6 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from launcher.config import ClusterConfig, Config, register
-from launcher.config.other_names import answer_option
 from launcher.errors import ConfigError, LauncherError, UsageError
 from launcher.launching.explain import explain, one_line
 from launcher.launching.explain_file import explain_file
@@ -86,7 +85,7 @@ def compose(
 ) -> list[Composed]:
     """The configuration that Hydra composes, or all those of a multirun; empty if only help was requested.
 
-    `--config FILE` stands for the overrides of a file of one's own, which come before those that were typed.
+    `--config FILE` is replaced with the overrides of that file, which come before those that were typed.
 
     With `take_sweep`, a multirun is passed to it unexpanded, unless another launcher or sweeper of Hydra is named. If
     Hydra's launcher moves a job to another process, `run_here` gets its configuration there.
@@ -154,6 +153,8 @@ def _refuse_bad_options(arguments: list[str]) -> None:
     parser = get_args_parser()
 
     def refuse(message: str) -> NoReturn:
+        from launcher.config.other_names import answer_option
+
         if elsewhere := answer_option(message.rpartition("unrecognized arguments: ")[2]):
             raise UsageError(elsewhere)
         raise UsageError(f"{message}; a verb is the first word; see python -m launcher help and --hydra-help")

@@ -22,6 +22,7 @@ from launcher.run.events.ranks import (
     Crashed,
     EarlyStopped,
     Evaluated,
+    Exported,
     General,
     Restored,
     Sample,
@@ -33,6 +34,7 @@ from launcher.run.events.words import How
 from launcher.run.history import History, HistoryReader
 from launcher.run.metrics import Logged, MetricsReader
 from launcher.run.totals import ended_by
+from launcher.status.exported import failed_check
 from launcher.status.state import is_over, read_status
 from launcher.status.waiting import read_waiting
 
@@ -203,6 +205,9 @@ class View:
             return
         self._say(f"finished in {seconds:.0f} s")
         self._say(f"model {self.run.export}")
+        for event in self.run.read_events(Exported)[-1:]:
+            if wrong := failed_check(event):
+                self._say(f"warning: {wrong}")
         for label, command in zip(("next ", *["     "] * 9), next_commands(self.run), strict=False):
             self._say(f"{label} {command}")
 
