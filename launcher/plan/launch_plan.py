@@ -20,6 +20,7 @@ from launcher.plan.model import ModelFacts, count_parameters
 from launcher.plan.place import (
     check_environment,
     check_facts,
+    check_node_cache,
     container_command,
     environment,
     make_request,
@@ -151,6 +152,7 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
     parameters = method.count_parameters(shape, count_parameters(shape)) if shape else None
     check_trainer(config)
     check_environment(config.cluster)
+    check_node_cache(config.cluster)
     request = make_request(config, topology, facts, place)
     files = strategy.files(
         Job(

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from launcher.config import Config, TrainerConfig
-from launcher.config.other_names import counterpart
 from launcher.errors import PlanError, unknown
 from launcher.methods.registry import METHODS, find_method
 
@@ -133,6 +132,8 @@ def _answer(key: str, name: str, kind: str) -> str:
     own = (*_OWN, *_OWN_FOR_TRL)
     if found := next((one for one in own if one.rpartition(".")[2] == _NAMES.get(name, name)), None):
         return f"{key}: here {found}"
+    from launcher.config.other_names import counterpart  # read for a refusal alone
+
     if found := counterpart(name):
         return found.answer(key)
     if users := [
