@@ -104,7 +104,8 @@ def matrix_flops(load: Load) -> float:
 
 
 def attention_flops(load: Load, length: int) -> float:
-    """FLOPs of one forward pass of causal attention for one token: 2 * length * width of the heads in each block.
+    """FLOPs of one forward pass of causal attention for one token: 2 * length * width of the heads in each block,
+    less in a window, and nothing in linear attention.
 
     Source: Korthikanti et al. (arXiv 2205.05198), appendix A, without the masked half.
     """
