@@ -17,6 +17,7 @@ from launcher.clusters.registry import find_cluster
 from launcher.clusters.submission import submitted
 from launcher.plan import LaunchPlan
 from launcher.render import render_script
+from launcher.resources import resource_dir
 from launcher.run import job_number, now, write_text
 from launcher.sweep.folder import SweepDir
 from launcher.sweep.trials import Array
@@ -26,7 +27,15 @@ def script(sweep: SweepDir, array: Array, plan: LaunchPlan, what: str) -> str:
     """The job script of an array; `plan` is the plan of any of its trials."""
     folder, cluster = str(sweep.path), find_cluster(plan.cluster)
     header = cluster.header(cluster.array_options(plan.job_options, array.shape, array.spec, folder), folder)
-    return render_script("sweep.sh.j2", header=header, folder=folder, plan=plan, first=array.first, what=what)
+    return render_script(
+        "sweep.sh.j2",
+        header=header,
+        folder=folder,
+        plan=plan,
+        first=array.first,
+        what=what,
+        shipped=resource_dir("conf"),
+    )
 
 
 def queued(sweep: SweepDir) -> list[dict[str, Any]]:
