@@ -44,10 +44,10 @@ def register() -> None:
 
 
 def _shipped(path: str) -> str:
-    return str(_shipped_dir() / path)
+    return str(shipped_dir() / path)
 
 
-def _shipped_dir() -> Path:
+def shipped_dir() -> Path:
     """The folder of the shipped files. A run's kept code names the installation that it was copied from."""
     return Path(os.environ.get(environment.SHIPPED) or resource_dir("conf"))
 
@@ -60,7 +60,7 @@ def _shipped_with_sample(path: str, *, _parent_: Any) -> str | None:
 
 def is_shipped(path: str | None) -> bool:
     """Whether a file belongs to this installation."""
-    return path is not None and Path(path).is_relative_to(_shipped_dir())
+    return path is not None and Path(path).is_relative_to(shipped_dir())
 
 
 def read_config(path: str) -> Config:

@@ -15,9 +15,9 @@ from typing import Any
 from launcher.clusters.base import Cluster
 from launcher.clusters.registry import find_cluster
 from launcher.clusters.submission import submitted
+from launcher.config.schema import shipped_dir
 from launcher.plan import LaunchPlan
 from launcher.render import render_script
-from launcher.resources import resource_dir
 from launcher.run import job_number, now, write_text
 from launcher.sweep.folder import SweepDir
 from launcher.sweep.trials import Array
@@ -34,7 +34,7 @@ def script(sweep: SweepDir, array: Array, plan: LaunchPlan, what: str) -> str:
         plan=plan,
         first=array.first,
         what=what,
-        shipped=resource_dir("conf"),
+        shipped=str(shipped_dir()),
     )
 
 

@@ -12,10 +12,10 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from launcher import environment as variables
 from launcher.clusters.choose import make_cluster
+from launcher.config.schema import shipped_dir
 from launcher.errors import Exit
 from launcher.launching.freeze.keep import unpack
 from launcher.processes import die_with_parent
-from launcher.resources import resource_dir
 from launcher.run.code import read_code
 from launcher.sweep.folder import SweepDir
 from launcher.sweep.outcome import CANCELLED, FAILED, RUNNING, WAITING
@@ -68,7 +68,7 @@ def _environment(sweep: SweepDir, work_dir: str) -> dict[str, str]:
             unpack(folder, archive)
     folders = [*code.folders] if code else [work_dir]
     path = os.pathsep.join(filter(None, [*folders, os.environ.get("PYTHONPATH")]))
-    shipped = {variables.SHIPPED: str(resource_dir("conf"))} if code else {}
+    shipped = {variables.SHIPPED: str(shipped_dir())} if code else {}
     return {**os.environ, **shipped, "PYTHONPATH": path}
 
 
