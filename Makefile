@@ -60,6 +60,7 @@ bench-quick: $(VENV)/.test ## five ratios to peers in the same run, in three min
 bench-plan: $(VENV)/.test ## hold plans against what ranks hold in memory, and time the planning
 	$(VENV)/bin/python -m tests.benchmarks.memory
 	$(VENV)/bin/python -m tests.benchmarks.plan_speed
+	$(VENV)/bin/python -m tests.benchmarks.published_time
 
 bench-follow: $(VENV)/.test ## CPU time of a look at a long run's metrics
 	$(VENV)/bin/python -m tests.benchmarks.follow

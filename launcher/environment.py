@@ -302,6 +302,30 @@ CUDA_VISIBLE_DEVICES = _listed(
     set_by="node.sh, the scheduler",
     read_by="torch",
 )
+SLURM_TMPDIR = _listed(
+    "SLURM_TMPDIR", "A job's folder on its node's own disk.", set_by="the site", read_by="site probe --run"
+)
+SLURM_JOBTMP = _listed(
+    "SLURM_JOBTMP", "A job's folder on its node's own disk.", set_by="the site", read_by="site probe --run"
+)
+LOCAL_SCRATCH = _listed(
+    "LOCAL_SCRATCH", "A job's folder on its node's own disk.", set_by="the site", read_by="site probe --run"
+)
+LSCRATCH = _listed(
+    "LSCRATCH", "A job's folder on its node's own disk.", set_by="the site", read_by="site probe --run"
+)
+ROCR_VISIBLE_DEVICES = _listed(
+    "ROCR_VISIBLE_DEVICES",
+    "AMD GPUs that a process may use; HIP_VISIBLE_DEVICES chooses from these.",
+    set_by="the scheduler",
+    read_by="agent, ROCm",
+)
+HIP_VISIBLE_DEVICES = _listed(
+    "HIP_VISIBLE_DEVICES",
+    "AMD GPUs that a process may use. Empty for ranks that run on the CPU of a site with cluster.gpu_vendor=amd.",
+    set_by="node.sh, the scheduler",
+    read_by="agent, torch",
+)
 TRANSFORMERS_VERBOSITY = _listed(
     "TRANSFORMERS_VERBOSITY",
     "error: no warnings of transformers in the output of a launch's helper process.",

@@ -64,13 +64,16 @@ class ClusterConfig:
     context_gib: float = 1.0
     """GPU memory beside tensors, in GiB: CUDA context, communicators, fragmentation. Assumed until `calibrate` measures it."""
     gpu_tflops: Optional[float] = None  # noqa: UP045
-    """Dense bf16 TFLOP/s of one GPU by its data sheet; null assumes an A100."""
-    achieved_share: float = 0.4
-    """Share of gpu_tflops that training reaches. An assumption until `calibrate` measures it."""
+    """Dense bf16 TFLOP/s of one GPU by its data sheet; null takes those of cluster.gpu_type, or else of an A100."""
+    gpu_memory_gb_s: Optional[float] = None  # noqa: UP045
+    """GB/s of one GPU's own memory by its data sheet; null takes those of a known GPU with these TFLOP/s."""
+    achieved_share: Optional[float] = None  # noqa: UP045
+    """Share of gpu_tflops that training reaches, as `calibrate` measures it; null estimates matrices, attention and memory each
+    at the speed that published runs reach."""
     link_gb_s: Optional[float] = None  # noqa: UP045
-    """GB/s that one GPU sends to other GPUs of its node; null uses an assumption."""
+    """GB/s that one GPU sends to other GPUs of its node in a ring, as `calibrate` measures it; null takes those of its kind."""
     network_gb_s: Optional[float] = None  # noqa: UP045
-    """GB/s that one GPU sends to other nodes; null uses an assumption."""
+    """GB/s of a ring over several nodes, all adapters of a node together, as `calibrate` measures it; null assumes 20."""
     price_per_gpu_hour: Optional[float] = None  # noqa: UP045
     """Price of one GPU for one hour, in your currency; a plan then shows the cost. null shows none."""
     sbatch: dict[str, Any] = field(default_factory=dict[str, Any])

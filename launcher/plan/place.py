@@ -6,7 +6,7 @@ from pathlib import PurePath
 
 from launcher.clusters.base import Cluster
 from launcher.clusters.job import Request
-from launcher.config import ClusterConfig, Config, ContainerRuntime
+from launcher.config import ClusterConfig, Config, ContainerRuntime, GpuVendor
 from launcher.config.text import one_line
 from launcher.environment import GLOO_INTERFACE, NCCL_INTERFACE
 from launcher.errors import PlanError
@@ -69,7 +69,10 @@ def environment(config: Config, facts: Facts) -> dict[str, str]:
     """The environment of every rank; values of the site's file win. In a container the folders of the hub's cache are set too,
     because its image may set others."""
     quiet = {"TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
-    devices = {} if facts.device == "cuda" else {"CUDA_VISIBLE_DEVICES": ""}
+    hidden = ["CUDA_VISIBLE_DEVICES"]
+    if config.cluster.gpu_vendor is GpuVendor.amd:
+        hidden += ["HIP_VISIBLE_DEVICES"]
+    devices = {} if facts.device == "cuda" else dict.fromkeys(hidden, "")
     tracking = TRACKERS.find(config.tracker.kind).variables(
         one_line("tracker.project", config.tracker.project)
     )

@@ -5,6 +5,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from datetime import datetime, timezone
+from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
@@ -12,6 +13,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from launcher.clusters.base import RunState
 from launcher.errors import Exit, RunError
+from launcher.methods.registry import find_method
+from launcher.resources import resource_dir
 from launcher.run import RunDir
 from launcher.run.events import Event, EventReader
 from launcher.run.events.checkpoints import Resumed
@@ -205,15 +208,24 @@ class View:
         for event in self.run.read_events(Exported)[-1:]:
             if wrong := failed_check(event):
                 self._say(f"warning: {wrong}")
-        for label, command in (
-            ("next ", f"python -m launcher status {self.run.name}"),
-            ("     ", "python -m launcher +experiment=quickstart data.path=your.jsonl"),
-            ("     ", "python -m launcher plan +experiment=llama70b_qlora"),
-        ):
+        for label, command in zip(("next ", *["     "] * 9), next_commands(self.run), strict=False):
             self._say(f"{label} {command}")
 
     def _say(self, text: str, style: str | None = None) -> None:
         self.console.print(text, highlight=False, markup=False, soft_wrap=True, style=style)
+
+
+def next_commands(run: RunDir) -> list[str]:
+    """What to type after a run has finished: with the shipped sample data, how one's own are trained on."""
+    plan = run.read_json(run.plan)
+    data = Path(plan["facts"]["data_path"] or ".")
+    commands = [f"python -m launcher status {run.name}"]
+    if plan["experiment"] and data.is_relative_to(resource_dir("conf")):
+        return [*commands, f"python -m launcher +experiment={plan['experiment']} data.path=your.jsonl"]
+    commands.append(f"python -m launcher report {run.name}")
+    if not find_method(plan["trainer"]).scores:
+        commands.append(f'python -m launcher chat {run.name} --prompt "..."')
+    return commands
 
 
 def sentence_of(event: Event) -> str | None:

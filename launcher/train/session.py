@@ -13,6 +13,7 @@ from transformers.utils import logging as transformers_logging
 
 from launcher import environment
 from launcher.config import Config, has_evaluation
+from launcher.data.places import fix_files
 from launcher.errors import Exit, NotAsPlanned
 from launcher.methods.registry import find_method
 from launcher.plan import LaunchPlan
@@ -50,6 +51,7 @@ def train(run: RunDir, decided: Decided, heartbeat: Heartbeat) -> Exit:
     """
     heartbeat.phase("load")
     config, plan = decided.config, decided.plan
+    fix_files(plan.facts.data_files)
     _check_device(plan)
     is_main = int(os.environ.get(environment.RANK, "0")) == 0
     attempt = int(os.environ.get(environment.ATTEMPT, "1"))

@@ -41,11 +41,10 @@ def main(arguments: list[str]) -> int:
         return 1
     (out / "pieces").mkdir(parents=True, exist_ok=True)
     (out / "device").write_text(place.device)
-    left = [
-        one
-        for one in chosen
-        if options.again or status(place, one) not in ("done", "skipped")
-    ]  # fmt: skip
+    first = next(all_pieces())
+    left = [one for one in chosen if options.again or status(place, one) not in ("done", "skipped")]
+    if first not in left and status(place, first) != "done":
+        left.insert(0, first)
     end = time.monotonic() + 60 * options.minutes
     for number, one in enumerate(left, start=1):
         if time.monotonic() + (LIMIT_S if options.minutes < 10 else 0) > end and number > 1:
@@ -58,6 +57,9 @@ def main(arguments: list[str]) -> int:
             f"{number}/{len(left)}  {one.title:<50} {said:<8} {time.monotonic() - begun:6.1f} s", flush=True
         )
         write(place)
+        if one is first and said != "done":
+            print(json.loads((place.out / "pieces" / one.file).read_text())["why"], file=sys.stderr)
+            return 1
     write(place)
     print(f"{out / 'gpu.md'} and {out / 'gpu.json'} are written")
     return 1 if any(status(place, one) == "failed" for one in chosen) else 0
@@ -179,4 +181,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except BrokenPipeError:  # `| head`
+        os._exit(141)

@@ -169,6 +169,6 @@ def _calibrate(found: Mapping[str, Any]) -> str:
     rows: list[tuple[Any, ...]] = []
     for name, one in found.items():
         here = _figures(one)
-        values = ", ".join(f"{key}: {value:g}" for key, value in here.get("cluster", {}).items())
+        values = ", ".join(f"{key}: {value:g}" for key, value in here.get("cluster", {}).items() if value)
         rows.append((name, values, here.get("step_s"), here.get("achieved_tflops"), _end(one)))
     return _table(("model, LoRA", "cluster file", "step s", "TFLOP/s", ""), rows)

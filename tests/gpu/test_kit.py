@@ -31,7 +31,9 @@ FIGURES = {
 }  # fmt: skip
 
 
-def test_the_kit_goes_on_where_it_was_cut_and_publishes_no_figures_of_a_cpu(tmp_path: Path, capsys):
+def test_the_kit_goes_on_where_it_was_cut_and_publishes_no_figures_of_a_cpu(
+    tmp_path: Path, capsys, monkeypatch
+):
     out, only = str(tmp_path / "out"), ["--device", "cpu", "--only", "machine"]
     assert main([out, *only]) == 0
     assert "1/1  machine" in capsys.readouterr().out
@@ -50,6 +52,10 @@ def test_the_kit_goes_on_where_it_was_cut_and_publishes_no_figures_of_a_cpu(tmp_
         assert main([out, *more]) == 1
         assert said in capsys.readouterr().err
     assert main([str(tmp_path / "empty"), "--publish"]) == 1
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    capsys.readouterr()
+    assert main([str(tmp_path / "gpu"), "--only", "smoke"]) == 1  # it would train on the CPU
+    assert "sees no GPU; install a torch for CUDA, or use --device cpu" in capsys.readouterr().err
 
 
 def test_the_page_has_every_figure_and_every_reason():

@@ -72,6 +72,12 @@ def _add_portion(parser: argparse.ArgumentParser) -> None:
         "--eval-fraction", type=float, metavar="F", help="rows that data.eval_fraction=F would hold out"
     )
     parser.add_argument(
+        "--eval-copies",
+        choices=("near", "exact"),
+        default="near",
+        help="which copies of a row stay on its side (default: near)",
+    )
+    parser.add_argument(
         "--eval-group", metavar="COLUMN", help="keep its rows with the same value on one side"
     )
     parser.add_argument(
@@ -89,6 +95,7 @@ def _portion(options: argparse.Namespace) -> Portion:
     """The rows that are used; UsageError for values that cannot be meant."""
     portion = Portion(
         eval_fraction=options.eval_fraction,
+        eval_copies=options.eval_copies,
         eval_group=options.eval_group,
         max_samples=options.max_samples,
         seed=options.seed,
