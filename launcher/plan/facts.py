@@ -36,6 +36,9 @@ class Facts:
     one that is used as it is); empty: the job imports from work_dir."""
     data_sources: tuple[str, ...] = ()
     """Absolute paths of data.sources, in their order."""
+    data_files: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    """The files of each data path that is a folder or a glob, as they were at the launch: the ranks read these, whatever is in
+    the folder by then, and a resumed run reads them again."""
     python: str
     """Python on the nodes outside a container."""
     architecture: ArchitectureConfig | None
