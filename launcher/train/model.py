@@ -18,6 +18,8 @@ from transformers import (
     AutoTokenizer,
     LlamaConfig,
     LlamaForCausalLM,
+    Mxfp4Config,
+    PreTrainedConfig,
     set_seed,
 )
 
@@ -79,6 +81,8 @@ def load_model(
     if config.attn_implementation:
         short = {"flex": "flex_attention"}
         kwargs["attn_implementation"] = short.get(config.attn_implementation, config.attn_implementation)
+    if _is_mxfp4(where, revision):
+        kwargs["quantization_config"] = Mxfp4Config(dequantize=True)
     kwargs = apply(plugins, "on_load", kwargs)
     if scores := find_method(plan.trainer).scores:
         set_seed(seed)  # the head is initialised randomly, and must be the same on every rank
@@ -99,6 +103,15 @@ def load_model(
     model.config.use_cache = False  # with a cache, packed documents would see each other
     set_seed(seed)  # adapters start equal on every rank, however many random numbers were used before
     return apply(plugins, "on_model", model) if "on_model" in hooks else model
+
+
+def _is_mxfp4(where: str, revision: str) -> bool:
+    """Whether the checkpoint's experts are stored in MXFP4, as gpt-oss's are: transformers can train them only in bf16.
+
+    Source: transformers' page on MXFP4, "dequantize".
+    """
+    values = PreTrainedConfig.get_config_dict(where, revision=revision)[0]
+    return (values.get("quantization_config") or {}).get("quant_method") == "mxfp4"
 
 
 def note_revision(run: RunDir, config: ModelConfig, model: Any, attempt: int) -> None:
