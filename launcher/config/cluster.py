@@ -109,7 +109,7 @@ class ClusterConfig:
     modules: list[str] = field(default_factory=list[str])
     """Environment modules to load, in this order."""
     setup: list[str] = field(default_factory=list[str])
-    """Simple commands to run before the ranks, such as `source /opt/site/env.sh`. Words are quoted, so nothing is expanded."""
+    """Simple commands to run before the ranks, such as `source ~/env.sh`. Words are quoted: nothing but ~/ is expanded."""
     python: Optional[str] = None  # noqa: UP045
     """Python interpreter on the nodes; null is the one that runs this command."""
     failures_per_1000_node_days: float = 6.5

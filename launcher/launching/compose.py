@@ -28,6 +28,7 @@ from launcher.launching.explain_override import check_words, explain_override
 from launcher.launching.named_model import fit_to_name
 from launcher.launching.own_file.expand import Expanded, expand, place
 from launcher.launching.own_file.source import Source, clock_fault, unquoted_clock
+from launcher.launching.paths import expand_paths
 from launcher.launching.secrets import conceal, refuse_secrets, secrets_of
 from launcher.launching.start_adapter import fit_to_adapter
 from launcher.launching.texts import as_typed, with_home
@@ -227,6 +228,7 @@ def _composed(cfg: DictConfig) -> Composed:
     _refuse_clocks(cfg, settings)
     derived = OmegaConf.is_interpolation(cfg.data, "eval_path")
     OmegaConf.resolve(cfg)  # resolved here, while ${hydra:job.num} is that of this job
+    expand_paths(cfg, os.environ)
     sources = settings.runtime.config_sources
     start = fit_to_adapter(cfg, settings.overrides.task)
     dropped = fit_to_name(
