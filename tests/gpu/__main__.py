@@ -17,6 +17,8 @@ from tests.gpu.pieces import LIMIT_S, Piece, all_pieces
 from tests.gpu.place import Place, Skipped, variables
 from tests.support.paths import ROOT
 
+MARK = "GPU_KIT_PIECE"
+"""Environment variable of every process of a piece."""
 PUBLISHED = ROOT / "docs" / "measured" / "gpu.md"
 
 
@@ -85,9 +87,11 @@ def child(place: Place, piece: Piece) -> None:
     ]
     log = place.out / "pieces" / f"{piece.file.removesuffix('.json')}.log"
     (place.out / "pieces" / piece.file).unlink(missing_ok=True)
+    mark = f"{os.getpid()}-{time.monotonic_ns()}"
     with log.open("w") as file:
         process = subprocess.Popen(
-            line, cwd=ROOT, env=variables(), stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True
+            line, cwd=ROOT, env={**variables(), MARK: mark}, stdin=subprocess.DEVNULL, stdout=file, stderr=file,
+            start_new_session=True,
         )  # fmt: skip
         try:
             process.wait(LIMIT_S)
@@ -97,11 +101,21 @@ def child(place: Place, piece: Piece) -> None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+            end_all_of(mark)
     if status(place, piece) is None:
         tail = " ".join(log.read_text(errors="replace").split())[-300:]
         record(
             place, piece, {"status": "failed", "why": f"ended with exit code {process.returncode}: {tail}"}
         )
+
+
+def end_all_of(mark: str) -> None:
+    """Ends every process with the piece's mark in its environment: a run's supervisor, ranks and compilers have sessions of
+    their own."""
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if entry.name.isdigit() and f"{MARK}={mark}\0".encode() in (entry / "environ").read_bytes():
+                os.kill(int(entry.name), signal.SIGKILL)
 
 
 def work(place: Place, title: str) -> int:

@@ -1,11 +1,14 @@
 """The kit for a machine with a GPU, as far as it can be tried on a CPU."""
 
 import json
+import os
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.gpu.__main__ import main
+from tests.gpu.__main__ import MARK, end_all_of, main
 from tests.gpu.models import hollow_model
 from tests.gpu.page import make_page
 from tests.gpu.pieces import all_pieces
@@ -14,7 +17,7 @@ from tests.gpu.smoke import FEATURES
 
 pytestmark = pytest.mark.train
 ONE_OF_EACH = (
-    "smoke sft lora ddp", "smoke grpo none zero3", "smoke paged_adamw_8bit", "load 8B", "saves 0.5B full",
+    "smoke sft lora ddp", "smoke grpo none ddp", "smoke paged_adamw_8bit", "load 8B", "saves 0.5B full",
     "memory 0.5B lora plain 1024", "throughput 0.5B lora bare", "calibrate 0.5B",
 )  # fmt: skip
 FIGURES = {
@@ -56,6 +59,21 @@ def test_the_kit_goes_on_where_it_was_cut_and_publishes_no_figures_of_a_cpu(
     capsys.readouterr()
     assert main([str(tmp_path / "gpu"), "--only", "smoke"]) == 1  # it would train on the CPU
     assert "sees no GPU; install a torch for CUDA, or use --device cpu" in capsys.readouterr().err
+
+
+def test_all_that_a_piece_has_started_is_ended_with_it_and_nothing_else():
+    """A run's ranks have sessions of their own."""
+    mine, other = (
+        subprocess.Popen(["sleep", "60"], env={**os.environ, MARK: mark}, start_new_session=True)
+        for mark in ("7-1", "7-12")
+    )
+    try:
+        end_all_of("7-1")
+        assert mine.wait(10) == -signal.SIGKILL
+        assert other.poll() is None
+    finally:
+        mine.kill()
+        other.kill()
 
 
 def test_the_page_has_every_figure_and_every_reason():
