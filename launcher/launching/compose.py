@@ -7,6 +7,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
@@ -26,8 +27,9 @@ from launcher.launching.explain_file import explain_file
 from launcher.launching.explain_override import check_words, explain_override
 from launcher.launching.named_model import fit_to_name
 from launcher.launching.own_file.expand import Expanded, expand, place
-from launcher.launching.own_file.source import Source
-from launcher.launching.secrets import conceal, refuse_secrets, secrets_of
+from launcher.launching.own_file.source import Source, clock_fault, unquoted_clock
+from launcher.launching.paths import expand_braces, expand_paths, keep_braces
+from launcher.launching.secrets import conceal, refuse_references, refuse_secrets, secrets_of
 from launcher.launching.start_adapter import fit_to_adapter
 from launcher.launching.texts import as_typed, with_home
 from launcher.methods.registry import find_method
@@ -116,7 +118,7 @@ def compose(
             "take_sweep",
             _taking(take_sweep, expanded.sources),
         )
-    arguments = [with_home(argument) for argument in as_typed(arguments)]
+    arguments = [keep_braces(with_home(argument)) for argument in as_typed(arguments)]
     arguments = [f"++{argument}" if _OPEN.match(argument) else argument for argument in arguments]
     # Hydra's parser needs all overrides together; users put options between them.
     arguments.sort(key=lambda argument: argument.startswith("-") or not re.match(r"~|.*=", argument))
@@ -223,8 +225,12 @@ def compose_trial(request: Asked, overrides: list[str], number: int) -> tuple[Di
 
 def _composed(cfg: DictConfig) -> Composed:
     settings = HydraConfig.get()
+    _refuse_clocks(cfg, settings)
     derived = OmegaConf.is_interpolation(cfg.data, "eval_path")
+    refuse_references(repr(OmegaConf.to_container(cfg)))
+    expand_braces(cfg, os.environ)
     OmegaConf.resolve(cfg)  # resolved here, while ${hydra:job.num} is that of this job
+    expand_paths(cfg, os.environ)
     sources = settings.runtime.config_sources
     start = fit_to_adapter(cfg, settings.overrides.task)
     dropped = fit_to_name(
@@ -245,6 +251,21 @@ def _composed(cfg: DictConfig) -> Composed:
         sample_unasked=settings.runtime.choices.get("data") == _DEFAULT_DATA,
         evaluation_left_out=derived and cfg.data.eval_path is None and cfg.data.eval_fraction is None,
     )
+
+
+def _refuse_clocks(cfg: DictConfig, settings: Any) -> None:
+    """ConfigError where resources.time is the number that YAML made of a time without quotes in one of the chosen files."""
+    typed = any(word.lstrip("+").startswith("resources.time=") for word in settings.overrides.task)
+    if typed or not str(cfg.resources.time).isdigit():
+        return
+    for source in settings.runtime.config_sources:
+        for group, choice in settings.runtime.choices.items():
+            file = Path(str(source.path), group, f"{choice}.yaml")
+            if source.schema != "file" or not file.is_file():
+                continue
+            for number, line in enumerate(file.read_text(errors="replace").splitlines(), 1):
+                if value := unquoted_clock(line):
+                    raise ConfigError(f"{file}:{number}: {clock_fault(value)}")
 
 
 def to_config(cfg: DictConfig) -> Config:

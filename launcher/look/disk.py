@@ -6,13 +6,20 @@ import shutil
 import time
 from pathlib import Path
 
+from launcher import environment
 from launcher.look.record import Disk
 
 _BLOCK = 4 << 20
 _BLOCKS = 16
 _LONGEST_S = 5.0
 """Seconds after which a slow disk has been written enough."""
-_PLACES = ("TMPDIR", "SLURM_TMPDIR", "LOCAL_SCRATCH", "LSCRATCH", "SLURM_JOBTMP")
+_PLACES = (
+    "TMPDIR",
+    environment.SLURM_TMPDIR,
+    environment.SLURM_JOBTMP,
+    environment.LOCAL_SCRATCH,
+    environment.LSCRATCH,
+)
 """Variables in which sites name the local disk of a job."""
 _FOLDERS = ("/tmp", "/local", "/localscratch", "/scratch-local", "/raid", "/nvme")
 

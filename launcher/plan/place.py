@@ -2,11 +2,12 @@
 
 import re
 import shlex
+from collections.abc import Sequence
 from pathlib import PurePath
 
 from launcher.clusters.base import Cluster
 from launcher.clusters.job import Request
-from launcher.config import ClusterConfig, Config, ContainerRuntime
+from launcher.config import ClusterConfig, Config, ContainerRuntime, GpuVendor
 from launcher.config.text import one_line
 from launcher.environment import GLOO_INTERFACE, NCCL_INTERFACE
 from launcher.errors import PlanError
@@ -15,7 +16,10 @@ from launcher.plan.facts import Facts
 from launcher.plan.topology import Topology
 from launcher.trackers.registry import TRACKERS
 
-SECRET_NAME = re.compile(r"(TOKEN(?!IZ)|SECRET|PASSWORD|PASSWD|API_?KEY|CREDENTIAL)", re.IGNORECASE)
+SECRET_NAME = re.compile(
+    r"(TOKEN(?!IZ)|SECRET|PASSWORD|PASSWD|PASSPHRASE|(?<![A-Z])PASS(?![A-Z])|(API|ACCESS|PRIVATE)_?KEY|CREDENTIAL)",
+    re.IGNORECASE,
+)
 """Matches the names of variables that hold secrets."""
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -47,11 +51,32 @@ def check_environment(cluster: ClusterConfig) -> None:
         one_line(f"cluster.env.{name}", value)
 
 
+def check_node_cache(cluster: ClusterConfig) -> None:
+    """PlanError for a folder that the nodes cannot read as the launch means it, or that a container would not have."""
+    named = cluster.node_cache
+    if named is None:
+        return
+    one_line("cluster.node_cache", named)
+    if not named.startswith(("/", "$")):
+        raise PlanError(
+            f"cluster.node_cache={named!r} must be an absolute path on the nodes, or begin with a variable of theirs such as "
+            "$SLURM_TMPDIR; use null for none"
+        )
+    if "$" in named and cluster.container.runtime is not ContainerRuntime.none:
+        raise PlanError(
+            f"cluster.node_cache={named} is known on the nodes alone, and cluster.container has to mount it: "
+            "name the folder itself"
+        )
+
+
 def environment(config: Config, facts: Facts) -> dict[str, str]:
     """The environment of every rank; values of the site's file win. In a container the folders of the hub's cache are set too,
     because its image may set others."""
     quiet = {"TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
-    devices = {} if facts.device == "cuda" else {"CUDA_VISIBLE_DEVICES": ""}
+    hidden = ["CUDA_VISIBLE_DEVICES"]
+    if config.cluster.gpu_vendor is GpuVendor.amd:
+        hidden += ["HIP_VISIBLE_DEVICES"]
+    devices = {} if facts.device == "cuda" else dict.fromkeys(hidden, "")
     tracking = TRACKERS.find(config.tracker.kind).variables(
         one_line("tracker.project", config.tracker.project)
     )
@@ -71,11 +96,29 @@ def simple_command(line: str) -> tuple[str, ...]:
         raise PlanError(f"cluster.setup={line!r} is not one command ({error}); close its quotes") from None
     if not words:
         raise PlanError("cluster.setup holds an empty line; take it out")
+    if name := _secret_in(words):
+        raise PlanError(
+            f"cluster.setup gives {name} a value, which looks like a secret and must not be written to a file; export it "
+            "in your shell: jobs inherit it, or source a file that only you can read (chmod 600)"
+        )
     if words[0].startswith("%"):
         raise PlanError(
             f"cluster.setup={line!r} starts with %, which in bash refers to a job; start it with a command"
         )
     return tuple(words)
+
+
+def _secret_in(words: Sequence[str]) -> str | None:
+    """The variable or option with a secret's name that a setup line gives a value; None for none."""
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        name, equals, value = word.partition("=")
+        option = name.startswith("-")
+        if not SECRET_NAME.search(name) or not (option or _VARIABLE.fullmatch(name)):
+            continue
+        given = value if equals else following if option else ""
+        if given and not given.startswith(("-", "/", "~", "./")):  # a file that holds it is none
+            return name
+    return None
 
 
 def module_name(module: str) -> str:
@@ -162,6 +205,7 @@ def _mounts(config: Config, facts: Facts) -> list[str]:
     model = config.model.name_or_path
     local_model = [model] if model.startswith("/") else []
     caches = mounted_caches(config, facts).values()
-    needed = [facts.run_dir, *caches, *facts.data_dirs, facts.work_dir, *local_model]
+    own_disk = [config.cluster.node_cache] if config.cluster.node_cache else []
+    needed = [facts.run_dir, *caches, *facts.data_dirs, facts.work_dir, *local_model, *own_disk]
     mounts = [*(f"{path}:{path}" for path in needed), *config.cluster.container.mounts]
     return list(dict.fromkeys(mounts))

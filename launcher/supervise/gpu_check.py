@@ -1,4 +1,4 @@
-"""The check of this job's GPUs before ranks start on them. Other jobs' GPUs on the same node are not judged."""
+"""The check of this job's GPUs by nvidia-smi before ranks start on them. Other jobs' GPUs on the node are not judged."""
 
 import csv
 import re
@@ -6,6 +6,8 @@ import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from launcher.supervise.amd_check import find_amd_problems
 
 _FIELDS = (
     "index",
@@ -42,7 +44,7 @@ def find_problems(needed: int, environ: Mapping[str, str]) -> list[str]:
     """The problems of the GPUs that CUDA_VISIBLE_DEVICES gives to this job, or of all that are visible here."""
     table = _ask([f"--query-gpu={','.join(_FIELDS)}", "--format=csv,noheader,nounits"])
     if table is None:
-        return []  # a container without the tool: the ranks will notice
+        return find_amd_problems(needed, environ)
     if table.problem:
         return [table.problem]
     visible = environ.get("CUDA_VISIBLE_DEVICES")

@@ -146,8 +146,13 @@ def test_a_probe_of_the_site_writes_a_file_with_which_a_run_finishes(lab, cache,
     assert not list(tmp_path.glob("site_probe_*"))
     mine = ("--config-dir", str(file.parent.parent), "cluster=lab")
     assert "holds" in lab.run(*command("site", "check", *mine), cwd=tmp_path).stdout
-    run = lab.launch(tmp_path, f"cache_dir={cache}", "trainer.max_steps=2", "data.eval_path=null", *mine)
+    own = tmp_path / "own disk"
+    own.mkdir()
+    more = ("trainer.max_steps=2", "data.eval_path=null", f"cluster.node_cache='{own}'")
+    run = lab.launch(tmp_path, f"cache_dir={cache}", *more, *mine)
     lab.wait(run, "finished")
+    assert [one["what"] for one in run.events("copied_to_node")] == ["model", "tokens"]
+    assert str(own) not in (run.path / "model" / "adapter_config.json").read_text()
     assert "#SBATCH --partition=main" in (run.path / "job.sbatch").read_text()
 
 

@@ -10,7 +10,8 @@ from launcher.cli.reading import add_reading, reading_of_options
 from launcher.cli.values import positive
 from launcher.cli.verb import Verb
 from launcher.config import Config
-from launcher.data.check import Asked, check
+from launcher.data.asked import Asked
+from launcher.data.check import check
 from launcher.data.free import check_free
 from launcher.data.portion import Portion, asked_portion
 from launcher.data.printed import DataReport
@@ -72,6 +73,12 @@ def _add_portion(parser: argparse.ArgumentParser) -> None:
         "--eval-fraction", type=float, metavar="F", help="rows that data.eval_fraction=F would hold out"
     )
     parser.add_argument(
+        "--eval-copies",
+        choices=("near", "exact"),
+        default="near",
+        help="which copies of a row stay on its side (default: near)",
+    )
+    parser.add_argument(
         "--eval-group", metavar="COLUMN", help="keep its rows with the same value on one side"
     )
     parser.add_argument(
@@ -89,6 +96,7 @@ def _portion(options: argparse.Namespace) -> Portion:
     """The rows that are used; UsageError for values that cannot be meant."""
     portion = Portion(
         eval_fraction=options.eval_fraction,
+        eval_copies=options.eval_copies,
         eval_group=options.eval_group,
         max_samples=options.max_samples,
         seed=options.seed,

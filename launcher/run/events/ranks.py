@@ -41,6 +41,24 @@ class Base(Event):
     """The requested branch, tag or commit."""
 
 
+class CopiedToNode(Event):
+    """The model or the tokens were copied to a node's own disk (cluster.node_cache).
+
+    Written by: the process of that node that copied them.
+    """
+
+    host: str
+    """The node."""
+    what: str
+    """model or tokens."""
+    folder: str
+    """The copy."""
+    gib: float = 0.0
+    """Its size, in GiB."""
+    seconds: float = 0.0
+    """How long it took."""
+
+
 class Tokenizing(Event):
     """The data is being tokenized, because no cached tokens fit.
 
@@ -163,6 +181,16 @@ class Evaluated(Event):
     """Mean loss on the evaluation data."""
     perplexity: float | None = None
     """e to that loss; None for methods whose loss is not one of next tokens."""
+
+
+class Working(Event):
+    """A step begins that can take long and is no step of training.
+
+    Written by: rank 0.
+    """
+
+    on: str
+    """load (the model), evaluate, answer (trainer.sample_prompt) or export."""
 
 
 class Sample(Event):

@@ -35,9 +35,12 @@ class Shared:
         heartbeat: Heartbeat,
         *,
         stale_s: float = STALE_S,
+        near: Callable[[Path], Path] = lambda folder: folder,
     ) -> None:
+        """`near`: folder of tokens -> where this node reads them."""
         self.run, self.attempt, self.rank, self.heartbeat = run, attempt, rank, heartbeat
         self.cache = TokenCache(cache_dir, stale_s=stale_s)
+        self.near = near
         self._written: dict[str, Any] = {}
         self._next = 0.0
 
@@ -55,7 +58,7 @@ class Shared:
         """The file of rows for the result of `key`; `make` writes it if there is none. Every rank must call this with the same
         names in the same order."""
         if self.rank:
-            return self._wait(name) / ROWS
+            return self._near(self._wait(name))
         begun = time.monotonic()
         found = self.cache.find_or_make(
             key(), make, self._progress, lambda folder: self._begins(name, folder)
@@ -64,7 +67,12 @@ class Shared:
         self.run.add_event("data", attempt=self.attempt, set=name, folder=str(found.folder), **result)
         self._say({name: {"folder": str(found.folder), **result}, "progress": 0})
         self.heartbeat.phase("data", 0)
-        return found.folder / ROWS
+        return self._near(found.folder)
+
+    def _near(self, folder: Path) -> Path:
+        path = self.near(folder) / ROWS
+        self.heartbeat.phase("data", 0)
+        return path
 
     def _begins(self, name: str, key: str) -> None:
         self.run.note(Tokenizing(attempt=self.attempt, set=name, key=key))
