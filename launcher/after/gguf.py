@@ -44,7 +44,7 @@ class ExportedGguf(TypedDict):
     """Size of the file."""
     tensors: int
     """Tensors in the file."""
-    compared: int
+    tensors_compared: int
     """Tensors whose values were compared with the model's."""
     difference: float | None
     """The largest difference of such a tensor, relative to its size; null if none could be compared by its name."""
@@ -122,7 +122,7 @@ def describe_gguf(result: ExportedGguf) -> str:
     checks = [f"read back: {plural(result['tensors'], 'tensor')}"]
     if result["difference"] is not None:
         checks.append(
-            f"the values of {result['compared']} differ by at most {result['difference']:.2g} of their size"
+            f"the values of {result['tensors_compared']} differ by at most {result['difference']:.2g} of their size"
         )
     if result["logits_difference"] is not None:
         checks.append(f"the logits by {result['logits_difference']:.2g}")

@@ -71,7 +71,7 @@ def test_the_file_holds_the_model_and_was_read_back(convert, tmp_path, kind: str
     assert not list(differences(result, ExportedGguf))
     assert result["logits_difference"] < most
     assert result["difference"] < most
-    assert result["compared"] == result["tensors"] > 10
+    assert result["tensors_compared"] == result["tensors"] > 10
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["README.md", f"tiny-{kind}.gguf"]
     card = (tmp_path / "out" / "README.md").read_text()

@@ -111,7 +111,7 @@ def _check(file: Path, model: Path, kind: str, decided: Decided) -> dict[str, An
     if logits is None:
         _check_tensors(found)
     return {
-        "tensors": found.count, "compared": found.compared, "difference": found.difference, "logits_difference": logits,
+        "tensors": found.count, "tensors_compared": found.compared, "difference": found.difference, "logits_difference": logits,
     }  # fmt: skip
 
 
