@@ -38,10 +38,9 @@ def main(arguments: list[str]) -> int:
     if options.list:
         print("\n".join(f"{status(place, one) or '-':<8} {one.title}" for one in chosen))
         return 0
-    if wrong := _another_device(place):
+    if wrong := _unusable(place):
         print(wrong, file=sys.stderr)
         return 1
-    (out / "pieces").mkdir(parents=True, exist_ok=True)
     (out / "device").write_text(place.device)
     first = next(all_pieces())
     left = [one for one in chosen if options.again or status(place, one) not in ("done", "skipped")]
@@ -49,7 +48,7 @@ def main(arguments: list[str]) -> int:
         left.insert(0, first)
     end = time.monotonic() + 60 * options.minutes
     for number, one in enumerate(left, start=1):
-        if time.monotonic() + (LIMIT_S if options.minutes < 10 else 0) > end and number > 1:
+        if number > 1 and time.monotonic() + one.usual_s > end:
             print(f"{len(left) - number + 1} pieces are left; the same command goes on", flush=True)
             break
         begun = time.monotonic()
@@ -59,7 +58,7 @@ def main(arguments: list[str]) -> int:
             f"{number}/{len(left)}  {one.title:<50} {said:<8} {time.monotonic() - begun:6.1f} s", flush=True
         )
         write(place)
-        if one is first and said != "done":
+        if one == first and said != "done":
             print(json.loads((place.out / "pieces" / one.file).read_text())["why"], file=sys.stderr)
             return 1
     write(place)
@@ -166,8 +165,12 @@ def publish(out: Path) -> int:
     return 0
 
 
-def _another_device(place: Place) -> str | None:
-    """One line if the folder holds results of another device."""
+def _unusable(place: Place) -> str | None:
+    """One line if the folder is none, cannot be written, or holds results of another device."""
+    try:
+        (place.out / "pieces").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        return f"{place.out} cannot hold results ({error.strerror}); name another folder"
     file = place.out / "device"
     before = file.read_text() if file.is_file() else place.device
     if before == place.device:
@@ -185,7 +188,7 @@ def _parser() -> argparse.ArgumentParser:
         "--only", nargs="*", default=[], metavar="WORD", help="pieces with all of these: smoke qlora"
     )
     parser.add_argument(
-        "--minutes", type=float, default=1e9, help="begin no piece that could end later than that"
+        "--minutes", type=float, default=1e9, help="begin no piece that usually ends later than that"
     )
     parser.add_argument("--again", action="store_true", help="pieces that are done or were skipped as well")
     parser.add_argument("--list", action="store_true", help="show the pieces and how they ended")
@@ -195,6 +198,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # a piece ends with the kit
     try:
         sys.exit(main(sys.argv[1:]))
     except BrokenPipeError:  # `| head`

@@ -17,6 +17,8 @@ class Piece:
 
     group: str
     name: str
+    usual_s: float
+    """Seconds that it usually takes at most, by which `--minutes` decides whether to begin it."""
     work: Callable[[Place], dict[str, Any]]
 
     @property
@@ -32,14 +34,19 @@ class Piece:
 
 def all_pieces() -> Iterator[Piece]:
     """Every piece; the machine and what shows most come first."""
-    yield Piece(group="machine", name="and its rates", work=machine.describe)
-    for group, names, work in (
-        ("smoke", smoke.names(), smoke.try_one),
-        ("load", ["8B", "70B"], memory.load_in_nf4),
-        ("saves", saves.names(), saves.try_one),
-        ("memory", memory.names(), memory.try_one),
-        ("throughput", speed.names(), speed.try_one),
-        ("calibrate", ["0.5B", "8B"], memory.calibrate),
+    yield Piece(group="machine", name="and its rates", usual_s=60, work=machine.describe)
+    for group, usual_s, names, work in (
+        ("smoke", 90, smoke.names(), smoke.try_one),
+        ("load", 480, ["8B", "70B"], memory.load_in_nf4),
+        ("saves", 240, saves.names(), saves.try_one),
+        ("memory", 180, memory.names(), memory.try_one),
+        ("throughput", 420, speed.names(), speed.try_one),
+        ("calibrate", 240, ["0.5B", "8B"], memory.calibrate),
     ):
         for name in names:
-            yield Piece(group=group, name=name, work=lambda place, work=work, name=name: work(place, name))
+            yield Piece(
+                group=group,
+                name=name,
+                usual_s=usual_s,
+                work=lambda place, work=work, name=name: work(place, name),
+            )

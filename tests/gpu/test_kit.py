@@ -50,15 +50,20 @@ def test_the_kit_goes_on_where_it_was_cut_and_publishes_no_figures_of_a_cpu(
     for more, said in (
         (["--publish"], "has no figures of a GPU"),
         (["--only", "machine"], "holds results of --device cpu"),
+        (
+            [str(tmp_path / "out" / "gpu.md")],
+            "gpu.md cannot hold results (Not a directory); name another folder",
+        ),
         (["--only", "quick"], "no piece has all of quick; --list shows them"),
     ):
-        assert main([out, *more]) == 1
+        assert main([*([] if len(more) == 1 and "/" in more[0] else [out]), *more]) == 1
         assert said in capsys.readouterr().err
     assert main([str(tmp_path / "empty"), "--publish"]) == 1
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     capsys.readouterr()
-    assert main([str(tmp_path / "gpu"), "--only", "smoke"]) == 1  # it would train on the CPU
-    assert "sees no GPU; install a torch for CUDA, or use --device cpu" in capsys.readouterr().err
+    for only in (["--only", "smoke"], []):
+        assert main([str(tmp_path / "gpu"), *only]) == 1  # it would train on the CPU
+        assert "sees no GPU; install a torch for CUDA, or use --device cpu" in capsys.readouterr().err
 
 
 def test_all_that_a_piece_has_started_is_ended_with_it_and_nothing_else():
