@@ -13,6 +13,7 @@ from launcher.plan.memory.logits import LOGITS
 from launcher.plan.memory.optimizer import OPTIMIZER
 from launcher.plan.memory.term import GIB, Term
 from launcher.plan.memory.weights import WEIGHTS
+from launcher.strategies.moment import Moment
 
 MARGIN = 0.1
 """A plan that leaves less than this share of a GPU free gets a warning: the estimate can be wrong by this much."""
@@ -22,10 +23,10 @@ TERMS: tuple[Term, ...] = (WEIGHTS, GRADIENTS, OPTIMIZER, ACTIVATIONS, LOGITS, B
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """Peak GiB of one GPU."""
+    """GiB of one GPU at the peak of a training step."""
 
     parts: Mapping[str, float]
-    """GiB of each term by its name."""
+    """GiB of each term at the peak, by its name."""
 
     @property
     def total(self) -> float:
@@ -48,15 +49,14 @@ class Room:
 
 
 def estimate_memory(load: Load) -> Memory:
-    """The peak of a training step on one GPU, term by term.
-
-    It is the larger of two moments: a block's backward pass, and the optimizer's step, when activations and logits are freed.
-    What the step needs in excess of the backward pass counts as buffers.
-    """
-    counted: dict[str, float] = {}
-    for term in TERMS:
-        counted[term.name] = term.count(load, counted)
-    return Memory(parts={name: round(count / GIB, 3) for name, count in counted.items()})
+    """The peak of a training step on one GPU, term by term: the largest of the moments of a step, since activations go as
+    gradients come."""
+    steady = {term.name: term.count(load, Moment.STEP) for term in TERMS if term.steady}
+    moments = [
+        {term.name: term.count(load, moment) for term in TERMS if not term.steady} for moment in Moment
+    ]
+    counted = steady | max(moments, key=lambda parts: sum(parts.values()))
+    return Memory(parts={term.name: round(counted[term.name] / GIB, 3) for term in TERMS})
 
 
 def estimate_room(load: Load) -> Room:
@@ -71,4 +71,4 @@ def explain_terms(memory: Memory, room: Room) -> list[tuple[Term, float]]:
 
 
 def _gib(term: Term, load: Load) -> float:
-    return round(term.count(load, {}) / GIB, 3)
+    return round(term.count(load, Moment.STEP) / GIB, 3)

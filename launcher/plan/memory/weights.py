@@ -74,7 +74,7 @@ def _linears(load: Load) -> list[tuple[int, int]]:
 
 WEIGHTS = Term(
     name="weights",
-    count=lambda load, before: weight_bytes(load),
+    count=lambda load, moment: weight_bytes(load),
     formulas=(weight_bytes, frozen_bytes, quantisation_bytes),
     shown_by=ON_CPU_RANKS,
 )
