@@ -64,13 +64,16 @@ class ClusterConfig:
     context_gib: float = 1.0
     """GPU memory beside tensors, in GiB: CUDA context, communicators, fragmentation. Assumed until `calibrate` measures it."""
     gpu_tflops: Optional[float] = None  # noqa: UP045
-    """Dense bf16 TFLOP/s of one GPU by its data sheet; null assumes an A100."""
-    achieved_share: float = 0.4
-    """Share of gpu_tflops that training reaches. An assumption until `calibrate` measures it."""
+    """Dense bf16 TFLOP/s of one GPU by its data sheet; null takes those of cluster.gpu_type, or else of an A100."""
+    gpu_memory_gb_s: Optional[float] = None  # noqa: UP045
+    """GB/s of one GPU's own memory by its data sheet; null takes those of a known GPU with these TFLOP/s."""
+    achieved_share: Optional[float] = None  # noqa: UP045
+    """Share of gpu_tflops that training reaches, as `calibrate` measures it; null estimates matrices, attention and memory each
+    at the speed that published runs reach."""
     link_gb_s: Optional[float] = None  # noqa: UP045
-    """GB/s that one GPU sends to other GPUs of its node; null uses an assumption."""
+    """GB/s that one GPU sends to other GPUs of its node in a ring, as `calibrate` measures it; null takes those of its kind."""
     network_gb_s: Optional[float] = None  # noqa: UP045
-    """GB/s that one GPU sends to other nodes; null uses an assumption."""
+    """GB/s of a ring over several nodes, all adapters of a node together, as `calibrate` measures it; null assumes 20."""
     price_per_gpu_hour: Optional[float] = None  # noqa: UP045
     """Price of one GPU for one hour, in your currency; a plan then shows the cost. null shows none."""
     sbatch: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -98,12 +101,15 @@ class ClusterConfig:
     start_timeout_s: Optional[float] = None  # noqa: UP045
     """Seconds from the start of the job step until every node must have answered; null is 300, and 3600 with a container,
     whose image can have to be imported first."""
+    node_cache: Optional[str] = None  # noqa: UP045
+    """Folder on each node's own disk, such as /tmp or $SLURM_TMPDIR (variables are the node's), into which one process of a
+    node copies the model and the tokens once, and from which all its ranks read them. It must exist; null copies nothing."""
     env: dict[str, str] = field(default_factory=dict[str, str])
     """Environment variables for the ranks. Never put secrets here: they are inherited from your own environment."""
     modules: list[str] = field(default_factory=list[str])
     """Environment modules to load, in this order."""
     setup: list[str] = field(default_factory=list[str])
-    """Simple commands to run before the ranks, such as `source /opt/site/env.sh`. Words are quoted, so nothing is expanded."""
+    """Simple commands to run before the ranks, such as `source ~/env.sh`. Words are quoted: nothing but ~/ is expanded."""
     python: Optional[str] = None  # noqa: UP045
     """Python interpreter on the nodes; null is the one that runs this command."""
     failures_per_1000_node_days: float = 6.5

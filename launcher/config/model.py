@@ -24,8 +24,20 @@ class AdapterMode(Enum):
 
 
 @dataclass(kw_only=True)
+class BlockConfig:
+    """Decoder blocks that hold the same tensors, as `plan --inspect` counts them."""
+
+    layers: list[int] = field(default_factory=list[int])
+    """Numbers of these blocks, from 0; empty for tensors outside of all blocks, beside the embedding and the head."""
+    linears: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
+    """Linear layers by their path in the block: [in_features, out_features]."""
+    tensors: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
+    """All other tensors by their path in the block, such as norms, biases and stacked experts: their dimensions."""
+
+
+@dataclass(kw_only=True)
 class ArchitectureConfig:
-    """Shape of a Llama-class decoder, in the names of its config.json; memory and time are estimated from it."""
+    """Shape of a decoder, in the names of its config.json; memory and time are estimated from it."""
 
     model_type: str = "llama"
     """Hugging Face model type."""
@@ -51,6 +63,13 @@ class ArchitectureConfig:
     """Experts per block in a mixture of experts (Mixtral, Qwen3-MoE); null for a dense model."""
     num_experts_per_tok: Optional[int] = None  # noqa: UP045
     """Experts that process each token; null means 2 if there are experts."""
+    sliding_window: Optional[int] = None  # noqa: UP045
+    """Tokens that attention looks back in the blocks beyond full_attention_layers; null: those blocks have linear attention."""
+    full_attention_layers: Optional[int] = None  # noqa: UP045
+    """Blocks whose attention sees the whole sequence; null means all."""
+    blocks: Optional[list[BlockConfig]] = None  # noqa: UP045
+    """What the blocks hold, if they differ or the planner has no rule for model_type; `plan --inspect` counts it. null: all
+    blocks follow from the keys above."""
 
 
 @dataclass(kw_only=True)
@@ -67,7 +86,7 @@ class ModelConfig:
     """LoRA adapter that the run starts from: a folder, such as the model/ of a run, or a hub id that is in the hub's cache.
     Its base becomes model.name_or_path, unless that is typed. A name_or_path that is an adapter's folder does the same."""
     adapter_mode: AdapterMode = AdapterMode.train
-    """`train` goes on training model.adapter, with its rank and layers, under the plugin lora or qlora; `merge` adds it to the
+    """`train` trains model.adapter further, with its rank and layers, under the plugin lora or qlora; `merge` adds it to the
     base model first, once, in cache_dir, and the run starts from the merged model."""
     init: Init = Init.pretrained
     """`pretrained` loads weights; `random` creates a model of `architecture` from `seed` with a byte tokenizer, for tests."""
@@ -78,7 +97,7 @@ class ModelConfig:
     trust_remote_code: bool = False
     """Whether to run Python code that is shipped with the model. This code can do anything that you can do."""
     chat_template: Optional[str] = None  # noqa: UP045
-    """Chat template in place of the model's own, so that a base model learns chats: chatml, gemma, llama3, mistral, phi or
+    """Chat template instead of the model's own, so that a base model learns chats: chatml, gemma, llama3, mistral, phi or
     zephyr, a Jinja file, or the folder or hub id of another model. The control tokens of the template are added if the model
     lacks them, and their embeddings are trained. The export has the template."""
     added_tokens: list[str] = field(default_factory=list[str])

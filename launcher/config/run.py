@@ -1,11 +1,12 @@
 """A whole run, as requested."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Optional
 
 from launcher.config.batch import BatchConfig
 from launcher.config.cluster import ClusterConfig
 from launcher.config.data import DataConfig
+from launcher.config.hub import HubConfig
 from launcher.config.missing import MISSING
 from launcher.config.model import ModelConfig
 from launcher.config.resources import ResourcesConfig
@@ -13,6 +14,8 @@ from launcher.config.strategy import StrategyConfig
 from launcher.config.sweep import SweepConfig
 from launcher.config.tracker import TrackerConfig
 from launcher.config.trainer import TrainerConfig
+
+# Optional[X], not X | None: OmegaConf 2.3 reads the former on every supported Python.
 
 
 @dataclass(kw_only=True)
@@ -29,6 +32,7 @@ class Config:
     tracker: TrackerConfig = MISSING
     batch: BatchConfig = field(default_factory=BatchConfig)
     resources: ResourcesConfig = field(default_factory=ResourcesConfig)
+    hub: HubConfig = field(default_factory=HubConfig)
     sweep: SweepConfig = field(default_factory=SweepConfig)
     plugins: dict[str, Any] = field(default_factory=dict[str, Any])
     """Plugins by name, each with its `_target_`; the group `plugin` fills it: `'plugin=[lora,gradient_checkpointing]'`."""
@@ -45,6 +49,9 @@ class Config:
     """Whether to launch although the plan says that the run does not fit into GPU memory."""
     dry_run: bool = False
     """Whether to write the run dir and print the submit command, without submitting."""
+    freeze: Optional[bool] = None  # noqa: UP045
+    """Whether the code that the run imports is kept with it: the folder in which the command is typed, the launcher, and
+    --config-dir. Then a change while the job is queued changes nothing. null: yes if the run waits in a queue."""
     runs_dir: str = "runs"
     """Folder of all runs, relative to the folder in which the command is typed."""
     cache_dir: str = "${oc.env:XDG_CACHE_HOME,${oc.env:HOME,/tmp}/.cache}/launcher"

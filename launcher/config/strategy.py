@@ -20,7 +20,7 @@ class StrategyConfig:
     offload_param: bool = False
     """Whether to keep the weights in host memory (ZeRO-3, or CPU offload of FSDP2)."""
     overlap_comm: Optional[bool] = None  # noqa: UP045
-    """DeepSpeed: whether gradients are reduced while the backward pass goes on, which needs memory for a second bucket. null
+    """DeepSpeed: whether gradients are reduced during the backward pass, which needs memory for a second bucket. null
     means true."""
     deepspeed: dict[str, Any] = field(default_factory=dict[str, Any])
     """Keys of DeepSpeed's configuration that have no key of their own, by their names, such as

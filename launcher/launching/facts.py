@@ -15,8 +15,9 @@ from launcher.config import ArchitectureConfig, Config, ContainerRuntime, Device
 from launcher.data.kinds import SPOKEN
 from launcher.hub import named_folders
 from launcher.launching.chat_template import check_chats, read_format
-from launcher.launching.data_gate import check_data, check_files, count_examples, data_paths
+from launcher.launching.data_gate import check_data, check_files, count_examples, data_paths, files_of
 from launcher.launching.earlier_runs import measured, resume_source
+from launcher.launching.inspect_model import inspected
 from launcher.launching.model_gate import check_model
 from launcher.launching.secrets import refuse_secrets, secrets_of
 from launcher.plan import Facts
@@ -48,6 +49,7 @@ def gather(config: Config, experiment: str | None, run: RunDir) -> Facts:
         data_path=data.training[0],
         data_sources=data.training if config.data.sources else (),
         eval_path=data.evaluation,
+        data_files=files_of(data, run),
         holds_out=config.data.eval_fraction is not None,
         python=config.cluster.python or sys.executable,
         architecture=_architecture(config, shape),
@@ -81,4 +83,6 @@ def _device(config: Config, place: Cluster) -> str:
 def _architecture(config: Config, config_json: Mapping[str, Any] | None) -> ArchitectureConfig | None:
     if config.model.architecture is not None:
         return config.model.architecture
-    return read_architecture(config_json) if config_json else None
+    if not config_json:
+        return None
+    return read_architecture(config_json) or inspected(config_json, config.cache_dir)

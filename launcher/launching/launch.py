@@ -13,11 +13,13 @@ from launcher.clusters.choose import choose_kind, make_cluster
 from launcher.clusters.registry import find_cluster
 from launcher.clusters.submission import cut_short, submitted
 from launcher.launching.compose import Composed
+from launcher.launching.freeze.freeze import freeze, with_code
 from launcher.launching.hub_gate import check_hub
 from launcher.launching.machine_gate import cpu_note
 from launcher.launching.package_gate import check_packages, package_notes
 from launcher.launching.plan_warnings import HowMuch, evaluation_note, print_warnings
 from launcher.launching.planning import prepare
+from launcher.launching.push_gate import check_repository, push_note
 from launcher.launching.write import find_cut_short, write_run
 from launcher.output import say
 from launcher.plan import LaunchPlan, check_fits
@@ -105,6 +107,7 @@ def plan_launches(composed: Sequence[Composed], moment: datetime) -> list[Planne
             make_cluster(one.plan.cluster)  # a refusal comes before the warnings
         print_warnings(one.composed, one.plan)
         check_hub(one.composed.config, one.plan)
+        check_repository(one.composed.config)
     return planned
 
 
@@ -125,9 +128,12 @@ def launch(planned: Planned, tell: Tell) -> Launched:
 
 def write(planned: Planned) -> tuple[RunDir, LaunchPlan]:
     """The run dir with its files, and its plan; another folder is used if a launch in the same second took the planned one."""
-    run, plan = planned.run, planned.plan
-    while not write_run(run, plan, planned.composed):
-        run, plan = prepare(planned.composed, datetime.now())
+    run, plan, composed = planned.run, planned.plan, planned.composed
+    frozen = freeze(composed.config, plan, composed.config_dir)
+    plan = with_code(plan, frozen.of(run) if frozen else None)
+    while not write_run(run, plan, composed, frozen):
+        run, plan = prepare(composed, datetime.now())
+        plan = with_code(plan, frozen.of(run) if frozen else None)
     return run, plan
 
 
@@ -171,4 +177,5 @@ def notes_of(composed: Composed, plan: LaunchPlan) -> list[str]:
         *evaluation_note(composed.evaluation_left_out),
         *cpu_note(config, plan),
         *package_notes(config, plan),
+        *push_note(config, plan),
     ]

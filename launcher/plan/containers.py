@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 
 from launcher.config import ContainerConfig, ContainerRuntime, GpuVendor
 from launcher.config.text import one_line
@@ -23,6 +24,8 @@ class Template:
     """Option for the folder in which the command starts."""
     end: tuple[str, ...] = ()
     """Words between the image and the command."""
+    makes_mount_points: frozenset[str] | None = None
+    """Options with which the program makes missing mount points in the image itself; None if it always does."""
 
 
 def _apptainer(program: str) -> Template:
@@ -39,14 +42,15 @@ def _apptainer(program: str) -> Template:
 TEMPLATES = {
     ContainerRuntime.apptainer: _apptainer("apptainer"),
     ContainerRuntime.singularity: _apptainer("singularity"),
-    # Source: ch-run(1), --bind, --cd; ch-run passes the environment on, and --write-fake lets it make the mount points
+    # Source: ch-run(1), --bind, --cd, and --write-fake, which versions before 0.34 do not have; it passes the environment on
     ContainerRuntime.charliecloud: Template(
-        words=("ch-run", "--write-fake"),
+        words=("ch-run",),
         gpu=(),
         amd=(),  # the host's /dev is in the image already
         mount=lambda mount: ("--bind", mount),
         folder="--cd",
         end=("--",),
+        makes_mount_points=frozenset(["-w", "--write", "-W", "--write-fake"]),
     ),
     # Source: podman-run(1), --env-host, --volume, --workdir, --device, --group-add; NERSC's manual of podman-hpc, --gpu;
     # AMD's ROCm manual, running ROCm containers, for the devices
@@ -61,6 +65,27 @@ TEMPLATES = {
 """Runtime -> template. The step itself opens an image of pyxis."""
 
 
+def missing_mount_points(container: ContainerConfig, mounts: Sequence[str]) -> list[str]:
+    """Folders inside the image that have to be made before the program can mount on them; empty if it makes them itself."""
+    template = TEMPLATES.get(container.runtime)
+    if template is None or template.makes_mount_points is None:
+        return []
+    if not template.makes_mount_points.isdisjoint(container.options):
+        return []
+    return [inside or host for host, _, inside in (mount.partition(":") for mount in outermost(mounts))]
+
+
+def outermost(mounts: Sequence[str]) -> list[str]:
+    """The mounts without those of a folder below another one that is mounted under its own path as well."""
+    parts = [(mount, *mount.partition(":")[::2]) for mount in mounts]
+    whole = [PurePath(host) for _, host, inside in parts if inside in ("", host)]
+    return [
+        mount
+        for mount, host, inside in parts
+        if inside not in ("", host) or not any(above in PurePath(host).parents for above in whole)
+    ]
+
+
 def command_in(
     container: ContainerConfig, image: str, mounts: Sequence[str], folder: str, *, gpus: GpuVendor | None
 ) -> tuple[str, ...]:
@@ -73,7 +98,11 @@ def command_in(
         *template.words,
         *(template.gpu if gpus is GpuVendor.nvidia else ()),
         *(template.amd if gpus is GpuVendor.amd else ()),
-        *(word for mount in mounts for word in template.mount(mount)),
+        *(
+            word
+            for mount in (mounts if template.makes_mount_points is None else outermost(mounts))
+            for word in template.mount(mount)
+        ),
         template.folder,
         folder,
         *container.options,

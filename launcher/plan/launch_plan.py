@@ -20,6 +20,7 @@ from launcher.plan.model import ModelFacts, count_parameters
 from launcher.plan.place import (
     check_environment,
     check_facts,
+    check_node_cache,
     container_command,
     environment,
     make_request,
@@ -151,6 +152,7 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
     parameters = method.count_parameters(shape, count_parameters(shape)) if shape else None
     check_trainer(config)
     check_environment(config.cluster)
+    check_node_cache(config.cluster)
     request = make_request(config, topology, facts, place)
     files = strategy.files(
         Job(
@@ -241,8 +243,9 @@ def _precision(requested: Precision, cuda: bool) -> str:
 def _check_model(config: Config) -> None:
     shape = config.model.architecture
     for name, value in vars(shape).items() if shape else ():
-        if isinstance(value, int) and not isinstance(value, bool) and value < 1:
-            raise PlanError(f"model.architecture.{name}={value} must be at least 1")
+        least = 0 if name == "full_attention_layers" else 1
+        if isinstance(value, int) and not isinstance(value, bool) and value < least:
+            raise PlanError(f"model.architecture.{name}={value} must be at least {least}")
     if config.model.max_length < 1:
         raise PlanError(f"model.max_length={config.model.max_length} must be at least 1 token")
     if config.model.init is Init.random and config.model.architecture is None:

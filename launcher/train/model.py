@@ -18,6 +18,8 @@ from transformers import (
     AutoTokenizer,
     LlamaConfig,
     LlamaForCausalLM,
+    Mxfp4Config,
+    PreTrainedConfig,
     set_seed,
 )
 
@@ -28,14 +30,16 @@ from launcher.errors import ConfigError
 from launcher.hub import is_path
 from launcher.methods.registry import find_method
 from launcher.plan import Facts, LaunchPlan
+from launcher.plan.chat_format import fit_tokenizer
 from launcher.plugins.base import Plugin, apply
 from launcher.run import RunDir
 from launcher.run.events.ranks import Base
+from launcher.train.node_cache import NodeCache
 from launcher.train.start_adapter import merge_adapter, stamp
 from launcher.train.upstream.bitsandbytes_constants import constants_to_gpu
 from launcher.train.upstream.bitsandbytes_cpu_layout import keep_layout
-from launcher.train.upstream.transformers_model_facts import commit_of
-from launcher.train.vocabulary import fit_model, fit_tokenizer
+from launcher.train.upstream.transformers_model_facts import commit_of, named_after
+from launcher.train.vocabulary import fit_model
 
 _MADE = "complete"
 _WAIT_S = 1800.0
@@ -60,9 +64,11 @@ def load_model(
     plugins: Sequence[Plugin],
     seed: int,
     hooks: Sequence[str] = ("on_load", "on_model"),
+    cache: NodeCache | None = None,
 ) -> Any:
     """The model in the planned number format, after these hooks of every plugin, with the method's own head if it has one."""
-    where, revision = _source(config, plan.facts, seed)
+    source, revision = _source(config, plan.facts, seed)
+    where = source if cache is None else str(cache.copy_of(_folder_of(source, revision), "model"))
     kwargs: dict[str, Any] = {
         "dtype": getattr(torch, plan.weights_dtype),
         "trust_remote_code": config.trust_remote_code,
@@ -75,6 +81,8 @@ def load_model(
     if config.attn_implementation:
         short = {"flex": "flex_attention"}
         kwargs["attn_implementation"] = short.get(config.attn_implementation, config.attn_implementation)
+    if _is_mxfp4(where, revision):
+        kwargs["quantization_config"] = Mxfp4Config(dequantize=True)
     kwargs = apply(plugins, "on_load", kwargs)
     if scores := find_method(plan.trainer).scores:
         set_seed(seed)  # the head is initialised randomly, and must be the same on every rank
@@ -83,6 +91,8 @@ def load_model(
         model = AutoModelForSequenceClassification.from_pretrained(where, num_labels=scores, **kwargs)
     else:
         model = AutoModelForCausalLM.from_pretrained(where, **kwargs)
+    if where != source:
+        named_after(model, source, _commit_in_cache(source, revision))
     if plan.facts.chat is not None:
         fit_model(model, load_tokenizer(config, plan.facts, seed), plan.facts.chat)
     if config.adapter and config.adapter_mode is AdapterMode.train:
@@ -93,6 +103,15 @@ def load_model(
     model.config.use_cache = False  # with a cache, packed documents would see each other
     set_seed(seed)  # adapters start equal on every rank, however many random numbers were used before
     return apply(plugins, "on_model", model) if "on_model" in hooks else model
+
+
+def _is_mxfp4(where: str, revision: str) -> bool:
+    """Whether the checkpoint's experts are stored in MXFP4, as gpt-oss's are: transformers can train them only in bf16.
+
+    Source: transformers' page on MXFP4, "dequantize".
+    """
+    values = PreTrainedConfig.get_config_dict(where, revision=revision)[0]
+    return (values.get("quantization_config") or {}).get("quant_method") == "mxfp4"
 
 
 def note_revision(run: RunDir, config: ModelConfig, model: Any, attempt: int) -> None:
@@ -128,6 +147,20 @@ def _source(config: ModelConfig, facts: Facts, seed: int) -> tuple[str, str]:
         if local.is_dir()
         else (config.name_or_path, os.environ.get(environment.MODEL_COMMIT) or config.revision or "main")
     )
+
+
+def _folder_of(source: str, revision: str) -> Path:
+    """The folder in which a source's files are: its own, or that of the hub's cache."""
+    if Path(source).is_dir():
+        return Path(source)
+    from huggingface_hub import snapshot_download
+
+    return Path(snapshot_download(source, revision=revision, local_files_only=True))
+
+
+def _commit_in_cache(source: str, revision: str) -> str | None:
+    """The commit of a model from a hub, which names its folder in the hub's cache; None for a local folder."""
+    return None if Path(source).is_dir() else _folder_of(source, revision).name
 
 
 def _made_once(facts: Facts, kind: str, key: dict[str, Any], make: Any) -> str:

@@ -1,4 +1,4 @@
-"""The site's longest jobs (cluster.time_limits), held against a run's time before anything is queued."""
+"""The site's longest jobs (cluster.time_limits), compared with a run's time before anything is queued."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -39,7 +39,7 @@ def _compare(
     other = f", or another partition or QoS ({', '.join(longer)} {allow} it)" if longer else ""
     raise PlanError(
         f"resources.time={options['time']} is more than the longest job of {named}, {limits[name]} "
-        f"(cluster.time_limits.{name}); set resources.time={limits[name]} or less{other}; a run goes on by `resume`"
+        f"(cluster.time_limits.{name}); set resources.time={limits[name]} or less{other}; `resume` continues a run"
     )
 
 

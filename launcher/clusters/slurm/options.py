@@ -89,13 +89,25 @@ def job_options(request: Request) -> dict[str, str]:
         added["gres"] = join_gres(options, added["gres"])
     options |= added
     check_time(site.time_limits, options)
-    options["comment"] = " ".join([*filter(None, [options.get("comment")]), comment_of(request.run_dir)])
+    options.setdefault("comment", comment_of(request.run_dir))
     return options
 
 
+_MARK = "launcher:"
+
+
 def comment_of(folder: str) -> str:
-    """The end of the comment of a job of that run dir: an interrupted submission finds its job by it."""
-    return f"launcher:{folder}"
+    """The comment of a job of that run dir, by which an interrupted submission finds its job.
+
+    A comment of the site (such as an accounting code) stays as it is; the job is then found by its working directory.
+    """
+    return f"{_MARK}{folder}"
+
+
+def comment_in(options: Mapping[str, str], folder: str) -> str:
+    """The comment of another job with these options, in that folder: the site's own, else the folder's."""
+    own = options.get("comment", _MARK)
+    return comment_of(folder) if own.startswith(_MARK) else own
 
 
 def few_cores(options: Mapping[str, str], ranks: int) -> str | None:

@@ -9,7 +9,8 @@ from omegaconf import OmegaConf
 
 from launcher.config import TrainerConfig
 from launcher.config.time_limit import check_time
-from launcher.data.check import Asked, Report, check
+from launcher.data.asked import Asked
+from launcher.data.check import Report, check
 from launcher.data.kinds import SPOKEN
 from launcher.errors import ConfigError, UsageError
 from launcher.launching.own_file.write import Entry, to_text
@@ -20,6 +21,7 @@ from launcher.resources import resource_dir
 _SEQUENCES = 32
 """Sequences per step that are aimed at; the nearest number that the GPUs divide is taken."""
 _MICRO = 2
+_CORES = 8
 _LEAST_ROWS_TO_HOLD_OUT = 50
 _HELD_OUT = 0.05
 _LONGEST = 8192
@@ -110,6 +112,11 @@ def begin(choices: Choices, file: str) -> First:
         ),
         Entry(key="resources.nodes", value=choices.nodes),
         Entry(key="resources.gpus_per_node", value=choices.gpus),
+        Entry(
+            key="resources.cpus_per_gpu",
+            value=_CORES,
+            comment="cores that a job requests with each GPU; no more than a node has for each",
+        ),
         Entry(key="resources.time", value=choices.time, comment="time limit of the job"),
     ]
     head = [

@@ -57,8 +57,7 @@ def _units(load: Load) -> Units:
 
 BUFFERS = Term(
     name="buffers",
-    count=buffer_bytes,
-    steady=False,
+    at=buffer_bytes,
     formulas=(buffer_bytes, working_bytes, step_bytes),
     shown_by=f"{ON_FAKE_CUDA}; DoRA, trained tokens and other optimizers than AdamW unverified",
 )

@@ -4,7 +4,7 @@ from launcher.plan.memory.term import GIB, Term
 
 CONTEXT = Term(
     name="context",
-    count=lambda load, moment: load.context_gib * GIB,
+    count=lambda load, before: load.context_gib * GIB,
     text="CUDA context, cuBLAS workspaces, communicators and fragmentation: cluster.context_gib. "
     "Source: `python -m launcher calibrate RUN`, else an assumption of this project. Unverified.",
     shown_by="unverified until `calibrate`",

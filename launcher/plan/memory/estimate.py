@@ -9,6 +9,7 @@ from launcher.plan.memory.context import CONTEXT
 from launcher.plan.memory.gradients import GRADIENTS
 from launcher.plan.memory.host import CHECKPOINT, HOST
 from launcher.plan.memory.load import Load
+from launcher.plan.memory.loading import LOADING
 from launcher.plan.memory.logits import LOGITS
 from launcher.plan.memory.optimizer import OPTIMIZER
 from launcher.plan.memory.term import GIB, Term
@@ -17,7 +18,7 @@ from launcher.strategies.moment import Moment
 
 MARGIN = 0.1
 """A plan that leaves less than this share of a GPU free gets a warning: the estimate can be wrong by this much."""
-TERMS: tuple[Term, ...] = (WEIGHTS, GRADIENTS, OPTIMIZER, ACTIVATIONS, LOGITS, BUFFERS, CONTEXT)
+TERMS: tuple[Term, ...] = (WEIGHTS, GRADIENTS, OPTIMIZER, ACTIVATIONS, LOGITS, BUFFERS, CONTEXT, LOADING)
 """The terms of a GPU's peak memory, in the order in which they are counted and shown. Their sum is the total."""
 
 
@@ -51,11 +52,13 @@ class Room:
 def estimate_memory(load: Load) -> Memory:
     """The peak of a training step on one GPU, term by term: the largest of the moments of a step, since activations go as
     gradients come."""
-    steady = {term.name: term.count(load, Moment.STEP) for term in TERMS if term.steady}
     moments = [
-        {term.name: term.count(load, moment) for term in TERMS if not term.steady} for moment in Moment
+        {term.name: term.at(load, moment) for term in TERMS if term.at is not None} for moment in Moment
     ]
-    counted = steady | max(moments, key=lambda parts: sum(parts.values()))
+    peak = max(moments, key=lambda parts: sum(parts.values()))
+    counted: dict[str, float] = {}
+    for term in TERMS:
+        counted[term.name] = term.count(load, counted) if term.at is None else peak[term.name]
     return Memory(parts={term.name: round(counted[term.name] / GIB, 3) for term in TERMS})
 
 
@@ -71,4 +74,4 @@ def explain_terms(memory: Memory, room: Room) -> list[tuple[Term, float]]:
 
 
 def _gib(term: Term, load: Load) -> float:
-    return round(term.count(load, Moment.STEP) / GIB, 3)
+    return round(term.count(load, {}) / GIB, 3)

@@ -17,8 +17,7 @@ def gradient_bytes(load: Load) -> float:
 
 GRADIENTS = Term(
     name="gradients",
-    count=lambda load, moment: load.acting.gradient_bytes_at(load, moment),
-    steady=False,
+    at=lambda load, moment: load.acting.gradient_bytes_at(load, moment),
     formulas=(gradient_bytes,),
     shown_by=ON_CPU_RANKS,
 )

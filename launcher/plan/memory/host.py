@@ -50,13 +50,13 @@ def _offloaded_bytes(load: Load) -> float:
 
 HOST = Term(
     name="host",
-    count=lambda load, moment: host_bytes(load),
+    count=lambda load, before: host_bytes(load),
     formulas=(host_bytes,),
     shown_by="unverified",
 )
 CHECKPOINT = Term(
     name="checkpoint",
-    count=lambda load, moment: checkpoint_bytes(load),
+    count=lambda load, before: checkpoint_bytes(load),
     formulas=(checkpoint_bytes,),
     shown_by="a run on a CPU",
 )

@@ -39,8 +39,7 @@ def logit_bytes(load: Load, moment: Moment) -> float:
 
 LOGITS = Term(
     name="logits",
-    count=logit_bytes,
-    steady=False,
+    at=logit_bytes,
     formulas=(logit_bytes,),
     shown_by=ON_FAKE_CUDA,
 )

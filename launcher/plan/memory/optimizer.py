@@ -114,7 +114,7 @@ def _tensor_bytes(kind: Kind, dims: tuple[int, ...], size: int) -> float:
 
 OPTIMIZER = Term(
     name="optimizer",
-    count=lambda load, moment: optimizer_bytes(load),
+    count=lambda load, before: optimizer_bytes(load),
     formulas=(optimizer_bytes,),
     shown_by=f"{ON_CPU_RANKS}; paging unverified",
 )

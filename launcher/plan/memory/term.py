@@ -1,6 +1,6 @@
 """A term of the memory estimate: one kind of memory, how it is counted, and how the count was verified."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,10 +18,10 @@ class Term:
 
     name: str
     """Its key in plan.json, in `plan --json` and in `plan --explain`."""
-    count: Callable[[Load, Moment], float]
-    """(load, moment of a step) -> bytes."""
-    steady: bool = True
-    """Whether it is the same at every moment of a step."""
+    count: Callable[[Load, Mapping[str, float]], float] = lambda load, before: 0
+    """(load, bytes of the terms before this one) -> bytes, if it is the same at every moment of a step."""
+    at: Callable[[Load, Moment], float] | None = None
+    """(load, moment of a step) -> bytes, if it is not."""
     formulas: tuple[Callable[..., Any], ...] = ()
     """The functions that count it. Their docstrings describe the formula and name its source."""
     text: str = ""

@@ -28,7 +28,7 @@ def sharded_weight_bytes(load: Load) -> float:
         return trained
     if not load.adapter.four_bit:
         return trained + load.shard(load.counts.all_tensors) * load.width
-    packed = [((rows * columns // 2, 1), load.shape.num_hidden_layers) for rows, columns in _linears(load)]
+    packed = [((rows * columns // 2, 1), count) for rows, columns, count in load.counts.layers]
     return (
         trained + load.shard(packed) + (load.parameters - load.linear) * load.width / load.degrees.shard_size
     )
@@ -45,7 +45,7 @@ def frozen_bytes(load: Load) -> float:
     if load.adapter is None:
         return 0
     if load.adapter.eight_bit:
-        rows = sum(columns for _, columns in _linears(load)) * load.shape.num_hidden_layers
+        rows = sum(columns * count for _, columns, count in load.counts.layers)
         return load.linear + 4 * rows + (load.parameters - load.linear) * load.width
     if not load.adapter.four_bit:
         return load.parameters * load.width
@@ -61,20 +61,16 @@ def quantisation_bytes(load: Load) -> float:
     if load.adapter is None or not load.adapter.four_bit:
         return 0
     total = 0
-    for rows, columns in _linears(load):
+    for rows, columns, count in load.counts.layers:
         blocks = -(-rows * columns // _BLOCK)
         nested = blocks + -(-blocks // _NESTED_BLOCK) * 4 + _NESTED_CODE + 4
-        total += _CODE + (nested if load.adapter.double_quant else blocks * 4)
-    return total * load.shape.num_hidden_layers
-
-
-def _linears(load: Load) -> list[tuple[int, int]]:
-    return list(load.counts.linears.values())
+        total += count * (_CODE + (nested if load.adapter.double_quant else blocks * 4))
+    return total
 
 
 WEIGHTS = Term(
     name="weights",
-    count=lambda load, moment: weight_bytes(load),
+    count=lambda load, before: weight_bytes(load),
     formulas=(weight_bytes, frozen_bytes, quantisation_bytes),
     shown_by=ON_CPU_RANKS,
 )

@@ -41,6 +41,24 @@ class Base(Event):
     """The requested branch, tag or commit."""
 
 
+class CopiedToNode(Event):
+    """The model or the tokens were copied to a node's own disk (cluster.node_cache).
+
+    Written by: the process of that node that copied them.
+    """
+
+    host: str
+    """The node."""
+    what: str
+    """model or tokens."""
+    folder: str
+    """The copy."""
+    gib: float = 0.0
+    """Its size, in GiB."""
+    seconds: float = 0.0
+    """How long it took."""
+
+
 class Tokenizing(Event):
     """The data is being tokenized, because no cached tokens fit.
 
@@ -165,6 +183,16 @@ class Evaluated(Event):
     """e to that loss; None for methods whose loss is not one of next tokens."""
 
 
+class Working(Event):
+    """A step begins that can take long and is no step of training.
+
+    Written by: rank 0.
+    """
+
+    on: str
+    """load (the model), evaluate, answer (trainer.sample_prompt) or export."""
+
+
 class Sample(Event):
     """The model answered trainer.sample_prompt.
 
@@ -252,11 +280,14 @@ class Exported(Event):
     step: int
     """Steps that were trained."""
     verified: str | None = None
-    """logits: it was loaded again and its logits compared; tensors: every tensor was read back."""
+    """logits: it was loaded again and its logits compared; tensors: every tensor was read back; failed: the check failed, and
+    the export was kept."""
     difference: float | None = None
     """The largest difference of its logits from the trained model's, relative to their size."""
     tolerance: float | None = None
     """The permitted difference."""
+    why: str | None = None
+    """Why the check failed."""
     data: Sequence[Mapping[str, Any]] | None = None
     """use, path and sha256 of every file of training and evaluation data."""
 

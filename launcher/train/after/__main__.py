@@ -1,4 +1,4 @@
-"""python -m launcher.train.after: work with a run after its training, requested by a verb of the command line.
+"""python -m launcher.train.after: work with a run after or ahead of its training, requested by a verb of the command line.
 
 The first line of stdin is the request, one JSON object with its `verb`; lines of JSON on stdout answer it: {"progress": ...},
 {"text": ...}, and at the end {"result": ...} or {"error": ..., "exit_code": ...}. Libraries' output goes to stderr.
@@ -18,7 +18,12 @@ from launcher.run import RunDir
 from launcher.train.noise import leave_out_noise
 
 Say = Callable[..., None]
-_MODULES = {"export": "export_run", "chat": "talk", "evaluate": "judge"}
+_MODULES = {
+    "export": "after.export_run",
+    "chat": "after.talk",
+    "evaluate": "after.judge",
+    "tokenize": "data.ahead",
+}
 
 
 def main() -> int:
@@ -35,11 +40,9 @@ def main() -> int:
         say(progress={"what": "loading the libraries"})
         leave_out_noise()
         quiet()
-        sys.path[:0] = [work_dir] if (work_dir := _work_dir(request)) else []
+        sys.path[:0] = _folders(request)
         say(
-            result=importlib.import_module(f"launcher.train.after.{_MODULES[request['verb']]}").answer(
-                request, say
-            )
+            result=importlib.import_module(f"launcher.train.{_MODULES[request['verb']]}").answer(request, say)
         )
         return Exit.OK
     except LauncherError as error:
@@ -62,12 +65,15 @@ def quiet() -> None:
     datasets.disable_progress_bars()
 
 
-def _work_dir(request: dict[str, Any]) -> str | None:
-    """The folder in which the run was launched; the modules of plugins are found there, as on the ranks."""
+def _folders(request: dict[str, Any]) -> list[str]:
+    """Where the modules of plugins are found, as on the ranks: in the kept code, and in the folder of the launch."""
     if not request["run_dir"]:
-        return None
+        return []
     run = RunDir(Path(request["run_dir"]))
-    return run.read_json(run.plan)["facts"]["work_dir"] if run.plan.is_file() else None
+    if not run.plan.is_file():
+        return []
+    facts = run.read_json(run.plan)["facts"]
+    return [*(folder for folder in facts.get("code", {}) if Path(folder).is_dir()), facts["work_dir"]]
 
 
 if __name__ == "__main__":
