@@ -52,6 +52,9 @@ class Config:
     freeze: Optional[bool] = None  # noqa: UP045
     """Whether the code that the run imports is kept with it: the folder in which the command is typed, the launcher, and
     --config-dir. Then a change while the job is queued changes nothing. null: yes if the run waits in a queue."""
+    notify: list[str] = field(default_factory=list[str])
+    """Whom the run tells of its first checkpoint, its failure and its end: mailto:NAME@HOST, https://HOST/PATH (a POST with
+    JSON), or env:NAME for an address in the variable NAME, such as a hook's, which is a secret and is written nowhere."""
     runs_dir: str = "runs"
     """Folder of all runs, relative to the folder in which the command is typed."""
     cache_dir: str = "${oc.env:XDG_CACHE_HOME,${oc.env:HOME,/tmp}/.cache}/launcher"

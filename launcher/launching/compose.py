@@ -28,8 +28,8 @@ from launcher.launching.explain_override import check_words, explain_override
 from launcher.launching.named_model import fit_to_name
 from launcher.launching.own_file.expand import Expanded, expand, place
 from launcher.launching.own_file.source import Source, clock_fault, unquoted_clock
-from launcher.launching.paths import expand_paths
-from launcher.launching.secrets import conceal, refuse_secrets, secrets_of
+from launcher.launching.paths import expand_braces, expand_paths, keep_braces
+from launcher.launching.secrets import conceal, refuse_references, refuse_secrets, secrets_of
 from launcher.launching.start_adapter import fit_to_adapter
 from launcher.launching.texts import as_typed, with_home
 from launcher.methods.registry import find_method
@@ -118,7 +118,7 @@ def compose(
             "take_sweep",
             _taking(take_sweep, expanded.sources),
         )
-    arguments = [with_home(argument) for argument in as_typed(arguments)]
+    arguments = [keep_braces(with_home(argument)) for argument in as_typed(arguments)]
     arguments = [f"++{argument}" if _OPEN.match(argument) else argument for argument in arguments]
     # Hydra's parser needs all overrides together; users put options between them.
     arguments.sort(key=lambda argument: argument.startswith("-") or not re.match(r"~|.*=", argument))
@@ -227,6 +227,8 @@ def _composed(cfg: DictConfig) -> Composed:
     settings = HydraConfig.get()
     _refuse_clocks(cfg, settings)
     derived = OmegaConf.is_interpolation(cfg.data, "eval_path")
+    refuse_references(repr(OmegaConf.to_container(cfg)))
+    expand_braces(cfg, os.environ)
     OmegaConf.resolve(cfg)  # resolved here, while ${hydra:job.num} is that of this job
     expand_paths(cfg, os.environ)
     sources = settings.runtime.config_sources
