@@ -63,7 +63,7 @@ class Composed:
     evaluation_left_out: bool
     """Whether the shipped evaluation file is not used, because data.path or data.sources names other data."""
     note: str
-    """What of the chosen model file was dropped for another model; empty if nothing."""
+    """What of the chosen model file was dropped for another model, and that a cluster file is unproven; empty if nothing."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,7 +239,8 @@ def _composed(cfg: DictConfig) -> Composed:
         [str(one.path) for one in sources if one.schema == "file"],
         settings.overrides.task,
     )
-    note = "; ".join(filter(None, [start, dropped]))
+    unproven = _unproven(settings.runtime.choices.get("cluster"))
+    note = "; ".join(filter(None, [start, dropped, unproven]))
     return Composed(
         cfg=cfg,
         config=to_config(cfg),
@@ -251,6 +252,14 @@ def _composed(cfg: DictConfig) -> Composed:
         sample_unasked=settings.runtime.choices.get("data") == _DEFAULT_DATA,
         evaluation_left_out=derived and cfg.data.eval_path is None and cfg.data.eval_fraction is None,
     )
+
+
+def _unproven(cluster: str | None) -> str:
+    """A sentence for a shipped cluster file that says of itself that nobody has run it at its site; empty for any other."""
+    file = resource_dir("conf") / "cluster" / f"{cluster}.yaml"
+    if not file.is_file() or "Not run there." not in file.read_text():
+        return ""
+    return f"cluster={cluster} is written from the site's manual and was not run there; `site check` compares it with the site"
 
 
 def _refuse_clocks(cfg: DictConfig, settings: Any) -> None:

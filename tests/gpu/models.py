@@ -3,11 +3,14 @@
 import json
 import shutil
 import struct
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.memory_cuda import KEYS, MODELS
-from tests.gpu.place import Place
+from tests.gpu.place import Place, variables
+from tests.support.paths import ROOT
 
 SHAPES: dict[str, tuple[int, int, int, int, int, int]] = {
     "tiny": (64, 128, 2, 4, 2, 512), **MODELS, "70B": (8192, 28672, 80, 64, 8, 128_256),
@@ -35,28 +38,30 @@ def configuration(name: str) -> Any:
 
 
 def model(place: Place, name: str) -> Path:
-    """The folder of the model with random weights in bf16, made once on the device."""
+    """The folder of the model with random weights in bf16, made once on the device, by a process that then leaves it free."""
+    folder = place.out / "models" / name
+    if not folder.is_dir():
+        line = [sys.executable, "-m", "tests.gpu.models", name, str(folder), place.device]
+        subprocess.run(line, cwd=ROOT, env=variables(), check=True)
+    return folder
+
+
+def make(name: str, folder: Path, device: str) -> None:
+    """Makes the model in the folder."""
     import torch
     from transformers import LlamaForCausalLM
 
     from launcher.data.tokenizer import byte_tokenizer
 
-    folder = place.out / "models" / name
-    if folder.is_dir():
-        return folder
     part = folder.with_name(f".{name}.part")
     shutil.rmtree(part, ignore_errors=True)
     torch.manual_seed(0)
     torch.set_default_dtype(torch.bfloat16)
-    try:
-        with torch.device(place.device):
-            made = LlamaForCausalLM(configuration(name))
-        made.save_pretrained(part)
-    finally:
-        torch.set_default_dtype(torch.float32)
+    with torch.device(device):
+        made = LlamaForCausalLM(configuration(name))
+    made.save_pretrained(part)
     byte_tokenizer().save_pretrained(part)
     part.rename(folder)
-    return folder
 
 
 def hollow_model(place: Place, name: str) -> Path:
@@ -111,3 +116,7 @@ def _write_hollow(path: Path, tensors: dict[str, tuple[int, ...]]) -> None:
     with path.open("wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
         file.truncate(8 + len(text) + at)
+
+
+if __name__ == "__main__":
+    make(sys.argv[1], Path(sys.argv[2]), sys.argv[3])

@@ -39,14 +39,23 @@ class Place:
         return made
 
     def need_gib(self, gib: float, what: str) -> None:
-        """Skipped if the GPU has less memory than that."""
-        if self.device != "cuda":
-            return
-        import torch
-
-        found = torch.cuda.get_device_properties(0).total_memory / 2**30
-        if found < gib:
+        """Skipped if the GPU has less memory than that. torch is not asked: it would start CUDA, and take memory that the run
+        then finds in use."""
+        found = _gpu_gib() if self.device == "cuda" else None
+        if found is not None and found < gib:
             raise Skipped(f"{what} needs {gib:g} GiB of GPU memory, and this GPU has {found:.0f}")
+
+
+def _gpu_gib() -> float | None:
+    """Memory of the first GPU by nvidia-smi; None where it does not say."""
+    try:
+        done = subprocess.run(
+            ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"],
+            capture_output=True, text=True, timeout=30, check=True,
+        )  # fmt: skip
+        return float(done.stdout.splitlines()[0]) / 1024
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        return None
 
 
 def variables() -> dict[str, str]:

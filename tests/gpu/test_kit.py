@@ -12,7 +12,7 @@ from tests.gpu.__main__ import MARK, end_all_of, main
 from tests.gpu.models import hollow_model
 from tests.gpu.page import make_page
 from tests.gpu.pieces import all_pieces
-from tests.gpu.place import Place
+from tests.gpu.place import Place, Skipped
 from tests.gpu.smoke import FEATURES
 
 pytestmark = pytest.mark.train
@@ -74,6 +74,17 @@ def test_all_that_a_piece_has_started_is_ended_with_it_and_nothing_else():
     finally:
         mine.kill()
         other.kill()
+
+
+def test_a_piece_that_a_gpu_is_too_small_for_is_skipped(tmp_path: Path, monkeypatch):
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho 24564\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    place = Place(out=tmp_path, device="cuda")
+    place.need_gib(12, "8B in 4 bits")
+    with pytest.raises(Skipped, match="70B in 4 bits needs 44 GiB of GPU memory, and this GPU has 24"):
+        place.need_gib(44, "70B in 4 bits")
 
 
 def test_the_page_has_every_figure_and_every_reason():

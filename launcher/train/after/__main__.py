@@ -19,6 +19,7 @@ from launcher.train.noise import leave_out_noise
 
 Say = Callable[..., None]
 _MODULES = {
+    "gguf": "after.gguf",
     "export": "after.export_run",
     "chat": "after.talk",
     "evaluate": "after.judge",
