@@ -41,7 +41,7 @@ class ContainerConfig:
     image: Optional[str] = None  # noqa: UP045
     """The image: a reference (pyxis, podman_hpc), a .sif file (apptainer, singularity) or a folder (charliecloud)."""
     options: list[str] = field(default_factory=list[str])
-    """More options of the program, each one word, such as --rocm or --env=X=1; pyxis takes them by cluster.srun."""
+    """More options of the program, each one word, such as --writable-tmpfs or --env=X=1; pyxis takes them by cluster.srun."""
     mounts: list[str] = field(default_factory=list[str])
     """Host folders to mount, each `path` or `host:container`; the run dir, the data and the caches are added."""
     python: str = "python3"
