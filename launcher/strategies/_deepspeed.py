@@ -152,8 +152,10 @@ class Zero(Strategy):
 
     def embedding_bytes(self, load: Trained) -> float:
         """Bytes of the embedding's gradient, of tied weights also the head's, which waited for it. One that is larger than a
-        bucket is flattened and copied three times to be reduced. Source: DeepSpeed 0.19.8, stage_1_and_2.py."""
-        copies = 4 if load.table > bucket_elements(load) and self.zero_stage < 3 else 1
+        bucket is flattened and copied to be reduced. Source: DeepSpeed 0.19.8, stage_1_and_2.py."""
+        copies = 3 if self.zero_stage == 2 and load.accumulation == 1 else 4  # the last is of the kept sum
+        if self.zero_stage == 3 or load.table <= bucket_elements(load):
+            copies = 1
         return load.table * load.width * max(copies, 2 if load.tied else 1)
 
     def buffer_bytes(self, load: Trained, units: Units, moment: Moment) -> float:

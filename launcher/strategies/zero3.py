@@ -83,13 +83,14 @@ class Zero3(Zero):
     def buffer_bytes(self, load: Trained, units: Units, moment: Moment) -> float:
         """Bytes of one gradient bucket, the gathered weights, and the small tensors that are not sharded.
 
-        LIVE limits what is gathered ahead; the current module, of which a table is the largest, is gathered on top of it.
+        LIVE limits what is gathered ahead; while the blocks are differentiated, the head is still there on top of it.
 
         Source: DeepSpeed 0.19.8, stage3.py and partitioned_param_coordinator.py.
         """
         if moment is Moment.STEP:
             return 0
-        whole = min(load.parameters, LIVE + load.table) * load.width
+        ahead = LIVE + (load.table if moment.in_blocks else 0)
+        whole = min(load.parameters, ahead) * load.width
         tensors = load.all_tensors + (load.trained_tensors if load.adapter else [])
         elements = ((size_of(dims), count) for dims, count in tensors)
         own = sizes(load.hidden_size)

@@ -188,7 +188,7 @@ def test_explain_marks_as_unverified_what_the_docs_table_does(cli):
         "logits",
         "checkpoint",
     ]
-    assert lines[-1].split()[0] == "time" and "unverified" in lines[-1]
+    assert lines[-1].split()[0] == "time" and "not run on a GPU" in lines[-1]
 
 
 def test_a_formula_says_unverified_where_its_kind_is_marked():
