@@ -32,6 +32,7 @@ from launcher.plugins.base import Plugin, apply
 from launcher.run import RunDir
 from launcher.run.events.ranks import Base
 from launcher.train.start_adapter import merge_adapter, stamp
+from launcher.train.strategies.base import WHOLE, on_rank
 from launcher.train.upstream.bitsandbytes_constants import constants_to_gpu
 from launcher.train.upstream.bitsandbytes_cpu_layout import keep_layout
 from launcher.train.upstream.transformers_model_facts import commit_of
@@ -60,8 +61,14 @@ def load_model(
     plugins: Sequence[Plugin],
     seed: int,
     hooks: Sequence[str] = ("on_load", "on_model"),
+    *,
+    together: bool = False,
 ) -> Any:
-    """The model in the planned number format, after these hooks of every plugin, with the method's own head if it has one."""
+    """The model in the planned number format, after these hooks of every plugin, with the method's own head if it has one.
+
+    `together`: every rank calls this to train, so that the strategy can let some of them leave the weights out; collective
+    then.
+    """
     where, revision = _source(config, plan.facts, seed)
     kwargs: dict[str, Any] = {
         "dtype": getattr(torch, plan.weights_dtype),
@@ -76,6 +83,17 @@ def load_model(
         short = {"flex": "flex_attention"}
         kwargs["attn_implementation"] = short.get(config.attn_implementation, config.attn_implementation)
     kwargs = apply(plugins, "on_load", kwargs)
+    strategy = on_rank(plan.strategy) if together else WHOLE
+    with strategy.loading(plan):
+        model = _load(config, plan, kwargs, where, seed)
+        set_seed(seed)  # adapters start equal on every rank, however many random numbers were used before
+        model = apply(plugins, "on_model", model) if "on_model" in hooks else model
+    strategy.loaded(model, plan)
+    return model
+
+
+def _load(config: ModelConfig, plan: LaunchPlan, kwargs: dict[str, Any], where: str, seed: int) -> Any:
+    """The model of these arguments of from_pretrained, with the tokens that the run adds."""
     if scores := find_method(plan.trainer).scores:
         set_seed(seed)  # the head is initialised randomly, and must be the same on every rank
         if quantization := kwargs.get("quantization_config"):
@@ -91,8 +109,7 @@ def load_model(
         constants_to_gpu(model)
     keep_layout(model)
     model.config.use_cache = False  # with a cache, packed documents would see each other
-    set_seed(seed)  # adapters start equal on every rank, however many random numbers were used before
-    return apply(plugins, "on_model", model) if "on_model" in hooks else model
+    return model
 
 
 def note_revision(run: RunDir, config: ModelConfig, model: Any, attempt: int) -> None:

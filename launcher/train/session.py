@@ -71,7 +71,7 @@ def train(run: RunDir, decided: Decided, heartbeat: Heartbeat) -> Exit:
     selection = CheckpointSelection(run, plan.facts.resume, rank, world_size, attempt)
     tokenizer = load_tokenizer(config.model, plan.facts, config.seed)
     check_renders(plan.facts, tokenizer, config)
-    model = load_model(config.model, plan, decided.plugins, config.seed)
+    model = load_model(config.model, plan, decided.plugins, config.seed, together=True)
     if is_main:
         note_revision(run, config.model, model, attempt)
     recorder = Recorder(

@@ -81,7 +81,7 @@ def _of_partition(part: Partition, timeout_s: float) -> list[Finding]:
         Finding(what="longest job", value=part.time_limit, how=how, note="resources.time must not be more"),
         Finding(what="nodes", value=part.nodes, how=how),
         Finding(what="cores of a node", value=part.cpus, how=how),
-        Finding(what="memory of a node, GiB", value=part.memory_gib, how=how),
+        Finding(what="memory of a node, GiB", key="node_memory_gib", value=part.memory_gib, how=how),
     ]
     if part.gpus:
         kinds = ", ".join(f"{count} {kind or 'of no type'}" for kind, count in part.gpus.items())
