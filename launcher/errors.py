@@ -122,6 +122,10 @@ class AlreadyRunning(LauncherError):
     exit_code: Exit = Exit.ALREADY_RUNNING
 
 
+class PackageError(LauncherError):
+    """A Python package that the command needs is not installed."""
+
+
 class FetchFailed(LauncherError):
     """The model or the data is not in the cache, and the hub does not provide it."""
 

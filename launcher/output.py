@@ -4,7 +4,7 @@ import dataclasses
 import json
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Any, cast
 
@@ -46,6 +46,16 @@ def align(lines: list[tuple[str, str]]) -> str:
     """Labels in one column."""
     width = max(len(label) for label, _ in lines)
     return "\n".join(f"{label:<{width}}  {text}".rstrip() for label, text in lines)
+
+
+def columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table without lines between its cells: each column is as wide as its longest cell."""
+    every = [list(head), *map(list, rows)]
+    widths = [max(len(row[at]) for row in every) for at in range(len(head))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in every
+    )
 
 
 def say(text: str) -> None:

@@ -18,7 +18,7 @@ class RuleRow(TypedDict):
     reason: str
     """What goes wrong, with the version in which it was seen."""
     way_out: str
-    """What to set in place of it."""
+    """What to set instead of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

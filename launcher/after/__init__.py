@@ -1,1 +1,1 @@
-"""The use of a trained model: export, chat and evaluation, in a process that has the training stack."""
+"""Work in a process that has the training stack: export, chat and evaluation of a trained model, and tokens ahead of a run."""

@@ -27,11 +27,13 @@ class ExportedModel(TypedDict):
     bytes: int
     """Size of the folder."""
     verified: str
-    """How it was compared with the trained model: by its logits."""
-    difference: float
-    """Difference between its logits and the trained model's, relative to their size."""
-    tolerance: float
-    """The difference that rounding can explain; above it nothing is written."""
+    """How it was compared with the trained model: logits, by its logits; failed: it differs or could not be compared."""
+    difference: float | None
+    """Difference between its logits and the trained model's, relative to their size; null if the check failed."""
+    tolerance: float | None
+    """The difference that rounding can explain; above it the check fails, and the export is kept. Null if it failed."""
+    why: str | None
+    """Why the check failed; null for one that did not."""
     effect: float | None
     """Difference between its logits and the base model's, relative to their size; null if not merged."""
     answers: bool
@@ -48,7 +50,7 @@ DTYPES = ("bf16", "fp16", "fp32")
 def export(
     run: RunDir, *, merged: bool, dtype: str | None, to: Path | None, checkpoint: str | None, force: bool
 ) -> ExportedModel:
-    """The written export and its check; RunError if the folder exists, or the export differs from the trained model."""
+    """The written export and its check; RunError if the folder exists."""
     chosen = chosen_checkpoint(run, checkpoint)
     target = (to or run.path / "export" / _name(merged, dtype, chosen)).absolute()
     _check_free(target, force)
@@ -66,17 +68,20 @@ def describe(result: ExportedModel) -> str:
     lines = [
         ("export", result["path"]),
         ("holds", f"{result['kind']}{step}, {result['dtype']}, {mebibytes(result['bytes'])}"),
-        (
-            "checked",
-            f"loaded back; logits differ from the trained model's by {result['difference']:.2g} of their size "
-            f"(rounding: at most {result['tolerance']:g})",
-        ),
+        ("checked", f"FAILED: {result['why']}" if result["why"] else _compared(result)),
     ]
     if result["effect"] is not None:
         lines.append(("training", f"changed the base's logits by {result['effect']:.2g} of their size"))
     if result["answers"]:
         lines.append(("next", f"python -m launcher chat {result['path']}"))
     return align(lines)
+
+
+def _compared(result: ExportedModel) -> str:
+    return (
+        f"loaded back; logits differ from the trained model's by {result['difference']:.2g} of their size "
+        f"(rounding: at most {result['tolerance']:g})"
+    )
 
 
 def _name(merged: bool, dtype: str | None, checkpoint: Path | None) -> str:

@@ -8,10 +8,11 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 from launcher.errors import Exit, LauncherError, RunError
+from launcher.packages import TRAINING_STACK
 from launcher.processes import die_with_parent
 
 _QUIET = {
@@ -79,21 +80,26 @@ class Worker:
 
 
 @contextlib.contextmanager
-def worker(request: dict[str, Any]) -> Generator[Worker]:
-    """The process that works on the request; it ends with the block. RunError if the training stack is not installed."""
-    if importlib.util.find_spec("torch") is None or importlib.util.find_spec("transformers") is None:
+def worker(
+    request: dict[str, Any], python: Sequence[str] = (), environ: Mapping[str, str] | None = None
+) -> Generator[Worker]:
+    """The process that works on the request; it ends with the block. RunError if the training stack is not installed.
+
+    `python`: the words that start another Python than this one; `environ`: variables beside those of this process.
+    """
+    if not python and not all(map(importlib.util.find_spec, ("torch", "transformers"))):
         raise RunError(
             f"{request['verb']} loads a model and needs the training stack, which {sys.executable} does not have; "
-            "install this project with its extra `train`, or run the command with the runs' Python"
+            f"{TRAINING_STACK}, or run the command with the Python that the run used"
         )
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "launcher.train.after"],
+            [*(python or [sys.executable]), "-m", "launcher.train.after"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
-            env={**os.environ, **_QUIET},
+            env={**os.environ, **(environ or {}), **_QUIET},
             start_new_session=True,  # Ctrl-C is for the command
             preexec_fn=die_with_parent,
         )

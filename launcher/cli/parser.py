@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import NoReturn
 
 from launcher.cli.verb import Verb
-from launcher.config.other_names import answer_option
 from launcher.errors import UsageError
 from launcher.run import RunDir, find_run
 
 PROGRAM = "python -m launcher"
 OWN_FILE = "--config"
-"""The option that gives a configuration in a file of one's own; it goes on with the overrides."""
+"""The option that gives a configuration in a file of one's own; it is passed on with the overrides."""
 _OF_HYDRA = (
     OWN_FILE, "-m", "--multirun", "-cd", "--config-dir", "-cp", "--config-path", "-cn", "--config-name", "-c", "--cfg", "-p",
     "--package", "-i", "--info", "--resolve", "-hh", "--hydra-help", "-sc", "--shell-completion", "-r", "--run",
@@ -59,6 +58,8 @@ def parse(name: str, verb: Verb, words: Sequence[str]) -> argparse.Namespace:
     options, overrides = parser.parse_known_args(words)
     for word in overrides:
         if word.startswith("-") and word.partition("=")[0] not in _OF_HYDRA:
+            from launcher.config.other_names import answer_option
+
             parser.error(answer_option(word) or f"unrecognized option {word}")
     options.overrides = overrides
     return options

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from launcher.clusters.finding import Finding, Partition
-from launcher.clusters.job import Job, JobRecord, Request
+from launcher.clusters.job import CpuRequest, Job, JobRecord, Request
 from launcher.errors import ClusterError
 from launcher.run import RunDir
 
@@ -131,6 +131,11 @@ class Cluster(ABC):
         """Options of a job array over `indices` (0-3,7 or 0-9%2: two at once) in that folder."""
         del options, shape, indices, folder
         raise self._cannot("queue job arrays")
+
+    def cpu_options(self, request: CpuRequest) -> dict[str, str]:
+        """Options of a job without GPUs; UsageError for an unknown option."""
+        del request
+        raise self._cannot("queue a job without GPUs")
 
     def by_hand(self, script: str) -> str:
         """The command that starts a job script by hand in the run dir."""

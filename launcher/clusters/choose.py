@@ -42,5 +42,5 @@ def job_cluster(kind: str) -> Cluster:
 
 
 def has_gpu() -> bool:
-    """Whether this machine has an NVIDIA GPU."""
-    return Path("/dev/nvidia0").exists() or Path("/proc/driver/nvidia/gpus").exists()
+    """Whether this machine has an NVIDIA or an AMD GPU. Source: AMD's ROCm manual: /dev/kfd is the device of its driver."""
+    return any(Path(path).exists() for path in ("/dev/nvidia0", "/proc/driver/nvidia/gpus", "/dev/kfd"))

@@ -1,5 +1,6 @@
 """Values passed between callers and a cluster: a plan's request, the job that a process is in, and the record of a job."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from launcher.config import ClusterConfig, RankStarter, ResourcesConfig
@@ -30,6 +31,22 @@ class Request:
     def led(self) -> bool:
         """Whether the supervisor leads the nodes; then the job survives the failure of a node."""
         return self.site.rank_starter is RankStarter.launcher
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CpuRequest:
+    """A request for a job on one node without GPUs."""
+
+    name: str
+    """The job's name."""
+    folder: str
+    """The folder in which its script starts."""
+    cores: int
+    time: str
+    """Time limit, as of resources.time."""
+    given: Mapping[str, str]
+    """Options of the scheduler that were typed, by their long names, "" for a flag without a value."""
+    site: ClusterConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from typing import Any
 
 from launcher.clusters.finding import Partition
 from launcher.config import ClusterConfig
-from launcher.config.time_limit import limit_s
+from launcher.config.time_limit import is_limit, limit_s
 from launcher.errors import nearest
 
 
@@ -52,6 +52,12 @@ def _of_partition(cluster: ClusterConfig, part: Partition, time: str | None) -> 
     if cluster.gpu_type and part.gpus and cluster.gpu_type not in part.gpus:
         found.append(
             f"cluster.gpu_type={cluster.gpu_type} is not a type of partition {part.name}, which has {kinds}"
+        )
+    said = cluster.time_limits.get(part.name)
+    known = is_limit(part.time_limit)
+    if isinstance(said, str) and is_limit(said) and known and limit_s(said) != limit_s(part.time_limit):
+        found.append(
+            f"cluster.time_limits.{part.name}={said} is not the longest job of partition {part.name}, {part.time_limit}"
         )
     wanted = str(cluster.sbatch.get("constraint") or "")
     words = [word for word in _words(wanted) if word not in part.features]

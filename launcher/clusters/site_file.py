@@ -36,8 +36,8 @@ def render(kind: str, findings: Sequence[Finding], day: date) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write_new(path: Path, text: str) -> Path:
-    """Writes a new file and returns its path; ConfigError if it exists with another text, or cannot be written."""
+def check_new(path: Path) -> Path:
+    """The path with the home folder in it; ConfigError if it is no YAML file, or exists."""
     path = path.expanduser()
     if path.suffix not in (".yaml", ".yml"):
         raise ConfigError(f"--write {path} is not a YAML file; name one such as ~/site/cluster/mysite.yaml")
@@ -45,6 +45,12 @@ def write_new(path: Path, text: str) -> Path:
         raise ConfigError(
             f"--write {path} exists and is left as it is; name a new file, or compare by `launcher site check`"
         )
+    return path
+
+
+def write_new(path: Path, text: str) -> Path:
+    """Writes a new file and returns its path; ConfigError if it exists, or cannot be written."""
+    path = check_new(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, text)

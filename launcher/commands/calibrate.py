@@ -10,8 +10,10 @@ from launcher.cli.verb import Verb
 from launcher.clusters.cluster_file import write_values
 from launcher.errors import Exit, RunError
 from launcher.output import align, print_json
+from launcher.plan.compute_time import PASS_S, step_flops
 from launcher.plan.fit import make_load
-from launcher.plan.time import A100_TFLOPS, FOUR_BIT_SHARE, PASS_S, step_flops
+from launcher.plan.gpu import gpu_of
+from launcher.plan.time import FOUR_BIT_SHARE
 from launcher.plugins.decide import read_run
 from launcher.run import RunDir
 from launcher.run.course import Course
@@ -98,7 +100,7 @@ def calibrate(run: RunDir) -> Calibrated:
     launching = PASS_S * load.accumulation * load.shape.num_hidden_layers if plan.device == "cuda" else 0.0
     computing_s = max(measured.step_s - launching, 1e-9)
     four_bit = load.adapter is not None and load.adapter.four_bit
-    peak = config.cluster.gpu_tflops or A100_TFLOPS
+    peak = gpu_of(config.cluster).tflops
     share = flops / computing_s / (peak * 1e12 * (FOUR_BIT_SHARE if four_bit else 1))
     cluster: dict[str, float] = {}
     if plan.device == "cuda":

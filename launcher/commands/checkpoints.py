@@ -5,7 +5,7 @@ import argparse
 from launcher.cli.parser import add_run, chosen_run
 from launcher.cli.verb import Verb
 from launcher.errors import Exit
-from launcher.output import print_json
+from launcher.output import columns, print_json
 from launcher.run import RunDir
 from launcher.status.checkpoints import CheckpointRow, Checkpoints, list_checkpoints, prune, read_retention
 from launcher.units import age, mebibytes
@@ -37,25 +37,20 @@ def _show(run: RunDir, rows: list[CheckpointRow], deleted: list[int]) -> None:
     if not rows:
         print(f"{run.name} has no checkpoints yet")
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(
-        "step", "age", "size", "committed", "verified", "for", "saved at", "", box=None, pad_edge=False
-    )
-    for row in rows:
-        verified = {True: "yes", False: "NO", None: "sizes"}[row["verified"]] if row["committed"] else "-"
-        table.add_row(
+    cells = [
+        (
             "-" if row["step"] is None else str(row["step"]),
             "-" if row["age_s"] is None else age(row["age_s"]),
             "-" if row["bytes"] is None else mebibytes(row["bytes"]),
             "yes" if row["committed"] else "no",
-            verified,
+            {True: "yes", False: "NO", None: "sizes"}[row["verified"]] if row["committed"] else "-",
             ", ".join(row["for"]) or "-",
             row["why"] or "-",
             row["error"] or "",
         )
-    Console(soft_wrap=True).print(table)
+        for row in rows
+    ]
+    print(columns(("step", "age", "size", "committed", "verified", "for", "saved at", ""), cells))
 
 
 VERB = Verb(

@@ -7,7 +7,7 @@ from launcher.after.evaluate import METRICS, Compared, evaluate
 from launcher.cli.parser import add_run, chosen_run
 from launcher.cli.verb import Verb
 from launcher.errors import Exit
-from launcher.output import print_json
+from launcher.output import columns, print_json
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -37,27 +37,23 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _show(result: Compared) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(soft_wrap=True, highlight=False)
     left_out = f", {result['left_out']:,} left out: no trained token" if result["left_out"] else ""
-    console.print(
+    print(
         f"{result['run']} on {result['data']}: {result['rows']:,} rows, {result['tokens']:,} trained tokens{left_out}"
     )
-    table = Table("", "base", "tuned", "change", box=None, pad_edge=False)
+    rows: list[tuple[str, str, str, str]] = []
     for name, base in result["base"].items():
         tuned = result["tuned"][name]
         if base is None or tuned is None:
-            table.add_row("exact match", "-", "-", "no row has a question and an answer")
+            rows.append(("exact match", "-", "-", "no row has a question and an answer"))
         elif name == "exact_match":
-            table.add_row("exact match", f"{base:.1%}", f"{tuned:.1%}", f"{100 * (tuned - base):+.1f} points")
+            rows.append(("exact match", f"{base:.1%}", f"{tuned:.1%}", f"{100 * (tuned - base):+.1f} points"))
         else:
             change = f"{tuned - base:+.4f}" if name == "loss" else f"{tuned / base - 1:+.1%}"
-            table.add_row(name, f"{base:,.4f}", f"{tuned:,.4f}", change)
-    console.print(table)
+            rows.append((name, f"{base:,.4f}", f"{tuned:,.4f}", change))
+    print(columns(("", "base", "tuned", "change"), rows))
     if result["questions"]:
-        console.print(f"exact match: greedy answers to the last turn of {result['questions']:,} chats")
+        print(f"exact match: greedy answers to the last turn of {result['questions']:,} chats")
 
 
 VERB = Verb(

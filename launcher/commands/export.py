@@ -22,7 +22,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    """The exit code; 1 if the export differs from the trained model; then no export is written."""
+    """The exit code; 3 if the check of the export failed. It is kept all the same."""
     result = export(
         chosen_run(options), merged=options.merged, dtype=options.dtype, to=options.to, checkpoint=options.checkpoint,
         force=options.force,
@@ -33,7 +33,7 @@ def _run(options: argparse.Namespace) -> int:
         print_json(result)
     else:
         print(describe(result))
-    return Exit.OK
+    return Exit.FAILED if result["why"] else Exit.OK
 
 
 VERB = Verb(

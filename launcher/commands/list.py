@@ -4,7 +4,7 @@ import argparse
 
 from launcher.cli.verb import Verb
 from launcher.errors import Exit
-from launcher.output import print_json, warn
+from launcher.output import columns, print_json, warn
 from launcher.run import list_runs
 from launcher.status.state import Status, read_statuses, split_readable
 from launcher.units import plural
@@ -33,15 +33,17 @@ def _run(options: argparse.Namespace) -> int:
             f"no {'dry runs' if options.planned else 'runs'} under {options.runs_dir}{_others(hidden, options.planned)}"
         )
         return Exit.OK
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("run", "state", "step", "loss", "job", box=None, pad_edge=False)
-    for status in statuses:
-        step = "" if status.step is None else f"{status.step}/{status.total_steps}"
-        loss = "" if status.loss is None else f"{status.loss:.4f}"
-        table.add_row(status.run, status.state.value, step, loss, status.job_id or "")
-    Console(soft_wrap=True).print(table)
+    rows = [
+        (
+            status.run,
+            status.state.value,
+            "" if status.step is None else f"{status.step}/{status.total_steps}",
+            "" if status.loss is None else f"{status.loss:.4f}",
+            status.job_id or "",
+        )
+        for status in statuses
+    ]
+    print(columns(("run", "state", "step", "loss", "job"), rows))
     if hidden and not options.planned:
         print(_others(hidden, planned=False).strip(" ;"))
     return Exit.OK

@@ -1,4 +1,4 @@
-"""python -m launcher remove RUN...: delete the folders of runs that are over, or of all dry runs."""
+"""python -m launcher remove RUN...: delete the folders of runs and sweeps that are over, or of all dry runs."""
 
 import argparse
 import sys
@@ -8,14 +8,16 @@ from launcher.cli.verb import Verb
 from launcher.errors import Exit, UsageError
 from launcher.launching.remove import Removable, removable, remove
 from launcher.output import print_json
+from launcher.sweep.folder import SweepDir
+from launcher.sweep.remove import named_sweep, planned_sweeps, removable_sweep, remove_sweep
 from launcher.units import plural, size
 
 
 class RemovedRun(TypedDict):
-    """A run whose folder was deleted."""
+    """A run or a sweep whose folder was deleted."""
 
     run: str
-    """name/date_time."""
+    """name/date_time; of a sweep name/sweep_date_time."""
     run_dir: str
     """Absolute path of the folder."""
     bytes: int
@@ -31,7 +33,10 @@ class Removed(TypedDict):
 
 def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "runs", nargs="*", metavar="RUN", help="a run dir, name/date_time, or a name that only one run has"
+        "runs",
+        nargs="*",
+        metavar="RUN",
+        help="a run dir, name/date_time, or a name that only one run has; a sweep too",
     )
     parser.add_argument(
         "--planned", action="store_true", help="all dry runs, which were never submitted, in place of RUN"
@@ -43,12 +48,21 @@ def _run(options: argparse.Namespace) -> int:
     """The exit code."""
     if bool(options.runs) is options.planned:
         raise UsageError("name the runs to remove, or give --planned for all dry runs, but not both")
-    found = removable(options.runs_dir.absolute(), options.runs, planned=options.planned)
+    runs_dir = options.runs_dir.absolute()
+    sweeps = {reference: sweep for reference in options.runs if (sweep := named_sweep(runs_dir, reference))}
+    chosen = (
+        planned_sweeps(runs_dir)
+        if options.planned
+        else list({one.path: one for one in sweeps.values()}.values())
+    )
+    whole = {sweep.path: removable_sweep(sweep) for sweep in chosen}
+    named = [reference for reference in options.runs if reference not in sweeps]
+    found = [*removable(runs_dir, named, planned=options.planned), *whole.values()]
     if found and not options.yes and not _confirmed(found, as_json=options.json):
         print("nothing was removed")
         return Exit.FAILED
     for one in found:
-        remove(one)
+        remove_sweep(SweepDir(one.run.path)) if one.run.path in whole else remove(one)
         if not options.json:
             print(f"removed {one.run.path}")
     if options.json:
@@ -66,10 +80,10 @@ def _run(options: argparse.Namespace) -> int:
 def _confirmed(found: list[Removable], *, as_json: bool) -> bool:
     """The user's answer; UsageError where nobody can be asked."""
     if as_json or not sys.stdin.isatty():
-        raise UsageError(f"{plural(len(found), 'run')} would be removed for good; confirm with --yes")
+        raise UsageError(f"{plural(len(found), 'folder')} would be removed for good; confirm with --yes")
     for one in found:
         print(f"{one.run.path}  {one.state}, {size(one.size)}")
-    question = f"remove {plural(len(found), 'run')} with checkpoints and models for good? [y/N] "
+    question = f"remove {plural(len(found), 'folder')} with checkpoints and models for good? [y/N] "
     try:
         return input(question).strip().lower() in ("y", "yes")
     except EOFError:
@@ -77,10 +91,10 @@ def _confirmed(found: list[Removable], *, as_json: bool) -> bool:
 
 
 VERB = Verb(
-    line="delete the folders of runs that are over, with their checkpoints and models",
+    line="delete the folders of runs and sweeps that are over, with their checkpoints and models",
     about="It asks first, unless --yes is given. A run that is queued or running is refused, and nothing outside of its folder "
-    "is touched. --planned deletes all dry runs.",
-    example="remove quickstart/2026-11-25_08-00-00\nremove --planned --yes",
+    "is touched. A sweep goes as a whole, with all its trials. --planned deletes all dry runs.",
+    example="remove quickstart/2026-11-25_08-00-00\nremove tiny/sweep_2026-11-25_08-00-00\nremove --planned --yes",
     add=_add,
     run=_run,
     prints=Removed,

@@ -5,8 +5,8 @@ trainer, plugins, resources); a cluster says WHERE.
 """
 
 from launcher.config.batch import BatchConfig
-from launcher.config.cluster import ClusterConfig, ContainerConfig, ContainerRuntime, RankStarter
-from launcher.config.data import BadRow, DataCheck, DataConfig, SourceConfig, has_evaluation
+from launcher.config.cluster import ClusterConfig, ContainerConfig, ContainerRuntime, GpuVendor, RankStarter
+from launcher.config.data import BadRow, DataCheck, DataConfig, EvalCopies, SourceConfig, has_evaluation
 from launcher.config.model import AdapterMode, ArchitectureConfig, Init, ModelConfig
 from launcher.config.resources import Device, ResourcesConfig
 from launcher.config.run import Config
@@ -30,6 +30,8 @@ __all__ = [
     "DataConfig",
     "Device",
     "Direction",
+    "EvalCopies",
+    "GpuVendor",
     "Init",
     "ModelConfig",
     "Precision",

@@ -18,6 +18,13 @@ class ContainerRuntime(Enum):
     podman_hpc = "podman_hpc"
 
 
+class GpuVendor(Enum):
+    """Who makes the GPUs of a site."""
+
+    nvidia = "nvidia"
+    amd = "amd"
+
+
 class RankStarter(Enum):
     """What starts the ranks of a node: this project's own light starter, or `accelerate launch`."""
 
@@ -50,6 +57,8 @@ class ClusterConfig:
     the allocation when inside one, else Slurm where sbatch is, else this machine."""
     gpus_per_node: Optional[int] = None  # noqa: UP045
     """GPUs per node; a run that requests more is refused. With null this is not checked."""
+    gpu_vendor: GpuVendor = GpuVendor.nvidia
+    """Who makes the GPUs: nvidia, or amd (ROCm), which changes how containers and checks of GPUs ask for them."""
     gpu_memory_gib: Optional[float] = None  # noqa: UP045
     """Memory of one GPU, in GiB; a run that needs more by its plan is refused. With null this is not checked."""
     node_memory_gib: Optional[float] = None  # noqa: UP045
@@ -58,13 +67,16 @@ class ClusterConfig:
     context_gib: float = 1.0
     """GPU memory beside tensors, in GiB: CUDA context, communicators, fragmentation. Assumed until `calibrate` measures it."""
     gpu_tflops: Optional[float] = None  # noqa: UP045
-    """Dense bf16 TFLOP/s of one GPU by its data sheet; null assumes an A100."""
-    achieved_share: float = 0.4
-    """Share of gpu_tflops that training reaches. An assumption until `calibrate` measures it."""
+    """Dense bf16 TFLOP/s of one GPU by its data sheet; null takes those of cluster.gpu_type, or else of an A100."""
+    gpu_memory_gb_s: Optional[float] = None  # noqa: UP045
+    """GB/s of one GPU's own memory by its data sheet; null takes those of a known GPU with these TFLOP/s."""
+    achieved_share: Optional[float] = None  # noqa: UP045
+    """Share of gpu_tflops that training reaches, as `calibrate` measures it; null estimates matrices, attention and memory each
+    at the speed that published runs reach."""
     link_gb_s: Optional[float] = None  # noqa: UP045
-    """GB/s that one GPU sends to other GPUs of its node; null uses an assumption."""
+    """GB/s that one GPU sends to other GPUs of its node in a ring, as `calibrate` measures it; null takes those of its kind."""
     network_gb_s: Optional[float] = None  # noqa: UP045
-    """GB/s that one GPU sends to other nodes; null uses an assumption."""
+    """GB/s of a ring over several nodes, all adapters of a node together, as `calibrate` measures it; null assumes 20."""
     price_per_gpu_hour: Optional[float] = None  # noqa: UP045
     """Price of one GPU for one hour, in your currency; a plan then shows the cost. null shows none."""
     sbatch: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -79,6 +91,9 @@ class ClusterConfig:
     srun: dict[str, Any] = field(default_factory=dict[str, Any])
     """Any option of srun for the step that starts the nodes, by its long name (mpi, cpu-bind, network, ...); `true` is an
     option without a value."""
+    time_limits: dict[str, Any] = field(default_factory=dict[str, Any])
+    """Longest job of each partition or QoS by its name, such as "24:00:00" in quotes; a longer resources.time is refused before
+    anything is queued. The limit of cluster.sbatch.qos counts, else of cluster.sbatch.partition; `any` is for the others."""
     host_suffix: str = ""
     """Text that a host's name gets on the network of the job, such as `i` on a site where n1i is n1 on InfiniBand."""
     interface: Optional[str] = None  # noqa: UP045
@@ -89,6 +104,9 @@ class ClusterConfig:
     start_timeout_s: Optional[float] = None  # noqa: UP045
     """Seconds from the start of the job step until every node must have answered; null is 300, and 3600 with a container,
     whose image can have to be imported first."""
+    node_cache: Optional[str] = None  # noqa: UP045
+    """Folder on each node's own disk, such as /tmp or $SLURM_TMPDIR (variables are the node's), into which one process of a
+    node copies the model and the tokens once, and from which all its ranks read them. It must exist; null copies nothing."""
     env: dict[str, str] = field(default_factory=dict[str, str])
     """Environment variables for the ranks. Never put secrets here: they are inherited from your own environment."""
     modules: list[str] = field(default_factory=list[str])

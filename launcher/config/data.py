@@ -24,6 +24,13 @@ class BadRow(Enum):
     skip = "skip"
 
 
+class EvalCopies(Enum):
+    """Which copies of a row stay on its side of data.eval_fraction."""
+
+    near = "near"
+    exact = "exact"
+
+
 @dataclass(kw_only=True)
 class SourceConfig:
     """One of several training sets."""
@@ -63,6 +70,9 @@ class DataConfig:
     eval_fraction: Optional[float] = None  # noqa: UP045
     """Share of the training rows to hold out for evaluation instead of eval_path, such as 0.05. The seed and the content of
     the rows choose them, so every rank and every restart holds out the same rows; near copies of a row stay on its side."""
+    eval_copies: EvalCopies = EvalCopies.near
+    """Rows that stay on one side of eval_fraction: `near` copies of each other, as the data check finds them, or only `exact`
+    ones, for data whose rows are all alike, such as questions from one template."""
     eval_group: Optional[str] = None  # noqa: UP045
     """Column of the rows, such as conversation_id, whose rows with the same value stay on the same side of eval_fraction."""
     max_samples: Optional[int] = None  # noqa: UP045

@@ -67,7 +67,7 @@ class ModelConfig:
     """LoRA adapter that the run starts from: a folder, such as the model/ of a run, or a hub id that is in the hub's cache.
     Its base becomes model.name_or_path, unless that is typed. A name_or_path that is an adapter's folder does the same."""
     adapter_mode: AdapterMode = AdapterMode.train
-    """`train` goes on training model.adapter, with its rank and layers, under the plugin lora or qlora; `merge` adds it to the
+    """`train` trains model.adapter further, with its rank and layers, under the plugin lora or qlora; `merge` adds it to the
     base model first, once, in cache_dir, and the run starts from the merged model."""
     init: Init = Init.pretrained
     """`pretrained` loads weights; `random` creates a model of `architecture` from `seed` with a byte tokenizer, for tests."""
@@ -78,7 +78,7 @@ class ModelConfig:
     trust_remote_code: bool = False
     """Whether to run Python code that is shipped with the model. This code can do anything that you can do."""
     chat_template: Optional[str] = None  # noqa: UP045
-    """Chat template in place of the model's own, so that a base model learns chats: chatml, gemma, llama3, mistral, phi or
+    """Chat template instead of the model's own, so that a base model learns chats: chatml, gemma, llama3, mistral, phi or
     zephyr, a Jinja file, or the folder or hub id of another model. The control tokens of the template are added if the model
     lacks them, and their embeddings are trained. The export has the template."""
     added_tokens: list[str] = field(default_factory=list[str])

@@ -124,6 +124,9 @@ def _batch() -> Iterator[Counterpart]:
     yield _same("max_seq_length max_seq_len cutoff_len sequence_len seq_length seq_len model_max_length block_size "
                 "tokenizer.max_seq_len context_length max_position_embeddings",
                 "model.max_length")
+    yield _same("max_prompt_length max_prompt_len prompt_max_len max_source_length max_prompt_tokens", "model.max_length",
+                "which prompt and answer share (grpo: prompts get model.max_length - trainer.max_completion_length); a row "
+                "whose prompt leaves no room for an answer is left out and counted")
     yield _same("sample_packing multipack packed dataset.packed neat_packing use_packing pad_to_sequence_len",
                 "trainer.packing")
 
@@ -199,7 +202,7 @@ def _adapters() -> Iterator[Counterpart]:
     yield _same("lora_bias", "plugins.lora.bias")
     yield _same("peft_layers_to_transform layers_to_transform", "plugins.lora.layers_to_transform")
     yield _same("load_in_4bit use_qlora qlora quantization_bit quantization use_4bit bnb_4bit",
-                "plugins.qlora", "in place of lora")
+                "plugins.qlora", "instead of lora")
     yield _same("bnb_4bit_quant_type quantization_type quant_type", "plugins.qlora.quant_type")
     yield _same("bnb_4bit_use_double_quant use_bnb_nested_quant double_quantization use_nested_quant use_double_quant",
                 "plugins.qlora.double_quant")
@@ -236,6 +239,8 @@ def _saving() -> Iterator[Counterpart]:
     yield _same("do_train do_predict predict_with_generate",
                 None, "a launch trains; `launcher evaluate` and `launcher chat` follow it")
     yield _same("disable_tqdm plot_loss log_level", None, "logs/ has the ranks' output and report.html the curves")
+    yield _same("push_to_hub hub_model_id push_to_hub_model_id hub_repo_id", "hub.push", "as hub.push=OWNER/NAME")
+    yield _same("hub_private_repo", "hub.private")
     yield _same("hub_token hf_token wandb_token wandb_api_key",
                 None, "secrets are inherited from the environment (HF_TOKEN, WANDB_API_KEY) and written nowhere")
 

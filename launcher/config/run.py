@@ -6,6 +6,7 @@ from typing import Any
 from launcher.config.batch import BatchConfig
 from launcher.config.cluster import ClusterConfig
 from launcher.config.data import DataConfig
+from launcher.config.hub import HubConfig
 from launcher.config.missing import MISSING
 from launcher.config.model import ModelConfig
 from launcher.config.resources import ResourcesConfig
@@ -29,6 +30,7 @@ class Config:
     tracker: TrackerConfig = MISSING
     batch: BatchConfig = field(default_factory=BatchConfig)
     resources: ResourcesConfig = field(default_factory=ResourcesConfig)
+    hub: HubConfig = field(default_factory=HubConfig)
     sweep: SweepConfig = field(default_factory=SweepConfig)
     plugins: dict[str, Any] = field(default_factory=dict[str, Any])
     """Plugins by name, each with its `_target_`; the group `plugin` fills it: `'plugin=[lora,gradient_checkpointing]'`."""

@@ -24,7 +24,7 @@ class StrategyConfig:
     rank holds the whole model in host memory while it loads. null means true. Quantised weights, and adapters that are
     initialised with a part of the weights (PiSSA, OLoRA), are loaded by every rank."""
     overlap_comm: Optional[bool] = None  # noqa: UP045
-    """DeepSpeed: whether gradients are reduced while the backward pass goes on, which needs memory for a second bucket. null
+    """DeepSpeed: whether gradients are reduced during the backward pass, which needs memory for a second bucket. null
     means true."""
     deepspeed: dict[str, Any] = field(default_factory=dict[str, Any])
     """Keys of DeepSpeed's configuration that have no key of their own, by their names, such as

@@ -28,6 +28,11 @@ def check_time(time: str) -> str:
     return time
 
 
+def is_limit(time: str) -> bool:
+    """Whether `time` is spelled as a time limit with hours: a bare number is left out, which YAML can have made of a clock."""
+    return bool(_LIMIT.fullmatch(time)) and not time.isdigit()
+
+
 def limit_s(time: str) -> int:
     """Seconds of a time limit; ValueError for a word such as UNLIMITED."""
     days, dash, rest = time.rpartition("-")

@@ -104,7 +104,8 @@ class TrainerConfig:
     reward_weights: Optional[list[float]] = None  # noqa: UP045
     """grpo: one weight per reward function; null weights all equally."""
     args: dict[str, Any] = field(default_factory=dict[str, Any])
-    """Fields of transformers' TrainingArguments that have no key of their own, by their names, such as
-    trainer.args.eval_delay=100. They are passed on as they are: no estimate and no rule of the plan knows them."""
+    """Fields of transformers' TrainingArguments, and of trl's arguments of the method (SFTConfig, DPOConfig, ...), that have no
+    key of their own, by their names, such as trainer.args.eval_delay=100. They are passed on as they are: no estimate and no
+    rule of the plan knows them."""
     options: dict[str, Any] = field(default_factory=dict[str, Any])
     """Options of a training method that are not keys of this group: those of methods of other packages, by their names."""

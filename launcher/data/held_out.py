@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from launcher.config import EvalCopies
 from launcher.data.alike import Groups
 from launcher.data.files import read_rows
 from launcher.data.kinds import Example
@@ -54,7 +55,8 @@ def choose(sets: Sequence[Examples], portion: Portion, group_of: Callable[[int, 
             content = groups.add(example, group_of(number, line))
             contents.append(hashlib.blake2b(content, digest_size=8).digest())
         sizes.append(len(groups) - before)
-    groups.join_near()
+    if portion.eval_copies == EvalCopies.near.name:
+        groups.join_near()
     members: dict[int, list[int]] = {}
     for row in range(len(groups)):
         members.setdefault(groups.root(row), []).append(row)
@@ -62,16 +64,29 @@ def choose(sets: Sequence[Examples], portion: Portion, group_of: Callable[[int, 
         raise DataError(
             f"data.eval_fraction={portion.eval_fraction:g} cannot hold rows out: "
             + (
-                f"all {len(groups)} rows belong together"
+                f"all {len(groups)} rows belong together, as {_why_together(portion)}"
                 if len(groups) > 1
-                else f"there are {len(groups)} rows"
+                else f"there are {len(groups)} rows; give data.eval_path, or more rows"
             )
-            + "; give data.eval_path, or more rows that differ"
         )
     held = _draw(list(members.values()), contents, sizes, portion)
     ends = list(itertools.accumulate(sizes, initial=0))
     parts = tuple(bytes(held[start:end]) for start, end in itertools.pairwise(ends))
     return Chosen(held=parts, groups=len(members))
+
+
+def _why_together(portion: Portion) -> str:
+    """Why rows are kept on one side, and the ways on."""
+    if portion.eval_copies == EvalCopies.exact.name:
+        what = "exact copies of each other" + (
+            f" or rows with the same {portion.eval_group}" if portion.eval_group else ""
+        )
+        return f"{what}; give data.eval_path, or more rows that differ"
+    group = f", or has the same {portion.eval_group} (data.eval_group)" if portion.eval_group else ""
+    return (
+        f"each is a near copy of another{group}; set data.eval_copies=exact, so that only exact copies stay together, or give "
+        "data.eval_path"
+    )
 
 
 def _draw(groups: list[list[int]], contents: list[bytes], sizes: list[int], portion: Portion) -> bytearray:
@@ -105,7 +120,8 @@ def _draw(groups: list[list[int]], contents: list[bytes], sizes: list[int], port
             missing -= take(group)
     if missing == wanted and not any(take(group) for group in sorted(order, key=len)):
         raise DataError(
-            f"data.eval_fraction={portion.eval_fraction:g} would leave nothing of a training set; give data.eval_path"
+            f"data.eval_fraction={portion.eval_fraction:g} would leave nothing of a training set: its rows belong together, "
+            f"as {_why_together(portion)}"
         )
     return held
 

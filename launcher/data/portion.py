@@ -5,7 +5,7 @@ launcher.data.held_out makes the choice; a launch whose data is known does witho
 
 from dataclasses import dataclass
 
-from launcher.config import Config
+from launcher.config import Config, EvalCopies
 from launcher.errors import ConfigError
 
 
@@ -14,6 +14,7 @@ class Portion:
     """What is asked, as under these names in the data group."""
 
     eval_fraction: float | None = None
+    eval_copies: str = EvalCopies.near.name
     eval_group: str | None = None
     max_samples: int | None = None
     eval_max_samples: int | None = None
@@ -31,6 +32,8 @@ class Portion:
             )
         if self.eval_group is not None and fraction is None:
             return "eval_group", "needs data.eval_fraction, whose rows it keeps together; set it"
+        if self.eval_copies != EvalCopies.near.name and fraction is None:
+            return "eval_copies", "needs data.eval_fraction, whose rows it keeps together; set it"
         for name, least in (("max_samples", 2 if fraction else 1), ("eval_max_samples", 1)):
             value = getattr(self, name)
             if value is not None and value < least:
@@ -45,6 +48,7 @@ def asked_portion(config: Config) -> Portion:
     data = config.data
     portion = Portion(
         eval_fraction=data.eval_fraction,
+        eval_copies=data.eval_copies.name,
         eval_group=data.eval_group,
         max_samples=data.max_samples,
         eval_max_samples=data.eval_max_samples,
@@ -52,5 +56,5 @@ def asked_portion(config: Config) -> Portion:
     )
     if problem := portion.problem(data.eval_path):
         name, why = problem
-        raise ConfigError(f"data.{name}={getattr(data, name)} {why}")
+        raise ConfigError(f"data.{name}={getattr(portion, name)} {why}")
     return portion

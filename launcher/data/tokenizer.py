@@ -5,6 +5,7 @@ Importing this module is light; loading a tokenizer imports transformers.
 
 import importlib
 import importlib.util
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,6 +13,7 @@ import yaml
 
 from launcher.errors import DataError
 from launcher.hub import is_path
+from launcher.packages import TRAINING_STACK
 from launcher.resources import resource_dir
 
 CHATML = (
@@ -20,37 +22,78 @@ CHATML = (
 )
 
 
-def load_tokenizer(model: str) -> tuple[Any, int | None]:
-    """The tokenizer, and model.max_length if conf/model has a file of that name; DataError if no tokenizer can be loaded."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where the tokenizer of a model comes from."""
+
+    model: str
+    """As it was typed."""
+    where: str
+    """A folder, or the id of a model on a hub."""
+    revision: str | None
+    gguf_file: str | None
+    max_length: int | None
+    """model.max_length if conf/model has a file of that name."""
+    random: bool
+    """Whether the model's weights are random; its tokens are then bytes."""
+
+    @property
+    def on_hub(self) -> bool:
+        """Whether it is a hub's id."""
+        return not self.random and not Path(self.where).is_dir()
+
+
+def shelf() -> list[str]:
+    """The names of conf/model."""
+    return sorted(file.stem for file in (resource_dir("conf") / "model").glob("*.yaml"))
+
+
+def find_source(model: str) -> Source:
+    """The source of a model's tokenizer, by its name in conf/model, its folder or its hub id; DataError if there is none."""
     file = resource_dir("conf") / "model" / f"{model}.yaml"
     known: dict[str, Any] = {}
-    if file.is_file():
+    if model in shelf():
         known = cast("dict[str, Any]", yaml.safe_load(file.read_text()))
-    if known.get("init") == "random":
-        return byte_tokenizer(), known.get("max_length")
-    where: str = known.get("name_or_path", model)
-    options: dict[str, Any] = {"revision": known["revision"]} if known.get("revision") else {}
-    if where.startswith("package:"):
+    where, gguf = str(known.get("name_or_path", model)), known.get("gguf_file")
+    random = known.get("init") == "random"
+    if not random and where.startswith("package:"):
         found = importlib.util.find_spec(where.removeprefix("package:"))
         if found is None or found.origin is None:
             raise DataError(f"--model {model}: its package {where.removeprefix('package:')} is not installed")
-        where, options = str(Path(found.origin).parent), {"gguf_file": known.get("gguf_file")}
+        where = str(Path(found.origin).parent)
+    own_path = is_path(where)
     where = str(Path(where).expanduser())
-    if is_path(where) and not Path(where).is_dir():
+    if not random and own_path and not Path(where).is_dir():
         raise DataError(f"--model {model} is not a folder here; check the path, or give a hub id")
+    return Source(
+        model=model, where=where, revision=known.get("revision"), gguf_file=gguf, max_length=known.get("max_length"),
+        random=random,
+    )  # fmt: skip
+
+
+def load_tokenizer(model: str, *, offline: bool = False) -> tuple[Any, int | None]:
+    """The tokenizer, and model.max_length if conf/model has a file of that name; DataError if no tokenizer can be loaded.
+
+    `offline`: no hub is asked for a newer version of what its cache has.
+    """
+    source = find_source(model)
+    if source.random:
+        return byte_tokenizer(), source.max_length
+    options: dict[str, Any] = {"revision": source.revision} if source.revision else {}
+    if source.gguf_file:
+        options["gguf_file"] = source.gguf_file
     try:
         transformers: Any = importlib.import_module("transformers")
     except ImportError:
-        raise DataError(
-            "--model needs transformers; pip install transformers, or leave --model out"
-        ) from None
+        raise DataError(f"--model needs transformers; {TRAINING_STACK}, or leave --model out") from None
     try:
-        return transformers.AutoTokenizer.from_pretrained(where, **options), known.get("max_length")
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
+        loaded = transformers.AutoTokenizer.from_pretrained(source.where, local_files_only=offline, **options)
+    except Exception as error:  # of a file that is no tokenizer's, the library raises errors of many kinds
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise DataError(
             f"--model {model}: no tokenizer could be loaded ({reason}); give a name from conf/model, a folder or a hub id"
         ) from None
+    return loaded, source.max_length
 
 
 def byte_tokenizer() -> Any:

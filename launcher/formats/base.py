@@ -71,7 +71,7 @@ class Format:
     unread: Callable[[Fields], tuple[str, ...]] = _nothing
     """Keys of `keys` that `read` leaves out of this row, because another one has their place; they are counted and told."""
     lists: tuple[str, ...] = ()
-    """Keys that hold lists of turns, never a text; text in them is read as the list that it stands for."""
+    """Keys that hold lists of turns, never a text; text in them is read as that list."""
     meanings: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     """Other names that people give to keys of this format; an error for a row of no format names data.columns with them."""
     example: Mapping[str, Any]

@@ -76,7 +76,7 @@ def _fork(
 
 
 def _answer(text: str) -> list[Message]:
-    """The answer, which may stand behind its own "Assistant:", or behind the whole prompt again."""
+    """The answer, which can follow its own "Assistant:", or the whole prompt again."""
     if _is_transcript(text):
         text = _split(text, "chosen")[1]
     return [make_turn("assistant", text.strip().removeprefix("Assistant:").strip())]

@@ -72,7 +72,7 @@ def _check_same(prompt: list[Message], shared: list[Message]) -> None:
     ):  # or it is all of them as one text
         raise BrokenRow(
             "format",
-            "chosen and rejected are whole chats, and the prompt beside them is none of the turns that they share; "
+            "chosen and rejected are whole chats, and the prompt beside them is not one of the turns that they share; "
             "data.drop=[prompt] reads the chats alone",
         )
 

@@ -1,6 +1,7 @@
 """model.chat_template and the tokens beside it, read before a launch: a shipped name, a Jinja file or another model's."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,7 +29,11 @@ def read_format(config: Config) -> ChatFormat | None:
     _check_tokens(model)
     if not (model.chat_template or model.added_tokens or model.eos_token or model.pad_token):
         return None
-    template, control, end = _read(config, model.chat_template) if model.chat_template else (None, [], None)
+    template, control, end = (
+        _read(model.chat_template, {**os.environ, **config.cluster.env})
+        if model.chat_template
+        else (None, [], None)
+    )
     return ChatFormat(
         name=model.chat_template,
         template=template,
@@ -71,7 +76,13 @@ def suggest(config_json: dict[str, Any]) -> str:
     return "gemma" if kind.startswith("gemma") else family.get(kind, "chatml")
 
 
-def _read(config: Config, name: str) -> tuple[str, list[str], str | None]:
+def format_named(name: str, environ: Mapping[str, str]) -> ChatFormat:
+    """The changes that model.chat_template=NAME alone makes; ConfigError for a template that cannot be read."""
+    template, control, end = _read(name, environ)
+    return ChatFormat(name=name, template=template, control=tuple(control), added=(), eos=end, pad=None)
+
+
+def _read(name: str, environ: Mapping[str, str]) -> tuple[str, list[str], str | None]:
     """The template's text, its control tokens, and the token that ends an answer, None for the model's own."""
     path = Path(name)
     if name in shipped():
@@ -83,7 +94,7 @@ def _read(config: Config, name: str) -> tuple[str, list[str], str | None]:
         return text, [], None
     if path.is_dir():
         return _of_model(name, path)
-    cached = find_snapshot(cache_folder({**os.environ, **config.cluster.env}), name, "main")
+    cached = find_snapshot(cache_folder(environ), name, "main")
     if cached is not None:
         return _of_model(name, cached)
     ends_like_file = path.suffix in (".jinja", ".jinja2", ".j2", ".txt", ".json")

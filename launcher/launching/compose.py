@@ -7,6 +7,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
@@ -20,14 +21,13 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from launcher.config import ClusterConfig, Config, register
-from launcher.config.other_names import answer_option
 from launcher.errors import ConfigError, LauncherError, UsageError
 from launcher.launching.explain import explain, one_line
 from launcher.launching.explain_file import explain_file
 from launcher.launching.explain_override import check_words, explain_override
 from launcher.launching.named_model import fit_to_name
 from launcher.launching.own_file.expand import Expanded, expand, place
-from launcher.launching.own_file.source import Source
+from launcher.launching.own_file.source import Source, clock_fault, unquoted_clock
 from launcher.launching.secrets import conceal, refuse_secrets, secrets_of
 from launcher.launching.start_adapter import fit_to_adapter
 from launcher.launching.texts import as_typed, with_home
@@ -85,7 +85,7 @@ def compose(
 ) -> list[Composed]:
     """The configuration that Hydra composes, or all those of a multirun; empty if only help was requested.
 
-    `--config FILE` stands for the overrides of a file of one's own, which come before those that were typed.
+    `--config FILE` is replaced with the overrides of that file, which come before those that were typed.
 
     With `take_sweep`, a multirun is passed to it unexpanded, unless another launcher or sweeper of Hydra is named. If
     Hydra's launcher moves a job to another process, `run_here` gets its configuration there.
@@ -153,6 +153,8 @@ def _refuse_bad_options(arguments: list[str]) -> None:
     parser = get_args_parser()
 
     def refuse(message: str) -> NoReturn:
+        from launcher.config.other_names import answer_option
+
         if elsewhere := answer_option(message.rpartition("unrecognized arguments: ")[2]):
             raise UsageError(elsewhere)
         raise UsageError(f"{message}; a verb is the first word; see python -m launcher help and --hydra-help")
@@ -222,6 +224,7 @@ def compose_trial(request: Asked, overrides: list[str], number: int) -> tuple[Di
 
 def _composed(cfg: DictConfig) -> Composed:
     settings = HydraConfig.get()
+    _refuse_clocks(cfg, settings)
     derived = OmegaConf.is_interpolation(cfg.data, "eval_path")
     OmegaConf.resolve(cfg)  # resolved here, while ${hydra:job.num} is that of this job
     sources = settings.runtime.config_sources
@@ -246,6 +249,21 @@ def _composed(cfg: DictConfig) -> Composed:
     )
 
 
+def _refuse_clocks(cfg: DictConfig, settings: Any) -> None:
+    """ConfigError where resources.time is the number that YAML made of a time without quotes in one of the chosen files."""
+    typed = any(word.lstrip("+").startswith("resources.time=") for word in settings.overrides.task)
+    if typed or not str(cfg.resources.time).isdigit():
+        return
+    for source in settings.runtime.config_sources:
+        for group, choice in settings.runtime.choices.items():
+            file = Path(str(source.path), group, f"{choice}.yaml")
+            if source.schema != "file" or not file.is_file():
+                continue
+            for number, line in enumerate(file.read_text(errors="replace").splitlines(), 1):
+                if value := unquoted_clock(line):
+                    raise ConfigError(f"{file}:{number}: {clock_fault(value)}")
+
+
 def to_config(cfg: DictConfig) -> Config:
     """The typed configuration.
 
@@ -260,12 +278,19 @@ def to_config(cfg: DictConfig) -> Config:
         config = OmegaConf.to_object(checked)
     except MissingMandatoryValue as error:
         key = str(error.full_key or error.key)
-        choose = "choose an experiment, such as +experiment=quickstart, or set it"
-        raise ConfigError(f"{key} has no value; {choose if key == 'name' else f'set {key}=...'}") from None
+        raise ConfigError(f"{key} has no value; {_way_to_set(key)}") from None
     assert isinstance(config, Config)
     _check_lists(config.cluster)
     find_method(config.trainer.kind)
     return config
+
+
+def _way_to_set(key: str) -> str:
+    if key == "name":
+        return "choose an experiment, such as +experiment=quickstart, or set it"
+    group, dot, option = key.rpartition("sbatch.")
+    shell = f", or SBATCH_{option.upper().replace('-', '_')} in your shell; this site refuses jobs without it"
+    return f"set {key}=...{shell if group and dot else ''}"
 
 
 def _is_typed(node: Any) -> bool:

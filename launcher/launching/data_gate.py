@@ -16,6 +16,7 @@ from launcher.launching.kept import remembered
 from launcher.launching.portions import count_portions
 from launcher.launching.row_template import row_template
 from launcher.methods.rows import check_serves
+from launcher.run import RunDir
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +80,20 @@ def check_files(config: Config) -> None:
                 find_files(path)
             except DataError as error:
                 raise DataError(f"{key}={error}") from None
+
+
+def files_of(paths: DataPaths, run: RunDir) -> dict[str, tuple[str, ...]]:
+    """The files of each data path that is a folder or a glob; a run that is planned again keeps those of its first plan."""
+    before: dict[str, list[str]] = {}
+    if run.plan.is_file():
+        before = run.read_json(run.plan).get("facts", {}).get("data_files", {})
+    found: dict[str, tuple[str, ...]] = {}
+    for path in dict.fromkeys([*paths.training, *filter(None, [paths.evaluation])]):
+        if path in before:
+            found[path] = tuple(before[path])
+        elif not path.startswith(HUB) and (files := find_files(path)) != (path,):
+            found[path] = files
+    return found
 
 
 def count_examples(config: Config, reports: list[dict[str, Any]]) -> dict[str, int | None]:

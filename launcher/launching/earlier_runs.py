@@ -7,8 +7,6 @@ from launcher.config import Config
 from launcher.errors import ConfigError, RunError
 from launcher.plan.save import RESTART_S, SAVE_S
 from launcher.run import RunDir, find_run
-from launcher.run.events.checkpoints import Saved, Stepping
-from launcher.run.events.ranks import Measured
 
 
 def resume_source(config: Config) -> str:
@@ -57,6 +55,9 @@ def measured(runs_dir: Path, name: str) -> dict[str, float]:
     runs = (RunDir(plan.parent) for plan in sorted(runs_dir.glob(f"{name}/*/plan.json"), reverse=True))
     newest = next((run for run in runs if run.submitted), None)
     if newest:
+        from launcher.run.events.checkpoints import Saved, Stepping
+        from launcher.run.events.ranks import Measured
+
         for event in newest.read_events(Saved, Stepping, Measured):
             if isinstance(event, Saved):
                 known["save_s"] = max(event.blocked_s, 1e-3)

@@ -13,7 +13,6 @@ from omegaconf import OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, ValidationError
 
 from launcher.config import Config
-from launcher.config.other_names import counterpart, counterparts
 from launcher.errors import nearest, unknown
 from launcher.resources import resource_dir
 
@@ -109,6 +108,8 @@ _RENAMED = {"resources.silence_s": "resources.hang_timeout_s"}
 
 def unknown_key(key: str) -> str:
     """One sentence for an unknown key, with the nearest known key."""
+    from launcher.config.other_names import counterpart, counterparts
+
     if key in _RENAMED:
         return f"{key} is now called {_RENAMED[key]}; write {_RENAMED[key]}=VALUE"
     if key == "experiment":

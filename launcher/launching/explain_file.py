@@ -18,7 +18,7 @@ def explain_file(error: BaseException, arguments: Sequence[str]) -> str | None:
     for cause in causes_of(error):
         if isinstance(cause, MarkedYAMLError) and cause.problem_mark is not None:
             mark, problem = cause.problem_mark, " ".join((cause.problem or "").split())
-            return f"{mark.name} is not YAML: line {mark.line + 1}: {problem}; mend the line"
+            return f"{mark.name} is not YAML: line {mark.line + 1}: {problem}; correct the line"
         if isinstance(cause, UnicodeDecodeError) and folder:
             return _undecodable(folder, arguments)
     if folder and (missing := re.search(r"Additional config directory '([^']+)' not found", str(error))):
@@ -58,7 +58,7 @@ def _list_for_keys(folder: Path, name: str) -> str | None:
 
 
 def _misplaced(node: Mapping[str, Any], schema: type, prefix: str) -> tuple[str, Any] | None:
-    """The first key that has a list in the place of keys, and the list."""
+    """The first key that has a list instead of keys, and the list."""
     hints = get_type_hints(schema)
     for name, value in node.items():
         hint = hints.get(name)

@@ -15,7 +15,7 @@ from launcher.config import ArchitectureConfig, Config, ContainerRuntime, Device
 from launcher.data.kinds import SPOKEN
 from launcher.hub import named_folders
 from launcher.launching.chat_template import check_chats, read_format
-from launcher.launching.data_gate import check_data, check_files, count_examples, data_paths
+from launcher.launching.data_gate import check_data, check_files, count_examples, data_paths, files_of
 from launcher.launching.earlier_runs import measured, resume_source
 from launcher.launching.model_gate import check_model
 from launcher.launching.secrets import refuse_secrets, secrets_of
@@ -48,6 +48,7 @@ def gather(config: Config, experiment: str | None, run: RunDir) -> Facts:
         data_path=data.training[0],
         data_sources=data.training if config.data.sources else (),
         eval_path=data.evaluation,
+        data_files=files_of(data, run),
         holds_out=config.data.eval_fraction is not None,
         python=config.cluster.python or sys.executable,
         architecture=_architecture(config, shape),

@@ -58,7 +58,7 @@ def ask(kind: str, name: str, revision: str, file: str, environ: Mapping[str, st
         except HFValidationError:
             answers.append(Answer(status=404, said="no repository can have this name"))
         except (HTTPError, OSError, ValueError) as error:
-            answers.append(Answer(status=0, said=f"{where} does not answer here ({_why(error)})"))
+            answers.append(Answer(status=0, said=f"{where} does not answer here ({why(error)})"))
         else:
             answers.append(Answer(status=200, said=""))
 
@@ -70,7 +70,7 @@ def ask(kind: str, name: str, revision: str, file: str, environ: Mapping[str, st
     return answers[0] if answers else late
 
 
-def _why(error: Exception) -> str:
+def why(error: Exception) -> str:
     """The operating system's reason, or the error's type. Never the error's text: it can quote the header with the token."""
     cause: BaseException | None = error
     while cause is not None:

@@ -18,6 +18,7 @@ from launcher.launching.machine_gate import check_host_memory, cpu_note
 from launcher.launching.package_gate import check_packages, package_notes
 from launcher.launching.plan_warnings import HowMuch, evaluation_note, print_warnings
 from launcher.launching.planning import prepare
+from launcher.launching.push_gate import check_repository, push_note
 from launcher.launching.write import find_cut_short, write_run
 from launcher.output import say
 from launcher.plan import LaunchPlan, check_fits
@@ -106,6 +107,7 @@ def plan_launches(composed: Sequence[Composed], moment: datetime) -> list[Planne
             make_cluster(one.plan.cluster)  # a refusal comes before the warnings
         print_warnings(one.composed, one.plan)
         check_hub(one.composed.config, one.plan)
+        check_repository(one.composed.config)
     return planned
 
 
@@ -172,4 +174,5 @@ def notes_of(composed: Composed, plan: LaunchPlan) -> list[str]:
         *evaluation_note(composed.evaluation_left_out),
         *cpu_note(config, plan),
         *package_notes(config, plan),
+        *push_note(config, plan),
     ]

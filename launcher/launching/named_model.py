@@ -65,7 +65,7 @@ def _are(names: Sequence[str]) -> str:
 
 
 def _expanded(name: str) -> str:
-    """The name with a home folder in place of ~, which no shell expands behind `=`."""
+    """The name with the home folder instead of ~, which no shell expands after `=`."""
     try:
         return str(Path(name).expanduser()) if name.startswith("~") else name
     except RuntimeError:  # no such user

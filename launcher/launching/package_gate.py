@@ -1,16 +1,23 @@
 """A check before anything is queued of the packages that a run's tracker, plugins and attention kernel need."""
 
+import importlib.util
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from launcher.clusters.registry import find_cluster
+from launcher.compiler import lacking_for
 from launcher.config import Config, ContainerRuntime
 from launcher.errors import ConfigError
-from launcher.packages import Package, missing
+from launcher.packages import TRAINING_STACK, Package, missing
 from launcher.plan import LaunchPlan
 from launcher.plan.names import ATTENTION_PACKAGES
 from launcher.plugins.base import make_plugins
 from launcher.trackers.registry import TRACKERS
+
+_STACK = ("torch", "transformers", "accelerate", "peft", "trl", "datasets")
+"""What every run imports."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,16 +34,37 @@ def check_packages(config: Config, plan: LaunchPlan) -> None:
     """Raises ConfigError for a package that the ranks will not find, if they use the running Python; skipped for a dry run."""
     if config.dry_run or not _is_this_python(config, plan):
         return
+    lacking = [name for name in _STACK if importlib.util.find_spec(name) is None]
+    if lacking and not find_cluster(plan.cluster).queued:
+        raise ConfigError(
+            f"the run trains on this machine with {sys.executable}, which has no {', '.join(lacking)}; {TRAINING_STACK}, or "
+            "set cluster.python to a Python that has it"
+        )
     for need in needs_of(config):
         if _lacks(need):
             raise ConfigError(_sentence(need))
+    if lacking := _compiler(config, plan):
+        raise ConfigError(lacking)
+
+
+def _compiler(config: Config, plan: LaunchPlan) -> str | None:
+    """One sentence if the nodes are this machine, and it cannot compile what an offloaded optimizer needs."""
+    operators = plan.strategy.operators(config.trainer.optim)
+    if find_cluster(plan.cluster).queued or not (lacking := lacking_for(operators, plan.device, os.environ)):
+        return None
+    return (
+        f"strategy={plan.strategy.name} compiles {' and '.join(operators)} of DeepSpeed when it starts, and this machine lacks "
+        f"{lacking}; or use strategy=zero3, which does not offload"
+    )
 
 
 def package_notes(config: Config, plan: LaunchPlan) -> list[str]:
     """A summary's notes on packages: those for which a launch would be refused, and those that cannot be checked here."""
     needs = list(needs_of(config))
     if _is_this_python(config, plan):
-        return [f"a launch is refused: {_sentence(need)}" for need in needs if _lacks(need)]
+        wrong = [_sentence(need) for need in needs if _lacks(need)]
+        wrong += [lacking] if (lacking := _compiler(config, plan)) else []
+        return [f"a launch is refused: {sentence}" for sentence in wrong]
     names = sorted({need.any_of[0].name for need in needs})
     if not names:
         return []

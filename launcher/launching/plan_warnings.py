@@ -48,7 +48,7 @@ def unchecked(config: Config) -> list[str]:
         f"{key} passes {', '.join(sorted(map(str, given)))} on to {library} unchecked: no estimate and no rule of the plan "
         "knows what it does"
         for key, given, library in (
-            ("trainer.args", config.trainer.args, "transformers"),
+            ("trainer.args", config.trainer.args, "transformers or trl"),
             ("strategy.deepspeed", config.strategy.deepspeed, "DeepSpeed"),
         )
         if given

@@ -9,6 +9,7 @@ from launcher.launching.facts import count, gather
 from launcher.launching.machine_gate import check_machine, for_plan
 from launcher.launching.place_gate import check_place
 from launcher.launching.plugin_gate import check_plugins
+from launcher.launching.push_gate import check_push
 from launcher.plan import LaunchPlan
 from launcher.plugins.base import make_plugins
 from launcher.plugins.decide import decide
@@ -43,6 +44,7 @@ def look(composed: Composed, moment: datetime) -> Looked:
 
 def prepare_in(composed: Composed, run: RunDir) -> LaunchPlan:
     """The plan of a run in that folder, which can already exist."""
+    check_push(composed.config, trial=composed.trial is not None)
     facts = gather(composed.config, composed.experiment, run)
     check_machine(composed.config, facts)
     plugins = make_plugins(composed.config.plugins)

@@ -1,4 +1,4 @@
-"""Removes runs and sweeps from a runs_dir: only whole folders of them, and none that is queued or running."""
+"""Removes runs from a runs_dir: only whole folders of them, and none that is queued or running."""
 
 import shutil
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from launcher.status.state import is_over, read_status
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Removable:
-    """A run that can be removed."""
+    """A run or a sweep that can be removed."""
 
     run: RunDir
     state: str
@@ -34,14 +34,24 @@ def removable(runs_dir: Path, references: Sequence[str], *, planned: bool) -> li
 
 
 def remove(one: Removable) -> None:
-    """Deletes the run's folder. Links in it are deleted and not followed; RunError if something of it cannot be deleted."""
+    """Deletes the run's folder."""
     _checked(one.run)  # it may have been started while the user was asked
+    delete(one.run.path)
+
+
+def delete(folder: Path) -> None:
+    """Deletes the folder. Links in it are deleted and not followed; RunError if something of it cannot be deleted."""
     try:
-        shutil.rmtree(one.run.path)
+        shutil.rmtree(folder)
     except OSError as error:
         raise RunError(
-            f"{one.run.path} cannot be removed: {error.strerror} ({error.filename}); what is left of it stays"
+            f"{folder} cannot be removed: {error.strerror} ({error.filename}); what is left of it stays"
         ) from None
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of the folder's files; links are not followed."""
+    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
 
 
 def _named(runs_dir: Path, reference: str, runs: Sequence[RunDir]) -> RunDir:
@@ -50,10 +60,6 @@ def _named(runs_dir: Path, reference: str, runs: Sequence[RunDir]) -> RunDir:
         if path.is_symlink():
             raise RunError(
                 f"{path} is a link to {path.resolve()}; name that folder, or remove the link yourself"
-            )
-        if (path / "sweep.json").is_file():
-            raise RunError(
-                f"{path} is a sweep, whose trials belong together; cancel it, and delete its folder yourself"
             )
     if found := find_exact(runs_dir, reference):
         return found
@@ -73,7 +79,9 @@ def _checked(run: RunDir) -> Removable:
         if not file.is_file():
             raise RunError(f"{run.path} is not a whole run dir: it has no {file.name}; delete it yourself")
     if _is_trial(run):
-        raise RunError(f"{run.name} is a trial of a sweep, whose results need it; it is not removed")
+        raise RunError(
+            f"{run.name} is a trial of a sweep, whose results need it; remove the whole sweep {run.path.parent}"
+        )
     status = read_status(run)
     planned = status.state is RunState.PLANNED and not run.intent.exists()
     if not planned and not is_over(status.state):
@@ -81,10 +89,7 @@ def _checked(run: RunDir) -> Removable:
         raise RunError(
             f"{run.name} is {status.state.value}{doubt}; end it first: python -m launcher cancel {run.name}"
         )
-    size = sum(
-        path.lstat().st_size for path in run.path.rglob("*") if path.is_file() and not path.is_symlink()
-    )
-    return Removable(run=run, state=status.state.value, size=size)
+    return Removable(run=run, state=status.state.value, size=size_of(run.path))
 
 
 def _is_trial(run: RunDir) -> bool:

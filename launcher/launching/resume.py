@@ -17,6 +17,7 @@ from launcher.launching.own_file.expand import OPTION
 from launcher.launching.package_gate import check_packages
 from launcher.launching.plan_warnings import print_warnings
 from launcher.launching.planning import prepare_in
+from launcher.launching.push_gate import check_repository
 from launcher.launching.write import rewrite_run, settle
 from launcher.plan import check_fits
 from launcher.plugins.base import make_plugins
@@ -49,6 +50,7 @@ def resume(run: RunDir, overrides: list[str], tell: Callable[[Composed, Launched
     plan = prepare_in(composed, run)
     check_fits(composed.config, plan)
     check_hub(composed.config, plan)
+    check_repository(composed.config)
     check_packages(composed.config, plan)
     print_warnings(composed, plan)
     cluster = None if composed.config.dry_run else make_cluster(plan.cluster)
@@ -85,7 +87,7 @@ def _compose(run: RunDir, overrides: list[str]) -> Composed:
     """The configuration of the run's own arguments, followed by the new ones."""
     if any(word.partition("=")[0] == OPTION for word in overrides):
         raise UsageError(
-            f"{OPTION} begins a run; a resume goes on with what {run.name} was launched with: type what changes as key=value"
+            f"{OPTION} begins a run; a resume continues with what {run.name} was launched with: type what changes as key=value"
         )
     if not run.overrides.is_file():
         raise RunError(

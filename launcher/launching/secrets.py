@@ -34,7 +34,7 @@ def refers_to_secret(text: str) -> str | None:
 
 
 def conceal(text: str, secrets: Mapping[str, str]) -> str:
-    """The text with the name of the variable in place of each secret value."""
+    """The text with the name of the variable instead of each secret value."""
     for name, value in secrets.items():
         text = text.replace(value, f"${{{name}}}")
     return text

@@ -13,8 +13,9 @@ from launcher.errors import RunError
 from launcher.launching.compose import Composed
 from launcher.launching.data_gate import check_data
 from launcher.launching.own_file.source import Source
+from launcher.output import warn
 from launcher.plan import LaunchPlan
-from launcher.plan.place import mounted_caches
+from launcher.plan.place import mount_points, mounted_caches
 from launcher.render import FILES, render
 from launcher.run import RunDir, write_text
 from launcher.run.events.launching import Planned, Replanned
@@ -24,6 +25,7 @@ def write_run(run: RunDir, plan: LaunchPlan, composed: Composed) -> bool:
     """Creates the run dir with every file of the run; False, and nothing is written, if it already exists."""
     texts = render(plan)  # before the folder, so that an error leaves no files
     _make_caches(plan, composed)
+    _make_mount_points(plan, composed)
     try:
         run.path.mkdir(parents=True)
     except FileExistsError:
@@ -82,6 +84,7 @@ def rewrite_run(run: RunDir, plan: LaunchPlan, composed: Composed, changes: dict
     """
     texts = render(plan)
     _make_caches(plan, composed)
+    _make_mount_points(plan, composed)
     kept = run.earlier / str(1 + sum(1 for _ in run.earlier.glob("[0-9]*")))
     kept.mkdir(parents=True)
     for name in (*FILES, ".hydra/overrides.yaml", run.config.name, run.data_check.name):
@@ -112,6 +115,27 @@ def _make_caches(plan: LaunchPlan, composed: Composed) -> None:
             raise RunError(
                 f"{name}={path} is mounted into the container and cannot be created ({error.strerror}); choose another folder, "
                 "or one that is below a folder of cluster.container.mounts"
+            ) from None
+
+
+def _make_mount_points(plan: LaunchPlan, composed: Composed) -> None:
+    """Creates the folders of an unpacked image on which its program mounts."""
+    image = Path(composed.config.cluster.container.image or "")
+    points = mount_points(composed.config, plan.facts)
+    if points and not image.is_dir():
+        warn(
+            f"cluster.container.image={image} is not a folder on this machine: each node needs it with the mount points "
+            f"{' '.join(points)}"
+        )
+        return
+    for point in points:
+        try:
+            (image / point.lstrip("/")).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(
+                f"cluster.container.image={image} has no folder {point} to mount on, and it cannot be made "
+                f"({error.strerror}); make it in the image, or set "
+                "cluster.container.options=[--write-fake] (charliecloud 0.34 and later)"
             ) from None
 
 

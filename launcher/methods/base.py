@@ -1,7 +1,7 @@
 """The spec of a training method: everything that this project must know about it before and during training."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from launcher.config import ArchitectureConfig, Config
@@ -94,6 +94,10 @@ class Method:
     """Whether trl disables all dropout unless trainer.disable_dropout=false."""
     not_estimated: str | None = None
     """Why memory and time are not estimated, as the words after a colon; None: they are, with one sequence per row."""
+    fields: Mapping[str, tuple[type, ...]] = field(default_factory=dict[str, tuple[type, ...]])
+    """Further fields of trl's class of arguments, and their types: trainer.args passes them on unchecked."""
+    refused: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Fields of trl's class that trainer.args refuses for this method alone, with the reason."""
     figures: tuple[str, ...] = ()
     """Prefixes of names: metrics.jsonl gets the figures besides the loss that its trainer logs under such names."""
 

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 from launcher.config import Config, TrainerConfig
+from launcher.config.other_names import counterpart
 from launcher.errors import PlanError, unknown
 from launcher.methods.base import Key, Method
 from launcher.methods.registry import METHODS, find_method
@@ -36,6 +37,8 @@ def _check_value(name: str, key: Key, value: Any) -> None:
 def _check_options(trainer: TrainerConfig, method: Method) -> None:
     known = {option.name: option for option in method.options}
     for name, value in trainer.options.items():
+        if name not in known and (found := counterpart(name)):
+            raise PlanError(found.answer(f"trainer.options.{name}"))
         if not known:
             raise PlanError(
                 f"trainer.options.{name}={value}: trainer.kind={trainer.kind} has no options; take it out"

@@ -3,7 +3,14 @@
 from launcher.config import Config
 from launcher.errors import PlanError
 from launcher.methods.base import Key, Method
-from launcher.methods.keys import BETA, DISABLE_DROPOUT, LOSS_TYPE, SAMPLE_PROMPT, refuse_zero_beta
+from launcher.methods.keys import (
+    BETA,
+    DISABLE_DROPOUT,
+    LOSS_TYPE,
+    SAMPLE_PROMPT,
+    TRL_FIELDS,
+    refuse_zero_beta,
+)
 
 
 def _check(config: Config) -> None:
@@ -41,5 +48,16 @@ SPEC = Method(
     reference=lambda config: True,
     disables_dropout=True,
     not_estimated="both answers of a pair are in the batch, and a full fine-tune has a second model",
+    fields={
+        "ld_alpha": (float, int),
+        "f_divergence_type": (str,),
+        "f_alpha_divergence_coef": (float, int),
+        "use_weighting": (bool,),
+        "discopop_tau": (float, int),
+        "truncation_mode": (str,),
+        "padding_free": (bool,),
+        **TRL_FIELDS,
+    },
+    refused={"loss_weights": "a run has one trainer.loss_type, which needs no weight"},
     figures=("rewards/",),
 )

@@ -23,6 +23,11 @@ SAMPLE_PROMPT = Key(name="sample_prompt", passed=False)
 BETA = Key(name="beta", holds=at_least_0, rule="a number of at least 0")
 LOSS_TYPE = Key(name="loss_type")
 DISABLE_DROPOUT = Key(name="disable_dropout")
+TRL_FIELDS: dict[str, tuple[type, ...]] = {
+    "router_aux_loss_coef": (float, int),
+    "pad_to_multiple_of": (int, str),
+}
+"""Fields of the arguments of several of trl's trainers that trainer.args passes on. Source: trl 1.16."""
 
 
 def refuse_zero_beta(config: Config) -> None:

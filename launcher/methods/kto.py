@@ -2,7 +2,15 @@
 
 from launcher.config import Config
 from launcher.methods.base import Key, Method
-from launcher.methods.keys import BETA, DISABLE_DROPOUT, LOSS_TYPE, SAMPLE_PROMPT, above_0, refuse_zero_beta
+from launcher.methods.keys import (
+    BETA,
+    DISABLE_DROPOUT,
+    LOSS_TYPE,
+    SAMPLE_PROMPT,
+    TRL_FIELDS,
+    above_0,
+    refuse_zero_beta,
+)
 from launcher.rule import Rule
 
 _WITHOUT_KL = "apo_zero_unpaired"
@@ -46,5 +54,6 @@ SPEC = Method(
     reference=lambda config: True,
     disables_dropout=True,
     not_estimated="it makes up to three more forward passes, and a full fine-tune has a second model",
+    fields=TRL_FIELDS,
     figures=("rewards/", "kl"),
 )

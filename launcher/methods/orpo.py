@@ -14,5 +14,11 @@ SPEC = Method(
     sequences=2,
     disables_dropout=True,
     not_estimated="both answers of a pair are in the batch, with their logits",
+    refused={
+        "max_completion_length": "an answer may have what its prompt leaves of model.max_length",
+        "padding_value": "the model's own padding token is used",
+        "generate_during_eval": "trainer.sample_prompt shows an answer of the model",
+        "is_encoder_decoder": "only causal language models are trained",
+    },
     figures=("rewards/", "nll_loss"),
 )

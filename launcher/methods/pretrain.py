@@ -12,5 +12,7 @@ SPEC = Method(
     learns_from=("text",),
     keys=(PACKING, SAMPLE_PROMPT),
     arguments=sft.arguments,
+    fields=sft.FIELDS,
+    refused={**sft.REFUSED, "truncation_mode": "a text longer than model.max_length is split"},
     next_token_loss=True,
 )

@@ -12,6 +12,16 @@ def arguments(config: Config, accumulation: int) -> dict[str, Any]:
     return {"packing": False}
 
 
+FIELDS: dict[str, tuple[type, ...]] = {"router_aux_loss_coef": (float, int)}
+REFUSED = {
+    "loss_type": "the loss is the mean of the next-token losses over all trained tokens",
+    "pad_to_multiple_of": "rows are filled up to the longest of their batch by the launcher's own collator",
+    "padding_free": "trainer.packing=true leaves no padding",
+    "truncation_mode": "a row longer than model.max_length keeps its start",
+}
+"""What trl's SFTConfig has and the launcher's own rows and loss do not read."""
+
+
 SPEC = Method(
     title="supervised fine-tuning",
     about="Trains on the assistant's turns of chats, or on plain text, by next-token prediction.",
@@ -20,5 +30,7 @@ SPEC = Method(
     learns_from=("chat", "pair", "text"),
     keys=(PACKING, ASSISTANT_ONLY_LOSS, SAMPLE_PROMPT),
     arguments=arguments,
+    fields=FIELDS,
+    refused=REFUSED,
     next_token_loss=True,
 )

@@ -14,6 +14,9 @@ from launcher.plan.memory import MARGIN, Load, estimate_memory
 from launcher.plan.time import estimate_time
 from launcher.strategies import AUTO, Strategy
 
+SAME = 0.02
+"""Steps whose planned times differ by at most this share are equally fast: the estimate is not more exact."""
+
 
 def settle(config: Config, facts: Facts, make: Callable[[Config], LaunchPlan]) -> tuple[Config, str | None]:
     """The configuration with both values chosen, and the reason; unchanged, with None, if neither is auto.
@@ -61,7 +64,7 @@ def _fastest(
 ) -> Load:
     """The candidate with the shortest step among those that leave MARGIN free, else among those that fit, else the smallest.
 
-    Among equally fast ones it is the first, which shards least.
+    Among equally fast ones, those within SAME of the shortest step, it is the first, which shards least.
     """
     candidates: list[tuple[Load, float]] = []
     for strategy in choices:
@@ -80,7 +83,9 @@ def _fastest(
     for room in (size * (1 - MARGIN), size):
         fitting = [one for one, total in candidates if total <= room]
         if fitting:
-            return min(fitting, key=lambda one: estimate_time(config, one, facts).step_s)
+            seconds = [estimate_time(config, one, facts).step_s for one in fitting]
+            near = min(seconds) * (1 + SAME)
+            return next(one for one, step_s in zip(fitting, seconds, strict=True) if step_s <= near)
     return min(candidates, key=lambda one: one[1])[0]
 
 

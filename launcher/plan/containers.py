@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 
-from launcher.config import ContainerConfig, ContainerRuntime
+from launcher.config import ContainerConfig, ContainerRuntime, GpuVendor
 from launcher.config.text import one_line
 
 
@@ -15,36 +16,48 @@ class Template:
     """The program and its verb."""
     gpu: tuple[str, ...]
     """Options that make an NVIDIA GPU visible in the image."""
+    amd: tuple[str, ...]
+    """Options that make an AMD GPU visible in the image."""
     mount: Callable[[str], tuple[str, ...]]
     """Options of one mount, HOST:INSIDE."""
     folder: str
     """Option for the folder in which the command starts."""
     end: tuple[str, ...] = ()
     """Words between the image and the command."""
+    makes_mount_points: frozenset[str] | None = None
+    """Options with which the program makes missing mount points in the image itself; None if it always does."""
 
 
 def _apptainer(program: str) -> Template:
-    """Source: the manual pages of apptainer exec and singularity exec (--nv, --bind, --pwd)."""
+    """Source: the manual pages of apptainer exec and singularity exec (--nv, --rocm, --bind, --pwd)."""
     return Template(
-        words=(program, "exec"), gpu=("--nv",), mount=lambda mount: ("--bind", mount), folder="--pwd"
+        words=(program, "exec"),
+        gpu=("--nv",),
+        amd=("--rocm",),
+        mount=lambda mount: ("--bind", mount),
+        folder="--pwd",
     )
 
 
 TEMPLATES = {
     ContainerRuntime.apptainer: _apptainer("apptainer"),
     ContainerRuntime.singularity: _apptainer("singularity"),
-    # Source: ch-run(1), --bind, --cd; ch-run passes the environment on, and --write-fake lets it make the mount points
+    # Source: ch-run(1), --bind, --cd, and --write-fake, which versions before 0.34 do not have; it passes the environment on
     ContainerRuntime.charliecloud: Template(
-        words=("ch-run", "--write-fake"),
+        words=("ch-run",),
         gpu=(),
+        amd=(),  # the host's /dev is in the image already
         mount=lambda mount: ("--bind", mount),
         folder="--cd",
         end=("--",),
+        makes_mount_points=frozenset(["-w", "--write", "-W", "--write-fake"]),
     ),
-    # Source: podman-run(1), --env-host, --volume, --workdir; NERSC's manual of podman-hpc, --gpu
+    # Source: podman-run(1), --env-host, --volume, --workdir, --device, --group-add; NERSC's manual of podman-hpc, --gpu;
+    # AMD's ROCm manual, running ROCm containers, for the devices
     ContainerRuntime.podman_hpc: Template(
         words=("podman-hpc", "run", "--rm", "--env-host", "--network=host", "--ipc=host"),
         gpu=("--gpu",),
+        amd=("--device=/dev/kfd", "--device=/dev/dri", "--group-add=keep-groups"),
         mount=lambda mount: ("--volume", mount),
         folder="--workdir",
     ),
@@ -52,17 +65,44 @@ TEMPLATES = {
 """Runtime -> template. The step itself opens an image of pyxis."""
 
 
+def missing_mount_points(container: ContainerConfig, mounts: Sequence[str]) -> list[str]:
+    """Folders inside the image that have to be made before the program can mount on them; empty if it makes them itself."""
+    template = TEMPLATES.get(container.runtime)
+    if template is None or template.makes_mount_points is None:
+        return []
+    if not template.makes_mount_points.isdisjoint(container.options):
+        return []
+    return [inside or host for host, _, inside in (mount.partition(":") for mount in outermost(mounts))]
+
+
+def outermost(mounts: Sequence[str]) -> list[str]:
+    """The mounts without those of a folder below another one that is mounted under its own path as well."""
+    parts = [(mount, *mount.partition(":")[::2]) for mount in mounts]
+    whole = [PurePath(host) for _, host, inside in parts if inside in ("", host)]
+    return [
+        mount
+        for mount, host, inside in parts
+        if inside not in ("", host) or not any(above in PurePath(host).parents for above in whole)
+    ]
+
+
 def command_in(
-    container: ContainerConfig, image: str, mounts: Sequence[str], folder: str, *, cuda: bool
+    container: ContainerConfig, image: str, mounts: Sequence[str], folder: str, *, gpus: GpuVendor | None
 ) -> tuple[str, ...]:
-    """The words before the command; empty for bare nodes and for an image that the step opens."""
+    """The words before the command, for a run on GPUs of that vendor or on none; empty for bare nodes and for an image that the
+    step opens."""
     template = TEMPLATES.get(container.runtime)
     if template is None:
         return ()
     words = [
         *template.words,
-        *(template.gpu if cuda else ()),
-        *(word for mount in mounts for word in template.mount(mount)),
+        *(template.gpu if gpus is GpuVendor.nvidia else ()),
+        *(template.amd if gpus is GpuVendor.amd else ()),
+        *(
+            word
+            for mount in (mounts if template.makes_mount_points is None else outermost(mounts))
+            for word in template.mount(mount)
+        ),
         template.folder,
         folder,
         *container.options,

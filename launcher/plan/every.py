@@ -34,5 +34,5 @@ def steps_of(asked: float | str, length: Length) -> int | None:
 
 
 def described(asked: float | str) -> str:
-    """The words after `every` for an interval that is no number of steps."""
+    """The words after `every` for an interval that is not a number of steps."""
     return EPOCH if asked == EPOCH else f"{float(asked):.3g} of the run"

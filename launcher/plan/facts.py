@@ -1,7 +1,7 @@
 """What a plan needs to know besides the configuration."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePath
 
 from launcher.config import ArchitectureConfig
@@ -33,6 +33,9 @@ class Facts:
     """Absolute path of the evaluation data; None without one."""
     data_sources: tuple[str, ...] = ()
     """Absolute paths of data.sources, in their order."""
+    data_files: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    """The files of each data path that is a folder or a glob, as they were at the launch: the ranks read these, whatever is in
+    the folder by then, and a resumed run reads them again."""
     python: str
     """Python on the nodes outside a container."""
     architecture: ArchitectureConfig | None

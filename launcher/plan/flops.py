@@ -6,12 +6,6 @@ from launcher.methods.registry import find_method
 from launcher.plan.launch_plan import LaunchPlan
 from launcher.plan.model import head_dim, parameters_by_kind
 
-PEAKS_TFLOPS = {
-    "B200": 2250.0, "H200": 989.0, "H100 PCIe": 756.0, "H100": 989.0, "GH200": 989.0, "A100": 312.0, "L40S": 362.0,
-    "A10": 125.0, "L4": 121.0, "V100": 125.0, "T4": 65.0,
-}  # fmt: skip
-"""Dense 16-bit TFLOP/s by NVIDIA's data sheets; the first entry whose name is part of the device's name counts."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flops:
@@ -64,8 +58,3 @@ def count_flops(plan: LaunchPlan, extra_passes: int = 0) -> Flops | None:
         trained_token=(passes + more) * head,
         pair=(3 + again + extra_passes) * pair,
     )
-
-
-def known_peak_tflops(device_name: str) -> float | None:
-    """The peak TFLOP/s of a device by its data sheet; None if it is not listed."""
-    return next((peak for name, peak in PEAKS_TFLOPS.items() if name in device_name), None)

@@ -21,6 +21,7 @@ from launcher.plan.model import ModelFacts, count_parameters
 from launcher.plan.place import (
     check_environment,
     check_facts,
+    check_node_cache,
     container_command,
     environment,
     make_request,
@@ -158,6 +159,7 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
     parameters = method.count_parameters(shape, count_parameters(shape)) if shape else None
     check_trainer(config)
     check_environment(config.cluster)
+    check_node_cache(config.cluster)
     request = make_request(config, topology, facts, place)
     files = strategy.files(
         Job(
@@ -174,7 +176,7 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
             pin_memory=cuda,
         )
     )
-    args = trainer_args(config, batch, mixed, cuda) | dict(files.trainer_args)
+    args = _with_own(trainer_args(config, batch, mixed, cuda), files.trainer_args, strategy.name)
     length = make_length(
         args, facts, batch, packing=config.trainer.packing, samples=method.generations(config)
     )
@@ -271,3 +273,14 @@ def _check_resources(config: Config) -> None:
         raise PlanError(f"cluster.failures_per_1000_node_days={rate} must be a number of at least 0")
     if not 0 <= config.seed < 2**32:
         raise PlanError(f"seed={config.seed} must be from 0 to 4294967295")
+
+
+def _with_own(args: dict[str, Any], own: Mapping[str, Any], strategy: str) -> dict[str, Any]:
+    """The trainer's arguments with those of the strategy; PlanError for one that trainer.args sets otherwise."""
+    for name, value in own.items():
+        if args.get(name, value) != value:
+            raise PlanError(
+                f"trainer.args.{name}={args[name]} does not work with strategy={strategy}, which needs {value}; take "
+                f"trainer.args.{name} out, or use another strategy"
+            )
+    return args | dict(own)

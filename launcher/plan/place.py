@@ -6,11 +6,11 @@ from pathlib import PurePath
 
 from launcher.clusters.base import Cluster
 from launcher.clusters.job import Request
-from launcher.config import ClusterConfig, Config, ContainerRuntime
+from launcher.config import ClusterConfig, Config, ContainerRuntime, GpuVendor
 from launcher.config.text import one_line
 from launcher.environment import GLOO_INTERFACE, NCCL_INTERFACE
 from launcher.errors import PlanError
-from launcher.plan.containers import TEMPLATES, command_in
+from launcher.plan.containers import TEMPLATES, command_in, missing_mount_points
 from launcher.plan.facts import Facts
 from launcher.plan.topology import Topology
 from launcher.trackers.registry import TRACKERS
@@ -47,11 +47,32 @@ def check_environment(cluster: ClusterConfig) -> None:
         one_line(f"cluster.env.{name}", value)
 
 
+def check_node_cache(cluster: ClusterConfig) -> None:
+    """PlanError for a folder that the nodes cannot read as the launch means it, or that a container would not have."""
+    named = cluster.node_cache
+    if named is None:
+        return
+    one_line("cluster.node_cache", named)
+    if not named.startswith(("/", "$")):
+        raise PlanError(
+            f"cluster.node_cache={named!r} must be an absolute path on the nodes, or begin with a variable of theirs such as "
+            "$SLURM_TMPDIR; use null for none"
+        )
+    if "$" in named and cluster.container.runtime is not ContainerRuntime.none:
+        raise PlanError(
+            f"cluster.node_cache={named} is known on the nodes alone, and cluster.container has to mount it: "
+            "name the folder itself"
+        )
+
+
 def environment(config: Config, facts: Facts) -> dict[str, str]:
     """The environment of every rank; values of the site's file win. In a container the folders of the hub's cache are set too,
     because its image may set others."""
     quiet = {"TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
-    devices = {} if facts.device == "cuda" else {"CUDA_VISIBLE_DEVICES": ""}
+    hidden = ["CUDA_VISIBLE_DEVICES"]
+    if config.cluster.gpu_vendor is GpuVendor.amd:
+        hidden += ["HIP_VISIBLE_DEVICES"]
+    devices = {} if facts.device == "cuda" else dict.fromkeys(hidden, "")
     tracking = TRACKERS.find(config.tracker.kind).variables(
         one_line("tracker.project", config.tracker.project)
     )
@@ -115,9 +136,13 @@ def container_command(config: Config, facts: Facts) -> tuple[str, ...]:
     container = config.cluster.container
     if container.runtime not in TEMPLATES:
         return ()
-    return command_in(
-        container, _image(config), _mounts(config, facts), facts.run_dir, cuda=facts.device == "cuda"
-    )
+    gpus = config.cluster.gpu_vendor if facts.device == "cuda" else None
+    return command_in(container, _image(config), _mounts(config, facts), facts.run_dir, gpus=gpus)
+
+
+def mount_points(config: Config, facts: Facts) -> list[str]:
+    """Folders of the image that a launch makes, because its program mounts on existing folders alone."""
+    return missing_mount_points(config.cluster.container, _mounts(config, facts))
 
 
 def node_python(config: Config, facts: Facts) -> str:
@@ -158,6 +183,7 @@ def _mounts(config: Config, facts: Facts) -> list[str]:
     model = config.model.name_or_path
     local_model = [model] if model.startswith("/") else []
     caches = mounted_caches(config, facts).values()
-    needed = [facts.run_dir, *caches, *facts.data_dirs, facts.work_dir, *local_model]
+    own_disk = [config.cluster.node_cache] if config.cluster.node_cache else []
+    needed = [facts.run_dir, *caches, *facts.data_dirs, facts.work_dir, *local_model, *own_disk]
     mounts = [*(f"{path}:{path}" for path in needed), *config.cluster.container.mounts]
     return list(dict.fromkeys(mounts))

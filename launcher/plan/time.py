@@ -1,23 +1,21 @@
-"""Estimates how long a step takes, from FLOPs, an achieved share of the GPU's peak, and the bytes sent over the links."""
+"""Estimates how long a step takes: what a GPU computes, what it sends to others, and what it moves to and from its host."""
 
 from dataclasses import dataclass
 
 from launcher.config import ClusterConfig, Config
+from launcher.plan.compute_time import PASS_S, Compute, compute_time, step_flops
 from launcher.plan.facts import Facts
+from launcher.plan.gpu import Gpu, gpu_of
 from launcher.plan.length import count_steps
 from launcher.plan.memory.load import Load
 from launcher.plan.memory.weights import frozen_bytes
-from launcher.plan.model import head_dim
 from launcher.units import significant
 
-A100_TFLOPS = 312.0
-"""Dense bf16 TFLOP/s by NVIDIA's data sheet; the default of cluster.gpu_tflops."""
-LINK_GB_S, NETWORK_GB_S, HOST_LINK_GB_S = 200.0, 20.0, 20.0
-"""GB/s from one GPU to others of its node, to other nodes, and to its host: defaults for the cluster file. Assumptions."""
-PASS_S = 3e-4
-"""Seconds that one block's forward and backward pass takes in addition to its FLOPs, to launch kernels. An assumption."""
+NETWORK_GB_S, HOST_LINK_GB_S = 20.0, 20.0
+"""GB/s of a ring over several nodes, and from one GPU to its host: assumptions."""
 FOUR_BIT_SHARE = 0.75
-"""Speed with 4-bit weights, which are dequantised in every pass, relative to bf16 weights. An assumption."""
+"""With cluster.achieved_share: speed with 4-bit weights, which are dequantised in every pass, relative to bf16 weights. An
+assumption."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,72 +33,51 @@ class StepTime:
     compute_s: float
     """Seconds that one GPU computes in a step."""
     communication_s: float
-    """Seconds that one GPU sends in a step; this overlaps with computing."""
+    """Seconds that one GPU sends in a step."""
     basis: str
     """What the estimate is derived from, as a sentence."""
 
 
 def estimate_time(config: Config, load: Load, facts: Facts, steps: int | None = None) -> StepTime:
-    """The time of an optimizer step: the maximum of computing and sending, which overlap, plus the time for offloading.
+    """The time of an optimizer step: computing, sending and offloading, one after another.
 
-    `steps`: optimizer steps of the run, if the plan has decided them. Unverified on a GPU; `status` shows it next to the
-    measured time, and `calibrate` corrects it.
+    `steps`: optimizer steps of the run, if the plan has decided them. By kinds of kernels (`compute_time`) unless
+    cluster.achieved_share is set. Sending is added, because published runs of FSDP fit so: it slows down the products that it
+    overlaps with. This launcher has not run on a GPU: `status` shows the estimate next to the measured time, and `calibrate`
+    corrects it.
     """
     cluster = config.cluster
     length = min(facts.mean_tokens or load.length, load.length)
     length = load.length if config.trainer.packing else length
-    passes = load.accumulation
-    tflops = cluster.gpu_tflops or A100_TFLOPS
-    flops = step_flops(load, length) * load.sequences * length * passes
-    speed = tflops * 1e12 * cluster.achieved_share * (FOUR_BIT_SHARE if _four_bit(load) else 1)
-    compute = flops / speed + passes * load.shape.num_hidden_layers * PASS_S
-    sent = communication_bytes(load) / (_link(cluster, load) * 1e9)
-    step = max(compute, sent) + offload_bytes(load) / (HOST_LINK_GB_S * 1e9)
-    tokens = load.sequences * length * passes * load.degrees.data_parallel_size
+    compute, sent_s, offload_s = step_parts(cluster, load, length)
+    step = compute.total_s + sent_s + offload_s
+    gpu, tokens = gpu_of(cluster), load.sequences * length * load.accumulation
+    flops = step_flops(load, length) * tokens
     steps = expected_steps(config, facts, load, length) if steps is None else steps
     return StepTime(
         step_s=significant(step),
-        tokens_per_s=significant(tokens / step),
+        tokens_per_s=significant(tokens * load.degrees.data_parallel_size / step),
         total_h=None if steps is None else significant(steps * step / 3600),
         steps=steps,
-        compute_s=significant(compute),
-        communication_s=significant(sent),
-        basis=f"{flops:.3g} FLOPs per GPU and step at {cluster.achieved_share:.0%} of {tflops:g} TFLOP/s"
-        + ("" if cluster.gpu_tflops else " (an A100's: cluster.gpu_tflops is not set)")
-        + (f", x {FOUR_BIT_SHARE} for 4-bit weights" if _four_bit(load) else "")
-        + f", {length} tokens per sequence, {_link(cluster, load):g} GB/s between GPUs; unverified",
+        compute_s=significant(compute.total_s),
+        communication_s=significant(sent_s),
+        basis=f"{flops:.3g} FLOPs per GPU and step {_speed(cluster, gpu, load)}, {length} tokens per sequence, "
+        f"{_link(cluster, gpu, load):g} GB/s between GPUs; not run on a GPU",
     )
 
 
-def step_flops(load: Load, length: int) -> float:
-    """FLOPs for one token, forward and backward.
-
-    The forward pass costs 2 per weight of a matrix, and 2 * length * width of the heads for causal attention. The backward pass
-    costs the same for the gradient of the inputs, and the same again for the gradient of trained weights; for attention it
-    costs twice the forward pass. Checkpointing repeats the blocks' forward pass, and the fused head repeats its own. Each of
-    the method's extra passes costs one forward pass.
-    Source: Kaplan et al. (arXiv 2001.08361), section 2.1; Korthikanti et al. (arXiv 2205.05198), appendix A; trl 1.16.
-    """
-    shape = load.shape
-    table = shape.vocab_size * shape.hidden_size
-    blocks = load.parameters - table * (1 if shape.tie_word_embeddings else 2)
-    if shape.num_experts:
-        unused = 1 - (shape.num_experts_per_tok or 2) / shape.num_experts
-        blocks -= (
-            shape.num_hidden_layers
-            * shape.num_experts
-            * 3
-            * shape.hidden_size
-            * shape.intermediate_size
-            * unused
-        )
-    attention = 2 * length * shape.num_attention_heads * head_dim(shape) * shape.num_hidden_layers
-    forward = 2 * blocks + attention
-    passes = (2 if load.adapter else 3) * 2 * blocks + 3 * attention
-    head = (3 if load.adapter else 4) * 2 * table
-    adapter = 6 * load.trained if load.adapter else 0
-    again = forward if load.checkpointing else 0
-    return passes + head + adapter + again + load.extra_passes * (forward + 2 * table)
+def step_parts(cluster: ClusterConfig, load: Load, length: int) -> tuple[Compute, float, float]:
+    """Seconds of an optimizer step over sequences of `length` tokens: computing, sending, and moving to and from the host."""
+    gpu = gpu_of(cluster)
+    if cluster.achieved_share is None:
+        compute = compute_time(load, length, gpu)
+    else:
+        flops = step_flops(load, length) * load.sequences * length * load.accumulation
+        speed = gpu.tflops * 1e12 * cluster.achieved_share * (FOUR_BIT_SHARE if _four_bit(load) else 1)
+        launch_s = load.accumulation * load.shape.num_hidden_layers * PASS_S
+        compute = Compute(matrices_s=flops / speed, launch_s=launch_s)
+    sent_s = communication_bytes(load) / (_link(cluster, gpu, load) * 1e9)
+    return compute, sent_s, offload_bytes(load) / (HOST_LINK_GB_S * 1e9)
 
 
 def communication_bytes(load: Load) -> float:
@@ -144,7 +121,20 @@ def _four_bit(load: Load) -> bool:
     return load.adapter is not None and load.adapter.four_bit
 
 
-def _link(cluster: ClusterConfig, load: Load) -> float:
+def _speed(cluster: ClusterConfig, gpu: Gpu, load: Load) -> str:
+    """How fast a GPU is taken to compute, and why."""
+    known = cluster.gpu_tflops or cluster.gpu_type
+    whose = "" if known else f" (an {gpu.name}'s: neither cluster.gpu_tflops nor cluster.gpu_type is set)"
+    if cluster.achieved_share is not None:
+        slower = f", x {FOUR_BIT_SHARE} for 4-bit weights" if _four_bit(load) else ""
+        return f"at {cluster.achieved_share:.0%} of {gpu.tflops:g} TFLOP/s{whose}{slower}"
+    return (
+        f"at {gpu.tflops:g} TFLOP/s{whose}: {gpu.matrix_share:.0%} of it for matrices, {gpu.attention_share:.0%} for attention "
+        f"({'as in published runs' if gpu.fitted else 'assumed'}), and {gpu.memory_gb_s:g} GB/s of its memory for the rest"
+    )
+
+
+def _link(cluster: ClusterConfig, gpu: Gpu, load: Load) -> float:
     """GB/s of the slowest link in a ring over all ranks."""
-    inside = cluster.link_gb_s or LINK_GB_S
-    return inside if load.degrees.world_size <= load.gpus_per_node else (cluster.network_gb_s or NETWORK_GB_S)
+    inside = load.degrees.world_size <= load.gpus_per_node
+    return gpu.link_gb_s if inside else (cluster.network_gb_s or NETWORK_GB_S)

@@ -19,6 +19,8 @@ class Traits:
     """It writes checkpoints, so that the run can be resumed."""
     same_training: bool = False
     """It changes where and how the run computes, but not what it learns: `resume` can change its options."""
+    gpu_kernels: bool = False
+    """It replaces layers by kernels of a GPU that compute the same. A model that is opened after training goes without them."""
     rules: tuple[Rule, ...] = field(default=(), metadata={"printed": False})
     """Combinations with this plugin that do not work; a plan that breaks one is refused. Numbers are unique within the plugin.
     plan.json does not hold them: they are code."""

@@ -10,6 +10,7 @@ import dataclasses
 import importlib
 import inspect
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import reduce
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -63,6 +64,11 @@ class Plugin:
         """The model, changed or wrapped; on every rank, before the trainer has it."""
         return model
 
+    def set_aside(self) -> AbstractContextManager[None]:
+        """The context in which this process builds and runs a model without what `on_model` has changed beside its model, such
+        as the classes of a library. An export is loaded back, on the CPU, within it."""
+        return nullcontext()
+
     def on_trainer(self, trainer: Any) -> Any:
         """The trainer, changed (add transformers' TrainerCallbacks here); on every rank, before training."""
         return trainer
@@ -71,6 +77,14 @@ class Plugin:
 def apply(plugins: Iterable[Plugin], hook: str, value: T) -> T:
     """`value` after `hook` of every plugin, in order."""
     return reduce(lambda built, plugin: getattr(plugin, hook)(built), plugins, value)
+
+
+def all_set_aside(plugins: Iterable[Plugin]) -> AbstractContextManager[object]:
+    """The context in which no plugin changes the models that this process builds."""
+    stack = ExitStack()
+    for plugin in plugins:
+        stack.enter_context(plugin.set_aside())
+    return stack
 
 
 def make_plugins(configs: Mapping[str, Any]) -> list[Plugin]:

@@ -92,6 +92,7 @@ def facts_from(written: Any) -> Facts:
     values["architecture"] = ArchitectureConfig(**shape) if shape else None
     values["chat"] = format_from(values["chat"])
     values["data_sources"] = tuple(values["data_sources"])
+    values["data_files"] = {path: tuple(files) for path, files in values["data_files"].items()}
     return Facts(**values)
 
 

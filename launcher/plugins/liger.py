@@ -7,11 +7,13 @@ over memory; this project has not measured it.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from launcher.errors import PlanError
 from launcher.packages import Package, missing
+from launcher.plan.traits import Traits
 from launcher.plugins.base import Plugin, check_types
 
 if TYPE_CHECKING:
@@ -44,6 +46,11 @@ class Liger(Plugin):
         """liger-kernel."""
         return (_LIGER,)
 
+    @property
+    def traits(self) -> Traits:
+        """Kernels of a GPU."""
+        return Traits(gpu_kernels=True)
+
     def on_plan(self, plan: LaunchPlan) -> LaunchPlan:
         """The plan with the fused layers, which the memory estimate takes into account and the rules refuse on CPU ranks."""
         kernels = tuple(name for name in ("rope", "rms_norm", "glu") if getattr(self, name))
@@ -69,3 +76,9 @@ class Liger(Plugin):
         from launcher.plugins.on_rank.liger_layers import with_layers
 
         return with_layers(model, wanted, _WITHOUT)
+
+    def set_aside(self) -> AbstractContextManager[None]:
+        """transformers' own classes and functions, which liger-kernel has replaced for every model of this process."""
+        from launcher.plugins.on_rank.liger_layers import originals
+
+        return originals()

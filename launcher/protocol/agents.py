@@ -175,7 +175,7 @@ class StartFailed(Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RanksEnded(Message):
-    """No rank lives on this node any more: the answer to KillRanks."""
+    """All ranks on this node have ended: the answer to KillRanks."""
 
     host: str
     """Name of the host."""

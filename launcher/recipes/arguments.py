@@ -10,7 +10,7 @@ from launcher.recipes import parts
 from launcher.recipes.base import Draft, Lost, Step, absent, is_off, plugin, same, to
 from launcher.run.find import as_name
 
-HUB = "the result stays in the run dir; `launcher export` and `hf upload` bring it to a hub"
+HUB = "the result stays in the run dir; set hub.push=OWNER/NAME, or type `launcher push RUN`"
 
 
 def _report(draft: Draft, key: str, value: Any) -> None:

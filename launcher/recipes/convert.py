@@ -74,7 +74,7 @@ def convert(asked: Asked, out: Path) -> Converted:
     method = asked.method or _method(tool, recipe, asked.file)
     if method not in METHODS.names():
         raise ConfigError(
-            f"{asked.file}: its method {method} is none of {', '.join(METHODS.names())}; choose the nearest with --method"
+            f"{asked.file}: its method {method} is not one of {', '.join(METHODS.names())}; choose the nearest with --method"
         )
     draft = Draft(
         recipe={key: value for key, value in recipe.items() if value is not None},

@@ -177,7 +177,7 @@ def evaluations(draft: Draft, strategy: str, steps: str, switch: str = "do_eval"
 
 
 def per_epoch(count: Any, epochs: Any) -> Any:
-    """Saves or evaluations per epoch as our share of all steps; Lost for a count that is none."""
+    """Saves or evaluations per epoch as our share of all steps; Lost for a value that is not a count."""
     if count == 1:
         return "epoch"
     share = 1 / (float(count) * float(epochs))

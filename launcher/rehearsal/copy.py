@@ -50,9 +50,10 @@ def compose_copy(overrides: list[str], settings: Settings) -> Composed:
     changed = [
         f"name={f'rehearse-{config.name}'[:100]}", f"resources.time='{limit}'", f"trainer.max_steps={STEPS}",
         "trainer.logging_steps=1", "trainer.eval_steps=null", "trainer.sample_prompt=null", "data.eval_path=null",
-        "data.eval_fraction=null", "data.eval_group=null", "data.max_samples=null", "data.eval_max_samples=null",
+        "data.eval_fraction=null", "data.eval_group=null", "data.eval_copies=near",
+        "data.max_samples=null", "data.eval_max_samples=null",
         "data.check=errors", "data.sources=[]", f"data.path={_quoted(_sample(config))}", "tracker.kind=none", "dry_run=false",
-        "resume=auto", "resume_weights_only=false", *_rehearsed(plugins, settings.save_every),
+        "hub.push=null", "resume=auto", "resume_weights_only=false", *_rehearsed(plugins, settings.save_every),
         "+plugins.rehearsal._target_=launcher.plugins.rehearsal.Rehearsal", f"+plugins.rehearsal.file={KILL_FILE}",
     ]  # fmt: skip
     if sources := config.data.sources:

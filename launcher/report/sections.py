@@ -142,7 +142,7 @@ def _trained_share(report: Mapping[str, Any], read: Data | None) -> str | None:
 
 
 def _counted(report: Mapping[str, Any], read: Data | None) -> Mapping[str, Any]:
-    """The report with the lengths that the ranks counted in place of those estimated before the launch."""
+    """The report with the lengths that the ranks counted instead of those estimated before the launch."""
     if read is None or not read.lengths or not read.examples:
         return report
     longer = (read.cut or 0) + (read.left_out or 0)
@@ -206,6 +206,8 @@ def result(facts: RunFacts) -> Section | None:
 
 def _checked(exported: Exported) -> str:
     """Text on how the exported model was verified."""
+    if exported.why:
+        return f"the check failed, and it was kept: {exported.why}"
     apart, limit = exported.difference, exported.tolerance
     if exported.verified == "logits" and apart is not None and limit is not None:
         return f"loaded from disk: its logits differ from the trained model's by at most {apart:.3g} ({limit:.3g} is allowed)"

@@ -14,10 +14,8 @@ from typing import Any, TypeVar, cast, overload
 from launcher.errors import RunError
 from launcher.run.events import Event, EventReader, make
 from launcher.run.events.launching import Submitted
-from launcher.run.events.ranks import Crashed
-from launcher.run.events.supervisor import Finished, Started, Stopped
-from launcher.run.lines import append_line, now, read_lines
-from launcher.run.metrics import Line, parse_metrics
+from launcher.run.lines import append_line, now
+from launcher.run.metrics import Line, MetricsReader
 from launcher.run.write import write_text
 
 JOB_SCRIPT = "job.sbatch"
@@ -160,8 +158,8 @@ class RunDir:
         return EventReader(self.events, *kinds).read()
 
     def read_metrics(self) -> list[Line]:
-        """All metrics so far; torn lines are left out."""
-        return [parse_metrics(line) for line in read_lines(self.metrics)]
+        """All metrics so far; damaged lines are left out."""
+        return MetricsReader(self.metrics).read()
 
     def read_json(self, path: Path) -> dict[str, Any]:
         """The JSON object in one of the run's files; RunError when it is missing or broken."""
@@ -188,6 +186,8 @@ class RunDir:
 
     def attempts(self) -> int:
         """How many times the ranks were started."""
+        from launcher.run.events.supervisor import Started
+
         return len(self.read_events(Started))
 
     def note_job(self, kind: str, job_id: str) -> None:
@@ -201,6 +201,8 @@ class RunDir:
 
     def add_end(self, attempt: int, code: int) -> None:
         """The attempt's last event: finished, or stopped with the exit code and what it means."""
+        from launcher.run.events.supervisor import Finished, Stopped
+
         if code == 0:
             self.note(Finished(attempt=attempt))
             return
@@ -209,6 +211,8 @@ class RunDir:
 
     def crash(self, attempt: int) -> str | None:
         """The first rank's error in an attempt, with its host and rank; None if no rank reported one."""
+        from launcher.run.events.ranks import Crashed
+
         crashed = (event for event in self.read_events(Crashed) if event.attempt == attempt)
         return next((event.told for event in crashed), None)
 

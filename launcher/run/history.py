@@ -7,8 +7,7 @@ from typing import TypeVar
 from launcher.run.course import Course
 from launcher.run.dir import RunDir
 from launcher.run.events import Event, EventReader
-from launcher.run.lines import LineReader
-from launcher.run.metrics import Line, parse_metrics
+from launcher.run.metrics import Line, MetricsReader
 
 E = TypeVar("E", bound=Event)
 
@@ -20,6 +19,8 @@ class History:
     events: list[Event] = field(default_factory=list[Event])
     """Oldest first."""
     course: Course = field(default_factory=Course)
+    damaged: dict[str, int] = field(default_factory=dict[str, int])
+    """File -> its lines that were left out: torn, no JSON objects, or with a value of another type than their field."""
 
     @classmethod
     def of(cls, events: Iterable[Event], metrics: Iterable[Line] = ()) -> "History":
@@ -41,7 +42,7 @@ class HistoryReader:
     def __init__(self, run: RunDir, *, metrics: bool = True) -> None:
         """`metrics`: whether metrics.jsonl is read too."""
         self._events: EventReader[Event] = EventReader(run.events)
-        self._lines = LineReader(run.metrics) if metrics else None
+        self._lines = MetricsReader(run.metrics) if metrics else None
         self._history = History()
 
     def read(self) -> History:
@@ -55,7 +56,12 @@ class HistoryReader:
             if self._lines.restarted:
                 self._history.course = Course()
             for line in lines:
-                self._history.course.add(parse_metrics(line))
+                self._history.course.add(line)
+        self._history.damaged = {
+            reader.path.name: reader.damaged
+            for reader in (self._events, self._lines)
+            if reader and reader.damaged
+        }
         return self._history
 
 

@@ -25,6 +25,17 @@ def now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
 
 
+def is_time(text: str) -> bool:
+    """Whether a line's time can be compared; the empty one of a line of older versions can."""
+    if not text:
+        return True
+    try:
+        datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError):
+        return False
+    return True
+
+
 def append_line(path: Path, value: Mapping[str, Any]) -> None:
     """Append `value` as one JSON line with one write(2) on an O_APPEND descriptor; after a torn line, on a new one.
 
@@ -71,6 +82,8 @@ class LineReader:
         self.path = path
         self.restarted = False
         """Whether the newest read found another content before its offset, so that earlier results are invalid."""
+        self.damaged = 0
+        """Complete lines so far that are not JSON objects; a torn line is one, once another follows it."""
         self._offset = 0
         self._inode = 0
         self._head = self._mark = b""
@@ -95,6 +108,7 @@ class LineReader:
     def _begin(self, inode: int) -> None:
         self.restarted = self._offset > 0
         self._offset, self._inode, self._head, self._mark = 0, inode, b"", b""
+        self.damaged = 0
 
     def _is_same(self, descriptor: int, size: int) -> bool:
         if size < self._offset:
@@ -111,7 +125,9 @@ class LineReader:
                 break
             at += len(piece)
             *lines, rest = (rest + piece).split(b"\n")
-            found += [value for line in lines if (value := _parse(line)) is not None]
+            values = [_parse(line) for line in lines if line.strip()]
+            found += [value for value in values if value is not None]
+            self.damaged += values.count(None)
             self._advance(lines)
         # An object without a line end is complete: no beginning of a JSON object is one itself.
         if rest and (value := _parse(rest)) is not None:
@@ -133,6 +149,6 @@ def _parse(line: bytes) -> dict[str, Any] | None:
     """The JSON object in a line; None for anything else."""
     try:
         value = json.loads(line.decode(errors="replace"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return cast("dict[str, Any]", value) if isinstance(value, dict) else None

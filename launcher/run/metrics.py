@@ -1,9 +1,11 @@
 """metrics.jsonl: the logged values of training, one line per logged step, evaluation or measurement of a plugin."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 from launcher.run.events.base import VERSION
+from launcher.run.lines import LineReader, is_time
 from launcher.run.record import EMPTY, Record
 
 T = TypeVar("T", bound="Line")
@@ -92,18 +94,55 @@ KINDS: tuple[type[Line], ...] = (Logged, Evaluation, Measure)
 """All kinds of lines."""
 
 
-def parse_metrics(value: Mapping[str, Any]) -> Line:
-    """The line in a JSON object: an evaluation if a key begins with eval_, a logged step if it has a loss."""
+class MetricsReader:
+    """Reads a growing metrics.jsonl: each read returns the lines that were appended since the previous one."""
+
+    def __init__(self, path: Path) -> None:
+        self._lines = LineReader(path)
+        self._wrong = 0
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._lines.path
+
+    @property
+    def restarted(self) -> bool:
+        """Whether the file was truncated or replaced before the newest read, so that earlier lines are invalid."""
+        return self._lines.restarted
+
+    @property
+    def damaged(self) -> int:
+        """Lines so far that were left out: they are no JSON objects, or hold a value of another type than their field."""
+        return self._lines.damaged + self._wrong
+
+    def read(self) -> list[Line]:
+        """The new lines, oldest first."""
+        values = self._lines.read()
+        if self._lines.restarted:
+            self._wrong = 0
+        found = [line for value in values if (line := parse_metrics(value)) is not None]
+        self._wrong += len(values) - len(found)
+        return found
+
+
+def parse_metrics(value: Mapping[str, Any]) -> Line | None:
+    """The line in a JSON object: an evaluation if a key begins with eval_, a logged step if it has a loss.
+
+    None if a value is not of its field's type.
+    """
     if any(key.startswith("eval_") for key in value):
-        return _make(Evaluation, value)
+        return None if Evaluation.find_wrong(value) else _make(Evaluation, value)
     return _make(Logged if value.get("loss") is not None else Measure, value)
 
 
-def _make(kind: type[T], value: Mapping[str, Any]) -> T:
+def _make(kind: type[T], value: Mapping[str, Any]) -> T | None:
+    if Logged.find_wrong(value) or not is_time(value.get("time", "")):
+        return None
     own: dict[str, Any] = {"step": 0}
     more: dict[str, Any] = {}
     for name, one in value.items():
-        if name in kind.FIELDS:
+        if name in kind.FIELDS and name != "more":
             own[name] = one
         elif name != "v":
             more[name] = one

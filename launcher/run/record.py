@@ -4,10 +4,10 @@ dataclasses.dataclass compiles the methods of each class when it is made, about 
 for every command and every supervisor. These classes share their methods instead (PEP 681 describes such classes).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import FrozenInstanceError
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast, get_args, get_origin
 
 if TYPE_CHECKING:
     from typing_extensions import dataclass_transform
@@ -60,8 +60,64 @@ class Record:
             getattr(self, name) == getattr(other, name) for name in self.FIELDS
         )
 
+    @classmethod
+    def find_wrong(cls, values: Mapping[str, Any]) -> str | None:
+        """The first name whose value, as JSON has it, is not of its field's type; None if all are."""
+        checks = _checks.get(cls) or _make_checks(cls)
+        for name, value in values.items():
+            if name in checks:
+                plain, check = checks[name]
+                if type(value) not in plain and not check(value):
+                    return name
+        return None
+
     __hash__ = None  # pyright: ignore
 
     def __repr__(self) -> str:
         fields = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.FIELDS)
         return f"{type(self).__name__}({fields})"
+
+
+_checks: dict[type[Record], dict[str, tuple[frozenset[type], Callable[[Any], bool]]]] = {}
+"""Of each class that was read: field -> types of JSON values that are right at first sight, and the check of all others."""
+_LARGEST = 1 << 63
+"""Integers are smaller: arrays and other readers of JSON hold 64 bits."""
+_AT_SIGHT = frozenset((str, float, bool, type(None)))
+
+
+def _make_checks(cls: type[Record]) -> dict[str, tuple[frozenset[type], Callable[[Any], bool]]]:
+    kinds: dict[str, Any] = {}
+    for base in reversed(cls.__mro__):
+        kinds.update(getattr(base, "__annotations__", {}))
+    _checks[cls] = {
+        name: (_AT_SIGHT & {kinds[name], *get_args(kinds[name])}, _checker(kinds[name]))
+        for name in cls.FIELDS
+        if name != "more"
+    }
+    return _checks[cls]
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and -_LARGEST <= value < _LARGEST
+
+
+def _checker(kind: Any) -> Callable[[Any], bool]:
+    """Whether a value is of an annotation's type: a plain one, one or None, a Sequence of it, a Mapping of texts to it."""
+    if kind is Any:
+        return lambda value: True
+    if kind is int:
+        return _is_integer
+    if kind is float:
+        return lambda value: isinstance(value, float) or _is_integer(value)
+    inner = get_args(kind)
+    if not inner:
+        return lambda value: value is None if kind is type(None) else isinstance(value, kind)
+    checks = [_checker(one) for one in inner]
+    origin = get_origin(kind)
+    if origin is Sequence:
+        return lambda value: isinstance(value, list | tuple) and all(map(checks[0], cast("list[Any]", value)))
+    if origin is Mapping:
+        return lambda value: (
+            isinstance(value, Mapping) and all(map(checks[1], cast("Mapping[str, Any]", value).values()))
+        )
+    return lambda value: any(check(value) for check in checks)

@@ -5,6 +5,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from datetime import datetime, timezone
+from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
@@ -12,6 +13,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from launcher.clusters.base import RunState
 from launcher.errors import Exit, RunError
+from launcher.methods.registry import find_method
+from launcher.resources import resource_dir
 from launcher.run import RunDir
 from launcher.run.events import Event, EventReader
 from launcher.run.events.checkpoints import Resumed
@@ -19,6 +22,7 @@ from launcher.run.events.ranks import (
     Crashed,
     EarlyStopped,
     Evaluated,
+    Exported,
     General,
     Restored,
     Sample,
@@ -28,9 +32,9 @@ from launcher.run.events.ranks import (
 from launcher.run.events.supervisor import Ended, Requeued, Started, Stopped
 from launcher.run.events.words import How
 from launcher.run.history import History, HistoryReader
-from launcher.run.lines import LineReader
-from launcher.run.metrics import Logged, parse_metrics
+from launcher.run.metrics import Logged, MetricsReader
 from launcher.run.totals import ended_by
+from launcher.status.exported import failed_check
 from launcher.status.state import is_over, read_status
 from launcher.status.waiting import read_waiting
 
@@ -140,7 +144,7 @@ class View:
         )
         self.task = self.progress.add_task("starting", total=1, numbers="")
         self.events: EventReader[Event] = EventReader(run.events)
-        self.lines = LineReader(run.metrics)
+        self.lines = MetricsReader(run.metrics)
         self.last_plain = 0.0
         self.crashed = False
         self.began = time.monotonic()
@@ -152,9 +156,9 @@ class View:
         """Shows what has been written since the last call."""
         for event in self.events.read():
             self._event(event)
-        logged = [line for line in self.lines.read() if line.get("loss") is not None]
-        if logged and isinstance(line := parse_metrics(logged[-1]), Logged):
-            self._metrics(line)
+        logged = [line for line in self.lines.read() if isinstance(line, Logged)]
+        if logged:
+            self._metrics(logged[-1])
 
     def _event(self, event: Event) -> None:
         if isinstance(event, Started):
@@ -201,15 +205,27 @@ class View:
             return
         self._say(f"finished in {seconds:.0f} s")
         self._say(f"model {self.run.export}")
-        for label, command in (
-            ("next ", f"python -m launcher status {self.run.name}"),
-            ("     ", "python -m launcher +experiment=quickstart data.path=your.jsonl"),
-            ("     ", "python -m launcher plan +experiment=llama70b_qlora"),
-        ):
+        for event in self.run.read_events(Exported)[-1:]:
+            if wrong := failed_check(event):
+                self._say(f"warning: {wrong}")
+        for label, command in zip(("next ", *["     "] * 9), next_commands(self.run), strict=False):
             self._say(f"{label} {command}")
 
     def _say(self, text: str, style: str | None = None) -> None:
         self.console.print(text, highlight=False, markup=False, soft_wrap=True, style=style)
+
+
+def next_commands(run: RunDir) -> list[str]:
+    """What to type after a run has finished: with the shipped sample data, how one's own are trained on."""
+    plan = run.read_json(run.plan)
+    data = Path(plan["facts"]["data_path"] or ".")
+    commands = [f"python -m launcher status {run.name}"]
+    if plan["experiment"] and data.is_relative_to(resource_dir("conf")):
+        return [*commands, f"python -m launcher +experiment={plan['experiment']} data.path=your.jsonl"]
+    commands.append(f"python -m launcher report {run.name}")
+    if not find_method(plan["trainer"]).scores:
+        commands.append(f'python -m launcher chat {run.name} --prompt "..."')
+    return commands
 
 
 def sentence_of(event: Event) -> str | None:

@@ -1,11 +1,12 @@
 """How a run learned, by its own files: early stopping, forgetting, overfitting. These are pure functions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
 from launcher.run.course import Course
 from launcher.run.events.ranks import EarlyStopped, General
 from launcher.run.history import History
+from launcher.units import plural
 
 _RISES = 2
 """Number of consecutive evaluations above the best from which a rise counts."""
@@ -86,6 +87,14 @@ def overfitting(course: Course) -> str | None:
         f"{evaluated[last]:.4f} at step {last}, while the training loss fell from {before:.4f} to {after:.4f}; the plugin "
         "early_stopping exports the best step"
     )
+
+
+def damaged_lines(damaged: Mapping[str, int]) -> list[str]:
+    """A sentence for each file of the run of which lines were left out."""
+    return [
+        f"{file}: {plural(count, 'line')} left out: torn, or not as a line of this file is; all others count"
+        for file, count in damaged.items()
+    ]
 
 
 def learning_lines(

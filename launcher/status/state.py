@@ -15,11 +15,19 @@ from launcher.plan.trainer import few_steps
 from launcher.run import RunDir, job_number, now
 from launcher.run.attempts import find_attempts
 from launcher.run.events.launching import Submitted
-from launcher.run.events.ranks import Measured, Training
+from launcher.run.events.ranks import Exported, Measured, Training
 from launcher.run.events.supervisor import Fetching, Started
 from launcher.run.history import History, HistoryReader
 from launcher.run.totals import Standing, effective_training_time, error, standing
-from launcher.status.learning import GeneralText, StoppedEarly, early_stopped, general, overfitting
+from launcher.status.exported import failed_check, failed_push
+from launcher.status.learning import (
+    GeneralText,
+    StoppedEarly,
+    damaged_lines,
+    early_stopped,
+    general,
+    overfitting,
+)
 from launcher.status.record import AttemptRow, NextSave, attempt_rows, next_save
 
 _STATES = {
@@ -188,7 +196,19 @@ def read_status(
         error=None if state is RunState.FINISHED else error(history),
         early_stopped=early_stopped(history),
         general=general(history),
-        warnings=[warning for warning in (few_steps(total), overfitting(course)) if warning],
+        warnings=[
+            *(
+                one
+                for one in (
+                    few_steps(total),
+                    overfitting(course),
+                    failed_check(history.newest(Exported)),
+                    failed_push(history, run.name),
+                )
+                if one
+            ),
+            *damaged_lines(history.damaged),
+        ],
         note=note,
     )
 

@@ -77,6 +77,13 @@ class Zero(Strategy):
         """Whether DeepSpeed has this optimizer for the host, or torch's own works there."""
         return optim in (*DEEPSPEED_HAS, *ON_HOST)
 
+    def operators(self, optim: str) -> tuple[str, ...]:
+        """The operator with which the host computes an offloaded optimizer. Source: accelerate's
+        map_pytorch_optim_to_deepspeed; DeepSpeed's op_builder."""
+        if not self.offload_optimizer or optim in ON_HOST:
+            return ()
+        return ("cpu_lion",) if "lion" in optim else ("cpu_adam",)
+
     def zero_optimization(self, job: Job) -> dict[str, Any]:
         """The section zero_optimization of deepspeed.json, with sizes in elements. Source: DeepSpeed's page "DeepSpeed
         Configuration JSON"."""
@@ -99,7 +106,7 @@ class Zero(Strategy):
         check_passed(config.deepspeed, offloads)
 
     def merged(self, deepspeed: Mapping[str, Any], given: Mapping[str, Any]) -> Mapping[str, Any]:
-        """deepspeed.json with the keys of strategy.deepspeed in the place of its own."""
+        """deepspeed.json with the keys of strategy.deepspeed instead of its own."""
         return merged(deepspeed, given)
 
     def sized(self, deepspeed: Mapping[str, Any], trained: int | None) -> Mapping[str, Any]:

@@ -96,7 +96,7 @@ def check_passed(given: Mapping[str, Any], offloads: Mapping[str, bool]) -> None
 
 
 def merged(written: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """deepspeed.json with the given keys in the place of its own."""
+    """deepspeed.json with the given keys instead of its own."""
     values = dict(written)
     for name, value in given.items():
         below = values.get(name)

@@ -157,8 +157,12 @@ class Strategy:
         """Whether this optimizer (trainer.optim) computes in host memory if its state is kept there."""
         return True
 
+    def operators(self, optim: str) -> tuple[str, ...]:
+        """Operators that are compiled on the node when the run with this optimizer (trainer.optim) starts."""
+        return ()
+
     def merged(self, deepspeed: Mapping[str, Any], given: Mapping[str, Any]) -> Mapping[str, Any]:
-        """deepspeed.json with the keys of strategy.deepspeed in the place of its own."""
+        """deepspeed.json with the keys of strategy.deepspeed instead of its own."""
         return deepspeed
 
     def config(self) -> StrategyConfig:

@@ -12,6 +12,10 @@ from launcher.strategies.base import Files, Job, Strategy, Tensors, share_sent, 
 from launcher.strategies.degrees import Degrees
 from launcher.strategies.trained import Trained
 
+_BOTH = "cuda:nccl,cpu:gloo"
+"""The process group of a run that offloads: the norm of gradients on the host is summed there, by gloo. accelerate 1.15 chooses
+it only if `accelerate launch` has set FSDP_OFFLOAD_PARAMS, and clipping fails with nccl alone."""
+
 
 class Fsdp2(Strategy):
     """FSDP2 through accelerate, which does not use it on one rank."""
@@ -72,7 +76,11 @@ class Fsdp2(Strategy):
                 distributed_type="FSDP",
                 fsdp_config={f"fsdp_{key}": value for key, value in options.items()},
             ),
-            trainer_args={"fsdp": True, "fsdp_config": fsdp},
+            trainer_args={
+                "fsdp": True,
+                "fsdp_config": fsdp,
+                **({"ddp_backend": _BOTH} if self.offload_param else {}),
+            },
         )
 
     def averaged_over(self, degrees: Degrees) -> int:

@@ -16,6 +16,7 @@ from typing import Any
 from launcher import environment
 from launcher.clusters.base import Cluster, RunState
 from launcher.clusters.registry import find_cluster
+from launcher.config import read_config
 from launcher.errors import DISK_FULL, ClusterError, Exit, LauncherError
 from launcher.hub import Wanted, find_wanted
 from launcher.plan import LaunchPlan
@@ -35,6 +36,7 @@ from launcher.supervise.lease import Lease
 from launcher.supervise.node_pool import NodePool
 from launcher.supervise.place import Place, lives_here, who
 from launcher.supervise.policy import Action, Do, Ended, How, StopReason
+from launcher.supervise.pushing import push
 from launcher.supervise.rendezvous import choose_port
 
 _PORT_TRIES = 5
@@ -200,6 +202,7 @@ class Supervisor:
         """The exit code of the job; adds its last event."""
         if ended.how is How.FINISHED:
             self.run.note(noted.Finished(attempt=number))
+            self._push(number)
         elif action.do is Do.REQUEUE:
             self.run.note(noted.Requeued(attempt=number, reason=action.reason))
             self.lease.release()  # before the next job can start and before this one is ended
@@ -213,6 +216,12 @@ class Supervisor:
             reason = f"{action.reason}{saved}"
             self.run.note(noted.Stopped(attempt=number, exit_code=int(action.code), reason=reason))
         return int(action.code)
+
+    def _push(self, number: int) -> None:
+        """Pushes the result, if that was asked for."""
+        config = read_config(str(self.run.config))
+        if config.hub.push:
+            push(self.run, config.hub.push, config.cluster.env, self.stopped, number)
 
     def _requeue(self, number: int, ended: Ended, action: Action) -> int:
         """The exit code of the job, once the run is queued again. Retries while the scheduler does not answer."""

@@ -48,6 +48,7 @@ from launcher.supervise.connection import Connection, ConnectionClosed
 from launcher.supervise.fetch_process import FetchProcess
 from launcher.supervise.limits import raise_limits
 from launcher.supervise.link_check import LinkCheck
+from launcher.supervise.nccl_cards import nccl_variables
 from launcher.supervise.orphaned import queue_again
 from launcher.supervise.preflight import look_at_node
 from launcher.supervise.ranks import Ranks, open_log, rank_environment
@@ -102,6 +103,11 @@ class Agent:
         self.killing = False
         """Whether the supervisor waits for RanksEnded."""
         self.log = open_log(run, os.environ.get(environment.JOB, "hand"), self.host)
+        self.nccl = nccl_variables(os.environ) if plan["device"] == "cuda" else {}
+        for name, value in self.nccl.items():
+            print(
+                f"launcher: {self.host}: {name}={value}, as these cards need it", file=sys.stderr, flush=True
+            )
         # before anything that waits, because a run's first step waits for what it imports
         self.warm: WarmStarter | None = WarmStarter(run.path, self._common(), self.log)
         self.connection = _connect()
@@ -262,6 +268,7 @@ class Agent:
             **OFFLINE,  # what the ranks need is fetched before; a value of the site is kept
             **{key: value for key, value in os.environ.items() if key != environment.TOKEN},
             **rank_environment(self.world_size, self.ranks_here),
+            **self.nccl,
         }
 
     def _interfaces(self, own_address: str) -> dict[str, str]:

@@ -11,6 +11,7 @@ from launcher.errors import Exit, RunError
 from launcher.run import RunDir
 from launcher.run.events.supervisor import Started
 from launcher.supervise.children import StopSignal
+from launcher.supervise.nccl_cards import nccl_variables
 from launcher.supervise.ranks import Ranks, open_log, rank_environment
 from launcher.supervise.rendezvous import bind, choose_port
 from launcher.supervise.starters import ColdStarter
@@ -41,6 +42,7 @@ def start_by_hand(run: RunDir) -> int:
     env = {
         **os.environ,
         **rank_environment(nodes * here, here),
+        **(nccl_variables(os.environ) if plan["device"] == "cuda" else {}),
         environment.GROUP_RANK: str(index),
         environment.MASTER_ADDR: address,
         environment.MASTER_PORT: str(port),

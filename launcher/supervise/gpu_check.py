@@ -1,4 +1,4 @@
-"""The check of this job's GPUs before ranks start on them. Other jobs' GPUs on the same node are not judged."""
+"""The check of this job's GPUs by nvidia-smi before ranks start on them. Other jobs' GPUs on the node are not judged."""
 
 import csv
 import re
@@ -6,6 +6,8 @@ import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from launcher.supervise.amd_check import find_amd_problems
 
 _FIELDS = (
     "index",
@@ -42,7 +44,7 @@ def find_problems(needed: int, environ: Mapping[str, str]) -> list[str]:
     """The problems of the GPUs that CUDA_VISIBLE_DEVICES gives to this job, or of all that are visible here."""
     table = _ask([f"--query-gpu={','.join(_FIELDS)}", "--format=csv,noheader,nounits"])
     if table is None:
-        return []  # a container without the tool: the ranks will notice
+        return find_amd_problems(needed, environ)
     if table.problem:
         return [table.problem]
     visible = environ.get("CUDA_VISIBLE_DEVICES")
@@ -129,7 +131,7 @@ def xid_problems(log: str, uptime_s: float, gpus: list[Gpu]) -> list[str]:
     Source: NVIDIA's "XID Errors" (docs.nvidia.com/deploy/xid-errors): 48 and 95 uncorrected memory errors, 64 and 79 a GPU
     that failed to remap rows or fell off the bus, 74 NVLink, 119 and 120 a GPU whose own processor (GSP) does not answer.
     """
-    # a GPU that fell off the bus is in no table any more: then its address is nobody's, and counts
+    # a GPU that fell off the bus is missing in every table: its address then belongs to nobody, and the error counts
     others = {one.bus for one in gpus}
     found: dict[str, str] = {}
     for moment, device, number in _XID.findall(log):

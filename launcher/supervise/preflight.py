@@ -5,8 +5,10 @@ import shutil
 import time
 from pathlib import Path
 
+from launcher.compiler import lacking_for
 from launcher.protocol.agents import NodeFacts
 from launcher.run import RunDir
+from launcher.strategies import planned_strategy
 from launcher.supervise.gpu_check import find_problems
 from launcher.units import gibibytes
 
@@ -28,6 +30,11 @@ def look_at_node(run: RunDir) -> NodeFacts:
         problems.append(f"{run.path} cannot be written")
     if plan["device"] == "cuda":
         problems += find_problems(int(plan["topology"]["gpus_per_node"]), os.environ)
+    operators = planned_strategy(plan["strategy"]).operators(plan["trainer_args"]["optim"])
+    if lacking := lacking_for(operators, plan["device"], os.environ):
+        problems.append(
+            f"{' and '.join(operators)} of DeepSpeed cannot be compiled: the node lacks {lacking}"
+        )
     return NodeFacts(time=time.time(), disk=disk, memory=memory, problems=tuple(problems))
 
 

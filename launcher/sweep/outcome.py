@@ -8,8 +8,7 @@ from typing import Any
 from launcher.run import RunDir, now, write_text
 from launcher.run.events.supervisor import Pruned, Started, Stopped
 from launcher.run.history import History, read_history
-from launcher.run.lines import LineReader
-from launcher.run.metrics import parse_metrics
+from launcher.run.metrics import MetricsReader
 from launcher.run.totals import ended_by, gpu_s, was_cancelled
 from launcher.sweep.folder import SweepDir
 
@@ -23,7 +22,7 @@ class Reports:
     """The reports of a trial's run of its objective; each call reads only the new metrics."""
 
     def __init__(self, run: RunDir, objective: str) -> None:
-        self._lines, self._objective = LineReader(run.metrics), objective
+        self._lines, self._objective = MetricsReader(run.metrics), objective
         self._found: dict[int, float] = {}
 
     def read(self) -> dict[int, float]:
@@ -31,7 +30,7 @@ class Reports:
         lines = self._lines.read()
         if self._lines.restarted:
             self._found.clear()
-        for line in map(parse_metrics, lines):
+        for line in lines:
             value = line.get(self._objective)
             if isinstance(value, int | float) and math.isfinite(value) and line.step:
                 self._found[line.step] = float(value)

@@ -18,6 +18,7 @@ from launcher.launching.machine_gate import check_machine
 from launcher.launching.package_gate import check_packages
 from launcher.launching.place_gate import check_place
 from launcher.launching.plugin_gate import check_plugins
+from launcher.launching.push_gate import check_push
 from launcher.launching.secrets import refuse_secrets, secrets_of
 from launcher.output import say, warn
 from launcher.plan import Facts, LaunchPlan, check_fits, close_call
@@ -53,6 +54,7 @@ class Planner:
     def plan(self, config: Config, experiment: str | None, number: int) -> tuple[LaunchPlan, int]:
         """The plan of a trial, and the index of the facts used; LauncherError for every mistake that can be found by now."""
         refuse_secrets(repr(config), self._secrets)
+        check_push(config, trial=True)
         run_dir = str(self.sweep.trial(number).path)
         at = self._facts(config, experiment, number)
         named = repr(config.plugins)

@@ -120,7 +120,7 @@ class Extended(SweepResult):
     """A grid that has more trials."""
 
     trials: int
-    """How many more."""
+    """How many others there are."""
 
     def report(self) -> SweepExtended:
         """What `--json` says."""

@@ -49,7 +49,7 @@ def _settle(sweep: SweepDir, cluster: Cluster) -> list[str]:
 
 
 def _open(sweep: SweepDir, now: Sweep, *, only_failed: bool, waiting: bool) -> list[int]:
-    """Numbers of the trials to train again. `waiting`: also those that no job of the sweep would begin any more."""
+    """Numbers of the trials to train again. `waiting`: also those that no job of the sweep would start."""
     claims, kind = read_claims(sweep), str(sweep.read_spec()["cluster"])
     chosen: list[int] = []
     for trial in now.trials:

@@ -3,6 +3,7 @@
 import resource
 import statistics
 import time
+from collections import deque
 from typing import Any
 
 import torch
@@ -23,48 +24,111 @@ _SENT = {"cuda": 64 << 20, "cpu": 4 << 20}
 _ROUNDS = 3
 
 
+class StepClock:
+    """Seconds of every step so far, by the clock of the host."""
+
+    def __init__(self) -> None:
+        self._times: list[float] = []
+        self._begin = 0.0
+        self.steps = 0
+
+    def begin(self) -> None:
+        """Marks the begin of a step."""
+        self._begin = time.monotonic()
+
+    def end(self) -> None:
+        """Marks the end of a step."""
+        self.steps += 1
+        self._times.append(time.monotonic() - self._begin)
+
+    def times(self) -> list[float]:
+        """Seconds of each step."""
+        return self._times
+
+
+class CudaClock(StepClock):
+    """Seconds of every step on the GPU, between two events of its stream: the host waits for the GPU only when it is asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._running: deque[tuple[Any, Any]] = deque()
+        """Begin and end of the steps that the GPU has not finished at the last look."""
+
+    def begin(self) -> None:
+        """Records an event in the stream."""
+        self._started = torch.cuda.Event(enable_timing=True)
+        self._started.record()
+
+    def end(self) -> None:
+        """Records an event in the stream, and takes the times of steps that the GPU has finished meanwhile."""
+        self.steps += 1
+        ended = torch.cuda.Event(enable_timing=True)
+        ended.record()
+        self._running.append((self._started, ended))
+        while self._running and self._running[0][1].query():
+            self._take()
+
+    def times(self) -> list[float]:
+        """Seconds of each step; waits for the newest."""
+        if self._running:
+            self._running[-1][1].synchronize()
+        while self._running:
+            self._take()
+        return self._times
+
+    def _take(self) -> None:
+        started, ended = self._running.popleft()
+        self._times.append(started.elapsed_time(ended) / 1e3)
+
+
 class Meter(TrainerCallback):
     """Gathers the figures of all ranks and writes them as one event, early and at the end."""
 
     def __init__(self, run: RunDir, plan: LaunchPlan, attempt: int, rank: int) -> None:
         self.run, self.plan, self.attempt, self.rank = run, plan, attempt, rank
-        self._times: list[float] = []
-        self._begin = 0.0
+        self._clock: StepClock = CudaClock() if plan.device == "cuda" else StepClock()
+        self._load_gib = 0.0
         self._link_gb_s: float | None = None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Notes the peak while the model was loaded, and begins to measure that of the training."""
+        if self.plan.device == "cuda":
+            self._load_gib = torch.cuda.max_memory_allocated() / 2**30
+            torch.cuda.reset_peak_memory_stats()
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Starts the clock of a step."""
-        self._begin = time.monotonic()
+        self._clock.begin()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Records the time of the step; after a few steps, writes the first report of this attempt."""
-        if self.plan.device == "cuda":
-            torch.cuda.synchronize()
-        self._times.append(time.monotonic() - self._begin)
-        if len(self._times) == _EARLY:
+        """Stops the clock of the step; after a few steps, writes the first report of this attempt."""
+        self._clock.end()
+        if self._clock.steps == _EARLY:
             self._link_gb_s = self._measure_link(args.device)
             self._tell(args.device, state.global_step)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Writes the last report."""
-        if self._times:
+        if self._clock.steps:
             self._tell(args.device, state.global_step)
 
     def _tell(self, device: Any, step: int) -> None:
-        mine = [statistics.median(self._times[_WARM_UP:] or self._times), *_memory_gib()]
+        times = self._clock.times()
+        mine = [statistics.median(times[_WARM_UP:] or times), *_memory_gib(), self._load_gib]
         every = _gather(mine, device)
         if self.rank:
             return
-        step_s, peak, reserved, context, host = (list(column) for column in zip(*every, strict=True))
+        step_s, peak, reserved, context, host, load = (list(column) for column in zip(*every, strict=True))
         cuda = self.plan.device == "cuda"
         self.run.note(
             Measured(
                 attempt=self.attempt,
                 step=step,
-                steps=len(self._times),
+                steps=len(times),
                 step_s=round(max(step_s), 5),
                 peak_gib=round(max(peak), 3) if cuda else None,
                 peak_gib_by_rank=[round(value, 3) for value in peak] if cuda else None,
+                load_gib=round(max(load), 3) if cuda else None,
                 reserved_gib=round(max(reserved), 3) if cuda else None,
                 context_gib=round(max(context), 3) if cuda else None,
                 host_gib_by_rank=[round(value, 3) for value in host],

@@ -28,15 +28,17 @@ from launcher.errors import ConfigError
 from launcher.hub import is_path
 from launcher.methods.registry import find_method
 from launcher.plan import Facts, LaunchPlan
+from launcher.plan.chat_format import fit_tokenizer
 from launcher.plugins.base import Plugin, apply
 from launcher.run import RunDir
 from launcher.run.events.ranks import Base
+from launcher.train.node_cache import NodeCache
 from launcher.train.start_adapter import merge_adapter, stamp
 from launcher.train.strategies.base import WHOLE, on_rank
 from launcher.train.upstream.bitsandbytes_constants import constants_to_gpu
 from launcher.train.upstream.bitsandbytes_cpu_layout import keep_layout
-from launcher.train.upstream.transformers_model_facts import commit_of
-from launcher.train.vocabulary import fit_model, fit_tokenizer
+from launcher.train.upstream.transformers_model_facts import commit_of, named_after
+from launcher.train.vocabulary import fit_model
 
 _MADE = "complete"
 _WAIT_S = 1800.0
@@ -61,6 +63,7 @@ def load_model(
     plugins: Sequence[Plugin],
     seed: int,
     hooks: Sequence[str] = ("on_load", "on_model"),
+    cache: NodeCache | None = None,
     *,
     together: bool = False,
 ) -> Any:
@@ -69,7 +72,8 @@ def load_model(
     `together`: every rank calls this to train, so that the strategy can let some of them leave the weights out; collective
     then.
     """
-    where, revision = _source(config, plan.facts, seed)
+    source, revision = _source(config, plan.facts, seed)
+    where = source if cache is None else str(cache.copy_of(_folder_of(source, revision), "model"))
     kwargs: dict[str, Any] = {
         "dtype": getattr(torch, plan.weights_dtype),
         "trust_remote_code": config.trust_remote_code,
@@ -86,6 +90,8 @@ def load_model(
     strategy = on_rank(plan.strategy) if together else WHOLE
     with strategy.loading(plan):
         model = _load(config, plan, kwargs, where, seed)
+        if where != source:
+            named_after(model, source, _commit_in_cache(source, revision))
         set_seed(seed)  # adapters start equal on every rank, however many random numbers were used before
         model = apply(plugins, "on_model", model) if "on_model" in hooks else model
     strategy.loaded(model, plan)
@@ -145,6 +151,20 @@ def _source(config: ModelConfig, facts: Facts, seed: int) -> tuple[str, str]:
         if local.is_dir()
         else (config.name_or_path, os.environ.get(environment.MODEL_COMMIT) or config.revision or "main")
     )
+
+
+def _folder_of(source: str, revision: str) -> Path:
+    """The folder in which a source's files are: its own, or that of the hub's cache."""
+    if Path(source).is_dir():
+        return Path(source)
+    from huggingface_hub import snapshot_download
+
+    return Path(snapshot_download(source, revision=revision, local_files_only=True))
+
+
+def _commit_in_cache(source: str, revision: str) -> str | None:
+    """The commit of a model from a hub, which names its folder in the hub's cache; None for a local folder."""
+    return None if Path(source).is_dir() else _folder_of(source, revision).name
 
 
 def _made_once(facts: Facts, kind: str, key: dict[str, Any], make: Any) -> str:

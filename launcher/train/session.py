@@ -13,6 +13,7 @@ from transformers.utils import logging as transformers_logging
 
 from launcher import environment
 from launcher.config import Config, has_evaluation
+from launcher.data.places import fix_files
 from launcher.errors import Exit, NotAsPlanned
 from launcher.methods.registry import find_method
 from launcher.plan import LaunchPlan
@@ -26,7 +27,7 @@ from launcher.train.callbacks import Recorder, Sampler
 from launcher.train.checkpoint.saver import Saver
 from launcher.train.checkpoint.schedule import Schedule
 from launcher.train.checkpoint.selection import CheckpointSelection
-from launcher.train.data.cache import Shared
+from launcher.train.data.shared import Shared
 from launcher.train.data.tokens import check_renders
 from launcher.train.heartbeat import Heartbeat
 from launcher.train.length import check_arguments, settle_saves
@@ -34,6 +35,7 @@ from launcher.train.meter import Meter
 from launcher.train.methods.choose import make_arguments, make_trainer
 from launcher.train.methods.parts import Parts
 from launcher.train.model import load_model, load_tokenizer, note_revision
+from launcher.train.node_cache import NodeCache, near
 from launcher.train.probe import Probe
 from launcher.train.shutdown import ShutdownCallback
 from launcher.train.store import serve_store
@@ -49,6 +51,7 @@ def train(run: RunDir, decided: Decided, heartbeat: Heartbeat) -> Exit:
     """
     heartbeat.phase("load")
     config, plan = decided.config, decided.plan
+    fix_files(plan.facts.data_files)
     _check_device(plan)
     is_main = int(os.environ.get(environment.RANK, "0")) == 0
     attempt = int(os.environ.get(environment.ATTEMPT, "1"))
@@ -63,15 +66,18 @@ def train(run: RunDir, decided: Decided, heartbeat: Heartbeat) -> Exit:
     args = make_arguments(run, plan)
     if not tracking.reports:
         args.report_to = []
-    shared = Shared(run, plan.facts.cache_dir, attempt, int(os.environ.get(environment.RANK, "0")), heartbeat)
+    named = config.cluster.node_cache
+    cache = NodeCache(named, run, attempt, heartbeat) if named else None
+    rank = int(os.environ.get(environment.RANK, "0"))
+    shared = Shared(run, plan.facts.cache_dir, attempt, rank, heartbeat, near=near(cache, "tokens"))
     shared.forget()
     _ = args.device  # the ranks meet here
     strategy.after_ranks_met(plan)
-    world_size, rank = plan.topology.world_size, int(os.environ.get(environment.RANK, "0"))
+    world_size = plan.topology.world_size
     selection = CheckpointSelection(run, plan.facts.resume, rank, world_size, attempt)
     tokenizer = load_tokenizer(config.model, plan.facts, config.seed)
     check_renders(plan.facts, tokenizer, config)
-    model = load_model(config.model, plan, decided.plugins, config.seed, together=True)
+    model = load_model(config.model, plan, decided.plugins, config.seed, cache=cache, together=True)
     if is_main:
         note_revision(run, config.model, model, attempt)
     recorder = Recorder(
@@ -89,6 +95,7 @@ def train(run: RunDir, decided: Decided, heartbeat: Heartbeat) -> Exit:
         Parts(
             run=run,
             config=config,
+            facts=plan.facts,
             plan=plan,
             plugins=decided.plugins,
             args=args,

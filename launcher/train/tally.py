@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from launcher.plan import LaunchPlan
-from launcher.plan.flops import count_flops, known_peak_tflops
+from launcher.plan.flops import count_flops
+from launcher.plan.gpu import find_gpu
 from launcher.train.data.order import GlobalOrder
 from launcher.train.data.rows import Counts
 from launcher.units import significant
@@ -52,7 +53,8 @@ class Tally:
         self.counts, self.order, self.seen = Counts(dataset), order, Seen()
         self._flops = count_flops(plan, extra_passes)
         cuda = torch.cuda.is_available() and plan.device == "cuda"
-        self._peak = peak_tflops or (known_peak_tflops(torch.cuda.get_device_name()) if cuda else None)
+        known = find_gpu(torch.cuda.get_device_name()) if cuda else None
+        self._peak = peak_tflops or (known.tflops if known else None)
         self._ranks, self._cuda = plan.topology.world_size, cuda
         self.waited_s = 0.0
         """Seconds that this rank has waited for batches."""

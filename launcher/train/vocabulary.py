@@ -5,32 +5,7 @@ from typing import Any
 
 import torch
 
-from launcher.errors import ConfigError
 from launcher.plan.chat_format import ChatFormat
-
-
-def fit_tokenizer(tokenizer: Any, chat: ChatFormat) -> None:
-    """Gives the tokenizer the template and the tokens; a token that it would split is added to its vocabulary."""
-    from tokenizers import AddedToken
-
-    special = [*chat.control, *(token for token in (chat.eos, chat.pad) if token)]
-    for tokens, is_special in ((special, True), (chat.added, False)):
-        new = [token for token in dict.fromkeys(tokens) if not _is_whole(tokenizer, token)]
-        # normalized=False: the token is found as it is written, whatever the tokenizer does to other text
-        added = [AddedToken(token, special=is_special, normalized=False) for token in new]
-        if added:
-            tokenizer.add_tokens(added, special_tokens=is_special)
-    if chat.eos:
-        tokenizer.eos_token = chat.eos
-    if chat.pad:
-        tokenizer.pad_token = chat.pad
-    if chat.template:
-        if tokenizer.eos_token is None and "eos_token" in chat.template:
-            raise ConfigError(
-                f"model.chat_template={chat.name} ends an answer with the end-of-text token, which this model lacks; set "
-                "model.eos_token"
-            )
-        tokenizer.chat_template = chat.template
 
 
 def fit_model(model: Any, tokenizer: Any, chat: ChatFormat) -> None:
@@ -57,11 +32,6 @@ def fit_model(model: Any, tokenizer: Any, chat: ChatFormat) -> None:
         model.config.pad_token_id = tokenizer.pad_token_id
         if getattr(model, "generation_config", None) is not None:
             model.generation_config.pad_token_id = tokenizer.pad_token_id
-
-
-def _is_whole(tokenizer: Any, token: str) -> bool:
-    """Whether the tokenizer reads the text as one token, and knows it as one that it never splits."""
-    return token in tokenizer.get_added_vocab()
 
 
 def _rows(embedding: Any) -> int:

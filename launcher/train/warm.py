@@ -13,6 +13,7 @@ import select
 import signal
 import socket
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +35,15 @@ def main(argv: list[str]) -> int:
     os.environ[environment.TOKENIZERS_PARALLELISM] = "false"
     os.environ.setdefault(environment.NVML_CUDA_CHECK, "1")
     leave_out_noise()
-    gc.disable()  # nearly all that an import makes stays: the collector would take a fifth of the time and find little
-    for module in modules(plan):
-        importlib.import_module(module)
-    gc.freeze()  # the ranks share these pages, which a collection would write to
-    gc.enable()
-    channel.send(encode(WarmReady(can_fork=not _has_cuda_context())))
+    import_stack(modules(plan))
+    started = _has_cuda_context()
+    if started:
+        print(
+            "launcher: an import has started CUDA in the warm process, which can fork no rank then: every rank imports the "
+            "stack itself, and starts later",
+            flush=True,
+        )
+    channel.send(encode(WarmReady(can_fork=not started)))
     children: set[int] = set()
     while True:
         if select.select([channel], [], [], 0.02 if children else None)[0]:
@@ -61,6 +65,18 @@ def main(argv: list[str]) -> int:
                 channel.send(encode(RankExited(pid=pid, code=code)))
 
 
+def import_stack(names: Iterable[str]) -> None:
+    """Imports these modules, without starting CUDA, and so that the ranks share their pages."""
+    gc.disable()  # nearly all that an import makes stays: the collector would take a fifth of the time and find little
+    from launcher.train.upstream.bitsandbytes_without_cuda import capability_without_cuda
+
+    with capability_without_cuda():
+        for name in names:
+            importlib.import_module(name)
+    gc.freeze()  # a collection would write to them
+    gc.enable()
+
+
 def modules(plan: dict[str, Any]) -> list[str]:
     """The modules that the ranks of this plan import."""
     adapter, strategy = plan["adapter"], planned_strategy(plan["strategy"])
@@ -77,7 +93,9 @@ def modules(plan: dict[str, Any]) -> list[str]:
 
 def _has_cuda_context() -> bool:
     """Whether an import has started CUDA, which no forked process could use. NVML alone does not open nvidia-uvm."""
-    links: list[str] = []
+    import torch
+
+    links: list[str] = ["nvidia-uvm"] if torch.cuda.is_initialized() else []
     for descriptor in Path("/proc/self/fd").iterdir():
         with contextlib.suppress(OSError):
             links.append(str(descriptor.readlink()))

@@ -92,7 +92,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--keep", type=Path, help="keep the arms' folders here")
     options = parser.parse_args()
     if wrong := set(options.arms) - set(ARMS):
-        parser.error(f"--arms: {', '.join(sorted(wrong))} is none of {', '.join(ARMS)}")
+        parser.error(f"--arms: {', '.join(sorted(wrong))} is not one of {', '.join(ARMS)}")
     options.results.mkdir(parents=True, exist_ok=True)
     return options
 

@@ -3,15 +3,18 @@
 import json
 import random
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
+import yaml
 from safetensors.torch import load_file
 
 from launcher.clusters.slurm.header import directive
 from launcher.resources import resource_dir
 from tests.support.lab import Lab
+from tests.support.paths import ROOT
 from tests.support.runs import Finished, command, launch
 
 pytestmark = [pytest.mark.slurm, pytest.mark.train]
@@ -42,7 +45,15 @@ def two_nodes(
     return runs
 
 
-@pytest.mark.parametrize("strategy", ["ddp", "zero2", "zero3", "fsdp2"])
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        "ddp",
+        pytest.param("zero2", marks=pytest.mark.long),
+        "zero3",
+        pytest.param("fsdp2", marks=pytest.mark.long),
+    ],
+)
 def test_two_nodes_begin_with_the_loss_of_one_rank(two_nodes, one_rank, strategy):
     run = two_nodes[strategy]
     assert len(run.losses) == 8
@@ -126,14 +137,52 @@ def test_nodes_meet_without_names_in_dns_and_with_their_own_name_at_127_0_1_1(la
 
 def test_a_probe_of_the_site_writes_a_file_with_which_a_run_finishes(lab, cache, tmp_path):
     file = tmp_path / "site" / "cluster" / "lab.yaml"
-    first, second = (lab.run(*command("site", "probe"), cwd=tmp_path).stdout for _ in range(2))
-    assert first == second and "gpus_per_node: 8" in first
-    lab.run(*command("site", "probe", "--partition", "main", "--write", str(file)), cwd=tmp_path)
+    words = command("site", "probe", "--run", "--partition", "main", "--sbatch", "nice=1")
+    first = lab.run(*words, cwd=tmp_path).stdout
+    second = lab.run(*words, "--write", str(file), cwd=tmp_path).stdout
+    assert yaml.safe_load(first) == yaml.safe_load(second) == yaml.safe_load(file.read_text())
+    assert "gpus_per_node: 8" in first and 'nice: "1"' in first and "between nodes over eth0, GB/s" in first
+    assert "less than a second" in first and "name n1 on other nodes: 10.87.0." in first
+    assert not list(tmp_path.glob("site_probe_*"))
     mine = ("--config-dir", str(file.parent.parent), "cluster=lab")
     assert "holds" in lab.run(*command("site", "check", *mine), cwd=tmp_path).stdout
-    run = lab.launch(tmp_path, f"cache_dir={cache}", "trainer.max_steps=2", "data.eval_path=null", *mine)
+    own = tmp_path / "own disk"
+    own.mkdir()
+    more = ("trainer.max_steps=2", "data.eval_path=null", f"cluster.node_cache='{own}'")
+    run = lab.launch(tmp_path, f"cache_dir={cache}", *more, *mine)
     lab.wait(run, "finished")
+    assert [one["what"] for one in run.events("copied_to_node")] == ["model", "tokens"]
+    assert str(own) not in (run.path / "model" / "adapter_config.json").read_text()
     assert "#SBATCH --partition=main" in (run.path / "job.sbatch").read_text()
+
+
+@pytest.mark.long
+def test_the_ranks_run_in_an_image_of_charliecloud(lab, cache, tmp_path):
+    """The image's folders are the host's own system, so that it needs no registry."""
+    image = unpacked_image(tmp_path / "image")
+    python = Path(sys.executable).resolve()
+    packages = [path for path in sys.path if Path(path).is_dir()]
+    mounts = sorted({"/usr", str(ROOT), sys.prefix, str(python.parents[1]), *packages})
+    run = lab.launch(
+        tmp_path, f"cache_dir={cache}", "trainer.max_steps=2", "data.eval_path=null", *TWO_NODES,
+        "cluster.container.runtime=charliecloud", f"cluster.container.image={image}",
+        f"cluster.container.mounts=[{','.join(mounts)}]", f"cluster.container.python={sys.executable}",
+        "cluster.env.USER=root",
+    )  # fmt: skip
+    lab.wait(run, "finished")
+    assert "exec ch-run --bind" in (run.path / "node.sh").read_text()
+    assert len(run.losses) == 2
+
+
+def unpacked_image(folder: Path) -> Path:
+    """A folder with the places on which ch-run mounts."""
+    for name in ("usr", "etc", "dev", "proc", "sys", "tmp", "home", "opt"):
+        (folder / name).mkdir(parents=True)
+    for name in ("bin", "lib", "lib64", "sbin"):
+        (folder / name).symlink_to(f"usr/{name}")
+    for name in ("passwd", "group", "hosts", "resolv.conf"):
+        (folder / "etc" / name).touch()
+    return folder
 
 
 def test_a_step_that_cannot_start_stops_the_run_with_sruns_own_words(lab, submitted):
@@ -165,6 +214,7 @@ def test_the_generated_files_run_by_hand(lab, cache, tmp_path, one_rank):
         assert run.losses == pytest.approx(one_rank.losses, abs=1e-5)
 
 
+@pytest.mark.long
 def test_accelerate_launch_works_over_two_nodes(lab, submitted, two_nodes):
     run = submitted("cluster.rank_starter=accelerate", "strategy=zero2", *TWO_NODES)
     lab.wait(run, "finished")

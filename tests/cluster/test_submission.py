@@ -14,7 +14,7 @@ from tests.support.runs import command, environment
 pytestmark = pytest.mark.slurm
 
 
-def typed(name: str) -> list[str]:
+def typed(name: str, *further: str) -> list[str]:
     """A launch whose job stays in the queue."""
     return command(
         "+experiment=tiny",
@@ -22,6 +22,7 @@ def typed(name: str) -> list[str]:
         "resources.device=cpu",
         f"name={name}",
         "+cluster.sbatch.hold=true",
+        *further,
         "--json",
     )
 
@@ -51,7 +52,9 @@ def test_a_launch_killed_at_any_point_and_typed_again_queues_one_job(lab, tmp_pa
 
 
 def test_resume_and_cancel_find_the_job_of_a_submit_that_was_cut(lab, tmp_path):
-    told = json.loads(lab.run(*typed("cut"), cwd=tmp_path).stdout)
+    told = json.loads(lab.run(*typed("cut", "+cluster.sbatch.comment=account 7"), cwd=tmp_path).stdout)
+    comment = lab.run("squeue", "--noheader", "--name=cut", "--format=%k", cwd=tmp_path).stdout
+    assert comment.strip() == "account 7"
     run = Path(told["run_dir"])
     (run / "job.json").unlink()
     (run / "events.jsonl").write_text("")

@@ -165,6 +165,7 @@ def test_a_killed_rank_is_started_again_without_the_queue(lab, start, whole):
     assert 0 < status["effective_training_time"] < 1
 
 
+@pytest.mark.long
 def test_a_stopped_rank_is_noticed_named_and_its_stacks_are_kept(lab, start, whole):
     run = start()
     host = lab.hosts(run)[1]
@@ -201,6 +202,7 @@ def test_a_crash_on_one_host_at_one_step_is_tried_again(lab, start, whole):
     assert "rank 1 on " in run.events("ended")[0]["reason"] and "bit rot" in run.events("ended")[0]["reason"]
 
 
+@pytest.mark.long
 def test_a_crash_at_every_start_stops_the_run_for_good(lab, start):
     run = start("model.attn_implementation=nobody/no_such_kernel", wait="stopped")
     stopped = run.events("stopped")[0]

@@ -15,7 +15,7 @@ def events_of(lines: Sequence[Mapping[str, Any]]) -> list[Event]:
 
 def metrics_of(lines: Sequence[Mapping[str, Any]]) -> list[Line]:
     """The metrics in these lines."""
-    return [parse_metrics(line) for line in lines]
+    return [metrics for line in lines if (metrics := parse_metrics(line)) is not None]
 
 
 def history_of(events: Sequence[Mapping[str, Any]], metrics: Sequence[Mapping[str, Any]] = ()) -> History:

@@ -36,7 +36,7 @@ class Hub:
             def do_GET(self) -> None:
                 hub.answer(self)
 
-            do_HEAD = do_POST = do_GET
+            do_HEAD = do_POST = do_PUT = do_GET
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.endpoint = f"http://127.0.0.1:{self.server.server_port}"
@@ -121,7 +121,7 @@ class Hub:
         request.end_headers()
 
     def close(self) -> None:
-        """Nobody answers at its port any more."""
+        """From now on nobody answers at its port."""
         self.server.shutdown()
         self.server.server_close()
 

@@ -1,4 +1,4 @@
-"""What a verb has printed under --json, held against what it declares to print."""
+"""What a verb has printed under --json, compared with what it declares."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -62,7 +62,7 @@ def differences(value: Any, hint: Any, at: str = "") -> Iterator[str]:
         if all(told):
             yield from min(told, key=len)
     elif origin is Literal:
-        yield from () if value in inside else [f"{at}={value!r} is none of {inside}"]
+        yield from () if value in inside else [f"{at}={value!r} is not one of {inside}"]
     elif origin in (list, tuple, Sequence) or hint is list:
         yield from _list(value, hint, at)
     elif origin in (dict, Mapping) or hint in (dict, Mapping):

@@ -1,27 +1,36 @@
 """What is done with a run after its training: export, evaluate, chat."""
 
+import contextlib
+import dataclasses
 import hashlib
 import itertools
 import json
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from launcher.after.export import is_export
+from launcher.after.export import describe, is_export
 from launcher.errors import LauncherError, RunError
+from launcher.plugins.base import Plugin
 from launcher.plugins.decide import reread_run
 from launcher.run import RunDir
+from launcher.run.events.ranks import Exported
+from launcher.status.state import read_status
 from launcher.train.after import export_run, judge
 from launcher.train.after.card import add_card
 from launcher.train.after.compare import difference, logits_of, prompts
+from launcher.train.after.export import export
 from launcher.train.after.host_memory import free_bytes
+from launcher.train.after.load_back import load_back
 from launcher.train.after.opened import open_folder
+from launcher.train.model import load_tokenizer
 from tests.support.runs import Finished, command, environment
 from tests.support.shapes import check_printed
 from tests.support.warm import Warm
@@ -98,6 +107,68 @@ def test_the_end_of_training_loads_the_export_back_and_says_so(trained):
     event = trained().events("exported")[0]
     assert event["verified"] == "logits"
     assert event["difference"] <= event["tolerance"] == 1e-3
+
+
+class Elsewhere(Plugin):
+    """A plugin whose load-back works only while it is set aside."""
+
+    def __init__(self) -> None:
+        self.aside = False
+
+    @contextlib.contextmanager
+    def set_aside(self) -> Iterator[None]:
+        self.aside = True
+        yield
+        self.aside = False
+
+    def on_load(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        if not self.aside:
+            raise RuntimeError("no kernel for this device")
+        return kwargs
+
+
+class Broken(Plugin):
+    def on_load(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        raise RuntimeError("no kernel for this device")
+
+
+@pytest.mark.parametrize("plugin", [Elsewhere(), Broken()], ids=["set aside", "broken"])
+def test_a_check_that_fails_keeps_the_export_and_says_so(trained, tmp_path, capsys, plugin):
+    """Whatever the check meets, days of training are not thrown away for it."""
+    copy = RunDir(Path(shutil.copytree(trained().path, tmp_path / "runs" / "tiny" / "copy")))
+    decided = reread_run(copy)
+    model = load_back(copy.export, decided)
+    tokenizer = load_tokenizer(decided.config.model, decided.plan.facts, decided.config.seed)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_("lora_" in name)
+    accelerator = SimpleNamespace(unwrap_model=lambda model: model, num_processes=1, is_main_process=True)
+    trainer = SimpleNamespace(accelerator=accelerator, model=model, state=SimpleNamespace(global_step=9))
+    found = export(copy, dataclasses.replace(decided, plugins=[*decided.plugins, plugin]), trainer, tokenizer)
+    card = (copy.export / "README.md").read_text()
+    assert apart(copy.export, trained().path / "model") == 0
+    if isinstance(plugin, Elsewhere):
+        assert found["verified"] == "logits" and "the check failed" not in card
+        return
+    assert (found["verified"], found["why"]) == ("failed", "RuntimeError: no kernel for this device")
+    assert "**the check failed**: RuntimeError: no kernel for this device" in card
+    assert "the check of" in capsys.readouterr().out
+    event = Exported(attempt=1, path=str(copy.export), step=9, **found)
+    copy.note(event)
+    (said,) = [one for one in read_status(copy).warnings if "the check of" in one]
+    assert said.endswith("failed, and it was kept: RuntimeError: no kernel for this device")
+
+
+def test_an_export_with_other_logits_is_kept_and_ends_with_an_error(trained, tmp_path):
+    copy = Path(shutil.copytree(trained().path, tmp_path / "runs" / "tiny" / "copy"))
+    reference = copy / "trained_logits.safetensors"
+    kept = load_file(reference)
+    save_file({**kept, "logits": kept["logits"].flip(-1).contiguous()}, reference)
+    run: Any = SimpleNamespace(path=copy)
+    done: Any = exported(run, tmp_path / "out")
+    assert (done["verified"], done["difference"]) == ("failed", None)
+    assert "it was kept: the logits of the export differ" in done["warning"]
+    assert "checked  FAILED: the logits of the export differ" in describe(done)
+    assert "**the check failed**" in (tmp_path / "out" / "README.md").read_text()
 
 
 def test_the_card_holds_command_data_versions_and_metrics(trained):

@@ -12,10 +12,10 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from launcher.data.mask import IGNORED, encode
 from launcher.launching.chat_template import read_format, shipped
 from launcher.plan.adapter import count_adapter
-from launcher.plan.chat_format import ChatFormat
+from launcher.plan.chat_format import ChatFormat, fit_tokenizer
 from launcher.plan.model import read_architecture
 from launcher.plugins.lora import LoRA
-from launcher.train.vocabulary import fit_model, fit_tokenizer
+from launcher.train.vocabulary import fit_model
 
 pytestmark = pytest.mark.train
 

@@ -1,13 +1,16 @@
-"""A model that one rank of a node loads is, on every rank, bit by bit the one that every rank loads; and so is what it learns."""
+"""A model that one rank of a node loads is, bit by bit, the one that every rank loads; and so is what it learns."""
 
+import contextlib
 import hashlib
+import io
 import json
 from pathlib import Path
 
 import pytest
 
+from launcher.__main__ import main
+from tests.support.runs import Finished
 from tests.support.warm import Warm
-from tests.training.resuming import planned
 
 pytestmark = pytest.mark.train
 
@@ -18,7 +21,8 @@ from launcher.plugins.base import Plugin
 
 def digest(tensor):
     whole = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
-    return [str(whole.dtype), list(whole.shape), hashlib.sha256(whole.detach().float().contiguous().numpy().tobytes()).hexdigest()]
+    bits = whole.detach().float().contiguous().numpy().tobytes()
+    return [str(whole.dtype), list(whole.shape), hashlib.sha256(bits).hexdigest()]
 
 class Note(TrainerCallback):
     def on_train_begin(self, args, state, control, model=None, **more):
@@ -66,18 +70,18 @@ def warm():
 @pytest.mark.parametrize(
     "case", [pytest.param(case, marks=[] if case in IN_CI else [pytest.mark.long]) for case in CASES]
 )
-def test_what_one_rank_loads_is_what_every_rank_loads(warm: Warm, cache: Path, tmp_path: Path, case: str):
+def test_what_one_rank_loads_is_what_every_rank_loads(
+    warm: Warm, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str
+):
     held: dict[str, tuple[list[dict[str, str]], list[float], dict[str, str]]] = {}
     for setting in ("null", "false"):
         folder = tmp_path / setting
         folder.mkdir()
         (folder / "noting_weights.py").write_text(NOTING)
         (folder / "pairs.jsonl").write_text("\n".join(json.dumps(pair) for pair in PAIRS))
-        run = planned(
-            folder, cache, "strategy=fsdp2", f"strategy.cpu_ram_efficient_loading={setting}", "batch.micro_batch_size=1",
-            "batch.global_batch_size=4", "trainer.max_steps=3", "resources.gpus_per_node=2",
-            "+plugins.weights._target_=noting_weights.Weights", *CASES[case],
-        )  # fmt: skip
+        monkeypatch.chdir(folder)
+        monkeypatch.syspath_prepend(folder)
+        run = _planned(f"strategy.cpu_ram_efficient_loading={setting}", f"cache_dir={cache}", *CASES[case])
         done = warm.run(run.path, timeout_s=200)
         assert set(done["codes"]) == {0}, run.logs()
         notes = [json.loads(one.read_text()) for one in sorted(run.path.glob("weights_*.json"))]
@@ -86,6 +90,22 @@ def test_what_one_rank_loads_is_what_every_rank_loads(warm: Warm, cache: Path, t
         held[setting] = notes, run.losses, exported
     assert held["null"] == held["false"]
     assert any(name.startswith("buffer ") for name in held["null"][0][0])
+
+
+def _planned(*overrides: str) -> Finished:
+    """A run dir of three steps, not started; planned in this process."""
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        code = main(
+            [
+                "+experiment=tiny", "cluster=local", "dry_run=true", "--json", "data.eval_path=null", "data.check=off",
+                "strategy=fsdp2", "trainer.max_steps=3", "resources.device=cpu", "resources.gpus_per_node=2",
+                "batch.micro_batch_size=1", "batch.global_batch_size=4",
+                "+plugins.weights._target_=noting_weights.Weights", *overrides,
+            ]
+        )  # fmt: skip
+    assert code == 0, said.getvalue()
+    return Finished(Path(json.loads(said.getvalue().splitlines()[-1])["run_dir"]))
 
 
 def _digest(path: Path) -> str:

@@ -19,6 +19,9 @@ pytestmark = pytest.mark.train
 
 TWO = ("resources.gpus_per_node=2", "batch.micro_batch_size=1")
 
+AS_ZERO3 = [pytest.param(name, marks=pytest.mark.long) for name in ("zero1", "zero2")]
+"""Trained by the same engine."""
+
 
 def adapter(run: Finished) -> dict:
     return load_file(run.path / "model" / "adapter_model.safetensors")
@@ -56,7 +59,7 @@ def test_the_exported_adapter_loads_with_peft_and_is_the_planned_size(trained):
     assert count == json.loads((run.path / "plan.json").read_text())["model"]["trainable_parameters"]
 
 
-@pytest.mark.parametrize("strategy", ["ddp", "zero1", "zero2", "zero3", "fsdp2"])
+@pytest.mark.parametrize("strategy", ["ddp", *AS_ZERO3, "zero3", "fsdp2"])
 def test_two_ranks_give_the_losses_of_one(trained, strategy):
     one, two = trained(), trained(f"strategy={strategy}", *TWO)
     assert two.losses[0] == pytest.approx(one.losses[0], abs=1e-5)
@@ -64,7 +67,7 @@ def test_two_ranks_give_the_losses_of_one(trained, strategy):
     assert adapter(two).keys() == adapter(one).keys()
 
 
-@pytest.mark.parametrize("strategy", ["ddp", "zero3", "fsdp2"])
+@pytest.mark.parametrize("strategy", [pytest.param("ddp", marks=pytest.mark.long), "zero3", "fsdp2"])
 def test_a_full_fine_tune_exports_a_model_that_loads(trained, strategy):
     from transformers import AutoModelForCausalLM
 

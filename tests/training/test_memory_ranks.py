@@ -1,4 +1,4 @@
-"""The plan's bytes against what ranks really hold; tests/benchmarks/memory.py does it over many more cases."""
+"""The plan's bytes, compared with what ranks really hold; tests/benchmarks/memory.py does it over many more cases."""
 
 import itertools
 

@@ -4,8 +4,9 @@ import itertools
 import json
 import math
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,18 +41,16 @@ def straight(warm: Warm, cache: Path, tmp_path_factory: pytest.TempPathFactory) 
     return straight
 
 
-PAIRS = [*itertools.product(METHODS, STRATEGIES)]
-AS_OTHERS = [
-    *((method, "zero1") for method in METHODS), ("qlora", "zero2"), ("qlora", "ddp"), ("lora", "zero3"),
-    ("qlora", "zero3"),
-]  # fmt: skip
-"""Saved by the same code as zero2, lora and full, which always run."""
+def _some(cases: Iterable[tuple[str, ...]], always: Sequence[tuple[str, ...]]) -> list[Any]:
+    """All cases, those that are not in `always` with the mark long."""
+    return [pytest.param(*case, marks=[] if case in always else [pytest.mark.long]) for case in cases]
 
 
-@pytest.mark.parametrize(
-    ("method", "strategy"),
-    [pytest.param(*pair, marks=[pytest.mark.long] if pair in AS_OTHERS else []) for pair in PAIRS],
-)
+ALWAYS = [("full", "zero3"), ("full", "zero2"), ("lora", "ddp"), ("qlora", "fsdp2")]
+"""Each method and each way to save; the other pairs are saved by the same code."""
+
+
+@pytest.mark.parametrize(("method", "strategy"), _some(itertools.product(METHODS, STRATEGIES), ALWAYS))
 def test_a_killed_run_goes_on_bitwise(warm, straight, cache, tmp_path, method, strategy):
     overrides = (*METHODS[method], f"strategy={strategy}", *TWO)
     whole = straight(*overrides)
@@ -86,15 +85,15 @@ SIZES = [
     *((f"{name}-1", f"{name}-2") for name in STRATEGIES),
 ]
 CROSSED = [("zero3-2", "fsdp2-2"), ("fsdp2-2", "zero3-2"), ("zero2-2", "ddp-1")]
+ALWAYS_SIZED = [
+    ("full", "zero3-1", "zero3-2"), ("full", "fsdp2-2", "fsdp2-1"), ("full", "zero2-2", "ddp-1"),
+    ("lora", "zero3-2", "fsdp2-2"),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("method", "before", "after"),
-    [
-        *(("full", *pair) for pair in [*SIZES, *CROSSED]),
-        *(("lora", *pair) for pair in CROSSED),
-        *(pytest.param("lora", *pair, marks=pytest.mark.long) for pair in SIZES),
-    ],
+    _some(((method, *pair) for method in ("full", "lora") for pair in [*SIZES, *CROSSED]), ALWAYS_SIZED),
 )
 def test_another_world_size_or_strategy_gives_the_same_losses(
     warm, straight, cache, tmp_path, method, before, after
@@ -120,7 +119,8 @@ def _sized(name: str) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize(
-    ("before", "after"), [("zero2-2", "ddp-1"), ("fsdp2-1", "zero3-2"), ("ddp-2", "fsdp2-2")]
+    ("before", "after"),
+    _some([("zero2-2", "ddp-1"), ("fsdp2-1", "zero3-2"), ("ddp-2", "fsdp2-2")], [("fsdp2-1", "zero3-2")]),
 )
 def test_a_killed_run_goes_on_in_its_own_folder_on_other_ranks(
     warm, straight, cache, tmp_path, before, after

@@ -18,7 +18,8 @@ from launcher.data.tokenizer import byte_tokenizer
 from launcher.run import RunDir
 from launcher.run.events.ranks import Data
 from launcher.train.data.build_lock import STALE_S
-from launcher.train.data.cache import ROWS, Shared, committed
+from launcher.train.data.cache import ROWS, committed
+from launcher.train.data.shared import Shared
 from launcher.train.data.tokens import shared_rows
 from launcher.train.heartbeat import Heartbeat
 from tests.support.runs import environment
@@ -34,7 +35,7 @@ from launcher.resources import resource_dir
 from launcher.run import RunDir
 from launcher.run.events.ranks import Data
 from launcher.train.heartbeat import Heartbeat
-from launcher.train.data.cache import Shared
+from launcher.train.data.shared import Shared
 from launcher.train.data.tokens import shared_rows
 
 run, cache, data = sys.argv[1:]

@@ -23,6 +23,10 @@ def warm() -> Iterator[Warm]:
     process.close()
 
 
+ALWAYS = [("lora", "ddp"), ("full", "zero3"), ("lora", "fsdp2")]
+"""`make kill-test` kills all of them."""
+
+
 @pytest.fixture(scope="module")
 def whole(warm: Warm, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """A finished run with checkpoints of steps 10 and 20."""
@@ -39,8 +43,14 @@ def damaged(whole: Finished, cache: Path, tmp_path: Path) -> Finished:
     return run
 
 
-@pytest.mark.parametrize("method", ["lora", "full"])
-@pytest.mark.parametrize("strategy", ["ddp", "zero1", "zero2", "zero3", "fsdp2"])
+@pytest.mark.parametrize(
+    ("method", "strategy"),
+    [
+        pytest.param(method, strategy, marks=[] if (method, strategy) in ALWAYS else [pytest.mark.long])
+        for method in ("lora", "full")
+        for strategy in ("ddp", "zero1", "zero2", "zero3", "fsdp2")
+    ],
+)
 def test_a_kill_at_any_moment_of_a_save_loses_at_most_one_interval(
     warm, cache, tmp_path, pytestconfig, method, strategy
 ):

@@ -58,6 +58,7 @@ def test_mlflow_without_a_server_keeps_the_run_in_its_dir_and_sync_copies_it_onc
     assert sent.data.params["learning_rate"]
 
 
+@pytest.mark.long
 @pytest.mark.train
 def test_mlflow_online_has_the_run_at_once_and_a_silent_server_costs_the_training_nothing(
     tmp_path, cache, monkeypatch

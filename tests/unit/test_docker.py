@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from launcher.config import ContainerConfig, ContainerRuntime
 from launcher.errors import PlanError
+from launcher.plan.containers import missing_mount_points
 from launcher.render import render
 from tests.support.paths import ROOT
 
@@ -92,7 +94,7 @@ def test_a_run_on_cpu_asks_apptainer_for_no_gpu(plan):
     [
         ("apptainer", "apptainer exec --nv --bind /runs", "--pwd /runs/NAME/DATE --rocm /images/l"),
         ("singularity", "singularity exec --nv --bind /runs", "--pwd /runs/NAME/DATE --rocm /images/l"),
-        ("charliecloud", "ch-run --write-fake --bind /runs", "--cd /runs/NAME/DATE --rocm /images/l --"),
+        ("charliecloud", "ch-run --bind /runs", "--cd /runs/NAME/DATE --rocm /images/l --"),
         (
             "podman_hpc",
             "podman-hpc run --rm --env-host --network=host --ipc=host --gpu --volume /runs",
@@ -106,6 +108,34 @@ def test_each_program_is_told_in_its_own_words(plan, runtime: str, begins: str, 
         plan("+experiment=tiny", *container, "cluster.container.options=[--rocm]").container_command
     )
     assert line.startswith(begins) and line.endswith(ends)
+
+
+def test_an_unpacked_image_gets_the_folders_that_charliecloud_mounts_on(cli, tmp_path: Path):
+    (tmp_path / "image").mkdir()
+    container = ["cluster.container.runtime=charliecloud", f"cluster.container.image={tmp_path}/image"]
+    typed = ["+experiment=tiny", "cluster=slurm", "dry_run=true", *container]
+    scratch = f"cluster.container.mounts=[{tmp_path},/data:/mine]"
+    done = cli(*typed, scratch)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "image" / str(tmp_path).lstrip("/")).is_dir() and (tmp_path / "image/mine").is_dir()
+    (tmp_path / "image" / "mine").rmdir()
+    (tmp_path / "image" / "mine").touch()
+    refused = cli(*typed, scratch)
+    assert refused.returncode == 1 and "has no folder /mine to mount on" in refused.stderr
+    assert "--write-fake" in refused.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("runtime", "options", "expected"),
+    [
+        ("charliecloud", [], ["/a", "/inside"]),
+        ("charliecloud", ["--write-fake"], []),
+        ("apptainer", [], []),
+    ],
+)
+def test_mount_points_are_made_where_the_program_makes_none(runtime, options, expected):
+    container = ContainerConfig(runtime=ContainerRuntime[runtime], image="/i", options=options)
+    assert missing_mount_points(container, ["/a/b:/a/b", "/a", "/a/c", "/x:/inside"]) == expected
 
 
 @pytest.mark.parametrize("runtime", ["pyxis", "apptainer"])

@@ -37,7 +37,22 @@ VARIANTS = {
     ],
     "site_accelerate": ["+experiment=llama70b_lora_zero3", *SITE, "cluster.rank_starter=accelerate"],
 }
-CASES = EXPERIMENTS | VARIANTS
+SITES = {
+    f"cluster_{path.stem}": [
+        "+experiment=llama8b_lora",
+        f"cluster={path.stem}",
+        *(["cluster.sbatch.account=project_7"] if "account:" in path.read_text() else []),
+        *(
+            ["resources.gpus_per_node=1", "resources.nodes=4"]
+            if "gpus_per_node: 1\n" in path.read_text()
+            else []
+        ),
+    ]
+    for path in sorted((resource_dir("conf") / "cluster").glob("*.yaml"))
+    if "Not run there." in path.read_text()
+}
+"""The cluster files of public sites."""
+CASES = EXPERIMENTS | VARIANTS | SITES
 
 
 @pytest.fixture
@@ -46,7 +61,8 @@ def rendered(plan: Callable[..., LaunchPlan]) -> Callable[[str], dict[str, str]]
 
     def rendered(case: str) -> dict[str, str]:
         experiment = CASES[case][0].partition("=")[2]
-        return render(plan("cluster=slurm", *CASES[case], experiment=experiment))
+        place = [] if case in SITES else ["cluster=slurm"]
+        return render(plan(*place, *CASES[case], experiment=experiment))
 
     return rendered
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from launcher.clusters.base import Options, RunState
 from launcher.clusters.finding import Finding, Partition
 from launcher.clusters.job import Job, JobRecord
-from launcher.clusters.slurm import ask, client, environment, probe, queue, shell, step
+from launcher.clusters.slurm import ask, client, environment, queue, shell, step
 from launcher.clusters.slurm.options import few_cores, no_memory
 from launcher.clusters.slurm.script import SlurmScript
 from launcher.errors import ClusterError
@@ -112,10 +112,14 @@ class Slurm(SlurmScript):
 
     def partitions(self) -> list[Partition]:
         """By sinfo."""
+        from launcher.clusters.slurm import probe
+
         return probe.partitions(self.timeout_s)
 
     def probe(self, partition: str | None) -> list[Finding]:
         """By sinfo, scontrol, sacctmgr, sacct and srun."""
+        from launcher.clusters.slurm import probe
+
         return probe.findings(probe.choose(self.partitions(), partition), self.timeout_s)
 
     def largest_array(self) -> int:

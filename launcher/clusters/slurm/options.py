@@ -6,6 +6,7 @@ from typing import Any
 
 from launcher.clusters.job import Request
 from launcher.clusters.slurm.gpus import gpu_options, join_gres
+from launcher.clusters.slurm.limits import check_time
 from launcher.clusters.slurm.srun import check_variables
 from launcher.config.text import one_line
 from launcher.errors import PlanError, nearest
@@ -87,13 +88,26 @@ def job_options(request: Request) -> dict[str, str]:
     if "gres" in added:
         added["gres"] = join_gres(options, added["gres"])
     options |= added
-    options["comment"] = " ".join([*filter(None, [options.get("comment")]), comment_of(request.run_dir)])
+    check_time(site.time_limits, options)
+    options.setdefault("comment", comment_of(request.run_dir))
     return options
 
 
+_MARK = "launcher:"
+
+
 def comment_of(folder: str) -> str:
-    """The end of the comment of a job of that run dir: an interrupted submission finds its job by it."""
-    return f"launcher:{folder}"
+    """The comment of a job of that run dir, by which an interrupted submission finds its job.
+
+    A comment of the site (such as an accounting code) stays as it is; the job is then found by its working directory.
+    """
+    return f"{_MARK}{folder}"
+
+
+def comment_in(options: Mapping[str, str], folder: str) -> str:
+    """The comment of another job with these options, in that folder: the site's own, else the folder's."""
+    own = options.get("comment", _MARK)
+    return comment_of(folder) if own.startswith(_MARK) else own
 
 
 def few_cores(options: Mapping[str, str], ranks: int) -> str | None:

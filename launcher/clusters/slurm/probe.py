@@ -8,6 +8,7 @@ from pathlib import Path
 
 from launcher.clusters.finding import Finding, Partition
 from launcher.clusters.slurm.ask import ask, settings
+from launcher.config.time_limit import is_limit
 from launcher.errors import ClusterError, PlanError, nearest
 
 _FIELDS = "%P|%a|%l|%D|%c|%m|%G|%f"
@@ -78,7 +79,7 @@ def _of_partition(part: Partition, timeout_s: float) -> list[Finding]:
     how = f"sinfo, partition {part.name}"
     found = [
         Finding(what="partition", key="sbatch.partition", value=part.name, how=how),
-        Finding(what="longest job", value=part.time_limit, how=how, note="resources.time must not be more"),
+        _longest(part, how),
         Finding(what="nodes", value=part.nodes, how=how),
         Finding(what="cores of a node", value=part.cpus, how=how),
         Finding(what="memory of a node, GiB", key="node_memory_gib", value=part.memory_gib, how=how),
@@ -112,6 +113,17 @@ def _of_partition(part: Partition, timeout_s: float) -> list[Finding]:
             )
         )
     return [*found, *_limits(part.name, timeout_s)]
+
+
+def _longest(part: Partition, how: str) -> Finding:
+    key = f"time_limits.{part.name}" if is_limit(part.time_limit) else None
+    return Finding(
+        what="longest job",
+        key=key,
+        value=part.time_limit,
+        how=how,
+        note="resources.time must not be more" if key else "",
+    )
 
 
 def _limits(name: str, timeout_s: float) -> list[Finding]:

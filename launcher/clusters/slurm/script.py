@@ -1,9 +1,10 @@
 """The job script of a Slurm job: the part of the cluster that a plan needs, without any command."""
 
 from launcher.clusters.base import Cluster, Options
-from launcher.clusters.job import Request
+from launcher.clusters.job import CpuRequest, Request
 from launcher.clusters.slurm import header, notice, step
-from launcher.clusters.slurm.options import comment_of, job_options
+from launcher.clusters.slurm.cpu import cpu_options
+from launcher.clusters.slurm.options import comment_in, job_options
 
 _NOT_SHAPE = ("comment", "output", "job-name")
 """Options that differ for every job."""
@@ -47,6 +48,10 @@ class SlurmScript(Cluster):
         """The options without names, logs and comments."""
         return {flag: value for flag, value in options.items() if flag not in _NOT_SHAPE}
 
+    def cpu_options(self, request: CpuRequest) -> dict[str, str]:
+        """The options of sbatch for one task with some cores."""
+        return cpu_options(request)
+
     def by_hand(self, script: str) -> str:
         """The sbatch command."""
         return f"`sbatch {script}`"
@@ -58,5 +63,5 @@ class SlurmScript(Cluster):
             **shape,
             "array": indices,
             "output": "logs/slurm_%A_%a.log",
-            "comment": comment_of(folder),
+            "comment": comment_in(options, folder),
         }

@@ -92,6 +92,8 @@ def warnings(environ: Mapping[str, str], options: Mapping[str, str]) -> list[str
     """What of the user's shell is left out of the submission, and what takes effect although no file names it."""
     found: list[str] = []
     for name in overriding(environ, options):
+        if options.get(option_of(name)) == environ[name]:
+            continue  # the run has taken the value over, or has the same one
         option = "clusters" if name == "SLURM_CLUSTERS" else option_of(name)
         decided = f"{option}={options[option]}" if options.get(option) else f"its own options for {option}"
         found.append(f"{name}={environ[name]} of your shell is left out, because this run has {decided}")

@@ -1,6 +1,7 @@
 """python -m launcher data check FILE: the faults and the contents of a data file."""
 
 import argparse
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +17,10 @@ from launcher.data.printed import DataReport
 from launcher.data.progress import progress
 from launcher.data.reading import reading_of
 from launcher.data.report import describe, sample_text
+from launcher.data.template import Template
 from launcher.errors import Exit, UsageError
 from launcher.output import print_json
+from launcher.plan.chat_format import ChatFormat
 from launcher.run import write_text
 
 
@@ -37,6 +40,11 @@ def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--eval", metavar="FILE", help="evaluation file that FILE must not overlap with")
     parser.add_argument(
         "--model", metavar="M", help="count its tokens: a name from conf/model, a folder or a hub id"
+    )
+    parser.add_argument(
+        "--chat-template",
+        metavar="T",
+        help="as model.chat_template: render chats with a shipped template, a Jinja file or another model's template",
     )
     parser.add_argument(
         "--max-length",
@@ -64,6 +72,12 @@ def _add_portion(parser: argparse.ArgumentParser) -> None:
         "--eval-fraction", type=float, metavar="F", help="rows that data.eval_fraction=F would hold out"
     )
     parser.add_argument(
+        "--eval-copies",
+        choices=("near", "exact"),
+        default="near",
+        help="which copies of a row stay on its side (default: near)",
+    )
+    parser.add_argument(
         "--eval-group", metavar="COLUMN", help="keep its rows with the same value on one side"
     )
     parser.add_argument(
@@ -81,6 +95,7 @@ def _portion(options: argparse.Namespace) -> Portion:
     """The rows that are used; UsageError for values that cannot be meant."""
     portion = Portion(
         eval_fraction=options.eval_fraction,
+        eval_copies=options.eval_copies,
         eval_group=options.eval_group,
         max_samples=options.max_samples,
         seed=options.seed,
@@ -93,15 +108,15 @@ def _portion(options: argparse.Namespace) -> Portion:
 
 def _run(options: argparse.Namespace) -> int:
     """The exit code: 1 if the check finds an error."""
-    tokenizer, length = None, None
-    if options.model:
-        from launcher.data.tokenizer import load_tokenizer
-
-        tokenizer, length = load_tokenizer(options.model)
-        length = length or min(tokenizer.model_max_length, 1 << 20)
     if options.sample:
         check_free(options.sample_out, options.force)
-    request = (_request_of_config if options.own_file else _request)(options)
+    request, chat = (_request_of_config if options.own_file else _request)(options)
+    tokenizer, length = None, None
+    if options.model:
+        from launcher.launching.check_tokenizer import tokenizer_of
+
+        tokenizer, length = tokenizer_of(options.model, chat, os.environ)
+        length = length or min(tokenizer.model_max_length, 1 << 20)
     request = replace(
         request,
         max_length=options.max_length or length or request.max_length,
@@ -121,20 +136,49 @@ def _run(options: argparse.Namespace) -> int:
     return Exit.REFUSED if report.verdict == "error" else Exit.OK
 
 
-def _request(options: argparse.Namespace) -> Asked:
+def _request(options: argparse.Namespace) -> tuple[Asked, ChatFormat | None]:
+    """The check of a file, and how it changes the model's tokenizer."""
     if options.file is None:
         raise UsageError(f"data check needs a FILE, or {OWN_FILE} FILE for the data of a configuration")
-    return Asked(
+    chat = _chat(options)
+    asked = Asked(
         path=options.file,
         eval_path=options.eval,
         reading=reading_of_options(options),
         portion=_portion(options),
+        template=_template(chat) if chat else None,
+    )
+    return asked, chat
+
+
+def _chat(options: argparse.Namespace) -> ChatFormat | None:
+    """The template of --chat-template; None without it."""
+    if options.chat_template is None:
+        return None
+    from launcher.launching.chat_template import format_named  # by need, as what it imports
+
+    return format_named(options.chat_template, os.environ)
+
+
+def _template(chat: ChatFormat) -> Template:
+    """The template alone: rows are rendered with it, and their tokens are estimated."""
+    special = (
+        ("eos_token", chat.eos or "</s>"),
+        ("bos_token", "<s>"),
+    )  # without a model: any stand for its own
+    return Template(
+        name_or_path=str(chat.name),
+        chat_template=str(chat.template),
+        special=special,
+        more_special=chat.control,
     )
 
 
-def _request_of_config(options: argparse.Namespace) -> Asked:
+def _request_of_config(options: argparse.Namespace) -> tuple[Asked, ChatFormat | None]:
     """The check of the data that a configuration names; UsageError where it names no single file."""
+    from launcher.launching.chat_template import read_format
     from launcher.launching.compose import compose  # a check of a file alone needs no Hydra
+    from launcher.launching.row_template import row_template
 
     if options.file is not None:
         raise UsageError(
@@ -149,13 +193,17 @@ def _request_of_config(options: argparse.Namespace) -> Asked:
         raise UsageError(
             f"data.path={path} is on a hub, and data check reads files; a launch checks what it can of it"
         )
-    return Asked(
+    if options.chat_template is not None:
+        config.model.chat_template = options.chat_template
+    asked = Asked(
         path=path,
         eval_path=eval_path if eval_path and not str(eval_path).startswith("hub:") else None,
         reading=reading_of(config.data),
         portion=asked_portion(config),
         max_length=config.model.max_length,
+        template=row_template(config),
     )
+    return asked, read_format(config)
 
 
 VERB = Verb(

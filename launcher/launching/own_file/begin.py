@@ -20,6 +20,7 @@ from launcher.resources import resource_dir
 _SEQUENCES = 32
 """Sequences per step that are aimed at; the nearest number that the GPUs divide is taken."""
 _MICRO = 2
+_CORES = 8
 _LEAST_ROWS_TO_HOLD_OUT = 50
 _HELD_OUT = 0.05
 _LONGEST = 8192
@@ -110,6 +111,11 @@ def begin(choices: Choices, file: str) -> First:
         ),
         Entry(key="resources.nodes", value=choices.nodes),
         Entry(key="resources.gpus_per_node", value=choices.gpus),
+        Entry(
+            key="resources.cpus_per_gpu",
+            value=_CORES,
+            comment="cores that a job requests with each GPU; no more than a node has for each",
+        ),
         Entry(key="resources.time", value=choices.time, comment="time limit of the job"),
     ]
     head = [

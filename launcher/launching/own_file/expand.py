@@ -1,20 +1,22 @@
-"""--config FILE among the arguments -> the overrides that the file stands for, in front of what was typed."""
+"""--config FILE among the arguments -> the overrides that the file contains, before those that were typed."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from omegaconf import OmegaConf
 
 from launcher.errors import ConfigError, UsageError, unknown
 from launcher.launching.explain import config_dir_of
 from launcher.launching.own_file.grammar import in_grammar
-from launcher.launching.own_file.settings import Asked, Setting, read_file
 from launcher.launching.own_file.source import Source, parse_source, read_source
 from launcher.resources import resource_dir
 from launcher.run.find import as_name
+
+if TYPE_CHECKING:  # most launches have no file
+    from launcher.launching.own_file.settings import Asked, Setting
 
 OPTION = "--config"
 _EXPERIMENT = re.compile(r"\+?experiment=(.*)")
@@ -25,10 +27,10 @@ class Expanded:
     """A command line without --config."""
 
     arguments: list[str]
-    """The overrides that the file stands for, then the arguments that were typed."""
+    """The overrides that the file contains, then the arguments that were typed."""
     sources: tuple[Source, ...] = ()
     """The file and those that it extends, in this order."""
-    settings: dict[str, Setting] = field(default_factory=dict[str, Setting])
+    settings: "Mapping[str, Setting]" = field(default_factory=dict[str, Any])
     """Key -> where the file sets it."""
 
 
@@ -77,8 +79,10 @@ def _take(arguments: Sequence[str]) -> tuple[list[str], str | None]:
     return typed, chosen[0] if chosen else None
 
 
-def _read_chain(chosen: str, config_dir: Path | None) -> list[tuple[Asked, Source]]:
+def _read_chain(chosen: str, config_dir: Path | None) -> "list[tuple[Asked, Source]]":
     """The file, then the one that it extends, and so on; ConfigError for a cycle."""
+    from launcher.launching.own_file.settings import read_file
+
     chain: list[tuple[Asked, Source]] = []
     path, shown = Path(chosen), chosen
     while True:
@@ -93,7 +97,7 @@ def _read_chain(chosen: str, config_dir: Path | None) -> list[tuple[Asked, Sourc
         path, shown = next_file, str(next_file)
 
 
-def _next(extends: Setting, folder: Path, config_dir: Path | None) -> Path | None:
+def _next(extends: "Setting", folder: Path, config_dir: Path | None) -> Path | None:
     """The file that is extended; None for an experiment."""
     value = str(extends.value)
     names = _experiments(config_dir)
@@ -121,7 +125,7 @@ def _typed_experiment(typed: Sequence[str]) -> str | None:
     return found[-1] if found else None
 
 
-def _experiment(chain: Sequence[tuple[Asked, Source]], typed: Sequence[str]) -> str | None:
+def _experiment(chain: "Sequence[tuple[Asked, Source]]", typed: Sequence[str]) -> str | None:
     """The experiment at the end of the chain, or the one that was typed."""
     extends, word = chain[-1][0].extends, _typed_experiment(typed)
     if extends is None or word is None:
@@ -132,7 +136,7 @@ def _experiment(chain: Sequence[tuple[Asked, Source]], typed: Sequence[str]) -> 
     )
 
 
-def _replaced(key: str, asked: Asked) -> bool:
+def _replaced(key: str, asked: "Asked") -> bool:
     """Whether a file sets or removes what a file that it extends set: the whole list of plugins, or one plugin."""
     first, _, rest = key.partition(".")
     name = rest.partition(".")[0]
@@ -143,7 +147,7 @@ def _replaced(key: str, asked: Asked) -> bool:
 
 
 def _plugin_lines(
-    chain: Sequence[tuple[Asked, Source]], experiment: str | None, config_dir: Path | None
+    chain: "Sequence[tuple[Asked, Source]]", experiment: str | None, config_dir: Path | None
 ) -> list[str]:
     """The choice of plugins: the experiment's, with those that the files add, turn off or list."""
     if not any(asked.plugin_list or asked.plugins for asked, _ in chain):
@@ -177,7 +181,7 @@ def plugins_of(experiment: str | None, config_dir: Path | None) -> list[str]:
     return []
 
 
-def place(message: str, settings: dict[str, Setting]) -> str:
+def place(message: str, settings: "Mapping[str, Setting]") -> str:
     """The message of a refusal, with the line of the file that sets the key it begins with."""
     key = re.match(r"[\w.\-]+", message)
     found = settings.get(key[0]) if key else None

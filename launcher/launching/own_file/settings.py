@@ -1,4 +1,4 @@
-"""What one file asks for: its keys held against the schema, with the line of each."""
+"""What one file requests: its keys, checked against the schema, with the line of each."""
 
 import dataclasses
 import functools

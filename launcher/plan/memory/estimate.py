@@ -9,6 +9,7 @@ from launcher.plan.memory.context import CONTEXT
 from launcher.plan.memory.gradients import GRADIENTS
 from launcher.plan.memory.host import CHECKPOINT, HOST
 from launcher.plan.memory.load import Load
+from launcher.plan.memory.loading import LOADING
 from launcher.plan.memory.logits import LOGITS
 from launcher.plan.memory.optimizer import OPTIMIZER
 from launcher.plan.memory.term import GIB, Term
@@ -16,7 +17,7 @@ from launcher.plan.memory.weights import WEIGHTS
 
 MARGIN = 0.1
 """A plan that leaves less than this share of a GPU free gets a warning: the estimate can be wrong by this much."""
-TERMS: tuple[Term, ...] = (WEIGHTS, GRADIENTS, OPTIMIZER, ACTIVATIONS, LOGITS, BUFFERS, CONTEXT)
+TERMS: tuple[Term, ...] = (WEIGHTS, GRADIENTS, OPTIMIZER, ACTIVATIONS, LOGITS, BUFFERS, CONTEXT, LOADING)
 """The terms of a GPU's peak memory, in the order in which they are counted and shown. Their sum is the total."""
 
 

@@ -5,13 +5,12 @@ written or read.
 """
 
 from collections.abc import Mapping
-from datetime import datetime
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from launcher.run.events.base import VERSION, Event, Other
-from launcher.run.lines import LineReader
+from launcher.run.lines import LineReader, is_time
 
 __all__ = ["VERSION", "Event", "EventReader", "Other", "all_kinds", "make", "parse"]
 
@@ -37,10 +36,12 @@ def parse(value: Mapping[str, Any]) -> Event | None:
     facts: dict[str, Any] = {"attempt": 0, "time": "", **value}
     del facts["event"]
     facts.pop("v", None)
-    if kind is None or not facts.keys() >= kind.REQUIRED:
+    own: dict[str, Any] = {}
+    if kind is not None:
+        own = kind.renewed({key: facts[key] for key in facts if key in kind.FIELDS and key != "more"})
+    if kind is None or not own.keys() >= kind.REQUIRED or kind.find_wrong(own):
         return Other(attempt=facts.pop("attempt"), time=facts.pop("time"), name=name, more=facts)
-    own: dict[str, Any] = {key: facts.pop(key) for key in list(facts) if key in kind.FIELDS and key != "more"}
-    return kind(**kind.renewed(own), more=facts)
+    return kind(**own, more={key: value for key, value in facts.items() if key not in own})
 
 
 def make(kind: str, *, attempt: int, **facts: Any) -> Event:
@@ -58,16 +59,31 @@ class EventReader(Generic[E]):
         self._lines = LineReader(path)
         self._names = {kind.KIND for kind in kinds}
         self._kinds = kinds
+        self._wrong = 0
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._lines.path
 
     @property
     def restarted(self) -> bool:
         """Whether the file was truncated or replaced before the newest read, so that earlier events are invalid."""
         return self._lines.restarted
 
+    @property
+    def damaged(self) -> int:
+        """Lines so far that were left out, as damaged."""
+        return self._lines.damaged + self._wrong
+
     def read(self) -> list[E]:
         """The new events, oldest first. Damaged lines are left out, as torn lines are: every event is written with a time,
         and one without a time has no place in the run."""
-        lines = [line for line in self._lines.read() if _is_whole(line)]
+        every = self._lines.read()
+        if self._lines.restarted:
+            self._wrong = 0
+        lines = [line for line in every if _is_whole(line)]
+        self._wrong += len(every) - len(lines)
         if self._names:
             lines = [line for line in lines if line.get("event") in self._names]
         found: list[Any] = [event for line in lines if (event := parse(line)) is not None]
@@ -76,11 +92,7 @@ class EventReader(Generic[E]):
 
 def _is_whole(line: Mapping[str, Any]) -> bool:
     """Whether a line has a time, and an attempt that is a number if it has one."""
-    try:
-        datetime.fromisoformat(line["time"])
-    except (KeyError, TypeError, ValueError):
-        return False
-    return isinstance(line.get("attempt", 0), int)
+    return bool(line.get("time")) and Event.find_wrong(line) is None and is_time(line["time"])
 
 
 def _kind(name: str) -> type[Event] | None:

@@ -52,3 +52,31 @@ class Cancelled(Event):
     """The job of the run."""
     job_ids: Sequence[str] | None = None
     """For a sweep: the jobs, or the numbers of the trials, that were cancelled."""
+
+
+class Pushed(Event):
+    """The result is on a model hub, and each file there has the digest of the file here.
+
+    Written by: push, which the supervisor starts at the end of a run with hub.push.
+    """
+
+    repository: str
+    """OWNER/NAME."""
+    commit: str | None = None
+    """The commit that holds it."""
+    files: int | None = None
+    """Files that the commit changed."""
+    bytes: int | None = None
+    """Their size."""
+
+
+class NotPushed(Event):
+    """The run is finished, and its result could not be pushed to a model hub.
+
+    Written by: the supervisor.
+    """
+
+    repository: str
+    """OWNER/NAME."""
+    reason: str
+    """Why, as push says it."""

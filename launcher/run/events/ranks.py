@@ -41,6 +41,24 @@ class Base(Event):
     """The requested branch, tag or commit."""
 
 
+class CopiedToNode(Event):
+    """The model or the tokens were copied to a node's own disk (cluster.node_cache).
+
+    Written by: the process of that node that copied them.
+    """
+
+    host: str
+    """The node."""
+    what: str
+    """model or tokens."""
+    folder: str
+    """The copy."""
+    gib: float = 0.0
+    """Its size, in GiB."""
+    seconds: float = 0.0
+    """How long it took."""
+
+
 class Tokenizing(Event):
     """The data is being tokenized, because no cached tokens fit.
 
@@ -136,9 +154,11 @@ class Measured(Event):
     steps: int | None = None
     """Steps that were measured."""
     peak_gib: float | None = None
-    """Peak GiB of tensors on a GPU, of the fullest one; None on CPUs."""
+    """Peak GiB of tensors on a GPU while it trained, of the fullest one; None on CPUs."""
     peak_gib_by_rank: Sequence[float] | None = None
     """The same for each rank."""
+    load_gib: float | None = None
+    """Peak GiB of tensors on a GPU before the first step, while the model was loaded and wrapped, of the fullest one."""
     reserved_gib: float | None = None
     """Peak GiB that torch reserved on a GPU, of the fullest one."""
     context_gib: float | None = None
@@ -250,11 +270,14 @@ class Exported(Event):
     step: int
     """Steps that were trained."""
     verified: str | None = None
-    """logits: it was loaded again and its logits compared; tensors: every tensor was read back."""
+    """logits: it was loaded again and its logits compared; tensors: every tensor was read back; failed: the check failed, and
+    the export was kept."""
     difference: float | None = None
     """The largest difference of its logits from the trained model's, relative to their size."""
     tolerance: float | None = None
     """The permitted difference."""
+    why: str | None = None
+    """Why the check failed."""
     data: Sequence[Mapping[str, Any]] | None = None
     """use, path and sha256 of every file of training and evaluation data."""
 

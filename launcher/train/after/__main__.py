@@ -1,4 +1,4 @@
-"""python -m launcher.train.after: work with a run after its training, requested by a verb of the command line.
+"""python -m launcher.train.after: work with a run after or ahead of its training, requested by a verb of the command line.
 
 The first line of stdin is the request, one JSON object with its `verb`; lines of JSON on stdout answer it: {"progress": ...},
 {"text": ...}, and at the end {"result": ...} or {"error": ..., "exit_code": ...}. Libraries' output goes to stderr.
@@ -18,7 +18,12 @@ from launcher.run import RunDir
 from launcher.train.noise import leave_out_noise
 
 Say = Callable[..., None]
-_MODULES = {"export": "export_run", "chat": "talk", "evaluate": "judge"}
+_MODULES = {
+    "export": "after.export_run",
+    "chat": "after.talk",
+    "evaluate": "after.judge",
+    "tokenize": "data.ahead",
+}
 
 
 def main() -> int:
@@ -37,9 +42,7 @@ def main() -> int:
         quiet()
         sys.path[:0] = [work_dir] if (work_dir := _work_dir(request)) else []
         say(
-            result=importlib.import_module(f"launcher.train.after.{_MODULES[request['verb']]}").answer(
-                request, say
-            )
+            result=importlib.import_module(f"launcher.train.{_MODULES[request['verb']]}").answer(request, say)
         )
         return Exit.OK
     except LauncherError as error:

@@ -163,6 +163,8 @@ def metrics(run: RunDir, facts: Mapping[str, Any], *, perplexity: bool) -> list[
 
 
 def _checks(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    if why := facts.get("why"):
+        return [("loaded back", "**the check failed**: " + str(why).replace("|", "\\|"))]
     if facts.get("verified") != "logits":
         return [
             (

@@ -68,6 +68,6 @@ def check_same(found: torch.Tensor, trained: torch.Tensor, limit: float) -> floa
     if apart > limit:
         raise RunError(
             f"the logits of the export differ from those of the trained model by {apart:.2g} of their norm, and rounding "
-            f"explains only {limit:g}; nothing was kept; has the base model changed since training?"
+            f"explains only {limit:g}; has the base model changed since training?"
         )
     return apart

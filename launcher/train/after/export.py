@@ -1,7 +1,8 @@
 """Exporting the trained adapter or model to a folder, which is loaded back and compared before it gets its name."""
 
 import shutil
-from collections.abc import Mapping
+import traceback
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from safetensors.torch import save_file
 
 from launcher.errors import RunError
 from launcher.plan import LaunchPlan
+from launcher.plugins.base import all_set_aside
 from launcher.plugins.decide import Decided
 from launcher.run import RunDir
 from launcher.timeouts import EXPORT_S
@@ -24,6 +26,8 @@ from launcher.train.after.load_back import bytes_to_load, load_back, saved_dtype
 from launcher.train.strategies.base import WHOLE, OnRank, on_rank
 from launcher.train.upstream.transformers_single_process import single_process
 
+FAILED = "failed"
+"""What `verified` says of an export whose check failed. It is kept."""
 REFERENCE = "trained_logits.safetensors"
 """File in the run dir with the trained model's logits on the fixed prompts, with which every later export is compared."""
 
@@ -33,7 +37,7 @@ def export(run: RunDir, decided: Decided, trainer: Any, tokenizer: Any) -> dict[
 
     Collective. The folder is written under another name, loaded back in this process, compared with the trained model by the
     logits on fixed prompts, and then renamed. If the base is too large for the memory of this host, it is not loaded again, and
-    only the tensors on disk are compared with the trained ones.
+    only the tensors on disk are compared with the trained ones. A check that fails keeps the folder, and says so.
     """
     accelerator = trainer.accelerator
     model = accelerator.unwrap_model(trainer.model)
@@ -53,7 +57,11 @@ def export(run: RunDir, decided: Decided, trainer: Any, tokenizer: Any) -> dict[
     if accelerator.is_main_process:
         try:
             write(model, state, tokenizer, temporary, decided)
-            facts = _verify(temporary, state, trained, ids, decided, count(model))
+            facts = outcome(lambda: _verify(temporary, state, trained, ids, decided, count(model)))
+            if why := facts.get("why"):
+                print(
+                    f"launcher: warning: the check of {run.export} failed, and it was kept: {why}", flush=True
+                )
             facts["data"] = digests(decided.plan)
             reference = run.path / f".{REFERENCE}"
             save_file({"logits": trained, "step": torch.tensor(trainer.state.global_step)}, reference)
@@ -110,6 +118,19 @@ def count(model: Any) -> int:
     return packed * sum(getattr(parameter, "ds_numel", parameter.numel()) for parameter in model.parameters())
 
 
+def outcome(check: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What the check has found, or that it failed and why. It reads what is on disk already, so nothing that it meets (other
+    logits, too little memory, a kernel that this device lacks) is a reason to throw away what was trained."""
+    try:
+        return check()
+    except Exception as error:
+        if not isinstance(error, RunError):
+            traceback.print_exc()
+        first = str(error).strip().partition("\n")[0]
+        why = first if isinstance(error, RunError) else f"{type(error).__name__}: {first}"
+        return {"verified": FAILED, "why": why}
+
+
 def _verify(
     folder: Path,
     state: Mapping[str, torch.Tensor],
@@ -121,7 +142,7 @@ def _verify(
     """How the folder was compared with the trained model; RunError if it is another model."""
     if not fits(bytes_to_load(folder, decided, parameters=parameters)):
         return {"verified": "tensors"}
-    with single_process():
+    with single_process(), all_set_aside(decided.plugins):
         again = load_back(folder, decided)
         compare_tensors(again, state)
         limit = tolerance(*formats(decided.plan, again, folder))
@@ -147,13 +168,9 @@ def compare_tensors(model: Any, state: Mapping[str, torch.Tensor]) -> None:
     found = dict(model.named_parameters()) | dict(model.named_buffers())
     for name, tensor in state.items():
         if name not in found:
-            raise RunError(
-                f"{name} was trained but is missing when the export is loaded back; nothing was kept"
-            )
+            raise RunError(f"{name} was trained but is missing when the export is loaded back")
         if not torch.equal(found[name].cpu().to(tensor.dtype), tensor):
-            raise RunError(
-                f"{name} differs from the trained tensor when the export is loaded back; nothing was kept"
-            )
+            raise RunError(f"{name} differs from the trained tensor when the export is loaded back")
 
 
 def replace_folder(temporary: Path, target: Path) -> None:

@@ -18,7 +18,16 @@ from launcher.run.events.ranks import Exported
 from launcher.train.after.__main__ import Say
 from launcher.train.after.card import NAME, add_card, digests
 from launcher.train.after.compare import check_same, difference, logits_of, prompts, tolerance
-from launcher.train.after.export import REFERENCE, check, formats, gather, replace_folder, write
+from launcher.train.after.export import (
+    FAILED,
+    REFERENCE,
+    check,
+    formats,
+    gather,
+    outcome,
+    replace_folder,
+    write,
+)
 from launcher.train.after.load_back import is_adapter, load_back, open_whole, saved_dtype
 from launcher.train.after.merge import merge
 from launcher.train.after.rebuild import check_room, rebuild
@@ -29,7 +38,7 @@ _ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 
 def answer(request: dict[str, Any], say: Say) -> dict[str, Any]:
-    """The path of the export and how it was checked; RunError, without a finished folder, if it is another model."""
+    """The path of the export and how it was checked; RunError, without a finished folder, if it cannot be made."""
     run = RunDir(Path(request["run_dir"]))
     target = Path(request["to"])
     decided = reread_run(run)
@@ -82,16 +91,24 @@ def _make(
         say(progress={"what": "writing"})
         _copy(source, folder, decided, dtype, tokenizer)
     say(progress={"what": "loading it back"})
-    again = load_back(folder, decided)
-    limit = tolerance(*formats(decided.plan, again, folder, source), *([str(dtype)] if dtype else []))
-    apart = check_same(logits_of(again, ids), trained, limit)
+
+    def compare() -> dict[str, Any]:
+        again = load_back(folder, decided)
+        limit = tolerance(*formats(decided.plan, again, folder, source), *([str(dtype)] if dtype else []))
+        return {
+            "verified": "logits",
+            "difference": check_same(logits_of(again, ids), trained, limit),
+            "tolerance": limit,
+        }
+
     facts |= {
         "kind": kind,
         "answers": not find_method(decided.plan.trainer).scores,
         "dtype": saved_dtype(folder),
-        "verified": "logits",
-        "difference": apart,
-        "tolerance": limit,
+        "difference": None,
+        "tolerance": None,
+        "why": None,
+        **outcome(compare),
     }
     facts["warning"] = _warning(facts)
     facts["data"] = _digests(run, decided)
@@ -158,7 +175,10 @@ def _save(model: Any, tokenizer: Any, folder: Path) -> None:
 
 
 def _warning(facts: Mapping[str, Any]) -> str | None:
-    """A warning about a merged model if rounding changes it about as much as training; None otherwise."""
+    """A warning about an export whose check failed, or a merged model that rounding changes about as much as training; else
+    None."""
+    if facts["verified"] == FAILED:
+        return f"the check of the export failed, and it was kept: {facts['why']}"
     effect = facts["effect"]
     if effect is None or facts["difference"] <= effect / 4:
         return None

@@ -39,9 +39,10 @@ def is_adapter(folder: Path) -> bool:
 def open_base(
     decided: Decided, *, device: str = "cpu", dtype: str | None = None, changed: bool = False
 ) -> Any:
-    """The base model of the run, quantised if it was in training; with `changed`, also after on_model of every plugin."""
+    """The base model of the run, quantised if it was in training; with `changed`, also after on_model of every plugin,
+    but those with kernels of a GPU."""
     only = _Only(tuple(decided.plugins), device)
-    then = [_OnModel(tuple(decided.plugins))] if changed else []
+    then = [_OnModel(tuple(one for one in decided.plugins if not one.traits.gpu_kernels))] if changed else []
     return load_model(
         _model_config(decided, device), _plan(decided, dtype), [only, *then], decided.config.seed
     )

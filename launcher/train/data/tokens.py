@@ -17,13 +17,15 @@ from datasets import Dataset
 
 from launcher.config import Config
 from launcher.data.cut import Cut
+from launcher.data.kinds import Example
 from launcher.data.mask import check_template, encode
 from launcher.data.places import find_files, is_address, state_of
 from launcher.data.portion import asked_portion
 from launcher.errors import DataError
 from launcher.formats.registry import code_digest
 from launcher.plan import Facts
-from launcher.train.data.cache import ROWS, Progress, Shared
+from launcher.train.data.cache import ROWS, Progress, RowStore
+from launcher.train.data.encoders import ALONE, Encoders
 from launcher.train.data.packing import pack
 from launcher.train.data.rows import Encoded, document_lengths, write_documents, write_rows
 from launcher.train.data.sources import EVAL, TRAIN, Source, chosen_sources, examples_of, from_hub, sources_of
@@ -36,13 +38,13 @@ _EVERY = 64
 
 
 def shared_rows(
-    shared: Shared, name: str, paths: str | Sequence[str], tokenizer: Any, config: Config
+    shared: RowStore, name: str, paths: str | Sequence[str], tokenizer: Any, config: Config
 ) -> Dataset:
     """The rows as of `tokenized`, made by rank 0 of the first run that needs them."""
     found = shared.rows(
         name,
         lambda: key_of(name, paths, tokenizer, config, shared.folder),
-        lambda folder, progress: make_rows(folder, name, paths, tokenizer, config, progress),
+        lambda folder, progress: make_rows(folder, name, paths, tokenizer, config, progress, shared.encoders),
     )
     return Dataset.from_file(str(found))
 
@@ -65,6 +67,7 @@ def make_rows(
     tokenizer: Any,
     config: Config,
     progress: Progress,
+    encoders: Encoders = ALONE,
 ) -> dict[str, Any]:
     """Counts of rows, documents and tokens, after the rows of the set, train or eval, are written into the folder."""
     sources = chosen_sources(name, paths, config)
@@ -77,7 +80,7 @@ def make_rows(
         count = 0
         for source in sources:
             first = count
-            for encoded in _encoded(source, tokenizer, config, cut, progress):
+            for encoded in _encoded(source, tokenizer, config, cut, progress, encoders):
                 count += 1
                 yield encoded
             if count == first:
@@ -150,12 +153,14 @@ def repeat(rows: list[Any], weight: float, seed: int) -> list[Any]:
 
 
 def _encoded(
-    source: Source, tokenizer: Any, config: Config, cut: Cut, progress: Progress
+    source: Source, tokenizer: Any, config: Config, cut: Cut, progress: Progress, encoders: Encoders
 ) -> Iterator[Encoded]:
-    for count, (line, example) in enumerate(source.examples()):
+    def encode_one(line: int, example: Example) -> Encoded:
+        return encode(example, tokenizer, config.trainer.assistant_only_loss, f"{source.path}, line {line}")
+
+    for count, (_, example, row) in enumerate(encoders.map(encode_one, source.examples())):
         if count % _EVERY == 0:
             progress(count)
-        row = encode(example, tokenizer, config.trainer.assistant_only_loss, f"{source.path}, line {line}")
         yield from cut.fit(example, row, config.model.max_length)
 
 

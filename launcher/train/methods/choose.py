@@ -8,7 +8,7 @@ from launcher.errors import ConfigError
 from launcher.methods.registry import find_method
 from launcher.plan import LaunchPlan
 from launcher.run import RunDir
-from launcher.train.methods.parts import Parts, arguments_of
+from launcher.train.methods.parts import Parts, RowParts, arguments_of
 
 
 def module_of(kind: str) -> ModuleType:
@@ -34,6 +34,18 @@ def make_arguments(run: RunDir, plan: LaunchPlan) -> Any:
     With DeepSpeed they must be created, and kept, before the model is loaded, so that ZeRO-3 shards it during loading.
     """
     return arguments_of(module_of(plan.trainer).arguments(), run, plan)
+
+
+def make_rows(parts: RowParts) -> None:
+    """Finds or makes the rows of both sets, without a trainer; ConfigError if the method makes them only in its trainer."""
+    kind = parts.config.trainer.kind
+    rows = getattr(module_of(kind), "rows", None)
+    if not callable(rows):
+        raise ConfigError(
+            f"trainer.kind={kind}: its module {find_method(kind).module} has no function rows, so only its "
+            "trainer can make the tokens; add the function, or launch the run"
+        )
+    rows(parts)
 
 
 def make_trainer(parts: Parts) -> Any:

@@ -4,9 +4,9 @@ from typing import Any
 
 from trl import DPOConfig, DPOTrainer
 
-from launcher.train.methods.parts import Parts
+from launcher.train.methods.parts import Parts, RowParts
 from launcher.train.methods.reference import load_reference
-from launcher.train.methods.rows import pairs, rows_of
+from launcher.train.methods.rows import Sets, both, pairs
 from launcher.train.resumable import Resumable
 from launcher.train.upstream.trl_reference_adapter import leave_out_copy
 from launcher.train.upstream.trl_tokenized_rows import TokenizedRows
@@ -21,15 +21,20 @@ class ResumableDPO(Resumable, TokenizedRows, DPOTrainer):
     """trl's DPO trainer with this project's checkpoints and rows."""
 
 
+def rows(parts: RowParts) -> Sets:
+    """The rows of both sets."""
+    return both(parts, pairs(parts.tokenizer, parts.config))
+
+
 def make(parts: Parts) -> Any:
     """The trainer, its reference and its data."""
-    encode, evaluation = pairs(parts.tokenizer, parts.config), parts.evaluation
+    train, held_out = rows(parts)
     trainer = ResumableDPO(
         model=parts.model,
         ref_model=load_reference(parts),
         args=parts.args,
-        train_dataset=rows_of(parts, "train", parts.training, encode),
-        eval_dataset=rows_of(parts, "eval", evaluation, encode) if evaluation else None,
+        train_dataset=train,
+        eval_dataset=held_out,
         processing_class=parts.tokenizer,
         callbacks=parts.callbacks,
     )

@@ -10,8 +10,8 @@ from trl import GRPOConfig, GRPOTrainer
 from launcher.errors import ConfigError
 from launcher.methods.grpo import SPEC
 from launcher.train.data.order import GlobalOrder, GroupOrder
-from launcher.train.methods.parts import Parts
-from launcher.train.methods.rows import prompts, read_prompts, rows_of
+from launcher.train.methods.parts import Parts, RowParts
+from launcher.train.methods.rows import Sets, both, prompts, read_prompts
 from launcher.train.resumable import Resumable
 from launcher.train.upstream.trl_reference_adapter import leave_out_copy
 
@@ -29,9 +29,14 @@ class ResumableGRPO(Resumable, GRPOTrainer):
         return GroupOrder(*arguments, group=self.group)
 
 
+def rows(parts: RowParts) -> Sets:
+    """The prompts of both sets."""
+    return both(parts, prompts(parts.tokenizer, parts.config))
+
+
 def make(parts: Parts) -> Any:
     """The trainer, its reward functions and its data."""
-    encode, evaluation = prompts(parts.tokenizer, parts.config), parts.evaluation
+    train, held_out = rows(parts)
     # for a reference model, which trl loads itself from the source of the model
     parts.args.model_init_kwargs = {"revision": parts.config.model.revision or "main"}
     trainer = ResumableGRPO(
@@ -41,8 +46,8 @@ def make(parts: Parts) -> Any:
             for number, function in enumerate(parts.config.trainer.reward_functions)
         ],
         args=parts.args,
-        train_dataset=rows_of(parts, "train", parts.training, encode),
-        eval_dataset=rows_of(parts, "eval", evaluation, encode) if evaluation else None,
+        train_dataset=train,
+        eval_dataset=held_out,
         processing_class=parts.tokenizer,
         callbacks=parts.callbacks,
     )

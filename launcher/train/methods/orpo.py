@@ -3,8 +3,8 @@
 import os
 from typing import Any
 
-from launcher.train.methods.parts import Parts
-from launcher.train.methods.rows import pairs, rows_of
+from launcher.train.methods.parts import Parts, RowParts
+from launcher.train.methods.rows import Row, Sets, both, pairs
 from launcher.train.resumable import Resumable
 from launcher.train.upstream.transformers_trainer_hooks import seen_tokens, set_seen_tokens
 
@@ -39,8 +39,7 @@ class ResumableORPO(Resumable, ORPOTrainer):
 
 def make(parts: Parts) -> Any:
     """The trainer and its data, which is set after construction, because the constructor would iterate over it three times."""
-    train, evaluation = _rows(parts, "train", parts.training), parts.evaluation
-    held_out = _rows(parts, "eval", evaluation) if evaluation else None
+    train, held_out = rows(parts)
     trainer = ResumableORPO(
         model=parts.model,
         args=parts.args,
@@ -53,11 +52,11 @@ def make(parts: Parts) -> Any:
     return trainer
 
 
-def _rows(parts: Parts, name: str, paths: Any) -> Any:
-    """The columns for trl's collator: ids, attention mask and labels of both answers with their prompt."""
+def rows(parts: RowParts) -> Sets:
+    """The rows of both sets, with the columns for trl's collator: ids, attention mask and labels of both answers."""
     length = parts.config.model.max_length
 
-    def columns(row: dict[str, list[int]]) -> dict[str, list[int]]:
+    def columns(row: Row) -> Row:
         prompt = row["prompt_ids"]
         made: dict[str, list[int]] = {
             "prompt_input_ids": prompt,
@@ -70,4 +69,4 @@ def _rows(parts: Parts, name: str, paths: Any) -> Any:
         return made
 
     one = pairs(parts.tokenizer, parts.config)
-    return rows_of(parts, name, paths, lambda example, where: map(columns, one(example, where)))
+    return both(parts, lambda example, where: map(columns, one(example, where)))

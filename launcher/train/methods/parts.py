@@ -5,36 +5,43 @@ from dataclasses import dataclass
 from typing import Any
 
 from launcher.config import Config, has_evaluation
-from launcher.plan import LaunchPlan
+from launcher.plan import Facts, LaunchPlan
 from launcher.plugins.base import Plugin
 from launcher.run import RunDir
-from launcher.train.data.cache import Shared
+from launcher.train.data.cache import RowStore
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parts:
-    """Everything that is created before the trainer."""
+class RowParts:
+    """Everything that the rows depend on."""
 
-    run: RunDir
     config: Config
-    plan: LaunchPlan
-    plugins: Sequence[Plugin]
-    args: Any
-    model: Any
+    facts: Facts
     tokenizer: Any
-    callbacks: list[Any]
-    shared: Shared
-    """Where rank 0 writes the tokens that every rank reads."""
+    shared: RowStore
+    """Where rank 0 writes the tokens that every rank reads; ahead of a run, the cache alone."""
 
     @property
     def training(self) -> str | Sequence[str]:
         """The training file, or those of data.sources."""
-        return self.plan.facts.data_sources or self.plan.facts.data_path
+        return self.facts.data_sources or self.facts.data_path
 
     @property
     def evaluation(self) -> str | Sequence[str] | None:
         """The evaluation file; the training files if data.eval_fraction holds rows of them out; None without an evaluation."""
-        return self.plan.facts.eval_path or (self.training if has_evaluation(self.config.data) else None)
+        return self.facts.eval_path or (self.training if has_evaluation(self.config.data) else None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts(RowParts):
+    """Everything that is created before the trainer."""
+
+    run: RunDir
+    plan: LaunchPlan
+    plugins: Sequence[Plugin]
+    args: Any
+    model: Any
+    callbacks: list[Any]
 
 
 def arguments_of(kind: type, run: RunDir, plan: LaunchPlan) -> Any:

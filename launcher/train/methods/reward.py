@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from trl import RewardConfig, RewardTrainer
 
-from launcher.train.methods.parts import Parts
-from launcher.train.methods.rows import rows_of, whole_pairs
+from launcher.train.methods.parts import Parts, RowParts
+from launcher.train.methods.rows import Sets, both, whole_pairs
 from launcher.train.resumable import Resumable
 from launcher.train.upstream.trl_reward_head_dtype import restore_head
 from launcher.train.upstream.trl_tokenized_rows import TokenizedRows
@@ -21,14 +21,19 @@ class ResumableReward(Resumable, TokenizedRows, RewardTrainer):
     """trl's reward trainer with this project's checkpoints and rows."""
 
 
+def rows(parts: RowParts) -> Sets:
+    """The rows of both sets."""
+    return both(parts, whole_pairs(parts.tokenizer, parts.config))
+
+
 def make(parts: Parts) -> Any:
     """The trainer and its data."""
-    encode, evaluation = whole_pairs(parts.tokenizer, parts.config), parts.evaluation
+    train, held_out = rows(parts)
     trainer = ResumableReward(
         model=parts.model,
         args=parts.args,
-        train_dataset=rows_of(parts, "train", parts.training, encode),
-        eval_dataset=rows_of(parts, "eval", evaluation, encode) if evaluation else None,
+        train_dataset=train,
+        eval_dataset=held_out,
         processing_class=parts.tokenizer,
         callbacks=parts.callbacks,
     )

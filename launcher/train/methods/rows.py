@@ -19,7 +19,7 @@ from launcher.methods.rows import check_serves
 from launcher.train.data.cache import ROWS, Progress
 from launcher.train.data.sources import chosen_sources
 from launcher.train.data.tokens import key_of, repeat
-from launcher.train.methods.parts import Parts
+from launcher.train.methods.parts import RowParts
 
 Row = dict[str, Any]
 Finish = Callable[[list[Row]], list[Row]]
@@ -32,8 +32,19 @@ _NEAR = 64
 """Number of rows that are searched for another prompt."""
 
 
+Sets = tuple[Dataset, Dataset | None]
+"""The rows of the training set, and those of the evaluation set if there is one."""
+
+
+def both(parts: RowParts, encode_one: Encode, finish: Finish = lambda rows: rows) -> Sets:
+    """The rows of both sets."""
+    train = rows_of(parts, "train", parts.training, encode_one, finish)
+    held_out = rows_of(parts, "eval", parts.evaluation, encode_one, finish) if parts.evaluation else None
+    return train, held_out
+
+
 def rows_of(
-    parts: Parts,
+    parts: RowParts,
     name: str,
     paths: str | Sequence[str],
     encode_one: Encode,
@@ -43,16 +54,15 @@ def rows_of(
 
     `finish` gets all rows at once. DataError if a file has none within model.max_length.
     """
-    config = parts.config
     found = parts.shared.rows(
         name,
         lambda: _key_of(parts, name, paths),
-        lambda folder, progress: _make(folder, name, paths, config, encode_one, finish, progress),
+        lambda folder, progress: _make(folder, name, paths, parts, encode_one, finish, progress),
     )
     return Dataset.from_file(str(found))
 
 
-def _key_of(parts: Parts, name: str, paths: str | Sequence[str]) -> dict[str, Any]:
+def _key_of(parts: RowParts, name: str, paths: str | Sequence[str]) -> dict[str, Any]:
     """Everything that determines the rows."""
     config = parts.config
     method = find_method(config.trainer.kind)
@@ -71,22 +81,26 @@ def _make(
     folder: Path,
     name: str,
     paths: str | Sequence[str],
-    config: Config,
+    parts: RowParts,
     encode_one: Encode,
     finish: Finish,
     progress: Progress,
 ) -> dict[str, int]:
     """The number of rows, after they are written into the folder."""
+    config = parts.config
     rows: list[Row] = []
     examples = left_out = 0
     for source in chosen_sources(name, paths, config):
         path, found = source.path, list[Row]()
-        for count, (line, example) in enumerate(source.examples()):
-            if count % _EVERY == 0:
-                progress(len(rows) + count)
+
+        def checked(line: int, example: Example, path: str = path) -> list[Row]:
             where = f"{path}, line {line}"
             check_serves(config.trainer.kind, where, [kind_of(example)])
-            encoded = list(encode_one(example, where))
+            return list(encode_one(example, where))
+
+        for count, (_, _, encoded) in enumerate(parts.shared.encoders.map(checked, source.examples())):
+            if count % _EVERY == 0:
+                progress(len(rows) + count)
             examples += 1
             left_out += not encoded
             found += encoded

@@ -8,7 +8,8 @@ from launcher.train.data.collate import Collator
 from launcher.train.data.packable import check_packable
 from launcher.train.data.tokens import shared_rows
 from launcher.train.loss import PlainLoss
-from launcher.train.methods.parts import Parts
+from launcher.train.methods.parts import Parts, RowParts
+from launcher.train.methods.rows import Sets
 from launcher.train.resumable import Resumable
 from launcher.train.upstream.transformers_model_facts import attention_of
 
@@ -22,15 +23,21 @@ class ResumableSFT(Resumable, PlainLoss, SFTTrainer):
     """trl's SFT trainer with this project's checkpoints, rows and loss."""
 
 
+def rows(parts: RowParts) -> Sets:
+    """The rows of both sets."""
+
+    def of(name: str, paths: Any) -> Any:
+        return shared_rows(parts.shared, name, paths, parts.tokenizer, parts.config)
+
+    return of("train", parts.training), of("eval", parts.evaluation) if parts.evaluation else None
+
+
 def make(parts: Parts, trainer: type = ResumableSFT) -> Any:
     """The trainer with its tokenized data. `trainer`: a class derived from ResumableSFT, for a method with another loss."""
     tokenizer, config = parts.tokenizer, parts.config
     if config.trainer.packing:
         check_packable(parts.model)
-    train = shared_rows(parts.shared, "train", parts.training, tokenizer, config)
-    held_out = (
-        shared_rows(parts.shared, "eval", parts.evaluation, tokenizer, config) if parts.evaluation else None
-    )
+    train, held_out = rows(parts)
     return trainer(
         model=parts.model,
         args=parts.args,

@@ -12,6 +12,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from launcher import environment
+from launcher.compiler import search_path
 from launcher.plan import LaunchPlan
 
 STALE_S = 120.0
@@ -27,6 +29,7 @@ def build_operators(plan: LaunchPlan) -> None:
     wanted += ["CPUAdamBuilder"] if plan.strategy.offload_optimizer else []
     if not wanted:
         return
+    os.environ[environment.SEARCH_PATH] = search_path(os.environ)  # torch looks for ninja there
     own = Path(plan.facts.cache_dir) / "torch_extensions"
     root = Path(os.environ.setdefault("TORCH_EXTENSIONS_DIR", str(own.resolve())))
     with _one_at_a_time(root) as alone:

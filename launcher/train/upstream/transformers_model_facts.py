@@ -19,3 +19,10 @@ def attention_of(model: Any) -> str:
 def commit_of(model: Any) -> str | None:
     """The commit of the hub repository from which the model was loaded; None for other sources."""
     return getattr(model.config, "_commit_hash", None)
+
+
+def named_after(model: Any, source: str, commit: str | None) -> None:
+    """Names the source in a model that was loaded from a copy, so that adapters and exports name it, not the copy."""
+    model.name_or_path = model.config._name_or_path = source
+    if commit is not None:
+        model.config._commit_hash = commit

@@ -79,6 +79,8 @@ ELSEWHERE = {
     "chat": "tests/training/test_after.py",
     "evaluate": "tests/training/test_after.py",
     "export": "tests/training/test_after.py",
+    "data tokenize": "tests/training/test_tokens_ahead.py",
+    "push": "tests/unit/after/test_push.py",
     "rehearse": "tests/faults/test_rehearse.py",
     "site check": "tests/unit/clusters/test_site_probe.py",
     "site probe": "tests/unit/clusters/test_site_probe.py",

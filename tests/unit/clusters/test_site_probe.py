@@ -62,6 +62,7 @@ def test_the_probe_chooses_gpus_and_says_how_each_value_is_known(site):
     values = yaml.safe_load(text)
     assert values["gpus_per_node"] == 8 and values["gpu_type"] == "h100"
     assert values["sbatch"] == {"partition": "gpu", "account": "proj1"}
+    assert values["time_limits"] == {"gpu": "1-00:00:00"}
     assert (
         "others: proj3" in text
         and "KillWait: 60 sec" in text
@@ -71,7 +72,7 @@ def test_the_probe_chooses_gpus_and_says_how_each_value_is_known(site):
     assert all(
         "#" in line
         for line in text.splitlines()
-        if line.strip() and not line.startswith(("defaults", "sbatch:"))
+        if line.strip() and not line.startswith(("defaults", "sbatch:", "time_limits:"))
     )
     ClusterConfig(**{key: value for key, value in values.items() if key != "defaults"})
 
@@ -130,6 +131,7 @@ CPU = Partition(
         ({"gpus_per_node": 4, "sbatch": {"partition": "cpu"}}, None, "gpu_request=none there"),
         ({"sbatch": {"constraint": "a100&ib"}}, None, "has ib"),
         ({}, "2-00:00:00", "longest job"),
+        ({"time_limits": {"gpu": "12:00:00"}}, None, "cluster.time_limits.gpu=12:00:00 is not"),
     ],
 )
 def test_what_no_longer_holds_is_one_sentence(values, time, says: str):
@@ -144,6 +146,7 @@ def test_what_no_longer_holds_is_one_sentence(values, time, says: str):
         {
             "gpus_per_node": 4,
             "gpu_type": "a100",
+            "time_limits": {"gpu": "24:00:00"},
             "sbatch": {"partition": "gpu", "constraint": "[a100]&nvlink*2"},
         },
     ],

@@ -1,6 +1,8 @@
 """Dry runs beside real ones, and the removal of runs."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from launcher.__main__ import main
 from launcher.launching.earlier_runs import measured
 from launcher.run import RunDir, find_run
 from launcher.run.events.checkpoints import Stepping
-from launcher.sweep.folder import find_sweep
+from launcher.sweep.folder import SweepDir, find_sweep
 from tests.unit.commands.test_status import NO_PROCESS, make_run
 
 OLD, NEW = "tiny/2026-01-01_00-00-00", "tiny/2026-02-02_00-00-00"
@@ -102,6 +104,32 @@ def test_chat_with_a_missing_folder_says_so(runs, said, folder, why):
     assert code == 1 and why in told and len(told.splitlines()) == 1
 
 
+def sweep(name: str, *, dry_run: bool = False) -> SweepDir:
+    """A sweep on this machine, without trials."""
+    found = SweepDir(Path("runs", name).absolute())
+    found.path.mkdir(parents=True, exist_ok=True)
+    spec = {"cluster": "local", "dry_run": dry_run, "trials": 1, "objective": "loss", "direction": "minimize",
+            "sampler": "grid", "pruner": "none", "parameters": []}  # fmt: skip
+    found.spec.write_text(json.dumps(spec))
+    return found
+
+
+def test_a_sweep_that_is_over_is_removed_with_its_trials(runs, said):
+    runs("s/sweep_1/0", "planned", "submitted", "started", "finished")
+    over, kept = sweep("s/sweep_1"), sweep("s/sweep_2")
+    code, told = said("remove", "s/sweep_1", str(over.path), "--yes", "--json")
+    assert code == 0 and [one["run"] for one in json.loads(told)["removed"]] == ["s/sweep_1"]
+    assert not over.path.exists() and kept.spec.is_file()
+
+
+def test_removing_dry_runs_takes_those_of_sweeps(runs, said):
+    planned, real = sweep("s/sweep_1", dry_run=True), sweep("s/sweep_2")
+    runs("s/sweep_1/0", "planned")
+    runs("s/sweep_2/0", "planned")
+    assert said("remove", "--planned", "--yes")[0] == 0
+    assert not planned.path.exists() and real.trial(0).plan.is_file()
+
+
 def test_removing_deletes_the_named_runs_and_nothing_else(runs, said, tmp_path):
     first, second, kept = (
         runs(OLD, "planned"),
@@ -136,8 +164,16 @@ def test_all_dry_runs_can_be_removed_at_once(runs, said):
         (["remove", OLD, "c/4", "--yes"], 1, "unknown run under"),
         (["remove", "b/queued", "--yes"], 1, "end it first: python -m launcher cancel b/queued"),
         (["remove", "runs/d/linked", "--yes"], 1, "is a link to"),
-        (["remove", "s/sweep_1", "--yes"], 1, "is a sweep"),
-        (["remove", "s/sweep_1/0", "--yes"], 1, "is a trial of a sweep"),
+        (["remove", "s/sweep_1/0", "--yes"], 1, "remove the whole sweep"),
+        (["remove", "s/sweep_busy", "--yes"], 1, "it is not certain that the worker of trial 0 has ended"),
+        (["remove", "s/sweep_here", "--yes"], 1, "the command that carries s/sweep_here is still running"),
+        (
+            ["remove", "s/sweep_cut", "--yes"],
+            1,
+            "finish it first: python -m launcher sweep resume s/sweep_cut",
+        ),
+        (["remove", "s/sweep_linked", "--yes"], 1, "is a link to"),
+        (["remove", "s/sweep_1", OLD], 2, "2 folders would be removed"),
         (["remove", "e/half", "--yes"], 1, "is not a whole run dir: it has no config.yaml"),
     ],
 )
@@ -146,11 +182,20 @@ def test_a_removal_that_could_lose_something_is_refused_and_deletes_nothing(runs
     runs(NEW, "planned")
     runs("b/queued", "planned").intent.write_text("")
     runs("s/sweep_1/0", "planned", "submitted", "started", "stopped")
-    Path("runs/s/sweep_1/sweep.json").write_text("{}")
+    sweep("s/sweep_1")
+    held = {"values": {}, "worker": {"task": None, "host": "elsewhere", "pid": 1, "started": 1}}
+    claims = sweep("s/sweep_busy").claims
+    claims.mkdir()
+    (claims / "0.0.json").write_text(json.dumps(held))
+    command = subprocess.Popen([sys.executable, "-c", "input()", "launcher"], stdin=subprocess.PIPE)
+    sweep("s/sweep_here").as_run.note_job("local", str(command.pid))
+    sweep("s/sweep_cut").as_run.intent.write_text("")
+    Path("runs/s/sweep_linked").symlink_to(Path("runs/s/sweep_1").absolute())
     runs("e/half", "planned").config.unlink()
     Path("runs/d").mkdir()
     Path("runs/d/linked").symlink_to(first.path)
     before = sorted(Path("runs").rglob("*"))
     found, told = said(*words)
+    command.communicate()
     assert found == code and why in told and "Traceback" not in told
     assert sorted(Path("runs").rglob("*")) == before

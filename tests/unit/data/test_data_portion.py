@@ -157,3 +157,25 @@ def test_data_check_says_what_a_run_would_hold_out(file, capsys):
     assert json.loads(capsys.readouterr().out)["used"] == {"train": 57, "held_out": 3, "groups": 53}
     assert main(["data", "check", str(file), "--eval-fraction", "5"]) == 2
     assert "must be above 0 and below 1" in capsys.readouterr().err
+
+
+def test_rows_that_are_all_alike_can_be_held_out_by_exact_copies(
+    tmp_path: Path, config_of: Callable[..., Config], capsys: pytest.CaptureFixture[str]
+):
+    alike = [{"text": f"{text(1)} {number // 2}"} for number in range(20)]
+    file = write(tmp_path / "alike.jsonl", alike)
+    with pytest.raises(
+        DataError, match=r"all 20 rows belong together, as each is a near copy.* data\.eval_copies=exact"
+    ):
+        choose([read_examples(file)], Portion(eval_fraction=0.1), lambda *_: None)
+    for words in (["--eval-fraction", "0.2", "--eval-copies", "exact"], ["--eval-fraction", "0.2"]):
+        assert main(["data", "check", str(file), "--json", *words]) == (0 if "exact" in words else 1)
+    assert "data.eval_copies=exact" in capsys.readouterr().err
+    config = config_of(file, eval_fraction=0.2, eval_copies="exact")
+    held, trained = (texts_of(name, str(file), config) for name in (EVAL, TRAIN))
+    assert len(held) == 4 and len(trained) == 16 and not set(held) & set(trained)
+
+
+def test_eval_copies_without_a_share_is_refused(file: Path, config_of: Callable[..., Config]):
+    with pytest.raises(ConfigError, match=r"data\.eval_copies=exact needs data\.eval_fraction"):
+        check_data(config_of(file, eval_copies="exact"))

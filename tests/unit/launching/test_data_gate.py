@@ -9,11 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from launcher.__main__ import main
 from launcher.config import Config
+from launcher.data.files import read_rows
+from launcher.data.places import fix_files
 from launcher.errors import ConfigError, DataError
 from launcher.launching import data_gate as gate
 from launcher.launching import kept as kept_results
-from launcher.launching.data_gate import check_data, data_paths
+from launcher.launching.data_gate import check_data, data_paths, files_of
+from launcher.plugins.decide import read_run
 from launcher.run import RunDir
 
 TINY = ("+experiment=tiny", "cluster=slurm", "data.eval_path=null")
@@ -191,3 +195,40 @@ def test_a_small_files_launch_imports_no_numpy(write):
 def test_a_source_without_a_path_is_refused(write, compose):
     with pytest.raises(ConfigError, match="has no value"):
         data_paths(compose(*TINY, "data.path=null"))
+
+
+def test_the_files_of_a_folder_are_fixed_at_the_launch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    for name in ("b", "a"):
+        (folder / f"{name}.jsonl").write_text(
+            f'{{"text": "The {name} of a tide is told by its bell."}}\n' * 4
+        )
+    assert (
+        main(
+            [
+                "+experiment=tiny",
+                "cluster=slurm",
+                f"data.path={folder}",
+                "data.eval_path=null",
+                "dry_run=true",
+            ]
+        )
+        == 0
+    )
+    run = next(Path("runs/tiny").iterdir())
+    planned = json.loads((run / "plan.json").read_text())["facts"]
+    files = [f"{folder}/a.jsonl", f"{folder}/b.jsonl"]
+    assert planned["data_files"] == {str(folder): files}
+    (folder / "c.jsonl").write_text('{"text": "Too late."}\n')
+    decided = read_run(RunDir(run.absolute()))
+    assert files_of(data_paths(decided.config), RunDir(run.absolute())) == {str(folder): tuple(files)}
+    fix_files(decided.plan.facts.data_files)
+    try:
+        assert len(list(read_rows(folder))) == 8
+    finally:
+        fix_files({})
+    assert len(list(read_rows(folder))) == 9

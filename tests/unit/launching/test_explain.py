@@ -25,7 +25,7 @@ def refusal(*arguments: str) -> str:
         ("plugins=[]", "plugins=[] must be keys with values, such as {key:value}; 'plugin=[]' chooses none"),
         ("plugins=3", "plugins=3 must be keys with values"),
         ("plugin=null", "plugin=null: 'plugin=[]' chooses none; unknown plugin 'null'"),
-        ("cluster=null", "cluster=null: unknown cluster 'null'. Known: allocation, auto, local, slurm."),
+        ("cluster=null", "cluster=null: unknown cluster 'null'. Known: allocation, alps, auto,"),
         ("model=3", "model=3: unknown model '3'"),
         ("+experiment=null", "experiment=null: unknown experiment 'null'"),
         ("=", "= has no key; write KEY=VALUE"),

@@ -21,7 +21,17 @@ from launcher.resources import resource_dir
 from tests.support.paths import ROOT
 
 QLORA_70B = ("+experiment=llama70b_qlora", "resources.nodes=1")
-PARTS = ["weights", "gradients", "optimizer", "activations", "logits", "buffers", "context", "total"]
+PARTS = [
+    "weights",
+    "gradients",
+    "optimizer",
+    "activations",
+    "logits",
+    "buffers",
+    "context",
+    "loading",
+    "total",
+]
 
 
 def test_70b_in_nf4_with_double_quantisation_is_36_8_gib(plan):
@@ -126,7 +136,7 @@ def test_explain_marks_as_unverified_what_the_docs_table_does(cli):
     rows = [line.strip("| ").split(" | ") for line in table.partition("\n\n")[0].splitlines()[1:]]
     assert told == {kind: f"{shown}." for kind, _, shown in rows}
     wholly = [kind for kind, shown in told.items() if shown.startswith("unverified")]
-    assert wholly == ["logits", "buffers", "context", "host"]
+    assert wholly == ["logits", "buffers", "context", "loading", "host"]
     assert [kind for kind, shown in told.items() if "unverified" not in shown] == [
         "weights",
         "gradients",
@@ -169,3 +179,15 @@ def test_checkpointing_saves_activations_and_a_mask_costs_them(plan):
     flash = plan(*overrides, "model.attn_implementation=flash_attention_2").memory.parts["activations"]
     assert flash < whole
     assert plan(*overrides, "trainer.packing=false").memory.parts["activations"] < whole
+
+
+@pytest.mark.parametrize(("strategy", "most"), [("zero3", 38.0), ("fsdp2", 0.0), ("zero2", 0.0)])
+def test_a_4_bit_model_that_zero3_shards_is_on_every_gpu_whole_while_it_is_loaded(plan, strategy, most):
+    """70B on 8 GPUs of 24 GB does not fit: 36.8 GiB of it are loaded before DeepSpeed shards them."""
+    made = plan("+experiment=llama70b_qlora", f"strategy={strategy}", "resources.gpus_per_node=8")
+    loading = made.memory.parts["loading"]
+    if most:
+        assert made.memory.total > 36.8 + made.memory.parts["context"] - 0.1 > 24
+        assert 0 < loading < most
+    else:
+        assert loading == 0

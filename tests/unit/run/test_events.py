@@ -16,6 +16,9 @@ from launcher.run.events.words import How
 from launcher.run.history import read_history
 from launcher.run.metrics import Line
 
+VALUES = (1, "text", {"a": 1}, [1], ["text"], [{"a": 1}])
+"""A value of each type that a required field has."""
+
 
 def test_an_event_is_read_back_as_it_was_written(tmp_path):
     run = RunDir(tmp_path)
@@ -102,7 +105,7 @@ def test_several_processes_append_without_mixing_lines(tmp_path):
 
 @pytest.mark.parametrize("kind", all_kinds(), ids=lambda kind: kind.KIND)
 def test_every_kind_has_a_name_of_its_own_and_is_found_by_it(kind: type[Event]):
-    facts = dict.fromkeys(kind.REQUIRED, 1)
+    facts = {name: next(one for one in VALUES if not kind.find_wrong({name: one})) for name in kind.REQUIRED}
     assert type(parse({**facts, "event": kind.KIND, "attempt": 1})) is kind
 
 

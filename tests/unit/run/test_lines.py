@@ -5,8 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from launcher.run import append_line
+from launcher.run import RunDir, append_line
+from launcher.run.events import all_kinds
 from launcher.run.lines import LineReader
+from launcher.run.metrics import KINDS
+from launcher.run.record import Record
+from launcher.status.state import read_status
 
 
 @pytest.fixture
@@ -91,3 +95,52 @@ def test_a_line_that_is_longer_than_a_piece_is_read_whole(path):
     append_line(path, {"a": 1})
     first, second = LineReader(path).read()
     assert (len(first["text"]), second) == (3 << 20, {"a": 1})
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"step": "two", "loss": 1.0}',
+        '{"step": 2, "loss": "low"}',
+        '{"step": 2, "loss": [1.0]}',
+        '{"step": 2, "loss": true}',
+        '{"step": 1' + "0" * 30 + ', "loss": 1.0}',
+        '{"step": 2, "loss": 1.0, "total_steps": "9"}',
+        '{"step": 2, "loss": 1.0, "time": "noon"}',
+        '{"step": 2, "loss": 1.0, "time": 7}',
+        '{"step": 2, "loss": 1.0, "time": null}',
+        '{"step": 2, "eval_loss": {"a": 1}}',
+        '{"step": 2, "eval_loss": 1.0, "loss": "low"}',
+        '[{"step": 2, "loss": 1.0}]',
+        '"text"',
+        "17",
+        "[" * 100_000,
+        '{"step": 2, "lo',
+        "\ufffd\x00",
+    ],
+    ids=lambda line: line[:40],
+)
+def test_a_line_of_another_type_is_left_out_and_counted(line: str, tmp_path: Path):
+    run = RunDir(tmp_path)
+    good = [{"step": step, "loss": 1.0, "time": f"2026-01-01T00:00:0{step}.000+00:00"} for step in (1, 3)]
+    run.metrics.write_text(f"{json.dumps(good[0])}\n{line}\n{json.dumps(good[1])}\n")
+    run.events.write_text(f"{line}\n")
+    status = read_status(run)
+    assert (status.step, status.loss) == (3, 1.0)
+    assert status.warnings == [
+        "events.jsonl: 1 line left out: torn, or not as a line of this file is; all others count",
+        "metrics.jsonl: 1 line left out: torn, or not as a line of this file is; all others count",
+    ]
+    assert [found.step for found in run.read_metrics()] == [1, 3]
+
+
+def test_the_torn_end_of_a_file_is_not_damage_yet(tmp_path: Path):
+    run = RunDir(tmp_path)
+    run.metrics.write_text('{"step": 1, "loss": 1.0}\n{"step": 2, "lo')
+    assert read_status(run).warnings == []
+
+
+@pytest.mark.parametrize("kind", [*KINDS, *all_kinds()])
+def test_every_field_of_a_line_has_a_check(kind: type[Record]):
+    assert kind.find_wrong(dict.fromkeys(kind.FIELDS, object())) or kind.FIELDS.keys() <= {"more"}
+    assert kind.find_wrong({}) is None

@@ -82,3 +82,34 @@ def test_data_parallel_ranks_are_those_that_do_not_share_a_sequence_or_a_matrix(
 def test_gradients_are_divided_by_what_the_library_divides_them_by(name: str, divisor: int):
     degrees = Degrees(dp_shard=4, sequence=2)
     assert STRATEGIES.find(name).averaged_over(degrees) == divisor
+
+
+def test_a_run_that_offloads_under_fsdp_has_a_group_for_the_host_too(plan):
+    """The norm of gradients on the host is summed there, which nccl cannot do."""
+    ranks = ("+experiment=tiny", "resources.gpus_per_node=2")
+    assert plan(*ranks, "strategy=fsdp2_offload").trainer_args["ddp_backend"] == "cuda:nccl,cpu:gloo"
+    assert "ddp_backend" not in plan(*ranks, "strategy=fsdp2").trainer_args
+    with pytest.raises(
+        PlanError, match=r"trainer.args.ddp_backend=nccl does not work with strategy=fsdp2_offload"
+    ):
+        plan(*ranks, "strategy=fsdp2_offload", "++trainer.args.ddp_backend=nccl")
+
+
+def test_accelerate_starts_the_group_that_it_is_told(monkeypatch):
+    import torch
+    from accelerate.state import PartialState
+
+    started = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda *_: None)
+    monkeypatch.setattr(torch.distributed, "init_process_group", lambda backend, **_: started.append(backend))
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    monkeypatch.setattr(torch.distributed, "get_rank", lambda: 0)
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    PartialState._reset_state()
+    try:
+        PartialState(backend="cuda:nccl,cpu:gloo")
+    finally:
+        PartialState._reset_state()
+    assert started == ["cuda:nccl,cpu:gloo"]

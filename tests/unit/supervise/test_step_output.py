@@ -20,6 +20,11 @@ def output(text: str) -> StepOutput:
     [
         ("srun: error: Couldn't find the plugin mpi/pmix\n", "srun: error: Couldn't find the plugin mpi/pmix", False),
         ("banner\nsrun: error: execve(): bash: No such file\nbanner\n", "srun: error: execve(): bash: No such file", False),
+        (
+            "node.sh: line 9: /x/python: cannot execute binary file: Exec format error\n",  # of another architecture
+            "node.sh: line 9: /x/python: cannot execute binary file: Exec format error",
+            False,
+        ),
         ("srun: error: Task launch for StepId=3.0 failed on node n2: Communication connection failure\n", None, True),
         ("srun: error: Node failure on n2\n", None, True),
         ("only a banner\nthe last line", "the last line", False),

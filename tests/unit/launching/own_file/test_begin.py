@@ -43,6 +43,15 @@ def _other(value: Any, number: int) -> Any:
 WORDS = [f"{first}{last}" for first in "bdfgklmnprst" for last in ("ol", "ain", "et", "ust", "ing", "ore")]
 
 
+def test_what_init_writes_requests_cores_from_slurm(folder, capsys):
+    (folder / "t.csv").write_text(
+        "question,answer\n" + "".join(f"What is {n}?,Number {n}\n" for n in range(9))
+    )
+    assert main(["init", "--model", "llama3_1_8b", "--data", "t.csv", "--gpus", "4"]) == 0
+    assert main(["plan", "--config", "my_run.yaml", "cluster=slurm"]) == 0
+    assert "cpus_per_gpu" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("method", METHODS.own_names())
 def test_what_init_writes_plans_at_once(folder, capsys, method: str):
     row = ROWS[find_method(method).learns_from[0]]

@@ -210,6 +210,29 @@ def test_an_experiment_of_ones_own_without_its_package_line_is_told(tmp_path):
     assert (both.trainer.max_steps, both.seed) == (3, 4)
 
 
+@pytest.mark.parametrize(
+    ("line", "refused"),
+    [
+        ("resources: {time: 5:00}", True),
+        ("resources:\n  time: 1:30:00  # long", True),
+        ("resources: {nodes: 1, time: 12:00, gpus_per_node: 1}", True),
+        ("resources: {time: '5:00'}", False),
+        ('resources: {time: "12:00:00"}', False),
+        ("resources: {time: 300}", False),
+        ("resources: {time: 04:00:00}", False),
+    ],
+)
+def test_a_time_that_yaml_made_a_number_of_is_refused_in_a_hydra_file(tmp_path, line: str, refused: bool):
+    (tmp_path / "experiment").mkdir()
+    mine = tmp_path / "experiment" / "mine.yaml"
+    mine.write_text(f"# @package _global_\nname: mine\ndata: {{path: a.jsonl}}\n{line}\n")
+    arguments = ["--config-dir", str(tmp_path), "+experiment=mine"]
+    if refused:
+        with pytest.raises(LauncherError, match=r"mine\.yaml:[45]: YAML reads .* write .* in quotes"):
+            compose(arguments)
+    assert compose([*arguments, "resources.time=05:00"] if refused else arguments)
+
+
 TEXTS = [
     "",
     " ",

@@ -1,0 +1,185 @@
+"""The tokens of a run made ahead of it: which Python makes them, and what is printed meanwhile."""
+
+import dataclasses
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypedDict, cast
+
+from omegaconf import OmegaConf
+
+from launcher.after.worker import worker
+from launcher.config import Config, ContainerRuntime
+from launcher.errors import ConfigError
+from launcher.launching.compose import Composed
+from launcher.launching.facts import count, gather
+from launcher.launching.machine_gate import for_plan
+from launcher.output import align, say
+from launcher.plan import LaunchPlan
+from launcher.plan.containers import TEMPLATES
+from launcher.plan.place import container_command
+from launcher.plugins.base import make_plugins
+from launcher.plugins.decide import decide
+from launcher.run import new_run_dir
+from launcher.units import duration, plural
+
+_SAY_S = 30.0
+"""Seconds between two lines of progress where stderr is no terminal, such as in the log of a job."""
+
+
+class _Found(TypedDict):
+    set: str
+    """train or eval."""
+    folder: str
+    """Absolute path of its folder in the cache."""
+    tokenized: bool
+    """Whether this command made it; false if it was in the cache."""
+    seconds: float
+    """How long it took."""
+    rows: int
+    """Sequences, after packing."""
+    examples: int
+    """Examples that were read."""
+    left_out: int
+    """Examples that were left out, because no token that is trained on lies within model.max_length."""
+
+
+class TokenSet(_Found, total=False):
+    """The tokens of the training set or of the evaluation set; for a method that compares answers, without the counts from
+    `documents` on."""
+
+    documents: int
+    """Texts in the sequences."""
+    tokens: int
+    """Tokens in all."""
+    trained_tokens: int
+    """Tokens that the loss counts."""
+    longest: int
+    """Tokens of the longest sequence."""
+    filled: float
+    """Share of the sequences' length that holds tokens when all are as long as the longest."""
+    cut: int
+    """Examples that lost their end."""
+    split: int
+    """Plain texts that became several sequences."""
+    lengths: dict[str, int]
+    """Examples by their length in tokens before the cut."""
+
+
+class Tokenized(TypedDict):
+    """The tokens of a run's data, in the cache where the run looks for them."""
+
+    cache: str
+    """Absolute path of the folder of all tokens."""
+    workers: int
+    """Processes that made them."""
+    sets: list[TokenSet]
+    """The training set, and the evaluation set if there is one."""
+
+
+def plan_tokens(composed: Composed, moment: datetime) -> tuple[Composed, LaunchPlan]:
+    """The plan of the run, without what only a launch needs: nodes and GPUs; LauncherError for what a launch would refuse."""
+    config = composed.config
+    run = new_run_dir(Path(config.runs_dir).absolute(), config.name, moment, composed.trial)
+    composed, _ = for_plan(composed, gather(config, composed.experiment, run))
+    facts = gather(composed.config, composed.experiment, run)
+    plan = decide(composed.config, facts, make_plugins(composed.config.plugins))
+    counted = count(composed.config, facts)
+    return composed, dataclasses.replace(plan, facts=counted)
+
+
+def tokenize(composed: Composed, plan: LaunchPlan, workers: int, *, quiet: bool) -> Tokenized:
+    """What was found or made; DataError for data that cannot be tokenized."""
+    config = composed.config
+    request = {
+        "verb": "tokenize", "run_dir": "", "workers": workers, "facts": plan.to_dict()["facts"],
+        "config": OmegaConf.to_yaml(composed.cfg, resolve=True),
+    }  # fmt: skip
+    environ = {**config.cluster.env, "CUDA_VISIBLE_DEVICES": ""}
+    with worker(request, _python(config, plan), environ) as work, _shown(quiet) as show:
+        return cast("Tokenized", work.result(show))
+
+
+def _python(config: Config, plan: LaunchPlan) -> list[str]:
+    """The words that start the ranks' Python, since other versions of its packages make other tokens; empty for this one."""
+    container = config.cluster.container
+    if container.runtime is ContainerRuntime.none:
+        if plan.facts.python == sys.executable:
+            return []
+        if shutil.which(plan.facts.python) is None:
+            raise ConfigError(
+                f"cluster.python={plan.facts.python} is not on this machine; run this on a node: give --queue, or salloc"
+            )
+        return [plan.facts.python]
+    if container.runtime not in TEMPLATES:
+        raise ConfigError(
+            f"cluster.container.runtime={container.runtime.name} opens an image only for the steps of a job; run this in the "
+            "image, with cluster.container.runtime=none and the same cache_dir"
+        )
+    facts = dataclasses.replace(plan.facts, device="cpu", run_dir=plan.facts.cache_dir)
+    Path(facts.cache_dir).mkdir(parents=True, exist_ok=True)
+    return [*container_command(config, facts), container.python]
+
+
+@contextmanager
+def _shown(quiet: bool) -> Generator[Callable[[dict[str, Any]], None]]:
+    """A function that shows progress on stderr: a bar on a terminal, elsewhere a line now and then."""
+    if quiet:
+        yield lambda _: None
+    elif sys.stderr.isatty():
+        with _bar() as show:
+            yield show
+    else:
+        yield _lines()
+
+
+def _lines() -> Callable[[dict[str, Any]], None]:
+    last = [time.monotonic()]
+
+    def show(progress: dict[str, Any]) -> None:
+        if "done" in progress and time.monotonic() - last[0] > _SAY_S:
+            last[0] = time.monotonic()
+            total = f" of {progress['total']:,}" if "total" in progress else ""
+            say(f"{progress['what']}: {progress['done']:,}{total} examples")
+
+    return show
+
+
+@contextmanager
+def _bar() -> Generator[Callable[[dict[str, Any]], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("starting", total=None)
+        yield lambda progress: bar.update(
+            task, description=progress["what"], completed=progress.get("done", 0), total=progress.get("total")
+        )
+
+
+def describe(result: Tokenized) -> str:
+    """What was found or made as text."""
+    lines: list[tuple[str, str]] = []
+    for one in result["sets"]:
+        tokens = f", {one['tokens']:,} tokens" if "tokens" in one else ""
+        left = f"; {plural(one['left_out'], 'example')} left out" if one.get("left_out") else ""
+        how = f"made in {duration(one['seconds'])}" if one["tokenized"] else "in the cache already"
+        lines.append((one["set"], f"{plural(one['rows'], 'row')}{tokens}, {how}{left}"))
+    return align(
+        [
+            *lines,
+            ("cache", result["cache"]),
+            ("next", "launch with the same arguments: the run finds these tokens"),
+        ]
+    )
+
+
+def cores() -> int:
+    """The CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0))

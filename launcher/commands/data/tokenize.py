@@ -1,0 +1,71 @@
+"""python -m launcher data tokenize +experiment=NAME [key=value ...]: a run's tokens, made before it on CPUs."""
+
+import argparse
+from datetime import datetime
+
+from launcher.after.tokenize import Tokenized, cores, describe, plan_tokens, tokenize
+from launcher.after.tokens_job import TokensQueued, describe_job, parse_options, queue
+from launcher.cli.values import positive
+from launcher.cli.verb import Verb
+from launcher.errors import Exit, UsageError
+from launcher.launching.compose import compose
+from launcher.output import print_json
+
+_CORES = 16
+_TIME = "04:00:00"
+
+
+def _add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--workers", type=positive, metavar="N", help=f"processes (default: the cores here; with --queue {_CORES})"
+    )  # fmt: skip
+    parser.add_argument(
+        "--queue",
+        action="store_true",
+        help="queue it as a job without GPUs on the cluster of the configuration",
+    )
+    parser.add_argument(
+        "--time", default=_TIME, metavar="T", help=f"time limit of that job (default: {_TIME})"
+    )
+    parser.add_argument(
+        "--option", action="append", default=[], metavar="KEY=VALUE",
+        help="an option of the scheduler for that job, by its long name, such as partition=cpu or mem=64G; may be repeated",
+    )  # fmt: skip
+
+
+def _run(options: argparse.Namespace) -> int:
+    """The exit code."""
+    moment, given = datetime.now(), parse_options(options.option)
+    if not options.queue and (given or options.time != _TIME):
+        raise UsageError("--time and --option are for a job of its own; give --queue too")
+    for one in compose(options.overrides):
+        composed, plan = plan_tokens(one, moment)
+        if options.queue:
+            job = queue(
+                composed,
+                plan,
+                options.overrides,
+                cores=options.workers or _CORES,
+                time=options.time,
+                given=given,
+            )
+            print_json(job) if options.json else print(describe_job(job), flush=True)
+            continue
+        result = tokenize(composed, plan, options.workers or cores(), quiet=options.json)
+        print_json(result) if options.json else print(describe(result), flush=True)
+    return Exit.OK
+
+
+VERB = Verb(
+    line="make the tokens of a run's data ahead of it, on CPUs",
+    about="It takes the arguments of the launch. The tokens go into cache_dir, where the run finds them: then no GPU waits for "
+    "them. Several processes share the work.",
+    example="data tokenize +experiment=llama8b_lora data.path=train.jsonl\n"
+    "data tokenize --config my_run.yaml --workers 32\n"
+    "data tokenize +experiment=llama8b_lora data.path=train.jsonl --queue --option partition=cpu",
+    add=_add,
+    run=_run,
+    prints={"": Tokenized, "with --queue": TokensQueued},
+    overrides=True,
+    runs_dir=False,
+)

@@ -1,0 +1,123 @@
+"""How long one GPU computes in a step, by kind of kernel: products of matrices, attention, and what only moves memory.
+
+The constants are fitted to published rows of throughput; tests/benchmarks/published_time.py scores them.
+"""
+
+from dataclasses import dataclass
+
+from launcher.plan.gpu import Gpu
+from launcher.plan.memory.load import Load
+from launcher.plan.model import head_dim
+
+PASS_S = 3e-4
+"""Seconds that one block's forward and backward pass takes besides its kernels' work, to launch them. An assumption."""
+BLOCK_BYTES = 448.0
+"""Bytes that norms, rotary embeddings, residuals and activation functions of a block read and write per token and unit of the
+width, forward and backward. Fitted."""
+HEAD_BYTES = 20.0
+"""Bytes that the loss reads and writes per token and entry of the vocabulary. Assumed before the fit."""
+UNPACK_BYTES, UNPACK_SHARE = 2.6, 0.5
+"""Bytes that one 4-bit weight is read and written with when it is dequantised to bf16, and the share of the memory's speed that
+this reaches. Assumptions."""
+ADAM_BYTES = 28.0
+"""Bytes per trained parameter that the optimizer's step reads and writes: Adam with fp32 state and gradients."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compute:
+    """Seconds of a step by kind of kernel."""
+
+    matrices_s: float = 0.0
+    attention_s: float = 0.0
+    memory_s: float = 0.0
+    unpack_s: float = 0.0
+    optimizer_s: float = 0.0
+    launch_s: float = 0.0
+
+    @property
+    def total_s(self) -> float:
+        """All of them, one after another."""
+        return (
+            self.matrices_s
+            + self.attention_s
+            + self.memory_s
+            + self.unpack_s
+            + self.optimizer_s
+            + self.launch_s
+        )
+
+
+def compute_time(load: Load, length: int, gpu: Gpu) -> Compute:
+    """The time that a GPU computes in an optimizer step, over its forward and backward passes.
+
+    Attention's backward pass computes the products of the forward pass once more, as flash attention does, and so costs 2.5
+    times the forward pass. Source: Dao, FlashAttention-2 (arXiv 2307.08691), section 4.1.
+    """
+    shape, passes, again = load.shape, load.accumulation, int(load.checkpointing)
+    tokens = load.sequences * length * passes
+    forwards = 1 + load.extra_passes / 3  # of the three passes whose memory is counted as one
+    blocks = shape.num_hidden_layers
+    memory = BLOCK_BYTES * shape.hidden_size * blocks * (forwards + again / 3) + HEAD_BYTES * shape.vocab_size
+    four_bit = load.adapter is not None and load.adapter.four_bit
+    unpacked = (
+        block_parameters(load) * UNPACK_BYTES * (2 + again + load.extra_passes) * passes if four_bit else 0.0
+    )
+    bytes_s = gpu.memory_gb_s * 1e9
+    return Compute(
+        matrices_s=matrix_flops(load) * tokens / (gpu.tflops * 1e12 * gpu.matrix_share),
+        attention_s=attention_flops(load, length)
+        * (3.5 + again + load.extra_passes)
+        * tokens
+        / (gpu.tflops * 1e12 * gpu.attention_share),
+        memory_s=memory * tokens / bytes_s,
+        unpack_s=unpacked / (bytes_s * UNPACK_SHARE),
+        optimizer_s=0.0
+        if load.strategy.offloads
+        else ADAM_BYTES * load.trained / load.degrees.shard_size / bytes_s,
+        launch_s=passes * blocks * PASS_S * (forwards + again / 3),
+    )
+
+
+def step_flops(load: Load, length: int) -> float:
+    """FLOPs for one token, forward and backward: of the matrices, and of causal attention over `length` tokens."""
+    return matrix_flops(load) + attention_flops(load, length) * (
+        3 + int(load.checkpointing) + load.extra_passes
+    )
+
+
+def matrix_flops(load: Load) -> float:
+    """FLOPs of all products with weights for one token, forward and backward.
+
+    The forward pass costs 2 per weight. The backward pass costs the same for the gradient of the inputs, and the same again for
+    the gradient of trained weights. Checkpointing repeats the blocks' forward pass, and the fused head repeats its own. Each of
+    the method's extra passes costs one forward pass.
+    Source: Kaplan et al. (arXiv 2001.08361), section 2.1; trl 1.16.
+    """
+    table = load.shape.vocab_size * load.shape.hidden_size
+    blocks = block_parameters(load, visited=True)
+    passes = (2 if load.adapter else 3) * 2 * blocks
+    head = (3 if load.adapter else 4) * 2 * table
+    adapter = 6 * load.trained if load.adapter else 0
+    again = 2 * blocks if load.checkpointing else 0
+    return passes + head + adapter + again + load.extra_passes * 2 * (blocks + table)
+
+
+def attention_flops(load: Load, length: int) -> float:
+    """FLOPs of one forward pass of causal attention for one token: 2 * length * width of the heads in each block.
+
+    Source: Korthikanti et al. (arXiv 2205.05198), appendix A, without the masked half.
+    """
+    shape = load.shape
+    return 2 * length * shape.num_attention_heads * head_dim(shape) * shape.num_hidden_layers
+
+
+def block_parameters(load: Load, visited: bool = False) -> float:
+    """Weights of all blocks; with `visited` only those that one token meets, of a mixture of experts."""
+    shape = load.shape
+    table = shape.vocab_size * shape.hidden_size
+    blocks = load.parameters - table * (1 if shape.tie_word_embeddings else 2)
+    if visited and shape.num_experts:
+        unused = 1 - (shape.num_experts_per_tok or 2) / shape.num_experts
+        experts = shape.num_hidden_layers * shape.num_experts
+        blocks -= experts * 3 * shape.hidden_size * shape.intermediate_size * unused
+    return blocks

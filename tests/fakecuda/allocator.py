@@ -1,0 +1,98 @@
+"""torch's CUDA caching allocator: what it counts as allocated and as reserved for a sequence of requests."""
+
+import bisect
+from dataclasses import dataclass
+from typing import Any
+
+MIB = 1 << 20
+_SMALLEST, _SMALL, _SMALL_SEGMENT, _LARGE, _LARGE_SEGMENT, _ROUND_LARGE = (
+    512, MIB, 2 * MIB, 10 * MIB, 20 * MIB, 2 * MIB,
+)  # fmt: skip
+
+
+@dataclass(eq=False)
+class Block:
+    """A run of bytes in a segment."""
+
+    segment: int
+    start: int
+    size: int
+    small: bool
+    before: "Block | None" = None
+    after: "Block | None" = None
+    free: bool = False
+
+    @property
+    def order(self) -> tuple[int, int, int]:
+        """Its position in the pool: the smallest that is large enough is taken, then the lowest."""
+        return self.size, self.segment, self.start
+
+
+class CachingAllocator:
+    """The allocator of one device, with one stream and its default settings.
+
+    Requests are rounded to 512 bytes; up to 1 MiB they share segments of 2 MiB, below 10 MiB segments of 20 MiB; larger ones
+    get a segment of their own, rounded to 2 MiB. The best fit is taken and split; neighbours merge when they are freed.
+    Source: torch 2.13, c10/cuda/CUDACachingAllocator.cpp.
+    """
+
+    def __init__(self) -> None:
+        self._pools: dict[bool, list[tuple[tuple[int, int, int], Any]]] = {True: [], False: []}
+        self._segments = 0
+        self.allocated = self.reserved = 0
+        self.peak_allocated = self.peak_reserved = 0
+
+    def take(self, size: int) -> Block:
+        """A block of at least that many bytes."""
+        size = max(_SMALLEST, -(-size // _SMALLEST) * _SMALLEST)
+        small = size <= _SMALL
+        pool = self._pools[small]
+        at = bisect.bisect_left(pool, ((size, 0, 0),))
+        block = pool.pop(at)[1] if at < len(pool) else self._segment(size, small)
+        rest = block.size - size
+        if rest >= _SMALLEST if small else rest > _SMALL:
+            other = Block(block.segment, block.start + size, rest, small, block, block.after, free=True)
+            if block.after is not None:
+                block.after.before = other
+            block.after, block.size = other, size
+            self._put(other)
+        block.free = False
+        self.allocated += block.size
+        self.peak_allocated = max(self.peak_allocated, self.allocated)
+        return block
+
+    def give_back(self, block: Block) -> None:
+        """Frees a block for the next request; its segment stays reserved."""
+        self.allocated -= block.size
+        for near in (block.before, block.after):
+            if near is not None and near.free:
+                pool = self._pools[block.small]
+                del pool[bisect.bisect_left(pool, (near.order,))]
+                first, second = (near, block) if near is block.before else (block, near)
+                first.size += second.size
+                first.after = second.after
+                if second.after is not None:
+                    second.after.before = first
+                block = first
+        block.free = True
+        self._put(block)
+
+    def forget_peaks(self) -> None:
+        """Begins both peaks anew."""
+        self.peak_allocated, self.peak_reserved = self.allocated, self.reserved
+
+    def _segment(self, size: int, small: bool) -> Block:
+        whole = (
+            _SMALL_SEGMENT
+            if small
+            else _LARGE_SEGMENT
+            if size < _LARGE
+            else -(-size // _ROUND_LARGE) * _ROUND_LARGE
+        )
+        self._segments += 1
+        self.reserved += whole
+        self.peak_reserved = max(self.peak_reserved, self.reserved)
+        return Block(self._segments, 0, whole, small)
+
+    def _put(self, block: Block) -> None:
+        bisect.insort(self._pools[block.small], (block.order, block), key=lambda entry: entry[0])

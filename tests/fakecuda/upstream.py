@@ -1,0 +1,185 @@
+"""What torch, trl and transformers need to work on FakeTensors of a device that has no kernels: each patch with its reason.
+
+Nothing of launcher/ is changed.
+"""
+
+import importlib
+import types
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.utils._python_dispatch import _disable_current_modes
+
+CALLED: list[dict[str, Any]] = []
+"""Process groups and collectives: what was asked of torch.distributed, in order."""
+
+
+def prepare(world_size: int) -> None:
+    """Patches this process for a rank of that many."""
+    _fused_head()
+    _tensors()
+    _optimizer()
+    _groups(world_size)
+    _ddp()
+    _meshes()
+
+
+def _fused_head() -> None:
+    """trl's fused head as on a GPU: its Triton kernels, which write in place and allocate nothing, do nothing."""
+    import trl.kernels.chunked_logprob as head
+
+    class Kernel:
+        def __getitem__(self, grid: Any) -> Callable[..., None]:
+            return lambda *arguments, **options: None
+
+    head._TRITON_AVAILABLE = True
+    head._forward_kernel = head._backward_kernel = Kernel()
+    head.triton = types.SimpleNamespace(cdiv=lambda count, size: -(-count // size))
+
+
+def _tensors() -> None:
+    """FakeTensors that move between devices within a module, and have addresses."""
+    import transformers.utils.import_utils as imports
+
+    FakeTensorMode.avoid_device_init = property(lambda self: True)
+    FakeTensor.data_ptr = lambda self: (
+        self.untyped_storage()._cdata + self.storage_offset() * self.element_size()
+    )
+    torch.nn.Module._apply = _apply
+    imports.is_fake_tensor = lambda tensor: False  # transformers would take a path for export
+
+
+def _apply(self: Any, fn: Any, recurse: bool = True, done: dict[int, Any] | None = None) -> Any:
+    """torch.nn.Module._apply with new parameters in place of new data, which a FakeTensor cannot take from another device.
+
+    Tied parameters stay tied.
+    """
+    done = {} if done is None else done
+    for module in self.children():
+        _apply(module, fn, done=done)
+    for name, parameter in self._parameters.items():
+        if parameter is None:
+            continue
+        if id(parameter) not in done:
+            with torch.no_grad():
+                moved = fn(parameter)
+            same = moved.device == parameter.device and moved.dtype == parameter.dtype
+            # the old one is kept here, so that no other gets its id meanwhile
+            done[id(parameter)] = (
+                parameter,
+                parameter if same else torch.nn.Parameter(moved, parameter.requires_grad),
+            )
+        self._parameters[name] = done[id(parameter)][1]
+    for name, buffer in self._buffers.items():
+        if buffer is not None:
+            self._buffers[name] = fn(buffer)
+    return self
+
+
+def _optimizer() -> None:
+    """foreach kernels, which torch takes on a GPU: it asks for the type of the tensors, which are fake."""
+    adam: Any = importlib.import_module("torch.optim.adam")
+    clip: Any = importlib.import_module("torch.nn.utils.clip_grad")
+    adam._default_to_fused_or_foreach = lambda params, differentiable, use_fused=False: (False, True)
+    clip._has_foreach_support = lambda tensors, device: True
+
+
+def _groups(world_size: int) -> None:
+    """Process groups of torch's fake backend, in which every collective is done at once. What was asked for is kept."""
+    from torch.testing._internal.distributed.fake_pg import FakeStore
+
+    importlib.import_module("torch.distributed._tools.fake_collectives")
+    init, new_group = dist.init_process_group, dist.new_group
+
+    def init_process_group(backend: str | None = None, **options: Any) -> None:
+        CALLED.append({"call": "init_process_group", "backend": backend})
+        init("fake", rank=0, world_size=world_size, store=FakeStore())
+
+    def make_group(*arguments: Any, **options: Any) -> Any:
+        CALLED.append({"call": "new_group", "backend": options.get("backend")})
+        kept = {key: value for key, value in options.items() if key not in ("backend", "timeout")}
+        return new_group(*arguments, **kept, backend="fake")
+
+    for module in (dist, dist.distributed_c10d):
+        module.init_process_group, module.new_group = init_process_group, make_group
+
+
+def _ddp() -> None:
+    """DistributedDataParallel without its checks across ranks, its logger, and the rebuilding of buckets, which read values;
+    its buckets are reduced at once."""
+    ddp: Any = importlib.import_module("torch.nn.parallel.distributed")
+    ddp._verify_param_shape_across_processes = lambda *arguments, **options: None
+    ddp._sync_module_states = lambda *arguments, **options: None
+
+    class Silent:
+        def __getattr__(self, name: str) -> Callable[..., None]:
+            return lambda *arguments, **options: None
+
+    class Reducer:
+        def __init__(self, reducer: Any) -> None:
+            self._reducer = reducer
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._reducer, name)
+
+        def _rebuild_buckets(self) -> bool:
+            return False
+
+    class Parallel(torch.nn.parallel.DistributedDataParallel):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            self.register_comm_hook(None, _done)
+            self.logger = Silent()
+            self.reducer = Reducer(self.reducer)
+
+    torch.nn.parallel.DistributedDataParallel = ddp.DistributedDataParallel = Parallel
+
+
+def _done(state, bucket):  # pyright: ignore  # DDP allows only its own classes as annotations
+    future: Any = torch.futures.Future()
+    future.set_result(bucket.buffer())
+    return future
+
+
+def _meshes() -> None:
+    """Device meshes are made of real tensors of ranks."""
+    meshes: Any = importlib.import_module("torch.distributed.device_mesh")
+
+    def outside(function: Any) -> Any:
+        def call(*arguments: Any, **options: Any) -> Any:
+            with _disable_current_modes():
+                return function(*arguments, **options)
+
+        return call
+
+    for name in ("_fully_shard", "_fsdp_init"):
+        module: Any = importlib.import_module(f"torch.distributed.fsdp._fully_shard.{name}")
+        if hasattr(module, "_init_default_mesh"):
+            module._init_default_mesh = outside(module._init_default_mesh)
+    meshes.init_device_mesh = outside(meshes.init_device_mesh)
+    dist.init_device_mesh = meshes.init_device_mesh
+
+
+def random_models(sharded: bool) -> None:
+    """transformers' from_pretrained makes a model of the folder's configuration; there are no weights to read.
+
+    `sharded`: whether the model goes to the GPU at once; fully_shard would move it there tensor by tensor, in place.
+    """
+    import transformers
+
+    def from_pretrained(where: str, **options: Any) -> Any:
+        config = transformers.AutoConfig.from_pretrained(where)
+        before = torch.get_default_dtype()
+        torch.set_default_dtype(options["dtype"])
+        try:
+            model = transformers.AutoModelForCausalLM.from_config(
+                config, dtype=options["dtype"], attn_implementation=options.get("attn_implementation", "sdpa")
+            )
+        finally:
+            torch.set_default_dtype(before)
+        return model.to("cuda") if sharded else model
+
+    transformers.AutoModelForCausalLM.from_pretrained = from_pretrained
