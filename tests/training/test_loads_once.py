@@ -44,11 +44,8 @@ CASES = {
     "full-tied": ("plugin=[sharded_checkpoint]", *TIED),
     "full": ("plugin=[sharded_checkpoint,gradient_checkpointing]",),
     "lora": ("plugins.lora.dropout=0.1",),
-    "lora-tokens": TOKENS,
-    "lora-tokens-tied": (*TOKENS, *TIED),
     "full-tokens": ("plugin=[sharded_checkpoint]", *TOKENS),
     "dora": ("plugins.lora.use_dora=true",),
-    "modules": ("plugins.lora.modules_to_save=[embed_tokens,lm_head]",),
     "qlora": ("plugin=[qlora,sharded_checkpoint]",),
     "pissa": ("plugins.lora.init_lora_weights=pissa",),
     "dpo-reference": ("trainer=dpo", "plugin=[sharded_checkpoint]", "data.path=pairs.jsonl"),
@@ -57,7 +54,7 @@ CASES = {
     "reward-lora": ("trainer=reward", "data.path=pairs.jsonl"),
     "four-ranks": ("plugin=[sharded_checkpoint]", "resources.gpus_per_node=4"),
 }  # fmt: skip
-IN_CI = ("lora-tokens-tied",)
+IN_CI = ("full-tied",)
 
 
 @pytest.fixture(scope="module")
