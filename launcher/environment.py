@@ -272,6 +272,18 @@ CXX = _listed(
     "CXX", "The C++ compiler, by default c++.", set_by="a person, or the site", read_by="launch, agent, torch"
 )
 HOME = _listed("HOME", "Home folder.", set_by="the login", read_by="launch, fetch")
+CODE_OF = _listed(
+    "LAUNCHER_CODE_OF",
+    "Run dir whose kept code this command runs with.",
+    set_by="resume, reproduce",
+    read_by="launch, resume",
+)
+SHIPPED = _listed(
+    "LAUNCHER_SHIPPED",
+    "Folder of the shipped data files, for a command that runs with the kept code of a run: the run's files name that folder.",
+    set_by="resume, reproduce, job.sbatch of a sweep",
+    read_by="launch, resume, sweep",
+)
 PYTHONPATH = _listed(
     "PYTHONPATH",
     "Folders of importable modules. The folder in which a command was typed is added for its jobs, so that plugins are found.",
@@ -340,6 +352,12 @@ PYTHONWARNINGS = _listed(
     "ignore: no warnings of libraries in the output of a launch's helper process.",
     set_by="launch",
     read_by="Python",
+)
+LC_ALL = _listed(
+    "LC_ALL",
+    "C: messages of tar in English, while the code of a run is kept.",
+    set_by="launch",
+    read_by="tar",
 )
 COMP_LINE = _listed(
     "COMP_LINE",

@@ -53,7 +53,7 @@ def export(
     """The written export and its check; RunError if the folder exists."""
     chosen = chosen_checkpoint(run, checkpoint)
     target = (to or run.path / "export" / _name(merged, dtype, chosen)).absolute()
-    _check_free(target, force)
+    check_free(target, force)
     request = {
         "verb": "export", "run_dir": str(run.path), "to": str(target), "merged": merged, "dtype": dtype,
         "checkpoint": str(chosen) if chosen else None, "force": force,
@@ -89,7 +89,7 @@ def _name(merged: bool, dtype: str | None, checkpoint: Path | None) -> str:
     return "_".join([kind, *([dtype] if dtype else []), *([checkpoint.name] if checkpoint else [])])
 
 
-def _check_free(target: Path, force: bool) -> None:
+def check_free(target: Path, force: bool) -> None:
     """Raises RunError for a folder that must not be overwritten."""
     if not target.exists():
         return

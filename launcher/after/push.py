@@ -34,16 +34,17 @@ def push_run(
     client = api(_environ(run))
     remote = look(client, name)
     as_merged = merged or (wanted.merged and chosen is None and (run.export / ADAPTER).is_file())
-    folder = run.export
+    exports = run.read_events(Exported)
+    folder, warning = run.export, failed_check(exports[-1] if exports else None)
     if as_merged or chosen is not None:
-        folder = _made(
+        folder, why = _made(
             run, merged=as_merged, checkpoint=chosen.name if chosen else None, wanted=checkpoint, quiet=quiet
         )
-    exports = run.read_events(Exported)
+        warning = f"the check of {folder} failed, and it was pushed: {why}" if why else None
     result = upload(
         client, folder, name, remote, private=wanted.private and not public, force=force, quiet=quiet,
         message=f"{run.name}, by launcher",
-        warning=failed_check(exports[-1] if exports else None) if folder == run.export else None,
+        warning=warning,
     )  # fmt: skip
     run.note(
         noted.Pushed(
@@ -55,6 +56,12 @@ def push_run(
         )
     )
     return result
+
+
+def export_of(name: str | None) -> Path | None:
+    """The named folder if `export` has written it, as a GGUF file too; None otherwise."""
+    folder = Path(name).absolute() if name else None
+    return folder if folder and is_export(folder) else None
 
 
 def push_folder(folder: Path, *, to: str | None, public: bool, force: bool, quiet: bool) -> Pushed:
@@ -86,16 +93,18 @@ def _environ(run: RunDir) -> Mapping[str, str]:
     return {**os.environ, **read_config(str(run.config)).cluster.env}
 
 
-def _made(run: RunDir, *, merged: bool, checkpoint: str | None, wanted: str | None, quiet: bool) -> Path:
-    """The export of these weights: an earlier one if it is newer than them, else a new one."""
+def _made(
+    run: RunDir, *, merged: bool, checkpoint: str | None, wanted: str | None, quiet: bool
+) -> tuple[Path, str | None]:
+    """The export of these weights, and why its check failed: an earlier one if it is newer than them, else a new one."""
     name = "_".join(["merged" if merged else "model", *([checkpoint] if checkpoint else [])])
     folder = run.path / "export" / name
     if folder.is_dir() and is_export(folder) and (checkpoint or _time(folder) >= _time(run.export)):
-        return folder
+        return folder, None
     if not quiet:
         say(f"writing {folder}")
     made = export(run, merged=merged, dtype=None, to=folder, checkpoint=wanted, force=folder.exists())
-    return Path(made["path"])
+    return Path(made["path"]), made["why"]
 
 
 def _time(folder: Path) -> float:

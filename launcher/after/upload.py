@@ -1,7 +1,6 @@
 """The upload of a folder to a repository on a model hub: one commit that holds all of it; nothing is overwritten unasked."""
 
 import hashlib
-import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from launcher.errors import RunError
-from launcher.hub import endpoint
 from launcher.launching.push_target import PushFailed, Remote, look, refusal
 from launcher.output import align
 from launcher.units import mebibytes, plural
@@ -77,7 +75,7 @@ def upload(
             f"{name} has no {wrong[0]} with the content of the file here; type the command again"
         )
     return {
-        "folder": str(folder), "repository": name, "url": f"{endpoint(os.environ)}/{name}",
+        "folder": str(folder), "repository": name, "url": f"{client.endpoint}/{name}",
         "private": bool(after.private), "commit": head, "files": len(new),
         "bytes": sum(file.stat().st_size for file in new.values()), "same": len(same), "warning": warning,
     }  # fmt: skip

@@ -4,9 +4,10 @@ import argparse
 from pathlib import Path
 
 from launcher.after.export import DTYPES, ExportedModel, describe, export
+from launcher.after.gguf import DIRECT, ExportedGguf, describe_gguf, export_gguf
 from launcher.cli.parser import add_run, chosen_run
 from launcher.cli.verb import Verb
-from launcher.errors import Exit
+from launcher.errors import Exit, UsageError
 from launcher.output import print_json, warn
 
 
@@ -18,11 +19,26 @@ def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--checkpoint", metavar="STEP", help="a step, or newest, instead of the finished model"
     )
+    parser.add_argument(
+        "--gguf", nargs="?", const=DIRECT[0], metavar="TYPE",
+        help=f"as a GGUF file, by llama.cpp's converter: {', '.join(DIRECT)} or, with llama-quantize, such as q4_k_m "
+        f"(default: {DIRECT[0]})",
+    )  # fmt: skip
+    parser.add_argument(
+        "--converter",
+        type=Path,
+        metavar="PATH",
+        help="llama.cpp's folder, or its convert_hf_to_gguf.py (default: on PATH)",
+    )
     parser.add_argument("--force", action="store_true", help="overwrite an existing export")
 
 
 def _run(options: argparse.Namespace) -> int:
     """The exit code; 3 if the check of the export failed. It is kept all the same."""
+    if options.gguf:
+        return _run_gguf(options)
+    if options.converter:
+        raise UsageError(f"--converter {options.converter} is for --gguf; give --gguf too")
     result = export(
         chosen_run(options), merged=options.merged, dtype=options.dtype, to=options.to, checkpoint=options.checkpoint,
         force=options.force,
@@ -36,12 +52,27 @@ def _run(options: argparse.Namespace) -> int:
     return Exit.FAILED if result["why"] else Exit.OK
 
 
+def _run_gguf(options: argparse.Namespace) -> int:
+    if options.dtype:
+        raise UsageError(
+            f"--dtype {options.dtype} and --gguf {options.gguf} both name a number format; leave --dtype out"
+        )
+    result = export_gguf(
+        chosen_run(options), type=options.gguf.lower(), converter=options.converter, to=options.to,
+        checkpoint=options.checkpoint, force=options.force,
+    )  # fmt: skip
+    if result["warning"]:
+        warn(result["warning"])
+    print_json(result) if options.json else print(describe_gguf(result))
+    return Exit.OK
+
+
 VERB = Verb(
     line="write a run's adapter or model with tokenizer, chat template and model card",
     about="It is loaded back and compared first.",
-    example="export llama8b_lora --merged --dtype bf16",
+    example="export llama8b_lora --merged --dtype bf16\nexport llama8b_lora --gguf q8_0 --converter llama.cpp",
     add=_add,
     run=_run,
-    prints=ExportedModel,
+    prints={"": ExportedModel, "with --gguf": ExportedGguf},
     group="model",
 )

@@ -1,12 +1,13 @@
-"""python -m launcher plan +experiment=NAME [key=value ...] [--json] [--explain | --sweep]: what a launch would do."""
+"""python -m launcher plan +experiment=NAME [key=value ...] [--inspect] [--explain | --sweep]: what a launch would do."""
 
 import argparse
 from datetime import datetime
 
 from launcher.cli.verb import Verb
-from launcher.errors import Exit
+from launcher.errors import Exit, UsageError
 from launcher.launching.compose import compose
 from launcher.launching.estimates import Explained, explain_dict, explain_lines
+from launcher.launching.inspect_model import inspect_model
 from launcher.launching.plan_table import PlanRow, make_table, table_rows
 from launcher.launching.plan_text import PLAN_PRINTS, plan_dict, plan_text
 from launcher.launching.plan_warnings import plan_notes, print_warnings
@@ -21,16 +22,29 @@ def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sweep", action="store_true", help="a table of every combination of comma-separated values"
     )  # fmt: skip
+    parser.add_argument(
+        "--inspect",
+        action="store_true",
+        help="count a model whose architecture the planner does not know, with torch and transformers but without its weights; "
+        "it is kept for later plans and launches",
+    )
 
 
 def _run(options: argparse.Namespace) -> int:
     """The exit code."""
     moment = datetime.now()
+    if options.inspect and options.sweep:
+        raise UsageError(
+            "--inspect and --sweep are two commands; inspect the model first, and the sweep's plan knows it"
+        )
     if options.sweep:
         rows = table_rows(options.overrides, moment)
         print_json(rows, indent=2) if options.json else print_table(make_table(rows))
         return Exit.OK
     for one in compose(options.overrides):
+        counted = [inspect_model(one.config)] if options.inspect else []
+        for sentence in counted:
+            say(sentence)
         looked = look(one, moment)
         if looked.note:
             say(looked.note)
@@ -42,7 +56,7 @@ def _run(options: argparse.Namespace) -> int:
             else:
                 print(align(explain_lines(plan)))
             continue
-        notes = [*([looked.note] if looked.note else []), *plan_notes(composed, plan)]
+        notes = [*counted, *([looked.note] if looked.note else []), *plan_notes(composed, plan)]
         if options.json:
             print_json(plan_dict(run, plan, composed.config, warnings, notes), indent=2)
         else:
@@ -52,9 +66,10 @@ def _run(options: argparse.Namespace) -> int:
 
 VERB = Verb(
     line="show what a launch would do: whether it fits, how long it takes, what it costs, and the alternatives",
-    about="Nothing is written, and nothing is submitted.",
+    about="Nothing is submitted, and nothing is written but what --inspect counts, which cache_dir keeps.",
     example="plan +experiment=llama70b_qlora resources.nodes=4 --json\n"
-    "plan +experiment=llama70b_qlora --sweep resources.nodes=1,2,4,8 strategy=zero2,zero3,fsdp2",
+    "plan +experiment=llama70b_qlora --sweep resources.nodes=1,2,4,8 strategy=zero2,zero3,fsdp2\n"
+    "plan +experiment=llama8b_lora model.name_or_path=./my_model --inspect",
     add=_add,
     run=_run,
     prints={"": PLAN_PRINTS, "with --explain": Explained, "with --sweep": list[PlanRow]},

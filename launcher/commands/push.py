@@ -3,7 +3,7 @@
 import argparse
 
 from launcher.after.choose import exported
-from launcher.after.push import push_folder, push_run
+from launcher.after.push import export_of, push_folder, push_run
 from launcher.after.upload import Pushed, describe
 from launcher.cli.parser import add_run, chosen_run
 from launcher.cli.verb import Verb
@@ -30,7 +30,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     """The exit code; 3 if the hub does not answer or the upload ended early."""
-    folder = exported(options.run)
+    folder = exported(options.run) or export_of(options.run)
     if folder is None:
         result = push_run(
             chosen_run(options), to=options.to, merged=options.merged, public=options.public,

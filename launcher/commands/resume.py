@@ -5,9 +5,12 @@ import argparse
 from launcher.cli.launched import add_verbose, follow, shown, tell
 from launcher.cli.verb import Verb
 from launcher.errors import Exit
+from launcher.launching.freeze.enter import enter, has_changed, is_entered
 from launcher.launching.launch import LaunchReport
 from launcher.launching.resume import MAY_CHANGE, resume
+from launcher.output import say
 from launcher.run import find_run
+from launcher.run.code import read_code
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -18,6 +21,13 @@ def _add(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     """The exit code: that of the run if it is followed to its end, 0 once it is queued."""
     run = find_run(options.runs_dir.absolute(), options.run)
+    asked = any(word.lstrip("+").startswith("freeze=") for word in options.overrides)
+    if not asked and not is_entered() and (code := read_code(run.code)) and has_changed(code):
+        more = [word for word, given in (("--json", options.json), ("--verbose", options.verbose)) if given]
+        say(
+            f"{run.name} goes on with the code of its launch, which has changed since; freeze=true takes the present one"
+        )
+        enter(run, code, ["resume", str(run.path), *options.overrides, *more])
     launched = resume(run, options.overrides, lambda composed, one: tell(composed, one, shown(options)))
     if launched.process is None:
         return Exit.OK

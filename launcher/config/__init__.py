@@ -7,7 +7,7 @@ trainer, plugins, resources); a cluster says WHERE.
 from launcher.config.batch import BatchConfig
 from launcher.config.cluster import ClusterConfig, ContainerConfig, ContainerRuntime, GpuVendor, RankStarter
 from launcher.config.data import BadRow, DataCheck, DataConfig, EvalCopies, SourceConfig, has_evaluation
-from launcher.config.model import AdapterMode, ArchitectureConfig, Init, ModelConfig
+from launcher.config.model import AdapterMode, ArchitectureConfig, BlockConfig, Init, ModelConfig
 from launcher.config.resources import Device, ResourcesConfig
 from launcher.config.run import Config
 from launcher.config.schema import GROUPS, read_config, register
@@ -22,6 +22,7 @@ __all__ = [
     "ArchitectureConfig",
     "BadRow",
     "BatchConfig",
+    "BlockConfig",
     "ClusterConfig",
     "Config",
     "ContainerConfig",

@@ -41,7 +41,7 @@ class ContainerConfig:
     image: Optional[str] = None  # noqa: UP045
     """The image: a reference (pyxis, podman_hpc), a .sif file (apptainer, singularity) or a folder (charliecloud)."""
     options: list[str] = field(default_factory=list[str])
-    """More options of the program, each one word, such as --rocm or --env=X=1; pyxis takes them by cluster.srun."""
+    """More options of the program, each one word, such as --writable-tmpfs or --env=X=1; pyxis takes them by cluster.srun."""
     mounts: list[str] = field(default_factory=list[str])
     """Host folders to mount, each `path` or `host:container`; the run dir, the data and the caches are added."""
     python: str = "python3"
@@ -112,7 +112,7 @@ class ClusterConfig:
     modules: list[str] = field(default_factory=list[str])
     """Environment modules to load, in this order."""
     setup: list[str] = field(default_factory=list[str])
-    """Simple commands to run before the ranks, such as `source /opt/site/env.sh`. Words are quoted, so nothing is expanded."""
+    """Simple commands to run before the ranks, such as `source ~/env.sh`. Words are quoted: nothing but ~/ is expanded."""
     python: Optional[str] = None  # noqa: UP045
     """Python interpreter on the nodes; null is the one that runs this command."""
     failures_per_1000_node_days: float = 6.5

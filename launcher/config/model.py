@@ -24,8 +24,20 @@ class AdapterMode(Enum):
 
 
 @dataclass(kw_only=True)
+class BlockConfig:
+    """Decoder blocks that hold the same tensors, as `plan --inspect` counts them."""
+
+    layers: list[int] = field(default_factory=list[int])
+    """Numbers of these blocks, from 0; empty for tensors outside of all blocks, beside the embedding and the head."""
+    linears: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
+    """Linear layers by their path in the block: [in_features, out_features]."""
+    tensors: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
+    """All other tensors by their path in the block, such as norms, biases and stacked experts: their dimensions."""
+
+
+@dataclass(kw_only=True)
 class ArchitectureConfig:
-    """Shape of a Llama-class decoder, in the names of its config.json; memory and time are estimated from it."""
+    """Shape of a decoder, in the names of its config.json; memory and time are estimated from it."""
 
     model_type: str = "llama"
     """Hugging Face model type."""
@@ -51,6 +63,13 @@ class ArchitectureConfig:
     """Experts per block in a mixture of experts (Mixtral, Qwen3-MoE); null for a dense model."""
     num_experts_per_tok: Optional[int] = None  # noqa: UP045
     """Experts that process each token; null means 2 if there are experts."""
+    sliding_window: Optional[int] = None  # noqa: UP045
+    """Tokens that attention looks back in the blocks beyond full_attention_layers; null: those blocks have linear attention."""
+    full_attention_layers: Optional[int] = None  # noqa: UP045
+    """Blocks whose attention sees the whole sequence; null means all."""
+    blocks: Optional[list[BlockConfig]] = None  # noqa: UP045
+    """What the blocks hold, if they differ or the planner has no rule for model_type; `plan --inspect` counts it. null: all
+    blocks follow from the keys above."""
 
 
 @dataclass(kw_only=True)

@@ -1,7 +1,7 @@
 """A whole run, as requested."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Optional
 
 from launcher.config.batch import BatchConfig
 from launcher.config.cluster import ClusterConfig
@@ -14,6 +14,8 @@ from launcher.config.strategy import StrategyConfig
 from launcher.config.sweep import SweepConfig
 from launcher.config.tracker import TrackerConfig
 from launcher.config.trainer import TrainerConfig
+
+# Optional[X], not X | None: OmegaConf 2.3 reads the former on every supported Python.
 
 
 @dataclass(kw_only=True)
@@ -47,6 +49,12 @@ class Config:
     """Whether to launch although the plan says that the run does not fit into GPU memory."""
     dry_run: bool = False
     """Whether to write the run dir and print the submit command, without submitting."""
+    freeze: Optional[bool] = None  # noqa: UP045
+    """Whether the code that the run imports is kept with it: the folder in which the command is typed, the launcher, and
+    --config-dir. Then a change while the job is queued changes nothing. null: yes if the run waits in a queue."""
+    notify: list[str] = field(default_factory=list[str])
+    """Whom the run tells of its first checkpoint, its failure and its end: mailto:NAME@HOST, https://HOST/PATH (a POST with
+    JSON), or env:NAME for an address in the variable NAME, such as a hook's, which is a secret and is written nowhere."""
     runs_dir: str = "runs"
     """Folder of all runs, relative to the folder in which the command is typed."""
     cache_dir: str = "${oc.env:XDG_CACHE_HOME,${oc.env:HOME,/tmp}/.cache}/launcher"

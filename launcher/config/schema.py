@@ -1,8 +1,10 @@
 """The schema in Hydra's ConfigStore, and a run dir's config.yaml read back."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from launcher import environment
 from launcher.config.cluster import ClusterConfig
 from launcher.config.data import DataConfig
 from launcher.config.model import ModelConfig
@@ -42,7 +44,12 @@ def register() -> None:
 
 
 def _shipped(path: str) -> str:
-    return str(resource_dir("conf") / path)
+    return str(shipped_dir() / path)
+
+
+def shipped_dir() -> Path:
+    """The folder of the shipped files. A run's kept code names the installation that it was copied from."""
+    return Path(os.environ.get(environment.SHIPPED) or resource_dir("conf"))
 
 
 def _shipped_with_sample(path: str, *, _parent_: Any) -> str | None:
@@ -53,7 +60,7 @@ def _shipped_with_sample(path: str, *, _parent_: Any) -> str | None:
 
 def is_shipped(path: str | None) -> bool:
     """Whether a file belongs to this installation."""
-    return path is not None and Path(path).is_relative_to(resource_dir("conf"))
+    return path is not None and Path(path).is_relative_to(shipped_dir())
 
 
 def read_config(path: str) -> Config:

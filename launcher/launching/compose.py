@@ -28,7 +28,8 @@ from launcher.launching.explain_override import check_words, explain_override
 from launcher.launching.named_model import fit_to_name
 from launcher.launching.own_file.expand import Expanded, expand, place
 from launcher.launching.own_file.source import Source, clock_fault, unquoted_clock
-from launcher.launching.secrets import conceal, refuse_secrets, secrets_of
+from launcher.launching.paths import expand_braces, expand_paths, keep_braces
+from launcher.launching.secrets import conceal, refuse_references, refuse_secrets, secrets_of
 from launcher.launching.start_adapter import fit_to_adapter
 from launcher.launching.texts import as_typed, with_home
 from launcher.methods.registry import find_method
@@ -62,7 +63,7 @@ class Composed:
     evaluation_left_out: bool
     """Whether the shipped evaluation file is not used, because data.path or data.sources names other data."""
     note: str
-    """What of the chosen model file was dropped for another model; empty if nothing."""
+    """What of the chosen model file was dropped for another model, and that a cluster file is unproven; empty if nothing."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +118,7 @@ def compose(
             "take_sweep",
             _taking(take_sweep, expanded.sources),
         )
-    arguments = [with_home(argument) for argument in as_typed(arguments)]
+    arguments = [keep_braces(with_home(argument)) for argument in as_typed(arguments)]
     arguments = [f"++{argument}" if _OPEN.match(argument) else argument for argument in arguments]
     # Hydra's parser needs all overrides together; users put options between them.
     arguments.sort(key=lambda argument: argument.startswith("-") or not re.match(r"~|.*=", argument))
@@ -226,7 +227,10 @@ def _composed(cfg: DictConfig) -> Composed:
     settings = HydraConfig.get()
     _refuse_clocks(cfg, settings)
     derived = OmegaConf.is_interpolation(cfg.data, "eval_path")
+    refuse_references(repr(OmegaConf.to_container(cfg)))
+    expand_braces(cfg, os.environ)
     OmegaConf.resolve(cfg)  # resolved here, while ${hydra:job.num} is that of this job
+    expand_paths(cfg, os.environ)
     sources = settings.runtime.config_sources
     start = fit_to_adapter(cfg, settings.overrides.task)
     dropped = fit_to_name(
@@ -235,7 +239,8 @@ def _composed(cfg: DictConfig) -> Composed:
         [str(one.path) for one in sources if one.schema == "file"],
         settings.overrides.task,
     )
-    note = "; ".join(filter(None, [start, dropped]))
+    unproven = _unproven(settings.runtime.choices.get("cluster"))
+    note = "; ".join(filter(None, [start, dropped, unproven]))
     return Composed(
         cfg=cfg,
         config=to_config(cfg),
@@ -247,6 +252,14 @@ def _composed(cfg: DictConfig) -> Composed:
         sample_unasked=settings.runtime.choices.get("data") == _DEFAULT_DATA,
         evaluation_left_out=derived and cfg.data.eval_path is None and cfg.data.eval_fraction is None,
     )
+
+
+def _unproven(cluster: str | None) -> str:
+    """A sentence for a shipped cluster file that says of itself that nobody has run it at its site; empty for any other."""
+    file = resource_dir("conf") / "cluster" / f"{cluster}.yaml"
+    if not file.is_file() or "Not run there." not in file.read_text():
+        return ""
+    return f"cluster={cluster} is written from the site's manual and was not run there; `site check` compares it with the site"
 
 
 def _refuse_clocks(cfg: DictConfig, settings: Any) -> None:

@@ -16,7 +16,7 @@ from launcher.units import duration, plural
 
 Lines = list[tuple[str, str]]
 _NOT_KNOWN = (
-    "not estimated: this run is on a CPU, or the estimate does not know the model's shape, its trainer.optim or its "
+    "not estimated: this run is on a CPU, or the estimate does not know its trainer.optim or its "
     "model.attn_implementation"
 )
 

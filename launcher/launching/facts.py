@@ -12,11 +12,13 @@ from launcher.clusters.base import Cluster
 from launcher.clusters.choose import choose_kind, has_gpu
 from launcher.clusters.registry import find_cluster
 from launcher.config import ArchitectureConfig, Config, ContainerRuntime, Device
+from launcher.config.notify import check_targets
 from launcher.data.kinds import SPOKEN
 from launcher.hub import named_folders
 from launcher.launching.chat_template import check_chats, read_format
 from launcher.launching.data_gate import check_data, check_files, count_examples, data_paths, files_of
 from launcher.launching.earlier_runs import measured, resume_source
+from launcher.launching.inspect_model import inspected
 from launcher.launching.model_gate import check_model
 from launcher.launching.secrets import refuse_secrets, secrets_of
 from launcher.plan import Facts
@@ -31,6 +33,7 @@ def gather(config: Config, experiment: str | None, run: RunDir) -> Facts:
     """The facts that the plan of a run in that folder needs, without those about the data; DataError for a missing data
     file, which is named before any other fault."""
     refuse_secrets(repr(config), secrets_of(os.environ))
+    check_targets(config.notify, os.environ)
     check_files(config)
     place = find_cluster(choose_kind(config.cluster.kind, os.environ))
     data = data_paths(config)
@@ -82,4 +85,6 @@ def _device(config: Config, place: Cluster) -> str:
 def _architecture(config: Config, config_json: Mapping[str, Any] | None) -> ArchitectureConfig | None:
     if config.model.architecture is not None:
         return config.model.architecture
-    return read_architecture(config_json) if config_json else None
+    if not config_json:
+        return None
+    return read_architecture(config_json) or inspected(config_json, config.cache_dir)

@@ -3,7 +3,7 @@
 import functools
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,12 @@ def remembered(
                 write_text(kept, json.dumps(found))
     _known[key] = found
     return found
+
+
+def states(places: Sequence[str]) -> dict[str, str]:
+    """File -> what changes when its content does, for the files of these places."""
+    found = {file: _state(file) for place in places for file in find_files(place)}
+    return {file: f"{size} bytes, {state}" for file, (size, state) in found.items()}
 
 
 def _state(file: str) -> tuple[int, int | str]:

@@ -13,6 +13,7 @@ from launcher.clusters.choose import choose_kind, make_cluster
 from launcher.clusters.registry import find_cluster
 from launcher.clusters.submission import cut_short, submitted
 from launcher.launching.compose import Composed
+from launcher.launching.freeze.freeze import freeze, with_code
 from launcher.launching.hub_gate import check_hub
 from launcher.launching.machine_gate import check_host_memory, cpu_note
 from launcher.launching.package_gate import check_packages, package_notes
@@ -128,9 +129,12 @@ def launch(planned: Planned, tell: Tell) -> Launched:
 
 def write(planned: Planned) -> tuple[RunDir, LaunchPlan]:
     """The run dir with its files, and its plan; another folder is used if a launch in the same second took the planned one."""
-    run, plan = planned.run, planned.plan
-    while not write_run(run, plan, planned.composed):
-        run, plan = prepare(planned.composed, datetime.now())
+    run, plan, composed = planned.run, planned.plan, planned.composed
+    frozen = freeze(composed.config, plan, composed.config_dir)
+    plan = with_code(plan, frozen.of(run) if frozen else None)
+    while not write_run(run, plan, composed, frozen):
+        run, plan = prepare(composed, datetime.now())
+        plan = with_code(plan, frozen.of(run) if frozen else None)
     return run, plan
 
 

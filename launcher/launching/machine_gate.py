@@ -46,7 +46,7 @@ def cpu_warning(config: Config, plan: LaunchPlan) -> str | None:
     known = plan.facts.architecture is not None
     if ranks == 1 and known:
         return None
-    unknown = "" if known else ", and the size of the model is not known"
+    unknown = "" if known else ", and the size of the model is not known (plan --inspect counts it)"
     return (
         f"{_lacks(plan.facts)}{unknown}: the run trains on {plural(ranks, 'CPU rank')}; set resources.device=cpu if that is "
         f"what you want, or cluster={queue_kind()} to plan it for GPUs"

@@ -11,6 +11,9 @@ from launcher.clusters.base import RunState
 from launcher.clusters.choose import make_cluster
 from launcher.errors import ConfigError, RunError, UsageError
 from launcher.launching.compose import Composed, compose
+from launcher.launching.freeze.differ import code_differences
+from launcher.launching.freeze.enter import is_entered
+from launcher.launching.freeze.freeze import Frozen, freeze, with_code
 from launcher.launching.hub_gate import check_hub
 from launcher.launching.launch import Launched, start
 from launcher.launching.own_file.expand import OPTION
@@ -19,9 +22,11 @@ from launcher.launching.plan_warnings import print_warnings
 from launcher.launching.planning import prepare_in
 from launcher.launching.push_gate import check_repository
 from launcher.launching.write import rewrite_run, settle
+from launcher.output import say
 from launcher.plan import check_fits
 from launcher.plugins.base import make_plugins
 from launcher.run import RunDir
+from launcher.run.code import Code, read_code
 from launcher.status.state import is_over, read_status
 
 # fmt: off
@@ -30,7 +35,7 @@ MAY_CHANGE = (
     "batch.eval_micro_batch_size", "data.num_workers", "data.prefetch_factor", "tracker",
     "trainer.logging_steps", "trainer.eval_steps",
     "trainer.sample_prompt", "data.check", "data.eval_path", "model.attn_implementation", "cache_dir", "runs_dir",
-    "force", "dry_run", "trust_checkpoint", "sweep",
+    "force", "freeze", "notify", "dry_run", "trust_checkpoint", "sweep",
 )
 # fmt: on
 """Keys that change where and how a run computes, but not what it learns; some plugins declare the same of themselves."""
@@ -54,7 +59,11 @@ def resume(run: RunDir, overrides: list[str], tell: Callable[[Composed, Launched
     check_packages(composed.config, plan)
     print_warnings(composed, plan)
     cluster = None if composed.config.dry_run else make_cluster(plan.cluster)
-    rewrite_run(run, plan, composed, changes)
+    before = read_code(run.code)
+    frozen = freeze(composed.config, plan, composed.config_dir)
+    plan = with_code(plan, frozen.of(run) if frozen else None)
+    _tell_changed(before, frozen)
+    rewrite_run(run, plan, composed, changes, frozen)
     return start(run, plan, cluster, lambda launched: tell(composed, launched))
 
 
@@ -66,7 +75,17 @@ def _enter(run: RunDir) -> None:
         raise RunError(
             f"{work_dir}, where {run.name} was launched, cannot be entered: {error.strerror}"
         ) from None
-    sys.path.insert(0, work_dir)
+    if not is_entered():
+        sys.path.insert(0, work_dir)
+
+
+def _tell_changed(before: Code | None, frozen: Frozen | None) -> None:
+    """Says what of the code is another than at the launch, and that it is no longer kept."""
+    if before and frozen:
+        for line in code_differences(before, frozen.code, frozen.archives):
+            say(f"the code is not that of the launch: {line}")
+    elif before:
+        say("freeze=false: the run imports the code that is in its folder now, not that of its launch")
 
 
 def _check_can_go_on(run: RunDir) -> None:
@@ -94,12 +113,20 @@ def _compose(run: RunDir, overrides: list[str]) -> Composed:
             f"{run.overrides} is missing, so the arguments of {run.name} are unknown; start a new run"
         )
     typed = cast("list[str]", OmegaConf.to_container(OmegaConf.load(run.overrides)))
-    site = ["--config-dir", run.config_dir.read_text().rstrip("\n")] if run.config_dir.is_file() else []
+    site = config_dir_of(run, read_code(run.code) if is_entered() else None)
     before = [override for override in typed if not override.startswith(("dry_run=", "force="))]
     composed = compose([*([] if "--config-dir" in overrides else site), *before, *overrides])
     if len(composed) != 1:
         raise ConfigError(f"resume of {run.name} takes one value for each key; a sweep is a new command")
     return composed[0]
+
+
+def config_dir_of(run: RunDir, code: Code | None) -> list[str]:
+    """The words for --config-dir: of its copy, with the kept code."""
+    if not run.config_dir.is_file():
+        return []
+    folder = run.config_dir.read_text().rstrip("\n")
+    return ["--config-dir", code.place(folder) if code else folder]
 
 
 def _changes(run: RunDir, composed: Composed) -> dict[str, Any]:

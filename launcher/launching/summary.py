@@ -155,9 +155,16 @@ def _memory(plan: LaunchPlan) -> list[tuple[str, str]]:
 
 
 def not_estimated(plan: LaunchPlan) -> str | None:
-    """Why memory and time are not estimated for this plan's method; None if they are."""
+    """Why memory and time are not estimated for this plan's method or model; None if they are."""
     why_not = find_method(plan.trainer).not_estimated
-    return None if why_not is None else f"not estimated for trainer.kind={plan.trainer}: {why_not}"
+    if why_not is not None:
+        return f"not estimated for trainer.kind={plan.trainer}: {why_not}"
+    if plan.facts.architecture is not None:
+        return None
+    return (
+        f"not estimated: the shape of {plan.model.name_or_path} is not known here; `python -m launcher plan --inspect` with "
+        "the arguments of this command counts it"
+    )
 
 
 class Shutdown(TypedDict):

@@ -12,6 +12,7 @@ from launcher.clusters.submission import cut_short
 from launcher.errors import RunError
 from launcher.launching.compose import Composed
 from launcher.launching.data_gate import check_data
+from launcher.launching.freeze.freeze import Frozen
 from launcher.launching.own_file.source import Source
 from launcher.output import warn
 from launcher.plan import LaunchPlan
@@ -21,8 +22,11 @@ from launcher.run import RunDir, write_text
 from launcher.run.events.launching import Planned, Replanned
 
 
-def write_run(run: RunDir, plan: LaunchPlan, composed: Composed) -> bool:
-    """Creates the run dir with every file of the run; False, and nothing is written, if it already exists."""
+def write_run(run: RunDir, plan: LaunchPlan, composed: Composed, frozen: Frozen | None = None) -> bool:
+    """Creates the run dir with every file of the run; False, and nothing is written, if it already exists.
+
+    `frozen` is the code to keep with it, which the plan imports.
+    """
     texts = render(plan)  # before the folder, so that an error leaves no files
     _make_caches(plan, composed)
     _make_mount_points(plan, composed)
@@ -38,6 +42,8 @@ def write_run(run: RunDir, plan: LaunchPlan, composed: Composed) -> bool:
         ) from None
     run.logs.mkdir()  # a scheduler can fail silently if it cannot write its log
     (run.path / ".hydra").mkdir()
+    if frozen:
+        frozen.write(run)
     _write(run, composed, texts)
     run.note(Planned(attempt=0, experiment=plan.experiment, cluster=plan.cluster))
     return True
@@ -77,7 +83,9 @@ def _texts(composed: Composed) -> tuple[str, str]:
     )
 
 
-def rewrite_run(run: RunDir, plan: LaunchPlan, composed: Composed, changes: dict[str, Any]) -> None:
+def rewrite_run(
+    run: RunDir, plan: LaunchPlan, composed: Composed, changes: dict[str, Any], frozen: Frozen | None
+) -> None:
     """Writes the new plan into the same run dir; the files of the old one are kept under earlier/N.
 
     If it is interrupted, the files do not match each other and no node accepts them; it can be repeated.
@@ -87,12 +95,16 @@ def rewrite_run(run: RunDir, plan: LaunchPlan, composed: Composed, changes: dict
     _make_mount_points(plan, composed)
     kept = run.earlier / str(1 + sum(1 for _ in run.earlier.glob("[0-9]*")))
     kept.mkdir(parents=True)
-    for name in (*FILES, ".hydra/overrides.yaml", run.config.name, run.data_check.name):
+    for name in (*FILES, ".hydra/overrides.yaml", run.config.name, run.data_check.name, run.code.name):
         if (run.path / name).is_file():
             (kept / name).parent.mkdir(exist_ok=True)
             (kept / name).write_bytes((run.path / name).read_bytes())
             if name in FILES and name not in texts:
                 (run.path / name).unlink()
+    if frozen:
+        frozen.write(run)
+    else:
+        run.code.unlink(missing_ok=True)
     _write(run, composed, texts)
     run.note(Replanned(attempt=run.attempts(), changes=changes, earlier=str(kept)))
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from launcher.data.check import Asked, check
+from launcher.data.asked import Asked
+from launcher.data.check import check
 from launcher.errors import DataError, UsageError
 from launcher.managed.api import Api, NotThere, Unanswered
 from launcher.managed.job import TrainingEstimate, Uploaded

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from launcher.config import ArchitectureConfig
 from launcher.errors import PlanError, unknown
-from launcher.plan.model import block_norm_names, count_lora, linear_shapes
+from launcher.plan.blocks import Block, blocks_of, in_all_linear, is_router
+from launcher.plan.model import block_norm_names, count_lora, expert_adapters, linear_shapes, stacked_ranks
 
 EMBEDDING, HEAD = "embed_tokens", "lm_head"
 
@@ -56,70 +57,74 @@ def trained_tensors(shape: ArchitectureConfig, adapter: Adapter) -> list[tuple[t
     Source: peft 0.21's lora/layer.py, lora/dora.py and utils/other.py. tests/training/test_adapter_counts.py compares the
     counts with peft's on the meta device.
     """
-    linears, every = linear_shapes(shape), shape.num_hidden_layers
     found: list[tuple[tuple[int, ...], int]] = []
-    for (name, rank), blocks in adapted_layers(shape, adapter).items():
-        rows, columns = linears[name]
-        found += [((rank, rows), blocks), ((columns, rank), blocks)]
-        if adapter.dora:
-            found.append(((columns,), blocks))
-        if adapter.bias == "lora_only" and name in biased(shape):
-            found.append(((columns,), blocks))
-    if adapter.bias == "all":
-        found += [((linears[name][1],), every) for name in biased(shape)]
-    return found + expert_tensors(shape, adapter) + _whole(shape, adapter)
+    for block in blocks_of(shape):
+        for (path, rank), count in adapted_layers(shape, block, adapter).items():
+            rows, columns = block.linears[path]
+            found += [((rank, rows), count), ((columns, rank), count)]
+            if adapter.dora:
+                found.append(((columns,), count))
+            if adapter.bias == "lora_only" and f"{path}.bias" in block.others:
+                found.append(((columns,), count))
+        if adapter.bias == "all":
+            found += [(dims, block.count) for dims in _biases(block)]
+        found += expert_adapters(block, _parameter_ranks(shape, adapter))
+    return found + _whole(shape, adapter)
 
 
-def adapted_layers(shape: ArchitectureConfig, adapter: Adapter) -> dict[tuple[str, int], int]:
-    """(layer name, rank) -> the number of blocks in which that layer has an adapter of that rank.
+def adapted_layers(shape: ArchitectureConfig, block: Block, adapter: Adapter) -> dict[tuple[str, int], int]:
+    """(layer's path, rank) -> the number of these blocks in which that layer has an adapter of that rank.
 
     A name of exclude_modules or rank_pattern is the end of a layer's name, as peft compares them.
     Source: peft 0.21, tuners_utils.py, check_target_module_exists, and utils/other.py, get_pattern_key.
     """
-    blocks = range(shape.num_hidden_layers) if adapter.layers is None else adapter.layers
     found: dict[tuple[str, int], int] = {}
-    for block in blocks:
-        for name in _targeted(shape, adapter):
-            part = "self_attn" if name[:2] in ("q_", "k_", "v_", "o_") else "mlp"
-            path = f"model.layers.{block}.{part}.{name}"
+    targeted = [path for path in block.linears if _is_targeted(shape, path, adapter)]
+    outside = () if adapter.layers is not None else (None,)
+    for layer in block.layers or outside:
+        if adapter.layers is not None and layer not in adapter.layers:
+            continue
+        for inner in targeted:
+            path = inner if layer is None else f"model.layers.{layer}.{inner}"
             if any(path == one or path.endswith(f".{one}") for one in adapter.exclude):
                 continue
             own = [rank for pattern, rank in adapter.ranks if re.fullmatch(rf"(.*\.)?({pattern})", path)]
-            key = (name, own[0] if own else adapter.r)
+            key = (inner, own[0] if own else adapter.r)
             found[key] = found.get(key, 0) + 1
     return found
 
 
-def expert_tensors(shape: ArchitectureConfig, adapter: Adapter) -> list[tuple[tuple[int, ...], int]]:
-    """(shape, count) of the adapters on stacked experts and on other parameters that are named.
+def adapts(shape: ArchitectureConfig, block: Block, adapter: Adapter) -> list[str]:
+    """Paths of the linear layers of these blocks that have an adapter, in any of them."""
+    return list(dict.fromkeys(path for path, _ in adapted_layers(shape, block, adapter)))
 
-    all-linear adapts all experts, with twice the rank on the fused gate and up projection, and never the router.
+
+def _is_targeted(shape: ArchitectureConfig, path: str, adapter: Adapter) -> bool:
+    if adapter.target_modules == "all-linear":
+        return in_all_linear(shape, path)
+    targets = adapter.targets
+    return path.rpartition(".")[2] in ([targets] if isinstance(targets, str) else targets)
+
+
+def _parameter_ranks(shape: ArchitectureConfig, adapter: Adapter) -> dict[str, int]:
+    """Name of a parameter -> the rank of its adapter. all-linear adapts all experts, and never the router.
+
     Source: peft 0.21's lora/layer.py, ParamWrapper.
     """
-    known, r = parameter_shapes(shape), adapter.r
-    named = dict.fromkeys(adapter.parameters, r)
-    if shape.num_experts and adapter.target_modules == "all-linear":
-        named = {"experts.gate_up_proj": 2 * r, "experts.down_proj": r, **named}
-    found: list[tuple[tuple[int, ...], int]] = []
-    for name, rank in named.items():
-        number, columns, rows = known[name]
-        found += [
-            ((rank * number, rows), shape.num_hidden_layers),
-            ((columns, rank * number), shape.num_hidden_layers),
-        ]
-    return found
+    ranks = dict.fromkeys(adapter.parameters, adapter.r)
+    if not shape.num_experts or adapter.target_modules != "all-linear":
+        return ranks
+    return {**stacked_ranks(adapter.r), **ranks}
 
 
-def parameter_shapes(shape: ArchitectureConfig) -> dict[str, tuple[int, int, int]]:
-    """Name -> (experts, out, in) of the parameters of a block that are no layers of their own; empty for a dense model."""
-    if not shape.num_experts:
-        return {}
-    experts, hidden, width = shape.num_experts, shape.hidden_size, shape.intermediate_size
-    return {
-        "experts.gate_up_proj": (experts, 2 * width, hidden),
-        "experts.down_proj": (experts, hidden, width),
-        "gate.weight": (1, experts, hidden),
-    }
+def parameter_names(shape: ArchitectureConfig) -> tuple[str, ...]:
+    """Names of the parameters of blocks that are no layers of their own: stacked experts and routers; none in a dense model."""
+    found = dict[str, None]()
+    for block in blocks_of(shape):
+        for path, dims in block.others.items():
+            if len(dims) == 3 or (is_router(path) and len(dims) == 2):
+                found[".".join(path.split(".")[-2:])] = None
+    return tuple(found)
 
 
 def count_adapter(shape: ArchitectureConfig, adapter: Adapter, *, key: str = "plugins.lora") -> int:
@@ -131,7 +136,7 @@ def count_adapter(shape: ArchitectureConfig, adapter: Adapter, *, key: str = "pl
     for name in adapter.modules_to_save:
         if name not in (EMBEDDING, HEAD, *norms):
             raise PlanError(f"{key}.modules_to_save: {unknown('module', name, (EMBEDDING, HEAD, *norms))}")
-    if adapter.bias != "none" and not biased(shape):
+    if adapter.bias != "none" and not any(_biases(block) for block in blocks_of(shape)):
         raise PlanError(
             f"{key}.bias={adapter.bias} would train nothing: {shape.model_type} has no biases; use {key}.bias=none"
         )
@@ -156,7 +161,7 @@ def _check_blocks(shape: ArchitectureConfig, adapter: Adapter, key: str) -> None
 
 def _check_names(shape: ArchitectureConfig, adapter: Adapter, key: str) -> None:
     """PlanError for a name that no layer or parameter has, because it would silently do nothing."""
-    known = parameter_shapes(shape)
+    known = parameter_names(shape)
     for name in adapter.parameters:
         if name not in known:
             why = (
@@ -165,11 +170,9 @@ def _check_names(shape: ArchitectureConfig, adapter: Adapter, key: str) -> None:
                 else f"{shape.model_type} has no experts, and only layers"
             )
             raise PlanError(f"{key}.target_parameters={name}: {why}")
+    blocks = blocks_of(shape)
     paths = [
-        f"model.layers.{block}.{part}.{name}"
-        for block in range(shape.num_hidden_layers)
-        for name in linear_shapes(shape)
-        for part in ("self_attn", "mlp")
+        f"model.layers.{layer}.{path}" for block in blocks for layer in block.layers for path in block.linears
     ]
     for name in adapter.exclude:
         if not any(path.endswith(f".{name}") or path == name for path in paths) and name != HEAD:
@@ -183,15 +186,14 @@ def _check_names(shape: ArchitectureConfig, adapter: Adapter, key: str) -> None:
             ) from None
         if not matches:
             raise PlanError(f"{key}.rank_pattern: {unknown('layer', name, linear_shapes(shape))}")
-    if not adapted_layers(shape, adapter) and not expert_tensors(shape, adapter):
+    ranks = _parameter_ranks(shape, adapter)
+    if not any(adapted_layers(shape, one, adapter) or expert_adapters(one, ranks) for one in blocks):
         raise PlanError(f"{key}.exclude_modules leaves no layer to adapt; name fewer layers")
 
 
-def biased(shape: ArchitectureConfig) -> tuple[str, ...]:
-    """Names of a block's linear layers that have a bias."""
-    if not shape.attention_bias:
-        return ()
-    return ("q_proj", "k_proj", "v_proj") if shape.model_type == "qwen2" else tuple(linear_shapes(shape))[:4]
+def _biases(block: Block) -> list[tuple[int, ...]]:
+    """Dimensions of the biases of these blocks, by peft's rule: parameters with `bias` in their name."""
+    return [dims for path, dims in block.others.items() if "bias" in path]
 
 
 def trains_embedding(shape: ArchitectureConfig, adapter: Adapter | None) -> bool:
@@ -216,13 +218,6 @@ def token_tables(shape: ArchitectureConfig, adapter: Adapter) -> int:
     return int(not whole[0]) + int(not whole[1] and not shape.tie_word_embeddings)
 
 
-def _targeted(shape: ArchitectureConfig, adapter: Adapter) -> list[str]:
-    targets = adapter.targets
-    if targets == "all-linear":
-        return list(linear_shapes(shape))
-    return [targets] if isinstance(targets, str) else targets
-
-
 def _whole(shape: ArchitectureConfig, adapter: Adapter) -> list[tuple[tuple[int, ...], int]]:
     """(shape, count) of the modules that are trained whole; a tied embedding and head count once."""
     tables = sum((trains_embedding(shape, adapter), trains_head(shape, adapter)))
@@ -233,6 +228,4 @@ def _whole(shape: ArchitectureConfig, adapter: Adapter) -> list[tuple[tuple[int,
     if rows := token_tables(shape, adapter):
         found.append(((adapter.tokens, shape.hidden_size), rows))
     norms = block_norm_names(shape)
-    return found + [
-        ((norms[name],), shape.num_hidden_layers) for name in adapter.modules_to_save if name in norms
-    ]
+    return found + [((norms[name][0],), norms[name][1]) for name in adapter.modules_to_save if name in norms]

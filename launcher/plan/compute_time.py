@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from launcher.plan.gpu import Gpu
 from launcher.plan.memory.load import Load
-from launcher.plan.model import head_dim
+from launcher.plan.model import parameters_by_kind
+from launcher.plan.windows import attention_width, seen_tokens
 
 PASS_S = 3e-4
 """Seconds that one block's forward and backward pass takes besides its kernels' work, to launch them. An assumption."""
@@ -103,12 +104,13 @@ def matrix_flops(load: Load) -> float:
 
 
 def attention_flops(load: Load, length: int) -> float:
-    """FLOPs of one forward pass of causal attention for one token: 2 * length * width of the heads in each block.
+    """FLOPs of one forward pass of causal attention for one token: 2 * length * width of the heads in each block,
+    less in a window, and nothing in linear attention.
 
     Source: Korthikanti et al. (arXiv 2205.05198), appendix A, without the masked half.
     """
     shape = load.shape
-    return 2 * length * shape.num_attention_heads * head_dim(shape) * shape.num_hidden_layers
+    return 4 * attention_width(shape) * seen_tokens(shape, length)
 
 
 def block_parameters(load: Load, visited: bool = False) -> float:
@@ -118,6 +120,5 @@ def block_parameters(load: Load, visited: bool = False) -> float:
     blocks = load.parameters - table * (1 if shape.tie_word_embeddings else 2)
     if visited and shape.num_experts:
         unused = 1 - (shape.num_experts_per_tok or 2) / shape.num_experts
-        experts = shape.num_hidden_layers * shape.num_experts
-        blocks -= experts * 3 * shape.hidden_size * shape.intermediate_size * unused
+        blocks -= parameters_by_kind(shape).experts * unused
     return blocks

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 from launcher.config import ArchitectureConfig
 from launcher.plan.chat_format import ChatFormat
@@ -31,6 +31,9 @@ class Facts:
     """Absolute path of the training data; the first of several."""
     eval_path: str | None
     """Absolute path of the evaluation data; None without one."""
+    code: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Folders from which the job imports, in this order, with the archive in the run dir that each is unpacked from (empty for
+    one that is used as it is); empty: the job imports from work_dir."""
     data_sources: tuple[str, ...] = ()
     """Absolute paths of data.sources, in their order."""
     data_files: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
@@ -63,6 +66,16 @@ class Facts:
     """Evaluation examples; None if they were not counted, or without an evaluation."""
     mean_tokens: int | None = None
     """Average tokens per training example, estimated by the data check."""
+
+    @property
+    def import_path(self) -> str:
+        """PYTHONPATH of the job."""
+        return ":".join(self.code) or self.work_dir
+
+    def file(self, path: str) -> Path:
+        """The file that a relative path names: in the kept code if it is there, else in work_dir. It looks at the disk."""
+        kept = (Path(folder, path) for folder in self.code)
+        return next((one for one in kept if one.is_file()), Path(self.work_dir, path))
 
     @property
     def data_dirs(self) -> tuple[str, ...]:

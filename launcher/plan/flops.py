@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from launcher.methods.registry import find_method
 from launcher.plan.launch_plan import LaunchPlan
-from launcher.plan.model import head_dim, parameters_by_kind
+from launcher.plan.model import parameters_by_kind
+from launcher.plan.windows import attention_width, full_blocks, seen_in_window, windowed_blocks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +34,9 @@ def count_flops(plan: LaunchPlan, extra_passes: int = 0) -> Flops | None:
     if it is trained: 6 per parameter in a full fine-tune; under LoRA 4 per frozen parameter and 6 per adapter parameter. The
     embedding is a look-up and costs nothing; tied to the head, it counts once, as the head. Only the experts that a token
     visits count. A pair of tokens that attention compares costs 4 * heads * head_dim per block forward, and twice that
-    backward; a causal document of n tokens has n * (n + 1) / 2 pairs. Padding, norms and the optimizer are left out.
+    backward; a causal document of n tokens has n * (n + 1) / 2 pairs. Blocks whose window is shorter than model.max_length
+    count its mean number of pairs for each token, and those with linear attention none. Padding, norms and the optimizer are
+    left out.
     `extra_passes`: the method's forward passes besides the trained one.
     Source: Chowdhery et al., PaLM (arXiv 2204.02311), appendix B (MFU, HFU); Kaplan et al. (arXiv 2001.08361), section 2.1;
     Korthikanti et al. (arXiv 2205.05198), appendix A (recomputation); Hu et al., LoRA (arXiv 2106.09685).
@@ -47,14 +50,20 @@ def count_flops(plan: LaunchPlan, extra_passes: int = 0) -> Flops | None:
         visited *= (shape.num_experts_per_tok or 2) / shape.num_experts
     blocks = kinds.attention + kinds.mlp + visited
     head = find_method(plan.trainer).count_head(shape) or kinds.head or kinds.embedding
-    pair = 4 * shape.num_attention_heads * head_dim(shape) * shape.num_hidden_layers
+    width, length = attention_width(shape), plan.trainer_args.get("max_length") or 0
+    seen = windowed_blocks(shape)
+    narrow = bool(length) and length > (shape.sliding_window or 0)
+    pair = 4 * width * (full_blocks(shape) + (0 if narrow else seen))
+    window = 4 * width * seen * seen_in_window(shape, length) if narrow and seen else 0
     passes, more = 4 if plan.adapter else 6, 2 * extra_passes
     adapter = 6 * (plan.model.trainable_parameters or 0) if plan.adapter else 0
     again = 1 if plan.checkpointing else 0
     return Flops(
-        model_token=(passes + more) * (blocks + head) + adapter,
+        model_token=(passes + more) * (blocks + head) + adapter + (3 + extra_passes) * window,
         model_pair=(3 + extra_passes) * pair,
-        token=(passes + more + 2 * again) * blocks + adapter * (1 + again / 3),
+        token=(passes + more + 2 * again) * blocks
+        + adapter * (1 + again / 3)
+        + (3 + again + extra_passes) * window,
         trained_token=(passes + more) * head,
         pair=(3 + again + extra_passes) * pair,
     )

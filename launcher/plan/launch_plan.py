@@ -250,8 +250,9 @@ def _precision(requested: Precision, cuda: bool) -> str:
 def _check_model(config: Config) -> None:
     shape = config.model.architecture
     for name, value in vars(shape).items() if shape else ():
-        if isinstance(value, int) and not isinstance(value, bool) and value < 1:
-            raise PlanError(f"model.architecture.{name}={value} must be at least 1")
+        least = 0 if name == "full_attention_layers" else 1
+        if isinstance(value, int) and not isinstance(value, bool) and value < least:
+            raise PlanError(f"model.architecture.{name}={value} must be at least {least}")
     if config.model.max_length < 1:
         raise PlanError(f"model.max_length={config.model.max_length} must be at least 1 token")
     if config.model.init is Init.random and config.model.architecture is None:

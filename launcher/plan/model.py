@@ -1,14 +1,23 @@
 """Counts of a model's parameters, from its config alone."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
-from launcher.config import ArchitectureConfig
+from launcher.config import ArchitectureConfig, BlockConfig
 from launcher.errors import PlanError, unknown
-
-_PLAIN = ("llama", "mistral", "mixtral", "qwen2", "qwen3", "qwen3_moe")
-_GEMMA = ("gemma", "gemma2", "gemma3_text")  # their head is tied where config.json does not say
+from launcher.plan.blocks import (
+    GEMMA,
+    KNOWN,
+    SINKS,
+    Block,
+    blocks_of,
+    in_all_linear,
+    is_expert,
+    is_norm,
+    is_router,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,16 +35,20 @@ class ModelFacts:
 
 
 def read_architecture(config_json: Mapping[str, Any]) -> ArchitectureConfig | None:
-    """The shape in a Hugging Face config.json; None if it is not a Llama-class decoder."""
+    """The shape in a Hugging Face config.json; None if the planner has no rule for its model_type."""
     try:
         model_type = str(config_json["model_type"])
         heads = int(config_json["num_attention_heads"])
-        if model_type not in (*_PLAIN, *_GEMMA):
+        if model_type not in KNOWN or config_json.get("mlp_bias"):
             return None
         if config_json.get("mlp_only_layers") or config_json.get("decoder_sparse_step", 1) != 1:
             return None  # models with experts in only some blocks are not counted
         experts = config_json.get("num_local_experts") or config_json.get("num_experts")
         moe_width = config_json.get("moe_intermediate_size") if experts else None
+        tied = model_type in (*GEMMA, "smollm3")
+        biased = model_type in ("qwen2", *SINKS)
+        visited = config_json.get("num_experts_per_tok") or config_json.get("experts_per_token")
+        window, full = read_windows(config_json)
         return ArchitectureConfig(
             model_type=model_type,
             hidden_size=int(config_json["hidden_size"]),
@@ -45,41 +58,61 @@ def read_architecture(config_json: Mapping[str, Any]) -> ArchitectureConfig | No
             num_key_value_heads=int(config_json.get("num_key_value_heads") or heads),
             head_dim=config_json.get("head_dim"),
             vocab_size=int(config_json["vocab_size"]),
-            tie_word_embeddings=bool(config_json.get("tie_word_embeddings", model_type in _GEMMA)),
-            attention_bias=bool(config_json.get("attention_bias", model_type == "qwen2")),
+            tie_word_embeddings=bool(config_json.get("tie_word_embeddings", tied)),
+            attention_bias=bool(config_json.get("attention_bias", biased)),
             num_experts=int(experts) if experts else None,
-            num_experts_per_tok=int(config_json.get("num_experts_per_tok") or 2) if experts else None,
+            num_experts_per_tok=int(visited or 2) if experts else None,
+            sliding_window=window,
+            full_attention_layers=full,
         )
     except (KeyError, TypeError, ValueError):
         return None
 
 
-def head_dim(shape: ArchitectureConfig) -> int:
-    """Width of one attention head."""
-    return shape.head_dim or shape.hidden_size // shape.num_attention_heads
+def shape_from(values: Mapping[str, Any]) -> ArchitectureConfig:
+    """The shape in the JSON values that plan.json and the cache have of it."""
+    named: dict[str, Any] = {**values}
+    named["blocks"] = [BlockConfig(**one) for one in named.get("blocks") or ()] or None
+    return ArchitectureConfig(**named)
+
+
+def read_windows(config_json: Mapping[str, Any]) -> tuple[int | None, int | None]:
+    """(sliding_window, full_attention_layers) in a config.json; (None, None) if every block sees the whole sequence.
+
+    Source: transformers' configuration_gemma2.py, configuration_gemma3.py, configuration_gpt_oss.py, configuration_mistral.py,
+    configuration_phi3.py and configuration_qwen2.py.
+    """
+    blocks, kinds = int(config_json["num_hidden_layers"]), config_json.get("layer_types")
+    window = config_json.get("sliding_window")
+    if isinstance(kinds, list) and kinds:
+        full = sum(kind == "full_attention" for kind in cast("list[Any]", kinds))
+        sliding = "sliding_attention" in kinds
+        return (None, None) if full == blocks else (int(window) if sliding and window else None, full)
+    model_type = config_json.get("model_type")
+    used = config_json.get("use_sliding_window")
+    if not window or not (not str(model_type).startswith("qwen") if used is None else used):
+        return None, None
+    pattern = config_json.get("sliding_window_pattern") or (6 if model_type == "gemma3_text" else 2)
+    full = blocks // int(pattern) if model_type in (*GEMMA, *SINKS) else 0
+    return int(window), full
 
 
 def linear_shapes(shape: ArchitectureConfig) -> dict[str, tuple[int, int]]:
-    """(in_features, out_features) of each linear layer of one decoder block, by its name.
+    """(in_features, out_features) of each linear layer of a block, by its name; of the first block that has a layer so called.
 
     Experts are not included: transformers 5 stores them as three-dimensional parameters, which bitsandbytes does not
-    quantise. Source: transformers' modeling_llama.py and modeling_mixtral.py.
+    quantise.
     """
-    queries = shape.num_attention_heads * head_dim(shape)
-    keys = shape.num_key_value_heads * head_dim(shape)
-    attention = {
-        "q_proj": (shape.hidden_size, queries),
-        "k_proj": (shape.hidden_size, keys),
-        "v_proj": (shape.hidden_size, keys),
-        "o_proj": (queries, shape.hidden_size),
-    }
-    if shape.num_experts:
-        return attention
-    return attention | {
-        "gate_proj": (shape.hidden_size, shape.intermediate_size),
-        "up_proj": (shape.hidden_size, shape.intermediate_size),
-        "down_proj": (shape.intermediate_size, shape.hidden_size),
-    }
+    found: dict[str, tuple[int, int]] = {}
+    for block in blocks_of(shape):
+        for path, size in block.linears.items():
+            found.setdefault(path.rpartition(".")[2], size)
+    return found
+
+
+def linear_layers(shape: ArchitectureConfig) -> list[tuple[int, int, int]]:
+    """(in_features, out_features, count) of all linear layers of the model but its head."""
+    return [(*size, block.count) for block in blocks_of(shape) for size in block.linears.values()]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +125,7 @@ class Parameters:
     experts: int
     """MoE experts and their routers."""
     norms: int
+    """Norms, and what is of no other kind."""
     head: int
     """0 if it is tied to the embedding."""
 
@@ -102,97 +136,81 @@ class Parameters:
 
 
 def parameters_by_kind(shape: ArchitectureConfig) -> Parameters:
-    """Parameters of a Llama-class decoder by kind.
+    """Parameters of a decoder by kind.
 
     Embedding and head have vocab_size * hidden_size parameters each (counted once if tied). A block has its linear layers,
-    biases on q, k and v if attention_bias is set, and its norms. With experts it has three matrices and a router row per
-    expert instead of the MLP.
-    Source: transformers' modeling_llama.py, modeling_qwen2.py, modeling_qwen3.py, modeling_mixtral.py and
-    modeling_gemma*.py. tests/training/test_model_counts.py compares the counts with these models on the meta device.
+    biases, norms and attention sinks. With experts it has their matrices and a router row per expert instead of the MLP, or
+    beside it. tests/training/test_model_counts.py compares the counts with transformers' models on the meta device.
     """
-    blocks, hidden = shape.num_hidden_layers, shape.hidden_size
-    linears = linear_shapes(shape)
-    sizes = {name: rows * columns for name, (rows, columns) in linears.items()}
-    attention = _attention_weights(sizes)
-    if shape.attention_bias:
-        attention += sum(linears[name][1] for name in ("q_proj", "k_proj", "v_proj"))
-        attention += hidden if shape.model_type != "qwen2" else 0
-    norms = sum(block_norms(shape))
-    experts = (3 * hidden * shape.intermediate_size + hidden) * (shape.num_experts or 0)
-    table = shape.vocab_size * hidden
-    return Parameters(
-        embedding=table,
-        attention=blocks * attention,
-        mlp=0 if shape.num_experts else blocks * (sum(sizes.values()) - _attention_weights(sizes)),
-        experts=blocks * experts,
-        norms=blocks * norms + hidden,
-        head=0 if shape.tie_word_embeddings else table,
-    )
+    sums: dict[str, int] = dict.fromkeys(("attention", "mlp", "experts", "norms"), 0)
+    for block in blocks_of(shape):
+        for path, size in block.linears.items():
+            sums[_kind(path)] += block.count * size[0] * size[1]
+        for path, dims in block.others.items():
+            kind = "norms" if is_norm(path, dims) or not block.layers else _kind(path)
+            sums[kind] += block.count * math.prod(dims)
+    table = shape.vocab_size * shape.hidden_size
+    return Parameters(embedding=table, head=0 if shape.tie_word_embeddings else table, **sums)
 
 
-def block_norm_names(shape: ArchitectureConfig) -> dict[str, int]:
-    """Norm's name -> its width, for one block: two norms, four in Gemma 2 and 3; Qwen3 and Gemma 3 also have one each for q
-    and k."""
-    names = ["input_layernorm", "post_attention_layernorm"]
-    if shape.model_type in ("gemma2", "gemma3_text"):
-        names += ["pre_feedforward_layernorm", "post_feedforward_layernorm"]
-    heads = ("q_norm", "k_norm") if shape.model_type in ("qwen3", "qwen3_moe", "gemma3_text") else ()
-    return dict.fromkeys(names, shape.hidden_size) | dict.fromkeys(heads, head_dim(shape))
+def _kind(path: str) -> str:
+    if is_expert(path) or is_router(path):
+        return "experts"
+    if "attn" in path or "attention" in path:
+        return "attention"
+    return "mlp" if "." in path else "norms"
+
+
+def block_norm_names(shape: ArchitectureConfig) -> dict[str, tuple[int, int]]:
+    """Norm's name -> (its width, the number of blocks that have it)."""
+    found: dict[str, tuple[int, int]] = {}
+    for block in blocks_of(shape):
+        for path, dims in block.others.items() if block.layers else ():
+            if is_norm(path, dims):
+                name = path.rpartition(".")[2]
+                found[name] = (dims[0], found.get(name, (0, 0))[1] + block.count)
+    return found
 
 
 def block_norms(shape: ArchitectureConfig) -> list[int]:
     """Widths of a block's norms."""
-    return list(block_norm_names(shape).values())
+    return [width for width, _ in block_norm_names(shape).values()]
 
 
 def model_tensors(shape: ArchitectureConfig) -> list[tuple[tuple[int, ...], int]]:
     """(shape, count) of every weight of the model, in torch's order of dimensions; the sum is that of parameters_by_kind."""
-    blocks, hidden, width = shape.num_hidden_layers, shape.hidden_size, shape.intermediate_size
     tables = 1 if shape.tie_word_embeddings else 2
-    found: list[tuple[tuple[int, ...], int]] = [((shape.vocab_size, hidden), tables), ((hidden,), 1)]
-    linears = linear_shapes(shape)
-    found += [((columns, rows), blocks) for rows, columns in linears.values()]
-    found += [((size,), blocks) for size in block_norms(shape)]
-    if shape.attention_bias:
-        names = ("q_proj", "k_proj", "v_proj") if shape.model_type == "qwen2" else tuple(linears)[:4]
-        found += [((linears[name][1],), blocks) for name in names]
-    if shape.num_experts:
-        each = shape.num_experts
-        found += [
-            ((each, 2 * width, hidden), blocks),
-            ((each, hidden, width), blocks),
-            ((each, hidden), blocks),
-        ]
-    return found
-
-
-def adapter_tensors(
-    shape: ArchitectureConfig, r: int, target_modules: str | Iterable[str]
-) -> list[tuple[tuple[int, ...], int]]:
-    """(shape, count) of an adapter's weights; the sum is count_lora. Adapters of experts count as one tensor per block."""
-    linears, blocks = linear_shapes(shape), shape.num_hidden_layers
-    names = list(linears) if target_modules == "all-linear" else _named(target_modules)
-    found: list[tuple[tuple[int, ...], int]] = []
-    for name in names:
-        rows, columns = linears[name]
-        found += [((r, rows), blocks), ((columns, r), blocks)]
-    if shape.num_experts and target_modules == "all-linear":
-        found.append(((r, _expert_adapters(shape, shape.num_experts)), blocks))
+    found: list[tuple[tuple[int, ...], int]] = [((shape.vocab_size, shape.hidden_size), tables)]
+    for block in blocks_of(shape):
+        found += [((columns, rows), block.count) for rows, columns in block.linears.values()]
+        found += [(dims, block.count) for dims in block.others.values()]
     return found
 
 
 def count_parameters(shape: ArchitectureConfig) -> int:
-    """Number of parameters of a Llama-class decoder."""
+    """Number of parameters of a decoder."""
     return parameters_by_kind(shape).total
 
 
 def count_linear(shape: ArchitectureConfig) -> int:
     """Weights of all linear layers within blocks, which bitsandbytes quantises. It does not quantise the head."""
-    return shape.num_hidden_layers * sum(rows * columns for rows, columns in linear_shapes(shape).values())
+    return sum(rows * columns * count for rows, columns, count in linear_layers(shape))
 
 
-def _attention_weights(sizes: Mapping[str, int]) -> int:
-    return sum(sizes[name] for name in ("q_proj", "k_proj", "v_proj", "o_proj"))
+def adapter_tensors(
+    shape: ArchitectureConfig, r: int, target_modules: str | Iterable[str]
+) -> list[tuple[tuple[int, ...], int]]:
+    """(shape, count) of an adapter's weights; the sum is count_lora."""
+    every = target_modules == "all-linear"
+    names = [] if every else [target_modules] if isinstance(target_modules, str) else list(target_modules)
+    found: list[tuple[tuple[int, ...], int]] = []
+    for block in blocks_of(shape):
+        for path, (rows, columns) in block.linears.items():
+            if in_all_linear(shape, path) if every else path.rpartition(".")[2] in names:
+                found += [((r, rows), block.count), ((columns, r), block.count)]
+        if every:
+            found += expert_adapters(block, stacked_ranks(r))
+    return found
 
 
 def count_lora(
@@ -204,25 +222,30 @@ def count_lora(
     Source: Hu et al., LoRA (arXiv 2106.09685), section 4.1.
     """
     linears = linear_shapes(shape)
-    names = list(linears) if target_modules == "all-linear" else _named(target_modules)
-    for name in names:
-        if name not in linears:
-            raise PlanError(f"{key}.target_modules: {unknown('layer', name, linears)} Or use all-linear.")
-    each = sum(sum(linears[name]) for name in names)
-    if shape.num_experts and target_modules == "all-linear":
-        each += _expert_adapters(shape, shape.num_experts)
-    return shape.num_hidden_layers * r * each
+    if target_modules != "all-linear":
+        for name in [target_modules] if isinstance(target_modules, str) else target_modules:
+            if name not in linears:
+                raise PlanError(f"{key}.target_modules: {unknown('layer', name, linears)} Or use all-linear.")
+    return sum(math.prod(dims) * count for dims, count in adapter_tensors(shape, r, target_modules))
 
 
-def _expert_adapters(shape: ArchitectureConfig, experts: int) -> int:
-    """Adapter parameters of a MoE block's experts, per unit of rank; the router is not adapted.
+def stacked_ranks(r: int) -> dict[str, int]:
+    """Ends of the names of the parameters that hold all experts of a block -> their rank with all-linear. The first is two
+    fused layers, and gets twice the rank."""
+    return {"experts.gate_up_proj": 2 * r, "experts.down_proj": r}
 
-    peft adapts the stacked experts as parameters, with twice the rank on the fused gate and up projection.
-    Source: peft 0.21's conversion of Mixtral's targets; tests/training/test_adapter_counts.py compares the counts with peft's.
+
+def expert_adapters(block: Block, ranks: Mapping[str, int]) -> list[tuple[tuple[int, ...], int]]:
+    """(shape, count) of the adapters on a block's parameters whose names end so, by rank.
+
+    Source: peft 0.21's lora/layer.py, ParamWrapper, and its conversion of Mixtral's targets;
+    tests/training/test_adapter_counts.py compares the counts with peft's.
     """
-    hidden, width = shape.hidden_size, shape.intermediate_size
-    return experts * (2 * (hidden + 2 * width) + (width + hidden))
-
-
-def _named(target_modules: str | Iterable[str]) -> list[str]:
-    return [target_modules] if isinstance(target_modules, str) else list(target_modules)
+    found: list[tuple[tuple[int, ...], int]] = []
+    for path, dims in block.others.items():
+        name = next((one for one in ranks if f".{path}".endswith(f".{one}")), None)
+        if name is not None and len(dims) >= 2:
+            number, columns, rows = dims if len(dims) == 3 else (1, *dims)
+            wide = ranks[name] * number
+            found += [((wide, rows), block.count), ((columns, wide), block.count)]
+    return found

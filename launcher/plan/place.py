@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from collections.abc import Sequence
 from pathlib import PurePath
 
 from launcher.clusters.base import Cluster
@@ -15,7 +16,10 @@ from launcher.plan.facts import Facts
 from launcher.plan.topology import Topology
 from launcher.trackers.registry import TRACKERS
 
-SECRET_NAME = re.compile(r"(TOKEN(?!IZ)|SECRET|PASSWORD|PASSWD|API_?KEY|CREDENTIAL)", re.IGNORECASE)
+SECRET_NAME = re.compile(
+    r"(TOKEN(?!IZ)|SECRET|PASSWORD|PASSWD|PASSPHRASE|(?<![A-Z])PASS(?![A-Z])|(API|ACCESS|PRIVATE)_?KEY|CREDENTIAL)",
+    re.IGNORECASE,
+)
 """Matches the names of variables that hold secrets."""
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -92,11 +96,29 @@ def simple_command(line: str) -> tuple[str, ...]:
         raise PlanError(f"cluster.setup={line!r} is not one command ({error}); close its quotes") from None
     if not words:
         raise PlanError("cluster.setup holds an empty line; take it out")
+    if name := _secret_in(words):
+        raise PlanError(
+            f"cluster.setup gives {name} a value, which looks like a secret and must not be written to a file; export it "
+            "in your shell: jobs inherit it, or source a file that only you can read (chmod 600)"
+        )
     if words[0].startswith("%"):
         raise PlanError(
             f"cluster.setup={line!r} starts with %, which in bash refers to a job; start it with a command"
         )
     return tuple(words)
+
+
+def _secret_in(words: Sequence[str]) -> str | None:
+    """The variable or option with a secret's name that a setup line gives a value; None for none."""
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        name, equals, value = word.partition("=")
+        option = name.startswith("-")
+        if not SECRET_NAME.search(name) or not (option or _VARIABLE.fullmatch(name)):
+            continue
+        given = value if equals else following if option else ""
+        if given and not given.startswith(("-", "/", "~", "./")):  # a file that holds it is none
+            return name
+    return None
 
 
 def module_name(module: str) -> str:

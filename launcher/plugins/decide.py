@@ -3,13 +3,14 @@
 import dataclasses
 from typing import Any, cast
 
-from launcher.config import ArchitectureConfig, Config, read_config
+from launcher.config import Config, read_config
 from launcher.errors import NotAsPlanned, RunError
 from launcher.plan import Facts, LaunchPlan, make_plan, with_estimates
 from launcher.plan.auto import settle
 from launcher.plan.chat_format import format_from
 from launcher.plan.combine import check_needs, checked
 from launcher.plan.fit import with_length
+from launcher.plan.model import shape_from
 from launcher.plan.options import check_options
 from launcher.plan.shutdown import with_notice
 from launcher.plugins.base import Plugin, apply, make_plugins
@@ -89,7 +90,7 @@ def facts_from(written: Any) -> Facts:
         raise NotAsPlanned("plan.json was written by another version of the launcher; plan the run again")
     values = dict(cast("dict[str, Any]", written))
     shape = values["architecture"]
-    values["architecture"] = ArchitectureConfig(**shape) if shape else None
+    values["architecture"] = shape_from(shape) if shape else None
     values["chat"] = format_from(values["chat"])
     values["data_sources"] = tuple(values["data_sources"])
     values["data_files"] = {path: tuple(files) for path, files in values["data_files"].items()}

@@ -13,6 +13,7 @@ from launcher.errors import PlanError
 from launcher.methods.registry import find_method
 from launcher.packages import Package
 from launcher.plan.adapter import Adapter, count_adapter
+from launcher.plan.blocks import ROUTERS
 from launcher.plan.model import linear_shapes
 from launcher.plan.traits import Traits
 from launcher.plugins.base import Plugin
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 _STACKED = ("gate_up_proj", "down_proj")
 """Parameters that hold all experts of a block in transformers 5."""
-_ROUTERS = {"gate", "router", "shared_expert_gate"}
-"""Layers that choose experts. An adapted router sends tokens elsewhere and unbalances the experts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,7 +155,7 @@ class LoRA(LoRAOptions, Plugin):
             for name, one in model.named_modules()
             if isinstance(one, nn.Linear) and one is not head
         }
-        return sorted(linears - _ROUTERS if _experts(model) else linears)
+        return sorted(linears - ROUTERS if _experts(model) else linears)
 
     def _all_experts(self, model: Any) -> bool:
         return self.target_modules == "all-linear" and _experts(model)

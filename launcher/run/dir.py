@@ -77,6 +77,21 @@ class RunDir:
         return self.path / "data_check.json"
 
     @property
+    def code(self) -> Path:
+        """The code that the run imports, and what else it was started with; the file does not exist if it was not kept."""
+        return self.path / "code.json"
+
+    @property
+    def code_archives(self) -> Path:
+        """The archives of that code."""
+        return self.path / "code"
+
+    @property
+    def code_diff(self) -> Path:
+        """What differed from the git commit."""
+        return self.path / "code.diff"
+
+    @property
     def data(self) -> Path:
         """The tokens that this attempt trains on, as rank 0 reports them to the others."""
         return self.path / "data.json"

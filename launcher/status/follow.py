@@ -28,6 +28,7 @@ from launcher.run.events.ranks import (
     Sample,
     Tokenizing,
     Training,
+    Working,
 )  # fmt: skip
 from launcher.run.events.supervisor import Ended, Requeued, Started, Stopped
 from launcher.run.events.words import How
@@ -41,6 +42,12 @@ from launcher.status.waiting import read_waiting
 _POLL_S = 0.2
 _STATE_EVERY_S = 3.0
 _PLAIN_EVERY_S = 10.0
+_WORK = {
+    "load": "loading the model",
+    "evaluate": "evaluating",
+    "answer": "answering trainer.sample_prompt",
+    "export": "writing the model, loading it back and comparing",
+}
 _WHY_EVERY_S = 30.0
 """Seconds between two questions to the cluster why a job waits."""
 
@@ -161,11 +168,15 @@ class View:
             self._metrics(logged[-1])
 
     def _event(self, event: Event) -> None:
+        if isinstance(event, Sample | Evaluated):
+            self.progress.update(self.task, description="training")
         if isinstance(event, Started):
             self.crashed = False
-            self.progress.update(self.task, description="loading")
+            self._doing("starting the ranks, which import the training stack")
         elif isinstance(event, Tokenizing):
-            self.progress.update(self.task, description="tokenizing")
+            self._doing(f"making the {event.set} tokens")
+        elif isinstance(event, Working):
+            self._doing(_WORK.get(event.on, event.on))
         elif isinstance(event, Training):
             self.progress.update(
                 self.task, description="training", total=event.total_steps, completed=event.step
@@ -185,11 +196,19 @@ class View:
         elif (text := sentence_of(event)) is not None:
             self._say(text)
 
+    def _doing(self, what: str) -> None:
+        """Shows a step that has no numbers: in the bar's place, and as a line where there is no terminal."""
+        self.progress.update(self.task, description=what)
+        if not self.console.is_terminal:
+            self._say(f"... {what}")
+
     def _metrics(self, line: Logged) -> None:
         numbers = f"loss {line.loss:.3f}  {line.tokens_per_s or 0:,.0f} tokens/s"
         if line.mfu is not None:
             numbers += f"  MFU {line.mfu:.0%}"
-        self.progress.update(self.task, completed=line.step, total=line.total_steps, numbers=numbers)
+        self.progress.update(
+            self.task, description="training", completed=line.step, total=line.total_steps, numbers=numbers
+        )
         if not self.console.is_terminal and time.monotonic() - self.last_plain > _PLAIN_EVERY_S:
             self.last_plain = time.monotonic()
             left = self.progress.tasks[0].time_remaining

@@ -5,6 +5,7 @@ every node (node.sh, by Cluster.step_command), and leads the attempts. After an 
 launcher.supervise.policy decides: finish, start the ranks again, queue the job again, or stop and say why.
 """
 
+import contextlib
 import os
 import socket
 import sys
@@ -34,6 +35,7 @@ from launcher.supervise.fetching import Fetcher
 from launcher.supervise.hosts import note_faults, recent_suspects
 from launcher.supervise.lease import Lease
 from launcher.supervise.node_pool import NodePool
+from launcher.supervise.notify import FAILED, FINISHED, Notifier
 from launcher.supervise.place import Place, lives_here, who
 from launcher.supervise.policy import Action, Do, Ended, How, StopReason
 from launcher.supervise.pushing import push
@@ -54,6 +56,7 @@ def main(argv: list[str]) -> int:
         if run.path.is_dir() and error.exit_code != Exit.ALREADY_RUNNING:
             attempt = run.attempts() + 1
             run.note(noted.Stopped(attempt=attempt, exit_code=int(error.exit_code), reason=str(error)))
+            _tell_of_refusal(run, error)
         return error.exit_code
     except OSError as error:
         if error.errno in DISK_FULL:  # then the reason cannot be written either
@@ -80,7 +83,8 @@ def supervise(run: RunDir) -> int:
         ):  # submitted by hand, or by a launch that was killed before it noted the job
             run.note_job(plan.cluster, place.job_id)
         run.logs.mkdir(exist_ok=True)
-        return Supervisor(run, plan, place, lease, stopped, wanted).carry()
+        notifier = Notifier(run, decided.config.notify)
+        return Supervisor(run, plan, place, lease, stopped, wanted, notifier).carry()
     finally:
         lease.release()
 
@@ -96,6 +100,7 @@ class Supervisor:
         lease: Lease,
         stopped: StopSignal,
         wanted: Wanted | None,
+        notifier: Notifier,
     ) -> None:
         self.run, self.plan, self.place, self.lease, self.stopped = run, plan, place, lease, stopped
         more = {environment.JOB: place.job_id, environment.LEASE: lease.nonce}
@@ -104,10 +109,12 @@ class Supervisor:
             pool = NodePool(run, plan, stopped, lambda nodes: place.start_nodes(nodes, more))
             self.runner = AttemptRunner(pool, Fetcher(run, pool.nodes, stopped, wanted), lease)
         self.more = more
+        self.notifier = notifier
         self.history = HistoryReader(run, metrics=False)
 
     def carry(self) -> int:
         """The exit code of the job."""
+        self.notifier.start()
         try:
             while True:
                 number = len(self.history.read().all(noted.Started)) + 1
@@ -125,6 +132,7 @@ class Supervisor:
                     continue
                 return self._finish(number, ended, action)
         finally:
+            self.notifier.close()
             if self.runner is not None:
                 self.runner.pool.close()
 
@@ -202,6 +210,8 @@ class Supervisor:
         """The exit code of the job; adds its last event."""
         if ended.how is How.FINISHED:
             self.run.note(noted.Finished(attempt=number))
+            self.notifier.close()
+            self.notifier.tell(FINISHED, f"The run has finished, in attempt {number}: {self.run.path}")
             self._push(number)
         elif action.do is Do.REQUEUE:
             self.run.note(noted.Requeued(attempt=number, reason=action.reason))
@@ -215,6 +225,7 @@ class Supervisor:
             saved = f"; saved at step {self._saved()}" if ended.how is How.SHUT_DOWN else ""
             reason = f"{action.reason}{saved}"
             self.run.note(noted.Stopped(attempt=number, exit_code=int(action.code), reason=reason))
+            self._tell_of_failure(ended, reason)
         return int(action.code)
 
     def _push(self, number: int) -> None:
@@ -222,6 +233,12 @@ class Supervisor:
         config = read_config(str(self.run.config))
         if config.hub.push:
             push(self.run, config.hub.push, config.cluster.env, self.stopped, number)
+
+    def _tell_of_failure(self, ended: Ended, reason: str) -> None:
+        """Tells why the run has stopped, unless a person has stopped it."""
+        self.notifier.close()
+        if ended.told is not StopReason.CANCELLED:
+            self.notifier.tell(FAILED, f"The run has stopped: {reason}\n{self.run.path}")
 
     def _requeue(self, number: int, ended: Ended, action: Action) -> int:
         """The exit code of the job, once the run is queued again. Retries while the scheduler does not answer."""
@@ -235,6 +252,7 @@ class Supervisor:
                     continue
                 reason = f"{action.reason}; it could not be queued again ({error}); python -m launcher resume {self.run.name}"
                 self.run.note(noted.Stopped(attempt=number, exit_code=int(Exit.FAILED), reason=reason))
+                self._tell_of_failure(ended, reason)
                 return Exit.FAILED
             print(f"launcher: {answer}", file=sys.stderr, flush=True)
             return int(action.code)
@@ -250,6 +268,13 @@ class Supervisor:
         """The newest committed step; None if there is none."""
         saved = self.history.read().newest(Saved)
         return saved.step if saved else None
+
+
+def _tell_of_refusal(run: RunDir, error: LauncherError) -> None:
+    """Tells of a run that could not begin, if its configuration can be read."""
+    with contextlib.suppress(LauncherError):
+        items = read_config(str(run.config)).notify
+        Notifier(run, items).tell(FAILED, f"The run has stopped: {error}\n{run.path}")
 
 
 def _lives(cluster: Cluster, holder: dict[str, Any]) -> bool | None:

@@ -15,6 +15,7 @@ from typing import Any
 from launcher.clusters.base import Cluster
 from launcher.clusters.registry import find_cluster
 from launcher.clusters.submission import submitted
+from launcher.config.schema import shipped_dir
 from launcher.plan import LaunchPlan
 from launcher.render import render_script
 from launcher.run import job_number, now, write_text
@@ -26,7 +27,15 @@ def script(sweep: SweepDir, array: Array, plan: LaunchPlan, what: str) -> str:
     """The job script of an array; `plan` is the plan of any of its trials."""
     folder, cluster = str(sweep.path), find_cluster(plan.cluster)
     header = cluster.header(cluster.array_options(plan.job_options, array.shape, array.spec, folder), folder)
-    return render_script("sweep.sh.j2", header=header, folder=folder, plan=plan, first=array.first, what=what)
+    return render_script(
+        "sweep.sh.j2",
+        header=header,
+        folder=folder,
+        plan=plan,
+        first=array.first,
+        what=what,
+        shipped=str(shipped_dir()),
+    )
 
 
 def queued(sweep: SweepDir) -> list[dict[str, Any]]:

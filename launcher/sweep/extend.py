@@ -12,8 +12,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from launcher.clusters.registry import find_cluster
 from launcher.errors import ConfigError, unknown
 from launcher.launching.compose import Asked, compose
+from launcher.launching.freeze.freeze import with_code
 from launcher.plugins.decide import facts_from
 from launcher.run import read_lines, write_text
+from launcher.run.code import read_code
 from launcher.sweep.array import described, script, submit, written
 from launcher.sweep.budget import check_deadline
 from launcher.sweep.derive import Deriver
@@ -128,6 +130,7 @@ def _more_trials(sweep: SweepDir, spec: dict[str, Any], requests: Asked, more: S
     arrays = make_arrays(
         [(trial.number, trial.shape) for trial in planned], largest, spec["parallel"], len(spec["arrays"])
     )
+    plan = with_code(plan, read_code(sweep.as_run.code))
     for array in arrays:
         write_text(sweep.path / array.script, script(sweep, array, plan, "Trials that `sweep extend` added."))
     kept = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)

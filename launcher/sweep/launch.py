@@ -12,6 +12,7 @@ from launcher.clusters.choose import choose_kind, make_cluster
 from launcher.clusters.registry import find_cluster
 from launcher.errors import RunError
 from launcher.launching.compose import Asked
+from launcher.launching.freeze.freeze import freeze, with_code
 from launcher.plan import few_cores
 from launcher.run import write_text
 from launcher.sweep.array import cut_short, note_reported, submit, written
@@ -75,6 +76,10 @@ def _begun(request: Asked) -> tuple[SweepDir, str] | None:
 def write_files(prepared: Prepared) -> Prepared:
     """Creates the folder, under another name if it exists by now, with all files except sweep.json."""
     sweep, number = prepared.sweep, 1
+    frozen = freeze(prepared.config, prepared.plan, prepared.spec["config_dir"])  # it can refuse
+    if frozen:
+        plan = with_code(prepared.plan, frozen.of(sweep.as_run))
+        prepared = dataclasses.replace(prepared, plan=plan)
     while True:
         try:
             sweep.path.mkdir(parents=True)
@@ -88,6 +93,8 @@ def write_files(prepared: Prepared) -> Prepared:
             raise _no_folder(prepared, str(error.strerror)) from None
     for folder in (sweep.as_run.logs, sweep.claims, sweep.outcomes):
         folder.mkdir()
+    if frozen:
+        frozen.write(sweep.as_run)
     for name, text in prepared.texts.items():
         (sweep.path / name).parent.mkdir(exist_ok=True)
         write_text(sweep.path / name, text.replace(str(prepared.sweep.path), str(sweep.path)))

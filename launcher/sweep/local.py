@@ -10,9 +10,13 @@ from types import FrameType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from launcher import environment as variables
 from launcher.clusters.choose import make_cluster
+from launcher.config.schema import shipped_dir
 from launcher.errors import Exit
+from launcher.launching.freeze.keep import unpack
 from launcher.processes import die_with_parent
+from launcher.run.code import read_code
 from launcher.sweep.folder import SweepDir
 from launcher.sweep.outcome import CANCELLED, FAILED, RUNNING, WAITING
 from launcher.sweep.read import Sweep, Trial, read_sweep
@@ -35,6 +39,7 @@ def run_here(sweep: SweepDir, *, quiet: bool) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, pass_on)
     spec = sweep.read_spec()
+    environment = _environment(sweep, spec["work_dir"])
     cluster = make_cluster(spec["cluster"])
     job = cluster.job(os.environ)
     sweep.as_run.note_job(cluster.name, job.id if job else str(os.getpid()))
@@ -44,7 +49,7 @@ def run_here(sweep: SweepDir, *, quiet: bool) -> int:
                 subprocess.Popen(
                     [sys.executable, "-m", "launcher", "sweep", "work", str(sweep.path)],
                     stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-                    preexec_fn=die_with_parent, env=_environment(spec["work_dir"]),
+                    preexec_fn=die_with_parent, env=environment, cwd=sweep.path,
                 )
             )  # fmt: skip
         _follow(sweep, workers, Console(quiet=quiet))
@@ -55,9 +60,16 @@ def run_here(sweep: SweepDir, *, quiet: bool) -> int:
     return Exit.FAILED if bad or any(worker.returncode for worker in workers) else Exit.OK
 
 
-def _environment(work_dir: str) -> dict[str, str]:
-    path = os.pathsep.join(filter(None, [work_dir, os.environ.get("PYTHONPATH")]))
-    return {**os.environ, "PYTHONPATH": path}
+def _environment(sweep: SweepDir, work_dir: str) -> dict[str, str]:
+    """The environment of a worker: it imports the code that was kept for the sweep, else what is in the working folder."""
+    code = read_code(sweep.as_run.code)
+    for folder, archive in code.folders.items() if code else ():
+        if archive:
+            unpack(folder, archive)
+    folders = [*code.folders] if code else [work_dir]
+    path = os.pathsep.join(filter(None, [*folders, os.environ.get("PYTHONPATH")]))
+    shipped = {variables.SHIPPED: str(shipped_dir())} if code else {}
+    return {**os.environ, **shipped, "PYTHONPATH": path}
 
 
 def _follow(sweep: SweepDir, workers: list[subprocess.Popen[bytes]], console: Console) -> None:

@@ -142,6 +142,8 @@ def prepare_sweep(request: Asked, moment: datetime) -> Prepared:
         warn(warning)
     for note in evaluation_note(first.evaluation_left_out):
         say(note)
+    if config.notify:
+        say("notify is not used: the trials of a sweep send no messages; sweep status shows how they end")
     return prepared
 
 

@@ -7,9 +7,11 @@ from typing import Any
 
 from launcher.errors import NotAsPlanned
 from launcher.launching.compose import compose
+from launcher.launching.freeze.freeze import with_code
 from launcher.launching.write import write_run
 from launcher.plugins.decide import decide, facts_from
 from launcher.run import RunDir
+from launcher.run.code import read_code, write_code
 from launcher.run.events.launching import Planned
 from launcher.sweep.folder import SweepDir
 from launcher.sweep.plan_trials import Planner
@@ -33,7 +35,9 @@ def write_trial(
         if run.read_events(Planned):
             return run
         shutil.rmtree(run.path)  # writing it was interrupted, so nothing has started there
-    site = ["--config-dir", spec["config_dir"]] if spec["config_dir"] else []
+    code = read_code(sweep.as_run.code)
+    folder = code.place(spec["config_dir"]) if code and spec["config_dir"] else spec["config_dir"]
+    site = ["--config-dir", folder] if folder else []
     (composed,) = compose([*site, *spec["hydra"], *typed])
     composed = dataclasses.replace(composed, trial=str(number))
     if planned is None or planned["digest"] is None:
@@ -46,5 +50,7 @@ def write_trial(
                 f"trial {number} differs from the plan made when the sweep was submitted, because the launcher, conf/ or the "
                 "environment has changed since; python -m launcher sweep resume plans it again"
             )
-    write_run(run, plan, composed)
+    write_run(run, with_code(plan, code), composed)
+    if code:
+        write_code(run.code, code)
     return run

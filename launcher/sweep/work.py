@@ -43,7 +43,8 @@ class Work:
         job = cluster.job(os.environ) if cluster.queued else None
         self.worker = Worker.here(job)
         os.chdir(self.spec["work_dir"])
-        sys.path.insert(0, self.spec["work_dir"])
+        if not sweep.as_run.code.is_file():  # else Python imports the kept code, by PYTHONPATH
+            sys.path.insert(0, self.spec["work_dir"])
         self.planned = {
             int(line["number"]): line
             for line in read_lines(sweep.trials)

@@ -18,6 +18,8 @@ from transformers import (
     AutoTokenizer,
     LlamaConfig,
     LlamaForCausalLM,
+    Mxfp4Config,
+    PreTrainedConfig,
     set_seed,
 )
 
@@ -86,6 +88,8 @@ def load_model(
     if config.attn_implementation:
         short = {"flex": "flex_attention"}
         kwargs["attn_implementation"] = short.get(config.attn_implementation, config.attn_implementation)
+    if _is_mxfp4(where, revision):
+        kwargs["quantization_config"] = Mxfp4Config(dequantize=True)
     kwargs = apply(plugins, "on_load", kwargs)
     strategy = on_rank(plan.strategy) if together else WHOLE
     with strategy.loading(plan):
@@ -116,6 +120,15 @@ def _load(config: ModelConfig, plan: LaunchPlan, kwargs: dict[str, Any], where: 
     keep_layout(model)
     model.config.use_cache = False  # with a cache, packed documents would see each other
     return model
+
+
+def _is_mxfp4(where: str, revision: str) -> bool:
+    """Whether the checkpoint's experts are stored in MXFP4, as gpt-oss's are: transformers can train them only in bf16.
+
+    Source: transformers' page on MXFP4, "dequantize".
+    """
+    values = PreTrainedConfig.get_config_dict(where, revision=revision)[0]
+    return (values.get("quantization_config") or {}).get("quant_method") == "mxfp4"
 
 
 def note_revision(run: RunDir, config: ModelConfig, model: Any, attempt: int) -> None:

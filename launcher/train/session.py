@@ -21,7 +21,7 @@ from launcher.plugins.base import apply
 from launcher.plugins.decide import Decided
 from launcher.run import RunDir
 from launcher.run.events.checkpoints import Resumed
-from launcher.run.events.ranks import Exported
+from launcher.run.events.ranks import Exported, Working
 from launcher.train.after.export import export
 from launcher.train.callbacks import Recorder, Sampler
 from launcher.train.checkpoint.saver import Saver
@@ -75,6 +75,8 @@ def train(run: RunDir, decided: Decided, heartbeat: Heartbeat) -> Exit:
     strategy.after_ranks_met(plan)
     world_size = plan.topology.world_size
     selection = CheckpointSelection(run, plan.facts.resume, rank, world_size, attempt)
+    if is_main:
+        run.note(Working(attempt=attempt, on="load"))
     tokenizer = load_tokenizer(config.model, plan.facts, config.seed)
     check_renders(plan.facts, tokenizer, config)
     model = load_model(config.model, plan, decided.plugins, config.seed, cache=cache, together=True)
@@ -131,8 +133,12 @@ def train(run: RunDir, decided: Decided, heartbeat: Heartbeat) -> Exit:
     # also if the last step was evaluated, because early stopping may have restored other weights
     if has_evaluation(config.data):
         heartbeat.phase("eval")
+        if is_main:
+            run.note(Working(attempt=attempt, on="evaluate"))
         trainer.evaluate()
     heartbeat.phase("export")
+    if is_main:
+        run.note(Working(attempt=attempt, on="export"))
     forget_copy(trainer)
     exported = export(run, decided, trainer, tokenizer)
     if is_main:

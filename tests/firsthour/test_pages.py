@@ -15,11 +15,14 @@ from tests.firsthour.typed import Typed, read_indented
 from tests.firsthour.words import check_words, words_of
 from tests.support.paths import ROOT
 
-PAGES = sorted(
-    str(path.relative_to(ROOT))
-    for folder in ("docs/howto", "docs/guide")
-    for path in (ROOT / folder).glob("*.md")
-)
+PAGES = [
+    *sorted(
+        str(path.relative_to(ROOT))
+        for folder in ("docs/howto", "docs/guide")
+        for path in (ROOT / folder).glob("*.md")
+    ),
+    "docker/README.md",
+]
 MOST_OVERRIDES = 8
 LAUNCHES = ("launch", "plan", "rehearse", "fetch")
 WORDS_ALONE = {
@@ -29,6 +32,7 @@ WORDS_ALONE = {
     "--config-dir site": "the page's file of a plugin is not written here",
     "trainer.kind=scaled": "a method of another package",
     "tracker=mlflow": "mlflow may be missing",
+    "--inspect": "it asks a model hub",
     "my_plugins.": "the page's own module",
     "my_rewards.": "the page's own module",
 }

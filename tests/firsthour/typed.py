@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.support.paths import ROOT
 
-_PROGRAM = re.compile(r"(?:[A-Z_]+=\S+ )*(?:python -m )?launcher (?!\.\.\.)")
+_PROGRAM = re.compile(r"(?:echo .* \| )?(?:[A-Z_]+=\S+ )*(?:python -m )?launcher (?!\.\.\.)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +23,7 @@ def read_blocks(page: str) -> list[Typed]:
     """The commands in the page's ```sh blocks, in order."""
     found: list[Typed] = []
     inside = False
-    for number, line in _joined(ROOT / page):
+    for number, line in joined(ROOT / page):
         if line.startswith("```"):
             inside = line == "```sh"
         elif inside and line.strip() and not line.startswith("#"):
@@ -34,14 +34,14 @@ def read_blocks(page: str) -> list[Typed]:
 def read_indented(page: str) -> list[Typed]:
     """The commands in the page's indented blocks that call the launcher."""
     found: list[Typed] = []
-    for number, line in _joined(ROOT / page):
+    for number, line in joined(ROOT / page):
         text = line[4:].removeprefix("$ ")
         if line.startswith("    ") and _PROGRAM.match(text):
             found.append(Typed(page=page, line=number, text=text))
     return found
 
 
-def _joined(path: Path) -> list[tuple[int, str]]:
+def joined(path: Path) -> list[tuple[int, str]]:
     """Number and text of each line; continuation lines and here-documents belong to the line that begins them."""
     found: list[tuple[int, str]] = []
     lines = iter(enumerate(path.read_text().splitlines(), 1))

@@ -12,6 +12,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.models.llama import modeling_llama
 from transformers.utils import import_utils
 
+from launcher.errors import PlanError
 from launcher.plugins.base import all_set_aside
 from launcher.plugins.liger import Liger
 
@@ -35,6 +36,8 @@ def fused_forward(self, *args, **kwargs):
     raise RuntimeError("0 active drivers ([]). There should only be one.")
 
 def _apply_liger_kernel_to_instance(model, rope, rms_norm, swiglu, **other):
+    if model.config.hidden_size == 16 and rope:
+        raise NotImplementedError("liger_rotary_pos_emb is not available for Glm4 models.")
     modeling_llama.apply_rotary_pos_emb = fused_rope
     modeling_llama.LlamaRMSNorm = Fused
     modeling_llama.LlamaMLP.forward = fused_forward
@@ -67,11 +70,11 @@ def liger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Liger]:
     importlib.invalidate_caches()
 
 
-def small() -> Any:
+def small(width: int = 8) -> Any:
     torch.manual_seed(0)
     return LlamaForCausalLM(
         LlamaConfig(
-            hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2, vocab_size=16
+            hidden_size=width, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2, vocab_size=16
         )
     )
 
@@ -87,3 +90,10 @@ def test_a_model_that_is_loaded_back_beside_one_with_ligers_kernels_has_none(lig
         assert torch.equal(small()(ids).logits, before)
     with pytest.raises(RuntimeError, match="active drivers"):  # the trained model still uses them
         small()(ids)
+
+
+def test_a_kernel_that_a_model_lacks_is_refused_with_the_way_out(liger):
+    with pytest.raises(
+        PlanError, match=r"not available for Glm4 models.; use plugins.liger.rope=false, or remove liger"
+    ):
+        liger.on_model(small(16))

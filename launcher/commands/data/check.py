@@ -10,7 +10,8 @@ from launcher.cli.reading import add_reading, reading_of_options
 from launcher.cli.values import positive
 from launcher.cli.verb import Verb
 from launcher.config import Config
-from launcher.data.check import Asked, check
+from launcher.data.asked import Asked
+from launcher.data.check import check
 from launcher.data.free import check_free
 from launcher.data.portion import Portion, asked_portion
 from launcher.data.printed import DataReport

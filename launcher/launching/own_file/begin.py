@@ -9,7 +9,8 @@ from omegaconf import OmegaConf
 
 from launcher.config import TrainerConfig
 from launcher.config.time_limit import check_time
-from launcher.data.check import Asked, Report, check
+from launcher.data.asked import Asked
+from launcher.data.check import Report, check
 from launcher.data.kinds import SPOKEN
 from launcher.errors import ConfigError, UsageError
 from launcher.launching.own_file.write import Entry, to_text

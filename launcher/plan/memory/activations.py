@@ -1,8 +1,10 @@
 """Bytes that the forward pass keeps for the backward pass on one GPU."""
 
+from launcher.plan.blocks import blocks_of, head_dim, is_plain
+from launcher.plan.memory.listed import listed_block_bytes
 from launcher.plan.memory.load import Load
 from launcher.plan.memory.term import Term
-from launcher.plan.model import block_norms, head_dim
+from launcher.plan.model import block_norms
 
 
 def activation_bytes(load: Load) -> float:
@@ -11,8 +13,10 @@ def activation_bytes(load: Load) -> float:
     Source: Chen et al. (arXiv 1604.06174) and block_activation_bytes. Compared with autograd's saved tensors on a CPU:
     within 5 %, in fp32 on the launcher's own ranks and in bf16 under autocast.
     """
-    blocks, block = load.shape.num_hidden_layers, block_activation_bytes(load)
-    kept = blocks * block
+    plain = is_plain(load.shape)
+    each = [(block_activation_bytes(load), load.shape.num_hidden_layers)] if plain else _listed(load)
+    blocks, block = load.shape.num_hidden_layers, max(one for one, _ in each)
+    kept = sum(one * count for one, count in each)
     if (
         not load.trains_embedding
     ):  # nothing before the first adapter needs a gradient, so the norm before it keeps nothing
@@ -23,6 +27,13 @@ def activation_bytes(load: Load) -> float:
             blocks * stream + block - (stream if load.stream_width == 4 else 0)
         )  # which the first norm keeps anyway
     return kept + _norm_bytes(load) * load.tokens + _shared_bytes(load)
+
+
+def _listed(load: Load) -> list[tuple[float, int]]:
+    """(bytes of one block, number of blocks) for each kind of block of a model that is not Llama-class."""
+    norm = _norm_bytes(load)
+    blocks = [block for block in blocks_of(load.shape) if block.layers]
+    return [(listed_block_bytes(load, block, norm) * load.tokens, block.count) for block in blocks]
 
 
 def block_activation_bytes(load: Load) -> float:
@@ -129,6 +140,7 @@ def _shared_bytes(load: Load) -> float:
 ACTIVATIONS = Term(
     name="activations",
     count=lambda load, before: activation_bytes(load),
-    formulas=(activation_bytes, block_activation_bytes),
-    shown_by="ranks on a CPU and bf16 under autocast, within 5 %; dropout, experts and liger's kernels unverified",
+    formulas=(activation_bytes, block_activation_bytes, listed_block_bytes),
+    shown_by="ranks on a CPU and bf16 under autocast, within 5 %; dropout, experts, liger's kernels and models that are not "
+    "Llama-class unverified",
 )

@@ -1,13 +1,14 @@
 """The load of one GPU, which every formula of this package takes."""
 
+import json
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
-from launcher.config import ArchitectureConfig
+from launcher.config import ArchitectureConfig, BlockConfig
 from launcher.plan.adapter import Adapter, count_adapter, trained_tensors, trains_embedding, trains_head
 from launcher.plan.loading import loads_once
-from launcher.plan.model import count_linear, count_parameters, linear_shapes, model_tensors
+from launcher.plan.model import count_linear, count_parameters, linear_layers, linear_shapes, model_tensors
 from launcher.strategies.base import Strategy, Tensors
 from launcher.strategies.degrees import Degrees
 
@@ -135,7 +136,10 @@ class Load:
     @cached_property
     def counts(self) -> "Counts":
         """Counts of the model and its adapter, which do not depend on the strategy."""
-        return _count(tuple(vars(self.shape).items()), self.adapter)
+        named = dict(vars(self.shape))
+        blocks = named.pop("blocks")
+        listed = json.dumps([vars(one) for one in blocks]) if blocks else ""
+        return _count(tuple(named.items()), listed, self.adapter)
 
     @property
     def parameters(self) -> int:
@@ -174,7 +178,9 @@ class Counts:
     parameters: int
     linear: int
     linears: dict[str, tuple[int, int]]
-    """(in_features, out_features) of a block's linear layers."""
+    """(in_features, out_features) of a block's linear layers, by their names."""
+    layers: list[tuple[int, int, int]]
+    """(in_features, out_features, count) of all linear layers of the model but its head."""
     trained: int
     trained_tensors: list[tuple[tuple[int, ...], int]]
     all_tensors: list[tuple[tuple[int, ...], int]]
@@ -182,14 +188,17 @@ class Counts:
 
 
 @lru_cache(maxsize=64)
-def _count(shape_items: tuple[tuple[str, Any], ...], adapter: Adapter | None) -> Counts:
-    """The counts of a model, computed once for all settings that a search tries."""
-    shape = ArchitectureConfig(**dict(shape_items))
+def _count(named: tuple[tuple[str, Any], ...], listed: str, adapter: Adapter | None) -> Counts:
+    """The counts of a model, computed once for all settings that a search tries. `listed`: its blocks as JSON, if they are
+    listed."""
+    blocks = [BlockConfig(**one) for one in json.loads(listed)] if listed else None
+    shape = ArchitectureConfig(**dict(named), blocks=blocks)
     parameters, tensors = count_parameters(shape), model_tensors(shape)
     return Counts(
         parameters=parameters,
         linear=count_linear(shape),
         linears=linear_shapes(shape),
+        layers=linear_layers(shape),
         trained=count_adapter(shape, adapter) if adapter else parameters,
         trained_tensors=trained_tensors(shape, adapter) if adapter else tensors,
         all_tensors=tensors,

@@ -29,7 +29,7 @@ def sharded_weight_bytes(load: Load) -> float:
         return trained
     if not load.adapter.four_bit:
         return trained + load.shard(load.counts.all_tensors) * load.width
-    packed = [((rows * columns // 2, 1), load.shape.num_hidden_layers) for rows, columns in _linears(load)]
+    packed = [((rows * columns // 2, 1), count) for rows, columns, count in load.counts.layers]
     return (
         trained + load.shard(packed) + (load.parameters - load.linear) * load.width / load.degrees.shard_size
     )
@@ -46,9 +46,8 @@ def weight_shards(load: Load) -> list[tuple[float, int]]:
         return trained
     if not load.adapter.four_bit:
         return trained + own(load.all_tensors, load.width)
-    layers, linears = load.shape.num_hidden_layers, _linears(load)
-    packed = [((rows * columns // 2, 1), layers) for rows, columns in linears]
-    quantised = {(columns, rows) for rows, columns in linears}
+    packed = [((rows * columns // 2, 1), count) for rows, columns, count in load.counts.layers]
+    quantised = {(columns, rows) for rows, columns, _ in load.counts.layers}
     rest = [(dims, count) for dims, count in load.all_tensors if dims not in quantised]
     return trained + own(packed, 1) + own(rest, load.width)
 
@@ -64,7 +63,7 @@ def frozen_bytes(load: Load) -> float:
     if load.adapter is None:
         return 0
     if load.adapter.eight_bit:
-        rows = sum(columns for _, columns in _linears(load)) * load.shape.num_hidden_layers
+        rows = sum(columns * count for _, columns, count in load.counts.layers)
         return load.linear + 4 * rows + (load.parameters - load.linear) * load.width
     if not load.adapter.four_bit:
         return load.parameters * load.width
@@ -80,15 +79,11 @@ def quantisation_bytes(load: Load) -> float:
     if load.adapter is None or not load.adapter.four_bit:
         return 0
     total = 0
-    for rows, columns in _linears(load):
+    for rows, columns, count in load.counts.layers:
         blocks = -(-rows * columns // _BLOCK)
         nested = blocks + -(-blocks // _NESTED_BLOCK) * 4 + _NESTED_CODE + 4
-        total += _CODE + (nested if load.adapter.double_quant else blocks * 4)
-    return total * load.shape.num_hidden_layers
-
-
-def _linears(load: Load) -> list[tuple[int, int]]:
-    return list(load.counts.linears.values())
+        total += count * (_CODE + (nested if load.adapter.double_quant else blocks * 4))
+    return total
 
 
 WEIGHTS = Term(

@@ -1,7 +1,6 @@
 """Perplexity on general text; each rank reads its share of the paragraphs."""
 
 import math
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -107,7 +106,7 @@ class Forgetting(TrainerCallback, ExportableState):
         path = (
             resource_dir("conf") / "data" / "general" / "general.txt"
             if self.text_path is None
-            else Path(self.trainer.plan.facts.work_dir, self.text_path)
+            else self.trainer.plan.facts.file(self.text_path)
         )
         try:
             paragraphs = [

@@ -26,7 +26,10 @@ def with_layers(model: Any, wanted: dict[str, bool], way_out: str) -> Any:
         known = ", ".join(sorted(MODEL_TYPE_TO_APPLY_LIGER_FN))
         raise PlanError(f"plugins.liger has no kernels for model type {kind}, only for {known}; {way_out}")
     before = [(where, dict(vars(where))) for where in _places(model)]
-    apply_liger_kernel(model, wanted)
+    try:
+        apply_liger_kernel(model, wanted)
+    except NotImplementedError as error:  # of rotary embeddings, which it lacks for some model types
+        raise PlanError(f"plugins.liger: {error}; use plugins.liger.rope=false, or {way_out}") from None
     for where, attributes in before:
         for name, now in list(vars(where).items()):
             if name in attributes and attributes[name] is not now:

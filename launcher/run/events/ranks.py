@@ -183,6 +183,16 @@ class Evaluated(Event):
     """e to that loss; None for methods whose loss is not one of next tokens."""
 
 
+class Working(Event):
+    """A step begins that can take long and is no step of training.
+
+    Written by: rank 0.
+    """
+
+    on: str
+    """load (the model), evaluate, answer (trainer.sample_prompt) or export."""
+
+
 class Sample(Event):
     """The model answered trainer.sample_prompt.
 

@@ -146,3 +146,15 @@ class Stopped(Event):
     """The exit code of the job; docs/survival.md lists them."""
     reason: str = ""
     """Why, in a sentence, with the way out."""
+
+
+class Notified(Event):
+    """A message about the run was sent to an item of notify.
+
+    Written by: the supervisor.
+    """
+
+    what: str
+    """first checkpoint, failed or finished."""
+    target: str
+    """The item of notify as it was typed; the address in a variable is not written."""

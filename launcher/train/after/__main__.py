@@ -19,6 +19,7 @@ from launcher.train.noise import leave_out_noise
 
 Say = Callable[..., None]
 _MODULES = {
+    "gguf": "after.gguf",
     "export": "after.export_run",
     "chat": "after.talk",
     "evaluate": "after.judge",
@@ -40,7 +41,7 @@ def main() -> int:
         say(progress={"what": "loading the libraries"})
         leave_out_noise()
         quiet()
-        sys.path[:0] = [work_dir] if (work_dir := _work_dir(request)) else []
+        sys.path[:0] = _folders(request)
         say(
             result=importlib.import_module(f"launcher.train.{_MODULES[request['verb']]}").answer(request, say)
         )
@@ -65,12 +66,15 @@ def quiet() -> None:
     datasets.disable_progress_bars()
 
 
-def _work_dir(request: dict[str, Any]) -> str | None:
-    """The folder in which the run was launched; the modules of plugins are found there, as on the ranks."""
+def _folders(request: dict[str, Any]) -> list[str]:
+    """Where the modules of plugins are found, as on the ranks: in the kept code, and in the folder of the launch."""
     if not request["run_dir"]:
-        return None
+        return []
     run = RunDir(Path(request["run_dir"]))
-    return run.read_json(run.plan)["facts"]["work_dir"] if run.plan.is_file() else None
+    if not run.plan.is_file():
+        return []
+    facts = run.read_json(run.plan)["facts"]
+    return [*(folder for folder in facts.get("code", {}) if Path(folder).is_dir()), facts["work_dir"]]
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def answer(request: dict[str, Any], say: Say) -> dict[str, Any]:
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary, adapter = (target.with_name(f".{target.name}.{part}") for part in ("part", "adapter"))
     try:
-        facts = _make(run, decided, request, temporary, adapter, say)
+        facts = make(run, decided, request, temporary, adapter, say)
         if target.exists() and not request["force"]:
             raise RunError(f"{target} exists; give --force to overwrite it, or another folder with --to")
         replace_folder(temporary, target)
@@ -55,7 +55,7 @@ def answer(request: dict[str, Any], say: Say) -> dict[str, Any]:
     return {"run": run.name, "path": str(target), **facts}
 
 
-def _make(
+def make(
     run: RunDir, decided: Decided, request: Mapping[str, Any], folder: Path, adapter: Path, say: Say
 ) -> dict[str, Any]:
     """The facts of the export, after it is written to `folder`; `adapter` is a folder for an intermediate adapter."""

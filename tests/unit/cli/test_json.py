@@ -84,6 +84,7 @@ ELSEWHERE = {
     "rehearse": "tests/faults/test_rehearse.py",
     "site check": "tests/unit/clusters/test_site_probe.py",
     "site probe": "tests/unit/clusters/test_site_probe.py",
+    "reproduce": "tests/unit/launching/freeze/test_freeze.py",
     "resume": "tests/unit/commands/test_resume_command.py",
     "sweep extend": "tests/unit/sweep/test_commands.py",
     "sweep resume": "tests/unit/sweep/test_commands.py",

@@ -45,6 +45,7 @@ def test_a_site_that_needs_an_account_asks_for_it_in_one_line(monkeypatch: pytes
     monkeypatch.setenv("SBATCH_ACCOUNT", "0123")
     (composed,) = compose(["+experiment=tiny", f"cluster={site}"])
     assert composed.config.cluster.sbatch["account"] == "0123"
+    assert composed.note.startswith(f"cluster={site} is written from the site's manual and was not run there")
 
 
 @pytest.mark.parametrize(

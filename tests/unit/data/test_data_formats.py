@@ -283,7 +283,8 @@ def chats(tmp_path: Path) -> Path:
     [
         name
         for name in targets()
-        if name not in ("preference", "human_assistant", "labelled", "prompt", "text")
+        if name
+        not in ("preference", "human_assistant", "compared", "function_calls", "labelled", "prompt", "text")
     ],
 )
 @pytest.mark.parametrize("suffix", ["jsonl", "json", "csv", "tsv", "parquet"])

@@ -117,6 +117,90 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "prompt": "Which bird hoots?",
         "question": "Which bird hoots?",
     },
+    "SHP": {
+        "post_id": "a",
+        "domain": "askbaking_train",
+        "upvote_ratio": 0.9,
+        "history": "Which bird hoots?",
+        "c_root_id_A": "b",
+        "human_ref_A": "No idea.",
+        "human_ref_B": "The owl.",
+        "labels": 0,
+        "score_A": 3,
+        "score_B": 9,
+        "score_ratio": 3.0,
+    },
+    "PKU-SafeRLHF": {
+        "prompt": "Which bird hoots?",
+        "response_0": "The owl.",
+        "response_1": "No idea.",
+        "is_response_0_safe": True,
+        "is_response_1_safe": True,
+        "better_response_id": 0,
+        "safer_response_id": 1,
+    },
+    "HelpSteer2 (preference)": {
+        "prompt": "Which bird hoots?",
+        "response_1": "No idea.",
+        "response_2": "The owl.",
+        "preference_strength": 2,
+        "preference_statement": "s",
+        "split": "train",
+    },
+    "chatbot_arena_conversations": {
+        "question_id": "q",
+        "model_a": "a",
+        "model_b": "b",
+        "winner": "model_a",
+        "judge": "j",
+        "turn": 1,
+        "conversation_a": CHAT,
+        "conversation_b": [ASK, WORSE],
+    },
+    "stack-exchange-paired": {
+        "qid": 1,
+        "question": "Which bird hoots?",
+        "date": "d",
+        "response_j": "The owl.",
+        "response_k": "No idea.",
+    },
+    "openbmb/UltraFeedback": {
+        "source": "evol_instruct",
+        "instruction": "Which bird hoots?",
+        "models": ["a", "b", "c"],
+        "correct_answers": ["None"],
+        "completions": [
+            {"model": "a", "response": "A bird.", "overall_score": 9.0, "fine-grained_score": 3.0},
+            {"model": "b", "response": "The owl.", "overall_score": 8.0, "fine-grained_score": 4.75},
+            {"model": "c", "response": "No idea.", "overall_score": 8.0, "fine-grained_score": 1.5},
+        ],
+    },
+    "argilla/ultrafeedback-binarized-preferences": {
+        "source": "s",
+        "instruction": "Which bird hoots?",
+        "chosen_response": "The owl.",
+        "rejected_response": "No idea.",
+        "chosen_avg_rating": 4.5,
+        "rejected_avg_rating": 2.0,
+        "chosen_model": "a",
+    },
+    "argilla/ultrafeedback-binarized-preferences-cleaned": {
+        "source": "s",
+        "prompt": "Which bird hoots?",
+        "chosen": CHAT,
+        "chosen-rating": 5.0,
+        "chosen-model": "a",
+        "rejected": [ASK, WORSE],
+        "rejected-rating": 2.0,
+        "rejected-model": "b",
+    },
+    "xlam-function-calling-60k": {
+        "id": 0,
+        "query": "Which bird hoots?",
+        "answers": '[{"name": "owls", "arguments": {"hoots": true, "limit": 3}}]',
+        "tools": '[{"name": "owls", "description": "Birds", "parameters": {"hoots": {"description": "d", "type": "bool"}, '
+        '"limit": {"description": "n", "type": "int, optional", "default": "9"}}}]',
+    },
     "kto-mix-14k": {"prompt": [ASK], "completion": [ANSWER], "label": True},
     "HelpSteer": {"prompt": "Which bird hoots?", "response": "The owl.", "helpfulness": 4, "verbosity": 1},
     "sql-create-context": {
@@ -148,10 +232,47 @@ def test_a_public_data_set_is_read_as_the_page_says(name: str):
     assert (found.format, kind_of(found.example)) == table()[name]
     if kind_of(found.example) == "chat":
         turns = found.example["messages"]
-        assert turns[-1]["content"] == "The owl." and turns[0]["role"] == "user"
+        assert (
+            turns[-1]["content"] == ("" if "tool_calls" in turns[-1] else "The owl.")
+            and turns[0]["role"] == "user"
+        )
     if kind_of(found.example) == "pair":
         without_system = [turn for turn in found.example["prompt"] if turn["role"] != "system"]
         assert {**found.example, "prompt": without_system} == PAIR
+
+
+DRAWS: list[dict[str, Any]] = [
+    {**SAMPLES["HelpSteer2 (preference)"], "preference_strength": 0},
+    {**SAMPLES["chatbot_arena_conversations"], "winner": "tie"},
+    {**SAMPLES["PKU-SafeRLHF"], "better_response_id": None},
+    {"question": {"full_text": "q"}, "answer_0": "a", "answer_1": "b", "score_0": 0.0, "score_1": 0.0},
+    {"instruction": "q", "completions": [{"response": text, "overall_score": 2.0} for text in "ab"]},
+    {"instruction": "q", "completions": [{"response": "a", "overall_score": "N/A"}]},
+    {"instruction": "q", "completions": "none"},
+]
+
+
+@pytest.mark.parametrize("row", DRAWS, ids=lambda row: next(iter(row)))
+def test_answers_of_which_none_is_better_are_an_invalid_row(row: dict[str, Any]):
+    with pytest.raises(BrokenRow, match=r"on_bad_row=skip|fewer than two|no column says"):
+        read_row(row, make_reading())
+
+
+def test_the_calls_and_tools_of_xlam_become_those_of_a_chat():
+    found = read_row(SAMPLES["xlam-function-calling-60k"], make_reading()).example
+    assert found["messages"][-1]["tool_calls"][0]["function"]["arguments"] == {"hoots": True, "limit": 3}
+    parameters = found["tools"][0]["function"]["parameters"]
+    assert parameters["required"] == ["hoots"]
+    assert [one["type"] for one in parameters["properties"].values()] == ["boolean", "integer"]
+    for wrong in (
+        {"answers": "[]"},
+        {"answers": "{"},
+        {"answers": None},
+        {"tools": '["a"]'},
+        {"answers": "[1]"},
+    ):
+        with pytest.raises(BrokenRow):
+            read_row({**SAMPLES["xlam-function-calling-60k"], **wrong}, make_reading())
 
 
 def test_calls_that_follow_each_other_are_parallel_calls_of_one_turn():

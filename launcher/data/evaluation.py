@@ -1,0 +1,98 @@
+"""What a check says of the evaluation file, and of rows that the training file shares with it."""
+
+from launcher.data.asked import Asked
+from launcher.data.files import Sections
+from launcher.data.part import Part
+from launcher.data.rules import ERROR
+
+_EVALUATION = ("answer_cut", "not_rendered", "no_end")
+"""Rules about the model by which evaluation rows are looked at; the others hold for the training rows alone."""
+
+
+def add_evaluation(
+    part: Part, evaluation: Part, sections: Sections, seen: dict[int, int], asked: Asked
+) -> None:
+    """Adds what is wrong with the evaluation file to the findings of the training file.
+
+    `seen`: row of the evaluation file -> line of a training row that shares 13 consecutive words with it.
+    """
+    _add_errors(part, evaluation, sections, asked)
+    _add_left_out(part, evaluation, sections, asked)
+    _add_warnings(part, evaluation, sections, asked)
+    if asked.compare:
+        _add_overlap(part, evaluation, sections, seen, asked)
+
+
+def _add_errors(part: Part, evaluation: Part, sections: Sections, asked: Asked) -> None:
+    """Adds the first error of the evaluation file, which stops a launch as well."""
+    errors = [finding for finding in evaluation.findings if finding.level == ERROR]
+    if errors:
+        first = errors[0]
+        more = f"; python -m launcher data check {asked.eval_path} shows all"
+        where = _named(asked, sections, first.line or 1)
+        part.add_finding(first.rule, None, f"{where}: {first.message}{more}")
+    elif refused := asked.reading.too_many(sum(evaluation.left_out.values()), evaluation.rows):
+        part.add_finding("too_many_bad", None, f"{asked.eval_path}: {refused}")
+    elif not evaluation.rows:
+        part.add_finding(
+            "no_rows", None, f"{asked.eval_path} holds no rows; give another file, or no evaluation file"
+        )
+
+
+def _add_warnings(part: Part, evaluation: Part, sections: Sections, asked: Asked) -> None:
+    """Adds the first evaluation row of each kind that has no answer left, or that is shown in part."""
+    told: set[str] = set()
+    for finding in evaluation.findings:
+        if finding.rule in _EVALUATION and finding.rule not in told:
+            told.add(finding.rule)
+            count = evaluation.counts[finding.rule]
+            where = f"{_named(asked, sections, finding.line or 1)} ({count:,} of {evaluation.rows:,} rows)"
+            part.add_finding(finding.rule, None, f"{where}: {finding.message}")
+
+
+def _add_left_out(part: Part, evaluation: Part, sections: Sections, asked: Asked) -> None:
+    """Adds the invalid evaluation rows that are left out."""
+    for finding in evaluation.bad:
+        where = _named(asked, sections, finding.line or 1)
+        part.add_finding("left_out", None, f"{where}: {finding.message} [{finding.rule}]")
+    part.counts["left_out"] += sum(evaluation.left_out.values()) - len(evaluation.bad)
+
+
+def _named(asked: Asked, sections: Sections, line: int) -> str:
+    """File and line of an evaluation row."""
+    file, line = sections.where(line)
+    return f"{file or asked.eval_path}, line {line}"
+
+
+def _add_overlap(
+    part: Part, evaluation: Part, sections: Sections, seen: dict[int, int], asked: Asked
+) -> None:
+    if asked.eval_path and str(asked.eval_path) == str(asked.path):
+        part.add_finding(
+            "same_file",
+            None,
+            f"{asked.path} is both the training and the evaluation file; hold rows out of it instead: data.eval_fraction=0.05",
+        )
+        return
+    digests = set(evaluation.digests)
+    lines: dict[int, int] = {}
+    for digest, line in zip(part.digests, part.lines, strict=True):
+        if digest in digests:
+            lines.setdefault(digest, line)
+    wanted = set(evaluation.said) - {0}
+    alike: dict[int, int] = {}
+    for said, line in zip(part.said, part.lines, strict=True):
+        if said in wanted:
+            alike.setdefault(said, line)
+    for row, (digest, line) in enumerate(zip(evaluation.digests, evaluation.lines, strict=True)):
+        if digest in lines:
+            part.add_finding("eval_exact", lines[digest], f"is also in {_named(asked, sections, line)}")
+        elif evaluation.said[row] in alike:
+            same = f"has the words of {_named(asked, sections, line)}, with other case, spaces or punctuation"
+            part.add_finding("eval_exact", alike[evaluation.said[row]], same)
+        elif row in seen:
+            part.add_finding(
+                "eval_overlap",
+                seen[row],
+                f"shares 13 consecutive words with {_named(asked, sections, line)}",
+            )

@@ -1,0 +1,120 @@
+"""What a check says of a data file as a whole: how it was read, mixtures, lengths and size."""
+
+from collections.abc import Sequence
+
+from launcher.data.advice import advise
+from launcher.data.asked import Asked
+from launcher.data.kinds import SPOKEN
+from launcher.data.part import Part
+from launcher.data.printed import Tokens
+from launcher.data.reading import Reading
+
+
+def add_whole(part: Part, asked: Asked, tokens: Tokens) -> None:
+    """Adds what is wrong with the file as a whole."""
+    if not part.rows:
+        part.add_finding(
+            "no_rows", None, f'{asked.path} holds no rows; write one {{"messages": [...]}} on each line'
+        )
+        return
+    _add_reading(part, asked.reading)
+    _add_mixtures(part)
+    if len(part.labels) == 1 and set(part.kinds) == {"labelled"}:
+        label = str(next(iter(part.labels))).lower()
+        part.add_finding(
+            "one_label",
+            None,
+            f"all {len(part.lines):,} answers have label {label}; kto learns from good and bad answers: add the others, or use "
+            "trainer=sft for good answers alone",
+        )
+    if part.lines and set(part.kinds) == {"chat"}:
+        share = tokens["trained_share"]
+        if share == 0:
+            part.add_finding("nothing_trained", None, _why_nothing(part, tokens))
+        elif part.trained == part.characters and asked.assistant_only:
+            part.add_finding(
+                "everything_trained",
+                None,
+                "100 % of the tokens are trained on, because the chats hold no user turn; add the questions, or use plain text",
+            )
+    if tokens["truncated"]:
+        how = "" if asked.tokenizer else "about "
+        part.add_finding(
+            "truncated",
+            None,
+            f"{how}{tokens['truncated_share']:.1%} of the examples are longer than model.max_length={asked.max_length} "
+            "and lose their end; raise model.max_length, or split the examples",
+        )
+    if len(part.lines) < 50:
+        part.add_finding("size", None, advise(part)[0])
+
+
+def _why_nothing(part: Part, tokens: Tokens) -> str:
+    if part.trained:
+        return f"0 % of the tokens are trained on: no answer begins within model.max_length={tokens['max_length']}; raise it"
+    return "0 % of the tokens are trained on: every assistant turn has weight 0; set weight 1 on the answers to train on"
+
+
+def _add_reading(part: Part, reading: Reading) -> None:
+    """Adds what was read in another way than it stands in the file."""
+    bad = sum(part.left_out.values())
+    refused = reading.too_many(bad, part.rows)
+    if refused:
+        part.add_finding("too_many_bad", None, refused)
+    for finding in part.bad:
+        part.add_finding("left_out", finding.line, f"{finding.message} [{finding.rule}]")
+    part.counts["left_out"] += bad - len(part.bad)
+    if part.dropped:
+        listed = ", ".join(f"{name} ({number:,})" for name, number in part.dropped.most_common())
+        names = ",".join(name for name, _ in part.dropped.most_common() if "[]" not in name)
+        meant = f"; data.drop=[{names}] says that this is meant" if names else ""
+        part.add_finding(
+            "dropped_keys", None, f"keys that are not read, with their number of rows: {listed}{meant}"
+        )
+    if part.lost_nulls:
+        part.add_finding(
+            "lost_nulls",
+            None,
+            f"in {part.lost_nulls:,} rows, arguments of calls are null in a column of objects, where null and absent are the "
+            "same; they are read as absent: write the arguments as JSON in a string to keep them",
+        )
+    for name, number in part.as_text.items():
+        part.add_finding(
+            "turns_as_text", None, f"{name}, read as the list that it stands for in {number:,} rows"
+        )
+    for key, names in (("drop", reading.drop), ("keep", reading.keep)):
+        for name in names:
+            if part.lines and not part.mapped[name]:
+                part.add_finding(
+                    "dropped_keys", None, f"data.{key}=[{name}], but no row has the column {name}"
+                )
+    for ours, theirs in reading.columns:
+        if part.lines and not part.mapped[theirs]:
+            part.add_finding(
+                "format", None, f"data.columns={{{ours}: {theirs}}}, but no row has the column {theirs}"
+            )
+
+
+def _add_mixtures(part: Part) -> None:
+    kinds: Sequence[tuple[str, int]] = part.kinds.most_common()
+    for kind, number in kinds[1:]:
+        part.add_finding(
+            "format",
+            part.firsts[kind],
+            f"a {SPOKEN[kind]} in a file of {SPOKEN[kinds[0][0]]}s ({number} of {len(part.lines)} rows); move them into a "
+            "separate file",
+        )
+    formats = part.formats.most_common()
+    if len(kinds) == 1 and len(formats) > 1:
+        listed = ", ".join(f"{number} {name}" for name, number in formats)
+        part.add_finding(
+            "mixed_formats", part.firsts[formats[-1][0]], f"several formats in one file: {listed}"
+        )
+    without = part.systems[""]
+    with_one = len(part.lines) - part.kinds["text"] - without
+    if with_one and without:
+        part.add_finding(
+            "mixed_systems",
+            None,
+            f"{with_one} rows have a system prompt and {without} have none; give one to all rows, or to none",
+        )

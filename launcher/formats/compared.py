@@ -1,0 +1,203 @@
+"""`compared`: a question, several answers, and which of them is better: SHP, PKU-SafeRLHF, HelpSteer2's preferences, chatbot
+arenas, StackExchange pairs, and UltraFeedback as it was published (answers with scores)."""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from launcher.data.fields import as_strings, read_side, read_systems
+from launcher.data.kinds import Example
+from launcher.data.rules import BrokenRow
+from launcher.data.turns import Message, check_answer, check_order
+from launcher.formats.base import SYSTEM, Fields, Format
+
+_PROMPTS = ("prompt", "question", "instruction", "history")
+_PAIRS = (
+    ("response_0", "response_1"),
+    ("response_1", "response_2"),
+    ("answer_0", "answer_1"),
+    ("human_ref_A", "human_ref_B"),
+    ("conversation_a", "conversation_b"),
+    ("response_a", "response_b"),
+)
+"""Names of two answers, of which another column says which is better."""
+_BETTER_FIRST = (("response_j", "response_k"), ("chosen_response", "rejected_response"))
+"""Names of two answers, of which the first is the better one."""
+_SCORES = ("fine-grained_score", "fine_grained_score", "overall_score", "score")
+"""Scores of an answer in a list, in the order in which they are taken: UltraFeedback's overall scores are known to be wrong."""
+_VERDICTS = ("better_response_id", "labels", "preference_strength", "winner", "score_0", "winner_model_a")
+
+
+def _names(row: Fields) -> tuple[str, str] | None:
+    """The names of the two answers of a row."""
+    return next((pair for pair in (*_BETTER_FIRST, *_PAIRS) if pair[0] in row and pair[1] in row), None)
+
+
+def _matches(row: Fields) -> bool:
+    names = _names(row)
+    if names is not None:
+        return names in _BETTER_FIRST or any(name in row for name in _VERDICTS)
+    return "completions" in row and ("instruction" in row or "prompt" in row)
+
+
+def _read(row: Fields) -> Example:
+    names = _names(row)
+    if names is None:
+        chosen, rejected = _best_and_worst(row.get("completions"))
+    elif names in _BETTER_FIRST or _first_is_better(row):
+        chosen, rejected = (read_side(row[name], name, "assistant") for name in names)
+    else:
+        rejected, chosen = (read_side(row[name], name, "assistant") for name in names)
+    prompt = _prompt(row)
+    if not prompt:
+        shared = 0
+        while shared < min(len(chosen), len(rejected)) - 1 and chosen[shared] == rejected[shared]:
+            shared += 1
+        while shared and chosen[shared - 1]["role"] == "assistant":
+            shared -= 1
+        prompt, chosen, rejected = chosen[:shared], chosen[shared:], rejected[shared:]
+    if not prompt:
+        raise BrokenRow("format", f"no question: give it as one of {', '.join(_PROMPTS)}")
+    if prompt[0]["role"] != "system":
+        prompt = [*read_systems(row), *prompt]
+    for name, answer in (("chosen", chosen), ("rejected", rejected)):
+        check_order([*prompt, *answer])
+        check_answer(answer, name)
+    return {"prompt": prompt, "chosen": chosen, "rejected": rejected}
+
+
+def _prompt(row: Fields) -> list[Message]:
+    name = next((name for name in _PROMPTS if row.get(name) is not None), None)
+    if name is None:
+        return []
+    given = row[name]
+    if isinstance(given, dict) and "full_text" in given:  # webgpt_comparisons
+        given = cast("dict[str, Any]", given)["full_text"]
+    return read_side(given, name, "user")
+
+
+def _first_is_better(row: Fields) -> bool:
+    """Whether the first of two answers is the better one; BrokenRow for a draw."""
+    for name, says in _SAYS.items():
+        if row.get(name) is not None:
+            found = says(row, row[name])
+            if found is None:
+                raise BrokenRow(
+                    "label",
+                    f"{name}={row[name]!r} names no better answer, and a draw teaches nothing; leave such rows out with "
+                    "data.on_bad_row=skip and a data.max_bad_share that allows them",
+                )
+            return found
+    raise BrokenRow("label", f"no column says which answer is better ({', '.join(_SAYS)})")
+
+
+def _by_id(row: Fields, value: Any) -> bool | None:
+    return {"0": True, "1": False}.get(str(value))
+
+
+def _by_label(row: Fields, value: Any) -> bool | None:
+    """SHP: 1 if the first answer is the better one."""
+    return {"1": True, "0": False}.get(str(value))
+
+
+def _by_strength(row: Fields, value: Any) -> bool | None:
+    """HelpSteer2: below 0 if the first answer is the better one."""
+    return value < 0 if isinstance(value, int | float) and value else None
+
+
+def _by_winner(row: Fields, value: Any) -> bool | None:
+    return {"model_a": True, "model_b": False, "a": True, "b": False}.get(str(value).lower())
+
+
+def _by_scores(row: Fields, value: Any) -> bool | None:
+    other: Any = row.get("score_1")
+    known = _is_number(value) and _is_number(other)
+    return bool(value > other) if known and value != other else None
+
+
+def _by_column(row: Fields, value: Any) -> bool | None:
+    """Arena's own columns: one of winner_model_a, winner_model_b and winner_tie is 1."""
+    if str(value) in ("1", "True"):
+        return True
+    return False if str(row.get("winner_model_b")) in ("1", "True") else None
+
+
+_SAYS: dict[str, Callable[[Fields, Any], bool | None]] = {
+    "better_response_id": _by_id,
+    "labels": _by_label,
+    "preference_strength": _by_strength,
+    "winner": _by_winner,
+    "winner_model_a": _by_column,
+    "score_0": _by_scores,
+}
+"""Column -> whether its value says that the first answer is better; None for a draw."""
+
+
+def _best_and_worst(given: Any) -> tuple[list[Message], list[Message]]:
+    """The answers with the highest and the lowest score; the first of equal ones."""
+    found: list[tuple[float, str]] = []
+    for one in cast("list[Any]", given) if isinstance(given, list) else []:
+        answer = cast("dict[str, Any]", one) if isinstance(one, dict) else {}
+        score = next((answer[name] for name in _SCORES if _is_number(answer.get(name))), None)
+        if score is not None and isinstance(answer.get("response"), str):
+            found.append((float(score), answer["response"]))
+    if len(found) < 2:
+        raise BrokenRow(
+            "format",
+            f"completions holds fewer than two answers with response and a score ({', '.join(_SCORES)})",
+        )
+    best, worst = max(found, key=lambda one: one[0]), min(found, key=lambda one: one[0])
+    if best[0] == worst[0]:
+        raise BrokenRow(
+            "label",
+            "all answers of completions have the same score, and a draw teaches nothing; leave such rows out with "
+            "data.on_bad_row=skip and a data.max_bad_share that allows them",
+        )
+    return read_side(best[1], "response", "assistant"), read_side(worst[1], "response", "assistant")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value == value
+
+
+def _unread(row: Fields) -> tuple[str, ...]:
+    names = [name for name in _PROMPTS if row.get(name) is not None][1:]
+    return (*names, *(("safer_response_id",) if row.get("safer_response_id") is not None else ()))
+
+
+def _write(example: Example) -> dict[str, Any]:
+    texts = as_strings(example, ("prompt", "chosen", "rejected"))
+    if texts is None:
+        raise BrokenRow("format", "compared holds one question and plain answers only; use --to preference")
+    return {
+        "prompt": texts["prompt"], "response_0": texts["chosen"], "response_1": texts["rejected"], "better_response_id": 0,
+    }  # fmt: skip
+
+
+SPEC = Format(
+    keys=(
+        *_PROMPTS,
+        *SYSTEM,
+        *dict.fromkeys(name for pair in (*_BETTER_FIRST, *_PAIRS) for name in pair),
+        *_SAYS,
+        *(
+            "completions",
+            "safer_response_id",
+            "score_1",
+            "score_A",
+            "score_B",
+            "winner_model_b",
+            "winner_tie",
+        ),
+    ),
+    kind="pair",
+    precedence=7,
+    matches=_matches,
+    read=_read,
+    unread=_unread,
+    write=_write,
+    writes=("pair",),
+    example={"prompt": "Hi", "response_0": "Hello", "response_1": "What?", "better_response_id": 0},
+    shape='`{"prompt", "response_0", "response_1", "better_response_id"}`, and the columns of SHP, HelpSteer2, arenas and '
+    "UltraFeedback",
+    note="; of several answers with scores, the best and the worst; a draw is an invalid row",
+)

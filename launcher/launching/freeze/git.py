@@ -1,0 +1,111 @@
+"""What git says of a folder: its commit, what differs from it, and the folders that it ignores."""
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from launcher.launching.freeze.look import has_secret_name
+
+_ANSWER_S = 10.0
+_LARGEST_DIFF = 4 << 20
+_MOST_IN_DIFF = 1_000
+"""Changed files of which the difference is kept."""
+
+
+# Source: git-status(1), "Porcelain Format Version 2"; with -z, paths are below the top of the repository.
+_STATUS = (
+    "status",
+    "--porcelain=v2",
+    "--branch",
+    "-z",
+    "--untracked-files=normal",
+    "--ignored=traditional",
+    "--no-renames",
+)
+_DIFF = ("diff", "--no-color", "--no-ext-diff", "--no-textconv", "HEAD", "--")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GitState:
+    """The state of a working folder."""
+
+    commit: str | None = None
+    """None without git, outside of a repository, and before its first commit."""
+    changed: tuple[str, ...] = ()
+    """Tracked files that differ from the commit, and untracked ones that are not ignored, below the folder."""
+    diff: str = ""
+    """The difference of the tracked files; cut after 4 MiB."""
+
+
+def _is_secret(path: str) -> bool:
+    return any(part.startswith(".") for part in path.split("/")) or has_secret_name(
+        path.rpartition("/")[2].lower()
+    )
+
+
+class Git:
+    """Questions to git about one folder: asked at once, and answered when the answer is needed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        inside = any((one / ".git").exists() for one in (folder, *folder.parents))
+        self._asked = self._ask(*_STATUS, "--", ".") if inside else None
+        self._lines: list[bytes] | None = None
+
+    def ignored(self) -> list[bytes]:
+        """Folders below this one that git ignores."""
+        here = self._prefix()
+        found = [line[2:] for line in self._status() if line.startswith(b"! ") and line.endswith(b"/")]
+        return [path[len(here) :] for path in found if path.startswith(here)]
+
+    def state(self) -> GitState:
+        """The commit and what differs."""
+        commit, changed, tracked = None, list[str](), list[str]()
+        for line in self._status():
+            kind, _, rest = line.partition(b" ")
+            if line.startswith(b"# branch.oid ") and not line.endswith(b"(initial)"):
+                commit = line.split()[-1].decode()
+            elif kind in (b"1", b"u"):
+                tracked.append(os.fsdecode(rest.split(b" ", 7 if kind == b"1" else 9)[-1]))
+            elif kind == b"?":
+                changed.append(os.fsdecode(rest))
+        # Only the changed files are named, since git would look at every other file once more.
+        shown = [f":(top,literal){path}" for path in tracked if not _is_secret(path)][:_MOST_IN_DIFF]
+        diff = self._answer(self._ask(*_DIFF, *shown)) if commit and shown else b""
+        return GitState(
+            commit=commit, changed=(*tracked, *changed), diff=diff[:_LARGEST_DIFF].decode(errors="replace")
+        )
+
+    def _status(self) -> list[bytes]:
+        if self._lines is None:
+            self._lines = self._answer(self._asked).split(b"\0")
+        return self._lines
+
+    def _prefix(self) -> bytes:
+        """This folder below the top of the repository, as git names it."""
+        top = next(
+            (one for one in (self.folder, *self.folder.parents) if (one / ".git").exists()), self.folder
+        )
+        return b"" if top == self.folder else os.fsencode(self.folder.relative_to(top)) + b"/"
+
+    def _ask(self, *words: str) -> "subprocess.Popen[bytes] | None":
+        try:
+            return subprocess.Popen(
+                ["git", "--no-optional-locks", "-C", str(self.folder), *words], stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            )  # fmt: skip
+        except OSError:  # git is not installed
+            return None
+
+    def _answer(self, process: "subprocess.Popen[bytes] | None") -> bytes:
+        """What git printed; empty if it failed or did not answer in time."""
+        if process is None:
+            return b""
+        try:
+            out, _ = process.communicate(timeout=_ANSWER_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            return b""
+        return b"" if process.returncode else out

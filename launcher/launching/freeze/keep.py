@@ -1,0 +1,188 @@
+"""Archives of code in the cache, named by their content, and their copies: in a run dir, and unpacked for imports."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from launcher import environment
+from launcher.errors import ConfigError, RunError
+from launcher.launching.freeze.look import Seen
+from launcher.run import write_text
+
+_TAR_S = 600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """An archive in the cache."""
+
+    archive: Path
+    files: int
+    bytes: int
+    left_out: Mapping[str, list[str]]
+    """Reason -> files that were left out while it was written."""
+
+    @property
+    def folder(self) -> Path:
+        """Where it is unpacked."""
+        return self.archive.with_suffix("")
+
+
+def keep(root: Path, seen: Seen, cache: Path, secrets: Mapping[str, str]) -> Kept:
+    """The archive of these files, which is written unless the same files were kept before.
+
+    ConfigError for a Python file that holds the value of a secret; another such file is left out.
+    """
+    values = sorted(secrets.values())
+    key = hashlib.sha256(repr((str(root), seen.files, values)).encode(errors="surrogateescape")).hexdigest()[
+        :40
+    ]
+    index = cache / "index" / f"{key}.json"
+    with suppress(OSError, ValueError, KeyError):
+        known = json.loads(index.read_text())
+        if (archive := cache / known["archive"]).is_file():
+            return Kept(
+                archive=archive, files=known["files"], bytes=known["bytes"], left_out=known["left_out"]
+            )
+    try:
+        index.parent.mkdir(parents=True, exist_ok=True)
+        (cache / "CACHEDIR.TAG").write_text("Signature: 8a477f597d28d172789f06886806bc55\n")
+        kept = _write(root, [path for path, *_ in seen.files], cache, secrets)
+        write_text(index, json.dumps({**_entry(kept)}))
+    except OSError as error:
+        raise RunError(
+            f"cache_dir: the code of the run cannot be kept in {cache} ({error.strerror}); free some space, choose another "
+            "cache_dir, or set freeze=false"
+        ) from None
+    return kept
+
+
+def _entry(kept: Kept) -> dict[str, object]:
+    return {
+        "archive": kept.archive.name,
+        "files": kept.files,
+        "bytes": kept.bytes,
+        "left_out": dict(kept.left_out),
+    }
+
+
+def _write(root: Path, paths: Sequence[bytes], cache: Path, secrets: Mapping[str, str]) -> Kept:
+    temporary = cache / f".{os.getpid()}.tar"
+    try:
+        left_out = _tar(root, paths, temporary)
+        content = temporary.read_bytes()
+        if named := _with_secret(temporary, content, secrets):
+            for path, variable in named.items():
+                if path.endswith(".py"):
+                    raise ConfigError(
+                        f"freeze: {root / path} holds the value of {variable}, and the code of a run is copied; read it from "
+                        "os.environ there, or set freeze=false"
+                    )
+            rest = [path for path in paths if os.fsdecode(path) not in named]
+            kept = _write(root, rest, cache, secrets)
+            told = {**kept.left_out, "files that hold the value of a secret": [*named]}
+            return Kept(archive=kept.archive, files=kept.files, bytes=kept.bytes, left_out=told)
+        archive = cache / f"{hashlib.blake2b(content, digest_size=20).hexdigest()}.tar"
+        temporary.replace(archive)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return Kept(archive=archive, files=len(paths), bytes=len(content), left_out=left_out)
+
+
+def _tar(root: Path, paths: Sequence[bytes], to: Path) -> dict[str, list[str]]:
+    """Writes the archive, the same for the same content; returns what could not be read."""
+    command = [
+        "tar", "--create", "--file", str(to), "--directory", str(root), "--null", "--no-recursion", "--dereference",
+        "--format=gnu", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner", "--mode=a-w", "--ignore-failed-read",
+        "--files-from=-",
+    ]  # fmt: skip
+    names = b"".join(b"./" + path + b"\0" for path in paths)
+    done = subprocess.run(
+        command, input=names, capture_output=True, timeout=_TAR_S, env={**os.environ, environment.LC_ALL: "C"}
+    )
+    if done.returncode > 1:
+        reason = done.stderr.decode(errors="replace").strip().splitlines()[:1]
+        raise RunError(
+            f"freeze: the code in {root} cannot be kept: {' '.join(reason)}; correct that, or set freeze=false"
+        )
+    unread = re.findall(r"tar: \./(.+?): (?:Warning: )?Cannot", done.stderr.decode(errors="replace"))
+    return {"unreadable": sorted(set(unread))} if unread else {}
+
+
+def _with_secret(archive: Path, content: bytes, secrets: Mapping[str, str]) -> dict[str, str]:
+    """Path -> variable, for each file that holds the value of one."""
+    found = {name: value.encode() for name, value in secrets.items() if value.encode() in content}
+    if not found:
+        return {}
+    named: dict[str, str] = {}
+    with tarfile.open(archive) as members:
+        for member in members:
+            file = members.extractfile(member)
+            text = file.read() if file else b""
+            for name, value in found.items():
+                if value in text:
+                    named[member.name.removeprefix("./")] = name
+    return named
+
+
+def copy(archive: Path, to: Path) -> None:
+    """Puts the archive into a run dir, as a second name of the same file where the file system allows it."""
+    to.parent.mkdir(exist_ok=True)
+    try:
+        os.link(archive, to)
+    except FileExistsError:
+        return
+    except OSError:
+        shutil.copyfile(archive, to)
+
+
+def unpack(folder: str, archive: str) -> None:
+    """Unpacks an archive here, as job.sbatch does on the batch host: under another name first, so that another job never sees
+    a part of it. RunError if it cannot."""
+    to = Path(folder)
+    if not Path(archive).is_file():
+        raise RunError(
+            f"{archive}, the code of the run, is missing; start it with the present code: freeze=false"
+        )
+    try:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        target = to if to.is_dir() else to.with_name(f".{to.name}.{os.getpid()}")
+        target.mkdir(exist_ok=True)
+        done = subprocess.run(
+            ["tar", "--skip-old-files", "-xf", archive, "-C", str(target)], capture_output=True, text=True
+        )
+        if done.returncode:
+            raise RunError(
+                f"{archive}, the code of the run, cannot be unpacked to {to}: {done.stderr.strip()}"
+            )
+        if target != to:
+            with suppress(OSError):  # another process was faster
+                target.rename(to)
+            shutil.rmtree(target, ignore_errors=True)
+    except OSError as error:
+        raise RunError(
+            f"{archive}, the code of the run, cannot be unpacked to {to}: {error.strerror}"
+        ) from None
+
+
+def changed_files(old: Path, new: Path) -> list[str]:
+    """Paths of the files that differ between two archives."""
+    before, after = _digests(old), _digests(new)
+    return sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
+
+
+def _digests(archive: Path) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    with tarfile.open(archive) as members:
+        for member in members:
+            file = members.extractfile(member)
+            found[member.name.removeprefix("./")] = hashlib.sha256(file.read() if file else b"").digest()
+    return found

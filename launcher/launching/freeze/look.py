@@ -1,0 +1,150 @@
+"""Which files of a folder are code, or small enough to belong to it."""
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+MOST_FILES, MOST_BYTES = 50_000, 512 << 20
+"""A folder that holds more is not kept: it is a home folder or a disk, not a project."""
+_CODE = (".py", ".so", ".pyx", ".pth")
+_SMALL, _LARGEST_CODE = 1 << 20, 256 << 20
+"""Bytes up to which a file is kept: one that is not code can be read by code beside it."""
+_CROWD = 5_000
+"""Entries of a folder without any Python file from which it is data."""
+_NO_CODE = ("__pycache__", "node_modules", "site-packages", "dist-packages")
+_NO_PROJECT = (b"pyvenv.cfg", b"conda-meta", b"CACHEDIR.TAG")
+"""What marks a folder as an environment of Python, or as a cache (bford.info/cachedir)."""
+_SECRET = (
+    "*.env", "*.env.*", "*.pem", "*.key", "*.p12", "*.pfx", "*.kdbx", "*.keytab", "id_rsa*", "id_ed25519*", "id_ecdsa*",
+    "*credentials*", "service_account*.json", "secrets.y*ml", "secrets.json", "secrets.toml", "*.htpasswd",
+)  # fmt: skip
+"""Names of files that hold secrets as a rule; a Python file of such a name is code."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Seen:
+    """The files of a folder, as they were looked at."""
+
+    files: list[tuple[bytes, int, int, int, int]] = field(
+        default_factory=list[tuple[bytes, int, int, int, int]]
+    )
+    """Path below the folder, size, time of change, inode and mode of each."""
+    left_out: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    """Reason -> what was left out for it."""
+    entries: int = 0
+    too_large: bool = False
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(size for _, size, *_ in self.files)
+
+    def leave(self, reason: str, path: bytes) -> None:
+        """Notes that something is left out."""
+        self.left_out.setdefault(reason, []).append(os.fsdecode(path))
+
+
+def look(
+    root: Path,
+    only: Sequence[str],
+    skipped: Sequence[Path],
+    ignored: Sequence[bytes],
+    most_files: int = MOST_FILES,
+) -> Seen:
+    """The files of a folder, or of its parts `only`. `skipped` are folders beside the code, such as those of runs; of the
+    folders `ignored` (by git), only one with a Python file in it is looked at."""
+    seen = Seen()
+    skip = {os.fsencode(path) for path in skipped}
+    skip_ignored = {os.path.join(os.fsencode(root), path.rstrip(b"/")) for path in ignored}  # noqa: PTH118 - bytes
+    base = os.fsencode(root)
+    below = len(base.rstrip(b"/")) + 1
+    pending = [(base, frozenset[tuple[int, int]]())]
+    while pending:
+        folder, above = pending.pop()
+        entries = _entries(folder, seen, below)
+        top = folder == base
+        if top and only:
+            entries = [entry for entry in entries if os.fsdecode(entry.name) in only]
+        code = any(entry.name.endswith(b".py") for entry in entries)
+        if not top and not code and (len(entries) > _CROWD or folder in skip_ignored):
+            seen.leave(
+                "data folders" if len(entries) > _CROWD else "folders that git ignores, without Python files",
+                folder[below:],
+            )
+            continue
+        for entry in entries:
+            if entry.is_dir():
+                pending += _descend(entry, above, base, skip, seen, below)
+            else:
+                _take(entry, seen, below)
+        if seen.entries > most_files:
+            seen.too_large = True
+            return seen
+    seen.too_large = seen.size > MOST_BYTES
+    seen.files.sort()
+    return seen
+
+
+def _entries(folder: bytes, seen: Seen, below: int) -> "list[os.DirEntry[bytes]]":
+    try:
+        with os.scandir(folder) as found:
+            entries = [entry for entry in found if not entry.name.startswith(b".")]
+    except OSError:
+        seen.leave("unreadable", folder[below:])
+        return []
+    seen.entries += len(entries)
+    return entries
+
+
+def _descend(
+    entry: "os.DirEntry[bytes]",
+    above: frozenset[tuple[int, int]],
+    base: bytes,
+    skip: set[bytes],
+    seen: Seen,
+    below: int,
+) -> "Iterator[tuple[bytes, frozenset[tuple[int, int]]]]":
+    """The folder of the entry if it can hold code; a link is followed unless it leads back or to a folder of data."""
+    if os.fsdecode(entry.name) in _NO_CODE or entry.path in skip:
+        return
+    if any(os.path.lexists(os.path.join(entry.path, mark)) for mark in _NO_PROJECT):  # noqa: PTH118 - bytes
+        return
+    if entry.is_symlink():
+        status = entry.stat()
+        here = (status.st_dev, status.st_ino)
+        real = os.path.realpath(entry.path)
+        if here in above or base.startswith(real + b"/") or real == base or real in skip:
+            return
+        if not any(Path(os.fsdecode(real)).glob("*.py")):
+            seen.leave("links to folders without Python files", entry.path[below:])
+            return
+        above = above | {here}
+    yield entry.path, above
+
+
+def has_secret_name(name: str) -> bool:
+    """Whether files of that name hold secrets as a rule; the name is in lower case."""
+    return not name.endswith(".py") and any(fnmatchcase(name, pattern) for pattern in _SECRET)
+
+
+def _take(entry: "os.DirEntry[bytes]", seen: Seen, below: int) -> None:
+    path, name = entry.path[below:], os.fsdecode(entry.name).lower()
+    try:
+        status = entry.stat()
+    except OSError:
+        seen.leave("broken links", path)
+        return
+    code = name.endswith(_CODE) or ".so." in name
+    if not stat.S_ISREG(status.st_mode):
+        return
+    if has_secret_name(name):
+        seen.leave("files with names of secrets", path)
+    elif status.st_size > (_LARGEST_CODE if code else _SMALL):
+        seen.leave("files over 1 MiB that are not code", path)
+    elif not name.endswith((".pyc", ".pyo")):
+        seen.files.append(
+            (path, status.st_size, status.st_mtime_ns, status.st_ino, stat.S_IMODE(status.st_mode))
+        )

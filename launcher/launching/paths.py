@@ -1,0 +1,127 @@
+"""Paths of a configuration with the home folder for ~ and the values of the shell's variables for $NAME and ${NAME}.
+
+They are expanded where the command is typed, so that config.yaml, plan.json and every node have the same path.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
+
+from launcher.errors import ConfigError, nearest
+from launcher.plan.place import SECRET_NAME
+
+_PATHS = (
+    "runs_dir", "cache_dir", "resume", "data.path", "data.eval_path", "model.name_or_path", "model.adapter",
+    "model.chat_template", "cluster.python", "cluster.container.image",
+)  # fmt: skip
+_GROUPS = ("data.sources", "cluster.env", "cluster.container.mounts")
+_VARIABLE = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
+_BRACES = re.compile(r"\\?(\$\{[A-Z_][A-Z0-9_]*\})")
+"""A variable of the shell: keys, to which an interpolation of the configuration refers, have lower-case letters."""
+_TYPED = re.compile(rf"\+*({'|'.join(map(re.escape, (*_PATHS, *_GROUPS)))})[.=\[]")
+_KEY = re.compile(r"(?<![A-Za-z])KEYS?(?![A-Za-z])", re.IGNORECASE)
+_HOME_IN_LINE = re.compile(r"(?<!\S)~(?=/)")
+
+
+def expand_paths(cfg: DictConfig, environ: Mapping[str, str]) -> None:
+    """Expands the paths of a composed configuration in place; ConfigError for a variable that is not set, or holds a secret.
+
+    cluster.env has the values of variables too. Lines of cluster.setup and cluster.node_cache get the home folder alone: what
+    else they name is the node's.
+    """
+    with read_write(cfg), open_dict(cfg):
+        for key in _PATHS:
+            _change(cfg, key, lambda text, key=key: expand(key, text, environ))
+        for source in _at(cfg, "data.sources") or ():
+            _change(source, "path", lambda text: expand("data.sources", text, environ))
+        _change(cfg, "cluster.node_cache", _home)
+        site = _at(cfg, "cluster")
+        for name in list(site.env):
+            _change(site.env, name, lambda text, name=name: expand(f"cluster.env.{name}", text, environ))
+        _each(site.container.mounts, lambda text: expand("cluster.container.mounts", text, environ))
+        _each(site.setup, lambda text: _HOME_IN_LINE.sub(str(Path.home()), text))
+
+
+def keep_braces(argument: str) -> str:
+    """The argument, in which Hydra takes ${HOME} of a path for no interpolation of the configuration."""
+    return _BRACES.sub(r"\\\1", argument) if _TYPED.match(argument) else argument
+
+
+def expand_braces(cfg: DictConfig, environ: Mapping[str, str]) -> None:
+    """Expands ${NAME} in the paths of a composed configuration whose interpolations are not yet resolved."""
+    with read_write(cfg), open_dict(cfg):
+        for key in (*_PATHS, *_GROUPS):
+            holder, _, name = key.rpartition(".")
+            parent = _at(cfg, holder) if holder else cfg
+            if isinstance(parent, DictConfig):
+                _braces_below(key, parent, name, environ)
+
+
+def _braces_below(key: str, parent: Any, name: Any, environ: Mapping[str, str]) -> None:
+    node: Any = parent._get_node(name)  # the raw value: reading it would resolve an interpolation
+    if isinstance(node, DictConfig | ListConfig):
+        if not (
+            OmegaConf.is_missing(parent, name)
+            or OmegaConf.is_interpolation(parent, name)
+            or parent[name] is None
+        ):
+            for inner in [*node] if isinstance(node, DictConfig) else range(len(node)):
+                _braces_below(f"{key}.{inner}" if isinstance(inner, str) else key, node, inner, environ)
+        return
+    text = None if node is None else node._value()
+    if isinstance(text, str) and _BRACES.search(text):
+        bare = _BRACES.sub(r"\1", text)
+        if "${" not in _BRACES.sub("", text):  # else the rest is an interpolation
+            parent[name] = expand(key, bare, environ)
+
+
+def expand(key: str, text: str, environ: Mapping[str, str]) -> str:
+    """The text with the home folder for a ~ at its start, and the values of its variables."""
+
+    def value(match: re.Match[str]) -> str:
+        name = match[1] or match[2]
+        if SECRET_NAME.search(name) or _KEY.search(name):
+            raise ConfigError(
+                f"{key}={text}: ${name} looks like a secret, which must not be written to a file; "
+                "jobs inherit it from your shell"
+            )
+        if name not in environ:
+            script = ", or export it in a script of yours that cluster.setup sources on the nodes"
+            close = nearest(name, environ)
+            meant = f"did you mean ${close}? Else " if close else ""
+            raise ConfigError(
+                f"{key}={text}: ${name} is not set in this shell; {meant}set it, or write its value"
+                f"{script if key.startswith('cluster.env') else ''}"
+            )
+        return environ[name]
+
+    return _VARIABLE.sub(value, _home(text))
+
+
+def _home(text: str) -> str:
+    if not text.startswith("~"):
+        return text
+    try:
+        return str(Path(text).expanduser())
+    except RuntimeError:  # no such user
+        return text
+
+
+def _at(node: Any, key: str) -> Any:
+    select: Any = OmegaConf.select  # its types are partly unknown
+    return select(node, key, default=None)
+
+
+def _change(node: Any, key: str, change: Callable[[str], str]) -> None:
+    text = _at(node, key)
+    if isinstance(text, str) and (changed := change(text)) != text:
+        OmegaConf.update(node, key, changed)
+
+
+def _each(node: Any, change: Callable[[str], str]) -> None:
+    for at, text in enumerate(node):
+        if isinstance(text, str):
+            node[at] = change(text)

@@ -1,0 +1,158 @@
+"""Which files of a folder are kept as code, and the archive that they make."""
+
+import os
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from launcher.errors import ConfigError, RunError
+from launcher.launching.freeze.git import Git
+from launcher.launching.freeze.keep import changed_files, keep, unpack
+from launcher.launching.freeze.look import look
+
+
+def write(folder: Path, *names: str, text: str = "x = 1\n") -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+
+
+def kept_names(folder: Path, **secrets: str) -> set[str]:
+    kept = keep(folder, look(folder, (), (), ()), folder.parent / "cache", secrets)
+    with tarfile.open(kept.archive) as members:
+        return {name.removeprefix("./") for name in members.getnames()}
+
+
+@pytest.mark.parametrize(
+    ("name", "is_kept"),
+    [
+        ("plugin.py", True),
+        ("deep/er/plugin.py", True),
+        ("secrets.py", True),
+        ("rewards/words.json", True),
+        ("native.cpython-311-x86_64-linux-gnu.so", True),
+        ("-rf.py", True),
+        (".env", False),
+        ("prod.env", False),
+        (".git/config", False),
+        (".venv/lib/x.py", False),
+        ("venv/pyvenv.cfg", False),
+        ("__pycache__/plugin.cpython-311.pyc", False),
+        ("node_modules/x/y.py", False),
+        ("keys/id_ed25519", False),
+        ("server.pem", False),
+        ("google_credentials.json", False),
+    ],
+)
+def test_code_and_what_belongs_to_it_is_kept_and_no_file_of_secrets(tmp_path, name, is_kept):
+    write(tmp_path / "work", name, "other.py")
+    assert (name in kept_names(tmp_path / "work")) is is_kept
+
+
+def test_large_files_data_folders_and_ignored_ones_are_left_out_and_told(tmp_path):
+    write(tmp_path, "a.py", "built/version.py", "out/log.txt")
+    (tmp_path / "data.bin").write_bytes(bytes((1 << 20) + 1))
+    (tmp_path / "shards").mkdir()
+    for number in range(5001):
+        (tmp_path / "shards" / f"{number}.txt").touch()
+    seen = look(tmp_path, (), (), (b"built/", b"out/"))
+    assert [path for path, *_ in seen.files] == [b"a.py", b"built/version.py"]
+    assert seen.left_out == {
+        "files over 1 MiB that are not code": ["data.bin"],
+        "data folders": ["shards"],
+        "folders that git ignores, without Python files": ["out"],
+    }
+
+
+def test_a_home_folder_is_too_large(tmp_path):
+    write(tmp_path, *(f"{number}.py" for number in range(30)))
+    assert look(tmp_path, (), (), (), most_files=20).too_large
+
+
+def test_links_are_followed_to_code_and_never_in_a_circle(tmp_path):
+    write(tmp_path / "shared", "tool.py")
+    write(tmp_path / "scratch", "rows.txt")
+    write(tmp_path / "work", "a.py")
+    work = tmp_path / "work"
+    for name, target in {
+        "shared": "../shared",
+        "scratch": "../scratch",
+        "self": ".",
+        "gone": "nowhere",
+        "b.py": "a.py",
+    }.items():
+        (work / name).symlink_to(target)
+    assert kept_names(work) == {"a.py", "b.py", "shared/tool.py"}
+    assert look(work, (), (), ()).left_out == {
+        "broken links": ["gone"],
+        "links to folders without Python files": ["scratch"],
+    }
+
+
+def test_names_in_any_encoding_are_kept(tmp_path):
+    work = tmp_path / "work"
+    write(work, "ä b\n.py")
+    Path(os.fsdecode(os.fsencode(work) + b"/\xff.txt")).touch()
+    seen = look(work, (), (), ())
+    kept = keep(work, seen, tmp_path / "cache", {})
+    unpack(str(kept.folder), str(kept.archive))
+    assert {os.fsencode(path.name) for path in kept.folder.iterdir()} == {path for path, *_ in seen.files}
+
+
+def test_the_same_content_is_one_archive_and_other_content_another(tmp_path):
+    for name in ("one", "two"):
+        write(tmp_path / name, "a.py", "b.py")
+    one, two = (
+        keep(tmp_path / name, look(tmp_path / name, (), (), ()), tmp_path / "cache", {})
+        for name in ("one", "two")
+    )
+    assert one.archive == two.archive
+    write(tmp_path / "two", "b.py", text="x = 2\n")
+    changed = keep(tmp_path / "two", look(tmp_path / "two", (), (), ()), tmp_path / "cache", {})
+    assert changed_files(one.archive, changed.archive) == ["b.py"]
+
+
+def test_a_python_file_with_a_secret_is_refused_and_another_file_left_out(tmp_path):
+    write(tmp_path / "work", "a.py")
+    write(tmp_path / "work", "notes.txt", text="my token is hf_abcdefgh1")
+    assert kept_names(tmp_path / "work", HF_TOKEN="hf_abcdefgh1") == {"a.py"}
+    write(tmp_path / "work", "login.py", text="TOKEN = 'hf_abcdefgh1'")
+    with pytest.raises(ConfigError, match=r"login\.py holds the value of HF_TOKEN"):
+        kept_names(tmp_path / "work", HF_TOKEN="hf_abcdefgh1")
+
+
+def test_missing_files_of_an_unpacked_copy_are_written_again(tmp_path):
+    write(tmp_path / "work", "a.py", "b.py")
+    kept = keep(tmp_path / "work", look(tmp_path / "work", (), (), ()), tmp_path / "cache", {})
+    unpack(str(kept.folder), str(kept.archive))
+    (kept.folder / "a.py").unlink()
+    unpack(str(kept.folder), str(kept.archive))
+    assert (kept.folder / "a.py").read_text() == "x = 1\n"
+    with pytest.raises(RunError, match="is missing; start it with the present code: freeze=false"):
+        unpack(str(kept.folder), str(tmp_path / "none.tar"))
+
+
+def test_git_tells_commit_changes_and_ignored_folders(tmp_path, monkeypatch):
+    write(tmp_path, "a.py", ".env", "out/x.txt", text="one\n")
+    (tmp_path / ".gitignore").write_text("out/\n")
+
+    def git(*words: str) -> None:
+        who = ("-c", "user.name=a", "-c", "user.email=a@b")
+        subprocess.run(["git", "-C", str(tmp_path), *who, *words], check=True, capture_output=True)
+
+    git("init", "--quiet")
+    assert Git(tmp_path).state().commit is None  # no commit yet
+    git("add", "--all")
+    git("commit", "--quiet", "--message=x")
+    write(tmp_path, "a.py", ".env", "new.py", text="two\n")
+    asked = Git(tmp_path)
+    assert asked.ignored() == [b"out/"]
+    state = asked.state()
+    assert len(state.commit or "") == 40
+    assert set(state.changed) == {"a.py", ".env", "new.py"}
+    assert "+two" in state.diff
+    assert ".env" not in state.diff
+    monkeypatch.setenv("PATH", "")
+    assert Git(tmp_path).state().commit is None

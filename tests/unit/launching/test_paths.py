@@ -1,0 +1,78 @@
+"""~ and $NAME in the paths of a configuration."""
+
+from pathlib import Path
+
+import pytest
+
+from launcher.errors import ConfigError
+from launcher.launching.compose import compose
+
+
+@pytest.fixture(autouse=True)
+def _shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("SCRATCH", "/scratch/me")
+    monkeypatch.setenv("MY_TOKEN", "abcdefghij")
+    monkeypatch.delenv("NO_SUCH", raising=False)
+
+
+SETS = [
+    {
+        "runs_dir=~/r": "/home/me/r",
+        "cache_dir=$SCRATCH/cache": "/scratch/me/cache",
+        "data.path='~/x.jsonl'": "/home/me/x.jsonl",
+        "data.eval_path=$SCRATCH/e.jsonl": "/scratch/me/e.jsonl",
+        "resume='~/runs/a'": "/home/me/runs/a",
+        "cluster.python='~/v/bin/python'": "/home/me/v/bin/python",
+        "cluster.container.image=$SCRATCH/i.sif": "/scratch/me/i.sif",
+        "cluster.env.HF_HOME='~/hf'": "/home/me/hf",
+        "cluster.env.COST=5$": "5$",
+        "cluster.node_cache='~/own'": "/home/me/own",
+        "cluster.container.mounts=['~/m:/m',$SCRATCH]": ["/home/me/m:/m", "/scratch/me"],
+    },
+    {
+        "runs_dir='~/r'": "/home/me/r",
+        "cluster.env.HF_HOME=$SCRATCH/hf": "/scratch/me/hf",
+        "cluster.node_cache=$SLURM_TMPDIR": "$SLURM_TMPDIR",
+        "data.sources=[{path: '~/a.jsonl'}]": "/home/me/a.jsonl",
+        "cluster.setup=['source ~/venv/bin/activate','echo a~/b $SCRATCH']": [
+            "source /home/me/venv/bin/activate",
+            "echo a~/b $SCRATCH",
+        ],
+    },
+]
+
+
+@pytest.mark.parametrize("typed", SETS)
+def test_a_path_is_what_a_person_expects_and_stands_in_the_configuration(typed: dict[str, object]):
+    (composed,) = compose(["+experiment=tiny", *typed])
+    found: dict[str, object] = {}
+    for word in typed:
+        node = composed.config
+        for name in word.partition("=")[0].split("."):
+            node = node[name] if isinstance(node, dict) else getattr(node, name)
+        found[word] = node[0].path if "sources" in word else node
+    assert found == typed
+
+
+def test_a_path_of_a_file_is_expanded_too(tmp_path: Path):
+    (tmp_path / "cluster").mkdir()
+    (tmp_path / "cluster/mine.yaml").write_text(
+        "defaults: [slurm, _self_]\npython: ~/v/bin/python\nenv: {HF_HOME: $SCRATCH/hf}\n"
+    )
+    (composed,) = compose(["+experiment=tiny", "--config-dir", str(tmp_path), "cluster=mine"])
+    site = composed.config.cluster
+    assert (site.python, site.env) == ("/home/me/v/bin/python", {"HF_HOME": "/scratch/me/hf"})
+
+
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [
+        ("data.path=$NO_SUCH/x", r"^data\.path=\$NO_SUCH/x: \$NO_SUCH is not set in this shell; set it"),
+        ("cluster.env.X=$NO_SUCH/x", "cluster.setup sources on the nodes"),
+        ("cluster.env.X=$MY_TOKEN", "looks like a secret"),
+    ],
+)
+def test_a_variable_that_is_not_set_or_holds_a_secret_is_refused(typed: str, says: str):
+    with pytest.raises(ConfigError, match=says):
+        compose(["+experiment=tiny", typed])
