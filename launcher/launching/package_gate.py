@@ -62,9 +62,7 @@ def package_notes(config: Config, plan: LaunchPlan) -> list[str]:
     """A summary's notes on packages: those for which a launch would be refused, and those that cannot be checked here."""
     needs = list(needs_of(config))
     if _is_this_python(config, plan):
-        wrong = [_sentence(need) for need in needs if _lacks(need)]
-        wrong += [lacking] if (lacking := _compiler(config, plan)) else []
-        return [f"a launch is refused: {sentence}" for sentence in wrong]
+        return refusals(config, plan)
     names = sorted({need.any_of[0].name for need in needs})
     if not names:
         return []
@@ -75,6 +73,15 @@ def package_notes(config: Config, plan: LaunchPlan) -> list[str]:
         else f"for cluster.python={plan.facts.python}"
     )
     return [f"it cannot be known here whether {', '.join(names)} can be imported {where}; the ranks need it"]
+
+
+def refusals(config: Config, plan: LaunchPlan) -> list[str]:
+    """A note for everything for which a launch would be refused, as far as this machine can tell."""
+    if not _is_this_python(config, plan):
+        return []
+    wrong = [_sentence(need) for need in needs_of(config) if _lacks(need)]
+    wrong += [lacking] if (lacking := _compiler(config, plan)) else []
+    return [f"a launch is refused: {sentence}" for sentence in wrong]
 
 
 def needs_of(config: Config) -> Iterator[Need]:

@@ -9,6 +9,7 @@ from launcher.config.schema import is_shipped
 from launcher.launching.compose import Composed
 from launcher.launching.data_gate import check_data, data_warnings
 from launcher.launching.machine_gate import cpu_note, cpu_warning
+from launcher.launching.package_gate import refusals
 from launcher.output import say, warn
 from launcher.plan import LaunchPlan, close_call, few_cores, little_memory
 from launcher.plan.extent import extent_of, short_run
@@ -65,9 +66,14 @@ def evaluation_note(left_out: bool) -> list[str]:
 
 
 def plan_notes(composed: Composed, plan: LaunchPlan) -> list[str]:
-    """What `plan` notes: what is left out, where it trains, and settings that may not be the best choice."""
+    """What `plan` notes: what is left out, where it trains, why a launch is refused, and settings that may not be the best."""
     config = composed.config
-    return [*evaluation_note(composed.evaluation_left_out), *cpu_note(config, plan), *notes(config, plan)]
+    return [
+        *evaluation_note(composed.evaluation_left_out),
+        *cpu_note(config, plan),
+        *refusals(config, plan),
+        *notes(config, plan),
+    ]
 
 
 def print_warnings(composed: Composed, plan: LaunchPlan) -> list[str]:

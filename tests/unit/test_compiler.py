@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from launcher.__main__ import main
 from launcher.compiler import lacking_for
 from launcher.errors import ConfigError
 from launcher.launching.package_gate import check_packages, package_notes
@@ -70,6 +71,13 @@ def test_a_launch_on_this_machine_is_refused_before_it_starts_and_a_queued_one_i
                 ConfigError, match=r"strategy=zero3_offload compiles cpu_adam of DeepSpeed when it starts"
             ):
                 check_packages(config, plan)
+
+
+def test_a_plan_says_for_what_a_launch_would_be_refused(monkeypatch, tmp_path: Path, capsys):
+    monkeypatch.setenv("CXX", "/nowhere/c++")
+    monkeypatch.chdir(tmp_path)
+    assert main(["plan", *OFFLOAD]) == 0
+    assert "a launch is refused: strategy=zero3_offload compiles cpu_adam" in capsys.readouterr().out
 
 
 def test_a_node_says_so_before_its_ranks_start(plan, tmp_path: Path, monkeypatch):

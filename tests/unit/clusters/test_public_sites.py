@@ -38,7 +38,14 @@ def test_each_site_has_its_pages_a_date_what_was_not_found_and_a_line_in_the_doc
         assert f"| `{name}` |" in page
 
 
-@pytest.mark.parametrize("site", ASKS)
+def test_the_sites_that_need_an_account_ask_for_it_in_the_same_words():
+    assert ASKS == [
+        "jean_zay", "juwels_booster", "leonardo", "lumi", "marenostrum5", "narval", "perlmutter",
+    ]  # fmt: skip
+    assert all('  account: "${oc.env:SBATCH_ACCOUNT,???}"' in FILES[site] for site in ASKS)
+
+
+@pytest.mark.parametrize("site", ["perlmutter"])
 def test_a_site_that_needs_an_account_asks_for_it_in_one_line(monkeypatch: pytest.MonkeyPatch, site: str):
     with pytest.raises(ConfigError, match=r"^cluster\.sbatch\.account has no value; .*SBATCH_ACCOUNT"):
         compose(["+experiment=tiny", f"cluster={site}"])
