@@ -66,6 +66,21 @@ class Load:
         return self.shape.hidden_size
 
     @property
+    def layers(self) -> int:
+        """Number of blocks."""
+        return self.shape.num_hidden_layers
+
+    @property
+    def table(self) -> int:
+        """Values of the embedding, and of the head."""
+        return self.shape.vocab_size * self.shape.hidden_size
+
+    @property
+    def tied(self) -> bool:
+        """Whether the head has the embedding's weights."""
+        return bool(self.shape.tie_word_embeddings)
+
+    @property
     def tokens(self) -> int:
         """Tokens in one forward pass."""
         return self.sequences * self.length
