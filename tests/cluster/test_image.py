@@ -9,7 +9,7 @@ import pytest
 from tests.support.image import NEEDED, Image
 from tests.support.lab import Lab
 
-pytestmark = [pytest.mark.slurm, pytest.mark.train, pytest.mark.long]
+pytestmark = [pytest.mark.slurm, pytest.mark.train, pytest.mark.long, pytest.mark.timeout(3600)]
 
 
 def test_the_image_of_the_dockerfile_is_built_and_trains_on_two_nodes(
