@@ -269,6 +269,11 @@ def _check_resources(config: Config) -> None:
             raise PlanError(
                 f"resources.{name}={value} must be at least {least}{meant}, or null for the site's default"
             )
+    has = config.cluster.node_memory_gib
+    if has is not None and not 0 < has < float("inf"):
+        raise PlanError(
+            f"cluster.node_memory_gib={has:g} must be a number above 0, or null if it is not known"
+        )
     if not 0 <= config.cluster.failures_per_1000_node_days < float("inf"):
         rate = config.cluster.failures_per_1000_node_days
         raise PlanError(f"cluster.failures_per_1000_node_days={rate} must be a number of at least 0")

@@ -9,6 +9,7 @@ from launcher.errors import PlanError
 from launcher.plan import check_fits, little_memory
 from launcher.plan.fit import make_load
 from launcher.plan.memory.host import pinned, snapshot_bytes
+from launcher.plan.options import notes
 
 GIB = 2**30
 FULL_70B = (
@@ -51,6 +52,19 @@ def test_the_copy_of_a_save_takes_a_power_of_two_on_every_rank(compose, plan):
     assert snapshot_bytes(dataclasses.replace(load, saves=False)) == 0
     alone = dataclasses.replace(load, strategy=next(one for one in _strategies() if one.name == "ddp"))
     assert snapshot_bytes(alone) >= 12 * 128_256 * 4096  # one rank writes the whole embedding
+
+
+@pytest.mark.parametrize("value", ["0", "-3", "inf"])
+def test_a_node_has_a_positive_amount_of_memory(plan, value: str):
+    with pytest.raises(PlanError, match=r"cluster.node_memory_gib=\S+ must be a number above 0"):
+        plan(*LORA_8B, f"cluster.node_memory_gib={value}")
+
+
+@pytest.mark.parametrize(("plugin", "told"), [("qlora", 1), ("lora", 0)])
+def test_a_key_that_cannot_have_an_effect_is_told(compose, plan, plugin: str, told: int):
+    overrides = (*LORA_8B, "strategy=fsdp2", f"plugin=[{plugin}]", "strategy.cpu_ram_efficient_loading=true")
+    said = notes(compose(*overrides), plan(*overrides))
+    assert sum("every rank still loads these weights" in one for one in said) == told
 
 
 def test_pinned_memory_is_rounded_up_to_a_power_of_two():
