@@ -70,6 +70,9 @@ class Strategy:
     offload_param: bool = False
     """Whether weights are kept in host memory."""
 
+    cpu_ram_efficient_loading: bool = False
+    """Whether one rank of each node loads the whole model and the others get their shares from rank 0."""
+
     order: ClassVar[int | None] = None
     """Position among the candidates of strategy=auto and of the alternatives, least sharding first; None excludes it."""
     on_rank: ClassVar[str] = "launcher.train.strategies.base"
@@ -112,12 +115,15 @@ class Strategy:
         """The strategy with the configured settings; PlanError for settings that exclude each other."""
         self.check(config)
         self._check_deepspeed(config)
+        self._check_loading(config)
         offload = "_offload" if config.offload_optimizer or config.offload_param else ""
         return dataclasses.replace(
             self,
             name=f"{self.name}{offload}",
             offload_optimizer=config.offload_optimizer,
             offload_param=config.offload_param,
+            cpu_ram_efficient_loading=self.cpu_ram_efficient_loading
+            and config.cpu_ram_efficient_loading is not False,
         )
 
     def check(self, config: StrategyConfig) -> None:
@@ -135,6 +141,18 @@ class Strategy:
             f"strategy.{key}={getattr(config, key)} is for DeepSpeed, which strategy={self.name} does not use; use "
             "strategy=zero2 or zero3, or take it out"
         )
+
+    def _check_loading(self, config: StrategyConfig) -> None:
+        if config.cpu_ram_efficient_loading and not self.cpu_ram_efficient_loading:
+            other = (
+                "where every rank loads its own share"
+                if self.loads_shards
+                else "where every rank needs the whole model"
+            )
+            raise PlanError(
+                f"strategy.cpu_ram_efficient_loading=true has no effect with strategy={self.name}, {other}; use "
+                "strategy=fsdp2, or take it out"
+            )
 
     def offloads_optimizer(self, optim: str) -> bool:
         """Whether this optimizer (trainer.optim) computes in host memory if its state is kept there."""

@@ -44,6 +44,12 @@ class Fsdp2(Strategy):
         yield self
         yield dataclasses.replace(self, name=f"{self.name}_offload", offload_param=True)
 
+    def config(self) -> StrategyConfig:
+        """As of any strategy, with the choice of who loads."""
+        return dataclasses.replace(
+            Strategy.config(self), cpu_ram_efficient_loading=None if self.cpu_ram_efficient_loading else False
+        )
+
     def degrees(self, config: StrategyConfig, world_size: int) -> Degrees:
         """All ranks share one copy of the sharded state."""
         return Degrees(dp_shard=world_size)
@@ -61,7 +67,7 @@ class Fsdp2(Strategy):
             "reshard_after_forward": True,
             "state_dict_type": "SHARDED_STATE_DICT",
             "cpu_offload": self.offload_param,
-            "cpu_ram_efficient_loading": False,
+            "cpu_ram_efficient_loading": self.cpu_ram_efficient_loading,
         }
         options = {"offload_params" if key == "cpu_offload" else key: value for key, value in fsdp.items()}
         return Files(
@@ -133,4 +139,4 @@ class Fsdp2(Strategy):
         return share_sent(load.degrees.shard_size) * (weights * gathers + load.trained * load.width)
 
 
-SPEC = Fsdp2(name="fsdp2", engine="fsdp2")
+SPEC = Fsdp2(name="fsdp2", engine="fsdp2", cpu_ram_efficient_loading=True)
