@@ -62,6 +62,9 @@ bench-plan: $(VENV)/.test ## hold plans against what ranks hold in memory, and t
 	$(VENV)/bin/python -m tests.benchmarks.plan_speed
 	$(VENV)/bin/python -m tests.benchmarks.published_time
 
+fake-cuda: $(VENV)/.test ## hold plans against lifetimes on a fake CUDA device, on which no kernel runs; about 20 minutes
+	$(VENV)/bin/python -m tests.fakecuda
+
 bench-follow: $(VENV)/.test ## CPU time of a look at a long run's metrics
 	$(VENV)/bin/python -m tests.benchmarks.follow
 

@@ -21,6 +21,10 @@ class Allocation(StartedHere, Slurm):
         """None: the allocation was not requested with these options."""
         del options, ranks, cuda
 
+    def memory_warning(self, options: Options, need_gib: int) -> str | None:
+        """None: the allocation was not requested with these options."""
+        del options, need_gib
+
     def is_here(self, environ: Mapping[str, str]) -> bool:
         """Whether this process is inside a job."""
         return self.job(environ) is not None

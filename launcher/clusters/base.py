@@ -118,6 +118,11 @@ class Cluster(ABC):
         del options, ranks, cuda
         return None
 
+    def memory_warning(self, options: Options, need_gib: int) -> str | None:
+        """A warning about a job that requests no host memory and needs `need_gib` GiB on each node; None for no warning."""
+        del options, need_gib
+        return None
+
     def shape(self, options: Options) -> dict[str, str]:
         """The options without those that contain a job's name or folder: jobs with equal shapes fit into one array."""
         return dict(options)

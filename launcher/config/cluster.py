@@ -61,6 +61,9 @@ class ClusterConfig:
     """Who makes the GPUs: nvidia, or amd (ROCm), which changes how containers and checks of GPUs ask for them."""
     gpu_memory_gib: Optional[float] = None  # noqa: UP045
     """Memory of one GPU, in GiB; a run that needs more by its plan is refused. With null this is not checked."""
+    node_memory_gib: Optional[float] = None  # noqa: UP045
+    """Host memory of a node that jobs can use, in GiB; a run that needs more by its plan is refused. With null this is not
+    checked."""
     context_gib: float = 1.0
     """GPU memory beside tensors, in GiB: CUDA context, communicators, fragmentation. Assumed until `calibrate` measures it."""
     gpu_tflops: Optional[float] = None  # noqa: UP045

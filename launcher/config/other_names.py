@@ -290,6 +290,11 @@ def _sharding() -> Iterator[Counterpart]:
     yield _same("offload_param_device fsdp_offload_params fsdp_cpu_offload cpu_offload offload_params "
                 "zero_optimization.offload_param zero_optimization.offload_param.device",
                 "strategy.offload_param", "", {"cpu": "true", "none": "false"})
+    yield _same("cpu_ram_efficient_loading fsdp_cpu_ram_efficient_loading fsdp_config.cpu_ram_efficient_loading "
+                "fsdp_config.fsdp_cpu_ram_efficient_loading low_cpu_mem_usage low_cpu_fsdp fsdp_low_cpu",
+                "strategy.cpu_ram_efficient_loading", "which FSDP2 does by default")
+    yield _same("fsdp_sync_module_states sync_module_states",
+                None, "rank 0 sends the weights wherever one rank loads them")
     yield _same("ddp_find_unused_parameters ddp_broadcast_buffers find_unused_parameters",
                 None, "every trained weight has a gradient, and buffers are equal on every rank")
     yield _same("reduce_bucket_size allgather_bucket_size stage3_prefetch_bucket_size stage3_max_live_parameters",

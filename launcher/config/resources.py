@@ -32,7 +32,7 @@ class ResourcesConfig:
     cluster.sbatch.cpus-per-gpu overrides it."""
     memory_gib: Optional[int] = None  # noqa: UP045
     """Host memory to request per node, in GiB; 0 requests all memory of the node, null requests the default of the site.
-    cluster.sbatch.mem-per-gpu or mem-per-cpu overrides it."""
+    A run that needs more by its plan is refused. cluster.sbatch.mem-per-gpu or mem-per-cpu overrides it."""
     spares: int = 0
     """Additional nodes that wait in the allocation and replace a node that fails."""
     ddp_timeout_s: int = 1800

@@ -19,6 +19,10 @@ class StrategyConfig:
     """Whether to keep the optimizer state in host memory (ZeRO 1 to 3)."""
     offload_param: bool = False
     """Whether to keep the weights in host memory (ZeRO-3, or CPU offload of FSDP2)."""
+    cpu_ram_efficient_loading: Optional[bool] = None  # noqa: UP045
+    """FSDP2: whether one rank of each node loads the model and the other ranks get their shares from rank 0; with false every
+    rank holds the whole model in host memory while it loads. null means true. Quantised weights, and adapters that are
+    initialised with a part of the weights (PiSSA, OLoRA), are loaded by every rank."""
     overlap_comm: Optional[bool] = None  # noqa: UP045
     """DeepSpeed: whether gradients are reduced during the backward pass, which needs memory for a second bucket. null
     means true."""

@@ -6,9 +6,12 @@ from launcher.config import Config
 from launcher.launching.summary import Shutdown, not_estimated, shutdown_dict
 from launcher.plan import LaunchPlan
 from launcher.plan.alternatives import Alternative, find_alternatives
+from launcher.plan.host_limit import host_limit
 from launcher.plan.memory import explain_terms
 from launcher.plan.queue import Course, expect
 from launcher.plan.time import StepTime
+from launcher.plan.verdict import fits
+from launcher.plan.way_out import find_ways_out
 from launcher.units import duration, plural
 
 Lines = list[tuple[str, str]]
@@ -25,6 +28,10 @@ class MemoryNeed(TypedDict):
     """Whether it fits the cluster's GPUs; null if their size is not known."""
     gpu_gib: float | None
     """GiB of one GPU of the cluster (cluster.gpu_memory_gib)."""
+    host_fits: bool | None
+    """Whether it fits a node's host memory; null if neither resources.memory_gib nor cluster.node_memory_gib is set."""
+    node_gib: float | None
+    """The smaller of resources.memory_gib and cluster.node_memory_gib."""
     host_gib: float
     """GiB of a node's host memory."""
     per_gpu_gib: dict[str, float]
@@ -84,22 +91,25 @@ def estimates_dict(config: Config, plan: LaunchPlan) -> Estimates:
     course = expect(config, plan)
     money = None if course is None else course.money
     return {
-        "memory": memory_dict(plan, config.cluster.gpu_memory_gib),
+        "memory": memory_dict(config, plan),
         "time": plan.time,
         "cost": {"gpu_hours": course.gpu_hours if course else None, "money": money},
         "queue": course,
         "shutdown": shutdown_dict(plan),
-        "alternatives": find_alternatives(config, plan),
+        "alternatives": _alternatives(config, plan),
     }
 
 
-def memory_dict(plan: LaunchPlan, size: float | None) -> MemoryNeed | None:
-    """Whether the run fits GPUs of `size` GiB, null if unknown, and the memory that it needs of each kind."""
+def memory_dict(config: Config, plan: LaunchPlan) -> MemoryNeed | None:
+    """Whether the run fits the cluster's GPUs and nodes, null if unknown, and the memory that it needs of each kind."""
     if plan.memory is None or plan.room is None:
         return None
+    size, limit = config.cluster.gpu_memory_gib, host_limit(config)
     return {
         "fits": None if size is None else plan.memory.total <= size,
         "gpu_gib": size,
+        "host_fits": None if limit is None else plan.room.host_gib <= limit[1],
+        "node_gib": None if limit is None else limit[1],
         "host_gib": plan.room.host_gib,
         "per_gpu_gib": plan.memory.to_dict(),
         "checkpoint_gib": plan.room.checkpoint_gib,
@@ -110,11 +120,11 @@ def estimate_lines(config: Config, plan: LaunchPlan) -> Lines:
     """The verdict, a bar for each kind of memory, time, cost, the queue, and better alternatives."""
     course = expect(config, plan)
     return [
-        *_verdict(plan, config.cluster.gpu_memory_gib),
+        *_verdict(config, plan),
         *_time(plan, course),
         *_cost(course),
         *_queue(plan, course),
-        *_choices(find_alternatives(config, plan)),
+        *_choices(_alternatives(config, plan)),
     ]
 
 
@@ -143,10 +153,16 @@ def explain_lines(plan: LaunchPlan) -> Lines:
     return [*lines, *([("time", explained["time"])] if explained["time"] else [])]
 
 
-def _verdict(plan: LaunchPlan, size: float | None) -> Lines:
+def _alternatives(config: Config, plan: LaunchPlan) -> list[Alternative]:
+    """Settings near the plan: for one that does not fit those that do, the nearest first; then the best of each kind."""
+    found = [] if fits(config, plan) is not False else find_ways_out(config, plan)
+    return [*found, *find_alternatives(config, plan)]
+
+
+def _verdict(config: Config, plan: LaunchPlan) -> Lines:
     if plan.memory is None or plan.room is None:
         return []
-    total = plan.memory.total
+    total, size, limit = plan.memory.total, config.cluster.gpu_memory_gib, host_limit(config)
     if size is None:
         fits = f"needs {total:.1f} GiB per GPU; set cluster.gpu_memory_gib to check it"
     elif total <= size:
@@ -157,7 +173,10 @@ def _verdict(plan: LaunchPlan, size: float | None) -> Lines:
         ("", f"{kind:<12}{gib:>8.2f} GiB  {'#' * round(40 * gib / max(total, size or 0))}")
         for kind, gib in plan.memory.parts.items()
     ]
-    room = f"{plan.room.host_gib:.1f} GiB of each node's memory, {plan.room.checkpoint_gib:.2f} GiB per checkpoint"
+    needs = f"{plan.room.host_gib:.1f} GiB of each node's memory"
+    if limit is not None and plan.room.host_gib > limit[1]:
+        needs += f" (no: {limit[0]}={limit[1]:g}; a launch would be refused)"
+    room = f"{needs}, {plan.room.checkpoint_gib:.2f} GiB per checkpoint"
     return [("fits", fits), *bars, ("needs", room)]
 
 
@@ -200,6 +219,15 @@ def _choices(found: list[Alternative]) -> Lines:
         "fewest_gpus": "fewest GPUs",
         "four_bit": "4-bit weights",
         "larger_gpu": "larger GPU",
+        "smaller_micro_batch": "smaller micro-batch",
+        "checkpointing": "recomputation",
+        "strategy": "sharding",
+        "offload": "offloading",
+        "more_gpus": "more GPUs",
+        "fewer_gpus": "fewer GPUs",
+        "shorter": "shorter sequences",
+        "lora": "LoRA",
+        "qlora": "QLoRA",
     }
     lines: Lines = []
     for one in found:

@@ -15,7 +15,7 @@ from launcher.clusters.submission import cut_short, submitted
 from launcher.launching.compose import Composed
 from launcher.launching.freeze.freeze import freeze, with_code
 from launcher.launching.hub_gate import check_hub
-from launcher.launching.machine_gate import cpu_note
+from launcher.launching.machine_gate import check_host_memory, cpu_note
 from launcher.launching.package_gate import check_packages, package_notes
 from launcher.launching.plan_warnings import HowMuch, evaluation_note, print_warnings
 from launcher.launching.planning import prepare
@@ -95,6 +95,7 @@ def plan_launch(composed: Composed, moment: datetime) -> Planned:
     """The planned run; LauncherError for every fault that can be found before anything is written."""
     run, plan = prepare(composed, moment)
     check_fits(composed.config, plan)
+    check_host_memory(composed.config, plan)
     check_packages(composed.config, plan)
     return Planned(composed=composed, run=run, plan=plan)
 

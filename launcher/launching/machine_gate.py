@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from pathlib import Path
 
 from omegaconf import open_dict, read_write
 
@@ -12,6 +13,7 @@ from launcher.errors import PlanError
 from launcher.launching.compose import Composed
 from launcher.plan import Facts, LaunchPlan
 from launcher.plan.model import count_parameters
+from launcher.plan.verdict import check_host
 from launcher.units import plural
 
 LARGE = 1_000_000_000
@@ -28,6 +30,12 @@ def check_machine(config: Config, facts: Facts) -> None:
         f"on CPU ranks; use cluster={queue_kind()} on a login node (here with plan or dry_run=true), a smaller model such as "
         "model=smollm2_135m, or resources.device=cpu if a CPU is what you want"
     )
+
+
+def check_host_memory(config: Config, plan: LaunchPlan) -> None:
+    """PlanError for a run on GPUs of this machine that needs more host memory than the machine has."""
+    if find_cluster(plan.cluster).one_machine and not config.dry_run:
+        check_host(config, plan, ("memory of this machine in GiB", total_gib()))
 
 
 def cpu_warning(config: Config, plan: LaunchPlan) -> str | None:
@@ -66,6 +74,12 @@ def for_plan(composed: Composed, facts: Facts) -> tuple[Composed, str | None]:
     here, there = find_cluster(facts.cluster).title, find_cluster(kind).title
     said = f"{here} cannot run it, so it is planned for {there} (cluster={kind}); name a cluster to plan it for another"
     return dataclasses.replace(composed, cfg=cfg, config=changed), said
+
+
+def total_gib() -> float:
+    """GiB of this machine's memory. Source: proc(5), MemTotal."""
+    line = Path("/proc/meminfo").read_text().partition("MemTotal:")[2]
+    return int(line.split()[0]) / 2**20
 
 
 def _chosen_here(config: Config) -> bool:

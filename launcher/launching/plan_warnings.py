@@ -11,7 +11,7 @@ from launcher.launching.data_gate import check_data, data_warnings
 from launcher.launching.machine_gate import cpu_note, cpu_warning
 from launcher.launching.package_gate import refusals
 from launcher.output import say, warn
-from launcher.plan import LaunchPlan, close_call, few_cores
+from launcher.plan import LaunchPlan, close_call, few_cores, little_memory
 from launcher.plan.extent import extent_of, short_run
 from launcher.plan.options import notes
 
@@ -24,6 +24,7 @@ def warnings_of(composed: Composed, plan: LaunchPlan) -> list[str]:
         cpu_warning(config, plan),
         close_call(config, plan),
         few_cores(plan),
+        little_memory(plan),
         *unchecked(config),
         *find_cluster(plan.cluster).shell_warnings(plan.job_options, os.environ),
         *data_warnings(check_data(config)),

@@ -8,12 +8,13 @@ from launcher.config import Config, StrategyConfig
 from launcher.plan.combine import combination_of
 from launcher.plan.facts import Facts
 from launcher.plan.fit import make_load
+from launcher.plan.host_limit import host_limit
 from launcher.plan.launch_plan import LaunchPlan
-from launcher.plan.memory import MARGIN, Load, estimate_memory
+from launcher.plan.memory import MARGIN, Load, estimate_memory, estimate_room
 from launcher.plan.rules import Combination, broken_rules
 from launcher.plan.time import estimate_time
 from launcher.plan.traits import Traits
-from launcher.strategies import Strategy, candidates
+from launcher.strategies import Degrees, Strategy, candidates
 from launcher.units import significant
 
 GPU_SIZES_GIB = (16, 24, 32, 40, 48, 80, 96, 141, 180)
@@ -27,7 +28,9 @@ class Alternative:
     """One alternative setting with its memory, time and cost."""
 
     kind: str
-    """cheapest, largest_micro_batch, longest_context, fewest_gpus, four_bit or larger_gpu."""
+    """cheapest, largest_micro_batch, longest_context, fewest_gpus, four_bit or larger_gpu; and for a plan that does not fit,
+    how it could: smaller_micro_batch, checkpointing, strategy, four_bit, offload, more_gpus, fewer_gpus, shorter,
+    lora or qlora."""
     overrides: tuple[str, ...]
     """Overrides to type for it; empty if it is the planned setting."""
     gpus: int
@@ -45,7 +48,7 @@ def find_alternatives(config: Config, plan: LaunchPlan) -> list[Alternative]:
     load, size = make_load(config, plan), config.cluster.gpu_memory_gib
     if load is None or size is None:
         return []
-    search = Search(config, plan.facts, load, combination_of(config, plan), size, plan.plugins)
+    search = search_from(config, plan, load, size)
     found = [search.cheapest(), search.largest_micro_batch(), search.longest_context(), search.fewest_gpus()]
     found.append(search.four_bit())
     if not search.fits(load):
@@ -53,9 +56,23 @@ def find_alternatives(config: Config, plan: LaunchPlan) -> list[Alternative]:
     return [one for one in found if one is not None]
 
 
+def search_from(
+    config: Config, plan: LaunchPlan, load: Load, size: float, host: float | None = None
+) -> "Search":
+    """The search near a plan; `host`: GiB of a node if that is less than what the configuration says."""
+    known = host_limit(config)
+    limits = [one for one in (host, known[1] if known else None) if one is not None]
+    run = combination_of(config, plan)
+    return Search(config, plan.facts, load, run, size, plan.plugins, min(limits, default=None))
+
+
 def strategies(config: StrategyConfig, run: Combination, world_size: int) -> Iterator[Strategy]:
     """The strategies that work for this run on `world_size` ranks: those whose combination breaks no rule."""
     for strategy in candidates():
+        if (config.deepspeed or config.overlap_comm is not None) and not strategy.writes_deepspeed:
+            continue  # it would refuse these keys
+        if config.cpu_ram_efficient_loading and not strategy.cpu_ram_efficient_loading:
+            continue
         degrees = strategy.degrees(config, world_size)
         if not any(broken_rules(dataclasses.replace(run, strategy=strategy, degrees=degrees))):
             yield strategy
@@ -78,12 +95,17 @@ class Search:
         run: Combination,
         size: float,
         declared: Mapping[str, Traits],
+        host: float | None = None,
     ) -> None:
         self.declared = declared
         """What the planned plugins declare about themselves."""
         self.config, self.facts, self.load, self.run, self.size = config, facts, load, run, size
         self.plugins = list(config.plugins)
         """Names for plugin=[...] with these settings."""
+        self.options: list[str] = []
+        """Overrides that these plugins need besides."""
+        self.host = host
+        """GiB of host memory of a node; None if that is not known."""
         self._totals: dict[tuple[object, ...], float] = {}
         self.batch = load.sequences * load.accumulation * load.degrees.data_parallel_size
 
@@ -94,23 +116,22 @@ class Search:
             self._totals[key] = estimate_memory(load).total
         return self._totals[key]
 
-    def fits(self, load: Load) -> bool:
-        """Whether it fits the cluster's GPUs."""
-        return self.total(load) <= self.size
+    def fits(self, load: Load, margin: float = 0.0) -> bool:
+        """Whether it fits the cluster's GPUs and leaves this share of them free, and fits the host memory of a node."""
+        if self.total(load) > self.size * (1 - margin):
+            return False
+        return self.host is None or estimate_room(load).host_gib <= self.host
 
     def cheapest(self) -> Alternative | None:
         """The setting with the fewest GPU-seconds per step that leaves MARGIN free, if possible on at most the planned GPUs."""
-        worlds = list(self._worlds())
+        worlds = list(self.worlds())
         requested = [one for one in worlds if one[0] * one[1] <= self.load.degrees.world_size]
         for some in (requested, [one for one in worlds if one not in requested]):
             fitting = [
-                load
-                for nodes, gpus in some
-                for load in self._variants(nodes, gpus)
-                if self.total(load) <= self.size * (1 - MARGIN)
+                load for nodes, gpus in some for load in self.variants(nodes, gpus) if self.fits(load, MARGIN)
             ]
             if fitting:
-                return self._made("cheapest", min(fitting, key=self._cost))
+                return self.made("cheapest", min(fitting, key=self.cost))
         return None
 
     def largest_micro_batch(self) -> Alternative | None:
@@ -133,22 +154,31 @@ class Search:
             low, high = (middle, high) if self.fits(longer) else (low, middle - 1)
         if low == 0:
             return None
-        return self._made("longest_context", dataclasses.replace(self.load, length=low * _STEP))
+        return self.made("longest_context", dataclasses.replace(self.load, length=low * _STEP))
 
     def fewest_gpus(self) -> Alternative | None:
         """The fewest GPUs on which any strategy fits and leaves MARGIN free."""
-        for nodes, gpus in self._worlds():
-            fitting = [
-                load
-                for load in self._variants(nodes, gpus, smallest=True)
-                if self.total(load) <= self.size * (1 - MARGIN)
-            ]
+        for nodes, gpus in self.worlds():
+            fitting = [load for load in self.variants(nodes, gpus, smallest=True) if self.fits(load, MARGIN)]
             if fitting:
-                return self._made("fewest_gpus", min(fitting, key=self._cost))
+                return self.made("fewest_gpus", min(fitting, key=self.cost))
         return None
 
     def four_bit(self) -> Alternative | None:
         """The cheapest setting of the same adapter over 4-bit weights on the planned GPUs: QLoRA instead of LoRA."""
+        search = self.quantised()
+        if search is None:
+            return None
+        gpus = self.load.gpus_per_node
+        fitting = [
+            load
+            for load in search.variants(self.load.degrees.world_size // gpus, gpus, smallest=True)
+            if search.fits(load, MARGIN)
+        ]
+        return search.made("four_bit", min(fitting, key=search.cost)) if fitting else None
+
+    def quantised(self) -> "Search | None":
+        """The search for the same adapter over 4-bit weights; None without an adapter, and if its weights have 4 bits."""
         adapter, declared = self.load.adapter, self.declared
         instead = {name: plugin.four_bit for name, plugin in declared.items() if plugin.four_bit}
         if adapter is None or adapter.four_bit or not instead:
@@ -156,33 +186,24 @@ class Search:
         quantised = dataclasses.replace(adapter, four_bit=True, double_quant=True)
         load = dataclasses.replace(self.load, adapter=quantised)
         run = dataclasses.replace(self.run, four_bit=True)
-        search = Search(self.config, self.facts, load, run, self.size, declared)
+        search = Search(self.config, self.facts, load, run, self.size, declared, self.host)
         search.plugins = [instead[name][0] if name in instead else name for name in self.plugins]
-        gpus = self.load.gpus_per_node
-        fitting = [
-            load
-            for load in search._variants(self.load.degrees.world_size // gpus, gpus, smallest=True)
-            if search.total(load) <= self.size * (1 - MARGIN)
-        ]
-        if not fitting:
-            return None
-        found = search._made("four_bit", min(fitting, key=search._cost))
-        options = [option for typed in instead.values() for option in typed[1:]]
-        return dataclasses.replace(found, overrides=(*found.overrides, *options))
+        search.options = [option for typed in instead.values() for option in typed[1:]]
+        return search
 
     def larger_gpu(self) -> Alternative | None:
         """The smallest existing GPU that holds the planned setting."""
         total = self.total(self.load)
         for size in GPU_SIZES_GIB:
             if size > self.size and total <= size * (1 - MARGIN / 2):
-                return self._made("larger_gpu", self.load, f"cluster.gpu_memory_gib={size}")
+                return self.made("larger_gpu", self.load, f"cluster.gpu_memory_gib={size}")
         return None
 
     def _last(self, kind: str, loads: list[Load]) -> Alternative | None:
         fitting = [load for load in loads if self.fits(load)]
-        return self._made(kind, fitting[-1]) if fitting else None
+        return self.made(kind, fitting[-1]) if fitting else None
 
-    def _worlds(self) -> Iterator[tuple[int, int]]:
+    def worlds(self) -> Iterator[tuple[int, int]]:
         """(nodes, GPUs per node) that divide the global batch, in ascending order."""
         most = max(self.config.cluster.gpus_per_node or _GPUS_OF_A_NODE, self.load.gpus_per_node)
         for gpus in range(1, most + 1):
@@ -194,7 +215,7 @@ class Search:
                 yield nodes, most
             nodes *= 2
 
-    def _variants(self, nodes: int, gpus: int, *, smallest: bool = False) -> Iterator[Load]:
+    def variants(self, nodes: int, gpus: int, *, smallest: bool = False) -> Iterator[Load]:
         """The plan's settings on these GPUs, under every strategy, with and without checkpointing."""
         world = nodes * gpus
         for strategy in strategies(self.config.strategy, self.run, world):
@@ -202,7 +223,12 @@ class Search:
             per_rank = self.batch // degrees.data_parallel_size
             if not strategy.worthwhile(degrees) or not per_rank:
                 continue
-            micros = [1] if smallest else [micro for micro in divisors(per_rank) if micro <= _MOST_SEQUENCES]
+            micros = [
+                micro
+                for micro in divisors(per_rank)
+                if micro <= _MOST_SEQUENCES and self.works(strategy, degrees, micro)
+            ]
+            micros = micros[:1] if smallest else micros
             for checkpointing in {self.load.checkpointing, True}:
                 for micro in micros:
                     load = dataclasses.replace(
@@ -218,19 +244,24 @@ class Search:
                     if not self.fits(load):
                         break  # more sequences will not fit either
 
+    def works(self, strategy: Strategy, degrees: Degrees, micro: int) -> bool:
+        """Whether no rule forbids this micro-batch."""
+        run = dataclasses.replace(self.run, strategy=strategy, degrees=degrees, micro_batch_size=micro)
+        return not any(broken_rules(run))
+
     def _step_s(self, load: Load) -> float:
         return estimate_time(self.config, load, self.facts).step_s
 
-    def _cost(self, load: Load) -> tuple[float, float, bool]:
+    def cost(self, load: Load) -> tuple[float, float, bool]:
         """Sort key: GPU-seconds per step; among equals the faster one, then the one without recomputation."""
         seconds = self._step_s(load)
         return (round(seconds * load.degrees.world_size, 6), seconds, load.checkpointing)
 
-    def _made(self, kind: str, load: Load, *more: str) -> Alternative:
+    def made(self, kind: str, load: Load, *more: str) -> Alternative:
         seconds = self._step_s(load)
         return Alternative(
             kind=kind,
-            overrides=(*self._overrides(load), *more),
+            overrides=(*self._overrides(load), *self.options, *more),
             gpus=load.degrees.world_size,
             total_gib=round(self.total(load), 2),
             step_s=seconds,

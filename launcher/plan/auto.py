@@ -100,7 +100,12 @@ def _with(config: Config, strategy: StrategyConfig | None, micro: int | None) ->
 
 def _with_own(chosen: StrategyConfig, asked: StrategyConfig) -> StrategyConfig:
     """The chosen strategy with the settings that the planner does not choose."""
-    return dataclasses.replace(chosen, overlap_comm=asked.overlap_comm, deepspeed=asked.deepspeed)
+    return dataclasses.replace(
+        chosen,
+        overlap_comm=asked.overlap_comm,
+        deepspeed=asked.deepspeed,
+        cpu_ram_efficient_loading=asked.cpu_ram_efficient_loading,
+    )
 
 
 def _keys_auto(keys: list[str]) -> str:

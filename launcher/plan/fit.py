@@ -40,6 +40,8 @@ def make_load(config: Config, plan: LaunchPlan) -> Load | None:
         varlen=(attention or "").startswith("flash"),
         bucket=plan.strategy.bucket(plan.deepspeed),
         context_gib=config.cluster.context_gib,
+        saves=plan.save is not None,
+        moves_weights=any(plugin.moves_weights for plugin in plan.plugins.values()),
         extra_passes=method.extra_passes(config),
     )
 

@@ -14,6 +14,7 @@ from launcher.methods.registry import find_method
 from launcher.plan.every import steps_of
 from launcher.plan.facts import Facts
 from launcher.plan.length import Length, make_length
+from launcher.plan.loading import loads_once
 from launcher.plan.meeting import Meeting, make_meeting
 from launcher.plan.memory import Adapter, Memory, Room
 from launcher.plan.model import ModelFacts, count_parameters
@@ -118,6 +119,12 @@ class LaunchPlan:
     """When checkpoints are written; None if the run saves none."""
     facts: Facts
     """What planning found outside the configuration."""
+
+    @property
+    def loads_once(self) -> bool:
+        """Whether one rank of each node loads the weights, and the others get theirs from rank 0."""
+        moves = any(plugin.moves_weights for plugin in self.plugins.values())
+        return loads_once(self.strategy.acting(self.degrees), self.adapter, moves_weights=moves)
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as plain JSON values."""
@@ -262,6 +269,11 @@ def _check_resources(config: Config) -> None:
             raise PlanError(
                 f"resources.{name}={value} must be at least {least}{meant}, or null for the site's default"
             )
+    has = config.cluster.node_memory_gib
+    if has is not None and not 0 < has < float("inf"):
+        raise PlanError(
+            f"cluster.node_memory_gib={has:g} must be a number above 0, or null if it is not known"
+        )
     if not 0 <= config.cluster.failures_per_1000_node_days < float("inf"):
         rate = config.cluster.failures_per_1000_node_days
         raise PlanError(f"cluster.failures_per_1000_node_days={rate} must be a number of at least 0")

@@ -29,6 +29,11 @@ def notes(config: Config, plan: LaunchPlan) -> list[str]:
         found.append(
             "trainer.torch_compile=true: 4-bit layers are not compiled, only the layers between them"
         )
+    if config.strategy.cpu_ram_efficient_loading and not plan.loads_once and plan.topology.world_size > 1:
+        found.append(
+            "strategy.cpu_ram_efficient_loading=true: every rank still loads these weights, because quantised ones "
+            "cannot be sent, and PiSSA and OLoRA keep a part of them on each rank"
+        )
     return found
 
 

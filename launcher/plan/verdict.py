@@ -1,24 +1,52 @@
-"""Whether a plan fits its GPUs: what is refused, and what gets a warning."""
+"""Whether a plan fits its GPUs and the memory of its nodes: what is refused, and what gets a warning."""
+
+import math
 
 from launcher.clusters.registry import find_cluster
 from launcher.config import Config
 from launcher.errors import PlanError
-from launcher.plan.alternatives import find_alternatives
+from launcher.plan.host_limit import ASKED, host_limit
 from launcher.plan.launch_plan import LaunchPlan
 from launcher.plan.memory import MARGIN
-from launcher.strategies import candidates
+from launcher.plan.way_out import find_ways_out
+
+_MOST = 3
+"""Settings that a refusal names."""
 
 
 def check_fits(config: Config, plan: LaunchPlan) -> None:
-    """PlanError if the plan needs more memory than a GPU of the cluster has, unless force=true or the size is not known."""
-    size, memory = config.cluster.gpu_memory_gib, plan.memory
-    if config.force or size is None or memory is None or memory.total <= size:
+    """PlanError if the plan needs more memory than a GPU of the cluster or a node of the job has, unless force=true or the size
+    is not known."""
+    if config.force or plan.memory is None or plan.room is None:
         return
-    parts = memory.parts
-    largest = max(parts, key=lambda kind: parts[kind])
+    size, memory = config.cluster.gpu_memory_gib, plan.memory
+    if size is not None and memory.total > size:
+        largest = max(memory.parts, key=lambda kind: memory.parts[kind])
+        raise PlanError(
+            f"cluster.gpu_memory_gib={size:g} is less than the {memory.total:.1f} GiB per GPU that the plan needs (the largest "
+            f"part is {largest}: {memory.parts[largest]:.1f} GiB); {_way_out(config, plan)}, or launch it with force=true"
+        )
+    check_host(config, plan, host_limit(config))
+
+
+def fits(config: Config, plan: LaunchPlan) -> bool | None:
+    """Whether the plan fits the GPUs and the nodes' memory; None if it is not known of either."""
+    size, limit = config.cluster.gpu_memory_gib, host_limit(config)
+    if plan.memory is None or plan.room is None or (size is None and limit is None):
+        return None
+    return (size is None or plan.memory.total <= size) and (limit is None or plan.room.host_gib <= limit[1])
+
+
+def check_host(config: Config, plan: LaunchPlan, limit: tuple[str, float] | None) -> None:
+    """PlanError if the plan needs more host memory on a node than `limit`: (where that is said, GiB); None is no limit."""
+    if limit is None or config.force or plan.room is None or plan.room.host_gib <= limit[1]:
+        return
+    where, has = limit
+    need = math.ceil(plan.room.host_gib)
+    own = f"use {ASKED}={need}, or 0 for all memory of a node" if where == ASKED else None
     raise PlanError(
-        f"cluster.gpu_memory_gib={size:g} is less than the {memory.total:.1f} GiB per GPU that the plan needs (the largest "
-        f"part is {largest}: {parts[largest]:.1f} GiB); {_way_out(config, plan)}, or launch it with force=true"
+        f"{where}={has:.4g} is less than the {plan.room.host_gib:.1f} GiB of host memory that the plan needs on each node; "
+        f"{_way_out(config, plan, has, own)}, or launch it with force=true"
     )
 
 
@@ -39,13 +67,18 @@ def few_cores(plan: LaunchPlan) -> str | None:
     return place.warning(plan.job_options, plan.topology.gpus_per_node, plan.device == "cuda")
 
 
-def _way_out(config: Config, plan: LaunchPlan) -> str:
-    """Text with the nearest settings that fit, else with what usually helps."""
-    found = [one for one in find_alternatives(config, plan) if one.kind in ("cheapest", "fewest_gpus")]
-    if found:
-        return "these fit: " + "; or ".join(dict.fromkeys(" ".join(one.overrides) for one in found))
-    sharding = " or ".join(one.name for one in candidates() if one.shards_weights and not one.offloads)
+def little_memory(plan: LaunchPlan) -> str | None:
+    """The cluster's warning about a job that requests no host memory; None if it requests some, or the need is not known."""
+    if plan.room is None:
+        return None
+    return find_cluster(plan.cluster).memory_warning(plan.job_options, math.ceil(plan.room.host_gib))
+
+
+def _way_out(config: Config, plan: LaunchPlan, host_gib: float | None = None, own: str | None = None) -> str:
+    """Text with the settings nearest to the plan that fit, as they are typed; `own`: what else helps."""
+    found = find_ways_out(config, plan, host_gib)
+    typed = "; or ".join(" ".join(one.overrides) for one in found[:_MOST])
+    ways = [*([own] if own else []), *([f"these fit, nearest first: {typed}"] if found else [])]
     return (
-        f"try strategy={sharding} on more GPUs, a smaller batch.micro_batch_size or model.max_length, "
-        "'plugin=[qlora,gradient_checkpointing]'"
+        "; ".join(ways) or "nothing that the planner knows fits, on any number of GPUs; use a smaller model"
     )

@@ -10,7 +10,8 @@ from launcher.errors import PlanError
 from launcher.strategies._deepspeed_keys import check_passed, merged
 from launcher.strategies.base import Files, Job, Strategy, Tensors, share_sent, size_of
 from launcher.strategies.degrees import Degrees
-from launcher.strategies.trained import Trained
+from launcher.strategies.moment import Moment
+from launcher.strategies.trained import Trained, Units
 
 ENGINE = "deepspeed"
 BUCKET = 500_000_000
@@ -141,8 +142,29 @@ class Zero(Strategy):
             return 0
         return self.shard(load.trained_tensors, load.degrees) * load.gradient_width
 
-    def buffer_bytes(self, load: Trained, gathered: float) -> float:
-        """Bytes of two gradient buckets of reduce_bucket_size. Source: DeepSpeed 0.19.8, stage_1_and_2.py."""
+    def carried_bytes(self, load: Trained) -> float:
+        """Bytes of the rank's share, to which each backward pass adds. Source: DeepSpeed 0.19.8, stage_1_and_2.py."""
+        return self.gradient_bytes(load) if load.accumulation > 1 else 0
+
+    def held_head_bytes(self, load: Trained) -> float:
+        """Bytes of the head's gradient, which waits for the embedding's if the weights are tied; else it is reduced at once."""
+        return load.table * load.width if load.tied else 0
+
+    def embedding_bytes(self, load: Trained) -> float:
+        """Bytes of the embedding's gradient, of tied weights also the head's, which waited for it. One that is larger than a
+        bucket is flattened and copied to be reduced. Source: DeepSpeed 0.19.8, stage_1_and_2.py."""
+        copies = 3 if self.zero_stage == 2 and load.accumulation == 1 else 4  # the last is of the kept sum
+        if self.zero_stage == 3 or load.table <= bucket_elements(load):
+            copies = 1
+        return load.table * load.width * max(copies, 2 if load.tied else 1)
+
+    def buffer_bytes(self, load: Trained, units: Units, moment: Moment) -> float:
+        """Bytes of two gradient buckets of reduce_bucket_size, from the step's first gradient to the optimizer.
+
+        Source: DeepSpeed 0.19.8, stage_1_and_2.py.
+        """
+        if moment is Moment.STEP or (moment in (Moment.FORWARD, Moment.HEAD) and load.accumulation == 1):
+            return 0
         return 2 * bucket_elements(load) * load.width
 
     def step_bytes(self, load: Trained, elements: int, foreach: bool) -> float:

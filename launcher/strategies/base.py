@@ -10,7 +10,8 @@ from typing import Any, ClassVar, Literal
 from launcher.config import StrategyConfig
 from launcher.errors import PlanError
 from launcher.strategies.degrees import Degrees
-from launcher.strategies.trained import Trained
+from launcher.strategies.moment import Moment
+from launcher.strategies.trained import Trained, Units
 
 Tensors = Iterable[tuple[tuple[int, ...], int]]
 """(shape, number of tensors with it)."""
@@ -69,6 +70,9 @@ class Strategy:
     offload_param: bool = False
     """Whether weights are kept in host memory."""
 
+    cpu_ram_efficient_loading: bool = False
+    """Whether one rank of each node loads the whole model and the others get their shares from rank 0."""
+
     order: ClassVar[int | None] = None
     """Position among the candidates of strategy=auto and of the alternatives, least sharding first; None excludes it."""
     on_rank: ClassVar[str] = "launcher.train.strategies.base"
@@ -111,12 +115,15 @@ class Strategy:
         """The strategy with the configured settings; PlanError for settings that exclude each other."""
         self.check(config)
         self._check_deepspeed(config)
+        self._check_loading(config)
         offload = "_offload" if config.offload_optimizer or config.offload_param else ""
         return dataclasses.replace(
             self,
             name=f"{self.name}{offload}",
             offload_optimizer=config.offload_optimizer,
             offload_param=config.offload_param,
+            cpu_ram_efficient_loading=self.cpu_ram_efficient_loading
+            and config.cpu_ram_efficient_loading is not False,
         )
 
     def check(self, config: StrategyConfig) -> None:
@@ -134,6 +141,18 @@ class Strategy:
             f"strategy.{key}={getattr(config, key)} is for DeepSpeed, which strategy={self.name} does not use; use "
             "strategy=zero2 or zero3, or take it out"
         )
+
+    def _check_loading(self, config: StrategyConfig) -> None:
+        if config.cpu_ram_efficient_loading and not self.cpu_ram_efficient_loading:
+            other = (
+                "where every rank loads its own share"
+                if self.loads_shards
+                else "where every rank needs the whole model"
+            )
+            raise PlanError(
+                f"strategy.cpu_ram_efficient_loading=true has no effect with strategy={self.name}, {other}; use "
+                "strategy=fsdp2, or take it out"
+            )
 
     def offloads_optimizer(self, optim: str) -> bool:
         """Whether this optimizer (trainer.optim) computes in host memory if its state is kept there."""
@@ -207,13 +226,43 @@ class Strategy:
         """Bytes of gradients on one GPU at the start of the optimizer's step."""
         return load.trained * load.gradient_width
 
-    def buffer_bytes(self, load: Trained, gathered: float) -> float:
-        """Bytes of buffers at the peak of a backward pass. `gathered`: two blocks with their gradients, embedding and head.
+    def carried_bytes(self, load: Trained) -> float:
+        """Bytes of the gradients that a forward and backward pass leaves for the next one of the same step."""
+        return load.trained * load.gradient_width if load.accumulation > 1 else 0
 
-        DistributedDataParallel copies gradients into separate buckets. Source: torch's gradient_as_bucket_view.
+    def gradient_bytes_at(self, load: Trained, moment: Moment) -> float:
+        """Bytes of gradients at that moment, without the head's and the embedding's own while they are made."""
+        if moment is Moment.STEP:
+            return self.gradient_bytes(load)
+        return (
+            self.carried_bytes(load)
+            if moment.before_gradients
+            else max(self.carried_bytes(load), self.gradient_bytes(load))
+        )
+
+    def held_head_bytes(self, load: Trained) -> float:
+        """Bytes of the trained head's gradient while the blocks are differentiated. That of tied weights waits for the
+        embedding's. Source: torch's autograd/input_buffer.cpp."""
+        return load.table * load.gradient_width if load.tied or load.accumulation == 1 else 0
+
+    def embedding_bytes(self, load: Trained) -> float:
+        """Bytes of the embedding's gradient in excess of the kept gradients: 0 if it becomes the kept one."""
+        return load.table * load.gradient_width if load.tied or load.accumulation > 1 else 0
+
+    def buffer_bytes(self, load: Trained, units: Units, moment: Moment) -> float:
+        """Bytes of buffers at that moment.
+
+        DistributedDataParallel copies gradients into separate buckets, which it keeps. Source: torch's
+        gradient_as_bucket_view. Without checkpointing autograd keeps autocast's copies of all weights; with it they are there
+        in the forward pass, and those of one block are made again.
         """
+        buckets = load.trained * load.trained_width if load.degrees.dp_replicate > 1 else 0
         casts = 2 * load.linear if load.autocast and load.adapter is None else 0
-        return casts + (load.trained * load.trained_width if load.degrees.dp_replicate > 1 else 0)
+        if moment in (Moment.EMBEDDING, Moment.STEP) or (load.checkpointing and moment is Moment.HEAD):
+            casts = 0
+        elif moment is Moment.LAST_BLOCK or (load.checkpointing and moment is Moment.FIRST_BLOCK):
+            casts /= load.layers
+        return buckets + casts
 
     def step_bytes(self, load: Trained, elements: int, foreach: bool) -> float:
         """Temporary bytes of the optimizer's step. `elements`: trained parameters on this rank; `foreach`: whether it makes one

@@ -10,7 +10,8 @@ from launcher.config import StrategyConfig
 from launcher.errors import PlanError
 from launcher.strategies.base import Files, Job, Strategy, Tensors, share_sent, size_of
 from launcher.strategies.degrees import Degrees
-from launcher.strategies.trained import Trained
+from launcher.strategies.moment import Moment
+from launcher.strategies.trained import Trained, Units
 
 _BOTH = "cuda:nccl,cpu:gloo"
 """The process group of a run that offloads: the norm of gradients on the host is summed there, by gloo. accelerate 1.15 chooses
@@ -43,6 +44,12 @@ class Fsdp2(Strategy):
         yield self
         yield dataclasses.replace(self, name=f"{self.name}_offload", offload_param=True)
 
+    def config(self) -> StrategyConfig:
+        """As of any strategy, with the choice of who loads."""
+        return dataclasses.replace(
+            Strategy.config(self), cpu_ram_efficient_loading=None if self.cpu_ram_efficient_loading else False
+        )
+
     def degrees(self, config: StrategyConfig, world_size: int) -> Degrees:
         """All ranks share one copy of the sharded state."""
         return Degrees(dp_shard=world_size)
@@ -60,7 +67,7 @@ class Fsdp2(Strategy):
             "reshard_after_forward": True,
             "state_dict_type": "SHARDED_STATE_DICT",
             "cpu_offload": self.offload_param,
-            "cpu_ram_efficient_loading": False,
+            "cpu_ram_efficient_loading": self.cpu_ram_efficient_loading,
         }
         options = {"offload_params" if key == "cpu_offload" else key: value for key, value in fsdp.items()}
         return Files(
@@ -87,22 +94,41 @@ class Fsdp2(Strategy):
         return sum(-(-dims[0] // ranks) * size_of(dims[1:]) * count for dims, count in tensors)
 
     def gradient_bytes(self, load: Trained) -> float:
-        """Bytes of whole gradients if they accumulate over several forward passes, else of the rank's share; 0 if offloaded.
-
-        Source: accelerate 1.15's no_sync.
-        """
-        if load.accumulation > 1:
-            return load.trained * load.gradient_width
+        """Bytes of the rank's share; 0 if offloaded."""
         return (
             0 if self.offload_param else self.shard(load.trained_tensors, load.degrees) * load.gradient_width
         )
 
-    def buffer_bytes(self, load: Trained, gathered: float) -> float:
-        """Bytes of the current block and the next with their gradients, and of the head, kept until its backward pass.
+    def carried_bytes(self, load: Trained) -> float:
+        """Bytes of whole gradients in the forward pass's format: those of gathered weights, which are bf16.
+
+        Source: torch's fully_shard, FSDPParam.unsharded_accumulated_grad; accelerate 1.15's no_sync.
+        """
+        return load.trained * self._width(load) if load.accumulation > 1 else 0
+
+    def held_head_bytes(self, load: Trained) -> float:
+        """Bytes of the gathered head's gradient, which waits for the embedding's if the weights are tied."""
+        return load.table * self._width(load) if load.tied else 0
+
+    def embedding_bytes(self, load: Trained) -> float:
+        """Bytes of the gathered embedding's gradient; of tied weights also the head's, which waited for it."""
+        return load.table * self._width(load) * (2 if load.tied else 1)
+
+    def buffer_bytes(self, load: Trained, units: Units, moment: Moment) -> float:
+        """Bytes of the gathered head, which is not resharded between the passes, and of the current block and the next with
+        their gradients.
 
         Source: torch's fully_shard; accelerate 1.15's fsdp_utils.py.
         """
-        return gathered
+        if moment is Moment.STEP:
+            return 0
+        blocks = 2 if moment.in_blocks else 1
+        gradients = 2 * units.block if moment.in_blocks and load.adapter is None else 0
+        return units.head + blocks * units.block + gradients
+
+    def _width(self, load: Trained) -> int:
+        """Bytes of a gathered trained weight and of its gradient. Adapters over 4-bit weights are not cast."""
+        return min(load.width, load.trained_width)
 
     def communication_bytes(self, load: Trained, weights: float) -> float:
         """Bytes of the weights, sent twice per forward and backward pass (three times with checkpointing), and gradients, once.
@@ -113,4 +139,4 @@ class Fsdp2(Strategy):
         return share_sent(load.degrees.shard_size) * (weights * gathers + load.trained * load.width)
 
 
-SPEC = Fsdp2(name="fsdp2", engine="fsdp2")
+SPEC = Fsdp2(name="fsdp2", engine="fsdp2", cpu_ram_efficient_loading=True)

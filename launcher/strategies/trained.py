@@ -1,11 +1,22 @@
 """The properties of one GPU's work that the formulas of a strategy can use."""
 
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from launcher.strategies.degrees import Degrees
 
 TensorCounts = list[tuple[tuple[int, ...], int]]
 """(shape, number of tensors with it)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Units:
+    """Bytes of what a strategy gathers at once, in the forward pass's format."""
+
+    head: float
+    """The head; with tied weights it is the embedding too."""
+    block: float
+    """One block, with its adapters."""
 
 
 class Trained(Protocol):
@@ -34,6 +45,26 @@ class Trained(Protocol):
     @property
     def bucket(self) -> int | None:
         """Elements of a gradient bucket if a plugin has set them, else None."""
+        ...
+
+    @property
+    def layers(self) -> int:
+        """Number of blocks."""
+        ...
+
+    @property
+    def table(self) -> int:
+        """Values of the embedding, and of the head."""
+        ...
+
+    @property
+    def tied(self) -> bool:
+        """Whether the head has the embedding's weights."""
+        ...
+
+    @property
+    def trains_embedding(self) -> bool:
+        """Whether the embedding gets a gradient."""
         ...
 
     @property

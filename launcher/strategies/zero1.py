@@ -19,6 +19,18 @@ class Zero1(Zero):
         """PlanError for offloaded weights."""
         check_offload(config, self.zero_stage)
 
+    def carried_bytes(self, load: Trained) -> float:
+        """Bytes of whole gradients: stage 1 reduces them only after the last of several backward passes.
+
+        Source: DeepSpeed 0.19.8, stage_1_and_2.py (reduce_gradients).
+        """
+        return load.trained * load.gradient_width if load.accumulation > 1 else 0
+
+    def embedding_bytes(self, load: Trained) -> float:
+        """As in the other stages; a gradient that was kept whole counts there."""
+        copied = Zero.embedding_bytes(self, load)
+        return copied - (load.table * load.width if load.accumulation > 1 and not load.tied else 0)
+
     def gradient_bytes(self, load: Trained) -> float:
         """Bytes of the rank's share, and also of whole gradients if weights have another format and must be converted."""
         sharded = Zero.gradient_bytes(self, load)

@@ -10,7 +10,8 @@ from launcher.config import StrategyConfig
 from launcher.strategies._deepspeed import ENGINE, Zero
 from launcher.strategies.base import Job, Strategy, Tensors, share_sent, size_of
 from launcher.strategies.degrees import Degrees
-from launcher.strategies.trained import Trained
+from launcher.strategies.moment import Moment
+from launcher.strategies.trained import Trained, Units
 
 LIVE = 1_000_000_000
 """stage3_max_live_parameters: the most elements that are gathered at once."""
@@ -75,18 +76,29 @@ class Zero3(Zero):
         """The rank's share of every tensor, each sharded by itself. Source: DeepSpeed 0.19.8, partition_parameters.py."""
         return sum(-(-size_of(dims) // degrees.shard_size) * count for dims, count in tensors)
 
-    def buffer_bytes(self, load: Trained, gathered: float) -> float:
-        """Bytes of one gradient bucket, the gathered weights (up to LIVE), and the small tensors that are not sharded.
+    def gradient_bytes_at(self, load: Trained, moment: Moment) -> float:
+        """Bytes of the rank's share, which is one flat tensor from the start. Source: DeepSpeed 0.19.8, stage3.py."""
+        return self.gradient_bytes(load)
 
-        Source: DeepSpeed 0.19.8, stage3.py, and its configuration page.
+    def buffer_bytes(self, load: Trained, units: Units, moment: Moment) -> float:
+        """Bytes of one gradient bucket, the gathered weights, and the small tensors that are not sharded.
+
+        LIVE limits what is gathered ahead; while the blocks are differentiated, the head is still there on top of it.
+
+        Source: DeepSpeed 0.19.8, stage3.py and partitioned_param_coordinator.py.
         """
-        whole = min(load.parameters, LIVE) * load.width
+        if moment is Moment.STEP:
+            return 0
+        ahead = LIVE + (load.table if moment.in_blocks else 0)
+        whole = min(load.parameters, ahead) * load.width
         tensors = load.all_tensors + (load.trained_tensors if load.adapter else [])
         elements = ((size_of(dims), count) for dims, count in tensors)
         own = sizes(load.hidden_size)
         limit, bucket = own["stage3_param_persistence_threshold"], load.bucket or own["reduce_bucket_size"]
         persistent = sum(size * count for size, count in elements if size <= limit) * load.width
-        return max(min(whole, gathered * 2), gathered) + persistent + bucket * load.width
+        reduced = 0 if moment in (Moment.FORWARD, Moment.HEAD) else bucket * load.width
+        gradients = units.block if moment.in_blocks and load.adapter is None else 0
+        return max(whole, units.head + 2 * units.block) + persistent + reduced + gradients
 
     def step_bytes(self, load: Trained, elements: int, foreach: bool) -> float:
         """Temporary bytes of the step of one sub-group. Source: DeepSpeed 0.19.8, stage3.py."""

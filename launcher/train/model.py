@@ -36,6 +36,7 @@ from launcher.run import RunDir
 from launcher.run.events.ranks import Base
 from launcher.train.node_cache import NodeCache
 from launcher.train.start_adapter import merge_adapter, stamp
+from launcher.train.strategies.base import WHOLE, on_rank
 from launcher.train.upstream.bitsandbytes_constants import constants_to_gpu
 from launcher.train.upstream.bitsandbytes_cpu_layout import keep_layout
 from launcher.train.upstream.transformers_model_facts import commit_of, named_after
@@ -65,8 +66,14 @@ def load_model(
     seed: int,
     hooks: Sequence[str] = ("on_load", "on_model"),
     cache: NodeCache | None = None,
+    *,
+    together: bool = False,
 ) -> Any:
-    """The model in the planned number format, after these hooks of every plugin, with the method's own head if it has one."""
+    """The model in the planned number format, after these hooks of every plugin, with the method's own head if it has one.
+
+    `together`: every rank calls this to train, so that the strategy can let some of them leave the weights out; collective
+    then.
+    """
     source, revision = _source(config, plan.facts, seed)
     where = source if cache is None else str(cache.copy_of(_folder_of(source, revision), "model"))
     kwargs: dict[str, Any] = {
@@ -84,6 +91,19 @@ def load_model(
     if _is_mxfp4(where, revision):
         kwargs["quantization_config"] = Mxfp4Config(dequantize=True)
     kwargs = apply(plugins, "on_load", kwargs)
+    strategy = on_rank(plan.strategy) if together else WHOLE
+    with strategy.loading(plan):
+        model = _load(config, plan, kwargs, where, seed)
+        if where != source:
+            named_after(model, source, _commit_in_cache(source, revision))
+        set_seed(seed)  # adapters start equal on every rank, however many random numbers were used before
+        model = apply(plugins, "on_model", model) if "on_model" in hooks else model
+    strategy.loaded(model, plan)
+    return model
+
+
+def _load(config: ModelConfig, plan: LaunchPlan, kwargs: dict[str, Any], where: str, seed: int) -> Any:
+    """The model of these arguments of from_pretrained, with the tokens that the run adds."""
     if scores := find_method(plan.trainer).scores:
         set_seed(seed)  # the head is initialised randomly, and must be the same on every rank
         if quantization := kwargs.get("quantization_config"):
@@ -91,8 +111,6 @@ def load_model(
         model = AutoModelForSequenceClassification.from_pretrained(where, num_labels=scores, **kwargs)
     else:
         model = AutoModelForCausalLM.from_pretrained(where, **kwargs)
-    if where != source:
-        named_after(model, source, _commit_in_cache(source, revision))
     if plan.facts.chat is not None:
         fit_model(model, load_tokenizer(config, plan.facts, seed), plan.facts.chat)
     if config.adapter and config.adapter_mode is AdapterMode.train:
@@ -101,8 +119,7 @@ def load_model(
         constants_to_gpu(model)
     keep_layout(model)
     model.config.use_cache = False  # with a cache, packed documents would see each other
-    set_seed(seed)  # adapters start equal on every rank, however many random numbers were used before
-    return apply(plugins, "on_model", model) if "on_model" in hooks else model
+    return model
 
 
 def _is_mxfp4(where: str, revision: str) -> bool:

@@ -79,7 +79,7 @@ def train(run: RunDir, decided: Decided, heartbeat: Heartbeat) -> Exit:
         run.note(Working(attempt=attempt, on="load"))
     tokenizer = load_tokenizer(config.model, plan.facts, config.seed)
     check_renders(plan.facts, tokenizer, config)
-    model = load_model(config.model, plan, decided.plugins, config.seed, cache=cache)
+    model = load_model(config.model, plan, decided.plugins, config.seed, cache=cache, together=True)
     if is_main:
         note_revision(run, config.model, model, attempt)
     recorder = Recorder(

@@ -9,7 +9,7 @@ import pytest
 from tests.support.image import NEEDED, Image
 from tests.support.lab import Lab
 
-pytestmark = [pytest.mark.slurm, pytest.mark.train, pytest.mark.long]
+pytestmark = [pytest.mark.slurm, pytest.mark.train, pytest.mark.long, pytest.mark.timeout(3600)]
 
 
 def test_the_image_of_the_dockerfile_is_built_and_trains_on_two_nodes(
@@ -18,8 +18,11 @@ def test_the_image_of_the_dockerfile_is_built_and_trains_on_two_nodes(
     """Debian stands for the base with CUDA, which needs a registry; the rest of the file is built as it is."""
     missing = [name for name in NEEDED if shutil.which(name) is None]
     assert not missing, f"make image-packages installs {', '.join(missing)}"
-    image = Image(tmp_path / "image")
-    image.folder.mkdir()
+    with Image(tmp_path / "image") as image:
+        train_in(image, request, cache, tmp_path)
+
+
+def train_in(image: Image, request: pytest.FixtureRequest, cache: Path, tmp_path: Path) -> None:
     root = image.build()
     assert image.user() == "10001"
     for name in ("opt/launcher/bin/launcher", "work", "home/launcher/.cache"):

@@ -112,7 +112,11 @@ def test_a_memory_term(tree):
         "from launcher.plan.memory.context import CONTEXT\n",
         "from launcher.plan.memory.channels import CHANNELS\nfrom launcher.plan.memory.context import CONTEXT\n",
     )
-    tree.edit("launcher/plan/memory/estimate.py", "BUFFERS, CONTEXT)", "BUFFERS, CHANNELS, CONTEXT)")
+    tree.edit(
+        "launcher/plan/memory/estimate.py",
+        "BUFFERS, CONTEXT, LOADING)",
+        "BUFFERS, CHANNELS, CONTEXT, LOADING)",
+    )
     plan = tree.read(*LORA_8B)
     ranks = plan["topology"]["world_size"]
     parts = plan["memory"]["per_gpu_gib"]

@@ -4,6 +4,7 @@ import contextlib
 import io
 import itertools
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,8 @@ SHAPES: dict[str, tuple[Any, ...]] = {
 }
 """Llama 3's shapes."""
 _ROWS = 48
-_TOKENS = 8300
-"""Tokens of a row of the data: more than the longest model.max_length, so that every row is cut to it."""
+_TOKENS = 8192
+"""Tokens of a row of the data, its end included: every length of a case divides it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +78,7 @@ class Case:
 
 def write_data(folder: Path) -> None:
     """data.jsonl, whose rows fill every length of the cases."""
-    row = json.dumps({"text": "abcdefgh " * (_TOKENS // 9)})
+    row = json.dumps({"text": ("abcdefgh " * _TOKENS)[: _TOKENS - 1]})
     (folder / "data.jsonl").write_text(f"{row}\n" * _ROWS)
 
 
@@ -117,16 +118,39 @@ def _small(**values: Any) -> Case:
 
 QUICK: list[Case] = [
     _small(),
-    _small(method="lora"),
-    _small(method="lora", checkpointing=False, length=4096),
+    _small(checkpointing=False, length=4096),
+    _small(method="lora", length=4096, packed=True),
+    _small(ranks=8),
+    _small(ranks=8, strategy="fsdp2"),
+    _small(ranks=8, strategy="fsdp2", model="8B"),
+    _small(ranks=8, strategy="fsdp2", accumulation=2),
+    _small(ranks=8, strategy="fsdp2_offload"),
+    _small(ranks=8, strategy="zero1", model="8B", accumulation=2),
+    _small(ranks=8, strategy="zero2"),
+    _small(ranks=8, strategy="zero3"),
 ]
-"""The cases of CI."""
-FULL: list[Case] = [
-    *(
-        Case(method=method, checkpointing=checkpointing, length=length)
-        for method, checkpointing, length in itertools.product(
-            ("full", "lora"), (True, False), (1024, 4096, 8192)
-        )
-    ),
-]
-"""All cases, with every block."""
+"""The cases of CI: one of each kind of peak."""
+
+
+def _alone() -> Iterator[Case]:
+    """Every method, checkpointed and not, at three lengths, with documents in a row and without, on one rank."""
+    grid = itertools.product(("full", "lora"), (True, False), (1024, 4096, 8192), (False, True))
+    for method, checkpointing, length, packed in grid:
+        if length > 1024 or not packed:
+            yield Case(method=method, checkpointing=checkpointing, length=length, packed=packed, layers=8)
+    for method, checkpointing in itertools.product(("full", "lora"), (True, False)):
+        yield Case(model="8B", method=method, checkpointing=checkpointing, length=4096, layers=4)
+
+
+def _together() -> Iterator[Case]:
+    """Every method under every strategy, with one and two passes a step, on eight ranks."""
+    strategies = ("ddp", "zero1", "zero2", "zero3", "fsdp2", "fsdp2_offload")
+    for method, strategy in itertools.product(("full", "lora"), strategies):
+        yield Case(method=method, ranks=8, strategy=strategy, length=4096, layers=8)
+    for strategy in ("zero1", "zero2", "zero3", "fsdp2"):
+        yield Case(ranks=8, strategy=strategy, accumulation=2, layers=8)
+        yield Case(model="8B", ranks=8, strategy=strategy, layers=8)
+
+
+FULL: list[Case] = [*_alone(), *_together(), Case(), Case(method="lora", checkpointing=False, length=4096)]
+"""All cases. The last two have every block; in the others fewer blocks have the widths of the model."""

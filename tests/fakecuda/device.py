@@ -105,6 +105,7 @@ def invent(allocator: CachingAllocator, gpus: int = 1, gib: int = 80) -> None:
     cuda.set_device = set_device
     cuda.Stream, cuda.Event, cuda.device, cuda.device_of = Stream, Event, Here, Here
     cuda.stream = lambda stream: contextlib.nullcontext()
+    cuda.nvtx.range_push = cuda.nvtx.range_pop = lambda *arguments: None
     torch.version.cuda = "13.0"
     torch.backends.cuda.is_built = lambda: True
     accelerator: Any = torch.accelerator

@@ -13,6 +13,7 @@ from torch.utils._pytree import tree_leaves
 from tests.fakecuda.allocator import MIB, CachingAllocator
 
 aten = torch.ops.aten
+_IN_ENGINE = 4
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ class Lifetimes(TorchDispatchMode):
         self.operations: Counter[str] = Counter()
         self.at_peak: list[Held] = []
         """What was alive at the peak."""
-        self.peak_phase = ""
+        self.after = ""
+        """Part of an operation's name: `at_peak` is then of what follows its last call."""
         self._seen: Any = weakref.WeakKeyDictionary()
         self._alive: dict[int, Held] = {}
         self._noted = 0
@@ -72,11 +74,17 @@ class Lifetimes(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if (known := self._known_value(func, args)) is not None:
             return known[0]
+        if func is aten.add.Tensor and _accumulates(*args):
+            return args[0]
+        if func is torch.ops._c10d_functional.wait_tensor.default:
+            return args[0]  # its FakeTensor would be a copy
         if func is aten._pin_memory.default:
             return args[0].clone()
         if func is aten.is_pinned.default:
             return True
         self.operations[str(func)] += 1
+        if self.after and self.after in str(func):
+            self._noted, self.at_peak = 0, []
         out = func(*args, **(kwargs or {}))
         for tensor in tree_leaves(out):
             self._note(tensor, str(func))
@@ -132,12 +140,29 @@ class Lifetimes(TorchDispatchMode):
         now = self.allocator.allocated
         self.peaks[self.phase] = max(now, self.peaks.get(self.phase, 0))
         if now > self._noted + 32 * MIB:
-            self._noted, self.peak_phase, self.at_peak = now, self.phase, list(self._alive.values())
+            self._noted, self.at_peak = now, list(self._alive.values())
 
 
 def _once(storage: Any, drop: Callable[[], None]) -> Callable[[], Any]:
     """`drop`, called when the storage ends or by hand, whichever is first."""
     return weakref.finalize(storage, drop)
+
+
+def _accumulates(first: Any, second: Any) -> bool:
+    """Whether autograd's engine adds a second gradient to one that only it holds. It does so in place, but for subclasses such
+    as FakeTensor it makes a new tensor, which no GPU would hold.
+
+    Source: torch 2.13, autograd/input_buffer.cpp (can_accumulate_inplace). The engine's buffer, its Python object and the two
+    references of this call make 4.
+    """
+    return (
+        torch._C._current_graph_task_id() >= 0
+        and not torch.is_grad_enabled()
+        and isinstance(second, torch.Tensor)
+        and (first.shape, first.dtype) == (second.shape, second.dtype)
+        and first.is_contiguous()
+        and first._use_count() == _IN_ENGINE
+    )
 
 
 def _workspace(func: Any, args: Any) -> list[int]:

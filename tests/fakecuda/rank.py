@@ -9,7 +9,7 @@ from typing import Any
 GIB = 2**30
 
 
-def train(path: Path, documents: bool = False, top: int = 0) -> dict[str, Any]:
+def train(path: Path, documents: bool = False, top: int = 0, after: str = "") -> dict[str, Any]:
     """What the rank did and held. The process is of no use for anything else after it."""
     import torch
     from torch._subclasses.fake_tensor import FakeTensorMode
@@ -37,6 +37,7 @@ def train(path: Path, documents: bool = False, top: int = 0) -> dict[str, Any]:
     upstream.random_models(sharded=decided.plan.strategy.shards_weights)
     lifetimes = Watched.lifetimes = Lifetimes(allocator, documents)
     lifetimes.follow_resizes()
+    lifetimes.after = after
     error = None
     with FakeTensorMode(allow_non_fake_inputs=True), lifetimes:
         try:

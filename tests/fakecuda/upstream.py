@@ -13,6 +13,8 @@ import torch.distributed as dist
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import _disable_current_modes
 
+_KEPT: list[Any] = []
+"""What torch forgets as soon as nobody holds it."""
 CALLED: list[dict[str, Any]] = []
 """Process groups and collectives: what was asked of torch.distributed, in order."""
 
@@ -20,11 +22,13 @@ CALLED: list[dict[str, Any]] = []
 def prepare(world_size: int) -> None:
     """Patches this process for a rank of that many."""
     _fused_head()
+    _fused_silu()
     _tensors()
     _optimizer()
     _groups(world_size)
     _ddp()
     _meshes()
+    _deepspeed()
 
 
 def _fused_head() -> None:
@@ -49,30 +53,36 @@ def _tensors() -> None:
         self.untyped_storage()._cdata + self.storage_offset() * self.element_size()
     )
     torch.nn.Module._apply = _apply
+    torch.Tensor.record_stream = lambda self, stream: None
     imports.is_fake_tensor = lambda tensor: False  # transformers would take a path for export
 
 
-def _apply(self: Any, fn: Any, recurse: bool = True, done: dict[int, Any] | None = None) -> Any:
-    """torch.nn.Module._apply with new parameters in place of new data, which a FakeTensor cannot take from another device.
+def _fused_silu() -> None:
+    """silu's backward pass, one kernel on a GPU; for a FakeTensor torch would compute it in five steps with a tensor each."""
+    library = torch.library.Library("aten", "IMPL")
+    for key in ("AutogradCUDA", "CUDA"):
+        library.impl("silu_backward", lambda gradient, value: torch.empty_like(value), key)
+    _KEPT.append(library)
 
-    Tied parameters stay tied.
-    """
-    done = {} if done is None else done
+
+def _apply(self: Any, fn: Any, recurse: bool = True) -> Any:
+    """torch.nn.Module._apply for FakeTensors, which cannot take data of another device: a parameter keeps its identity, which
+    optimizers and ties need, and gets the tensor below of its new value."""
     for module in self.children():
-        _apply(module, fn, done=done)
+        _apply(module, fn)
     for name, parameter in self._parameters.items():
         if parameter is None:
             continue
-        if id(parameter) not in done:
-            with torch.no_grad():
-                moved = fn(parameter)
-            same = moved.device == parameter.device and moved.dtype == parameter.dtype
-            # the old one is kept here, so that no other gets its id meanwhile
-            done[id(parameter)] = (
-                parameter,
-                parameter if same else torch.nn.Parameter(moved, parameter.requires_grad),
-            )
-        self._parameters[name] = done[id(parameter)][1]
+        with torch.no_grad():
+            moved = fn(parameter)
+        if moved.device == parameter.device and moved.dtype == parameter.dtype:
+            continue
+        if type(moved) is not type(parameter) or type(moved) is not FakeTensor:
+            self._parameters[name] = torch.nn.Parameter(moved, parameter.requires_grad)
+            continue
+        new = torch.nn.Parameter(moved, parameter.requires_grad)
+        torch._C._swap_tensor_impl(parameter, new)
+        parameter.__dict__, new.__dict__ = new.__dict__, parameter.__dict__
     for name, buffer in self._buffers.items():
         if buffer is not None:
             self._buffers[name] = fn(buffer)
@@ -161,6 +171,27 @@ def _meshes() -> None:
             module._init_default_mesh = outside(module._init_default_mesh)
     meshes.init_device_mesh = outside(meshes.init_device_mesh)
     dist.init_device_mesh = meshes.init_device_mesh
+
+
+def _deepspeed() -> None:
+    """DeepSpeed, to which every gradient is finite and every rank has the same modules."""
+    first: Any = importlib.import_module("deepspeed.runtime.zero.stage_1_and_2")
+    third: Any = importlib.import_module("deepspeed.runtime.zero.stage3")
+
+    def finite(has_overflow: Any) -> Any:
+        def call(*arguments: Any, **options: Any) -> bool:
+            has_overflow(*arguments, **options)
+            return False
+
+        return call
+
+    for module, name in ((first, "DeepSpeedZeroOptimizer"), (third, "DeepSpeedZeroOptimizer_Stage3")):
+        module.is_invalid_grad_norm = lambda norm: False
+        optimizer = getattr(module, name)
+        optimizer.has_overflow = finite(optimizer.has_overflow)
+    for name in ("stage3", "partition_parameters", "partitioned_param_coordinator"):
+        module = importlib.import_module(f"deepspeed.runtime.zero.{name}")
+        module.assert_ints_same_as_other_ranks = lambda ints: None
 
 
 def random_models(sharded: bool) -> None:

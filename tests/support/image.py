@@ -20,6 +20,20 @@ class Image:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.env = {**os.environ, "STORAGE_DRIVER": "vfs"}
+        self.place = ["--root", str(folder / "root"), "--runroot", str(folder / "run")]
+
+    def __enter__(self) -> "Image":
+        self.folder.mkdir()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Unmounts and removes everything."""
+        for words in (("umount", "--all"), ("rm", "--all")):
+            subprocess.run(["buildah", *self.place, *words], env=self.env, capture_output=True, check=False)
+        for line in Path("/proc/mounts").read_text().splitlines():
+            if line.split()[1].startswith(f"{self.folder}/"):
+                subprocess.run(["umount", "--lazy", line.split()[1]], check=False)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def build(self) -> Path:
         """The folder of the built image's files."""
@@ -52,9 +66,8 @@ class Image:
 
     def __call__(self, *words: str) -> str:
         """What a command of buildah prints."""
-        place = ["--root", str(self.folder / "root"), "--runroot", str(self.folder / "run")]
         done = subprocess.run(
-            ["buildah", *place, *words], env=self.env, capture_output=True, text=True, timeout=3000
+            ["buildah", *self.place, *words], env=self.env, capture_output=True, text=True, timeout=3000
         )
         assert done.returncode == 0, f"{words[0]}: {done.stdout[-2000:]}\n{done.stderr[-2000:]}"
         return done.stdout.strip()

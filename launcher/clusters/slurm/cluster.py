@@ -8,7 +8,7 @@ from launcher.clusters.base import Options, RunState
 from launcher.clusters.finding import Finding, Partition
 from launcher.clusters.job import Job, JobRecord
 from launcher.clusters.slurm import ask, client, environment, queue, shell, step
-from launcher.clusters.slurm.options import few_cores
+from launcher.clusters.slurm.options import few_cores, no_memory
 from launcher.clusters.slurm.script import SlurmScript
 from launcher.errors import ClusterError
 
@@ -32,6 +32,10 @@ class Slurm(SlurmScript):
     def warning(self, options: Options, ranks: int, cuda: bool) -> str | None:
         """A warning if GPUs are requested without cores."""
         return few_cores(options, ranks) if cuda else None
+
+    def memory_warning(self, options: Options, need_gib: int) -> str | None:
+        """A warning if no memory is requested with the cores."""
+        return no_memory(options, need_gib)
 
     def is_here(self, environ: Mapping[str, str]) -> bool:
         """Whether sbatch belongs to a cluster."""

@@ -123,6 +123,20 @@ def few_cores(options: Mapping[str, str], ranks: int) -> str | None:
     )
 
 
+def no_memory(options: Mapping[str, str], need_gib: int) -> str | None:
+    """A warning if cores are requested without memory; none without cores either, for which `few_cores` warns.
+
+    Source: slurm.conf(5), DefMemPerCPU, DefMemPerGPU and DefMemPerNode, of which a job gets one unless it requests memory.
+    """
+    if {"mem", "mem-per-gpu", "mem-per-cpu", "exclusive"} & options.keys() or not _CORES & options.keys():
+        return None
+    return (
+        f"resources.memory_gib=null requests no memory from Slurm, and the plan needs {need_gib} GiB of host memory on each "
+        f"node: a job that exceeds the site's default is killed; set resources.memory_gib={need_gib}, or 0 for all memory of "
+        "a node"
+    )
+
+
 def _site_options(sbatch: Mapping[str, Any]) -> dict[str, str]:
     options: dict[str, str] = {}
     for flag, value in sbatch.items():

@@ -82,7 +82,7 @@ def _of_partition(part: Partition, timeout_s: float) -> list[Finding]:
         _longest(part, how),
         Finding(what="nodes", value=part.nodes, how=how),
         Finding(what="cores of a node", value=part.cpus, how=how),
-        Finding(what="memory of a node, GiB", value=part.memory_gib, how=how),
+        Finding(what="memory of a node, GiB", key="node_memory_gib", value=part.memory_gib, how=how),
     ]
     if part.gpus:
         kinds = ", ".join(f"{count} {kind or 'of no type'}" for kind, count in part.gpus.items())

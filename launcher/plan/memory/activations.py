@@ -5,6 +5,23 @@ from launcher.plan.memory.listed import listed_block_bytes
 from launcher.plan.memory.load import Load
 from launcher.plan.memory.term import Term
 from launcher.plan.model import block_norms
+from launcher.strategies.moment import Moment
+
+
+def activation_bytes_at(load: Load, moment: Moment) -> float:
+    """Activations at a moment of a step: all that are kept until the head's backward pass, those of one block at its own."""
+    stream = load.stream_width * load.shape.hidden_size * load.tokens
+    whole = activation_bytes(load)
+    block = max(one for one, _ in _blocks(load))
+    if moment is Moment.STEP:
+        return 0
+    if moment is Moment.EMBEDDING:
+        return stream
+    if moment is Moment.LAST_BLOCK:
+        return block + stream
+    if load.checkpointing and moment is not Moment.FIRST_BLOCK:
+        return whole - block + (stream if load.stream_width == 4 else 0)
+    return whole
 
 
 def activation_bytes(load: Load) -> float:
@@ -13,8 +30,7 @@ def activation_bytes(load: Load) -> float:
     Source: Chen et al. (arXiv 1604.06174) and block_activation_bytes. Compared with autograd's saved tensors on a CPU:
     within 5 %, in fp32 on the launcher's own ranks and in bf16 under autocast.
     """
-    plain = is_plain(load.shape)
-    each = [(block_activation_bytes(load), load.shape.num_hidden_layers)] if plain else _listed(load)
+    each = _blocks(load)
     blocks, block = load.shape.num_hidden_layers, max(one for one, _ in each)
     kept = sum(one * count for one, count in each)
     if (
@@ -27,6 +43,13 @@ def activation_bytes(load: Load) -> float:
             blocks * stream + block - (stream if load.stream_width == 4 else 0)
         )  # which the first norm keeps anyway
     return kept + _norm_bytes(load) * load.tokens + _shared_bytes(load)
+
+
+def _blocks(load: Load) -> list[tuple[float, int]]:
+    """(bytes of one block, number of blocks) for each kind of block."""
+    if is_plain(load.shape):
+        return [(block_activation_bytes(load), load.shape.num_hidden_layers)]
+    return _listed(load)
 
 
 def _listed(load: Load) -> list[tuple[float, int]]:
@@ -72,18 +95,31 @@ def working_bytes(load: Load) -> float:
     """Temporary memory: the boolean mask from which the blocks' masks are made, and the gradients of one block's widest values,
     which are the MLP's product and one of its factors.
 
-    DoRA computes the widest layer's weights and the adapter's product again in each pass, in fp32 and from an identity matrix.
-    Source: transformers' masking_utils.py; the derivative of silu(gate) * up; peft 0.21's lora/dora.py. Unverified.
+    An fp32 adapter of the down projection has, while the block is computed again, the product, its fp32 copy, and two copies of
+    the residual stream. The widest 4-bit layer is unpacked in both passes, in the forward pass's format. DoRA computes the
+    widest layer's weights and the adapter's product again in each pass, in fp32 and from an identity matrix.
+    Source: transformers' masking_utils.py; the derivative of silu(gate) * up; peft 0.21's lora/layer.py and lora/dora.py;
+    bitsandbytes 0.50's MatMul4Bit. DoRA and 4-bit weights unverified.
     """
     mask = load.sequences * load.length**2 if load.masked else 0
+    wide = 2 * load.width * load.shape.intermediate_size
+    unpacked = 0
+    if load.adapter is not None:
+        if _casts_inputs(load) and "down_proj" in _adapted(load):
+            wide = max(
+                wide,
+                (load.width + 4) * load.shape.intermediate_size + 2 * load.stream_width * load.hidden_size,
+            )
+        if load.adapter.four_bit:
+            unpacked = load.width * max(rows * columns for rows, columns in load.counts.linears.values())
     made = 0
     if load.adapter is not None and load.adapter.dora:
-        wide = (load.counts.linears[name] for name in _adapted(load))
+        layers = (load.counts.linears[name] for name in _adapted(load))
         made = max(
-            ((4 * 4 + load.width) * rows * columns + (4 + load.width) * rows**2 for rows, columns in wide),
+            ((4 * 4 + load.width) * rows * columns + (4 + load.width) * rows**2 for rows, columns in layers),
             default=0,
         )
-    return mask + max(2 * load.width * load.shape.intermediate_size * load.tokens, made)
+    return mask + max(wide * load.tokens + unpacked, made)
 
 
 def _norm_bytes(load: Load) -> float:
@@ -94,6 +130,12 @@ def _norm_bytes(load: Load) -> float:
     if load.shape.model_type in ("gemma", "gemma2", "gemma3_text"):  # computes in fp32 to its end
         return 4 * hidden + 4 + (4 * hidden if trained else 0)
     return 4 * hidden + 4 + (load.stream_width * hidden if trained else 0)
+
+
+def _casts_inputs(load: Load) -> bool:
+    """Whether each fp32 adapter over plain weights casts its input to fp32, of which autocast makes a bf16 copy."""
+    four_bit = load.adapter is not None and load.adapter.four_bit
+    return load.autocast and not four_bit and load.casts_each
 
 
 def _adapted(load: Load) -> list[str]:
@@ -120,7 +162,7 @@ def _input_bytes(load: Load) -> float:
         return 2 * sum(adapter.r + linears[name][0] for name in names)
     ranks = width * adapter.r * len(names)
     # peft casts the input of fp32 adapters over plain weights; over 4-bit weights autocast would, but finds bf16 already
-    copies = load.autocast and not adapter.four_bit and load.casts_each
+    copies = _casts_inputs(load)
     if adapter.dropout:
         return ranks + sum((width + 1) * linears[name][0] for name in names)
     if copies:
@@ -139,7 +181,7 @@ def _shared_bytes(load: Load) -> float:
 
 ACTIVATIONS = Term(
     name="activations",
-    count=lambda load, before: activation_bytes(load),
+    at=activation_bytes_at,
     formulas=(activation_bytes, block_activation_bytes, listed_block_bytes),
     shown_by="ranks on a CPU and bf16 under autocast, within 5 %; dropout, experts, liger's kernels and models that are not "
     "Llama-class unverified",

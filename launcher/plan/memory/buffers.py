@@ -1,24 +1,36 @@
-"""Bytes of temporary buffers on one GPU: buckets, gathered weights, casts."""
-
-from collections.abc import Mapping
+"""Bytes of temporary buffers on one GPU: buckets, gathered weights, casts, the embedding's gradient, the optimizer's step."""
 
 from launcher.plan.adapter import token_tables
 from launcher.plan.memory.activations import working_bytes
 from launcher.plan.memory.load import Load
 from launcher.plan.memory.optimizer import step_bytes
-from launcher.plan.memory.term import Term
+from launcher.plan.memory.term import ON_FAKE_CUDA, Term
+from launcher.strategies.moment import Moment
+from launcher.strategies.trained import Units
+
+PROBE = 2 * 4096**2
+"""Bytes of the matrix with which each of several ranks measures its speed (launcher/train/probe.py)."""
 
 
-def buffer_bytes(load: Load) -> float:
-    """Buffers: gradient buckets, gathered blocks, bf16 copies of trained fp32 weights.
+def buffer_bytes(load: Load, moment: Moment) -> float:
+    """Buffers: gradient buckets, gathered weights, bf16 copies of trained fp32 weights, the embedding's gradient.
 
-    DDP copies gradients into separate buckets. ZeRO-1 and 2 fill two buckets of reduce_bucket_size. ZeRO-3 fills one, and also
-    holds the gathered weights (up to stage3_max_live_parameters) and the small tensors that it does not shard. FSDP2 gathers
-    the current block and the next with their gradients, and keeps the head from the forward to the backward pass.
+    DDP copies gradients into separate buckets, which it keeps in the step too. ZeRO-1 and 2 fill two buckets of
+    reduce_bucket_size. ZeRO-3 fills one, and also holds the gathered weights (up to stage3_max_live_parameters) and the small
+    tensors that it does not shard. FSDP2 gathers the current block and the next with their gradients, and keeps the head from
+    the forward to the backward pass. Several ranks keep a matrix to measure their speed.
     Source: torch's DistributedDataParallel (gradient_as_bucket_view) and fully_shard, DeepSpeed 0.19.8's stage_1_and_2.py,
-    stage3.py and configuration page, accelerate 1.15's fsdp_utils.py. Unverified on a GPU.
+    stage3.py and configuration page, accelerate 1.15's fsdp_utils.py. Lifetimes on a fake CUDA device, no kernels.
     """
-    return load.acting.buffer_bytes(load, _gathered_bytes(load)) + _token_bytes(load)
+    own = PROBE if load.degrees.world_size > 1 else 0
+    own += load.acting.buffer_bytes(load, _units(load), moment)
+    if moment is Moment.STEP:
+        return own + step_bytes(load)
+    if moment is Moment.EMBEDDING and load.trains_embedding:
+        own += load.acting.embedding_bytes(load)
+    if moment.in_blocks:
+        own += working_bytes(load)
+    return own + _token_bytes(load)
 
 
 def _token_bytes(load: Load) -> float:
@@ -31,28 +43,21 @@ def _token_bytes(load: Load) -> float:
     return 2 * 2 * load.shape.vocab_size * load.shape.hidden_size * load.width
 
 
-def _gathered_bytes(load: Load) -> float:
-    """Bytes of two blocks, their gradients if they are trained, and the embedding and head."""
-    shape = load.shape
-    tables = shape.vocab_size * shape.hidden_size * (1 if shape.tie_word_embeddings else 2)
+def _units(load: Load) -> Units:
+    """Bytes of the head and of one block."""
+    tables = load.table * (1 if load.tied else 2)
     rest = load.parameters - tables
-    if load.adapter is None:
-        return 4 * rest / shape.num_hidden_layers * load.width + 2 * tables * load.width
-    bytes_ = rest * load.width
-    if load.adapter.four_bit:
-        bytes_ = load.linear / 2 + (rest - load.linear) * load.width
-    return 2 * bytes_ / shape.num_hidden_layers + tables * load.width
-
-
-def _peak_bytes(load: Load, before: Mapping[str, float]) -> float:
-    """The larger of the buffers of the backward pass and of the step's excess over the activations and logits freed by then."""
-    backward = buffer_bytes(load) + max(working_bytes(load) - before["logits"], 0)
-    return max(backward, step_bytes(load) - before["activations"] - before["logits"])
+    block = rest * load.width
+    if load.adapter is not None and load.adapter.four_bit:
+        block = load.linear / 2 + (rest - load.linear) * load.width
+    if load.adapter is not None:
+        block += load.trained * load.width
+    return Units(head=load.table * load.width, block=block / load.layers)
 
 
 BUFFERS = Term(
     name="buffers",
-    count=_peak_bytes,
+    at=buffer_bytes,
     formulas=(buffer_bytes, working_bytes, step_bytes),
-    shown_by="unverified",
+    shown_by=f"{ON_FAKE_CUDA}; DoRA, trained tokens and other optimizers than AdamW unverified",
 )

@@ -14,6 +14,7 @@ from launcher.plan.memory.logits import LOGITS
 from launcher.plan.memory.optimizer import OPTIMIZER
 from launcher.plan.memory.term import GIB, Term
 from launcher.plan.memory.weights import WEIGHTS
+from launcher.strategies.moment import Moment
 
 MARGIN = 0.1
 """A plan that leaves less than this share of a GPU free gets a warning: the estimate can be wrong by this much."""
@@ -23,10 +24,10 @@ TERMS: tuple[Term, ...] = (WEIGHTS, GRADIENTS, OPTIMIZER, ACTIVATIONS, LOGITS, B
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """Peak GiB of one GPU."""
+    """GiB of one GPU at the peak of a training step."""
 
     parts: Mapping[str, float]
-    """GiB of each term by its name."""
+    """GiB of each term at the peak, by its name."""
 
     @property
     def total(self) -> float:
@@ -49,15 +50,16 @@ class Room:
 
 
 def estimate_memory(load: Load) -> Memory:
-    """The peak of a training step on one GPU, term by term.
-
-    It is the larger of two moments: a block's backward pass, and the optimizer's step, when activations and logits are freed.
-    What the step needs in excess of the backward pass counts as buffers.
-    """
+    """The peak of a training step on one GPU, term by term: the largest of the moments of a step, since activations go as
+    gradients come."""
+    moments = [
+        {term.name: term.at(load, moment) for term in TERMS if term.at is not None} for moment in Moment
+    ]
+    peak = max(moments, key=lambda parts: sum(parts.values()))
     counted: dict[str, float] = {}
     for term in TERMS:
-        counted[term.name] = term.count(load, counted)
-    return Memory(parts={name: round(count / GIB, 3) for name, count in counted.items()})
+        counted[term.name] = term.count(load, counted) if term.at is None else peak[term.name]
+    return Memory(parts={term.name: round(counted[term.name] / GIB, 3) for term in TERMS})
 
 
 def estimate_room(load: Load) -> Room:

@@ -3,7 +3,8 @@
 from launcher.plan.memory.load import Load
 from launcher.plan.memory.optimizer import master_bytes, state_bytes
 from launcher.plan.memory.term import Term
-from launcher.plan.memory.weights import frozen_bytes, sharded_weight_bytes
+from launcher.plan.memory.weights import frozen_bytes, sharded_weight_bytes, weight_shards
+from launcher.strategies.base import size_of
 
 PROCESS = 2 << 30
 """Memory of a rank's process with the training stack and CUDA loaded. Unverified: an assumption of this project."""
@@ -11,14 +12,22 @@ _FILE = 5_000_000_000  # bytes of one file of weights on the hub
 
 
 def host_bytes(load: Load) -> float:
-    """Host memory of one node: each rank's process, and the larger of what loading needs and what is offloaded.
+    """Host memory of one node: each rank's process, and the larger of two moments: loading, and training with saves.
 
     Every rank loads the whole model in its training format (fp32, frozen weights in bf16) before it moves to the GPU or is
-    sharded. ZeRO-3 loads shards. 4-bit weights move to the GPU file by file; with FSDP2 they stay on the host until they are
-    sharded. The strategy offloads weights, gradients and optimizer state, and a paged optimizer moves its state to the host.
-    Source: transformers 5.23's from_pretrained; Ren et al., ZeRO-Offload (arXiv 2101.06840), section 4. Unverified.
+    sharded; with strategy.cpu_ram_efficient_loading one rank of each node does. ZeRO-3 loads shards. 4-bit weights move to the
+    GPU file by file; with FSDP2 they stay on the host until they are sharded. Offloaded weights are added while the whole ones
+    are still there. In training the host holds offloaded weights, gradients and optimizer state, paged state, and the copy of
+    the trained state that a save takes. torch rounds pinned memory (the copy, and each offloaded weight) up to powers of two.
+    Source: transformers 5.23's from_pretrained; accelerate 1.15's fsdp2_prepare_model; torch 2.13's CachingHostAllocator.h; Ren
+    et al., ZeRO-Offload (arXiv 2101.06840), section 4. Unverified.
     """
-    return load.gpus_per_node * (PROCESS + max(_loading_bytes(load), _offloaded_bytes(load)))
+    ranks = load.gpus_per_node
+    loading = _loading_bytes(load) * (1 if load.loads_once else ranks)
+    if not load.acting.loads_shards:
+        loading += ranks * _offloaded_weights(load)
+    training = ranks * (_offloaded_weights(load) + _offloaded_state(load) + snapshot_bytes(load))
+    return ranks * PROCESS + max(loading, training)
 
 
 def checkpoint_bytes(load: Load) -> float:
@@ -30,7 +39,25 @@ def checkpoint_bytes(load: Load) -> float:
     return 4 * load.trained + state * load.degrees.shard_size
 
 
+def snapshot_bytes(load: Load) -> float:
+    """Pinned memory of the copy that one rank takes of its part of a checkpoint; 0 without saves.
+
+    A parameter that every rank holds is written by one of them, so that rank's part has at least the largest parameter.
+    """
+    if not load.saves:
+        return 0
+    whole = checkpoint_bytes(load)
+    largest = max(size_of(dims) for dims, _ in load.trained_tensors) if load.acting.replicates else 0
+    return pinned(max(whole / load.degrees.world_size, whole * largest / load.trained))
+
+
+def pinned(size: float) -> float:
+    """Bytes that torch allocates for one tensor in pinned memory: the next power of two."""
+    return 1 << (max(int(size), 1) - 1).bit_length() if size else 0
+
+
 def _loading_bytes(load: Load) -> float:
+    """Bytes that a rank holds while it loads, without what is offloaded meanwhile."""
     four_bit = load.adapter is not None and load.adapter.four_bit
     if load.acting.loads_shards:
         return sharded_weight_bytes(load) + _FILE
@@ -39,13 +66,20 @@ def _loading_bytes(load: Load) -> float:
     return frozen_bytes(load) if load.adapter else 4 * load.parameters
 
 
-def _offloaded_bytes(load: Load) -> float:
-    strategy, paged = load.strategy, state_bytes(load, on_gpu=False)
-    if not strategy.offloads:
+def _offloaded_weights(load: Load) -> float:
+    """Pinned bytes of the rank's share of all weights, if they are kept on the host."""
+    if not (load.strategy.offload_param and load.shards_weights):
+        return 0
+    return sum(pinned(size) * count for size, count in weight_shards(load))
+
+
+def _offloaded_state(load: Load) -> float:
+    """Bytes of gradients and optimizer state that the strategy keeps on the host, and of paged state."""
+    paged = state_bytes(load, on_gpu=False)
+    if not load.strategy.offloads:
         return paged
-    shard = load.shard(load.trained_tensors)
-    state = master_bytes(load) + state_bytes(load, on_gpu=True) + paged + shard * load.trained_width
-    return state + (sharded_weight_bytes(load) if strategy.offload_param else 0)
+    gradients = load.shard(load.trained_tensors) * load.trained_width
+    return master_bytes(load) + state_bytes(load, on_gpu=True) + paged + gradients
 
 
 HOST = Term(

@@ -7,6 +7,7 @@ from typing import Any
 
 from launcher.config import ArchitectureConfig, BlockConfig
 from launcher.plan.adapter import Adapter, count_adapter, trained_tensors, trains_embedding, trains_head
+from launcher.plan.loading import loads_once
 from launcher.plan.model import count_linear, count_parameters, linear_layers, linear_shapes, model_tensors
 from launcher.strategies.base import Strategy, Tensors
 from launcher.strategies.degrees import Degrees
@@ -47,6 +48,10 @@ class Load:
     pure_bf16: bool = False
     """Whether weights, gradients and moments are bf16 without a master copy, as in some published setups. This launcher never
     trains so."""
+    saves: bool = False
+    """Whether checkpoints are saved, each from a copy in host memory."""
+    moves_weights: bool = False
+    """Whether the adapter's initialisation changes the base model's weights."""
     extra_passes: int = 0
     """Forward passes over each sequence besides the trained one, by the method's spec. They count for the time only."""
 
@@ -61,9 +66,29 @@ class Load:
         return self.acting.shards_weights
 
     @property
+    def loads_once(self) -> bool:
+        """Whether one rank of each node loads the weights, and the others get theirs from rank 0."""
+        return loads_once(self.acting, self.adapter, moves_weights=self.moves_weights)
+
+    @property
     def hidden_size(self) -> int:
         """Width of the model."""
         return self.shape.hidden_size
+
+    @property
+    def layers(self) -> int:
+        """Number of blocks."""
+        return self.shape.num_hidden_layers
+
+    @property
+    def table(self) -> int:
+        """Values of the embedding, and of the head."""
+        return self.shape.vocab_size * self.shape.hidden_size
+
+    @property
+    def tied(self) -> bool:
+        """Whether the head has the embedding's weights."""
+        return bool(self.shape.tie_word_embeddings)
 
     @property
     def tokens(self) -> int:

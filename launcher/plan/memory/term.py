@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from launcher.plan.memory.load import Load
+from launcher.strategies.moment import Moment
 
 GIB = 2**30
 ON_CPU_RANKS = "ranks on a CPU, to the byte"
+ON_FAKE_CUDA = "lifetimes on a fake CUDA device, no kernels"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,8 +18,10 @@ class Term:
 
     name: str
     """Its key in plan.json, in `plan --json` and in `plan --explain`."""
-    count: Callable[[Load, Mapping[str, float]], float]
-    """(load, bytes of the terms before this one) -> bytes."""
+    count: Callable[[Load, Mapping[str, float]], float] = lambda load, before: 0
+    """(load, bytes of the terms before this one) -> bytes, if it is the same at every moment of a step."""
+    at: Callable[[Load, Moment], float] | None = None
+    """(load, moment of a step) -> bytes, if it is not."""
     formulas: tuple[Callable[..., Any], ...] = ()
     """The functions that count it. Their docstrings describe the formula and name its source."""
     text: str = ""

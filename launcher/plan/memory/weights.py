@@ -2,6 +2,7 @@
 
 from launcher.plan.memory.load import Load
 from launcher.plan.memory.term import ON_CPU_RANKS, Term
+from launcher.strategies.base import Tensors
 
 _BLOCK, _NESTED_BLOCK = 64, 256
 _CODE, _NESTED_CODE = 16 * 4, 256 * 4
@@ -32,6 +33,23 @@ def sharded_weight_bytes(load: Load) -> float:
     return (
         trained + load.shard(packed) + (load.parameters - load.linear) * load.width / load.degrees.shard_size
     )
+
+
+def weight_shards(load: Load) -> list[tuple[float, int]]:
+    """(bytes, number of tensors with it) of the first rank's shard of each weight, trained or frozen."""
+
+    def own(tensors: Tensors, width: float) -> list[tuple[float, int]]:
+        return [(load.shard([(dims, 1)]) * width, count) for dims, count in tensors]
+
+    trained = own(load.trained_tensors, load.trained_width)
+    if load.adapter is None:
+        return trained
+    if not load.adapter.four_bit:
+        return trained + own(load.all_tensors, load.width)
+    packed = [((rows * columns // 2, 1), count) for rows, columns, count in load.counts.layers]
+    quantised = {(columns, rows) for rows, columns, _ in load.counts.layers}
+    rest = [(dims, count) for dims, count in load.all_tensors if dims not in quantised]
+    return trained + own(packed, 1) + own(rest, load.width)
 
 
 def frozen_bytes(load: Load) -> float:

@@ -14,7 +14,9 @@ def load_reference(parts: Parts) -> Any:
     """
     if parts.plan.adapter is not None:
         return None
-    model = load_model(parts.config.model, parts.plan, parts.plugins, parts.config.seed, hooks=("on_load",))
+    model = load_model(
+        parts.config.model, parts.plan, parts.plugins, parts.config.seed, hooks=("on_load",), together=True
+    )
     model.requires_grad_(False)
     on_rank(parts.plan.strategy).shard_frozen(model, parts.plan)
     return model

@@ -25,6 +25,13 @@ class OnRank:
     def after_ranks_met(self, plan: LaunchPlan) -> None:
         """Prepares what needs the other ranks before the model is loaded."""
 
+    def loading(self, plan: LaunchPlan) -> AbstractContextManager[None]:
+        """The context in which the model is loaded and its plugins change it."""
+        return nullcontext()
+
+    def loaded(self, model: Any, plan: LaunchPlan) -> None:
+        """Completes a model that only some ranks have loaded. Collective."""
+
     def found(self, trainer: Any, plan: LaunchPlan) -> dict[str, Any]:
         """The choices of the libraries, by the names of the fields of the plan's strategy."""
         found = library(trainer)

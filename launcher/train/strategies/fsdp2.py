@@ -23,6 +23,19 @@ class Fsdp2OnRank(OnRank):
 
             keep_fsdp_on_cpu()
 
+    def loading(self, plan: LaunchPlan) -> AbstractContextManager[None]:
+        """One rank of each node loads the model, if the plan says so."""
+        from launcher.train.upstream.transformers_loads_once import loading
+
+        return loading(plan.loads_once)
+
+    def loaded(self, model: Any, plan: LaunchPlan) -> None:
+        """Gives the ranks that have not loaded the model its buffers."""
+        if plan.loads_once:
+            from launcher.train.upstream.transformers_loads_once import share_buffers
+
+            share_buffers(model)
+
     def found(self, trainer: Any, plan: LaunchPlan) -> dict[str, Any]:
         """The library; one rank counts as the plan's, because accelerate leaves FSDP out if there is nothing to shard."""
         alone = plan.degrees.world_size == 1
@@ -45,10 +58,19 @@ class Fsdp2OnRank(OnRank):
             "offload_policy": CPUOffloadPolicy() if plan.strategy.offload_param else OffloadPolicy(),
         }
         blocks = block_names(model)
-        for module in model.modules():
-            if type(module).__name__ in blocks:
-                fully_shard(module, **policy)
-        fully_shard(model, **policy)
+
+        def shard(model: Any) -> None:
+            for module in model.modules():
+                if type(module).__name__ in blocks:
+                    fully_shard(module, **policy)
+            fully_shard(model, **policy)
+
+        if plan.loads_once:
+            from launcher.train.upstream.transformers_loads_once import shard_from_rank_0
+
+            shard_from_rank_0(model, shard, cpu_offload=plan.strategy.offload_param)
+        else:
+            shard(model)
 
     def whole(self, parameter: Any) -> AbstractContextManager[torch.Tensor]:
         """The full tensor of a DTensor."""

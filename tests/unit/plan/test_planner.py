@@ -343,7 +343,9 @@ def test_deepspeeds_buckets_are_no_larger_than_what_is_trained(plan):
 def test_json_has_every_estimate_by_its_name(cli):
     overrides = ("+experiment=llama70b_qlora", "cluster=slurm", "cluster.gpu_memory_gib=79")
     told = json.loads(cli("plan", *overrides, "cluster.price_per_gpu_hour=2", "--json").stdout)
-    assert {"fits", "gpu_gib", "host_gib", "per_gpu_gib", "checkpoint_gib"} == set(told["memory"])
+    assert {"fits", "gpu_gib", "host_gib", "host_fits", "node_gib", "per_gpu_gib", "checkpoint_gib"} == set(
+        told["memory"]
+    )
     assert {"step_s", "tokens_per_s", "total_h"} <= set(told["time"])
     assert set(told["cost"]) == {"gpu_hours", "money"}
     assert told["cost"]["money"] == pytest.approx(2 * told["cost"]["gpu_hours"], rel=1e-3)

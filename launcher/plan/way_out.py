@@ -1,0 +1,137 @@
+"""The settings nearest to a plan that does not fit, each of which does fit by the same formulas."""
+
+import dataclasses
+import math
+from collections.abc import Iterable, Iterator
+
+from launcher.config import Config
+from launcher.plan.adapter import Adapter
+from launcher.plan.alternatives import Alternative, Search, divisors, search_from
+from launcher.plan.fit import make_load
+from launcher.plan.launch_plan import LaunchPlan
+from launcher.plan.memory import MARGIN, Load
+
+_STEP = 256
+_ADAPTER = Adapter(r=16, target_modules="all-linear", four_bit=False, double_quant=False)
+"""What plugin=[lora] trains by default (conf/plugin/lora.yaml)."""
+
+
+def find_ways_out(config: Config, plan: LaunchPlan, host_gib: float | None = None) -> list[Alternative]:
+    """One setting of each kind that fits, the nearest kind first; empty if nothing fits, or the memory is not known.
+
+    `host_gib`: host memory of a node, where that is known otherwise than by the configuration. Every setting leaves MARGIN of
+    a GPU free.
+    """
+    load = make_load(config, plan)
+    if load is None:
+        return []
+    search = search_from(config, plan, load, config.cluster.gpu_memory_gib or math.inf, host_gib)
+    found = [one for one in _ways(search) if one is not None]
+    if not found:  # the last resort: it changes what the model sees
+        found = [one for one in (_first(search, "shorter", _shorter(search)),) if one is not None]
+    found += [one for one in _with_adapters(search) if one is not None]
+    return list({one.overrides: one for one in reversed(found)}.values())[::-1]
+
+
+def _ways(search: Search) -> Iterator[Alternative | None]:
+    """By kind, in the order of how much of the run they change: None where no setting of a kind fits."""
+    load = search.load
+    checkpointing = dataclasses.replace(load, checkpointing=True)
+    here = load.degrees.world_size // load.gpus_per_node, load.gpus_per_node
+    yield _first(search, "smaller_micro_batch", _micros(search, load))
+    if not load.checkpointing:
+        yield _first(search, "checkpointing", [checkpointing, *_micros(search, checkpointing)])
+    yield _first(search, "strategy", _others(search, here, offloads=False))
+    yield _adapted(search, "four_bit", search.quantised(), here)
+    worlds = [*search.worlds()]
+    more = [world for world in worlds if math.prod(world) > math.prod(here)]
+    offloading = (one for world in (here, *more) for one in _others(search, world, offloads=True))
+    yield _first(search, "offload", offloading)
+    yield _first(
+        search, "more_gpus", (one for world in more for one in _others(search, world, offloads=False))
+    )
+    fewer = [world for world in reversed(worlds) if math.prod(world) < math.prod(here)]
+    yield _first(
+        search, "fewer_gpus", (one for world in fewer for one in _others(search, world, offloads=False))
+    )
+
+
+def _with_adapters(search: Search) -> Iterator[Alternative | None]:
+    """The same run with LoRA, and with QLoRA, where it trains all weights."""
+    load = search.load
+    here = load.degrees.world_size // load.gpus_per_node, load.gpus_per_node
+    if load.adapter is None:
+        for name, adapter in (
+            ("lora", _ADAPTER), ("qlora", dataclasses.replace(_ADAPTER, four_bit=True, double_quant=True)),
+        ):  # fmt: skip
+            yield _adapted(search, name, _with_adapter(search, name, adapter), here)
+
+
+def _first(search: Search, kind: str, loads: Iterable[Load]) -> Alternative | None:
+    """The first of the settings that fits with MARGIN to spare."""
+    found = next((load for load in loads if search.fits(load, MARGIN)), None)
+    return None if found is None else search.made(kind, found)
+
+
+def _micros(search: Search, load: Load) -> Iterator[Load]:
+    """The setting with fewer sequences in a pass, most first."""
+    per_rank = load.sequences * load.accumulation
+    for micro in reversed(divisors(per_rank)):
+        if micro < load.sequences and search.works(load.strategy, load.degrees, micro):
+            yield dataclasses.replace(load, sequences=micro, accumulation=per_rank // micro)
+
+
+def _others(search: Search, world: tuple[int, int], *, offloads: bool) -> Iterator[Load]:
+    """The settings on these GPUs under every strategy that does or does not offload, those with the plan's first."""
+    load = search.load
+
+    def distance(other: Load) -> tuple[bool, int, bool]:
+        smaller = max(load.sequences - other.sequences, 0)
+        return (other.strategy != load.strategy, smaller, other.checkpointing != load.checkpointing)
+
+    near = [
+        one
+        for one in search.variants(*world)
+        if one.strategy.offloads is offloads and one.sequences <= load.sequences
+    ]
+    return iter(sorted(near, key=distance))
+
+
+def _adapted(search: Search, kind: str, other: Search | None, world: tuple[int, int]) -> Alternative | None:
+    """The first setting of another search, on these GPUs or else on others."""
+    if other is None:
+        return None
+    worlds = [world, *(one for one in search.worlds() if math.prod(one) > math.prod(world))]
+    return _first(
+        other,
+        kind,
+        (one for some in worlds for off in (False, True) for one in _others(other, some, offloads=off)),
+    )
+
+
+def _shorter(search: Search) -> Iterator[Load]:
+    """The smallest setting of the planned strategy with shorter sequences, longest first; one that fits, or none."""
+    load = search.load
+    per_rank = load.sequences * load.accumulation
+    works = [micro for micro in divisors(per_rank) if search.works(load.strategy, load.degrees, micro)]
+    if not works:
+        return
+    small = dataclasses.replace(
+        load, checkpointing=True, sequences=works[0], accumulation=per_rank // works[0]
+    )
+    low, high = 0, (load.length - 1) // _STEP
+    while low < high:
+        middle = (low + high + 1) // 2
+        fits = search.fits(dataclasses.replace(small, length=middle * _STEP), MARGIN)
+        low, high = (middle, high) if fits else (low, middle - 1)
+    if low:
+        yield dataclasses.replace(small, length=low * _STEP)
+
+
+def _with_adapter(search: Search, name: str, adapter: Adapter) -> Search:
+    """The search for the same run that trains an adapter in the place of all weights."""
+    run = dataclasses.replace(search.run, adapter=True, four_bit=adapter.four_bit)
+    load = dataclasses.replace(search.load, adapter=adapter)
+    found = Search(search.config, search.facts, load, run, search.size, search.declared, search.host)
+    found.plugins = [*search.plugins, name]
+    return found

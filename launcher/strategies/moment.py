@@ -1,0 +1,30 @@
+"""The moments of a training step at which memory can be at its peak."""
+
+from enum import Enum
+
+
+class Moment(Enum):
+    """A moment of a step, in order of time. Activations go as gradients come: at no moment everything is there."""
+
+    FORWARD = "forward"
+    """The head's forward pass: every activation is kept."""
+    HEAD = "head"
+    """The head's backward pass: every activation is kept, and the head's gradient is made."""
+    FIRST_BLOCK = "first block"
+    """The backward pass of the last block, which comes first."""
+    LAST_BLOCK = "last block"
+    """The backward pass of the first block, which comes last: every other block has its gradients, and no activations."""
+    EMBEDDING = "embedding"
+    """The embedding's backward pass: every gradient is there."""
+    STEP = "step"
+    """The optimizer's step."""
+
+    @property
+    def before_gradients(self) -> bool:
+        """Whether the blocks have no gradients yet, but for those of earlier micro-steps."""
+        return self in (Moment.FORWARD, Moment.HEAD, Moment.FIRST_BLOCK)
+
+    @property
+    def in_blocks(self) -> bool:
+        """Whether a block is differentiated."""
+        return self in (Moment.FIRST_BLOCK, Moment.LAST_BLOCK)

@@ -1,0 +1,11 @@
+"""Published peaks and limits of GPU memory with the planner's answers, and how near these are.
+
+python -m tests.published
+"""
+
+from tests.support.published import summary, table
+
+if __name__ == "__main__":
+    print(table())
+    print()
+    print(summary())

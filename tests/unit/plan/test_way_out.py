@@ -1,0 +1,63 @@
+"""What a refused plan offers in its place: each setting, planned again, fits."""
+
+import re
+import shlex
+
+import pytest
+
+from launcher.errors import PlanError
+from launcher.plan import check_fits
+from launcher.plan.verdict import fits
+from launcher.plan.way_out import find_ways_out
+from launcher.plugins.decide import decide
+
+RUNS = {
+    "70b-qlora-1": ("+experiment=llama70b_qlora", "resources.nodes=1", "strategy=ddp", "resources.gpus_per_node=1"),
+    "70b-lora-16": ("+experiment=llama70b_lora_zero3",),
+    "8b-full-8": ("+experiment=llama8b_full_zero3", "resources.nodes=1"),
+    "8b-full-1": ("+experiment=llama8b_full_zero3", "resources.nodes=1", "strategy=ddp", "resources.gpus_per_node=1"),
+    "8b-lora-1": (
+        "+experiment=llama8b_lora", "strategy=ddp", "resources.gpus_per_node=1", "plugin=[lora]", "batch.micro_batch_size=8",
+    ),
+    "8b-own-keys": (
+        "+experiment=llama8b_lora", "strategy=zero2", "+strategy.deepspeed.zero_optimization.sub_group_size=100000000",
+    ),
+}  # fmt: skip
+REFUSED = [
+    ("70b-qlora-1", ("cluster.gpu_memory_gib=24",)), ("70b-lora-16", ("cluster.gpu_memory_gib=16",)),
+    ("8b-full-8", ("cluster.gpu_memory_gib=24", "cluster.node_memory_gib=100")), ("8b-full-1", ("cluster.gpu_memory_gib=80",)),
+    ("8b-lora-1", ("cluster.gpu_memory_gib=40",)), ("8b-own-keys", ("cluster.gpu_memory_gib=16",)),
+    ("8b-own-keys", ("resources.memory_gib=30",)),
+]  # fmt: skip
+KINDS = [
+    "smaller_micro_batch", "checkpointing", "strategy", "four_bit", "offload", "more_gpus", "fewer_gpus", "shorter", "lora",
+    "qlora",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("run", "place"), REFUSED)
+def test_every_setting_that_a_refusal_offers_fits_when_it_is_planned(
+    compose, facts, run: str, place: tuple[str, ...]
+):
+    config = compose(*RUNS[run], *place)
+    made = decide(config, facts(config))
+    assert fits(config, made) is False
+    offered = find_ways_out(config, made)
+    assert offered
+    kinds = [one.kind for one in offered]
+    assert kinds == sorted(kinds, key=KINDS.index)
+    for one in offered:
+        other = compose(*RUNS[run], *place, *shlex.split(" ".join(one.overrides)))
+        again = decide(other, facts(other))
+        assert fits(other, again), one
+        assert again.memory.total == pytest.approx(one.total_gib, rel=0.01), one
+    with pytest.raises(PlanError) as refused:
+        check_fits(config, made)
+    told = re.search("nearest first: (.*), or launch", str(refused.value))
+    assert told and told.group(1).split("; or ") == [" ".join(one.overrides) for one in offered[:3]]
+
+
+def test_the_nearest_setting_is_a_smaller_micro_batch_and_then_recomputation(compose, plan):
+    overrides = (*RUNS["8b-lora-1"], "cluster.gpu_memory_gib=60", "model.max_length=2048")
+    found = [one.overrides for one in find_ways_out(compose(*overrides), plan(*overrides))]
+    assert found[:2] == [("batch.micro_batch_size=2",), ("'plugin=[lora,gradient_checkpointing]'",)]
