@@ -20,7 +20,7 @@ from launcher.launching.data_gate import check_data, data_paths, files_of
 from launcher.plugins.decide import read_run
 from launcher.run import RunDir
 
-TINY = ("+experiment=tiny", "cluster=slurm", "data.eval_path=null")
+TINY = ("+experiment=tiny", "cluster=slurm", "data.eval_path=null", "freeze=false")
 ROW = {"messages": [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Good evening."}]}
 BAD = {"messages": [{"role": "user", "content": "Hello"}]}
 

@@ -6,7 +6,6 @@ import math
 import pytest
 import yaml
 
-from launcher.config import ArchitectureConfig
 from launcher.errors import PlanError
 from launcher.plan import check_fits
 from launcher.plan.fit import make_load
@@ -18,8 +17,10 @@ from launcher.plan.model import (
     adapter_tensors,
     count_lora,
     count_parameters,
+    linear_shapes,
     model_tensors,
     read_architecture,
+    shape_from,
 )
 from launcher.resources import resource_dir
 from tests.support.paths import ROOT
@@ -201,9 +202,10 @@ SHAPES = sorted((resource_dir("conf") / "model").glob("*.yaml"))
 
 @pytest.mark.parametrize("file", SHAPES, ids=[file.stem for file in SHAPES])
 def test_the_listed_tensors_are_all_parameters(file):
-    shape = ArchitectureConfig(**yaml.safe_load(file.read_text())["architecture"])
+    shape = shape_from(yaml.safe_load(file.read_text())["architecture"])
     assert sum(math.prod(dims) * count for dims, count in model_tensors(shape)) == count_parameters(shape)
-    for targets in ("all-linear", ["q_proj", "v_proj"]):
+    some = ["qkv_proj"] if "qkv_proj" in linear_shapes(shape) else ["q_proj", "v_proj"]
+    for targets in ("all-linear", some):
         listed = sum(math.prod(dims) * count for dims, count in adapter_tensors(shape, 8, targets))
         assert listed == count_lora(shape, 8, targets)
 
