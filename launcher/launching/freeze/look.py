@@ -1,10 +1,12 @@
 """Which files of a folder are code, or small enough to belong to it."""
 
 import os
+import re
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
+from fnmatch import translate
+from functools import cache
 from pathlib import Path
 
 MOST_FILES, MOST_BYTES = 50_000, 512 << 20
@@ -127,7 +129,13 @@ def _descend(
 
 def has_secret_name(name: str) -> bool:
     """Whether files of that name hold secrets as a rule; the name is in lower case."""
-    return not name.endswith(".py") and any(fnmatchcase(name, pattern) for pattern in _SECRET)
+    return not name.endswith(".py") and _secret_names().match(name) is not None
+
+
+@cache
+def _secret_names() -> re.Pattern[str]:
+    """One expression for all patterns: a folder can have 10,000 files."""
+    return re.compile("|".join(translate(pattern) for pattern in _SECRET))
 
 
 def _take(entry: "os.DirEntry[bytes]", seen: Seen, below: int) -> None:
