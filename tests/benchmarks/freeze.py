@@ -2,7 +2,7 @@
 
     python tests/benchmarks/freeze.py
 
-Bar, for a git repository of 10,000 files (25 MB): 0.2 s, when its files are kept already, and for the first launch after a change,
+Bar, for a git repository of 10,000 files (25 MB): 0.2 s, if its files are kept already and for the first launch after a change,
 which reads and writes all of them once. The time is CPU time (user and system, children included), since other
 processes lengthen the clock; launches with and without freeze run in turn, and medians are compared.
 """
