@@ -30,8 +30,11 @@ CASES = [
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory):
+def bench(tmp_path_factory, cache):
     bench = Bench(tmp_path_factory.mktemp("bench"))
+    bench_cache = bench.folder / "cache"
+    bench_cache.mkdir(exist_ok=True)
+    (bench_cache / "torch_extensions").symlink_to((cache / "torch_extensions").resolve())
     yield bench
     bench.warm.close()
 
