@@ -171,6 +171,12 @@ ACCELERATE_USE_FSDP = _listed(
     set_by="accelerate",
     read_by="rank, transformers",
 )
+FSDP_CPU_RAM_EFFICIENT_LOADING = _listed(
+    "FSDP_CPU_RAM_EFFICIENT_LOADING",
+    "Whether one rank of a node alone reads the weights of a model for FSDP (strategy.cpu_ram_efficient_loading).",
+    set_by="transformers",
+    read_by="rank, transformers",
+)
 TRL_EXPERIMENTAL_SILENCE = _listed(
     "TRL_EXPERIMENTAL_SILENCE",
     "1: trl does not warn that a trainer is experimental.",

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePath
+from pathlib import PurePath
 
 from launcher.config import ArchitectureConfig
 from launcher.plan.chat_format import ChatFormat
@@ -72,10 +72,9 @@ class Facts:
         """PYTHONPATH of the job."""
         return ":".join(self.code) or self.work_dir
 
-    def file(self, path: str) -> Path:
-        """The file that a relative path names: in the kept code if it is there, else in work_dir. It looks at the disk."""
-        kept = (Path(folder, path) for folder in self.code)
-        return next((one for one in kept if one.is_file()), Path(self.work_dir, path))
+    def files(self, path: str) -> list[str]:
+        """The files that a relative path can name, best first: in the kept code, then in work_dir."""
+        return [str(PurePath(folder, path)) for folder in (*self.code, self.work_dir)]
 
     @property
     def data_dirs(self) -> tuple[str, ...]:

@@ -237,12 +237,12 @@ class View:
 def next_commands(run: RunDir) -> list[str]:
     """What to type after a run has finished: with the shipped sample data, how one's own are trained on."""
     plan = run.read_json(run.plan)
-    data = Path(plan["facts"]["data_path"] or ".")
+    data = Path(plan.get("facts", {}).get("data_path") or ".")
     commands = [f"python -m launcher status {run.name}"]
-    if plan["experiment"] and data.is_relative_to(resource_dir("conf")):
+    if plan.get("experiment") and data.is_relative_to(resource_dir("conf")):
         return [*commands, f"python -m launcher +experiment={plan['experiment']} data.path=your.jsonl"]
     commands.append(f"python -m launcher report {run.name}")
-    if not find_method(plan["trainer"]).scores:
+    if not find_method(plan.get("trainer", "sft")).scores:
         commands.append(f'python -m launcher chat {run.name} --prompt "..."')
     return commands
 

@@ -38,7 +38,14 @@ from launcher.plugins.decide import read_run
 from launcher.run import RunDir
 from tests.support.warm import Warm
 
-STATES = {"weights": weight_bytes, "gradients": gradient_bytes, "optimizer": optimizer_bytes}
+
+def kept_gradients(load: Load) -> float:
+    """Gradients between the passes of a step, or when they are reduced; the ranks do not count DeepSpeed's between passes."""
+    carried = 0.0 if load.acting.zero_stage else load.acting.carried_bytes(load)
+    return max(gradient_bytes(load), carried)
+
+
+STATES = {"weights": weight_bytes, "gradients": kept_gradients, "optimizer": optimizer_bytes}
 PADDING = 1024
 """Bytes that DeepSpeed's alignment may add to a rank's shard of a flat buffer."""
 BAR = 0.05

@@ -27,6 +27,7 @@ ELSEWHERE = {
     "python3": "it makes the environment in which the test runs",
     "vllm": "another program, which needs a GPU",
     "docker": "another program",
+    "git": "it fetches another project",
     "enroot": "another program",
     "apptainer": "another program",
     "sbatch": "it needs Slurm; tests/cluster submits the same file",

@@ -29,6 +29,8 @@ NOT_VARIABLES = {
     "TRANSFORMER_BASED_WRAP": "FSDP's auto_wrap_policy",
     "ON_RANK": "a constant that a registry reads",
     "JOB_SCRIPT": "a name that launcher.run exports",
+    "Q6_K": "a type of tensors in a GGUF file",
+    "Q8_0": "a type of tensors in a GGUF file",
 }
 """Words that look like variables, and what they are."""
 LOOKS_LIKE_ONE = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+")

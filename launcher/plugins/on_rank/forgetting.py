@@ -1,6 +1,7 @@
 """Perplexity on general text; each rank reads its share of the paragraphs."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -106,7 +107,7 @@ class Forgetting(TrainerCallback, ExportableState):
         path = (
             resource_dir("conf") / "data" / "general" / "general.txt"
             if self.text_path is None
-            else self.trainer.plan.facts.file(self.text_path)
+            else _first_file(self.trainer.plan.facts.files(self.text_path))
         )
         try:
             paragraphs = [
@@ -126,3 +127,8 @@ class Forgetting(TrainerCallback, ExportableState):
                 f"plugins.forgetting_guard.text_path={path} holds no paragraph of two tokens or more"
             )
         return texts
+
+
+def _first_file(paths: list[str]) -> Path:
+    """The first that is there, else the last."""
+    return next((Path(one) for one in paths if Path(one).is_file()), Path(paths[-1]))

@@ -54,7 +54,7 @@ def cli(tmp_path: Path) -> Cli:
 
 
 def test_a_dry_run_writes_every_file_submits_nothing_and_says_what_would(cli, tmp_path):
-    done = cli("+experiment=llama70b_lora_zero3", "cluster=slurm", "dry_run=true", "--json")
+    done = cli("+experiment=llama70b_lora_zero3", "cluster=slurm", "dry_run=true", "freeze=false", "--json")
     summary = json.loads(done.stdout)
     run = Path(summary["run_dir"])
     assert {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()} == {

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -188,6 +189,8 @@ def test_a_removal_that_could_lose_something_is_refused_and_deletes_nothing(runs
     claims.mkdir()
     (claims / "0.0.json").write_text(json.dumps(held))
     command = subprocess.Popen([sys.executable, "-c", "input()", "launcher"], stdin=subprocess.PIPE)
+    while b"launcher" not in Path(f"/proc/{command.pid}/cmdline").read_bytes():
+        time.sleep(0.01)
     sweep("s/sweep_here").as_run.note_job("local", str(command.pid))
     sweep("s/sweep_cut").as_run.intent.write_text("")
     Path("runs/s/sweep_linked").symlink_to(Path("runs/s/sweep_1").absolute())

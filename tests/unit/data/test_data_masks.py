@@ -48,7 +48,10 @@ MODELS = {
     "llama3_3_70b": "llama3_1",
     "mistral_small_24b": "mistral",
     "qwen3_30b_a3b": "qwen3",
+    "qwen3_0_6b": "qwen3",
     "qwen3_4b": "qwen3",
+    "qwen3_14b": "qwen3",
+    "qwen3_32b": "qwen3",
     "gemma_7b": "gemma",
     "llama3_1_70b": "llama3_1",
     "llama3_1_8b": "llama3_1",
@@ -58,6 +61,8 @@ MODELS = {
     "qwen3_8b": "qwen3",
 }
 """The template of each shipped model whose tokenizer is on a hub; smollm2_135m and tiny have theirs here."""
+UNTRIED = {"gpt_oss_20b", "gpt_oss_120b", "phi4_14b", "phi4_mini", "qwen3_next_80b_a3b", "smollm3_3b"}
+"""Shipped models whose templates no test has: neither trl nor a package holds them. A launch checks what they render."""
 MISTRAL = (
     "{{ bos_token }}{% for message in messages %}{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}"
     "{{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}{% endif %}"
@@ -140,6 +145,7 @@ def test_every_shipped_model_has_a_template_here():
     shipped = {path.stem for path in (resource_dir("conf") / "model").glob("*.yaml")}
     assert shipped == {
         *MODELS,
+        *UNTRIED,
         "smollm2_135m",
         "smollm2_360m",
         "smollm2_1_7b",
