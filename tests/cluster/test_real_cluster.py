@@ -75,6 +75,7 @@ def test_status_list_and_logs_agree_with_the_run(lab, two_nodes):
     assert "eval_loss" in lab.run(*command("logs", str(run.path)), cwd=run.path).stdout
 
 
+@pytest.mark.long
 def test_sbatch_allocation_and_local_paths_give_the_same_losses(lab, cache, tmp_path):
     two_ranks = ("resources.gpus_per_node=2", "batch.micro_batch_size=1")
     local = launch(tmp_path, cache, *two_ranks)
@@ -262,6 +263,7 @@ def test_a_silent_controller_never_makes_a_job_dead(lab, submitted):
     lab.run(*command("cancel", str(run.path)), cwd=run.path)
 
 
+@pytest.mark.long
 def test_a_requeued_job_goes_on_in_its_run_dir(lab, submitted):
     run = submitted(
         "trainer.max_steps=400", "plugins.sharded_checkpoint.save_steps=10", "data.eval_path=null"

@@ -147,13 +147,14 @@ def _watch(request: dict[str, Any], path: Path, pids: list[int]) -> bool:
 
 
 def _begun(path: Path) -> set[tuple[str, int]]:
-    """Checkpoints that are being written, each with its inode."""
+    """Checkpoints that are being written or were committed, each with its inode, which a commit keeps. On busy cores a small one
+    is committed between two looks."""
     found: set[tuple[str, int]] = set()
     with contextlib.suppress(FileNotFoundError):
         for one in (path / "checkpoints").iterdir():
             with contextlib.suppress(FileNotFoundError):
-                if one.name.startswith(".tmp_step"):
-                    found.add((one.name, one.stat().st_ino))
+                if one.name.startswith((".tmp_step", "step_")):
+                    found.add((one.name.removeprefix(".tmp_"), one.stat().st_ino))
     return found
 
 

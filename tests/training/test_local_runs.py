@@ -67,7 +67,9 @@ def test_two_ranks_give_the_losses_of_one(trained, strategy):
     assert adapter(two).keys() == adapter(one).keys()
 
 
-@pytest.mark.parametrize("strategy", [pytest.param("ddp", marks=pytest.mark.long), "zero3", "fsdp2"])
+@pytest.mark.parametrize(
+    "strategy", [*(pytest.param(name, marks=pytest.mark.long) for name in ("ddp", "fsdp2")), "zero3"]
+)
 def test_a_full_fine_tune_exports_a_model_that_loads(trained, strategy):
     from transformers import AutoModelForCausalLM
 
@@ -83,6 +85,7 @@ def test_qlora_trains_over_four_bit_weights(trained):
     assert len(adapter(run)) == 56  # 4 blocks, 7 linear layers, A and B
 
 
+@pytest.mark.long
 def test_accelerate_launch_gives_the_same_losses_from_accelerate_yaml(trained):
     ours = trained("strategy=zero2", *TWO)
     theirs = trained("strategy=zero2", "cluster.rank_starter=accelerate", *TWO)
@@ -95,11 +98,13 @@ def test_wandb_without_a_key_writes_into_the_run_dir_and_waits_for_nobody(tmp_pa
     assert run.events("finished")
 
 
+@pytest.mark.long
 def test_tensorboard_writes_into_the_run_dir(tmp_path, cache):
     run = launch(tmp_path, cache, "tracker=tensorboard", "trainer.max_steps=2", "data.eval_path=null")
     assert list(run.path.glob("tensorboard/**/events.out.tfevents.*"))
 
 
+@pytest.mark.long
 def test_packing_trains_on_fewer_longer_sequences(trained):
     run = trained("trainer.packing=true", "model.max_length=1024", "trainer.max_steps=4")
     assert run.losses[-1] < run.losses[0]
@@ -167,6 +172,7 @@ def test_a_deepspeed_file_edited_by_hand_cannot_disagree_with_the_plan(tmp_path,
     assert "strategy.zero_stage is 1 on this rank and 2 in the plan" in run.logs()
 
 
+@pytest.mark.long
 def test_node_sh_runs_by_hand(tmp_path, cache):
     run = _dry_run(tmp_path, cache, "trainer.max_steps=2")
     done = subprocess.run(

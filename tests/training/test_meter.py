@@ -24,6 +24,7 @@ def test_a_run_measures_its_step_and_every_ranks_memory_early_and_at_its_end(tra
     assert 0 < early["link_gb_s"] < 1000
 
 
+@pytest.mark.long
 def test_one_rank_has_no_links_to_measure(trained):
     (last,) = trained().events("measured")
     assert last.get("link_gb_s") is None

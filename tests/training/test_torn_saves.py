@@ -23,7 +23,7 @@ def warm() -> Iterator[Warm]:
     process.close()
 
 
-ALWAYS = [("lora", "ddp"), ("full", "zero3"), ("lora", "fsdp2")]
+ALWAYS = [("full", "zero3"), ("lora", "fsdp2")]
 """`make kill-test` kills all of them."""
 
 
