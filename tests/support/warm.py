@@ -147,8 +147,8 @@ def _watch(request: dict[str, Any], path: Path, pids: list[int]) -> bool:
 
 
 def _begun(path: Path) -> set[tuple[str, int]]:
-    """Checkpoints that are being written or were committed, each with its inode, which a commit keeps. On busy cores a small one
-    is committed between two looks."""
+    """Checkpoints that are being written or were committed, each with its inode, which a commit keeps: on busy cores a small
+    one is committed between two looks."""
     found: set[tuple[str, int]] = set()
     with contextlib.suppress(FileNotFoundError):
         for one in (path / "checkpoints").iterdir():
