@@ -11,7 +11,6 @@ from launcher.plan.memory import explain_terms
 from launcher.plan.queue import Course, expect
 from launcher.plan.time import StepTime
 from launcher.plan.verdict import fits
-from launcher.plan.way_out import find_ways_out
 from launcher.units import duration, plural
 
 Lines = list[tuple[str, str]]
@@ -155,8 +154,11 @@ def explain_lines(plan: LaunchPlan) -> Lines:
 
 def _alternatives(config: Config, plan: LaunchPlan) -> list[Alternative]:
     """Settings near the plan: for one that does not fit those that do, the nearest first; then the best of each kind."""
-    found = [] if fits(config, plan) is not False else find_ways_out(config, plan)
-    return [*found, *find_alternatives(config, plan)]
+    if fits(config, plan) is not False:
+        return find_alternatives(config, plan)
+    from launcher.plan.way_out import find_ways_out  # a plan that does not fit alone needs it
+
+    return [*find_ways_out(config, plan), *find_alternatives(config, plan)]
 
 
 def _verdict(config: Config, plan: LaunchPlan) -> Lines:

@@ -18,7 +18,6 @@ from launcher.hub import named_folders
 from launcher.launching.chat_template import check_chats, read_format
 from launcher.launching.data_gate import check_data, check_files, count_examples, data_paths, files_of
 from launcher.launching.earlier_runs import measured, resume_source
-from launcher.launching.inspect_model import inspected
 from launcher.launching.model_gate import check_model
 from launcher.launching.secrets import refuse_secrets, secrets_of
 from launcher.plan import Facts
@@ -87,4 +86,8 @@ def _architecture(config: Config, config_json: Mapping[str, Any] | None) -> Arch
         return config.model.architecture
     if not config_json:
         return None
-    return read_architecture(config_json) or inspected(config_json, config.cache_dir)
+    if (known := read_architecture(config_json)) is not None:
+        return known
+    from launcher.launching.inspect_model import inspected
+
+    return inspected(config_json, config.cache_dir)

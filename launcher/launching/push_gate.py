@@ -5,7 +5,6 @@ import os
 from launcher.config import Config
 from launcher.errors import ConfigError
 from launcher.hub import offline_variable
-from launcher.launching.push_target import PushFailed, api, check_name, look
 from launcher.output import warn
 from launcher.plan import LaunchPlan
 
@@ -15,6 +14,8 @@ def check_push(config: Config, *, trial: bool) -> None:
     name = config.hub.push
     if name is None:
         return
+    from launcher.launching.push_target import check_name  # most runs push nothing
+
     check_name("hub.push", name)
     if trial:
         raise ConfigError(
@@ -28,6 +29,8 @@ def check_repository(config: Config) -> None:
     name = config.hub.push
     if name is None or config.dry_run:
         return
+    from launcher.launching.push_target import PushFailed, api, look
+
     environ = {**os.environ, **config.cluster.env}
     if offline := offline_variable(environ):
         warn(

@@ -8,7 +8,6 @@ from launcher.errors import PlanError
 from launcher.plan.host_limit import ASKED, host_limit
 from launcher.plan.launch_plan import LaunchPlan
 from launcher.plan.memory import MARGIN
-from launcher.plan.way_out import find_ways_out
 
 _MOST = 3
 """Settings that a refusal names."""
@@ -76,6 +75,8 @@ def little_memory(plan: LaunchPlan) -> str | None:
 
 def _way_out(config: Config, plan: LaunchPlan, host_gib: float | None = None, own: str | None = None) -> str:
     """Text with the settings nearest to the plan that fit, as they are typed; `own`: what else helps."""
+    from launcher.plan.way_out import find_ways_out  # a refusal alone needs it
+
     found = find_ways_out(config, plan, host_gib)
     typed = "; or ".join(" ".join(one.overrides) for one in found[:_MOST])
     ways = [*([own] if own else []), *([f"these fit, nearest first: {typed}"] if found else [])]

@@ -13,7 +13,6 @@ from launcher import __version__, environment
 from launcher.clusters.registry import find_cluster
 from launcher.config import Config, ContainerRuntime
 from launcher.errors import ConfigError
-from launcher.launching.freeze.differ import code_differences
 from launcher.launching.freeze.git import Git
 from launcher.launching.freeze.keep import copy, keep
 from launcher.launching.freeze.look import MOST_FILES, look
@@ -183,5 +182,7 @@ def _tell_of_fork(plan: LaunchPlan, code: Code, archives: Mapping[str, Path]) ->
     old = read_code(earlier.code) if earlier else None
     if old is None or earlier is None:
         return
+    from launcher.launching.freeze.differ import code_differences
+
     for line in code_differences(old, code, archives):
         say(f"resume={earlier.name} was trained with other code: {line}")
