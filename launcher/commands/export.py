@@ -35,7 +35,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     """The exit code; 3 if the check of the export failed. It is kept all the same."""
-    if options.gguf:
+    if options.gguf is not None:
         return _run_gguf(options)
     if options.converter:
         raise UsageError(f"--converter {options.converter} is for --gguf; give --gguf too")

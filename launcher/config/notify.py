@@ -66,7 +66,7 @@ def _check_typed(item: str) -> None:
         shown = item if "/" not in item else f"{item.partition('/')[0]}/..."
         raise ConfigError(f"notify={shown} is no address; {_FORMS}")
     parts = urlsplit(item)
-    host = parts.hostname or ""
+    host = (parts.hostname or "").rstrip(".")
     secret = (
         parts.username or parts.password or parts.query or parts.fragment or host.endswith(_HOOKS)
         or any(_TOKEN.fullmatch(part) for part in parts.path.split("/"))

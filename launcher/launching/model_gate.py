@@ -47,7 +47,7 @@ def read_json(file: Path) -> dict[str, Any] | None:
     """The object in a JSON file; None if the file is not there or holds something else."""
     try:
         found: Any = json.loads(file.read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return cast("dict[str, Any]", found) if isinstance(found, dict) else None
 

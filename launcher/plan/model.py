@@ -39,6 +39,12 @@ def read_architecture(config_json: Mapping[str, Any]) -> ArchitectureConfig | No
     try:
         model_type = str(config_json["model_type"])
         heads = int(config_json["num_attention_heads"])
+        sizes = (
+            heads,
+            *(int(config_json[key]) for key in ("hidden_size", "num_hidden_layers", "vocab_size")),
+        )
+        if min(sizes) < 1:
+            return None
         if model_type not in KNOWN or config_json.get("mlp_bias"):
             return None
         if config_json.get("mlp_only_layers") or config_json.get("decoder_sparse_step", 1) != 1:

@@ -69,7 +69,7 @@ class Code:
 
 def write_code(path: Path, code: Code) -> None:
     """Writes code.json."""
-    write_text(path, json.dumps(asdict(code), indent=2, ensure_ascii=False) + "\n")
+    write_text(path, json.dumps(asdict(code), indent=2) + "\n")  # as ASCII, since a name can be no UTF-8
 
 
 def read_code(path: Path) -> Code | None:
@@ -78,10 +78,12 @@ def read_code(path: Path) -> Code | None:
         values: dict[str, Any] = json.loads(path.read_text())
         roots = tuple(_root(root) for root in values.pop("roots"))
         changed, skipped = tuple(values.pop("changed")), tuple(values.pop("skipped"))
-        return Code(roots=roots, changed=changed, skipped=skipped, **values)
+        code = Code(roots=roots, changed=changed, skipped=skipped, **values)
+        _check_types(code)
+        return code
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise RunError(
             f"{path} is not the record of a run's code ({error}); was it edited? With freeze=false a resume does not need it"
         ) from None
@@ -90,3 +92,16 @@ def read_code(path: Path) -> Code | None:
 def _root(values: dict[str, Any]) -> Root:
     only, ignored = tuple(values.pop("only")), tuple(values.pop("ignored"))
     return Root(only=only, ignored=ignored, **values)
+
+
+def _check_types(code: Code) -> None:
+    """TypeError for values that no launch writes."""
+    objects: list[Any] = [code.packages, code.data]
+    if wrong := [one for one in objects if not isinstance(one, dict)]:
+        raise TypeError(f"{wrong[0]!r} is not an object")
+    texts: list[Any] = [*code.changed, *code.skipped, code.launcher, code.python, *code.packages, *code.data]
+    for root in code.roots:
+        texts += [root.kind, root.source, root.folder, root.archive, *root.only, *root.ignored]
+    texts += [one for one in (code.commit, code.reproduces) if one is not None]
+    if wrong := [one for one in texts if not isinstance(one, str)]:
+        raise TypeError(f"{wrong[0]!r} is not a text")

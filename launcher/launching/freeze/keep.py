@@ -55,6 +55,10 @@ def keep(root: Path, seen: Seen, cache: Path, secrets: Mapping[str, str]) -> Kep
     try:
         index.parent.mkdir(parents=True, exist_ok=True)
         (cache / "CACHEDIR.TAG").write_text("Signature: 8a477f597d28d172789f06886806bc55\n")
+        if any(value.encode() in path for value in values for path, *_ in seen.files):
+            raise ConfigError(
+                f"freeze: the name of a file in {root} holds the value of a secret variable; rename it, or set freeze=false"
+            )
         kept = _write(root, [path for path, *_ in seen.files], cache, secrets)
         write_text(index, json.dumps({**_entry(kept)}))
     except OSError as error:
@@ -160,8 +164,10 @@ def unpack(folder: str, archive: str) -> None:
             ["tar", "--skip-old-files", "-xf", archive, "-C", str(target)], capture_output=True, text=True
         )
         if done.returncode:
+            first = "".join(done.stderr.strip().splitlines()[:1])
             raise RunError(
-                f"{archive}, the code of the run, cannot be unpacked to {to}: {done.stderr.strip()}"
+                f"{archive}, the code of the run, cannot be unpacked to {to} ({first}); start it with the present code: "
+                "freeze=false"
             )
         if target != to:
             with suppress(OSError):  # another process was faster

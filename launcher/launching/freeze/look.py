@@ -78,7 +78,7 @@ def look(
             )
             continue
         for entry in entries:
-            if entry.is_dir():
+            if _is_dir(entry):
                 pending += _descend(entry, above, base, skip, seen, below)
             else:
                 _take(entry, seen, below)
@@ -99,6 +99,13 @@ def _entries(folder: bytes, seen: Seen, below: int) -> "list[os.DirEntry[bytes]]
         return []
     seen.entries += len(entries)
     return entries
+
+
+def _is_dir(entry: "os.DirEntry[bytes]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself; _take tells of it
+        return False
 
 
 def _descend(

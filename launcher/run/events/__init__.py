@@ -91,8 +91,9 @@ class EventReader(Generic[E]):
 
 
 def _is_whole(line: Mapping[str, Any]) -> bool:
-    """Whether a line has a time, and an attempt that is a number if it has one."""
-    return bool(line.get("time")) and Event.find_wrong(line) is None and is_time(line["time"])
+    """Whether a line has a time, a kind that is a word, and an attempt that is a number if it has one."""
+    named = bool(line.get("time")) and isinstance(line.get("event"), str)
+    return named and Event.find_wrong(line) is None and is_time(line["time"])
 
 
 def _kind(name: str) -> type[Event] | None:
