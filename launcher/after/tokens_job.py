@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TypedDict
 
+from launcher.clusters.base import Refused
 from launcher.clusters.choose import make_cluster
 from launcher.clusters.job import CpuRequest
 from launcher.errors import RunError, UsageError
@@ -70,7 +71,7 @@ def queue(
         ) from None
     try:
         job_id = cluster.submit(folder / _SCRIPT)
-    except Exception:
+    except Refused:  # after another error the job can be in the queue, and needs its script's folder
         shutil.rmtree(folder, ignore_errors=True)
         raise
     return {

@@ -8,10 +8,12 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Generic, TypeVar, cast
+
+T = TypeVar("T")
 
 _LOCK_TRIES, _LOCK_S = 50, 0.01
 _PIECE = 1 << 20
@@ -68,28 +70,34 @@ def _lock(descriptor: int) -> None:
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     """The JSON objects of a .jsonl file; empty without a file. Torn lines are left out."""
-    yield from LineReader(path).read()
+    yield from LineReader[dict[str, Any]](path).read()
 
 
-class LineReader:
+def _as_is(value: dict[str, Any]) -> Any:
+    return value
+
+
+class LineReader(Generic[T]):
     """Reads a growing file of JSON lines: each look reads only what was appended since the one before it.
 
     A last line that is not complete is read at a later look. Where the file was truncated or another file has its name, the
     next look begins at its start and sets `restarted`.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, parse: Callable[[dict[str, Any]], T | None] = _as_is) -> None:
+        """`parse`: what a JSON object is read as; None if it is damaged. By default the object itself."""
+        self.path, self._parse = path, parse
         self.restarted = False
         """Whether the newest read found another content before its offset, so that earlier results are invalid."""
         self.damaged = 0
-        """Complete lines so far that are not JSON objects; a torn line is one, once another follows it."""
+        """Complete lines so far that were left out, because they are not JSON objects or `parse` takes them for damaged; a torn
+        line is one, once another follows it."""
         self._offset = 0
         self._inode = 0
         self._head = self._mark = b""
 
-    def read(self) -> list[dict[str, Any]]:
-        """The new JSON objects; all at the first call, none without a file."""
+    def read(self) -> list[T]:
+        """The new lines, oldest first; all at the first call, none without a file."""
         self.restarted = False
         try:
             # opened at every look: NFS shows what other hosts wrote when a file is opened (close-to-open consistency)
@@ -116,8 +124,8 @@ class LineReader:
         mark = os.pread(descriptor, len(self._mark), self._offset - len(self._mark))
         return mark == self._mark and os.pread(descriptor, len(self._head), 0) == self._head
 
-    def _read_new(self, descriptor: int, size: int) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
+    def _read_new(self, descriptor: int, size: int) -> list[T]:
+        found: list[T] = []
         at, rest = self._offset, b""
         while at < size:
             piece = os.pread(descriptor, min(_PIECE, size - at), at)
@@ -125,18 +133,25 @@ class LineReader:
                 break
             at += len(piece)
             *lines, rest = (rest + piece).split(b"\n")
-            values = [_parse(line) for line in lines if line.strip()]
+            values = [self._take(line) for line in lines if line.strip()]
             found += [value for value in values if value is not None]
             self.damaged += values.count(None)
             self._advance(lines)
         # An object without a line end is complete: no beginning of a JSON object is one itself.
-        if rest and (value := _parse(rest)) is not None:
-            found.append(value)
+        if rest and (last := _parse(rest)) is not None:
+            if (value := self._parse(last)) is None:
+                self.damaged += 1
+            else:
+                found.append(value)
             self._offset += len(rest)
             self._mark = (self._mark + rest)[-_MARK:]
         if len(self._head) < min(_MARK, self._offset):
             self._head = os.pread(descriptor, min(_MARK, self._offset), 0)
         return found
+
+    def _take(self, line: bytes) -> T | None:
+        value = _parse(line)
+        return None if value is None else self._parse(value)
 
     def _advance(self, lines: list[bytes]) -> None:
         if not lines:

@@ -94,38 +94,6 @@ KINDS: tuple[type[Line], ...] = (Logged, Evaluation, Measure)
 """All kinds of lines."""
 
 
-class MetricsReader:
-    """Reads a growing metrics.jsonl: each read returns the lines that were appended since the previous one."""
-
-    def __init__(self, path: Path) -> None:
-        self._lines = LineReader(path)
-        self._wrong = 0
-
-    @property
-    def path(self) -> Path:
-        """The file."""
-        return self._lines.path
-
-    @property
-    def restarted(self) -> bool:
-        """Whether the file was truncated or replaced before the newest read, so that earlier lines are invalid."""
-        return self._lines.restarted
-
-    @property
-    def damaged(self) -> int:
-        """Lines so far that were left out: they are no JSON objects, or hold a value of another type than their field."""
-        return self._lines.damaged + self._wrong
-
-    def read(self) -> list[Line]:
-        """The new lines, oldest first."""
-        values = self._lines.read()
-        if self._lines.restarted:
-            self._wrong = 0
-        found = [line for value in values if (line := parse_metrics(value)) is not None]
-        self._wrong += len(values) - len(found)
-        return found
-
-
 def parse_metrics(value: Mapping[str, Any]) -> Line | None:
     """The line in a JSON object: an evaluation if a key begins with eval_, a logged step if it has a loss.
 
@@ -147,3 +115,10 @@ def _make(kind: type[T], value: Mapping[str, Any]) -> T | None:
         elif name != "v":
             more[name] = one
     return kind(**own, more=more)
+
+
+class MetricsReader(LineReader[Line]):
+    """Reads a growing metrics.jsonl: each read returns the lines that were appended since the previous one."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, parse_metrics)

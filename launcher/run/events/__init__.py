@@ -51,49 +51,29 @@ def make(kind: str, *, attempt: int, **facts: Any) -> Event:
     return event
 
 
-class EventReader(Generic[E]):
+class EventReader(LineReader[Any], Generic[E]):
     """Reads a growing events.jsonl: each read returns the events that were appended since the previous one."""
 
     def __init__(self, path: Path, *kinds: type[E]) -> None:
         """`kinds`: the only ones to return; without it, all."""
-        self._lines = LineReader(path)
+        super().__init__(path, _whole)
         self._names = {kind.KIND for kind in kinds}
         self._kinds = kinds
-        self._wrong = 0
-
-    @property
-    def path(self) -> Path:
-        """The file."""
-        return self._lines.path
-
-    @property
-    def restarted(self) -> bool:
-        """Whether the file was truncated or replaced before the newest read, so that earlier events are invalid."""
-        return self._lines.restarted
-
-    @property
-    def damaged(self) -> int:
-        """Lines so far that were left out, as damaged."""
-        return self._lines.damaged + self._wrong
 
     def read(self) -> list[E]:
         """The new events, oldest first. Damaged lines are left out, as torn lines are: every event is written with a time,
         and one without a time has no place in the run."""
-        every = self._lines.read()
-        if self._lines.restarted:
-            self._wrong = 0
-        lines = [line for line in every if _is_whole(line)]
-        self._wrong += len(every) - len(lines)
+        lines = super().read()
         if self._names:
-            lines = [line for line in lines if line.get("event") in self._names]
+            lines = [line for line in lines if line["event"] in self._names]
         found: list[Any] = [event for line in lines if (event := parse(line)) is not None]
         return [event for event in found if isinstance(event, self._kinds)] if self._kinds else found
 
 
-def _is_whole(line: Mapping[str, Any]) -> bool:
-    """Whether a line has a time, a kind that is a word, and an attempt that is a number if it has one."""
+def _whole(line: dict[str, Any]) -> dict[str, Any] | None:
+    """The line if it has a time, a kind that is a word, and an attempt that is a number if it has one."""
     named = bool(line.get("time")) and isinstance(line.get("event"), str)
-    return named and Event.find_wrong(line) is None and is_time(line["time"])
+    return line if named and Event.find_wrong(line) is None and is_time(line["time"]) else None
 
 
 def _kind(name: str) -> type[Event] | None:
