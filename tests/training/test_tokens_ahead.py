@@ -167,6 +167,17 @@ def test_what_cannot_be_queued_is_refused_and_nothing_is_left(
     assert not (tmp_path / "cache" / "tokens").exists()
 
 
+@pytest.mark.parametrize(
+    ("sbatch", "kept"),
+    [("echo Socket timed out >&2; exit 1", True), ("echo invalid partition >&2; exit 1", False)],
+)
+def test_a_script_stays_if_its_job_can_be_in_the_queue(queued, commands, tmp_path, monkeypatch, sbatch, kept):
+    monkeypatch.setenv("PATH", f"{commands(sbatch)}:{os.environ['PATH']}")
+    code, _ = queued()
+    assert code == 1
+    assert bool(list(tmp_path.rglob("jobs/*/*"))) is kept
+
+
 def numbered(count: int) -> Iterator[tuple[int, Example]]:
     return ((number, {"text": str(number)}) for number in range(count))
 
