@@ -1,37 +1,28 @@
 """`human_assistant`: pairs of whole transcripts as text, with "Human:" and "Assistant:" before each turn (HH-RLHF)."""
 
-import re
 from typing import Any
 
 from launcher.data.fields import make_turn, read_string
 from launcher.data.kinds import Example
 from launcher.data.rules import BrokenRow
+from launcher.data.transcript import answer_of, asked_in, is_transcript, split
 from launcher.data.turns import Message, check_order
 from launcher.formats.base import Fields, Format
-
-_TURN = re.compile(r"(?:^|\n\n)\s*(Human|Assistant):")
-_ROLES = {"Human": "user", "Assistant": "assistant"}
-
-
-def _is_transcript(value: Any) -> bool:
-    return isinstance(value, str) and value.lstrip().startswith("Human:") and "Assistant:" in value
 
 
 def _matches(row: Fields) -> bool:
     if "chosen" not in row or "rejected" not in row:
         return False
-    return _is_transcript(row["chosen"]) or _is_transcript(row.get("prompt"))
+    return is_transcript(row["chosen"]) or is_transcript(row.get("prompt"))
 
 
 def _read(row: Fields) -> Example:
-    if _is_transcript(row.get("prompt")):
-        prompt, asked = _split(read_string(row, "prompt"), "prompt")
-        if asked.strip():
-            raise BrokenRow("format", 'prompt does not end with "Assistant:"; end it with the question')
-        sides = [_answer(read_string(row, name)) for name in ("chosen", "rejected")]
+    if is_transcript(row.get("prompt")):
+        prompt = asked_in(read_string(row, "prompt"), "prompt")
+        sides = [answer_of(read_string(row, name)) for name in ("chosen", "rejected")]
     else:
         (prompt, chosen), (other, rejected) = (
-            _split(read_string(row, name), name) for name in ("chosen", "rejected")
+            split(read_string(row, name), name) for name in ("chosen", "rejected")
         )
         if prompt != other:
             prompt, sides = _fork(prompt, chosen, other, rejected)
@@ -40,21 +31,6 @@ def _read(row: Fields) -> Example:
     for side in sides:
         check_order([*prompt, *side])
     return {"prompt": prompt, "chosen": sides[0], "rejected": sides[1]}
-
-
-def _split(text: str, name: str) -> tuple[list[Message], str]:
-    """The turns before the last "Assistant:", and the text behind it."""
-    parts = _TURN.split(text)
-    if parts[0].strip() or len(parts) < 5 or parts[-2] != "Assistant":
-        raise BrokenRow(
-            "format",
-            f'{name} is no transcript that begins with "Human:" and ends with an answer of "Assistant:"',
-        )
-    turns = [
-        make_turn(_ROLES[speaker], said.strip())
-        for speaker, said in zip(parts[1:-2:2], parts[2:-1:2], strict=True)
-    ]
-    return turns, parts[-1]
 
 
 def _fork(
@@ -73,13 +49,6 @@ def _fork(
     if not length:
         raise BrokenRow("format", "chosen and rejected do not begin with the same question")
     return sides[0][:length], [side[length:] for side in sides]
-
-
-def _answer(text: str) -> list[Message]:
-    """The answer, which can follow its own "Assistant:", or the whole prompt again."""
-    if _is_transcript(text):
-        text = _split(text, "chosen")[1]
-    return [make_turn("assistant", text.strip().removeprefix("Assistant:").strip())]
 
 
 def _write(example: Example) -> dict[str, Any]:

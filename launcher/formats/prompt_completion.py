@@ -5,6 +5,7 @@ from typing import Any
 from launcher.data.fields import read_side, read_systems, without_weight
 from launcher.data.kinds import Example, untrained
 from launcher.data.rules import BrokenRow
+from launcher.data.transcript import answer_of, asked_in, is_open
 from launcher.data.turns import Message, check_order, is_trained
 from launcher.formats.base import SYSTEM, Fields, Format
 
@@ -14,10 +15,15 @@ def _matches(row: Fields) -> bool:
 
 
 def _read(row: Fields) -> Example:
-    prompt = read_side(row.get("prompt"), "prompt", "user")
+    asked, said = row.get("prompt"), row.get("completion")
+    if isinstance(asked, str) and isinstance(said, str) and is_open(asked):
+        turns = [*read_systems(row), *untrained(asked_in(asked, "prompt")), *answer_of(said)]
+        check_order(turns)
+        return {"messages": turns}
+    prompt = read_side(asked, "prompt", "user")
     if prompt[0]["role"] != "system":
         prompt = [*read_systems(row), *prompt]
-    turns = [*untrained(prompt), *read_side(row.get("completion"), "completion", "assistant")]
+    turns = [*untrained(prompt), *read_side(said, "completion", "assistant")]
     check_order(turns)
     return {"messages": turns}
 

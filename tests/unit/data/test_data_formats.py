@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from launcher.__main__ import main
+from launcher.data.examples import read_examples
 from launcher.data.kinds import kind_of
 from launcher.data.read import detect, read_example
 from launcher.data.rules import RULES, BrokenRow
@@ -56,6 +57,20 @@ def common(row: dict) -> dict:
 def test_each_chat_format_is_told_by_its_keys_and_read_as_turns(name: str, row: dict):
     assert detect(row) == name
     assert common(row) == TURNS
+
+
+def test_a_transcript_whose_answer_is_the_completion_is_split_into_turns(tmp_path):
+    file = tmp_path / "transcript.jsonl"
+    prompt = "\n\nHuman: Hi\n\nAssistant: Yes?\n\nHuman: What is 1+1?\n\nAssistant:"
+    other = "Human: a person. Assistant: a helper. Define both."
+    rows = [{"prompt": prompt, "completion": " Two."}, {"prompt": other, "completion": "Done."}]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    split, plain = (example["messages"] for _, example in read_examples(file))
+    assert [(turn["role"], turn["content"]) for turn in split] == [
+        ("user", "Hi"), ("assistant", "Yes?"), ("user", "What is 1+1?"), ("assistant", "Two."),
+    ]  # fmt: skip
+    assert split[1]["weight"] == 0
+    assert plain[0]["content"] == other
 
 
 def test_a_prompt_and_its_completion_are_a_question_and_an_answer():
