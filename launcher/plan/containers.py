@@ -78,7 +78,7 @@ def missing_mount_points(container: ContainerConfig, mounts: Sequence[str]) -> l
 def outermost(mounts: Sequence[str]) -> list[str]:
     """The mounts without those of a folder below another one that is mounted under its own path as well."""
     parts = [(mount, *mount.partition(":")[::2]) for mount in mounts]
-    whole = [PurePath(host) for _, host, inside in parts if inside in ("", host)]
+    whole = [PurePath(host) for _, host, inside in parts if host and inside in ("", host)]
     return [
         mount
         for mount, host, inside in parts

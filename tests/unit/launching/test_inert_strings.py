@@ -231,6 +231,9 @@ def test_any_string_in_any_place_is_refused_or_inert(
 
 @settings(PLAIN, max_examples=500)
 @given(STRINGS)
+@example(
+    replace(ORDINARY, runtime=ContainerRuntime.charliecloud, mounts=[":", ";"])
+)  # an empty folder is above no other
 def test_strings_in_all_places_at_once_are_inert(bash, tiny, facts, strings: Strings):
     texts = render(planned(tiny, facts(tiny), strings))
     assert_job_is_inert(bash, texts["job.sbatch"], strings)
