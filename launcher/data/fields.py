@@ -68,22 +68,21 @@ def text_turn(row: Mapping[str, Any], key: str, role: str) -> Message:
 
 def read_string(row: Mapping[str, Any], key: str) -> str:
     """The field's text; BrokenRow for another type."""
-    value = row.get(key)
+    value: Any = row.get(key)
     if isinstance(value, str):
         return value
     if value is None:
         raise BrokenRow(
             "type", f"{key} is empty (null, NaN or an empty cell), not a text; fill it, or remove the row"
         )
-    inner: tuple[str, ...] = ()
+    inner: list[str] = []
     if isinstance(value, dict):
-        inner = tuple(str(name) for name in cast("dict[str, Any]", value))
+        inner = [str(name) for name in cast("dict[str, Any]", value)]
     elif isinstance(value, list):
-        inner = tuple(map(str, range(len(cast("list[Any]", value)))))
+        inner = [str(number) for number in range(len(cast("list[Any]", value)))]
     if not inner:
-        raise BrokenRow(
-            "type", f"{key} is {type(value).__name__} ({str(value)[:40]}), not a string; write the text"
-        )
+        kind = type(cast("object", value)).__name__
+        raise BrokenRow("type", f"{key} is {kind} ({value!r:.40}), not a string; write the text")
     kind = f"an object of {', '.join(inner[:6])}" if isinstance(value, dict) else f"a list of {len(inner)}"
     first = next((name for name in inner if isinstance(dig(row, f"{key}.{name}"), str)), inner[0])
     raise BrokenRow(
@@ -115,8 +114,10 @@ def with_tools(example: Example, row: Mapping[str, Any]) -> Example:
 
 def _as_tool(function: Any) -> Any:
     """A function of OpenAI's older `functions` as one of `tools`."""
-    bare = isinstance(function, dict) and "function" not in function
-    return {"type": "function", "function": function} if bare else function
+    if not isinstance(function, dict):
+        return function
+    values = cast("dict[str, Any]", function)
+    return values if "function" in values else {"type": "function", "function": values}
 
 
 def plain_pairs(example: Example, name: str) -> tuple[str, list[tuple[str, str]]]:

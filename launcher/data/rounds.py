@@ -24,9 +24,9 @@ _ROUNDS = (
 
 def as_turns(value: Any, key: str) -> Any:
     """The turns of a list of texts or of rounds; any other value as it is. The first text is the user's."""
-    items = cast("list[Any]", value) if isinstance(value, list) else []
-    if not items:
-        return value
+    if not isinstance(value, list) or not value:
+        return cast("Any", value)
+    items = cast("list[Any]", value)
     if isinstance(items[0], str):
         if any(not isinstance(item, str) for item in items):
             raise BrokenRow("type", f"{key} is a list of texts and of other values; write turns")
@@ -36,7 +36,7 @@ def as_turns(value: Any, key: str) -> Any:
         ]
     names = _names(items[0])
     if names is None:
-        return value
+        return items
     return [turn for item in items for turn in _round(item, names)]
 
 

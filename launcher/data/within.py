@@ -24,10 +24,11 @@ def dig(row: Mapping[str, Any], path: str) -> Any:
                 return None
         if isinstance(value, Mapping):
             value = cast("Mapping[str, Any]", value).get(step)
-        elif isinstance(value, list) and step.isdecimal() and int(step) < len(cast("list[Any]", value)):
-            value = value[int(step)]
-        else:
+            continue
+        items = cast("list[Any]", value) if isinstance(value, list) else []
+        if not step.isdecimal() or int(step) >= len(items):
             return None
+        value = items[int(step)]
     return value
 
 
