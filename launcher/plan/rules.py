@@ -202,7 +202,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         number=19,
-        what="plugins.qlora, or plugins.lora with load_in=8bit, over a checkpoint that is packed already (gpt-oss: MXFP4; GPTQ, AWQ)",
+        what="plugins.qlora, or plugins.lora with load_in=8bit, over a checkpoint that is packed already (gpt-oss: MXFP4)",
         reason="bitsandbytes cannot pack such weights again (transformers 5.23 raises a ValueError on the ranks)",
         way_out="use plugin=[lora], which trains over gpt-oss's weights in bf16, or a checkpoint with plain weights",
         broken=lambda run: run.packed and (run.four_bit or run.eight_bit),
