@@ -41,7 +41,7 @@ MAY_CHANGE = (
     "batch.eval_micro_batch_size", "data.num_workers", "data.prefetch_factor", "tracker",
     "trainer.logging_steps", "trainer.eval_steps",
     "trainer.sample_prompt", "data.check", "data.eval_path", "model.attn_implementation", "cache_dir", "runs_dir",
-    "force", "freeze", "notify", "dry_run", "trust_checkpoint", "sweep",
+    "force", "freeze", "notify", "dry_run", "trust_checkpoint", "umask_shared", "sweep",
     "resume_weights_only",
 )
 # fmt: on

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast, overload
 
 from launcher.errors import RunError
+from launcher.masking import mask_all
 from launcher.reading import read_json
 from launcher.run.events import Event, EventReader, make
 from launcher.run.events.launching import Submitted
@@ -153,8 +154,8 @@ class RunDir:
         return False
 
     def note(self, event: Event) -> None:
-        """Append one event to events.jsonl, in one write, so that writers on several hosts do not mix."""
-        append_line(self.events, event.line(now()))
+        """Append one event to events.jsonl, in one write, so that writers on several hosts do not mix. Secrets are masked."""
+        append_line(self.events, mask_all(event.line(now())))
 
     def log(self, line: Line) -> None:
         """Append one line to metrics.jsonl in the same way."""

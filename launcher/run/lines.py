@@ -53,7 +53,10 @@ def append_line(path: Path, value: Mapping[str, Any]) -> None:
         size = os.fstat(descriptor).st_size
         if size and os.pread(descriptor, 1, size - 1) != b"\n":
             line = f"\n{line}"
-        os.write(descriptor, line.encode())
+        os.write(descriptor, line.encode("utf-8", "backslashreplace"))
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
     finally:
         os.close(descriptor)
 

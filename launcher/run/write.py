@@ -19,7 +19,9 @@ def write_text(path: Path, text: str, *, durable: bool = False) -> None:
                 file.flush()
                 os.fsync(file.fileno())
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError):
+            error.filename = error.filename or str(path)  # write(2) does not say it
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
