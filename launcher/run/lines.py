@@ -117,7 +117,12 @@ class LineReader(Generic[T]):
                 raise RunError(f"{self.path} is no file; was it replaced?")
             if self._inode != facts.st_ino or not self._is_same(descriptor, facts.st_size):
                 self._begin(facts.st_ino)
-            return self._read_new(descriptor, facts.st_size)
+            offset, mark = self._offset, self._mark
+            try:
+                return self._read_new(descriptor, facts.st_size)
+            except OSError:  # a later look reads again what this one has lost
+                self._offset, self._mark = offset, mark
+                raise
         finally:
             os.close(descriptor)
 

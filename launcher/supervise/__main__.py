@@ -25,7 +25,7 @@ from launcher.plugins.decide import read_run
 from launcher.run import RunDir
 from launcher.run.events import supervisor as noted
 from launcher.run.events.checkpoints import Saved
-from launcher.run.history import HistoryReader
+from launcher.run.history import History, HistoryReader
 from launcher.run.totals import Faults, faults
 from launcher.supervise import policy
 from launcher.supervise.attempt_context import AttemptContext
@@ -40,6 +40,7 @@ from launcher.supervise.place import Place, lives_here, who
 from launcher.supervise.policy import Action, Do, Ended, How, StopReason
 from launcher.supervise.pushing import push
 from launcher.supervise.rendezvous import choose_port
+from launcher.supervise.steady import SteadyRun, steadily
 
 _PORT_TRIES = 5
 _REQUEUE_S = 600.0
@@ -48,14 +49,17 @@ _AGAIN_S = 5.0
 
 def main(argv: list[str]) -> int:
     """The exit code of the job."""
-    run = RunDir(Path(argv[0] if argv else ".").resolve())
+    run = SteadyRun(Path(argv[0] if argv else ".").resolve())
     try:
-        return supervise(run)
+        code = supervise(run)
+        run.settle()
+        return code
     except LauncherError as error:
         print(f"launcher: {error}", file=sys.stderr, flush=True)
         if run.path.is_dir() and error.exit_code != Exit.ALREADY_RUNNING:
             attempt = run.attempts() + 1
             run.note(noted.Stopped(attempt=attempt, exit_code=int(error.exit_code), reason=str(error)))
+            run.settle()
             _tell_of_refusal(run, error)
         return error.exit_code
     except OSError as error:
@@ -117,7 +121,7 @@ class Supervisor:
         self.notifier.start()
         try:
             while True:
-                number = len(self.history.read().all(noted.Started)) + 1
+                number = len(self._history().all(noted.Started)) + 1
                 self.run.note(
                     noted.Started(attempt=number, job_id=self.place.job_id, host=socket.gethostname())
                 )
@@ -179,9 +183,15 @@ class Supervisor:
             needed_nodes=needed,
         )
 
+    def _history(self) -> History:
+        """The run's history so far."""
+        if isinstance(self.run, SteadyRun):
+            self.run.settle()
+        return steadily(self.history.read)
+
     def _faults(self) -> Faults:
         """The faults of the run so far, this job's and earlier ones'."""
-        return faults(self.history.read())
+        return faults(self._history())
 
     def _known(self) -> Mapping[str, int]:
         """Suspects by the records of this user's other runs; empty on one machine, which has no other host."""
@@ -266,7 +276,7 @@ class Supervisor:
 
     def _saved(self) -> int | None:
         """The newest committed step; None if there is none."""
-        saved = self.history.read().newest(Saved)
+        saved = self._history().newest(Saved)
         return saved.step if saved else None
 
 
