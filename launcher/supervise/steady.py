@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from launcher.errors import DISK_FULL
+from launcher.errors import DISK_FULL, RunError
 from launcher.masking import mask_all
 from launcher.run import RunDir, append_line, now
 from launcher.run.events import Event
@@ -70,7 +70,7 @@ def steadily(read: Callable[[], T]) -> T:
     while True:
         try:
             return read()
-        except OSError as error:
+        except (OSError, RunError) as error:  # RunError: something else has the place of the file for now
             if time.monotonic() - begun > _OUTLIVED_S:
                 raise
             if not told:

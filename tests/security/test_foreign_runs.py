@@ -9,8 +9,9 @@ import yaml
 
 from launcher.clusters.slurm.ask import split
 from launcher.errors import ClusterError
+from launcher.launching.hub_ask import token_of
 from launcher.run import RunDir
-from tests.security.broken import fill, plan_run
+from tests.security.broken import fill, plan_run, plan_sweep
 from tests.security.calls import call, programs
 
 OTHER = 65_533
@@ -145,3 +146,31 @@ def test_a_cancel_says_whose_run_it_is(run: RunDir, tmp_path):
     with programs(tmp_path / "bin"):
         called = call(["cancel", str(run.path)])
     assert "belongs to user 65533" in called.err
+
+
+@pytest.mark.parametrize("name", ["../../../out", "a; touch planted", "$(id)", "", [], "-rf", "a\nb"])
+def test_the_best_trial_has_a_sane_name_or_none(tmp_path, name: object):
+    sweep = plan_sweep(tmp_path / "runs")
+    for number in range(6):
+        (sweep / str(number)).mkdir(exist_ok=True)
+        (sweep / str(number) / "plan.json").write_text('{"facts": {}}')
+        (sweep / str(number) / "config.yaml").write_text(
+            yaml.safe_dump({"name": name, "data": {"sources": []}})
+        )
+    called = call(["sweep", "best", str(sweep)])
+    assert (called.code, called.fault) == (1, ""), called.err
+    assert "is not a run name" in called.err
+    assert list(tmp_path.rglob("experiment")) == []
+
+
+@pytest.mark.parametrize(
+    ("hub", "sent"),
+    [
+        ("http://mirror.example", ""),
+        ("HTTP://mirror.example:80", ""),
+        ("http://127.0.0.1:9", "t0ken"),
+        ("https://hub.example", "t0ken"),
+    ],
+)
+def test_a_token_is_never_sent_over_plain_http(hub: str, sent: str):
+    assert token_of({"HF_TOKEN": "t0ken", "HF_ENDPOINT": hub}) == sent
