@@ -208,14 +208,25 @@ class RunDir:
 
         return len(self.read_events(Started))
 
-    def note_job(self, kind: str, job_id: str) -> None:
-        """Writes job.json and the event, once for each job."""
+    def note_job(self, kind: str, job_id: str, started: int | None = None) -> None:
+        """Writes job.json and the event, once for each job. `started`: of a process of this machine, its start in ticks since
+        boot, by which it is told from a later process with the same id."""
         known = {job_number(event.job_id) for event in self.read_events(Submitted)}
         same = self.job.exists() and job_number(str(self.read_json(self.job)["job_id"])) == job_number(job_id)
         if same and job_number(job_id) in known:
             return
         write_text(
-            self.job, json.dumps({"cluster": kind, "job_id": job_id, "submitted": now()}) + "\n", durable=True
+            self.job,
+            json.dumps(
+                {
+                    "cluster": kind,
+                    "job_id": job_id,
+                    "submitted": now(),
+                    **({"started": started} if started else {}),
+                }
+            )
+            + "\n",
+            durable=True,
         )
         self.note(Submitted(attempt=self.attempts(), cluster=kind, job_id=job_id))
 

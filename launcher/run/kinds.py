@@ -16,7 +16,7 @@ _KINDS: Mapping[str, Mapping[str, Any]] = {
         "cluster": str, "device": str, "topology": Mapping[str, Any], "save": Mapping[str, Any] | None,
         "time": Mapping[str, Any] | None, "memory": Mapping[str, Any] | None, "facts": Mapping[str, Any],
     },
-    "job.json": {"cluster": str, "job_id": str},
+    "job.json": {"cluster": str, "job_id": str, "started": int},
     "lease.json": {"cluster": str, "job_id": str | None, "restart": int, "host": str, "pid": int, "nonce": str},
     "sweep.json": {
         "cluster": str, "objective": str, "direction": str, "sampler": str, "pruner": str, "parameters": Sequence[str],

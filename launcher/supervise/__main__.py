@@ -22,6 +22,7 @@ from launcher.errors import DISK_FULL, ClusterError, Exit, LauncherError
 from launcher.hub import Wanted, find_wanted
 from launcher.plan import LaunchPlan
 from launcher.plugins.decide import read_run
+from launcher.processes import start_ticks
 from launcher.run import RunDir
 from launcher.run.events import supervisor as noted
 from launcher.run.events.checkpoints import Saved
@@ -85,7 +86,7 @@ def supervise(run: RunDir) -> int:
         if (
             place.job or not run.job.exists()
         ):  # submitted by hand, or by a launch that was killed before it noted the job
-            run.note_job(plan.cluster, place.job_id)
+            run.note_job(plan.cluster, place.job_id, None if place.job else start_ticks(os.getpid()))
         run.logs.mkdir(exist_ok=True)
         notifier = Notifier(run, decided.config.notify)
         return Supervisor(run, plan, place, lease, stopped, wanted, notifier).carry()
