@@ -40,7 +40,7 @@ _FREE_FORM = [key for key, value in vars(ClusterConfig()).items() if type(value)
 _DEFAULT_DATA = "sample"
 """The file of conf/data that conf/config.yaml chooses."""
 _OPEN = re.compile(
-    rf"(cluster\.({'|'.join(_FREE_FORM)})|trainer\.(options|lr_scheduler_kwargs|args)|strategy\.deepspeed|data\.columns)[.=]"
+    rf"(cluster\.({'|'.join(_FREE_FORM)})|trainer\.(options|lr_scheduler_kwargs|args)|strategy\.deepspeed|data\.(columns|roles))[.=]"
 )
 
 

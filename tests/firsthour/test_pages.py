@@ -42,6 +42,7 @@ ROWS = {
     "pairs": '{"prompt": "What is %d?", "chosen": "A number, %d", "rejected": "No idea"}',
     "labelled": '{"prompt": "What is %d?", "completion": "A number, %d", "label": true}',
     "corpus": '{"text": "The number %d follows the number before it, and %d precedes the next."}',
+    "transcripts": '{"text": "Human: What comes after %d? Assistant: The number after %d."}',
     "prompts": '{"prompt": "What comes after %d? Not %d."}',
 }
 SAME = {"train": "chats", "eval": "chats", "more": "chats", "rows": "chats", "text": "corpus"}
