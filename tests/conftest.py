@@ -1,15 +1,17 @@
 """Fixtures: a typed config, the facts of a plan, the command itself, and a real Slurm cluster."""
 
+import copy
+import functools
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import hydra
 import pytest
+from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
 
 from launcher.config import Config, ContainerRuntime, register
@@ -18,6 +20,7 @@ from launcher.launching.compose import to_config
 from launcher.plan import Facts, LaunchPlan
 from launcher.plugins.decide import decide
 from launcher.resources import resource_dir
+from tests.support import preloaded
 from tests.support.lab import NEEDED, Lab
 from tests.support.runs import Finished
 from tests.support.shapes import check_printed
@@ -36,6 +39,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addoption("--golden-update", action="store_true", help="write tests/support/golden anew")
     parser.addoption("--long", action="store_true", help="the tests marked long as well")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Under --long, hypothesis tries five times as many examples."""
+    if config.getoption("--long"):
+        settings.register_profile("long", settings(), max_examples=5 * settings().max_examples)
+        settings.load_profile("long")
 
 
 class _Scheduling(LoadFileScheduling):
@@ -61,14 +71,28 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture
 def compose() -> Callable[..., Config]:
-    """The typed Config of some overrides."""
-    register()
+    """The typed Config of some overrides, which is composed once: to compose takes a tenth of a second."""
 
     def compose(*overrides: str) -> Config:
-        with hydra.initialize_config_dir(str(resource_dir("conf")), version_base="1.3"):
-            return to_config(hydra.compose("config", list(overrides)))
+        return copy.deepcopy(_composed(overrides, *(os.environ.get(name) for name in _READ)))
 
     return compose
+
+
+_READ = ("HOME", "XDG_CACHE_HOME", "SBATCH_ACCOUNT")
+"""The variables of the environment that conf/ and the schema refer to."""
+
+
+@functools.cache
+def _composed(overrides: tuple[str, ...], *_read: str | None) -> Config:
+    _registered()
+    with hydra.initialize_config_dir(str(resource_dir("conf")), version_base="1.3"):
+        return to_config(hydra.compose("config", list(overrides)))
+
+
+@functools.cache
+def _registered() -> None:
+    register()
 
 
 @pytest.fixture
@@ -136,14 +160,8 @@ def cli(tmp_path: Path, commands: Callable[..., Path]) -> Callable[..., subproce
         *arguments: str, sbatch: str | None = None, **environment: str
     ) -> subprocess.CompletedProcess[str]:
         path = commands(sbatch)
-        done = subprocess.run(
-            [sys.executable, "-m", "launcher", *arguments],
-            cwd=tmp_path,
-            env={"PATH": str(path), "HOME": str(path), "LANG": "C.UTF-8", **environment},
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+        variables = {"PATH": str(path), "HOME": str(path), "LANG": "C.UTF-8", **environment}
+        done = preloaded.run(arguments, tmp_path, variables)
         if "--json" in arguments:
             check_printed(arguments, done.stdout)
         return done

@@ -1,14 +1,14 @@
 """A strategy of another package whose ranks share sequences: what is planned follows its degrees, with no line changed."""
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.extending.foreign import install
-from tests.support.runs import command, environment
+from tests.support import preloaded
+from tests.support.runs import environment
 
 HALVED = '''
 """halved: two ranks share each sequence."""
@@ -42,10 +42,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def planned(site: Path, folder: Path, *overrides: str, code: int = 0) -> Any:
     """plan --json with the foreign package installed; what it says on stderr where the exit code is another."""
-    done = subprocess.run(
-        command(*EIGHT, *overrides), cwd=folder, env=environment(PYTHONPATH=str(site)), capture_output=True,
-        text=True, timeout=120,
-    )  # fmt: skip
+    done = preloaded.run((*EIGHT, *overrides), folder, environment(PYTHONPATH=str(site)), timeout_s=120)  # fmt: skip
     assert done.returncode == code, done.stderr
     return json.loads(done.stdout) if code == 0 else done.stdout + done.stderr
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.extending.foreign import install
-from tests.support.runs import Finished, command, environment
+from tests.support import preloaded
+from tests.support.runs import Finished, environment
 
 FORMAT = """
 from launcher.data.fields import make_turn, plain_pairs, read_string
@@ -54,14 +55,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def go(folder):
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            command(*arguments),
-            cwd=folder,
-            env=environment(PYTHONPATH=str(folder / "site")),
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+        return preloaded.run(arguments, folder, environment(PYTHONPATH=str(folder / "site")), timeout_s=300)
 
     return run
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.extending.foreign import install
-from tests.support.runs import Finished, command, environment, launch
+from tests.support import preloaded
+from tests.support.runs import Finished, environment, launch
 
 SCALED = '''
 """Supervised fine-tuning whose loss is scaled by trainer.beta."""
@@ -71,13 +72,7 @@ def site(tmp_path: Path) -> Path:
 
 def call(site: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The command, where the package is installed."""
-    return subprocess.run(
-        command(*arguments),
-        cwd=site.parent,
-        env=environment(PYTHONPATH=str(site)),
-        capture_output=True,
-        text=True,
-    )
+    return preloaded.run(arguments, site.parent, environment(PYTHONPATH=str(site)))
 
 
 def planned(site: Path, *typed: str) -> subprocess.CompletedProcess[str]:

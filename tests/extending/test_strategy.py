@@ -1,13 +1,13 @@
 """A strategy of another package: plain data parallelism under another name, in one module."""
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.extending.foreign import install
-from tests.support.runs import Finished, command, environment
+from tests.support import preloaded
+from tests.support.runs import Finished, environment
 
 pytestmark = pytest.mark.train
 
@@ -54,10 +54,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run_command(site: Path, folder: Path, *arguments: str, code: int = 0) -> str:
     """What the command prints, with the foreign package installed; it must end with that exit code."""
-    done = subprocess.run(
-        command(*arguments), cwd=folder, env=environment(PYTHONPATH=str(site)), capture_output=True, text=True,
-        timeout=300,
-    )  # fmt: skip
+    done = preloaded.run(arguments, folder, environment(PYTHONPATH=str(site)), timeout_s=300)  # fmt: skip
     assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
     return done.stdout if code == 0 else done.stderr
 

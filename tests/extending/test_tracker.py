@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.extending.foreign import install
-from tests.support.runs import Finished, command, environment
+from tests.support import preloaded
+from tests.support.runs import Finished, environment
 
 TRACKER = """
 import json
@@ -71,14 +72,7 @@ def go(tmp_path_factory, cache):
     )
 
     def run(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            command(*arguments),
-            cwd=folder,
-            env=environment(PYTHONPATH=str(site), **more),
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+        return preloaded.run(arguments, folder, environment(PYTHONPATH=str(site), **more), timeout_s=300)
 
     return run
 

@@ -2,11 +2,12 @@
 
 import json
 import os
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tests.support import preloaded
 
 # Several ranks share this machine's cores: without this their threads get in each other's way.
 QUIET = {"OMP_NUM_THREADS": "1", "HYDRA_FULL_ERROR": "0"}
@@ -46,10 +47,8 @@ def command(*arguments: str) -> list[str]:
 
 def launch(folder: Path, cache: Path, *overrides: str, code: int = 0) -> Finished:
     """A run on this machine, followed to its end, which must have that exit code."""
-    arguments = command("+experiment=tiny", "cluster=local", f"cache_dir={cache}", "--json", *overrides)
-    done = subprocess.run(
-        arguments, cwd=folder, env=environment(), capture_output=True, text=True, timeout=300
-    )
+    arguments = ("+experiment=tiny", "cluster=local", f"cache_dir={cache}", "--json", *overrides)
+    done = preloaded.run(arguments, folder, environment(), timeout_s=300)
     assert done.stdout, done.stderr
     run = Finished(Path(json.loads(done.stdout.splitlines()[0])["run_dir"]))
     assert done.returncode == code, f"exit code {done.returncode}\n{done.stderr}\n{run.logs()}"

@@ -1,11 +1,11 @@
 """Planned runs of the tiny model, started and killed through the warm process."""
 
 import json
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.support.runs import Finished, command, environment
+from tests.support import preloaded
+from tests.support.runs import Finished, environment
 
 TWO = ("resources.gpus_per_node=2", "batch.micro_batch_size=1")
 STRATEGIES = ("ddp", "zero1", "zero2", "zero3", "fsdp2")
@@ -36,14 +36,12 @@ def planned(folder: Path, cache: Path, *overrides: str) -> Finished:
     """A run dir of 20 steps with a save every 10, not started; its samples are noted beside its metrics."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "noting_samples.py").write_text(SAMPLES)
-    arguments = command(
+    arguments = (
         "+experiment=tiny", "cluster=local", f"cache_dir={cache}", "dry_run=true", "--json", "data.eval_path=null",
         "trainer.max_steps=20", "plugins.sharded_checkpoint.save_steps=10", "+plugins.samples._target_=noting_samples.Samples",
         *overrides,
     )  # fmt: skip
-    done = subprocess.run(
-        arguments, cwd=folder, env=environment(), capture_output=True, text=True, timeout=60
-    )
+    done = preloaded.run(arguments, folder, environment(), timeout_s=120)
     assert done.returncode == 0, done.stderr
     return Finished(Path(json.loads(done.stdout.splitlines()[0])["run_dir"]))
 

@@ -31,7 +31,8 @@ from launcher.train.after.host_memory import free_bytes
 from launcher.train.after.load_back import load_back
 from launcher.train.after.opened import open_folder
 from launcher.train.model import load_tokenizer
-from tests.support.runs import Finished, command, environment
+from tests.support import preloaded
+from tests.support.runs import Finished, environment
 from tests.support.shapes import check_printed
 from tests.support.warm import Warm
 from tests.training.resuming import METHODS, TWO, planned
@@ -406,9 +407,7 @@ def test_every_strategy_and_method_exports_from_model_and_from_checkpoints(cache
 
 
 def _verb(*arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        command(*arguments), env=environment(), input=given, capture_output=True, text=True, timeout=240
-    )
+    done = preloaded.run(arguments, Path.cwd(), environment(), timeout_s=240, given=given)
     if "--json" in arguments:
         check_printed(arguments, done.stdout)
     return done

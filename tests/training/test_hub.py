@@ -8,6 +8,7 @@ import pytest
 
 from launcher.errors import Exit
 from launcher.hub import find_missing
+from tests.support import preloaded
 from tests.support.hub import COMMIT, serve
 from tests.support.runs import Finished, command, environment
 
@@ -48,11 +49,8 @@ def repositories(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, st
 
 
 def start(folder: Path, home: Path, endpoint: str, *overrides: str) -> tuple[int, Finished, str]:
-    arguments = command(*RUN, f"cache_dir={folder}/cache", *overrides)
-    done = subprocess.run(
-        arguments, cwd=folder, env=environment(HF_ENDPOINT=endpoint, HF_HOME=str(home)), capture_output=True,
-        text=True, timeout=300,
-    )  # fmt: skip
+    known = environment(HF_ENDPOINT=endpoint, HF_HOME=str(home))
+    done = preloaded.run((*RUN, f"cache_dir={folder}/cache", *overrides), folder, known, timeout_s=300)
     assert done.stdout, done.stderr
     return done.returncode, Finished(Path(json.loads(done.stdout.splitlines()[0])["run_dir"])), done.stderr
 
@@ -121,9 +119,7 @@ def launched(
     folder: Path, endpoint: str, *overrides: str, **environ: str
 ) -> subprocess.CompletedProcess[str]:
     known = environment(HF_ENDPOINT=endpoint, HF_HOME=str(folder / "home"), **environ)
-    return subprocess.run(
-        command(*RUN, *overrides), cwd=folder, env=known, capture_output=True, text=True, timeout=120
-    )
+    return preloaded.run((*RUN, *overrides), folder, known, timeout_s=120)
 
 
 @pytest.mark.parametrize(
@@ -156,14 +152,8 @@ def test_a_name_that_is_not_to_be_had_is_refused_before_anything_is_written(
 def test_what_fetch_has_brought_needs_no_hub(repositories, tmp_path):
     known = {"HF_HOME": str(tmp_path / "home")}
     with serve(repositories) as hub:
-        words = command("fetch", *(word for word in RUN if word != "--json"), "--json")
-        done = subprocess.run(
-            words,
-            cwd=tmp_path,
-            env=environment(HF_ENDPOINT=hub.endpoint, **known),
-            capture_output=True,
-            text=True,
-        )
+        words = ("fetch", *(word for word in RUN if word != "--json"), "--json")
+        done = preloaded.run(words, tmp_path, environment(HF_ENDPOINT=hub.endpoint, **known))
         assert done.returncode == 0, done.stderr
         told = json.loads(done.stdout)
     assert (told["names"], told["commit"]) == ([MODEL, f"hub:{DATA}"], COMMIT)

@@ -57,13 +57,6 @@ CASES = {
 IN_CI = ("full-tied",)
 
 
-@pytest.fixture(scope="module")
-def warm():
-    process = Warm()
-    yield process
-    process.close()
-
-
 @pytest.mark.parametrize(
     "case", [pytest.param(case, marks=[] if case in IN_CI else [pytest.mark.long]) for case in CASES]
 )

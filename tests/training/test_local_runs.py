@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from launcher.commands.report import read_facts
 from launcher.report.run_page import make_run_page
 from launcher.run import RunDir
+from tests.support import preloaded
 from tests.support.runs import Finished, command, environment, launch
 
 pytestmark = pytest.mark.train
@@ -208,9 +209,7 @@ def test_a_rank_that_crashes_every_time_is_named_and_the_run_stops_after_three(t
         "        return trainer\n"
     )
     run = launch(tmp_path, cache, "+plugins.broken._target_=broken_plugin.Broken", *TWO, code=9)
-    status = subprocess.run(
-        command("status", "--json"), cwd=tmp_path, env=environment(), capture_output=True, text=True
-    )
+    status = preloaded.run(("status", "--json"), tmp_path, environment())
     shown = json.loads(status.stdout)
     assert shown["state"] == "failed"
     assert shown["error"].startswith("rank 1 on ")

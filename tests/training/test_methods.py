@@ -1,7 +1,7 @@
 """Trainers, plugins and strategies on real ranks: a sample of the matrix, what a reference is, and going on after a kill."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -42,13 +42,6 @@ class Noting(Plugin):
             open(self.file, "w").write(json.dumps(noted))
         return trainer
 """
-
-
-@pytest.fixture(scope="module")
-def warm() -> Iterator[Warm]:
-    process = Warm()
-    yield process
-    process.close()
 
 
 @pytest.fixture

@@ -1,19 +1,17 @@
-# ruff: noqa: F811  fixtures are arguments of their own names
 """What each plugin does to a real run of two ranks, and to its export."""
 
 import itertools
 import json
 import math
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from launcher.resources import resource_dir
+from tests.support import preloaded
 from tests.support.paths import ROOT
-from tests.support.runs import Finished, command, environment
+from tests.support.runs import Finished, environment
 from tests.training.resuming import TWO, planned
-from tests.training.test_resume import straight, warm  # noqa: F401  the fixtures
 
 pytestmark = pytest.mark.train
 
@@ -56,13 +54,7 @@ EARLY = (
 
 
 def status(run: Finished) -> dict:
-    done = subprocess.run(
-        command("status", str(run.path), "--json"),
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    done = preloaded.run(("status", str(run.path), "--json"), Path.cwd(), environment(), timeout_s=60)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -165,10 +157,9 @@ def test_a_plugin_of_your_own_package_works_as_the_documentation_shows(cache, tm
         page.split("`site/plugin/adapter_norm.yaml`:")[1].split("    python -m launcher ")[1].splitlines()[0]
     )
     arguments = [one.strip("'") for one in typed.split()]
-    done = subprocess.run(
-        command(*arguments, "cluster=local", f"cache_dir={cache}", "--json"), cwd=tmp_path, env=environment(),
-        capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
+    done = preloaded.run(
+        (*arguments, "cluster=local", f"cache_dir={cache}", "--json"), tmp_path, environment(), timeout_s=300
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     run = Finished(Path(json.loads(done.stdout.splitlines()[0])["run_dir"]))
     norms = [line["adapter_norm"] for line in run.metrics() if "adapter_norm" in line]

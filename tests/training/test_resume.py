@@ -3,43 +3,18 @@
 import itertools
 import json
 import math
-import subprocess
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pytest
 
 from launcher.checkpoint.find import committed
 from launcher.run import RunDir
-from tests.support.runs import Finished, command, environment
-from tests.support.warm import Warm
+from tests.support import preloaded
+from tests.support.runs import environment
 from tests.training.resuming import METHODS, STRATEGIES, TWO, checkpoint, planned, samples, steps
 
 pytestmark = pytest.mark.train
-
-
-@pytest.fixture(scope="module")
-def warm() -> Iterator[Warm]:
-    process = Warm()
-    yield process
-    process.close()
-
-
-@pytest.fixture(scope="module")
-def straight(warm: Warm, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Finished]:
-    """An undisturbed run with these overrides."""
-    known: dict[tuple[str, ...], Finished] = {}
-
-    def straight(*overrides: str) -> Finished:
-        if overrides not in known:
-            run = planned(tmp_path_factory.mktemp("straight"), cache, *overrides)
-            done = warm.run(run.path)
-            assert set(done["codes"]) == {0}, run.logs()
-            known[overrides] = run
-        return known[overrides]
-
-    return straight
 
 
 def _some(cases: Iterable[tuple[str, ...]], always: Sequence[tuple[str, ...]]) -> list[Any]:
@@ -130,8 +105,8 @@ def test_a_killed_run_goes_on_in_its_own_folder_on_other_ranks(
     run = planned(tmp_path, cache, *plugins, *_sized(before))
     warm.run(run.path, kill_after_saves=2)
     RunDir(run.path).add_end(1, 137)  # as the supervisor does
-    verb = command("resume", str(run.path), *_sized(after), "dry_run=true")
-    done = subprocess.run(verb, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60)
+    verb = ("resume", str(run.path), *_sized(after), "dry_run=true")
+    done = preloaded.run(verb, tmp_path, environment(), timeout_s=120)
     assert done.returncode == 0, done.stderr
     assert set(warm.run(run.path)["codes"]) == {0}, run.logs()
     step = run.events("resumed")[0]["step"]
@@ -181,9 +156,7 @@ def test_a_run_goes_on_from_weights_alone_only_if_asked_and_with_a_new_optimizer
     RunDir(run.path).add_end(2, 1)
     verb = ("resume", str(run.path), "dry_run=true")
     for more, code in (((), 1), (("resume_weights_only=true",), 0)):
-        done = subprocess.run(
-            command(*verb, *more), cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60
-        )
+        done = preloaded.run((*verb, *more), tmp_path, environment(), timeout_s=60)
         assert done.returncode == code, done.stderr
     assert set(warm.run(run.path)["codes"]) == {0}, run.logs()
     resumed = run.events("resumed")[-1]

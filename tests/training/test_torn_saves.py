@@ -9,18 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.runs import Finished, command, environment
+from tests.support import preloaded
+from tests.support.runs import Finished, environment
 from tests.support.warm import Warm
 from tests.training.resuming import METHODS, TWO, checkpoint, planned, steps
 
 pytestmark = pytest.mark.train
-
-
-@pytest.fixture(scope="module")
-def warm() -> Iterator[Warm]:
-    process = Warm()
-    yield process
-    process.close()
 
 
 ALWAYS = [("full", "zero3"), ("lora", "fsdp2")]
@@ -282,10 +276,9 @@ class Remover(Plugin):
 
 def test_the_checkpoints_verb_lists_verifies_and_prunes(damaged):
     def verb(*options: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            command("checkpoints", str(damaged.path), "--json", *options),
-            env=environment(), capture_output=True, text=True, timeout=60,
-        )  # fmt: skip
+        return preloaded.run(
+            ("checkpoints", str(damaged.path), "--json", *options), Path.cwd(), environment(), timeout_s=60
+        )
 
     listed = json.loads(verb().stdout)["checkpoints"]
     assert [(row["step"], row["committed"], row["verified"]) for row in listed] == [

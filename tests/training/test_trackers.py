@@ -5,13 +5,15 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from launcher.packages import missing
 from launcher.run import RunDir
 from launcher.trackers.registry import TRACKERS
-from tests.support.runs import command, environment, launch
+from tests.support import preloaded
+from tests.support.runs import environment, launch
 from tests.support.wandb_server import silent_server
 
 STEPS = ("trainer.max_steps=3", "trainer.logging_steps=1", "data.eval_path=null")
@@ -24,13 +26,7 @@ def nowhere(monkeypatch):
 
 
 def _sync(run, **more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command("sync", str(run.path), "--json"),
-        env=environment(**more),
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    return preloaded.run(("sync", str(run.path), "--json"), Path.cwd(), environment(**more), timeout_s=300)
 
 
 def _losses(run) -> dict[int, float]:

@@ -5,13 +5,15 @@ import re
 import subprocess
 import time
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
 from launcher.run import RunDir
 from launcher.trackers.host import answers
 from launcher.trackers.wandb import why_offline
-from tests.support.runs import Finished, command, environment
+from tests.support import preloaded
+from tests.support.runs import Finished, environment
 from tests.support.wandb_server import NAMED, silent_server, wandb_server
 from tests.support.warm import Warm
 from tests.training.resuming import METHODS, planned
@@ -107,13 +109,7 @@ def test_offline_by_itself_where_there_is_no_key_or_no_host(given, alive, why):
 
 
 def _sync(run: Finished, **more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command("sync", str(run.path), "--json"),
-        env=environment(**more),
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    return preloaded.run(("sync", str(run.path), "--json"), Path.cwd(), environment(**more), timeout_s=120)
 
 
 def _seconds(event: dict) -> float:

@@ -14,6 +14,7 @@ import pytest
 from launcher.errors import Exit
 from launcher.launching.compose import compose
 from launcher.launching.launch import launch, plan_launch
+from tests.support import preloaded
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -45,10 +46,7 @@ def cli(tmp_path: Path) -> Cli:
     }
 
     def cli(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "launcher", *arguments]
-        return subprocess.run(
-            command, cwd=tmp_path / "work", env={**settings, **more}, capture_output=True, text=True
-        )
+        return preloaded.run(arguments, tmp_path / "work", {**settings, **more})
 
     return cli
 

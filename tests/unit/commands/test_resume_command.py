@@ -1,7 +1,6 @@
 """python -m launcher resume: the same run, planned again on other resources, and its refusals."""
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,8 +8,9 @@ import yaml
 
 from launcher.run import RunDir
 from launcher.run.events.launching import Replanned
+from tests.support import preloaded
 from tests.support.hub import serve
-from tests.support.runs import command, environment
+from tests.support.runs import environment
 
 
 @pytest.fixture
@@ -130,12 +130,6 @@ def test_it_may_be_typed_anywhere_and_finds_the_plugins_of_where_the_run_was_lau
     run = Path(json.loads(done.stdout.splitlines()[0])["run_dir"])
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    again = subprocess.run(
-        command("resume", str(run), "dry_run=true"),
-        cwd=elsewhere,
-        env=environment(),
-        capture_output=True,
-        text=True,
-    )
+    again = preloaded.run(("resume", str(run), "dry_run=true"), elsewhere, environment())
     assert again.returncode == 0, again.stderr
     assert json.loads((run / "plan.json").read_text())["facts"]["work_dir"] == str(tmp_path)

@@ -3,14 +3,14 @@
 import functools
 import http.server
 import json
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.runs import command, environment
+from tests.support import preloaded
+from tests.support.runs import environment
 
 PINNED = "0e9e39f249a16976918f6564b8830bc894c89659"  # conf/model/llama3_1_8b.yaml
 OTHER = "1234567890abcdef1234567890abcdef12345678"
@@ -64,12 +64,10 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 
     @functools.cache
     def planned(*overrides: str) -> Path:
-        arguments = command("+experiment=llama8b_lora", "dry_run=true", "cluster=local", "resources.device=cpu", "--json",
-                            "resources.gpus_per_node=1", *overrides)  # fmt: skip
+        arguments = ("+experiment=llama8b_lora", "dry_run=true", "cluster=local", "resources.device=cpu", "--json",
+                     "resources.gpus_per_node=1", *overrides)  # fmt: skip
         folder = tmp_path_factory.mktemp("run")
-        done = subprocess.run(
-            arguments, cwd=folder, env=environment(), capture_output=True, text=True, timeout=60
-        )
+        done = preloaded.run(arguments, folder, environment(), timeout_s=120)
         assert done.returncode == 0, done.stderr
         return Path(json.loads(done.stdout.splitlines()[0])["run_dir"])
 
@@ -77,10 +75,12 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 
 
 def stale(run: Path, *options: str, **variables: str) -> tuple[int, dict]:
-    done = subprocess.run(
-        command("stale", str(run), "--json", *options), env=environment(HF_HOME=str(run / "hub"), **variables),
-        capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+    done = preloaded.run(
+        ("stale", str(run), "--json", *options),
+        Path.cwd(),
+        environment(HF_HOME=str(run / "hub"), **variables),
+        timeout_s=60,
+    )
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout)
 

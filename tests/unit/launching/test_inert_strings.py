@@ -54,6 +54,8 @@ KNOWN_TRICKS = [
 TEXT = st.one_of(st.sampled_from(KNOWN_TRICKS), st.text(NASTY, max_size=12), st.text(max_size=12))
 # The fixtures that these tests share are values and one bash: nothing that an example could leave behind.
 PLAIN = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+EXAMPLES = settings().max_examples
+"""100, and 500 under --long."""
 RUNNER = r"""
 record() { printf '%s\0' "$#" "$@" >&3; }
 cd() { record cd "$@"; }
@@ -85,6 +87,7 @@ class Bash:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
+        self.words = self._words()
 
     def run(self, script: str, *variables: str) -> list[tuple[str, ...]]:
         """What the script did, call by call; its last call is ("end", exit code)."""
@@ -95,16 +98,17 @@ class Bash:
         self.process.stdin.flush()
         calls: list[tuple[str, ...]] = []
         while not calls or calls[-1][0] != "end":
-            calls.append(tuple(self._word() for _ in range(int(self._word()))))
+            calls.append(tuple(next(self.words) for _ in range(int(next(self.words)))))
         return calls
 
-    def _word(self) -> str:
+    def _words(self) -> Iterator[str]:
+        """The words that bash prints, one after the other; each ends with a NUL."""
         assert self.process.stdout
-        word = bytearray()
-        while (byte := self.process.stdout.read(1)) != b"\0":
-            assert byte, "bash ended"
-            word += byte
-        return word.decode()
+        rest = b""
+        while chunk := os.read(self.process.stdout.fileno(), 1 << 16):
+            *words, rest = (rest + chunk).split(b"\0")
+            yield from (word.decode() for word in words)
+        raise AssertionError("bash ended")
 
 
 @pytest.fixture(scope="module")
@@ -212,7 +216,7 @@ def tiny(compose: Callable[..., Config]) -> Config:
     return compose("+experiment=tiny", "cluster=slurm")
 
 
-@settings(PLAIN, max_examples=3000)
+@settings(PLAIN, max_examples=6 * EXAMPLES)
 @given(st.sampled_from(PLACES), st.sampled_from(ContainerRuntime), TEXT)
 def test_any_string_in_any_place_is_refused_or_inert(
     bash, tiny, facts, place: str, runtime: ContainerRuntime, text: str
@@ -230,7 +234,7 @@ def test_any_string_in_any_place_is_refused_or_inert(
     assert_node_is_inert(bash, texts["node.sh"], strings)
 
 
-@settings(PLAIN, max_examples=500)
+@settings(PLAIN, max_examples=2 * EXAMPLES)
 @given(STRINGS)
 @example(
     replace(ORDINARY, runtime=ContainerRuntime.charliecloud, mounts=[":", ";"])
@@ -320,7 +324,7 @@ def mounted(path: str, mounts: list[str]) -> bool:
     return any(PurePath(path).is_relative_to(host) for host in own)
 
 
-@settings(PLAIN, max_examples=7000)
+@settings(PLAIN, max_examples=14 * EXAMPLES)
 @given(TEXT)
 def test_an_sbatch_value_comes_back_letter_for_letter_on_one_line(value: str):
     assume(value)
@@ -371,7 +375,7 @@ def test_sbatch_itself_reads_every_value_back(tmp_path: Path):
     assert found == [*(f"--comment={value}" for value in values), "--uid=read"]
 
 
-@settings(PLAIN, max_examples=500)
+@settings(PLAIN, max_examples=2 * EXAMPLES)
 @given(TEXT)
 @example("if true")
 @example("! true")

@@ -3,14 +3,13 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from launcher.run import RunDir
+from tests.support import preloaded
 from tests.support.browser import NEEDED, Browser
 from tests.support.reports import HOSTILE, SECRET, TOKEN, fill_run, fill_sweep
 from tests.support.runs import environment
@@ -48,10 +47,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("reports")
 
     def launcher(*arguments: str) -> dict[str, str]:
-        command = [sys.executable, "-m", "launcher", *arguments, "--json"]
-        done = subprocess.run(
-            command, cwd=folder, env=environment(HF_TOKEN=SECRET), capture_output=True, text=True, timeout=60
-        )
+        done = preloaded.run((*arguments, "--json"), folder, environment(HF_TOKEN=SECRET), timeout_s=120)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout.splitlines()[-1])
 

@@ -18,6 +18,7 @@ from launcher.sweep.outcome import keep
 from launcher.sweep.read import read_sweep
 from launcher.sweep.resume import reopen
 from launcher.sweep.worker import Worker
+from tests.support import preloaded
 from tests.support.hub import serve
 from tests.support.shapes import check_printed
 
@@ -60,10 +61,7 @@ def cli(tmp_path: Path) -> Cli:
         fake.chmod(0o755)
 
     def cli(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "launcher", *arguments], cwd=tmp_path, env={**settings(tmp_path), **more}, text=True,
-            capture_output=True, timeout=120,
-        )  # fmt: skip
+        done = preloaded.run(arguments, tmp_path, {**settings(tmp_path), **more}, timeout_s=120)  # fmt: skip
         if "--json" in arguments:
             check_printed(arguments, done.stdout)
         return done

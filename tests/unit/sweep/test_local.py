@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from launcher.sweep.read import Sweep, read_sweep
+from tests.support import preloaded
 from tests.support.runs import command, environment
 
 pytestmark = pytest.mark.train
@@ -19,9 +20,7 @@ TYPED = (
 
 
 def run(folder: Path, *arguments: str, code: int = 0) -> str:
-    done = subprocess.run(
-        command(*arguments), cwd=folder, env=environment(), capture_output=True, text=True, timeout=500
-    )
+    done = preloaded.run(arguments, folder, environment(), timeout_s=500)
     assert done.returncode == code, done.stderr + done.stdout
     return done.stdout
 
@@ -53,12 +52,7 @@ def test_a_sweep_stopped_by_ctrl_c_is_resumed_and_its_best_trial_runs_again(cach
     sweep = only(tmp_path)
     assert [trial.state for trial in sweep.trials] == ["finished", "finished"]
     assert sweep.best is not None and sweep.best.value == min(trial.value or 99 for trial in sweep.trials)
-    assert (
-        "nothing to resume"
-        in subprocess.run(
-            command("sweep", "resume"), cwd=tmp_path, env=environment(), capture_output=True, text=True
-        ).stderr
-    )
+    assert "nothing to resume" in preloaded.run(("sweep", "resume"), tmp_path, environment()).stderr
 
     best = json.loads(run(tmp_path, "sweep", "best", "--json"))
     site = Path(best["experiment"]).parent.parent
