@@ -496,10 +496,11 @@ def test_following_the_logs_shows_what_is_added_and_ends_with_the_run(tmp_path: 
         add_log(run, "55_1/n1.log", "second\n")
         assert follower.stdout.readline() == "second\n"
         assert follower.poll() is None
+        # before the end: a follower that looks between the end and the line would be right to leave
+        add_log(run, "55_1/n1.log", "last\n")
         run.add_event("finished", attempt=1)
         process.terminate()
         process.wait(timeout=10)
-        add_log(run, "55_1/n1.log", "last\n")
         rest, _ = follower.communicate(timeout=30)
         assert (rest, follower.returncode) == ("last\n", 0)
     finally:
