@@ -43,7 +43,7 @@ _ENDS = re.compile(
     r"|<bos>|<eos>"
 )
 _OPENS = re.compile(
-    r"\s*(?:<s>|<bos>|<\|begin_of_text\|>|\s)*(?:<\|im_start\||<\|start_header_id\||<start_of_turn>|<\|(?:system|user)\||\[INST\]"
+    r"\s*(?:(?:<s>|<bos>|<\|begin_of_text\|>)\s*)*(?:<\|im_start\||<\|start_header_id\||<start_of_turn>|<\|(?:system|user)\||\[INST\]"
     r"|Below is an instruction|#{2,3}\s*(?:Human|User|Prompter|System|Instruction|Question)\s*:|(?i:human|user|system)\s*:"
     r"|GPT4 Correct User:|(?:Question|Q)\s*:|A chat between)"
 )

@@ -514,6 +514,11 @@ def test_prose_is_no_chat(text: str):
     assert not is_chat(text)
 
 
+def test_a_text_that_begins_with_a_million_spaces_is_looked_at_in_one_pass():
+    assert not is_chat(" " * 1_000_000 + "x")  # a backtracking pattern would need hours
+    assert is_chat(" " * 1_000_000 + "<s> <bos> Human: Hi\n\nAssistant: Hello")
+
+
 def test_an_input_stands_below_its_instruction_and_a_preamble_is_a_system_prompt():
     alpaca = "### Instruction:\nTranslate.\n\n### Input:\nHaus\n\n### Response:\nhouse"
     llama = "[INST] <<SYS>>\nBe kind.\n<</SYS>>\n\nHi [/INST] Hello </s><s>[INST] And? [/INST] Bye </s>"
