@@ -4,7 +4,6 @@ from launcher.plan.blocks import blocks_of, head_dim, is_plain
 from launcher.plan.memory.listed import listed_block_bytes
 from launcher.plan.memory.load import Load
 from launcher.plan.memory.term import Term
-from launcher.plan.model import block_norms
 from launcher.strategies.moment import Moment
 
 
@@ -47,9 +46,10 @@ def activation_bytes(load: Load) -> float:
 
 def _blocks(load: Load) -> list[tuple[float, int]]:
     """(bytes of one block, number of blocks) for each kind of block."""
-    if is_plain(load.shape):
-        return [(block_activation_bytes(load), load.shape.num_hidden_layers)]
-    return _listed(load)
+    if not load.blocks:
+        plain = is_plain(load.shape)
+        load.blocks.extend([(block_activation_bytes(load), load.layers)] if plain else _listed(load))
+    return load.blocks
 
 
 def _listed(load: Load) -> list[tuple[float, int]]:
@@ -75,7 +75,7 @@ def block_activation_bytes(load: Load) -> float:
     shape, width = load.shape, load.width
     queries = shape.num_attention_heads * head_dim(shape)
     keys = queries if load.masked else shape.num_key_value_heads * head_dim(shape)
-    norms = block_norms(shape)
+    norms = load.counts.norms
     kept = norms.count(shape.hidden_size) * _norm_bytes(load) + width * 2 * (queries + keys)
     kept += 4 * shape.num_attention_heads
     if len(norms) > norms.count(shape.hidden_size):  # norms of q and k, before these are rotated and repeated

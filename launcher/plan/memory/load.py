@@ -8,7 +8,14 @@ from typing import Any
 from launcher.config import ArchitectureConfig, BlockConfig
 from launcher.plan.adapter import Adapter, count_adapter, trained_tensors, trains_embedding, trains_head
 from launcher.plan.loading import loads_once
-from launcher.plan.model import count_linear, count_parameters, linear_layers, linear_shapes, model_tensors
+from launcher.plan.model import (
+    block_norms,
+    count_linear,
+    count_parameters,
+    linear_layers,
+    linear_shapes,
+    model_tensors,
+)
 from launcher.strategies.base import Strategy, Tensors
 from launcher.strategies.degrees import Degrees
 
@@ -90,7 +97,7 @@ class Load:
         """Whether the head has the embedding's weights."""
         return bool(self.shape.tie_word_embeddings)
 
-    @property
+    @cached_property
     def tokens(self) -> int:
         """Tokens in one forward pass."""
         return self.sequences * self.length
@@ -137,16 +144,21 @@ class Load:
         """Whether the embedding gets a gradient."""
         return trains_embedding(self.shape, self.adapter)
 
-    @property
+    @cached_property
     def trains_head(self) -> bool:
         """Whether the head gets a gradient."""
         return trains_head(self.shape, self.adapter)
 
-    @property
+    @cached_property
     def stream_width(self) -> int:
         """Bytes per value of the residual stream. It has the format of the embeddings, which autocast does not cast."""
         trains_fp32 = self.trains_embedding and self.casts_each and not self.pure_bf16
         return 2 if self.bf16 and not trains_fp32 else 4
+
+    @cached_property
+    def blocks(self) -> list[tuple[float, int]]:
+        """(bytes, number of blocks) of each kind of block's activations. activations.py fills it once for all moments."""
+        return []
 
     @cached_property
     def counts(self) -> "Counts":
@@ -192,6 +204,8 @@ class Counts:
 
     parameters: int
     linear: int
+    norms: list[int]
+    """Widths of a block's norms."""
     linears: dict[str, tuple[int, int]]
     """(in_features, out_features) of a block's linear layers, by their names."""
     layers: list[tuple[int, int, int]]
@@ -212,6 +226,7 @@ def _count(named: tuple[tuple[str, Any], ...], listed: str, adapter: Adapter | N
     return Counts(
         parameters=parameters,
         linear=count_linear(shape),
+        norms=block_norms(shape),
         linears=linear_shapes(shape),
         layers=linear_layers(shape),
         trained=count_adapter(shape, adapter) if adapter else parameters,
