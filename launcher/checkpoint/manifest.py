@@ -53,6 +53,8 @@ class Manifest:
     parameters: Mapping[str, list[int]]
     """Shape of every trained parameter."""
     files: Mapping[str, FileFacts]
+    weights_only: bool = False
+    """Whether it lacks the optimizer's state. The file says it only if so, as earlier versions did not know it."""
 
     @property
     def bytes(self) -> int:
@@ -61,7 +63,10 @@ class Manifest:
 
     def to_text(self) -> str:
         """The file's content."""
-        return json.dumps(dataclasses.asdict(self), indent=1) + "\n"
+        values = dataclasses.asdict(self)
+        if not self.weights_only:
+            del values["weights_only"]
+        return json.dumps(values, indent=1) + "\n"
 
 
 def folder_name(step: int) -> str:

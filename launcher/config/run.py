@@ -42,7 +42,8 @@ class Config:
     """`auto` resumes from the newest committed checkpoint of this run, `never` begins at step 0. The path of a checkpoint or
     the name of another run is used until the run has its own checkpoint."""
     resume_weights_only: bool = False
-    """With resume=PATH: begin at step 0 with only the weights of that checkpoint."""
+    """With resume=PATH: begin at step 0 with only the weights of that checkpoint. With sharded_checkpoint.weights_only: whether
+    the run goes on from its own checkpoints, at their step, with a new optimizer."""
     trust_checkpoint: bool = False
     """With resume=PATH: whether to accept a checkpoint from outside runs_dir."""
     force: bool = False

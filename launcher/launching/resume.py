@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from omegaconf import OmegaConf
 
+from launcher.checkpoint.find import committed
 from launcher.clusters.base import RunState
 from launcher.clusters.choose import make_cluster
 from launcher.errors import ConfigError, RunError, UsageError
@@ -36,9 +37,11 @@ MAY_CHANGE = (
     "trainer.logging_steps", "trainer.eval_steps",
     "trainer.sample_prompt", "data.check", "data.eval_path", "model.attn_implementation", "cache_dir", "runs_dir",
     "force", "freeze", "notify", "dry_run", "trust_checkpoint", "sweep",
+    "resume_weights_only",
 )
 # fmt: on
-"""Keys that change where and how a run computes, but not what it learns; some plugins declare the same of themselves."""
+"""Keys that change where and how a run computes, but not what it learns, and the way on from a checkpoint without optimizer
+state; some plugins declare the same of themselves."""
 
 
 def resume(run: RunDir, overrides: list[str], tell: Callable[[Composed, Launched], None]) -> Launched:
@@ -51,6 +54,7 @@ def resume(run: RunDir, overrides: list[str], tell: Callable[[Composed, Launched
     _check_can_go_on(run)
     _enter(run)
     composed = _compose(run, overrides)
+    _check_state(run, composed)
     changes = _changes(run, composed)
     plan = prepare_in(composed, run)
     check_fits(composed.config, plan)
@@ -99,6 +103,15 @@ def _check_can_go_on(run: RunDir) -> None:
         job = f" as job {status.job_id}" if status.job_id else ""
         raise RunError(
             f"{run.name} is {status.state.value}{job}; end it first: python -m launcher cancel {run.name}"
+        )
+
+
+def _check_state(run: RunDir, composed: Composed) -> None:
+    newest = next(iter(committed(run.checkpoints)), None)
+    if newest and newest.manifest.weights_only and not composed.config.resume_weights_only:
+        raise RunError(
+            f"{run.name}: {newest.path.name} has no optimizer state (plugins.sharded_checkpoint.weights_only=true); to go on "
+            "from it with a new optimizer, add resume_weights_only=true"
         )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from launcher.clusters.choose import job_cluster
+from launcher.clusters.registry import find_cluster
 from launcher.clusters.submission import cut_short
 from launcher.errors import RunError
 from launcher.launching.compose import Composed
@@ -41,6 +42,7 @@ def write_run(run: RunDir, plan: LaunchPlan, composed: Composed, frozen: Frozen 
             f"runs_dir={composed.config.runs_dir}: {run.path} cannot be created ({error.strerror}); choose another folder"
         ) from None
     run.logs.mkdir()  # a scheduler can fail silently if it cannot write its log
+    make_log_folders(plan, run.path)
     (run.path / ".hydra").mkdir()
     if frozen:
         frozen.write(run)
@@ -93,6 +95,7 @@ def rewrite_run(
     texts = render(plan)
     _make_caches(plan, composed)
     _make_mount_points(plan, composed)
+    make_log_folders(plan, run.path)
     kept = run.earlier / str(1 + sum(1 for _ in run.earlier.glob("[0-9]*")))
     kept.mkdir(parents=True)
     for name in (*FILES, ".hydra/overrides.yaml", run.config.name, run.data_check.name, run.code.name):
@@ -127,6 +130,18 @@ def _make_caches(plan: LaunchPlan, composed: Composed) -> None:
             raise RunError(
                 f"{name}={path} is mounted into the container and cannot be created ({error.strerror}); choose another folder, "
                 "or one that is below a folder of cluster.container.mounts"
+            ) from None
+
+
+def make_log_folders(plan: LaunchPlan, folder: Path) -> None:
+    """Creates the folders of the scheduler's own output, relative to the folder in which the job starts."""
+    for name in find_cluster(plan.cluster).log_folders(plan.job_options):
+        try:
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(
+                f"the folder {folder / name} of the job's output cannot be created ({error.strerror}); choose another one in "
+                "cluster.sbatch"
             ) from None
 
 

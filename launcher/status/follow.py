@@ -250,7 +250,7 @@ def next_commands(run: RunDir) -> list[str]:
 def sentence_of(event: Event) -> str | None:
     """The line that is shown for an event; None for no line."""
     if isinstance(event, Resumed):
-        return f"resumed from {event.checkpoint}"
+        return f"resumed from {event.checkpoint}{', with a new optimizer' if event.new_optimizer else ''}"
     if isinstance(event, Evaluated):
         when = {"before": " before training", "after": " after training"}.get(event.when, "")
         return f"evaluation loss{when}: {event.eval_loss:.4f}"

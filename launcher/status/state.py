@@ -101,6 +101,8 @@ class Status:
     """When and why early_stopping has ended it; None for another run."""
     general: GeneralText | None
     """The perplexity that forgetting_guard measures; None without it."""
+    damaged: dict[str, int]
+    """Lines that were left out because they are torn or not JSON objects, by the name of their file in the run dir."""
     warnings: list[str]
     """Warnings for the user."""
     note: str | None
@@ -196,6 +198,7 @@ def read_status(
         error=None if state is RunState.FINISHED else error(history),
         early_stopped=early_stopped(history),
         general=general(history),
+        damaged=dict(history.damaged),
         warnings=[
             *(
                 one
