@@ -46,6 +46,15 @@ def warmup(value: Any) -> float:
     return number
 
 
+def _tf32(draft: Draft, key: str, value: Any) -> None:
+    if is_off(value):
+        draft.same(key, "off")
+    elif value is True:
+        draft.carry(key, "trainer.args.tf32", True)
+    else:
+        draft.absent(key, "torch's own setting applies to what remains in fp32")
+
+
 TRAINING: Mapping[str, Step] = {
     "learning_rate": to("trainer.learning_rate", float),
     "num_train_epochs": to("trainer.num_train_epochs", float),
@@ -80,7 +89,11 @@ TRAINING: Mapping[str, Step] = {
     "per_device_eval_batch_size": to("batch.eval_micro_batch_size", int),
     "dataloader_num_workers": to("data.num_workers", int),
     "dataloader_prefetch_factor": to("data.prefetch_factor", int),
-    "dataloader_pin_memory": same("batches go to a GPU from pinned memory"),
+    "dataloader_pin_memory": lambda draft, key, value: (
+        draft.same(key, "batches go to a GPU from pinned memory")
+        if value
+        else draft.carry(key, "trainer.args.dataloader_pin_memory", False)
+    ),
     "dataset_num_proc": same("the ranks of a node share the tokenization"),
     "preprocessing_num_workers": same("the ranks of a node share the tokenization"),
     "remove_unused_columns": same("keys that a format does not have never reach the model"),
@@ -98,7 +111,7 @@ TRAINING: Mapping[str, Step] = {
     "neftune_noise_alpha": to("plugins.neftune.noise_alpha", float),
     "group_by_length": absent("packing wastes no padding either: trainer.packing=true"),
     "average_tokens_across_devices": same("the loss is a mean over the tokens of all ranks"),
-    "tf32": absent("torch's own setting applies to what remains in fp32"),
+    "tf32": _tf32,
     "include_tokens_per_second": same("metrics.jsonl has tokens per second"),
     "include_num_input_tokens_seen": same("metrics.jsonl has the tokens"),
     "accelerator_config": absent("accelerate.yaml is written from the plan"),

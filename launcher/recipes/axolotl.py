@@ -317,7 +317,7 @@ _OWN: Mapping[str, Step] = {
     **dict.fromkeys(("lora_mlp_kernel", "lora_qkv_kernel", "lora_o_kernel", "use_kernels", "quantize_moe_experts",
                      "use_scattermoe", "use_sonicmoe", "experts_implementation", "fused_attn_kernel", "cut_cross_entropy",
                      "flash_attn_cross_entropy", "flash_attn_fuse_mlp", "flash_attn_rms_norm", "flex_attn_compile_kwargs",
-                     "gemma4_hybrid_attn_impl", "torchdistx_path", "tiled_mlp", "torch_compile_mode"), _KERNEL),
+                     "gemma4_hybrid_attn_impl", "torchdistx_path", "tiled_mlp"), _KERNEL),
     **dict.fromkeys(("dp_shard_size", "dp_replicate_size", "context_parallel_size", "tensor_parallel_size",
                      "expert_parallel_size", "sequence_parallel_degree"), _PARALLEL),
     **dict.fromkeys(("gptq", "gptq_groupsize", "gptq_model_v1", "gptq_disable_exllama", "qat", "ebft", "diffusion", "relora",
@@ -344,6 +344,6 @@ SPEC = Tool(
     method=_method,
     defaults=lambda method: {
         "num_epochs": 1.0, "warmup_ratio": 0.03, "gradient_accumulation_steps": 1, "micro_batch_size": 1,
-        "gradient_checkpointing": False,
+        "gradient_checkpointing": False, "sample_packing": False,
     },
 )  # fmt: skip

@@ -214,6 +214,21 @@ def sources(draft: Draft, keys: Iterable[str], found: list[tuple[str, float]], c
     draft.put("data.eval_path", None)
 
 
+def named_elsewhere(draft: Draft, key: str, paths: list[str], where: str, ours: str = "data.path") -> None:
+    """Stand-ins for data that the recipe only names, and whose place a file that is not beside it would tell."""
+    names = draft.recipe[key]
+    draft.lost(
+        key, f"{names}: names in {where}, which is not beside the recipe; give the paths of their files"
+    )
+    why = f"the recipe names {names}; give the path of each file"
+    if len(paths) > 1:
+        draft.stand_in("data.sources", [{"path": one} for one in paths], why)
+        draft.put("data.path", None)
+    else:
+        draft.stand_in(ours, paths[0], why)
+    draft.put("data.eval_path", None)
+
+
 def hub_name(name: str, subset: Any = None, split: Any = None) -> str:
     """A data set of the hub, or a file's path as it is."""
     if re.search(r"\.(jsonl?|csv|tsv|txt|parquet)$", name) or name.startswith(("/", "./", "~", "s3:", "gs:")):
