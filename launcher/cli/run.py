@@ -10,7 +10,7 @@ from launcher.cli.find import find_verb, verb_names
 from launcher.cli.parser import parse
 from launcher.cli.verb import Verb
 from launcher.errors import Exit, LauncherError, UsageError, unknown
-from launcher.output import print_json
+from launcher.output import print_json, visible
 
 DEFAULT = "launch"
 """The verb of a command line that begins with an override or an option."""
@@ -66,7 +66,7 @@ def run(words: Sequence[str]) -> int:
 
 def refuse(error: LauncherError, words: Sequence[str]) -> int:
     """The exit code of a refusal; prints it as one line on stderr, and under --json also as an object on stdout."""
-    print(f"launcher: {error}", file=sys.stderr)
+    print(f"launcher: {visible(str(error))}", file=sys.stderr)
     if "--json" in words:
         print_json(report_of(error))
     return error.exit_code

@@ -56,6 +56,8 @@ class Config:
     notify: list[str] = field(default_factory=list[str])
     """Whom the run tells of its first checkpoint, its failure and its end: mailto:NAME@HOST, https://HOST/PATH (a POST with
     JSON), or env:NAME for an address in the variable NAME, such as a hook's, which is a secret and is written nowhere."""
+    umask_shared: bool = False
+    """Whether others can read the run dir as far as your umask lets them. By default it is yours alone (mode 0700)."""
     runs_dir: str = "runs"
     """Folder of all runs, relative to the folder in which the command is typed."""
     cache_dir: str = "${oc.env:XDG_CACHE_HOME,${oc.env:HOME,/tmp}/.cache}/launcher"

@@ -6,9 +6,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from launcher.clusters.registry import find_cluster
+from launcher.output import visible
 from launcher.run import RunDir, job_number
 from launcher.run.events.launching import Cancelled, Submitted
 from launcher.run.events.supervisor import Started
+
+_PIECE = 1 << 20
+"""Bytes of lines that are read at once."""
 
 
 def log_files(run: RunDir) -> list[Path]:
@@ -58,12 +62,14 @@ class LogPrinter:
     def print_new(self, paths: list[Path]) -> None:
         """Prints the lines that were added since the last call."""
         for path in paths:
+            if path not in self.files and not path.is_file():
+                continue  # a pipe or a device, which nobody would end
             file = self.files.get(path) or self.files.setdefault(path, path.open("rb"))
-            new = file.read()
-            if not new:
-                continue
-            if self.current != path:
-                sys.stdout.write(f"==> {path.parent.name}/{path.name} <==\n")
-            self.current, self.printed = path, True
-            sys.stdout.write(new.decode(errors="replace"))
-            sys.stdout.flush()
+            while new := file.readlines(_PIECE):
+                if self.current != path:
+                    sys.stdout.write(visible(f"==> {path.parent.name}/{path.name} <==") + "\n")
+                self.current, self.printed = path, True
+                # a progress bar's return to the line's begin is harmless
+                text = b"".join(new).decode(errors="replace")
+                sys.stdout.write("\r".join(map(visible, text.split("\r"))))
+                sys.stdout.flush()

@@ -36,6 +36,7 @@ def call(arguments: Sequence[str], limit_s: int = LIMIT_S) -> Called:
     """Calls a verb, without a terminal and with an empty standard input."""
     out, err = io.StringIO(), io.StringIO()
     stdin, sys.stdin = sys.stdin, io.StringIO("")
+    folder, path = Path.cwd(), list(sys.path)
     before = signal.signal(signal.SIGALRM, _hangs)
     signal.alarm(limit_s)
     try:
@@ -49,6 +50,8 @@ def call(arguments: Sequence[str], limit_s: int = LIMIT_S) -> Called:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
         sys.stdin = stdin
+        sys.path[:] = path
+        os.chdir(folder)  # a resume goes to the folder of the launch
     return Called(code=code, out=out.getvalue(), err=err.getvalue(), fault=fault)
 
 
