@@ -127,6 +127,8 @@ def field_types(name: str, kind: str) -> tuple[type, ...]:
 
 def refused(name: str, kind: str) -> str:
     """Why the launcher sets this field itself and no key changes it; empty for any other name."""
+    if name.startswith("vllm_") or name == "use_vllm":
+        return _VLLM
     return {**SET_HERE, **SET_HERE_FOR_TRL, **find_method(kind).refused}.get(name, "")
 
 
@@ -135,8 +137,6 @@ def _answer(key: str, name: str, kind: str) -> str:
     method = find_method(kind)
     if reason := refused(name, kind):
         return f"{key} cannot be set: {reason}"
-    if name.startswith("vllm_") or name == "use_vllm":
-        return f"{key} cannot be set: {_VLLM}"
     own = (*_OWN, *_OWN_FOR_TRL)
     if found := next((one for one in own if one.rpartition(".")[2] == _NAMES.get(name, name)), None):
         return f"{key}: here {found}"

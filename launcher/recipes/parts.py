@@ -53,14 +53,19 @@ def adapter(draft: Draft, plugin: str | None, switches: Iterable[str], options: 
 
 
 def _option(option: str, value: Any) -> Any:
+    if option == "alpha" and isinstance(value, float) and not value.is_integer():
+        return value
     if option in ("r", "alpha"):
         if float(value) != int(value):
             raise Lost(f"{value} is not a whole number")
         return int(value)
     if option == "dropout":
         return float(value)
-    if option in ("target_modules", "modules_to_save"):
+    if option in ("target_modules", "modules_to_save", "exclude_modules"):
         return _modules(option, value)
+    if option == "target_parameters":
+        names = [value] if isinstance(value, str) else cast("list[Any]", value)
+        return [str(one) for one in names]
     return value
 
 

@@ -37,7 +37,9 @@ def files(tool: str) -> list[Path]:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    (tmp_path / "my_rewards.py").write_text("def score(**kwargs):\n    return []\n")
+    (tmp_path / "my_rewards.py").write_text(
+        "def score(**kwargs):\n    return []\n\n\ndef __getattr__(name):\n    return score\n"
+    )
     monkeypatch.syspath_prepend(str(tmp_path))
     return tmp_path
 
@@ -156,17 +158,17 @@ def test_a_key_is_carried_or_the_reason_is_told(folder, capsys):
         "push_to_hub": True,
         "no_such_key": 3,
         "seed": None,
-        "lora_alpha": 7.5,
+        "lora_r": 7.5,
     }
     (folder / "sft.yaml").write_text(yaml.safe_dump(recipe))
     assert main(["convert-recipe", "sft.yaml", "--gpus", "4", "-o", "out.yaml", "--json"]) == 0
     told = {one["key"]: one for one in json.loads(capsys.readouterr().out)["keys"]}
     fates = {key: one["fate"] for key, one in told.items()}
-    assert fates["bf16"] == fates["lora_r"] == fates["dataset_name"] == "carried"
-    assert (fates["optim"], fates["lora_alpha"], fates["push_to_hub"]) == ("lost", "lost", "absent")
+    assert fates["bf16"] == fates["dataset_name"] == "carried"
+    assert (fates["optim"], fates["lora_r"], fates["push_to_hub"]) == ("lost", "lost", "absent")
     assert (fates["no_such_key"], fates["seed"]) == ("unknown", "same")
     text = Path("out.yaml").read_text()
-    assert all(f"#   {key}: " in text for key in ("optim", "lora_alpha", "push_to_hub", "no_such_key"))
+    assert all(f"#   {key}: " in text for key in ("optim", "lora_r", "push_to_hub", "no_such_key"))
     assert main(["convert-recipe", "sft.yaml", "-o", "out.yaml"]) == 2
     assert Path("out.yaml").read_text() == text
 
@@ -196,6 +198,39 @@ FACTORY = {
     "dataset": "mine,yours",
 }
 INFO = {"mine": {"file_name": "m.json"}, "yours": {"hf_hub_url": "org/rows", "split": "train"}}
+
+
+GRPO = {
+    "model_name_or_path": "a/b", "dataset_name": "c/d", "num_generations": 7, "max_completion_length": 64, "output_dir": "x",
+    "per_device_train_batch_size": 7, "per_device_eval_batch_size": 32, "eval_strategy": "steps", "eval_steps": 10,
+    "reward_funcs": ["accuracy", "my_rewards.length"], "reward_weights": [1, 0.5], "dataset_prompt_column": "problem",
+    "use_vllm": True, "vllm_device": "auto", "system_prompt": "Be brief.",
+}  # fmt: skip
+
+
+def test_a_recipe_with_rewards_names_functions_that_stand_for_its_own(folder, capsys):
+    (folder / "g.yaml").write_text(yaml.safe_dump(GRPO))
+    assert main(["convert-recipe", "g.yaml", "--tool", "trl", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert list(told["stand_ins"]) == ["trainer.reward_functions"] and told["counts"]["unknown"] == 0
+    written = yaml.safe_load(Path("my_run.yaml").read_text())
+    targets = [one["_target_"] for one in written["trainer"]["reward_functions"]]
+    assert targets == ["my_rewards.accuracy", "my_rewards.length"]
+    assert written["trainer"]["reward_weights"] == [1.0, 0.5]
+    assert written["data"]["columns"] == {"prompt": "problem"}
+    assert written["batch"]["eval_micro_batch_size"] == 35  # whole groups of 7 answers
+    assert compose(["--config", "my_run.yaml"])[0].config.trainer.kind == "grpo"
+
+
+@pytest.mark.parametrize(("sharded", "fate"), [(False, "carried"), (True, "lost")])
+def test_a_base_in_8_bits_is_carried_where_nothing_shards_it(folder, capsys, sharded: bool, fate: str):
+    recipe = {**SFT, "load_in_8bit": True, "lora_alpha": 7.5, "lora_target_parameters": ["experts.down_proj"]}
+    (folder / "s.yaml").write_text(yaml.safe_dump({**recipe, **({"fsdp": "full_shard"} if sharded else {})}))
+    assert main(["convert-recipe", "s.yaml", "--json"]) == 0
+    told = {one["key"]: one for one in json.loads(capsys.readouterr().out)["keys"]}
+    assert told["load_in_8bit"]["fate"] == fate
+    lora = yaml.safe_load(Path("my_run.yaml").read_text())["plugins"]["lora"]
+    assert (lora["alpha"], lora["target_parameters"]) == (7.5, ["experts.down_proj"])
 
 
 def test_values_that_nobody_gave_are_told_and_stand_first_in_the_file(folder, capsys):
