@@ -180,7 +180,7 @@ class Supervisor:
         needed = self.plan.topology.nodes
         return policy.Capacity(
             can_requeue=self.place.can_requeue,
-            healthy_nodes=len(self.runner.pool.good()) if self.runner else needed,
+            healthy_nodes=self.runner.pool.usable() if self.runner else needed,
             needed_nodes=needed,
         )
 

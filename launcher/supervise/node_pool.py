@@ -58,6 +58,14 @@ class NodePool:
         """The nodes that answer and can have ranks."""
         return [node for node in self.nodes.there() if not node.bad]
 
+    def usable(self) -> int:
+        """How many nodes the next attempt can have. On one machine a lost agent is no lost node: the machine carries this
+        process, and the next attempt starts an agent again, unless the check has found the machine unfit."""
+        bad = any(node.bad for node in self.nodes.by_index.values())
+        if find_cluster(self.plan.cluster).one_machine and not bad:
+            return self.plan.topology.nodes
+        return len(self.good())
+
     def choose(self, blamed: Iterable[str]) -> list[Node] | Ended:
         """The nodes of an attempt, by index, blamed hosts only if there are no others; LOST if there are too few."""
         needed, good = self.plan.topology.nodes, self.good()
