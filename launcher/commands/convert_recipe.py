@@ -36,6 +36,8 @@ class ConvertedRecipe(TypedDict):
     """Fate -> number of keys."""
     keys: list[RecipeKey]
     """All keys of the recipe."""
+    stand_ins: dict[str, str]
+    """Keys of this launcher whose values nobody gave -> what to give there before the file can be used."""
     next: str
     """The command that shows whether it fits."""
 
@@ -89,6 +91,7 @@ def _run(options: argparse.Namespace) -> int:
                 {"key": one.key, "fate": one.fate.name, "ours": one.ours, "why": one.why}
                 for one in converted.outcomes
             ],
+            "stand_ins": dict(converted.stand_ins),
             "next": following,
         }
         print_json(result)
@@ -99,6 +102,9 @@ def _run(options: argparse.Namespace) -> int:
         if found := converted.of(fate):
             print(f"\n{len(found)} not carried over: {fate.value}")
             print(align([(f"  {one.key}", one.why) for one in found]))
+    if converted.stand_ins:
+        print("\nto be corrected first, because nothing gives these values:")
+        print(align([(f"  {key}", why) for key, why in converted.stand_ins.items()]))
     print(f"\nnext  {following}")
     return Exit.OK
 

@@ -120,14 +120,23 @@ def _check(name: str, value: Any, kind: str) -> None:
     raise PlanError(_answer(key, name, kind))
 
 
+def field_types(name: str, kind: str) -> tuple[type, ...]:
+    """The types of a field that trainer.args passes on for this method; none for any other name."""
+    return {**FIELDS, **find_method(kind).fields}.get(name, ())
+
+
+def refused(name: str, kind: str) -> str:
+    """Why the launcher sets this field itself and no key changes it; empty for any other name."""
+    if name.startswith("vllm_") or name == "use_vllm":
+        return _VLLM
+    return {**SET_HERE, **SET_HERE_FOR_TRL, **find_method(kind).refused}.get(name, "")
+
+
 def _answer(key: str, name: str, kind: str) -> str:
     """Why a field cannot be passed on, and what to set instead."""
     method = find_method(kind)
-    reasons = {**SET_HERE, **SET_HERE_FOR_TRL, **method.refused}
-    if name in reasons:
-        return f"{key} cannot be set: {reasons[name]}"
-    if name.startswith("vllm_") or name == "use_vllm":
-        return f"{key} cannot be set: {_VLLM}"
+    if reason := refused(name, kind):
+        return f"{key} cannot be set: {reason}"
     own = (*_OWN, *_OWN_FOR_TRL)
     if found := next((one for one in own if one.rpartition(".")[2] == _NAMES.get(name, name)), None):
         return f"{key}: here {found}"

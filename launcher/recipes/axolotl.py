@@ -227,6 +227,25 @@ def _template(draft: Draft, key: str, value: Any) -> None:
         arguments.template(draft, key, text)
 
 
+_FOUR_BITS = {
+    "bnb_4bit_quant_type": "quant_type", "bnb_4bit_use_double_quant": "double_quant",
+    "bnb_4bit_compute_dtype": "compute_dtype", "bnb_4bit_quant_storage": "storage_dtype",
+}  # fmt: skip
+
+
+def _four_bits(draft: Draft, key: str, value: Any) -> None:
+    """The options of 4-bit weights, where there are any."""
+    if "plugins.qlora" not in draft.entries:
+        draft.same(key, "there are no 4-bit weights")
+        return
+    draft.same(key, "see its keys")
+    for name, given in cast("dict[str, Any]", value).items():
+        if name in _FOUR_BITS:
+            draft.put(f"plugins.qlora.{_FOUR_BITS[name]}", given)
+        else:
+            draft.nested(f"{key}.{name}", Fate.absent, "bitsandbytes' default is used")
+
+
 _OWN: Mapping[str, Step] = {
     "base_model": to("model.name_or_path", str),
     "revision_of_model": to("model.revision", str),
@@ -292,7 +311,6 @@ _OWN: Mapping[str, Step] = {
     "debug": same("logs/ has the ranks' output"),
     "local_rank": same("the launcher chooses ranks"),
     "lora_fan_in_fan_out": same("the layers are found in the model"),
-    "lora_target_parameters": absent("parameters of experts are not adapted"),
     "low_cpu_mem_usage": same("weights are loaded without a second copy"),
     "hf_use_auth_token": same("HF_TOKEN is inherited from the environment"),
     "device_map": same("each rank has its own GPU"),
@@ -306,7 +324,7 @@ _OWN: Mapping[str, Step] = {
     "center_rewards_coefficient": arguments.METHODS["center_rewards_coefficient"],
     "num_labels": same("the method gives the model's head"),
     "activation_offloading": to("trainer.activation_offloading", bool),
-    "bnb_config_kwargs": absent("plugins.qlora has quant_type, double_quant, compute_dtype and storage_dtype"),
+    "bnb_config_kwargs": _four_bits,
     "peft": absent("plugins.lora has its options"),
     "model_config": absent("config.json of the model is used"),
     "unfrozen_parameters": absent("all weights are trained, or an adapter with plugins.lora.modules_to_save"),
@@ -317,7 +335,7 @@ _OWN: Mapping[str, Step] = {
     **dict.fromkeys(("lora_mlp_kernel", "lora_qkv_kernel", "lora_o_kernel", "use_kernels", "quantize_moe_experts",
                      "use_scattermoe", "use_sonicmoe", "experts_implementation", "fused_attn_kernel", "cut_cross_entropy",
                      "flash_attn_cross_entropy", "flash_attn_fuse_mlp", "flash_attn_rms_norm", "flex_attn_compile_kwargs",
-                     "gemma4_hybrid_attn_impl", "torchdistx_path", "tiled_mlp", "torch_compile_mode"), _KERNEL),
+                     "gemma4_hybrid_attn_impl", "torchdistx_path", "tiled_mlp"), _KERNEL),
     **dict.fromkeys(("dp_shard_size", "dp_replicate_size", "context_parallel_size", "tensor_parallel_size",
                      "expert_parallel_size", "sequence_parallel_degree"), _PARALLEL),
     **dict.fromkeys(("gptq", "gptq_groupsize", "gptq_model_v1", "gptq_disable_exllama", "qat", "ebft", "diffusion", "relora",
@@ -344,6 +362,6 @@ SPEC = Tool(
     method=_method,
     defaults=lambda method: {
         "num_epochs": 1.0, "warmup_ratio": 0.03, "gradient_accumulation_steps": 1, "micro_batch_size": 1,
-        "gradient_checkpointing": False,
+        "gradient_checkpointing": False, "sample_packing": False,
     },
 )  # fmt: skip

@@ -61,6 +61,8 @@ class Draft:
     """GPUs in all."""
     entries: dict[str, Entry] = field(default_factory=dict[str, Entry])
     outcomes: dict[str, Outcome] = field(default_factory=dict[str, Outcome])
+    stand_ins: dict[str, str] = field(default_factory=dict[str, str])
+    """Our keys whose values nobody gave, such as the path of data that the recipe does not name -> what to give there."""
     read_beside: Callable[[str], Any] = lambda name: None
     """The contents of a YAML or JSON file that the recipe names; None if it is not there."""
 
@@ -83,6 +85,12 @@ class Draft:
     def put(self, ours: str, value: Any, comment: str = "") -> None:
         """Sets one of our keys that comes from no single key of the recipe."""
         self.entries.setdefault(ours, Entry(key=ours, value=value, comment=comment))
+
+    def stand_in(self, ours: str, value: Any, why: str) -> None:
+        """Sets one of our keys to a value that nobody gave, which has to be corrected before the file can be used."""
+        if ours not in self.entries:
+            self.entries[ours] = Entry(key=ours, value=value, comment=why)
+            self.stand_ins[ours] = why
 
     def same(self, key: str, why: str) -> None:
         """Notes a key that needs nothing."""

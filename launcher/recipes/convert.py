@@ -14,6 +14,7 @@ from launcher.errors import ConfigError
 from launcher.launching.own_file.source import construct, parse_source, read_source
 from launcher.launching.own_file.write import Entry, to_text
 from launcher.methods.registry import METHODS, find_method
+from launcher.plan.passed_on import field_types, refused
 from launcher.recipes.arguments import TEMPLATE_FILE
 from launcher.recipes.base import MISREAD, Draft, Fate, Lost, Outcome, Step, Tool
 from launcher.recipes.beside import ACCELERATE, DEEPSPEED, world_of
@@ -57,6 +58,8 @@ class Converted:
     method: str
     text: str
     outcomes: tuple[Outcome, ...]
+    stand_ins: Mapping[str, str]
+    """Our keys whose values nobody gave -> what to give there."""
     template: str | None
     """The text of the recipe's chat template, for a file of its own beside the configuration."""
 
@@ -103,6 +106,7 @@ def convert(asked: Asked, out: Path) -> Converted:
         method=method,
         text=_text(draft, tool, asked, listed, out),
         outcomes=listed,
+        stand_ins=draft.stand_ins,
         template=template,
     )
 
@@ -198,7 +202,14 @@ def _step(table: Mapping[str, Step], key: str) -> Step:
 
 def _by_name(draft: Draft, key: str, value: Any) -> None:
     other = counterpart(key)
-    if other is None or "." in key:
+    types = field_types(key, draft.method)
+    if type(value) in types:
+        draft.carry(key, f"trainer.args.{key}", value)
+    elif types:
+        draft.lost(key, f"trainer.args.{key} cannot be {value!r}")
+    elif reason := refused(key, draft.method):
+        draft.absent(key, reason)
+    elif other is None or "." in key:
         draft.outcomes[key] = Outcome(key=key, fate=Fate.unknown, why="no key of this name is known")
     elif other.key is None:
         draft.absent(key, other.note)
@@ -231,14 +242,14 @@ def _complete(draft: Draft, file: Path) -> None:
     if "model.name_or_path" not in draft.entries:
         raise ConfigError(f"{file} names no model; add it, and convert again")
     if "data.path" not in draft.entries and "data.sources" not in draft.entries:
-        draft.put("data.path", "train.jsonl", "the recipe names no data; give a file, or hub:NAME")
+        draft.stand_in("data.path", "train.jsonl", "the recipe names no data; give a file, or hub:NAME")
     draft.put("data.eval_path", None)
     if "reward_functions" in find_method(draft.method).key_names:
         target = {"_target_": "my_rewards.score"}
-        draft.put(
+        draft.stand_in(
             "trainer.reward_functions",
             [target],
-            "a function of yours that scores answers: docs/guide/methods.md",
+            "name your function that scores answers: docs/guide/methods.md",
         )
     draft.put("plugins.sharded_checkpoint", True)
 
@@ -271,6 +282,8 @@ def _text(draft: Draft, tool: Tool, asked: Asked, outcomes: tuple[Outcome, ...],
     ]
     missing = [one for one in outcomes if one.fate in (Fate.lost, Fate.absent, Fate.unknown)]
     tail = ["", "Not carried over:", *(f"  {one.key}: {one.why}" for one in missing)] if missing else []
+    wrong = [f"  {key}: {why}" for key, why in draft.stand_ins.items()]
+    head += ["Correct these first:", *wrong, ""] if wrong else []
     return to_text(head, entries, tail)
 
 

@@ -16,6 +16,11 @@ def fit(draft: Draft) -> None:
     """Changes such values; each has a comment, or a note that it is lost."""
     _dropout(draft)
     sharded = draft.value("strategy.engine") not in (None, StrategyConfig().engine)
+    if sharded and draft.value("strategy.zero_stage") in (None, 3):
+        draft.refuse(
+            "plugins.lora.load_in",
+            "8-bit weights cannot be sharded, so they stay in bf16; or set strategy.engine=ddp",
+        )
     if draft.value("trainer.optim") in BITSANDBYTES and sharded:
         draft.refuse("trainer.optim", "its state cannot be sharded; adamw_torch is used")
     _lengths(draft)
@@ -44,10 +49,27 @@ def _batch(draft: Draft) -> None:
     micro, whole = draft.value("batch.micro_batch_size"), draft.value("batch.global_batch_size")
     least = 2 if "desirable_weight" in spec.key_names else 1
     group = (draft.value("trainer.num_generations") or _ANSWERS) if spec.draws else 1
-    if micro is None or whole is None or (micro >= least and whole % group == 0):
+    if micro is None or whole is None:
+        return
+    _evaluation(draft, draft.value("batch.eval_micro_batch_size") or micro, group)
+    if micro >= least and whole % group == 0:
         return
     micro = max(micro, least)
     step = math.lcm(micro * draft.world, group)
     why = "a multiple of what one step of this method needs"
     draft.carry((), "batch.micro_batch_size", micro, "" if least == 1 else "this method needs 2 per GPU")
     draft.carry((), "batch.global_batch_size", math.ceil(whole / step) * step, why)
+
+
+def _evaluation(draft: Draft, micro: int, group: int) -> None:
+    """Over all GPUs, a batch of an evaluation holds whole groups of answers."""
+    evaluates = any(draft.value(one) for one in ("data.eval_path", "data.eval_fraction"))
+    if evaluates and micro * draft.world % group:
+        step = math.lcm(draft.world, group) // draft.world
+        fitting = math.ceil(micro / step) * step
+        draft.carry(
+            (),
+            "batch.eval_micro_batch_size",
+            fitting,
+            f"over all GPUs a multiple of the {group} answers to a prompt",
+        )

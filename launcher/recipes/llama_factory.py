@@ -1,6 +1,7 @@
 """LLaMA-Factory's recipes (`llamafactory-cli train FILE`)."""
 
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any, cast
 
 from launcher.recipes import arguments, parts
@@ -56,31 +57,54 @@ def _finish(draft: Draft) -> None:
         draft.put("plugins.gradient_checkpointing", True, "on in this tool unless it is turned off")
 
 
-def _path(name: str, known: dict[str, Any]) -> str:
-    """The file or data set behind a name of dataset_info.json."""
+_INFO = "dataset_info.json"
+"""The tool's table of data sets: name -> its file in the same folder, or its name on the hub."""
+
+
+def _path(name: str, known: dict[str, Any], folder: str) -> str:
+    """The file or data set behind a name of dataset_info.json; empty if it is not known."""
     if known.get("hf_hub_url"):
         return parts.hub_name(str(known["hf_hub_url"]), known.get("subset"), known.get("split"))
-    return str(known.get("file_name") or f"{name}.jsonl")
+    file = str(known.get("file_name") or "")
+    return str(PurePath(folder, file)) if file else ""
+
+
+def _names(value: Any) -> list[str]:
+    return [one.strip() for one in value.split(",")] if isinstance(value, str) else list(value or [])
+
+
+def _guessed(draft: Draft, key: str, found: list[str]) -> list[str]:
+    return [path or f"{name}.jsonl" for path, name in zip(found, _names(draft.recipe[key]), strict=True)]
 
 
 def _data(draft: Draft) -> None:
-    value: Any = draft.recipe.get("dataset")
-    names: list[str] = (
-        [one.strip() for one in value.split(",")] if isinstance(value, str) else list(value or [])
-    )
-    info: dict[str, Any] = draft.read_beside("dataset_info.json") or {}
-    found = [(_path(name, info.get(name) or {}), 1.0) for name in names]
-    parts.sources(
-        draft,
-        ("dataset",),
-        found,
-        "" if info else "names of dataset_info.json; give the paths of their files",
-    )
-    evaluation = draft.recipe.get("eval_dataset")
-    if evaluation:
+    folder = str(draft.recipe.get("dataset_dir") or "data")
+    beside: dict[str, Any] | None = draft.read_beside(_INFO)
+    info: dict[str, Any] = beside or draft.read_beside(f"{folder}/{_INFO}") or {}
+    inside = "" if beside else folder
+
+    def paths(key: str) -> list[str]:
+        return [_path(name, info.get(name) or {}, inside) for name in _names(draft.recipe.get(key))]
+
+    found = paths("dataset")
+    if all(found):
+        parts.sources(draft, ("dataset",), [(path, 1.0) for path in found])
+    else:
+        parts.named_elsewhere(draft, "dataset", _guessed(draft, "dataset", found), _INFO)
+    evaluated = paths("eval_dataset")
+    if evaluated:
         draft.entries.pop("data.eval_path", None)
-        first = str(evaluation).split(",")[0].strip()
-        draft.carry("eval_dataset", "data.eval_path", f"{first}.jsonl", "one file; join the others into it")
+    if evaluated and not evaluated[0]:
+        parts.named_elsewhere(
+            draft, "eval_dataset", _guessed(draft, "eval_dataset", evaluated)[:1], _INFO, "data.eval_path"
+        )
+    elif len(evaluated) == 1:
+        draft.carry("eval_dataset", "data.eval_path", evaluated[0])
+    elif evaluated:
+        draft.lost(
+            "eval_dataset", "one file is evaluated, and the first one is taken; join the others into it"
+        )
+        draft.put("data.eval_path", evaluated[0])
     parts.held_out(draft, "val_size")
 
 
@@ -98,7 +122,7 @@ _OWN: Mapping[str, Step] = {
     "cutoff_len": to("model.max_length", int),
     "max_samples": to("data.max_samples", int),
     "template": lambda draft, key, value: parts.template(draft, key, str(value)),
-    "dataset_dir": absent("data.path is a path of its own"),
+    "dataset_dir": same("the folder is part of data.path"),
     "overwrite_cache": same("tokens are made anew when the data change"),
     "tokenized_path": absent("tokens are cached in cache_dir"),
     "plot_loss": same("`launcher report` draws the curves"),
@@ -164,6 +188,6 @@ SPEC = Tool(
     defaults=lambda method: {
         "learning_rate": 5e-5, "num_train_epochs": 3.0, "lr_scheduler_type": "linear", "warmup_steps": 0,
         "per_device_train_batch_size": 8, "gradient_accumulation_steps": 1, "cutoff_len": 2048, "save_steps": 500,
-        "finetuning_type": "lora", "lora_rank": 8, "lora_target": "all",
+        "finetuning_type": "lora", "lora_rank": 8, "lora_target": "all", "packing": method == _STAGES["pt"],
     },
 )  # fmt: skip

@@ -53,14 +53,19 @@ def adapter(draft: Draft, plugin: str | None, switches: Iterable[str], options: 
 
 
 def _option(option: str, value: Any) -> Any:
+    if option == "alpha" and isinstance(value, float) and not value.is_integer():
+        return value
     if option in ("r", "alpha"):
         if float(value) != int(value):
             raise Lost(f"{value} is not a whole number")
         return int(value)
     if option == "dropout":
         return float(value)
-    if option in ("target_modules", "modules_to_save"):
+    if option in ("target_modules", "modules_to_save", "exclude_modules"):
         return _modules(option, value)
+    if option == "target_parameters":
+        names = [value] if isinstance(value, str) else cast("list[Any]", value)
+        return [str(one) for one in names]
     return value
 
 
@@ -211,6 +216,21 @@ def sources(draft: Draft, keys: Iterable[str], found: list[tuple[str, float]], c
         listed = [{"path": path} | ({} if weight == 1 else {"weight": weight}) for path, weight in found]
         draft.carry(keys, "data.sources", listed, comment)
         draft.put("data.path", None)
+    draft.put("data.eval_path", None)
+
+
+def named_elsewhere(draft: Draft, key: str, paths: list[str], where: str, ours: str = "data.path") -> None:
+    """Stand-ins for data that the recipe only names, and whose place a file that is not beside it would tell."""
+    names = draft.recipe[key]
+    draft.lost(
+        key, f"{names}: names in {where}, which is not beside the recipe; give the paths of their files"
+    )
+    why = f"the recipe names {names}; give the path of each file"
+    if len(paths) > 1:
+        draft.stand_in("data.sources", [{"path": one} for one in paths], why)
+        draft.put("data.path", None)
+    else:
+        draft.stand_in(ours, paths[0], why)
     draft.put("data.eval_path", None)
 
 

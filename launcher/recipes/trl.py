@@ -1,5 +1,6 @@
 """trl's recipes (`trl sft --config FILE`, and the YAML files of its scripts)."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -42,7 +43,12 @@ def adapters(draft: Draft) -> None:
     name = None if is_off(recipe.get("use_peft")) else "qlora" if four else "lora"
     parts.adapter(draft, name, ("use_peft", "load_in_4bit"), arguments.LORA)
     if not is_off(recipe.get("load_in_8bit")):
-        draft.lost("load_in_8bit", "trl's 8-bit base; plugins.qlora has 4 bits")
+        if name == "lora":
+            draft.carry("load_in_8bit", "plugins.lora.load_in", "8bit")
+        else:
+            draft.lost("load_in_8bit", "plugins.lora has 8-bit weights below it, and nothing else has")
+    else:
+        draft.same("load_in_8bit", "off")
     for key, option in {"bnb_4bit_quant_type": "quant_type", "use_bnb_nested_quant": "double_quant"}.items():
         if name and four and key in recipe:
             draft.carry(key, f"plugins.{name}.{option}", recipe[key])
@@ -86,13 +92,54 @@ def mixture(draft: Draft, key: str, value: dict[str, Any], evaluates: bool) -> N
         draft.nested(f"{key}: test_split_size", Fate.carried, "", "data.eval_max_samples")
 
 
+def _rewards(draft: Draft, key: str, value: Any) -> None:
+    """Functions with the path of a module as they are; other names stand for functions of the recipe's own code."""
+    names = [value] if isinstance(value, str) else [str(one) for one in value]
+    targets = [name if re.fullmatch(r"\w+(\.\w+)+", name) else f"my_rewards.{name}" for name in names]
+    found = [{"_target_": one} for one in targets]
+    if targets == names:
+        draft.carry(key, "trainer.reward_functions", found)
+    elif all(re.fullmatch(r"[\w.]+", one) for one in targets):
+        why = f"the recipe names {', '.join(names)}; write them, or name your own functions: docs/guide/methods.md"
+        draft.lost(key, why)
+        draft.stand_in("trainer.reward_functions", found, why)
+    else:
+        draft.lost(
+            key, f"{value!r} names no functions; set trainer.reward_functions=[{{_target_: MODULE.FUNCTION}}]"
+        )
+        draft.refuse("trainer.reward_weights", "it has one weight for each function")
+
+
 TABLE: Mapping[str, Step] = {
     **arguments.TRAINING,
     **arguments.MODEL,
     **arguments.METHODS,
     "dataset_streaming": absent("rows are read once, and their tokens are kept in cache_dir"),
     "lora_task_type": same("the method gives the task"),
-    "reward_funcs": absent("functions are named by trainer.reward_functions=[{_target_: MODULE.FUNCTION}]"),
+    "reward_funcs": _rewards,
+    "reward_weights": to("trainer.reward_weights", lambda value: [float(one) for one in value]),
+    "system_prompt": absent("each row has its own system turn; write it into the data"),
+    "dataset_prompt_column": lambda draft, key, value: draft.carry(
+        key, "data.columns", {} if value == "prompt" else {"prompt": str(value)}
+    ),
+    "wandb_entity": absent("WANDB_ENTITY in the environment"),
+    **dict.fromkeys(
+        (
+            "callbacks",
+            "benchmarks",
+            "num_processes",
+            "remote_gen_model_url",
+            "remote_gen_model_port",
+            "overwrite_hub_revision",
+            "system_prompt_file",
+            "e2b_router_url",
+            "morph_router_url",
+            "code_language",
+            "code_provider",
+            "parallel_code_exec_per_proc",
+        ),
+        absent("a key of open-r1's own"),
+    ),
     "reward_model_name_or_path": absent(
         "functions are named by trainer.reward_functions=[{_target_: MODULE.FUNCTION}]"
     ),
@@ -113,7 +160,8 @@ def defaults(method: str) -> Mapping[str, Any]:
         "learning_rate": 2e-5 if supervised else 1e-4 if spec.scores else 1e-6, "num_train_epochs": 3.0,
         "lr_scheduler_type": "linear", "warmup_steps": 0, "per_device_train_batch_size": 8, "gradient_accumulation_steps": 1,
         "save_steps": 500, "max_length": 1024, "lora_r": 16, "lora_alpha": 32, "lora_dropout": 0.05,
-        "gradient_checkpointing": True, **({"assistant_only_loss": False} if supervised else {}),
+        "gradient_checkpointing": True,
+        **({"assistant_only_loss": False, "packing": False} if supervised else {}),
     }  # fmt: skip
 
 

@@ -37,7 +37,9 @@ def files(tool: str) -> list[Path]:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    (tmp_path / "my_rewards.py").write_text("def score(**kwargs):\n    return []\n")
+    (tmp_path / "my_rewards.py").write_text(
+        "def score(**kwargs):\n    return []\n\n\ndef __getattr__(name):\n    return score\n"
+    )
     monkeypatch.syspath_prepend(str(tmp_path))
     return tmp_path
 
@@ -55,6 +57,7 @@ def plan(converted: Converted, folder: Path) -> None:
         *(one["path"] for one in written.get("sources", [])),
     ]:
         if path and not path.startswith("hub:"):
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_text(f"{row}\n" * 200)
     composed = compose(["--config", "x.yaml", "cluster=slurm"])[0]
     prepare(composed, datetime(2026, 1, 1))
@@ -127,6 +130,26 @@ def test_what_lies_beside_a_recipe_gives_the_strategy_and_the_gpus(
     assert compose(["--config", "my_run.yaml"])[0].config.plugins["lora"]["r"] == 8
 
 
+@pytest.mark.parametrize(
+    ("recipe", "packs"),
+    [
+        (SFT, False),
+        ({**SFT, "packing": True}, True),
+        (
+            {"stage": "sft", "finetuning_type": "lora", "model_name_or_path": "a/b", "template": "llama3"},
+            False,
+        ),
+        ({"stage": "pt", "finetuning_type": "lora", "model_name_or_path": "a/b", "template": "llama3"}, True),
+        ({"base_model": "a/b", "sequence_len": 512, "micro_batch_size": 1}, False),
+        ({"base_model": "a/b", "sequence_len": 512, "micro_batch_size": 1, "sample_packing": True}, True),
+    ],
+)
+def test_rows_are_packed_where_the_other_tool_packs_them(folder, recipe: dict[str, Any], packs: bool):
+    (folder / "r.yaml").write_text(yaml.safe_dump(recipe))
+    assert main(["convert-recipe", "r.yaml"]) == 0
+    assert compose(["--config", "my_run.yaml"])[0].config.trainer.packing is packs
+
+
 def test_a_key_is_carried_or_the_reason_is_told(folder, capsys):
     recipe = {
         **SFT,
@@ -135,19 +158,113 @@ def test_a_key_is_carried_or_the_reason_is_told(folder, capsys):
         "push_to_hub": True,
         "no_such_key": 3,
         "seed": None,
-        "lora_alpha": 7.5,
+        "lora_r": 7.5,
     }
     (folder / "sft.yaml").write_text(yaml.safe_dump(recipe))
     assert main(["convert-recipe", "sft.yaml", "--gpus", "4", "-o", "out.yaml", "--json"]) == 0
     told = {one["key"]: one for one in json.loads(capsys.readouterr().out)["keys"]}
     fates = {key: one["fate"] for key, one in told.items()}
-    assert fates["bf16"] == fates["lora_r"] == fates["dataset_name"] == "carried"
-    assert (fates["optim"], fates["lora_alpha"], fates["push_to_hub"]) == ("lost", "lost", "absent")
+    assert fates["bf16"] == fates["dataset_name"] == "carried"
+    assert (fates["optim"], fates["lora_r"], fates["push_to_hub"]) == ("lost", "lost", "absent")
     assert (fates["no_such_key"], fates["seed"]) == ("unknown", "same")
     text = Path("out.yaml").read_text()
-    assert all(f"#   {key}: " in text for key in ("optim", "lora_alpha", "push_to_hub", "no_such_key"))
+    assert all(f"#   {key}: " in text for key in ("optim", "lora_r", "push_to_hub", "no_such_key"))
     assert main(["convert-recipe", "sft.yaml", "-o", "out.yaml"]) == 2
     assert Path("out.yaml").read_text() == text
+
+
+def test_fields_of_upstream_are_passed_on_and_those_that_the_launcher_sets_are_told(folder, capsys):
+    recipe = {**SFT, "eval_delay": 10, "tf32": True, "full_determinism": "yes", "dataloader_drop_last": True}
+    (folder / "sft.yaml").write_text(yaml.safe_dump(recipe))
+    assert main(["convert-recipe", "sft.yaml", "--json"]) == 0
+    told = {one["key"]: one for one in json.loads(capsys.readouterr().out)["keys"]}
+    assert yaml.safe_load(Path("my_run.yaml").read_text())["trainer"]["args"] == {
+        "eval_delay": 10,
+        "tf32": True,
+    }
+    assert told["eval_delay"]["ours"] == "trainer.args.eval_delay"
+    assert told["full_determinism"]["why"] == "trainer.args.full_determinism cannot be 'yes'"
+    assert (told["dataloader_drop_last"]["fate"], told["dataloader_drop_last"]["why"]) == (
+        "absent", "every step has a full batch",
+    )  # fmt: skip
+    assert compose(["--config", "my_run.yaml"])[0].config.trainer.args["eval_delay"] == 10
+
+
+FACTORY = {
+    "stage": "sft",
+    "finetuning_type": "lora",
+    "model_name_or_path": "a/b",
+    "template": "llama3",
+    "dataset": "mine,yours",
+}
+INFO = {"mine": {"file_name": "m.json"}, "yours": {"hf_hub_url": "org/rows", "split": "train"}}
+
+
+GRPO = {
+    "model_name_or_path": "a/b", "dataset_name": "c/d", "num_generations": 7, "max_completion_length": 64, "output_dir": "x",
+    "per_device_train_batch_size": 7, "per_device_eval_batch_size": 32, "eval_strategy": "steps", "eval_steps": 10,
+    "reward_funcs": ["accuracy", "my_rewards.length"], "reward_weights": [1, 0.5], "dataset_prompt_column": "problem",
+    "use_vllm": True, "vllm_device": "auto", "system_prompt": "Be brief.",
+}  # fmt: skip
+
+
+def test_a_recipe_with_rewards_names_functions_that_stand_for_its_own(folder, capsys):
+    (folder / "g.yaml").write_text(yaml.safe_dump(GRPO))
+    assert main(["convert-recipe", "g.yaml", "--tool", "trl", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert list(told["stand_ins"]) == ["trainer.reward_functions"] and told["counts"]["unknown"] == 0
+    written = yaml.safe_load(Path("my_run.yaml").read_text())
+    targets = [one["_target_"] for one in written["trainer"]["reward_functions"]]
+    assert targets == ["my_rewards.accuracy", "my_rewards.length"]
+    assert written["trainer"]["reward_weights"] == [1.0, 0.5]
+    assert written["data"]["columns"] == {"prompt": "problem"}
+    assert written["batch"]["eval_micro_batch_size"] == 35  # whole groups of 7 answers
+    assert compose(["--config", "my_run.yaml"])[0].config.trainer.kind == "grpo"
+
+
+@pytest.mark.parametrize(("sharded", "fate"), [(False, "carried"), (True, "lost")])
+def test_a_base_in_8_bits_is_carried_where_nothing_shards_it(folder, capsys, sharded: bool, fate: str):
+    recipe = {**SFT, "load_in_8bit": True, "lora_alpha": 7.5, "lora_target_parameters": ["experts.down_proj"]}
+    (folder / "s.yaml").write_text(yaml.safe_dump({**recipe, **({"fsdp": "full_shard"} if sharded else {})}))
+    assert main(["convert-recipe", "s.yaml", "--json"]) == 0
+    told = {one["key"]: one for one in json.loads(capsys.readouterr().out)["keys"]}
+    assert told["load_in_8bit"]["fate"] == fate
+    lora = yaml.safe_load(Path("my_run.yaml").read_text())["plugins"]["lora"]
+    assert (lora["alpha"], lora["target_parameters"]) == (7.5, ["experts.down_proj"])
+
+
+def test_values_that_nobody_gave_are_told_and_stand_first_in_the_file(folder, capsys):
+    (folder / "f.yaml").write_text(yaml.safe_dump(FACTORY))
+    assert main(["convert-recipe", "f.yaml", "-o", "a.yaml", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert list(told["stand_ins"]) == ["data.sources"]
+    assert next(one["fate"] for one in told["keys"] if one["key"] == "dataset") == "lost"
+    head = Path("a.yaml").read_text()[:400]
+    assert (
+        "Correct these first:" in head and "the recipe names mine,yours; give the path of each file" in head
+    )
+    (folder / "t.yaml").write_text(
+        yaml.safe_dump({key: value for key, value in SFT.items() if key != "dataset_name"})
+    )
+    assert main(["convert-recipe", "t.yaml", "-o", "b.yaml"]) == 0
+    said = capsys.readouterr().out
+    assert "to be corrected first" in said and "the recipe names no data" in said
+
+
+@pytest.mark.parametrize(
+    ("at", "first"), [("dataset_info.json", "m.json"), ("data/dataset_info.json", "data/m.json")]
+)
+def test_names_of_data_are_looked_up_beside_the_recipe_and_in_its_folder_of_data(
+    folder, capsys, at: str, first: str
+):
+    (folder / "data").mkdir()
+    (folder / at).write_text(json.dumps(INFO))
+    (folder / "f.yaml").write_text(yaml.safe_dump(FACTORY))
+    assert main(["convert-recipe", "f.yaml", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["stand_ins"] == {} and told["counts"]["lost"] == 0
+    written = yaml.safe_load(Path("my_run.yaml").read_text())["data"]["sources"]
+    assert [one["path"] for one in written] == [first, "hub:org/rows"]
 
 
 @pytest.mark.parametrize(
