@@ -6,8 +6,7 @@ from typing import Any
 
 from launcher.config import BadRow, DataConfig
 from launcher.errors import ConfigError, unknown
-from launcher.formats.base import ABOUT
-from launcher.formats.registry import AUTO, known_formats
+from launcher.formats import AUTO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +106,11 @@ def make_reading(
 
 
 def _check_columns(columns: tuple[tuple[str, str], ...]) -> None:
+    from launcher.formats.base import (
+        ABOUT,  # by need, as is the registry: most data have the keys of a format
+    )
+    from launcher.formats.registry import known_formats
+
     known = [*dict.fromkeys(key for one in known_formats().formats.values() for key in one.keys), *ABOUT]
     seen: dict[str, str] = {}
     for ours, theirs in columns:

@@ -1,8 +1,10 @@
 """What a new run takes from earlier ones: a checkpoint to start from, and their measurements."""
 
+import os
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
-from launcher.checkpoint.find import Found, committed, look
 from launcher.config import Config
 from launcher.errors import ConfigError, RunError
 from launcher.plan.save import RESTART_S, SAVE_S
@@ -38,6 +40,8 @@ def resume_source(config: Config) -> str:
 
 
 def _check_whole(name: str, path: Path) -> None:
+    from launcher.checkpoint.find import Found, committed, look  # by need: most runs start afresh
+
     inside = path / "checkpoints"
     if inside.is_dir():
         if not committed(inside):
@@ -52,9 +56,8 @@ def measured(runs_dir: Path, name: str) -> dict[str, float]:
     """save_s and restart_s as the newest run of that name measured them, else the assumed values; shutdown_s, 0 if unknown."""
     known = {"save_s": SAVE_S, "restart_s": RESTART_S, "shutdown_s": 0.0}
     whole_s = step_s = 0.0
-    runs = (RunDir(plan.parent) for plan in sorted(runs_dir.glob(f"{name}/*/plan.json"), reverse=True))
-    newest = next((run for run in runs if run.submitted), None)
-    if newest:
+    newest = next((run for run in _newest_first(runs_dir / name) if run.submitted), None)
+    if newest and _has_measured(newest):
         from launcher.run.events.checkpoints import Saved, Stepping
         from launcher.run.events.ranks import Measured
 
@@ -69,3 +72,20 @@ def measured(runs_dir: Path, name: str) -> dict[str, float]:
     if whole_s and step_s:
         known["shutdown_s"] = round(2 * step_s + whole_s, 3)
     return known
+
+
+def _newest_first(folder: Path) -> Iterator[RunDir]:
+    """The planned runs of a name. Only those that are asked for are looked at: there can be thousands."""
+    with suppress(OSError):
+        for name in sorted(os.listdir(folder), reverse=True):  # noqa: PTH208 - a Path for each costs time
+            if (folder / name / "plan.json").exists():
+                yield RunDir(folder / name)
+
+
+def _has_measured(run: RunDir) -> bool:
+    """Whether the run has such an event; a run that still waits in a queue has none, and nothing need be imported for it."""
+    try:
+        written = run.events.read_bytes()
+    except OSError:
+        return False
+    return any(kind in written for kind in (b'"saved"', b'"stepping"', b'"measured"'))
