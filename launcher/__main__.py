@@ -32,6 +32,7 @@ def _run(arguments: list[str]) -> int:
     from launcher.cli.run import refuse, run
     from launcher.errors import LauncherError
 
+    _show_every_character()
     try:
         code = run(arguments)
         if sys.stdout:  # None where the caller closed it, as `>&-` does
@@ -44,7 +45,7 @@ def _run(arguments: list[str]) -> int:
     except BrokenPipeError:
         return _pipe_closed()
     except OSError as error:
-        return _disk_full(error)
+        return _not_to_be_used(error, arguments)
 
 
 def script() -> int:
@@ -55,6 +56,12 @@ def script() -> int:
         sys.path.insert(0, str(Path.cwd()))
     except KeyboardInterrupt:
         return _interrupted()
+    except FileNotFoundError:
+        print(
+            "launcher: the folder in which this was typed no longer exists; cd to another one",
+            file=sys.stderr,
+        )
+        return 1
     return run_once()
 
 
@@ -125,19 +132,52 @@ def _pipe_closed() -> int:
     return Exit.PIPE_CLOSED
 
 
-def _disk_full(error: OSError) -> int:
-    """The exit code of an error that means a full disk; raises any other again."""
+def _not_to_be_used(error: OSError, arguments: list[str]) -> int:
+    """The exit code of a file that cannot be read or written, whose name is in the error; raises any other error again."""
     import os
 
-    from launcher.errors import DISK_FULL, Exit
+    from launcher.cli.run import refuse
+    from launcher.errors import DISK_FULL, Exit, RunError
 
-    if error.errno not in DISK_FULL:
+    full = error.errno in DISK_FULL
+    if error.filename is None and not full:
+        if not _is_there():
+            return refuse(
+                RunError("the folder in which this was typed no longer exists; cd to another one"), arguments
+            )
         raise error
+    if not full:
+        return refuse(
+            RunError(
+                f"{error.filename} cannot be used: {error.strerror}; name another, or change its rights"
+            ),
+            arguments,
+        )
     target = error.filename or "the output"
     print(f"launcher: {target} cannot be written: {error.strerror}; free some space", file=sys.stderr)
     if error.filename is None and sys.stdout:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return Exit.REFUSED
+
+
+def _show_every_character() -> None:
+    """A name in a run dir can have characters that this terminal has not."""
+    from io import TextIOWrapper
+
+    out = sys.stdout
+    if isinstance(out, TextIOWrapper):
+        out.reconfigure(errors="backslashreplace")
+
+
+def _is_there() -> bool:
+    """Whether the working directory exists."""
+    from pathlib import Path
+
+    try:
+        Path.cwd()
+    except OSError:
+        return False
+    return True
 
 
 if __name__ == "__main__":

@@ -36,12 +36,6 @@ SUPERVISOR = _listed(
     set_by="supervisor",
     read_by="agent",
 )
-TOKEN = _listed(
-    "LAUNCHER_TOKEN",
-    "Secret of this job; the supervisor accepts no agent without it. Ranks do not get it.",
-    set_by="supervisor",
-    read_by="agent",
-)
 JOB = _listed(
     "LAUNCHER_JOB",
     "Name of this job below logs/: the job id, or the supervisor's process id without a scheduler.",

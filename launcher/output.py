@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from enum import Enum
@@ -13,6 +14,14 @@ if TYPE_CHECKING:
 
 _WIDE = 160
 """Columns of a table that no terminal shows."""
+
+
+_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def visible(text: str) -> str:
+    """The text with what a terminal would obey shown instead: escapes and other controls, and changes of direction."""
+    return _UNSEEN.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def print_json(value: Any, *, indent: int | None = None) -> None:
@@ -44,13 +53,14 @@ def _plain(value: Any) -> Any:
 
 def align(lines: list[tuple[str, str]]) -> str:
     """Labels in one column."""
+    lines = [(visible(label), visible(text)) for label, text in lines]
     width = max(len(label) for label, _ in lines)
     return "\n".join(f"{label:<{width}}  {text}".rstrip() for label, text in lines)
 
 
 def columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table without lines between its cells: each column is as wide as its longest cell."""
-    every = [list(head), *map(list, rows)]
+    every = [[visible(cell) for cell in row] for row in (head, *rows)]
     widths = [max(len(row[at]) for row in every) for at in range(len(head))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -60,7 +70,7 @@ def columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def say(text: str) -> None:
     """Prints one line on stderr, with the program's name."""
-    print(f"launcher: {text}", file=sys.stderr, flush=True)
+    print(f"launcher: {visible(text)}", file=sys.stderr, flush=True)
 
 
 def warn(text: str) -> None:

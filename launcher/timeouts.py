@@ -31,6 +31,8 @@ GATHER_S = 300.0
 they are enough. A node may have to unpack a container first."""
 GATHER_IMAGE_S = 3600.0
 """The same in a container, because a node can have to import the image first. cluster.start_timeout_s replaces both."""
+HANDSHAKE_S = 10.0
+"""Time after which the supervisor closes a connection that has not proved that it is an agent of this job."""
 LINK_S = 4.0
 """Timeout of sending a megabyte from one node to the next in the pre-flight check."""
 MOST_CLOCK_SKEW_S = 60.0

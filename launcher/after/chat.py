@@ -11,6 +11,7 @@ from launcher.after.choose import chosen_checkpoint, exported
 from launcher.after.worker import Worker, showing, worker
 from launcher.errors import UsageError
 from launcher.run import RunDir, find_run
+from launcher.run.owner import check_trusted
 
 HELP = "Ctrl-D ends, Ctrl-C ends an answer, /new begins a new chat"
 Turn = dict[str, str]
@@ -45,6 +46,8 @@ class Asked:
     max_new_tokens: int
     temperature: float
     """0 always takes the likeliest token."""
+    trust_run: bool = False
+    """Use a run of another user, whose code then runs with this user's rights."""
 
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1:
@@ -113,6 +116,7 @@ def _request(runs_dir: Path, name: str | None, settings: Asked) -> dict[str, Any
     }  # fmt: skip
     if folder is None:
         run: RunDir = find_run(runs_dir, name)
+        check_trusted(run, settings.trust_run)
         request["run_dir"] = str(run.path)
         if not settings.base and (checkpoint := chosen_checkpoint(run, settings.checkpoint)):
             request["checkpoint"] = str(checkpoint)

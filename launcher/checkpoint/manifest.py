@@ -3,15 +3,24 @@
 import dataclasses
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from launcher.errors import CheckpointError
+from launcher.errors import CheckpointError, RunError
+from launcher.reading import read_json
+from launcher.run.kinds import fits
 
 MANIFEST = "manifest.json"
 FORMAT = 1
+_KINDS: Mapping[str, Any] = {
+    "format": int, "step": int, "samples": int, "tokens": int, "epoch": float, "world_size": int, "strategy": str, "run": str,
+    "attempt": int, "plan_digest": str, "global_batch_size": int, "samples_per_epoch": int, "seed": int, "why": str,
+    "eval_loss": float | None, "time": str, "versions": Mapping[str, str], "parameters": Mapping[str, Sequence[int]],
+    "files": Mapping[str, Mapping[str, Any]],
+}  # fmt: skip
+"""The fields of Manifest, as JSON has them."""
 _FOLDER = re.compile(r"step_(\d{8,})")
 
 
@@ -53,6 +62,8 @@ class Manifest:
     parameters: Mapping[str, list[int]]
     """Shape of every trained parameter."""
     files: Mapping[str, FileFacts]
+    weights_only: bool = False
+    """Whether it lacks the optimizer's state. The file says it only if so, as earlier versions did not know it."""
 
     @property
     def bytes(self) -> int:
@@ -61,7 +72,10 @@ class Manifest:
 
     def to_text(self) -> str:
         """The file's content."""
-        return json.dumps(dataclasses.asdict(self), indent=1) + "\n"
+        values = dataclasses.asdict(self)
+        if not self.weights_only:
+            del values["weights_only"]
+        return json.dumps(values, indent=1) + "\n"
 
 
 def folder_name(step: int) -> str:
@@ -84,12 +98,14 @@ def read_manifest(folder: Path) -> Manifest:
     """The manifest, after the size of every file is checked; CheckpointError where something is wrong."""
     path = folder / MANIFEST
     try:
-        values: dict[str, Any] = json.loads(path.read_text())
+        values: dict[str, Any] = read_json(path)
+        if not fits(values, _KINDS):
+            raise TypeError("a value has another type than a save writes")
         files = {str(name): FileFacts(**facts) for name, facts in values.pop("files").items()}
         manifest = Manifest(**values, files=files)
     except FileNotFoundError:
         raise CheckpointError(f"{folder} has no {MANIFEST}: it was never committed") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (RunError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path} is not a manifest ({type(error).__name__}: {error})") from None
     if manifest.format != FORMAT:
         raise CheckpointError(f"{path} has format {manifest.format}; this version reads {FORMAT}")

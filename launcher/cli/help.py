@@ -12,6 +12,7 @@ _HEAD = f"""usage: {PROGRAM} +experiment=NAME [key=value ...]   launch a run
 """
 _TAIL = f"""{PROGRAM} VERB --help describes a verb and shows an example.
 Every verb takes --json; then an error is JSON too: {{"error": {{"kind", "message", "exit_code"}}}} on stdout.
+{PROGRAM} --version shows the version.
 {PROGRAM} --cfg job +experiment=NAME shows a configuration, {PROGRAM} --hydra-help Hydra's own options.
 eval "$(launcher --shell-completion install=bash)" switches tab completion on."""
 

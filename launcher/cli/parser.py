@@ -84,6 +84,36 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """Adds --trust-run, to a verb that imports a run's code."""
+    from launcher.run.owner import TRUST
+
+    parser.add_argument(
+        TRUST, action="store_true", help="use a run of another user, whose code then runs with your rights"
+    )
+
+
+def trusted_run(options: argparse.Namespace) -> RunDir:
+    """As chosen_run, for a verb that imports the run's code; RunError for another user's unless --trust-run is given."""
+    from launcher.run.owner import check_trusted
+
+    run = chosen_run(options)
+    check_trusted(run, options.trust_run)
+    return run
+
+
+def trust(run: RunDir, options: argparse.Namespace) -> None:
+    """As trusted_run, for a verb that takes keys: trust_run=true says the same, and is taken out of them. A command that was
+    started again with the run's code has asked already."""
+    from launcher.launching.freeze.enter import is_entered
+    from launcher.run.owner import TRUST_KEY, check_trusted
+
+    given = TRUST_KEY in options.overrides
+    options.overrides = [word for word in options.overrides if word != TRUST_KEY]
+    if not is_entered():
+        check_trusted(run, options.trust_run or given, TRUST_KEY)
+
+
 def chosen_run(options: argparse.Namespace) -> RunDir:
     """The chosen run; RunError if there is none."""
     return find_run(options.runs_dir.absolute(), options.run)

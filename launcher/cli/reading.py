@@ -20,7 +20,10 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
         "--columns",
         metavar="OURS=THEIRS,...",
         default="",
-        help="as data.columns: prompt=question,completion=response",
+        help="as data.columns: prompt=question,completion=answers.text.0",
+    )
+    parser.add_argument(
+        "--roles", metavar="SPEAKER=ROLE,...", default="", help="as data.roles: customer=user,agent=assistant"
     )
     parser.add_argument(
         "--drop", metavar="KEY,...", default="", help="as data.drop: columns that are not read"
@@ -40,7 +43,8 @@ def reading_of_options(options: argparse.Namespace) -> Reading:
     """How the rows are read; UsageError for a value that cannot be read."""
     return make_reading(
         format=options.format,
-        columns=_columns(options.columns),
+        columns=_pairs(options.columns, "--columns", "OURS=THEIRS, such as prompt=question"),
+        roles=_pairs(options.roles, "--roles", "SPEAKER=ROLE, such as agent=assistant"),
         drop=_names(options.drop),
         keep=_names(options.keep),
         skip=options.on_bad_row == "skip",
@@ -52,11 +56,11 @@ def _names(text: str) -> list[str]:
     return [name.strip() for name in text.strip("[] ").split(",") if name.strip()]
 
 
-def _columns(text: str) -> dict[str, str]:
-    columns: dict[str, str] = {}
+def _pairs(text: str, option: str, form: str) -> dict[str, str]:
+    pairs: dict[str, str] = {}
     for pair in _names(text.strip("{}")):
-        ours, sign, theirs = pair.partition("=" if "=" in pair else ":")
-        if not (ours.strip() and sign and theirs.strip()):
-            raise UsageError(f"--columns {pair}: write OURS=THEIRS, such as prompt=question")
-        columns[ours.strip()] = theirs.strip()
-    return columns
+        left, sign, right = pair.partition("=" if "=" in pair else ":")
+        if not (left.strip() and sign and right.strip()):
+            raise UsageError(f"{option} {pair}: write {form}")
+        pairs[left.strip()] = right.strip()
+    return pairs

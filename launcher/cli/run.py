@@ -5,16 +5,18 @@ import sys
 from collections.abc import Sequence
 from typing import TypedDict
 
+from launcher import __version__
 from launcher.cli.find import find_verb, verb_names
 from launcher.cli.parser import parse
 from launcher.cli.verb import Verb
-from launcher.errors import LauncherError, UsageError, unknown
-from launcher.output import print_json
+from launcher.errors import Exit, LauncherError, UsageError, unknown
+from launcher.output import print_json, visible
 
 DEFAULT = "launch"
 """The verb of a command line that begins with an override or an option."""
 _WORD = re.compile(r"[A-Za-z]+(-[A-Za-z]+)*")
 _HELP = ("-h", "--help")
+_VERSION = ("-V", "--version")
 
 
 class ErrorDetails(TypedDict):
@@ -39,6 +41,9 @@ def run(words: Sequence[str]) -> int:
     """The exit code of a command line; LauncherError for a refusal."""
     if words and words[0] in _HELP:
         return _help("")
+    if words and words[0] in _VERSION:
+        print(f"launcher {__version__}")
+        return Exit.OK
     if any(word in ("-sc", "--shell-completion") for word in words):
         from launcher.cli.completion import complete
 
@@ -61,7 +66,7 @@ def run(words: Sequence[str]) -> int:
 
 def refuse(error: LauncherError, words: Sequence[str]) -> int:
     """The exit code of a refusal; prints it as one line on stderr, and under --json also as an object on stdout."""
-    print(f"launcher: {error}", file=sys.stderr)
+    print(f"launcher: {visible(str(error))}", file=sys.stderr)
     if "--json" in words:
         print_json(report_of(error))
     return error.exit_code

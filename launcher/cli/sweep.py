@@ -1,6 +1,7 @@
 """What the verbs of sweeps share: the argument SWEEP, what they print, and trials that run on this machine."""
 
 import argparse
+from pathlib import Path
 
 from launcher.errors import Exit
 from launcher.output import print_json, say
@@ -21,6 +22,18 @@ def add_sweep(parser: argparse.ArgumentParser) -> None:
 def chosen_sweep(options: argparse.Namespace) -> SweepDir:
     """The chosen sweep; RunError if there is none."""
     return find_sweep(options.runs_dir.absolute(), options.sweep)
+
+
+def trusted_sweep(options: argparse.Namespace) -> SweepDir:
+    """As chosen_sweep, for a verb that imports the sweep's code; RunError for another user's unless --trust-run is given."""
+    from launcher.run.owner import check_places
+
+    sweep = chosen_sweep(options)
+    work_dir = sweep.read_spec().get("work_dir")
+    check_places(
+        [sweep.path, sweep.spec, *([Path(work_dir)] if isinstance(work_dir, str) else [])], options.trust_run
+    )
+    return sweep
 
 
 def teller(as_json: bool) -> Tell:

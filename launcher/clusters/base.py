@@ -105,6 +105,17 @@ class Cluster(ABC):
         del options
         return None
 
+    def log_folders(self, options: Options) -> list[str]:
+        """Folders that must exist before the job starts, because the scheduler writes its output there: absolute ones, and
+        ones relative to the folder in which the job starts."""
+        del options
+        return []
+
+    def log_patterns(self, options: Options, job_ids: Sequence[str]) -> list[str]:
+        """Patterns, as of glob(3), of the files outside of logs/ in which the scheduler keeps the output of these jobs."""
+        del options, job_ids
+        return []
+
     def with_requeue(self, options: Options, allowed: bool) -> dict[str, str]:
         """The options with or without the permission to queue the job again, unless the site has decided."""
         del allowed

@@ -1,6 +1,7 @@
 """This machine: the job script is a child of the command. The job id is the process id of the job script."""
 
 import os
+import re
 import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,10 @@ from launcher.clusters.base import Options, RunState
 from launcher.clusters.job import Job
 from launcher.clusters.slurm.script import SlurmScript
 from launcher.errors import ClusterError, PlanError
+from launcher.processes import start_ticks
 from launcher.run import JOB_SCRIPT
+
+_PID = re.compile(r"[1-9][0-9]{0,9}")
 
 
 class Local(StartedHere, SlurmScript):
@@ -49,11 +53,13 @@ class Local(StartedHere, SlurmScript):
         if not _is_supervisor(job_id):
             return
         try:
-            os.kill(int(job_id), signal.SIGTERM)
+            os.kill(int(job_id.partition(".")[0]), signal.SIGTERM)
         except ProcessLookupError:
             return
         except PermissionError:
-            raise ClusterError(f"process {job_id} belongs to another user; ask them to cancel it") from None
+            raise ClusterError(
+                f"process {job_id.partition('.')[0]} belongs to another user; ask them to cancel it"
+            ) from None
 
     def job(self, environ: Mapping[str, str]) -> Job | None:
         """None: if this process is in a job, that job is not the run's."""
@@ -63,10 +69,24 @@ class Local(StartedHere, SlurmScript):
 SPEC = Local()
 
 
+def process_id(pid: str, started: int | None) -> str:
+    """The id by which this cluster is asked about a process whose start is known: PID.TICKS."""
+    return f"{pid}.{started}" if started and pid.isdecimal() else pid
+
+
 def _is_supervisor(job_id: str) -> bool:
-    """Whether the process is still ours, and not another one with the same id."""
+    """Whether the process is still ours, and not another one with the same id: by its start, or, where that was not noted, by
+    its command."""
+    pid, _, ticks = job_id.partition(".")
+    if not _PID.fullmatch(pid):
+        return False
+    if ticks:
+        return str(start_ticks(int(pid))) == ticks
     try:
-        words = Path(f"/proc/{job_id}/cmdline").read_bytes().split(b"\0")
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
         return False
-    return b"launcher.supervise" in words or any(word.endswith(JOB_SCRIPT.encode()) for word in words)
+    scripts = words[0].endswith(b"bash") and any(
+        word.rpartition(b"/")[2] == JOB_SCRIPT.encode() for word in words[1:2]
+    )
+    return b"launcher.supervise" in words or scripts

@@ -13,14 +13,16 @@ import os
 import time
 from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, cast
 
 from launcher.clusters.base import Cluster, Refused
-from launcher.errors import ClusterError
+from launcher.errors import ClusterError, RunError
 from launcher.run import JOB_SCRIPT, RunDir, job_number
 from launcher.run.events.launching import Submitted
+from launcher.run.record import is_kind
 
 _LOCK_S = 60.0
+_LONGEST = 1 << 20
 _LATE_S = 2.0
 """Seconds until the queue shows a job whose submission was killed after its request."""
 
@@ -43,7 +45,8 @@ def submitted(
     it already has it.
     """
     while True:
-        with run.intent.open("a+") as file:
+        _check_file(run)
+        with run.intent.open("a+", encoding="utf-8", errors="replace") as file:
             _lock(file, run)
             if not _is(file, run.intent):
                 continue  # another call has completed meanwhile
@@ -69,8 +72,9 @@ def cut_short(cluster: Cluster, run: RunDir) -> Generator[str | None]:
 
     ClusterError if the cluster cannot say.
     """
+    _check_file(run)
     try:
-        file = run.intent.open("r+")
+        file = run.intent.open("r+", encoding="utf-8", errors="replace")
     except FileNotFoundError:
         yield None
         return
@@ -86,6 +90,12 @@ def cut_short(cluster: Cluster, run: RunDir) -> Generator[str | None]:
         run.intent.unlink()
 
 
+def _check_file(run: RunDir) -> None:
+    """RunError if the intent is a pipe, a device or a folder: to read one can wait for ever."""
+    if run.intent.is_symlink() or (run.intent.exists() and not run.intent.is_file()):
+        raise RunError(f"{run.intent} is no file; remove it")
+
+
 def _note_intent(run: RunDir, file: IO[str]) -> None:
     """Writes the earlier jobs of the run."""
     file.truncate(0)
@@ -97,10 +107,10 @@ def _note_intent(run: RunDir, file: IO[str]) -> None:
 def _earlier(cluster: Cluster, run: RunDir, file: IO[str], me: str) -> str | None:
     """The job of an interrupted submission; None if it queued none."""
     file.seek(0)
-    try:
-        before: list[str] = [*json.loads(file.read())["before"], me]
-    except ValueError:
+    text = file.read(_LONGEST)
+    if not text.strip():
         return None  # interrupted before it called the scheduler
+    before = [*_before(run, text), me]
     if run.job.exists() and job_number(job_id := str(run.read_json(run.job)["job_id"])) not in before:
         return job_id
     for wait in (0.0, _LATE_S):
@@ -114,6 +124,21 @@ def _earlier(cluster: Cluster, run: RunDir, file: IO[str], me: str) -> str | Non
         if new := [job_id for job_id in found if job_id not in before]:
             return new[0]
     return None
+
+
+def _before(run: RunDir, text: str) -> list[str]:
+    """The earlier jobs that an intent names; RunError for a file that no launcher has written."""
+    values: Any
+    try:
+        values = json.loads(text)["before"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        values = None
+    if not is_kind(values, Sequence[str]):
+        raise RunError(
+            f"{run.intent} is not what a submission writes; if no job of {run.name} is queued, remove it and type the command "
+            "again"
+        )
+    return list(cast("Sequence[str]", values))
 
 
 def _known(run: RunDir) -> set[str]:

@@ -14,11 +14,12 @@ from launcher.plan.compute_time import PASS_S, step_flops
 from launcher.plan.fit import make_load
 from launcher.plan.gpu import gpu_of
 from launcher.plan.time import FOUR_BIT_SHARE
-from launcher.plugins.decide import read_run
+from launcher.plugins.decide import look_at_run, read_run
 from launcher.run import RunDir
 from launcher.run.course import Course
 from launcher.run.events.ranks import Measured
 from launcher.run.history import read_history
+from launcher.run.owner import owner_of_run
 from launcher.units import significant
 
 
@@ -88,7 +89,7 @@ def calibrate(run: RunDir) -> Calibrated:
     measured = history.newest(Measured)
     if measured is None:
         raise RunError(f"{run.name} has measured nothing yet: it does so after 10 steps and at its end")
-    decided = read_run(run)
+    decided = look_at_run(run) if owner_of_run(run) else read_run(run)
     plan, config = decided.plan, decided.config
     load = make_load(config, dataclasses.replace(plan, device="cuda"))
     if load is None:

@@ -9,6 +9,7 @@ from launcher.clusters.base import RunState
 from launcher.errors import Exit
 from launcher.launching.cancel import cancel
 from launcher.output import print_json
+from launcher.run.owner import say_owner
 from launcher.status.state import read_status
 
 
@@ -30,6 +31,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     """The exit code."""
     run = chosen_run(options)
+    say_owner(run)
     done = cancel(run)
     if options.json:
         result: Cancelled = {"run": run.name, "job_id": done.job_id, "state": read_status(run).state}

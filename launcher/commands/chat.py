@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from launcher.after.chat import HELP, Asked, ChatAnswer, chatting
-from launcher.cli.parser import add_run
+from launcher.cli.parser import add_run, add_trust
 from launcher.cli.verb import Verb
 from launcher.errors import Exit, UsageError
 from launcher.output import print_json
@@ -12,6 +12,7 @@ from launcher.output import print_json
 
 def _add(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
+    add_trust(parser)
     parser.add_argument("--prompt", metavar="TEXT", help="one question; its answer is printed")
     parser.add_argument("--system", metavar="TEXT", help="a system prompt, as in the training data")
     parser.add_argument("--base", action="store_true", help="ask the base model")
@@ -37,6 +38,7 @@ def _run(options: argparse.Namespace) -> int:
         checkpoint=options.checkpoint,
         max_new_tokens=options.max_new_tokens,
         temperature=options.temperature,
+        trust_run=options.trust_run,
     )
     prompt = _prompt(options.prompt)
     begin = [{"role": "system", "content": options.system}] if options.system else []

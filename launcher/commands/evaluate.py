@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from launcher.after.evaluate import METRICS, Compared, evaluate
-from launcher.cli.parser import add_run, chosen_run
+from launcher.cli.parser import add_run, add_trust, trusted_run
 from launcher.cli.verb import Verb
 from launcher.errors import Exit
 from launcher.output import columns, print_json
@@ -12,6 +12,7 @@ from launcher.output import columns, print_json
 
 def _add(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
+    add_trust(parser)
     parser.add_argument(
         "--data", type=Path, required=True, metavar="F", help="any format that training reads"
     )
@@ -30,7 +31,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     """The exit code."""
     result = evaluate(
-        chosen_run(options), options.data, metrics=options.metrics, max_rows=options.max_rows, checkpoint=options.checkpoint
+        trusted_run(options), options.data, metrics=options.metrics, max_rows=options.max_rows, checkpoint=options.checkpoint
     )  # fmt: skip
     print_json(result) if options.json else _show(result)
     return Exit.OK

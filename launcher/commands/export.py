@@ -5,7 +5,7 @@ from pathlib import Path
 
 from launcher.after.export import DTYPES, ExportedModel, describe, export
 from launcher.after.gguf import DIRECT, ExportedGguf, describe_gguf, export_gguf
-from launcher.cli.parser import add_run, chosen_run
+from launcher.cli.parser import add_run, add_trust, trusted_run
 from launcher.cli.verb import Verb
 from launcher.errors import Exit, UsageError
 from launcher.output import print_json, warn
@@ -13,6 +13,7 @@ from launcher.output import print_json, warn
 
 def _add(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
+    add_trust(parser)
     parser.add_argument("--merged", action="store_true", help="the adapter and its base as one model")
     parser.add_argument("--dtype", choices=DTYPES, help="number format of the weights (default: as trained)")
     parser.add_argument("--to", type=Path, metavar="DIR", help="default: export/ in the run dir")
@@ -40,7 +41,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.converter:
         raise UsageError(f"--converter {options.converter} is for --gguf; give --gguf too")
     result = export(
-        chosen_run(options), merged=options.merged, dtype=options.dtype, to=options.to, checkpoint=options.checkpoint,
+        trusted_run(options), merged=options.merged, dtype=options.dtype, to=options.to, checkpoint=options.checkpoint,
         force=options.force,
     )  # fmt: skip
     if result["warning"]:
@@ -58,7 +59,7 @@ def _run_gguf(options: argparse.Namespace) -> int:
             f"--dtype {options.dtype} and --gguf {options.gguf} both name a number format; leave --dtype out"
         )
     result = export_gguf(
-        chosen_run(options), type=options.gguf.lower(), converter=options.converter, to=options.to,
+        trusted_run(options), type=options.gguf.lower(), converter=options.converter, to=options.to,
         checkpoint=options.checkpoint, force=options.force,
     )  # fmt: skip
     if result["warning"]:

@@ -6,6 +6,7 @@ from launcher.cli.verb import Verb
 from launcher.errors import Exit
 from launcher.output import columns, print_json, warn
 from launcher.run import list_runs
+from launcher.status.learning import damaged_lines
 from launcher.status.state import Status, read_statuses, split_readable
 from launcher.units import plural
 
@@ -44,6 +45,9 @@ def _run(options: argparse.Namespace) -> int:
         for status in statuses
     ]
     print(columns(("run", "state", "step", "loss", "job"), rows))
+    for status in statuses:
+        for line in damaged_lines(status.damaged):
+            print(f"{status.run}: {line}")
     if hidden and not options.planned:
         print(_others(hidden, planned=False).strip(" ;"))
     return Exit.OK

@@ -5,7 +5,7 @@ import argparse
 from launcher.after.choose import exported
 from launcher.after.push import export_of, push_folder, push_run
 from launcher.after.upload import Pushed, describe
-from launcher.cli.parser import add_run, chosen_run
+from launcher.cli.parser import add_run, add_trust, trusted_run
 from launcher.cli.verb import Verb
 from launcher.errors import Exit, UsageError
 from launcher.output import print_json, warn
@@ -13,6 +13,7 @@ from launcher.output import print_json, warn
 
 def _add(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
+    add_trust(parser)
     parser.add_argument("--to", metavar="OWNER/NAME", help="the repository (default: the run's hub.push)")
     parser.add_argument("--merged", action="store_true", help="the adapter and its base as one model")
     parser.add_argument(
@@ -33,7 +34,7 @@ def _run(options: argparse.Namespace) -> int:
     folder = exported(options.run) or export_of(options.run)
     if folder is None:
         result = push_run(
-            chosen_run(options), to=options.to, merged=options.merged, public=options.public,
+            trusted_run(options), to=options.to, merged=options.merged, public=options.public,
             checkpoint=options.checkpoint, force=options.force, quiet=options.json,
         )  # fmt: skip
     elif options.merged or options.checkpoint:

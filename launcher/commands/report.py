@@ -4,8 +4,9 @@ import argparse
 import dataclasses
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import Any, TypedDict
 from urllib.parse import quote
 
 import yaml
@@ -14,9 +15,10 @@ from launcher import __version__
 from launcher.cli.verb import Verb
 from launcher.clusters.base import RunState
 from launcher.errors import Exit, RunError
-from launcher.output import print_json
+from launcher.output import print_json, warn
+from launcher.reading import read_text
 from launcher.report.conceal import known_secrets
-from launcher.report.facts import RunFacts, listing
+from launcher.report.facts import RunFacts, listing, mapping
 from launcher.report.html import MARK, render_page
 from launcher.report.page import Page
 from launcher.report.run_page import make_run_page
@@ -140,19 +142,31 @@ def check_overwrite(out: Path, *, force: bool) -> None:
 def write_page(out: Path, page: Page) -> None:
     """Writes the page atomically."""
     try:
-        write_text(out, render_page(page, known_secrets(os.environ)))
+        html = render_page(page, known_secrets(os.environ))
+        write_text(out, html.encode("utf-8", "backslashreplace").decode())  # a name can be no UTF-8
     except OSError as error:
         raise RunError(
             f"--out={out} cannot be written ({error.strerror}); name a file in another folder"
         ) from None
 
 
+def _read(path: Path, parse: Callable[[str], Any]) -> Any:
+    """A file's value; an empty list, with a warning, for one that cannot be read, without which a report has less to say."""
+    if not path.exists():
+        return []
+    try:
+        return parse(read_text(path))
+    except (RunError, ValueError, RecursionError, yaml.YAMLError) as error:
+        warn(f"{path} is left out: {' '.join(str(error).split())[:200]}")
+        return []
+
+
 def read_facts(run: RunDir) -> RunFacts:
     """The present contents of the run's files; a missing file counts as empty."""
     status = read_status(run)
     spent = read_spent(run, running=status.state is RunState.RUNNING)
-    checked: Any = json.loads(run.data_check.read_text()) if run.data_check.is_file() else []
-    overrides: Any = yaml.safe_load(run.overrides.read_text()) if run.overrides.is_file() else []
+    checked = _read(run.data_check, json.loads)
+    overrides = _read(run.overrides, yaml.safe_load)
     files = sorted(path for path in run.export.rglob("*") if path.is_file()) if run.export.is_dir() else []
     return RunFacts(
         name=run.name,
@@ -160,7 +174,7 @@ def read_facts(run: RunDir) -> RunFacts:
         plan=run.read_json(run.plan),
         events=run.read_events(),
         metrics=run.read_metrics(),
-        data_check=cast("list[dict[str, Any]]", checked),
+        data_check=[dict(mapping(one)) for one in listing(checked)],
         status={
             **dataclasses.asdict(status),
             "state": status.state.value,

@@ -11,6 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from launcher.cli.launched import add_verbose
+from launcher.cli.parser import add_trust, trust
 from launcher.cli.verb import Verb
 from launcher.errors import RunError
 from launcher.launching.freeze.differ import present_differences
@@ -33,12 +34,14 @@ class Reproduced(LaunchReport):
 
 def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="a run dir, name/date_time or a run's name")
+    add_trust(parser)
     add_verbose(parser)
 
 
 def _run(options: argparse.Namespace) -> int:
     """The exit code of the launch."""
     run = find_run(options.runs_dir.absolute(), options.run)
+    trust(run, options)
     code = read_code(run.code)
     if code is None:
         raise RunError(

@@ -3,6 +3,7 @@
 import argparse
 
 from launcher.cli.launched import add_verbose, follow, shown, tell
+from launcher.cli.parser import add_trust, trust
 from launcher.cli.verb import Verb
 from launcher.errors import Exit
 from launcher.launching.freeze.enter import enter, has_changed, is_entered
@@ -15,12 +16,14 @@ from launcher.run.code import read_code
 
 def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="a run dir, name/date_time or a run's name")
+    add_trust(parser)
     add_verbose(parser)
 
 
 def _run(options: argparse.Namespace) -> int:
     """The exit code: that of the run if it is followed to its end, 0 once it is queued."""
     run = find_run(options.runs_dir.absolute(), options.run)
+    trust(run, options)
     asked = any(word.lstrip("+").startswith("freeze=") for word in options.overrides)
     if not asked and not is_entered() and (code := read_code(run.code)) and has_changed(code):
         more = [word for word, given in (("--json", options.json), ("--verbose", options.verbose)) if given]

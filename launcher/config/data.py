@@ -54,11 +54,15 @@ class DataConfig:
     format: str = "auto"
     """Format of the rows in path and eval_path; `auto` detects it from the keys of each row."""
     columns: dict[str, str] = field(default_factory=dict[str, str])
-    """Names of the file's columns for the keys of a format, such as {prompt: question, completion: response}."""
+    """Names of the file's columns for the keys of a format, such as {prompt: question, completion: response}. A place within a
+    column is named with dots: {completion: answers.text.0} is the first text in the struct answers."""
     drop: list[str] = field(default_factory=list[str])
     """Columns of the file that are not read; unlike others that no format has, they are left out without a warning."""
     keep: list[str] = field(default_factory=list[str])
     """If not empty, only these columns and those of data.columns are read, and the others are left out without a warning."""
+    roles: dict[str, str] = field(default_factory=dict[str, str])
+    """Roles of speakers with names of their own, such as {customer: user, agent: assistant}; the usual names of ShareGPT,
+    OpenAI and others are known."""
     on_bad_row: BadRow = BadRow.error
     """What an invalid row does: `error` stops the launch; `skip` leaves it out, on the ranks as well, counts and lists it."""
     max_bad_share: float = 0.01

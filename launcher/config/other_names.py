@@ -219,6 +219,7 @@ def _saving() -> Iterator[Counterpart]:
     yield _same("keep_best_n_checkpoints save_top_k", "plugins.sharded_checkpoint.keep_best")
     yield _same("save_on_each_node save_safetensors",
                 None, "checkpoints are shards in the run dir, and the result is safetensors")
+    yield _same("save_only_model save_model_only save_weights_only", "plugins.sharded_checkpoint.weights_only")
     yield _same("enable_async_checkpointing async_save", "plugins.sharded_checkpoint.asynchronous")
     yield _same("evaluation_strategy eval_strategy do_eval eval_freq evals_per_epoch val_check_interval eval_every "
                 "eval_interval run_val_every_n_steps val_steps",
@@ -260,6 +261,8 @@ def _placing() -> Iterator[Counterpart]:
     yield _same("account slurm_account", "cluster.sbatch.account")
     yield _same("qos slurm_qos", "cluster.sbatch.qos")
     yield _same("constraint slurm_constraint", "cluster.sbatch.constraint")
+    yield _same("slurm_output slurm_log", "cluster.sbatch.output")
+    yield _same("slurm_error", "cluster.sbatch.error")
     yield _same("reservation", "cluster.sbatch.reservation")
     yield _same("nodelist", "cluster.sbatch.nodelist")
     yield _same("exclude exclude_nodes", "cluster.sbatch.exclude")

@@ -42,7 +42,8 @@ class Config:
     """`auto` resumes from the newest committed checkpoint of this run, `never` begins at step 0. The path of a checkpoint or
     the name of another run is used until the run has its own checkpoint."""
     resume_weights_only: bool = False
-    """With resume=PATH: begin at step 0 with only the weights of that checkpoint."""
+    """With resume=PATH: begin at step 0 with only the weights of that checkpoint. With sharded_checkpoint.weights_only: whether
+    the run goes on from its own checkpoints, at their step, with a new optimizer."""
     trust_checkpoint: bool = False
     """With resume=PATH: whether to accept a checkpoint from outside runs_dir."""
     force: bool = False
@@ -55,6 +56,8 @@ class Config:
     notify: list[str] = field(default_factory=list[str])
     """Whom the run tells of its first checkpoint, its failure and its end: mailto:NAME@HOST, https://HOST/PATH (a POST with
     JSON), or env:NAME for an address in the variable NAME, such as a hook's, which is a secret and is written nowhere."""
+    umask_shared: bool = False
+    """Whether others can read the run dir as far as your umask lets them. By default it is yours alone (mode 0700)."""
     runs_dir: str = "runs"
     """Folder of all runs, relative to the folder in which the command is typed."""
     cache_dir: str = "${oc.env:XDG_CACHE_HOME,${oc.env:HOME,/tmp}/.cache}/launcher"

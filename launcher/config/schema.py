@@ -1,5 +1,6 @@
 """The schema in Hydra's ConfigStore, and a run dir's config.yaml read back."""
 
+import io
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from launcher.config.sweep import SweepConfig
 from launcher.config.tracker import TrackerConfig
 from launcher.config.trainer import TrainerConfig
 from launcher.errors import RunError, nearest
+from launcher.reading import read_text
 from launcher.resources import resource_dir
 
 if TYPE_CHECKING:
@@ -71,7 +73,8 @@ def read_config(path: str) -> Config:
 
     way_out = "fix it, or use the version of the launcher that wrote it"
     try:
-        loaded = OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.load(path))
+        text = io.StringIO(read_text(Path(path)))
+        loaded = OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.load(text))
         config = OmegaConf.to_object(loaded)
     except OSError as error:
         raise RunError(f"{path} cannot be read ({error.strerror or error}); is this a run dir?") from None
@@ -79,6 +82,15 @@ def read_config(path: str) -> Config:
         raise RunError(f"{path} is not YAML ({' '.join(str(error).split())}); {way_out}") from None
     except OmegaConfBaseException as error:
         raise RunError(f"{path}: {_fault(error)}; {way_out}") from None
+    except (
+        ValueError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        OverflowError,
+    ) as error:  # an integer of 5,000 digits
+        reason = " ".join(str(error).split())[:100]
+        raise RunError(f"{path} is not a run's configuration ({reason}); {way_out}") from None
     assert isinstance(config, Config)
     return config
 

@@ -14,12 +14,24 @@ _TURN = r"""\{\s*['"](?:role|content|from|value|name|weight|tool_calls)['"]\s*:"
 _LOOKS = re.compile(rf"\s*(?:array\()?\[?\s*{_TURN}")
 _BETWEEN = re.compile(r"\}\s*\n\s*\{")
 """numpy prints the items of an array on lines of their own without commas; inside a string a line break is printed as \\n."""
+_VALUE = re.compile(r"\s*(?:array\()?[\[{].*[\]})]\s*$", re.DOTALL)
+_PYTHON = re.compile(r"""\[\s*'.*'\s*\]$|\{\s*'\w+'\s*:.*\}$""", re.DOTALL)
 JSON, PYTHON = "JSON in a string", "Python's text for a list"
 
 
 def holds_turns(text: str) -> bool:
     """Whether the text begins as a list of turns does, or as one turn."""
     return _LOOKS.match(text) is not None
+
+
+def holds_value(text: str) -> bool:
+    """Whether the text begins and ends as a list or an object does."""
+    return _VALUE.match(text) is not None
+
+
+def is_python(text: str) -> bool:
+    """Whether the whole text is what Python or numpy prints for a list of texts, or for an object."""
+    return _PYTHON.match(text.strip()) is not None
 
 
 def read_text(text: str, key: str) -> tuple[Any, str]:

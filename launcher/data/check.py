@@ -93,6 +93,7 @@ def check(asked: Asked, advance: Advance | None = None) -> Report:
         bytes_per_token=asked.bytes_per_token,
         compare=asked.compare,
         estimated=not asked.tokenizer,
+        rendered=bool(asked.tokenizer or asked.template),
         keep_every=stride(
             asked.path, max(TOKENIZED if asked.tokenizer or asked.template else 0, 50 * asked.sample)
         ),

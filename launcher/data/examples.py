@@ -86,5 +86,5 @@ def _whole(example: Example) -> str:
     except ValueError:
         raise BrokenRow(
             "not_json",
-            "NaN and Infinity are no JSON and would be trained on as words; write null or a number",
+            "a value is NaN (as pandas writes an empty cell) or Infinity, which is no JSON; write null or a number",
         ) from None

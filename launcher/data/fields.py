@@ -5,8 +5,11 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from launcher.data.kinds import Example
+from launcher.data.marked import is_chat
+from launcher.data.rounds import as_turns
 from launcher.data.rules import BrokenRow
 from launcher.data.turns import Message, check_order, read_turn, read_turns
+from launcher.data.within import dig
 from launcher.formats.base import SYSTEM
 
 
@@ -21,7 +24,13 @@ def read_side(value: Any, key: str, role: str) -> list[Message]:
 
 def read_chat(row: Mapping[str, Any], key: str) -> list[Message]:
     """The turns of a chat in their order, with the system prompt that stands beside them in the row, if one does."""
-    turns = read_turns(row.get(key), key)
+    value = row.get(key)
+    if isinstance(value, str) and is_chat(value):
+        raise BrokenRow(
+            "type",
+            f"{key} is one text with marks before its turns, not a list; data.columns={{transcript: {key}}} splits it",
+        )
+    turns = read_turns(as_turns(value, key), key)
     beside = read_systems(row)
     if beside and turns[0] != beside[0]:
         turns = [*beside, *turns]
@@ -52,27 +61,63 @@ def make_turn(role: str, content: Any) -> Message:
     return read_turn({"role": role, "content": content})
 
 
+def text_turn(row: Mapping[str, Any], key: str, role: str) -> Message:
+    """The turn of a field that holds one text; BrokenRow for another type, with what is in it and how it is named."""
+    return make_turn(role, read_string(row, key))
+
+
 def read_string(row: Mapping[str, Any], key: str) -> str:
     """The field's text; BrokenRow for another type."""
-    value = row.get(key)
-    if not isinstance(value, str):
-        raise BrokenRow("type", f"{key} is {'null' if value is None else type(value).__name__}, not a string")
-    return value
+    value: Any = row.get(key)
+    if isinstance(value, str):
+        return value
+    if value is None:
+        raise BrokenRow(
+            "type", f"{key} is empty (null, NaN or an empty cell), not a text; fill it, or remove the row"
+        )
+    inner: list[str] = []
+    if isinstance(value, dict):
+        inner = [str(name) for name in cast("dict[str, Any]", value)]
+    elif isinstance(value, list):
+        inner = [str(number) for number in range(len(cast("list[Any]", value)))]
+    if not inner:
+        kind = type(cast("object", value)).__name__
+        raise BrokenRow("type", f"{key} is {kind} ({value!r:.40}), not a string; write the text")
+    kind = f"an object of {', '.join(inner[:6])}" if isinstance(value, dict) else f"a list of {len(inner)}"
+    first = next((name for name in inner if isinstance(dig(row, f"{key}.{name}"), str)), inner[0])
+    raise BrokenRow(
+        "type",
+        f"{key} is {kind}, not a string; name the place of its text: data.columns={{{key}: {key}.{first}}}",
+    )
 
 
 def with_tools(example: Example, row: Mapping[str, Any]) -> Example:
-    """The example with the tools of the row, if it has some: a list of functions, or that list as a JSON string."""
-    tools: Any = row.get("tools")
-    if isinstance(tools, str) and tools:
+    """The example with the tools of the row, if it has some: a list of functions, or that list as a JSON string.
+
+    `functions` is OpenAI's name for them before `tools`.
+    """
+    key = "tools" if row.get("tools") else "functions"
+    tools: Any = row.get(key)
+    if isinstance(tools, str) and tools.strip():
         try:
             tools = json.loads(tools)
         except ValueError as error:
-            raise BrokenRow("type", f"tools is not JSON ({error})") from None
+            raise BrokenRow("type", f"{key} is not JSON ({error})") from None
     if not tools:
         return example
     if not isinstance(tools, list):
-        raise BrokenRow("type", "tools is not a list of functions")
+        raise BrokenRow("type", f"{key} is not a list of functions")
+    if key == "functions":
+        tools = [_as_tool(one) for one in cast("list[Any]", tools)]
     return {**example, "tools": tools}
+
+
+def _as_tool(function: Any) -> Any:
+    """A function of OpenAI's older `functions` as one of `tools`."""
+    if not isinstance(function, dict):
+        return function
+    values = cast("dict[str, Any]", function)
+    return values if "function" in values else {"type": "function", "function": values}
 
 
 def plain_pairs(example: Example, name: str) -> tuple[str, list[tuple[str, str]]]:

@@ -7,11 +7,12 @@ from typing import Any, cast
 
 from launcher.data.files import parse_lines
 from launcher.data.hub import HubName
-from launcher.data.names import misspelt
-from launcher.data.read import detect, read_row
+from launcher.data.meanings import no_format
+from launcher.data.read import detect, plain_names
 from launcher.data.reading import Reading
-from launcher.data.rules import BrokenRow
 from launcher.data.tables import read_csv
+from launcher.data.tidy import meant_by
+from launcher.data.within import column_of
 from launcher.errors import DataError, nearest
 from launcher.formats import AUTO
 from launcher.formats.registry import known_formats
@@ -75,33 +76,34 @@ def check_columns(path: str, columns: Sequence[str], reading: Reading) -> tuple[
     Only names are known here: a value can still be wrong, which the nodes find.
     """
     for ours, theirs in reading.columns:
-        if theirs not in columns:
+        if column_of(theirs, tuple(columns)) not in columns:
             raise DataError(
                 f"{path}: data.columns={{{ours}: {theirs}}}, but it has the columns {', '.join(columns)}"
             )
-    row, replaced = reading.rename(dict.fromkeys(columns, ""))
+    row, replaced = reading.rename(_unknown_values(columns, reading))
     name = detect(row) if reading.format == AUTO else reading.format
     if name is None:
-        try:
-            name, example_kind, dropped = _read(dict.fromkeys(columns, ""), reading)
-        except BrokenRow as fault:
-            raise DataError(f"{path}: {fault.message}") from None
-        return example_kind, _said(path, dropped)
+        row = plain_names(row)
+        name = detect(row)
+    if name is None:
+        raise DataError(f"{path}: {no_format(row, reading)}")
     one = known_formats().formats[name]
     if not one.matches(row):
         raise DataError(f"{path} is not of the format {name}; it has the columns {', '.join(columns)}")
     odd = [key for key in row if key not in known_formats().allowed[name]]
     for key in odd:
-        if meant := misspelt(key, (other for other in one.keys if other not in row)):
+        if meant := meant_by(key, one, row):
             raise DataError(
                 f"{path}: unknown column '{key}'; did you mean {meant}? Set data.columns={{{meant}: {key}}}, or drop it"
             )
     return one.kind, _said(path, [*odd, *replaced])
 
 
-def _read(row: dict[str, Any], reading: Reading) -> tuple[str, str, list[str]]:
-    found = read_row(row, reading)
-    return found.format, known_formats().formats[found.format].kind, list(found.dropped)
+def _unknown_values(columns: Sequence[str], reading: Reading) -> dict[str, Any]:
+    """A row with these columns, whose values are not known; a place within one that data.columns names is a column."""
+    inner = [theirs for _, theirs in reading.columns if theirs not in columns]
+    opened = {column_of(one, tuple(columns)) for one in inner}
+    return dict.fromkeys([*(one for one in columns if one not in opened), *inner], "")
 
 
 def _said(path: str, dropped: Sequence[str]) -> list[str]:

@@ -50,6 +50,7 @@ def estimate(part: Part, counting: Counting) -> Tokens:
         "histogram": histogram(part.lengths),
         "truncated": part.truncated,
         "truncated_share": part.truncated / good if good else 0.0,
+        "split": part.split,
         "trained_share": part.trained / part.characters if part.characters else 0.0,
     }
 

@@ -3,53 +3,67 @@
 from collections.abc import Mapping
 from typing import Any
 
+from launcher.data.astext import holds_turns
 from launcher.data.names import misspelt
 from launcher.data.reading import Reading
-from launcher.formats.base import ABOUT
+from launcher.data.within import dig, names_within
+from launcher.formats.base import ABOUT, Format
 from launcher.formats.registry import known_formats
+
+_KNOWN = {
+    "message_tree_id": "the rows are single messages of OpenAssistant's trees (parent_id says which one each answers), not "
+    "chats; take the file of trees (*.trees.jsonl.gz), or train on the texts alone: data.keep=[text]",
+    "choices": "a row with choices is a question of an exam, whose answer is a number or a letter; write the question with its "
+    "choices as prompt, and the text of the right one as completion",
+}
+"""What rows are that have such a column and no format."""
 
 
 def no_format(row: Mapping[str, Any], reading: Reading) -> str:
     """Why the row is of no format, in one sentence with what may be meant."""
     for ours, theirs in reading.columns:
-        if ours not in row:
+        if theirs not in row and dig(row, theirs) is None and ours not in row:
             return (
                 f"data.columns={{{ours}: {theirs}}}, but the row has no {theirs}; its keys are {_listed(row)}"
             )
-    keys = [key for key in row if key not in ABOUT and row[key] is not None]
+    if known := next((text for key, text in _KNOWN.items() if key in row), None):
+        return known
+    keys = [key for key in names_within(row) if key not in ABOUT and dig(row, key) is not None]
     formats = known_formats().formats
     for one in formats.values():
         for key in keys:
             meant = misspelt(key, one.keys)
-            if meant and key not in one.keys and one.matches({**row, meant: row[key]}):
+            if meant and key not in one.keys and one.matches({**row, meant: row.get(key)}):
                 return (
                     f"no format has the keys {_listed(row)}; did you mean {meant}? Rename {key}, or set "
                     f"data.columns={{{meant}: {key}}}"
                 )
-    for one in formats.values():
-        columns = _meant(keys, one.meanings)
-        if columns and one.matches({ours: row[theirs] for ours, theirs in columns.items()}):
-            said = ", ".join(f"{ours}: {theirs}" for ours, theirs in columns.items() if ours != theirs)
-            return (
-                f"no format has the keys {_listed(row)}; perhaps data.columns={{{said}}} says what they mean"
-            )
+    for names in (keys, [key for key in names_within(row) if row.get(key, "") is not None]):
+        for one in formats.values():
+            columns = _meant(names, one, row)
+            if columns and one.matches({ours: dig(row, theirs) for ours, theirs in columns.items()}):
+                said = ", ".join(f"{ours}: {theirs}" for ours, theirs in columns.items() if ours != theirs)
+                return f"no format has the keys {_listed(row)}; perhaps data.columns={{{said}}} says what they mean"
     return (
         f"no format has the keys {_listed(row)}; name them with data.columns={{messages: ...}}, "
         "{prompt: ..., completion: ...}, {prompt: ..., chosen: ..., rejected: ...} or {text: ...}"
     )
 
 
-def _meant(keys: list[str], meanings: Mapping[str, tuple[str, ...]]) -> dict[str, str] | None:
+def _meant(keys: list[str], one: Format, row: Mapping[str, Any]) -> dict[str, str] | None:
     """Key of the format -> the row's key that means it; None if one of the format's is not found."""
     found: dict[str, str] = {}
-    for ours, others in meanings.items():
-        theirs = next((key for key in keys if key.lower() in (ours, *others)), None)
+    for ours, others in one.meanings.items():
+        theirs = next((key for key in keys if key.rpartition(".")[2].lower() in (ours, *others)), None)
         if theirs is None or theirs in found.values():
             return None
+        value = dig(row, theirs)
+        if ours in one.lists and isinstance(value, str) and value and not holds_turns(value):
+            return None  # a chat is a list; a text under such a name is something else
         found[ours] = theirs
     return found
 
 
 def _listed(row: Mapping[str, Any]) -> str:
-    names = [key or "''" for key in row]
+    names = [key or "''" for key in names_within(row)]
     return f"{', '.join(names[:12])}{', ...' if len(names) > 12 else ''}" if names else "(none)"

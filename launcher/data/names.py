@@ -10,6 +10,8 @@ def misspelt(name: str, known: Iterable[str]) -> str | None:
     """The known key from which this one differs by at most two letters, added, missing, or others; None if there is none."""
     best: tuple[int, str] | None = None
     for key in known:
+        if name[-1:].isdigit() and not key[-1:].isdigit():  # a number counts columns, as in message_1
+            continue
         most = 1 if min(len(key), len(name)) <= _SHORT else 2
         if abs(len(key) - len(name)) > most:
             continue

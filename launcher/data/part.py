@@ -11,14 +11,16 @@ from dataclasses import dataclass, field
 from typing import Any
 from zlib import crc32
 
+from launcher.data.astext import is_python
 from launcher.data.examples import canonical
 from launcher.data.kinds import Example, kind_of
+from launcher.data.marked import is_chat
 from launcher.data.read import read_row
 from launcher.data.reading import AS_IT_STANDS, Reading
 from launcher.data.row import Row
 from launcher.data.rules import BrokenRow, Finding
 from launcher.data.tool_results import mismatches
-from launcher.data.turns import is_trained
+from launcher.data.turns import ASSISTANT_FIRST, is_trained
 
 FINDINGS_PER_RULE = 100
 """Number of violations that are listed for each rule; all are counted."""
@@ -68,6 +70,8 @@ class Counting:
     """No tokenizer counts afterwards, so what lies behind max_length is estimated from bytes."""
     compare: bool = True
     """Collect the words of each example, by which duplicates and overlap are found."""
+    rendered: bool = False
+    """The model's template renders the kept examples afterwards, and finds what begins with the assistant."""
     keep_every: int = 0
     """Keep the examples whose digest is a multiple of this, for counting tokens and for reading; 0 keeps none."""
 
@@ -95,6 +99,8 @@ class Part:
     kinds: Counter[str] = field(default_factory=Counter[str])
     systems: Counter[str] = field(default_factory=Counter[str])
     """Number of rows by the beginning of their system prompt; "" means no system prompt."""
+    marked: Counter[str] = field(default_factory=Counter[str])
+    """Plain texts that are chats (chat_as_text), and answers that are a list's text (list_as_text); firsts has the lines."""
     lost_nulls: int = 0
     """Rows of a table with null arguments of calls, which are read as absent."""
     refusals: int = 0
@@ -104,6 +110,8 @@ class Part:
     lengths: Counter[int] = field(default_factory=Counter[int])
     """Examples by the index of their bucket."""
     truncated: int = 0
+    split: int = 0
+    """Plain texts that become several examples."""
     digests: array[int] = field(default_factory=lambda: array("Q"))
     """64-bit digest of each valid example; equal examples have equal digests."""
     lines: array[int] = field(default_factory=lambda: array("Q"))
@@ -123,6 +131,11 @@ class Part:
         self.counts[rule] += 1
         if self.counts[rule] <= FINDINGS_PER_RULE:
             self.findings.append(Finding(rule, line, message))
+
+    def add_mark(self, rule: str, line: int) -> None:
+        """Counts a row of which the file as a whole is told."""
+        self.marked[rule] += 1
+        self.firsts.setdefault(rule, line)
 
     def add_broken(self, fault: BrokenRow, line: int, skip: bool) -> None:
         """Counts an invalid row: as an error, or as one that is left out."""
@@ -149,6 +162,7 @@ class Part:
             "left_out",
             "dropped",
             "as_text",
+            "marked",
             "mapped",
             "formats",
             "kinds",
@@ -156,7 +170,7 @@ class Part:
             "labels",
         ):
             getattr(self, name).update(getattr(other, name))
-        for name in ("rows", "lost_nulls", "refusals", "characters", "trained", "truncated"):
+        for name in ("rows", "lost_nulls", "refusals", "characters", "trained", "truncated", "split"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for name, line in other.firsts.items():
             self.firsts.setdefault(name, line + line_offset)
@@ -188,7 +202,7 @@ def count(rows: Iterable[Row], counting: Counting) -> Part:
         if found.as_text:
             part.as_text.update(dict.fromkeys(found.as_text, 1))
         if named:
-            part.mapped.update(name for name in named if name in row.value)
+            part.mapped.update(counting.reading.present(row.value))
         _measure(part, row.line, found.format, found.example, text, counting)
     return part
 
@@ -207,8 +221,10 @@ def _measure(part: Part, line: int, name: str, example: Example, text: bytes, co
         part.characters += size
         part.trained += size
         said = example["text"]
+        if is_chat(said):
+            part.add_mark("chat_as_text", line)
     else:
-        said = _measure_turns(part, line, kind, example)
+        said = _measure_turns(part, line, kind, example, counting.rendered)
         if counting.estimated:
             _look_behind_cut(part, line, example, counting)
     if counting.compare:
@@ -219,14 +235,19 @@ def _measure(part: Part, line: int, name: str, example: Example, text: bytes, co
             int.from_bytes(hashlib.blake2b(mine, digest_size=8).digest(), "little") if mine else 0
         )
     part.ends.append(len(part.words))
-    tokens = len(text) / counting.bytes_per_token
+    size = len(text) - (
+        sum(len(turn["content"].encode()) for turn in example["rejected"]) if kind == "pair" else 0
+    )
+    tokens = size / counting.bytes_per_token
     part.lengths[bucket(tokens)] += 1
-    part.truncated += tokens > counting.max_length
+    if tokens > counting.max_length:
+        part.truncated += kind != "text"
+        part.split += kind == "text"
     if counting.keep_every and digest % counting.keep_every == 0:
         part.kept.append((digest, line, example))
 
 
-def _measure_turns(part: Part, line: int, kind: str, example: Example) -> str:
+def _measure_turns(part: Part, line: int, kind: str, example: Example, rendered: bool) -> str:
     """The text of all turns outside of the system prompt; counts characters, prompts and refusals."""
     turns: list[dict[str, Any]] = [
         turn for name in ("messages", "prompt", "completion", "chosen") for turn in example.get(name, ())
@@ -240,8 +261,12 @@ def _measure_turns(part: Part, line: int, kind: str, example: Example) -> str:
         part.characters += size
         if is_trained(turn):
             trained += size
-        if turn["role"] == "assistant" and turn["content"][:160].lower().startswith(_REFUSALS):
-            answered = 1
+        if turn["role"] == "assistant":
+            content = turn["content"]
+            if content[:160].lower().startswith(_REFUSALS):
+                answered = 1
+            if content[:1] in ("[", "{") and is_python(content):
+                part.add_mark("list_as_text", line)
     part.trained += trained
     part.refusals += answered
     for message in mismatches(example):
@@ -252,7 +277,9 @@ def _measure_turns(part: Part, line: int, kind: str, example: Example) -> str:
         if example["chosen"] == example["rejected"]:
             part.add_finding("same_pair", line, "chosen and rejected are the same")
         turns = [*turns, *example["rejected"]]
-    elif kind == "chat" and not trained:
+    elif kind == "chat" and turns[0]["role"] == "assistant" and not rendered:
+        part.add_finding("assistant_first", line, ASSISTANT_FIRST)
+    if kind == "chat" and not trained:
         part.add_finding("untrained_row", line, "every assistant turn has weight 0; remove the row")
     return " ".join(turn["content"] for turn in turns if turn["role"] != "system")
 

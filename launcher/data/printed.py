@@ -56,7 +56,7 @@ class Tokens(_Tokens, total=False):
     tokens_cut_share: float
     """Share of the tokens that are cut off, where the tokens were counted."""
     split: int
-    """Texts that are split into several examples, where the tokens were counted."""
+    """Plain texts that are split into several examples."""
     left_out: int
     """Examples that are left out because no answer begins within max_length, where the tokens were counted."""
 

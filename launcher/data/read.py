@@ -10,6 +10,8 @@ from launcher.data.tidy import tidy
 from launcher.formats import AUTO
 from launcher.formats.registry import FORMATS, known_formats
 
+_NO_ROLES: dict[str, str] = {}
+
 
 class ReadRow(NamedTuple):
     """A row that was read, and what of it was not read, or not as it stands."""
@@ -43,7 +45,7 @@ def read_row(value: Any, reading: Reading) -> ReadRow:
     row, left_out = reading.rename(cast("dict[str, Any]", value))
     name = detect(row) if reading.format == AUTO else reading.format
     if name is None:
-        row = _plain_names(row)
+        row = plain_names(row)
         name = detect(row)
         if name is None:
             raise BrokenRow("format", no_format(row, reading))
@@ -54,12 +56,12 @@ def read_row(value: Any, reading: Reading) -> ReadRow:
             "format", f"the row is not of the format {name}; its keys are {', '.join(row) or '(none)'}"
         )
     as_text: list[str] = []
-    row = tidy(row, one, left_out, as_text)
+    row = tidy(row, one, left_out, as_text, dict(reading.roles) if reading.roles else _NO_ROLES)
     left_out += one.unread(row)
     return ReadRow(name, one.read(row), tuple(left_out), tuple(as_text))
 
 
-def _plain_names(row: dict[str, Any]) -> dict[str, Any]:
+def plain_names(row: dict[str, Any]) -> dict[str, Any]:
     """The row with its keys in lower case and without spaces around them, unless two become one."""
     plain = {key.strip().lower(): value for key, value in row.items()}
     return plain if len(plain) == len(row) else row

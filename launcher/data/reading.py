@@ -1,10 +1,12 @@
 """How the rows of a file are read: their format, the names of their keys, and what an invalid row does."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from launcher.config import BadRow, DataConfig
+from launcher.data.speakers import ROLES
+from launcher.data.within import column_of, dig
 from launcher.errors import ConfigError, unknown
 from launcher.formats import AUTO
 
@@ -15,11 +17,13 @@ class Reading:
 
     format: str = AUTO
     columns: tuple[tuple[str, str], ...] = ()
-    """(key of a format, key of the file that holds it)"""
+    """(key of a format, column of the file that holds it, or a place within one)"""
     drop: tuple[str, ...] = ()
     """Keys of the file that are left out without a warning."""
     keep: tuple[str, ...] = ()
     """If not empty, all other keys of the file are left out without a warning."""
+    roles: tuple[tuple[str, str], ...] = ()
+    """(name of a speaker in the file, role)"""
     skip: bool = False
     """Leave invalid rows out, instead of refusing the file."""
     max_bad_share: float = 0.01
@@ -37,16 +41,23 @@ class Reading:
         taken = {theirs: ours for ours, theirs in self.columns if theirs in row}
         renamed: dict[str, Any] = {}
         replaced: list[str] = []
+        inner = {ours: theirs for ours, theirs in self.columns if theirs not in row and "." in theirs}
+        found = {ours: value for ours, theirs in inner.items() if (value := dig(row, theirs)) is not None}
+        opened = {column_of(inner[ours], row) for ours in found}
         for key, value in row.items():
             if key in taken:
                 renamed[taken[key]] = value
-            elif key in self.drop or (self.keep and key not in self.keep):
+            elif key in self.drop or (self.keep and key not in self.keep) or key in opened - found.keys():
                 continue
-            elif key in taken.values():
+            elif key in taken.values() or (key in found and key not in opened):
                 replaced.append(key)
-            else:
+            elif key not in found:
                 renamed[key] = value
-        return renamed, replaced
+        return renamed | found, replaced
+
+    def present(self, row: dict[str, Any]) -> Iterator[str]:
+        """Those of the names that the configuration gives which this row has."""
+        return (name for name in self.named if name in row or ("." in name and dig(row, name) is not None))
 
     def too_many(self, bad: int, rows: int) -> str | None:
         """Why the file is refused although invalid rows may be left out; None if it is not."""
@@ -71,6 +82,7 @@ def reading_of(data: DataConfig, source: int | None = None) -> Reading:
         columns=columns,
         drop=data.drop,
         keep=data.keep,
+        roles=data.roles,
         skip=data.on_bad_row is BadRow.skip,
         max_bad_share=data.max_bad_share,
     )
@@ -82,6 +94,7 @@ def make_reading(
     columns: Mapping[str, str] | None = None,
     drop: Sequence[str] = (),
     keep: Sequence[str] = (),
+    roles: Mapping[str, str] | None = None,
     skip: bool = False,
     max_bad_share: float = 0.01,
 ) -> Reading:
@@ -91,6 +104,9 @@ def make_reading(
         _check_columns(named)
     if both := sorted({*drop} & {*keep, *(theirs for _, theirs in named)}):
         raise ConfigError(f"data.drop=[{both[0]}] is also in data.keep or data.columns; take it out of one")
+    for speaker, role in (roles or {}).items():
+        if role not in ROLES:
+            raise ConfigError(f"data.roles={{{speaker}: {role}}}: {unknown('role', role, ROLES)}")
     if not 0 <= max_bad_share < 1:
         raise ConfigError(
             f"data.max_bad_share={max_bad_share:g} must be at least 0 and below 1: it is a share"
@@ -100,6 +116,7 @@ def make_reading(
         columns=named,
         drop=tuple(drop),
         keep=tuple(keep),
+        roles=tuple((roles or {}).items()),
         skip=skip,
         max_bad_share=max_bad_share,
     )

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from launcher.data.kinds import Example
 from launcher.data.mask import for_template, render_with, special_tokens_of
-from launcher.data.turns import Message, is_trained
+from launcher.data.turns import ASSISTANT_FIRST, Message, is_trained
 from launcher.errors import DataError
 
 Problem = tuple[str, str]
@@ -71,7 +71,7 @@ def _problems(turns: list[Message], asked: bool, example: Example, tokenizer: An
         )
         yield (
             "assistant_first",
-            f"the chat begins with the assistant, whose first turn answers nobody{default}",
+            f"{ASSISTANT_FIRST}{default}",
         )
     ends = tuple(special_tokens_of(tokenizer))
     if not asked and ends and is_trained(turns[-1]) and not text.rstrip().endswith(ends):

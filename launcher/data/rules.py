@@ -55,6 +55,13 @@ RULES = {
     "assistant_first": Rule(WARNING, "an assistant turn before the first question answers nobody"),
     "control_token": Rule(WARNING, "a control token within a text ends the turn, or the text, for the model"),
     "answer_cut": Rule(WARNING, "a row whose answers lie behind model.max_length has nothing to train on"),
+    "chat_as_text": Rule(
+        WARNING,
+        "a chat as plain text trains the questions too, without the form that the model's chat template gives",
+    ),
+    "list_as_text": Rule(
+        WARNING, "an answer that is the text of a list was most often a list before a table was written"
+    ),
     "tool_result": Rule(
         WARNING, "a call of an undeclared tool, or without its result, teaches calls that cannot work"
     ),

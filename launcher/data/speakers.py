@@ -5,60 +5,67 @@ from typing import Any, cast
 
 from launcher.data.rules import BrokenRow
 
+ROLES = ("system", "user", "assistant", "tool")
+_SPELLINGS = {
+    "system": ("developer",),
+    "user": ("human", "prompter"),
+    "assistant": ("gpt", "chatgpt", "bot", "chatbot", "model", "ai", "llm", "bard", "bing", "claude", "gpt4"),
+    "tool": ("observation", "function", "function_response", "tool_response", "ipython"),
+}
+"""Other names of each role in public data sets: ShareGPT's exports, OpenAssistant, LLaMA-Factory, Llama's templates."""
+CALLS = ("function_call", "tool_call")
+"""Names of a turn of the assistant that is a call."""
 SPEAKERS = {
-    "system": "system",
-    "human": "user",
-    "user": "user",
-    "gpt": "assistant",
-    "assistant": "assistant",
-    "chatgpt": "assistant",
-    "bot": "assistant",
-    "model": "assistant",
-    "ai": "assistant",
-    "function_call": "assistant",
-    "tool_call": "assistant",
-    "tool": "tool",
-    "observation": "tool",
-    "function_response": "tool",
-    "tool_response": "tool",
+    **{role: role for role in ROLES},
+    **{name: role for role, names in _SPELLINGS.items() for name in names},
+    **dict.fromkeys(CALLS, "assistant"),
 }
-"""The role of each value of `from`."""
-ROLE_NAMES = {
-    "developer": "system",
-    "human": "user",
-    "gpt": "assistant",
-    "chatgpt": "assistant",
-    "bot": "assistant",
-    "model": "assistant",
-    "ai": "assistant",
-    "function": "tool",
-    "ipython": "tool",
-    "observation": "tool",
-    "tool_response": "tool",
-}
-"""Other names of roles in `role`."""
-_CALLS = ("function_call", "tool_call")
+"""The role of each name of a speaker, in lower case."""
+NAMED_BY = ("role", "from", "speaker")
+"""Keys of a turn that say who speaks, in the order in which they are taken."""
+SAID_IN = {"role": ("content", "value", "text", "message"), "from": ("value", "content", "text", "message")}
+"""Keys of a turn that hold what is said, in that order, by the key that says who speaks."""
 _CALLED = "_called"
 
 
+def keys_of(turn: dict[str, Any]) -> tuple[str, str] | None:
+    """The key that says who speaks and the one that holds what is said; None if nobody speaks."""
+    by = next((key for key in NAMED_BY if key in turn), None)
+    if by is None:
+        return None
+    texts = SAID_IN.get(by, SAID_IN["role"])
+    return by, next((key for key in texts if turn.get(key) is not None), texts[0])
+
+
 def as_role(turn: dict[str, Any]) -> dict[str, Any]:
-    """The turn {"from", "value"} as {"role", "content"}; one that has a role already is returned as it is."""
-    if "role" in turn or "from" not in turn:
+    """The turn as {"role", "content"} with its other keys; BrokenRow for a speaker whose role is not known."""
+    role = turn.get("role")
+    if isinstance(role, str) and role in ROLES and "content" in turn:
         return turn
-    speaker = turn["from"]
-    if not isinstance(speaker, str) or speaker not in SPEAKERS:
-        raise BrokenRow("role", f"from {speaker!r} must be one of {', '.join(SPEAKERS)}")
-    role = SPEAKERS[speaker]
-    weight = {} if turn.get("weight") is None else {"weight": turn["weight"]}
-    if speaker in _CALLS:
-        return {
-            "role": role,
-            "content": None,
-            "tool_calls": _calls(turn.get("value")),
-            **weight,
-            _CALLED: True,
-        }
-    return {"role": role, "content": turn.get("value"), **weight}
+    keys = keys_of(turn)
+    if keys is None:
+        return turn
+    by, said = keys
+    role = role_of(turn[by], by)
+    left = {name: value for name, value in turn.items() if name not in (by, said)}
+    if str(turn[by]).strip().lower() in CALLS:
+        return {"role": role, "content": None, "tool_calls": _calls(turn.get(said)), **left, _CALLED: True}
+    if said not in turn and "tool_calls" in turn:
+        return {**left, "role": role}
+    return {"role": role, "content": turn.get(said), **left}
+
+
+def role_of(speaker: Any, key: str) -> str:
+    """The role of a speaker, by the name under that key; case and spaces around it do not count."""
+    role = SPEAKERS.get(speaker.strip().lower()) if isinstance(speaker, str) else None
+    if role is None:
+        way = f"; data.roles={{{speaker}: user}} says whose turns these are" if _is_word(speaker) else ""
+        raise BrokenRow("role", f"{key} {speaker!r} must be one of {', '.join(SPEAKERS)}{way}")
+    return role
+
+
+def _is_word(speaker: Any) -> bool:
+    return isinstance(speaker, str) and 0 < len(speaker) <= 40 and speaker.replace("_", "a").isalnum()
 
 
 def _calls(value: Any) -> list[Any]:

@@ -8,7 +8,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any, BinaryIO, cast
 
-from launcher.data.astext import holds_turns
+from launcher.data.astext import holds_turns, holds_value
+from launcher.data.marked import is_chat
 from launcher.data.row import Row
 from launcher.data.rules import BrokenRow
 from launcher.errors import DataError
@@ -98,7 +99,8 @@ def _record(line: int, names: list[str], cells: list[str], delimiter: str) -> Ro
             try:
                 row[name] = json.loads(cell)
             except ValueError as error:
-                if not holds_turns(cell):  # otherwise it is Python's text, perhaps
+                # a list is Python's text, perhaps, and what begins with a letter is another text
+                if not holds_value(cell) and not cell[0].isalpha() and not is_chat(cell):
                     return Row(line, None, BrokenRow("not_json", f"column {name} is not JSON ({error})"))
     return Row(line, row)
 

@@ -36,6 +36,12 @@ def _unpaired(turns: Sequence[Message]) -> Iterator[str]:
     """Results of calls that nobody made, and calls without a result before the next turn that is none."""
     for number, turn in enumerate(turns, start=1):
         calls = turn.get("tool_calls", ())
+        before = turns[number - 2] if number > 1 else turn
+        if turn["role"] == "tool" and before["role"] == "assistant" and "tool_calls" not in before:
+            yield (
+                "a tool's result follows a turn without tool_calls: a call in its text is trained on as text, and some chat "
+                "templates refuse such a chat"
+            )
         if not calls or number == len(turns):  # a chat may end with a call
             continue
         results = list(itertools.takewhile(lambda one: one["role"] == "tool", turns[number:]))

@@ -8,9 +8,8 @@ import json
 from typing import Any, cast
 
 from launcher.data.rules import BrokenRow, check_known
-from launcher.data.speakers import ROLE_NAMES, as_role, join_calls
+from launcher.data.speakers import as_role, join_calls
 
-ROLES = ("system", "user", "assistant", "tool")
 _THOUGHTS = ("reasoning_content", "thinking")
 _KEYS = (
     "role",
@@ -25,8 +24,7 @@ _KEYS = (
 )
 KEYS = frozenset(_KEYS)
 """Keys of a turn that has a role."""
-SPOKEN_KEYS = frozenset(("from", "value", "weight"))
-"""Keys of a turn that has a `from` in place of a role."""
+ASSISTANT_FIRST = "the chat begins with the assistant, whose first turn answers nobody"
 Message = dict[str, Any]
 
 
@@ -62,11 +60,14 @@ def read_turn(value: Any) -> Message:
         raise BrokenRow("type", f'a turn is {_kind(value)}, not {{"role": ..., "content": ...}}')
     values = as_role(cast("dict[str, Any]", value))
     role = values.get("role")
-    if not isinstance(role, str) or (role not in ROLES and role not in ROLE_NAMES):
-        raise BrokenRow("role", f"role {role!r} must be one of {', '.join(ROLES)}")
+    if not isinstance(role, str):
+        listed = ", ".join(values) or "(none)"
+        raise BrokenRow(
+            "role",
+            f'a turn has no role, but the keys {listed}; write each as {{"role": "user", "content": ...}}',
+        )
     for name in values:
         check_known("key of a turn", name, _KEYS)
-    role = ROLE_NAMES.get(role, role)
     turn: Message = {"role": role, "content": ""}
     calls = _tool_calls(values)
     if calls:
@@ -91,7 +92,11 @@ def read_turn(value: Any) -> Message:
 def check_order(turns: list[Message]) -> None:
     """BrokenRow if a turn of this role cannot be at its position: templates refuse it or render it as another role's."""
     if all(turn["role"] != "assistant" for turn in turns):
-        raise BrokenRow("no_answer", "no assistant turn, so there is nothing to train on; add the answer")
+        raise BrokenRow(
+            "no_answer",
+            "no assistant turn, so there is nothing to train on; if another column holds the answer, "
+            "data.columns={prompt: TURNS, completion: ANSWER} joins them; trainer=grpo reads {prompt: TURNS}",
+        )
     before: Message | None = None
     for number, turn in enumerate(turns, start=1):
         role, last = turn["role"], before["role"] if before else None
@@ -104,8 +109,8 @@ def check_order(turns: list[Message]) -> None:
             wrong = "two assistant turns follow each other; join them"
         elif role == "assistant" and last == "system":
             wrong = "the assistant answers before the user has asked"
-        elif role == "tool" and not (before and (last == "tool" or "tool_calls" in before)):
-            wrong = "a tool's result needs the tool_calls of the assistant turn before it"
+        elif role == "tool" and last not in ("tool", "assistant"):
+            wrong = "a tool's result needs the call of an assistant turn before it"
         if wrong:
             raise BrokenRow("role_order", f"turn {number} is {role}'s: {wrong}")
         before = turn

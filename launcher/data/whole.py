@@ -71,6 +71,22 @@ def _add_reading(part: Part, reading: Reading) -> None:
         part.add_finding(
             "dropped_keys", None, f"keys that are not read, with their number of rows: {listed}{meant}"
         )
+    if chats := part.marked["chat_as_text"]:
+        column = dict(reading.columns).get("text", "text")
+        part.add_finding(
+            "chat_as_text",
+            part.firsts["chat_as_text"],
+            f"{chats:,} of {len(part.lines):,} texts are chats with marks of their own, such as Human: and Assistant:, and are "
+            f"trained on whole, questions too; data.columns={{transcript: {column}}} splits them into turns for the model's "
+            "chat template",
+        )
+    if lists := part.marked["list_as_text"]:
+        part.add_finding(
+            "list_as_text",
+            part.firsts["list_as_text"],
+            f"{lists:,} answers are the text of a list or an object, as pandas writes one into a table; if one of its values "
+            "is the answer, name it: data.columns={completion: COLUMN.0}",
+        )
     if part.lost_nulls:
         part.add_finding(
             "lost_nulls",

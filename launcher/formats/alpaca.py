@@ -2,7 +2,7 @@
 
 from typing import Any, cast
 
-from launcher.data.fields import make_turn, plain_pairs, read_below, read_systems
+from launcher.data.fields import make_turn, plain_pairs, read_below, read_systems, text_turn
 from launcher.data.kinds import Example
 from launcher.data.rules import BrokenRow
 from launcher.formats.base import SYSTEM, Fields, Format
@@ -22,7 +22,7 @@ def _read(row: Fields) -> Example:
         if not isinstance(pair, list) or len(cast("list[Any]", pair)) != 2:
             raise BrokenRow("type", "history is not a list of [question, answer]")
         turns += [make_turn("user", pair[0]), make_turn("assistant", pair[1])]
-    return {"messages": [*turns, make_turn("user", question), make_turn("assistant", row.get("output"))]}
+    return {"messages": [*turns, make_turn("user", question), text_turn(row, "output", "assistant")]}
 
 
 def _write(example: Example) -> dict[str, Any]:

@@ -30,7 +30,7 @@ ABOUT = (
 pandas writes for its index."""
 SYSTEM = ("system", "system_prompt")
 """Keys of a system prompt beside the turns."""
-TOOLS = ("tools", "parallel_tool_calls")
+TOOLS = ("tools", "functions", "parallel_tool_calls")
 
 
 def _nothing(row: Fields) -> tuple[str, ...]:
@@ -72,6 +72,8 @@ class Format:
     """Keys of `keys` that `read` leaves out of this row, because another one has their place; they are counted and told."""
     lists: tuple[str, ...] = ()
     """Keys that hold lists of turns, never a text; text in them is read as that list."""
+    raw: tuple[str, ...] = ()
+    """Keys whose values are no turns, and are read with all that is in them."""
     meanings: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     """Other names that people give to keys of this format; an error for a row of no format names data.columns with them."""
     example: Mapping[str, Any]

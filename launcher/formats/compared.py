@@ -1,5 +1,5 @@
-"""`compared`: a question, several answers, and which of them is better: SHP, PKU-SafeRLHF, HelpSteer2's preferences, chatbot
-arenas, StackExchange pairs, and UltraFeedback as it was published (answers with scores)."""
+"""`compared`: a question, several answers, and which of them is better: SHP, PKU-SafeRLHF, HelpSteer's preferences, chatbot
+arenas, StackExchange pairs, and UltraFeedback and Nectar as they were published (answers with scores or ranks)."""
 
 from collections.abc import Callable
 from typing import Any, cast
@@ -7,13 +7,15 @@ from typing import Any, cast
 from launcher.data.fields import as_strings, read_side, read_systems
 from launcher.data.kinds import Example
 from launcher.data.rules import BrokenRow
+from launcher.data.transcript import asked_in, is_open
 from launcher.data.turns import Message, check_answer, check_order
 from launcher.formats.base import SYSTEM, Fields, Format
 
-_PROMPTS = ("prompt", "question", "instruction", "history")
+_PROMPTS = ("prompt", "question", "instruction", "history", "context")
 _PAIRS = (
     ("response_0", "response_1"),
     ("response_1", "response_2"),
+    ("response1", "response2"),
     ("answer_0", "answer_1"),
     ("human_ref_A", "human_ref_B"),
     ("conversation_a", "conversation_b"),
@@ -24,7 +26,15 @@ _BETTER_FIRST = (("response_j", "response_k"), ("chosen_response", "rejected_res
 """Names of two answers, of which the first is the better one."""
 _SCORES = ("fine-grained_score", "fine_grained_score", "overall_score", "score")
 """Scores of an answer in a list, in the order in which they are taken: UltraFeedback's overall scores are known to be wrong."""
-_VERDICTS = ("better_response_id", "labels", "preference_strength", "winner", "score_0", "winner_model_a")
+_VERDICTS = (
+    "better_response_id",
+    "labels",
+    "preference_strength",
+    "overall_preference",
+    "winner",
+    "score_0",
+    "winner_model_a",
+)
 
 
 def _names(row: Fields) -> tuple[str, str] | None:
@@ -36,13 +46,21 @@ def _matches(row: Fields) -> bool:
     names = _names(row)
     if names is not None:
         return names in _BETTER_FIRST or any(name in row for name in _VERDICTS)
-    return "completions" in row and ("instruction" in row or "prompt" in row)
+    return ("completions" in row and ("instruction" in row or "prompt" in row)) or _is_ranked(row)
+
+
+def _is_ranked(row: Fields) -> bool:
+    """Whether the answers stand in a list with their ranks, as in Nectar."""
+    return "answers" in row and "prompt" in row and "num_responses" in row
 
 
 def _read(row: Fields) -> Example:
     names = _names(row)
     if names is None:
-        chosen, rejected = _best_and_worst(row.get("completions"))
+        ranked = _is_ranked(row)
+        chosen, rejected = (
+            _best_and_worst(row.get("answers")) if ranked else _best_and_worst(row.get("completions"))
+        )
     elif names in _BETTER_FIRST or _first_is_better(row):
         chosen, rejected = (read_side(row[name], name, "assistant") for name in names)
     else:
@@ -70,6 +88,8 @@ def _prompt(row: Fields) -> list[Message]:
     if name is None:
         return []
     given = row[name]
+    if isinstance(given, str) and is_open(given):
+        return asked_in(given, name)
     if isinstance(given, dict) and "full_text" in given:  # webgpt_comparisons
         given = cast("dict[str, Any]", given)["full_text"]
     return read_side(given, name, "user")
@@ -100,7 +120,7 @@ def _by_label(row: Fields, value: Any) -> bool | None:
 
 
 def _by_strength(row: Fields, value: Any) -> bool | None:
-    """HelpSteer2: below 0 if the first answer is the better one."""
+    """HelpSteer2 and 3: below 0 if the first answer is the better one."""
     return value < 0 if isinstance(value, int | float) and value else None
 
 
@@ -125,6 +145,7 @@ _SAYS: dict[str, Callable[[Fields, Any], bool | None]] = {
     "better_response_id": _by_id,
     "labels": _by_label,
     "preference_strength": _by_strength,
+    "overall_preference": _by_strength,
     "winner": _by_winner,
     "winner_model_a": _by_column,
     "score_0": _by_scores,
@@ -138,18 +159,21 @@ def _best_and_worst(given: Any) -> tuple[list[Message], list[Message]]:
     for one in cast("list[Any]", given) if isinstance(given, list) else []:
         answer = cast("dict[str, Any]", one) if isinstance(one, dict) else {}
         score = next((answer[name] for name in _SCORES if _is_number(answer.get(name))), None)
-        if score is not None and isinstance(answer.get("response"), str):
-            found.append((float(score), answer["response"]))
+        if score is None and _is_number(answer.get("rank")):
+            score = -answer["rank"]  # the first is the best
+        text = answer.get("response", answer.get("answer"))
+        if score is not None and isinstance(text, str):
+            found.append((float(score), text))
     if len(found) < 2:
         raise BrokenRow(
             "format",
-            f"completions holds fewer than two answers with response and a score ({', '.join(_SCORES)})",
+            f"there are fewer than two answers with response and a score ({', '.join(_SCORES)}) or a rank",
         )
     best, worst = max(found, key=lambda one: one[0]), min(found, key=lambda one: one[0])
     if best[0] == worst[0]:
         raise BrokenRow(
             "label",
-            "all answers of completions have the same score, and a draw teaches nothing; leave such rows out with "
+            "all answers have the same score, and a draw teaches nothing; leave such rows out with "
             "data.on_bad_row=skip and a data.max_bad_share that allows them",
         )
     return read_side(best[1], "response", "assistant"), read_side(worst[1], "response", "assistant")
@@ -181,6 +205,8 @@ SPEC = Format(
         *_SAYS,
         *(
             "completions",
+            "answers",
+            "num_responses",
             "safer_response_id",
             "score_1",
             "score_A",

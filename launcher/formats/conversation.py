@@ -1,11 +1,10 @@
 """`conversation`: a chat as a list of {"input", "output"} rounds, or of turns, under this name."""
 
-from typing import Any, cast
+from typing import Any
 
-from launcher.data.fields import make_turn, plain_pairs, read_chat, read_systems
+from launcher.data.fields import plain_pairs, read_chat
 from launcher.data.kinds import Example
 from launcher.data.rules import BrokenRow
-from launcher.data.turns import Message, check_order
 from launcher.formats.base import SYSTEM, Fields, Format
 
 
@@ -14,27 +13,9 @@ def _matches(row: Fields) -> bool:
 
 
 def _read(row: Fields) -> Example:
-    items: Any = row.get("conversation")
-    if not isinstance(items, list) or not items:
+    if not isinstance(row.get("conversation"), list | str) or not row["conversation"]:
         raise BrokenRow("type", 'conversation is not a list of {"input": ..., "output": ...} or of turns')
-    first: Any = cast("list[Any]", items)[0]
-    if not (isinstance(first, dict) and "output" in first):
-        return {"messages": read_chat(row, "conversation")}
-    turns = list(read_systems(row))
-    for item in cast("list[Any]", items):
-        turns += _read_round(item)
-    check_order(turns)
-    return {"messages": turns}
-
-
-def _read_round(item: Any) -> list[Message]:
-    values = cast("dict[str, Any]", item) if isinstance(item, dict) else {}
-    if set(values) != {"input", "output"}:
-        raise BrokenRow(
-            "type",
-            f'a round is {{"input": ..., "output": ...}}, but one has {", ".join(values) or "no keys"}',
-        )
-    return [make_turn("user", values["input"]), make_turn("assistant", values["output"])]
+    return {"messages": read_chat(row, "conversation")}
 
 
 def _write(example: Example) -> dict[str, Any]:
@@ -59,4 +40,5 @@ SPEC = Format(
     lists=("conversation",),
     example={"conversation": [{"input": "Hi", "output": "Hello"}, {"input": "And?", "output": "Bye"}]},
     shape='`{"conversation": [{"input": ..., "output": ...}, ...], "system"?}`, or turns in it',
+    note="; rounds can also have `human`, `user`, `question`, `prompt` and `assistant`, `answer`, `response`",
 )

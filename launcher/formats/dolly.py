@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from launcher.data.fields import make_turn, plain_pairs, read_below, read_systems
+from launcher.data.fields import make_turn, plain_pairs, read_below, read_systems, text_turn
 from launcher.data.kinds import Example
 from launcher.data.rules import BrokenRow
 from launcher.formats.base import SYSTEM, Fields, Format
@@ -14,7 +14,7 @@ def _matches(row: Fields) -> bool:
 
 def _read(row: Fields) -> Example:
     question = read_below(row, "instruction", "context" if row.get("context") else "input")
-    turns = [make_turn("user", question), make_turn("assistant", row.get("response"))]
+    turns = [make_turn("user", question), text_turn(row, "response", "assistant")]
     return {"messages": [*read_systems(row), *turns]}
 
 

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from launcher.data.fields import make_turn, plain_pairs, read_system, read_systems
-from launcher.data.kinds import Example
+from launcher.data.fields import plain_pairs, read_side, read_system, read_systems, text_turn
+from launcher.data.kinds import Example, untrained
 from launcher.data.rules import BrokenRow
+from launcher.data.turns import check_order
 from launcher.formats.base import SYSTEM, Fields, Format
 
 
@@ -13,9 +14,14 @@ def _matches(row: Fields) -> bool:
 
 
 def _read(row: Fields) -> Example:
-    turns = [make_turn("user", row.get("input")), make_turn("assistant", row.get("output"))]
-    system = read_system(row.get("systemPrompt")) or read_systems(row)
-    return {"messages": [*system, *turns]}
+    asked, answer = row.get("input"), text_turn(row, "output", "assistant")
+    turns = (
+        read_side(asked, "input", "user") if isinstance(asked, list) else [text_turn(row, "input", "user")]
+    )
+    system = [] if turns[0]["role"] == "system" else read_system(row.get("systemPrompt")) or read_systems(row)
+    messages = [*system, *untrained(turns), answer]
+    check_order(messages)
+    return {"messages": messages}
 
 
 def _write(example: Example) -> dict[str, Any]:
@@ -39,5 +45,7 @@ SPEC = Format(
     from_chat=True,
     later_columns=("systemPrompt",),
     example={"input": "Hi", "output": "Hello", "systemPrompt": "Be short."},
+    text_or_turns=("input",),
     shape='`{"input", "output", "systemPrompt"?}`',
+    note="; input can be the turns before the answer",
 )

@@ -8,7 +8,17 @@ from launcher.data.rules import BrokenRow
 from launcher.data.turns import Message, check_answer, check_order
 from launcher.formats.base import SYSTEM, TOOLS, Fields, Format
 
-_PROMPTS = ("prompt", "conversations", "question", "instruction")
+_PROMPTS = (
+    "prompt",
+    "conversations",
+    "question",
+    "instruction",
+    "query",
+    "problem",
+    "trajectory",
+    "context",
+    "input",
+)
 """Names of the prompt, in the order in which they are taken."""
 
 
@@ -49,13 +59,17 @@ def _prompt(row: Fields) -> list[Message]:
     name = next((name for name in _PROMPTS if row.get(name) is not None), None)
     if name is None:
         return []
-    if isinstance(row[name], str) and isinstance(row.get("input"), str):
+    if name != "input" and isinstance(row[name], str) and isinstance(row.get("input"), str):
         return read_side(read_below(row, name, "input"), name, "user")
     return read_side(row[name], name, "user")
 
 
 def _unread(row: Fields) -> tuple[str, ...]:
-    return tuple(name for name in _PROMPTS if row.get(name) is not None)[1:]
+    if "preferred_output" in row:
+        return ()
+    names = [name for name in _PROMPTS if row.get(name) is not None]
+    below = names and isinstance(row[names[0]], str) and isinstance(row.get("input"), str)
+    return tuple(name for name in names[1:] if not (below and name == "input"))
 
 
 def _is_whole(side: list[Message]) -> bool:
@@ -94,7 +108,7 @@ def _write(example: Example) -> dict[str, Any]:
 SPEC = Format(
     keys=(
         *(*_PROMPTS, "chosen", "rejected", "score_chosen", "score_rejected", *SYSTEM, *TOOLS),
-        *("input", "preferred_output", "non_preferred_output"),
+        *("preferred_output", "non_preferred_output"),
     ),
     kind="pair",
     precedence=8,
@@ -106,7 +120,7 @@ SPEC = Format(
     later_columns=("tools",),
     json_columns=("tools",),
     text_or_turns=("prompt", "chosen", "rejected"),
-    lists=("conversations",),
+    lists=("conversations", "trajectory"),
     meanings={
         "prompt": ("question", "instruction", "query", "input", "user", "problem", "context", "post"),
         "chosen": (

@@ -56,6 +56,7 @@ SPEC = Format(
     writes=("prompt", "chat", "pair", "labelled"),
     later_columns=_REFERENCES,
     text_or_turns=("prompt",),
+    raw=_REFERENCES,
     example={"prompt": "2 + 2?", "answer": "4"},
     shape='`{"prompt": ..., "answer"?, "solution"?, "ground_truth"?, "reference"?}`: no answer to learn from',
 )

@@ -66,7 +66,7 @@ SPEC = Format(
             "problem",
             "ask",
             "request",
-            "source_text",
+            *("source_text", "article", "document", "dialogue", "dialog", "passage", "source", "post"),
         ),
         "completion": (
             *(
@@ -81,7 +81,17 @@ SPEC = Format(
                 "bot",
                 "result",
             ),
-            *("answers", "label_text", "target_text", "generation", "text"),
+            *(
+                "answers",
+                "label_text",
+                "target_text",
+                "generation",
+                "highlights",
+                "summary",
+                "tldr",
+                "target",
+                "text",
+            ),
         ),
     },
     example={"prompt": "Hi", "completion": "Hello"},

@@ -1,15 +1,34 @@
 """`question_answer`: a question and its answer under one of their usual names, and an optional system prompt or context."""
 
-from typing import Any
+from typing import Any, cast
 
-from launcher.data.fields import make_turn, plain_pairs, read_below, read_systems
+from launcher.data.fields import make_turn, plain_pairs, read_below, read_string, read_systems, text_turn
 from launcher.data.kinds import Example
 from launcher.data.rules import BrokenRow
+from launcher.data.turns import Message
 from launcher.formats.base import SYSTEM, Fields, Format
 
-_QUESTIONS = ("question", "query", "problem", "user", "human", "prompt", "instruction", "input", "context")
-_ANSWERS = ("response", "assistant", "solution", "answer", "completion", "reply", "output", "target")
+_QUESTIONS = (
+    *("question", "query", "problem", "user", "human", "prompt", "instruction", "input", "context"),
+    *("inputs_pretokenized", "inputs"),
+)
+_ANSWERS = (
+    *(
+        "response",
+        "assistant",
+        "solution",
+        "generated_solution",
+        "answer",
+        "completion",
+        "reply",
+        "output",
+        "target",
+    ),
+    *("targets_pretokenized", "targets", "best_answer", "correct_answer", "answers"),
+)
 """In the order in which they are taken: a worked solution before the answer that stands at its end."""
+_DEFINITION = "definition"
+"""What is asked of all rows of a task of Natural Instructions, whose inputs stand below it."""
 _REFERENCED = ("solution", "answer")
 """Beside a prompt, these are what a reward function compares generated answers with, and not an answer to learn."""
 
@@ -29,16 +48,36 @@ def _read(row: Fields) -> Example:
     names = _names(row)
     if names is None:
         raise BrokenRow("format", f"no {' or '.join(_QUESTIONS[:3])} with a {' or '.join(_ANSWERS[:4])}")
-    question = names[0]
+    question, answer = names
     said = read_below(row, question, "context" if question != "context" else "")
-    turns = [make_turn("user", said), make_turn("assistant", row.get(names[1]))]
-    return {"messages": [*read_systems(row), *turns]}
+    if question == "inputs" and row.get(_DEFINITION):
+        said = f"{read_string(row, _DEFINITION)}\n\n{said}"
+    answered = _squad(row) if answer == "answers" else text_turn(row, answer, "assistant")
+    return {"messages": [*read_systems(row), make_turn("user", said), answered]}
+
+
+def _squad(row: Fields) -> Message:
+    """The first of the answers of SQuAD, {"text": [...], "answer_start": [...]}."""
+    given = row.get("answers")
+    texts: Any = cast("dict[str, Any]", given).get("text") if isinstance(given, dict) else None
+    if not isinstance(texts, list):
+        return text_turn(row, "answers", "assistant")
+    if not texts:
+        raise BrokenRow(
+            "empty",
+            "answers holds no text, as for SQuAD's questions without an answer; leave such rows out with "
+            "data.on_bad_row=skip and a data.max_bad_share that allows them, or write what to answer",
+        )
+    return make_turn("assistant", texts[0])
 
 
 def _unread(row: Fields) -> tuple[str, ...]:
     names = _names(row) or ()
     used = (*names, *SYSTEM, *(() if "context" in names else ("context",)))
-    return tuple(key for key in row if key in (*_QUESTIONS, *_ANSWERS) and key not in used and row[key])
+    others = [_DEFINITION] if "inputs" not in names else []
+    return tuple(
+        key for key in row if key in (*_QUESTIONS, *_ANSWERS, *others) and key not in used and row[key]
+    )
 
 
 def _write(example: Example) -> dict[str, Any]:
@@ -52,7 +91,7 @@ def _write(example: Example) -> dict[str, Any]:
 
 
 SPEC = Format(
-    keys=(*_QUESTIONS, *_ANSWERS, *SYSTEM),
+    keys=(*_QUESTIONS, *_ANSWERS, _DEFINITION, *SYSTEM),
     kind="chat",
     precedence=75,
     matches=_matches,
@@ -64,5 +103,6 @@ SPEC = Format(
     later_columns=("system_prompt",),
     example={"question": "2 + 2?", "answer": "4", "system_prompt": "Be short."},
     shape='`{"question", "answer", "system_prompt"?, "context"?}`',
-    note="; also `query`, `problem`, `user` and `response`, `solution`, `assistant`; context stands below the question",
+    note="; also `query`, `problem`, `user`, `inputs` and `response`, `solution`, `assistant`, `targets`, SQuAD's `answers`; "
+    "context stands below the question",
 )

@@ -32,6 +32,8 @@ class Known:
     """Keys that a row of each format can have."""
     writers: Mapping[str, tuple[Format, Writer]]
     """Format and writer of each name that rows can be written as."""
+    lists: frozenset[str]
+    """Keys of all formats that hold lists of turns."""
     json_columns: frozenset[str]
     text_or_turns: frozenset[str]
 
@@ -50,6 +52,7 @@ def known_formats() -> Known:
         order=tuple((name, one.matches) for name, one in formats.items()),
         allowed={name: frozenset((*one.keys, *ABOUT)) for name, one in formats.items()},
         writers=writers,
+        lists=frozenset(key for one in formats.values() for key in one.lists),
         json_columns=frozenset(key for one in formats.values() for key in one.json_columns),
         text_or_turns=frozenset(key for one in formats.values() for key in one.text_or_turns),
     )

@@ -16,7 +16,7 @@ def _matches(row: Fields) -> bool:
 
 
 def _read(row: Fields) -> Example:
-    if not isinstance(row.get("conversations"), list):
+    if not isinstance(row.get("conversations"), list | str):
         raise BrokenRow("type", 'conversations is not a list of {"from": ..., "value": ...}')
     return with_tools({"messages": read_chat(row, "conversations")}, row)
 

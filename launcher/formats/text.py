@@ -10,7 +10,7 @@ from launcher.formats.base import Fields, Format
 
 
 def _matches(row: Fields) -> bool:
-    return "text" in row
+    return "text" in row and "message_tree_id" not in row  # a message of a tree is no text of its own
 
 
 def _read(row: Fields) -> Example:

@@ -4,9 +4,10 @@ import socket
 from dataclasses import dataclass
 
 from launcher.clusters.choose import job_cluster
+from launcher.clusters.local import process_id
 from launcher.errors import RunError
 from launcher.launching.write import settle
-from launcher.run import RunDir
+from launcher.run import RunDir, job_number
 from launcher.run.events import launching
 from launcher.run.events.supervisor import Started
 from launcher.status.state import is_over, read_status
@@ -30,10 +31,14 @@ def cancel(run: RunDir) -> Cancelled:
         raise RunError(f"{run.name} has no job to cancel: it was never submitted")
     over = is_over(before.state)
     if not over:
-        cluster = job_cluster(str(run.read_json(run.job)["cluster"]))
+        job = run.read_json(run.job)
+        cluster = job_cluster(str(job["cluster"]))
+        asked = before.job_id
         if cluster.one_machine:
             _check_host(run)
-        cluster.cancel(before.job_id)
+            same = job_number(str(job["job_id"])) == asked
+            asked = process_id(asked, job.get("started") if same else None)
+        cluster.cancel(asked)
         run.note(launching.Cancelled(attempt=before.attempts, job_id=before.job_id))
     return Cancelled(job_id=before.job_id, was_over=over, state=before.state.value)
 

@@ -4,17 +4,21 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 from launcher.config import Config
 from launcher.errors import ConfigError, RunError
 from launcher.plan.save import RESTART_S, SAVE_S
 from launcher.run import RunDir, find_run
 
+if TYPE_CHECKING:  # most runs start afresh
+    from launcher.checkpoint.find import Found
+
 
 def resume_source(config: Config) -> str:
     """auto, never, or an absolute path that holds a committed checkpoint; ConfigError for anything else."""
     if config.resume in ("auto", "never"):
-        if config.resume_weights_only:
+        if config.resume_weights_only and not saves_weights_only(config):
             raise ConfigError(
                 f"resume_weights_only=true needs resume=PATH, and resume={config.resume}; name a checkpoint or another run"
             )
@@ -30,7 +34,7 @@ def resume_source(config: Config) -> str:
                 "checkpoint's path or a run's name"
             ) from None
     path = path.resolve()
-    _check_whole(config.resume, path)
+    _check_whole(config, path)
     if not path.is_relative_to(runs_dir.resolve()) and not config.trust_checkpoint:
         raise ConfigError(
             f"resume={config.resume} is outside runs_dir={runs_dir}: its author determines what this run's model says; "
@@ -39,17 +43,33 @@ def resume_source(config: Config) -> str:
     return str(path)
 
 
-def _check_whole(name: str, path: Path) -> None:
+def saves_weights_only(config: Config) -> bool:
+    """Whether a plugin of the run saves checkpoints without the optimizer's state."""
+    options = (cast("dict[str, Any]", one) for one in config.plugins.values() if isinstance(one, dict))
+    return any(one.get("weights_only") for one in options)
+
+
+def _check_whole(config: Config, path: Path) -> None:
     from launcher.checkpoint.find import Found, committed, look  # by need: most runs start afresh
 
-    inside = path / "checkpoints"
+    name, inside = config.resume, path / "checkpoints"
     if inside.is_dir():
-        if not committed(inside):
+        newest = next(iter(committed(inside)), None)
+        if newest is None:
             raise ConfigError(f"resume={name}: {inside} has no committed checkpoint; name another run")
-        return
+        return _check_state(config, newest)
     found = look(path)
     if not isinstance(found, Found):
         raise ConfigError(f"resume={name}: {found.reason}; name a folder step_N or a run, or use resume=auto")
+    return _check_state(config, found)
+
+
+def _check_state(config: Config, found: "Found") -> None:
+    if found.manifest.weights_only and not config.resume_weights_only:
+        raise ConfigError(
+            f"resume={config.resume}: {found.path.name} has no optimizer state, because it was saved with "
+            "plugins.sharded_checkpoint.weights_only=true; add resume_weights_only=true to begin with its weights"
+        )
 
 
 def measured(runs_dir: Path, name: str) -> dict[str, float]:

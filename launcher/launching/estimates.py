@@ -205,7 +205,9 @@ def _queue(plan: LaunchPlan, course: Course | None) -> Lines:
     limit = f"the limit of {course.limit_h:g} h"
     if course.attempts is None:
         way = "without saves it starts over each time; add sharded_checkpoint to plugin, or raise resources.time"
-        if plan.save:
+        if plan.save and plan.save.weights_only:
+            way = "its checkpoints have no optimizer state; set resume_weights_only=true, or raise resources.time"
+        elif plan.save:
             way = "its start and the loss at the limit leave no time to train; raise resources.time"
         return [("queue", f"{limit} interrupts it, and it never finishes: {way}")]
     cut = f"{limit} interrupts it" if course.cut else f"within {limit}"

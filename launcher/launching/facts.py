@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from launcher import __version__
 from launcher.clusters.base import Cluster
@@ -54,6 +54,7 @@ def gather(config: Config, experiment: str | None, run: RunDir) -> Facts:
         holds_out=config.data.eval_fraction is not None,
         python=config.cluster.python or sys.executable,
         architecture=_architecture(config, shape),
+        stored_as=_stored_as(shape),
         chat=read_format(config),
         resume=resume_source(config),
         save_s=known["save_s"],
@@ -91,3 +92,11 @@ def _architecture(config: Config, config_json: Mapping[str, Any] | None) -> Arch
     from launcher.launching.inspect_model import inspected
 
     return inspected(config_json, config.cache_dir)
+
+
+def _stored_as(config_json: Mapping[str, Any] | None) -> str | None:
+    """How the checkpoint packs its weights; empty for plain ones, None if config.json is not known."""
+    if config_json is None:
+        return None
+    packed: Any = config_json.get("quantization_config")
+    return str(cast("dict[str, Any]", packed).get("quant_method") or "") if isinstance(packed, dict) else ""

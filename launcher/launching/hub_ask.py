@@ -83,14 +83,22 @@ def why(error: Exception) -> str:
 
 
 def token_of(environ: Mapping[str, str]) -> str:
-    """The user's token without line ends; empty if there is none.
+    """The user's token without line ends; empty if there is none, and for a hub to which it would go unencrypted.
 
     The library reads its variables when it is imported; the environment here also contains those of the cluster file.
     Source: huggingface_hub/utils/_auth.py, _clean_token.
     """
+    if is_open(endpoint(environ)):
+        return ""
     token = _clean(environ.get("HF_TOKEN", ""))
     path = Path(environ.get("HF_TOKEN_PATH") or home_folder(environ) / "token").expanduser()
     return token or (_clean(path.read_text()) if path.is_file() else "")
+
+
+def is_open(hub: str) -> bool:
+    """Whether everybody on the way to the hub could read what is sent: plain http to another host."""
+    parts = urlsplit(hub)
+    return parts.scheme.lower() == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1")
 
 
 def _clean(token: str) -> str:

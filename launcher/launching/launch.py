@@ -24,6 +24,7 @@ from launcher.launching.write import find_cut_short, write_run
 from launcher.output import say
 from launcher.plan import LaunchPlan, check_fits
 from launcher.plugins.decide import read_run
+from launcher.processes import start_ticks
 from launcher.run import RunDir, find_submitted
 
 
@@ -154,7 +155,10 @@ def start_here(run: RunDir, cluster: Cluster) -> subprocess.Popen[bytes]:
     """The run's job script as a process of this machine, recorded as the run's job."""
     process = cluster.start(run)
     job = cluster.job(os.environ)
-    run.note_job(cluster.name, job.id if job else str(process.pid))
+    if job:
+        run.note_job(cluster.name, job.id)
+    else:
+        run.note_job(cluster.name, str(process.pid), start_ticks(process.pid))
     return process
 
 

@@ -22,6 +22,7 @@ def warnings_of(composed: Composed, plan: LaunchPlan) -> list[str]:
     found = [
         *what_it_trains(config, plan, unasked=composed.sample_unasked),
         cpu_warning(config, plan),
+        no_optimizer_state(config, plan),
         close_call(config, plan),
         few_cores(plan),
         little_memory(plan),
@@ -41,6 +42,19 @@ def what_it_trains(config: Config, plan: LaunchPlan, *, unasked: bool) -> list[s
             "set data.path=FILE, or data=quickstart if the sample is what you want"
         )
     return [*found, *short_run(extent_of(config, plan))]
+
+
+def no_optimizer_state(config: Config, plan: LaunchPlan) -> str | None:
+    """A warning if the run's checkpoints hold the weights alone: what a failure then costs."""
+    if plan.save is None or not plan.save.weights_only:
+        return None
+    said = "plugins.sharded_checkpoint.weights_only=true: checkpoints have no optimizer state"
+    if config.resume_weights_only:
+        return f"{said}; after an interruption the run goes on at the newest one's step, with a new optimizer"
+    return (
+        f"{said}, so the run does not go on after a failure, a pre-emption or its time limit; set resume_weights_only=true if "
+        "it may go on with a new optimizer"
+    )
 
 
 def unchecked(config: Config) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from launcher.errors import ConfigError, Exit, LauncherError, PackageError
 from launcher.hub import endpoint, offline_variable
-from launcher.launching.hub_ask import token_of, why
+from launcher.launching.hub_ask import is_open, token_of, why
 
 _NAME = re.compile(
     r"(?!.*(--|\.\.))(?!.*\.git$)[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95}(?<![.-])", re.ASCII
@@ -57,6 +57,10 @@ def api(environ: Mapping[str, str]) -> Any:
             f"{offline} is set, so nothing can be pushed; unset it, or push from another machine"
         )
     token = token_of(environ)
+    if is_open(endpoint(environ)):
+        raise ConfigError(
+            "HF_ENDPOINT is plain http, over which no token is sent, and a push needs one; use https"
+        )
     if not token:
         raise ConfigError(
             "a push needs a token with write permission: export HF_TOKEN (it is written to no file), or type `hf auth login`"

@@ -1,12 +1,17 @@
 """Continues a run that ended early in its run dir: it is composed again from its arguments, with the permitted changes."""
 
+import io
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, cast
 
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
+from launcher.checkpoint.find import committed
 from launcher.clusters.base import RunState
 from launcher.clusters.choose import make_cluster
 from launcher.errors import ConfigError, RunError, UsageError
@@ -25,6 +30,7 @@ from launcher.launching.write import rewrite_run, settle
 from launcher.output import say
 from launcher.plan import check_fits
 from launcher.plugins.base import make_plugins
+from launcher.reading import read_text
 from launcher.run import RunDir
 from launcher.run.code import Code, read_code
 from launcher.status.state import is_over, read_status
@@ -35,10 +41,12 @@ MAY_CHANGE = (
     "batch.eval_micro_batch_size", "data.num_workers", "data.prefetch_factor", "tracker",
     "trainer.logging_steps", "trainer.eval_steps",
     "trainer.sample_prompt", "data.check", "data.eval_path", "model.attn_implementation", "cache_dir", "runs_dir",
-    "force", "freeze", "notify", "dry_run", "trust_checkpoint", "sweep",
+    "force", "freeze", "notify", "dry_run", "trust_checkpoint", "umask_shared", "sweep",
+    "resume_weights_only",
 )
 # fmt: on
-"""Keys that change where and how a run computes, but not what it learns; some plugins declare the same of themselves."""
+"""Keys that change where and how a run computes, but not what it learns, and the way on from a checkpoint without optimizer
+state; some plugins declare the same of themselves."""
 
 
 def resume(run: RunDir, overrides: list[str], tell: Callable[[Composed, Launched], None]) -> Launched:
@@ -51,6 +59,7 @@ def resume(run: RunDir, overrides: list[str], tell: Callable[[Composed, Launched
     _check_can_go_on(run)
     _enter(run)
     composed = _compose(run, overrides)
+    _check_state(run, composed)
     changes = _changes(run, composed)
     plan = prepare_in(composed, run)
     check_fits(composed.config, plan)
@@ -102,6 +111,15 @@ def _check_can_go_on(run: RunDir) -> None:
         )
 
 
+def _check_state(run: RunDir, composed: Composed) -> None:
+    newest = next(iter(committed(run.checkpoints)), None)
+    if newest and newest.manifest.weights_only and not composed.config.resume_weights_only:
+        raise RunError(
+            f"{run.name}: {newest.path.name} has no optimizer state (plugins.sharded_checkpoint.weights_only=true); to go on "
+            "from it with a new optimizer, add resume_weights_only=true"
+        )
+
+
 def _compose(run: RunDir, overrides: list[str]) -> Composed:
     """The configuration of the run's own arguments, followed by the new ones."""
     if any(word.partition("=")[0] == OPTION for word in overrides):
@@ -112,7 +130,7 @@ def _compose(run: RunDir, overrides: list[str]) -> Composed:
         raise RunError(
             f"{run.overrides} is missing, so the arguments of {run.name} are unknown; start a new run"
         )
-    typed = cast("list[str]", OmegaConf.to_container(OmegaConf.load(run.overrides)))
+    typed = cast("list[str]", _load(run.overrides, list))
     site = config_dir_of(run, read_code(run.code) if is_entered() else None)
     before = [override for override in typed if not override.startswith(("dry_run=", "force="))]
     composed = compose([*([] if "--config-dir" in overrides else site), *before, *overrides])
@@ -121,22 +139,34 @@ def _compose(run: RunDir, overrides: list[str]) -> Composed:
     return composed[0]
 
 
+def _load(path: Path, kind: type) -> Any:
+    """The list or mapping in one of the run's YAML files; RunError if it holds anything else."""
+    try:
+        found: Any = OmegaConf.to_container(OmegaConf.load(io.StringIO(read_text(path))), enum_to_str=True)
+    except (OSError, ValueError, RecursionError, AttributeError, YAMLError, OmegaConfBaseException) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise RunError(f"{path} is not what a launch writes ({reason}); start a new run") from None
+    if not isinstance(found, kind) or (kind is list and not all(isinstance(one, str) for one in found)):
+        raise RunError(f"{path} is not what a launch writes; was it edited? Start a new run")
+    return found
+
+
 def config_dir_of(run: RunDir, code: Code | None) -> list[str]:
     """The words for --config-dir: of its copy, with the kept code."""
     if not run.config_dir.is_file():
         return []
-    folder = run.config_dir.read_text().rstrip("\n")
+    folder = read_text(run.config_dir).rstrip("\n")
     return ["--config-dir", code.place(folder) if code else folder]
 
 
 def _changes(run: RunDir, composed: Composed) -> dict[str, Any]:
     """Keys with their old and new values; ConfigError for one that would change what is trained."""
-    old = _flat("", OmegaConf.to_container(OmegaConf.load(run.config)))
+    old = _flat("", _load(run.config, dict))
     new = _flat("", OmegaConf.to_container(composed.cfg, resolve=True, enum_to_str=True))
     changes = {
         key: [old.get(key), new.get(key)] for key in sorted({*old, *new}) if old.get(key) != new.get(key)
     }
-    stored = OmegaConf.to_container(OmegaConf.load(run.config), enum_to_str=True)
+    stored = _load(run.config, dict)
     free = (
         *MAY_CHANGE,
         *_free(cast("dict[str, Any]", stored).get("plugins", {})),

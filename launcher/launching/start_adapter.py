@@ -37,7 +37,7 @@ def fit_to_adapter(cfg: DictConfig, typed: Iterable[str]) -> str:
     if not model.adapter:
         return ""
     typed_name = str(model.adapter)
-    folder = _folder(typed_name, cfg)
+    folder, other = _folder(typed_name, cfg), ""
     values = _settings(typed_name, folder)
     with read_write(cfg), open_dict(cfg):
         model.adapter = str(folder)
@@ -47,15 +47,26 @@ def fit_to_adapter(cfg: DictConfig, typed: Iterable[str]) -> str:
                 raise ConfigError(
                     f"{_KEY}={typed_name} does not name its base model; set model.name_or_path=BASE"
                 )
+            other = _instead(name, base) if not as_model else ""
             model.name_or_path = base
             if values.get("revision") and "model.revision" not in own:
                 model.revision = values["revision"]
+        elif base is not None and base != model.name_or_path:
+            other = (
+                f"; it was trained on {base}, and model.name_or_path={model.name_or_path} is taken for a copy of it: leave "
+                "model.name_or_path out if it is another model"
+            )
         how = "merged into it first"
         if model.adapter_mode.name == "train":
             _fit_plugin(cfg, values, own, typed_name)
             _fit_tokens(cfg, values, folder)
             how = "trained on"
-    return f"{_KEY}={folder} is {how}; its base is {model.name_or_path}"
+    return f"{_KEY}={folder} is {how}; its base is {model.name_or_path}{other}"
+
+
+def _instead(chosen: str, base: str) -> str:
+    """A part of a sentence for a model that the adapter's base replaces."""
+    return "" if chosen == base else f", which replaces {chosen}"
 
 
 def _folder(name: str, cfg: DictConfig) -> Path:

@@ -1,6 +1,7 @@
 """Writes the files of a run dir: when the run is planned, and again when a resume plans it again."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import OmegaConf
 
 from launcher.clusters.choose import job_cluster
+from launcher.clusters.registry import find_cluster
 from launcher.clusters.submission import cut_short
+from launcher.config import Config
 from launcher.errors import RunError
 from launcher.launching.compose import Composed
 from launcher.launching.data_gate import check_data
@@ -33,7 +36,8 @@ def write_run(run: RunDir, plan: LaunchPlan, composed: Composed, frozen: Frozen 
     _make_caches(plan, composed)
     _make_mount_points(plan, composed)
     try:
-        run.path.mkdir(parents=True)
+        run.path.parent.mkdir(parents=True, exist_ok=True)
+        run.path.mkdir(mode=folder_mode(composed.config))
     except FileExistsError:
         if run.path.is_dir():
             return False
@@ -42,13 +46,23 @@ def write_run(run: RunDir, plan: LaunchPlan, composed: Composed, frozen: Frozen 
         raise RunError(
             f"runs_dir={composed.config.runs_dir}: {run.path} cannot be created ({error.strerror}); choose another folder"
         ) from None
-    run.logs.mkdir()  # a scheduler can fail silently if it cannot write its log
-    (run.path / ".hydra").mkdir()
-    if frozen:
-        frozen.write(run)
-    _write(run, composed, texts)
-    run.note(Planned(attempt=0, experiment=plan.experiment, cluster=plan.cluster))
+    try:
+        run.logs.mkdir()  # a scheduler can fail silently if it cannot write its log
+        make_log_folders(plan, run.path)
+        (run.path / ".hydra").mkdir()
+        if frozen:
+            frozen.write(run)
+        _write(run, composed, texts)
+        run.note(Planned(attempt=0, experiment=plan.experiment, cluster=plan.cluster))
+    except OSError:  # a full disk, for example: a part of a run is none
+        shutil.rmtree(run.path, ignore_errors=True)
+        raise
     return True
+
+
+def folder_mode(config: Config) -> int:
+    """The mode of a new run dir or sweep, before the umask."""
+    return 0o777 if config.umask_shared else 0o700
 
 
 def settle(run: RunDir) -> None:
@@ -95,6 +109,7 @@ def rewrite_run(
     texts = render(plan)
     _make_caches(plan, composed)
     _make_mount_points(plan, composed)
+    make_log_folders(plan, run.path)
     kept = run.earlier / str(1 + sum(1 for _ in run.earlier.glob("[0-9]*")))
     kept.mkdir(parents=True)
     for name in (*FILES, ".hydra/overrides.yaml", run.config.name, run.data_check.name, run.code.name):
@@ -129,6 +144,18 @@ def _make_caches(plan: LaunchPlan, composed: Composed) -> None:
             raise RunError(
                 f"{name}={path} is mounted into the container and cannot be created ({error.strerror}); choose another folder, "
                 "or one that is below a folder of cluster.container.mounts"
+            ) from None
+
+
+def make_log_folders(plan: LaunchPlan, folder: Path) -> None:
+    """Creates the folders of the scheduler's own output, relative to the folder in which the job starts."""
+    for name in find_cluster(plan.cluster).log_folders(plan.job_options):
+        try:
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(
+                f"the folder {folder / name} of the job's output cannot be created ({error.strerror}); choose another one in "
+                "cluster.sbatch"
             ) from None
 
 

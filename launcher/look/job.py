@@ -43,7 +43,8 @@ def write_job(cluster: Cluster, wanted: Wanted, folder: Path) -> Path:
         name="site_probe", run_dir=str(folder), nodes=wanted.nodes, spares=0, gpus_per_node=max(1, wanted.gpus_per_node),
         cuda=wanted.gpus_per_node > 0, resources=ResourcesConfig(nodes=wanted.nodes, time=TIME), site=wanted.site,
     )  # fmt: skip
-    options = cluster.with_requeue({**cluster.job_options(request), "output": LOG}, False)
+    named = {key: value for key, value in cluster.job_options(request).items() if key != "error"}
+    options = cluster.with_requeue({**named, "output": LOG}, False)
     header = cluster.header(options, str(folder))
     try:
         (folder / "logs").mkdir(parents=True, exist_ok=True)

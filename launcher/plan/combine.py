@@ -4,6 +4,7 @@ from launcher.config import Config, has_evaluation
 from launcher.errors import PlanError
 from launcher.methods.registry import find_method
 from launcher.plan.adapter import Adapter, trains_head
+from launcher.plan.blocks import SINKS
 from launcher.plan.launch_plan import LaunchPlan
 from launcher.plan.rules import Combination, check_rules
 
@@ -25,6 +26,7 @@ def combination_of(config: Config, plan: LaunchPlan) -> Combination:
         adapter=adapter is not None,
         four_bit=adapter is not None and adapter.four_bit,
         eight_bit=adapter is not None and adapter.eight_bit,
+        packed=_is_packed(plan),
         dora=adapter is not None and adapter.dora,
         dropout=adapter is not None and adapter.dropout,
         disable_dropout=config.trainer.disable_dropout,
@@ -50,6 +52,20 @@ def _trains_head(plan: LaunchPlan, adapter: Adapter) -> bool:
     if adapter.tokens:
         return True
     return trains_head(shape, adapter) if shape else "lm_head" in adapter.modules_to_save
+
+
+def _is_packed(plan: LaunchPlan) -> bool:
+    """Whether the checkpoint's weights are packed, other than by bitsandbytes, which the adapter may take as they are.
+
+    Where config.json is not here, the experts of a gpt-oss are taken to be in MXFP4, as the hub has them, unless the
+    checkpoint's name says bf16.
+    """
+    known, shape = plan.facts.stored_as, plan.facts.architecture
+    if known is None:
+        return (
+            shape is not None and shape.model_type in SINKS and "bf16" not in plan.model.name_or_path.lower()
+        )
+    return known not in ("", "bitsandbytes")
 
 
 def check_needs(plan: LaunchPlan) -> None:

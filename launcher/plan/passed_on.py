@@ -39,7 +39,6 @@ SET_HERE: Mapping[str, str] = {
     "logging_first_step": "the first step is always logged",
     "logging_nan_inf_filter": "a loss that is NaN or infinite is never filtered",
     "eval_on_start": "a run with evaluation data is evaluated before and after training",
-    "save_only_model": "a checkpoint holds the optimizer, so that a run can resume; `launcher export` writes the weights alone",
     "enable_jit_checkpoint": "a run is saved before a pre-emption and the time limit without it",
     "ignore_data_skip": "the launcher's own order of rows starts a resumed run at the right row",
     "restore_callback_states_from_checkpoint": "the launcher's own checkpoints hold the states of callbacks",

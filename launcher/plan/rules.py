@@ -31,6 +31,8 @@ class Combination:
     adapter: bool = False
     four_bit: bool = False
     eight_bit: bool = False
+    packed: bool = False
+    """Whether the checkpoint stores its weights in a packed format, such as MXFP4."""
     dora: bool = False
     dropout: bool = False
     """Whether the adapter has dropout."""
@@ -197,6 +199,13 @@ RULES: tuple[Rule, ...] = (
         broken=lambda run: (
             run.strategy.offload_optimizer and not run.strategy.offloads_optimizer(run.optimizer)
         ),
+    ),
+    Rule(
+        number=19,
+        what="plugins.qlora, or plugins.lora with load_in=8bit, over a checkpoint that is packed already (gpt-oss: MXFP4)",
+        reason="bitsandbytes cannot pack such weights again (transformers 5.23 raises a ValueError on the ranks)",
+        way_out="use plugin=[lora], which trains over gpt-oss's weights in bf16, or a checkpoint with plain weights",
+        broken=lambda run: run.packed and (run.four_bit or run.eight_bit),
     ),
 )
 """The rules that are not specific to one method or plugin; a method's own rules are in its spec, a plugin's in its traits."""

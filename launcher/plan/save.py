@@ -24,6 +24,8 @@ class SavePlan:
     """Every checkpoint whose step is a multiple of this is kept; 0 keeps none."""
     keep_best: int
     """Checkpoints with the lowest evaluation loss that are kept."""
+    weights_only: bool
+    """Whether checkpoints lack the optimizer's state, so that a run resumes from one only with resume_weights_only=true."""
     asynchronous: bool
     """Whether files are written while training continues."""
     timeout_s: int
@@ -45,6 +47,7 @@ def make_save_plan(
     save_steps: int,
     save_every: float | str | None = None,
     keep: tuple[int, int, int],
+    weights_only: bool = False,
     asynchronous: bool,
     timeout_s: int,
     nodes: int,
@@ -62,6 +65,7 @@ def make_save_plan(
         keep_last=keep[0],
         keep_every=keep[1],
         keep_best=keep[2],
+        weights_only=weights_only,
         asynchronous=asynchronous,
         timeout_s=timeout_s,
         save_s=save_s,

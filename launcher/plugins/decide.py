@@ -1,6 +1,7 @@
 """The final LaunchPlan from config and facts, and the check that it is still the same on the node."""
 
 import dataclasses
+import re
 from typing import Any, cast
 
 from launcher.config import Config, read_config
@@ -15,6 +16,9 @@ from launcher.plan.options import check_options
 from launcher.plan.shutdown import with_notice
 from launcher.plugins.base import Plugin, apply, make_plugins
 from launcher.run import RunDir
+
+_OWN = re.compile(r"launcher\.plugins\.[a-z_]+\.[A-Za-z]+")
+"""The `_target_` of a plugin of this project."""
 
 
 def decide(config: Config, facts: Facts, plugins: list[Plugin] | None = None) -> LaunchPlan:
@@ -59,6 +63,18 @@ def read_run(run: RunDir) -> Decided:
             "it again, or use the version that planned it"
         )
     return Decided(config=config, plan=plan, plugins=make_plugins(config.plugins))
+
+
+def look_at_run(run: RunDir) -> Decided:
+    """As read_run, for a verb that only looks: RunError before a plugin is imported that is not one of this project's, since a
+    run dir can be anybody's."""
+    for key, plugin in read_config(str(run.config)).plugins.items():
+        target = str(plugin.get("_target_")) if isinstance(plugin, dict) else ""  # pyright: ignore
+        if not _OWN.fullmatch(target):
+            raise RunError(
+                f"plugins.{key}._target_={target} of {run.config} is not of this project, and is not imported to look at a run"
+            )
+    return read_run(run)
 
 
 def reread_run(run: RunDir) -> Decided:

@@ -1,7 +1,8 @@
 """Sharded checkpoints: every rank writes its shard, and the scheduler may restart the job.
 
 Disk: the trained state (with LoRA only the adapter's) in fp32 with Adam's two moments, 12 bytes per trained parameter, for
-each kept checkpoint. Memory: one such copy in host memory, divided among the ranks. Speed: training pauses for that copy.
+each kept checkpoint, 4 bytes with weights_only. Memory: one such copy in host memory, divided among the ranks. Speed:
+training pauses for that copy.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ class ShardedCheckpoint(Plugin):
     """Keep the checkpoint of every step that is a multiple of this and never delete it; 0 keeps none."""
     keep_best: int = 0
     """Number of checkpoints with the lowest evaluation loss to keep."""
+    weights_only: bool = False
+    """Save the weights without the optimizer's state, a third of the size. Such a checkpoint starts another run or is exported;
+    this run resumes from it only with resume_weights_only=true, which makes a new optimizer at its step."""
     asynchronous: bool = True
     """Continue training while a checkpoint is written; false waits until it is on disk."""
     timeout_s: int = 600
@@ -72,6 +76,7 @@ class ShardedCheckpoint(Plugin):
             save_steps=steps or 0,
             save_every=None if auto or steps else self.save_steps,
             keep=(self.keep_last, self.keep_every, self.keep_best),
+            weights_only=self.weights_only,
             asynchronous=self.asynchronous,
             timeout_s=self.timeout_s,
             nodes=plan.topology.nodes,

@@ -18,6 +18,8 @@ class OpenPort(Message):
 
     attempt: int
     """Number of the attempt, from 1."""
+    address: str
+    """Address of this node at which the ranks meet, and at which alone it listens; empty: all of its addresses."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +62,9 @@ class DumpStacks(Message):
 class ListenForLink(Message):
     """Listen for the test message of the previous node. Answer: LinkListening."""
 
+    secret: str
+    """What the message must begin with; other connections are closed."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckLink(Message):
@@ -69,6 +74,8 @@ class CheckLink(Message):
     """Address of the next node."""
     port: int
     """Port at which the next node listens."""
+    secret: str
+    """What the message begins with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,12 +110,8 @@ class NodeFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hello(Message):
-    """The first message of an agent."""
+    """The first message of an agent after the handshake, which has proved its index."""
 
-    token: str
-    """The secret of this job (LAUNCHER_TOKEN). A connection without it is closed."""
-    index: int
-    """Number of the node in the job step, from 0."""
     host: str
     """Name of the host, at which other nodes reach it."""
     facts: NodeFacts

@@ -40,15 +40,15 @@ def decode(line: bytes | bytearray, accepted: Mapping[str, type[Message]]) -> Me
     """
     try:
         values = json.loads(line)
-    except ValueError:
-        raise ProtocolError(f"not a line of JSON: {line[:80]!r}") from None
+    except (ValueError, RecursionError):  # a deep nesting of brackets
+        raise ProtocolError(f"not a line of JSON: {bytes(line[:80])!r}") from None
     if not isinstance(values, dict):
-        raise ProtocolError(f"not a JSON object: {line[:80]!r}")
+        raise ProtocolError(f"not a JSON object: {bytes(line[:80])!r}")
     found = cast("dict[str, Any]", values)
     kind = found.get("kind")
     wanted = accepted.get(kind) if isinstance(kind, str) else None
     if wanted is None:
-        raise ProtocolError(f"unknown kind of message {kind!r}; known: {', '.join(accepted)}")
+        raise ProtocolError(f"unknown kind of message {repr(kind)[:80]}; known: {', '.join(accepted)}")
     return _build(wanted, found)
 
 
@@ -65,7 +65,7 @@ def _build(wanted: type[Any], values: Mapping[str, Any]) -> Any:
                 made[name] = check(values[name])
             except ProtocolError:  # of a dataclass inside of this one
                 raise
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, OverflowError):  # an integer can be too large for a float
                 shown = repr(values[name])[:80]
                 raise ProtocolError(f"{wanted.__name__}.{name} is {shown}, which has a wrong type") from None
         elif required:

@@ -87,8 +87,8 @@ TRAINING: Mapping[str, Step] = {
     "ddp_timeout": to("resources.ddp_timeout_s", int),
     "ddp_find_unused_parameters": same("every trained weight has a gradient"),
     "save_total_limit": to(f"{parts.SAVES}.keep_last", int),
-    "save_only_model": lambda draft, key, value: draft.same(key, "off") if is_off(value) else draft.absent(
-        key, "a checkpoint without the optimizer's state cannot be resumed; model/ has the weights alone"
+    "save_only_model": lambda draft, key, value: (
+        draft.same(key, "off") if is_off(value) else draft.carry(key, f"{parts.SAVES}.weights_only", True)
     ),
     "save_safetensors": same("the result is safetensors"),
     "save_on_each_node": same("checkpoints are on the shared file system"),

@@ -14,6 +14,7 @@ from launcher.data.files import read_rows
 from launcher.errors import ConfigError
 from launcher.launching.compose import Composed, compose
 from launcher.launching.data_gate import data_paths
+from launcher.launching.earlier_runs import saves_weights_only
 from launcher.plugins.base import Plugin, make_plugins
 from launcher.rehearsal.job import KILL_FILE
 from launcher.run import write_text
@@ -53,7 +54,7 @@ def compose_copy(overrides: list[str], settings: Settings) -> Composed:
         "data.eval_fraction=null", "data.eval_group=null", "data.eval_copies=near",
         "data.max_samples=null", "data.eval_max_samples=null",
         "data.check=errors", "data.sources=[]", f"data.path={_quoted(_sample(config))}", "tracker.kind=none", "dry_run=false",
-        "hub.push=null", "resume=auto", "resume_weights_only=false", *_rehearsed(plugins, settings.save_every),
+        "hub.push=null", "resume=auto", *_weights_only(config), *_rehearsed(plugins, settings.save_every),
         "+plugins.rehearsal._target_=launcher.plugins.rehearsal.Rehearsal", f"+plugins.rehearsal.file={KILL_FILE}",
     ]  # fmt: skip
     if sources := config.data.sources:
@@ -62,6 +63,18 @@ def compose_copy(overrides: list[str], settings: Settings) -> Composed:
             f"++data.columns.{_quoted(ours)}={_quoted(theirs)}" for ours, theirs in sources[0].columns.items()
         ]
     return compose([*overrides, *changed])[0]
+
+
+def _weights_only(config: Config) -> list[str]:
+    """The override with which the copy resumes; ConfigError for a run that does not."""
+    if not saves_weights_only(config):
+        return ["resume_weights_only=false"]
+    if not config.resume_weights_only:
+        raise ConfigError(
+            "plugins.sharded_checkpoint.weights_only=true saves no optimizer state, so the run survives nothing; set "
+            "resume_weights_only=true if it may go on with a new optimizer, or take it out"
+        )
+    return []
 
 
 def _rehearsed(plugins: Mapping[str, Plugin], save_every: int) -> Iterator[str]:

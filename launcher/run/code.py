@@ -7,6 +7,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from launcher.errors import RunError
+from launcher.reading import read_json
 from launcher.run.write import write_text
 
 
@@ -75,7 +76,7 @@ def write_code(path: Path, code: Code) -> None:
 def read_code(path: Path) -> Code | None:
     """The record; None if the run's code was not kept. RunError for a file that is not one."""
     try:
-        values: dict[str, Any] = json.loads(path.read_text())
+        values: dict[str, Any] = read_json(path)
         roots = tuple(_root(root) for root in values.pop("roots"))
         changed, skipped = tuple(values.pop("changed")), tuple(values.pop("skipped"))
         code = Code(roots=roots, changed=changed, skipped=skipped, **values)
@@ -83,7 +84,7 @@ def read_code(path: Path) -> Code | None:
         return code
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RunError) as error:
         raise RunError(
             f"{path} is not the record of a run's code ({error}); was it edited? With freeze=false a resume does not need it"
         ) from None

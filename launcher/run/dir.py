@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from launcher.errors import RunError
+from launcher.masking import mask_all
+from launcher.reading import read_json
 from launcher.run.events import Event, EventReader, make
 from launcher.run.events.launching import Submitted
+from launcher.run.kinds import check_kinds
 from launcher.run.lines import append_line, now
 from launcher.run.write import write_text
 
@@ -153,8 +156,8 @@ class RunDir:
         return False
 
     def note(self, event: Event) -> None:
-        """Append one event to events.jsonl, in one write, so that writers on several hosts do not mix."""
-        append_line(self.events, event.line(now()))
+        """Append one event to events.jsonl, in one write, so that writers on several hosts do not mix. Secrets are masked."""
+        append_line(self.events, mask_all(event.line(now())))
 
     def log(self, line: "Line") -> None:
         """Append one line to metrics.jsonl in the same way."""
@@ -183,25 +186,25 @@ class RunDir:
     def read_json(self, path: Path) -> dict[str, Any]:
         """The JSON object in one of the run's files; RunError when it is missing or broken."""
         try:
-            value = json.loads(path.read_text())
+            value = read_json(path)
         except FileNotFoundError:
             raise RunError(f"{path} is missing: {self.path} is not a run dir") from None
-        except ValueError as error:
-            raise RunError(f"{path} is not JSON ({error}); was it edited?") from None
         if not isinstance(value, dict):
             raise RunError(f"{path} holds no JSON object but a {type(value).__name__}; was it edited?")
-        return cast("dict[str, Any]", value)
+        check_kinds(path, found := cast("dict[str, Any]", value))
+        return found
 
     def leased_to(self, nonce: str | None) -> bool:
         """Whether no other supervisor holds the lease; true for None, which is a rank that was started by hand."""
         if nonce is None:
             return True
         try:
-            return json.loads(self.lease.read_text()).get("nonce") == nonce
+            holder = read_json(self.lease)
         except FileNotFoundError:
             return not self.path.is_dir()
-        except (OSError, ValueError):
+        except RunError:
             return True  # a file system that does not answer says nothing of the lease
+        return not isinstance(holder, dict) or cast("dict[str, Any]", holder).get("nonce") == nonce
 
     def attempts(self) -> int:
         """How many times the ranks were started."""
@@ -209,13 +212,26 @@ class RunDir:
 
         return len(self.read_events(Started))
 
-    def note_job(self, kind: str, job_id: str) -> None:
-        """Writes job.json and the event, once for each job."""
+    def note_job(self, kind: str, job_id: str, started: int | None = None) -> None:
+        """Writes job.json and the event, once for each job. `started`: of a process of this machine, its start in ticks since
+        boot, by which it is told from a later process with the same id."""
         known = {job_number(event.job_id) for event in self.read_events(Submitted)}
         same = self.job.exists() and job_number(str(self.read_json(self.job)["job_id"])) == job_number(job_id)
         if same and job_number(job_id) in known:
             return
-        write_text(self.job, json.dumps({"cluster": kind, "job_id": job_id, "submitted": now()}) + "\n")
+        write_text(
+            self.job,
+            json.dumps(
+                {
+                    "cluster": kind,
+                    "job_id": job_id,
+                    "submitted": now(),
+                    **({"started": started} if started else {}),
+                }
+            )
+            + "\n",
+            durable=True,
+        )
         self.note(Submitted(attempt=self.attempts(), cluster=kind, job_id=job_id))
 
     def add_end(self, attempt: int, code: int) -> None:

@@ -51,6 +51,10 @@ def find_run(runs_dir: Path, reference: str | None) -> RunDir:
     """
     if exact := find_exact(runs_dir, reference):
         return exact
+    if reference is not None and not Path(reference.strip()).parts:
+        raise RunError(
+            f"{reference!r} names no run; name one, which python -m launcher list shows, or none for the newest"
+        )
     runs = list_runs(runs_dir)
     if not runs:
         raise RunError(_no_such_run(runs_dir, reference, runs))

@@ -7,11 +7,14 @@ where the file system has no locks it fails or needs a second file for each; a l
 import fcntl
 import json
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
+
+from launcher.errors import RunError
 
 T = TypeVar("T")
 
@@ -50,7 +53,10 @@ def append_line(path: Path, value: Mapping[str, Any]) -> None:
         size = os.fstat(descriptor).st_size
         if size and os.pread(descriptor, 1, size - 1) != b"\n":
             line = f"\n{line}"
-        os.write(descriptor, line.encode())
+        os.write(descriptor, line.encode("utf-8", "backslashreplace"))
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
     finally:
         os.close(descriptor)
 
@@ -101,15 +107,22 @@ class LineReader(Generic[T]):
         self.restarted = False
         try:
             # opened at every look: NFS shows what other hosts wrote when a file is opened (close-to-open consistency)
-            descriptor = os.open(self.path, os.O_RDONLY)
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
         except FileNotFoundError:
             self._begin(0)
             return []
         try:
             facts = os.fstat(descriptor)
+            if not stat.S_ISREG(facts.st_mode):
+                raise RunError(f"{self.path} is no file; was it replaced?")
             if self._inode != facts.st_ino or not self._is_same(descriptor, facts.st_size):
                 self._begin(facts.st_ino)
-            return self._read_new(descriptor, facts.st_size)
+            offset, mark = self._offset, self._mark
+            try:
+                return self._read_new(descriptor, facts.st_size)
+            except OSError:  # a later look reads again what this one has lost
+                self._offset, self._mark = offset, mark
+                raise
         finally:
             os.close(descriptor)
 

@@ -97,6 +97,11 @@ def _make_checks(cls: type[Record]) -> dict[str, tuple[frozenset[type], Callable
     return _checks[cls]
 
 
+def is_kind(value: Any, kind: Any) -> bool:
+    """Whether a value, as JSON has it, is of an annotation's type."""
+    return _checker(kind)(value)
+
+
 def _is_integer(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and -_LARGEST <= value < _LARGEST
 

@@ -38,6 +38,8 @@ class CheckpointRow(_For):
     """Whether its manifest is in place and true, so that a run can resume from it."""
     verified: bool | None
     """Whether every file has the digest of its manifest; null without --verify."""
+    weights_only: bool | None
+    """Whether it lacks the optimizer's state; null for a damaged one."""
     why: str | None
     """The occasion of the save, such as interval, shutdown or end."""
     eval_loss: float | None
@@ -104,6 +106,7 @@ def _row(found: Found, kept: dict[int, list[str]], verify: bool) -> CheckpointRo
         "committed": True,
         "verified": wrong is None if verify else None,
         "for": kept.get(found.manifest.step, []),
+        "weights_only": found.manifest.weights_only,
         "why": found.manifest.why,
         "eval_loss": found.manifest.eval_loss,
         "error": wrong,
@@ -119,6 +122,7 @@ def _broken(found: Broken) -> CheckpointRow:
         "committed": False,
         "verified": None,
         "for": [],
+        "weights_only": None,
         "why": None,
         "eval_loss": None,
         "error": found.reason,

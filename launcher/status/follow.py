@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from launcher.clusters.base import RunState
 from launcher.errors import Exit, RunError
 from launcher.methods.registry import find_method
+from launcher.output import visible
 from launcher.resources import resource_dir
 from launcher.run import RunDir
 from launcher.run.events import Event, EventReader
@@ -75,7 +76,7 @@ def follow_run(run: RunDir, *, quiet: bool) -> int:
                 queried_why, waiting = queried, read_waiting(run, status)
                 said = waiting.line(datetime.now(timezone.utc)) if waiting else why
                 if said != why:
-                    console.print(f"pending: {said}", highlight=False, markup=False, soft_wrap=True)
+                    console.print(f"pending: {visible(said)}", highlight=False, markup=False, soft_wrap=True)
                 why = said
             return None
         return exit_code(reader.read(), status.state)
@@ -231,7 +232,7 @@ class View:
             self._say(f"{label} {command}")
 
     def _say(self, text: str, style: str | None = None) -> None:
-        self.console.print(text, highlight=False, markup=False, soft_wrap=True, style=style)
+        self.console.print(visible(text), highlight=False, markup=False, soft_wrap=True, style=style)
 
 
 def next_commands(run: RunDir) -> list[str]:
@@ -250,7 +251,7 @@ def next_commands(run: RunDir) -> list[str]:
 def sentence_of(event: Event) -> str | None:
     """The line that is shown for an event; None for no line."""
     if isinstance(event, Resumed):
-        return f"resumed from {event.checkpoint}"
+        return f"resumed from {event.checkpoint}{', with a new optimizer' if event.new_optimizer else ''}"
     if isinstance(event, Evaluated):
         when = {"before": " before training", "after": " after training"}.get(event.when, "")
         return f"evaluation loss{when}: {event.eval_loss:.4f}"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from launcher.errors import LauncherError
 from launcher.plan.queue import expect
-from launcher.plugins.decide import read_run
+from launcher.plugins.decide import look_at_run
 from launcher.run import RunDir, now
 from launcher.run.events.supervisor import Started
 from launcher.run.history import read_history
@@ -32,7 +32,7 @@ def read_spent(run: RunDir, *, running: bool) -> Spent | None:
     if history.newest(Started) is None or run.read_json(run.plan).get("device") != "cuda":
         return None
     try:
-        decided = read_run(run)
+        decided = look_at_run(run)
     except LauncherError:
         return None
     plan, config = decided.plan, decided.config

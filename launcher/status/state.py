@@ -9,6 +9,7 @@ from typing import Any, TypedDict
 
 from launcher.clusters.base import Cluster, RunState
 from launcher.clusters.choose import job_cluster
+from launcher.clusters.local import process_id
 from launcher.clusters.registry import find_cluster
 from launcher.errors import ClusterError, RunError
 from launcher.plan.trainer import few_steps
@@ -101,6 +102,8 @@ class Status:
     """When and why early_stopping has ended it; None for another run."""
     general: GeneralText | None
     """The perplexity that forgetting_guard measures; None without it."""
+    damaged: dict[str, int]
+    """Lines that were left out because they are torn or not JSON objects, by the name of their file in the run dir."""
     warnings: list[str]
     """Warnings for the user."""
     note: str | None
@@ -196,6 +199,7 @@ def read_status(
         error=None if state is RunState.FINISHED else error(history),
         early_stopped=early_stopped(history),
         general=general(history),
+        damaged=dict(history.damaged),
         warnings=[
             *(
                 one
@@ -252,11 +256,9 @@ def _job(run: RunDir, history: History) -> dict[str, Any]:
     if not begun:
         return job
     last = begun[-1]
-    return {
-        **job,
-        "job_id": job["job_id"] if last.job_id == number else last.job_id,
-        "host": last.host,
-    }
+    if last.job_id == number:
+        return {**job, "host": last.host}
+    return {**job, "job_id": last.job_id, "host": last.host, "started": None}
 
 
 def _ask(job: dict[str, Any], known: Mapping[str, RunState | None]) -> tuple[RunState | None, str]:
@@ -266,7 +268,8 @@ def _ask(job: dict[str, Any], known: Mapping[str, RunState | None]) -> tuple[Run
         return None, f"its process {job_id} is on {host}"
     try:
         is_known = job_id in known and not cluster.one_machine
-        state = known[job_id] if is_known else job_cluster(cluster.name).state(job_id)
+        asked = process_id(job_id, job.get("started")) if cluster.one_machine else job_id
+        state = known[job_id] if is_known else job_cluster(cluster.name).state(asked)
         return state, f"{cluster.title} does not answer about job {job_id}"
     except ClusterError as error:
         return None, str(error)

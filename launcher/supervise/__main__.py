@@ -22,10 +22,11 @@ from launcher.errors import DISK_FULL, ClusterError, Exit, LauncherError
 from launcher.hub import Wanted, find_wanted
 from launcher.plan import LaunchPlan
 from launcher.plugins.decide import read_run
+from launcher.processes import start_ticks
 from launcher.run import RunDir
 from launcher.run.events import supervisor as noted
 from launcher.run.events.checkpoints import Saved
-from launcher.run.history import HistoryReader
+from launcher.run.history import History, HistoryReader
 from launcher.run.totals import Faults, faults
 from launcher.supervise import policy
 from launcher.supervise.attempt_context import AttemptContext
@@ -40,6 +41,7 @@ from launcher.supervise.place import Place, lives_here, who
 from launcher.supervise.policy import Action, Do, Ended, How, StopReason
 from launcher.supervise.pushing import push
 from launcher.supervise.rendezvous import choose_port
+from launcher.supervise.steady import SteadyRun, steadily
 
 _PORT_TRIES = 5
 _REQUEUE_S = 600.0
@@ -48,14 +50,17 @@ _AGAIN_S = 5.0
 
 def main(argv: list[str]) -> int:
     """The exit code of the job."""
-    run = RunDir(Path(argv[0] if argv else ".").resolve())
+    run = SteadyRun(Path(argv[0] if argv else ".").resolve())
     try:
-        return supervise(run)
+        code = supervise(run)
+        run.settle()
+        return code
     except LauncherError as error:
         print(f"launcher: {error}", file=sys.stderr, flush=True)
         if run.path.is_dir() and error.exit_code != Exit.ALREADY_RUNNING:
             attempt = run.attempts() + 1
             run.note(noted.Stopped(attempt=attempt, exit_code=int(error.exit_code), reason=str(error)))
+            run.settle()
             _tell_of_refusal(run, error)
         return error.exit_code
     except OSError as error:
@@ -81,7 +86,7 @@ def supervise(run: RunDir) -> int:
         if (
             place.job or not run.job.exists()
         ):  # submitted by hand, or by a launch that was killed before it noted the job
-            run.note_job(plan.cluster, place.job_id)
+            run.note_job(plan.cluster, place.job_id, None if place.job else start_ticks(os.getpid()))
         run.logs.mkdir(exist_ok=True)
         notifier = Notifier(run, decided.config.notify)
         return Supervisor(run, plan, place, lease, stopped, wanted, notifier).carry()
@@ -117,7 +122,7 @@ class Supervisor:
         self.notifier.start()
         try:
             while True:
-                number = len(self.history.read().all(noted.Started)) + 1
+                number = len(self._history().all(noted.Started)) + 1
                 self.run.note(
                     noted.Started(attempt=number, job_id=self.place.job_id, host=socket.gethostname())
                 )
@@ -175,13 +180,19 @@ class Supervisor:
         needed = self.plan.topology.nodes
         return policy.Capacity(
             can_requeue=self.place.can_requeue,
-            healthy_nodes=len(self.runner.pool.good()) if self.runner else needed,
+            healthy_nodes=self.runner.pool.usable() if self.runner else needed,
             needed_nodes=needed,
         )
 
+    def _history(self) -> History:
+        """The run's history so far."""
+        if isinstance(self.run, SteadyRun):
+            self.run.settle()
+        return steadily(self.history.read)
+
     def _faults(self) -> Faults:
         """The faults of the run so far, this job's and earlier ones'."""
-        return faults(self.history.read())
+        return faults(self._history())
 
     def _known(self) -> Mapping[str, int]:
         """Suspects by the records of this user's other runs; empty on one machine, which has no other host."""
@@ -266,7 +277,7 @@ class Supervisor:
 
     def _saved(self) -> int | None:
         """The newest committed step; None if there is none."""
-        saved = self.history.read().newest(Saved)
+        saved = self._history().newest(Saved)
         return saved.step if saved else None
 
 

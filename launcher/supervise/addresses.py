@@ -16,6 +16,10 @@ _OTHER = ("docker", "virbr", "veth", "br-", "cni", "podman", "lxc")
 """Beginnings of the names of interfaces that end inside of the host."""
 
 
+LOOPBACK = "lo"
+"""The interface of the addresses that only this host reaches. Source: the kernel's drivers/net/loopback.c."""
+
+
 def interface_addresses() -> dict[str, list[str]]:
     """Interface -> its IPv4 address and its global IPv6 addresses, in the kernel's order.
 

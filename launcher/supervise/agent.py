@@ -6,6 +6,7 @@ rank 0, so that no other process can take the port in between. Without a supervi
 node.sh, it starts one attempt.
 """
 
+import errno
 import os
 import select
 import signal
@@ -42,10 +43,12 @@ from launcher.protocol.agents import (
 from launcher.protocol.codec import Message, ProtocolError
 from launcher.protocol.ranks import STACKS_SIGNAL
 from launcher.run import RunDir
-from launcher.supervise.addresses import interface_of, split, why
+from launcher.supervise.addresses import LOOPBACK, interface_of, is_loopback, split, why
 from launcher.supervise.by_hand import start_by_hand
 from launcher.supervise.connection import Connection, ConnectionClosed
 from launcher.supervise.fetch_process import FetchProcess
+from launcher.supervise.handshake import introduce
+from launcher.supervise.key import read_key
 from launcher.supervise.limits import raise_limits
 from launcher.supervise.link_check import LinkCheck
 from launcher.supervise.nccl_cards import nccl_variables
@@ -96,6 +99,7 @@ class Agent:
         self.ports: tuple[int, int] | None = tuple(meeting["ports"]) if meeting["ports"] else None
         self.named_network = bool(meeting["host_suffix"])
         """Whether the configuration names the network of the job by the hosts' names."""
+        self.named_interface = bool(meeting["interface"])
         self.listener: socket.socket | None = None
         self.starting: StartRanks | None = None
         """An order that waits for the warm process."""
@@ -110,7 +114,7 @@ class Agent:
             )
         # before anything that waits, because a run's first step waits for what it imports
         self.warm: WarmStarter | None = WarmStarter(run.path, self._common(), self.log)
-        self.connection = _connect()
+        self.connection = _connect(run, self.index)
         self.heard = time.monotonic()
         """When the supervisor last sent a message."""
         self.ranks = Ranks(ColdStarter(run.path))
@@ -121,11 +125,8 @@ class Agent:
 
     def serve(self) -> int:
         """Obeys until the supervisor ends the agent or is gone; the exit code of the node."""
-        self.connection.send(
-            Hello(
-                token=os.environ[environment.TOKEN], index=self.index, host=self.host, facts=look_at_node(self.run)
-            )
-        )  # fmt: skip
+        self.connection.send(Hello(host=self.host, facts=look_at_node(self.run)))
+        self.heard = time.monotonic()  # the check can take longer than a supervisor may be silent
         try:
             while True:
                 select.select([self.connection], [], [], _POLL_S)
@@ -155,16 +156,17 @@ class Agent:
     def _obey(self, message: Message) -> None:
         match message:
             case OpenPort():
-                self.listener = self.listener or bind(choose_port(self.ports))
+                self.listener = self.listener or self._bind(message.address)
                 port = self.listener.getsockname()[1]
                 self.connection.send(PortOpened(attempt=message.attempt, port=port))
             case StartRanks():
                 self.starting, self.killing = message, False
             case ListenForLink():
-                self.link_check = LinkCheck(self.ports)
+                own = self.connection.ends()[1] if self.named_interface else ""
+                self.link_check = LinkCheck(self.ports, message.secret, own)
                 self.connection.send(LinkListening(port=self.link_check.listen()))
             case CheckLink() if self.link_check is not None:
-                self.link_check.send(message.address, message.port)
+                self.link_check.send(message.address, message.port, message.secret)
             case FetchFromHub():
                 self.fetch = FetchProcess(message.wanted, os.environ, self.log, self.run.path)
             case Shutdown():
@@ -266,17 +268,28 @@ class Agent:
     def _common(self) -> dict[str, str]:
         return {
             **OFFLINE,  # what the ranks need is fetched before; a value of the site is kept
-            **{key: value for key, value in os.environ.items() if key != environment.TOKEN},
+            **os.environ,
             **rank_environment(self.world_size, self.ranks_here),
             **self.nccl,
         }
 
     def _interfaces(self, own_address: str) -> dict[str, str]:
         """The interface of this node's address, for gloo, which would otherwise look up the host's own name and can find
-        127.0.1.1. NCCL finds the fastest network by itself, unless the configuration names one. A value of the site is kept."""
-        interface = interface_of(own_address)
+        127.0.1.1 or, on one machine, an address that others reach. NCCL finds the fastest network by itself, unless the
+        configuration names one. A value of the site is kept."""
+        interface = LOOPBACK if is_loopback(own_address) else interface_of(own_address)
         names = [environment.GLOO_INTERFACE, *([environment.NCCL_INTERFACE] if self.named_network else [])]
         return {name: interface for name in names if interface and name not in os.environ}
+
+    def _bind(self, address: str) -> socket.socket:
+        """The socket at which the ranks meet; at all addresses if this node does not know that one as its own."""
+        port = choose_port(self.ports)
+        try:
+            return bind(port, address)
+        except OSError as error:
+            if error.errno != errno.EADDRNOTAVAIL:
+                raise
+            return bind(port)
 
     def _end_fetch(self) -> None:
         if self.fetch is not None:
@@ -294,17 +307,24 @@ class Agent:
             self.warm.close()
 
 
-def _connect() -> Connection:
-    """A connection to the supervisor, by the first of its addresses that answers."""
+def _connect(run: RunDir, index: int) -> Connection:
+    """A connection to the supervisor, by the first of its addresses at which something proves that it is the supervisor."""
     addresses = split(os.environ[environment.SUPERVISOR])
     deadline = time.monotonic() + CONNECT_S
     while True:
         failed: dict[str, str] = {}
         for host, port in addresses:
             try:
-                return Connection(socket.create_connection((host, port), timeout=CONNECT_ONE_S))
+                connection = Connection(socket.create_connection((host, port), timeout=CONNECT_ONE_S))
             except OSError as error:
                 failed[host] = why(error)
+                continue
+            try:
+                introduce(connection, read_key(run), index)
+                return connection
+            except (ConnectionClosed, RunError) as error:
+                connection.close()
+                failed[host] = str(error)
         if time.monotonic() > deadline:
             told = ", ".join(f"{host} ({reason})" for host, reason in failed.items())
             raise RunError(

@@ -73,7 +73,9 @@ class AttemptRunner:
         first = self._used[0]
         for node in self._used:
             node.heartbeats, node.codes, node.answers = {}, {}, []
-        self.nodes.tell([first], OpenPort(attempt=context.number))
+        alone = find_cluster(self.plan.cluster).one_machine
+        address = "127.0.0.1" if alone else self.nodes.address_of(first)
+        self.nodes.tell([first], OpenPort(attempt=context.number, address=address))
         deadline = time.monotonic() + ANSWER_S
         while not (opened := self.nodes.answers(first, PortOpened)):
             self.nodes.poll(_POLL_S)
@@ -83,8 +85,6 @@ class AttemptRunner:
                     reason=f"{first.host}: {first.lost or 'it does not answer'}",
                     hosts=(first.host,),
                 )
-        alone = find_cluster(self.plan.cluster).one_machine
-        address = "127.0.0.1" if alone else self.nodes.address_of(first)
         here = self.plan.topology.gpus_per_node
         for place, node in enumerate(self._used):
             self.nodes.tell(

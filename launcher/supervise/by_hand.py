@@ -30,7 +30,7 @@ def start_by_hand(run: RunDir) -> int:
     listener = None
     if index == 0:
         try:
-            listener = bind(port)
+            listener = bind(port, "127.0.0.1" if address == "127.0.0.1" else "")
         except OSError as error:
             host = socket.gethostname()
             print(f"launcher: port {port} is taken on {host} ({error})", file=sys.stderr, flush=True)

@@ -46,16 +46,16 @@ class Connection:
         except OSError as error:
             raise ConnectionClosed(str(error)) from None
 
-    def receive(self, accepted: Mapping[str, type[Message]]) -> list[Message]:
-        """All messages that have arrived whole.
+    def receive(self, accepted: Mapping[str, type[Message]], longest: int = LONGEST_LINE) -> list[Message]:
+        """All messages that have arrived whole. No more than `longest` bytes and one are held.
 
         ConnectionClosed when the other end is gone and nothing is left to read; ProtocolError for a line that is not one of the
-        `accepted` messages.
+        `accepted` messages, or is longer than `longest` bytes.
         """
         ended = ""
-        while len(self._received) <= LONGEST_LINE:
+        while len(self._received) <= longest:
             try:
-                piece = self.socket.recv(1 << 16)
+                piece = self.socket.recv(min(1 << 16, longest + 1 - len(self._received)))
             except BlockingIOError:
                 break
             except OSError as error:
@@ -69,8 +69,8 @@ class Connection:
         if newline:
             self._received = bytearray(rest)
             return [decode(line, accepted) for line in whole.split(b"\n") if line]
-        if len(rest) > LONGEST_LINE:
-            raise ProtocolError(f"a line is longer than {LONGEST_LINE} bytes")
+        if len(rest) > longest:
+            raise ProtocolError(f"a line is longer than {longest} bytes")
         if ended:
             raise ConnectionClosed(ended)
         return []

@@ -6,10 +6,14 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from launcher.errors import RunError
 from launcher.run import append_line, read_lines
+from launcher.run.kinds import fits
 
 RECENT_S = 86_400.0
 """Seconds for which a fault counts: a repaired host must not be avoided forever."""
+_LINE = {"time": float, "host": str}
+"""What a line has."""
 SUSPECT = 2
 """Faults after which a host is used only if there is no other. A slow host counts as a suspect at once."""
 
@@ -22,7 +26,7 @@ def record_path() -> Path:
 
 def note_faults(hosts: Iterable[str], what: str, run: str) -> None:
     """Writes one line per host; nothing is written if the folder is not writable."""
-    with contextlib.suppress(OSError, RuntimeError):
+    with contextlib.suppress(OSError, RuntimeError, RunError):
         path = record_path()
         path.parent.mkdir(parents=True, exist_ok=True)
         for host in hosts:
@@ -33,9 +37,9 @@ def recent_suspects() -> Mapping[str, int]:
     """Host -> its faults of the last day, for hosts with at least SUSPECT faults."""
     since = time.time() - RECENT_S
     faults: dict[str, int] = {}
-    with contextlib.suppress(OSError, RuntimeError):
+    with contextlib.suppress(OSError, RuntimeError, RunError):
         for line in read_lines(record_path()):
-            if float(line.get("time", 0)) > since:
+            if fits(line, _LINE) and _LINE.keys() <= line.keys() and line["time"] > since:
                 weight = SUSPECT if line.get("what") == "slow" else 1
                 faults[str(line["host"])] = faults.get(str(line["host"]), 0) + weight
     return {host: count for host, count in faults.items() if count >= SUSPECT}

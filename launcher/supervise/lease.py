@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from launcher.errors import AlreadyRunning
+from launcher.errors import AlreadyRunning, RunError
 from launcher.run import RunDir, now, write_text
 
 _SETTLE_S = 0.2
@@ -75,16 +75,24 @@ class Lease:
             self.run.lease.unlink(missing_ok=True)
 
     def _read(self) -> dict[str, Any] | None:
-        try:
-            return json.loads(self.run.lease.read_text())
-        except FileNotFoundError:
+        if not self.run.lease.exists():
             return None
-        except ValueError:
-            return {"job_id": None, "restart": 0, "host": "?", "pid": 0, "started": -1}
+        try:
+            holder = self.run.read_json(self.run.lease)
+            for key in ("job_id", "restart", "host", "pid", "started"):
+                holder[key]  # RunError without it
+        except RunError as error:
+            if not self.run.lease.exists():
+                return None
+            raise AlreadyRunning(
+                f"{error} It says which supervisor has this run dir. If no job of the run is left, remove {self.run.lease} and "
+                f"type python -m launcher resume {self.run.name}"
+            ) from None
+        return holder
 
     def _create(self) -> bool:
         own = self.run.lease.with_name(f".lease.{self.nonce}")
-        own.write_text(json.dumps(self.mine) + "\n")
+        write_text(own, json.dumps(self.mine) + "\n", durable=True)
         try:
             os.link(own, self.run.lease)
         except FileExistsError:
@@ -95,6 +103,6 @@ class Lease:
 
     def _take_over(self) -> bool:
         """Whether the lease is held now. Of several supervisors that take over at once, the last one holds it."""
-        write_text(self.run.lease, json.dumps(self.mine) + "\n")
+        write_text(self.run.lease, json.dumps(self.mine) + "\n", durable=True)
         time.sleep(_SETTLE_S)
         return self.held()

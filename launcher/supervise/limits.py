@@ -8,6 +8,14 @@ _STACK = 64 << 20
 """Bytes of stack where the hard limit is unlimited."""
 
 
+def raise_open_files(wanted: int) -> None:
+    """Raises the soft limit of open files to `wanted`, as far as the hard one allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
 def raise_limits() -> list[str]:
     """Raises the soft limits of open files, locked memory and stack; returns a sentence for each hard limit that is too low."""
     for limit in (resource.RLIMIT_NOFILE, resource.RLIMIT_MEMLOCK, resource.RLIMIT_STACK):

@@ -5,6 +5,7 @@ tell which host is to blame.
 """
 
 import contextlib
+import hmac
 import socket
 import threading
 import time
@@ -15,47 +16,67 @@ from launcher.timeouts import LINK_S
 
 MESSAGE = 1 << 20
 """Bytes. More than a socket takes at once, so that large packets have to pass too."""
+_MOST = 32
+"""Connections that are taken; more than one are of strangers."""
 
 
 class LinkCheck:
     """One node's part: it receives from the previous node and sends to the next one."""
 
-    def __init__(self, ports: tuple[int, int] | None = None) -> None:
-        self.ports = ports
+    def __init__(self, ports: tuple[int, int] | None = None, secret: str = "", address: str = "") -> None:
+        """`secret`: what the previous node's message begins with; `address`: the one at which to listen, empty for all."""
+        self.ports, self.secret, self.address = ports, secret, address
         self.result: str | None = None
         """None until the message is sent; then empty if the next node has received all of it, else what went wrong."""
 
     def listen(self) -> int:
         """The port at which the message of the previous node is received and acknowledged."""
-        listener = bind(choose_port(self.ports))
-        threading.Thread(target=_hear, args=(listener,), daemon=True).start()
+        listener = bind(choose_port(self.ports), self.address)
+        threading.Thread(target=_hear, args=(listener, self.secret.encode()), daemon=True).start()
         return listener.getsockname()[1]
 
-    def send(self, address: str, port: int) -> None:
+    def send(self, address: str, port: int, secret: str = "") -> None:
         """Starts to send; `result` is set once it is over."""
-        threading.Thread(target=self._send, args=(address, port), daemon=True).start()
+        threading.Thread(target=self._send, args=(address, port, secret), daemon=True).start()
 
-    def _send(self, address: str, port: int) -> None:
+    def _send(self, address: str, port: int, secret: str) -> None:
         try:
             with socket.create_connection((address, port), timeout=LINK_S) as connection:
-                connection.sendall(bytes(MESSAGE))
+                connection.sendall(secret.encode() + bytes(MESSAGE))
                 connection.shutdown(socket.SHUT_WR)
                 self.result = "" if connection.recv(1) else "the node closed the connection"
         except OSError as error:
             self.result = str(error) or type(error).__name__
 
 
-def _hear(listener: socket.socket) -> None:
+def _hear(listener: socket.socket, secret: bytes) -> None:
+    """Takes connections until one has sent the whole message, or the time is over; each is heard beside the others, so that one
+    of a stranger takes no time from that of the node."""
+    deadline = time.monotonic() + 2 * LINK_S
+    over = threading.Event()
     with contextlib.suppress(OSError), listener:
-        listener.settimeout(2 * LINK_S)
-        connection, _ = listener.accept()
-        with connection:
-            connection.settimeout(LINK_S)
-            left, deadline = MESSAGE, time.monotonic() + LINK_S
-            while left and time.monotonic() < deadline and (piece := connection.recv(1 << 16)):
-                left -= len(piece)
-            if not left:
-                connection.sendall(b"\n")
+        for _ in range(_MOST):
+            listener.settimeout(max(0.01, deadline - time.monotonic()))
+            connection, _ = listener.accept()
+            threading.Thread(target=_take, args=(connection, secret, over), daemon=True).start()
+            if over.wait(0.05):
+                return
+
+
+def _take(connection: socket.socket, secret: bytes, over: threading.Event) -> None:
+    with contextlib.suppress(OSError), connection:
+        connection.settimeout(LINK_S)
+        begin, deadline = b"", time.monotonic() + LINK_S
+        while len(begin) < len(secret) and (piece := connection.recv(len(secret) - len(begin))):
+            begin += piece
+        if not hmac.compare_digest(begin, secret):
+            return
+        left = MESSAGE
+        while left and time.monotonic() < deadline and (piece := connection.recv(1 << 16)):
+            left -= len(piece)
+        if not left:
+            connection.sendall(b"\n")
+            over.set()
 
 
 def blame_hosts(ring: Sequence[str], failed: Mapping[str, str]) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """The nodes of this job over all attempts: how they are started, gathered, checked, chosen and ended."""
 
+import secrets
 import subprocess
 import time
 from collections.abc import Callable, Iterable
@@ -15,6 +16,7 @@ from launcher.run.events.supervisor import Preflight
 from launcher.supervise.attempt_context import AttemptContext
 from launcher.supervise.children import StopSignal
 from launcher.supervise.hosts import note_faults
+from launcher.supervise.key import remove_key, write_key
 from launcher.supervise.link_check import blame_hosts
 from launcher.supervise.nodes import Node, Nodes
 from launcher.supervise.policy import Ended, How
@@ -37,7 +39,13 @@ class NodePool:
     ) -> None:
         """`start_step` starts node.sh on every node."""
         self.run, self.plan, self.stopped, self._start_step = run, plan, stopped, start_step
-        self.nodes = Nodes(plan.meeting)
+        self._key = write_key(run)
+        self.nodes = Nodes(
+            plan.meeting,
+            self._key,
+            plan.topology.nodes + plan.spares,
+            alone=find_cluster(plan.cluster).one_machine,
+        )
         self._step: subprocess.Popen[bytes] | None = None
         self._output: StepOutput | None = None
         self._begun = 0.0
@@ -49,6 +57,14 @@ class NodePool:
     def good(self) -> list[Node]:
         """The nodes that answer and can have ranks."""
         return [node for node in self.nodes.there() if not node.bad]
+
+    def usable(self) -> int:
+        """How many nodes the next attempt can have. On one machine a lost agent is no lost node: the machine carries this
+        process, and the next attempt starts an agent again, unless the check has found the machine unfit."""
+        bad = any(node.bad for node in self.nodes.by_index.values())
+        if find_cluster(self.plan.cluster).one_machine and not bad:
+            return self.plan.topology.nodes
+        return len(self.good())
 
     def choose(self, blamed: Iterable[str]) -> list[Node] | Ended:
         """The nodes of an attempt, by index, blamed hosts only if there are no others; LOST if there are too few."""
@@ -111,7 +127,8 @@ class NodePool:
             except subprocess.TimeoutExpired:
                 self._step.kill()
                 self._step.wait()
-        self.nodes.listener.close()
+        self.nodes.close()
+        remove_key(self.run, self._key)
 
     def _preflight(self, context: AttemptContext) -> None:
         """Marks new nodes that cannot work, by what they have found in themselves and by the links between all nodes."""
@@ -135,12 +152,16 @@ class NodePool:
 
     def _check_links(self, ring: list[Node]) -> dict[str, str]:
         """Host -> why it did not reach the next one, of those that did not; the last one's next is the first."""
-        self.nodes.tell(ring, ListenForLink())
+        secret = secrets.token_hex(16)
+        self.nodes.tell(ring, ListenForLink(secret=secret))
         ports = {host: answer.port for host, answer in self._answers(ring, LinkListening, LINK_S).items()}
         for node, following in zip(ring, [*ring[1:], *ring[:1]], strict=True):
             if following.host in ports:
                 self.nodes.tell(
-                    [node], CheckLink(address=self.nodes.address_of(following), port=ports[following.host])
+                    [node],
+                    CheckLink(
+                        address=self.nodes.address_of(following), port=ports[following.host], secret=secret
+                    ),
                 )
         results = self._answers(ring, LinkChecked, 2 * LINK_S)
         return {

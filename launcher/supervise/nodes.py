@@ -1,6 +1,5 @@
 """The supervisor's side of the agents: which nodes are there, what they report, and what is sent to them."""
 
-import secrets
 import select
 import socket
 import time
@@ -14,10 +13,14 @@ from launcher.protocol.agents import TO_SUPERVISOR, Hello, NodeFacts, NodeHeartb
 from launcher.protocol.codec import Message, ProtocolError
 from launcher.supervise.addresses import address_of, candidates, is_loopback, join
 from launcher.supervise.connection import Connection, ConnectionClosed
+from launcher.supervise.handshake import Door
+from launcher.supervise.limits import raise_open_files
 from launcher.supervise.rendezvous import bind, choose_port
 from launcher.timeouts import AGENT_LOST_S, PING_S
 
 Answer = TypeVar("Answer", bound=Message)
+_OPEN_FILES, _FILES_PER_NODE = 1024, 4
+"""File descriptors of a supervisor: its own and those of strangers, and those of each node."""
 
 
 @dataclass(kw_only=True)
@@ -52,25 +55,28 @@ class Node:
 class Nodes:
     """All nodes of the job."""
 
-    def __init__(self, meeting: Meeting) -> None:
-        self.meeting = meeting
-        own = address_of(meeting.interface) if meeting.interface else ""
-        self.listener = bind(choose_port(meeting.ports), own)
-        self.listener.setblocking(False)
-        self.token = secrets.token_hex(16)
+    def __init__(self, meeting: Meeting, key: bytes, most: int, *, alone: bool) -> None:
+        """`most`: how many agents there can be. `alone`: whether they are all on this machine; then nobody else reaches it."""
+        self.meeting, self._alone = meeting, alone
+        own = "127.0.0.1" if alone else address_of(meeting.interface) if meeting.interface else ""
+        raise_open_files(_OPEN_FILES + _FILES_PER_NODE * most)
+        listener = bind(choose_port(meeting.ports), own)
+        listener.setblocking(False)
+        self.port: int = listener.getsockname()[1]
         self.by_index: dict[int, Node] = {}
-        self._strangers: list[Connection] = []
-        """Connections that have not said hello yet."""
+        self._door = Door(listener, key, most)
+        self._proved: dict[int, Connection] = {}
+        """Connections of agents that have proved themselves, and not said hello yet, by index."""
         self._next_ping = 0.0
 
     def environment(self, host: str) -> dict[str, str]:
-        """The variables with which an agent finds this supervisor, which runs on `host`. The token keeps other users' processes
-        out."""
-        known = candidates(host, self.meeting.host_suffix, self.meeting.interface)
-        return {
-            environment.SUPERVISOR: join(known, self.listener.getsockname()[1]),
-            environment.TOKEN: self.token,
-        }
+        """The variables with which an agent finds this supervisor, which runs on `host`."""
+        known = (
+            ["127.0.0.1"]
+            if self._alone
+            else candidates(host, self.meeting.host_suffix, self.meeting.interface)
+        )
+        return {environment.SUPERVISOR: join(known, self.port)}
 
     def address_of(self, node: Node) -> str:
         """The address at which the other nodes reach this one: where its agent was seen from here. The agent of this host can
@@ -84,10 +90,10 @@ class Nodes:
     def poll(self, timeout_s: float) -> None:
         """Takes what has arrived. A node that closes its connection, is silent or sends nonsense is lost from then on."""
         living = self.there()
-        select.select(
-            [self.listener, *self._strangers, *(node.connection for node in living)], [], [], timeout_s
+        _wait(
+            [*self._door.waiting(), *self._proved.values(), *(node.connection for node in living)], timeout_s
         )
-        self._accept()
+        self._greet()
         moment = time.monotonic()
         ping = moment > self._next_ping
         if ping:
@@ -129,40 +135,43 @@ class Nodes:
         """Forgets all nodes, before a new job step is started."""
         for node in self.by_index.values():
             node.connection.close()
-        self.by_index = {}
+        for connection in self._proved.values():
+            connection.close()
+        self.by_index, self._proved = {}, {}
 
-    def _accept(self) -> None:
-        while True:
+    def close(self) -> None:
+        """Stops listening, and ends the connections that have proved nothing."""
+        self._door.close()
+
+    def _greet(self) -> None:
+        """Takes the agents that have proved themselves, each once it has said hello, after the check of its node."""
+        for index, connection in self._door.admit():
+            if index in self._proved:
+                self._proved[index].close()
+            self._proved[index] = connection
+        for index, connection in list(self._proved.items()):
             try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                break
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._strangers.append(Connection(connection))
-        for stranger in list(self._strangers):
-            try:
-                messages = stranger.receive(TO_SUPERVISOR)
+                messages = connection.receive(TO_SUPERVISOR)
             except (ConnectionClosed, ProtocolError):
-                self._strangers.remove(stranger)
-                stranger.close()
-                continue
-            if messages:
-                self._strangers.remove(stranger)
-                self._admit(stranger, messages)
+                messages, hello = [], None
+            else:
+                if not messages:
+                    continue
+                hello = messages[0]
+            del self._proved[index]
+            if isinstance(hello, Hello):
+                self._add(index, hello, connection, messages[1:])
+            else:
+                connection.close()
 
-    def _admit(self, stranger: Connection, messages: list[Message]) -> None:
-        """Takes a connection whose first message is a Hello with this job's token; closes any other."""
-        hello, *others = messages
-        if not isinstance(hello, Hello) or not secrets.compare_digest(
-            hello.token.encode(), self.token.encode()
-        ):
-            stranger.close()
-            return
+    def _add(self, index: int, hello: Hello, connection: Connection, others: list[Message]) -> None:
         node = Node(
-            index=hello.index, host=hello.host, connection=stranger, facts=hello.facts,
+            index=index, host=hello.host, connection=connection, facts=hello.facts,
             heard=time.monotonic(), since=time.time(),
         )  # fmt: skip
-        self.by_index[node.index] = node
+        if index in self.by_index:
+            self.by_index[index].connection.close()
+        self.by_index[index] = node
         for message in others:
             self._take(node, message)
 
@@ -173,3 +182,11 @@ class Nodes:
             node.codes, node.waiting = message.codes, message.waiting
         else:
             node.answers.append(message)
+
+
+def _wait(sources: list[socket.socket | Connection], timeout_s: float) -> None:
+    """Returns when something has come, or after `timeout_s`. select(2) would fail from descriptor 1,024 on."""
+    poll = select.poll()
+    for source in sources:
+        poll.register(source, select.POLLIN)
+    poll.poll(timeout_s * 1000)

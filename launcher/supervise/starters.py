@@ -14,10 +14,13 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from launcher.processes import die_with_parent, exit_code
+from launcher.processes import die_with_parent, exit_code, is_stopped
 from launcher.protocol.codec import ProtocolError, decode, encode
 from launcher.protocol.ranks import FROM_WARM, ForkRank, RankExited, RankForked, WarmReady
 from launcher.timeouts import FORK_S, WARM_READY_S
+
+_LOOK_S = 1.0
+"""Seconds between two looks at the state of the warm process."""
 
 
 class ColdStarter:
@@ -75,6 +78,7 @@ class WarmStarter:
         )
         theirs.close()
         self._begun = time.monotonic()
+        self._next_look = 0.0
         self._ready: bool | None = None
         self._codes: dict[int, int] = {}
         self._living: set[int] = set()
@@ -122,8 +126,18 @@ class WarmStarter:
             self._process.kill()
         self._process.wait()
 
+    def _wake(self) -> None:
+        """Lets a warm process go on that was stopped from outside (SIGSTOP): it would never say that a rank has ended."""
+        if time.monotonic() < self._next_look:
+            return
+        self._next_look = time.monotonic() + _LOOK_S
+        if is_stopped(self._process.pid):
+            print("launcher: the warm process was stopped (SIGSTOP); it goes on", file=sys.stderr, flush=True)
+            self._process.send_signal(signal.SIGCONT)
+
     def _take(self) -> int | None:
         """Reads the messages of the warm process; the process id of the next rank that it has forked, None for none."""
+        self._wake()
         while select.select([self._channel], [], [], 0)[0]:
             data = self._channel.recv(1 << 16)
             if not data:

@@ -3,12 +3,14 @@
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
 from launcher.errors import RunError
+from launcher.reading import read_text
 from launcher.run import RunDir, write_text
+from launcher.run.find import check_name
 from launcher.sweep.folder import SweepDir
 from launcher.sweep.read import Sweep, Trial, read_sweep
 
@@ -53,7 +55,9 @@ def _write(sweep: SweepDir, best: Trial) -> tuple[Path, str]:
     """The path of the file, and the command that runs it."""
     run = sweep.trial(best.number)
     config = _config(run)
-    name = f"{config['name']}_best"
+    name = check_name(
+        f"{str(config.get('name'))[:95]}_best"
+    )  # it becomes the name of a file, and a word of a command
     kept = {key: value for key, value in config.items() if key not in _LEFT_OUT}
     facts = run.read_json(run.plan)["facts"]
     kept["name"] = name
@@ -78,6 +82,9 @@ def _write(sweep: SweepDir, best: Trial) -> tuple[Path, str]:
 
 def _config(run: RunDir) -> dict[str, Any]:
     try:
-        return yaml.safe_load(run.config.read_text())
-    except OSError as error:
-        raise RunError(f"{run.config} cannot be read: {error.strerror}") from None
+        found = yaml.safe_load(read_text(run.config))
+    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
+        raise RunError(f"{run.config} cannot be read: {' '.join(str(error).split())[:100]}") from None
+    if not isinstance(found, dict):
+        raise RunError(f"{run.config} holds no mapping; was it edited?")
+    return cast("dict[str, Any]", found)

@@ -5,14 +5,19 @@ trial is given up, or taken over from a worker that has ended, by a claim of the
 a claim names its worker and outlives the process, as a requeue needs; a lock of filelock ends with the process.
 """
 
+import contextlib
 import json
 import os
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
+from launcher.errors import RunError
+from launcher.reading import read_json
 from launcher.run import now
+from launcher.run.kinds import CLAIM, fits
 from launcher.sweep.folder import SweepDir
 from launcher.sweep.worker import Worker
 
@@ -71,7 +76,7 @@ def note(sweep: SweepDir, number: int, **facts: Any) -> None:
     path = sweep.claims / f"{number}.{before['generation']}.json"
     whole = {key: value for key, value in {**before, **facts}.items() if key != "generation"}
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    temporary.write_text(json.dumps(whole) + "\n")
+    _write(temporary, whole)
     temporary.replace(path)
 
 
@@ -86,11 +91,19 @@ def own(sweep: SweepDir, worker: Worker) -> int | None:
     return None
 
 
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    """Writes a new file to the disk."""
+    with path.open("w", encoding="utf-8") as file:
+        file.write(json.dumps(content) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def _make(sweep: SweepDir, number: int, generation: int, content: Mapping[str, Any]) -> bool:
     sweep.claims.mkdir(exist_ok=True)
     path = sweep.claims / f"{number}.{generation}.json"
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    temporary.write_text(json.dumps(content) + "\n")
+    _write(temporary, content)
     try:
         os.link(temporary, path)
     except FileExistsError:
@@ -101,5 +114,9 @@ def _make(sweep: SweepDir, number: int, generation: int, content: Mapping[str, A
 
 
 def _read(sweep: SweepDir, number: int, generation: int) -> dict[str, Any]:
-    text = (sweep.claims / f"{number}.{generation}.json").read_text()
-    return {**json.loads(text), "generation": generation}
+    """A claim. One that is empty or no claim, as a loss of power can leave it, is nobody's: the next worker takes the trial."""
+    found: dict[str, Any] = {}
+    with contextlib.suppress(OSError, RunError):
+        value = read_json(sweep.claims / f"{number}.{generation}.json")
+        found = cast("dict[str, Any]", value) if fits(value, CLAIM) else {}
+    return {"worker": None, "time": "", **found, "generation": generation}

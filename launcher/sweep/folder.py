@@ -11,14 +11,19 @@ runs/<name>/sweep_<date_time>/
     N/                  the run dir of trial N, written when the trial starts
 """
 
-import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from launcher.errors import RunError, unknown
+from launcher.reading import read_json
 from launcher.run import RunDir
+from launcher.run.kinds import OUTCOME, fits
+
+STATES = ("waiting", "running", "finished", "pruned", "failed", "cancelled")
+"""States of a trial."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +97,17 @@ class SweepDir:
 
 
 def read_numbered(folder: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(N, content) of every N.json in a folder, by number; an incomplete file is left out."""
+    """(N, outcome) of every N.json in a folder, by number; what is incomplete or no outcome is left out."""
     if not folder.is_dir():
         return
-    for path in sorted(folder.glob("[0-9]*.json"), key=lambda path: int(path.stem)):
+    named = [path for path in folder.glob("[0-9]*.json") if re.fullmatch(r"[0-9]{1,9}", path.stem)]
+    for path in sorted(named, key=lambda path: int(path.stem)):
         try:
-            yield int(path.stem), json.loads(path.read_text())
-        except (OSError, ValueError):
+            values = read_json(path)
+        except (OSError, RunError):
             continue
+        if fits(values, OUTCOME) and values.get("state") in STATES:
+            yield int(path.stem), values
 
 
 def list_sweeps(runs_dir: Path) -> list[SweepDir]:

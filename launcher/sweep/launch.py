@@ -13,6 +13,7 @@ from launcher.clusters.registry import find_cluster
 from launcher.errors import RunError
 from launcher.launching.compose import Asked
 from launcher.launching.freeze.freeze import freeze, with_code
+from launcher.launching.write import folder_mode, make_log_folders
 from launcher.plan import few_cores
 from launcher.run import write_text
 from launcher.sweep.array import cut_short, note_reported, submit, written
@@ -82,7 +83,8 @@ def write_files(prepared: Prepared) -> Prepared:
         prepared = dataclasses.replace(prepared, plan=plan)
     while True:
         try:
-            sweep.path.mkdir(parents=True)
+            sweep.path.parent.mkdir(parents=True, exist_ok=True)
+            sweep.path.mkdir(mode=folder_mode(prepared.config))
             break
         except FileExistsError:
             if not sweep.path.is_dir():
@@ -93,6 +95,7 @@ def write_files(prepared: Prepared) -> Prepared:
             raise _no_folder(prepared, str(error.strerror)) from None
     for folder in (sweep.as_run.logs, sweep.claims, sweep.outcomes):
         folder.mkdir()
+    make_log_folders(prepared.plan, sweep.path)
     if frozen:
         frozen.write(sweep.as_run)
     for name, text in prepared.texts.items():

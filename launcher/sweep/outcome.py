@@ -1,21 +1,22 @@
 """How a trial ended, derived only from the files of its run, so that every reader gets the same answer."""
 
+import contextlib
 import json
 import math
 from collections.abc import Mapping
 from typing import Any
 
+from launcher.errors import RunError
+from launcher.reading import read_json
 from launcher.run import RunDir, now, write_text
 from launcher.run.events.supervisor import Pruned, Started, Stopped
 from launcher.run.history import History, read_history
+from launcher.run.kinds import OUTCOME, fits
 from launcher.run.metrics import MetricsReader
 from launcher.run.totals import ended_by, gpu_s, was_cancelled
-from launcher.sweep.folder import SweepDir
+from launcher.sweep.folder import STATES, SweepDir
 
-WAITING, RUNNING, FINISHED, PRUNED, FAILED, CANCELLED = (
-    "waiting", "running", "finished", "pruned", "failed", "cancelled",
-)  # fmt: skip
-STATES = (WAITING, RUNNING, FINISHED, PRUNED, FAILED, CANCELLED)
+WAITING, RUNNING, FINISHED, PRUNED, FAILED, CANCELLED = STATES
 
 
 class Reports:
@@ -76,10 +77,10 @@ def ended_before(state: str, reason: str, started: str) -> dict[str, Any]:
 def settle(sweep: SweepDir, number: int, objective: str) -> dict[str, Any] | None:
     """The outcome of the trial, written to outcomes/N.json if it was not yet; None while it has none."""
     path = sweep.outcomes / f"{number}.json"
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError):
-        pass
+    with contextlib.suppress(OSError, RunError):
+        known = read_json(path)
+        if fits(known, OUTCOME) and known.get("state") in STATES:
+            return known
     found = outcome_of(sweep.trial(number), objective)
     if found is not None:
         keep(sweep, number, found)
@@ -89,4 +90,4 @@ def settle(sweep: SweepDir, number: int, objective: str) -> dict[str, Any] | Non
 def keep(sweep: SweepDir, number: int, outcome: Mapping[str, Any]) -> None:
     """Writes outcomes/N.json."""
     sweep.outcomes.mkdir(exist_ok=True)
-    write_text(sweep.outcomes / f"{number}.json", json.dumps(outcome) + "\n")
+    write_text(sweep.outcomes / f"{number}.json", json.dumps(outcome) + "\n", durable=True)

@@ -1,5 +1,6 @@
 """A sweep as read from its files: every trial with its values, its state and its reports. Nothing here asks the cluster."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 from launcher.run import RunDir, read_lines
 from launcher.run.history import read_history
+from launcher.run.kinds import fits
 from launcher.run.totals import gpu_s, gpus_held
 from launcher.sweep.budget import spent
 from launcher.sweep.claims import read_claims
@@ -14,6 +16,10 @@ from launcher.sweep.folder import SweepDir, read_numbered
 from launcher.sweep.outcome import FINISHED, RUNNING, STATES, WAITING, outcome_of, reports
 
 __all__ = ["STATES", "Sweep", "Trial", "read_sweep", "why_spent"]
+
+
+_TRIAL = {"number": int, "values": Mapping[str, str]}
+"""What a line of trials.jsonl has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +90,7 @@ def read_sweep(folder: Path) -> Sweep:
     values: dict[int, dict[str, str]] = {
         line["number"]: line["values"]
         for line in read_lines(sweep.trials)
-        if "number" in line and line["number"] < spec["trials"]
+        if fits(line, _TRIAL) and {"number", "values"} <= line.keys() and 0 <= line["number"] < spec["trials"]
     }
     claims = read_claims(sweep)
     outcomes = dict(read_numbered(sweep.outcomes))
@@ -131,7 +137,7 @@ def _trial(
     held = claim is not None and claim["worker"] is not None
     over = outcome or (outcome_of(run, objective) if begun and held else None) or {}
     reported = (
-        {int(step): value for step, value in over["intermediate"].items()}
+        {int(step): value for step, value in over["intermediate"].items() if str(step).isdecimal()}
         if "intermediate" in over
         else reports(run, objective)
         if begun

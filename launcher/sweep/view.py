@@ -7,6 +7,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from launcher.output import visible
 from launcher.sweep.folder import SweepDir
 from launcher.sweep.outcome import CANCELLED, FAILED, FINISHED, PRUNED, RUNNING, STATES, WAITING
 from launcher.sweep.printed import SweepState
@@ -44,7 +45,9 @@ def sweep_dict(sweep: SweepDir, now: Sweep) -> dict[str, Any]:
 
 def view(now: Sweep, *, every: bool) -> Group:
     """The sweep as a table: failed trials first, then those that run, then finished ones, the best first."""
-    table = Table("trial", *now.parameters, "state", now.objective, "step", "error")
+    table = Table()
+    for name in ("trial", *now.parameters, "state", now.objective, "step", "error"):
+        table.add_column(Text(visible(name)))
     best = now.best
     shown = sorted(now.trials, key=lambda trial: _order(now, trial))[: None if every else ROWS]
     for trial in shown:
@@ -53,11 +56,11 @@ def view(now: Sweep, *, every: bool) -> Group:
         mark = " *" if best is not None and trial.number == best.number else ""
         table.add_row(
             f"{trial.number}{mark}",
-            *(Text(trial.overrides.get(key, "")) for key in now.parameters),
+            *(Text(visible(trial.overrides.get(key, ""))) for key in now.parameters),
             Text(trial.state, style=_STYLES[trial.state]),
             "" if value is None else f"{value:.4f}",
             "" if step is None else str(step),
-            Text(trial.error or ""),
+            Text(visible(trial.error or "")),
         )
     counts = "  ".join(f"{number} {state}" for state in STATES if (number := now.count(state)))
     hidden = len(now.trials) - len(shown)

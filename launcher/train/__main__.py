@@ -9,6 +9,7 @@ from pathlib import Path
 
 from launcher import environment
 from launcher.errors import DISK_FULL, Exit, LauncherError, NotAsPlanned
+from launcher.masking import mask
 from launcher.plugins.decide import Decided, read_run
 from launcher.run import RunDir
 from launcher.run.events.ranks import Crashed
@@ -40,11 +41,11 @@ def _train(run: RunDir) -> int:
 
         return train(run, decided, heartbeat)
     except LauncherError as error:
-        print(f"launcher: {error}", file=sys.stderr, flush=True)
+        print(mask(f"launcher: {error}"), file=sys.stderr, flush=True)
         _note(run, str(error), [])
         return error.exit_code
     except Exception as error:
-        traceback.print_exc()
+        print(mask(traceback.format_exc()), file=sys.stderr, end="", flush=True)
         _note(run, f"{type(error).__name__}: {error}", traceback.format_exc().splitlines()[-12:])
         if isinstance(error, OSError) and error.errno in DISK_FULL:
             return Exit.SAVE_FAILED

@@ -196,6 +196,7 @@ class Resumable(TrainerHooks):
             else None,
             "versions": _versions(),
             "parameters": named,
+            "weights_only": self.saver.plan.weights_only,
         }
 
         def make(files: dict[str, FileFacts]) -> Manifest:

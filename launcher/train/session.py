@@ -14,7 +14,7 @@ from transformers.utils import logging as transformers_logging
 from launcher import environment
 from launcher.config import Config, has_evaluation
 from launcher.data.places import fix_files
-from launcher.errors import Exit, NotAsPlanned
+from launcher.errors import CheckpointError, Exit, NotAsPlanned
 from launcher.methods.registry import find_method
 from launcher.plan import LaunchPlan
 from launcher.plugins.base import apply
@@ -191,6 +191,12 @@ def _go_on(
     """The checkpoint from which Trainer.train resumes; None if training begins at step 0."""
     found = selection.settle()
     weights_only = selection.from_elsewhere and config.resume_weights_only
+    stripped = found is not None and found.manifest.weights_only
+    if found is not None and stripped and not config.resume_weights_only:
+        raise CheckpointError(
+            f"{found.path} has no optimizer state (plugins.sharded_checkpoint.weights_only=true); to go on from it with a new "
+            "optimizer: python -m launcher resume RUN resume_weights_only=true"
+        )
     if found is not None:
         trainer.start_from(found, weights_only=weights_only)
         if selection.rank == 0:
@@ -200,6 +206,7 @@ def _go_on(
                     checkpoint=str(found.path),
                     step=found.manifest.step,
                     weights_only=weights_only,
+                    new_optimizer=stripped or weights_only,
                 )
             )
     begins = found is None or weights_only

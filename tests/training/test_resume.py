@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from launcher.checkpoint.find import committed
 from launcher.run import RunDir
 from tests.support.runs import Finished, command, environment
 from tests.support.warm import Warm
@@ -160,6 +161,40 @@ def test_weights_alone_begin_at_step_0_and_lower_the_first_loss(warm, straight, 
     assert len(run.losses) == 20
     assert run.losses[0] < old.losses[0] - 0.05
     assert run.metrics()[0]["step"] == 1
+
+
+@pytest.mark.parametrize(
+    "strategy", _some([("ddp",), ("zero2",), ("zero3",), ("fsdp2",)], [("ddp",), ("zero3",)])
+)
+def test_a_run_goes_on_from_weights_alone_only_if_asked_and_with_a_new_optimizer(
+    warm, straight, cache, tmp_path, strategy
+):
+    plugins = ("plugin=[lora,sharded_checkpoint]", f"strategy={strategy}", *TWO)
+    only = "plugins.sharded_checkpoint.weights_only=true"
+    whole = straight(*plugins)
+    run = planned(tmp_path, cache, *plugins, only, "plugins.sharded_checkpoint.save_steps=5")
+    warm.run(run.path, kill_after_saves=2)
+    (stripped, *_), full = committed(run.path / "checkpoints"), whole.events("saved")[0]
+    assert stripped.manifest.weights_only and stripped.manifest.bytes < 0.7 * full["bytes"]
+    assert 0 not in warm.run(run.path)["codes"]
+    assert "has no optimizer state" in run.events("crashed")[0]["error"]
+    RunDir(run.path).add_end(2, 1)
+    verb = ("resume", str(run.path), "dry_run=true")
+    for more, code in (((), 1), (("resume_weights_only=true",), 0)):
+        done = subprocess.run(
+            command(*verb, *more), cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == code, done.stderr
+    assert set(warm.run(run.path)["codes"]) == {0}, run.logs()
+    resumed = run.events("resumed")[-1]
+    assert (resumed["new_optimizer"], resumed["weights_only"]) == (True, False)
+    later = run.losses[len(run.losses) - (20 - resumed["step"]) :]
+    assert later[0] == pytest.approx(
+        whole.losses[resumed["step"]], abs=1e-5
+    )  # the same weights on the same rows
+    assert later[2:] != pytest.approx(whole.losses[resumed["step"] + 2 :], abs=1e-7)
+    assert run.metrics()[-1]["step"] == 20
+    assert samples(run, resumed["step"]) == samples(whole, resumed["step"])
 
 
 def test_an_adapter_of_another_rank_is_refused_with_both_shapes(warm, straight, cache, tmp_path):

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from launcher.clusters.base import GRACE_S
 from launcher.clusters.slurm.shell import for_questions
+from launcher.errors import ClusterError
 
 TIMEOUT_S = 30.0
+_ID = re.compile(r"[0-9]{1,18}(_[0-9]{1,18})?(;[A-Za-z0-9][A-Za-z0-9_.-]{0,63})?")
 
 
 def ask(
@@ -43,8 +45,18 @@ def words_of(done: subprocess.CompletedProcess[str] | None) -> str:
     return "; ".join(done.stderr.split("\n")).strip("; ") or f"exit code {done.returncode}"
 
 
+def is_id(job_id: str) -> bool:
+    """Whether it is a job id of Slurm: digits, `_` and a task's index, `;` and a cluster. It may come from anybody's file."""
+    return _ID.fullmatch(job_id) is not None
+
+
 def split(job_id: str) -> tuple[str, list[str]]:
-    """The number of a job id, and the option for its cluster if the id names one."""
+    """The number of a job id, and the option for its cluster if the id names one; ClusterError for what is no job id, which
+    could be an option of the command that it is given to."""
+    if not is_id(job_id):
+        raise ClusterError(
+            f"{job_id[:80]!r} is not a job id of Slurm; was job.json or events.jsonl edited? squeue --me shows your jobs"
+        )
     number, _, cluster = job_id.partition(";")
     return number, ["--clusters", cluster] if cluster else []
 

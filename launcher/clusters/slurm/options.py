@@ -7,6 +7,7 @@ from typing import Any
 from launcher.clusters.job import Request
 from launcher.clusters.slurm.gpus import gpu_options, join_gres
 from launcher.clusters.slurm.limits import check_time
+from launcher.clusters.slurm.output import DEFAULT, FLAGS, check_file
 from launcher.clusters.slurm.srun import check_variables
 from launcher.config.text import one_line
 from launcher.errors import PlanError, nearest
@@ -40,8 +41,6 @@ _PLANNED = {
     "time": "resources.time",
     "job-name": "name",
     "chdir": "runs_dir",
-    "output": "runs_dir",
-    "error": "runs_dir",
     "open-mode": "runs_dir",
     "mem": "resources.memory_gib",
     "cpus-per-task": "resources.cpus_per_gpu",
@@ -70,7 +69,7 @@ def job_options(request: Request) -> dict[str, str]:
         "nodes": str(request.nodes + request.spares),
         "ntasks-per-node": "1",
         "time": resources.time,
-        "output": "logs/slurm_%j.log",
+        "output": DEFAULT,
         "open-mode": "append",
     }
     if request.cuda:
@@ -166,4 +165,6 @@ def _site_options(sbatch: Mapping[str, Any]) -> dict[str, str]:
                 f"{key} is empty; use {key}=null to leave it out, or {key}=true for an option without a value"
             )
         options[flag] = "" if value is True else one_line(key, str(value))
+        if flag in FLAGS:
+            check_file(key, options[flag])
     return options

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from launcher.clusters.base import RunState
 from launcher.clusters.job import JobRecord
-from launcher.clusters.slurm.ask import ask, split
+from launcher.clusters.slurm.ask import ask, is_id, split
 from launcher.clusters.slurm.options import comment_of
 from launcher.clusters.slurm.parse import parse_record, parse_state, parse_states
 from launcher.clusters.slurm.shell import directives
@@ -24,6 +24,9 @@ def states(job_ids: Sequence[str], timeout_s: float) -> dict[str, RunState | Non
     found: dict[str, RunState | None] = {}
     alike: dict[tuple[str, bool], list[str]] = {}
     for job_id in job_ids:
+        if not is_id(job_id):
+            found[job_id] = None
+            continue
         alike.setdefault((job_id.partition(";")[2], "_" in job_id), []).append(job_id)
     for own in alike.values():
         queued = _queued(own, "%T", timeout_s)

@@ -1,12 +1,14 @@
 """The job script of a Slurm job: the part of the cluster that a plan needs, without any command."""
 
+from collections.abc import Sequence
+
 from launcher.clusters.base import Cluster, Options
 from launcher.clusters.job import CpuRequest, Request
-from launcher.clusters.slurm import header, notice, step
+from launcher.clusters.slurm import header, notice, output, step
 from launcher.clusters.slurm.cpu import cpu_options
 from launcher.clusters.slurm.options import comment_in, job_options
 
-_NOT_SHAPE = ("comment", "output", "job-name")
+_NOT_SHAPE = ("comment", "job-name", *output.FLAGS)
 """Options that differ for every job."""
 
 
@@ -48,6 +50,14 @@ class SlurmScript(Cluster):
         """The options without names, logs and comments."""
         return {flag: value for flag, value in options.items() if flag not in _NOT_SHAPE}
 
+    def log_folders(self, options: Options) -> list[str]:
+        """The folders of the files that the site or the user has named."""
+        return output.folders(options)
+
+    def log_patterns(self, options: Options, job_ids: Sequence[str]) -> list[str]:
+        """Those files."""
+        return output.patterns(options, job_ids)
+
     def cpu_options(self, request: CpuRequest) -> dict[str, str]:
         """The options of sbatch for one task with some cores."""
         return cpu_options(request)
@@ -62,6 +72,6 @@ class SlurmScript(Cluster):
             "job-name": options["job-name"],
             **shape,
             "array": indices,
-            "output": "logs/slurm_%A_%a.log",
+            **output.of_an_array(options),
             "comment": comment_in(options, folder),
         }

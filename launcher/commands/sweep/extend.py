@@ -2,7 +2,8 @@
 
 import argparse
 
-from launcher.cli.sweep import add_sweep, chosen_sweep, finish, teller
+from launcher.cli.parser import add_trust
+from launcher.cli.sweep import add_sweep, finish, teller, trusted_sweep
 from launcher.cli.verb import Verb
 from launcher.sweep.extend import extend_sweep
 from launcher.sweep.printed import SweepExtended
@@ -10,12 +11,13 @@ from launcher.sweep.printed import SweepExtended
 
 def _add(parser: argparse.ArgumentParser) -> None:
     add_sweep(parser)
+    add_trust(parser)
     parser.add_argument("more", nargs="+", metavar="key=value", help="in Hydra's sweep syntax")
 
 
 def _run(options: argparse.Namespace) -> int:
     """The exit code."""
-    return finish(extend_sweep(chosen_sweep(options), options.more, teller(options.json)), options.json)
+    return finish(extend_sweep(trusted_sweep(options), options.more, teller(options.json)), options.json)
 
 
 VERB = Verb(

@@ -2,7 +2,8 @@
 
 import argparse
 
-from launcher.cli.sweep import add_sweep, chosen_sweep, finish, teller
+from launcher.cli.parser import add_trust
+from launcher.cli.sweep import add_sweep, finish, teller, trusted_sweep
 from launcher.cli.verb import Verb
 from launcher.sweep.printed import SweepResumed
 from launcher.sweep.resume import resume_sweep
@@ -10,13 +11,14 @@ from launcher.sweep.resume import resume_sweep
 
 def _add(parser: argparse.ArgumentParser) -> None:
     add_sweep(parser)
+    add_trust(parser)
     parser.add_argument("--only-failed", action="store_true", help="only trials that failed")
 
 
 def _run(options: argparse.Namespace) -> int:
     """The exit code."""
     tell = teller(options.json)
-    return finish(resume_sweep(chosen_sweep(options), tell, only_failed=options.only_failed), options.json)
+    return finish(resume_sweep(trusted_sweep(options), tell, only_failed=options.only_failed), options.json)
 
 
 VERB = Verb(

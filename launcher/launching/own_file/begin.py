@@ -20,6 +20,9 @@ from launcher.resources import resource_dir
 
 _SEQUENCES = 32
 """Sequences per step that are aimed at; the nearest number that the GPUs divide is taken."""
+_STEPS = 10
+"""Optimizer steps that a run has at least, where the rows suffice: fewer teach little, and the plan warns of them."""
+_EPOCHS = 3
 _MICRO = 2
 _CORES = 8
 _LEAST_ROWS_TO_HOLD_OUT = 50
@@ -84,18 +87,15 @@ def begin(choices: Choices, file: str) -> First:
             value=_usual(method, "learning_rate"),
             comment="the first thing to vary",
         ),
-        Entry(key="trainer.num_train_epochs", value=3.0, comment="passes over the data"),
+        Entry(key="trainer.num_train_epochs", value=float(_EPOCHS), comment="passes over the data"),
     ]
     if wants_reward:
         entries.append(Entry(key="trainer.reward_functions", value=[{"_target_": choices.reward}]))
-    answers = int(_usual(method, "num_generations") or 1)
-    # one step of an evaluation holds all answers to a prompt, so a micro-step over all ranks does
-    micro = _MICRO if answers == 1 else math.lcm(_MICRO * world, answers) // world
-    step = math.lcm(micro * world, answers)
+    micro, batch = _batch(int(_usual(method, "num_generations") or 1), world, report)
     entries += [
         Entry(
             key="batch.global_batch_size",
-            value=max(1, round(_SEQUENCES / step)) * step,
+            value=batch,
             comment=f"{spec.unit} per optimizer step, over all {world} GPUs",
         ),
         Entry(
@@ -165,6 +165,19 @@ def _length(report: Report | None) -> int:
         return 2048
     longest = list(report.tokens["histogram"])[-1] if report.tokens.get("histogram") else "<=2048"
     return min(max(int(longest.strip("<>=")), 256), _LONGEST)
+
+
+def _batch(answers: int, world: int, report: Report | None) -> tuple[int, int]:
+    """Sequences per GPU at once and per optimizer step: few where there are few rows, so that the run has _STEPS steps.
+
+    `answers`: how many are generated for each prompt; 1 for a method that generates none.
+    """
+    most = report.part.rows * answers * _EPOCHS // _STEPS if report else _SEQUENCES
+    each = _MICRO if most >= _MICRO * world else 1
+    # one step of an evaluation holds all answers to a prompt, so a micro-step over all ranks does
+    micro = each if answers == 1 else math.lcm(each * world, answers) // world
+    step = math.lcm(micro * world, answers)
+    return micro, max(1, min(round(_SEQUENCES / step), most // step)) * step
 
 
 def _held_out(report: Report | None) -> list[Entry]:

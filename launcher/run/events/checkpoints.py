@@ -17,6 +17,8 @@ class Resumed(Event):
     """Its folder."""
     weights_only: bool = False
     """Whether only the weights were loaded, so that training begins at step 0."""
+    new_optimizer: bool = False
+    """Whether the optimizer begins anew, because its state was not asked for or the checkpoint has none."""
 
 
 class Stepping(Event):

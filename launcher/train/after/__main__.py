@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from launcher.errors import Exit, LauncherError
+from launcher.masking import mask
 from launcher.run import RunDir
 from launcher.train.noise import leave_out_noise
 
@@ -50,7 +51,7 @@ def main() -> int:
         say(error=str(error), exit_code=int(error.exit_code))
         return error.exit_code
     except Exception as error:
-        traceback.print_exc()
+        print(mask(traceback.format_exc()), file=sys.stderr, end="", flush=True)
         first = str(error).strip().partition("\n")[0]
         say(error=f"{type(error).__name__}: {first}", exit_code=int(Exit.FAILED))
         return Exit.FAILED

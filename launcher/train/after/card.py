@@ -14,6 +14,7 @@ import yaml
 
 from launcher import __version__
 from launcher.data.places import exists, find_files, is_address
+from launcher.masking import mask
 from launcher.methods.registry import find_method
 from launcher.plan import LaunchPlan
 from launcher.plugins.decide import Decided
@@ -28,7 +29,8 @@ _CHUNK = 8 << 20
 
 def add_card(folder: Path, run: RunDir, decided: Decided, facts: Mapping[str, Any]) -> None:
     """Writes README.md into the folder, replacing the one that peft writes."""
-    (folder / NAME).write_text(card(run, decided, facts, adapter=(folder / "adapter_config.json").is_file()))
+    text = card(run, decided, facts, adapter=(folder / "adapter_config.json").is_file())
+    (folder / NAME).write_text(mask(text), encoding="utf-8")
 
 
 def card(run: RunDir, decided: Decided, facts: Mapping[str, Any], *, adapter: bool) -> str:

@@ -1,6 +1,7 @@
 """Exporting the trained adapter or model to a folder, which is loaded back and compared before it gets its name."""
 
 import shutil
+import sys
 import traceback
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -14,6 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from launcher.errors import RunError
+from launcher.masking import mask
 from launcher.plan import LaunchPlan
 from launcher.plugins.base import all_set_aside
 from launcher.plugins.decide import Decided
@@ -125,7 +127,7 @@ def outcome(check: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         return check()
     except Exception as error:
         if not isinstance(error, RunError):
-            traceback.print_exc()
+            print(mask(traceback.format_exc()), file=sys.stderr, end="", flush=True)
         first = str(error).strip().partition("\n")[0]
         why = first if isinstance(error, RunError) else f"{type(error).__name__}: {first}"
         return {"verified": FAILED, "why": why}

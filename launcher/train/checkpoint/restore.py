@@ -18,9 +18,13 @@ from launcher.train.upstream.transformers_trainer_hooks import not_logged, resto
 
 
 def restore(trainer: Any, found: Found, rank: int, world_size: int, *, weights_only: bool) -> None:
-    """Loads weights and, unless `weights_only`, the state of optimizer and scheduler; CheckpointError if they do not fit."""
+    """Loads weights and, unless `weights_only`, the state of optimizer and scheduler; CheckpointError if they do not fit.
+
+    A checkpoint without the optimizer's state leaves the optimizer as it is, new, at the checkpoint's step.
+    """
     manifest, strategy = found.manifest, on_rank(trainer.plan.strategy)
-    if not weights_only:
+    has_state = not (weights_only or manifest.weights_only)
+    if has_state:
         strategy.prepare_state(trainer)
     own = [*strategy.shards(trainer)]
     _check_shapes(found, own)
@@ -29,14 +33,14 @@ def restore(trainer: Any, found: Found, rank: int, world_size: int, *, weights_o
     reader = Reader([found.path / rank_file(number) for number in order])
     for shard in own:
         for kind, tensor in shard.tensors().items():
-            if kind == WEIGHT or not weights_only:
+            if kind == WEIGHT or has_state:
                 read_into(reader, found, f"{kind}/{shard.name}", shard.start, tensor)
     strategy.publish(trainer)
     if weights_only:
         return
     small = read_small(found, rank)
     for shard in own:
-        if STEP in shard.state:
+        if STEP in shard.state and has_state:
             old = shard.state[STEP]
             step = small["optimizer_step"]
             shard.state[STEP] = int(step) if isinstance(old, int) else torch.full_like(old, step)

@@ -70,7 +70,7 @@ class Saver:
         """Takes the snapshot and starts the writer, after the previous writer has finished."""
         self.wait()
         self.check()
-        self.snapshot.take(shards, self.rank, self.world_size)
+        self.snapshot.take(shards, self.rank, self.world_size, weights_only=self.plan.weights_only)
         save.blocked_s = time.monotonic() - save.begun
         self.writing = True
         self._thread = threading.Thread(target=self._write, args=(save,), name="checkpoint", daemon=True)

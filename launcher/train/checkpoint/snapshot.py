@@ -3,7 +3,7 @@
 import torch
 
 from launcher.checkpoint.pieces import Piece
-from launcher.train.checkpoint.shards import Shard
+from launcher.train.checkpoint.shards import WEIGHT, Shard
 
 DTYPES = {
     torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64",
@@ -20,13 +20,14 @@ class Snapshot:
         self._buffer = torch.empty(0, dtype=torch.uint8)
         self.pieces: list[Piece] = []
 
-    def take(self, shards: list[Shard], rank: int, world_size: int) -> None:
-        """Copies what this rank has to write. Parameters that every rank holds are distributed over the ranks by size."""
+    def take(self, shards: list[Shard], rank: int, world_size: int, *, weights_only: bool = False) -> None:
+        """Copies what this rank has to write: weights, and the optimizer's state unless `weights_only`. Parameters that every
+        rank holds are distributed over the ranks by size."""
         tensors = [
             (f"{kind}/{shard.name}", shard.start, tensor)
             for shard in _own(shards, rank, world_size)
             for kind, tensor in shard.tensors().items()
-            if tensor.numel()
+            if tensor.numel() and (kind == WEIGHT or not weights_only)
         ]
         tensors.sort(key=lambda item: -item[2].element_size())  # aligned in the file as in memory
         self.pieces = [Piece(name, start, t.numel(), DTYPES[t.dtype]) for name, start, t in tensors]

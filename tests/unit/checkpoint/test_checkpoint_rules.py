@@ -66,6 +66,14 @@ def test_another_format_is_not_read(tmp_path):
     assert isinstance(found, Broken) and "has format 2; this version reads 1" in found.reason
 
 
+def test_a_manifest_says_that_it_lacks_the_optimizer_only_if_it_does(tmp_path):
+    full, stripped = manifest(10), dataclasses.replace(manifest(20), weights_only=True)
+    assert "weights_only" not in full.to_text()  # earlier versions read it
+    for one in (full, stripped):
+        commit(open_folder(tmp_path, one.step), one)
+    assert [found.manifest.weights_only for found in committed(tmp_path)] == [True, False]
+
+
 def test_one_flipped_bit_is_found_by_its_digest(tmp_path):
     folder = save(tmp_path, 10)
     (found,) = committed(tmp_path)
@@ -208,3 +216,32 @@ def test_weights_alone_need_a_checkpoint_to_take_them_from(cli):
     done = cli("+experiment=tiny", "cluster=local", "dry_run=true", "resume_weights_only=true")
     assert done.returncode == 1
     assert "resume_weights_only=true needs resume=PATH" in done.stderr
+
+
+WEIGHTS = "plugins.sharded_checkpoint.weights_only=true"
+
+
+@pytest.mark.parametrize("as_run", [True, False])
+def test_a_start_without_optimizer_state_has_to_be_asked_for(cli, tmp_path, as_run: bool):
+    inside = tmp_path / "runs" / "old" / "2026-01-01_00-00-00" / "checkpoints"
+    step = commit(open_folder(inside, 20), dataclasses.replace(manifest(20), weights_only=True))
+    start = f"resume={step.parent.parent if as_run else step}"
+    refused = cli("+experiment=tiny", "cluster=local", "dry_run=true", start)
+    assert refused.returncode == 1 and "step_00000020 has no optimizer state" in refused.stderr
+    asked = cli("+experiment=tiny", "cluster=local", "dry_run=true", start, "resume_weights_only=true")
+    assert asked.returncode == 0, asked.stderr
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (
+            "resume_weights_only=false",
+            "the run does not go on after a failure, a pre-emption or its time limit",
+        ),
+        ("resume_weights_only=true", "goes on at the newest one's step, with a new optimizer"),
+    ],
+)
+def test_what_checkpoints_without_optimizer_state_cost_is_said_before_the_queue(cli, asked: str, said: str):
+    done = cli("+experiment=tiny", "cluster=local", "dry_run=true", WEIGHTS, asked)
+    assert done.returncode == 0 and said in done.stderr

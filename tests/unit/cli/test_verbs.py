@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from launcher import __version__
 from launcher.__main__ import main
 from launcher.cli.find import all_verbs, find_verb, verb_names
 from launcher.cli.parser import make_parser, parse
@@ -174,6 +175,12 @@ def test_a_sweep_that_is_not_there_is_named(words, reason, tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     assert main(words) == 1
     assert reason in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("word", ["--version", "-V"])
+def test_the_version_is_told(word, capsys):
+    assert main([word]) == 0
+    assert capsys.readouterr().out == f"launcher {__version__}\n"
 
 
 def test_a_full_disk_behind_stdout_is_one_line():

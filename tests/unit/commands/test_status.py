@@ -326,6 +326,7 @@ def test_status_as_json_has_every_field(tmp_path: Path, cli):
         "waiting": None,
         "early_stopped": None,
         "general": None,
+        "damaged": {},
         "warnings": [],
     }
 
@@ -375,6 +376,14 @@ def test_where_there_are_no_runs_the_verbs_say_how_to_name_their_folder(cli):
     done = cli("status")
     assert done.returncode == 1
     assert "no runs under" in done.stderr and "--runs-dir" in done.stderr
+
+
+def test_the_list_names_each_file_with_damaged_lines_and_counts_them(tmp_path: Path, cli):
+    run = make_run(tmp_path, "submitted", "started")
+    with run.events.open("a") as file:
+        file.write("{torn\n[]\n")
+    assert "tiny/2026-01-01_00-00-00: events.jsonl: 2 lines left out: torn" in cli("list").stdout
+    assert json.loads(cli("list", "--json").stdout)[0]["damaged"] == {"events.jsonl": 2}
 
 
 @pytest.mark.parametrize("verb", ["status", "list"])

@@ -152,7 +152,7 @@ def test_all_weights_0_is_refused_as_nothing_trained(checked):
 
 def test_chats_of_answers_alone_are_refused_as_everything_trained(checked):
     code, report = checked([{"messages": one["messages"][1:]} for one in CHATS])
-    assert (code, found(report)) == (1, [("everything_trained", None)])
+    assert (code, found(report)[:2]) == (1, [("everything_trained", None), ("assistant_first", 1)])
 
 
 def test_the_trained_share_counts_answers_of_weight_1(checked):

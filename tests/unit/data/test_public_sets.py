@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from launcher.data.kinds import kind_of
+from launcher.data.marked import is_chat
 from launcher.data.read import read_row
 from launcher.data.reading import make_reading
 from launcher.data.rules import BrokenRow
@@ -209,6 +210,130 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "answer": "The owl.",
     },
     "DAPO-Math (prompt with a solution)": {"prompt": "Which bird hoots?", "solution": "The owl."},
+    "LIMA": {"conversations": ["Which bird hoots?", "The owl."], "source": "stackexchange"},
+    "ShareGPT52K": {
+        "id": "x_0",
+        "conversations": [{**HUMAN, "from": "Human"}, {"from": "bard", "value": "The owl."}],
+    },
+    "UltraChat (as published)": {"id": "0", "data": ["Which bird hoots?", "The owl."]},
+    "oasst1, oasst2 (*.trees.jsonl.gz)": {
+        "message_tree_id": "a",
+        "tree_state": "ready_for_export",
+        "prompt": {
+            "role": "prompter",
+            "text": "Which bird hoots?",
+            "replies": [
+                {"role": "assistant", "text": "No idea.", "rank": 1, "replies": []},
+                {
+                    "role": "assistant",
+                    "text": "The owl.",
+                    "rank": 0,
+                    "replies": [{"role": "prompter", "text": "Why?"}],
+                },
+            ],
+        },
+    },
+    "squad": {
+        "id": "5",
+        "title": "Owls",
+        "context": "Owls hoot.",
+        "question": "Which bird hoots?",
+        "answers": {"text": ["The owl.", "Owls"], "answer_start": [0, 0]},
+    },
+    "CodeAlpaca-20k": {"instruction": "Which bird hoots?", "input": "", "output": "The owl."},
+    "orca-math-word-problems-200k": {"question": "Which bird hoots?", "answer": "The owl."},
+    "OpenMathInstruct-2": {
+        "problem": "Which bird hoots?",
+        "generated_solution": "The owl.",
+        "expected_answer": "owl",
+        "problem_source": "math",
+    },
+    "Magpie-Pro": {
+        "uuid": "1",
+        "instruction": "Which bird hoots?",
+        "response": "The owl.",
+        "conversations": [HUMAN, GPT],
+        "instruct_reward": -3.2,
+    },
+    "tulu-3-sft-mixture": {"id": "t", "messages": CHAT, "source": "ai2"},
+    "aya_dataset": {
+        "inputs": "Which bird hoots?",
+        "targets": "The owl.",
+        "language": "English",
+        "annotation_type": "original-annotations",
+    },
+    "xP3": {"inputs": "Which bird hoots?", "targets": "The owl."},
+    "FLAN": {
+        "inputs": "Which bird hoots?",
+        "targets": "The owl.",
+        "task_name": "t",
+        "_template_type": "zs_opt",
+    },
+    "natural-instructions": {
+        "definition": "Answer the question.",
+        "inputs": "Which bird hoots?",
+        "targets": "The owl.",
+        "task_name": "t",
+    },
+    "lmsys-chat-1m": {
+        "conversation_id": "1",
+        "model": "m",
+        "conversation": CHAT,
+        "turn": 1,
+        "redacted": False,
+    },
+    "glaive-function-calling-v2": {
+        "system": "SYSTEM: You are kind, with no access to external functions.",
+        "chat": "USER: Which bird hoots?\n\n\nASSISTANT: The owl. <|endoftext|>\n\n\n",
+    },
+    "ToolACE": {
+        "system": "You call functions.",
+        "conversations": [
+            {"from": "user", "value": "Which bird hoots?"},
+            {"from": "assistant", "value": "[birds(sound='hoot')]"},
+            {"from": "tool", "value": "owl"},
+            {"from": "assistant", "value": "The owl."},
+        ],
+    },
+    "Llama-Nemotron-Post-Training-Dataset": {
+        "input": [ASK],
+        "output": "The owl.",
+        "reasoning": "off",
+        "system_prompt": "",
+    },
+    "Nectar": {
+        "prompt": "\n\nHuman: Which bird hoots?\n\nAssistant: ",
+        "answers": [
+            {"answer": "A bird.", "model": "b", "rank": 3.0},
+            {"answer": "The owl.", "model": "a", "rank": 1.0},
+            {"answer": "No idea.", "model": "c", "rank": 7.0},
+        ],
+        "turns": 1,
+        "num_responses": 3,
+    },
+    "HelpSteer3 (preference)": {
+        "domain": "general",
+        "context": [ASK],
+        "response1": "The owl.",
+        "response2": "No idea.",
+        "overall_preference": -2,
+        "individual_preference": [{"score": -2}],
+    },
+    "Capybara-Preferences": {
+        "conversation": [{"input": "Which bird hoots?", "output": "The owl."}],
+        "original_response": "No idea.",
+        "chosen": CHAT,
+        "rejected": [ASK, WORSE],
+        "rating_chosen": 5,
+    },
+    "UltraInteract_pair": {
+        "task": "Logic",
+        "trajectory": [{"from": "user", "value": "Which bird hoots?"}],
+        "chosen": "The owl.",
+        "rejected": "No idea.",
+        "parent_id": "p",
+    },
+    "c4": {"text": "Once there was an owl.", "timestamp": "2019", "url": "u"},
     "TinyStories": {"text": "Once there was an owl."},
     "fineweb": {"text": "Once there was an owl.", "id": "1", "dump": "CC", "url": "u", "token_count": 6},
 }
@@ -232,10 +357,9 @@ def test_a_public_data_set_is_read_as_the_page_says(name: str):
     assert (found.format, kind_of(found.example)) == table()[name]
     if kind_of(found.example) == "chat":
         turns = found.example["messages"]
-        assert (
-            turns[-1]["content"] == ("" if "tool_calls" in turns[-1] else "The owl.")
-            and turns[0]["role"] == "user"
-        )
+        assert turns[-1]["content"] == ("" if "tool_calls" in turns[-1] else "The owl.") and turns[0][
+            "role"
+        ] in ("user", "system")
     if kind_of(found.example) == "pair":
         without_system = [turn for turn in found.example["prompt"] if turn["role"] != "system"]
         assert {**found.example, "prompt": without_system} == PAIR
@@ -331,8 +455,152 @@ def test_columns_drop_and_keep_name_what_is_read():
 
 
 @pytest.mark.parametrize(
+    ("row", "columns", "asked", "said"),
+    [
+        ({"translation": {"de": "Eule", "en": "owl"}}, ("translation.de", "translation.en"), "Eule", "owl"),
+        ({"question": "q", "answer": ["owl", "owls"]}, ("question", "answer.0"), "q", "owl"),
+        ({"question": "q", "answer": "['owl', 'owls']"}, ("question", "answer.1"), "q", "owls"),
+        (
+            {"messages": [{"role": "user", "content": "q"}], "answer": "owl"},
+            ("messages", "answer"),
+            "q",
+            "owl",
+        ),
+    ],
+)
+def test_a_place_within_a_column_is_named_with_dots(row, columns, asked: str, said: str):
+    reading = make_reading(columns=dict(zip(("prompt", "completion"), columns, strict=True)))
+    found = read_row(row, reading)
+    assert [turn["content"] for turn in found.example["messages"]] == [asked, said] and found.dropped == ()
+
+
+def test_columns_within_a_struct_are_named_in_errors():
+    with pytest.raises(BrokenRow, match=r"translation\.de, translation\.en"):
+        read_row({"translation": {"de": "Eule", "en": "owl"}}, make_reading())
+    with pytest.raises(BrokenRow, match=r"has no translation\.fr; its keys are translation\.de"):
+        read_row({"translation": {"de": "x"}}, make_reading(columns={"prompt": "translation.fr"}))
+    with pytest.raises(
+        BrokenRow, match=r"an object of aliases, value.*data\.columns=\{answer: answer\.value\}"
+    ):
+        read_row({"question": "q", "answer": {"aliases": [], "value": "owl"}}, make_reading())
+
+
+TRANSCRIPTS = [
+    "Human: Hi\n\nAssistant: Hello",
+    "Human: Hi Assistant: Hello",
+    "USER: Hi ASSISTANT: Hello</s>",
+    "### Human: Hi### Assistant: Hello",
+    "Below is an instruction that describes a task.\n\n### Instruction:\nHi\n\n### Response:\nHello",
+    "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nHello<|im_end|>\n",
+    "<s>[INST] Hi [/INST] Hello </s>",
+    "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\nHello",
+    "<bos><start_of_turn>user\nHi<end_of_turn>\n<start_of_turn>model\nHello<end_of_turn>",
+    "<|user|>\nHi</s>\n<|assistant|>\nHello</s>",
+    "Question: Hi\nAnswer: Hello",
+]
+
+
+@pytest.mark.parametrize("text", TRANSCRIPTS)
+def test_a_chat_as_one_text_is_told_and_can_be_split(text: str):
+    assert is_chat(text)
+    turns = read_row({"text": text}, make_reading(columns={"transcript": "text"})).example["messages"]
+    assert turns == [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+
+
+@pytest.mark.parametrize(
+    "text", ["The user: a study.", "# Answers\n\nAnswer: x", "Human: all too human", "Q: what is asked"]
+)
+def test_prose_is_no_chat(text: str):
+    assert not is_chat(text)
+
+
+def test_an_input_stands_below_its_instruction_and_a_preamble_is_a_system_prompt():
+    alpaca = "### Instruction:\nTranslate.\n\n### Input:\nHaus\n\n### Response:\nhouse"
+    llama = "[INST] <<SYS>>\nBe kind.\n<</SYS>>\n\nHi [/INST] Hello </s><s>[INST] And? [/INST] Bye </s>"
+    said = [
+        [turn["content"] for turn in read_row({"transcript": text}, make_reading()).example["messages"]]
+        for text in (alpaca, llama, "A chat with a kind model. USER: Hi ASSISTANT: Hello")
+    ]
+    assert said == [
+        ["Translate.\n\nHaus", "house"],
+        ["Be kind.", "Hi", "Hello", "And?", "Bye"],
+        ["A chat with a kind model.", "Hi", "Hello"],
+    ]
+
+
+def test_a_speaker_is_known_by_any_case_and_the_others_by_data_roles():
+    for asker, answerer in (("Human", "GPT"), ("prompter", "ASSISTANT"), ("User", "bing")):
+        row = {"conversations": [{"from": asker, "value": "q"}, {"from": answerer, "value": "a"}]}
+        assert [turn["role"] for turn in read_row(row, make_reading()).example["messages"]] == [
+            "user",
+            "assistant",
+        ]
+        row = {"messages": [{"role": asker, "content": "q"}, {"role": answerer, "content": "a"}]}
+        assert [turn["role"] for turn in read_row(row, make_reading()).example["messages"]] == [
+            "user",
+            "assistant",
+        ]
+    odd = {"messages": [{"speaker": "Bea", "text": "q"}, {"speaker": "shop", "text": "a"}]}
+    with pytest.raises(BrokenRow, match=r"data\.roles=\{Bea: user\}"):
+        read_row(odd, make_reading())
+    known = read_row(odd, make_reading(roles={"Bea": "user", "shop": "assistant"})).example["messages"]
+    assert known == [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+
+
+def test_openais_older_functions_are_tools():
+    row = {"messages": CHAT, "functions": [{"name": "owls", "parameters": {}}]}
+    assert read_row(row, make_reading()).example["tools"] == [
+        {"type": "function", "function": {"name": "owls", "parameters": {}}}
+    ]
+
+
+def test_glaives_functions_and_calls_become_tools_and_calls():
+    system = 'SYSTEM: You help with access to the following functions. Use them if required -\n{\n"name": "tides"}\n'
+    chat = (
+        'USER: Tides?\n\n\nASSISTANT: <functioncall> {"name": "tides", "arguments": \'{"port": "Oslo"}\'} '
+        "<|endoftext|>\n\n\nFUNCTION RESPONSE: 1\n\n\nASSISTANT: One. <|endoftext|>"
+    )
+    found = read_row({"system": system, "chat": chat}, make_reading()).example
+    assert [turn["role"] for turn in found["messages"]] == [
+        "system",
+        "user",
+        "assistant",
+        "tool",
+        "assistant",
+    ]
+    assert found["messages"][2]["tool_calls"][0]["function"] == {
+        "name": "tides",
+        "arguments": {"port": "Oslo"},
+    }
+    assert [tool["function"]["name"] for tool in found["tools"]] == ["tides"]
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (
+            {"message_id": "a", "message_tree_id": "a", "text": "x", "role": "prompter"},
+            "take the file of trees",
+        ),
+        ({"question": "q", "choices": ["a"], "answerKey": "A"}, "question of an exam"),
+        ({"question": "q", "answers": {"text": [], "answer_start": []}}, "on_bad_row=skip"),
+        ({"article": "x", "highlights": "y"}, r"\{prompt: article, completion: highlights\}"),
+        ({"dialogue": "A: x", "summary": "y"}, r"\{prompt: dialogue, completion: summary\}"),
+        ({"instruction": "x", "output": float("nan")}, "output is empty .*NaN"),
+        ({"messages": [{"role": "user", "content": "q"}]}, r"\{prompt: TURNS, completion: ANSWER\}"),
+        ({"conversations": "Human: Hi\nAssistant: Hello"}, r"data\.columns=\{transcript: conversations\}"),
+        ({"role_1": "a", "message_1": "x", "message_2": "y"}, "no format has the keys"),
+    ],
+)
+def test_what_cannot_be_read_has_one_line_with_the_way_out(row, said: str):
+    with pytest.raises(BrokenRow, match=said):
+        read_row(row, make_reading())
+
+
+@pytest.mark.parametrize(
     ("options", "said"),
     [
+        ({"roles": {"Bea": "usr"}}, "data.roles=.*did you mean user"),
         ({"columns": {"promt": "q"}}, "did you mean prompt"),
         ({"columns": {"question_text": "prompt"}}, r"write data.columns=\{prompt: question_text\}"),
         ({"columns": {"prompt": "q", "completion": "q"}}, "given for prompt and for completion"),

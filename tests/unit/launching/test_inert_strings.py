@@ -11,6 +11,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 from pathlib import Path, PurePath
 
 import pytest
@@ -234,6 +235,7 @@ def test_any_string_in_any_place_is_refused_or_inert(
 @example(
     replace(ORDINARY, runtime=ContainerRuntime.charliecloud, mounts=[":", ";"])
 )  # an empty folder is above no other
+@example(replace(ORDINARY, runtime=ContainerRuntime.charliecloud, mounts=["/"]))
 def test_strings_in_all_places_at_once_are_inert(bash, tiny, facts, strings: Strings):
     texts = render(planned(tiny, facts(tiny), strings))
     assert_job_is_inert(bash, texts["job.sbatch"], strings)
@@ -302,7 +304,8 @@ def assert_node_is_inert(bash: Bash, script: str, strings: Strings) -> None:
 def below_another(mount: str, words: Sequence[str]) -> bool:
     """Whether one of the words mounts a folder above it; both keep their paths."""
     host, _, inside = mount.partition(":")
-    whole = {word.partition(":")[0] for word in words if word.partition(":")[2] == word.partition(":")[0]}
+    mounts = [second.partition(":")[::2] for first, second in pairwise(words) if first == "--bind"]
+    whole = {above for above, under in mounts if under in ("", above)}
     return inside in ("", host) and any(PurePath(above) in PurePath(host).parents for above in whole if above)
 
 

@@ -49,6 +49,21 @@ def test_an_adapter_brings_its_base_and_its_settings_however_it_is_given(adapter
     assert (lora["use_rslora"], lora["dropout"]) == (True, 0.05)
 
 
+def test_a_base_that_replaces_the_chosen_model_or_is_replaced_is_named(adapter):
+    folder = adapter()
+    assert (
+        "its base is me/base, which replaces meta-llama/Llama-3.1-8B"
+        in composed(f"model.adapter={folder}").note
+    )
+    typed = composed(f"model.adapter={folder}", "model.name_or_path=you/copy")
+    assert typed.config.model.name_or_path == "you/copy"
+    assert (
+        "it was trained on me/base, and model.name_or_path=you/copy is taken for a copy of it" in typed.note
+    )
+    same = composed(f"model.adapter={folder}", "model.name_or_path=me/base").note
+    assert "taken for a copy" not in same and "which replaces" not in same
+
+
 def test_an_adapter_that_is_merged_first_changes_nothing_but_the_base(adapter):
     one = composed(f"model.adapter={adapter()}", "model.adapter_mode=merge")
     assert (one.config.model.name_or_path, one.config.plugins["lora"]["r"]) == ("me/base", 16)

@@ -35,6 +35,7 @@ BROKEN = {
     16: ("cpu", ["model.chat_template=chatml", "strategy=zero3"]),
     17: ("cuda", ["plugins.lora.load_in=8bit", "strategy=fsdp2"]),
     18: ("cuda", ["plugin=[lora]", "strategy=zero3_offload", "trainer.optim=adafactor"]),
+    19: ("cuda", ["model=gpt_oss_20b", "plugin=[qlora]", "force=true"]),
 }
 """For each rule the device and what is typed to break it, and it alone."""
 MENDED = {
@@ -56,6 +57,7 @@ MENDED = {
     16: ["model.chat_template=chatml", "strategy=zero2"],
     17: ["plugins.lora.load_in=8bit", "strategy=ddp"],
     18: ["plugin=[lora]", "strategy=zero3_offload", "trainer.optim=adamw_torch"],
+    19: ["model=gpt_oss_20b", "plugin=[lora]", "force=true"],
 }
 """What is typed for the rule's way out."""
 
@@ -73,6 +75,18 @@ def test_a_combination_that_does_not_work_is_refused_with_its_rules_number(plan,
 @pytest.mark.parametrize("rule", all_rules(), ids=lambda rule: f"rule_{rule.number}")
 def test_the_way_out_of_a_rule_is_planned(plan, rule):
     assert plan("+experiment=tiny", *MENDED[rule.number], device=BROKEN[rule.number][0])
+
+
+@pytest.mark.parametrize(
+    ("stored", "works"), [("mxfp4", False), ("gptq", False), ("bitsandbytes", True), ("", True)]
+)
+def test_qlora_depends_on_how_the_checkpoint_is_packed(plan, stored: str, works: bool):
+    typed = ("+experiment=tiny", "model=gpt_oss_20b", "plugin=[qlora]", "force=true")
+    if works:
+        assert plan(*typed, device="cuda", stored_as=stored)
+    else:
+        with pytest.raises(PlanError, match="packed already"):
+            plan(*typed, device="cuda", stored_as=stored)
 
 
 def test_a_rules_number_is_its_place_so_that_none_is_given_twice():

@@ -27,7 +27,7 @@ ALL = {**TO_AGENT, **TO_SUPERVISOR, **FROM_RANK, **TO_RANK, **FROM_WARM, **TO_WA
 STEPPING = RankState("step", 7, 0.25, ProbeResult(3, 0.002), 0.0)
 EXAMPLES = [
     Ping(),
-    Hello(token="secret", index=2, host="n3", facts=NodeFacts(time=1.5, disk=1, memory=2, problems=("its disk is full",))),
+    Hello(host="n3", facts=NodeFacts(time=1.5, disk=1, memory=2, problems=("its disk is full",))),
     NodeHeartbeat(first_rank=8, ranks=(STEPPING, STEPPING._replace(probe=None)), codes={8: 0, 9: 137}, waiting=True),
     StartRanks(attempt=1, first_rank=0, address="n1", own_address="n2", port=2, model_commit=None),
     FetchEnded(code=14, error="no such model: \u00e4", commit=None, bytes=0),

@@ -86,7 +86,7 @@ class Attempt:
         self.nodes: Any = Scripted(polls)
         step: Any = SimpleNamespace(poll=lambda: None)
         self.pool = NodePool(self.run, PLAN, self.stopped, lambda nodes: step)
-        self.pool.nodes.listener.close()
+        self.pool.nodes.close()
         self.pool.nodes, self.pool._step = self.nodes, step
         lease: Any = SimpleNamespace(lost=False)
         self.runner = AttemptRunner(self.pool, Fetcher(self.run, self.nodes, self.stopped, None), lease)

@@ -52,6 +52,16 @@ def test_what_init_writes_requests_cores_from_slurm(folder, capsys):
     assert "cpus_per_gpu" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("rows", "gpus", "batch"), [(24, 1, 6), (1000, 1, 32), (24, 4, 4), (5, 8, 8)])
+def test_a_small_file_gets_a_batch_that_leaves_it_steps(folder, rows: int, gpus: int, batch: int):
+    (folder / "t.jsonl").write_text(
+        "".join(f'{{"prompt": "What is {n}?", "completion": "Number {n}"}}\n' for n in range(rows))
+    )
+    assert main(["init", "--model", "llama3_1_8b", "--data", "t.jsonl", "--gpus", str(gpus)]) == 0
+    (composed,) = compose(["--config", "my_run.yaml"])
+    assert composed.config.batch.global_batch_size == batch
+
+
 @pytest.mark.parametrize("method", METHODS.own_names())
 def test_what_init_writes_plans_at_once(folder, capsys, method: str):
     row = ROWS[find_method(method).learns_from[0]]

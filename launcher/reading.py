@@ -1,0 +1,77 @@
+"""Reading small files that anybody may have written, as text or JSON, with one sentence for whatever is wrong with them."""
+
+import json
+import os
+import stat
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from launcher.errors import RunError
+
+_MOST = 64 << 20
+"""Bytes. No file of a run that is read whole comes near that."""
+
+
+class Document(dict[str, Any]):
+    """A JSON object of a file. A key that it does not have is a RunError that names the file."""
+
+    __slots__ = ("where",)
+
+    def __init__(
+        self, values: Mapping[str, Any] | Iterable[tuple[str, Any]] = (), where: str = "a file"
+    ) -> None:
+        super().__init__(values)
+        self.where = where
+        """The file, and the place in it."""
+
+    def __missing__(self, key: str) -> Any:
+        raise RunError(
+            f"{self.where} has no {key}; was it edited, or written by another version of the launcher?"
+        )
+
+
+def read_text(path: Path) -> str:
+    """The text of a file, in UTF-8. FileNotFoundError without one; RunError for anything that is no text file of usual size,
+    such as a pipe, which nobody would end."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    with os.fdopen(descriptor, "rb") as file:
+        facts = os.fstat(descriptor)
+        if not stat.S_ISREG(facts.st_mode):
+            raise RunError(f"{path} is no file; was it replaced?")
+        if facts.st_size > _MOST:
+            raise RunError(
+                f"{path} has {facts.st_size >> 20} MiB, more than such a file can have; was it replaced?"
+            )
+        try:
+            return file.read(_MOST).decode()
+        except UnicodeDecodeError as error:
+            raise RunError(f"{path} is not UTF-8 text (byte {error.start}); was it edited?") from None
+        except OSError as error:
+            raise RunError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def read_json(path: Path) -> Any:
+    """The JSON value of a file, its objects as Documents; FileNotFoundError and RunError as of read_text."""
+    text = read_text(path)
+    try:
+        return _wrap(json.loads(text), str(path))
+    except ValueError as error:
+        empty = "it is empty" if not text.strip() else str(error)
+        raise RunError(f"{path} is not JSON ({empty}); was it edited?") from None
+    except RecursionError:
+        raise RunError(f"{path} is not JSON (it is nested too deep); was it edited?") from None
+
+
+def _wrap(value: Any, where: str) -> Any:
+    if isinstance(value, dict):
+        items = cast("dict[str, Any]", value)
+        return Document({key: _wrap(item, f"{where}: {key}") for key, item in items.items()}, where)
+    if isinstance(value, list):
+        return [_wrap(item, where) for item in cast("list[Any]", value)]
+    return value

@@ -1,0 +1,68 @@
+"""What the values in the files of a run dir or a sweep must be, as far as verbs that look use them: anybody may edit them."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from launcher.errors import RunError
+from launcher.run.record import is_kind
+
+_ID = re.compile(r"[^\W_][\w.:;@+\[\]-]{0,199}")
+"""A job id of any scheduler: no option, no word of a shell, no folder."""
+
+_KINDS: Mapping[str, Mapping[str, Any]] = {
+    "plan.json": {
+        "cluster": str, "device": str, "topology": Mapping[str, Any], "save": Mapping[str, Any] | None,
+        "time": Mapping[str, Any] | None, "memory": Mapping[str, Any] | None, "facts": Mapping[str, Any],
+    },
+    "job.json": {"cluster": str, "job_id": str, "started": int},
+    "lease.json": {"cluster": str, "job_id": str | None, "restart": int, "host": str, "pid": int, "nonce": str},
+    "sweep.json": {
+        "cluster": str, "objective": str, "direction": str, "sampler": str, "pruner": str, "parameters": Sequence[str],
+        "trials": int, "dry_run": bool, "typed": Sequence[str], "work_dir": str, "config_dir": str | None,
+        "budget": Mapping[str, Any], "space": Mapping[str, Mapping[str, Any]], "parallel": int | None, "seed": int,
+    },
+    "jobs.json": {"arrays": Sequence[Mapping[str, Any]], "told": bool},
+}  # fmt: skip
+"""Name of the file -> its keys and the types of their values."""
+
+
+def check_kinds(path: Path, values: Mapping[str, Any]) -> None:
+    """RunError for a value that is not of the type that the launcher writes there, and for a job id that is none."""
+    for key, kind in _KINDS.get(path.name, {}).items():
+        if key in values and not is_kind(values[key], kind):
+            raise RunError(
+                f"{path}: {key} is {_shown(values[key])}, which no launcher writes there; was it edited?"
+            )
+    if path.name == "job.json" and "job_id" in values:
+        check_job_id(path, str(values["job_id"]))
+
+
+def check_job_id(path: Path, job_id: str) -> None:
+    """RunError for what cannot be a job id, since it is given to a scheduler's commands."""
+    if not _ID.fullmatch(job_id):
+        raise RunError(f"{path}: {_shown(job_id)} is not a job id; was it edited?")
+
+
+OUTCOME: Mapping[str, Any] = {
+    "state": str, "value": float | None, "intermediate": Mapping[str, float], "error": str | None, "started": str | None,
+    "ended": str | None, "gpu_s": float | None,
+}  # fmt: skip
+"""Of outcomes/N.json."""
+CLAIM: Mapping[str, Any] = {
+    "worker": Mapping[str, Any] | None, "time": str, "values": Mapping[str, str] | None, "params": Mapping[str, Any] | None,
+}  # fmt: skip
+"""Of claims/N.G.json."""
+
+
+def fits(values: Any, kinds: Mapping[str, Any]) -> bool:
+    """Whether it is an object all of whose values are of these types."""
+    return isinstance(values, Mapping) and all(
+        is_kind(value, kinds[key]) for key, value in cast("Mapping[str, Any]", values).items() if key in kinds
+    )
+
+
+def _shown(value: Any) -> str:
+    text = ascii(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,79 @@
+"""Who owns a run: what another user has written is said to be another's, and none of its code is imported unasked."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, cast
+
+from launcher.errors import RunError
+from launcher.output import warn
+from launcher.run.code import read_code
+from launcher.run.dir import RunDir
+
+TRUST = "--trust-run"
+"""The option of a verb that imports a run's code."""
+TRUST_KEY = "trust_run=true"
+"""The same for verbs that take keys."""
+
+
+def other_owner(paths: Iterable[Path]) -> tuple[Path, str] | None:
+    """The first of these paths that belongs to another user, with that user's name; root's files are everybody's."""
+    for path in paths:
+        try:
+            uid = path.lstat().st_uid
+        except OSError:
+            continue
+        if uid not in (os.geteuid(), 0):
+            return path, _name(uid)
+    return None
+
+
+def owner_of_run(run: RunDir) -> str | None:
+    """The user who owns the run dir or one of the files that say what it is; None for one's own."""
+    found = other_owner([run.path, run.plan, run.config, run.overrides, run.job, run.events, run.code])
+    return found[1] if found else None
+
+
+def say_owner(run: RunDir) -> None:
+    """Warns if the run belongs to another user."""
+    if owner := owner_of_run(run):
+        warn(f"{run.path} belongs to {owner}: what its files say is that user's word")
+
+
+def check_trusted(run: RunDir, trusted: bool, way_out: str = TRUST) -> None:
+    """RunError for a run that is another user's, or whose code is, unless that is trusted: the verb would import its code."""
+    places = [run.path, run.plan, run.config, run.overrides, run.code, run.code_archives, *_code_of(run)]
+    check_places(places, trusted, way_out)
+
+
+def check_places(places: Iterable[Path], trusted: bool, way_out: str = TRUST) -> None:
+    """As check_trusted, for the files and folders that say what code is imported."""
+    found = other_owner(places)
+    if found is None:
+        return
+    path, owner = found
+    if not trusted:
+        raise RunError(
+            f"{path} belongs to {owner}, and this command runs the run's code with your rights; if you trust {owner}, add "
+            f"{way_out}"
+        )
+    warn(f"{path} belongs to {owner}; its code runs with your rights")
+
+
+def _code_of(run: RunDir) -> list[Path]:
+    """The folders from which the run's code is imported."""
+    plan = run.read_json(run.plan)
+    facts = plan.get("facts")
+    work_dir: Any = cast("dict[str, Any]", facts).get("work_dir") if isinstance(facts, dict) else None
+    code = read_code(run.code)
+    folders: list[Any] = [work_dir, *(root.folder for root in code.roots)] if code else [work_dir]
+    return [Path(folder) for folder in folders if folder and isinstance(folder, str)]
+
+
+def _name(uid: int) -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user {uid}"

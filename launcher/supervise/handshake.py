@@ -1,0 +1,148 @@
+"""How a supervisor and an agent show each other that they hold the job's key, before either believes anything.
+
+The supervisor sends a nonce. The agent answers with its index, a nonce of its own and the HMAC of all three, and the supervisor
+with an HMAC of the same under another role. What is sent before that is bounded in bytes, in time and in number.
+"""
+
+import contextlib
+import select
+import socket
+import time
+from dataclasses import dataclass
+
+from launcher.protocol.codec import ProtocolError
+from launcher.protocol.handshake import FROM_AGENT, FROM_SUPERVISOR, Challenge, Proof, Welcome, nonce
+from launcher.supervise.connection import Connection, ConnectionClosed
+from launcher.supervise.key import is_proof, prove
+from launcher.timeouts import CONNECT_ONE_S, HANDSHAKE_S
+
+LONGEST = 512
+"""Bytes of a line that is read before the other end has proved that it belongs to the job; a proof has 180."""
+_FEWEST = 256
+"""Connections without a proof at once; a job with more nodes than half of that has twice its nodes."""
+_FULL_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class _Stranger:
+    """A connection that has proved nothing yet."""
+
+    connection: Connection
+    nonce: str
+    since: float
+    """time.monotonic() of its beginning."""
+
+
+class Door:
+    """The supervisor's listening socket, and the connections that have proved nothing yet."""
+
+    def __init__(self, listener: socket.socket, key: bytes, nodes: int) -> None:
+        """`nodes`: how many agents there can be; each has an index below that."""
+        self.listener, self._key, self._nodes = listener, key, nodes
+        self._most = max(_FEWEST, 2 * nodes)
+        self._strangers: list[_Stranger] = []
+
+    def waiting(self) -> list[socket.socket | Connection]:
+        """What to wait for."""
+        return [self.listener, *(stranger.connection for stranger in self._strangers)]
+
+    def admit(self) -> list[tuple[int, Connection]]:
+        """The index and the connection of each agent that has proved itself now. Nothing that another one sends raises."""
+        self._accept()
+        admitted: list[tuple[int, Connection]] = []
+        kept: list[_Stranger] = []
+        for stranger in self._strangers:
+            try:
+                index = self._hear(stranger)
+            except (ConnectionClosed, ProtocolError):
+                stranger.connection.close()
+            else:
+                if index is None:
+                    kept.append(stranger)
+                else:
+                    admitted.append((index, stranger.connection))
+        self._strangers = kept
+        return admitted
+
+    def close(self) -> None:
+        """Ends the socket and the connections that have proved nothing."""
+        for stranger in self._strangers:
+            stranger.connection.close()
+        self._strangers = []
+        self.listener.close()
+
+    def _accept(self) -> None:
+        for _ in range(self._most):
+            try:
+                accepted, _ = self.listener.accept()
+            except BlockingIOError:
+                break
+            except OSError:  # no descriptor is left, or the other end has gone already
+                self._make_room(len(self._strangers) // 2)
+                time.sleep(_FULL_S)
+                break
+            connection = Connection(accepted)
+            with contextlib.suppress(OSError):
+                accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            stranger = _Stranger(connection, nonce(), time.monotonic())
+            try:
+                connection.send(Challenge(nonce=stranger.nonce))
+            except ConnectionClosed:
+                connection.close()
+                continue
+            self._strangers.append(stranger)
+        self._make_room(self._most)
+
+    def _make_room(self, left: int) -> None:
+        """Closes the oldest strangers: an agent needs a moment to prove itself, and comes again."""
+        gone = self._strangers[: max(0, len(self._strangers) - left)]
+        self._strangers = self._strangers[len(gone) :]
+        for stranger in gone:
+            stranger.connection.close()
+
+    def _hear(self, stranger: _Stranger) -> int | None:
+        """The index of an agent that has proved itself; None if it has said nothing yet."""
+        messages = stranger.connection.receive(FROM_AGENT, LONGEST)
+        if not messages:
+            if time.monotonic() - stranger.since > HANDSHAKE_S:
+                raise ProtocolError(f"no proof within {HANDSHAKE_S:g} s")
+            return None
+        proof, *others = messages
+        assert isinstance(proof, Proof)
+        said = (stranger.nonce, proof.nonce, str(proof.index))
+        right = is_proof(proof.proof, prove(self._key, "agent", *said))
+        if others or not right or not 0 <= proof.index < self._nodes:
+            raise ProtocolError("no proof")
+        stranger.connection.send(Welcome(proof=prove(self._key, "supervisor", *said)))
+        return proof.index
+
+
+def introduce(connection: Connection, key: bytes, index: int) -> None:
+    """Proves to the supervisor that this is the agent `index`, and returns once the other end has proved that it is the
+    supervisor. ConnectionClosed if it does not, within CONNECT_ONE_S."""
+    deadline = time.monotonic() + CONNECT_ONE_S
+    try:
+        challenge = _next(connection, deadline)
+        if not isinstance(challenge, Challenge):
+            raise ConnectionClosed("it is not this run's supervisor")
+        own = nonce()
+        said = (challenge.nonce, own, str(index))
+        connection.send(Proof(index=index, nonce=own, proof=prove(key, "agent", *said)))
+        welcome = _next(connection, deadline)
+        if not isinstance(welcome, Welcome) or not is_proof(welcome.proof, prove(key, "supervisor", *said)):
+            raise ConnectionClosed("it does not have this run's key")
+    except ProtocolError:
+        raise ConnectionClosed("it is not this run's supervisor") from None
+
+
+def _next(connection: Connection, deadline: float) -> Challenge | Welcome:
+    while time.monotonic() < deadline:
+        select.select([connection], [], [], max(0.0, deadline - time.monotonic()))
+        connection.flush()
+        messages = connection.receive(FROM_SUPERVISOR, LONGEST)
+        if len(messages) > 1:
+            raise ProtocolError("more than one message")
+        if messages:
+            assert isinstance(messages[0], Challenge | Welcome)
+            return messages[0]
+    raise ConnectionClosed("it does not prove that it is this run's supervisor")

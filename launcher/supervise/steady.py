@@ -1,0 +1,83 @@
+"""The run dir of a supervisor, which outlives some minutes in which the file system does not answer, and tells so."""
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from launcher.errors import DISK_FULL, RunError
+from launcher.masking import mask_all
+from launcher.run import RunDir, append_line, now
+from launcher.run.events import Event
+
+T = TypeVar("T")
+
+_OUTLIVED_S = 600.0
+"""Seconds of failed writes or reads after which the supervisor gives up."""
+_AGAIN_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class SteadyRun(RunDir):
+    """A run dir whose events wait in memory while they cannot be written. A full disk is an error at once, as elsewhere."""
+
+    waiting: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    """Lines that could not be written yet, the oldest first, with the time at which they were noted."""
+    failed: list[float] = field(default_factory=list[float])
+    """time.monotonic() of the first failed write; empty if the newest one succeeded."""
+
+    def note(self, event: Event) -> None:
+        """As RunDir.note; the event waits for the next one, or for `settle`, if it cannot be written now."""
+        self.waiting.append(mask_all(event.line(now())))
+        self.write_waiting()
+
+    def write_waiting(self) -> None:
+        """Writes what waits; OSError once that has failed for too long."""
+        try:
+            while self.waiting:
+                append_line(self.events, self.waiting[0])
+                del self.waiting[0]
+        except OSError as error:
+            if error.errno in DISK_FULL or (self.failed and time.monotonic() - self.failed[0] > _OUTLIVED_S):
+                raise
+            if not self.failed:
+                self.failed.append(time.monotonic())
+                _tell(
+                    f"{self.events} cannot be written ({error.strerror}); the run goes on, and events wait in memory"
+                )
+            return
+        if self.failed:
+            _tell(f"{self.events} can be written again, after {time.monotonic() - self.failed[0]:.0f} s")
+            self.failed.clear()
+
+    def settle(self) -> None:
+        """Returns once nothing waits; OSError after some minutes."""
+        while self.waiting:
+            self.write_waiting()
+            if self.waiting:
+                time.sleep(_AGAIN_S)
+
+    def read_events(self, *kinds: type[Any]) -> list[Any]:
+        """As RunDir.read_events, with what waits."""
+        self.settle()
+        return steadily(lambda: RunDir.read_events(self, *kinds))
+
+
+def steadily(read: Callable[[], T]) -> T:
+    """What `read` returns; it is called again while the file system does not answer, for some minutes."""
+    begun, told = time.monotonic(), False
+    while True:
+        try:
+            return read()
+        except (OSError, RunError) as error:  # RunError: something else has the place of the file for now
+            if time.monotonic() - begun > _OUTLIVED_S:
+                raise
+            if not told:
+                _tell(f"the run dir cannot be read ({error}); trying again")
+            told = True
+            time.sleep(_AGAIN_S)
+
+
+def _tell(text: str) -> None:
+    print(f"launcher: {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,196 @@
+"""A finished run and a sweep, and the ways in which one of their files can be odd, empty, foreign or broken."""
+
+import copy
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+from launcher.checkpoint.manifest import folder_name
+from launcher.run import RunDir
+from tests.support.reports import fill_run, fill_sweep
+
+ESCAPE = "\x1b]0;owned\x07\x1b[2J"
+"""Sets a terminal's title and clears it, where it is obeyed."""
+ODD: tuple[Any, ...] = (
+    None, True, False, 0, -1, 1.5, 10**30, 10**400, float("nan"), float("inf"), "", " ", ".", "..", "/", "x", "--me", "-1",
+    "77", "1;touch planted", "$(touch planted)", "a\0b", "a\nb", "\ud800", "\xe4", "\u202e", ESCAPE, "[/red]", "x" * 5000,
+    "/dev/zero", "9" * 5000, "os.system", [], [[]], [None], ["--me"], {}, {"": None}, {"a": {"b": 1}},
+    {"_target_": "tests.security.planted.Planted"},
+)  # fmt: skip
+"""Values that no launch writes in most of the places."""
+RAW: tuple[bytes, ...] = (
+    b"", b"\n", b"null", b"[]", b"{}", b"1", b'"x"', b"{", b"\x00\xff\xfe", b"[" * 100_000, b'{"a":' * 100_000, b"9" * 5000,
+    b"NaN", b'{"event": "started"}', b"\xef\xbb\xbf{}", b"\x80\x04K\x01.",
+    b"- !!python/object/apply:os.system [touch planted]\n",
+)  # fmt: skip
+"""Whole contents."""
+FILES = (
+    "plan.json", "job.json", "events.jsonl", "metrics.jsonl", "config.yaml", "data_check.json", "lease.json", "intent.json",
+    "code.json", "data.json", ".hydra/overrides.yaml", f"checkpoints/{folder_name(8)}/manifest.json", "exported.json",
+    "logs/77_1/n1.log",
+)  # fmt: skip
+SWEEP_FILES = ("sweep.json", "trials.jsonl", "outcomes/0.json", "outcomes/3.json")
+
+
+def plan_run(folder: Path) -> RunDir:
+    """A planned run of the tiny model, in folder/runs."""
+    command = [
+        sys.executable,
+        "-m",
+        "launcher",
+        "+experiment=tiny",
+        "cluster=local",
+        "dry_run=true",
+        "freeze=false",
+        "--json",
+    ]
+    command.append(f"runs_dir={folder / 'runs'}")
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return RunDir(Path(json.loads(done.stdout)["run_dir"]))
+
+
+def fill(run: RunDir) -> RunDir:
+    """Makes a planned run one that has stopped, with a checkpoint and a log; what is over can be cancelled and resumed."""
+    fill_run(run)
+    *lines, _ = run.events.read_text().splitlines()  # the last one says that it has finished
+    run.events.write_text("\n".join(lines) + "\n")
+    run.job.write_text(
+        json.dumps({"cluster": "slurm", "job_id": "77", "submitted": "2026-03-01T08:00:00+00:00"})
+    )
+    step = run.checkpoints / folder_name(8)
+    step.mkdir(parents=True)
+    (step / "adapter_model.safetensors").write_bytes(b"weights")
+    manifest: dict[str, Any] = {
+        "format": 1, "step": 8, "samples": 64, "tokens": 640, "epoch": 0.2, "world_size": 1, "strategy": "single",
+        "run": run.name, "attempt": 1, "plan_digest": "0" * 64, "global_batch_size": 8, "samples_per_epoch": 160, "seed": 1,
+        "why": "interval", "eval_loss": 1.5, "time": "2026-03-01T08:00:00+00:00", "versions": {"torch": "2"},
+        "parameters": {"a": [2, 2]}, "files": {"adapter_model.safetensors": {"bytes": 7, "crc32": "00000000"}},
+    }  # fmt: skip
+    (step / "manifest.json").write_text(json.dumps(manifest))
+    log = run.logs / "77_1"
+    log.mkdir(parents=True)
+    (log / "n1.log").write_text("Traceback (most recent call last):\nRuntimeError: broken\n")
+    return run
+
+
+def plan_sweep(runs: Path) -> Path:
+    """A finished sweep."""
+    folder = runs / "tiny" / "sweep_2026-03-01_08-00-00"
+    folder.mkdir(parents=True)
+    fill_sweep(folder, 6)
+    spec = json.loads((folder / "sweep.json").read_text())
+    (folder / "sweep.json").write_text(
+        json.dumps({**spec, "cluster": "slurm", "dry_run": False, "job_id": "99"})
+    )
+    return folder
+
+
+def damage(folder: Path, name: str, dice: random.Random) -> str:
+    """Breaks one file of a run dir or sweep, and says how."""
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    way = dice.choice(WAYS if path.suffix in (".json", ".jsonl", ".yaml") else (_raw, _other_thing))
+    return f"{name}: {way(path, dice)}"
+
+
+def _raw(path: Path, dice: random.Random) -> str:
+    content = dice.choice(RAW)
+    path.write_bytes(content)
+    return f"holds {content[:40]!r}"
+
+
+def _cut(path: Path, dice: random.Random) -> str:
+    content = path.read_bytes() if path.is_file() else b"{}"
+    at = dice.randrange(len(content) + 1)
+    path.write_bytes(content[:at])
+    return f"ends at byte {at}"
+
+
+def _flip(path: Path, dice: random.Random) -> str:
+    content = bytearray(path.read_bytes() if path.is_file() else b"{}")
+    at = dice.randrange(len(content)) if content else 0
+    content[at : at + 1] = bytes([dice.randrange(256)])
+    path.write_bytes(bytes(content))
+    return f"has {bytes(content[at : at + 1])!r} at byte {at}"
+
+
+def _other_thing(path: Path, dice: random.Random) -> str:
+    path.unlink(missing_ok=True)
+    kind = dice.choice(("nothing", "folder", "loop", "fifo", "zero"))
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "loop":
+        path.symlink_to(path.name)
+    elif kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "zero":
+        path.symlink_to("/dev/zero")
+    return f"is {kind}"
+
+
+def _odd_value(path: Path, dice: random.Random) -> str:
+    """Another value, or none, at some place of the document, or of one line of it."""
+    if not path.is_file():
+        return _raw(path, dice)
+    if path.suffix == ".yaml":
+        import yaml
+
+        document = yaml.safe_load(path.read_text())
+        told = _change(document, dice)
+        try:
+            path.write_text(yaml.safe_dump(told[0]), errors="surrogatepass")
+        except (yaml.YAMLError, OverflowError):
+            return _raw(path, dice)
+        return told[1]
+    lines = path.read_text().splitlines() if path.suffix == ".jsonl" else [path.read_text()]
+    at = dice.randrange(len(lines)) if lines else 0
+    document, told = _change(json.loads(lines[at]) if lines else {}, dice)
+    lines[at : at + 1] = [json.dumps(document)]
+    path.write_text("\n".join(lines) + "\n")
+    return f"line {at}: {told}"
+
+
+def _change(document: Any, dice: random.Random) -> tuple[Any, str]:
+    value = copy.deepcopy(dice.choice(ODD))
+    places = list(_places(document, ()))
+    if not places or dice.random() < 0.05:
+        return value, f"is {str(value)[:40]!r}"
+    place = dice.choice(places)
+    parent = document
+    for key in place[:-1]:
+        parent = parent[key]
+    if dice.random() < 0.15:
+        del parent[place[-1]]
+        return document, f"has no {place}"
+    parent[place[-1]] = value
+    return document, f"{place} is {str(value)[:40]!r}"
+
+
+def _places(document: Any, above: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
+    """Where something is in a document; of a long list only its beginning."""
+    items: list[tuple[Any, Any]] = []
+    if isinstance(document, dict):
+        items = list(cast("dict[Any, Any]", document).items())
+    elif isinstance(document, list):
+        items = list(enumerate(cast("list[Any]", document)))[:3]
+    for key, value in items:
+        yield (*above, key)
+        yield from _places(value, (*above, key))
+
+
+WAYS: tuple[Callable[[Path, random.Random], str], ...] = (
+    _raw, _cut, _flip, _other_thing, _odd_value, _odd_value, _odd_value, _odd_value, _odd_value, _odd_value,
+)  # fmt: skip
+
+
+def restore(pristine: Path, folder: Path) -> None:
+    """The folder as it was."""
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(pristine, folder, symlinks=True)
