@@ -2,6 +2,7 @@
 
 import functools
 import importlib
+import os
 import pkgutil
 import sys
 from contextlib import suppress
@@ -134,18 +135,37 @@ def entry_point_places(path: tuple[str, ...]) -> list[str] | None:
     """The folders and files whose time of change tells that the entry points of a search path may be others now; None if a
     part of the path is a file such as a zip.
 
-    An installer makes a new `.dist-info`, and writes the files of an `.egg-info` again in place.
+    An installer makes a new `.dist-info`, and writes the files of an `.egg-info` again in place. A folder without either is
+    left out: it changes whenever a run or a file is made in it; `holds_no_distribution` says whether it is still one.
     """
     places: list[str] = []
-    for folder in map(Path, path):
+    for folder in path:
         try:
-            eggs = [one for one in folder.iterdir() if one.name.lower().endswith("egg-info")]
+            infos = _infos(folder)
         except FileNotFoundError:
-            eggs = []
+            continue
         except OSError:
             return None
-        places += [str(folder.absolute()), *(str(egg.absolute() / "entry_points.txt") for egg in eggs)]
+        eggs = [name for name in infos if name.lower().endswith("egg-info")]
+        places += [folder] if infos else []
+        places += [str(Path(folder, egg, "entry_points.txt")) for egg in eggs]
     return places
+
+
+def holds_no_distribution(folder: str) -> bool:
+    """Whether no distribution is installed in a folder of the search path, or the folder does not exist."""
+    try:
+        return not _infos(folder)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+
+
+def _infos(folder: str) -> list[str]:
+    """Names of the metadata of the distributions in a folder."""
+    names = os.listdir(folder)  # noqa: PTH208 - a Path for each of hundreds of names costs time
+    return [name for name in names if name.lower().endswith((".dist-info", "egg-info"))]
 
 
 def _may_name(group: str, path: tuple[str, ...]) -> bool:

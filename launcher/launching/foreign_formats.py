@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from launcher.registry import entry_point_places, has_other_finder
+from launcher.registry import entry_point_places, has_other_finder, holds_no_distribution
 from launcher.run import write_text
 
 _SETTLED_NS = 2_000_000_000
@@ -19,23 +19,27 @@ _SETTLED_NS = 2_000_000_000
 def foreign_formats(cache_dir: Path) -> str:
     """As `foreign_code` of the registry of formats.
 
-    That there are none is kept in the cache for as long as no folder of Python's search path changes.
+    That there are none is kept in the cache for as long as no distribution is installed or removed.
     """
     if has_other_finder():
         return _code()
     path = tuple(os.path.abspath(folder) for folder in sys.path)  # noqa: PTH100 - a Path for each costs time
     kept = cache_dir / "entry_points" / f"{hashlib.sha256(repr(path).encode()).hexdigest()[:32]}.json"
-    if _none_found(kept):
+    if _none_found(kept, path):
         return ""
     began = time.time_ns()
     code = _code()
     places = None if code else entry_point_places(path)
     if places is not None:
         stamps = {place: _stamp(place) for place in places}
+        others = {folder: _stamp(folder) for folder in path if folder not in stamps}
         if max(filter(None, stamps.values()), default=0) < began - _SETTLED_NS:
+            settled = {
+                folder: stamp for folder, stamp in others.items() if (stamp or 0) < began - _SETTLED_NS
+            }
             with suppress(OSError):  # the next launch looks again
                 kept.parent.mkdir(parents=True, exist_ok=True)
-                write_text(kept, json.dumps(stamps))
+                write_text(kept, json.dumps({"places": stamps, "without": settled}))
     return code
 
 
@@ -45,12 +49,19 @@ def _code() -> str:
     return foreign_code()
 
 
-def _none_found(kept: Path) -> bool:
+def _none_found(kept: Path, path: tuple[str, ...]) -> bool:
     """Whether an earlier look found no format, and nothing has changed since."""
     try:
-        stamps: dict[str, Any] = json.loads(kept.read_text())
-        return all(_stamp(place) == stamp for place, stamp in stamps.items())
-    except (OSError, ValueError, AttributeError):
+        known: dict[str, dict[str, Any]] = json.loads(kept.read_text())
+        places, without = known["places"], known["without"]
+        if any(_stamp(place) != stamp for place, stamp in places.items()):
+            return False
+        others = [folder for folder in path if folder not in places]
+        return all(
+            (folder in without and _stamp(folder) == without[folder]) or holds_no_distribution(folder)
+            for folder in others
+        )
+    except (OSError, ValueError, AttributeError, KeyError, TypeError):
         return False
 
 
