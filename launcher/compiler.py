@@ -10,7 +10,6 @@ import os
 import shlex
 import shutil
 import sys
-import sysconfig
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -27,6 +26,8 @@ def lacking_for(operators: Sequence[str], device: str, environ: Mapping[str, str
         return f"a C++ compiler ({compiler}); apt-get install g++ or a module of the site has one, which cluster.setup can load"
     if shutil.which("ninja", path=path) is None:
         return "ninja; pip install ninja has it"
+    import sysconfig  # by need: most runs compile nothing
+
     header = Path(sysconfig.get_paths()["include"], "Python.h")
     if not header.is_file():
         return f"Python's headers ({header}); apt-get install python3-dev has them"

@@ -1,6 +1,5 @@
 """The error classes and the table of exit codes."""
 
-import difflib
 import errno
 from collections.abc import Iterable
 from enum import IntEnum
@@ -140,6 +139,8 @@ class NotAsPlanned(LauncherError):
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that is most similar to `name`; None if none is similar."""
+    import difflib  # by need: only an error asks
+
     found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return found[0] if found else None
 

@@ -2,12 +2,14 @@
 
 import functools
 import importlib
+import os
 import pkgutil
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 from launcher.errors import ConfigError, unknown
@@ -51,8 +53,8 @@ class Registry(Generic[T]):
 
     def find(self, name: str) -> T:
         """The spec of that name; ConfigError if there is none, or if the object found is not a spec."""
-        if name in self.own_names():
-            return self._checked(name, importlib.import_module(f"{self.package}.{name}"))
+        if (own := self._own_module(name)) is not None:
+            return self._checked(name, own)
         found = self._foreign().get(name)
         if found is None:
             raise ConfigError(f"{self.key}={name}: {unknown(self.kind, name, self.names())}")
@@ -76,6 +78,18 @@ class Registry(Generic[T]):
     def all(self) -> tuple[T, ...]:
         """The specs of all variants, in the order of `names`."""
         return tuple(self.find(name) for name in self.names())
+
+    def _own_module(self, name: str) -> ModuleType | None:
+        """The module of a shipped variant; None if there is none of that name. The folder need not be listed for it."""
+        if name in self.skipped or name.startswith("_") or not name.isidentifier():
+            return None
+        module = f"{self.package}.{name}"
+        try:
+            return importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name != module:
+                raise
+            return None
 
     def _foreign(self) -> dict[str, Any]:
         return _entry_points_of(self.group, tuple(sys.path))
@@ -112,12 +126,54 @@ def _distribution(point: Any) -> str:
     return f" {name}" if name else ""
 
 
+def has_other_finder() -> bool:
+    """Whether something other than Python's own search of folders can find distributions."""
+    return any(hasattr(finder, "find_distributions") and finder is not PathFinder for finder in sys.meta_path)
+
+
+def entry_point_places(path: tuple[str, ...]) -> list[str] | None:
+    """The folders and files whose time of change tells that the entry points of a search path may be others now; None if a
+    part of the path is a file such as a zip.
+
+    An installer makes a new `.dist-info`, and writes the files of an `.egg-info` again in place. A folder without either is
+    left out: it changes whenever a run or a file is made in it; `holds_no_distribution` says whether it is still one.
+    """
+    places: list[str] = []
+    for folder in path:
+        try:
+            infos = _infos(folder)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            return None
+        eggs = [name for name in infos if name.lower().endswith("egg-info")]
+        places += [folder] if infos else []
+        places += [str(Path(folder, egg, "entry_points.txt")) for egg in eggs]
+    return places
+
+
+def holds_no_distribution(folder: str) -> bool:
+    """Whether no distribution is installed in a folder of the search path, or the folder does not exist."""
+    try:
+        return not _infos(folder)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+
+
+def _infos(folder: str) -> list[str]:
+    """Names of the metadata of the distributions in a folder."""
+    names = os.listdir(folder)  # noqa: PTH208 - a Path for each of hundreds of names costs time
+    return [name for name in names if name.lower().endswith((".dist-info", "egg-info"))]
+
+
 def _may_name(group: str, path: tuple[str, ...]) -> bool:
     """Whether a distribution can have entry points in the group; False is certain. It does not use importlib.metadata.
 
     Source: the packaging guide, "Entry points specification", and importlib.metadata's FastPath and Lookup.
     """
-    if any(hasattr(finder, "find_distributions") and finder is not PathFinder for finder in sys.meta_path):
+    if has_other_finder():
         return True
     texts = _entry_point_texts(path)
     return texts is None or any(group in text for text in texts)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from launcher.launching.compose import Composed
 from launcher.launching.launch import Launched, notes_of
-from launcher.launching.plan_text import plan_text
 from launcher.launching.plan_warnings import extent_dict, plan_notes, warnings_of
 from launcher.launching.summary import describe
 from launcher.output import print_json
@@ -41,6 +40,8 @@ def tell(composed: Composed, launched: Launched, how: Shown) -> None:
         print_json(result)
         return
     if how.verbose:
+        from launcher.launching.plan_text import plan_text  # imported here: only -v shows it
+
         print(f"{plan_text(launched.run, plan, config, plan_notes(composed, plan))}\n")
     print(describe(launched.run, plan, result, config, verbose=how.verbose), flush=True)
 

@@ -4,7 +4,8 @@ import argparse
 
 from launcher.data.reading import Reading, make_reading
 from launcher.errors import UsageError
-from launcher.formats.registry import AUTO, known_formats
+from launcher.formats import AUTO
+from launcher.formats.registry import known_formats
 
 
 def add_reading(parser: argparse.ArgumentParser) -> None:

@@ -10,12 +10,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from launcher.clusters.finding import Finding, Partition
 from launcher.clusters.job import CpuRequest, Job, JobRecord, Request
 from launcher.errors import ClusterError
 from launcher.run import RunDir
+
+if TYPE_CHECKING:  # a launch finds nothing out about the site
+    from launcher.clusters.finding import Finding, Partition
 
 GRACE_S = 30.0
 """Seconds between SIGTERM and SIGKILL, unless a cluster says otherwise."""
@@ -251,11 +253,11 @@ class Cluster(ABC):
         """Tells the scheduler not to queue the job again by itself; a missing answer is not an error."""
         del job_id
 
-    def partitions(self) -> list[Partition]:
+    def partitions(self) -> "list[Partition]":
         """The partitions or queues of the site."""
         raise self._not_a_site()
 
-    def probe(self, partition: str | None) -> list[Finding]:
+    def probe(self, partition: str | None) -> "list[Finding]":
         """What this machine can find out about the site, for jobs in that partition, or in the best one for GPUs."""
         del partition
         raise self._not_a_site()

@@ -14,7 +14,8 @@ from launcher.data.tables import read_csv
 from launcher.data.tidy import meant_by
 from launcher.data.within import column_of
 from launcher.errors import DataError, nearest
-from launcher.formats.registry import AUTO, known_formats
+from launcher.formats import AUTO
+from launcher.formats.registry import known_formats
 
 _STARTS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")
 """Suffixes of files whose first rows can be read from their first bytes."""

@@ -5,9 +5,10 @@ chat {"messages": [...], "tools"?}, pair {"prompt": [...], "chosen": [...], "rej
 launcher.data.turns.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from launcher.data.turns import Message
+if TYPE_CHECKING:  # a launch asks for names of kinds alone
+    from launcher.data.turns import Message
 
 Example = dict[str, Any]
 _KINDS = {"messages": "chat", "chosen": "pair", "label": "labelled", "prompt": "prompt", "text": "text"}
@@ -38,6 +39,6 @@ def conversion(kind: str, wanted: str) -> str | None:
     return target if target and (kind, target) in _CONVERTED else None
 
 
-def untrained(turns: list[Message]) -> list[Message]:
+def untrained(turns: "list[Message]") -> "list[Message]":
     """The turns with weight 0 on every answer."""
     return [{**turn, "weight": 0} if turn["role"] == "assistant" else turn for turn in turns]

@@ -3,7 +3,6 @@
 Compressed files (gzip, bzip2, xz, Zstandard) are recognised by their first bytes, and read as what is in them.
 """
 
-import glob
 import hashlib
 import importlib
 import os
@@ -63,6 +62,8 @@ def find_files(place: str | Path) -> tuple[str, ...]:
     if path.is_dir():
         return _of_folder(text, sorted(str(one) for one in path.iterdir() if one.is_file()))
     if _WILD & set(text):
+        import glob  # by need: most data are one file
+
         found = sorted(one for one in glob.glob(text, recursive=True) if Path(one).is_file())  # noqa: PTH207
         if found:
             return tuple(found)

@@ -7,7 +7,8 @@ from launcher.data.meanings import no_format
 from launcher.data.reading import Reading
 from launcher.data.rules import BrokenRow
 from launcher.data.tidy import tidy
-from launcher.formats.registry import AUTO, FORMATS, known_formats
+from launcher.formats import AUTO
+from launcher.formats.registry import FORMATS, known_formats
 
 _NO_ROLES: dict[str, str] = {}
 

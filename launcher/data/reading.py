@@ -8,8 +8,7 @@ from launcher.config import BadRow, DataConfig
 from launcher.data.speakers import ROLES
 from launcher.data.within import column_of, dig
 from launcher.errors import ConfigError, unknown
-from launcher.formats.base import ABOUT
-from launcher.formats.registry import AUTO, known_formats
+from launcher.formats import AUTO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +123,11 @@ def make_reading(
 
 
 def _check_columns(columns: tuple[tuple[str, str], ...]) -> None:
+    from launcher.formats.base import (
+        ABOUT,  # by need, as is the registry: most data have the keys of a format
+    )
+    from launcher.formats.registry import known_formats
+
     known = [*dict.fromkeys(key for one in known_formats().formats.values() for key in one.keys), *ABOUT]
     seen: dict[str, str] = {}
     for ours, theirs in columns:

@@ -11,8 +11,6 @@ from launcher.formats.base import ABOUT, Fields, Format, Writer
 from launcher.registry import Registry
 
 _OWN = Path(__file__).resolve().parent
-AUTO = "auto"
-"""The value of data.format that detects each row's format from its keys."""
 FORMATS = Registry(
     kind="row format",
     key="data.format",

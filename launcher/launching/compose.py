@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import hydra
 from hydra._internal.utils import get_args_parser
@@ -22,18 +22,17 @@ from yaml import YAMLError
 
 from launcher.config import ClusterConfig, Config, register
 from launcher.errors import ConfigError, LauncherError, UsageError
-from launcher.launching.explain import explain, one_line
-from launcher.launching.explain_file import explain_file
-from launcher.launching.explain_override import check_words, explain_override
 from launcher.launching.named_model import fit_to_name
 from launcher.launching.own_file.expand import Expanded, expand, place
-from launcher.launching.own_file.source import Source, clock_fault, unquoted_clock
 from launcher.launching.paths import expand_braces, expand_paths, keep_braces
 from launcher.launching.secrets import conceal, refuse_references, refuse_secrets, secrets_of
 from launcher.launching.start_adapter import fit_to_adapter
-from launcher.launching.texts import as_typed, with_home
+from launcher.launching.texts import as_typed, check_words, with_home
 from launcher.methods.registry import find_method
 from launcher.resources import resource_dir
+
+if TYPE_CHECKING:  # most launches have no file of their own
+    from launcher.launching.own_file.source import Source
 
 # Free-form mappings: Hydra would require a `+` before each new key.
 _FREE_FORM = [key for key, value in vars(ClusterConfig()).items() if type(value) is dict]
@@ -56,7 +55,7 @@ class Composed:
     """Number of the trial in a multirun."""
     config_dir: str | None
     """Absolute path given with --config-dir."""
-    sources: tuple[Source, ...] = ()
+    sources: "tuple[Source, ...]" = ()
     """The file given with --config, and those that it extends."""
     sample_unasked: bool
     """Whether the data is only the default of conf/config.yaml: nobody has named any."""
@@ -75,7 +74,7 @@ class Asked:
     """The configuration without the swept values, including Hydra's own part."""
     typed: list[str]
     """The overrides, without those of Hydra's own configuration."""
-    sources: tuple[Source, ...] = ()
+    sources: "tuple[Source, ...]" = ()
     """As of Composed."""
 
 
@@ -188,11 +187,17 @@ def _compose_one(conf: str, arguments: list[str], expanded: Expanded) -> Compose
 
 def _explained(error: BaseException, arguments: list[str], expanded: Expanded) -> str:
     """One line for an error of Hydra or OmegaConf, without the value of a secret, and with the line of the file behind it."""
+    from launcher.launching.explain import one_line  # by need, as below: only an error is explained
+
     sentence = place(one_line(_sentence(error, arguments)), expanded.settings)
     return conceal(sentence, secrets_of(os.environ))
 
 
 def _sentence(error: BaseException, arguments: list[str]) -> str:
+    from launcher.launching.explain import explain
+    from launcher.launching.explain_file import explain_file
+    from launcher.launching.explain_override import explain_override
+
     return explain_file(error, arguments) or explain_override(error, arguments) or explain(error, arguments)
 
 
@@ -203,7 +208,7 @@ def _refuse_secrets(expanded: Expanded) -> None:
 
 
 def _taking(
-    take: Callable[[Asked], None], sources: tuple[Source, ...]
+    take: Callable[[Asked], None], sources: "tuple[Source, ...]"
 ) -> Callable[[ConfigLoader, DictConfig, list[str]], None]:
     def taking(loader: ConfigLoader, master: DictConfig, typed: list[str]) -> None:
         take(Asked(loader=loader, master=master, typed=typed, sources=sources))
@@ -267,6 +272,8 @@ def _refuse_clocks(cfg: DictConfig, settings: Any) -> None:
     typed = any(word.lstrip("+").startswith("resources.time=") for word in settings.overrides.task)
     if typed or not str(cfg.resources.time).isdigit():
         return
+    from launcher.launching.own_file.source import clock_fault, unquoted_clock
+
     for source in settings.runtime.config_sources:
         for group, choice in settings.runtime.choices.items():
             file = Path(str(source.path), group, f"{choice}.yaml")

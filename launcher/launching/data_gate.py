@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from launcher.config import Config, DataCheck, Init
-from launcher.data.hub import parse_hub
 from launcher.data.places import find_files, is_address
 from launcher.data.portion import asked_portion
 from launcher.data.reading import Reading, reading_of
 from launcher.errors import ConfigError, DataError
-from launcher.formats.registry import AUTO, FORMATS, known_formats
+from launcher.formats import AUTO
 from launcher.hub import HUB
 from launcher.launching.kept import remembered
 from launcher.launching.portions import count_portions
@@ -41,7 +40,11 @@ def data_paths(config: Config) -> DataPaths:
         ("data.format", data.format),
         *((f"data.sources[{at}].format", one.format) for at, one in enumerate(data.sources)),
     ]:
-        if name != AUTO and name not in FORMATS.own_names() and name not in FORMATS.names():
+        if name == AUTO:
+            continue
+        from launcher.formats.registry import FORMATS, known_formats  # by need: most formats are detected
+
+        if name not in FORMATS.own_names() and name not in FORMATS.names():
             raise ConfigError(f"{key}={name} must be one of {', '.join((AUTO, *known_formats().formats))}")
     for at in range(len(data.sources)) or (None,):
         reading_of(data, at)  # refuses values that cannot be meant, also where the data is not checked
@@ -144,6 +147,8 @@ def data_warnings(reports: list[dict[str, Any]]) -> list[str]:
 
 def _check_one(config: Config, path: str, evaluation: str | None, reading: Reading) -> dict[str, Any]:
     if path.startswith(HUB):
+        from launcher.data.hub import parse_hub  # not needed by a launch whose data are files
+
         parse_hub(path)
         return _unchecked(path)
     evaluation_path = evaluation if evaluation and not evaluation.startswith(HUB) else None

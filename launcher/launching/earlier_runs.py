@@ -1,13 +1,18 @@
 """What a new run takes from earlier ones: a checkpoint to start from, and their measurements."""
 
+import os
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from launcher.checkpoint.find import Found, committed, look
 from launcher.config import Config
 from launcher.errors import ConfigError, RunError
 from launcher.plan.save import RESTART_S, SAVE_S
 from launcher.run import RunDir, find_run
+
+if TYPE_CHECKING:  # most runs start afresh
+    from launcher.checkpoint.find import Found
 
 
 def resume_source(config: Config) -> str:
@@ -45,6 +50,8 @@ def saves_weights_only(config: Config) -> bool:
 
 
 def _check_whole(config: Config, path: Path) -> None:
+    from launcher.checkpoint.find import Found, committed, look  # by need: most runs start afresh
+
     name, inside = config.resume, path / "checkpoints"
     if inside.is_dir():
         newest = next(iter(committed(inside)), None)
@@ -57,7 +64,7 @@ def _check_whole(config: Config, path: Path) -> None:
     return _check_state(config, found)
 
 
-def _check_state(config: Config, found: Found) -> None:
+def _check_state(config: Config, found: "Found") -> None:
     if found.manifest.weights_only and not config.resume_weights_only:
         raise ConfigError(
             f"resume={config.resume}: {found.path.name} has no optimizer state, because it was saved with "
@@ -69,9 +76,8 @@ def measured(runs_dir: Path, name: str) -> dict[str, float]:
     """save_s and restart_s as the newest run of that name measured them, else the assumed values; shutdown_s, 0 if unknown."""
     known = {"save_s": SAVE_S, "restart_s": RESTART_S, "shutdown_s": 0.0}
     whole_s = step_s = 0.0
-    runs = (RunDir(plan.parent) for plan in sorted(runs_dir.glob(f"{name}/*/plan.json"), reverse=True))
-    newest = next((run for run in runs if run.submitted), None)
-    if newest:
+    newest = next((run for run in _newest_first(runs_dir / name) if run.submitted), None)
+    if newest and _has_measured(newest):
         from launcher.run.events.checkpoints import Saved, Stepping
         from launcher.run.events.ranks import Measured
 
@@ -86,3 +92,20 @@ def measured(runs_dir: Path, name: str) -> dict[str, float]:
     if whole_s and step_s:
         known["shutdown_s"] = round(2 * step_s + whole_s, 3)
     return known
+
+
+def _newest_first(folder: Path) -> Iterator[RunDir]:
+    """The planned runs of a name. Only those that are asked for are looked at: there can be thousands."""
+    with suppress(OSError):
+        for name in sorted(os.listdir(folder), reverse=True):  # noqa: PTH208 - a Path for each costs time
+            if (folder / name / "plan.json").exists():
+                yield RunDir(folder / name)
+
+
+def _has_measured(run: RunDir) -> bool:
+    """Whether the run has such an event; a run that still waits in a queue has none, and nothing need be imported for it."""
+    try:
+        written = run.events.read_bytes()
+    except OSError:
+        return False
+    return any(kind in written for kind in (b'"saved"', b'"stepping"', b'"measured"'))

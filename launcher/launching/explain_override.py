@@ -6,18 +6,11 @@ from collections.abc import Sequence
 from omegaconf.errors import ValidationError
 
 from launcher.config.schema import GROUPS
-from launcher.errors import UsageError, nearest, unknown
+from launcher.errors import nearest, unknown
 from launcher.launching.explain import causes_of, expected, known_keys
 from launcher.resources import resource_dir
 
 _OPTIONS_OF_GROUPS = (*GROUPS, "plugin", "experiment")
-
-
-def check_words(arguments: Sequence[str]) -> None:
-    """UsageError for an argument without a key, such as `=`, `=3` or an empty one."""
-    for word in arguments:
-        if re.match(r"[+~]*(=|$)", word):
-            raise UsageError(f"{word or 'an empty argument'!s} has no key; write KEY=VALUE, or take it out")
 
 
 def explain_override(error: BaseException, arguments: Sequence[str]) -> str | None:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from launcher.clusters.registry import find_cluster
 from launcher.config import Config
-from launcher.data.hub import parse_hub
 from launcher.errors import ConfigError
 from launcher.hub import (
     Wanted,
@@ -18,7 +17,6 @@ from launcher.hub import (
     has_model,
     offline_variable,
 )
-from launcher.launching.hub_data import look_at_data
 from launcher.launching.hub_lookup import why_unknown
 from launcher.output import warn
 from launcher.plan import LaunchPlan
@@ -74,6 +72,8 @@ def check_hub(config: Config, plan: LaunchPlan) -> None:
     if silent:
         warn(f"{silent}; the nodes must reach it, or {way}")
     elif wanted.data:
+        from launcher.launching.hub_data import look_at_data  # by need, as below: most data are files
+
         look_at_data(config, environ)
 
 
@@ -102,6 +102,8 @@ def _files(wanted: Wanted, cache: Path) -> list[_File]:
             )
         )  # fmt: skip
     for data in wanted.data:
+        from launcher.data.hub import parse_hub
+
         part = parse_hub(data)
         revision = part.revision or "main"
         if not find_snapshot(cache, part.name, revision, "dataset"):

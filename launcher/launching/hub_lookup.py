@@ -19,7 +19,8 @@ def why_unknown(hub: str, environ: Mapping[str, str]) -> str:
 
     def look_up() -> None:
         try:
-            socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+            # as bytes, since a text makes Python import its tables of international names
+            socket.getaddrinfo(host.encode() if _is_plain(host) else host, None, type=socket.SOCK_STREAM)
             found.append("")
         except UnicodeError:
             found.append("")  # the library names what is wrong with the address
@@ -31,3 +32,8 @@ def why_unknown(hub: str, environ: Mapping[str, str]) -> str:
     thread.start()
     thread.join(_ANSWER_S)
     return found[0] if found else f"{where} does not answer here within {_ANSWER_S:g} s"
+
+
+def _is_plain(host: str) -> bool:
+    """Whether the name is as a name server is asked for it. Source: RFC 1035, section 2.3.4."""
+    return host.isascii() and all(0 < len(label) < 64 for label in host.split("."))

@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import json
+import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 from launcher import __version__
 from launcher.data.places import find_files, is_address, size_of, state_of
-from launcher.formats.registry import foreign_code
+from launcher.launching.foreign_formats import foreign_formats
 from launcher.run import write_text
 
 _KEPT_FROM = 8 << 20
@@ -30,7 +31,9 @@ def remembered(
     It is kept in the cache for other processes if `keeps` allows it.
     """
     state = [(file, _state(file)) for place in places for file in find_files(place)]
-    key = hashlib.sha256(repr((state, options, _code_state(), __version__)).encode()).hexdigest()[:32]
+    key = hashlib.sha256(repr((state, options, _code_state(cache_dir), __version__)).encode()).hexdigest()[
+        :32
+    ]
     if key in _known:
         return _known[key]
     kept = cache_dir / "data_checks" / f"{key}.json"
@@ -61,13 +64,23 @@ def _state(file: str) -> tuple[int, int | str]:
     status = Path(file).stat()
     if status.st_size >= _KEPT_FROM:
         return status.st_size, status.st_mtime_ns
-    return status.st_size, hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    return status.st_size, _digest(file, status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=256)
+def _digest(file: str, size: int, changed_ns: int) -> str:
+    """The digest of a small file, which one command asks for several times."""
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
 
 
 @functools.cache
-def _code_state() -> list[Any]:
+def _code_state(cache_dir: Path) -> list[Any]:
     """What changes when the code that checks data does."""
     here = Path(__file__).resolve().parents[1]
-    files = sorted(file for room in ("data", "formats") for file in (here / room).glob("*.py"))
-    stamps = [(file.name, status.st_size, status.st_mtime_ns) for file in files if (status := file.stat())]
-    return [*stamps, foreign_code()]
+    files = [
+        file for room in ("data", "formats") for file in os.scandir(here / room) if file.name.endswith(".py")
+    ]
+    stamps = sorted(
+        (file.name, status.st_size, status.st_mtime_ns) for file in files if (status := file.stat())
+    )
+    return [*stamps, foreign_formats(cache_dir)]

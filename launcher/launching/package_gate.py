@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from launcher.clusters.registry import find_cluster
-from launcher.compiler import lacking_for
 from launcher.config import Config, ContainerRuntime
 from launcher.errors import ConfigError
 from launcher.packages import TRAINING_STACK, Package, missing
@@ -34,8 +33,9 @@ def check_packages(config: Config, plan: LaunchPlan) -> None:
     """Raises ConfigError for a package that the ranks will not find, if they use the running Python; skipped for a dry run."""
     if config.dry_run or not _is_this_python(config, plan):
         return
-    lacking = [name for name in _STACK if importlib.util.find_spec(name) is None]
-    if lacking and not find_cluster(plan.cluster).queued:
+    queued = find_cluster(plan.cluster).queued
+    lacking = [] if queued else [name for name in _STACK if importlib.util.find_spec(name) is None]
+    if lacking:
         raise ConfigError(
             f"the run trains on this machine with {sys.executable}, which has no {', '.join(lacking)}; {TRAINING_STACK}, or "
             "set cluster.python to a Python that has it"
@@ -50,7 +50,11 @@ def check_packages(config: Config, plan: LaunchPlan) -> None:
 def _compiler(config: Config, plan: LaunchPlan) -> str | None:
     """One sentence if the nodes are this machine, and it cannot compile what an offloaded optimizer needs."""
     operators = plan.strategy.operators(config.trainer.optim)
-    if find_cluster(plan.cluster).queued or not (lacking := lacking_for(operators, plan.device, os.environ)):
+    if not operators or find_cluster(plan.cluster).queued:
+        return None
+    from launcher.compiler import lacking_for  # by need: most strategies compile nothing
+
+    if not (lacking := lacking_for(operators, plan.device, os.environ)):
         return None
     return (
         f"strategy={plan.strategy.name} compiles {' and '.join(operators)} of DeepSpeed when it starts, and this machine lacks "

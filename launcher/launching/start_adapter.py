@@ -14,8 +14,6 @@ from launcher.errors import ConfigError
 from launcher.hub import cache_folder, find_snapshot, is_path
 from launcher.launching.model_gate import ADAPTER, read_json
 from launcher.plugins.base import find_class
-from launcher.plugins.from_adapter import options_of
-from launcher.plugins.lora_options import LoRAOptions
 
 _KEY = "model.adapter"
 _WEIGHTS = "adapter_model.safetensors"
@@ -127,6 +125,9 @@ def _base(values: Mapping[str, Any], folder: Path) -> str | None:
 
 def _fit_plugin(cfg: DictConfig, values: Mapping[str, Any], own: Mapping[str, str], name: str) -> None:
     """Gives the run's LoRA plugin the settings of the adapter; ConfigError for a typed one that differs."""
+    from launcher.plugins.from_adapter import options_of  # by need: most runs start from no adapter
+    from launcher.plugins.lora_options import LoRAOptions
+
     for key, config in cfg.plugins.items():
         target = config.get("_target_") if isinstance(config, DictConfig) else None
         if not target or not issubclass(find_class(f"plugins.{key}", str(target)), LoRAOptions):

@@ -5,13 +5,23 @@ Hydra would read `partition=short,long` as a sweep and `account=12e4` as the num
 
 import contextlib
 import re
+from collections.abc import Sequence
 from pathlib import Path
+
+from launcher.errors import UsageError
 
 _TEXT = re.compile(r"(\++)?(cluster\.(sbatch|srun|env)\.[\w.-]+|model\.(?:eos|pad)_token)=(.+)", re.DOTALL)
 _SPECIAL = re.compile(r"(?i)true|false|null|['\"\[{].*|.*\$\{.*", re.DOTALL)
 """Values that keep Hydra's meaning: switches, quoted texts, lists, mappings and interpolations."""
 _TOKENS = re.compile(r"(\+*model\.added_tokens=)\[(.*)\]", re.DOTALL)
 _SWEEPS = frozenset(["-m", "--multirun"])
+
+
+def check_words(arguments: Sequence[str]) -> None:
+    """UsageError for an argument without a key, such as `=`, `=3` or an empty one."""
+    for word in arguments:
+        if re.match(r"[+~]*(=|$)", word):
+            raise UsageError(f"{word or 'an empty argument'!s} has no key; write KEY=VALUE, or take it out")
 
 
 def as_typed(arguments: list[str]) -> list[str]:

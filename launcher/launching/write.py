@@ -4,7 +4,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 
@@ -16,13 +16,15 @@ from launcher.errors import RunError
 from launcher.launching.compose import Composed
 from launcher.launching.data_gate import check_data
 from launcher.launching.freeze.freeze import Frozen
-from launcher.launching.own_file.source import Source
 from launcher.output import warn
 from launcher.plan import LaunchPlan
 from launcher.plan.place import mount_points, mounted_caches
 from launcher.render import FILES, render
 from launcher.run import RunDir, write_text
 from launcher.run.events.launching import Planned, Replanned
+
+if TYPE_CHECKING:  # most launches have no file of their own
+    from launcher.launching.own_file.source import Source
 
 
 def write_run(run: RunDir, plan: LaunchPlan, composed: Composed, frozen: Frozen | None = None) -> bool:
@@ -124,7 +126,7 @@ def rewrite_run(
     run.note(Replanned(attempt=run.attempts(), changes=changes, earlier=str(kept)))
 
 
-def kept_files(sources: Sequence[Source]) -> dict[str, str]:
+def kept_files(sources: "Sequence[Source]") -> dict[str, str]:
     """Name -> text of the copies of the files given with --config, in a folder of a run dir or of a sweep."""
     names = [source.path.name for source in sources]
     return {

@@ -4,10 +4,18 @@ import dataclasses
 from typing import Any
 
 from launcher.config import Config, TrainerConfig
-from launcher.config.other_names import counterpart
 from launcher.errors import PlanError, unknown
 from launcher.methods.base import Key, Method
 from launcher.methods.registry import METHODS, find_method
+
+# fmt: off
+FOR_ALL = frozenset([
+    "kind", "learning_rate", "num_train_epochs", "max_steps", "lr_scheduler_type", "lr_scheduler_kwargs", "warmup_steps",
+    "weight_decay", "adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm", "loss_spike", "optim", "logging_steps",
+    "eval_steps", "torch_compile", "activation_offloading", "precision", "args", "options",
+])
+# fmt: on
+"""Keys of the trainer group that every method uses. For any other key that is set, all methods are imported and asked."""
 
 
 def check_keys(config: Config) -> None:
@@ -35,6 +43,10 @@ def _check_value(name: str, key: Key, value: Any) -> None:
 
 
 def _check_options(trainer: TrainerConfig, method: Method) -> None:
+    if not trainer.options:
+        return
+    from launcher.config.other_names import counterpart  # by need: most runs have no options
+
     known = {option.name: option for option in method.options}
     for name, value in trainer.options.items():
         if name not in known and (found := counterpart(name)):
@@ -49,12 +61,13 @@ def _check_options(trainer: TrainerConfig, method: Method) -> None:
 
 
 def _check_unused(trainer: TrainerConfig, method: Method) -> None:
-    of_methods = {name for own in METHODS.own() for name in own.key_names}
     for field in dataclasses.fields(trainer):
-        if field.name not in of_methods or field.name in method.key_names:
+        if field.name in FOR_ALL or field.name in method.key_names:
             continue
         value = getattr(trainer, field.name)
         if value in (field.default, None, []):
+            continue
+        if not any(field.name in own.key_names for own in METHODS.own()):
             continue
         users = [name for name in METHODS.names() if field.name in find_method(name).key_names]
         raise PlanError(

@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 from launcher.config import Config, StrategyConfig
 from launcher.errors import PlanError
-from launcher.plan.alternatives import divisors, strategies
 from launcher.plan.combine import combination_of
 from launcher.plan.facts import Facts
 from launcher.plan.fit import make_load
@@ -27,6 +26,8 @@ def settle(config: Config, facts: Facts, make: Callable[[Config], LaunchPlan]) -
     free_micro = config.batch.micro_batch_size == AUTO
     if not (free_strategy or free_micro):
         return config, None
+    from launcher.plan.alternatives import divisors, strategies  # by need: most runs choose both
+
     keys = [*(["strategy"] if free_strategy else []), *(["batch.micro_batch_size"] if free_micro else [])]
     start = _with(config, StrategyConfig() if free_strategy else None, 1 if free_micro else None)
     plan = make(start)  # refuses what no choice can fix

@@ -9,7 +9,7 @@ import signal
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from launcher.errors import RunError
 from launcher.masking import mask_all
@@ -18,8 +18,10 @@ from launcher.run.events import Event, EventReader, make
 from launcher.run.events.launching import Submitted
 from launcher.run.kinds import check_kinds
 from launcher.run.lines import append_line, now
-from launcher.run.metrics import Line, MetricsReader
 from launcher.run.write import write_text
+
+if TYPE_CHECKING:  # whoever launches a run reads no metrics
+    from launcher.run.metrics import Line
 
 JOB_SCRIPT = "job.sbatch"
 """The script that runs a run's supervisor, whatever starts it."""
@@ -157,7 +159,7 @@ class RunDir:
         """Append one event to events.jsonl, in one write, so that writers on several hosts do not mix. Secrets are masked."""
         append_line(self.events, mask_all(event.line(now())))
 
-    def log(self, line: Line) -> None:
+    def log(self, line: "Line") -> None:
         """Append one line to metrics.jsonl in the same way."""
         append_line(self.metrics, line.line())
 
@@ -175,8 +177,10 @@ class RunDir:
         """The events of these kinds so far, oldest first; without `kinds` all of them. Torn lines are left out."""
         return EventReader(self.events, *kinds).read()
 
-    def read_metrics(self) -> list[Line]:
+    def read_metrics(self) -> "list[Line]":
         """All metrics so far; damaged lines are left out."""
+        from launcher.run.metrics import MetricsReader
+
         return MetricsReader(self.metrics).read()
 
     def read_json(self, path: Path) -> dict[str, Any]:

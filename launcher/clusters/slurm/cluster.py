@@ -3,14 +3,17 @@
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from launcher.clusters.base import Options, RunState
-from launcher.clusters.finding import Finding, Partition
 from launcher.clusters.job import Job, JobRecord
 from launcher.clusters.slurm import ask, client, environment, queue, shell, step
 from launcher.clusters.slurm.options import few_cores, no_memory
 from launcher.clusters.slurm.script import SlurmScript
 from launcher.errors import ClusterError
+
+if TYPE_CHECKING:
+    from launcher.clusters.finding import Finding, Partition
 
 
 class Slurm(SlurmScript):
@@ -110,13 +113,13 @@ class Slurm(SlurmScript):
         """By scontrol."""
         client.forbid_requeue(job_id, self.timeout_s)
 
-    def partitions(self) -> list[Partition]:
+    def partitions(self) -> "list[Partition]":
         """By sinfo."""
         from launcher.clusters.slurm import probe
 
         return probe.partitions(self.timeout_s)
 
-    def probe(self, partition: str | None) -> list[Finding]:
+    def probe(self, partition: str | None) -> "list[Finding]":
         """By sinfo, scontrol, sacctmgr, sacct and srun."""
         from launcher.clusters.slurm import probe
 

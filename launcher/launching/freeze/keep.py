@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-import tarfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -126,6 +125,8 @@ def _with_secret(archive: Path, content: bytes, secrets: Mapping[str, str]) -> d
     found = {name: value.encode() for name, value in secrets.items() if value.encode() in content}
     if not found:
         return {}
+    import tarfile  # by need: most launches look into no archive
+
     named: dict[str, str] = {}
     with tarfile.open(archive) as members:
         for member in members:
@@ -186,6 +187,8 @@ def changed_files(old: Path, new: Path) -> list[str]:
 
 
 def _digests(archive: Path) -> dict[str, bytes]:
+    import tarfile
+
     found: dict[str, bytes] = {}
     with tarfile.open(archive) as members:
         for member in members:

@@ -68,6 +68,9 @@ def look(
         folder, above = pending.pop()
         entries = _entries(folder, seen, below)
         top = folder == base
+        if not top and any(entry.name in _NO_PROJECT for entry in entries):
+            continue
+        seen.entries += len(entries)
         if top and only:
             entries = [entry for entry in entries if os.fsdecode(entry.name) in only]
         code = any(entry.name.endswith(b".py") for entry in entries)
@@ -97,7 +100,6 @@ def _entries(folder: bytes, seen: Seen, below: int) -> "list[os.DirEntry[bytes]]
     except OSError:
         seen.leave("unreadable", folder[below:])
         return []
-    seen.entries += len(entries)
     return entries
 
 
@@ -119,9 +121,9 @@ def _descend(
     """The folder of the entry if it can hold code; a link is followed unless it leads back or to a folder of data."""
     if os.fsdecode(entry.name) in _NO_CODE or entry.path in skip:
         return
-    if any(os.path.lexists(os.path.join(entry.path, mark)) for mark in _NO_PROJECT):  # noqa: PTH118 - bytes
-        return
     if entry.is_symlink():
+        if any(os.path.lexists(os.path.join(entry.path, mark)) for mark in _NO_PROJECT):  # noqa: PTH118 - bytes
+            return
         status = entry.stat()
         here = (status.st_dev, status.st_ino)
         real = os.path.realpath(entry.path)

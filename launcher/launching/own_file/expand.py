@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any, cast
 from omegaconf import OmegaConf
 
 from launcher.errors import ConfigError, UsageError, unknown
-from launcher.launching.explain import config_dir_of
-from launcher.launching.own_file.grammar import in_grammar
-from launcher.launching.own_file.source import Source, parse_source, read_source
 from launcher.resources import resource_dir
 from launcher.run.find import as_name
 
 if TYPE_CHECKING:  # most launches have no file
     from launcher.launching.own_file.settings import Asked, Setting
+    from launcher.launching.own_file.source import Source
 
 OPTION = "--config"
 _EXPERIMENT = re.compile(r"\+?experiment=(.*)")
@@ -28,7 +26,7 @@ class Expanded:
 
     arguments: list[str]
     """The overrides that the file contains, then the arguments that were typed."""
-    sources: tuple[Source, ...] = ()
+    sources: "tuple[Source, ...]" = ()
     """The file and those that it extends, in this order."""
     settings: "Mapping[str, Setting]" = field(default_factory=dict[str, Any])
     """Key -> where the file sets it."""
@@ -39,6 +37,9 @@ def expand(arguments: Sequence[str]) -> Expanded:
     typed, chosen = _take(arguments)
     if chosen is None:
         return Expanded(arguments=typed)
+    from launcher.launching.explain import config_dir_of
+    from launcher.launching.own_file.grammar import in_grammar
+
     config_dir = config_dir_of(typed)
     chain = _read_chain(chosen, config_dir)
     experiment = _experiment(chain, typed)
@@ -82,6 +83,7 @@ def _take(arguments: Sequence[str]) -> tuple[list[str], str | None]:
 def _read_chain(chosen: str, config_dir: Path | None) -> "list[tuple[Asked, Source]]":
     """The file, then the one that it extends, and so on; ConfigError for a cycle."""
     from launcher.launching.own_file.settings import read_file
+    from launcher.launching.own_file.source import parse_source, read_source
 
     chain: list[tuple[Asked, Source]] = []
     path, shown = Path(chosen), chosen
