@@ -198,6 +198,9 @@ TRANSFORMERS_OFFLINE = _listed(
     set_by="agent, or a person",
     read_by="stale, transformers",
 )
+USER = _listed(
+    "USER", "Name of the user.", set_by="the login; the supervisor if it is missing", read_by="ch-run"
+)
 HF_ENDPOINT = _listed(
     "HF_ENDPOINT", "Address of the hub.", set_by="a person", read_by="launch, fetch, huggingface_hub"
 )

@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 
 from launcher.after.worker import worker
 from launcher.config import Config, ContainerRuntime
-from launcher.errors import ConfigError
+from launcher.errors import ConfigError, RunError
 from launcher.launching.compose import Composed
 from launcher.launching.facts import count, gather
 from launcher.launching.machine_gate import for_plan
@@ -96,6 +96,7 @@ def plan_tokens(composed: Composed, moment: datetime) -> tuple[Composed, LaunchP
 def tokenize(composed: Composed, plan: LaunchPlan, workers: int, *, quiet: bool) -> Tokenized:
     """What was found or made; DataError for data that cannot be tokenized."""
     config = composed.config
+    make_cache(config, plan.facts.cache_dir)
     request = {
         "verb": "tokenize", "run_dir": "", "workers": workers, "facts": plan.to_dict()["facts"],
         "config": OmegaConf.to_yaml(composed.cfg, resolve=True),
@@ -122,8 +123,18 @@ def _python(config: Config, plan: LaunchPlan) -> list[str]:
             "image, with cluster.container.runtime=none and the same cache_dir"
         )
     facts = dataclasses.replace(plan.facts, device="cpu", run_dir=plan.facts.cache_dir)
-    Path(facts.cache_dir).mkdir(parents=True, exist_ok=True)
+    make_cache(config, facts.cache_dir)
     return [*container_command(config, facts), container.python]
+
+
+def make_cache(config: Config, folder: str) -> None:
+    """Creates cache_dir; RunError if it cannot be one."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(
+            f"cache_dir={config.cache_dir} cannot be created ({error.strerror}); choose another folder"
+        ) from None
 
 
 @contextmanager

@@ -6,10 +6,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TypedDict
 
-from launcher.clusters.base import Refused
+from launcher.clusters.base import AGAIN, Refused
 from launcher.clusters.choose import make_cluster
 from launcher.clusters.job import CpuRequest
-from launcher.errors import RunError, UsageError
+from launcher.errors import ClusterError, RunError, UsageError
 from launcher.launching.compose import Composed
 from launcher.output import align
 from launcher.plan import LaunchPlan
@@ -74,6 +74,11 @@ def queue(
     except Refused:  # after another error the job can be in the queue, and needs its script's folder
         shutil.rmtree(folder, ignore_errors=True)
         raise
+    except ClusterError as error:  # unlike a run, nobody looks for it in the queue
+        told = str(error).replace(
+            AGAIN, f"look in the queue for a job tokenize-{composed.config.name} before you type it again"
+        )
+        raise ClusterError(told) from None
     return {
         "job_id": job_id,
         "script": str(folder / _SCRIPT),

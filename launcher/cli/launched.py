@@ -4,6 +4,7 @@ import argparse
 import subprocess
 from dataclasses import dataclass
 
+from launcher.launching.choose_shape import shape_rows
 from launcher.launching.compose import Composed
 from launcher.launching.launch import Launched, notes_of
 from launcher.launching.plan_warnings import extent_dict, plan_notes, warnings_of
@@ -35,7 +36,8 @@ def shown(options: argparse.Namespace) -> Shown:
 def tell(composed: Composed, launched: Launched, how: Shown) -> None:
     """Prints the outcome of a launch; its warnings have been printed before."""
     config, plan = composed.config, launched.plan
-    result = launched.report(notes_of(composed, plan), extent_dict(config, plan), warnings_of(composed, plan))
+    warnings, shapes = warnings_of(composed, plan), shape_rows(composed.compared)
+    result = launched.report(notes_of(composed, plan), extent_dict(config, plan), warnings, shapes)
     if how.json:
         print_json(result)
         return

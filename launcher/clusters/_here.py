@@ -1,9 +1,11 @@
 """What clusters without a queue of their own share: the job script is started by the command, and nothing is submitted."""
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from launcher.clusters.base import Cluster, Options
+from launcher.clusters.job import Start
 
 
 class StartedHere(Cluster):
@@ -14,6 +16,11 @@ class StartedHere(Cluster):
     def notice_s(self, options: Options) -> float | None:
         """None: no time limit was requested with these options."""
         del options
+
+    def when_starts(self, jobs: Sequence[Options], folder: str) -> list[Start]:
+        """At once, since nothing waits in a queue."""
+        del folder
+        return [Start(at=time.time(), how="without a queue") for _ in jobs]
 
     def by_hand(self, script: str) -> str:
         """The bash command."""

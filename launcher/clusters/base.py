@@ -12,7 +12,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from launcher.clusters.job import CpuRequest, Job, JobRecord, Request
+from launcher.clusters.job import CpuRequest, Job, JobRecord, Request, Start
 from launcher.errors import ClusterError
 from launcher.run import RunDir
 
@@ -43,6 +43,10 @@ class RunState(Enum):
     """Ended by the time limit."""
     LOST = "lost"
     """The cluster answered that it no longer knows the job, and the run dir does not say how it ended."""
+
+
+AGAIN = "type the command again: it finds the job, or queues it"
+"""The way out of a submission that may have queued its job, where the job belongs to a run."""
 
 
 class Refused(ClusterError):
@@ -234,6 +238,11 @@ class Cluster(ABC):
         """When waiting jobs are expected to start (time.time()), for the jobs whose start the scheduler has planned."""
         del job_ids
         return {}
+
+    def when_starts(self, jobs: Sequence[Options], folder: str) -> list[Start]:
+        """For each job with these options, which would start in that folder: when it would start if it were submitted now."""
+        del folder
+        return [Start(how=f"{self.title} does not say when a job would start") for _ in jobs]
 
     @abstractmethod
     def cancel(self, job_id: str) -> None:

@@ -75,3 +75,15 @@ class JobRecord:
     """The node that runs the job script."""
     nodes: str = ""
     """The nodes that it holds, in the notation that `Cluster.hosts` reads."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """What a scheduler says, before it is submitted, of when a job would start."""
+
+    at: float | None = None
+    """When it would start (time.time()); None if that is not known."""
+    refused: str | None = None
+    """The scheduler's words if it would refuse the job."""
+    how: str = ""
+    """How the start is known, or why it is not."""

@@ -8,7 +8,7 @@ from launcher.config.batch import BatchConfig
 from launcher.config.cluster import ClusterConfig, ContainerConfig, ContainerRuntime, GpuVendor, RankStarter
 from launcher.config.data import BadRow, DataCheck, DataConfig, EvalCopies, SourceConfig, has_evaluation
 from launcher.config.model import AdapterMode, ArchitectureConfig, BlockConfig, Init, ModelConfig
-from launcher.config.resources import Device, ResourcesConfig
+from launcher.config.resources import Device, ResourcesConfig, ShapeConfig
 from launcher.config.run import Config
 from launcher.config.schema import GROUPS, read_config, register
 from launcher.config.strategy import StrategyConfig
@@ -40,6 +40,7 @@ __all__ = [
     "RankStarter",
     "ResourcesConfig",
     "Sampler",
+    "ShapeConfig",
     "SourceConfig",
     "StrategyConfig",
     "SweepConfig",

@@ -1,6 +1,6 @@
 """resources: how much a run needs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Optional
 
@@ -16,9 +16,25 @@ class Device(Enum):
 
 
 @dataclass(kw_only=True)
+class ShapeConfig:
+    """One shape that resources.auto may choose."""
+
+    nodes: int = 1
+    """Nodes that train."""
+    gpus_per_node: int = 1
+    """Ranks per node."""
+
+
+@dataclass(kw_only=True)
 class ResourcesConfig:
     """How much a run needs."""
 
+    auto: bool = False
+    """Whether the queue chooses nodes and gpus_per_node: of the shapes that fit, the one that is expected to finish first, and
+    again each time that the run is queued again. `resources=auto` sets it."""
+    shapes: list[ShapeConfig] = field(default_factory=list[ShapeConfig])
+    """The shapes to choose among, each {nodes: N, gpus_per_node: N}; a list sets resources.auto. With an empty list they are
+    derived from the cluster: powers of two up to what one node and the partition have."""
     nodes: int = 1
     """Nodes that train; spares are requested in addition."""
     gpus_per_node: int = 1

@@ -9,6 +9,7 @@ from launcher import environment
 from launcher.config.cluster import ClusterConfig
 from launcher.config.data import DataConfig
 from launcher.config.model import ModelConfig
+from launcher.config.resources import ResourcesConfig
 from launcher.config.run import Config
 from launcher.config.strategy import StrategyConfig
 from launcher.config.sweep import SweepConfig
@@ -27,6 +28,7 @@ GROUPS: dict[str, type] = {
     "trainer": TrainerConfig,
     "strategy": StrategyConfig,
     "cluster": ClusterConfig,
+    "resources": ResourcesConfig,
     "tracker": TrackerConfig,
     "sweep": SweepConfig,
 }

@@ -8,7 +8,8 @@ import re
 
 from launcher.errors import PlanError
 
-_LIMIT = re.compile(r"(\d+-)?\d+(:\d{1,2}){0,2}")
+_LIMIT = re.compile(r"(\d+-)?\d+(:[0-5]?\d){0,2}")
+"""What stands after a colon is below 60: 1:99:00 is a slip of the pen."""
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3_600, 86_400
 _MOST_MINUTES = 999
 """Highest number that is read as minutes: YAML 1.1 reads 1:00:00 and more, without quotes, as 3600 and more."""

@@ -31,8 +31,9 @@ from launcher.launching.texts import as_typed, check_words, with_home
 from launcher.methods.registry import find_method
 from launcher.resources import resource_dir
 
-if TYPE_CHECKING:  # most launches have no file of their own
+if TYPE_CHECKING:  # most launches have neither a file of their own nor shapes to compare
     from launcher.launching.own_file.source import Source
+    from launcher.plan.shapes import Compared
 
 # Free-form mappings: Hydra would require a `+` before each new key.
 _FREE_FORM = [key for key, value in vars(ClusterConfig()).items() if type(value) is dict]
@@ -63,6 +64,8 @@ class Composed:
     """Whether the shipped evaluation file is not used, because data.path or data.sources names other data."""
     note: str
     """What of the chosen model file was dropped for another model, and that a cluster file is unproven; empty if nothing."""
+    compared: "Compared | None" = None
+    """The shapes that resources.auto has compared; None before, and without it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,13 +12,14 @@ from launcher.clusters.base import Cluster
 from launcher.clusters.choose import choose_kind, make_cluster
 from launcher.clusters.registry import find_cluster
 from launcher.clusters.submission import cut_short, submitted
+from launcher.launching.choose_shape import ShapeRow, settle_shape, shape_note
 from launcher.launching.compose import Composed
 from launcher.launching.freeze.freeze import freeze, with_code
 from launcher.launching.hub_gate import check_hub
 from launcher.launching.machine_gate import check_host_memory, cpu_note
 from launcher.launching.package_gate import check_packages, package_notes
 from launcher.launching.plan_warnings import HowMuch, evaluation_note, print_warnings
-from launcher.launching.planning import prepare
+from launcher.launching.planning import prepare, run_dir
 from launcher.launching.push_gate import check_repository, push_note
 from launcher.launching.write import find_cut_short, write_run
 from launcher.output import say
@@ -58,6 +59,8 @@ class LaunchReport(TypedDict):
     """How much it trains."""
     warnings: list[str]
     """The warnings that were printed before the launch, the most important first."""
+    shapes: list[ShapeRow]
+    """The shapes that resources.auto has compared; empty without it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +75,9 @@ class Launched:
     process: subprocess.Popen[bytes] | None = None
     """The job script if it runs on this machine, once it is started."""
 
-    def report(self, notes: list[str], training: HowMuch, warnings: list[str]) -> LaunchReport:
+    def report(
+        self, notes: list[str], training: HowMuch, warnings: list[str], shapes: list[ShapeRow]
+    ) -> LaunchReport:
         """The object that `--json` prints for a launch."""
         return {
             "run": self.run.name,
@@ -84,6 +89,7 @@ class Launched:
             "notes": notes,
             "training": training,
             "warnings": warnings,
+            "shapes": shapes,
         }
 
 
@@ -94,6 +100,7 @@ before."""
 
 def plan_launch(composed: Composed, moment: datetime) -> Planned:
     """The planned run; LauncherError for every fault that can be found before anything is written."""
+    composed = settle_shape(composed, run_dir(composed, moment))
     run, plan = prepare(composed, moment)
     check_fits(composed.config, plan)
     check_host_memory(composed.config, plan)
@@ -183,4 +190,5 @@ def notes_of(composed: Composed, plan: LaunchPlan) -> list[str]:
         *cpu_note(config, plan),
         *package_notes(config, plan),
         *push_note(config, plan),
+        *shape_note(composed),
     ]

@@ -114,7 +114,9 @@ def _gguf(file: Path) -> str:
 
 
 def _lacks(folder: Path) -> str:
-    """What is wrong with a folder without config.json, and the way out."""
+    """What is wrong with a folder without a config.json that can be read, and the way out."""
+    if (folder / "config.json").is_file():
+        return "its config.json is not a JSON object; copy the model again"
     if found := sorted(folder.glob("*.gguf")):
         return f"it has GGUF weights; add model.gguf_file={found[0].name}"
     if (folder / "params.json").is_file():

@@ -37,7 +37,7 @@ def expand_paths(cfg: DictConfig, environ: Mapping[str, str]) -> None:
             _change(cfg, key, lambda text, key=key: expand(key, text, environ))
         for source in _at(cfg, "data.sources") or ():
             _change(source, "path", lambda text: expand("data.sources", text, environ))
-        _change(cfg, "cluster.node_cache", _home)
+        _change(cfg, "cluster.node_cache", lambda text: _home("cluster.node_cache", text))
         site = _at(cfg, "cluster")
         for name in list(site.env):
             _change(site.env, name, lambda text, name=name: expand(f"cluster.env.{name}", text, environ))
@@ -98,16 +98,20 @@ def expand(key: str, text: str, environ: Mapping[str, str]) -> str:
             )
         return environ[name]
 
-    return _VARIABLE.sub(value, _home(text))
+    return _VARIABLE.sub(value, _home(key, text))
 
 
-def _home(text: str) -> str:
+def _home(key: str, text: str) -> str:
+    """The text with the home folder for a ~ at its start; ConfigError for that of an unknown user."""
     if not text.startswith("~"):
         return text
     try:
         return str(Path(text).expanduser())
-    except RuntimeError:  # no such user
-        return text
+    except RuntimeError:
+        user = text[1:].partition("/")[0]
+        raise ConfigError(
+            f"{key}={text}: no user {user} is known here; write the whole path, or ./{text} for a folder of that name"
+        ) from None
 
 
 def _at(node: Any, key: str) -> Any:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from launcher.launching.choose_shape import settle_shape
 from launcher.launching.compose import Composed
 from launcher.launching.facts import count, gather
 from launcher.launching.machine_gate import check_machine, for_plan
@@ -18,9 +19,14 @@ from launcher.run import RunDir, new_run_dir
 
 def prepare(composed: Composed, moment: datetime) -> tuple[RunDir, LaunchPlan]:
     """The run's future folder and its plan; LauncherError for every fault that can be found by now."""
-    config = composed.config
-    run = new_run_dir(Path(config.runs_dir).absolute(), config.name, moment, composed.trial)
+    run = run_dir(composed, moment)
     return run, prepare_in(composed, run)
+
+
+def run_dir(composed: Composed, moment: datetime) -> RunDir:
+    """The run's future folder."""
+    config = composed.config
+    return new_run_dir(Path(config.runs_dir).absolute(), config.name, moment, composed.trial)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +44,7 @@ def look(composed: Composed, moment: datetime) -> Looked:
     """As `prepare`, for a plan that is only looked at: what this machine could not run is planned for a queue."""
     run = RunDir(Path(composed.config.runs_dir).absolute() / composed.config.name)
     composed, note = for_plan(composed, gather(composed.config, composed.experiment, run))
+    composed = settle_shape(composed, run)
     run, plan = prepare(composed, moment)
     return Looked(composed=composed, run=run, plan=plan, note=note)
 

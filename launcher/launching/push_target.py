@@ -56,6 +56,11 @@ def api(environ: Mapping[str, str]) -> Any:
         raise PushFailed(
             f"{offline} is set, so nothing can be pushed; unset it, or push from another machine"
         )
+    address = endpoint(environ)
+    if not re.match(r"https?://[^/\s]", address):
+        raise ConfigError(
+            f"HF_ENDPOINT={address} is not the address of a hub; write https://HOST, or unset it for huggingface.co"
+        )
     token = token_of(environ)
     if is_open(endpoint(environ)):
         raise ConfigError(
@@ -69,7 +74,7 @@ def api(environ: Mapping[str, str]) -> Any:
         library: Any = import_module("huggingface_hub")
     except ImportError:
         raise PackageError("a push needs huggingface_hub; pip install huggingface_hub") from None
-    return library.HfApi(endpoint=endpoint(environ), token=token)
+    return library.HfApi(endpoint=address, token=token)
 
 
 def look(client: Any, name: str) -> Remote:

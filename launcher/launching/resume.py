@@ -15,6 +15,7 @@ from launcher.checkpoint.find import committed
 from launcher.clusters.base import RunState
 from launcher.clusters.choose import make_cluster
 from launcher.errors import ConfigError, RunError, UsageError
+from launcher.launching.choose_shape import settle_shape
 from launcher.launching.compose import Composed, compose
 from launcher.launching.freeze.differ import code_differences
 from launcher.launching.freeze.enter import is_entered
@@ -60,6 +61,7 @@ def resume(run: RunDir, overrides: list[str], tell: Callable[[Composed, Launched
     _enter(run)
     composed = _compose(run, overrides)
     _check_state(run, composed)
+    composed = settle_shape(composed, run)
     changes = _changes(run, composed)
     plan = prepare_in(composed, run)
     check_fits(composed.config, plan)
@@ -77,7 +79,7 @@ def resume(run: RunDir, overrides: list[str], tell: Callable[[Composed, Launched
 
 
 def _enter(run: RunDir) -> None:
-    work_dir = str(run.read_json(run.plan)["facts"]["work_dir"])
+    work_dir = run.launched_in()
     try:
         os.chdir(work_dir)
     except OSError as error:

@@ -15,11 +15,12 @@ from launcher.config import Config
 from launcher.errors import RunError
 from launcher.launching.compose import Composed
 from launcher.launching.data_gate import check_data
+from launcher.launching.earlier_files import keep_earlier
 from launcher.launching.freeze.freeze import Frozen
 from launcher.output import warn
 from launcher.plan import LaunchPlan
 from launcher.plan.place import mount_points, mounted_caches
-from launcher.render import FILES, render
+from launcher.render import render
 from launcher.run import RunDir, write_text
 from launcher.run.events.launching import Planned, Replanned
 
@@ -76,16 +77,30 @@ def settle(run: RunDir) -> None:
 def find_cut_short(run: RunDir, composed: Composed) -> RunDir | None:
     """An earlier launch of the same run that was interrupted between its decision to submit and the record of the job's id."""
     depth = 1 if composed.trial is None else 2  # a trial's folder is in its sweep's
+    config, overrides = _texts(composed)
     for intent in run.path.parents[depth - 1].glob("*/" * depth + run.intent.name):
         found = RunDir(intent.parent)
         same_trial = composed.trial is None or found.path.name == run.path.name
         if (
             same_trial
-            and (_read(found.config), _read(found.overrides)) == _texts(composed)
+            and _read(found.overrides) == overrides
+            and (_read(found.config) == config or _is_of_other_shape(found, composed, config))
             and found.plan.is_file()
         ):
             return found
     return None
+
+
+def _is_of_other_shape(found: RunDir, composed: Composed, config: str) -> bool:
+    """Whether the run is this one on another shape, which resources.auto had chosen then."""
+    written = _read(found.config)
+    return bool(composed.compared and written and _without_shape(written) == _without_shape(config))
+
+
+def _without_shape(text: str) -> Any:
+    cfg = OmegaConf.create(text)
+    cfg.resources.nodes = cfg.resources.gpus_per_node = None
+    return cfg
 
 
 def _read(path: Path) -> str | None:
@@ -110,14 +125,7 @@ def rewrite_run(
     _make_caches(plan, composed)
     _make_mount_points(plan, composed)
     make_log_folders(plan, run.path)
-    kept = run.earlier / str(1 + sum(1 for _ in run.earlier.glob("[0-9]*")))
-    kept.mkdir(parents=True)
-    for name in (*FILES, ".hydra/overrides.yaml", run.config.name, run.data_check.name, run.code.name):
-        if (run.path / name).is_file():
-            (kept / name).parent.mkdir(exist_ok=True)
-            (kept / name).write_bytes((run.path / name).read_bytes())
-            if name in FILES and name not in texts:
-                (run.path / name).unlink()
+    kept = keep_earlier(run, texts)
     if frozen:
         frozen.write(run)
     else:

@@ -21,6 +21,7 @@ from launcher.plan.model import ModelFacts, count_parameters
 from launcher.plan.place import (
     check_environment,
     check_facts,
+    check_mounts,
     check_node_cache,
     container_command,
     environment,
@@ -160,6 +161,7 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
     check_trainer(config)
     check_environment(config.cluster)
     check_node_cache(config.cluster)
+    check_mounts(config, facts)
     request = make_request(config, topology, facts, place)
     files = strategy.files(
         Job(

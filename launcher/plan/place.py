@@ -62,6 +62,10 @@ def check_node_cache(cluster: ClusterConfig) -> None:
             f"cluster.node_cache={named!r} must be an absolute path on the nodes, or begin with a variable of theirs such as "
             "$SLURM_TMPDIR; use null for none"
         )
+    if not {*PurePath(named).parts} - {"/", "//", ".", ".."}:
+        raise PlanError(
+            f"cluster.node_cache={named} is the root of the nodes' file system; name a folder on their own disk, such as /tmp"
+        )
     if "$" in named and cluster.container.runtime is not ContainerRuntime.none:
         raise PlanError(
             f"cluster.node_cache={named} is known on the nodes alone, and cluster.container has to mount it: "
@@ -188,6 +192,24 @@ def mounted_caches(config: Config, facts: Facts) -> dict[str, str]:
         for name, path in caches.items()
         if not any(PurePath(path).is_relative_to(host) for host in given)
     }
+
+
+def check_mounts(config: Config, facts: Facts) -> None:
+    """PlanError for a mount that is not of absolute paths, and for a launch that would mount the whole host."""
+    container = config.cluster.container
+    if container.runtime is ContainerRuntime.none:
+        return
+    for mount in container.mounts:
+        host, colon, inside = mount.partition(":")
+        if not host.startswith("/") or (colon and not inside.startswith("/")):
+            raise PlanError(
+                f"cluster.container.mounts holds {mount!r}; write /folder, or /folder:/folder/inside, both from the root"
+            )
+    if not PurePath(facts.work_dir).name:
+        raise PlanError(
+            "this command is typed in /, and the container mounts the folder of the command, which is all of the host; type it "
+            "in your project's folder"
+        )
 
 
 def _image(config: Config) -> str:

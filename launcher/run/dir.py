@@ -194,6 +194,14 @@ class RunDir:
         check_kinds(path, found := cast("dict[str, Any]", value))
         return found
 
+    def launched_in(self) -> str:
+        """The folder in which the run was launched; RunError if its plan does not say."""
+        facts = self.read_json(self.plan).get("facts")
+        folder = cast("dict[str, Any]", facts).get("work_dir") if isinstance(facts, dict) else None
+        if not isinstance(folder, str):
+            raise RunError(f"{self.plan} does not say where the run was launched; was it edited?")
+        return folder
+
     def leased_to(self, nonce: str | None) -> bool:
         """Whether no other supervisor holds the lease; true for None, which is a rank that was started by hand."""
         if nonce is None:

@@ -1,12 +1,14 @@
 """Where the supervisor runs: how the nodes are started, how long the job may last, how it is queued again."""
 
 import os
+import pwd
 import signal
 import socket
 import subprocess
 import sys
 import time
 
+from launcher import environment
 from launcher.clusters.base import GRACE_S, Cluster, Refused
 from launcher.clusters.job import JobRecord
 from launcher.clusters.registry import find_cluster
@@ -18,6 +20,7 @@ from launcher.processes import die_with_parent, start_ticks
 from launcher.run import RunDir
 from launcher.supervise.addresses import address_of
 from launcher.supervise.nodes import Nodes
+from launcher.supervise.other_shape import OtherShape, other_shape, put_back, take
 from launcher.supervise.policy import StopReason
 
 _ANSWER_S = 3.0
@@ -38,6 +41,9 @@ class Place:
         """Time of the job's end (time.time()); None for no limit."""
         self.grace_s = cluster.grace_s() if self.job else GRACE_S
         """Seconds from SIGTERM to SIGKILL."""
+        self._asked = False
+        self._other: OtherShape | None = None
+        """The shape for which the files of the run are written, if it is another than this job's."""
 
     @property
     def job_id(self) -> str:
@@ -55,7 +61,7 @@ class Place:
         return subprocess.Popen(
             self.cluster.step_command(self.plan.step_options, os.environ),
             cwd=self.run.path,
-            env={**os.environ, **own, **more},
+            env={**_user(), **os.environ, **own, **more},
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE if nodes else None,
             start_new_session=True,
@@ -88,9 +94,17 @@ class Place:
     def requeue(self, exclude: tuple[str, ...]) -> str:
         """Queues the run again and says how: the same job if its nodes are healthy, else a new job that excludes the bad ones.
         A requeued job cannot exclude a host, and waits until the cluster notices that the host is dead. If the site forbids
-        requeueing, a new job is queued after this one."""
+        requeueing, a new job is queued after this one. So is a job of another shape, if that is expected to finish first."""
         assert self.job
         cluster, me = self.cluster.with_timeout(_ANSWER_S * 3), self.job.id
+        if other := self._other_shape(cluster):
+            try:
+                with submitted(cluster, self.run, avoid=exclude, me=me) as new:
+                    return f"job {new} continues: {other.choice.why}"
+            except Refused as error:
+                print(f"launcher: {error}; the run keeps its shape", file=sys.stderr, flush=True)
+                put_back(self.run, other, self.plan, str(error))
+                self._other = None
         if self.job.index is not None:
             exclude = ()  # a new job would not belong to the array: a sweep's worker would lose its trial
         if exclude:
@@ -108,6 +122,30 @@ class Place:
                 print(f"launcher: {error}; a new job is queued after this one", file=sys.stderr, flush=True)
         with submitted(cluster, self.run, after=me, me=me) as new:
             return f"job {new} continues after this one"
+
+    def _other_shape(self, cluster: Cluster) -> OtherShape | None:
+        """Another shape for the run, whose files are written; None for none, and for a task of an array, which has one shape.
+
+        The queue is asked once: if the scheduler does not answer the submission that follows, that alone is tried again.
+        """
+        assert self.job
+        if self._asked or self.job.index is not None:
+            return self._other
+        self._asked = True
+        found = other_shape(self.run, self.plan, cluster)
+        if found:
+            cluster.forbid_requeue(self.job.id)  # its script is of the present shape
+            take(self.run, found)
+        self._other = found
+        return found
+
+
+def _user() -> dict[str, str]:
+    """The user's name as a variable, which ch-run needs, and which a job of --export=NONE has not."""
+    try:
+        return {environment.USER: pwd.getpwuid(os.getuid()).pw_name}
+    except KeyError:  # a user that the node does not know by name
+        return {}
 
 
 def why_ended(record: JobRecord | None, restart: int) -> StopReason:

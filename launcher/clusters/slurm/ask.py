@@ -20,9 +20,10 @@ def ask(
     timeout_s: float = TIMEOUT_S,
     keep_open: tuple[int, ...] = (),
     environ: Mapping[str, str] | None = None,
+    given: str | None = None,
 ) -> subprocess.CompletedProcess[str] | None:
     """The finished command; None if it is not installed or does not answer in time. By default its environment has no
-    variable that changes an answer."""
+    variable that changes an answer. `given` is what the command reads."""
     try:
         return subprocess.run(
             command,
@@ -30,7 +31,8 @@ def ask(
             text=True,
             errors="replace",
             timeout=timeout_s,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if given is None else None,
+            input=given,
             pass_fds=keep_open,
             env=for_questions(os.environ) if environ is None else environ,
         )

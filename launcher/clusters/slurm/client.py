@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from launcher.clusters.base import Refused
+from launcher.clusters.base import AGAIN, Refused
 from launcher.clusters.slurm.ask import ask, split, words_of
 from launcher.clusters.slurm.shell import directives, for_sbatch
 from launcher.errors import ClusterError
@@ -27,14 +27,10 @@ def submit(script: Path, options: Sequence[str], keep_open: int | None, timeout_
     done = ask(submit_command(script, *options), timeout_s, kept, environ)
     if done is None:
         raise ClusterError(
-            f"sbatch did not answer within {timeout_s:g} s and can still have queued {script}; "
-            "type the command again: it finds the job, or queues it"
+            f"sbatch did not answer within {timeout_s:g} s and can still have queued {script}; {AGAIN}"
         )
     if done.returncode and "timed out" in done.stderr:
-        raise ClusterError(
-            f"sbatch {script}: {words_of(done)}, and it can have been queued; "
-            "type the command again: it finds the job, or queues it"
-        )
+        raise ClusterError(f"sbatch {script}: {words_of(done)}, and it can have been queued; {AGAIN}")
     if done.returncode:
         raise Refused(f"sbatch refused {script}: {words_of(done)}")
     # A site's wrapper can print lines of its own.

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from launcher.clusters.base import Options, RunState
-from launcher.clusters.job import Job, JobRecord
+from launcher.clusters.job import Job, JobRecord, Start
 from launcher.clusters.slurm import ask, client, environment, queue, shell, step
 from launcher.clusters.slurm.options import few_cores, no_memory
 from launcher.clusters.slurm.script import SlurmScript
@@ -96,6 +96,12 @@ class Slurm(SlurmScript):
     def expected_starts(self, job_ids: Sequence[str]) -> dict[str, float]:
         """By squeue."""
         return queue.expected_starts(job_ids, self.timeout_s)
+
+    def when_starts(self, jobs: Sequence[Options], folder: str) -> list[Start]:
+        """By sbatch --test-only and squeue."""
+        from launcher.clusters.slurm import starts
+
+        return starts.when_starts(jobs, folder, self.timeout_s)
 
     def cancel(self, job_id: str) -> None:
         """By scancel."""

@@ -7,6 +7,7 @@ from launcher.after.tokenize import Tokenized, cores, describe, plan_tokens, tok
 from launcher.after.tokens_job import TokensQueued, describe_job, parse_options, queue
 from launcher.cli.values import positive
 from launcher.cli.verb import Verb
+from launcher.config.time_limit import is_limit
 from launcher.errors import Exit, UsageError
 from launcher.launching.compose import compose
 from launcher.output import print_json
@@ -38,6 +39,8 @@ def _run(options: argparse.Namespace) -> int:
     moment, given = datetime.now(), parse_options(options.option)
     if not options.queue and (given or options.time != _TIME):
         raise UsageError("--time and --option are for a job of its own; give --queue too")
+    if not is_limit(options.time) and not options.time.isdigit():
+        raise UsageError(f"--time {options.time}: write minutes, HH:MM:SS or D-HH:MM:SS")
     for one in compose(options.overrides):
         composed, plan = plan_tokens(one, moment)
         if options.queue:

@@ -43,7 +43,7 @@ def has_changed(code: Code) -> bool:
 def command_with(run: RunDir, code: Code, words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     """The argv and the environment of a command of the launcher that runs with the run's code, in the folder of its launch;
     RunError if the code cannot be unpacked, or the folder is gone."""
-    work_dir = str(run.read_json(run.plan)["facts"]["work_dir"])
+    work_dir = run.launched_in()
     if not Path(work_dir).is_dir():
         raise RunError(f"{work_dir}, where {run.name} was launched, is no longer a folder; create it again")
     for root in code.roots:

@@ -1,6 +1,7 @@
 """What git says of a folder: its commit, what differs from it, and the folders that it ignores."""
 
 import os
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ _STATUS = (
     "--no-renames",
 )
 _DIFF = ("diff", "--no-color", "--no-ext-diff", "--no-textconv", "HEAD", "--")
+_SUBMODULE = re.compile(r"^\s*path\s*=\s*(.+?)\s*$", re.MULTILINE)
+"""A line of .gitmodules. Source: gitmodules(5)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,12 +55,16 @@ class Git:
         inside = any((one / ".git").exists() for one in (folder, *folder.parents))
         self._asked = self._ask(*_STATUS, "--", ".") if inside else None
         self._lines: list[bytes] | None = None
+        self._parts = {path: Git(folder / path) for path in self._submodules()} if inside else {}
 
     def ignored(self) -> list[bytes]:
-        """Folders below this one that git ignores."""
+        """Folders below this one that git ignores, in its submodules too."""
         here = self._prefix()
         found = [line[2:] for line in self._status() if line.startswith(b"! ") and line.endswith(b"/")]
-        return [path[len(here) :] for path in found if path.startswith(here)]
+        own = [path[len(here) :] for path in found if path.startswith(here)]
+        return own + [
+            os.fsencode(f"{path}/") + one for path, part in self._parts.items() for one in part.ignored()
+        ]
 
     def state(self) -> GitState:
         """The commit and what differs."""
@@ -73,9 +80,24 @@ class Git:
         # Only the changed files are named, since git would look at every other file once more.
         shown = [f":(top,literal){path}" for path in tracked if not _is_secret(path)][:_MOST_IN_DIFF]
         diff = self._answer(self._ask(*_DIFF, *shown)) if commit and shown else b""
-        return GitState(
-            commit=commit, changed=(*tracked, *changed), diff=diff[:_LARGEST_DIFF].decode(errors="replace")
-        )
+        text = diff[:_LARGEST_DIFF].decode(errors="replace")
+        here = os.fsdecode(self._prefix())
+        for path, part in self._parts.items():
+            state = part.state()
+            changed += [f"{here}{path}/{one}" for one in state.changed]
+            text += f"# in {path}, at commit {state.commit}:\n{state.diff}" if state.diff else ""
+        return GitState(commit=commit, changed=(*tracked, *changed), diff=text)
+
+    def _submodules(self) -> list[str]:
+        """The submodules below this folder that are checked out, by their paths from it. git's own status says only whether
+        something in one has changed."""
+        here, top = os.fsdecode(self._prefix()), self._top()
+        try:
+            listed = _SUBMODULE.findall((top / ".gitmodules").read_text(errors="surrogateescape"))
+        except OSError:
+            return []
+        below = [path.removeprefix(here) for path in listed if path.startswith(here) and path != here]
+        return [path for path in below if (self.folder / path / ".git").exists()]
 
     def _status(self) -> list[bytes]:
         if self._lines is None:
@@ -84,10 +106,14 @@ class Git:
 
     def _prefix(self) -> bytes:
         """This folder below the top of the repository, as git names it."""
-        top = next(
+        top = self._top()
+        return b"" if top == self.folder else os.fsencode(self.folder.relative_to(top)) + b"/"
+
+    def _top(self) -> Path:
+        """The top of the repository."""
+        return next(
             (one for one in (self.folder, *self.folder.parents) if (one / ".git").exists()), self.folder
         )
-        return b"" if top == self.folder else os.fsencode(self.folder.relative_to(top)) + b"/"
 
     def _ask(self, *words: str) -> "subprocess.Popen[bytes] | None":
         try:

@@ -14,9 +14,13 @@ from pathlib import Path
 from launcher import environment
 from launcher.errors import ConfigError, RunError
 from launcher.launching.freeze.look import Seen
+from launcher.output import warn
 from launcher.run import write_text
 
 _TAR_S = 600.0
+_DIFFERS = re.compile(r": (Contents|Size|File type|Symlink) differs?$", re.MULTILINE)
+"""What `tar --compare` says of a file that is not that of the archive; owners and modes depend on who unpacks."""
+_ENCODINGS = ("utf-8", "utf-16-le", "utf-16-be")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,8 +125,9 @@ def _tar(root: Path, paths: Sequence[bytes], to: Path) -> dict[str, list[str]]:
 
 
 def _with_secret(archive: Path, content: bytes, secrets: Mapping[str, str]) -> dict[str, str]:
-    """Path -> variable, for each file that holds the value of one."""
-    found = {name: value.encode() for name, value in secrets.items() if value.encode() in content}
+    """Path -> variable, for each file that holds the value of one, in UTF-8 or in UTF-16, which editors of Windows write."""
+    encoded = {name: _as_written(value) for name, value in secrets.items()}
+    found = {name: values for name, values in encoded.items() if any(value in content for value in values)}
     if not found:
         return {}
     import tarfile  # by need: most launches look into no archive
@@ -132,10 +137,17 @@ def _with_secret(archive: Path, content: bytes, secrets: Mapping[str, str]) -> d
         for member in members:
             file = members.extractfile(member)
             text = file.read() if file else b""
-            for name, value in found.items():
-                if value in text:
+            for name, values in found.items():
+                if any(value in text for value in values):
                     named[member.name.removeprefix("./")] = name
     return named
+
+
+def _as_written(value: str) -> list[bytes]:
+    """The value as bytes of a file."""
+    return [
+        value.encode(name, "surrogateescape" if name == "utf-8" else "surrogatepass") for name in _ENCODINGS
+    ]
 
 
 def copy(archive: Path, to: Path) -> None:
@@ -159,6 +171,12 @@ def unpack(folder: str, archive: str) -> None:
         )
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
+        if to.is_dir() and not _is_same(to, archive):
+            aside = to.with_name(f"{to.name}.changed.{os.getpid()}")
+            to.rename(aside)
+            warn(
+                f"{to}, the copy of the run's code, was changed since; it is unpacked anew, and is now {aside}"
+            )
         target = to if to.is_dir() else to.with_name(f".{to.name}.{os.getpid()}")
         target.mkdir(exist_ok=True)
         done = subprocess.run(
@@ -178,6 +196,25 @@ def unpack(folder: str, archive: str) -> None:
         raise RunError(
             f"{archive}, the code of the run, cannot be unpacked to {to}: {error.strerror}"
         ) from None
+
+
+def _is_same(folder: Path, archive: str) -> bool:
+    """Whether the copy has the files of the archive, and no other file that could be imported. Missing ones do not count:
+    they are written."""
+    told = subprocess.run(
+        ["tar", "--compare", "-f", archive, "-C", str(folder)], capture_output=True, text=True, errors="replace",
+        env={**os.environ, environment.LC_ALL: "C"},
+    )  # fmt: skip
+    if _DIFFERS.search(told.stdout + told.stderr):
+        return False
+    listed = subprocess.run(["tar", "-tf", archive, "--quoting-style=literal"], capture_output=True)
+    known = {os.fsdecode(line) for line in listed.stdout.splitlines()}
+    added = (
+        f"./{path.relative_to(folder)}"
+        for path in folder.rglob("*")
+        if path.is_file() and path.parent.name != "__pycache__"
+    )
+    return all(path in known for path in added)
 
 
 def changed_files(old: Path, new: Path) -> list[str]:

@@ -136,6 +136,22 @@ class Requeued(Event):
     """Why, in a sentence."""
 
 
+class Reshaped(Event):
+    """The run was planned again on other nodes and GPUs, which are expected to finish first (resources.auto).
+
+    Written by: the supervisor, when it queues the run again.
+    """
+
+    before: str
+    """Nodes x GPUs per node until now."""
+    after: str
+    """Nodes x GPUs per node from now on."""
+    reason: str = ""
+    """Why, in a sentence."""
+    earlier: str | None = None
+    """The folder with the files of the previous plan."""
+
+
 class Stopped(Event):
     """The run is over without a result; a person can resume it.
 

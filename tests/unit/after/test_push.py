@@ -133,6 +133,7 @@ REFUSED: dict[str, tuple[list[str], dict[str, Any], int, str]] = {
     "other content": (["--to", "me/full"], {}, 1, "exists and holds other content (README.md and 1 more)"),
     "offline": (["--to", "me/tiny"], {"HF_HUB_OFFLINE": "1"}, 3, "HF_HUB_OFFLINE is set"),
     "nobody answers": (["--to", "me/tiny"], {"HF_ENDPOINT": "http://127.0.0.1:9"}, 3, "the hub does not answer here"),
+    "no address": (["--to", "me/tiny"], {"HF_ENDPOINT": "x"}, 1, "HF_ENDPOINT=x is not the address of a hub"),
     "no model": (["--to", "me/tiny"], {"model": "gone"}, 1, "has no model yet"),
     "no such run": (["nothing", "--to", "me/tiny"], {}, 1, "nothing"),
     "no such step": (["--to", "me/tiny", "--checkpoint", "7"], {}, 1, "has no checkpoint 7"),

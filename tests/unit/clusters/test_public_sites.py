@@ -79,7 +79,7 @@ def test_a_time_above_the_sites_limit_is_refused_before_the_queue(at, site, over
     assert says in str(refusal.value) and "\n" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("value", ["86400", "24", "'soon'", "[1]"])
+@pytest.mark.parametrize("value", ["86400", "24", "'soon'", "[1]", "'1:99:00'"])
 def test_a_limit_that_is_not_a_time_is_refused(at, value: str):
     with pytest.raises(PlanError, match=r"cluster\.time_limits\.gh=.*in quotes"):
         at("vista", f"++cluster.time_limits.gh={value}")

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from launcher.clusters.slurm.header import directive
 from launcher.config import Config, ContainerRuntime
-from launcher.errors import LauncherError
+from launcher.errors import LauncherError, PlanError
 from launcher.plan import Facts, LaunchPlan, make_plan
 from launcher.plan.containers import TEMPLATES
 from launcher.plan.place import simple_command
@@ -165,14 +165,20 @@ ORDINARY = Strings(
 )
 PLACES = [field.name for field in fields(Strings) if field.name != "runtime"]
 PRINTABLE = st.text([character for character in NASTY if character.isprintable()], min_size=1, max_size=8)
+FOLDER = PRINTABLE.map(lambda text: f"/{text.replace(':', '')}")
 STRINGS = st.builds(
     Strings,
     modules=st.lists(PRINTABLE.filter(lambda text: not text.startswith("-")), max_size=2),
     words=st.lists(PRINTABLE, max_size=3),
     line=st.lists(PRINTABLE, max_size=3).map(shlex.join),
-    mounts=st.lists(PRINTABLE, max_size=2),
+    mounts=st.lists(st.one_of(FOLDER, st.tuples(FOLDER, FOLDER).map(":".join)), max_size=2),
+    work_dir=PRINTABLE.filter(lambda text: PurePath(f"/{text}").name != ""),
     runtime=st.sampled_from(ContainerRuntime),
-    **{place: PRINTABLE for place in PLACES if place not in ("modules", "words", "line", "mounts")},
+    **{
+        place: PRINTABLE
+        for place in PLACES
+        if place not in ("modules", "words", "line", "mounts", "work_dir")
+    },
 )
 
 
@@ -236,14 +242,29 @@ def test_any_string_in_any_place_is_refused_or_inert(
 
 @settings(PLAIN, max_examples=2 * EXAMPLES)
 @given(STRINGS)
-@example(
-    replace(ORDINARY, runtime=ContainerRuntime.charliecloud, mounts=[":", ";"])
-)  # an empty folder is above no other
 @example(replace(ORDINARY, runtime=ContainerRuntime.charliecloud, mounts=["/"]))
 def test_strings_in_all_places_at_once_are_inert(bash, tiny, facts, strings: Strings):
     texts = render(planned(tiny, facts(tiny), strings))
     assert_job_is_inert(bash, texts["job.sbatch"], strings)
     assert_node_is_inert(bash, texts["node.sh"], strings)
+
+
+@pytest.mark.parametrize(
+    "mount", ["", ":", ";", "data", "data:/data", "/data:", "/data:inside", ":/data", "~/x:/x"]
+)
+def test_a_mount_that_is_not_of_absolute_paths_is_refused_in_one_line(tiny, facts, mount: str):
+    strings = replace(ORDINARY, runtime=ContainerRuntime.apptainer, mounts=[mount])
+    with pytest.raises(
+        PlanError, match=r"cluster\.container\.mounts holds '.*'; write /folder, or /folder:/folder/inside"
+    ):
+        planned(tiny, facts(tiny), strings)
+
+
+def test_a_launch_in_the_root_folder_does_not_mount_the_whole_host(tiny, facts):
+    strings = replace(ORDINARY, runtime=ContainerRuntime.charliecloud, work_dir="")
+    with pytest.raises(PlanError, match="typed in /, and the container mounts"):
+        planned(tiny, facts(tiny), strings)
+    planned(tiny, facts(tiny), replace(strings, runtime=ContainerRuntime.none))
 
 
 def assert_job_is_inert(bash: Bash, script: str, strings: Strings) -> None:

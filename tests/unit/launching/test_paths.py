@@ -71,6 +71,12 @@ def test_a_path_of_a_file_is_expanded_too(tmp_path: Path):
         ("data.path=$NO_SUCH/x", r"^data\.path=\$NO_SUCH/x: \$NO_SUCH is not set in this shell; set it"),
         ("cluster.env.X=$NO_SUCH/x", "cluster.setup sources on the nodes"),
         ("cluster.env.X=$MY_TOKEN", "looks like a secret"),
+        (
+            "data.path=~no_such_user/x",
+            r"^data\.path=~no_such_user/x: no user no_such_user is known here; write the whole path",
+        ),
+        ("runs_dir=~no_such_user/x", r"^runs_dir=~no_such_user/x: no user no_such_user"),
+        ("cluster.node_cache=~no_such_user/x", r"^cluster\.node_cache=~no_such_user/x: no user no_such_user"),
     ],
 )
 def test_a_variable_that_is_not_set_or_holds_a_secret_is_refused(typed: str, says: str):

@@ -100,6 +100,27 @@ def test_a_value_of_the_wrong_type_is_refused_with_its_rule(refusal, typed: str,
     assert refusal(*TINY, typed) == f"launcher: {typed} must be {rule}\n"
 
 
+@pytest.mark.parametrize("folder", ["/", "//", "/.", "/../."])
+def test_the_root_of_the_nodes_is_no_cache(refusal, folder: str):
+    assert f"cluster.node_cache={folder} is the root" in refusal(*TINY, f"cluster.node_cache={folder}")
+
+
+@pytest.mark.parametrize("time", ["1:99:00", "1:00:60", "1-00:75"])
+def test_more_than_59_minutes_or_seconds_behind_a_colon_are_refused(refusal, time: str):
+    assert f"resources.time='{time}' is not a Slurm time" in refusal(*TINY, f"resources.time='{time}'")
+
+
+@pytest.mark.parametrize("content", ["[]", "3", "{", '"x"'])
+def test_a_config_json_that_is_no_object_is_called_that_and_not_missing(
+    refusal, tmp_path: Path, content: str
+):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text(content)
+    assert "its config.json is not a JSON object" in refusal(
+        *TINY, "model=smollm2_135m", "model.name_or_path=./model"
+    )
+
+
 @pytest.mark.parametrize("key", ["cluster.modules", "cluster.setup", "cluster.container.mounts"])
 def test_an_item_of_a_list_that_is_no_text_is_refused(refusal, key: str):
     assert f"{key} holds {{'a': 1}}, which must be text" in refusal(*TINY, f"{key}=[{{a:1}}]")

@@ -47,6 +47,11 @@ def test_the_job_imports_what_was_there_when_the_command_was_typed(kept, tmp_pat
     word, program = imported(kept)
     assert word == "first"
     assert Path(program).is_relative_to(tmp_path / "cache")
+    (copy,) = (Path(one).parent for one in (tmp_path / "cache").rglob("mine.py"))
+    (copy / "mine.py").unlink()
+    (copy / "mine.py").write_text(PLUGIN.replace("first", "third"))  # the copy is not what was kept
+    assert imported(kept)[0] == "first"
+    assert "third" in next(copy.parent.glob(f"{copy.name}.changed.*/mine.py")).read_text()
     shutil.rmtree(tmp_path / "cache")  # the run dir holds it too
     assert imported(kept)[0] == "first"
     code = read_code(kept.code)
@@ -104,6 +109,13 @@ def test_reproduce_tells_other_packages_and_data_and_refuses_a_run_without_code(
     done = cli("reproduce", kept.name, "dry_run=true", PATH=os.environ["PATH"])
     assert "2 packages changed (gone 3 -> absent, omegaconf 1.0 -> " in done.stderr
     assert "/nowhere/rows.jsonl is missing" in done.stderr
+    plan = kept.plan.read_text()
+    kept.plan.write_text("{}")
+    done = cli("reproduce", kept.name)
+    assert done.stderr.splitlines()[-1].endswith(
+        "plan.json does not say where the run was launched; was it edited?"
+    )
+    kept.plan.write_text(plan)
     kept.code.unlink()
     done = cli("reproduce", kept.name)
     assert done.returncode == 1

@@ -134,6 +134,52 @@ def test_missing_files_of_an_unpacked_copy_are_written_again(tmp_path):
         unpack(str(kept.folder), str(tmp_path / "none.tar"))
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_a_file_that_holds_a_secret_in_utf_16_is_left_out(tmp_path, encoding: str):
+    write(tmp_path / "work", "a.py")
+    (tmp_path / "work" / "notes.txt").write_text("my token is hf_abcdefgh1", encoding=encoding)
+    assert kept_names(tmp_path / "work", HF_TOKEN="hf_abcdefgh1") == {"a.py"}
+
+
+@pytest.mark.parametrize("name", ["a.py", "added.py"])
+def test_a_copy_that_was_changed_is_put_aside_and_unpacked_anew(tmp_path, capsys, name: str):
+    write(tmp_path / "work", "a.py", "b.py")
+    kept = keep(tmp_path / "work", look(tmp_path / "work", (), (), ()), tmp_path / "cache", {})
+    unpack(str(kept.folder), str(kept.archive))
+    write(kept.folder, "__pycache__/a.pyc")  # imports write these
+    unpack(str(kept.folder), str(kept.archive))
+    assert not capsys.readouterr().err
+    (kept.folder / name).unlink(missing_ok=True)
+    write(kept.folder, name, text="x = 3\n")
+    unpack(str(kept.folder), str(kept.archive))
+    assert {path.name: path.read_text() for path in kept.folder.iterdir()} == dict.fromkeys(
+        ("a.py", "b.py"), "x = 1\n"
+    )
+    (aside,) = kept.folder.parent.glob("*.changed.*")
+    assert (aside / name).read_text() == "x = 3\n" and str(aside) in capsys.readouterr().err
+
+
+def test_git_tells_of_submodules_what_it_tells_of_the_repository(tmp_path):
+    def git(folder: Path, *words: str) -> None:
+        who = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "protocol.file.allow=always")
+        subprocess.run(["git", "-C", str(folder), *who, *words], check=True, capture_output=True)
+
+    for name in ("part", "whole"):
+        write(tmp_path / name, "a.py", "out/x.txt", text="one\n")
+        (tmp_path / name / ".gitignore").write_text("out/\n")
+        git(tmp_path / name, "init", "--quiet")
+        git(tmp_path / name, "add", "--all")
+        git(tmp_path / name, "commit", "--quiet", "--message=x")
+    whole = tmp_path / "whole"
+    git(whole, "submodule", "--quiet", "add", str(tmp_path / "part"), "lib/part")
+    git(whole, "commit", "--quiet", "--message=y")
+    write(whole, "lib/part/a.py", "lib/part/new.py", "lib/part/out/y.txt", text="two\n")
+    asked = Git(whole)
+    assert set(asked.ignored()) == {b"out/", b"lib/part/out/"}
+    assert {"lib/part/a.py", "lib/part/new.py"} <= set(asked.state().changed)
+    assert "+two" in asked.state().diff
+
+
 def test_git_tells_commit_changes_and_ignored_folders(tmp_path, monkeypatch):
     write(tmp_path, "a.py", ".env", "out/x.txt", text="one\n")
     (tmp_path / ".gitignore").write_text("out/\n")

@@ -1,0 +1,77 @@
+"""Another shape for a run whose resources are `auto`, when it is queued again: the one that finishes first by now."""
+
+import sys
+from dataclasses import dataclass
+
+from launcher.clusters.base import Cluster
+from launcher.config import read_config
+from launcher.errors import LauncherError
+from launcher.plan import LaunchPlan
+from launcher.plan.shapes import Choice, Shape
+from launcher.run import RunDir, write_text
+from launcher.run.events.supervisor import Reshaped
+
+# Everything else is imported inside functions: a supervisor needs it only when it queues such a run again.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OtherShape:
+    """Another shape than the present one, for what is left of the run."""
+
+    plan: LaunchPlan
+    choice: Choice
+    before: Shape
+
+
+def other_shape(run: RunDir, plan: LaunchPlan, cluster: Cluster) -> OtherShape | None:
+    """The shape that is expected to finish first, if it is another than the run's; None as well if that is not known or the
+    run has one shape."""
+    from launcher.launching.offers import is_auto, make_offers, own_shape, share_left, with_shape
+    from launcher.plan.shapes import choose
+    from launcher.plugins.base import make_plugins
+    from launcher.plugins.decide import decide
+
+    config = read_config(str(run.config))
+    if not is_auto(config):
+        return None
+    before = own_shape(config)
+    try:
+        plugins = make_plugins(config.plugins)
+        choice = choose(make_offers(config, plan.facts, cluster, plugins, share_left(run)), before)
+        if choice.shape == before:
+            return None
+        other = with_shape(config, choice.shape)
+        found = decide(other, plan.facts, plugins)
+    except LauncherError as error:
+        print(f"launcher: the run keeps its shape {before}: {error}", file=sys.stderr, flush=True)
+        return None
+    return OtherShape(plan=found, choice=choice, before=before)
+
+
+def take(run: RunDir, other: OtherShape) -> None:
+    """Writes the files of the run for that shape; those of the present one are kept under earlier/N."""
+    _write(run, other.plan, other.before, other.choice.shape, other.choice.why)
+
+
+def put_back(run: RunDir, other: OtherShape, plan: LaunchPlan, why: str) -> None:
+    """Writes the files for the shape of before again, which `plan` is for."""
+    _write(run, plan, other.choice.shape, other.before, why)
+
+
+def _write(run: RunDir, plan: LaunchPlan, before: Shape, after: Shape, why: str) -> None:
+    from omegaconf import OmegaConf
+
+    from launcher.launching.earlier_files import keep_earlier
+    from launcher.render import render
+
+    texts = render(plan)
+    kept = keep_earlier(run, texts)
+    cfg = OmegaConf.load(run.config)
+    OmegaConf.update(cfg, "resources.nodes", after.nodes)
+    OmegaConf.update(cfg, "resources.gpus_per_node", after.gpus_per_node)
+    write_text(run.config, OmegaConf.to_yaml(cfg))
+    for name, text in texts.items():
+        write_text(run.path / name, text)
+    run.note(
+        Reshaped(attempt=run.attempts(), before=str(before), after=str(after), reason=why, earlier=str(kept))
+    )
