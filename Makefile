@@ -5,8 +5,9 @@ SHELL := /bin/bash
 VENV ?= .venv
 PYTHON ?= python3
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --no-input
-# sbatch and a cluster of several nodes on this machine; the compiler builds DeepSpeed's CPU operators, strace counts for `bench`
-TEST_PACKAGES := slurm-wlm slurm-wlm-basic-plugins munge iproute2 g++ python3-dev strace procps
+# sbatch and a cluster of several nodes on this machine; the compiler builds DeepSpeed's CPU operators, strace counts for `bench`;
+# sshd is a login node
+TEST_PACKAGES := slurm-wlm slurm-wlm-basic-plugins munge iproute2 g++ python3-dev strace procps openssh-server openssh-client
 # containers without a registry: an image of charliecloud, and docker/Dockerfile by buildah on a base of debootstrap
 IMAGE_PACKAGES := charliecloud buildah debootstrap
 # a browser that looks at reports
@@ -117,7 +118,7 @@ $(VENV)/.test: pyproject.toml $(VENV)/.train
 .PHONY: slurm-packages
 slurm-packages:
 	@PATH="$$PATH:/usr/sbin:/sbin"; missing=; \
-	for program in slurmctld slurmd munged ip g++ strace pgrep; do command -v $$program >/dev/null || missing=1; done; \
+	for program in slurmctld slurmd munged ip g++ strace pgrep sshd ssh; do command -v $$program >/dev/null || missing=1; done; \
 	if [ -z "$$missing" ] && [ "$$(id -u)" = 0 ]; then :; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		echo "installing $(TEST_PACKAGES)"; apt-get update -q >/dev/null; \

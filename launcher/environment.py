@@ -281,6 +281,15 @@ CODE_OF = _listed(
     set_by="resume, reproduce",
     read_by="launch, resume",
 )
+ANSWER = _listed(
+    "LAUNCHER_ANSWER",
+    "File into which a launch also writes what --json prints, for the machine on which it was typed (cluster.ssh).",
+    set_by="launch",
+    read_by="launch",
+)
+XDG_RUNTIME_DIR = _listed(
+    "XDG_RUNTIME_DIR", "Folder for the sockets of ssh; /tmp without it.", set_by="the login", read_by="launch"
+)
 SHIPPED = _listed(
     "LAUNCHER_SHIPPED",
     "Folder of the shipped data files, for a command that runs with the kept code of a run: the run's files name that folder.",

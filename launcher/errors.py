@@ -121,6 +121,10 @@ class AlreadyRunning(LauncherError):
     exit_code: Exit = Exit.ALREADY_RUNNING
 
 
+class Elsewhere(LauncherError):
+    """What the command is about is on a cluster that is reached by ssh; a verb that can run there runs there instead."""
+
+
 class PackageError(LauncherError):
     """A Python package that the command needs is not installed."""
 

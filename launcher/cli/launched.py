@@ -1,16 +1,22 @@
 """What the verbs that start a run share: what they print of it, and following a run that this machine carries."""
 
 import argparse
+import os
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 
+from launcher import environment
 from launcher.launching.choose_shape import shape_rows
 from launcher.launching.compose import Composed
 from launcher.launching.launch import Launched, notes_of
 from launcher.launching.plan_warnings import extent_dict, plan_notes, warnings_of
 from launcher.launching.summary import describe
-from launcher.output import print_json
-from launcher.run import RunDir
+from launcher.output import as_json, print_json
+from launcher.run import RunDir, write_text
+
+_ANSWER = os.environ.pop(environment.ANSWER, None)
+"""Taken out of the environment, which jobs inherit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +46,14 @@ def tell(composed: Composed, launched: Launched, how: Shown) -> None:
     result = launched.report(notes_of(composed, plan), extent_dict(config, plan), warnings, shapes)
     if how.json:
         print_json(result)
-        return
-    if how.verbose:
-        from launcher.launching.plan_text import plan_text  # imported here: only -v shows it
+    else:
+        if how.verbose:
+            from launcher.launching.plan_text import plan_text  # imported here: only -v shows it
 
-        print(f"{plan_text(launched.run, plan, config, plan_notes(composed, plan))}\n")
-    print(describe(launched.run, plan, result, config, verbose=how.verbose), flush=True)
+            print(f"{plan_text(launched.run, plan, config, plan_notes(composed, plan))}\n")
+        print(describe(launched.run, plan, result, config, verbose=how.verbose), flush=True)
+    if _ANSWER:
+        write_text(Path(_ANSWER), as_json(result))  # last: what was not printed was not told
 
 
 def follow(run: RunDir, process: subprocess.Popen[bytes], as_json: bool) -> int:

@@ -9,7 +9,7 @@ from launcher import __version__
 from launcher.cli.find import find_verb, verb_names
 from launcher.cli.parser import parse
 from launcher.cli.verb import Verb
-from launcher.errors import Exit, LauncherError, UsageError, unknown
+from launcher.errors import Elsewhere, Exit, LauncherError, UsageError, unknown
 from launcher.output import print_json, visible
 
 DEFAULT = "launch"
@@ -61,7 +61,13 @@ def run(words: Sequence[str]) -> int:
         name, rest = f"{name} {rest[0]}", rest[1:]
         verb = find_verb(name)
         assert isinstance(verb, Verb)
-    return verb.run(parse(name, verb, rest))
+    options = parse(name, verb, rest)
+    try:
+        return verb.run(options)
+    except Elsewhere as away:
+        from launcher.cli.elsewhere import run_elsewhere
+
+        return run_elsewhere(name, verb, rest, options, away)
 
 
 def refuse(error: LauncherError, words: Sequence[str]) -> int:

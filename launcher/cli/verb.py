@@ -48,6 +48,8 @@ class Verb:
     """Whether it takes --runs-dir. With `overrides`, only a verb with RUN does; otherwise the key runs_dir sets the folder."""
     overrides: bool = False
     """Whether it takes arguments in Hydra's syntax; they are then in options.overrides."""
+    terminal: bool = False
+    """Whether it needs the terminal of the person who typed it; it then does not run on a cluster that is reached by ssh."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

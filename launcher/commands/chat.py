@@ -72,4 +72,5 @@ VERB = Verb(
     run=_run,
     prints=ChatAnswer,
     group="model",
+    terminal=True,
 )

@@ -55,6 +55,12 @@ class ClusterConfig:
     kind: str = "auto"
     """The scheduler: slurm, allocation (the one that the command is typed in), local, or that of another package; `auto` is
     the allocation when inside one, else Slurm where sbatch is, else this machine."""
+    ssh: Optional[str] = None  # noqa: UP045
+    """Login node, as `ssh` and ~/.ssh/config know it: NAME, USER@HOST or ssh://USER@HOST:PORT. Code and data are sent there
+    once, and everything is planned and submitted there. null: the cluster of this machine."""
+    ssh_dir: str = "~/launcher"
+    """With cluster.ssh: folder on the cluster, on a shared file system, that holds what was sent, and runs/. ~ and $NAME are
+    those of the cluster."""
     gpus_per_node: Optional[int] = None  # noqa: UP045
     """GPUs per node; a run that requests more is refused. With null this is not checked."""
     gpu_vendor: GpuVendor = GpuVendor.nvidia

@@ -22,6 +22,7 @@ from yaml import YAMLError
 
 from launcher.config import ClusterConfig, Config, register
 from launcher.errors import ConfigError, LauncherError, UsageError
+from launcher.launching.elsewhere import refuse_elsewhere
 from launcher.launching.named_model import fit_to_name
 from launcher.launching.own_file.expand import Expanded, expand, place
 from launcher.launching.paths import expand_braces, expand_paths, keep_braces
@@ -93,7 +94,8 @@ def compose(
     With `take_sweep`, a multirun is passed to it unexpanded, unless another launcher or sweeper of Hydra is named. If
     Hydra's launcher moves a job to another process, `run_here` gets its configuration there.
 
-    ConfigError for everything that Hydra and OmegaConf refuse. Only temporary files are written.
+    ConfigError for everything that Hydra and OmegaConf refuse, ConfigElsewhere with cluster.ssh. Only temporary files are
+    written.
     """
     register()
     check_words(arguments)
@@ -214,6 +216,7 @@ def _taking(
     take: Callable[[Asked], None], sources: "tuple[Source, ...]"
 ) -> Callable[[ConfigLoader, DictConfig, list[str]], None]:
     def taking(loader: ConfigLoader, master: DictConfig, typed: list[str]) -> None:
+        refuse_elsewhere(master, master.hydra)
         take(Asked(loader=loader, master=master, typed=typed, sources=sources))
 
     return taking
@@ -233,6 +236,7 @@ def compose_trial(request: Asked, overrides: list[str], number: int) -> tuple[Di
 
 def _composed(cfg: DictConfig) -> Composed:
     settings = HydraConfig.get()
+    refuse_elsewhere(cfg, settings)
     _refuse_clocks(cfg, settings)
     derived = OmegaConf.is_interpolation(cfg.data, "eval_path")
     refuse_references(repr(OmegaConf.to_container(cfg)))

@@ -18,7 +18,7 @@ _PATHS = (
     "model.chat_template", "cluster.python", "cluster.container.image",
 )  # fmt: skip
 _GROUPS = ("data.sources", "cluster.env", "cluster.container.mounts")
-_VARIABLE = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
+VARIABLE = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
 _BRACES = re.compile(r"\\?(\$\{[A-Z_][A-Z0-9_]*\})")
 """A variable of the shell: keys, to which an interpolation of the configuration refers, have lower-case letters."""
 _TYPED = re.compile(rf"\+*({'|'.join(map(re.escape, (*_PATHS, *_GROUPS)))})[.=\[]")
@@ -98,7 +98,7 @@ def expand(key: str, text: str, environ: Mapping[str, str]) -> str:
             )
         return environ[name]
 
-    return _VARIABLE.sub(value, _home(key, text))
+    return VARIABLE.sub(value, _home(key, text))
 
 
 def _home(key: str, text: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from launcher.errors import ConfigError, RunError, unknown
 from launcher.run.dir import RunDir
+from launcher.run.remote import REMOTE, refuse_remote_folder, refuse_remote_name
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -38,16 +39,17 @@ def new_run_dir(runs_dir: Path, name: str, moment: datetime, trial: str | None =
 
 
 def list_runs(runs_dir: Path) -> list[RunDir]:
-    """All runs under `runs_dir`, sweeps' trials included, oldest first."""
+    """All runs of this machine under `runs_dir`, sweeps' trials included, oldest first."""
     plans = [plan for pattern in ("*/*", "*/*/*") for plan in runs_dir.glob(f"{pattern}/plan.json")]
-    found = [RunDir(plan.parent) for plan in plans]
+    found = [RunDir(plan.parent) for plan in plans if not (plan.parent / REMOTE).exists()]
     return sorted(found, key=lambda run: (run.plan.stat().st_mtime_ns, run.path.name))
 
 
 def find_run(runs_dir: Path, reference: str | None) -> RunDir:
     """The run that `reference` means: a run dir, name/date_time or a name (its newest); None: the newest.
 
-    The newest is the newest that was submitted; a dry run only where there is no other.
+    The newest is the newest that was submitted; a dry run only where there is no other. RunElsewhere for a run on a cluster
+    that is reached by ssh.
     """
     if exact := find_exact(runs_dir, reference):
         return exact
@@ -56,16 +58,18 @@ def find_run(runs_dir: Path, reference: str | None) -> RunDir:
             f"{reference!r} names no run; name one, which python -m launcher list shows, or none for the newest"
         )
     runs = list_runs(runs_dir)
-    if not runs:
-        raise RunError(_no_such_run(runs_dir, reference, runs))
     matching = runs if not reference else matching_runs(runs_dir, reference, runs)
-    if not matching:
+    newest = newest_submitted(matching) if matching else None
+    refuse_remote_name(runs_dir, reference, newest.plan if newest else None)
+    if newest is None:
         raise RunError(_no_such_run(runs_dir, reference, runs))
-    return RunDir(newest_submitted(matching).path.resolve())
+    return RunDir(newest.path.resolve())
 
 
 def find_exact(runs_dir: Path, reference: str | None) -> RunDir | None:
-    """The run whose folder `reference` names, as a path or as name/date_time; None if it names no run dir."""
+    """The run whose folder `reference` names, as a path or as name/date_time; None if it names no run dir. RunElsewhere for
+    a run on a cluster that is reached by ssh."""
+    refuse_remote_folder(runs_dir, reference)
     if reference:
         for path in (Path(reference), runs_dir / reference):
             if (path / "plan.json").is_file():

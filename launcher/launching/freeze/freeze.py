@@ -129,7 +129,7 @@ def _keep(
         return Root(kind=source.kind, source=str(folder), folder=str(folder), archive="")
     kept = keep(folder, seen, cache, secrets)
     if source.kind in ("work", "path"):
-        _tell_left_out(folder, {**seen.left_out, **kept.left_out})
+        tell_left_out(folder, {**seen.left_out, **kept.left_out})
     archives[str(kept.folder)] = kept.archive
     return Root(
         kind=source.kind,
@@ -143,7 +143,8 @@ def _keep(
     )
 
 
-def _tell_left_out(folder: Path, left_out: Mapping[str, list[str]]) -> None:
+def tell_left_out(folder: Path, left_out: Mapping[str, list[str]]) -> None:
+    """Says what of a folder is not kept."""
     parts = [
         f"{reason} ({len(paths)}: {', '.join(paths[:_NAMED])}{', ...' if len(paths) > _NAMED else ''})"
         for reason, paths in left_out.items()

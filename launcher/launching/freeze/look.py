@@ -55,9 +55,11 @@ def look(
     skipped: Sequence[Path],
     ignored: Sequence[bytes],
     most_files: int = MOST_FILES,
+    largest_other: int = _SMALL,
 ) -> Seen:
-    """The files of a folder, or of its parts `only`. `skipped` are folders beside the code, such as those of runs; of the
-    folders `ignored` (by git), only one with a Python file in it is looked at."""
+    """The files of a folder, or of its parts `only`; what is not code is left out above `largest_other` bytes. `skipped` are
+    folders beside the code, such as those of runs; of the folders `ignored` (by git), only one with a Python file in it is
+    looked at."""
     seen = Seen()
     skip = {os.fsencode(path) for path in skipped}
     skip_ignored = {os.path.join(os.fsencode(root), path.rstrip(b"/")) for path in ignored}  # noqa: PTH118 - bytes
@@ -84,7 +86,7 @@ def look(
             if _is_dir(entry):
                 pending += _descend(entry, above, base, skip, seen, below)
             else:
-                _take(entry, seen, below)
+                _take(entry, seen, below, largest_other)
         if seen.entries > most_files:
             seen.too_large = True
             return seen
@@ -147,7 +149,7 @@ def _secret_names() -> re.Pattern[str]:
     return re.compile("|".join(translate(pattern) for pattern in _SECRET))
 
 
-def _take(entry: "os.DirEntry[bytes]", seen: Seen, below: int) -> None:
+def _take(entry: "os.DirEntry[bytes]", seen: Seen, below: int, largest_other: int) -> None:
     path, name = entry.path[below:], os.fsdecode(entry.name).lower()
     try:
         status = entry.stat()
@@ -159,7 +161,7 @@ def _take(entry: "os.DirEntry[bytes]", seen: Seen, below: int) -> None:
         return
     if has_secret_name(name):
         seen.leave("files with names of secrets", path)
-    elif status.st_size > (_LARGEST_CODE if code else _SMALL):
+    elif status.st_size > (_LARGEST_CODE if code else largest_other):
         seen.leave("files over 1 MiB that are not code", path)
     elif not name.endswith((".pyc", ".pyo")):
         seen.files.append(

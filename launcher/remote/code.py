@@ -1,0 +1,80 @@
+"""The code of a launch as folders on the cluster: the launcher itself, the working folder, and other folders of imports."""
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from launcher.errors import ConfigError
+from launcher.launching.freeze.freeze import tell_left_out
+from launcher.launching.freeze.git import Git
+from launcher.launching.freeze.keep import keep
+from launcher.launching.freeze.look import MOST_FILES, look
+from launcher.launching.freeze.roots import sources
+from launcher.launching.secrets import secrets_of
+from launcher.remote.content import Hashes, Tree, code_tree
+
+_LARGEST_OTHER = 2 << 20
+"""Bytes of a file that is not code: the launcher has the library of its reports' charts, which freeze leaves out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Code:
+    """The folders of code, each as freeze would keep it."""
+
+    imports: tuple[Tree, ...]
+    """In the order of imports."""
+    work: Tree
+    """The working folder, one of these."""
+    work_files: frozenset[str]
+    """Paths in it."""
+    config: Tree | None
+    """The folder of --config-dir; None if there is none."""
+    config_below: str = ""
+    """Path of --config-dir in its folder, if that is the working folder."""
+
+    def place(self, file: Path) -> str | None:
+        """The path of a file in the copy of the working folder; None for one that is not in it."""
+        with suppress(ValueError):
+            below = str(file.absolute().relative_to(Path.cwd()))
+            return below if below in self.work_files else None
+        return None
+
+    @property
+    def trees(self) -> list[Tree]:
+        """All folders."""
+        return [*self.imports, *([self.config] if self.config else [])]
+
+
+def gather_code(
+    work_dir: Path, config_dir: str | None, skipped: tuple[Path, ...], cache: Path, hashes: Hashes
+) -> Code:
+    """The code of a launch that is typed in `work_dir`; ConfigError for a folder that is too large to be one of code."""
+    git, secrets = Git(work_dir), secrets_of(os.environ)
+    imports: list[Tree] = []
+    work = config = None
+    files: frozenset[str] = frozenset()
+    for source in sources(work_dir, config_dir):
+        ignored = git.ignored() if source.kind == "work" else []
+        seen = look(source.folder, source.only, skipped, ignored, largest_other=_LARGEST_OTHER)
+        if seen.too_large:
+            raise ConfigError(
+                f"cluster.ssh: {source.folder} holds more than {MOST_FILES:,} files or 512 MiB of code, which would all be "
+                "sent; launch from your project's folder alone, or name its data folders in .gitignore"
+            )
+        kept = keep(source.folder, seen, cache / "code", secrets)
+        if source.kind in ("work", "path"):
+            tell_left_out(source.folder, {**seen.left_out, **kept.left_out})
+        tree = code_tree(kept.archive, hashes)
+        if source.kind == "config":
+            config = tree
+            continue
+        imports.append(tree)
+        if source.kind == "work":
+            work = tree
+            files = frozenset(os.fsdecode(path) for path, *_ in seen.files)
+    assert work is not None
+    below = ""
+    if config_dir and config is None:  # inside of the working folder
+        config, below = work, str(Path(config_dir).resolve().relative_to(work_dir.resolve()))
+    return Code(imports=tuple(imports), work=work, work_files=files, config=config, config_below=below)

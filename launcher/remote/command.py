@@ -1,0 +1,71 @@
+"""A command of the launcher on the cluster, with its output and its exit code."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BufferedReader
+from typing import IO
+
+from launcher.errors import ClusterError
+from launcher.remote.connection import SSH_FAILED, Connection
+from launcher.remote.talk import talk
+
+_PIECE = 1 << 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A command line there."""
+
+    words: Sequence[str]
+    """The verb and what follows it."""
+    folder: str
+    """Absolute path of the folder in which it is typed."""
+    path: Sequence[str]
+    """Folders from which the launcher and the user's code are imported."""
+    base: str
+    """cluster.ssh_dir."""
+    answer: str | None = None
+    """Name of the file for what a launch became."""
+
+
+def run_there(connection: Connection, python: str, command: Command) -> int:
+    """The exit code; what the command prints is printed here. ClusterError if the connection is lost."""
+    request = {
+        "do": "run",
+        "words": list(command.words),
+        "folder": command.folder,
+        "path": list(command.path),
+        "base": command.base,
+        "answer": command.answer,
+    }
+    with talk(connection, python, request) as one:
+        _copy(one.receive)
+        code = one.process.wait()
+    if code == SSH_FAILED or code < 0:  # negative: ssh itself was killed
+        raise ClusterError(
+            f"cluster.ssh={connection.ssh}: the connection was lost, and the run goes on without it; repeat the command"
+        )
+    return code
+
+
+def capture_there(connection: Connection, python: str, command: Command) -> tuple[int, bytes]:
+    """The exit code, and what the command prints on stdout."""
+    request = {
+        "do": "run",
+        "words": list(command.words),
+        "folder": command.folder,
+        "path": list(command.path),
+        "base": command.base,
+        "answer": None,
+    }
+    with talk(connection, python, request) as one:
+        printed = one.receive.read()
+        return one.process.wait(), printed
+
+
+def _copy(receive: IO[bytes]) -> None:
+    assert isinstance(receive, BufferedReader)
+    while piece := receive.read1(_PIECE):
+        sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()

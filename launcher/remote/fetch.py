@@ -1,0 +1,145 @@
+"""The results of a run on a cluster, brought to the machine from which it was launched."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, TypedDict
+
+from launcher.errors import ClusterError, RunError
+from launcher.output import say
+from launcher.remote.connection import connect
+from launcher.remote.progress import Progress
+from launcher.remote.talk import Talk, ask, lost, talk
+from launcher.run.remote import REMOTE, RunElsewhere
+from launcher.units import plural, size
+
+_PIECE = 1 << 20
+_LARGE = ("checkpoints", "code")
+"""Folders of a run dir that are no results: what a resume reads, and the archives of its code."""
+
+
+class Brought(TypedDict):
+    """The files of a run that were brought here from a cluster."""
+
+    run: str
+    """name/date_time."""
+    run_dir: str
+    """Absolute path of its folder here."""
+    files: int
+    """How many files are new or newer here now."""
+    bytes: int
+    """Their size."""
+    kept: list[str]
+    """Files that are newer here than there, or no plain files here, which were left as they are; paths in the folder."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wanted:
+    """A file there that is not here yet."""
+
+    name: str
+    size: int
+    changed_ns: int
+    target: Path
+
+    @property
+    def part(self) -> Path:
+        """What has arrived of this version."""
+        return self.target.with_name(f".{self.target.name}.{self.changed_ns}-{self.size}.part")
+
+    @property
+    def begun(self) -> int:
+        """Bytes of it."""
+        return self.part.stat().st_size if self.part.is_file() else 0
+
+
+def bring(away: RunElsewhere, *, checkpoints: bool) -> Brought:
+    """What was brought into the folder that stands for the run. A transfer that was cut goes on where it was; a file that is
+    newer here stays. ClusterError if the connection is lost, or a file is damaged on the way."""
+    remote, folder = away.remote, away.folder
+    connection = connect(remote.ssh)
+    request = {"do": "find", "run_dir": remote.run_dir, "without": [] if checkpoints else list(_LARGE)}
+    listed: list[Any] = ask(connection, remote.python, request)["files"]
+    kept: list[str] = []
+    wanted = [
+        one for name, length, changed in listed if (one := _wanted(folder, name, length, changed, kept))
+    ]
+    total = sum(one.size - one.begun for one in wanted)
+    if wanted:
+        say(f"fetching {plural(len(wanted), 'file')}, {size(total)}, from {remote.ssh}")
+        files = [(one.name, one.begun, one.size) for one in wanted]
+        with talk(
+            connection, remote.python, {"do": "give", "run_dir": remote.run_dir, "files": files}
+        ) as giving:
+            progress = Progress(total)
+            gone = [one.name for one in wanted if not _receive(giving, one, progress)]
+        for name in gone:
+            say(f"{name} is not there any more")
+        wanted = [one for one in wanted if one.name not in gone]
+    return {
+        "run": remote.run,
+        "run_dir": str(folder),
+        "files": len(wanted),
+        "bytes": sum(one.size for one in wanted),
+        "kept": kept,
+    }
+
+
+def _wanted(folder: Path, name: str, length: int, changed: int, kept: list[str]) -> _Wanted | None:
+    """The file, if it is to be brought; one that is newer here is added to `kept`."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or name == REMOTE:
+        raise RunError(f"{name!r} is no file of a run dir; nothing was fetched")
+    target = folder / path
+    if target.is_symlink() or (target.exists() and not target.is_file()):
+        kept.append(name)
+        return None
+    if target.exists():
+        status = target.stat()
+        if (status.st_size, status.st_mtime_ns) == (length, changed):
+            return None
+        if status.st_mtime_ns > changed:
+            kept.append(name)
+            return None
+    return _Wanted(name=name, size=length, changed_ns=changed, target=target)
+
+
+def _receive(giving: Talk, one: _Wanted, progress: Progress) -> bool:
+    """Whether the file is here now; False if it has gone there."""
+    sha = giving.answer()["sha"]
+    if sha is None:
+        return False
+    one.target.parent.mkdir(parents=True, exist_ok=True)
+    for old in _parts(one.target):
+        if old != one.part:
+            old.unlink()  # of an earlier version
+    left = one.size - one.begun
+    with one.part.open("ab") as file:
+        while left:
+            piece = giving.receive.read(min(_PIECE, left))
+            if not piece:
+                raise lost(giving.ssh)
+            file.write(piece)
+            left -= len(piece)
+            progress.add(len(piece))
+    with one.part.open("rb") as file:
+        digest = hashlib.sha256()
+        while piece := file.read(_PIECE):
+            digest.update(piece)
+    if digest.hexdigest() != sha:
+        one.part.unlink()
+        raise ClusterError(f"{one.name} changed while it was fetched; repeat the command")
+    os.utime(one.part, ns=(one.changed_ns, one.changed_ns))
+    one.part.replace(one.target)
+    return True
+
+
+def _parts(target: Path) -> Iterator[Path]:
+    start = f".{target.name}."
+    return (
+        path
+        for path in target.parent.iterdir()
+        if path.name.startswith(start) and path.name.endswith(".part")
+    )

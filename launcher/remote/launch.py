@@ -1,0 +1,167 @@
+"""A command with overrides that runs on the login node of a cluster: launch, plan and others that compose a configuration."""
+
+import hashlib
+import json
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from launcher.errors import ClusterError, ConfigError
+from launcher.launching.elsewhere import ConfigElsewhere
+from launcher.launching.paths import expand
+from launcher.output import say
+from launcher.remote.code import Code, gather_code
+from launcher.remote.command import Command, run_there
+from launcher.remote.connection import Connection, connect
+from launcher.remote.content import Hashes, cache_here
+from launcher.remote.paths import SENT, Sent, gather_paths
+from launcher.remote.send import send
+from launcher.remote.talk import ask
+from launcher.remote.words import flags_of, overrides_there
+from launcher.run.remote import Remote, list_remote, read_remote, write_remote
+
+PYTHON = "python3"
+"""The interpreter on the login node without cluster.python."""
+
+
+def run_with_overrides(
+    verb: str, words: Sequence[str], overrides: Sequence[str], away: ConfigElsewhere, *, launches: bool
+) -> int:
+    """The exit code of the verb there. What it needs is sent first; a run that it `launches` is recorded in runs_dir here."""
+    cfg = away.cfg
+    python, base = str(_text(cfg, "cluster.python") or PYTHON), str(_text(cfg, "cluster.ssh_dir"))
+    runs_dir = Path(expand("runs_dir", str(_text(cfg, "runs_dir")), os.environ)).absolute()
+    connection = connect(away.ssh)
+    cache = cache_here()
+    hashes = Hashes(cache)
+    code = gather_code(Path.cwd(), away.config_dir, (runs_dir, cache), cache, hashes)
+    sent = gather_paths(cfg, hashes, os.environ)
+    hashes.save()
+    trees = [*code.trees, *(tree for one in sent for tree in one.trees)]
+    command = [*verb.split(), *flags_of(words, overrides)]
+    content = [socket.gethostname(), str(runs_dir), command, [*overrides], [tree.name for tree in trees]]
+    identity = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:40] if launches else None
+    request = {
+        "do": "look",
+        "base": base,
+        "files": sorted({blob.sha for tree in trees for blob in tree.blobs}),
+        "trees": sorted({tree.name for tree in trees}),
+        "answer": identity,
+    }
+    there = checked(away.ssh, python, ask(connection, python, request))
+    if (earlier := _unrecorded(there.get("earlier"), runs_dir)) is not None:
+        folder = _record(earlier, runs_dir, away.ssh, python, there["base"], code)
+        say(
+            f"this command had launched {earlier['run']} before the connection was lost; nothing was launched again: {folder}; "
+            "repeat the command for another run"
+        )
+        return 0
+    send(connection, python, there["base"], trees, there)
+    remote = _command(command, overrides, code, sent, there["base"], identity)
+    try:
+        return run_there(connection, python, remote)
+    finally:
+        if identity:
+            _record_answer(connection, python, base, identity, runs_dir, code)
+
+
+def checked(ssh: str, python: str, there: dict[str, Any]) -> dict[str, Any]:
+    """The answer to `look`; ClusterError for a Python that cannot run the launcher."""
+    if there["old"]:
+        raise ClusterError(
+            f"cluster.ssh={ssh}: {python} is Python {there['version']} there, and the launcher needs 3.10 or newer; name one "
+            "on the cluster with cluster.python"
+        )
+    if there["absent"]:
+        raise ClusterError(
+            f"cluster.ssh={ssh}: {python} has no {', '.join(there['absent'])} there; log in and run {python} -m pip install "
+            f"{' '.join(there['absent'])}, or name another interpreter with cluster.python"
+        )
+    return there
+
+
+def _command(
+    verb: Sequence[str],
+    overrides: Sequence[str],
+    code: Code,
+    sent: Sequence[Sent],
+    base: str,
+    identity: str | None,
+) -> Command:
+    below = f"{base}/sent"
+    values: dict[str, Any] = {one.key: _placed(one.value, below) for one in sent}
+    values |= {"cluster.ssh": None, "cluster.python": None, "runs_dir": f"{base}/runs"}
+    config_dir = None
+    if code.config:
+        config_dir = str(Path(below, code.config.name, code.config_below))
+    words = overrides_there(overrides, values, config_dir, code.place)
+    return Command(
+        words=[*verb, *words],
+        folder=f"{below}/{code.work.name}",
+        path=[f"{below}/{tree.name}" for tree in code.imports],
+        base=base,
+        answer=identity,
+    )
+
+
+def _placed(value: Any, below: str) -> Any:
+    if isinstance(value, str):
+        return value.replace(SENT, below, 1) if value.startswith(SENT) else value
+    if isinstance(value, list):
+        return [_placed(one, below) for one in value]  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(value, Mapping):
+        return {key: _placed(one, below) for key, one in value.items()}  # pyright: ignore[reportUnknownVariableType]
+    return value
+
+
+def _text(cfg: Any, key: str) -> Any:
+    try:
+        select: Any = OmegaConf.select  # its types are partly unknown
+        return select(cfg, key, default=None)
+    except Exception as error:
+        raise ConfigError(f"{key}: {str(error).splitlines()[0]}") from None
+
+
+def _unrecorded(earlier: dict[str, Any] | None, runs_dir: Path) -> dict[str, Any] | None:
+    """The run of an earlier launch by the same command, if this machine has never heard of it."""
+    if earlier is None:
+        return None
+    known = {remote.run_dir for folder in list_remote(runs_dir) if (remote := read_remote(folder))}
+    return None if earlier["run_dir"] in known else earlier
+
+
+def _record_answer(
+    connection: Connection, python: str, base: str, identity: str, runs_dir: Path, code: Code
+) -> None:
+    """Records the run that the command has launched, if it has launched one."""
+    request: dict[str, Any] = {"do": "look", "base": base, "files": [], "trees": [], "answer": identity}
+    try:
+        there = ask(connection, python, request)
+    except ClusterError:
+        say(
+            "whether a run was launched cannot be asked now; repeat the same command, which asks that first, and launches "
+            "nothing twice"
+        )
+        return
+    earlier = _unrecorded(there.get("earlier"), runs_dir)
+    if earlier is not None:
+        folder = _record(earlier, runs_dir, connection.ssh, python, there["base"], code)
+        say(f"{earlier['run']} is on {connection.ssh}; python -m launcher status {folder}")
+
+
+def _record(report: dict[str, Any], runs_dir: Path, ssh: str, python: str, base: str, code: Code) -> str:
+    """Writes the record, and returns the name by which the run is found here."""
+    folder, number = runs_dir / str(report["run"]), 1
+    while folder.exists():
+        number += 1
+        folder = runs_dir / f"{report['run']}_{number}"
+    path = tuple(f"{base}/sent/{tree.name}" for tree in code.imports)
+    write_remote(
+        folder,
+        Remote(ssh=ssh, python=python, base=base, path=path, run=report["run"], run_dir=report["run_dir"]),
+    )
+    return str(folder.relative_to(runs_dir))

@@ -1,0 +1,77 @@
+"""Sending what a cluster has not yet."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from launcher.errors import ClusterError
+from launcher.output import say
+from launcher.remote.connection import Connection
+from launcher.remote.content import Blob, Tree, missing
+from launcher.remote.progress import Progress
+from launcher.remote.talk import Talk, lost, talk
+from launcher.units import plural, size
+
+_PIECE = 1 << 20
+
+
+def send(
+    connection: Connection, python: str, base: str, trees: Sequence[Tree], there: Mapping[str, Any]
+) -> None:
+    """Sends the folders that are not there; ClusterError if a file changes meanwhile, or the connection is lost.
+
+    A file that was sent in part is continued. `there` is the answer to `look`.
+    """
+    new = [tree for tree in trees if tree.name not in there["trees"]]
+    if not new:
+        return
+    blobs = missing(new, there["have"], there["trees"])
+    total = sum(blob.size - begun for blob, begun in blobs.items())
+    if total > there["free"]:
+        raise ClusterError(
+            f"cluster.ssh_dir: {base} on {connection.ssh} has {size(there['free'])} free, and {size(total)} would be sent; "
+            "free some space there, or choose another folder"
+        )
+    request = {
+        "do": "take",
+        "base": base,
+        "files": [{"sha": blob.sha, "size": blob.size, "offset": begun} for blob, begun in blobs.items()],
+        "trees": [
+            {
+                "name": tree.name,
+                "files": [(name, blob.sha) for name, blob in tree.files.items()],
+                "archive": tree.archive.sha if tree.archive else None,
+            }
+            for tree in new
+        ],
+    }
+    if blobs:
+        say(f"sending {plural(len(blobs), 'file')}, {size(total)}, to {connection.ssh}")
+    with talk(connection, python, request) as one:
+        try:
+            _write(one, blobs, total)
+        except BrokenPipeError:
+            one.answer()  # raises what went wrong there
+            raise lost(connection.ssh) from None
+        wrong = set(one.answer()["wrong"])
+    if changed := [str(blob.path) for blob in blobs if blob.sha in wrong]:
+        raise ClusterError(
+            f"{changed[0]} changed while it was sent; nothing was launched; repeat the command"
+        )
+
+
+def _write(one: Talk, blobs: Mapping[Blob, int], total: int) -> None:
+    progress = Progress(total)
+    for blob, begun in blobs.items():
+        left = blob.size - begun
+        with blob.path.open("rb") as file:
+            file.seek(begun)
+            while left:
+                piece = file.read(min(_PIECE, left))
+                if not piece:
+                    raise ClusterError(
+                        f"{blob.path} became shorter while it was sent; nothing was launched; repeat the command"
+                    )
+                one.send.write(piece)
+                left -= len(piece)
+                progress.add(len(piece))
+    one.send.flush()

@@ -1,0 +1,88 @@
+"""Requests to there.py on the login node, and its answers."""
+
+import json
+import subprocess
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from launcher.errors import ClusterError
+from launcher.remote import there
+from launcher.remote.connection import SSH_FAILED, Connection, login_command
+
+_BEGIN = "import sys; exec(compile(sys.stdin.buffer.read(int(sys.argv[1])), 'there.py', 'exec'), {'__name__': 'there'})"
+_MOST_BEFORE = 1 << 20
+"""Bytes of a login's own texts before the first answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Talk:
+    """A running request."""
+
+    ssh: str
+    process: subprocess.Popen[bytes]
+    send: IO[bytes]
+    receive: IO[bytes]
+
+    def answer(self) -> dict[str, Any]:
+        """The next line of its answer; ClusterError if it reports an error, or the connection is lost."""
+        line = self.receive.readline()
+        try:
+            found: dict[str, Any] = json.loads(line)
+        except ValueError:
+            raise lost(self.ssh) from None
+        if error := found.get("error"):
+            raise ClusterError(f"cluster.ssh={self.ssh}: {error}")
+        return found
+
+
+def lost(ssh: str) -> ClusterError:
+    """The error of a connection that has ended too early."""
+    return ClusterError(
+        f"cluster.ssh={ssh}: the connection was lost; repeat the command, which goes on where it was"
+    )
+
+
+@contextmanager
+def talk(connection: Connection, python: str, request: dict[str, Any]) -> Generator[Talk]:
+    """A request to the login node; ClusterError if no Python answers there."""
+    source = Path(there.__file__).read_bytes()
+    process = connection.start(login_command(python, "-c", _BEGIN, str(len(source))))
+    assert process.stdin is not None and process.stdout is not None
+    with process:
+        try:
+            with suppress(BrokenPipeError):  # its end is told below
+                process.stdin.write(source + json.dumps(request).encode() + b"\n")
+                process.stdin.flush()
+            _await_greeting(connection, python, process)
+            yield Talk(ssh=connection.ssh, process=process, send=process.stdin, receive=process.stdout)
+        finally:
+            with suppress(BrokenPipeError):
+                process.stdin.close()
+
+
+def ask(connection: Connection, python: str, request: dict[str, Any]) -> dict[str, Any]:
+    """The answer to a request that has one line."""
+    with talk(connection, python, request) as one:
+        return one.answer()
+
+
+def _await_greeting(connection: Connection, python: str, process: subprocess.Popen[bytes]) -> None:
+    assert process.stdout is not None
+    before = 0
+    while before < _MOST_BEFORE:
+        line = process.stdout.readline()
+        if line.endswith(there.GREETING):
+            return
+        before += len(line)
+        if not line:
+            break
+    code = process.wait() if before < _MOST_BEFORE else 0
+    if code == SSH_FAILED:
+        raise lost(connection.ssh)
+    raise ClusterError(
+        f"cluster.ssh={connection.ssh}: {python} does not run there as a Python of at least 3.10 (exit code {code}); name one "
+        "on the cluster with cluster.python, such as cluster.python=~/venv/bin/python"
+    )

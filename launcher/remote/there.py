@@ -1,0 +1,258 @@
+"""What runs on the login node: its source is sent over the connection, so nothing has to be installed there.
+
+It needs only Python's standard library, and compiles on versions that are too old for the launcher, so that it can say so.
+It reads one request, a line of JSON, then bytes; it answers with lines of JSON, of which some are followed by bytes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import importlib.util
+import json
+import os
+import runpy
+import shutil
+import signal
+import socket
+import sys
+import tarfile
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+GREETING = b"\x1e launcher \x1e\n"
+"""Precedes all answers: a shell's profile can print texts of its own."""
+_OLDEST = (3, 10)
+_NEEDED = {
+    "hydra": "hydra-core",
+    "omegaconf": "omegaconf",
+    "jinja2": "jinja2",
+    "yaml": "pyyaml",
+    "rich": "rich",
+    "numpy": "numpy",
+}
+_PIECE = 1 << 20
+_LOCK_TRIES, _LOCK_EVERY_S = 100, 0.1
+
+
+def main(stdin: BinaryIO, stdout: BinaryIO) -> int:
+    """The exit code."""
+    stdout.write(GREETING)
+    stdout.flush()
+    request = json.loads(stdin.readline().decode())
+    verbs = {"look": look, "take": take, "run": run, "find": find, "give": give}
+    try:
+        return verbs[request["do"]](request, stdin, stdout)
+    except OSError as error:
+        if request["do"] == "run":
+            raise
+        answer(stdout, error=f"{error.filename or 'the connection'}: {error.strerror or error}")
+        return 1
+
+
+def answer(stdout: BinaryIO, **values: Any) -> None:
+    """Sends one line."""
+    stdout.write(json.dumps(values).encode() + b"\n")
+    stdout.flush()
+
+
+def _base(request: dict[str, Any]) -> Path:
+    """cluster.ssh_dir, in which ~ and $NAME are this machine's."""
+    return Path(os.path.expandvars(request["base"])).expanduser().absolute()
+
+
+def look(request: dict[str, Any], stdin: BinaryIO, stdout: BinaryIO) -> int:
+    """What of this machine matters, and which of the requested files and folders are there."""
+    base = _base(request)
+    absent = [package for module, package in _NEEDED.items() if importlib.util.find_spec(module) is None]
+    told = {"base": str(base), "version": sys.version.split()[0], "host": socket.gethostname()}
+    if sys.version_info < _OLDEST or absent:
+        answer(stdout, absent=absent, old=sys.version_info < _OLDEST, **told)
+        return 0
+    files = base / "sent" / "files"
+    files.mkdir(parents=True, exist_ok=True)
+    (base / "runs").mkdir(exist_ok=True)
+    have: dict[str, int] = {}
+    for sha in request["files"]:
+        part = files / f"{sha}.part"
+        if (files / sha).exists():
+            have[sha] = -1
+        elif part.exists():
+            have[sha] = part.stat().st_size
+    trees = [name for name in request["trees"] if (base / "sent" / name).is_dir()]
+    earlier = None
+    if request.get("answer"):
+        with suppress(OSError, ValueError):
+            earlier = json.loads((base / "sent" / "answers" / request["answer"]).read_text())
+    free = shutil.disk_usage(base).free
+    answer(stdout, absent=[], old=False, have=have, trees=trees, free=free, earlier=earlier, **told)
+    return 0
+
+
+def take(request: dict[str, Any], stdin: BinaryIO, stdout: BinaryIO) -> int:
+    """Receives files, each under its sha256, then makes folders of them: named files, or an archive that is unpacked."""
+    sent = _base(request) / "sent"
+    wrong = [one["sha"] for one in request["files"] if not _receive(sent / "files", one, stdin)]
+    if not wrong:
+        for tree in request["trees"]:
+            _make(sent, tree)
+    answer(stdout, wrong=wrong)
+    return 0
+
+
+def _receive(folder: Path, one: dict[str, Any], stdin: BinaryIO) -> bool:
+    """Whether the file is what was announced. Until then it has another name, which it keeps after a lost connection."""
+    target, part = folder / one["sha"], folder / f"{one['sha']}.part"
+    with part.open("ab") as file:
+        if not _locked(file):
+            raise OSError(0, "another launch is sending the same file; repeat the command", str(target))
+        file.truncate(one["offset"])
+        left = one["size"] - one["offset"]
+        while left:
+            piece = stdin.read(min(_PIECE, left))
+            if not piece:
+                raise OSError(0, "the connection was lost while it was sent", str(target))
+            file.write(piece)
+            left -= len(piece)
+        file.flush()
+        os.fsync(file.fileno())
+        if _sha256(part, one["size"]) != one["sha"]:
+            part.unlink()
+            return False
+        part.chmod(0o444)
+        part.replace(target)
+    return True
+
+
+def _locked(file: BinaryIO) -> bool:
+    """Whether the file is ours alone; a lost connection needs a moment to give it up. True on a file system without locks."""
+    for _ in range(_LOCK_TRIES):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_LOCK_EVERY_S)
+        except OSError:
+            return True
+        else:
+            return True
+    return False
+
+
+def _sha256(path: Path, size: int) -> str:
+    """Of the first `size` bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while size:
+            piece = file.read(min(_PIECE, size))
+            if not piece:
+                break
+            digest.update(piece)
+            size -= len(piece)
+    return digest.hexdigest()
+
+
+def _make(sent: Path, tree: dict[str, Any]) -> None:
+    """One folder, under another name until it is whole."""
+    target = sent / tree["name"]
+    if target.is_dir():
+        return
+    folder = target.with_name(f".{target.name}.{socket.gethostname()}.{os.getpid()}")
+    folder.mkdir(parents=True)
+    for name, sha in tree["files"]:
+        path, source = folder / name, sent / "files" / sha
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(source, path)
+        except OSError:  # a file system without hard links
+            shutil.copyfile(source, path)
+    if tree["archive"]:
+        with tarfile.open(sent / "files" / tree["archive"]) as archive:
+            archive.extractall(folder)
+    try:
+        folder.rename(target)
+    except OSError:
+        shutil.rmtree(folder, ignore_errors=True)
+        if not target.is_dir():
+            raise
+
+
+def run(request: dict[str, Any], stdin: BinaryIO, stdout: BinaryIO) -> int:
+    """Runs a command of the launcher: its output follows, and its exit code is this one's. It is interrupted as by Ctrl-C
+    once the connection ends."""
+    control = os.dup(0)  # no child inherits it
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+
+    def watch() -> None:
+        while os.read(control, 4096):
+            pass
+        os.kill(os.getpid(), signal.SIGINT)
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    threading.Thread(target=watch, daemon=True).start()
+    os.chdir(request["folder"])
+    path: list[str] = request["path"]
+    sys.path[:] = [*path, *[entry for entry in sys.path if entry]]
+    from launcher import environment  # what was sent
+
+    given = os.environ.get(environment.PYTHONPATH)
+    os.environ[environment.PYTHONPATH] = os.pathsep.join([*path, *([given] if given else [])])
+    if request.get("answer"):
+        file = _base(request) / "sent" / "answers" / request["answer"]
+        file.parent.mkdir(exist_ok=True)
+        with suppress(FileNotFoundError):
+            file.unlink()
+        os.environ[environment.ANSWER] = str(file)
+    sys.argv = ["launcher", *request["words"]]
+    runpy.run_module("launcher", run_name="__main__", alter_sys=True)
+    return 0
+
+
+def find(request: dict[str, Any], stdin: BinaryIO, stdout: BinaryIO) -> int:
+    """The files of a run dir: path in it, size, and time of change in nanoseconds."""
+    root = Path(request["run_dir"])
+    if not root.is_dir():
+        raise OSError(2, "the run dir is not there any more", str(root))
+    found: list[tuple[str, int, int]] = []
+    for folder, folders, names in os.walk(root):
+        below = Path(folder).relative_to(root)
+        folders[:] = [name for name in folders if str(below / name) not in request["without"]]
+        for name in names:
+            path = Path(folder, name)
+            if path.is_file() and not name.startswith("."):
+                status = path.stat()
+                found.append((str(below / name), status.st_size, status.st_mtime_ns))
+    answer(stdout, files=sorted(found))
+    return 0
+
+
+def give(request: dict[str, Any], stdin: BinaryIO, stdout: BinaryIO) -> int:
+    """Sends files from an offset to a size, each after the sha256 of all bytes up to it; null for one that has gone."""
+    for name, offset, size in request["files"]:
+        path = Path(request["run_dir"], name)
+        sha = None
+        with suppress(OSError):
+            if path.stat().st_size >= size:
+                sha = _sha256(path, size)
+        answer(stdout, name=name, sha=sha)
+        if sha is None:
+            continue
+        with path.open("rb") as file:
+            file.seek(offset)
+            left = size - offset
+            while left:
+                piece = file.read(min(_PIECE, left))
+                if not piece:
+                    raise OSError(0, "it became shorter while it was read", str(path))
+                stdout.write(piece)
+                left -= len(piece)
+    stdout.flush()
+    return 0
+
+
+if __name__ == "there":
+    sys.exit(main(sys.stdin.buffer, sys.stdout.buffer))

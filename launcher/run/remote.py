@@ -1,0 +1,106 @@
+"""The record of a run that is on a cluster reached by ssh: remote.json, in the folder that stands for the run here."""
+
+import json
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from launcher.errors import Elsewhere, RunError
+from launcher.reading import read_json
+from launcher.run.owner import other_owner
+from launcher.run.write import write_text
+
+REMOTE = "remote.json"
+"""A folder with this file stands for a run on a cluster; what `fetch` brought lies beside it."""
+
+_HOST = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
+DESTINATION = re.compile(rf"(?:{_HOST}@)?{_HOST}|ssh://(?:{_HOST}@)?{_HOST}(?::\d{{1,5}})?")
+"""A value of cluster.ssh: what cannot be an option of ssh, and means nothing to a shell."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remote:
+    """Where a run is, and how the launcher is called there."""
+
+    ssh: str
+    """As cluster.ssh."""
+    python: str
+    """Python interpreter on the login node, as cluster.python of the launch names it."""
+    base: str
+    """Absolute path of cluster.ssh_dir there."""
+    path: tuple[str, ...]
+    """Folders there from which the launcher is imported."""
+    run: str
+    """name/date_time."""
+    run_dir: str
+    """Absolute path of the run dir there."""
+
+
+class RunElsewhere(Elsewhere):
+    """A reference that means such a run."""
+
+    def __init__(self, folder: Path, remote: Remote) -> None:
+        super().__init__(
+            f"{remote.run} is on {remote.ssh}, and this command works only with a run on this machine; bring its results here "
+            f"with python -m launcher fetch {remote.run}, or log in there"
+        )
+        self.folder, self.remote = folder, remote
+
+
+def write_remote(folder: Path, remote: Remote) -> None:
+    """Writes the record."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / REMOTE, json.dumps(asdict(remote), indent=2) + "\n")
+
+
+def read_remote(folder: Path) -> Remote | None:
+    """The record in a folder; None if there is none. RunError for a file that is not one."""
+    file = folder / REMOTE
+    if not file.is_file():
+        return None
+    try:
+        values = dict(read_json(file))
+        path: tuple[str, ...] = tuple(values.pop("path"))
+        remote = Remote(path=path, **values)
+        texts: list[Any] = [remote.ssh, remote.python, remote.base, *remote.path, remote.run, remote.run_dir]
+        if any(not isinstance(text, str) for text in texts):
+            raise TypeError("a value is not a text")
+        if not DESTINATION.fullmatch(remote.ssh):
+            raise ValueError(f"{remote.ssh} is no destination of ssh")
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise RunError(f"{file} is not the record of a run on a cluster ({error}); was it edited?") from None
+    if other := other_owner([folder, file]):
+        raise RunError(
+            f"{other[0]} belongs to {other[1]}, and would log you in where it says; log in there by hand"
+        )
+    return remote
+
+
+def list_remote(runs_dir: Path) -> list[Path]:
+    """The folders of all such runs, oldest first."""
+    found = [file for pattern in ("*/*", "*/*/*") for file in runs_dir.glob(f"{pattern}/{REMOTE}")]
+    return [
+        file.parent for file in sorted(found, key=lambda file: (file.stat().st_mtime_ns, file.parent.name))
+    ]
+
+
+def refuse_remote_folder(runs_dir: Path, reference: str | None) -> None:
+    """Raises RunElsewhere if the reference is the folder of a run on a cluster, as a path or as name/date_time."""
+    for folder in (Path(reference), runs_dir / reference) if reference else ():
+        if remote := read_remote(folder):
+            raise RunElsewhere(folder.resolve(), remote)
+
+
+def refuse_remote_name(runs_dir: Path, reference: str | None, newest_here: Path | None) -> None:
+    """Raises RunElsewhere if the newest run of a name, or of all for None, is on a cluster. `newest_here` is the plan.json of
+    the newest run of this machine, if there is one."""
+    parts = Path(reference or "").parts
+    there = [one for one in list_remote(runs_dir) if one.relative_to(runs_dir).parts[: len(parts)] == parts]
+    if not there:
+        return
+    newest = there[-1]
+    if newest_here is None or (newest / REMOTE).stat().st_mtime_ns > newest_here.stat().st_mtime_ns:
+        remote = read_remote(newest)
+        assert remote is not None
+        raise RunElsewhere(newest, remote)
