@@ -92,8 +92,10 @@ class Method:
     """Whether the loss is the mean over predicted tokens, so that its exponential is a perplexity."""
     disables_dropout: bool = False
     """Whether trl disables all dropout unless trainer.disable_dropout=false."""
+    whole_logits: bool = False
+    """Whether its trainer computes the logits of all tokens at once, in place of trl's fused head, which computes tiles."""
     not_estimated: str | None = None
-    """Why memory and time are not estimated, as the words after a colon; None: they are, with one sequence per row."""
+    """Why memory and time are not estimated, as the words after a colon; None: they are."""
     fields: Mapping[str, tuple[type, ...]] = field(default_factory=dict[str, tuple[type, ...]])
     """Further fields of trl's class of arguments, and their types: trainer.args passes them on unchecked."""
     refused: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -102,11 +104,10 @@ class Method:
     """Prefixes of names: metrics.jsonl gets the figures besides the loss that its trainer logs under such names."""
 
     def __post_init__(self) -> None:
-        more = self.sequences != 1 or self.reference is not None or self.draws is not None or self.scores
-        if self.not_estimated is None and more:
+        if self.not_estimated is None and self.draws is not None:
             raise ConfigError(
-                f"the spec of {self.title} has pairs, a reference model, generated answers or its own head, which the memory "
-                "estimate does not count; give the reason in not_estimated"
+                f"the spec of {self.title} generates answers, which the memory estimate does not count; give the reason in "
+                "not_estimated"
             )
 
     @property

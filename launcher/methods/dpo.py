@@ -47,7 +47,6 @@ SPEC = Method(
     extra_passes=lambda config: 1,  # the reference model's
     reference=lambda config: True,
     disables_dropout=True,
-    not_estimated="both answers of a pair are in the batch, and a full fine-tune has a second model",
     fields={
         "ld_alpha": (float, int),
         "f_divergence_type": (str,),

@@ -53,7 +53,6 @@ SPEC = Method(
     extra_passes=_extra_passes,
     reference=lambda config: True,
     disables_dropout=True,
-    not_estimated="it makes up to three more forward passes, and a full fine-tune has a second model",
     fields=TRL_FIELDS,
     figures=("rewards/", "kl"),
 )

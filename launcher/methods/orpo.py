@@ -13,7 +13,7 @@ SPEC = Method(
     unit="pairs",
     sequences=2,
     disables_dropout=True,
-    not_estimated="both answers of a pair are in the batch, with their logits",
+    whole_logits=True,  # trl 1.16, experimental/orpo/orpo_trainer.py, concatenated_forward
     refused={
         "max_completion_length": "an answer may have what its prompt leaves of model.max_length",
         "padding_value": "the model's own padding token is used",

@@ -17,7 +17,6 @@ SPEC = Method(
     sequences=2,
     scores=1,
     disables_dropout=True,
-    not_estimated="both answers of a pair are in the batch",
     fields={"pad_to_multiple_of": (int, str)},
     figures=("mean_reward", "accuracy", "margin"),
 )

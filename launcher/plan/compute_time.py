@@ -55,10 +55,11 @@ def compute_time(load: Load, length: int, gpu: Gpu) -> Compute:
     times the forward pass. Source: Dao, FlashAttention-2 (arXiv 2307.08691), section 4.1.
     """
     shape, passes, again = load.shape, load.accumulation, int(load.checkpointing)
-    tokens = load.sequences * length * passes
+    tokens = load.sequences * load.answers * length * passes
     forwards = 1 + load.extra_passes / 3  # of the three passes whose memory is counted as one
     blocks = shape.num_hidden_layers
-    memory = BLOCK_BYTES * shape.hidden_size * blocks * (forwards + again / 3) + HEAD_BYTES * shape.vocab_size
+    memory = BLOCK_BYTES * shape.hidden_size * blocks * (forwards + again / 3)
+    memory += 0 if load.scores else HEAD_BYTES * shape.vocab_size
     four_bit = load.adapter is not None and load.adapter.four_bit
     unpacked = (
         block_parameters(load) * UNPACK_BYTES * (2 + again + load.extra_passes) * passes if four_bit else 0.0
@@ -94,7 +95,7 @@ def matrix_flops(load: Load) -> float:
     the method's extra passes costs one forward pass.
     Source: Kaplan et al. (arXiv 2001.08361), section 2.1; trl 1.16.
     """
-    table = load.shape.vocab_size * load.shape.hidden_size
+    table = (load.scores or load.shape.vocab_size) * load.shape.hidden_size
     blocks = block_parameters(load, visited=True)
     passes = (2 if load.adapter else 3) * 2 * blocks
     head = (3 if load.adapter else 4) * 2 * table

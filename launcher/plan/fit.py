@@ -14,8 +14,8 @@ def make_load(config: Config, plan: LaunchPlan) -> Load | None:
     """The input of the estimates; None if their formulas do not hold.
 
     They do not hold on a CPU, for a model of unknown shape, an optimizer that memory/optimizer.py does not list, attention that
-    keeps its scores, and methods whose spec sets not_estimated: these train on pairs, generate answers, or have a second model,
-    and an estimate without that would wrongly say that they fit.
+    keeps its scores, and methods whose spec sets not_estimated: these generate answers, and an estimate without that would
+    wrongly say that they fit.
     """
     shape, attention = plan.facts.architecture, config.model.attn_implementation
     method = find_method(plan.trainer)
@@ -23,6 +23,8 @@ def make_load(config: Config, plan: LaunchPlan) -> Load | None:
     known = known and method.not_estimated is None
     if shape is None or plan.device != "cuda" or not known:
         return None
+    if method.scores:
+        shape = dataclasses.replace(shape, tie_word_embeddings=True)  # there is no table of a head
     return Load(
         shape=shape,
         adapter=plan.adapter,
@@ -43,6 +45,10 @@ def make_load(config: Config, plan: LaunchPlan) -> Load | None:
         saves=plan.save is not None,
         moves_weights=any(plugin.moves_weights for plugin in plan.plugins.values()),
         extra_passes=method.extra_passes(config),
+        answers=method.sequences,
+        reference=method.has_reference(config),
+        whole_logits=method.whole_logits,
+        scores=method.scores,
     )
 
 

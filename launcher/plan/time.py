@@ -51,7 +51,8 @@ def estimate_time(config: Config, load: Load, facts: Facts, steps: int | None = 
     length = load.length if config.trainer.packing else length
     compute, sent_s, offload_s = step_parts(cluster, load, length)
     step = compute.total_s + sent_s + offload_s
-    gpu, tokens = gpu_of(cluster), load.sequences * length * load.accumulation
+    gpu = gpu_of(cluster)
+    tokens = load.sequences * load.answers * length * load.accumulation
     flops = step_flops(load, length) * tokens
     steps = expected_steps(config, facts, load, length) if steps is None else steps
     return StepTime(
@@ -72,7 +73,7 @@ def step_parts(cluster: ClusterConfig, load: Load, length: int) -> tuple[Compute
     if cluster.achieved_share is None:
         compute = compute_time(load, length, gpu)
     else:
-        flops = step_flops(load, length) * load.sequences * length * load.accumulation
+        flops = step_flops(load, length) * load.sequences * load.answers * length * load.accumulation
         speed = gpu.tflops * 1e12 * cluster.achieved_share * (FOUR_BIT_SHARE if _four_bit(load) else 1)
         launch_s = load.accumulation * load.shape.num_hidden_layers * PASS_S
         compute = Compute(matrices_s=flops / speed, launch_s=launch_s)

@@ -234,11 +234,16 @@ class Strategy:
         """Bytes of gradients at that moment, without the head's and the embedding's own while they are made."""
         if moment is Moment.STEP:
             return self.gradient_bytes(load)
-        return (
-            self.carried_bytes(load)
-            if moment.before_gradients
-            else max(self.carried_bytes(load), self.gradient_bytes(load))
-        )
+        carried = self.carried_bytes(load)
+        if moment.before_gradients:
+            return carried
+        made = self.gradient_bytes(load)
+        if (
+            moment is Moment.LAST_BLOCK
+        ):  # held_head_bytes counts the head's, and the embedding's comes after it
+            tables = load.trains_embedding + (load.trains_head and not load.tied)
+            made *= 1 - tables * load.table / load.trained
+        return max(carried, made)
 
     def held_head_bytes(self, load: Trained) -> float:
         """Bytes of the trained head's gradient while the blocks are differentiated. That of tied weights waits for the

@@ -8,6 +8,8 @@ class Moment(Enum):
 
     FORWARD = "forward"
     """The head's forward pass: every activation is kept."""
+    REFERENCE = "reference"
+    """The reference model's forward pass, if the loss needs one: every activation of the trained model is kept."""
     HEAD = "head"
     """The head's backward pass: every activation is kept, and the head's gradient is made."""
     FIRST_BLOCK = "first block"
@@ -22,7 +24,12 @@ class Moment(Enum):
     @property
     def before_gradients(self) -> bool:
         """Whether the blocks have no gradients yet, but for those of earlier micro-steps."""
-        return self in (Moment.FORWARD, Moment.HEAD, Moment.FIRST_BLOCK)
+        return self in (Moment.FORWARD, Moment.REFERENCE, Moment.HEAD, Moment.FIRST_BLOCK)
+
+    @property
+    def before_backward(self) -> bool:
+        """Whether nothing was differentiated yet in this micro-step, but for the head."""
+        return self in (Moment.FORWARD, Moment.REFERENCE, Moment.HEAD)
 
     @property
     def in_blocks(self) -> bool:

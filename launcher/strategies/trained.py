@@ -68,6 +68,11 @@ class Trained(Protocol):
         ...
 
     @property
+    def trains_head(self) -> bool:
+        """Whether the head gets a gradient."""
+        ...
+
+    @property
     def autocast(self) -> bool:
         """Whether weights are cast to bf16 during each pass."""
         ...

@@ -96,7 +96,7 @@ class Zero3(Zero):
         own = sizes(load.hidden_size)
         limit, bucket = own["stage3_param_persistence_threshold"], load.bucket or own["reduce_bucket_size"]
         persistent = sum(size * count for size, count in elements if size <= limit) * load.width
-        reduced = 0 if moment in (Moment.FORWARD, Moment.HEAD) else bucket * load.width
+        reduced = 0 if moment.before_backward else bucket * load.width
         gradients = units.block if moment.in_blocks and load.adapter is None else 0
         return max(whole, units.head + 2 * units.block) + persistent + reduced + gradients
 

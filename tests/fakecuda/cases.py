@@ -22,6 +22,8 @@ SHAPES: dict[str, tuple[Any, ...]] = {
 }
 """Llama 3's shapes."""
 _ROWS = 48
+_TEMPLATE = 21
+"""Tokens that the chat template adds to a prompt and its answer."""
 _TOKENS = 8192
 """Tokens of a row of the data, its end included: every length of a case divides it."""
 
@@ -31,6 +33,8 @@ class Case:
     """One run."""
 
     model: str = "1B"
+    trainer: str = "sft"
+    """The training method. Those but sft read pairs."""
     method: str = "full"
     checkpointing: bool = True
     length: int = 1024
@@ -41,22 +45,38 @@ class Case:
     layers: int | None = None
     """Blocks, if fewer than the model's: what grows with them is in every block alike."""
     accumulation: int = 1
+    batch: int = 1
+    """Rows of a micro-batch."""
     more: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         parts = [
-            self.model if self.layers is None else f"{self.model}/{self.layers}", self.method,
+            self.model if self.layers is None else f"{self.model}/{self.layers}",
+            "" if self.trainer == "sft" else self.trainer, self.method,
             "ckpt" if self.checkpointing else "", str(self.length), "packed" if self.packed else "",
             f"{self.ranks}x{self.strategy}" if self.ranks > 1 else "",
-            f"accumulation={self.accumulation}" if self.accumulation > 1 else "", *self.more,
+            f"accumulation={self.accumulation}" if self.accumulation > 1 else "",
+            f"batch={self.batch}" if self.batch > 1 else "", *self.more,
         ]  # fmt: skip
         return " ".join(part for part in parts if part)
+
+    @property
+    def data(self) -> str:
+        """Name of its file of data."""
+        return "text" if self.trainer == "sft" else f"pairs_{self.length}"
 
     def shape(self) -> dict[str, Any]:
         """The architecture."""
         values = dict(zip(KEYS, SHAPES[self.model], strict=True))
         return {**values, "num_hidden_layers": self.layers or values["num_hidden_layers"]}
+
+    def _rows(self) -> list[str]:
+        """What says which rows are read, and how."""
+        if self.trainer == "sft":
+            packing = f"trainer.packing={str(self.packed).lower()}"
+            return ["data.format=text", "trainer.assistant_only_loss=false", packing]
+        return []
 
     def overrides(self) -> list[str]:
         """What would be typed."""
@@ -66,10 +86,10 @@ class Case:
         ]
         return [
             "+experiment=tiny", "cluster=local", "dry_run=true", "--json", "force=true", "resources.device=cuda",
-            "data.eval_path=null", "data.check=off", "data.format=text", "trainer.assistant_only_loss=false",
-            "trainer.max_steps=2", "cluster.context_gib=0", "cluster.gpu_memory_gib=80", f"strategy={self.strategy}",
-            f"resources.gpus_per_node={self.ranks}", "batch.micro_batch_size=1",
-            f"batch.global_batch_size={self.ranks * self.accumulation}", f"trainer.packing={str(self.packed).lower()}",
+            "data.eval_path=null", "data.check=off", f"trainer={self.trainer}", *self._rows(), "trainer.max_steps=2",
+            "cluster.context_gib=0", "cluster.gpu_memory_gib=80", f"strategy={self.strategy}",
+            f"resources.gpus_per_node={self.ranks}", f"batch.micro_batch_size={self.batch}",
+            f"batch.global_batch_size={self.batch * self.ranks * self.accumulation}",
             f"plugin=[{','.join(plugins)}]", f"model.max_length={self.length}", "model.init=pretrained",
             "+plugins.watch._target_=tests.fakecuda.watch.Watch",
             *(f"model.architecture.{key}={str(value).lower()}" for key, value in self.shape().items()), *self.more,
@@ -77,9 +97,14 @@ class Case:
 
 
 def write_data(folder: Path) -> None:
-    """data.jsonl, whose rows fill every length of the cases."""
-    row = json.dumps({"text": ("abcdefgh " * _TOKENS)[: _TOKENS - 1]})
-    (folder / "data.jsonl").write_text(f"{row}\n" * _ROWS)
+    """Files of texts and of pairs, whose rows fill every length of the cases."""
+    text = "abcdefgh " * _TOKENS
+    rows: dict[str, dict[str, str]] = {"text": {"text": text[: _TOKENS - 1]}}
+    for length in (1024, 4096):
+        answer = text[: length - _TEMPLATE - 1]
+        rows[f"pairs_{length}"] = {"prompt": "a", "chosen": f"b{answer[1:]}", "rejected": f"c{answer[1:]}"}
+    for name, row in rows.items():
+        (folder / f"{name}.jsonl").write_text(f"{json.dumps(row)}\n" * _ROWS)
 
 
 def plan(case: Case, folder: Path) -> tuple[Path, dict[str, float]]:
@@ -101,8 +126,8 @@ def plan(case: Case, folder: Path) -> tuple[Path, dict[str, float]]:
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(io.StringIO()):
         code = launcher(
             [
-                *case.overrides(), f"model.name_or_path={model}", f"data.path={folder}/data.jsonl", f"name=case_{number}",
-                f"runs_dir={folder}", f"cache_dir={folder}/cache",
+                *case.overrides(), f"model.name_or_path={model}", f"data.path={folder}/{case.data}.jsonl",
+                f"name=case_{number}", f"runs_dir={folder}", f"cache_dir={folder}/cache",
             ]
         )  # fmt: skip
     if code:
@@ -128,6 +153,8 @@ QUICK: list[Case] = [
     _small(ranks=8, strategy="zero1", model="8B", accumulation=2),
     _small(ranks=8, strategy="zero2"),
     _small(ranks=8, strategy="zero3"),
+    _small(trainer="dpo", method="lora", length=4096, checkpointing=False),
+    _small(trainer="orpo", method="lora"),
 ]
 """The cases of CI: one of each kind of peak."""
 
@@ -152,5 +179,25 @@ def _together() -> Iterator[Case]:
         yield Case(model="8B", ranks=8, strategy=strategy, layers=8)
 
 
-FULL: list[Case] = [*_alone(), *_together(), Case(), Case(method="lora", checkpointing=False, length=4096)]
+def _methods() -> Iterator[Case]:
+    """The other training methods: with an adapter and without, on one rank and on eight."""
+    for trainer, method in itertools.product(("dpo", "kto", "orpo", "reward"), ("full", "lora")):
+        batch = 2 if trainer == "kto" else 1
+        for length, checkpointing in ((4096, True), (1024, False)):
+            more = {"length": length, "checkpointing": checkpointing}
+            yield _small(trainer=trainer, method=method, batch=batch, **more)
+        yield _small(model="8B", trainer=trainer, method=method, batch=batch)
+    for strategy in ("ddp", "zero1", "zero2", "zero3", "fsdp2", "fsdp2_offload"):
+        yield _small(trainer="dpo", ranks=8, strategy=strategy)
+    for strategy in ("ddp", "zero2", "fsdp2"):
+        yield _small(trainer="orpo", ranks=8, strategy=strategy)
+
+
+FULL: list[Case] = [
+    *_alone(),
+    *_together(),
+    *_methods(),
+    Case(),
+    Case(method="lora", checkpointing=False, length=4096),
+]
 """All cases. The last two have every block; in the others fewer blocks have the widths of the model."""

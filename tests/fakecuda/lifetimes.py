@@ -76,6 +76,10 @@ class Lifetimes(TorchDispatchMode):
             return known[0]
         if func is aten.add.Tensor and _accumulates(*args):
             return args[0]
+        if func is aten.scatter_add.default and torch._C._current_graph_task_id() >= 0:
+            return args[
+                0
+            ]  # gather's backward pass adds to its zeros in place, but not for subclasses of tensors
         if func is torch.ops._c10d_functional.wait_tensor.default:
             return args[0]  # its FakeTensor would be a copy
         if func is aten._pin_memory.default:
@@ -99,6 +103,8 @@ class Lifetimes(TorchDispatchMode):
         if func is aten._local_scalar_dense.default and type(args[0]) is not torch.Tensor:
             dtype = args[0].dtype
             return ((not self.documents) if dtype is torch.bool else 1.0 if dtype.is_floating_point else 1,)
+        if func is aten.nonzero.default:
+            return (args[0].new_empty((args[0].numel(), args[0].dim()), dtype=torch.int64),)
         masks = args[1] if func is aten.index.Tensor else ()
         if any(mask is not None and mask.dtype is torch.bool for mask in masks):
             values, mask = args[0], masks[0]

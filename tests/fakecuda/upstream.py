@@ -3,6 +3,7 @@
 Nothing of launcher/ is changed.
 """
 
+import functools
 import importlib
 import types
 from collections.abc import Callable
@@ -201,16 +202,18 @@ def random_models(sharded: bool) -> None:
     """
     import transformers
 
-    def from_pretrained(where: str, **options: Any) -> Any:
+    def from_pretrained(auto: Any, where: str, **options: Any) -> Any:
         config = transformers.AutoConfig.from_pretrained(where)
+        config.num_labels = options.get("num_labels", 2)
         before = torch.get_default_dtype()
         torch.set_default_dtype(options["dtype"])
         try:
-            model = transformers.AutoModelForCausalLM.from_config(
+            model = auto.from_config(
                 config, dtype=options["dtype"], attn_implementation=options.get("attn_implementation", "sdpa")
             )
         finally:
             torch.set_default_dtype(before)
         return model.to("cuda") if sharded else model
 
-    transformers.AutoModelForCausalLM.from_pretrained = from_pretrained
+    for auto in (transformers.AutoModelForCausalLM, transformers.AutoModelForSequenceClassification):
+        auto.from_pretrained = functools.partial(from_pretrained, auto)

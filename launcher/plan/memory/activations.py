@@ -122,6 +122,22 @@ def working_bytes(load: Load) -> float:
     return mask + max(wide * load.tokens + unpacked, made)
 
 
+def reference_pass_bytes(load: Load) -> float:
+    """Temporary memory of the reference model's forward pass: of one block the MLP's gate and up projection, the activation and
+    their product, the residual stream and a norm of it, and the final states; autocast casts the widest layer of a second
+    model in fp32.
+
+    Source: transformers' modeling_llama.py; torch's autocast, which keeps no copy of weights without a gradient. Lifetimes on
+    a fake CUDA device, no kernels.
+    """
+    states = (3 * load.stream_width + 4 + load.width) * load.hidden_size
+    wide = 4 * load.width * load.shape.intermediate_size + states
+    cast = 0
+    if load.second_model and load.autocast and load.casts_each:
+        cast = load.width * max(rows * columns for rows, columns in load.counts.linears.values())
+    return wide * load.tokens + cast
+
+
 def _norm_bytes(load: Load) -> float:
     """Bytes per token in one RMSNorm: its input in fp32, its scale, and the normalised input if the norm is trained."""
     hidden, trained = load.shape.hidden_size, load.adapter is None

@@ -1,7 +1,7 @@
 """Bytes of temporary buffers on one GPU: buckets, gathered weights, casts, the embedding's gradient, the optimizer's step."""
 
 from launcher.plan.adapter import token_tables
-from launcher.plan.memory.activations import working_bytes
+from launcher.plan.memory.activations import reference_pass_bytes, working_bytes
 from launcher.plan.memory.load import Load
 from launcher.plan.memory.optimizer import step_bytes
 from launcher.plan.memory.term import ON_FAKE_CUDA, Term
@@ -30,6 +30,8 @@ def buffer_bytes(load: Load, moment: Moment) -> float:
         own += load.acting.embedding_bytes(load)
     if moment.in_blocks:
         own += working_bytes(load)
+    if moment is Moment.REFERENCE and load.reference:
+        own += reference_pass_bytes(load)
     return own + _token_bytes(load)
 
 
@@ -45,7 +47,7 @@ def _token_bytes(load: Load) -> float:
 
 def _units(load: Load) -> Units:
     """Bytes of the head and of one block."""
-    tables = load.table * (1 if load.tied else 2)
+    tables = load.table * (1 if load.shape.tie_word_embeddings else 2)
     rest = load.parameters - tables
     block = rest * load.width
     if load.adapter is not None and load.adapter.four_bit:
@@ -58,6 +60,6 @@ def _units(load: Load) -> Units:
 BUFFERS = Term(
     name="buffers",
     at=buffer_bytes,
-    formulas=(buffer_bytes, working_bytes, step_bytes),
+    formulas=(buffer_bytes, working_bytes, reference_pass_bytes, step_bytes),
     shown_by=f"{ON_FAKE_CUDA}; DoRA, trained tokens and other optimizers than AdamW unverified",
 )

@@ -17,16 +17,18 @@ def host_bytes(load: Load) -> float:
     Every rank loads the whole model in its training format (fp32, frozen weights in bf16) before it moves to the GPU or is
     sharded; with strategy.cpu_ram_efficient_loading one rank of each node does. ZeRO-3 loads shards. 4-bit weights move to the
     GPU file by file; with FSDP2 they stay on the host until they are sharded. Offloaded weights are added while the whole ones
-    are still there. In training the host holds offloaded weights, gradients and optimizer state, paged state, and the copy of
-    the trained state that a save takes. torch rounds pinned memory (the copy, and each offloaded weight) up to powers of two.
+    are still there. A second model counts like the trained one. In training the host holds offloaded weights, gradients and
+    optimizer state, paged state, and the copy of the trained state that a save takes. torch rounds pinned memory (the copy, and
+    each offloaded weight) up to powers of two.
     Source: transformers 5.23's from_pretrained; accelerate 1.15's fsdp2_prepare_model; torch 2.13's CachingHostAllocator.h; Ren
     et al., ZeRO-Offload (arXiv 2101.06840), section 4. Unverified.
     """
     ranks = load.gpus_per_node
-    loading = _loading_bytes(load) * (1 if load.loads_once else ranks)
+    models = 2 if load.second_model else 1
+    loading = models * _loading_bytes(load) * (1 if load.loads_once else ranks)
     if not load.acting.loads_shards:
-        loading += ranks * _offloaded_weights(load)
-    training = ranks * (_offloaded_weights(load) + _offloaded_state(load) + snapshot_bytes(load))
+        loading += models * ranks * _offloaded_weights(load)
+    training = ranks * (models * _offloaded_weights(load) + _offloaded_state(load) + snapshot_bytes(load))
     return ranks * PROCESS + max(loading, training)
 
 

@@ -61,6 +61,14 @@ class Load:
     """Whether the adapter's initialisation changes the base model's weights."""
     extra_passes: int = 0
     """Forward passes over each sequence besides the trained one, by the method's spec. They count for the time only."""
+    answers: int = 1
+    """Sequences of tokens in each of `sequences`: 2 if these are pairs."""
+    reference: bool = False
+    """Whether the loss needs a forward pass of the model before training."""
+    whole_logits: bool = False
+    """Whether the loss needs the logits of all tokens at once, and not one tile of them after the other."""
+    scores: int = 0
+    """Outputs of the head, if the model predicts no tokens; its shape then has no head table."""
 
     @cached_property
     def acting(self) -> Strategy:
@@ -93,14 +101,19 @@ class Load:
         return self.shape.vocab_size * self.shape.hidden_size
 
     @property
+    def second_model(self) -> bool:
+        """Whether that model is held beside the trained one. With an adapter it is the model without the adapter."""
+        return self.reference and self.adapter is None
+
+    @property
     def tied(self) -> bool:
         """Whether the head has the embedding's weights."""
-        return bool(self.shape.tie_word_embeddings)
+        return bool(self.shape.tie_word_embeddings) and not self.scores
 
     @cached_property
     def tokens(self) -> int:
         """Tokens in one forward pass."""
-        return self.sequences * self.length
+        return self.sequences * self.answers * self.length
 
     @property
     def masked(self) -> bool:
@@ -144,10 +157,10 @@ class Load:
         """Whether the embedding gets a gradient."""
         return trains_embedding(self.shape, self.adapter)
 
-    @cached_property
+    @property
     def trains_head(self) -> bool:
         """Whether the head gets a gradient."""
-        return trains_head(self.shape, self.adapter)
+        return not self.scores and trains_head(self.shape, self.adapter)
 
     @cached_property
     def stream_width(self) -> int:

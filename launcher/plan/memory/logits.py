@@ -21,8 +21,10 @@ def logit_bytes(load: Load, moment: Moment) -> float:
     shape, hidden = load.shape, load.shape.hidden_size
     if moment.in_blocks:
         return load.acting.held_head_bytes(load) if load.trains_head else 0
-    if moment in (Moment.EMBEDDING, Moment.STEP):
+    if moment in (Moment.REFERENCE, Moment.EMBEDDING, Moment.STEP) or load.scores:
         return 0
+    if load.whole_logits:
+        return whole_logit_bytes(load, moment)
     tile = min(load.tokens, TILE_TOKENS) * TILE_VOCABULARY * load.width
     fp32_head = load.trains_head and load.autocast and load.casts_each and load.trained_width == 4
     head = 2 * 2 * min(shape.vocab_size, TILE_VOCABULARY) * hidden if fp32_head else 0
@@ -37,9 +39,31 @@ def logit_bytes(load: Load, moment: Moment) -> float:
     return tile + states + gradient + head
 
 
+def whole_logit_bytes(load: Load, moment: Moment) -> float:
+    """Bytes of the logits of all tokens, for a loss that needs them at once.
+
+    Accelerate casts logits to fp32 under autocast; otherwise they have the format of the forward pass. When their backward pass
+    begins, the log-probabilities of the chosen answers' loss are beside them, which are half of them, and of fp32 logits two
+    gradients of all (of each row's normaliser, and the copy that joins the rows), of bf16 logits the log-probabilities of all.
+    Autograd keeps a cast copy of a trained fp32 head. The head's own gradient comes when only one gradient of the logits and
+    its cast copy are left.
+    Source: trl 1.16, experimental/orpo/orpo_trainer.py (concatenated_forward) and trainer/utils.py (selective_log_softmax);
+    accelerate 1.15's convert_outputs_to_fp32. Lifetimes on a fake CUDA device, no kernels.
+    """
+    fp32 = not load.bf16 or (load.autocast and load.casts_each)
+    logits = (4 if fp32 else 2) * load.shape.vocab_size * load.tokens
+    states = load.stream_width * load.hidden_size * load.tokens
+    cast = load.width * load.table if load.trains_head and load.autocast and load.casts_each else 0
+    if moment is Moment.FORWARD:
+        return 2 * logits + states + cast
+    kept = 4 if cast and load.width < 4 else 0
+    made = (load.width + kept) * load.table if load.trains_head else 0
+    return max((3.5 if fp32 else 2.5) * logits, 1.5 * logits + made) + states + cast
+
+
 LOGITS = Term(
     name="logits",
     at=logit_bytes,
-    formulas=(logit_bytes,),
+    formulas=(logit_bytes, whole_logit_bytes),
     shown_by=ON_FAKE_CUDA,
 )

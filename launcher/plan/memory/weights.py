@@ -14,12 +14,27 @@ def weight_bytes(load: Load) -> float:
     They are sharded under ZeRO-3 and FSDP2, and 0 if they are offloaded, except for the constants of 4-bit weights.
     Source: Rajbhandari et al., ZeRO (arXiv 1910.02054), section 5.3. Equal to the byte to ranks on a CPU.
     """
-    constants = quantisation_bytes(load)
+    constants = quantisation_bytes(load) + reference_bytes(load)
     if load.strategy.offload_param and load.shards_weights:
         return constants
     if not load.shards_weights:
         return load.trained * load.trained_width + frozen_bytes(load) + constants
     return sharded_weight_bytes(load) + constants
+
+
+def reference_bytes(load: Load) -> float:
+    """Weights of the reference model: of a full fine-tune a frozen second model, in the format of the trained weights and
+    sharded like them. With an adapter the reference is the model without it, which costs nothing.
+
+    Source: launcher/train/methods/reference.py; trl 1.16, models/utils.py (prepare_deepspeed). Lifetimes on a fake CUDA device.
+    """
+    if not load.second_model or (load.strategy.offload_param and load.shards_weights):
+        return 0
+    return (
+        load.shard(load.all_tensors) * load.trained_width
+        if load.shards_weights
+        else load.parameters * load.trained_width
+    )
 
 
 def sharded_weight_bytes(load: Load) -> float:
@@ -89,6 +104,6 @@ def quantisation_bytes(load: Load) -> float:
 WEIGHTS = Term(
     name="weights",
     count=lambda load, before: weight_bytes(load),
-    formulas=(weight_bytes, frozen_bytes, quantisation_bytes),
+    formulas=(weight_bytes, frozen_bytes, quantisation_bytes, reference_bytes),
     shown_by=ON_CPU_RANKS,
 )

@@ -63,7 +63,8 @@ class Fsdp2OnRank(OnRank):
             for module in model.modules():
                 if type(module).__name__ in blocks:
                     fully_shard(module, **policy)
-            fully_shard(model, **policy)
+            # by default the root stays gathered after its forward pass: the embedding and the head of the second model
+            fully_shard(model, reshard_after_forward=True, **policy)
 
         if plan.loads_once:
             from launcher.train.upstream.transformers_loads_once import shard_from_rank_0

@@ -168,12 +168,30 @@ def test_a_reward_function_that_is_not_there_is_refused_without_running_it(
     assert planned(*typed, "trainer.reward_functions=[{_target_: my_rewards.length}]")[0] == 0
 
 
-@pytest.mark.parametrize("trainer", ["dpo", "kto", "orpo", "reward", "grpo"])
-def test_a_plan_never_claims_the_memory_of_sft_for_another_objective(plan, trainer: str):
-    more = GRPO if trainer == "grpo" else (f"trainer={trainer}",)
-    typed = ("+experiment=llama8b_lora", "cluster.gpu_memory_gib=80", "batch.global_batch_size=64")
-    assert plan(*typed).memory is not None
-    made = plan(*typed, *more, "batch.global_batch_size=64")
+TYPED = ("+experiment=llama8b_lora", "cluster.gpu_memory_gib=80", "batch.global_batch_size=64")
+
+
+@pytest.mark.parametrize(("trainer", "more"), [("dpo", 1.2), ("kto", 1.0), ("orpo", 2.0), ("reward", 1.1)])
+def test_a_plan_counts_what_another_method_needs_more_than_sft(plan, trainer: str, more: float):
+    """Both answers of a pair, and orpo's logits of all tokens; kto reads one answer, and its adapter is its own reference."""
+    made, sft = plan(*TYPED, f"trainer={trainer}"), plan(*TYPED, "trainer.packing=false")
+    assert made.memory.total >= more * sft.memory.total
+    assert made.time is not None and made.room is not None
+
+
+def test_a_full_fine_tune_with_a_reference_holds_a_second_model_and_an_adapter_does_not(plan):
+    full = ("+experiment=llama8b_full_zero3", "resources.nodes=1", "batch.global_batch_size=64")
+    parts = {
+        (kind, trainer): plan(*typed, f"trainer={trainer}").memory.parts["weights"]
+        for kind, typed in (("full", full), ("lora", TYPED))
+        for trainer in ("dpo", "orpo")
+    }
+    assert parts["full", "dpo"] == pytest.approx(2 * parts["full", "orpo"], rel=0.01)
+    assert parts["lora", "dpo"] == parts["lora", "orpo"]
+
+
+def test_a_plan_never_claims_the_memory_of_training_for_a_method_that_generates(plan):
+    made = plan(*TYPED, *GRPO, "batch.global_batch_size=64")
     assert made.memory is made.room is made.time is None
 
 
