@@ -124,7 +124,11 @@ def test_what_it_does_not_take_is_refused_in_one_line(site, typed, said):
         ("module=__name__", 'module="scaled_ranks"', "there is no module scaled_ranks"),
         ("SPEC = ", "METHOD = ", "scaled_method has no Method named SPEC; add one"),
         ("import Key", "import Keys", "entry point scaled_method cannot be imported"),
-        ("unit=", "scores=2, unit=", "give the reason in not_estimated"),
+        (
+            "SPEC = Method(",
+            "from launcher.methods.base import Draws\nSPEC = Method(draws=Draws(answers=len, tokens=len), ",
+            "give the reason in not_estimated",
+        ),
     ],
 )
 def test_a_missing_piece_is_named_before_anything_is_written(site, before, after, said):

@@ -41,7 +41,7 @@ NO_COMMAND = (
     r"[\w.{}'\"]+=",  # keys of a configuration
     r"(from|import|class|def|@\w|if|return|for) ?",  # Python
     r"[\[{<(#|-]",  # JSON, a table, a list, a section of TOML, a template
-    r"\w+ {2,}\S",  # aligned output
+    r"\w[\w ]* {2,}\S",  # aligned output
     r"(argv|pid|runs/)",  # a drawing; the tree of a run dir
 )
 """How a block begins that holds no command."""
