@@ -80,8 +80,8 @@ def derive_shapes(gpus_of_a_node: int, most_nodes: int | None, global_batch_size
 def choose(offers: Sequence[Offer], own: Shape) -> Choice:
     """The shape that finishes first; of those that finish at the same time, the one that takes the fewest GPU-hours.
 
-    `own` is what resources.nodes and resources.gpus_per_node say. It is taken where no finish is known: nothing is guessed of
-    the others. PlanError if no shape can be taken.
+    `own` is what resources.nodes and resources.gpus_per_node say. It is taken where no finish is known, or else the first shape:
+    nothing is guessed of the others. PlanError if no shape can be taken.
     """
     able = [offer for offer in offers if offer.refused is None]
     if not able:
@@ -102,9 +102,9 @@ def choose(offers: Sequence[Offer], own: Shape) -> Choice:
         )
     if len(able) == 1:
         return Choice(shape=able[0].shape, why=f"{able[0].shape} is the only shape that the run can take")
-    raise PlanError(
-        f"resources.auto cannot choose: no finish is known ({missing}), and {own} of resources.nodes and "
-        f"resources.gpus_per_node is not one of the shapes that the run can take ({_listed(able)}); set them to one of these"
+    return Choice(
+        shape=able[0].shape,
+        why=f"no finish is known ({missing}), so {able[0].shape} is taken, the first that the run can take",
     )
 
 
@@ -128,7 +128,3 @@ def _none_fits(offers: Sequence[Offer]) -> str:
     first = offers[0]
     others = f"; the {len(offers) - 1} others neither, as the table shows" if len(offers) > 1 else ""
     return f"resources.auto: the run can take no shape: {first.shape}: {first.refused}{others}"
-
-
-def _listed(offers: Sequence[Offer]) -> str:
-    return ", ".join(str(offer.shape) for offer in offers)

@@ -18,7 +18,14 @@ from launcher.units import plural
 
 # "sbatch: Job 7 to start at 2026-11-29T03:00:00 using 8 processors on nodes n[1-2] in partition main", on stderr.
 _STARTS = re.compile(r"to start at (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:.* in partition (\S+))?")
-_SILENT = ("timed out", "Unable to contact", "Connection refused", "Socket timed out")
+_SILENT = (
+    "timed out",
+    "Unable to contact",
+    "Connection refused",
+    "configuration source",
+    "Unable to process configuration",
+)
+"""What sbatch says when it has no controller to ask; everything else that it says is about the job."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

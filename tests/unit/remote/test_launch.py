@@ -77,15 +77,14 @@ def test_a_second_launch_sends_nothing_that_is_there(slurm, project):
     assert f"{slurm.home}/launcher/runs/" in done.stdout
 
 
-def test_a_launch_whose_answer_was_lost_is_recorded_and_not_repeated(
-    slurm, project, laptop, monkeypatch, capfd
-):
-    monkeypatch.chdir(project[0])
-    monkeypatch.setenv("HF_TOKEN", SECRET)
+def test_a_launch_whose_answer_was_lost_is_recorded_and_not_repeated(slurm, project):
     run, before = json.loads(project[1].stdout)["run"], submitted(slurm)
     shutil.rmtree(project[0] / "runs" / run)
-    assert main([*LAUNCH, "data.path='~/data/it\\'s mine.jsonl'", "seed=3", "--json"]) == 0
-    assert f"this command had launched {run} before the connection was lost" in capfd.readouterr().err
+    done = slurm.here(
+        *LAUNCH, "data.path='~/data/it\\'s mine.jsonl'", "seed=3", "--json", cwd=project[0], HF_TOKEN=SECRET
+    )
+    assert done.returncode == 0
+    assert f"this command had launched {run} before the connection was lost" in done.stderr
     assert submitted(slurm) == before and (project[0] / "runs" / run / "remote.json").is_file()
 
 
