@@ -80,7 +80,7 @@ def derive_shapes(gpus_of_a_node: int, most_nodes: int | None, global_batch_size
 def choose(offers: Sequence[Offer], own: Shape) -> Choice:
     """The shape that finishes first; of those that finish at the same time, the one that takes the fewest GPU-hours.
 
-    `own` is what resources.nodes and resources.gpus_per_node say. It is taken where no finish is known, or else the first shape:
+    `own` is what resources.nodes and resources.gpus_per_node say. It is taken where no finish is known, or else the first one:
     nothing is guessed of the others. PlanError if no shape can be taken.
     """
     able = [offer for offer in offers if offer.refused is None]
