@@ -7,8 +7,8 @@ from importlib import import_module
 from typing import Any
 
 from launcher.errors import ConfigError, Exit, LauncherError, PackageError
-from launcher.hub import endpoint, offline_variable
-from launcher.launching.hub_ask import is_open, token_of, why
+from launcher.hub import endpoint, is_open, offline_variable
+from launcher.launching.hub_ask import token_of, why
 
 _NAME = re.compile(
     r"(?!.*(--|\.\.))(?!.*\.git$)[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95}(?<![.-])", re.ASCII

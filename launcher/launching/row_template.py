@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 from launcher.config import Config, Init
 from launcher.launching.chat_template import read_format, special_contents, template_in
-from launcher.launching.model_gate import folder_of, read_json
+from launcher.launching.model_gate import folder_of
+from launcher.reading import object_in
 
 if TYPE_CHECKING:
     from launcher.data.template import Template
@@ -29,11 +30,11 @@ def row_template(config: Config) -> "Template | None":
         text, named = CHATML, dict(_RANDOM)
     elif folder is not None:
         text = template_in(folder)
-        values: dict[str, Any] = read_json(folder / "tokenizer_config.json") or {}
-        named = dict(special_tokens({**(read_json(folder / "special_tokens_map.json") or {}), **values}))
+        values: dict[str, Any] = object_in(folder / "tokenizer_config.json") or {}
+        named = dict(special_tokens({**(object_in(folder / "special_tokens_map.json") or {}), **values}))
         more = [
             *special_contents(values.get("added_tokens_decoder")),
-            *special_contents(read_json(folder / "tokenizer.json") or {}),
+            *special_contents(object_in(folder / "tokenizer.json") or {}),
         ]
     if chat is not None:
         text = chat.template or text
