@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from launcher.checkpoint.manifest import folder_name
-from launcher.run import RunDir
+from launcher.run import RunDir, append_line
 from tests.support.reports import fill_run, fill_sweep
 
 ESCAPE = "\x1b]0;owned\x07\x1b[2J"
@@ -33,11 +33,14 @@ RAW: tuple[bytes, ...] = (
 FILES = (
     "plan.json", "job.json", "events.jsonl", "metrics.jsonl", "config.yaml", "data_check.json", "lease.json", "intent.json",
     "code.json", "data.json", ".hydra/overrides.yaml", f"checkpoints/{folder_name(8)}/manifest.json", "exported.json",
-    "logs/77_1/n1.log",
+    "logs/77_1/n1.log", "code/abc.tar", "earlier/1/plan.json", ".key", ".hydra/config_dir",
 )  # fmt: skip
 _DOCUMENTS = (".json", ".jsonl", ".yaml")
 """Endings of files whose values can be changed one by one."""
-SWEEP_FILES = ("sweep.json", "trials.jsonl", "outcomes/0.json", "outcomes/3.json")
+SWEEP_FILES = (
+    "sweep.json", "trials.jsonl", "outcomes/0.json", "outcomes/3.json", "claims/5.0.json", "jobs.json", "job.json", "stop.json",
+    "intent.json", "events.jsonl", "0/plan.json", "0/config.yaml",
+)  # fmt: skip
 
 
 def plan_run(folder: Path) -> RunDir:
@@ -79,6 +82,17 @@ def fill(run: RunDir) -> RunDir:
     log = run.logs / "77_1"
     log.mkdir(parents=True)
     (log / "n1.log").write_text("Traceback (most recent call last):\nRuntimeError: broken\n")
+    reshaped = {
+        "event": "reshaped",
+        "attempt": 1,
+        "before": "1 x 8",
+        "after": "2 x 8",
+        "reason": "",
+        "earlier": "earlier/1",
+    }
+    append_line(run.events, {"time": "2026-03-01T08:00:00+00:00", **reshaped})
+    (run.path / "earlier" / "1").mkdir(parents=True)
+    shutil.copy(run.plan, run.path / "earlier" / "1")
     return run
 
 
@@ -91,6 +105,14 @@ def plan_sweep(runs: Path) -> Path:
     (folder / "sweep.json").write_text(
         json.dumps({**spec, "cluster": "slurm", "dry_run": False, "job_id": "99"})
     )
+    worker = {"task": "99_5", "host": "n1", "pid": 2, "started": 3}
+    (folder / "claims").mkdir()
+    (folder / "claims" / "5.0.json").write_text(
+        json.dumps({"worker": worker, "time": "", "values": {"seed": "1"}})
+    )
+    job = {"job_id": "99", "script": "job.sbatch", "array": "0-5", "again": False, "time": ""}
+    (folder / "jobs.json").write_text(json.dumps({"arrays": [job], "told": True}))
+    (folder / "job.json").write_text(json.dumps({"cluster": "slurm", "job_id": "99"}))
     return folder
 
 
