@@ -162,7 +162,7 @@ def test_explain_as_json_says_the_same(cli):
     typed = ("plan", "+experiment=llama70b_qlora", "cluster=slurm", "--explain")
     told = json.loads(cli(*typed, "--json").stdout)
     lines = [
-        f"{kind:<12}{one['gib']:>8.2f} GiB  {one['counted']} Shown by: {one['shown_by']}."
+        f"{kind:<14}{one['gib']:>8.2f} GiB  {one['counted']} Shown by: {one['shown_by']}."
         for kind, one in told["memory"].items()
     ]
     assert [*lines, told["time"]] == [
