@@ -24,7 +24,7 @@ def buffer_bytes(load: Load, moment: Moment) -> float:
     """
     own = PROBE if load.degrees.world_size > 1 else 0
     own += load.acting.buffer_bytes(load, _units(load), moment)
-    if moment is Moment.MEASURE and load.measured:
+    if moment is Moment.MEASURE:
         own += block_pass_bytes(load) * load.measured
     if moment is Moment.STEP:
         return own + step_bytes(load)
@@ -32,7 +32,7 @@ def buffer_bytes(load: Load, moment: Moment) -> float:
         own += load.acting.embedding_bytes(load)
     if moment.in_blocks:
         own += working_bytes(load)
-    if moment is Moment.REFERENCE and load.reference:
+    if moment is Moment.REFERENCE:
         own += reference_pass_bytes(load)
     return own + _token_bytes(load)
 

@@ -56,7 +56,9 @@ def estimate_memory(load: Load) -> Memory:
     """The peak of a training step on one GPU, term by term: the largest of the moments of a step, since activations go as
     gradients come."""
     moments = [
-        {term.name: term.at(load, moment) for term in TERMS if term.at is not None} for moment in Moment
+        {term.name: term.at(load, moment) for term in TERMS if term.at is not None}
+        for moment in Moment
+        if load.has(moment)
     ]
     peak = max(moments, key=lambda parts: sum(parts.values()))
     counted: dict[str, float] = {}

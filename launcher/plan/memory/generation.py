@@ -21,7 +21,7 @@ def generation_bytes(load: Load, moment: Moment) -> float:
     Source: trl 1.16, trainer/grpo_trainer.py (_generate_single_turn); transformers 5.23, cache_utils.py (DynamicLayer) and
     generation/utils.py (_sample). Unverified.
     """
-    if moment is not Moment.GENERATE or not load.generated:
+    if moment is not Moment.GENERATE:
         return 0
     shape, rows = load.shape, load.sequences * load.accumulation
     prompt = max(load.length - load.generated, 1)

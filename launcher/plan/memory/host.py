@@ -19,8 +19,8 @@ def host_bytes(load: Load) -> float:
     sharded; with strategy.cpu_ram_efficient_loading one rank of each node does. ZeRO-3 loads shards. 4-bit weights move to the
     GPU file by file; with FSDP2 they stay on the host until they are sharded. Offloaded weights are added while the whole ones
     are still there. A second model counts like the trained one. In training the host holds offloaded weights, gradients,
-    optimizer state and activations, paged state, and the copy of the trained state that a save takes. torch rounds pinned memory
-    (the copy, and each offloaded weight and activation) up to powers of two.
+    optimizer state and activations, paged state, and the copy of the trained state that a save takes. torch rounds pinned
+    memory (the copy, and each offloaded weight and activation) up to powers of two.
     Source: transformers 5.23's from_pretrained; accelerate 1.15's fsdp2_prepare_model; torch 2.13's CachingHostAllocator.h; Ren
     et al., ZeRO-Offload (arXiv 2101.06840), section 4. Unverified.
     """

@@ -18,6 +18,7 @@ from launcher.plan.model import (
 )
 from launcher.strategies.base import Strategy, Tensors
 from launcher.strategies.degrees import Degrees
+from launcher.strategies.moment import Moment
 
 CONTEXT_GIB = 1.0
 """CUDA context, cuBLAS workspaces and communicators, until cluster.context_gib says it."""
@@ -215,6 +216,15 @@ class Load:
     def all_tensors(self) -> list[tuple[tuple[int, ...], int]]:
         """Shapes of the model's weights, without the adapter."""
         return self.counts.all_tensors
+
+    def has(self, moment: Moment) -> bool:
+        """Whether this run has that moment."""
+        needs = {
+            Moment.REFERENCE: self.reference,
+            Moment.MEASURE: self.measured,
+            Moment.GENERATE: self.generated,
+        }
+        return bool(needs.get(moment, True))
 
     def shard(self, tensors: Tensors) -> int:
         """Elements of these tensors on the first rank."""
