@@ -6,8 +6,6 @@ import signal
 import sys
 from pathlib import Path
 
-from launcher.environment import PYTHONUTF8
-
 
 def die_with_parent() -> None:
     """Makes the kernel kill this process when its parent ends; called in a child before exec. Source: prctl(2),
@@ -24,7 +22,7 @@ def start_in_utf8() -> None:
     known = sys.flags.utf8_mode or sys.getfilesystemencoding() == "utf-8"
     if known or not sys.executable or any(word.endswith("utf8=0") for word in sys.orig_argv):
         return
-    os.environ[PYTHONUTF8] = "1"
+    os.environ["PYTHONUTF8"] = "1"
     os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
 
 
