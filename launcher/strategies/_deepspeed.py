@@ -153,9 +153,7 @@ class Zero(Strategy):
     def embedding_bytes(self, load: Trained) -> float:
         """Bytes of the embedding's gradient and, with tied weights, of the head's, which was kept. A gradient larger than a
         bucket is flattened and copied before it is reduced. Source: DeepSpeed 0.19.8, stage_1_and_2.py."""
-        copies = (
-            3 if self.zero_stage == 2 and load.accumulation == 1 else 4
-        )  # the last one is the sum that is kept
+        copies = 3 if self.zero_stage == 2 and load.accumulation == 1 else 4  # the last one is the kept sum
         if self.zero_stage == 3 or load.table <= bucket_elements(load):
             copies = 1
         return load.table * load.width * max(copies, 2 if load.tied else 1)
