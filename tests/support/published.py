@@ -37,7 +37,7 @@ class Published:
     limit: str = ""
     """fits or out of memory, where the source tells no more."""
     counts: str = "allocated"
-    """What a peak counts: tensors (allocated), all that torch's allocator holds (reserved), or all that the GPU needs (whole)."""
+    """What a peak counts: tensors (allocated), all that torch's allocator holds (reserved), or what the GPU needs (whole)."""
     taken: str = ""
     cause: str = ""
     """Why the planner answers otherwise, where that is known."""
@@ -208,8 +208,8 @@ def read_rows() -> Iterator[Published]:
             )
         made = load(
             MODELS[line["model"]], lora, int(line["sequences"]), int(line["tokens"]),
-            checkpointing=line["checkpointing"] == "1", strategy=line["strategy"], gpus=int(line["gpus"]), pure=line["pure"] == "1", optimizer=line["optimizer"],
-            accumulation=int(line["accumulation"]),
+            checkpointing=line["checkpointing"] == "1", strategy=line["strategy"], gpus=int(line["gpus"]),
+            pure=line["pure"] == "1", optimizer=line["optimizer"], accumulation=int(line["accumulation"]),
         )  # fmt: skip
         method = (
             f"QLoRA ({line['bits']})" if line["bits"] else {"lora": "LoRA", "full": "full"}[line["method"]]
