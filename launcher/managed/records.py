@@ -13,7 +13,7 @@ from launcher.run.kinds import fits
 from launcher.run.record import is_kind
 
 TAG = "launcher"
-"""Key of the tag in a job's metadata, by which the job is found again."""
+"""Key of the tag in a job's metadata; the tag finds the job again."""
 _RECORD: Mapping[str, Any] = {"begun": str, "tag": str, "job": Mapping[str, Any] | None}
 """What a record of a job has at least."""
 
@@ -26,7 +26,7 @@ class Records:
 
     @property
     def data(self) -> Path:
-        """Folder of the files in the form in which they were uploaded."""
+        """Folder of the files as they were uploaded."""
         return self.folder / "data"
 
     def uploaded(self, base: str, sha256: str) -> str | None:
@@ -71,7 +71,7 @@ class Records:
         known = [one for one in self._all() if one.get("job")]
         if not known:
             raise RunError(
-                f"{self.folder} records no job; give the id of one: python -m launcher managed list shows them"
+                f"{self.folder} has no record of a job; give a job id, as python -m launcher managed list shows them"
             )
         return str(max(known, key=lambda one: one["begun"])["job"]["id"])
 
