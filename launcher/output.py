@@ -6,9 +6,9 @@ import json
 import math
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -69,6 +69,12 @@ def columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     )
 
 
+def print_text(text: str = "", *, end: str = "\n", file: TextIO | None = None, flush: bool = False) -> None:
+    """Prints for a person, on stdout or on `file`. A name or a text of somebody else's is in most of what is printed, so what a
+    terminal would obey is shown instead."""
+    print(visible(text), end=end, file=file, flush=flush)
+
+
 def say(text: str) -> None:
     """Prints one line on stderr, with the program's name; nothing where stderr is full or its reader has gone, since what is
     said there is never what was asked for."""
@@ -88,7 +94,20 @@ def print_table(table: Any) -> None:
 
 def wide_console() -> "Console":
     """A console of rich's on stdout; if there is no terminal it is wide enough for a table."""
-    from rich.console import Console  # imported here: few commands need it
+    console = make_console()
+    return console if console.is_terminal else make_console(width=_WIDE)
 
-    console = Console()
-    return console if console.is_terminal else Console(width=_WIDE)
+
+def make_console(**options: Any) -> "Console":
+    """A console of rich's that shows what a terminal would obey, but for rich's own colours and movements."""
+    from rich.console import Console, ConsoleOptions, RenderableType  # imported here: few commands need it
+    from rich.segment import Segment
+
+    class Shown(Console):
+        def render(
+            self, renderable: RenderableType, options: ConsoleOptions | None = None
+        ) -> Iterable[Segment]:
+            for one in super().render(renderable, options):
+                yield one if one.control else Segment(visible(one.text), one.style)
+
+    return Shown(**options)

@@ -4,7 +4,7 @@ import argparse
 
 from launcher.cli.verb import Verb
 from launcher.errors import Exit
-from launcher.output import columns, print_json, warn
+from launcher.output import columns, print_json, print_text, warn
 from launcher.run import list_runs
 from launcher.status.learning import damaged_lines
 from launcher.status.state import Status, read_statuses, split_readable
@@ -30,7 +30,7 @@ def _run(options: argparse.Namespace) -> int:
         return Exit.OK
     hidden = len(every) - len(listed)
     if not statuses:
-        print(
+        print_text(
             f"no {'dry runs' if options.planned else 'runs'} under {options.runs_dir}{_others(hidden, options.planned)}"
         )
         return Exit.OK
@@ -44,12 +44,12 @@ def _run(options: argparse.Namespace) -> int:
         )
         for status in statuses
     ]
-    print(columns(("run", "state", "step", "loss", "job"), rows))
+    print_text(columns(("run", "state", "step", "loss", "job"), rows))
     for status in statuses:
         for line in damaged_lines(status.damaged):
-            print(f"{status.run}: {line}")
+            print_text(f"{status.run}: {line}")
     if hidden and not options.planned:
-        print(_others(hidden, planned=False).strip(" ;"))
+        print_text(_others(hidden, planned=False).strip(" ;"))
     return Exit.OK
 
 
