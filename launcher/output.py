@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import json
 import math
+import os
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -78,8 +79,13 @@ def print_text(text: str = "", *, end: str = "\n", file: TextIO | None = None, f
 def say(text: str) -> None:
     """Prints one line on stderr, with the program's name; nothing where stderr is full or its reader has gone, since what is
     said there is never what was asked for."""
-    with contextlib.suppress(OSError):
+    try:
         print(f"launcher: {visible(text)}", file=sys.stderr, flush=True)
+    except OSError:
+        with contextlib.suppress(
+            OSError
+        ):  # else what is left in its buffer would fail again at the interpreter's end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def warn(text: str) -> None:
@@ -109,5 +115,8 @@ def make_console(**options: Any) -> "Console":
         ) -> Iterable[Segment]:
             for one in super().render(renderable, options):
                 yield one if one.control else Segment(visible(one.text), one.style)
+
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # rich would end the process with exit code 1
 
     return Shown(**options)
