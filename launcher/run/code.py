@@ -37,7 +37,7 @@ class Code:
     """What a run was started with, besides its configuration."""
 
     roots: tuple[Root, ...]
-    """In the order of imports."""
+    """The folders in the order of the import path."""
     commit: str | None = None
     """The git commit of the folder in which the command was typed; null without one."""
     changed: tuple[str, ...] = ()

@@ -56,7 +56,7 @@ class CopiedToNode(Event):
     gib: float = 0.0
     """Its size, in GiB."""
     seconds: float = 0.0
-    """How long it took."""
+    """Seconds that it took."""
 
 
 class Tokenizing(Event):
@@ -96,13 +96,13 @@ class Data(Event):
     longest: int | None = None
     """Tokens of the longest sequence."""
     filled: float | None = None
-    """Share of the sequences' length that holds tokens when all are as long as the longest."""
+    """Share of tokens, as opposed to padding, if all sequences are padded to the longest."""
     examples: int | None = None
     """Examples that were read."""
     left_out: int | None = None
     """Examples that were left out, because no token that is trained on lies within model.max_length."""
     cut: int | None = None
-    """Examples that lost their end."""
+    """Examples that were cut at the end."""
     split: int | None = None
     """Plain texts that became several sequences."""
     lengths: Mapping[str, int] | None = None

@@ -84,7 +84,7 @@ def test_a_launch_whose_answer_was_lost_is_recorded_and_not_repeated(slurm, proj
         *LAUNCH, "data.path='~/data/it\\'s mine.jsonl'", "seed=3", "--json", cwd=project[0], HF_TOKEN=SECRET
     )
     assert done.returncode == 0
-    assert f"this command had launched {run} before the connection was lost" in done.stderr
+    assert f"this command had already launched {run} when the connection was lost" in done.stderr
     assert submitted(slurm) == before and (project[0] / "runs" / run / "remote.json").is_file()
 
 
