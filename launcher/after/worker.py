@@ -32,7 +32,7 @@ class WorkFailed(LauncherError):
         self.exit_code = Exit(code)
 
 
-class Worker:
+class ModelProcess:
     """The process, its requests and its replies."""
 
     def __init__(self, process: subprocess.Popen[str], log: Any) -> None:
@@ -82,7 +82,7 @@ class Worker:
 @contextlib.contextmanager
 def worker(
     request: dict[str, Any], python: Sequence[str] = (), environ: Mapping[str, str] | None = None
-) -> Generator[Worker]:
+) -> Generator[ModelProcess]:
     """The process that works on the request; it ends with the block. RunError if the training stack is not installed.
 
     `python`: the words that start another Python than this one; `environ`: variables beside those of this process.
@@ -103,7 +103,7 @@ def worker(
             start_new_session=True,  # Ctrl-C is for the command
             preexec_fn=die_with_parent,
         )
-        one = Worker(process, log)
+        one = ModelProcess(process, log)
         one.send(request)
         try:
             yield one

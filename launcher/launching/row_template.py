@@ -7,19 +7,19 @@ from launcher.launching.chat_template import read_format, special_contents, temp
 from launcher.launching.model_gate import folder_of, read_json
 
 if TYPE_CHECKING:
-    from launcher.data.template import Template
+    from launcher.data.template import ChatTemplate
 
 _RANDOM = (("eos_token", "<|im_end|>"), ("pad_token", "<|pad|>"))
 """Special tokens of the byte tokenizer (launcher.data.tokenizer.byte_tokenizer)."""
 
 
-def row_template(config: Config) -> "Template | None":
+def row_template(config: Config) -> "ChatTemplate | None":
     """The template that the ranks will use; None if the model's files are not on this machine, or have none."""
     chat, folder = read_format(config), folder_of(config)
     if chat is None and folder is None and config.model.init is not Init.random:
         return None
     from launcher.data.template import (
-        Template,
+        ChatTemplate,
         special_tokens,
     )  # by need: the files of many a model are not here
     from launcher.data.tokenizer import CHATML
@@ -42,7 +42,7 @@ def row_template(config: Config) -> "Template | None":
             named["eos_token"] = chat.eos
     if not text:
         return None
-    return Template(
+    return ChatTemplate(
         name_or_path=config.model.name_or_path,
         chat_template=text,
         special=tuple(named.items()),

@@ -11,7 +11,7 @@ from launcher.config import Config
 from launcher.data.check import Asked, check
 from launcher.data.mask import IGNORED, encode, show
 from launcher.data.rendering import problems
-from launcher.data.template import Template
+from launcher.data.template import ChatTemplate
 from launcher.data.tokenizer import CHATML, byte_tokenizer
 from launcher.errors import DataError
 from launcher.launching.data_gate import check_data
@@ -44,8 +44,8 @@ TOOL = {"type": "function", "function": {"name": "tide_table", "description": "H
 THINKING = [CHAT[0], {**CHAT[1], "reasoning_content": "Ice is frozen water."}]
 
 
-def template(text: str) -> Template:
-    return Template(name_or_path="own", chat_template=text, special=(("eos_token", "<|im_end|>"),))
+def template(text: str) -> ChatTemplate:
+    return ChatTemplate(name_or_path="own", chat_template=text, special=(("eos_token", "<|im_end|>"),))
 
 
 @pytest.mark.parametrize(
