@@ -13,8 +13,8 @@ from omegaconf.errors import OmegaConfBaseException
 from launcher.config import Config
 from launcher.errors import ConfigError, unknown
 from launcher.launching.explain import dataclass_of, expected, unknown_key
-from launcher.launching.own_file.grammar import in_grammar
 from launcher.launching.own_file.source import SourceFile, construct, line_of
+from launcher.launching.own_file.write import in_grammar
 from launcher.launching.secrets import refers_to_secret
 from launcher.resources import resource_dir
 
@@ -55,7 +55,7 @@ class FileSettings:
 
 
 class SettingsReader:
-    """Reads the nodes of one file into Asked; ConfigError for the first fault."""
+    """Reads the nodes of one file into FileSettings; ConfigError for the first fault."""
 
     def __init__(self, source: SourceFile, config_dir: Path | None) -> None:
         self.source, self.config_dir, self.asked = source, config_dir, FileSettings()

@@ -8,7 +8,7 @@ import pytest
 
 from launcher.__main__ import main
 from launcher.config import Config
-from launcher.data.check import Asked, check
+from launcher.data.check import CheckOptions, check
 from launcher.data.mask import IGNORED, encode, show
 from launcher.data.rendering import problems
 from launcher.data.template import ChatTemplate
@@ -132,7 +132,7 @@ def test_a_first_word_that_merges_with_the_prompt_is_trained_on_and_told(tmp_pat
     encoded = encode(rows[0], tokenizer, True, "here")
     assert show(encoded, tokenizer).endswith("assistant:[ Yes</s>]")
     path = write(tmp_path, rows)
-    found = {one.rule: one for one in check(Asked(path=path, tokenizer=tokenizer)).findings}
+    found = {one.rule: one for one in check(CheckOptions(path=path, tokenizer=tokenizer)).findings}
     assert found["merged_start"].line == 1
     assert "within the token ' Yes'" in found["merged_start"].message
 
@@ -162,7 +162,7 @@ def test_the_check_lists_lines_that_the_template_fails_on_and_goes_on(tmp_path):
         LOOP + "{% if messages[0].role == 'system' %}{{ 1 + 'x' }}{% endif %}" + PROMPT
     )
     rows = [{"messages": CHAT}, {"messages": [{"role": "system", "content": "S"}, *CHAT]}, {"messages": CHAT}]
-    report = check(Asked(path=write(tmp_path, rows), tokenizer=tokenizer))
+    report = check(CheckOptions(path=write(tmp_path, rows), tokenizer=tokenizer))
     errors = [(one.rule, one.line) for one in report.findings if one.level == "error"]
     assert errors == [("template", 2)]
     assert report.tokens["trained_share"] > 0
