@@ -82,13 +82,8 @@ class ModelProcess:
 @contextlib.contextmanager
 def worker(
     request: dict[str, Any], python: Sequence[str] = (), environ: Mapping[str, str] | None = None
-<<<<<<< HEAD
 ) -> Generator[ModelProcess]:
-    """The process that works on the request; it ends with the block. RunError if the training stack is not installed.
-=======
-) -> Generator[Worker]:
     """The process that works on the request; it is killed at the end of the block. RunError without the training stack.
->>>>>>> main
 
     `python`: the command of another Python than this one; `environ`: variables in addition to those of this process.
     """

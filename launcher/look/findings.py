@@ -127,13 +127,9 @@ def _name(records: Sequence[NodeRecord], others: Sequence[NodeRecord], how: str)
 def _link(name: str, links: Sequence[Link], how: str) -> SiteFact:
     problems = sorted({link.problem for link in links if link.problem})
     if problems:
-<<<<<<< HEAD
-        return SiteFact(what=f"between nodes over {name}", value=f"no way: {', '.join(problems)}", how=how)
-=======
-        return Finding(
+        return SiteFact(
             what=f"between nodes over {name}", value=f"no connection: {', '.join(problems)}", how=how
         )
->>>>>>> main
     speed = min(link.gb_s or 0.0 for link in links)
     return SiteFact(
         what=f"between nodes over {name}, GB/s", value=_about(speed), how=f"{how}, one TCP connection"

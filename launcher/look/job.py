@@ -37,13 +37,8 @@ class JobRequest:
     """The site, with the sbatch options that it needs."""
 
 
-<<<<<<< HEAD
 def write_job(cluster: Cluster, wanted: JobRequest, folder: Path) -> Path:
-    """The job script in that new folder; PlanError for an option that is not one."""
-=======
-def write_job(cluster: Cluster, wanted: Wanted, folder: Path) -> Path:
     """The job script in that new folder; PlanError for an unknown option."""
->>>>>>> main
     request = Request(
         name="site_probe", run_dir=str(folder), nodes=wanted.nodes, spares=0, gpus_per_node=max(1, wanted.gpus_per_node),
         cuda=wanted.gpus_per_node > 0, resources=ResourcesConfig(nodes=wanted.nodes, time=TIME), site=wanted.site,

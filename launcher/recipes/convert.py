@@ -68,13 +68,8 @@ class RecipeConversion:
         return [one for one in self.outcomes if one.fate in fates]
 
 
-<<<<<<< HEAD
 def convert(asked: ConversionRequest, out: Path) -> RecipeConversion:
-    """The configuration; ConfigError for a file that is no recipe of a known tool."""
-=======
-def convert(asked: Asked, out: Path) -> Converted:
     """The configuration; ConfigError for a file that is not a recipe of a known tool."""
->>>>>>> main
     recipe = load(asked.file)
     tool = TOOLS.find(asked.tool) if asked.tool else recognise(recipe, asked.file)
     accelerate = load(asked.accelerate) if asked.accelerate else None

@@ -19,13 +19,8 @@ _LARGEST_OTHER = 2 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-<<<<<<< HEAD
 class CodeFolders:
-    """The folders of code, each as freeze would keep it."""
-=======
-class Code:
     """The folders of code, with the files that freeze would keep."""
->>>>>>> main
 
     imports: tuple[Tree, ...]
     """The folders in the order of the import path."""
@@ -53,13 +48,8 @@ class Code:
 
 def gather_code(
     work_dir: Path, config_dir: str | None, skipped: tuple[Path, ...], cache: Path, hashes: Hashes
-<<<<<<< HEAD
 ) -> CodeFolders:
-    """The code of a launch that is typed in `work_dir`; ConfigError for a folder that is too large to be one of code."""
-=======
-) -> Code:
     """The code of a launch that is typed in `work_dir`; ConfigError for a folder that is too large for a folder of code."""
->>>>>>> main
     git, secrets = Git(work_dir), secrets_of(os.environ)
     imports: list[Tree] = []
     work = config = None

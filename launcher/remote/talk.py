@@ -63,13 +63,8 @@ def talk(connection: SshConnection, python: str, request: dict[str, Any]) -> Gen
                 process.stdin.close()
 
 
-<<<<<<< HEAD
 def ask(connection: SshConnection, python: str, request: dict[str, Any]) -> dict[str, Any]:
-    """The answer to a request that has one line."""
-=======
-def ask(connection: Connection, python: str, request: dict[str, Any]) -> dict[str, Any]:
     """The answer to a request whose answer is one line."""
->>>>>>> main
     with talk(connection, python, request) as one:
         return one.answer()
 

@@ -54,13 +54,8 @@ def write_remote(folder: Path, remote: RemoteRun) -> None:
     write_text(folder / REMOTE, json.dumps(asdict(remote), indent=2) + "\n")
 
 
-<<<<<<< HEAD
 def read_remote(folder: Path) -> RemoteRun | None:
-    """The record in a folder; None if there is none. RunError for a file that is not one."""
-=======
-def read_remote(folder: Path) -> Remote | None:
     """The record in a folder; None if there is none. RunError if the file is not a record."""
->>>>>>> main
     file = folder / REMOTE
     if not file.is_file():
         return None

@@ -161,23 +161,13 @@ def _chat(options: argparse.Namespace) -> ChatFormat | None:
     return format_named(options.chat_template, os.environ)
 
 
-<<<<<<< HEAD
 def _template(chat: ChatFormat) -> ChatTemplate:
-    """The template alone: rows are rendered with it, and their tokens are estimated."""
-    special = (
-        ("eos_token", chat.eos or "</s>"),
-        ("bos_token", "<s>"),
-    )  # without a model: any stand for its own
-    return ChatTemplate(
-=======
-def _template(chat: ChatFormat) -> Template:
     """Only the template: rows are rendered with it, and their tokens are estimated."""
     special = (
         ("eos_token", chat.eos or "</s>"),
         ("bos_token", "<s>"),
     )  # there is no model, so any tokens do
-    return Template(
->>>>>>> main
+    return ChatTemplate(
         name_or_path=str(chat.name),
         chat_template=str(chat.template),
         special=special,
@@ -185,13 +175,8 @@ def _template(chat: ChatFormat) -> Template:
     )
 
 
-<<<<<<< HEAD
 def _request_of_config(options: argparse.Namespace) -> tuple[CheckOptions, ChatFormat | None]:
-    """The check of the data that a configuration names; UsageError where it names no single file."""
-=======
-def _request_of_config(options: argparse.Namespace) -> tuple[Asked, ChatFormat | None]:
     """The check of the data that a configuration names; UsageError if it does not name one file."""
->>>>>>> main
     from launcher.launching.chat_template import read_format, row_template
     from launcher.launching.compose import compose  # a check of a file alone needs no Hydra
 

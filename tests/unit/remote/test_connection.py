@@ -118,13 +118,8 @@ def test_a_connection_that_is_lost_while_a_command_runs_is_said(monkeypatch, tmp
     (tmp_path / "ssh").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     command = Command(words=["logs", "-f"], folder="/", path=[], base="/")
-<<<<<<< HEAD
-    with pytest.raises(ClusterError, match="the connection was lost, and the run goes on without it"):
-        run_there(SshConnection(ssh="login", socket=tmp_path / "s"), "python3", command)
-=======
     with pytest.raises(ClusterError, match="the connection was lost, and a run continues without it"):
-        run_there(Connection(ssh="login", socket=tmp_path / "s"), "python3", command)
->>>>>>> main
+        run_there(SshConnection(ssh="login", socket=tmp_path / "s"), "python3", command)
 
 
 def test_an_unknown_failure_keeps_what_ssh_said():

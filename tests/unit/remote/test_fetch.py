@@ -104,13 +104,8 @@ def test_a_cluster_cannot_write_outside_of_the_folder(pair):
         "liar",
         """printf '\\x1e launcher \\x1e\\n{"files": [["../../escaped", 1, 1]]}\\n'; cat > /dev/null""",
     )
-<<<<<<< HEAD
     remote = RemoteRun(ssh="login", python="liar", base="/", path=(), run="tiny/1", run_dir="/")
-    with pytest.raises(RunError, match="is no file of a run dir; nothing was fetched"):
-=======
-    remote = Remote(ssh="login", python="liar", base="/", path=(), run="tiny/1", run_dir="/")
     with pytest.raises(RunError, match="is not a path in a run dir; nothing was fetched"):
->>>>>>> main
         bring(RunElsewhere(pair.here, remote), checkpoints=False)
 
 
