@@ -1,6 +1,5 @@
 """Facts about Unix processes that several layers need."""
 
-import ctypes
 import signal
 from pathlib import Path
 
@@ -8,6 +7,8 @@ from pathlib import Path
 def die_with_parent() -> None:
     """Makes the kernel kill this process when its parent ends; called in a child before exec. Source: prctl(2),
     PR_SET_PDEATHSIG."""
+    import ctypes  # by need: every launch imports this module
+
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
