@@ -18,7 +18,7 @@ def run_elsewhere(
 ) -> int:
     """The exit code there; raises `away` again, which says so, for a verb that cannot run there."""
     if isinstance(away, ConfigElsewhere) and verb.overrides and not verb.terminal:
-        prints: Any = verb.prints
+        prints: Any = verb.printed
         launches = isinstance(prints, dict) and LaunchReport in cast("dict[str, Any]", prints).values()
         return run_with_overrides(name, words, options.overrides, away, launches=launches)
     if isinstance(away, RunElsewhere) and verb.runs_dir and not verb.terminal:

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from launcher.config import Config, DataCheck, Init
+from launcher.config.data import AUTO
 from launcher.data.places import find_files, is_address
 from launcher.data.portion import asked_portion
 from launcher.data.reading import Reading, reading_of
 from launcher.errors import ConfigError, DataError
-from launcher.formats import AUTO
 from launcher.hub import HUB
 from launcher.launching.kept import remembered
 from launcher.launching.portions import count_portions

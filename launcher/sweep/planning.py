@@ -13,6 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from launcher.clusters.registry import find_cluster
 from launcher.config import Config, Sampler
+from launcher.config.resources import is_auto
 from launcher.errors import ConfigError
 from launcher.launching.choose_shape import refuse_in_sweep
 from launcher.launching.compose import Asked
