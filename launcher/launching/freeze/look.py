@@ -150,20 +150,25 @@ def _secret_names() -> re.Pattern[str]:
 
 
 def _take(entry: "os.DirEntry[bytes]", seen: Seen, below: int, largest_other: int) -> None:
-    path, name = entry.path[below:], os.fsdecode(entry.name).lower()
+    path = entry.path[below:]
     try:
         status = entry.stat()
     except OSError:
         seen.leave("broken links", path)
         return
-    code = name.endswith(_CODE) or ".so." in name
-    if not stat.S_ISREG(status.st_mode):
+    mode, size = status.st_mode, status.st_size
+    if not stat.S_ISREG(mode):
         return
-    if has_secret_name(name):
-        seen.leave("files with names of secrets", path)
-    elif status.st_size > (_LARGEST_CODE if code else largest_other):
+    most = _LARGEST_CODE
+    if not path.endswith(b".py"):  # the rest costs time, and nearly all files of code are of this kind
+        name = os.fsdecode(entry.name).lower()
+        if has_secret_name(name):
+            seen.leave("files with names of secrets", path)
+            return
+        if name.endswith((".pyc", ".pyo")):
+            return
+        most = _LARGEST_CODE if name.endswith(_CODE) or ".so." in name else largest_other
+    if size > most:
         seen.leave("files over 1 MiB that are not code", path)
-    elif not name.endswith((".pyc", ".pyo")):
-        seen.files.append(
-            (path, status.st_size, status.st_mtime_ns, status.st_ino, stat.S_IMODE(status.st_mode))
-        )
+    else:
+        seen.files.append((path, size, status.st_mtime_ns, status.st_ino, stat.S_IMODE(mode)))
