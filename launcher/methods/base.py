@@ -33,6 +33,8 @@ class Draws:
     """Answers for each prompt. batch.global_batch_size counts answers and must be a multiple of it."""
     tokens: Callable[[Config], int]
     """Tokens of the longest answer."""
+    on_ranks: bool = False
+    """Whether transformers generates all answers of a step at once on the ranks that train, which the estimates count."""
 
 
 def _no_passes(config: Config) -> int:
@@ -104,10 +106,10 @@ class Method:
     """Prefixes of names: metrics.jsonl gets the figures besides the loss that its trainer logs under such names."""
 
     def __post_init__(self) -> None:
-        if self.not_estimated is None and self.draws is not None:
+        if self.not_estimated is None and self.draws is not None and not self.draws.on_ranks:
             raise ConfigError(
                 f"the spec of {self.title} generates answers, which the memory estimate does not count; give the reason in "
-                "not_estimated"
+                "not_estimated, or set on_ranks of draws if transformers generates them on the ranks"
             )
 
     @property

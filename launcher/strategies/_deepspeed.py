@@ -163,7 +163,11 @@ class Zero(Strategy):
 
         Source: DeepSpeed 0.19.8, stage_1_and_2.py.
         """
-        if moment is Moment.STEP or (moment.before_backward and load.accumulation == 1):
+        if (
+            moment is Moment.STEP
+            or moment.between_steps
+            or (moment.before_backward and load.accumulation == 1)
+        ):
             return 0
         return 2 * bucket_elements(load) * load.width
 

@@ -93,6 +93,8 @@ class Strategy:
     """Whether sharded parameters are torch DTensors."""
     gathers_by_module: ClassVar[bool] = False
     """Whether weights are gathered, in one number format, only while the module that owns them runs."""
+    gathers_to_generate: ClassVar[bool] = False
+    """Whether the whole model is gathered once while answers are generated; else what is sharded is gathered for each token."""
     loads_shards: ClassVar[bool] = False
     """Whether a rank loads only its own share of the weights."""
     four_bit_on_host: ClassVar[bool] = False
@@ -234,6 +236,8 @@ class Strategy:
         """Bytes of gradients at that moment, without the head's and the embedding's own while they are made."""
         if moment is Moment.STEP:
             return self.gradient_bytes(load)
+        if moment.between_steps:
+            return 0
         carried = self.carried_bytes(load)
         if moment.before_gradients:
             return carried
@@ -271,8 +275,8 @@ class Strategy:
 
     def step_bytes(self, load: Trained, elements: int, foreach: bool) -> float:
         """Temporary bytes of the optimizer's step. `elements`: trained parameters on this rank; `foreach`: whether it makes one
-        more fp32 value of each."""
-        return 4 * elements if foreach else 0
+        more value of each, in its format."""
+        return load.trained_width * elements if foreach else 0
 
     def communication_bytes(self, load: Trained, weights: float) -> float:
         """Bytes that one GPU sends in a step. `weights`: bytes of the whole model in the forward pass's format.

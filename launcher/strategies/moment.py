@@ -20,6 +20,15 @@ class Moment(Enum):
     """The embedding's backward pass: every gradient is there."""
     STEP = "step"
     """The optimizer's step."""
+    MEASURE = "measurement"
+    """Between two steps: a plugin computes the logits of some tokens, without gradients."""
+    GENERATE = "generation"
+    """Between two steps: answers are generated."""
+
+    @property
+    def between_steps(self) -> bool:
+        """Whether nothing is trained: there are no gradients, and no activations are kept."""
+        return self in (Moment.MEASURE, Moment.GENERATE)
 
     @property
     def before_gradients(self) -> bool:

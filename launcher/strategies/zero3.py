@@ -37,6 +37,7 @@ class Zero3(Zero):
     order: ClassVar[int | None] = 50
     shards_weights: ClassVar[bool] = True
     gathers_by_module: ClassVar[bool] = True
+    gathers_to_generate: ClassVar[bool] = True
     loads_shards: ClassVar[bool] = True
 
     def check(self, config: StrategyConfig) -> None:
@@ -96,7 +97,9 @@ class Zero3(Zero):
         own = sizes(load.hidden_size)
         limit, bucket = own["stage3_param_persistence_threshold"], load.bucket or own["reduce_bucket_size"]
         persistent = sum(size * count for size, count in elements if size <= limit) * load.width
-        reduced = 0 if moment.before_backward else bucket * load.width
+        reduced = 0 if moment.before_backward or moment.between_steps else bucket * load.width
+        if moment is Moment.GENERATE:  # trl gathers the whole model (ds3_gather_for_generation)
+            return load.parameters * load.width + persistent
         gradients = units.block if moment.in_blocks and load.adapter is None else 0
         return max(whole, units.head + 2 * units.block) + persistent + reduced + gradients
 

@@ -38,8 +38,8 @@ class Published:
 
     @property
     def planned(self) -> float:
-        total = estimate_memory(self.load).total
-        return total if self.whole else total - CONTEXT_GIB
+        memory = estimate_memory(self.load)
+        return memory.total if self.whole else memory.total - CONTEXT_GIB - memory.parts["fragmentation"]
 
     @property
     def off(self) -> float | None:
