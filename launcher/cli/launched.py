@@ -3,6 +3,7 @@
 import argparse
 import os
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,11 +40,12 @@ def shown(options: argparse.Namespace) -> Shown:
     return Shown(json=options.json, verbose=options.verbose)
 
 
-def tell(composed: Composed, launched: Launched, how: Shown) -> None:
-    """Prints the outcome of a launch; its warnings have been printed before."""
+def tell(composed: Composed, launched: Launched, how: Shown, warnings: Sequence[str] | None = None) -> None:
+    """Prints the outcome of a launch; its `warnings` have been printed before, and are derived again if they are not given."""
     config, plan = composed.config, launched.plan
-    warnings, shapes = warnings_of(composed, plan), shape_rows(composed.compared)
-    result = launched.report(notes_of(composed, plan), extent_dict(config, plan), warnings, shapes)
+    found = warnings_of(composed, plan) if warnings is None else list(warnings)
+    shapes = shape_rows(composed.compared)
+    result = launched.report(notes_of(composed, plan), extent_dict(config, plan), found, shapes)
     if how.json:
         print_json(result)
     else:

@@ -44,7 +44,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _launch(planned: Planned, how: Shown) -> int:
-    launched = launch(planned, lambda launched: tell(planned.composed, launched, how))
+    launched = launch(planned, lambda launched: tell(planned.composed, launched, how, planned.warnings))
     if launched.process is None:
         return Exit.OK
     return follow(launched.run, launched.process, how.json)
