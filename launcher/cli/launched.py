@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from launcher import environment
 from launcher.launching.choose_shape import shape_rows
@@ -54,8 +55,13 @@ def tell(composed: Composed, launched: Launched, how: Shown, warnings: Sequence[
 
             print(f"{plan_text(launched.run, plan, config, plan_notes(composed, plan))}\n")
         print(describe(launched.run, plan, result, config, verbose=how.verbose), flush=True)
+    answer(result)  # last: what was not printed was not told
+
+
+def answer(report: Any) -> None:
+    """Writes what became of a launch into the file that a machine which launches by ssh reads, if there is one."""
     if _ANSWER:
-        write_text(Path(_ANSWER), as_json(result))  # last: what was not printed was not told
+        write_text(Path(_ANSWER), as_json(report))
 
 
 def follow(run: RunDir, process: subprocess.Popen[bytes], as_json: bool) -> int:

@@ -1,10 +1,10 @@
 """A command of the launcher on the cluster, with its output and its exit code."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BufferedReader
-from typing import IO
+from typing import IO, Any
 
 from launcher.errors import ClusterError
 from launcher.remote.connection import SSH_FAILED, Connection
@@ -27,6 +27,8 @@ class Command:
     """cluster.ssh_dir."""
     answer: str | None = None
     """Name of the file for what a launch became."""
+    git: Mapping[str, Any] | None = None
+    """The fields of the GitState of the working folder here, of a launch."""
 
 
 def run_there(connection: Connection, python: str, command: Command) -> int:
@@ -38,6 +40,7 @@ def run_there(connection: Connection, python: str, command: Command) -> int:
         "path": list(command.path),
         "base": command.base,
         "answer": command.answer,
+        "git": command.git,
     }
     with talk(connection, python, request) as one:
         _copy(one.receive)

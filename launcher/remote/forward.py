@@ -1,11 +1,15 @@
 """A verb about a run on a cluster: it runs there, with the code of the launcher that launched the run."""
 
+import json
 import shutil
 from collections.abc import Sequence
+from typing import Any
 
-from launcher.remote.command import Command, run_there
+from launcher.errors import ClusterError
+from launcher.output import warn
+from launcher.remote.command import Command, capture_there, run_there
 from launcher.remote.connection import connect
-from launcher.run.remote import REMOTE, RunElsewhere
+from launcher.run.remote import REMOTE, Remote, RunElsewhere
 
 
 def run_about(verb: str, words: Sequence[str], reference: str | None, away: RunElsewhere) -> int:
@@ -44,5 +48,29 @@ def words_there(words: Sequence[str], reference: str | None, run_dir: str) -> li
 def forget(away: RunElsewhere) -> None:
     """Removes the record of a run that was removed there, with its folder if nothing else is in it."""
     (away.folder / REMOTE).unlink(missing_ok=True)
-    if not any(away.folder.iterdir()):
+    if away.folder.is_dir() and not any(away.folder.iterdir()):
         shutil.rmtree(away.folder)
+
+
+def statuses_there(runs: Sequence[Remote]) -> dict[str, dict[str, Any]]:
+    """Run dir there -> its status, as `list --json` prints it there. Each cluster is asked once, with the code of its newest
+    launch; the runs of one that does not answer are left out, and that is told."""
+    newest = {(one.ssh, one.base): one for one in runs}
+    found: dict[str, dict[str, Any]] = {}
+    for (ssh, base), one in newest.items():
+        command = Command(
+            words=["list", "--json", "--runs-dir", f"{base}/runs"], folder=base, path=one.path, base=base
+        )
+        try:
+            code, printed = capture_there(connect(ssh), one.python, command)
+        except ClusterError as error:
+            warn(str(error))
+            continue
+        if code:
+            warn(
+                f"cluster.ssh={ssh}: `list` ended there with exit code {code}, so the states of its runs are not known"
+            )
+            continue
+        rows: list[dict[str, Any]] = json.loads(printed)
+        found |= {str(row["run_dir"]): row for row in rows}
+    return found

@@ -5,6 +5,7 @@ import json
 import os
 import socket
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from omegaconf import OmegaConf
 
 from launcher.errors import ClusterError, ConfigError
 from launcher.launching.elsewhere import ConfigElsewhere
+from launcher.launching.own_file.expand import expand as expand_file
 from launcher.launching.typed import expand
 from launcher.output import say
 from launcher.remote.code import Code, gather_code
@@ -39,7 +41,7 @@ def run_with_overrides(
     cache = cache_here()
     hashes = Hashes(cache)
     code = gather_code(Path.cwd(), away.config_dir, (runs_dir, cache), cache, hashes)
-    sent = gather_paths(cfg, hashes, os.environ)
+    sent = gather_paths(cfg, hashes, os.environ, expand_file(overrides).arguments)
     hashes.save()
     trees = [*code.trees, *(tree for one in sent for tree in one.trees)]
     command = [*verb.split(), *flags_of(words, overrides)]
@@ -54,16 +56,17 @@ def run_with_overrides(
     }
     there = checked(away.ssh, python, ask(connection, python, request))
     if (earlier := _unrecorded(there.get("earlier"), runs_dir)) is not None:
-        folder = _record(earlier, runs_dir, away.ssh, python, there["base"], code)
+        remote, folder = _record(earlier, runs_dir, away.ssh, python, there["base"], code)
         say(
-            f"this command had launched {earlier['run']} before the connection was lost; nothing was launched again: {folder}; "
-            "repeat the command for another run"
+            f"this command had launched {remote.run} before the connection was lost; nothing was launched again: {folder}; "
+            "repeat the command for another one"
         )
         return 0
     send(connection, python, there["base"], trees, there)
-    remote = _command(command, overrides, code, sent, there["base"], identity)
     try:
-        return run_there(connection, python, remote)
+        return run_there(
+            connection, python, _command(command, overrides, code, sent, there["base"], identity)
+        )
     finally:
         if identity:
             _record_answer(connection, python, base, identity, runs_dir, code)
@@ -105,6 +108,7 @@ def _command(
         path=[f"{below}/{tree.name}" for tree in code.imports],
         base=base,
         answer=identity,
+        git=asdict(code.git) if identity else None,
     )
 
 
@@ -113,6 +117,8 @@ def _placed(value: Any, below: str) -> Any:
         return value.replace(SENT, below, 1) if value.startswith(SENT) else value
     if isinstance(value, list):
         return [_placed(one, below) for one in value]  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(value, tuple):
+        return tuple(_placed(one, below) for one in value)  # pyright: ignore[reportUnknownVariableType]
     if isinstance(value, Mapping):
         return {key: _placed(one, below) for key, one in value.items()}  # pyright: ignore[reportUnknownVariableType]
     return value
@@ -127,11 +133,16 @@ def _text(cfg: Any, key: str) -> Any:
 
 
 def _unrecorded(earlier: dict[str, Any] | None, runs_dir: Path) -> dict[str, Any] | None:
-    """The run of an earlier launch by the same command, if this machine has never heard of it."""
+    """What an earlier launch by the same command became, if this machine has never heard of it."""
     if earlier is None:
         return None
     known = {remote.run_dir for folder in list_remote(runs_dir) if (remote := read_remote(folder))}
-    return None if earlier["run_dir"] in known else earlier
+    return None if _named(earlier)[1] in known else earlier
+
+
+def _named(report: dict[str, Any]) -> tuple[str, str]:
+    """name/date_time of the run or the sweep, and its folder there."""
+    return (report["run"], report["run_dir"]) if "run" in report else (report["sweep"], report["sweep_dir"])
 
 
 def _record_answer(
@@ -149,19 +160,22 @@ def _record_answer(
         return
     earlier = _unrecorded(there.get("earlier"), runs_dir)
     if earlier is not None:
-        folder = _record(earlier, runs_dir, connection.ssh, python, there["base"], code)
-        say(f"{earlier['run']} is on {connection.ssh}; python -m launcher status {folder}")
+        remote, folder = _record(earlier, runs_dir, connection.ssh, python, there["base"], code)
+        verb = "sweep status" if remote.is_sweep else "status"
+        say(f"{remote.run} is on {connection.ssh}; python -m launcher {verb} {folder}")
 
 
-def _record(report: dict[str, Any], runs_dir: Path, ssh: str, python: str, base: str, code: Code) -> str:
-    """Writes the record, and returns the name by which the run is found here."""
-    folder, number = runs_dir / str(report["run"]), 1
+def _record(
+    report: dict[str, Any], runs_dir: Path, ssh: str, python: str, base: str, code: Code
+) -> tuple[Remote, str]:
+    """The record, which is written, and the name by which the run or the sweep is found here."""
+    run, run_dir = _named(report)
+    folder, number = runs_dir / run, 1
     while folder.exists():
         number += 1
-        folder = runs_dir / f"{report['run']}_{number}"
+        folder = runs_dir / f"{run}_{number}"
     path = tuple(f"{base}/sent/{tree.name}" for tree in code.imports)
-    write_remote(
-        folder,
-        Remote(ssh=ssh, python=python, base=base, path=path, run=report["run"], run_dir=report["run_dir"]),
-    )
-    return str(folder.relative_to(runs_dir))
+    dry_run = bool(report["dry_run"])
+    remote = Remote(ssh=ssh, python=python, base=base, path=path, run=run, run_dir=run_dir, dry_run=dry_run)
+    write_remote(folder, remote)
+    return remote, str(folder.relative_to(runs_dir))

@@ -14,6 +14,9 @@ MOST_FILES, MOST_BYTES = 50_000, 512 << 20
 _CODE = (".py", ".so", ".pyx", ".pth")
 _SMALL, _LARGEST_CODE = 1 << 20, 256 << 20
 """Bytes up to which a file is kept: one that is not code can be read by code beside it."""
+_OWN, _OWN_MAIN = b"launcher/", b"launcher/__main__.py"
+"""This package and a file of it, below the folder that holds it: its files are kept at any size, since a report needs the
+library of its charts."""
 _CROWD = 5_000
 """Entries of a folder without any Python file from which it is data."""
 _NO_CODE = ("__pycache__", "node_modules", "site-packages", "dist-packages")
@@ -55,16 +58,15 @@ def look(
     skipped: Sequence[Path],
     ignored: Sequence[bytes],
     most_files: int = MOST_FILES,
-    largest_other: int = _SMALL,
 ) -> Seen:
-    """The files of a folder, or of its parts `only`; what is not code is left out above `largest_other` bytes. `skipped` are
-    folders beside the code, such as those of runs; of the folders `ignored` (by git), only one with a Python file in it is
-    looked at."""
+    """The files of a folder, or of its parts `only`. `skipped` are folders beside the code, such as those of runs; of the
+    folders `ignored` (by git), only one with a Python file in it is looked at."""
     seen = Seen()
     skip = {os.fsencode(path) for path in skipped}
     skip_ignored = {os.path.join(os.fsencode(root), path.rstrip(b"/")) for path in ignored}  # noqa: PTH118 - bytes
     base = os.fsencode(root)
     below = len(base.rstrip(b"/")) + 1
+    own = _OWN if os.path.isfile(os.path.join(base, _OWN_MAIN)) else None  # noqa: PTH113, PTH118 - bytes
     pending = [(base, frozenset[tuple[int, int]]())]
     while pending:
         folder, above = pending.pop()
@@ -86,7 +88,7 @@ def look(
             if _is_dir(entry):
                 pending += _descend(entry, above, base, skip, seen, below)
             else:
-                _take(entry, seen, below, largest_other)
+                _take(entry, seen, below, own)
         if seen.entries > most_files:
             seen.too_large = True
             return seen
@@ -149,7 +151,7 @@ def _secret_names() -> re.Pattern[str]:
     return re.compile("|".join(translate(pattern) for pattern in _SECRET))
 
 
-def _take(entry: "os.DirEntry[bytes]", seen: Seen, below: int, largest_other: int) -> None:
+def _take(entry: "os.DirEntry[bytes]", seen: Seen, below: int, own: bytes | None) -> None:
     path = entry.path[below:]
     try:
         status = entry.stat()
@@ -167,7 +169,8 @@ def _take(entry: "os.DirEntry[bytes]", seen: Seen, below: int, largest_other: in
             return
         if name.endswith((".pyc", ".pyo")):
             return
-        most = _LARGEST_CODE if name.endswith(_CODE) or ".so." in name else largest_other
+        if not (name.endswith(_CODE) or ".so." in name or (own and path.startswith(own))):
+            most = _SMALL
     if size > most:
         seen.leave("files over 1 MiB that are not code", path)
     else:
