@@ -1,4 +1,4 @@
-"""What every command prints: JSON for a machine, aligned columns for a person, and on stderr what is doubtful."""
+"""What every command prints: JSON for a machine, aligned columns for a person, and warnings on stderr."""
 
 import dataclasses
 import json
@@ -20,7 +20,7 @@ _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud
 
 
 def visible(text: str) -> str:
-    """The text with what a terminal would obey shown instead: escapes and other controls, and changes of direction."""
+    """The text with control characters and marks of direction as visible escapes, so that a terminal does not obey them."""
     return _UNSEEN.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
@@ -85,7 +85,7 @@ def print_table(table: Any) -> None:
 
 def wide_console() -> "Console":
     """A console of rich's on stdout; if there is no terminal it is wide enough for a table."""
-    from rich.console import Console  # by need
+    from rich.console import Console  # imported here: few commands need it
 
     console = Console()
     return console if console.is_terminal else Console(width=_WIDE)

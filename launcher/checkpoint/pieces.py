@@ -43,7 +43,7 @@ class Piece:
     start: int
     numel: int
     dtype: str
-    """As safetensors spells it."""
+    """The name of the format in safetensors."""
 
     @property
     def bytes(self) -> int:
@@ -93,7 +93,7 @@ def write_file(path: Path, parts: Iterable[memoryview]) -> FileFacts:
 
 
 def read_index(path: Path) -> list[Located]:
-    """The pieces in a file; CheckpointError where its header is broken."""
+    """The pieces in a file; CheckpointError if its header is broken."""
     try:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
@@ -131,13 +131,13 @@ class Reader:
         return set(self._known)
 
     def read(self, name: str, start: int, stop: int, put: Callable[[Piece, int, bytearray], None]) -> None:
-        """Passes every part of [start, stop) to `put`, with its offset from `start`; CheckpointError where one is missing."""
+        """Passes every part of [start, stop) to `put`, with its offset from `start`; CheckpointError if one is missing."""
         position = start
         while position < stop:
             found = self._find(name, position)
             if found is None:
                 raise CheckpointError(
-                    f"{name}: elements {position} to {stop} are in no file of the checkpoint"
+                    f"{name}: elements {position} to {stop} are missing from the files of the checkpoint"
                 )
             piece = found.piece
             end = min(stop, piece.start + piece.numel)

@@ -18,7 +18,7 @@ from launcher.output import as_json, print_json
 from launcher.run import RunDir, write_text
 
 _ANSWER = os.environ.pop(environment.ANSWER, None)
-"""Taken out of the environment, which jobs inherit."""
+"""It is removed from the environment, since jobs inherit that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ def add_verbose(parser: argparse.ArgumentParser) -> None:
 
 
 def shown(options: argparse.Namespace) -> Shown:
-    """How these options ask for it."""
+    """How these options request that a launch is shown."""
     return Shown(json=options.json, verbose=options.verbose)
 
 

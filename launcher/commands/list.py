@@ -122,7 +122,7 @@ def _row(one: Status | OnCluster | dict[str, Any]) -> tuple[str, str, str, str, 
 
 
 def _others(count: int, planned: bool) -> str:
-    """What is not listed; empty if that is nothing."""
+    """What is not listed; empty if everything is."""
     if not count:
         return ""
     if planned:

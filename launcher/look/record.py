@@ -13,10 +13,10 @@ class Disk:
 
     path: str
     kind: str
-    """Type of its file system, as /proc/mounts says it."""
+    """Type of its file system, as in /proc/mounts."""
     free_gb: float
     write_gb_s: float | None = None
-    """None where it could not be written."""
+    """None if the folder could not be written."""
     read_gb_s: float | None = None
 
 
@@ -29,7 +29,7 @@ class Interface:
     fast: bool
     """Whether it is InfiniBand, or an HPE Slingshot interface."""
     speed_gb_s: float | None
-    """By its own word; None where it has none."""
+    """The speed that the interface reports; None if it reports none."""
 
 
 @dataclass(kw_only=True)
@@ -39,9 +39,9 @@ class Link:
     interface: str
     address: str
     problem: str = ""
-    """Why there is none; empty for one that works."""
+    """Why the connection failed; empty if it works."""
     gb_s: float | None = None
-    """Over one TCP connection."""
+    """Speed of one TCP connection."""
     clock_s: float | None = None
     """Node 0's clock minus this node's."""
 
@@ -53,11 +53,11 @@ class Gpus:
     vendor: str
     names: list[str]
     memory_gib: float
-    """Of the smallest."""
+    """Memory of the smallest GPU."""
     context_gib: float | None = None
     """GPU memory of a process without tensors; None where torch could not be asked."""
     link_gb_s: float | None = None
-    """From the first GPU to the second; None with one, or without torch."""
+    """Speed of a copy from the first GPU to the second; None with one GPU, or without torch."""
 
 
 @dataclass(kw_only=True)
@@ -71,16 +71,16 @@ class NodeRecord:
     torch: str | None
     """Version of torch; None if it is not installed for this interpreter."""
     cores: int
-    """Cores that the job has there."""
+    """Cores of this node that the job has."""
     ib_gb_s: float
     """Sum of the rates of its active InfiniBand ports."""
     limits: list[str]
-    """Hard limits that are too low, in words."""
+    """A text for each hard limit that is too low."""
     gpus: Gpus | None = None
     interfaces: list[Interface] = field(default_factory=list[Interface])
     links: list[Link] = field(default_factory=list[Link])
     name_of_first: str = ""
-    """How node 0's name is resolved here: an address, or why there is none."""
+    """The address to which node 0's name resolves here, or the reason why it does not resolve."""
     disks: list[Disk] = field(default_factory=list[Disk])
 
     def write(self, folder: Path) -> None:

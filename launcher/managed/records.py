@@ -10,7 +10,7 @@ from launcher.errors import RunError
 from launcher.run import now, write_text
 
 TAG = "launcher"
-"""Key of the tag in a job's metadata, by which the job is found again."""
+"""Key of the tag in a job's metadata; the tag finds the job again."""
 
 
 class Records:
@@ -21,7 +21,7 @@ class Records:
 
     @property
     def data(self) -> Path:
-        """Folder of the files in the form in which they were uploaded."""
+        """Folder of the files as they were uploaded."""
         return self.folder / "data"
 
     def uploaded(self, base: str, sha256: str) -> str | None:
@@ -70,7 +70,7 @@ class Records:
         known = [one for one in self._all() if one.get("job")]
         if not known:
             raise RunError(
-                f"{self.folder} records no job; give the id of one: python -m launcher managed list shows them"
+                f"{self.folder} has no record of a job; give a job id, as python -m launcher managed list shows them"
             )
         return str(max(known, key=lambda one: one["begun"])["job"]["id"])
 

@@ -56,7 +56,7 @@ class Method:
     title: str
     """Its full name."""
     about: str
-    """One or two sentences for the documentation: what it trains, and to what end."""
+    """One or two sentences for the documentation: what it trains, and for which purpose."""
     source: str
     """The paper, or the page of the manual."""
     module: str
@@ -85,11 +85,11 @@ class Method:
     extra_passes: Callable[[Config], int] = _no_passes
     """Forward passes over each sequence besides the trained one: by the reference model, or without gradients."""
     reference: Callable[[Config], bool] | None = None
-    """Whether the loss compares the model with its state before training (the reference model); None: never."""
+    """Whether the loss compares the model with its state before training (the reference model); None if it never does."""
     draws: Draws | None = None
-    """What it generates; None: nothing."""
+    """What it generates; None if it generates nothing."""
     scores: int = 0
-    """Numbers that the model's head outputs instead of logits over the vocabulary; 0: the model predicts tokens."""
+    """Numbers that the model's head outputs instead of logits over the vocabulary; 0 if the model predicts tokens."""
     next_token_loss: bool = False
     """Whether the loss is the mean over predicted tokens, so that its exponential is a perplexity."""
     disables_dropout: bool = False
@@ -97,7 +97,7 @@ class Method:
     whole_logits: bool = False
     """Whether its trainer computes the logits of all tokens at once, in place of trl's fused head, which computes tiles."""
     not_estimated: str | None = None
-    """Why memory and time are not estimated, as the words after a colon; None: they are."""
+    """The reason why memory and time are not estimated, as the words after a colon; None if they are estimated."""
     fields: Mapping[str, tuple[type, ...]] = field(default_factory=dict[str, tuple[type, ...]])
     """Further fields of trl's class of arguments, and their types: trainer.args passes them on unchecked."""
     refused: Mapping[str, str] = field(default_factory=dict[str, str])

@@ -88,7 +88,7 @@ _REFUSED = {
     **dict.fromkeys(["use_transformers_continuous_batching", "transformers_continuous_batching_config",
                      "use_transformers_paged"], _ENGINE),
     "max_tool_calling_iterations": "no tool is called during training",
-    "chat_template_kwargs": "a row of the data has its own chat_template_kwargs",
+    "chat_template_kwargs": "each row of the data can have its own chat_template_kwargs",
 }  # fmt: skip
 
 

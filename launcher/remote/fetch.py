@@ -17,7 +17,7 @@ from launcher.units import plural, size
 
 _PIECE = 1 << 20
 _LARGE = ("checkpoints", "code")
-"""Folders of a run dir that are no results: what a resume reads, and the archives of its code."""
+"""Folders of a run dir that are not results: what a resume reads, and the archives of its code."""
 
 
 class Brought(TypedDict):
@@ -28,16 +28,16 @@ class Brought(TypedDict):
     run_dir: str
     """Absolute path of its folder here."""
     files: int
-    """How many files are new or newer here now."""
+    """Number of files that were fetched."""
     bytes: int
     """Their size."""
     kept: list[str]
-    """Files that are newer here than there, or no plain files here, which were left as they are; paths in the folder."""
+    """Paths of files that were not fetched, because the file here is newer or is not a plain file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Wanted:
-    """A file there that is not here yet."""
+    """A file on the cluster that is not here yet."""
 
     name: str
     size: int
@@ -46,18 +46,18 @@ class _Wanted:
 
     @property
     def part(self) -> Path:
-        """What has arrived of this version."""
+        """The file with the part of this version that has arrived."""
         return self.target.with_name(f".{self.target.name}.{self.changed_ns}-{self.size}.part")
 
     @property
     def begun(self) -> int:
-        """Bytes of it."""
+        """Bytes that have arrived."""
         return self.part.stat().st_size if self.part.is_file() else 0
 
 
 def bring(away: RunElsewhere, *, checkpoints: bool) -> Brought:
-    """What was brought into the folder that stands for the run. A transfer that was cut goes on where it was; a file that is
-    newer here stays. ClusterError if the connection is lost, or a file is damaged on the way."""
+    """What was fetched into the folder that stands for the run. An interrupted transfer continues where it ended; a file that
+    is newer here stays. ClusterError if the connection is lost, or a file is damaged in transfer."""
     remote, folder = away.remote, away.folder
     connection = connect(remote.ssh)
     without, depth = [] if checkpoints else list(_LARGE), 1 if remote.is_sweep else 0
@@ -77,7 +77,7 @@ def bring(away: RunElsewhere, *, checkpoints: bool) -> Brought:
             progress = Progress(total)
             gone = [one.name for one in wanted if not _receive(giving, one, progress)]
         for name in gone:
-            say(f"{name} is not there any more")
+            say(f"{name} no longer exists on the cluster")
         wanted = [one for one in wanted if one.name not in gone]
     return {
         "run": remote.run,
@@ -89,10 +89,10 @@ def bring(away: RunElsewhere, *, checkpoints: bool) -> Brought:
 
 
 def _wanted(folder: Path, name: str, length: int, changed: int, kept: list[str]) -> _Wanted | None:
-    """The file, if it is to be brought; one that is newer here is added to `kept`."""
+    """The file if it must be fetched; a file that is newer here is added to `kept`."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or name == REMOTE:
-        raise RunError(f"{name!r} is no file of a run dir; nothing was fetched")
+        raise RunError(f"{name!r} is not a path in a run dir; nothing was fetched")
     target = folder / path
     if target.is_symlink() or (target.exists() and not target.is_file()):
         kept.append(name)
@@ -108,14 +108,14 @@ def _wanted(folder: Path, name: str, length: int, changed: int, kept: list[str])
 
 
 def _receive(giving: Talk, one: _Wanted, progress: Progress) -> bool:
-    """Whether the file is here now; False if it has gone there."""
+    """True once the file is here; False if it no longer exists on the cluster."""
     sha = giving.answer()["sha"]
     if sha is None:
         return False
     one.target.parent.mkdir(parents=True, exist_ok=True)
     for old in _parts(one.target):
         if old != one.part:
-            old.unlink()  # of an earlier version
+            old.unlink()  # a part of an earlier version
     left = one.size - one.begun
     with one.part.open("ab") as file:
         while left:

@@ -27,13 +27,13 @@ from launcher.remote.words import flags_of, overrides_there
 from launcher.run.remote import Remote, list_remote, read_remote, write_remote
 
 PYTHON = "python3"
-"""The interpreter on the login node without cluster.python."""
+"""The interpreter on the login node if cluster.python is not set."""
 
 
 def run_with_overrides(
     verb: str, words: Sequence[str], overrides: Sequence[str], away: ConfigElsewhere, *, launches: bool
 ) -> int:
-    """The exit code of the verb there. What it needs is sent first; a run that it `launches` is recorded in runs_dir here."""
+    """The exit code of the verb on the cluster. What it needs is sent first. If it `launches` a run, that is recorded here."""
     cfg = away.cfg
     python, base = str(_text(cfg, "cluster.python") or PYTHON), str(_text(cfg, "cluster.ssh_dir"))
     runs_dir = Path(expand("runs_dir", str(_text(cfg, "runs_dir")), os.environ)).absolute()
@@ -58,8 +58,8 @@ def run_with_overrides(
     if (earlier := _unrecorded(there.get("earlier"), runs_dir)) is not None:
         remote, folder = _record(earlier, runs_dir, away.ssh, python, there["base"], code)
         say(
-            f"this command had launched {remote.run} before the connection was lost; nothing was launched again: {folder}; "
-            "repeat the command for another one"
+            f"this command had already launched {remote.run} when the connection was lost; nothing was launched again: "
+            f"{folder}; repeat the command for another one"
         )
         return 0
     send(connection, python, there["base"], trees, there)
@@ -76,8 +76,8 @@ def checked(ssh: str, python: str, there: dict[str, Any]) -> dict[str, Any]:
     """The answer to `look`; ClusterError for a Python that cannot run the launcher."""
     if there["old"]:
         raise ClusterError(
-            f"cluster.ssh={ssh}: {python} is Python {there['version']} there, and the launcher needs 3.10 or newer; name one "
-            "on the cluster with cluster.python"
+            f"cluster.ssh={ssh}: {python} is Python {there['version']} there, but the launcher needs 3.10 or newer; set "
+            "cluster.python to a newer one on the cluster"
         )
     if there["absent"]:
         raise ClusterError(
@@ -133,7 +133,7 @@ def _text(cfg: Any, key: str) -> Any:
 
 
 def _unrecorded(earlier: dict[str, Any] | None, runs_dir: Path) -> dict[str, Any] | None:
-    """What an earlier launch by the same command became, if this machine has never heard of it."""
+    """The run or sweep of an earlier launch by the same command, if this machine has no record of it."""
     if earlier is None:
         return None
     known = {remote.run_dir for folder in list_remote(runs_dir) if (remote := read_remote(folder))}
@@ -148,13 +148,13 @@ def _named(report: dict[str, Any]) -> tuple[str, str]:
 def _record_answer(
     connection: Connection, python: str, base: str, identity: str, runs_dir: Path, code: Code
 ) -> None:
-    """Records the run that the command has launched, if it has launched one."""
+    """Records the run that the command has launched, if any."""
     request: dict[str, Any] = {"do": "look", "base": base, "files": [], "trees": [], "answer": identity}
     try:
         there = ask(connection, python, request)
     except ClusterError:
         say(
-            "whether a run was launched cannot be asked now; repeat the same command, which asks that first, and launches "
+            "it is unknown whether a run was launched; repeat the same command: it asks the cluster first, and launches "
             "nothing twice"
         )
         return

@@ -1,4 +1,4 @@
-"""Sending what a cluster has not yet."""
+"""Sends what a cluster does not have yet."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,9 +17,9 @@ _PIECE = 1 << 20
 def send(
     connection: Connection, python: str, base: str, trees: Sequence[Tree], there: Mapping[str, Any]
 ) -> None:
-    """Sends the folders that are not there; ClusterError if a file changes meanwhile, or the connection is lost.
+    """Sends the folders that the cluster lacks; ClusterError if a file changes meanwhile, or the connection is lost.
 
-    A file that was sent in part is continued. `there` is the answer to `look`.
+    The transfer of a file that was sent in part continues where it ended. `there` is the answer to `look`.
     """
     new = [tree for tree in trees if tree.name not in there["trees"]]
     if not new:
@@ -50,7 +50,7 @@ def send(
         try:
             _write(one, blobs, total)
         except BrokenPipeError:
-            one.answer()  # raises what went wrong there
+            one.answer()  # raises the error of the cluster
             raise lost(connection.ssh) from None
         wrong = set(one.answer()["wrong"])
     if changed := [str(blob.path) for blob in blobs if blob.sha in wrong]:

@@ -14,7 +14,7 @@ from launcher.remote.connection import SSH_FAILED, Connection, login_command
 
 _BEGIN = "import sys; exec(compile(sys.stdin.buffer.read(int(sys.argv[1])), 'there.py', 'exec'), {'__name__': 'there'})"
 _MOST_BEFORE = 1 << 20
-"""Bytes of a login's own texts before the first answer."""
+"""Most bytes that a login shell may print before the first answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +39,9 @@ class Talk:
 
 
 def lost(ssh: str) -> ClusterError:
-    """The error of a connection that has ended too early."""
+    """The error for a connection that ended too early."""
     return ClusterError(
-        f"cluster.ssh={ssh}: the connection was lost; repeat the command, which goes on where it was"
+        f"cluster.ssh={ssh}: the connection was lost; repeat the command, which continues where it stopped"
     )
 
 
@@ -53,7 +53,7 @@ def talk(connection: Connection, python: str, request: dict[str, Any]) -> Genera
     assert process.stdin is not None and process.stdout is not None
     with process:
         try:
-            with suppress(BrokenPipeError):  # its end is told below
+            with suppress(BrokenPipeError):  # its end is reported below
                 process.stdin.write(source + json.dumps(request).encode() + b"\n")
                 process.stdin.flush()
             _await_greeting(connection, python, process)
@@ -64,7 +64,7 @@ def talk(connection: Connection, python: str, request: dict[str, Any]) -> Genera
 
 
 def ask(connection: Connection, python: str, request: dict[str, Any]) -> dict[str, Any]:
-    """The answer to a request that has one line."""
+    """The answer to a request whose answer is one line."""
     with talk(connection, python, request) as one:
         return one.answer()
 
@@ -83,6 +83,6 @@ def _await_greeting(connection: Connection, python: str, process: subprocess.Pop
     if code == SSH_FAILED:
         raise lost(connection.ssh)
     raise ClusterError(
-        f"cluster.ssh={connection.ssh}: {python} does not run there as a Python of at least 3.10 (exit code {code}); name one "
-        "on the cluster with cluster.python, such as cluster.python=~/venv/bin/python"
+        f"cluster.ssh={connection.ssh}: {python} does not run there as Python 3.10 or newer (exit code {code}); set "
+        "cluster.python to one on the cluster, such as cluster.python=~/venv/bin/python"
     )

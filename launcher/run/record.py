@@ -79,9 +79,9 @@ class Record:
 
 
 _checks: dict[type[Record], dict[str, tuple[frozenset[type], Callable[[Any], bool]]]] = {}
-"""Of each class that was read: field -> types of JSON values that are right at first sight, and the check of all others."""
+"""For each class that was read: field -> types of JSON values that need no further check, and the check of all others."""
 _LARGEST = 1 << 63
-"""Integers are smaller: arrays and other readers of JSON hold 64 bits."""
+"""Integers must be smaller: arrays and other readers of JSON hold 64 bits."""
 _AT_SIGHT = frozenset((str, float, bool, type(None)))
 
 

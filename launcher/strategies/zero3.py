@@ -19,7 +19,7 @@ _SUB_GROUP = 1_000_000_000  # elements; DeepSpeed's default of sub_group_size
 
 
 def sizes(hidden_size: int) -> dict[str, int]:
-    """The three sizes that follow from the model's width, in elements, as where DeepSpeed's file says `auto`.
+    """The three sizes, in elements, that transformers derives from the model's width where deepspeed.json says `auto`.
 
     Source: transformers 5.23, integrations/deepspeed.py (trainer_config_finalize).
     """
@@ -63,7 +63,7 @@ class Zero3(Zero):
         }
 
     def bucket(self, deepspeed: Mapping[str, Any] | None) -> int | None:
-        """As in the other stages; None also if the size follows from the model's width."""
+        """As in the other stages; also None if the size is derived from the model's width."""
         zero = (deepspeed or {}).get("zero_optimization", {})
         size = Zero.bucket(self, deepspeed)
         return None if size and zero.get("stage3_prefetch_bucket_size") == int(0.9 * size) else size
@@ -84,7 +84,7 @@ class Zero3(Zero):
     def buffer_bytes(self, load: Trained, units: Units, moment: Moment) -> float:
         """Bytes of one gradient bucket, the gathered weights, and the small tensors that are not sharded.
 
-        LIVE limits what is gathered ahead; while the blocks are differentiated, the head is still there on top of it.
+        LIVE limits what is gathered ahead. During the backward passes of the blocks, the gathered head exists in addition.
 
         Source: DeepSpeed 0.19.8, stage3.py and partitioned_param_coordinator.py.
         """

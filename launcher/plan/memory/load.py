@@ -108,7 +108,7 @@ class Load:
 
     @property
     def table(self) -> int:
-        """Values of the embedding, and of the head."""
+        """Number of values in the embedding; the head has as many."""
         return self.shape.vocab_size * self.shape.hidden_size
 
     @property
@@ -118,7 +118,7 @@ class Load:
 
     @property
     def tied(self) -> bool:
-        """Whether the head has the embedding's weights."""
+        """Whether the head shares the embedding's weights."""
         return bool(self.shape.tie_word_embeddings) and not self.scores
 
     @cached_property

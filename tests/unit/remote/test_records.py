@@ -1,4 +1,4 @@
-"""What was launched by ssh is found from the laptop: runs in the list, sweeps and their trials; and the commit it was typed at."""
+"""What was launched by ssh is found from the laptop: runs, sweeps and their trials; with the commit at which it was typed."""
 
 import json
 import shutil
