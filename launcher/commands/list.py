@@ -55,7 +55,7 @@ def _run(options: argparse.Namespace) -> int:
     statuses = read_statuses(runs)
     entries = _in_order(runs, statuses, runs_dir, remote, asked)
     if options.json:
-        print_json(entries)
+        print_json([one for _, one in entries])
         return Exit.OK
     hidden = len(every) + len(there) - len(listed) - len(remote)
     if not entries:
@@ -63,7 +63,7 @@ def _run(options: argparse.Namespace) -> int:
             f"no {'dry runs' if options.planned else 'runs'} under {options.runs_dir}{_others(hidden, options.planned)}"
         )
         return Exit.OK
-    rows = [_row(one) for one in entries]
+    rows = [_row(cluster, one) for cluster, one in entries]
     print(columns(("run", "state", "step", "loss", "job"), rows))
     for status in statuses:
         for line in damaged_lines(status.damaged):
@@ -91,30 +91,33 @@ def _in_order(
     runs_dir: Path,
     there: Mapping[Path, Remote],
     asked: Mapping[str, Mapping[str, Any]],
-) -> list[Status | OnCluster | dict[str, Any]]:
-    """What is listed, newest last: statuses of this machine, and of each run on a cluster its status there if that is known."""
-    found: list[tuple[int, Status | OnCluster | dict[str, Any]]] = [
-        (run.plan.stat().st_mtime_ns, status) for run, status in zip(runs, statuses, strict=True)
+) -> "list[tuple[str, Status | OnCluster | dict[str, Any]]]":
+    """(cluster, what is listed), newest last; the cluster is empty for a run of this machine. A run on a cluster is listed with
+    its status there if that is known."""
+    found: list[tuple[int, str, Status | OnCluster | dict[str, Any]]] = [
+        (run.plan.stat().st_mtime_ns, "", status) for run, status in zip(runs, statuses, strict=True)
     ]
     for folder, remote in there.items():
         name, launched = str(folder.relative_to(runs_dir)), (folder / REMOTE).stat().st_mtime_ns
         told = [
-            (launched, {**status, "run": name + run_dir.removeprefix(remote.run_dir)})
+            (launched, remote.ssh, {**status, "run": name + run_dir.removeprefix(remote.run_dir)})
             for run_dir, status in asked.items()
             if run_dir == remote.run_dir or run_dir.startswith(f"{remote.run_dir}/")
         ]
-        found += told or [(launched, OnCluster(run=name, ssh=remote.ssh, run_dir=remote.run_dir))]
-    return [one for _, one in sorted(found, key=lambda entry: entry[0])]
+        unknown = OnCluster(run=name, ssh=remote.ssh, run_dir=remote.run_dir)
+        found += told or [(launched, remote.ssh, unknown)]
+    return [(cluster, one) for _, cluster, one in sorted(found, key=lambda entry: entry[0])]
 
 
-def _row(one: Status | OnCluster | dict[str, Any]) -> tuple[str, str, str, str, str]:
-    if not isinstance(one, Status) and "ssh" in one:
-        return str(one["run"]), f"on {one['ssh']}", "", "", ""
+def _row(cluster: str, one: Status | OnCluster | dict[str, Any]) -> tuple[str, str, str, str, str]:
     status: Mapping[str, Any] = fields(one) if isinstance(one, Status) else one
+    if "state" not in status:
+        return str(status["run"]), f"on {cluster}", "", "", ""
     state, step, loss = status["state"], status["step"], status["loss"]
+    said = state.value if isinstance(state, RunState) else str(state)
     return (
         str(status["run"]),
-        state.value if isinstance(state, RunState) else str(state),
+        f"{said} on {cluster}" if cluster else said,
         "" if step is None else f"{step}/{status['total_steps']}",
         "" if loss is None else f"{loss:.4f}",
         status["job_id"] or "",
