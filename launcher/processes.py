@@ -1,15 +1,34 @@
 """Facts about Unix processes that several layers need."""
 
+import os
 import signal
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 
-def die_with_parent() -> None:
-    """Makes the kernel kill this process when its parent ends; called in a child before exec. Source: prctl(2),
-    PR_SET_PDEATHSIG."""
-    import ctypes  # by need: every launch imports this module
+def death_with_parent() -> Callable[[], None]:
+    """A function that makes the kernel kill the process that calls it when its parent ends: a child calls it before exec.
 
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    What it needs is loaded here, before the fork. Source: prctl(2), PR_SET_PDEATHSIG.
+    """
+    import ctypes  # by need: every command imports this module
+
+    prctl = ctypes.CDLL(None).prctl
+    return lambda: prctl(1, signal.SIGKILL)
+
+
+def start_in_utf8() -> None:
+    """Starts this process again in Python's UTF-8 mode, which its children then have too; does nothing in that mode.
+
+    In a locale of another encoding Python would read and write files in it, and take the names of files for other texts than
+    the nodes do. Source: PEP 540.
+    """
+    known = sys.flags.utf8_mode or sys.getfilesystemencoding() == "utf-8"
+    if known or not sys.executable or any(word.endswith("utf8=0") for word in sys.orig_argv):
+        return
+    os.environ["PYTHONUTF8"] = "1"
+    os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
 
 
 def exit_code(returncode: int) -> int:

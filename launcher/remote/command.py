@@ -10,7 +10,7 @@ from launcher.errors import ClusterError
 from launcher.remote.connection import SSH_FAILED, Connection
 from launcher.remote.talk import talk
 
-_PIECE = 1 << 16
+_PIECE, _LONGEST = 1 << 16, 256 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +63,7 @@ def capture_there(connection: Connection, python: str, command: Command) -> tupl
         "answer": None,
     }
     with talk(connection, python, request) as one:
-        printed = one.receive.read()
+        printed = one.receive.read(_LONGEST)
         return one.process.wait(), printed
 
 

@@ -2,14 +2,21 @@
 
 import json
 import shutil
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 from launcher.errors import ClusterError
 from launcher.output import warn
 from launcher.remote.command import Command, capture_there, run_there
 from launcher.remote.connection import connect
+from launcher.run.kinds import fits
 from launcher.run.remote import REMOTE, Remote, RunElsewhere
+
+_STATUS: Mapping[str, Any] = {
+    "run": str, "run_dir": str, "state": str, "step": int | None, "total_steps": int | None, "loss": float | None,
+    "job_id": str | None,
+}  # fmt: skip
+"""What the list needs of a status."""
 
 
 def run_about(verb: str, words: Sequence[str], reference: str | None, away: RunElsewhere) -> int:
@@ -66,11 +73,28 @@ def statuses_there(runs: Sequence[Remote]) -> dict[str, dict[str, Any]]:
         except ClusterError as error:
             warn(str(error))
             continue
-        if code:
+        rows = _rows(printed)
+        if code or rows is None:
             warn(
                 f"cluster.ssh={ssh}: `list` ended there with exit code {code}, so the states of its runs are not known"
             )
             continue
-        rows: list[dict[str, Any]] = json.loads(printed)
         found |= {str(row["run_dir"]): row for row in rows}
+    return found
+
+
+def _rows(printed: bytes) -> list[dict[str, Any]] | None:
+    """The statuses in the text of a cluster; None if it is another one."""
+    try:
+        values: Any = json.loads(printed)
+    except (ValueError, RecursionError):
+        return None
+    found: list[dict[str, Any]] = []
+    for value in cast("list[Any]", values) if isinstance(values, list) else [None]:
+        row = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+        if "ssh" in row:  # on a further cluster
+            continue
+        if not fits(row, _STATUS) or not _STATUS.keys() <= row.keys():
+            return None
+        found.append(row)
     return found
