@@ -10,7 +10,7 @@ from launcher.clusters.base import RunState
 from launcher.errors import Exit, RunError
 from launcher.output import columns, fields, print_json, warn
 from launcher.run import RunDir, list_runs
-from launcher.run.remote import REMOTE, Remote, list_remote, read_remote
+from launcher.run.remote import REMOTE, RemoteRun, list_remote, read_remote
 from launcher.status.learning import damaged_lines
 from launcher.status.state import Status, read_statuses, split_readable
 from launcher.units import plural
@@ -73,9 +73,9 @@ def _run(options: argparse.Namespace) -> int:
     return Exit.OK
 
 
-def _readable(runs_dir: Path) -> dict[Path, Remote]:
+def _readable(runs_dir: Path) -> dict[Path, RemoteRun]:
     """Folder -> record of each run and sweep on a cluster; a record that cannot be read is told."""
-    found: dict[Path, Remote] = {}
+    found: dict[Path, RemoteRun] = {}
     for folder in list_remote(runs_dir):
         try:
             if remote := read_remote(folder):
@@ -89,7 +89,7 @@ def _in_order(
     runs: Sequence[RunDir],
     statuses: Sequence[Status],
     runs_dir: Path,
-    there: Mapping[Path, Remote],
+    there: Mapping[Path, RemoteRun],
     asked: Mapping[str, Mapping[str, Any]],
 ) -> "list[tuple[str, Status | OnCluster | dict[str, Any]]]":
     """(cluster, what is listed), newest last; the cluster is empty for a run of this machine. A run on a cluster is listed with

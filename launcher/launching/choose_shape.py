@@ -17,7 +17,7 @@ from launcher.run import RunDir
 from launcher.units import duration, number, significant
 
 if TYPE_CHECKING:  # most runs have one shape
-    from launcher.plan.shapes import Choice, Compared, Offer, Shape
+    from launcher.plan.shapes import Choice, ComparedShapes, Offer, Shape
 
 _HEAD = ("nodes x GPUs", "fits", "starts", "takes", "finishes", "GPU-hours", "cost", "")
 
@@ -56,7 +56,7 @@ def settle_shape(composed: Composed, run: RunDir) -> Composed:
     if not is_auto(config.resources):
         return composed
     from launcher.launching.offers import make_offers, own_shape, share_left
-    from launcher.plan.shapes import Compared, choose
+    from launcher.plan.shapes import ComparedShapes, choose
 
     if composed.trial is not None:
         refuse_in_sweep()
@@ -70,7 +70,7 @@ def settle_shape(composed: Composed, run: RunDir) -> Composed:
         _say_table(offers, None)
         raise
     _say_table(offers, choice)
-    return _with(composed, Compared(offers=tuple(offers), choice=choice))
+    return _with(composed, ComparedShapes(offers=tuple(offers), choice=choice))
 
 
 def refuse_in_sweep() -> None:
@@ -86,7 +86,7 @@ def shape_note(composed: Composed) -> list[str]:
     return [f"resources.auto: {composed.compared.choice.why}"] if composed.compared else []
 
 
-def shape_rows(compared: "Compared | None") -> list[ShapeRow]:
+def shape_rows(compared: "ComparedShapes | None") -> list[ShapeRow]:
     """The shapes that were compared, for JSON; empty if resources.auto is not set."""
     if compared is None:
         return []
@@ -150,7 +150,7 @@ def _say_table(offers: "Sequence[Offer]", choice: "Choice | None") -> None:
         say(f"resources.auto: {choice.why}")
 
 
-def _with(composed: Composed, compared: "Compared") -> Composed:
+def _with(composed: Composed, compared: "ComparedShapes") -> Composed:
     from launcher.launching.offers import with_shape
 
     shape = compared.choice.shape

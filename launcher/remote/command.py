@@ -7,7 +7,7 @@ from io import BufferedReader
 from typing import IO, Any
 
 from launcher.errors import ClusterError
-from launcher.remote.connection import SSH_FAILED, Connection
+from launcher.remote.connection import SSH_FAILED, SshConnection
 from launcher.remote.talk import talk
 
 _PIECE, _LONGEST = 1 << 16, 256 << 20
@@ -31,7 +31,7 @@ class Command:
     """The fields of the GitState of the working folder on this machine; only for a launch."""
 
 
-def run_there(connection: Connection, python: str, command: Command) -> int:
+def run_there(connection: SshConnection, python: str, command: Command) -> int:
     """The exit code; what the command prints is printed here. ClusterError if the connection is lost."""
     request = {
         "do": "run",
@@ -52,7 +52,7 @@ def run_there(connection: Connection, python: str, command: Command) -> int:
     return code
 
 
-def capture_there(connection: Connection, python: str, command: Command) -> tuple[int, bytes]:
+def capture_there(connection: SshConnection, python: str, command: Command) -> tuple[int, bytes]:
     """The exit code, and what the command prints on stdout."""
     request = {
         "do": "run",

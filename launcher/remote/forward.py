@@ -10,7 +10,7 @@ from launcher.output import warn
 from launcher.remote.command import Command, capture_there, run_there
 from launcher.remote.connection import connect
 from launcher.run.kinds import fits
-from launcher.run.remote import REMOTE, Remote, RunElsewhere
+from launcher.run.remote import REMOTE, RemoteRun, RunElsewhere
 
 _STATUS: Mapping[str, Any] = {
     "run": str, "run_dir": str, "state": str, "step": int | None, "total_steps": int | None, "loss": float | None,
@@ -59,7 +59,7 @@ def forget(away: RunElsewhere) -> None:
         shutil.rmtree(away.folder)
 
 
-def statuses_there(runs: Sequence[Remote]) -> dict[str, dict[str, Any]]:
+def statuses_there(runs: Sequence[RemoteRun]) -> dict[str, dict[str, Any]]:
     """Run dir there -> its status, as `list --json` prints it there. Each cluster is asked once, with the code of its newest
     launch; the runs of one that does not answer are left out, and that is told."""
     newest = {(one.ssh, one.base): one for one in runs}

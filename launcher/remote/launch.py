@@ -17,16 +17,16 @@ from launcher.launching.elsewhere import ConfigElsewhere
 from launcher.launching.own_file.expand import expand as expand_file
 from launcher.launching.typed import expand
 from launcher.output import say
-from launcher.remote.code import Code, gather_code
+from launcher.remote.code import CodeFolders, gather_code
 from launcher.remote.command import Command, run_there
-from launcher.remote.connection import Connection, connect
+from launcher.remote.connection import SshConnection, connect
 from launcher.remote.content import Hashes, cache_here
 from launcher.remote.paths import SENT, Sent, gather_paths
 from launcher.remote.send import send
 from launcher.remote.talk import LOOKED, LOOKED_WHOLE, ask
 from launcher.remote.words import flags_of, overrides_there
 from launcher.run.kinds import fits
-from launcher.run.remote import Remote, list_remote, read_remote, write_remote
+from launcher.run.remote import RemoteRun, list_remote, read_remote, write_remote
 
 _RUN = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*){1,2}")
 """name/date_time, name/sweep_date_time, and a trial: what becomes a folder here."""
@@ -98,7 +98,7 @@ def checked(ssh: str, python: str, there: dict[str, Any]) -> dict[str, Any]:
 def _command(
     verb: Sequence[str],
     overrides: Sequence[str],
-    code: Code,
+    code: CodeFolders,
     sent: Sequence[Sent],
     base: str,
     identity: str | None,
@@ -160,7 +160,7 @@ def _named(report: dict[str, Any]) -> tuple[Any, Any]:
 
 
 def _record_answer(
-    connection: Connection, python: str, base: str, identity: str, runs_dir: Path, code: Code
+    connection: SshConnection, python: str, base: str, identity: str, runs_dir: Path, code: CodeFolders
 ) -> None:
     """Records the run that the command has launched, if any."""
     request: dict[str, Any] = {"do": "look", "base": base, "files": [], "trees": [], "answer": identity}
@@ -180,8 +180,8 @@ def _record_answer(
 
 
 def _record(
-    report: dict[str, Any], runs_dir: Path, ssh: str, python: str, base: str, code: Code
-) -> tuple[Remote, str]:
+    report: dict[str, Any], runs_dir: Path, ssh: str, python: str, base: str, code: CodeFolders
+) -> tuple[RemoteRun, str]:
     """The record, which is written, and the name by which the run or the sweep is found here."""
     run, run_dir = _named(report)
     folder, number = runs_dir / run, 1
@@ -190,6 +190,8 @@ def _record(
         folder = runs_dir / f"{run}_{number}"
     path = tuple(f"{base}/sent/{tree.name}" for tree in code.imports)
     dry_run = report.get("dry_run") is True
-    remote = Remote(ssh=ssh, python=python, base=base, path=path, run=run, run_dir=run_dir, dry_run=dry_run)
+    remote = RemoteRun(
+        ssh=ssh, python=python, base=base, path=path, run=run, run_dir=run_dir, dry_run=dry_run
+    )
     write_remote(folder, remote)
     return remote, str(folder.relative_to(runs_dir))

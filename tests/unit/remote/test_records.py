@@ -10,15 +10,15 @@ import pytest
 from launcher.__main__ import main
 from launcher.errors import RunError
 from launcher.run import find_run, list_runs
-from launcher.run.remote import Remote, RunElsewhere, read_remote, write_remote
+from launcher.run.remote import RemoteRun, RunElsewhere, read_remote, write_remote
 from launcher.sweep.folder import find_sweep, list_sweeps
 from tests.support.paths import ROOT
 
 SWEEP = ["-m", "+experiment=tiny", "cluster=slurm", "cluster.ssh=login", "data.check=errors"]
 
 
-def remote(run: str, *, dry_run: bool = False) -> Remote:
-    return Remote(
+def remote(run: str, *, dry_run: bool = False) -> RemoteRun:
+    return RemoteRun(
         ssh="login",
         python="python3",
         base="/b",
