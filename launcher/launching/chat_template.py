@@ -206,7 +206,7 @@ def row_template(config: Config) -> "Template | None":
     from launcher.data.template import (
         Template,
         special_tokens,
-    )  # by need: the files of many a model are not here
+    )  # imported here: the files of many models are not on this machine
     from launcher.data.tokenizer import CHATML
 
     text, named, more = None, dict[str, str](), list[str]()

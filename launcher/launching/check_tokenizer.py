@@ -52,7 +52,7 @@ def _check(source: Source, environ: Mapping[str, str]) -> None:
         raise DataError(f"{missing}, and {offline} is set{meant}; {_OUT}")
     if why := why_unknown(endpoint(environ), environ):
         raise DataError(f"{missing}, and {why}{meant}; {_OUT}")
-    from launcher.launching.hub_ask import ask  # by need: it imports the hub's library
+    from launcher.launching.hub_ask import ask  # imported here: it imports the hub's library
 
     answer = ask("model", source.where, source.revision or "main", "config.json", environ)
     if answer.status in _REFUSALS and answer.said != "EntryNotFound":

@@ -91,10 +91,10 @@ def _enter(run: RunDir) -> None:
 
 
 def _tell_changed(before: Code | None, frozen: Frozen | None) -> None:
-    """Says what of the code is another than at the launch, and that it is no longer kept."""
+    """Says which code differs from that of the launch, and that the code is no longer kept."""
     if before and frozen:
         for line in code_differences(before, frozen.code, frozen.archives):
-            say(f"the code is not that of the launch: {line}")
+            say(f"the code differs from that of the launch: {line}")
     elif before:
         say("freeze=false: the run imports the code that is in its folder now, not that of its launch")
 
@@ -154,7 +154,7 @@ def _load(path: Path, kind: type) -> Any:
 
 
 def config_dir_of(run: RunDir, code: Code | None) -> list[str]:
-    """The words for --config-dir: of its copy, with the kept code."""
+    """The words for --config-dir; with the kept code they name its copy."""
     if not run.config_dir.is_file():
         return []
     folder = read_text(run.config_dir).rstrip("\n")

@@ -19,7 +19,8 @@ from launcher.run import write_text
 
 _TAR_S = 600.0
 _DIFFERS = re.compile(r": (Contents|Size|File type|Symlink) differs?$", re.MULTILINE)
-"""What `tar --compare` says of a file that is not that of the archive; owners and modes depend on who unpacks."""
+"""Matches what `tar --compare` prints for a file that differs from the archive's, except in owner and mode, which depend on who
+unpacks."""
 _ENCODINGS = ("utf-8", "utf-16-le", "utf-16-be")
 
 
@@ -130,7 +131,7 @@ def _with_secret(archive: Path, content: bytes, secrets: Mapping[str, str]) -> d
     found = {name: values for name, values in encoded.items() if any(value in content for value in values)}
     if not found:
         return {}
-    import tarfile  # by need: most launches look into no archive
+    import tarfile  # imported here: most launches open no archive
 
     named: dict[str, str] = {}
     with tarfile.open(archive) as members:
@@ -167,7 +168,7 @@ def unpack(folder: str, archive: str) -> None:
     to = Path(folder)
     if not Path(archive).is_file():
         raise RunError(
-            f"{archive}, the code of the run, is missing; start it with the present code: freeze=false"
+            f"{archive}, the code of the run, is missing; start it with the current code: freeze=false"
         )
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
