@@ -31,7 +31,7 @@ def _run(arguments: list[str]) -> int:
     from launcher.cli.run import refuse, run
     from launcher.errors import LauncherError
 
-    _show_every_character()
+    _settle_surroundings()
     try:
         code = run(arguments)
         if sys.stdout:  # None if the caller closed it, as `>&-` does
@@ -66,6 +66,10 @@ def script() -> int:
 
 def run_once() -> int:
     """Runs main and ends the process, without the garbage collections at the end, which take a tenth of a launch."""
+    if sys.getfilesystemencoding() != "utf-8":
+        from launcher.processes import start_in_utf8
+
+        start_in_utf8()
     code = main(sys.argv[1:])
     gc.freeze()
     _end(code)
@@ -133,12 +137,16 @@ def _pipe_closed() -> int:
 
 def _not_to_be_used(error: OSError, arguments: list[str]) -> int:
     """Refuses, for a file that cannot be read or written, and names it; raises any other error again."""
+    import errno
     import os
 
     from launcher.cli.run import refuse
     from launcher.errors import DISK_FULL, Exit, RunError
 
     full = error.errno in DISK_FULL
+    if error.filename is None and error.errno in (errno.EIO, errno.ESTALE):
+        said = f"a file system does not answer ({error.strerror}); type the command again when it does"
+        return refuse(RunError(said), arguments)
     if error.filename is None and not full:
         if not _is_there():
             return refuse(RunError("the current folder no longer exists; cd to another one"), arguments)
@@ -150,11 +158,37 @@ def _not_to_be_used(error: OSError, arguments: list[str]) -> int:
             ),
             arguments,
         )
-    target = error.filename or "the output"
-    print(f"launcher: {target} cannot be written: {error.strerror}; free some space", file=sys.stderr)
+    from launcher.output import say
+
+    say(f"{error.filename or 'the output'} cannot be written: {error.strerror}; free some space")
     if error.filename is None and sys.stdout:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return Exit.REFUSED
+
+
+def _settle_surroundings() -> None:
+    """Makes up for what the caller has left out or chosen oddly: closed streams, characters, the home folder, the hub."""
+    import os
+
+    for name in ("stdin", "stdout", "stderr"):
+        # closed, as by `>&-`: the next file that is opened would get its number, and children would write into it
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), "r" if name == "stdin" else "w"))
+    _show_every_character()
+    if not os.environ.get(
+        "XDG_CACHE_HOME"
+    ):  # an empty one counts as not set: XDG Base Directory Specification
+        os.environ.pop("XDG_CACHE_HOME", None)
+    if not os.environ.get("HOME"):
+        from pwd import getpwuid
+
+        os.environ.pop("HOME", None)
+        with contextlib.suppress(KeyError):  # a user without an entry, as in a container
+            os.environ["HOME"] = getpwuid(os.getuid()).pw_dir
+    if "HF_ENDPOINT" in os.environ:
+        from launcher.hub import hides_token
+
+        os.environ.update(hides_token(os.environ))
 
 
 def _show_every_character() -> None:
@@ -164,6 +198,12 @@ def _show_every_character() -> None:
     out = sys.stdout
     if isinstance(out, TextIOWrapper):
         out.reconfigure(errors="backslashreplace")
+        if sys.flags.utf8_mode and out.isatty():
+            import locale
+
+            known = locale.nl_langinfo(locale.CODESET)  # the terminal's, whatever files are written in
+            if known not in ("UTF-8", "ANSI_X3.4-1968"):
+                out.reconfigure(encoding=known)
 
 
 def _is_there() -> bool:

@@ -1,5 +1,6 @@
 """What every command prints: JSON for a machine, aligned columns for a person, and warnings on stderr."""
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -69,8 +70,10 @@ def columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def say(text: str) -> None:
-    """Prints one line on stderr, with the program's name."""
-    print(f"launcher: {visible(text)}", file=sys.stderr, flush=True)
+    """Prints one line on stderr, with the program's name; nothing where stderr is full or its reader has gone, since what is
+    said there is never what was asked for."""
+    with contextlib.suppress(OSError):
+        print(f"launcher: {visible(text)}", file=sys.stderr, flush=True)
 
 
 def warn(text: str) -> None:

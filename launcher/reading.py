@@ -58,9 +58,22 @@ def read_text(path: Path) -> str:
 
 def read_json(path: Path) -> Any:
     """The JSON value of a file, its objects as Documents; FileNotFoundError and RunError as of read_text."""
+    return _wrap(_value(path), str(path))
+
+
+def object_in(path: Path) -> dict[str, Any] | None:
+    """The JSON object of a file that can be done without, as a cache's or a model's; None without one, or for anything else."""
+    try:
+        value = _value(path)
+    except (OSError, RunError):
+        return None
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else None
+
+
+def _value(path: Path) -> Any:
     text = read_text(path)
     try:
-        return _wrap(json.loads(text), str(path))
+        return json.loads(text)
     except ValueError as error:
         empty = "it is empty" if not text.strip() else str(error)
         raise RunError(f"{path} is not JSON ({empty}); was it edited?") from None
