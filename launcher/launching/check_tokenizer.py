@@ -45,7 +45,7 @@ def _check(source: Source, environ: Mapping[str, str]) -> None:
     asked = f"--model {source.model}"
     if source.where.count("/") != 1:
         raise DataError(
-            f"{asked} is neither in conf/model nor a folder here, and no hub id (OWNER/NAME){meant or f'; {_OUT}'}"
+            f"{asked} is neither in conf/model nor a folder here, and not a hub id (OWNER/NAME){meant or f'; {_OUT}'}"
         )
     missing = f"{asked} is not a folder here and not in the cache {cache_folder(environ)}"
     if offline := offline_variable(environ):

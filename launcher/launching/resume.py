@@ -126,7 +126,7 @@ def _compose(run: RunDir, overrides: list[str]) -> Composed:
     """The configuration of the run's own arguments, followed by the new ones."""
     if any(word.partition("=")[0] == OPTION for word in overrides):
         raise UsageError(
-            f"{OPTION} begins a run; a resume continues with what {run.name} was launched with: type what changes as key=value"
+            f"{OPTION} begins a run; a resume uses the arguments of {run.name}'s launch: type what changes as key=value"
         )
     if not run.overrides.is_file():
         raise RunError(

@@ -231,7 +231,7 @@ def _is_same(folder: Path, archive: str) -> bool:
 
 
 def changed_files(old: Path, new: Path) -> list[str]:
-    """Paths of the files that differ between two archives; RunError for a file that is no archive."""
+    """Paths of the files that differ between two archives; RunError if a file is not an archive."""
     before, after = _digests(old), _digests(new)
     return sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
 
