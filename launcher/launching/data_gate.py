@@ -42,10 +42,7 @@ def data_paths(config: Config) -> DataPaths:
     ]:
         if name == AUTO:
             continue
-        from launcher.formats.registry import (
-            FORMATS,
-            known_formats,
-        )  # imported here: most formats are detected
+        from launcher.formats.registry import FORMATS, known_formats  # most formats are detected
 
         if name not in FORMATS.own_names() and name not in FORMATS.names():
             raise ConfigError(f"{key}={name} must be one of {', '.join((AUTO, *known_formats().formats))}")

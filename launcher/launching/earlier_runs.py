@@ -54,7 +54,7 @@ def _check_whole(config: Config, path: Path) -> None:
         FoundCheckpoint,
         committed,
         look,
-    )  # imported here: most runs start from no checkpoint
+    )  # most runs start from no checkpoint
 
     name, inside = config.resume, path / "checkpoints"
     if inside.is_dir():

@@ -118,9 +118,7 @@ def foreign_formats(cache_dir: Path) -> str:
 
 
 def _code() -> str:
-    from launcher.formats.registry import (
-        foreign_code,
-    )  # imported here: most launches remember that there are none
+    from launcher.formats.registry import foreign_code  # most launches remember that there are none
 
     return foreign_code()
 
