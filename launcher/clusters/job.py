@@ -79,11 +79,11 @@ class JobRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """What a scheduler says, before it is submitted, of when a job would start."""
+    """The scheduler's answer to the question when a job would start if it were submitted."""
 
     at: float | None = None
     """When it would start (time.time()); None if that is not known."""
     refused: str | None = None
-    """The scheduler's words if it would refuse the job."""
+    """The scheduler's message if it would refuse the job."""
     how: str = ""
     """How the start is known, or why it is not."""

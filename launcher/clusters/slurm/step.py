@@ -51,7 +51,7 @@ def node_list(environ: Mapping[str, str]) -> str:
     nodes = environ.get("SLURM_JOB_NODELIST")
     if not nodes:
         raise RunError(
-            "this run was planned for Slurm and SLURM_JOB_NODELIST is not set; use `sbatch job.sbatch`, or `bash "
+            "this run was planned for Slurm, but SLURM_JOB_NODELIST is not set; use `sbatch job.sbatch`, or `bash "
             "job.sbatch` inside an allocation"
         )
     return nodes
