@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 from launcher.errors import Exit, LauncherError, RunError
+from launcher.hub import hides_token
 from launcher.packages import TRAINING_STACK
 from launcher.processes import die_with_parent
 
@@ -92,6 +93,7 @@ def worker(
             f"{request['verb']} loads a model and needs the training stack, which {sys.executable} does not have; "
             f"{TRAINING_STACK}, or run the command with the Python that the run used"
         )
+    given = {**os.environ, **(environ or {})}
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             [*(python or [sys.executable]), "-m", "launcher.train.after"],
@@ -99,7 +101,7 @@ def worker(
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
-            env={**os.environ, **(environ or {}), **_QUIET},
+            env={**given, **hides_token(given), **_QUIET},
             start_new_session=True,  # Ctrl-C must reach only the command
             preexec_fn=die_with_parent,
         )

@@ -19,6 +19,8 @@ from launcher.errors import CheckpointError
 
 CHUNK = 8 << 20
 """Bytes to write, read or digest at a time."""
+_LONGEST_HEADER = 100_000_000
+"""Bytes. Source: safetensors 0.8, MAX_HEADER_SIZE."""
 
 ITEM_BYTES = {
     "F64": 8,
@@ -97,11 +99,23 @@ def read_index(path: Path) -> list[Located]:
     try:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
+            if length > _LONGEST_HEADER:
+                raise ValueError(f"its header would have {length:,} bytes")
             header = cast("dict[str, Any]", json.loads(file.read(length)))
         return [
             _located(path, 8 + length, key, entry) for key, entry in header.items() if key != "__metadata__"
         ]
-    except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        IndexError,
+        OverflowError,
+        RecursionError,
+        struct.error,
+    ) as error:
         raise CheckpointError(
             f"{path} cannot be read ({error}); use resume with an older checkpoint"
         ) from None

@@ -2,9 +2,16 @@
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, get_type_hints
+
+from launcher.errors import RunError
+from launcher.reading import read_json
+from launcher.run.kinds import fits
+
+T = TypeVar("T")
 
 
 @dataclass(kw_only=True)
@@ -92,13 +99,23 @@ class NodeRecord:
 
 
 def read_records(folder: Path) -> list[NodeRecord]:
-    """The records of a finished job, by node."""
-    found: list[NodeRecord] = []
-    for path in sorted(folder.glob("node_*.json")):
-        data: dict[str, Any] = json.loads(path.read_text())
-        data["gpus"] = Gpus(**data["gpus"]) if data["gpus"] else None
-        data["interfaces"] = [Interface(**one) for one in data["interfaces"]]
-        data["links"] = [Link(**one) for one in data["links"]]
-        data["disks"] = [Disk(**one) for one in data["disks"]]
-        found.append(NodeRecord(**data))
-    return sorted(found, key=lambda one: one.index)
+    """The records of a finished job, by node; RunError for a file that no node has written."""
+    return sorted((_read(path) for path in folder.glob("node_*.json")), key=lambda one: one.index)
+
+
+def _read(path: Path) -> NodeRecord:
+    data = read_json(path)
+    try:
+        made = {**data, "gpus": _made(Gpus, data["gpus"]) if data["gpus"] else None}
+        for key, kind in (("interfaces", Interface), ("links", Link), ("disks", Disk)):
+            made[key] = [_made(kind, one) for one in data[key]]
+        return _made(NodeRecord, made)
+    except TypeError as error:
+        raise RunError(f"{path} is not what a node writes ({error}); was it edited?") from None
+
+
+def _made(kind: type[T], values: Mapping[str, Any]) -> T:
+    """An object of these values; TypeError for a value that has another type than its field."""
+    if not fits(values, get_type_hints(kind)):
+        raise TypeError(f"a value of {kind.__name__} has another type")
+    return kind(**values)

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from launcher import environment
 from launcher.errors import ConfigError
+from launcher.reading import object_in
 from launcher.run import write_text
+from launcher.run.record import is_kind
 
 _PIECE = 1 << 20
 
@@ -53,9 +55,9 @@ class Hashes:
 
     def __init__(self, cache: Path) -> None:
         self._file = cache / "ssh_hashes.json"
-        self._known: dict[str, list[int | str]] = {}
-        with suppress(OSError, ValueError):
-            self._known = json.loads(self._file.read_text())
+        found = object_in(self._file)
+        kind = Mapping[str, Sequence[int | str]]
+        self._known: dict[str, Sequence[int | str]] = found if found and is_kind(found, kind) else {}
         self._new = False
 
     def blob(self, path: Path) -> Blob:
@@ -64,7 +66,7 @@ class Hashes:
             status = path.stat()
             state = [status.st_size, status.st_mtime_ns, status.st_ino]
             known = self._known.get(str(path))
-            if known and known[:-1] == state:
+            if known and list(known[:-1]) == state:
                 return Blob(path=path, sha=str(known[-1]), size=status.st_size)
             digest = hashlib.sha256()
             with path.open("rb") as file:

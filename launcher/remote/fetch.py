@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, TypedDict
@@ -12,10 +12,13 @@ from launcher.output import say
 from launcher.remote.connection import connect
 from launcher.remote.progress import Progress
 from launcher.remote.talk import Talk, ask, lost, talk
+from launcher.run.record import is_kind
 from launcher.run.remote import REMOTE, RunElsewhere
 from launcher.units import plural, size
 
 _PIECE = 1 << 20
+_LISTED: Mapping[str, Any] = {"files": Sequence[Any]}
+_GIVEN: Mapping[str, Any] = {"sha": str | None}
 _LARGE = ("checkpoints", "code")
 """Folders of a run dir that are not results: what a resume reads, and the archives of its code."""
 
@@ -61,8 +64,12 @@ def bring(away: RunElsewhere, *, checkpoints: bool) -> Brought:
     remote, folder = away.remote, away.folder
     connection = connect(remote.ssh)
     request = {"do": "find", "run_dir": remote.run_dir, "without": [] if checkpoints else list(_LARGE)}
-    listed: list[Any] = ask(connection, remote.python, request)["files"]
+    listed: list[Any] = ask(connection, remote.python, request, _LISTED)["files"]
     kept: list[str] = []
+    if not all(is_kind(one, Sequence[Any]) and _is_listed(one) for one in listed):
+        raise ClusterError(
+            f"cluster.ssh={remote.ssh}: what answers there is not the launcher; log in and look"
+        )
     wanted = [
         one for name, length, changed in listed if (one := _wanted(folder, name, length, changed, kept))
     ]
@@ -87,11 +94,19 @@ def bring(away: RunElsewhere, *, checkpoints: bool) -> Brought:
     }
 
 
+def _is_listed(one: Sequence[Any]) -> bool:
+    """Whether it is a path, a size and a time of change."""
+    return len(one) == 3 and isinstance(one[0], str) and all(is_kind(number, int) for number in one[1:])
+
+
 def _wanted(folder: Path, name: str, length: int, changed: int, kept: list[str]) -> _Wanted | None:
     """The file if it must be fetched; a file that is newer here is added to `kept`."""
     path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or name == REMOTE:
-        raise RunError(f"{name!r} is not a path in a run dir; nothing was fetched")
+    if path.is_absolute() or not path.parts or ".." in path.parts or str(path) == REMOTE or length < 0:
+        raise RunError(f"{name[:200]!r} is not a path in a run dir; nothing was fetched")
+    if not name.isprintable():
+        say(f"{name[:200]!a} was left there: its name cannot be shown")
+        return None
     target = folder / path
     if target.is_symlink() or (target.exists() and not target.is_file()):
         kept.append(name)
@@ -108,7 +123,7 @@ def _wanted(folder: Path, name: str, length: int, changed: int, kept: list[str])
 
 def _receive(giving: Talk, one: _Wanted, progress: Progress) -> bool:
     """True once the file is here; False if it no longer exists on the cluster."""
-    sha = giving.answer()["sha"]
+    sha = giving.answer(_GIVEN)["sha"]
     if sha is None:
         return False
     one.target.parent.mkdir(parents=True, exist_ok=True)

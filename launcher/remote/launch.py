@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,10 +21,13 @@ from launcher.remote.connection import Connection, connect
 from launcher.remote.content import Hashes, cache_here
 from launcher.remote.paths import SENT, Sent, gather_paths
 from launcher.remote.send import send
-from launcher.remote.talk import ask
+from launcher.remote.talk import LOOKED, LOOKED_WHOLE, ask
 from launcher.remote.words import flags_of, overrides_there
+from launcher.run.kinds import fits
 from launcher.run.remote import Remote, list_remote, read_remote, write_remote
 
+_RUN = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*){1,2}")
+"""name/date_time, and a trial: what becomes a folder here."""
 PYTHON = "python3"
 """The interpreter on the login node if cluster.python is not set."""
 
@@ -52,7 +56,7 @@ def run_with_overrides(
         "trees": sorted({tree.name for tree in trees}),
         "answer": identity,
     }
-    there = checked(away.ssh, python, ask(connection, python, request))
+    there = checked(away.ssh, python, ask(connection, python, request, LOOKED))
     if (earlier := _unrecorded(there.get("earlier"), runs_dir)) is not None:
         folder = _record(earlier, runs_dir, away.ssh, python, there["base"], code)
         say(
@@ -80,6 +84,10 @@ def checked(ssh: str, python: str, there: dict[str, Any]) -> dict[str, Any]:
         raise ClusterError(
             f"cluster.ssh={ssh}: {python} has no {', '.join(there['absent'])} there; log in and run {python} -m pip install "
             f"{' '.join(there['absent'])}, or name another interpreter with cluster.python"
+        )
+    if not LOOKED_WHOLE.keys() <= there.keys() or not fits(there, LOOKED_WHOLE):
+        raise ClusterError(
+            f"cluster.ssh={ssh}: what answers there is not the launcher; look at cluster.python"
         )
     return there
 
@@ -130,6 +138,11 @@ def _unrecorded(earlier: dict[str, Any] | None, runs_dir: Path) -> dict[str, Any
     """The run of an earlier launch by the same command, if this machine has no record of it."""
     if earlier is None:
         return None
+    run, run_dir = earlier.get("run"), earlier.get("run_dir")
+    if not isinstance(run, str) or not _RUN.fullmatch(run) or not isinstance(run_dir, str):
+        raise ClusterError(
+            f"the cluster names the run that it has launched {str(run)[:60]!r}, which is no run's name; log in there and look"
+        )
     known = {remote.run_dir for folder in list_remote(runs_dir) if (remote := read_remote(folder))}
     return None if earlier["run_dir"] in known else earlier
 
@@ -140,7 +153,7 @@ def _record_answer(
     """Records the run that the command has launched, if any."""
     request: dict[str, Any] = {"do": "look", "base": base, "files": [], "trees": [], "answer": identity}
     try:
-        there = ask(connection, python, request)
+        there = ask(connection, python, request, LOOKED)
     except ClusterError:
         say(
             "it is unknown whether a run was launched; repeat the same command: it asks the cluster first, and launches "

@@ -12,6 +12,7 @@ from launcher.remote.talk import Talk, lost, talk
 from launcher.units import plural, size
 
 _PIECE = 1 << 20
+_TAKEN: Mapping[str, Any] = {"wrong": Sequence[str]}
 
 
 def send(
@@ -50,9 +51,9 @@ def send(
         try:
             _write(one, blobs, total)
         except BrokenPipeError:
-            one.answer()  # raises the error of the cluster
+            one.answer(_TAKEN)  # raises the error of the cluster
             raise lost(connection.ssh) from None
-        wrong = set(one.answer()["wrong"])
+        wrong = set(one.answer(_TAKEN)["wrong"])
     if changed := [str(blob.path) for blob in blobs if blob.sha in wrong]:
         raise ClusterError(
             f"{changed[0]} changed while it was sent; nothing was launched; repeat the command"

@@ -162,7 +162,7 @@ class Measured(Event):
     reserved_gib: float | None = None
     """Peak GiB that torch reserved on a GPU, of the fullest one."""
     context_gib: float | None = None
-    """GiB that are taken on a GPU beside what torch reserved, at most."""
+    """Peak GiB in use on a GPU in addition to what torch reserved."""
     link_gb_s: float | None = None
     """GB/s (10^9 bytes) that a rank sends in an all-reduce over all ranks; None for one rank, or when not measured yet."""
 
@@ -184,7 +184,7 @@ class Evaluated(Event):
 
 
 class Working(Event):
-    """A step begins that can take long and is no step of training.
+    """Work other than a training step begins, which can take long.
 
     Written by: rank 0.
     """
@@ -216,7 +216,7 @@ class Diverged(Event):
     step: int
     """The step at which it was seen."""
     batches: Sequence[int] = ()
-    """The batches since the log line before, which later attempts leave out."""
+    """The batches since the previous log line, which later attempts leave out."""
     why: str = ""
     """What was seen."""
 
@@ -238,7 +238,7 @@ class General(Event):
 
 
 class EarlyStopped(Event):
-    """Training ends early because a metric did not get better any more.
+    """Training ends early because a metric no longer improved.
 
     Written by: rank 0, for the plugin early_stopping.
     """
@@ -309,4 +309,4 @@ class Length(Event):
     epochs: float | None = None
     """Passes over the training data."""
     decided_by: str | None = None
-    """max_steps, rows or ranks: what the steps follow from."""
+    """max_steps, rows or ranks: what the number of steps is derived from."""

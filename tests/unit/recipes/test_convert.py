@@ -248,7 +248,7 @@ def test_values_that_nobody_gave_are_told_and_stand_first_in_the_file(folder, ca
     )
     assert main(["convert-recipe", "t.yaml", "-o", "b.yaml"]) == 0
     said = capsys.readouterr().out
-    assert "to be corrected first" in said and "the recipe names no data" in said
+    assert "set these values before the launch" in said and "the recipe names no data" in said
 
 
 @pytest.mark.parametrize(
