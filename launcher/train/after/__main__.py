@@ -68,7 +68,7 @@ def quiet() -> None:
 
 
 def _folders(request: dict[str, Any]) -> list[str]:
-    """Where the modules of plugins are found, as on the ranks: in the kept code, and in the folder of the launch."""
+    """Folders in which the modules of plugins are found, as on the ranks: the kept code, and the folder of the launch."""
     if not request["run_dir"]:
         return []
     run = RunDir(Path(request["run_dir"]))

@@ -44,8 +44,8 @@ class Shard:
                     continue
                 if run.numel() < self.offset + self.numel:
                     raise CheckpointError(
-                        f"trainer.optim: its state {kind} of {self.name} is not of the parameter's size; checkpoints hold "
-                        "optimizers such as adamw_torch; use trainer.optim=adamw_torch, or plugin=[...] without "
+                        f"trainer.optim: its state {kind} of {self.name} is not of the parameter's size; checkpoints support "
+                        "only optimizers such as adamw_torch; use trainer.optim=adamw_torch, or plugin=[...] without "
                         "sharded_checkpoint"
                     )
                 found[kind] = run.narrow(0, self.offset, self.numel)

@@ -53,7 +53,7 @@ class TokenCache:
 
     def __init__(self, cache_dir: str, *, stale_s: float = STALE_S) -> None:
         self.folder = Path(cache_dir) / "tokens"
-        self.stale_s = stale_s  # as of BuildLock
+        self.stale_s = stale_s  # see BuildLock
 
     def find_or_make(
         self,
