@@ -116,7 +116,7 @@ class Cluster(ABC):
         return []
 
     def log_patterns(self, options: Options, job_ids: Sequence[str]) -> list[str]:
-        """Patterns, as of glob(3), of the files outside of logs/ in which the scheduler keeps the output of these jobs."""
+        """Patterns for glob(3) of the files outside of logs/ in which the scheduler keeps the output of these jobs."""
         del options, job_ids
         return []
 
@@ -226,7 +226,7 @@ class Cluster(ABC):
         """The state of each job; None if the cluster did not answer or has no record: then the state is unknown."""
 
     def state(self, job_id: str) -> RunState | None:
-        """`states` of one job."""
+        """The state of one job."""
         return self.states([job_id])[job_id]
 
     def reasons(self, job_ids: Sequence[str]) -> dict[str, str]:

@@ -16,7 +16,7 @@ class Request:
     nodes: int
     """Nodes that train."""
     spares: int
-    """Nodes beside them that wait to replace one that fails."""
+    """Spare nodes that wait to replace a failed one."""
     gpus_per_node: int
     """Ranks per node, with one GPU each if `cuda`."""
     cuda: bool
@@ -43,7 +43,7 @@ class CpuRequest:
     """The folder in which its script starts."""
     cores: int
     time: str
-    """Time limit, as of resources.time."""
+    """Time limit, in the form of resources.time."""
     given: Mapping[str, str]
     """Options of the scheduler that were typed, by their long names, "" for a flag without a value."""
     site: ClusterConfig

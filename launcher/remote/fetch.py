@@ -33,7 +33,7 @@ class Brought(TypedDict):
     files: int
     """Number of files that were fetched."""
     bytes: int
-    """Their size."""
+    """Size of these files."""
     kept: list[str]
     """Paths of files that were not fetched, because the file here is newer or is not a plain file."""
 

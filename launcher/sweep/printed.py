@@ -49,12 +49,12 @@ class SweepExtended(TypedDict):
 
 
 class SweepCancelled(TypedDict):
-    """A sweep whose trials were told to end."""
+    """A sweep that was cancelled."""
 
     sweep: str
     """name/sweep_date_time."""
     cancelled: list[str]
-    """What was told to end: the scheduler's ids of jobs, or this machine's processes; empty if nothing was left."""
+    """What was cancelled: the scheduler's ids of jobs, or numbers of trials on this machine; empty if nothing was left."""
 
 
 class BestTrial(TypedDict):

@@ -1,6 +1,6 @@
 """python -m launcher.train.count WANTED: what a model's blocks hold, counted on torch's meta device, without its weights.
 
-It runs in a process of its own when somebody asks for it (`plan --inspect`), since it imports torch and transformers. WANTED is
+It runs in a separate process, only on request (`plan --inspect`), since it imports torch and transformers. WANTED is
 JSON with `name`, `revision` and `code` (model.trust_remote_code). The last line of stdout is JSON: {"shape": ...} with the
 values of ArchitectureConfig, or {"error": TEXT}.
 """

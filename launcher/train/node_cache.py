@@ -28,7 +28,7 @@ _WEIGHTS_BESIDE = (".bin", ".pth", ".pt", ".h5", ".msgpack", ".gguf", ".onnx")
 
 
 class NodeCache:
-    """The copies of one node. A rank keeps a shared lock on each copy that it uses, so that nobody removes it meanwhile."""
+    """The copies of one node. A rank keeps a shared lock on each copy that it uses, so that no process removes it meanwhile."""
 
     def __init__(self, named: str, run: RunDir, attempt: int, heartbeat: Heartbeat) -> None:
         """ConfigError if the folder is missing on this node, or cannot be written. Variables in its name are this node's."""
@@ -112,7 +112,7 @@ class NodeCache:
         )
 
     def _make_room(self, needed: int, what: str) -> None:
-        """Removes the copies that nobody uses, the oldest first, until there is room."""
+        """Removes unused copies, the oldest first, until there is room."""
         unused = sorted(
             (path for path in self.folder.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime
         )

@@ -1,4 +1,4 @@
-"""Suppresses messages of libraries on which nobody can act. Messages of plugins and of the user's modules stay."""
+"""Suppresses messages of libraries that need no action. Messages of plugins and of the user's modules stay."""
 
 import logging
 import warnings

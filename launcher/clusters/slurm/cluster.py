@@ -58,7 +58,7 @@ class Slurm(SlurmScript):
         environment.check_single(environ)
 
     def shell_warnings(self, options: Options, environ: Mapping[str, str]) -> list[str]:
-        """By the variables SBATCH_*, and by those of the job in which the command is typed."""
+        """Warnings about variables SBATCH_*, and about those of the job in which the command runs."""
         return shell.warnings(environ, options)
 
     def submit_command(self, script: Path) -> list[str]:

@@ -51,7 +51,7 @@ def folders(options: Mapping[str, str]) -> list[str]:
 
 
 def patterns(options: Mapping[str, str], job_ids: Iterable[str]) -> list[str]:
-    """Patterns, as of glob(3), of the files that jobs with these ids wrote; none for the usual names, which are in logs/."""
+    """Patterns for glob(3) of the files that jobs with these ids wrote; none for the usual names, which are in logs/."""
     typed = [options[flag] for flag in FLAGS if options.get(flag) not in (None, "", DEFAULT, "/dev/null")]
     found = [_filled(one, options, job_id) for one in typed for job_id in job_ids]
     return [one for one in dict.fromkeys(found) if one]

@@ -1,4 +1,4 @@
-"""python -m launcher.train.after: work with a run after or ahead of its training, requested by a verb of the command line.
+"""python -m launcher.train.after: work with a run before or after its training, requested by a verb of the command line.
 
 The first line of stdin is the request, one JSON object with its `verb`; lines of JSON on stdout answer it: {"progress": ...},
 {"text": ...}, and at the end {"result": ...} or {"error": ..., "exit_code": ...}. Libraries' output goes to stderr.

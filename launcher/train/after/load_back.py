@@ -99,7 +99,7 @@ def bytes_to_load(folder: Path, decided: Decided, *, dtype: str | None = None, p
 
 
 def _model_config(decided: Decided, device: str) -> Any:
-    """The model configuration of the run, without an attention kernel that needs a GPU if there is none."""
+    """The model configuration of the run, without an attention kernel that needs a GPU if this host has none."""
     config = decided.config.model
     if device == "cpu" and config.attn_implementation:
         return dataclasses.replace(config, attn_implementation=_FALLBACK_ON_CPU)

@@ -21,7 +21,7 @@ class Shard:
     shape: list[int]
     start: int
     weight: torch.Tensor
-    """As the optimizer holds it: in fp32 if there is a master copy."""
+    """The values that the optimizer updates: in fp32 if there is a master copy."""
     state: dict[str, Any] = field(default_factory=dict)
     """The optimizer's own dict of the tensor that contains this range; a restore changes it in place."""
     offset: int = 0

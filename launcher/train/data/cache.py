@@ -24,7 +24,7 @@ Make = Callable[[Path, Progress], dict[str, Any]]
 
 
 class RowStore(Protocol):
-    """Where the rows of a set are found or made: by rank 0 for all ranks, or ahead of the run."""
+    """Where the rows of a set are found or made: by rank 0 for all ranks, or before the run."""
 
     encoders: Encoders
 
@@ -89,7 +89,7 @@ class TokenCache:
         progress: Progress,
         begins: Callable[[str], None],
     ) -> Found:
-        """As `find_or_make`, once the lock is held or the work is done; OSError if the folder cannot be written."""
+        """The result of `find_or_make`, once the lock is held or the work is done; OSError if the folder cannot be written."""
 
         def advance(count: int) -> None:
             lock.count = count

@@ -35,7 +35,7 @@ class Encoders:
     ) -> Iterator[tuple[int, Example, T]]:
         """Every line and example with what `encode` makes of it, in order. The rows do not depend on the number of processes.
 
-        DataError if a process is killed; an error of `encode` as it is.
+        DataError if a process is killed; an error of `encode` is raised unchanged.
         """
         if self.count == 1:
             for line, example in examples:

@@ -122,4 +122,4 @@ def bare_optimizer(trainer: Any) -> Any:
 
 
 ON_RANK = WHOLE = OnRank()
-"""Plain data parallelism, which is also what a single process has."""
+"""Plain data parallelism, which a single process uses too."""
