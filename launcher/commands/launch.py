@@ -6,10 +6,10 @@ from datetime import datetime
 from launcher.cli.launched import Shown, add_verbose, follow, shown, tell
 from launcher.cli.verb import Verb
 from launcher.errors import ClusterError, ConfigError, Exit
-from launcher.launching.compose import Asked, Composed, compose
+from launcher.launching.compose import Composed, MultirunRequest, compose
 from launcher.launching.launch import (
     LaunchReport,
-    Planned,
+    PlannedRun,
     launch,
     plan_launch,
     plan_launches,
@@ -43,7 +43,7 @@ def _run(options: argparse.Namespace) -> int:
     return max(codes, default=Exit.OK)
 
 
-def _launch(planned: Planned, how: Shown) -> int:
+def _launch(planned: PlannedRun, how: Shown) -> int:
     launched = launch(planned, lambda launched: tell(planned.composed, launched, how))
     if launched.process is None:
         return Exit.OK
@@ -58,7 +58,7 @@ def _launch_job(composed: Composed, moment: datetime, how: Shown) -> None:
         raise ClusterError(f"{name} ended with exit code {code}; python -m launcher logs {name}")
 
 
-def _launch_sweep(request: Asked, as_json: bool) -> int:
+def _launch_sweep(request: MultirunRequest, as_json: bool) -> int:
     # imported here: a single run stays fast
     from launcher.cli.sweep import finish, teller
     from launcher.sweep.launch import launch_sweep

@@ -2,10 +2,10 @@
 
 from typing import Any, NamedTuple, cast
 
+from launcher.data.findings import BrokenRow
 from launcher.data.kinds import Example
 from launcher.data.meanings import no_format
 from launcher.data.reading import Reading
-from launcher.data.rules import BrokenRow
 from launcher.data.tidy import tidy
 from launcher.formats import AUTO
 from launcher.formats.registry import FORMATS, known_formats

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from launcher.data.tokenizer import Source, find_source, load_tokenizer, shelf
+from launcher.data.tokenizer import TokenizerSource, find_source, load_tokenizer, shelf
 from launcher.errors import DataError, nearest
 from launcher.hub import cache_folder, endpoint, find_snapshot, offline_variable, why_unknown
 from launcher.plan.chat_format import ChatFormat, fit_tokenizer
@@ -33,12 +33,12 @@ def tokenizer_of(model: str, chat: ChatFormat | None, environ: Mapping[str, str]
     return tokenizer, length
 
 
-def _is_cached(source: Source, environ: Mapping[str, str]) -> bool:
+def _is_cached(source: TokenizerSource, environ: Mapping[str, str]) -> bool:
     found = find_snapshot(cache_folder(environ), source.where, source.revision or "main")
     return found is not None and any(found.glob("tokenizer*"))
 
 
-def _check(source: Source, environ: Mapping[str, str]) -> None:
+def _check(source: TokenizerSource, environ: Mapping[str, str]) -> None:
     """DataError if the hub cannot provide the model's files."""
     close = nearest(source.model, shelf())
     meant = f"; did you mean {close}?" if close and close != source.model else ""

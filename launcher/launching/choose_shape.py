@@ -12,7 +12,7 @@ from launcher.launching.compose import Composed
 from launcher.launching.facts import count, gather
 from launcher.launching.offers import is_auto, make_offers, own_shape, share_left, with_shape
 from launcher.output import columns, say
-from launcher.plan.shapes import Choice, Compared, Offer, Shape, choose
+from launcher.plan.shapes import Choice, ComparedShapes, Offer, Shape, choose
 from launcher.plugins.base import make_plugins
 from launcher.run import RunDir
 from launcher.units import duration, number, significant
@@ -65,7 +65,7 @@ def settle_shape(composed: Composed, run: RunDir) -> Composed:
         _say_table(offers, None)
         raise
     _say_table(offers, choice)
-    return _with(composed, Compared(offers=tuple(offers), choice=choice))
+    return _with(composed, ComparedShapes(offers=tuple(offers), choice=choice))
 
 
 def refuse_in_sweep() -> None:
@@ -81,7 +81,7 @@ def shape_note(composed: Composed) -> list[str]:
     return [f"resources.auto: {composed.compared.choice.why}"] if composed.compared else []
 
 
-def shape_rows(compared: Compared | None) -> list[ShapeRow]:
+def shape_rows(compared: ComparedShapes | None) -> list[ShapeRow]:
     """The shapes that were compared, for JSON; empty if resources.auto is not set."""
     if compared is None:
         return []
@@ -145,7 +145,7 @@ def _say_table(offers: Sequence[Offer], choice: Choice | None) -> None:
         say(f"resources.auto: {choice.why}")
 
 
-def _with(composed: Composed, compared: Compared) -> Composed:
+def _with(composed: Composed, compared: ComparedShapes) -> Composed:
     shape = compared.choice.shape
     cfg = composed.cfg.copy()
     with read_write(cfg), open_dict(cfg):

@@ -39,8 +39,8 @@ from launcher.methods.registry import find_method
 from launcher.resources import resource_dir
 
 if TYPE_CHECKING:  # most launches have neither a file of their own nor shapes to compare
-    from launcher.launching.own_file.source import Source
-    from launcher.plan.shapes import Compared
+    from launcher.launching.own_file.source import SourceFile
+    from launcher.plan.shapes import ComparedShapes
 
 # Free-form mappings: Hydra would require a `+` before each new key.
 _FREE_FORM = [key for key, value in vars(ClusterConfig()).items() if type(value) is dict]
@@ -63,7 +63,7 @@ class Composed:
     """Number of the trial in a multirun."""
     config_dir: str | None
     """Absolute path given with --config-dir."""
-    sources: "tuple[Source, ...]" = ()
+    sources: "tuple[SourceFile, ...]" = ()
     """The file given with --config, and those that it extends."""
     sample_unasked: bool
     """Whether the data is only the default of conf/config.yaml: nobody has named any."""
@@ -71,12 +71,12 @@ class Composed:
     """Whether the shipped evaluation file is not used, because data.path or data.sources names other data."""
     note: str
     """What of the chosen model file was dropped for another model, and that a cluster file is unproven; empty if nothing."""
-    compared: "Compared | None" = None
+    compared: "ComparedShapes | None" = None
     """The shapes that resources.auto has compared; None before, and without it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class MultirunRequest:
     """A multirun before it is expanded."""
 
     loader: ConfigLoader
@@ -84,13 +84,13 @@ class Asked:
     """The configuration without the swept values, including Hydra's own part."""
     typed: list[str]
     """The overrides, without those of Hydra's own configuration."""
-    sources: "tuple[Source, ...]" = ()
+    sources: "tuple[SourceFile, ...]" = ()
     """As of Composed."""
 
 
 def compose(
     arguments: list[str],
-    take_sweep: Callable[[Asked], None] | None = None,
+    take_sweep: Callable[[MultirunRequest], None] | None = None,
     run_here: Callable[[Composed], None] | None = None,
 ) -> list[Composed]:
     """The configuration that Hydra composes, or all those of a multirun; empty if only help was requested.
@@ -218,16 +218,16 @@ def _refuse_secrets(expanded: Expanded) -> None:
 
 
 def _taking(
-    take: Callable[[Asked], None], sources: "tuple[Source, ...]"
+    take: Callable[[MultirunRequest], None], sources: "tuple[SourceFile, ...]"
 ) -> Callable[[ConfigLoader, DictConfig, list[str]], None]:
     def taking(loader: ConfigLoader, master: DictConfig, typed: list[str]) -> None:
         refuse_elsewhere(master, master.hydra)
-        take(Asked(loader=loader, master=master, typed=typed, sources=sources))
+        take(MultirunRequest(loader=loader, master=master, typed=typed, sources=sources))
 
     return taking
 
 
-def compose_trial(request: Asked, overrides: list[str], number: int) -> tuple[DictConfig, Composed]:
+def compose_trial(request: MultirunRequest, overrides: list[str], number: int) -> tuple[DictConfig, Composed]:
     """One job of a multirun, as Hydra's own sweeper and launcher compose it: before and after interpolation."""
     loaded = request.loader.load_sweep_config(request.master, overrides)
     with open_dict(loaded):

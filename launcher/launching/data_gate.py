@@ -205,16 +205,16 @@ def _remembered(
 
 def _report(path: str, evaluation: str | None, options: dict[str, Any]) -> dict[str, Any]:
     """The report on a file that is read now."""
-    from launcher.data.asked import Asked
+    from launcher.data.asked import CheckOptions
     from launcher.data.check import check  # not needed by a launch whose data was checked before
     from launcher.data.progress import progress
 
     with progress(path, "checking data") as advance:
-        return {**check(Asked(path=path, eval_path=evaluation, **options), advance).to_dict()}
+        return {**check(CheckOptions(path=path, eval_path=evaluation, **options), advance).to_dict()}
 
 
 def _unchecked(path: str) -> dict[str, Any]:
-    from launcher.data.rules import Finding  # not needed by a launch whose data was checked before
+    from launcher.data.findings import Finding  # not needed by a launch whose data was checked before
 
     why = "is read on the nodes from the hub, so its rows are not checked before"
     finding = Finding("unchecked", None, why)

@@ -9,7 +9,7 @@ from launcher.clusters.registry import find_cluster
 from launcher.config import Config
 from launcher.errors import ConfigError
 from launcher.hub import (
-    Wanted,
+    HubInputs,
     cache_folder,
     endpoint,
     find_snapshot,
@@ -28,7 +28,7 @@ _PLAIN = re.compile(r"(?!.*(--|\.\.|\.git$))(\b[\w.-]+\b/)?\b[\w.-]{1,96}\b", re
 """A name that a repository can have. Source: huggingface_hub/utils/_validators.py, validate_repo_id."""
 
 
-def wanted_of(config: Config, plan: LaunchPlan) -> Wanted | None:
+def wanted_of(config: Config, plan: LaunchPlan) -> HubInputs | None:
     """What the run reads from a hub; None if nothing."""
     facts = plan.facts
     paths = (facts.data_path, *facts.data_sources, facts.eval_path)
@@ -91,7 +91,7 @@ class _File:
     file: str
 
 
-def _files(wanted: Wanted, cache: Path) -> list[_File]:
+def _files(wanted: HubInputs, cache: Path) -> list[_File]:
     """One file for each repository that is not in the cache."""
     found: list[_File] = []
     if wanted.model:

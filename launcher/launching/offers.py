@@ -11,7 +11,7 @@ from launcher.config import Config
 from launcher.errors import LauncherError, PlanError
 from launcher.plan import Facts, LaunchPlan
 from launcher.plan.host_limit import host_limit
-from launcher.plan.queue import Course, expect
+from launcher.plan.queue import ExpectedCourse, expect
 from launcher.plan.shapes import Offer, Shape, derive_shapes
 from launcher.plan.verdict import fits
 from launcher.plugins.base import Plugin
@@ -101,7 +101,7 @@ def _offer(config: Config, plan: LaunchPlan, shape: Shape, left: float) -> Offer
     )
 
 
-def _course(config: Config, plan: LaunchPlan, left: float) -> Course | None:
+def _course(config: Config, plan: LaunchPlan, left: float) -> ExpectedCourse | None:
     """The course of what is left of the run."""
     if plan.time is None or plan.time.total_h is None:
         return None

@@ -25,7 +25,7 @@ from launcher.run import RunDir, write_text
 from launcher.run.events.launching import Planned, Replanned
 
 if TYPE_CHECKING:  # most launches have no file of their own
-    from launcher.launching.own_file.source import Source
+    from launcher.launching.own_file.source import SourceFile
 
 
 def write_run(run: RunDir, plan: LaunchPlan, composed: Composed, frozen: Frozen | None = None) -> bool:
@@ -134,7 +134,7 @@ def rewrite_run(
     run.note(Replanned(attempt=run.attempts(), changes=changes, earlier=str(kept)))
 
 
-def kept_files(sources: "Sequence[Source]") -> dict[str, str]:
+def kept_files(sources: "Sequence[SourceFile]") -> dict[str, str]:
     """Name -> text of the copies of the files given with --config, in a folder of a run dir or of a sweep."""
     names = [source.path.name for source in sources]
     return {

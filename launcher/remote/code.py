@@ -19,7 +19,7 @@ _LARGEST_OTHER = 2 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Code:
+class CodeFolders:
     """The folders of code, with the files that freeze would keep."""
 
     imports: tuple[Tree, ...]
@@ -48,7 +48,7 @@ class Code:
 
 def gather_code(
     work_dir: Path, config_dir: str | None, skipped: tuple[Path, ...], cache: Path, hashes: Hashes
-) -> Code:
+) -> CodeFolders:
     """The code of a launch that is typed in `work_dir`; ConfigError for a folder that is too large for a folder of code."""
     git, secrets = Git(work_dir), secrets_of(os.environ)
     imports: list[Tree] = []
@@ -77,4 +77,4 @@ def gather_code(
     below = ""
     if config_dir and config is None:  # --config-dir is inside of the working folder
         config, below = work, str(Path(config_dir).resolve().relative_to(work_dir.resolve()))
-    return Code(imports=tuple(imports), work=work, work_files=files, config=config, config_below=below)
+    return CodeFolders(imports=tuple(imports), work=work, work_files=files, config=config, config_below=below)

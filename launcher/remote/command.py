@@ -7,7 +7,7 @@ from io import BufferedReader
 from typing import IO
 
 from launcher.errors import ClusterError
-from launcher.remote.connection import SSH_FAILED, Connection
+from launcher.remote.connection import SSH_FAILED, SshConnection
 from launcher.remote.talk import talk
 
 _PIECE = 1 << 16
@@ -29,7 +29,7 @@ class Command:
     """Name of the file into which a launch writes its run."""
 
 
-def run_there(connection: Connection, python: str, command: Command) -> int:
+def run_there(connection: SshConnection, python: str, command: Command) -> int:
     """The exit code; what the command prints is printed here. ClusterError if the connection is lost."""
     request = {
         "do": "run",
@@ -49,7 +49,7 @@ def run_there(connection: Connection, python: str, command: Command) -> int:
     return code
 
 
-def capture_there(connection: Connection, python: str, command: Command) -> tuple[int, bytes]:
+def capture_there(connection: SshConnection, python: str, command: Command) -> tuple[int, bytes]:
     """The exit code, and what the command prints on stdout."""
     request = {
         "do": "run",

@@ -15,16 +15,16 @@ from launcher.errors import ClusterError, ConfigError
 from launcher.launching.elsewhere import ConfigElsewhere
 from launcher.launching.typed import expand
 from launcher.output import say
-from launcher.remote.code import Code, gather_code
+from launcher.remote.code import CodeFolders, gather_code
 from launcher.remote.command import Command, run_there
-from launcher.remote.connection import Connection, connect
+from launcher.remote.connection import SshConnection, connect
 from launcher.remote.content import Hashes, cache_here
 from launcher.remote.paths import SENT, Sent, gather_paths
 from launcher.remote.send import send
 from launcher.remote.talk import LOOKED, LOOKED_WHOLE, ask
 from launcher.remote.words import flags_of, overrides_there
 from launcher.run.kinds import fits
-from launcher.run.remote import Remote, list_remote, read_remote, write_remote
+from launcher.run.remote import RemoteRun, list_remote, read_remote, write_remote
 
 _RUN = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*){1,2}")
 """name/date_time, and a trial: what becomes a folder here."""
@@ -95,7 +95,7 @@ def checked(ssh: str, python: str, there: dict[str, Any]) -> dict[str, Any]:
 def _command(
     verb: Sequence[str],
     overrides: Sequence[str],
-    code: Code,
+    code: CodeFolders,
     sent: Sequence[Sent],
     base: str,
     identity: str | None,
@@ -148,7 +148,7 @@ def _unrecorded(earlier: dict[str, Any] | None, runs_dir: Path) -> dict[str, Any
 
 
 def _record_answer(
-    connection: Connection, python: str, base: str, identity: str, runs_dir: Path, code: Code
+    connection: SshConnection, python: str, base: str, identity: str, runs_dir: Path, code: CodeFolders
 ) -> None:
     """Records the run that the command has launched, if any."""
     request: dict[str, Any] = {"do": "look", "base": base, "files": [], "trees": [], "answer": identity}
@@ -166,7 +166,9 @@ def _record_answer(
         say(f"{earlier['run']} is on {connection.ssh}; python -m launcher status {folder}")
 
 
-def _record(report: dict[str, Any], runs_dir: Path, ssh: str, python: str, base: str, code: Code) -> str:
+def _record(
+    report: dict[str, Any], runs_dir: Path, ssh: str, python: str, base: str, code: CodeFolders
+) -> str:
     """Writes the record, and returns the name by which the run is found here."""
     folder, number = runs_dir / str(report["run"]), 1
     while folder.exists():
@@ -175,6 +177,6 @@ def _record(report: dict[str, Any], runs_dir: Path, ssh: str, python: str, base:
     path = tuple(f"{base}/sent/{tree.name}" for tree in code.imports)
     write_remote(
         folder,
-        Remote(ssh=ssh, python=python, base=base, path=path, run=report["run"], run_dir=report["run_dir"]),
+        RemoteRun(ssh=ssh, python=python, base=base, path=path, run=report["run"], run_dir=report["run_dir"]),
     )
     return str(folder.relative_to(runs_dir))

@@ -20,7 +20,7 @@ DESTINATION = re.compile(rf"(?:{_HOST}@)?{_HOST}|ssh://(?:{_HOST}@)?{_HOST}(?::\
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Remote:
+class RemoteRun:
     """Where a run is, and how the launcher is called there."""
 
     ssh: str
@@ -40,7 +40,7 @@ class Remote:
 class RunElsewhere(Elsewhere):
     """A reference that means such a run."""
 
-    def __init__(self, folder: Path, remote: Remote) -> None:
+    def __init__(self, folder: Path, remote: RemoteRun) -> None:
         super().__init__(
             f"{remote.run} is on {remote.ssh}, and this command works only with a run on this machine; bring its results here "
             f"with python -m launcher fetch {remote.run}, or log in there"
@@ -48,13 +48,13 @@ class RunElsewhere(Elsewhere):
         self.folder, self.remote = folder, remote
 
 
-def write_remote(folder: Path, remote: Remote) -> None:
+def write_remote(folder: Path, remote: RemoteRun) -> None:
     """Writes the record."""
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / REMOTE, json.dumps(asdict(remote), indent=2) + "\n")
 
 
-def read_remote(folder: Path) -> Remote | None:
+def read_remote(folder: Path) -> RemoteRun | None:
     """The record in a folder; None if there is none. RunError if the file is not a record."""
     file = folder / REMOTE
     if not file.is_file():
@@ -62,7 +62,7 @@ def read_remote(folder: Path) -> Remote | None:
     try:
         values = dict(read_json(file))
         path: tuple[str, ...] = tuple(values.pop("path"))
-        remote = Remote(path=path, **values)
+        remote = RemoteRun(path=path, **values)
         texts: list[Any] = [remote.ssh, remote.python, remote.base, *remote.path, remote.run, remote.run_dir]
         if any(not isinstance(text, str) for text in texts):
             raise TypeError("a value is not a text")

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from launcher.config import StrategyConfig
 from launcher.errors import PlanError
-from launcher.strategies.base import Files, Job, Strategy, Tensors, share_sent, size_of
+from launcher.strategies.base import Files, Strategy, StrategyInputs, Tensors, share_sent, size_of
 from launcher.strategies.degrees import Degrees
 from launcher.strategies.moment import Moment
 from launcher.strategies.trained import Trained, Units
@@ -58,7 +58,7 @@ class Fsdp2(Strategy):
         """The strategy itself; plain data parallelism on one rank, where nothing is sharded."""
         return self if degrees.shard_size > 1 else Strategy(name=self.name, engine=self.engine)
 
-    def files(self, job: Job) -> Files:
+    def files(self, job: StrategyInputs) -> Files:
         """accelerate.yaml and the trainer's fsdp_config with equal values; accelerate's name of `cpu_offload` is
         `offload_params`."""
         fsdp: dict[str, Any] = {

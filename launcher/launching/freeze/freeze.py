@@ -16,7 +16,7 @@ from launcher.errors import ConfigError
 from launcher.launching.freeze.git import Git
 from launcher.launching.freeze.keep import copy, keep
 from launcher.launching.freeze.look import MOST_FILES, look
-from launcher.launching.freeze.roots import Source, packages, sources
+from launcher.launching.freeze.roots import KeptFolder, packages, sources
 from launcher.launching.kept import states
 from launcher.launching.secrets import conceal, secrets_of
 from launcher.output import say, warn
@@ -110,7 +110,7 @@ def freeze(config: Config, plan: LaunchPlan, config_dir: str | None) -> Frozen |
 
 
 def _keep(
-    source: Source,
+    source: KeptFolder,
     skipped: tuple[Path, ...],
     git: Git,
     cache: Path,

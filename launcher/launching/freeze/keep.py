@@ -14,7 +14,7 @@ from typing import Any
 
 from launcher import environment
 from launcher.errors import ConfigError, RunError
-from launcher.launching.freeze.look import Seen
+from launcher.launching.freeze.look import FolderFiles
 from launcher.output import warn
 from launcher.reading import object_in
 from launcher.run import write_text
@@ -50,7 +50,7 @@ class Kept:
         return self.archive.with_suffix("")
 
 
-def keep(root: Path, seen: Seen, cache: Path, secrets: Mapping[str, str]) -> Kept:
+def keep(root: Path, seen: FolderFiles, cache: Path, secrets: Mapping[str, str]) -> Kept:
     """The archive of these files, which is written unless the same files were kept before.
 
     ConfigError for a Python file that holds the value of a secret; another such file is left out.

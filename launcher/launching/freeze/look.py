@@ -27,7 +27,7 @@ _SECRET = (
 
 
 @dataclass(slots=True, kw_only=True)
-class Seen:
+class FolderFiles:
     """The files of a folder, as they were looked at."""
 
     files: list[tuple[bytes, int, int, int, int]] = field(
@@ -56,11 +56,11 @@ def look(
     ignored: Sequence[bytes],
     most_files: int = MOST_FILES,
     largest_other: int = _SMALL,
-) -> Seen:
+) -> FolderFiles:
     """The files of a folder, or of its parts `only`; what is not code is left out above `largest_other` bytes. `skipped` are
     folders beside the code, such as those of runs; of the folders `ignored` (by git), only one with a Python file in it is
     looked at."""
-    seen = Seen()
+    seen = FolderFiles()
     skip = {os.fsencode(path) for path in skipped}
     skip_ignored = {os.path.join(os.fsencode(root), path.rstrip(b"/")) for path in ignored}  # noqa: PTH118 - bytes
     base = os.fsencode(root)
@@ -95,7 +95,7 @@ def look(
     return seen
 
 
-def _entries(folder: bytes, seen: Seen, below: int) -> "list[os.DirEntry[bytes]]":
+def _entries(folder: bytes, seen: FolderFiles, below: int) -> "list[os.DirEntry[bytes]]":
     try:
         with os.scandir(folder) as found:
             entries = [entry for entry in found if not entry.name.startswith(b".")]
@@ -117,7 +117,7 @@ def _descend(
     above: frozenset[tuple[int, int]],
     base: bytes,
     skip: set[bytes],
-    seen: Seen,
+    seen: FolderFiles,
     below: int,
 ) -> "Iterator[tuple[bytes, frozenset[tuple[int, int]]]]":
     """The folder of the entry if it can hold code; a link is followed unless it leads back or to a folder of data."""
@@ -149,7 +149,7 @@ def _secret_names() -> re.Pattern[str]:
     return re.compile("|".join(translate(pattern) for pattern in _SECRET))
 
 
-def _take(entry: "os.DirEntry[bytes]", seen: Seen, below: int, largest_other: int) -> None:
+def _take(entry: "os.DirEntry[bytes]", seen: FolderFiles, below: int, largest_other: int) -> None:
     path, name = entry.path[below:], os.fsdecode(entry.name).lower()
     try:
         status = entry.stat()

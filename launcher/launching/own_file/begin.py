@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from launcher.config import TrainerConfig
 from launcher.config.time_limit import check_time
-from launcher.data.asked import Asked
+from launcher.data.asked import CheckOptions
 from launcher.data.check import Report, check
 from launcher.data.kinds import SPOKEN
 from launcher.errors import ConfigError, UsageError
@@ -142,7 +142,7 @@ def _look(path: str) -> Report | None:
         return None
     if not Path(path).exists():
         raise ConfigError(f"--data {path}: there is no such file")
-    report = check(Asked(path=Path(path), max_length=_LONGEST))
+    report = check(CheckOptions(path=Path(path), max_length=_LONGEST))
     if report.errors:
         first = next(one for one in report.findings if one.level == "error")
         raise ConfigError(

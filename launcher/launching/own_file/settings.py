@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from launcher.config import Config
 from launcher.errors import ConfigError, unknown
 from launcher.launching.explain import dataclass_of, expected, unknown_key
-from launcher.launching.own_file.source import Source, construct, line_of
+from launcher.launching.own_file.source import SourceFile, construct, line_of
 from launcher.launching.own_file.write import in_grammar
 from launcher.launching.secrets import refers_to_secret
 from launcher.resources import resource_dir
@@ -29,7 +29,7 @@ class Setting:
     key: str
     """Dotted, such as trainer.learning_rate."""
     value: Any
-    source: Source
+    source: SourceFile
     line: int
     free: bool = False
     """Whether the key is below a free-form mapping, so that the schema does not list it."""
@@ -40,7 +40,7 @@ class Setting:
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
-class Asked:
+class FileSettings:
     """Everything that one file asks for."""
 
     extends: Setting | None = None
@@ -54,18 +54,18 @@ class Asked:
     """Dotted key -> its value, in the order of the file."""
 
 
-class Reader:
-    """Reads the nodes of one file into Asked; ConfigError for the first fault."""
+class SettingsReader:
+    """Reads the nodes of one file into FileSettings; ConfigError for the first fault."""
 
-    def __init__(self, source: Source, config_dir: Path | None) -> None:
-        self.source, self.config_dir, self.asked = source, config_dir, Asked()
+    def __init__(self, source: SourceFile, config_dir: Path | None) -> None:
+        self.source, self.config_dir, self.asked = source, config_dir, FileSettings()
         self._groups = {
             field.name: kind
             for field in dataclasses.fields(Config)
             if (kind := dataclass_of(get_type_hints(Config)[field.name]))
         }
 
-    def read(self, root: yaml.MappingNode) -> Asked:
+    def read(self, root: yaml.MappingNode) -> FileSettings:
         """What the file asks for."""
         self._refuse_hydra(root)
         for key, node in root.value:
@@ -184,7 +184,7 @@ class Reader:
         """The keys of one element of a list, or of a group that may be null."""
         if not isinstance(node, yaml.MappingNode):
             self.source.fail(line_of(node), f"{full} must be {expected(full)}")
-        inner = Reader(self.source, self.config_dir)
+        inner = SettingsReader(self.source, self.config_dir)
         for key, value in node.value:
             inner._key(schema, f"{full}.", key, value)
         return {one.key.removeprefix(f"{full}."): one.value for one in inner.asked.values.values()}
@@ -301,10 +301,10 @@ def _holder(schema: type) -> Any:
     return OmegaConf.structured(schema)
 
 
-def read_file(source: Source, root: yaml.MappingNode, config_dir: Path | None) -> Asked:
+def read_file(source: SourceFile, root: yaml.MappingNode, config_dir: Path | None) -> FileSettings:
     """What a file asks for; ConfigError for the first fault in it."""
     try:
-        return Reader(source, config_dir).read(root)
+        return SettingsReader(source, config_dir).read(root)
     except yaml.MarkedYAMLError as error:  # a value that its tag does not allow, such as !!int x
         mark = error.problem_mark
         source.fail(mark.line + 1 if mark else 1, f"not YAML ({error.problem})")
