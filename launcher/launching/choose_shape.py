@@ -49,7 +49,7 @@ class ShapeRow(TypedDict):
 
 def settle_shape(composed: Composed, run: RunDir) -> Composed:
     """The configuration with the shape that is expected to finish first, whose table is printed; unchanged unless
-    resources.auto is asked for. PlanError if no shape can be taken."""
+    resources.auto is set. PlanError if no shape can be taken."""
     config = composed.config
     if not is_auto(config):
         return composed

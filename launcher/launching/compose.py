@@ -85,7 +85,7 @@ class MultirunRequest:
     typed: list[str]
     """The overrides, without those of Hydra's own configuration."""
     sources: "tuple[SourceFile, ...]" = ()
-    """As of Composed."""
+    """The same as in Composed."""
 
 
 def compose(
@@ -198,7 +198,7 @@ def _compose_one(conf: str, arguments: list[str], expanded: Expanded) -> Compose
 
 def _explained(error: BaseException, arguments: list[str], expanded: Expanded) -> str:
     """One line for an error of Hydra or OmegaConf, without the value of a secret, and with the line of the file behind it."""
-    from launcher.launching.explain import one_line  # by need, as below: only an error is explained
+    from launcher.launching.explain import one_line  # imported here, as below: only an error is explained
 
     sentence = place(one_line(_sentence(error, arguments)), expanded.settings)
     return conceal(sentence, secrets_of(os.environ))
@@ -272,7 +272,7 @@ def _composed(cfg: DictConfig) -> Composed:
 
 
 def _unproven(cluster: str | None) -> str:
-    """A sentence for a shipped cluster file that says of itself that nobody has run it at its site; empty for any other."""
+    """A sentence for a shipped cluster file whose comment says that it was not run at its site; empty for any other."""
     file = resource_dir("conf") / "cluster" / f"{cluster}.yaml"
     if not file.is_file() or "Not run there." not in file.read_text():
         return ""
@@ -280,7 +280,7 @@ def _unproven(cluster: str | None) -> str:
 
 
 def _refuse_clocks(cfg: DictConfig, settings: Any) -> None:
-    """ConfigError where resources.time is the number that YAML made of a time without quotes in one of the chosen files."""
+    """ConfigError if YAML has made a number of resources.time, which has no quotes in one of the chosen files."""
     typed = any(word.lstrip("+").startswith("resources.time=") for word in settings.overrides.task)
     if typed or not str(cfg.resources.time).isdigit():
         return

@@ -55,14 +55,14 @@ def write_run(run: RunDir, plan: LaunchPlan, composed: Composed, frozen: Frozen 
             frozen.write(run)
         _write(run, composed, texts)
         run.note(Planned(attempt=0, experiment=plan.experiment, cluster=plan.cluster))
-    except OSError:  # a full disk, for example: a part of a run is none
+    except OSError:  # a full disk, for example: no incomplete run dir is left
         shutil.rmtree(run.path, ignore_errors=True)
         raise
     return True
 
 
 def folder_mode(config: Config) -> int:
-    """The mode of a new run dir or sweep, before the umask."""
+    """The mode of a new run dir or sweep, before the umask is applied."""
     return 0o777 if config.umask_shared else 0o700
 
 
@@ -92,7 +92,7 @@ def find_cut_short(run: RunDir, composed: Composed) -> RunDir | None:
 
 
 def _is_of_other_shape(found: RunDir, composed: Composed, config: str) -> bool:
-    """Whether the run is this one on another shape, which resources.auto had chosen then."""
+    """Whether the run is this one on another shape, which resources.auto chose at that time."""
     written = _read(found.config)
     return bool(composed.compared and written and _without_shape(written) == _without_shape(config))
 

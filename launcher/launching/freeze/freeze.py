@@ -1,4 +1,4 @@
-"""Freezing the code of a launch: what is decided of it before anything is written, and what is told."""
+"""Freezes the code of a launch: decides what is kept before anything is written, and says what is left out."""
 
 import dataclasses
 import os
@@ -70,7 +70,7 @@ def with_code(plan: LaunchPlan, code: Code | None) -> LaunchPlan:
 
 
 def freeze(config: Config, plan: LaunchPlan, config_dir: str | None) -> Frozen | None:
-    """The code of the run, kept in the cache; None if it is not to be kept. What is left out is told."""
+    """The code of the run, kept in the cache; None if it is not to be kept. Messages say what is left out."""
     earlier = os.environ.get(environment.CODE_OF)
     if earlier and config.freeze is not False:
         return _same_again(RunDir(Path(earlier)), plan)
@@ -144,7 +144,7 @@ def _keep(
 
 
 def tell_left_out(folder: Path, left_out: Mapping[str, list[str]]) -> None:
-    """Says what of a folder is not kept."""
+    """Says which files of a folder are not kept."""
     parts = [
         f"{reason} ({len(paths)}: {', '.join(paths[:_NAMED])}{', ...' if len(paths) > _NAMED else ''})"
         for reason, paths in left_out.items()

@@ -23,7 +23,8 @@ from launcher.run.kinds import fits
 _TAR_S = 600.0
 _PIECE = 1 << 20
 _DIFFERS = re.compile(r": (Contents|Size|File type|Symlink) differs?$", re.MULTILINE)
-"""What `tar --compare` says of a file that is not that of the archive; owners and modes depend on who unpacks."""
+"""Matches what `tar --compare` prints for a file that differs from the archive's, except in owner and mode, which depend on who
+unpacks."""
 _INDEX: Mapping[str, Any] = {
     "archive": str,
     "files": int,
@@ -142,7 +143,7 @@ def _with_secret(archive: Path, content: bytes, secrets: Mapping[str, str]) -> d
     found = {name: values for name, values in encoded.items() if any(value in content for value in values)}
     if not found:
         return {}
-    import tarfile  # by need: most launches look into no archive
+    import tarfile  # imported here: most launches open no archive
 
     named: dict[str, str] = {}
     with tarfile.open(archive) as members:
@@ -179,7 +180,7 @@ def unpack(folder: str, archive: str) -> None:
     to = Path(folder)
     if not Path(archive).is_file():
         raise RunError(
-            f"{archive}, the code of the run, is missing; start it with the present code: freeze=false"
+            f"{archive}, the code of the run, is missing; start it with the current code: freeze=false"
         )
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
@@ -230,7 +231,7 @@ def _is_same(folder: Path, archive: str) -> bool:
 
 
 def changed_files(old: Path, new: Path) -> list[str]:
-    """Paths of the files that differ between two archives; RunError for a file that is no archive."""
+    """Paths of the files that differ between two archives; RunError if a file is not an archive."""
     before, after = _digests(old), _digests(new)
     return sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
 

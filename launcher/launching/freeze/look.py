@@ -13,9 +13,9 @@ MOST_FILES, MOST_BYTES = 50_000, 512 << 20
 """A folder that holds more is not kept: it is a home folder or a disk, not a project."""
 _CODE = (".py", ".so", ".pyx", ".pth")
 _SMALL, _LARGEST_CODE = 1 << 20, 256 << 20
-"""Bytes up to which a file is kept: one that is not code can be read by code beside it."""
+"""Bytes up to which a file that is not code is kept: code beside it may read it."""
 _CROWD = 5_000
-"""Entries of a folder without any Python file from which it is data."""
+"""A folder with more entries than this and without any Python file is data."""
 _NO_CODE = ("__pycache__", "node_modules", "site-packages", "dist-packages")
 _NO_PROJECT = (b"pyvenv.cfg", b"conda-meta", b"CACHEDIR.TAG")
 """What marks a folder as an environment of Python, or as a cache (bford.info/cachedir)."""
@@ -23,12 +23,12 @@ _SECRET = (
     "*.env", "*.env.*", "*.pem", "*.key", "*.p12", "*.pfx", "*.kdbx", "*.keytab", "id_rsa*", "id_ed25519*", "id_ecdsa*",
     "*credentials*", "service_account*.json", "secrets.y*ml", "secrets.json", "secrets.toml", "*.htpasswd",
 )  # fmt: skip
-"""Names of files that hold secrets as a rule; a Python file of such a name is code."""
+"""Names of files that usually hold secrets; a Python file with such a name is code."""
 
 
 @dataclass(slots=True, kw_only=True)
 class FolderFiles:
-    """The files of a folder, as they were looked at."""
+    """The files of a folder, as they were found."""
 
     files: list[tuple[bytes, int, int, int, int]] = field(
         default_factory=list[tuple[bytes, int, int, int, int]]
@@ -108,7 +108,7 @@ def _entries(folder: bytes, seen: FolderFiles, below: int) -> "list[os.DirEntry[
 def _is_dir(entry: "os.DirEntry[bytes]") -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link that leads to itself; _take tells of it
+    except OSError:  # a link that leads to itself; _take reports it
         return False
 
 
@@ -139,7 +139,7 @@ def _descend(
 
 
 def has_secret_name(name: str) -> bool:
-    """Whether files of that name hold secrets as a rule; the name is in lower case."""
+    """Whether files of that name usually hold secrets; the name is in lower case."""
     return not name.endswith(".py") and _secret_names().match(name) is not None
 
 

@@ -19,7 +19,7 @@ class KeptFolder:
     """A folder to keep."""
 
     kind: str
-    """As of Root."""
+    """The same as in Root."""
     folder: Path
     only: tuple[str, ...] = ()
     """Names in it that are kept; empty: all that is code."""

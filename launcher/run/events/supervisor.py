@@ -46,7 +46,7 @@ class Fetched(Event):
     gib: float | None = None
     """GiB that were fetched."""
     seconds: float | None = None
-    """How long that took."""
+    """Seconds that the answer took."""
 
 
 class Preflight(Event):

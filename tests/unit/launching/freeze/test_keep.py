@@ -130,7 +130,7 @@ def test_missing_files_of_an_unpacked_copy_are_written_again(tmp_path):
     (kept.folder / "a.py").unlink()
     unpack(str(kept.folder), str(kept.archive))
     assert (kept.folder / "a.py").read_text() == "x = 1\n"
-    with pytest.raises(RunError, match="is missing; start it with the present code: freeze=false"):
+    with pytest.raises(RunError, match="is missing; start it with the current code: freeze=false"):
         unpack(str(kept.folder), str(tmp_path / "none.tar"))
 
 
