@@ -46,7 +46,7 @@ class Fetched(Event):
     gib: float | None = None
     """GiB that were fetched."""
     seconds: float | None = None
-    """Seconds that the answer took."""
+    """How long that took."""
 
 
 class Preflight(Event):
