@@ -26,6 +26,7 @@ from launcher.launching.elsewhere import refuse_elsewhere
 from launcher.launching.named_model import fit_to_name
 from launcher.launching.own_file.expand import Expanded, expand, place
 from launcher.launching.secrets import conceal, refuse_references, refuse_secrets, secrets_of
+from launcher.launching.shipped_source import is_folder, use_shipped_source
 from launcher.launching.start_adapter import fit_to_adapter
 from launcher.launching.typed import (
     as_typed,
@@ -133,6 +134,7 @@ def compose(
     # Hydra's parser needs all overrides together; users put options between them.
     arguments.sort(key=lambda argument: argument.startswith("-") or not re.match(r"~|.*=", argument))
     conf = str(resource_dir("conf"))
+    use_shipped_source()
     if _is_plain(arguments):
         return [_compose_one(conf, arguments, expanded)]
     _refuse_bad_options(arguments)
@@ -253,7 +255,7 @@ def _composed(cfg: DictConfig) -> Composed:
     dropped = fit_to_name(
         cfg,
         settings.runtime.choices.get("model"),
-        [str(one.path) for one in sources if one.schema == "file"],
+        [str(one.path) for one in sources if is_folder(one.schema)],
         settings.overrides.task,
     )
     unproven = _unproven(settings.runtime.choices.get("cluster"))
@@ -289,7 +291,7 @@ def _refuse_clocks(cfg: DictConfig, settings: Any) -> None:
     for source in settings.runtime.config_sources:
         for group, choice in settings.runtime.choices.items():
             file = Path(str(source.path), group, f"{choice}.yaml")
-            if source.schema != "file" or not file.is_file():
+            if not is_folder(source.schema) or not file.is_file():
                 continue
             for number, line in enumerate(file.read_text(errors="replace").splitlines(), 1):
                 if value := unquoted_clock(line):

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from launcher.config import Config, DataCheck, Init
+from launcher.config.data import AUTO
 from launcher.data.places import find_files, is_address
 from launcher.data.portion import asked_portion
 from launcher.data.reading import Reading, reading_of
 from launcher.errors import ConfigError, DataError
-from launcher.formats import AUTO
 from launcher.hub import HUB
 from launcher.launching.chat_template import row_template
 from launcher.launching.kept import remembered
@@ -61,8 +61,8 @@ def data_paths(config: Config) -> DataPaths:
 
 
 def check_data(config: Config) -> list[dict[str, Any]]:
-    """The reports on every training file, in the form of `data check --json`; DataError for the first error."""
-    check_files(config)
+    """The reports on every training file, in the form of `data check --json`; DataError for the first error. That the files
+    exist, `check_files` has found out before."""
     paths, data = data_paths(config), config.data
     if data.check is DataCheck.off:
         return []

@@ -19,11 +19,6 @@ from launcher.plugins.decide import decide
 from launcher.run import RunDir
 
 
-def is_auto(config: Config) -> bool:
-    """Whether the shape of the run is chosen by the queue."""
-    return config.resources.auto or bool(config.resources.shapes)
-
-
 def own_shape(config: Config) -> Shape:
     """The shape of resources.nodes and resources.gpus_per_node."""
     return Shape(nodes=config.resources.nodes, gpus_per_node=config.resources.gpus_per_node)

@@ -15,7 +15,6 @@ from launcher.config import Config
 from launcher.errors import RunError
 from launcher.launching.compose import Composed
 from launcher.launching.data_gate import check_data
-from launcher.launching.earlier_files import keep_earlier
 from launcher.launching.freeze.freeze import Frozen
 from launcher.output import warn
 from launcher.plan import LaunchPlan
@@ -77,8 +76,11 @@ def settle(run: RunDir) -> None:
 def find_cut_short(run: RunDir, composed: Composed) -> RunDir | None:
     """An earlier launch of the same run that was interrupted between its decision to submit and the record of the job's id."""
     depth = 1 if composed.trial is None else 2  # a trial's folder is in its sweep's
+    intents = list(run.path.parents[depth - 1].glob("*/" * depth + run.intent.name))
+    if not intents:
+        return None
     config, overrides = _texts(composed)
-    for intent in run.path.parents[depth - 1].glob("*/" * depth + run.intent.name):
+    for intent in intents:
         found = RunDir(intent.parent)
         same_trial = composed.trial is None or found.path.name == run.path.name
         if (
@@ -121,6 +123,8 @@ def rewrite_run(
 
     If it is interrupted, the files do not match each other and no node accepts them; it can be repeated.
     """
+    from launcher.launching.earlier_files import keep_earlier  # by need: a launch has no earlier files
+
     texts = render(plan)
     _make_caches(plan, composed)
     _make_mount_points(plan, composed)
