@@ -9,7 +9,7 @@ from launcher.errors import ClusterError
 from launcher.remote.command import Command, run_there
 from launcher.remote.connection import SshConnection, connect, explain, login_command
 from launcher.remote.launch import checked
-from launcher.remote.talk import ask, talk
+from launcher.remote.talk import LOOKED, ask, talk
 from tests.support.sshd import Login
 
 LOOK = {"do": "look", "base": "~/launcher", "files": [], "trees": []}
@@ -18,7 +18,7 @@ LOOK = {"do": "look", "base": "~/launcher", "files": [], "trees": []}
 def test_a_second_call_goes_over_the_open_connection(login, connection):
     assert connection.is_open()
     accepted = (login.folder / "sshd.log").read_text().count("Accepted publickey")
-    assert ask(connect("login"), "python3", LOOK)["base"] == f"{login.home}/launcher"
+    assert ask(connect("login"), "python3", LOOK, LOOKED)["base"] == f"{login.home}/launcher"
     assert (login.folder / "sshd.log").read_text().count("Accepted publickey") == accepted
 
 
