@@ -24,7 +24,7 @@ _GIT = ".gitattributes"
 
 
 def check_push(config: Config, *, trial: bool) -> None:
-    """ConfigError for a hub.push that no run can fulfil."""
+    """ConfigError for a hub.push that cannot work."""
     name = config.hub.push
     if name is None:
         return
@@ -95,7 +95,7 @@ class HubRepository:
 
 
 def check_name(key: str, name: str) -> None:
-    """ConfigError for a name that is no OWNER/NAME."""
+    """ConfigError for a name that is not OWNER/NAME."""
     if _NAME.fullmatch(name):
         return
     if "/" not in name and _NAME.fullmatch(f"me/{name}"):

@@ -116,15 +116,16 @@ class Fsdp2(Strategy):
 
     def buffer_bytes(self, load: Trained, units: Units, moment: Moment) -> float:
         """Bytes of the gathered head, which is not resharded between the passes, and of the current block and the next with
-        their gradients.
+        their gradients. A model that predicts no tokens has no such head; its embedding is gathered at its own backward pass.
 
         Source: torch's fully_shard; accelerate 1.15's fsdp_utils.py.
         """
         if moment is Moment.STEP:
             return 0
+        head = 0 if load.scores and moment not in (Moment.LAST_BLOCK, Moment.EMBEDDING) else units.head
         blocks = 2 if moment.in_blocks else 1
         gradients = 2 * units.block if moment.in_blocks and load.adapter is None else 0
-        return units.head + blocks * units.block + gradients
+        return head + blocks * units.block + gradients
 
     def _width(self, load: Trained) -> int:
         """Bytes of a gathered trained weight and of its gradient. Adapters over 4-bit weights are not cast."""

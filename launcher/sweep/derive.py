@@ -33,9 +33,9 @@ class Derived:
     experiment: str | None
     config_dir: str | None
     sample_unasked: bool
-    """As of Composed."""
+    """The same as in Composed."""
     evaluation_left_out: bool
-    """As of Composed."""
+    """The same as in Composed."""
 
 
 @dataclass(slots=True, kw_only=True)
