@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 from typing import Any, cast, get_args, get_origin
 
-from launcher.cli.find import all_verbs
 from launcher.cli.run import ErrorReport
-from launcher.cli.verb import NOTHING, Verb
+from launcher.cli.verb import NOTHING, Verb, all_verbs
 from launcher.errors import ConfigError
 from launcher.reference.markdown import code, page, table
 from launcher.reference.shapes import alternatives, fields_of, is_object, nested, spell, summary, undocumented

@@ -3,9 +3,8 @@
 import argparse
 from collections.abc import Iterator
 
-from launcher.cli.find import all_verbs
 from launcher.cli.parser import PROGRAM, make_parser
-from launcher.cli.verb import GROUPS, Verb
+from launcher.cli.verb import GROUPS, Verb, all_verbs
 from launcher.reference.markdown import code, page, table
 
 _INTRO = """Every verb takes `--help` and `--json`. Under `--json` an error is JSON on stdout as well,

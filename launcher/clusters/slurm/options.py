@@ -9,7 +9,7 @@ from launcher.clusters.slurm.gpus import gpu_options, join_gres
 from launcher.clusters.slurm.limits import check_time
 from launcher.clusters.slurm.output import DEFAULT, FLAGS, check_file
 from launcher.clusters.slurm.srun import check_variables
-from launcher.config.text import one_line
+from launcher.config.spelling import one_line
 from launcher.errors import PlanError, nearest
 
 # Long options of sbatch, Slurm 22.05 to 25.05. Source: the manual page sbatch(1).

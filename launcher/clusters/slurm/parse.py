@@ -5,7 +5,7 @@ from datetime import datetime
 
 from launcher.clusters.base import RunState
 from launcher.clusters.job import JobRecord
-from launcher.config.time_limit import limit_s
+from launcher.config.spelling import limit_s
 
 # Source: squeue(1), JOB STATE CODES. PREEMPTED is a job that was not queued again.
 # In order of precedence.

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from launcher.config.text import one_line
+from launcher.config.spelling import one_line
 from launcher.errors import PlanError, nearest
 
 # Long options of srun that a site can need for a step of one task per node. Source: srun(1), Slurm 22.05 to 25.05.

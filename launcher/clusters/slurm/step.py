@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from launcher.clusters.job import Request
 from launcher.clusters.slurm.srun import site_options
 from launcher.config import ContainerRuntime
-from launcher.config.text import one_line
+from launcher.config.spelling import one_line
 from launcher.errors import RunError
 
 

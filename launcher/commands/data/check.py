@@ -5,9 +5,8 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from launcher.cli.parser import OWN_FILE
+from launcher.cli.parser import OWN_FILE, positive
 from launcher.cli.reading import add_reading, reading_of_options
-from launcher.cli.values import positive
 from launcher.cli.verb import Verb
 from launcher.config import Config
 from launcher.data.asked import CheckOptions

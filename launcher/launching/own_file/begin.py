@@ -8,7 +8,7 @@ from typing import Any, cast
 from omegaconf import OmegaConf
 
 from launcher.config import TrainerConfig
-from launcher.config.time_limit import check_time
+from launcher.config.spelling import check_time
 from launcher.data.asked import CheckOptions
 from launcher.data.check import Report, check
 from launcher.data.kinds import SPOKEN

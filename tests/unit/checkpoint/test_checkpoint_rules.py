@@ -17,7 +17,7 @@ from launcher.checkpoint.manifest import FORMAT, Manifest
 from launcher.checkpoint.pieces import Piece, PieceReader, write_pieces
 from launcher.checkpoint.verify import first_difference
 from launcher.errors import CheckpointError, PlanError
-from launcher.plan.interval import best_interval_s, effective_training_time, mean_time_between_failures_s
+from launcher.plan.save import best_interval_s, effective_training_time, mean_time_between_failures_s
 
 
 def manifest(step: int, eval_loss: float | None = None) -> Manifest:

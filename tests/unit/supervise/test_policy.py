@@ -10,9 +10,9 @@ from datetime import datetime
 import pytest
 
 from launcher.clusters.slurm.parse import parse_record
-from launcher.config.time_limit import limit_s
+from launcher.config.spelling import limit_s
 from launcher.errors import AlreadyRunning, Exit
-from launcher.plan.shutdown import notice_s
+from launcher.plan.queue import notice_s
 from launcher.run import RunDir
 from launcher.run.totals import Faults, faults
 from launcher.supervise.hang_limits import HangLimits
