@@ -3,8 +3,8 @@
 import socket
 from dataclasses import dataclass
 
-from launcher.clusters.choose import job_cluster
 from launcher.clusters.local import process_id
+from launcher.clusters.registry import job_cluster
 from launcher.errors import RunError
 from launcher.launching.write import settle
 from launcher.run import RunDir, job_number

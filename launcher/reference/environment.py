@@ -1,6 +1,6 @@
 """The page of environment variables."""
 
-from launcher.clusters.slurm.variables import VARIABLES as SLURM_VARIABLES
+from launcher.clusters.slurm.environment import VARIABLES as SLURM_VARIABLES
 from launcher.environment import VARIABLES
 from launcher.reference.markdown import code, page, table
 from launcher.trackers.registry import TRACKERS

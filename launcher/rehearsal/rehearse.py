@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from launcher.clusters.choose import make_cluster
+from launcher.clusters.registry import make_cluster
 from launcher.launching.hub_gate import check_hub
 from launcher.launching.launch import plan_launch, write
 from launcher.plan import LaunchPlan

@@ -8,9 +8,8 @@ from types import MappingProxyType
 from typing import Any, TypedDict
 
 from launcher.clusters.base import Cluster, RunState
-from launcher.clusters.choose import job_cluster
 from launcher.clusters.local import process_id
-from launcher.clusters.registry import find_cluster
+from launcher.clusters.registry import find_cluster, job_cluster
 from launcher.errors import ClusterError, RunError
 from launcher.plan.trainer import few_steps
 from launcher.run import RunDir, job_number, now

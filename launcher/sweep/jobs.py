@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from launcher.clusters.base import Cluster
-from launcher.clusters.choose import make_cluster
-from launcher.clusters.registry import find_cluster
+from launcher.clusters.registry import find_cluster, make_cluster
 from launcher.errors import ClusterError, ConfigError
 from launcher.run import job_number
 from launcher.sweep.folder import SweepDir

@@ -12,8 +12,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from launcher.clusters.choose import job_cluster
-from launcher.clusters.registry import find_cluster
+from launcher.clusters.registry import find_cluster, job_cluster
 from launcher.errors import Exit, LauncherError
 from launcher.output import say
 from launcher.run import now, read_lines, write_text

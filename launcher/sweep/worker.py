@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from launcher.clusters.base import RunState
-from launcher.clusters.choose import job_cluster
 from launcher.clusters.job import Job
+from launcher.clusters.registry import job_cluster
 from launcher.errors import ClusterError
 from launcher.processes import start_ticks
 

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from launcher.clusters.site_facts import Partition, SiteFact
-from launcher.clusters.slurm.ask import ask, settings
+from launcher.clusters.slurm.client import ask, settings
 from launcher.config.spelling import is_limit
 from launcher.errors import ClusterError, PlanError, nearest
 

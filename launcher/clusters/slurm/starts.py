@@ -10,8 +10,8 @@ from datetime import datetime
 
 from launcher.clusters.base import Options
 from launcher.clusters.job import Start
-from launcher.clusters.slurm.ask import ask, words_of
-from launcher.clusters.slurm.header import header
+from launcher.clusters.slurm.client import ask, words_of
+from launcher.clusters.slurm.script import header
 from launcher.clusters.slurm.shell import for_sbatch
 from launcher.config.spelling import limit_s
 from launcher.units import plural

@@ -9,7 +9,7 @@ from datetime import datetime
 
 import pytest
 
-from launcher.clusters.slurm.parse import parse_record
+from launcher.clusters.slurm.queue import parse_record
 from launcher.config.spelling import limit_s
 from launcher.errors import AlreadyRunning, Exit
 from launcher.plan.queue import notice_s
