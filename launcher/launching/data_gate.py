@@ -205,8 +205,8 @@ def _remembered(
 
 def _report(path: str, evaluation: str | None, options: dict[str, Any]) -> dict[str, Any]:
     """The report on a file that is read now."""
-    from launcher.data.asked import CheckOptions
     from launcher.data.check import check  # not needed by a launch whose data was checked before
+    from launcher.data.portion import CheckOptions
     from launcher.data.progress import progress
 
     with progress(path, "checking data") as advance:

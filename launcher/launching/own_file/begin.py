@@ -9,9 +9,9 @@ from omegaconf import OmegaConf
 
 from launcher.config import TrainerConfig
 from launcher.config.spelling import check_time
-from launcher.data.asked import CheckOptions
 from launcher.data.check import Report, check
 from launcher.data.kinds import SPOKEN
+from launcher.data.portion import CheckOptions
 from launcher.errors import ConfigError, UsageError
 from launcher.launching.own_file.write import Entry, to_text
 from launcher.methods.registry import METHODS, find_method
