@@ -103,7 +103,7 @@ def _run_elsewhere(
     # by need: most commands run here
     from launcher.launching.elsewhere import ConfigElsewhere
     from launcher.launching.launch import LaunchReport
-    from launcher.remote.forward import forget, run_about
+    from launcher.remote.command import forget, run_about
     from launcher.remote.launch import run_with_overrides
     from launcher.run.remote import RunElsewhere
 

@@ -14,7 +14,7 @@ from launcher.hub import HUB
 from launcher.launching.chat_template import row_template
 from launcher.launching.kept import remembered
 from launcher.launching.portions import count_portions
-from launcher.methods.rows import check_serves
+from launcher.methods.registry import check_serves
 from launcher.run import RunDir
 
 

@@ -10,7 +10,7 @@ from launcher.config import Config
 from launcher.data.hub import HubName, parse_hub
 from launcher.data.reading import Reading, reading_of
 from launcher.hub import HUB, endpoint
-from launcher.methods.rows import check_serves
+from launcher.methods.registry import check_serves
 from launcher.output import warn
 
 _ANSWER_S = 8.0

@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from launcher.checkpoint.find import committed
+from launcher.checkpoint.folders import committed
 from launcher.clusters.base import Cluster
 from launcher.config import Config
 from launcher.errors import LauncherError, PlanError

@@ -19,7 +19,6 @@ from launcher.run.events.ranks import Exported, Measured, Training
 from launcher.run.events.supervisor import Fetching, Started
 from launcher.run.history import History, HistoryReader
 from launcher.run.totals import Standing, effective_training_time, error, standing
-from launcher.status.exported import failed_check, failed_push
 from launcher.status.learning import (
     GeneralText,
     StoppedEarly,
@@ -28,7 +27,7 @@ from launcher.status.learning import (
     general,
     overfitting,
 )
-from launcher.status.record import AttemptRow, NextSave, attempt_rows, next_save
+from launcher.status.record import AttemptRow, NextSave, attempt_rows, failed_check, failed_push, next_save
 
 _STATES = {
     Standing.PLANNED: RunState.PLANNED,

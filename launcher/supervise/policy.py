@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from launcher.errors import Exit
-from launcher.run.events.words import How, StopReason
+from launcher.run.events.base import How, StopReason
 from launcher.run.totals import Faults
 from launcher.supervise.hosts import SUSPECT
 

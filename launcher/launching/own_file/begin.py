@@ -14,8 +14,7 @@ from launcher.data.kinds import SPOKEN
 from launcher.data.portion import CheckOptions
 from launcher.errors import ConfigError, UsageError
 from launcher.launching.own_file.write import Entry, to_text
-from launcher.methods.registry import METHODS, find_method
-from launcher.methods.rows import check_serves
+from launcher.methods.registry import METHODS, check_serves, find_method
 from launcher.resources import resource_dir
 
 _SEQUENCES = 32

@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from launcher.checkpoint.find import FoundCheckpoint
+from launcher.checkpoint.folders import FoundCheckpoint, first_difference
 from launcher.checkpoint.manifest import rank_file
 from launcher.checkpoint.pieces import PieceReader
-from launcher.checkpoint.verify import first_difference
 from launcher.errors import CheckpointError, RunError
 from launcher.plugins.decide import Decided
 from launcher.train.after.host_memory import fits, free_bytes

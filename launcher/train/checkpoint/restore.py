@@ -7,7 +7,7 @@ from typing import Any
 import numpy
 import torch
 
-from launcher.checkpoint.find import FoundCheckpoint
+from launcher.checkpoint.folders import FoundCheckpoint
 from launcher.checkpoint.manifest import Manifest, rank_file
 from launcher.checkpoint.pieces import Piece, PieceReader
 from launcher.errors import CheckpointError

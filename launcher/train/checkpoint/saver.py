@@ -15,7 +15,7 @@ from typing import Any
 import torch.distributed as dist
 
 from launcher import environment
-from launcher.checkpoint.commit import commit, open_folder, retain
+from launcher.checkpoint.folders import commit, open_folder, retain
 from launcher.checkpoint.manifest import FileFacts, Manifest, rank_file
 from launcher.checkpoint.pieces import write_file, write_pieces
 from launcher.errors import SaveFailedError
