@@ -6,7 +6,7 @@ from pathlib import Path
 from launcher.clusters.base import RunState
 from launcher.clusters.registry import find_cluster
 from launcher.errors import RunError
-from launcher.launching.remove import Removable, delete, size_of
+from launcher.launching.ending import Removable, delete, size_of
 from launcher.run import RunDir, now, write_text
 from launcher.run.events.launching import Cancelled
 from launcher.status.state import is_over, read_statuses

@@ -8,7 +8,7 @@ from launcher.plan.memory.term import ON_FAKE_CUDA, Term
 from launcher.strategies.trained import Moment, Units
 
 PROBE = 2 * 4096**2
-"""Bytes of the matrix with which each of several ranks measures its speed (launcher/train/probe.py)."""
+"""Bytes of the matrix with which each of several ranks measures its speed (launcher/train/meter.py)."""
 
 
 def buffer_bytes(load: Load, moment: Moment) -> float:

@@ -24,8 +24,7 @@ from launcher.run import RunDir
 from launcher.run.events import Event
 from launcher.run.events import checkpoints as noted
 from launcher.timeouts import SAVER_GIVES_UP
-from launcher.train.checkpoint.shards import Shard
-from launcher.train.checkpoint.snapshot import Snapshot
+from launcher.train.checkpoint.shards import Shard, Snapshot
 
 TRAINER_STATE = "trainer_state.json"
 _FAILURES = 2
