@@ -29,7 +29,7 @@ from launcher.sweep.trials import digest
 
 _POLL_S = 0.1
 _LOOK_S = 0.5
-"""Seconds between two looks at what the trial reports."""
+"""Seconds between two reads of the trial's reports."""
 
 
 def write_trial(
@@ -39,7 +39,7 @@ def write_trial(
     typed: Sequence[str],
     planned: Mapping[str, Any] | None,
 ) -> RunDir:
-    """The trial's run, whose folder is written now unless it exists.
+    """The trial's run. Its folder is written unless it exists.
 
     `planned`: its line in trials.jsonl, or None if a sampler chose its values; without a digest it is planned again.
     NotAsPlanned if code, conf/ or environment now lead to another plan; LauncherError for values that cannot be planned.
@@ -48,7 +48,7 @@ def write_trial(
     if run.path.is_dir():
         if run.read_events(Planned):
             return run
-        shutil.rmtree(run.path)  # writing it was interrupted, so nothing has started there
+        shutil.rmtree(run.path)  # the write was interrupted, so nothing has started there
     code = read_code(sweep.as_run.code)
     folder = code.place(spec["config_dir"]) if code and spec["config_dir"] else spec["config_dir"]
     site = ["--config-dir", folder] if folder else []
@@ -79,8 +79,8 @@ def carry(
 ) -> int:
     """The exit code of the job script, which becomes the trial's supervisor.
 
-    It gets the worker's own signals, SIGTERM once the sweep `has_ended`, and SIGUSR2 once `should_prune` says so of the values
-    of the objective by step; it is called again whenever there are more.
+    The script gets the worker's signals, SIGTERM once the sweep `has_ended`, and SIGUSR2 once `should_prune` is true.
+    `should_prune` gets the values of the objective by step, and is called again whenever there are more.
     """
     child = _start(run)
     reported, steps = Reports(run, objective), -1

@@ -25,7 +25,7 @@ def ask(
     given: str | None = None,
 ) -> subprocess.CompletedProcess[str] | None:
     """The finished command; None if it is not installed or does not answer in time. By default its environment has no
-    variable that changes an answer. `given` is what the command reads."""
+    variable that changes an answer. `given` is the stdin of the command."""
     try:
         return subprocess.run(
             command,
@@ -50,13 +50,14 @@ def words_of(done: subprocess.CompletedProcess[str] | None) -> str:
 
 
 def is_id(job_id: str) -> bool:
-    """Whether it is a job id of Slurm: digits, `_` and a task's index, `;` and a cluster. It may come from anybody's file."""
+    """Whether it is a job id of Slurm: digits, `_` and a task's index, `;` and a cluster. It may come from a file of another
+    user."""
     return _ID.fullmatch(job_id) is not None
 
 
 def split(job_id: str) -> tuple[str, list[str]]:
-    """The number of a job id, and the option for its cluster if the id names one; ClusterError for what is no job id, which
-    could be an option of the command that it is given to."""
+    """The number of a job id, and the option for its cluster if the id names one; ClusterError for any other text, which
+    the command could take for an option."""
     if not is_id(job_id):
         raise ClusterError(
             f"{job_id[:80]!r} is not a job id of Slurm; was job.json or events.jsonl edited? squeue --me shows your jobs"
@@ -124,10 +125,10 @@ def submit(script: Path, options: Sequence[str], keep_open: int | None, timeout_
     done = ask(submit_command(script, *options), timeout_s, kept, environ)
     if done is None:
         raise ClusterError(
-            f"sbatch did not answer within {timeout_s:g} s and can still have queued {script}; {AGAIN}"
+            f"sbatch did not answer within {timeout_s:g} s but may have queued {script}; {AGAIN}"
         )
     if done.returncode and "timed out" in done.stderr:
-        raise ClusterError(f"sbatch {script}: {words_of(done)}, and it can have been queued; {AGAIN}")
+        raise ClusterError(f"sbatch {script}: {words_of(done)}; the job may be queued all the same; {AGAIN}")
     if done.returncode:
         raise Refused(f"sbatch refused {script}: {words_of(done)}")
     # A site's wrapper can print lines of its own.
@@ -138,7 +139,7 @@ def submit(script: Path, options: Sequence[str], keep_open: int | None, timeout_
 
 
 def cancel(job_id: str, timeout_s: float) -> None:
-    """Runs scancel, which includes the batch script; ClusterError with scancel's message if it refuses."""
+    """Cancels the job with its batch script; ClusterError with scancel's message if scancel refuses."""
     number, cluster = split(job_id)
     done = ask(["scancel", *cluster, number], timeout_s)
     if done is None:

@@ -55,7 +55,7 @@ _COUNTS = frozenset(
     """core-spec cores-per-socket cpus-per-gpu cpus-per-task delay-boot mem-per-cpu mem-per-gpu mincpus nice ntasks-per-core
     ntasks-per-socket priority segment sockets-per-node spread-job switches thread-spec threads-per-core tmp""".split()  # noqa: SIM905
 )
-"""Options whose values are numbers; for any other option, YAML or Hydra can have made the number out of a text."""
+"""Options whose values are numbers. For any other option, YAML or Hydra can have converted a text into a number."""
 _WAYS = ("gpus-per-node", "gpus-per-task", "gres", "none")
 _TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -87,7 +87,7 @@ def job_options(request: Request) -> dict[str, str]:
     if resources.memory_gib is not None and not {"mem-per-gpu", "mem-per-cpu"} & added.keys():
         options["mem"] = (
             f"{resources.memory_gib}G" if resources.memory_gib else "0"
-        )  # 0: all memory of the node
+        )  # 0 requests all memory of the node
     if "gres" in added:
         added["gres"] = join_gres(options, added["gres"])
     options |= added
@@ -100,7 +100,7 @@ _MARK = "launcher:"
 
 
 def comment_of(folder: str) -> str:
-    """The comment of a job of that run dir, by which an interrupted submission finds its job.
+    """The comment of a job of that run dir. An interrupted submission finds its job by this comment.
 
     A comment of the site (such as an accounting code) stays as it is; the job is then found by its working directory.
     """
@@ -108,7 +108,7 @@ def comment_of(folder: str) -> str:
 
 
 def comment_in(options: Mapping[str, str], folder: str) -> str:
-    """The comment of another job with these options, in that folder: the site's own, else the folder's."""
+    """The comment of another job with these options in that folder: the site's comment, otherwise that of the folder."""
     own = options.get("comment", _MARK)
     return comment_of(folder) if own.startswith(_MARK) else own
 
@@ -159,7 +159,7 @@ def _site_options(sbatch: Mapping[str, Any]) -> dict[str, str]:
             continue
         if isinstance(value, int | float) and value is not True and flag not in _COUNTS:
             raise PlanError(
-                f"{key}={value} was read as a number, and can have been another text (YAML reads 12:00:00 as 43200, 012345 as "
+                f"{key}={value} was read as a number, but may be meant as a text (YAML reads 12:00:00 as 43200, 012345 as "
                 f'5349, 1_000 as 1000); quote it: {flag}: "..." in a file, "{key}=\'...\'" on the command line'
             )
         if isinstance(value, dict | list):
@@ -175,8 +175,8 @@ def _site_options(sbatch: Mapping[str, Any]) -> dict[str, str]:
 
 
 def gpu_options(request: Request) -> dict[str, str]:
-    """The option that requests the GPUs of a node; empty for `none`, where the partition alone decides. PlanError for an
-    unknown way or a type that is not one word."""
+    """The option that requests the GPUs of a node; empty for `none`, where only the partition decides. PlanError for an
+    unknown value or a type that is not one word."""
     way, kind = request.site.gpu_request, request.site.gpu_type
     if way not in _WAYS:
         close = nearest(way, _WAYS)

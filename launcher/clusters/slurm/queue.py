@@ -14,8 +14,7 @@ from launcher.clusters.slurm.shell import directives
 from launcher.config.spelling import limit_s
 from launcher.run import JOB_SCRIPT, job_number
 
-# Source: squeue(1), JOB STATE CODES. PREEMPTED is a job that was not queued again.
-# In order of precedence.
+# In order of precedence. PREEMPTED is a job that was not queued again. Source: squeue(1), JOB STATE CODES.
 _WORDS = {
     RunState.PENDING: "PENDING REQUEUED REQUEUE_FED REQUEUE_HOLD SPECIAL_EXIT RESV_DEL_HOLD",
     RunState.RUNNING: "RUNNING CONFIGURING COMPLETING RESIZING SIGNALING STAGE_OUT STOPPED SUSPENDED",
@@ -28,8 +27,8 @@ _STATES = {word: state for state, words in _WORDS.items() for word in words.spli
 
 
 def states(job_ids: Sequence[str], timeout_s: float) -> dict[str, RunState | None]:
-    """The state of each job by squeue, then by sacct, None if neither knows it; LOST if squeue answers that it has no such job
-    and sacct has no record of it.
+    """The state of each job from squeue, otherwise from sacct. LOST if squeue answers that it has no such job and sacct has no
+    record of it; None if the state is unknown.
 
     squeue is called once for each cluster that the ids name, and separately for tasks of arrays.
     """
@@ -50,7 +49,7 @@ def states(job_ids: Sequence[str], timeout_s: float) -> dict[str, RunState | Non
 
 
 def reasons(job_ids: Sequence[str], timeout_s: float) -> dict[str, str]:
-    """Why jobs wait, such as `Priority` or `launch failed requeued held`. Source: squeue(1), JOB REASON CODES."""
+    """Job id -> why the job waits, such as `Priority` or `launch failed requeued held`. Source: squeue(1), JOB REASON CODES."""
     found: dict[str, str] = {}
     for job_id in job_ids:
         answer = (_queued([job_id], "%r", timeout_s) or {}).get(job_number(job_id), [])
@@ -60,7 +59,7 @@ def reasons(job_ids: Sequence[str], timeout_s: float) -> dict[str, str]:
 
 
 def expected_starts(job_ids: Sequence[str], timeout_s: float) -> dict[str, float]:
-    """When waiting jobs are expected to start; without those that the backfill scheduler has not planned yet ("N/A").
+    """Job id -> when the job is expected to start; without jobs that the backfill scheduler has not planned yet ("N/A").
     Source: squeue(1), %S."""
     found: dict[str, float] = {}
     for job_id in job_ids:
@@ -71,10 +70,10 @@ def expected_starts(job_ids: Sequence[str], timeout_s: float) -> dict[str, float
 
 
 def jobs_of(folder: Path, timeout_s: float) -> list[str] | None:
-    """Ids of the queued and running jobs of that run dir, an array's once per task; None for no answer.
+    """Ids of the queued and running jobs of that run dir, with one id per task of an array; None for no answer.
 
     They are found by the comment that the plan gives them, or by their working directory if a site's plugin has changed it.
-    Every cluster is asked to which the run's job script, or the shell, submits.
+    All clusters to which the run's job script, or the shell, submits are asked.
     """
     path, found = str(folder), list[str]()
     for cluster in _clusters_of(folder):
@@ -93,7 +92,7 @@ def jobs_of(folder: Path, timeout_s: float) -> list[str] | None:
 
 
 def record(job_id: str, timeout_s: float) -> JobRecord | None:
-    """The job by scontrol; None for no answer."""
+    """The job as scontrol shows it; None for no answer."""
     number, cluster = split(job_id)
     done = ask(["scontrol", *cluster, "show", "job", "--oneliner", number], timeout_s)
     return None if done is None or done.returncode else parse_record(done.stdout)
@@ -159,10 +158,10 @@ def parse_state(text: str) -> RunState | None:
 
 
 def parse_states(words: Sequence[str]) -> RunState | None:
-    """The one state of a job's state words; None for unknown ones.
+    """The state that follows from a job's state words; None for unknown words.
 
     The earliest stage wins, also for several jobs of one id: [COMPLETED, PENDING] is PENDING. A REVOKED
-    job runs on another cluster of a federation, and this one does not know its state.
+    job runs on another cluster of a federation, so this cluster does not know its state.
     """
     known = [_STATES[word] for word in words if word in _STATES and "REVOKED" not in words]
     return min(known, key=list(_WORDS).index, default=None)

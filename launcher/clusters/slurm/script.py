@@ -14,7 +14,7 @@ _NOT_SHAPE = ("comment", "job-name", *output.FLAGS)
 _MINUTE_S = 60.0
 _NOTICE = re.compile(r"B:(?:SIG)?USR1(?:@(\d+))?")
 _ACCOUNT = "account"
-"""The one option of cluster.sbatch that such a job has too: partition, qos and constraint choose nodes with GPUs."""
+"""The only option of cluster.sbatch that such a job gets, because partition, qos and constraint choose nodes with GPUs."""
 
 
 def header(options: Mapping[str, str], folder: str) -> str:
@@ -62,7 +62,7 @@ class SlurmScript(Cluster):
         return with_notice(options, seconds)
 
     def notice_s(self, options: Options) -> float | None:
-        """Seconds by --signal."""
+        """The seconds that --signal sets."""
         return notice_s(options)
 
     def with_requeue(self, options: Options, allowed: bool) -> dict[str, str]:
@@ -82,7 +82,7 @@ class SlurmScript(Cluster):
         return output.folders(options)
 
     def log_patterns(self, options: Options, job_ids: Sequence[str]) -> list[str]:
-        """Those files."""
+        """Patterns of the files that the site or the user has named."""
         return output.patterns(options, job_ids)
 
     def cpu_options(self, request: CpuRequest) -> dict[str, str]:

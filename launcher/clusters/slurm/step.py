@@ -66,7 +66,7 @@ def step_command(options: Sequence[str], environ: Mapping[str, str]) -> list[str
     # Since 22.05, srun does not inherit --cpus-per-task from the job: the ranks would share one core.
     if environ.get("SLURM_CPUS_PER_TASK") and not _has(options, "cpus-per-task"):
         srun.append(f"--cpus-per-task={environ['SLURM_CPUS_PER_TASK']}")
-    # In a step, such as `srun --pty bash`, a step of its own would wait until that one ends.
+    # In a step, such as `srun --pty bash`, a new step would wait until the current one ends.
     if environ.get("SLURM_STEP_ID") and not _has(options, "overlap"):
         srun.append("--overlap")
     return [*srun, "bash", "node.sh"]
@@ -77,7 +77,7 @@ def node_list(environ: Mapping[str, str]) -> str:
     nodes = environ.get("SLURM_JOB_NODELIST")
     if not nodes:
         raise RunError(
-            "this run was planned for Slurm and SLURM_JOB_NODELIST is not set; use `sbatch job.sbatch`, or `bash "
+            "this run was planned for Slurm, but SLURM_JOB_NODELIST is not set; use `sbatch job.sbatch`, or `bash "
             "job.sbatch` inside an allocation"
         )
     return nodes
@@ -88,7 +88,7 @@ def _has(options: Sequence[str], name: str) -> bool:
 
 
 def site_options(srun: Mapping[str, Any]) -> list[str]:
-    """The words of srun for cluster.srun; PlanError for an option that the plan decides, and for an unknown one."""
+    """srun's options from cluster.srun; PlanError for an option that the plan decides, and for an unknown option."""
     words: list[str] = []
     for flag, value in srun.items():
         key = f"cluster.srun.{flag}"
@@ -111,7 +111,7 @@ def site_options(srun: Mapping[str, Any]) -> list[str]:
 
 
 def check_variables(env: Mapping[str, str]) -> None:
-    """PlanError for a variable of Slurm in cluster.env, which reaches the ranks and neither sbatch nor srun."""
+    """PlanError for a variable of Slurm in cluster.env, which reaches only the ranks, not sbatch and srun."""
     for name in env:
         if not name.startswith(("SLURM_", "SBATCH_", "SRUN_")):
             continue
@@ -122,5 +122,5 @@ def check_variables(env: Mapping[str, str]) -> None:
             else "cluster.srun or cluster.sbatch"
         )  # fmt: skip
         raise PlanError(
-            f"cluster.env.{name} would reach the ranks and neither sbatch nor srun; set {key} instead"
+            f"cluster.env.{name} would reach only the ranks, not sbatch and srun; set {key} instead"
         )
