@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from launcher.clusters.slurm.ask import split
+from launcher.clusters.slurm.client import split
 from launcher.errors import ClusterError
 from launcher.hub import Wanted, hides_token
 from launcher.launching.hub_ask import token_of
