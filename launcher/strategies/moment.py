@@ -6,6 +6,8 @@ from enum import Enum
 class Moment(Enum):
     """Moments of a step, in order of time. Activations are freed while gradients are computed, so all of both never coexist."""
 
+    BEGIN = "begin"
+    """The forward pass of the first block, before which the embedding was gathered: no activation is kept yet."""
     FORWARD = "forward"
     """The head's forward pass: every activation is kept."""
     REFERENCE = "reference"
@@ -33,12 +35,12 @@ class Moment(Enum):
     @property
     def before_gradients(self) -> bool:
         """Whether the blocks have no gradients yet, except those of earlier micro-steps."""
-        return self in (Moment.FORWARD, Moment.REFERENCE, Moment.HEAD, Moment.FIRST_BLOCK)
+        return self in (Moment.BEGIN, Moment.FORWARD, Moment.REFERENCE, Moment.HEAD, Moment.FIRST_BLOCK)
 
     @property
     def before_backward(self) -> bool:
         """Whether this micro-step has had no backward pass yet, except that of the head."""
-        return self in (Moment.FORWARD, Moment.REFERENCE, Moment.HEAD)
+        return self in (Moment.BEGIN, Moment.FORWARD, Moment.REFERENCE, Moment.HEAD)
 
     @property
     def in_blocks(self) -> bool:

@@ -63,6 +63,11 @@ class Trained(Protocol):
         ...
 
     @property
+    def reference(self) -> bool:
+        """Whether the loss needs a forward pass of the model before training."""
+        ...
+
+    @property
     def scores(self) -> int:
         """Outputs of the head, if the model predicts no tokens; there is then no table of a head."""
         ...
