@@ -14,7 +14,7 @@ from typing import Any
 from launcher.errors import Exit, LauncherError, RunError
 from launcher.hub import hides_token
 from launcher.packages import TRAINING_STACK
-from launcher.processes import die_with_parent
+from launcher.processes import death_with_parent
 
 _QUIET = {
     "TRANSFORMERS_VERBOSITY": "error",
@@ -103,7 +103,7 @@ def worker(
             text=True,
             env={**given, **hides_token(given), **_QUIET},
             start_new_session=True,  # Ctrl-C must reach only the command
-            preexec_fn=die_with_parent,
+            preexec_fn=death_with_parent(),
         )
         one = ModelProcess(process, log)
         one.send(request)

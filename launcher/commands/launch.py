@@ -2,6 +2,7 @@
 
 import argparse
 from datetime import datetime
+from typing import Any
 
 from launcher.cli.launched import Shown, add_verbose, follow, shown, tell
 from launcher.cli.verb import Verb
@@ -15,7 +16,6 @@ from launcher.launching.launch import (
     plan_launches,
     restart_here,
 )
-from launcher.sweep.printed import SweepLaunched
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -44,7 +44,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _launch(planned: PlannedRun, how: Shown) -> int:
-    launched = launch(planned, lambda launched: tell(planned.composed, launched, how))
+    launched = launch(planned, lambda launched: tell(planned.composed, launched, how, planned.warnings))
     if launched.process is None:
         return Exit.OK
     return follow(launched.run, launched.process, how.json)
@@ -66,6 +66,12 @@ def _launch_sweep(request: MultirunRequest, as_json: bool) -> int:
     return finish(launch_sweep(request, teller(as_json)), as_json)
 
 
+def _prints() -> dict[str, Any]:
+    from launcher.sweep.printed import SweepLaunched  # by need: most launches are of one run
+
+    return {"": LaunchReport, "with -m": SweepLaunched}
+
+
 VERB = Verb(
     line="plan a run, write it, and submit it or start it here; the word launch can be omitted",
     about="With dry_run=true everything is written and nothing is submitted. "
@@ -73,7 +79,7 @@ VERB = Verb(
     example="launch +experiment=quickstart\n-m +experiment=llama8b_lora 'trainer.learning_rate=1e-5,3e-5' dry_run=true",
     add=add_verbose,
     run=_run,
-    prints={"": LaunchReport, "with -m": SweepLaunched},
+    prints=_prints,
     group="launch",
     overrides=True,
     runs_dir=False,

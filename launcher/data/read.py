@@ -2,19 +2,19 @@
 
 from typing import Any, NamedTuple, cast
 
+from launcher.config.data import AUTO
 from launcher.data.findings import BrokenRow
 from launcher.data.kinds import Example
 from launcher.data.meanings import no_format
 from launcher.data.reading import Reading
 from launcher.data.tidy import tidy
-from launcher.formats import AUTO
 from launcher.formats.registry import FORMATS, known_formats
 
 _NO_ROLES: dict[str, str] = {}
 
 
 class ReadRow(NamedTuple):
-    """A row that was read, and what of it was not read, or not as it stands."""
+    """A row that was read, and which of its keys were left out or converted."""
 
     format: str
     example: Example

@@ -219,7 +219,7 @@ def row_template(config: Config) -> "ChatTemplate | None":
     from launcher.data.template import (
         ChatTemplate,
         special_tokens,
-    )  # by need: the files of many a model are not here
+    )  # imported here: the files of many models are not on this machine
     from launcher.data.tokenizer import CHATML
 
     text, named, more = None, dict[str, str](), list[str]()

@@ -45,14 +45,14 @@ def _check(source: TokenizerSource, environ: Mapping[str, str]) -> None:
     asked = f"--model {source.model}"
     if source.where.count("/") != 1:
         raise DataError(
-            f"{asked} is neither in conf/model nor a folder here, and no hub id (OWNER/NAME){meant or f'; {_OUT}'}"
+            f"{asked} is neither in conf/model nor a folder here, and not a hub id (OWNER/NAME){meant or f'; {_OUT}'}"
         )
     missing = f"{asked} is not a folder here and not in the cache {cache_folder(environ)}"
     if offline := offline_variable(environ):
         raise DataError(f"{missing}, and {offline} is set{meant}; {_OUT}")
     if why := why_unknown(endpoint(environ), environ):
         raise DataError(f"{missing}, and {why}{meant}; {_OUT}")
-    from launcher.launching.hub_ask import ask  # by need: it imports the hub's library
+    from launcher.launching.hub_ask import ask  # imported here: it imports the hub's library
 
     answer = ask("model", source.where, source.revision or "main", "config.json", environ)
     if answer.status in _REFUSALS and answer.said != "EntryNotFound":

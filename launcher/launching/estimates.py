@@ -156,7 +156,7 @@ def _alternatives(config: Config, plan: LaunchPlan) -> list[Alternative]:
     """Settings near the plan: for one that does not fit those that do, the nearest first; then the best of each kind."""
     if fits(config, plan) is not False:
         return find_alternatives(config, plan)
-    from launcher.plan.way_out import find_ways_out  # a plan that does not fit alone needs it
+    from launcher.plan.way_out import find_ways_out  # only a plan that does not fit needs it
 
     return [*find_ways_out(config, plan), *find_alternatives(config, plan)]
 

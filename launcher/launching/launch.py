@@ -36,6 +36,8 @@ class PlannedRun:
     composed: Composed
     run: RunDir
     plan: LaunchPlan
+    warnings: tuple[str, ...] | None = None
+    """What was printed of it; None before."""
 
 
 class LaunchReport(TypedDict):
@@ -46,7 +48,7 @@ class LaunchReport(TypedDict):
     run_dir: str
     """Absolute path of its folder."""
     cluster: str
-    """The cluster's name: what cluster.kind=auto resolved to."""
+    """The cluster's name; for cluster.kind=auto the one that was chosen."""
     job_id: str | None
     """The scheduler's id of its job; null for a run on this machine and for a dry run."""
     dry_run: bool
@@ -111,13 +113,14 @@ def plan_launch(composed: Composed, moment: datetime) -> PlannedRun:
 def plan_launches(composed: Sequence[Composed], moment: datetime) -> list[PlannedRun]:
     """All jobs of a multirun, each planned and its warnings printed before the first is written."""
     planned = [plan_launch(one, moment) for one in composed]
+    told: list[PlannedRun] = []
     for one in planned:
         if not one.composed.config.dry_run:
             make_cluster(one.plan.cluster)  # a refusal comes before the warnings
-        print_warnings(one.composed, one.plan)
+        told.append(dataclasses.replace(one, warnings=tuple(print_warnings(one.composed, one.plan))))
         check_hub(one.composed.config, one.plan)
         check_repository(one.composed.config)
-    return planned
+    return told
 
 
 def launch(planned: PlannedRun, tell: Tell) -> Launched:

@@ -24,7 +24,7 @@ _GIT = ".gitattributes"
 
 
 def check_push(config: Config, *, trial: bool) -> None:
-    """ConfigError for a hub.push that no run can fulfil."""
+    """ConfigError for a hub.push that cannot work."""
     name = config.hub.push
     if name is None:
         return
@@ -37,7 +37,7 @@ def check_push(config: Config, *, trial: bool) -> None:
 
 
 def check_repository(config: Config) -> None:
-    """ConfigError if the hub would refuse the push of this user today; a warning if this machine cannot ask it."""
+    """ConfigError if the hub would refuse a push of this user now; a warning if this machine cannot ask it."""
     name = config.hub.push
     if name is None or config.dry_run:
         return
@@ -95,7 +95,7 @@ class HubRepository:
 
 
 def check_name(key: str, name: str) -> None:
-    """ConfigError for a name that is no OWNER/NAME."""
+    """ConfigError for a name that is not OWNER/NAME."""
     if _NAME.fullmatch(name):
         return
     if "/" not in name and _NAME.fullmatch(f"me/{name}"):

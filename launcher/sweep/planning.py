@@ -13,11 +13,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from launcher.clusters.registry import find_cluster
 from launcher.config import Config, Sampler
+from launcher.config.resources import is_auto
 from launcher.errors import ConfigError
 from launcher.launching.choose_shape import refuse_in_sweep
 from launcher.launching.compose import MultirunRequest
 from launcher.launching.data_gate import check_data, data_warnings
-from launcher.launching.offers import is_auto
 from launcher.launching.plan_warnings import evaluation_note, what_it_trains
 from launcher.launching.secrets import refuse_secrets, secrets_of
 from launcher.launching.write import kept_files
@@ -81,7 +81,7 @@ def prepare_sweep(request: MultirunRequest, moment: datetime) -> PreparedSweep:
     first, _ = derive_and_plan(deriver, trials[0], Planner(Path("/")), 0)
     config = first.config
     check_settings(settings, config, axes)
-    if is_auto(config):
+    if is_auto(config.resources):
         refuse_in_sweep()
     sweep = _new_folder(Path(config.runs_dir).absolute(), config.name, moment)
     planner = Planner(sweep.path)
@@ -194,7 +194,7 @@ def _check_one_shape(planned: Sequence[PlannedTrial], title: str) -> None:
             if planned[0].shape.get(flag) != value:
                 shown = " ".join(f"{key}={text}" for key, text in trial.values.items())
                 raise ConfigError(
-                    f"{shown} needs --{flag}={value} of {title}, and other trials {planned[0].shape.get(flag)}; all workers of "
+                    f"{shown} needs --{flag}={value} of {title}, but other trials {planned[0].shape.get(flag)}; all workers of "
                     "a sampler have the same job options: search such a key with sweep.sampler=grid"
                 )
 

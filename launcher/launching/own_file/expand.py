@@ -91,7 +91,7 @@ def _read_chain(chosen: str, config_dir: Path | None) -> "list[tuple[FileSetting
         source = read_source(path, shown)
         if any(path.resolve() == before.path.resolve() for _, before in chain):
             names = " -> ".join([*(before.shown for _, before in chain), shown])
-            raise ConfigError(f"extends goes in a circle: {names}; remove one of them")
+            raise ConfigError(f"the files extend each other in a circle: {names}; remove one extends")
         asked = read_file(source, parse_source(source), config_dir)
         chain.append((asked, source))
         if asked.extends is None or (next_file := _next(asked.extends, path.parent, config_dir)) is None:
@@ -109,7 +109,7 @@ def _next(extends: "Setting", folder: Path, config_dir: Path | None) -> Path | N
     if path.suffix in (".yaml", ".yml") or "/" in value:
         found = path if path.is_absolute() else folder / path
         if not found.is_file():
-            extends.fail(f"extends: {value} is no file in {folder}")
+            extends.fail(f"extends: {value} is not a file in {folder}")
         return found
     extends.fail(
         f"extends: {unknown('experiment', value, names)} A file is written with its ending, as in base.yaml."

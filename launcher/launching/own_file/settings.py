@@ -41,15 +41,15 @@ class Setting:
 
 @dataclasses.dataclass(slots=True, kw_only=True)
 class FileSettings:
-    """Everything that one file asks for."""
+    """Everything that one file requests."""
 
     extends: Setting | None = None
     choices: dict[str, Setting] = dataclasses.field(default_factory=dict[str, Setting])
     """Group -> the file of that group which it takes, such as strategy -> zero3."""
     plugin_list: Setting | None = None
-    """The whole list of plugins, where `plugin: [...]` gives it."""
+    """The whole list of plugins, if `plugin: [...]` gives it."""
     plugins: dict[str, Setting] = dataclasses.field(default_factory=dict[str, Setting])
-    """Plugin -> True where the file names it under `plugins`, False where it is turned off."""
+    """Plugin -> True if the file names it under `plugins`, False if the file turns it off."""
     values: dict[str, Setting] = dataclasses.field(default_factory=dict[str, Setting])
     """Dotted key -> its value, in the order of the file."""
 
@@ -84,7 +84,7 @@ class SettingsReader:
                 self.source.fail(
                     line_of(key),
                     f"{key.value} belongs to a file of Hydra's: put this file into DIR/experiment/ and type --config-dir DIR "
-                    f"+experiment={self.source.path.stem}; or write extends: NAME here in its place",
+                    f"+experiment={self.source.path.stem}; or write extends: NAME here instead",
                 )
 
     def _top(self, name: str, key: yaml.Node, node: yaml.Node) -> None:
@@ -321,7 +321,7 @@ def _value(hint: Any, node: yaml.Node) -> Any:
 
 
 def _free_value(node: yaml.Node, text: bool) -> Any:
-    """The node's value; text where YAML would make a number of other digits of it, as of 12:00:00 and 010."""
+    """The node's value; as text if YAML would read it as a number with other digits, such as 12:00:00 and 010."""
     if not isinstance(node, yaml.ScalarNode) or _is_null(node):
         return construct(node)
     value = construct(node)

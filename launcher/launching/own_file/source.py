@@ -80,7 +80,7 @@ def construct(node: yaml.Node) -> Any:
 
 
 def unquoted_clock(line: str) -> str | None:
-    """The first value of a YAML line that YAML 1.1 reads as a number of seconds, such as 5:00 without quotes; None for none."""
+    """The first value of a YAML line that YAML 1.1 reads as a number of seconds, such as 5:00 without quotes; else None."""
     found = _CLOCK.search(line)
     return found[1] if found else None
 
