@@ -8,6 +8,7 @@ import yaml
 
 from launcher.errors import PlanError
 from launcher.plan import check_fits
+from launcher.plan.combine import notes
 from launcher.plan.fit import make_load
 from launcher.plan.memory import Load, estimate
 from launcher.plan.memory.activations import working_bytes
@@ -24,9 +25,8 @@ from launcher.plan.model import (
     read_architecture,
     shape_from,
 )
-from launcher.plan.options import notes
 from launcher.resources import resource_dir
-from launcher.strategies.moment import Moment
+from launcher.strategies.trained import Moment
 from tests.support.paths import ROOT
 
 FULL_8B = (
