@@ -109,7 +109,7 @@ def make_console(**options: Any) -> "Console":
     from rich.console import Console, ConsoleOptions, RenderableType  # imported here: few commands need it
     from rich.segment import Segment
 
-    class Shown(Console):
+    class VisibleConsole(Console):
         def render(
             self, renderable: RenderableType, options: ConsoleOptions | None = None
         ) -> Iterable[Segment]:
@@ -119,4 +119,4 @@ def make_console(**options: Any) -> "Console":
         def on_broken_pipe(self) -> None:
             raise BrokenPipeError  # rich would end the process with exit code 1
 
-    return Shown(**options)
+    return VisibleConsole(**options)
