@@ -9,7 +9,7 @@ from launcher.cli.verb import Verb
 from launcher.errors import Exit, UsageError
 from launcher.launching.ending import Removable, removable, remove
 from launcher.launching.freeze.unused import remove_copies, unused_copies
-from launcher.output import print_json
+from launcher.output import print_json, print_text
 from launcher.remote.content import cache_here
 from launcher.sweep.ending import named_sweep, planned_sweeps, removable_sweep, remove_sweep
 from launcher.sweep.folder import SweepDir
@@ -83,12 +83,12 @@ def _run(options: argparse.Namespace) -> int:
     named = [reference for reference in options.runs if reference not in sweeps]
     found = [*removable(runs_dir, named, planned=options.planned), *whole.values()]
     if found and not options.yes and not _confirmed(found, as_json=options.json):
-        print("nothing was removed")
+        print_text("nothing was removed")
         return Exit.FAILED
     for one in found:
         remove_sweep(SweepDir(one.run.path)) if one.run.path in whole else remove(one)
         if not options.json:
-            print(f"removed {one.run.path}")
+            print_text(f"removed {one.run.path}")
     if options.json:
         result: RemoveResult = {
             "removed": [
@@ -97,7 +97,7 @@ def _run(options: argparse.Namespace) -> int:
         }
         print_json(result)
     elif not found:
-        print(f"no dry runs under {options.runs_dir}")
+        print_text(f"no dry runs under {options.runs_dir}")
     return Exit.OK
 
 
@@ -112,16 +112,16 @@ def _remove_code(options: argparse.Namespace) -> int:
                 f"{len(found)} {what} in {cache}, {size(total)}, would be deleted; confirm with --yes"
             )
         if not _agreed(f"delete {len(found)} {what} in {cache}, {size(total)}? [y/N] "):
-            print("nothing was removed")
+            print_text("nothing was removed")
             return Exit.FAILED
     remove_copies(cache, found)
     if options.json:
         result: CodeRemoved = {"copies": [one.name for one in found], "bytes": total}
         print_json(result)
     elif found:
-        print(f"removed {len(found)} {what}, {size(total)}")
+        print_text(f"removed {len(found)} {what}, {size(total)}")
     else:
-        print(f"a run has each copy of code in {cache}, or it is from today")
+        print_text(f"a run has each copy of code in {cache}, or it is from today")
     return Exit.OK
 
 
@@ -130,7 +130,7 @@ def _confirmed(found: list[Removable], *, as_json: bool) -> bool:
     if as_json or not sys.stdin.isatty():
         raise UsageError(f"{plural(len(found), 'folder')} would be deleted permanently; confirm with --yes")
     for one in found:
-        print(f"{one.run.path}  {one.state}, {size(one.size)}")
+        print_text(f"{one.run.path}  {one.state}, {size(one.size)}")
     return _agreed(f"permanently delete {plural(len(found), 'folder')} with checkpoints and models? [y/N] ")
 
 
