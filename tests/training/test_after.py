@@ -167,7 +167,7 @@ def test_an_export_with_other_logits_is_kept_and_ends_with_an_error(trained, tmp
     run: Any = SimpleNamespace(path=copy)
     done: Any = exported(run, tmp_path / "out")
     assert (done["verified"], done["difference"]) == ("failed", None)
-    assert "it was kept: the logits of the export differ" in done["warning"]
+    assert "the export was kept: the logits of the export differ" in done["warning"]
     assert "checked  FAILED: the logits of the export differ" in describe(done)
     assert "**the check failed**" in (tmp_path / "out" / "README.md").read_text()
 
