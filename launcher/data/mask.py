@@ -128,7 +128,15 @@ def render_with(tokenizer: Any, example: Example, where: str) -> Any:
             raise DataError(
                 f"{place}this model's chat template refuses the chat ({error}); change the chat, or leave it out"
             ) from None
-        except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
+        except (
+            TypeError,
+            ValueError,
+            LookupError,
+            AttributeError,
+            ArithmeticError,
+            RecursionError,
+            MemoryError,
+        ) as error:
             reason = f"{type(error).__name__}: {error}"
             raise DataError(
                 f"{place}this model's chat template fails on the chat ({reason}); change the chat, or leave it out"

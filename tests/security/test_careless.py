@@ -10,6 +10,8 @@ from typing import Any, cast
 import pytest
 
 from launcher.after.upload import upload
+from launcher.data.rendering import problems
+from launcher.data.template import ChatTemplate
 from launcher.errors import ConfigError, RunError
 from launcher.run import RunDir, write_text
 from launcher.train.node_cache import NodeCache
@@ -84,3 +86,25 @@ def test_a_push_sends_nothing_that_a_link_names(tmp_path):
     with pytest.raises(RunError, match="nothing was pushed"):
         upload(NOBODY, model, "a/b", NOBODY, private=True, force=False, quiet=True, message="", warning=None)
     assert Path(model / "config.json").is_symlink()
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        (
+            "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+            "more than 1,000,000 rounds",
+        ),
+        ("{{ 'a' * 300_000_000 }}", "a text of 300"),
+        ("{{ 'a' * 10 ** 15 }}", "more memory than this process has"),
+        ("{{ ''.__class__.__mro__ }}", "is unsafe"),
+    ],
+    ids=["loops", "length", "memory", "class"],
+)
+def test_a_chat_template_that_costs_too_much_is_a_finding_and_costs_it_once(template: str, said: str):
+    tokenizer = ChatTemplate(name_or_path="a", chat_template="{{ messages }}" + template)
+    turns: Any = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    for _ in range(100):
+        [(rule, problem)] = problems({"messages": turns}, tokenizer)
+        assert rule == "template"
+        assert said in problem
