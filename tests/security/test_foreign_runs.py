@@ -13,7 +13,7 @@ import yaml
 
 from launcher.clusters.slurm.client import split
 from launcher.errors import ClusterError
-from launcher.hub import Wanted, hides_token
+from launcher.hub import HubInputs, hides_token
 from launcher.launching.hub_ask import token_of
 from launcher.run import RunDir
 from launcher.supervise.addresses import LOOPBACK, interface_addresses
@@ -224,7 +224,7 @@ def test_a_fetch_over_plain_http_sends_no_token(tmp_path):
             "PATH": os.environ["PATH"], "HOME": str(tmp_path), "HF_TOKEN": "hf_secret_of_mine",
             "HF_ENDPOINT": f"http://{address}:{server.server_port}",
         }  # fmt: skip
-        wanted = Wanted(model="some/model", revision="main", gguf_file=None, code=False, data=()).to_json()
+        wanted = HubInputs(model="some/model", revision="main", gguf_file=None, code=False, data=()).to_json()
         subprocess.run(
             [sys.executable, "-m", "launcher.train.fetch", wanted], env=environment, cwd=ROOT, capture_output=True, timeout=120
         )  # fmt: skip
