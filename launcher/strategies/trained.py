@@ -71,6 +71,11 @@ class Trained(Protocol):
         ...
 
     @property
+    def generated(self) -> int:
+        """Tokens of the longest answer that is generated between steps; 0 if none are."""
+        ...
+
+    @property
     def scores(self) -> int:
         """Outputs of the head of a model that predicts no tokens, which has no table; 0 if the model predicts tokens."""
         ...

@@ -85,8 +85,9 @@ class Zero3(Zero):
 
         LIVE limits what is gathered ahead. During the backward passes of the blocks, the gathered head exists in addition.
         A block's weights are released after its backward pass. Where the same model makes two forward passes before a backward
-        pass, as an adapter's own reference does, DeepSpeed's record of the order never completes: a block is released at once.
-        Of the gradients outside of the bucket, the largest that is computed and the one before it, which is reduced, exist.
+        pass, as an adapter's own reference does, or generates, DeepSpeed's record of the order never completes: a block is
+        released at once. Outside of the bucket two gradients exist: the largest that is computed, and the one before it,
+        which is reduced.
 
         Source: DeepSpeed 0.19.8, stage3.py, partitioned_param_coordinator.py (release_sub_module) and parameter_offload.py
         (_start_of_forward_hook). Lifetimes on a fake CUDA device, no kernels.
@@ -106,7 +107,7 @@ class Zero3(Zero):
         sizes_of_blocks = [size_of(dims) for dims, _ in load.trained_tensors if size_of(dims) != load.table]
         gradients = 2 * load.width * max(sizes_of_blocks, default=0) if moment.in_blocks else 0
         gathered = max(whole, units.head + 2 * units.block)
-        if load.reference and load.adapter is not None:
+        if (load.reference and load.adapter is not None) or load.generated:
             gathered = units.head + units.block
         elif moment in (Moment.LAST_BLOCK, Moment.EMBEDDING):
             gathered = units.head + (2 * units.block if moment is Moment.LAST_BLOCK else 0)

@@ -16,8 +16,9 @@ def activation_bytes_at(load: Load, moment: Moment) -> float:
     whole = activation_bytes(load)
     block = max(one for one, _ in _blocks(load))
     if load.offloads_activations and moment not in (Moment.BEGIN, Moment.EMBEDDING):
-        whole = min(whole, stashed_bytes(load) + (block if moment.in_blocks else 0))
-        block = min(block + stashed_bytes(load), whole)
+        stashed = stashed_bytes(load, moment)
+        whole = min(whole, stashed + (block if moment.in_blocks and load.checkpointing else 0))
+        block = min(block + stashed, whole)
     if moment is Moment.STEP or moment.between_steps:
         return 0
     if moment is Moment.REFERENCE and load.generated:  # its pass comes before that of the trained model
@@ -52,13 +53,21 @@ def activation_bytes(load: Load) -> float:
     return kept + _norm_bytes(load) * load.tokens + _shared_bytes(load)
 
 
-def stashed_bytes(load: Load) -> float:
-    """Activations that are still on the GPU while they are offloaded: trl keeps the last five tensors until they are copied.
+def stashed_bytes(load: Load, moment: Moment) -> float:
+    """Activations that are still on the GPU while they are offloaded: the last five tensors, until they are copied, and tensors
+    that autograd saves twice, as it does the fp32 input of a norm. With checkpointing the blocks' inputs are saved; without it
+    the MLP's four tensors are back in its backward pass.
 
-    Source: trl 1.16, models/activation_offloading.py (max_fwd_stash_size). Unverified on a GPU.
+    Source: trl 1.16, models/activation_offloading.py (max_fwd_stash_size, storage_to_tensor_id). Lifetimes on a fake CUDA
+    device, no kernels.
     """
-    stream, wide = load.stream_width * load.hidden_size, load.width * load.shape.intermediate_size
-    return STASHED * (stream if load.checkpointing else max(wide, 4 * load.hidden_size)) * load.tokens
+    if load.checkpointing:
+        return STASHED * load.stream_width * load.hidden_size * load.tokens
+    last = (
+        4 * load.width * load.shape.intermediate_size if moment.in_blocks else STASHED * 4 * load.hidden_size
+    )
+    norms = 4 * sum(width for width in load.counts.norms if width == load.hidden_size) * load.layers
+    return (last + norms) * load.tokens
 
 
 def _blocks(load: Load) -> list[tuple[float, int]]:

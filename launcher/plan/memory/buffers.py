@@ -62,5 +62,5 @@ BUFFERS = Term(
     name="buffers",
     at=buffer_bytes,
     formulas=(buffer_bytes, working_bytes, reference_pass_bytes, step_bytes),
-    shown_by=f"{ON_FAKE_CUDA}; DoRA, trained tokens and other optimizers than AdamW unverified",
+    shown_by=f"{ON_FAKE_CUDA}; DoRA, trained tokens and optimizers of bitsandbytes unverified",
 )

@@ -1,9 +1,9 @@
 """Bytes that the generation of answers needs on one GPU, between two training steps."""
 
 from launcher.plan.blocks import head_dim
-from launcher.plan.memory.activations import block_pass_bytes
+from launcher.plan.memory.activations import adapted_layers, block_pass_bytes
 from launcher.plan.memory.load import Load
-from launcher.plan.memory.term import Term
+from launcher.plan.memory.term import ON_FAKE_CUDA, Term
 from launcher.strategies.trained import Moment
 
 SAMPLING = 24
@@ -19,14 +19,17 @@ def generation_bytes(load: Load, moment: Moment) -> float:
     since prompts of unequal lengths need a mask. Keys have the format of the residual stream, in which they are rotated; values
     have that of the forward pass. Answers count with their full length.
     Source: trl 1.16, trainer/grpo_trainer.py (_generate_single_turn); transformers 5.23, cache_utils.py (DynamicLayer) and
-    generation/utils.py (_sample). Unverified.
+    generation/utils.py (_sample). Lifetimes on a fake CUDA device, no kernels: one rank reads its prompts so, to 1 %.
     """
     if moment is not Moment.GENERATE:
         return 0
     shape, rows = load.shape, load.sequences * load.accumulation
     prompt = max(load.length - load.generated, 1)
     sampling = SAMPLING * shape.vocab_size * rows
-    reading = cache_bytes(load, prompt) + block_pass_bytes(load) * rows * prompt
+    mask = 0 if load.varlen else prompt
+    reading = (
+        cache_bytes(load, prompt) + (block_pass_bytes(load) + adapter_pass_bytes(load) + mask) * rows * prompt
+    )
     block = cache_bytes(load, load.length) / load.layers
     repeated = 2 * load.width * shape.num_attention_heads * head_dim(shape) * rows * load.length
     return max(reading, cache_bytes(load, load.length) + block + repeated) + sampling
@@ -39,9 +42,24 @@ def cache_bytes(load: Load, length: int) -> float:
     return load.layers * rows * length * width * (load.stream_width + load.width)
 
 
+def adapter_pass_bytes(load: Load) -> float:
+    """Bytes per token by which fp32 adapters of the MLP exceed a block's pass: the base model generates, and accelerate's
+    autocast is around the adapted one, so their product and its scaled copy are fp32.
+
+    Source: peft 0.21's peft_model.py (generate) and lora/layer.py.
+    """
+    if (
+        load.adapter is None
+        or load.trained_width == 2
+        or not {"gate_proj", "up_proj"} & set(adapted_layers(load))
+    ):
+        return 0
+    return (2 * 4 - 2 * load.width) * load.shape.intermediate_size
+
+
 GENERATION = Term(
     name="generation",
     at=generation_bytes,
     formulas=(generation_bytes,),
-    shown_by="unverified",
+    shown_by=ON_FAKE_CUDA,
 )

@@ -96,7 +96,7 @@ def step_bytes(load: Load) -> float:
 
     DeepSpeed makes fp32 gradients of its shard; ZeRO-3 steps in sub-groups of 1e9 elements.
     Source: torch's AdamW page (foreach), transformers 5.23's Adafactor, bitsandbytes 0.50's optimizer.py, DeepSpeed 0.19.8's
-    stage_1_and_2.py and stage3.py. Unverified on a GPU.
+    stage_1_and_2.py and stage3.py. AdamW, adafactor and sgd: lifetimes on a fake CUDA device; of bitsandbytes unverified.
     """
     if load.strategy.offloads:
         return 0

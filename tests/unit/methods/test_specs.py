@@ -218,7 +218,7 @@ def test_zero3_gathers_the_whole_model_to_generate_and_fsdp2_a_block(plan):
     short = (*full, "model.max_length=128", "plugin=[gradient_checkpointing]")
     zero3, fsdp2 = (plan(*short, f"strategy={name}") for name in ("zero3", "fsdp2"))
     assert zero3.memory.parts["buffers"] * 2**30 > 2 * 8.03e9
-    assert fsdp2.time.communication_s > 10 * zero3.time.communication_s  # a block's weights for every token
+    assert fsdp2.time.communication_s > 4 * zero3.time.communication_s  # a block's weights for every token
 
 
 def test_a_reward_model_counts_a_head_of_one_number_in_the_place_of_the_vocabulary(plan):
