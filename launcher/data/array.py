@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Iterator
+from itertools import chain, islice
 from typing import Any, BinaryIO
 
 from launcher.data.decode import DECODER, check_single
@@ -14,7 +15,20 @@ _SPACE = re.compile(r"\s*")
 
 
 def read_array(content: BinaryIO) -> Iterator[Row]:
-    """The items of one JSON array, decoded while the file is read; the first invalid item ends it."""
+    """The items of one JSON array, decoded while the file is read; the first invalid item ends it.
+
+    They have the numbers of their lines, or count from 1 as rows if the second begins on the line of the first.
+    """
+    items = _items(content)
+    begin = [*islice(items, 2)]
+    if len(begin) < 2 or begin[0].line != begin[1].line or begin[1].value is None:
+        yield from chain(begin, items)
+        return
+    for number, row in enumerate(chain(begin, items), start=1):
+        yield row._replace(line=number, unit="row")
+
+
+def _items(content: BinaryIO) -> Iterator[Row]:
     with io.TextIOWrapper(content, encoding="utf-8-sig", newline="") as file:
         text, at, line, separator = "", 0, 1, "["
         while True:

@@ -60,8 +60,8 @@ def _add_left_out(part: Part, evaluation: Part, sections: Sections, asked: Asked
 
 def _named(asked: Asked, sections: Sections, line: int) -> str:
     """File and line of an evaluation row."""
-    file, line = sections.where(line)
-    return f"{file or asked.eval_path}, line {line}"
+    file, there = sections.where(line)
+    return f"{file or asked.eval_path}, {sections.unit(line)} {there}"
 
 
 def _add_overlap(

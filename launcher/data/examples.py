@@ -17,25 +17,25 @@ from launcher.errors import DataError
 def read_examples(
     path: str | Path, reading: Reading | None = None, left_out: list[str] | None = None
 ) -> Iterator[tuple[int, Example]]:
-    """Line and common form of every valid row.
+    """Line (or number) and common form of every valid row.
 
     DataError names file, line and rule of the first invalid one, unless `reading` leaves invalid rows out: then `left_out`
     gets a line for each, and DataError comes at the end if they are too many.
     """
-    yield from valid_examples(read_rows(path), str(path), "line", reading or AS_IT_STANDS, left_out)
+    yield from valid_examples(read_rows(path), str(path), reading or AS_IT_STANDS, left_out)
 
 
 def valid_examples(
-    rows: Iterable[Row], path: str, counted: str, reading: Reading, left_out: list[str] | None = None
+    rows: Iterable[Row], path: str, reading: Reading, left_out: list[str] | None = None
 ) -> Iterator[tuple[int, Example]]:
-    """As read_examples, of rows that were read before; `counted` is what their number counts: line or row."""
+    """As read_examples, of rows that were read before."""
     read = bad = 0
     for row in rows:
         read += 1
         try:
             example = example_of(row, reading)
         except BrokenRow as fault:
-            said = f"{row.where or f'{path}, {counted} {row.line}'}: {fault.message} [{fault.rule}]"
+            said = f"{row.where(path)}: {fault.message} [{fault.rule}]"
             if not reading.skip or fault.whole:
                 raise DataError(said) from None
             bad += 1

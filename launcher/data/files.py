@@ -31,11 +31,14 @@ class Sections:
     starts: list[int] = field(default_factory=list[int])
     """Number before the first line of each file, ascending."""
     files: list[str] = field(default_factory=list[str])
+    units: list[str] = field(default_factory=list[str])
+    """What the numbers of each file count: line or row."""
 
     def begin(self, file: str, offset: int) -> None:
         """The next file begins after the line with this number."""
         self.starts.append(offset)
         self.files.append(file)
+        self.units.append("line")
 
     def where(self, line: int) -> tuple[str | None, int]:
         """The file of a line and its number there; no file if there is only one."""
@@ -44,10 +47,16 @@ class Sections:
         at = bisect_right(self.starts, line - 1) - 1
         return self.files[at], line - self.starts[at]
 
+    def unit(self, line: int) -> str:
+        """What the number counts in its file: line or row."""
+        at = max(bisect_right(self.starts, line - 1) - 1, 0)
+        return self.units[at] if self.units else "line"
+
     def said(self, line: int) -> str:
         """The line for a person."""
-        file, line = self.where(line)
-        return f"line {line}" if file is None else f"{file}, line {line}"
+        file, there = self.where(line)
+        place = f"{self.unit(line)} {there}"
+        return place if file is None else f"{file}, {place}"
 
 
 def read_rows(place: str | Path) -> Iterator[Row]:
@@ -63,6 +72,7 @@ def read_numbered(files: tuple[str, ...], sections: Sections) -> Iterator[Row]:
         last = 0
         for row in read_file(file):
             last = row.line
+            sections.units[-1] = row.unit
             yield row if alone else row._replace(line=last + offset, file=file, line_there=last)
         offset += last
 

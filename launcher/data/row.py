@@ -17,8 +17,11 @@ class Row(NamedTuple):
     """The line in that file."""
     lost_nulls: bool = False
     """Whether arguments of its calls are null in a table, which does not tell null from absent; they are read as absent."""
+    unit: str = "line"
+    """What the number counts: lines, or rows where several stand on one line or on none."""
 
-    @property
-    def where(self) -> str:
-        """The line for a person, with the file if there are several; empty file: the reader adds it."""
-        return f"{self.file}, line {self.line_there}" if self.file else ""
+    def where(self, path: str) -> str:
+        """The place for a person; `path` is what was read, if it is one file."""
+        return (
+            f"{self.file}, {self.unit} {self.line_there}" if self.file else f"{path}, {self.unit} {self.line}"
+        )

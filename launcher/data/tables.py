@@ -159,7 +159,8 @@ def _batches(batches: Any, lossy: bool = False) -> Iterator[Row]:
     for batch in batches:
         for value in batch.to_pylist():
             number += 1
-            yield Row(number, without_nulls(value), lost_nulls=lossy and _has_null_argument(value))
+            lost = lossy and _has_null_argument(value)
+            yield Row(number, without_nulls(value), lost_nulls=lost, unit="row")
 
 
 def _loses_nulls(schema: Any) -> bool:

@@ -8,6 +8,7 @@ from launcher.config import Config, DataCheck, Init
 from launcher.data.places import find_files, is_address
 from launcher.data.portion import asked_portion
 from launcher.data.reading import Reading, reading_of
+from launcher.data.rules import Finding, said_line
 from launcher.errors import ConfigError, DataError
 from launcher.formats import AUTO
 from launcher.hub import HUB
@@ -140,7 +141,7 @@ def data_warnings(reports: list[dict[str, Any]]) -> list[str]:
             shown.add(rule)
             more = report["counts"][rule] - 1
             also = f" (and {more:,} more)" if more else ""
-            where = f"{finding.get('file') or report['path']}{_line(finding)}"
+            where = f"{finding.get('file') or report['path']}{said_line(finding)}"
             found.append(f"{where}: {finding['message']}{also} [{rule}]")
     return found
 
@@ -181,7 +182,7 @@ def _refusal(report: dict[str, Any]) -> str:
         first["rule"] == "template"
     ):  # data check renders only with --model, and data.on_bad_row does not render
         also, way_out = f"; and {more:,} more" if more else "", ""
-    return f"{first.get('file') or report['path']}{_line(first)}: {first['message']} [{first['rule']}]{also}{way_out}"
+    return f"{first.get('file') or report['path']}{said_line(first)}: {first['message']} [{first['rule']}]{also}{way_out}"
 
 
 def _way_out(report: dict[str, Any]) -> str:
@@ -214,8 +215,6 @@ def _report(path: str, evaluation: str | None, options: dict[str, Any]) -> dict[
 
 
 def _unchecked(path: str) -> dict[str, Any]:
-    from launcher.data.rules import Finding  # not needed by a launch whose data was checked before
-
     why = "is read on the nodes from the hub, so its rows are not checked before"
     finding = Finding("unchecked", None, why)
     return {
@@ -225,10 +224,6 @@ def _unchecked(path: str) -> dict[str, Any]:
         "counts": {finding.rule: 1},
         "path": path,
     }
-
-
-def _line(finding: dict[str, Any]) -> str:
-    return "" if finding["line"] is None else f", line {finding['line']}"
 
 
 def _key(sources: list[Any], at: int) -> str:

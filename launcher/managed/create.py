@@ -7,6 +7,7 @@ from typing import Any
 
 from launcher.data.asked import Asked
 from launcher.data.check import check
+from launcher.data.rules import said_line
 from launcher.errors import DataError, UsageError
 from launcher.managed.api import Api, NotThere, Unanswered
 from launcher.managed.job import TrainingEstimate, Uploaded
@@ -41,9 +42,8 @@ def _check(source: Path) -> None:
     report = check(Asked(path=source)).to_dict()
     if report["verdict"] == "error":
         first = next(one for one in report["findings"] if one["level"] == "error")
-        line = "" if first["line"] is None else f", line {first['line']}"
         raise DataError(
-            f"{source}{line}: {first['message']} [{first['rule']}]; python -m launcher data check {source} shows all"
+            f"{source}{said_line(first)}: {first['message']} [{first['rule']}]; python -m launcher data check {source} shows all"
         )
 
 
