@@ -9,6 +9,10 @@ from launcher.data.reading import AS_IT_STANDS, Reading
 from launcher.data.template import Template
 
 
+USUAL, BYTES = 4.0, 1.0
+"""Bytes of a token, as a guess without a tokenizer: of an ordinary one, and of one whose tokens are bytes."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
     """The options of a check."""
@@ -17,7 +21,7 @@ class Asked:
     eval_path: str | Path | None = None
     reading: Reading = AS_IT_STANDS
     max_length: int = 2048
-    bytes_per_token: float = 4.0
+    bytes_per_token: float = USUAL
     tokenizer: Any = None
     template: Template | None = None
     """The model's chat template, if there is no tokenizer: rows are rendered with it, but not counted."""

@@ -52,7 +52,11 @@ def describe(report: Report) -> str:
             )
         )
     lines += [
-        ("trained on", f"{tokens['trained_share']:.1%} of the tokens ({tokens['basis']})"),
+        (
+            "trained on",
+            f"{tokens['trained_share']:.1%} of the tokens ({tokens['basis']}"
+            + (")" if report.asked.tokenizer else "; --model NAME counts with its tokenizer)"),
+        ),
         (
             "cut off",
             f"{tokens['truncated_share']:.1%} of the rows are longer than {tokens['max_length']:,} tokens"

@@ -43,7 +43,8 @@ def _check(source: Path) -> None:
     if report["verdict"] == "error":
         first = next(one for one in report["findings"] if one["level"] == "error")
         raise DataError(
-            f"{source}{said_line(first)}: {first['message']} [{first['rule']}]; python -m launcher data check {source} shows all"
+            f"{source}{said_line(first)}: {first['message']} [{first['rule']}]; python -m launcher data check {source} shows "
+            "all"
         )
 
 

@@ -9,8 +9,8 @@ from launcher.cli.parser import OWN_FILE
 from launcher.cli.reading import add_reading, reading_of_options
 from launcher.cli.values import positive
 from launcher.cli.verb import Verb
-from launcher.config import Config
-from launcher.data.asked import Asked
+from launcher.config import Config, Init
+from launcher.data.asked import BYTES, USUAL, Asked
 from launcher.data.check import check
 from launcher.data.free import check_free
 from launcher.data.portion import Portion, asked_portion
@@ -112,7 +112,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.sample:
         check_free(options.sample_out, options.force)
     request, chat = (_request_of_config if options.own_file else _request)(options)
-    tokenizer, length = None, None
+    tokenizer, length = request.tokenizer, None
     if options.model:
         from launcher.launching.check_tokenizer import tokenizer_of
 
@@ -178,6 +178,7 @@ def _template(chat: ChatFormat) -> Template:
 def _request_of_config(options: argparse.Namespace) -> tuple[Asked, ChatFormat | None]:
     """The check of the data that a configuration names; UsageError where it names no single file."""
     from launcher.launching.chat_template import read_format
+    from launcher.launching.check_tokenizer import tokenizer_at_hand
     from launcher.launching.compose import compose  # a check of a file alone needs no Hydra
     from launcher.launching.row_template import row_template
 
@@ -196,15 +197,19 @@ def _request_of_config(options: argparse.Namespace) -> tuple[Asked, ChatFormat |
         )
     if options.chat_template is not None:
         config.model.chat_template = options.chat_template
+    chat = read_format(config)
     asked = Asked(
         path=path,
+        bytes_per_token=BYTES if config.model.init is Init.random else USUAL,
+        tokenizer=None if options.model else tokenizer_at_hand(config, chat),
+        assistant_only=config.trainer.assistant_only_loss,
         eval_path=eval_path if eval_path and not str(eval_path).startswith("hub:") else None,
         reading=reading_of(config.data),
         portion=asked_portion(config),
         max_length=config.model.max_length,
         template=row_template(config),
     )
-    return asked, read_format(config)
+    return asked, chat
 
 
 VERB = Verb(
