@@ -8,7 +8,6 @@ from launcher.data.portion import Portion
 from launcher.data.reading import AS_IT_STANDS, Reading
 from launcher.data.template import Template
 
-
 USUAL, BYTES = 4.0, 1.0
 """Bytes of a token, as a guess without a tokenizer: of an ordinary one, and of one whose tokens are bytes."""
 

@@ -21,11 +21,15 @@ _KNOWN = {
 
 def no_format(row: Mapping[str, Any], reading: Reading) -> str:
     """Why the row is of no format, in one sentence with what may be meant."""
-    for ours, theirs in reading.columns:
-        if theirs not in row and dig(row, theirs) is None and ours not in row:
-            return (
-                f"data.columns={{{ours}: {theirs}}}, but the row has no {theirs}; its keys are {_listed(row)}"
-            )
+    lacking = [
+        (ours, theirs)
+        for ours, theirs in reading.columns
+        if theirs not in row and dig(row, theirs) is None and ours not in row
+    ]
+    if lacking:
+        named = ", ".join(f"{ours}: {theirs}" for ours, theirs in lacking)
+        missing = " and no ".join(theirs for _, theirs in lacking)
+        return f"data.columns={{{named}}}, but the row has no {missing}; its keys are {_listed(row)}"
     if known := next((text for key, text in _KNOWN.items() if key in row), None):
         return known
     keys = [key for key in names_within(row) if key not in ABOUT and dig(row, key) is not None]

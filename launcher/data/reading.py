@@ -103,7 +103,10 @@ def make_reading(
     if named:
         _check_columns(named)
     if both := sorted({*drop} & {*keep, *(theirs for _, theirs in named)}):
-        raise ConfigError(f"data.drop=[{both[0]}] is also in data.keep or data.columns; take it out of one")
+        one = "it" if len(both) == 1 else "each"
+        raise ConfigError(
+            f"data.drop=[{','.join(both)}] is also in data.keep or data.columns; take {one} out of one"
+        )
     for speaker, role in (roles or {}).items():
         if role not in ROLES:
             raise ConfigError(f"data.roles={{{speaker}: {role}}}: {unknown('role', role, ROLES)}")

@@ -99,16 +99,21 @@ def _add_reading(part: Part, reading: Reading) -> None:
             "turns_as_text", None, f"{name}, read as the list that it stands for in {number:,} rows"
         )
     for key, names in (("drop", reading.drop), ("keep", reading.keep)):
-        for name in names:
-            if part.lines and not part.mapped[name]:
-                part.add_finding(
-                    "dropped_keys", None, f"data.{key}=[{name}], but no row has the column {name}"
-                )
-    for ours, theirs in reading.columns:
-        if part.lines and not part.mapped[theirs]:
+        missing = [name for name in names if part.lines and not part.mapped[name]]
+        if missing:
             part.add_finding(
-                "format", None, f"data.columns={{{ours}: {theirs}}}, but no row has the column {theirs}"
+                "dropped_keys", None, f"data.{key}=[{','.join(missing)}], but {_no_row(missing)}"
             )
+    missing = [(ours, theirs) for ours, theirs in reading.columns if part.lines and not part.mapped[theirs]]
+    if missing:
+        named = ", ".join(f"{ours}: {theirs}" for ours, theirs in missing)
+        part.add_finding(
+            "format", None, f"data.columns={{{named}}}, but {_no_row([theirs for _, theirs in missing])}"
+        )
+
+
+def _no_row(names: Sequence[str]) -> str:
+    return f"no row has the column{'s' if len(names) > 1 else ''} {', '.join(names)}"
 
 
 def _add_mixtures(part: Part) -> None:

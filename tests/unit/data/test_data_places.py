@@ -12,8 +12,10 @@ from launcher.__main__ import main
 from launcher.data.check import Asked, check
 from launcher.data.examples import read_examples
 from launcher.data.files import read_rows
+from launcher.data.read import read_row
 from launcher.data.reading import make_reading
-from launcher.errors import DataError
+from launcher.data.rules import BrokenRow
+from launcher.errors import ConfigError, DataError
 
 ROWS = [{"question": f"Which bird hoots {number} times?", "answer": f"Owl {number}."} for number in range(4)]
 LINES = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
@@ -194,12 +196,18 @@ def test_invalid_rows_are_left_out_counted_and_listed(folder: Path):
 
 
 def test_a_column_that_is_named_and_in_no_row_is_told(folder: Path):
-    report = check(Asked(path=folder / "a.jsonl", reading=make_reading(drop=["vews"])))
-    assert "data.drop=[vews], but no row has the column vews" in [
+    report = check(Asked(path=folder / "a.jsonl", reading=make_reading(drop=["vews", "hsh"])))
+    assert "data.drop=[vews,hsh], but no row has the columns vews, hsh" in [
         finding.message for finding in report.findings
     ]
     wrong = check(Asked(path=folder / "a.jsonl", reading=make_reading(columns={"system": "vews"})))
     assert "no row has the column vews" in wrong.findings[0].message and wrong.errors == 1
+    with pytest.raises(ConfigError, match=r"data\.drop=\[a,b\] is also in data\.keep or data\.columns"):
+        make_reading(drop=["b", "a", "c"], keep=["a", "b"])
+    with pytest.raises(
+        BrokenRow, match=r"\{prompt: q, completion: a\}, but the row has no q and no a; its keys"
+    ):
+        read_row({"x": "y"}, make_reading(columns={"prompt": "q", "completion": "a"}))
 
 
 def test_too_many_invalid_rows_are_refused_by_the_check_and_by_the_ranks(folder: Path):
