@@ -13,6 +13,7 @@ from launcher.clusters.registry import find_cluster
 from launcher.clusters.submission import cut_short
 from launcher.config import Config
 from launcher.errors import RunError
+from launcher.launching.changed_data import data_states
 from launcher.launching.compose import Composed
 from launcher.launching.data_gate import check_data
 from launcher.launching.earlier_files import keep_earlier
@@ -54,7 +55,8 @@ def write_run(run: RunDir, plan: LaunchPlan, composed: Composed, frozen: Frozen 
         if frozen:
             frozen.write(run)
         _write(run, composed, texts)
-        run.note(Planned(attempt=0, experiment=plan.experiment, cluster=plan.cluster))
+        data = data_states(plan.facts)
+        run.note(Planned(attempt=0, experiment=plan.experiment, cluster=plan.cluster, data=data))
     except OSError:  # a full disk, for example: a part of a run is none
         shutil.rmtree(run.path, ignore_errors=True)
         raise
@@ -131,7 +133,8 @@ def rewrite_run(
     else:
         run.code.unlink(missing_ok=True)
     _write(run, composed, texts)
-    run.note(Replanned(attempt=run.attempts(), changes=changes, earlier=str(kept)))
+    data = data_states(plan.facts)
+    run.note(Replanned(attempt=run.attempts(), changes=changes, earlier=str(kept), data=data))
 
 
 def kept_files(sources: "Sequence[Source]") -> dict[str, str]:
