@@ -4,19 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from launcher.data.astext import holds_turns
+from launcher.data.marked import is_chat
 from launcher.data.names import misspelt
 from launcher.data.reading import Reading
 from launcher.data.within import dig, names_within
 from launcher.formats.base import ABOUT, Format
 from launcher.formats.registry import known_formats
-
-_KNOWN = {
-    "message_tree_id": "the rows are single messages of OpenAssistant's trees (parent_id says which one each answers), not "
-    "chats; take the file of trees (*.trees.jsonl.gz), or train on the texts alone: data.keep=[text]",
-    "choices": "a row with choices is a question of an exam, whose answer is a number or a letter; write the question with its "
-    "choices as prompt, and the text of the right one as completion",
-}
-"""What rows are that have such a column and no format."""
 
 
 def no_format(row: Mapping[str, Any], reading: Reading) -> str:
@@ -30,8 +23,8 @@ def no_format(row: Mapping[str, Any], reading: Reading) -> str:
         named = ", ".join(f"{ours}: {theirs}" for ours, theirs in lacking)
         missing = " and no ".join(theirs for _, theirs in lacking)
         return f"data.columns={{{named}}}, but the row has no {missing}; its keys are {_listed(row)}"
-    if known := next((text for key, text in _KNOWN.items() if key in row), None):
-        return known
+    if chat := next((key for key, value in row.items() if isinstance(value, str) and is_chat(value)), None):
+        return f"no format has the keys {_listed(row)}; {chat} is a chat as one text: data.columns={{transcript: {chat}}}"
     keys = [key for key in names_within(row) if key not in ABOUT and dig(row, key) is not None]
     formats = known_formats().formats
     for one in formats.values():

@@ -2,6 +2,10 @@
 
 from collections.abc import Iterable
 
+_WORDS = frozenset(
+    ("date", "dates", "story", "stories", "chart", "charts", "char", "chars", "level", "levels", "test", "tests", "next")
+)  # fmt: skip
+"""Words of their own that are spelt almost as a known key, and mean something else."""
 _SHORT = 4
 """Letters up to which a name may differ in one letter only, because short names are often alike by chance."""
 
@@ -9,8 +13,10 @@ _SHORT = 4
 def misspelt(name: str, known: Iterable[str]) -> str | None:
     """The known key from which this one differs by at most two letters, added, missing, or others; None if there is none."""
     best: tuple[int, str] | None = None
+    if name.lower() in _WORDS:
+        return None
     for key in known:
-        if name[-1:].isdigit() and not key[-1:].isdigit():  # a number counts columns, as in message_1
+        if _is_counted(name) != _is_counted(key):
             continue
         most = 1 if min(len(key), len(name)) <= _SHORT else 2
         if abs(len(key) - len(name)) > most:
@@ -19,6 +25,11 @@ def misspelt(name: str, known: Iterable[str]) -> str | None:
         if away <= most and (best is None or away < best[0]):
             best = (away, key)
     return best[1] if best else None
+
+
+def _is_counted(name: str) -> bool:
+    """Whether its end tells it from columns of the same name, as in message_1 and score_A."""
+    return name[-1:].isdigit() or name[-2:-1] == "_"
 
 
 def distance(one: str, other: str) -> int:

@@ -4,12 +4,14 @@ from typing import Any, NamedTuple, cast
 
 from launcher.data.kinds import Example
 from launcher.data.meanings import no_format
+from launcher.data.public_sets import CHOICES, way_out
 from launcher.data.reading import Reading
 from launcher.data.rules import BrokenRow
 from launcher.data.tidy import tidy
 from launcher.formats import AUTO
 from launcher.formats.registry import FORMATS, known_formats
 
+_CHOICES = frozenset(CHOICES)
 _NO_ROLES: dict[str, str] = {}
 
 
@@ -42,13 +44,15 @@ def read_row(value: Any, reading: Reading) -> ReadRow:
     """The row as `reading` says; BrokenRow names the rule that it breaks."""
     if not isinstance(value, dict):
         raise BrokenRow("not_object", _no_object(value))
-    row, left_out = reading.rename(cast("dict[str, Any]", value))
+    whole = cast("dict[str, Any]", value)
+    row, left_out = reading.rename(whole)
     name = detect(row) if reading.format == AUTO else reading.format
     if name is None:
         row = plain_names(row)
         name = detect(row)
         if name is None:
-            raise BrokenRow("format", no_format(row, reading))
+            said = None if reading.columns else way_out(whole)
+            raise BrokenRow("format", said or no_format(row, reading))
     known = known_formats()
     one = known.formats.get(name) or FORMATS.find(name)
     if reading.format != AUTO and not one.matches(row):
@@ -57,8 +61,15 @@ def read_row(value: Any, reading: Reading) -> ReadRow:
         )
     as_text: list[str] = []
     row = tidy(row, one, left_out, as_text, dict(reading.roles) if reading.roles else _NO_ROLES)
+    if left_out and not _CHOICES.isdisjoint(left_out) and (said := way_out(whole)):
+        raise BrokenRow("format", said)
     left_out += one.unread(row)
-    return ReadRow(name, one.read(row), tuple(left_out), tuple(as_text))
+    try:
+        return ReadRow(name, one.read(row), tuple(left_out), tuple(as_text))
+    except BrokenRow as fault:
+        if not reading.columns and (said := way_out(whole)):
+            raise BrokenRow(fault.rule, said) from None
+        raise
 
 
 def plain_names(row: dict[str, Any]) -> dict[str, Any]:

@@ -59,6 +59,9 @@ RULES = {
         WARNING,
         "a chat as plain text trains the questions too, without the form that the model's chat template gives",
     ),
+    "turn_as_row": Rule(
+        WARNING, "a turn as a row of its own trains answers without their questions, and the questions too"
+    ),
     "list_as_text": Rule(
         WARNING, "an answer that is the text of a list was most often a list before a table was written"
     ),

@@ -9,6 +9,9 @@ from launcher.data.part import Part
 from launcher.data.printed import Tokens
 from launcher.data.reading import Reading
 
+_TURNS = 0.5
+"""Share of texts that begin with a speaker from which the file is taken for chats with a turn on each line."""
+
 
 def add_whole(part: Part, asked: Asked, tokens: Tokens) -> None:
     """Adds what is wrong with the file as a whole."""
@@ -79,6 +82,16 @@ def _add_reading(part: Part, reading: Reading) -> None:
             f"{chats:,} of {len(part.lines):,} texts are chats with marks of their own, such as Human: and Assistant:, and are "
             f"trained on whole, questions too; data.columns={{transcript: {column}}} splits them into turns for the model's "
             "chat template",
+        )
+    asked_lines, answered = part.marked["turn of user"], part.marked["turn of assistant"]
+    if asked_lines and answered and asked_lines + answered >= _TURNS * len(part.lines):
+        part.add_finding(
+            "turn_as_row",
+            part.firsts["turn of user"],
+            f"{asked_lines + answered:,} of {len(part.lines):,} texts begin with a speaker, such as User: or A:, and each is a "
+            'row of its own, so no answer is learnt with its question; put each chat on one line (awk \'BEGIN {RS=""} '
+            '{gsub(/\\n/, " "); print}\' OLD > NEW does it where blank lines divide the chats) and set '
+            f"data.columns={{transcript: {dict(reading.columns).get('text', 'text')}}}",
         )
     if lists := part.marked["list_as_text"]:
         part.add_finding(

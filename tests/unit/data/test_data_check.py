@@ -162,6 +162,15 @@ def test_half_a_surrogate_pair_is_not_utf8(checked):
     assert ("not_utf8", 1) in found(checked(row + b"\n")[1])
 
 
+def test_a_text_file_with_a_turn_on_each_line_is_a_warning(checked: Callable[..., Checked]):
+    turns = "".join(f"User: question {number}\nAssistant: answer {number}\n\n" for number in range(30))
+    _, report = checked(turns.encode(), name="chats.txt")
+    (finding,) = (one for one in report["findings"] if one["rule"] == "turn_as_row")
+    assert "60 of 60 texts begin with a speaker" in finding["message"]
+    prose = "".join(f"Line {number} of a story.\nUser: that is a word.\n" for number in range(30))
+    assert "turn_as_row" not in checked(prose.encode(), name="prose.txt")[1]["counts"]
+
+
 def test_all_weights_0_is_refused_as_nothing_trained(checked):
     code, report = checked([chat(number, weight=0) for number in range(60)])
     assert (code, report["findings"][0]["rule"]) == (1, "nothing_trained")
