@@ -7,8 +7,7 @@ from typing import Any
 from launcher.config import Config
 from launcher.data.tokenizer import Source, find_source, load_source, load_tokenizer, shelf, source_of
 from launcher.errors import DataError, nearest
-from launcher.hub import cache_folder, endpoint, find_snapshot, offline_variable
-from launcher.launching.hub_lookup import why_unknown
+from launcher.hub import cache_folder, endpoint, find_snapshot, offline_variable, why_unknown
 from launcher.launching.model_gate import folder_of
 from launcher.output import say
 from launcher.plan.chat_format import ChatFormat, fit_tokenizer
