@@ -197,19 +197,19 @@ def _size(one: TokenSet) -> str:
     rows, sequences = plural(one["examples"], "row"), plural(one["rows"], "sequence")
     if "tokens" not in one:
         return f"{rows} of data, {sequences}"
-    packed = "packed into " if one["documents"] > one["rows"] else ""
-    size = f"{one['tokens']:,} tokens, at most {one['longest']:,} in a sequence"
+    packed = "packed into " if one.get("documents", 0) > one["rows"] else ""
+    size = f"{one['tokens']:,} tokens, at most {one.get('longest', 0):,} in a sequence"
     return f"{rows} of data, {packed}{sequences} ({size})"
 
 
 def _lost(one: TokenSet) -> str:
     """What of the data is not in the sequences."""
-    lost = [
-        f"{plural(one['left_out'], 'row')} left out" if one.get("left_out") else "",
-        f"{plural(one['cut'], 'row')} cut" if one.get("cut") else "",
-        f"{plural(one['split'], 'long text')} split" if one.get("split") else "",
-    ]
-    return "".join(f"; {said}" for said in lost if said)
+    lost = (
+        (one["left_out"], "row", "left out"),
+        (one.get("cut", 0), "row", "cut"),
+        (one.get("split", 0), "long text", "split"),
+    )
+    return "".join(f"; {plural(count, what)} {how}" for count, what, how in lost if count)
 
 
 def cores() -> int:
