@@ -22,8 +22,15 @@ COMMIT = hashlib.sha1(b"the only commit").hexdigest()
 class Hub:
     """Serves folders as repositories: (kind, name) -> folder."""
 
-    def __init__(self, repositories: dict[tuple[str, str], Path], gated: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        repositories: dict[tuple[str, str], Path],
+        gated: tuple[str, ...] = (),
+        revisions: tuple[str, ...] = (),
+    ) -> None:
+        """`revisions`: commits that every repository has beside the only one, with the same content."""
         self.repositories, self.gated = repositories, gated
+        self.revisions = (None, "main", COMMIT, *revisions)
         self.requests: list[str] = []
         hub = self
 
@@ -69,7 +76,7 @@ class Hub:
             return self.refuse(request, 401, "RepoNotFound", "Repository Not Found")
         if name in self.gated and what == "resolve":
             return self.refuse(request, 403, "GatedRepo", "Access to it is restricted")
-        if revision not in (None, "main", COMMIT):
+        if revision not in self.revisions:
             return self.refuse(request, 404, "RevisionNotFound", f"Invalid rev id: {revision}")
         files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
         if what == "resolve":
@@ -127,9 +134,11 @@ class Hub:
 
 
 @contextmanager
-def serve(repositories: dict[tuple[str, str], Path], gated: tuple[str, ...] = ()) -> Iterator[Hub]:
+def serve(
+    repositories: dict[tuple[str, str], Path], gated: tuple[str, ...] = (), revisions: tuple[str, ...] = ()
+) -> Iterator[Hub]:
     """A hub that answers until the block ends, or until it is closed."""
-    hub = Hub(repositories, gated)
+    hub = Hub(repositories, gated, revisions)
     thread = threading.Thread(target=hub.server.serve_forever, daemon=True)
     thread.start()
     try:
