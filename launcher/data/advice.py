@@ -27,6 +27,8 @@ STEPS = (
 def advise(part: Part) -> list[str]:
     """Sentences about the number of rows, then about facts, then about refusals."""
     rows = len(part.lines)
+    if not rows:
+        return []
     said = next(text for end, text in STEPS if end is None or rows < end)
     if set(part.kinds) == {"text"}:
         said = "plain text teaches vocabulary and style from some million words on; for answers, train on chats after it"
@@ -34,7 +36,7 @@ def advise(part: Part) -> list[str]:
     lines.append(
         "facts that change, or that must be quoted, belong in retrieval (RAG): fine-tuning teaches behaviour"
     )
-    if rows and not part.kinds["text"]:
+    if not part.kinds["text"]:
         if part.refusals:
             lines.append(
                 f"{part.refusals:,} answers refuse or say that they do not know ({part.refusals / rows:.1%})"

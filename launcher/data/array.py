@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Any, BinaryIO
 
-from launcher.data.decode import DECODER, check_single
+from launcher.data.decode import DECODER, check_single, not_utf8
 from launcher.data.row import Row
 from launcher.data.rules import BrokenRow
 
@@ -67,7 +67,8 @@ def _items(content: BinaryIO) -> Iterator[Row]:
 
 
 def _not_utf8(line: int, error: UnicodeDecodeError) -> Row:
-    message = f"not UTF-8 within the next megabyte ({error.reason}); convert the file with iconv"
+    said = not_utf8(bytes(error.object)).removeprefix("not UTF-8")
+    message = f"not UTF-8 within the next megabyte{said}"
     return Row(line, None, BrokenRow("not_utf8", message, whole=True))
 
 

@@ -1,9 +1,27 @@
 """JSON as rows are written in it: a key that occurs twice in an object is noticed, and not lost."""
 
 import json
+import re
 from typing import Any
 
 from launcher.data.rules import BrokenRow
+
+_WINDOWS = re.compile(r"[\x00-\x7fÀ-ÿ€„…ŠšŽžŒœŸ\xa0¡¿§«»°·´±²³ºª£©®¼½¾–—‘’“”•™]*")
+"""What a text of western Europe holds: ASCII, letters with accents, quotes and dashes."""
+
+
+def not_utf8(raw: bytes) -> str:
+    """What bytes are that are no UTF-8, and the command that converts the file, with its encoding if that is clear."""
+    try:
+        text = raw.decode("cp1252")
+        known = _WINDOWS.fullmatch(text) is not None and not re.search("[À-ÿ]{3}", text)
+    except UnicodeDecodeError:
+        known = False
+    name, said = (
+        ("WINDOWS-1252", ", but probably Windows-1252, as Excel saves it") if known else ("ENCODING", "")
+    )
+    return f"not UTF-8{said}; convert the file: iconv -f {name} -t UTF-8 OLD > NEW"
+
 
 _doubled: list[str] = []
 

@@ -1,5 +1,7 @@
 """What a check says of the evaluation file, and of rows that the training file shares with it."""
 
+from shlex import quote
+
 from launcher.data.asked import Asked
 from launcher.data.files import Sections
 from launcher.data.part import Part
@@ -28,7 +30,7 @@ def _add_errors(part: Part, evaluation: Part, sections: Sections, asked: Asked) 
     errors = [finding for finding in evaluation.findings if finding.level == ERROR]
     if errors:
         first = errors[0]
-        more = f"; python -m launcher data check {asked.eval_path} shows all"
+        more = f"; python -m launcher data check {quote(str(asked.eval_path))} shows all"
         where = _named(asked, sections, first.line or 1)
         part.add_finding(first.rule, None, f"{where}: {first.message}{more}")
     elif refused := asked.reading.too_many(sum(evaluation.left_out.values()), evaluation.rows):

@@ -7,7 +7,7 @@ from typing import Any
 
 from launcher.data.files import read_rows
 from launcher.data.kinds import Example
-from launcher.data.read import read_row
+from launcher.data.read import read_stored
 from launcher.data.reading import AS_IT_STANDS, Reading
 from launcher.data.row import Row
 from launcher.data.rules import BrokenRow
@@ -51,7 +51,7 @@ def example_of(row: Row, reading: Reading) -> Example:
     """The row's common form; BrokenRow for an invalid row."""
     if row.fault:
         raise row.fault
-    example = read_row(row.value, reading).example
+    example = read_stored(row, reading).example
     canonical(example)
     return example
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from launcher.data.array import read_array
-from launcher.data.decode import decode
+from launcher.data.decode import decode, not_utf8
 from launcher.data.places import find_files, open_file
 from launcher.data.row import Row
 from launcher.data.rules import BrokenRow
@@ -97,13 +97,11 @@ def _read(content: BinaryIO, kind: str, file: str) -> Iterator[Row]:
     elif kind == "json":
         yield from read_array(content)
     elif kind == "object":
+        raw = content.read()
         try:
-            text = content.read().decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            fault = (
-                f"not UTF-8 (byte {error.start + 1} of the file: {error.reason}); convert the file with iconv"
-            )
-            yield Row(1, None, BrokenRow("not_utf8", fault, whole=True))
+            text = raw.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            yield Row(1, None, BrokenRow("not_utf8", not_utf8(raw), whole=True))
             return
         yield from read_objects(text, file)
     else:
@@ -121,11 +119,8 @@ def parse_lines(block: bytes, first_line: int, text: bool = False) -> Iterator[R
         try:
             content = raw.decode()
             yield Row(line, {"text": content.rstrip("\r")} if text else decode(content))
-        except UnicodeDecodeError as error:
-            fault = (
-                f"not UTF-8 (byte {error.start + 1} of the line: {error.reason}); convert the file with iconv"
-            )
-            yield Row(line, None, BrokenRow("not_utf8", fault))
+        except UnicodeDecodeError:
+            yield Row(line, None, BrokenRow("not_utf8", not_utf8(raw)))
         except BrokenRow as fault:
             yield Row(line, None, fault)
         except (ValueError, RecursionError) as error:

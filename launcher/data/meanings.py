@@ -11,6 +11,9 @@ from launcher.data.within import dig, names_within
 from launcher.formats.base import ABOUT, Format
 from launcher.formats.registry import known_formats
 
+_NAME = 60
+"""Letters from which on a column's name is taken for a text."""
+
 
 def no_format(row: Mapping[str, Any], reading: Reading) -> str:
     """Why the row is of no format, in one sentence with what may be meant."""
@@ -41,6 +44,17 @@ def no_format(row: Mapping[str, Any], reading: Reading) -> str:
             if columns and one.matches({ours: dig(row, theirs) for ours, theirs in columns.items()}):
                 said = ", ".join(f"{ours}: {theirs}" for ours, theirs in columns.items() if ours != theirs)
                 return f"no format has the keys {_listed(row)}; perhaps data.columns={{{said}}} says what they mean"
+    if any(len(key) > _NAME or key.endswith((".", "?", "!")) for key in row):
+        return (
+            f"the first line is read as the names of the columns, but it looks like a row ({next(iter(row)):.40}...); put a "
+            "line with names before it, such as prompt,completion"
+        )
+    texts = [key for key in keys if isinstance(row.get(key), str)]
+    if len(texts) == len(keys) == 2:
+        return (
+            f"no format has the keys {_listed(row)}; if {texts[1]} answers {texts[0]}: data.columns={{prompt: {texts[0]}, "
+            f"completion: {texts[1]}}}"
+        )
     return (
         f"no format has the keys {_listed(row)}; name them with data.columns={{messages: ...}}, "
         "{prompt: ..., completion: ...}, {prompt: ..., chosen: ..., rejected: ...} or {text: ...}"

@@ -15,7 +15,7 @@ from launcher.data.astext import is_python
 from launcher.data.examples import canonical
 from launcher.data.kinds import Example, kind_of
 from launcher.data.marked import is_chat, speaker_of
-from launcher.data.read import read_row
+from launcher.data.read import read_stored
 from launcher.data.reading import AS_IT_STANDS, Reading
 from launcher.data.row import Row
 from launcher.data.rules import BrokenRow, Finding
@@ -192,7 +192,7 @@ def count(rows: Iterable[Row], counting: Counting) -> Part:
         try:
             if row.fault:
                 raise row.fault
-            found = read_row(row.value, counting.reading)
+            found = read_stored(row, counting.reading)
             text = canonical(found.example)
         except BrokenRow as fault:
             part.add_broken(fault, row.line, counting.reading.skip)
@@ -203,7 +203,7 @@ def count(rows: Iterable[Row], counting: Counting) -> Part:
         if found.as_text:
             part.as_text.update(dict.fromkeys(found.as_text, 1))
         if named:
-            part.mapped.update(counting.reading.present(row.value))
+            part.mapped.update(counting.reading.present(dict.fromkeys(row.header) | row.value))
         _measure(part, row.line, found.format, found.example, text, counting)
     return part
 

@@ -1,11 +1,13 @@
 """Reading a row of any format into its common form."""
 
+import functools
 from typing import Any, NamedTuple, cast
 
 from launcher.data.kinds import Example
 from launcher.data.meanings import no_format
 from launcher.data.public_sets import CHOICES, way_out
 from launcher.data.reading import Reading
+from launcher.data.row import Row
 from launcher.data.rules import BrokenRow
 from launcher.data.tidy import tidy
 from launcher.formats import AUTO
@@ -38,6 +40,22 @@ def read_example(value: Any, asked: str = AUTO) -> tuple[str, Example]:
     """The row's format and its common form; BrokenRow names the rule that it breaks."""
     found = read_row(value, Reading(format=asked))
     return found.format, found.example
+
+
+def read_stored(row: Row, reading: Reading) -> ReadRow:
+    """As read_row. A row of a table that lacks a cell is of the format of the table, and is broken without it: otherwise a
+    question without its answer would be a prompt among chats."""
+    if row.header and isinstance(row.value, dict) and len(row.value) < len(row.header):
+        cells = cast("dict[str, Any]", row.value)
+        if detect(reading.rename(cells)[0]) != _of_table(row.header, reading):
+            return read_row({**dict.fromkeys(row.header), **cells}, reading)
+    return read_row(row.value, reading)
+
+
+@functools.lru_cache(maxsize=64)
+def _of_table(header: tuple[str, ...], reading: Reading) -> str | None:
+    """The format of a row that has a text in every cell."""
+    return detect(reading.rename(dict.fromkeys(header, "text"))[0])
 
 
 def read_row(value: Any, reading: Reading) -> ReadRow:

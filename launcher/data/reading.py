@@ -10,6 +10,9 @@ from launcher.data.within import column_of, dig
 from launcher.errors import ConfigError, unknown
 from launcher.formats import AUTO
 
+_MOST = 0.1
+"""Share of invalid rows above which the file is most often read wrongly as a whole."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
@@ -67,6 +70,16 @@ class Reading:
             f"{bad:,} of {rows:,} rows ({bad / rows:.1%}) are invalid, more than data.max_bad_share={self.max_bad_share:g} "
             "lets data.on_bad_row=skip leave out; mend them, or raise data.max_bad_share"
         )
+
+
+def skipping(bad: int, rows: int) -> str | None:
+    """The keys that leave so many invalid rows out; None if they are too many to be chance."""
+    share = bad / max(rows, 1)
+    if share > _MOST:
+        return None
+    least = next(limit for limit in (0.01, 0.02, 0.05, _MOST) if share <= limit)
+    more = "" if least == AS_IT_STANDS.max_bad_share else f" data.max_bad_share={least:g}"
+    return f"data.on_bad_row=skip{more}"
 
 
 AS_IT_STANDS = Reading()

@@ -9,6 +9,7 @@ from launcher.data.check import Report
 from launcher.data.kinds import Example
 from launcher.data.portion import Portion
 from launcher.data.printed import Used
+from launcher.data.reading import skipping
 from launcher.data.rules import RULES, Finding
 from launcher.output import align
 from launcher.units import plural
@@ -70,7 +71,7 @@ def describe(report: Report) -> str:
         *_bars(tokens["histogram"]),
         *(("advice", line) for line in values["advice"]),
     ]
-    return "\n".join([align(lines), *_findings(report)])
+    return "\n".join([align(lines), *_findings(report), *_without_them(report)])
 
 
 def _used(used: Used, portion: Portion) -> str:
@@ -129,6 +130,16 @@ def _findings(report: Report) -> list[str]:
         if total > said:
             lines.append(f"  ... and {total - said:,} more; --json lists the first hundred")
     return lines
+
+
+def _without_them(report: Report) -> list[str]:
+    """How to go on without the invalid rows, where they are some of many."""
+    bad = report.part.rows - len(report.part.lines)
+    whole = any(one.level == "error" and one.line is None for one in report.findings)
+    if not report.errors or not bad or report.asked.reading.skip or whole:
+        return []
+    way = skipping(bad, report.part.rows)
+    return [f"\n{bad:,} of {report.part.rows:,} rows are invalid; {way} trains without them"] if way else []
 
 
 def _where(finding: Finding) -> str:

@@ -17,6 +17,8 @@ class Row(NamedTuple):
     """The line in that file."""
     lost_nulls: bool = False
     """Whether arguments of its calls are null in a table, which does not tell null from absent; they are read as absent."""
+    header: tuple[str, ...] = ()
+    """The columns of the table that it is a row of; those whose cells are empty are left out of the value."""
     unit: str = "line"
     """What the number counts: lines, or rows where several stand on one line or on none."""
 

@@ -48,7 +48,7 @@ def add_whole(part: Part, asked: Asked, tokens: Tokens) -> None:
             f"{how}{tokens['truncated_share']:.1%} of the examples are longer than model.max_length={asked.max_length} "
             "and lose their end; raise model.max_length, or split the examples",
         )
-    if len(part.lines) < 50:
+    if 0 < len(part.lines) < 50:
         part.add_finding("size", None, advise(part)[0])
 
 

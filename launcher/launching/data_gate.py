@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from launcher.config import Config, DataCheck, Init
 from launcher.data.places import find_files, is_address
 from launcher.data.portion import asked_portion
-from launcher.data.reading import Reading, reading_of
+from launcher.data.reading import Reading, reading_of, skipping
 from launcher.data.rules import Finding, said_line
 from launcher.errors import ConfigError, DataError
 from launcher.formats import AUTO
@@ -175,7 +176,11 @@ def _refusal(report: dict[str, Any]) -> str:
     """The first error, the number of further errors, and the command that shows them."""
     errors = [finding for finding in report["findings"] if finding["level"] == "error"]
     more = report["errors"] - 1
-    also = f"; and {more:,} more, which python -m launcher data check {report['path']} shows" if more else ""
+    also = (
+        f"; and {more:,} more, which python -m launcher data check {quote(report['path'])} shows"
+        if more
+        else ""
+    )
     first = errors[0]
     way_out = _way_out(report)
     if (
@@ -187,8 +192,8 @@ def _refusal(report: dict[str, Any]) -> str:
 
 def _way_out(report: dict[str, Any]) -> str:
     """How to go on without the invalid rows, where they are few."""
-    few = report["rows"] and report["errors"] <= 0.01 * report["rows"]
-    return "; data.on_bad_row=skip leaves invalid rows out" if few else ""
+    way = skipping(report["errors"], report["rows"]) if report["rows"] else None
+    return f"; {way} leaves invalid rows out" if way else ""
 
 
 def _remembered(

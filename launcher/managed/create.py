@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from launcher.data.asked import Asked
@@ -42,10 +43,8 @@ def _check(source: Path) -> None:
     report = check(Asked(path=source)).to_dict()
     if report["verdict"] == "error":
         first = next(one for one in report["findings"] if one["level"] == "error")
-        raise DataError(
-            f"{source}{said_line(first)}: {first['message']} [{first['rule']}]; python -m launcher data check {source} shows "
-            "all"
-        )
+        shows = f"python -m launcher data check {quote(str(source))} shows all"
+        raise DataError(f"{source}{said_line(first)}: {first['message']} [{first['rule']}]; {shows}")
 
 
 def estimate(prepared: Prepared, epochs: int | str, price_per_million: float | None) -> TrainingEstimate:
