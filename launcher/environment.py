@@ -230,9 +230,15 @@ HF_DATASETS_CACHE = _listed(
 )
 HF_TOKEN = _listed(
     "HF_TOKEN",
-    "Secret: the access token of the hub. It passes through and is never written.",
+    "Secret: the access token of the hub. Jobs inherit it; it is never written to a file.",
     set_by="a person",
     read_by="launch, huggingface_hub",
+)
+HF_HUB_DISABLE_IMPLICIT_TOKEN = _listed(
+    "HF_HUB_DISABLE_IMPLICIT_TOKEN",
+    "1: the hub's library sends no token unasked. Set where HF_ENDPOINT is plain http to another host.",
+    set_by="launch, fetch, agent",
+    read_by="huggingface_hub",
 )
 HF_TOKEN_PATH = _listed(
     "HF_TOKEN_PATH",
@@ -358,6 +364,12 @@ TRANSFORMERS_VERBOSITY = _listed(
 )
 PYTHONUNBUFFERED = _listed(
     "PYTHONUNBUFFERED", "1: the ranks' output is in their log at once.", set_by="node.sh", read_by="Python"
+)
+PYTHONUTF8 = _listed(
+    "PYTHONUTF8",
+    "1: files and names of files are UTF-8. Set where the locale has another encoding.",
+    set_by="launch, supervisor, agent",
+    read_by="Python",
 )
 PYTHONWARNINGS = _listed(
     "PYTHONWARNINGS",

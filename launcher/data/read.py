@@ -45,8 +45,8 @@ def read_example(value: Any, asked: str = AUTO) -> tuple[str, Example]:
 def read_stored(row: Row, reading: Reading) -> ReadRow:
     """As read_row. A row of a table that lacks a cell is of the format of the table, and is broken without it: otherwise a
     question without its answer would be a prompt among chats."""
-    if row.header and isinstance(row.value, dict) and len(row.value) < len(row.header):
-        cells = cast("dict[str, Any]", row.value)
+    cells = cast("dict[str, Any]", row.value) if row.header else {}
+    if len(cells) < len(row.header):
         if detect(reading.rename(cells)[0]) != _of_table(row.header, reading):
             return read_row({**dict.fromkeys(row.header), **cells}, reading)
     return read_row(row.value, reading)

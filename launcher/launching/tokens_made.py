@@ -37,7 +37,7 @@ def tokens_note(config: Config, facts: Facts) -> list[str]:
     if not sets or not all(Path(one["folder"], "commit.json").is_file() for one in sets):
         return []
     said = ", ".join(f"{one['set']} ({_size(one)})" for one in sets)
-    return [f"the tokens are in the cache already: {said}; the run's GPUs do not wait for them"]
+    return [f"the tokens are already in the cache: {said}; the run's GPUs do not wait for them"]
 
 
 def _size(made: Mapping[str, Any]) -> str:

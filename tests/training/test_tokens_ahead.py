@@ -115,7 +115,7 @@ def test_what_was_made_is_said_in_rows_of_data_and_a_plan_says_that_it_is_there(
     typed, capsys: pytest.CaptureFixture[str]
 ):
     words = typed(RUNS["packed, with another template, a new token and rows held out"])
-    there = "the tokens are in the cache already: train ("
+    there = "the tokens are already in the cache: train ("
     assert main(["plan", *words]) == 0
     assert there not in capsys.readouterr().out
     assert main(["data", "tokenize", *words]) == 0
