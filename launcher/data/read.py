@@ -43,19 +43,25 @@ def read_example(value: Any, asked: str = AUTO) -> tuple[str, Example]:
 
 
 def read_stored(row: Row, reading: Reading) -> ReadRow:
-    """As read_row. A row of a table that lacks a cell is of the format of the table, and is broken without it: otherwise a
+    """As read_row. A row of a table that lacks a cell is of the kind of the others, and is broken without it: otherwise a
     question without its answer would be a prompt among chats."""
     cells = cast("dict[str, Any]", row.value) if row.header else {}
-    if len(cells) < len(row.header):
-        if detect(reading.rename(cells)[0]) != _of_table(row.header, reading):
-            return read_row({**dict.fromkeys(row.header), **cells}, reading)
+    if len(cells) < len(row.header) and _kind(reading.rename(cells)[0]) != _kind_of_table(
+        row.header, reading
+    ):
+        return read_row({**dict.fromkeys(row.header), **cells}, reading)
     return read_row(row.value, reading)
 
 
+def _kind(row: dict[str, Any]) -> str | None:
+    name = detect(row)
+    return known_formats().formats[name].kind if name else None
+
+
 @functools.lru_cache(maxsize=64)
-def _of_table(header: tuple[str, ...], reading: Reading) -> str | None:
-    """The format of a row that has a text in every cell."""
-    return detect(reading.rename(dict.fromkeys(header, "text"))[0])
+def _kind_of_table(header: tuple[str, ...], reading: Reading) -> str | None:
+    """The kind of a row that has a text in every cell."""
+    return _kind(reading.rename(dict.fromkeys(header, "text"))[0])
 
 
 def read_row(value: Any, reading: Reading) -> ReadRow:

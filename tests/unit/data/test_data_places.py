@@ -198,6 +198,12 @@ def test_a_row_of_a_table_without_its_answer_is_broken_and_no_prompt_among_chats
     assert len(list(read_examples(tmp_path / name, reading))) == 78
 
 
+def test_rows_of_a_table_in_two_formats_of_one_kind_are_both_read(tmp_path: Path):
+    (tmp_path / "rows.csv").write_text("prompt,completion,instruction,output\na,b,,\n,,c,d\n")
+    turns = [example["messages"] for _, example in read_examples(tmp_path / "rows.csv")]
+    assert [[turn["content"] for turn in one] for one in turns] == [["a", "b"], ["c", "d"]]
+
+
 def test_rounds_of_two_texts_are_a_chat():
     found = read_row({"messages": [["Why?", "So."], ["Really?", "Yes."]]}, make_reading()).example["messages"]
     assert [(turn["role"], turn["content"]) for turn in found] == [
