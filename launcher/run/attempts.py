@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeVar
 
 from launcher.run.course import seconds
@@ -129,7 +130,7 @@ def _attempt(
 def _apart(own: Sequence[Event], ended: float) -> Iterator[tuple[str, float, float]]:
     """(kind, begin, end) of work that is no training; each lasts until its result, or until something else begins."""
     told = [event for event in own if isinstance(event, Working | Evaluated | Sample | Exported | Stepping)]
-    for event, after in zip(told, [*told[1:], None], strict=True):
+    for event, after in pairwise([*told, None]):
         if isinstance(event, Working) and event.on in _APART:
             begin, end = seconds(event.time), seconds(after.time) if after else ended
             if begin < ended:

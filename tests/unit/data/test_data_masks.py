@@ -175,9 +175,8 @@ def test_each_stock_template_trains_on_the_answers_and_their_ends(dressed, name:
     print(show(encoded, tokenizer))
     first, second = trained(encoded, tokenizer)
     channel = "<|channel|>final<|message|>" if name == "gptoss" else ""
-    assert (
-        first == f"{channel}Hello.{'<|end|>' if name == 'gptoss' else ENDS[name]}"
-    )  # <|return|> ends its last answer alone
+    middle = "<|end|>" if name == "gptoss" else ENDS[name]  # <|return|> ends its last answer alone
+    assert first == f"{channel}Hello.{middle}"
     # Qwen3 closes an empty thought before its last answer, Phi-3 the whole text behind it: both must be said by the model
     last = second.removeprefix("<think>\n\n</think>\n\n").removesuffix(f"\n{tokenizer.eos_token}")
     last = last.removeprefix(channel)
