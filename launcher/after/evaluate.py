@@ -9,7 +9,7 @@ from launcher.errors import DataError, UsageError, unknown
 from launcher.run import RunDir
 
 
-class Compared(TypedDict):
+class BaseComparison(TypedDict):
     """The base model and the trained one on the same rows."""
 
     run: str
@@ -35,7 +35,7 @@ METRICS = ("loss", "exact_match")
 
 def evaluate(
     run: RunDir, data: Path, *, metrics: str, max_rows: int | None, checkpoint: str | None
-) -> Compared:
+) -> BaseComparison:
     """`rows`, `tokens`, and `base` and `tuned` by metric; `metrics` are comma-separated names."""
     names = [name for name in metrics.split(",") if name]
     check_metrics(names)

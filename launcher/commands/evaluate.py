@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from launcher.after.evaluate import METRICS, Compared, evaluate
+from launcher.after.evaluate import METRICS, BaseComparison, evaluate
 from launcher.cli.parser import add_run, add_trust, trusted_run
 from launcher.cli.verb import Verb
 from launcher.errors import Exit
@@ -37,7 +37,7 @@ def _run(options: argparse.Namespace) -> int:
     return Exit.OK
 
 
-def _show(result: Compared) -> None:
+def _show(result: BaseComparison) -> None:
     left_out = f", {result['left_out']:,} left out: no trained token" if result["left_out"] else ""
     print(
         f"{result['run']} on {result['data']}: {result['rows']:,} rows, {result['tokens']:,} trained tokens{left_out}"
@@ -62,6 +62,6 @@ VERB = Verb(
     example="evaluate llama8b_lora --data eval.jsonl --max-rows 200",
     add=_add,
     run=_run,
-    prints=Compared,
+    prints=BaseComparison,
     group="model",
 )

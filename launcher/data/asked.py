@@ -6,14 +6,14 @@ from typing import Any
 
 from launcher.data.portion import Portion
 from launcher.data.reading import AS_IT_STANDS, Reading
-from launcher.data.template import Template
+from launcher.data.template import ChatTemplate
 
 USUAL, BYTES = 4.0, 1.0
 """Bytes of a token, as a guess without a tokenizer: of an ordinary one, and of one whose tokens are bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class CheckOptions:
     """The options of a check."""
 
     path: str | Path
@@ -22,7 +22,7 @@ class Asked:
     max_length: int = 2048
     bytes_per_token: float = USUAL
     tokenizer: Any = None
-    template: Template | None = None
+    template: ChatTemplate | None = None
     """The model's chat template, if there is no tokenizer: rows are rendered with it, but not counted."""
     assistant_only: bool = True
     compare: bool = True

@@ -4,7 +4,7 @@ import json
 import re
 from typing import Any
 
-from launcher.data.rules import BrokenRow
+from launcher.data.findings import BrokenRow
 
 _WINDOWS = re.compile(r"[\x00-\x7fÀ-ÿ€„…ŠšŽžŒœŸ\xa0¡¿§«»°·´±²³ºª£©®¼½¾–—‘’“”•™]*")
 """What a text of western Europe holds: ASCII, letters with accents, quotes and dashes."""

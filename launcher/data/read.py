@@ -3,14 +3,14 @@
 import functools
 from typing import Any, NamedTuple, cast
 
+from launcher.config.data import AUTO
+from launcher.data.findings import BrokenRow
 from launcher.data.kinds import Example
 from launcher.data.meanings import no_format
 from launcher.data.public_sets import CHOICES, way_out
 from launcher.data.reading import Reading
 from launcher.data.row import Row
-from launcher.data.rules import BrokenRow
 from launcher.data.tidy import tidy
-from launcher.formats import AUTO
 from launcher.formats.registry import FORMATS, known_formats
 
 _CHOICES = frozenset(CHOICES)

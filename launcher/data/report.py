@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from launcher.data.check import Report
+from launcher.data.findings import RULES, Finding
 from launcher.data.kinds import Example
 from launcher.data.portion import Portion
 from launcher.data.printed import Used
 from launcher.data.reading import skipping
-from launcher.data.rules import RULES, Finding
 from launcher.output import align
 from launcher.units import plural
 

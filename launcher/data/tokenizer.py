@@ -24,7 +24,7 @@ CHATML = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class TokenizerSource:
     """Where the tokenizer of a model comes from."""
 
     model: str
@@ -49,19 +49,19 @@ def shelf() -> list[str]:
     return sorted(file.stem for file in (resource_dir("conf") / "model").glob("*.yaml"))
 
 
-def source_of(model: ModelConfig, folder: Path | None) -> Source | None:
+def source_of(model: ModelConfig, folder: Path | None) -> TokenizerSource | None:
     """The source of the tokenizer of a configuration's model that loads at once: from its `folder` on this machine, or none
     because its tokens are bytes. One in a GGUF file takes ten seconds."""
     random = model.init is Init.random
     if not random and (model.gguf_file or folder is None or not any(folder.glob("tokenizer*"))):
         return None
-    return Source(
+    return TokenizerSource(
         model=model.name_or_path, where=str(folder or ""), revision=None, gguf_file=None, max_length=model.max_length,
         random=random,
     )  # fmt: skip
 
 
-def find_source(model: str) -> Source:
+def find_source(model: str) -> TokenizerSource:
     """The source of a model's tokenizer, by its name in conf/model, its folder or its hub id; DataError if there is none."""
     file = resource_dir("conf") / "model" / f"{model}.yaml"
     known: dict[str, Any] = {}
@@ -78,7 +78,7 @@ def find_source(model: str) -> Source:
     where = str(Path(where).expanduser())
     if not random and own_path and not Path(where).is_dir():
         raise DataError(f"--model {model} is not a folder here; check the path, or give a hub id")
-    return Source(
+    return TokenizerSource(
         model=model, where=where, revision=known.get("revision"), gguf_file=gguf, max_length=known.get("max_length"),
         random=random,
     )  # fmt: skip
@@ -93,7 +93,7 @@ def load_tokenizer(model: str, *, offline: bool = False) -> tuple[Any, int | Non
     return load_source(source, offline=offline), source.max_length
 
 
-def load_source(source: Source, *, offline: bool = False) -> Any:
+def load_source(source: TokenizerSource, *, offline: bool = False) -> Any:
     """The tokenizer; DataError if it cannot be loaded."""
     model = source.model
     if source.random:
