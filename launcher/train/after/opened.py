@@ -94,7 +94,7 @@ def open_folder(folder: Path) -> Opened:
 
 
 def _is_reward_model(folder: Path) -> bool:
-    """Whether the files of peft or transformers say so; loaded as a chat model it would get a head with random weights."""
+    """Whether the files say that it is a reward model; loaded as a chat model, it would get a head with random weights."""
     for name, key, mark in (
         ("adapter_config.json", "task_type", "SEQ_CLS"),
         ("config.json", "architectures", "ForSequenceClassification"),
