@@ -6,8 +6,8 @@ from pathlib import Path
 from shlex import quote
 from typing import TypedDict
 
+from launcher.cli.parser import positive
 from launcher.cli.reading import add_reading, reading_of_options
-from launcher.cli.values import positive
 from launcher.cli.verb import Verb
 from launcher.errors import Exit, UsageError
 from launcher.output import print_json

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Any, BinaryIO
 
-from launcher.data.decode import DECODER, check_single, not_utf8
 from launcher.data.findings import BrokenRow
-from launcher.data.row import Row
+from launcher.data.row import DECODER, Row, check_single, not_utf8
 
 _BLOCK = 1 << 20
 _SPACE = re.compile(r"\s*")

@@ -1,18 +1,58 @@
-"""What the keys of a row that is of no format may mean: the error that names data.columns with them."""
+"""What the keys of a row may mean: names that are almost those of known keys, names that mean the same as one, and the error
+for a row of no format, which names data.columns with them.
+"""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from launcher.data.astext import holds_turns
-from launcher.data.marked import is_chat
-from launcher.data.names import misspelt
 from launcher.data.reading import Reading
+from launcher.data.transcript import is_chat
 from launcher.data.within import dig, names_within
 from launcher.formats.base import ABOUT, Format
 from launcher.formats.registry import known_formats
 
 _NAME = 60
 """Letters from which on a column's name is taken for a text."""
+_SHORT = 4
+"""Letters up to which a name may differ in one letter only, because short names are often alike by chance."""
+_WORDS = frozenset(
+    ("date", "dates", "story", "stories", "chart", "charts", "char", "chars", "level", "levels", "test", "tests", "next")
+)  # fmt: skip
+"""Words of their own that are spelt almost as a known key, and mean something else."""
+
+
+def misspelt(name: str, known: Iterable[str]) -> str | None:
+    """The known key from which this one differs by at most two letters, added, missing, or others; None if there is none."""
+    best: tuple[int, str] | None = None
+    if name.lower() in _WORDS:
+        return None
+    for key in known:
+        if _is_counted(name) != _is_counted(key):
+            continue
+        most = 1 if min(len(key), len(name)) <= _SHORT else 2
+        if abs(len(key) - len(name)) > most:
+            continue
+        away = distance(name.lower(), key.lower())
+        if away <= most and (best is None or away < best[0]):
+            best = (away, key)
+    return best[1] if best else None
+
+
+def _is_counted(name: str) -> bool:
+    """Whether its end tells it from columns of the same name, as in message_1 and score_A."""
+    return name[-1:].isdigit() or name[-2:-1] == "_"
+
+
+def distance(one: str, other: str) -> int:
+    """The number of letters to add, remove or replace. Source: Wagner and Fischer, JACM 21(1), 1974."""
+    before = list(range(len(other) + 1))
+    for row, letter in enumerate(one, start=1):
+        current = [row]
+        for column, wanted in enumerate(other, start=1):
+            current.append(min(before[column] + 1, current[-1] + 1, before[column - 1] + (letter != wanted)))
+        before = current
+    return before[-1]
 
 
 def no_format(row: Mapping[str, Any], reading: Reading) -> str:

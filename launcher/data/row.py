@@ -1,8 +1,17 @@
-"""One row as it is in a file."""
+"""One row as it is in a file, and JSON as rows are written in it: a key that occurs twice in an object is
+noticed, not lost.
+"""
 
+import json
+import re
 from typing import Any, NamedTuple
 
 from launcher.data.findings import BrokenRow
+
+_doubled: list[str] = []
+
+_WINDOWS = re.compile(r"[\x00-\x7fÀ-ÿ€„…ŠšŽžŒœŸ\xa0¡¿§«»°·´±²³ºª£©®¼½¾–—‘’“”•™]*")
+"""What a text of western Europe holds: ASCII, letters with accents, quotes and dashes."""
 
 
 class Row(NamedTuple):
@@ -27,3 +36,45 @@ class Row(NamedTuple):
         return (
             f"{self.file}, {self.unit} {self.line_there}" if self.file else f"{path}, {self.unit} {self.line}"
         )
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        seen: set[str] = set()
+        _doubled.extend(name for name, _ in pairs if name in seen or seen.add(name))
+    return found
+
+
+DECODER = json.JSONDecoder(object_pairs_hook=_object)
+
+
+def decode(text: str) -> Any:
+    """The value; ValueError if the text is not JSON, BrokenRow for a key that occurs twice."""
+    _doubled.clear()
+    value = DECODER.decode(text)
+    check_single()
+    return value
+
+
+def check_single() -> None:
+    """BrokenRow if the value decoded last has a key twice in one object."""
+    if _doubled:
+        name = _doubled[0]
+        _doubled.clear()
+        raise BrokenRow(
+            "duplicate_key", f"the key '{name}' occurs twice in one object; remove or rename one of the two"
+        )
+
+
+def not_utf8(raw: bytes) -> str:
+    """What bytes are that are no UTF-8, and the command that converts the file, with its encoding if that is clear."""
+    try:
+        text = raw.decode("cp1252")
+        known = _WINDOWS.fullmatch(text) is not None and not re.search("[À-ÿ]{3}", text)
+    except UnicodeDecodeError:
+        known = False
+    name, said = (
+        ("WINDOWS-1252", ", but probably Windows-1252, as Excel saves it") if known else ("ENCODING", "")
+    )
+    return f"not UTF-8{said}; convert the file: iconv -f {name} -t UTF-8 OLD > NEW"

@@ -6,7 +6,7 @@ others never, so other training data is refused once there is a checkpoint. Eval
 
 import hashlib
 
-from launcher.checkpoint.find import committed
+from launcher.checkpoint.folders import committed
 from launcher.data.places import find_files
 from launcher.errors import DataError, RunError
 from launcher.hub import HUB

@@ -6,9 +6,9 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from launcher.data.asked import CheckOptions
 from launcher.data.check import check
 from launcher.data.findings import said_line
+from launcher.data.portion import CheckOptions
 from launcher.errors import DataError, UsageError
 from launcher.managed.api import Api, NotThere, Unanswered
 from launcher.managed.job import TrainingEstimate, Uploaded

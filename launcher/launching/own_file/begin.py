@@ -10,15 +10,14 @@ from omegaconf import OmegaConf
 
 from launcher.config import TrainerConfig
 from launcher.config.data import AUTO
-from launcher.config.time_limit import check_time
-from launcher.data.asked import USUAL, CheckOptions
+from launcher.config.spelling import check_time
 from launcher.data.check import Report, check
 from launcher.data.kinds import SPOKEN
+from launcher.data.portion import USUAL, CheckOptions
 from launcher.data.reading import AS_IT_STANDS, Reading
 from launcher.errors import ConfigError, UsageError
 from launcher.launching.own_file.write import Entry, to_text
-from launcher.methods.registry import METHODS, find_method
-from launcher.methods.rows import check_serves
+from launcher.methods.registry import METHODS, check_serves, find_method
 from launcher.resources import resource_dir
 
 _SEQUENCES = 32
