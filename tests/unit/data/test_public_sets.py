@@ -428,7 +428,7 @@ def test_a_hint_is_given_only_where_the_meaning_is_near():
     with pytest.raises(BrokenRow, match="did you mean output"):
         read_row({"instruction": "q", "outputt": "a"}, make_reading())
     with pytest.raises(BrokenRow, match=r"name them with data\.columns"):
-        read_row({"question": "q", "final_result": "a"}, make_reading())
+        read_row({"question": "q", "final_result": 3}, make_reading())
 
 
 PAIR = {"prompt": [ASK], "chosen": [ANSWER], "rejected": [WORSE]}
