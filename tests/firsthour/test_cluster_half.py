@@ -25,7 +25,11 @@ BEGINNINGS = (
 CHANGED = (
     ("--model llama3_1_8b", "--model tiny", "there is no GPU for eight billion parameters"),
     ("--gpus 4 --time 08:00:00", "--gpus 2 --time 00:10:00", "it has two ranks, and ends in a minute"),
-    ("cluster=mysite", "cluster=mysite resources.device=cpu", "its GPUs are pretended"),
+    (
+        "cluster=mysite",
+        "cluster=mysite resources.device=cpu resources.cpus_per_gpu=2",
+        "its GPUs are pretended, and its nodes have eight cores",
+    ),
 )
 PROBED = "launcher site probe --write ~/site/cluster/mysite.yaml"
 """What writes the site file on a login node, as the tutorial says; the file that it shows is of another site."""
