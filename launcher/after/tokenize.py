@@ -19,6 +19,7 @@ from launcher.errors import ConfigError, RunError
 from launcher.launching.compose import Composed
 from launcher.launching.facts import count, gather
 from launcher.launching.machine_gate import for_plan
+from launcher.launching.tokens_made import note_tokens
 from launcher.output import align, make_console, say
 from launcher.plan import LaunchPlan
 from launcher.plan.containers import TEMPLATES
@@ -103,7 +104,9 @@ def tokenize(composed: Composed, plan: LaunchPlan, workers: int, *, quiet: bool)
     }  # fmt: skip
     environ = {**config.cluster.env, "CUDA_VISIBLE_DEVICES": ""}
     with worker(request, _python(config, plan), environ) as work, _shown(quiet) as show:
-        return cast("Tokenized", work.result(show))
+        result = cast("Tokenized", work.result(show))
+    note_tokens(config, plan.facts, result["sets"])
+    return result
 
 
 def _python(config: Config, plan: LaunchPlan) -> list[str]:
@@ -177,10 +180,8 @@ def describe(result: Tokenized) -> str:
     """What was found or made as text."""
     lines: list[tuple[str, str]] = []
     for one in result["sets"]:
-        tokens = f", {one['tokens']:,} tokens" if "tokens" in one else ""
-        left = f"; {plural(one['left_out'], 'example')} left out" if one.get("left_out") else ""
         how = f"made in {duration(one['seconds'])}" if one["tokenized"] else "already in the cache"
-        lines.append((one["set"], f"{plural(one['rows'], 'row')}{tokens}, {how}{left}"))
+        lines.append((one["set"], f"{_size(one)}, {how}{_lost(one)}"))
     return align(
         [
             *lines,
@@ -188,6 +189,26 @@ def describe(result: Tokenized) -> str:
             ("next", "launch with the same arguments: the run finds these tokens"),
         ]
     )
+
+
+def _size(one: TokenSet) -> str:
+    """How many rows of the data became how many sequences."""
+    rows, sequences = plural(one["examples"], "row"), plural(one["rows"], "sequence")
+    if "tokens" not in one:
+        return f"{rows} of data, {sequences}"
+    packed = "packed into " if one.get("documents", 0) > one["rows"] else ""
+    size = f"{one['tokens']:,} tokens, at most {one.get('longest', 0):,} in a sequence"
+    return f"{rows} of data, {packed}{sequences} ({size})"
+
+
+def _lost(one: TokenSet) -> str:
+    """What of the data is not in the sequences."""
+    lost = (
+        (one["left_out"], "row", "left out"),
+        (one.get("cut", 0), "row", "cut"),
+        (one.get("split", 0), "long text", "split"),
+    )
+    return "".join(f"; {plural(count, what)} {how}" for count, what, how in lost if count)
 
 
 def cores() -> int:

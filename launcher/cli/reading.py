@@ -1,4 +1,4 @@
-"""The options of `data check` and `data convert` that set the keys of the data group."""
+"""The options of `data check`, `data convert` and `init` that set the keys of the data group."""
 
 import argparse
 

@@ -3,9 +3,11 @@
 import argparse
 import sys
 from pathlib import Path
+from shlex import quote
 from typing import TypedDict
 
 from launcher.cli.parser import positive
+from launcher.cli.reading import add_reading, reading_of_options
 from launcher.cli.verb import Verb
 from launcher.errors import Exit, UsageError
 from launcher.output import print_json, print_text
@@ -42,6 +44,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gpus", type=positive, metavar="N", help="GPUs per node (default: 1)")
     parser.add_argument("--nodes", type=positive, metavar="N", help="nodes (default: 1)")
     parser.add_argument("--time", metavar="LIMIT", help=f"time limit of the job (default: {_TIME})")
+    add_reading(parser)
     parser.add_argument(
         "-o", dest="out", type=Path, default=Path("my_run.yaml"), metavar="FILE", help="default: my_run.yaml"
     )
@@ -63,11 +66,11 @@ def _run(options: argparse.Namespace) -> int:
         _ask(options)
     choices = Choices(
         model=options.model, data=options.data, method=options.method, reward=options.reward, gpus=options.gpus or 1,
-        nodes=options.nodes or 1, time=options.time or _TIME,
+        nodes=options.nodes or 1, time=options.time or _TIME, reading=reading_of_options(options),
     )  # fmt: skip
     first = begin(choices, str(options.out))
     write_new(options.out, first.text)
-    following = f"python -m launcher plan --config {options.out}"
+    following = f"python -m launcher plan --config {quote(str(options.out))}"
     if options.json:
         result: Begun = {
             "file": str(options.out),

@@ -3,17 +3,31 @@
 import io
 import re
 from collections.abc import Iterator
+from itertools import chain, islice
 from typing import Any, BinaryIO
 
 from launcher.data.findings import BrokenRow
-from launcher.data.row import DECODER, Row, check_single
+from launcher.data.row import DECODER, Row, check_single, not_utf8
 
 _BLOCK = 1 << 20
 _SPACE = re.compile(r"\s*")
 
 
 def read_array(content: BinaryIO) -> Iterator[Row]:
-    """The items of one JSON array, decoded while the file is read; the first invalid item ends it."""
+    """The items of one JSON array, decoded while the file is read; the first invalid item ends it.
+
+    They have the numbers of their lines, or count from 1 as rows if the second begins on the line of the first.
+    """
+    items = _items(content)
+    begin = [*islice(items, 2)]
+    if len(begin) < 2 or begin[0].line != begin[1].line or begin[1].value is None:
+        yield from chain(begin, items)
+        return
+    for number, row in enumerate(chain(begin, items), start=1):
+        yield row._replace(line=number, unit="row")
+
+
+def _items(content: BinaryIO) -> Iterator[Row]:
     with io.TextIOWrapper(content, encoding="utf-8-sig", newline="") as file:
         text, at, line, separator = "", 0, 1, "["
         while True:
@@ -52,7 +66,8 @@ def read_array(content: BinaryIO) -> Iterator[Row]:
 
 
 def _not_utf8(line: int, error: UnicodeDecodeError) -> Row:
-    message = f"not UTF-8 within the next megabyte ({error.reason}); convert the file with iconv"
+    said = not_utf8(bytes(error.object)).removeprefix("not UTF-8")
+    message = f"not UTF-8 within the next megabyte{said}"
     return Row(line, None, BrokenRow("not_utf8", message, whole=True))
 
 

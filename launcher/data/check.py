@@ -141,7 +141,7 @@ def _located(finding: Finding, sections: Sections) -> Finding:
     if finding.line is None:
         return finding
     file, line = sections.where(finding.line)
-    return replace(finding, file=file, line=line)
+    return replace(finding, file=file, line=line, unit=sections.unit(finding.line))
 
 
 def _used(part: Part, asked: CheckOptions) -> Used | None:
@@ -149,10 +149,18 @@ def _used(part: Part, asked: CheckOptions) -> Used | None:
     portion = asked.portion
     if portion.eval_fraction is None:
         rows = min(len(part.lines), portion.max_samples or len(part.lines))
-        return {"train": rows, "held_out": None, "groups": None} if portion.max_samples else None
+        nothing = Used(train=rows, held_out=None, groups=None, largest=None, values=None, joined=None)
+        return nothing if portion.max_samples else None
     column = portion.eval_group
     values = group_values(asked.path, column) if column else {}
     chosen = choose(
         [read_examples(asked.path, asked.reading)], portion, lambda number, line: values.get(line)
     )
-    return {"train": chosen.trained, "held_out": chosen.held_out, "groups": chosen.groups}
+    return {
+        "train": chosen.trained,
+        "held_out": chosen.held_out,
+        "groups": chosen.groups,
+        "largest": chosen.largest,
+        "values": chosen.values if column else None,
+        "joined": chosen.joined if column else None,
+    }

@@ -1,5 +1,7 @@
 """What a check says of the evaluation file, and of rows that the training file shares with it."""
 
+from shlex import quote
+
 from launcher.data.files import Sections
 from launcher.data.findings import ERROR
 from launcher.data.part import Part
@@ -28,7 +30,7 @@ def _add_errors(part: Part, evaluation: Part, sections: Sections, asked: CheckOp
     errors = [finding for finding in evaluation.findings if finding.level == ERROR]
     if errors:
         first = errors[0]
-        more = f"; python -m launcher data check {asked.eval_path} shows all"
+        more = f"; python -m launcher data check {quote(str(asked.eval_path))} shows all"
         where = _named(asked, sections, first.line or 1)
         part.add_finding(first.rule, None, f"{where}: {first.message}{more}")
     elif refused := asked.reading.too_many(sum(evaluation.left_out.values()), evaluation.rows):
@@ -60,8 +62,8 @@ def _add_left_out(part: Part, evaluation: Part, sections: Sections, asked: Check
 
 def _named(asked: CheckOptions, sections: Sections, line: int) -> str:
     """File and line of an evaluation row."""
-    file, line = sections.where(line)
-    return f"{file or asked.eval_path}, line {line}"
+    file, there = sections.where(line)
+    return f"{file or asked.eval_path}, {sections.unit(line)} {there}"
 
 
 def _add_overlap(

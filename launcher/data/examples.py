@@ -8,7 +8,7 @@ from typing import Any
 from launcher.data.files import read_rows
 from launcher.data.findings import BrokenRow
 from launcher.data.kinds import Example
-from launcher.data.read import read_row
+from launcher.data.read import read_stored
 from launcher.data.reading import AS_IT_STANDS, Reading
 from launcher.data.row import Row
 from launcher.errors import DataError
@@ -17,25 +17,25 @@ from launcher.errors import DataError
 def read_examples(
     path: str | Path, reading: Reading | None = None, left_out: list[str] | None = None
 ) -> Iterator[tuple[int, Example]]:
-    """Line and common form of every valid row.
+    """Line (or number) and common form of every valid row.
 
     DataError names file, line and rule of the first invalid one, unless `reading` leaves invalid rows out: then `left_out`
     gets a line for each, and DataError comes at the end if they are too many.
     """
-    yield from valid_examples(read_rows(path), str(path), "line", reading or AS_IT_STANDS, left_out)
+    yield from valid_examples(read_rows(path), str(path), reading or AS_IT_STANDS, left_out)
 
 
 def valid_examples(
-    rows: Iterable[Row], path: str, counted: str, reading: Reading, left_out: list[str] | None = None
+    rows: Iterable[Row], path: str, reading: Reading, left_out: list[str] | None = None
 ) -> Iterator[tuple[int, Example]]:
-    """The same as read_examples, for rows that were read before; `counted`: what their numbers count, line or row."""
+    """The same as read_examples, for rows that were read before."""
     read = bad = 0
     for row in rows:
         read += 1
         try:
             example = example_of(row, reading)
         except BrokenRow as fault:
-            said = f"{row.where or f'{path}, {counted} {row.line}'}: {fault.message} [{fault.rule}]"
+            said = f"{row.where(path)}: {fault.message} [{fault.rule}]"
             if not reading.skip or fault.whole:
                 raise DataError(said) from None
             bad += 1
@@ -51,7 +51,7 @@ def example_of(row: Row, reading: Reading) -> Example:
     """The row's common form; BrokenRow for an invalid row."""
     if row.fault:
         raise row.fault
-    example = read_row(row.value, reading).example
+    example = read_stored(row, reading).example
     canonical(example)
     return example
 

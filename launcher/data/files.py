@@ -15,7 +15,7 @@ from typing import BinaryIO
 from launcher.data.array import read_array
 from launcher.data.findings import BrokenRow
 from launcher.data.places import find_files, open_file
-from launcher.data.row import Row, decode
+from launcher.data.row import Row, decode, not_utf8
 from launcher.data.storage import BOM, broken_stream, storage
 from launcher.data.tables import read_arrow, read_csv, read_parquet
 from launcher.data.wrapped import read_objects
@@ -33,11 +33,14 @@ class Sections:
     starts: list[int] = field(default_factory=list[int])
     """Number before the first line of each file, ascending."""
     files: list[str] = field(default_factory=list[str])
+    units: list[str] = field(default_factory=list[str])
+    """What the numbers of each file count: line or row."""
 
     def begin(self, file: str, offset: int) -> None:
         """The next file begins after the line with this number."""
         self.starts.append(offset)
         self.files.append(file)
+        self.units.append("line")
 
     def where(self, line: int) -> tuple[str | None, int]:
         """The file of a line and its number there; no file if there is only one."""
@@ -46,10 +49,16 @@ class Sections:
         at = bisect_right(self.starts, line - 1) - 1
         return self.files[at], line - self.starts[at]
 
+    def unit(self, line: int) -> str:
+        """What the number counts in its file: line or row."""
+        at = max(bisect_right(self.starts, line - 1) - 1, 0)
+        return self.units[at] if self.units else "line"
+
     def said(self, line: int) -> str:
         """The line for a person."""
-        file, line = self.where(line)
-        return f"line {line}" if file is None else f"{file}, line {line}"
+        file, there = self.where(line)
+        place = f"{self.unit(line)} {there}"
+        return place if file is None else f"{file}, {place}"
 
 
 def read_rows(place: str | Path) -> Iterator[Row]:
@@ -65,6 +74,7 @@ def read_numbered(files: tuple[str, ...], sections: Sections) -> Iterator[Row]:
         last = 0
         for row in read_file(file):
             last = row.line
+            sections.units[-1] = row.unit
             yield row if alone else row._replace(line=last + offset, file=file, line_there=last)
         offset += last
 
@@ -89,13 +99,11 @@ def _read(content: BinaryIO, kind: str, file: str) -> Iterator[Row]:
     elif kind == "json":
         yield from read_array(content)
     elif kind == "object":
+        raw = content.read()
         try:
-            text = content.read().decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            fault = (
-                f"not UTF-8 (byte {error.start + 1} of the file: {error.reason}); convert the file with iconv"
-            )
-            yield Row(1, None, BrokenRow("not_utf8", fault, whole=True))
+            text = raw.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            yield Row(1, None, BrokenRow("not_utf8", not_utf8(raw), whole=True))
             return
         yield from read_objects(text, file)
     else:
@@ -113,11 +121,8 @@ def parse_lines(block: bytes, first_line: int, text: bool = False) -> Iterator[R
         try:
             content = raw.decode()
             yield Row(line, {"text": content.rstrip("\r")} if text else decode(content))
-        except UnicodeDecodeError as error:
-            fault = (
-                f"not UTF-8 (byte {error.start + 1} of the line: {error.reason}); convert the file with iconv"
-            )
-            yield Row(line, None, BrokenRow("not_utf8", fault))
+        except UnicodeDecodeError:
+            yield Row(line, None, BrokenRow("not_utf8", not_utf8(raw)))
         except BrokenRow as fault:
             yield Row(line, None, fault)
         except (ValueError, RecursionError) as error:

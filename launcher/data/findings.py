@@ -65,6 +65,9 @@ RULES = {
         WARNING,
         "a chat as plain text trains the questions too, without the form that the model's chat template gives",
     ),
+    "turn_as_row": RuleText(
+        WARNING, "a turn as a row of its own trains answers without their questions, and the questions too"
+    ),
     "list_as_text": RuleText(
         WARNING, "an answer that looks like a printed list was most often a list before the table was written"
     ),
@@ -114,12 +117,14 @@ RULES = {
 }
 
 
-class _InOneOfSeveral(TypedDict, total=False):
+class _Placed(TypedDict, total=False):
     file: str
     """The file, where there are several."""
+    unit: str
+    """row, where `line` counts rows: in Parquet and Arrow files, and in JSON whose rows share a line."""
 
 
-class FindingRow(_InOneOfSeveral):
+class FindingRow(_Placed):
     """One violation of a rule of the data check."""
 
     level: str
@@ -127,7 +132,7 @@ class FindingRow(_InOneOfSeveral):
     rule: str
     """The rule's name; `data rules` lists them."""
     line: int | None
-    """Physical line, from 1; in a Parquet file the row number, from 1; null for the whole file."""
+    """Physical line, from 1, or the row's number, from 1, if `unit` says so; null for the whole file."""
     message: str
     """What is wrong, and the way out."""
 
@@ -138,10 +143,12 @@ class Finding:
 
     rule: str
     line: int | None
-    """Physical line, from 1; in a Parquet file the row number, from 1; None for the whole file."""
+    """Physical line, or the row's number, from 1; None for the whole file."""
     message: str
     file: str | None = None
     """The file, if there are several."""
+    unit: str = "line"
+    """What `line` counts: line or row."""
 
     @property
     def level(self) -> str:
@@ -151,7 +158,14 @@ class Finding:
     def to_dict(self) -> FindingRow:
         """The finding as plain JSON values."""
         row: FindingRow = {"level": self.level, "rule": self.rule, "line": self.line, "message": self.message}
+        if self.unit != "line":
+            row["unit"] = self.unit
         return row if self.file is None else {**row, "file": self.file}
+
+
+def said_line(finding: FindingRow) -> str:
+    """`, line 7` or `, row 7` for what stands behind the file's name; nothing for the whole file."""
+    return "" if finding["line"] is None else f", {finding.get('unit', 'line')} {finding['line']}"
 
 
 class BrokenRow(Exception):

@@ -31,6 +31,12 @@ class Chosen:
     """One byte for each used row of each set: 1 if it is held out."""
     groups: int
     """Groups of rows that stay together."""
+    values: int = 0
+    """Different values of data.eval_group."""
+    joined: int = 0
+    """Those of them that share a group with another value, because a row of one is a copy of a row of the other."""
+    largest: int = 0
+    """Rows of the largest group."""
 
     @property
     def held_out(self) -> int:
@@ -50,10 +56,15 @@ def choose(sets: Sequence[Examples], portion: Portion, group_of: Callable[[int, 
     the seed and their content, until the share is reached; a group that is larger than what is missing is passed over.
     """
     groups, contents, sizes = Groups(), list[bytes](), list[int]()
+    row_of: dict[Any, int] = {}
+    """The first row of each value of data.eval_group."""
     for number, examples in enumerate(sets):
         before = len(groups)
         for line, example in itertools.islice(examples, portion.max_samples):
-            content = groups.add(example, group_of(number, line))
+            name = group_of(number, line)
+            if name is not None:
+                row_of.setdefault(name, len(groups))
+            content = groups.add(example, name)
             contents.append(hashlib.blake2b(content, digest_size=8).digest())
         sizes.append(len(groups) - before)
     if portion.eval_copies == EvalCopies.near.name:
@@ -73,7 +84,14 @@ def choose(sets: Sequence[Examples], portion: Portion, group_of: Callable[[int, 
     held = _draw(list(members.values()), contents, sizes, portion)
     ends = list(itertools.accumulate(sizes, initial=0))
     parts = tuple(bytes(held[start:end]) for start, end in itertools.pairwise(ends))
-    return Chosen(held=parts, groups=len(members))
+    together = Counter(groups.root(row) for row in row_of.values())
+    return Chosen(
+        held=parts,
+        groups=len(members),
+        values=len(row_of),
+        joined=sum(values for values in together.values() if values > 1),
+        largest=max(map(len, members.values())),
+    )
 
 
 def _why_together(portion: Portion) -> str:
@@ -131,7 +149,13 @@ def group_values(path: str | Path, column: str) -> dict[int, Any]:
     """Line -> value of that column, for the rows that have it; DataError if none has."""
     found: dict[int, Any] = {}
     columns: dict[str, None] = {}
+    before = 0
     for row in read_rows(path):
+        if row.line == before:  # of an array with several items on some of its lines only
+            raise DataError(
+                f"data.eval_group={column}: {row.where(str(path))} holds several rows; write each on a line of its own"
+            )
+        before = row.line
         value: Any = row.value
         if isinstance(value, dict):
             add_value(found, columns, row.line, cast("dict[str, Any]", value), column)

@@ -154,7 +154,12 @@ def _span(turns: list[Message], turn: int, text: str, render: Any, tokenizer: An
     before: str = render(turns[:turn], add_generation_prompt=True)
     if text.startswith(upto) and upto.startswith(before):
         return len(before), len(upto)
-    return _shown_otherwise(turns, turn, text, upto, render, tokenizer)
+    found = _shown_otherwise(turns, turn, text, upto, render, tokenizer)
+    if found is not None and text.startswith(
+        before
+    ):  # what gpt-oss writes before an answer is said by the model
+        return min(len(before), found[0]), found[1]
+    return found
 
 
 def _shown_otherwise(

@@ -7,26 +7,28 @@ from typing import Any
 
 from launcher.data.astext import holds_turns
 from launcher.data.reading import Reading
+from launcher.data.transcript import is_chat
 from launcher.data.within import dig, names_within
 from launcher.formats.base import ABOUT, Format
 from launcher.formats.registry import known_formats
 
+_NAME = 60
+"""Letters from which on a column's name is taken for a text."""
 _SHORT = 4
 """Letters up to which a name may differ in one letter only, because short names are often alike by chance."""
-_KNOWN = {
-    "message_tree_id": "the rows are single messages of OpenAssistant's trees (parent_id says which one each answers), not "
-    "chats; take the file of trees (*.trees.jsonl.gz), or train on the texts alone: data.keep=[text]",
-    "choices": "a row with choices is a question of an exam, whose answer is a number or a letter; write the question with its "
-    "choices as prompt, and the text of the right one as completion",
-}
-"""What rows are that have such a column and no format."""
+_WORDS = frozenset(
+    ("date", "dates", "story", "stories", "chart", "charts", "char", "chars", "level", "levels", "test", "tests", "next")
+)  # fmt: skip
+"""Words of their own that are spelt almost as a known key, and mean something else."""
 
 
 def misspelt(name: str, known: Iterable[str]) -> str | None:
     """The known key from which this one differs by at most two letters, added, missing, or others; None if there is none."""
     best: tuple[int, str] | None = None
+    if name.lower() in _WORDS:
+        return None
     for key in known:
-        if name[-1:].isdigit() and not key[-1:].isdigit():  # a number counts columns, as in message_1
+        if _is_counted(name) != _is_counted(key):
             continue
         most = 1 if min(len(key), len(name)) <= _SHORT else 2
         if abs(len(key) - len(name)) > most:
@@ -35,6 +37,11 @@ def misspelt(name: str, known: Iterable[str]) -> str | None:
         if away <= most and (best is None or away < best[0]):
             best = (away, key)
     return best[1] if best else None
+
+
+def _is_counted(name: str) -> bool:
+    """Whether its end tells it from columns of the same name, as in message_1 and score_A."""
+    return name[-1:].isdigit() or name[-2:-1] == "_"
 
 
 def distance(one: str, other: str) -> int:
@@ -50,13 +57,17 @@ def distance(one: str, other: str) -> int:
 
 def no_format(row: Mapping[str, Any], reading: Reading) -> str:
     """Why the row is of no format, in one sentence with what may be meant."""
-    for ours, theirs in reading.columns:
-        if theirs not in row and dig(row, theirs) is None and ours not in row:
-            return (
-                f"data.columns={{{ours}: {theirs}}}, but the row has no {theirs}; its keys are {_listed(row)}"
-            )
-    if known := next((text for key, text in _KNOWN.items() if key in row), None):
-        return known
+    lacking = [
+        (ours, theirs)
+        for ours, theirs in reading.columns
+        if theirs not in row and dig(row, theirs) is None and ours not in row
+    ]
+    if lacking:
+        named = ", ".join(f"{ours}: {theirs}" for ours, theirs in lacking)
+        missing = " and no ".join(theirs for _, theirs in lacking)
+        return f"data.columns={{{named}}}, but the row has no {missing}; its keys are {_listed(row)}"
+    if chat := next((key for key, value in row.items() if isinstance(value, str) and is_chat(value)), None):
+        return f"no format has the keys {_listed(row)}; {chat} is a chat as one text: data.columns={{transcript: {chat}}}"
     keys = [key for key in names_within(row) if key not in ABOUT and dig(row, key) is not None]
     formats = known_formats().formats
     for one in formats.values():
@@ -73,6 +84,17 @@ def no_format(row: Mapping[str, Any], reading: Reading) -> str:
             if columns and one.matches({ours: dig(row, theirs) for ours, theirs in columns.items()}):
                 said = ", ".join(f"{ours}: {theirs}" for ours, theirs in columns.items() if ours != theirs)
                 return f"no format has the keys {_listed(row)}; perhaps data.columns={{{said}}} says what they mean"
+    if any(len(key) > _NAME or key.endswith((".", "?", "!")) for key in row):
+        return (
+            f"the first line is read as the names of the columns, but it looks like a row ({next(iter(row)):.40}...); put a "
+            "line with names before it, such as prompt,completion"
+        )
+    texts = [key for key in keys if isinstance(row.get(key), str)]
+    if len(texts) == len(keys) == 2:
+        return (
+            f"no format has the keys {_listed(row)}; if {texts[1]} answers {texts[0]}: data.columns={{prompt: {texts[0]}, "
+            f"completion: {texts[1]}}}"
+        )
     return (
         f"no format has the keys {_listed(row)}; name them with data.columns={{messages: ...}}, "
         "{prompt: ..., completion: ...}, {prompt: ..., chosen: ..., rejected: ...} or {text: ...}"

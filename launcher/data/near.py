@@ -122,8 +122,10 @@ def sketched_pairs(bands: Any, low: Any, skipped: Any) -> Iterator[tuple[int, in
         yield int(row), int(earlier[row]), float(best[row])
 
 
-def sketched_links(bands: Any, low: Any, skipped: Any) -> Iterator[tuple[Any, Any, Any]]:
-    """Arrays of rows, earlier rows and estimated Jaccard of near duplicates; a pair can come several times.
+def sketched_links(
+    bands: Any, low: Any, skipped: Any, least: float = THRESHOLD
+) -> Iterator[tuple[Any, Any, Any]]:
+    """Arrays of rows, earlier rows and estimated Jaccard, from `least` on; a pair can come several times.
 
     In a bucket of a band each row is compared with the first row and with the one before it, so a bucket of n rows costs 2n,
     and a bucket of near duplicates is connected.
@@ -143,5 +145,5 @@ def sketched_links(bands: Any, low: Any, skipped: Any) -> Iterator[tuple[Any, An
             for start in range(0, len(row), 100_000):
                 one, two = row[start : start + 100_000], before[start : start + 100_000]
                 alike = ((low[one] == low[two]).mean(axis=1) - 1 / 256) / (1 - 1 / 256)
-                near = alike >= THRESHOLD
+                near = alike >= least
                 yield one[near], two[near], alike[near]

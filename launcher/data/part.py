@@ -15,11 +15,11 @@ from launcher.data.astext import is_python
 from launcher.data.examples import canonical
 from launcher.data.findings import BrokenRow, Finding
 from launcher.data.kinds import Example, kind_of
-from launcher.data.read import read_row
+from launcher.data.read import read_stored
 from launcher.data.reading import AS_IT_STANDS, Reading
 from launcher.data.row import Row
 from launcher.data.tool_results import mismatches
-from launcher.data.transcript import is_chat
+from launcher.data.transcript import is_chat, speaker_of
 from launcher.data.turns import ASSISTANT_FIRST, is_trained
 
 FINDINGS_PER_RULE = 100
@@ -100,7 +100,8 @@ class Part:
     systems: Counter[str] = field(default_factory=Counter[str])
     """Number of rows by the beginning of their system prompt; "" means no system prompt."""
     marked: Counter[str] = field(default_factory=Counter[str])
-    """Plain texts that are chats (chat_as_text), and answers that are a list's text (list_as_text); firsts has the lines."""
+    """Plain texts that are chats (chat_as_text) or a turn of a role, and answers that are a list's text (list_as_text); firsts
+    has the lines."""
     lost_nulls: int = 0
     """Rows of a table with null arguments of calls, which are read as absent."""
     refusals: int = 0
@@ -191,7 +192,7 @@ def count(rows: Iterable[Row], counting: Counting) -> Part:
         try:
             if row.fault:
                 raise row.fault
-            found = read_row(row.value, counting.reading)
+            found = read_stored(row, counting.reading)
             text = canonical(found.example)
         except BrokenRow as fault:
             part.add_broken(fault, row.line, counting.reading.skip)
@@ -202,7 +203,7 @@ def count(rows: Iterable[Row], counting: Counting) -> Part:
         if found.as_text:
             part.as_text.update(dict.fromkeys(found.as_text, 1))
         if named:
-            part.mapped.update(counting.reading.present(row.value))
+            part.mapped.update(counting.reading.present(dict.fromkeys(row.header) | row.value))
         _measure(part, row.line, found.format, found.example, text, counting)
     return part
 
@@ -223,6 +224,8 @@ def _measure(part: Part, line: int, name: str, example: Example, text: bytes, co
         said = example["text"]
         if is_chat(said):
             part.add_mark("chat_as_text", line)
+        elif speaker := speaker_of(said):
+            part.add_mark(f"turn of {speaker}", line)
     else:
         said = _measure_turns(part, line, kind, example, counting.rendered)
         if counting.estimated:

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from launcher.data.template import ChatTemplate
 
 
+USUAL, BYTES = 4.0, 1.0
+"""Bytes of a token, as a guess without a tokenizer: of an ordinary one, and of one whose tokens are bytes."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Portion:
     """What is asked, as under these names in the data group."""
@@ -75,7 +79,7 @@ class CheckOptions:
     eval_path: str | Path | None = None
     reading: Reading = AS_IT_STANDS
     max_length: int = 2048
-    bytes_per_token: float = 4.0
+    bytes_per_token: float = USUAL
     tokenizer: Any = None
     template: "ChatTemplate | None" = None
     """The model's chat template, if there is no tokenizer: rows are rendered with it, but not counted."""

@@ -70,6 +70,13 @@ class Used(TypedDict):
     """Rows that are held out for evaluation; null without data.eval_fraction."""
     groups: int | None
     """Groups of rows that stay on one side; null without data.eval_fraction."""
+    largest: int | None
+    """Rows of the largest group; null without data.eval_fraction."""
+    values: int | None
+    """Different values of data.eval_group; null without it."""
+    joined: int | None
+    """Those of them that stay on one side with another value, because their rows are copies of each other; null without
+    data.eval_group."""
 
 
 class DataReport(TypedDict):

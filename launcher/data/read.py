@@ -1,15 +1,19 @@
 """Reading a row of any format into its common form."""
 
+import functools
 from typing import Any, NamedTuple, cast
 
 from launcher.config.data import AUTO
 from launcher.data.findings import BrokenRow
 from launcher.data.kinds import Example
 from launcher.data.meanings import no_format
+from launcher.data.public_sets import CHOICES, way_out
 from launcher.data.reading import Reading
+from launcher.data.row import Row
 from launcher.data.tidy import tidy
 from launcher.formats.registry import FORMATS, known_formats
 
+_CHOICES = frozenset(CHOICES)
 _NO_ROLES: dict[str, str] = {}
 
 
@@ -38,17 +42,41 @@ def read_example(value: Any, asked: str = AUTO) -> tuple[str, Example]:
     return found.format, found.example
 
 
+def read_stored(row: Row, reading: Reading) -> ReadRow:
+    """As read_row. A row of a table that lacks a cell is of the kind of the others, and is broken without it: otherwise a
+    question without its answer would be a prompt among chats."""
+    cells = cast("dict[str, Any]", row.value) if row.header else {}
+    if len(cells) < len(row.header) and _kind(reading.rename(cells)[0]) != _kind_of_table(
+        row.header, reading
+    ):
+        return read_row({**dict.fromkeys(row.header), **cells}, reading)
+    return read_row(row.value, reading)
+
+
+def _kind(row: dict[str, Any]) -> str | None:
+    name = detect(row)
+    return known_formats().formats[name].kind if name else None
+
+
+@functools.lru_cache(maxsize=64)
+def _kind_of_table(header: tuple[str, ...], reading: Reading) -> str | None:
+    """The kind of a row that has a text in every cell."""
+    return _kind(reading.rename(dict.fromkeys(header, "text"))[0])
+
+
 def read_row(value: Any, reading: Reading) -> ReadRow:
     """The row as `reading` says; BrokenRow names the rule that it breaks."""
     if not isinstance(value, dict):
         raise BrokenRow("not_object", _no_object(value))
-    row, left_out = reading.rename(cast("dict[str, Any]", value))
+    whole = cast("dict[str, Any]", value)
+    row, left_out = reading.rename(whole)
     name = detect(row) if reading.format == AUTO else reading.format
     if name is None:
         row = plain_names(row)
         name = detect(row)
         if name is None:
-            raise BrokenRow("format", no_format(row, reading))
+            said = None if reading.columns else way_out(whole)
+            raise BrokenRow("format", said or no_format(row, reading))
     known = known_formats()
     one = known.formats.get(name) or FORMATS.find(name)
     if reading.format != AUTO and not one.matches(row):
@@ -57,8 +85,15 @@ def read_row(value: Any, reading: Reading) -> ReadRow:
         )
     as_text: list[str] = []
     row = tidy(row, one, left_out, as_text, dict(reading.roles) if reading.roles else _NO_ROLES)
+    if left_out and not _CHOICES.isdisjoint(left_out) and (said := way_out(whole)):
+        raise BrokenRow("format", said)
     left_out += one.unread(row)
-    return ReadRow(name, one.read(row), tuple(left_out), tuple(as_text))
+    try:
+        return ReadRow(name, one.read(row), tuple(left_out), tuple(as_text))
+    except BrokenRow as fault:
+        if not reading.columns and (said := way_out(whole)):
+            raise BrokenRow(fault.rule, said) from None
+        raise
 
 
 def plain_names(row: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,9 @@ from launcher.config import BadRow, DataConfig
 from launcher.config.data import AUTO
 from launcher.errors import ConfigError, unknown
 
+_MOST = 0.1
+"""Share of invalid rows above which the file is most often read wrongly as a whole."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
@@ -71,6 +74,16 @@ class Reading:
         )
 
 
+def skipping(bad: int, rows: int) -> str | None:
+    """The keys that leave so many invalid rows out; None if they are too many to be chance."""
+    share = bad / max(rows, 1)
+    if share > _MOST:
+        return None
+    least = next(limit for limit in (0.01, 0.02, 0.05, _MOST) if share <= limit)
+    more = "" if least == AS_IT_STANDS.max_bad_share else f" data.max_bad_share={least:g}"
+    return f"data.on_bad_row=skip{more}"
+
+
 AS_IT_STANDS = Reading()
 """Every format is detected, and no key has another name."""
 
@@ -105,7 +118,10 @@ def make_reading(
     if named:
         _check_columns(named)
     if both := sorted({*drop} & {*keep, *(theirs for _, theirs in named)}):
-        raise ConfigError(f"data.drop=[{both[0]}] is also in data.keep or data.columns; take it out of one")
+        one = "it" if len(both) == 1 else "each"
+        raise ConfigError(
+            f"data.drop=[{','.join(both)}] is also in data.keep or data.columns; take {one} out of one"
+        )
     if roles:
         _check_roles(roles)
     if not 0 <= max_bad_share < 1:

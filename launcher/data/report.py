@@ -8,7 +8,11 @@ from typing import Any
 from launcher.data.check import Report
 from launcher.data.findings import RULES, Finding
 from launcher.data.kinds import Example
+from launcher.data.portion import Portion
+from launcher.data.printed import Used
+from launcher.data.reading import skipping
 from launcher.output import align
+from launcher.units import plural
 
 _LINES_PER_RULE = 5
 _BAR = 40
@@ -40,11 +44,7 @@ def describe(report: Report) -> str:
         ),
     ]
     if used := values["used"]:
-        held_out = used["held_out"]
-        text = (
-            "" if held_out is None else f", {held_out:,} held out; {used['groups']:,} groups of near copies"
-        )
-        lines.append(("used", f"{used['train']:,} rows to train on{text}"))
+        lines.append(("used", _used(used, report.asked.portion)))
     if overlap := values["eval"]:
         lines.append(
             (
@@ -53,7 +53,11 @@ def describe(report: Report) -> str:
             )
         )
     lines += [
-        ("trained on", f"{tokens['trained_share']:.1%} of the tokens ({tokens['basis']})"),
+        (
+            "trained on",
+            f"{tokens['trained_share']:.1%} of the tokens ({tokens['basis']}"
+            + (")" if report.asked.tokenizer else "; --model NAME counts with its tokenizer)"),
+        ),
         (
             "cut off",
             f"{tokens['truncated_share']:.1%} of the rows are longer than {tokens['max_length']:,} tokens"
@@ -67,7 +71,25 @@ def describe(report: Report) -> str:
         *_bars(tokens["histogram"]),
         *(("advice", line) for line in values["advice"]),
     ]
-    return "\n".join([align(lines), *_findings(report)])
+    return "\n".join([align(lines), *_findings(report), *_without_them(report)])
+
+
+def _used(used: Used, portion: Portion) -> str:
+    """How many rows are trained on and held out, and which rows stay on one side."""
+    if used["held_out"] is None:
+        return f"{used['train']:,} rows to train on"
+    copies = f"{portion.eval_copies} copies"
+    together = f"{copies}, or of one {portion.eval_group}," if portion.eval_group else copies
+    said = (
+        f"{used['train']:,} rows to train on, {used['held_out']:,} held out; {used['groups']:,} groups of {together} stay on "
+        f"one side (the largest has {plural(used['largest'] or 0, 'row')})"
+    )
+    if used["joined"]:
+        said += (
+            f"; {used['joined']:,} of {used['values']:,} values of {portion.eval_group} stay with another value, because rows "
+            "of theirs are copies of each other"
+        )
+    return said
 
 
 def sample_text(path: str | Path, sample: Sequence[tuple[str, Example]]) -> str:
@@ -110,20 +132,30 @@ def _findings(report: Report) -> list[str]:
     return lines
 
 
+def _without_them(report: Report) -> list[str]:
+    """How to go on without the invalid rows, where they are some of many."""
+    bad = report.part.rows - len(report.part.lines)
+    whole = any(one.level == "error" and one.line is None for one in report.findings)
+    if not report.errors or not bad or report.asked.reading.skip or whole:
+        return []
+    way = skipping(bad, report.part.rows)
+    return [f"\n{bad:,} of {report.part.rows:,} rows are invalid; {way} trains without them"] if way else []
+
+
 def _where(finding: Finding) -> str:
     if finding.line is None:
         return "file"
-    return f"line {finding.line}" if finding.file is None else f"{finding.file}, line {finding.line}"
+    place = f"{finding.unit} {finding.line}"
+    return place if finding.file is None else f"{finding.file}, {place}"
 
 
 def _listed(places: list[str]) -> str:
     """The places of one cause, the first of them by name."""
     more = len(places) - _LINES_PER_RULE
-    shown = ", ".join(
-        place.removeprefix("line ") if at else place for at, place in enumerate(places[:_LINES_PER_RULE])
-    )
-    many = len(places) > 1 and shown.startswith("line ")
-    return f"{'lines ' + shown.removeprefix('line ') if many else shown}{f' and {more:,} more' if more > 0 else ''}"
+    unit = next((unit for unit in ("line", "row") if places[0].startswith(f"{unit} ")), "")
+    shown = ", ".join(place.removeprefix(f"{unit} ") for place in places[:_LINES_PER_RULE])
+    named = f"{unit}{'s' if len(places) > 1 else ''} {shown}" if unit else shown
+    return f"{named}{f' and {more:,} more' if more > 0 else ''}"
 
 
 def _rank(finding: Any) -> tuple[bool, int, int]:

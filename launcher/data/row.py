@@ -3,11 +3,15 @@ noticed, not lost.
 """
 
 import json
+import re
 from typing import Any, NamedTuple
 
 from launcher.data.findings import BrokenRow
 
 _doubled: list[str] = []
+
+_WINDOWS = re.compile(r"[\x00-\x7fÀ-ÿ€„…ŠšŽžŒœŸ\xa0¡¿§«»°·´±²³ºª£©®¼½¾–—‘’“”•™]*")
+"""What a text of western Europe holds: ASCII, letters with accents, quotes and dashes."""
 
 
 class Row(NamedTuple):
@@ -22,11 +26,16 @@ class Row(NamedTuple):
     """The line in that file."""
     lost_nulls: bool = False
     """Whether arguments of its calls are null in a table, which does not tell null from absent; they are read as absent."""
+    header: tuple[str, ...] = ()
+    """The columns of the table that it is a row of; those whose cells are empty are left out of the value."""
+    unit: str = "line"
+    """What the number counts: lines, or rows where several stand on one line or on none."""
 
-    @property
-    def where(self) -> str:
-        """The line for a person, with the file if there are several; empty file: the reader adds it."""
-        return f"{self.file}, line {self.line_there}" if self.file else ""
+    def where(self, path: str) -> str:
+        """The place for a person; `path` is what was read, if it is one file."""
+        return (
+            f"{self.file}, {self.unit} {self.line_there}" if self.file else f"{path}, {self.unit} {self.line}"
+        )
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -56,3 +65,16 @@ def check_single() -> None:
         raise BrokenRow(
             "duplicate_key", f"the key '{name}' occurs twice in one object; remove or rename one of the two"
         )
+
+
+def not_utf8(raw: bytes) -> str:
+    """What bytes are that are no UTF-8, and the command that converts the file, with its encoding if that is clear."""
+    try:
+        text = raw.decode("cp1252")
+        known = _WINDOWS.fullmatch(text) is not None and not re.search("[À-ÿ]{3}", text)
+    except UnicodeDecodeError:
+        known = False
+    name, said = (
+        ("WINDOWS-1252", ", but probably Windows-1252, as Excel saves it") if known else ("ENCODING", "")
+    )
+    return f"not UTF-8{said}; convert the file: iconv -f {name} -t UTF-8 OLD > NEW"

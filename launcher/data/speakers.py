@@ -130,10 +130,18 @@ def as_turns(value: Any, key: str) -> Any:
             {"role": "assistant" if number % 2 else "user", "content": text}
             for number, text in enumerate(items)
         ]
+    if all(_is_pair(item) for item in items):
+        return as_turns([text for item in items for text in item], key)
     names = _names(items[0])
     if names is None:
         return items
     return [turn for item in items for turn in _round(item, names)]
+
+
+def _is_pair(item: Any) -> bool:
+    """Whether it is [question, answer], as Gradio keeps a chat."""
+    values = cast("list[Any]", item) if isinstance(item, list) else []
+    return len(values) == 2 and all(isinstance(text, str) for text in values)
 
 
 def _names(item: Any) -> tuple[str, str] | None:

@@ -17,7 +17,8 @@ _OTHERS = (
         "a Git LFS pointer, not the data itself; `git lfs pull` fetches the data",
     ),
     (b"/annex/objects/", "a git-annex pointer, not the data itself; `git annex get` fetches the data"),
-    (b"PK\x03\x04", f"a zip archive (or an Excel file); unpack it, or save it as CSV, and {_DATA}"),
+    (b"\xd0\xcf\x11\xe0", f"a file of an older Excel or Word; save it as CSV (UTF-8) or text, and {_DATA}"),
+    (b"{\\rtf", f"a text with formats (RTF); save it as plain text and {_DATA}"),
     (b"7z\xbc\xaf\x27\x1c", f"a 7z archive; unpack it and {_DATA}"),
     (b"SQLite format 3", f"an SQLite database; export its table and {_DATA}"),
     (b"%PDF", f"a PDF; extract its text and {_DATA}"),
@@ -31,6 +32,15 @@ _ENCODINGS = (
     (b"\xff\xfe", "UTF-16"),
     (b"\xfe\xff", "UTF-16"),
 )
+
+
+_ZIPPED = (
+    (b"xl/", "an Excel file; save its sheet as CSV (UTF-8) there, and give that"),
+    (b"word/", "a Word document; save it as plain text, and give that"),
+    (b"opendocument", "a LibreOffice document; save it as CSV or plain text, and give that"),
+    (b"", f"a zip archive; unpack it, and {_DATA}"),
+)
+"""What a zip archive is, by a word near its beginning."""
 
 
 def storage(file: str) -> str:
@@ -73,6 +83,8 @@ def broken_stream(file: str, error: Exception) -> DataError:
 
 
 def _refuse_others(file: str, head: bytes) -> None:
+    if head.startswith(b"PK\x03\x04"):
+        raise DataError(f"{file} is {next(what for word, what in _ZIPPED if word in head)}")
     for magic, what in _OTHERS:
         if head.startswith(magic):
             raise DataError(f"{file} is {what}")

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, cast
 
 from launcher.data.astext import holds_turns, holds_value
 from launcher.data.findings import BrokenRow
-from launcher.data.row import Row
+from launcher.data.row import Row, not_utf8
 from launcher.data.transcript import is_chat
 from launcher.errors import DataError
 from launcher.formats.registry import known_formats
@@ -68,7 +68,7 @@ def _why(error: csv.Error, line: int, until: int) -> str:
 
 def _wrong_header(names: list[str]) -> BrokenRow | None:
     if not _is_utf8(names):
-        return BrokenRow("not_utf8", "the header is not UTF-8; convert the file with iconv", whole=True)
+        return BrokenRow("not_utf8", f"the header is {_not_utf8(names)}", whole=True)
     twice = next((name for name in names if name and names.count(name) > 1), None)
     if twice is not None:
         return BrokenRow(
@@ -82,7 +82,7 @@ def _record(line: int, names: list[str], cells: list[str], delimiter: str) -> Ro
         fault = f"{len(cells)} cells, but the header has {len(names)}; quote cells that hold a comma or a line break"
         return Row(line, None, BrokenRow("format", fault))
     if not _is_utf8(cells):
-        return Row(line, None, BrokenRow("not_utf8", "not UTF-8; convert the file with iconv"))
+        return Row(line, None, BrokenRow("not_utf8", _not_utf8(cells)))
     known = known_formats()
     row: dict[str, Any] = {}
     for name, cell in zip(names, cells, strict=False):
@@ -102,7 +102,7 @@ def _record(line: int, names: list[str], cells: list[str], delimiter: str) -> Ro
                 # a list is Python's text, perhaps, and what begins with a letter is another text
                 if not holds_value(cell) and not cell[0].isalpha() and not is_chat(cell):
                     return Row(line, None, BrokenRow("not_json", f"column {name} is not JSON ({error})"))
-    return Row(line, row)
+    return Row(line, row, header=tuple(names))
 
 
 def _holds_records(cell: str, columns: int, delimiter: str) -> bool:
@@ -111,6 +111,10 @@ def _holds_records(cell: str, columns: int, delimiter: str) -> bool:
     if columns < 2 or len(lines) < _SWALLOWED:
         return False
     return sum(line.count(delimiter) == columns - 1 for line in lines) >= 0.95 * len(lines)
+
+
+def _not_utf8(cells: list[str]) -> str:
+    return not_utf8("".join(cells).encode(errors="surrogateescape"))
 
 
 def _is_utf8(cells: list[str]) -> bool:
@@ -123,7 +127,8 @@ def read_parquet(content: BinaryIO, file: str) -> Iterator[Row]:
     parquet = _pyarrow("pyarrow.parquet", file)
     try:
         opened = parquet.ParquetFile(content)
-        yield from _batches(opened.iter_batches(batch_size=1000), _loses_nulls(opened.schema_arrow))
+        schema = opened.schema_arrow
+        yield from _batches(opened.iter_batches(batch_size=1000), tuple(schema.names), _loses_nulls(schema))
     except (OSError, ValueError) as error:
         raise DataError(
             f"{file} is not a Parquet file ({str(error).splitlines()[0]}); write it again"
@@ -137,10 +142,12 @@ def read_arrow(content: BinaryIO, file: str) -> Iterator[Row]:
         if content.read(6) == b"ARROW1":
             content.seek(0)
             opened = arrow.ipc.open_file(content)
-            yield from _batches(opened.get_batch(number) for number in range(opened.num_record_batches))
+            batches = (opened.get_batch(number) for number in range(opened.num_record_batches))
+            yield from _batches(batches, tuple(opened.schema.names))
         else:
             content.seek(0)
-            yield from _batches(arrow.ipc.open_stream(content))
+            opened = arrow.ipc.open_stream(content)
+            yield from _batches(opened, tuple(opened.schema.names))
     except (OSError, ValueError) as error:
         raise DataError(
             f"{file} is not an Arrow file ({str(error).splitlines()[0]}); write it again"
@@ -154,12 +161,13 @@ def _pyarrow(module: str, file: str) -> Any:
         raise DataError(f"{file}: Parquet and Arrow files need pyarrow; pip install pyarrow") from None
 
 
-def _batches(batches: Any, lossy: bool = False) -> Iterator[Row]:
+def _batches(batches: Any, header: tuple[str, ...], lossy: bool = False) -> Iterator[Row]:
     number = 0
     for batch in batches:
         for value in batch.to_pylist():
             number += 1
-            yield Row(number, without_nulls(value), lost_nulls=lossy and _has_null_argument(value))
+            lost = lossy and _has_null_argument(value)
+            yield Row(number, without_nulls(value), lost_nulls=lost, header=header, unit="row")
 
 
 def _loses_nulls(schema: Any) -> bool:

@@ -58,7 +58,9 @@ def meant_by(key: str, one: Format, row: Mapping[str, Any]) -> str | None:
     """The key of the format that the row lacks and of which this one is a misspelling; None if it is a key of its own."""
     if key in known_formats().lists:  # another format's name for a chat
         return None
-    return misspelt(key, (name for name in one.keys if name not in row))
+    meant = misspelt(key, (name for name in one.keys if name not in row))
+    # of several names for the same thing, one is enough: truthful_qa has a best_answer beside its correct_answers
+    return None if meant and meant in one.unread({**row, meant: row[key]}) else meant
 
 
 def _check_spelling(key: str, value: Any, one: Format, row: dict[str, Any]) -> None:

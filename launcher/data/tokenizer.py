@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import yaml
 
+from launcher.config import Init, ModelConfig
 from launcher.errors import DataError
 from launcher.hub import is_path
 from launcher.packages import TRAINING_STACK
@@ -48,6 +49,18 @@ def shelf() -> list[str]:
     return sorted(file.stem for file in (resource_dir("conf") / "model").glob("*.yaml"))
 
 
+def source_of(model: ModelConfig, folder: Path | None) -> TokenizerSource | None:
+    """The source of the tokenizer of a configuration's model that loads at once: from its `folder` on this machine, or none
+    because its tokens are bytes. One in a GGUF file takes ten seconds."""
+    random = model.init is Init.random
+    if not random and (model.gguf_file or folder is None or not any(folder.glob("tokenizer*"))):
+        return None
+    return TokenizerSource(
+        model=model.name_or_path, where=str(folder or ""), revision=None, gguf_file=None, max_length=model.max_length,
+        random=random,
+    )  # fmt: skip
+
+
 def find_source(model: str) -> TokenizerSource:
     """The source of a model's tokenizer, by its name in conf/model, its folder or its hub id; DataError if there is none."""
     file = resource_dir("conf") / "model" / f"{model}.yaml"
@@ -77,8 +90,14 @@ def load_tokenizer(model: str, *, offline: bool = False) -> tuple[Any, int | Non
     `offline`: no hub is asked for a newer version of what its cache has.
     """
     source = find_source(model)
+    return load_source(source, offline=offline), source.max_length
+
+
+def load_source(source: TokenizerSource, *, offline: bool = False) -> Any:
+    """The tokenizer; DataError if it cannot be loaded."""
+    model = source.model
     if source.random:
-        return byte_tokenizer(), source.max_length
+        return byte_tokenizer()
     options: dict[str, Any] = {"revision": source.revision} if source.revision else {}
     if source.gguf_file:
         options["gguf_file"] = source.gguf_file
@@ -93,7 +112,7 @@ def load_tokenizer(model: str, *, offline: bool = False) -> tuple[Any, int | Non
         raise DataError(
             f"--model {model}: no tokenizer could be loaded ({reason}); give a name from conf/model, a folder or a hub id"
         ) from None
-    return loaded, source.max_length
+    return loaded
 
 
 def byte_tokenizer() -> Any:

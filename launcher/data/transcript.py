@@ -15,7 +15,9 @@ _TURN = re.compile(r"(?:^|\n\n)\s*(Human|Assistant):")
 _TRANSCRIPT_ROLES = {"Human": "user", "Assistant": "assistant"}
 _MARKED_ROLES = {
     **dict.fromkeys(("human", "user", "prompter", "instruction", "question", "q", "input"), "user"),
-    **dict.fromkeys(("assistant", "response", "answer", "a", "bot", "gpt", "ai", "model"), "assistant"),
+    **dict.fromkeys(
+        ("assistant", "response", "answer", "a", "bot", "gpt", "ai", "model", "moss"), "assistant"
+    ),
     **dict.fromkeys(("output", "gpt4 correct assistant"), "assistant"),
     "gpt4 correct user": "user",
     "system": "system",
@@ -31,6 +33,7 @@ _STYLES = (
     re.compile(r"#{2,3}\s*(?P<name>System|Instruction|Input|Response)\s*:"),
     re.compile(r"#{2,3}\s*(?P<name>System|Human|User|Prompter|Assistant)\s*:"),
     re.compile(r"#{2,3}\s*(?P<name>Question|Answer)\s*:"),
+    re.compile(r"\[(?P<name>Human|MOSS)\]\s*:"),
     re.compile(
         r"(?:^|\n)[ \t]*(?P<name>Human|User|System|Assistant|Bot|AI|GPT|Function response)\s*:", re.IGNORECASE
     ),
@@ -44,13 +47,14 @@ _LLAMA_2 = re.compile(r"\[(?P<close>/?)INST\]")
 _SYSTEM_2 = re.compile(r"<<SYS>>(.*?)<</SYS>>", re.DOTALL)
 _ENDS = re.compile(
     r"<\|im_end\|>|<\|eot_id\|>|<\|begin_of_text\|>|<\|end_of_text\|>|<end_of_turn>|<\|end\|>|<\|endoftext\|>|<\|end_of_turn\|>|</?s>"
-    r"|<bos>|<eos>"
+    r"|<bos>|<eos>|<eo[ha]>"
 )
 _OPENS = re.compile(
     r"\s*(?:(?:<s>|<bos>|<\|begin_of_text\|>)\s*)*(?:<\|im_start\||<\|start_header_id\||<start_of_turn>|<\|(?:system|user)\||\[INST\]"
     r"|Below is an instruction|#{2,3}\s*(?:Human|User|Prompter|System|Instruction|Question)\s*:|(?i:human|user|system)\s*:"
-    r"|GPT4 Correct User:|(?:Question|Q)\s*:|A chat between)"
+    r"|\[Human\]\s*:|GPT4 Correct User:|(?:Question|Q)\s*:|A chat between)"
 )
+_ONE = re.compile(r"\s*(?P<name>Human|User|Assistant|Bot|AI|GPT|Question|Answer|Q|A)\s*:\s", re.IGNORECASE)
 _PREAMBLE = "Below is an instruction"
 """What Alpaca's prompts begin with; a chat template takes its place."""
 
@@ -103,6 +107,12 @@ def is_chat(text: str) -> bool:
         return any(turn["role"] == "assistant" for turn in _split(text))
     except BrokenRow:
         return False
+
+
+def speaker_of(text: str) -> str | None:
+    """The role of the speaker that one turn alone begins with, such as User: or A:, and None for any other text."""
+    found = _ONE.match(text)
+    return _MARKED_ROLES[found["name"].lower()] if found else None
 
 
 def turns_of(text: str, key: str) -> list[Message]:

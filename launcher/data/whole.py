@@ -29,6 +29,9 @@ STEPS = (
     ),
 )
 
+_TURNS = 0.5
+"""Share of texts that begin with a speaker from which the file is taken for chats with a turn on each line."""
+
 
 def add_whole(part: Part, asked: CheckOptions, tokens: Tokens) -> None:
     """Adds what is wrong with the file as a whole."""
@@ -65,7 +68,7 @@ def add_whole(part: Part, asked: CheckOptions, tokens: Tokens) -> None:
             f"{how}{tokens['truncated_share']:.1%} of the examples are longer than model.max_length={asked.max_length} "
             "and lose their end; raise model.max_length, or split the examples",
         )
-    if len(part.lines) < 50:
+    if 0 < len(part.lines) < 50:
         part.add_finding("size", None, advise(part)[0])
 
 
@@ -100,6 +103,16 @@ def _add_reading(part: Part, reading: Reading) -> None:
             f"trained on whole, questions too; data.columns={{transcript: {column}}} splits them into turns for the model's "
             "chat template",
         )
+    asked_lines, answered = part.marked["turn of user"], part.marked["turn of assistant"]
+    if asked_lines and answered and asked_lines + answered >= _TURNS * len(part.lines):
+        part.add_finding(
+            "turn_as_row",
+            part.firsts["turn of user"],
+            f"{asked_lines + answered:,} of {len(part.lines):,} texts begin with a speaker, such as User: or A:, and each is a "
+            'row of its own, so no answer is learnt with its question; put each chat on one line (awk \'BEGIN {RS=""} '
+            '{gsub(/\\n/, " "); print}\' OLD > NEW does it where blank lines divide the chats) and set '
+            f"data.columns={{transcript: {dict(reading.columns).get('text', 'text')}}}",
+        )
     if lists := part.marked["list_as_text"]:
         part.add_finding(
             "list_as_text",
@@ -119,16 +132,21 @@ def _add_reading(part: Part, reading: Reading) -> None:
             "turns_as_text", None, f"{name}, read as the list that it stands for in {number:,} rows"
         )
     for key, names in (("drop", reading.drop), ("keep", reading.keep)):
-        for name in names:
-            if part.lines and not part.mapped[name]:
-                part.add_finding(
-                    "dropped_keys", None, f"data.{key}=[{name}], but no row has the column {name}"
-                )
-    for ours, theirs in reading.columns:
-        if part.lines and not part.mapped[theirs]:
+        missing = [name for name in names if part.lines and not part.mapped[name]]
+        if missing:
             part.add_finding(
-                "format", None, f"data.columns={{{ours}: {theirs}}}, but no row has the column {theirs}"
+                "dropped_keys", None, f"data.{key}=[{','.join(missing)}], but {_no_row(missing)}"
             )
+    missing = [(ours, theirs) for ours, theirs in reading.columns if part.lines and not part.mapped[theirs]]
+    if missing:
+        named = ", ".join(f"{ours}: {theirs}" for ours, theirs in missing)
+        part.add_finding(
+            "format", None, f"data.columns={{{named}}}, but {_no_row([theirs for _, theirs in missing])}"
+        )
+
+
+def _no_row(names: Sequence[str]) -> str:
+    return f"no row has the column{'s' if len(names) > 1 else ''} {', '.join(names)}"
 
 
 def _add_mixtures(part: Part) -> None:
@@ -159,6 +177,8 @@ def _add_mixtures(part: Part) -> None:
 def advise(part: Part) -> list[str]:
     """Sentences about the number of rows, then about facts, then about refusals."""
     rows = len(part.lines)
+    if not rows:
+        return []
     said = next(text for end, text in STEPS if end is None or rows < end)
     if set(part.kinds) == {"text"}:
         said = "plain text teaches vocabulary and style from some million words on; for answers, train on chats after it"
@@ -166,7 +186,7 @@ def advise(part: Part) -> list[str]:
     lines.append(
         "facts that change, or that must be quoted, belong in retrieval (RAG): fine-tuning teaches behaviour"
     )
-    if rows and not part.kinds["text"]:
+    if not part.kinds["text"]:
         if part.refusals:
             lines.append(
                 f"{part.refusals:,} answers refuse or say that they do not know ({part.refusals / rows:.1%})"

@@ -55,8 +55,8 @@ def _only(text: str, at: int, value: dict[str, Any], file: str) -> Iterator[Row]
     """The rows of a file that is one object: a table, a list of rows under some name, or the only row."""
     table = _by_columns(value)
     if table is not None:
-        yield from (Row(number, row) for number, row in enumerate(table, start=1))
-    elif detect(value) is None:
+        yield from (Row(number, row, unit="row") for number, row in enumerate(table, start=1))
+    elif detect(value) is None or _holds_rows(value):
         yield from _unwrap(text, at, value, file)
     else:
         yield Row(1, value)
@@ -79,9 +79,15 @@ def _unwrap(text: str, at: int, value: dict[str, Any], file: str) -> Iterator[Ro
             f"{file} holds several lists of rows ({', '.join(arrays)}); write the one to train on into a file of its own"
         )
     lines = _item_lines(text, at, name)
-    for number, item in enumerate(arrays[name]):
-        line = lines[number] if number < len(lines) else number + 1
-        yield _inner(line, item)
+    on_lines = len(set(lines)) == len(arrays[name])
+    for number, item in enumerate(arrays[name], start=1):
+        row = _inner(lines[number - 1] if on_lines else number, item)
+        yield row if on_lines else row._replace(unit="row")
+
+
+def _holds_rows(value: dict[str, Any]) -> bool:
+    """Whether a list under a usual name for rows holds whole rows: `data` is such a name, and one of a chat's turns as well."""
+    return any(_is_rows(value.get(name)) and detect(value[name][0]) is not None for name in _NAMES)
 
 
 def _is_rows(items: Any) -> bool:

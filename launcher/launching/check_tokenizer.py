@@ -1,11 +1,22 @@
 """The tokenizer with which `data check --model` counts: asked for quickly, and with the chat template of the run."""
 
+import importlib.util
 from collections.abc import Mapping
 from typing import Any
 
-from launcher.data.tokenizer import TokenizerSource, find_source, load_tokenizer, shelf
+from launcher.config import Config
+from launcher.data.tokenizer import (
+    TokenizerSource,
+    find_source,
+    load_source,
+    load_tokenizer,
+    shelf,
+    source_of,
+)
 from launcher.errors import DataError, nearest
 from launcher.hub import cache_folder, endpoint, find_snapshot, offline_variable, why_unknown
+from launcher.launching.model_gate import folder_of
+from launcher.output import say
 from launcher.plan.chat_format import ChatFormat, fit_tokenizer
 
 _OUT = "give a name from conf/model, a folder or a hub id, or leave --model out"
@@ -31,6 +42,21 @@ def tokenizer_of(model: str, chat: ChatFormat | None, environ: Mapping[str, str]
     if chat is not None:
         fit_tokenizer(tokenizer, chat)
     return tokenizer, length
+
+
+def tokenizer_at_hand(config: Config, chat: ChatFormat | None) -> Any:
+    """The tokenizer of the configuration's model; None if its files, or transformers, are not on this machine."""
+    source = source_of(config.model, folder_of(config))
+    if source is None or importlib.util.find_spec("transformers") is None:
+        return None
+    try:
+        tokenizer = load_source(source, offline=True)
+    except DataError as error:
+        say(f"data check: {str(error).removeprefix('--model ')}; the lengths are estimated")
+        return None
+    if chat is not None:
+        fit_tokenizer(tokenizer, chat)
+    return tokenizer
 
 
 def _is_cached(source: TokenizerSource, environ: Mapping[str, str]) -> bool:

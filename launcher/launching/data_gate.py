@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from launcher.config import Config, DataCheck, Init
 from launcher.config.data import AUTO
+from launcher.data.findings import Finding, said_line
 from launcher.data.places import find_files, is_address
 from launcher.data.portion import asked_portion
-from launcher.data.reading import Reading, reading_of
+from launcher.data.reading import Reading, reading_of, skipping
 from launcher.errors import ConfigError, DataError
 from launcher.hub import HUB
 from launcher.launching.chat_template import row_template
@@ -140,7 +142,7 @@ def data_warnings(reports: list[dict[str, Any]]) -> list[str]:
             shown.add(rule)
             more = report["counts"][rule] - 1
             also = f" (and {more:,} more)" if more else ""
-            where = f"{finding.get('file') or report['path']}{_line(finding)}"
+            where = f"{finding.get('file') or report['path']}{said_line(finding)}"
             found.append(f"{where}: {finding['message']}{also} [{rule}]")
     return found
 
@@ -174,20 +176,24 @@ def _refusal(report: dict[str, Any]) -> str:
     """The first error, the number of further errors, and the command that shows them."""
     errors = [finding for finding in report["findings"] if finding["level"] == "error"]
     more = report["errors"] - 1
-    also = f"; and {more:,} more, which python -m launcher data check {report['path']} shows" if more else ""
+    also = (
+        f"; and {more:,} more, which python -m launcher data check {quote(report['path'])} shows"
+        if more
+        else ""
+    )
     first = errors[0]
     way_out = _way_out(report)
     if (
         first["rule"] == "template"
     ):  # data check renders only with --model, and data.on_bad_row does not render
         also, way_out = f"; and {more:,} more" if more else "", ""
-    return f"{first.get('file') or report['path']}{_line(first)}: {first['message']} [{first['rule']}]{also}{way_out}"
+    return f"{first.get('file') or report['path']}{said_line(first)}: {first['message']} [{first['rule']}]{also}{way_out}"
 
 
 def _way_out(report: dict[str, Any]) -> str:
     """How to continue without the invalid rows, if they are few."""
-    few = report["rows"] and report["errors"] <= 0.01 * report["rows"]
-    return "; data.on_bad_row=skip leaves invalid rows out" if few else ""
+    way = skipping(report["errors"], report["rows"]) if report["rows"] else None
+    return f"; {way} leaves invalid rows out" if way else ""
 
 
 def _remembered(
@@ -214,8 +220,6 @@ def _report(path: str, evaluation: str | None, options: dict[str, Any]) -> dict[
 
 
 def _unchecked(path: str) -> dict[str, Any]:
-    from launcher.data.findings import Finding  # not needed by a launch whose data was checked before
-
     why = "is read on the nodes from the hub, so its rows are not checked before"
     finding = Finding("unchecked", None, why)
     return {
@@ -225,10 +229,6 @@ def _unchecked(path: str) -> dict[str, Any]:
         "counts": {finding.rule: 1},
         "path": path,
     }
-
-
-def _line(finding: dict[str, Any]) -> str:
-    return "" if finding["line"] is None else f", line {finding['line']}"
 
 
 def _key(sources: list[Any], at: int) -> str:

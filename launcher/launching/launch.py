@@ -20,6 +20,7 @@ from launcher.launching.package_gate import check_packages, package_notes
 from launcher.launching.plan_warnings import HowMuch, evaluation_note, print_warnings
 from launcher.launching.planning import prepare, run_dir
 from launcher.launching.push_target import check_repository, push_note
+from launcher.launching.tokens_made import tokens_note
 from launcher.launching.write import find_cut_short, write_run
 from launcher.output import say
 from launcher.plan import LaunchPlan, check_fits
@@ -192,5 +193,6 @@ def notes_of(composed: Composed, plan: LaunchPlan) -> list[str]:
         *cpu_note(config, plan),
         *package_notes(config, plan),
         *push_note(config, plan),
+        *tokens_note(config, plan.facts),
         *shape_note(composed),
     ]

@@ -3,6 +3,7 @@
 Whoever gives another `model.name_or_path` means another model, so what the file says of its own model is dropped.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -16,6 +17,8 @@ from launcher.resources import resource_dir
 BELONGS = ("init", "revision", "gguf_file", "architecture")
 """Keys of the model group that describe one model and no other."""
 NAME = "model.name_or_path"
+_NAMED = re.compile(r"^(?:# )?name_or_path: (\S+)$", re.MULTILINE)
+_VERSION = re.compile(r"(?i)-(instruct|chat|base|it|pt)(?=-v?\d|$)")
 
 
 def fit_to_name(cfg: DictConfig, choice: str | None, folders: Sequence[str], typed: Iterable[str]) -> str:
@@ -103,11 +106,23 @@ def _files(choice: str | None, folders: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _known_shape(name: str, folders: Sequence[str]) -> tuple[str, Any] | None:
-    """The file of conf/model with this model, by its name, and the shape in it; None if there is none."""
+    """The file of conf/model with this model, by its name, and the shape in it; None if there is none.
+
+    A base model has the shape of its instruct version. The name of a packaged model on the hub stands in a comment.
+    """
+    alike: tuple[str, Any] | None = None
     for folder in dict.fromkeys([*folders, str(resource_dir("conf"))]):
         for file in sorted(Path(folder, "model").glob("*.yaml")):
             text = file.read_text()
-            if f"name_or_path: {name}\n" in text:
-                shape = yaml.safe_load(text).get("architecture")
-                return (file.stem, shape) if shape else None
-    return None
+            names = [one for one in _NAMED.findall(text) if _family(one) == _family(name)]
+            shape = yaml.safe_load(text).get("architecture") if names else None
+            if shape and name in names:
+                return file.stem, shape
+            if shape and alike is None:
+                alike = (file.stem, shape)
+    return alike
+
+
+def _family(name: str) -> str:
+    """The name without the words that tell a base model from its instruct version."""
+    return _VERSION.sub("", name).lower()

@@ -15,6 +15,7 @@ from launcher.checkpoint.folders import committed
 from launcher.clusters.base import RunState
 from launcher.clusters.registry import make_cluster
 from launcher.errors import ConfigError, RunError, UsageError
+from launcher.launching.changed_data import check_data_is_same
 from launcher.launching.choose_shape import settle_shape
 from launcher.launching.compose import Composed, compose
 from launcher.launching.freeze.differ import code_differences
@@ -64,6 +65,7 @@ def resume(run: RunDir, overrides: list[str], tell: Callable[[Composed, Launched
     composed = settle_shape(composed, run)
     changes = _changes(run, composed)
     plan = prepare_in(composed, run)
+    check_data_is_same(run, plan.facts)
     check_fits(composed.config, plan)
     check_hub(composed.config, plan)
     check_repository(composed.config)

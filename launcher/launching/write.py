@@ -12,6 +12,7 @@ from launcher.clusters.registry import find_cluster, job_cluster
 from launcher.clusters.submission import cut_short
 from launcher.config import Config
 from launcher.errors import RunError
+from launcher.launching.changed_data import data_states
 from launcher.launching.compose import Composed
 from launcher.launching.data_gate import check_data
 from launcher.launching.freeze.freeze import Frozen
@@ -52,7 +53,8 @@ def write_run(run: RunDir, plan: LaunchPlan, composed: Composed, frozen: Frozen 
         if frozen:
             frozen.write(run)
         _write(run, composed, texts)
-        run.note(Planned(attempt=0, experiment=plan.experiment, cluster=plan.cluster))
+        data = data_states(plan.facts)
+        run.note(Planned(attempt=0, experiment=plan.experiment, cluster=plan.cluster, data=data))
     except OSError:  # a full disk, for example: no incomplete run dir is left
         shutil.rmtree(run.path, ignore_errors=True)
         raise
@@ -134,7 +136,8 @@ def rewrite_run(
     else:
         run.code.unlink(missing_ok=True)
     _write(run, composed, texts)
-    run.note(Replanned(attempt=run.attempts(), changes=changes, earlier=str(kept)))
+    data = data_states(plan.facts)
+    run.note(Replanned(attempt=run.attempts(), changes=changes, earlier=str(kept), data=data))
 
 
 def kept_files(sources: "Sequence[SourceFile]") -> dict[str, str]:

@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from launcher.data.check import check
+from launcher.data.findings import said_line
 from launcher.data.portion import CheckOptions
 from launcher.errors import DataError, UsageError
 from launcher.managed.api import Api, NotThere, Unanswered
@@ -41,10 +43,8 @@ def _check(source: Path) -> None:
     report = check(CheckOptions(path=source)).to_dict()
     if report["verdict"] == "error":
         first = next(one for one in report["findings"] if one["level"] == "error")
-        line = "" if first["line"] is None else f", line {first['line']}"
-        raise DataError(
-            f"{source}{line}: {first['message']} [{first['rule']}]; python -m launcher data check {source} shows all"
-        )
+        shows = f"python -m launcher data check {quote(str(source))} shows all"
+        raise DataError(f"{source}{said_line(first)}: {first['message']} [{first['rule']}]; {shows}")
 
 
 def estimate(prepared: PreparedFile, epochs: int | str, price_per_million: float | None) -> TrainingEstimate:

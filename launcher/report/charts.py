@@ -1,6 +1,6 @@
 """Charts of a run's curves, memory and attempts: values for page.js, each with its numbers as a table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean, median
 from typing import Any
 
@@ -23,6 +23,8 @@ from launcher.units import plural
 
 _SHOWN = 40
 """Most attempts on the time line."""
+_KINDS = ("start-up", "training", "evaluation", "sample answer", "export", "lost")
+"""Kinds of time on the time line, as page.js colours them."""
 _OTHERS = 12
 """Most charts of measures that this page does not know."""
 _KNOWN = {
@@ -225,16 +227,9 @@ def timeline(attempts: Sequence[Attempt]) -> Chart | None:
             ("training", one.trained, one.kept),
             ("lost", one.kept, one.ended),
         ):
-            if end > begin:
-                text = f"{kind}: {units.elapsed(end - begin)}"
-                text += (
-                    f", {plural(one.lost_steps, 'step')} repeated"
-                    if kind == "lost" and one.lost_steps
-                    else ""
-                )
-                spans.append(
-                    {"row": row, "kind": kind, "from": round(begin, 3), "to": round(end, 3), "text": text}
-                )
+            more = f", {plural(one.lost_steps, 'step')} repeated" if kind == "lost" and one.lost_steps else ""
+            spans += [_span(row, kind, start, stop, more) for start, stop in _without(begin, end, one.apart)]
+        spans += [_span(row, kind, begin, end) for kind, begin, end in one.apart]
         ticks += [
             {"row": row, "at": round(time, 3), "text": f"saved step {step:,}"}
             for time, step in one.saves[-200:]
@@ -245,21 +240,39 @@ def timeline(attempts: Sequence[Attempt]) -> Chart | None:
     summary += f" The last {_SHOWN} are drawn." if len(attempts) > _SHOWN else ""
     rows = [f"attempt {one.number}" for one in shown]
     table = Table(
-        columns=("attempt", "start-up, s", "training, s", "lost, s"),
+        columns=("attempt", *_KINDS),
         rows=[
-            (
-                one.number,
-                round(one.trained - one.began, 1),
-                round(one.kept - one.trained, 1),
-                round(one.ended - one.kept, 1),
-            )
-            for one in shown
+            (one.number, *(round(_seconds(spans, row, kind), 1) for kind in _KINDS))
+            for row, one in enumerate(shown)
         ],
+        note="seconds",
     )
     spec = {"rows": rows, "spans": spans, "ticks": ticks}
     return Chart(
         id="timeline", title="Time line", summary=summary, kind="timeline", spec=spec, table=table, wide=True
     )
+
+
+def _span(row: int, kind: str, begin: float, end: float, more: str = "") -> dict[str, Any]:
+    text = f"{kind}: {units.elapsed(end - begin)}{more}"
+    return {"row": row, "kind": kind, "from": round(begin, 3), "to": round(end, 3), "text": text}
+
+
+def _without(
+    begin: float, end: float, apart: Sequence[tuple[str, float, float]]
+) -> Iterator[tuple[float, float]]:
+    """The parts of a time that are no time of other work."""
+    for _, first, last in apart:
+        if begin < first < end:
+            yield begin, first
+        if first < end:
+            begin = max(begin, last)
+    if begin < end:
+        yield begin, end
+
+
+def _seconds(spans: Sequence[Mapping[str, Any]], row: int, kind: str) -> float:
+    return sum(one["to"] - one["from"] for one in spans if one["row"] == row and one["kind"] == kind)
 
 
 def lengths(report: Mapping[str, Any], number: int) -> Chart | None:

@@ -163,16 +163,17 @@ def _tokenized(facts: RunFacts) -> list[tuple[str, str]]:
         rows, tokens, trained, filled = event.rows, event.tokens, event.trained_tokens, event.filled
         if rows is None or tokens is None:
             continue
-        text = f"{rows:,} rows of {tokens:,} tokens"
+        of_data = f"{plural(event.examples, 'row')} of data in " if event.examples else ""
+        text = f"{of_data}{plural(rows, 'sequence')} of {tokens:,} tokens in all"
         text += f", {trained:,} of them trained on" if is_number(trained) else ""
         text += (
-            f"; {event.left_out:,} examples left out, with no trained token within the longest length"
+            f"; {event.left_out:,} rows left out, with no trained token within the longest length"
             if event.left_out
             else ""
         )
-        text += f"; {event.cut:,} examples cut" if event.cut else ""
+        text += f"; {event.cut:,} rows cut" if event.cut else ""
         text += f"; {event.split:,} long texts split" if event.split else ""
-        text += f"; rows are {units.percent(filled)} full" if is_number(filled) else ""
+        text += f"; the sequences are {units.percent(filled)} full" if is_number(filled) else ""
         found.append((f"read for {name}", text))
     return found
 

@@ -1,14 +1,15 @@
 """History -> the attempts of a run: their start and end, what ended each, its kept training, and what followed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeVar
 
 from launcher.run.course import seconds
 from launcher.run.events import Event
 from launcher.run.events.checkpoints import Resumed, Saved, Stepping
 from launcher.run.events.launching import Cancelled
-from launcher.run.events.ranks import Training
+from launcher.run.events.ranks import Evaluated, Exported, Sample, Training, Working
 from launcher.run.events.supervisor import Ended, Finished, Pruned, Requeued, Slow, Started, Stopped
 from launcher.run.history import History
 
@@ -16,6 +17,7 @@ T = TypeVar("T", bound=Event)
 
 UNKNOWN = "unknown"
 """The `how` of an attempt without an end event that another attempt followed."""
+_APART = {"evaluate": "evaluation", "answer": "sample answer", "export": "export"}
 _ENDS: tuple[tuple[type[Event], ...], ...] = ((Ended,), (Finished, Stopped, Requeued, Pruned), (Cancelled,))
 """Events that tell the end of an attempt, the most exact first. A cancel comes before the ranks have ended."""
 
@@ -50,6 +52,8 @@ class Attempt:
     """The last logged step; None if none was logged."""
     lost_steps: int
     """Logged steps that had to be done again, or that no checkpoint holds."""
+    apart: Sequence[tuple[str, float, float]]
+    """(evaluation, sample answer or export, begin, end): work that is no training, while the attempt trains."""
     saves: Sequence[tuple[float, int]]
     """(time, step) of its committed checkpoints."""
     stopped: bool
@@ -114,10 +118,23 @@ def _attempt(
         from_step=from_step,
         to_step=to_step,
         lost_steps=lost,
+        apart=tuple(
+            (name, begin - first, until - first) for name, begin, until in _apart(own, min(ended, kept))
+        ),
         saves=tuple((seconds(event.time) - first, event.step) for event in own if isinstance(event, Saved)),
         stopped=_last(own, Stopped) is not None,
         requeued=_last(own, Requeued) is not None,
     )
+
+
+def _apart(own: Sequence[Event], ended: float) -> Iterator[tuple[str, float, float]]:
+    """(kind, begin, end) of work that is no training; each lasts until its result, or until something else begins."""
+    told = [event for event in own if isinstance(event, Working | Evaluated | Sample | Exported | Stepping)]
+    for event, after in pairwise([*told, None]):
+        if isinstance(event, Working) and event.on in _APART:
+            begin, end = seconds(event.time), seconds(after.time) if after else ended
+            if begin < ended:
+                yield _APART[event.on], begin, min(end, ended)
 
 
 def _end(own: Sequence[Event]) -> Event | None:

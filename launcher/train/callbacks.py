@@ -91,8 +91,6 @@ class Recorder(TrainerCallback, ExportableState):
         self._last_time = self._since = time.monotonic()
         self._last_tokens, self._logged = self.tokens, state.global_step
         self._note(Training(attempt=self.attempt, step=state.global_step, total_steps=state.max_steps))
-        if args.eval_on_start:
-            self._note(Working(attempt=self.attempt, on="evaluate"))
         few = few_steps(state.max_steps)
         if few and self.is_main and state.global_step == 0:
             print(f"launcher: warning: {few}", flush=True)
@@ -103,8 +101,6 @@ class Recorder(TrainerCallback, ExportableState):
         state.epoch = self._samples(state) / self.rows
         if self.tally is not None:
             self.tally.add_step(state.global_step - 1)
-        if control.should_evaluate:
-            self._note(Working(attempt=self.attempt, on="evaluate"))
 
     def figures(self, logs: Mapping[str, Any]) -> dict[str, Any]:
         """The figures that are logged in addition to the trainer's own."""
@@ -228,8 +224,6 @@ class SampleAnswers(TrainerCallback):
         """Records the answer before training, but not again after a resume."""
         if state.global_step == 0:
             self._answer("before", model)
-            if args.eval_on_start and self.is_main:  # the evaluation comes next
-                self.run.note(Working(attempt=self.attempt, on="evaluate"))
 
     def on_train_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         """Records the answer after training."""

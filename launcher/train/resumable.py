@@ -68,6 +68,11 @@ class Resumable(TrainerHooks):
         logs.update(self.recorder.figures(logs))
         super().log(logs, *arguments, **options)  # pyright: ignore
 
+    def evaluate(self: Any, *arguments: Any, **options: Any) -> dict[str, float]:
+        """The figures of an evaluation; its beginning is told, because it can take long."""
+        self.note("working", on="evaluate")
+        return super().evaluate(*arguments, **options)  # pyright: ignore
+
     def make_order(self, *arguments: Any) -> GlobalOrder:
         """The rows of this rank in every step."""
         return GlobalOrder(*arguments)

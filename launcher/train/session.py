@@ -130,8 +130,6 @@ def train(run: RunDir, decided: Decided, heartbeat: Heartbeat) -> Exit:
     # also if the last step was evaluated, because early stopping may have restored other weights
     if has_evaluation(config.data):
         heartbeat.phase("eval")
-        if is_main:
-            run.note(Working(attempt=attempt, on="evaluate"))
         trainer.evaluate()
     heartbeat.phase("export")
     if is_main:

@@ -10,8 +10,13 @@ from tests.support.paths import ROOT
 _MARK = "@@ typed"
 
 
-def run_all(commands: Sequence[str], folder: Path, environment: Mapping[str, str]) -> list[tuple[int, str]]:
-    """Exit code and output of each command. All run in one shell, so that each finds what the ones before it left."""
+def run_all(
+    commands: Sequence[str], folder: Path, environment: Mapping[str, str], inside: Sequence[str] = ()
+) -> list[tuple[int, str]]:
+    """Exit code and output of each command. All run in one shell, so that each finds what the ones before it left.
+
+    `inside`: the words that start the shell on another machine.
+    """
     work, home, programs = (folder / name for name in ("work", "home", "bin"))
     for path in (work, home, programs):
         path.mkdir()
@@ -20,16 +25,20 @@ def run_all(commands: Sequence[str], folder: Path, environment: Mapping[str, str
     _program(programs / "launcher", f'exec {sys.executable} -c "{start}" "$@"')
     lines = [f"{command}\nprintf '\\n{_MARK} %s\\n' $?" for command in commands]
     done = subprocess.run(
-        ["/bin/bash", "--noprofile", "--norc"],
+        [*inside, "/bin/bash", "--noprofile", "--norc"],
         input="exec 2>&1\n" + "\n".join(lines) + "\n",
         cwd=work,
         env={
-            "PATH": f"{programs}:/usr/bin:/bin", "HOME": str(home), "LANG": "C.UTF-8", "PYTHONPATH": str(ROOT), **environment,
+            "PATH": f"{programs}:/usr/bin:/bin:/usr/sbin",
+            "HOME": str(home),
+            "LANG": "C.UTF-8",
+            "PYTHONPATH": str(ROOT),
+            **environment,
         },
         stdout=subprocess.PIPE,
         text=True,
         timeout=600,
-    )  # fmt: skip
+    )
     found: list[tuple[int, str]] = []
     output: list[str] = []
     for line in done.stdout.splitlines():

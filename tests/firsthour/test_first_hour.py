@@ -1,4 +1,4 @@
-"""README's and the tutorial's commands, typed in the order of the page, in an empty folder and home without a network."""
+"""README's and the tutorial's commands, typed in the order of the page, in an empty folder and home, with this test's hub."""
 
 import re
 from pathlib import Path
@@ -8,6 +8,7 @@ import pytest
 from tests.firsthour.session import run_all
 from tests.firsthour.typed import Typed, read_blocks
 from tests.firsthour.words import check_words
+from tests.support.hub import serve
 
 CHANGED = (
     ("--model smollm2_135m", "--model tiny", "the real model takes minutes"),
@@ -34,7 +35,8 @@ PARSED = {
     ),
 }
 """Beginnings of commands of which only the words are checked. README trains nothing here: the tutorial's test types these
-verbs. No Slurm is there. To evaluate and to load a second model takes CI too long; tests/training/test_after.py does both."""
+verbs. No Slurm is there: test_cluster_half.py submits. To evaluate and to load a second model takes CI too long;
+tests/training/test_after.py does both."""
 DRY = {"README.md": ("launcher --config my_run.yaml",)}
 """Beginnings of commands that are typed with dry_run=true."""
 
@@ -51,17 +53,17 @@ def test_the_first_hour_works_as_typed(page: str, tmp_path: Path):
             continue
         typed.append(one)
     assert len(typed) > 8
-    results = run_all(
-        [_as_typed(one) for one in typed],
-        tmp_path,
-        {"HF_ENDPOINT": "http://127.0.0.1:1", "OMP_NUM_THREADS": "2"},
-    )
+    with serve({}) as hub:
+        results = run_all(
+            [_as_typed(one) for one in typed], tmp_path, {"HF_ENDPOINT": hub.endpoint, "OMP_NUM_THREADS": "2"}
+        )
     wrong = [
         f"{page}:{one.line}: {one.text}\n{out}"
         for one, (code, out) in zip(typed, results, strict=True)
         if code
     ]
     assert not wrong, "\n\n".join(wrong)
+    assert hub.requests == []  # a plan and a dry run ask no hub; test_hub_page.py types what does
 
 
 def test_every_exception_names_a_command_of_a_page():

@@ -19,11 +19,23 @@ import yaml
 COMMIT = hashlib.sha1(b"the only commit").hexdigest()
 
 
+def commit_of(revision: str | None) -> str:
+    """The commit that a revision names."""
+    return COMMIT if revision in (None, "main") else revision
+
+
 class Hub:
     """Serves folders as repositories: (kind, name) -> folder."""
 
-    def __init__(self, repositories: dict[tuple[str, str], Path], gated: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        repositories: dict[tuple[str, str], Path],
+        gated: tuple[str, ...] = (),
+        revisions: tuple[str, ...] = (),
+    ) -> None:
+        """`revisions`: commits that every repository has beside the only one, with the same content."""
         self.repositories, self.gated = repositories, gated
+        self.revisions = (None, "main", COMMIT, *revisions)
         self.requests: list[str] = []
         hub = self
 
@@ -69,13 +81,14 @@ class Hub:
             return self.refuse(request, 401, "RepoNotFound", "Repository Not Found")
         if name in self.gated and what == "resolve":
             return self.refuse(request, 403, "GatedRepo", "Access to it is restricted")
-        if revision not in (None, "main", COMMIT):
+        if revision not in self.revisions:
             return self.refuse(request, 404, "RevisionNotFound", f"Invalid rev id: {revision}")
         files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
         if what == "resolve":
             if under not in files:
                 return self.refuse(request, 404, "EntryNotFound", "Entry not found")
-            return self.send(request, (folder / under).read_bytes(), "application/octet-stream")
+            content = (folder / under).read_bytes()
+            return self.send(request, content, "application/octet-stream", commit_of(revision))
         if what in ("tree", "paths-info"):
             asked = json.loads(body)["paths"] if body.startswith(b"{") else None
             prefix = (under or "").strip("/")
@@ -83,7 +96,8 @@ class Hub:
             if asked is not None:
                 entries = [entry for entry in entries if entry["path"] in asked]
             return self.send(request, json.dumps(entries).encode())
-        known = {"id": name, "sha": COMMIT, "private": False, "gated": False, "tags": [], "downloads": 0, "likes": 0,
+        sha = commit_of(revision)
+        known = {"id": name, "sha": sha, "private": False, "gated": False, "tags": [], "downloads": 0, "likes": 0,
                  "siblings": [{"rfilename": name} for name in files]}  # fmt: skip
         if "README.md" in files and (
             card := re.match(r"---\n(.*?)\n---", (folder / "README.md").read_text(), re.DOTALL)
@@ -97,7 +111,9 @@ class Hub:
         return {"type": "file", "path": name, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
 
     @staticmethod
-    def send(request: BaseHTTPRequestHandler, content: bytes, kind: str = "application/json") -> None:
+    def send(
+        request: BaseHTTPRequestHandler, content: bytes, kind: str = "application/json", commit: str = COMMIT
+    ) -> None:
         begin = 0
         if found := re.fullmatch(r"bytes=(\d+)-.*", request.headers.get("Range") or ""):
             begin = int(found[1])
@@ -107,7 +123,7 @@ class Hub:
         request.send_header("Content-Type", kind)
         request.send_header("Content-Length", str(len(content) - begin))
         request.send_header("ETag", f'"{hashlib.sha1(content).hexdigest()}"')
-        request.send_header("X-Repo-Commit", COMMIT)
+        request.send_header("X-Repo-Commit", commit)
         request.end_headers()
         if request.command != "HEAD":
             request.wfile.write(content[begin:])
@@ -127,9 +143,11 @@ class Hub:
 
 
 @contextmanager
-def serve(repositories: dict[tuple[str, str], Path], gated: tuple[str, ...] = ()) -> Iterator[Hub]:
+def serve(
+    repositories: dict[tuple[str, str], Path], gated: tuple[str, ...] = (), revisions: tuple[str, ...] = ()
+) -> Iterator[Hub]:
     """A hub that answers until the block ends, or until it is closed."""
-    hub = Hub(repositories, gated)
+    hub = Hub(repositories, gated, revisions)
     thread = threading.Thread(target=hub.server.serve_forever, daemon=True)
     thread.start()
     try:

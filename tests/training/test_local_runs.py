@@ -36,6 +36,16 @@ def test_a_run_ends_with_a_falling_loss_and_an_adapter_that_was_trained(trained)
     assert any(tensor.abs().sum() > 0 for name, tensor in adapter(run).items() if "lora_B" in name)
 
 
+def test_a_run_says_that_it_evaluates_when_it_does_and_not_while_it_answers(tmp_path, cache):
+    run = launch(tmp_path, cache, "trainer.sample_prompt=Why?", "trainer.max_steps=4", "trainer.eval_steps=2")
+    kinds = ("training", "working", "sample", "evaluated", "exported")
+    told = [event.get("on", event["event"]) for event in run.events() if event["event"] in kinds]
+    assert told == [
+        "load", "training", "answer", "sample", "evaluate", "evaluated", "evaluate", "evaluated", "evaluate", "evaluated",
+        "answer", "sample", "evaluate", "evaluated", "export", "exported",
+    ]  # fmt: skip
+
+
 def test_the_report_of_a_run_draws_what_it_logged_and_says_how_its_export_was_checked(trained):
     page = make_run_page(read_facts(RunDir(trained().path)))
     charts = {chart.id: chart for chart in page.charts}

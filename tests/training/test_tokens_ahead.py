@@ -110,6 +110,29 @@ def test_the_rows_do_not_depend_on_the_number_of_processes(typed):
     assert [Path(one["folder"], "rows.arrow").read_bytes() for one in alone] == several
 
 
+def test_what_was_made_is_said_in_rows_of_data_and_a_plan_says_that_it_is_there(
+    typed, capsys: pytest.CaptureFixture[str]
+):
+    words = typed(RUNS["packed, with another template, a new token and rows held out"])
+    there = "the tokens are already in the cache: train ("
+    assert main(["plan", *words]) == 0
+    assert there not in capsys.readouterr().out
+    assert main(["data", "tokenize", *words]) == 0
+    said = capsys.readouterr().out
+    assert "train  48 rows of data, packed into " in said and "eval   12 rows of data, packed into " in said
+    assert main(["plan", *words]) == 0
+    assert there in capsys.readouterr().out
+    assert main(["plan", *words, "trainer.learning_rate=1e-5"]) == 0
+    assert there in capsys.readouterr().out
+    for other in ("model.max_length=128", "data.eval_fraction=0.3", "seed=5"):
+        assert main(["plan", *words, other]) == 0
+        assert there not in capsys.readouterr().out
+    with Path("chats.jsonl").open("a") as file:
+        file.write(json.dumps(ROWS["more"][0]) + "\n")
+    assert main(["plan", *words]) == 0
+    assert there not in capsys.readouterr().out
+
+
 @pytest.fixture
 def queued(typed, commands, monkeypatch: pytest.MonkeyPatch, capsys) -> Callable[..., tuple[int, str]]:
     """Exit code and output of data tokenize --queue, where an sbatch accepts every script."""

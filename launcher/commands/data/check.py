@@ -8,10 +8,10 @@ from pathlib import Path
 from launcher.cli.parser import OWN_FILE, positive
 from launcher.cli.reading import add_reading, reading_of_options
 from launcher.cli.verb import Verb
-from launcher.config import Config
+from launcher.config import Config, Init
 from launcher.data.check import check
 from launcher.data.convert import check_free
-from launcher.data.portion import CheckOptions, Portion, asked_portion
+from launcher.data.portion import BYTES, USUAL, CheckOptions, Portion, asked_portion
 from launcher.data.printed import DataReport
 from launcher.data.progress import progress
 from launcher.data.reading import reading_of
@@ -110,7 +110,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.sample:
         check_free(options.sample_out, options.force)
     request, chat = (_request_of_config if options.own_file else _request)(options)
-    tokenizer, length = None, None
+    tokenizer, length = request.tokenizer, None
     if options.model:
         from launcher.launching.check_tokenizer import tokenizer_of
 
@@ -176,6 +176,7 @@ def _template(chat: ChatFormat) -> ChatTemplate:
 def _request_of_config(options: argparse.Namespace) -> tuple[CheckOptions, ChatFormat | None]:
     """The check of the data that a configuration names; UsageError if it does not name one file."""
     from launcher.launching.chat_template import read_format, row_template
+    from launcher.launching.check_tokenizer import tokenizer_at_hand
     from launcher.launching.compose import compose  # a check of a file alone needs no Hydra
 
     if options.file is not None:
@@ -193,15 +194,19 @@ def _request_of_config(options: argparse.Namespace) -> tuple[CheckOptions, ChatF
         )
     if options.chat_template is not None:
         config.model.chat_template = options.chat_template
+    chat = read_format(config)
     asked = CheckOptions(
         path=path,
+        bytes_per_token=BYTES if config.model.init is Init.random else USUAL,
+        tokenizer=None if options.model else tokenizer_at_hand(config, chat),
+        assistant_only=config.trainer.assistant_only_loss,
         eval_path=eval_path if eval_path and not str(eval_path).startswith("hub:") else None,
         reading=reading_of(config.data),
         portion=asked_portion(config),
         max_length=config.model.max_length,
         template=row_template(config),
     )
-    return asked, read_format(config)
+    return asked, chat
 
 
 VERB = Verb(

@@ -3,15 +3,18 @@
 import math
 from dataclasses import dataclass, fields
 from pathlib import Path
+from shlex import quote
 from typing import Any, cast
 
 from omegaconf import OmegaConf
 
 from launcher.config import TrainerConfig
+from launcher.config.data import AUTO
 from launcher.config.spelling import check_time
 from launcher.data.check import Report, check
 from launcher.data.kinds import SPOKEN
-from launcher.data.portion import CheckOptions
+from launcher.data.portion import USUAL, CheckOptions
+from launcher.data.reading import AS_IT_STANDS, Reading
 from launcher.errors import ConfigError, UsageError
 from launcher.launching.own_file.write import Entry, to_text
 from launcher.methods.registry import METHODS, check_serves, find_method
@@ -39,6 +42,8 @@ class Choices:
     gpus: int = 1
     nodes: int = 1
     time: str = "04:00:00"
+    reading: Reading = AS_IT_STANDS
+    """How the rows are read."""
     reward: str | None = None
     """MODULE.FUNCTION of the function that scores answers, for a method that needs one."""
 
@@ -57,7 +62,7 @@ def begin(choices: Choices, file: str) -> First:
     if choices.gpus < 1 or choices.nodes < 1:
         raise UsageError(f"--gpus {choices.gpus} --nodes {choices.nodes}: both must be at least 1")
     check_time(choices.time)
-    report = _look(choices.data)
+    report = _look(choices.data, choices.reading)
     kinds = [kind for kind, number in report.part.kinds.items() if number] if report else []
     method = choices.method or (method_of(kinds) if kinds else TrainerConfig().kind)
     spec = find_method(method)
@@ -71,6 +76,7 @@ def begin(choices: Choices, file: str) -> First:
     seen = _seen(report, choices.data)
     world = choices.gpus * choices.nodes
     length = _length(report)
+    micro, batch = _batch(int(_usual(method, "num_generations") or 1), world, report)
     entries = [
         *_model(choices.model),
         Entry(
@@ -79,6 +85,7 @@ def begin(choices: Choices, file: str) -> First:
             comment="tokens of the longest sequence; longer ones are cut",
         ),
         Entry(key="data.path", value=choices.data, comment=seen),
+        *_as_read(choices.reading),
         *_held_out(report),
         Entry(key="trainer.kind", value=method, comment=spec.title),
         Entry(
@@ -87,10 +94,10 @@ def begin(choices: Choices, file: str) -> First:
             comment="the first value to vary",
         ),
         Entry(key="trainer.num_train_epochs", value=float(_EPOCHS), comment="passes over the data"),
+        *_packing(report, method, length, batch),
     ]
     if wants_reward:
         entries.append(Entry(key="trainer.reward_functions", value=[{"_target_": choices.reward}]))
-    micro, batch = _batch(int(_usual(method, "num_generations") or 1), world, report)
     entries += [
         Entry(
             key="batch.global_batch_size",
@@ -119,7 +126,7 @@ def begin(choices: Choices, file: str) -> First:
         Entry(key="resources.time", value=choices.time, comment="time limit of the job"),
     ]
     head = [
-        f"python -m launcher plan --config {file}     does it fit, how long does it take; without `plan` it is launched",
+        f"python -m launcher plan --config {quote(file)}     does it fit, how long does it take; without `plan` it is launched",
         "All keys: docs/reference/keys.md. A key on the command line overrides it: trainer.learning_rate=1e-4",
         "",
     ]
@@ -135,19 +142,36 @@ def method_of(kinds: list[str]) -> str:
     raise ConfigError("the data file holds no row; give a file with rows")
 
 
-def _look(path: str) -> Report | None:
+def _look(path: str, reading: Reading) -> Report | None:
     """What the file holds; None for data on a hub. DataError for a file that cannot be read, or that holds errors."""
     if path.startswith("hub:"):
         return None
     if not Path(path).exists():
         raise ConfigError(f"--data {path}: there is no such file")
-    report = check(CheckOptions(path=Path(path), max_length=_LONGEST))
+    report = check(CheckOptions(path=Path(path), max_length=_LONGEST, reading=reading))
     if report.errors:
         first = next(one for one in report.findings if one.level == "error")
         raise ConfigError(
-            f"--data {path}: {first.message}; python -m launcher data check {path} lists every fault"
+            f"--data {path}: {first.message}; python -m launcher data check {quote(path)} lists every fault, and --columns, "
+            "--on-bad-row and its other options work here too"
         )
     return report
+
+
+def _as_read(reading: Reading) -> list[Entry]:
+    """The keys of the data group that are set by options."""
+    values: dict[str, Any] = {
+        "format": reading.format if reading.format != AUTO else None,
+        "columns": dict(reading.columns),
+        "roles": dict(reading.roles),
+        "drop": list(reading.drop),
+        "keep": list(reading.keep),
+        "on_bad_row": "skip" if reading.skip else None,
+        "max_bad_share": reading.max_bad_share
+        if reading.max_bad_share != AS_IT_STANDS.max_bad_share
+        else None,
+    }
+    return [Entry(key=f"data.{key}", value=value) for key, value in values.items() if value]
 
 
 def _seen(report: Report | None, path: str) -> str:
@@ -177,6 +201,20 @@ def _batch(answers: int, world: int, report: Report | None) -> tuple[int, int]:
     micro = each if answers == 1 else math.lcm(each * world, answers) // world
     step = math.lcm(micro * world, answers)
     return micro, max(1, min(round(_SEQUENCES / step), most // step)) * step
+
+
+def _packing(report: Report | None, method: str, length: int, batch: int) -> list[Entry]:
+    """Without packing where it would join a small file into so few sequences that the run has too few steps."""
+    if report is None or not _usual(method, "packing"):
+        return []
+    sequences = max(1.0, report.part.characters / USUAL / length)
+    if sequences * _EPOCHS >= _STEPS * batch:
+        return []
+    return [
+        Entry(
+            key="trainer.packing", value=False, comment="so few rows make too few steps when they are joined"
+        )
+    ]
 
 
 def _held_out(report: Report | None) -> list[Entry]:

@@ -163,7 +163,8 @@
 
     timeline(spec) {
       const option = base();
-      const colors = { "start-up": palette.idle, training: palette.c2, lost: palette.lost };
+      const colors = { "start-up": palette.idle, training: palette.c2, evaluation: palette.c0, "sample answer": palette.c3,
+        export: palette.c5, lost: palette.lost };
       const kinds = Object.keys(colors).filter((kind) => spec.spans.some((span) => span.kind === kind));
       const box = (params, api) => {
         const [row, from, to] = [api.value(0), api.value(1), api.value(2)];

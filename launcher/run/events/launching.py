@@ -16,6 +16,8 @@ class Planned(Event):
     """The name after +experiment=; None if none was given."""
     cluster: str | None = None
     """The kind of cluster that the plan is for."""
+    data: Mapping[str, str] | None = None
+    """Data path -> number of files, size, and a digest of the content; for a file from 8 MiB on the time of its last change."""
 
 
 class Replanned(Event):
@@ -28,6 +30,8 @@ class Replanned(Event):
     """Key of the configuration -> its old and its new value."""
     earlier: str | None = None
     """The folder with the files of the previous plan."""
+    data: Mapping[str, str] | None = None
+    """The data as in `planned`."""
 
 
 class Submitted(Event):

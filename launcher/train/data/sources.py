@@ -103,8 +103,10 @@ def examples_of(path: str, reading: Reading) -> Iterator[tuple[int, Example]]:
     if not path.startswith("hub:"):
         yield from read_examples(path, reading)
         return
-    rows = (Row(number, without_nulls(value)) for number, value in enumerate(from_hub(path), start=1))
-    yield from valid_examples(rows, path, "row", reading)
+    rows = (
+        Row(number, without_nulls(value), unit="row") for number, value in enumerate(from_hub(path), start=1)
+    )
+    yield from valid_examples(rows, path, reading)
 
 
 def from_hub(path: str) -> Any:

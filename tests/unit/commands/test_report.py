@@ -132,6 +132,37 @@ def test_a_run_that_is_still_training_has_lost_nothing_yet(facts: RunFacts):
     assert (last.how, last.lost_steps, last.to_step) == (None, 0, 300)
 
 
+def test_an_evaluation_is_no_training_on_the_time_line(facts: RunFacts):
+    def at(second: int) -> str:
+        return f"2026-03-01T08:{second // 60:02}:{second % 60:02}+00:00"
+
+    told = [
+        (0, "started", {"attempt": 1, "job_id": "1", "host": "n1"}),
+        (10, "training", {"attempt": 1, "step": 0, "total_steps": 10}),
+        (10, "working", {"attempt": 1, "on": "evaluate"}),
+        (15, "evaluated", {"attempt": 1, "when": "before", "step": 0, "eval_loss": 2.0}),
+        (20, "stepping", {"attempt": 1, "step": 1, "restart_s": 20}),
+        (40, "working", {"attempt": 1, "on": "evaluate"}),
+        (50, "evaluated", {"attempt": 1, "when": "during", "step": 5, "eval_loss": 1.0}),
+        (70, "working", {"attempt": 1, "on": "export"}),
+        (80, "exported", {"attempt": 1, "path": "/m", "step": 10}),
+        (81, "finished", {"attempt": 1}),
+    ]
+    events = events_of([{"time": at(second), "event": name, **more} for second, name, more in told])
+    metrics = metrics_of([{"time": at(20 + 5 * step), "step": step, "loss": 1.0} for step in range(1, 11)])
+    page = make_run_page(dataclasses.replace(facts, events=events, metrics=metrics))
+    (chart,) = [one for one in page.charts if one.id == "timeline"]
+    spans = [(one["kind"], one["from"], one["to"]) for one in chart.spec["spans"]]
+    assert sorted(spans, key=lambda one: one[1]) == [
+        ("start-up", 0, 10), ("evaluation", 10, 15), ("start-up", 15, 20), ("training", 20, 40), ("evaluation", 40, 50),
+        ("training", 50, 70), ("export", 70, 80), ("training", 80, 81),
+    ]  # fmt: skip
+    assert chart.table is not None
+    assert dict(zip(chart.table.columns, chart.table.rows[0], strict=True)) == {
+        "attempt": 1, "start-up": 15.0, "training": 41.0, "evaluation": 15.0, "sample answer": 0, "export": 10.0, "lost": 0,
+    }  # fmt: skip
+
+
 def test_an_attempt_that_was_stopped_for_good_lost_what_was_not_saved(facts: RunFacts):
     cut = [event for event in facts.events if not isinstance(event, Finished)]
     events = [event.values() for event in cut if getattr(event, "step", None) != 300]
@@ -194,6 +225,45 @@ def test_the_error_comes_first_and_faults_that_were_survived_are_named(facts: Ru
         "1 checkpoint could not be written",
         "1 checkpoint found incomplete or damaged",
     }
+
+
+# What it says of the data
+
+CHECKED = {
+    "path": "/data/train.jsonl",
+    "verdict": "ok",
+    "rows": 100,
+    "formats": {"messages": 100},
+    "findings": [],
+    "counts": {},
+    "tokens": {
+        "basis": "estimated: 4 bytes a token", "examples": 100, "max_length": 512, "histogram": {"<=128": 100},
+        "truncated_share": 0.0, "trained_share": 0.731,
+    },
+}  # fmt: skip
+READ = {
+    "time": "2026-03-01T08:00:20+00:00", "event": "data", "attempt": 1, "set": "train", "tokenized": True, "seconds": 1.0,
+    "folder": "/cache", "rows": 100, "examples": 100, "tokens": 10_000, "trained_tokens": 4_670, "cut": 3, "left_out": 1,
+    "lengths": {"<=256": 96, "<=1024": 4},
+}  # fmt: skip
+
+
+def test_the_shares_and_lengths_are_those_that_the_ranks_counted_once_they_are_known(facts: RunFacts):
+    def data(*events: dict[str, Any]) -> tuple[dict[str, str], Any]:
+        told = dataclasses.replace(facts, data_check=[CHECKED], events=[*facts.events, *events_of([*events])])
+        (section,) = [one for one in make_run_page(told).sections if one.id == "data"]
+        return dict(section.facts), section.charts[0]
+
+    before, guessed = data()
+    assert before["trained on"] == "73.1 % of the tokens (estimated: 4 bytes a token)"
+    assert guessed.spec["values"] == [100] and "Lengths are estimated: 4 bytes a token." in guessed.summary
+    after, counted = data(READ)
+    assert after["trained on"] == "46.7 % of the tokens"
+    assert after["read for train"].startswith(
+        "100 rows of data in 100 sequences of 10,000 tokens in all, 4,670 of them"
+    )
+    assert dict(zip(counted.spec["rows"], counted.spec["values"], strict=True)) == READ["lengths"]
+    assert "4 % are longer than 512 tokens" in counted.summary and "estimated" not in counted.summary
 
 
 # Pages of runs of which little is known

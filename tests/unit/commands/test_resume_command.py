@@ -1,6 +1,8 @@
 """python -m launcher resume: the same run, planned again on other resources, and its refusals."""
 
 import json
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from launcher.run.events.launching import Replanned
 from tests.support import preloaded
 from tests.support.hub import serve
 from tests.support.runs import environment
+from tests.unit.checkpoint.test_checkpoint_rules import save
 
 
 @pytest.fixture
@@ -81,6 +84,55 @@ def test_what_cannot_change_is_refused_and_nothing_is_written(cli, ended, overri
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
     assert {path: path.read_bytes() for path in ended.path.rglob("*") if path.is_file()} == before
+
+
+@pytest.fixture
+def changing(cli, tmp_path) -> Callable[..., Callable[[], subprocess.CompletedProcess[str]]]:
+    """A stopped run on files of its own, and its resume."""
+
+    def make(*, saved: bool) -> Callable[[], subprocess.CompletedProcess[str]]:
+        rows = [json.dumps({"text": f"row {number} of the file"}) for number in range(60)]
+        for name in ("train", "eval"):
+            (tmp_path / f"{name}.jsonl").write_text("\n".join([*rows, json.dumps({"text": name})]))
+        done = cli(
+            "+experiment=tiny", "trainer=pretrain", "cluster=local", "dry_run=true", "--json", f"cache_dir={tmp_path}",
+            "data.path=train.jsonl", "data.eval_path=eval.jsonl",
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        run = RunDir(Path(json.loads(done.stdout.splitlines()[0])["run_dir"]))
+        if saved:
+            save(run.checkpoints, 10)
+        return lambda: cli("resume", run.name, "dry_run=true")
+
+    return make
+
+
+def test_other_training_rows_are_refused_once_a_checkpoint_has_a_place_in_the_old_ones(changing, tmp_path):
+    resumed = changing(saved=True)
+    assert resumed().returncode == 0
+    file = tmp_path / "train.jsonl"
+    old = file.read_text()
+    file.write_text(old + "\n" + json.dumps({"text": "one more row"}))
+    refused = resumed()
+    assert refused.returncode == 1 and refused.stderr.count("\n") == 1
+    assert "train.jsonl is not what it was at the launch of" in refused.stderr
+    assert "step_00000010 is a place in the old rows" in refused.stderr
+    file.write_text(old)
+    assert resumed().returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("train", "there is no checkpoint yet, so the run begins on the new rows"),
+        ("eval", "evaluations from now on are of the new rows"),
+    ],
+)
+def test_changed_data_that_harms_nothing_is_told_once(changing, tmp_path, name: str, said: str):
+    resumed = changing(saved=name == "eval")
+    (tmp_path / f"{name}.jsonl").write_text(json.dumps({"text": "another file"}))
+    assert said in resumed().stderr
+    assert said not in resumed().stderr
 
 
 def test_a_finished_run_is_not_resumed(cli, ended):

@@ -86,6 +86,24 @@ def test_every_wrong_line_is_found_with_its_own_line(checked):
     assert found(report) == [("not_json", 2), ("not_utf8", 63), ("not_object", 64)]
 
 
+@pytest.mark.parametrize("on_one_line", [True, False])
+def test_a_finding_in_an_array_on_one_line_names_the_row(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], on_one_line: bool
+):
+    wrong = [*CHATS[:16], {"messages": []}, *CHATS[16:], CHATS[3]]
+    file = tmp_path / "chats.json"
+    file.write_text(json.dumps(wrong, indent=None if on_one_line else 0))
+    assert main(["data", "check", str(file)]) == 1
+    said = capsys.readouterr().out
+    assert ("  row 17: messages is an empty list" in said) is on_one_line
+    assert ("  row 62: the same as row 4;" in said) is on_one_line
+    assert main(["data", "check", str(file), "--json"]) == 1
+    finding = json.loads(capsys.readouterr().out)["findings"][0]
+    assert (finding.get("unit", "line"), finding["line"] == 17) == (
+        ("row", True) if on_one_line else ("line", False)
+    )
+
+
 @pytest.mark.parametrize("text", [b"", b"\n\n", b"\xef\xbb\xbf", b"[]"])
 def test_a_file_without_rows_is_an_error(checked, text: bytes):
     code, report = checked(text)
@@ -142,6 +160,15 @@ def test_a_file_that_is_kept_otherwise_gives_the_same_report(checked, text: byte
 def test_half_a_surrogate_pair_is_not_utf8(checked):
     row = json.dumps(chat(0)).replace("lamp", "\\ud83d").encode()
     assert ("not_utf8", 1) in found(checked(row + b"\n")[1])
+
+
+def test_a_text_file_with_a_turn_on_each_line_is_a_warning(checked: Callable[..., Checked]):
+    turns = "".join(f"User: question {number}\nAssistant: answer {number}\n\n" for number in range(30))
+    _, report = checked(turns.encode(), name="chats.txt")
+    (finding,) = (one for one in report["findings"] if one["rule"] == "turn_as_row")
+    assert "60 of 60 texts begin with a speaker" in finding["message"]
+    prose = "".join(f"Line {number} of a story.\nUser: that is a word.\n" for number in range(30))
+    assert "turn_as_row" not in checked(prose.encode(), name="prose.txt")[1]["counts"]
 
 
 def test_all_weights_0_is_refused_as_nothing_trained(checked):

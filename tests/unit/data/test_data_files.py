@@ -4,6 +4,7 @@ import csv
 import json
 import string
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -52,8 +53,26 @@ def test_an_array_is_read_alike_when_it_comes_in_small_pieces(tmp_path, values, 
 
 
 def test_an_items_line_is_the_physical_one(tmp_path):
-    (tmp_path / "rows.json").write_text('\n[\n\n  {"a": 1}, {"a": 2},\n  {"a":\n 3}\n]\n\n')
-    assert rows(tmp_path / "rows.json") == [(4, {"a": 1}), (4, {"a": 2}), (5, {"a": 3})]
+    (tmp_path / "rows.json").write_text('\n[\n\n  {"a": 1},\n {"a": 2},  {"a":\n 3}\n]\n\n')
+    assert rows(tmp_path / "rows.json") == [(4, {"a": 1}), (5, {"a": 2}), (5, {"a": 3})]
+
+
+ITEMS = [{"text": "one"}, {"text": "two"}, {"text": "three"}]
+
+
+@pytest.mark.parametrize(
+    "value", [ITEMS, {"data": ITEMS}, {"text": ["one", "two", "three"], "id": [1, 2, 3]}]
+)
+def test_rows_that_share_a_line_have_the_numbers_of_rows(tmp_path: Path, value: Any):
+    (tmp_path / "rows.json").write_text(json.dumps(value))
+    found = [(row.line, row.unit) for row in read_rows(tmp_path / "rows.json")]
+    assert found == [(1, "row"), (2, "row"), (3, "row")]
+
+
+def test_chats_under_the_name_data_are_the_rows_and_not_the_turns_of_one(tmp_path: Path):
+    chat = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}], "id": 1}
+    (tmp_path / "rows.json").write_text(json.dumps({"data": [chat, chat]}))
+    assert [row.value for row in read_rows(tmp_path / "rows.json")] == [chat, chat]
 
 
 @pytest.mark.parametrize(

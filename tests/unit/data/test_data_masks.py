@@ -3,6 +3,7 @@
 import copy
 import itertools
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from launcher.config import SourceConfig
 from launcher.data.mask import IGNORED, encode, show
 from launcher.data.tokenizer import load_tokenizer
 from launcher.errors import DataError
+from launcher.launching.chat_template import format_named, shipped
+from launcher.plan.chat_format import fit_tokenizer
 from launcher.resources import resource_dir
 from launcher.train.data.tokens import repeat, tokenized
 from tests.support.runs import command, environment
@@ -38,8 +41,12 @@ ENDS = {
     "gemma": "<end_of_turn>",
     "gemma3": "<end_of_turn>",
     "phi3": "<|end|>",
+    "qwen3_instruct_2507": "<|im_end|>",
+    "gptoss": "<|return|>",
     "mistral": "</s>",
 }
+NO_SYSTEM = ("gemma", "mistral")
+"""Stock templates that refuse a system turn."""
 MODELS = {
     "gemma2_9b": "gemma",
     "gemma3_1b": "gemma3",
@@ -59,9 +66,12 @@ MODELS = {
     "mixtral_8x7b": "mistral",
     "qwen2_5_7b": "qwen2_5",
     "qwen3_8b": "qwen3",
+    "qwen3_next_80b_a3b": "qwen3_instruct_2507",
+    "gpt_oss_20b": "gptoss",
+    "gpt_oss_120b": "gptoss",
 }
 """The template of each shipped model whose tokenizer is on a hub; smollm2_135m and tiny have theirs here."""
-UNTRIED = {"gpt_oss_20b", "gpt_oss_120b", "phi4_14b", "phi4_mini", "qwen3_next_80b_a3b", "smollm3_3b"}
+UNTRIED = {"phi4_14b", "phi4_mini", "smollm3_3b"}
 """Shipped models whose templates no test has: neither trl nor a package holds them. A launch checks what they render."""
 MISTRAL = (
     "{{ bos_token }}{% for message in messages %}{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}"
@@ -99,6 +109,10 @@ def dressed(smollm2) -> Any:
             "<start_of_turn>",
             "<|user|>",
             "<|assistant|>",
+            "<|start|>",
+            "<|channel|>",
+            "<|message|>",
+            "<|end|>",
             "<think>",
             "</think>",
         ]
@@ -160,9 +174,12 @@ def test_each_stock_template_trains_on_the_answers_and_their_ends(dressed, name:
     encoded = encode_turns(TWO_TURNS, tokenizer)
     print(show(encoded, tokenizer))
     first, second = trained(encoded, tokenizer)
-    assert first == f"Hello.{ENDS[name]}"
+    channel = "<|channel|>final<|message|>" if name == "gptoss" else ""
+    middle = "<|end|>" if name == "gptoss" else ENDS[name]  # <|return|> ends its last answer alone
+    assert first == f"{channel}Hello.{middle}"
     # Qwen3 closes an empty thought before its last answer, Phi-3 the whole text behind it: both must be said by the model
     last = second.removeprefix("<think>\n\n</think>\n\n").removesuffix(f"\n{tokenizer.eos_token}")
+    last = last.removeprefix(channel)
     assert last == f"No.{ENDS[name]}"
 
 
@@ -171,6 +188,47 @@ def test_the_tokens_are_those_of_the_stock_template_one_by_one(dressed, name: st
     tokenizer = dressed(name)
     stock = tokenizer.apply_chat_template(TWO_TURNS, return_dict=True)["input_ids"]
     assert encode_turns(TWO_TURNS, tokenizer)["input_ids"] == stock
+
+
+def _check_answer(tokenizer: Any, chat: list[dict[str, Any]], end: str, *, closed: tuple[str, ...] = ("",)):
+    """The answer is trained on with its end token, behind the prompt with which a server asks for it."""
+    encoded = encode_turns(chat, tokenizer)
+    at = [number for number, label in enumerate(encoded["labels"]) if label != IGNORED]
+    assert at == list(range(at[0], at[-1] + 1))
+    said = tokenizer.decode(encoded["input_ids"][at[0] : at[-1] + 1])
+    assert said.rpartition(chat[-1]["content"])[2] in [f"{end}{more}" for more in closed]
+    before = tokenizer.apply_chat_template(chat[:-1], add_generation_prompt=True, tokenize=False)
+    assert tokenizer.decode(encoded["input_ids"][: at[0]]) == before
+    places = [before.index(turn["content"]) for turn in chat[:-1]]
+    assert places == sorted(places)
+
+
+ASKED = [
+    {"role": "system", "content": "Be brief."},
+    {"role": "user", "content": "Hoot?"},
+    {"role": "assistant", "content": "Hello."},
+]
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_a_shipped_template_has_the_whole_chat_and_the_answer_behind_the_prompt_of_a_server(tiny, name: str):
+    tokenizer, template = copy.deepcopy(tiny), format_named(name, os.environ)
+    fit_tokenizer(tokenizer, template)
+    _check_answer(tokenizer, ASKED, template.eos or tokenizer.eos_token)
+    asked_again = [*ASKED, {"role": "user", "content": "More?"}, {"role": "assistant", "content": "No."}]
+    shown = show(encode_turns(asked_again, tokenizer), tokenizer)
+    assert shown.count(f"{template.eos or tokenizer.eos_token}]") == 2
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_a_stock_template_has_the_whole_chat_and_the_answer_behind_the_prompt_of_a_server(dressed, name: str):
+    tokenizer = dressed(name)
+    if name in NO_SYSTEM:
+        with pytest.raises(DataError, match="chat template refuses the chat"):
+            encode_turns(ASKED, tokenizer)
+    # Phi-3 closes a whole chat with the end-of-text token; a chat that goes on has none there
+    closed = ("", f"\n{tokenizer.eos_token}") if name == "phi3" else ("",)
+    _check_answer(tokenizer, ASKED[name in NO_SYSTEM :], ENDS[name], closed=closed)
 
 
 @pytest.mark.parametrize("name", ["llama3", "qwen2_5", "gemma", "gemma3"])

@@ -4,6 +4,7 @@ import bz2
 import gzip
 import json
 import lzma
+import re
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,10 @@ from launcher.__main__ import main
 from launcher.data.check import CheckOptions, check
 from launcher.data.examples import read_examples
 from launcher.data.files import read_rows
+from launcher.data.findings import BrokenRow
+from launcher.data.read import read_row
 from launcher.data.reading import make_reading
-from launcher.errors import DataError
+from launcher.errors import ConfigError, DataError
 
 ROWS = [{"question": f"Which bird hoots {number} times?", "answer": f"Owl {number}."} for number in range(4)]
 LINES = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
@@ -74,6 +77,10 @@ def test_zstandard_and_arrow_files_are_read(tmp_path: Path):
 OTHERS = {
     "a Git LFS pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 3\n",
     "a zip archive": b"PK\x03\x04rest",
+    "an Excel file; save its sheet as CSV": b"PK\x03\x04....xl/workbook.xml",
+    "a Word document; save it as plain text": b"PK\x03\x04....word/document.xml",
+    "a LibreOffice document": b"PK\x03\x04....mimetypeapplication/vnd.oasis.opendocument.spreadsheet",
+    "an older Excel or Word": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
     "a web page": b"<!DOCTYPE html>\n<html>",
     "UTF-16": "question,answer\nx,y\n".encode("utf-16"),
     "UTF-16LE": '{"question": "x"}\n'.encode("utf-16-le"),
@@ -107,6 +114,103 @@ def test_a_fault_is_found_once_for_each_cause(tmp_path: Path, name: str):
     (tmp_path / "rows.jsonl").write_bytes(content)
     report = check(CheckOptions(path=tmp_path / "rows.jsonl"))
     assert [finding.rule for finding in report.findings if finding.level == "error"] == rules
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "said"),
+    [
+        ("Wie geht es – „gut“, für 5 €?", "cp1252", "probably Windows-1252.*iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW"),
+        ("Où est l'été ?", "latin-1", "probably Windows-1252"),
+        ("Как дела?", "cp1251", r"not UTF-8; convert the file: iconv -f ENCODING"),
+        ("お元気ですか", "shift-jis", r"not UTF-8; convert the file: iconv -f ENCODING"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["rows.csv", "rows.jsonl", "rows.json"])
+def test_a_text_in_another_encoding_is_one_cause_with_the_command_that_converts_it(
+    tmp_path: Path, text: str, encoding: str, said: str, name: str
+):
+    rows = [{"question": f"{number} {text}", "answer": text} for number in range(3)]
+    form = {
+        "rows.csv": "question,answer\n" + "".join(f'"{row["question"]}","{row["answer"]}"\n' for row in rows),
+        "rows.jsonl": "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows),
+        "rows.json": json.dumps(rows, ensure_ascii=False),
+    }
+    (tmp_path / name).write_bytes(form[name].encode(encoding))
+    errors = [one for one in check(CheckOptions(path=tmp_path / name)).findings if one.level == "error"]
+    assert {one.rule for one in errors} == {"not_utf8"} and len({one.message for one in errors}) == 1
+    assert re.search(
+        said if name != "rows.json" else said.replace("not UTF-8", "").lstrip(";"), errors[0].message
+    )
+
+
+def test_what_the_columns_may_mean_is_said_for_two_texts_and_for_a_missing_header():
+    with pytest.raises(
+        BrokenRow, match=r"if antwort answers frage: data\.columns=\{prompt: frage, completion: antwort\}"
+    ):
+        read_row({"frage": "Wer?", "antwort": "Ich."}, make_reading())
+    with pytest.raises(
+        BrokenRow, match="the first line is read as the names of the columns, but it looks like a row"
+    ):
+        read_row({"Who is it?": "Where?", "It is me.": "Here."}, make_reading())
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        (1, "1 of 100 rows are invalid; data.on_bad_row=skip trains"),
+        (4, "4 of 100 rows are invalid; data.on_bad_row=skip data.max_bad_share=0.05 trains"),
+        (20, None),
+    ],
+)
+def test_a_few_broken_rows_are_told_with_the_keys_that_leave_them_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], bad: int, said: str | None
+):
+    rows = [json.dumps({"prompt": f"p{number}", "completion": "c"}) for number in range(100)]
+    text = "\n".join(row[:-2] if number < bad else row for number, row in enumerate(rows))
+    (tmp_path / "rows.jsonl").write_text(text)
+    assert main(["data", "check", str(tmp_path / "rows.jsonl")]) == 1
+    out = capsys.readouterr().out
+    assert said in out if said else "are invalid; " not in out
+    if said:
+        words = [word.partition("=")[2] for word in said.split() if "=" in word]
+        options = ["--on-bad-row", words[0], *(["--max-bad-share", words[1]] if len(words) > 1 else [])]
+        assert main(["data", "check", str(tmp_path / "rows.jsonl"), *options]) == 0
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.parquet"])
+def test_a_row_of_a_table_without_its_answer_is_broken_and_no_prompt_among_chats(tmp_path: Path, name: str):
+    rows = [{"p": f"question {n}", "c": f"answer {n}" if n % 40 else None, "s": None} for n in range(80)]
+    if name == "rows.csv":
+        text = "".join(f"{row['p']},{row['c'] or ''},\n" for row in rows)
+        (tmp_path / name).write_text(f"p,c,s\n{text}")
+    else:
+        arrow = pytest.importorskip("pyarrow")
+        schema = arrow.schema([(key, arrow.string()) for key in rows[0]])
+        pytest.importorskip("pyarrow.parquet").write_table(
+            arrow.Table.from_pylist(rows, schema), tmp_path / name
+        )
+    columns = {"prompt": "p", "completion": "c", "system": "s"}
+    (error, again) = check(
+        CheckOptions(path=tmp_path / name, reading=make_reading(columns=columns))
+    ).findings[:2]
+    assert "no completion" in error.message and again.message == error.message
+    reading = make_reading(columns=columns, skip=True, max_bad_share=0.05)
+    report = check(CheckOptions(path=tmp_path / name, reading=reading))
+    assert (report.errors, len(report.part.lines), report.part.counts["left_out"]) == (0, 78, 2)
+    assert len(list(read_examples(tmp_path / name, reading))) == 78
+
+
+def test_rows_of_a_table_in_two_formats_of_one_kind_are_both_read(tmp_path: Path):
+    (tmp_path / "rows.csv").write_text("prompt,completion,instruction,output\na,b,,\n,,c,d\n")
+    turns = [example["messages"] for _, example in read_examples(tmp_path / "rows.csv")]
+    assert [[turn["content"] for turn in one] for one in turns] == [["a", "b"], ["c", "d"]]
+
+
+def test_rounds_of_two_texts_are_a_chat():
+    found = read_row({"messages": [["Why?", "So."], ["Really?", "Yes."]]}, make_reading()).example["messages"]
+    assert [(turn["role"], turn["content"]) for turn in found] == [
+        ("user", "Why?"), ("assistant", "So."), ("user", "Really?"), ("assistant", "Yes."),
+    ]  # fmt: skip
 
 
 CSV = {
@@ -194,12 +298,18 @@ def test_invalid_rows_are_left_out_counted_and_listed(folder: Path):
 
 
 def test_a_column_that_is_named_and_in_no_row_is_told(folder: Path):
-    report = check(CheckOptions(path=folder / "a.jsonl", reading=make_reading(drop=["vews"])))
-    assert "data.drop=[vews], but no row has the column vews" in [
+    report = check(CheckOptions(path=folder / "a.jsonl", reading=make_reading(drop=["vews", "hsh"])))
+    assert "data.drop=[vews,hsh], but no row has the columns vews, hsh" in [
         finding.message for finding in report.findings
     ]
     wrong = check(CheckOptions(path=folder / "a.jsonl", reading=make_reading(columns={"system": "vews"})))
     assert "no row has the column vews" in wrong.findings[0].message and wrong.errors == 1
+    with pytest.raises(ConfigError, match=r"data\.drop=\[a,b\] is also in data\.keep or data\.columns"):
+        make_reading(drop=["b", "a", "c"], keep=["a", "b"])
+    with pytest.raises(
+        BrokenRow, match=r"\{prompt: q, completion: a\}, but the row has no q and no a; its keys"
+    ):
+        read_row({"x": "y"}, make_reading(columns={"prompt": "q", "completion": "a"}))
 
 
 def test_too_many_invalid_rows_are_refused_by_the_check_and_by_the_ranks(folder: Path):

@@ -11,7 +11,7 @@ import pytest
 from launcher.__main__ import main
 from launcher.config import Config, SourceConfig
 from launcher.data.examples import read_examples
-from launcher.data.held_out import choose
+from launcher.data.held_out import choose, group_values
 from launcher.data.portion import Portion
 from launcher.data.tokenizer import byte_tokenizer
 from launcher.errors import ConfigError, DataError
@@ -94,6 +94,45 @@ def test_rows_of_one_group_stay_together(config_of, file):
     assert held and not train & held
 
 
+@pytest.mark.parametrize("rows", [120, 9000], ids=["compared by sets", "compared by sketches"])
+@pytest.mark.parametrize("one_line", [False, True], ids=["lines", "one line"])
+def test_neither_a_group_nor_near_copies_are_split_where_groups_share_copies(
+    tmp_path: Path, config_of: Callable[..., Config], rows: int, one_line: bool
+):
+    drawn = random.Random(5)
+    texts = [" ".join(drawn.choices(WORDS, k=20)) + f" {number}" for number in range(rows)]
+    for _ in range(rows // 20):  # a copy with another last word, in another group most often
+        one, other = drawn.sample(range(rows), 2)
+        texts[one] = f"{texts[other].rpartition(' ')[0]} {one}"
+    values = [{"text": text, "author": f"a{drawn.randrange(rows // 3)}"} for text in texts]
+    file = write(tmp_path / "rows.jsonl", values)
+    if one_line:
+        file = tmp_path / "rows.json"
+        file.write_text(json.dumps(values))
+    config = config_of(file, eval_fraction=0.2, eval_group="author")
+    author = {row["text"]: row["author"] for row in values}
+    train, held = texts_of(TRAIN, str(file), config), texts_of(EVAL, str(file), config)
+    assert len(train) + len(held) == rows and len(held) == rows // 5
+    assert not {author[one] for one in train} & {author[one] for one in held}
+    assert not {one.rpartition(" ")[0] for one in train} & {one.rpartition(" ")[0] for one in held}
+
+
+def test_data_check_tells_which_values_of_a_group_stay_together(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    rows = [{"text": text(number), "author": f"a{number % 10}"} for number in range(40)]
+    rows.append({"text": f"{text(3).rpartition(' ')[0]} pier", "author": "a4"})  # a near copy of a row of a3
+    file = write(tmp_path / "rows.jsonl", rows)
+    words = ["data", "check", str(file), "--eval-fraction", "0.2", "--eval-group", "author"]
+    assert main([*words, "--json"]) == 0
+    used = json.loads(capsys.readouterr().out)["used"]
+    assert (used["groups"], used["values"], used["joined"], used["largest"]) == (9, 10, 2, 9)
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert "9 groups of near copies, or of one author, stay on one side (the largest has 9 rows)" in said
+    assert "2 of 10 values of author stay with another value" in said
+
+
 def test_the_launch_counts_the_rows_that_the_ranks_read(tmp_path, config_of, file):
     config = config_of(file, eval_fraction=0.05, max_samples=60)
     counted = count_examples(config, check_data(config))
@@ -150,11 +189,16 @@ def test_rows_that_all_belong_together_and_unknown_columns_are_refused(tmp_path,
     config = config_of(file, eval_fraction=0.2, eval_group="idd")
     with pytest.raises(DataError, match="unknown column 'idd'; did you mean id"):
         count_examples(config, check_data(config))
+    mixed = tmp_path / "mixed.json"
+    mixed.write_text('[{"text": "a", "id": 1},\n{"text": "b", "id": 2}, {"text": "c", "id": 3}]')
+    with pytest.raises(DataError, match=r"data\.eval_group=id: .*mixed\.json, line 2 holds several rows"):
+        group_values(mixed, "id")
 
 
 def test_data_check_says_what_a_run_would_hold_out(file, capsys):
     assert main(["data", "check", str(file), "--json", "--eval-fraction", "0.05", "--max-samples", "60"]) == 0
-    assert json.loads(capsys.readouterr().out)["used"] == {"train": 57, "held_out": 3, "groups": 53}
+    used = json.loads(capsys.readouterr().out)["used"]
+    assert used == {"train": 57, "held_out": 3, "groups": 53, "largest": 3, "values": None, "joined": None}
     assert main(["data", "check", str(file), "--eval-fraction", "5"]) == 2
     assert "must be above 0 and below 1" in capsys.readouterr().err
 

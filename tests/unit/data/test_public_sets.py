@@ -1,6 +1,10 @@
 """Public data sets in their own columns: what docs/howto/own_data.md says that they are read as."""
 
+import json
 import re
+import shlex
+import shutil
+import subprocess
 from typing import Any
 
 import pytest
@@ -337,6 +341,96 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "TinyStories": {"text": "Once there was an owl."},
     "fineweb": {"text": "Once there was an owl.", "id": "1", "dump": "CC", "url": "u", "token_count": 6},
 }
+FOR_OTHER_ENDS: dict[str, tuple[dict[str, Any], str, dict[str, Any] | None]] = {
+    "boolq": (
+        {"question": "Do owls hoot?", "answer": True, "passage": "Owls hoot."},
+        "answer is true or false, not a text",
+        {"prompt": "Owls hoot.\n\nDo owls hoot?", "completion": "yes"},
+    ),
+    "mmlu": (
+        {"question": "Which hoots?", "subject": "birds", "choices": ["gull", "owl"], "answer": 1},
+        "a question of an exam",
+        {"prompt": "Which hoots?\ngull\nowl", "completion": "owl"},
+    ),
+    "MMLU-Pro": (
+        {"question": "Which hoots?", "options": ["gull", "owl"], "answer": "B", "answer_index": 1},
+        "a question of an exam",
+        {"prompt": "Which hoots?\ngull\nowl", "completion": "owl"},
+    ),
+    "ARC": (
+        {"question": "Which hoots?", "choices": {"text": ["gull", "owl"], "label": ["1", "2"]}, "answerKey": "2"},
+        "a question of an exam",
+        {"prompt": "Which hoots?\ngull\nowl", "completion": "owl"},
+    ),
+    "MOSS-003": (
+        {
+            "meta_instruction": "Be kind.",
+            "chat": {
+                f"turn_{n}": {"Human": f"<|Human|>: q{n}<eoh>\n", "Commands": "None", "MOSS": f"<|MOSS|>: a{n}<eom>\n"}
+                for n in (1, 2)
+            },
+        },
+        "the turns of MOSS by number",
+        {
+            "messages": [
+                {"role": "user", "content": "q1"}, {"role": "assistant", "content": "a1"},
+                {"role": "user", "content": "q2"}, {"role": "assistant", "content": "a2"},
+            ]
+        },
+    ),
+    "prm800k": (
+        {
+            "is_quality_control_question": False,
+            "question": {"problem": "p", "ground_truth_solution": "s"},
+            "label": {"steps": []},
+        },
+        "data.columns={prompt: question.problem, completion: question.ground_truth_solution}",
+        None,
+    ),
+    "prm800k of trl": ({"prompt": "p", "completions": ["a"], "labels": [True]}, "process reward model", None),
+    "wmt": (
+        {"translation": {"en": "owl", "de": "Eule"}},
+        "data.columns={prompt: translation.en, completion: translation.de}",
+        None,
+    ),
+    "MOSS-002": (
+        {"plain_text": "[Human]: q<eoh> [MOSS]: a<eoa> ", "prefix": "Be kind."},
+        "data.columns={transcript: plain_text}",
+        None,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FOR_OTHER_ENDS)
+def test_a_set_that_no_method_learns_from_is_refused_with_a_way_on_that_works(name: str):
+    row, said, wanted = FOR_OTHER_ENDS[name]
+    with pytest.raises(BrokenRow) as refused:
+        read_row(row, make_reading())
+    assert said in refused.value.message
+    if wanted is not None:
+        program = shlex.split(refused.value.message.partition("jq -c ")[2])[0]
+        assert f"'{program}' OLD.jsonl > NEW.jsonl" in refused.value.message
+        if jq := shutil.which("jq"):
+            done = subprocess.run([jq, "-c", program], input=json.dumps(row), capture_output=True, text=True)
+            assert json.loads(done.stdout) == wanted, done.stderr
+        read_row(wanted, make_reading())
+    for columns in re.findall(r"data\.columns=\{(.*?)\}", refused.value.message):
+        named = dict(one.split(": ") for one in columns.split(", "))
+        assert read_row(row, make_reading(columns=named, drop=["label"])).example
+
+
+def test_a_hint_is_given_only_where_the_meaning_is_near():
+    for word in ("story", "date", "level", "chart", "test", "score"):
+        row = {"instruction": "Which bird hoots?", "output": "The owl.", word: "x"}
+        assert read_row(row, make_reading()).dropped == (word,)
+    truthful = {"question": "q", "best_answer": "a", "correct_answers": ["a"]}
+    assert read_row(truthful, make_reading()).dropped == ("correct_answers",)
+    with pytest.raises(BrokenRow, match="did you mean output"):
+        read_row({"instruction": "q", "outputt": "a"}, make_reading())
+    with pytest.raises(BrokenRow, match=r"name them with data\.columns"):
+        read_row({"question": "q", "final_result": 3}, make_reading())
+
+
 PAIR = {"prompt": [ASK], "chosen": [ANSWER], "rejected": [WORSE]}
 
 
@@ -475,8 +569,8 @@ def test_a_place_within_a_column_is_named_with_dots(row, columns, asked: str, sa
 
 
 def test_columns_within_a_struct_are_named_in_errors():
-    with pytest.raises(BrokenRow, match=r"translation\.de, translation\.en"):
-        read_row({"translation": {"de": "Eule", "en": "owl"}}, make_reading())
+    with pytest.raises(BrokenRow, match=r"pair\.de, pair\.en"):
+        read_row({"pair": {"de": "Eule", "en": "owl"}}, make_reading())
     with pytest.raises(BrokenRow, match=r"has no translation\.fr; its keys are translation\.de"):
         read_row({"translation": {"de": "x"}}, make_reading(columns={"prompt": "translation.fr"}))
     with pytest.raises(

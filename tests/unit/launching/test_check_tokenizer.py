@@ -84,6 +84,20 @@ def test_a_configuration_s_template_is_used(file: Path, capsys: pytest.CaptureFi
     assert main(["data", "check", "--config", "my_run.yaml", "--chat-template", "chatml", "--json"]) == 0
 
 
+def test_a_configuration_s_tokenizer_counts_where_it_is_at_hand(
+    file: Path, capsys: pytest.CaptureFixture[str]
+):
+    config = file.parent / "my_run.yaml"
+    config.write_text(f"extends: tiny\ndata: {{path: {file}, eval_path: null}}\n")
+    assert main(["data", "check", "--config", "my_run.yaml", "--json"]) == 0
+    counted = json.loads(capsys.readouterr().out)["tokens"]
+    assert main(["data", "check", str(file), "--model", "tiny", "--json"]) == 0
+    assert counted == json.loads(capsys.readouterr().out)["tokens"] and counted["basis"] == "counted"
+    config.write_text(f"extends: llama8b_lora\ndata: {{path: {file}, eval_path: null}}\n")
+    assert main(["data", "check", "--config", "my_run.yaml"]) == 0
+    assert "(estimated: 4 bytes a token; --model NAME counts with its tokenizer)" in capsys.readouterr().out
+
+
 def test_an_unknown_template_is_answered_with_the_nearest(file: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["data", "check", str(file), "--chat-template", "zephir"]) == 1
     assert "did you mean zephyr?" in capsys.readouterr().err

@@ -72,6 +72,30 @@ def test_the_shape_of_a_model_that_another_file_names_is_taken_from_it():
     assert note.endswith("the shape is that of model=qwen3_8b")
 
 
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("HuggingFaceTB/SmolLM2-135M-Instruct", "smollm2_135m"),
+        ("HuggingFaceTB/SmolLM2-135M", "smollm2_135m"),
+        ("HuggingFaceTB/SmolLM2-360M", "smollm2_360m"),
+        ("meta-llama/Llama-3.2-1B", "llama3_2_1b"),
+        ("Qwen/Qwen3-8B-Base", "qwen3_8b"),
+        ("google/gemma-3-1b-pt", "gemma3_1b"),
+        ("mistralai/Mistral-7B-v0.3", "mistral_7b"),
+    ],
+)
+def test_a_base_model_and_a_packaged_one_on_the_hub_have_the_shape_of_their_file(name: str, file: str):
+    model, note = model_of(f"model.name_or_path={name}", experiment="quickstart")
+    assert note.endswith(f"the shape is that of model={file}")
+    (shelf, _) = model_of(f"model={file}")
+    assert model.architecture == shelf.architecture and model.revision is None
+
+
+def test_a_name_that_only_looks_alike_has_no_shape():
+    for name in ("me/SmolLM2-135M-Instruct", "HuggingFaceTB/SmolLM2-135M-Instruct-16k", "Qwen/Qwen3-9B"):
+        assert model_of(f"model.name_or_path={name}")[0].architecture is None
+
+
 @pytest.mark.parametrize(("experiment", "dropped"), [("tiny", "init"), ("quickstart", "gguf_file")])
 def test_the_source_of_the_weights_goes_with_the_name(experiment: str, dropped: str):
     model, note = model_of("model.name_or_path=me/other", experiment=experiment)

@@ -62,6 +62,39 @@ def test_a_small_file_gets_a_batch_that_leaves_it_steps(folder, rows: int, gpus:
     assert composed.config.batch.global_batch_size == batch
 
 
+def test_how_the_rows_are_read_is_written_into_the_file(folder: Path, capsys: pytest.CaptureFixture[str]):
+    rows = (
+        "".join(f"{_other('frage', n)};{_other('antwort', n)};x\n" for n in range(98))
+        + "only a question;;x\n" * 2
+    )
+    (folder / "my rows.csv").write_text(f"frage;antwort;seite\n{rows}")
+    words = ["init", "--model", "tiny", "--data", "my rows.csv", "-o", "my run.yaml"]
+    assert main(words) == 1
+    assert (
+        "data check 'my rows.csv' lists every fault, and --columns, --on-bad-row" in capsys.readouterr().err
+    )
+    words += ["--columns", "prompt=frage,completion=antwort", "--drop", "seite", "--on-bad-row", "skip"]
+    assert main([*words, "--max-bad-share", "0.02"]) == 0
+    assert capsys.readouterr().out.endswith("next  python -m launcher plan --config 'my run.yaml'\n")
+    (composed,) = compose(["--config", "my run.yaml"])
+    data = composed.config.data
+    assert (data.columns, data.drop) == ({"prompt": "frage", "completion": "antwort"}, ["seite"])
+    assert (data.on_bad_row.name, data.max_bad_share) == ("skip", 0.02)
+    assert main(["plan", "--config", "my run.yaml"]) == 0
+
+
+@pytest.mark.parametrize(("rows", "packs"), [(100, False), (3000, True)])
+def test_a_small_file_is_not_packed_into_too_few_steps(
+    folder: Path, capsys: pytest.CaptureFixture[str], rows: int, packs: bool
+):
+    lines = [json.dumps({"prompt": _other("q", n), "completion": _other("a", n)}) for n in range(rows)]
+    (folder / "t.jsonl").write_text("\n".join(lines))
+    assert main(["init", "--model", "llama3_1_8b", "--data", "t.jsonl"]) == 0
+    assert compose(["--config", "my_run.yaml"])[0].config.trainer.packing is packs
+    assert main(["plan", "--config", "my_run.yaml", "cluster=slurm"]) == 0
+    assert "few steps" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("method", METHODS.own_names())
 def test_what_init_writes_plans_at_once(folder, capsys, method: str):
     row = ROWS[find_method(method).learns_from[0]]

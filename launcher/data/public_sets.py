@@ -1,0 +1,133 @@
+"""Rows of public data sets that no method learns from as they are: what they are for, and the command that changes them."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+Row = Mapping[str, Any]
+
+CHOICES = ("choices", "options")
+"""Names of the possible answers of a question."""
+_NO_METHOD = "for a process reward model, which no method here trains"
+
+
+def way_out(row: Row) -> str | None:
+    """What such a row is and how to go on, in one sentence; None for a row that is of no known set."""
+    return next((said for look in _KNOWN if (said := look(row))), None)
+
+
+def _exam(row: Row) -> str | None:
+    """A question with its possible answers, of which one is named by its number or letter: MMLU, MMLU-Pro, ARC and the like."""
+    name = next((name for name in CHOICES if name in row), None)
+    question = next((key for key in ("question", "query", "prompt") if isinstance(row.get(key), str)), None)
+    if name is None or question is None:
+        return None
+    given: Any = row[name]
+    inner: dict[str, Any] = cast("dict[str, Any]", given) if isinstance(given, dict) else {}
+    texts: Any = inner.get("text", given)
+    key = next((key for key in ("answer", "answerKey", "answer_index") if key in row), None)
+    if not isinstance(texts, list) or key is None:
+        return None
+    answer, place = row[key], f".{name}.text" if inner else f".{name}"
+    if isinstance(answer, int):
+        right = f"{place}[.{key}]"
+    elif isinstance(answer, str) and len(answer) == 1:
+        letters = f".{name}.label" if "label" in inner else '"ABCDEFGHIJ"'
+        right = f".{key} as $right | {place}[{letters} | index($right)]"
+    else:
+        return None
+    program = f'{{prompt: (.{question} + "\\n" + ({place} | join("\\n"))), completion: ({right})}}'
+    return f"a row with {name} is a question of an exam, made to evaluate models; to train on the right answers: {_jq(program)}"
+
+
+def _truth(row: Row) -> str | None:
+    """A question whose answer is true or false, as in BoolQ."""
+    if not isinstance(row.get("answer"), bool) or not isinstance(row.get("question"), str):
+        return None
+    text = next((key for key in ("passage", "context") if isinstance(row.get(key), str)), None)
+    prompt = f'(.{text} + "\\n\\n" + .question)' if text else ".question"
+    program = f'{{prompt: {prompt}, completion: (if .answer then "yes" else "no" end)}}'
+    return f"answer is true or false, not a text (as in BoolQ); to answer yes or no: {_jq(program)}"
+
+
+def _steps(row: Row) -> str | None:
+    """Labels of the steps of a solution, as OpenAI published them (PRM800K), or as a list beside the steps."""
+    if isinstance(row.get("completions"), list) and isinstance(row.get("labels"), list):
+        return f"completions with as many labels are the steps of an answer, {_NO_METHOD}; take a set of whole answers"
+    question: Any = row.get("question")
+    if "is_quality_control_question" not in row or not isinstance(question, dict):
+        return None
+    solution = next(
+        (key for key in ("ground_truth_solution", "ground_truth_answer") if key in question), "SOLUTION"
+    )
+    columns = f"data.columns={{prompt: question.problem, completion: question.{solution}}}"
+    return (
+        f"label.steps rates the steps of a solution (PRM800K), {_NO_METHOD}; {columns} "
+        "data.drop=[label] trains on the right solutions"
+    )
+
+
+def _moss(row: Row) -> str | None:
+    """A chat of MOSS: an object with a turn of both sides under turn_1, turn_2 and so on."""
+    chat: Any = row.get("chat")
+    if not isinstance(chat, dict) or not isinstance(cast("dict[str, Any]", chat).get("turn_1"), dict):
+        return None
+    program = (
+        '{messages: [.chat[] | (.Human, .MOSS) | sub("^<[|][^|]*[|]>: *"; "") | sub("<eo[a-z]>\\\\s*$"; "")] | to_entries | '
+        'map({role: (if .key % 2 == 0 then "user" else "assistant" end), content: .value})}'
+    )
+    return f"chat holds the turns of MOSS by number; to train on them without its commands and thoughts: {_jq(program)}"
+
+
+def _tree(row: Row) -> str | None:
+    """A single message of OpenAssistant."""
+    if "message_tree_id" not in row:
+        return None
+    return (
+        "the rows are single messages of OpenAssistant's trees (parent_id says which one each answers), not chats; take the "
+        "file of trees (*.trees.jsonl.gz), or train on the texts alone: data.keep=[text]"
+    )
+
+
+def _translation(row: Row) -> str | None:
+    """A sentence in several languages, as in WMT's sets."""
+    texts: Any = row.get("translation")
+    if not isinstance(texts, dict) or len(cast("dict[str, Any]", texts)) < 2:
+        return None
+    one, other = list(cast("dict[str, Any]", texts))[:2]
+    columns = f"data.columns={{prompt: translation.{one}, completion: translation.{other}}}"
+    return (
+        f"translation holds a sentence in several languages; {columns} trains on the translation into {other}"
+    )
+
+
+def _classes(row: Row) -> str | None:
+    """Sentences with a class, which is no text to answer with: GLUE's sets, HellaSwag, PIQA, Winogrande."""
+    parts = next(
+        (
+            keys
+            for keys in (("premise", "hypothesis"), ("sentence1", "sentence2"), ("ctx", "endings"), ("goal", "sol1"))
+            if all(key in row for key in keys)
+        ),
+        ("sentence", "option1") if "sentence" in row and "option1" in row else None,
+    )  # fmt: skip
+    if parts is None:
+        return None
+    return (
+        f"{' and '.join(parts)} with a class or a number as the answer were made to evaluate models; write a question and the "
+        "answer in words under prompt and completion to train on them"
+    )
+
+
+def _jq(program: str) -> str:
+    return f"jq -c '{program}' OLD.jsonl > NEW.jsonl"
+
+
+_KNOWN: tuple[Callable[[Row], str | None], ...] = (
+    _exam,
+    _truth,
+    _steps,
+    _moss,
+    _tree,
+    _translation,
+    _classes,
+)
