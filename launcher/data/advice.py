@@ -30,7 +30,11 @@ def advise(part: Part) -> list[str]:
     said = next(text for end, text in STEPS if end is None or rows < end)
     if set(part.kinds) == {"text"}:
         said = "plain text teaches vocabulary and style from some million words on; for answers, train on chats after it"
+    if set(part.kinds) == {"classified"}:
+        said = f"{len(part.classes.counts):,} classes: a class is learnt from some tens of different rows on"
     lines = [f"{plural(rows, 'row')}: {said}"]
+    if set(part.kinds) == {"classified"}:
+        return lines
     lines.append(
         "facts that change, or that must be quoted, belong in retrieval (RAG): fine-tuning teaches behaviour"
     )

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 
 from launcher.data.advice import advise
 from launcher.data.asked import Asked
+from launcher.data.classes import add_classes
 from launcher.data.evaluation import add_evaluation
 from launcher.data.examples import read_examples
 from launcher.data.files import Sections, read_numbered
@@ -12,7 +13,7 @@ from launcher.data.kinds import Example
 from launcher.data.lengths import TOKENIZED, estimate, measure, no_tokens, render_only, stride
 from launcher.data.part import Counting, Part, count
 from launcher.data.places import find_files
-from launcher.data.printed import DataReport, Tokens, Used
+from launcher.data.printed import ClassCounts, DataReport, Tokens, Used
 from launcher.data.rules import ERROR, Finding
 from launcher.data.survey import Advance, survey
 from launcher.data.whole import add_whole
@@ -28,6 +29,8 @@ class Report:
     near_duplicates: int = 0
     eval_rows: int = 0
     eval_kinds: dict[str, int] = field(default_factory=dict[str, int])
+    classes: ClassCounts | None = None
+    eval_classes: ClassCounts | None = None
     used: Used | None = None
     """Rows that are trained on and held out; None if all rows are used."""
     tokens: Tokens = field(default_factory=no_tokens)
@@ -49,7 +52,7 @@ class Report:
     def to_dict(self) -> DataReport:
         """The report as plain JSON values."""
         part = self.part
-        chats = len(part.lines) - part.kinds["text"]
+        chats = len(part.lines) - part.texts
         return {
             "verdict": self.verdict,
             "rows": part.rows,
@@ -66,6 +69,7 @@ class Report:
                 "rows_without": part.systems[""],
                 "most_common": [(text, number) for text, number in part.systems.most_common(3) if text],
             },
+            "classes": self.classes,
             "refusals": part.refusals,
             "negatives": part.kinds["pair"],
             "duplicates": part.counts["duplicate"],
@@ -78,6 +82,7 @@ class Report:
                 "kinds": self.eval_kinds,
                 "exact": part.counts["eval_exact"],
                 "overlap": part.counts["eval_overlap"],
+                "classes": self.eval_classes,
             },
             "used": self.used,
             "tokens": self.tokens,
@@ -116,7 +121,10 @@ def check(asked: Asked, advance: Advance | None = None) -> Report:
         )
     if evaluation:
         add_evaluation(part, evaluation, eval_sections, found.seen, asked)
+    add_classes(part, evaluation, found.sections)
     report = Report(asked, part, [], len(found.near), evaluation.rows if evaluation else 0)
+    report.classes = part.classes.described(asked.path, found.sections)
+    report.eval_classes = evaluation.classes.described(asked.eval_path, eval_sections) if evaluation else None
     report.eval_kinds = dict(evaluation.kinds) if evaluation else {}
     report.tokens = (
         measure(part, asked.max_length, asked.tokenizer, asked.assistant_only)

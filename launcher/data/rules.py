@@ -42,6 +42,8 @@ RULES = {
     "empty": Rule(ERROR, "an empty turn teaches the model to say nothing"),
     "weight": Rule(ERROR, "weight says whether an assistant turn is trained on: 0 or 1"),
     "label": Rule(ERROR, "label says whether the answer is good: true or false"),
+    "class": Rule(ERROR, "a label names the class of a text: a word or a whole number, or a list of them"),
+    "one_class": Rule(ERROR, "with one class there is nothing to tell apart"),
     "tool_call": Rule(ERROR, "a tool call names its function, and its arguments are an object"),
     "template": Rule(
         ERROR, "a chat that the model's chat template refuses, or fails on, cannot be trained on"
@@ -66,6 +68,12 @@ RULES = {
         WARNING, "a call of an undeclared tool, or without its result, teaches calls that cannot work"
     ),
     "one_label": Rule(WARNING, "answers of one label alone have nothing to be compared with"),
+    "class_balance": Rule(
+        WARNING, "where one class has most rows, a model is right most of the time and has learnt nothing"
+    ),
+    "two_labels": Rule(WARNING, "the same text with two labels cannot be learnt, and one of them is wrong"),
+    "unseen_label": Rule(WARNING, "a class that no training row has is never answered; a launch refuses it"),
+    "untested_label": Rule(WARNING, "a class without evaluation rows is in no metric"),
     "same_file": Rule(WARNING, "an evaluation on the training file measures memorization"),
     "no_answer": Rule(ERROR, "without an assistant turn there is nothing to train on"),
     "nothing_trained": Rule(ERROR, "0 % of the tokens are trained on, so no step has a loss"),

@@ -127,7 +127,7 @@ def _add_mixtures(part: Part) -> None:
             "mixed_formats", part.firsts[formats[-1][0]], f"several formats in one file: {listed}"
         )
     without = part.systems[""]
-    with_one = len(part.lines) - part.kinds["text"] - without
+    with_one = len(part.lines) - part.texts - without
     if with_one and without:
         part.add_finding(
             "mixed_systems",

@@ -23,7 +23,7 @@ def make_load(config: Config, plan: LaunchPlan) -> Load | None:
     known = known and method.not_estimated is None
     if shape is None or plan.device != "cuda" or not known:
         return None
-    if method.scores:
+    if method.own_head:
         shape = dataclasses.replace(shape, tie_word_embeddings=True)  # there is no table of a head
     return Load(
         shape=shape,
@@ -48,7 +48,7 @@ def make_load(config: Config, plan: LaunchPlan) -> Load | None:
         answers=method.sequences,
         reference=method.has_reference(config),
         whole_logits=method.whole_logits,
-        scores=method.scores,
+        scores=plan.outputs,
     )
 
 

@@ -243,7 +243,7 @@ def next_commands(run: RunDir) -> list[str]:
     if plan.get("experiment") and data.is_relative_to(resource_dir("conf")):
         return [*commands, f"python -m launcher +experiment={plan['experiment']} data.path=your.jsonl"]
     commands.append(f"python -m launcher report {run.name}")
-    if not find_method(plan.get("trainer", "sft")).scores:
+    if not find_method(plan.get("trainer", "sft")).own_head:
         commands.append(f'python -m launcher chat {run.name} --prompt "..."')
     return commands
 

@@ -41,7 +41,7 @@ def card(run: RunDir, decided: Decided, facts: Mapping[str, Any], *, adapter: bo
         "base_model": base,
         "base_model_relation": "adapter" if adapter else "finetune",
         "library_name": "peft" if adapter else "transformers",
-        "pipeline_tag": "text-classification" if find_method(plan.trainer).scores else "text-generation",
+        "pipeline_tag": "text-classification" if find_method(plan.trainer).own_head else "text-generation",
         "tags": ["launcher", plan.trainer, *(["lora"] if plan.adapter else [])],
     }
     if base.startswith(("package:", ".", "/")) or "/" not in base:

@@ -48,7 +48,7 @@ class Opened:
 def open_run(run: RunDir, checkpoint: str | None = None, *, base: bool = False) -> Opened:
     """The model of the run's model/ or of a checkpoint; with `base`, the base model. RunError if there is none."""
     decided = reread_run(run)
-    if find_method(decided.plan.trainer).scores:
+    if find_method(decided.plan.trainer).own_head:
         raise _no_answers(run.name, find_method(decided.plan.trainer).title)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cpu":
