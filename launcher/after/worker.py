@@ -45,6 +45,12 @@ class Worker:
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
 
+    def no_more(self) -> None:
+        """Tells it that no further request follows."""
+        assert self._process.stdin
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+
     def interrupt(self) -> None:
         """Tells it to end its answer."""
         self._process.send_signal(signal.SIGINT)

@@ -51,8 +51,9 @@ def _each(reports: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]
     for report in reports:
         yield "training", report["classes"]
     for report in reports[:1]:
-        if (report.get("eval") or {}).get("classes"):
-            yield "evaluation", report["eval"]["classes"]
+        evaluation: dict[str, Any] = report.get("eval") or {}
+        if evaluation.get("classes"):
+            yield "evaluation", evaluation["classes"]
 
 
 def _check_names(config: Config, use: str, classes: dict[str, Any], names: list[str]) -> None:

@@ -77,7 +77,8 @@ def count(config: Config, facts: Facts) -> Facts:
 def _rendered(report: dict[str, Any]) -> list[str]:
     """The kinds of rows in a file that the model's chat template renders."""
     kinds = list(report.get("kinds") or ())
-    texts = {"text", *(() if (report.get("classes") or {}).get("chats") else ("classified",))}
+    classes: dict[str, Any] = report.get("classes") or {}
+    texts = ("text",) if classes.get("chats") else ("text", "classified")
     return [kind for kind in kinds if kind not in texts]
 
 

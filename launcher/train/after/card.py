@@ -89,6 +89,8 @@ def _settings(decided: Decided) -> list[tuple[str, str]]:
         ("sequences a step", str(plan.batch.global_batch_size)),
         ("longest sequence", f"{config.model.max_length} tokens"),
     ]
+    if plan.classes is not None:
+        rows.append(("classes", ", ".join(plan.classes.names).replace("|", "\\|")))
     for name, options in config.plugins.items():
         text = ", ".join(f"{key}={value}" for key, value in options.items() if key != "_target_")
         rows.append((f"plugin {name}", text.replace("|", "\\|") or "with its defaults"))
