@@ -8,6 +8,11 @@ _WEIGHTS = ("balanced",)
 
 
 def _check(config: Config) -> None:
+    if config.trainer.activation_offloading:
+        raise PlanError(
+            "trainer.activation_offloading=true belongs to trl's trainers, and trainer.kind=classify has a trainer of its own; "
+            "take it out, or use plugin=[gradient_checkpointing]"
+        )
     labels = config.trainer.labels
     if labels is None:
         return

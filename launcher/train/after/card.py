@@ -19,7 +19,7 @@ from launcher.methods.registry import find_method
 from launcher.plan import LaunchPlan
 from launcher.plugins.decide import Decided
 from launcher.run import RunDir
-from launcher.run.events.ranks import Evaluated
+from launcher.run.events.ranks import Classified, Evaluated
 from launcher.run.metrics import Logged
 
 NAME = "README.md"
@@ -154,6 +154,11 @@ def metrics(run: RunDir, facts: Mapping[str, Any], *, perplexity: bool) -> list[
         )
         for when, loss in losses.items()
     ]
+    for event in [one for one in run.read_events(Classified) if step is None or one.step <= step][-1:]:
+        rows += [
+            ("accuracy", f"{event.accuracy:.1%} of {event.rows:,} rows"),
+            ("macro F1", f"{event.macro_f1:.1%}"),
+        ]
     logged = (line for line in run.read_metrics() if isinstance(line, Logged))
     lines = [line for line in logged if step is None or line.step <= step]
     if lines:
