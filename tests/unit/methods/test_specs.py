@@ -52,6 +52,12 @@ def planned(
     return planned
 
 
+def write_rows(folder: Path, kind: str) -> None:
+    """Two rows of a kind; those with a label have different ones."""
+    rows = [ROWS[kind], ROWS[kind] | ({"label": "no"} if kind == "classified" else {})]
+    (folder / "rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+
+
 @pytest.mark.parametrize(
     ("trainer", "kind"),
     [(trainer, kind) for trainer in LEARNS for kind in ROWS if kind not in LEARNS[trainer]],
@@ -59,7 +65,7 @@ def planned(
 def test_rows_that_a_trainer_cannot_learn_from_are_refused_in_one_line(
     planned, tmp_path: Path, trainer: str, kind: str
 ):
-    (tmp_path / "rows.jsonl").write_text(json.dumps(ROWS[kind]))
+    write_rows(tmp_path, kind)
     more = GRPO if trainer == "grpo" else (f"trainer={trainer}",)
     code, said = planned("data.path=rows.jsonl", "data.eval_path=null", *more)
     assert code == 1
@@ -70,8 +76,7 @@ def test_rows_that_a_trainer_cannot_learn_from_are_refused_in_one_line(
     ("trainer", "kind"), [(trainer, kind) for trainer in LEARNS for kind in sorted(LEARNS[trainer])]
 )
 def test_rows_that_a_trainer_learns_from_are_planned(planned, tmp_path: Path, trainer: str, kind: str):
-    rows = [ROWS[kind], ROWS[kind] | ({"label": "no"} if kind == "classified" else {})]
-    (tmp_path / "rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    write_rows(tmp_path, kind)
     more = GRPO if trainer == "grpo" else (f"trainer={trainer}",)
     assert planned("data.path=rows.jsonl", "data.eval_path=null", *more)[0] == 0
 
