@@ -63,7 +63,7 @@ def test_a_list_in_a_cell_of_a_table_is_read_as_the_list():
 
 def test_a_chat_with_a_label_can_end_with_the_users_turn():
     name, example = read_example({"messages": [TURN], "system": "Be brief.", "label": "late"})
-    assert name == "classified_chat"
+    assert name == "chat_label"
     assert [turn["role"] for turn in example["messages"]] == ["system", "user"]
 
 

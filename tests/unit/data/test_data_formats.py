@@ -306,7 +306,7 @@ def chats(tmp_path: Path) -> Path:
         for name in targets()
         if name
         not in ("preference", "human_assistant", "compared", "function_calls", "labelled", "prompt", "text")
-        and not name.startswith("classified")
+        and not name.endswith("_label")
     ],
 )
 @pytest.mark.parametrize("suffix", ["jsonl", "json", "csv", "tsv", "parquet"])
@@ -324,9 +324,9 @@ def test_a_file_comes_back_through_every_format_and_storage(chats, tmp_path, cap
     [
         ("labelled", {"prompt": "Hi", "completion": "Hello", "label": False}),
         ("prompt", {"prompt": "Hi", "answer": "Hello"}),
-        ("classified", {"text": "Where is it?", "label": "late"}),
-        ("classified", {"text": "Where is it?", "labels": ["late", "lost"]}),
-        ("classified_chat", {"messages": [{"role": "user", "content": "Where?"}], "label": "late"}),
+        ("text_label", {"text": "Where is it?", "label": "late"}),
+        ("text_label", {"text": "Where is it?", "labels": ["late", "lost"]}),
+        ("chat_label", {"messages": [{"role": "user", "content": "Where?"}], "label": "late"}),
     ],
 )
 def test_labelled_answers_and_prompts_come_back_through_every_storage(

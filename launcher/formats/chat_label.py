@@ -1,4 +1,4 @@
-"""`classified_chat`: a chat and the class that it belongs to, or several classes."""
+"""`chat_label`: a chat and the class that it belongs to, or several classes."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from launcher.data.rounds import as_turns
 from launcher.data.rules import BrokenRow
 from launcher.data.turns import read_turns
 from launcher.formats.base import SYSTEM, Fields, Format
-from launcher.formats.classified import labels_as_key
+from launcher.formats.text_label import labels_as_key
 
 
 def _matches(row: Fields) -> bool:
@@ -26,7 +26,7 @@ def _read(row: Fields) -> Example:
 
 def _write(example: Example) -> dict[str, Any]:
     if "messages" not in example:
-        raise BrokenRow("format", "classified_chat holds a chat; use --to classified for texts with a label")
+        raise BrokenRow("format", "chat_label holds a chat; use --to text_label for texts with a label")
     return {"messages": example["messages"], **labels_as_key(example)}
 
 

@@ -1,4 +1,4 @@
-"""`classified`: a text and the class that it belongs to, or several classes."""
+"""`text_label`: a text and the class that it belongs to, or several classes."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ def _read(row: Fields) -> Example:
 
 def _write(example: Example) -> dict[str, Any]:
     if "text" not in example:
-        raise BrokenRow("format", "classified holds a text; use --to classified_chat for chats with a label")
+        raise BrokenRow("format", "text_label holds a text; use --to chat_label for chats with a label")
     return {"text": example["text"], **labels_as_key(example)}
 
 
