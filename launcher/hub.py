@@ -1,9 +1,16 @@
-"""What a run needs from a model hub, and which of it is in the cache already, without a request or the hub's library."""
+"""What a run needs from a model hub, and which of it is in the cache already, without a request or the hub's library.
+
+The library's import takes longer than a plan; the only thing asked here is a name server, for the hub's host.
+"""
 
 import json
+import os
+import socket
+import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from launcher.config import Config, Init
 
@@ -13,6 +20,8 @@ OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TRANSFORMERS_OFFL
 _ELSEWHERE = ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_DATASETS_CACHE")
 """Variables that move a part of the fetched files out of HF_HOME."""
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
+
+_ANSWER_S = 4.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,3 +140,33 @@ def has_model(wanted: Wanted, environ: Mapping[str, str]) -> bool:
         return True
     found = find_snapshot(cache_folder(environ), wanted.model, wanted.revision)
     return found is not None and find_missing(found, wanted.gguf_file) is None
+
+
+def why_unknown(hub: str, environ: Mapping[str, str]) -> str:
+    """Why the host of this address cannot be found; empty if it is found, and if a proxy looks names up instead."""
+    host = urlsplit(hub).hostname
+    if not host or any(name.lower().endswith("_proxy") for name in (*os.environ, *environ)):
+        return ""
+    where = (hub.partition("://")[2] or hub).rpartition("@")[2]
+    found: list[str] = []
+
+    def look_up() -> None:
+        try:
+            # as bytes, since a text makes Python import its tables of international names
+            socket.getaddrinfo(host.encode() if _is_plain(host) else host, None, type=socket.SOCK_STREAM)
+            found.append("")
+        except UnicodeError:
+            found.append("")  # the library names what is wrong with the address
+        except OSError as error:
+            found.append(f"{where} does not answer here ({error.strerror})")
+
+    # A thread, because nothing bounds how long a name server is waited for.
+    thread = threading.Thread(target=look_up, daemon=True)
+    thread.start()
+    thread.join(_ANSWER_S)
+    return found[0] if found else f"{where} does not answer here within {_ANSWER_S:g} s"
+
+
+def _is_plain(host: str) -> bool:
+    """Whether the name is as a name server is asked for it. Source: RFC 1035, section 2.3.4."""
+    return host.isascii() and all(0 < len(label) < 64 for label in host.split("."))

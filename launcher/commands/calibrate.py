@@ -109,6 +109,7 @@ def calibrate(run: RunDir) -> Calibrated:
             "gpu_tflops": peak,
             "achieved_share": significant(share),
             **({"context_gib": measured.context_gib} if measured.context_gib is not None else {}),
+            **_fragmentation(measured),
         }
         if measured.link_gb_s:
             inside = plan.topology.nodes == 1
@@ -122,6 +123,13 @@ def calibrate(run: RunDir) -> Calibrated:
         "link_gb_s": measured.link_gb_s,
         "peak_gib": measured.peak_gib,
     }
+
+
+def _fragmentation(measured: Measured) -> dict[str, float]:
+    """The share that the allocator held beside the tensors at their peak, on the fullest GPUs; empty if it was not measured."""
+    if not measured.peak_gib or measured.reserved_gib is None:
+        return {}
+    return {"fragmentation": significant(max(measured.reserved_gib / measured.peak_gib - 1, 0.0))}
 
 
 def _tokens_of_a_sequence(course: Course) -> int | None:

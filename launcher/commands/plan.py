@@ -8,8 +8,7 @@ from launcher.errors import Exit, UsageError
 from launcher.launching.compose import compose
 from launcher.launching.estimates import Explained, explain_dict, explain_lines
 from launcher.launching.inspect_model import inspect_model
-from launcher.launching.plan_table import PlanRow, make_table, table_rows
-from launcher.launching.plan_text import PLAN_PRINTS, plan_dict, plan_text
+from launcher.launching.plan_text import PLAN_PRINTS, PlanRow, make_table, plan_dict, plan_text, table_rows
 from launcher.launching.plan_warnings import plan_notes, print_warnings
 from launcher.launching.planning import look
 from launcher.output import align, print_json, print_table, say

@@ -71,7 +71,9 @@ class ClusterConfig:
     """Host memory of a node that jobs can use, in GiB; a run that needs more by its plan is refused. With null this is not
     checked."""
     context_gib: float = 1.0
-    """GPU memory beside tensors, in GiB: CUDA context, communicators, fragmentation. Assumed until `calibrate` measures it."""
+    """GPU memory outside of torch's allocator, in GiB: CUDA context, communicators. Assumed until `calibrate` measures it."""
+    fragmentation: float = 0.03
+    """Share of the tensors' GPU memory that torch's allocator holds in addition. Assumed until `calibrate` measures it."""
     gpu_tflops: Optional[float] = None  # noqa: UP045
     """Dense bf16 TFLOP/s of one GPU by its data sheet; null takes those of cluster.gpu_type, or else of an A100."""
     gpu_memory_gb_s: Optional[float] = None  # noqa: UP045

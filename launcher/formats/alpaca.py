@@ -49,5 +49,5 @@ SPEC = Format(
     json_columns=("history",),
     example={"instruction": "Translate.", "input": "Haus", "output": "house"},
     shape='`{"instruction", "input"?, "output", "system"?, "history"?}`',
-    note="; input stands below the instruction",
+    note="; input is put below the instruction",
 )

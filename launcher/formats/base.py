@@ -69,13 +69,13 @@ class Format:
     text_or_turns: tuple[str, ...] = ()
     """Keys whose cells in CSV hold JSON if they begin like a list of turns, and plain text otherwise."""
     unread: Callable[[Fields], tuple[str, ...]] = _nothing
-    """Keys of `keys` that `read` leaves out of this row, because another one has their place; they are counted and told."""
+    """Keys of `keys` that `read` ignores in this row, because another key takes their place; they are counted and reported."""
     lists: tuple[str, ...] = ()
     """Keys that hold lists of turns, never a text; text in them is read as that list."""
     raw: tuple[str, ...] = ()
-    """Keys whose values are no turns, and are read with all that is in them."""
+    """Keys whose values are not turns; they are read unchanged."""
     meanings: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
-    """Other names that people give to keys of this format; an error for a row of no format names data.columns with them."""
+    """Other names that people give to keys of this format. The error for a row without a known format suggests data.columns."""
     example: Mapping[str, Any]
     """A row that `matches` accepts and `read` reads."""
     shape: str

@@ -25,7 +25,7 @@ _PAIRS = (
 _BETTER_FIRST = (("response_j", "response_k"), ("chosen_response", "rejected_response"))
 """Names of two answers, of which the first is the better one."""
 _SCORES = ("fine-grained_score", "fine_grained_score", "overall_score", "score")
-"""Scores of an answer in a list, in the order in which they are taken: UltraFeedback's overall scores are known to be wrong."""
+"""Keys for the score of an answer in a list, in order of preference: UltraFeedback's overall scores are known to be wrong."""
 _VERDICTS = (
     "better_response_id",
     "labels",
@@ -50,7 +50,7 @@ def _matches(row: Fields) -> bool:
 
 
 def _is_ranked(row: Fields) -> bool:
-    """Whether the answers stand in a list with their ranks, as in Nectar."""
+    """Whether the answers are a list with ranks, as in Nectar."""
     return "answers" in row and "prompt" in row and "num_responses" in row
 
 
@@ -154,20 +154,20 @@ _SAYS: dict[str, Callable[[Fields, Any], bool | None]] = {
 
 
 def _best_and_worst(given: Any) -> tuple[list[Message], list[Message]]:
-    """The answers with the highest and the lowest score; the first of equal ones."""
+    """The answers with the highest and the lowest score; the first one if several have the same score."""
     found: list[tuple[float, str]] = []
     for one in cast("list[Any]", given) if isinstance(given, list) else []:
         answer = cast("dict[str, Any]", one) if isinstance(one, dict) else {}
         score = next((answer[name] for name in _SCORES if _is_number(answer.get(name))), None)
         if score is None and _is_number(answer.get("rank")):
-            score = -answer["rank"]  # the first is the best
+            score = -answer["rank"]  # rank 1 is the best
         text = answer.get("response", answer.get("answer"))
         if score is not None and isinstance(text, str):
             found.append((float(score), text))
     if len(found) < 2:
         raise BrokenRow(
             "format",
-            f"there are fewer than two answers with response and a score ({', '.join(_SCORES)}) or a rank",
+            f"fewer than two answers have a response and a score ({', '.join(_SCORES)}) or a rank",
         )
     best, worst = max(found, key=lambda one: one[0]), min(found, key=lambda one: one[0])
     if best[0] == worst[0]:

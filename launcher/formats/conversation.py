@@ -1,4 +1,4 @@
-"""`conversation`: a chat as a list of {"input", "output"} rounds, or of turns, under this name."""
+"""`conversation`: a chat as a list of {"input", "output"} rounds, or as a list of turns."""
 
 from typing import Any
 
@@ -39,6 +39,6 @@ SPEC = Format(
     json_columns=("conversation",),
     lists=("conversation",),
     example={"conversation": [{"input": "Hi", "output": "Hello"}, {"input": "And?", "output": "Bye"}]},
-    shape='`{"conversation": [{"input": ..., "output": ...}, ...], "system"?}`, or turns in it',
+    shape='`{"conversation": [{"input": ..., "output": ...}, ...], "system"?}`, or a list of turns',
     note="; rounds can also have `human`, `user`, `question`, `prompt` and `assistant`, `answer`, `response`",
 )

@@ -45,5 +45,5 @@ SPEC = Format(
     later_columns=("system",),
     example={"instruction": "Translate.", "context": "Haus", "response": "house"},
     shape='`{"instruction", "context"?, "response", "system"?}`',
-    note="; context stands below the instruction",
+    note="; context is put below the instruction",
 )

@@ -23,7 +23,7 @@ def _matches(row: Fields) -> bool:
 def _read(row: Fields) -> Example:
     calls = _list_of(row.get("answers"), "answers")
     if not calls:
-        raise BrokenRow("format", "answers holds no call; give a list of {name, arguments}")
+        raise BrokenRow("format", "answers contains no call; give a list of {name, arguments}")
     tools = [_as_schema(tool) for tool in _list_of(row.get("tools"), "tools")]
     called = [{"type": "function", "function": call} for call in calls]
     answer = read_turns([{"role": "assistant", "content": "", "tool_calls": called}], "answers")
@@ -33,7 +33,7 @@ def _read(row: Fields) -> Example:
 
 
 def _list_of(value: Any, name: str) -> list[dict[str, Any]]:
-    """The objects of a list, or of a list as JSON text."""
+    """The objects of a list, which can also be given as JSON text."""
     if isinstance(value, str):
         try:
             value = json.loads(value)
@@ -46,7 +46,7 @@ def _list_of(value: Any, name: str) -> list[dict[str, Any]]:
 
 
 def _as_schema(tool: dict[str, Any]) -> dict[str, Any]:
-    """The tool as JSON schema: in these sets its parameters stand by name, with Python's names of types."""
+    """The tool as JSON schema; in these data sets, parameters are a mapping from names to facts with Python's type names."""
     if "function" in tool:
         return tool
     given: Any = tool.get("parameters")

@@ -14,7 +14,7 @@ from launcher.formats.base import Fields, Format
 
 _CALL = "<functioncall>"
 _ARGUMENTS = re.compile(r"(\"arguments\":\s*)'(.*)'(\s*\}\s*)$", re.DOTALL)
-"""The arguments stand as JSON between single quotes, which is no JSON."""
+"""The arguments are JSON between single quotes, which makes the whole text invalid JSON."""
 _ACCESS = re.compile(r",? with access to the following functions.*", re.DOTALL)
 
 
@@ -34,7 +34,7 @@ def _read(row: Fields) -> Example:
 
 
 def _tools(system: str) -> list[dict[str, Any]]:
-    """The functions in a system prompt, which stand in it as JSON objects one after the other."""
+    """The functions in a system prompt, which contains them as consecutive JSON objects."""
     found: list[dict[str, Any]] = []
     at = system.find("{")
     while at >= 0:
@@ -49,14 +49,14 @@ def _tools(system: str) -> list[dict[str, Any]]:
 
 
 def _called(turn: Message) -> Message:
-    """The turn with the call in its text as a call."""
+    """The turn, in which a call that was part of the text is a tool call."""
     before, call, text = turn["content"].partition(_CALL)
     if not call or turn["role"] != "assistant":
         return turn
     try:
         function = json.loads(_ARGUMENTS.sub(lambda found: found[1] + found[2] + found[3], text.strip()))
     except (ValueError, RecursionError):
-        raise BrokenRow("tool_call", f"what follows {_CALL} is no JSON ({text.strip()[:40]})") from None
+        raise BrokenRow("tool_call", f"the text after {_CALL} is not JSON ({text.strip()[:40]})") from None
     content = before.strip() or None
     return read_turn({"role": "assistant", "content": content, "tool_calls": [{"function": function}]})
 

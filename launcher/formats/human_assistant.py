@@ -36,7 +36,7 @@ def _read(row: Fields) -> Example:
 def _fork(
     one: list[Message], chosen: str, other: list[Message], rejected: str
 ) -> tuple[list[Message], list[list[Message]]]:
-    """The turns that both transcripts begin with, and what follows them on each side."""
+    """The turns with which both transcripts begin, and the turns that follow them in each transcript."""
     sides = [
         [*one, make_turn("assistant", chosen.strip())],
         [*other, make_turn("assistant", rejected.strip())],

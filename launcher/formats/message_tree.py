@@ -28,7 +28,7 @@ def _read(row: Fields) -> Example:
 
 
 def _best(replies: Any) -> Any:
-    """The reply that people ranked first; the first of those without a rank; None if there is none."""
+    """The reply that people ranked first; the first reply if none has a rank; None if there is no reply."""
     kept = [
         cast("dict[str, Any]", one)
         for one in (cast("list[Any]", replies) if isinstance(replies, list) else [])

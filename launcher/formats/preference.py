@@ -19,7 +19,7 @@ _PROMPTS = (
     "context",
     "input",
 )
-"""Names of the prompt, in the order in which they are taken."""
+"""Names of the prompt, in order of preference."""
 
 
 def _matches(row: Fields) -> bool:
@@ -55,7 +55,7 @@ def _read(row: Fields) -> Example:
 
 
 def _prompt(row: Fields) -> list[Message]:
-    """The turns of the prompt; none if the row has none beside the answers."""
+    """The turns of the prompt; empty if the row has only the answers."""
     name = next((name for name in _PROMPTS if row.get(name) is not None), None)
     if name is None:
         return []
@@ -73,20 +73,20 @@ def _unread(row: Fields) -> tuple[str, ...]:
 
 
 def _is_whole(side: list[Message]) -> bool:
-    """Whether the side is a chat with its question, and not an answer only."""
+    """Whether the side is a whole chat that includes the question, and not only an answer."""
     return len(side) > 1 and side[0]["role"] in ("system", "user")
 
 
 def _check_same(prompt: list[Message], shared: list[Message]) -> None:
-    """BrokenRow if the prompt beside whole chats is not in the turns that they share."""
+    """BrokenRow if the row has whole chats and a prompt that is not among the turns that the chats share."""
     said = {turn["content"].strip() for turn in shared}
     lost = next((turn for turn in prompt if turn["content"].strip() not in said), None)
     if lost is not None and not all(
         text in lost["content"] for text in said
-    ):  # or it is all of them as one text
+    ):  # the prompt can also be all of them as one text
         raise BrokenRow(
             "format",
-            "chosen and rejected are whole chats, and the prompt beside them is not one of the turns that they share; "
+            "chosen and rejected are whole chats, and prompt is not among the turns that they share; "
             "data.drop=[prompt] reads the chats alone",
         )
 

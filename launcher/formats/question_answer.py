@@ -26,11 +26,11 @@ _ANSWERS = (
     ),
     *("targets_pretokenized", "targets", "best_answer", "correct_answer", "answers"),
 )
-"""In the order in which they are taken: a worked solution before the answer that stands at its end."""
+"""In order of preference: a worked solution comes before the answer that it ends with."""
 _DEFINITION = "definition"
-"""What is asked of all rows of a task of Natural Instructions, whose inputs stand below it."""
+"""Key of the instruction that all rows of a task of Natural Instructions share; the input of the row is put below it."""
 _REFERENCED = ("solution", "answer")
-"""Beside a prompt, these are what a reward function compares generated answers with, and not an answer to learn."""
+"""In a row with a `prompt`, these are not answers to learn: a reward function compares generated answers with them."""
 
 
 def _names(row: Fields) -> tuple[str, str] | None:
@@ -104,5 +104,5 @@ SPEC = Format(
     example={"question": "2 + 2?", "answer": "4", "system_prompt": "Be short."},
     shape='`{"question", "answer", "system_prompt"?, "context"?}`',
     note="; also `query`, `problem`, `user`, `inputs` and `response`, `solution`, `assistant`, `targets`, SQuAD's `answers`; "
-    "context stands below the question",
+    "context is put below the question",
 )

@@ -31,7 +31,7 @@ class Known:
     allowed: Mapping[str, frozenset[str]]
     """Keys that a row of each format can have."""
     writers: Mapping[str, tuple[Format, Writer]]
-    """Format and writer of each name that rows can be written as."""
+    """The format and the writer for each name that `data convert --to` accepts."""
     lists: frozenset[str]
     """Keys of all formats that hold lists of turns."""
     json_columns: frozenset[str]

@@ -10,7 +10,7 @@ from launcher.formats.base import Fields, Format
 
 
 def _matches(row: Fields) -> bool:
-    return "text" in row and "message_tree_id" not in row  # a message of a tree is no text of its own
+    return "text" in row and "message_tree_id" not in row  # a message of a tree is not plain text
 
 
 def _read(row: Fields) -> Example:
@@ -18,7 +18,7 @@ def _read(row: Fields) -> Example:
         raise BrokenRow("empty", "text is empty; remove the row")
     if holds_turns(row["text"]):
         raise BrokenRow(
-            "type", "text is the text of a list of turns; data.columns={messages: text} reads it as a chat"
+            "type", "text holds the text of a list of turns; data.columns={messages: text} reads it as a chat"
         )
     return {"text": row["text"]}
 

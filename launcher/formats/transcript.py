@@ -1,4 +1,4 @@
-"""`transcript`: a chat as one text whose turns have marks; data.columns={transcript: text} reads a column so."""
+"""`transcript`: a chat as one text whose turns have marks; data.columns={transcript: text} reads a column this way."""
 
 from typing import Any
 

@@ -1,21 +1,28 @@
-"""model.chat_template and the tokens beside it, read before a launch: a shipped name, a Jinja file or another model's."""
+"""model.chat_template and the tokens beside it, read before a launch: a shipped name, a Jinja file or another model's; and the
+template of the run's model as far as its files are on this machine, to render rows with it.
+"""
 
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import yaml
 
-from launcher.config import AdapterMode, Config, ModelConfig
+from launcher.config import AdapterMode, Config, Init, ModelConfig
 from launcher.errors import ConfigError, unknown
 from launcher.hub import cache_folder, find_snapshot, is_path
 from launcher.launching.model_gate import folder_of, read_json
 from launcher.plan.chat_format import ChatFormat
 from launcher.resources import resource_dir
 
+if TYPE_CHECKING:
+    from launcher.data.template import Template
+
 _KEY = "model.chat_template"
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
+_RANDOM = (("eos_token", "<|im_end|>"), ("pad_token", "<|pad|>"))
+"""Special tokens of the byte tokenizer (launcher.data.tokenizer.byte_tokenizer)."""
 
 
 def shipped() -> list[str]:
@@ -189,3 +196,40 @@ def _check_tokens(model: ModelConfig) -> None:
     double = {one for one in model.added_tokens if model.added_tokens.count(one) > 1}
     if double:
         raise ConfigError(f"model.added_tokens holds {min(double)!r} twice; give each token once")
+
+
+def row_template(config: Config) -> "Template | None":
+    """The template that the ranks will use; None if the model's files are not on this machine, or have none."""
+    chat, folder = read_format(config), folder_of(config)
+    if chat is None and folder is None and config.model.init is not Init.random:
+        return None
+    from launcher.data.template import (
+        Template,
+        special_tokens,
+    )  # by need: the files of many a model are not here
+    from launcher.data.tokenizer import CHATML
+
+    text, named, more = None, dict[str, str](), list[str]()
+    if config.model.init is Init.random:
+        text, named = CHATML, dict(_RANDOM)
+    elif folder is not None:
+        text = template_in(folder)
+        values: dict[str, Any] = read_json(folder / "tokenizer_config.json") or {}
+        named = dict(special_tokens({**(read_json(folder / "special_tokens_map.json") or {}), **values}))
+        more = [
+            *special_contents(values.get("added_tokens_decoder")),
+            *special_contents(read_json(folder / "tokenizer.json") or {}),
+        ]
+    if chat is not None:
+        text = chat.template or text
+        more += [*chat.control]
+        if chat.eos:
+            named["eos_token"] = chat.eos
+    if not text:
+        return None
+    return Template(
+        name_or_path=config.model.name_or_path,
+        chat_template=text,
+        special=tuple(named.items()),
+        more_special=tuple(dict.fromkeys(more)),
+    )

@@ -5,8 +5,7 @@ from typing import Any
 
 from launcher.data.tokenizer import Source, find_source, load_tokenizer, shelf
 from launcher.errors import DataError, nearest
-from launcher.hub import cache_folder, endpoint, find_snapshot, offline_variable
-from launcher.launching.hub_lookup import why_unknown
+from launcher.hub import cache_folder, endpoint, find_snapshot, offline_variable, why_unknown
 from launcher.plan.chat_format import ChatFormat, fit_tokenizer
 
 _OUT = "give a name from conf/model, a folder or a hub id, or leave --model out"

@@ -25,10 +25,16 @@ from launcher.errors import ConfigError, LauncherError, UsageError
 from launcher.launching.elsewhere import refuse_elsewhere
 from launcher.launching.named_model import fit_to_name
 from launcher.launching.own_file.expand import Expanded, expand, place
-from launcher.launching.paths import expand_braces, expand_paths, keep_braces
 from launcher.launching.secrets import conceal, refuse_references, refuse_secrets, secrets_of
 from launcher.launching.start_adapter import fit_to_adapter
-from launcher.launching.texts import as_typed, check_words, with_home
+from launcher.launching.typed import (
+    as_typed,
+    check_words,
+    expand_braces,
+    expand_paths,
+    keep_braces,
+    with_home,
+)
 from launcher.methods.registry import find_method
 from launcher.resources import resource_dir
 
@@ -200,8 +206,7 @@ def _explained(error: BaseException, arguments: list[str], expanded: Expanded) -
 
 def _sentence(error: BaseException, arguments: list[str]) -> str:
     from launcher.launching.explain import explain
-    from launcher.launching.explain_file import explain_file
-    from launcher.launching.explain_override import explain_override
+    from launcher.launching.explain_input import explain_file, explain_override
 
     return explain_file(error, arguments) or explain_override(error, arguments) or explain(error, arguments)
 

@@ -11,9 +11,9 @@ from launcher.data.reading import Reading, reading_of
 from launcher.errors import ConfigError, DataError
 from launcher.formats import AUTO
 from launcher.hub import HUB
+from launcher.launching.chat_template import row_template
 from launcher.launching.kept import remembered
 from launcher.launching.portions import count_portions
-from launcher.launching.row_template import row_template
 from launcher.methods.rows import check_serves
 from launcher.run import RunDir
 

@@ -146,7 +146,7 @@ def explain_lines(plan: LaunchPlan) -> Lines:
         why_not = not_estimated(plan) or _NOT_KNOWN
         return [("memory", why_not)]
     lines = [
-        (f"{kind:<12}{one['gib']:>8.2f} GiB", f"{one['counted']} Shown by: {one['shown_by']}.")
+        (f"{kind:<14}{one['gib']:>8.2f} GiB", f"{one['counted']} Shown by: {one['shown_by']}.")
         for kind, one in explained["memory"].items()
     ]
     return [*lines, *([("time", explained["time"])] if explained["time"] else [])]
@@ -172,7 +172,7 @@ def _verdict(config: Config, plan: LaunchPlan) -> Lines:
     else:
         fits = f"no: needs {total:.1f} of {size:g} GiB; a launch would be refused"
     bars = [
-        ("", f"{kind:<12}{gib:>8.2f} GiB  {'#' * round(40 * gib / max(total, size or 0))}")
+        ("", f"{kind:<14}{gib:>8.2f} GiB  {'#' * round(40 * gib / max(total, size or 0))}")
         for kind, gib in plan.memory.parts.items()
     ]
     needs = f"{plan.room.host_gib:.1f} GiB of each node's memory"

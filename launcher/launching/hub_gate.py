@@ -16,8 +16,8 @@ from launcher.hub import (
     find_wanted,
     has_model,
     offline_variable,
+    why_unknown,
 )
-from launcher.launching.hub_lookup import why_unknown
 from launcher.output import warn
 from launcher.plan import LaunchPlan
 

@@ -21,7 +21,7 @@ from launcher.launching.machine_gate import check_host_memory, cpu_note
 from launcher.launching.package_gate import check_packages, package_notes
 from launcher.launching.plan_warnings import HowMuch, evaluation_note, print_warnings
 from launcher.launching.planning import prepare, run_dir
-from launcher.launching.push_gate import check_repository, push_note
+from launcher.launching.push_target import check_repository, push_note
 from launcher.launching.write import find_cut_short, write_run
 from launcher.output import say
 from launcher.plan import LaunchPlan, check_fits

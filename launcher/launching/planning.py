@@ -8,9 +8,8 @@ from launcher.launching.choose_shape import settle_shape
 from launcher.launching.compose import Composed
 from launcher.launching.facts import count, gather
 from launcher.launching.machine_gate import check_machine, for_plan
-from launcher.launching.place_gate import check_place
-from launcher.launching.plugin_gate import check_plugins
-from launcher.launching.push_gate import check_push
+from launcher.launching.place_gate import check_place, check_plugins
+from launcher.launching.push_target import check_push
 from launcher.plan import LaunchPlan
 from launcher.plugins.base import make_plugins
 from launcher.plugins.decide import decide

@@ -1,14 +1,19 @@
-"""A repository on a model hub that a run is pushed to: whether this user may write there, and what it holds."""
+"""The repository on a model hub that a run is pushed to: the checks before its launch, as far as this machine can tell, whether
+this user may write there, and what it holds.
+"""
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
+from launcher.config import Config
 from launcher.errors import ConfigError, Exit, LauncherError, PackageError
 from launcher.hub import endpoint, offline_variable
-from launcher.launching.hub_ask import is_open, token_of, why
+from launcher.output import warn
+from launcher.plan import LaunchPlan
 
 _NAME = re.compile(
     r"(?!.*(--|\.\.))(?!.*\.git$)[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95}(?<![.-])", re.ASCII
@@ -16,6 +21,58 @@ _NAME = re.compile(
 """OWNER/NAME. Source: huggingface_hub/utils/_validators.py, validate_repo_id."""
 _GIT = ".gitattributes"
 """The hub writes it into every new repository."""
+
+
+def check_push(config: Config, *, trial: bool) -> None:
+    """ConfigError for a hub.push that no run can fulfil."""
+    name = config.hub.push
+    if name is None:
+        return
+    check_name("hub.push", name)
+    if trial:
+        raise ConfigError(
+            f"hub.push={name} would be the repository of every trial; leave it out, and push the best one: python -m "
+            f"launcher push RUN --to {name}"
+        )
+
+
+def check_repository(config: Config) -> None:
+    """ConfigError if the hub would refuse the push of this user today; a warning if this machine cannot ask it."""
+    name = config.hub.push
+    if name is None or config.dry_run:
+        return
+
+    environ = {**os.environ, **config.cluster.env}
+    if offline := offline_variable(environ):
+        warn(
+            f"hub.push={name}: {offline} is set, so the run pushes nothing; push it later without {offline}: python -m "
+            "launcher push RUN"
+        )
+        return
+    try:
+        held = look(api(environ), name).files
+    except PushFailed as error:
+        warn(f"hub.push={name} could not be checked: {error}")
+        return
+    if held:
+        more = f" and {len(held) - 1} more" if len(held) > 1 else ""
+        raise ConfigError(
+            f"hub.push={name} exists and holds {next(iter(held))}{more}; a run overwrites nothing: name another repository, or "
+            "leave hub.push out and push later with python -m launcher push RUN --to NAME --force"
+        )
+
+
+def push_note(config: Config, plan: LaunchPlan) -> list[str]:
+    """A sentence about where and when the result is pushed."""
+    name = config.hub.push
+    if name is None:
+        return []
+    what = "merged model" if config.hub.merged else "adapter" if plan.adapter else "model"
+    how = "private if it is new" if config.hub.private else "public if it is new"
+    return [
+        f"the {what} is pushed to {name} ({how}) when the run has finished, if the machine of its job script reaches the hub; "
+        "else with python -m launcher push RUN"
+    ]
 
 
 class PushFailed(LauncherError):
@@ -56,6 +113,8 @@ def api(environ: Mapping[str, str]) -> Any:
         raise PushFailed(
             f"{offline} is set, so nothing can be pushed; unset it, or push from another machine"
         )
+    from launcher.launching.hub_ask import is_open, token_of  # most runs push nothing
+
     address = endpoint(environ)
     if not re.match(r"https?://[^/\s]", address):
         raise ConfigError(
@@ -96,6 +155,8 @@ def look(client: Any, name: str) -> Remote:
 
 def refusal(error: Exception, name: str) -> LauncherError:
     """What the hub's error means, in words that hold no token."""
+    from launcher.launching.hub_ask import why
+
     response: Any = getattr(error, "response", None)
     status = getattr(response, "status_code", 0)
     if status == 401:

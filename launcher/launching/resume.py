@@ -26,7 +26,7 @@ from launcher.launching.own_file.expand import OPTION
 from launcher.launching.package_gate import check_packages
 from launcher.launching.plan_warnings import print_warnings
 from launcher.launching.planning import prepare_in
-from launcher.launching.push_gate import check_repository
+from launcher.launching.push_target import check_repository
 from launcher.launching.write import rewrite_run, settle
 from launcher.output import say
 from launcher.plan import check_fits

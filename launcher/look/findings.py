@@ -56,7 +56,7 @@ def _gpus(records: Sequence[NodeRecord], how: str) -> list[Finding]:
         found.append(
             Finding(
                 what="context of an empty process, GiB", value=max(contexts), how=how,
-                note="cluster.context_gib has to hold communicators and fragmentation too; `calibrate` measures it",
+                note="cluster.context_gib has to hold communicators too; `calibrate` measures it",
             )
         )  # fmt: skip
     links = [one.link_gb_s for one in known if one.link_gb_s is not None]

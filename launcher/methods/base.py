@@ -33,6 +33,8 @@ class Draws:
     """Answers for each prompt. batch.global_batch_size counts answers and must be a multiple of it."""
     tokens: Callable[[Config], int]
     """Tokens of the longest answer."""
+    on_ranks: bool = False
+    """Whether transformers generates all answers of a step at once on the ranks that train, which the estimates count."""
 
 
 def _no_passes(config: Config) -> int:
@@ -54,7 +56,7 @@ class Method:
     title: str
     """Its full name."""
     about: str
-    """One or two sentences for the documentation: what it trains, and to what end."""
+    """One or two sentences for the documentation: what it trains, and for which purpose."""
     source: str
     """The paper, or the page of the manual."""
     module: str
@@ -84,13 +86,17 @@ class Method:
     extra_passes: Callable[[Config], int] = _no_passes
     """Forward passes over each sequence besides the trained one: by the reference model, or without gradients."""
     reference: Callable[[Config], bool] | None = None
-    """Whether the loss compares the model with its state before training (the reference model); None: never."""
+    """Whether the loss compares the model with its state before training (the reference model); None if it never does."""
     draws: Draws | None = None
-    """What it generates; None: nothing."""
+    """What it generates; None if it generates nothing."""
     scores: int = 0
+<<<<<<< HEAD
     """Numbers that the model's head outputs instead of logits over the vocabulary; 0: the model predicts tokens, or classes."""
     classifies: bool = False
     """Whether the head outputs a number for each class of the training data (kind classified), instead of predicting tokens."""
+=======
+    """Numbers that the model's head outputs instead of logits over the vocabulary; 0 if the model predicts tokens."""
+>>>>>>> main
     next_token_loss: bool = False
     """Whether the loss is the mean over predicted tokens, so that its exponential is a perplexity."""
     disables_dropout: bool = False
@@ -98,7 +104,7 @@ class Method:
     whole_logits: bool = False
     """Whether its trainer computes the logits of all tokens at once, in place of trl's fused head, which computes tiles."""
     not_estimated: str | None = None
-    """Why memory and time are not estimated, as the words after a colon; None: they are."""
+    """The reason why memory and time are not estimated, as the words after a colon; None if they are estimated."""
     fields: Mapping[str, tuple[type, ...]] = field(default_factory=dict[str, tuple[type, ...]])
     """Further fields of trl's class of arguments, and their types: trainer.args passes them on unchecked."""
     refused: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -107,10 +113,10 @@ class Method:
     """Prefixes of names: metrics.jsonl gets the figures besides the loss that its trainer logs under such names."""
 
     def __post_init__(self) -> None:
-        if self.not_estimated is None and self.draws is not None:
+        if self.not_estimated is None and self.draws is not None and not self.draws.on_ranks:
             raise ConfigError(
                 f"the spec of {self.title} generates answers, which the memory estimate does not count; give the reason in "
-                "not_estimated"
+                "not_estimated, or set on_ranks of draws if transformers generates them on the ranks"
             )
 
     @property

@@ -45,7 +45,7 @@ def _check_value(name: str, key: Key, value: Any) -> None:
 def _check_options(trainer: TrainerConfig, method: Method) -> None:
     if not trainer.options:
         return
-    from launcher.config.other_names import counterpart  # by need: most runs have no options
+    from launcher.config.other_names import counterpart  # imported here because most runs have no options
 
     known = {option.name: option for option in method.options}
     for name, value in trainer.options.items():

@@ -88,7 +88,7 @@ _REFUSED = {
     **dict.fromkeys(["use_transformers_continuous_batching", "transformers_continuous_batching_config",
                      "use_transformers_paged"], _ENGINE),
     "max_tool_calling_iterations": "no tool is called during training",
-    "chat_template_kwargs": "a row of the data has its own chat_template_kwargs",
+    "chat_template_kwargs": "each row of the data can have its own chat_template_kwargs",
 }  # fmt: skip
 
 
@@ -130,8 +130,7 @@ SPEC = Method(
     unit="answers",
     extra_passes=lambda config: 1 if config.trainer.beta else 0,
     reference=lambda config: bool(config.trainer.beta),
-    draws=Draws(answers=_answers, tokens=_tokens),
-    not_estimated="answers are generated during training",
+    draws=Draws(answers=_answers, tokens=_tokens, on_ranks=True),
     fields=_FIELDS,
     refused=_REFUSED,
     figures=("reward", "kl", "completions/mean_length"),

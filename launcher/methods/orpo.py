@@ -15,7 +15,7 @@ SPEC = Method(
     disables_dropout=True,
     whole_logits=True,  # trl 1.16, experimental/orpo/orpo_trainer.py, concatenated_forward
     refused={
-        "max_completion_length": "an answer may have what its prompt leaves of model.max_length",
+        "max_completion_length": "an answer may use all tokens of model.max_length that its prompt leaves",
         "padding_value": "the model's own padding token is used",
         "generate_during_eval": "trainer.sample_prompt shows an answer of the model",
         "is_encoder_decoder": "only causal language models are trained",

@@ -15,11 +15,11 @@ def arguments(config: Config, accumulation: int) -> dict[str, Any]:
 FIELDS: dict[str, tuple[type, ...]] = {"router_aux_loss_coef": (float, int)}
 REFUSED = {
     "loss_type": "the loss is the mean of the next-token losses over all trained tokens",
-    "pad_to_multiple_of": "rows are filled up to the longest of their batch by the launcher's own collator",
+    "pad_to_multiple_of": "the launcher's own collator pads each batch to its longest row",
     "padding_free": "trainer.packing=true leaves no padding",
     "truncation_mode": "a row longer than model.max_length keeps its start",
 }
-"""What trl's SFTConfig has and the launcher's own rows and loss do not read."""
+"""Fields of trl's SFTConfig that the launcher's own rows and loss do not use."""
 
 
 SPEC = Method(

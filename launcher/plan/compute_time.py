@@ -6,6 +6,7 @@ The constants are fitted to published rows of throughput; tests/benchmarks/publi
 from dataclasses import dataclass
 
 from launcher.plan.gpu import Gpu
+from launcher.plan.memory.generation import cache_bytes
 from launcher.plan.memory.load import Load
 from launcher.plan.model import parameters_by_kind
 from launcher.plan.windows import attention_width, seen_tokens
@@ -20,6 +21,9 @@ HEAD_BYTES = 20.0
 UNPACK_BYTES, UNPACK_SHARE = 2.6, 0.5
 """Bytes that one 4-bit weight is read and written with when it is dequantised to bf16, and the share of the memory's speed that
 this reaches. Assumptions."""
+DECODE_S = 1e-3
+"""Seconds that one block takes for one generated token besides reading its weights and cache: a loop of Python launches its
+kernels. An assumption."""
 ADAM_BYTES = 28.0
 """Bytes per trained parameter that the optimizer's step reads and writes: Adam with fp32 state and gradients."""
 
@@ -34,6 +38,7 @@ class Compute:
     unpack_s: float = 0.0
     optimizer_s: float = 0.0
     launch_s: float = 0.0
+    generate_s: float = 0.0
 
     @property
     def total_s(self) -> float:
@@ -45,6 +50,7 @@ class Compute:
             + self.unpack_s
             + self.optimizer_s
             + self.launch_s
+            + self.generate_s
         )
 
 
@@ -77,7 +83,27 @@ def compute_time(load: Load, length: int, gpu: Gpu) -> Compute:
         if load.strategy.offloads
         else ADAM_BYTES * load.trained / load.degrees.shard_size / bytes_s,
         launch_s=passes * blocks * PASS_S * (forwards + again / 3),
+        generate_s=generate_time(load, gpu),
     )
+
+
+def generate_time(load: Load, gpu: Gpu) -> float:
+    """The time that a GPU generates in a step: a forward pass over the prompts, and for each token of the longest answer one
+    that reads all weights and half of the final cache.
+
+    fp32 weights are read and cast for every token. Answers count with their full length. None of this has been measured.
+    """
+    if not load.generated:
+        return 0.0
+    bytes_s, blocks = gpu.memory_gb_s * 1e9, block_parameters(load)
+    prompts = load.sequences * load.accumulation * max(load.length - load.generated, 1)
+    reading_s = 2 * block_parameters(load, visited=True) * prompts / (gpu.tflops * 1e12 * gpu.matrix_share)
+    read = blocks * (8 if load.autocast and load.adapter is None and load.casts_each else load.width)
+    read += cache_bytes(load, load.length) / 2
+    token_s = read / bytes_s + load.layers * DECODE_S
+    if load.adapter is not None and load.adapter.four_bit:
+        token_s += blocks * UNPACK_BYTES / (bytes_s * UNPACK_SHARE)
+    return reading_s + load.generated * token_s
 
 
 def step_flops(load: Load, length: int) -> float:

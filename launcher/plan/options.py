@@ -29,6 +29,10 @@ def notes(config: Config, plan: LaunchPlan) -> list[str]:
         found.append(
             "trainer.torch_compile=true: 4-bit layers are not compiled, only the layers between them"
         )
+    if config.trainer.torch_compile and plan.memory is not None:
+        found.append(
+            "trainer.torch_compile=true: memory and time are estimated as without it; compiled blocks keep fewer activations"
+        )
     if config.strategy.cpu_ram_efficient_loading and not plan.loads_once and plan.topology.world_size > 1:
         found.append(
             "strategy.cpu_ram_efficient_loading=true: every rank still loads these weights, because quantised ones "

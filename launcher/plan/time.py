@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 
 from launcher.config import ClusterConfig, Config
-from launcher.plan.compute_time import PASS_S, Compute, compute_time, step_flops
+from launcher.plan.compute_time import PASS_S, Compute, compute_time, generate_time, step_flops
 from launcher.plan.facts import Facts
 from launcher.plan.gpu import Gpu, gpu_of
 from launcher.plan.length import count_steps
 from launcher.plan.memory.load import Load
 from launcher.plan.memory.weights import frozen_bytes
+from launcher.strategies.base import share_sent
 from launcher.units import significant
 
 NETWORK_GB_S, HOST_LINK_GB_S = 20.0, 20.0
@@ -47,7 +48,7 @@ def estimate_time(config: Config, load: Load, facts: Facts, steps: int | None = 
     corrects it.
     """
     cluster = config.cluster
-    length = min(facts.mean_tokens or load.length, load.length)
+    length = min(facts.mean_tokens + load.generated if facts.mean_tokens else load.length, load.length)
     length = load.length if config.trainer.packing else length
     compute, sent_s, offload_s = step_parts(cluster, load, length)
     step = compute.total_s + sent_s + offload_s
@@ -76,7 +77,7 @@ def step_parts(cluster: ClusterConfig, load: Load, length: int) -> tuple[Compute
         flops = step_flops(load, length) * load.sequences * load.answers * length * load.accumulation
         speed = gpu.tflops * 1e12 * cluster.achieved_share * (FOUR_BIT_SHARE if _four_bit(load) else 1)
         launch_s = load.accumulation * load.shape.num_hidden_layers * PASS_S
-        compute = Compute(matrices_s=flops / speed, launch_s=launch_s)
+        compute = Compute(matrices_s=flops / speed, launch_s=launch_s, generate_s=generate_time(load, gpu))
     sent_s = communication_bytes(load) / (_link(cluster, gpu, load) * 1e9)
     return compute, sent_s, offload_bytes(load) / (HOST_LINK_GB_S * 1e9)
 
@@ -86,10 +87,15 @@ def communication_bytes(load: Load) -> float:
 
     DDP sends the gradients once, at twice their size; ZeRO-1 the gradients and the new weights once; ZeRO-2 the gradients in
     every pass and the new weights once; ZeRO-3 and FSDP2 the weights twice in every pass (three times with checkpointing), and
-    the gradients.
+    the gradients. For each generated token FSDP2 sends the weights once more, and ZeRO-3 once for all of them.
     Source: ZeRO (arXiv 1910.02054), section 7; DeepSpeed 0.19.8 and accelerate 1.15 on accumulation.
     """
-    return load.acting.communication_bytes(load, frozen_bytes(load) + load.trained * load.width)
+    weights = frozen_bytes(load) + load.trained * load.width
+    generating = 0.0
+    if load.generated and load.shards_weights:
+        gathers = 1 if load.acting.gathers_to_generate else load.generated
+        generating = share_sent(load.degrees.shard_size) * weights * gathers
+    return load.acting.communication_bytes(load, weights) + generating
 
 
 def offload_bytes(load: Load) -> float:

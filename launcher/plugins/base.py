@@ -57,20 +57,20 @@ class Plugin:
         return plan
 
     def on_load(self, kwargs: dict[str, Any]) -> dict[str, Any]:
-        """The keyword arguments of from_pretrained, changed; on every rank."""
+        """The changed keyword arguments of from_pretrained; called on every rank."""
         return kwargs
 
     def on_model(self, model: Any) -> Any:
-        """The model, changed or wrapped; on every rank, before the trainer has it."""
+        """The changed or wrapped model; called on every rank, before the trainer gets it."""
         return model
 
     def set_aside(self) -> AbstractContextManager[None]:
-        """The context in which this process builds and runs a model without what `on_model` has changed beside its model, such
-        as the classes of a library. An export is loaded back, on the CPU, within it."""
+        """The context in which this process builds and runs models without the global changes of `on_model`, such as replaced
+        classes of a library. An export is loaded back in this context, on the CPU."""
         return nullcontext()
 
     def on_trainer(self, trainer: Any) -> Any:
-        """The trainer, changed (add transformers' TrainerCallbacks here); on every rank, before training."""
+        """The changed trainer (add transformers' TrainerCallbacks here); called on every rank, before training."""
         return trainer
 
 

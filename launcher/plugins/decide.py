@@ -66,13 +66,14 @@ def read_run(run: RunDir) -> Decided:
 
 
 def look_at_run(run: RunDir) -> Decided:
-    """As read_run, for a verb that only looks: RunError before a plugin is imported that is not one of this project's, since a
-    run dir can be anybody's."""
+    """Like read_run, for verbs that only read a run. RunError instead of the import of a plugin from outside of this project,
+    because another person can have written the run dir."""
     for key, plugin in read_config(str(run.config)).plugins.items():
         target = str(plugin.get("_target_")) if isinstance(plugin, dict) else ""  # pyright: ignore
         if not _OWN.fullmatch(target):
             raise RunError(
-                f"plugins.{key}._target_={target} of {run.config} is not of this project, and is not imported to look at a run"
+                f"plugins.{key}._target_={target} of {run.config} is not a plugin of this project, and a verb that only reads "
+                "a run does not import it"
             )
     return read_run(run)
 

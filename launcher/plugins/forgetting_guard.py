@@ -48,7 +48,7 @@ class ForgettingGuard(Plugin):
     @property
     def traits(self) -> Traits:
         """It measures token predictions; a rule refuses this for a reward model."""
-        return Traits(needs_token_predictions=True)
+        return Traits(needs_token_predictions=True, measures_tokens=self.max_length)
 
     @property
     def files(self) -> Mapping[str, str]:

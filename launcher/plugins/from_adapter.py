@@ -10,7 +10,7 @@ _NAMES = {
     "exclude_modules": "exclude_modules", "target_parameters": "target_parameters", "rank_pattern": "rank_pattern",
     "alpha_pattern": "alpha_pattern",
 }  # fmt: skip
-"""Key of peft's file -> option. Dropout is not among them: it is no part of an adapter."""
+"""Key of peft's file -> option. Dropout is left out, because it is not part of an adapter."""
 _ALWAYS = {"use_rslora": False, "use_dora": False, "bias": "none"}
 _EXPERTS = ("experts.gate_up_proj", "experts.down_proj")
 _IN_BLOCK = re.compile(r"(?:.*\.)?layers\.\d+\.(?:.*\.)?(\w+)")
@@ -19,7 +19,7 @@ _IN_BLOCK = re.compile(r"(?:.*\.)?layers\.\d+\.(?:.*\.)?(\w+)")
 def options_of(values: Mapping[str, Any]) -> dict[str, Any]:
     """Option -> value; what peft writes as empty is None.
 
-    peft writes all-linear as the path of every layer, and experts as parameters: the layers' names and all-linear come back.
+    peft writes all-linear as the path of every layer, and experts as parameters; these become layer names or all-linear again.
     """
     found: dict[str, Any] = {ours: values.get(theirs) or _ALWAYS.get(ours) for theirs, ours in _NAMES.items()}
     targets = found["target_modules"]

@@ -46,7 +46,7 @@ class LoRA(LoRAOptions, Plugin):
 
     @property
     def adapter(self) -> Adapter:
-        """The adapter, over 8-bit weights if asked."""
+        """The adapter, over 8-bit weights if configured."""
         return replace(super().adapter, eight_bit=self.load_in == "8bit")
 
     @property
@@ -56,7 +56,7 @@ class LoRA(LoRAOptions, Plugin):
         return (Package(module="bitsandbytes", name="bitsandbytes", install=install),) if self.load_in else ()
 
     def on_load(self, kwargs: dict[str, Any]) -> dict[str, Any]:
-        """The arguments with 8-bit quantisation, if asked. Source: transformers' bitsandbytes page, "LLM.int8()"."""
+        """The arguments with 8-bit quantisation, if configured. Source: transformers' bitsandbytes page, "LLM.int8()"."""
         if not self.load_in:
             return kwargs
         from transformers import BitsAndBytesConfig
@@ -160,7 +160,7 @@ class LoRA(LoRAOptions, Plugin):
         return self.target_modules == "all-linear" and _experts(model)
 
     def _parameters(self, model: Any) -> list[str] | None:
-        """Names of the adapted parameters; all-linear adapts the stacked experts, which are no layers, and never the router."""
+        """Names of the adapted parameters; all-linear adapts the stacked experts (not layers), and never the router."""
         named: list[str] = list(self.target_parameters or ())
         stacked = [f"experts.{name}" for name in _STACKED] if self._all_experts(model) else []
         have = [name for name, _ in model.named_parameters()]
@@ -185,9 +185,9 @@ class LoRA(LoRAOptions, Plugin):
 
 
 def _trained_tokens(model: Any, whole: Iterable[str]) -> dict[str, list[int]] | None:
-    """Module -> the rows of it that are trained: those of a chat template's tokens; None if there are none.
+    """Module -> its rows that are trained: those of a chat template's tokens; None if there are none.
 
-    A head that is tied to the embedding follows it, and a module that is trained whole has no rows of its own.
+    A head that is tied to the embedding and a module that is trained whole are left out.
     """
     tokens: list[int] = getattr(model, "trained_tokens", [])
     tables = [model.get_input_embeddings()]

@@ -171,7 +171,7 @@ def login_command(python: str, *words: str) -> str:
 
 def _path(text: str) -> str:
     """A path for bash, quoted but for ~/ at its start and for $NAME."""
-    from launcher.launching.paths import VARIABLE
+    from launcher.launching.typed import VARIABLE
 
     home, rest = ('"$HOME"/', text[2:]) if text.startswith("~/") else ("", text)
     pieces, at = [home], 0

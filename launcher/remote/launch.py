@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from launcher.errors import ClusterError, ConfigError
 from launcher.launching.elsewhere import ConfigElsewhere
-from launcher.launching.paths import expand
+from launcher.launching.typed import expand
 from launcher.output import say
 from launcher.remote.code import Code, gather_code
 from launcher.remote.command import Command, run_there

@@ -17,7 +17,7 @@ from launcher.config.schema import is_shipped
 from launcher.data.places import find_files, is_address
 from launcher.errors import ConfigError
 from launcher.launching.freeze.look import has_secret_name
-from launcher.launching.paths import expand
+from launcher.launching.typed import expand
 from launcher.remote.content import Hashes, Tree, data_tree
 
 _DATA = ("data.path", "data.eval_path")

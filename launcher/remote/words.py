@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from launcher.launching.own_file.expand import OPTION, expand
-from launcher.launching.own_file.grammar import in_grammar
+from launcher.launching.own_file.write import in_grammar
 
 _CONFIG_DIR = ("--config-dir", "-cd")
 _OURS = ("cluster.ssh", "cluster.ssh_dir", "cluster.python", "runs_dir")

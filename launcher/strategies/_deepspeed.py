@@ -21,7 +21,7 @@ BUCKET = 500_000_000
 ON_HOST = ("sgd", "rmsprop", "adagrad")
 """Optimizers (trainer.optim) of torch that also work in host memory, element by element, so that shards do not matter."""
 DEEPSPEED_HAS = ("adamw_torch", "adamw_torch_fused", "paged_adamw_32bit", "lion_32bit", "paged_lion_32bit")
-"""Optimizers for which DeepSpeed has one of its own with the same rule, which accelerate takes when state is offloaded."""
+"""Optimizers that DeepSpeed implements with the same update rule; accelerate uses these when state is offloaded."""
 
 
 class Zero(Strategy):
@@ -70,8 +70,8 @@ class Zero(Strategy):
         )
 
     def keeps_optimizer(self, optim: str) -> bool:
-        """Whether torch's own optimizer computes on the host. For any but AdamW and Lion, accelerate 1.15 would take
-        DeepSpeed's CPU Adam with L2 in its place, without a word. Source: accelerate's map_pytorch_optim_to_deepspeed."""
+        """Whether torch's own optimizer computes on the host. For any but AdamW and Lion, accelerate 1.15 would silently
+        use DeepSpeed's CPU Adam with L2 regularization instead. Source: accelerate's map_pytorch_optim_to_deepspeed."""
         return self.offload_optimizer and optim in ON_HOST
 
     def offloads_optimizer(self, optim: str) -> bool:
@@ -147,13 +147,13 @@ class Zero(Strategy):
         return self.gradient_bytes(load) if load.accumulation > 1 else 0
 
     def held_head_bytes(self, load: Trained) -> float:
-        """Bytes of the head's gradient, which waits for the embedding's if the weights are tied; else it is reduced at once."""
+        """Bytes of the head's gradient if it is kept until the embedding's is computed (tied weights); 0 otherwise."""
         return load.table * load.width if load.tied else 0
 
     def embedding_bytes(self, load: Trained) -> float:
-        """Bytes of the embedding's gradient, of tied weights also the head's, which waited for it. One that is larger than a
-        bucket is flattened and copied to be reduced. Source: DeepSpeed 0.19.8, stage_1_and_2.py."""
-        copies = 3 if self.zero_stage == 2 and load.accumulation == 1 else 4  # the last is of the kept sum
+        """Bytes of the embedding's gradient and, with tied weights, of the head's, which was kept. A gradient larger than a
+        bucket is flattened and copied before it is reduced. Source: DeepSpeed 0.19.8, stage_1_and_2.py."""
+        copies = 3 if self.zero_stage == 2 and load.accumulation == 1 else 4  # the last one is the kept sum
         if self.zero_stage == 3 or load.table <= bucket_elements(load):
             copies = 1
         return load.table * load.width * max(copies, 2 if load.tied else 1)
@@ -163,7 +163,11 @@ class Zero(Strategy):
 
         Source: DeepSpeed 0.19.8, stage_1_and_2.py.
         """
-        if moment is Moment.STEP or (moment.before_backward and load.accumulation == 1):
+        if (
+            moment is Moment.STEP
+            or moment.between_steps
+            or (moment.before_backward and load.accumulation == 1)
+        ):
             return 0
         return 2 * bucket_elements(load) * load.width
 

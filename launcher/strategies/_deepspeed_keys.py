@@ -51,23 +51,23 @@ _OFFLOAD: Mapping[str, type] = {
 }
 """Keys of offload_optimizer and offload_param. Source: DeepSpeed 0.19.8, runtime/zero/offload_config.py."""
 _OWNED: Mapping[str, str] = {
-    "train_batch_size": "here batch.global_batch_size",
-    "train_micro_batch_size_per_gpu": "here batch.micro_batch_size",
+    "train_batch_size": "set batch.global_batch_size instead",
+    "train_micro_batch_size_per_gpu": "set batch.micro_batch_size instead",
     "gradient_accumulation_steps": "it follows from batch.global_batch_size and batch.micro_batch_size",
-    "gradient_clipping": "here trainer.max_grad_norm",
-    "optimizer": "here trainer.optim, with trainer.learning_rate, trainer.weight_decay and trainer.adam_*",
-    "scheduler": "here trainer.lr_scheduler_type, with trainer.warmup_steps",
-    "bf16": "here trainer.precision",
-    "fp16": "here trainer.precision, as bf16 or fp32: fp16 is not supported",
-    "amp": "here trainer.precision",
-    "zero_optimization.stage": "here strategy=zero1, zero2 or zero3",
-    "zero_optimization.overlap_comm": "here strategy.overlap_comm",
-    "zero_optimization.offload_optimizer.device": "here strategy.offload_optimizer",
-    "zero_optimization.offload_param.device": "here strategy.offload_param",
+    "gradient_clipping": "set trainer.max_grad_norm instead",
+    "optimizer": "set trainer.optim, trainer.learning_rate, trainer.weight_decay and trainer.adam_* instead",
+    "scheduler": "set trainer.lr_scheduler_type and trainer.warmup_steps instead",
+    "bf16": "set trainer.precision instead",
+    "fp16": "fp16 is not supported; set trainer.precision to bf16 or fp32 instead",
+    "amp": "set trainer.precision instead",
+    "zero_optimization.stage": "set strategy=zero1, zero2 or zero3 instead",
+    "zero_optimization.overlap_comm": "set strategy.overlap_comm instead",
+    "zero_optimization.offload_optimizer.device": "set strategy.offload_optimizer instead",
+    "zero_optimization.offload_param.device": "set strategy.offload_param instead",
     "zero_optimization.elastic_checkpoint": "the launcher writes checkpoints of its own",
     "zero_optimization.pipeline_loading_checkpoint": "the launcher writes checkpoints of its own",
-    "zero_optimization.cpu_offload": "here strategy.offload_optimizer",
-    "zero_optimization.cpu_offload_param": "here strategy.offload_param",
+    "zero_optimization.cpu_offload": "set strategy.offload_optimizer instead",
+    "zero_optimization.cpu_offload_param": "set strategy.offload_param instead",
     "tensor_parallel": "only data parallelism is supported",
     "pipeline": "only data parallelism is supported",
     "sequence_parallel_size": "only data parallelism is supported",
@@ -76,7 +76,7 @@ _OWNED: Mapping[str, str] = {
 
 
 def check_passed(given: Mapping[str, Any], offloads: Mapping[str, bool]) -> None:
-    """PlanError for a key that is unknown or has a key of its own here, and for a value of another type.
+    """PlanError for a key that is unknown or is set by another key of the launcher, and for a value of another type.
 
     `offloads`: whether offload_optimizer and offload_param are on, without which their sections must not exist.
     """

@@ -93,6 +93,8 @@ class Strategy:
     """Whether sharded parameters are torch DTensors."""
     gathers_by_module: ClassVar[bool] = False
     """Whether weights are gathered, in one number format, only while the module that owns them runs."""
+    gathers_to_generate: ClassVar[bool] = False
+    """Whether the whole model is gathered once while answers are generated; else what is sharded is gathered for each token."""
     loads_shards: ClassVar[bool] = False
     """Whether a rank loads only its own share of the weights."""
     four_bit_on_host: ClassVar[bool] = False
@@ -184,7 +186,7 @@ class Strategy:
         return Degrees(dp_replicate=world_size)
 
     def acting(self, degrees: Degrees) -> Strategy:
-        """The strategy that is effective with these degrees: a library can do nothing if there is nothing to shard."""
+        """The strategy that takes effect with these degrees; a library can do nothing if there is nothing to shard."""
         return self
 
     def worthwhile(self, degrees: Degrees) -> bool:
@@ -227,27 +229,29 @@ class Strategy:
         return load.trained * load.gradient_width
 
     def carried_bytes(self, load: Trained) -> float:
-        """Bytes of the gradients that a forward and backward pass leaves for the next one of the same step."""
+        """Bytes of the gradients that one micro-step keeps for the next micro-step of the same step."""
         return load.trained * load.gradient_width if load.accumulation > 1 else 0
 
     def gradient_bytes_at(self, load: Trained, moment: Moment) -> float:
-        """Bytes of gradients at that moment, without the head's and the embedding's own while they are made."""
+        """Bytes of gradients at that moment, excluding those of the head and of the embedding while they are computed."""
         if moment is Moment.STEP:
             return self.gradient_bytes(load)
+        if moment.between_steps:
+            return 0
         carried = self.carried_bytes(load)
         if moment.before_gradients:
             return carried
         made = self.gradient_bytes(load)
         if (
             moment is Moment.LAST_BLOCK
-        ):  # held_head_bytes counts the head's, and the embedding's comes after it
+        ):  # held_head_bytes counts the head's gradient, and the embedding's is computed later
             tables = load.trains_embedding + (load.trains_head and not load.tied)
             made *= 1 - tables * load.table / load.trained
         return max(carried, made)
 
     def held_head_bytes(self, load: Trained) -> float:
-        """Bytes of the trained head's gradient while the blocks are differentiated. That of tied weights waits for the
-        embedding's. Source: torch's autograd/input_buffer.cpp."""
+        """Bytes of the trained head's gradient during the backward passes of the blocks. With tied weights it is kept until the
+        embedding's gradient is computed. Source: torch's autograd/input_buffer.cpp."""
         return load.table * load.gradient_width if load.tied or load.accumulation == 1 else 0
 
     def embedding_bytes(self, load: Trained) -> float:
@@ -258,8 +262,8 @@ class Strategy:
         """Bytes of buffers at that moment.
 
         DistributedDataParallel copies gradients into separate buckets, which it keeps. Source: torch's
-        gradient_as_bucket_view. Without checkpointing autograd keeps autocast's copies of all weights; with it they are there
-        in the forward pass, and those of one block are made again.
+        gradient_as_bucket_view. Without checkpointing, autograd keeps autocast's copies of all weights. With it, all
+        copies exist only in the forward pass, and the backward pass makes those of one block at a time again.
         """
         buckets = load.trained * load.trained_width if load.degrees.dp_replicate > 1 else 0
         casts = 2 * load.linear if load.autocast and load.adapter is None else 0
@@ -270,9 +274,9 @@ class Strategy:
         return buckets + casts
 
     def step_bytes(self, load: Trained, elements: int, foreach: bool) -> float:
-        """Temporary bytes of the optimizer's step. `elements`: trained parameters on this rank; `foreach`: whether it makes one
-        more fp32 value of each."""
-        return 4 * elements if foreach else 0
+        """Temporary bytes of the optimizer's step. `elements`: trained parameters on this rank; `foreach`: whether it
+        makes one more value for each of them, in its format."""
+        return load.trained_width * elements if foreach else 0
 
     def communication_bytes(self, load: Trained, weights: float) -> float:
         """Bytes that one GPU sends in a step. `weights`: bytes of the whole model in the forward pass's format.

@@ -45,7 +45,7 @@ class Fsdp2(Strategy):
         yield dataclasses.replace(self, name=f"{self.name}_offload", offload_param=True)
 
     def config(self) -> StrategyConfig:
-        """As of any strategy, with the choice of who loads."""
+        """The settings of any strategy, and which ranks load the model."""
         return dataclasses.replace(
             Strategy.config(self), cpu_ram_efficient_loading=None if self.cpu_ram_efficient_loading else False
         )
@@ -107,11 +107,11 @@ class Fsdp2(Strategy):
         return load.trained * self._width(load) if load.accumulation > 1 else 0
 
     def held_head_bytes(self, load: Trained) -> float:
-        """Bytes of the gathered head's gradient, which waits for the embedding's if the weights are tied."""
+        """Bytes of the gathered head's gradient if it is kept until the embedding's is computed (tied weights)."""
         return load.table * self._width(load) if load.tied else 0
 
     def embedding_bytes(self, load: Trained) -> float:
-        """Bytes of the gathered embedding's gradient; of tied weights also the head's, which waited for it."""
+        """Bytes of the gathered embedding's gradient and, with tied weights, of the head's, which was kept."""
         return load.table * self._width(load) * (2 if load.tied else 1)
 
     def buffer_bytes(self, load: Trained, units: Units, moment: Moment) -> float:

@@ -47,7 +47,7 @@ def _spec(config: StrategyConfig) -> Strategy:
     if engine in STRATEGIES.own_names():
         return _of_stage(STRATEGIES.find(engine), stage)
     shared = False
-    # the names with the stage in them first, which imports fewer modules
+    # names that contain the stage come first, so that fewer modules are imported
     for name in sorted(STRATEGIES.own_names(), key=lambda name: str(stage) not in name):
         spec = STRATEGIES.find(name)
         shared = shared or spec.engine == engine

@@ -54,12 +54,12 @@ class Trained(Protocol):
 
     @property
     def table(self) -> int:
-        """Values of the embedding, and of the head."""
+        """Number of values in the embedding; the head has as many."""
         ...
 
     @property
     def tied(self) -> bool:
-        """Whether the head has the embedding's weights."""
+        """Whether the head shares the embedding's weights."""
         ...
 
     @property

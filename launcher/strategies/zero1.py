@@ -27,7 +27,7 @@ class Zero1(Zero):
         return load.trained * load.gradient_width if load.accumulation > 1 else 0
 
     def embedding_bytes(self, load: Trained) -> float:
-        """As in the other stages; a gradient that was kept whole counts there."""
+        """As in the other stages, without a gradient that `carried_bytes` already counts."""
         copied = Zero.embedding_bytes(self, load)
         return copied - (load.table * load.width if load.accumulation > 1 and not load.tied else 0)
 

@@ -19,7 +19,7 @@ _SUB_GROUP = 1_000_000_000  # elements; DeepSpeed's default of sub_group_size
 
 
 def sizes(hidden_size: int) -> dict[str, int]:
-    """The three sizes that follow from the model's width, in elements, as where DeepSpeed's file says `auto`.
+    """The three sizes, in elements, that transformers derives from the model's width where deepspeed.json says `auto`.
 
     Source: transformers 5.23, integrations/deepspeed.py (trainer_config_finalize).
     """
@@ -37,6 +37,7 @@ class Zero3(Zero):
     order: ClassVar[int | None] = 50
     shards_weights: ClassVar[bool] = True
     gathers_by_module: ClassVar[bool] = True
+    gathers_to_generate: ClassVar[bool] = True
     loads_shards: ClassVar[bool] = True
 
     def check(self, config: StrategyConfig) -> None:
@@ -62,7 +63,7 @@ class Zero3(Zero):
         }
 
     def bucket(self, deepspeed: Mapping[str, Any] | None) -> int | None:
-        """As in the other stages; None also if the size follows from the model's width."""
+        """As in the other stages; also None if the size is derived from the model's width."""
         zero = (deepspeed or {}).get("zero_optimization", {})
         size = Zero.bucket(self, deepspeed)
         return None if size and zero.get("stage3_prefetch_bucket_size") == int(0.9 * size) else size
@@ -83,7 +84,7 @@ class Zero3(Zero):
     def buffer_bytes(self, load: Trained, units: Units, moment: Moment) -> float:
         """Bytes of one gradient bucket, the gathered weights, and the small tensors that are not sharded.
 
-        LIVE limits what is gathered ahead; while the blocks are differentiated, the head is still there on top of it.
+        LIVE limits what is gathered ahead. During the backward passes of the blocks, the gathered head exists in addition.
 
         Source: DeepSpeed 0.19.8, stage3.py and partitioned_param_coordinator.py.
         """
@@ -96,7 +97,9 @@ class Zero3(Zero):
         own = sizes(load.hidden_size)
         limit, bucket = own["stage3_param_persistence_threshold"], load.bucket or own["reduce_bucket_size"]
         persistent = sum(size * count for size, count in elements if size <= limit) * load.width
-        reduced = 0 if moment.before_backward else bucket * load.width
+        reduced = 0 if moment.before_backward or moment.between_steps else bucket * load.width
+        if moment is Moment.GENERATE:  # trl gathers the whole model (ds3_gather_for_generation)
+            return load.parameters * load.width + persistent
         gradients = units.block if moment.in_blocks and load.adapter is None else 0
         return max(whole, units.head + 2 * units.block) + persistent + reduced + gradients
 

@@ -16,9 +16,8 @@ from launcher.launching.facts import count, gather
 from launcher.launching.hub_gate import check_hub, wanted_of
 from launcher.launching.machine_gate import check_machine
 from launcher.launching.package_gate import check_packages
-from launcher.launching.place_gate import check_place
-from launcher.launching.plugin_gate import check_plugins
-from launcher.launching.push_gate import check_push
+from launcher.launching.place_gate import check_place, check_plugins
+from launcher.launching.push_target import check_push
 from launcher.launching.secrets import refuse_secrets, secrets_of
 from launcher.output import say, warn
 from launcher.plan import Facts, LaunchPlan, check_fits, close_call

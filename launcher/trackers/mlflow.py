@@ -24,7 +24,7 @@ _BATCH = 1000
 
 
 class Mlflow(Tracker):
-    """MLflow, by its client: metrics and the run's settings."""
+    """MLflow, through its client: metrics and the run's settings."""
 
     says: ClassVar[str] = "MLflow at `MLFLOW_TRACKING_URI`; tracker.project is the experiment"
     offline: ClassVar[str] = "without MLFLOW_TRACKING_URI, or if the server does not answer within 3 s"
@@ -37,13 +37,13 @@ class Mlflow(Tracker):
         ),
         Variable(
             name="MLFLOW_TRACKING_TOKEN",
-            meaning="Secret: a token for the MLflow server. It passes through and is never written.",
+            meaning="Secret: a token for the MLflow server. Jobs inherit it; it is never written to a file.",
             set_by="a person",
             read_by="mlflow",
         ),
         Variable(
             name="MLFLOW_TRACKING_PASSWORD",
-            meaning="Secret: a password for the MLflow server. It passes through and is never written.",
+            meaning="Secret: a password for the MLflow server. Jobs inherit it; it is never written to a file.",
             set_by="a person",
             read_by="mlflow",
         ),

@@ -17,11 +17,11 @@ _ELSEWHERE = ("TRACKIO_SPACE_ID", "TRACKIO_SERVER_URL", "TRACKIO_BUCKET_ID")
 """Variables that would make trackio send during training; only `sync` sends."""
 _LIMIT_S, _SHOWN = 3600, 300
 _SYNC = "import sys; from trackio.deploy import sync_incremental; sync_incremental(sys.argv[1], sys.argv[2])"
-"""It adds rows to a Space, whereas `trackio sync` may replace the project's database and so delete other runs."""
+"""This code adds rows to a Space, whereas `trackio sync` may replace the project's database and so delete other runs."""
 
 
 class Trackio(Tracker):
-    """Trackio, by its own run object."""
+    """Trackio, through its own run object."""
 
     says: ClassVar[str] = (
         "Trackio's database in the run dir's `trackio/`; `TRACKIO_DIR=RUN_DIR/trackio trackio show`"
@@ -54,7 +54,7 @@ class Trackio(Tracker):
         ),
         Variable(
             name="TRACKIO_WRITE_TOKEN",
-            meaning="Secret: a token for a Trackio server. It passes through and is never written.",
+            meaning="Secret: a token for a Trackio server. Jobs inherit it; it is never written to a file.",
             set_by="a person",
             read_by="trackio",
         ),

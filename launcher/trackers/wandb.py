@@ -24,7 +24,7 @@ _SHOWN = 300
 
 
 class Wandb(Tracker):
-    """Weights & Biases, by transformers' callback."""
+    """Weights & Biases, through transformers' callback."""
 
     says: ClassVar[str] = "Weights & Biases, one id per run over all attempts, a group per sweep"
     offline: ClassVar[str] = (
@@ -33,7 +33,7 @@ class Wandb(Tracker):
     environment: ClassVar[tuple[Variable, ...]] = (  # docs.wandb.ai, "Environment variables"
         Variable(
             name="WANDB_API_KEY",
-            meaning="Secret: the key of Weights & Biases. It passes through and is never written.",
+            meaning="Secret: the key of Weights & Biases. Jobs inherit it; it is never written to a file.",
             set_by="a person",
             read_by="rank, sync, wandb",
         ),

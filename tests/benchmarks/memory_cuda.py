@@ -73,7 +73,8 @@ def run(
     done = subprocess.run(
         command(
             "+experiment=tiny", "cluster=local", "--json", "force=true", f"plugin=[{','.join(plugins)}]", *shape,
-            f"cluster.gpu_memory_gib={size}", "cluster.context_gib=0", f"model.max_length={length}", "data.format=text",
+            f"cluster.gpu_memory_gib={size}", "cluster.context_gib=0", "cluster.fragmentation=0",
+            f"model.max_length={length}", "data.format=text",
             "data.path=data.jsonl", "data.eval_path=null", "data.check=off", "trainer.assistant_only_loss=false",
             "trainer.max_steps=4", "batch.global_batch_size=1", "batch.micro_batch_size=1",
         ),

@@ -54,7 +54,8 @@ def planned_gib(shape: Shape, strategy: str, ranks: int) -> str:
         code = launcher([
             "plan",
             "+experiment=tiny", "cluster=local", "--json", "plugin=[]", f"strategy={strategy}", "resources.device=cuda",
-            "cluster.gpu_memory_gib=80", "cluster.context_gib=0", "trainer.precision=bf16", "model.max_length=1024",
+            "cluster.gpu_memory_gib=80", "cluster.context_gib=0", "cluster.fragmentation=0",
+            "trainer.precision=bf16", "model.max_length=1024",
             "batch.micro_batch_size=1", f"batch.global_batch_size={ranks}", f"resources.gpus_per_node={ranks}",
             *(f"model.architecture.{key}={value}" for key, value in zip(KEYS, shape, strict=True)),
         ])  # fmt: skip

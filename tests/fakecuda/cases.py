@@ -87,7 +87,7 @@ class Case:
         return [
             "+experiment=tiny", "cluster=local", "dry_run=true", "--json", "force=true", "resources.device=cuda",
             "data.eval_path=null", "data.check=off", f"trainer={self.trainer}", *self._rows(), "trainer.max_steps=2",
-            "cluster.context_gib=0", "cluster.gpu_memory_gib=80", f"strategy={self.strategy}",
+            "cluster.context_gib=0", "cluster.fragmentation=0", "cluster.gpu_memory_gib=80", f"strategy={self.strategy}",
             f"resources.gpus_per_node={self.ranks}", f"batch.micro_batch_size={self.batch}",
             f"batch.global_batch_size={self.batch * self.ranks * self.accumulation}",
             f"plugin=[{','.join(plugins)}]", f"model.max_length={self.length}", "model.init=pretrained",

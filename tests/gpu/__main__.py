@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     out = options.out.resolve()
     if options.publish:
-        return publish(out)
+        return publish(out, options.publish)
     place = Place(out=out, device=options.device)
     if options.piece is not None:
         return work(place, options.piece)
@@ -149,8 +149,8 @@ def write(place: Place) -> None:
     (place.out / "gpu.md").write_text(make_page(results))
 
 
-def publish(out: Path) -> int:
-    """Writes docs/measured/gpu.md from a folder of results; only figures of a GPU belong there."""
+def publish(out: Path, page: Path) -> int:
+    """Writes the page, docs/measured/gpu.md, from a folder of results; only figures of a GPU belong there."""
     file = out / "gpu.json"
     if not file.is_file():
         print(f"{file} is not there; python -m tests.gpu {out} makes it", file=sys.stderr)
@@ -160,8 +160,8 @@ def publish(out: Path) -> int:
     if results["device"] != "cuda" or not any(one["status"] == "done" for one in machine):
         print(f"{file} has no figures of a GPU, and docs/measured holds nothing else", file=sys.stderr)
         return 1
-    PUBLISHED.write_text(make_page(results))
-    print(f"{PUBLISHED} is written")
+    page.write_text(make_page(results))
+    print(f"{page} is written")
     return 0
 
 
@@ -192,7 +192,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--again", action="store_true", help="pieces that are done or were skipped as well")
     parser.add_argument("--list", action="store_true", help="show the pieces and how they ended")
-    parser.add_argument("--publish", action="store_true", help="write docs/measured/gpu.md from OUT")
+    parser.add_argument(
+        "--publish",
+        type=Path,
+        nargs="?",
+        const=PUBLISHED,
+        metavar="PAGE",
+        help="write docs/measured/gpu.md from OUT",
+    )
     parser.add_argument("--piece", help=argparse.SUPPRESS)
     return parser
 

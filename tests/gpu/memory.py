@@ -61,7 +61,8 @@ def train(
     (folder / "data.jsonl").write_text(text * rows)
     return launch(
         place, folder, f"plugin=[{','.join(plugins)}]", f"model.name_or_path={source}", "model.init=pretrained",
-        "cluster.context_gib=0", f"model.max_length={length}", "data.format=text", "data.path=data.jsonl",
+        "cluster.context_gib=0", "cluster.fragmentation=0",
+        f"model.max_length={length}", "data.format=text", "data.path=data.jsonl",
         "data.eval_path=null", "data.check=off", "trainer.assistant_only_loss=false", f"trainer.max_steps={steps}",
         "batch.global_batch_size=1", "batch.micro_batch_size=1", "trainer.learning_rate=1e-5", "trainer.sample_prompt=null",
         *(["trainer.precision=bf16"] if place.device == "cuda" else []),

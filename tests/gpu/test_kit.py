@@ -115,6 +115,17 @@ def test_the_page_has_every_figure_and_every_reason():
         assert line in page, line
 
 
+def test_one_command_takes_figures_of_a_gpu_into_a_page_of_the_docs(tmp_path: Path, capsys):
+    page = tmp_path / "gpu.md"
+    groups = {
+        "machine": {"and its rates": {"status": "done", "figures": FIGURES["machine", "and its rates"]}}
+    }
+    (tmp_path / "gpu.json").write_text(json.dumps({"device": "cuda", "groups": groups}))
+    assert main([str(tmp_path), "--publish", str(page)]) == 0
+    assert "| device | NVIDIA H100 80GB HBM3 |" in page.read_text()
+    assert capsys.readouterr().out == f"{page} is written\n"
+
+
 def test_every_piece_has_a_file_of_its_own_and_every_group_is_there():
     pieces = list(all_pieces())
     assert len({one.file for one in pieces}) == len(pieces)

@@ -2,14 +2,19 @@
 
 Settings are those that the source names; what it does not name is said in `taken`. litgpt, torchtune and axolotl train with
 weights, adapters and Adam in bf16 (`pure_bf16`), which no run of ours does. Figures are of tensors alone (torch's own peak)
-unless `whole` says that they are what the GPU needs, context included.
+unless `counts` says otherwise. No figure is used to fit anything. In the rows of published_memory.csv a trainer whose head is
+not fused counts with the logits of all tokens, as orpo does.
 """
 
+import csv
+import dataclasses
 import statistics
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from launcher.config import ArchitectureConfig, StrategyConfig
-from launcher.plan.memory import CONTEXT_GIB, GIB, Adapter, Load, estimate_memory
+from launcher.plan.memory import GIB, Adapter, Load, estimate_memory
 from launcher.strategies import candidates
 
 GB = 1e9 / GIB
@@ -31,15 +36,19 @@ class Published:
     load: Load
     limit: str = ""
     """fits or out of memory, where the source tells no more."""
-    whole: bool = True
+    counts: str = "allocated"
+    """What a peak counts: tensors (allocated), all that torch's allocator holds (reserved), or what the GPU needs (whole)."""
     taken: str = ""
     cause: str = ""
     """Why the planner answers otherwise, where that is known."""
 
     @property
     def planned(self) -> float:
-        total = estimate_memory(self.load).total
-        return total if self.whole else total - CONTEXT_GIB
+        memory = estimate_memory(self.load)
+        if self.limit or self.counts == "whole":
+            return memory.total
+        without = ["context", *(["fragmentation"] if self.counts == "allocated" else [])]
+        return memory.total - sum(memory.parts[name] for name in without)
 
     @property
     def off(self) -> float | None:
@@ -66,12 +75,22 @@ def shape(hidden: int, width: int, layers: int, heads: int, keys: int, vocabular
     )  # fmt: skip
 
 
+ROWS = Path(__file__).with_name("published_memory.csv")
 LLAMA2_7B = shape(4096, 11008, 32, 32, 32, 32_000)
 LLAMA2_13B = shape(5120, 13824, 40, 40, 40, 32_000)
 LLAMA_65B = shape(8192, 22016, 80, 64, 64, 32_000)
 LLAMA2_70B = shape(8192, 28672, 80, 64, 8, 32_000)
 LLAMA3_8B = shape(4096, 14336, 32, 32, 8, 128_256)
 LLAMA3_70B = shape(8192, 28672, 80, 64, 8, 128_256)
+MODELS = {
+    "Llama 2 7B": LLAMA2_7B, "Llama 2 13B": LLAMA2_13B, "Llama 2 70B": LLAMA2_70B, "Llama 3 8B": LLAMA3_8B,
+    "Llama 3 70B": LLAMA3_70B, "TinyLlama 1.1B": shape(2048, 5632, 22, 32, 4, 32_000),
+    "Mistral 7B": shape(4096, 14336, 32, 32, 8, 32_000), "Qwen 1.8B": shape(2048, 5504, 24, 16, 16, 151_936),
+    "Qwen 7B": shape(4096, 11008, 32, 32, 32, 151_936), "Qwen 14B": shape(5120, 13696, 40, 40, 40, 152_064),
+    "Yi 6B": shape(4096, 11008, 32, 32, 4, 64_000), "Yi 34B": shape(7168, 20480, 60, 56, 8, 64_000),
+    "Baichuan2 7B": shape(4096, 11008, 32, 32, 32, 125_696),
+}  # fmt: skip
+"""By their config.json on the hub."""
 QV, QVO = ("q_proj", "v_proj"), ("q_proj", "v_proj", "o_proj")
 MLP = ("gate_proj", "up_proj", "down_proj")
 
@@ -109,7 +128,6 @@ def litgpt(model: ArchitectureConfig, name: str, bits: str, micro: int, gb: floa
         cause="bitsandbytes of 2023 kept every input of a 4-bit linear layer"
         if bits
         else "logits and activations not fused",
-        whole=gb is None,
         load=load(model, adapter(8, QV, bits), micro, 1304, checkpointing=False),
     )
 
@@ -125,17 +143,17 @@ PUBLISHED = (
     litgpt(LLAMA2_13B, "13 B Llama 2", "nf4-dq", 1, 22.55),
     litgpt(LLAMA2_13B, "13 B Llama 2", "", 2, None),
     Published(
-        source=TORCHTUNE, row="Llama 3.1 8B, QLoRA, 1x 4090", gib=7.4, whole=False,
+        source=TORCHTUNE, row="Llama 3.1 8B, QLoRA, 1x 4090", gib=7.4,
         load=load(LLAMA3_8B, adapter(8, "all-linear", "nf4-dq"), 2, 2048),
         taken="the settings of recipes/configs/llama3_1/8B_qlora_single_device.yaml",
     ),
     Published(
-        source=TORCHTUNE, row="Llama 3.1 8B, LoRA, 1x 4090", gib=16.2, whole=False,
+        source=TORCHTUNE, row="Llama 3.1 8B, LoRA, 1x 4090", gib=16.2,
         load=load(LLAMA3_8B, adapter(8, (*QVO, *MLP)), 2, 2048),
         taken="r=8 on q, v, o and the MLP, checkpointing",
     ),
     Published(
-        source=TORCHTUNE, row="Llama 3.1 70B, LoRA, 8x A100", gib=27.6, whole=False,
+        source=TORCHTUNE, row="Llama 3.1 70B, LoRA, 8x A100", gib=27.6,
         load=load(LLAMA3_70B, adapter(16, (*QVO, *MLP)), 2, 2048, strategy="fsdp2", gpus=8),
         taken="the settings of recipes/configs/llama3_1/70B_lora.yaml",
     ),
@@ -144,7 +162,7 @@ PUBLISHED = (
         load=load(LLAMA3_8B, None, 1, 8192, optimizer="paged_adamw_8bit", accumulation=8),
     ),
     Published(
-        source=AXOLOTL, row="70B QLoRA+FSDP (qlora-fsdp-70b.yaml), dual GPU @ 21GB", gib=21,
+        source=AXOLOTL, row="70B QLoRA+FSDP (qlora-fsdp-70b.yaml), dual GPU @ 21GB", gib=21, counts="whole",
         cause="what the GPUs were seen to use, with memory that the allocator held in reserve; not a card's size",
         load=load(
             LLAMA3_70B, adapter(8, "all-linear", "nf4-dq", True), 1, 512, strategy="fsdp2_offload", gpus=2, pure=False,
@@ -166,7 +184,7 @@ PUBLISHED = (
     ),
     Published(
         source="LongLoRA (arXiv 2309.12307), table 12, as odyn-network/benchmark-finetune-lora-v1 quotes it",
-        row="Llama 2 7B, plain LoRA, 8192 tokens, ZeRO-2, 8x A100", gib=25.7 * GB, whole=False,
+        row="Llama 2 7B, plain LoRA, 8192 tokens, ZeRO-2, 8x A100", gib=25.7 * GB,
         load=load(
             LLAMA2_7B, adapter(8, ("q_proj", "k_proj", "v_proj", "o_proj")), 1, 8192, strategy="zero2", gpus=8, pure=False,
             accumulation=8,
@@ -177,15 +195,63 @@ PUBLISHED = (
 )  # fmt: skip
 
 
-PEAKS = tuple(one for one in PUBLISHED if not one.limit)
+def read_rows() -> Iterator[Published]:
+    """The figures of published_memory.csv."""
+    for line in csv.DictReader(ROWS.open()):
+        lora = None
+        if line["method"] == "lora":
+            targets = line["targets"] if line["targets"] == "all-linear" else tuple(line["targets"].split())
+            dropout = "dropout" in line["taken"]
+            lora = dataclasses.replace(
+                adapter(int(line["r"]), targets, line["bits"], dropout),
+                modules_to_save=tuple(line["whole_modules"].split()),
+            )
+        made = load(
+            MODELS[line["model"]], lora, int(line["sequences"]), int(line["tokens"]),
+            checkpointing=line["checkpointing"] == "1", strategy=line["strategy"], gpus=int(line["gpus"]),
+            pure=line["pure"] == "1", optimizer=line["optimizer"], accumulation=int(line["accumulation"]),
+        )  # fmt: skip
+        method = (
+            f"QLoRA ({line['bits']})" if line["bits"] else {"lora": "LoRA", "full": "full"}[line["method"]]
+        )
+        words = [
+            line["model"], f"{method} r={line['r']} {line['targets']}" if lora else method,
+            f"and {line['whole_modules']}" if line["whole_modules"] else "", f"{line['sequences']} x {line['tokens']}",
+            "" if line["checkpointing"] == "1" else "no checkpointing",
+            "" if line["gpus"] == "1" else f"{line['gpus']} x {line['strategy']}",
+            f"on {line['gib']} GiB" if line["kind"] in ("fits", "out of memory") else "",
+        ]  # fmt: skip
+        limit = line["kind"] if line["kind"] in ("fits", "out of memory") else ""
+        yield Published(
+            source=line["source"], row=", ".join(word for word in words if word), gib=float(line["gib"]), limit=limit,
+            counts="whole" if limit else line["kind"], taken=line["taken"], cause=line["cause"],
+            load=dataclasses.replace(made, whole_logits=line["logits"] == "whole"),
+        )  # fmt: skip
+
+
+FURTHER = tuple(read_rows())
+"""Further figures, held out."""
+PEAKS = tuple(one for one in (*PUBLISHED, *FURTHER) if not one.limit)
 """What a run was seen to need."""
-LIMITS = tuple(one for one in PUBLISHED if one.limit)
+LIMITS = tuple(one for one in (*PUBLISHED, *FURTHER) if one.limit)
 """GPUs on which a run fitted, or ran out of memory."""
 
 
 def table() -> str:
-    """The Markdown tables of docs/measured/published_memory.md: peaks, then limits."""
-    return f"## Peaks\n\n{_rows(PEAKS)}\n\n## Limits\n\n{_rows(LIMITS)}"
+    """The Markdown tables of docs/measured/published_memory.md: one line for each source, peaks, then limits."""
+    return f"{_by_source()}\n\n## Peaks\n\n{_rows(PEAKS)}\n\n## Limits\n\n{_rows(LIMITS)}"
+
+
+def _by_source() -> str:
+    lines = ["| peaks of | number | within 10 % | median error | median off |", "|---|---|---|---|---|"]
+    for source in dict.fromkeys(one.source for one in PEAKS):
+        found = [one for one in PEAKS if one.source == source]
+        offs = [one.off or 0 for one in found]
+        lines.append(
+            f"| {source} | {len(found)} | {sum(one.agrees for one in found)} | {statistics.median(map(abs, offs)):.1%} | "
+            f"{statistics.median(offs):+.1%} |"
+        )
+    return "\n".join(lines)
 
 
 def _rows(figures: tuple[Published, ...]) -> str:

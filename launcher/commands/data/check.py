@@ -177,9 +177,8 @@ def _template(chat: ChatFormat) -> Template:
 
 def _request_of_config(options: argparse.Namespace) -> tuple[Asked, ChatFormat | None]:
     """The check of the data that a configuration names; UsageError where it names no single file."""
-    from launcher.launching.chat_template import read_format
+    from launcher.launching.chat_template import read_format, row_template
     from launcher.launching.compose import compose  # a check of a file alone needs no Hydra
-    from launcher.launching.row_template import row_template
 
     if options.file is not None:
         raise UsageError(

@@ -38,7 +38,7 @@ def expand(arguments: Sequence[str]) -> Expanded:
     if chosen is None:
         return Expanded(arguments=typed)
     from launcher.launching.explain import config_dir_of
-    from launcher.launching.own_file.grammar import in_grammar
+    from launcher.launching.own_file.write import in_grammar
 
     config_dir = config_dir_of(typed)
     chain = _read_chain(chosen, config_dir)

@@ -13,8 +13,8 @@ from omegaconf.errors import OmegaConfBaseException
 from launcher.config import Config
 from launcher.errors import ConfigError, unknown
 from launcher.launching.explain import dataclass_of, expected, unknown_key
-from launcher.launching.own_file.grammar import in_grammar
 from launcher.launching.own_file.source import Source, construct, line_of
+from launcher.launching.own_file.write import in_grammar
 from launcher.launching.secrets import refers_to_secret
 from launcher.resources import resource_dir
 

@@ -6,13 +6,21 @@ from launcher.plan.memory.load import Load
 from launcher.plan.memory.term import Term
 from launcher.strategies.moment import Moment
 
+STASHED = 5
+"""Tensors that trl keeps on the GPU while it offloads activations."""
+
 
 def activation_bytes_at(load: Load, moment: Moment) -> float:
     """Activations at a moment of a step: all that are kept until the head's backward pass, those of one block at its own."""
     stream = load.stream_width * load.shape.hidden_size * load.tokens
     whole = activation_bytes(load)
     block = max(one for one, _ in _blocks(load))
-    if moment is Moment.STEP:
+    if load.offloads_activations and moment is not Moment.EMBEDDING:
+        whole = min(whole, stashed_bytes(load) + (block if moment.in_blocks else 0))
+        block = min(block + stashed_bytes(load), whole)
+    if moment is Moment.STEP or moment.between_steps:
+        return 0
+    if moment is Moment.REFERENCE and load.generated:  # its pass comes before that of the trained model
         return 0
     if moment is Moment.EMBEDDING:
         return stream
@@ -42,6 +50,15 @@ def activation_bytes(load: Load) -> float:
             blocks * stream + block - (stream if load.stream_width == 4 else 0)
         )  # which the first norm keeps anyway
     return kept + _norm_bytes(load) * load.tokens + _shared_bytes(load)
+
+
+def stashed_bytes(load: Load) -> float:
+    """Activations that are still on the GPU while they are offloaded: trl keeps the last five tensors until they are copied.
+
+    Source: trl 1.16, models/activation_offloading.py (max_fwd_stash_size). Unverified on a GPU.
+    """
+    stream, wide = load.stream_width * load.hidden_size, load.width * load.shape.intermediate_size
+    return STASHED * (stream if load.checkpointing else max(wide, 4 * load.hidden_size)) * load.tokens
 
 
 def _blocks(load: Load) -> list[tuple[float, int]]:
@@ -123,19 +140,26 @@ def working_bytes(load: Load) -> float:
 
 
 def reference_pass_bytes(load: Load) -> float:
-    """Temporary memory of the reference model's forward pass: of one block the MLP's gate and up projection, the activation and
-    their product, the residual stream and a norm of it, and the final states; autocast casts the widest layer of a second
-    model in fp32.
+    """Temporary memory of the reference model's forward pass: the widest values of one block (block_pass_bytes); autocast casts
+    the widest layer of a second model in fp32.
 
     Source: transformers' modeling_llama.py; torch's autocast, which keeps no copy of weights without a gradient. Lifetimes on
     a fake CUDA device, no kernels.
     """
-    states = (3 * load.stream_width + 4 + load.width) * load.hidden_size
-    wide = 4 * load.width * load.shape.intermediate_size + states
     cast = 0
     if load.second_model and load.autocast and load.casts_each:
         cast = load.width * max(rows * columns for rows, columns in load.counts.linears.values())
-    return wide * load.tokens + cast
+    return block_pass_bytes(load) * load.tokens + cast
+
+
+def block_pass_bytes(load: Load) -> float:
+    """Bytes per token of a block's forward pass without gradients: the MLP's gate and up projection, the activation and their
+    product, the residual stream and a norm of it, and the final states.
+
+    Source: transformers' modeling_llama.py. Lifetimes on a fake CUDA device, no kernels.
+    """
+    states = (3 * load.stream_width + 4 + load.width) * load.hidden_size
+    return 4 * load.width * load.shape.intermediate_size + states
 
 
 def _norm_bytes(load: Load) -> float:

@@ -1,7 +1,7 @@
 """Bytes of temporary buffers on one GPU: buckets, gathered weights, casts, the embedding's gradient, the optimizer's step."""
 
 from launcher.plan.adapter import token_tables
-from launcher.plan.memory.activations import reference_pass_bytes, working_bytes
+from launcher.plan.memory.activations import block_pass_bytes, reference_pass_bytes, working_bytes
 from launcher.plan.memory.load import Load
 from launcher.plan.memory.optimizer import step_bytes
 from launcher.plan.memory.term import ON_FAKE_CUDA, Term
@@ -24,13 +24,15 @@ def buffer_bytes(load: Load, moment: Moment) -> float:
     """
     own = PROBE if load.degrees.world_size > 1 else 0
     own += load.acting.buffer_bytes(load, _units(load), moment)
+    if moment is Moment.MEASURE:
+        own += block_pass_bytes(load) * load.measured
     if moment is Moment.STEP:
         return own + step_bytes(load)
     if moment is Moment.EMBEDDING and load.trains_embedding:
         own += load.acting.embedding_bytes(load)
     if moment.in_blocks:
         own += working_bytes(load)
-    if moment is Moment.REFERENCE and load.reference:
+    if moment is Moment.REFERENCE:
         own += reference_pass_bytes(load)
     return own + _token_bytes(load)
 

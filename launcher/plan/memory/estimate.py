@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from launcher.plan.memory.activations import ACTIVATIONS
 from launcher.plan.memory.buffers import BUFFERS
-from launcher.plan.memory.context import CONTEXT
+from launcher.plan.memory.context import CONTEXT, FRAGMENTATION
+from launcher.plan.memory.generation import GENERATION
 from launcher.plan.memory.gradients import GRADIENTS
 from launcher.plan.memory.host import CHECKPOINT, HOST
 from launcher.plan.memory.load import Load
@@ -18,7 +19,9 @@ from launcher.strategies.moment import Moment
 
 MARGIN = 0.1
 """A plan that leaves less than this share of a GPU free gets a warning: the estimate can be wrong by this much."""
-TERMS: tuple[Term, ...] = (WEIGHTS, GRADIENTS, OPTIMIZER, ACTIVATIONS, LOGITS, BUFFERS, CONTEXT, LOADING)
+TERMS: tuple[Term, ...] = (
+    WEIGHTS, GRADIENTS, OPTIMIZER, ACTIVATIONS, LOGITS, BUFFERS, GENERATION, CONTEXT, LOADING, FRAGMENTATION,
+)  # fmt: skip
 """The terms of a GPU's peak memory, in the order in which they are counted and shown. Their sum is the total."""
 
 
@@ -53,7 +56,9 @@ def estimate_memory(load: Load) -> Memory:
     """The peak of a training step on one GPU, term by term: the largest of the moments of a step, since activations go as
     gradients come."""
     moments = [
-        {term.name: term.at(load, moment) for term in TERMS if term.at is not None} for moment in Moment
+        {term.name: term.at(load, moment) for term in TERMS if term.at is not None}
+        for moment in Moment
+        if load.has(moment)
     ]
     peak = max(moments, key=lambda parts: sum(parts.values()))
     counted: dict[str, float] = {}

@@ -1,5 +1,6 @@
 """Bytes of host memory on one node, and of a checkpoint on disk."""
 
+from launcher.plan.memory.activations import activation_bytes
 from launcher.plan.memory.load import Load
 from launcher.plan.memory.optimizer import master_bytes, state_bytes
 from launcher.plan.memory.term import Term
@@ -17,9 +18,9 @@ def host_bytes(load: Load) -> float:
     Every rank loads the whole model in its training format (fp32, frozen weights in bf16) before it moves to the GPU or is
     sharded; with strategy.cpu_ram_efficient_loading one rank of each node does. ZeRO-3 loads shards. 4-bit weights move to the
     GPU file by file; with FSDP2 they stay on the host until they are sharded. Offloaded weights are added while the whole ones
-    are still there. A second model counts like the trained one. In training the host holds offloaded weights, gradients and
-    optimizer state, paged state, and the copy of the trained state that a save takes. torch rounds pinned memory (the copy, and
-    each offloaded weight) up to powers of two.
+    are still there. A second model counts like the trained one. In training the host holds offloaded weights, gradients,
+    optimizer state and activations, paged state, and the copy of the trained state that a save takes. torch rounds pinned
+    memory (the copy, and each offloaded weight and activation) up to powers of two.
     Source: transformers 5.23's from_pretrained; accelerate 1.15's fsdp2_prepare_model; torch 2.13's CachingHostAllocator.h; Ren
     et al., ZeRO-Offload (arXiv 2101.06840), section 4. Unverified.
     """
@@ -28,7 +29,8 @@ def host_bytes(load: Load) -> float:
     loading = models * _loading_bytes(load) * (1 if load.loads_once else ranks)
     if not load.acting.loads_shards:
         loading += models * ranks * _offloaded_weights(load)
-    training = ranks * (models * _offloaded_weights(load) + _offloaded_state(load) + snapshot_bytes(load))
+    state = models * _offloaded_weights(load) + _offloaded_state(load)
+    training = ranks * (state + _offloaded_activations(load) + snapshot_bytes(load))
     return ranks * PROCESS + max(loading, training)
 
 
@@ -82,6 +84,14 @@ def _offloaded_state(load: Load) -> float:
         return paged
     gradients = load.shard(load.trained_tensors) * load.trained_width
     return master_bytes(load) + state_bytes(load, on_gpu=True) + paged + gradients
+
+
+def _offloaded_activations(load: Load) -> float:
+    """Pinned bytes of the activations of one forward pass, if these are offloaded; both widths of a block are rounded up."""
+    if not load.offloads_activations:
+        return 0
+    widths = [load.width * size * load.tokens for size in (load.hidden_size, load.shape.intermediate_size)]
+    return activation_bytes(load) * max(pinned(size) / size for size in widths)
 
 
 HOST = Term(

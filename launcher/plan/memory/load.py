@@ -18,9 +18,12 @@ from launcher.plan.model import (
 )
 from launcher.strategies.base import Strategy, Tensors
 from launcher.strategies.degrees import Degrees
+from launcher.strategies.moment import Moment
 
 CONTEXT_GIB = 1.0
-"""CUDA context, cuBLAS workspaces, communicators and fragmentation, until cluster.context_gib says it."""
+"""CUDA context, cuBLAS workspaces and communicators, until cluster.context_gib says it."""
+FRAGMENTATION = 0.03
+"""Share of the tensors' memory that the allocator holds in addition, until cluster.fragmentation says it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +72,14 @@ class Load:
     """Whether the loss needs the logits of all tokens at once, and not one tile of them after the other."""
     scores: int = 0
     """Outputs of the head, if the model predicts no tokens; its shape then has no head table."""
+    generated: int = 0
+    """Tokens of the longest answer that is generated between steps; 0 if none are."""
+    measured: int = 0
+    """Tokens whose logits a plugin computes at once between steps."""
+    offloads_activations: bool = False
+    """Whether activations are kept in host memory until the backward pass."""
+    fragmentation: float = FRAGMENTATION
+    """Share of the tensors' memory that the allocator holds in addition (cluster.fragmentation)."""
 
     @cached_property
     def acting(self) -> Strategy:
@@ -97,7 +108,7 @@ class Load:
 
     @property
     def table(self) -> int:
-        """Values of the embedding, and of the head."""
+        """Number of values in the embedding; the head has as many."""
         return self.shape.vocab_size * self.shape.hidden_size
 
     @property
@@ -107,7 +118,7 @@ class Load:
 
     @property
     def tied(self) -> bool:
-        """Whether the head has the embedding's weights."""
+        """Whether the head shares the embedding's weights."""
         return bool(self.shape.tie_word_embeddings) and not self.scores
 
     @cached_property
@@ -117,9 +128,9 @@ class Load:
 
     @property
     def masked(self) -> bool:
-        """Whether attention gets a mask, which packed documents need. Rows have right padding, which causal attention ignores
-        without a mask."""
-        return self.packed and not self.varlen
+        """Whether attention gets a mask, which packed documents need, and prompts of unequal lengths before generated answers.
+        Other rows have right padding, which causal attention ignores without a mask."""
+        return (self.packed or self.generated > 0) and not self.varlen
 
     @property
     def width(self) -> int:
@@ -205,6 +216,15 @@ class Load:
     def all_tensors(self) -> list[tuple[tuple[int, ...], int]]:
         """Shapes of the model's weights, without the adapter."""
         return self.counts.all_tensors
+
+    def has(self, moment: Moment) -> bool:
+        """Whether this run has that moment."""
+        needs = {
+            Moment.REFERENCE: self.reference,
+            Moment.MEASURE: self.measured,
+            Moment.GENERATE: self.generated,
+        }
+        return bool(needs.get(moment, True))
 
     def shard(self, tensors: Tensors) -> int:
         """Elements of these tensors on the first rank."""

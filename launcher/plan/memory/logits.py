@@ -19,6 +19,8 @@ def logit_bytes(load: Load, moment: Moment) -> float:
     Source: trl 1.16, kernels/chunked_logprob.py and trainer/utils.py. Lifetimes on a fake CUDA device, no kernels.
     """
     shape, hidden = load.shape, load.shape.hidden_size
+    if moment.between_steps:
+        return measured_bytes(load) if moment is Moment.MEASURE else 0
     if moment.in_blocks:
         return load.acting.held_head_bytes(load) if load.trains_head else 0
     if moment in (Moment.REFERENCE, Moment.EMBEDDING, Moment.STEP) or load.scores:
@@ -61,9 +63,19 @@ def whole_logit_bytes(load: Load, moment: Moment) -> float:
     return max((3.5 if fp32 else 2.5) * logits, 1.5 * logits + made) + states + cast
 
 
+def measured_bytes(load: Load) -> float:
+    """Logits that a plugin computes between two steps, such as forgetting_guard: in the forward pass's format, their fp32 copy,
+    and their log-probabilities; autocast's logits become fp32 before that.
+
+    Source: launcher/plugins/on_rank/forgetting.py; torch's cross_entropy. Unverified on a GPU.
+    """
+    fp32 = not load.bf16 or (load.autocast and load.casts_each)
+    return (8 if fp32 else 10) * load.shape.vocab_size * load.measured
+
+
 LOGITS = Term(
     name="logits",
     at=logit_bytes,
-    formulas=(logit_bytes, whole_logit_bytes),
-    shown_by=ON_FAKE_CUDA,
+    formulas=(logit_bytes, whole_logit_bytes, measured_bytes),
+    shown_by=f"{ON_FAKE_CUDA}; those that a plugin measures unverified",
 )

@@ -24,7 +24,9 @@ class Kind:
     factored: bool = False
     """Whether it keeps a row and a column instead of a matrix."""
     foreach: bool = False
-    """Whether its step makes one more fp32 value per trained parameter."""
+    """Whether its step makes one more value per trained parameter, in the format of the moments."""
+    of_largest: int = 0
+    """fp32 values per parameter of the largest tensor that its step makes, one tensor after the other."""
 
 
 OPTIMIZERS = {
@@ -38,7 +40,7 @@ OPTIMIZERS = {
     "lion_8bit": Kind(1, 8),
     "paged_lion_32bit": Kind(1, paged=True),
     "paged_lion_8bit": Kind(1, 8, paged=True),
-    "adafactor": Kind(1, factored=True),
+    "adafactor": Kind(1, factored=True, of_largest=2),
     "sgd": Kind(0),
 }
 """Values of trainer.optim for which memory is estimated, in transformers' spelling."""
@@ -88,15 +90,28 @@ def state_bytes(load: Load, *, on_gpu: bool) -> float:
 
 
 def step_bytes(load: Load) -> float:
-    """Temporary memory of the optimizer's step, after activations are freed: torch's foreach AdamW makes one more fp32 value
-    per trained parameter.
+    """Temporary memory of the optimizer's step, after activations are freed: torch's foreach AdamW makes one more value per
+    trained parameter, in its format. Adafactor makes the squares of a gradient and its update, one tensor after the other, and
+    of bf16 adapters fp32 copies. bitsandbytes' kernels update in place.
 
     DeepSpeed makes fp32 gradients of its shard; ZeRO-3 steps in sub-groups of 1e9 elements.
-    Source: torch's AdamW page (foreach), DeepSpeed 0.19.8's stage_1_and_2.py and stage3.py. Unverified on a GPU.
+    Source: torch's AdamW page (foreach), transformers 5.23's Adafactor, bitsandbytes 0.50's optimizer.py, DeepSpeed 0.19.8's
+    stage_1_and_2.py and stage3.py. Unverified on a GPU.
     """
     if load.strategy.offloads:
         return 0
-    return load.acting.step_bytes(load, _elements(load), OPTIMIZERS[load.optimizer].foreach)
+    kind, elements = OPTIMIZERS[load.optimizer], _elements(load)
+    made = 4 * kind.of_largest * _largest(load, elements)
+    if kind.of_largest and load.trained_width == 2 and not load.acting.flat_copy:
+        made *= 2  # the gradient and the weights are cast as well
+    return load.acting.step_bytes(load, elements, kind.foreach) + made
+
+
+def _largest(load: Load, elements: int) -> int:
+    """Parameters of the largest tensor that this rank's optimizer updates at once."""
+    if load.acting.flat_copy:
+        return elements
+    return max((load.shard([(dims, 1)]) for dims, _ in load.trained_tensors), default=0)
 
 
 def _elements(load: Load) -> int:

@@ -130,5 +130,5 @@ class Forgetting(TrainerCallback, ExportableState):
 
 
 def _first_file(paths: list[str]) -> Path:
-    """The first that is there, else the last."""
+    """The first path that exists, else the last one."""
     return next((Path(one) for one in paths if Path(one).is_file()), Path(paths[-1]))

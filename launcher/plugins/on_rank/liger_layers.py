@@ -28,7 +28,7 @@ def with_layers(model: Any, wanted: dict[str, bool], way_out: str) -> Any:
     before = [(where, dict(vars(where))) for where in _places(model)]
     try:
         apply_liger_kernel(model, wanted)
-    except NotImplementedError as error:  # of rotary embeddings, which it lacks for some model types
+    except NotImplementedError as error:  # it has no rotary embeddings for some model types
         raise PlanError(f"plugins.liger: {error}; use plugins.liger.rope=false, or {way_out}") from None
     for where, attributes in before:
         for name, now in list(vars(where).items()):

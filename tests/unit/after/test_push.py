@@ -15,7 +15,7 @@ from launcher.__main__ import main
 from launcher.errors import ConfigError
 from launcher.launching.compose import compose
 from launcher.launching.planning import prepare
-from launcher.launching.push_gate import check_repository
+from launcher.launching.push_target import check_repository
 from launcher.run import RunDir
 from launcher.run.events.launching import NotPushed, Pushed
 from launcher.status.state import read_status

@@ -38,6 +38,7 @@ def test_a_calibrated_place_plans_the_step_that_was_measured(cli, measured_run, 
     again = plan("+experiment=llama8b_lora", "trainer.packing=false", *keys, rows=1000, mean_tokens=1000)
     assert again.time.step_s == pytest.approx(4.0, rel=1e-3)
     assert again.memory.parts["context"] == 1.6
+    assert told["cluster"]["fragmentation"] == 0.07692  # 21.0 of 19.5 GiB
     assert told["cluster"]["link_gb_s"] == 155.0
 
 

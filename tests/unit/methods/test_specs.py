@@ -199,9 +199,35 @@ def test_a_full_fine_tune_with_a_reference_holds_a_second_model_and_an_adapter_d
     assert parts["lora", "dpo"] == parts["lora", "orpo"]
 
 
-def test_a_plan_never_claims_the_memory_of_training_for_a_method_that_generates(plan):
-    made = plan(*TYPED, *GRPO, "batch.global_batch_size=64")
-    assert made.memory is made.room is made.time is None
+def test_a_plan_counts_the_cache_of_all_answers_of_a_step_for_a_method_that_generates(plan):
+    """8B keeps 131,072 bytes of keys and values a token; 16 answers of a step are generated at once on each of 4 ranks."""
+    long = (
+        *TYPED,
+        *GRPO,
+        "batch.global_batch_size=64",
+        "model.max_length=8192",
+        "trainer.max_completion_length=8000",
+    )
+    made, sft = plan(*long), plan(*TYPED, "model.max_length=8192", "trainer.packing=false")
+    cache = 16 * 8192 * 131_072 / 2**30
+    assert cache < made.memory.parts["generation"] < 1.2 * cache
+    assert made.memory.parts["gradients"] == made.memory.parts["activations"] == 0
+    assert made.memory.total > sft.memory.total
+    per_token = 8.03e9 * 2 / 2.039e12  # at the least, every weight is read for every token
+    assert made.time is not None and made.time.step_s > 8000 * per_token
+
+
+def test_zero3_gathers_the_whole_model_to_generate_and_fsdp2_a_block(plan):
+    full = (
+        "+experiment=llama8b_full_zero3",
+        *GRPO,
+        "batch.global_batch_size=128",
+        "trainer.max_completion_length=64",
+    )
+    short = (*full, "model.max_length=128", "plugin=[gradient_checkpointing]")
+    zero3, fsdp2 = (plan(*short, f"strategy={name}") for name in ("zero3", "fsdp2"))
+    assert zero3.memory.parts["buffers"] * 2**30 > 2 * 8.03e9
+    assert fsdp2.time.communication_s > 10 * zero3.time.communication_s  # a block's weights for every token
 
 
 def test_a_reward_model_counts_a_head_of_one_number_in_the_place_of_the_vocabulary(plan):

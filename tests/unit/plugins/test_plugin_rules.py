@@ -3,7 +3,7 @@
 import pytest
 
 from launcher.errors import ConfigError, PlanError
-from launcher.launching.plugin_gate import check_plugins
+from launcher.launching.place_gate import check_plugins
 from launcher.plugins.base import make_plugins
 from launcher.plugins.patience import Patience
 from launcher.run.course import Course

@@ -10,7 +10,7 @@ import pytest
 from launcher.__main__ import main
 from launcher.errors import LauncherError, UsageError
 from launcher.launching.compose import Composed, compose
-from launcher.launching.own_file.grammar import in_grammar
+from launcher.launching.own_file.write import in_grammar
 
 WHOLE = """
 extends: tiny

@@ -7,7 +7,9 @@ import sys
 from tests.extending.foreign import install
 from tests.support.runs import environment
 
-LOOK = "import sys; from pathlib import Path; from launcher.launching.foreign_formats import foreign_formats as look; "
+LOOK = "import sys; from pathlib import Path; from launcher.launching.kept import foreign_formats as look; "
+
+
 LOOK += "print(bool(look(Path(sys.argv[1]))), 'launcher.formats.registry' in sys.modules)"
 LONG_AGO_S = 1_000_000_000
 

@@ -1,18 +1,26 @@
-"""Paths of a configuration with the home folder for ~ and the values of the shell's variables for $NAME and ${NAME}.
+"""Typed arguments and paths, as the programs that read them need them.
 
-They are expanded where the command is typed, so that config.yaml, plan.json and every node have the same path.
+Values of options that are texts for another program reach it as they were typed: Hydra would read `partition=short,long` as a
+sweep and `account=12e4` as the number 120000.0. Paths get the home folder for ~ and values of the shell's variables for $NAME
+and ${NAME} where the command is typed, so that config.yaml, plan.json and every node have the same path.
 """
 
+import contextlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
 
-from launcher.errors import ConfigError, nearest
+from launcher.errors import ConfigError, UsageError, nearest
 from launcher.plan.place import SECRET_NAME
 
+_TEXT = re.compile(r"(\++)?(cluster\.(sbatch|srun|env)\.[\w.-]+|model\.(?:eos|pad)_token)=(.+)", re.DOTALL)
+_SPECIAL = re.compile(r"(?i)true|false|null|['\"\[{].*|.*\$\{.*", re.DOTALL)
+"""Values that keep Hydra's meaning: switches, quoted texts, lists, mappings and interpolations."""
+_TOKENS = re.compile(r"(\+*model\.added_tokens=)\[(.*)\]", re.DOTALL)
+_SWEEPS = frozenset(["-m", "--multirun"])
 _PATHS = (
     "runs_dir", "cache_dir", "resume", "data.path", "data.eval_path", "model.name_or_path", "model.adapter",
     "model.chat_template", "cluster.python", "cluster.container.image",
@@ -24,6 +32,46 @@ _BRACES = re.compile(r"\\?(\$\{[A-Z_][A-Z0-9_]*\})")
 _TYPED = re.compile(rf"\+*({'|'.join(map(re.escape, (*_PATHS, *_GROUPS)))})[.=\[]")
 _KEY = re.compile(r"(?<![A-Za-z])KEYS?(?![A-Za-z])", re.IGNORECASE)
 _HOME_IN_LINE = re.compile(r"(?<!\S)~(?=/)")
+
+
+def check_words(arguments: Sequence[str]) -> None:
+    """UsageError for an argument without a key, such as `=`, `=3` or an empty one."""
+    for word in arguments:
+        if re.match(r"[+~]*(=|$)", word):
+            raise UsageError(f"{word or 'an empty argument'!s} has no key; write KEY=VALUE, or take it out")
+
+
+def as_typed(arguments: list[str]) -> list[str]:
+    """The arguments, with the values of these options quoted. In a multirun a comma in cluster.env stays a sweep."""
+    swept = not _SWEEPS.isdisjoint(arguments)
+    return [_quoted(argument, swept) for argument in arguments]
+
+
+def with_home(argument: str) -> str:
+    """The argument with the home folder for a ~ at the start of its value, which Hydra cannot read and no shell expands."""
+    key, equals, value = argument.partition("=")
+    if not value.startswith("~") or key.startswith("-"):
+        return argument
+    with contextlib.suppress(RuntimeError):  # no such user
+        value = str(Path(value).expanduser())
+    return f"{key}{equals}{value}" if value[0] == "/" else f"{key}{equals}'{value}'"
+
+
+def _quoted(argument: str, swept: bool) -> str:
+    if tokens := _TOKENS.fullmatch(argument):
+        listed = [one.strip() for one in tokens[2].split(",")] if tokens[2].strip() else []
+        plain = all(one[:1] not in ("'", '"') for one in listed)
+        return f"{tokens[1]}[{','.join(map(_text, listed))}]" if plain else argument
+    match = _TEXT.fullmatch(argument)
+    if match is None or _SPECIAL.fullmatch(match[4]) or (swept and match[3] == "env"):
+        return argument
+    return f"{match[1] or ''}{match[2]}={_text(match[4])}"
+
+
+def _text(value: str) -> str:
+    """The value as Hydra reads a text: in single quotes."""
+    escaped = value.replace("\\'", "\\\\'").replace("'", "\\'")
+    return f"'{escaped}'"
 
 
 def expand_paths(cfg: DictConfig, environ: Mapping[str, str]) -> None:
