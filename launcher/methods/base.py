@@ -90,13 +90,9 @@ class Method:
     draws: Draws | None = None
     """What it generates; None if it generates nothing."""
     scores: int = 0
-<<<<<<< HEAD
     """Numbers that the model's head outputs instead of logits over the vocabulary; 0: the model predicts tokens, or classes."""
     classifies: bool = False
     """Whether the head outputs a number for each class of the training data (kind classified), instead of predicting tokens."""
-=======
-    """Numbers that the model's head outputs instead of logits over the vocabulary; 0 if the model predicts tokens."""
->>>>>>> main
     next_token_loss: bool = False
     """Whether the loss is the mean over predicted tokens, so that its exponential is a perplexity."""
     disables_dropout: bool = False

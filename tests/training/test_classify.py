@@ -1,4 +1,4 @@
-"""Classification on real ranks: what a toy set teaches, equal losses however it is sharded, and what is done with the result."""
+"""Classification on real ranks: what a toy set teaches, equal losses however it is sharded, and what the result answers."""
 
 import json
 import random
