@@ -11,6 +11,7 @@ import pytest
 from launcher.__main__ import main
 from launcher.after.classify import SortedRow
 from tests.support.runs import Finished
+from tests.support.shapes import check_printed
 from tests.support.warm import Warm
 from tests.training.resuming import planned
 
@@ -198,14 +199,20 @@ def test_the_verbs_classify_and_evaluate_answer_for_a_run_and_for_its_export(
 ):
     runs = str(sorted_well.path.parents[1])
     name = str(sorted_well.path.relative_to(sorted_well.path.parents[1]))
-    assert main(["evaluate", name, "--data", str(data / "eval.jsonl"), "--runs-dir", runs, "--json"]) == 0
-    judged = json.loads(capsys.readouterr().out)
+    asked = ["evaluate", name, "--data", str(data / "eval.jsonl"), "--runs-dir", runs]
+    assert main([*asked, "--json"]) == 0
+    said = capsys.readouterr().out
+    check_printed(asked, said)
+    judged = json.loads(said)
     assert judged["tuned"]["accuracy"] == 1.0 and judged["constant"]["accuracy"] == pytest.approx(11 / 31)
     assert judged["constant_label"] in WORDS and judged["confusion"][0]["rows"] == 11
-    assert main(["evaluate", name, "--data", str(data / "eval.jsonl"), "--runs-dir", runs]) == 0
+    assert main(asked) == 0
     assert "always animal" in capsys.readouterr().out
-    assert main(["classify", name, "--text", "f juice", "--text", "c goat", "--runs-dir", runs]) == 0
+    asked = ["classify", name, "--text", "f juice", "--text", "c goat", "--runs-dir", runs]
+    assert main(asked) == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["drink", "animal"]
+    assert main([*asked, "--json"]) == 0
+    check_printed(asked, capsys.readouterr().out)
     texts, out = (
         write(tmp_path / "new.jsonl", [{"text": row["text"]} for row in toy(3, 600)]),
         tmp_path / "out.jsonl",
