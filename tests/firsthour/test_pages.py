@@ -63,6 +63,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (folder / "rows.csv").write_text(
         "frage,antwort\n" + "".join(f"What is {n}?,A number {n}\n" for n in range(64))
     )
+    (folder / "reviews.csv").write_text(
+        "review,sentiment\n" + "".join(f"It has {n} parts.,{('good', 'bad')[n % 2]}\n" for n in range(64))
+    )
     (folder / "my_run.yaml").write_text("extends: llama8b_lora\ndata: {path: train.jsonl}\n")
     site = folder / "site" / "cluster"
     site.mkdir(parents=True)
