@@ -1,7 +1,6 @@
 """python -m launcher, and the console script launcher: a verb, or a launch.
 
-What it needs is imported inside functions, so that Ctrl-C during an import ends the command as it does later: without a
-traceback.
+Everything is imported inside functions, so that Ctrl-C during an import also ends the command without a traceback.
 """
 
 import contextlib
@@ -9,12 +8,12 @@ import gc
 import sys
 
 _INTERRUPTED = 130
-"""As launcher.errors.Exit says it; that module may not be imported yet."""
+"""The exit code Exit.INTERRUPTED of launcher.errors, which may not be imported yet."""
 
 
 def main(arguments: list[str]) -> int:
     """The exit code. A refusal is one line on stderr."""
-    # composing makes about 100,000 objects that all stay: looking at them is a tenth of a launch
+    # composing makes about 100,000 objects that stay alive; collections that look at them would take a tenth of a launch
     gc.set_threshold(200_000, 20, 20)
     try:
         return _run(arguments)
@@ -32,10 +31,10 @@ def _run(arguments: list[str]) -> int:
     from launcher.cli.run import refuse, run
     from launcher.errors import LauncherError
 
-    _show_every_character()
+    _settle_surroundings()
     try:
         code = run(arguments)
-        if sys.stdout:  # None where the caller closed it, as `>&-` does
+        if sys.stdout:  # None if the caller closed it, as `>&-` does
             sys.stdout.flush()
         return code
     except LauncherError as error:
@@ -58,7 +57,7 @@ def script() -> int:
         return _interrupted()
     except FileNotFoundError:
         print(
-            "launcher: the folder in which this was typed no longer exists; cd to another one",
+            "launcher: the current folder no longer exists; cd to another one",
             file=sys.stderr,
         )
         return 1
@@ -66,7 +65,11 @@ def script() -> int:
 
 
 def run_once() -> int:
-    """As main, for a process that ends next: the collections at its end, a tenth of a launch, then find nothing to look at."""
+    """Runs main and ends the process, without the garbage collections at the end, which take a tenth of a launch."""
+    if sys.getfilesystemencoding() != "utf-8":
+        from launcher.processes import start_in_utf8
+
+        start_in_utf8()
     code = main(sys.argv[1:])
     gc.freeze()
     _end(code)
@@ -74,10 +77,10 @@ def run_once() -> int:
 
 
 def _end(code: int) -> None:
-    """Lets no Ctrl-C turn the interpreter's own end into a traceback: all that was asked for is done.
+    """Ignores Ctrl-C from now on, so that it causes no traceback while the interpreter ends: the command is done.
 
-    Ends the process itself after a Ctrl-C: one inside exec(), as dataclasses and namedtuple use it, makes CPython replace the
-    exit code with a kill of itself (pythonrun.c, unhandled_keyboard_interrupt), although the exception was handled.
+    After a Ctrl-C the process ends here. If Ctrl-C came inside exec(), which dataclasses and namedtuple use, CPython would kill
+    itself instead of returning the exit code (pythonrun.c, unhandled_keyboard_interrupt), although the exception was handled.
     """
     import os
     import signal
@@ -91,7 +94,7 @@ def _end(code: int) -> None:
 
 
 def _by_interrupt(error: BaseException | None) -> bool:
-    """Whether an error followed from Ctrl-C, as one of a library does whose own cleaning up fails then."""
+    """Whether Ctrl-C caused this error, for example because a library failed to clean up after it."""
     while error is not None:
         if isinstance(error, KeyboardInterrupt):
             return True
@@ -105,7 +108,7 @@ def _interrupted() -> int:
 
 
 def _without(error: ModuleNotFoundError, arguments: list[str]) -> int:
-    """The refusal of a command whose package is not installed; raises the error again for a module that is no such package."""
+    """Refuses a command whose package is not installed; raises the error again if the module is not part of such a package."""
     from launcher.cli.run import refuse
     from launcher.errors import PackageError
     from launcher.packages import install_line
@@ -117,7 +120,7 @@ def _without(error: ModuleNotFoundError, arguments: list[str]) -> int:
 
 
 def _pipe_closed() -> int:
-    """The exit code where the reader of stdout has gone, as after `| head`; raises the error again where another pipe broke."""
+    """The exit code if the reader of stdout has closed the pipe, as `| head` does; raises the error again for another pipe."""
     import os
     import select
 
@@ -127,46 +130,80 @@ def _pipe_closed() -> int:
     stdout.register(sys.stdout, select.POLLOUT)
     if not any(event & (select.POLLERR | select.POLLHUP) for _, event in stdout.poll(0)):
         raise
-    # the flush at exit needs a place to go
+    # so that the flush at exit does not fail
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return Exit.PIPE_CLOSED
 
 
 def _not_to_be_used(error: OSError, arguments: list[str]) -> int:
-    """The exit code of a file that cannot be read or written, whose name is in the error; raises any other error again."""
+    """Refuses, for a file that cannot be read or written, and names it; raises any other error again."""
+    import errno
     import os
 
     from launcher.cli.run import refuse
     from launcher.errors import DISK_FULL, Exit, RunError
 
     full = error.errno in DISK_FULL
+    if error.filename is None and error.errno in (errno.EIO, errno.ESTALE):
+        said = f"a file system does not answer ({error.strerror}); type the command again when it does"
+        return refuse(RunError(said), arguments)
     if error.filename is None and not full:
         if not _is_there():
-            return refuse(
-                RunError("the folder in which this was typed no longer exists; cd to another one"), arguments
-            )
+            return refuse(RunError("the current folder no longer exists; cd to another one"), arguments)
         raise error
     if not full:
         return refuse(
             RunError(
-                f"{error.filename} cannot be used: {error.strerror}; name another, or change its rights"
+                f"{error.filename} cannot be used: {error.strerror}; name another file, or change its permissions"
             ),
             arguments,
         )
-    target = error.filename or "the output"
-    print(f"launcher: {target} cannot be written: {error.strerror}; free some space", file=sys.stderr)
+    from launcher.output import say
+
+    say(f"{error.filename or 'the output'} cannot be written: {error.strerror}; free some space")
     if error.filename is None and sys.stdout:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return Exit.REFUSED
 
 
+def _settle_surroundings() -> None:
+    """Makes up for what the caller has left out or chosen oddly: closed streams, characters, the home folder, the hub."""
+    import os
+
+    for name in ("stdin", "stdout", "stderr"):
+        # closed, as by `>&-`: the next file that is opened would get its number, and children would write into it
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), "r" if name == "stdin" else "w"))
+    _show_every_character()
+    if not os.environ.get(
+        "XDG_CACHE_HOME"
+    ):  # an empty one counts as not set: XDG Base Directory Specification
+        os.environ.pop("XDG_CACHE_HOME", None)
+    if not os.environ.get("HOME"):
+        from pwd import getpwuid
+
+        os.environ.pop("HOME", None)
+        with contextlib.suppress(KeyError):  # a user without an entry, as in a container
+            os.environ["HOME"] = getpwuid(os.getuid()).pw_dir
+    if "HF_ENDPOINT" in os.environ:
+        from launcher.hub import hides_token
+
+        os.environ.update(hides_token(os.environ))
+
+
 def _show_every_character() -> None:
-    """A name in a run dir can have characters that this terminal has not."""
+    """Makes stdout write the characters that the terminal's encoding lacks as escapes."""
     from io import TextIOWrapper
 
     out = sys.stdout
     if isinstance(out, TextIOWrapper):
         out.reconfigure(errors="backslashreplace")
+        if sys.flags.utf8_mode and out.isatty():
+            import locale
+
+            known = locale.nl_langinfo(locale.CODESET)  # the terminal's, whatever files are written in
+            if known not in ("UTF-8", "ANSI_X3.4-1968"):
+                out.reconfigure(encoding=known)
 
 
 def _is_there() -> bool:

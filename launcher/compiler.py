@@ -23,20 +23,19 @@ def lacking_for(operators: Sequence[str], device: str, environ: Mapping[str, str
     compiler = (shlex.split(environ.get(environment.CXX, "")) or ["c++"])[0]
     path = search_path(environ)
     if shutil.which(compiler, path=path) is None:
-        return f"a C++ compiler ({compiler}); apt-get install g++ or a module of the site has one, which cluster.setup can load"
+        return f"a C++ compiler ({compiler}); apt-get install g++, or load a module of the site with one in cluster.modules"
     if shutil.which("ninja", path=path) is None:
-        return "ninja; pip install ninja has it"
-    import sysconfig  # by need: most runs compile nothing
+        return "ninja; pip install ninja"
+    import sysconfig  # imported here: most runs compile nothing
 
     header = Path(sysconfig.get_paths()["include"], "Python.h")
     if not header.is_file():
-        return f"Python's headers ({header}); apt-get install python3-dev has them"
+        return f"Python's headers ({header}); apt-get install python3-dev"
     return None
 
 
 def search_path(environ: Mapping[str, str]) -> str:
-    """PATH, and behind it the folder of the running Python, in which ninja is installed; a virtual environment need not be
-    activated."""
+    """PATH, then the folder of the running Python, in which ninja is installed: a virtual environment need not be activated."""
     return os.pathsep.join(
         part for part in (environ.get(environment.SEARCH_PATH, ""), str(Path(sys.executable).parent)) if part
     )

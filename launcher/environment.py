@@ -234,6 +234,12 @@ HF_TOKEN = _listed(
     set_by="a person",
     read_by="launch, huggingface_hub",
 )
+HF_HUB_DISABLE_IMPLICIT_TOKEN = _listed(
+    "HF_HUB_DISABLE_IMPLICIT_TOKEN",
+    "1: the hub's library sends no token unasked. Set where HF_ENDPOINT is plain http to another host.",
+    set_by="launch, fetch, agent",
+    read_by="huggingface_hub",
+)
 HF_TOKEN_PATH = _listed(
     "HF_TOKEN_PATH",
     "File with the access token, if it is not in HF_HOME.",
@@ -358,6 +364,12 @@ TRANSFORMERS_VERBOSITY = _listed(
 )
 PYTHONUNBUFFERED = _listed(
     "PYTHONUNBUFFERED", "1: the ranks' output is in their log at once.", set_by="node.sh", read_by="Python"
+)
+PYTHONUTF8 = _listed(
+    "PYTHONUTF8",
+    "1: files and names of files are UTF-8. Set where the locale has another encoding.",
+    set_by="launch, supervisor, agent",
+    read_by="Python",
 )
 PYTHONWARNINGS = _listed(
     "PYTHONWARNINGS",

@@ -143,7 +143,7 @@ class NotAsPlanned(LauncherError):
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that is most similar to `name`; None if none is similar."""
-    import difflib  # by need: only an error asks
+    import difflib  # imported here: only an error needs it
 
     found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return found[0] if found else None

@@ -10,9 +10,12 @@ import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from launcher.config import Config, Init
+from launcher.environment import HF_HUB_DISABLE_IMPLICIT_TOKEN
+from launcher.reading import object_in
 
 HUB = "hub:"
 OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
@@ -86,6 +89,24 @@ def endpoint(environ: Mapping[str, str]) -> str:
     return (environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
 
 
+def is_open(hub: str) -> bool:
+    """Whether everybody on the way to the hub could read what is sent: plain http to another host."""
+    try:
+        parts = urlsplit(hub)
+        host = parts.hostname
+    except ValueError:
+        return True
+    return parts.scheme.lower() == "http" and host not in ("localhost", "127.0.0.1", "::1")
+
+
+def hides_token(environ: Mapping[str, str]) -> dict[str, str]:
+    """Variables with which the hub's library sends no token unasked, where it would go unencrypted; else none.
+
+    Source: huggingface_hub 1.x, utils/_headers.py, get_token_to_send.
+    """
+    return {HF_HUB_DISABLE_IMPLICIT_TOKEN: "1"} if is_open(endpoint(environ)) else {}
+
+
 def home_folder(environ: Mapping[str, str]) -> Path:
     """The home folder of the hub's library. Source: the manual of huggingface_hub, "Environment variables"."""
     cache = environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME", "~"), ".cache")
@@ -127,7 +148,10 @@ def find_missing(snapshot: Path, gguf_file: str | None = None) -> str | None:
     for name in ("model.safetensors", "pytorch_model.bin"):
         index = snapshot / f"{name}.index.json"
         if index.is_file():
-            shards = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+            placed: Any = (object_in(index) or {}).get("weight_map")
+            if not isinstance(placed, dict):
+                return index.name
+            shards = sorted(set(map(str, cast("dict[str, Any]", placed).values())))
             return next((shard for shard in shards if not (snapshot / shard).is_file()), None)
         if (snapshot / name).is_file():
             return None

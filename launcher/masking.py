@@ -1,4 +1,4 @@
-"""Hides secrets in what is written: values of variables with a secret's name, tokens by their looks, passwords in addresses."""
+"""Hides secrets in what is written: values of variables with a secret's name, tokens by their form, passwords in addresses."""
 
 import os
 import re

@@ -1,5 +1,6 @@
-"""What every command prints: JSON for a machine, aligned columns for a person, and on stderr what is doubtful."""
+"""What every command prints: JSON for a machine, aligned columns for a person, and warnings on stderr."""
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -20,7 +21,7 @@ _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud
 
 
 def visible(text: str) -> str:
-    """The text with what a terminal would obey shown instead: escapes and other controls, and changes of direction."""
+    """The text with control characters and marks of direction as visible escapes, so that a terminal does not obey them."""
     return _UNSEEN.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
@@ -69,8 +70,10 @@ def columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def say(text: str) -> None:
-    """Prints one line on stderr, with the program's name."""
-    print(f"launcher: {visible(text)}", file=sys.stderr, flush=True)
+    """Prints one line on stderr, with the program's name; nothing where stderr is full or its reader has gone, since what is
+    said there is never what was asked for."""
+    with contextlib.suppress(OSError):
+        print(f"launcher: {visible(text)}", file=sys.stderr, flush=True)
 
 
 def warn(text: str) -> None:
@@ -85,7 +88,7 @@ def print_table(table: Any) -> None:
 
 def wide_console() -> "Console":
     """A console of rich's on stdout; if there is no terminal it is wide enough for a table."""
-    from rich.console import Console  # by need
+    from rich.console import Console  # imported here: few commands need it
 
     console = Console()
     return console if console.is_terminal else Console(width=_WIDE)

@@ -28,7 +28,7 @@ _TRAIN = (
     "huggingface_hub",
 )  # fmt: skip
 TRAINING_STACK = "pip install -e '.[train]' in the launcher's checkout installs the training stack"
-"""The way out of a Python without torch."""
+"""The way out for a Python without torch."""
 
 
 def install_line(module: str) -> str | None:

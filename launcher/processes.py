@@ -1,7 +1,9 @@
 """Facts about Unix processes that several layers need."""
 
 import ctypes
+import os
 import signal
+import sys
 from pathlib import Path
 
 
@@ -9,6 +11,19 @@ def die_with_parent() -> None:
     """Makes the kernel kill this process when its parent ends; called in a child before exec. Source: prctl(2),
     PR_SET_PDEATHSIG."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+def start_in_utf8() -> None:
+    """Starts this process again in Python's UTF-8 mode, which its children then have too; does nothing in that mode.
+
+    In a locale of another encoding Python would read and write files in it, and take the names of files for other texts than
+    the nodes do. Source: PEP 540.
+    """
+    known = sys.flags.utf8_mode or sys.getfilesystemencoding() == "utf-8"
+    if known or not sys.executable or any(word.endswith("utf8=0") for word in sys.orig_argv):
+        return
+    os.environ["PYTHONUTF8"] = "1"
+    os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
 
 
 def exit_code(returncode: int) -> int:

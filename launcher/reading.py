@@ -1,4 +1,4 @@
-"""Reading small files that anybody may have written, as text or JSON, with one sentence for whatever is wrong with them."""
+"""Reads small files that anybody may have written, as text or JSON; one sentence says what is wrong with a file."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from typing import Any, cast
 from launcher.errors import RunError
 
 _MOST = 64 << 20
-"""Bytes. No file of a run that is read whole comes near that."""
+"""Bytes. The files of a run that are read whole are much smaller."""
 
 
 class Document(dict[str, Any]):
@@ -32,8 +32,8 @@ class Document(dict[str, Any]):
 
 
 def read_text(path: Path) -> str:
-    """The text of a file, in UTF-8. FileNotFoundError without one; RunError for anything that is no text file of usual size,
-    such as a pipe, which nobody would end."""
+    """The text of a file, in UTF-8. FileNotFoundError without one; RunError if it is not a text file of usual size, such as a
+    pipe, which could be read forever."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except FileNotFoundError:
@@ -43,7 +43,7 @@ def read_text(path: Path) -> str:
     with os.fdopen(descriptor, "rb") as file:
         facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode):
-            raise RunError(f"{path} is no file; was it replaced?")
+            raise RunError(f"{path} is not a regular file; was it replaced?")
         if facts.st_size > _MOST:
             raise RunError(
                 f"{path} has {facts.st_size >> 20} MiB, more than such a file can have; was it replaced?"
@@ -58,9 +58,22 @@ def read_text(path: Path) -> str:
 
 def read_json(path: Path) -> Any:
     """The JSON value of a file, its objects as Documents; FileNotFoundError and RunError as of read_text."""
+    return _wrap(_value(path), str(path))
+
+
+def object_in(path: Path) -> dict[str, Any] | None:
+    """The JSON object of a file that can be done without, as a cache's or a model's; None without one, or for anything else."""
+    try:
+        value = _value(path)
+    except (OSError, RunError):
+        return None
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else None
+
+
+def _value(path: Path) -> Any:
     text = read_text(path)
     try:
-        return _wrap(json.loads(text), str(path))
+        return json.loads(text)
     except ValueError as error:
         empty = "it is empty" if not text.strip() else str(error)
         raise RunError(f"{path} is not JSON ({empty}); was it edited?") from None

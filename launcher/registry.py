@@ -63,7 +63,7 @@ class Registry(Generic[T]):
         except (
             Exception,
             SystemExit,
-        ) as error:  # its module runs code of somebody else, which may raise anything
+        ) as error:  # the module is another distribution's and may raise anything
             reason = str(error) if isinstance(error, (ImportError, AttributeError)) else repr(error)
             raise ConfigError(
                 f"{self.key}={name}: the {self.kind} of entry point {found.value} cannot be imported ({reason}); "
@@ -132,11 +132,11 @@ def has_other_finder() -> bool:
 
 
 def entry_point_places(path: tuple[str, ...]) -> list[str] | None:
-    """The folders and files whose time of change tells that the entry points of a search path may be others now; None if a
+    """The folders and files whose modification time changes when the entry points of a search path may have changed; None if a
     part of the path is a file such as a zip.
 
-    An installer makes a new `.dist-info`, and writes the files of an `.egg-info` again in place. A folder without either is
-    left out: it changes whenever a run or a file is made in it; `holds_no_distribution` says whether it is still one.
+    An installer makes a new `.dist-info`, and overwrites the files of an `.egg-info`. A folder without either is left out,
+    because it changes whenever a run or a file is made in it; `holds_no_distribution` says whether that is still so.
     """
     places: list[str] = []
     for folder in path:
@@ -169,7 +169,7 @@ def _infos(folder: str) -> list[str]:
 
 
 def _may_name(group: str, path: tuple[str, ...]) -> bool:
-    """Whether a distribution can have entry points in the group; False is certain. It does not use importlib.metadata.
+    """Whether a distribution may have entry points in the group; False: it has none. It does not use importlib.metadata.
 
     Source: the packaging guide, "Entry points specification", and importlib.metadata's FastPath and Lookup.
     """

@@ -1,1 +1,1 @@
-"""Work in a process that has the training stack: export, chat and evaluation of a trained model, and tokens ahead of a run."""
+"""Work in a process that has the training stack: export, chat and evaluation of a model, and the tokens of a future run."""

@@ -28,7 +28,7 @@ class Verdict:
     newest: str | None
     """The commit that the branch has now."""
     reason: str
-    """The verdict's reason, as a sentence."""
+    """The reason for the verdict, in one sentence."""
 
 
 def look_at_base(run: RunDir, timeout_s: float) -> Verdict:
@@ -62,7 +62,7 @@ def look_at_base(run: RunDir, timeout_s: float) -> Verdict:
 
 
 def _trained(run: RunDir, model: ModelConfig) -> str | None:
-    """The commit that the ranks have recorded, else the configured one."""
+    """The commit that the ranks have recorded, otherwise the configured commit, if any."""
     noted = [event.commit for event in run.read_events(Base)]
     if noted:
         return noted[-1]
@@ -71,11 +71,11 @@ def _trained(run: RunDir, model: ModelConfig) -> str | None:
 
 def _not_on_a_hub(model: ModelConfig, work_dir: str) -> str:
     if model.init is Init.random:
-        return "the model was made on the spot from the seed"
+        return "the ranks made the model with random weights from the seed"
     if model.name_or_path.startswith("package:"):
         return "the model comes from an installed Python package; pip list shows its version"
     if Path(work_dir, model.name_or_path).is_dir():
-        return "the model is a local folder, whose changes are not tracked"
+        return "the model is a local folder, and changes in it are not tracked"
     return ""
 
 

@@ -25,7 +25,7 @@ class Answer(TypedDict):
     tokens: int
     """Tokens that were generated."""
     seconds: float
-    """How long that took."""
+    """Seconds that the answer took."""
 
 
 class ChatAnswer(Answer):
@@ -45,9 +45,9 @@ class Asked:
     """A step, or newest, instead of the finished model."""
     max_new_tokens: int
     temperature: float
-    """0 always takes the likeliest token."""
+    """The temperature of sampling; 0 always takes the most likely token."""
     trust_run: bool = False
-    """Use a run of another user, whose code then runs with this user's rights."""
+    """Use a run of another user. The code of that run is executed with the rights of this user."""
 
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1:
@@ -70,7 +70,9 @@ class Chat:
         self._worker.send({"messages": messages})
         while True:
             try:
-                reply = next(self._worker.replies())  # a new generator each time: Ctrl-C ends a generator
+                reply = next(
+                    self._worker.replies()
+                )  # a new generator for each reply, because Ctrl-C ends the current one
                 if "done" in reply:
                     if aloud:
                         print(flush=True)
@@ -83,7 +85,7 @@ class Chat:
     def converse(self, begin: list[Turn]) -> None:
         """A dialogue with the user on a terminal, until the end of the input."""
         with contextlib.suppress(ImportError):
-            importlib.import_module("readline")  # lines can then be edited
+            importlib.import_module("readline")  # makes input lines editable
         messages = list(begin)
         while True:
             try:
@@ -132,4 +134,4 @@ def _ready(work: Worker, show: Any) -> str:
             show(reply["progress"])
         if "ready" in reply:
             return str(reply["ready"])
-    raise AssertionError("the worker ended well and was never ready")
+    raise AssertionError("the worker exited with 0 but was never ready")

@@ -17,7 +17,7 @@ _ENDED = {
     RunState.LOST: "is lost: its job is gone",
 }
 _MODEL_FILES = ("config.json", "adapter_config.json")
-"""Every folder with a loadable model or adapter has one of them."""
+"""Every folder with a loadable model or adapter has one of these files."""
 
 
 def holds_model(folder: Path) -> bool:

@@ -20,7 +20,7 @@ class Compared(TypedDict):
     rows: int
     """Rows that were evaluated."""
     left_out: int
-    """Rows without a trained token, which are left out."""
+    """Rows that were left out because they have no trained token."""
     tokens: int
     """Trained tokens of these rows, over which the loss is a mean."""
     questions: int | None
@@ -28,7 +28,7 @@ class Compared(TypedDict):
     base: dict[str, float | None]
     """Metrics of the base model: loss, perplexity, exact_match (a share); null where no row has a question and an answer."""
     tuned: dict[str, float | None]
-    """The same of the trained model."""
+    """The same metrics of the trained model."""
 
 
 METRICS = ("loss", "exact_match")

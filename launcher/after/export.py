@@ -27,19 +27,19 @@ class ExportedModel(TypedDict):
     bytes: int
     """Size of the folder."""
     verified: str
-    """How it was compared with the trained model: logits, by its logits; failed: it differs or could not be compared."""
+    """logits if its logits equal the trained model's up to rounding; failed if they differ or could not be compared."""
     difference: float | None
     """Difference between its logits and the trained model's, relative to their size; null if the check failed."""
     tolerance: float | None
-    """The difference that rounding can explain; above it the check fails, and the export is kept. Null if it failed."""
+    """The largest difference that rounding explains. Above it the check fails, but the export is kept. Null if it failed."""
     why: str | None
-    """Why the check failed; null for one that did not."""
+    """Why the check failed; null if it did not fail."""
     effect: float | None
     """Difference between its logits and the base model's, relative to their size; null if not merged."""
     answers: bool
     """Whether it answers in a chat; a reward model or a classifier gives scores."""
     warning: str | None
-    """What to be aware of, as a sentence."""
+    """What the user should know, in one sentence; null for nothing."""
     data: list[dict[str, Any]]
     """The files that it was trained on, with their digests."""
 
@@ -102,8 +102,8 @@ def check_free(target: Path, force: bool) -> None:
 
 
 def is_export(folder: Path) -> bool:
-    """Whether this program exported the folder, by its card (launcher/train/after/card.py), which has this program's tag and
-    names the run. Any other model could be the only copy."""
+    """Whether this program exported the folder. Its card (launcher/train/after/card.py) then has this program's tag and names
+    the run. Any other model could be the only copy."""
     card = folder / "README.md"
     text = card.read_text(errors="replace") if card.is_file() else ""
     return (

@@ -17,13 +17,13 @@ from launcher.run import RunDir
 from launcher.units import mebibytes, plural
 
 DIRECT = ("f16", "bf16", "f32", "q8_0")
-"""Types that the converter writes by itself. Source: convert_hf_to_gguf.py --outtype."""
+"""Types that the converter itself writes. Source: convert_hf_to_gguf.py --outtype."""
 QUANTISED = (
     "q2_k", "q3_k_s", "q3_k_m", "q3_k_l", "q4_0", "q4_k_s", "q4_k_m", "q5_0", "q5_k_s", "q5_k_m", "q6_k", "iq4_nl", "iq4_xs",
 )  # fmt: skip
 """Types that llama-quantize makes of an f16 file. Source: llama.cpp, tools/quantize."""
 _SCRIPTS = ("convert_hf_to_gguf.py", "convert-hf-to-gguf")
-"""The converter in llama.cpp's folder, and the command of a package of it."""
+"""The name of the converter in llama.cpp's folder, and the command that its package installs."""
 _QUANTIZER = "llama-quantize"
 
 
@@ -37,7 +37,7 @@ class ExportedGguf(TypedDict):
     file: str
     """Absolute path of the GGUF file."""
     type: str
-    """The type that was asked for."""
+    """The requested type."""
     step: int | None
     """The step of the weights; null if it is not known."""
     bytes: int
@@ -52,7 +52,7 @@ class ExportedGguf(TypedDict):
     """Difference of the logits of the file, opened by transformers, from those of the model; null if transformers cannot open
     its architecture, or the host has too little memory."""
     warning: str | None
-    """What to be aware of, as a sentence."""
+    """What the user should know, in one sentence; null for nothing."""
 
 
 def export_gguf(
@@ -80,7 +80,7 @@ def export_gguf(
 
 
 def find_converter(given: Path | None) -> list[str]:
-    """The words that start llama.cpp's converter; PackageError with the way to install it if there is none."""
+    """The command of llama.cpp's converter; PackageError, with the way to install it, if it is not found."""
     if importlib.util.find_spec("gguf") is None:
         raise PackageError("--gguf reads the file back with the package gguf; pip install gguf")
     if given is not None:

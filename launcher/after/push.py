@@ -40,7 +40,7 @@ def push_run(
         folder, why = _made(
             run, merged=as_merged, checkpoint=chosen.name if chosen else None, wanted=checkpoint, quiet=quiet
         )
-        warning = f"the check of {folder} failed, and it was pushed: {why}" if why else None
+        warning = f"the check of {folder} failed, but it was pushed: {why}" if why else None
     result = upload(
         client, folder, name, remote, private=wanted.private and not public, force=force, quiet=quiet,
         message=f"{run.name}, by launcher",
@@ -59,7 +59,7 @@ def push_run(
 
 
 def export_of(name: str | None) -> Path | None:
-    """The named folder if `export` has written it, as a GGUF file too; None otherwise."""
+    """The named folder if `export` has written it, also with --gguf; None otherwise."""
     folder = Path(name).absolute() if name else None
     return folder if folder and is_export(folder) else None
 
@@ -68,12 +68,12 @@ def push_folder(folder: Path, *, to: str | None, public: bool, force: bool, quie
     """What was pushed of a folder that `export` has written.
 
     UsageError without a name; ConfigError without a token or permission; RunError for a repository with other content;
-    PushFailed if the hub does not answer or the upload ends early. It can then be typed again.
+    PushFailed if the hub does not answer or the upload ends early; the command can then be repeated.
     """
     name = _named(to)
     if not is_export(folder):
         raise RunError(
-            f"{folder} was not written by `launcher export`, whose folders alone are pushed; name a run or an export"
+            f"{folder} was not written by `launcher export`, and push takes only such folders; name a run or an export"
         )
     client = api(os.environ)
     return upload(

@@ -1,4 +1,4 @@
-"""The tokens of a run made ahead of it: which Python makes them, and what is printed meanwhile."""
+"""Makes the tokens of a run before it starts: which Python makes them, and what is printed meanwhile."""
 
 import dataclasses
 import os
@@ -29,7 +29,7 @@ from launcher.run import new_run_dir
 from launcher.units import duration, plural
 
 _SAY_S = 30.0
-"""Seconds between two lines of progress where stderr is no terminal, such as in the log of a job."""
+"""Seconds between two lines of progress if stderr is not a terminal, such as in the log of a job."""
 
 
 class _Found(TypedDict):
@@ -40,7 +40,7 @@ class _Found(TypedDict):
     tokenized: bool
     """Whether this command made it; false if it was in the cache."""
     seconds: float
-    """How long it took."""
+    """Seconds that it took."""
     rows: int
     """Sequences, after packing."""
     examples: int
@@ -56,15 +56,15 @@ class TokenSet(_Found, total=False):
     documents: int
     """Texts in the sequences."""
     tokens: int
-    """Tokens in all."""
+    """Tokens of all sequences."""
     trained_tokens: int
     """Tokens that the loss counts."""
     longest: int
     """Tokens of the longest sequence."""
     filled: float
-    """Share of the sequences' length that holds tokens when all are as long as the longest."""
+    """Share of tokens, as opposed to padding, if all sequences are padded to the longest."""
     cut: int
-    """Examples that lost their end."""
+    """Examples that were cut at the end."""
     split: int
     """Plain texts that became several sequences."""
     lengths: dict[str, int]
@@ -77,7 +77,7 @@ class Tokenized(TypedDict):
     cache: str
     """Absolute path of the folder of all tokens."""
     workers: int
-    """Processes that made them."""
+    """Number of processes that made the tokens."""
     sets: list[TokenSet]
     """The training set, and the evaluation set if there is one."""
 
@@ -107,7 +107,7 @@ def tokenize(composed: Composed, plan: LaunchPlan, workers: int, *, quiet: bool)
 
 
 def _python(config: Config, plan: LaunchPlan) -> list[str]:
-    """The words that start the ranks' Python, since other versions of its packages make other tokens; empty for this one."""
+    """The command of the ranks' Python, since other versions of its packages make other tokens; empty for this Python."""
     container = config.cluster.container
     if container.runtime is ContainerRuntime.none:
         if plan.facts.python == sys.executable:
@@ -128,7 +128,7 @@ def _python(config: Config, plan: LaunchPlan) -> list[str]:
 
 
 def make_cache(config: Config, folder: str) -> None:
-    """Creates cache_dir; RunError if it cannot be one."""
+    """Creates cache_dir; RunError if it cannot be created."""
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -139,7 +139,7 @@ def make_cache(config: Config, folder: str) -> None:
 
 @contextmanager
 def _shown(quiet: bool) -> Generator[Callable[[dict[str, Any]], None]]:
-    """A function that shows progress on stderr: a bar on a terminal, elsewhere a line now and then."""
+    """A function that shows progress on stderr: a bar on a terminal, otherwise a line every 30 seconds."""
     if quiet:
         yield lambda _: None
     elif sys.stderr.isatty():
@@ -180,7 +180,7 @@ def describe(result: Tokenized) -> str:
     for one in result["sets"]:
         tokens = f", {one['tokens']:,} tokens" if "tokens" in one else ""
         left = f"; {plural(one['left_out'], 'example')} left out" if one.get("left_out") else ""
-        how = f"made in {duration(one['seconds'])}" if one["tokenized"] else "in the cache already"
+        how = f"made in {duration(one['seconds'])}" if one["tokenized"] else "already in the cache"
         lines.append((one["set"], f"{plural(one['rows'], 'row')}{tokens}, {how}{left}"))
     return align(
         [

@@ -31,7 +31,7 @@ class TokensQueued(TypedDict):
 
 
 def parse_options(given: Sequence[str]) -> dict[str, str]:
-    """The options of the scheduler by their long names; UsageError for one that is not KEY=VALUE or KEY."""
+    """The options of the scheduler by their long names; UsageError for an option that is not KEY=VALUE or KEY."""
     options: dict[str, str] = {}
     for word in given:
         flag, _, value = word.lstrip("-").partition("=")
@@ -71,10 +71,10 @@ def queue(
         ) from None
     try:
         job_id = cluster.submit(folder / _SCRIPT)
-    except Refused:  # after another error the job can be in the queue, and needs its script's folder
+    except Refused:  # after any other error the job may be in the queue and need this folder
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    except ClusterError as error:  # unlike a run, nobody looks for it in the queue
+    except ClusterError as error:  # unlike a run, this job is not looked for in the queue
         told = str(error).replace(
             AGAIN, f"look in the queue for a job tokenize-{composed.config.name} before you type it again"
         )

@@ -30,7 +30,7 @@ class Pushed(TypedDict):
     repository: str
     """OWNER/NAME."""
     url: str
-    """Its page."""
+    """Address of the repository's page."""
     private: bool
     """Whether the repository is private."""
     commit: str | None
@@ -38,11 +38,11 @@ class Pushed(TypedDict):
     files: int
     """Files that the commit changed; 0 if the repository had them all."""
     bytes: int
-    """Their size."""
+    """Size of these files."""
     same: int
     """Files that the repository had already, with the same content."""
     warning: str | None
-    """What to be aware of, as a sentence."""
+    """What the user should know, in one sentence; null for nothing."""
 
 
 def upload(
@@ -72,7 +72,7 @@ def upload(
     ]
     if wrong:
         raise PushFailed(
-            f"{name} has no {wrong[0]} with the content of the file here; type the command again"
+            f"{wrong[0]} in {name} differs from the file here, or is missing there; type the command again"
         )
     return {
         "folder": str(folder), "repository": name, "url": f"{client.endpoint}/{name}",
@@ -85,15 +85,15 @@ def describe(result: Pushed) -> str:
     """What was pushed as text."""
     sent = f"{plural(result['files'], 'file')}, {mebibytes(result['bytes'])}"
     if result["files"] == 0:
-        sent = "nothing: it had all of it"
+        sent = "nothing: the repository had all files"
     elif result["same"]:
-        sent += f"; {plural(result['same'], 'file')} it had already"
+        sent += f"; the repository already had {plural(result['same'], 'file')}"
     return align(
         [
             ("pushed", result["folder"]),
             ("to", f"{result['url']} ({'private' if result['private'] else 'public'})"),
             ("sent", sent),
-            ("checked", "the digest of each file there is that of the file here"),
+            ("checked", "each file there has the same digest as the file here"),
         ]
     )
 
@@ -173,14 +173,14 @@ def _send_one(client: Any, name: str, operation: Any, failures: tuple[type[Excep
 
 
 def _cause(error: Exception) -> Exception:
-    """The error of the hub behind one of the library's thread."""
+    """The error of the hub that caused an error in a thread of the library."""
     while isinstance(error, RuntimeError) and isinstance(error.__cause__, Exception):
         error = error.__cause__
     return error
 
 
 def _digest(file: Path, like: str) -> str:
-    """The file's digest of the same kind: SHA-256, or git's object id."""
+    """The file's digest of the same kind as `like`: SHA-256, or git's object id."""
     digest = hashlib.sha256()
     if len(like) != digest.digest_size * 2:
         digest = hashlib.sha1(f"blob {file.stat().st_size}\0".encode())

@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 from launcher.errors import Exit, LauncherError, RunError
+from launcher.hub import hides_token
 from launcher.packages import TRAINING_STACK
 from launcher.processes import die_with_parent
 
@@ -41,7 +42,7 @@ class Worker:
     def send(self, request: dict[str, Any]) -> None:
         """Sends it one more request line."""
         assert self._process.stdin
-        with contextlib.suppress(BrokenPipeError):  # it has ended: its last reply says why
+        with contextlib.suppress(BrokenPipeError):  # the process has ended: its last reply says why
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
 
@@ -52,7 +53,7 @@ class Worker:
             self._process.stdin.close()
 
     def interrupt(self) -> None:
-        """Tells it to end its answer."""
+        """Tells the process to end its answer."""
         self._process.send_signal(signal.SIGINT)
 
     def replies(self) -> Iterator[dict[str, Any]]:
@@ -65,8 +66,8 @@ class Worker:
             yield reply
         code = self._process.wait()
         if code:
-            killed = " (SIGKILL: out of memory, or from outside)" if code == -signal.SIGKILL else ""
-            raise WorkFailed(f"it ended with {code}{killed}{self._last_words()}", Exit.FAILED)
+            killed = " (SIGKILL: out of memory, or killed from outside)" if code == -signal.SIGKILL else ""
+            raise WorkFailed(f"the worker process ended with {code}{killed}{self._last_words()}", Exit.FAILED)
 
     def result(self, progress: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
         """Its result; `progress` is called with each progress reply."""
@@ -75,7 +76,7 @@ class Worker:
                 return reply["result"]
             if "progress" in reply:
                 progress(reply["progress"])
-        raise WorkFailed(f"it ended without a result{self._last_words()}", Exit.FAILED)
+        raise WorkFailed(f"the worker process ended without a result{self._last_words()}", Exit.FAILED)
 
     def _last_words(self) -> str:
         self._log.seek(0)
@@ -89,15 +90,16 @@ class Worker:
 def worker(
     request: dict[str, Any], python: Sequence[str] = (), environ: Mapping[str, str] | None = None
 ) -> Generator[Worker]:
-    """The process that works on the request; it ends with the block. RunError if the training stack is not installed.
+    """The process that works on the request; it is killed at the end of the block. RunError without the training stack.
 
-    `python`: the words that start another Python than this one; `environ`: variables beside those of this process.
+    `python`: the command of another Python than this one; `environ`: variables in addition to those of this process.
     """
     if not python and not all(map(importlib.util.find_spec, ("torch", "transformers"))):
         raise RunError(
             f"{request['verb']} loads a model and needs the training stack, which {sys.executable} does not have; "
             f"{TRAINING_STACK}, or run the command with the Python that the run used"
         )
+    given = {**os.environ, **(environ or {})}
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             [*(python or [sys.executable]), "-m", "launcher.train.after"],
@@ -105,8 +107,8 @@ def worker(
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
-            env={**os.environ, **(environ or {}), **_QUIET},
-            start_new_session=True,  # Ctrl-C is for the command
+            env={**given, **hides_token(given), **_QUIET},
+            start_new_session=True,  # Ctrl-C must reach only the command
             preexec_fn=die_with_parent,
         )
         one = Worker(process, log)

@@ -20,7 +20,7 @@ def open_folder(checkpoints: Path, step: int) -> Path:
 def commit(folder: Path, manifest: Manifest) -> Path:
     """The checkpoint's folder, once the manifest is written, the folder has its final name, and both are durable.
 
-    One rank calls it after all ranks have written their parts. A folder that has the name already, which is broken or an
+    One rank calls it after all ranks have written their parts. An existing folder of that name, which is broken or an
     earlier save of the same step, is deleted. Raises OSError.
     """
     write_file(folder / MANIFEST, [memoryview(manifest.to_text().encode())])
@@ -40,8 +40,8 @@ def retain(
 ) -> list[int]:
     """The steps of the committed checkpoints that were deleted because no rule keeps them.
 
-    `newest`: the step that was just saved. Later checkpoints belong to a past from which the run has gone back, because they
-    were broken or had diverged: they do not count, and the run replaces them when it gets there.
+    `newest`: the step that was just saved. Later checkpoints are from before the run went back to an earlier step, because they
+    were broken or had diverged. They do not count, and the run replaces them when it reaches their steps.
     """
     found = [one for one in committed(checkpoints) if newest is None or one.manifest.step <= newest]
     kept = reasons_to_keep([one.manifest for one in found], keep_last, keep_every, keep_best)

@@ -21,7 +21,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """A folder that has the name of a checkpoint and is not a committed one."""
+    """A folder that has the name of a checkpoint but is not a committed checkpoint."""
 
     path: Path
     reason: str

@@ -63,7 +63,7 @@ class Manifest:
     """Shape of every trained parameter."""
     files: Mapping[str, FileFacts]
     weights_only: bool = False
-    """Whether it lacks the optimizer's state. The file says it only if so, as earlier versions did not know it."""
+    """Whether it lacks the optimizer's state. The file has this key only if true, because earlier versions do not know it."""
 
     @property
     def bytes(self) -> int:
@@ -95,12 +95,12 @@ def rank_file(rank: int) -> str:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest, after the size of every file is checked; CheckpointError where something is wrong."""
+    """The manifest, after the size of every file is checked; CheckpointError if a file or a value is wrong."""
     path = folder / MANIFEST
     try:
         values: dict[str, Any] = read_json(path)
         if not fits(values, _KINDS):
-            raise TypeError("a value has another type than a save writes")
+            raise TypeError("a value has a type that a save never writes")
         files = {str(name): FileFacts(**facts) for name, facts in values.pop("files").items()}
         manifest = Manifest(**values, files=files)
     except FileNotFoundError:
@@ -115,5 +115,5 @@ def read_manifest(folder: Path) -> Manifest:
         except OSError as error:
             raise CheckpointError(f"{folder / name} cannot be read: {error.strerror}") from None
         if size != facts.bytes:
-            raise CheckpointError(f"{folder / name} has {size} bytes, and {facts.bytes} in the manifest")
+            raise CheckpointError(f"{folder / name} has {size} bytes, but the manifest says {facts.bytes}")
     return manifest

@@ -19,6 +19,8 @@ from launcher.errors import CheckpointError
 
 CHUNK = 8 << 20
 """Bytes to write, read or digest at a time."""
+_LONGEST_HEADER = 100_000_000
+"""Bytes. Source: safetensors 0.8, MAX_HEADER_SIZE."""
 
 ITEM_BYTES = {
     "F64": 8,
@@ -43,7 +45,7 @@ class Piece:
     start: int
     numel: int
     dtype: str
-    """As safetensors spells it."""
+    """The name of the format in safetensors."""
 
     @property
     def bytes(self) -> int:
@@ -93,15 +95,27 @@ def write_file(path: Path, parts: Iterable[memoryview]) -> FileFacts:
 
 
 def read_index(path: Path) -> list[Located]:
-    """The pieces in a file; CheckpointError where its header is broken."""
+    """The pieces in a file; CheckpointError if its header is broken."""
     try:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
+            if length > _LONGEST_HEADER:
+                raise ValueError(f"its header would have {length:,} bytes")
             header = cast("dict[str, Any]", json.loads(file.read(length)))
         return [
             _located(path, 8 + length, key, entry) for key, entry in header.items() if key != "__metadata__"
         ]
-    except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        IndexError,
+        OverflowError,
+        RecursionError,
+        struct.error,
+    ) as error:
         raise CheckpointError(
             f"{path} cannot be read ({error}); use resume with an older checkpoint"
         ) from None
@@ -131,13 +145,13 @@ class Reader:
         return set(self._known)
 
     def read(self, name: str, start: int, stop: int, put: Callable[[Piece, int, bytearray], None]) -> None:
-        """Passes every part of [start, stop) to `put`, with its offset from `start`; CheckpointError where one is missing."""
+        """Passes every part of [start, stop) to `put`, with its offset from `start`; CheckpointError if one is missing."""
         position = start
         while position < stop:
             found = self._find(name, position)
             if found is None:
                 raise CheckpointError(
-                    f"{name}: elements {position} to {stop} are in no file of the checkpoint"
+                    f"{name}: elements {position} to {stop} are missing from the files of the checkpoint"
                 )
             piece = found.piece
             end = min(stop, piece.start + piece.numel)

@@ -18,7 +18,7 @@ def first_difference(found: Found, names: Sequence[str]) -> str | None:
         for name, digest in zip(names, digests, strict=True):
             expected = found.manifest.files[name].crc32
             if digest != expected:
-                return f"{found.path / name} has digest {digest}, and {expected} in the manifest"
+                return f"{found.path / name} has digest {digest}, but the manifest says {expected}"
     return None
 
 

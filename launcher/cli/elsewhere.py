@@ -1,4 +1,4 @@
-"""A command line that is about a cluster which is reached by ssh, run there."""
+"""Runs a command on the cluster that its run is on, by ssh."""
 
 import argparse
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from launcher.run.remote import RunElsewhere
 def run_elsewhere(
     name: str, verb: Verb, words: Sequence[str], options: argparse.Namespace, away: Elsewhere
 ) -> int:
-    """The exit code there; raises `away` again, which says so, for a verb that cannot run there."""
+    """The exit code there; raises `away` again for a verb that cannot run there."""
     if isinstance(away, ConfigElsewhere) and verb.overrides and not verb.terminal:
         prints: Any = verb.prints
         launches = isinstance(prints, dict) and LaunchReport in cast("dict[str, Any]", prints).values()

@@ -16,7 +16,7 @@ from launcher.output import as_json, print_json
 from launcher.run import RunDir, write_text
 
 _ANSWER = os.environ.pop(environment.ANSWER, None)
-"""Taken out of the environment, which jobs inherit."""
+"""It is removed from the environment, since jobs inherit that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,7 @@ def add_verbose(parser: argparse.ArgumentParser) -> None:
 
 
 def shown(options: argparse.Namespace) -> Shown:
-    """How these options ask for it."""
+    """How these options request that a launch is shown."""
     return Shown(json=options.json, verbose=options.verbose)
 
 
@@ -53,7 +53,7 @@ def tell(composed: Composed, launched: Launched, how: Shown) -> None:
             print(f"{plan_text(launched.run, plan, config, plan_notes(composed, plan))}\n")
         print(describe(launched.run, plan, result, config, verbose=how.verbose), flush=True)
     if _ANSWER:
-        write_text(Path(_ANSWER), as_json(result))  # last: what was not printed was not told
+        write_text(Path(_ANSWER), as_json(result))  # last, so that it exists only if everything was printed
 
 
 def follow(run: RunDir, process: subprocess.Popen[bytes], as_json: bool) -> int:

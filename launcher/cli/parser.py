@@ -17,7 +17,7 @@ _OF_HYDRA = (
     "--package", "-i", "--info", "--resolve", "-hh", "--hydra-help", "-sc", "--shell-completion", "-r", "--run",
     "--experimental-rerun",
 )  # fmt: skip
-"""Options that go on with the overrides; all but the first are handed to Hydra. Source: `python -m launcher --hydra-help`,
+"""Options that are passed on with the overrides; all but the first are Hydra's. Source: `python -m launcher --hydra-help`,
 Hydra 1.3."""
 
 
@@ -94,7 +94,7 @@ def add_trust(parser: argparse.ArgumentParser) -> None:
 
 
 def trusted_run(options: argparse.Namespace) -> RunDir:
-    """As chosen_run, for a verb that imports the run's code; RunError for another user's unless --trust-run is given."""
+    """The chosen run, for a verb that imports its code; RunError for another user's run unless --trust-run is given."""
     from launcher.run.owner import check_trusted
 
     run = chosen_run(options)
@@ -103,8 +103,8 @@ def trusted_run(options: argparse.Namespace) -> RunDir:
 
 
 def trust(run: RunDir, options: argparse.Namespace) -> None:
-    """As trusted_run, for a verb that takes keys: trust_run=true says the same, and is taken out of them. A command that was
-    started again with the run's code has asked already."""
+    """The check of trusted_run for a verb that takes keys: trust_run=true means the same, and is removed from the keys. A
+    command that has restarted itself with the run's code was checked before."""
     from launcher.launching.freeze.enter import is_entered
     from launcher.run.owner import TRUST_KEY, check_trusted
 

@@ -1,7 +1,6 @@
 """Runs a command line and returns its exit code."""
 
 import re
-import sys
 from collections.abc import Sequence
 from typing import TypedDict
 
@@ -10,7 +9,7 @@ from launcher.cli.find import find_verb, verb_names
 from launcher.cli.parser import parse
 from launcher.cli.verb import Verb
 from launcher.errors import Elsewhere, Exit, LauncherError, UsageError, unknown
-from launcher.output import print_json, visible
+from launcher.output import print_json, say
 
 DEFAULT = "launch"
 """The verb of a command line that begins with an override or an option."""
@@ -72,7 +71,7 @@ def run(words: Sequence[str]) -> int:
 
 def refuse(error: LauncherError, words: Sequence[str]) -> int:
     """The exit code of a refusal; prints it as one line on stderr, and under --json also as an object on stdout."""
-    print(f"launcher: {visible(str(error))}", file=sys.stderr)
+    say(str(error))
     if "--json" in words:
         print_json(report_of(error))
     return error.exit_code

@@ -25,7 +25,7 @@ def chosen_sweep(options: argparse.Namespace) -> SweepDir:
 
 
 def trusted_sweep(options: argparse.Namespace) -> SweepDir:
-    """As chosen_sweep, for a verb that imports the sweep's code; RunError for another user's unless --trust-run is given."""
+    """The chosen sweep, for a verb that imports its code; RunError for another user's sweep unless --trust-run is given."""
     from launcher.run.owner import check_places
 
     sweep = chosen_sweep(options)
@@ -37,7 +37,7 @@ def trusted_sweep(options: argparse.Namespace) -> SweepDir:
 
 
 def teller(as_json: bool) -> Tell:
-    """A function that prints what became of a sweep."""
+    """A function that prints the result of a verb for sweeps."""
 
     def tell(result: SweepResult) -> None:
         for note in result.notes:
@@ -51,7 +51,7 @@ def teller(as_json: bool) -> Tell:
 
 
 def finish(result: SweepResult, as_json: bool) -> int:
-    """The exit code: 0 for trials that are queued or written; of trials that run here, once they have ended."""
+    """The exit code: 0 if the trials are queued or written; if they run here, theirs, once they have ended."""
     if not result.here:
         return Exit.OK
     from launcher.sweep.local import run_here

@@ -36,7 +36,7 @@ class Verb:
     prints: Any = None
     """What it prints under --json: a TypedDict or a dataclass with a docstring below each field, or a list or mapping of such.
     A tuple is one object with the fields of all of its classes. A dict of these has a shape for each case, by a text such as
-    "with --explain". NOTHING is for a verb without a result. docs/reference/json.md is made of it, and a verb without it
+    "with --explain". NOTHING is for a verb without a result. docs/reference/json.md is generated from it, and a verb without it
     fails the build."""
     add: Callable[[argparse.ArgumentParser], None] = no_arguments
     """Adds its arguments; --json is added for every verb."""

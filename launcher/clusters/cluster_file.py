@@ -60,8 +60,9 @@ def edit(text: str, values: Mapping[str, float], where: str) -> str:
     try:
         old: Any = yaml.safe_load(text)
         loaded: Any = editor.load(text.replace("\r\n", "\n"))
-    except (yaml.YAMLError, YAMLError) as error:
-        raise ConfigError(f"{where} is not YAML: {str(error).splitlines()[0]}") from None
+    except (yaml.YAMLError, YAMLError, ValueError, RecursionError, OverflowError) as error:
+        said = (str(error) or type(error).__name__).splitlines()[0]
+        raise ConfigError(f"{where} is not YAML: {said}") from None
     if not isinstance(old, dict):
         raise ConfigError(f"{where} is not a mapping of keys to values, as a cluster file is")
     wanted = {**cast("dict[str, Any]", old), **values}

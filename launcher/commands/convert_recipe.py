@@ -103,7 +103,7 @@ def _run(options: argparse.Namespace) -> int:
             print(f"\n{len(found)} not carried over: {fate.value}")
             print(align([(f"  {one.key}", one.why) for one in found]))
     if converted.stand_ins:
-        print("\nto be corrected first, because nothing gives these values:")
+        print("\nset these values before the launch; the recipe does not give them:")
         print(align([(f"  {key}", why) for key, why in converted.stand_ins.items()]))
     print(f"\nnext  {following}")
     return Exit.OK

@@ -35,7 +35,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    """The exit code; 3 if the check of the export failed. It is kept all the same."""
+    """The exit code; 3 if the check of the export failed. The export is kept nevertheless."""
     if options.gguf is not None:
         return _run_gguf(options)
     if options.converter:
@@ -70,7 +70,7 @@ def _run_gguf(options: argparse.Namespace) -> int:
 
 VERB = Verb(
     line="write a run's adapter or model with tokenizer, chat template and model card",
-    about="It is loaded back and compared first.",
+    about="The result is loaded back and compared before the command succeeds.",
     example="export llama8b_lora --merged --dtype bf16\nexport llama8b_lora --gguf q8_0 --converter llama.cpp",
     add=_add,
     run=_run,

@@ -60,7 +60,7 @@ def _bring(options: argparse.Namespace, reference: str) -> int:
         print_json(brought)
         return Exit.OK
     for name in brought["kept"]:
-        warn(f"{name} was changed here after it was changed there, or is no plain file, and stays as it is")
+        warn(f"{name} is not overwritten: it is newer here than there, or is not a regular file here")
     print(
         f"{brought['run']}: {plural(brought['files'], 'new file')}, {size(brought['bytes'])}, in {brought['run_dir']}"
     )
@@ -71,7 +71,7 @@ VERB = Verb(
     line="download what a run reads from a hub into the cache ($HF_HOME), or bring a run's results from a cluster",
     about="With the arguments of a launch it downloads the model and the datasets; then the nodes need no access to the hub. A "
     "run also fetches by itself, on one node before its ranks start. With RUN, a run that was launched with cluster.ssh, it "
-    "brings the model, metrics, events, logs and reports into the run's folder here; a file that is newer here stays.",
+    "brings the model, metrics, events, logs and reports into the run's folder here; a file that is newer here is kept.",
     example="fetch +experiment=llama8b_lora\nfetch llama8b_lora",
     add=_add,
     run=_run,

@@ -30,10 +30,14 @@ def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="M", help="a name from conf/model, a folder or a hub id")
     parser.add_argument("--data", metavar="FILE", help="the training data, a file or hub:NAME")
     parser.add_argument(
-        "--method", metavar="NAME", help="sft, dpo, ...; default: what the rows of the data are made for"
+        "--method",
+        metavar="NAME",
+        help="sft, dpo, ...; default: the method for which the rows of the data are made",
     )
     parser.add_argument(
-        "--reward", metavar="MODULE.FUNCTION", help="for a method that generates: what scores the answers"
+        "--reward",
+        metavar="MODULE.FUNCTION",
+        help="for a method that generates answers: the function that scores them",
     )
     parser.add_argument("--gpus", type=positive, metavar="N", help="GPUs per node (default: 1)")
     parser.add_argument("--nodes", type=positive, metavar="N", help="nodes (default: 1)")
@@ -94,7 +98,7 @@ def _answer(question: str, default: str | None = None) -> str:
         try:
             text = input(f"{question}{f' [{default}]' if default else ''}: ").strip()
         except EOFError:
-            raise UsageError("the answers ended early; give --model and --data") from None
+            raise UsageError("the input ended before the last answer; give --model and --data") from None
         if text or default is not None:
             return text or default or ""
 
@@ -104,7 +108,7 @@ def _number(question: str) -> int:
         text = _answer(question, "1")
         if text.isdigit() and int(text) > 0:
             return int(text)
-        print("a whole number of at least 1, please")
+        print("type a whole number of at least 1")
 
 
 VERB = Verb(

@@ -54,7 +54,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _others(count: int, planned: bool) -> str:
-    """What is not listed; empty if that is nothing."""
+    """What is not listed; empty if everything is."""
     if not count:
         return ""
     if planned:

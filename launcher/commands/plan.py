@@ -34,7 +34,7 @@ def _run(options: argparse.Namespace) -> int:
     moment = datetime.now()
     if options.inspect and options.sweep:
         raise UsageError(
-            "--inspect and --sweep are two commands; inspect the model first, and the sweep's plan knows it"
+            "--inspect and --sweep cannot be combined; inspect the model first, and then plan the sweep"
         )
     if options.sweep:
         rows = table_rows(options.overrides, moment)
@@ -65,7 +65,7 @@ def _run(options: argparse.Namespace) -> int:
 
 VERB = Verb(
     line="show what a launch would do: whether it fits, how long it takes, what it costs, and the alternatives",
-    about="Nothing is submitted, and nothing is written but what --inspect counts, which cache_dir keeps.",
+    about="Nothing is submitted, and nothing is written except the counts of --inspect, which cache_dir keeps.",
     example="plan +experiment=llama70b_qlora resources.nodes=4 --json\n"
     "plan +experiment=llama70b_qlora --sweep resources.nodes=1,2,4,8 strategy=zero2,zero3,fsdp2\n"
     "plan +experiment=llama8b_lora model.name_or_path=./my_model --inspect",

@@ -65,8 +65,8 @@ def _run(options: argparse.Namespace) -> int:
 
 VERB = Verb(
     line="test on this cluster whether a run survives a killed rank, its time limit, a requeue and a cancel",
-    about="A short copy of the run, with the same model, strategy and nodes, suffers each of them. Exit code 0: it resumed "
-    "each time from its checkpoint. It has its own run dir (rehearse-NAME). Without a queue, "
+    about="A short copy of the run, with the same model, strategy and nodes, goes through each of them. Exit code 0 means that "
+    "it resumed each time from its checkpoint. It has its own run dir (rehearse-NAME). Without a queue, "
     "the checks that need one are skipped.",
     example="rehearse +experiment=llama8b_lora resources.nodes=2",
     add=_add,

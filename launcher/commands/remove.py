@@ -39,7 +39,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
         help="a run dir, name/date_time, or a name that only one run has; a sweep too",
     )
     parser.add_argument(
-        "--planned", action="store_true", help="all dry runs, which were never submitted, in place of RUN"
+        "--planned", action="store_true", help="all dry runs, which were never submitted, instead of RUN"
     )
     parser.add_argument("--yes", action="store_true", help="do not ask")
 
@@ -78,12 +78,12 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _confirmed(found: list[Removable], *, as_json: bool) -> bool:
-    """The user's answer; UsageError where nobody can be asked."""
+    """The user's answer; UsageError if there is no terminal to ask on."""
     if as_json or not sys.stdin.isatty():
-        raise UsageError(f"{plural(len(found), 'folder')} would be removed for good; confirm with --yes")
+        raise UsageError(f"{plural(len(found), 'folder')} would be deleted permanently; confirm with --yes")
     for one in found:
         print(f"{one.run.path}  {one.state}, {size(one.size)}")
-    question = f"remove {plural(len(found), 'folder')} with checkpoints and models for good? [y/N] "
+    question = f"permanently delete {plural(len(found), 'folder')} with checkpoints and models? [y/N] "
     try:
         return input(question).strip().lower() in ("y", "yes")
     except EOFError:

@@ -143,7 +143,7 @@ def write_page(out: Path, page: Page) -> None:
     """Writes the page atomically."""
     try:
         html = render_page(page, known_secrets(os.environ))
-        write_text(out, html.encode("utf-8", "backslashreplace").decode())  # a name can be no UTF-8
+        write_text(out, html.encode("utf-8", "backslashreplace").decode())  # a name may not be UTF-8
     except OSError as error:
         raise RunError(
             f"--out={out} cannot be written ({error.strerror}); name a file in another folder"
@@ -151,7 +151,7 @@ def write_page(out: Path, page: Page) -> None:
 
 
 def _read(path: Path, parse: Callable[[str], Any]) -> Any:
-    """A file's value; an empty list, with a warning, for one that cannot be read, without which a report has less to say."""
+    """A file's value; if it cannot be read, an empty list and a warning: the report then shows less."""
     if not path.exists():
         return []
     try:

@@ -29,7 +29,7 @@ class Reproduced(LaunchReport):
     reproduces: str
     """The run that was started again."""
     differs: list[str]
-    """What is another than at its launch, although the code is the same: packages, Python, data."""
+    """What differs from its launch, although the code is the same: packages, Python, data."""
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -45,8 +45,8 @@ def _run(options: argparse.Namespace) -> int:
     code = read_code(run.code)
     if code is None:
         raise RunError(
-            f"the code of {run.name} was not kept (freeze=false, or it did not wait in a queue); launch it again with what "
-            f"{run.overrides} lists, and with freeze=true to keep it"
+            f"the code of {run.name} was not kept (freeze=false, or it did not wait in a queue); launch it again with the "
+            f"arguments in {run.overrides}, and with freeze=true to keep the code"
         )
     words = [*_typed(run, code), *options.overrides, *(["--verbose"] if options.verbose else [])]
     differs = present_differences(code)
@@ -88,7 +88,8 @@ def _typed(run: RunDir, code: Code) -> list[str]:
 
 VERB = Verb(
     line="start a run again as a new run, with the code that was kept at its launch",
-    about="Says what is another than then: versions of packages and of Python, and data files. key=value changes a setting.",
+    about="It says what differs from that launch: versions of packages and of Python, and data files. key=value changes a "
+    "setting.",
     example="reproduce llama8b\nreproduce llama8b/2026-11-28_10-00-00 seed=1",
     add=_add,
     run=_run,

@@ -28,7 +28,8 @@ def _run(options: argparse.Namespace) -> int:
     if not asked and not is_entered() and (code := read_code(run.code)) and has_changed(code):
         more = [word for word, given in (("--json", options.json), ("--verbose", options.verbose)) if given]
         say(
-            f"{run.name} goes on with the code of its launch, which has changed since; freeze=true takes the present one"
+            f"{run.name} continues with the code of its launch; the code has changed since, and freeze=true takes the current "
+            "code"
         )
         enter(run, code, ["resume", str(run.path), *options.overrides, *more])
     launched = resume(run, options.overrides, lambda composed, one: tell(composed, one, shown(options)))

@@ -60,5 +60,5 @@ class Config:
     """Whether others can read the run dir as far as your umask lets them. By default it is yours alone (mode 0700)."""
     runs_dir: str = "runs"
     """Folder of all runs, relative to the folder in which the command is typed."""
-    cache_dir: str = "${oc.env:XDG_CACHE_HOME,${oc.env:HOME,/tmp}/.cache}/launcher"
+    cache_dir: str = "${oc.env:XDG_CACHE_HOME,${oc.env:HOME}/.cache}/launcher"
     """Folder for tokenized data and created models; on a cluster it must be on a shared file system."""

@@ -19,7 +19,7 @@ class Cut:
     left_out: int = 0
     """Examples without a trained token within model.max_length."""
     cut: int = 0
-    """Examples that lost their end."""
+    """Examples that were cut at the end."""
     tokens_cut: int = 0
     split: int = 0
     """Plain texts that became several documents."""

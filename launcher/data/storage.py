@@ -1,6 +1,8 @@
 """How the rows of a file are stored, from its first bytes and its name; what is no data file is called what it is."""
 
 import json
+import zlib
+from lzma import LZMAError
 
 from launcher.data.places import open_file, suffix_of
 from launcher.errors import DataError
@@ -58,7 +60,7 @@ def read_head(file: str) -> bytes:
     try:
         with open_file(file) as content:
             return content.read(HEAD)
-    except (OSError, EOFError, ValueError) as error:
+    except (EOFError, ValueError, zlib.error, LZMAError, OSError) as error:
         raise broken_stream(file, error) from None
 
 

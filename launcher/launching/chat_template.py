@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, cast
 import yaml
 
 from launcher.config import AdapterMode, Config, Init, ModelConfig
-from launcher.errors import ConfigError, unknown
+from launcher.errors import ConfigError, RunError, unknown
 from launcher.hub import cache_folder, find_snapshot, is_path
-from launcher.launching.model_gate import folder_of, read_json
+from launcher.launching.model_gate import folder_of
 from launcher.plan.chat_format import ChatFormat
+from launcher.reading import object_in, read_text
 from launcher.resources import resource_dir
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def check_chats(config: Config, chat: ChatFormat | None, kinds: dict[str, str]) 
         return
     if template_in(folder) is None:
         path, kind = next(iter(kinds.items()))
-        own = f"{_KEY}={suggest(read_json(folder / 'config.json') or {})}"
+        own = f"{_KEY}={suggest(object_in(folder / 'config.json') or {})}"
         raise ConfigError(
             f"{path} holds {kind}s, and model.name_or_path={config.model.name_or_path} has no chat template (it is a base "
             f"model); set {own} to teach it one (known: {', '.join(shipped())}, a Jinja file, or another model), use its "
@@ -96,7 +97,7 @@ def _read(name: str, environ: Mapping[str, str]) -> tuple[str, list[str], str | 
         known = yaml.safe_load((resource_dir("conf") / "chat_template" / f"{name}.yaml").read_text())
         return known["template"], known["tokens"], known["end"]
     if path.is_file():
-        text = path.read_text()
+        text = _text_of(name, path)
         _check_jinja(name, text)
         return text, [], None
     if path.is_dir():
@@ -124,11 +125,11 @@ def _of_model(name: str, folder: Path) -> tuple[str, list[str], str | None]:
             f"{_KEY}={name} is a folder without a chat template; use one of {', '.join(shipped())}"
         )
     _check_jinja(name, text)
-    values = read_json(folder / "tokenizer_config.json") or {}
+    values = object_in(folder / "tokenizer_config.json") or {}
     end = _text(values.get("eos_token"))
     known = [
         *special_contents(values.get("added_tokens_decoder")),
-        *special_contents(read_json(folder / "tokenizer.json") or {}),
+        *special_contents(object_in(folder / "tokenizer.json") or {}),
     ]
     written = [token for token in dict.fromkeys(known) if token in text]
     return text, [token for token in written if token != _text(values.get("bos_token"))], end
@@ -139,8 +140,12 @@ def special_contents(found: Any) -> list[str]:
     if not isinstance(found, dict):
         return []
     values = cast("dict[str, Any]", found)
-    listed = cast("list[dict[str, Any]]", values.get("added_tokens", list(values.values())))
-    known = [one for one in listed if type(one) is dict]
+    listed: Any = values.get("added_tokens", list(values.values()))
+    known = (
+        [one for one in cast("list[dict[str, Any]]", listed) if type(one) is dict]
+        if type(listed) is list
+        else []
+    )
     return [str(one["content"]) for one in known if one.get("special") and "content" in one]
 
 
@@ -151,15 +156,23 @@ def _text(token: Any) -> str | None:
     return str(token) if token else None
 
 
+def _text_of(name: str, file: Path) -> str:
+    try:
+        return read_text(file)
+    except RunError as error:
+        raise ConfigError(f"{_KEY}={name}: {error}") from None
+
+
 def template_in(folder: Path) -> str | None:
     """The chat template of a model's folder; None if it has none. Source: transformers 5.23, tokenization_utils_base.py."""
     file = folder / "chat_template.jinja"
     if file.is_file():
-        return file.read_text()
-    found = (read_json(folder / "chat_template.json") or {}).get("chat_template")
-    found = found or (read_json(folder / "tokenizer_config.json") or {}).get("chat_template")
+        return _text_of(str(folder), file)
+    found = (object_in(folder / "chat_template.json") or {}).get("chat_template")
+    found = found or (object_in(folder / "tokenizer_config.json") or {}).get("chat_template")
     if isinstance(found, list):  # several by name
-        named = {one.get("name"): one.get("template") for one in cast("list[dict[str, Any]]", found)}
+        listed = [one for one in cast("list[dict[str, Any]]", found) if type(one) is dict]
+        named = {str(one.get("name")): one.get("template") for one in listed}
         found = named.get("default") or next(iter(named.values()), None)
     return str(found) if found else None
 
@@ -214,11 +227,11 @@ def row_template(config: Config) -> "Template | None":
         text, named = CHATML, dict(_RANDOM)
     elif folder is not None:
         text = template_in(folder)
-        values: dict[str, Any] = read_json(folder / "tokenizer_config.json") or {}
-        named = dict(special_tokens({**(read_json(folder / "special_tokens_map.json") or {}), **values}))
+        values: dict[str, Any] = object_in(folder / "tokenizer_config.json") or {}
+        named = dict(special_tokens({**(object_in(folder / "special_tokens_map.json") or {}), **values}))
         more = [
             *special_contents(values.get("added_tokens_decoder")),
-            *special_contents(read_json(folder / "tokenizer.json") or {}),
+            *special_contents(object_in(folder / "tokenizer.json") or {}),
         ]
     if chat is not None:
         text = chat.template or text

@@ -35,7 +35,7 @@ def check_destination(ssh: str) -> str:
     """`ssh` itself if it is a destination; ConfigError otherwise."""
     if not DESTINATION.fullmatch(ssh):
         raise ConfigError(
-            f"cluster.ssh={ssh} is no destination of ssh; write NAME, USER@HOST or ssh://USER@HOST:PORT, and keep "
+            f"cluster.ssh={ssh} is not a destination of ssh; write NAME, USER@HOST or ssh://USER@HOST:PORT, and keep "
             "options such as a key or a proxy in ~/.ssh/config"
         )
     return ssh

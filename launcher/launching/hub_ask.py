@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from launcher.hub import endpoint, home_folder
+from launcher.hub import endpoint, home_folder, is_open
 
 _ANSWER_S = 4.0
 
@@ -93,12 +93,6 @@ def token_of(environ: Mapping[str, str]) -> str:
     token = _clean(environ.get("HF_TOKEN", ""))
     path = Path(environ.get("HF_TOKEN_PATH") or home_folder(environ) / "token").expanduser()
     return token or (_clean(path.read_text()) if path.is_file() else "")
-
-
-def is_open(hub: str) -> bool:
-    """Whether everybody on the way to the hub could read what is sent: plain http to another host."""
-    parts = urlsplit(hub)
-    return parts.scheme.lower() == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1")
 
 
 def _clean(token: str) -> str:

@@ -18,6 +18,7 @@ from launcher.errors import ConfigError
 from launcher.hub import is_offline
 from launcher.launching.model_gate import check_model
 from launcher.plan.model import count_parameters, read_architecture, shape_from
+from launcher.reading import object_in
 from launcher.run import write_text
 
 _TIMEOUT_S = 600.0
@@ -25,10 +26,10 @@ _TIMEOUT_S = 600.0
 
 def inspected(config_json: Mapping[str, Any], cache_dir: str) -> ArchitectureConfig | None:
     """The shape that was counted for a config.json of this content; None if it was not counted."""
-    file = _kept(config_json, cache_dir)
+    known = object_in(_kept(config_json, cache_dir))
     try:
-        return shape_from(json.loads(file.read_text()))
-    except (OSError, ValueError, TypeError, KeyError):  # a damaged one is counted again
+        return shape_from(known) if known else None
+    except (ValueError, TypeError, KeyError, AttributeError):  # a damaged one is counted again
         return None
 
 

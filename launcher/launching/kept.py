@@ -15,6 +15,7 @@ from typing import Any
 
 from launcher import __version__
 from launcher.data.places import find_files, is_address, size_of, state_of
+from launcher.reading import object_in
 from launcher.registry import entry_point_places, has_other_finder, holds_no_distribution
 from launcher.run import write_text
 
@@ -43,10 +44,7 @@ def remembered(
     if key in _known:
         return _known[key]
     kept = cache_dir / "data_checks" / f"{key}.json"
-    found: dict[str, Any] | None = None
-    if kept.is_file():
-        with suppress(ValueError):  # a damaged one is made again
-            found = json.loads(kept.read_text())
+    found = object_in(kept)  # a damaged one is made again
     if found is None:
         found = make()
         if keeps(found):

@@ -3,7 +3,6 @@
 It reads config.json from a folder, or from the hub's cache if the model was fetched before. It asks no hub.
 """
 
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from typing import Any, cast
 from launcher.config import Config, Init
 from launcher.errors import ConfigError
 from launcher.hub import cache_folder, find_snapshot, is_path
+from launcher.reading import object_in
 
 ADAPTER = "adapter_config.json"
 _SEES = (
@@ -43,15 +43,6 @@ def folder_of(config: Config) -> Path | None:
     return find_snapshot(cache_folder(environ), model.name_or_path, model.revision or "main")
 
 
-def read_json(file: Path) -> dict[str, Any] | None:
-    """The object in a JSON file; None if the file is not there or holds something else."""
-    try:
-        found: Any = json.loads(file.read_text())
-    except (OSError, ValueError, RecursionError):
-        return None
-    return cast("dict[str, Any]", found) if isinstance(found, dict) else None
-
-
 def check_model(config: Config) -> dict[str, Any] | None:
     """The model's config.json, None if it is not on this machine; ConfigError for a model that cannot be trained.
 
@@ -76,7 +67,7 @@ def check_model(config: Config) -> dict[str, Any] | None:
                 "use a text-only model, or a local folder if it is one"
             )
         return None
-    values = read_json(folder / "config.json")
+    values = object_in(folder / "config.json")
     if values is None:
         if own.is_dir() and not model.gguf_file:
             raise ConfigError(f"{told} is not the folder of a model: {_lacks(own)}")

@@ -11,7 +11,7 @@ from typing import Any
 
 from launcher.config import Config
 from launcher.errors import ConfigError, Exit, LauncherError, PackageError
-from launcher.hub import endpoint, offline_variable
+from launcher.hub import endpoint, is_open, offline_variable
 from launcher.output import warn
 from launcher.plan import LaunchPlan
 
@@ -113,7 +113,7 @@ def api(environ: Mapping[str, str]) -> Any:
         raise PushFailed(
             f"{offline} is set, so nothing can be pushed; unset it, or push from another machine"
         )
-    from launcher.launching.hub_ask import is_open, token_of  # most runs push nothing
+    from launcher.launching.hub_ask import token_of  # most runs push nothing
 
     address = endpoint(environ)
     if not re.match(r"https?://[^/\s]", address):

@@ -4,7 +4,7 @@ Its own settings become those of the run, so that it is trained on as it was mad
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,11 +12,22 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from launcher.errors import ConfigError
 from launcher.hub import cache_folder, find_snapshot, is_path
-from launcher.launching.model_gate import ADAPTER, read_json
+from launcher.launching.model_gate import ADAPTER
 from launcher.plugins.base import find_class
+from launcher.reading import object_in
+from launcher.run.record import is_kind
 
 _KEY = "model.adapter"
 _WEIGHTS = "adapter_model.safetensors"
+_TEXTS = Sequence[str] | str | None
+_KINDS: Mapping[str, Any] = {
+    "base_model_name_or_path": str | None, "revision": str | None, "r": int, "lora_alpha": float, "target_modules": _TEXTS,
+    "modules_to_save": Sequence[str] | None, "exclude_modules": _TEXTS, "target_parameters": Sequence[str] | None,
+    "layers_to_transform": Sequence[int] | int | None, "rank_pattern": Mapping[str, int] | None,
+    "alpha_pattern": Mapping[str, float] | None,
+    "trainable_token_indices": Mapping[str, Sequence[int]] | Sequence[int] | None,
+}  # fmt: skip
+"""Key of adapter_config.json -> type of its values. Source: peft 0.19, tuners/lora/config.py."""
 
 
 def fit_to_adapter(cfg: DictConfig, typed: Iterable[str]) -> str:
@@ -99,9 +110,15 @@ def _folder(name: str, cfg: DictConfig) -> Path:
 
 def _settings(name: str, folder: Path) -> dict[str, Any]:
     """The adapter's settings; ConfigError if it is not a causal language model's LoRA adapter with weights."""
-    values = read_json(folder / ADAPTER)
+    values = object_in(folder / ADAPTER)
     if values is None:
         raise ConfigError(f"{_KEY}={name}: {folder / ADAPTER} cannot be read; copy the adapter again")
+    for key, wanted in _KINDS.items():
+        if key in values and not is_kind(values[key], wanted):
+            raise ConfigError(
+                f"{_KEY}={name}: {folder / ADAPTER} has {key}={str(values[key])[:60]}, which peft does not write; copy the "
+                "adapter again"
+            )
     kind = values.get("peft_type")
     if kind != "LORA":
         raise ConfigError(
@@ -154,16 +171,19 @@ def _fit_tokens(cfg: DictConfig, values: Mapping[str, Any], folder: Path) -> Non
     model = cfg.model
     if not indices or model.chat_template or model.added_tokens:
         return
-    ids = set(
+    ids: set[Any] = set(
         next(iter(cast("dict[str, list[int]]", indices).values())) if isinstance(indices, dict) else indices
     )
-    listed = cast(
-        "list[dict[str, Any]]", (read_json(folder / "tokenizer.json") or {}).get("added_tokens", [])
-    )
+    found: Any = (object_in(folder / "tokenizer.json") or {}).get("added_tokens", [])
+    listed = cast("list[dict[str, Any]]", found) if is_kind(found, Sequence[Mapping[str, Any]]) else []
     if not listed:
         raise ConfigError(
             f"{_KEY}={folder} trains tokens of its own and comes without a tokenizer; set model.chat_template and "
             "model.added_tokens as they were when it was trained"
         )
     model.chat_template = str(folder)
-    model.added_tokens = [one["content"] for one in listed if one["id"] in ids and not one.get("special")]
+    model.added_tokens = [
+        str(one.get("content"))
+        for one in listed
+        if isinstance(one.get("id"), int) and one["id"] in ids and not one.get("special")
+    ]

@@ -12,7 +12,7 @@ from launcher.look.record import Disk
 _BLOCK = 4 << 20
 _BLOCKS = 16
 _LONGEST_S = 5.0
-"""Seconds after which a slow disk has been written enough."""
+"""Seconds after which the measurement of a slow disk stops writing."""
 _PLACES = (
     "TMPDIR",
     environment.SLURM_TMPDIR,
@@ -43,7 +43,7 @@ def measure(folder: Path) -> Disk:
         disk.write_gb_s = _write(path)
         disk.read_gb_s = _read(path)
     except OSError:
-        pass  # full, or not for us: the speeds stay unknown
+        pass  # the disk is full or we may not write: the speeds stay unknown
     finally:
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)

@@ -1,5 +1,5 @@
-"""Findings for the cluster file, from what the nodes have found. Values of keys do not depend on how busy the nodes were: a
-speed is a fact beside them, rounded."""
+"""Findings for the cluster file, from what the nodes have found. Values of keys must not depend on how busy the nodes were, so
+a speed is not the value of a key but a separate, rounded fact."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from launcher.clusters.finding import Finding
 from launcher.look.record import Disk, Link, NodeRecord
 
 _CLOCK_S = 1.0
-"""Clocks that are further apart mix up the order of logs and of files' times."""
+"""Seconds. Clocks that differ by more than this mix up the order of log lines and of file times."""
 
 
 def findings_of(records: Sequence[NodeRecord], architecture: str) -> list[Finding]:
@@ -95,13 +95,13 @@ def _networks(records: Sequence[NodeRecord], how: str) -> list[Finding]:
         found.append(
             Finding(
                 what="network", key="interface", value=fast[0], how=how,
-                note=f"the fast one of {', '.join(common)}",
+                note=f"the fast network of {', '.join(common)}",
             )
         )  # fmt: skip
     clocks = [abs(link.clock_s) for one in others for link in one.links if link.clock_s is not None]
     if clocks:
         apart = max(clocks)
-        note = "their clocks are far apart: ask for NTP" if apart > _CLOCK_S else ""
+        note = "the clocks differ too much: ask for NTP" if apart > _CLOCK_S else ""
         value = f"{_about(apart)} s" if apart > _CLOCK_S else "less than a second"
         found.append(Finding(what="clocks of the nodes differ by", value=value, how=how, note=note))
     return found
@@ -111,7 +111,7 @@ def _name(records: Sequence[NodeRecord], others: Sequence[NodeRecord], how: str)
     answers = sorted({one.name_of_first for one in others})
     known = {
         address: one.name for one in records[0].interfaces for address in one.addresses
-    }  # the network of the name
+    }  # the interface to which the name resolves
     note = (
         f"on {known[answers[0]]}"
         if answers[0] in known
@@ -125,7 +125,9 @@ def _name(records: Sequence[NodeRecord], others: Sequence[NodeRecord], how: str)
 def _link(name: str, links: Sequence[Link], how: str) -> Finding:
     problems = sorted({link.problem for link in links if link.problem})
     if problems:
-        return Finding(what=f"between nodes over {name}", value=f"no way: {', '.join(problems)}", how=how)
+        return Finding(
+            what=f"between nodes over {name}", value=f"no connection: {', '.join(problems)}", how=how
+        )
     speed = min(link.gb_s or 0.0 for link in links)
     return Finding(
         what=f"between nodes over {name}, GB/s", value=_about(speed), how=f"{how}, one TCP connection"

@@ -57,7 +57,7 @@ def torch_version() -> str | None:
 
 
 def ask_torch(gpus: Gpus) -> None:
-    """Fills in what torch measures: the context of an empty process and the speed of a copy; nothing if it does not answer."""
+    """Fills in what torch measures: the context of an empty process, and the speed of a copy. No answer changes nothing."""
     try:
         found = json.loads(_output([sys.executable, "-c", _ASK_TORCH], _TORCH_S).splitlines()[-1])
         used = found["used"]

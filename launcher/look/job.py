@@ -34,11 +34,11 @@ class Wanted:
     gpus_per_node: int
     """0 for a job that requests none."""
     site: ClusterConfig
-    """With the options of sbatch that the site needs."""
+    """The site, with the sbatch options that it needs."""
 
 
 def write_job(cluster: Cluster, wanted: Wanted, folder: Path) -> Path:
-    """The job script in that new folder; PlanError for an option that is not one."""
+    """The job script in that new folder; PlanError for an unknown option."""
     request = Request(
         name="site_probe", run_dir=str(folder), nodes=wanted.nodes, spares=0, gpus_per_node=max(1, wanted.gpus_per_node),
         cuda=wanted.gpus_per_node > 0, resources=ResourcesConfig(nodes=wanted.nodes, time=TIME), site=wanted.site,
@@ -86,7 +86,7 @@ def run_job(cluster: Cluster, script: Path, nodes: int, wait_s: float) -> list[N
     records = read_records(folder)
     if len(records) < nodes:
         raise ClusterError(
-            f"job {job_id} ended, and {len(records)} of {nodes} nodes have answered: {_last_line(folder / LOG)}"
+            f"job {job_id} ended, but only {len(records)} of {nodes} nodes have answered: {_last_line(folder / LOG)}"
         )
     return records
 
@@ -98,7 +98,7 @@ def _wait(cluster: Cluster, job_id: str, folder: Path, nodes: int, wait_s: float
         state = cluster.state(job_id)
         silent = silent + 1 if state is None else 0
         if state not in (RunState.RUNNING, *_WAITING) or silent > 30:
-            time.sleep(_POLL_S)  # what the nodes wrote last can still be on its way
+            time.sleep(_POLL_S)  # the last files of the nodes can appear here late
             return
         reason = cluster.reasons([job_id]).get(job_id, "") if state is RunState.PENDING else ""
         if reason and reason != told:
@@ -116,7 +116,5 @@ def _last_line(log: Path) -> str:
     try:
         lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
     except OSError:
-        return (
-            f"it wrote no {log}; is the folder on a file system that the nodes share? Name one with --folder"
-        )
+        return f"the job wrote no {log}; is the folder on a file system that the nodes share? Name one with --folder"
     return f"{lines[-1].strip()} (in {log})" if lines else f"{log} is empty"

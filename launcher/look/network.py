@@ -1,7 +1,8 @@
-"""Interfaces of a node, and what passes between two nodes over each of them: whether, how fast, and how their clocks differ.
+"""Interfaces of a node, and measurements between two nodes over each of them: whether they connect, how fast, and how far
+their clocks differ.
 
-Node 0 listens, and its meeting.json in the job's folder says where; the others connect to each of its addresses. A key in that
-file, which only this user can read, lets nobody else speak.
+Node 0 listens, and its meeting.json in the job's folder says where; the others connect to each of its addresses. That file,
+which only this user can read, has a key, and a connection without the key is closed.
 """
 
 import contextlib
@@ -19,7 +20,7 @@ from launcher.supervise.addresses import interface_addresses, is_loopback, why
 
 _MEETING = "meeting.json"
 _MEET_S = 60.0
-"""Seconds until node 0 must have been found: its start, and the delay of the shared file system."""
+"""Seconds within which node 0 must be found. They cover its start and the delay of the shared file system."""
 _CONNECT_S = 3.0
 _SEND_S = 0.5
 """Seconds of data over each interface."""
@@ -31,7 +32,7 @@ _INSIDE = ("docker", "virbr", "veth", "br-", "cni", "podman", "lxc")
 
 
 def interfaces() -> list[Interface]:
-    """Interfaces with an address that other hosts can have a way to."""
+    """Interfaces with an address that other hosts may reach."""
     found: list[Interface] = []
     for name, addresses in interface_addresses().items():
         outside = [one for one in addresses if not is_loopback(one)]
@@ -127,7 +128,7 @@ def _where(folder: Path) -> dict[str, Any] | None:
     deadline = time.monotonic() + _MEET_S
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError, ValueError):
-            list(folder.iterdir())  # NFS looks again
+            list(folder.iterdir())  # listing the folder makes NFS refresh its cache
             return json.loads((folder / _MEETING).read_text())
         time.sleep(0.1)
     return None
@@ -147,7 +148,7 @@ def _link(where: dict[str, Any], interface: str, address: str) -> Link:
             link.clock_s = _clock(connection)
             link.gb_s = _speed(connection)
     except (OSError, ValueError) as error:
-        link.problem = why(error) if isinstance(error, OSError) else "an answer that is not understood"
+        link.problem = why(error) if isinstance(error, OSError) else "an invalid answer"
     return link
 
 
@@ -159,7 +160,7 @@ def _connected(where: dict[str, Any], address: str) -> socket.socket:
 
 
 def _clock(connection: socket.socket) -> float:
-    """Node 0's clock minus ours, by the fastest of some exchanges. Source: RFC 5905, section 8."""
+    """Node 0's clock minus ours, by the fastest of several exchanges. Source: RFC 5905, section 8."""
     best, offset = float("inf"), 0.0
     for _ in range(_PINGS):
         began = time.time()

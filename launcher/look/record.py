@@ -2,9 +2,16 @@
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, get_type_hints
+
+from launcher.errors import RunError
+from launcher.reading import read_json
+from launcher.run.kinds import fits
+
+T = TypeVar("T")
 
 
 @dataclass(kw_only=True)
@@ -13,10 +20,10 @@ class Disk:
 
     path: str
     kind: str
-    """Type of its file system, as /proc/mounts says it."""
+    """Type of its file system, as in /proc/mounts."""
     free_gb: float
     write_gb_s: float | None = None
-    """None where it could not be written."""
+    """None if the folder could not be written."""
     read_gb_s: float | None = None
 
 
@@ -29,7 +36,7 @@ class Interface:
     fast: bool
     """Whether it is InfiniBand, or an HPE Slingshot interface."""
     speed_gb_s: float | None
-    """By its own word; None where it has none."""
+    """The speed that the interface reports; None if it reports none."""
 
 
 @dataclass(kw_only=True)
@@ -39,9 +46,9 @@ class Link:
     interface: str
     address: str
     problem: str = ""
-    """Why there is none; empty for one that works."""
+    """Why the connection failed; empty if it works."""
     gb_s: float | None = None
-    """Over one TCP connection."""
+    """Speed of one TCP connection."""
     clock_s: float | None = None
     """Node 0's clock minus this node's."""
 
@@ -53,11 +60,11 @@ class Gpus:
     vendor: str
     names: list[str]
     memory_gib: float
-    """Of the smallest."""
+    """Memory of the smallest GPU."""
     context_gib: float | None = None
     """GPU memory of a process without tensors; None where torch could not be asked."""
     link_gb_s: float | None = None
-    """From the first GPU to the second; None with one, or without torch."""
+    """Speed of a copy from the first GPU to the second; None with one GPU, or without torch."""
 
 
 @dataclass(kw_only=True)
@@ -71,16 +78,16 @@ class NodeRecord:
     torch: str | None
     """Version of torch; None if it is not installed for this interpreter."""
     cores: int
-    """Cores that the job has there."""
+    """Cores of this node that the job has."""
     ib_gb_s: float
     """Sum of the rates of its active InfiniBand ports."""
     limits: list[str]
-    """Hard limits that are too low, in words."""
+    """A text for each hard limit that is too low."""
     gpus: Gpus | None = None
     interfaces: list[Interface] = field(default_factory=list[Interface])
     links: list[Link] = field(default_factory=list[Link])
     name_of_first: str = ""
-    """How node 0's name is resolved here: an address, or why there is none."""
+    """The address to which node 0's name resolves here, or the reason why it does not resolve."""
     disks: list[Disk] = field(default_factory=list[Disk])
 
     def write(self, folder: Path) -> None:
@@ -92,13 +99,23 @@ class NodeRecord:
 
 
 def read_records(folder: Path) -> list[NodeRecord]:
-    """The records of a finished job, by node."""
-    found: list[NodeRecord] = []
-    for path in sorted(folder.glob("node_*.json")):
-        data: dict[str, Any] = json.loads(path.read_text())
-        data["gpus"] = Gpus(**data["gpus"]) if data["gpus"] else None
-        data["interfaces"] = [Interface(**one) for one in data["interfaces"]]
-        data["links"] = [Link(**one) for one in data["links"]]
-        data["disks"] = [Disk(**one) for one in data["disks"]]
-        found.append(NodeRecord(**data))
-    return sorted(found, key=lambda one: one.index)
+    """The records of a finished job, by node; RunError for a file that no node has written."""
+    return sorted((_read(path) for path in folder.glob("node_*.json")), key=lambda one: one.index)
+
+
+def _read(path: Path) -> NodeRecord:
+    data = read_json(path)
+    try:
+        made = {**data, "gpus": _made(Gpus, data["gpus"]) if data["gpus"] else None}
+        for key, kind in (("interfaces", Interface), ("links", Link), ("disks", Disk)):
+            made[key] = [_made(kind, one) for one in data[key]]
+        return _made(NodeRecord, made)
+    except TypeError as error:
+        raise RunError(f"{path} is not what a node writes ({error}); was it edited?") from None
+
+
+def _made(kind: type[T], values: Mapping[str, Any]) -> T:
+    """An object of these values; TypeError for a value that has another type than its field."""
+    if not fits(values, get_type_hints(kind)):
+        raise TypeError(f"a value of {kind.__name__} has another type")
+    return kind(**values)

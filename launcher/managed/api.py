@@ -50,7 +50,7 @@ class Api:
         self.base = base_url()
         self._wait_s = wait_s
         api_key()
-        # By default httpx follows no redirects, which would send the key to another host.
+        # httpx follows no redirects by default; a redirect would send the key to another host.
         self._client = self._httpx.Client(timeout=_TIMEOUT_S)
 
     def upload(self, path: Path) -> dict[str, Any]:
@@ -100,7 +100,7 @@ class Api:
         file: Path | None = None,
         again: bool = False,
     ) -> dict[str, Any]:
-        """The JSON object of the answer. A busy API is retried; with `again`, and for a GET, also other errors are."""
+        """The JSON object of the answer. A busy API is retried with any request; other errors only with GET or `again`."""
         repeatable = again or method == "GET"
         for number in range(1, _TRIES + 1):
             last = number == _TRIES

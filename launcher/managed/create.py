@@ -14,7 +14,7 @@ from launcher.managed.records import TAG, Records, tag_in, tag_of
 from launcher.managed.rows import Prepared
 
 _ASSUMED_EPOCHS = 3
-"""With epochs=auto the provider decides; for small files OpenAI has used three."""
+"""The epochs assumed for epochs=auto, where the provider decides; OpenAI has used three for small files."""
 _ENDED_BADLY = ("failed", "cancelled")
 _SUFFIX = 64
 
@@ -122,14 +122,14 @@ def create(
             if not again and job["status"] not in _ENDED_BADLY:
                 return job, True
         elif record["job"] is None:
-            break  # it was recorded, but never reached the provider
+            break  # the request was recorded, but never reached the provider
         number += 1
     records.begin(tag, api.base, request, {"estimate": about})
     try:
         job = api.create({**request, "metadata": {TAG: tag}})
     except Unanswered as error:
         raise Unanswered(
-            f"{error}; it is not known whether the job exists; run the same command again: it finds the job, or creates it"
+            f"{error}; the job may exist; run the same command again: it finds the job, or creates it"
         ) from None
     records.note_job({**job, "metadata": {TAG: tag}})
     return job, False

@@ -19,7 +19,7 @@ class ManagedJob(TypedDict):
     id: str
     """The provider's id of the job."""
     status: str | None
-    """The provider's word, such as queued, running, succeeded, failed or cancelled."""
+    """The state as the provider names it, such as queued, running, succeeded, failed or cancelled."""
     model: str | None
     """The model that is fine-tuned."""
     fine_tuned_model: str | None
@@ -69,7 +69,7 @@ class Uploaded(TypedDict):
     rows: int
     """Its rows."""
     sha256: str
-    """The digest of its content in the form that was uploaded."""
+    """SHA-256 of the content that was uploaded."""
     existing: bool
     """Whether the provider had it already, so that nothing was uploaded."""
 

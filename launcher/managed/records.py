@@ -7,10 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from launcher.errors import RunError
+from launcher.reading import read_json
 from launcher.run import now, write_text
+from launcher.run.kinds import fits
+from launcher.run.record import is_kind
 
 TAG = "launcher"
-"""Key of the tag in a job's metadata, by which the job is found again."""
+"""Key of the tag in a job's metadata; the tag finds the job again."""
+_RECORD: Mapping[str, Any] = {"begun": str, "tag": str, "job": Mapping[str, Any] | None}
+"""What a record of a job has at least."""
 
 
 class Records:
@@ -21,7 +26,7 @@ class Records:
 
     @property
     def data(self) -> Path:
-        """Folder of the files in the form in which they were uploaded."""
+        """Folder of the files as they were uploaded."""
         return self.folder / "data"
 
     def uploaded(self, base: str, sha256: str) -> str | None:
@@ -38,11 +43,7 @@ class Records:
 
     def read(self, tag: str) -> dict[str, Any] | None:
         """A record; None if that job was never requested."""
-        path = self.path(tag)
-        try:
-            return json.loads(path.read_text()) if path.is_file() else None
-        except ValueError as error:
-            raise RunError(f"{path} is not JSON ({error}); was it edited?") from None
+        return _read(self.path(tag), _RECORD)
 
     def begin(self, tag: str, base: str, request: Mapping[str, Any], about: Mapping[str, Any]) -> None:
         """Records a job that is about to be requested."""
@@ -70,7 +71,7 @@ class Records:
         known = [one for one in self._all() if one.get("job")]
         if not known:
             raise RunError(
-                f"{self.folder} records no job; give the id of one: python -m launcher managed list shows them"
+                f"{self.folder} has no record of a job; give a job id, as python -m launcher managed list shows them"
             )
         return str(max(known, key=lambda one: one["begun"])["job"]["id"])
 
@@ -80,11 +81,30 @@ class Records:
 
     def _uploads(self) -> dict[str, str]:
         path = self.folder / "uploaded.json"
-        return json.loads(path.read_text()) if path.is_file() else {}
+        found = _read(path, {}) or {}
+        if not is_kind(found, Mapping[str, str]):
+            raise RunError(f"{path} is not a record of uploads; was it edited?")
+        return found
 
     def _write(self, path: Path, value: Mapping[str, Any]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def _read(path: Path, kinds: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The object in a file with the values of these kinds; None without the file. RunError for anything else."""
+    try:
+        found = read_json(path)
+    except FileNotFoundError:
+        return None
+    job: Any = found.get("job") if fits(found, kinds) else None
+    if (
+        not fits(found, kinds)
+        or not kinds.keys() <= found.keys()
+        or (job and not isinstance(job.get("id"), str))
+    ):
+        raise RunError(f"{path} is not a record of requests to an API; was it edited?")
+    return dict(found)
 
 
 def tag_in(job: Mapping[str, Any]) -> str:

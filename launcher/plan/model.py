@@ -3,7 +3,8 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from functools import cache
+from typing import Any, cast, get_type_hints
 
 from launcher.config import ArchitectureConfig, BlockConfig
 from launcher.errors import PlanError, unknown
@@ -18,6 +19,10 @@ from launcher.plan.blocks import (
     is_norm,
     is_router,
 )
+from launcher.run.record import is_kind
+
+_MOST, _MOST_LAYERS = 1 << 31, 10_000
+"""A size of a model is smaller; the largest has 10^9 elements in a dimension, and some hundred blocks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +60,7 @@ def read_architecture(config_json: Mapping[str, Any]) -> ArchitectureConfig | No
         biased = model_type in ("qwen2", *SINKS)
         visited = config_json.get("num_experts_per_tok") or config_json.get("experts_per_token")
         window, full = read_windows(config_json)
-        return ArchitectureConfig(
+        shape = ArchitectureConfig(
             model_type=model_type,
             hidden_size=int(config_json["hidden_size"]),
             intermediate_size=int(moe_width or config_json["intermediate_size"]),
@@ -71,15 +76,36 @@ def read_architecture(config_json: Mapping[str, Any]) -> ArchitectureConfig | No
             sliding_window=window,
             full_attention_layers=full,
         )
-    except (KeyError, TypeError, ValueError):
+        check_shape(shape)
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
+    return shape
 
 
 def shape_from(values: Mapping[str, Any]) -> ArchitectureConfig:
-    """The shape in the JSON values that plan.json and the cache have of it."""
+    """The shape in the JSON values that plan.json and the cache have of it; TypeError or ValueError for others."""
     named: dict[str, Any] = {**values}
     named["blocks"] = [BlockConfig(**one) for one in named.get("blocks") or ()] or None
-    return ArchitectureConfig(**named)
+    shape = ArchitectureConfig(**named)
+    check_shape(shape)
+    return shape
+
+
+def check_shape(shape: ArchitectureConfig) -> None:
+    """TypeError for a value of another type than its key, ValueError for a size that no model has."""
+    for one in (shape, *(shape.blocks or ())):
+        values = vars(one)
+        if wrong := [name for name, kind in _hints(type(one)).items() if not is_kind(values[name], kind)]:
+            raise TypeError(f"{wrong[0]} is {values[wrong[0]]!r}")
+        if wrong := [name for name, value in values.items() if type(value) is int and not 0 <= value < _MOST]:
+            raise ValueError(f"{wrong[0]} is {values[wrong[0]]}")
+    if shape.num_hidden_layers > _MOST_LAYERS:
+        raise ValueError(f"num_hidden_layers is {shape.num_hidden_layers}")
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind)
 
 
 def read_windows(config_json: Mapping[str, Any]) -> tuple[int | None, int | None]:

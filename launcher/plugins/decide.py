@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from typing import Any, cast
+from typing import Any, cast, get_type_hints
 
 from launcher.config import Config, read_config
 from launcher.errors import NotAsPlanned, RunError
@@ -16,6 +16,7 @@ from launcher.plan.options import check_options
 from launcher.plan.shutdown import with_notice
 from launcher.plugins.base import Plugin, apply, make_plugins
 from launcher.run import RunDir
+from launcher.run.record import is_kind
 
 _OWN = re.compile(r"launcher\.plugins\.[a-z_]+\.[A-Za-z]+")
 """The `_target_` of a plugin of this project."""
@@ -106,11 +107,19 @@ def facts_from(written: Any) -> Facts:
     if not isinstance(written, dict) or set(cast("dict[str, Any]", written)) != fields:
         raise NotAsPlanned("plan.json was written by another version of the launcher; plan the run again")
     values = dict(cast("dict[str, Any]", written))
-    shape = values["architecture"]
-    values["architecture"] = shape_from(shape) if shape else None
-    values["chat"] = format_from(values["chat"])
-    values["data_sources"] = tuple(values["data_sources"])
-    values["data_files"] = {path: tuple(files) for path, files in values["data_files"].items()}
+    try:
+        shape = values["architecture"]
+        values["architecture"] = shape_from(shape) if shape else None
+        values["chat"] = format_from(values["chat"])
+        values["data_sources"] = tuple(values["data_sources"])
+        values["data_files"] = {path: tuple(files) for path, files in values["data_files"].items()}
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        raise NotAsPlanned(
+            f"plan.json: facts are not what a launch writes ({error}); plan the run again"
+        ) from None
+    for name, kind in get_type_hints(Facts).items():
+        if not is_kind(values[name], kind):
+            raise NotAsPlanned(f"plan.json: facts.{name} is {str(values[name])[:60]!r}; plan the run again")
     return Facts(**values)
 
 

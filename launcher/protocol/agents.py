@@ -19,7 +19,7 @@ class OpenPort(Message):
     attempt: int
     """Number of the attempt, from 1."""
     address: str
-    """Address of this node at which the ranks meet, and at which alone it listens; empty: all of its addresses."""
+    """Address of this node at which the ranks meet. The port is bound only there; if empty, at all addresses of the node."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -94,7 +94,7 @@ def _fields_of(wanted: type) -> dict[str, tuple[Check, bool]]:
 def _check_for(hint: Any) -> Check:
     """A function that returns a decoded JSON value as `hint`, and raises TypeError or ValueError if it is not one."""
     origin, inner = get_origin(hint), get_args(hint)
-    if origin in (Union, types.UnionType):  # Optional alone
+    if origin in (Union, types.UnionType):  # only Optional
         return _optional(_check_for(next(one for one in inner if one is not type(None))))
     if origin is dict:
         return _mapping(_check_for(inner[1]), of_int=inner[0] is int)
@@ -144,15 +144,15 @@ def _mapping(check: Check, *, of_int: bool) -> Check:
 
 
 def _record(wanted: Any) -> Check:
-    """For a NamedTuple, which is a list on the wire: a heartbeat holds one for each rank.
+    """The check of a NamedTuple, which is a list on the wire: a heartbeat holds one for each rank.
 
-    The types of all values are looked up at once. Only values that are not what the field holds already, such as a record
-    inside of this one, are checked and converted one by one.
+    The types of all values are looked up together. Only values that differ in type from their field, such as a record inside
+    this one, are checked and converted one by one.
     """
     hints = tuple(get_type_hints(wanted).values())
     checks = tuple(_check_for(hint) for hint in hints)
     known: dict[tuple[type, ...], tuple[int, ...]] = {}
-    """Types of the values that were accepted before -> the places whose values need their check."""
+    """Types of values that were accepted before -> the places whose values still need a check."""
 
     def checked(value: Any) -> Any:
         if type(value) is not list:

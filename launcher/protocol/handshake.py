@@ -15,7 +15,7 @@ class Challenge(Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof(Message):
-    """Agent -> supervisor: the answer to a Challenge. A connection with another one is closed."""
+    """Agent -> supervisor: the answer to a Challenge. A connection with a wrong answer is closed."""
 
     index: int
     """Number of the node in the job step, from 0."""

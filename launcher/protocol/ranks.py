@@ -44,7 +44,7 @@ class WarmReady(Message):
     """The training stack is imported."""
 
     can_fork: bool
-    """False where an import has opened a CUDA context, which a forked process cannot use."""
+    """False if an import has opened a CUDA context, which a forked process cannot use."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

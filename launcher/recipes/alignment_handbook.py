@@ -22,7 +22,7 @@ def _finish(draft: Draft) -> None:
 
 
 def _mixer(draft: Draft, mixer: dict[str, Any], evaluates: bool) -> None:
-    """The older form: data set -> share of its rows, with one list of splits for all."""
+    """Handles the older form: data set -> share of its rows, with one list of splits for all data sets."""
     splits = [str(one) for one in draft.recipe.get("dataset_splits") or ["train"]]
     train = next((one for one in splits if "test" not in one), splits[0])
     test = next((one for one in splits if "test" in one), None)
@@ -37,7 +37,7 @@ def _mixer(draft: Draft, mixer: dict[str, Any], evaluates: bool) -> None:
 TABLE: Mapping[str, Step] = {
     **trl.TABLE,
     "dataset_configs": absent("a subset is part of a data set's name: hub:NAME/SUBSET"),
-    "auto_insert_empty_system_msg": absent("the chat template decides what a missing system turn is"),
+    "auto_insert_empty_system_msg": absent("the chat template decides what replaces a missing system turn"),
 }
 
 SPEC = Tool(

@@ -39,7 +39,7 @@ def _resume(draft: Draft, key: str, value: Any) -> None:
 
 
 def warmup(value: Any) -> float:
-    """Steps, or a share of all steps; Lost for what is neither."""
+    """Steps, or a share of all steps; Lost for any other value."""
     number = float(value)
     if number < 0:
         raise Lost(f"{value} is not a number of steps")
@@ -52,7 +52,7 @@ def _tf32(draft: Draft, key: str, value: Any) -> None:
     elif value is True:
         draft.carry(key, "trainer.args.tf32", True)
     else:
-        draft.absent(key, "torch's own setting applies to what remains in fp32")
+        draft.absent(key, "operations that stay in fp32 follow torch's own setting")
 
 
 TRAINING: Mapping[str, Step] = {
@@ -96,7 +96,7 @@ TRAINING: Mapping[str, Step] = {
     ),
     "dataset_num_proc": same("the ranks of a node share the tokenization"),
     "preprocessing_num_workers": same("the ranks of a node share the tokenization"),
-    "remove_unused_columns": same("keys that a format does not have never reach the model"),
+    "remove_unused_columns": same("keys that are not part of the row's format never reach the model"),
     "ddp_timeout": to("resources.ddp_timeout_s", int),
     "ddp_find_unused_parameters": same("every trained weight has a gradient"),
     "save_total_limit": to(f"{parts.SAVES}.keep_last", int),
@@ -109,11 +109,11 @@ TRAINING: Mapping[str, Step] = {
     "use_liger_kernel": plugin("liger"),
     "torch_compile": to("trainer.torch_compile", bool),
     "neftune_noise_alpha": to("plugins.neftune.noise_alpha", float),
-    "group_by_length": absent("packing wastes no padding either: trainer.packing=true"),
+    "group_by_length": absent("trainer.packing=true avoids padding, too"),
     "average_tokens_across_devices": same("the loss is a mean over the tokens of all ranks"),
     "tf32": _tf32,
     "include_tokens_per_second": same("metrics.jsonl has tokens per second"),
-    "include_num_input_tokens_seen": same("metrics.jsonl has the tokens"),
+    "include_num_input_tokens_seen": same("metrics.jsonl has the number of tokens"),
     "accelerator_config": absent("accelerate.yaml is written from the plan"),
     "push_to_hub": absent(HUB),
     "hub_model_id": absent(HUB),
@@ -127,7 +127,7 @@ TRAINING: Mapping[str, Step] = {
 MODEL: Mapping[str, Step] = {
     "model_name_or_path": to("model.name_or_path", str),
     "model_revision": lambda draft, key, value: (
-        draft.same(key, "the default branch")
+        draft.same(key, "main is the default branch")
         if value == "main"
         else draft.carry(key, "model.revision", str(value))
     ),
@@ -171,7 +171,7 @@ METHODS: Mapping[str, Step] = {
     "completion_only_loss": to("trainer.assistant_only_loss", bool),
     "max_length": to("model.max_length", int),
     "max_seq_length": to("model.max_length", int),
-    "dataset_kwargs": absent("tokens follow from the format of the rows and the chat template"),
+    "dataset_kwargs": absent("the format of the rows and the chat template determine the tokens"),
     "dataset_text_field": same("a row with the key `text` is plain text"),
     "activation_offloading": to("trainer.activation_offloading", bool),
     "chat_template": lambda draft, key, value: template(draft, key, value),
@@ -183,7 +183,7 @@ METHODS: Mapping[str, Step] = {
 
 
 def template(draft: Draft, key: str, value: Any) -> None:
-    """model.chat_template: a name, or the text of a template, which is written to a file beside ours."""
+    """model.chat_template: a name, or the text of a template, which is written to a file next to the configuration."""
     text = str(value)
     if "{" in text:
         draft.carry(key, "model.chat_template", TEMPLATE_FILE, "the recipe's text, written to this file")
@@ -192,4 +192,4 @@ def template(draft: Draft, key: str, value: Any) -> None:
 
 
 TEMPLATE_FILE = "chat_template.jinja"
-"""Stands for the file that the converter writes for a template that is text in the recipe."""
+"""Placeholder for the path of the file into which the converter writes a template that is text in the recipe."""

@@ -10,9 +10,9 @@ from launcher.run.find import as_name
 
 _LISTS = ("datasets", "pretraining_dataset")
 _LIGER = "liger"
-_KERNEL = absent("a kernel of axolotl's own; plugins.liger has fused kernels")
+_KERNEL = absent("a kernel that only axolotl has; plugins.liger has fused kernels")
 _PARALLEL = absent("only data parallelism is supported; strategy=zero3 or fsdp2 shards the weights")
-_OTHER = absent("a method of axolotl's own")
+_OTHER = absent("specific to axolotl")
 _VISION = absent("vision and audio inputs are not supported")
 _SWANLAB = absent("SwanLab is not one of the trackers")
 
@@ -99,7 +99,7 @@ _NAMED = ("path", "name", "split")
 
 
 def _set(draft: Draft, where: str, one: Mapping[str, Any]) -> None:
-    """Notes the keys of one data set; the format of its rows is detected from their own keys."""
+    """Notes the keys of one data set; the format of its rows is detected from the rows."""
     for key, value in one.items():
         if key in _NAMED or value is None:
             continue
@@ -114,7 +114,7 @@ def _set(draft: Draft, where: str, one: Mapping[str, Any]) -> None:
             draft.nested(
                 f"{where}.type",
                 Fate.lost,
-                "a prompt of your own; data.columns maps its fields",
+                "a custom prompt; data.columns maps its fields",
             )
         elif key in _DETECTED:
             draft.nested(f"{where}.{key}", Fate.same, "the format is detected from the keys of each row")
@@ -143,7 +143,7 @@ def _evaluations(draft: Draft) -> None:
     if not is_off(count) and has_rows:
         _per_epoch(draft, "evals_per_epoch", count, "trainer.eval_steps")
     else:
-        draft.same("evals_per_epoch", "nothing is held out")
+        draft.same("evals_per_epoch", "there is no evaluation data")
         for strategy in ("eval_strategy", "evaluation_strategy"):
             if strategy in draft.recipe:
                 parts.evaluations(draft, strategy, "eval_steps")
@@ -200,7 +200,7 @@ def _special(draft: Draft, key: str, value: Any) -> None:
             carried = True
     others = [name for name in named if name not in ours]
     if others and not carried:
-        draft.same(key, f"{', '.join(others)}: those of the model's tokenizer")
+        draft.same(key, f"{', '.join(others)}: the model's tokenizer has them")
 
 
 def _plugins(draft: Draft, key: str, value: Any) -> None:
@@ -213,7 +213,7 @@ def _plugins(draft: Draft, key: str, value: Any) -> None:
 
 def _tokens(value: Any) -> list[str]:
     if not isinstance(value, list):
-        raise Lost("a mapping of special tokens; model.eos_token and model.pad_token set them")
+        raise Lost("a mapping of special tokens is not supported; set model.eos_token and model.pad_token")
     return [str(one) for one in cast("list[Any]", value)]
 
 
@@ -222,7 +222,7 @@ def _template(draft: Draft, key: str, value: Any) -> None:
     if text.startswith("tokenizer_default"):
         draft.same(key, "the template of the model is used")
     elif text == "jinja":
-        draft.same(key, "chat_template_jinja has it")
+        draft.same(key, "chat_template_jinja has the template")
     else:
         arguments.template(draft, key, text)
 
@@ -234,11 +234,11 @@ _FOUR_BITS = {
 
 
 def _four_bits(draft: Draft, key: str, value: Any) -> None:
-    """The options of 4-bit weights, where there are any."""
+    """The options of 4-bit weights, if the recipe uses them."""
     if "plugins.qlora" not in draft.entries:
         draft.same(key, "there are no 4-bit weights")
         return
-    draft.same(key, "see its keys")
+    draft.same(key, "each of its keys is listed")
     for name, given in cast("dict[str, Any]", value).items():
         if name in _FOUR_BITS:
             draft.put(f"plugins.qlora.{_FOUR_BITS[name]}", given)
@@ -250,8 +250,8 @@ _OWN: Mapping[str, Step] = {
     "base_model": to("model.name_or_path", str),
     "revision_of_model": to("model.revision", str),
     "base_model_config": same("config.json of the model is used"),
-    "model_type": same("the class follows from config.json"),
-    "tokenizer_type": same("the class follows from tokenizer_config.json"),
+    "model_type": same("config.json names the class"),
+    "tokenizer_type": same("tokenizer_config.json names the class"),
     "tokenizer_config": absent("the tokenizer is that of model.name_or_path"),
     "processor_type": _VISION,
     "lora_model_dir": to("model.adapter", str),
@@ -288,15 +288,15 @@ _OWN: Mapping[str, Step] = {
     "eval_batch_size": to("batch.eval_micro_batch_size", int),
     "auto_resume_from_checkpoints": same("a run resumes from its own newest checkpoint"),
     "wandb_name": to("name", as_name),
-    "wandb_entity": absent("WANDB_ENTITY in the environment"),
+    "wandb_entity": absent("set WANDB_ENTITY in the environment"),
     "wandb_watch": absent("gradients are not sent to the tracker"),
     "wandb_log_model": absent("the result stays in the run dir"),
     "wandb_run_id": same("a run has one id over all attempts"),
     "use_wandb": same("tracker.kind"),
     "use_tensorboard": to("tracker.kind", lambda value: "tensorboard"),
     "trackio_project_name": to("tracker.project", str),
-    "trackio_run_name": same("the run's name"),
-    "trackio_space_id": absent("TRACKIO_SPACE_ID in the environment"),
+    "trackio_run_name": same("it is the name of the run"),
+    "trackio_space_id": absent("set TRACKIO_SPACE_ID in the environment"),
     "liger_rope": to("plugins.liger.rope", bool),
     "liger_rms_norm": to("plugins.liger.rms_norm", bool),
     "liger_glu_activation": to("plugins.liger.glu", bool),
@@ -322,10 +322,10 @@ _OWN: Mapping[str, Step] = {
     "tokenizer_legacy": absent("the tokenizer is used as it is published"),
     "tokenizer_use_mistral_common": absent("transformers' tokenizer is used"),
     "center_rewards_coefficient": arguments.METHODS["center_rewards_coefficient"],
-    "num_labels": same("the method gives the model's head"),
+    "num_labels": same("the method determines the model's head"),
     "activation_offloading": to("trainer.activation_offloading", bool),
     "bnb_config_kwargs": _four_bits,
-    "peft": absent("plugins.lora has its options"),
+    "peft": absent("plugins.lora has the options of an adapter"),
     "model_config": absent("config.json of the model is used"),
     "unfrozen_parameters": absent("all weights are trained, or an adapter with plugins.lora.modules_to_save"),
     "flash_optimum": absent("BetterTransformer is part of torch's sdpa"),

@@ -36,35 +36,35 @@ class Outcome:
     key: str
     fate: Fate
     ours: str = ""
-    """The key that carries it."""
+    """Our key that has its value."""
     why: str = ""
-    """The reason, where it is not carried."""
+    """The reason if it is not carried over."""
 
 
 MISREAD = (TypeError, ValueError, AttributeError, KeyError, IndexError, OverflowError)
-"""What reading a value of an unexpected form raises."""
+"""Exceptions of code that reads a value of an unexpected form."""
 
 
 class Lost(Exception):
-    """Raised by a function that converts a value, for a value without a counterpart; its text is the reason."""
+    """A conversion function raises it for a value without a counterpart; its text is the reason."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Draft:
-    """A conversion under way."""
+    """A conversion in progress."""
 
     recipe: dict[str, Any]
     defaults: Mapping[str, Any]
     """The other tool's defaults where they differ from ours; they apply to keys that the recipe does not have."""
     method: str
     world: int = 1
-    """GPUs in all."""
+    """Number of all GPUs."""
     entries: dict[str, Entry] = field(default_factory=dict[str, Entry])
     outcomes: dict[str, Outcome] = field(default_factory=dict[str, Outcome])
     stand_ins: dict[str, str] = field(default_factory=dict[str, str])
-    """Our keys whose values nobody gave, such as the path of data that the recipe does not name -> what to give there."""
+    """Our keys with placeholder values, such as the path of data that the recipe does not name -> what the user must give."""
     read_beside: Callable[[str], Any] = lambda name: None
-    """The contents of a YAML or JSON file that the recipe names; None if it is not there."""
+    """The contents of a YAML or JSON file that the recipe names; None if there is no such file."""
 
     def get(self, key: str) -> Any:
         """The recipe's value, or the tool's default."""
@@ -87,13 +87,13 @@ class Draft:
         self.entries.setdefault(ours, Entry(key=ours, value=value, comment=comment))
 
     def stand_in(self, ours: str, value: Any, why: str) -> None:
-        """Sets one of our keys to a value that nobody gave, which has to be corrected before the file can be used."""
+        """Sets one of our keys to a placeholder value, which the user must correct before the file can be used."""
         if ours not in self.entries:
             self.entries[ours] = Entry(key=ours, value=value, comment=why)
             self.stand_ins[ours] = why
 
     def same(self, key: str, why: str) -> None:
-        """Notes a key that needs nothing."""
+        """Notes a key that needs no counterpart."""
         self._note(key, Fate.same, why=why)
 
     def lost(self, key: str, why: str) -> None:
@@ -105,18 +105,18 @@ class Draft:
         self._note(key, Fate.absent, why=why)
 
     def value(self, ours: str) -> Any:
-        """The value that one of our keys has by now; None if it has none."""
+        """The present value of one of our keys; None if it has none."""
         return self.entries[ours].value if ours in self.entries else None
 
     def refuse(self, ours: str, why: str) -> None:
-        """Takes one of our keys back, because it does not work with another."""
+        """Removes one of our keys, because it does not work with another key."""
         self.entries.pop(ours, None)
         for key, one in self.outcomes.items():
             if one.ours == ours:
                 self.outcomes[key] = dataclasses.replace(one, fate=Fate.lost, ours="", why=why)
 
     def nested(self, key: str, fate: Fate, why: str, ours: str = "") -> None:
-        """Notes a key below one of the recipe's, such as datasets[0].type."""
+        """Notes a nested key of the recipe, such as datasets[0].type."""
         self.outcomes[key] = Outcome(key=key, fate=fate, ours=ours, why=why)
 
     def _note(self, key: str, fate: Fate, ours: str = "", why: str = "") -> None:
@@ -133,7 +133,7 @@ class Tool:
     """One other tool. A module of this package holds one as SPEC."""
 
     title: str
-    """Its name as its authors write it."""
+    """Its name, in the spelling of its authors."""
     source: str
     """Where its keys are documented."""
     marks: frozenset[str]
@@ -141,11 +141,11 @@ class Tool:
     table: Mapping[str, Step]
     """Key -> what is done with it."""
     finish: Callable[[Draft], None]
-    """Sets the keys that come from several keys of the recipe; it runs before the table, which it may leave keys to."""
+    """Sets the keys that come from several keys of the recipe. It runs before the table, which sets the other keys."""
     method: Callable[[Mapping[str, Any]], str | None]
     """The training method that a recipe names; None if it names none."""
     defaults: Callable[[str], Mapping[str, Any]] = lambda method: {}
-    """As of Draft, by the training method."""
+    """`defaults` of Draft for a training method."""
 
 
 def to(ours: str, convert: Callable[[Any], Any] | None = None) -> Step:
@@ -157,23 +157,23 @@ def to(ours: str, convert: Callable[[Any], Any] | None = None) -> Step:
         except Lost as lost:
             draft.lost(key, str(lost))
         except (TypeError, ValueError):
-            draft.lost(key, f"{value!r} is not a value for {ours}")
+            draft.lost(key, f"{value!r} is not a valid value for {ours}")
 
     return step
 
 
 def absent(why: str) -> Step:
-    """A step for a key without a counterpart; a value that turns it off needs none."""
+    """A step for a key without a counterpart. A value that turns the key off needs no counterpart."""
     return lambda draft, key, value: draft.same(key, "off") if is_off(value) else draft.absent(key, why)
 
 
 def same(why: str) -> Step:
-    """A step for a key that needs nothing here."""
+    """A step for a key that needs no counterpart here."""
     return lambda draft, key, value: draft.same(key, why)
 
 
 def plugin(name: str) -> Step:
-    """A step for a switch that is a plugin here."""
+    """A step for a switch that corresponds to a plugin here."""
 
     def step(draft: Draft, key: str, value: Any) -> None:
         if is_off(value):
@@ -218,7 +218,7 @@ def misfit(ours: str, value: Any) -> str:
             return ""
         schema = dataclass_of(hint) or schema
     if last not in {one.name for one in dataclasses.fields(schema)}:
-        return f"{ours} is no key of this version"
+        return f"{ours} is not a key of this version"
     if last == "plugins" or dict in (
         get_origin(_hints(schema)[last]),
         *get_args(_hints(schema)[last]),
@@ -247,7 +247,7 @@ def _plugin_misfit(name: str, options: dict[str, Any]) -> str:
     """Why a shipped plugin cannot have these options; empty if it can."""
     shipped = _shipped(name)
     if not options.keys() <= shipped.keys():
-        return f"plugins.{name}.{next(iter(options))} is no key of this version"
+        return f"plugins.{name}.{next(iter(options))} is not a key of this version"
     try:
         make_plugins({name: shipped | options})
     except LauncherError as error:

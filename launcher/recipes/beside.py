@@ -1,4 +1,4 @@
-"""accelerate's configuration and DeepSpeed's JSON, which lie beside a recipe and say where and how it is sharded.
+"""accelerate's configuration and DeepSpeed's JSON, which come with a recipe and say where it runs and how it is sharded.
 
 Source: accelerate 1.x, `accelerate config`; DeepSpeed's manual, "DeepSpeed Configuration JSON".
 """
@@ -11,7 +11,7 @@ from launcher.recipes.base import Draft, Step, absent, is_off, same, to
 
 
 def world_of(accelerate: Mapping[str, Any] | None, gpus: int | None, nodes: int | None) -> tuple[int, int]:
-    """(nodes, GPUs per node): what was typed, else what accelerate's configuration says, else one GPU."""
+    """(nodes, GPUs per node): as typed, otherwise as in accelerate's configuration, otherwise one GPU."""
     told = accelerate or {}
     machines = nodes or int(told.get("num_machines") or 1)
     return machines, gpus or max(1, int(told.get("num_processes") or machines) // machines)
@@ -67,7 +67,7 @@ DEEPSPEED: Mapping[str, Step] = {
     **dict.fromkeys(("train_batch_size", "train_micro_batch_size_per_gpu", "gradient_accumulation_steps"),
                     same("batch.*, from the recipe")),
     **dict.fromkeys(("bf16", "fp16"), same("trainer.precision, from the recipe")),
-    **dict.fromkeys(("optimizer", "scheduler"), absent("trainer.optim and trainer.lr_scheduler_type have them")),
+    **dict.fromkeys(("optimizer", "scheduler"), absent("trainer.optim and trainer.lr_scheduler_type set them")),
     **dict.fromkeys(("steps_per_print", "wall_clock_breakdown", "zero_allow_untested_optimizer", "prescale_gradients"),
-                    same("metrics.jsonl has loss and time of each step")),
+                    same("metrics.jsonl has the loss and the time of each step")),
 }  # fmt: skip

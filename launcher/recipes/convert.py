@@ -59,9 +59,9 @@ class Converted:
     text: str
     outcomes: tuple[Outcome, ...]
     stand_ins: Mapping[str, str]
-    """Our keys whose values nobody gave -> what to give there."""
+    """Our keys with placeholder values -> what the user must give."""
     template: str | None
-    """The text of the recipe's chat template, for a file of its own beside the configuration."""
+    """The text of the recipe's chat template, for a separate file next to the configuration; None if it has no such text."""
 
     def of(self, *fates: Fate) -> list[Outcome]:
         """The keys with one of these fates."""
@@ -69,7 +69,7 @@ class Converted:
 
 
 def convert(asked: Asked, out: Path) -> Converted:
-    """The configuration; ConfigError for a file that is no recipe of a known tool."""
+    """The configuration; ConfigError for a file that is not a recipe of a known tool."""
     recipe = load(asked.file)
     tool = TOOLS.find(asked.tool) if asked.tool else recognise(recipe, asked.file)
     accelerate = load(asked.accelerate) if asked.accelerate else None
@@ -112,7 +112,7 @@ def convert(asked: Asked, out: Path) -> Converted:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML or JSON file; ConfigError with the line of a fault."""
+    """The mapping in a YAML or JSON file; ConfigError with the line of a mistake."""
     source = read_source(path, str(path))
     if path.suffix == ".json":
         try:
@@ -120,7 +120,7 @@ def load(path: Path) -> dict[str, Any]:
         except ValueError as error:
             raise ConfigError(f"{path} is not JSON ({error})") from None
         if not isinstance(loaded, dict):
-            raise ConfigError(f"{path} holds no keys")
+            raise ConfigError(f"{path} is not a mapping of keys to values")
         return cast("dict[str, Any]", loaded)
     node = parse_source(source)
     try:
@@ -131,14 +131,14 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def recognise(recipe: Mapping[str, Any], file: Path) -> Tool:
-    """The tool whose own keys the recipe has the most of; ConfigError if it has none."""
+    """The tool that shares the most characteristic keys with the recipe; ConfigError if no tool does."""
     if "compute_environment" in recipe or "distributed_type" in recipe:
         raise ConfigError(
-            f"{file} is a configuration of accelerate, not a recipe; give it beside one, with --accelerate {file}"
+            f"{file} is a configuration of accelerate, not a recipe; name the recipe, and add --accelerate {file}"
         )
     if "zero_optimization" in recipe:
         raise ConfigError(
-            f"{file} is a configuration of DeepSpeed, not a recipe; give it beside one, with --deepspeed {file}"
+            f"{file} is a configuration of DeepSpeed, not a recipe; name the recipe, and add --deepspeed {file}"
         )
     if "defaults" in recipe or "extends" in recipe:
         raise ConfigError(f"{file} is already a configuration of this launcher; type --config {file}")
@@ -147,22 +147,22 @@ def recognise(recipe: Mapping[str, Any], file: Path) -> Tool:
     if max(scores) < 2:
         titles = ", ".join(tool.title for tool in known)
         raise ConfigError(
-            f"{file} is no recipe of {titles}, by its keys; if it is one, name it with --tool {'|'.join(TOOLS.names())}"
+            f"the keys of {file} are not those of a recipe of {titles}; if it is one, give --tool {'|'.join(TOOLS.names())}"
         )
     best = [tool for tool, score in zip(known, scores, strict=True) if score == max(scores)]
     return min(
         best, key=lambda tool: len(tool.table)
-    )  # of two that share all keys, the one with the fewest of its own
+    )  # if the scores are equal, the tool with the fewest keys
 
 
 def _likeness(tool: Tool, recipe: Mapping[str, Any], known: list[Tool]) -> int:
-    """Marks of the tool among the recipe's keys; one that no other tool knows counts three times."""
+    """The number of the tool's marks among the recipe's keys; a mark that no other tool has counts three times."""
     others = [other for other in known if other is not tool]
     return sum(1 if any(key in other.marks for other in others) else 3 for key in tool.marks & recipe.keys())
 
 
 def _method(tool: Tool, recipe: Mapping[str, Any], file: Path) -> str:
-    """The method that the recipe names, else one in its path, as in dpo/config.yaml; else supervised fine-tuning."""
+    """The method that the recipe names, otherwise one in its path, as in dpo/config.yaml, otherwise supervised fine-tuning."""
     parts = [part for part in (*reversed(file.parts[:-1]), file.stem) if part in METHODS.own_names()]
     return tool.method(recipe) or next(iter(parts), "") or TrainerConfig().kind
 
@@ -177,25 +177,25 @@ def _fill(draft: Draft, tool: Tool, file: Path) -> None:
         tool.finish(draft)
     except MISREAD as error:
         raise ConfigError(
-            f"{file}: a value has not the form that {tool.title} reads ({error}); correct it"
+            f"{file}: a value does not have the form that {tool.title} reads ({error}); correct it"
         ) from None
     for key, value in draft.recipe.items():
         if key not in draft.outcomes:
             _take(_step(tool.table, key), draft, key, value)
         if key not in draft.outcomes:
-            draft.same(key, "nothing of it changes the run")
+            draft.same(key, "its value does not change the run")
 
 
 def _take(step: Step, draft: Draft, key: str, value: Any) -> None:
-    """Does a step; a value of another form than the tool's is lost."""
+    """Runs a step; a value that does not have the tool's form is lost."""
     try:
         step(draft, key, value)
     except MISREAD:
-        draft.lost(key, f"{value!r} has not the form that the tool reads")
+        draft.lost(key, f"{value!r} does not have the form that the tool reads")
 
 
 def _step(table: Mapping[str, Step], key: str) -> Step:
-    """What is done with a key: as the tool's table says, else as the table of all tools' names says."""
+    """The step for a key: the one in the tool's table, otherwise the one that looks the name up among those of all tools."""
     found = table.get(key)
     return found if found is not None else _by_name
 
@@ -222,7 +222,7 @@ def _by_name(draft: Draft, key: str, value: Any) -> None:
 
 
 def _also(draft: Draft, path: Path, recipe: dict[str, Any], table: Mapping[str, Step]) -> None:
-    """Adds a file beside the recipe: what its keys set, and their fates."""
+    """Adds a file that comes with the recipe: the values that its keys set, and the fates of its keys."""
     inner = Draft(recipe=recipe, defaults={}, method=draft.method, world=draft.world)
     for key, value in recipe.items():
         if value is None:
@@ -237,7 +237,7 @@ def _also(draft: Draft, path: Path, recipe: dict[str, Any], table: Mapping[str, 
 
 
 def _complete(draft: Draft, file: Path) -> None:
-    """Sets what a run needs and the recipe does not say."""
+    """Sets what a run needs but the recipe does not say."""
     draft.put("trainer.kind", draft.method, find_method(draft.method).title)
     if "model.name_or_path" not in draft.entries:
         raise ConfigError(f"{file} names no model; add it, and convert again")
@@ -255,7 +255,7 @@ def _complete(draft: Draft, file: Path) -> None:
 
 
 def _template(draft: Draft, recipe: Mapping[str, Any], out: Path) -> str | None:
-    """The recipe's chat template, where it is a text; the draft then names the file beside the configuration."""
+    """The recipe's chat template if it is a text. The draft then names the file next to the configuration."""
     entry = draft.entries.get("model.chat_template")
     if entry is None or entry.value != TEMPLATE_FILE:
         return None
@@ -265,7 +265,7 @@ def _template(draft: Draft, recipe: Mapping[str, Any], out: Path) -> str | None:
 
 
 def template_path(out: Path) -> Path:
-    """The file for a recipe's chat template, beside the configuration."""
+    """The file for a recipe's chat template, next to the configuration."""
     return out.with_suffix(".jinja")
 
 
@@ -288,13 +288,13 @@ def _text(draft: Draft, tool: Tool, asked: Asked, outcomes: tuple[Outcome, ...],
 
 
 def _place(entry: Entry) -> tuple[int, bool]:
-    """Where an entry stands: by its group, and in it first what says which."""
+    """Sort key of an entry: its group, and in the group the keys of _FIRST first."""
     group, _, name = entry.key.partition(".")
     return (_ORDER.index(group) if group in _ORDER else len(_ORDER), name not in _FIRST)
 
 
 def _beside(file: Path, name: str) -> Any:
-    """The contents of a file that the recipe names, beside it, in a folder above it, or in this folder."""
+    """The contents of a file that the recipe names: in its folder, in a folder above it, or in the working folder."""
     for folder in (file.parent, *file.absolute().parents[1:5], Path.cwd()):
         path = folder / name
         if path.is_file():

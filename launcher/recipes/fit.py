@@ -1,4 +1,4 @@
-"""What a converted recipe must change, because this launcher refuses the combination that the other tool takes."""
+"""Changes of a converted recipe where this launcher refuses a combination of values that the other tool accepts."""
 
 import math
 from dataclasses import replace
@@ -9,11 +9,11 @@ from launcher.plan.names import BITSANDBYTES
 from launcher.recipes.base import Draft
 
 _PROMPT, _ANSWERS = 512, 8
-"""trl's tokens of a prompt, and answers per prompt, where a recipe gives none. Source: trl 1.16, grpo_config.py."""
+"""trl's defaults for the tokens of a prompt and for the answers per prompt. Source: trl 1.16, grpo_config.py."""
 
 
 def fit(draft: Draft) -> None:
-    """Changes such values; each has a comment, or a note that it is lost."""
+    """Changes such values; each changed value gets a comment, and each lost one a note."""
     _dropout(draft)
     sharded = draft.value("strategy.engine") not in (None, StrategyConfig().engine)
     if sharded and draft.value("strategy.zero_stage") in (None, 3):
@@ -22,7 +22,7 @@ def fit(draft: Draft) -> None:
             "8-bit weights cannot be sharded, so they stay in bf16; or set strategy.engine=ddp",
         )
     if draft.value("trainer.optim") in BITSANDBYTES and sharded:
-        draft.refuse("trainer.optim", "its state cannot be sharded; adamw_torch is used")
+        draft.refuse("trainer.optim", "the state of this optimizer cannot be sharded; adamw_torch is used")
     _lengths(draft)
     _batch(draft)
 
@@ -40,11 +40,11 @@ def _lengths(draft: Draft) -> None:
     if completion and length and length <= completion:
         prompt = draft.recipe.get("max_prompt_length")
         prompt = prompt if isinstance(prompt, int) else _PROMPT
-        draft.carry((), "model.max_length", completion + prompt, "the prompt and the completion")
+        draft.carry((), "model.max_length", completion + prompt, "the prompt and the completion together")
 
 
 def _batch(draft: Draft) -> None:
-    """A method that compares answers needs two of them per GPU, and one that generates whole groups of them."""
+    """A method that compares answers needs two answers per GPU, and a method that generates answers needs whole groups."""
     spec = find_method(draft.method)
     micro, whole = draft.value("batch.micro_batch_size"), draft.value("batch.global_batch_size")
     least = 2 if "desirable_weight" in spec.key_names else 1
@@ -56,13 +56,15 @@ def _batch(draft: Draft) -> None:
         return
     micro = max(micro, least)
     step = math.lcm(micro * draft.world, group)
-    why = "a multiple of what one step of this method needs"
-    draft.carry((), "batch.micro_batch_size", micro, "" if least == 1 else "this method needs 2 per GPU")
+    why = "rounded up to a multiple that this method needs"
+    draft.carry(
+        (), "batch.micro_batch_size", micro, "" if least == 1 else "this method needs 2 answers per GPU"
+    )
     draft.carry((), "batch.global_batch_size", math.ceil(whole / step) * step, why)
 
 
 def _evaluation(draft: Draft, micro: int, group: int) -> None:
-    """Over all GPUs, a batch of an evaluation holds whole groups of answers."""
+    """An evaluation's batch over all GPUs must consist of whole groups of answers."""
     evaluates = any(draft.value(one) for one in ("data.eval_path", "data.eval_fraction"))
     if evaluates and micro * draft.world % group:
         step = math.lcm(draft.world, group) // draft.world
@@ -71,5 +73,5 @@ def _evaluation(draft: Draft, micro: int, group: int) -> None:
             (),
             "batch.eval_micro_batch_size",
             fitting,
-            f"over all GPUs a multiple of the {group} answers to a prompt",
+            f"the batch over all GPUs is a multiple of the {group} answers to a prompt",
         )

@@ -8,9 +8,9 @@ from launcher.recipes import arguments, parts
 from launcher.recipes.base import Draft, Step, Tool, absent, is_off, plugin, same, to
 
 _STAGES = {"pt": "pretrain", "rm": "reward"}
-"""The stages that are named otherwise here."""
+"""Stages that have another name here."""
 _VISION = absent("vision and audio inputs are not supported")
-_OTHER = absent("a method of LLaMA-Factory's own")
+_OTHER = absent("specific to LLaMA-Factory")
 _KT = absent("KTransformers' CPU experts are not supported")
 _MEGATRON = absent("only data parallelism is supported; strategy=zero3 or fsdp2 shards the weights")
 
@@ -46,7 +46,7 @@ def _finish(draft: Draft) -> None:
     else:
         draft.absent(
             "finetuning_type",
-            f"{kind} is not supported; plugins.lora is an adapter, and without it all weights are trained",
+            f"{kind} is not supported; with plugins.lora an adapter is trained, and without it all weights",
         )
     parts.batch(draft, "per_device_train_batch_size", "gradient_accumulation_steps")
     parts.precision(draft, *(key for key in ("bf16", "fp16", "pure_bf16") if key in recipe))
@@ -54,7 +54,7 @@ def _finish(draft: Draft) -> None:
     parts.saves(draft, "save_strategy", "save_steps")
     parts.evaluations(draft, "eval_strategy", "eval_steps")
     if not recipe.get("disable_gradient_checkpointing"):
-        draft.put("plugins.gradient_checkpointing", True, "on in this tool unless it is turned off")
+        draft.put("plugins.gradient_checkpointing", True, "this tool's default")
 
 
 _INFO = "dataset_info.json"
@@ -102,7 +102,7 @@ def _data(draft: Draft) -> None:
         draft.carry("eval_dataset", "data.eval_path", evaluated[0])
     elif evaluated:
         draft.lost(
-            "eval_dataset", "one file is evaluated, and the first one is taken; join the others into it"
+            "eval_dataset", "only one file is evaluated, and this is the first one; append the others to it"
         )
         draft.put("data.eval_path", evaluated[0])
     parts.held_out(draft, "val_size")
@@ -123,7 +123,7 @@ _OWN: Mapping[str, Step] = {
     "max_samples": to("data.max_samples", int),
     "template": lambda draft, key, value: parts.template(draft, key, str(value)),
     "dataset_dir": same("the folder is part of data.path"),
-    "overwrite_cache": same("tokens are made anew when the data change"),
+    "overwrite_cache": same("tokens are made again when the data changes"),
     "tokenized_path": absent("tokens are cached in cache_dir"),
     "plot_loss": same("`launcher report` draws the curves"),
     "flash_attn": _flash,
@@ -133,7 +133,7 @@ _OWN: Mapping[str, Step] = {
     "train_on_prompt": to("trainer.assistant_only_loss", lambda value: not value),
     "pref_beta": to("trainer.beta", float),
     "pref_loss": to("trainer.loss_type", str),
-    "pref_ftx": absent("the term of supervised loss beside a preference loss is not supported"),
+    "pref_ftx": absent("a supervised loss term in addition to the preference loss is not supported"),
     "kto_chosen_weight": to("trainer.desirable_weight", float),
     "kto_rejected_weight": to("trainer.undesirable_weight", float),
     "deepspeed": parts.deepspeed,
@@ -141,22 +141,22 @@ _OWN: Mapping[str, Step] = {
     "fsdp_config": lambda draft, key, value: parts.fsdp(draft, key, False),
     "fsdp_transformer_layer_cls_to_wrap": same("the layers are found in the model"),
     "use_galore": _OTHER,
-    "val_size": same("held out above"),
+    "val_size": same("it becomes data.eval_fraction"),
     "adapter_name_or_path": to("model.adapter", str),
     "upcast_layernorm": absent("norms have the number format of the model"),
-    "disable_gradient_checkpointing": same("plugins.gradient_checkpointing is off where this is on"),
+    "disable_gradient_checkpointing": same("it turns plugins.gradient_checkpointing off"),
     "use_reentrant_gc": to("plugins.gradient_checkpointing.use_reentrant", bool),
     "double_quantization": to("plugins.qlora.double_quant", bool),
     "quantization_type": to("plugins.qlora.quant_type", str),
-    "quantization_method": same("4 bits are bitsandbytes'"),
+    "quantization_method": same("4-bit weights use bitsandbytes"),
     "predict_with_generate": absent("`launcher evaluate` follows the training"),
-    "loraplus_lr_ratio": absent("one learning rate for both parts of an adapter"),
+    "loraplus_lr_ratio": absent("both parts of an adapter have the same learning rate"),
     "pissa_convert": absent("`launcher export` writes the adapter"),
     "resize_vocab": same("the vocabulary grows with model.added_tokens"),
     "add_tokens": to("model.added_tokens", _words),
     "freeze_trainable_layers": _OTHER,
     "freeze_trainable_modules": _OTHER,
-    "ray_num_workers": absent("Ray is not used; resources.nodes and gpus_per_node are the places"),
+    "ray_num_workers": absent("Ray is not used; set resources.nodes and resources.gpus_per_node"),
     "fp8_backend": absent("FP8 training is not supported"),
     "fp8_enable_fsdp_float8_all_gather": absent("FP8 training is not supported"),
     **dict.fromkeys(("image_max_pixels", "video_max_pixels", "video_fps", "video_maxlen", "freeze_vision_tower",

@@ -24,7 +24,7 @@ def batch(draft: Draft, micro: str, accumulation: str) -> None:
     counted = steps if isinstance(steps, int) else 1
     draft.carry(micro, "batch.micro_batch_size", size)
     if not isinstance(steps, int) and steps is not None:
-        draft.lost(accumulation, f"{steps!r} is not a number of steps; 1 is taken")
+        draft.lost(accumulation, f"{steps!r} is not a number of steps; 1 is used")
     draft.carry(
         accumulation if isinstance(steps, int) else (), "batch.global_batch_size", size * counted * draft.world,
         f"{size} per GPU x {counted} accumulation x {draft.world} GPU{'s' if draft.world > 1 else ''}",
@@ -89,7 +89,7 @@ def packing(draft: Draft, key: str, value: Any) -> None:
 
 
 def optimizer(value: Any) -> str:
-    """The optimizer, by its name in transformers; Lost for one that only the other tool has."""
+    """The optimizer, by its name in transformers; Lost for a name that only the other tool has."""
     name = str(value)
     if name not in OPTIMIZERS:
         raise Lost(f"the optimizer {name} is not one of transformers'; adamw_torch is used")
@@ -99,7 +99,7 @@ def optimizer(value: Any) -> str:
 
 
 def scheduler(value: Any) -> str:
-    """The schedule, by its name in transformers; Lost for one that only the other tool has."""
+    """The schedule, by its name in transformers; Lost for a name that only the other tool has."""
     name = str(value)
     if name not in SCHEDULERS:
         raise Lost(f"the schedule {name} is not one of transformers'; cosine is used")
@@ -107,7 +107,7 @@ def scheduler(value: Any) -> str:
 
 
 def attention(value: Any) -> str | None:
-    """The attention kernel; Lost for one that only the other tool has."""
+    """The attention kernel; Lost for a name that only the other tool has."""
     name = {"fa2": "flash_attention_2", "fa3": "flash_attention_3", "disabled": "eager", "auto": ""}.get(
         str(value), str(value)
     )
@@ -117,7 +117,7 @@ def attention(value: Any) -> str | None:
 
 
 def template(draft: Draft, key: str, name: str) -> None:
-    """model.chat_template for a name that ships; for another name the model's own template, as an instruct model has one."""
+    """model.chat_template for a name that ships; for any other name the model's own template, which instruct models have."""
     shipped = sorted(path.stem for path in (resource_dir("conf") / "chat_template").glob("*.yaml"))
     if name in shipped:
         draft.carry(key, "model.chat_template", name)
@@ -149,7 +149,10 @@ def saves(draft: Draft, strategy: str, steps: str) -> None:
     how, number = str(draft.get(strategy) or "steps"), draft.get(steps)
     if how == "no":
         draft.carry(
-            strategy, f"{SAVES}.save_steps", "auto", "the recipe saves only at the end; here a run survives"
+            strategy,
+            f"{SAVES}.save_steps",
+            "auto",
+            "the recipe saves only at the end; saves during training let a run survive failures",
         )
         draft.same(steps, "no save during training")
     elif how == "epoch":
@@ -163,18 +166,18 @@ def saves(draft: Draft, strategy: str, steps: str) -> None:
 
 
 def evaluations(draft: Draft, strategy: str, steps: str, switch: str = "do_eval") -> bool:
-    """trainer.eval_steps from a strategy (steps, epoch, no) and a number or share of steps; whether it evaluates."""
+    """trainer.eval_steps from a strategy (steps, epoch, no) and a number or share of steps; True if it evaluates."""
     how = str(draft.get(strategy) or ("steps" if draft.get(steps) else "no"))
     if how in ("no", "False"):
         for key in (strategy, steps):
             draft.same(key, "no evaluation during training")
-        draft.same(switch, "an evaluation before and after training, where there is data for it")
+        draft.same(switch, "evaluated before and after training if there is evaluation data")
         return False
-    draft.same(switch, "evaluated where there is data for it")
+    draft.same(switch, "evaluated if there is evaluation data")
     value = "epoch" if how == "epoch" else draft.get(steps)
     if value is None:
         draft.lost(
-            strategy, f"{steps} is not given, and the tool takes logging_steps; set trainer.eval_steps"
+            strategy, f"{steps} is not given, and the tool then uses logging_steps; set trainer.eval_steps"
         )
         return True
     draft.carry([one for one in (strategy, steps) if one in draft.recipe], "trainer.eval_steps", value)
@@ -192,14 +195,14 @@ def per_epoch(count: Any, epochs: Any) -> Any:
 
 
 def tracker(draft: Draft, key: str, value: Any) -> None:
-    """tracker.kind: one tracker, where other tools take a list."""
+    """tracker.kind: only one tracker, whereas other tools take a list."""
     names = [value] if isinstance(value, str) else [str(one) for one in cast("list[Any]", value or [])]
     names = [one for one in names if one not in ("none", "all")]
     known = [one for one in names if one in TRACKERS.own_names()]
     if not names:
         draft.same(key, "metrics.jsonl in the run dir always has the metrics")
     elif not known:
-        draft.lost(key, f"{', '.join(names)}: not one of {', '.join(TRACKERS.own_names())}")
+        draft.lost(key, f"{', '.join(names)}: the trackers are {', '.join(TRACKERS.own_names())}")
     else:
         others = [one for one in names if one != known[0]]
         for one in others:
@@ -220,10 +223,10 @@ def sources(draft: Draft, keys: Iterable[str], found: list[tuple[str, float]], c
 
 
 def named_elsewhere(draft: Draft, key: str, paths: list[str], where: str, ours: str = "data.path") -> None:
-    """Stand-ins for data that the recipe only names, and whose place a file that is not beside it would tell."""
+    """Sets placeholders for data sets that the recipe names, if the file that maps these names to paths is missing."""
     names = draft.recipe[key]
     draft.lost(
-        key, f"{names}: names in {where}, which is not beside the recipe; give the paths of their files"
+        key, f"{names}: names in {where}, which is not in the recipe's folder; give the paths of the files"
     )
     why = f"the recipe names {names}; give the path of each file"
     if len(paths) > 1:
@@ -253,11 +256,15 @@ def held_out(draft: Draft, key: str) -> None:
         draft.lost(key, misfit("data.eval_fraction", 0.05))
     else:
         draft.carry(key, "data.eval_max_samples", value)
-        draft.put("data.eval_fraction", 0.05, f"the recipe holds {value} rows out; raise it if 5 % are fewer")
+        draft.put(
+            "data.eval_fraction",
+            0.05,
+            f"the recipe holds {value} rows out; raise the share if 5 % are fewer rows",
+        )
 
 
 def deepspeed(draft: Draft, key: str, value: object) -> None:
-    """strategy.* from DeepSpeed's JSON, which lies beside the recipe, or from its usual name."""
+    """strategy.* from DeepSpeed's JSON in the recipe's folder, or from the usual name of that file."""
     named_file = str(value)
     given = cast("dict[str, Any]", value) if isinstance(value, dict) else None
     loaded: dict[str, Any] | None = given or draft.read_beside(named_file)
@@ -270,7 +277,7 @@ def deepspeed(draft: Draft, key: str, value: object) -> None:
         if named is None:
             draft.lost(
                 key,
-                f"{named_file} is not here, and its name does not tell the ZeRO stage; choose strategy=zero2 or zero3",
+                f"{named_file} was not found, and its name does not contain the ZeRO stage; choose strategy=zero2 or zero3",
             )
             return
         stage = int(named[1])
@@ -292,7 +299,7 @@ def set_zero(draft: Draft, key: str, stage: int, *, optimizer: bool, param: bool
 
 
 def fsdp(draft: Draft, key: str, offload: Any) -> None:
-    """strategy.* for PyTorch's own sharding, whichever version of it the recipe names."""
+    """strategy.* for PyTorch's own sharding, for both versions of FSDP."""
     draft.carry(key, "strategy.engine", "fsdp2")
     if not is_off(offload):
         draft.put("strategy.offload_param", True)

@@ -13,7 +13,7 @@ _DATA_KEYS = ("dataset_name", "dataset_config", "dataset_train_split", "dataset_
 
 
 def method(recipe: Mapping[str, Any]) -> str | None:
-    """The method that the keys tell of; trl's files do not name it."""
+    """The method, derived from the keys, because trl's files do not name it."""
     if "reward_funcs" in recipe or "num_generations" in recipe:
         return "grpo"
     if "desirable_weight" in recipe or "undesirable_weight" in recipe:
@@ -24,7 +24,7 @@ def method(recipe: Mapping[str, Any]) -> str | None:
 
 
 def finish(draft: Draft) -> None:
-    """Sets what follows from several keys."""
+    """Sets the keys that come from several keys of the recipe."""
     adapters(draft)
     parts.batch(draft, "per_device_train_batch_size", "gradient_accumulation_steps")
     parts.precision(draft, *(key for key in ("dtype", "torch_dtype", "fp16", "bf16") if key in draft.recipe))
@@ -37,7 +37,7 @@ def finish(draft: Draft) -> None:
 
 
 def adapters(draft: Draft) -> None:
-    """The adapter: use_peft, with load_in_4bit over 4-bit weights."""
+    """The adapter from use_peft; with load_in_4bit it is trained over 4-bit weights."""
     recipe = draft.recipe
     four = not is_off(recipe.get("load_in_4bit"))
     name = None if is_off(recipe.get("use_peft")) else "qlora" if four else "lora"
@@ -46,7 +46,7 @@ def adapters(draft: Draft) -> None:
         if name == "lora":
             draft.carry("load_in_8bit", "plugins.lora.load_in", "8bit")
         else:
-            draft.lost("load_in_8bit", "plugins.lora has 8-bit weights below it, and nothing else has")
+            draft.lost("load_in_8bit", "8-bit weights are supported only with plugins.lora")
     else:
         draft.same("load_in_8bit", "off")
     for key, option in {"bnb_4bit_quant_type": "quant_type", "use_bnb_nested_quant": "double_quant"}.items():
@@ -93,7 +93,7 @@ def mixture(draft: Draft, key: str, value: dict[str, Any], evaluates: bool) -> N
 
 
 def _rewards(draft: Draft, key: str, value: Any) -> None:
-    """Functions with the path of a module as they are; other names stand for functions of the recipe's own code."""
+    """trainer.reward_functions. A name with the path of a module stays; other names are functions of the recipe's own code."""
     names = [value] if isinstance(value, str) else [str(one) for one in value]
     targets = [name if re.fullmatch(r"\w+(\.\w+)+", name) else f"my_rewards.{name}" for name in names]
     found = [{"_target_": one} for one in targets]
@@ -107,7 +107,7 @@ def _rewards(draft: Draft, key: str, value: Any) -> None:
         draft.lost(
             key, f"{value!r} names no functions; set trainer.reward_functions=[{{_target_: MODULE.FUNCTION}}]"
         )
-        draft.refuse("trainer.reward_weights", "it has one weight for each function")
+        draft.refuse("trainer.reward_weights", "it needs one weight for each function")
 
 
 TABLE: Mapping[str, Step] = {
@@ -115,14 +115,14 @@ TABLE: Mapping[str, Step] = {
     **arguments.MODEL,
     **arguments.METHODS,
     "dataset_streaming": absent("rows are read once, and their tokens are kept in cache_dir"),
-    "lora_task_type": same("the method gives the task"),
+    "lora_task_type": same("the method determines the task"),
     "reward_funcs": _rewards,
     "reward_weights": to("trainer.reward_weights", lambda value: [float(one) for one in value]),
     "system_prompt": absent("each row has its own system turn; write it into the data"),
     "dataset_prompt_column": lambda draft, key, value: draft.carry(
         key, "data.columns", {} if value == "prompt" else {"prompt": str(value)}
     ),
-    "wandb_entity": absent("WANDB_ENTITY in the environment"),
+    "wandb_entity": absent("set WANDB_ENTITY in the environment"),
     **dict.fromkeys(
         (
             "callbacks",
@@ -138,7 +138,7 @@ TABLE: Mapping[str, Step] = {
             "code_provider",
             "parallel_code_exec_per_proc",
         ),
-        absent("a key of open-r1's own"),
+        absent("specific to open-r1"),
     ),
     "reward_model_name_or_path": absent(
         "functions are named by trainer.reward_functions=[{_target_: MODULE.FUNCTION}]"

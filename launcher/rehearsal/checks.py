@@ -19,9 +19,9 @@ class Check:
     name: str
     """start, kill, time limit, requeue or cancel."""
     passed: bool | None
-    """None: this cluster cannot do it."""
+    """None if this cluster cannot do the check."""
     seconds: float
-    """How long it took."""
+    """Seconds that it took."""
     said: str
     """What was seen, or what failed."""
 

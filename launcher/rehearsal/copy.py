@@ -20,7 +20,7 @@ from launcher.rehearsal.job import KILL_FILE
 from launcher.run import write_text
 
 STEPS = 100_000
-"""More steps than a rehearsal runs: it ends by a cancel, which is one of its checks."""
+"""More steps than a rehearsal takes, because it ends when it is cancelled, which is one of its checks."""
 _LOOKED_AT, _LEAST_ROWS = 20_000, 64
 
 
@@ -40,7 +40,7 @@ def compose_copy(overrides: list[str], settings: Settings) -> Composed:
     """The rehearsal of the given run; ConfigError if that run would save nothing."""
     composed = compose(overrides)
     if len(composed) != 1:
-        raise ConfigError("rehearse takes one run: one value for each key, and no -m")
+        raise ConfigError("rehearse takes one run; give one value for each key, and leave -m out")
     config = composed[0].config
     plugins = dict(zip(config.plugins, make_plugins(config.plugins), strict=True))
     if not any(plugin.traits.saves for plugin in plugins.values()):
@@ -66,7 +66,7 @@ def compose_copy(overrides: list[str], settings: Settings) -> Composed:
 
 
 def _weights_only(config: Config) -> list[str]:
-    """The override with which the copy resumes; ConfigError for a run that does not."""
+    """The override with which the copy resumes; ConfigError for a run that cannot resume."""
     if not saves_weights_only(config):
         return ["resume_weights_only=false"]
     if not config.resume_weights_only:

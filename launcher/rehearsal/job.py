@@ -24,7 +24,7 @@ KILL_FILE = "kill.json"
 """The file in the run dir that tells a rank to kill itself; launcher.plugins.rehearsal looks for it."""
 _POLL_S = 0.3
 _QUERY_S = 10.0
-"""Seconds between two queries to the cluster whether the job exists."""
+"""Seconds between two questions to the cluster whether the job exists."""
 _GONE_S = 120.0
 
 E = TypeVar("E", bound=Event)
@@ -56,8 +56,8 @@ class Job:
         write_text(self.run.path / KILL_FILE, json.dumps({"rank": rank}) + "\n")
 
     def warn_of_time_limit(self, mark: int) -> tuple[Ended, int]:
-        """The end of the ranks after the warning, and the index of the next attempt's first event. Without a queue this starts
-        the run again itself."""
+        """The end of the ranks after the warning, and the index of the next attempt's first event. Without a queue, this
+        method starts the run again itself."""
         if self.cluster.queued:
             self.cluster.signal(self._id(), "USR1", batch_only=True)
             return self.left(mark), mark
@@ -81,7 +81,7 @@ class Job:
         if self.cluster.queued:
             self.cluster.cancel(self._id())
         else:
-            self._here().send_signal(signal.SIGTERM)  # not to the allocation, in which the user works
+            self._here().send_signal(signal.SIGTERM)  # only to the run: the allocation is the user's session
 
     def wait_until_gone(self) -> None:
         """Raises Failed if the job still exists after a while."""
@@ -127,7 +127,7 @@ class Job:
         return len(self._events())
 
     def jobs(self) -> list[str]:
-        """Ids of all jobs as which it was queued."""
+        """Ids of all jobs that the run has had."""
         return [event.job_id for event in self.run.read_events(Submitted)]
 
     def lives(self) -> bool:

@@ -23,7 +23,7 @@ class Rehearsed:
 
     @property
     def failed(self) -> list[str]:
-        """Names of the failed checks; a check that the cluster cannot do has not failed."""
+        """Names of the failed checks; a check that the cluster cannot do does not count as failed."""
         return [check.name for check in self.checks if check.passed is False]
 
 

@@ -1,4 +1,4 @@
-"""The code of a launch as folders on the cluster: the launcher itself, the working folder, and other folders of imports."""
+"""The code of a launch as folders on the cluster: the launcher, the working folder, and other folders on the import path."""
 
 import os
 from contextlib import suppress
@@ -15,26 +15,26 @@ from launcher.launching.secrets import secrets_of
 from launcher.remote.content import Hashes, Tree, code_tree
 
 _LARGEST_OTHER = 2 << 20
-"""Bytes of a file that is not code: the launcher has the library of its reports' charts, which freeze leaves out."""
+"""Most bytes of a file that is not code: the launcher contains the chart library of its reports, which freeze leaves out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Code:
-    """The folders of code, each as freeze would keep it."""
+    """The folders of code, with the files that freeze would keep."""
 
     imports: tuple[Tree, ...]
-    """In the order of imports."""
+    """The folders in the order of the import path."""
     work: Tree
-    """The working folder, one of these."""
+    """The working folder, which is one of `imports`."""
     work_files: frozenset[str]
-    """Paths in it."""
+    """Paths of files in the working folder."""
     config: Tree | None
     """The folder of --config-dir; None if there is none."""
     config_below: str = ""
-    """Path of --config-dir in its folder, if that is the working folder."""
+    """Path of --config-dir in the working folder, if it is inside of it."""
 
     def place(self, file: Path) -> str | None:
-        """The path of a file in the copy of the working folder; None for one that is not in it."""
+        """The path of a file in the copy of the working folder; None if the copy does not have the file."""
         with suppress(ValueError):
             below = str(file.absolute().relative_to(Path.cwd()))
             return below if below in self.work_files else None
@@ -49,7 +49,7 @@ class Code:
 def gather_code(
     work_dir: Path, config_dir: str | None, skipped: tuple[Path, ...], cache: Path, hashes: Hashes
 ) -> Code:
-    """The code of a launch that is typed in `work_dir`; ConfigError for a folder that is too large to be one of code."""
+    """The code of a launch that is typed in `work_dir`; ConfigError for a folder that is too large for a folder of code."""
     git, secrets = Git(work_dir), secrets_of(os.environ)
     imports: list[Tree] = []
     work = config = None
@@ -75,6 +75,6 @@ def gather_code(
             files = frozenset(os.fsdecode(path) for path, *_ in seen.files)
     assert work is not None
     below = ""
-    if config_dir and config is None:  # inside of the working folder
+    if config_dir and config is None:  # --config-dir is inside of the working folder
         config, below = work, str(Path(config_dir).resolve().relative_to(work_dir.resolve()))
     return Code(imports=tuple(imports), work=work, work_files=files, config=config, config_below=below)

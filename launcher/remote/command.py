@@ -15,18 +15,18 @@ _PIECE = 1 << 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """A command line there."""
+    """A command line on the cluster."""
 
     words: Sequence[str]
-    """The verb and what follows it."""
+    """The verb and its arguments."""
     folder: str
-    """Absolute path of the folder in which it is typed."""
+    """Absolute path of the folder in which it runs."""
     path: Sequence[str]
     """Folders from which the launcher and the user's code are imported."""
     base: str
     """cluster.ssh_dir."""
     answer: str | None = None
-    """Name of the file for what a launch became."""
+    """Name of the file into which a launch writes its run."""
 
 
 def run_there(connection: Connection, python: str, command: Command) -> int:
@@ -44,7 +44,7 @@ def run_there(connection: Connection, python: str, command: Command) -> int:
         code = one.process.wait()
     if code == SSH_FAILED or code < 0:  # negative: ssh itself was killed
         raise ClusterError(
-            f"cluster.ssh={connection.ssh}: the connection was lost, and the run goes on without it; repeat the command"
+            f"cluster.ssh={connection.ssh}: the connection was lost, and a run continues without it; repeat the command"
         )
     return code
 

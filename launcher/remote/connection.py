@@ -1,6 +1,6 @@
-"""A connection of OpenSSH that stays open: who logs in once, with a second factor if the site wants one, is not asked again.
+"""A connection of OpenSSH that stays open, so that the user logs in once, with a second factor if the site wants one.
 
-The first call of ssh becomes the master (ControlMaster) and goes into the background; later calls go over its socket, and
+The first call of ssh becomes the master (ControlMaster) and goes into the background; later calls use its socket, and
 ask nothing (BatchMode). Source: ssh_config(5), OpenSSH 9.
 """
 
@@ -23,23 +23,23 @@ _PERSIST = "4h"
 _CONNECT_S = 20
 _ALIVE = ("-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4")
 _LONGEST_SOCKET = 80
-"""Bytes of a socket's path: Linux allows 108, macOS 104, and ssh adds 17 while it makes one."""
+"""Most bytes of a socket's path: Linux allows 108, macOS 104, and ssh adds 17 while it creates the socket."""
 _CHECK_S = 10.0
 SSH_FAILED = 255
-"""The exit code of ssh for a failure of its own."""
+"""The exit code of ssh if ssh itself fails."""
 
 _REASONS = (
-    ("could not resolve hostname", "no such host is known here; write it as `ssh` and ~/.ssh/config know it"),
-    ("identification has changed", "the host has another key than before; if that is right: ssh-keygen -R HOST"),
-    ("host key verification failed", "the host's key is not known here; log in once by hand, which shows it: ssh {ssh}"),
-    ("permission denied", "the login was refused; make `ssh {ssh}` work by hand, from a terminal if it asks for something"),
+    ("could not resolve hostname", "this machine cannot resolve the host; write the name that `ssh` and ~/.ssh/config know"),
+    ("identification has changed", "the host key has changed; if this change is expected: ssh-keygen -R HOST"),
+    ("host key verification failed", "the host key is not known here; log in once by hand and check the key: ssh {ssh}"),
+    ("permission denied", "the login was refused; make `ssh {ssh}` work by hand; if ssh asks for something, use a terminal"),
     ("too many authentication failures", "the login was refused; name the key in ~/.ssh/config (IdentityFile, IdentitiesOnly)"),
-    ("connection refused", "nothing answers there; look at the host's name and port"),
-    ("timed out", "nothing answers there; look at the network, a VPN or ProxyJump"),
-    ("no route to host", "nothing answers there; look at the network, a VPN or ProxyJump"),
-    ("unreachable", "nothing answers there; look at the network, a VPN or ProxyJump"),
+    ("connection refused", "nothing answers there; check the host's name and port"),
+    ("timed out", "nothing answers there; check the network, a VPN or ProxyJump"),
+    ("no route to host", "nothing answers there; check the network, a VPN or ProxyJump"),
+    ("unreachable", "nothing answers there; check the network, a VPN or ProxyJump"),
 )  # fmt: skip
-"""What ssh says, in lower case, and the way out."""
+"""Part of the message of ssh, in lower case, and the way out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +47,11 @@ class Connection:
     """An open connection."""
 
     ssh: str
-    """As cluster.ssh."""
+    """The value of cluster.ssh."""
     socket: Path
 
     def start(self, command: str) -> subprocess.Popen[bytes]:
-        """A command of the other side's shell, with pipes for stdin and stdout. What it says on stderr goes to ours."""
+        """A running command of the remote shell, with pipes for stdin and stdout. Its stderr is copied to ours."""
         options = ("-o", "BatchMode=yes", "-o", f"ConnectTimeout={_CONNECT_S}", *_ALIVE)
         argv = [
             "ssh",
@@ -89,7 +89,7 @@ class Connection:
 def connect(ssh: str, *, may_ask: bool = True) -> Connection:
     """The open connection, made if there is none; ClusterError with the reason and the way out if it cannot be made.
 
-    Where stdin is a terminal, ssh may ask there for a password or a code, unless `may_ask` is False.
+    If stdin is a terminal, ssh may ask for a password or a code there, unless `may_ask` is False.
     """
     if shutil.which("ssh") is None:
         raise ClusterError(
@@ -99,7 +99,7 @@ def connect(ssh: str, *, may_ask: bool = True) -> Connection:
     if connection.socket.exists():
         if connection.is_open():
             return connection
-        connection.socket.unlink(missing_ok=True)  # of a master that was killed
+        connection.socket.unlink(missing_ok=True)  # a killed master left it behind
     _start_master(connection, asks=may_ask and sys.stdin is not None and sys.stdin.isatty())
     return connection
 
@@ -139,7 +139,7 @@ def _said_until_end(process: subprocess.Popen[bytes], *, show: bool) -> str:
 
 
 def explain(ssh: str, said: str) -> str:
-    """One sentence for what ssh said when it failed."""
+    """The reason why ssh failed and the way out, derived from its messages."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     for text, way_out in _REASONS:
         if found := next((line for line in reversed(lines) if text in line.lower()), None):
@@ -157,20 +157,20 @@ def _folder() -> Path:
     status = folder.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise ClusterError(
-            f"{folder} must be a folder of yours that nobody else can enter (mode 0700), since it holds the sockets of ssh; "
-            "look who made it, and remove it"
+            f"{folder} must belong to you and have mode 0700, since it holds the sockets of ssh; check who created it, and "
+            "remove it"
         )
     return folder
 
 
 def login_command(python: str, *words: str) -> str:
-    """A command of the other side's shell, of any kind: Python with these words, in an environment as after a login."""
+    """A command for a remote shell of any kind. It runs Python with these arguments in the environment of a login shell."""
     script = " ".join(["exec", _path(python), *map(shlex.quote, words)])
     return f"exec bash -lc {shlex.quote(script)}"
 
 
 def _path(text: str) -> str:
-    """A path for bash, quoted but for ~/ at its start and for $NAME."""
+    """A path for bash, quoted except for ~/ at its start and for $NAME."""
     from launcher.launching.typed import VARIABLE
 
     home, rest = ('"$HOME"/', text[2:]) if text.startswith("~/") else ("", text)

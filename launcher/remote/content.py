@@ -1,4 +1,4 @@
-"""What travels to a cluster, by its content: a file under its sha256, and folders whose names follow from what is in them."""
+"""What is sent to a cluster, named by its content: files by their sha256, and folders by a digest of their files."""
 
 import hashlib
 import json
@@ -10,13 +10,15 @@ from pathlib import Path
 
 from launcher import environment
 from launcher.errors import ConfigError
+from launcher.reading import object_in
 from launcher.run import write_text
+from launcher.run.record import is_kind
 
 _PIECE = 1 << 20
 
 
 def cache_here() -> Path:
-    """The cache of this machine; the key cache_dir is the cluster's."""
+    """The cache of this machine, because the key cache_dir names the cache of the cluster."""
     given = os.environ.get(environment.XDG_CACHE_HOME)
     return (Path(given) if given else Path.home() / ".cache") / "launcher"
 
@@ -40,22 +42,22 @@ class Tree:
     files: Mapping[str, Blob] = field(default_factory=dict[str, Blob])
     """Path in the folder -> file."""
     archive: Blob | None = None
-    """A tar archive that is unpacked there."""
+    """A tar archive that is unpacked on the cluster."""
 
     @property
     def blobs(self) -> list[Blob]:
-        """All that it is made of."""
+        """All files from which it is made."""
         return [*self.files.values(), *([self.archive] if self.archive else [])]
 
 
 class Hashes:
-    """The sha256 of files, known again as long as size, time of change and inode stay the same."""
+    """The sha256 of files, cached as long as size, modification time and inode stay the same."""
 
     def __init__(self, cache: Path) -> None:
         self._file = cache / "ssh_hashes.json"
-        self._known: dict[str, list[int | str]] = {}
-        with suppress(OSError, ValueError):
-            self._known = json.loads(self._file.read_text())
+        found = object_in(self._file)
+        kind = Mapping[str, Sequence[int | str]]
+        self._known: dict[str, Sequence[int | str]] = found if found and is_kind(found, kind) else {}
         self._new = False
 
     def blob(self, path: Path) -> Blob:
@@ -64,7 +66,7 @@ class Hashes:
             status = path.stat()
             state = [status.st_size, status.st_mtime_ns, status.st_ino]
             known = self._known.get(str(path))
-            if known and known[:-1] == state:
+            if known and list(known[:-1]) == state:
                 return Blob(path=path, sha=str(known[-1]), size=status.st_size)
             digest = hashlib.sha256()
             with path.open("rb") as file:
@@ -89,7 +91,7 @@ class Hashes:
 
 
 def code_tree(archive: Path, hashes: Hashes) -> Tree:
-    """The folder of an archive of code."""
+    """The folder that an archive of code becomes."""
     return Tree(name=f"code/{archive.stem}", archive=hashes.blob(archive))
 
 
@@ -101,6 +103,6 @@ def data_tree(files: Mapping[str, Path], hashes: Hashes) -> Tree:
 
 
 def missing(trees: Sequence[Tree], have: Mapping[str, int], made: Sequence[str]) -> dict[Blob, int]:
-    """The files to send, with the bytes of each that have arrived before; none of a folder that is already there."""
+    """The files to send, with the bytes of each that have already arrived; without those of folders that are already there."""
     wanted = {blob.sha: blob for tree in trees if tree.name not in made for blob in tree.blobs}
     return {blob: min(have.get(sha, 0), blob.size) for sha, blob in wanted.items() if have.get(sha, 0) >= 0}

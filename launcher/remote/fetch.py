@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, TypedDict
@@ -12,12 +12,15 @@ from launcher.output import say
 from launcher.remote.connection import connect
 from launcher.remote.progress import Progress
 from launcher.remote.talk import Talk, ask, lost, talk
+from launcher.run.record import is_kind
 from launcher.run.remote import REMOTE, RunElsewhere
 from launcher.units import plural, size
 
 _PIECE = 1 << 20
+_LISTED: Mapping[str, Any] = {"files": Sequence[Any]}
+_GIVEN: Mapping[str, Any] = {"sha": str | None}
 _LARGE = ("checkpoints", "code")
-"""Folders of a run dir that are no results: what a resume reads, and the archives of its code."""
+"""Folders of a run dir that are not results: what a resume reads, and the archives of its code."""
 
 
 class Brought(TypedDict):
@@ -28,16 +31,16 @@ class Brought(TypedDict):
     run_dir: str
     """Absolute path of its folder here."""
     files: int
-    """How many files are new or newer here now."""
+    """Number of files that were fetched."""
     bytes: int
     """Their size."""
     kept: list[str]
-    """Files that are newer here than there, or no plain files here, which were left as they are; paths in the folder."""
+    """Paths of files that were not fetched, because the file here is newer or is not a plain file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Wanted:
-    """A file there that is not here yet."""
+    """A file on the cluster that is not here yet."""
 
     name: str
     size: int
@@ -46,23 +49,27 @@ class _Wanted:
 
     @property
     def part(self) -> Path:
-        """What has arrived of this version."""
+        """The file with the part of this version that has arrived."""
         return self.target.with_name(f".{self.target.name}.{self.changed_ns}-{self.size}.part")
 
     @property
     def begun(self) -> int:
-        """Bytes of it."""
+        """Bytes that have arrived."""
         return self.part.stat().st_size if self.part.is_file() else 0
 
 
 def bring(away: RunElsewhere, *, checkpoints: bool) -> Brought:
-    """What was brought into the folder that stands for the run. A transfer that was cut goes on where it was; a file that is
-    newer here stays. ClusterError if the connection is lost, or a file is damaged on the way."""
+    """What was fetched into the folder that stands for the run. An interrupted transfer continues where it ended; a file that
+    is newer here stays. ClusterError if the connection is lost, or a file is damaged in transfer."""
     remote, folder = away.remote, away.folder
     connection = connect(remote.ssh)
     request = {"do": "find", "run_dir": remote.run_dir, "without": [] if checkpoints else list(_LARGE)}
-    listed: list[Any] = ask(connection, remote.python, request)["files"]
+    listed: list[Any] = ask(connection, remote.python, request, _LISTED)["files"]
     kept: list[str] = []
+    if not all(is_kind(one, Sequence[Any]) and _is_listed(one) for one in listed):
+        raise ClusterError(
+            f"cluster.ssh={remote.ssh}: what answers there is not the launcher; log in and look"
+        )
     wanted = [
         one for name, length, changed in listed if (one := _wanted(folder, name, length, changed, kept))
     ]
@@ -76,7 +83,7 @@ def bring(away: RunElsewhere, *, checkpoints: bool) -> Brought:
             progress = Progress(total)
             gone = [one.name for one in wanted if not _receive(giving, one, progress)]
         for name in gone:
-            say(f"{name} is not there any more")
+            say(f"{name} no longer exists on the cluster")
         wanted = [one for one in wanted if one.name not in gone]
     return {
         "run": remote.run,
@@ -87,11 +94,19 @@ def bring(away: RunElsewhere, *, checkpoints: bool) -> Brought:
     }
 
 
+def _is_listed(one: Sequence[Any]) -> bool:
+    """Whether it is a path, a size and a time of change."""
+    return len(one) == 3 and isinstance(one[0], str) and all(is_kind(number, int) for number in one[1:])
+
+
 def _wanted(folder: Path, name: str, length: int, changed: int, kept: list[str]) -> _Wanted | None:
-    """The file, if it is to be brought; one that is newer here is added to `kept`."""
+    """The file if it must be fetched; a file that is newer here is added to `kept`."""
     path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or name == REMOTE:
-        raise RunError(f"{name!r} is no file of a run dir; nothing was fetched")
+    if path.is_absolute() or not path.parts or ".." in path.parts or str(path) == REMOTE or length < 0:
+        raise RunError(f"{name[:200]!r} is not a path in a run dir; nothing was fetched")
+    if not name.isprintable():
+        say(f"{name[:200]!a} was left there: its name cannot be shown")
+        return None
     target = folder / path
     if target.is_symlink() or (target.exists() and not target.is_file()):
         kept.append(name)
@@ -107,14 +122,14 @@ def _wanted(folder: Path, name: str, length: int, changed: int, kept: list[str])
 
 
 def _receive(giving: Talk, one: _Wanted, progress: Progress) -> bool:
-    """Whether the file is here now; False if it has gone there."""
-    sha = giving.answer()["sha"]
+    """True once the file is here; False if it no longer exists on the cluster."""
+    sha = giving.answer(_GIVEN)["sha"]
     if sha is None:
         return False
     one.target.parent.mkdir(parents=True, exist_ok=True)
     for old in _parts(one.target):
         if old != one.part:
-            old.unlink()  # of an earlier version
+            old.unlink()  # a part of an earlier version
     left = one.size - one.begun
     with one.part.open("ab") as file:
         while left:

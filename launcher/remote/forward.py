@@ -9,7 +9,7 @@ from launcher.run.remote import REMOTE, RunElsewhere
 
 
 def run_about(verb: str, words: Sequence[str], reference: str | None, away: RunElsewhere) -> int:
-    """The exit code of the verb there; in its words the run is named by its folder there."""
+    """The exit code of the verb on the cluster; its arguments name the run by its folder there."""
     remote = away.remote
     connection = connect(remote.ssh)
     return run_there(
@@ -25,7 +25,7 @@ def run_about(verb: str, words: Sequence[str], reference: str | None, away: RunE
 
 
 def words_there(words: Sequence[str], reference: str | None, run_dir: str) -> list[str]:
-    """The words with the run dir for the reference, and without --runs-dir."""
+    """The arguments with the run dir in place of the reference, and without --runs-dir."""
     found: list[str] = []
     rest, named = iter(words), False
     for word in rest:
@@ -42,7 +42,7 @@ def words_there(words: Sequence[str], reference: str | None, run_dir: str) -> li
 
 
 def forget(away: RunElsewhere) -> None:
-    """Removes the record of a run that was removed there, with its folder if nothing else is in it."""
+    """Removes the record of a run that was removed on the cluster, and the folder of the record if it is empty."""
     (away.folder / REMOTE).unlink(missing_ok=True)
     if not any(away.folder.iterdir()):
         shutil.rmtree(away.folder)

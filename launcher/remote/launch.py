@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,18 +21,21 @@ from launcher.remote.connection import Connection, connect
 from launcher.remote.content import Hashes, cache_here
 from launcher.remote.paths import SENT, Sent, gather_paths
 from launcher.remote.send import send
-from launcher.remote.talk import ask
+from launcher.remote.talk import LOOKED, LOOKED_WHOLE, ask
 from launcher.remote.words import flags_of, overrides_there
+from launcher.run.kinds import fits
 from launcher.run.remote import Remote, list_remote, read_remote, write_remote
 
+_RUN = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*){1,2}")
+"""name/date_time, and a trial: what becomes a folder here."""
 PYTHON = "python3"
-"""The interpreter on the login node without cluster.python."""
+"""The interpreter on the login node if cluster.python is not set."""
 
 
 def run_with_overrides(
     verb: str, words: Sequence[str], overrides: Sequence[str], away: ConfigElsewhere, *, launches: bool
 ) -> int:
-    """The exit code of the verb there. What it needs is sent first; a run that it `launches` is recorded in runs_dir here."""
+    """The exit code of the verb on the cluster. What it needs is sent first. If it `launches` a run, that is recorded here."""
     cfg = away.cfg
     python, base = str(_text(cfg, "cluster.python") or PYTHON), str(_text(cfg, "cluster.ssh_dir"))
     runs_dir = Path(expand("runs_dir", str(_text(cfg, "runs_dir")), os.environ)).absolute()
@@ -52,12 +56,12 @@ def run_with_overrides(
         "trees": sorted({tree.name for tree in trees}),
         "answer": identity,
     }
-    there = checked(away.ssh, python, ask(connection, python, request))
+    there = checked(away.ssh, python, ask(connection, python, request, LOOKED))
     if (earlier := _unrecorded(there.get("earlier"), runs_dir)) is not None:
         folder = _record(earlier, runs_dir, away.ssh, python, there["base"], code)
         say(
-            f"this command had launched {earlier['run']} before the connection was lost; nothing was launched again: {folder}; "
-            "repeat the command for another run"
+            f"this command had already launched {earlier['run']} when the connection was lost; nothing was launched again: "
+            f"{folder}; repeat the command for another run"
         )
         return 0
     send(connection, python, there["base"], trees, there)
@@ -73,13 +77,17 @@ def checked(ssh: str, python: str, there: dict[str, Any]) -> dict[str, Any]:
     """The answer to `look`; ClusterError for a Python that cannot run the launcher."""
     if there["old"]:
         raise ClusterError(
-            f"cluster.ssh={ssh}: {python} is Python {there['version']} there, and the launcher needs 3.10 or newer; name one "
-            "on the cluster with cluster.python"
+            f"cluster.ssh={ssh}: {python} is Python {there['version']} there, but the launcher needs 3.10 or newer; set "
+            "cluster.python to a newer one on the cluster"
         )
     if there["absent"]:
         raise ClusterError(
             f"cluster.ssh={ssh}: {python} has no {', '.join(there['absent'])} there; log in and run {python} -m pip install "
             f"{' '.join(there['absent'])}, or name another interpreter with cluster.python"
+        )
+    if not LOOKED_WHOLE.keys() <= there.keys() or not fits(there, LOOKED_WHOLE):
+        raise ClusterError(
+            f"cluster.ssh={ssh}: what answers there is not the launcher; look at cluster.python"
         )
     return there
 
@@ -127,9 +135,14 @@ def _text(cfg: Any, key: str) -> Any:
 
 
 def _unrecorded(earlier: dict[str, Any] | None, runs_dir: Path) -> dict[str, Any] | None:
-    """The run of an earlier launch by the same command, if this machine has never heard of it."""
+    """The run of an earlier launch by the same command, if this machine has no record of it."""
     if earlier is None:
         return None
+    run, run_dir = earlier.get("run"), earlier.get("run_dir")
+    if not isinstance(run, str) or not _RUN.fullmatch(run) or not isinstance(run_dir, str):
+        raise ClusterError(
+            f"the cluster names the run that it has launched {str(run)[:60]!r}, which is no run's name; log in there and look"
+        )
     known = {remote.run_dir for folder in list_remote(runs_dir) if (remote := read_remote(folder))}
     return None if earlier["run_dir"] in known else earlier
 
@@ -137,13 +150,13 @@ def _unrecorded(earlier: dict[str, Any] | None, runs_dir: Path) -> dict[str, Any
 def _record_answer(
     connection: Connection, python: str, base: str, identity: str, runs_dir: Path, code: Code
 ) -> None:
-    """Records the run that the command has launched, if it has launched one."""
+    """Records the run that the command has launched, if any."""
     request: dict[str, Any] = {"do": "look", "base": base, "files": [], "trees": [], "answer": identity}
     try:
-        there = ask(connection, python, request)
+        there = ask(connection, python, request, LOOKED)
     except ClusterError:
         say(
-            "whether a run was launched cannot be asked now; repeat the same command, which asks that first, and launches "
+            "it is unknown whether a run was launched; repeat the same command: it asks the cluster first, and launches "
             "nothing twice"
         )
         return

@@ -1,6 +1,6 @@
-"""Paths of a configuration that name files of this machine: they are sent, and the cluster reads its copies.
+"""Paths of a configuration that name files of this machine. The files are sent, and the cluster reads the copies.
 
-A path that exists here is sent. Any other path is the cluster's, where ~ and $NAME are expanded.
+A path that exists here is sent. Any other path belongs to the cluster, where ~ and $NAME are expanded.
 """
 
 import glob
@@ -32,7 +32,7 @@ class Sent:
 
     key: str
     value: Any
-    """What the cluster reads; {SENT} stands for the folder of what was sent."""
+    """The value on the cluster; {SENT} stands for the folder into which files are sent."""
     trees: tuple[Tree, ...]
 
 
@@ -40,7 +40,7 @@ SENT = "{SENT}"
 
 
 def gather_paths(cfg: DictConfig, hashes: Hashes, environ: Mapping[str, str]) -> list[Sent]:
-    """All values that name files of this machine; ConfigError for a relative path of data that does not exist here."""
+    """All values that name files of this machine; ConfigError for a relative data path that does not exist here."""
     found: list[Sent] = []
     for key in (*_DATA, *_OTHERS):
         text = _value(cfg, key)
@@ -59,7 +59,7 @@ def gather_paths(cfg: DictConfig, hashes: Hashes, environ: Mapping[str, str]) ->
 
 
 def _value(cfg: DictConfig, key: str) -> Any:
-    """The value; None for one that only the cluster can resolve."""
+    """The value; None if only the cluster can resolve it."""
     try:
         select: Any = OmegaConf.select  # its types are partly unknown
         return select(cfg, key, default=None)
@@ -68,12 +68,12 @@ def _value(cfg: DictConfig, key: str) -> Any:
 
 
 def _send(key: str, text: str, hashes: Hashes, environ: Mapping[str, str]) -> Sent | None:
-    """The value that replaces a path; None for one that is the cluster's."""
+    """The value that replaces a path; None for a path of the cluster."""
     if text.startswith("hub:") or is_address(text) or (key == "resume" and text in _WORDS):
         return None
     try:
         path = expand(key, text, environ)
-    except ConfigError:  # a variable of the cluster's
+    except ConfigError:  # a variable that only the cluster has
         return None
     if is_shipped(path):
         return None
@@ -87,7 +87,7 @@ def _send(key: str, text: str, hashes: Hashes, environ: Mapping[str, str]) -> Se
         return Sent(key=key, value=f"{SENT}/{tree.name}/{Path(path).relative_to(root)}", trees=(tree,))
     if key.startswith("data.") and not text.startswith(("/", "~", "$", "\\$")):
         raise ConfigError(
-            f"{key}={text} is not a file here; correct it, or write where it is on the cluster, beginning with /, ~ or $"
+            f"{key}={text} is not a file here; correct it, or give its path on the cluster, which must begin with /, ~ or $"
         )
     return None
 
@@ -99,7 +99,7 @@ def _before_pattern(parts: tuple[str, ...]) -> list[str]:
 
 
 def _tree(key: str, path: Path, hashes: Hashes) -> tuple[Tree, str]:
-    """The folder that holds the file or the folder, and its name in it."""
+    """The tree that contains the file or the folder, and the name of the file or the folder in it."""
     name = path.resolve().name if path.name in ("", ".", "..") else path.name
     if path.is_file():
         return data_tree({name: path}, hashes), name
@@ -125,7 +125,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _sources(cfg: DictConfig, hashes: Hashes, environ: Mapping[str, str]) -> Sent | None:
-    """data.sources with the paths of the cluster; None if none of them is a file of this machine."""
+    """data.sources with paths of the cluster; None if no source is a file of this machine."""
     if not _value(cfg, "data.sources"):
         return None
     try:

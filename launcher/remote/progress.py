@@ -1,4 +1,4 @@
-"""A line on a terminal that says how much of a transfer is done."""
+"""A line on a terminal that shows the progress of a transfer."""
 
 import sys
 import time
@@ -9,13 +9,13 @@ _EVERY_S = 0.5
 
 
 class Progress:
-    """Shows the share of a number of bytes, on a terminal only."""
+    """Shows which share of the bytes is done, only on a terminal."""
 
     def __init__(self, total: int) -> None:
         self._total, self._done, self._shown = total, 0, time.monotonic()
 
     def add(self, count: int) -> None:
-        """So many bytes more are done."""
+        """Adds bytes that are done."""
         self._done += count
         if sys.stderr.isatty() and time.monotonic() - self._shown > _EVERY_S:
             self._shown = time.monotonic()

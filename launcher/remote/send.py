@@ -1,4 +1,4 @@
-"""Sending what a cluster has not yet."""
+"""Sends what a cluster does not have yet."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,14 +12,15 @@ from launcher.remote.talk import Talk, lost, talk
 from launcher.units import plural, size
 
 _PIECE = 1 << 20
+_TAKEN: Mapping[str, Any] = {"wrong": Sequence[str]}
 
 
 def send(
     connection: Connection, python: str, base: str, trees: Sequence[Tree], there: Mapping[str, Any]
 ) -> None:
-    """Sends the folders that are not there; ClusterError if a file changes meanwhile, or the connection is lost.
+    """Sends the folders that the cluster lacks; ClusterError if a file changes meanwhile, or the connection is lost.
 
-    A file that was sent in part is continued. `there` is the answer to `look`.
+    The transfer of a file that was sent in part continues where it ended. `there` is the answer to `look`.
     """
     new = [tree for tree in trees if tree.name not in there["trees"]]
     if not new:
@@ -50,9 +51,9 @@ def send(
         try:
             _write(one, blobs, total)
         except BrokenPipeError:
-            one.answer()  # raises what went wrong there
+            one.answer(_TAKEN)  # raises the error of the cluster
             raise lost(connection.ssh) from None
-        wrong = set(one.answer()["wrong"])
+        wrong = set(one.answer(_TAKEN)["wrong"])
     if changed := [str(blob.path) for blob in blobs if blob.sha in wrong]:
         raise ClusterError(
             f"{changed[0]} changed while it was sent; nothing was launched; repeat the command"

@@ -2,19 +2,28 @@
 
 import json
 import subprocess
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from launcher.errors import ClusterError
 from launcher.remote import there
 from launcher.remote.connection import SSH_FAILED, Connection, login_command
+from launcher.run.kinds import fits
 
 _BEGIN = "import sys; exec(compile(sys.stdin.buffer.read(int(sys.argv[1])), 'there.py', 'exec'), {'__name__': 'there'})"
 _MOST_BEFORE = 1 << 20
-"""Bytes of a login's own texts before the first answer."""
+"""Most bytes that a login shell may print before the first answer."""
+_LONGEST_ANSWER = 256 << 20
+"""Bytes of a line: a list of a million files has half as many."""
+LOOKED: Mapping[str, Any] = {"base": str, "version": str, "host": str, "absent": Sequence[str], "old": bool}
+"""What `look` answers."""
+LOOKED_WHOLE: Mapping[str, Any] = {
+    **LOOKED, "have": Mapping[str, int], "trees": Sequence[str], "free": int, "earlier": Mapping[str, Any] | None,
+}  # fmt: skip
+"""What it answers besides, where the launcher can run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,22 +35,31 @@ class Talk:
     send: IO[bytes]
     receive: IO[bytes]
 
-    def answer(self) -> dict[str, Any]:
-        """The next line of its answer; ClusterError if it reports an error, or the connection is lost."""
-        line = self.receive.readline()
+    def answer(self, kinds: Mapping[str, Any]) -> dict[str, Any]:
+        """The next line of its answer, which has these keys with values of these types; ClusterError if it reports an error,
+        is no such answer, or the connection is lost."""
+        line = self.receive.readline(_LONGEST_ANSWER)
         try:
-            found: dict[str, Any] = json.loads(line)
+            found: Any = json.loads(line)
         except ValueError:
             raise lost(self.ssh) from None
-        if error := found.get("error"):
-            raise ClusterError(f"cluster.ssh={self.ssh}: {error}")
-        return found
+        except RecursionError:
+            found = None
+        values = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+        if error := values.get("error"):
+            raise ClusterError(f"cluster.ssh={self.ssh}: {str(error)[:1000]}")
+        if not kinds.keys() <= values.keys() or not fits(values, kinds):
+            raise ClusterError(
+                f"cluster.ssh={self.ssh}: what answers there is not the launcher ({line[:60]!r}); does a login shell print "
+                "texts of its own, or is cluster.python another program?"
+            )
+        return values
 
 
 def lost(ssh: str) -> ClusterError:
-    """The error of a connection that has ended too early."""
+    """The error for a connection that ended too early."""
     return ClusterError(
-        f"cluster.ssh={ssh}: the connection was lost; repeat the command, which goes on where it was"
+        f"cluster.ssh={ssh}: the connection was lost; repeat the command, which continues where it stopped"
     )
 
 
@@ -53,7 +71,7 @@ def talk(connection: Connection, python: str, request: dict[str, Any]) -> Genera
     assert process.stdin is not None and process.stdout is not None
     with process:
         try:
-            with suppress(BrokenPipeError):  # its end is told below
+            with suppress(BrokenPipeError):  # its end is reported below
                 process.stdin.write(source + json.dumps(request).encode() + b"\n")
                 process.stdin.flush()
             _await_greeting(connection, python, process)
@@ -63,17 +81,19 @@ def talk(connection: Connection, python: str, request: dict[str, Any]) -> Genera
                 process.stdin.close()
 
 
-def ask(connection: Connection, python: str, request: dict[str, Any]) -> dict[str, Any]:
-    """The answer to a request that has one line."""
+def ask(
+    connection: Connection, python: str, request: dict[str, Any], kinds: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The answer to a request whose answer is one line."""
     with talk(connection, python, request) as one:
-        return one.answer()
+        return one.answer(kinds)
 
 
 def _await_greeting(connection: Connection, python: str, process: subprocess.Popen[bytes]) -> None:
     assert process.stdout is not None
     before = 0
     while before < _MOST_BEFORE:
-        line = process.stdout.readline()
+        line = process.stdout.readline(_MOST_BEFORE)
         if line.endswith(there.GREETING):
             return
         before += len(line)
@@ -83,6 +103,6 @@ def _await_greeting(connection: Connection, python: str, process: subprocess.Pop
     if code == SSH_FAILED:
         raise lost(connection.ssh)
     raise ClusterError(
-        f"cluster.ssh={connection.ssh}: {python} does not run there as a Python of at least 3.10 (exit code {code}); name one "
-        "on the cluster with cluster.python, such as cluster.python=~/venv/bin/python"
+        f"cluster.ssh={connection.ssh}: {python} does not run there as Python 3.10 or newer (exit code {code}); set "
+        "cluster.python to one on the cluster, such as cluster.python=~/venv/bin/python"
     )

@@ -1,7 +1,7 @@
 """What runs on the login node: its source is sent over the connection, so nothing has to be installed there.
 
-It needs only Python's standard library, and compiles on versions that are too old for the launcher, so that it can say so.
-It reads one request, a line of JSON, then bytes; it answers with lines of JSON, of which some are followed by bytes.
+It needs only Python's standard library. It compiles also on versions that are too old for the launcher, so that it can report
+that. It reads one request: a line of JSON, then bytes. It answers with lines of JSON, some of which are followed by bytes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 GREETING = b"\x1e launcher \x1e\n"
-"""Precedes all answers: a shell's profile can print texts of its own."""
+"""This line precedes all answers, because a shell's profile can print text before them."""
 _OLDEST = (3, 10)
 _NEEDED = {
     "hydra": "hydra-core",
@@ -60,12 +60,12 @@ def answer(stdout: BinaryIO, **values: Any) -> None:
 
 
 def _base(request: dict[str, Any]) -> Path:
-    """cluster.ssh_dir, in which ~ and $NAME are this machine's."""
+    """cluster.ssh_dir, with ~ and $NAME expanded on this machine."""
     return Path(os.path.expandvars(request["base"])).expanduser().absolute()
 
 
 def look(request: dict[str, Any], stdin: BinaryIO, stdout: BinaryIO) -> int:
-    """What of this machine matters, and which of the requested files and folders are there."""
+    """Facts about this machine, and which of the requested files and folders it has."""
     base = _base(request)
     absent = [package for module, package in _NEEDED.items() if importlib.util.find_spec(module) is None]
     told = {"base": str(base), "version": sys.version.split()[0], "host": socket.gethostname()}
@@ -93,7 +93,7 @@ def look(request: dict[str, Any], stdin: BinaryIO, stdout: BinaryIO) -> int:
 
 
 def take(request: dict[str, Any], stdin: BinaryIO, stdout: BinaryIO) -> int:
-    """Receives files, each under its sha256, then makes folders of them: named files, or an archive that is unpacked."""
+    """Receives files, each under its sha256, then makes folders from them: of named files, or by unpacking an archive."""
     sent = _base(request) / "sent"
     wrong = [one["sha"] for one in request["files"] if not _receive(sent / "files", one, stdin)]
     if not wrong:
@@ -104,7 +104,7 @@ def take(request: dict[str, Any], stdin: BinaryIO, stdout: BinaryIO) -> int:
 
 
 def _receive(folder: Path, one: dict[str, Any], stdin: BinaryIO) -> bool:
-    """Whether the file is what was announced. Until then it has another name, which it keeps after a lost connection."""
+    """Whether the file has the announced digest. Until it is complete it has another name, also after a lost connection."""
     target, part = folder / one["sha"], folder / f"{one['sha']}.part"
     with part.open("ab") as file:
         if not _locked(file):
@@ -114,7 +114,7 @@ def _receive(folder: Path, one: dict[str, Any], stdin: BinaryIO) -> bool:
         while left:
             piece = stdin.read(min(_PIECE, left))
             if not piece:
-                raise OSError(0, "the connection was lost while it was sent", str(target))
+                raise OSError(0, "the connection was lost while this file was sent", str(target))
             file.write(piece)
             left -= len(piece)
         file.flush()
@@ -128,7 +128,7 @@ def _receive(folder: Path, one: dict[str, Any], stdin: BinaryIO) -> bool:
 
 
 def _locked(file: BinaryIO) -> bool:
-    """Whether the file is ours alone; a lost connection needs a moment to give it up. True on a file system without locks."""
+    """Whether this process has the lock. A process whose connection is lost keeps it a moment longer. True without locks."""
     for _ in range(_LOCK_TRIES):
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -142,7 +142,7 @@ def _locked(file: BinaryIO) -> bool:
 
 
 def _sha256(path: Path, size: int) -> str:
-    """Of the first `size` bytes."""
+    """The sha256 of the first `size` bytes."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while size:
@@ -155,7 +155,7 @@ def _sha256(path: Path, size: int) -> str:
 
 
 def _make(sent: Path, tree: dict[str, Any]) -> None:
-    """One folder, under another name until it is whole."""
+    """Makes one folder, which has another name until it is complete."""
     target = sent / tree["name"]
     if target.is_dir():
         return
@@ -180,8 +180,8 @@ def _make(sent: Path, tree: dict[str, Any]) -> None:
 
 
 def run(request: dict[str, Any], stdin: BinaryIO, stdout: BinaryIO) -> int:
-    """Runs a command of the launcher: its output follows, and its exit code is this one's. It is interrupted as by Ctrl-C
-    once the connection ends."""
+    """Runs a command of the launcher, whose output and exit code become those of this process. It is interrupted, as by
+    Ctrl-C, when the connection ends."""
     control = os.dup(0)  # no child inherits it
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -197,7 +197,7 @@ def run(request: dict[str, Any], stdin: BinaryIO, stdout: BinaryIO) -> int:
     os.chdir(request["folder"])
     path: list[str] = request["path"]
     sys.path[:] = [*path, *[entry for entry in sys.path if entry]]
-    from launcher import environment  # what was sent
+    from launcher import environment  # the code that was sent
 
     given = os.environ.get(environment.PYTHONPATH)
     os.environ[environment.PYTHONPATH] = os.pathsep.join([*path, *([given] if given else [])])
@@ -213,10 +213,10 @@ def run(request: dict[str, Any], stdin: BinaryIO, stdout: BinaryIO) -> int:
 
 
 def find(request: dict[str, Any], stdin: BinaryIO, stdout: BinaryIO) -> int:
-    """The files of a run dir: path in it, size, and time of change in nanoseconds."""
+    """The files of a run dir: path in it, size, and modification time in nanoseconds."""
     root = Path(request["run_dir"])
     if not root.is_dir():
-        raise OSError(2, "the run dir is not there any more", str(root))
+        raise OSError(2, "the run dir no longer exists", str(root))
     found: list[tuple[str, int, int]] = []
     for folder, folders, names in os.walk(root):
         below = Path(folder).relative_to(root)
@@ -231,7 +231,7 @@ def find(request: dict[str, Any], stdin: BinaryIO, stdout: BinaryIO) -> int:
 
 
 def give(request: dict[str, Any], stdin: BinaryIO, stdout: BinaryIO) -> int:
-    """Sends files from an offset to a size, each after the sha256 of all bytes up to it; null for one that has gone."""
+    """Sends files from an offset to a size, each after the sha256 of its first `size` bytes; null if the file is gone."""
     for name, offset, size in request["files"]:
         path = Path(request["run_dir"], name)
         sha = None
@@ -247,7 +247,7 @@ def give(request: dict[str, Any], stdin: BinaryIO, stdout: BinaryIO) -> int:
             while left:
                 piece = file.read(min(_PIECE, left))
                 if not piece:
-                    raise OSError(0, "it became shorter while it was read", str(path))
+                    raise OSError(0, "this file became shorter while it was read", str(path))
                 stdout.write(piece)
                 left -= len(piece)
     stdout.flush()

@@ -1,4 +1,4 @@
-"""The command line on the cluster for one that was typed here."""
+"""The command line on the cluster that corresponds to the one that was typed here."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -17,10 +17,10 @@ Place = Callable[[Path], str | None]
 def overrides_there(
     typed: Sequence[str], values: Mapping[str, Any], config_dir: str | None, place: Place
 ) -> list[str]:
-    """The overrides with these values, and with the copy of --config-dir.
+    """The overrides with these values, and with the path of the copied --config-dir.
 
-    A file of --config stays one if it, and those that it extends, have a place in the copy of the working folder; else what it
-    says becomes overrides.
+    A file of --config is passed on if it, and the files that it extends, are in the copy of the working folder; otherwise its
+    content becomes overrides.
     """
     kept = _with_config_dir(_with_file(typed, place), config_dir)
     rest = [word for word in kept if _key(word) not in (*values, *_OURS)]
@@ -62,7 +62,7 @@ def _with_config_dir(words: Sequence[str], config_dir: str | None) -> list[str]:
 
 
 def flags_of(words: Sequence[str], overrides: Sequence[str]) -> list[str]:
-    """The words that are options of the verb."""
+    """The arguments that are options of the verb."""
     left = list(overrides)
     flags: list[str] = []
     for word in words:

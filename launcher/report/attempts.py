@@ -9,7 +9,7 @@ from launcher.run.attempts import Attempt
 from launcher.run.history import History
 
 RUNNING = "still running"
-"""Shown instead of how an attempt ended, while it runs."""
+"""Shown in place of the end of an attempt that still runs."""
 
 
 def find_attempts(facts: RunFacts) -> list[Attempt]:

@@ -171,11 +171,11 @@ def memory(facts: RunFacts) -> Chart | None:
     ]
     before = [None] if kinds else []
     if shown:
-        label = "measured, of the host" if on_host else "measured peak"
+        label = "measured host memory" if on_host else "measured peak"
         parts.append({"name": label, "values": [*before, *(short(value) for _, value in shown)]})
     if shown and is_number(context):
         parts.append(
-            {"name": "measured besides tensors", "values": [*before, *(short(context) for _ in shown)]}
+            {"name": "measured outside of torch", "values": [*before, *(short(context) for _ in shown)]}
         )
     size = at(facts.plan, "facts", "gpu_memory_gib")
     summary = f"Planned {sum(kinds.values()):.2f} GiB per GPU. " if kinds else ""

@@ -76,7 +76,7 @@ def _stopped_early(facts: RunFacts) -> Notice | None:
     return Notice(
         tone=PLAIN,
         title=f"Stopped early, at step {stopped.get('step')}",
-        text=f"{stopped.get('metric')} {result}, and not better in {stopped.get('patience')} evaluations since.",
+        text=f"{stopped.get('metric')} {result}, and has not improved in {stopped.get('patience')} evaluations since.",
     )
 
 
@@ -97,8 +97,8 @@ def _marked(facts: RunFacts) -> list[Notice]:
         found.append(
             Notice(
                 tone=WARN,
-                title=f"{plural(len(broken), 'checkpoint')} found torn or damaged",
-                text="The run resumed from the checkpoint before.",
+                title=f"{plural(len(broken), 'checkpoint')} found incomplete or damaged",
+                text="The run resumed from an earlier checkpoint.",
                 items=_distinct([event.reason for event in broken]),
             )
         )

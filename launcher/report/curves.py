@@ -24,7 +24,7 @@ class Record:
     training: Sequence[Mapping[str, Any]]
     evaluation: Sequence[Mapping[str, Any]]
     measured: Sequence[Mapping[str, Any]]
-    """Separate lines, by plugins."""
+    """Separate lines that plugins have written."""
     repeated: int
     """Logged steps that were repeated after a restart."""
 

@@ -108,10 +108,10 @@ def data(facts: RunFacts) -> Section | None:
             )
         )
         if overlap := mapping(report.get("eval")):
-            text = (
-                f"{overlap.get('exact', 0):,} of {overlap.get('rows', 0):,} evaluation rows are trained on, "
+            text = f"{overlap.get('exact', 0):,} of {overlap.get('rows', 0):,} evaluation rows are also training rows, "
+            lines.append(
+                ("evaluation", f"{text}{overlap.get('overlap', 0):,} more overlap with training rows")
             )
-            lines.append(("evaluation", f"{text}{overlap.get('overlap', 0):,} more overlap"))
         if told := _trained_share(report, read):
             lines.append(("trained on", told))
         lines += [("advice", str(one)) for one in listing(report.get("advice"))]
@@ -131,7 +131,7 @@ def data(facts: RunFacts) -> Section | None:
 
 
 def _trained_share(report: Mapping[str, Any], read: Data | None) -> str | None:
-    """The share of tokens that the loss counts: as the ranks counted it, else as the check before the launch estimated it."""
+    """The share of tokens that the loss counts, as counted by the ranks, otherwise as estimated before the launch."""
     if read and read.tokens and read.trained_tokens is not None:
         return f"{units.percent(read.trained_tokens / read.tokens)} of the tokens"
     share = at(report, "tokens", "trained_share")
@@ -167,7 +167,7 @@ def _tokenized(facts: RunFacts) -> list[tuple[str, str]]:
         text = f"{rows:,} rows of {tokens:,} tokens"
         text += f", {trained:,} of them trained on" if is_number(trained) else ""
         text += (
-            f"; {event.left_out:,} examples left out, with no answer within the longest length"
+            f"; {event.left_out:,} examples left out, with no trained token within the longest length"
             if event.left_out
             else ""
         )
@@ -207,7 +207,7 @@ def result(facts: RunFacts) -> Section | None:
 def _checked(exported: Exported) -> str:
     """Text on how the exported model was verified."""
     if exported.why:
-        return f"the check failed, and it was kept: {exported.why}"
+        return f"the check failed, but the export was kept: {exported.why}"
     apart, limit = exported.difference, exported.tolerance
     if exported.verified == "logits" and apart is not None and limit is not None:
         return f"loaded from disk: its logits differ from the trained model's by at most {apart:.3g} ({limit:.3g} is allowed)"

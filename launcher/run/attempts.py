@@ -43,7 +43,7 @@ class Attempt:
     trained: float
     """When its first step was done; its end if there was none."""
     kept: float
-    """Until when its training stayed."""
+    """The time until which its training was kept."""
     ended: float
     from_step: int
     to_step: int | None
@@ -140,7 +140,7 @@ def _how(end: Event | None, following: Started | None) -> tuple[str | None, str 
 def _kept_step(
     history: History, start: Started, following: Started | None, to_step: int | None, own: Sequence[Event]
 ) -> int:
-    """The last step of an attempt that did not have to be done again: where the next one continued, else its newest save."""
+    """The last step that did not have to be repeated: the one from which the next attempt continued, else the newest save."""
     if following is not None:
         after = (
             event.step

@@ -37,7 +37,7 @@ class Code:
     """What a run was started with, besides its configuration."""
 
     roots: tuple[Root, ...]
-    """In the order of imports."""
+    """The folders in the order of the import path."""
     commit: str | None = None
     """The git commit of the folder in which the command was typed; null without one."""
     changed: tuple[str, ...] = ()
@@ -49,9 +49,9 @@ class Code:
     packages: Mapping[str, str] = field(default_factory=dict[str, str])
     """Version of each installed package."""
     data: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Data file -> what changes when its content does."""
+    """Data file -> a value that changes when its content does."""
     skipped: tuple[str, ...] = ()
-    """Folders that are no code: of runs, and of the cache."""
+    """Folders that hold no code: those of runs, and of the cache."""
     reproduces: str | None = None
     """The run that this one starts again."""
 
@@ -70,11 +70,11 @@ class Code:
 
 def write_code(path: Path, code: Code) -> None:
     """Writes code.json."""
-    write_text(path, json.dumps(asdict(code), indent=2) + "\n")  # as ASCII, since a name can be no UTF-8
+    write_text(path, json.dumps(asdict(code), indent=2) + "\n")  # as ASCII, since a name may not be UTF-8
 
 
 def read_code(path: Path) -> Code | None:
-    """The record; None if the run's code was not kept. RunError for a file that is not one."""
+    """The record; None if the run's code was not kept. RunError if the file is not a record."""
     try:
         values: dict[str, Any] = read_json(path)
         roots = tuple(_root(root) for root in values.pop("roots"))

@@ -76,5 +76,5 @@ def seconds(time: str) -> float:
 
 
 def _append_ascending(times: "array[float]", moment: float) -> None:
-    """Appends in the file's order even where another host's clock is behind, so that the array stays sorted."""
+    """Appends a time, or the previous one if another host's clock is behind, so that the array stays sorted."""
     times.append(max(moment, times[-1]) if times else moment)

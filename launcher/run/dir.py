@@ -29,7 +29,7 @@ JOB_SCRIPT = "job.sbatch"
 E = TypeVar("E", bound=Event)
 
 _PLANNING = re.compile(rb'"event": ?"(planned|replanned)"')
-"""What the events of a run that was only planned say."""
+"""Matches the events that a run can have before it is submitted."""
 
 _REASONS = {
     128 + signal.SIGTERM: "terminated",
@@ -113,7 +113,7 @@ class RunDir:
 
     @property
     def intent(self) -> Path:
-        """There while a job of the run is being submitted."""
+        """It exists while a job of the run is being submitted."""
         return self.path / "intent.json"
 
     @property
@@ -190,7 +190,7 @@ class RunDir:
         except FileNotFoundError:
             raise RunError(f"{path} is missing: {self.path} is not a run dir") from None
         if not isinstance(value, dict):
-            raise RunError(f"{path} holds no JSON object but a {type(value).__name__}; was it edited?")
+            raise RunError(f"{path} holds a JSON {type(value).__name__} instead of an object; was it edited?")
         check_kinds(path, found := cast("dict[str, Any]", value))
         return found
 
@@ -203,7 +203,7 @@ class RunDir:
         return folder
 
     def leased_to(self, nonce: str | None) -> bool:
-        """Whether no other supervisor holds the lease; true for None, which is a rank that was started by hand."""
+        """Whether no other supervisor holds the lease; true if `nonce` is None, as for a rank that was started by hand."""
         if nonce is None:
             return True
         try:
@@ -211,7 +211,7 @@ class RunDir:
         except FileNotFoundError:
             return not self.path.is_dir()
         except RunError:
-            return True  # a file system that does not answer says nothing of the lease
+            return True  # if the file system does not answer, nothing is known about the lease
         return not isinstance(holder, dict) or cast("dict[str, Any]", holder).get("nonce") == nonce
 
     def attempts(self) -> int:
@@ -221,8 +221,8 @@ class RunDir:
         return len(self.read_events(Started))
 
     def note_job(self, kind: str, job_id: str, started: int | None = None) -> None:
-        """Writes job.json and the event, once for each job. `started`: of a process of this machine, its start in ticks since
-        boot, by which it is told from a later process with the same id."""
+        """Writes job.json and the event, once for each job. `started`: for a process of this machine, its start time in ticks
+        since boot, which distinguishes it from a later process with the same id."""
         known = {job_number(event.job_id) for event in self.read_events(Submitted)}
         same = self.job.exists() and job_number(str(self.read_json(self.job)["job_id"])) == job_number(job_id)
         if same and job_number(job_id) in known:

@@ -23,7 +23,7 @@ def check_name(name: str) -> str:
 
 
 def as_name(text: str) -> str:
-    """A run name made from any text: what it may not hold becomes `_`."""
+    """A run name made from any text: each character that a name may not have becomes `_`."""
     return re.sub(r"^[^A-Za-z0-9]+", "", re.sub(r"[^A-Za-z0-9._-]", "_", text))[:100] or "run"
 
 
@@ -48,14 +48,14 @@ def list_runs(runs_dir: Path) -> list[RunDir]:
 def find_run(runs_dir: Path, reference: str | None) -> RunDir:
     """The run that `reference` means: a run dir, name/date_time or a name (its newest); None: the newest.
 
-    The newest is the newest that was submitted; a dry run only where there is no other. RunElsewhere for a run on a cluster
+    The newest run is the newest that was submitted, or the newest dry run if none was. RunElsewhere for a run on a cluster
     that is reached by ssh.
     """
     if exact := find_exact(runs_dir, reference):
         return exact
     if reference is not None and not Path(reference.strip()).parts:
         raise RunError(
-            f"{reference!r} names no run; name one, which python -m launcher list shows, or none for the newest"
+            f"{reference!r} names no run; name one that python -m launcher list shows, or leave it out for the newest"
         )
     runs = list_runs(runs_dir)
     matching = runs if not reference else matching_runs(runs_dir, reference, runs)
@@ -89,14 +89,16 @@ def newest_submitted(runs: Sequence[RunDir]) -> RunDir:
 
 
 def _no_such_run(runs_dir: Path, reference: str | None, runs: Sequence[RunDir]) -> str:
-    """What is wrong with a reference to a run: its folder is missing, is no run dir, or no run has the name."""
+    """What is wrong with a reference to a run: its folder is missing or is not a run dir, or no run has that name."""
     if reference and Path(reference).is_dir():
-        return f"{reference} is not a run dir: it has no plan.json; name a run, which python -m launcher list shows"
+        return f"{reference} is not a run dir: it has no plan.json; name a run that python -m launcher list shows"
     if reference and reference.startswith(("/", "./", "../", "~")):
-        return f"the folder {reference} does not exist; name a run, which python -m launcher list shows, or an existing folder"
+        return f"the folder {reference} does not exist; name a run that python -m launcher list shows, or an existing folder"
     if not runs:
-        what = f"no run {reference}: there are " if reference else ""
-        return f"{what}no runs under {runs_dir}: start one, or name its folder with --runs-dir DIR"
+        what = f"{reference} does not exist: there are " if reference else ""
+        return (
+            f"{what}no runs under {runs_dir}: start one, or name the folder of your runs with --runs-dir DIR"
+        )
     names = {run.path.relative_to(runs_dir).parts[0] for run in runs}
     return unknown(f"run under {runs_dir}", str(reference), names)
 

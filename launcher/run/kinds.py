@@ -1,4 +1,4 @@
-"""What the values in the files of a run dir or a sweep must be, as far as verbs that look use them: anybody may edit them."""
+"""The types of the values that verbs read from the files of a run dir or a sweep, which anybody may edit."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from launcher.errors import RunError
 from launcher.run.record import is_kind
 
 _ID = re.compile(r"[^\W_][\w.:;@+\[\]-]{0,199}")
-"""A job id of any scheduler: no option, no word of a shell, no folder."""
+"""A job id of any scheduler. It cannot be taken for an option, a word of a shell or a folder."""
 
 _KINDS: Mapping[str, Mapping[str, Any]] = {
     "plan.json": {
@@ -29,18 +29,18 @@ _KINDS: Mapping[str, Mapping[str, Any]] = {
 
 
 def check_kinds(path: Path, values: Mapping[str, Any]) -> None:
-    """RunError for a value that is not of the type that the launcher writes there, and for a job id that is none."""
+    """RunError for a value of another type than the launcher writes there, and for an invalid job id."""
     for key, kind in _KINDS.get(path.name, {}).items():
         if key in values and not is_kind(values[key], kind):
             raise RunError(
-                f"{path}: {key} is {_shown(values[key])}, which no launcher writes there; was it edited?"
+                f"{path}: {key} is {_shown(values[key])}, which the launcher never writes there; was it edited?"
             )
     if path.name == "job.json" and "job_id" in values:
         check_job_id(path, str(values["job_id"]))
 
 
 def check_job_id(path: Path, job_id: str) -> None:
-    """RunError for what cannot be a job id, since it is given to a scheduler's commands."""
+    """RunError for an invalid job id, since it is passed to a scheduler's commands."""
     if not _ID.fullmatch(job_id):
         raise RunError(f"{path}: {_shown(job_id)} is not a job id; was it edited?")
 
@@ -57,7 +57,7 @@ CLAIM: Mapping[str, Any] = {
 
 
 def fits(values: Any, kinds: Mapping[str, Any]) -> bool:
-    """Whether it is an object all of whose values are of these types."""
+    """Whether it is an object whose values all have these types."""
     return isinstance(values, Mapping) and all(
         is_kind(value, kinds[key]) for key, value in cast("Mapping[str, Any]", values).items() if key in kinds
     )

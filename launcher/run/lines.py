@@ -1,7 +1,7 @@
 """Files of JSON lines: several hosts append to them; they are read completely or from a reader's last offset.
 
-An append locks the file itself by lockf, which NFS carries between hosts. filelock does not serve here: it uses flock, and
-where the file system has no locks it fails or needs a second file for each; a line must be written even without its lock.
+An append locks the file itself by lockf, which works between hosts on NFS. filelock is not used: it uses flock, and if the file
+system has no locks it fails or needs a second file for each file; a line must be written even without a lock.
 """
 
 import fcntl
@@ -44,7 +44,7 @@ def is_time(text: str) -> bool:
 def append_line(path: Path, value: Mapping[str, Any]) -> None:
     """Append `value` as one JSON line with one write(2) on an O_APPEND descriptor; after a torn line, on a new one.
 
-    It takes a lock where one is to be had soon: NFS does not append atomically (open(2)).
+    It locks the file if it gets the lock soon: NFS does not append atomically (open(2)).
     """
     line = json.dumps(value, ensure_ascii=False) + "\n"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
@@ -84,20 +84,20 @@ def _as_is(value: dict[str, Any]) -> Any:
 
 
 class LineReader(Generic[T]):
-    """Reads a growing file of JSON lines: each look reads only what was appended since the one before it.
+    """Reads a growing file of JSON lines: each read returns only what was appended since the previous one.
 
-    A last line that is not complete is read at a later look. Where the file was truncated or another file has its name, the
-    next look begins at its start and sets `restarted`.
+    An incomplete last line is returned by a later read. If the file was truncated or replaced, the next read begins at its
+    start and sets `restarted`.
     """
 
     def __init__(self, path: Path, parse: Callable[[dict[str, Any]], T | None] = _as_is) -> None:
-        """`parse`: what a JSON object is read as; None if it is damaged. By default the object itself."""
+        """`parse` returns the value for a JSON object, None if it is damaged; by default the object itself."""
         self.path, self._parse = path, parse
         self.restarted = False
-        """Whether the newest read found another content before its offset, so that earlier results are invalid."""
+        """Whether the newest read found other content before its offset, so that earlier results are invalid."""
         self.damaged = 0
-        """Complete lines so far that were left out, because they are not JSON objects or `parse` takes them for damaged; a torn
-        line is one, once another follows it."""
+        """Complete lines that were left out so far, because they are not JSON objects or `parse` returned None; a torn line
+        counts once another line follows it."""
         self._offset = 0
         self._inode = 0
         self._head = self._mark = b""
@@ -106,7 +106,7 @@ class LineReader(Generic[T]):
         """The new lines, oldest first; all at the first call, none without a file."""
         self.restarted = False
         try:
-            # opened at every look: NFS shows what other hosts wrote when a file is opened (close-to-open consistency)
+            # opened for every read: NFS shows what other hosts wrote when a file is opened (close-to-open consistency)
             descriptor = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
         except FileNotFoundError:
             self._begin(0)
@@ -114,13 +114,13 @@ class LineReader(Generic[T]):
         try:
             facts = os.fstat(descriptor)
             if not stat.S_ISREG(facts.st_mode):
-                raise RunError(f"{self.path} is no file; was it replaced?")
+                raise RunError(f"{self.path} is not a regular file; was it replaced?")
             if self._inode != facts.st_ino or not self._is_same(descriptor, facts.st_size):
                 self._begin(facts.st_ino)
             offset, mark = self._offset, self._mark
             try:
                 return self._read_new(descriptor, facts.st_size)
-            except OSError:  # a later look reads again what this one has lost
+            except OSError:  # a later read gets what this one has lost
                 self._offset, self._mark = offset, mark
                 raise
         finally:
@@ -150,7 +150,7 @@ class LineReader(Generic[T]):
             found += [value for value in values if value is not None]
             self.damaged += values.count(None)
             self._advance(lines)
-        # An object without a line end is complete: no beginning of a JSON object is one itself.
+        # An object without a line end is complete: no part from its start is itself a JSON object.
         if rest and (last := _parse(rest)) is not None:
             if (value := self._parse(last)) is None:
                 self.damaged += 1

@@ -1,4 +1,4 @@
-"""Who owns a run: what another user has written is said to be another's, and none of its code is imported unasked."""
+"""Who owns a run: a verb names another user's run as such, and imports its code only if it is told to trust that user."""
 
 import os
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ TRUST_KEY = "trust_run=true"
 
 
 def other_owner(paths: Iterable[Path]) -> tuple[Path, str] | None:
-    """The first of these paths that belongs to another user, with that user's name; root's files are everybody's."""
+    """The first of these paths that belongs to another user, with that user's name; root's files are trusted."""
     for path in paths:
         try:
             uid = path.lstat().st_uid
@@ -29,7 +29,7 @@ def other_owner(paths: Iterable[Path]) -> tuple[Path, str] | None:
 
 
 def owner_of_run(run: RunDir) -> str | None:
-    """The user who owns the run dir or one of the files that say what it is; None for one's own."""
+    """The other user who owns the run dir or one of the files that describe the run; None if they are one's own."""
     found = other_owner([run.path, run.plan, run.config, run.overrides, run.job, run.events, run.code])
     return found[1] if found else None
 
@@ -37,17 +37,17 @@ def owner_of_run(run: RunDir) -> str | None:
 def say_owner(run: RunDir) -> None:
     """Warns if the run belongs to another user."""
     if owner := owner_of_run(run):
-        warn(f"{run.path} belongs to {owner}: what its files say is that user's word")
+        warn(f"{run.path} belongs to {owner}, who can have written anything into its files")
 
 
 def check_trusted(run: RunDir, trusted: bool, way_out: str = TRUST) -> None:
-    """RunError for a run that is another user's, or whose code is, unless that is trusted: the verb would import its code."""
+    """RunError if the run or its code belongs to another user, unless it is trusted: the verb would import the code."""
     places = [run.path, run.plan, run.config, run.overrides, run.code, run.code_archives, *_code_of(run)]
     check_places(places, trusted, way_out)
 
 
 def check_places(places: Iterable[Path], trusted: bool, way_out: str = TRUST) -> None:
-    """As check_trusted, for the files and folders that say what code is imported."""
+    """The same as check_trusted, for the files and folders that decide which code is imported."""
     found = other_owner(places)
     if found is None:
         return

@@ -79,9 +79,9 @@ class Record:
 
 
 _checks: dict[type[Record], dict[str, tuple[frozenset[type], Callable[[Any], bool]]]] = {}
-"""Of each class that was read: field -> types of JSON values that are right at first sight, and the check of all others."""
+"""For each class that was read: field -> types of JSON values that need no further check, and the check of all others."""
 _LARGEST = 1 << 63
-"""Integers are smaller: arrays and other readers of JSON hold 64 bits."""
+"""Integers must be smaller: arrays and other readers of JSON hold 64 bits."""
 _AT_SIGHT = frozenset((str, float, bool, type(None)))
 
 
@@ -107,7 +107,8 @@ def _is_integer(value: Any) -> bool:
 
 
 def _checker(kind: Any) -> Callable[[Any], bool]:
-    """Whether a value is of an annotation's type: a plain one, one or None, a Sequence of it, a Mapping of texts to it."""
+    """Whether a value is of an annotation's type: a plain one, one or None, a Sequence, list or tuple of it, a Mapping
+    or dict of texts to it."""
     if kind is Any:
         return lambda value: True
     if kind is int:
@@ -119,9 +120,9 @@ def _checker(kind: Any) -> Callable[[Any], bool]:
         return lambda value: value is None if kind is type(None) else isinstance(value, kind)
     checks = [_checker(one) for one in inner]
     origin = get_origin(kind)
-    if origin is Sequence:
+    if origin in (Sequence, list, tuple):
         return lambda value: isinstance(value, list | tuple) and all(map(checks[0], cast("list[Any]", value)))
-    if origin is Mapping:
+    if origin in (Mapping, dict):
         return lambda value: (
             isinstance(value, Mapping) and all(map(checks[1], cast("Mapping[str, Any]", value).values()))
         )

@@ -16,7 +16,7 @@ REMOTE = "remote.json"
 
 _HOST = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
 DESTINATION = re.compile(rf"(?:{_HOST}@)?{_HOST}|ssh://(?:{_HOST}@)?{_HOST}(?::\d{{1,5}})?")
-"""A value of cluster.ssh: what cannot be an option of ssh, and means nothing to a shell."""
+"""A value of cluster.ssh. It cannot be taken for an option of ssh, and has no special characters of a shell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +55,7 @@ def write_remote(folder: Path, remote: Remote) -> None:
 
 
 def read_remote(folder: Path) -> Remote | None:
-    """The record in a folder; None if there is none. RunError for a file that is not one."""
+    """The record in a folder; None if there is none. RunError if the file is not a record."""
     file = folder / REMOTE
     if not file.is_file():
         return None
@@ -67,12 +67,12 @@ def read_remote(folder: Path) -> Remote | None:
         if any(not isinstance(text, str) for text in texts):
             raise TypeError("a value is not a text")
         if not DESTINATION.fullmatch(remote.ssh):
-            raise ValueError(f"{remote.ssh} is no destination of ssh")
+            raise ValueError(f"{remote.ssh} is not a destination of ssh")
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise RunError(f"{file} is not the record of a run on a cluster ({error}); was it edited?") from None
     if other := other_owner([folder, file]):
         raise RunError(
-            f"{other[0]} belongs to {other[1]}, and would log you in where it says; log in there by hand"
+            f"{other[0]} belongs to {other[1]}, who would choose where you log in; log in to the cluster by hand"
         )
     return remote
 

@@ -49,11 +49,11 @@ class Faults:
     """The part of a run's past that its supervisor uses to decide what to do next."""
 
     without_progress: int = 0
-    """Ends in a row since the newest committed checkpoint."""
+    """Attempts that failed since the newest committed checkpoint."""
     diverged: int = 0
     """Times that the loss was NaN or infinite, or jumped."""
     blamed: dict[str, int] = field(default_factory=dict[str, int])
-    """Host -> ends for which it was to blame."""
+    """Host -> failed attempts for which it was to blame."""
     slow: dict[str, int] = field(default_factory=dict[str, int])
     """Host -> attempts in which it was slow."""
 
@@ -136,9 +136,9 @@ def effective_training_time(history: History, until: str) -> float | None:
 
 
 def held_s(history: History, until: str | None = None) -> float:
-    """Seconds for which the run held its nodes, restarts inside a job included and waiting in the queue not.
+    """Seconds for which the run held its nodes: restarts inside a job count, waiting in the queue does not.
 
-    `until`: the end of what still runs. A job that ended without a word held them until its last event or metric.
+    `until`: the end of what still runs. A job that ended without an event of its end counts until its last event or metric.
     """
     total, last = 0.0, 0.0
     begun: float | None = None

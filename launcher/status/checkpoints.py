@@ -41,7 +41,7 @@ class CheckpointRow(_For):
     weights_only: bool | None
     """Whether it lacks the optimizer's state; null for a damaged one."""
     why: str | None
-    """The occasion of the save, such as interval, shutdown or end."""
+    """The occasion of the save, such as interval, told (before a shutdown) or end."""
     eval_loss: float | None
     """The evaluation loss at its step, if it was measured."""
     error: str | None

@@ -9,7 +9,7 @@ def failed_check(found: Exported | None) -> str | None:
     """One sentence on an export that was kept although its check failed; None for any other."""
     if found is None or not found.why:
         return None
-    return f"the check of {found.path} failed, and it was kept: {found.why}"
+    return f"the check of {found.path} failed, but it was kept: {found.why}"
 
 
 def failed_push(history: History, run: str) -> str | None:

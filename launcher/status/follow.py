@@ -51,7 +51,7 @@ _WORK = {
     "export": "writing the model, loading it back and comparing",
 }
 _WHY_EVERY_S = 30.0
-"""Seconds between two questions to the cluster why a job waits."""
+"""Seconds between two queries to the cluster about why a job waits."""
 
 
 def follow_run(run: RunDir, *, quiet: bool) -> int:
@@ -199,7 +199,7 @@ class View:
             self._say(text)
 
     def _doing(self, what: str) -> None:
-        """Shows a step that has no numbers: in the bar's place, and as a line where there is no terminal."""
+        """Shows work that has no numbers: in place of the bar, or as a line if there is no terminal."""
         self.progress.update(self.task, description=what)
         if not self.console.is_terminal:
             self._say(f"... {what}")
@@ -237,7 +237,7 @@ class View:
 
 
 def next_commands(run: RunDir) -> list[str]:
-    """What to type after a run has finished: with the shipped sample data, how one's own are trained on."""
+    """Commands to type after a run has finished; after a run on the shipped sample, how to train on one's own data."""
     plan = run.read_json(run.plan)
     data = Path(plan.get("facts", {}).get("data_path") or ".")
     commands = [f"python -m launcher status {run.name}"]
@@ -265,7 +265,7 @@ def sentence_of(event: Event) -> str | None:
         )
     if isinstance(event, General):
         before = event.when == "before"
-        text = "before training" if before else f"{event.increase:.3g} times that before"
+        text = "before training" if before else f"{event.increase:.3g} times its value before training"
         return f"general text at step {event.step}: perplexity {event.perplexity:.4g}, {text}"
     if isinstance(event, EarlyStopped):
         return f"stopped early at step {event.step}: {event.metric} was best at step {event.best_step}"

@@ -92,7 +92,7 @@ def overfitting(course: Course) -> str | None:
 def damaged_lines(damaged: Mapping[str, int]) -> list[str]:
     """A sentence for each file of the run of which lines were left out."""
     return [
-        f"{file}: {plural(count, 'line')} left out: torn, or not as a line of this file is; all others count"
+        f"{file}: {plural(count, 'line')} left out as torn or invalid; all others count"
         for file, count in damaged.items()
     ]
 

@@ -63,13 +63,13 @@ class LogPrinter:
         """Prints the lines that were added since the last call."""
         for path in paths:
             if path not in self.files and not path.is_file():
-                continue  # a pipe or a device, which nobody would end
+                continue  # a pipe or a device, which could be read forever
             file = self.files.get(path) or self.files.setdefault(path, path.open("rb"))
             while new := file.readlines(_PIECE):
                 if self.current != path:
                     sys.stdout.write(visible(f"==> {path.parent.name}/{path.name} <==") + "\n")
                 self.current, self.printed = path, True
-                # a progress bar's return to the line's begin is harmless
+                # a progress bar's carriage return is harmless
                 text = b"".join(new).decode(errors="replace")
                 sys.stdout.write("\r".join(map(visible, text.split("\r"))))
                 sys.stdout.flush()

@@ -262,7 +262,7 @@ def _job(run: RunDir, history: History) -> dict[str, Any]:
 
 
 def _ask(job: dict[str, Any], known: Mapping[str, RunState | None]) -> tuple[RunState | None, str]:
-    """The cluster's state of the job, and a sentence for the case without an answer."""
+    """The cluster's state of the job, and the sentence to show if it is None."""
     cluster, job_id, host = _find(job), str(job["job_id"]), job.get("host")
     if cluster.one_machine and host not in (None, socket.gethostname()):
         return None, f"its process {job_id} is on {host}"

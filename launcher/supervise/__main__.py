@@ -22,7 +22,7 @@ from launcher.errors import DISK_FULL, ClusterError, Exit, LauncherError
 from launcher.hub import Wanted, find_wanted
 from launcher.plan import LaunchPlan
 from launcher.plugins.decide import read_run
-from launcher.processes import start_ticks
+from launcher.processes import start_in_utf8, start_ticks
 from launcher.run import RunDir
 from launcher.run.events import supervisor as noted
 from launcher.run.events.checkpoints import Saved
@@ -302,4 +302,5 @@ def _lives(cluster: Cluster, holder: dict[str, Any]) -> bool | None:
 
 
 if __name__ == "__main__":
+    start_in_utf8()
     sys.exit(main(sys.argv[1:]))

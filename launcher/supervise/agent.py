@@ -18,7 +18,8 @@ from pathlib import Path
 from launcher import environment
 from launcher.clusters.registry import find_cluster
 from launcher.errors import Exit, LauncherError, RunError
-from launcher.hub import OFFLINE
+from launcher.hub import OFFLINE, hides_token
+from launcher.processes import start_in_utf8
 from launcher.protocol.agents import (
     TO_AGENT,
     CheckLink,
@@ -267,6 +268,7 @@ class Agent:
 
     def _common(self) -> dict[str, str]:
         return {
+            **hides_token(os.environ),
             **OFFLINE,  # what the ranks need is fetched before; a value of the site is kept
             **os.environ,
             **rank_environment(self.world_size, self.ranks_here),
@@ -336,4 +338,5 @@ def _connect(run: RunDir, index: int) -> Connection:
 
 
 if __name__ == "__main__":
+    start_in_utf8()
     sys.exit(main(sys.argv[1:]))

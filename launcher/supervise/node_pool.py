@@ -141,8 +141,12 @@ class NodePool:
                 self._mark(node, f"its clock is off by {skew:.0f} s", context)
         good = self.good()
         if new and len(good) > 1 and not find_cluster(self.plan.cluster).one_machine:
-            for host, problem in blame_hosts([node.host for node in good], self._check_links(good)).items():
-                self._mark(next(node for node in good if node.host == host), problem, context)
+            ring = _names(good)
+            failed = {ring[index]: why for index, why in self._check_links(good).items()}
+            bad = blame_hosts(list(ring.values()), failed)
+            for node in good:
+                if problem := bad.get(ring[node.index]):
+                    self._mark(node, problem, context)
 
     def _mark(self, node: Node, problem: str, context: AttemptContext) -> None:
         node.bad = problem
@@ -150,33 +154,42 @@ class NodePool:
         if not find_cluster(self.plan.cluster).one_machine:
             note_faults([node.host], "preflight", self.run.name)
 
-    def _check_links(self, ring: list[Node]) -> dict[str, str]:
-        """Host -> why it did not reach the next one, of those that did not; the last one's next is the first."""
+    def _check_links(self, ring: list[Node]) -> dict[int, str]:
+        """Index -> why the node did not reach the next one, of those that did not; the last one's next is the first."""
         secret = secrets.token_hex(16)
         self.nodes.tell(ring, ListenForLink(secret=secret))
-        ports = {host: answer.port for host, answer in self._answers(ring, LinkListening, LINK_S).items()}
+        ports = {index: answer.port for index, answer in self._answers(ring, LinkListening, LINK_S).items()}
         for node, following in zip(ring, [*ring[1:], *ring[:1]], strict=True):
-            if following.host in ports:
+            if following.index in ports:
                 self.nodes.tell(
                     [node],
                     CheckLink(
-                        address=self.nodes.address_of(following), port=ports[following.host], secret=secret
+                        address=self.nodes.address_of(following), port=ports[following.index], secret=secret
                     ),
                 )
         results = self._answers(ring, LinkChecked, 2 * LINK_S)
         return {
-            node.host: results[node.host].error if node.host in results else "no answer"
+            node.index: results[node.index].error if node.index in results else "no answer"
             for node in ring
-            if node.host not in results or results[node.host].error
+            if node.index not in results or results[node.index].error
         }
 
-    def _answers(self, nodes: list[Node], kind: type[Answer], seconds: float) -> dict[str, Answer]:
-        """Host -> its newest answer of this kind, of the hosts that answer within `seconds`."""
-        found: dict[str, Answer] = {}
+    def _answers(self, nodes: list[Node], kind: type[Answer], seconds: float) -> dict[int, Answer]:
+        """Index -> the node's newest answer of this kind, of the nodes that answer within `seconds`."""
+        found: dict[int, Answer] = {}
         deadline = time.monotonic() + seconds
         while len(found) < len(nodes) and time.monotonic() < deadline:
             self.nodes.poll(_POLL_S)
             for node in nodes:
                 if answers := self.nodes.answers(node, kind):
-                    found[node.host] = answers[-1]
+                    found[node.index] = answers[-1]
         return found
+
+
+def _names(nodes: list[Node]) -> dict[int, str]:
+    """Index -> the node's host, with the index where several nodes say the same name."""
+    hosts = [node.host for node in nodes]
+    return {
+        node.index: node.host if hosts.count(node.host) == 1 else f"{node.host} (node {node.index})"
+        for node in nodes
+    }

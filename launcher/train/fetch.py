@@ -18,7 +18,7 @@ from typing import Any
 
 from launcher.data.hub import parse_hub
 from launcher.errors import Exit
-from launcher.hub import OFFLINE, cache_folder, endpoint, find_missing, is_offline
+from launcher.hub import OFFLINE, cache_folder, endpoint, find_missing, hides_token, is_offline
 
 _TRIES_S = (0.0, 1.0, 4.0)
 """Seconds before each try to reach the hub."""
@@ -36,6 +36,7 @@ class Unreachable(Exception):
 def main(argv: list[str]) -> int:
     """The exit code: FETCH_FAILED if something cannot be fetched."""
     wanted: dict[str, Any] = json.loads(argv[0])
+    os.environ.update(hides_token(os.environ))  # before the libraries are imported
     again, before, why = bool(wanted.get("again")), held_bytes(), "HF_HUB_OFFLINE is set"
     if again or not is_offline(os.environ):
         why = "" if again else silence(endpoint(os.environ))

@@ -74,7 +74,7 @@ def test_a_run_that_cannot_go_on_fails_its_rehearsal(tmp_path, cache):
     ("words", "code", "said"),
     [
         (["'plugin=[lora]'"], 1, "plugin has no sharded_checkpoint"),
-        (["seed=1,2", "-m"], 1, "rehearse takes one run: one value for each key, and no -m"),
+        (["seed=1,2", "-m"], 1, "rehearse takes one run; give one value for each key, and leave -m out"),
         (["--time", "soon"], 1, "'soon' is not a Slurm time"),
     ],
 )

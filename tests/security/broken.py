@@ -7,12 +7,12 @@ import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from launcher.checkpoint.manifest import folder_name
-from launcher.run import RunDir
+from launcher.run import RunDir, append_line
 from tests.support.reports import fill_run, fill_sweep
 
 ESCAPE = "\x1b]0;owned\x07\x1b[2J"
@@ -33,9 +33,14 @@ RAW: tuple[bytes, ...] = (
 FILES = (
     "plan.json", "job.json", "events.jsonl", "metrics.jsonl", "config.yaml", "data_check.json", "lease.json", "intent.json",
     "code.json", "data.json", ".hydra/overrides.yaml", f"checkpoints/{folder_name(8)}/manifest.json", "exported.json",
-    "logs/77_1/n1.log",
+    "logs/77_1/n1.log", "code/abc.tar", "earlier/1/plan.json", ".key", ".hydra/config_dir",
 )  # fmt: skip
-SWEEP_FILES = ("sweep.json", "trials.jsonl", "outcomes/0.json", "outcomes/3.json")
+_DOCUMENTS = (".json", ".jsonl", ".yaml")
+"""Endings of files whose values can be changed one by one."""
+SWEEP_FILES = (
+    "sweep.json", "trials.jsonl", "outcomes/0.json", "outcomes/3.json", "claims/5.0.json", "jobs.json", "job.json", "stop.json",
+    "intent.json", "events.jsonl", "0/plan.json", "0/config.yaml",
+)  # fmt: skip
 
 
 def plan_run(folder: Path) -> RunDir:
@@ -77,6 +82,17 @@ def fill(run: RunDir) -> RunDir:
     log = run.logs / "77_1"
     log.mkdir(parents=True)
     (log / "n1.log").write_text("Traceback (most recent call last):\nRuntimeError: broken\n")
+    reshaped = {
+        "event": "reshaped",
+        "attempt": 1,
+        "before": "1 x 8",
+        "after": "2 x 8",
+        "reason": "",
+        "earlier": "earlier/1",
+    }
+    append_line(run.events, {"time": "2026-03-01T08:00:00+00:00", **reshaped})
+    (run.path / "earlier" / "1").mkdir(parents=True)
+    shutil.copy(run.plan, run.path / "earlier" / "1")
     return run
 
 
@@ -89,6 +105,14 @@ def plan_sweep(runs: Path) -> Path:
     (folder / "sweep.json").write_text(
         json.dumps({**spec, "cluster": "slurm", "dry_run": False, "job_id": "99"})
     )
+    worker = {"task": "99_5", "host": "n1", "pid": 2, "started": 3}
+    (folder / "claims").mkdir()
+    (folder / "claims" / "5.0.json").write_text(
+        json.dumps({"worker": worker, "time": "", "values": {"seed": "1"}})
+    )
+    job = {"job_id": "99", "script": "job.sbatch", "array": "0-5", "again": False, "time": ""}
+    (folder / "jobs.json").write_text(json.dumps({"arrays": [job], "told": True}))
+    (folder / "job.json").write_text(json.dumps({"cluster": "slurm", "job_id": "99"}))
     return folder
 
 
@@ -96,29 +120,29 @@ def damage(folder: Path, name: str, dice: random.Random) -> str:
     """Breaks one file of a run dir or sweep, and says how."""
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    way = dice.choice(WAYS if path.suffix in (".json", ".jsonl", ".yaml") else (_raw, _other_thing))
-    return f"{name}: {way(path, dice)}"
-
-
-def _raw(path: Path, dice: random.Random) -> str:
-    content = dice.choice(RAW)
+    if dice.random() < (0.1 if path.suffix in _DOCUMENTS else 0.5):
+        return f"{name}: {_other_thing(path, dice)}"
+    content, how = mutated(path.read_bytes() if path.is_file() else b"{}", path.suffix, dice)
     path.write_bytes(content)
-    return f"holds {content[:40]!r}"
+    return f"{name}: {how}"
 
 
-def _cut(path: Path, dice: random.Random) -> str:
-    content = path.read_bytes() if path.is_file() else b"{}"
+def mutated(content: bytes, suffix: str, dice: random.Random, odd: Sequence[Any] = ()) -> tuple[bytes, str]:
+    """The content of a file with a fault, and which; `odd` are values to be tried beside the usual ones."""
+    way = dice.random()
+    if suffix in _DOCUMENTS and way < 0.65:
+        return _odd_value(content, suffix, dice, odd)
+    if way < 0.75:
+        raw = dice.choice(RAW)
+        return raw, f"holds {raw[:40]!r}"
     at = dice.randrange(len(content) + 1)
-    path.write_bytes(content[:at])
-    return f"ends at byte {at}"
-
-
-def _flip(path: Path, dice: random.Random) -> str:
-    content = bytearray(path.read_bytes() if path.is_file() else b"{}")
-    at = dice.randrange(len(content)) if content else 0
-    content[at : at + 1] = bytes([dice.randrange(256)])
-    path.write_bytes(bytes(content))
-    return f"has {bytes(content[at : at + 1])!r} at byte {at}"
+    if way < 0.85:
+        return content[:at], f"ends at byte {at}"
+    if way < 0.95:
+        byte = bytes([dice.randrange(256)])
+        return content[:at] + byte + content[at + 1 :], f"has {byte!r} at byte {at}"
+    piece = content[at : at + dice.randrange(1, 200)]
+    return content[:at] + piece * dice.choice((2, 3, 400)) + content[at:], f"repeats bytes from {at}"
 
 
 def _other_thing(path: Path, dice: random.Random) -> str:
@@ -135,30 +159,28 @@ def _other_thing(path: Path, dice: random.Random) -> str:
     return f"is {kind}"
 
 
-def _odd_value(path: Path, dice: random.Random) -> str:
+def _odd_value(content: bytes, suffix: str, dice: random.Random, odd: Sequence[Any]) -> tuple[bytes, str]:
     """Another value, or none, at some place of the document, or of one line of it."""
-    if not path.is_file():
-        return _raw(path, dice)
-    if path.suffix == ".yaml":
+    if suffix == ".yaml":
         import yaml
 
-        document = yaml.safe_load(path.read_text())
-        told = _change(document, dice)
+        document, told = _change(yaml.safe_load(content), dice, odd)
         try:
-            path.write_text(yaml.safe_dump(told[0]), errors="surrogatepass")
-        except (yaml.YAMLError, OverflowError):
-            return _raw(path, dice)
-        return told[1]
-    lines = path.read_text().splitlines() if path.suffix == ".jsonl" else [path.read_text()]
+            return yaml.safe_dump(document).encode(errors="surrogatepass"), told
+        except (yaml.YAMLError, OverflowError, ValueError):
+            return b"- " * 50_000, "is a list in a list in a list"
+    lines = content.splitlines() if suffix == ".jsonl" else [content]
     at = dice.randrange(len(lines)) if lines else 0
-    document, told = _change(json.loads(lines[at]) if lines else {}, dice)
-    lines[at : at + 1] = [json.dumps(document)]
-    path.write_text("\n".join(lines) + "\n")
-    return f"line {at}: {told}"
+    document, told = _change(json.loads(lines[at]) if lines else {}, dice, odd)
+    try:
+        lines[at : at + 1] = [json.dumps(document).encode()]
+    except ValueError:  # an integer of more digits than Python prints
+        lines[at : at + 1] = [b"9" * 5000]
+    return b"\n".join(lines) + b"\n", f"line {at}: {told}"
 
 
-def _change(document: Any, dice: random.Random) -> tuple[Any, str]:
-    value = copy.deepcopy(dice.choice(ODD))
+def _change(document: Any, dice: random.Random, odd: Sequence[Any]) -> tuple[Any, str]:
+    value = copy.deepcopy(dice.choice(odd) if odd and dice.random() < 0.4 else dice.choice(ODD))
     places = list(_places(document, ()))
     if not places or dice.random() < 0.05:
         return value, f"is {str(value)[:40]!r}"
@@ -183,11 +205,6 @@ def _places(document: Any, above: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
     for key, value in items:
         yield (*above, key)
         yield from _places(value, (*above, key))
-
-
-WAYS: tuple[Callable[[Path, random.Random], str], ...] = (
-    _raw, _cut, _flip, _other_thing, _odd_value, _odd_value, _odd_value, _odd_value, _odd_value, _odd_value,
-)  # fmt: skip
 
 
 def restore(pristine: Path, folder: Path) -> None:

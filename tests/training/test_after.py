@@ -156,7 +156,7 @@ def test_a_check_that_fails_keeps_the_export_and_says_so(trained, tmp_path, caps
     event = Exported(attempt=1, path=str(copy.export), step=9, **found)
     copy.note(event)
     (said,) = [one for one in read_status(copy).warnings if "the check of" in one]
-    assert said.endswith("failed, and it was kept: RuntimeError: no kernel for this device")
+    assert said.endswith("failed, but it was kept: RuntimeError: no kernel for this device")
 
 
 def test_an_export_with_other_logits_is_kept_and_ends_with_an_error(trained, tmp_path):

@@ -93,7 +93,7 @@ def _add_portion(parser: argparse.ArgumentParser) -> None:
 
 
 def _portion(options: argparse.Namespace) -> Portion:
-    """The rows that are used; UsageError for values that cannot be meant."""
+    """The rows that are used; UsageError for invalid values."""
     portion = Portion(
         eval_fraction=options.eval_fraction,
         eval_copies=options.eval_copies,
@@ -156,17 +156,17 @@ def _chat(options: argparse.Namespace) -> ChatFormat | None:
     """The template of --chat-template; None without it."""
     if options.chat_template is None:
         return None
-    from launcher.launching.chat_template import format_named  # by need, as what it imports
+    from launcher.launching.chat_template import format_named  # imported here: it imports jinja2
 
     return format_named(options.chat_template, os.environ)
 
 
 def _template(chat: ChatFormat) -> Template:
-    """The template alone: rows are rendered with it, and their tokens are estimated."""
+    """Only the template: rows are rendered with it, and their tokens are estimated."""
     special = (
         ("eos_token", chat.eos or "</s>"),
         ("bos_token", "<s>"),
-    )  # without a model: any stand for its own
+    )  # there is no model, so any tokens do
     return Template(
         name_or_path=str(chat.name),
         chat_template=str(chat.template),
@@ -176,7 +176,7 @@ def _template(chat: ChatFormat) -> Template:
 
 
 def _request_of_config(options: argparse.Namespace) -> tuple[Asked, ChatFormat | None]:
-    """The check of the data that a configuration names; UsageError where it names no single file."""
+    """The check of the data that a configuration names; UsageError if it does not name one file."""
     from launcher.launching.chat_template import read_format, row_template
     from launcher.launching.compose import compose  # a check of a file alone needs no Hydra
 

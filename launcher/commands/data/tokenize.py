@@ -38,7 +38,7 @@ def _run(options: argparse.Namespace) -> int:
     """The exit code."""
     moment, given = datetime.now(), parse_options(options.option)
     if not options.queue and (given or options.time != _TIME):
-        raise UsageError("--time and --option are for a job of its own; give --queue too")
+        raise UsageError("--time and --option are for a queued job; give --queue too")
     if not is_limit(options.time) and not options.time.isdigit():
         raise UsageError(f"--time {options.time}: write minutes, HH:MM:SS or D-HH:MM:SS")
     for one in compose(options.overrides):
@@ -60,9 +60,9 @@ def _run(options: argparse.Namespace) -> int:
 
 
 VERB = Verb(
-    line="make the tokens of a run's data ahead of it, on CPUs",
-    about="It takes the arguments of the launch. The tokens go into cache_dir, where the run finds them: then no GPU waits for "
-    "them. Several processes share the work.",
+    line="tokenize a run's data before the run, on CPUs",
+    about="It takes the arguments of the launch. The tokens are written into cache_dir, where the run finds "
+    "them, so that no GPU waits for them. Several processes share the work.",
     example="data tokenize +experiment=llama8b_lora data.path=train.jsonl\n"
     "data tokenize --config my_run.yaml --workers 32\n"
     "data tokenize +experiment=llama8b_lora data.path=train.jsonl --queue --option partition=cpu",

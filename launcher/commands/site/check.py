@@ -1,4 +1,4 @@
-"""python -m launcher site check: what of the configured cluster no longer holds at the site."""
+"""python -m launcher site check: which values of the configured cluster are no longer true at the site."""
 
 import argparse
 import os
@@ -13,16 +13,16 @@ from launcher.output import print_json
 
 
 class SiteCheck(TypedDict):
-    """What of a cluster file no longer holds."""
+    """The values of a cluster file that are no longer true."""
 
     kind: str
     """The scheduler, as cluster.kind names it."""
     faults: list[str]
-    """A sentence for each value that no longer holds."""
+    """A sentence for each value that is no longer true."""
 
 
 def _run(options: argparse.Namespace) -> int:
-    """The exit code: 1 if a value no longer holds."""
+    """The exit code: 1 if a value is no longer true."""
     (composed,) = compose(["name=site_check", *options.overrides])
     config = composed.config
     kind = choose_kind(config.cluster.kind, os.environ)
@@ -31,13 +31,13 @@ def _run(options: argparse.Namespace) -> int:
         result: SiteCheck = {"kind": kind, "faults": found}
         print_json(result)
     else:
-        print("\n".join(found) if found else f"every value that {kind} can confirm holds")
+        print("\n".join(found) if found else f"every value that {kind} can check is true")
     return Exit.REFUSED if found else Exit.OK
 
 
 VERB = Verb(
-    line="show what of a cluster file no longer holds: partition, GPUs, features, time limit",
-    about="Exit code 1 if a value no longer holds.",
+    line="show which values of a cluster file are no longer true: partition, GPUs, features, time limit",
+    about="The exit code is 1 if a value is no longer true.",
     example="site check --config-dir ~/site cluster=mysite",
     run=_run,
     prints=SiteCheck,

@@ -1,4 +1,4 @@
-"""python -m launcher site probe: what the cluster says of itself, and with --run what a short job finds, as a cluster file."""
+"""python -m launcher site probe: a cluster file from what the cluster says about itself and, with --run, a short job finds."""
 
 import argparse
 import os
@@ -133,7 +133,7 @@ def _look(cluster: Cluster, found: Sequence[Finding], options: argparse.Namespac
     try:
         records = run_job(cluster, script, nodes, options.wait)
     except BaseException:
-        if not (folder / LOG).exists():  # nothing to read there
+        if not (folder / LOG).exists():  # the job left no log
             _remove(folder, options.folder)
         raise
     _remove(folder, options.folder)
@@ -164,7 +164,7 @@ def _remove(folder: Path, named: Path | None) -> None:
 
 VERB = Verb(
     line="show what can be found out about the cluster, as a cluster file",
-    about="Without --run nothing is queued. Every line says how its value is known. Speeds are facts beside the values: "
+    about="Without --run nothing is queued. Every line says how its value is known. Speeds are only comments: "
     "`calibrate` measures what a run reaches.",
     example="site probe --partition gpu --write ~/site/cluster/mysite.yaml\nsite probe --run --sbatch qos=debug",
     add=_add,

@@ -10,16 +10,27 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from launcher import environment
 from launcher.errors import ConfigError, RunError
 from launcher.launching.freeze.look import Seen
 from launcher.output import warn
+from launcher.reading import object_in
 from launcher.run import write_text
+from launcher.run.kinds import fits
 
 _TAR_S = 600.0
+_PIECE = 1 << 20
 _DIFFERS = re.compile(r": (Contents|Size|File type|Symlink) differs?$", re.MULTILINE)
 """What `tar --compare` says of a file that is not that of the archive; owners and modes depend on who unpacks."""
+_INDEX: Mapping[str, Any] = {
+    "archive": str,
+    "files": int,
+    "bytes": int,
+    "left_out": Mapping[str, Sequence[str]],
+}
+"""What the cache remembers of an archive."""
 _ENCODINGS = ("utf-8", "utf-16-le", "utf-16-be")
 
 
@@ -49,9 +60,10 @@ def keep(root: Path, seen: Seen, cache: Path, secrets: Mapping[str, str]) -> Kep
         :40
     ]
     index = cache / "index" / f"{key}.json"
-    with suppress(OSError, ValueError, KeyError):
-        known = json.loads(index.read_text())
-        if (archive := cache / known["archive"]).is_file():
+    known = object_in(index)
+    if known and fits(known, _INDEX) and known.keys() == _INDEX.keys():
+        archive = cache / Path(known["archive"]).name
+        if archive.is_file():
             return Kept(
                 archive=archive, files=known["files"], bytes=known["bytes"], left_out=known["left_out"]
             )
@@ -218,7 +230,7 @@ def _is_same(folder: Path, archive: str) -> bool:
 
 
 def changed_files(old: Path, new: Path) -> list[str]:
-    """Paths of the files that differ between two archives."""
+    """Paths of the files that differ between two archives; RunError for a file that is no archive."""
     before, after = _digests(old), _digests(new)
     return sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
 
@@ -227,8 +239,15 @@ def _digests(archive: Path) -> dict[str, bytes]:
     import tarfile
 
     found: dict[str, bytes] = {}
-    with tarfile.open(archive) as members:
-        for member in members:
-            file = members.extractfile(member)
-            found[member.name.removeprefix("./")] = hashlib.sha256(file.read() if file else b"").digest()
+    try:
+        with tarfile.open(archive, "r:") as members:
+            for member in members:
+                file = members.extractfile(member) if member.isfile() else None
+                digest = hashlib.sha256()
+                while file and (piece := file.read(_PIECE)):
+                    digest.update(piece)
+                found[member.name.removeprefix("./")] = digest.digest()
+    except (tarfile.TarError, OSError, ValueError, OverflowError) as error:
+        said = str(error).partition("\n")[0]
+        raise RunError(f"{archive}, the code of a run, is not an archive ({said}); was it edited?") from None
     return found

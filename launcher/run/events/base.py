@@ -36,7 +36,7 @@ class Event(Record):
 
     @classmethod
     def renewed(cls, own: dict[str, Any]) -> dict[str, Any]:
-        """The kind's own fields of a line, with the words of this version in place of those of earlier ones."""
+        """The kind's own fields of a line, with the words of this version instead of those of earlier ones."""
         return own
 
     @property

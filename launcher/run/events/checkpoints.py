@@ -18,7 +18,7 @@ class Resumed(Event):
     weights_only: bool = False
     """Whether only the weights were loaded, so that training begins at step 0."""
     new_optimizer: bool = False
-    """Whether the optimizer begins anew, because its state was not asked for or the checkpoint has none."""
+    """Whether the optimizer starts anew, because its state was not requested or the checkpoint has none."""
 
 
 class Stepping(Event):
@@ -62,13 +62,13 @@ class Saved(Event):
     checkpoint: str | None = None
     """The name of its folder under checkpoints/."""
     why: str | None = None
-    """interval, end, best, early stop or leave, or what a plugin set as the reason."""
+    """interval, end, best, early stop, told (before a shutdown), or what a plugin set as the reason."""
     bytes: int | None = None
     """Bytes of all its files."""
     blocked_s: float = 0.0
     """Seconds for which training waited."""
     total_s: float | None = None
-    """Seconds from the begin of the save until it was committed."""
+    """Seconds from the start of the save until it was committed."""
 
 
 class SaveFailed(Event):
@@ -108,7 +108,7 @@ class Removed(Event):
 
 
 class CheckpointBroken(Event):
-    """A checkpoint is torn or damaged and was passed over for the one before it.
+    """A checkpoint is torn or damaged, and the one before it is used instead.
 
     Written by: rank 0.
     """

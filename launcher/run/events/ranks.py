@@ -56,7 +56,7 @@ class CopiedToNode(Event):
     gib: float = 0.0
     """Its size, in GiB."""
     seconds: float = 0.0
-    """How long it took."""
+    """Seconds that it took."""
 
 
 class Tokenizing(Event):
@@ -96,13 +96,13 @@ class Data(Event):
     longest: int | None = None
     """Tokens of the longest sequence."""
     filled: float | None = None
-    """Share of the sequences' length that holds tokens when all are as long as the longest."""
+    """Share of tokens, as opposed to padding, if all sequences are padded to the longest."""
     examples: int | None = None
     """Examples that were read."""
     left_out: int | None = None
     """Examples that were left out, because no token that is trained on lies within model.max_length."""
     cut: int | None = None
-    """Examples that lost their end."""
+    """Examples that were cut at the end."""
     split: int | None = None
     """Plain texts that became several sequences."""
     lengths: Mapping[str, int] | None = None
@@ -162,7 +162,7 @@ class Measured(Event):
     reserved_gib: float | None = None
     """Peak GiB that torch reserved on a GPU, of the fullest one."""
     context_gib: float | None = None
-    """GiB that are taken on a GPU beside what torch reserved, at most."""
+    """Peak GiB in use on a GPU in addition to what torch reserved."""
     link_gb_s: float | None = None
     """GB/s (10^9 bytes) that a rank sends in an all-reduce over all ranks; None for one rank, or when not measured yet."""
 
@@ -214,7 +214,7 @@ class Classified(Event):
 
 
 class Working(Event):
-    """A step begins that can take long and is no step of training.
+    """Work other than a training step begins, which can take long.
 
     Written by: rank 0.
     """
@@ -246,7 +246,7 @@ class Diverged(Event):
     step: int
     """The step at which it was seen."""
     batches: Sequence[int] = ()
-    """The batches since the log line before, which later attempts leave out."""
+    """The batches since the previous log line, which later attempts leave out."""
     why: str = ""
     """What was seen."""
 
@@ -268,7 +268,7 @@ class General(Event):
 
 
 class EarlyStopped(Event):
-    """Training ends early because a metric did not get better any more.
+    """Training ends early because a metric no longer improved.
 
     Written by: rank 0, for the plugin early_stopping.
     """
@@ -339,4 +339,4 @@ class Length(Event):
     epochs: float | None = None
     """Passes over the training data."""
     decided_by: str | None = None
-    """max_steps, rows or ranks: what the steps follow from."""
+    """max_steps, rows or ranks: what the number of steps is derived from."""

@@ -26,7 +26,7 @@ class Started(Event):
 class Fetching(Event):
     """A node fetches model and data from their hub before the ranks start.
 
-    Written by: the supervisor, at the begin and then every 30 s.
+    Written by: the supervisor, at the start and then every 30 s.
     """
 
     host: str
@@ -36,7 +36,7 @@ class Fetching(Event):
 
 
 class Fetched(Event):
-    """Model and data are there.
+    """Model and data are in the cache.
 
     Written by: the supervisor.
     """
@@ -86,7 +86,7 @@ class Told(Event):
 
 
 class Ended(Event):
-    """The ranks of an attempt ended otherwise than by finishing.
+    """The ranks of an attempt ended before the run was finished.
 
     Written by: the supervisor, before it decides what to do next.
     """
@@ -108,7 +108,7 @@ class Ended(Event):
 
     @classmethod
     def renewed(cls, own: dict[str, Any]) -> dict[str, Any]:
-        """As of Event: launchers before 0.2 wrote `left` for a shutdown."""
+        """The fields in this version's words: launchers before 0.2 wrote `left` for a shutdown."""
         return {**own, "how": How.SHUT_DOWN.value} if own.get("how") == _EARLIER_SHUT_DOWN else own
 
 
@@ -159,7 +159,7 @@ class Stopped(Event):
     """
 
     exit_code: int | None = None
-    """The exit code of the job; docs/survival.md lists them."""
+    """The exit code of the job; docs/reference/exit_codes.md lists them."""
     reason: str = ""
     """Why, in a sentence, with the way out."""
 

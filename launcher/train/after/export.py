@@ -63,7 +63,7 @@ def export(run: RunDir, decided: Decided, trainer: Any, tokenizer: Any) -> dict[
             facts = outcome(lambda: _verify(temporary, state, trained, ids, decided, count(model)))
             if why := facts.get("why"):
                 print(
-                    f"launcher: warning: the check of {run.export} failed, and it was kept: {why}", flush=True
+                    f"launcher: warning: the check of {run.export} failed, but it was kept: {why}", flush=True
                 )
             facts["data"] = digests(decided.plan)
             reference = run.path / f".{REFERENCE}"

@@ -178,7 +178,7 @@ def _warning(facts: Mapping[str, Any]) -> str | None:
     """A warning about an export whose check failed, or a merged model that rounding changes about as much as training; else
     None."""
     if facts["verified"] == FAILED:
-        return f"the check of the export failed, and it was kept: {facts['why']}"
+        return f"the check of the export failed, but the export was kept: {facts['why']}"
     effect = facts["effect"]
     if effect is None or facts["difference"] <= effect / 4:
         return None

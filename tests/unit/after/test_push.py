@@ -104,7 +104,7 @@ def test_all_files_arrive_in_one_commit_of_a_private_repository(run, hub, typed,
     assert not any(TOKEN.encode() in content for content in everything)
     code, out, _ = typed("--to", "me/tiny")
     assert code == 0
-    assert "nothing: it had all of it" in out
+    assert "nothing: the repository had all files" in out
     assert len(hub.commits["me/tiny"]) == 2
 
 

@@ -140,7 +140,7 @@ def test_any_cut_of_a_tensor_is_read_back_from_any_other_cut(tmp_path_factory, d
 
 def test_a_missing_run_of_elements_is_named(tmp_path):
     write_pieces(tmp_path / "a", [Piece("weight/w", 0, 4, "U8")], memoryview(bytes(4)))
-    with pytest.raises(CheckpointError, match="weight/w: elements 4 to 8 are in no file"):
+    with pytest.raises(CheckpointError, match="weight/w: elements 4 to 8 are missing"):
         Reader([tmp_path / "a"]).read("weight/w", 0, 8, lambda *part: None)
 
 

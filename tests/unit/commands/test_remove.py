@@ -174,7 +174,7 @@ def test_all_dry_runs_can_be_removed_at_once(runs, said):
             "finish it first: python -m launcher sweep resume s/sweep_cut",
         ),
         (["remove", "s/sweep_linked", "--yes"], 1, "is a link to"),
-        (["remove", "s/sweep_1", OLD], 2, "2 folders would be removed"),
+        (["remove", "s/sweep_1", OLD], 2, "2 folders would be deleted"),
         (["remove", "e/half", "--yes"], 1, "is not a whole run dir: it has no config.yaml"),
     ],
 )

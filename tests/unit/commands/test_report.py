@@ -194,7 +194,7 @@ def test_the_error_comes_first_and_faults_that_were_survived_are_named(facts: Ru
         "Slow hosts",
         "The loss diverged",
         "1 checkpoint could not be written",
-        "1 checkpoint found torn or damaged",
+        "1 checkpoint found incomplete or damaged",
     }
 
 

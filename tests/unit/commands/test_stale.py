@@ -121,7 +121,7 @@ def test_what_cannot_be_told_has_an_exit_code_of_its_own_and_a_reason(hub, plann
         ),
         (stale(run, HF_ENDPOINT="http://127.0.0.1:1"), "the hub does not answer (["),
         (stale(run, HF_HUB_OFFLINE="1"), "HF_HUB_OFFLINE is set, so the hub is not queried"),
-        (stale(planned("model=tiny")), "the model was made on the spot from the seed"),
+        (stale(planned("model=tiny")), "the ranks made the model with random weights from the seed"),
         (stale(planned("model=smollm2_135m")), "the model comes from an installed Python package"),
         (stale(planned(f"model.name_or_path={tmp_path}/model")), "the model is a local folder"),
     ):

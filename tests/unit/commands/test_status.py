@@ -382,7 +382,7 @@ def test_the_list_names_each_file_with_damaged_lines_and_counts_them(tmp_path: P
     run = make_run(tmp_path, "submitted", "started")
     with run.events.open("a") as file:
         file.write("{torn\n[]\n")
-    assert "tiny/2026-01-01_00-00-00: events.jsonl: 2 lines left out: torn" in cli("list").stdout
+    assert "tiny/2026-01-01_00-00-00: events.jsonl: 2 lines left out as torn" in cli("list").stdout
     assert json.loads(cli("list", "--json").stdout)[0]["damaged"] == {"events.jsonl": 2}
 
 

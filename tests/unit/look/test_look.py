@@ -69,7 +69,10 @@ def test_values_of_keys_are_those_that_do_not_change_and_speeds_are_facts():
     [
         ({"name_of_first": "the name cannot be resolved"}, "a run finds its nodes by their addresses"),
         ({"name_of_first": "127.0.1.1"}, "not an address of that node"),
-        ({"links": [Link(interface="eth0", address="x", problem="refused")]}, "over eth0: no way: refused"),
+        (
+            {"links": [Link(interface="eth0", address="x", problem="refused")]},
+            "over eth0: no connection: refused",
+        ),
         ({"links": [Link(interface="eth0", address="x", gb_s=1.0, clock_s=-75.2)]}, "differ by: 80 s"),
         ({"limits": ["the hard limit of open files is 1024"]}, "limit: the hard limit of open files"),
         ({"gpus": Gpus(vendor="amd", names=["MI250X"], memory_gib=39.5)}, "gpu_vendor: "),

@@ -248,7 +248,7 @@ def test_values_that_nobody_gave_are_told_and_stand_first_in_the_file(folder, ca
     )
     assert main(["convert-recipe", "t.yaml", "-o", "b.yaml"]) == 0
     said = capsys.readouterr().out
-    assert "to be corrected first" in said and "the recipe names no data" in said
+    assert "set these values before the launch" in said and "the recipe names no data" in said
 
 
 @pytest.mark.parametrize(
@@ -275,9 +275,9 @@ def test_names_of_data_are_looked_up_beside_the_recipe_and_in_its_folder_of_data
         ("- a\n", [], "r.yaml:1: a configuration is lines of the form key: value"),
         ("a: [\n", [], "r.yaml:2: not YAML"),
         ("a: 1\na: 2\n", [], "r.yaml:2: a is given twice"),
-        ("lr: 1\n", [], "is no recipe of alignment-handbook, axolotl, LLaMA-Factory, trl"),
-        ("compute_environment: x\n", [], "give it beside one, with --accelerate r.yaml"),
-        ("zero_optimization: {stage: 1}\n", [], "give it beside one, with --deepspeed r.yaml"),
+        ("lr: 1\n", [], "are not those of a recipe of alignment-handbook, axolotl, LLaMA-Factory, trl"),
+        ("compute_environment: x\n", [], "name the recipe, and add --accelerate r.yaml"),
+        ("zero_optimization: {stage: 1}\n", [], "name the recipe, and add --deepspeed r.yaml"),
         ("extends: tiny\n", [], "is already a configuration of this launcher; type --config r.yaml"),
         ("stage: ppo\nfinetuning_type: lora\nmodel_name_or_path: a/b\n", [], "its method ppo is not one of"),
         ("stage: sft\nfinetuning_type: lora\n", [], "names no model"),

@@ -95,7 +95,7 @@ def test_a_link_here_is_not_followed(pair, tmp_path):
 
 def test_a_run_that_was_removed_there_is_said(pair):
     pair.there.rename(f"{pair.there} moved")
-    with pytest.raises(ClusterError, match="the run dir is not there any more"):
+    with pytest.raises(ClusterError, match="the run dir no longer exists"):
         pair.bring()
 
 
@@ -105,7 +105,7 @@ def test_a_cluster_cannot_write_outside_of_the_folder(pair):
         """printf '\\x1e launcher \\x1e\\n{"files": [["../../escaped", 1, 1]]}\\n'; cat > /dev/null""",
     )
     remote = Remote(ssh="login", python="liar", base="/", path=(), run="tiny/1", run_dir="/")
-    with pytest.raises(RunError, match="is no file of a run dir; nothing was fetched"):
+    with pytest.raises(RunError, match="is not a path in a run dir; nothing was fetched"):
         bring(RunElsewhere(pair.here, remote), checkpoints=False)
 
 

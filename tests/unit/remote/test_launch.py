@@ -84,7 +84,7 @@ def test_a_launch_whose_answer_was_lost_is_recorded_and_not_repeated(slurm, proj
         *LAUNCH, "data.path='~/data/it\\'s mine.jsonl'", "seed=3", "--json", cwd=project[0], HF_TOKEN=SECRET
     )
     assert done.returncode == 0
-    assert f"this command had launched {run} before the connection was lost" in done.stderr
+    assert f"this command had already launched {run} when the connection was lost" in done.stderr
     assert submitted(slurm) == before and (project[0] / "runs" / run / "remote.json").is_file()
 
 
@@ -117,7 +117,7 @@ def test_a_verb_that_needs_a_terminal_says_where_the_run_is(slurm, project, lapt
     "ssh", ["-oProxyCommand=x", "a b", "me@", "host;touch x", "$(x)", "ssh://-x", "me@-x", "host:22", ""]
 )
 def test_what_is_no_destination_is_refused(ssh):
-    with pytest.raises(ConfigError, match="is no destination of ssh"):
+    with pytest.raises(ConfigError, match="is not a destination of ssh"):
         check_destination(ssh)
 
 
@@ -147,14 +147,14 @@ def test_the_newest_of_a_name_can_be_here_or_on_a_cluster(tmp_path):
 def test_a_record_that_another_user_wrote_logs_nobody_in(tmp_path):
     write_remote(tmp_path / "run", remote("tiny/1"))
     os.chown(tmp_path / "run" / "remote.json", 65534, -1)
-    with pytest.raises(RunError, match="would log you in where it says"):
+    with pytest.raises(RunError, match="who would choose where you log in"):
         read_remote(tmp_path / "run")
 
 
 @pytest.mark.parametrize("ssh", ["-oProxyCommand=x", "a b"])
 def test_a_record_with_an_option_of_ssh_is_refused(tmp_path, ssh):
     write_remote(tmp_path, dataclasses.replace(remote("tiny/1"), ssh=ssh))
-    with pytest.raises(RunError, match="is no destination of ssh"):
+    with pytest.raises(RunError, match="is not a destination of ssh"):
         read_remote(tmp_path)
 
 

@@ -128,8 +128,8 @@ def test_a_line_of_another_type_is_left_out_and_counted(line: str, tmp_path: Pat
     status = read_status(run)
     assert (status.step, status.loss) == (3, 1.0)
     assert status.warnings == [
-        "events.jsonl: 1 line left out: torn, or not as a line of this file is; all others count",
-        "metrics.jsonl: 1 line left out: torn, or not as a line of this file is; all others count",
+        "events.jsonl: 1 line left out as torn or invalid; all others count",
+        "metrics.jsonl: 1 line left out as torn or invalid; all others count",
     ]
     assert [found.step for found in run.read_metrics()] == [1, 3]
 

@@ -76,5 +76,5 @@ def test_stale_and_the_supervisor_refuse_a_configuration_with_another_versions_k
 def test_a_file_of_a_run_that_holds_no_json_object_is_an_error(tmp_path, text):
     run = RunDir(tmp_path)
     run.plan.write_text(text)
-    with pytest.raises(RunError, match=r"plan\.json holds no JSON object"):
+    with pytest.raises(RunError, match=r"plan\.json holds a JSON .* instead of an object"):
         run.read_json(run.plan)

@@ -66,7 +66,7 @@ def test_a_resume_uses_the_kept_code_unless_the_present_one_is_asked_for(cli, ke
     kept.add_event("stopped", attempt=1, exit_code=137, reason="killed")
     done = cli("resume", kept.name, "dry_run=true", PATH=os.environ["PATH"], XDG_CACHE_HOME=cache)
     assert done.returncode == 0, done.stderr
-    assert "goes on with the code of its launch, which has changed since" in done.stderr
+    assert "continues with the code of its launch; the code has changed since" in done.stderr
     assert imported(kept)[0] == "first"
     done = cli(
         "resume",
