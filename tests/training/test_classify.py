@@ -18,9 +18,9 @@ from tests.training.resuming import planned
 pytestmark = pytest.mark.train
 
 WORDS = {
-    "animal": ("cow", "horse", "duck", "goat", "hen"),
-    "tool": ("saw", "drill", "hammer", "file", "plane"),
-    "drink": ("tea", "milk", "juice", "cider", "broth"),
+    "animal": ("cow", "horse", "goat"),
+    "tool": ("saw", "drill", "hammer"),
+    "drink": ("tea", "milk", "juice"),
 }
 LOSSES_OF = ("trainer.max_steps=4", "trainer.lr_scheduler_type=constant", "plugins.lora.r=8")
 
@@ -76,13 +76,13 @@ def typed(data: Path, *more: str, name: str = "") -> tuple[str, ...]:
 def sorted_well(straight: Callable[..., Finished], data: Path) -> Finished:
     """An adapter that has learnt the toy set, on two ranks."""
     return straight(
-        *typed(data, "trainer.max_steps=120", "resources.gpus_per_node=2", "plugin=[lora,sharded_checkpoint]")
+        *typed(data, "trainer.max_steps=160", "resources.gpus_per_node=2", "plugin=[lora,sharded_checkpoint]")
     )
 
 
 @pytest.mark.parametrize("plugin", ["", "lora"])
 def test_a_separable_toy_set_reaches_100_percent(straight, data, plugin: str):
-    run = straight(*typed(data, "trainer.max_steps=120", "resources.gpus_per_node=2", plugins(plugin)))
+    run = straight(*typed(data, "trainer.max_steps=160", "resources.gpus_per_node=2", plugins(plugin)))
     first, last = (run.events("classified")[at] for at in (0, -1))
     assert (first["rows"], last["rows"]) == (31, 31)
     assert first["accuracy"] < 0.8 and last["accuracy"] == last["macro_f1"] == 1.0
@@ -137,7 +137,7 @@ def test_losses_are_equal_under_every_strategy(straight, data, plugin: str):
 
 def test_an_adapter_over_4_bit_weights_learns_the_toy_set_too(straight, data):
     run = straight(
-        *typed(data, "trainer.max_steps=120", plugins("qlora"), "strategy=fsdp2", "resources.gpus_per_node=2")
+        *typed(data, "trainer.max_steps=160", plugins("qlora"), "strategy=fsdp2", "resources.gpus_per_node=2")
     )
     assert run.events("classified")[-1]["accuracy"] == 1.0
     assert run.events("exported")[0]["verified"] == "logits"
@@ -157,7 +157,7 @@ def test_the_export_names_the_classes_and_any_program_sorts_with_it(straight, da
     from peft import PeftConfig, PeftModel
     from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
-    run = straight(*typed(data, "trainer.max_steps=120", "resources.gpus_per_node=2", plugins(plugin)))
+    run = straight(*typed(data, "trainer.max_steps=160", "resources.gpus_per_node=2", plugins(plugin)))
     folder = run.path / "model"
     config = AutoConfig.from_pretrained(folder)
     assert config.id2label == {0: "animal", 1: "drink", 2: "tool"}
@@ -166,7 +166,7 @@ def test_the_export_names_the_classes_and_any_program_sorts_with_it(straight, da
     model = AutoModelForSequenceClassification.from_pretrained(base, config=config)
     model = PeftModel.from_pretrained(model, folder) if plugin else model
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    inputs = tokenizer(["b hammer", "a tea", "g duck"], padding=True, return_tensors="pt")
+    inputs = tokenizer(["b hammer", "a tea", "g cow"], padding=True, return_tensors="pt")
     inputs.pop("token_type_ids", None)
     with torch.no_grad():
         found = model(**inputs).logits.argmax(-1).tolist()
