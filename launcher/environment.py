@@ -293,6 +293,12 @@ ANSWER = _listed(
     set_by="launch",
     read_by="launch",
 )
+GIT_STATE = _listed(
+    "LAUNCHER_GIT_STATE",
+    "File with the git commit, and what differs from it, of the machine on which a launch was typed (cluster.ssh).",
+    set_by="launch",
+    read_by="launch",
+)
 XDG_RUNTIME_DIR = _listed(
     "XDG_RUNTIME_DIR", "Folder for the sockets of ssh; /tmp without it.", set_by="the login", read_by="launch"
 )

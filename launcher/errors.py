@@ -97,13 +97,13 @@ class CheckpointError(LauncherError):
     exit_code: Exit = Exit.FAILED
 
 
-class SaveFailed(LauncherError):
+class SaveFailedError(LauncherError):
     """Checkpoints can no longer be written."""
 
     exit_code: Exit = Exit.SAVE_FAILED
 
 
-class Diverged(LauncherError):
+class DivergedError(LauncherError):
     """The loss or the gradient norm is NaN or infinite, or the loss has a spike."""
 
     exit_code: Exit = Exit.DIVERGED

@@ -28,7 +28,7 @@ _ANSWER_S = 4.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class HubInputs:
     """The model and data sets that a run reads from a hub."""
 
     model: str | None
@@ -49,7 +49,7 @@ def is_path(name: str) -> bool:
     return name.startswith(("/", "./", "../", "~")) or name in (".", "..")
 
 
-def find_wanted(config: Config, work_dir: str, paths: Iterable[str | None]) -> Wanted | None:
+def find_wanted(config: Config, work_dir: str, paths: Iterable[str | None]) -> HubInputs | None:
     """What the run reads from a hub; None if it reads nothing from it. `paths` are those of its data."""
     model = config.model
     here = (
@@ -61,7 +61,7 @@ def find_wanted(config: Config, work_dir: str, paths: Iterable[str | None]) -> W
     data = tuple(dict.fromkeys(path for path in paths if path and path.startswith(HUB)))
     if here and not data:
         return None
-    return Wanted(
+    return HubInputs(
         model=None if here else model.name_or_path,
         revision=model.revision or "main",
         gguf_file=model.gguf_file,
@@ -158,7 +158,7 @@ def find_missing(snapshot: Path, gguf_file: str | None = None) -> str | None:
     return "model.safetensors"
 
 
-def has_model(wanted: Wanted, environ: Mapping[str, str]) -> bool:
+def has_model(wanted: HubInputs, environ: Mapping[str, str]) -> bool:
     """Whether the model is complete in the cache, or none is needed."""
     if wanted.model is None:
         return True

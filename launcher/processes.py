@@ -1,16 +1,21 @@
 """Facts about Unix processes that several layers need."""
 
-import ctypes
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 
-def die_with_parent() -> None:
-    """Makes the kernel kill this process when its parent ends; called in a child before exec. Source: prctl(2),
-    PR_SET_PDEATHSIG."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+def death_with_parent() -> Callable[[], None]:
+    """A function that makes the kernel kill the process that calls it when its parent ends: a child calls it before exec.
+
+    What it needs is loaded here, before the fork. Source: prctl(2), PR_SET_PDEATHSIG.
+    """
+    import ctypes  # by need: every command imports this module
+
+    prctl = ctypes.CDLL(None).prctl
+    return lambda: prctl(1, signal.SIGKILL)
 
 
 def start_in_utf8() -> None:

@@ -1,10 +1,12 @@
 """Finds conf/ and slurm/: inside the package in a wheel, next to it in a checkout."""
 
+from functools import cache
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
 
 
+@cache
 def resource_dir(name: str) -> Path:
     """The folder `name` (conf or slurm) of this installation."""
     shipped = _PACKAGE / name

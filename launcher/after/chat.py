@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from launcher.after.choose import chosen_checkpoint, exported
-from launcher.after.worker import Worker, showing, worker
+from launcher.after.worker import ModelProcess, showing, worker
 from launcher.errors import UsageError
 from launcher.run import RunDir, find_run
 from launcher.run.owner import check_trusted
@@ -36,7 +36,7 @@ class ChatAnswer(Answer):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class ChatSettings:
     """The model to ask, and the settings of generation."""
 
     base: bool
@@ -63,7 +63,7 @@ class Chat:
     """A model that is loaded and answers."""
 
     device: str
-    _worker: Worker
+    _worker: ModelProcess
 
     def ask(self, messages: list[Turn], *, aloud: bool) -> Answer:
         """The answer, with its tokens and seconds; with `aloud` it is printed as it arrives. Ctrl-C ends it early."""
@@ -102,7 +102,7 @@ class Chat:
 
 
 @contextlib.contextmanager
-def chatting(runs_dir: Path, name: str | None, request: Asked) -> Generator[Chat]:
+def chatting(runs_dir: Path, name: str | None, request: ChatSettings) -> Generator[Chat]:
     """The loaded model of a run or of an export; it is unloaded at the end of the block."""
     with worker(_request(runs_dir, name, request)) as work:
         with showing() as show:
@@ -110,7 +110,7 @@ def chatting(runs_dir: Path, name: str | None, request: Asked) -> Generator[Chat
         yield Chat(device, work)
 
 
-def _request(runs_dir: Path, name: str | None, settings: Asked) -> dict[str, Any]:
+def _request(runs_dir: Path, name: str | None, settings: ChatSettings) -> dict[str, Any]:
     folder = exported(name)
     request: dict[str, Any] = {
         "verb": "chat", "run_dir": "", "folder": str(folder) if folder else None, "checkpoint": None, "base": settings.base,
@@ -127,7 +127,7 @@ def _request(runs_dir: Path, name: str | None, settings: Asked) -> dict[str, Any
     return request
 
 
-def _ready(work: Worker, show: Any) -> str:
+def _ready(work: ModelProcess, show: Any) -> str:
     """The device of the model, once it is loaded."""
     for reply in work.replies():
         if "progress" in reply:

@@ -35,7 +35,7 @@ class SortedRows(TypedDict):
     """Rows that are longer than model.max_length and were read up to it."""
 
 
-class ClassRow(TypedDict):
+class ClassScore(TypedDict):
     """How well the model tells one class."""
 
     label: str
@@ -76,7 +76,7 @@ class CalibrationBin(TypedDict):
     """Their number."""
 
 
-class Judged(TypedDict):
+class ClassifierScores(TypedDict):
     """A classifier, and the constant answer that needs no model, on the same rows."""
 
     run: str
@@ -94,7 +94,7 @@ class Judged(TypedDict):
     """That answer; null with several classes to a row."""
     tuned: dict[str, float]
     """The same metrics of the trained model."""
-    classes: list[ClassRow]
+    classes: list[ClassScore]
     """Each class."""
     confusion: list[ConfusedRow]
     """The pairs that occur; empty with several classes to a row."""
@@ -107,7 +107,7 @@ def is_classifier(run: RunDir) -> bool:
     return find_method(read_config(str(run.config)).trainer.kind).classifies
 
 
-def judge(run: RunDir, data: Path, *, max_rows: int | None, checkpoint: str | None) -> Judged:
+def judge(run: RunDir, data: Path, *, max_rows: int | None, checkpoint: str | None) -> ClassifierScores:
     """The scores of the run's classifier on a file with labels."""
     chosen = chosen_checkpoint(run, checkpoint)
     request = {

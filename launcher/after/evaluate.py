@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import TypedDict
 
 from launcher.after.choose import chosen_checkpoint
-from launcher.after.classify import Judged, is_classifier, judge
+from launcher.after.classify import ClassifierScores, is_classifier, judge
 from launcher.after.worker import showing, worker
 from launcher.errors import DataError, UsageError, unknown
 from launcher.run import RunDir
 
 
-class Compared(TypedDict):
+class BaseComparison(TypedDict):
     """The base model and the trained one on the same rows."""
 
     run: str
@@ -36,7 +36,7 @@ METRICS = ("loss", "exact_match")
 
 def evaluate(
     run: RunDir, data: Path, *, metrics: str | None, max_rows: int | None, checkpoint: str | None
-) -> Compared | Judged:
+) -> BaseComparison | ClassifierScores:
     """The metrics of the run's model, and of what it is compared with; `metrics` are comma-separated names, None for all."""
     names: list[str] = list(METRICS) if metrics is None else [name for name in metrics.split(",") if name]
     check_metrics(names)

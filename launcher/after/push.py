@@ -6,7 +6,7 @@ from pathlib import Path
 
 from launcher.after.choose import chosen_checkpoint
 from launcher.after.export import export, is_export
-from launcher.after.upload import ADAPTER, Pushed, upload
+from launcher.after.upload import ADAPTER, PushResult, upload
 from launcher.config import read_config
 from launcher.errors import RunError, UsageError
 from launcher.launching.push_target import api, check_name, look
@@ -26,7 +26,7 @@ def push_run(
     checkpoint: str | None,
     force: bool,
     quiet: bool,
-) -> Pushed:
+) -> PushResult:
     """What was pushed of a run; RunError if it has no model yet, and what `push_folder` raises."""
     wanted = read_config(str(run.config)).hub
     name = _named(to or wanted.push)
@@ -64,7 +64,7 @@ def export_of(name: str | None) -> Path | None:
     return folder if folder and is_export(folder) else None
 
 
-def push_folder(folder: Path, *, to: str | None, public: bool, force: bool, quiet: bool) -> Pushed:
+def push_folder(folder: Path, *, to: str | None, public: bool, force: bool, quiet: bool) -> PushResult:
     """What was pushed of a folder that `export` has written.
 
     UsageError without a name; ConfigError without a token or permission; RunError for a repository with other content;

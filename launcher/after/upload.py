@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from launcher.errors import RunError
-from launcher.launching.push_target import PushFailed, Remote, look, refusal
+from launcher.launching.push_target import HubRepository, PushFailed, look, refusal
 from launcher.output import align
 from launcher.units import mebibytes, plural
 
@@ -22,7 +22,7 @@ _LATER = (408, 429)
 _BLOCK = 4 << 20
 
 
-class Pushed(TypedDict):
+class PushResult(TypedDict):
     """What was pushed to a model hub."""
 
     folder: str
@@ -46,9 +46,9 @@ class Pushed(TypedDict):
 
 
 def upload(
-    client: Any, folder: Path, name: str, remote: Remote, *, private: bool, force: bool, quiet: bool, message: str,
+    client: Any, folder: Path, name: str, remote: HubRepository, *, private: bool, force: bool, quiet: bool, message: str,
     warning: str | None,
-) -> Pushed:  # fmt: skip
+) -> PushResult:  # fmt: skip
     """What was sent, after it was compared with the folder.
 
     RunError for a repository with other content; PushFailed if the hub does not answer or the upload ends early.
@@ -81,7 +81,7 @@ def upload(
     }  # fmt: skip
 
 
-def describe(result: Pushed) -> str:
+def describe(result: PushResult) -> str:
     """What was pushed as text."""
     sent = f"{plural(result['files'], 'file')}, {mebibytes(result['bytes'])}"
     if result["files"] == 0:
@@ -103,7 +103,7 @@ def _counts(path: Path, folder: Path) -> bool:
 
 
 def _check_free(
-    name: str, files: Mapping[str, Path], remote: Remote, same: Sequence[str], *, force: bool
+    name: str, files: Mapping[str, Path], remote: HubRepository, same: Sequence[str], *, force: bool
 ) -> None:
     """RunError for a repository with other content, unless files of the same name are to be replaced."""
     other = [path for path in remote.files if path not in same]
@@ -128,7 +128,7 @@ def _send(
     client: Any,
     name: str,
     files: Mapping[str, Path],
-    remote: Remote,
+    remote: HubRepository,
     *,
     private: bool,
     quiet: bool,

@@ -14,7 +14,7 @@ from typing import Any
 from launcher.errors import Exit, LauncherError, RunError
 from launcher.hub import hides_token
 from launcher.packages import TRAINING_STACK
-from launcher.processes import die_with_parent
+from launcher.processes import death_with_parent
 
 _QUIET = {
     "TRANSFORMERS_VERBOSITY": "error",
@@ -33,7 +33,7 @@ class WorkFailed(LauncherError):
         self.exit_code = Exit(code)
 
 
-class Worker:
+class ModelProcess:
     """The process, its requests and its replies."""
 
     def __init__(self, process: subprocess.Popen[str], log: Any) -> None:
@@ -89,7 +89,7 @@ class Worker:
 @contextlib.contextmanager
 def worker(
     request: dict[str, Any], python: Sequence[str] = (), environ: Mapping[str, str] | None = None
-) -> Generator[Worker]:
+) -> Generator[ModelProcess]:
     """The process that works on the request; it is killed at the end of the block. RunError without the training stack.
 
     `python`: the command of another Python than this one; `environ`: variables in addition to those of this process.
@@ -109,9 +109,9 @@ def worker(
             text=True,
             env={**given, **hides_token(given), **_QUIET},
             start_new_session=True,  # Ctrl-C must reach only the command
-            preexec_fn=die_with_parent,
+            preexec_fn=death_with_parent(),
         )
-        one = Worker(process, log)
+        one = ModelProcess(process, log)
         one.send(request)
         try:
             yield one

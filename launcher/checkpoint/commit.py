@@ -4,7 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
-from launcher.checkpoint.find import TEMPORARY, Found, committed
+from launcher.checkpoint.find import TEMPORARY, FoundCheckpoint, committed
 from launcher.checkpoint.keep import reasons_to_keep
 from launcher.checkpoint.manifest import MANIFEST, Manifest, folder_name
 from launcher.checkpoint.pieces import write_file
@@ -51,7 +51,7 @@ def retain(
     return [one.manifest.step for one in unwanted]
 
 
-def delete(found: Found) -> None:
+def delete(found: FoundCheckpoint) -> None:
     """Deletes a checkpoint. It is renamed first, so that a partly deleted one does not count."""
     doomed = found.path.with_name(f"{TEMPORARY}deleted_{found.path.name}")
     found.path.rename(doomed)

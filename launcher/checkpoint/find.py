@@ -12,7 +12,7 @@ TEMPORARY = ".tmp_"
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundCheckpoint:
     """A committed checkpoint."""
 
     path: Path
@@ -27,7 +27,7 @@ class Broken:
     reason: str
 
 
-def find_all(checkpoints: Path) -> list[Found | Broken]:
+def find_all(checkpoints: Path) -> list[FoundCheckpoint | Broken]:
     """Every folder with the name of a checkpoint, the highest step first. Times of files do not count."""
     if not checkpoints.is_dir():
         return []
@@ -35,17 +35,17 @@ def find_all(checkpoints: Path) -> list[Found | Broken]:
     return [look(steps[step]) for step in sorted(steps, reverse=True)]
 
 
-def look(folder: Path) -> Found | Broken:
+def look(folder: Path) -> FoundCheckpoint | Broken:
     """A folder as a committed or broken checkpoint, by its manifest and the sizes of its files."""
     try:
-        return Found(folder, read_manifest(folder))
+        return FoundCheckpoint(folder, read_manifest(folder))
     except CheckpointError as error:
         return Broken(folder, str(error))
 
 
-def committed(checkpoints: Path) -> list[Found]:
+def committed(checkpoints: Path) -> list[FoundCheckpoint]:
     """The committed checkpoints, the newest first."""
-    return [found for found in find_all(checkpoints) if isinstance(found, Found)]
+    return [found for found in find_all(checkpoints) if isinstance(found, FoundCheckpoint)]
 
 
 def remove_leftovers(checkpoints: Path) -> list[str]:

@@ -130,7 +130,7 @@ def _located(path: Path, base: int, key: str, entry: Mapping[str, Any]) -> Locat
     return Located(piece, path, base + begin)
 
 
-class Reader:
+class PieceReader:
     """Finds elements of tensors in the files of a checkpoint, and opens only the files that are needed."""
 
     def __init__(self, paths: Sequence[Path]) -> None:

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from launcher.checkpoint.find import Found
+from launcher.checkpoint.find import FoundCheckpoint
 from launcher.checkpoint.pieces import CHUNK
 
 _THREADS = 4
 
 
-def first_difference(found: Found, names: Sequence[str]) -> str | None:
+def first_difference(found: FoundCheckpoint, names: Sequence[str]) -> str | None:
     """What is wrong with the first of these files that has changed since it was written; None if none has changed."""
     with ThreadPoolExecutor(_THREADS) as pool:
         digests = pool.map(_crc32, [found.path / name for name in names])

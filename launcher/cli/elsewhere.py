@@ -18,12 +18,13 @@ def run_elsewhere(
 ) -> int:
     """The exit code there; raises `away` again for a verb that cannot run there."""
     if isinstance(away, ConfigElsewhere) and verb.overrides and not verb.terminal:
-        prints: Any = verb.prints
+        prints: Any = verb.printed
         launches = isinstance(prints, dict) and LaunchReport in cast("dict[str, Any]", prints).values()
         return run_with_overrides(name, words, options.overrides, away, launches=launches)
     if isinstance(away, RunElsewhere) and verb.runs_dir and not verb.terminal:
         removed: list[str] | None = getattr(options, "runs", None)
-        reference: str | None = removed[0] if removed else getattr(options, "run", None)
+        named: str | None = getattr(options, "run", None) or getattr(options, "sweep", None)
+        reference = removed[0] if removed else named
         if removed and len(removed) > 1:
             raise away
         code = run_about(name, words, reference, away)

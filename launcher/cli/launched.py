@@ -3,8 +3,10 @@
 import argparse
 import os
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from launcher import environment
 from launcher.launching.choose_shape import shape_rows
@@ -39,11 +41,12 @@ def shown(options: argparse.Namespace) -> Shown:
     return Shown(json=options.json, verbose=options.verbose)
 
 
-def tell(composed: Composed, launched: Launched, how: Shown) -> None:
-    """Prints the outcome of a launch; its warnings have been printed before."""
+def tell(composed: Composed, launched: Launched, how: Shown, warnings: Sequence[str] | None = None) -> None:
+    """Prints the outcome of a launch; its `warnings` have been printed before, and are derived again if they are not given."""
     config, plan = composed.config, launched.plan
-    warnings, shapes = warnings_of(composed, plan), shape_rows(composed.compared)
-    result = launched.report(notes_of(composed, plan), extent_dict(config, plan), warnings, shapes)
+    found = warnings_of(composed, plan) if warnings is None else list(warnings)
+    shapes = shape_rows(composed.compared)
+    result = launched.report(notes_of(composed, plan), extent_dict(config, plan), found, shapes)
     if how.json:
         print_json(result)
     else:
@@ -52,8 +55,13 @@ def tell(composed: Composed, launched: Launched, how: Shown) -> None:
 
             print(f"{plan_text(launched.run, plan, config, plan_notes(composed, plan))}\n")
         print(describe(launched.run, plan, result, config, verbose=how.verbose), flush=True)
+    answer(result)  # last: what was not printed was not told
+
+
+def answer(report: Any) -> None:
+    """Writes what became of a launch into the file that a machine which launches by ssh reads, if there is one."""
     if _ANSWER:
-        write_text(Path(_ANSWER), as_json(result))  # last, so that it exists only if everything was printed
+        write_text(Path(_ANSWER), as_json(report))
 
 
 def follow(run: RunDir, process: subprocess.Popen[bytes], as_json: bool) -> int:

@@ -2,9 +2,9 @@
 
 import argparse
 
+from launcher.config.data import AUTO
 from launcher.data.reading import Reading, make_reading
 from launcher.errors import UsageError
-from launcher.formats import AUTO
 from launcher.formats.registry import known_formats
 
 

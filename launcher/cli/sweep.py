@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from launcher.cli.launched import answer
 from launcher.errors import Exit
 from launcher.output import print_json, say
 from launcher.sweep.folder import SweepDir, find_sweep
@@ -46,6 +47,7 @@ def teller(as_json: bool) -> Tell:
             print_json(result.report())
         else:
             print(result.text(), flush=True)
+        answer(result.report())
 
     return tell
 

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any
 
 GROUPS = {
@@ -36,8 +37,8 @@ class Verb:
     prints: Any = None
     """What it prints under --json: a TypedDict or a dataclass with a docstring below each field, or a list or mapping of such.
     A tuple is one object with the fields of all of its classes. A dict of these has a shape for each case, by a text such as
-    "with --explain". NOTHING is for a verb without a result. docs/reference/json.md is generated from it, and a verb without it
-    fails the build."""
+    "with --explain". NOTHING is for a verb without a result. It can be a function that returns these and imports them.
+    docs/reference/json.md is generated from it, and a verb without it fails the build."""
     add: Callable[[argparse.ArgumentParser], None] = no_arguments
     """Adds its arguments; --json is added for every verb."""
     about: str = ""
@@ -50,6 +51,11 @@ class Verb:
     """Whether it takes arguments in Hydra's syntax; they are then in options.overrides."""
     terminal: bool = False
     """Whether it needs the terminal of the person who typed it; it then does not run on a cluster that is reached by ssh."""
+
+    @property
+    def printed(self) -> Any:
+        """`prints`, or what it returns."""
+        return self.prints() if isinstance(self.prints, FunctionType) else self.prints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

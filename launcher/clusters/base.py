@@ -17,7 +17,7 @@ from launcher.errors import ClusterError
 from launcher.run import RunDir
 
 if TYPE_CHECKING:  # a launch finds nothing out about the site
-    from launcher.clusters.finding import Finding, Partition
+    from launcher.clusters.site_facts import Partition, SiteFact
 
 GRACE_S = 30.0
 """Seconds between SIGTERM and SIGKILL, unless a cluster says otherwise."""
@@ -266,7 +266,7 @@ class Cluster(ABC):
         """The partitions or queues of the site."""
         raise self._not_a_site()
 
-    def probe(self, partition: str | None) -> "list[Finding]":
+    def probe(self, partition: str | None) -> "list[SiteFact]":
         """What this machine can find out about the site, for jobs in that partition, or in the best one for GPUs."""
         del partition
         raise self._not_a_site()

@@ -19,7 +19,7 @@ CLUSTERS = Registry(
             "choose",
             "submission",
             "cluster_file",
-            "finding",
+            "site_facts",
             "site_file",
             "site_check",
         }

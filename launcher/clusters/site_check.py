@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from launcher.clusters.finding import Partition
+from launcher.clusters.site_facts import Partition
 from launcher.config import ClusterConfig
 from launcher.config.time_limit import is_limit, limit_s
 from launcher.errors import nearest

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
-from launcher.clusters.finding import Finding
+from launcher.clusters.site_facts import SiteFact
 from launcher.errors import ConfigError
 from launcher.run import write_text
 
@@ -13,11 +13,11 @@ _WIDTH = 44
 """Column of the comments."""
 
 
-def render(kind: str, findings: Sequence[Finding], day: date) -> str:
+def render(kind: str, findings: Sequence[SiteFact], day: date) -> str:
     """The text of the file. Values of Slurm's own options are quoted, so that YAML reads them as they are typed."""
     keyed = [one for one in findings if one.key and one.value is not None]
     top = [one for one in keyed if "." not in str(one.key)]
-    nested: dict[str, list[Finding]] = {}
+    nested: dict[str, list[SiteFact]] = {}
     for one in keyed:
         group, dot, _ = str(one.key).partition(".")
         if dot:
@@ -59,13 +59,13 @@ def write_new(path: Path, text: str) -> Path:
     return path
 
 
-def _line(key: str, one: Finding, *, quoted: bool = False) -> str:
+def _line(key: str, one: SiteFact, *, quoted: bool = False) -> str:
     value = json.dumps(str(one.value) if quoted else one.value)
     note = f"; {one.note}" if one.note else ""
     return f"{f'{key}: {value}':<{_WIDTH}}# {one.how}{note}"
 
 
-def _fact(one: Finding) -> str:
+def _fact(one: SiteFact) -> str:
     value = "unknown" if one.value is None else one.value
     note = f"; {one.note}" if one.note else ""
     return f"#   {one.what}: {value} ({one.how}){note}"

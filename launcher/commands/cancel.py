@@ -13,7 +13,7 @@ from launcher.run.owner import say_owner
 from launcher.status.state import read_status
 
 
-class Cancelled(TypedDict):
+class CancelResult(TypedDict):
     """A run whose job was told to end."""
 
     run: str
@@ -34,7 +34,7 @@ def _run(options: argparse.Namespace) -> int:
     say_owner(run)
     done = cancel(run)
     if options.json:
-        result: Cancelled = {"run": run.name, "job_id": done.job_id, "state": read_status(run).state}
+        result: CancelResult = {"run": run.name, "job_id": done.job_id, "state": read_status(run).state}
         print_json(result)
     elif done.was_over:
         print(f"{run.name} is {done.state}: there is nothing to cancel")
@@ -49,6 +49,6 @@ VERB = Verb(
     example="cancel quickstart",
     add=_add,
     run=_run,
-    prints=Cancelled,
+    prints=CancelResult,
     group="runs",
 )

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from launcher.after.chat import HELP, Asked, ChatAnswer, chatting
+from launcher.after.chat import HELP, ChatAnswer, ChatSettings, chatting
 from launcher.cli.parser import add_run, add_trust
 from launcher.cli.verb import Verb
 from launcher.errors import Exit, UsageError
@@ -33,7 +33,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     """The exit code."""
-    request = Asked(
+    request = ChatSettings(
         base=options.base,
         checkpoint=options.checkpoint,
         max_new_tokens=options.max_new_tokens,

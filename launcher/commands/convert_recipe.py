@@ -67,11 +67,11 @@ def _run(options: argparse.Namespace) -> int:
     """The exit code. Nothing is overwritten."""
     from launcher.launching.own_file.write import write_new
     from launcher.recipes.base import Fate
-    from launcher.recipes.convert import Asked, convert, template_path
+    from launcher.recipes.convert import ConversionRequest, convert, template_path
 
     if options.out.exists():
         raise UsageError(f"{options.out} exists and is not overwritten; give another name with -o")
-    asked = Asked(
+    asked = ConversionRequest(
         file=options.file, tool=options.tool, method=options.method, gpus=options.gpus, nodes=options.nodes,
         accelerate=options.accelerate, deepspeed=options.deepspeed,
     )  # fmt: skip

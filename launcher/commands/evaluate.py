@@ -4,8 +4,8 @@ classifier is."""
 import argparse
 from pathlib import Path
 
-from launcher.after.classify import Judged
-from launcher.after.evaluate import METRICS, Compared, evaluate
+from launcher.after.classify import ClassifierScores
+from launcher.after.evaluate import METRICS, BaseComparison, evaluate
 from launcher.cli.parser import add_run, add_trust, trusted_run
 from launcher.cli.verb import Verb
 from launcher.errors import Exit
@@ -45,7 +45,7 @@ def _run(options: argparse.Namespace) -> int:
     return Exit.OK
 
 
-def _show(result: Compared) -> None:
+def _show(result: BaseComparison) -> None:
     left_out = f", {result['left_out']:,} left out: no trained token" if result["left_out"] else ""
     print(
         f"{result['run']} on {result['data']}: {result['rows']:,} rows, {result['tokens']:,} trained tokens{left_out}"
@@ -65,7 +65,7 @@ def _show(result: Compared) -> None:
         print(f"exact match: greedy answers to the last turn of {result['questions']:,} chats")
 
 
-def _show_classes(result: Judged) -> None:
+def _show_classes(result: ClassifierScores) -> None:
     cut = f", {result['cut']:,} cut at model.max_length" if result["cut"] else ""
     print(f"{result['run']} on {result['data']}: {result['rows']:,} rows{cut}")
     rows: list[tuple[str, str, str, str]] = []
@@ -110,6 +110,6 @@ VERB = Verb(
     example="evaluate llama8b_lora --data eval.jsonl --max-rows 200",
     add=_add,
     run=_run,
-    prints={"": Compared, "of a classifier": Judged},
+    prints={"": BaseComparison, "of a classifier": ClassifierScores},
     group="model",
 )

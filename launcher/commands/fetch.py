@@ -8,7 +8,7 @@ from pathlib import Path
 from launcher.cli.verb import Verb
 from launcher.errors import Exit, RunError, UsageError
 from launcher.launching.compose import compose
-from launcher.launching.fetch import Fetched, fetch_all
+from launcher.launching.fetch import FetchedInputs, fetch_all
 from launcher.output import print_json, warn
 from launcher.remote.fetch import Brought, bring
 from launcher.run import find_run
@@ -44,7 +44,7 @@ def _run(options: argparse.Namespace) -> int:
             new = gibibytes(result.get("bytes", 0))
             print(f"{', '.join(result['names'])}: in {result.get('cache')}, {new} of it new", flush=True)
     if nothing:
-        none: Fetched = {"names": []}
+        none: FetchedInputs = {"names": []}
         print_json(none) if options.json else print("this run reads nothing from a hub")
     return Exit.OK
 
@@ -75,7 +75,7 @@ VERB = Verb(
     example="fetch +experiment=llama8b_lora\nfetch llama8b_lora",
     add=_add,
     run=_run,
-    prints={"": Fetched, "with RUN": Brought},
+    prints={"": FetchedInputs, "with RUN": Brought},
     group="launch",
     overrides=True,
     runs_dir=False,

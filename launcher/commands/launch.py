@@ -2,20 +2,20 @@
 
 import argparse
 from datetime import datetime
+from typing import Any
 
 from launcher.cli.launched import Shown, add_verbose, follow, shown, tell
 from launcher.cli.verb import Verb
 from launcher.errors import ClusterError, ConfigError, Exit
-from launcher.launching.compose import Asked, Composed, compose
+from launcher.launching.compose import Composed, MultirunRequest, compose
 from launcher.launching.launch import (
     LaunchReport,
-    Planned,
+    PlannedRun,
     launch,
     plan_launch,
     plan_launches,
     restart_here,
 )
-from launcher.sweep.printed import SweepLaunched
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -43,8 +43,8 @@ def _run(options: argparse.Namespace) -> int:
     return max(codes, default=Exit.OK)
 
 
-def _launch(planned: Planned, how: Shown) -> int:
-    launched = launch(planned, lambda launched: tell(planned.composed, launched, how))
+def _launch(planned: PlannedRun, how: Shown) -> int:
+    launched = launch(planned, lambda launched: tell(planned.composed, launched, how, planned.warnings))
     if launched.process is None:
         return Exit.OK
     return follow(launched.run, launched.process, how.json)
@@ -58,12 +58,18 @@ def _launch_job(composed: Composed, moment: datetime, how: Shown) -> None:
         raise ClusterError(f"{name} ended with exit code {code}; python -m launcher logs {name}")
 
 
-def _launch_sweep(request: Asked, as_json: bool) -> int:
+def _launch_sweep(request: MultirunRequest, as_json: bool) -> int:
     # imported here: a single run stays fast
     from launcher.cli.sweep import finish, teller
     from launcher.sweep.launch import launch_sweep
 
     return finish(launch_sweep(request, teller(as_json)), as_json)
+
+
+def _prints() -> dict[str, Any]:
+    from launcher.sweep.printed import SweepLaunched  # by need: most launches are of one run
+
+    return {"": LaunchReport, "with -m": SweepLaunched}
 
 
 VERB = Verb(
@@ -73,7 +79,7 @@ VERB = Verb(
     example="launch +experiment=quickstart\n-m +experiment=llama8b_lora 'trainer.learning_rate=1e-5,3e-5' dry_run=true",
     add=add_verbose,
     run=_run,
-    prints={"": LaunchReport, "with -m": SweepLaunched},
+    prints=_prints,
     group="launch",
     overrides=True,
     runs_dir=False,

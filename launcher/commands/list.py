@@ -1,49 +1,69 @@
 """python -m launcher list: all runs that were submitted, newest last; --planned lists the dry runs."""
 
 import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypedDict
 
 from launcher.cli.verb import Verb
-from launcher.errors import Exit
-from launcher.output import columns, print_json, warn
-from launcher.run import list_runs
+from launcher.clusters.base import RunState
+from launcher.errors import Exit, RunError
+from launcher.output import columns, fields, print_json, warn
+from launcher.run import RunDir, list_runs
+from launcher.run.remote import REMOTE, RemoteRun, list_remote, read_remote
 from launcher.status.learning import damaged_lines
 from launcher.status.state import Status, read_statuses, split_readable
 from launcher.units import plural
+
+
+class OnCluster(TypedDict):
+    """A run or a sweep that was launched by ssh (cluster.ssh), and whose cluster was not asked, or did not answer."""
+
+    run: str
+    """name/date_time, by which it is found here; of a sweep name/sweep_date_time."""
+    ssh: str
+    """The cluster, as cluster.ssh names it."""
+    run_dir: str
+    """Absolute path of its folder there."""
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--planned", action="store_true", help="list the dry runs, which were never submitted"
     )
+    parser.add_argument(
+        "--ask",
+        action="store_true",
+        help="ask the clusters that are reached by ssh for the state of their runs",
+    )
 
 
 def _run(options: argparse.Namespace) -> int:
     """The exit code."""
-    every = list_runs(options.runs_dir.absolute())
+    runs_dir = options.runs_dir.absolute()
+    every, there = list_runs(runs_dir), _readable(runs_dir)
     listed = [run for run in every if run.submitted is not options.planned]
+    remote = {folder: one for folder, one in there.items() if one.dry_run is options.planned}
     runs, faults = split_readable(listed)
     for fault in faults:
         warn(f"{fault} The run is left out of the list.")
+    asked: Mapping[str, Mapping[str, Any]] = {}
+    if options.ask and remote:
+        from launcher.remote.forward import statuses_there  # by need: most lists are of this machine
+
+        asked = statuses_there([*remote.values()])
     statuses = read_statuses(runs)
+    entries = _in_order(runs, statuses, runs_dir, remote, asked)
     if options.json:
-        print_json(statuses)
+        print_json([one for _, one in entries])
         return Exit.OK
-    hidden = len(every) - len(listed)
-    if not statuses:
+    hidden = len(every) + len(there) - len(listed) - len(remote)
+    if not entries:
         print(
             f"no {'dry runs' if options.planned else 'runs'} under {options.runs_dir}{_others(hidden, options.planned)}"
         )
         return Exit.OK
-    rows = [
-        (
-            status.run,
-            status.state.value,
-            "" if status.step is None else f"{status.step}/{status.total_steps}",
-            "" if status.loss is None else f"{status.loss:.4f}",
-            status.job_id or "",
-        )
-        for status in statuses
-    ]
+    rows = [_row(cluster, one) for cluster, one in entries]
     print(columns(("run", "state", "step", "loss", "job"), rows))
     for status in statuses:
         for line in damaged_lines(status.damaged):
@@ -51,6 +71,57 @@ def _run(options: argparse.Namespace) -> int:
     if hidden and not options.planned:
         print(_others(hidden, planned=False).strip(" ;"))
     return Exit.OK
+
+
+def _readable(runs_dir: Path) -> dict[Path, RemoteRun]:
+    """Folder -> record of each run and sweep on a cluster; a record that cannot be read is told."""
+    found: dict[Path, RemoteRun] = {}
+    for folder in list_remote(runs_dir):
+        try:
+            if remote := read_remote(folder):
+                found[folder] = remote
+        except RunError as error:
+            warn(f"{error} The run is left out of the list.")
+    return found
+
+
+def _in_order(
+    runs: Sequence[RunDir],
+    statuses: Sequence[Status],
+    runs_dir: Path,
+    there: Mapping[Path, RemoteRun],
+    asked: Mapping[str, Mapping[str, Any]],
+) -> "list[tuple[str, Status | OnCluster | dict[str, Any]]]":
+    """(cluster, what is listed), newest last; the cluster is empty for a run of this machine. A run on a cluster is listed with
+    its status there if that is known."""
+    found: list[tuple[int, str, Status | OnCluster | dict[str, Any]]] = [
+        (run.plan.stat().st_mtime_ns, "", status) for run, status in zip(runs, statuses, strict=True)
+    ]
+    for folder, remote in there.items():
+        name, launched = str(folder.relative_to(runs_dir)), (folder / REMOTE).stat().st_mtime_ns
+        told = [
+            (launched, remote.ssh, {**status, "run": name + run_dir.removeprefix(remote.run_dir)})
+            for run_dir, status in asked.items()
+            if run_dir == remote.run_dir or run_dir.startswith(f"{remote.run_dir}/")
+        ]
+        unknown = OnCluster(run=name, ssh=remote.ssh, run_dir=remote.run_dir)
+        found += told or [(launched, remote.ssh, unknown)]
+    return [(cluster, one) for _, cluster, one in sorted(found, key=lambda entry: entry[0])]
+
+
+def _row(cluster: str, one: Status | OnCluster | dict[str, Any]) -> tuple[str, str, str, str, str]:
+    status: Mapping[str, Any] = fields(one) if isinstance(one, Status) else one
+    if "state" not in status:
+        return str(status["run"]), f"on {cluster}", "", "", ""
+    state, step, loss = status["state"], status["step"], status["loss"]
+    said = state.value if isinstance(state, RunState) else str(state)
+    return (
+        str(status["run"]),
+        f"{said} on {cluster}" if cluster else said,
+        "" if step is None else f"{step}/{status['total_steps']}",
+        "" if loss is None else f"{loss:.4f}",
+        status["job_id"] or "",
+    )
 
 
 def _others(count: int, planned: bool) -> str:
@@ -64,10 +135,11 @@ def _others(count: int, planned: bool) -> str:
 
 VERB = Verb(
     line="list all runs that were submitted, newest last",
-    about="A dry run is listed with --planned, and python -m launcher remove deletes it.",
+    about="A dry run is listed with --planned, and python -m launcher remove deletes it. A run that was launched by ssh "
+    "(cluster.ssh) is listed with its cluster; --ask shows its state.",
     example="list --json",
     add=_add,
     run=_run,
-    prints=list[Status],
+    prints=list[Status | OnCluster],
     group="runs",
 )

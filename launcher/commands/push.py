@@ -4,7 +4,7 @@ import argparse
 
 from launcher.after.choose import exported
 from launcher.after.push import export_of, push_folder, push_run
-from launcher.after.upload import Pushed, describe
+from launcher.after.upload import PushResult, describe
 from launcher.cli.parser import add_run, add_trust, trusted_run
 from launcher.cli.verb import Verb
 from launcher.errors import Exit, UsageError
@@ -56,6 +56,6 @@ VERB = Verb(
     example="push llama8b_lora --to me/my-model\npush llama8b_lora --to me/my-model-merged --merged",
     add=_add,
     run=_run,
-    prints=Pushed,
+    prints=PushResult,
     group="model",
 )

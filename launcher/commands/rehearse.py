@@ -11,7 +11,7 @@ from launcher.rehearsal.copy import Settings
 from launcher.rehearsal.rehearse import rehearse
 
 
-class Rehearsed(TypedDict):
+class RehearsalResult(TypedDict):
     """The outcome of a rehearsal."""
 
     run: str
@@ -51,7 +51,7 @@ def _run(options: argparse.Namespace) -> int:
         lambda check: say(check.line()),
     )  # fmt: skip
     if options.json:
-        result: Rehearsed = {
+        result: RehearsalResult = {
             "run": done.run.name,
             "run_dir": str(done.run.path),
             "passed": not done.failed,
@@ -71,7 +71,7 @@ VERB = Verb(
     example="rehearse +experiment=llama8b_lora resources.nodes=2",
     add=_add,
     run=_run,
-    prints=Rehearsed,
+    prints=RehearsalResult,
     group="launch",
     overrides=True,
     runs_dir=False,

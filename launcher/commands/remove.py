@@ -24,7 +24,7 @@ class RemovedRun(TypedDict):
     """Size of its files."""
 
 
-class Removed(TypedDict):
+class RemoveResult(TypedDict):
     """The runs that were removed."""
 
     removed: list[RemovedRun]
@@ -66,7 +66,7 @@ def _run(options: argparse.Namespace) -> int:
         if not options.json:
             print(f"removed {one.run.path}")
     if options.json:
-        result: Removed = {
+        result: RemoveResult = {
             "removed": [
                 {"run": one.run.name, "run_dir": str(one.run.path), "bytes": one.size} for one in found
             ]
@@ -97,6 +97,6 @@ VERB = Verb(
     example="remove quickstart/2026-11-25_08-00-00\nremove tiny/sweep_2026-11-25_08-00-00\nremove --planned --yes",
     add=_add,
     run=_run,
-    prints=Removed,
+    prints=RemoveResult,
     group="runs",
 )

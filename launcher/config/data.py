@@ -8,6 +8,9 @@ from launcher.config.missing import MISSING
 
 # Optional[X], not X | None: OmegaConf 2.3 reads the former on every supported Python.
 
+AUTO = "auto"
+"""The value of data.format that detects each row's format from its keys."""
+
 
 class DataCheck(Enum):
     """What is looked for in the data before a launch. `full`: everything that `data check` finds."""
@@ -39,7 +42,7 @@ class SourceConfig:
     """As data.path, for this source."""
     weight: float = 1.0
     """How many times each row is seen in one epoch: 2 is twice; 0.5 is a random half of the rows."""
-    format: str = "auto"
+    format: str = AUTO
     """As data.format, for this source."""
     columns: dict[str, str] = field(default_factory=dict[str, str])
     """As data.columns, for this source; empty takes data.columns."""
@@ -51,7 +54,7 @@ class DataConfig:
 
     path: Optional[str] = None  # noqa: UP045
     """JSONL, JSON, CSV, TSV, TXT or Parquet file, or `hub:NAME[/SUBSET][:SPLIT][@REVISION]`, which the nodes read."""
-    format: str = "auto"
+    format: str = AUTO
     """Format of the rows in path and eval_path; `auto` detects it from the keys of each row."""
     columns: dict[str, str] = field(default_factory=dict[str, str])
     """Names of the file's columns for the keys of a format, such as {prompt: question, completion: response}. A place within a

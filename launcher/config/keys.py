@@ -26,7 +26,7 @@ _PLAIN: dict[Any, str] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Key:
+class ConfigKey:
     """One key of the configuration, or a group of keys."""
 
     name: str
@@ -39,7 +39,7 @@ class Key:
     group: bool
 
 
-def list_keys(schema: type = Config, prefix: str = "") -> list[Key]:
+def list_keys(schema: type = Config, prefix: str = "") -> list[ConfigKey]:
     """All keys under `schema` in the order of the source, each group before its keys.
 
     An empty `doc` means that the source has no docstring below the field.
@@ -81,13 +81,13 @@ def _docs_below(source: type, kind: type[ast.AnnAssign] | type[ast.Assign]) -> d
     return docs
 
 
-def _keys(schema: type, prefix: str) -> Iterator[Key]:
+def _keys(schema: type, prefix: str) -> Iterator[ConfigKey]:
     docs, hints = field_docs(schema), get_type_hints(schema)
     for field in dataclasses.fields(schema):
         name, hint = f"{prefix}{field.name}", hints[field.name]
         below, suffix = _schema_below(hint)
         doc = docs.get(field.name) or (_first_paragraph(below) if below else "")
-        yield Key(
+        yield ConfigKey(
             name=name, type=_type(hint), default=None if below and not suffix else _default(field), doc=doc,
             group=below is not None and not suffix,
         )  # fmt: skip

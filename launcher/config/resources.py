@@ -57,3 +57,8 @@ class ResourcesConfig:
     hang_timeout_s: float = 60.0
     """Seconds without progress after which a rank counts as hung. Where steps are long, 10 times the longest step applies
     instead."""
+
+
+def is_auto(resources: ResourcesConfig) -> bool:
+    """Whether the queue chooses the shape of the run."""
+    return resources.auto or bool(resources.shapes)

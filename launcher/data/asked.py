@@ -6,11 +6,11 @@ from typing import Any
 
 from launcher.data.portion import Portion
 from launcher.data.reading import AS_IT_STANDS, Reading
-from launcher.data.template import Template
+from launcher.data.template import ChatTemplate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class CheckOptions:
     """The options of a check."""
 
     path: str | Path
@@ -19,7 +19,7 @@ class Asked:
     max_length: int = 2048
     bytes_per_token: float = 4.0
     tokenizer: Any = None
-    template: Template | None = None
+    template: ChatTemplate | None = None
     """The model's chat template, if there is no tokenizer: rows are rendered with it, but not counted."""
     assistant_only: bool = True
     compare: bool = True

@@ -8,7 +8,7 @@ import json
 import re
 from typing import Any, cast
 
-from launcher.data.rules import BrokenRow
+from launcher.data.findings import BrokenRow
 
 _TURN = r"""\{\s*['"](?:role|content|from|value|name|weight|tool_calls)['"]\s*:"""
 _LOOKS = re.compile(rf"\s*(?:array\()?\[?\s*{_TURN}")

@@ -3,18 +3,18 @@
 from dataclasses import dataclass, field, replace
 
 from launcher.data.advice import advise
-from launcher.data.asked import Asked
+from launcher.data.asked import CheckOptions
 from launcher.data.classes import add_classes
 from launcher.data.evaluation import add_evaluation
 from launcher.data.examples import read_examples
 from launcher.data.files import Sections, read_numbered
+from launcher.data.findings import ERROR, Finding
 from launcher.data.held_out import choose, group_values
 from launcher.data.kinds import Example
 from launcher.data.lengths import TOKENIZED, estimate, measure, no_tokens, render_only, stride
 from launcher.data.part import Counting, Part, count
 from launcher.data.places import find_files
 from launcher.data.printed import ClassCounts, DataReport, Tokens, Used
-from launcher.data.rules import ERROR, Finding
 from launcher.data.survey import Advance, survey
 from launcher.data.whole import add_whole
 
@@ -23,7 +23,7 @@ from launcher.data.whole import add_whole
 class Report:
     """The outcome of a check."""
 
-    asked: Asked
+    asked: CheckOptions
     part: Part
     findings: list[Finding]
     near_duplicates: int = 0
@@ -90,7 +90,7 @@ class Report:
         }
 
 
-def check(asked: Asked, advance: Advance | None = None) -> Report:
+def check(asked: CheckOptions, advance: Advance | None = None) -> Report:
     """The report on a file; DataError if it cannot be read at all. `advance` is called with the number of bytes done."""
     counting = Counting(
         reading=asked.reading,
@@ -153,7 +153,7 @@ def _located(finding: Finding, sections: Sections) -> Finding:
     return replace(finding, file=file, line=line)
 
 
-def _used(part: Part, asked: Asked) -> Used | None:
+def _used(part: Part, asked: CheckOptions) -> Used | None:
     """The numbers of rows that are trained on and held out, by the rows of a file without errors."""
     portion = asked.portion
     if portion.eval_fraction is None:

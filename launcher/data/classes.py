@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
+from launcher.data.findings import BrokenRow
 from launcher.data.kinds import Example
 from launcher.data.printed import ClassCounts
-from launcher.data.rules import BrokenRow
 
 if TYPE_CHECKING:
     from launcher.data.files import Sections

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from launcher.data.examples import read_examples
+from launcher.data.findings import BrokenRow
 from launcher.data.kinds import kind_of
 from launcher.data.reading import Reading
-from launcher.data.rules import BrokenRow
 from launcher.data.write import format_of, write_row
 from launcher.errors import DataError
 from launcher.output import warn

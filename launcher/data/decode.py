@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from launcher.data.rules import BrokenRow
+from launcher.data.findings import BrokenRow
 
 _doubled: list[str] = []
 

@@ -1,16 +1,16 @@
 """What a check says of the evaluation file, and of rows that the training file shares with it."""
 
-from launcher.data.asked import Asked
+from launcher.data.asked import CheckOptions
 from launcher.data.files import Sections
+from launcher.data.findings import ERROR
 from launcher.data.part import Part
-from launcher.data.rules import ERROR
 
 _EVALUATION = ("answer_cut", "not_rendered", "no_end")
 """Rules about the model by which evaluation rows are looked at; the others hold for the training rows alone."""
 
 
 def add_evaluation(
-    part: Part, evaluation: Part, sections: Sections, seen: dict[int, int], asked: Asked
+    part: Part, evaluation: Part, sections: Sections, seen: dict[int, int], asked: CheckOptions
 ) -> None:
     """Adds what is wrong with the evaluation file to the findings of the training file.
 
@@ -23,7 +23,7 @@ def add_evaluation(
         _add_overlap(part, evaluation, sections, seen, asked)
 
 
-def _add_errors(part: Part, evaluation: Part, sections: Sections, asked: Asked) -> None:
+def _add_errors(part: Part, evaluation: Part, sections: Sections, asked: CheckOptions) -> None:
     """Adds the first error of the evaluation file, which stops a launch as well."""
     errors = [finding for finding in evaluation.findings if finding.level == ERROR]
     if errors:
@@ -39,7 +39,7 @@ def _add_errors(part: Part, evaluation: Part, sections: Sections, asked: Asked) 
         )
 
 
-def _add_warnings(part: Part, evaluation: Part, sections: Sections, asked: Asked) -> None:
+def _add_warnings(part: Part, evaluation: Part, sections: Sections, asked: CheckOptions) -> None:
     """Adds the first evaluation row of each kind that has no answer left, or that is shown in part."""
     told: set[str] = set()
     for finding in evaluation.findings:
@@ -50,7 +50,7 @@ def _add_warnings(part: Part, evaluation: Part, sections: Sections, asked: Asked
             part.add_finding(finding.rule, None, f"{where}: {finding.message}")
 
 
-def _add_left_out(part: Part, evaluation: Part, sections: Sections, asked: Asked) -> None:
+def _add_left_out(part: Part, evaluation: Part, sections: Sections, asked: CheckOptions) -> None:
     """Adds the invalid evaluation rows that are left out."""
     for finding in evaluation.bad:
         where = _named(asked, sections, finding.line or 1)
@@ -58,14 +58,14 @@ def _add_left_out(part: Part, evaluation: Part, sections: Sections, asked: Asked
     part.counts["left_out"] += sum(evaluation.left_out.values()) - len(evaluation.bad)
 
 
-def _named(asked: Asked, sections: Sections, line: int) -> str:
+def _named(asked: CheckOptions, sections: Sections, line: int) -> str:
     """File and line of an evaluation row."""
     file, line = sections.where(line)
     return f"{file or asked.eval_path}, line {line}"
 
 
 def _add_overlap(
-    part: Part, evaluation: Part, sections: Sections, seen: dict[int, int], asked: Asked
+    part: Part, evaluation: Part, sections: Sections, seen: dict[int, int], asked: CheckOptions
 ) -> None:
     if asked.eval_path and str(asked.eval_path) == str(asked.path):
         part.add_finding(

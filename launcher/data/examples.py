@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from launcher.data.files import read_rows
+from launcher.data.findings import BrokenRow
 from launcher.data.kinds import Example
 from launcher.data.read import read_row
 from launcher.data.reading import AS_IT_STANDS, Reading
 from launcher.data.row import Row
-from launcher.data.rules import BrokenRow
 from launcher.errors import DataError
 
 

@@ -4,10 +4,10 @@ import json
 from collections.abc import Mapping
 from typing import Any, cast
 
+from launcher.data.findings import BrokenRow
 from launcher.data.kinds import Example
 from launcher.data.marked import is_chat
 from launcher.data.rounds import as_turns
-from launcher.data.rules import BrokenRow
 from launcher.data.turns import Message, check_order, read_turn, read_turns
 from launcher.data.within import dig
 from launcher.formats.base import SYSTEM

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+from launcher.config.data import AUTO
 from launcher.data.files import parse_lines
 from launcher.data.hub import HubName
 from launcher.data.meanings import no_format
@@ -14,7 +15,6 @@ from launcher.data.tables import read_csv
 from launcher.data.tidy import meant_by
 from launcher.data.within import column_of
 from launcher.errors import DataError, nearest
-from launcher.formats import AUTO
 from launcher.formats.registry import known_formats
 
 _STARTS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")

@@ -6,7 +6,7 @@ The marks are those of chat templates (ChatML, Llama 2 and 3, Gemma, Zephyr), of
 
 import re
 
-from launcher.data.rules import BrokenRow
+from launcher.data.findings import BrokenRow
 from launcher.data.turns import Message, check_order, read_turn
 
 _ROLES = {

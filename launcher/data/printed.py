@@ -2,7 +2,7 @@
 
 from typing import TypedDict
 
-from launcher.data.rules import FindingRow
+from launcher.data.findings import FindingRow
 
 
 class Systems(TypedDict):
@@ -143,7 +143,7 @@ class DataReport(TypedDict):
     """Sentences on what to do next."""
 
 
-class Converted(TypedDict):
+class ConvertedData(TypedDict):
     """A data file that was written in another format."""
 
     path: str

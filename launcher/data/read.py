@@ -2,12 +2,12 @@
 
 from typing import Any, NamedTuple, cast
 
+from launcher.config.data import AUTO
+from launcher.data.findings import BrokenRow
 from launcher.data.kinds import Example
 from launcher.data.meanings import no_format
 from launcher.data.reading import Reading
-from launcher.data.rules import BrokenRow
 from launcher.data.tidy import tidy
-from launcher.formats import AUTO
 from launcher.formats.registry import FORMATS, known_formats
 
 _NO_ROLES: dict[str, str] = {}

@@ -5,10 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from launcher.config import BadRow, DataConfig
-from launcher.data.speakers import ROLES
-from launcher.data.within import column_of, dig
+from launcher.config.data import AUTO
 from launcher.errors import ConfigError, unknown
-from launcher.formats import AUTO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +36,8 @@ class Reading:
         """The row with the keys that formats know, and the keys whose place was taken by another one."""
         if not (self.columns or self.drop or self.keep):
             return row, []
+        from launcher.data.within import column_of, dig  # by need, as below: every launch imports this module
+
         taken = {theirs: ours for ours, theirs in self.columns if theirs in row}
         renamed: dict[str, Any] = {}
         replaced: list[str] = []
@@ -57,6 +57,8 @@ class Reading:
 
     def present(self, row: dict[str, Any]) -> Iterator[str]:
         """Those of the names that the configuration gives which this row has."""
+        from launcher.data.within import dig
+
         return (name for name in self.named if name in row or ("." in name and dig(row, name) is not None))
 
     def too_many(self, bad: int, rows: int) -> str | None:
@@ -104,9 +106,8 @@ def make_reading(
         _check_columns(named)
     if both := sorted({*drop} & {*keep, *(theirs for _, theirs in named)}):
         raise ConfigError(f"data.drop=[{both[0]}] is also in data.keep or data.columns; take it out of one")
-    for speaker, role in (roles or {}).items():
-        if role not in ROLES:
-            raise ConfigError(f"data.roles={{{speaker}: {role}}}: {unknown('role', role, ROLES)}")
+    if roles:
+        _check_roles(roles)
     if not 0 <= max_bad_share < 1:
         raise ConfigError(
             f"data.max_bad_share={max_bad_share:g} must be at least 0 and below 1: it is a share"
@@ -120,6 +121,14 @@ def make_reading(
         skip=skip,
         max_bad_share=max_bad_share,
     )
+
+
+def _check_roles(roles: Mapping[str, str]) -> None:
+    from launcher.data.speakers import ROLES
+
+    for speaker, role in roles.items():
+        if role not in ROLES:
+            raise ConfigError(f"data.roles={{{speaker}: {role}}}: {unknown('role', role, ROLES)}")
 
 
 def _check_columns(columns: tuple[tuple[str, str], ...]) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from launcher.data.check import Report
+from launcher.data.findings import RULES, Finding
 from launcher.data.kinds import Example
 from launcher.data.printed import ClassCounts
-from launcher.data.rules import RULES, Finding
 from launcher.output import align
 
 _LINES_PER_RULE = 5

@@ -2,7 +2,7 @@
 
 from typing import Any, cast
 
-from launcher.data.rules import BrokenRow
+from launcher.data.findings import BrokenRow
 
 _ROUNDS = (
     ("input", "output"),

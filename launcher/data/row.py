@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from launcher.data.rules import BrokenRow
+from launcher.data.findings import BrokenRow
 
 
 class Row(NamedTuple):

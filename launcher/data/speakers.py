@@ -3,7 +3,7 @@
 import json
 from typing import Any, cast
 
-from launcher.data.rules import BrokenRow
+from launcher.data.findings import BrokenRow
 
 ROLES = ("system", "user", "assistant", "tool")
 _SPELLINGS = {

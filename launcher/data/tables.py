@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO, cast
 
 from launcher.data.astext import holds_turns, holds_value
+from launcher.data.findings import BrokenRow
 from launcher.data.marked import is_chat
 from launcher.data.row import Row
-from launcher.data.rules import BrokenRow
 from launcher.errors import DataError
 from launcher.formats.registry import known_formats
 

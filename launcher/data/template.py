@@ -11,7 +11,7 @@ _BLOCK = re.compile(r"\{%([-+]?)\s*(end)?generation\s*([-+]?)%\}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Template:
+class ChatTemplate:
     """The part of a tokenizer that launcher.data.mask and launcher.data.rendering need to render chats."""
 
     name_or_path: str

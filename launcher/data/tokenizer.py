@@ -23,7 +23,7 @@ CHATML = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class TokenizerSource:
     """Where the tokenizer of a model comes from."""
 
     model: str
@@ -48,7 +48,7 @@ def shelf() -> list[str]:
     return sorted(file.stem for file in (resource_dir("conf") / "model").glob("*.yaml"))
 
 
-def find_source(model: str) -> Source:
+def find_source(model: str) -> TokenizerSource:
     """The source of a model's tokenizer, by its name in conf/model, its folder or its hub id; DataError if there is none."""
     file = resource_dir("conf") / "model" / f"{model}.yaml"
     known: dict[str, Any] = {}
@@ -65,7 +65,7 @@ def find_source(model: str) -> Source:
     where = str(Path(where).expanduser())
     if not random and own_path and not Path(where).is_dir():
         raise DataError(f"--model {model} is not a folder here; check the path, or give a hub id")
-    return Source(
+    return TokenizerSource(
         model=model, where=where, revision=known.get("revision"), gguf_file=gguf, max_length=known.get("max_length"),
         random=random,
     )  # fmt: skip

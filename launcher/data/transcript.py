@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from launcher.data.fields import make_turn
-from launcher.data.rules import BrokenRow
+from launcher.data.findings import BrokenRow
 from launcher.data.turns import Message
 
 _TURN = re.compile(r"(?:^|\n\n)\s*(Human|Assistant):")

@@ -7,7 +7,7 @@ has them. content is a string, and the arguments of a tool call are an object, a
 import json
 from typing import Any, cast
 
-from launcher.data.rules import BrokenRow, check_known
+from launcher.data.findings import BrokenRow, check_known
 from launcher.data.speakers import as_role, join_calls
 
 _THOUGHTS = ("reasoning_content", "thinking")

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 
 from launcher.data.advice import advise
-from launcher.data.asked import Asked
+from launcher.data.asked import CheckOptions
 from launcher.data.kinds import SPOKEN
 from launcher.data.part import Part
 from launcher.data.printed import Tokens
 from launcher.data.reading import Reading
 
 
-def add_whole(part: Part, asked: Asked, tokens: Tokens) -> None:
+def add_whole(part: Part, asked: CheckOptions, tokens: Tokens) -> None:
     """Adds what is wrong with the file as a whole."""
     if not part.rows:
         part.add_finding(

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 from launcher.data.astext import holds_value, read_text
-from launcher.data.rules import BrokenRow
+from launcher.data.findings import BrokenRow
 
 
 def dig(row: Mapping[str, Any], path: str) -> Any:

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from launcher.data.findings import BrokenRow
 from launcher.data.kinds import SPOKEN, Example, kind_of, to_chat
-from launcher.data.rules import BrokenRow
 from launcher.errors import ConfigError, unknown
 from launcher.formats.base import Format, Writer
 from launcher.formats.registry import known_formats, own_format

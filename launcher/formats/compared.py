@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from launcher.data.fields import as_strings, read_side, read_systems
+from launcher.data.findings import BrokenRow
 from launcher.data.kinds import Example
-from launcher.data.rules import BrokenRow
 from launcher.data.transcript import asked_in, is_open
 from launcher.data.turns import Message, check_answer, check_order
 from launcher.formats.base import SYSTEM, Fields, Format

@@ -3,8 +3,8 @@
 from typing import Any
 
 from launcher.data.fields import plain_pairs, read_chat
+from launcher.data.findings import BrokenRow
 from launcher.data.kinds import Example
-from launcher.data.rules import BrokenRow
 from launcher.formats.base import SYSTEM, Fields, Format
 
 

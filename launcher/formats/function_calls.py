@@ -4,8 +4,8 @@ import json
 from typing import Any, cast
 
 from launcher.data.fields import make_turn, read_systems, with_tools
+from launcher.data.findings import BrokenRow
 from launcher.data.kinds import Example
-from launcher.data.rules import BrokenRow
 from launcher.data.turns import check_order, read_turns
 from launcher.formats.base import SYSTEM, TOOLS, Fields, Format
 

@@ -3,8 +3,8 @@
 from typing import Any
 
 from launcher.data.fields import make_turn, read_string
+from launcher.data.findings import BrokenRow
 from launcher.data.kinds import Example
-from launcher.data.rules import BrokenRow
 from launcher.data.transcript import answer_of, asked_in, is_transcript, split
 from launcher.data.turns import Message, check_order
 from launcher.formats.base import Fields, Format

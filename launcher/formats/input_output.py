@@ -3,8 +3,8 @@
 from typing import Any
 
 from launcher.data.fields import plain_pairs, read_side, read_system, read_systems, text_turn
+from launcher.data.findings import BrokenRow
 from launcher.data.kinds import Example, untrained
-from launcher.data.rules import BrokenRow
 from launcher.data.turns import check_order
 from launcher.formats.base import SYSTEM, Fields, Format
 

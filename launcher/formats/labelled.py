@@ -3,8 +3,8 @@
 from typing import Any
 
 from launcher.data.fields import as_strings, read_side, with_tools
+from launcher.data.findings import BrokenRow
 from launcher.data.kinds import Example
-from launcher.data.rules import BrokenRow
 from launcher.data.turns import check_answer, check_order
 from launcher.formats.base import TOOLS, Fields, Format
 

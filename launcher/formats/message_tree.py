@@ -3,8 +3,8 @@
 from typing import Any, cast
 
 from launcher.data.fields import make_turn, plain_pairs
+from launcher.data.findings import BrokenRow
 from launcher.data.kinds import Example
-from launcher.data.rules import BrokenRow
 from launcher.data.speakers import role_of
 from launcher.data.turns import Message, check_order
 from launcher.formats.base import Fields, Format

@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 from launcher.data.fields import read_chat, with_tools
+from launcher.data.findings import BrokenRow
 from launcher.data.kinds import Example
-from launcher.data.rules import BrokenRow
 from launcher.data.turns import Message
 from launcher.formats.base import SYSTEM, TOOLS, Fields, Format
 

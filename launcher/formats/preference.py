@@ -3,8 +3,8 @@
 from typing import Any, cast
 
 from launcher.data.fields import as_strings, read_below, read_side, read_systems, with_tools
+from launcher.data.findings import BrokenRow
 from launcher.data.kinds import Example
-from launcher.data.rules import BrokenRow
 from launcher.data.turns import Message, check_answer, check_order
 from launcher.formats.base import SYSTEM, TOOLS, Fields, Format
 

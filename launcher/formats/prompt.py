@@ -3,8 +3,8 @@
 from typing import Any
 
 from launcher.data.fields import read_side, without_weight
+from launcher.data.findings import BrokenRow
 from launcher.data.kinds import Example
-from launcher.data.rules import BrokenRow
 from launcher.data.turns import Message, check_prompt
 from launcher.formats.base import Fields, Format
 

@@ -3,8 +3,8 @@
 from typing import Any
 
 from launcher.data.fields import read_side, read_systems, without_weight
+from launcher.data.findings import BrokenRow
 from launcher.data.kinds import Example, untrained
-from launcher.data.rules import BrokenRow
 from launcher.data.transcript import answer_of, asked_in, is_open
 from launcher.data.turns import Message, check_order, is_trained
 from launcher.formats.base import SYSTEM, Fields, Format

@@ -3,8 +3,8 @@
 from typing import Any, cast
 
 from launcher.data.fields import make_turn, plain_pairs, read_below, read_string, read_systems, text_turn
+from launcher.data.findings import BrokenRow
 from launcher.data.kinds import Example
-from launcher.data.rules import BrokenRow
 from launcher.data.turns import Message
 from launcher.formats.base import SYSTEM, Fields, Format
 

@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 from launcher.data.fields import read_chat, refuse_extras, with_tools
+from launcher.data.findings import BrokenRow
 from launcher.data.kinds import Example
-from launcher.data.rules import BrokenRow
 from launcher.formats.base import SYSTEM, TOOLS, Fields, Format
 
 _FROM = {"system": "system", "user": "human", "assistant": "gpt", "tool": "observation"}

@@ -4,8 +4,8 @@ from typing import Any
 
 from launcher.data.astext import holds_turns
 from launcher.data.fields import read_string
+from launcher.data.findings import BrokenRow
 from launcher.data.kinds import Example, to_chat
-from launcher.data.rules import BrokenRow
 from launcher.formats.base import Fields, Format
 
 

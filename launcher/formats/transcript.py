@@ -3,9 +3,9 @@
 from typing import Any
 
 from launcher.data.fields import plain_pairs, read_string, read_systems
+from launcher.data.findings import BrokenRow
 from launcher.data.kinds import Example
 from launcher.data.marked import turns_of
-from launcher.data.rules import BrokenRow
 from launcher.formats.base import SYSTEM, Fields, Format
 
 

@@ -14,7 +14,7 @@ from launcher.status.state import is_over, read_status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cancelled:
+class CancelledJob:
     """The cancelled job."""
 
     job_id: str
@@ -23,7 +23,7 @@ class Cancelled:
     """The run's state before the cancel."""
 
 
-def cancel(run: RunDir) -> Cancelled:
+def cancel(run: RunDir) -> CancelledJob:
     """Cancels the job, unless it is over; RunError if there is none, or if it runs on another machine."""
     settle(run)
     before = read_status(run)
@@ -40,7 +40,7 @@ def cancel(run: RunDir) -> Cancelled:
             asked = process_id(asked, job.get("started") if same else None)
         cluster.cancel(asked)
         run.note(launching.Cancelled(attempt=before.attempts, job_id=before.job_id))
-    return Cancelled(job_id=before.job_id, was_over=over, state=before.state.value)
+    return CancelledJob(job_id=before.job_id, was_over=over, state=before.state.value)
 
 
 def _check_host(run: RunDir) -> None:

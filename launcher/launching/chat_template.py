@@ -18,7 +18,7 @@ from launcher.reading import object_in, read_text
 from launcher.resources import resource_dir
 
 if TYPE_CHECKING:
-    from launcher.data.template import Template
+    from launcher.data.template import ChatTemplate
 
 _KEY = "model.chat_template"
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
@@ -211,15 +211,15 @@ def _check_tokens(model: ModelConfig) -> None:
         raise ConfigError(f"model.added_tokens holds {min(double)!r} twice; give each token once")
 
 
-def row_template(config: Config) -> "Template | None":
+def row_template(config: Config) -> "ChatTemplate | None":
     """The template that the ranks will use; None if the model's files are not on this machine, or have none."""
     chat, folder = read_format(config), folder_of(config)
     if chat is None and folder is None and config.model.init is not Init.random:
         return None
     from launcher.data.template import (
-        Template,
+        ChatTemplate,
         special_tokens,
-    )  # by need: the files of many a model are not here
+    )  # imported here: the files of many models are not on this machine
     from launcher.data.tokenizer import CHATML
 
     text, named, more = None, dict[str, str](), list[str]()
@@ -240,7 +240,7 @@ def row_template(config: Config) -> "Template | None":
             named["eos_token"] = chat.eos
     if not text:
         return None
-    return Template(
+    return ChatTemplate(
         name_or_path=config.model.name_or_path,
         chat_template=text,
         special=tuple(named.items()),

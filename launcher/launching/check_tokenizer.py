@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from launcher.data.tokenizer import Source, find_source, load_tokenizer, shelf
+from launcher.data.tokenizer import TokenizerSource, find_source, load_tokenizer, shelf
 from launcher.errors import DataError, nearest
 from launcher.hub import cache_folder, endpoint, find_snapshot, offline_variable, why_unknown
 from launcher.plan.chat_format import ChatFormat, fit_tokenizer
@@ -33,26 +33,26 @@ def tokenizer_of(model: str, chat: ChatFormat | None, environ: Mapping[str, str]
     return tokenizer, length
 
 
-def _is_cached(source: Source, environ: Mapping[str, str]) -> bool:
+def _is_cached(source: TokenizerSource, environ: Mapping[str, str]) -> bool:
     found = find_snapshot(cache_folder(environ), source.where, source.revision or "main")
     return found is not None and any(found.glob("tokenizer*"))
 
 
-def _check(source: Source, environ: Mapping[str, str]) -> None:
+def _check(source: TokenizerSource, environ: Mapping[str, str]) -> None:
     """DataError if the hub cannot provide the model's files."""
     close = nearest(source.model, shelf())
     meant = f"; did you mean {close}?" if close and close != source.model else ""
     asked = f"--model {source.model}"
     if source.where.count("/") != 1:
         raise DataError(
-            f"{asked} is neither in conf/model nor a folder here, and no hub id (OWNER/NAME){meant or f'; {_OUT}'}"
+            f"{asked} is neither in conf/model nor a folder here, and not a hub id (OWNER/NAME){meant or f'; {_OUT}'}"
         )
     missing = f"{asked} is not a folder here and not in the cache {cache_folder(environ)}"
     if offline := offline_variable(environ):
         raise DataError(f"{missing}, and {offline} is set{meant}; {_OUT}")
     if why := why_unknown(endpoint(environ), environ):
         raise DataError(f"{missing}, and {why}{meant}; {_OUT}")
-    from launcher.launching.hub_ask import ask  # by need: it imports the hub's library
+    from launcher.launching.hub_ask import ask  # imported here: it imports the hub's library
 
     answer = ask("model", source.where, source.revision or "main", "config.json", environ)
     if answer.status in _REFUSALS and answer.said != "EntryNotFound":

@@ -2,20 +2,22 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from omegaconf import open_dict, read_write
 
 from launcher.clusters.registry import find_cluster
+from launcher.config.resources import is_auto
 from launcher.errors import ConfigError, PlanError
 from launcher.launching.compose import Composed
 from launcher.launching.facts import count, gather
-from launcher.launching.offers import is_auto, make_offers, own_shape, share_left, with_shape
 from launcher.output import columns, say
-from launcher.plan.shapes import Choice, Compared, Offer, Shape, choose
 from launcher.plugins.base import make_plugins
 from launcher.run import RunDir
 from launcher.units import duration, number, significant
+
+if TYPE_CHECKING:  # most runs have one shape
+    from launcher.plan.shapes import Choice, ComparedShapes, Offer, Shape
 
 _HEAD = ("nodes x GPUs", "fits", "starts", "takes", "finishes", "GPU-hours", "cost", "")
 
@@ -49,10 +51,13 @@ class ShapeRow(TypedDict):
 
 def settle_shape(composed: Composed, run: RunDir) -> Composed:
     """The configuration with the shape that is expected to finish first, whose table is printed; unchanged unless
-    resources.auto is asked for. PlanError if no shape can be taken."""
+    resources.auto is set. PlanError if no shape can be taken."""
     config = composed.config
-    if not is_auto(config):
+    if not is_auto(config.resources):
         return composed
+    from launcher.launching.offers import make_offers, own_shape, share_left
+    from launcher.plan.shapes import ComparedShapes, choose
+
     if composed.trial is not None:
         refuse_in_sweep()
     facts = count(config, gather(config, composed.experiment, run))
@@ -65,7 +70,7 @@ def settle_shape(composed: Composed, run: RunDir) -> Composed:
         _say_table(offers, None)
         raise
     _say_table(offers, choice)
-    return _with(composed, Compared(offers=tuple(offers), choice=choice))
+    return _with(composed, ComparedShapes(offers=tuple(offers), choice=choice))
 
 
 def refuse_in_sweep() -> None:
@@ -81,7 +86,7 @@ def shape_note(composed: Composed) -> list[str]:
     return [f"resources.auto: {composed.compared.choice.why}"] if composed.compared else []
 
 
-def shape_rows(compared: Compared | None) -> list[ShapeRow]:
+def shape_rows(compared: "ComparedShapes | None") -> list[ShapeRow]:
     """The shapes that were compared, for JSON; empty if resources.auto is not set."""
     if compared is None:
         return []
@@ -104,12 +109,12 @@ def shape_rows(compared: Compared | None) -> list[ShapeRow]:
     ]
 
 
-def shape_table(offers: Sequence[Offer], chosen: Shape | None) -> str:
+def shape_table(offers: "Sequence[Offer]", chosen: "Shape | None") -> str:
     """The offers as a table; `?` is what is not known."""
     return columns(_HEAD, [_row(offer, offer.shape == chosen) for offer in offers])
 
 
-def _row(offer: Offer, chosen: bool) -> list[str]:
+def _row(offer: "Offer", chosen: bool) -> list[str]:
     if offer.refused is not None:
         return [str(offer.shape), "no", "", "", "", "", "", offer.refused.partition("; ")[0]]
     fits = {True: "yes", False: "no", None: "?"}[offer.fits]
@@ -136,7 +141,7 @@ def _rounded(seconds: float | None) -> float | None:
     return None if seconds is None else significant(seconds)
 
 
-def _say_table(offers: Sequence[Offer], choice: Choice | None) -> None:
+def _say_table(offers: "Sequence[Offer]", choice: "Choice | None") -> None:
     if offers:
         say(
             f"resources.auto compares {len(offers)} shapes\n{shape_table(offers, choice.shape if choice else None)}"
@@ -145,7 +150,9 @@ def _say_table(offers: Sequence[Offer], choice: Choice | None) -> None:
         say(f"resources.auto: {choice.why}")
 
 
-def _with(composed: Composed, compared: Compared) -> Composed:
+def _with(composed: Composed, compared: "ComparedShapes") -> Composed:
+    from launcher.launching.offers import with_shape
+
     shape = compared.choice.shape
     cfg = composed.cfg.copy()
     with read_write(cfg), open_dict(cfg):

@@ -26,6 +26,7 @@ from launcher.launching.elsewhere import refuse_elsewhere
 from launcher.launching.named_model import fit_to_name
 from launcher.launching.own_file.expand import Expanded, expand, place
 from launcher.launching.secrets import conceal, refuse_references, refuse_secrets, secrets_of
+from launcher.launching.shipped_source import is_folder, use_shipped_source
 from launcher.launching.start_adapter import fit_to_adapter
 from launcher.launching.typed import (
     as_typed,
@@ -39,8 +40,8 @@ from launcher.methods.registry import find_method
 from launcher.resources import resource_dir
 
 if TYPE_CHECKING:  # most launches have neither a file of their own nor shapes to compare
-    from launcher.launching.own_file.source import Source
-    from launcher.plan.shapes import Compared
+    from launcher.launching.own_file.source import SourceFile
+    from launcher.plan.shapes import ComparedShapes
 
 # Free-form mappings: Hydra would require a `+` before each new key.
 _FREE_FORM = [key for key, value in vars(ClusterConfig()).items() if type(value) is dict]
@@ -63,7 +64,7 @@ class Composed:
     """Number of the trial in a multirun."""
     config_dir: str | None
     """Absolute path given with --config-dir."""
-    sources: "tuple[Source, ...]" = ()
+    sources: "tuple[SourceFile, ...]" = ()
     """The file given with --config, and those that it extends."""
     sample_unasked: bool
     """Whether the data is only the default of conf/config.yaml: nobody has named any."""
@@ -71,12 +72,12 @@ class Composed:
     """Whether the shipped evaluation file is not used, because data.path or data.sources names other data."""
     note: str
     """What of the chosen model file was dropped for another model, and that a cluster file is unproven; empty if nothing."""
-    compared: "Compared | None" = None
+    compared: "ComparedShapes | None" = None
     """The shapes that resources.auto has compared; None before, and without it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class MultirunRequest:
     """A multirun before it is expanded."""
 
     loader: ConfigLoader
@@ -84,13 +85,13 @@ class Asked:
     """The configuration without the swept values, including Hydra's own part."""
     typed: list[str]
     """The overrides, without those of Hydra's own configuration."""
-    sources: "tuple[Source, ...]" = ()
-    """As of Composed."""
+    sources: "tuple[SourceFile, ...]" = ()
+    """The same as in Composed."""
 
 
 def compose(
     arguments: list[str],
-    take_sweep: Callable[[Asked], None] | None = None,
+    take_sweep: Callable[[MultirunRequest], None] | None = None,
     run_here: Callable[[Composed], None] | None = None,
 ) -> list[Composed]:
     """The configuration that Hydra composes, or all those of a multirun; empty if only help was requested.
@@ -133,6 +134,7 @@ def compose(
     # Hydra's parser needs all overrides together; users put options between them.
     arguments.sort(key=lambda argument: argument.startswith("-") or not re.match(r"~|.*=", argument))
     conf = str(resource_dir("conf"))
+    use_shipped_source()
     if _is_plain(arguments):
         return [_compose_one(conf, arguments, expanded)]
     _refuse_bad_options(arguments)
@@ -198,7 +200,7 @@ def _compose_one(conf: str, arguments: list[str], expanded: Expanded) -> Compose
 
 def _explained(error: BaseException, arguments: list[str], expanded: Expanded) -> str:
     """One line for an error of Hydra or OmegaConf, without the value of a secret, and with the line of the file behind it."""
-    from launcher.launching.explain import one_line  # by need, as below: only an error is explained
+    from launcher.launching.explain import one_line  # imported here, as below: only an error is explained
 
     sentence = place(one_line(_sentence(error, arguments)), expanded.settings)
     return conceal(sentence, secrets_of(os.environ))
@@ -218,16 +220,16 @@ def _refuse_secrets(expanded: Expanded) -> None:
 
 
 def _taking(
-    take: Callable[[Asked], None], sources: "tuple[Source, ...]"
+    take: Callable[[MultirunRequest], None], sources: "tuple[SourceFile, ...]"
 ) -> Callable[[ConfigLoader, DictConfig, list[str]], None]:
     def taking(loader: ConfigLoader, master: DictConfig, typed: list[str]) -> None:
         refuse_elsewhere(master, master.hydra)
-        take(Asked(loader=loader, master=master, typed=typed, sources=sources))
+        take(MultirunRequest(loader=loader, master=master, typed=typed, sources=sources))
 
     return taking
 
 
-def compose_trial(request: Asked, overrides: list[str], number: int) -> tuple[DictConfig, Composed]:
+def compose_trial(request: MultirunRequest, overrides: list[str], number: int) -> tuple[DictConfig, Composed]:
     """One job of a multirun, as Hydra's own sweeper and launcher compose it: before and after interpolation."""
     loaded = request.loader.load_sweep_config(request.master, overrides)
     with open_dict(loaded):
@@ -253,7 +255,7 @@ def _composed(cfg: DictConfig) -> Composed:
     dropped = fit_to_name(
         cfg,
         settings.runtime.choices.get("model"),
-        [str(one.path) for one in sources if one.schema == "file"],
+        [str(one.path) for one in sources if is_folder(one.schema)],
         settings.overrides.task,
     )
     unproven = _unproven(settings.runtime.choices.get("cluster"))
@@ -272,7 +274,7 @@ def _composed(cfg: DictConfig) -> Composed:
 
 
 def _unproven(cluster: str | None) -> str:
-    """A sentence for a shipped cluster file that says of itself that nobody has run it at its site; empty for any other."""
+    """A sentence for a shipped cluster file whose comment says that it was not run at its site; empty for any other."""
     file = resource_dir("conf") / "cluster" / f"{cluster}.yaml"
     if not file.is_file() or "Not run there." not in file.read_text():
         return ""
@@ -280,7 +282,7 @@ def _unproven(cluster: str | None) -> str:
 
 
 def _refuse_clocks(cfg: DictConfig, settings: Any) -> None:
-    """ConfigError where resources.time is the number that YAML made of a time without quotes in one of the chosen files."""
+    """ConfigError if YAML has made a number of resources.time, which has no quotes in one of the chosen files."""
     typed = any(word.lstrip("+").startswith("resources.time=") for word in settings.overrides.task)
     if typed or not str(cfg.resources.time).isdigit():
         return
@@ -289,7 +291,7 @@ def _refuse_clocks(cfg: DictConfig, settings: Any) -> None:
     for source in settings.runtime.config_sources:
         for group, choice in settings.runtime.choices.items():
             file = Path(str(source.path), group, f"{choice}.yaml")
-            if source.schema != "file" or not file.is_file():
+            if not is_folder(source.schema) or not file.is_file():
                 continue
             for number, line in enumerate(file.read_text(errors="replace").splitlines(), 1):
                 if value := unquoted_clock(line):

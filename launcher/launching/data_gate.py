@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from launcher.config import Config, DataCheck, Init
+from launcher.config.data import AUTO
 from launcher.data.places import find_files, is_address
 from launcher.data.portion import asked_portion
 from launcher.data.reading import Reading, reading_of
 from launcher.errors import ConfigError, DataError
-from launcher.formats import AUTO
 from launcher.hub import HUB
 from launcher.launching.chat_template import row_template
 from launcher.launching.kept import remembered
@@ -42,12 +42,12 @@ def data_paths(config: Config) -> DataPaths:
     ]:
         if name == AUTO:
             continue
-        from launcher.formats.registry import FORMATS, known_formats  # by need: most formats are detected
+        from launcher.formats.registry import FORMATS, known_formats  # most formats are detected
 
         if name not in FORMATS.own_names() and name not in FORMATS.names():
             raise ConfigError(f"{key}={name} must be one of {', '.join((AUTO, *known_formats().formats))}")
     for at in range(len(data.sources)) or (None,):
-        reading_of(data, at)  # refuses values that cannot be meant, also where the data is not checked
+        reading_of(data, at)  # refuses invalid values, also if the data is not checked
     paths = [source.path for source in data.sources] or ([data.path] if data.path else [])
     if not paths:
         raise ConfigError(
@@ -61,8 +61,8 @@ def data_paths(config: Config) -> DataPaths:
 
 
 def check_data(config: Config) -> list[dict[str, Any]]:
-    """The reports on every training file, in the form of `data check --json`; DataError for the first error."""
-    check_files(config)
+    """The reports on every training file, in the form of `data check --json`; DataError for the first error. That the files
+    exist, `check_files` has found out before."""
     paths, data = data_paths(config), config.data
     if data.check is DataCheck.off:
         return []
@@ -185,7 +185,7 @@ def _refusal(report: dict[str, Any]) -> str:
 
 
 def _way_out(report: dict[str, Any]) -> str:
-    """How to go on without the invalid rows, where they are few."""
+    """How to continue without the invalid rows, if they are few."""
     few = report["rows"] and report["errors"] <= 0.01 * report["rows"]
     return "; data.on_bad_row=skip leaves invalid rows out" if few else ""
 
@@ -205,16 +205,16 @@ def _remembered(
 
 def _report(path: str, evaluation: str | None, options: dict[str, Any]) -> dict[str, Any]:
     """The report on a file that is read now."""
-    from launcher.data.asked import Asked
+    from launcher.data.asked import CheckOptions
     from launcher.data.check import check  # not needed by a launch whose data was checked before
     from launcher.data.progress import progress
 
     with progress(path, "checking data") as advance:
-        return {**check(Asked(path=path, eval_path=evaluation, **options), advance).to_dict()}
+        return {**check(CheckOptions(path=path, eval_path=evaluation, **options), advance).to_dict()}
 
 
 def _unchecked(path: str) -> dict[str, Any]:
-    from launcher.data.rules import Finding  # not needed by a launch whose data was checked before
+    from launcher.data.findings import Finding  # not needed by a launch whose data was checked before
 
     why = "is read on the nodes from the hub, so its rows are not checked before"
     finding = Finding("unchecked", None, why)

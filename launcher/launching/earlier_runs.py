@@ -11,8 +11,8 @@ from launcher.errors import ConfigError, RunError
 from launcher.plan.save import RESTART_S, SAVE_S
 from launcher.run import RunDir, find_run
 
-if TYPE_CHECKING:  # most runs start afresh
-    from launcher.checkpoint.find import Found
+if TYPE_CHECKING:  # most runs start from no checkpoint
+    from launcher.checkpoint.find import FoundCheckpoint
 
 
 def resume_source(config: Config) -> str:
@@ -50,7 +50,11 @@ def saves_weights_only(config: Config) -> bool:
 
 
 def _check_whole(config: Config, path: Path) -> None:
-    from launcher.checkpoint.find import Found, committed, look  # by need: most runs start afresh
+    from launcher.checkpoint.find import (
+        FoundCheckpoint,
+        committed,
+        look,
+    )  # most runs start from no checkpoint
 
     name, inside = config.resume, path / "checkpoints"
     if inside.is_dir():
@@ -59,12 +63,12 @@ def _check_whole(config: Config, path: Path) -> None:
             raise ConfigError(f"resume={name}: {inside} has no committed checkpoint; name another run")
         return _check_state(config, newest)
     found = look(path)
-    if not isinstance(found, Found):
+    if not isinstance(found, FoundCheckpoint):
         raise ConfigError(f"resume={name}: {found.reason}; name a folder step_N or a run, or use resume=auto")
     return _check_state(config, found)
 
 
-def _check_state(config: Config, found: "Found") -> None:
+def _check_state(config: Config, found: "FoundCheckpoint") -> None:
     if found.manifest.weights_only and not config.resume_weights_only:
         raise ConfigError(
             f"resume={config.resume}: {found.path.name} has no optimizer state, because it was saved with "
@@ -95,7 +99,7 @@ def measured(runs_dir: Path, name: str) -> dict[str, float]:
 
 
 def _newest_first(folder: Path) -> Iterator[RunDir]:
-    """The planned runs of a name. Only those that are asked for are looked at: there can be thousands."""
+    """The planned runs of a name. Each is looked at only when it is asked for: there can be thousands."""
     with suppress(OSError):
         for name in sorted(os.listdir(folder), reverse=True):  # noqa: PTH208 - a Path for each costs time
             if (folder / name / "plan.json").exists():

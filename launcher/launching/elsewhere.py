@@ -21,8 +21,8 @@ class ConfigElsewhere(Elsewhere):
 
 
 def refuse_elsewhere(cfg: DictConfig, settings: Any) -> None:
-    """Raises ConfigElsewhere for a configuration with cluster.ssh; `settings` are Hydra's own. ConfigError for what is no
-    destination."""
+    """Raises ConfigElsewhere for a configuration with cluster.ssh; `settings` are Hydra's own. ConfigError for an
+    invalid destination."""
     ssh = OmegaConf.select(cfg, "cluster.ssh", default=None)
     if ssh is None:
         return

@@ -3,12 +3,12 @@
 from typing import TypedDict
 
 from launcher.config import Config
-from launcher.launching.summary import Shutdown, not_estimated, shutdown_dict
+from launcher.launching.summary import ShutdownTime, not_estimated, shutdown_dict
 from launcher.plan import LaunchPlan
 from launcher.plan.alternatives import Alternative, find_alternatives
 from launcher.plan.host_limit import host_limit
 from launcher.plan.memory import explain_terms
-from launcher.plan.queue import Course, expect
+from launcher.plan.queue import ExpectedCourse, expect
 from launcher.plan.time import StepTime
 from launcher.plan.verdict import fits
 from launcher.units import duration, plural
@@ -57,9 +57,9 @@ class Estimates(TypedDict):
     """How long a step and the run take."""
     cost: Cost
     """The price."""
-    queue: Course | None
+    queue: ExpectedCourse | None
     """The expected course over the attempts."""
-    shutdown: Shutdown | None
+    shutdown: ShutdownTime | None
     """Whether a pre-emption leaves time to save; null without saves."""
     alternatives: list[Alternative]
     """Other settings that fit."""
@@ -156,7 +156,7 @@ def _alternatives(config: Config, plan: LaunchPlan) -> list[Alternative]:
     """Settings near the plan: for one that does not fit those that do, the nearest first; then the best of each kind."""
     if fits(config, plan) is not False:
         return find_alternatives(config, plan)
-    from launcher.plan.way_out import find_ways_out  # a plan that does not fit alone needs it
+    from launcher.plan.way_out import find_ways_out  # only a plan that does not fit needs it
 
     return [*find_ways_out(config, plan), *find_alternatives(config, plan)]
 
@@ -182,7 +182,7 @@ def _verdict(config: Config, plan: LaunchPlan) -> Lines:
     return [("fits", fits), *bars, ("needs", room)]
 
 
-def _time(plan: LaunchPlan, course: Course | None) -> Lines:
+def _time(plan: LaunchPlan, course: ExpectedCourse | None) -> Lines:
     time = plan.time
     if time is None:
         return []
@@ -192,14 +192,14 @@ def _time(plan: LaunchPlan, course: Course | None) -> Lines:
     return [("time", speed), ("", f"by {time.basis}")]
 
 
-def _cost(course: Course | None) -> Lines:
+def _cost(course: ExpectedCourse | None) -> Lines:
     if course is None or course.gpu_hours is None:
         return []
     money = "" if course.money is None else f", {course.money:,.2f} at cluster.price_per_gpu_hour"
     return [("cost", f"{course.gpu_hours:,.3g} GPU-hours{money}")]
 
 
-def _queue(plan: LaunchPlan, course: Course | None) -> Lines:
+def _queue(plan: LaunchPlan, course: ExpectedCourse | None) -> Lines:
     if course is None:
         return []
     limit = f"the limit of {course.limit_h:g} h"

@@ -78,7 +78,7 @@ def _item_of(key: str) -> type | None:
 
 
 def _without_package(arguments: list[str]) -> str | None:
-    """One sentence for an experiment of --config-dir whose keys land below `experiment`, which is no key; None for others."""
+    """One sentence for an experiment of --config-dir whose keys land below `experiment`, which is not a key; else None."""
     name = next((word.partition("=")[2] for word in arguments if word.startswith("+experiment=")), None)
     folder = config_dir_of(arguments)
     path = folder / "experiment" / f"{name}.yaml" if name and folder else None

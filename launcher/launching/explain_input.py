@@ -72,7 +72,7 @@ def _interpolation(said: str, arguments: Sequence[str]) -> str | None:
         return f"{start} the environment variable {found[1]}, which is not set; set it, or write ${{oc.env:{found[1]},DEFAULT}}"
     close = nearest(found[1], known_keys())
     hint = f"did you mean ${{{close}}}?" if close else "write \\${...} in single quotes for plain text"
-    return f"{start} {found[1]}, which is no key; {hint}"
+    return f"{start} {found[1]}, which is not a key; {hint}"
 
 
 def explain_file(error: BaseException, arguments: Sequence[str]) -> str | None:

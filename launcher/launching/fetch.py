@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from launcher.errors import FetchFailed
-from launcher.hub import Wanted, cache_folder, find_wanted
+from launcher.hub import HubInputs, cache_folder, find_wanted
 from launcher.launching.compose import Composed
 from launcher.launching.data_gate import data_paths
 
@@ -19,7 +19,7 @@ class _Names(TypedDict):
     """The model and the datasets, as the configuration names them; empty if the run reads nothing from a hub."""
 
 
-class Fetched(_Names, total=False):
+class FetchedInputs(_Names, total=False):
     """What a run reads from a hub and is in the cache now. Without names it has no other field."""
 
     cache: str
@@ -30,7 +30,7 @@ class Fetched(_Names, total=False):
     """Bytes that were downloaded now; what the cache had before does not count."""
 
 
-def fetch_all(composed: Iterable[Composed], *, quiet: bool) -> Iterator[Fetched]:
+def fetch_all(composed: Iterable[Composed], *, quiet: bool) -> Iterator[FetchedInputs]:
     """Each download, for each run that reads from a hub; duplicates are skipped."""
     seen: list[str] = []
     for one in composed:
@@ -51,7 +51,7 @@ def fetch_all(composed: Iterable[Composed], *, quiet: bool) -> Iterator[Fetched]
         }
 
 
-def _fetch(wanted: Wanted, environ: dict[str, str], *, quiet: bool) -> dict[str, Any]:
+def _fetch(wanted: HubInputs, environ: dict[str, str], *, quiet: bool) -> dict[str, Any]:
     """`commit` and `bytes` of the download; FetchFailed if it fails."""
     words = [sys.executable, "-m", "launcher.train.fetch", wanted.to_json()]
     answer: dict[str, Any] = {}

@@ -15,7 +15,7 @@ _ANSWER_S = 4.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class HubAnswer:
     """The hub's answer about a file."""
 
     status: int
@@ -24,7 +24,7 @@ class Answer:
     """The hub's error code, or why there is no answer."""
 
 
-def ask(kind: str, name: str, revision: str, file: str, environ: Mapping[str, str]) -> Answer:
+def ask(kind: str, name: str, revision: str, file: str, environ: Mapping[str, str]) -> HubAnswer:
     """The hub's answer for a file of a `model` or `dataset`; without an answer, status 0 and the reason."""
     try:
         from huggingface_hub import (
@@ -37,13 +37,13 @@ def ask(kind: str, name: str, revision: str, file: str, environ: Mapping[str, st
             HTTPError,  # pyright: ignore[reportPrivateImportUsage]
         )
     except ImportError:
-        return Answer(
+        return HubAnswer(
             status=0,
             said="this Python has no huggingface_hub to ask the hub with (pip install huggingface_hub)",
         )
     hub, token = endpoint(environ), token_of(environ)
     where = (hub.partition("://")[2] or hub).rpartition("@")[2]
-    answers: list[Answer] = []
+    answers: list[HubAnswer] = []
 
     def send() -> None:
         try:
@@ -54,19 +54,19 @@ def ask(kind: str, name: str, revision: str, file: str, environ: Mapping[str, st
             get_hf_file_metadata(url, token=token or False, timeout=_ANSWER_S, endpoint=hub)
         except HfHubHTTPError as error:
             code = error.response.headers.get("X-Error-Code", "")
-            answers.append(Answer(status=error.response.status_code, said=code))
+            answers.append(HubAnswer(status=error.response.status_code, said=code))
         except HFValidationError:
-            answers.append(Answer(status=404, said="no repository can have this name"))
+            answers.append(HubAnswer(status=404, said="no repository can have this name"))
         except (HTTPError, OSError, ValueError) as error:
-            answers.append(Answer(status=0, said=f"{where} does not answer here ({why(error)})"))
+            answers.append(HubAnswer(status=0, said=f"{where} does not answer here ({why(error)})"))
         else:
-            answers.append(Answer(status=200, said=""))
+            answers.append(HubAnswer(status=200, said=""))
 
     # This needs a thread, because no timeout of the library limits the look-up of a host name.
     thread = threading.Thread(target=send, daemon=True)
     thread.start()
     thread.join(_ANSWER_S)
-    late = Answer(status=0, said=f"{where} does not answer here within {_ANSWER_S:g} s")
+    late = HubAnswer(status=0, said=f"{where} does not answer here within {_ANSWER_S:g} s")
     return answers[0] if answers else late
 
 

@@ -104,7 +104,7 @@ def _within(send: Callable[[], Any]) -> Any:
     found: list[Any] = []
 
     def run() -> None:
-        # what stops the run is said by those who read the data, and this is only a look ahead
+        # this is only a look ahead: the nodes, which read the data, report what is wrong
         with suppress(HfHubHTTPError, HTTPError, OSError, ValueError, KeyError):
             found.append(send())
 

@@ -9,7 +9,7 @@ from launcher.clusters.registry import find_cluster
 from launcher.config import Config
 from launcher.errors import ConfigError
 from launcher.hub import (
-    Wanted,
+    HubInputs,
     cache_folder,
     endpoint,
     find_snapshot,
@@ -28,7 +28,7 @@ _PLAIN = re.compile(r"(?!.*(--|\.\.|\.git$))(\b[\w.-]+\b/)?\b[\w.-]{1,96}\b", re
 """A name that a repository can have. Source: huggingface_hub/utils/_validators.py, validate_repo_id."""
 
 
-def wanted_of(config: Config, plan: LaunchPlan) -> Wanted | None:
+def wanted_of(config: Config, plan: LaunchPlan) -> HubInputs | None:
     """What the run reads from a hub; None if nothing."""
     facts = plan.facts
     paths = (facts.data_path, *facts.data_sources, facts.eval_path)
@@ -53,12 +53,12 @@ def check_hub(config: Config, plan: LaunchPlan) -> None:
             )
         return
     files = _files(wanted, cache)
-    # a name that is no repository's is refused by the library, with or without a network
+    # the library refuses a name that no repository can have, with or without a network
     plain = bool(files) and all(_PLAIN.fullmatch(one.name) for one in files)
     unknown = why_unknown(endpoint(environ), environ) if plain else ""
     silent = f"{files[0].key}={files[0].value} is not in the cache {cache}, and {unknown}" if unknown else ""
     for one in [] if unknown else files:
-        from launcher.launching.hub_ask import ask  # by need: it imports the hub's library
+        from launcher.launching.hub_ask import ask  # imported here: it imports the hub's library
 
         answer = ask(one.kind, one.name, one.revision, one.file, environ)
         if answer.status in _REFUSALS and answer.said != "EntryNotFound":
@@ -72,7 +72,7 @@ def check_hub(config: Config, plan: LaunchPlan) -> None:
     if silent:
         warn(f"{silent}; the nodes must reach it, or {way}")
     elif wanted.data:
-        from launcher.launching.hub_data import look_at_data  # by need, as below: most data are files
+        from launcher.launching.hub_data import look_at_data  # imported here, as below: most data are files
 
         look_at_data(config, environ)
 
@@ -91,7 +91,7 @@ class _File:
     file: str
 
 
-def _files(wanted: Wanted, cache: Path) -> list[_File]:
+def _files(wanted: HubInputs, cache: Path) -> list[_File]:
     """One file for each repository that is not in the cache."""
     found: list[_File] = []
     if wanted.model:

@@ -56,13 +56,13 @@ def remembered(
 
 
 def states(places: Sequence[str]) -> dict[str, str]:
-    """File -> what changes when its content does, for the files of these places."""
+    """File -> a value that changes when its content does, for the files of these places."""
     found = {file: _state(file) for place in places for file in find_files(place)}
     return {file: f"{size} bytes, {state}" for file, (size, state) in found.items()}
 
 
 def _state(file: str) -> tuple[int, int | str]:
-    """What changes when the file's content does."""
+    """A value that changes when the file's content does."""
     if is_address(file):
         return size_of(file), state_of(file)
     status = Path(file).stat()
@@ -79,7 +79,7 @@ def _digest(file: str, size: int, changed_ns: int) -> str:
 
 @functools.cache
 def _code_state(cache_dir: Path) -> list[Any]:
-    """What changes when the code that checks data does."""
+    """A value that changes when the code that checks data does."""
     here = Path(__file__).resolve().parents[1]
     files = [
         file for room in ("data", "formats") for file in os.scandir(here / room) if file.name.endswith(".py")
@@ -118,7 +118,7 @@ def foreign_formats(cache_dir: Path) -> str:
 
 
 def _code() -> str:
-    from launcher.formats.registry import foreign_code  # by need: most launches remember that there are none
+    from launcher.formats.registry import foreign_code  # most launches remember that there are none
 
     return foreign_code()
 

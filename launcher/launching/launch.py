@@ -31,12 +31,14 @@ from launcher.run import RunDir, find_submitted
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Planned:
+class PlannedRun:
     """A run that can be launched: it is planned, it fits, and its packages are installed."""
 
     composed: Composed
     run: RunDir
     plan: LaunchPlan
+    warnings: tuple[str, ...] | None = None
+    """What was printed of it; None before."""
 
 
 class LaunchReport(TypedDict):
@@ -99,29 +101,30 @@ Tell = Callable[[Launched], None]
 before."""
 
 
-def plan_launch(composed: Composed, moment: datetime) -> Planned:
+def plan_launch(composed: Composed, moment: datetime) -> PlannedRun:
     """The planned run; LauncherError for every fault that can be found before anything is written."""
     composed = settle_shape(composed, run_dir(composed, moment))
     run, plan = prepare(composed, moment)
     check_fits(composed.config, plan)
     check_host_memory(composed.config, plan)
     check_packages(composed.config, plan)
-    return Planned(composed=composed, run=run, plan=plan)
+    return PlannedRun(composed=composed, run=run, plan=plan)
 
 
-def plan_launches(composed: Sequence[Composed], moment: datetime) -> list[Planned]:
+def plan_launches(composed: Sequence[Composed], moment: datetime) -> list[PlannedRun]:
     """All jobs of a multirun, each planned and its warnings printed before the first is written."""
     planned = [plan_launch(one, moment) for one in composed]
+    told: list[PlannedRun] = []
     for one in planned:
         if not one.composed.config.dry_run:
             make_cluster(one.plan.cluster)  # a refusal comes before the warnings
-        print_warnings(one.composed, one.plan)
+        told.append(dataclasses.replace(one, warnings=tuple(print_warnings(one.composed, one.plan))))
         check_hub(one.composed.config, one.plan)
         check_repository(one.composed.config)
-    return planned
+    return told
 
 
-def launch(planned: Planned, tell: Tell) -> Launched:
+def launch(planned: PlannedRun, tell: Tell) -> Launched:
     """Writes and starts one planned run and returns the outcome; `tell` is called before a process starts on this machine."""
     composed, run, plan = planned.composed, planned.run, planned.plan
     cluster = None if composed.config.dry_run else make_cluster(plan.cluster)
@@ -136,7 +139,7 @@ def launch(planned: Planned, tell: Tell) -> Launched:
     return start(run, plan, cluster, tell)
 
 
-def write(planned: Planned) -> tuple[RunDir, LaunchPlan]:
+def write(planned: PlannedRun) -> tuple[RunDir, LaunchPlan]:
     """The run dir with its files, and its plan; another folder is used if a launch in the same second took the planned one."""
     run, plan, composed = planned.run, planned.plan, planned.composed
     frozen = freeze(composed.config, plan, composed.config_dir)

@@ -28,7 +28,7 @@ _HEARS = ("audio_config", "audio_token_id", "audio_token_index")
 _NAMED = re.compile(
     r"(?i)(^|[-_.])(vl\d*|vision|llava|paligemma\d*|idefics\d*|pixtral|internvl\d*|smolvlm\d*|moondream\d*)([-_.]|$)"
 )
-"""Words by which the name of a vision-language checkpoint on a hub can be told."""
+"""Words by which the name of a vision-language checkpoint on a hub is recognised."""
 
 
 def folder_of(config: Config) -> Path | None:

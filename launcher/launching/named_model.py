@@ -73,7 +73,7 @@ def _expanded(name: str) -> str:
 
 
 def _same(value: Any, said: Any) -> bool:
-    """Whether a composed value is what the file says; a shape is, if every key of the file is unchanged."""
+    """Whether a composed value is the file's; for a shape, whether every key of the file is unchanged."""
     if isinstance(value, DictConfig):
         shape = cast("dict[str, Any]", OmegaConf.to_container(value))
         return isinstance(said, dict) and all(

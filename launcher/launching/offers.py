@@ -11,7 +11,7 @@ from launcher.config import Config
 from launcher.errors import LauncherError, PlanError
 from launcher.plan import Facts, LaunchPlan
 from launcher.plan.host_limit import host_limit
-from launcher.plan.queue import Course, expect
+from launcher.plan.queue import ExpectedCourse, expect
 from launcher.plan.shapes import Offer, Shape, derive_shapes
 from launcher.plan.verdict import fits
 from launcher.plugins.base import Plugin
@@ -19,13 +19,8 @@ from launcher.plugins.decide import decide
 from launcher.run import RunDir
 
 
-def is_auto(config: Config) -> bool:
-    """Whether the shape of the run is chosen by the queue."""
-    return config.resources.auto or bool(config.resources.shapes)
-
-
 def own_shape(config: Config) -> Shape:
-    """What resources.nodes and resources.gpus_per_node say."""
+    """The shape of resources.nodes and resources.gpus_per_node."""
     return Shape(nodes=config.resources.nodes, gpus_per_node=config.resources.gpus_per_node)
 
 
@@ -101,8 +96,8 @@ def _offer(config: Config, plan: LaunchPlan, shape: Shape, left: float) -> Offer
     )
 
 
-def _course(config: Config, plan: LaunchPlan, left: float) -> Course | None:
-    """The course of what is left of the run."""
+def _course(config: Config, plan: LaunchPlan, left: float) -> ExpectedCourse | None:
+    """The course of the rest of the run."""
     if plan.time is None or plan.time.total_h is None:
         return None
     rest = dataclasses.replace(plan.time, total_h=plan.time.total_h * left)

@@ -52,7 +52,7 @@ def _compiler(config: Config, plan: LaunchPlan) -> str | None:
     operators = plan.strategy.operators(config.trainer.optim)
     if not operators or find_cluster(plan.cluster).queued:
         return None
-    from launcher.compiler import lacking_for  # by need: most strategies compile nothing
+    from launcher.compiler import lacking_for  # imported here: most strategies compile nothing
 
     if not (lacking := lacking_for(operators, plan.device, os.environ)):
         return None

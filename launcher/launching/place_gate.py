@@ -93,7 +93,7 @@ def find_names(key: str, module: str) -> set[str] | None:
 
 
 def _own_file(module: str) -> Path | None:
-    """The file of a module of this project, without the import of its packages; None if it is none, or a package."""
+    """The file of a module of this project, found without importing its packages; None for a package or another module."""
     package, _, rest = module.partition(".")
     file = _PACKAGE.joinpath(*rest.split(".")).with_suffix(".py")
     return file if package == _PACKAGE.name and rest and file.is_file() else None

@@ -36,7 +36,7 @@ def warnings_of(composed: Composed, plan: LaunchPlan) -> list[str]:
 
 
 def what_it_trains(config: Config, plan: LaunchPlan, *, unasked: bool) -> list[str]:
-    """Warnings about shipped data that nobody asked for, and about too few steps."""
+    """Warnings about shipped data that the user did not choose, and about too few steps."""
     found: list[str] = []
     if unasked and is_shipped(config.data.path):
         found.append(
@@ -73,7 +73,7 @@ def unchecked(config: Config) -> list[str]:
 
 
 def evaluation_note(left_out: bool) -> list[str]:
-    """A sentence for a run that does without the shipped evaluation file."""
+    """A sentence if the shipped evaluation file is not used."""
     said = (
         "data.path is your own, so the shipped evaluation file is not used; set data.eval_path=FILE or "
         "data.eval_fraction=0.05 to evaluate"

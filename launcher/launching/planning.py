@@ -40,7 +40,7 @@ class Looked:
 
 
 def look(composed: Composed, moment: datetime) -> Looked:
-    """As `prepare`, for a plan that is only looked at: what this machine could not run is planned for a queue."""
+    """The same as `prepare`, for a plan that is only shown: what this machine could not run is planned for a queue."""
     run = RunDir(Path(composed.config.runs_dir).absolute() / composed.config.name)
     composed, note = for_plan(composed, gather(composed.config, composed.experiment, run))
     composed = settle_shape(composed, run)

@@ -24,7 +24,7 @@ _GIT = ".gitattributes"
 
 
 def check_push(config: Config, *, trial: bool) -> None:
-    """ConfigError for a hub.push that no run can fulfil."""
+    """ConfigError for a hub.push that cannot work."""
     name = config.hub.push
     if name is None:
         return
@@ -82,7 +82,7 @@ class PushFailed(LauncherError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Remote:
+class HubRepository:
     """A repository as the hub has it now."""
 
     exists: bool
@@ -95,7 +95,7 @@ class Remote:
 
 
 def check_name(key: str, name: str) -> None:
-    """ConfigError for a name that is no OWNER/NAME."""
+    """ConfigError for a name that is not OWNER/NAME."""
     if _NAME.fullmatch(name):
         return
     if "/" not in name and _NAME.fullmatch(f"me/{name}"):
@@ -136,7 +136,7 @@ def api(environ: Mapping[str, str]) -> Any:
     return library.HfApi(endpoint=address, token=token)
 
 
-def look(client: Any, name: str) -> Remote:
+def look(client: Any, name: str) -> HubRepository:
     """The repository; ConfigError if this user may not write there, PushFailed if the hub does not answer."""
     errors: Any = import_module("huggingface_hub.errors")
     owner = name.partition("/")[0]
@@ -145,12 +145,12 @@ def look(client: Any, name: str) -> Remote:
         _check_owner(user, owner, name)
         info = client.repo_info(name, files_metadata=True)
     except errors.RepositoryNotFoundError:
-        return Remote(exists=False)
+        return HubRepository(exists=False)
     except (errors.HfHubHTTPError, errors.HTTPError, OSError, ValueError) as error:
         raise refusal(error, name) from None
     files = {one.rfilename: one.lfs.sha256 if one.lfs else str(one.blob_id) for one in info.siblings or ()}
     files.pop(_GIT, None)
-    return Remote(exists=True, private=info.private, head=info.sha, files=files)
+    return HubRepository(exists=True, private=info.private, head=info.sha, files=files)
 
 
 def refusal(error: Exception, name: str) -> LauncherError:

@@ -1,4 +1,4 @@
-"""Removes runs from a runs_dir: only whole folders of them, and none that is queued or running."""
+"""Removes runs from a runs_dir: only their whole folders, and no run that is queued or running."""
 
 import shutil
 from collections.abc import Sequence
@@ -74,10 +74,10 @@ def _named(runs_dir: Path, reference: str, runs: Sequence[RunDir]) -> RunDir:
 
 
 def _checked(run: RunDir) -> Removable:
-    """The run with its state; RunError if it may still have a job, is part of a sweep, or is no whole run dir."""
+    """The run with its state; RunError if it may still have a job, is part of a sweep, or is not a complete run dir."""
     for file in (run.plan, run.config, run.job_script, run.events):
         if not file.is_file():
-            raise RunError(f"{run.path} is not a whole run dir: it has no {file.name}; delete it yourself")
+            raise RunError(f"{run.path} is not a complete run dir: it has no {file.name}; delete it yourself")
     if _is_trial(run):
         raise RunError(
             f"{run.name} is a trial of a sweep, whose results need it; remove the whole sweep {run.path.parent}"

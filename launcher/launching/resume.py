@@ -91,10 +91,10 @@ def _enter(run: RunDir) -> None:
 
 
 def _tell_changed(before: Code | None, frozen: Frozen | None) -> None:
-    """Says what of the code is another than at the launch, and that it is no longer kept."""
+    """Says which code differs from that of the launch, and that the code is no longer kept."""
     if before and frozen:
         for line in code_differences(before, frozen.code, frozen.archives):
-            say(f"the code is not that of the launch: {line}")
+            say(f"the code differs from that of the launch: {line}")
     elif before:
         say("freeze=false: the run imports the code that is in its folder now, not that of its launch")
 
@@ -126,7 +126,7 @@ def _compose(run: RunDir, overrides: list[str]) -> Composed:
     """The configuration of the run's own arguments, followed by the new ones."""
     if any(word.partition("=")[0] == OPTION for word in overrides):
         raise UsageError(
-            f"{OPTION} begins a run; a resume continues with what {run.name} was launched with: type what changes as key=value"
+            f"{OPTION} begins a run; a resume uses the arguments of {run.name}'s launch: type what changes as key=value"
         )
     if not run.overrides.is_file():
         raise RunError(
@@ -154,7 +154,7 @@ def _load(path: Path, kind: type) -> Any:
 
 
 def config_dir_of(run: RunDir, code: Code | None) -> list[str]:
-    """The words for --config-dir: of its copy, with the kept code."""
+    """The words for --config-dir; with the kept code they name its copy."""
     if not run.config_dir.is_file():
         return []
     folder = read_text(run.config_dir).rstrip("\n")

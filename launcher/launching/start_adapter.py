@@ -142,7 +142,7 @@ def _base(values: Mapping[str, Any], folder: Path) -> str | None:
 
 def _fit_plugin(cfg: DictConfig, values: Mapping[str, Any], own: Mapping[str, str], name: str) -> None:
     """Gives the run's LoRA plugin the settings of the adapter; ConfigError for a typed one that differs."""
-    from launcher.plugins.from_adapter import options_of  # by need: most runs start from no adapter
+    from launcher.plugins.from_adapter import options_of  # imported here: most runs start from no adapter
     from launcher.plugins.lora_options import LoRAOptions
 
     for key, config in cfg.plugins.items():

@@ -167,7 +167,7 @@ def not_estimated(plan: LaunchPlan) -> str | None:
     )
 
 
-class Shutdown(TypedDict):
+class ShutdownTime(TypedDict):
     """Whether a pre-empted run has the time to save."""
 
     needs_s: float
@@ -178,7 +178,7 @@ class Shutdown(TypedDict):
     """Whether the save is done in time."""
 
 
-def shutdown_dict(plan: LaunchPlan) -> Shutdown | None:
+def shutdown_dict(plan: LaunchPlan) -> ShutdownTime | None:
     """The time that a shutdown needs and has; None without saves."""
     if plan.save is None:
         return None

@@ -94,7 +94,7 @@ def expand_paths(cfg: DictConfig, environ: Mapping[str, str]) -> None:
 
 
 def keep_braces(argument: str) -> str:
-    """The argument, in which Hydra takes ${HOME} of a path for no interpolation of the configuration."""
+    """The argument, changed so that Hydra does not take ${HOME} in a path for an interpolation."""
     return _BRACES.sub(r"\\\1", argument) if _TYPED.match(argument) else argument
 
 

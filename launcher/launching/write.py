@@ -15,7 +15,6 @@ from launcher.config import Config
 from launcher.errors import RunError
 from launcher.launching.compose import Composed
 from launcher.launching.data_gate import check_data
-from launcher.launching.earlier_files import keep_earlier
 from launcher.launching.freeze.freeze import Frozen
 from launcher.output import warn
 from launcher.plan import LaunchPlan
@@ -25,7 +24,7 @@ from launcher.run import RunDir, write_text
 from launcher.run.events.launching import Planned, Replanned
 
 if TYPE_CHECKING:  # most launches have no file of their own
-    from launcher.launching.own_file.source import Source
+    from launcher.launching.own_file.source import SourceFile
 
 
 def write_run(run: RunDir, plan: LaunchPlan, composed: Composed, frozen: Frozen | None = None) -> bool:
@@ -55,14 +54,14 @@ def write_run(run: RunDir, plan: LaunchPlan, composed: Composed, frozen: Frozen 
             frozen.write(run)
         _write(run, composed, texts)
         run.note(Planned(attempt=0, experiment=plan.experiment, cluster=plan.cluster))
-    except OSError:  # a full disk, for example: a part of a run is none
+    except OSError:  # a full disk, for example: no incomplete run dir is left
         shutil.rmtree(run.path, ignore_errors=True)
         raise
     return True
 
 
 def folder_mode(config: Config) -> int:
-    """The mode of a new run dir or sweep, before the umask."""
+    """The mode of a new run dir or sweep, before the umask is applied."""
     return 0o777 if config.umask_shared else 0o700
 
 
@@ -77,8 +76,11 @@ def settle(run: RunDir) -> None:
 def find_cut_short(run: RunDir, composed: Composed) -> RunDir | None:
     """An earlier launch of the same run that was interrupted between its decision to submit and the record of the job's id."""
     depth = 1 if composed.trial is None else 2  # a trial's folder is in its sweep's
+    intents = list(run.path.parents[depth - 1].glob("*/" * depth + run.intent.name))
+    if not intents:
+        return None
     config, overrides = _texts(composed)
-    for intent in run.path.parents[depth - 1].glob("*/" * depth + run.intent.name):
+    for intent in intents:
         found = RunDir(intent.parent)
         same_trial = composed.trial is None or found.path.name == run.path.name
         if (
@@ -92,7 +94,7 @@ def find_cut_short(run: RunDir, composed: Composed) -> RunDir | None:
 
 
 def _is_of_other_shape(found: RunDir, composed: Composed, config: str) -> bool:
-    """Whether the run is this one on another shape, which resources.auto had chosen then."""
+    """Whether the run is this one on another shape, which resources.auto chose at that time."""
     written = _read(found.config)
     return bool(composed.compared and written and _without_shape(written) == _without_shape(config))
 
@@ -121,6 +123,8 @@ def rewrite_run(
 
     If it is interrupted, the files do not match each other and no node accepts them; it can be repeated.
     """
+    from launcher.launching.earlier_files import keep_earlier  # by need: a launch has no earlier files
+
     texts = render(plan)
     _make_caches(plan, composed)
     _make_mount_points(plan, composed)
@@ -134,7 +138,7 @@ def rewrite_run(
     run.note(Replanned(attempt=run.attempts(), changes=changes, earlier=str(kept)))
 
 
-def kept_files(sources: "Sequence[Source]") -> dict[str, str]:
+def kept_files(sources: "Sequence[SourceFile]") -> dict[str, str]:
     """Name -> text of the copies of the files given with --config, in a folder of a run dir or of a sweep."""
     names = [source.path.name for source in sources]
     return {

@@ -13,7 +13,7 @@ from launcher.clusters.registry import find_cluster
 from launcher.look.disk import local_folders, measure
 from launcher.look.gpus import ask_torch, find_gpus, torch_version
 from launcher.look.job import read_request
-from launcher.look.network import Meeting, infiniband_gb_s, interfaces, meet
+from launcher.look.network import MeetingServer, infiniband_gb_s, interfaces, meet
 from launcher.look.record import NodeRecord
 from launcher.supervise.limits import raise_limits
 
@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
 def look(index: int, host: str, nodes: int, folder: Path) -> None:
     """Writes what this node has found."""
     own = interfaces()
-    meeting = Meeting(folder, nodes) if index == 0 and nodes > 1 else None
+    meeting = MeetingServer(folder, nodes) if index == 0 and nodes > 1 else None
     gpus = find_gpus()
     record = NodeRecord(
         index=index, host=host, python=platform.python_version(), architecture=platform.machine(), torch=torch_version(),

@@ -27,7 +27,7 @@ _POLL_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class JobRequest:
     """What the job requests."""
 
     nodes: int
@@ -37,7 +37,7 @@ class Wanted:
     """The site, with the sbatch options that it needs."""
 
 
-def write_job(cluster: Cluster, wanted: Wanted, folder: Path) -> Path:
+def write_job(cluster: Cluster, wanted: JobRequest, folder: Path) -> Path:
     """The job script in that new folder; PlanError for an unknown option."""
     request = Request(
         name="site_probe", run_dir=str(folder), nodes=wanted.nodes, spares=0, gpus_per_node=max(1, wanted.gpus_per_node),

@@ -60,7 +60,7 @@ def infiniband_gb_s() -> float:
     return sum(rates)
 
 
-class Meeting:
+class MeetingServer:
     """Node 0's part: answers until every other node has said that it is done."""
 
     def __init__(self, folder: Path, nodes: int) -> None:

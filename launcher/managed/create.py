@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from launcher.data.asked import Asked
+from launcher.data.asked import CheckOptions
 from launcher.data.check import check
 from launcher.errors import DataError, UsageError
 from launcher.managed.api import Api, NotThere, Unanswered
 from launcher.managed.job import TrainingEstimate, Uploaded
 from launcher.managed.records import TAG, Records, tag_in, tag_of
-from launcher.managed.rows import Prepared
+from launcher.managed.rows import PreparedFile
 
 _ASSUMED_EPOCHS = 3
 """The epochs assumed for epochs=auto, where the provider decides; OpenAI has used three for small files."""
@@ -19,7 +19,7 @@ _ENDED_BADLY = ("failed", "cancelled")
 _SUFFIX = 64
 
 
-def upload(api: Api, records: Records, source: Path, prepared: Prepared) -> Uploaded:
+def upload(api: Api, records: Records, source: Path, prepared: PreparedFile) -> Uploaded:
     """The id of the uploaded file; the same content is uploaded only once. DataError if the data check finds an error."""
     _check(source)
     known = records.uploaded(api.base, prepared.sha256)
@@ -38,7 +38,7 @@ def _is_there(api: Api, file_id: str) -> bool:
 
 
 def _check(source: Path) -> None:
-    report = check(Asked(path=source)).to_dict()
+    report = check(CheckOptions(path=source)).to_dict()
     if report["verdict"] == "error":
         first = next(one for one in report["findings"] if one["level"] == "error")
         line = "" if first["line"] is None else f", line {first['line']}"
@@ -47,7 +47,7 @@ def _check(source: Path) -> None:
         )
 
 
-def estimate(prepared: Prepared, epochs: int | str, price_per_million: float | None) -> TrainingEstimate:
+def estimate(prepared: PreparedFile, epochs: int | str, price_per_million: float | None) -> TrainingEstimate:
     """Estimated rows, tokens per epoch, epochs, and the total price; the provider counts with its own tokenizer."""
     if price_per_million is not None and not 0 <= price_per_million < float("inf"):
         raise UsageError(f"--price-per-million {price_per_million:g} must be a number of at least 0")

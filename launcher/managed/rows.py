@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from launcher.data.examples import read_examples
+from launcher.data.findings import BrokenRow
 from launcher.data.kinds import kind_of
-from launcher.data.rules import BrokenRow
 from launcher.data.write import write_row
 from launcher.errors import DataError
 
@@ -21,7 +21,7 @@ METHODS = ("supervised", "dpo")
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedFile:
     """A file that is ready for the upload."""
 
     path: Path
@@ -31,7 +31,7 @@ class Prepared:
     """Estimated from the number of bytes of the texts."""
 
 
-def prepare(source: Path, folder: Path, method: str, *, least: int = LEAST) -> Prepared:
+def prepare(source: Path, folder: Path, method: str, *, least: int = LEAST) -> PreparedFile:
     """A file with every row of `source`, of any format, in the method's format; DataError names a line that does not fit."""
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / f".{source.name}.{os.getpid()}"
@@ -56,7 +56,7 @@ def prepare(source: Path, folder: Path, method: str, *, least: int = LEAST) -> P
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
-    return Prepared(target, digest.hexdigest(), rows, tokens)
+    return PreparedFile(target, digest.hexdigest(), rows, tokens)
 
 
 def _pair(example: dict[str, Any]) -> dict[str, Any]:

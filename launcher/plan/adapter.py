@@ -118,7 +118,7 @@ def _parameter_ranks(shape: ArchitectureConfig, adapter: Adapter) -> dict[str, i
 
 
 def parameter_names(shape: ArchitectureConfig) -> tuple[str, ...]:
-    """Names of the parameters of blocks that are no layers of their own: stacked experts and routers; none in a dense model."""
+    """Names of the parameters of blocks that are outside of layers: stacked experts and routers; none in a dense model."""
     found = dict[str, None]()
     for block in blocks_of(shape):
         for path, dims in block.others.items():

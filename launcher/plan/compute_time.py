@@ -6,6 +6,7 @@ The constants are fitted to published rows of throughput; tests/benchmarks/publi
 from dataclasses import dataclass
 
 from launcher.plan.gpu import Gpu
+from launcher.plan.memory.activations import adapted_layers
 from launcher.plan.memory.generation import cache_bytes
 from launcher.plan.memory.load import Load
 from launcher.plan.model import parameters_by_kind
@@ -21,6 +22,11 @@ HEAD_BYTES = 20.0
 UNPACK_BYTES, UNPACK_SHARE = 2.6, 0.5
 """Bytes that one 4-bit weight is read and written with when it is dequantised to bf16, and the share of the memory's speed that
 this reaches. Assumptions."""
+OPERATION_S = 1e-5
+"""Seconds that Python and PyTorch take to start one operation; a step takes at least that for each. An assumption."""
+BLOCK_OPERATIONS, ADAPTER_OPERATIONS, FOUR_BIT_OPERATIONS = 45, 6, 3
+"""Operations of a block's forward pass, of one adapted layer in addition, and of a 4-bit layer in addition, counted in
+transformers' modeling_llama.py, peft's lora/layer.py and bitsandbytes' autograd/_functions.py."""
 DECODE_S = 1e-3
 """Seconds that one block takes for one generated token besides reading its weights and cache: a loop of Python launches its
 kernels. An assumption."""
@@ -39,19 +45,14 @@ class Compute:
     optimizer_s: float = 0.0
     launch_s: float = 0.0
     generate_s: float = 0.0
+    started_s: float = 0.0
+    """Seconds in which the host starts the operations of all passes, while the GPU computes."""
 
     @property
     def total_s(self) -> float:
-        """All of them, one after another."""
-        return (
-            self.matrices_s
-            + self.attention_s
-            + self.memory_s
-            + self.unpack_s
-            + self.optimizer_s
-            + self.launch_s
-            + self.generate_s
-        )
+        """All of them, one after another, but no less than the operations of the passes take to be started."""
+        passes = self.matrices_s + self.attention_s + self.memory_s + self.unpack_s + self.launch_s
+        return max(passes, self.started_s) + self.optimizer_s + self.generate_s
 
 
 def compute_time(load: Load, length: int, gpu: Gpu) -> Compute:
@@ -65,6 +66,7 @@ def compute_time(load: Load, length: int, gpu: Gpu) -> Compute:
     forwards = 1 + load.extra_passes / 3  # of the three passes whose memory is counted as one
     blocks = shape.num_hidden_layers
     memory = BLOCK_BYTES * shape.hidden_size * blocks * (forwards + again / 3)
+    memory += adapter_bytes(load) * blocks * (2.5 + again)
     memory += 0 if load.scores else HEAD_BYTES * shape.vocab_size
     four_bit = load.adapter is not None and load.adapter.four_bit
     unpacked = (
@@ -84,7 +86,33 @@ def compute_time(load: Load, length: int, gpu: Gpu) -> Compute:
         else ADAM_BYTES * load.trained / load.degrees.shard_size / bytes_s,
         launch_s=passes * blocks * PASS_S * (forwards + again / 3),
         generate_s=generate_time(load, gpu),
+        started_s=passes * blocks * block_operations(load) * (3 + again + load.extra_passes) * OPERATION_S,
     )
+
+
+def adapter_bytes(load: Load) -> float:
+    """Bytes per token that a block's adapters read and write beside their two products, in a forward pass; the backward pass
+    takes 1.5 times that.
+
+    fp32 adapters cast their input to fp32, of which autocast makes a bf16 copy; dropout reads and writes it and a mask. The
+    second product is written, scaled, and added to the layer's result. bf16 adapters, over 4-bit weights and under DeepSpeed,
+    need no cast; they count alike, so that no choice between these rests on a figure that nobody has measured.
+    Source: peft 0.21's lora/layer.py, counted by operation. Not measured.
+    """
+    if load.adapter is None:
+        return 0.0
+    cast = 12 if load.bf16 and not load.pure_bf16 else 0
+    dropped = (9 if cast else 5) if load.adapter.dropout else 0
+    layers = [load.counts.linears[name] for name in adapted_layers(load)]
+    return sum((cast + dropped) * rows + 12 * columns for rows, columns in layers)
+
+
+def block_operations(load: Load) -> float:
+    """Operations that PyTorch starts in a block's forward pass."""
+    if load.adapter is None:
+        return BLOCK_OPERATIONS
+    four_bit = FOUR_BIT_OPERATIONS * len(load.counts.linears) if load.adapter.four_bit else 0
+    return BLOCK_OPERATIONS + ADAPTER_OPERATIONS * len(adapted_layers(load)) + four_bit
 
 
 def generate_time(load: Load, gpu: Gpu) -> float:

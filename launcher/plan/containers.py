@@ -9,7 +9,7 @@ from launcher.config.text import one_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Template:
+class ContainerTemplate:
     """How a program is told what a run needs."""
 
     words: tuple[str, ...]
@@ -28,9 +28,9 @@ class Template:
     """Options with which the program makes missing mount points in the image itself; None if it always does."""
 
 
-def _apptainer(program: str) -> Template:
+def _apptainer(program: str) -> ContainerTemplate:
     """Source: the manual pages of apptainer exec and singularity exec (--nv, --rocm, --bind, --pwd)."""
-    return Template(
+    return ContainerTemplate(
         words=(program, "exec"),
         gpu=("--nv",),
         amd=("--rocm",),
@@ -43,7 +43,7 @@ TEMPLATES = {
     ContainerRuntime.apptainer: _apptainer("apptainer"),
     ContainerRuntime.singularity: _apptainer("singularity"),
     # Source: ch-run(1), --bind, --cd, and --write-fake, which versions before 0.34 do not have; it passes the environment on
-    ContainerRuntime.charliecloud: Template(
+    ContainerRuntime.charliecloud: ContainerTemplate(
         words=("ch-run",),
         gpu=(),
         amd=(),  # the host's /dev is in the image already
@@ -54,7 +54,7 @@ TEMPLATES = {
     ),
     # Source: podman-run(1), --env-host, --volume, --workdir, --device, --group-add; NERSC's manual of podman-hpc, --gpu;
     # AMD's ROCm manual, running ROCm containers, for the devices
-    ContainerRuntime.podman_hpc: Template(
+    ContainerRuntime.podman_hpc: ContainerTemplate(
         words=("podman-hpc", "run", "--rm", "--env-host", "--network=host", "--ipc=host"),
         gpu=("--gpu",),
         amd=("--device=/dev/kfd", "--device=/dev/dri", "--group-add=keep-groups"),

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from launcher.plan.length import Length
+from launcher.plan.length import RunLength
 
 EPOCH = "epoch"
 
@@ -19,7 +19,7 @@ RULE = "a whole number of steps of at least 1, a share of the run such as 0.1, o
 """What `is_every` accepts, as the words after `must be`."""
 
 
-def steps_of(asked: float | str, length: Length) -> int | None:
+def steps_of(asked: float | str, length: RunLength) -> int | None:
     """Optimizer steps of the interval; None if only the ranks can count them.
 
     A share is one of all steps, rounded up as in transformers 5.23 (TrainerState.compute_steps). An epoch ends with the step

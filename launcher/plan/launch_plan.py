@@ -14,7 +14,7 @@ from launcher.methods.registry import find_method
 from launcher.plan.classes import Classes, make_classes
 from launcher.plan.every import steps_of
 from launcher.plan.facts import Facts
-from launcher.plan.length import Length, make_length
+from launcher.plan.length import RunLength, make_length
 from launcher.plan.loading import loads_once
 from launcher.plan.meeting import Meeting, make_meeting
 from launcher.plan.memory import Adapter, Memory, Room
@@ -36,7 +36,7 @@ from launcher.plan.time import StepTime
 from launcher.plan.topology import Batch, Topology, make_batch, make_topology
 from launcher.plan.trainer import check_trainer, trainer_args
 from launcher.plan.traits import Traits
-from launcher.strategies import Degrees, Job, Strategy, make_strategy
+from launcher.strategies import Degrees, Strategy, StrategyInputs, make_strategy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +85,7 @@ class LaunchPlan:
     """How long a step takes; None as for memory."""
     chosen: str | None
     """Why the planner chose this strategy and micro-batch; None if the configuration set them."""
-    length: Length
+    length: RunLength
     """How long the run trains."""
     trainer: str
     """The training method (trainer.kind)."""
@@ -174,7 +174,7 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
     check_mounts(config, facts)
     request = make_request(config, topology, facts, place)
     files = strategy.files(
-        Job(
+        StrategyInputs(
             nodes=topology.nodes,
             degrees=degrees,
             global_batch_size=batch.global_batch_size,

@@ -11,7 +11,7 @@ from launcher.plan.topology import Batch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Length:
+class RunLength:
     """The length of a run.
 
     Where `decided_by` is max_steps or rows, trainer_args hold the final max_steps and warmup_steps, and the ranks take exactly
@@ -40,7 +40,7 @@ class Length:
 
 def make_length(
     args: Mapping[str, Any], facts: Facts, batch: Batch, *, packing: bool, samples: int
-) -> Length:
+) -> RunLength:
     """The length that follows from the trainer's arguments. `samples`: sequences of the batch per training row."""
     if int(args["max_steps"]) > 0:
         steps, decided_by, why = int(args["max_steps"]), "max_steps", None
@@ -56,7 +56,7 @@ def make_length(
         steps = count_steps(facts.rows * samples, batch.global_batch_size, float(args["num_train_epochs"]))
         decided_by, why = "rows", None
     counted = None if packing or facts.rows is None else facts.rows * samples
-    return Length(
+    return RunLength(
         epoch_steps=None if counted is None else count_steps(counted, batch.global_batch_size, 1),
         steps=steps,
         warmup_steps=None if steps is None else count_warmup_steps(float(args["warmup_steps"]), steps),
@@ -67,7 +67,7 @@ def make_length(
     )
 
 
-def final_args(args: Mapping[str, Any], length: Length) -> dict[str, Any]:
+def final_args(args: Mapping[str, Any], length: RunLength) -> dict[str, Any]:
     """The trainer's arguments with the decided length; unchanged if the ranks decide it.
 
     The Trainer then counts the whole run as one epoch; metrics.jsonl has the true epoch.
@@ -78,7 +78,7 @@ def final_args(args: Mapping[str, Any], length: Length) -> dict[str, Any]:
     return {**args, **decided}
 
 
-def derive(length: Length, args: Mapping[str, Any], samples: int, global_batch_size: int) -> Length:
+def derive(length: RunLength, args: Mapping[str, Any], samples: int, global_batch_size: int) -> RunLength:
     """The same length, with steps and warm-up derived from the `samples` that the ranks have counted in an epoch."""
     if length.epoch_steps is None:
         epoch_steps = count_steps(samples, global_batch_size, 1)

@@ -120,7 +120,9 @@ def _secret_in(words: Sequence[str]) -> str | None:
         if not SECRET_NAME.search(name) or not (option or _VARIABLE.fullmatch(name)):
             continue
         given = value if equals else following if option else ""
-        if given and not given.startswith(("-", "/", "~", "./")):  # a file that holds it is none
+        if given and not given.startswith(
+            ("-", "/", "~", "./")
+        ):  # the path of a file that holds the secret is not a secret
             return name
     return None
 

@@ -13,7 +13,7 @@ _HOUR_S = 3_600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Course:
+class ExpectedCourse:
     """The expected course of a run over its attempts."""
 
     limit_h: float
@@ -32,7 +32,7 @@ class Course:
     """In the currency of cluster.price_per_gpu_hour; None if that is not set."""
 
 
-def expect(config: Config, plan: LaunchPlan) -> Course | None:
+def expect(config: Config, plan: LaunchPlan) -> ExpectedCourse | None:
     """The expected course; None if the plan does not know how long training takes.
 
     The useful time of an attempt is its time limit less the start and what is lost at the end: the time of the signal before
@@ -60,7 +60,7 @@ def expect(config: Config, plan: LaunchPlan) -> Course | None:
     failures = int(wall_s / save.mtbf_s) if save and save.mtbf_s and attempts else 0
     gpu_hours = wall_s / _HOUR_S * (plan.topology.nodes + plan.spares) * plan.topology.gpus_per_node
     price = config.cluster.price_per_gpu_hour
-    return Course(
+    return ExpectedCourse(
         limit_h=significant(limit / _HOUR_S),
         cut=cut,
         attempts=None if attempts is None else attempts + failures,

@@ -58,7 +58,7 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Compared:
+class ComparedShapes:
     """The shapes that were compared for a run, and the choice."""
 
     offers: tuple[Offer, ...]

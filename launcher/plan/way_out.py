@@ -119,12 +119,13 @@ def _shorter(search: Search) -> Iterator[Load]:
     small = dataclasses.replace(
         load, checkpointing=True, sequences=works[0], accumulation=per_rank // works[0]
     )
-    low, high = 0, (load.length - 1) // _STEP
+    shortest = load.generated // _STEP  # a prompt needs a token beside the longest answer
+    low, high = shortest, (load.length - 1) // _STEP
     while low < high:
         middle = (low + high + 1) // 2
         fits = search.fits(dataclasses.replace(small, length=middle * _STEP), MARGIN)
         low, high = (middle, high) if fits else (low, middle - 1)
-    if low:
+    if low > shortest:
         yield dataclasses.replace(small, length=low * _STEP)
 
 

@@ -38,7 +38,7 @@ _ORDER = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class ConversionRequest:
     """What is to be converted."""
 
     file: Path
@@ -51,7 +51,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Converted:
+class RecipeConversion:
     """A recipe as this launcher's configuration."""
 
     tool: Tool
@@ -68,7 +68,7 @@ class Converted:
         return [one for one in self.outcomes if one.fate in fates]
 
 
-def convert(asked: Asked, out: Path) -> Converted:
+def convert(asked: ConversionRequest, out: Path) -> RecipeConversion:
     """The configuration; ConfigError for a file that is not a recipe of a known tool."""
     recipe = load(asked.file)
     tool = TOOLS.find(asked.tool) if asked.tool else recognise(recipe, asked.file)
@@ -101,7 +101,7 @@ def convert(asked: Asked, out: Path) -> Converted:
     template = _template(draft, recipe, out)
     ordered = [outcomes[key] for key in (*recipe, *outcomes) if key in outcomes]
     listed = tuple(dict.fromkeys(ordered))
-    return Converted(
+    return RecipeConversion(
         tool=tool,
         method=method,
         text=_text(draft, tool, asked, listed, out),
@@ -269,7 +269,9 @@ def template_path(out: Path) -> Path:
     return out.with_suffix(".jinja")
 
 
-def _text(draft: Draft, tool: Tool, asked: Asked, outcomes: tuple[Outcome, ...], out: Path) -> str:
+def _text(
+    draft: Draft, tool: Tool, asked: ConversionRequest, outcomes: tuple[Outcome, ...], out: Path
+) -> str:
     longer = {key.rpartition(".")[0] for key in draft.entries} | {
         ".".join(key.split(".")[:2]) for key in draft.entries if key.count(".") > 1
     }

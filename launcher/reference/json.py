@@ -41,15 +41,15 @@ def json_page() -> str:
 
 
 def _shapes(name: str, verb: Verb) -> dict[str, Any]:
-    if verb.prints is None:
+    if verb.printed is None:
         raise ConfigError(
             f"the verb {name} does not say what it prints under --json; set `prints` in its Verb (see CONTRIBUTING.md)"
         )
-    return {} if verb.prints == NOTHING else alternatives(verb.prints)
+    return {} if verb.printed == NOTHING else alternatives(verb.printed)
 
 
 def _verb(name: str, verb: Verb) -> Iterator[str]:
-    if verb.prints == NOTHING:
+    if verb.printed == NOTHING:
         yield "It prints no result."
     for when, shape in _shapes(name, verb).items():
         if when:

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from omegaconf import OmegaConf
 
-from launcher.config.keys import Key, field_docs, in_yaml, list_keys
+from launcher.config.keys import ConfigKey, field_docs, in_yaml, list_keys
 from launcher.plugins.base import find_class
 from launcher.reference.markdown import code, page, table
 from launcher.resources import resource_dir
@@ -60,7 +60,7 @@ def shipped_plugins() -> dict[str, dict[str, Any]]:
     return found
 
 
-def _table(keys: Iterable[Key]) -> str:
+def _table(keys: Iterable[ConfigKey]) -> str:
     rows = [
         (code(key.name), key.type, code(key.default) if key.default is not None else "must be given", key.doc)
         for key in keys

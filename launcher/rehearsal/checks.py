@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from launcher.errors import ClusterError
 from launcher.plan import LaunchPlan
-from launcher.rehearsal.job import Failed, Job
+from launcher.rehearsal.job import Failed, RehearsedJob
 from launcher.run.events.checkpoints import Resumed, Saved, Stepping
 from launcher.run.events.supervisor import Ended, Stopped
 from launcher.run.events.words import How
@@ -31,10 +31,10 @@ class Check:
         return f"{word:<10}{self.name:<12}{self.seconds:7.1f} s  {self.said}"
 
 
-class Rehearsal:
+class RehearsalChecks:
     """The checks of one rehearsal."""
 
-    def __init__(self, job: Job, plan: LaunchPlan, tell: Callable[[Check], None]) -> None:
+    def __init__(self, job: RehearsedJob, plan: LaunchPlan, tell: Callable[[Check], None]) -> None:
         self.job, self.plan, self._tell = job, plan, tell
 
     def carry(self) -> list[Check]:

@@ -34,7 +34,7 @@ class Failed(Exception):
     """An expected event did not occur."""
 
 
-class Job:
+class RehearsedJob:
     """The rehearsal's run, and the ways to disturb it."""
 
     def __init__(self, run: RunDir, cluster: Cluster, patience_s: float) -> None:

@@ -8,9 +8,9 @@ from launcher.clusters.choose import make_cluster
 from launcher.launching.hub_gate import check_hub
 from launcher.launching.launch import plan_launch, write
 from launcher.plan import LaunchPlan
-from launcher.rehearsal.checks import Check, Rehearsal
+from launcher.rehearsal.checks import Check, RehearsalChecks
 from launcher.rehearsal.copy import Settings, compose_copy
-from launcher.rehearsal.job import Job
+from launcher.rehearsal.job import RehearsedJob
 from launcher.run import RunDir
 
 
@@ -39,4 +39,6 @@ def rehearse(
     cluster = make_cluster(planned.plan.cluster)
     run, plan = write(planned)
     begin(run, plan)
-    return Rehearsed(run=run, checks=Rehearsal(Job(run, cluster, settings.patience_s), plan, tell).carry())
+    return Rehearsed(
+        run=run, checks=RehearsalChecks(RehearsedJob(run, cluster, settings.patience_s), plan, tell).carry()
+    )

@@ -2,24 +2,21 @@
 
 import os
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from launcher.errors import ConfigError
 from launcher.launching.freeze.freeze import tell_left_out
-from launcher.launching.freeze.git import Git
+from launcher.launching.freeze.git import Git, GitState
 from launcher.launching.freeze.keep import keep
 from launcher.launching.freeze.look import MOST_FILES, look
 from launcher.launching.freeze.roots import sources
-from launcher.launching.secrets import secrets_of
+from launcher.launching.secrets import conceal, secrets_of
 from launcher.remote.content import Hashes, Tree, code_tree
-
-_LARGEST_OTHER = 2 << 20
-"""Most bytes of a file that is not code: the launcher contains the chart library of its reports, which freeze leaves out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Code:
+class CodeFolders:
     """The folders of code, with the files that freeze would keep."""
 
     imports: tuple[Tree, ...]
@@ -28,6 +25,8 @@ class Code:
     """The working folder, which is one of `imports`."""
     work_files: frozenset[str]
     """Paths of files in the working folder."""
+    git: GitState
+    """The commit of the working folder and what differs from it, without the values of secrets."""
     config: Tree | None
     """The folder of --config-dir; None if there is none."""
     config_below: str = ""
@@ -48,7 +47,7 @@ class Code:
 
 def gather_code(
     work_dir: Path, config_dir: str | None, skipped: tuple[Path, ...], cache: Path, hashes: Hashes
-) -> Code:
+) -> CodeFolders:
     """The code of a launch that is typed in `work_dir`; ConfigError for a folder that is too large for a folder of code."""
     git, secrets = Git(work_dir), secrets_of(os.environ)
     imports: list[Tree] = []
@@ -56,7 +55,7 @@ def gather_code(
     files: frozenset[str] = frozenset()
     for source in sources(work_dir, config_dir):
         ignored = git.ignored() if source.kind == "work" else []
-        seen = look(source.folder, source.only, skipped, ignored, largest_other=_LARGEST_OTHER)
+        seen = look(source.folder, source.only, skipped, ignored)
         if seen.too_large:
             raise ConfigError(
                 f"cluster.ssh: {source.folder} holds more than {MOST_FILES:,} files or 512 MiB of code, which would all be "
@@ -77,4 +76,12 @@ def gather_code(
     below = ""
     if config_dir and config is None:  # --config-dir is inside of the working folder
         config, below = work, str(Path(config_dir).resolve().relative_to(work_dir.resolve()))
-    return Code(imports=tuple(imports), work=work, work_files=files, config=config, config_below=below)
+    state = git.state()
+    return CodeFolders(
+        imports=tuple(imports),
+        work=work,
+        work_files=files,
+        git=replace(state, diff=conceal(state.diff, secrets)),
+        config=config,
+        config_below=below,
+    )

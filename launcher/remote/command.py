@@ -1,16 +1,16 @@
 """A command of the launcher on the cluster, with its output and its exit code."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BufferedReader
-from typing import IO
+from typing import IO, Any
 
 from launcher.errors import ClusterError
-from launcher.remote.connection import SSH_FAILED, Connection
+from launcher.remote.connection import SSH_FAILED, SshConnection
 from launcher.remote.talk import talk
 
-_PIECE = 1 << 16
+_PIECE, _LONGEST = 1 << 16, 256 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,9 +27,11 @@ class Command:
     """cluster.ssh_dir."""
     answer: str | None = None
     """Name of the file into which a launch writes its run."""
+    git: Mapping[str, Any] | None = None
+    """The fields of the GitState of the working folder on this machine; only for a launch."""
 
 
-def run_there(connection: Connection, python: str, command: Command) -> int:
+def run_there(connection: SshConnection, python: str, command: Command) -> int:
     """The exit code; what the command prints is printed here. ClusterError if the connection is lost."""
     request = {
         "do": "run",
@@ -38,6 +40,7 @@ def run_there(connection: Connection, python: str, command: Command) -> int:
         "path": list(command.path),
         "base": command.base,
         "answer": command.answer,
+        "git": command.git,
     }
     with talk(connection, python, request) as one:
         _copy(one.receive)
@@ -49,7 +52,7 @@ def run_there(connection: Connection, python: str, command: Command) -> int:
     return code
 
 
-def capture_there(connection: Connection, python: str, command: Command) -> tuple[int, bytes]:
+def capture_there(connection: SshConnection, python: str, command: Command) -> tuple[int, bytes]:
     """The exit code, and what the command prints on stdout."""
     request = {
         "do": "run",
@@ -60,7 +63,7 @@ def capture_there(connection: Connection, python: str, command: Command) -> tupl
         "answer": None,
     }
     with talk(connection, python, request) as one:
-        printed = one.receive.read()
+        printed = one.receive.read(_LONGEST)
         return one.process.wait(), printed
 
 

@@ -43,7 +43,7 @@ _REASONS = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Connection:
+class SshConnection:
     """An open connection."""
 
     ssh: str
@@ -86,7 +86,7 @@ class Connection:
         return done.returncode == 0
 
 
-def connect(ssh: str, *, may_ask: bool = True) -> Connection:
+def connect(ssh: str, *, may_ask: bool = True) -> SshConnection:
     """The open connection, made if there is none; ClusterError with the reason and the way out if it cannot be made.
 
     If stdin is a terminal, ssh may ask for a password or a code there, unless `may_ask` is False.
@@ -95,7 +95,7 @@ def connect(ssh: str, *, may_ask: bool = True) -> Connection:
         raise ClusterError(
             f"cluster.ssh={ssh} needs the program ssh, which is not on PATH; install OpenSSH's client"
         )
-    connection = Connection(ssh=ssh, socket=_folder() / hashlib.sha256(ssh.encode()).hexdigest()[:16])
+    connection = SshConnection(ssh=ssh, socket=_folder() / hashlib.sha256(ssh.encode()).hexdigest()[:16])
     if connection.socket.exists():
         if connection.is_open():
             return connection
@@ -104,7 +104,7 @@ def connect(ssh: str, *, may_ask: bool = True) -> Connection:
     return connection
 
 
-def _start_master(connection: Connection, *, asks: bool) -> None:
+def _start_master(connection: SshConnection, *, asks: bool) -> None:
     options = ["-o", f"BatchMode={'no' if asks else 'yes'}", "-o", f"ConnectTimeout={_CONNECT_S}", *_ALIVE]
     master = ["-M", "-N", "-f", "-T", "-S", str(connection.socket), "-o", f"ControlPersist={_PERSIST}"]
     with subprocess.Popen(

@@ -63,7 +63,8 @@ def bring(away: RunElsewhere, *, checkpoints: bool) -> Brought:
     is newer here stays. ClusterError if the connection is lost, or a file is damaged in transfer."""
     remote, folder = away.remote, away.folder
     connection = connect(remote.ssh)
-    request = {"do": "find", "run_dir": remote.run_dir, "without": [] if checkpoints else list(_LARGE)}
+    without, depth = [] if checkpoints else list(_LARGE), 1 if remote.is_sweep else 0
+    request = {"do": "find", "run_dir": remote.run_dir, "without": without, "depth": depth}
     listed: list[Any] = ask(connection, remote.python, request, _LISTED)["files"]
     kept: list[str] = []
     if not all(is_kind(one, Sequence[Any]) and _is_listed(one) for one in listed):

@@ -6,6 +6,7 @@ import os
 import re
 import socket
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +14,22 @@ from omegaconf import OmegaConf
 
 from launcher.errors import ClusterError, ConfigError
 from launcher.launching.elsewhere import ConfigElsewhere
+from launcher.launching.own_file.expand import expand as expand_file
 from launcher.launching.typed import expand
 from launcher.output import say
-from launcher.remote.code import Code, gather_code
+from launcher.remote.code import CodeFolders, gather_code
 from launcher.remote.command import Command, run_there
-from launcher.remote.connection import Connection, connect
+from launcher.remote.connection import SshConnection, connect
 from launcher.remote.content import Hashes, cache_here
 from launcher.remote.paths import SENT, Sent, gather_paths
 from launcher.remote.send import send
 from launcher.remote.talk import LOOKED, LOOKED_WHOLE, ask
 from launcher.remote.words import flags_of, overrides_there
 from launcher.run.kinds import fits
-from launcher.run.remote import Remote, list_remote, read_remote, write_remote
+from launcher.run.remote import RemoteRun, list_remote, read_remote, write_remote
 
 _RUN = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*){1,2}")
-"""name/date_time, and a trial: what becomes a folder here."""
+"""name/date_time, name/sweep_date_time, and a trial: what becomes a folder here."""
 PYTHON = "python3"
 """The interpreter on the login node if cluster.python is not set."""
 
@@ -43,7 +45,7 @@ def run_with_overrides(
     cache = cache_here()
     hashes = Hashes(cache)
     code = gather_code(Path.cwd(), away.config_dir, (runs_dir, cache), cache, hashes)
-    sent = gather_paths(cfg, hashes, os.environ)
+    sent = gather_paths(cfg, hashes, os.environ, expand_file(overrides).arguments)
     hashes.save()
     trees = [*code.trees, *(tree for one in sent for tree in one.trees)]
     command = [*verb.split(), *flags_of(words, overrides)]
@@ -58,16 +60,17 @@ def run_with_overrides(
     }
     there = checked(away.ssh, python, ask(connection, python, request, LOOKED))
     if (earlier := _unrecorded(there.get("earlier"), runs_dir)) is not None:
-        folder = _record(earlier, runs_dir, away.ssh, python, there["base"], code)
+        remote, folder = _record(earlier, runs_dir, away.ssh, python, there["base"], code)
         say(
-            f"this command had already launched {earlier['run']} when the connection was lost; nothing was launched again: "
-            f"{folder}; repeat the command for another run"
+            f"this command had already launched {remote.run} when the connection was lost; nothing was launched again: "
+            f"{folder}; repeat the command for another one"
         )
         return 0
     send(connection, python, there["base"], trees, there)
-    remote = _command(command, overrides, code, sent, there["base"], identity)
     try:
-        return run_there(connection, python, remote)
+        return run_there(
+            connection, python, _command(command, overrides, code, sent, there["base"], identity)
+        )
     finally:
         if identity:
             _record_answer(connection, python, base, identity, runs_dir, code)
@@ -95,7 +98,7 @@ def checked(ssh: str, python: str, there: dict[str, Any]) -> dict[str, Any]:
 def _command(
     verb: Sequence[str],
     overrides: Sequence[str],
-    code: Code,
+    code: CodeFolders,
     sent: Sequence[Sent],
     base: str,
     identity: str | None,
@@ -113,6 +116,7 @@ def _command(
         path=[f"{below}/{tree.name}" for tree in code.imports],
         base=base,
         answer=identity,
+        git=asdict(code.git) if identity else None,
     )
 
 
@@ -121,6 +125,8 @@ def _placed(value: Any, below: str) -> Any:
         return value.replace(SENT, below, 1) if value.startswith(SENT) else value
     if isinstance(value, list):
         return [_placed(one, below) for one in value]  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(value, tuple):
+        return tuple(_placed(one, below) for one in value)  # pyright: ignore[reportUnknownVariableType]
     if isinstance(value, Mapping):
         return {key: _placed(one, below) for key, one in value.items()}  # pyright: ignore[reportUnknownVariableType]
     return value
@@ -135,20 +141,26 @@ def _text(cfg: Any, key: str) -> Any:
 
 
 def _unrecorded(earlier: dict[str, Any] | None, runs_dir: Path) -> dict[str, Any] | None:
-    """The run of an earlier launch by the same command, if this machine has no record of it."""
+    """The run or sweep of an earlier launch by the same command, if this machine has no record of it."""
     if earlier is None:
         return None
-    run, run_dir = earlier.get("run"), earlier.get("run_dir")
+    run, run_dir = _named(earlier)
     if not isinstance(run, str) or not _RUN.fullmatch(run) or not isinstance(run_dir, str):
         raise ClusterError(
             f"the cluster names the run that it has launched {str(run)[:60]!r}, which is no run's name; log in there and look"
         )
     known = {remote.run_dir for folder in list_remote(runs_dir) if (remote := read_remote(folder))}
-    return None if earlier["run_dir"] in known else earlier
+    return None if run_dir in known else earlier
+
+
+def _named(report: dict[str, Any]) -> tuple[Any, Any]:
+    """name/date_time of the run or the sweep, and its folder there."""
+    what = "sweep" if "sweep" in report else "run"
+    return report.get(what), report.get(f"{what}_dir")
 
 
 def _record_answer(
-    connection: Connection, python: str, base: str, identity: str, runs_dir: Path, code: Code
+    connection: SshConnection, python: str, base: str, identity: str, runs_dir: Path, code: CodeFolders
 ) -> None:
     """Records the run that the command has launched, if any."""
     request: dict[str, Any] = {"do": "look", "base": base, "files": [], "trees": [], "answer": identity}
@@ -162,19 +174,24 @@ def _record_answer(
         return
     earlier = _unrecorded(there.get("earlier"), runs_dir)
     if earlier is not None:
-        folder = _record(earlier, runs_dir, connection.ssh, python, there["base"], code)
-        say(f"{earlier['run']} is on {connection.ssh}; python -m launcher status {folder}")
+        remote, folder = _record(earlier, runs_dir, connection.ssh, python, there["base"], code)
+        verb = "sweep status" if remote.is_sweep else "status"
+        say(f"{remote.run} is on {connection.ssh}; python -m launcher {verb} {folder}")
 
 
-def _record(report: dict[str, Any], runs_dir: Path, ssh: str, python: str, base: str, code: Code) -> str:
-    """Writes the record, and returns the name by which the run is found here."""
-    folder, number = runs_dir / str(report["run"]), 1
+def _record(
+    report: dict[str, Any], runs_dir: Path, ssh: str, python: str, base: str, code: CodeFolders
+) -> tuple[RemoteRun, str]:
+    """The record, which is written, and the name by which the run or the sweep is found here."""
+    run, run_dir = _named(report)
+    folder, number = runs_dir / run, 1
     while folder.exists():
         number += 1
-        folder = runs_dir / f"{report['run']}_{number}"
+        folder = runs_dir / f"{run}_{number}"
     path = tuple(f"{base}/sent/{tree.name}" for tree in code.imports)
-    write_remote(
-        folder,
-        Remote(ssh=ssh, python=python, base=base, path=path, run=report["run"], run_dir=report["run_dir"]),
+    dry_run = report.get("dry_run") is True
+    remote = RemoteRun(
+        ssh=ssh, python=python, base=base, path=path, run=run, run_dir=run_dir, dry_run=dry_run
     )
-    return str(folder.relative_to(runs_dir))
+    write_remote(folder, remote)
+    return remote, str(folder.relative_to(runs_dir))

@@ -5,11 +5,14 @@ A path that exists here is sent. Any other path belongs to the cluster, where ~ 
 
 import glob
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, QuotedString, ValueType
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -17,7 +20,7 @@ from launcher.config.schema import is_shipped
 from launcher.data.places import find_files, is_address
 from launcher.errors import ConfigError
 from launcher.launching.freeze.look import has_secret_name
-from launcher.launching.typed import expand
+from launcher.launching.typed import as_typed, expand, keep_braces, with_home
 from launcher.remote.content import Hashes, Tree, data_tree
 
 _DATA = ("data.path", "data.eval_path")
@@ -32,18 +35,22 @@ class Sent:
 
     key: str
     value: Any
-    """The value on the cluster; {SENT} stands for the folder into which files are sent."""
+    """The value on the cluster; {SENT} stands for the folder into which files are sent. A tuple has the values of a sweep."""
     trees: tuple[Tree, ...]
 
 
 SENT = "{SENT}"
 
 
-def gather_paths(cfg: DictConfig, hashes: Hashes, environ: Mapping[str, str]) -> list[Sent]:
-    """All values that name files of this machine; ConfigError for a relative data path that does not exist here."""
-    found: list[Sent] = []
+def gather_paths(
+    cfg: DictConfig, hashes: Hashes, environ: Mapping[str, str], overrides: Sequence[str] = ()
+) -> list[Sent]:
+    """All values that name files of this machine, and those among which a sweep chooses in `overrides`; ConfigError for a
+    relative data path that does not exist here."""
+    swept = _swept(overrides)
+    found = [one for key, values in swept.items() if (one := _choices(key, values, hashes, environ))]
     for key in (*_DATA, *_OTHERS):
-        text = _value(cfg, key)
+        text = None if key in swept else _value(cfg, key)
         if isinstance(text, str) and (one := _send(key, text, hashes, environ)):
             found.append(one)
     if one := _sources(cfg, hashes, environ):
@@ -52,10 +59,40 @@ def gather_paths(cfg: DictConfig, hashes: Hashes, environ: Mapping[str, str]) ->
     for name, options in plugins.items() if isinstance(plugins, DictConfig) else ():
         for option in options if isinstance(options, DictConfig) else ():
             key = f"plugins.{name}.{option}"
-            text = _value(cfg, key)
+            text = None if key in swept else _value(cfg, key)
             if isinstance(text, str) and "/" in text and (one := _send(key, text, hashes, environ)):
                 found.append(one)
     return found
+
+
+def _swept(overrides: Sequence[str]) -> dict[str, list[Any]]:
+    """Key of a path -> the values among which a sweep chooses."""
+    found: dict[str, list[Any]] = {}
+    for word in overrides:
+        key = word.partition("=")[0].lstrip("+")
+        if key not in (*_DATA, *_OTHERS) and not key.startswith("plugins."):
+            continue
+        try:
+            override = OverridesParser.create().parse_override(keep_braces(with_home(as_typed([word])[0])))
+        except HydraException:  # which compose explains
+            continue
+        if (
+            isinstance(override.value(), ChoiceSweep)
+            and override.value_type is not ValueType.GLOB_CHOICE_SWEEP
+        ):
+            values = override.sweep_iterator()
+            found[key] = [value.text if isinstance(value, QuotedString) else value for value in values]
+    return found
+
+
+def _choices(key: str, values: Sequence[Any], hashes: Hashes, environ: Mapping[str, str]) -> Sent | None:
+    """What replaces the values of a sweep; None if none of them names a file of this machine."""
+    paths = [one for one in values if isinstance(one, str) and (key in (*_DATA, *_OTHERS) or "/" in one)]
+    sent = {path: one for path in paths if (one := _send(key, path, hashes, environ))}
+    if not sent:
+        return None
+    replaced = tuple(sent[one].value if one in paths and one in sent else one for one in values)
+    return Sent(key=key, value=replaced, trees=tuple(tree for one in sent.values() for tree in one.trees))
 
 
 def _value(cfg: DictConfig, key: str) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 
 from launcher.errors import ClusterError
 from launcher.output import say
-from launcher.remote.connection import Connection
+from launcher.remote.connection import SshConnection
 from launcher.remote.content import Blob, Tree, missing
 from launcher.remote.progress import Progress
 from launcher.remote.talk import Talk, lost, talk
@@ -16,7 +16,7 @@ _TAKEN: Mapping[str, Any] = {"wrong": Sequence[str]}
 
 
 def send(
-    connection: Connection, python: str, base: str, trees: Sequence[Tree], there: Mapping[str, Any]
+    connection: SshConnection, python: str, base: str, trees: Sequence[Tree], there: Mapping[str, Any]
 ) -> None:
     """Sends the folders that the cluster lacks; ClusterError if a file changes meanwhile, or the connection is lost.
 

@@ -10,7 +10,7 @@ from typing import IO, Any, cast
 
 from launcher.errors import ClusterError
 from launcher.remote import there
-from launcher.remote.connection import SSH_FAILED, Connection, login_command
+from launcher.remote.connection import SSH_FAILED, SshConnection, login_command
 from launcher.run.kinds import fits
 
 _BEGIN = "import sys; exec(compile(sys.stdin.buffer.read(int(sys.argv[1])), 'there.py', 'exec'), {'__name__': 'there'})"
@@ -64,7 +64,7 @@ def lost(ssh: str) -> ClusterError:
 
 
 @contextmanager
-def talk(connection: Connection, python: str, request: dict[str, Any]) -> Generator[Talk]:
+def talk(connection: SshConnection, python: str, request: dict[str, Any]) -> Generator[Talk]:
     """A request to the login node; ClusterError if no Python answers there."""
     source = Path(there.__file__).read_bytes()
     process = connection.start(login_command(python, "-c", _BEGIN, str(len(source))))
@@ -82,14 +82,14 @@ def talk(connection: Connection, python: str, request: dict[str, Any]) -> Genera
 
 
 def ask(
-    connection: Connection, python: str, request: dict[str, Any], kinds: Mapping[str, Any]
+    connection: SshConnection, python: str, request: dict[str, Any], kinds: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The answer to a request whose answer is one line."""
     with talk(connection, python, request) as one:
         return one.answer(kinds)
 
 
-def _await_greeting(connection: Connection, python: str, process: subprocess.Popen[bytes]) -> None:
+def _await_greeting(connection: SshConnection, python: str, process: subprocess.Popen[bytes]) -> None:
     assert process.stdout is not None
     before = 0
     while before < _MOST_BEFORE:

@@ -207,20 +207,26 @@ def run(request: dict[str, Any], stdin: BinaryIO, stdout: BinaryIO) -> int:
         with suppress(FileNotFoundError):
             file.unlink()
         os.environ[environment.ANSWER] = str(file)
+        if request["git"]:
+            state = file.with_name(f"{file.name}.git.json")
+            state.write_text(json.dumps(request["git"]))
+            os.environ[environment.GIT_STATE] = str(state)
     sys.argv = ["launcher", *request["words"]]
     runpy.run_module("launcher", run_name="__main__", alter_sys=True)
     return 0
 
 
 def find(request: dict[str, Any], stdin: BinaryIO, stdout: BinaryIO) -> int:
-    """The files of a run dir: path in it, size, and modification time in nanoseconds."""
+    """The files of a run dir: path in it, size, and modification time in nanoseconds. The folders `without` are left out down
+    to a depth, which is 0 for those of a run itself."""
     root = Path(request["run_dir"])
     if not root.is_dir():
         raise OSError(2, "the run dir no longer exists", str(root))
     found: list[tuple[str, int, int]] = []
     for folder, folders, names in os.walk(root):
         below = Path(folder).relative_to(root)
-        folders[:] = [name for name in folders if str(below / name) not in request["without"]]
+        left_out: list[str] = request["without"] if len(below.parts) <= request["depth"] else []
+        folders[:] = [name for name in folders if name not in left_out]
         for name in names:
             path = Path(folder, name)
             if path.is_file() and not name.startswith("."):

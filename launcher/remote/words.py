@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from launcher.launching.own_file.expand import OPTION, expand
 from launcher.launching.own_file.write import in_grammar
@@ -17,14 +17,22 @@ Place = Callable[[Path], str | None]
 def overrides_there(
     typed: Sequence[str], values: Mapping[str, Any], config_dir: str | None, place: Place
 ) -> list[str]:
-    """The overrides with these values, and with the path of the copied --config-dir.
+    """The overrides with these values, and with the path of the copied --config-dir. A tuple has the values of a sweep.
 
     A file of --config is passed on if it, and the files that it extends, are in the copy of the working folder; otherwise its
     content becomes overrides.
     """
     kept = _with_config_dir(_with_file(typed, place), config_dir)
     rest = [word for word in kept if _key(word) not in (*values, *_OURS)]
-    return [*rest, *(f"{_plus(key)}{key}={in_grammar(value)}" for key, value in values.items())]
+    return [*rest, *(f"{_plus(key)}{key}={_written(value)}" for key, value in values.items())]
+
+
+def _written(value: Any) -> str:
+    return (
+        ",".join(map(in_grammar, cast("tuple[Any, ...]", value)))
+        if isinstance(value, tuple)
+        else in_grammar(value)
+    )
 
 
 def _plus(key: str) -> str:

@@ -5,7 +5,16 @@ from statistics import fmean, median
 from typing import Any
 
 from launcher import units
-from launcher.report.curves import Points, Record, as_points, is_number, points, sample_rows, short, smooth
+from launcher.report.curves import (
+    LoggedCurves,
+    Points,
+    as_points,
+    is_number,
+    points,
+    sample_rows,
+    short,
+    smooth,
+)
 from launcher.report.facts import RunFacts, at, mapping
 from launcher.report.page import Chart, Table
 from launcher.run.attempts import Attempt
@@ -28,7 +37,7 @@ def series(name: str, curve: Points, color: int, **more: Any) -> dict[str, Any]:
     return {"name": name, "color": color, "points": as_points(curve), **more}
 
 
-def loss(record: Record, attempts: Sequence[Attempt]) -> Chart | None:
+def loss(record: LoggedCurves, attempts: Sequence[Attempt]) -> Chart | None:
     """Training and evaluation loss over steps, with the steps at which the ranks restarted."""
     trained, evaluated = points(record.training, "loss"), points(record.evaluation, "eval_loss")
     if not trained and not evaluated:
@@ -57,7 +66,7 @@ def loss(record: Record, attempts: Sequence[Attempt]) -> Chart | None:
     )  # fmt: skip
 
 
-def rates(record: Record) -> list[Chart]:
+def rates(record: LoggedCurves) -> list[Chart]:
     """Learning rate and gradient norm."""
     found: list[Chart] = []
     rate = points(record.training, "learning_rate")
@@ -96,7 +105,7 @@ def general_text(facts: RunFacts) -> Chart | None:
     )  # fmt: skip
 
 
-def speed(record: Record, facts: RunFacts) -> list[Chart]:
+def speed(record: LoggedCurves, facts: RunFacts) -> list[Chart]:
     """Tokens per second, FLOPs utilisation and waiting for data, as far as they were measured."""
     found: list[Chart] = []
     lines = record.training
@@ -134,7 +143,7 @@ def speed(record: Record, facts: RunFacts) -> list[Chart]:
     return found
 
 
-def others(record: Record) -> list[Chart]:
+def others(record: LoggedCurves) -> list[Chart]:
     """A chart for every other number that was logged, such as a preference objective's rewards."""
     found: list[Chart] = []
     for lines, kind in ((record.training, "train"), (record.evaluation, "eval"), (record.measured, "own")):

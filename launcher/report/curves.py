@@ -18,7 +18,7 @@ _ROWS = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class LoggedCurves:
     """The logged lines of a run, without those of lost steps."""
 
     training: Sequence[Mapping[str, Any]]
@@ -29,7 +29,7 @@ class Record:
     """Logged steps that were repeated after a restart."""
 
 
-def stayed(metrics: Iterable[Mapping[str, Any]]) -> Record:
+def stayed(metrics: Iterable[Mapping[str, Any]]) -> LoggedCurves:
     """The lines by step. A restart repeats the steps after its checkpoint; their earlier lines are dropped."""
     training: list[Mapping[str, Any]] = []
     evaluation: list[Mapping[str, Any]] = []
@@ -58,7 +58,7 @@ def stayed(metrics: Iterable[Mapping[str, Any]]) -> Record:
                 same.append(measured.pop())
             measured += [one for one in reversed(same) if one["step"] == step and one.keys() != line.keys()]
             measured.append(line)
-    return Record(training=training, evaluation=evaluation, measured=measured, repeated=repeated)
+    return LoggedCurves(training=training, evaluation=evaluation, measured=measured, repeated=repeated)
 
 
 def points(lines: Iterable[Mapping[str, Any]], key: str, x: str = "step") -> Points:

@@ -10,7 +10,7 @@ from launcher.report import sections
 from launcher.report.attempts import find_attempts
 from launcher.report.classes import accuracy_tile, classes
 from launcher.report.concerns import find_concerns
-from launcher.report.curves import Record, is_number, points, stayed
+from launcher.report.curves import LoggedCurves, is_number, points, stayed
 from launcher.report.facts import RunFacts, at, listing, mapping
 from launcher.report.page import BAD, GOOD, PLAIN, WARN, Page, Tile
 from launcher.run.attempts import Attempt
@@ -131,7 +131,7 @@ def _optimizer(arguments: Mapping[str, Any]) -> str:
     return ", ".join(f"{key}={arguments[key]}" for key in keys if key in arguments)
 
 
-def _tiles(facts: RunFacts, record: Record, attempts: Sequence[Attempt]) -> list[Tile]:
+def _tiles(facts: RunFacts, record: LoggedCurves, attempts: Sequence[Attempt]) -> list[Tile]:
     status, found = facts.status, list[Tile]()
     step, total = status.get("step"), status.get("total_steps")
     if step is not None:

@@ -6,7 +6,7 @@ from typing import Any
 from launcher import units
 from launcher.report import charts
 from launcher.report.attempts import RUNNING, what_came_next
-from launcher.report.curves import Record, is_number
+from launcher.report.curves import LoggedCurves, is_number
 from launcher.report.facts import RunFacts, at, listing, mapping
 from launcher.report.page import Chart, Section, Table
 from launcher.run.attempts import Attempt
@@ -22,7 +22,7 @@ _NOTED = (Other, Removed, Tracking, Fetched)
 _EVENTS = 40
 
 
-def learning(record: Record, attempts: Sequence[Attempt], facts: RunFacts) -> Section | None:
+def learning(record: LoggedCurves, attempts: Sequence[Attempt], facts: RunFacts) -> Section | None:
     shown = [
         chart
         for chart in (charts.loss(record, attempts), *charts.rates(record), charts.general_text(facts))
@@ -31,7 +31,7 @@ def learning(record: Record, attempts: Sequence[Attempt], facts: RunFacts) -> Se
     return Section(id="learning", title="What it learned", charts=shown) if shown else None
 
 
-def machine(record: Record, facts: RunFacts) -> Section | None:
+def machine(record: LoggedCurves, facts: RunFacts) -> Section | None:
     shown = [chart for chart in (*charts.speed(record, facts), charts.memory(facts)) if chart]
     measured = facts.last(Measured)
     lines: list[tuple[str, str]] = []
@@ -219,7 +219,7 @@ def _newest(samples: Sequence[Sample]) -> list[Sample]:
     return list({event.when: event for event in samples}.values())
 
 
-def measures(record: Record) -> Section | None:
+def measures(record: LoggedCurves) -> Section | None:
     shown = charts.others(record)
     return Section(id="measures", title="Other measures", charts=shown) if shown else None
 

@@ -40,8 +40,10 @@ def new_run_dir(runs_dir: Path, name: str, moment: datetime, trial: str | None =
 
 def list_runs(runs_dir: Path) -> list[RunDir]:
     """All runs of this machine under `runs_dir`, sweeps' trials included, oldest first."""
-    plans = [plan for pattern in ("*/*", "*/*/*") for plan in runs_dir.glob(f"{pattern}/plan.json")]
-    found = [RunDir(plan.parent) for plan in plans if not (plan.parent / REMOTE).exists()]
+    runs = [RunDir(plan.parent) for plan in runs_dir.glob("*/*/plan.json")]
+    trials = [RunDir(plan.parent) for plan in runs_dir.glob("*/*/*/plan.json")]
+    found = [run for run in runs if not (run.path / REMOTE).exists()]
+    found += [trial for trial in trials if not (trial.path.parent / REMOTE).exists()]
     return sorted(found, key=lambda run: (run.plan.stat().st_mtime_ns, run.path.name))
 
 

@@ -1,8 +1,8 @@
-"""The record of a run that is on a cluster reached by ssh: remote.json, in the folder that stands for the run here."""
+"""The record of a run or a sweep that is on a cluster reached by ssh: remote.json, in the folder that stands for it here."""
 
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ DESTINATION = re.compile(rf"(?:{_HOST}@)?{_HOST}|ssh://(?:{_HOST}@)?{_HOST}(?::\
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Remote:
+class RemoteRun:
     """Where a run is, and how the launcher is called there."""
 
     ssh: str
@@ -32,15 +32,26 @@ class Remote:
     path: tuple[str, ...]
     """Folders there from which the launcher is imported."""
     run: str
-    """name/date_time."""
+    """name/date_time; name/sweep_date_time of a sweep."""
     run_dir: str
-    """Absolute path of the run dir there."""
+    """Absolute path of its folder there."""
+    dry_run: bool = False
+    """Whether it was only written."""
+
+    @property
+    def is_sweep(self) -> bool:
+        """Whether it is a sweep."""
+        return _is_sweep(Path(self.run))
+
+    def trial(self, name: str) -> "RemoteRun":
+        """A trial of the sweep."""
+        return replace(self, run=f"{self.run}/{name}", run_dir=f"{self.run_dir}/{name}")
 
 
 class RunElsewhere(Elsewhere):
     """A reference that means such a run."""
 
-    def __init__(self, folder: Path, remote: Remote) -> None:
+    def __init__(self, folder: Path, remote: RemoteRun) -> None:
         super().__init__(
             f"{remote.run} is on {remote.ssh}, and this command works only with a run on this machine; bring its results here "
             f"with python -m launcher fetch {remote.run}, or log in there"
@@ -48,13 +59,13 @@ class RunElsewhere(Elsewhere):
         self.folder, self.remote = folder, remote
 
 
-def write_remote(folder: Path, remote: Remote) -> None:
+def write_remote(folder: Path, remote: RemoteRun) -> None:
     """Writes the record."""
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / REMOTE, json.dumps(asdict(remote), indent=2) + "\n")
 
 
-def read_remote(folder: Path) -> Remote | None:
+def read_remote(folder: Path) -> RemoteRun | None:
     """The record in a folder; None if there is none. RunError if the file is not a record."""
     file = folder / REMOTE
     if not file.is_file():
@@ -62,10 +73,13 @@ def read_remote(folder: Path) -> Remote | None:
     try:
         values = dict(read_json(file))
         path: tuple[str, ...] = tuple(values.pop("path"))
-        remote = Remote(path=path, **values)
+        remote = RemoteRun(path=path, **values)
         texts: list[Any] = [remote.ssh, remote.python, remote.base, *remote.path, remote.run, remote.run_dir]
         if any(not isinstance(text, str) for text in texts):
             raise TypeError("a value is not a text")
+        dry_run: Any = remote.dry_run
+        if not isinstance(dry_run, bool):
+            raise TypeError("dry_run is neither true nor false")
         if not DESTINATION.fullmatch(remote.ssh):
             raise ValueError(f"{remote.ssh} is not a destination of ssh")
     except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -78,25 +92,38 @@ def read_remote(folder: Path) -> Remote | None:
 
 
 def list_remote(runs_dir: Path) -> list[Path]:
-    """The folders of all such runs, oldest first."""
+    """The folders of all such runs and sweeps, oldest first."""
     found = [file for pattern in ("*/*", "*/*/*") for file in runs_dir.glob(f"{pattern}/{REMOTE}")]
     return [
         file.parent for file in sorted(found, key=lambda file: (file.stat().st_mtime_ns, file.parent.name))
     ]
 
 
+def _is_sweep(folder: Path) -> bool:
+    return folder.name.startswith("sweep_")
+
+
 def refuse_remote_folder(runs_dir: Path, reference: str | None) -> None:
-    """Raises RunElsewhere if the reference is the folder of a run on a cluster, as a path or as name/date_time."""
+    """Raises RunElsewhere if the reference is the folder of a run on a cluster, of a sweep or of a trial of it: as a path or
+    as name/date_time."""
     for folder in (Path(reference), runs_dir / reference) if reference else ():
         if remote := read_remote(folder):
             raise RunElsewhere(folder.resolve(), remote)
+        if _is_sweep(folder.parent) and (sweep := read_remote(folder.parent)):
+            raise RunElsewhere(folder.resolve(), sweep.trial(folder.name))
 
 
-def refuse_remote_name(runs_dir: Path, reference: str | None, newest_here: Path | None) -> None:
-    """Raises RunElsewhere if the newest run of a name, or of all for None, is on a cluster. `newest_here` is the plan.json of
-    the newest run of this machine, if there is one."""
+def refuse_remote_name(
+    runs_dir: Path, reference: str | None, newest_here: Path | None, *, sweeps: bool = False
+) -> None:
+    """Raises RunElsewhere if the newest run of a name, or of all for None, is on a cluster; with `sweeps`, the newest sweep.
+    `newest_here` is the plan.json or sweep.json of the newest one of this machine, if there is one."""
     parts = Path(reference or "").parts
-    there = [one for one in list_remote(runs_dir) if one.relative_to(runs_dir).parts[: len(parts)] == parts]
+    there = [
+        one
+        for one in list_remote(runs_dir)
+        if _is_sweep(one) is sweeps and one.relative_to(runs_dir).parts[: len(parts)] == parts
+    ]
     if not there:
         return
     newest = there[-1]

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import secrets
 from pathlib import Path
 
 
@@ -11,7 +10,7 @@ def write_text(path: Path, text: str, *, durable: bool = False) -> None:
 
     `durable`: after a loss of power the file is the old one or the new one, and not an empty one. It costs an fsync.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(2)}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(2).hex()}")
     try:
         with temporary.open("w", encoding="utf-8") as file:
             file.write(text)

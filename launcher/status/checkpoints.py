@@ -5,7 +5,7 @@ from datetime import datetime, timezone
 from typing import Annotated, TypedDict
 
 from launcher.checkpoint.commit import retain
-from launcher.checkpoint.find import Broken, Found, committed, find_all
+from launcher.checkpoint.find import Broken, FoundCheckpoint, committed, find_all
 from launcher.checkpoint.keep import reasons_to_keep
 from launcher.checkpoint.verify import first_difference
 from launcher.clusters.base import RunState
@@ -95,7 +95,7 @@ def list_checkpoints(run: RunDir, keep: Retention, *, verify: bool) -> list[Chec
     ]
 
 
-def _row(found: Found, kept: dict[int, list[str]], verify: bool) -> CheckpointRow:
+def _row(found: FoundCheckpoint, kept: dict[int, list[str]], verify: bool) -> CheckpointRow:
     wrong = first_difference(found, sorted(found.manifest.files)) if verify else None
     age = datetime.now(timezone.utc) - datetime.fromisoformat(found.manifest.time)
     return {

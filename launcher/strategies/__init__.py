@@ -1,7 +1,16 @@
 """How the training state is distributed over the ranks: one module per strategy, which holds its spec as SPEC."""
 
-from launcher.strategies.base import Files, Job, Strategy
+from launcher.strategies.base import Files, Strategy, StrategyInputs
 from launcher.strategies.degrees import Degrees
 from launcher.strategies.registry import AUTO, candidates, make_strategy, planned_strategy
 
-__all__ = ["AUTO", "Degrees", "Files", "Job", "Strategy", "candidates", "make_strategy", "planned_strategy"]
+__all__ = [
+    "AUTO",
+    "Degrees",
+    "Files",
+    "Strategy",
+    "StrategyInputs",
+    "candidates",
+    "make_strategy",
+    "planned_strategy",
+]

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 from launcher.config import StrategyConfig
 from launcher.errors import PlanError
 from launcher.strategies._deepspeed_keys import check_passed, merged
-from launcher.strategies.base import Files, Job, Strategy, Tensors, share_sent, size_of
+from launcher.strategies.base import Files, Strategy, StrategyInputs, Tensors, share_sent, size_of
 from launcher.strategies.degrees import Degrees
 from launcher.strategies.moment import Moment
 from launcher.strategies.trained import Trained, Units
@@ -41,7 +41,7 @@ class Zero(Strategy):
         """All ranks share one copy of the sharded state."""
         return Degrees(dp_shard=world_size)
 
-    def files(self, job: Job) -> Files:
+    def files(self, job: StrategyInputs) -> Files:
         """accelerate.yaml, which points to deepspeed.json, and deepspeed.json. Only the latter has batch, stage and precision,
         because accelerate refuses a second value. DeepSpeed's multi-node launcher is `standard`; accelerate's default is pdsh
         over ssh."""
@@ -85,7 +85,7 @@ class Zero(Strategy):
             return ()
         return ("cpu_lion",) if "lion" in optim else ("cpu_adam",)
 
-    def zero_optimization(self, job: Job) -> dict[str, Any]:
+    def zero_optimization(self, job: StrategyInputs) -> dict[str, Any]:
         """The section zero_optimization of deepspeed.json, with sizes in elements. Source: DeepSpeed's page "DeepSpeed
         Configuration JSON"."""
         zero: dict[str, Any] = {

@@ -18,7 +18,7 @@ Tensors = Iterable[tuple[tuple[int, ...], int]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class StrategyInputs:
     """The values from which a strategy makes its files."""
 
     nodes: int
@@ -193,7 +193,7 @@ class Strategy:
         """Whether it can be better than plain data parallelism with these degrees."""
         return self.replicates or self.offloads or degrees.world_size > 1
 
-    def files(self, job: Job) -> Files:
+    def files(self, job: StrategyInputs) -> Files:
         """The settings for accelerate, DeepSpeed and the trainer."""
         several = job.degrees.world_size > 1
         return Files(
@@ -285,7 +285,7 @@ class Strategy:
         """
         return 2 * share_sent(load.degrees.dp_replicate) * load.trained * load.trained_width
 
-    def _accelerate(self, job: Job, **more: Any) -> dict[str, Any]:
+    def _accelerate(self, job: StrategyInputs, **more: Any) -> dict[str, Any]:
         """The content of accelerate.yaml, with which `accelerate launch --config_file` would start the same ranks.
 
         num_processes counts all nodes. CPU ranks too have distributed_type MULTI_GPU: with MULTI_CPU, accelerate 1.15 silently

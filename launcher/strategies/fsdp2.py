@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from launcher.config import StrategyConfig
 from launcher.errors import PlanError
-from launcher.strategies.base import Files, Job, Strategy, Tensors, share_sent, size_of
+from launcher.strategies.base import Files, Strategy, StrategyInputs, Tensors, share_sent, size_of
 from launcher.strategies.degrees import Degrees
 from launcher.strategies.moment import Moment
 from launcher.strategies.trained import Trained, Units
@@ -58,7 +58,7 @@ class Fsdp2(Strategy):
         """The strategy itself; plain data parallelism on one rank, where nothing is sharded."""
         return self if degrees.shard_size > 1 else Strategy(name=self.name, engine=self.engine)
 
-    def files(self, job: Job) -> Files:
+    def files(self, job: StrategyInputs) -> Files:
         """accelerate.yaml and the trainer's fsdp_config with equal values; accelerate's name of `cpu_offload` is
         `offload_params`."""
         fsdp: dict[str, Any] = {
@@ -116,15 +116,16 @@ class Fsdp2(Strategy):
 
     def buffer_bytes(self, load: Trained, units: Units, moment: Moment) -> float:
         """Bytes of the gathered head, which is not resharded between the passes, and of the current block and the next with
-        their gradients.
+        their gradients. A model that predicts no tokens has no such head; its embedding is gathered at its own backward pass.
 
         Source: torch's fully_shard; accelerate 1.15's fsdp_utils.py.
         """
         if moment is Moment.STEP:
             return 0
+        head = 0 if load.scores and moment not in (Moment.LAST_BLOCK, Moment.EMBEDDING) else units.head
         blocks = 2 if moment.in_blocks else 1
         gradients = 2 * units.block if moment.in_blocks and load.adapter is None else 0
-        return units.head + blocks * units.block + gradients
+        return head + blocks * units.block + gradients
 
     def _width(self, load: Trained) -> int:
         """Bytes of a gathered trained weight and of its gradient. Adapters over 4-bit weights are not cast."""

@@ -63,6 +63,11 @@ class Trained(Protocol):
         ...
 
     @property
+    def scores(self) -> int:
+        """Outputs of the head, if the model predicts no tokens; there is then no table of a head."""
+        ...
+
+    @property
     def trains_embedding(self) -> bool:
         """Whether the embedding gets a gradient."""
         ...

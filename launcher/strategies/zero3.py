@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from launcher.config import StrategyConfig
 from launcher.strategies._deepspeed import ENGINE, Zero
-from launcher.strategies.base import Job, Strategy, Tensors, share_sent, size_of
+from launcher.strategies.base import Strategy, StrategyInputs, Tensors, share_sent, size_of
 from launcher.strategies.degrees import Degrees
 from launcher.strategies.moment import Moment
 from launcher.strategies.trained import Trained, Units
@@ -50,7 +50,7 @@ class Zero3(Zero):
             self, name=f"{self.name}_offload", offload_optimizer=True, offload_param=True
         )
 
-    def zero_optimization(self, job: Job) -> dict[str, Any]:
+    def zero_optimization(self, job: StrategyInputs) -> dict[str, Any]:
         """The section zero_optimization: weights are gathered for a save, and at most LIVE elements at once."""
         zero = Zero.zero_optimization(self, job) | (sizes(job.hidden_size) if job.hidden_size else {})
         offload = {name: zero.pop(name) for name in [*zero] if name.startswith("offload")}

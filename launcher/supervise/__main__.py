@@ -19,7 +19,7 @@ from launcher.clusters.base import Cluster, RunState
 from launcher.clusters.registry import find_cluster
 from launcher.config import read_config
 from launcher.errors import DISK_FULL, ClusterError, Exit, LauncherError
-from launcher.hub import Wanted, find_wanted
+from launcher.hub import HubInputs, find_wanted
 from launcher.plan import LaunchPlan
 from launcher.plugins.decide import read_run
 from launcher.processes import start_in_utf8, start_ticks
@@ -38,7 +38,7 @@ from launcher.supervise.lease import Lease
 from launcher.supervise.node_pool import NodePool
 from launcher.supervise.notify import FAILED, FINISHED, Notifier
 from launcher.supervise.place import Place, lives_here, who
-from launcher.supervise.policy import Action, Do, Ended, How, StopReason
+from launcher.supervise.policy import Action, Do, EndedAttempt, How, StopReason
 from launcher.supervise.pushing import push
 from launcher.supervise.rendezvous import choose_port
 from launcher.supervise.steady import SteadyRun, steadily
@@ -104,7 +104,7 @@ class Supervisor:
         place: Place,
         lease: Lease,
         stopped: StopSignal,
-        wanted: Wanted | None,
+        wanted: HubInputs | None,
         notifier: Notifier,
     ) -> None:
         self.run, self.plan, self.place, self.lease, self.stopped = run, plan, place, lease, stopped
@@ -141,7 +141,7 @@ class Supervisor:
             if self.runner is not None:
                 self.runner.pool.close()
 
-    def _attempt(self, number: int) -> Ended:
+    def _attempt(self, number: int) -> EndedAttempt:
         if self.runner is None:
             return self._follow_step(number)
         blamed = {**policy.blamed(self._faults()), **self._known()}
@@ -152,7 +152,7 @@ class Supervisor:
             )
         )
 
-    def _follow_step(self, number: int) -> Ended:
+    def _follow_step(self, number: int) -> EndedAttempt:
         """An attempt whose ranks another program starts (rank_starter=accelerate): only its exit code is known."""
         code: int = Exit.PORT_TAKEN
         for _ in range(_PORT_TRIES):
@@ -166,15 +166,15 @@ class Supervisor:
                 break
         if self.stopped.signal:
             cause, _ = self.place.explain_signal(self.stopped.signal)
-            return Ended(how=How.CUT, code=code, told=cause, reason=cause.value)
+            return EndedAttempt(how=How.CUT, code=code, told=cause, reason=cause.value)
         if code:
             reason = self.run.crash(number) or f"the ranks ended with exit code {code}"
             foreign = code in (
                 Exit.REFUSED,
                 Exit.USAGE,
             )  # the step's command and accelerate use these codes for any failure
-            return Ended(how=How.CRASHED, code=Exit.FAILED if foreign else code, reason=reason)
-        return Ended(how=How.FINISHED)
+            return EndedAttempt(how=How.CRASHED, code=Exit.FAILED if foreign else code, reason=reason)
+        return EndedAttempt(how=How.FINISHED)
 
     def _place(self) -> policy.Capacity:
         needed = self.plan.topology.nodes
@@ -198,7 +198,7 @@ class Supervisor:
         """Suspects by the records of this user's other runs; empty on one machine, which has no other host."""
         return {} if self.place.cluster.one_machine else recent_suspects()
 
-    def _note(self, number: int, ended: Ended, seconds: float) -> None:
+    def _note(self, number: int, ended: EndedAttempt, seconds: float) -> None:
         if ended.how is How.FINISHED:
             return
         if not self.place.cluster.one_machine and ended.how in (How.LOST, How.HUNG):
@@ -217,7 +217,7 @@ class Supervisor:
         )
         print(f"launcher: attempt {number} {ended.how.value}: {ended.reason}", file=sys.stderr, flush=True)
 
-    def _finish(self, number: int, ended: Ended, action: Action) -> int:
+    def _finish(self, number: int, ended: EndedAttempt, action: Action) -> int:
         """The exit code of the job; adds its last event."""
         if ended.how is How.FINISHED:
             self.run.note(noted.Finished(attempt=number))
@@ -245,13 +245,13 @@ class Supervisor:
         if config.hub.push:
             push(self.run, config.hub.push, config.cluster.env, self.stopped, number)
 
-    def _tell_of_failure(self, ended: Ended, reason: str) -> None:
+    def _tell_of_failure(self, ended: EndedAttempt, reason: str) -> None:
         """Tells why the run has stopped, unless a person has stopped it."""
         self.notifier.close()
         if ended.told is not StopReason.CANCELLED:
             self.notifier.tell(FAILED, f"The run has stopped: {reason}\n{self.run.path}")
 
-    def _requeue(self, number: int, ended: Ended, action: Action) -> int:
+    def _requeue(self, number: int, ended: EndedAttempt, action: Action) -> int:
         """The exit code of the job, once the run is queued again. Retries while the scheduler does not answer."""
         deadline = time.monotonic() + _REQUEUE_S
         while True:
@@ -268,7 +268,7 @@ class Supervisor:
             print(f"launcher: {answer}", file=sys.stderr, flush=True)
             return int(action.code)
 
-    def _to_avoid(self, ended: Ended) -> tuple[str, ...]:
+    def _to_avoid(self, ended: EndedAttempt) -> tuple[str, ...]:
         """The hosts of this job that the next one should avoid."""
         lost = ended.hosts if ended.how is How.LOST else ()
         suspects = {*policy.suspects(self._faults()), *self._known()}

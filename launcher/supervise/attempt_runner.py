@@ -29,7 +29,7 @@ from launcher.supervise.hosts import note_faults
 from launcher.supervise.lease import Lease
 from launcher.supervise.node_pool import NodePool
 from launcher.supervise.nodes import Node
-from launcher.supervise.policy import Ended, How, StopReason
+from launcher.supervise.policy import EndedAttempt, How, StopReason
 from launcher.supervise.slow_hosts import SpeedProbes
 from launcher.timeouts import ANSWER_S, SAVE_HANGS
 
@@ -51,7 +51,7 @@ class AttemptRunner:
         self._last: dict[int, tuple[str, int, float]] = {}
         self._probes = SpeedProbes()
 
-    def attempt(self, context: AttemptContext) -> Ended:
+    def attempt(self, context: AttemptContext) -> EndedAttempt:
         """How the attempt ended. Afterwards no rank lives on a node that answers."""
         ended = (
             self.pool.gather(context)
@@ -65,9 +65,9 @@ class AttemptRunner:
         self._end_ranks()
         return replace(ended, stop_s=time.monotonic() - begun)
 
-    def _start(self, context: AttemptContext) -> Ended | None:
+    def _start(self, context: AttemptContext) -> EndedAttempt | None:
         chosen = self.pool.choose(context.blamed)
-        if isinstance(chosen, Ended):
+        if isinstance(chosen, EndedAttempt):
             return chosen
         self._used = chosen
         first = self._used[0]
@@ -80,7 +80,7 @@ class AttemptRunner:
         while not (opened := self.nodes.answers(first, PortOpened)):
             self.nodes.poll(_POLL_S)
             if first.lost or time.monotonic() > deadline:
-                return Ended(
+                return EndedAttempt(
                     how=How.LOST,
                     reason=f"{first.host}: {first.lost or 'it does not answer'}",
                     hosts=(first.host,),
@@ -101,7 +101,7 @@ class AttemptRunner:
         self._last, self._probes = {}, SpeedProbes()
         return None
 
-    def _watch(self, context: AttemptContext) -> Ended:
+    def _watch(self, context: AttemptContext) -> EndedAttempt:
         cause: StopReason | None = None
         heard: int | None = None
         can_save, deadline = False, 0.0
@@ -114,24 +114,24 @@ class AttemptRunner:
                 return self._crashed(context)
             if len(codes) == world_size:
                 if set(codes.values()) == {int(Exit.OK)}:
-                    return Ended(how=How.FINISHED)
+                    return EndedAttempt(how=How.FINISHED)
                 if not failed:
-                    return Ended(
+                    return EndedAttempt(
                         how=How.SHUT_DOWN,
                         told=cause or StopReason.NOTHING,
                         reason=self._shutdown_reason(cause),
                     )
             if self._lease.lost:
-                return Ended(
+                return EndedAttempt(
                     how=How.FENCED,
                     reason=f"another job has taken the lease of {self.run.path}; this one ends",
                 )
             lost = next((node for node in self._used if node.lost), None)
             if lost is not None:
-                return Ended(how=How.LOST, hosts=(lost.host,), reason=f"{lost.host}: {lost.lost}")
+                return EndedAttempt(how=How.LOST, hosts=(lost.host,), reason=f"{lost.host}: {lost.lost}")
             refused = [answer for node in self._used for answer in self.nodes.answers(node, StartFailed)]
             if refused:
-                return Ended(
+                return EndedAttempt(
                     how=How.CRASHED, code=Exit.FAILED, reason=f"{refused[0].host}: {refused[0].reason}"
                 )
             if self.stopped.signal not in (
@@ -153,7 +153,9 @@ class AttemptRunner:
                 self.run.note(noted.Told(attempt=context.number, why=cause.value, seconds=round(seconds, 1)))
             if cause is not None and (time.monotonic() > deadline or self.stopped.again or failed):
                 why = f"{self._shutdown_reason(cause)}{self._saved_or_not(context, cause)}"
-                return Ended(how=How.CUT, code=128 + (self.stopped.signal or 15), told=cause, reason=why)
+                return EndedAttempt(
+                    how=How.CUT, code=128 + (self.stopped.signal or 15), told=cause, reason=why
+                )
             hung = self._find_hung()
             self._name_slow(context)
             if hung is not None:
@@ -186,7 +188,7 @@ class AttemptRunner:
         """Exit codes of the ranks that have ended."""
         return {rank: code for node in self._used for rank, code in node.codes.items()}
 
-    def _crashed(self, context: AttemptContext) -> Ended:
+    def _crashed(self, context: AttemptContext) -> EndedAttempt:
         """Blames a rank that a signal ended, else the first that reported its error; others fail because of that one."""
         moment = time.monotonic() + 0.2
         while time.monotonic() < moment:
@@ -201,7 +203,7 @@ class AttemptRunner:
         code = failed.get(rank, next(iter(failed.values())))
         host = self._host(rank)
         reason = message or f"rank {rank} on {host} {_how_it_ended(code)}"
-        return Ended(how=How.CRASHED, code=code, reason=reason, hosts=(host,))
+        return EndedAttempt(how=How.CRASHED, code=code, reason=reason, hosts=(host,))
 
     def _find_hung(self) -> str | None:
         """Which rank hangs, as a sentence, or None; also teaches the limits how long phases take."""
@@ -236,7 +238,7 @@ class AttemptRunner:
                 flush=True,
             )
 
-    def _hung(self, context: AttemptContext, hung: str) -> Ended:
+    def _hung(self, context: AttemptContext, hung: str) -> EndedAttempt:
         """The end of an attempt that hangs: has all stacks written, and names the hosts whose ranks are stopped or behind."""
         self.nodes.tell(self._used, DumpStacks(folder=context.folder))
         deadline = time.monotonic() + ANSWER_S
@@ -259,7 +261,7 @@ class AttemptRunner:
             if hosts
             else ""
         )
-        return Ended(
+        return EndedAttempt(
             how=How.HUNG,
             code=Exit.FAILED,
             hosts=hosts,

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from launcher.processes import die_with_parent, exit_code
+from launcher.processes import death_with_parent, exit_code
 from launcher.protocol.agents import FetchEnded, FetchProgress
 
 
@@ -26,7 +26,7 @@ class FetchProcess:
             stdout=subprocess.PIPE,
             stderr=log,
             start_new_session=True,
-            preexec_fn=die_with_parent,
+            preexec_fn=death_with_parent(),
         )
         assert self._process.stdout
         os.set_blocking(self._process.stdout.fileno(), False)

@@ -7,14 +7,14 @@ import time
 from collections.abc import Sequence
 
 from launcher.errors import Exit
-from launcher.hub import Wanted
+from launcher.hub import HubInputs
 from launcher.protocol.agents import FetchEnded, FetchFromHub, FetchProgress, KillRanks
 from launcher.run import RunDir
 from launcher.run.events import supervisor as noted
 from launcher.supervise.attempt_context import AttemptContext
 from launcher.supervise.children import StopSignal
 from launcher.supervise.nodes import Node, Nodes
-from launcher.supervise.policy import Ended, How
+from launcher.supervise.policy import EndedAttempt, How
 from launcher.timeouts import FETCH_STALLED_S
 
 _POLL_S = 0.05
@@ -25,14 +25,14 @@ _REPORT_S = 30.0
 class Fetcher:
     """Fetches once, for all attempts of the job."""
 
-    def __init__(self, run: RunDir, nodes: Nodes, stopped: StopSignal, wanted: Wanted | None) -> None:
+    def __init__(self, run: RunDir, nodes: Nodes, stopped: StopSignal, wanted: HubInputs | None) -> None:
         """`wanted`: what comes from a hub, None for nothing."""
         self._run, self._nodes, self._stopped, self._wanted = run, nodes, stopped, wanted
         self._fetched = False
         self.commit: str | None = None
         """The commit of the model, once it is known."""
 
-    def fetch(self, good: Sequence[Node], context: AttemptContext) -> Ended | None:
+    def fetch(self, good: Sequence[Node], context: AttemptContext) -> EndedAttempt | None:
         """None once all is fetched, on the first of these nodes; how the attempt ended if that failed."""
         if self._wanted is None or self._fetched or not good:
             return None
@@ -43,7 +43,7 @@ class Fetcher:
         self._report(node, 0.0, context)
         self._nodes.tell([node], FetchFromHub(wanted=self._wanted.to_json(commit, again=bool(earlier))))
         found = self._wait(node, context)
-        if isinstance(found, Ended):
+        if isinstance(found, EndedAttempt):
             return found
         self._fetched, self.commit = True, found.commit
         gib, seconds = round(found.bytes / 2**30, 3), round(time.monotonic() - begun, 2)
@@ -53,7 +53,7 @@ class Fetcher:
     def _report(self, node: Node, gib: float, context: AttemptContext) -> None:
         self._run.note(noted.Fetching(attempt=context.number, host=node.host, gib=round(gib, 2)))
 
-    def _wait(self, node: Node, context: AttemptContext) -> Ended | FetchEnded:
+    def _wait(self, node: Node, context: AttemptContext) -> EndedAttempt | FetchEnded:
         """What was fetched, or how the attempt ended; adds an event now and then that says how much has been fetched."""
         most, changed, reported = 0, time.monotonic(), time.monotonic()
         while True:
@@ -71,15 +71,15 @@ class Fetcher:
                 self._nodes.tell([node], KillRanks())
                 cause, _ = context.explain_signal(number)
                 reason = "stopped while model and data were fetched"
-                return Ended(how=How.CUT, code=128 + number, told=cause, reason=reason)
+                return EndedAttempt(how=How.CUT, code=128 + number, told=cause, reason=reason)
             if node.lost:
-                return Ended(how=How.LOST, hosts=(node.host,), reason=f"{node.host}: {node.lost}")
+                return EndedAttempt(how=How.LOST, hosts=(node.host,), reason=f"{node.host}: {node.lost}")
             if moment - changed > FETCH_STALLED_S:
                 self._nodes.tell([node], KillRanks())
                 reason = f"{node.host}: the hub has sent no byte for {FETCH_STALLED_S:g} s"
-                return Ended(how=How.CRASHED, code=Exit.FETCH_FAILED, reason=reason)
+                return EndedAttempt(how=How.CRASHED, code=Exit.FETCH_FAILED, reason=reason)
 
 
-def _failed(node: Node, end: FetchEnded) -> Ended:
+def _failed(node: Node, end: FetchEnded) -> EndedAttempt:
     why = end.error or f"fetching model and data ended with exit code {end.code}; see logs/"
-    return Ended(how=How.CRASHED, code=end.code, reason=f"{node.host}: {why}")
+    return EndedAttempt(how=How.CRASHED, code=end.code, reason=f"{node.host}: {why}")

@@ -27,7 +27,7 @@ _SLICE = re.compile(r"^\s+MIG \S+\s+Device\s+\d+: \(UUID: (MIG-[^)]+)\)", re.MUL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gpu:
+class ListedGpu:
     """A GPU, as nvidia-smi lists it."""
 
     index: str
@@ -83,14 +83,16 @@ def _ask(options: list[str]) -> _Answer | None:
     return _Answer(text=done.stdout)
 
 
-def own_gpus(table: str, visible: str | None) -> list[Gpu]:
+def own_gpus(table: str, visible: str | None) -> list[ListedGpu]:
     """The GPUs of this job. `visible` is CUDA_VISIBLE_DEVICES: indices or UUIDs, whose beginnings are enough; None for all.
 
     Source: CUDA C programming guide, environment variables: what follows an invalid entry is not visible.
     """
     rows = [[cell.strip() for cell in row] for row in csv.reader(table.splitlines()) if row]
     gpus = [
-        Gpu(index=row[0], uuid=row[1], bus=_bus(row[2]), used_mib=row[3], total_mib=row[4], errors=row[5])
+        ListedGpu(
+            index=row[0], uuid=row[1], bus=_bus(row[2]), used_mib=row[3], total_mib=row[4], errors=row[5]
+        )
         for row in rows
         if len(row) == len(_FIELDS)
     ]
@@ -112,7 +114,7 @@ def own_slices(slices: list[str], visible: str | None) -> list[str]:
     return [word for word in words if not slices or any(one.startswith(word) for one in slices)]
 
 
-def gpu_problems(gpus: list[Gpu], needed: int, slices: list[str]) -> list[str]:
+def gpu_problems(gpus: list[ListedGpu], needed: int, slices: list[str]) -> list[str]:
     """The problems of these GPUs for `needed` ranks. The memory of a GPU that is cut into slices is not judged, because other
     jobs use other slices of it."""
     count, what = (len(slices), "MIG slices") if slices else (len(gpus), "GPUs")
@@ -125,7 +127,7 @@ def gpu_problems(gpus: list[Gpu], needed: int, slices: list[str]) -> list[str]:
     return problems
 
 
-def xid_problems(log: str, uptime_s: float, gpus: list[Gpu]) -> list[str]:
+def xid_problems(log: str, uptime_s: float, gpus: list[ListedGpu]) -> list[str]:
     """The driver's reports from the last hour of these GPUs that need a reset or a repair; one sentence per GPU.
 
     Source: NVIDIA's "XID Errors" (docs.nvidia.com/deploy/xid-errors): 48 and 95 uncorrected memory errors, 64 and 79 a GPU

@@ -19,7 +19,7 @@ from launcher.supervise.hosts import note_faults
 from launcher.supervise.key import remove_key, write_key
 from launcher.supervise.link_check import blame_hosts
 from launcher.supervise.nodes import Node, Nodes
-from launcher.supervise.policy import Ended, How
+from launcher.supervise.policy import EndedAttempt, How
 from launcher.supervise.step_output import StepOutput
 from launcher.timeouts import END_AGENTS_S, LINK_S, MOST_CLOCK_SKEW_S
 
@@ -66,19 +66,19 @@ class NodePool:
             return self.plan.topology.nodes
         return len(self.good())
 
-    def choose(self, blamed: Iterable[str]) -> list[Node] | Ended:
+    def choose(self, blamed: Iterable[str]) -> list[Node] | EndedAttempt:
         """The nodes of an attempt, by index, blamed hosts only if there are no others; LOST if there are too few."""
         needed, good = self.plan.topology.nodes, self.good()
         if len(good) < needed:
             bad = [node for node in self.nodes.there() if node.bad]
             reason = "; ".join(f"{node.host}: {node.bad}" for node in bad)
             reason = reason or f"{len(good)} of {needed} nodes answer"
-            return Ended(how=How.LOST, reason=reason, hosts=tuple(node.host for node in bad))
+            return EndedAttempt(how=How.LOST, reason=reason, hosts=tuple(node.host for node in bad))
         last = set(blamed)
         chosen = sorted(good, key=lambda node: (node.host in last, node.index))[:needed]
         return sorted(chosen, key=lambda node: node.index)
 
-    def gather(self, context: AttemptContext) -> Ended | None:
+    def gather(self, context: AttemptContext) -> EndedAttempt | None:
         """None once the agents have said hello and new nodes are checked, else how the attempt ended before its start.
 
         Starts the job step if none runs.
@@ -91,7 +91,7 @@ class NodePool:
         while len(self.nodes.by_index) < expected:
             self.nodes.poll(_POLL_S)
             if self.stopped.signal:
-                return Ended(
+                return EndedAttempt(
                     how=How.CUT,
                     code=128 + self.stopped.signal,
                     told=context.explain_signal(self.stopped.signal)[0],
@@ -104,11 +104,11 @@ class NodePool:
                 if len(self.nodes.there()) >= self.plan.topology.nodes:
                     break
                 reason = f"{len(self.nodes.there())} of {expected} nodes answered within cluster.start_timeout_s={limit:g}"
-                return Ended(how=How.LOST, reason=reason)
+                return EndedAttempt(how=How.LOST, reason=reason)
         self._preflight(context)
         return None
 
-    def _step_failed(self, code: int) -> Ended:
+    def _step_failed(self, code: int) -> EndedAttempt:
         """The end of an attempt whose nodes never answered. If none did and the command names no fault of a node, the same
         command would fail again on other nodes."""
         output = self._output
@@ -116,7 +116,7 @@ class NodePool:
         reason = f"the command that starts the nodes ended with exit code {code} before they answered{words}"
         again = bool(self.nodes.by_index) or output is None or output.is_transient() or not words
         # its 1 is not our "refused"
-        return Ended(how=How.CRASHED, code=Exit.FAILED if again else Exit.START_FAILED, reason=reason)
+        return EndedAttempt(how=How.CRASHED, code=Exit.FAILED if again else Exit.START_FAILED, reason=reason)
 
     def close(self) -> None:
         """Ends the agents and the job step."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from launcher.clusters.base import Cluster
 from launcher.config import read_config
+from launcher.config.resources import is_auto
 from launcher.errors import LauncherError
 from launcher.plan import LaunchPlan
 from launcher.plan.shapes import Choice, Shape
@@ -26,13 +27,13 @@ class OtherShape:
 def other_shape(run: RunDir, plan: LaunchPlan, cluster: Cluster) -> OtherShape | None:
     """The shape that is expected to finish first, if it is another than the run's; None as well if that is not known or the
     run has one shape."""
-    from launcher.launching.offers import is_auto, make_offers, own_shape, share_left, with_shape
+    from launcher.launching.offers import make_offers, own_shape, share_left, with_shape
     from launcher.plan.shapes import choose
     from launcher.plugins.base import make_plugins
     from launcher.plugins.decide import decide
 
     config = read_config(str(run.config))
-    if not is_auto(config):
+    if not is_auto(config.resources):
         return None
     before = own_shape(config)
     try:

@@ -16,7 +16,7 @@ from launcher.clusters.submission import submitted
 from launcher.errors import ClusterError
 from launcher.plan import LaunchPlan
 from launcher.plan.shutdown import RESERVE_S
-from launcher.processes import die_with_parent, start_ticks
+from launcher.processes import death_with_parent, start_ticks
 from launcher.run import RunDir
 from launcher.supervise.addresses import address_of
 from launcher.supervise.nodes import Nodes
@@ -65,7 +65,7 @@ class Place:
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE if nodes else None,
             start_new_session=True,
-            preexec_fn=die_with_parent,
+            preexec_fn=death_with_parent(),
         )
 
     def address(self) -> str:

@@ -29,7 +29,7 @@ _FINAL = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
+class EndedAttempt:
     """The end of one attempt."""
 
     how: How
@@ -75,7 +75,7 @@ class Capacity:
     needed_nodes: int
 
 
-def decide(ended: Ended, faults: Faults, place: Capacity) -> Action:
+def decide(ended: EndedAttempt, faults: Faults, place: Capacity) -> Action:
     """What to do after the end of an attempt; `faults` include this end."""
     if ended.how is How.FINISHED:
         return Action(do=Do.FINISH, code=Exit.OK, reason="")
@@ -102,7 +102,7 @@ def decide(ended: Ended, faults: Faults, place: Capacity) -> Action:
     return Action(do=Do.STOP, code=Exit.FAILED, reason=why)
 
 
-def _after_a_shutdown(ended: Ended, place: Capacity) -> Action:
+def _after_a_shutdown(ended: EndedAttempt, place: Capacity) -> Action:
     if ended.told in (StopReason.TIME_LIMIT, StopReason.ASKED) and place.can_requeue:
         return Action(do=Do.REQUEUE, code=Exit.REQUEUED, reason=ended.reason)
     if ended.told is StopReason.PREEMPTED:

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 
-from launcher.processes import die_with_parent
+from launcher.processes import death_with_parent
 from launcher.run import RunDir
 from launcher.run.events import launching as noted
 from launcher.supervise.children import StopSignal
@@ -23,7 +23,7 @@ def push(run: RunDir, repository: str, environ: Mapping[str, str], stopped: Stop
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            preexec_fn=die_with_parent,
+            preexec_fn=death_with_parent(),
         )
         reason = _wait(process, stopped)
     if process.returncode == 0:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from launcher.processes import die_with_parent, exit_code, is_stopped
+from launcher.processes import death_with_parent, exit_code, is_stopped
 from launcher.protocol.codec import ProtocolError, decode, encode
 from launcher.protocol.ranks import FROM_WARM, ForkRank, RankExited, RankForked, WarmReady
 from launcher.timeouts import FORK_S, WARM_READY_S
@@ -42,7 +42,7 @@ class ColdStarter:
             stderr=subprocess.STDOUT,
             pass_fds=tuple(descriptors.values()),
             start_new_session=True,
-            preexec_fn=die_with_parent,
+            preexec_fn=death_with_parent(),
         )
         self._children[child.pid] = child
         return child.pid
@@ -74,7 +74,7 @@ class WarmStarter:
             stderr=subprocess.STDOUT,
             pass_fds=(theirs.fileno(),),
             start_new_session=True,
-            preexec_fn=die_with_parent,
+            preexec_fn=death_with_parent(),
         )
         theirs.close()
         self._begun = time.monotonic()

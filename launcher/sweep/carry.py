@@ -5,7 +5,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping
 
-from launcher.processes import die_with_parent, exit_code
+from launcher.processes import death_with_parent, exit_code
 from launcher.run import RunDir
 from launcher.supervise.children import StopSignal
 from launcher.sweep.outcome import Reports
@@ -56,5 +56,5 @@ def _start(run: RunDir) -> "subprocess.Popen[bytes]":
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=die_with_parent,
+            preexec_fn=death_with_parent(),
         )

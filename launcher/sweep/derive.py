@@ -17,7 +17,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from launcher.config import Config
-from launcher.launching.compose import Asked, compose_trial
+from launcher.launching.compose import MultirunRequest, compose_trial
 from launcher.launching.named_model import NAME
 from launcher.sweep.expand import Axis, Value
 
@@ -33,9 +33,9 @@ class Derived:
     experiment: str | None
     config_dir: str | None
     sample_unasked: bool
-    """As of Composed."""
+    """The same as in Composed."""
     evaluation_left_out: bool
-    """As of Composed."""
+    """The same as in Composed."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,7 +54,7 @@ class _Base:
 class Deriver:
     """Derives the configurations of the trials of one multirun."""
 
-    def __init__(self, request: Asked, axes: Sequence[Axis]) -> None:
+    def __init__(self, request: MultirunRequest, axes: Sequence[Axis]) -> None:
         self.request, self.axes = request, axes
         self.plain = [at for at, axis in enumerate(axes) if axis.swept and self._is_plain(axis)]
         self._bases: dict[tuple[str, ...], _Base | None] = {}

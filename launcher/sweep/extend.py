@@ -11,7 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from launcher.clusters.registry import find_cluster
 from launcher.errors import ConfigError, unknown
-from launcher.launching.compose import Asked, compose
+from launcher.launching.compose import MultirunRequest, compose
 from launcher.launching.freeze.freeze import with_code
 from launcher.plugins.decide import facts_from
 from launcher.run import read_lines, write_text
@@ -26,7 +26,7 @@ from launcher.sweep.outcome import CANCELLED, WAITING
 from launcher.sweep.plan_trials import Planner, plan_trials, swept
 from launcher.sweep.read import read_sweep
 from launcher.sweep.result import Extended, SweepResult, Tell
-from launcher.sweep.resume import reopen, start_again
+from launcher.sweep.resume_sweep import reopen, start_again
 from launcher.sweep.trials import facts_line, make_arrays
 
 BUDGET = {"sweep.trials": int, "sweep.gpu_hours": float, "sweep.deadline": str}
@@ -41,11 +41,11 @@ def extend_sweep(sweep: SweepDir, more: Sequence[str], tell: Tell) -> SweepResul
     sys.path.insert(0, spec["work_dir"])
     if more[0].partition("=")[0] in BUDGET:
         return _more_budget(sweep, spec, more, tell)
-    requests: list[Asked] = []
+    requests: list[MultirunRequest] = []
     site = ["--config-dir", spec["config_dir"]] if spec["config_dir"] else []
     found: list[int] = []
 
-    def take(one: Asked) -> None:
+    def take(one: MultirunRequest) -> None:
         requests.append(one)
         found.append(_more_trials(sweep, spec, one, more))
 
@@ -97,7 +97,9 @@ def _more_budget(sweep: SweepDir, spec: dict[str, Any], more: Sequence[str], tel
     return start_again(sweep, spec, late, cluster, tell, alive=alive)
 
 
-def _more_trials(sweep: SweepDir, spec: dict[str, Any], requests: Asked, more: Sequence[str]) -> int:
+def _more_trials(
+    sweep: SweepDir, spec: dict[str, Any], requests: MultirunRequest, more: Sequence[str]
+) -> int:
     """The number of new trials, after their lines, their scripts and, last, sweep.json are written."""
     parser = OverridesParser.create(config_loader=requests.loader)
     added = {

@@ -21,6 +21,7 @@ from launcher.errors import RunError, unknown
 from launcher.reading import read_json
 from launcher.run import RunDir
 from launcher.run.kinds import OUTCOME, fits
+from launcher.run.remote import REMOTE, refuse_remote_folder, refuse_remote_name
 
 STATES = ("waiting", "running", "finished", "pruned", "failed", "cancelled")
 """States of a trial."""
@@ -111,8 +112,9 @@ def read_numbered(folder: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def list_sweeps(runs_dir: Path) -> list[SweepDir]:
-    """All sweeps under `runs_dir`, oldest first."""
-    found = [SweepDir(spec.parent) for spec in runs_dir.glob("*/sweep_*/sweep.json")]
+    """All sweeps of this machine under `runs_dir`, oldest first."""
+    specs = [spec for spec in runs_dir.glob("*/sweep_*/sweep.json") if not (spec.parent / REMOTE).exists()]
+    found = [SweepDir(spec.parent) for spec in specs]
     return sorted(found, key=lambda sweep: (sweep.spec.stat().st_mtime_ns, sweep.path.name))
 
 
@@ -128,25 +130,27 @@ def find_begun(runs_dir: Path, job_id: str, typed: Sequence[str]) -> SweepDir | 
 def find_sweep(runs_dir: Path, reference: str | None) -> SweepDir:
     """The sweep that `reference` names by its folder, name/sweep_date_time or a name (the newest of it); None: the newest.
 
-    The newest is the newest that was submitted; a dry run only where there is no other.
+    The newest is the newest that was submitted; a dry run only where there is no other. RunElsewhere for a sweep on a cluster
+    that is reached by ssh.
     """
+    refuse_remote_folder(runs_dir, reference)
     if reference:
         for path in (Path(reference), runs_dir / reference):
             if (path / "sweep.json").is_file():
                 return SweepDir(path.resolve())
     sweeps = list_sweeps(runs_dir)
+    parts = tuple(Path(reference or "").parts)
+    matching = [sweep for sweep in sweeps if sweep.path.relative_to(runs_dir).parts[: len(parts)] == parts]
+    newest = _newest_submitted(matching) if matching else None
+    refuse_remote_name(runs_dir, reference, newest.spec if newest else None, sweeps=True)
+    if newest is not None:
+        return SweepDir(newest.path.resolve())
     if not sweeps:
         asked = f", so none is {reference}" if reference else ""
         raise RunError(
             f"no sweeps under {runs_dir}{asked}: start one with -m, or give the folder of all runs with --runs-dir DIR"
         )
-    if not reference:
-        return SweepDir(_newest_submitted(sweeps).path.resolve())
-    parts = tuple(Path(reference).parts)
-    matching = [sweep for sweep in sweeps if sweep.path.relative_to(runs_dir).parts[: len(parts)] == parts]
-    if not matching:
-        raise RunError(unknown(f"sweep under {runs_dir}", reference, {sweep.name for sweep in sweeps}))
-    return SweepDir(_newest_submitted(matching).path.resolve())
+    raise RunError(unknown(f"sweep under {runs_dir}", str(reference), {sweep.name for sweep in sweeps}))
 
 
 def _newest_submitted(sweeps: Sequence[SweepDir]) -> SweepDir:

@@ -11,19 +11,19 @@ from launcher.clusters.base import Refused
 from launcher.clusters.choose import choose_kind, make_cluster
 from launcher.clusters.registry import find_cluster
 from launcher.errors import RunError
-from launcher.launching.compose import Asked
+from launcher.launching.compose import MultirunRequest
 from launcher.launching.freeze.freeze import freeze, with_code
 from launcher.launching.write import folder_mode, make_log_folders
 from launcher.plan import few_cores
 from launcher.run import write_text
 from launcher.sweep.array import cut_short, note_reported, submit, written
 from launcher.sweep.folder import SweepDir, find_begun
-from launcher.sweep.planning import Prepared, prepare_sweep
-from launcher.sweep.result import Launched, SweepResult, Tell
-from launcher.sweep.resume import go_on
+from launcher.sweep.planning import PreparedSweep, prepare_sweep
+from launcher.sweep.result import LaunchedSweep, SweepResult, Tell
+from launcher.sweep.resume_sweep import go_on
 
 
-def launch_sweep(request: Asked, tell: Tell) -> SweepResult:
+def launch_sweep(request: MultirunRequest, tell: Tell) -> SweepResult:
     """What became of the sweep; where its trials are to run here, the caller runs them."""
     if (begun := _begun(request)) is not None:
         return go_on(*begun, tell)
@@ -54,17 +54,17 @@ def launch_sweep(request: Asked, tell: Tell) -> SweepResult:
 
 
 def _reported(
-    prepared: Prepared, job_ids: Sequence[str], tell: Tell, *notes: str, here: bool = False
-) -> Launched:
+    prepared: PreparedSweep, job_ids: Sequence[str], tell: Tell, *notes: str, here: bool = False
+) -> LaunchedSweep:
     """The result, after it was reported to the caller."""
     warning = few_cores(prepared.plan)
     notes = (*notes, f"warning: {warning}") if warning else notes
-    found = Launched(sweep=prepared.sweep, job_ids=job_ids, here=here, notes=notes, prepared=prepared)
+    found = LaunchedSweep(sweep=prepared.sweep, job_ids=job_ids, here=here, notes=notes, prepared=prepared)
     tell(found)
     return found
 
 
-def _begun(request: Asked) -> tuple[SweepDir, str] | None:
+def _begun(request: MultirunRequest) -> tuple[SweepDir, str] | None:
     """The sweep that this job began before it was queued again, and a line that says so; None elsewhere."""
     cluster = find_cluster(choose_kind(str(request.master.cluster.kind), os.environ))
     job = None if cluster.queued else cluster.job(os.environ)
@@ -74,7 +74,7 @@ def _begun(request: Asked) -> tuple[SweepDir, str] | None:
     return (found, f"job {job.id} resumes {found.path}") if found is not None else None
 
 
-def write_files(prepared: Prepared) -> Prepared:
+def write_files(prepared: PreparedSweep) -> PreparedSweep:
     """Creates the folder, under another name if it exists by now, with all files except sweep.json."""
     sweep, number = prepared.sweep, 1
     frozen = freeze(prepared.config, prepared.plan, prepared.spec["config_dir"])  # it can refuse
@@ -104,14 +104,14 @@ def write_files(prepared: Prepared) -> Prepared:
     return dataclasses.replace(prepared, sweep=sweep)
 
 
-def write(prepared: Prepared) -> Prepared:
+def write(prepared: PreparedSweep) -> PreparedSweep:
     """The sweep with its whole folder, for one that is not submitted."""
     prepared = write_files(prepared)
     with written(prepared.sweep, prepared.spec):
         return prepared
 
 
-def _no_folder(prepared: Prepared, why: str) -> RunError:
+def _no_folder(prepared: PreparedSweep, why: str) -> RunError:
     return RunError(
         f"runs_dir={prepared.config.runs_dir}: {prepared.sweep.path} cannot be created ({why}); choose another folder"
     )

@@ -15,7 +15,7 @@ from launcher.clusters.choose import make_cluster
 from launcher.config.schema import shipped_dir
 from launcher.errors import Exit
 from launcher.launching.freeze.keep import unpack
-from launcher.processes import die_with_parent
+from launcher.processes import death_with_parent
 from launcher.run.code import read_code
 from launcher.sweep.folder import SweepDir
 from launcher.sweep.outcome import CANCELLED, FAILED, RUNNING, WAITING
@@ -49,7 +49,7 @@ def run_here(sweep: SweepDir, *, quiet: bool) -> int:
                 subprocess.Popen(
                     [sys.executable, "-m", "launcher", "sweep", "work", str(sweep.path)],
                     stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-                    preexec_fn=die_with_parent, env=environment, cwd=sweep.path,
+                    preexec_fn=death_with_parent(), env=environment, cwd=sweep.path,
                 )
             )  # fmt: skip
         _follow(sweep, workers, Console(quiet=quiet))

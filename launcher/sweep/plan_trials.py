@@ -10,7 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from launcher.config import Config
 from launcher.errors import ConfigError, LauncherError
-from launcher.hub import Wanted
+from launcher.hub import HubInputs
 from launcher.launching.explain import explain, one_line
 from launcher.launching.facts import count, gather
 from launcher.launching.hub_gate import check_hub, wanted_of
@@ -26,7 +26,7 @@ from launcher.plugins.decide import decide
 from launcher.sweep.derive import Derived, Deriver
 from launcher.sweep.expand import Axis, Value
 from launcher.sweep.folder import SweepDir
-from launcher.sweep.trials import Planned, digest, shape
+from launcher.sweep.trials import PlannedTrial, digest, shape
 
 # Keys of trainer that do not depend on the machine or the data; all other keys may.
 _INERT = frozenset(
@@ -91,19 +91,19 @@ class Planner:
 
 def plan_trials(
     deriver: Deriver, trials: Sequence[Sequence[Value]], planner: Planner, begin: int = 0
-) -> tuple[list[Planned], LaunchPlan]:
+) -> tuple[list[PlannedTrial], LaunchPlan]:
     """All trials, numbered from `begin`, and the plan of the first. The hub is queried once for each model and data set."""
-    planned: list[Planned] = []
+    planned: list[PlannedTrial] = []
     first: LaunchPlan | None = None
     looked_for: set[tuple[str, ...]] = set()
-    reading: dict[Wanted | None, tuple[int, Config, LaunchPlan]] = {}
+    reading: dict[HubInputs | None, tuple[int, Config, LaunchPlan]] = {}
     for number, values in enumerate(trials, begin):
         derived, (plan, at) = derive_and_plan(deriver, values, planner, number)
         first = first or plan
         _check_packages_once(derived.config, plan, looked_for)
         reading.setdefault(wanted_of(derived.config, plan), (number, derived.config, plan))
         planned.append(
-            Planned(
+            PlannedTrial(
                 number=number,
                 values=swept(deriver.axes, values),
                 typed=[value.line for value in values],

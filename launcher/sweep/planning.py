@@ -13,11 +13,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from launcher.clusters.registry import find_cluster
 from launcher.config import Config, Sampler
+from launcher.config.resources import is_auto
 from launcher.errors import ConfigError
 from launcher.launching.choose_shape import refuse_in_sweep
-from launcher.launching.compose import Asked
+from launcher.launching.compose import MultirunRequest
 from launcher.launching.data_gate import check_data, data_warnings
-from launcher.launching.offers import is_auto
 from launcher.launching.plan_warnings import evaluation_note, what_it_trains
 from launcher.launching.secrets import refuse_secrets, secrets_of
 from launcher.launching.write import kept_files
@@ -30,7 +30,7 @@ from launcher.sweep.expand import Axis, Value, grid, read_axes, search_lines
 from launcher.sweep.folder import SweepDir
 from launcher.sweep.plan_trials import Planner, derive_and_plan, plan_trials
 from launcher.sweep.settings import check_settings, first_report, is_setting, read_settings
-from launcher.sweep.trials import Array, Planned, facts_line, make_arrays, shape
+from launcher.sweep.trials import Array, PlannedTrial, facts_line, make_arrays, shape
 
 WORKERS = 4
 """Number of workers for a sampler if sweep.parallel is not set."""
@@ -38,12 +38,12 @@ _MAY_DIFFER = ("created", "request")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
+class PreparedSweep:
     """A sweep whose trials are planned; nothing is written yet."""
 
     sweep: SweepDir
     spec: dict[str, Any]
-    trials: list[Planned]
+    trials: list[PlannedTrial]
     """The planned trials; empty if a sampler chooses the values."""
     arrays: list[Array]
     plan: LaunchPlan
@@ -63,7 +63,7 @@ class Prepared:
         return {"trials.jsonl": "".join(trial.line() for trial in self.trials), **scripts, **self.kept}
 
 
-def prepare_sweep(request: Asked, moment: datetime) -> Prepared:
+def prepare_sweep(request: MultirunRequest, moment: datetime) -> PreparedSweep:
     """The sweep with all its trials planned; LauncherError names the first invalid trial."""
     settings = read_settings(request)
     overrides = [one for one in request.typed if not is_setting(one)]
@@ -81,7 +81,7 @@ def prepare_sweep(request: Asked, moment: datetime) -> Prepared:
     first, _ = derive_and_plan(deriver, trials[0], Planner(Path("/")), 0)
     config = first.config
     check_settings(settings, config, axes)
-    if is_auto(config):
+    if is_auto(config.resources):
         refuse_in_sweep()
     sweep = _new_folder(Path(config.runs_dir).absolute(), config.name, moment)
     planner = Planner(sweep.path)
@@ -129,7 +129,7 @@ def prepare_sweep(request: Asked, moment: datetime) -> Prepared:
         "dry_run": config.dry_run,
     }  # fmt: skip
     refuse_secrets(repr(spec), secrets_of(os.environ))  # the configurations of trials do not contain hydra.*
-    prepared = Prepared(
+    prepared = PreparedSweep(
         sweep=sweep,
         spec=spec,
         trials=[] if sampled else planned,
@@ -188,7 +188,7 @@ def _space(axis: Axis, sampled: bool) -> dict[str, Any]:
     }
 
 
-def _check_one_shape(planned: Sequence[Planned], title: str) -> None:
+def _check_one_shape(planned: Sequence[PlannedTrial], title: str) -> None:
     for trial in planned[1:]:
         for flag, value in trial.shape.items():
             if planned[0].shape.get(flag) != value:
@@ -199,7 +199,7 @@ def _check_one_shape(planned: Sequence[Planned], title: str) -> None:
                 )
 
 
-def _own_of_hydra(request: Asked) -> list[str]:
+def _own_of_hydra(request: MultirunRequest) -> list[str]:
     """The typed overrides of Hydra's own configuration, such as a search path."""
     ours = ("hydra.sweep.dir=", "hydra.mode=", "hydra/launcher", "hydra/sweeper")
     return [one for one in request.master.hydra.overrides.hydra if not one.lstrip("+~").startswith(ours)]
@@ -214,7 +214,7 @@ def _new_folder(runs_dir: Path, name: str, moment: datetime) -> SweepDir:
     return SweepDir(path)
 
 
-def _request(prepared: Prepared) -> str:
+def _request(prepared: PreparedSweep) -> str:
     """A digest of the request, which is the same if the same sweep is typed again."""
     kept = {key: value for key, value in prepared.spec.items() if key not in _MAY_DIFFER}
     text = json.dumps([kept, prepared.texts]).replace(str(prepared.sweep.path), "SWEEP")

@@ -10,7 +10,7 @@ from launcher.launching.plan_warnings import extent_dict
 from launcher.launching.summary import data_line, training_line
 from launcher.plan.extent import extent_of
 from launcher.sweep.folder import SweepDir
-from launcher.sweep.planning import Prepared
+from launcher.sweep.planning import PreparedSweep
 from launcher.sweep.printed import SweepExtended, SweepLaunched, SweepResumed
 from launcher.sweep.trials import ranges
 from launcher.units import plural
@@ -45,10 +45,10 @@ Tell = Callable[[SweepResult], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Launched(SweepResult):
+class LaunchedSweep(SweepResult):
     """A new sweep, or one whose submission was interrupted before."""
 
-    prepared: Prepared
+    prepared: PreparedSweep
 
     def report(self) -> SweepLaunched:
         """What `--json` says."""
@@ -97,7 +97,7 @@ class Launched(SweepResult):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Resumed(SweepResult):
+class ResumedSweep(SweepResult):
     """A sweep that resumes."""
 
     trials: Sequence[int]

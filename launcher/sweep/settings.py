@@ -6,13 +6,13 @@ from omegaconf import OmegaConf
 
 from launcher.config import Config, Pruner, Sampler, SweepConfig, has_evaluation
 from launcher.errors import ConfigError
-from launcher.launching.compose import Asked
+from launcher.launching.compose import MultirunRequest
 from launcher.sweep.budget import check_deadline
 from launcher.sweep.expand import Axis
 from launcher.sweep.study import check_installed
 
 
-def read_settings(request: Asked) -> SweepConfig:
+def read_settings(request: MultirunRequest) -> SweepConfig:
     """The settings under sweep.*."""
     settings = OmegaConf.to_object(request.master.sweep)
     assert isinstance(settings, SweepConfig)

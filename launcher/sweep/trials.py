@@ -15,7 +15,7 @@ from launcher.run import JOB_SCRIPT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Planned:
+class PlannedTrial:
     """A trial that has been planned."""
 
     number: int

@@ -30,7 +30,7 @@ class Tracked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Started:
+class TrackingStart:
     """How tracking began, as written to the event `tracking`."""
 
     mode: str
@@ -44,7 +44,7 @@ class Started:
 class Log(Protocol):
     """A run that is being tracked. All of its methods are called in one thread, which is not the training thread."""
 
-    started: Started
+    started: TrackingStart
 
     def write(self, step: int, values: Mapping[str, Number], time_s: float) -> None:
         """Adds values of a step; `time_s` is the time at which they were logged, in seconds since 1970."""
@@ -79,7 +79,7 @@ class Tracker:
         """Environment variables of every rank, without secrets, as the plan contains them."""
         return {}
 
-    def prepare(self, run: Tracked, environ: dict[str, str]) -> Started | None:
+    def prepare(self, run: Tracked, environ: dict[str, str]) -> TrackingStart | None:
         """How tracking began, or None to report nothing. Called on rank 0.
 
         It sets the environment of transformers' callback and may start the tracker's run, within a bounded time.

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from launcher.environment import Variable
 from launcher.packages import Package
-from launcher.trackers.base import Number, Started, Tracked, Tracker
+from launcher.trackers.base import Number, Tracked, Tracker, TrackingStart
 from launcher.trackers.host import PROBE_S, answers
 
 _ID, _GROUP = "launcher.id", "launcher.sweep"
@@ -70,15 +70,17 @@ class Mlflow(Tracker):
     )
     secrets: ClassVar[tuple[str, ...]] = ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_PASSWORD")
 
-    def open(self, run: Tracked, environ: Mapping[str, str]) -> "_Log":
+    def open(self, run: Tracked, environ: Mapping[str, str]) -> "_MlflowLog":
         """The log at the server, or in the run dir's mlflow/ if the server cannot be used."""
         why = why_unreachable(environ, answers)
         if why is None:
             try:
-                return _Log(_client(environ["MLFLOW_TRACKING_URI"]), run, Started(mode="online", id=run.id))
+                return _MlflowLog(
+                    _client(environ["MLFLOW_TRACKING_URI"]), run, TrackingStart(mode="online", id=run.id)
+                )
             except Exception as error:  # MLflow's client can raise anything; the run dir is the fallback
                 why = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"[:300]
-        return _Log(_client(_local(run.folder)), run, Started(mode="offline", why=why, id=run.id))
+        return _MlflowLog(_client(_local(run.folder)), run, TrackingStart(mode="offline", why=why, id=run.id))
 
     def unsent(self, folder: Path) -> list[Path]:
         """The database, if it has changed since it was sent."""
@@ -115,10 +117,10 @@ class Mlflow(Tracker):
         return None
 
 
-class _Log:
+class _MlflowLog:
     """The log of an MLflow run."""
 
-    def __init__(self, client: Any, run: Tracked, started: Started) -> None:
+    def __init__(self, client: Any, run: Tracked, started: TrackingStart) -> None:
         self.started = started
         self._client = client
         tags = {_ID: run.id, **({_GROUP: run.group} if run.group else {})}

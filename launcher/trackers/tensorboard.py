@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from launcher.environment import Variable
 from launcher.packages import Package
-from launcher.trackers.base import Started, Tracked, Tracker
+from launcher.trackers.base import Tracked, Tracker, TrackingStart
 
 
 class TensorBoard(Tracker):
@@ -24,7 +24,7 @@ class TensorBoard(Tracker):
     )
     report_to: ClassVar[str | None] = "tensorboard"
 
-    def prepare(self, run: Tracked, environ: dict[str, str]) -> Started | None:
+    def prepare(self, run: Tracked, environ: dict[str, str]) -> TrackingStart | None:
         """Sets the folder of the event files. Source: transformers 5.23, integration_utils.py, TensorBoardCallback."""
         environ["TENSORBOARD_LOGGING_DIR"] = str(run.folder / "tensorboard")
 

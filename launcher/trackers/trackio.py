@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from launcher.environment import Variable
 from launcher.packages import Package
-from launcher.trackers.base import Number, Started, Tracked, Tracker
+from launcher.trackers.base import Number, Tracked, Tracker, TrackingStart
 from launcher.trackers.host import PROBE_S, answers
 
 _ELSEWHERE = ("TRACKIO_SPACE_ID", "TRACKIO_SERVER_URL", "TRACKIO_BUCKET_ID")
@@ -64,12 +64,12 @@ class Trackio(Tracker):
     )
     secrets: ClassVar[tuple[str, ...]] = ("HF_TOKEN", "TRACKIO_WRITE_TOKEN")
 
-    def open(self, run: Tracked, environ: Mapping[str, str]) -> "_Log":
+    def open(self, run: Tracked, environ: Mapping[str, str]) -> "_TrackioLog":
         """The log in the database of the run dir."""
         os.environ["TRACKIO_DIR"] = str(run.folder / "trackio")  # trackio reads it on import
         for name in _ELSEWHERE:
             os.environ.pop(name, None)
-        return _Log(run)
+        return _TrackioLog(run)
 
     def unsent(self, folder: Path) -> list[Path]:
         """Databases that have changed since they were sent."""
@@ -109,12 +109,12 @@ class Trackio(Tracker):
         return None
 
 
-class _Log:
+class _TrackioLog:
     """The log of a trackio run."""
 
     def __init__(self, run: Tracked) -> None:
         trackio: Any = import_module("trackio")
-        self.started = Started(mode="offline", why="trackio is local while a run trains", id=run.id)
+        self.started = TrackingStart(mode="offline", why="trackio is local while a run trains", id=run.id)
         self._run = trackio.init(
             project=run.project,
             name=run.name.replace("/", "_"),

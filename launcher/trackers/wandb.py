@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from launcher.environment import Variable
 from launcher.packages import Package
-from launcher.trackers.base import Started, Tracked, Tracker
+from launcher.trackers.base import Tracked, Tracker, TrackingStart
 from launcher.trackers.host import PROBE_S, answers
 
 HOST = "https://api.wandb.ai"
@@ -91,7 +91,7 @@ class Wandb(Tracker):
         """The variable with the project."""
         return {"WANDB_PROJECT": project}
 
-    def prepare(self, run: Tracked, environ: dict[str, str]) -> Started:
+    def prepare(self, run: Tracked, environ: dict[str, str]) -> TrackingStart:
         """How wandb was started: online if possible, otherwise offline. transformers' callback continues that run."""
         environ.update(_environment(run))
         why = why_offline(environ, answers)
@@ -102,7 +102,7 @@ class Wandb(Tracker):
                 environ["WANDB_MODE"] = "offline"
             if environ["WANDB_MODE"] == "offline":
                 _start(environ)
-        return Started(mode=environ.get("WANDB_MODE", "online"), why=why, id=environ["WANDB_RUN_ID"])
+        return TrackingStart(mode=environ.get("WANDB_MODE", "online"), why=why, id=environ["WANDB_RUN_ID"])
 
     def finish(self) -> None:
         """Ends the run, which flushes wandb's buffers."""

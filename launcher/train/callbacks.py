@@ -18,7 +18,7 @@ from launcher.run import RunDir, now
 from launcher.run.events import Event
 from launcher.run.events.ranks import Diverged, Evaluated, Sample, Training, Working
 from launcher.run.metrics import Evaluation, Logged
-from launcher.train.tally import FIGURES, Seen, Tally, peak_memory_gib, perplexity
+from launcher.train.tally import FIGURES, RowSums, Tally, peak_memory_gib, perplexity
 
 _RECENT, _ENOUGH = 64, 20
 """Number of newest logged losses with which a new loss is compared, and the least number that this needs."""
@@ -86,7 +86,7 @@ class Recorder(TrainerCallback, ExportableState):
         if self.tally is not None:
             kept = state.stateful_callbacks.get(type(self).__name__, {})
             if state.global_step and isinstance(kept, dict):
-                self.tally.seen = Seen(**{**vars(self.tally.seen), **kept.get("attributes", {})})
+                self.tally.seen = RowSums(**{**vars(self.tally.seen), **kept.get("attributes", {})})
             self.tally.restart_clock()
         self._last_time = self._since = time.monotonic()
         self._last_tokens, self._logged = self.tokens, state.global_step
@@ -175,7 +175,7 @@ class Recorder(TrainerCallback, ExportableState):
         if wrong:
             batches = [self.batch_of(done) for done in range(self._logged, step)]
             self._note(Diverged(attempt=self.attempt, step=step, batches=batches, why=wrong[0]))
-            raise errors.Diverged(f"{', '.join(wrong)} at step {step}")
+            raise errors.DivergedError(f"{', '.join(wrong)} at step {step}")
         self._logged = step
 
     def _spike(self, loss: float) -> list[str]:
@@ -217,7 +217,7 @@ def figures(logs: dict[str, Any], beginnings: tuple[str, ...], prefix: str = "")
     }
 
 
-class Sampler(TrainerCallback):
+class SampleAnswers(TrainerCallback):
     """Answers one question before and after training, if every rank holds the whole model."""
 
     def __init__(self, run: RunDir, attempt: int, is_main: bool, tokenizer: Any, prompt: str) -> None:

@@ -6,11 +6,11 @@ from typing import Any
 from launcher.errors import NotAsPlanned
 from launcher.plan import LaunchPlan
 from launcher.plan.every import steps_of
-from launcher.plan.length import Length, count_steps, derive, final_args
+from launcher.plan.length import RunLength, count_steps, derive, final_args
 from launcher.plan.save import SavePlan
 
 
-def settle_length(plan: LaunchPlan, args: Any, samples: int) -> Length:
+def settle_length(plan: LaunchPlan, args: Any, samples: int) -> RunLength:
     """The length that this rank trains; `samples` are the sequences of an epoch.
 
     A decided length does not change, and `args` already hold it. A length that is left to the ranks is derived and put into
@@ -27,14 +27,14 @@ def settle_length(plan: LaunchPlan, args: Any, samples: int) -> Length:
     return length
 
 
-def settle_saves(save: SavePlan, length: Length) -> SavePlan:
+def settle_saves(save: SavePlan, length: RunLength) -> SavePlan:
     """The planned saves, with the steps between them if the ranks derive these from the length of the run."""
     if save.save_every is None:
         return save
     return dataclasses.replace(save, save_steps=steps_of(save.save_every, length) or 0)
 
 
-def length_facts(plan: LaunchPlan, length: Length, samples: int) -> dict[str, Any]:
+def length_facts(plan: LaunchPlan, length: RunLength, samples: int) -> dict[str, Any]:
     """The facts of the event `length`: the length of the run, and the rows counted by the plan and by the ranks."""
     assert length.steps is not None
     return {

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from transformers.trainer_callback import ExportableState
 from transformers.trainer_utils import seed_worker
 
-from launcher.checkpoint.find import Found, committed
+from launcher.checkpoint.find import FoundCheckpoint, committed
 from launcher.checkpoint.manifest import FORMAT, FileFacts, Manifest
 from launcher.plan import LaunchPlan
 from launcher.plugins.on_rank.agree import from_rank_0
@@ -44,7 +44,7 @@ class Resumable(TrainerHooks):
     ) -> None:
         """Sets up the run's own order of data, without the `skipped` batches, and uses `saver` for checkpoints."""
         self.plan, self.plan_digest, self.saver, self.recorder = plan, digest, saver, recorder
-        self.start: Found | None = None
+        self.start: FoundCheckpoint | None = None
         self.weights_only = False
         self.save_reason = "interval"
         rows = len(self.train_dataset)
@@ -72,7 +72,7 @@ class Resumable(TrainerHooks):
         """The rows of this rank in every step."""
         return GlobalOrder(*arguments)
 
-    def start_from(self: Any, found: Found, *, weights_only: bool) -> None:
+    def start_from(self: Any, found: FoundCheckpoint, *, weights_only: bool) -> None:
         """Starts from the state of a checkpoint; CheckpointError if its position in the data is invalid for this run."""
         if not weights_only:
             check_position(

@@ -23,7 +23,7 @@ from launcher.run import RunDir
 from launcher.run.events.checkpoints import Resumed
 from launcher.run.events.ranks import Exported, Working
 from launcher.train.after.export import export
-from launcher.train.callbacks import Recorder, Sampler
+from launcher.train.callbacks import Recorder, SampleAnswers
 from launcher.train.checkpoint.saver import Saver
 from launcher.train.checkpoint.schedule import Schedule
 from launcher.train.checkpoint.selection import CheckpointSelection
@@ -40,7 +40,7 @@ from launcher.train.probe import Probe
 from launcher.train.shutdown import ShutdownCallback
 from launcher.train.store import serve_store
 from launcher.train.strategies.base import on_rank
-from launcher.train.tracking import Tracking
+from launcher.train.tracking import RankTracking
 from launcher.train.upstream.trl_reference_adapter import forget_copy
 
 
@@ -57,7 +57,7 @@ def train(run: RunDir, decided: Decided, heartbeat: Heartbeat) -> Exit:
     attempt = int(os.environ.get(environment.ATTEMPT, "1"))
     transformers_logging.disable_progress_bar()
     datasets.disable_progress_bars()
-    tracking = Tracking(run, config, plan, attempt, is_main=is_main)
+    tracking = RankTracking(run, config, plan, attempt, is_main=is_main)
     if not is_main:
         transformers_logging.set_verbosity_error()
     store = serve_store()  # must exist as long as the ranks communicate
@@ -108,7 +108,7 @@ def train(run: RunDir, decided: Decided, heartbeat: Heartbeat) -> Exit:
         )
     )
     if config.trainer.sample_prompt and not plan.strategy.shards_weights:
-        trainer.add_callback(Sampler(run, attempt, is_main, tokenizer, config.trainer.sample_prompt))
+        trainer.add_callback(SampleAnswers(run, attempt, is_main, tokenizer, config.trainer.sample_prompt))
     if tracking.callback is not None:
         trainer.add_callback(tracking.callback)
     trainer = apply(decided.plugins, "on_trainer", trainer)

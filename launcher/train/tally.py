@@ -12,7 +12,7 @@ from launcher.plan import LaunchPlan
 from launcher.plan.flops import count_flops
 from launcher.plan.gpu import find_gpu
 from launcher.train.data.order import GlobalOrder
-from launcher.train.data.rows import Counts
+from launcher.train.data.rows import RowCounts
 from launcher.units import significant
 
 FIGURES = (
@@ -22,7 +22,7 @@ FIGURES = (
 
 
 @dataclass
-class Seen:
+class RowSums:
     """Sums over rows."""
 
     tokens: int = 0
@@ -30,8 +30,8 @@ class Seen:
     pairs: int = 0
     """Pairs of tokens that attention compares."""
 
-    def __sub__(self, other: "Seen") -> "Seen":
-        return Seen(*(getattr(self, one.name) - getattr(other, one.name) for one in fields(Seen)))
+    def __sub__(self, other: "RowSums") -> "RowSums":
+        return RowSums(*(getattr(self, one.name) - getattr(other, one.name) for one in fields(RowSums)))
 
 
 class Tally:
@@ -50,7 +50,7 @@ class Tally:
     ) -> None:
         """`peak_tflops`: peak of one GPU or CPU rank; None uses the data sheet of a known GPU. `extra_passes`: forward passes
         of the method in addition to the one that is trained on."""
-        self.counts, self.order, self.seen = Counts(dataset), order, Seen()
+        self.counts, self.order, self.seen = RowCounts(dataset), order, RowSums()
         self._flops = count_flops(plan, extra_passes)
         cuda = torch.cuda.is_available() and plan.device == "cuda"
         known = find_gpu(torch.cuda.get_device_name()) if cuda else None
@@ -62,7 +62,7 @@ class Tally:
 
     def restart_clock(self) -> None:
         """Begins the interval for the next rates."""
-        self._last, self._at, self._waited = Seen(**vars(self.seen)), time.monotonic(), self.waited_s
+        self._last, self._at, self._waited = RowSums(**vars(self.seen)), time.monotonic(), self.waited_s
 
     def leave_out(self, seconds: float) -> None:
         """Excludes time without training, such as an evaluation, from the interval."""
@@ -94,7 +94,7 @@ class Tally:
             "data_wait_s": round(waited, 4),
         }
 
-    def _utilization(self, new: Seen, seconds: float) -> dict[str, float | None]:
+    def _utilization(self, new: RowSums, seconds: float) -> dict[str, float | None]:
         """Model and hardware FLOP/s over the peak of all ranks; None if FLOPs or peak are unknown."""
         if self._flops is None or self._peak is None:
             return {"mfu": None, "hfu": None}

@@ -15,7 +15,7 @@ from launcher.packages import missing
 from launcher.plan import LaunchPlan
 from launcher.run import RunDir
 from launcher.run.events import ranks
-from launcher.trackers.base import Log, Started, Tracked, Tracker
+from launcher.trackers.base import Log, Tracked, Tracker, TrackingStart
 from launcher.trackers.registry import TRACKERS
 
 _HELD = 10_000
@@ -25,7 +25,7 @@ _FINISH_S, _SHUTDOWN_S = 20.0, 2.0
 _SHOWN = 300
 
 
-class Tracking:
+class RankTracking:
     """The use of the tracker on one rank."""
 
     def __init__(self, run: RunDir, config: Config, plan: LaunchPlan, attempt: int, *, is_main: bool) -> None:
@@ -38,7 +38,7 @@ class Tracking:
         self.reports = not lacking
         """Whether transformers' callback for the tracker can be used."""
 
-        def tell(started: Started) -> None:
+        def tell(started: TrackingStart) -> None:
             facts = {"id": started.id, "group": tracked.group}
             run.note(
                 ranks.Tracking(
@@ -52,7 +52,7 @@ class Tracking:
         if lacking:
             why = f"{lacking[0].name} is not installed on this node; {lacking[0].install} there"
             print(f"launcher: warning: nothing is tracked: {why}", flush=True)
-            tell(Started(mode="failed", why=why))
+            tell(TrackingStart(mode="failed", why=why))
         elif self._tracker.report_to is not None:
             environ: Any = os.environ
             if (started := self._tracker.prepare(tracked, environ)) is not None:
@@ -71,7 +71,7 @@ class Tracking:
 class Background(TrainerCallback):
     """Passes logged values to the log of a tracker in a separate thread."""
 
-    def __init__(self, open_log: Callable[[], Log], tell: Callable[[Started], None]) -> None:
+    def __init__(self, open_log: Callable[[], Log], tell: Callable[[TrackingStart], None]) -> None:
         """`tell` is called with how tracking began, and at the end with what was lost."""
         self._open, self._tell = open_log, tell
         self._waiting: queue.Queue[tuple[int, dict[str, float], float] | None] = queue.Queue(_HELD)
@@ -106,7 +106,9 @@ class Background(TrainerCallback):
         if self._opened and (self._lost or self._thread.is_alive()):
             lost = self._lost + left
             self._tell(
-                Started(mode="failed", why=f"{lost} of {lost + self._written} logged steps: {self._why}")
+                TrackingStart(
+                    mode="failed", why=f"{lost} of {lost + self._written} logged steps: {self._why}"
+                )
             )
 
     def _work(self) -> None:
@@ -116,7 +118,7 @@ class Background(TrainerCallback):
             Exception
         ) as error:  # the library of a tracker can raise anything; the run continues without it
             self._why = _message_of(error)
-            self._tell(Started(mode="failed", why=self._why))
+            self._tell(TrackingStart(mode="failed", why=self._why))
             return
         self._opened = True
         self._tell(log.started)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from launcher import environment
-from launcher.processes import die_with_parent
+from launcher.processes import death_with_parent
 from launcher.protocol.codec import decode, encode
 from launcher.protocol.ranks import TO_WARM, ForkRank, RankExited, RankForked, WarmReady
 from launcher.strategies import planned_strategy
@@ -109,7 +109,7 @@ def _fork(channel: socket.socket, run_dir: Path, request: ForkRank, descriptors:
     code = 70
     try:
         os.setsid()
-        die_with_parent()
+        death_with_parent()()
         channel.close()
         log, *others = descriptors
         os.dup2(log, 1)

@@ -23,7 +23,7 @@ from launcher.config import ArchitectureConfig, ClusterConfig, StrategyConfig
 from launcher.plan.memory import Adapter, Load
 from launcher.plan.time import step_parts
 from launcher.strategies import candidates
-from tests.support.published import LLAMA3_8B, adapter, shape
+from tests.support.published import FURTHER, LLAMA3_8B, adapter, shape
 
 ROWS = Path(__file__).with_name("published_time.csv")
 PAGE = Path(__file__).parents[2] / "docs" / "measured" / "published_time.md"
@@ -46,6 +46,7 @@ CLUSTERS = {
 LLAMA3_3B = shape(3072, 8192, 28, 24, 8, 128_256)
 LLAMA3_3B.tie_word_embeddings = True
 QWEN_7B = shape(3584, 18944, 28, 28, 4, 152_064)
+QWEN_SOURCE = "QwenLM/Qwen, README.md, profiling of memory and speed"
 TITAN = "torchtitan, benchmarks/llama3_h100_202412_torchtitan.md"
 AUTOMODEL = "NeMo Automodel, docs/performance-summary.mdx"
 TUNE = "torchtune, README.md, optimization flags"
@@ -77,12 +78,13 @@ class Row:
 
 def load(
     model: ArchitectureConfig, sequences: int, length: int, *, lora: Adapter | None = None, gpus: int = 1,
-    strategy: str = "ddp", checkpointing: bool = False, accumulation: int = 1,
+    strategy: str = "ddp", checkpointing: bool = False, accumulation: int = 1, pure: bool = False,
 ) -> Load:  # fmt: skip
     spec = next(one for one in candidates() if one.name == strategy)
     return Load(
         shape=model, adapter=lora, checkpointing=checkpointing, strategy=spec, degrees=spec.degrees(StrategyConfig(), gpus),
         gpus_per_node=min(gpus, 8), sequences=sequences, length=length, accumulation=accumulation, bf16=True, varlen=True,
+        pure_bf16=pure,
     )  # fmt: skip
 
 
@@ -111,6 +113,31 @@ def read_fitted() -> list[Row]:
     return rows
 
 
+FUSED = "its adapters are bf16 and computed by fused kernels"
+QWEN = {
+    "Qwen 1.8B": (1.0, 1.0, 1.1, 1.7, 3.3, 6.8), "Qwen 7B": (1.2, 1.5, 2.8, 5.2, 10.1, 21.3),
+    "Qwen 14B": (1.6, 2.4, 4.4, 8.4, 17.0, 36.0),
+}  # fmt: skip
+"""Seconds of a step of LoRA with transformers and peft, 8 sequences of 256, 512, ... 8192 tokens one after the other."""
+
+
+def read_qwen() -> list[Row]:
+    """The rows of Qwen's authors, whose memory published_memory.csv has."""
+    loads = {
+        (one.row.partition(",")[0], one.load.length): one
+        for one in FURTHER
+        if one.source == QWEN_SOURCE and one.load.adapter and not one.load.adapter.modules_to_save
+    }
+    return [
+        Row(
+            source=QWEN_SOURCE, row=f"{model}, LoRA, {length} tokens, 1 x A100", gpu="a100_80gb",
+            load=loads[model, length].load, tokens_per_s=8 * length / seconds, taken="dropout",
+        )
+        for model, every in QWEN.items()
+        for length, seconds in zip((256, 512, 1024, 2048, 4096, 8192), every, strict=True)
+    ]  # fmt: skip
+
+
 SELECTIVE = "selective recomputation counts as none"
 HELD_OUT = (
     *(
@@ -124,11 +151,13 @@ HELD_OUT = (
     ),
     Row(
         source=AUTOMODEL, row="Llama 3 8B, LoRA, 4096 tokens, 1 x H100", gpu="h100_80gb", tokens_per_s=12_472.87,
-        load=load(LLAMA3_8B, 2, 4096, lora=adapter(8), accumulation=16), taken="r=8 on all linear layers, no checkpointing",
+        load=load(LLAMA3_8B, 2, 4096, lora=adapter(8), accumulation=16, pure=True),
+        taken=f"r=8 on all linear layers, no checkpointing; {FUSED}",
     ),
     Row(
         source=AUTOMODEL, row="Qwen2.5 7B, LoRA, 4096 tokens, 1 x H100", gpu="h100_80gb", tokens_per_s=14_110.05,
-        load=load(QWEN_7B, 2, 4096, lora=adapter(8), accumulation=16), taken="r=8 on all linear layers, no checkpointing",
+        load=load(QWEN_7B, 2, 4096, lora=adapter(8), accumulation=16, pure=True),
+        taken=f"r=8 on all linear layers, no checkpointing; {FUSED}",
     ),
     Row(
         source=TUNE, row="Llama 3.2 3B, full, packed, 4096 tokens, 1 x A100", gpu="a100_80gb", tokens_per_s=7075,
@@ -143,12 +172,15 @@ HELD_OUT = (
     ),
     Row(
         source=TUNE, row="the same, LoRA", gpu="a100_80gb", tokens_per_s=8210,
-        load=load(LLAMA3_3B, 2, 4096, lora=adapter(8), checkpointing=True), taken="r=8 on all linear layers",
+        load=load(LLAMA3_3B, 2, 4096, lora=adapter(8), checkpointing=True, pure=True),
+        taken=f"r=8 on all linear layers; {FUSED}",
     ),
     Row(
         source=TUNE, row="the same, QLoRA", gpu="a100_80gb", tokens_per_s=8035,
-        load=load(LLAMA3_3B, 2, 4096, lora=adapter(8, bits="nf4-dq"), checkpointing=True), taken="r=8 on all linear layers",
+        load=load(LLAMA3_3B, 2, 4096, lora=adapter(8, bits="nf4-dq"), checkpointing=True, pure=True),
+        taken=f"r=8 on all linear layers; {FUSED}",
     ),
+    *read_qwen(),
 )  # fmt: skip
 
 

@@ -67,13 +67,11 @@ def main() -> int:
 
 def login_path(folder: Path) -> Figure:
     """A launch that submits a 70B run to a fake sbatch, beside a bare Hydra app."""
-    environment = start.make_folder(folder)
-    ours = [sys.executable, "-m", "launcher", "+experiment=llama70b_qlora", "cluster=slurm"]
-    bare = [sys.executable, str(folder / "app.py")]
+    ours, bare, environment = start.make_arms(folder)
     times = start.in_turn(
         LOGIN_RUNS,
-        lambda: cpu_s(ours, folder, environment),
-        lambda: cpu_s(bare, folder, environment),
+        lambda: cpu_s(ours.command, ours.folder, environment),
+        lambda: cpu_s(bare.command, bare.folder, environment),
         "login path",
     )
     return Figure(

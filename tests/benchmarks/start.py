@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -47,47 +48,63 @@ def main() -> int:
 
 
 def measure(folder: Path) -> int:
-    environment = make_folder(folder)
-    ours = [sys.executable, "-m", "launcher", "+experiment=llama70b_qlora", "cluster=slurm"]
-    bare = [sys.executable, str(folder / "app.py")]
+    ours, bare, environment = make_arms(folder)
 
-    def run(command: list[str]) -> float:
+    def run(arm: Arm) -> float:
         began = time.perf_counter()
-        subprocess.run(command, cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(arm.command, cwd=arm.folder, env=environment, check=True, stdout=subprocess.DEVNULL)
         return time.perf_counter() - began
 
     login = in_turn(LOGIN_RUNS, lambda: run(ours), lambda: run(bare), "login path")
-    calls = [count_calls(command, folder, environment) for command in (ours, bare)]
+    calls = [count_calls(arm, folder / "strace", environment) for arm in (ours, bare)]
     steps = {}
     for ranks in (1, 2):
-        planned = plan(folder, environment, ranks)
+        planned = plan(ours.folder, environment, ranks)
         steps[ranks] = in_turn(
             STEP_RUNS,
-            lambda ranks=ranks: launched(folder, environment, ranks),
+            lambda ranks=ranks: launched(ours.folder, environment, ranks),
             lambda planned=planned, ranks=ranks: torchrun(planned, environment, ranks),
             f"first step, {ranks} ranks",
         )
     return report(login, calls, steps)
 
 
-def make_folder(folder: Path) -> dict[str, str]:
-    """A bare Hydra app with a config of its own, a fake sbatch, and the environment that finds it."""
-    (folder / "app.py").write_text(APP)
-    (folder / "conf").mkdir()
-    (folder / "conf" / "config.yaml").write_text("name: bare\n")
-    (folder / "bin").mkdir()
-    sbatch = folder / "bin" / "sbatch"
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """A command, and a working folder that only this arm writes to."""
+
+    command: list[str]
+    folder: Path
+
+
+def make_arms(folder: Path) -> tuple[Arm, Arm, dict[str, str]]:
+    """A launch, a bare Hydra app with a config of its own, and their environment with a fake sbatch.
+
+    Each arm has a folder of its own, since a launch looks at all files of its working folder, and Hydra writes there. The
+    cache and the programs are elsewhere, as they are for a user.
+    """
+    ours, bare, programs = (folder / name for name in ("ours", "bare", "bin"))
+    for one in (ours, bare / "conf", programs):
+        one.mkdir(parents=True)
+    (bare / "app.py").write_text(APP)
+    (bare / "conf" / "config.yaml").write_text("name: bare\n")
+    sbatch = programs / "sbatch"
     sbatch.write_text("#!/bin/sh\necho 1\n")
     sbatch.chmod(0o755)
     # bytecode is kept, as on any machine where the program has run before: the warm-up of each arm writes it
     left_out = ("SLURM_", "PYTHONDONTWRITEBYTECODE")
     clean = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
-    return {
-        **clean,
-        "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
-        "OMP_NUM_THREADS": "1",
-        "XDG_CACHE_HOME": str(folder / "cache"),
-    }
+    launch = [sys.executable, "-m", "launcher", "+experiment=llama70b_qlora", "cluster=slurm"]
+    return (
+        Arm(command=launch, folder=ours),
+        Arm(command=[sys.executable, str(bare / "app.py")], folder=bare),
+        {
+            **clean,
+            "PATH": f"{programs}:{os.environ['PATH']}",
+            "OMP_NUM_THREADS": "1",
+            "XDG_CACHE_HOME": str(folder / "cache"),
+        },
+    )
 
 
 def in_turn(
@@ -99,12 +116,11 @@ def in_turn(
     return [a for a, _ in pairs], [b for _, b in pairs]
 
 
-def count_calls(command: list[str], folder: Path, environment: dict[str, str]) -> int:
-    """File-metadata calls of a command and its children, by strace."""
-    out = folder / "strace"
+def count_calls(arm: Arm, out: Path, environment: dict[str, str]) -> int:
+    """File-metadata calls of a command and its children, by strace, whose own file `out` is outside of the arm's folder."""
     subprocess.run(
-        ["strace", "-f", "-c", "-e", f"trace={METADATA}", "-o", str(out), *command],
-        cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL,
+        ["strace", "-f", "-c", "-e", f"trace={METADATA}", "-o", str(out), *arm.command],
+        cwd=arm.folder, env=environment, check=True, stdout=subprocess.DEVNULL,
     )  # fmt: skip
     return sum(
         int(found[1])

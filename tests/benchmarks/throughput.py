@@ -227,7 +227,7 @@ def tokenize(run: dict[str, Any], folder: Path) -> tuple[dict[str, Any], dict[st
     from datasets import Dataset
 
     from launcher.train.data.cache import ROWS
-    from launcher.train.data.rows import Counts
+    from launcher.train.data.rows import RowCounts
     from launcher.train.data.tokens import make_rows
     from launcher.train.model import _source, load_tokenizer
 
@@ -241,7 +241,7 @@ def tokenize(run: dict[str, Any], folder: Path) -> tuple[dict[str, Any], dict[st
         where = folder / f"packed_{packing}"
         where.mkdir()
         make_rows(where, "train", str(folder / "chats.jsonl"), tokenizer, config, lambda count: None)
-        counts = Counts(Dataset.from_file(str(where / ROWS)))
+        counts = RowCounts(Dataset.from_file(str(where / ROWS)))
         found.append(
             {"file": str(where / ROWS), "mean": float(np.mean(counts.tokens)), "rows": len(counts.tokens),
              "trained": float(np.mean(counts.trained)), "pairs": float(np.mean(counts.pairs))}

@@ -37,7 +37,7 @@ def main() -> int:
     server, found, lines = (
         Server(),
         list[Held](),
-        [row("case", "plan GiB", "seen GiB", "difference"), "|---|---|---|---|"],
+        [row("case", "plan GiB", "seen GiB", "difference", "allocator"), "|---|---|---|---|---|"],
     )
     print("\n".join(lines))
     with tempfile.TemporaryDirectory() as name:
@@ -54,6 +54,7 @@ def main() -> int:
                     f"{held.planned['total']:.2f}",
                     f"{held.seen:.2f}",
                     f"{held.off:+.1%}{'' if held.met else ' **miss**'}",
+                    f"{held.held_more:+.1%}",
                 )
             )
             print("\n".join([lines[-1], *held.found["held"]]), flush=True)

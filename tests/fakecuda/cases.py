@@ -24,6 +24,8 @@ SHAPES: dict[str, tuple[Any, ...]] = {
 _ROWS = 48
 _TEMPLATE = 21
 """Tokens that the chat template adds to a prompt and its answer."""
+_ANSWER = 64
+"""Tokens of each answer that grpo generates."""
 _TOKENS = 8192
 """Tokens of a row of the data, its end included: every length of a case divides it."""
 
@@ -62,9 +64,14 @@ class Case:
         return " ".join(part for part in parts if part)
 
     @property
+    def masked(self) -> bool:
+        """Whether attention needs a mask: rows of several documents, and generated answers, which end at unequal lengths."""
+        return self.packed or self.trainer == "grpo"
+
+    @property
     def data(self) -> str:
         """Name of its file of data."""
-        return "text" if self.trainer == "sft" else f"pairs_{self.length}"
+        return {"sft": "text", "grpo": f"prompts_{self.length}"}.get(self.trainer, f"pairs_{self.length}")
 
     def shape(self) -> dict[str, Any]:
         """The architecture."""
@@ -76,6 +83,11 @@ class Case:
         if self.trainer == "sft":
             packing = f"trainer.packing={str(self.packed).lower()}"
             return ["data.format=text", "trainer.assistant_only_loss=false", packing]
+        if self.trainer == "grpo":
+            return [
+                "trainer.reward_functions=[{_target_: tests.fakecuda.watch.reward}]", "trainer.num_generations=4",
+                f"trainer.max_completion_length={_ANSWER}",
+            ]  # fmt: skip
         return []
 
     def overrides(self) -> list[str]:
@@ -102,6 +114,7 @@ def write_data(folder: Path) -> None:
     rows: dict[str, dict[str, str]] = {"text": {"text": text[: _TOKENS - 1]}}
     for length in (1024, 4096):
         answer = text[: length - _TEMPLATE - 1]
+        rows[f"prompts_{length}"] = {"prompt": text[: length - _ANSWER - _TEMPLATE]}
         rows[f"pairs_{length}"] = {"prompt": "a", "chosen": f"b{answer[1:]}", "rejected": f"c{answer[1:]}"}
     for name, row in rows.items():
         (folder / f"{name}.jsonl").write_text(f"{json.dumps(row)}\n" * _ROWS)
@@ -179,6 +192,23 @@ def _together() -> Iterator[Case]:
         yield Case(model="8B", ranks=8, strategy=strategy, layers=8)
 
 
+def _generated() -> Iterator[Case]:
+    """grpo: what is generated at once, and the training of it."""
+    for method, accumulation in (("lora", 1), ("lora", 4), ("full", 1)):
+        yield _small(trainer="grpo", method=method, batch=4, accumulation=accumulation)
+    for strategy in ("ddp", "zero3", "fsdp2"):
+        yield _small(trainer="grpo", batch=4, ranks=8, strategy=strategy)
+
+
+def _further() -> Iterator[Case]:
+    """Other optimizers, and activations in host memory."""
+    for optimizer in ("adamw_torch_fused", "adafactor", "sgd"):
+        yield _small(more=(f"trainer.optim={optimizer}",))
+    for checkpointing in (True, False):
+        offloads = ("trainer.activation_offloading=true",)
+        yield _small(method="lora", length=4096, checkpointing=checkpointing, more=offloads)
+
+
 def _methods() -> Iterator[Case]:
     """The other training methods: with an adapter and without, on one rank and on eight."""
     for trainer, method in itertools.product(("dpo", "kto", "orpo", "reward"), ("full", "lora")):
@@ -191,12 +221,17 @@ def _methods() -> Iterator[Case]:
         yield _small(trainer="dpo", ranks=8, strategy=strategy)
     for strategy in ("ddp", "zero2", "fsdp2"):
         yield _small(trainer="orpo", ranks=8, strategy=strategy)
+    for strategy in ("zero3", "fsdp2"):
+        yield _small(trainer="reward", ranks=8, strategy=strategy)
+        yield _small(trainer="dpo", method="lora", ranks=8, strategy=strategy)
 
 
 FULL: list[Case] = [
     *_alone(),
     *_together(),
     *_methods(),
+    *_generated(),
+    *_further(),
     Case(),
     Case(method="lora", checkpointing=False, length=4096),
 ]

@@ -31,6 +31,11 @@ class Held:
         return self.found["peak"] / GIB
 
     @property
+    def held_more(self) -> float:
+        """The share of it that the caching allocator holds in addition."""
+        return self.found["reserved"] / self.found["peak"] - 1
+
+    @property
     def off(self) -> float:
         """(planned - seen) / seen."""
         return self.planned["total"] / self.seen - 1
@@ -44,4 +49,4 @@ class Held:
 def hold(case: Case, server: Server, folder: Path, top: int = 0) -> Held:
     """One case, planned and run. `top`: the number of largest kinds of tensors at the peak to list."""
     run, memory = plan(case, folder)
-    return Held(case=case, planned=memory, found=server.train(run, documents=case.packed, top=top))
+    return Held(case=case, planned=memory, found=server.train(run, documents=case.masked, top=top))

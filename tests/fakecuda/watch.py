@@ -12,6 +12,11 @@ class Enough(Exception):
     """The run has trained its last step."""
 
 
+def reward(completions: list[Any], **row: Any) -> list[float]:
+    """A reward of grpo's answers, of whose tokens nothing is known."""
+    return [float(number) for number in range(len(completions))]
+
+
 class Watched:
     """The lifetimes of this process."""
 

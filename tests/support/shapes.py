@@ -43,7 +43,7 @@ def check_printed(words: Sequence[str], stdout: str) -> None:
         name, verb = verb_of(words)
     except (LookupError, ImportError):
         name, verb = DEFAULT, None
-    shapes = {} if verb is None or verb.prints == NOTHING else alternatives(verb.prints)
+    shapes = {} if verb is None or verb.printed == NOTHING else alternatives(verb.printed)
     for value in documents(stdout):
         told = {when or "always": list(differences(value, shape)) for when, shape in shapes.items()}
         is_error = isinstance(value, dict) and not list(differences(value, ErrorReport))

@@ -1,9 +1,11 @@
 """What may import what, and what an experiment may say."""
 
+import ast
 import os
 import re
 import subprocess
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -104,3 +106,12 @@ def test_an_experiment_opens_with_its_command_hardware_and_cost(path):
     assert f"# python -m launcher +experiment={path.stem}\n" in first
     for word in ("Hardware:", "Memory:", "Time:"):
         assert re.search(rf"^#.*{word}", first, re.MULTILINE), word
+
+
+def test_no_two_classes_have_one_name():
+    found = defaultdict(list)
+    for path in sorted((ROOT / "launcher").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                found[node.name].append(str(path.relative_to(ROOT)))
+    assert {name: paths for name, paths in found.items() if len(paths) > 1} == {}

@@ -13,7 +13,7 @@ from launcher.clusters.slurm.script import SlurmScript
 from launcher.errors import ClusterError
 
 if TYPE_CHECKING:
-    from launcher.clusters.finding import Finding, Partition
+    from launcher.clusters.site_facts import Partition, SiteFact
 
 
 class Slurm(SlurmScript):
@@ -125,7 +125,7 @@ class Slurm(SlurmScript):
 
         return probe.partitions(self.timeout_s)
 
-    def probe(self, partition: str | None) -> "list[Finding]":
+    def probe(self, partition: str | None) -> "list[SiteFact]":
         """By sinfo, scontrol, sacctmgr, sacct and srun."""
         from launcher.clusters.slurm import probe
 

@@ -3,7 +3,6 @@
 A relative name is relative to the run dir, in which the job starts. Source: sbatch(1), --output and "filename pattern".
 """
 
-import glob
 import posixpath
 import re
 from collections.abc import Iterable, Mapping
@@ -71,6 +70,8 @@ def _filled(name: str, options: Mapping[str, str], job_id: str) -> str:
         known |= {"j": job_id, "J": job_id}
     open_ended = False
 
+    from glob import escape  # by need: every launch imports this module
+
     def fill(match: re.Match[str]) -> str:
         nonlocal open_ended
         value = known.get(match[2])
@@ -80,8 +81,8 @@ def _filled(name: str, options: Mapping[str, str], job_id: str) -> str:
     parts: list[str] = []
     at = 0
     for match in _PATTERN.finditer(name):
-        parts += [glob.escape(name[at : match.start()]), fill(match)]
+        parts += [escape(name[at : match.start()]), fill(match)]
         at = match.end()
     if open_ended and name.startswith("/"):
         return ""
-    return "".join([*parts, glob.escape(name[at:])])
+    return "".join([*parts, escape(name[at:])])

@@ -6,7 +6,7 @@ import re
 import shutil
 from pathlib import Path
 
-from launcher.clusters.finding import Finding, Partition
+from launcher.clusters.site_facts import Partition, SiteFact
 from launcher.clusters.slurm.ask import ask, settings
 from launcher.config.time_limit import is_limit
 from launcher.errors import ClusterError, PlanError, nearest
@@ -70,54 +70,54 @@ def choose(known: list[Partition], wanted: str | None) -> Partition:
     return max(usable, key=lambda one: (bool(one.gpus), one.is_default, one.nodes))
 
 
-def findings(part: Partition, timeout_s: float) -> list[Finding]:
+def findings(part: Partition, timeout_s: float) -> list[SiteFact]:
     """Everything that is known about jobs in this partition, keys of the cluster file first."""
     return [*_of_partition(part, timeout_s), *_of_account(part, timeout_s), *_of_site(timeout_s)]
 
 
-def _of_partition(part: Partition, timeout_s: float) -> list[Finding]:
+def _of_partition(part: Partition, timeout_s: float) -> list[SiteFact]:
     how = f"sinfo, partition {part.name}"
     found = [
-        Finding(what="partition", key="sbatch.partition", value=part.name, how=how),
+        SiteFact(what="partition", key="sbatch.partition", value=part.name, how=how),
         _longest(part, how),
-        Finding(what="nodes", value=part.nodes, how=how),
-        Finding(what="cores of a node", value=part.cpus, how=how),
-        Finding(what="memory of a node, GiB", key="node_memory_gib", value=part.memory_gib, how=how),
+        SiteFact(what="nodes", value=part.nodes, how=how),
+        SiteFact(what="cores of a node", value=part.cpus, how=how),
+        SiteFact(what="memory of a node, GiB", key="node_memory_gib", value=part.memory_gib, how=how),
     ]
     if part.gpus:
         kinds = ", ".join(f"{count} {kind or 'of no type'}" for kind, count in part.gpus.items())
         found.append(
-            Finding(
+            SiteFact(
                 what="GPUs of a node", key="gpus_per_node", value=max(part.gpus.values()), how=how,
                 note=f"GRES gpu: {kinds}",
             )
         )  # fmt: skip
         if len(part.gpus) > 1:
             found.append(
-                Finding(
+                SiteFact(
                     what="types of GPU", key="gpu_type", value=max(part.gpus, key=lambda kind: part.gpus[kind]), how=how,
                     note=f"the partition has several: {kinds}; name the one that is meant",
                 )
             )  # fmt: skip
     else:
         found.append(
-            Finding(
+            SiteFact(
                 what="request for GPUs", key="gpu_request", value="none", how=how,
                 note="Slurm counts no GPUs here: whole nodes, or a partition without any; set gpus_per_node by hand",
             )
         )  # fmt: skip
     if part.features:
         found.append(
-            Finding(
+            SiteFact(
                 what="features", value=",".join(part.features), how=how, note="for cluster.sbatch.constraint"
             )
         )
     return [*found, *_limits(part.name, timeout_s)]
 
 
-def _longest(part: Partition, how: str) -> Finding:
+def _longest(part: Partition, how: str) -> SiteFact:
     key = f"time_limits.{part.name}" if is_limit(part.time_limit) else None
-    return Finding(
+    return SiteFact(
         what="longest job",
         key=key,
         value=part.time_limit,
@@ -126,12 +126,12 @@ def _longest(part: Partition, how: str) -> Finding:
     )
 
 
-def _limits(name: str, timeout_s: float) -> list[Finding]:
+def _limits(name: str, timeout_s: float) -> list[SiteFact]:
     """The partition's own settings. Source: scontrol(1), show partition."""
     done = ask(["scontrol", "show", "partition", "--oneliner", name], timeout_s)
     how = f"scontrol show partition {name}"
     if done is None or done.returncode:
-        return [Finding(what="limits of the partition", value=None, how=f"{how} does not answer")]
+        return [SiteFact(what="limits of the partition", value=None, how=f"{how} does not answer")]
     facts = dict(word.split("=", 1) for word in done.stdout.split() if "=" in word)
     notes = {
         "GraceTime": "seconds that a pre-empted job gets",
@@ -148,10 +148,10 @@ def _limits(name: str, timeout_s: float) -> list[Finding]:
         for word in notes
         if facts.get(word) not in (None, "", "(null)", "N/A", "ALL", "UNLIMITED")
     ]
-    return [Finding(what=word, value=value, how=how, note=notes[word]) for word, value in wanted]
+    return [SiteFact(what=word, value=value, how=how, note=notes[word]) for word, value in wanted]
 
 
-def _of_account(part: Partition, timeout_s: float) -> list[Finding]:
+def _of_account(part: Partition, timeout_s: float) -> list[SiteFact]:
     """The accounts of this user. Source: sacctmgr(1), show associations."""
     user = getpass.getuser()
     command = [
@@ -166,7 +166,7 @@ def _of_account(part: Partition, timeout_s: float) -> list[Finding]:
     done = ask(command, timeout_s)
     if done is None or done.returncode or not done.stdout.strip():
         return [
-            Finding(
+            SiteFact(
                 what="account", value=None, how="sacctmgr does not say",
                 note="if the site needs one, add sbatch.account; a submission without it is refused in Slurm's words",
             )
@@ -176,7 +176,7 @@ def _of_account(part: Partition, timeout_s: float) -> list[Finding]:
     how = "sacctmgr show associations"
     if not names:
         return [
-            Finding(
+            SiteFact(
                 what="account",
                 value=None,
                 how=how,
@@ -184,26 +184,26 @@ def _of_account(part: Partition, timeout_s: float) -> list[Finding]:
             )
         ]
     others = f"others: {', '.join(names[1:])}" if names[1:] else ""
-    found = [Finding(what="account", key="sbatch.account", value=names[0], how=how, note=others)]
+    found = [SiteFact(what="account", key="sbatch.account", value=names[0], how=how, note=others)]
     qualities = sorted({word for row in rows if row[0] == names[0] for word in row[2].split(",") if word})
-    return [*found, Finding(what="QoS of the account", value=",".join(qualities) or None, how=how)]
+    return [*found, SiteFact(what="QoS of the account", value=",".join(qualities) or None, how=how)]
 
 
-def _of_site(timeout_s: float) -> list[Finding]:
+def _of_site(timeout_s: float) -> list[SiteFact]:
     version = ask(["sinfo", "--version"], timeout_s)
     number = re.search(r"\d+\.\d+(\.\d+)?", version.stdout) if version else None
-    found = [Finding(what="Slurm", value=number[0] if number else None, how="sinfo --version")]
+    found = [SiteFact(what="Slurm", value=number[0] if number else None, how="sinfo --version")]
     known = settings(timeout_s)
     how = "scontrol show config"
     found += [
-        Finding(what=name, value=known[name], how=how, note=note)
+        SiteFact(what=name, value=known[name], how=how, note=note)
         for name, note in _SETTINGS.items()
         if name in known
     ]
     accounting = ask(["sacct", "--noheader", "--jobs", "1"], timeout_s)
     works = accounting is not None and accounting.returncode == 0
     found.append(
-        Finding(
+        SiteFact(
             what="sacct", value=works, how="sacct --jobs 1",
             note="" if works else "how a job ended is then known from the run dir alone",
         )
@@ -211,7 +211,7 @@ def _of_site(timeout_s: float) -> list[Finding]:
     steps = ask(["srun", "--help"], timeout_s)
     pyxis = steps is not None and "--container-image" in steps.stdout
     found.append(
-        Finding(
+        SiteFact(
             what="pyxis",
             value=pyxis,
             how="srun --help",
@@ -219,17 +219,17 @@ def _of_site(timeout_s: float) -> list[Finding]:
         )
     )
     found += [
-        Finding(what=name, value=where, how="PATH") for name in _PROGRAMS if (where := shutil.which(name))
+        SiteFact(what=name, value=where, how="PATH") for name in _PROGRAMS if (where := shutil.which(name))
     ]
     modules = [str(path) for path in _MODULES if path.exists()]
-    found += [Finding(what="modules", value=path, how="this login node") for path in modules[:1]]
+    found += [SiteFact(what="modules", value=path, how="this login node") for path in modules[:1]]
     found.append(
-        Finding(what="Python", value=platform.python_version(), how="the one that runs this command")
+        SiteFact(what="Python", value=platform.python_version(), how="the one that runs this command")
     )
-    found.append(Finding(what="architecture", value=platform.machine(), how="this login node"))
+    found.append(SiteFact(what="architecture", value=platform.machine(), how="this login node"))
     if Path("/usr/local/cuda/version.json").exists() or shutil.which("nvcc"):
         found.append(
-            Finding(what="CUDA", value=shutil.which("nvcc") or "/usr/local/cuda", how="this login node")
+            SiteFact(what="CUDA", value=shutil.which("nvcc") or "/usr/local/cuda", how="this login node")
         )
     return found
 

@@ -29,7 +29,7 @@ _SILENT = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
+class QueuedJob:
     """A job of anybody that waits in the queue."""
 
     partitions: tuple[str, ...]
@@ -44,7 +44,7 @@ def when_starts(jobs: Sequence[Options], folder: str, timeout_s: float) -> list[
     """For each job with these options: when Slurm would start it. After the first question that is not answered, no more are
     asked, so that a controller that does not answer costs one timeout."""
     found: list[Start] = []
-    queue: list[Waiting] | None = None
+    queue: list[QueuedJob] | None = None
     for options in jobs:
         if found and found[-1].at is None and found[-1].refused is None:
             found.append(found[-1])
@@ -57,7 +57,7 @@ def when_starts(jobs: Sequence[Options], folder: str, timeout_s: float) -> list[
     return found
 
 
-def behind(start: Start, options: Options, partition: str, queue: Sequence[Waiting]) -> Start:
+def behind(start: Start, options: Options, partition: str, queue: Sequence[QueuedJob]) -> Start:
     """The start, not before that of any waiting job of the same partition which asks for no more nodes and no more time.
 
     `sbatch --test-only` of 22.05 answers by the running jobs, and 10 minutes later if a job waits in the partition, whenever
@@ -99,19 +99,19 @@ def _test(options: Options, folder: str, timeout_s: float) -> tuple[Start, str]:
     return Start(how=f"sbatch --test-only named no start: {words_of(done)}"), ""
 
 
-def _waiting(options: Options, timeout_s: float) -> list[Waiting]:
+def _waiting(options: Options, timeout_s: float) -> list[QueuedJob]:
     """The jobs of everybody that wait on the job's cluster; empty if squeue does not answer."""
     cluster = ["--clusters", options["clusters"]] if options.get("clusters") else []
     command = ["squeue", "--noheader", "--states=PENDING", "--format=%P|%D|%l|%S|%r", *cluster]
     done = ask(command, timeout_s)
     lines = done.stdout.splitlines() if done and done.returncode == 0 else []
-    found: list[Waiting] = []
+    found: list[QueuedJob] = []
     for line in lines:
         partitions, nodes, limit, start, reason = [*line.strip().split("|"), *[""] * 5][:5]
         if not nodes.isdigit() or _is_passed(reason):
             continue
         found.append(
-            Waiting(
+            QueuedJob(
                 partitions=tuple(partitions.split(",")),
                 nodes=int(nodes),
                 time_s=_seconds(limit),

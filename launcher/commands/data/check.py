@@ -10,7 +10,7 @@ from launcher.cli.reading import add_reading, reading_of_options
 from launcher.cli.values import positive
 from launcher.cli.verb import Verb
 from launcher.config import Config
-from launcher.data.asked import Asked
+from launcher.data.asked import CheckOptions
 from launcher.data.check import check
 from launcher.data.free import check_free
 from launcher.data.portion import Portion, asked_portion
@@ -18,7 +18,7 @@ from launcher.data.printed import DataReport
 from launcher.data.progress import progress
 from launcher.data.reading import reading_of
 from launcher.data.report import describe, sample_text
-from launcher.data.template import Template
+from launcher.data.template import ChatTemplate
 from launcher.errors import Exit, UsageError
 from launcher.output import print_json
 from launcher.plan.chat_format import ChatFormat
@@ -137,12 +137,12 @@ def _run(options: argparse.Namespace) -> int:
     return Exit.REFUSED if report.verdict == "error" else Exit.OK
 
 
-def _request(options: argparse.Namespace) -> tuple[Asked, ChatFormat | None]:
+def _request(options: argparse.Namespace) -> tuple[CheckOptions, ChatFormat | None]:
     """The check of a file, and how it changes the model's tokenizer."""
     if options.file is None:
         raise UsageError(f"data check needs a FILE, or {OWN_FILE} FILE for the data of a configuration")
     chat = _chat(options)
-    asked = Asked(
+    asked = CheckOptions(
         path=options.file,
         eval_path=options.eval,
         reading=reading_of_options(options),
@@ -161,13 +161,13 @@ def _chat(options: argparse.Namespace) -> ChatFormat | None:
     return format_named(options.chat_template, os.environ)
 
 
-def _template(chat: ChatFormat) -> Template:
+def _template(chat: ChatFormat) -> ChatTemplate:
     """Only the template: rows are rendered with it, and their tokens are estimated."""
     special = (
         ("eos_token", chat.eos or "</s>"),
         ("bos_token", "<s>"),
     )  # there is no model, so any tokens do
-    return Template(
+    return ChatTemplate(
         name_or_path=str(chat.name),
         chat_template=str(chat.template),
         special=special,
@@ -175,7 +175,7 @@ def _template(chat: ChatFormat) -> Template:
     )
 
 
-def _request_of_config(options: argparse.Namespace) -> tuple[Asked, ChatFormat | None]:
+def _request_of_config(options: argparse.Namespace) -> tuple[CheckOptions, ChatFormat | None]:
     """The check of the data that a configuration names; UsageError if it does not name one file."""
     from launcher.launching.chat_template import read_format, row_template
     from launcher.launching.compose import compose  # a check of a file alone needs no Hydra
@@ -195,7 +195,7 @@ def _request_of_config(options: argparse.Namespace) -> tuple[Asked, ChatFormat |
         )
     if options.chat_template is not None:
         config.model.chat_template = options.chat_template
-    asked = Asked(
+    asked = CheckOptions(
         path=path,
         eval_path=eval_path if eval_path and not str(eval_path).startswith("hub:") else None,
         reading=reading_of(config.data),

@@ -8,7 +8,7 @@ from launcher.cli.verb import Verb
 from launcher.data.convert import convert
 from launcher.data.free import check_free
 from launcher.data.places import find_files, is_address
-from launcher.data.printed import Converted
+from launcher.data.printed import ConvertedData
 from launcher.data.progress import progress
 from launcher.data.write import targets
 from launcher.errors import DataError, Exit
@@ -37,7 +37,7 @@ def _run(options: argparse.Namespace) -> int:
     with progress(source, "convert", "rows") as advance:
         counts = convert(source, target, options.to, reading_of_options(options), advance)
     if options.json:
-        result: Converted = {
+        result: ConvertedData = {
             "path": str(target),
             "to": options.to,
             "rows": counts["rows"],
@@ -60,6 +60,6 @@ VERB = Verb(
     example="data convert chats.csv chats.jsonl --to messages",
     add=_add,
     run=_run,
-    prints=Converted,
+    prints=ConvertedData,
     runs_dir=False,
 )

@@ -4,7 +4,7 @@ import argparse
 from typing import TypedDict
 
 from launcher.cli.verb import Verb
-from launcher.data.rules import RULES
+from launcher.data.findings import RULES
 from launcher.errors import Exit
 from launcher.output import print_json
 

@@ -13,12 +13,12 @@ from typing import Any, TypedDict
 from launcher.cli.verb import Verb
 from launcher.clusters.base import Cluster
 from launcher.clusters.choose import choose_kind, job_cluster
-from launcher.clusters.finding import Finding
+from launcher.clusters.site_facts import SiteFact
 from launcher.clusters.site_file import check_new, render, write_new
 from launcher.config import ClusterConfig
 from launcher.errors import ClusterError, Exit, UsageError
 from launcher.look.findings import findings_of
-from launcher.look.job import LOG, TIME, Wanted, run_job, write_job
+from launcher.look.job import LOG, TIME, JobRequest, run_job, write_job
 from launcher.output import print_json
 
 _GIVEN = "given to this command"
@@ -29,7 +29,7 @@ class SiteProbe(TypedDict):
 
     kind: str
     """The scheduler, as cluster.kind names it."""
-    findings: list[Finding]
+    findings: list[SiteFact]
     """Each value for the cluster file."""
     file: str | None
     """The cluster file that was written; null without --write."""
@@ -97,19 +97,19 @@ def _run(options: argparse.Namespace) -> int:
     return Exit.OK
 
 
-def _given(words: Sequence[str]) -> list[Finding]:
+def _given(words: Sequence[str]) -> list[SiteFact]:
     """The options of sbatch that were typed; UsageError for a word without a value."""
-    found: list[Finding] = []
+    found: list[SiteFact] = []
     for word in words:
         name, equals, value = word.partition("=")
         if not equals or not name or not value:
             raise UsageError(f"--sbatch {word} is not NAME=VALUE; type for example --sbatch qos=debug")
         name = name.removeprefix("cluster.sbatch.").lstrip("-")
-        found.append(Finding(what=name, key=f"sbatch.{name}", value=value, how=_GIVEN))
+        found.append(SiteFact(what=name, key=f"sbatch.{name}", value=value, how=_GIVEN))
     return found
 
 
-def _look(cluster: Cluster, found: Sequence[Finding], options: argparse.Namespace) -> list[Finding]:
+def _look(cluster: Cluster, found: Sequence[SiteFact], options: argparse.Namespace) -> list[SiteFact]:
     """What a job with these values finds on the nodes; its folder is removed unless it was named, or the job failed."""
     values: dict[str, Any] = {one.key: one.value for one in found if one.key and one.value is not None}
     sbatch = {
@@ -124,7 +124,7 @@ def _look(cluster: Cluster, found: Sequence[Finding], options: argparse.Namespac
     has = next((one.value for one in found if one.what == "nodes"), options.nodes)
     nodes = min(options.nodes, int(has or 1))
     folder = _folder(options.folder)
-    wanted = Wanted(nodes=nodes, gpus_per_node=int(values.get("gpus_per_node", 0)), site=site)
+    wanted = JobRequest(nodes=nodes, gpus_per_node=int(values.get("gpus_per_node", 0)), site=site)
     try:
         script = write_job(cluster, wanted, folder)
     except BaseException:

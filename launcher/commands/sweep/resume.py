@@ -6,7 +6,7 @@ from launcher.cli.parser import add_trust
 from launcher.cli.sweep import add_sweep, finish, teller, trusted_sweep
 from launcher.cli.verb import Verb
 from launcher.sweep.printed import SweepResumed
-from launcher.sweep.resume import resume_sweep
+from launcher.sweep.resume_sweep import resume_sweep
 
 
 def _add(parser: argparse.ArgumentParser) -> None:

@@ -16,7 +16,7 @@ _NAMED = 5
 
 
 def present_differences(code: Code) -> list[str]:
-    """Sentences about packages, Python and data that are now others than at the launch. The code itself is kept."""
+    """Sentences about packages, Python and data that differ from those at the launch. The code itself is kept."""
     found: list[str] = []
     if code.packages:
         now = f"{platform.python_version()} {sys.executable}"

@@ -1,4 +1,4 @@
-"""Running a command of the launcher with the kept code of a run, in place of this process."""
+"""Replaces this process by a command of the launcher that runs with the kept code of a run."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""Freezing the code of a launch: what is decided of it before anything is written, and what is told."""
+"""Freezes the code of a launch: decides what is kept before anything is written, and says what is left out."""
 
 import dataclasses
 import os
@@ -13,19 +13,22 @@ from launcher import __version__, environment
 from launcher.clusters.registry import find_cluster
 from launcher.config import Config, ContainerRuntime
 from launcher.errors import ConfigError
-from launcher.launching.freeze.git import Git
+from launcher.launching.freeze.git import Git, GitState
 from launcher.launching.freeze.keep import copy, keep
 from launcher.launching.freeze.look import MOST_FILES, look
-from launcher.launching.freeze.roots import Source, packages, sources
+from launcher.launching.freeze.roots import KeptFolder, packages, sources
 from launcher.launching.kept import states
 from launcher.launching.secrets import conceal, secrets_of
 from launcher.output import say, warn
 from launcher.plan import LaunchPlan
+from launcher.reading import read_json
 from launcher.run import RunDir
 from launcher.run.code import Code, Root, read_code, write_code
 
 _NAMED = 3
 """Files that a message names."""
+_GIT_STATE = os.environ.pop(environment.GIT_STATE, None)
+"""Taken out of the environment, which jobs inherit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +73,7 @@ def with_code(plan: LaunchPlan, code: Code | None) -> LaunchPlan:
 
 
 def freeze(config: Config, plan: LaunchPlan, config_dir: str | None) -> Frozen | None:
-    """The code of the run, kept in the cache; None if it is not to be kept. What is left out is told."""
+    """The code of the run, kept in the cache; None if it is not to be kept. Messages say what is left out."""
     earlier = os.environ.get(environment.CODE_OF)
     if earlier and config.freeze is not False:
         return _same_again(RunDir(Path(earlier)), plan)
@@ -93,7 +96,7 @@ def freeze(config: Config, plan: LaunchPlan, config_dir: str | None) -> Frozen |
     for source in sources(work_dir, config_dir):
         root = _keep(source, skipped, git, cache, secrets, archives)
         roots += [root] if root.folder not in {known.folder for known in roots} else []
-    state = git.state()
+    state = _sent_state() or git.state()
     bare = config.cluster.python is None and config.cluster.container.runtime is ContainerRuntime.none
     code = Code(
         roots=tuple(roots),
@@ -109,8 +112,17 @@ def freeze(config: Config, plan: LaunchPlan, config_dir: str | None) -> Frozen |
     return Frozen(code=code, archives=archives, diff=conceal(state.diff, secrets))
 
 
+def _sent_state() -> GitState | None:
+    """The state of the folder on the machine on which the command was typed, if that is another one: its copy here is no
+    repository."""
+    if _GIT_STATE is None:
+        return None
+    values = read_json(Path(_GIT_STATE))
+    return GitState(commit=values["commit"], changed=tuple(values["changed"]), diff=values["diff"])
+
+
 def _keep(
-    source: Source,
+    source: KeptFolder,
     skipped: tuple[Path, ...],
     git: Git,
     cache: Path,
@@ -144,7 +156,7 @@ def _keep(
 
 
 def tell_left_out(folder: Path, left_out: Mapping[str, list[str]]) -> None:
-    """Says what of a folder is not kept."""
+    """Says which files of a folder are not kept."""
     parts = [
         f"{reason} ({len(paths)}: {', '.join(paths[:_NAMED])}{', ...' if len(paths) > _NAMED else ''})"
         for reason, paths in left_out.items()

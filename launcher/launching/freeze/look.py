@@ -13,9 +13,12 @@ MOST_FILES, MOST_BYTES = 50_000, 512 << 20
 """A folder that holds more is not kept: it is a home folder or a disk, not a project."""
 _CODE = (".py", ".so", ".pyx", ".pth")
 _SMALL, _LARGEST_CODE = 1 << 20, 256 << 20
-"""Bytes up to which a file is kept: one that is not code can be read by code beside it."""
+"""Bytes up to which a file that is not code is kept: code beside it may read it."""
+_OWN, _OWN_MAIN = b"launcher/", b"launcher/__main__.py"
+"""This package and a file of it, below the folder that holds it: its files are kept at any size, since a report needs the
+library of its charts."""
 _CROWD = 5_000
-"""Entries of a folder without any Python file from which it is data."""
+"""A folder with more entries than this and without any Python file is data."""
 _NO_CODE = ("__pycache__", "node_modules", "site-packages", "dist-packages")
 _NO_PROJECT = (b"pyvenv.cfg", b"conda-meta", b"CACHEDIR.TAG")
 """What marks a folder as an environment of Python, or as a cache (bford.info/cachedir)."""
@@ -23,12 +26,12 @@ _SECRET = (
     "*.env", "*.env.*", "*.pem", "*.key", "*.p12", "*.pfx", "*.kdbx", "*.keytab", "id_rsa*", "id_ed25519*", "id_ecdsa*",
     "*credentials*", "service_account*.json", "secrets.y*ml", "secrets.json", "secrets.toml", "*.htpasswd",
 )  # fmt: skip
-"""Names of files that hold secrets as a rule; a Python file of such a name is code."""
+"""Names of files that usually hold secrets; a Python file with such a name is code."""
 
 
 @dataclass(slots=True, kw_only=True)
-class Seen:
-    """The files of a folder, as they were looked at."""
+class FolderFiles:
+    """The files of a folder, as they were found."""
 
     files: list[tuple[bytes, int, int, int, int]] = field(
         default_factory=list[tuple[bytes, int, int, int, int]]
@@ -55,16 +58,15 @@ def look(
     skipped: Sequence[Path],
     ignored: Sequence[bytes],
     most_files: int = MOST_FILES,
-    largest_other: int = _SMALL,
-) -> Seen:
-    """The files of a folder, or of its parts `only`; what is not code is left out above `largest_other` bytes. `skipped` are
-    folders beside the code, such as those of runs; of the folders `ignored` (by git), only one with a Python file in it is
-    looked at."""
-    seen = Seen()
+) -> FolderFiles:
+    """The files of a folder, or of its parts `only`. `skipped` are folders beside the code, such as those of runs; of the
+    folders `ignored` (by git), only one with a Python file in it is looked at."""
+    seen = FolderFiles()
     skip = {os.fsencode(path) for path in skipped}
     skip_ignored = {os.path.join(os.fsencode(root), path.rstrip(b"/")) for path in ignored}  # noqa: PTH118 - bytes
     base = os.fsencode(root)
     below = len(base.rstrip(b"/")) + 1
+    own = _OWN if os.path.isfile(os.path.join(base, _OWN_MAIN)) else None  # noqa: PTH113, PTH118 - bytes
     pending = [(base, frozenset[tuple[int, int]]())]
     while pending:
         folder, above = pending.pop()
@@ -86,7 +88,7 @@ def look(
             if _is_dir(entry):
                 pending += _descend(entry, above, base, skip, seen, below)
             else:
-                _take(entry, seen, below, largest_other)
+                _take(entry, seen, below, own)
         if seen.entries > most_files:
             seen.too_large = True
             return seen
@@ -95,7 +97,7 @@ def look(
     return seen
 
 
-def _entries(folder: bytes, seen: Seen, below: int) -> "list[os.DirEntry[bytes]]":
+def _entries(folder: bytes, seen: FolderFiles, below: int) -> "list[os.DirEntry[bytes]]":
     try:
         with os.scandir(folder) as found:
             entries = [entry for entry in found if not entry.name.startswith(b".")]
@@ -108,7 +110,7 @@ def _entries(folder: bytes, seen: Seen, below: int) -> "list[os.DirEntry[bytes]]
 def _is_dir(entry: "os.DirEntry[bytes]") -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link that leads to itself; _take tells of it
+    except OSError:  # a link that leads to itself; _take reports it
         return False
 
 
@@ -117,7 +119,7 @@ def _descend(
     above: frozenset[tuple[int, int]],
     base: bytes,
     skip: set[bytes],
-    seen: Seen,
+    seen: FolderFiles,
     below: int,
 ) -> "Iterator[tuple[bytes, frozenset[tuple[int, int]]]]":
     """The folder of the entry if it can hold code; a link is followed unless it leads back or to a folder of data."""
@@ -139,7 +141,7 @@ def _descend(
 
 
 def has_secret_name(name: str) -> bool:
-    """Whether files of that name hold secrets as a rule; the name is in lower case."""
+    """Whether files of that name usually hold secrets; the name is in lower case."""
     return not name.endswith(".py") and _secret_names().match(name) is not None
 
 
@@ -149,21 +151,27 @@ def _secret_names() -> re.Pattern[str]:
     return re.compile("|".join(translate(pattern) for pattern in _SECRET))
 
 
-def _take(entry: "os.DirEntry[bytes]", seen: Seen, below: int, largest_other: int) -> None:
-    path, name = entry.path[below:], os.fsdecode(entry.name).lower()
+def _take(entry: "os.DirEntry[bytes]", seen: FolderFiles, below: int, own: bytes | None) -> None:
+    path = entry.path[below:]
     try:
         status = entry.stat()
     except OSError:
         seen.leave("broken links", path)
         return
-    code = name.endswith(_CODE) or ".so." in name
-    if not stat.S_ISREG(status.st_mode):
+    mode, size = status.st_mode, status.st_size
+    if not stat.S_ISREG(mode):
         return
-    if has_secret_name(name):
-        seen.leave("files with names of secrets", path)
-    elif status.st_size > (_LARGEST_CODE if code else largest_other):
+    most = _LARGEST_CODE
+    if not path.endswith(b".py"):  # the rest costs time, and nearly all files of code are of this kind
+        name = os.fsdecode(entry.name).lower()
+        if has_secret_name(name):
+            seen.leave("files with names of secrets", path)
+            return
+        if name.endswith((".pyc", ".pyo")):
+            return
+        if not (name.endswith(_CODE) or ".so." in name or (own and path.startswith(own))):
+            most = _SMALL
+    if size > most:
         seen.leave("files over 1 MiB that are not code", path)
-    elif not name.endswith((".pyc", ".pyo")):
-        seen.files.append(
-            (path, status.st_size, status.st_mtime_ns, status.st_ino, stat.S_IMODE(status.st_mode))
-        )
+    else:
+        seen.files.append((path, size, status.st_mtime_ns, status.st_ino, stat.S_IMODE(mode)))

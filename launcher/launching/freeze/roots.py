@@ -15,34 +15,34 @@ _DISTRIBUTION = re.compile(r"(.+?)-(\d[^-]*)(?:-py[\d.]+)?\.(dist|egg)-info")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class KeptFolder:
     """A folder to keep."""
 
     kind: str
-    """As of Root."""
+    """The same as in Root."""
     folder: Path
     only: tuple[str, ...] = ()
     """Names in it that are kept; empty: all that is code."""
 
 
-def sources(work_dir: Path, config_dir: str | None) -> list[Source]:
+def sources(work_dir: Path, config_dir: str | None) -> list[KeptFolder]:
     """The folders in the order of imports: the launcher, the working folder, other folders of the user's, --config-dir."""
     package = Path(launcher.__file__).resolve().parent
-    program = package.parent
-    found: list[Source] = []
-    if program != work_dir.resolve():
+    program, work = package.parent, work_dir.resolve()
+    found: list[KeptFolder] = []
+    if program != work:
         parts = ("launcher", "hydra_plugins") if (package / "conf").is_dir() else (
             "launcher", "hydra_plugins", "conf", "slurm",
         )  # fmt: skip
-        found.append(Source(kind="program", folder=program, only=parts))
-    found.append(Source(kind="work", folder=work_dir))
-    taken = {work_dir.resolve(), program}
+        found.append(KeptFolder(kind="program", folder=program, only=parts))
+    found.append(KeptFolder(kind="work", folder=work_dir))
+    taken = {work, program}
     for folder in (*_search_path(), *_of_loaded_modules(taken)):
         if folder not in taken:
             taken.add(folder)
-            found.append(Source(kind="path", folder=folder))
-    if config_dir and not Path(config_dir).resolve().is_relative_to(work_dir.resolve()):
-        found.append(Source(kind="config", folder=Path(config_dir)))
+            found.append(KeptFolder(kind="path", folder=folder))
+    if config_dir and not Path(config_dir).resolve().is_relative_to(work):
+        found.append(KeptFolder(kind="config", folder=Path(config_dir)))
     return found
 
 

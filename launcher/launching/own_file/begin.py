@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from launcher.config import TrainerConfig
 from launcher.config.time_limit import check_time
-from launcher.data.asked import Asked
+from launcher.data.asked import CheckOptions
 from launcher.data.check import Report, check
 from launcher.data.kinds import SPOKEN
 from launcher.errors import ConfigError, UsageError
@@ -19,9 +19,9 @@ from launcher.methods.rows import check_serves
 from launcher.resources import resource_dir
 
 _SEQUENCES = 32
-"""Sequences per step that are aimed at; the nearest number that the GPUs divide is taken."""
+"""The wanted sequences per step; the nearest number that the GPUs divide is taken."""
 _STEPS = 10
-"""Optimizer steps that a run has at least, where the rows suffice: fewer teach little, and the plan warns of them."""
+"""Optimizer steps that a run has at least, if there are enough rows: fewer teach little, and the plan warns of them."""
 _EPOCHS = 3
 _MICRO = 2
 _CORES = 8
@@ -32,7 +32,7 @@ _LONGEST = 8192
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choices:
-    """What a person has chosen; None is decided by the data."""
+    """What a person has chosen; for None the data decides."""
 
     model: str
     data: str
@@ -41,7 +41,7 @@ class Choices:
     nodes: int = 1
     time: str = "04:00:00"
     reward: str | None = None
-    """For a method that is told what is good by a function: MODULE.FUNCTION."""
+    """MODULE.FUNCTION of the function that scores answers, for a method that needs one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +85,7 @@ def begin(choices: Choices, file: str) -> First:
         Entry(
             key="trainer.learning_rate",
             value=_usual(method, "learning_rate"),
-            comment="the first thing to vary",
+            comment="the first value to vary",
         ),
         Entry(key="trainer.num_train_epochs", value=float(_EPOCHS), comment="passes over the data"),
     ]
@@ -101,7 +101,7 @@ def begin(choices: Choices, file: str) -> First:
         Entry(
             key="batch.micro_batch_size",
             value=micro,
-            comment="per GPU at once; lower it where memory is short",
+            comment="per GPU at once; lower it if memory is short",
         ),
         Entry(key="plugins.lora", value={"r": 16, "alpha": 32}, comment="false trains all weights"),
         Entry(key="plugins.gradient_checkpointing", value=True, comment="less memory, a quarter more time"),
@@ -121,7 +121,7 @@ def begin(choices: Choices, file: str) -> First:
     ]
     head = [
         f"python -m launcher plan --config {file}     does it fit, how long does it take; without `plan` it is launched",
-        "All keys: docs/reference/keys.md. A key on the command line wins: trainer.learning_rate=1e-4",
+        "All keys: docs/reference/keys.md. A key on the command line overrides it: trainer.learning_rate=1e-4",
         "",
     ]
     return First(text=to_text(head, entries), method=method, seen=seen)
@@ -142,7 +142,7 @@ def _look(path: str) -> Report | None:
         return None
     if not Path(path).exists():
         raise ConfigError(f"--data {path}: there is no such file")
-    report = check(Asked(path=Path(path), max_length=_LONGEST))
+    report = check(CheckOptions(path=Path(path), max_length=_LONGEST))
     if report.errors:
         first = next(one for one in report.findings if one.level == "error")
         raise ConfigError(
@@ -181,7 +181,7 @@ def _batch(answers: int, world: int, report: Report | None) -> tuple[int, int]:
 
 
 def _held_out(report: Report | None) -> list[Entry]:
-    """What is held out for evaluation: a share where enough rows differ."""
+    """What is held out for evaluation: a share, if enough rows differ."""
     rows = (
         report.part.rows - report.part.counts["duplicate"] - report.near_duplicates
         if report

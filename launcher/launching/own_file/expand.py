@@ -13,8 +13,8 @@ from launcher.resources import resource_dir
 from launcher.run.find import as_name
 
 if TYPE_CHECKING:  # most launches have no file
-    from launcher.launching.own_file.settings import Asked, Setting
-    from launcher.launching.own_file.source import Source
+    from launcher.launching.own_file.settings import FileSettings, Setting
+    from launcher.launching.own_file.source import SourceFile
 
 OPTION = "--config"
 _EXPERIMENT = re.compile(r"\+?experiment=(.*)")
@@ -26,7 +26,7 @@ class Expanded:
 
     arguments: list[str]
     """The overrides that the file contains, then the arguments that were typed."""
-    sources: "tuple[Source, ...]" = ()
+    sources: "tuple[SourceFile, ...]" = ()
     """The file and those that it extends, in this order."""
     settings: "Mapping[str, Setting]" = field(default_factory=dict[str, Any])
     """Key -> where the file sets it."""
@@ -80,18 +80,18 @@ def _take(arguments: Sequence[str]) -> tuple[list[str], str | None]:
     return typed, chosen[0] if chosen else None
 
 
-def _read_chain(chosen: str, config_dir: Path | None) -> "list[tuple[Asked, Source]]":
+def _read_chain(chosen: str, config_dir: Path | None) -> "list[tuple[FileSettings, SourceFile]]":
     """The file, then the one that it extends, and so on; ConfigError for a cycle."""
     from launcher.launching.own_file.settings import read_file
     from launcher.launching.own_file.source import parse_source, read_source
 
-    chain: list[tuple[Asked, Source]] = []
+    chain: list[tuple[FileSettings, SourceFile]] = []
     path, shown = Path(chosen), chosen
     while True:
         source = read_source(path, shown)
         if any(path.resolve() == before.path.resolve() for _, before in chain):
             names = " -> ".join([*(before.shown for _, before in chain), shown])
-            raise ConfigError(f"extends goes in a circle: {names}; remove one of them")
+            raise ConfigError(f"the files extend each other in a circle: {names}; remove one extends")
         asked = read_file(source, parse_source(source), config_dir)
         chain.append((asked, source))
         if asked.extends is None or (next_file := _next(asked.extends, path.parent, config_dir)) is None:
@@ -109,7 +109,7 @@ def _next(extends: "Setting", folder: Path, config_dir: Path | None) -> Path | N
     if path.suffix in (".yaml", ".yml") or "/" in value:
         found = path if path.is_absolute() else folder / path
         if not found.is_file():
-            extends.fail(f"extends: {value} is no file in {folder}")
+            extends.fail(f"extends: {value} is not a file in {folder}")
         return found
     extends.fail(
         f"extends: {unknown('experiment', value, names)} A file is written with its ending, as in base.yaml."
@@ -127,7 +127,7 @@ def _typed_experiment(typed: Sequence[str]) -> str | None:
     return found[-1] if found else None
 
 
-def _experiment(chain: "Sequence[tuple[Asked, Source]]", typed: Sequence[str]) -> str | None:
+def _experiment(chain: "Sequence[tuple[FileSettings, SourceFile]]", typed: Sequence[str]) -> str | None:
     """The experiment at the end of the chain, or the one that was typed."""
     extends, word = chain[-1][0].extends, _typed_experiment(typed)
     if extends is None or word is None:
@@ -138,7 +138,7 @@ def _experiment(chain: "Sequence[tuple[Asked, Source]]", typed: Sequence[str]) -
     )
 
 
-def _replaced(key: str, asked: "Asked") -> bool:
+def _replaced(key: str, asked: "FileSettings") -> bool:
     """Whether a file sets or removes what a file that it extends set: the whole list of plugins, or one plugin."""
     first, _, rest = key.partition(".")
     name = rest.partition(".")[0]
@@ -149,7 +149,7 @@ def _replaced(key: str, asked: "Asked") -> bool:
 
 
 def _plugin_lines(
-    chain: "Sequence[tuple[Asked, Source]]", experiment: str | None, config_dir: Path | None
+    chain: "Sequence[tuple[FileSettings, SourceFile]]", experiment: str | None, config_dir: Path | None
 ) -> list[str]:
     """The choice of plugins: the experiment's, with those that the files add, turn off or list."""
     if not any(asked.plugin_list or asked.plugins for asked, _ in chain):

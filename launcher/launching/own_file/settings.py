@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from launcher.config import Config
 from launcher.errors import ConfigError, unknown
 from launcher.launching.explain import dataclass_of, expected, unknown_key
-from launcher.launching.own_file.source import Source, construct, line_of
+from launcher.launching.own_file.source import SourceFile, construct, line_of
 from launcher.launching.own_file.write import in_grammar
 from launcher.launching.secrets import refers_to_secret
 from launcher.resources import resource_dir
@@ -29,7 +29,7 @@ class Setting:
     key: str
     """Dotted, such as trainer.learning_rate."""
     value: Any
-    source: Source
+    source: SourceFile
     line: int
     free: bool = False
     """Whether the key is below a free-form mapping, so that the schema does not list it."""
@@ -40,32 +40,32 @@ class Setting:
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
-class Asked:
-    """Everything that one file asks for."""
+class FileSettings:
+    """Everything that one file requests."""
 
     extends: Setting | None = None
     choices: dict[str, Setting] = dataclasses.field(default_factory=dict[str, Setting])
     """Group -> the file of that group which it takes, such as strategy -> zero3."""
     plugin_list: Setting | None = None
-    """The whole list of plugins, where `plugin: [...]` gives it."""
+    """The whole list of plugins, if `plugin: [...]` gives it."""
     plugins: dict[str, Setting] = dataclasses.field(default_factory=dict[str, Setting])
-    """Plugin -> True where the file names it under `plugins`, False where it is turned off."""
+    """Plugin -> True if the file names it under `plugins`, False if the file turns it off."""
     values: dict[str, Setting] = dataclasses.field(default_factory=dict[str, Setting])
     """Dotted key -> its value, in the order of the file."""
 
 
-class Reader:
-    """Reads the nodes of one file into Asked; ConfigError for the first fault."""
+class SettingsReader:
+    """Reads the nodes of one file into FileSettings; ConfigError for the first fault."""
 
-    def __init__(self, source: Source, config_dir: Path | None) -> None:
-        self.source, self.config_dir, self.asked = source, config_dir, Asked()
+    def __init__(self, source: SourceFile, config_dir: Path | None) -> None:
+        self.source, self.config_dir, self.asked = source, config_dir, FileSettings()
         self._groups = {
             field.name: kind
             for field in dataclasses.fields(Config)
             if (kind := dataclass_of(get_type_hints(Config)[field.name]))
         }
 
-    def read(self, root: yaml.MappingNode) -> Asked:
+    def read(self, root: yaml.MappingNode) -> FileSettings:
         """What the file asks for."""
         self._refuse_hydra(root)
         for key, node in root.value:
@@ -84,7 +84,7 @@ class Reader:
                 self.source.fail(
                     line_of(key),
                     f"{key.value} belongs to a file of Hydra's: put this file into DIR/experiment/ and type --config-dir DIR "
-                    f"+experiment={self.source.path.stem}; or write extends: NAME here in its place",
+                    f"+experiment={self.source.path.stem}; or write extends: NAME here instead",
                 )
 
     def _top(self, name: str, key: yaml.Node, node: yaml.Node) -> None:
@@ -184,7 +184,7 @@ class Reader:
         """The keys of one element of a list, or of a group that may be null."""
         if not isinstance(node, yaml.MappingNode):
             self.source.fail(line_of(node), f"{full} must be {expected(full)}")
-        inner = Reader(self.source, self.config_dir)
+        inner = SettingsReader(self.source, self.config_dir)
         for key, value in node.value:
             inner._key(schema, f"{full}.", key, value)
         return {one.key.removeprefix(f"{full}."): one.value for one in inner.asked.values.values()}
@@ -301,10 +301,10 @@ def _holder(schema: type) -> Any:
     return OmegaConf.structured(schema)
 
 
-def read_file(source: Source, root: yaml.MappingNode, config_dir: Path | None) -> Asked:
+def read_file(source: SourceFile, root: yaml.MappingNode, config_dir: Path | None) -> FileSettings:
     """What a file asks for; ConfigError for the first fault in it."""
     try:
-        return Reader(source, config_dir).read(root)
+        return SettingsReader(source, config_dir).read(root)
     except yaml.MarkedYAMLError as error:  # a value that its tag does not allow, such as !!int x
         mark = error.problem_mark
         source.fail(mark.line + 1 if mark else 1, f"not YAML ({error.problem})")
@@ -321,7 +321,7 @@ def _value(hint: Any, node: yaml.Node) -> Any:
 
 
 def _free_value(node: yaml.Node, text: bool) -> Any:
-    """The node's value; text where YAML would make a number of other digits of it, as of 12:00:00 and 010."""
+    """The node's value; as text if YAML would read it as a number with other digits, such as 12:00:00 and 010."""
     if not isinstance(node, yaml.ScalarNode) or _is_null(node):
         return construct(node)
     value = construct(node)

@@ -17,7 +17,7 @@ _CLOCK = re.compile(r"[:,\[-]\s+([-+]?[1-9][0-9_]*(?::[0-5]?[0-9])+)\s*(?:[,}\]#
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class SourceFile:
     """One file that was read."""
 
     path: Path
@@ -30,7 +30,7 @@ class Source:
         raise ConfigError(f"{self.shown}:{line}: {message}")
 
 
-def read_source(path: Path, shown: str) -> Source:
+def read_source(path: Path, shown: str) -> SourceFile:
     """The file's text; ConfigError if it cannot be read, or is not UTF-8."""
     try:
         if path.stat().st_size > _LARGEST:
@@ -47,10 +47,10 @@ def read_source(path: Path, shown: str) -> Source:
         raise ConfigError(
             f"{shown}:{line}: byte 0x{raw[error.start]:02x} is not UTF-8; save the file as UTF-8"
         ) from None
-    return Source(path=path, shown=shown, text=text)
+    return SourceFile(path=path, shown=shown, text=text)
 
 
-def parse_source(source: Source) -> yaml.MappingNode:
+def parse_source(source: SourceFile) -> yaml.MappingNode:
     """The mapping that the file holds; ConfigError for anything else."""
     loader: Any = None
     try:
@@ -80,7 +80,7 @@ def construct(node: yaml.Node) -> Any:
 
 
 def unquoted_clock(line: str) -> str | None:
-    """The first value of a YAML line that YAML 1.1 reads as a number of seconds, such as 5:00 without quotes; None for none."""
+    """The first value of a YAML line that YAML 1.1 reads as a number of seconds, such as 5:00 without quotes; else None."""
     found = _CLOCK.search(line)
     return found[1] if found else None
 
@@ -95,7 +95,7 @@ def line_of(node: yaml.Node) -> int:
     return node.start_mark.line + 1
 
 
-def _mappings(source: Source, node: Any) -> list[yaml.MappingNode]:
+def _mappings(source: SourceFile, node: Any) -> list[yaml.MappingNode]:
     """All mappings below a node, each once; ConfigError for an alias of itself."""
     found: dict[int, yaml.MappingNode] = {}
     seen = 0
@@ -122,7 +122,7 @@ def _mappings(source: Source, node: Any) -> list[yaml.MappingNode]:
     return list(found.values())
 
 
-def _refuse_duplicates(source: Source, node: yaml.MappingNode) -> None:
+def _refuse_duplicates(source: SourceFile, node: yaml.MappingNode) -> None:
     lines: dict[str, int] = {}
     for key, _ in node.value:
         if not isinstance(key, yaml.ScalarNode):
@@ -135,7 +135,7 @@ def _refuse_duplicates(source: Source, node: yaml.MappingNode) -> None:
         lines[key.value] = line_of(key)
 
 
-def _fault(source: Source, error: yaml.MarkedYAMLError) -> str:
+def _fault(source: SourceFile, error: yaml.MarkedYAMLError) -> str:
     mark = error.problem_mark
     problem = error.problem or "an error"
     line = source.text.splitlines()[mark.line] if mark and mark.line < len(source.text.splitlines()) else ""

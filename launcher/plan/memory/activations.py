@@ -104,7 +104,7 @@ def block_activation_bytes(load: Load) -> float:
     if (
         load.adapter is not None and load.adapter.dora
     ):  # the results of each layer and of its adapter, which the magnitude scales
-        kept += 2 * width * sum(load.counts.linears[name][1] for name in _adapted(load))
+        kept += 2 * width * sum(load.counts.linears[name][1] for name in adapted_layers(load))
     return (kept + _input_bytes(load) * (experts if shape.num_experts else 1)) * load.tokens
 
 
@@ -122,7 +122,7 @@ def working_bytes(load: Load) -> float:
     wide = 2 * load.width * load.shape.intermediate_size
     unpacked = 0
     if load.adapter is not None:
-        if _casts_inputs(load) and "down_proj" in _adapted(load):
+        if _casts_inputs(load) and "down_proj" in adapted_layers(load):
             wide = max(
                 wide,
                 (load.width + 4) * load.shape.intermediate_size + 2 * load.stream_width * load.hidden_size,
@@ -131,7 +131,7 @@ def working_bytes(load: Load) -> float:
             unpacked = load.width * max(rows * columns for rows, columns in load.counts.linears.values())
     made = 0
     if load.adapter is not None and load.adapter.dora:
-        layers = (load.counts.linears[name] for name in _adapted(load))
+        layers = (load.counts.linears[name] for name in adapted_layers(load))
         made = max(
             ((4 * 4 + load.width) * rows * columns + (4 + load.width) * rows**2 for rows, columns in layers),
             default=0,
@@ -178,7 +178,7 @@ def _casts_inputs(load: Load) -> bool:
     return load.autocast and not four_bit and load.casts_each
 
 
-def _adapted(load: Load) -> list[str]:
+def adapted_layers(load: Load) -> list[str]:
     """Names of a block's linear layers that have an adapter."""
     if load.adapter is None:
         return []
@@ -197,7 +197,7 @@ def _input_bytes(load: Load) -> float:
         attention, mlp = (3, 2) if casts else (1, 1)
         product = shape.intermediate_size
         return width * ((attention + mlp) * shape.hidden_size + product)
-    names = _adapted(load)
+    names = adapted_layers(load)
     if adapter.four_bit and width == 4:  # bf16 adapters in an fp32 forward pass: each casts its input
         return 2 * sum(adapter.r + linears[name][0] for name in names)
     ranks = width * adapter.r * len(names)

@@ -185,7 +185,7 @@ class Load:
         return []
 
     @cached_property
-    def counts(self) -> "Counts":
+    def counts(self) -> "ModelCounts":
         """Counts of the model and its adapter, which do not depend on the strategy."""
         named = dict(vars(self.shape))
         blocks = named.pop("blocks")
@@ -232,7 +232,7 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Counts:
+class ModelCounts:
     """Counts of a model and its adapter."""
 
     parameters: int
@@ -250,13 +250,13 @@ class Counts:
 
 
 @lru_cache(maxsize=64)
-def _count(named: tuple[tuple[str, Any], ...], listed: str, adapter: Adapter | None) -> Counts:
+def _count(named: tuple[tuple[str, Any], ...], listed: str, adapter: Adapter | None) -> ModelCounts:
     """The counts of a model, computed once for all settings that a search tries. `listed`: its blocks as JSON, if they are
     listed."""
     blocks = [BlockConfig(**one) for one in json.loads(listed)] if listed else None
     shape = ArchitectureConfig(**dict(named), blocks=blocks)
     parameters, tensors = count_parameters(shape), model_tensors(shape)
-    return Counts(
+    return ModelCounts(
         parameters=parameters,
         linear=count_linear(shape),
         norms=block_norms(shape),

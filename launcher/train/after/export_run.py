@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from launcher.checkpoint.find import Found, look
+from launcher.checkpoint.find import FoundCheckpoint, look
 from launcher.errors import RunError
 from launcher.methods.registry import find_method
 from launcher.plugins.decide import Decided, reread_run
@@ -121,7 +121,7 @@ def _from_checkpoint(
 ) -> tuple[torch.Tensor, int]:
     """The logits of the checkpoint's model and its step, after that model is written into the folder."""
     found = look(Path(request["checkpoint"]))
-    if not isinstance(found, Found):
+    if not isinstance(found, FoundCheckpoint):
         raise RunError(found.reason)
     say(progress={"what": f"rebuilding the model of step {found.manifest.step}"})
     model = rebuild(decided, found)

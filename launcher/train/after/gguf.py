@@ -9,7 +9,7 @@ from typing import Any
 
 from launcher.errors import RunError
 from launcher.plugins.decide import Decided, reread_run
-from launcher.processes import die_with_parent
+from launcher.processes import death_with_parent
 from launcher.run import RunDir
 from launcher.train.after.__main__ import Say
 from launcher.train.after.card import NAME, add_card, table
@@ -88,7 +88,7 @@ def _run(words: Sequence[str], file: Path) -> None:
         capture_output=True,
         text=True,
         errors="replace",
-        preexec_fn=die_with_parent,
+        preexec_fn=death_with_parent(),
     )
     if done.returncode == 0 and file.is_file():
         return

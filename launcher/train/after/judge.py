@@ -27,7 +27,7 @@ _MORE, _MOST = 16, 1024
 
 
 @dataclass(frozen=True)
-class Rows:
+class EvaluationRows:
     """The rows of an evaluation."""
 
     encoded: list[dict[str, list[int]]]
@@ -61,7 +61,7 @@ def answer(request: dict[str, Any], say: Say) -> dict[str, Any]:
     }
 
 
-def read(path: Path, most: int | None, decided: Decided, tokenizer: Any, ask: bool) -> Rows:
+def read(path: Path, most: int | None, decided: Decided, tokenizer: Any, ask: bool) -> EvaluationRows:
     """The rows of the file, with the same masks as in training."""
     config = decided.config
     encoded: list[dict[str, list[int]]] = []
@@ -77,7 +77,7 @@ def read(path: Path, most: int | None, decided: Decided, tokenizer: Any, ask: bo
         raise DataError(
             f"{path}: no row has a trained token within model.max_length={config.model.max_length}"
         )
-    return Rows(encoded, questions, cut.left_out)
+    return EvaluationRows(encoded, questions, cut.left_out)
 
 
 def _question(example: Example, tokenizer: Any) -> tuple[list[int], str] | None:
@@ -90,7 +90,9 @@ def _question(example: Example, tokenizer: Any) -> tuple[list[int], str] | None:
     return tokenizer(text, add_special_tokens=False)["input_ids"], turns[-1]["content"].strip()
 
 
-def _judge(name: str, opened: Opened, model: Any, rows: Rows, metrics: list[str], say: Say) -> dict[str, Any]:
+def _judge(
+    name: str, opened: Opened, model: Any, rows: EvaluationRows, metrics: list[str], say: Say
+) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if "loss" in metrics:
         loss = _loss(name, opened, model, rows.encoded, say)

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from launcher.checkpoint.find import Found, look
+from launcher.checkpoint.find import FoundCheckpoint, look
 from launcher.errors import RunError
 from launcher.methods.registry import find_method
 from launcher.plan.classes import Classes
@@ -78,7 +78,7 @@ def _open(run: RunDir, decided: Decided, checkpoint: str | None, *, base: bool =
         model = open_base(decided, device=device)
     elif checkpoint is not None:
         found = look(Path(checkpoint))
-        if not isinstance(found, Found):
+        if not isinstance(found, FoundCheckpoint):
             raise RunError(found.reason)
         model = rebuild(decided, found).to(device)
     elif is_adapter(run.export) or (run.export / "config.json").is_file():

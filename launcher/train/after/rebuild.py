@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from launcher.checkpoint.find import Found
+from launcher.checkpoint.find import FoundCheckpoint
 from launcher.checkpoint.manifest import rank_file
-from launcher.checkpoint.pieces import Reader
+from launcher.checkpoint.pieces import PieceReader
 from launcher.checkpoint.verify import first_difference
 from launcher.errors import CheckpointError, RunError
 from launcher.plugins.decide import Decided
@@ -16,7 +16,7 @@ from launcher.train.checkpoint.shards import WEIGHT, clean
 _BYTES = {"float32": 4.0, "bfloat16": 2.0}
 
 
-def rebuild(decided: Decided, found: Found) -> Any:
+def rebuild(decided: Decided, found: FoundCheckpoint) -> Any:
     """The model at the step of the checkpoint, however it was sharded; CheckpointError if the files are damaged."""
     if wrong := first_difference(found, sorted(found.manifest.files)):
         raise CheckpointError(f"{wrong}; choose another step, python -m launcher checkpoints shows them")
@@ -26,7 +26,7 @@ def rebuild(decided: Decided, found: Found) -> Any:
     return model
 
 
-def fill(model: Any, found: Found) -> None:
+def fill(model: Any, found: FoundCheckpoint) -> None:
     """Loads the weights of a checkpoint into the trained parameters; CheckpointError unless both have the same parameters."""
     manifest = found.manifest
     trained = {clean(name): one for name, one in model.named_parameters() if one.requires_grad}
@@ -35,7 +35,7 @@ def fill(model: Any, found: Found) -> None:
         raise CheckpointError(
             f"{found.path}: {odd} is not in {'the checkpoint' if odd in trained else 'this model'}; was a plugin changed since?"
         )
-    reader = Reader([found.path / rank_file(rank) for rank in range(manifest.world_size)])
+    reader = PieceReader([found.path / rank_file(rank) for rank in range(manifest.world_size)])
     for name, parameter in trained.items():
         if manifest.parameters[name] != list(parameter.shape):
             raise CheckpointError(

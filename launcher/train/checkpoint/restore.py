@@ -7,9 +7,9 @@ from typing import Any
 import numpy
 import torch
 
-from launcher.checkpoint.find import Found
+from launcher.checkpoint.find import FoundCheckpoint
 from launcher.checkpoint.manifest import Manifest, rank_file
-from launcher.checkpoint.pieces import Piece, Reader
+from launcher.checkpoint.pieces import Piece, PieceReader
 from launcher.errors import CheckpointError
 from launcher.train.checkpoint.shards import STEP, WEIGHT, Shard
 from launcher.train.checkpoint.snapshot import TORCH
@@ -17,7 +17,7 @@ from launcher.train.strategies.base import on_rank
 from launcher.train.upstream.transformers_trainer_hooks import not_logged, restore_not_logged
 
 
-def restore(trainer: Any, found: Found, rank: int, world_size: int, *, weights_only: bool) -> None:
+def restore(trainer: Any, found: FoundCheckpoint, rank: int, world_size: int, *, weights_only: bool) -> None:
     """Loads weights and, unless `weights_only`, the state of optimizer and scheduler; CheckpointError if they do not fit.
 
     A checkpoint without the optimizer's state leaves the optimizer as it is, new, at the checkpoint's step.
@@ -30,7 +30,7 @@ def restore(trainer: Any, found: Found, rank: int, world_size: int, *, weights_o
     _check_shapes(found, own)
     first = rank if world_size == manifest.world_size else 0
     order = sorted(range(manifest.world_size), key=lambda number: number != first)
-    reader = Reader([found.path / rank_file(number) for number in order])
+    reader = PieceReader([found.path / rank_file(number) for number in order])
     for shard in own:
         for kind, tensor in shard.tensors().items():
             if kind == WEIGHT or has_state:
@@ -61,7 +61,7 @@ def _restore_scheduler(scheduler: Any, state: dict[str, Any]) -> None:
         group["lr"] = rate  # a scheduler sets it only after a step
 
 
-def read_small(found: Found, rank: int) -> dict[str, Any]:
+def read_small(found: FoundCheckpoint, rank: int) -> dict[str, Any]:
     """The state of this rank that is not in tensors; that of rank 0 if the checkpoint has fewer ranks."""
     path = found.path / f"rank_{rank if rank < found.manifest.world_size else 0:05d}.json"
     try:
@@ -89,7 +89,7 @@ def small_state(trainer: Any) -> dict[str, Any]:
     }
 
 
-def restore_random(trainer: Any, found: Found, rank: int, world_size: int, seed: int) -> None:
+def restore_random(trainer: Any, found: FoundCheckpoint, rank: int, world_size: int, seed: int) -> None:
     """Restores the random generators of this rank, or seeds them again if the number of ranks has changed."""
     small = read_small(found, rank)
     waiting = small["not_logged"]
@@ -112,7 +112,7 @@ def restore_random(trainer: Any, found: Found, rank: int, world_size: int, seed:
         torch.cuda.set_rng_state(_bytes(states["cuda"]))
 
 
-def check_position(found: Found, *, rows: int, global_batch_size: int, seed: int) -> None:
+def check_position(found: FoundCheckpoint, *, rows: int, global_batch_size: int, seed: int) -> None:
     """CheckpointError if the data stream of this run differs from the checkpoint's, because its position would be invalid."""
     manifest: Manifest = found.manifest
     for key, old, new in (
@@ -127,7 +127,7 @@ def check_position(found: Found, *, rows: int, global_batch_size: int, seed: int
             )
 
 
-def _check_shapes(found: Found, own: list[Shard]) -> None:
+def _check_shapes(found: FoundCheckpoint, own: list[Shard]) -> None:
     known = found.manifest.parameters
     for shard in own:
         if known.get(shard.name) != shard.shape:
@@ -137,7 +137,9 @@ def _check_shapes(found: Found, own: list[Shard]) -> None:
             )
 
 
-def read_into(reader: Reader, found: Found, name: str, start: int, target: torch.Tensor) -> None:
+def read_into(
+    reader: PieceReader, found: FoundCheckpoint, name: str, start: int, target: torch.Tensor
+) -> None:
     """Fills a flat tensor with the elements of `kind/parameter` from `start` on; CheckpointError if some are missing."""
 
     def put(piece: Piece, offset: int, data: bytearray) -> None:

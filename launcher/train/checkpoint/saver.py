@@ -18,7 +18,7 @@ from launcher import environment
 from launcher.checkpoint.commit import commit, open_folder, retain
 from launcher.checkpoint.manifest import FileFacts, Manifest, rank_file
 from launcher.checkpoint.pieces import write_file, write_pieces
-from launcher.errors import SaveFailed
+from launcher.errors import SaveFailedError
 from launcher.plan.save import SavePlan
 from launcher.run import RunDir
 from launcher.run.events import Event
@@ -85,7 +85,7 @@ class Saver:
             limit = SAVER_GIVES_UP * self.plan.timeout_s
             self._thread.join(limit)
             if self._thread.is_alive():
-                raise SaveFailed(
+                raise SaveFailedError(
                     f"{self.run.checkpoints}: rank {self.rank} has been writing for more than {limit} s: "
                     "its disk does not answer; choose another runs_dir, or raise plugins.sharded_checkpoint.timeout_s"
                 )
@@ -94,7 +94,7 @@ class Saver:
     def check(self) -> None:
         """SaveFailed after two failures in a row; on rank 0, whose failure ends the other ranks."""
         if self._failures >= _FAILURES:
-            raise SaveFailed(
+            raise SaveFailedError(
                 f"{self.run.checkpoints}: {self._failures} checkpoints in a row could not be written ({self._reason}); "
                 "free some space or choose another runs_dir, then resume from the last good one"
             )

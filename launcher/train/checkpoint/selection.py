@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch.distributed as dist
 
-from launcher.checkpoint.find import Broken, Found, find_all, look, remove_leftovers
+from launcher.checkpoint.find import Broken, FoundCheckpoint, find_all, look, remove_leftovers
 from launcher.checkpoint.verify import first_difference
 from launcher.errors import CheckpointError
 from launcher.plugins.on_rank.agree import from_rank_0
@@ -32,7 +32,7 @@ class CheckpointSelection:
         batches = {batch for event in events for batch in event.batches}
         return from_rank_0(sorted(batches))
 
-    def settle(self) -> Found | None:
+    def settle(self) -> FoundCheckpoint | None:
         """The newest checkpoint whose digests are right, on every rank; None for a start at step 0. Collective."""
         while self.found is not None:
             self._thread.join()
@@ -45,7 +45,7 @@ class CheckpointSelection:
             self._look_at_next()
         return None
 
-    def _search(self, resume: str) -> Iterator[tuple[Found, bool]]:
+    def _search(self, resume: str) -> Iterator[tuple[FoundCheckpoint, bool]]:
         left = remove_leftovers(self.run.checkpoints)
         if left:
             self.run.note(Removed(attempt=self.attempt, leftovers=left))
@@ -59,7 +59,7 @@ class CheckpointSelection:
         if resume != "auto":
             yield from self._search_elsewhere(Path(resume))
 
-    def _search_elsewhere(self, path: Path) -> Iterator[tuple[Found, bool]]:
+    def _search_elsewhere(self, path: Path) -> Iterator[tuple[FoundCheckpoint, bool]]:
         """The checkpoint in this folder, or all checkpoints of this run dir, the newest first."""
         inside = path / "checkpoints"
         for found in find_all(inside) if inside.is_dir() else [look(path)]:
@@ -72,14 +72,14 @@ class CheckpointSelection:
         )
 
     def _look_at_next(self) -> None:
-        chosen: tuple[Found, bool] | None = from_rank_0(next(self._candidates, None))
+        chosen: tuple[FoundCheckpoint, bool] | None = from_rank_0(next(self._candidates, None))
         self.found, self.from_elsewhere = chosen or (None, False)
         self._difference: str | None = None
         if self.found is not None:
             self._thread = threading.Thread(target=self._verify, args=(self.found,), daemon=True)
             self._thread.start()
 
-    def _verify(self, found: Found) -> None:
+    def _verify(self, found: FoundCheckpoint) -> None:
         """Computes the digests of this rank's share of the files, which are then in the page cache when they are loaded."""
         names = sorted(found.manifest.files)
         own = [name for name in names if _rank_of(name) % self.world_size == self.rank]

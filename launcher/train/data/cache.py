@@ -39,7 +39,7 @@ class RowStore(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class CacheEntry:
     """A complete folder of the cache."""
 
     folder: Path
@@ -61,13 +61,13 @@ class TokenCache:
         make: Make,
         progress: Progress,
         begins: Callable[[str], None] = lambda key: None,
-    ) -> Found:
+    ) -> CacheEntry:
         """The folder of that key. `progress` is called while this process or another makes it; `begins` with the folder's name
         before this process does."""
         folder = self.folder / hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()[:24]
         facts = committed(folder)
         if facts is not None:
-            return Found(folder=folder, facts=facts, made=False)
+            return CacheEntry(folder=folder, facts=facts, made=False)
         while True:
             lock = BuildLock(self.folder / f".{folder.name}.claim", self.stale_s)
             try:
@@ -88,7 +88,7 @@ class TokenCache:
         make: Make,
         progress: Progress,
         begins: Callable[[str], None],
-    ) -> Found:
+    ) -> CacheEntry:
         """As `find_or_make`, once the lock is held or the work is done; OSError if the folder cannot be written."""
 
         def advance(count: int) -> None:
@@ -103,7 +103,7 @@ class TokenCache:
             return facts is not None
 
         if not lock.take(done, progress):
-            return Found(folder=folder, facts=found[0], made=False)
+            return CacheEntry(folder=folder, facts=found[0], made=False)
         temporary = self.folder / f".{folder.name}.{lock.nonce}"
         try:
             for left in self.folder.glob(f".{folder.name}.*"):  # left by a process that was killed
@@ -117,7 +117,7 @@ class TokenCache:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
             lock.release()
-        return Found(folder=folder, facts=facts, made=True)
+        return CacheEntry(folder=folder, facts=facts, made=True)
 
 
 def commit(folder: Path, words: dict[str, Any], facts: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from launcher.data.kinds import Example
 from launcher.errors import DataError
-from launcher.processes import die_with_parent
+from launcher.processes import death_with_parent
 
 T = TypeVar("T")
 Numbered = tuple[int, Example]
@@ -43,7 +43,7 @@ class Encoders:
             return
         _encode[:] = [encode]
         pool = ProcessPoolExecutor(
-            self.count, mp_context=multiprocessing.get_context("fork"), initializer=die_with_parent
+            self.count, mp_context=multiprocessing.get_context("fork"), initializer=death_with_parent()
         )
         try:
             yield from _in_order(pool, examples, self.count * _AHEAD)

@@ -78,7 +78,7 @@ class Rows:
         return {name: self._batches[at].column(name)[inside].values.to_numpy() for name in names}
 
 
-class Counts:
+class RowCounts:
     """Counts of every row: its tokens, its trained tokens, and the token pairs of attention."""
 
     def __init__(self, dataset: Any) -> None:

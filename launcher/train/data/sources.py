@@ -23,7 +23,7 @@ TRAIN, EVAL = "train", "eval"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class DataSource:
     """One file or hub data set, and the rows of it that a set uses."""
 
     path: str
@@ -41,18 +41,18 @@ class Source:
         return rows_of(examples_of(self.path, self.reading), self.held, self.most, out=self.name == EVAL)
 
 
-def chosen_sources(name: str, paths: str | Sequence[str], config: Config) -> list[Source]:
+def chosen_sources(name: str, paths: str | Sequence[str], config: Config) -> list[DataSource]:
     """The sources of a set. With data.eval_fraction both sets are read from the training files."""
     portion, sources = asked_portion(config), sources_of(paths, config)
     if portion.eval_fraction is None:
         most = portion.eval_max_samples if name == EVAL else portion.max_samples
         return [
-            Source(path=path, weight=weight, reading=reading, held=None, most=most, name=name)
+            DataSource(path=path, weight=weight, reading=reading, held=None, most=most, name=name)
             for path, weight, reading in sources
         ]
     chosen = _chosen(tuple((path, reading) for path, _, reading in sources), portion)
     found = [
-        Source(
+        DataSource(
             path=path,
             weight=1.0 if name == EVAL else weight,
             reading=reading,

@@ -28,7 +28,15 @@ from launcher.train.data.cache import ROWS, Progress, RowStore
 from launcher.train.data.encoders import ALONE, Encoders
 from launcher.train.data.packing import pack
 from launcher.train.data.rows import Encoded, document_lengths, write_documents, write_rows
-from launcher.train.data.sources import EVAL, TRAIN, Source, chosen_sources, examples_of, from_hub, sources_of
+from launcher.train.data.sources import (
+    EVAL,
+    TRAIN,
+    DataSource,
+    chosen_sources,
+    examples_of,
+    from_hub,
+    sources_of,
+)
 from launcher.train.upstream.datasets_fingerprint import fingerprint_of
 
 _LARGE = 8 << 20
@@ -153,7 +161,7 @@ def repeat(rows: list[Any], weight: float, seed: int) -> list[Any]:
 
 
 def _encoded(
-    source: Source, tokenizer: Any, config: Config, cut: Cut, progress: Progress, encoders: Encoders
+    source: DataSource, tokenizer: Any, config: Config, cut: Cut, progress: Progress, encoders: Encoders
 ) -> Iterator[Encoded]:
     def encode_one(line: int, example: Example) -> Encoded:
         return encode(example, tokenizer, config.trainer.assistant_only_loss, f"{source.path}, line {line}")

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from launcher.checkpoint.commit import commit, open_folder, retain
-from launcher.checkpoint.find import Broken, Found, committed, find_all, remove_leftovers
+from launcher.checkpoint.find import Broken, FoundCheckpoint, committed, find_all, remove_leftovers
 from launcher.checkpoint.keep import reasons_to_keep
 from launcher.checkpoint.manifest import FORMAT, Manifest
-from launcher.checkpoint.pieces import Piece, Reader, write_pieces
+from launcher.checkpoint.pieces import Piece, PieceReader, write_pieces
 from launcher.checkpoint.verify import first_difference
 from launcher.errors import CheckpointError, PlanError
 from launcher.plan.interval import best_interval_s, effective_training_time, mean_time_between_failures_s
@@ -82,7 +82,7 @@ def test_one_flipped_bit_is_found_by_its_digest(tmp_path):
     data = bytearray(file.read_bytes())
     data[-1] ^= 1
     file.write_bytes(data)
-    assert isinstance(find_all(tmp_path)[0], Found)  # its size is right
+    assert isinstance(find_all(tmp_path)[0], FoundCheckpoint)  # its size is right
     assert "has digest" in str(first_difference(found, list(found.manifest.files)))
 
 
@@ -134,14 +134,14 @@ def test_any_cut_of_a_tensor_is_read_back_from_any_other_cut(tmp_path_factory, d
     def put(piece: Piece, offset: int, part: bytearray) -> None:
         read[offset : offset + piece.numel] = part
 
-    Reader(paths).read("weight/w", start, stop, put)
+    PieceReader(paths).read("weight/w", start, stop, put)
     assert bytes(read) == bytes(range(start, stop))
 
 
 def test_a_missing_run_of_elements_is_named(tmp_path):
     write_pieces(tmp_path / "a", [Piece("weight/w", 0, 4, "U8")], memoryview(bytes(4)))
     with pytest.raises(CheckpointError, match="weight/w: elements 4 to 8 are missing"):
-        Reader([tmp_path / "a"]).read("weight/w", 0, 8, lambda *part: None)
+        PieceReader([tmp_path / "a"]).read("weight/w", 0, 8, lambda *part: None)
 
 
 def test_dalys_interval_is_the_best_of_its_neighbours():

@@ -162,8 +162,10 @@ def test_every_verb_is_held_to_its_declaration_somewhere():
 
 @pytest.mark.parametrize("name", VERBS)
 def test_every_verb_declares_what_it_prints(name: str):
-    assert VERBS[name].prints is not None, "set `prints` in its Verb"
-    assert not [field for shape in alternatives(VERBS[name].prints).values() for field in undocumented(shape)]
+    assert VERBS[name].printed is not None, "set `prints` in its Verb"
+    assert not [
+        field for shape in alternatives(VERBS[name].printed).values() for field in undocumented(shape)
+    ]
 
 
 class _Row(TypedDict):

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from launcher.clusters.finding import Partition
 from launcher.clusters.registry import find_cluster
 from launcher.clusters.site_check import faults
+from launcher.clusters.site_facts import Partition
 from launcher.clusters.site_file import render, write_new
 from launcher.clusters.slurm.probe import choose, partitions
 from launcher.config import ClusterConfig

@@ -21,7 +21,7 @@ OLD, NEW = "tiny/2026-01-01_00-00-00", "tiny/2026-02-02_00-00-00"
 
 @pytest.fixture
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, commands) -> Callable[..., RunDir]:
-    """Writes a whole run dir with these events."""
+    """Writes a complete run dir with these events."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", str(commands()))
 
@@ -175,7 +175,7 @@ def test_all_dry_runs_can_be_removed_at_once(runs, said):
         ),
         (["remove", "s/sweep_linked", "--yes"], 1, "is a link to"),
         (["remove", "s/sweep_1", OLD], 2, "2 folders would be deleted"),
-        (["remove", "e/half", "--yes"], 1, "is not a whole run dir: it has no config.yaml"),
+        (["remove", "e/half", "--yes"], 1, "is not a complete run dir: it has no config.yaml"),
     ],
 )
 def test_a_removal_that_could_lose_something_is_refused_and_deletes_nothing(runs, said, words, code, why):

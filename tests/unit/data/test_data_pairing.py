@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from launcher.data.check import Asked, check
+from launcher.data.check import CheckOptions, check
 from launcher.data.tool_results import mismatches
 
 ASK, ANSWER = {"role": "user", "content": "When is high water?"}, {"role": "assistant", "content": "At six."}
@@ -55,7 +55,7 @@ def write(path: Path, rows: list[Any]) -> Path:
 
 
 def found(path: Path, evaluation: Path | None = None) -> dict[str, tuple[int | None, str]]:
-    report = check(Asked(path=path, eval_path=evaluation))
+    report = check(CheckOptions(path=path, eval_path=evaluation))
     return {one.rule: (one.line, one.message) for one in report.findings}
 
 
@@ -69,7 +69,7 @@ def test_evaluation_rows_that_differ_in_case_spaces_or_punctuation_are_training_
     line, message = found(train, held)["eval_exact"]
     assert line == 2
     assert "has the words of" in message and "eval.jsonl, line 1, with other case" in message
-    assert check(Asked(path=train, eval_path=held)).part.counts["eval_exact"] == 1
+    assert check(CheckOptions(path=train, eval_path=held)).part.counts["eval_exact"] == 1
 
 
 def test_the_training_file_as_evaluation_file_is_one_finding(tmp_path):

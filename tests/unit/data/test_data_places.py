@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from launcher.__main__ import main
-from launcher.data.check import Asked, check
+from launcher.data.check import CheckOptions, check
 from launcher.data.examples import read_examples
 from launcher.data.files import read_rows
 from launcher.data.reading import make_reading
@@ -105,7 +105,7 @@ FAULTS = {
 def test_a_fault_is_found_once_for_each_cause(tmp_path: Path, name: str):
     content, rules = FAULTS[name]
     (tmp_path / "rows.jsonl").write_bytes(content)
-    report = check(Asked(path=tmp_path / "rows.jsonl"))
+    report = check(CheckOptions(path=tmp_path / "rows.jsonl"))
     assert [finding.rule for finding in report.findings if finding.level == "error"] == rules
 
 
@@ -144,7 +144,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("what", ["", "*.jsonl"])
 def test_a_folder_and_a_glob_are_read_as_one_set_and_a_fault_has_its_file(folder: Path, what: str):
-    report = check(Asked(path=f"{folder}/{what}"))
+    report = check(CheckOptions(path=f"{folder}/{what}"))
     assert (report.part.rows, report.files) == (61, 2)
     (error,) = (finding for finding in report.findings if finding.level == "error")
     assert (error.file, error.line, error.rule) == (str(folder / "b.jsonl"), 31, "empty")
@@ -171,7 +171,7 @@ def test_rows_at_an_address_are_read_and_checked(folder: Path):
     store.pipe("/rows/b.jsonl", LINES)
     for place in ("memory://rows/a.jsonl.gz", "memory://rows/b*.jsonl"):
         assert [row.value for row in read_rows(place)] == ROWS
-    assert check(Asked(path="memory://rows")).part.rows == 8
+    assert check(CheckOptions(path="memory://rows")).part.rows == 8
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_an_address_that_cannot_be_read_is_refused_in_one_line(place: str, said:
 
 
 def test_invalid_rows_are_left_out_counted_and_listed(folder: Path):
-    report = check(Asked(path=folder, reading=make_reading(skip=True, max_bad_share=0.02)))
+    report = check(CheckOptions(path=folder, reading=make_reading(skip=True, max_bad_share=0.02)))
     (finding,) = (one for one in report.findings if one.rule == "left_out")
     assert (report.errors, finding.line, len(report.part.lines)) == (0, 31, 60)
     left_out: list[str] = []
@@ -194,16 +194,16 @@ def test_invalid_rows_are_left_out_counted_and_listed(folder: Path):
 
 
 def test_a_column_that_is_named_and_in_no_row_is_told(folder: Path):
-    report = check(Asked(path=folder / "a.jsonl", reading=make_reading(drop=["vews"])))
+    report = check(CheckOptions(path=folder / "a.jsonl", reading=make_reading(drop=["vews"])))
     assert "data.drop=[vews], but no row has the column vews" in [
         finding.message for finding in report.findings
     ]
-    wrong = check(Asked(path=folder / "a.jsonl", reading=make_reading(columns={"system": "vews"})))
+    wrong = check(CheckOptions(path=folder / "a.jsonl", reading=make_reading(columns={"system": "vews"})))
     assert "no row has the column vews" in wrong.findings[0].message and wrong.errors == 1
 
 
 def test_too_many_invalid_rows_are_refused_by_the_check_and_by_the_ranks(folder: Path):
-    report = check(Asked(path=folder, reading=make_reading(skip=True)))
+    report = check(CheckOptions(path=folder, reading=make_reading(skip=True)))
     assert report.findings[0].rule == "too_many_bad" and "data.max_bad_share" in report.findings[0].message
     with pytest.raises(DataError, match="1 of 61 rows"):
         list(read_examples(folder, make_reading(skip=True)))
@@ -237,5 +237,5 @@ def test_null_arguments_that_a_table_does_not_tell_from_absent_ones_are_counted(
         for call in calls
     ]
     parquet.write_table(arrow.Table.from_pylist(rows), tmp_path / "rows.parquet")
-    report = check(Asked(path=tmp_path / "rows.parquet"))
+    report = check(CheckOptions(path=tmp_path / "rows.parquet"))
     assert report.part.lost_nulls == 2 and "lost_nulls" in [finding.rule for finding in report.findings]

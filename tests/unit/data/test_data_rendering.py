@@ -8,10 +8,10 @@ import pytest
 
 from launcher.__main__ import main
 from launcher.config import Config
-from launcher.data.check import Asked, check
+from launcher.data.check import CheckOptions, check
 from launcher.data.mask import IGNORED, encode, show
 from launcher.data.rendering import problems
-from launcher.data.template import Template
+from launcher.data.template import ChatTemplate
 from launcher.data.tokenizer import CHATML, byte_tokenizer
 from launcher.errors import DataError
 from launcher.launching.data_gate import check_data
@@ -44,8 +44,8 @@ TOOL = {"type": "function", "function": {"name": "tide_table", "description": "H
 THINKING = [CHAT[0], {**CHAT[1], "reasoning_content": "Ice is frozen water."}]
 
 
-def template(text: str) -> Template:
-    return Template(name_or_path="own", chat_template=text, special=(("eos_token", "<|im_end|>"),))
+def template(text: str) -> ChatTemplate:
+    return ChatTemplate(name_or_path="own", chat_template=text, special=(("eos_token", "<|im_end|>"),))
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_a_first_word_that_merges_with_the_prompt_is_trained_on_and_told(tmp_pat
     encoded = encode(rows[0], tokenizer, True, "here")
     assert show(encoded, tokenizer).endswith("assistant:[ Yes</s>]")
     path = write(tmp_path, rows)
-    found = {one.rule: one for one in check(Asked(path=path, tokenizer=tokenizer)).findings}
+    found = {one.rule: one for one in check(CheckOptions(path=path, tokenizer=tokenizer)).findings}
     assert found["merged_start"].line == 1
     assert "within the token ' Yes'" in found["merged_start"].message
 
@@ -162,7 +162,7 @@ def test_the_check_lists_lines_that_the_template_fails_on_and_goes_on(tmp_path):
         LOOP + "{% if messages[0].role == 'system' %}{{ 1 + 'x' }}{% endif %}" + PROMPT
     )
     rows = [{"messages": CHAT}, {"messages": [{"role": "system", "content": "S"}, *CHAT]}, {"messages": CHAT}]
-    report = check(Asked(path=write(tmp_path, rows), tokenizer=tokenizer))
+    report = check(CheckOptions(path=write(tmp_path, rows), tokenizer=tokenizer))
     errors = [(one.rule, one.line) for one in report.findings if one.level == "error"]
     assert errors == [("template", 2)]
     assert report.tokens["trained_share"] > 0

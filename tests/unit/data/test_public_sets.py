@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
+from launcher.data.findings import BrokenRow
 from launcher.data.kinds import kind_of
 from launcher.data.marked import is_chat
 from launcher.data.read import read_row
 from launcher.data.reading import make_reading
-from launcher.data.rules import BrokenRow
 from launcher.errors import ConfigError
 from tests.support.paths import ROOT
 

@@ -10,7 +10,7 @@ from launcher.__main__ import main
 from launcher.clusters.base import Cluster
 from launcher.clusters.job import Start
 from launcher.clusters.slurm.cluster import Slurm
-from launcher.clusters.slurm.starts import Waiting, behind
+from launcher.clusters.slurm.starts import QueuedJob, behind
 from launcher.plugins.decide import read_run
 from launcher.run import RunDir
 from launcher.run.events.supervisor import Reshaped
@@ -152,13 +152,13 @@ def test_a_sweep_refuses_a_shape_that_is_chosen_for_one_run(queue, capsys):
 
 def test_a_job_does_not_start_before_a_smaller_one_that_waits_in_its_partition():
     start = Start(at=100.0, how="sbatch --test-only")
-    job = Waiting(partitions=("main",), nodes=2, time_s=600, starts=500.0)
-    longer = Waiting(partitions=("main",), nodes=2, time_s=7200, starts=900.0)
+    job = QueuedJob(partitions=("main",), nodes=2, time_s=600, starts=500.0)
+    longer = QueuedJob(partitions=("main",), nodes=2, time_s=7200, starts=900.0)
     options = {"nodes": "2", "time": "00:30:00"}
     assert behind(start, options, "main", [job, longer]).at == 500.0
     assert behind(start, options, "other", [job]).at == 100.0
     assert behind(start, {**options, "nodes": "1"}, "main", [job]).at == 100.0
-    unplanned = Waiting(partitions=("main",), nodes=1, time_s=60, starts=None)
+    unplanned = QueuedJob(partitions=("main",), nodes=1, time_s=60, starts=None)
     assert behind(start, options, "main", [unplanned]).how.endswith(
         "1 smaller job before it has no planned start"
     )

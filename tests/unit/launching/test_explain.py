@@ -48,7 +48,7 @@ def refusal(*arguments: str) -> str:
             "in an item of data.sources: unknown key 'wheight'; did you mean weight?",
         ),
         ("trainer={a:1}", "keys; docs/reference/keys.md and python -m launcher --cfg job list them"),
-        ("name=${sede}", "name=${sede} refers to sede, which is no key; did you mean ${seed}?"),
+        ("name=${sede}", "name=${sede} refers to sede, which is not a key; did you mean ${seed}?"),
         ("name=${oc.env:NOT_SET_HERE}", "refers to the environment variable NOT_SET_HERE, which is not set"),
     ],
 )

@@ -16,8 +16,8 @@ from launcher.errors import ClusterError, PlanError
 from launcher.look.disk import measure
 from launcher.look.findings import findings_of
 from launcher.look.gpus import find_gpus
-from launcher.look.job import Wanted, run_job, write_job
-from launcher.look.network import Meeting, interfaces, meet
+from launcher.look.job import JobRequest, run_job, write_job
+from launcher.look.network import MeetingServer, interfaces, meet
 from launcher.look.record import Disk, Gpus, Interface, Link, NodeRecord, read_records
 from tests.unit.look.answers import ROCM, SMI
 
@@ -98,7 +98,7 @@ def test_a_record_is_read_back_as_it_was_written(tmp_path: Path):
 
 def test_two_nodes_meet_over_each_interface_that_both_have(tmp_path: Path):
     own = interfaces() or [Interface(name="lo", addresses=["127.0.0.1"], fast=False, speed_gb_s=None)]
-    meeting = Meeting(tmp_path, 2)
+    meeting = MeetingServer(tmp_path, 2)
     where = json.loads((tmp_path / "meeting.json").read_text())
     where["addresses"] = {one.name: one.addresses for one in own}
     (tmp_path / "meeting.json").write_text(json.dumps(where))
@@ -158,7 +158,7 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_job_asks_in_the_dialect_of_the_site(slurm: Path):
     site = ClusterConfig(kind="slurm", gpu_request="gres", gpu_type="a100", sbatch={"qos": "debug"})
-    wanted = Wanted(nodes=2, gpus_per_node=4, site=site)
+    wanted = JobRequest(nodes=2, gpus_per_node=4, site=site)
     script = write_job(find_cluster("slurm"), wanted, slurm / "new").read_text()
     for line in ("--gres=gpu:a100:4", "--qos=debug", "--nodes=2", "--no-requeue", "--time=00:05:00"):
         assert f"#SBATCH {line}\n" in script
@@ -172,7 +172,7 @@ def test_the_job_asks_in_the_dialect_of_the_site(slurm: Path):
 
 def test_a_job_that_does_not_start_is_cancelled_with_its_reason(slurm: Path):
     script = write_job(
-        find_cluster("slurm"), Wanted(nodes=1, gpus_per_node=0, site=ClusterConfig()), slurm / "new"
+        find_cluster("slurm"), JobRequest(nodes=1, gpus_per_node=0, site=ClusterConfig()), slurm / "new"
     )
     with pytest.raises(ClusterError, match=r"has not started within 0 s \(Priority\) and is cancelled"):
         run_job(find_cluster("slurm"), script, 1, 0.0)
@@ -182,7 +182,7 @@ def test_a_job_that_does_not_start_is_cancelled_with_its_reason(slurm: Path):
 def test_a_job_that_ends_without_an_answer_is_told_with_its_last_line(slurm: Path):
     (slurm / "squeue").write_text("#!/bin/sh\necho '7|FAILED'\n")
     script = write_job(
-        find_cluster("slurm"), Wanted(nodes=2, gpus_per_node=0, site=ClusterConfig()), slurm / "new"
+        find_cluster("slurm"), JobRequest(nodes=2, gpus_per_node=0, site=ClusterConfig()), slurm / "new"
     )
     (script.parent / "logs/job.log").write_text("python: No such file or directory\n")
     with pytest.raises(ClusterError, match="0 of 2 nodes have answered: python: No such file"):

@@ -54,6 +54,27 @@ def test_a_step_is_estimated_by_kinds_of_kernels(plan):
     assert 1.2 < slower.step_s / bf16.step_s < 2
 
 
+def test_a_pass_over_few_tokens_takes_the_time_to_start_its_operations(plan):
+    """87 operations of an adapted block, in a forward, a repeated and a backward pass that costs two: 3.5 ms at 10 us each."""
+    short = ("trainer.packing=false", "model.max_length=128", "batch.micro_batch_size=1")
+    made = plan(
+        *LORA_8B, *ONE_GPU, *short, "plugin=[lora,gradient_checkpointing]", "batch.global_batch_size=1"
+    ).time
+    assert made.step_s == pytest.approx(32 * 87 * 4 * 1e-5, rel=0.1)
+    longer = plan(
+        *LORA_8B, *ONE_GPU, *short[:1], "plugin=[lora,gradient_checkpointing]", "batch.micro_batch_size=8"
+    ).time
+    assert longer.tokens_per_s > 5 * made.tokens_per_s
+
+
+def test_adapters_cost_the_memorys_time_in_addition_to_their_products(plan):
+    none, lora = (
+        plan(*LORA_8B, *ONE_GPU, "trainer.packing=false", f"plugins.lora.target_modules={names}").time
+        for names in ("[q_proj]", "all-linear")
+    )
+    assert 1.1 < lora.compute_s / none.compute_s < 1.4
+
+
 @pytest.mark.parametrize(
     ("cluster", "name", "memory", "fitted"),
     [

@@ -9,7 +9,7 @@ from launcher.plugins.patience import Patience
 from launcher.run.course import Course
 from launcher.run.totals import Faults
 from launcher.status.learning import overfitting
-from launcher.supervise.policy import Capacity, Do, Ended, How, decide
+from launcher.supervise.policy import Capacity, Do, EndedAttempt, How, decide
 from tests.support.events import metrics_of
 
 LORA = ("+experiment=llama8b_lora",)
@@ -139,5 +139,5 @@ def test_a_rising_evaluation_loss_beside_a_falling_training_loss_is_overfitting(
 
 def test_a_run_that_forgot_too_much_is_not_started_again():
     place = Capacity(can_requeue=True, healthy_nodes=2, needed_nodes=2)
-    action = decide(Ended(how=How.CRASHED, code=11, reason="it forgot"), Faults(), place)
+    action = decide(EndedAttempt(how=How.CRASHED, code=11, reason="it forgot"), Faults(), place)
     assert (action.do, action.code) == (Do.STOP, 11)

@@ -15,7 +15,7 @@ from launcher.launching.compose import compose
 from launcher.launching.planning import prepare
 from launcher.methods.registry import find_method
 from launcher.recipes.base import Fate
-from launcher.recipes.convert import Asked, Converted, convert
+from launcher.recipes.convert import ConversionRequest, RecipeConversion, convert
 from launcher.recipes.registry import TOOLS
 from tests.support.paths import ROOT
 
@@ -44,7 +44,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def plan(converted: Converted, folder: Path) -> None:
+def plan(converted: RecipeConversion, folder: Path) -> None:
     """Composes and plans what was written; the names of local files get rows that the method learns from."""
     (folder / "x.yaml").write_text(converted.text)
     if converted.template is not None:
@@ -68,7 +68,7 @@ def test_public_recipes_are_recognised_carried_over_and_planned(folder, capsys, 
     counts: Counter[Fate] = Counter()
     assert len(files(tool)) >= 10
     for file in files(tool):
-        converted = convert(Asked(file=file), Path("x.yaml"))
+        converted = convert(ConversionRequest(file=file), Path("x.yaml"))
         assert (
             converted.tool.marks >= TOOLS.find(tool).marks or converted.tool.marks < TOOLS.find(tool).marks
         ), file
@@ -310,6 +310,6 @@ def test_no_value_of_any_known_key_ends_in_a_traceback(folder, tool: str, value:
         recipe = {**dict.fromkeys(keys, value), **base}
         (folder / "r.yaml").write_text(yaml.safe_dump(recipe))
         try:
-            convert(Asked(file=folder / "r.yaml", tool=tool, method="sft"), Path("x.yaml"))
+            convert(ConversionRequest(file=folder / "r.yaml", tool=tool, method="sft"), Path("x.yaml"))
         except LauncherError as refused:
             assert "\n" not in str(refused)

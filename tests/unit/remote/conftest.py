@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from launcher.remote.connection import Connection, connect
+from launcher.remote.connection import SshConnection, connect
 from tests.support.sshd import NEEDED, SSHD, Login
 
 
@@ -34,5 +34,5 @@ def laptop(login: Login, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def connection(laptop: Path) -> Connection:
+def connection(laptop: Path) -> SshConnection:
     return connect("login")

@@ -7,7 +7,7 @@ import pytest
 
 from launcher.errors import ClusterError
 from launcher.remote.command import Command, run_there
-from launcher.remote.connection import Connection, connect, explain, login_command
+from launcher.remote.connection import SshConnection, connect, explain, login_command
 from launcher.remote.launch import checked
 from launcher.remote.talk import ask, talk
 from tests.support.sshd import Login
@@ -119,7 +119,7 @@ def test_a_connection_that_is_lost_while_a_command_runs_is_said(monkeypatch, tmp
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     command = Command(words=["logs", "-f"], folder="/", path=[], base="/")
     with pytest.raises(ClusterError, match="the connection was lost, and a run continues without it"):
-        run_there(Connection(ssh="login", socket=tmp_path / "s"), "python3", command)
+        run_there(SshConnection(ssh="login", socket=tmp_path / "s"), "python3", command)
 
 
 def test_an_unknown_failure_keeps_what_ssh_said():

@@ -8,7 +8,7 @@ import pytest
 from launcher.__main__ import main
 from launcher.errors import ClusterError, RunError
 from launcher.remote.fetch import bring
-from launcher.run.remote import Remote, RunElsewhere, write_remote
+from launcher.run.remote import RemoteRun, RunElsewhere, write_remote
 from tests.support.sshd import Login
 
 
@@ -21,7 +21,7 @@ class Pair:
     login: Login
 
     def bring(self, checkpoints: bool = False):
-        remote = Remote(
+        remote = RemoteRun(
             ssh="login", python="python3", base="/none", path=(), run="tiny/1", run_dir=str(self.there)
         )
         return bring(RunElsewhere(self.here, remote), checkpoints=checkpoints)
@@ -44,7 +44,7 @@ def pair(login, laptop, tmp_path):
         (there / name).write_text(text)
     write_remote(
         here,
-        Remote(ssh="login", python="python3", base="/none", path=(), run="tiny/1", run_dir=str(there)),
+        RemoteRun(ssh="login", python="python3", base="/none", path=(), run="tiny/1", run_dir=str(there)),
     )
     return Pair(there, here, login)
 
@@ -104,7 +104,7 @@ def test_a_cluster_cannot_write_outside_of_the_folder(pair):
         "liar",
         """printf '\\x1e launcher \\x1e\\n{"files": [["../../escaped", 1, 1]]}\\n'; cat > /dev/null""",
     )
-    remote = Remote(ssh="login", python="liar", base="/", path=(), run="tiny/1", run_dir="/")
+    remote = RemoteRun(ssh="login", python="liar", base="/", path=(), run="tiny/1", run_dir="/")
     with pytest.raises(RunError, match="is not a path in a run dir; nothing was fetched"):
         bring(RunElsewhere(pair.here, remote), checkpoints=False)
 

@@ -11,7 +11,7 @@ from launcher.__main__ import main
 from launcher.errors import ConfigError, RunError
 from launcher.launching.elsewhere import check_destination
 from launcher.run import RunDir, find_run, list_runs
-from launcher.run.remote import Remote, RunElsewhere, list_remote, read_remote, write_remote
+from launcher.run.remote import RemoteRun, RunElsewhere, list_remote, read_remote, write_remote
 from tests.support.paths import ROOT
 
 SECRET = f"hf_{os.urandom(12).hex()}"
@@ -126,8 +126,10 @@ def test_what_ssh_knows_is_a_destination(ssh):
     assert check_destination(ssh) == ssh
 
 
-def remote(run: str) -> Remote:
-    return Remote(ssh="login", python="python3", base="/b", path=("/p",), run=run, run_dir=f"/b/runs/{run}")
+def remote(run: str) -> RemoteRun:
+    return RemoteRun(
+        ssh="login", python="python3", base="/b", path=("/p",), run=run, run_dir=f"/b/runs/{run}"
+    )
 
 
 def test_the_newest_of_a_name_can_be_here_or_on_a_cluster(tmp_path):

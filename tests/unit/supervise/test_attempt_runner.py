@@ -21,7 +21,7 @@ from launcher.supervise.attempt_runner import AttemptRunner
 from launcher.supervise.fetching import Fetcher
 from launcher.supervise.node_pool import NodePool
 from launcher.supervise.nodes import Node
-from launcher.supervise.policy import Ended, How, StopReason
+from launcher.supervise.policy import EndedAttempt, How, StopReason
 
 PLAN: Any = SimpleNamespace(
     topology=SimpleNamespace(nodes=2, gpus_per_node=1, world_size=2), spares=0, cluster="slurm", hang_timeout_s=60.0,
@@ -91,7 +91,7 @@ class Attempt:
         lease: Any = SimpleNamespace(lost=False)
         self.runner = AttemptRunner(self.pool, Fetcher(self.run, self.nodes, self.stopped, None), lease)
 
-    def end(self) -> Ended:
+    def end(self) -> EndedAttempt:
         why = {signal.SIGUSR1: (StopReason.TIME_LIMIT, 100.0), signal.SIGTERM: (StopReason.CANCELLED, 20.0)}
         context = AttemptContext(
             number=1, folder="1_1", blamed=(), explain_signal=lambda number: why[signal.Signals(number)]
@@ -111,7 +111,7 @@ def ends(**codes: int) -> Poll:
 
 
 def test_a_run_that_ends_well_has_finished(tmp_path):
-    assert Attempt(tmp_path, ends(n1=0), ends(n2=0)).end() == Ended(how=How.FINISHED)
+    assert Attempt(tmp_path, ends(n1=0), ends(n2=0)).end() == EndedAttempt(how=How.FINISHED)
 
 
 @pytest.mark.parametrize("code", [Exit.OUT_OF_MEMORY, Exit.SAVE_FAILED, 128 + signal.SIGKILL])

@@ -25,7 +25,7 @@ from launcher.supervise.policy import (
     TRIES,
     Capacity,
     Do,
-    Ended,
+    EndedAttempt,
     How,
     StopReason,
     blamed,
@@ -43,35 +43,47 @@ NOWHERE = Capacity(can_requeue=False, healthy_nodes=1, needed_nodes=2)
 @pytest.mark.parametrize(
     ("ended", "place", "without", "do", "code"),
     [
-        (Ended(how=How.FINISHED), WHOLE, 0, Do.FINISH, 0),
+        (EndedAttempt(how=How.FINISHED), WHOLE, 0, Do.FINISH, 0),
         # A crash, a hang or a lost node: again, here where the nodes are left, elsewhere where they are not.
-        (Ended(how=How.CRASHED, code=3), WHOLE, 1, Do.RESTART, 0),
-        (Ended(how=How.CRASHED, code=137), WHOLE, 1, Do.RESTART, 0),
-        (Ended(how=How.HUNG, code=3), WHOLE, 1, Do.RESTART, 0),
-        (Ended(how=How.LOST), WHOLE, 1, Do.RESTART, 0),
-        (Ended(how=How.LOST), ONE_LEFT, 1, Do.REQUEUE, Exit.REQUEUED),
-        (Ended(how=How.LOST), NOWHERE, 1, Do.STOP, Exit.FAILED),
+        (EndedAttempt(how=How.CRASHED, code=3), WHOLE, 1, Do.RESTART, 0),
+        (EndedAttempt(how=How.CRASHED, code=137), WHOLE, 1, Do.RESTART, 0),
+        (EndedAttempt(how=How.HUNG, code=3), WHOLE, 1, Do.RESTART, 0),
+        (EndedAttempt(how=How.LOST), WHOLE, 1, Do.RESTART, 0),
+        (EndedAttempt(how=How.LOST), ONE_LEFT, 1, Do.REQUEUE, Exit.REQUEUED),
+        (EndedAttempt(how=How.LOST), NOWHERE, 1, Do.STOP, Exit.FAILED),
         # Three in a row without a new checkpoint.
-        (Ended(how=How.CRASHED, code=3), WHOLE, TRIES - 1, Do.RESTART, 0),
-        (Ended(how=How.CRASHED, code=3), WHOLE, TRIES, Do.STOP, Exit.NO_PROGRESS),
-        (Ended(how=How.HUNG, code=3), WHOLE, TRIES, Do.STOP, Exit.NO_PROGRESS),
-        (Ended(how=How.LOST), ONE_LEFT, TRIES, Do.STOP, Exit.NO_PROGRESS),
-        (Ended(how=How.CUT, code=138, told=StopReason.TIME_LIMIT), WHOLE, TRIES, Do.STOP, Exit.NO_PROGRESS),
+        (EndedAttempt(how=How.CRASHED, code=3), WHOLE, TRIES - 1, Do.RESTART, 0),
+        (EndedAttempt(how=How.CRASHED, code=3), WHOLE, TRIES, Do.STOP, Exit.NO_PROGRESS),
+        (EndedAttempt(how=How.HUNG, code=3), WHOLE, TRIES, Do.STOP, Exit.NO_PROGRESS),
+        (EndedAttempt(how=How.LOST), ONE_LEFT, TRIES, Do.STOP, Exit.NO_PROGRESS),
+        (
+            EndedAttempt(how=How.CUT, code=138, told=StopReason.TIME_LIMIT),
+            WHOLE,
+            TRIES,
+            Do.STOP,
+            Exit.NO_PROGRESS,
+        ),
         # What a restart cannot help.
-        (Ended(how=How.CRASHED, code=Exit.NOT_AS_PLANNED), WHOLE, 1, Do.STOP, Exit.NOT_AS_PLANNED),
-        (Ended(how=How.CRASHED, code=Exit.REFUSED), WHOLE, 1, Do.STOP, Exit.REFUSED),
-        (Ended(how=How.CRASHED, code=Exit.SAVE_FAILED), WHOLE, 1, Do.STOP, Exit.SAVE_FAILED),
-        (Ended(how=How.CRASHED, code=Exit.OUT_OF_MEMORY), WHOLE, 1, Do.STOP, Exit.OUT_OF_MEMORY),
+        (EndedAttempt(how=How.CRASHED, code=Exit.NOT_AS_PLANNED), WHOLE, 1, Do.STOP, Exit.NOT_AS_PLANNED),
+        (EndedAttempt(how=How.CRASHED, code=Exit.REFUSED), WHOLE, 1, Do.STOP, Exit.REFUSED),
+        (EndedAttempt(how=How.CRASHED, code=Exit.SAVE_FAILED), WHOLE, 1, Do.STOP, Exit.SAVE_FAILED),
+        (EndedAttempt(how=How.CRASHED, code=Exit.OUT_OF_MEMORY), WHOLE, 1, Do.STOP, Exit.OUT_OF_MEMORY),
         # StopReason to end.
-        (Ended(how=How.SHUT_DOWN, told=StopReason.TIME_LIMIT), WHOLE, 0, Do.REQUEUE, Exit.REQUEUED),
-        (Ended(how=How.SHUT_DOWN, told=StopReason.ASKED), WHOLE, 0, Do.REQUEUE, Exit.REQUEUED),
-        (Ended(how=How.CUT, code=138, told=StopReason.TIME_LIMIT), WHOLE, 1, Do.REQUEUE, Exit.REQUEUED),
-        (Ended(how=How.SHUT_DOWN, told=StopReason.TIME_LIMIT), NOWHERE, 0, Do.STOP, Exit.TERMINATED),
-        (Ended(how=How.SHUT_DOWN, told=StopReason.PREEMPTED), WHOLE, 0, Do.FINISH, Exit.REQUEUED),
-        (Ended(how=How.SHUT_DOWN, told=StopReason.CANCELLED), WHOLE, 0, Do.STOP, Exit.TERMINATED),
-        (Ended(how=How.CUT, code=140, told=StopReason.PRUNED), WHOLE, 1, Do.STOP, Exit.PRUNED),
-        (Ended(how=How.CUT, code=140, told=StopReason.PRUNED), WHOLE, TRIES, Do.STOP, Exit.PRUNED),
-        (Ended(how=How.CUT, code=130, told=StopReason.CANCELLED), WHOLE, 1, Do.STOP, Exit.INTERRUPTED),
+        (EndedAttempt(how=How.SHUT_DOWN, told=StopReason.TIME_LIMIT), WHOLE, 0, Do.REQUEUE, Exit.REQUEUED),
+        (EndedAttempt(how=How.SHUT_DOWN, told=StopReason.ASKED), WHOLE, 0, Do.REQUEUE, Exit.REQUEUED),
+        (
+            EndedAttempt(how=How.CUT, code=138, told=StopReason.TIME_LIMIT),
+            WHOLE,
+            1,
+            Do.REQUEUE,
+            Exit.REQUEUED,
+        ),
+        (EndedAttempt(how=How.SHUT_DOWN, told=StopReason.TIME_LIMIT), NOWHERE, 0, Do.STOP, Exit.TERMINATED),
+        (EndedAttempt(how=How.SHUT_DOWN, told=StopReason.PREEMPTED), WHOLE, 0, Do.FINISH, Exit.REQUEUED),
+        (EndedAttempt(how=How.SHUT_DOWN, told=StopReason.CANCELLED), WHOLE, 0, Do.STOP, Exit.TERMINATED),
+        (EndedAttempt(how=How.CUT, code=140, told=StopReason.PRUNED), WHOLE, 1, Do.STOP, Exit.PRUNED),
+        (EndedAttempt(how=How.CUT, code=140, told=StopReason.PRUNED), WHOLE, TRIES, Do.STOP, Exit.PRUNED),
+        (EndedAttempt(how=How.CUT, code=130, told=StopReason.CANCELLED), WHOLE, 1, Do.STOP, Exit.INTERRUPTED),
     ],
 )
 def test_every_end_has_one_answer(ended, place, without, do, code):
@@ -80,7 +92,7 @@ def test_every_end_has_one_answer(ended, place, without, do, code):
 
 
 def test_a_loss_that_is_no_number_is_rolled_back_twice():
-    ended = Ended(how=How.CRASHED, code=Exit.DIVERGED, reason="loss is nan at step 7")
+    ended = EndedAttempt(how=How.CRASHED, code=Exit.DIVERGED, reason="loss is nan at step 7")
     assert decide(ended, Faults(without_progress=1, diverged=2), WHOLE).do is Do.RESTART
     action = decide(ended, Faults(without_progress=1, diverged=3), WHOLE)
     assert (action.do, action.code) == (Do.STOP, Exit.DIVERGED)

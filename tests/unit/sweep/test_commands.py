@@ -16,7 +16,7 @@ from launcher.sweep.claims import claim, note, read_claims
 from launcher.sweep.folder import SweepDir
 from launcher.sweep.outcome import keep
 from launcher.sweep.read import read_sweep
-from launcher.sweep.resume import reopen
+from launcher.sweep.resume_sweep import reopen
 from launcher.sweep.worker import Worker
 from tests.support import preloaded
 from tests.support.hub import serve

@@ -8,7 +8,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from launcher.config import Config
 from launcher.errors import ConfigError
-from launcher.launching.compose import Asked, compose, compose_trial
+from launcher.launching.compose import MultirunRequest, compose, compose_trial
 from launcher.sweep.derive import Deriver
 from launcher.sweep.expand import grid, read_axes
 
@@ -32,7 +32,7 @@ def both_ways(overrides: Sequence[str], dice: random.Random, most: int) -> list[
     """(derived, composed by Hydra) of some trials of a sweep."""
     pairs: list[tuple[Config, Config]] = []
 
-    def take(asked: Asked) -> None:
+    def take(asked: MultirunRequest) -> None:
         axes = read_axes(OverridesParser.create(config_loader=asked.loader).parse_overrides(asked.typed))
         trials = list(grid(axes))
         deriver = Deriver(asked, axes)

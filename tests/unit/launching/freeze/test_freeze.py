@@ -77,7 +77,7 @@ def test_a_resume_uses_the_kept_code_unless_the_present_one_is_asked_for(cli, ke
         PATH=os.environ["PATH"],
         XDG_CACHE_HOME=cache,
     )
-    assert "the code is not that of the launch: 1 file of" in done.stderr
+    assert "the code differs from that of the launch: 1 file of" in done.stderr
     assert "(mine.py)" in done.stderr
     assert imported(kept)[0] == "second"
 

@@ -66,6 +66,14 @@ def test_large_files_data_folders_and_ignored_ones_are_left_out_and_told(tmp_pat
     }
 
 
+def test_all_files_of_the_launcher_are_kept_at_any_size(tmp_path):
+    write(tmp_path, "launcher/__main__.py")
+    for folder in (tmp_path, tmp_path / "launcher"):
+        (folder / "charts.js").write_bytes(bytes((1 << 20) + 1))
+    seen = look(tmp_path, (), (), ())
+    assert [path for path, *_ in seen.files] == [b"launcher/__main__.py", b"launcher/charts.js"]
+
+
 def test_a_home_folder_is_too_large(tmp_path):
     write(tmp_path, *(f"{number}.py" for number in range(30)))
     assert look(tmp_path, (), (), (), most_files=20).too_large
@@ -130,7 +138,7 @@ def test_missing_files_of_an_unpacked_copy_are_written_again(tmp_path):
     (kept.folder / "a.py").unlink()
     unpack(str(kept.folder), str(kept.archive))
     assert (kept.folder / "a.py").read_text() == "x = 1\n"
-    with pytest.raises(RunError, match="is missing; start it with the present code: freeze=false"):
+    with pytest.raises(RunError, match="is missing; start it with the current code: freeze=false"):
         unpack(str(kept.folder), str(tmp_path / "none.tar"))
 
 

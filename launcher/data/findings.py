@@ -9,7 +9,7 @@ ERROR, WARNING = "error", "warning"
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class RuleText:
     """The severity of a violation, and the reason for the rule."""
 
     level: str
@@ -18,97 +18,115 @@ class Rule:
 
 
 RULES = {
-    "not_utf8": Rule(
+    "not_utf8": RuleText(
         ERROR, "a text that is not UTF-8 cannot be tokenized; half a surrogate pair cannot either"
     ),
-    "nul_bytes": Rule(
+    "nul_bytes": RuleText(
         ERROR, "NUL characters are what a crash leaves in a file, and no text that anybody wrote"
     ),
-    "duplicate_key": Rule(ERROR, "of two values under the same key only one could be read"),
-    "not_json": Rule(ERROR, "a row is one JSON object: on one line, or an item of one array"),
-    "not_object": Rule(ERROR, "a row is a JSON object with named values"),
-    "no_rows": Rule(ERROR, "an empty file trains nothing"),
-    "format": Rule(
+    "duplicate_key": RuleText(ERROR, "of two values under the same key only one could be read"),
+    "not_json": RuleText(ERROR, "a row is one JSON object: on one line, or an item of one array"),
+    "not_object": RuleText(ERROR, "a row is a JSON object with named values"),
+    "no_rows": RuleText(ERROR, "an empty file trains nothing"),
+    "format": RuleText(
         ERROR,
         "a row is of one known format, and all rows of a file are of one kind: chats, pairs, texts, ...",
     ),
-    "unknown_key": Rule(ERROR, "an unknown key is most often a misspelt one, and would be ignored silently"),
-    "type": Rule(ERROR, "a value of the wrong type would be rendered as text that nobody intended"),
-    "role": Rule(ERROR, "chat templates know only the roles system, user, assistant and tool"),
-    "role_order": Rule(
+    "unknown_key": RuleText(
+        ERROR, "an unknown key is most often a misspelt one, and would be ignored silently"
+    ),
+    "type": RuleText(ERROR, "a value of the wrong type would be rendered as text that nobody intended"),
+    "role": RuleText(ERROR, "chat templates know only the roles system, user, assistant and tool"),
+    "role_order": RuleText(
         ERROR,
         "the system turn is first, then user and assistant alternate, the assistant is last; a tool turn follows its call",
     ),
-    "empty": Rule(ERROR, "an empty turn teaches the model to say nothing"),
-    "weight": Rule(ERROR, "weight says whether an assistant turn is trained on: 0 or 1"),
-    "label": Rule(ERROR, "label says whether the answer is good: true or false"),
-    "class": Rule(ERROR, "a label names the class of a text: a word or a whole number, or a list of them"),
-    "one_class": Rule(ERROR, "with one class there is nothing to tell apart"),
-    "tool_call": Rule(ERROR, "a tool call names its function, and its arguments are an object"),
-    "template": Rule(
+    "empty": RuleText(ERROR, "an empty turn teaches the model to say nothing"),
+    "weight": RuleText(ERROR, "weight says whether an assistant turn is trained on: 0 or 1"),
+    "label": RuleText(ERROR, "label says whether the answer is good: true or false"),
+    "class": RuleText(
+        ERROR, "a label names the class of a text: a word or a whole number, or a list of them"
+    ),
+    "one_class": RuleText(ERROR, "with one class there is nothing to tell apart"),
+    "tool_call": RuleText(ERROR, "a tool call names its function, and its arguments are an object"),
+    "template": RuleText(
         ERROR, "a chat that the model's chat template refuses, or fails on, cannot be trained on"
     ),
-    "not_rendered": Rule(WARNING, "what the model's chat template does not write is neither read nor learnt"),
-    "no_end": Rule(WARNING, "an answer without an end token teaches the model to go on"),
-    "merged_start": Rule(
+    "not_rendered": RuleText(
+        WARNING, "what the model's chat template does not write is neither read nor learnt"
+    ),
+    "no_end": RuleText(WARNING, "an answer without an end token teaches the model to go on"),
+    "merged_start": RuleText(
         WARNING,
         "the first word of an answer and what stands before it are one token, which no prompt ends with",
     ),
-    "assistant_first": Rule(WARNING, "an assistant turn before the first question answers nobody"),
-    "control_token": Rule(WARNING, "a control token within a text ends the turn, or the text, for the model"),
-    "answer_cut": Rule(WARNING, "a row whose answers lie behind model.max_length has nothing to train on"),
-    "chat_as_text": Rule(
+    "assistant_first": RuleText(WARNING, "an assistant turn before the first question answers nobody"),
+    "control_token": RuleText(
+        WARNING, "a control token within a text ends the turn, or the text, for the model"
+    ),
+    "answer_cut": RuleText(
+        WARNING, "a row whose answers lie behind model.max_length has nothing to train on"
+    ),
+    "chat_as_text": RuleText(
         WARNING,
         "a chat as plain text trains the questions too, without the form that the model's chat template gives",
     ),
-    "list_as_text": Rule(
+    "list_as_text": RuleText(
         WARNING, "an answer that is the text of a list was most often a list before a table was written"
     ),
-    "tool_result": Rule(
+    "tool_result": RuleText(
         WARNING, "a call of an undeclared tool, or without its result, teaches calls that cannot work"
     ),
-    "one_label": Rule(WARNING, "answers of one label alone have nothing to be compared with"),
-    "class_balance": Rule(
+    "one_label": RuleText(WARNING, "answers of one label alone have nothing to be compared with"),
+    "class_balance": RuleText(
         WARNING, "where one class has most rows, a model is right most of the time and has learnt nothing"
     ),
-    "two_labels": Rule(WARNING, "the same text with two labels cannot be learnt, and one of them is wrong"),
-    "unseen_label": Rule(WARNING, "a class that no training row has is never answered; a launch refuses it"),
-    "untested_label": Rule(WARNING, "a class without evaluation rows is in no metric"),
-    "same_file": Rule(WARNING, "an evaluation on the training file measures memorization"),
-    "no_answer": Rule(ERROR, "without an assistant turn there is nothing to train on"),
-    "nothing_trained": Rule(ERROR, "0 % of the tokens are trained on, so no step has a loss"),
-    "everything_trained": Rule(
+    "two_labels": RuleText(
+        WARNING, "the same text with two labels cannot be learnt, and one of them is wrong"
+    ),
+    "unseen_label": RuleText(
+        WARNING, "a class that no training row has is never answered; a launch refuses it"
+    ),
+    "untested_label": RuleText(WARNING, "a class without evaluation rows is in no metric"),
+    "same_file": RuleText(WARNING, "an evaluation on the training file measures memorization"),
+    "no_answer": RuleText(ERROR, "without an assistant turn there is nothing to train on"),
+    "nothing_trained": RuleText(ERROR, "0 % of the tokens are trained on, so no step has a loss"),
+    "everything_trained": RuleText(
         ERROR, "100 % of the tokens are trained on: the chats hold no question to answer"
     ),
-    "untrained_row": Rule(
+    "untrained_row": RuleText(
         WARNING, "a chat whose assistant turns all have weight 0 costs time and teaches nothing"
     ),
-    "same_pair": Rule(WARNING, "a pair whose chosen and rejected answers are the same has no preference"),
-    "duplicate": Rule(WARNING, "a row that occurs twice counts twice, and the model memorizes it"),
-    "near_duplicate": Rule(WARNING, "a row that differs from another one in a few words counts almost twice"),
-    "eval_exact": Rule(WARNING, "an evaluation row that is trained on measures memorization"),
-    "eval_overlap": Rule(
+    "same_pair": RuleText(WARNING, "a pair whose chosen and rejected answers are the same has no preference"),
+    "duplicate": RuleText(WARNING, "a row that occurs twice counts twice, and the model memorizes it"),
+    "near_duplicate": RuleText(
+        WARNING, "a row that differs from another one in a few words counts almost twice"
+    ),
+    "eval_exact": RuleText(WARNING, "an evaluation row that is trained on measures memorization"),
+    "eval_overlap": RuleText(
         WARNING, "13 consecutive words also occur in the training data: the answer may be memorized"
     ),
-    "too_many_bad": Rule(
+    "too_many_bad": RuleText(
         ERROR, "a file of which many rows are invalid is most often read wrongly as a whole"
     ),
-    "left_out": Rule(WARNING, "data.on_bad_row=skip leaves an invalid row out of the training"),
-    "dropped_keys": Rule(
+    "left_out": RuleText(WARNING, "data.on_bad_row=skip leaves an invalid row out of the training"),
+    "dropped_keys": RuleText(
         WARNING,
         "keys that the rows' format does not have are not read; data.drop or data.keep says that this is meant",
     ),
-    "lost_nulls": Rule(
+    "lost_nulls": RuleText(
         WARNING, "a table gives every call the arguments of all calls, and null for those that it lacks"
     ),
-    "turns_as_text": Rule(
+    "turns_as_text": RuleText(
         WARNING, "a list of turns that arrived as text was read as the list; look whether all of it is there"
     ),
-    "truncated": Rule(WARNING, "tokens beyond model.max_length are cut off, often the end of the answer"),
-    "mixed_formats": Rule(WARNING, "several formats in one file are often the result of a faulty join"),
-    "mixed_systems": Rule(WARNING, "rows with and without a system prompt teach two behaviours"),
-    "size": Rule(WARNING, "with fewer than 50 rows, a prompt with examples works better than a fine-tune"),
-    "unchecked": Rule(WARNING, "data that cannot be read here is not checked before the job starts"),
+    "truncated": RuleText(WARNING, "tokens beyond model.max_length are cut off, often the end of the answer"),
+    "mixed_formats": RuleText(WARNING, "several formats in one file are often the result of a faulty join"),
+    "mixed_systems": RuleText(WARNING, "rows with and without a system prompt teach two behaviours"),
+    "size": RuleText(
+        WARNING, "with fewer than 50 rows, a prompt with examples works better than a fine-tune"
+    ),
+    "unchecked": RuleText(WARNING, "data that cannot be read here is not checked before the job starts"),
 }
 
 

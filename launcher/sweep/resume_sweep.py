@@ -13,7 +13,7 @@ from launcher.sweep.folder import SweepDir
 from launcher.sweep.jobs import check_starts, queue_of, queued_jobs
 from launcher.sweep.outcome import CANCELLED, FAILED, RUNNING, WAITING
 from launcher.sweep.read import Sweep, read_sweep
-from launcher.sweep.result import Resumed, SweepResult, Tell
+from launcher.sweep.result import ResumedSweep, SweepResult, Tell
 from launcher.sweep.trials import ranges
 from launcher.sweep.worker import is_gone
 
@@ -90,7 +90,7 @@ def start_again(
     if cluster is None:
         os.chdir(spec["work_dir"])
     job_ids = _queue(sweep, spec, chosen, cluster, alive=alive) if cluster else []
-    found = Resumed(sweep=sweep, trials=chosen, job_ids=job_ids, here=cluster is None, notes=notes)
+    found = ResumedSweep(sweep=sweep, trials=chosen, job_ids=job_ids, here=cluster is None, notes=notes)
     tell(found)
     return found
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class SiteFact:
     """One fact of a site, with the way in which it is known."""
 
     what: str
