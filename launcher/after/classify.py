@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from launcher.after.choose import chosen_checkpoint, exported
-from launcher.after.worker import Worker, showing, worker
+from launcher.after.worker import ModelProcess, showing, worker
 from launcher.config import read_config
 from launcher.errors import DataError, UsageError
 from launcher.methods.registry import find_method
@@ -166,7 +166,7 @@ def sorting(
             yield _replies(work, show)
 
 
-def _replies(work: Worker, show: Any) -> Iterator[dict[str, Any]]:
+def _replies(work: ModelProcess, show: Any) -> Iterator[dict[str, Any]]:
     for reply in work.replies():
         if "progress" in reply:
             show(reply["progress"])
