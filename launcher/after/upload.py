@@ -1,4 +1,4 @@
-"""The upload of a folder to a repository on a model hub: one commit that holds all of it; nothing is overwritten unasked."""
+"""The upload of a folder to a repository on a model hub: one commit with all files; only --force overwrites files."""
 
 import hashlib
 import sys

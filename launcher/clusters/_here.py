@@ -9,7 +9,7 @@ from launcher.clusters.job import Start
 
 
 class StartedHere(Cluster):
-    """A cluster whose runs are children of the command. It stands before the class of the scheduler among the bases."""
+    """A cluster whose runs are children of the command. A subclass names it before the class of the scheduler."""
 
     queued = False
 
@@ -18,7 +18,7 @@ class StartedHere(Cluster):
         del options
 
     def when_starts(self, jobs: Sequence[Options], folder: str) -> list[Start]:
-        """At once, since nothing waits in a queue."""
+        """The present time, since nothing waits in a queue."""
         del folder
         return [Start(at=time.time(), how="without a queue") for _ in jobs]
 

@@ -18,11 +18,11 @@ class Allocation(StartedHere, Slurm):
     arrays = False
 
     def warning(self, options: Options, ranks: int, cuda: bool) -> str | None:
-        """None: the allocation was not requested with these options."""
+        """No warning, because the allocation was not requested with these options."""
         del options, ranks, cuda
 
     def memory_warning(self, options: Options, need_gib: int) -> str | None:
-        """None: the allocation was not requested with these options."""
+        """No warning, because the allocation was not requested with these options."""
         del options, need_gib
 
     def is_here(self, environ: Mapping[str, str]) -> bool:
@@ -39,7 +39,7 @@ class Allocation(StartedHere, Slurm):
         check_single(environ)
 
     def shell_warnings(self, options: Options, environ: Mapping[str, str]) -> list[str]:
-        """None: nothing is submitted."""
+        """No warnings, because nothing is submitted."""
         del options, environ
         return []
 

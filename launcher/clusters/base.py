@@ -42,11 +42,11 @@ class RunState(Enum):
     TIMEOUT = "timeout"
     """Ended by the time limit."""
     LOST = "lost"
-    """The cluster answered that it no longer knows the job, and the run dir does not say how it ended."""
+    """The cluster no longer has the job, and the run dir does not say how the job ended."""
 
 
 AGAIN = "type the command again: it finds the job, or queues it"
-"""The way out of a submission that may have queued its job, where the job belongs to a run."""
+"""The way out after a submission that may have queued the job of a run."""
 
 
 class Refused(ClusterError):
@@ -59,11 +59,11 @@ class Cluster(ABC):
     name: ClassVar[str]
     """The value of cluster.kind."""
     title: ClassVar[str]
-    """The name for people."""
+    """The name that is shown to the user."""
     queued: ClassVar[bool] = True
-    """Whether a run is submitted as a job of its own; otherwise it is a child of the command, which follows it to its end."""
+    """Whether a run is submitted as a separate job. Otherwise it is a child of the command, which follows it to its end."""
     auto_order: ClassVar[int | None] = None
-    """Order in which cluster.kind=auto tries `is_here`, the lowest first; None: it is never tried."""
+    """Order in which cluster.kind=auto tries `is_here`, the lowest first; None if it is never tried."""
     one_machine: ClassVar[bool] = False
     """Whether a run is entirely on the machine where its command runs."""
     outlives_run: ClassVar[bool] = False
@@ -116,7 +116,7 @@ class Cluster(ABC):
         return []
 
     def log_patterns(self, options: Options, job_ids: Sequence[str]) -> list[str]:
-        """Patterns, as of glob(3), of the files outside of logs/ in which the scheduler keeps the output of these jobs."""
+        """Patterns for glob(3) of the files outside of logs/ in which the scheduler keeps the output of these jobs."""
         del options, job_ids
         return []
 
@@ -179,7 +179,7 @@ class Cluster(ABC):
         del nodes, spares, environ
 
     def shell_warnings(self, options: Options, environ: Mapping[str, str]) -> list[str]:
-        """What of the caller's environment a submission leaves out, and what of it changes the job."""
+        """Warnings about variables of the caller's environment that a submission leaves out, or that change the job."""
         del options, environ
         return []
 
@@ -217,7 +217,7 @@ class Cluster(ABC):
             )
 
     def jobs_of(self, folder: Path) -> list[str] | None:
-        """Ids of the queued and running jobs of that run dir, an array's once per task; None if they are unknown."""
+        """Ids of the queued and running jobs of that run dir, with one id per task of an array; None if they are unknown."""
         del folder
         return None
 
@@ -226,21 +226,21 @@ class Cluster(ABC):
         """The state of each job; None if the cluster did not answer or has no record: then the state is unknown."""
 
     def state(self, job_id: str) -> RunState | None:
-        """`states` of one job."""
+        """The state of one job."""
         return self.states([job_id])[job_id]
 
     def reasons(self, job_ids: Sequence[str]) -> dict[str, str]:
-        """Why jobs wait, in the scheduler's words, for the jobs that have a reason."""
+        """Job id -> why the job waits, in the scheduler's words; without jobs that have no reason."""
         del job_ids
         return {}
 
     def expected_starts(self, job_ids: Sequence[str]) -> dict[str, float]:
-        """When waiting jobs are expected to start (time.time()), for the jobs whose start the scheduler has planned."""
+        """Job id -> when the job is expected to start (time.time()); without jobs whose start is not planned."""
         del job_ids
         return {}
 
     def when_starts(self, jobs: Sequence[Options], folder: str) -> list[Start]:
-        """For each job with these options, which would start in that folder: when it would start if it were submitted now."""
+        """For each job with these options, whose script starts in that folder: when it would start if it were submitted now."""
         del folder
         return [Start(how=f"{self.title} does not say when a job would start") for _ in jobs]
 
@@ -332,6 +332,6 @@ class Cluster(ABC):
 
     def _not_a_site(self) -> ClusterError:
         return ClusterError(
-            f"no scheduler that can be asked about its site was found here (cluster.kind={self.name}); type this command on a "
+            f"no scheduler that can describe its site was found here (cluster.kind={self.name}); type this command on a "
             "login node of the cluster"
         )

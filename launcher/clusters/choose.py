@@ -21,7 +21,7 @@ def choose_kind(kind: str, environ: Mapping[str, str]) -> str:
 
 
 def queue_kind() -> str:
-    """The name of this project's first cluster with a queue, which is planned for where none is named or found."""
+    """The name of this project's first cluster with a queue, for plans where no cluster is named or found."""
     own = [find_cluster(name) for name in CLUSTERS.own_names()]
     queues = [(one.auto_order, one.name) for one in own if one.queued and one.auto_order is not None]
     return min(queues)[1]

@@ -14,7 +14,7 @@ from launcher.run import write_text
 NEW = "defaults: [{kind}, _self_]\n"
 """The first line of a new file: it is based on one of conf/cluster."""
 _WIDTH = 1 << 16
-"""Characters in a line above which it would be folded."""
+"""Longest line in characters; longer lines would be folded."""
 
 
 def write_values(path: Path, values: Mapping[str, float], kind: str) -> str:
@@ -50,7 +50,7 @@ def edit(text: str, values: Mapping[str, float], where: str) -> str:
 
     ConfigError if the text is not a YAML mapping, or if a run would then read any other changed value.
     """
-    from ruamel.yaml import YAML  # by need: it takes 0.2 s
+    from ruamel.yaml import YAML  # imported here because it takes 0.2 s
     from ruamel.yaml.error import YAMLError
 
     editor: Any = YAML()
@@ -77,12 +77,12 @@ def edit(text: str, values: Mapping[str, float], where: str) -> str:
     editor.dump(loaded, stream)
     new = stream.getvalue()
     if yaml.safe_load(new) != wanted:  # a run reads YAML 1.1, where 1e-05 is a string
-        raise ConfigError(f"{where} cannot be edited so that a run reads these values; put them in by hand")
+        raise ConfigError(f"{where} cannot be edited so that a run reads these values; edit the file by hand")
     return new.replace("\n", end)
 
 
 def _null(representer: Any, value: None) -> Any:
-    """`null`, as our own files say it; ruamel.yaml would leave the value out."""
+    """`null`, as in our own files; ruamel.yaml would write an empty value."""
     return representer.represent_scalar("tag:yaml.org,2002:null", "null")
 
 

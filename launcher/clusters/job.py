@@ -16,7 +16,7 @@ class Request:
     nodes: int
     """Nodes that train."""
     spares: int
-    """Nodes beside them that wait to replace one that fails."""
+    """Spare nodes that wait to replace a failed one."""
     gpus_per_node: int
     """Ranks per node, with one GPU each if `cuda`."""
     cuda: bool
@@ -43,7 +43,7 @@ class CpuRequest:
     """The folder in which its script starts."""
     cores: int
     time: str
-    """Time limit, as of resources.time."""
+    """Time limit, in the form of resources.time."""
     given: Mapping[str, str]
     """Options of the scheduler that were typed, by their long names, "" for a flag without a value."""
     site: ClusterConfig
@@ -79,11 +79,11 @@ class JobRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """What a scheduler says, before it is submitted, of when a job would start."""
+    """The scheduler's answer to the question when a job would start if it were submitted."""
 
     at: float | None = None
     """When it would start (time.time()); None if that is not known."""
     refused: str | None = None
-    """The scheduler's words if it would refuse the job."""
+    """The scheduler's message if it would refuse the job."""
     how: str = ""
     """How the start is known, or why it is not."""

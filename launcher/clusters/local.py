@@ -62,7 +62,7 @@ class Local(StartedHere, SlurmScript):
             ) from None
 
     def job(self, environ: Mapping[str, str]) -> Job | None:
-        """None: if this process is in a job, that job is not the run's."""
+        """None: if this process is in a job, that job does not belong to the run."""
         del environ
 
 
@@ -75,8 +75,8 @@ def process_id(pid: str, started: int | None) -> str:
 
 
 def _is_supervisor(job_id: str) -> bool:
-    """Whether the process is still ours, and not another one with the same id: by its start, or, where that was not noted, by
-    its command."""
+    """Whether the process is the supervisor and not a later one with the same id. It is recognised by its start time, or by its
+    command if the start was not recorded."""
     pid, _, ticks = job_id.partition(".")
     if not _PID.fullmatch(pid):
         return False

@@ -1,4 +1,4 @@
-"""What of a cluster file no longer holds, by the answers of the site."""
+"""Values of a cluster file that no longer fit the site."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

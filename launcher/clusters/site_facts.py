@@ -10,13 +10,13 @@ class SiteFact:
     what: str
     """Short name of the fact, such as `Slurm` or `GPUs of a node`."""
     value: str | int | float | bool | None
-    """The value; None for what could not be found out."""
+    """The value; None if it could not be determined."""
     how: str
-    """How it is known: the command that said it."""
+    """Source of the value: the command that printed it."""
     key: str | None = None
     """Key of the cluster group that the value belongs to; None for a fact without a key."""
     note: str = ""
-    """What follows from it for a run; empty for nothing."""
+    """What the fact means for a run; empty for nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

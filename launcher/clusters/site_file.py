@@ -1,4 +1,4 @@
-"""A cluster file from what a probe has found: each line with the way in which its value is known."""
+"""A cluster file from the findings of a probe. Each line has a comment with the source of its value."""
 
 import json
 from collections.abc import Sequence
@@ -31,19 +31,19 @@ def render(kind: str, findings: Sequence[SiteFact], day: date) -> str:
     for group, members in nested.items():
         lines.append(f"{group}:")
         lines += [_line(f"  {str(one.key).partition('.')[2]}", one, quoted=True) for one in members]
-    lines.append("# Known beside it:")
+    lines.append("# Further facts:")
     lines += [_fact(one) for one in findings if not one.key or one.value is None]
     return "\n".join(lines) + "\n"
 
 
 def check_new(path: Path) -> Path:
-    """The path with the home folder in it; ConfigError if it is no YAML file, or exists."""
+    """The path with ~ expanded; ConfigError if it is not the name of a YAML file, or exists."""
     path = path.expanduser()
     if path.suffix not in (".yaml", ".yml"):
         raise ConfigError(f"--write {path} is not a YAML file; name one such as ~/site/cluster/mysite.yaml")
     if path.exists():
         raise ConfigError(
-            f"--write {path} exists and is left as it is; name a new file, or compare by `launcher site check`"
+            f"--write {path} exists and was not changed; name a new file, or compare with `launcher site check`"
         )
     return path
 

@@ -3,7 +3,7 @@
 Before the scheduler is called, intent.json is written into the run dir; after the job is recorded, that file is deleted. A
 later call that finds the file looks in the queue first (Cluster.jobs_of). The command that submits holds a lock on the file, so
 that a later call waits for a command that outlived its launcher.
-filelock does not serve here: its lock ends with the launcher, because commands do not inherit its descriptor.
+filelock is not used, because its lock ends with the launcher: commands do not inherit its descriptor.
 """
 
 import contextlib
@@ -81,7 +81,7 @@ def cut_short(cluster: Cluster, run: RunDir) -> Generator[str | None]:
     with file:
         _lock(file, run)
         if not _is(file, run.intent):
-            yield None  # it was not interrupted: it is complete
+            yield None  # the submission was not interrupted but is complete
             return
         job_id = _earlier(cluster, run, file, "")
         if job_id:
@@ -91,9 +91,9 @@ def cut_short(cluster: Cluster, run: RunDir) -> Generator[str | None]:
 
 
 def _check_file(run: RunDir) -> None:
-    """RunError if the intent is a pipe, a device or a folder: to read one can wait for ever."""
+    """RunError if the intent is a pipe, a device or a folder, because reading one can block forever."""
     if run.intent.is_symlink() or (run.intent.exists() and not run.intent.is_file()):
-        raise RunError(f"{run.intent} is no file; remove it")
+        raise RunError(f"{run.intent} is not a regular file; remove it")
 
 
 def _note_intent(run: RunDir, file: IO[str]) -> None:
@@ -127,7 +127,7 @@ def _earlier(cluster: Cluster, run: RunDir, file: IO[str], me: str) -> str | Non
 
 
 def _before(run: RunDir, text: str) -> list[str]:
-    """The earlier jobs that an intent names; RunError for a file that no launcher has written."""
+    """The earlier jobs that an intent names; RunError for a file that the launcher has not written."""
     values: Any
     try:
         values = json.loads(text)["before"]
@@ -135,8 +135,8 @@ def _before(run: RunDir, text: str) -> list[str]:
         values = None
     if not is_kind(values, Sequence[str]):
         raise RunError(
-            f"{run.intent} is not what a submission writes; if no job of {run.name} is queued, remove it and type the command "
-            "again"
+            f"{run.intent} is not a valid record of a submission; if no job of {run.name} is queued, remove it and type the "
+            "command again"
         )
     return list(cast("Sequence[str]", values))
 

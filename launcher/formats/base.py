@@ -29,7 +29,7 @@ ABOUT = (
 """Keys about the origin of a row. A row of any format may have them, and they are not trained on. The last four are what
 pandas writes for its index."""
 SYSTEM = ("system", "system_prompt")
-"""Keys of a system prompt beside the turns."""
+"""Keys of a system prompt that is not one of the turns."""
 TOOLS = ("tools", "functions", "parallel_tool_calls")
 
 

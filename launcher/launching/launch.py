@@ -49,7 +49,7 @@ class LaunchReport(TypedDict):
     run_dir: str
     """Absolute path of its folder."""
     cluster: str
-    """The cluster's name: what cluster.kind=auto resolved to."""
+    """The cluster's name; for cluster.kind=auto the one that was chosen."""
     job_id: str | None
     """The scheduler's id of its job; null for a run on this machine and for a dry run."""
     dry_run: bool

@@ -48,7 +48,7 @@ class Liger(Plugin):
 
     @property
     def traits(self) -> Traits:
-        """Kernels of a GPU."""
+        """It uses GPU kernels."""
         return Traits(gpu_kernels=True)
 
     def on_plan(self, plan: LaunchPlan) -> LaunchPlan:

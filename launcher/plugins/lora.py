@@ -1,4 +1,4 @@
-"""LoRA: train a small adapter beside frozen weights.
+"""LoRA: train a small adapter while the weights of the model stay frozen.
 
 Memory: gradients and optimizer state shrink to those of the adapter. docs/guide/plugins.md has the figures.
 """

@@ -139,7 +139,7 @@ class Tool:
     marks: frozenset[str]
     """Keys by which its recipes are recognised."""
     table: Mapping[str, Step]
-    """Key -> what is done with it."""
+    """Key -> the step that handles it."""
     finish: Callable[[Draft], None]
     """Sets the keys that come from several keys of the recipe. It runs before the table, which sets the other keys."""
     method: Callable[[Mapping[str, Any]], str | None]

@@ -39,7 +39,7 @@ _ORDER = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConversionRequest:
-    """What is to be converted."""
+    """The files to convert, and the options of the conversion."""
 
     file: Path
     tool: str | None = None

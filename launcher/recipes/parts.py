@@ -238,7 +238,7 @@ def named_elsewhere(draft: Draft, key: str, paths: list[str], where: str, ours: 
 
 
 def hub_name(name: str, subset: Any = None, split: Any = None) -> str:
-    """A data set of the hub, or a file's path as it is."""
+    """hub:NAME for a data set of the hub; the path of a file stays unchanged."""
     if re.search(r"\.(jsonl?|csv|tsv|txt|parquet)$", name) or name.startswith(("/", "./", "~", "s3:", "gs:")):
         return name
     inner = f"/{subset}" if subset and subset != "default" else ""

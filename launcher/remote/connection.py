@@ -148,7 +148,7 @@ def explain(ssh: str, said: str) -> str:
 
 
 def _folder() -> Path:
-    """The folder of the sockets, which nobody else can enter; ClusterError if it is not ours."""
+    """The folder of the sockets, which only this user can enter; ClusterError if it is not such a folder."""
     given = os.environ.get(environment.XDG_RUNTIME_DIR)
     folder = Path(given, "launcher-ssh") if given else Path(f"/tmp/launcher-ssh-{os.getuid()}")
     if len(os.fsencode(folder)) + 17 > _LONGEST_SOCKET:

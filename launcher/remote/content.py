@@ -30,7 +30,7 @@ class Blob:
     path: Path
     sha: str
     size: int
-    """Bytes."""
+    """Size in bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +96,7 @@ def code_tree(archive: Path, hashes: Hashes) -> Tree:
 
 
 def data_tree(files: Mapping[str, Path], hashes: Hashes) -> Tree:
-    """The folder of data files or of a model, by the paths in it."""
+    """The folder of data files or of a model; `files` maps paths in it to files."""
     blobs = {name: hashes.blob(path) for name, path in sorted(files.items())}
     content = json.dumps([(name, blob.sha) for name, blob in blobs.items()]).encode()
     return Tree(name=f"data/{hashlib.sha256(content).hexdigest()[:40]}", files=blobs)

@@ -33,7 +33,7 @@ class Brought(TypedDict):
     files: int
     """Number of files that were fetched."""
     bytes: int
-    """Their size."""
+    """Size of these files."""
     kept: list[str]
     """Paths of files that were not fetched, because the file here is newer or is not a plain file."""
 
@@ -68,9 +68,7 @@ def bring(away: RunElsewhere, *, checkpoints: bool) -> Brought:
     listed: list[Any] = ask(connection, remote.python, request, _LISTED)["files"]
     kept: list[str] = []
     if not all(is_kind(one, Sequence[Any]) and _is_listed(one) for one in listed):
-        raise ClusterError(
-            f"cluster.ssh={remote.ssh}: what answers there is not the launcher; log in and look"
-        )
+        raise ClusterError(f"cluster.ssh={remote.ssh}: the answer is not from the launcher; log in and check")
     wanted = [
         one for name, length, changed in listed if (one := _wanted(folder, name, length, changed, kept))
     ]
@@ -96,7 +94,7 @@ def bring(away: RunElsewhere, *, checkpoints: bool) -> Brought:
 
 
 def _is_listed(one: Sequence[Any]) -> bool:
-    """Whether it is a path, a size and a time of change."""
+    """Whether it is a path, a size and a modification time."""
     return len(one) == 3 and isinstance(one[0], str) and all(is_kind(number, int) for number in one[1:])
 
 
@@ -106,7 +104,7 @@ def _wanted(folder: Path, name: str, length: int, changed: int, kept: list[str])
     if path.is_absolute() or not path.parts or ".." in path.parts or str(path) == REMOTE or length < 0:
         raise RunError(f"{name[:200]!r} is not a path in a run dir; nothing was fetched")
     if not name.isprintable():
-        say(f"{name[:200]!a} was left there: its name cannot be shown")
+        say(f"{name[:200]!a} was not fetched: its name has characters that cannot be printed")
         return None
     target = folder / path
     if target.is_symlink() or (target.exists() and not target.is_file()):

@@ -147,7 +147,7 @@ def _unrecorded(earlier: dict[str, Any] | None, runs_dir: Path) -> dict[str, Any
     run, run_dir = _named(earlier)
     if not isinstance(run, str) or not _RUN.fullmatch(run) or not isinstance(run_dir, str):
         raise ClusterError(
-            f"the cluster names the run that it has launched {str(run)[:60]!r}, which is no run's name; log in there and look"
+            f"the cluster reports a launched run with the invalid name {str(run)[:60]!r}; log in there and check"
         )
     known = {remote.run_dir for folder in list_remote(runs_dir) if (remote := read_remote(folder))}
     return None if run_dir in known else earlier

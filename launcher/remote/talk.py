@@ -17,13 +17,13 @@ _BEGIN = "import sys; exec(compile(sys.stdin.buffer.read(int(sys.argv[1])), 'the
 _MOST_BEFORE = 1 << 20
 """Most bytes that a login shell may print before the first answer."""
 _LONGEST_ANSWER = 256 << 20
-"""Bytes of a line: a list of a million files has half as many."""
+"""Most bytes of a line; a list of a million files has about half of that."""
 LOOKED: Mapping[str, Any] = {"base": str, "version": str, "host": str, "absent": Sequence[str], "old": bool}
-"""What `look` answers."""
+"""The answer to `look`."""
 LOOKED_WHOLE: Mapping[str, Any] = {
     **LOOKED, "have": Mapping[str, int], "trees": Sequence[str], "free": int, "earlier": Mapping[str, Any] | None,
 }  # fmt: skip
-"""What it answers besides, where the launcher can run."""
+"""The answer to `look` of a machine on which the launcher can run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,8 +36,8 @@ class Talk:
     receive: IO[bytes]
 
     def answer(self, kinds: Mapping[str, Any]) -> dict[str, Any]:
-        """The next line of its answer, which has these keys with values of these types; ClusterError if it reports an error,
-        is no such answer, or the connection is lost."""
+        """The next line of its answer, which has these keys with values of these types; ClusterError if it has another form or
+        reports an error, or if the connection is lost."""
         line = self.receive.readline(_LONGEST_ANSWER)
         try:
             found: Any = json.loads(line)
@@ -50,8 +50,8 @@ class Talk:
             raise ClusterError(f"cluster.ssh={self.ssh}: {str(error)[:1000]}")
         if not kinds.keys() <= values.keys() or not fits(values, kinds):
             raise ClusterError(
-                f"cluster.ssh={self.ssh}: what answers there is not the launcher ({line[:60]!r}); does a login shell print "
-                "texts of its own, or is cluster.python another program?"
+                f"cluster.ssh={self.ssh}: the answer is not from the launcher ({line[:60]!r}); does a login shell print texts, "
+                "or is cluster.python another program?"
             )
         return values
 

@@ -1,7 +1,7 @@
 """The job arrays of a sweep: their scripts, and their submission, which can be repeated after an interruption at any point.
 
 The lock of a submit is flock(2) on sweep.json itself, taken before the file gets its name, so that no sweep is visible
-without it. filelock does not serve here: it opens the file that it locks by its name.
+without it. filelock is not used, because it opens the file that it locks by its name.
 """
 
 import contextlib
@@ -91,7 +91,7 @@ def submit_one(
 
 
 def note_reported(sweep: SweepDir) -> None:
-    """Notes that the job ids were reported to the user, so that the same command, typed again, starts another sweep."""
+    """Notes that the job ids were reported to the user, so that the same command then starts another sweep."""
     _write_jobs(sweep, queued(sweep), told=True)
 
 

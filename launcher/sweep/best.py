@@ -14,7 +14,7 @@ from launcher.run.find import check_name
 from launcher.sweep.folder import SweepDir
 from launcher.sweep.read import Sweep, Trial, read_sweep
 
-# Keys of the cluster and of a single launch, which an experiment does not set.
+# An experiment does not set keys of the cluster or of a single launch.
 _LEFT_OUT = (
     "cluster",
     "sweep",
@@ -57,7 +57,7 @@ def _write(sweep: SweepDir, best: Trial) -> tuple[Path, str]:
     config = _config(run)
     name = check_name(
         f"{str(config.get('name'))[:95]}_best"
-    )  # it becomes the name of a file, and a word of a command
+    )  # the name becomes the name of a file, and a part of a command
     kept = {key: value for key, value in config.items() if key not in _LEFT_OUT}
     facts = run.read_json(run.plan)["facts"]
     kept["name"] = name
@@ -86,5 +86,5 @@ def _config(run: RunDir) -> dict[str, Any]:
     except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
         raise RunError(f"{run.config} cannot be read: {' '.join(str(error).split())[:100]}") from None
     if not isinstance(found, dict):
-        raise RunError(f"{run.config} holds no mapping; was it edited?")
+        raise RunError(f"{run.config} is not a mapping of keys to values; was it edited?")
     return cast("dict[str, Any]", found)

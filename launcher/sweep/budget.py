@@ -21,7 +21,7 @@ def check_deadline(text: str | None) -> None:
 def spent(budget: Mapping[str, Any], begun: int, gpu_s: Iterable[float], moment: datetime) -> str | None:
     """The reason why no further trial may begin; None if one may.
 
-    `begun`: number of trials so far; `gpu_s`: GPU seconds of each; `moment`: the time now, with its time zone.
+    `begun`: number of trials so far; `gpu_s`: GPU seconds of each; `moment`: the present time, with a time zone.
     """
     trials, hours, deadline = budget["trials"], budget["gpu_hours"], budget["deadline"]
     if trials is not None and begun >= trials:
@@ -29,7 +29,7 @@ def spent(budget: Mapping[str, Any], begun: int, gpu_s: Iterable[float], moment:
     if hours is not None:
         used = sum(gpu_s) / 3600
         if used >= hours:
-            return f"sweep.gpu_hours={hours:g} are spent ({used:.3g})"
+            return f"sweep.gpu_hours={hours:g} are used up ({used:.3g} hours)"
     if deadline is not None and moment >= datetime.fromisoformat(deadline).astimezone():
-        return f"sweep.deadline={deadline} is over"
+        return f"sweep.deadline={deadline} has passed"
     return None

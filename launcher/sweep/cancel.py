@@ -19,7 +19,7 @@ def cancel_sweep(sweep: SweepDir) -> list[str]:
 
 
 def _cancel(sweep: SweepDir) -> list[str]:
-    """Ids or numbers as of cancel_sweep. Workers that are not in a queue end by themselves when they see stop.json."""
+    """The result of cancel_sweep. Workers that are not in a queue end by themselves when they see stop.json."""
     spec = sweep.read_spec()
     cluster = queue_of(spec)
     if cluster is not None:

@@ -12,7 +12,7 @@ from launcher.sweep.outcome import Reports
 
 _POLL_S = 0.1
 _LOOK_S = 0.5
-"""Seconds between two looks at what the trial reports."""
+"""Seconds between two reads of the trial's reports."""
 
 
 def carry(
@@ -24,8 +24,8 @@ def carry(
 ) -> int:
     """The exit code of the job script, which becomes the trial's supervisor.
 
-    It gets the worker's own signals, SIGTERM once the sweep `has_ended`, and SIGUSR2 once `should_prune` says so of the values
-    of the objective by step; it is called again whenever there are more.
+    The script gets the worker's signals, SIGTERM once the sweep `has_ended`, and SIGUSR2 once `should_prune` is true.
+    `should_prune` gets the values of the objective by step, and is called again whenever there are more.
     """
     child = _start(run)
     reported, steps = Reports(run, objective), -1

@@ -1,8 +1,8 @@
 """Claims of workers on trials. Two workers never have the same trial, on any shared file system that has hard links.
 
 claims/N.G.json is created atomically, by a hard link that fails if the name exists. The newest generation G counts. A
-trial is given up, or taken over from a worker that has ended, by a claim of the next generation. filelock does not serve here:
-a claim names its worker and outlives the process, as a requeue needs; a lock of filelock ends with the process.
+trial is given up, or taken over from a worker that has ended, by a claim of the next generation. filelock is not used:
+a claim names its worker and outlives the process, which a requeue needs; a lock of filelock ends with the process.
 """
 
 import contextlib
@@ -114,7 +114,7 @@ def _make(sweep: SweepDir, number: int, generation: int, content: Mapping[str, A
 
 
 def _read(sweep: SweepDir, number: int, generation: int) -> dict[str, Any]:
-    """A claim. One that is empty or no claim, as a loss of power can leave it, is nobody's: the next worker takes the trial."""
+    """A claim. An empty or invalid one, which a loss of power can leave, names no worker: the next worker takes the trial."""
     found: dict[str, Any] = {}
     with contextlib.suppress(OSError, RunError):
         value = read_json(sweep.claims / f"{number}.{generation}.json")

@@ -2,7 +2,7 @@
 
 A composition by Hydra takes about 60 ms, which is too slow for 1000 trials. A value that only replaces a scalar needs no
 composition of its own: it is put into a composed configuration once, by Hydra's own code and under OmegaConf's types, and the
-results are combined for each trial. Groups, lists, mappings and overrides that affect each other are really composed, once
+results are combined for each trial. Groups, lists, mappings and overrides that affect each other are composed by Hydra, once
 per combination. tests/unit/sweep/test_derive.py compares the outcome with Hydra's.
 """
 
@@ -58,7 +58,7 @@ class Deriver:
         self.request, self.axes = request, axes
         self.plain = [at for at, axis in enumerate(axes) if axis.swept and self._is_plain(axis)]
         self._bases: dict[tuple[str, ...], _Base | None] = {}
-        self.notes: list[str] = []  # on models whose file's revision and shape were dropped
+        self.notes: list[str] = []  # notes about models for which revision and shape of a file were dropped
 
     def derive(self, values: Sequence[Value], number: int) -> Derived:
         """The configuration of one combination; raises the errors of Hydra and OmegaConf."""
@@ -85,7 +85,7 @@ class Deriver:
         return replace(base.derived, config=config)
 
     def _is_plain(self, axis: Axis) -> bool:
-        """Whether the axis changes no other key than its own."""
+        """Whether the axis changes only its own key."""
         if not axis.is_plain or axis.name == NAME or self.request.loader.get_group_options(axis.name):
             return False
         others = [other.name for other in self.axes if other is not axis]

@@ -139,7 +139,7 @@ def _interval(key: str, override: Override) -> Axis:
     log = "log" in value.tags
     if not low < high or (log and low <= 0):
         raise ConfigError(
-            f"{override.input_line} must go from a smaller to a larger number{', both above 0' if log else ''}"
+            f"{override.input_line} must go from a smaller to a larger number{', both above 0 with log' if log else ''}"
         )
     whole = "int" in value.tags or (isinstance(value.start, int) and isinstance(value.end, int))
     return Axis(key=key, values=(), swept=True, interval=(low, high), whole=whole, log=log)

@@ -33,7 +33,7 @@ BUDGET = {"sweep.trials": int, "sweep.gpu_hours": float, "sweep.deadline": str}
 
 
 def extend_sweep(sweep: SweepDir, more: Sequence[str], tell: Tell) -> SweepResult:
-    """What became of the further trials; ConfigError for a key that cannot be extended."""
+    """The result, with the added trials; ConfigError for a key that cannot be extended."""
     spec = sweep.read_spec()
     check_starts(sweep, spec)
     _check_keys(sweep, spec, more)
@@ -72,7 +72,7 @@ def _check_keys(sweep: SweepDir, spec: dict[str, Any], more: Sequence[str]) -> N
     budgets = [override for override in more if override.partition("=")[0] in BUDGET]
     if 0 < len(budgets) < len(more):
         raise ConfigError(
-            f"{budgets[0]} is a budget and not a value of the grid; raise it in a separate command"
+            f"{budgets[0]} is a budget, not a value of the grid; raise it in a separate command"
         )
 
 
@@ -100,7 +100,7 @@ def _more_budget(sweep: SweepDir, spec: dict[str, Any], more: Sequence[str], tel
 def _more_trials(
     sweep: SweepDir, spec: dict[str, Any], requests: MultirunRequest, more: Sequence[str]
 ) -> int:
-    """The number of new trials, after their lines, their scripts and, last, sweep.json are written."""
+    """The number of new trials, after their lines, their scripts and finally sweep.json are written."""
     parser = OverridesParser.create(config_loader=requests.loader)
     added = {
         axis.name: [value.text for value in axis.values]
@@ -118,7 +118,7 @@ def _more_trials(
     before = [line["values"] for line in lines]
     trials = [values for values in grid(axes) if swept(axes, values) not in before]
     if not trials:
-        # a command that was interrupted before it queued its trials is repeated
+        # the same command may have been interrupted before it queued its trials
         if not read_sweep(sweep.path).count(WAITING):
             raise ConfigError(
                 f"{' '.join(more)} adds no trial: {sweep.name} has every combination with these values already; "

@@ -1,7 +1,7 @@
 """The folder of a sweep: all its paths, and the search for a sweep by its name.
 
 runs/<name>/sweep_<date_time>/
-    sweep.json          the request, and what all trials have in common; written last, so that an incomplete folder is no sweep
+    sweep.json          the request, and what all trials have in common; written last, so an incomplete folder is not a sweep
     trials.jsonl        a line per trial that was planned when the sweep was submitted
     job.sbatch          the array, ready to be submitted by hand; job_1.sbatch, ... if one array cannot hold all trials
     jobs.json           the arrays that are queued
@@ -35,7 +35,7 @@ class SweepDir:
 
     @property
     def name(self) -> str:
-        """name/sweep_date_time, the name of the sweep for a person."""
+        """name/sweep_date_time, the name that is shown to the user."""
         return "/".join(self.path.parts[-2:])
 
     @property
@@ -70,7 +70,7 @@ class SweepDir:
 
     @property
     def stop(self) -> Path:
-        """The file that exists once no further trial may begin; it says why."""
+        """The file that exists once no further trial may begin. It contains the reason."""
         return self.path / "stop.json"
 
     @property
@@ -98,7 +98,7 @@ class SweepDir:
 
 
 def read_numbered(folder: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(N, outcome) of every N.json in a folder, by number; what is incomplete or no outcome is left out."""
+    """(N, outcome) of every N.json in a folder, by number; incomplete and invalid files are left out."""
     if not folder.is_dir():
         return
     named = [path for path in folder.glob("[0-9]*.json") if re.fullmatch(r"[0-9]{1,9}", path.stem)]
@@ -128,10 +128,10 @@ def find_begun(runs_dir: Path, job_id: str, typed: Sequence[str]) -> SweepDir | 
 
 
 def find_sweep(runs_dir: Path, reference: str | None) -> SweepDir:
-    """The sweep that `reference` names by its folder, name/sweep_date_time or a name (the newest of it); None: the newest.
+    """The sweep that `reference` names by its folder, name/sweep_date_time or its name (the newest one); None: the newest.
 
-    The newest is the newest that was submitted; a dry run only where there is no other. RunElsewhere for a sweep on a cluster
-    that is reached by ssh.
+    The newest sweep is the newest that was submitted; dry runs count only if there are no others. RunElsewhere for a sweep on a
+    cluster that is reached by ssh.
     """
     refuse_remote_folder(runs_dir, reference)
     if reference:
@@ -146,9 +146,9 @@ def find_sweep(runs_dir: Path, reference: str | None) -> SweepDir:
     if newest is not None:
         return SweepDir(newest.path.resolve())
     if not sweeps:
-        asked = f", so none is {reference}" if reference else ""
+        asked = f" for {reference}" if reference else ""
         raise RunError(
-            f"no sweeps under {runs_dir}{asked}: start one with -m, or give the folder of all runs with --runs-dir DIR"
+            f"there are no sweeps under {runs_dir}{asked}: start one with -m, or give the folder of runs with --runs-dir DIR"
         )
     raise RunError(unknown(f"sweep under {runs_dir}", str(reference), {sweep.name for sweep in sweeps}))
 

@@ -24,7 +24,7 @@ from launcher.sweep.resume_sweep import go_on
 
 
 def launch_sweep(request: MultirunRequest, tell: Tell) -> SweepResult:
-    """What became of the sweep; where its trials are to run here, the caller runs them."""
+    """The result of the launch. If the trials are to run on this machine, the caller runs them."""
     if (begun := _begun(request)) is not None:
         return go_on(*begun, tell)
     prepared = prepare_sweep(request, datetime.now())
@@ -46,7 +46,7 @@ def launch_sweep(request: MultirunRequest, tell: Tell) -> SweepResult:
             job_ids = submit(prepared.sweep, cluster)
         except Refused:
             if not prepared.sweep.jobs.exists():
-                shutil.rmtree(prepared.sweep.path)  # none of it is queued
+                shutil.rmtree(prepared.sweep.path)  # no job of it is queued
             raise
         found = _reported(prepared, job_ids, tell)
         note_reported(prepared.sweep)
@@ -65,7 +65,7 @@ def _reported(
 
 
 def _begun(request: MultirunRequest) -> tuple[SweepDir, str] | None:
-    """The sweep that this job began before it was queued again, and a line that says so; None elsewhere."""
+    """The sweep that this job began before it was queued again, and a line that says so; None if there is none."""
     cluster = find_cluster(choose_kind(str(request.master.cluster.kind), os.environ))
     job = None if cluster.queued else cluster.job(os.environ)
     if job is None or not job.restart:
@@ -77,7 +77,7 @@ def _begun(request: MultirunRequest) -> tuple[SweepDir, str] | None:
 def write_files(prepared: PreparedSweep) -> PreparedSweep:
     """Creates the folder, under another name if it exists by now, with all files except sweep.json."""
     sweep, number = prepared.sweep, 1
-    frozen = freeze(prepared.config, prepared.plan, prepared.spec["config_dir"])  # it can refuse
+    frozen = freeze(prepared.config, prepared.plan, prepared.spec["config_dir"])  # this can raise an error
     if frozen:
         plan = with_code(prepared.plan, frozen.of(sweep.as_run))
         prepared = dataclasses.replace(prepared, plan=plan)
@@ -105,7 +105,7 @@ def write_files(prepared: PreparedSweep) -> PreparedSweep:
 
 
 def write(prepared: PreparedSweep) -> PreparedSweep:
-    """The sweep with its whole folder, for one that is not submitted."""
+    """The sweep, after its whole folder is written; for a sweep that is not submitted."""
     prepared = write_files(prepared)
     with written(prepared.sweep, prepared.spec):
         return prepared

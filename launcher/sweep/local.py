@@ -61,7 +61,7 @@ def run_here(sweep: SweepDir, *, quiet: bool) -> int:
 
 
 def _environment(sweep: SweepDir, work_dir: str) -> dict[str, str]:
-    """The environment of a worker: it imports the code that was kept for the sweep, else what is in the working folder."""
+    """The environment of a worker, which imports the code that was kept for the sweep, otherwise that of the working folder."""
     code = read_code(sweep.as_run.code)
     for folder, archive in code.folders.items() if code else ():
         if archive:

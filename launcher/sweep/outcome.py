@@ -20,7 +20,7 @@ WAITING, RUNNING, FINISHED, PRUNED, FAILED, CANCELLED = STATES
 
 
 class Reports:
-    """The reports of a trial's run of its objective; each call reads only the new metrics."""
+    """Reads the objective that a trial's run reports; each call reads only new metrics."""
 
     def __init__(self, run: RunDir, objective: str) -> None:
         self._lines, self._objective = MetricsReader(run.metrics), objective

@@ -28,13 +28,13 @@ from launcher.sweep.expand import Axis, Value
 from launcher.sweep.folder import SweepDir
 from launcher.sweep.trials import PlannedTrial, digest, shape
 
-# Keys of trainer that do not depend on the machine or the data; all other keys may.
+# Keys of trainer that do not change the facts about machine and data; all other keys may change them.
 _INERT = frozenset(
     """learning_rate num_train_epochs max_steps lr_scheduler_type warmup_steps weight_decay max_grad_norm loss_spike optim
     logging_steps eval_steps sample_prompt""".split()  # noqa: SIM905
 )
 _FREE = frozenset(["seed", "batch", "plugins", "strategy", "trainer", "sweep"])
-"""Top-level keys that do not depend on them either; the keys of trainer are checked one by one."""
+"""Top-level keys that do not change them either; the keys of trainer are checked one by one."""
 
 
 class Planner:
@@ -51,7 +51,7 @@ class Planner:
         self._warned: set[str] = set()
 
     def plan(self, config: Config, experiment: str | None, number: int) -> tuple[LaunchPlan, int]:
-        """The plan of a trial, and the index of the facts used; LauncherError for every mistake that can be found by now."""
+        """The plan of a trial, and the index of the facts used; LauncherError for every mistake that is already known."""
         refuse_secrets(repr(config), self._secrets)
         check_push(config, trial=True)
         run_dir = str(self.sweep.trial(number).path)
@@ -72,7 +72,9 @@ class Planner:
         """The index of the trial's facts. Parts that derived configurations share are compared by identity, which is fast."""
         quick = (experiment, *_identities(config))
         if quick not in self._seen:
-            self._kept.append(config)  # keeps its parts alive, so that no other object gets the same identity
+            self._kept.append(
+                config
+            )  # keeps these objects alive, so that no other object gets the same identity
             key = f"{experiment} {_outside(config)}"
             if key not in self._seen:
                 facts = gather(config, experiment, self.sweep.trial(number))

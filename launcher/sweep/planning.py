@@ -194,7 +194,7 @@ def _check_one_shape(planned: Sequence[PlannedTrial], title: str) -> None:
             if planned[0].shape.get(flag) != value:
                 shown = " ".join(f"{key}={text}" for key, text in trial.values.items())
                 raise ConfigError(
-                    f"{shown} needs --{flag}={value} of {title}, and other trials {planned[0].shape.get(flag)}; all workers of "
+                    f"{shown} needs --{flag}={value} of {title}, but other trials {planned[0].shape.get(flag)}; all workers of "
                     "a sampler have the same job options: search such a key with sweep.sampler=grid"
                 )
 

@@ -6,14 +6,14 @@ from launcher.launching.plan_warnings import HowMuch
 
 
 class SweepLaunched(TypedDict):
-    """A sweep that was queued, is trained on this machine, or was only written (a dry run)."""
+    """A sweep that was queued, runs on this machine, or was only written (a dry run)."""
 
     sweep: str
     """name/sweep_date_time, by which every verb finds the sweep."""
     sweep_dir: str
     """Absolute path of its folder."""
     cluster: str
-    """The cluster's name: what cluster.kind=auto resolved to."""
+    """The cluster's name; for cluster.kind=auto the one that was chosen."""
     trials: int | None
     """Number of trials; null where a budget of time decides it."""
     job_ids: list[str]
@@ -23,7 +23,7 @@ class SweepLaunched(TypedDict):
     command: str
     """The command that submits its jobs by hand."""
     training: HowMuch
-    """How much its first trial trains."""
+    """What its first trial trains: steps, samples, tokens."""
 
 
 class SweepResumed(TypedDict):
@@ -49,12 +49,12 @@ class SweepExtended(TypedDict):
 
 
 class SweepCancelled(TypedDict):
-    """A sweep whose trials were told to end."""
+    """A sweep that was cancelled."""
 
     sweep: str
     """name/sweep_date_time."""
     cancelled: list[str]
-    """What was told to end: the scheduler's ids of jobs, or this machine's processes; empty if nothing was left."""
+    """What was cancelled: the scheduler's ids of jobs, or numbers of trials on this machine; empty if nothing was left."""
 
 
 class BestTrial(TypedDict):

@@ -19,7 +19,7 @@ __all__ = ["STATES", "Sweep", "Trial", "read_sweep", "why_spent"]
 
 
 _TRIAL = {"number": int, "values": Mapping[str, str]}
-"""What a line of trials.jsonl has."""
+"""The fields of a line of trials.jsonl."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,9 +61,9 @@ class Sweep:
     direction: str
     """minimize or maximize."""
     sampler: str
-    """How values are chosen: grid for every combination, else a sampler's name."""
+    """How values are chosen: grid for every combination, otherwise the name of a sampler."""
     pruner: str
-    """What ends bad trials early; none for nothing."""
+    """The pruner that ends bad trials early, or none."""
     parameters: list[str]
     """The swept keys."""
     space: dict[str, Any]
@@ -73,7 +73,7 @@ class Sweep:
 
     @property
     def best(self) -> Trial | None:
-        """The finished trial with the best value; the first of equal ones."""
+        """The finished trial with the best value; the first one if several have that value."""
         finished = [trial for trial in self.trials if trial.state == FINISHED and trial.value is not None]
         sign = 1 if self.direction == "minimize" else -1
         return min(finished, key=lambda trial: (sign * (trial.value or 0.0), trial.number), default=None)
@@ -114,7 +114,7 @@ def read_sweep(folder: Path) -> Sweep:
 
 
 def why_spent(sweep: SweepDir) -> str | None:
-    """The reason why no further trial may begin, by what the trials have used until now; None if one may."""
+    """The reason why no further trial may begin, given what the trials have used so far; None if one may begin."""
     budget = sweep.read_spec()["budget"]  # read again, because `sweep extend` may have raised it
     if all(limit is None for limit in budget.values()):
         return None  # without a limit, the trials of a large grid need not be read

@@ -1,4 +1,4 @@
-"""Removes whole sweeps, with all their trials: none that has a job in the queue, a worker or a running trial."""
+"""Removes whole sweeps with all their trials, unless a sweep has a job in the queue, a worker or a running trial."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from launcher.units import plural
 
 
 def named_sweep(runs_dir: Path, reference: str) -> SweepDir | None:
-    """The sweep whose folder a reference is; None if it is none. RunError for a link, which is not followed."""
+    """The sweep whose folder the reference names; None if it names none. RunError for a link, which is not followed."""
     for path in (Path(reference), runs_dir / reference):
         if (path / "sweep.json").is_file():
             if path.is_symlink():
@@ -34,7 +34,7 @@ def planned_sweeps(runs_dir: Path) -> list[SweepDir]:
 
 
 def removable_sweep(sweep: SweepDir) -> Removable:
-    """The sweep with its size; RunError if something of it may still run, ClusterError if its queue does not answer."""
+    """The sweep with its size; RunError if a part of it may still run, ClusterError if its queue does not answer."""
     planned = not sweep.submitted
     if not planned:
         _check_over(sweep)
@@ -45,7 +45,7 @@ def removable_sweep(sweep: SweepDir) -> Removable:
 
 
 def remove_sweep(sweep: SweepDir) -> None:
-    """Deletes the sweep's folder, which may have been started again while the user was asked."""
+    """Deletes the sweep's folder, after a new check: the sweep may have been started again while the user was asked."""
     removable_sweep(sweep)
     delete(sweep.path)
 
@@ -62,9 +62,7 @@ def _check_over(sweep: SweepDir) -> None:
     if cluster is not None and (jobs := queued_jobs(sweep, cluster)):
         raise RunError(f"{sweep.name} has jobs in the queue ({', '.join(jobs)}); {way}")
     if cluster is None and _command_runs(sweep):
-        raise RunError(
-            f"the command that carries {sweep.name} is still running; end it with Ctrl-C, or {way}"
-        )
+        raise RunError(f"the command that runs {sweep.name} is still running; end it with Ctrl-C, or {way}")
     busy = [
         number
         for number, claim in read_claims(sweep).items()
@@ -74,7 +72,7 @@ def _check_over(sweep: SweepDir) -> None:
     ]
     if busy:
         raise RunError(
-            f"{sweep.name}: it is not certain that the worker of trial {busy[0]} has ended; {way}, or remove it on the "
+            f"{sweep.name}: the worker of trial {busy[0]} may still be running; {way}, or remove the sweep on the "
             "host that trained it"
         )
     trials = [RunDir(path.parent) for path in sweep.path.glob("[0-9]*/plan.json")]
@@ -84,7 +82,7 @@ def _check_over(sweep: SweepDir) -> None:
 
 
 def _command_runs(sweep: SweepDir) -> bool:
-    """Whether the command that started the workers on this machine still runs; an allocation goes on after its sweep."""
+    """Whether the command that started the workers on this machine still runs; an allocation continues after its sweep."""
     if not sweep.as_run.job.exists():
         return False
     job = sweep.as_run.read_json(sweep.as_run.job)

@@ -1,4 +1,4 @@
-"""What became of a command that starts trials of a sweep, for a machine and for a person."""
+"""The result of a command that starts trials of a sweep, as JSON and as text."""
 
 import shlex
 from abc import ABC, abstractmethod
@@ -18,7 +18,7 @@ from launcher.units import plural
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepResult(ABC):
-    """Trials of a sweep were queued, are to run in this process, or were written alone (a dry run)."""
+    """The trials of a sweep were queued, are to run on this machine, or were only written (a dry run)."""
 
     sweep: SweepDir
     job_ids: Sequence[str] = ()
@@ -29,19 +29,19 @@ class SweepResult(ABC):
 
     @abstractmethod
     def report(self) -> SweepLaunched | SweepResumed | SweepExtended:
-        """What `--json` says."""
+        """The result as JSON."""
 
     @abstractmethod
     def text(self) -> str:
-        """What a person reads: what was done and what to type next."""
+        """The result as text: what was done, and the next command."""
 
     def next_command(self) -> str:
-        """What shows how the sweep goes."""
+        """The command that shows the state of the sweep."""
         return f"python -m launcher sweep status {self.sweep.name}"
 
 
 Tell = Callable[[SweepResult], None]
-"""Tells whoever typed the command. A submission is over when this has returned; interrupted before, it is repeated."""
+"""Reports the result to the caller. The submission is complete when this returns; it is repeated if it is interrupted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ class LaunchedSweep(SweepResult):
     prepared: PreparedSweep
 
     def report(self) -> SweepLaunched:
-        """What `--json` says."""
+        """The result as JSON."""
         spec = self.prepared.spec
         return {
             "sweep": self.sweep.name, "sweep_dir": str(self.sweep.path), "cluster": spec["cluster"],
@@ -60,7 +60,7 @@ class LaunchedSweep(SweepResult):
         }  # fmt: skip
 
     def text(self) -> str:
-        """What a person reads."""
+        """The result as text."""
         spec, number = self.prepared.spec, self._number()
         how = (
             "every combination"
@@ -87,7 +87,7 @@ class LaunchedSweep(SweepResult):
         return "\n".join([*lines, f"next      {self.next_command()}"])
 
     def _number(self) -> int | None:
-        """How many trials there will be; None if a budget of time decides."""
+        """The number of trials; None if a time budget decides it."""
         return len(self.prepared.trials) or self.prepared.spec["budget"]["trials"]
 
     def _command(self) -> str:
@@ -104,11 +104,11 @@ class ResumedSweep(SweepResult):
     """Trials that are trained again; none if a sampler chooses the next ones."""
 
     def report(self) -> SweepResumed:
-        """What `--json` says."""
+        """The result as JSON."""
         return {"sweep": self.sweep.name, "trials": list(self.trials), "job_ids": list(self.job_ids)}
 
     def text(self) -> str:
-        """What a person reads."""
+        """The result as text."""
         jobs = f" as {', '.join(self.job_ids)}" if self.job_ids else ""
         which = ranges(list(self.trials)) or "the next ones"
         count = plural(len(self.trials), "trial")
@@ -120,15 +120,15 @@ class Extended(SweepResult):
     """A grid that has more trials."""
 
     trials: int
-    """How many others there are."""
+    """Number of added trials."""
 
     def report(self) -> SweepExtended:
-        """What `--json` says."""
+        """The result as JSON."""
         return {"sweep": self.sweep.name, "trials": self.trials, "job_ids": list(self.job_ids)}
 
     def text(self) -> str:
-        """What a person reads."""
+        """The result as text."""
         more = (
-            plural(self.trials, "more trial") if self.trials else "no new trial; those that wait are started"
+            plural(self.trials, "more trial") if self.trials else "no new trial; waiting trials are started"
         )
         return f"{self.sweep.name}: {more}\nnext  {self.next_command()}"

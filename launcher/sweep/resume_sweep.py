@@ -19,7 +19,7 @@ from launcher.sweep.worker import is_gone
 
 
 def resume_sweep(sweep: SweepDir, tell: Tell, *, only_failed: bool) -> SweepResult:
-    """What became of it; RunError if nothing is left to resume."""
+    """The result; RunError if nothing is left to resume."""
     spec = sweep.read_spec()
     check_starts(sweep, spec)
     cluster = queue_of(spec)
@@ -43,7 +43,7 @@ def go_on(sweep: SweepDir, note: str, tell: Tell) -> SweepResult:
 
 
 def _settle(sweep: SweepDir, cluster: Cluster) -> list[str]:
-    """The sweep's jobs in the queue, after the arrays that an interrupted submit left out are queued."""
+    """The sweep's jobs in the queue, after the arrays that an interrupted submission left out are queued."""
     submit(sweep, cluster)
     return queued_jobs(sweep, cluster)
 
@@ -86,7 +86,7 @@ def start_again(
     *notes: str,
     alive: bool = False,
 ) -> SweepResult:
-    """The result, after the chosen trials, or a sampler's workers if none is `alive`, are queued; else the caller runs them."""
+    """The result, after the chosen trials, or the workers of a sampler if none is `alive`, are queued or left to the caller."""
     if cluster is None:
         os.chdir(spec["work_dir"])
     job_ids = _queue(sweep, spec, chosen, cluster, alive=alive) if cluster else []
@@ -115,4 +115,4 @@ def _queue(
 
 def _states(now: Sweep) -> str:
     states = {trial.state for trial in now.trials}
-    return ", ".join(f"{now.count(state)} {state}" for state in sorted(states)) or "it has no trial yet"
+    return ", ".join(f"{now.count(state)} {state}" for state in sorted(states)) or "there is no trial yet"

@@ -32,7 +32,7 @@ class Study:
     """One worker's view of the study."""
 
     def __init__(self, sweep: SweepDir, spec: Mapping[str, Any], seed: int) -> None:
-        """`seed` must differ between workers and between their starts; two of them would otherwise choose the same values."""
+        """`seed` must differ between workers and between their starts, because equal seeds choose the same values."""
         import optuna
         import optuna.storages.journal
 
@@ -53,7 +53,7 @@ class Study:
         self._space: dict[str, Any] = {key: _distribution(optuna, one) for key, one in spec["space"].items()}
 
     def ask(self, slot: int) -> dict[str, Any]:
-        """The values of the study's trial for this slot, which is created unless there is one that has not ended."""
+        """The values of the study's running trial for this slot; the trial is created if there is none."""
         found = self.of_slot(slot)
         if found is None:
             found = self.study.ask(self._space)
@@ -74,7 +74,7 @@ class Study:
         return self._trial(self._storage.create_new_trial(self.study._study_id, template_trial=template))
 
     def of_slot(self, slot: int) -> Any | None:
-        """The study's newest trial for this trial of the sweep that has not ended; None if there is none."""
+        """The study's newest running trial for this trial of the sweep; None if there is none."""
         running = self.study.get_trials(deepcopy=False, states=(self._optuna.trial.TrialState.RUNNING,))
         for frozen in reversed(running):
             if frozen.user_attrs.get(_SLOT) == slot:

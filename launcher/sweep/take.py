@@ -1,4 +1,4 @@
-"""Which trials become a worker's: the one that it had before it was queued again, then those that it can claim."""
+"""The trials of a worker: the one that it had before it was queued again, then those that it can claim."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Taker:
     """The trial of array index 0."""
 
     def trials(self) -> Iterator[int]:
-        """Numbers of trials, each claimed by this worker when it is given; the next is claimed when it is needed."""
+        """Numbers of trials. Each is claimed for this worker only when the caller asks for it."""
         mine = claims.own(self.sweep, self.worker)
         if mine is not None:
             yield mine
@@ -43,16 +43,16 @@ class Taker:
         if self.spec["sampler"] != "grid" or self.sweep.trial(number).path.is_dir():
             return None
         why = why_spent(self.sweep)
-        return why and f"{why}; python -m launcher sweep extend {self.sweep.name} raises it"
+        return why and f"{why}; raise it with python -m launcher sweep extend {self.sweep.name}"
 
     def _of_grid(self) -> Iterator[int]:
-        """The trial of this task of an array; outside of an array every trial that is free."""
+        """The trial of this task of an array; outside of an array every unclaimed trial."""
         index = self.job.index if self.job else None
         numbers = [self.first + index] if index is not None else self.planned
         yield from (number for number in numbers if self._take(number))
 
     def _of_sampler(self) -> Iterator[int]:
-        """Every trial that is free, the lowest number first, as long as the budget lets one begin."""
+        """Every unclaimed trial, the lowest number first, as long as the budget allows another one."""
         number = 0
         while self._is_over(number) or self._may_exist(number):
             taken = self._take(number)
@@ -61,7 +61,7 @@ class Taker:
             number = 0 if taken else number + 1  # `sweep resume` may have reopened an earlier trial meanwhile
 
     def _take(self, number: int) -> bool:
-        """Whether the trial is this worker's from now on."""
+        """Whether this worker has claimed the trial now."""
         return (
             not self._is_over(number)
             and not self._has_stopped()

@@ -25,7 +25,7 @@ def write_trial(
     typed: Sequence[str],
     planned: Mapping[str, Any] | None,
 ) -> RunDir:
-    """The trial's run, whose folder is written now unless it exists.
+    """The trial's run. Its folder is written unless it exists.
 
     `planned`: its line in trials.jsonl, or None if a sampler chose its values; without a digest it is planned again.
     NotAsPlanned if code, conf/ or environment now lead to another plan; LauncherError for values that cannot be planned.
@@ -34,7 +34,7 @@ def write_trial(
     if run.path.is_dir():
         if run.read_events(Planned):
             return run
-        shutil.rmtree(run.path)  # writing it was interrupted, so nothing has started there
+        shutil.rmtree(run.path)  # the write was interrupted, so nothing has started there
     code = read_code(sweep.as_run.code)
     folder = code.place(spec["config_dir"]) if code and spec["config_dir"] else spec["config_dir"]
     site = ["--config-dir", folder] if folder else []

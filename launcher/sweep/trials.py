@@ -51,7 +51,7 @@ class Array:
 
     @property
     def spec(self) -> str:
-        """Its indices, as Cluster.array_options takes them."""
+        """Its indices in the form that Cluster.array_options takes."""
         limit = "" if self.parallel is None else f"%{self.parallel}"
         return f"{ranges(self.indices)}{limit}"
 
@@ -72,7 +72,7 @@ def make_arrays(
 ) -> list[Array]:
     """The fewest arrays that hold all trials, each with one shape and with indices below `largest` (Cluster.largest_array).
 
-    `taken`: number of scripts that the sweep has already.
+    `taken`: number of scripts that the sweep already has.
     """
     groups: dict[tuple[tuple[str, str], ...], list[int]] = {}
     for number, shape in numbered:

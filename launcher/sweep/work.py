@@ -43,7 +43,7 @@ class Work:
         job = cluster.job(os.environ) if cluster.queued else None
         self.worker = Worker.here(job)
         os.chdir(self.spec["work_dir"])
-        if not sweep.as_run.code.is_file():  # else Python imports the kept code, by PYTHONPATH
+        if not sweep.as_run.code.is_file():  # otherwise PYTHONPATH names the kept code
             sys.path.insert(0, self.spec["work_dir"])
         self.planned = {
             int(line["number"]): line
@@ -89,7 +89,9 @@ class Work:
             return code
         outcome = settle(self.sweep, number, self.spec["objective"])
         if outcome is None:
-            reason = f"its supervisor ended with exit code {code} and gave no reason; see {run.logs}"
+            reason = (
+                f"the supervisor of the trial ended with exit code {code} and gave no reason; see {run.logs}"
+            )
             outcome = ended_before(FAILED, reason, began)
         self._end(number, outcome)
         return Exit.OK if code == Exit.PRUNED else code
@@ -110,7 +112,7 @@ class Work:
         return [*self.spec["fixed"], *typed], self.study.enrol(number, params)
 
     def _must_end(self) -> bool:
-        """Whether the sweep was cancelled. Tasks of its array are cancelled by the cluster instead."""
+        """Whether the sweep was cancelled. For tasks of its array this is false, because the cluster cancels them."""
         return not self.worker.task and self.sweep.stop.exists()
 
     def _end(self, number: int, outcome: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The process that trains trials of a sweep, by which a claim names it, and whether it has ended."""
+"""The process that trains trials of a sweep: its identity in a claim, and whether it has ended."""
 
 import os
 import socket
@@ -36,7 +36,7 @@ class Worker:
 
 
 def is_gone(kind: str, worker: Mapping[str, Any]) -> bool:
-    """Whether it is certain that the worker of a claim has ended; `kind` is the cluster of the sweep."""
+    """Whether the worker of a claim has certainly ended; `kind` is the cluster of the sweep."""
     if worker["task"]:
         try:
             state = job_cluster(kind).state(str(worker["task"]))

@@ -37,7 +37,7 @@ def _train(run: RunDir) -> int:
         check_world(decided)
         heartbeat.phase("import")
         leave_out_noise()
-        from launcher.train.session import train  # a slow import, done only once the number of ranks is right
+        from launcher.train.session import train  # a slow import, so the number of ranks is checked first
 
         return train(run, decided, heartbeat)
     except LauncherError as error:

@@ -21,9 +21,9 @@ from launcher.run.metrics import Evaluation, Logged
 from launcher.train.tally import FIGURES, RowSums, Tally, peak_memory_gib, perplexity
 
 _RECENT, _ENOUGH = 64, 20
-"""Number of newest logged losses with which a new loss is compared, and the least number that this needs."""
+"""Number of newest logged losses with which a new loss is compared, and the least number for a comparison."""
 _LEAST_SPIKE = 0.5
-"""A smaller rise is no spike: near zero, a doubled loss means nothing."""
+"""The smallest rise that counts as a spike, because near zero a doubled loss means nothing."""
 
 
 class Recorder(TrainerCallback, ExportableState):
@@ -179,14 +179,14 @@ class Recorder(TrainerCallback, ExportableState):
         self._logged = step
 
     def _spike(self, loss: float) -> list[str]:
-        """What is wrong with a finite loss: an empty list, or that it is far above the largest of the newest losses. Mean and
-        deviation are not used, because losses of small batches have heavy tails."""
+        """The reason to refuse a finite loss that is far above the largest of the newest losses; empty for any other loss. Mean
+        and deviation are not used, because losses of small batches have heavy tails."""
         if self.spike is not None and len(self._losses) >= _ENOUGH:
             most = max(self._losses)
             if loss > max(self.spike * most, most + _LEAST_SPIKE):
                 return [
                     f"loss is {loss:.4g}, more than trainer.loss_spike={self.spike:g} times any of the last "
-                    f"{len(self._losses)} (at most {most:.4g}),"
+                    f"{len(self._losses)} losses (at most {most:.4g}),"
                 ]
         self._losses.append(loss)
         return []
@@ -228,7 +228,7 @@ class SampleAnswers(TrainerCallback):
         """Records the answer before training, but not again after a resume."""
         if state.global_step == 0:
             self._answer("before", model)
-            if args.eval_on_start and self.is_main:  # it comes next
+            if args.eval_on_start and self.is_main:  # the evaluation comes next
                 self.run.note(Working(attempt=self.attempt, on="evaluate"))
 
     def on_train_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:

@@ -1,6 +1,6 @@
 """python -m launcher.train.count WANTED: what a model's blocks hold, counted on torch's meta device, without its weights.
 
-It runs in a process of its own when somebody asks for it (`plan --inspect`), since it imports torch and transformers. WANTED is
+It runs in a separate process, only on request (`plan --inspect`), since it imports torch and transformers. WANTED is
 JSON with `name`, `revision` and `code` (model.trust_remote_code). The last line of stdout is JSON: {"shape": ...} with the
 values of ArchitectureConfig, or {"error": TEXT}.
 """
@@ -61,7 +61,7 @@ def main(argv: list[str]) -> int:
 
 
 def shape_of(name: str, revision: str, *, code: bool) -> ArchitectureConfig:
-    """The shape of a hub's model or of a folder; Uncountable with the reason if it cannot be told."""
+    """The shape of a hub's model or of a folder; Uncountable with the reason if it cannot be determined."""
     try:
         import torch
         from huggingface_hub.errors import StrictDataclassError
@@ -105,7 +105,7 @@ def read_model(model: Any, config: Any) -> ArchitectureConfig:
     name = next((name for name, one in lists.items() if len(one) == blocks), None)
     if name is None:
         raise Uncountable(
-            f"{type(model).__name__} has no list of {blocks} blocks, so its layers cannot be told apart"
+            f"{type(model).__name__} has no list of {blocks} blocks, so its layers cannot be counted"
         )
     linears = {path: False for path, one in model.named_modules() if isinstance(one, nn.Linear)}
     # GPT-2's layers keep their weights as [in, out]
@@ -152,13 +152,13 @@ def read_model(model: Any, config: Any) -> ArchitectureConfig:
     every = sum(one.numel() for one in model.parameters())
     if count_parameters(shape) != every:
         raise Uncountable(
-            f"its {every:,} parameters cannot be told apart; {count_parameters(shape):,} are listed"
+            f"it has {every:,} parameters, but only {count_parameters(shape):,} of them can be assigned to layers"
         )
     return shape
 
 
 def _alike(inside: Mapping[int, Iterable[tuple[str, tuple[int, ...], bool]]]) -> list[BlockConfig]:
-    """A BlockConfig for all blocks with the same tensors; -1 stands for what is outside of the blocks."""
+    """One BlockConfig per group of blocks with equal tensors; the number -1 stands for tensors outside of the blocks."""
     found: dict[str, BlockConfig] = {}
     for number, tensors in sorted(inside.items()):
         one = BlockConfig()
@@ -178,7 +178,7 @@ def _alike(inside: Mapping[int, Iterable[tuple[str, tuple[int, ...], bool]]]) ->
 
 
 def _width(config: Any, blocks: Iterable[BlockConfig], hidden: int) -> int:
-    """Width of one expert, else of the MLP."""
+    """Width of one expert, otherwise of the MLP."""
     stacked = [
         size[1:]
         for one in blocks
@@ -191,13 +191,13 @@ def _width(config: Any, blocks: Iterable[BlockConfig], hidden: int) -> int:
 
 
 def _head_width(blocks: Iterable[BlockConfig], heads: int) -> int | None:
-    """Width of a head, from the layer behind the attention."""
+    """Width of a head, from the layer that follows the attention."""
     sizes = [size for one in blocks for path, size in one.linears.items() if path.endswith(".o_proj")]
     return max(1, sizes[0][0] // heads) if sizes else None
 
 
 def _count(config: Any, name: str) -> int | None:
-    """A number of the configuration; None for a list with one for each block, and if there is none."""
+    """A number of the configuration; None if it has none, or a list with a number for each block."""
     value = _value(config, name)
     return value if isinstance(value, int) and value > 0 else None
 

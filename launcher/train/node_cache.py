@@ -24,11 +24,11 @@ _PIECE = 16 << 20
 _THREADS = 4
 _POLL_S = 0.2
 _WEIGHTS_BESIDE = (".bin", ".pth", ".pt", ".h5", ".msgpack", ".gguf", ".onnx")
-"""Other forms of the weights, which nobody reads where safetensors are."""
+"""Other formats of the weights, which are not read if there are safetensors files."""
 
 
 class NodeCache:
-    """The copies of one node. A rank keeps a shared lock on each copy that it uses, so that nobody removes it meanwhile."""
+    """The copies of one node. A rank keeps a shared lock on each copy that it uses, so that no process removes it meanwhile."""
 
     def __init__(self, named: str, run: RunDir, attempt: int, heartbeat: Heartbeat) -> None:
         """ConfigError if the folder is missing on this node, or cannot be written. Variables in its name are this node's."""
@@ -69,7 +69,7 @@ class NodeCache:
             if not _locked(lock, fcntl.LOCK_EX):
                 self._wait(temporary)
                 continue
-            if not _is_whole(copy, sizes):  # nobody was faster
+            if not _is_whole(copy, sizes):  # no other process was faster
                 self._make(files, sizes, temporary, copy, what)
         fcntl.flock(lock, fcntl.LOCK_SH)
         self._used.append(lock)
@@ -78,7 +78,7 @@ class NodeCache:
         return copy
 
     def _wait(self, temporary: Path) -> None:
-        """Another process of this node copies: its progress is this one's."""
+        """Reports the progress of the copy, and waits for a moment."""
         self.heartbeat.phase("load", sum(_sizes(temporary)) >> 20)
         time.sleep(_POLL_S)
 
@@ -112,7 +112,7 @@ class NodeCache:
         )
 
     def _make_room(self, needed: int, what: str) -> None:
-        """Removes the copies that nobody uses, the oldest first, until there is room."""
+        """Removes unused copies, the oldest first, until there is room."""
         unused = sorted(
             (path for path in self.folder.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime
         )
@@ -141,7 +141,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _is_whole(copy: Path, sizes: dict[str, int]) -> bool:
-    """Whether the copy is there with all its files. It is renamed once complete; a node that lost power can have cut files."""
+    """Whether the copy exists with all its files. It is renamed once complete, but a loss of power can truncate files."""
     try:
         return all((copy / name).stat().st_size == size for name, size in sizes.items())
     except OSError:

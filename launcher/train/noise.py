@@ -1,4 +1,4 @@
-"""Keeps out of the logs what libraries say and nobody can act on. What a plugin or a user's own module says stays."""
+"""Suppresses messages of libraries that need no action. Messages of plugins and of the user's modules stay."""
 
 import logging
 import warnings
@@ -9,7 +9,7 @@ _SAID = {
     # DeepSpeed 0.19 at import on a machine without a GPU, which the plan says already
     "DeepSpeed": "Setting accelerator to CPU",
 }
-"""Logger -> the beginning of the message that is left out."""
+"""Logger -> the beginning of the message that is suppressed."""
 _LIBRARIES = ("accelerate", "bitsandbytes", "datasets", "deepspeed", "peft", "torch", "transformers", "trl")
 
 
@@ -26,7 +26,7 @@ class _LeftOut(logging.Filter):
 
 
 def leave_out_noise() -> None:
-    """Leaves out these messages, and the libraries' warnings to each other about names that they will change.
+    """Suppresses these messages, and the libraries' warnings to each other about names that they will change.
 
     It is called before the libraries are imported; a forked rank inherits it, and a second call changes nothing.
     """

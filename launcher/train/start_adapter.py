@@ -15,7 +15,7 @@ _WEIGHTS = "adapter_model.safetensors"
 
 
 def stamp(adapter: str) -> list[int]:
-    """What changes when the adapter's weights do; ConfigError if they are not on this node."""
+    """A value that changes whenever the adapter's weights change; ConfigError if they are not on this node."""
     try:
         found = Path(adapter, _WEIGHTS).stat()
     except OSError as error:

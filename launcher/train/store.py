@@ -8,7 +8,7 @@ from launcher import environment
 
 
 def serve_store() -> dist.TCPStore | None:
-    """On rank 0 below an agent, the store, served on the inherited socket; None elsewhere.
+    """The store, served on the inherited socket, if this is rank 0 and an agent has started it; None otherwise.
 
     With TORCHELASTIC_USE_AGENT_STORE, torch's env:// rendezvous makes every rank a client of it, as under torchrun
     (torch/distributed/rendezvous.py, _create_c10d_store). The agent sets it for all ranks or none.

@@ -35,7 +35,7 @@ def fit_model(model: Any, tokenizer: Any, chat: ChatFormat) -> None:
 
 
 def _rows(embedding: Any) -> int:
-    shape = getattr(embedding.weight, "ds_shape", embedding.weight.shape)  # DeepSpeed shards it to nothing
+    shape = getattr(embedding.weight, "ds_shape", embedding.weight.shape)  # DeepSpeed leaves an empty shard
     return int(shape[0])
 
 

@@ -39,7 +39,7 @@ def main(argv: list[str]) -> int:
     started = _has_cuda_context()
     if started:
         print(
-            "launcher: an import has started CUDA in the warm process, which can fork no rank then: every rank imports the "
+            "launcher: an import has started CUDA in the warm process, which then cannot fork ranks: every rank imports the "
             "stack itself, and starts later",
             flush=True,
         )
@@ -67,13 +67,13 @@ def main(argv: list[str]) -> int:
 
 def import_stack(names: Iterable[str]) -> None:
     """Imports these modules, without starting CUDA, and so that the ranks share their pages."""
-    gc.disable()  # nearly all that an import makes stays: the collector would take a fifth of the time and find little
+    gc.disable()  # nearly all objects of an import stay, so the collector would take a fifth of the time and find little
     from launcher.train.upstream.bitsandbytes_without_cuda import capability_without_cuda
 
     with capability_without_cuda():
         for name in names:
             importlib.import_module(name)
-    gc.freeze()  # a collection would write to them
+    gc.freeze()  # a collection would write to the shared pages
     gc.enable()
 
 

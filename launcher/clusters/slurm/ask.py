@@ -23,7 +23,7 @@ def ask(
     given: str | None = None,
 ) -> subprocess.CompletedProcess[str] | None:
     """The finished command; None if it is not installed or does not answer in time. By default its environment has no
-    variable that changes an answer. `given` is what the command reads."""
+    variable that changes an answer. `given` is the stdin of the command."""
     try:
         return subprocess.run(
             command,
@@ -48,13 +48,14 @@ def words_of(done: subprocess.CompletedProcess[str] | None) -> str:
 
 
 def is_id(job_id: str) -> bool:
-    """Whether it is a job id of Slurm: digits, `_` and a task's index, `;` and a cluster. It may come from anybody's file."""
+    """Whether it is a job id of Slurm: digits, `_` and a task's index, `;` and a cluster. It may come from a file of another
+    user."""
     return _ID.fullmatch(job_id) is not None
 
 
 def split(job_id: str) -> tuple[str, list[str]]:
-    """The number of a job id, and the option for its cluster if the id names one; ClusterError for what is no job id, which
-    could be an option of the command that it is given to."""
+    """The number of a job id, and the option for its cluster if the id names one; ClusterError for any other text, which
+    the command could take for an option."""
     if not is_id(job_id):
         raise ClusterError(
             f"{job_id[:80]!r} is not a job id of Slurm; was job.json or events.jsonl edited? squeue --me shows your jobs"

@@ -27,10 +27,10 @@ def submit(script: Path, options: Sequence[str], keep_open: int | None, timeout_
     done = ask(submit_command(script, *options), timeout_s, kept, environ)
     if done is None:
         raise ClusterError(
-            f"sbatch did not answer within {timeout_s:g} s and can still have queued {script}; {AGAIN}"
+            f"sbatch did not answer within {timeout_s:g} s but may have queued {script}; {AGAIN}"
         )
     if done.returncode and "timed out" in done.stderr:
-        raise ClusterError(f"sbatch {script}: {words_of(done)}, and it can have been queued; {AGAIN}")
+        raise ClusterError(f"sbatch {script}: {words_of(done)}; the job may be queued all the same; {AGAIN}")
     if done.returncode:
         raise Refused(f"sbatch refused {script}: {words_of(done)}")
     # A site's wrapper can print lines of its own.
@@ -41,7 +41,7 @@ def submit(script: Path, options: Sequence[str], keep_open: int | None, timeout_
 
 
 def cancel(job_id: str, timeout_s: float) -> None:
-    """Runs scancel, which includes the batch script; ClusterError with scancel's message if it refuses."""
+    """Cancels the job with its batch script; ClusterError with scancel's message if scancel refuses."""
     number, cluster = split(job_id)
     done = ask(["scancel", *cluster, number], timeout_s)
     if done is None:

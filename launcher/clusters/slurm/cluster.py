@@ -58,7 +58,7 @@ class Slurm(SlurmScript):
         environment.check_single(environ)
 
     def shell_warnings(self, options: Options, environ: Mapping[str, str]) -> list[str]:
-        """By the variables SBATCH_*, and by those of the job in which the command is typed."""
+        """Warnings about variables SBATCH_*, and about those of the job in which the command runs."""
         return shell.warnings(environ, options)
 
     def submit_command(self, script: Path) -> list[str]:
@@ -82,51 +82,51 @@ class Slurm(SlurmScript):
         return client.submit(script, words, keep_open, self.timeout_s)
 
     def jobs_of(self, folder: Path) -> list[str] | None:
-        """By squeue."""
+        """The ids that squeue lists."""
         return queue.jobs_of(folder, self.timeout_s)
 
     def states(self, job_ids: Sequence[str]) -> dict[str, RunState | None]:
-        """The states by squeue, then by sacct."""
+        """The states that squeue knows, then those that sacct knows."""
         return queue.states(job_ids, self.timeout_s)
 
     def reasons(self, job_ids: Sequence[str]) -> dict[str, str]:
-        """By squeue."""
+        """The reasons that squeue gives."""
         return queue.reasons(job_ids, self.timeout_s)
 
     def expected_starts(self, job_ids: Sequence[str]) -> dict[str, float]:
-        """By squeue."""
+        """The starts that squeue gives."""
         return queue.expected_starts(job_ids, self.timeout_s)
 
     def when_starts(self, jobs: Sequence[Options], folder: str) -> list[Start]:
-        """By sbatch --test-only and squeue."""
+        """The starts that sbatch --test-only and squeue give."""
         from launcher.clusters.slurm import starts
 
         return starts.when_starts(jobs, folder, self.timeout_s)
 
     def cancel(self, job_id: str) -> None:
-        """By scancel."""
+        """Runs scancel."""
         client.cancel(job_id, self.timeout_s)
 
     def signal(self, job_id: str, name: str, *, batch_only: bool = False) -> None:
-        """By scancel."""
+        """Runs scancel --signal."""
         client.signal(job_id, name, batch_only, self.timeout_s)
 
     def requeue(self, job_id: str) -> None:
-        """By scontrol."""
+        """Runs scontrol requeue."""
         client.requeue(job_id, self.timeout_s)
 
     def forbid_requeue(self, job_id: str) -> None:
-        """By scontrol."""
+        """Runs scontrol update."""
         client.forbid_requeue(job_id, self.timeout_s)
 
     def partitions(self) -> "list[Partition]":
-        """By sinfo."""
+        """The partitions that sinfo lists."""
         from launcher.clusters.slurm import probe
 
         return probe.partitions(self.timeout_s)
 
     def probe(self, partition: str | None) -> "list[SiteFact]":
-        """By sinfo, scontrol, sacctmgr, sacct and srun."""
+        """The findings from sinfo, scontrol, sacctmgr, sacct and srun."""
         from launcher.clusters.slurm import probe
 
         return probe.findings(probe.choose(self.partitions(), partition), self.timeout_s)
@@ -136,15 +136,15 @@ class Slurm(SlurmScript):
         return ask.largest_array(self.timeout_s)
 
     def job(self, environ: Mapping[str, str]) -> Job | None:
-        """The job by SLURM_JOB_ID, or by the array's variables."""
+        """The job that SLURM_JOB_ID or the variables of an array name."""
         return environment.job(environ)
 
     def record(self, job_id: str) -> JobRecord | None:
-        """By scontrol."""
+        """The record that scontrol shows."""
         return queue.record(job_id, self.timeout_s)
 
     def ends(self, job_id: str) -> float | None:
-        """By squeue."""
+        """The time that squeue gives."""
         return queue.ends(job_id, self.timeout_s)
 
     def grace_s(self) -> float:

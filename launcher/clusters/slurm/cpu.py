@@ -5,7 +5,7 @@ from launcher.clusters.slurm.options import KNOWN
 from launcher.errors import UsageError, unknown
 
 _ACCOUNT = "account"
-"""The one option of cluster.sbatch that such a job has too: partition, qos and constraint choose nodes with GPUs."""
+"""The only option of cluster.sbatch that such a job gets, because partition, qos and constraint choose nodes with GPUs."""
 
 
 def cpu_options(request: CpuRequest) -> dict[str, str]:

@@ -10,8 +10,8 @@ _TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def gpu_options(request: Request) -> dict[str, str]:
-    """The option that requests the GPUs of a node; empty for `none`, where the partition alone decides. PlanError for an
-    unknown way or a type that is not one word."""
+    """The option that requests the GPUs of a node; empty for `none`, where only the partition decides. PlanError for an
+    unknown value or a type that is not one word."""
     way, kind = request.site.gpu_request, request.site.gpu_type
     if way not in _WAYS:
         close = nearest(way, _WAYS)

@@ -44,10 +44,10 @@ def _compare(
 
 
 def _seconds(name: str, value: Any) -> int:
-    """Seconds of a limit; PlanError for a number, which YAML can have made of an unquoted time."""
+    """Seconds of a limit; PlanError for a number, into which YAML can have converted an unquoted time."""
     if not isinstance(value, str) or not is_limit(value):
         raise PlanError(
-            f'cluster.time_limits.{name}={value} is not a time as Slurm spells it; write it in quotes, such as "24:00:00" or '
+            f'cluster.time_limits.{name}={value} is not a time in Slurm format; write it in quotes, such as "24:00:00" or '
             '"2-00:00:00"'
         )
     return limit_s(value)

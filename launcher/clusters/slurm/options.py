@@ -53,7 +53,7 @@ _COUNTS = frozenset(
     """core-spec cores-per-socket cpus-per-gpu cpus-per-task delay-boot mem-per-cpu mem-per-gpu mincpus nice ntasks-per-core
     ntasks-per-socket priority segment sockets-per-node spread-job switches thread-spec threads-per-core tmp""".split()  # noqa: SIM905
 )
-"""Options whose values are numbers; for any other option, YAML or Hydra can have made the number out of a text."""
+"""Options whose values are numbers. For any other option, YAML or Hydra can have converted a text into a number."""
 
 
 def job_options(request: Request) -> dict[str, str]:
@@ -83,7 +83,7 @@ def job_options(request: Request) -> dict[str, str]:
     if resources.memory_gib is not None and not {"mem-per-gpu", "mem-per-cpu"} & added.keys():
         options["mem"] = (
             f"{resources.memory_gib}G" if resources.memory_gib else "0"
-        )  # 0: all memory of the node
+        )  # 0 requests all memory of the node
     if "gres" in added:
         added["gres"] = join_gres(options, added["gres"])
     options |= added
@@ -96,7 +96,7 @@ _MARK = "launcher:"
 
 
 def comment_of(folder: str) -> str:
-    """The comment of a job of that run dir, by which an interrupted submission finds its job.
+    """The comment of a job of that run dir. An interrupted submission finds its job by this comment.
 
     A comment of the site (such as an accounting code) stays as it is; the job is then found by its working directory.
     """
@@ -104,7 +104,7 @@ def comment_of(folder: str) -> str:
 
 
 def comment_in(options: Mapping[str, str], folder: str) -> str:
-    """The comment of another job with these options, in that folder: the site's own, else the folder's."""
+    """The comment of another job with these options in that folder: the site's comment, otherwise that of the folder."""
     own = options.get("comment", _MARK)
     return comment_of(folder) if own.startswith(_MARK) else own
 
@@ -155,7 +155,7 @@ def _site_options(sbatch: Mapping[str, Any]) -> dict[str, str]:
             continue
         if isinstance(value, int | float) and value is not True and flag not in _COUNTS:
             raise PlanError(
-                f"{key}={value} was read as a number, and can have been another text (YAML reads 12:00:00 as 43200, 012345 as "
+                f"{key}={value} was read as a number, but may be meant as a text (YAML reads 12:00:00 as 43200, 012345 as "
                 f'5349, 1_000 as 1000); quote it: {flag}: "..." in a file, "{key}=\'...\'" on the command line'
             )
         if isinstance(value, dict | list):

@@ -18,21 +18,21 @@ _OWN = frozenset(
     events.jsonl .hydra intent.json job.json job.sbatch lease.json metrics.jsonl model node.sh plan.json sweep.json jobs.json
     claims outcomes""".split()  # noqa: SIM905
 )
-"""What a run dir or a sweep's folder holds itself, beside logs/."""
+"""Names in a run dir or in the folder of a sweep, other than logs/."""
 
 
 def check_file(key: str, value: str) -> str:
-    """The name as it was typed; PlanError for one that Slurm would misread, or that would spoil a file of the run."""
+    """The name as it was typed; PlanError for a name that Slurm would misread, or that would overwrite a file of the run."""
     if value.startswith("~") or "$" in value:
         raise PlanError(
-            f"{key}={value} does not work: Slurm expands neither ~ nor variables; write the whole path, or one in the run dir "
-            "such as %x-%j.out"
+            f"{key}={value} does not work: Slurm expands neither ~ nor variables; write an absolute path, or one in the run "
+            "dir such as %x-%j.out"
         )
     folder, _, name = value.rpartition("/")
     if _PATTERN.search(folder):
         raise PlanError(
-            f"{key}={value} does not work: Slurm makes no folders, and this one is named only when the job starts; use the "
-            "pattern in the name of the file, such as logs/%x-%j.out"
+            f"{key}={value} does not work: Slurm creates no folders, and its name is known only when the job starts; "
+            "use the pattern in the name of the file, such as logs/%x-%j.out"
         )
     if not name:
         raise PlanError(f"{key}={value} names a folder; add the name of a file, such as %x-%j.out")
@@ -44,26 +44,26 @@ def check_file(key: str, value: str) -> str:
 
 
 def folders(options: Mapping[str, str]) -> list[str]:
-    """The folders of these files, relative ones to the folder in which the job starts; without those that exist anyway."""
+    """The folders of these files, absolute or relative to the folder of the job; without those that always exist."""
     found = (options[flag].rpartition("/")[0] for flag in FLAGS if options.get(flag))
     return [folder for folder in dict.fromkeys(found) if folder not in ("", "logs", "/dev")]
 
 
 def patterns(options: Mapping[str, str], job_ids: Iterable[str]) -> list[str]:
-    """Patterns, as of glob(3), of the files that jobs with these ids wrote; none for the usual names, which are in logs/."""
+    """Patterns for glob(3) of the files that jobs with these ids wrote; none for the usual names, which are in logs/."""
     typed = [options[flag] for flag in FLAGS if options.get(flag) not in (None, "", DEFAULT, "/dev/null")]
     found = [_filled(one, options, job_id) for one in typed for job_id in job_ids]
     return [one for one in dict.fromkeys(found) if one]
 
 
 def of_an_array(options: Mapping[str, str]) -> dict[str, str]:
-    """The options of these files for an array, whose tasks have a file each unless the user has named them."""
+    """The options of these files for an array. Each task has its own file unless the user has named the files."""
     named = {flag: options[flag] for flag in FLAGS if options.get(flag)}
     return named if named.get("output") != DEFAULT else {**named, "output": DEFAULT_OF_AN_ARRAY}
 
 
 def _filled(name: str, options: Mapping[str, str], job_id: str) -> str:
-    """The name for one job, with * for what only Slurm knows; empty where * would find other jobs' files."""
+    """The name for one job, with * for parts that only Slurm knows; empty if * would match files of other jobs."""
     array, _, index = job_id.partition("_")
     known = {"A": array, "a": index or "4294967294", "x": options.get("job-name"), "%": "%"}
     if not index:

@@ -7,8 +7,7 @@ from launcher.clusters.base import RunState
 from launcher.clusters.job import JobRecord
 from launcher.config.time_limit import limit_s
 
-# Source: squeue(1), JOB STATE CODES. PREEMPTED is a job that was not queued again.
-# In order of precedence.
+# In order of precedence. PREEMPTED is a job that was not queued again. Source: squeue(1), JOB STATE CODES.
 _WORDS = {
     RunState.PENDING: "PENDING REQUEUED REQUEUE_FED REQUEUE_HOLD SPECIAL_EXIT RESV_DEL_HOLD",
     RunState.RUNNING: "RUNNING CONFIGURING COMPLETING RESIZING SIGNALING STAGE_OUT STOPPED SUSPENDED",
@@ -26,10 +25,10 @@ def parse_state(text: str) -> RunState | None:
 
 
 def parse_states(words: Sequence[str]) -> RunState | None:
-    """The one state of a job's state words; None for unknown ones.
+    """The state that follows from a job's state words; None for unknown words.
 
     The earliest stage wins, also for several jobs of one id: [COMPLETED, PENDING] is PENDING. A REVOKED
-    job runs on another cluster of a federation, and this one does not know its state.
+    job runs on another cluster of a federation, so this cluster does not know its state.
     """
     known = [_STATES[word] for word in words if word in _STATES and "REVOKED" not in words]
     return min(known, key=list(_WORDS).index, default=None)

@@ -1,4 +1,4 @@
-"""What a login node can find out about a Slurm site, by the answers of Slurm's commands alone. Nothing is queued."""
+"""What a login node can find out about a Slurm site from the answers of Slurm's commands. Nothing is queued."""
 
 import getpass
 import platform
@@ -96,14 +96,14 @@ def _of_partition(part: Partition, timeout_s: float) -> list[SiteFact]:
             found.append(
                 SiteFact(
                     what="types of GPU", key="gpu_type", value=max(part.gpus, key=lambda kind: part.gpus[kind]), how=how,
-                    note=f"the partition has several: {kinds}; name the one that is meant",
+                    note=f"the partition has several: {kinds}; name the one to use",
                 )
             )  # fmt: skip
     else:
         found.append(
             SiteFact(
                 what="request for GPUs", key="gpu_request", value="none", how=how,
-                note="Slurm counts no GPUs here: whole nodes, or a partition without any; set gpus_per_node by hand",
+                note="Slurm counts no GPUs here: jobs get whole nodes, or there are no GPUs; set gpus_per_node by hand",
             )
         )  # fmt: skip
     if part.features:
@@ -122,7 +122,7 @@ def _longest(part: Partition, how: str) -> SiteFact:
         key=key,
         value=part.time_limit,
         how=how,
-        note="resources.time must not be more" if key else "",
+        note="resources.time must not exceed it" if key else "",
     )
 
 
@@ -136,7 +136,7 @@ def _limits(name: str, timeout_s: float) -> list[SiteFact]:
     notes = {
         "GraceTime": "seconds that a pre-empted job gets",
         "PreemptMode": "what happens to jobs of lower priority",
-        "MaxNodes": "resources.nodes must not be more",
+        "MaxNodes": "resources.nodes must not exceed it",
         "DefMemPerCPU": "MiB per core unless resources.memory_gib is set",
         "DefMemPerNode": "MiB per node unless resources.memory_gib is set",
         "JobDefaults": "cores and memory of each GPU unless resources.cpus_per_gpu is set",
@@ -168,7 +168,7 @@ def _of_account(part: Partition, timeout_s: float) -> list[SiteFact]:
         return [
             SiteFact(
                 what="account", value=None, how="sacctmgr does not say",
-                note="if the site needs one, add sbatch.account; a submission without it is refused in Slurm's words",
+                note="if the site needs one, add sbatch.account; otherwise Slurm refuses a submission",
             )
         ]  # fmt: skip
     rows = [line.split("|") for line in done.stdout.splitlines() if line.count("|") == 2]
@@ -205,7 +205,7 @@ def _of_site(timeout_s: float) -> list[SiteFact]:
     found.append(
         SiteFact(
             what="sacct", value=works, how="sacct --jobs 1",
-            note="" if works else "how a job ended is then known from the run dir alone",
+            note="" if works else "only the run dir then says how a job ended",
         )
     )  # fmt: skip
     steps = ask(["srun", "--help"], timeout_s)
@@ -224,7 +224,7 @@ def _of_site(timeout_s: float) -> list[SiteFact]:
     modules = [str(path) for path in _MODULES if path.exists()]
     found += [SiteFact(what="modules", value=path, how="this login node") for path in modules[:1]]
     found.append(
-        SiteFact(what="Python", value=platform.python_version(), how="the one that runs this command")
+        SiteFact(what="Python", value=platform.python_version(), how="the interpreter of this command")
     )
     found.append(SiteFact(what="architecture", value=platform.machine(), how="this login node"))
     if Path("/usr/local/cuda/version.json").exists() or shutil.which("nvcc"):
@@ -241,7 +241,7 @@ def _gpus(gres: str) -> dict[str, int]:
 
 
 def _joined(one: Partition, other: Partition) -> Partition:
-    """Both lines of a partition whose nodes differ: the smaller size of each, and all GPUs."""
+    """The two lines of a partition whose nodes differ, joined: the smaller size of each kind, and all types of GPUs."""
     return Partition(
         name=one.name, is_default=one.is_default, available=one.available or other.available, time_limit=one.time_limit,
         nodes=one.nodes + other.nodes, cpus=min(one.cpus, other.cpus), memory_gib=min(one.memory_gib, other.memory_gib),

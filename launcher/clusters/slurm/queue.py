@@ -16,8 +16,8 @@ from launcher.run import JOB_SCRIPT, job_number
 
 
 def states(job_ids: Sequence[str], timeout_s: float) -> dict[str, RunState | None]:
-    """The state of each job by squeue, then by sacct, None if neither knows it; LOST if squeue answers that it has no such job
-    and sacct has no record of it.
+    """The state of each job from squeue, otherwise from sacct. LOST if squeue answers that it has no such job and sacct has no
+    record of it; None if the state is unknown.
 
     squeue is called once for each cluster that the ids name, and separately for tasks of arrays.
     """
@@ -38,7 +38,7 @@ def states(job_ids: Sequence[str], timeout_s: float) -> dict[str, RunState | Non
 
 
 def reasons(job_ids: Sequence[str], timeout_s: float) -> dict[str, str]:
-    """Why jobs wait, such as `Priority` or `launch failed requeued held`. Source: squeue(1), JOB REASON CODES."""
+    """Job id -> why the job waits, such as `Priority` or `launch failed requeued held`. Source: squeue(1), JOB REASON CODES."""
     found: dict[str, str] = {}
     for job_id in job_ids:
         answer = (_queued([job_id], "%r", timeout_s) or {}).get(job_number(job_id), [])
@@ -48,7 +48,7 @@ def reasons(job_ids: Sequence[str], timeout_s: float) -> dict[str, str]:
 
 
 def expected_starts(job_ids: Sequence[str], timeout_s: float) -> dict[str, float]:
-    """When waiting jobs are expected to start; without those that the backfill scheduler has not planned yet ("N/A").
+    """Job id -> when the job is expected to start; without jobs that the backfill scheduler has not planned yet ("N/A").
     Source: squeue(1), %S."""
     found: dict[str, float] = {}
     for job_id in job_ids:
@@ -59,10 +59,10 @@ def expected_starts(job_ids: Sequence[str], timeout_s: float) -> dict[str, float
 
 
 def jobs_of(folder: Path, timeout_s: float) -> list[str] | None:
-    """Ids of the queued and running jobs of that run dir, an array's once per task; None for no answer.
+    """Ids of the queued and running jobs of that run dir, with one id per task of an array; None for no answer.
 
     They are found by the comment that the plan gives them, or by their working directory if a site's plugin has changed it.
-    Every cluster is asked to which the run's job script, or the shell, submits.
+    All clusters to which the run's job script, or the shell, submits are asked.
     """
     path, found = str(folder), list[str]()
     for cluster in _clusters_of(folder):
@@ -81,7 +81,7 @@ def jobs_of(folder: Path, timeout_s: float) -> list[str] | None:
 
 
 def record(job_id: str, timeout_s: float) -> JobRecord | None:
-    """The job by scontrol; None for no answer."""
+    """The job as scontrol shows it; None for no answer."""
     number, cluster = split(job_id)
     done = ask(["scontrol", *cluster, "show", "job", "--oneliner", number], timeout_s)
     return None if done is None or done.returncode else parse_record(done.stdout)

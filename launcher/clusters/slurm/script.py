@@ -35,7 +35,7 @@ class SlurmScript(Cluster):
         return notice.with_notice(options, seconds)
 
     def notice_s(self, options: Options) -> float | None:
-        """Seconds by --signal."""
+        """The seconds that --signal sets."""
         return notice.notice_s(options)
 
     def with_requeue(self, options: Options, allowed: bool) -> dict[str, str]:
@@ -55,7 +55,7 @@ class SlurmScript(Cluster):
         return output.folders(options)
 
     def log_patterns(self, options: Options, job_ids: Sequence[str]) -> list[str]:
-        """Those files."""
+        """Patterns of the files that the site or the user has named."""
         return output.patterns(options, job_ids)
 
     def cpu_options(self, request: CpuRequest) -> dict[str, str]:

@@ -12,24 +12,24 @@ _SPECIAL = {
     "SBATCH_TIMELIMIT": "time", "SBATCH_MEM_PER_NODE": "mem", "SBATCH_ARRAY_INX": "array", "SBATCH_REQ_SWITCH": "switches",
     "SBATCH_WAIT4SWITCH": "switches", "SBATCH_DEBUG": "verbose",
 }  # fmt: skip
-"""sbatch's variables whose option is not the rest of their name."""
+"""Variables of sbatch whose option does not follow from their name."""
 _ALIKE = (
     {"mem", "mem-per-cpu", "mem-per-gpu"},
     {"gpus", "gpus-per-node", "gpus-per-task", "gpus-per-socket"},
     {"cpus-per-task", "cpus-per-gpu"},
     {"requeue", "no-requeue"},
 )
-"""Options of which sbatch takes one."""
+"""Groups of options of which sbatch accepts only one."""
 _OURS = frozenset(
     """array chdir error export gpus gpus-per-node gpus-per-task gpus-per-socket input job-name nodes no-kill ntasks
     ntasks-per-node open-mode output signal time wait requeue no-requeue""".split()  # noqa: SIM905
 )
-"""Options that a plan decides even where it leaves them out."""
+"""Options that a plan decides, also by leaving them out."""
 _QUESTIONS = re.compile(
     r"(SQUEUE|SACCT|SCONTROL|SINFO)_\w+|SLURM_(TIME_FORMAT|BITSTR_LEN|CLUSTERS)|SBATCH_CLUSTERS"
 )
 _CONNECTION = frozenset(["SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT", "SLURM_CLUSTERS", "SLURM_SACK_JWKS"])
-"""How Slurm's commands find their cluster."""
+"""Variables by which Slurm's commands find their cluster."""
 _JOBS_OWN = re.compile(
     r"SLURMD?_\w+|SRUN_\w+|PMIX?_\w+|PALS_\w+|(CUDA|ROCR|HIP)_VISIBLE_DEVICES|GPU_DEVICE_ORDINAL|ZE_AFFINITY_MASK"
 )
@@ -43,7 +43,7 @@ def for_questions(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def for_sbatch(environ: Mapping[str, str], options: Mapping[str, str]) -> dict[str, str]:
-    """The environment of sbatch, which becomes that of the job, for a job with these options."""
+    """The environment of sbatch for a job with these options; it becomes the environment of the job."""
     left_out = {*overriding(environ, options), *of_another_job(environ)}
     return {name: value for name, value in environ.items() if name not in left_out}
 
@@ -68,7 +68,7 @@ def applied(environ: Mapping[str, str], options: Mapping[str, str]) -> list[str]
 def of_another_job(environ: Mapping[str, str]) -> list[str]:
     """Variables of the job in which the command is typed: its resources, devices, binding and temporary folder.
 
-    Thread numbers and bindings only in a step, whose srun sets them; in a batch script they can be the user's own.
+    Numbers of threads and bindings count only in a step, where srun sets them; in a batch script the user can have set them.
     """
     job, step = environ.get("SLURM_JOB_ID"), environ.get("SLURM_STEP_ID")
     found = ["SLURM_EXPORT_ENV"] if "SLURM_EXPORT_ENV" in environ and not job else []
@@ -89,11 +89,11 @@ def option_of(variable: str) -> str:
 
 
 def warnings(environ: Mapping[str, str], options: Mapping[str, str]) -> list[str]:
-    """What of the user's shell is left out of the submission, and what takes effect although no file names it."""
+    """Warnings about variables of the user's shell that are left out, or that take effect though no file sets them."""
     found: list[str] = []
     for name in overriding(environ, options):
         if options.get(option_of(name)) == environ[name]:
-            continue  # the run has taken the value over, or has the same one
+            continue  # the run has the same value
         option = "clusters" if name == "SLURM_CLUSTERS" else option_of(name)
         decided = f"{option}={options[option]}" if options.get(option) else f"its own options for {option}"
         found.append(f"{name}={environ[name]} of your shell is left out, because this run has {decided}")
@@ -104,13 +104,13 @@ def warnings(environ: Mapping[str, str], options: Mapping[str, str]) -> list[str
     if job := environ.get("SLURM_JOB_ID"):
         also = f", {', '.join(own)}" if own else ""
         found.append(
-            f"this command is typed inside job {job}; the new job gets none of its SLURM_* variables{also}"
+            f"this command runs inside job {job}; the new job gets none of the SLURM_* variables of that job{also}"
         )
     return found
 
 
 def directives(script: Path) -> dict[str, str]:
-    """The #SBATCH options of a job script as far as their names and single words; empty if it cannot be read."""
+    """The #SBATCH options of a job script, with only the first word of each value; empty if the script cannot be read."""
     try:
         lines = script.read_text(errors="replace").splitlines()
     except OSError:

@@ -31,7 +31,7 @@ _OPTION_OF = {"SLURM_MPI_TYPE": "mpi", "SLURM_EXPORT_ENV": "export", "SLURM_CPU_
 
 
 def site_options(srun: Mapping[str, Any]) -> list[str]:
-    """The words of srun for cluster.srun; PlanError for an option that the plan decides, and for an unknown one."""
+    """srun's options from cluster.srun; PlanError for an option that the plan decides, and for an unknown option."""
     words: list[str] = []
     for flag, value in srun.items():
         key = f"cluster.srun.{flag}"
@@ -54,7 +54,7 @@ def site_options(srun: Mapping[str, Any]) -> list[str]:
 
 
 def check_variables(env: Mapping[str, str]) -> None:
-    """PlanError for a variable of Slurm in cluster.env, which reaches the ranks and neither sbatch nor srun."""
+    """PlanError for a variable of Slurm in cluster.env, which reaches only the ranks, not sbatch and srun."""
     for name in env:
         if not name.startswith(("SLURM_", "SBATCH_", "SRUN_")):
             continue
@@ -65,5 +65,5 @@ def check_variables(env: Mapping[str, str]) -> None:
             else "cluster.srun or cluster.sbatch"
         )  # fmt: skip
         raise PlanError(
-            f"cluster.env.{name} would reach the ranks and neither sbatch nor srun; set {key} instead"
+            f"cluster.env.{name} would reach only the ranks, not sbatch and srun; set {key} instead"
         )

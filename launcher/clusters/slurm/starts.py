@@ -1,4 +1,4 @@
-"""When jobs would start: `sbatch --test-only`, and the planned starts of the jobs that wait before them, by squeue."""
+"""When jobs would start, by `sbatch --test-only` and by the planned starts of the jobs that squeue lists before them."""
 
 import contextlib
 import os
@@ -25,24 +25,24 @@ _SILENT = (
     "configuration source",
     "Unable to process configuration",
 )
-"""What sbatch says when it has no controller to ask; everything else that it says is about the job."""
+"""Parts of sbatch's messages if it cannot reach a controller; any other message is about the job."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueuedJob:
-    """A job of anybody that waits in the queue."""
+    """A waiting job of any user."""
 
     partitions: tuple[str, ...]
     nodes: int
     time_s: int | None
     """Its time limit; None without one."""
     starts: float | None
-    """When the backfill scheduler has planned it; None if it has not."""
+    """Its start as planned by the backfill scheduler; None if it is not planned."""
 
 
 def when_starts(jobs: Sequence[Options], folder: str, timeout_s: float) -> list[Start]:
-    """For each job with these options: when Slurm would start it. After the first question that is not answered, no more are
-    asked, so that a controller that does not answer costs one timeout."""
+    """For each job with these options: when Slurm would start it. After the first question without an answer, no further
+    question is asked, so that a controller that does not answer costs one timeout."""
     found: list[Start] = []
     queue: list[QueuedJob] | None = None
     for options in jobs:
@@ -58,10 +58,10 @@ def when_starts(jobs: Sequence[Options], folder: str, timeout_s: float) -> list[
 
 
 def behind(start: Start, options: Options, partition: str, queue: Sequence[QueuedJob]) -> Start:
-    """The start, not before that of any waiting job of the same partition which asks for no more nodes and no more time.
+    """The start, which is not before that of any waiting job of the partition that needs no more nodes and no more time.
 
-    `sbatch --test-only` of 22.05 answers by the running jobs, and 10 minutes later if a job waits in the partition, whenever
-    that one is planned (seen on slurm/lab). A job behind a smaller one cannot start before it, unless it has a higher priority.
+    `sbatch --test-only` of 22.05 considers only the running jobs, and adds 10 minutes if a job waits in the partition, whatever
+    its planned start (seen on slurm/lab). A job behind a smaller one cannot start before it, unless it has a higher priority.
     """
     ahead = [
         job
@@ -76,9 +76,9 @@ def behind(start: Start, options: Options, partition: str, queue: Sequence[Queue
     how = start.how
     at = start.at
     if planned and at is not None and max(planned) > at:
-        at, how = max(planned), "squeue: a smaller job that waits starts then"
+        at, how = max(planned), "squeue: the planned start of a smaller job that waits"
     if unplanned:
-        how += f"; at the earliest, since {plural(unplanned, 'smaller job')} before it has no planned start"
+        how += f"; at the earliest, since {plural(unplanned, 'smaller job')} before this one has no planned start"
     return Start(at=at, how=how)
 
 
@@ -100,7 +100,7 @@ def _test(options: Options, folder: str, timeout_s: float) -> tuple[Start, str]:
 
 
 def _waiting(options: Options, timeout_s: float) -> list[QueuedJob]:
-    """The jobs of everybody that wait on the job's cluster; empty if squeue does not answer."""
+    """The waiting jobs of all users on the job's cluster; empty if squeue does not answer."""
     cluster = ["--clusters", options["clusters"]] if options.get("clusters") else []
     command = ["squeue", "--noheader", "--states=PENDING", "--format=%P|%D|%l|%S|%r", *cluster]
     done = ask(command, timeout_s)
@@ -122,7 +122,7 @@ def _waiting(options: Options, timeout_s: float) -> list[QueuedJob]:
 
 
 def _is_passed(reason: str) -> bool:
-    """Whether a job waits for something other than nodes, so that others pass it. Source: squeue(1), JOB REASON CODES."""
+    """Whether a job waits for something other than nodes, so that others overtake it. Source: squeue(1), JOB REASON CODES."""
     return reason.strip("()") not in ("", "None", "Priority", "Resources")
 
 

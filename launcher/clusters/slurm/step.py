@@ -40,7 +40,7 @@ def step_command(options: Sequence[str], environ: Mapping[str, str]) -> list[str
     # Since 22.05, srun does not inherit --cpus-per-task from the job: the ranks would share one core.
     if environ.get("SLURM_CPUS_PER_TASK") and not _has(options, "cpus-per-task"):
         srun.append(f"--cpus-per-task={environ['SLURM_CPUS_PER_TASK']}")
-    # In a step, such as `srun --pty bash`, a step of its own would wait until that one ends.
+    # In a step, such as `srun --pty bash`, a new step would wait until the current one ends.
     if environ.get("SLURM_STEP_ID") and not _has(options, "overlap"):
         srun.append("--overlap")
     return [*srun, "bash", "node.sh"]
@@ -51,7 +51,7 @@ def node_list(environ: Mapping[str, str]) -> str:
     nodes = environ.get("SLURM_JOB_NODELIST")
     if not nodes:
         raise RunError(
-            "this run was planned for Slurm and SLURM_JOB_NODELIST is not set; use `sbatch job.sbatch`, or `bash "
+            "this run was planned for Slurm, but SLURM_JOB_NODELIST is not set; use `sbatch job.sbatch`, or `bash "
             "job.sbatch` inside an allocation"
         )
     return nodes

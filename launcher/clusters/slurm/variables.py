@@ -37,14 +37,17 @@ VARIABLES = {
         _read("SLURMD_NODENAME", "Slurm's name of this node.", "supervisor, agent"),
         _kept_away(
             "SLURM_CONF",
-            "File of Slurm's configuration, which says which cluster is meant; kept.",
+            "File of Slurm's configuration, which names the cluster; kept.",
         ),
-        _kept_away("SLURM_CONF_SERVER", "Where Slurm's configuration is fetched; kept."),
+        _kept_away("SLURM_CONF_SERVER", "Server of Slurm's configuration; kept."),
         _kept_away("SLURM_JWT", "A token for Slurm; kept in the environment, never written."),
         _kept_away("SLURM_SACK_JWKS", "Keys of Slurm's authentication; kept."),
         _kept_away("SLURM_CLUSTERS", "Clusters to submit to, unless cluster.sbatch.clusters is set."),
         _kept_away("SBATCH_CLUSTERS", "The same, for sbatch alone."),
-        _kept_away("SLURM_EXPORT_ENV", "What srun gives to a step; this project always gives everything."),
+        _kept_away(
+            "SLURM_EXPORT_ENV",
+            "Variables that srun passes to a step; this project always passes all of them.",
+        ),
         _kept_away("SLURM_MPI_TYPE", "MPI plugin of srun; set cluster.srun.mpi instead."),
         _kept_away("SLURM_CPU_BIND_TYPE", "CPU binding of srun; set cluster.srun.cpu-bind instead."),
         *(

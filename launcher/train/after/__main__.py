@@ -1,4 +1,4 @@
-"""python -m launcher.train.after: work with a run after or ahead of its training, requested by a verb of the command line.
+"""python -m launcher.train.after: work with a run before or after its training, requested by a verb of the command line.
 
 The first line of stdin is the request, one JSON object with its `verb`; lines of JSON on stdout answer it: {"progress": ...},
 {"text": ...}, and at the end {"result": ...} or {"error": ..., "exit_code": ...}. Libraries' output goes to stderr.
@@ -69,7 +69,7 @@ def quiet() -> None:
 
 
 def _folders(request: dict[str, Any]) -> list[str]:
-    """Where the modules of plugins are found, as on the ranks: in the kept code, and in the folder of the launch."""
+    """Folders in which the modules of plugins are found, as on the ranks: the kept code, and the folder of the launch."""
     if not request["run_dir"]:
         return []
     run = RunDir(Path(request["run_dir"]))

@@ -107,7 +107,7 @@ def digests(plan: LaunchPlan) -> list[dict[str, Any]]:
 
 
 def _files(place: str) -> tuple[str, ...]:
-    """The files of a folder or a glob; the place itself if it is an address or gone."""
+    """The files of a folder or a glob; the text itself if it is an address or no longer exists."""
     return find_files(place) if not is_address(place) and exists(place) else (place,)
 
 
@@ -164,7 +164,7 @@ def metrics(run: RunDir, facts: Mapping[str, Any], *, perplexity: bool) -> list[
     if lines:
         last = lines[-1]
         rows += [
-            ("training loss, last", f"{last.loss:.4f}"),
+            ("last training loss", f"{last.loss:.4f}"),
             ("steps", f"{last.step} of {last.total_steps}"),
         ]
         rows += [("tokens", f"{last.tokens:,}")] if last.tokens else []
@@ -178,7 +178,7 @@ def _checks(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         return [
             (
                 "tensors",
-                "read back, complete and finite; the model is too large to be loaded again on this host",
+                "all were read back and are finite; the model is too large to be loaded again on this host",
             )
         ]
     rows = [

@@ -17,7 +17,7 @@ Models in fp32 are also compared across devices."""
 
 
 def prompts(tokenizer: Any) -> list[list[int]]:
-    """Token ids of the fixed prompts, and of a chat if the tokenizer has a template: a chat model has learned most there."""
+    """Token ids of the fixed prompts, and of a chat if the tokenizer has a template: chats show what was learned."""
     found: list[list[int]] = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in TEXTS]
     if tokenizer.chat_template:
         text = tokenizer.apply_chat_template(_QUESTION, tokenize=False, add_generation_prompt=True)

@@ -30,7 +30,7 @@ from launcher.train.strategies.base import WHOLE, OnRank, on_rank
 from launcher.train.upstream.transformers_single_process import single_process
 
 FAILED = "failed"
-"""What `verified` says of an export whose check failed. It is kept."""
+"""The value of `verified` for an export whose check failed. Such an export is kept."""
 REFERENCE = "trained_logits.safetensors"
 """File in the run dir with the trained model's logits on the fixed prompts, with which every later export is compared."""
 
@@ -40,7 +40,7 @@ def export(run: RunDir, decided: Decided, trainer: Any, tokenizer: Any) -> dict[
 
     Collective. The folder is written under another name, loaded back in this process, compared with the trained model by the
     logits on fixed prompts, and then renamed. If the base is too large for the memory of this host, it is not loaded again, and
-    only the tensors on disk are compared with the trained ones. A check that fails keeps the folder, and says so.
+    only the tensors on disk are compared with the trained ones. If the check fails, the folder is kept, with a warning.
     """
     accelerator = trainer.accelerator
     model = accelerator.unwrap_model(trainer.model)
@@ -88,7 +88,7 @@ def write(
     if adapter:
         for config in model.peft_config.values():
             config.revision = decided.config.model.revision
-        # the vocabulary is never resized, and "auto" would wait for an answer of the hub
+        # the vocabulary is never resized, and "auto" would query the hub
         model.save_pretrained(folder, state_dict=dict(state), save_embedding_layers=False)
         if decided.plan.classes is not None:
             _name_classes(model, folder)
@@ -134,8 +134,8 @@ def count(model: Any) -> int:
 
 
 def outcome(check: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What the check has found, or that it failed and why. It reads what is on disk already, so nothing that it meets (other
-    logits, too little memory, a kernel that this device lacks) is a reason to throw away what was trained."""
+    """The result of the check, or the reason why it failed. The export is already on disk, and no failure of the check (other
+    logits, too little memory, a kernel that this device lacks) is a reason to delete what was trained."""
     try:
         return check()
     except Exception as error:

@@ -99,7 +99,7 @@ def _run(words: Sequence[str], file: Path) -> None:
 
 
 def _check(file: Path, model: Path, kind: str, decided: Decided) -> dict[str, Any]:
-    """The counts and differences; RunError if values are missing or others."""
+    """The counts and differences; RunError if values are missing or differ."""
     found = read_tensors(file, model)
     logits = _logits_difference(file, model, decided)
     limit = LOGITS.get(kind, _COARSE)
@@ -119,13 +119,13 @@ def _check_tensors(found: Tensors) -> None:
     """RunError for a model that transformers cannot open as GGUF, if a tensor is missing or has other values."""
     if found.values < found.expected:
         raise RunError(
-            f"the GGUF file holds {found.values:,} values, and the model {found.expected:,}; nothing was kept: is the "
+            f"the GGUF file holds {found.values:,} values, but the model {found.expected:,}; nothing was kept: is the "
             "converter of the version that this model needs?"
         )
     if found.wrong:
         raise RunError(
-            f"{found.wrong[0]} in the GGUF file has other values than in the model; nothing was kept: is the converter of the "
-            "version that this model needs?"
+            f"{found.wrong[0]} in the GGUF file differs from the tensor in the model; nothing was kept: is the converter of "
+            "the version that this model needs?"
         )
 
 

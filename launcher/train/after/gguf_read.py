@@ -1,4 +1,4 @@
-"""A GGUF file read back: its tensors held against those of the model that it was made from."""
+"""Reads a GGUF file back and compares its tensors with those of the model from which it was made."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,24 +20,24 @@ class Tensors:
     """What was found in a file."""
 
     count: int
-    """Tensors in it."""
+    """Number of tensors in the file."""
     values: int
-    """Values in them."""
+    """Number of values in the file."""
     expected: int
-    """Values in the model."""
+    """Number of values in the model."""
     compared: int
-    """Tensors that were found by their name."""
+    """Number of tensors that were found by their names."""
     difference: float | None
-    """The largest difference of one, relative to its size."""
+    """The largest difference of a tensor, relative to its size; None if none was found."""
     wrong: tuple[str, ...]
-    """Names of those that differ by more than rounding."""
+    """Names of tensors that differ by more than rounding."""
 
 
 def read_tensors(file: Path, model: Path) -> Tensors:
     """The tensors of the file, each compared with the one of the model's folder that llama.cpp's table of names gives.
 
-    The converter changes the order of rows for some attention layers, and adds 1 to some norms: sums and sums of squares of
-    rows are compared, whatever their order.
+    The converter changes the order of rows for some attention layers, and adds 1 to some norms. Therefore
+    the sums and the sums of squares of rows are compared, in any order.
     """
     import gguf
 
@@ -88,7 +88,7 @@ def _tensors_of(model: Path) -> Iterator[tuple[str, torch.Tensor]]:
 
 
 def _apart(found: torch.Tensor, expected: torch.Tensor) -> float:
-    """The relative difference of two tensors whose rows can have another order; infinite for another number of values."""
+    """The relative difference of two tensors whose rows can have another order; infinite if their sizes differ."""
     if found.numel() != expected.numel():
         return float("inf")
     if expected.ndim == 1:

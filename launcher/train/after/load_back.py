@@ -40,7 +40,7 @@ def open_base(
     decided: Decided, *, device: str = "cpu", dtype: str | None = None, changed: bool = False
 ) -> Any:
     """The base model of the run, quantised if it was in training; with `changed`, also after on_model of every plugin,
-    but those with kernels of a GPU."""
+    except those with GPU kernels."""
     only = _Only(tuple(decided.plugins), device)
     then = [_OnModel(tuple(one for one in decided.plugins if not one.traits.gpu_kernels))] if changed else []
     return load_model(
@@ -99,7 +99,7 @@ def bytes_to_load(folder: Path, decided: Decided, *, dtype: str | None = None, p
 
 
 def _model_config(decided: Decided, device: str) -> Any:
-    """The model configuration of the run, without an attention kernel that needs a GPU if there is none."""
+    """The model configuration of the run, without an attention kernel that needs a GPU if this host has none."""
     config = decided.config.model
     if device == "cpu" and config.attn_implementation:
         return dataclasses.replace(config, attn_implementation=_FALLBACK_ON_CPU)

@@ -53,5 +53,5 @@ def check_room(decided: Decided, size: float | None = None) -> None:
     if not fits(need):
         raise RunError(
             f"{plan.model.name_or_path} needs about {need / 2**30:.0f} GiB of this host's memory and "
-            f"{free_bytes() / 2**30:.0f} GiB are free, of which 70 % may be used; use a larger node"
+            f"{free_bytes() / 2**30:.0f} GiB are free, of which 70 % may be used; run this on a node with more memory"
         )

@@ -92,7 +92,7 @@ class Saver:
             self._thread = None
 
     def check(self) -> None:
-        """SaveFailed after two failures in a row; on rank 0, whose failure ends the other ranks."""
+        """SaveFailed after two failures in a row, only on rank 0, whose failure ends the other ranks."""
         if self._failures >= _FAILURES:
             raise SaveFailedError(
                 f"{self.run.checkpoints}: {self._failures} checkpoints in a row could not be written ({self._reason}); "

@@ -62,7 +62,7 @@ class Schedule(TrainerCallback):
             control.should_save = control.should_log = True  # logging comes first and checks the loss
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """With automatic intervals, sets the step of the next save by what rank 0 has measured."""
+        """With automatic intervals, sets the step of the next save from the measurements of rank 0."""
         if not self.plan.save_steps:
             self._next = state.global_step + self._agree(self._steps_between())
 

@@ -21,7 +21,7 @@ class Shard:
     shape: list[int]
     start: int
     weight: torch.Tensor
-    """As the optimizer holds it: in fp32 if there is a master copy."""
+    """The values that the optimizer updates: in fp32 if there is a master copy."""
     state: dict[str, Any] = field(default_factory=dict)
     """The optimizer's own dict of the tensor that contains this range; a restore changes it in place."""
     offset: int = 0
@@ -44,8 +44,8 @@ class Shard:
                     continue
                 if run.numel() < self.offset + self.numel:
                     raise CheckpointError(
-                        f"trainer.optim: its state {kind} of {self.name} is not of the parameter's size; checkpoints hold "
-                        "optimizers such as adamw_torch; use trainer.optim=adamw_torch, or plugin=[...] without "
+                        f"trainer.optim: its state {kind} of {self.name} is not of the parameter's size; checkpoints support "
+                        "only optimizers such as adamw_torch; use trainer.optim=adamw_torch, or plugin=[...] without "
                         "sharded_checkpoint"
                     )
                 found[kind] = run.narrow(0, self.offset, self.numel)

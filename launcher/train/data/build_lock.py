@@ -1,6 +1,6 @@
 """A lock for something that one of many processes builds. It is held as long as the holder shows that it lives.
 
-filelock does not serve here: its flock is missing on some shared file systems, and its SoftFileLease (3.30) has no room for the
+filelock is not used: its flock is missing on some shared file systems, and its SoftFileLease (3.30) has no room for the
 holder's progress, by which processes that wait show that they are not hung.
 """
 

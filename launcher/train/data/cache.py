@@ -24,7 +24,7 @@ Make = Callable[[Path, Progress], dict[str, Any]]
 
 
 class RowStore(Protocol):
-    """Where the rows of a set are found or made: by rank 0 for all ranks, or ahead of the run."""
+    """Where the rows of a set are found or made: by rank 0 for all ranks, or before the run."""
 
     encoders: Encoders
 
@@ -53,7 +53,7 @@ class TokenCache:
 
     def __init__(self, cache_dir: str, *, stale_s: float = STALE_S) -> None:
         self.folder = Path(cache_dir) / "tokens"
-        self.stale_s = stale_s  # as of BuildLock
+        self.stale_s = stale_s  # see BuildLock
 
     def find_or_make(
         self,
@@ -89,7 +89,7 @@ class TokenCache:
         progress: Progress,
         begins: Callable[[str], None],
     ) -> CacheEntry:
-        """As `find_or_make`, once the lock is held or the work is done; OSError if the folder cannot be written."""
+        """The result of `find_or_make`, once the lock is held or the work is done; OSError if the folder cannot be written."""
 
         def advance(count: int) -> None:
             lock.count = count

@@ -20,7 +20,7 @@ _CHUNK = 64
 _AHEAD = 4
 """Chunks for each process that are read before their results are used, so that memory stays small."""
 _encode: list[Callable[[int, Example], Any]] = []
-"""The function of the forked processes, which inherit it: closures and tokenizers cannot all be sent."""
+"""The function of the forked processes. They inherit it, because not all closures and tokenizers can be pickled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Encoders:
     ) -> Iterator[tuple[int, Example, T]]:
         """Every line and example with what `encode` makes of it, in order. The rows do not depend on the number of processes.
 
-        DataError if a process is killed; an error of `encode` as it is.
+        DataError if a process is killed; an error of `encode` is raised unchanged.
         """
         if self.count == 1:
             for line, example in examples:

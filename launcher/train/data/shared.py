@@ -24,7 +24,7 @@ class Shared:
     """Files that rank 0 writes and all ranks read. data.json in the run dir announces them, so no collective waits for them."""
 
     encoders: Encoders = ALONE
-    """A rank encodes by itself: processes that are forked beside a GPU's context are not safe."""
+    """A rank encodes by itself, because it is not safe to fork a process that has a GPU context."""
 
     def __init__(
         self,

@@ -48,7 +48,7 @@ _EVERY = 64
 def shared_rows(
     shared: RowStore, name: str, paths: str | Sequence[str], tokenizer: Any, config: Config
 ) -> Dataset:
-    """The rows as of `tokenized`, made by rank 0 of the first run that needs them."""
+    """The rows of `tokenized`, made by rank 0 of the first run that needs them."""
     found = shared.rows(
         name,
         lambda: key_of(name, paths, tokenizer, config, shared.folder),

@@ -19,7 +19,7 @@ class RowParts:
     facts: Facts
     tokenizer: Any
     shared: RowStore
-    """Where rank 0 writes the tokens that every rank reads; ahead of a run, the cache alone."""
+    """Where rank 0 writes the tokens that every rank reads; only the cache if there is no run yet."""
 
     @property
     def training(self) -> str | Sequence[str]:

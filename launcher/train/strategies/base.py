@@ -45,7 +45,7 @@ class OnRank:
         return model
 
     def settle(self, trainer: Any) -> None:
-        """Ends what the last step has begun, before weights are gathered outside of a step. Collective."""
+        """Completes what the last step has started, before weights are gathered outside of a step. Collective."""
 
     def whole(self, parameter: Any) -> AbstractContextManager[torch.Tensor]:
         """The unsharded parameter, within the context. Collective: every rank must enter it."""
@@ -122,4 +122,4 @@ def bare_optimizer(trainer: Any) -> Any:
 
 
 ON_RANK = WHOLE = OnRank()
-"""Plain data parallelism, which is also what a single process has."""
+"""Plain data parallelism, which a single process uses too."""

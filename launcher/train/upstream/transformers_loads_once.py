@@ -31,7 +31,7 @@ def loading(once: bool) -> Iterator[None]:
 
 
 def share_buffers(model: Any) -> None:
-    """Gives every rank the buffers of rank 0, bit by bit. Collective; ConfigError for buffers that a checkpoint would hold."""
+    """Gives every rank the buffers of rank 0, bit for bit. Collective; ConfigError for buffers that a checkpoint would hold."""
     from accelerate.state import PartialState
 
     parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}

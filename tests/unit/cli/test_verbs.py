@@ -168,7 +168,7 @@ complete -p launcher python
             ["sweep", "work", "nope"],
             "nope is not the folder of a sweep: it has no sweep.json; give one such as",
         ),
-        (["sweep", "extend", "nope", "seed=1"], ", so none is nope: start one with -m"),
+        (["sweep", "extend", "nope", "seed=1"], " for nope: start one with -m"),
     ],
 )
 def test_a_sweep_that_is_not_there_is_named(words, reason, tmp_path, monkeypatch, capsys):

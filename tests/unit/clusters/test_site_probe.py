@@ -162,7 +162,7 @@ def test_the_verbs_agree_under_json(site, tmp_path: Path, cli):
     told = json.loads(cli("site", "probe", "--json", "--write", str(file), **here).stdout)
     assert told["file"] == str(file) and any(one["key"] == "gpus_per_node" for one in told["findings"])
     again = cli("site", "probe", "--write", str(file), **here)
-    assert again.returncode == 1 and "is left as it is" in again.stderr
+    assert again.returncode == 1 and "exists and was not changed" in again.stderr
     checked = cli("site", "check", "--config-dir", str(tmp_path / "site"), "cluster=mine", "--json", **here)
     assert json.loads(checked.stdout) == {"kind": "slurm", "faults": []}
     typed = cli("site", "check", "cluster=slurm", "cluster.sbatch.partition=gpus", **here)

@@ -399,7 +399,7 @@ def test_a_refusal_of_sbatch_is_told_in_its_own_words_on_one_line(
 
 def test_an_sbatch_that_hangs_is_not_said_to_have_refused(path, tmp_path: Path):
     path(sbatch=HANGING)
-    with pytest.raises(ClusterError, match=r"did not answer .* can still have queued") as silence:
+    with pytest.raises(ClusterError, match=r"did not answer .* but may have queued") as silence:
         Slurm(timeout_s=0.3).submit(tmp_path / "job.sbatch")
     assert "refused" not in str(silence.value)
 

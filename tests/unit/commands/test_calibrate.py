@@ -159,7 +159,7 @@ def test_a_file_that_is_no_mapping_is_left_alone(tmp_path, text):
 def test_a_value_that_a_run_would_read_as_a_string_is_not_written(tmp_path):
     file = tmp_path / "mine.yaml"
     file.write_text("gpu_tflops: 312\n")
-    with pytest.raises(ConfigError, match="put them in by hand"):
+    with pytest.raises(ConfigError, match="edit the file by hand"):
         write_values(file, {"achieved_share": 1e-5}, "slurm")
     assert file.read_text() == "gpu_tflops: 312\n"
 

@@ -166,8 +166,8 @@ def test_all_dry_runs_can_be_removed_at_once(runs, said):
         (["remove", "b/queued", "--yes"], 1, "end it first: python -m launcher cancel b/queued"),
         (["remove", "runs/d/linked", "--yes"], 1, "is a link to"),
         (["remove", "s/sweep_1/0", "--yes"], 1, "remove the whole sweep"),
-        (["remove", "s/sweep_busy", "--yes"], 1, "it is not certain that the worker of trial 0 has ended"),
-        (["remove", "s/sweep_here", "--yes"], 1, "the command that carries s/sweep_here is still running"),
+        (["remove", "s/sweep_busy", "--yes"], 1, "the worker of trial 0 may still be running"),
+        (["remove", "s/sweep_here", "--yes"], 1, "the command that runs s/sweep_here is still running"),
         (
             ["remove", "s/sweep_cut", "--yes"],
             1,

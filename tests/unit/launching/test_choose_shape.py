@@ -160,7 +160,7 @@ def test_a_job_does_not_start_before_a_smaller_one_that_waits_in_its_partition()
     assert behind(start, {**options, "nodes": "1"}, "main", [job]).at == 100.0
     unplanned = QueuedJob(partitions=("main",), nodes=1, time_s=60, starts=None)
     assert behind(start, options, "main", [unplanned]).how.endswith(
-        "1 smaller job before it has no planned start"
+        "1 smaller job before this one has no planned start"
     )
 
 

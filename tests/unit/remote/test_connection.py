@@ -9,7 +9,7 @@ from launcher.errors import ClusterError
 from launcher.remote.command import Command, run_there
 from launcher.remote.connection import SshConnection, connect, explain, login_command
 from launcher.remote.launch import checked
-from launcher.remote.talk import ask, talk
+from launcher.remote.talk import LOOKED, ask, talk
 from tests.support.sshd import Login
 
 LOOK = {"do": "look", "base": "~/launcher", "files": [], "trees": []}
@@ -18,7 +18,7 @@ LOOK = {"do": "look", "base": "~/launcher", "files": [], "trees": []}
 def test_a_second_call_goes_over_the_open_connection(login, connection):
     assert connection.is_open()
     accepted = (login.folder / "sshd.log").read_text().count("Accepted publickey")
-    assert ask(connect("login"), "python3", LOOK)["base"] == f"{login.home}/launcher"
+    assert ask(connect("login"), "python3", LOOK, LOOKED)["base"] == f"{login.home}/launcher"
     assert (login.folder / "sshd.log").read_text().count("Accepted publickey") == accepted
 
 
@@ -64,7 +64,7 @@ def test_a_cluster_without_that_python_is_said(connection):
     with pytest.raises(
         ClusterError, match=r"python3\.99 does not run there .*exit code 127\); set cluster.python"
     ):
-        ask(connection, "python3.99", LOOK)
+        ask(connection, "python3.99", LOOK, LOOKED)
 
 
 def test_an_old_python_is_named_with_its_version(login, connection):
@@ -74,7 +74,7 @@ def test_an_old_python_is_named_with_its_version(login, connection):
         f'shift; {own} -c \'import sys; sys.version_info = (3, 8, 1); sys.version = "3.8.1"; exec(sys.argv.pop(1))\' "$@"',
     )
     with pytest.raises(ClusterError, match=r"python3.8 is Python 3\.8\.1 there"):
-        checked("login", "python3.8", ask(connection, "python3.8", LOOK))
+        checked("login", "python3.8", ask(connection, "python3.8", LOOK, LOOKED))
 
 
 def test_a_python_without_the_packages_is_told_what_to_install(login, connection):
@@ -82,20 +82,25 @@ def test_a_python_without_the_packages_is_told_what_to_install(login, connection
     login.python(f"{own}", "bare")
     (login.bin / "bare").write_text(f'#!/bin/bash\nexec {own} -S -E "$@"\n')
     with pytest.raises(ClusterError, match=r"bare has no hydra-core, .* -m pip install hydra-core"):
-        checked("login", "bare", ask(connection, "bare", LOOK))
+        checked("login", "bare", ask(connection, "bare", LOOK, LOOKED))
 
 
 def test_the_folder_may_name_the_home_and_a_variable_of_the_cluster(login, connection):
     login.program("with_scratch", 'SCRATCH="/scratch/of me" exec python3 "$@"')
     look = {**LOOK, "base": f"$SCRATCH/../..{login.home}/other"}
-    assert ask(connection, "with_scratch", look)["base"].endswith(f"{login.home}/other")
+    assert ask(connection, "with_scratch", look, LOOKED)["base"].endswith(f"{login.home}/other")
     (login.home / "my python").symlink_to(login.bin / "python3")
-    assert ask(connection, "~/my python", LOOK)["version"]
+    assert ask(connection, "~/my python", LOOK, LOOKED)["version"]
 
 
 def test_nothing_in_the_name_of_an_interpreter_is_run_by_a_shell(login, connection):
     with pytest.raises(ClusterError, match="does not run there"):
-        ask(connection, f"$(touch {login.folder}/run_by_shell)`touch {login.folder}/run_by_shell`", LOOK)
+        ask(
+            connection,
+            f"$(touch {login.folder}/run_by_shell)`touch {login.folder}/run_by_shell`",
+            LOOK,
+            LOOKED,
+        )
     assert not (login.folder / "run_by_shell").exists()
     assert login_command("~/a b/$X/python", "it's").startswith("exec bash -lc ")
 
@@ -106,7 +111,7 @@ def test_a_request_is_in_no_command_line_of_the_cluster(login, connection):
     ) as one:
         lines = [path.read_bytes() for path in Login.processes()]
         with pytest.raises(ClusterError, match="no longer exists"):
-            one.answer()
+            one.answer({"files": list})
     assert any(b"there.py" in line for line in lines) and not any(
         b"a word that nobody" in line for line in lines
     )

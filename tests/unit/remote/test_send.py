@@ -5,7 +5,7 @@ import pytest
 from launcher.errors import ClusterError
 from launcher.remote.content import Hashes, Tree, data_tree
 from launcher.remote.send import send
-from launcher.remote.talk import ask, talk
+from launcher.remote.talk import LOOKED_WHOLE, ask, talk
 
 
 def _look(connection, *trees: Tree):
@@ -15,6 +15,7 @@ def _look(connection, *trees: Tree):
         connection,
         "python3",
         {"do": "look", "base": "~/launcher", "files": sorted(blobs), "trees": names},
+        LOOKED_WHOLE,
     )
 
 

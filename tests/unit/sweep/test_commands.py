@@ -353,7 +353,7 @@ def test_a_grid_begins_no_trial_once_its_budget_is_spent_and_goes_on_with_more(t
     trials = read_sweep(found).trials
     assert [trial.state for trial in trials] == ["finished"] * 2 + ["cancelled"] * 4
     assert (trials[2].error or "").startswith(
-        "sweep.gpu_hours=3 are spent (4); python -m launcher sweep extend"
+        "sweep.gpu_hours=3 are used up (4 hours); raise it with python -m launcher sweep extend"
     )
     SweepDir(found).trial(2).path.mkdir()  # begun by a worker that was cut
     assert cli("sweep", "resume").returncode == Exit.FAILED
