@@ -64,7 +64,7 @@ class ClusterConfig:
     gpus_per_node: Optional[int] = None  # noqa: UP045
     """GPUs per node; a run that requests more is refused. With null this is not checked."""
     gpu_vendor: GpuVendor = GpuVendor.nvidia
-    """Who makes the GPUs: nvidia, or amd (ROCm), which changes how containers and checks of GPUs ask for them."""
+    """Who makes the GPUs: nvidia, or amd (ROCm), which changes how containers and pre-flight checks find them."""
     gpu_memory_gib: Optional[float] = None  # noqa: UP045
     """Memory of one GPU, in GiB; a run that needs more by its plan is refused. With null this is not checked."""
     node_memory_gib: Optional[float] = None  # noqa: UP045

@@ -69,7 +69,7 @@ class DataConfig:
     on_bad_row: BadRow = BadRow.error
     """What an invalid row does: `error` stops the launch; `skip` leaves it out, on the ranks as well, counts and lists it."""
     max_bad_share: float = 0.01
-    """Share of invalid rows above which `on_bad_row=skip` refuses the file all the same."""
+    """Share of invalid rows above which `on_bad_row=skip` still refuses the file."""
     sources: list[SourceConfig] = field(default_factory=list[SourceConfig])
     """Several training sets instead of path, such as [{path: a.jsonl, weight: 2}, {path: b.csv}]."""
     eval_path: Optional[str] = None  # noqa: UP045

@@ -3,7 +3,7 @@
 from typing import Any
 
 MISSING: Any = "???"
-"""omegaconf.MISSING, without the import of omegaconf, which whoever only starts ranks does without.
+"""omegaconf.MISSING, without an import of omegaconf, which a process that only starts ranks does not need.
 
 Source: omegaconf/omegaconf.py, MISSING.
 """

@@ -45,7 +45,7 @@ def check_targets(items: list[str], environ: Mapping[str, str]) -> None:
             )
         if not (_MAIL.fullmatch(value) or _is_url(value)):
             raise ConfigError(
-                f"notify={item}: the value of {named[1]} is no address; it must be https://... or mailto:..."
+                f"notify={item}: the value of {named[1]} is not an address; it must be https://... or mailto:..."
             )
 
 
@@ -62,9 +62,9 @@ def _check_typed(item: str) -> None:
     if _MAIL.fullmatch(item):
         return
     if not _is_url(item):
-        # a part of a URL can be a secret even where it is mistyped
+        # a part of a URL can be a secret even if the URL is mistyped
         shown = item if "/" not in item else f"{item.partition('/')[0]}/..."
-        raise ConfigError(f"notify={shown} is no address; {_FORMS}")
+        raise ConfigError(f"notify={shown} is not an address; {_FORMS}")
     parts = urlsplit(item)
     host = (parts.hostname or "").rstrip(".")
     secret = (

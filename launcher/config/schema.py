@@ -36,12 +36,12 @@ GROUPS: dict[str, type] = {
 
 def register() -> None:
     """Put the schema into Hydra's ConfigStore, so that a typo or a wrong type fails at the override."""
-    from hydra.core.config_store import ConfigStore  # whoever reads a run dir does without Hydra
+    from hydra.core.config_store import ConfigStore  # imported here: reading a run dir does not need Hydra
     from omegaconf import OmegaConf
 
     store = ConfigStore.instance().store
     store(name="schema", node=Config)
-    for group in GROUPS:  # a file can list it; the types of the group's keys are those of the whole schema
+    for group in GROUPS:  # a file can list it; the group's keys have the types of the whole schema
         store(group=group, name="schema", node={})
     OmegaConf.register_new_resolver("shipped", _shipped, replace=True)
     OmegaConf.register_new_resolver("shipped_with_sample", _shipped_with_sample, replace=True)
@@ -105,4 +105,4 @@ def _fault(error: "OmegaConfBaseException") -> str:
     if not isinstance(error, ConfigKeyError):
         return f"{key}: {str(error).partition(chr(10))[0]}"
     close = nearest(str(error.key), getattr(error.object_type, "__dataclass_fields__", ()))
-    return f"{key} is no key of this version" + (f", and {close} the nearest that is" if close else "")
+    return f"{key} is not a key of this version" + (f"; the nearest key is {close}" if close else "")

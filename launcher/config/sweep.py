@@ -51,11 +51,11 @@ class SweepConfig:
     reduction_factor: int = 3
     """With asha and hyperband: one of this many trials continues at each rung."""
     trials: Optional[int] = None  # noqa: UP045
-    """How many trials a sampler may begin; null needs another budget. A grid has no such limit."""
+    """How many trials a sampler may start; with null another budget must be set. A grid has no such limit."""
     gpu_hours: Optional[float] = None  # noqa: UP045
-    """GPU-hours (with device=cpu, rank-hours) after which no trial begins; null is no limit."""
+    """GPU-hours (with device=cpu, rank-hours) after which no trial starts; null is no limit."""
     deadline: Optional[str] = None  # noqa: UP045
-    """Time after which no trial begins, such as 2026-11-30T08:00, in local time or with an offset; null is no limit."""
+    """Time after which no trial starts, such as 2026-11-30T08:00, in local time or with an offset; null is no limit."""
     parallel: Optional[int] = None  # noqa: UP045
     """Trials that run at the same time. null: on Slurm all of a grid or 4 of a sampler; on this machine 1."""
     fail_fast: bool = False

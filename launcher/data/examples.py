@@ -28,7 +28,7 @@ def read_examples(
 def valid_examples(
     rows: Iterable[Row], path: str, counted: str, reading: Reading, left_out: list[str] | None = None
 ) -> Iterator[tuple[int, Example]]:
-    """As read_examples, of rows that were read before; `counted` is what their number counts: line or row."""
+    """The same as read_examples, for rows that were read before; `counted`: what their numbers count, line or row."""
     read = bad = 0
     for row in rows:
         read += 1
@@ -86,5 +86,5 @@ def _whole(example: Example) -> str:
     except ValueError:
         raise BrokenRow(
             "not_json",
-            "a value is NaN (as pandas writes an empty cell) or Infinity, which is no JSON; write null or a number",
+            "a value is NaN (as pandas writes an empty cell) or Infinity, which is not JSON; write null or a number",
         ) from None

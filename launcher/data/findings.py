@@ -21,9 +21,7 @@ RULES = {
     "not_utf8": RuleText(
         ERROR, "a text that is not UTF-8 cannot be tokenized; half a surrogate pair cannot either"
     ),
-    "nul_bytes": RuleText(
-        ERROR, "NUL characters are what a crash leaves in a file, and no text that anybody wrote"
-    ),
+    "nul_bytes": RuleText(ERROR, "NUL characters are left in a file by a crash; they are not text"),
     "duplicate_key": RuleText(ERROR, "of two values under the same key only one could be read"),
     "not_json": RuleText(ERROR, "a row is one JSON object: on one line, or an item of one array"),
     "not_object": RuleText(ERROR, "a row is a JSON object with named values"),
@@ -55,29 +53,29 @@ RULES = {
     "not_rendered": RuleText(
         WARNING, "what the model's chat template does not write is neither read nor learnt"
     ),
-    "no_end": RuleText(WARNING, "an answer without an end token teaches the model to go on"),
+    "no_end": RuleText(WARNING, "an answer without an end token teaches the model not to stop"),
     "merged_start": RuleText(
         WARNING,
-        "the first word of an answer and what stands before it are one token, which no prompt ends with",
+        "the start of an answer and the text before it are one token, with which no prompt can end",
     ),
     "assistant_first": RuleText(WARNING, "an assistant turn before the first question answers nobody"),
     "control_token": RuleText(
         WARNING, "a control token within a text ends the turn, or the text, for the model"
     ),
     "answer_cut": RuleText(
-        WARNING, "a row whose answers lie behind model.max_length has nothing to train on"
+        WARNING, "a row whose answers lie beyond model.max_length has nothing to train on"
     ),
     "chat_as_text": RuleText(
         WARNING,
         "a chat as plain text trains the questions too, without the form that the model's chat template gives",
     ),
     "list_as_text": RuleText(
-        WARNING, "an answer that is the text of a list was most often a list before a table was written"
+        WARNING, "an answer that looks like a printed list was most often a list before the table was written"
     ),
     "tool_result": RuleText(
         WARNING, "a call of an undeclared tool, or without its result, teaches calls that cannot work"
     ),
-    "one_label": RuleText(WARNING, "answers of one label alone have nothing to be compared with"),
+    "one_label": RuleText(WARNING, "if all answers have the same label, there is nothing to compare"),
     "class_balance": RuleText(
         WARNING, "where one class has most rows, a model is right most of the time and has learnt nothing"
     ),
@@ -107,18 +105,18 @@ RULES = {
         WARNING, "13 consecutive words also occur in the training data: the answer may be memorized"
     ),
     "too_many_bad": RuleText(
-        ERROR, "a file of which many rows are invalid is most often read wrongly as a whole"
+        ERROR, "if many rows are invalid, most often the whole file is read in the wrong way"
     ),
     "left_out": RuleText(WARNING, "data.on_bad_row=skip leaves an invalid row out of the training"),
     "dropped_keys": RuleText(
         WARNING,
-        "keys that the rows' format does not have are not read; data.drop or data.keep says that this is meant",
+        "keys that the rows' format does not have are not read; data.drop or data.keep says that this is intended",
     ),
     "lost_nulls": RuleText(
         WARNING, "a table gives every call the arguments of all calls, and null for those that it lacks"
     ),
     "turns_as_text": RuleText(
-        WARNING, "a list of turns that arrived as text was read as the list; look whether all of it is there"
+        WARNING, "a list of turns that arrived as text was read as the list; check that it is complete"
     ),
     "truncated": RuleText(WARNING, "tokens beyond model.max_length are cut off, often the end of the answer"),
     "mixed_formats": RuleText(WARNING, "several formats in one file are often the result of a faulty join"),

@@ -1,6 +1,7 @@
 """Which rows are used, and which of them are held out for evaluation.
 
-The choice depends on the seed and on the content of the rows alone, so every process that reads the same files makes the same.
+The choice depends only on the seed and on the content of the rows, so every process that reads the same files makes the same
+choice.
 """
 
 import hashlib
@@ -76,7 +77,7 @@ def choose(sets: Sequence[Examples], portion: Portion, group_of: Callable[[int, 
 
 
 def _why_together(portion: Portion) -> str:
-    """Why rows are kept on one side, and the ways on."""
+    """Why rows are kept on one side, and what to do."""
     if portion.eval_copies == EvalCopies.exact.name:
         what = "exact copies of each other" + (
             f" or rows with the same {portion.eval_group}" if portion.eval_group else ""

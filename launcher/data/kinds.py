@@ -7,7 +7,7 @@ chat {"messages": [...], "tools"?}, pair {"prompt": [...], "chosen": [...], "rej
 
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:  # a launch asks for names of kinds alone
+if TYPE_CHECKING:  # a launch needs only the names of kinds
     from launcher.data.turns import Message
 
 Example = dict[str, Any]

@@ -127,7 +127,7 @@ def _with_calls(turn: Message) -> str:
 
 def render_with(tokenizer: Any, example: Example, where: str) -> Any:
     """A function of turns that gives their text; DataError if the template refuses them, or if it fails on them."""
-    from jinja2 import TemplateError  # imported here, because commands that only count rows do not need it
+    from jinja2 import TemplateError  # imported here: commands that only count rows do not need it
 
     more = {"tools": example["tools"]} if "tools" in example else {}
     given = {**example.get("chat_template_kwargs", {}), **more}

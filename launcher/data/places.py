@@ -62,7 +62,7 @@ def find_files(place: str | Path) -> tuple[str, ...]:
     if path.is_dir():
         return _of_folder(text, sorted(str(one) for one in path.iterdir() if one.is_file()))
     if _WILD & set(text):
-        import glob  # by need: most data are one file
+        import glob  # imported here: most data are one file
 
         found = sorted(one for one in glob.glob(text, recursive=True) if Path(one).is_file())  # noqa: PTH207
         if found:
@@ -82,7 +82,7 @@ def exists(place: str | Path) -> bool:
 
 
 def _of_folder(folder: str, files: list[str]) -> tuple[str, ...]:
-    """The data files of a folder, which must be of one kind: a readme.txt beside Parquet files is no row."""
+    """The data files of a folder, which must be of one kind: a readme.txt beside Parquet files is not data."""
     kept = [file for file in files if suffix_of(file) in SUFFIXES and not _name(file).startswith((".", "_"))]
     kept = [file for file in kept if _name(file) not in _NOT_DATA]
     kinds = sorted({suffix_of(file) for file in kept})
@@ -118,7 +118,7 @@ def open_file(file: str) -> BinaryIO:
     )
     raw.seek(0)
     if kind == "gzip":
-        import gzip  # these are imported by need: every launch imports this module
+        import gzip  # these are imported only here: every launch imports this module
 
         return cast("BinaryIO", gzip.GzipFile(fileobj=raw))
     if kind == "bzip2":
@@ -186,7 +186,7 @@ def size_of(file: str) -> int:
 
 
 def state_of(file: str) -> str:
-    """What changes when the content of a file at an address does: its checksum, or its size and time, as the store has them."""
+    """A value that changes with the content of a file at an address: its checksum, or its size and time in the store."""
     system, path = _system(file)
     return hashlib.sha256(repr(system.ukey(path)).encode()).hexdigest()
 

@@ -14,7 +14,7 @@ _NO_ROLES: dict[str, str] = {}
 
 
 class ReadRow(NamedTuple):
-    """A row that was read, and what of it was not read, or not as it stands."""
+    """A row that was read, and which of its keys were left out or converted."""
 
     format: str
     example: Example

@@ -67,7 +67,7 @@ class Reading:
             return None
         return (
             f"{bad:,} of {rows:,} rows ({bad / rows:.1%}) are invalid, more than data.max_bad_share={self.max_bad_share:g} "
-            "lets data.on_bad_row=skip leave out; mend them, or raise data.max_bad_share"
+            "lets data.on_bad_row=skip leave out; correct them, or raise data.max_bad_share"
         )
 
 
@@ -100,7 +100,7 @@ def make_reading(
     skip: bool = False,
     max_bad_share: float = 0.01,
 ) -> Reading:
-    """The values of the keys of the data group; ConfigError for one that cannot be meant."""
+    """The values of the keys of the data group; ConfigError for an invalid one."""
     named = tuple((ours, theirs) for ours, theirs in (columns or {}).items())
     if named:
         _check_columns(named)
@@ -133,7 +133,7 @@ def _check_roles(roles: Mapping[str, str]) -> None:
 
 def _check_columns(columns: tuple[tuple[str, str], ...]) -> None:
     from launcher.formats.base import (
-        ABOUT,  # by need, as is the registry: most data have the keys of a format
+        ABOUT,  # imported here, as the registry is: most data have the keys of a format
     )
     from launcher.formats.registry import known_formats
 

@@ -1,6 +1,6 @@
 """Whether the model's chat template shows every part of a row: turns, tool calls, tools, thoughts and template arguments.
 
-A template leaves out what it does not know, without an error. What is missing from the rendered text is learnt by nobody.
+A template leaves out what it does not know, without an error. The model does not learn what is missing from the rendered text.
 """
 
 import json
@@ -54,7 +54,7 @@ def _problems(turns: list[Message], asked: bool, example: Example, tokenizer: An
     for number, turn in enumerate(turns, start=1):
         yield from (
             ("not_rendered", f"{what} of turn {number} ({turn['role']}) is not in the text that the model's chat template "
-             "renders, so nobody learns it; use a model whose template shows it, or take it out")
+             "renders, so the model does not learn it; use a model whose template shows it, or take it out")
             for what in _missing(turn, flat)
         )  # fmt: skip
     bare = {key: value for key, value in example.items() if key != "tools"}

@@ -1,4 +1,4 @@
-"""How the rows of a file are stored, from its first bytes and its name; what is no data file is called what it is."""
+"""How the rows of a file are stored, from its first bytes and its name; an error says what any other file is."""
 
 import json
 import zlib
@@ -21,7 +21,7 @@ _OTHERS = (
     (b"7z\xbc\xaf\x27\x1c", f"a 7z archive; unpack it and {_DATA}"),
     (b"SQLite format 3", f"an SQLite database; export its table and {_DATA}"),
     (b"%PDF", f"a PDF; extract its text and {_DATA}"),
-    (b"\x93NUMPY", f"an array of numpy's; {_DATA}"),
+    (b"\x93NUMPY", f"a numpy array; {_DATA}"),
     (b"\x80\x04\x95", f"a pickle, which could run code and is never opened; write it as JSONL and {_DATA}"),
     (b"\x89HDF", f"an HDF5 file; {_DATA}"),
 )

@@ -88,7 +88,7 @@ def load_tokenizer(model: str, *, offline: bool = False) -> tuple[Any, int | Non
         raise DataError(f"--model needs transformers; {TRAINING_STACK}, or leave --model out") from None
     try:
         loaded = transformers.AutoTokenizer.from_pretrained(source.where, local_files_only=offline, **options)
-    except Exception as error:  # of a file that is no tokenizer's, the library raises errors of many kinds
+    except Exception as error:  # for a file that is not a tokenizer, the library raises errors of many kinds
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise DataError(
             f"--model {model}: no tokenizer could be loaded ({reason}); give a name from conf/model, a folder or a hub id"

@@ -33,7 +33,7 @@ def _undeclared(turns: Sequence[Message], declared: set[str]) -> Iterator[str]:
 
 
 def _unpaired(turns: Sequence[Message]) -> Iterator[str]:
-    """Results of calls that nobody made, and calls without a result before the next turn that is none."""
+    """Results without a call, and calls without a result before the next turn that is not a result."""
     for number, turn in enumerate(turns, start=1):
         calls = turn.get("tool_calls", ())
         before = turns[number - 2] if number > 1 else turn

@@ -37,7 +37,7 @@ def check_push(config: Config, *, trial: bool) -> None:
 
 
 def check_repository(config: Config) -> None:
-    """ConfigError if the hub would refuse the push of this user today; a warning if this machine cannot ask it."""
+    """ConfigError if the hub would refuse a push of this user now; a warning if this machine cannot ask it."""
     name = config.hub.push
     if name is None or config.dry_run:
         return

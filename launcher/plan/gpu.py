@@ -55,12 +55,12 @@ GPUS = (
     _gpu("V100", 125, 900, 100, _A100),
     _gpu("T4", 65, 320, 10, _A100),
 )
-"""The first whose name is part of a device's name is that device."""
+"""The order counts: a device is the first of these whose name is part of the device's name."""
 DEFAULT = next(one for one in GPUS if one.name == "A100")
 _SMALL_A100_GIB, _SMALL_A100_GB_S = 41.0, 1555.0
 """An A100 with at most so much memory has 40 GB, and a slower memory than the one with 80 GB."""
 _NEAR = 0.03
-"""Relative difference of two TFLOP/s that are of the same GPU, since data sheets and people round."""
+"""Relative difference up to which two values of TFLOP/s are of the same GPU, since data sheets and people round."""
 
 
 def find_gpu(device_name: str) -> Gpu | None:

@@ -22,7 +22,7 @@ from launcher.plan.blocks import (
 from launcher.run.record import is_kind
 
 _MOST, _MOST_LAYERS = 1 << 31, 10_000
-"""A size of a model is smaller; the largest has 10^9 elements in a dimension, and some hundred blocks."""
+"""Sizes of a model must be smaller; real ones have at most 10^9 elements in a dimension, and some hundred blocks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

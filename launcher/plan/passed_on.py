@@ -140,7 +140,7 @@ def _answer(key: str, name: str, kind: str) -> str:
     own = (*_OWN, *_OWN_FOR_TRL)
     if found := next((one for one in own if one.rpartition(".")[2] == _NAMES.get(name, name)), None):
         return f"{key}: here {found}"
-    from launcher.config.other_names import counterpart  # read for a refusal alone
+    from launcher.config.other_names import counterpart  # imported here: only a refusal needs it
 
     if found := counterpart(name):
         return found.answer(key)

@@ -194,7 +194,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         number=18,
         what="strategy.offload_optimizer=true with a trainer.optim other than AdamW, Lion in 32 bits, sgd, rmsprop or adagrad",
-        reason="accelerate 1.15 would run DeepSpeed's CPU Adam with L2 in its place, without a word",
+        reason="accelerate 1.15 would run DeepSpeed's CPU Adam with L2 instead, without a warning",
         way_out="use trainer.optim=adamw_torch, or strategy=zero2 or zero3 without offloading",
         broken=lambda run: (
             run.strategy.offload_optimizer and not run.strategy.offloads_optimizer(run.optimizer)

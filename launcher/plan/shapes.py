@@ -113,7 +113,7 @@ def _powers(most: int) -> list[int]:
 
 
 def _missing(able: Sequence[Offer]) -> str:
-    """What keeps every finish from being known."""
+    """Why no finish is known."""
     parts: list[str] = []
     if all(offer.takes_s is None for offer in able):
         parts.append("the time of the run is not estimated")
@@ -126,5 +126,5 @@ def _none_fits(offers: Sequence[Offer]) -> str:
     if not offers:
         return "resources.shapes has no shape that the run could take; write one, such as [{nodes: 1, gpus_per_node: 8}]"
     first = offers[0]
-    others = f"; the {len(offers) - 1} others neither, as the table shows" if len(offers) > 1 else ""
+    others = f"; the table shows the reasons of the {len(offers) - 1} others" if len(offers) > 1 else ""
     return f"resources.auto: the run can take no shape: {first.shape}: {first.refused}{others}"

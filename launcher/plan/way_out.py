@@ -34,7 +34,7 @@ def find_ways_out(config: Config, plan: LaunchPlan, host_gib: float | None = Non
 
 
 def _ways(search: Search) -> Iterator[Alternative | None]:
-    """By kind, in the order of how much of the run they change: None where no setting of a kind fits."""
+    """By kind, those that change least of the run first; None if no setting of a kind fits."""
     load = search.load
     checkpointing = dataclasses.replace(load, checkpointing=True)
     here = load.degrees.world_size // load.gpus_per_node, load.gpus_per_node
@@ -57,7 +57,7 @@ def _ways(search: Search) -> Iterator[Alternative | None]:
 
 
 def _with_adapters(search: Search) -> Iterator[Alternative | None]:
-    """The same run with LoRA, and with QLoRA, where it trains all weights."""
+    """The same run with LoRA, and with QLoRA, if it trains all weights."""
     load = search.load
     here = load.degrees.world_size // load.gpus_per_node, load.gpus_per_node
     if load.adapter is None:
@@ -130,7 +130,7 @@ def _shorter(search: Search) -> Iterator[Load]:
 
 
 def _with_adapter(search: Search, name: str, adapter: Adapter) -> Search:
-    """The search for the same run that trains an adapter in the place of all weights."""
+    """The search for the same run that trains an adapter instead of all weights."""
     run = dataclasses.replace(search.run, adapter=True, four_bit=adapter.four_bit)
     load = dataclasses.replace(search.load, adapter=adapter)
     found = Search(search.config, search.facts, load, run, search.size, search.declared, search.host)

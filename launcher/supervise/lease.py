@@ -34,7 +34,7 @@ class Lease:
     def take(self, lives: Callable[[dict[str, Any]], bool | None], wait_s: float = _WAIT_S) -> None:
         """Returns once the lease is held. `lives` says whether a holder lives, None if that is not known yet.
 
-        AlreadyRunning for a holder that lives, and for one of which that did not become known within `wait_s`.
+        AlreadyRunning if the holder lives, or if that is still unknown after `wait_s`.
         """
         deadline = time.monotonic() + wait_s
         while True:

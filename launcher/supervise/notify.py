@@ -1,7 +1,7 @@
 """Messages of a run to its user: at its first checkpoint, when it has failed, and when it has finished.
 
 A message is sent once, also if the job is queued again: events.jsonl says which were sent. A message that cannot be sent
-changes nothing of the run; the log of the job says why.
+does not affect the run; the log of the job says why.
 """
 
 import json
@@ -44,13 +44,13 @@ class Notifier:
             self._thread.start()
 
     def close(self) -> None:
-        """Ends the watch; a checkpoint that was the last thing to happen is still told."""
+        """Ends the watch; a checkpoint that came last is still reported."""
         if self._thread.is_alive():
             self._over.set()
             self._thread.join(_SEND_S * len(self.targets))
 
     def tell(self, what: str, text: str) -> None:
-        """Sends a message to every target that has not had it."""
+        """Sends a message to every target that has not received it."""
         if not self.targets:
             return
         text = conceal(text, secrets_of(os.environ))
@@ -128,7 +128,7 @@ def _post(url: str, subject: str, text: str) -> None:
     """As JSON in the shape of Slack's (text) and Discord's (content) hooks."""
     from http.client import HTTPException
     from urllib.error import HTTPError
-    from urllib.request import Request, urlopen  # by need: a run without a hook does not import them
+    from urllib.request import Request, urlopen  # imported here: only a run with a hook needs them
 
     body = json.dumps({"text": f"{subject}\n{text}", "content": f"{subject}\n{text}"}).encode()
     request = Request(url, data=body, headers={"Content-Type": "application/json", "User-Agent": "launcher"})

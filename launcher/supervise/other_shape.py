@@ -1,4 +1,4 @@
-"""Another shape for a run whose resources are `auto`, when it is queued again: the one that finishes first by now."""
+"""Another shape for a run whose resources are `auto`, when it is queued again: the one that would now finish first."""
 
 import sys
 from dataclasses import dataclass
@@ -55,7 +55,7 @@ def take(run: RunDir, other: OtherShape) -> None:
 
 
 def put_back(run: RunDir, other: OtherShape, plan: LaunchPlan, why: str) -> None:
-    """Writes the files for the shape of before again, which `plan` is for."""
+    """Writes the files for the earlier shape again, to which `plan` belongs."""
     _write(run, plan, other.choice.shape, other.before, why)
 
 

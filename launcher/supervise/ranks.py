@@ -84,7 +84,7 @@ class Ranks:
         )
 
     def request_shutdown(self) -> None:
-        """Tells all ranks to save and end; each of them hears it at its next step."""
+        """Tells all ranks to save and end; each of them reacts at its next step."""
         for rank in self.ranks:
             try:
                 rank.channel.send(encode(Shutdown()))

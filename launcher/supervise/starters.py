@@ -20,7 +20,7 @@ from launcher.protocol.ranks import FROM_WARM, ForkRank, RankExited, RankForked,
 from launcher.timeouts import FORK_S, WARM_READY_S
 
 _LOOK_S = 1.0
-"""Seconds between two looks at the state of the warm process."""
+"""Seconds between two checks of the state of the warm process."""
 
 
 class ColdStarter:
@@ -94,7 +94,7 @@ class WarmStarter:
         return self._ready
 
     def start(self, env: Mapping[str, str], log: int, descriptors: Mapping[str, int]) -> int:
-        """As ColdStarter.start; OSError if the warm process does not fork in time."""
+        """The same as ColdStarter.start; OSError if the warm process does not fork in time."""
         names = list(descriptors)
         request = ForkRank(environment=dict(env), descriptors=tuple(names))
         socket.send_fds(self._channel, [encode(request)], [log, *(descriptors[name] for name in names)])
@@ -108,7 +108,7 @@ class WarmStarter:
         raise OSError("the warm process does not fork")
 
     def ended(self) -> dict[int, int]:
-        """As ColdStarter.ended."""
+        """The same as ColdStarter.ended."""
         if self._living:
             self._take()
             if self._process.poll() is not None:  # and its ranks with it
@@ -127,12 +127,16 @@ class WarmStarter:
         self._process.wait()
 
     def _wake(self) -> None:
-        """Lets a warm process go on that was stopped from outside (SIGSTOP): it would never say that a rank has ended."""
+        """Continues a warm process that was stopped from outside (SIGSTOP), since it could not report the end of a rank."""
         if time.monotonic() < self._next_look:
             return
         self._next_look = time.monotonic() + _LOOK_S
         if is_stopped(self._process.pid):
-            print("launcher: the warm process was stopped (SIGSTOP); it goes on", file=sys.stderr, flush=True)
+            print(
+                "launcher: the warm process was stopped (SIGSTOP); it is continued",
+                file=sys.stderr,
+                flush=True,
+            )
             self._process.send_signal(signal.SIGCONT)
 
     def _take(self) -> int | None:

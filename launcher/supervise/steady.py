@@ -1,4 +1,4 @@
-"""The run dir of a supervisor, which outlives some minutes in which the file system does not answer, and tells so."""
+"""The run dir of a supervisor, which survives some minutes without an answer of the file system, and says so."""
 
 import sys
 import time
@@ -28,7 +28,7 @@ class SteadyRun(RunDir):
     """time.monotonic() of the first failed write; empty if the newest one succeeded."""
 
     def note(self, event: Event) -> None:
-        """As RunDir.note; the event waits for the next one, or for `settle`, if it cannot be written now."""
+        """The same as RunDir.note; an event that cannot be written now waits for the next one, or for `settle`."""
         self.waiting.append(mask_all(event.line(now())))
         self.write_waiting()
 
@@ -59,7 +59,7 @@ class SteadyRun(RunDir):
                 time.sleep(_AGAIN_S)
 
     def read_events(self, *kinds: type[Any]) -> list[Any]:
-        """As RunDir.read_events, with what waits."""
+        """The same as RunDir.read_events, with the events that wait."""
         self.settle()
         return steadily(lambda: RunDir.read_events(self, *kinds))
 

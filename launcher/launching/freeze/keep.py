@@ -34,7 +34,7 @@ _INDEX: Mapping[str, Any] = {
     "bytes": int,
     "left_out": Mapping[str, Sequence[str]],
 }
-"""What the cache remembers of an archive."""
+"""What the cache records about an archive."""
 _ENCODINGS = ("utf-8", "utf-16-le", "utf-16-be")
 
 

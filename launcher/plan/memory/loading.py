@@ -7,7 +7,7 @@ from launcher.plan.memory.term import Term
 from launcher.plan.memory.weights import frozen_bytes, quantisation_bytes
 
 _ALSO_THEN = ("context",)
-"""Terms that are there while the model is loaded too."""
+"""Terms that also count while the model is loaded."""
 
 
 def loading_bytes(load: Load) -> float:
@@ -34,6 +34,6 @@ LOADING = Term(
     name="loading",
     count=excess,
     formulas=(loading_bytes,),
-    text="By what loading exceeds the sum of the other terms.",
+    text="How much more loading needs than the sum of the other terms.",
     shown_by="unverified",
 )

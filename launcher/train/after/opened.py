@@ -147,7 +147,7 @@ def _not_loaded(folder: Path, error: Exception) -> RunError:
 
 
 def _has_own_head(folder: Path) -> bool:
-    """Whether the files say that the model has a head for scores or classes; loaded as a chat model, it would get a head with random weights."""
+    """Whether the files name a head for scores or classes; loaded as a chat model, it would get a head with random weights."""
     for name, key, mark in (
         ("adapter_config.json", "task_type", "SEQ_CLS"),
         ("config.json", "architectures", "ForSequenceClassification"),

@@ -55,7 +55,7 @@ def test_where_no_finish_is_known_and_the_configured_shape_is_not_listed_the_fir
 
 
 def test_the_refusal_of_every_shape_is_one_line_with_the_first_reason():
-    with pytest.raises(PlanError, match=r"1 x 8: too small; the 1 others neither"):
+    with pytest.raises(PlanError, match=r"1 x 8: too small; the table shows the reasons of the 1 others"):
         choose([offer(1, 0, 1, refused="too small"), offer(2, 0, 1, refused="too large")], OWN)
     with pytest.raises(PlanError, match=r"resources\.shapes"):
         choose([], OWN)

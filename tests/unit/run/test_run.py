@@ -44,8 +44,8 @@ def test_a_run_that_was_stopped_says_why(tmp_path):
 @pytest.mark.parametrize(
     ("written", "told"),
     [
-        ("model: {max_lenght: 3}", "model.max_lenght is no key of this version, and max_length the nearest that is"),
-        ("zzzz: 3", "zzzz is no key of this version; fix it"),
+        ("model: {max_lenght: 3}", "model.max_lenght is not a key of this version; the nearest key is max_length"),
+        ("zzzz: 3", "zzzz is not a key of this version; fix it"),
         ("model: {max_length: long}", "model.max_length: Value 'long' of type 'str' could not be converted to Integer"),
         ("model: [", "is not YAML"),
         (None, "cannot be read (No such file or directory)"),
@@ -69,7 +69,7 @@ def test_stale_and_the_supervisor_refuse_a_configuration_with_another_versions_k
     for arguments in (command("stale", str(config.parent)), supervisor):
         done = subprocess.run(arguments, env=environment(), capture_output=True, text=True, cwd=ROOT)
         assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
-        assert f"{config}: gone is no key of this version" in done.stderr
+        assert f"{config}: gone is not a key of this version" in done.stderr
 
 
 @pytest.mark.parametrize("text", ["[]", "null", "3"])
