@@ -67,7 +67,7 @@ class Trained(Protocol):
 
     @property
     def scores(self) -> int:
-        """Outputs of the head, if the model predicts no tokens; there is then no table of a head."""
+        """Outputs of the head of a model that predicts no tokens, which has no table; 0 if the model predicts tokens."""
         ...
 
     @property
