@@ -6,7 +6,7 @@ from launcher.data.classes import KEYS, read_labels
 from launcher.data.fields import read_systems
 from launcher.data.findings import BrokenRow
 from launcher.data.kinds import Example
-from launcher.data.rounds import as_turns
+from launcher.data.speakers import as_turns
 from launcher.data.turns import read_turns
 from launcher.formats.base import SYSTEM, Fields, Format
 from launcher.formats.text_label import labels_as_key
