@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 
 from launcher.after.classify import SortedRow, SortedRows, Wanted, sorting
-from launcher.after.export import check_free
 from launcher.cli.parser import add_run, add_trust
 from launcher.cli.verb import Verb
+from launcher.data.convert import check_free
 from launcher.errors import Exit, UsageError
 from launcher.output import as_json, print_json, say
 

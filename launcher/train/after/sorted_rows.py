@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 
+from launcher.config.data import AUTO
 from launcher.data.examples import read_examples
 from launcher.data.kinds import Example
 from launcher.data.mask import encode_whole
 from launcher.data.reading import AS_IT_STANDS, Reading, reading_of
 from launcher.errors import DataError
-from launcher.formats import AUTO
 from launcher.plan.classes import Classes
 from launcher.run import RunDir
 from launcher.train.after.__main__ import Say
