@@ -1,9 +1,10 @@
-"""A comparison of the base model with the trained one on a data file."""
+"""A comparison of the base model with the trained one on a data file, or of a classifier with a constant answer."""
 
 from pathlib import Path
 from typing import TypedDict
 
 from launcher.after.choose import chosen_checkpoint
+from launcher.after.classify import ClassifierScores, is_classifier, judge
 from launcher.after.worker import showing, worker
 from launcher.errors import DataError, UsageError, unknown
 from launcher.run import RunDir
@@ -34,10 +35,10 @@ METRICS = ("loss", "exact_match")
 
 
 def evaluate(
-    run: RunDir, data: Path, *, metrics: str, max_rows: int | None, checkpoint: str | None
-) -> BaseComparison:
-    """`rows`, `tokens`, and `base` and `tuned` by metric; `metrics` are comma-separated names."""
-    names = [name for name in metrics.split(",") if name]
+    run: RunDir, data: Path, *, metrics: str | None, max_rows: int | None, checkpoint: str | None
+) -> BaseComparison | ClassifierScores:
+    """The metrics of the run's model, and of what it is compared with; `metrics` are comma-separated names, None for all."""
+    names: list[str] = list(METRICS) if metrics is None else [name for name in metrics.split(",") if name]
     check_metrics(names)
     if max_rows is not None and max_rows < 1:
         raise UsageError(f"--max-rows {max_rows} must be at least 1")
@@ -45,6 +46,12 @@ def evaluate(
         raise DataError(
             f"--data {data} is not a file; give the path of a JSONL, JSON, CSV, TXT or Parquet file"
         )
+    if is_classifier(run):
+        if metrics is not None:
+            raise UsageError(
+                f"--metrics {metrics}: {run.name} is a classifier, and all of its metrics are computed; leave it out"
+            )
+        return judge(run, data, max_rows=max_rows, checkpoint=checkpoint)
     chosen = chosen_checkpoint(run, checkpoint)
     request = {
         "verb": "evaluate", "run_dir": str(run.path), "data": str(data.absolute()), "max_rows": max_rows,

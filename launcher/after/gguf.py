@@ -63,7 +63,7 @@ def export_gguf(
         raise UsageError(f"--gguf {type}: choose one of {', '.join((*DIRECT, *QUANTISED))}")
     command = find_converter(converter)
     quantizer = None if type in DIRECT else _find_quantizer(converter, type)
-    if find_method(read_config(str(run.config)).trainer.kind).scores:
+    if find_method(read_config(str(run.config)).trainer.kind).own_head:
         raise RunError(
             f"{run.name} gives scores, and GGUF files hold models that write text; export it without --gguf"
         )

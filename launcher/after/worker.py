@@ -47,6 +47,12 @@ class ModelProcess:
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
 
+    def no_more(self) -> None:
+        """Tells it that no further request follows."""
+        assert self._process.stdin
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+
     def interrupt(self) -> None:
         """Tells the process to end its answer."""
         self._process.send_signal(signal.SIGINT)

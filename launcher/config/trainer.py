@@ -81,6 +81,14 @@ class TrainerConfig:
     """kto: weight of the loss of bad answers."""
     center_rewards_coefficient: Optional[float] = None  # noqa: UP045
     """reward: weight of a term that keeps the mean reward at 0; 0.01 is usual, null omits the term."""
+    labels: Optional[list[str]] = None  # noqa: UP045
+    """classify: names of the classes, in the order of the model's outputs; a row with another one is refused. null takes those
+    of the training rows, sorted."""
+    multi_label: bool = False
+    """classify: whether a row can have several classes, or none (`labels: [...]`); each class is then decided by itself."""
+    class_weight: Optional[str] = None  # noqa: UP045
+    """classify: `balanced` weights rows so that all classes count equally in the loss, however many rows they have; null
+    weights all rows equally."""
     disable_dropout: Optional[bool] = None  # noqa: UP045
     """dpo, kto, orpo, reward, grpo: whether to train without dropout. null uses the default of trl: true except for grpo."""
     num_generations: Optional[int] = None  # noqa: UP045

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
+from launcher.data.classes import add_classes
 from launcher.data.evaluation import add_evaluation
 from launcher.data.examples import read_examples
 from launcher.data.files import Sections, read_numbered
@@ -12,7 +13,7 @@ from launcher.data.lengths import TOKENIZED, estimate, measure, no_tokens, rende
 from launcher.data.part import Counting, Part, count
 from launcher.data.places import find_files
 from launcher.data.portion import CheckOptions
-from launcher.data.printed import DataReport, Tokens, Used
+from launcher.data.printed import ClassCounts, DataReport, Tokens, Used
 from launcher.data.survey import Advance, survey
 from launcher.data.whole import add_whole, advise
 
@@ -27,6 +28,8 @@ class Report:
     near_duplicates: int = 0
     eval_rows: int = 0
     eval_kinds: dict[str, int] = field(default_factory=dict[str, int])
+    classes: ClassCounts | None = None
+    eval_classes: ClassCounts | None = None
     used: Used | None = None
     """Rows that are trained on and held out; None if all rows are used."""
     tokens: Tokens = field(default_factory=no_tokens)
@@ -48,7 +51,7 @@ class Report:
     def to_dict(self) -> DataReport:
         """The report as plain JSON values."""
         part = self.part
-        chats = len(part.lines) - part.kinds["text"]
+        chats = len(part.lines) - part.texts
         return {
             "verdict": self.verdict,
             "rows": part.rows,
@@ -65,6 +68,7 @@ class Report:
                 "rows_without": part.systems[""],
                 "most_common": [(text, number) for text, number in part.systems.most_common(3) if text],
             },
+            "classes": self.classes,
             "refusals": part.refusals,
             "negatives": part.kinds["pair"],
             "duplicates": part.counts["duplicate"],
@@ -77,6 +81,7 @@ class Report:
                 "kinds": self.eval_kinds,
                 "exact": part.counts["eval_exact"],
                 "overlap": part.counts["eval_overlap"],
+                "classes": self.eval_classes,
             },
             "used": self.used,
             "tokens": self.tokens,
@@ -115,7 +120,10 @@ def check(asked: CheckOptions, advance: Advance | None = None) -> Report:
         )
     if evaluation:
         add_evaluation(part, evaluation, eval_sections, found.seen, asked)
+    add_classes(part, evaluation, found.sections)
     report = Report(asked, part, [], len(found.near), evaluation.rows if evaluation else 0)
+    report.classes = part.classes.described(asked.path, found.sections)
+    report.eval_classes = evaluation.classes.described(asked.eval_path, eval_sections) if evaluation else None
     report.eval_kinds = dict(evaluation.kinds) if evaluation else {}
     report.tokens = (
         measure(part, asked.max_length, asked.tokenizer, asked.assistant_only)

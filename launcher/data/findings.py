@@ -42,6 +42,10 @@ RULES = {
     "empty": RuleText(ERROR, "an empty turn teaches the model to say nothing"),
     "weight": RuleText(ERROR, "weight says whether an assistant turn is trained on: 0 or 1"),
     "label": RuleText(ERROR, "label says whether the answer is good: true or false"),
+    "class": RuleText(
+        ERROR, "a label names the class of a text: a word or a whole number, or a list of them"
+    ),
+    "one_class": RuleText(ERROR, "with one class there is nothing to tell apart"),
     "tool_call": RuleText(ERROR, "a tool call names its function, and its arguments are an object"),
     "template": RuleText(
         ERROR, "a chat that the model's chat template refuses, or fails on, cannot be trained on"
@@ -75,6 +79,16 @@ RULES = {
         WARNING, "a call of an undeclared tool, or without its result, teaches calls that cannot work"
     ),
     "one_label": RuleText(WARNING, "if all answers have the same label, there is nothing to compare"),
+    "class_balance": RuleText(
+        WARNING, "where one class has most rows, a model is right most of the time and has learnt nothing"
+    ),
+    "two_labels": RuleText(
+        WARNING, "the same text with two labels cannot be learnt, and one of them is wrong"
+    ),
+    "unseen_label": RuleText(
+        WARNING, "a class that no training row has is never answered; a launch refuses it"
+    ),
+    "untested_label": RuleText(WARNING, "a class without evaluation rows is in no metric"),
     "same_file": RuleText(WARNING, "an evaluation on the training file measures memorization"),
     "no_answer": RuleText(ERROR, "without an assistant turn there is nothing to train on"),
     "nothing_trained": RuleText(ERROR, "0 % of the tokens are trained on, so no step has a loss"),

@@ -1,8 +1,8 @@
-"""The five common forms of a row.
+"""The six common forms of a row.
 
 chat {"messages": [...], "tools"?}, pair {"prompt": [...], "chosen": [...], "rejected": [...]}, labelled {"prompt": [...],
-"completion": [...], "label": bool}, prompt {"prompt": [...], "answer"?, ...}, text {"text": ...}; the turns are those of
-launcher.data.turns.
+"completion": [...], "label": bool}, prompt {"prompt": [...], "answer"?, ...}, text {"text": ...}, classified {"text": ...} or
+{"messages": [...]} with {"labels": [names of classes]}; the turns are those of launcher.data.turns.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -11,16 +11,30 @@ if TYPE_CHECKING:  # a launch needs only the names of kinds
     from launcher.data.turns import Message
 
 Example = dict[str, Any]
-_KINDS = {"messages": "chat", "chosen": "pair", "label": "labelled", "prompt": "prompt", "text": "text"}
+_KINDS = {
+    "labels": "classified",
+    "messages": "chat",
+    "chosen": "pair",
+    "label": "labelled",
+    "prompt": "prompt",
+    "text": "text",
+}
 """The key that identifies each common form, checked in this order."""
-SPOKEN = {"chat": "chat", "pair": "pair", "labelled": "labelled answer", "prompt": "prompt", "text": "text"}
+SPOKEN = {
+    "chat": "chat",
+    "pair": "pair",
+    "labelled": "labelled answer",
+    "prompt": "prompt",
+    "text": "text",
+    "classified": "classified text",
+}
 """The name of a row of each kind in messages."""
 _TARGETS = {"chat": "messages", "text": "text", "prompt": "prompt"}
 _CONVERTED = {(kind, to) for kind in ("chat", "pair", "labelled") for to in ("messages", "text", "prompt")}
 
 
 def kind_of(example: Example) -> str:
-    """The common form of the example: chat, pair, labelled, prompt or text."""
+    """The common form of the example: chat, pair, labelled, prompt, text or classified."""
     return next(kind for key, kind in _KINDS.items() if key in example)
 
 

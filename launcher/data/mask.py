@@ -23,6 +23,9 @@ def encode(
     `merged` gets its text. DataError if an answer cannot be found in the rendered text.
     """
     check_template(example, tokenizer, where)
+    if "labels" in example:
+        ids = encode_whole(example, tokenizer, where)
+        return {"input_ids": ids, "labels": list(ids)}
     example = to_chat(example)
     if "text" in example:
         ids: list[int] = tokenizer(example["text"], add_special_tokens=True)["input_ids"]
@@ -64,6 +67,15 @@ def encode(
                 if merged is not None and first < start:
                     merged.append(text[first:last])
     return {"input_ids": ids, "labels": labels}
+
+
+def encode_whole(example: Example, tokenizer: Any, where: str) -> list[int]:
+    """input_ids of a text or a chat that is read and not continued: of a text those that transformers' pipeline would make."""
+    check_template(example, tokenizer, where)
+    if "text" in example:
+        return tokenizer(example["text"])["input_ids"]
+    text = render_with(tokenizer, example, where)(for_template(example["messages"], tokenizer))
+    return tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
 def check_template(example: Example, tokenizer: Any, where: str) -> None:

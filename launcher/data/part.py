@@ -12,6 +12,7 @@ from typing import Any
 from zlib import crc32
 
 from launcher.data.astext import is_python
+from launcher.data.classes import Tally
 from launcher.data.examples import canonical
 from launcher.data.findings import BrokenRow, Finding
 from launcher.data.kinds import Example, kind_of
@@ -104,6 +105,8 @@ class Part:
     has the lines."""
     lost_nulls: int = 0
     """Rows of a table with null arguments of calls, which are read as absent."""
+    texts: int = 0
+    """Rows that are one text and no turns."""
     refusals: int = 0
     characters: int = 0
     trained: int = 0
@@ -124,6 +127,8 @@ class Part:
     """64-bit digest of the words of each valid example; 0 without words. Case, spaces and punctuation do not change it."""
     labels: Counter[bool] = field(default_factory=Counter[bool])
     """Good and bad answers."""
+    classes: Tally = field(default_factory=Tally)
+    """The classes of classified rows."""
     kept: list[tuple[int, int, Example]] = field(default_factory=list[tuple[int, int, Example]])
     """(digest, line, example) of the rows in the sample."""
 
@@ -171,13 +176,23 @@ class Part:
             "labels",
         ):
             getattr(self, name).update(getattr(other, name))
-        for name in ("rows", "lost_nulls", "refusals", "characters", "trained", "truncated", "split"):
+        for name in (
+            "rows",
+            "texts",
+            "lost_nulls",
+            "refusals",
+            "characters",
+            "trained",
+            "truncated",
+            "split",
+        ):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for name, line in other.firsts.items():
             self.firsts.setdefault(name, line + line_offset)
         for text, count in other.systems.items():
             if text in self.systems or len(self.systems) < SYSTEMS:
                 self.systems[text] += count
+        self.classes.add(other.classes, line_offset)
         self.digests.extend(other.digests)
         self.said.extend(other.said)
         self.lines.extend(array("Q", [line + line_offset for line in other.lines]))
@@ -217,18 +232,21 @@ def _measure(part: Part, line: int, name: str, example: Example, text: bytes, co
     digest = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
     part.digests.append(digest)
     part.lines.append(line)
-    if kind == "text":
+    if kind == "classified":
+        part.classes.add_row(line, example)
+    if "text" in example:
         size = len(example["text"])
+        part.texts += 1
         part.characters += size
         part.trained += size
         said = example["text"]
-        if is_chat(said):
+        if kind == "text" and is_chat(said):
             part.add_mark("chat_as_text", line)
         elif speaker := speaker_of(said):
             part.add_mark(f"turn of {speaker}", line)
     else:
         said = _measure_turns(part, line, kind, example, counting.rendered)
-        if counting.estimated:
+        if counting.estimated and kind != "classified":
             _look_behind_cut(part, line, example, counting)
     if counting.compare:
         before = len(part.words)

@@ -18,6 +18,32 @@ class Systems(TypedDict):
     """The three most frequent ones, by their beginning, each with its number of rows."""
 
 
+class ClassRow(TypedDict):
+    """One class of a data file."""
+
+    label: str
+    """Its name."""
+    rows: int
+    """Rows that have it."""
+    first: str
+    """File and line of the first of them."""
+
+
+class ClassCounts(TypedDict):
+    """The classes of the rows of a data file."""
+
+    rows: int
+    """Rows with a label."""
+    labels: list[ClassRow]
+    """The classes, by name."""
+    chats: int
+    """Rows that are chats, and no texts."""
+    several: int
+    """Rows with several classes, or with none."""
+    first_several: str | None
+    """File and line of the first of them; null if there is none."""
+
+
 class Overlap(TypedDict):
     """The evaluation file, and what it shares with the training file."""
 
@@ -31,6 +57,8 @@ class Overlap(TypedDict):
     """Rows that are also training rows."""
     overlap: int
     """Further rows that share 13 consecutive words with a training row."""
+    classes: ClassCounts | None
+    """Its classes; null if its rows have no labels."""
 
 
 class _Tokens(TypedDict):
@@ -102,6 +130,8 @@ class DataReport(TypedDict):
     """Rows by kind: chat, pair, text, ..."""
     systems: Systems
     """The system prompts."""
+    classes: ClassCounts | None
+    """The classes of its rows; null if they have no labels."""
     refusals: int
     """Answers that refuse or admit not to know."""
     negatives: int

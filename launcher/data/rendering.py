@@ -36,7 +36,7 @@ def problems(example: Example, tokenizer: Any) -> list[Problem]:
 def _chats(example: Example) -> Iterator[tuple[list[Message], bool]]:
     """The chats that are rendered for a row, and whether they end before the answer."""
     if "messages" in example:
-        yield example["messages"], False
+        yield example["messages"], "labels" in example  # a chat with a label can end with any turn
         return
     sides = [example[name] for name in ("chosen", "rejected", "completion") if name in example]
     for side in sides:

@@ -9,13 +9,14 @@ from launcher.data.check import Report
 from launcher.data.findings import RULES, Finding
 from launcher.data.kinds import Example
 from launcher.data.portion import Portion
-from launcher.data.printed import Used
+from launcher.data.printed import ClassCounts, Used
 from launcher.data.reading import skipping
 from launcher.output import align
 from launcher.units import plural
 
 _LINES_PER_RULE = 5
 _BAR = 40
+_CLASSES = 20
 
 
 def describe(report: Report) -> str:
@@ -37,6 +38,7 @@ def describe(report: Report) -> str:
             "system prompts",
             f"{systems['different']:,} different; {systems['rows_with']:,} rows with one, {systems['rows_without']:,} without",
         ),
+        *_classes(values["classes"]),
         ("duplicates", f"{values['duplicates']:,} exact, {values['near_duplicates']:,} near"),
         (
             "refusals",
@@ -53,10 +55,16 @@ def describe(report: Report) -> str:
             )
         )
     lines += [
-        (
-            "trained on",
-            f"{tokens['trained_share']:.1%} of the tokens ({tokens['basis']}"
-            + (")" if report.asked.tokenizer else "; --model NAME counts with its tokenizer)"),
+        *(
+            []
+            if values["classes"]
+            else [
+                (
+                    "trained on",
+                    f"{tokens['trained_share']:.1%} of the tokens ({tokens['basis']}"
+                    + (")" if report.asked.tokenizer else "; --model NAME counts with its tokenizer)"),
+                )
+            ]
         ),
         (
             "cut off",
@@ -97,6 +105,8 @@ def sample_text(path: str | Path, sample: Sequence[tuple[str, Example]]) -> str:
     parts = [f"# {len(sample)} rows of {path}\n"]
     for line, example in sample:
         parts.append(f"## {line}\n")
+        if "labels" in example:
+            parts.append(f"**{', '.join(example['labels']) or 'no class'}**\n")
         if "text" in example:
             parts.append(f"{example['text']}\n")
         for name in ("messages", "prompt", "chosen", "rejected"):
@@ -106,6 +116,18 @@ def sample_text(path: str | Path, sample: Sequence[tuple[str, Example]]) -> str:
                 calls = "".join(f"\n{call['function']}" for call in turn.get("tool_calls", ()))
                 parts.append(f"**{turn['role']}{side}{weight}:** {turn['content']}{calls}\n")
     return "\n".join(parts)
+
+
+def _classes(classes: ClassCounts | None) -> list[tuple[str, str]]:
+    """A line for the classes, the most frequent first; none for rows without labels."""
+    if not classes:
+        return []
+    found = sorted(classes["labels"], key=lambda one: -one["rows"])
+    shown = ", ".join(
+        f"{one['label']} {one['rows']:,} ({one['rows'] / classes['rows']:.1%})" for one in found[:_CLASSES]
+    )
+    more = f" and {len(found) - _CLASSES:,} more" if len(found) > _CLASSES else ""
+    return [("classes", f"{len(found):,}: {shown}{more}")]
 
 
 def _bars(histogram: dict[str, int]) -> list[tuple[str, str]]:

@@ -165,7 +165,7 @@ def _add_mixtures(part: Part) -> None:
             "mixed_formats", part.firsts[formats[-1][0]], f"several formats in one file: {listed}"
         )
     without = part.systems[""]
-    with_one = len(part.lines) - part.kinds["text"] - without
+    with_one = len(part.lines) - part.texts - without
     if with_one and without:
         part.add_finding(
             "mixed_systems",
@@ -182,6 +182,9 @@ def advise(part: Part) -> list[str]:
     said = next(text for end, text in STEPS if end is None or rows < end)
     if set(part.kinds) == {"text"}:
         said = "plain text teaches vocabulary and style from some million words on; for answers, train on chats after it"
+    if set(part.kinds) == {"classified"}:
+        many = f"{len(part.classes.counts):,} classes"
+        return [f"{plural(rows, 'row')}: {many}: a class is learnt from some tens of different rows on"]
     lines = [f"{plural(rows, 'row')}: {said}"]
     lines.append(
         "facts that change, or that must be quoted, belong in retrieval (RAG): fine-tuning teaches behaviour"

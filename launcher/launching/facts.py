@@ -15,6 +15,7 @@ from launcher.config.notify import check_targets
 from launcher.data.kinds import SPOKEN
 from launcher.hub import named_folders
 from launcher.launching.chat_template import check_chats, read_format
+from launcher.launching.class_gate import count_classes
 from launcher.launching.data_gate import check_data, check_files, count_examples, data_paths, files_of
 from launcher.launching.earlier_runs import measured, resume_source
 from launcher.launching.model_gate import check_model
@@ -68,9 +69,16 @@ def count(config: Config, facts: Facts) -> Facts:
     """The facts with those about the data; DataError for its first error."""
     reports = check_data(config)
     read: list[dict[str, Any]] = [part for one in reports for part in (one, one.get("eval")) if part]
-    kinds: list[tuple[str, str]] = [(part["path"], kind) for part in read for kind in part.get("kinds") or ()]
-    check_chats(config, facts.chat, {path: SPOKEN[kind] for path, kind in kinds if kind != "text"})
-    return dataclasses.replace(facts, **count_examples(config, reports))
+    check_chats(config, facts.chat, {part["path"]: SPOKEN[kind] for part in read for kind in _rendered(part)})
+    return dataclasses.replace(facts, **count_examples(config, reports), **count_classes(config, reports))
+
+
+def _rendered(report: dict[str, Any]) -> list[str]:
+    """The kinds of rows in a file that the model's chat template renders."""
+    kinds = list(report.get("kinds") or ())
+    classes: dict[str, Any] = report.get("classes") or {}
+    texts = ("text",) if classes.get("chats") else ("text", "classified")
+    return [kind for kind in kinds if kind not in texts]
 
 
 def _device(config: Config, place: Cluster) -> str:

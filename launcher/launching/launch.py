@@ -12,6 +12,7 @@ from launcher.clusters.base import Cluster
 from launcher.clusters.registry import choose_kind, find_cluster, make_cluster
 from launcher.clusters.submission import cut_short, submitted
 from launcher.launching.choose_shape import ShapeRow, settle_shape, shape_note
+from launcher.launching.class_gate import class_note
 from launcher.launching.compose import Composed
 from launcher.launching.freeze.freeze import freeze, with_code
 from launcher.launching.hub_gate import check_hub
@@ -190,6 +191,7 @@ def notes_of(composed: Composed, plan: LaunchPlan) -> list[str]:
     config = composed.config
     return [
         *evaluation_note(composed.evaluation_left_out),
+        *class_note(plan),
         *cpu_note(config, plan),
         *package_notes(config, plan),
         *push_note(config, plan),

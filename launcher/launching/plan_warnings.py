@@ -7,6 +7,7 @@ from launcher.clusters.registry import find_cluster
 from launcher.config import Config
 from launcher.config.schema import is_shipped
 from launcher.launching.choose_shape import shape_note
+from launcher.launching.class_gate import class_note
 from launcher.launching.compose import Composed
 from launcher.launching.data_gate import check_data, data_warnings
 from launcher.launching.machine_gate import cpu_note, cpu_warning
@@ -86,6 +87,7 @@ def plan_notes(composed: Composed, plan: LaunchPlan) -> list[str]:
     config = composed.config
     return [
         *evaluation_note(composed.evaluation_left_out),
+        *class_note(plan),
         *cpu_note(config, plan),
         *tokens_note(config, plan.facts),
         *refusals(config, plan),

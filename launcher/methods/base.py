@@ -63,7 +63,8 @@ class Method:
     """Module that builds it on the ranks: `arguments()` returns trl's class of arguments, and `make(parts)` returns the trainer
     for a launcher.train.methods.parts.Parts. It can be the spec's own module if torch is imported only in these functions."""
     learns_from: tuple[str, ...]
-    """Kinds of rows: chat, pair, labelled, prompt, text (launcher/data/kinds.py). An error suggests converting to the first."""
+    """Kinds of rows: chat, pair, labelled, prompt, text, classified (launcher/data/kinds.py). An error suggests converting to
+    the first."""
     keys: tuple[Key, ...] = ()
     """Method-specific keys of the trainer group that it uses. Other method-specific keys are refused."""
     options: tuple[Key, ...] = ()
@@ -89,7 +90,9 @@ class Method:
     draws: Draws | None = None
     """What it generates; None if it generates nothing."""
     scores: int = 0
-    """Numbers that the model's head outputs instead of logits over the vocabulary; 0 if the model predicts tokens."""
+    """Numbers that the model's head outputs instead of logits over the vocabulary; 0: the model predicts tokens, or classes."""
+    classifies: bool = False
+    """Whether the head outputs a number for each class of the training data (kind classified), instead of predicting tokens."""
     next_token_loss: bool = False
     """Whether the loss is the mean over predicted tokens, so that its exponential is a perplexity."""
     disables_dropout: bool = False
@@ -134,16 +137,26 @@ class Method:
         """Most tokens of a generated answer; 0 if none are generated."""
         return self.draws.tokens(config) if self.draws else 0
 
-    def count_parameters(self, shape: ArchitectureConfig, language_model: int) -> int:
+    @property
+    def own_head(self) -> bool:
+        """Whether the model has a head of its own and predicts no tokens."""
+        return self.outputs(0) > 0
+
+    def outputs(self, classes: int) -> int:
+        """Numbers that a head of its own outputs; 0 if the model predicts tokens. `classes`: those of the data, 0 if they are
+        not known yet."""
+        return max(classes, 1) if self.classifies else self.scores
+
+    def count_parameters(self, shape: ArchitectureConfig, language_model: int, classes: int) -> int:
         """Parameters of the trained model, given those of the language model of this shape."""
-        if not self.scores:
+        if not self.own_head:
             return language_model
         head = 0 if shape.tie_word_embeddings else shape.vocab_size * shape.hidden_size
-        return language_model - head + self.count_head(shape)
+        return language_model - head + self.count_head(shape, classes)
 
-    def count_head(self, shape: ArchitectureConfig) -> int:
+    def count_head(self, shape: ArchitectureConfig, classes: int) -> int:
         """Parameters of its own head, which is trained whole also with an adapter; 0 if the model predicts tokens."""
-        return self.scores * shape.hidden_size
+        return self.outputs(classes) * shape.hidden_size
 
     def trainer_arguments(self, config: Config, accumulation: int) -> dict[str, Any]:
         """The method's keyword arguments, in the spelling of trl's class; keys without a value keep trl's default."""

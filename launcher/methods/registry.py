@@ -46,6 +46,10 @@ def check_serves(trainer: str, path: str, kinds: Iterable[str]) -> None:
         written = f", or convert them: python -m launcher data convert {path} OUT --to {target}"
         if kind == "prompt" and "chat" in wanted:
             written = "; if a column holds the answer to learn, name it: data.columns={completion: COLUMN}"
+        if kind == "classified":
+            written = "; to train on the text alone: data.drop=[label]"
+        if wanted[0] == "classified" and kind in ("text", "chat"):
+            written = "; if a column holds the class, name it: data.columns={label: COLUMN}"
         raise DataError(
             f"{path} holds {SPOKEN[kind]}s, but trainer.kind={trainer} learns from "
             f"{' or '.join(f'{SPOKEN[one]}s' for one in wanted)}; use trainer={' or '.join(others)}"

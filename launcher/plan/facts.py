@@ -61,6 +61,11 @@ class Facts:
     """Seconds between SIGTERM and SIGKILL on this cluster."""
     version: str
     """Version of this package."""
+    classes: Mapping[str, int] = field(default_factory=dict[str, int])
+    """For a method that classifies: the names of the classes, in the order of the head's outputs, with the training rows of
+    each; empty for other methods, and before the data is read."""
+    classified_rows: int = 0
+    """Training rows whose classes were counted."""
     rows: int | None = None
     """Training examples in an epoch; None if they were not counted."""
     holds_out: bool = False

@@ -22,7 +22,7 @@ def make_load(config: Config, plan: LaunchPlan) -> Load | None:
     known = known and method.not_estimated is None
     if shape is None or plan.device != "cuda" or not known:
         return None
-    if method.scores:
+    if method.own_head:
         shape = dataclasses.replace(shape, tie_word_embeddings=True)  # there is no table of a head
     return Load(
         shape=shape,
@@ -47,7 +47,7 @@ def make_load(config: Config, plan: LaunchPlan) -> Load | None:
         answers=method.sequences,
         reference=method.has_reference(config),
         whole_logits=method.whole_logits,
-        scores=method.scores,
+        scores=plan.outputs,
         generated=method.completion_length(config),
         measured=max((plugin.measures_tokens for plugin in plan.plugins.values()), default=0),
         offloads_activations=config.trainer.activation_offloading,

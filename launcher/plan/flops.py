@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from launcher.methods.registry import find_method
 from launcher.plan.blocks import attention_width, full_blocks, seen_in_window, windowed_blocks
 from launcher.plan.launch_plan import LaunchPlan
 from launcher.plan.model import parameters_by_kind
@@ -49,7 +48,7 @@ def count_flops(plan: LaunchPlan, extra_passes: int = 0) -> Flops | None:
     if shape.num_experts:
         visited *= (shape.num_experts_per_tok or 2) / shape.num_experts
     blocks = kinds.attention + kinds.mlp + visited
-    head = find_method(plan.trainer).count_head(shape) or kinds.head or kinds.embedding
+    head = plan.outputs * shape.hidden_size or kinds.head or kinds.embedding
     width, length = attention_width(shape), plan.trainer_args.get("max_length") or 0
     seen = windowed_blocks(shape)
     narrow = bool(length) and length > (shape.sliding_window or 0)

@@ -11,6 +11,7 @@ from launcher.config import Config, Init, Precision
 from launcher.config.spelling import check_time
 from launcher.errors import PlanError
 from launcher.methods.registry import find_method
+from launcher.plan.classes import Classes, make_classes
 from launcher.plan.facts import Facts
 from launcher.plan.length import RunLength, make_length, steps_of
 from launcher.plan.meeting import Meeting, make_meeting
@@ -57,6 +58,8 @@ class LaunchPlan:
     """The sharding strategy with its options."""
     model: ModelFacts
     """The model and its number of parameters."""
+    classes: Classes | None
+    """What a classifier tells apart; None for other methods."""
     device: str
     """cuda or cpu: what resources.device=auto resolved to."""
     precision: str
@@ -121,6 +124,11 @@ class LaunchPlan:
     """What planning found outside the configuration."""
 
     @property
+    def outputs(self) -> int:
+        """Numbers that a head of the model's own outputs; 0 if it predicts tokens."""
+        return find_method(self.trainer).outputs(len(self.classes.names) if self.classes else 0)
+
+    @property
     def loads_once(self) -> bool:
         """Whether one rank of each node loads the weights, and the others get theirs from rank 0."""
         moves = any(plugin.moves_weights for plugin in self.plugins.values())
@@ -156,7 +164,9 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
     # On a CPU, autocast costs more than it saves: bf16 there means bf16 weights without it.
     mixed = "bf16" if precision == "bf16" and cuda else "no"
     shape = facts.architecture
-    parameters = method.count_parameters(shape, count_parameters(shape)) if shape else None
+    classes = make_classes(config, facts)
+    named = len(classes.names) if classes else 0
+    parameters = method.count_parameters(shape, count_parameters(shape), named) if shape else None
     check_trainer(config)
     check_environment(config.cluster)
     check_node_cache(config.cluster)
@@ -199,6 +209,7 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
             parameters=parameters,
             trainable_parameters=parameters,
         ),
+        classes=classes,
         device=facts.device,
         precision=precision,
         mixed_precision=mixed,

@@ -127,7 +127,7 @@ RULES: tuple[Rule, ...] = (
         what="plugins.forgetting_guard, or another plugin that measures token predictions, with trainer={trainer}",
         reason="this model predicts no tokens",
         way_out="take that plugin out of plugin=[...]",
-        methods=lambda method: method.scores > 0,
+        methods=lambda method: method.own_head,
         broken=lambda run: run.guarded,
     ),
     Rule(
@@ -159,7 +159,7 @@ RULES: tuple[Rule, ...] = (
         what="plugins.qlora with trainer={trainer} under ZeRO-3",
         reason="the head's number format differs from that of the other weights, and DeepSpeed 0.19.8 raises an AssertionError",
         way_out="use strategy=zero2 or fsdp2, or plugin=[lora]",
-        methods=lambda method: method.scores > 0,
+        methods=lambda method: method.own_head,
         broken=lambda run: run.four_bit and run.strategy.gathers_by_module,
     ),
     Rule(

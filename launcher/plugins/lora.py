@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from launcher.errors import PlanError
-from launcher.methods.registry import find_method
 from launcher.packages import Package
 from launcher.plan.adapter import Adapter, count_adapter
 from launcher.plan.blocks import ROUTERS
@@ -83,7 +82,7 @@ class LoRA(LoRAOptions, Plugin):
                     f"{self.key}.init_lora_weights={self.init} takes its vectors; use r={narrow} or less"
                 )
         dtype = {"bf16": "bfloat16", "fp32": "float32"}[plan.precision]
-        head = find_method(plan.trainer).count_head(shape) if shape else 0
+        head = plan.outputs * shape.hidden_size if shape else 0
         model = replace(plan.model, trainable_parameters=count and count + head)
         return replace(plan, model=model, weights_dtype=dtype, adapter=adapter)
 

@@ -157,7 +157,7 @@ def defaults(method: str) -> Mapping[str, Any]:
     spec = find_method(method)
     supervised = method == TrainerConfig().kind
     return {
-        "learning_rate": 2e-5 if supervised else 1e-4 if spec.scores else 1e-6, "num_train_epochs": 3.0,
+        "learning_rate": 2e-5 if supervised else 1e-4 if spec.own_head else 1e-6, "num_train_epochs": 3.0,
         "lr_scheduler_type": "linear", "warmup_steps": 0, "per_device_train_batch_size": 8, "gradient_accumulation_steps": 1,
         "save_steps": 500, "max_length": 1024, "lora_r": 16, "lora_alpha": 32, "lora_dropout": 0.05,
         "gradient_checkpointing": True,

@@ -7,6 +7,7 @@ from typing import Any
 
 from launcher import units
 from launcher.report import sections
+from launcher.report.classes import accuracy_tile, classes
 from launcher.report.concerns import find_concerns
 from launcher.report.curves import LoggedCurves, is_number, points, stayed
 from launcher.report.facts import RunFacts, at, find_attempts, listing, mapping
@@ -23,6 +24,7 @@ def make_run_page(facts: RunFacts) -> Page:
     state = str(facts.status.get("state", "unknown"))
     shown = (
         sections.learning(record, attempts, facts),
+        classes(facts),
         sections.machine(record, facts),
         sections.attempts(attempts, facts),
         sections.data(facts),
@@ -153,6 +155,7 @@ def _tiles(facts: RunFacts, record: LoggedCurves, attempts: Sequence[Attempt]) -
                 tone=GOOD if better else WARN,
             )
         )
+    found += accuracy_tile(facts)
     rate = [y for _, y in points(record.training, "tokens_per_s")]
     if rate:
         found.append(Tile(label="tokens/s", value=units.number(round(median(rate))), note="median"))

@@ -21,6 +21,7 @@ from launcher.run.events import Event, EventReader
 from launcher.run.events.base import How
 from launcher.run.events.checkpoints import Resumed
 from launcher.run.events.ranks import (
+    Classified,
     Crashed,
     EarlyStopped,
     Evaluated,
@@ -243,7 +244,10 @@ def next_commands(run: RunDir) -> list[str]:
     if plan.get("experiment") and data.is_relative_to(resource_dir("conf")):
         return [*commands, f"python -m launcher +experiment={plan['experiment']} data.path=your.jsonl"]
     commands.append(f"python -m launcher report {run.name}")
-    if not find_method(plan.get("trainer", "sft")).scores:
+    method = find_method(plan.get("trainer", "sft"))
+    if method.classifies:
+        commands.append(f'python -m launcher classify {run.name} --text "..."')
+    elif not method.own_head:
         commands.append(f'python -m launcher chat {run.name} --prompt "..."')
     return commands
 
@@ -255,6 +259,10 @@ def sentence_of(event: Event) -> str | None:
     if isinstance(event, Evaluated):
         when = {"before": " before training", "after": " after training"}.get(event.when, "")
         return f"evaluation loss{when}: {event.eval_loss:.4f}"
+    if isinstance(event, Classified):
+        return (
+            f"evaluation on {event.rows:,} rows: accuracy {event.accuracy:.1%}, macro F1 {event.macro_f1:.1%}"
+        )
     if isinstance(event, General):
         before = event.when == "before"
         text = "before training" if before else f"{event.increase:.3g} times its value before training"

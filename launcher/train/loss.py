@@ -8,8 +8,6 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from launcher.data.mask import IGNORED
-from launcher.train.data.order import EvalOrder
-from launcher.train.data.rows import Rows
 from launcher.train.upstream.trl_fused_head import is_head_fused
 
 
@@ -83,16 +81,8 @@ class PlainLoss:
         self._sums = sums if self._sums is None else self._sums + sums
 
     def get_eval_dataloader(self: Any, eval_dataset: Any = None) -> DataLoader:
-        """A loader with every row once over all ranks; a rank with fewer rows gets an untrained one instead."""
-        rows = Rows(self.eval_dataset if eval_dataset is None else eval_dataset)
-        degrees = self.plan.degrees
-        order = EvalOrder(
-            len(rows),
-            self.args.per_device_eval_batch_size,
-            degrees.data_parallel_rank(self.args.process_index),
-            degrees.data_parallel_size,
-        )
-        return DataLoader(rows, batch_sampler=order, collate_fn=self.data_collator)
+        """A loader with every row once over all ranks."""
+        return self.every_row_once(eval_dataset)
 
     def evaluation_loop(self: Any, *arguments: Any, **options: Any) -> Any:
         """The evaluation, whose loss is the mean over all tokens; the Trainer's is the mean over batches."""

@@ -28,7 +28,6 @@ from launcher.config import AdapterMode, Init, ModelConfig
 from launcher.data.tokenizer import byte_tokenizer
 from launcher.errors import ConfigError
 from launcher.hub import is_path
-from launcher.methods.registry import find_method
 from launcher.plan import Facts, LaunchPlan
 from launcher.plan.chat_format import fit_tokenizer
 from launcher.plugins.base import Plugin, apply
@@ -104,11 +103,15 @@ def load_model(
 
 def _load(config: ModelConfig, plan: LaunchPlan, kwargs: dict[str, Any], where: str, seed: int) -> Any:
     """The model of these arguments of from_pretrained, with the tokens that the run adds."""
-    if scores := find_method(plan.trainer).scores:
+    if plan.outputs:
         set_seed(seed)  # the head is initialised randomly, and must be the same on every rank
         if quantization := kwargs.get("quantization_config"):
             quantization.llm_int8_skip_modules = ["score"]
-        model = AutoModelForSequenceClassification.from_pretrained(where, num_labels=scores, **kwargs)
+        model = AutoModelForSequenceClassification.from_pretrained(where, **_head_of(plan), **kwargs)
+        if plan.classes is not None:  # the head reads the last token that is not padding
+            model.config.get_text_config().pad_token_id = load_tokenizer(
+                config, plan.facts, seed
+            ).pad_token_id
     else:
         model = AutoModelForCausalLM.from_pretrained(where, **kwargs)
     if plan.facts.chat is not None:
@@ -120,6 +123,20 @@ def _load(config: ModelConfig, plan: LaunchPlan, kwargs: dict[str, Any], where: 
     keep_layout(model)
     model.config.use_cache = False  # with a cache, packed documents would see each other
     return model
+
+
+def _head_of(plan: LaunchPlan) -> dict[str, Any]:
+    """The arguments of from_pretrained for a head of the model's own: its outputs, and their names if they are classes."""
+    classes = plan.classes
+    if classes is None:
+        return {"num_labels": plan.outputs}
+    return {
+        "id2label": dict(enumerate(classes.names)),
+        "label2id": {name: number for number, name in enumerate(classes.names)},
+        "problem_type": "multi_label_classification"
+        if classes.multi_label
+        else "single_label_classification",
+    }
 
 
 def _is_mxfp4(where: str, revision: str) -> bool:

@@ -23,7 +23,7 @@ from launcher.train.callbacks import Recorder
 from launcher.train.checkpoint.restore import check_position, restore, restore_random, small_state
 from launcher.train.checkpoint.saver import Save, Saver
 from launcher.train.checkpoint.shards import clean
-from launcher.train.data.order import GlobalOrder
+from launcher.train.data.order import EvalOrder, GlobalOrder
 from launcher.train.data.rows import Rows
 from launcher.train.length import length_facts, settle_length
 from launcher.train.strategies.base import on_rank
@@ -133,6 +133,18 @@ class Resumable(TrainerHooks):
             worker_init_fn=_Seeded(workers, self.args.process_index) if workers else None,
             generator=_own_generator(self.args.seed),
         )
+
+    def every_row_once(self: Any, eval_dataset: Any = None) -> DataLoader:
+        """A loader with every evaluation row once over all ranks; a rank with fewer rows gets an untrained one instead."""
+        rows = Rows(self.eval_dataset if eval_dataset is None else eval_dataset)
+        degrees = self.plan.degrees
+        order = EvalOrder(
+            len(rows),
+            self.args.per_device_eval_batch_size,
+            degrees.data_parallel_rank(self.args.process_index),
+            degrees.data_parallel_size,
+        )
+        return DataLoader(rows, batch_sampler=order, collate_fn=self.data_collator)
 
     def trained_in_step(self: Any) -> int | None:
         """Trained tokens of the step over all ranks, from the order of rows; None if the rows do not contain counts."""

@@ -45,6 +45,7 @@ ROWS = {
     "corpus": '{"text": "The number %d follows the number before it, and %d precedes the next."}',
     "transcripts": '{"text": "Human: What comes after %d? Assistant: The number after %d."}',
     "prompts": '{"prompt": "What comes after %d? Not %d."}',
+    "tickets": '{"text": "Order %d has not arrived.", "label": "late"}',
 }
 SAME = {"train": "chats", "eval": "chats", "more": "chats", "rows": "chats", "text": "corpus"}
 
@@ -57,10 +58,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         row = ROWS[SAME.get(name, name)]
         lines = [row.replace("%d", str(number)) for number in range(64)]
         if "label" in row:
-            lines[1] = lines[1].replace("true", "false")
+            lines[1] = lines[1].replace("true", "false").replace("late", "lost")
         (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
     (folder / "rows.csv").write_text(
         "frage,antwort\n" + "".join(f"What is {n}?,A number {n}\n" for n in range(64))
+    )
+    (folder / "reviews.csv").write_text(
+        "review,sentiment\n" + "".join(f"It has {n} parts.,{('good', 'bad')[n % 2]}\n" for n in range(64))
     )
     (folder / "my_run.yaml").write_text("extends: llama8b_lora\ndata: {path: train.jsonl}\n")
     site = folder / "site" / "cluster"

@@ -12,7 +12,9 @@ from launcher.resources import resource_dir
 TRAINERS = METHODS.own_names()
 PLUGINS = ("none", "lora", "qlora")
 STRATEGIES = ("ddp", "zero2", "zero3", "fsdp2")
-DATA = {"chat": "chats", "text": "texts", "pair": "pairs", "labelled": "labelled", "prompt": "prompts"}
+DATA = {
+    "chat": "chats", "text": "texts", "pair": "pairs", "labelled": "labelled", "prompt": "prompts", "classified": "classified",
+}  # fmt: skip
 """Kind of rows -> the file of them that `write_data` writes."""
 RATES = {"none": 1e-3, "lora": 1e-2, "qlora": 1e-2}
 """Learning rates at which the tiny model learns in a few steps."""
@@ -93,6 +95,10 @@ def write_data(folder: Path) -> None:
         "labelled": [
             {"prompt": ask, "completion": _turn((good, bad)[number % 2]), "label": number % 2 == 0}
             for number, (ask, good, bad) in enumerate(said)
+        ],
+        "classified": [
+            {"text": (good, bad)[number % 2], "label": ("quiet", "loud")[number % 2]}
+            for number, (_, good, bad) in enumerate(said)
         ],
         "prompts": [{"prompt": ask, "answer": good} for ask, good, _ in said],
     }

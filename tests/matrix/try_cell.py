@@ -93,15 +93,16 @@ def _load(cell: Cell, run: Finished) -> str | None:
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
     plan = json.loads((run.path / "plan.json").read_text())
-    reward, adapter = find_method(cell.trainer).scores > 0, cell.plugin != "none"
+    own_head, adapter = find_method(cell.trainer).own_head, cell.plugin != "none"
     kinds: dict[tuple[bool, bool], Any] = {
         (False, False): AutoModelForCausalLM,
         (False, True): AutoPeftModelForCausalLM,
         (True, False): AutoModelForSequenceClassification,
         (True, True): AutoPeftModelForSequenceClassification,
     }
-    options = {"num_labels": 1} if reward and adapter else {}
-    model = kinds[reward, adapter].from_pretrained(run.path / "model", **options)
+    outputs = len(plan["classes"]["names"]) if plan["classes"] else 1
+    options = {"num_labels": outputs} if own_head and adapter else {}
+    model = kinds[own_head, adapter].from_pretrained(run.path / "model", **options)
     logits = model(input_ids=torch.arange(10).unsqueeze(0)).logits
     if not bool(torch.isfinite(logits).all()):
         return "the export gives logits that are no numbers"

@@ -28,7 +28,10 @@ HEAVY = (
     "bitsandbytes",
     "deepspeed",
     "launcher.train.session",
-    *(f"launcher.train.methods.{kind}" for kind in ("sft", "dpo", "kto", "orpo", "reward", "grpo")),
+    *(
+        f"launcher.train.methods.{kind}"
+        for kind in ("sft", "dpo", "kto", "orpo", "reward", "grpo", "classify")
+    ),
     "torch.distributed.fsdp",
 )
 

@@ -322,7 +322,7 @@ def test_the_command_exports_evaluates_and_answers_by_itself(learned, tmp_path):
 )
 def test_a_folder_with_a_reward_model_is_refused_and_not_given_a_random_head(tmp_path, name, content):
     (tmp_path / name).write_text(json.dumps(content))
-    with pytest.raises(RunError, match="is a reward model, which computes scores"):
+    with pytest.raises(RunError, match="has a head for scores or classes, which computes scores"):
         open_folder(tmp_path)
 
 

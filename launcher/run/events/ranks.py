@@ -183,6 +183,36 @@ class Evaluated(Event):
     """e to that loss; None for methods whose loss is not one of next tokens."""
 
 
+class Classified(Event):
+    """A classifier sorted the evaluation rows into classes.
+
+    Written by: rank 0, with each evaluation.
+    """
+
+    step: int
+    """Steps that are done."""
+    rows: int
+    """Evaluation rows."""
+    accuracy: float
+    """Share of the rows whose classes are all right."""
+    macro_f1: float
+    """Mean F1 over the classes that occur in the rows or in the answers."""
+    calibration_error: float
+    """Mean distance of confidence and accuracy over ten bins of the confidence, weighted by their rows."""
+    classes: Sequence[str]
+    """The names of the classes, by their numbers."""
+    multi_label: bool = False
+    """Whether a row can have several classes."""
+    micro_f1: float | None = None
+    """F1 over all decisions; None with one class to a row."""
+    by_class: Sequence[Mapping[str, Any]] = ()
+    """label, rows, answered, right, precision, recall and f1 of each class."""
+    confusion: Sequence[Sequence[int]] = ()
+    """Class, answered class and number of rows, for all pairs that occur; empty with several classes to a row."""
+    bins: Sequence[Sequence[float]] = ()
+    """Mean confidence, share that is right, and number of decisions of each bin of the confidence."""
+
+
 class Working(Event):
     """Work other than a training step begins, which can take long.
 

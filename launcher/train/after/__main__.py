@@ -24,6 +24,7 @@ _MODULES = {
     "export": "after.export_run",
     "chat": "after.talk",
     "evaluate": "after.judge",
+    "classify": "after.sorted_rows",
     "tokenize": "data.ahead",
 }
 

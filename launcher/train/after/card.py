@@ -19,7 +19,7 @@ from launcher.methods.registry import find_method
 from launcher.plan import LaunchPlan
 from launcher.plugins.decide import Decided
 from launcher.run import RunDir
-from launcher.run.events.ranks import Evaluated
+from launcher.run.events.ranks import Classified, Evaluated
 from launcher.run.metrics import Logged
 
 NAME = "README.md"
@@ -41,7 +41,7 @@ def card(run: RunDir, decided: Decided, facts: Mapping[str, Any], *, adapter: bo
         "base_model": base,
         "base_model_relation": "adapter" if adapter else "finetune",
         "library_name": "peft" if adapter else "transformers",
-        "pipeline_tag": "text-classification" if find_method(plan.trainer).scores else "text-generation",
+        "pipeline_tag": "text-classification" if find_method(plan.trainer).own_head else "text-generation",
         "tags": ["launcher", plan.trainer, *(["lora"] if plan.adapter else [])],
     }
     if base.startswith(("package:", ".", "/")) or "/" not in base:
@@ -89,6 +89,8 @@ def _settings(decided: Decided) -> list[tuple[str, str]]:
         ("sequences a step", str(plan.batch.global_batch_size)),
         ("longest sequence", f"{config.model.max_length} tokens"),
     ]
+    if plan.classes is not None:
+        rows.append(("classes", ", ".join(plan.classes.names).replace("|", "\\|")))
     for name, options in config.plugins.items():
         text = ", ".join(f"{key}={value}" for key, value in options.items() if key != "_target_")
         rows.append((f"plugin {name}", text.replace("|", "\\|") or "with its defaults"))
@@ -152,6 +154,11 @@ def metrics(run: RunDir, facts: Mapping[str, Any], *, perplexity: bool) -> list[
         )
         for when, loss in losses.items()
     ]
+    for event in [one for one in run.read_events(Classified) if step is None or one.step <= step][-1:]:
+        rows += [
+            ("accuracy", f"{event.accuracy:.1%} of {event.rows:,} rows"),
+            ("macro F1", f"{event.macro_f1:.1%}"),
+        ]
     logged = (line for line in run.read_metrics() if isinstance(line, Logged))
     lines = [line for line in logged if step is None or line.step <= step]
     if lines:

@@ -1,5 +1,6 @@
 """Exporting the trained adapter or model to a folder, which is loaded back and compared before it gets its name."""
 
+import copy
 import shutil
 import sys
 import traceback
@@ -89,11 +90,23 @@ def write(
             config.revision = decided.config.model.revision
         # the vocabulary is never resized, and "auto" would query the hub
         model.save_pretrained(folder, state_dict=dict(state), save_embedding_layers=False)
+        if decided.plan.classes is not None:
+            _name_classes(model, folder)
     else:
         model.config.use_cache = True
         model.save_pretrained(folder, state_dict=dict(state))
     tokenizer.save_pretrained(folder)
     check(folder, expected=len(state) if adapter else None)
+
+
+def _name_classes(model: Any, folder: Path) -> None:
+    """Writes the model's config.json beside the adapter of a classifier, because only that names the classes; without the
+    quantisation of its base, which the reader chooses."""
+    config = copy.deepcopy(model.get_base_model().config)
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    config.use_cache = True
+    config.save_pretrained(folder)
 
 
 def check(folder: Path, expected: int | None) -> None:

@@ -103,7 +103,7 @@ def make(
 
     facts |= {
         "kind": kind,
-        "answers": not find_method(decided.plan.trainer).scores,
+        "answers": not find_method(decided.plan.trainer).own_head,
         "dtype": saved_dtype(folder),
         "difference": None,
         "tolerance": None,

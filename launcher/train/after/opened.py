@@ -12,6 +12,7 @@ import torch
 from launcher.checkpoint.folders import FoundCheckpoint, look
 from launcher.errors import RunError
 from launcher.methods.registry import find_method
+from launcher.plan.classes import Classes
 from launcher.plugins.decide import Decided, reread_run
 from launcher.run import RunDir
 from launcher.train.after.load_back import is_adapter, load_back, open_base
@@ -46,10 +47,29 @@ class Opened:
 
 
 def open_run(run: RunDir, checkpoint: str | None = None, *, base: bool = False) -> Opened:
-    """The model of the run's model/ or of a checkpoint; with `base`, the base model. RunError if there is none."""
+    """The model of the run's model/ or of a checkpoint; with `base`, the base model. RunError if there is none, or if it
+    predicts no tokens."""
     decided = reread_run(run)
-    if find_method(decided.plan.trainer).scores:
-        raise _no_answers(run.name, find_method(decided.plan.trainer).title)
+    if decided.plan.classes is not None:
+        raise RunError(
+            f"{run.name} is a classifier, which gives classes and not answers; python -m launcher classify {run.name} asks it"
+        )
+    if find_method(decided.plan.trainer).own_head:
+        raise _no_answers(run.name, f"is a {find_method(decided.plan.trainer).title}")
+    return _open(run, decided, checkpoint, base=base)
+
+
+def open_classifier(run: RunDir, checkpoint: str | None = None) -> tuple[Opened, Classes]:
+    """The classifier of the run's model/ or of a checkpoint, and its classes; RunError if it is another model."""
+    decided = reread_run(run)
+    if decided.plan.classes is None:
+        raise RunError(
+            f"{run.name} was trained with trainer={decided.plan.trainer} and is no classifier; name a run of trainer=classify"
+        )
+    return _open(run, decided, checkpoint), decided.plan.classes
+
+
+def _open(run: RunDir, decided: Decided, checkpoint: str | None, *, base: bool = False) -> Opened:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cpu":
         check_room(decided)
@@ -79,22 +99,55 @@ def open_folder(folder: Path) -> Opened:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     kind = AutoPeftModelForCausalLM if is_adapter(folder) else AutoModelForCausalLM
     try:
-        if _is_reward_model(folder):
-            raise _no_answers(str(folder))
+        if _has_own_head(folder):
+            raise _no_answers(str(folder), "has a head for scores or classes")
         model = kind.from_pretrained(folder, dtype="auto", device_map={"": device})
         tokenizer = AutoTokenizer.from_pretrained(folder)
     except (OSError, ValueError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise RunError(
-            f"{folder} cannot be loaded ({reason}); name a run, or a folder that `export` wrote"
-        ) from None
+        raise _not_loaded(folder, error) from None
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return Opened(None, _ready(model), tokenizer, device)
 
 
-def _is_reward_model(folder: Path) -> bool:
-    """Whether the files say that it is a reward model; loaded as a chat model, it would get a head with random weights."""
+def open_classifier_folder(folder: Path) -> tuple[Opened, Classes]:
+    """The classifier in an exported folder, and the classes that its config.json names; RunError if it is another model."""
+    from peft import PeftConfig, PeftModel
+    from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if not _has_own_head(folder) or not (folder / "config.json").is_file():
+        raise RunError(
+            f"{folder} is no classifier with its config.json; name a run of trainer=classify, or its export"
+        )
+    try:
+        config = AutoConfig.from_pretrained(folder)
+        options: dict[str, Any] = {"config": config, "dtype": "auto", "device_map": {"": device}}
+        if is_adapter(folder):
+            adapter = PeftConfig.from_pretrained(folder)
+            base = AutoModelForSequenceClassification.from_pretrained(
+                adapter.base_model_name_or_path, revision=adapter.revision or "main", **options
+            )
+            model = PeftModel.from_pretrained(base, folder)
+        else:
+            model = AutoModelForSequenceClassification.from_pretrained(folder, **options)
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError) as error:
+        raise _not_loaded(folder, error) from None
+    multi = config.problem_type == "multi_label_classification"
+    names = tuple(config.id2label[number] for number in range(config.num_labels))
+    return Opened(None, _ready(model), tokenizer, device), Classes(
+        names=names, weights=None, multi_label=multi
+    )
+
+
+def _not_loaded(folder: Path, error: Exception) -> RunError:
+    reason = str(error).strip().partition("\n")[0]
+    return RunError(f"{folder} cannot be loaded ({reason}); name a run, or a folder that `export` wrote")
+
+
+def _has_own_head(folder: Path) -> bool:
+    """Whether the files name a head for scores or classes; loaded as a chat model, it would get a head with random weights."""
     for name, key, mark in (
         ("adapter_config.json", "task_type", "SEQ_CLS"),
         ("config.json", "architectures", "ForSequenceClassification"),
@@ -105,9 +158,9 @@ def _is_reward_model(folder: Path) -> bool:
     return False
 
 
-def _no_answers(name: str, what: str = "reward model") -> RunError:
+def _no_answers(name: str, what: str) -> RunError:
     return RunError(
-        f"{name} is a {what}, which computes scores and not answers; give a model that was trained to answer"
+        f"{name} {what}, which computes scores and not answers; give a model that was trained to answer"
     )
 
 

@@ -71,6 +71,8 @@ def _key_of(parts: RowParts, name: str, paths: str | Sequence[str]) -> dict[str,
         "loss_type": config.trainer.loss_type,
         "options": dict(config.trainer.options),
         "completion_length": method.completion_length(config),
+        **({"classes": list(parts.facts.classes)} if parts.facts.classes else {}),
+        "multi_label": config.trainer.multi_label,
         "code": hashlib.sha256(b"".join(Path(file).read_bytes() for file in files)).hexdigest()[:16],
     }
     return {**key_of(name, paths, parts.tokenizer, config, parts.shared.folder), "objective": own}
@@ -88,7 +90,7 @@ def _make(
     """The number of rows, after they are written into the folder."""
     config = parts.config
     rows: list[Row] = []
-    examples = left_out = 0
+    examples = left_out = cut = 0
     for source in chosen_sources(name, paths, config):
         path, found = source.path, list[Row]()
 
@@ -102,6 +104,7 @@ def _make(
                 progress(len(rows) + count)
             examples += 1
             left_out += not encoded
+            cut += sum(row.pop("cut", False) for row in encoded)
             found += encoded
         if not found:
             raise DataError(
@@ -111,7 +114,7 @@ def _make(
     table = pa.Table.from_pylist(finish(rows))
     with pa.OSFile(str(folder / ROWS), "wb") as file, pa.ipc.new_stream(file, table.schema) as writer:
         writer.write_table(table, max_chunksize=_BATCH)
-    return {"rows": len(rows), "examples": examples, "left_out": left_out}
+    return {"rows": len(rows), "examples": examples, "left_out": left_out, "cut": cut}
 
 
 def pairs(tokenizer: Any, config: Config) -> Encode:

@@ -78,6 +78,7 @@ COMMANDS = (
 )
 ELSEWHERE = {
     "chat": "tests/training/test_after.py",
+    "classify": "tests/training/test_classify.py",
     "evaluate": "tests/training/test_after.py",
     "export": "tests/training/test_after.py",
     "data tokenize": "tests/training/test_tokens_ahead.py",

@@ -287,6 +287,37 @@ def test_numbers_of_other_measures_get_charts_of_their_own(facts: RunFacts):
     assert {"rewards margin", "adapter norm"} <= {chart.title for chart in charts}
 
 
+CLASSIFIED = {
+    "event": "classified", "attempt": 1, "time": "2026-03-01T08:00:00+00:00", "step": 8, "rows": 10, "accuracy": 0.8,
+    "macro_f1": 0.75, "calibration_error": 0.1, "classes": ["late", "lost"], "confusion": [[0, 0, 6], [0, 1, 2], [1, 1, 2]],
+    "by_class": [{"label": "late", "rows": 8, "answered": 6, "right": 6, "precision": 1.0, "recall": 0.75, "f1": 0.857}],
+    "bins": [[0.6, 0.5, 4], [0.9, 1.0, 6]],
+}  # fmt: skip
+
+
+def test_a_classifier_has_a_confusion_matrix_its_classes_and_a_chart_of_its_calibration(facts: RunFacts):
+    before = {**CLASSIFIED, "step": 0, "accuracy": 0.2}
+    page = make_run_page(dataclasses.replace(facts, events=events_of([before, CLASSIFIED])))
+    section = next(one for one in page.sections if one.id == "classes")
+    assert ("accuracy", "80.0%, from 20.0% at step 0") in section.facts
+    matrix = dict(section.tables)["Confusion matrix"]
+    assert matrix.columns == ("class", "answered late", "answered lost")
+    assert matrix.rows == [("late", 6, 2), ("lost", 0, 2)]
+    assert [chart.id for chart in section.charts] == ["calibration"]
+    assert "Confusion matrix" in render_page(page)
+
+
+def test_of_many_classes_the_report_lists_the_most_frequent_errors(facts: RunFacts):
+    many = {
+        **CLASSIFIED,
+        "classes": [f"c{at}" for at in range(40)],
+        "confusion": [[0, 0, 6], [3, 1, 2], [1, 2, 4]],
+    }
+    page = make_run_page(dataclasses.replace(facts, events=events_of([many])))
+    section = next(one for one in page.sections if one.id == "classes")
+    assert dict(section.tables)["Most frequent errors"].rows == [("c1", "c2", 4), ("c3", "c1", 2)]
+
+
 def test_a_loss_that_is_no_number_leaves_a_gap_and_no_broken_json(facts: RunFacts):
     metrics = [line(1, loss=1.0), line(2, loss=float("nan")), line(3, loss=float("inf")), line(4, loss=0.5)]
     text = render_page(make_run_page(dataclasses.replace(facts, metrics=metrics_of(metrics))))

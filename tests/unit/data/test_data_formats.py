@@ -227,6 +227,11 @@ WRONG = {
     ],
     "no_answer": [{"messages": [USER]}],
     "label": [{"prompt": "x", "completion": "y", "label": label} for label in ("good", 2, None, 0.5)],
+    "class": [
+        *({"text": "x", "label": label} for label in (None, " ", 0.5, {"a": 1}, "y" * 201, ["a", "a"])),
+        {"text": "x", "label": "a", "labels": ["b"]},
+        {"messages": [USER], "label": None},
+    ],
 }
 
 
@@ -248,6 +253,7 @@ def test_every_rule_of_a_row_has_a_wrong_row_here():
         "no_rows",
         "nothing_trained",
         "everything_trained",
+        "one_class",
         "template",  # of a row and a model
     }
     assert {name for name, rule in RULES.items() if rule.level == "error"} - of_files == set(WRONG)
@@ -300,6 +306,7 @@ def chats(tmp_path: Path) -> Path:
         for name in targets()
         if name
         not in ("preference", "human_assistant", "compared", "function_calls", "labelled", "prompt", "text")
+        and not name.endswith("_label")
     ],
 )
 @pytest.mark.parametrize("suffix", ["jsonl", "json", "csv", "tsv", "parquet"])
@@ -317,6 +324,9 @@ def test_a_file_comes_back_through_every_format_and_storage(chats, tmp_path, cap
     [
         ("labelled", {"prompt": "Hi", "completion": "Hello", "label": False}),
         ("prompt", {"prompt": "Hi", "answer": "Hello"}),
+        ("text_label", {"text": "Where is it?", "label": "late"}),
+        ("text_label", {"text": "Where is it?", "labels": ["late", "lost"]}),
+        ("chat_label", {"messages": [{"role": "user", "content": "Where?"}], "label": "late"}),
     ],
 )
 def test_labelled_answers_and_prompts_come_back_through_every_storage(

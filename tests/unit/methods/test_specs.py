@@ -20,6 +20,7 @@ ROWS = {
     "labelled": {"prompt": "So?", "completion": "Yes.", "label": True},
     "prompt": {"prompt": "So?", "answer": "Yes."},
     "text": {"text": "So it is."},
+    "classified": {"text": "So it is.", "label": "yes"},
 }
 LEARNS = {
     "sft": {"chat", "pair", "text"},
@@ -29,6 +30,7 @@ LEARNS = {
     "orpo": {"pair"},
     "reward": {"pair"},
     "grpo": {"prompt"},
+    "classify": {"classified"},
 }
 REWARD = "trainer.reward_functions=[{_target_: json.dumps}]"
 GRPO = ("trainer=grpo", "batch.global_batch_size=8", REWARD)
@@ -50,6 +52,12 @@ def planned(
     return planned
 
 
+def write_rows(folder: Path, kind: str) -> None:
+    """Two rows of a kind; those with a label have different ones."""
+    rows = [ROWS[kind], ROWS[kind] | ({"label": "no"} if kind == "classified" else {})]
+    (folder / "rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+
+
 @pytest.mark.parametrize(
     ("trainer", "kind"),
     [(trainer, kind) for trainer in LEARNS for kind in ROWS if kind not in LEARNS[trainer]],
@@ -57,7 +65,7 @@ def planned(
 def test_rows_that_a_trainer_cannot_learn_from_are_refused_in_one_line(
     planned, tmp_path: Path, trainer: str, kind: str
 ):
-    (tmp_path / "rows.jsonl").write_text(json.dumps(ROWS[kind]))
+    write_rows(tmp_path, kind)
     more = GRPO if trainer == "grpo" else (f"trainer={trainer}",)
     code, said = planned("data.path=rows.jsonl", "data.eval_path=null", *more)
     assert code == 1
@@ -68,7 +76,7 @@ def test_rows_that_a_trainer_cannot_learn_from_are_refused_in_one_line(
     ("trainer", "kind"), [(trainer, kind) for trainer in LEARNS for kind in sorted(LEARNS[trainer])]
 )
 def test_rows_that_a_trainer_learns_from_are_planned(planned, tmp_path: Path, trainer: str, kind: str):
-    (tmp_path / "rows.jsonl").write_text(json.dumps(ROWS[kind]))
+    write_rows(tmp_path, kind)
     more = GRPO if trainer == "grpo" else (f"trainer={trainer}",)
     assert planned("data.path=rows.jsonl", "data.eval_path=null", *more)[0] == 0
 
@@ -89,7 +97,8 @@ USES = {
 VALUES = {
     "packing": "true", "assistant_only_loss": "false", "loss_type": "sigmoid", "sample_prompt": "Why", "num_generations": "4",
     "max_completion_length": "8", "top_k": "5", "scale_rewards": "batch", "reward_weights": "[1.0]",
-    "disable_dropout": "false", "reward_functions": "[{_target_: json.dumps}]",
+    "disable_dropout": "false", "reward_functions": "[{_target_: json.dumps}]", "labels": "[yes,no]",
+    "multi_label": "true", "class_weight": "balanced",
 }  # fmt: skip
 
 
@@ -230,6 +239,16 @@ def test_a_reward_model_counts_a_head_of_one_number_in_the_place_of_the_vocabula
         plan("+experiment=tiny", f"trainer={kind}").model.trainable_parameters for kind in ("sft", "reward")
     ]
     assert adapters[1] - adapters[0] == 64
+
+
+def test_a_classifier_counts_a_head_of_one_number_for_each_class(plan):
+    parameters = [
+        plan(
+            "+experiment=tiny", "trainer=classify", classes=dict.fromkeys(names, 1)
+        ).model.trainable_parameters
+        for names in ("ab", "abcde")
+    ]
+    assert parameters[1] - parameters[0] == 3 * 64
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,220 @@
+"""The classes of classified rows: how a label is read, how often each class occurs, and what a check says of them.
+
+Sources: He and Garcia, Learning from Imbalanced Data (IEEE TKDE 21(9), 2009), section 2, for what imbalance does to accuracy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from array import array
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+from launcher.data.findings import BrokenRow
+from launcher.data.kinds import Example
+from launcher.data.printed import ClassCounts
+
+if TYPE_CHECKING:
+    from launcher.data.files import Sections
+    from launcher.data.part import Part
+
+KEYS = ("label", "labels")
+"""Keys of a row with the name of its class, or with a list of names."""
+_LONGEST = 200
+"""Characters of a name; a longer label is a text in the wrong column."""
+_FEW = 10
+"""Rows of a class below which it is rare, whatever its share."""
+_LISTED = 5
+
+
+def read_labels(row: Mapping[str, Any]) -> list[str]:
+    """The names of a row's classes: one, several, or none for an empty list; BrokenRow for what names no class."""
+    given = [key for key in KEYS if row.get(key) is not None]
+    if len(given) != 1:
+        said = "no label" if not given else "label and labels"
+        raise BrokenRow("class", f"the row has {said}; give one of them: a name, or a list of names")
+    value = row[given[0]]
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        value = _parsed(value)  # a list in a cell of a table
+    if not isinstance(value, list):
+        return [_name(value, given[0])]
+    names = [_name(one, given[0]) for one in cast("list[Any]", value)]
+    if len(set(names)) < len(names):
+        raise BrokenRow("class", f"{given[0]} {value!r:.80} names a class twice; name each once")
+    return names
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _name(value: Any, key: str) -> str:
+    """The name of a class: a text as it is, a whole number or true and false as JSON writes them."""
+    if isinstance(value, bool | int):
+        return json.dumps(value)
+    if not isinstance(value, str):
+        raise BrokenRow(
+            "class",
+            f"{key} {value!r:.80} is no name of a class; write a word or a whole number, or a list of them",
+        )
+    name = value.strip()
+    if not name:
+        raise BrokenRow("class", f"{key} is empty; name the row's class, or remove the row")
+    if len(name) > _LONGEST:
+        raise BrokenRow(
+            "class",
+            f"{key} has {len(name):,} characters, and the name of a class has at most {_LONGEST}; is it the text of the row?",
+        )
+    return name
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts of the classes of some rows."""
+
+    rows: int = 0
+    counts: Counter[str] = field(default_factory=Counter[str])
+    """Rows of each class; a row with several classes counts for each."""
+    firsts: dict[str, int] = field(default_factory=dict[str, int])
+    """The first line of each class."""
+    chats: int = 0
+    several: int = 0
+    """Rows with several classes, or with none."""
+    first_several: int | None = None
+    sets: array[int] = field(default_factory=lambda: array("Q"))
+    """A digest of the classes of each row."""
+    names: dict[int, str] = field(default_factory=dict[int, str])
+    """The classes by that digest, as a person reads them."""
+
+    def add_row(self, line: int, example: Example) -> None:
+        """Counts a row."""
+        labels: list[str] = example["labels"]
+        self.rows += 1
+        self.chats += "messages" in example
+        self.counts.update(labels)
+        for label in labels:
+            self.firsts.setdefault(label, line)
+        if len(labels) != 1:
+            self.several += 1
+            self.first_several = line if self.first_several is None else self.first_several
+        listed = json.dumps(sorted(labels), ensure_ascii=False)
+        digest = int.from_bytes(hashlib.blake2b(listed.encode(), digest_size=8).digest(), "little")
+        self.sets.append(digest)
+        self.names.setdefault(digest, labels[0] if len(labels) == 1 else listed)
+
+    def add(self, other: Tally, line_offset: int) -> None:
+        """Adds the counts of the next rows, whose lines are counted from `line_offset`."""
+        self.rows += other.rows
+        self.chats += other.chats
+        self.counts.update(other.counts)
+        for label, line in other.firsts.items():
+            self.firsts.setdefault(label, line + line_offset)
+        self.several += other.several
+        if self.first_several is None and other.first_several is not None:
+            self.first_several = other.first_several + line_offset
+        self.sets.extend(other.sets)
+        for digest, name in other.names.items():
+            self.names.setdefault(digest, name)
+
+    def described(self, path: object, sections: Sections) -> ClassCounts | None:
+        """The counts with the place of the first row of each class; None if no row was classified."""
+        if not self.rows:
+            return None
+
+        def place(line: int) -> str:
+            file, there = sections.where(line)
+            return f"{file or path}, line {there}"
+
+        return {
+            "rows": self.rows,
+            "labels": [
+                {"label": label, "rows": self.counts[label], "first": place(line)}
+                for label, line in sorted(self.firsts.items())
+            ],
+            "chats": self.chats,
+            "several": self.several,
+            "first_several": None if self.first_several is None else place(self.first_several),
+        }
+
+
+def add_classes(part: Part, evaluation: Part | None, sections: Sections) -> None:
+    """Adds what is wrong with the classes of a file, and with those of its evaluation file."""
+    tally = part.classes
+    if not tally.rows:
+        return
+    _add_balance(part, tally)
+    _add_contradictions(part, tally, sections)
+    if evaluation is None or not evaluation.classes.rows:
+        return
+    there = evaluation.classes.counts
+    for label in sorted(there.keys() - tally.counts.keys()):
+        part.add_finding(
+            "unseen_label",
+            None,
+            f"{there[label]:,} evaluation rows have label {label!r}, which no training row has; add training rows of it, or "
+            "take these out",
+        )
+    for label in sorted(tally.counts.keys() - there.keys()):
+        part.add_finding(
+            "untested_label",
+            None,
+            f"no evaluation row has label {label!r} ({tally.counts[label]:,} training rows), so no metric tells about it; add "
+            "evaluation rows of it",
+        )
+
+
+def _add_balance(part: Part, tally: Tally) -> None:
+    """Adds a class that has almost all rows, and those that have few."""
+    kinds, rows = len(tally.counts), tally.rows
+    if kinds == 1 and not tally.several:
+        label = next(iter(tally.counts))
+        part.add_finding(
+            "one_class", None, f"all {rows:,} rows have label {label!r}; add rows of other classes"
+        )
+        return
+    even = 1 / max(kinds, 1)
+    for label, count in tally.counts.most_common(1):
+        if count / rows > (1 + even) / 2:
+            part.add_finding(
+                "class_balance",
+                None,
+                f"label {label!r} has {count:,} of {rows:,} rows ({count / rows:.1%}), so a model that always answers it is "
+                f"right in {count / rows:.1%} of them; add rows of the other classes, or set trainer.class_weight=balanced",
+            )
+    rare = [(label, count) for label, count in tally.counts.most_common() if _is_rare(count, rows, even)]
+    if rare:
+        listed = ", ".join(f"{label!r} {count:,} ({count / rows:.1%})" for label, count in rare[-_LISTED:])
+        more = f" and {len(rare) - _LISTED:,} more" if len(rare) > _LISTED else ""
+        part.add_finding(
+            "class_balance",
+            None,
+            f"{len(rare):,} of {kinds:,} classes have few of the {rows:,} rows: {listed}{more}; add rows of them, join "
+            "classes, or set trainer.class_weight=balanced",
+        )
+
+
+def _is_rare(count: int, rows: int, even: float) -> bool:
+    """Whether a class has fewer than 10 rows, or less than a fifth of its even share."""
+    return count < _FEW or count / rows < even / 5
+
+
+def _add_contradictions(part: Part, tally: Tally, sections: Sections) -> None:
+    """Adds rows whose words occur before with another label; they were compared only if the words were collected."""
+    first: dict[int, tuple[int, int]] = {}
+    for said, labels, line in zip(part.said, tally.sets, part.lines, strict=False):
+        if not said:
+            continue
+        other, before = first.setdefault(said, (labels, line))
+        if other != labels:
+            part.add_finding(
+                "two_labels",
+                line,
+                f"has label {tally.names[labels]!r}, and {sections.said(before)} with the same words has "
+                f"{tally.names[other]!r}; keep the right one",
+            )
