@@ -7,7 +7,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from launcher.data.rendering import problems
-from launcher.data.template import Template
+from launcher.data.template import ChatTemplate
 from launcher.launching.chat_template import format_named
 from launcher.launching.compose import compose
 from launcher.launching.start_adapter import fit_to_adapter
@@ -86,7 +86,7 @@ def templates(folder: Path) -> list[Surface]:
 
     def render() -> None:
         found = format_named(str(file), {})
-        tokenizer = Template(
+        tokenizer = ChatTemplate(
             name_or_path="a", chat_template=str(found.template), special=(("eos_token", "</s>"),)
         )
         turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]

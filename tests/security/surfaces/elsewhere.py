@@ -10,7 +10,7 @@ from typing import Any
 from launcher.remote.launch import checked
 from launcher.remote.talk import LOOKED, Talk
 from launcher.remote.there import GREETING
-from launcher.run.remote import REMOTE, Remote, read_remote, write_remote
+from launcher.run.remote import REMOTE, RemoteRun, read_remote, write_remote
 from tests.security.surfaces.base import Surface, as_json, as_lines, file_of, verb, with_file
 
 
@@ -18,7 +18,7 @@ def elsewhere(folder: Path) -> list[Surface]:
     """What a cluster that is reached by ssh answers, and the record of a run there; `ssh` is a program that prints a file."""
     run, asked = folder / "runs" / "name" / "date", folder / "asked"
     write_remote(
-        run, Remote(ssh="a@b", python="python3", base="/b", path=("/p",), run="name/date", run_dir="/b/r")
+        run, RemoteRun(ssh="a@b", python="python3", base="/b", path=("/p",), run="name/date", run_dir="/b/r")
     )
     record = (run / REMOTE).read_bytes()
     listed = as_json({"files": [["plan.json", 3, 1], ["logs/a.log", 0, 1]]})
